@@ -1,0 +1,191 @@
+//! The one error type of the crate.
+//!
+//! An [`Error`] is written for the person who reads it at night: what happened, to which thing, and
+//! what to do next. [`ErrorKind`] is what a program branches on; the C door gives each kind a stable
+//! number. A bearer token never appears in any message.
+
+use std::fmt;
+
+/// What every fallible function of this crate returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What kind of thing went wrong; each kind has one stable code in the C ABI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// An argument was NULL where it may not be, not UTF-8, or outside its range.
+    InvalidArgument,
+    /// An event breaks a rule of the API; the message names the field. Nothing was queued.
+    InvalidEvent,
+    /// The configuration is incomplete or contradictory, or a key or value is not known.
+    Config,
+    /// Another client of this process has the same spool open with another value for a key.
+    Conflict,
+    /// The spool belongs to another user, endpoint, account or place.
+    SpoolMismatch,
+    /// The disk, or `max_spool_bytes`, is full. What was acknowledged stays safe.
+    SpoolFull,
+    /// The operating system refused a read or a write. An enqueue that fails so is *unknown*.
+    Io,
+    /// Delivery is paused; [`Error::pause_reason`] says why. Everything is kept.
+    Paused,
+    /// The deadline passed first. Everything is kept, and delivery goes on.
+    Timeout,
+    /// The client was closed before this call.
+    Closed,
+    /// The store is damaged, or of a newer version than this library.
+    Store,
+    /// This process was forked from one that had the store open; it may only enqueue.
+    Forked,
+    /// A defect of this library, caught at its door.
+    Internal,
+}
+
+/// Why delivery is paused. A pause keeps every event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PauseReason {
+    /// The API refused the bearer token.
+    Auth,
+    /// The API refused this host's address.
+    Ip,
+    /// What answers at the endpoint does not look like the Partners API.
+    Misrouted,
+    /// Lone refusals of many different users in a row: more likely our mistake than theirs.
+    MassRejection,
+    /// The API answers the same request with server errors again and again.
+    ServerError,
+    /// The store cannot be trusted until an operator recovers it.
+    StoreDamaged,
+    /// An operator asked for it.
+    Hold,
+}
+
+impl PauseReason {
+    /// The name used in messages, statistics and the store.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Ip => "ip",
+            Self::Misrouted => "misrouted",
+            Self::MassRejection => "mass_rejection",
+            Self::ServerError => "server_error",
+            Self::StoreDamaged => "store_damaged",
+            Self::Hold => "hold",
+        }
+    }
+
+    /// The reason with this [`name`](Self::name).
+    pub fn from_name(name: &str) -> Option<Self> {
+        [
+            Self::Auth,
+            Self::Ip,
+            Self::Misrouted,
+            Self::MassRejection,
+            Self::ServerError,
+            Self::StoreDamaged,
+            Self::Hold,
+        ]
+        .into_iter()
+        .find(|reason| reason.name() == name)
+    }
+}
+
+impl fmt::Display for PauseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What happened, to which thing, and what to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    event_index: Option<usize>,
+    pause_reason: Option<PauseReason>,
+    http_status: Option<u16>,
+    api_code: Option<String>,
+}
+
+impl Error {
+    /// An error of `kind` with a message that says what happened, to what, and what to do next.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            event_index: None,
+            pause_reason: None,
+            http_status: None,
+            api_code: None,
+        }
+    }
+
+    /// An operating-system error on a named thing.
+    pub fn io(what: impl fmt::Display, cause: impl Into<std::io::Error>) -> Self {
+        Self::new(ErrorKind::Io, format!("{what}: {}", cause.into()))
+    }
+
+    /// Says which event of a batch is meant, counted from 0.
+    pub fn at_event(mut self, index: usize) -> Self {
+        self.event_index = Some(index);
+        self
+    }
+
+    /// Says why delivery is paused.
+    pub fn paused_for(mut self, reason: PauseReason) -> Self {
+        self.pause_reason = Some(reason);
+        self
+    }
+
+    /// Adds the answer of the API that led here.
+    pub fn answered(mut self, http_status: Option<u16>, api_code: Option<String>) -> Self {
+        self.http_status = http_status;
+        self.api_code = api_code;
+        self
+    }
+
+    /// What a program branches on.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What a person reads.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The event of a batch that is meant, counted from 0.
+    pub fn event_index(&self) -> Option<usize> {
+        self.event_index
+    }
+
+    /// Why delivery is paused, when the kind is [`ErrorKind::Paused`].
+    pub fn pause_reason(&self) -> Option<PauseReason> {
+        self.pause_reason
+    }
+
+    /// The HTTP status of the API's answer that led here.
+    pub fn http_status(&self) -> Option<u16> {
+        self.http_status
+    }
+
+    /// The API's own error code, such as `A_1002`.
+    pub fn api_code(&self) -> Option<&str> {
+        self.api_code.as_deref()
+    }
+
+    /// Whether the same call may succeed later without any change by the caller.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self.kind,
+            ErrorKind::SpoolFull | ErrorKind::Io | ErrorKind::Paused | ErrorKind::Timeout
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
