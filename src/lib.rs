@@ -1,3 +1,6 @@
 //! Draft.
 pub mod clock;
 pub mod error;
+pub mod journal;
+pub mod spool;
+mod sync;

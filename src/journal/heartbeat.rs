@@ -1,0 +1,61 @@
+//! What the sender tells all other processes of its spool, in `sender.json`.
+//!
+//! A file, because readers must not need the store: a php-fpm worker looks at it to respect
+//! `max_spool_bytes`, and a `flush` that waits for another process's sender reads how far it is.
+
+use std::fs;
+use std::io::ErrorKind as IoKind;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::spool::{Spool, private_file};
+
+/// The sender's word about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Heartbeat {
+    pub pid: u32,
+    /// Wall time of this heartbeat, in milliseconds.
+    pub seen_ms: i64,
+    /// Everything enqueued before this time of this boot has been taken over.
+    pub boot_count: u32,
+    pub taken_upto_boot_ns: u64,
+    /// Bytes of events that are pending in the store.
+    pub pending_bytes: u64,
+    /// Bytes of segments that still stand in the journal although they were taken over.
+    pub taken_bytes: u64,
+    /// Why delivery is paused, if it is.
+    pub paused: Option<String>,
+}
+
+impl Heartbeat {
+    /// The last heartbeat; `None` if there has never been a sender.
+    pub(crate) fn read(spool: &Spool) -> Result<Option<Self>> {
+        let path = spool.sender();
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|e| {
+                Error::new(
+                    ErrorKind::Store,
+                    format!("{}: cannot be read: {e}; remove it", path.display()),
+                )
+            }),
+            Err(e) if e.kind() == IoKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io(path.display(), e)),
+        }
+    }
+
+    /// Replaces it. Not synced: after a power cut the next sender writes a new one.
+    pub(crate) fn write(&self, spool: &Spool) -> Result<()> {
+        let path = spool.sender();
+        let fresh = path.with_extension("new");
+        let text = serde_json::to_vec(self)
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("heartbeat: {e}")))?;
+        let write = || {
+            let mut file = private_file().truncate(true).open(&fresh)?;
+            std::io::Write::write_all(&mut file, &text)?;
+            fs::rename(&fresh, &path)
+        };
+        write().map_err(|e| Error::io(path.display(), e))
+    }
+}

@@ -1,0 +1,268 @@
+//! What the library must know of the process that it lives in: was it forked, and how to start a
+//! thread that no signal of the host ever reaches.
+//!
+//! A fork copies every lock in whatever state it was, so code that may run in a child has to notice
+//! *before* it touches one. [`Owner`] does: it is a number in a page that the kernel wipes at fork
+//! (a read costs a nanosecond, `getpid` would cost a system call). [`PerProcess`] builds on it: a
+//! value that each process gets anew, its parent's copy never touched and never dropped.
+//!
+//! Locks taken with `flock` live until their last descriptor is closed, so a child that only sleeps
+//! would keep its dead parent's locks. [`ForkClosed`] descriptors are closed in the child by the one
+//! `pthread_atfork` handler that this library installs; that handler does nothing else.
+
+use std::fs::File;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+
+use once_cell::race::OnceBox;
+
+use crate::clock;
+use crate::error::{Error, Result};
+
+/// One process, told apart from its parents and children.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner(u64);
+
+impl Owner {
+    /// The process that runs now.
+    pub(crate) fn current() -> Self {
+        static MARK: OnceBox<ForkMark> = OnceBox::new();
+        match MARK.get_or_init(|| Box::new(ForkMark::new())) {
+            ForkMark::Wiped(word) => Self(word.load(Ordering::Relaxed)).or_marked(word),
+            ForkMark::Pid => Self(pid() as u64),
+        }
+    }
+
+    /// Whether this process runs now, and not one that was forked from it.
+    pub(crate) fn is_current(self) -> bool {
+        Self::current() == self
+    }
+
+    /// Marks this process, if no thread has done it since it was forked.
+    fn or_marked(self, word: &AtomicU64) -> Self {
+        if self.0 != 0 {
+            return self;
+        }
+        // Time since boot differs from every number that an ancestor took.
+        let fresh = clock::boot_ns().max(1);
+        match word.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => Self(fresh),
+            Err(by_another_thread) => Self(by_another_thread),
+        }
+    }
+}
+
+/// How a process notices that it is a child.
+enum ForkMark {
+    /// A word that the kernel zeroes in the child.
+    Wiped(&'static AtomicU64),
+    /// The kernel cannot do that: compare pids.
+    Pid,
+}
+
+impl ForkMark {
+    fn new() -> Self {
+        wiped_at_fork().map_or(Self::Pid, Self::Wiped)
+    }
+}
+
+/// A word in a page of its own under `MADV_WIPEONFORK`. It is never freed.
+fn wiped_at_fork() -> Option<&'static AtomicU64> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
+        let size = rustix::param::page_size();
+        // SAFETY: a new anonymous mapping at an address of the kernel's choice; never unmapped.
+        let page = unsafe {
+            mmap_anonymous(
+                std::ptr::null_mut(),
+                size,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE,
+            )
+        }
+        .ok()?;
+        // SAFETY: exactly the mapping made above.
+        unsafe { madvise(page, size, Advice::LinuxWipeOnFork) }.ok()?;
+        // SAFETY: a zeroed, page-aligned word that lives as long as the process.
+        Some(unsafe { &*page.cast::<AtomicU64>() })
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// This process's id.
+pub(crate) fn pid() -> i32 {
+    rustix::process::getpid().as_raw_nonzero().get()
+}
+
+/// A value of which every process has its own.
+///
+/// The first process makes it with `PerProcess::new`; a forked child gets a fresh one from `make`
+/// at its first access, lock-free, because a lock could have been held by another thread at the
+/// moment of the fork. `make` may run more than once in a race and must have no effect but memory.
+pub(crate) struct PerProcess<T> {
+    owner: Owner,
+    value: ManuallyDrop<T>,
+    child: OnceBox<PerProcess<T>>,
+}
+
+impl<T> PerProcess<T> {
+    /// The value of the running process.
+    pub(crate) fn new(value: T) -> Self {
+        Self {
+            owner: Owner::current(),
+            value: ManuallyDrop::new(value),
+            child: OnceBox::new(),
+        }
+    }
+
+    /// The running process's value, made from its parent's copy if it has none yet.
+    pub(crate) fn get(&self, make: impl Fn(&T) -> T) -> &T {
+        let current = Owner::current();
+        let mut node = self;
+        while node.owner != current {
+            node = node
+                .child
+                .get_or_init(|| Box::new(Self::new(make(&node.value))));
+        }
+        &node.value
+    }
+}
+
+impl<T> Drop for PerProcess<T> {
+    fn drop(&mut self) {
+        // A parent's copy holds descriptors that are closed here already and locks that nobody will
+        // release: it is left as it is.
+        if self.owner.is_current() {
+            // SAFETY: dropped once, here; `self` is not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.value) }
+        }
+    }
+}
+
+/// How many descriptors can be open for closing at fork: a few for each open spool.
+const FORK_CLOSED_MAX: usize = 1024;
+const FREE: i32 = -1;
+static FORK_CLOSED: [AtomicI32; FORK_CLOSED_MAX] =
+    [const { AtomicI32::new(FREE) }; FORK_CLOSED_MAX];
+
+/// A file that a forked child closes at once, so that its `flock` dies with the process that took it.
+#[derive(Debug)]
+pub(crate) struct ForkClosed {
+    file: ManuallyDrop<File>,
+    owner: Owner,
+    slot: usize,
+}
+
+impl ForkClosed {
+    /// Registers `file`. Call it before taking a lock on it.
+    pub(crate) fn new(file: File) -> Result<Self> {
+        install_fork_handler().map_err(|e| Error::io("pthread_atfork", e))?;
+        let fd = file.as_raw_fd();
+        let slot = FORK_CLOSED.iter().position(|slot| {
+            slot.compare_exchange(FREE, fd, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+        });
+        match slot {
+            Some(slot) => Ok(Self {
+                file: ManuallyDrop::new(file),
+                owner: Owner::current(),
+                slot,
+            }),
+            None => Err(Error::io(
+                "more spools open than this library can watch over at fork",
+                io::Error::from_raw_os_error(libc::EMFILE),
+            )),
+        }
+    }
+}
+
+impl Deref for ForkClosed {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Drop for ForkClosed {
+    fn drop(&mut self) {
+        // In a child the handler has closed it already; the number may be somebody else's by now.
+        if self.owner.is_current() {
+            FORK_CLOSED[self.slot].store(FREE, Ordering::Release);
+            // SAFETY: dropped once, here; `self` is not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.file) }
+        }
+    }
+}
+
+fn install_fork_handler() -> io::Result<()> {
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    if INSTALLED.swap(true, Ordering::AcqRel) {
+        return Ok(());
+    }
+    // SAFETY: the handler below only closes descriptors, which is safe after a fork, and it stays
+    // mapped: the library is linked with `-z nodelete`.
+    match unsafe { libc::pthread_atfork(None, None, Some(close_inherited)) } {
+        0 => Ok(()),
+        code => {
+            INSTALLED.store(false, Ordering::Release);
+            Err(io::Error::from_raw_os_error(code))
+        }
+    }
+}
+
+extern "C" fn close_inherited() {
+    for slot in &FORK_CLOSED {
+        let fd: RawFd = slot.swap(FREE, Ordering::Relaxed);
+        if fd != FREE {
+            // SAFETY: the descriptor was registered by its owner, whose copy in this process is
+            // never used or dropped again (`ForkClosed::drop` compares the owner).
+            unsafe { libc::close(fd) };
+        }
+    }
+}
+
+/// Starts a detached thread with every signal blocked, so that the host's handlers never run on it.
+pub(crate) fn spawn_quiet(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    let mask = SignalsBlocked::new()?;
+    let spawned = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map(drop);
+    drop(mask);
+    spawned
+}
+
+/// All signals of this thread are blocked while it lives; a thread started meanwhile inherits that.
+struct SignalsBlocked {
+    before: libc::sigset_t,
+}
+
+impl SignalsBlocked {
+    fn new() -> io::Result<Self> {
+        // SAFETY: both sets are plain memory owned here; an all-zero set is a valid value.
+        unsafe {
+            let mut all: libc::sigset_t = std::mem::zeroed();
+            let mut before: libc::sigset_t = std::mem::zeroed();
+            libc::sigfillset(&mut all);
+            match libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before) {
+                0 => Ok(Self { before }),
+                code => Err(io::Error::from_raw_os_error(code)),
+            }
+        }
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        // SAFETY: restores the set that was read in `new`.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, std::ptr::null_mut());
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! Journal promises that need both sides, on a real directory.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::reader::{self, Chunk, Offsets, Removal, Round};
+use super::segment;
+use super::writer::{SEGMENT_BYTES, Safety, Writer};
+use crate::error::{Error, ErrorKind};
+use crate::spool::{Belonging, NetworkFileSystem, Spool};
+
+struct Journal {
+    _dir: tempfile::TempDir,
+    spool: Arc<Spool>,
+    offsets: Offsets,
+}
+
+impl Journal {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let belonging = Belonging {
+            endpoint: "https://api.example/events",
+            account: "",
+        };
+        let path = dir.path().join("spool");
+        let spool = Spool::open(&path, belonging, NetworkFileSystem::Refuse).unwrap();
+        Self {
+            _dir: dir,
+            spool: Arc::new(spool),
+            offsets: Offsets::new(),
+        }
+    }
+
+    fn writer(&self) -> Writer {
+        Writer::new(self.spool.clone(), Safety::Process, 0)
+    }
+
+    /// One whole round, in chunks of about `chunk_bytes`.
+    fn take_by(&mut self, chunk_bytes: usize) -> (Vec<String>, Vec<reader::Damage>) {
+        let (mut events, mut damage) = (Vec::new(), Vec::new());
+        let mut round = Round::begin(&self.spool, &self.offsets).unwrap();
+        loop {
+            let Chunk {
+                offsets,
+                damage: passed,
+                more,
+            } = round
+                .take(chunk_bytes, |fragment, _| {
+                    events.push(String::from_utf8(fragment.to_vec()).unwrap());
+                })
+                .unwrap();
+            self.offsets.extend(offsets);
+            damage.extend(passed);
+            if !more {
+                return (events, damage);
+            }
+        }
+    }
+
+    fn take(&mut self) -> Vec<String> {
+        self.take_by(usize::MAX).0
+    }
+
+    fn segments(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(self.spool.journal()) else {
+            return Vec::new();
+        };
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
+    }
+
+    fn remove_finished(&mut self) -> Vec<Removal> {
+        let round = Round::begin(&self.spool, &self.offsets).unwrap();
+        let finished: Vec<_> = round
+            .finished()
+            .map(|(name, at)| (name.to_owned(), at))
+            .collect();
+        finished
+            .iter()
+            .map(|(name, at)| reader::remove(&self.spool, name, *at).unwrap())
+            .collect()
+    }
+}
+
+fn append(writer: &Writer, fragments: &[&str]) {
+    writer
+        .append(|buffer| {
+            for fragment in fragments {
+                segment::push_fragment(buffer, |out| {
+                    out.extend_from_slice(fragment.as_bytes());
+                    Ok::<_, Error>(())
+                })?;
+            }
+            Ok(fragments.len() as u32)
+        })
+        .unwrap();
+}
+
+#[test]
+fn what_happened_before_is_taken_over_before_across_writers() {
+    let mut journal = Journal::new();
+    let writers = [journal.writer(), journal.writer(), journal.writer()];
+    let mut expected = Vec::new();
+    for number in 0..3_000 {
+        let event = format!("event {number}");
+        append(&writers[number * 7 % 3], &[&event]);
+        expected.push(event);
+    }
+    // Small chunks force merging across many refills.
+    assert_eq!(journal.take_by(100).0, expected);
+    assert!(journal.take().is_empty(), "taken over twice");
+}
+
+#[test]
+fn a_batch_is_one_record_and_stays_together() {
+    let mut journal = Journal::new();
+    let writer = journal.writer();
+    append(&writer, &["a", "b", "c"]);
+    append(&writer, &["d"]);
+    assert_eq!(journal.take_by(1).0, ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn a_refused_event_leaves_nothing_behind() {
+    let mut journal = Journal::new();
+    let writer = journal.writer();
+    append(&writer, &["good"]);
+    let refusal = writer.append(|buffer| {
+        segment::push_fragment(buffer, |out| {
+            out.extend_from_slice(b"half written");
+            Err(Error::new(ErrorKind::InvalidEvent, "bad"))
+        })?;
+        Ok(1)
+    });
+    assert_eq!(refusal.unwrap_err().kind(), ErrorKind::InvalidEvent);
+    append(&writer, &["good again"]);
+    assert_eq!(journal.take(), ["good", "good again"]);
+}
+
+#[test]
+fn a_torn_tail_of_a_dead_writer_is_dropped_and_its_segment_removed() {
+    let mut journal = Journal::new();
+    let writer = journal.writer();
+    append(&writer, &["whole"]);
+    append(&writer, &["torn in the middle"]);
+    drop(writer);
+    let segment = journal.segments().remove(0);
+    let length = fs::metadata(&segment).unwrap().len();
+    OpenOptions::new()
+        .write(true)
+        .open(&segment)
+        .unwrap()
+        .set_len(length - 5)
+        .unwrap();
+
+    assert_eq!(journal.take(), ["whole"]);
+    assert_eq!(journal.remove_finished(), [Removal::Removed]);
+    assert!(journal.segments().is_empty());
+}
+
+#[test]
+fn damage_in_the_middle_is_reported_and_reading_goes_on_behind_it() {
+    let event = "a payload long enough to be hit";
+    let mut journal = Journal::new();
+    let writer = journal.writer();
+    for _ in 0..3 {
+        append(&writer, &[event]);
+    }
+    drop(writer);
+    let segment = journal.segments().remove(0);
+    let mut bytes = fs::read(&segment).unwrap();
+    let record = (bytes.len() - segment::HEADER_LEN) / 3;
+    for offset_in_record in 0..record {
+        let mut hit = bytes.clone();
+        hit[segment::HEADER_LEN + record + offset_in_record] ^= 0x40;
+        fs::write(&segment, &hit).unwrap();
+        journal.offsets.clear();
+        let (events, damage) = journal.take_by(1);
+        assert_eq!(events.len(), 2, "byte {offset_in_record}");
+        assert_eq!(damage.len(), 1, "byte {offset_in_record}");
+        assert_eq!(damage[0].bytes.len(), record);
+    }
+    // In the last record nothing stands behind: it is set aside when the segment goes.
+    let last = bytes.len() - 3;
+    bytes[last] ^= 0x40;
+    fs::write(&segment, &bytes).unwrap();
+    journal.offsets.clear();
+    assert_eq!(journal.take().len(), 2);
+    assert!(matches!(
+        journal.remove_finished()[..],
+        [Removal::RemovedWithDamage(_)]
+    ));
+}
+
+#[test]
+fn a_segment_in_use_is_never_removed_and_an_idle_one_goes_when_its_writer_ends() {
+    let mut journal = Journal::new();
+    let writer = journal.writer();
+    append(&writer, &["one"]);
+    journal.take();
+    assert_eq!(journal.remove_finished(), [Removal::Kept]);
+    append(&writer, &["two"]);
+    assert_eq!(journal.take(), ["two"]);
+    drop(writer);
+    assert_eq!(journal.remove_finished(), [Removal::Removed]);
+}
+
+#[test]
+fn a_record_that_came_after_the_reading_keeps_its_segment() {
+    let mut journal = Journal::new();
+    let writer = journal.writer();
+    append(&writer, &["one"]);
+    journal.take();
+    let (name, taken) = journal.offsets.clone().into_iter().next().unwrap();
+    append(&writer, &["late"]);
+    drop(writer);
+    assert_eq!(
+        reader::remove(&journal.spool, &name, taken).unwrap(),
+        Removal::Kept
+    );
+    assert_eq!(journal.take(), ["late"]);
+}
+
+#[test]
+fn a_full_segment_is_followed_by_a_new_one() {
+    let mut journal = Journal::new();
+    let writer = journal.writer();
+    let large = "x".repeat(1024 * 1024);
+    for _ in 0..=SEGMENT_BYTES / large.len() as u64 {
+        append(&writer, &[&large]);
+    }
+    assert_eq!(journal.segments().len(), 2);
+    assert_eq!(journal.take().len(), 9);
+}
+
+#[test]
+fn a_spool_limit_refuses_and_lets_go_when_space_is_back() {
+    let mut journal = Journal::new();
+    let writer = Writer::new(journal.spool.clone(), Safety::Process, 4_096);
+    let half = "x".repeat(3_000);
+    append(&writer, &[&half]);
+    drop(writer);
+    let writer = Writer::new(journal.spool.clone(), Safety::Process, 4_096);
+    let refused = writer.append(|buffer| {
+        segment::push_fragment(buffer, |out| {
+            out.extend_from_slice(half.as_bytes());
+            Ok::<_, Error>(())
+        })?;
+        Ok(1)
+    });
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::SpoolFull);
+    assert_eq!(journal.take().len(), 1);
+    journal.remove_finished();
+    append(&writer, &[&half]);
+    assert_eq!(journal.take().len(), 1);
+}
+
+#[test]
+fn every_thread_that_asked_for_power_safety_gets_its_answer() {
+    let mut journal = Journal::new();
+    let writer = Writer::new(journal.spool.clone(), Safety::Power, 0);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let writer = &writer;
+            scope.spawn(move || {
+                for number in 0..25 {
+                    append(writer, &[&format!("{thread}:{number}")]);
+                }
+            });
+        }
+    });
+    let events = journal.take();
+    for thread in 0..4 {
+        let of_thread: Vec<_> = events
+            .iter()
+            .filter(|e| e.starts_with(&format!("{thread}:")))
+            .collect();
+        let expected: Vec<_> = (0..25).map(|n| format!("{thread}:{n}")).collect();
+        assert_eq!(of_thread, expected.iter().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_file_that_is_no_segment_is_left_alone() {
+    let mut journal = Journal::new();
+    append(&journal.writer(), &["one"]);
+    let foreign = journal.spool.journal().join("notes.txt");
+    fs::File::create(&foreign)
+        .unwrap()
+        .write_all(b"hello")
+        .unwrap();
+    assert_eq!(journal.take(), ["one"]);
+    journal.remove_finished();
+    assert!(foreign.exists());
+}

@@ -1,0 +1,42 @@
+//! How many bytes wait in a spool, as near as a writer can know it without opening the store.
+//!
+//! The sender tells in its heartbeat how many bytes are pending in the store and how many of the
+//! journal it has taken over; the journal itself is measured. The figure may lag by a heartbeat,
+//! which is why `max_spool_bytes` is called approximate.
+
+use std::fs;
+use std::io::ErrorKind as IoKind;
+
+use crate::error::{Error, Result};
+use crate::spool::Spool;
+
+use super::heartbeat::Heartbeat;
+
+/// Bytes that wait for delivery in journal and store.
+pub(crate) fn measure(spool: &Spool) -> Result<u64> {
+    let heartbeat = Heartbeat::read(spool)?.unwrap_or_default();
+    let (_, journal) = segments(spool)?;
+    Ok(journal
+        .saturating_sub(heartbeat.taken_bytes)
+        .saturating_add(heartbeat.pending_bytes))
+}
+
+/// The number of segments and their bytes.
+pub(crate) fn segments(spool: &Spool) -> Result<(u64, u64)> {
+    let journal = spool.journal();
+    let entries = match fs::read_dir(&journal) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == IoKind::NotFound => return Ok((0, 0)),
+        Err(e) => return Err(Error::io(journal.display(), e)),
+    };
+    let (mut count, mut bytes) = (0, 0);
+    for entry in entries {
+        let entry = entry.map_err(|e| Error::io(journal.display(), e))?;
+        // One that vanishes meanwhile has been taken over.
+        if let Ok(about) = entry.metadata() {
+            count += 1;
+            bytes += about.len();
+        }
+    }
+    Ok((count, bytes))
+}

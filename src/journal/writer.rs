@@ -1,0 +1,332 @@
+//! The write side of the journal: one segment per process, appended with a single `write(2)`.
+//!
+//! An append needs no lock between processes because no two processes share a segment. What orders
+//! events across segments is the time that each record carries, read under the writer's lock
+//! *before* the write: whatever happened before an append on this host has an earlier time.
+//!
+//! Only a partial record is ever cut off. When the cut itself, or a sync, fails, the segment is
+//! sealed: what it holds stays for the sender, and the next append begins a new one.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use rustix::fs::FlockOperation;
+
+use super::process::{ForkClosed, pid};
+use super::segment::{self, Header};
+use super::usage;
+use crate::clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::spool::Spool;
+use crate::sync::lock;
+
+/// A segment that has reached this size is left to the sender, and a new one begun.
+pub const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
+/// How much is appended between two looks at the size of the whole spool.
+const MEASURE_EVERY_BYTES: u64 = 256 * 1024;
+/// The append buffer is given back when one batch has blown it up beyond this.
+const BUFFER_KEPT_BYTES: usize = 1024 * 1024;
+
+/// What an acknowledged record survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Safety {
+    /// The death of the process: the kernel has it.
+    Process,
+    /// A power cut too: the disk has it.
+    Power,
+}
+
+/// Appends the events of this process.
+#[derive(Debug)]
+pub struct Writer {
+    spool: Arc<Spool>,
+    safety: Safety,
+    /// 0: no limit.
+    max_spool_bytes: u64,
+    tail: Mutex<Tail>,
+}
+
+#[derive(Debug, Default)]
+struct Tail {
+    segment: Option<Arc<Segment>>,
+    buffer: Vec<u8>,
+    appended_since_measured: u64,
+    over_limit: bool,
+}
+
+#[derive(Debug)]
+struct Segment {
+    file: ForkClosed,
+    path: PathBuf,
+    /// Bytes that hold whole records; behind it stands at most a partial one.
+    len: AtomicU64,
+    syncs: Mutex<Syncs>,
+    synced: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Syncs {
+    upto: u64,
+    running: bool,
+    failed: Option<Error>,
+}
+
+impl Writer {
+    /// A writer of `spool`. Touches nothing until the first append.
+    pub fn new(spool: Arc<Spool>, safety: Safety, max_spool_bytes: u64) -> Self {
+        Self {
+            spool,
+            safety,
+            max_spool_bytes,
+            tail: Mutex::default(),
+        }
+    }
+
+    /// A writer like this one for a forked child, without touching what the parent may have locked.
+    pub fn for_child(&self) -> Self {
+        Self::new(self.spool.clone(), self.safety, self.max_spool_bytes)
+    }
+
+    /// Appends one record; `fill` pushes its fragments and says how many events they are.
+    ///
+    /// Returns once the record has the safety asked for. Errors: those of `fill`, with nothing
+    /// written; [`ErrorKind::SpoolFull`], with nothing kept; [`ErrorKind::Io`]: unknown, the record
+    /// may still be delivered.
+    pub fn append(&self, fill: impl FnOnce(&mut Vec<u8>) -> Result<u32>) -> Result<()> {
+        let (segment, end) = {
+            let mut tail = lock(&self.tail);
+            let mut buffer = std::mem::take(&mut tail.buffer);
+            segment::begin_record(&mut buffer);
+            let appended =
+                fill(&mut buffer).and_then(|events| self.write(&mut tail, &mut buffer, events));
+            if buffer.capacity() <= BUFFER_KEPT_BYTES {
+                tail.buffer = buffer;
+            }
+            appended?
+        };
+        match self.safety {
+            Safety::Process => Ok(()),
+            Safety::Power => self.sync(&segment, end),
+        }
+    }
+
+    fn write(
+        &self,
+        tail: &mut Tail,
+        record: &mut [u8],
+        events: u32,
+    ) -> Result<(Arc<Segment>, u64)> {
+        if record.len() - segment::RECORD_HEADER_LEN > segment::PAYLOAD_MAX {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!(
+                    "a batch of {} bytes is more than the {} that one call takes; split it",
+                    record.len(),
+                    segment::PAYLOAD_MAX
+                ),
+            ));
+        }
+        self.respect_limit(tail, record.len() as u64)?;
+        let segment = self.segment(tail)?;
+        segment::finish_record(record, events, clock::boot_ns());
+        match segment.append(record) {
+            Ok(end) => Ok((segment, end)),
+            Err(failure) => {
+                if failure.sealed {
+                    self.seal(tail, &segment);
+                }
+                Err(failure.error)
+            }
+        }
+    }
+
+    /// The segment to append to: the current one, or a new one if it is full or there is none.
+    fn segment(&self, tail: &mut Tail) -> Result<Arc<Segment>> {
+        if let Some(segment) = &tail.segment
+            && segment.len.load(Ordering::Relaxed) < SEGMENT_BYTES
+        {
+            return Ok(segment.clone());
+        }
+        // The full one is closed, and so unlocked, before the next is made.
+        tail.segment = None;
+        let segment = Arc::new(Segment::create(&self.spool, self.safety)?);
+        tail.segment = Some(segment.clone());
+        Ok(segment)
+    }
+
+    fn seal(&self, tail: &mut Tail, segment: &Arc<Segment>) {
+        if tail
+            .segment
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, segment))
+        {
+            tail.segment = None;
+        }
+    }
+
+    fn respect_limit(&self, tail: &mut Tail, more: u64) -> Result<()> {
+        if self.max_spool_bytes == 0 {
+            return Ok(());
+        }
+        let first = tail.segment.is_none();
+        if first || tail.over_limit || tail.appended_since_measured >= MEASURE_EVERY_BYTES {
+            let used = usage::measure(&self.spool)?;
+            tail.appended_since_measured = 0;
+            tail.over_limit = used.saturating_add(more) > self.max_spool_bytes;
+            if tail.over_limit {
+                return Err(Error::new(
+                    ErrorKind::SpoolFull,
+                    format!(
+                        "{}: {used} bytes wait for delivery, max_spool_bytes is {}; nothing was queued; see why nothing is sent, or raise the limit",
+                        self.spool.name(),
+                        self.max_spool_bytes
+                    ),
+                ));
+            }
+        }
+        tail.appended_since_measured += more;
+        Ok(())
+    }
+
+    /// Group commit: one thread syncs for all that wait.
+    fn sync(&self, segment: &Arc<Segment>, end: u64) -> Result<()> {
+        let mut syncs = lock(&segment.syncs);
+        loop {
+            if syncs.upto >= end {
+                return Ok(());
+            }
+            if let Some(error) = &syncs.failed {
+                return Err(error.clone());
+            }
+            if syncs.running {
+                syncs = segment
+                    .synced
+                    .wait(syncs)
+                    .unwrap_or_else(std::sync::PoisonError::into_inner);
+                continue;
+            }
+            syncs.running = true;
+            drop(syncs);
+            let upto = segment.len.load(Ordering::Acquire);
+            let outcome = segment.file.sync_data();
+            syncs = lock(&segment.syncs);
+            syncs.running = false;
+            match outcome {
+                Ok(()) => syncs.upto = upto,
+                // After a failed sync the kernel may have dropped the pages: never trust this file again.
+                Err(e) => {
+                    syncs.failed = Some(Error::io(
+                        format!(
+                            "{}: sync failed; the event is written but may not survive a power cut",
+                            segment.path.display()
+                        ),
+                        e,
+                    ));
+                    self.seal(&mut lock(&self.tail), segment);
+                }
+            }
+            segment.synced.notify_all();
+        }
+    }
+}
+
+/// An append that did not happen.
+struct Failure {
+    error: Error,
+    /// The segment's end is not known any more.
+    sealed: bool,
+}
+
+impl Segment {
+    /// Creates and locks a new segment with its header.
+    fn create(spool: &Spool, safety: Safety) -> Result<Self> {
+        let journal = spool.journal();
+        loop {
+            let created_boot_ns = clock::boot_ns();
+            let header = Header {
+                boot_count: spool.boot_count(),
+                created_boot_ns,
+                created_wall_ms: clock::wall_ms(),
+            };
+            let path = journal.join(format!(
+                "{:08}-{created_boot_ns:020}-{}-{:08x}.log",
+                header.boot_count,
+                pid(),
+                fastrand::u32(..)
+            ));
+            let mut options = OpenOptions::new();
+            options.append(true).create_new(true).mode(0o600);
+            let file = match options.open(&path) {
+                Ok(file) => file,
+                Err(e) if e.kind() == io::ErrorKind::NotFound && !journal.exists() => {
+                    if !spool.dir().exists() {
+                        return Err(Error::io(
+                            format!("{} was removed; open it again", spool.name()),
+                            e,
+                        ));
+                    }
+                    spool.make_dir(&journal)?;
+                    continue;
+                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(e) => return Err(write_error(&path.display().to_string(), e)),
+            };
+            let file = ForkClosed::new(file)?;
+            // Between creation and lock the sender may have found it empty and ownerless, and removed it.
+            if rustix::fs::flock(&*file, FlockOperation::NonBlockingLockExclusive).is_err()
+                || file.metadata().map(|about| about.nlink()).unwrap_or(0) == 0
+            {
+                continue;
+            }
+            if let Err(e) = (&*file).write_all(&header.encode()) {
+                // Nothing in it is acknowledged, and it is locked by us.
+                let _ = fs::remove_file(&path);
+                return Err(write_error(&path.display().to_string(), e));
+            }
+            if safety == Safety::Power {
+                crate::spool::sync_parent(&path)?;
+            }
+            return Ok(Self {
+                file,
+                path,
+                len: AtomicU64::new(segment::HEADER_LEN as u64),
+                syncs: Mutex::default(),
+                synced: Condvar::new(),
+            });
+        }
+    }
+
+    /// Appends a record as a whole; the caller holds the writer's lock.
+    fn append(&self, record: &[u8]) -> std::result::Result<u64, Failure> {
+        let start = self.len.load(Ordering::Relaxed);
+        match (&*self.file).write_all(record) {
+            Ok(()) => {
+                let end = start + record.len() as u64;
+                self.len.store(end, Ordering::Release);
+                Ok(end)
+            }
+            Err(e) => {
+                let sealed = self.file.set_len(start).is_err();
+                let error = write_error(&self.path.display().to_string(), e);
+                Err(Failure { error, sealed })
+            }
+        }
+    }
+}
+
+/// A full disk has a kind of its own, because it passes.
+fn write_error(what: &str, cause: io::Error) -> Error {
+    match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            Error::new(
+                ErrorKind::SpoolFull,
+                format!("{what}: {cause}; nothing was queued; free some space"),
+            )
+        }
+        _ => Error::io(what, cause),
+    }
+}
