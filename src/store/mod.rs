@@ -1,0 +1,326 @@
+//! The store: what the sender has taken over and not yet seen accepted.
+//!
+//! Pending, in doubt, rejected and the counters change together, so they live in one database and
+//! every step of the sender is one [`Store::commit`]. A pending row is a *run*: up to 100 events of one
+//! lane, kept as the bytes that the wire will carry. Taking over, marking in doubt and settling then
+//! cost a row change a batch, and a batch that is repeated after a crash is byte for byte the same.
+//!
+//! Only the elected sender writes; [`sqlite::Reader`] lets any process look.
+
+mod rows;
+pub mod sqlite;
+
+use crate::error::{PauseReason, Result};
+use crate::journal::reader::Offsets;
+
+/// Which queue of which lane a run waits in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// The lane, by hash of `partner_user_id`.
+    pub lane: u8,
+    /// 0: the regular queue; 1: the suspects beside it.
+    pub queue: u8,
+}
+
+/// One event's share of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slot {
+    /// Bytes of its fragment.
+    pub length: u32,
+    /// Wall time of its enqueue, in milliseconds.
+    pub enqueued_ms: i64,
+}
+
+/// Events of one lane that are stored together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Run {
+    /// The fragments, joined by commas.
+    pub body: Vec<u8>,
+    /// One for each event.
+    pub slots: Vec<Slot>,
+}
+
+impl Run {
+    /// Adds an event at the end.
+    pub fn push(&mut self, fragment: &[u8], enqueued_ms: i64) {
+        if !self.slots.is_empty() {
+            self.body.push(b',');
+        }
+        self.body.extend_from_slice(fragment);
+        self.slots.push(Slot {
+            length: fragment.len() as u32,
+            enqueued_ms,
+        });
+    }
+
+    /// The events' fragments and enqueue times.
+    pub fn events(&self) -> impl Iterator<Item = (&[u8], i64)> {
+        let mut at = 0;
+        self.slots.iter().map_while(move |slot| {
+            let fragment = self.body.get(at..at + slot.length as usize)?;
+            at += slot.length as usize + 1;
+            Some((fragment, slot.enqueued_ms))
+        })
+    }
+}
+
+/// A run as it stands in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRun {
+    /// Its row; larger is later.
+    pub id: i64,
+    /// The row in which its last event was taken over; `id` unless it was moved to the suspects.
+    pub origin: i64,
+    /// Its events.
+    pub run: Run,
+}
+
+/// A batch whose fate is not known: the first events of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InDoubt {
+    /// Which queue of the lane.
+    pub queue: u8,
+    /// How many events from its head on.
+    pub events: u32,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// Wall time of the first attempt, in milliseconds.
+    pub first_ms: i64,
+    /// Wall time of the last attempt.
+    pub last_ms: i64,
+}
+
+/// What must outlast a crash about a queue.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct QueueState {
+    /// Events at the head of its first run that are settled already.
+    pub skip: u32,
+    /// Length of the head that is known to hold a bad event; 0: none is known.
+    pub group: u32,
+    /// The group may stand at the API already.
+    pub doubtful: bool,
+    /// What is believed of the rate of bad events; empty: nothing yet.
+    pub belief: Vec<f64>,
+}
+
+/// What must outlast a crash about a lane.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LaneState {
+    /// The batch in doubt.
+    pub in_doubt: Option<InDoubt>,
+    /// The regular queue and the suspects.
+    pub queues: [QueueState; 2],
+}
+
+/// Sums over the life of the spool, and what is pending now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Events that wait in the store.
+    pub pending: u64,
+    /// Their bytes.
+    pub pending_bytes: u64,
+    /// Events that the API accepted.
+    pub delivered: u64,
+    /// Events that went to the rejected store because the API refused them alone.
+    pub rejected: u64,
+    /// Events that went there because `event_ttl_s` had passed.
+    pub expired: u64,
+    /// Requests sent.
+    pub requests: u64,
+    /// Of these, repetitions of one that no answer had settled.
+    pub retried_requests: u64,
+    /// Of these, refused as a whole.
+    pub refused_requests: u64,
+    /// Of these, sent to find a bad event.
+    pub isolation_requests: u64,
+    /// Places of the journal that could not be read and were set aside.
+    pub damaged_records: u64,
+}
+
+/// A pause, as it must outlast a crash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PauseState {
+    /// Why.
+    pub reason: PauseReason,
+    /// Since when, wall time in milliseconds.
+    pub since_ms: i64,
+    /// When the next probe is due; `None`: an operator has to resume.
+    pub probe_ms: Option<i64>,
+    /// How many probes have failed.
+    pub probes: u32,
+    /// The HTTP status that led to it.
+    pub http_status: Option<u16>,
+    /// The API's code that led to it.
+    pub api_code: Option<String>,
+    /// For people.
+    pub message: String,
+}
+
+/// A user whose events wait apart because one was rejected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspect {
+    /// The JSON-escaped `partner_user_id`.
+    pub user: Vec<u8>,
+    /// Its lane.
+    pub lane: u8,
+    /// How many of its events wait in the suspects queue.
+    pub waiting: u64,
+    /// Whether one of its events was accepted since.
+    pub accepted: bool,
+}
+
+/// Why an event is in the rejected store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectedReason {
+    /// The API refused it alone.
+    Refused,
+    /// It waited longer than `event_ttl_s`.
+    Expired,
+}
+
+/// An event that will not be sent again unless it is requeued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its `partner_user_id`.
+    pub user: String,
+    /// The fragment.
+    pub event: Vec<u8>,
+    /// Why it is here.
+    pub reason: RejectedReason,
+    /// An earlier request that held it was never settled: the API may have it.
+    pub may_be_delivered: bool,
+    /// The API's code; empty for an expired event.
+    pub api_code: String,
+    /// The API's message, or ours.
+    pub message: String,
+    /// The HTTP status of the refusal.
+    pub http_status: Option<u16>,
+    /// Requests that held it, as far as this sender knows.
+    pub attempts: u32,
+    /// Wall time of its enqueue, in milliseconds.
+    pub first_ms: i64,
+    /// Wall time of its rejection.
+    pub last_ms: i64,
+}
+
+/// Which rejected events are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RejectedFilter {
+    /// Of this `partner_user_id`.
+    pub user: Option<String>,
+    /// With this code.
+    pub api_code: Option<String>,
+}
+
+/// One change of a commit.
+#[derive(Debug, Clone, Copy)]
+pub enum Change<'a> {
+    /// A run goes to the end of a queue; `origin` if it stood elsewhere before.
+    Append {
+        /// Where.
+        place: Place,
+        /// The row that it comes from.
+        origin: Option<i64>,
+        /// Its events.
+        run: &'a Run,
+    },
+    /// A run loses some events.
+    Replace {
+        /// Its row.
+        id: i64,
+        /// What is left.
+        run: &'a Run,
+    },
+    /// A run is settled.
+    Remove {
+        /// Its row.
+        id: i64,
+    },
+    /// What is known of a lane.
+    Lane {
+        /// Which.
+        lane: u8,
+        /// All of it.
+        state: &'a LaneState,
+    },
+    /// An event goes to the rejected store.
+    Reject(&'a Rejected),
+    /// An event leaves the rejected store.
+    Forget {
+        /// Its row there.
+        rejected: i64,
+    },
+    /// How far a segment is taken over.
+    Taken {
+        /// Its file name.
+        segment: &'a str,
+        /// Bytes from its beginning.
+        upto: u64,
+    },
+    /// A segment is gone.
+    Gone {
+        /// Its file name.
+        segment: &'a str,
+    },
+    /// A user is (still) suspect.
+    Suspect(&'a Suspect),
+    /// A user is not suspect any more.
+    Cleared {
+        /// The JSON-escaped `partner_user_id`.
+        user: &'a [u8],
+    },
+    /// Delivery is paused, or not any more.
+    Pause(Option<&'a PauseState>),
+    /// The number of lanes that runs are spread over.
+    Lanes(u8),
+    /// The sums, as they now are.
+    Totals(&'a Totals),
+}
+
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitSafety {
+    /// The death of the process.
+    Process,
+    /// A power cut too, with all commits before it.
+    Power,
+}
+
+/// What the sender needs of a database. There is one writer at any time.
+pub trait Store: Send {
+    /// Makes all changes or none.
+    ///
+    /// Errors: [`crate::error::ErrorKind::Store`] when the store is damaged or another sender has
+    /// taken over; [`crate::error::ErrorKind::SpoolFull`]; [`crate::error::ErrorKind::Io`].
+    fn commit(&mut self, changes: &[Change<'_>], safety: CommitSafety) -> Result<()>;
+
+    /// How far each segment is taken over.
+    fn offsets(&self) -> Result<Offsets>;
+
+    /// The state of a lane; the default if nothing is known of it.
+    fn lane(&self, lane: u8) -> Result<LaneState>;
+
+    /// The runs of a queue behind row `after`, at most `limit`, in order.
+    fn runs(&self, place: Place, after: i64, limit: usize) -> Result<Vec<StoredRun>>;
+
+    /// The row of the last run ever appended; 0: none.
+    fn last_run(&self) -> Result<i64>;
+
+    /// The earliest origin of all pending runs; `None`: nothing is pending.
+    fn first_origin(&self) -> Result<Option<i64>>;
+
+    /// All suspects.
+    fn suspects(&self) -> Result<Vec<Suspect>>;
+
+    /// Rejected events by row; unknown rows are left out.
+    fn rejected(&self, ids: &[i64]) -> Result<Vec<(i64, Rejected)>>;
+
+    /// The pause that outlasted the last sender.
+    fn pause(&self) -> Result<Option<PauseState>>;
+
+    /// The number of lanes that pending runs are spread over; 0: not decided yet.
+    fn lanes(&self) -> Result<u8>;
+
+    /// The sums.
+    fn totals(&self) -> Result<Totals>;
+}

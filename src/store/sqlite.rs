@@ -1,0 +1,462 @@
+//! The store of one host: SQLite in WAL mode.
+//!
+//! The sender's connection is the only one that writes, fenced by an *epoch*: winning the election
+//! counts it up, and a commit under an older count changes nothing. Readers open the file read-only
+//! for one page of answers and hold no transaction between pages.
+//!
+//! SQLite's tables do not survive `fork`. A process whose parent had a store open at that moment may
+//! never open one itself; it enqueues, and another process sends.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use once_cell::race::OnceBox;
+use rusqlite::types::Value;
+use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, params};
+
+use super::rows;
+use super::{
+    Change, CommitSafety, LaneState, PauseState, Place, Rejected, RejectedReason, Store,
+    StoredRun, Suspect, Totals,
+};
+use crate::error::{Error, ErrorKind, Result};
+use crate::journal::process::PerProcess;
+use crate::journal::reader::Offsets;
+use crate::spool::{Spool, private_file};
+
+const VERSION: i64 = 1;
+const APPLICATION_ID: i64 = 0x4D44_5450;
+/// The sender's page cache; the store is read in order, so a small one serves.
+const CACHE_KIB: i64 = 2_048;
+
+/// The sender's connection.
+#[derive(Debug)]
+pub struct SqliteStore {
+    connection: Connection,
+    epoch: i64,
+    spool: String,
+    _in_use: InUse,
+}
+
+impl SqliteStore {
+    /// Opens or creates the store of `spool` for its elected sender, and fences off earlier ones.
+    ///
+    /// Errors: [`ErrorKind::Forked`] in a child of a process that had a store open;
+    /// [`ErrorKind::Store`] if it is damaged or of a newer version; [`ErrorKind::Io`].
+    pub fn open(spool: &Spool) -> Result<Self> {
+        let in_use = InUse::begin(spool)?;
+        let name = spool.name();
+        let path = spool.store();
+        // Made here, because SQLite would let the umask decide who may read it; -wal and -shm follow.
+        private_file()
+            .open(&path)
+            .map_err(|e| Error::io(path.display(), e))?;
+        let connection = connect(&path, &name, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let failed = |e| store_error(&name, e);
+        connection
+            .pragma_update(None, "journal_mode", "WAL")
+            .and_then(|()| connection.pragma_update(None, "synchronous", "NORMAL"))
+            .and_then(|()| connection.pragma_update(None, "cache_size", -CACHE_KIB))
+            .and_then(|()| connection.pragma_update(None, "temp_store", "MEMORY"))
+            .map_err(failed)?;
+        match version(&connection, &name)? {
+            0 => connection
+                .execute_batch(&format!(
+                    "BEGIN IMMEDIATE; {} PRAGMA application_id = {APPLICATION_ID}; COMMIT;",
+                    include_str!("schema.sql")
+                ))
+                .map_err(failed)?,
+            _ => check_version(&connection, &name)?,
+        }
+        let epoch = connection
+            .query_row("UPDATE state SET epoch = epoch + 1 RETURNING epoch", [], |row| row.get(0))
+            .map_err(failed)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        Ok(Self {
+            connection,
+            epoch,
+            spool: name,
+            _in_use: in_use,
+        })
+    }
+
+    fn error(&self, e: rusqlite::Error) -> Error {
+        store_error(&self.spool, e)
+    }
+
+    fn apply(&self, changes: &[Change<'_>]) -> rusqlite::Result<()> {
+        let cached = |sql| self.connection.prepare_cached(sql);
+        for change in changes {
+            match *change {
+                Change::Append { place, origin, run } => {
+                    cached("INSERT INTO runs (lane, queue, origin, body, slots) VALUES (?, ?, ?, ?, ?)")?
+                        .execute(params![place.lane, place.queue, origin, run.body, rows::slots(run)])?;
+                }
+                Change::Replace { id, run } => {
+                    cached("UPDATE runs SET body = ?, slots = ? WHERE id = ?")?
+                        .execute(params![run.body, rows::slots(run), id])?;
+                }
+                Change::Remove { id } => {
+                    cached("DELETE FROM runs WHERE id = ?")?.execute([id])?;
+                }
+                Change::Lane { lane, state } => rows::write_lane(&self.connection, lane, state)?,
+                Change::Reject(event) => rows::write_rejected(&self.connection, event)?,
+                Change::Forget { rejected } => {
+                    cached("DELETE FROM rejected WHERE id = ?")?.execute([rejected])?;
+                }
+                Change::Taken { segment, upto } => {
+                    cached("INSERT INTO segments VALUES (?1, ?2) ON CONFLICT DO UPDATE SET upto = ?2")?
+                        .execute(params![segment, upto.cast_signed()])?;
+                }
+                Change::Gone { segment } => {
+                    cached("DELETE FROM segments WHERE name = ?")?.execute([segment])?;
+                }
+                Change::Suspect(suspect) => {
+                    cached("INSERT OR REPLACE INTO suspects VALUES (?, ?, ?, ?)")?.execute(params![
+                        suspect.user,
+                        suspect.lane,
+                        suspect.waiting.cast_signed(),
+                        suspect.accepted
+                    ])?;
+                }
+                Change::Cleared { user } => {
+                    cached("DELETE FROM suspects WHERE user = ?")?.execute([user])?;
+                }
+                Change::Pause(None) => {
+                    cached("DELETE FROM pause")?.execute([])?;
+                }
+                Change::Pause(Some(pause)) => rows::write_pause(&self.connection, pause)?,
+                Change::Lanes(lanes) => {
+                    cached("UPDATE state SET lanes = ?")?.execute([lanes])?;
+                }
+                Change::Totals(totals) => rows::write_totals(&self.connection, totals)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails unless this is still the last sender that was elected.
+    fn check_epoch(&self) -> Result<()> {
+        let epoch: i64 = self
+            .connection
+            .prepare_cached("SELECT epoch FROM state")
+            .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
+            .map_err(|e| self.error(e))?;
+        if epoch == self.epoch {
+            Ok(())
+        } else {
+            Err(Error::new(
+                ErrorKind::Store,
+                format!("{}: another sender has taken over", self.spool),
+            ))
+        }
+    }
+}
+
+impl Store for SqliteStore {
+    fn commit(&mut self, changes: &[Change<'_>], safety: CommitSafety) -> Result<()> {
+        let synchronous = match safety {
+            CommitSafety::Process => "PRAGMA synchronous = NORMAL",
+            // In WAL mode this syncs the whole log, so what was committed before is safe as well.
+            CommitSafety::Power => "PRAGMA synchronous = FULL",
+        };
+        let run = |sql: &str| -> rusqlite::Result<()> {
+            self.connection.prepare_cached(sql)?.raw_execute().map(drop)
+        };
+        run(synchronous)
+            .and_then(|()| run("BEGIN IMMEDIATE"))
+            .map_err(|e| self.error(e))?;
+        let outcome = self
+            .check_epoch()
+            .and_then(|()| self.apply(changes).map_err(|e| self.error(e)))
+            .and_then(|()| run("COMMIT").map_err(|e| self.error(e)));
+        if outcome.is_err() && !self.connection.is_autocommit() {
+            // Some errors have rolled back by themselves already.
+            let _ = run("ROLLBACK");
+        }
+        outcome
+    }
+
+    fn offsets(&self) -> Result<Offsets> {
+        let read = || -> rusqlite::Result<Offsets> {
+            self.connection
+                .prepare_cached("SELECT name, upto FROM segments")?
+                .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?
+                .collect()
+        };
+        read().map_err(|e| self.error(e))
+    }
+
+    fn lane(&self, lane: u8) -> Result<LaneState> {
+        rows::read_lane(&self.connection, lane).map_err(|e| self.error(e))
+    }
+
+    fn runs(&self, place: Place, after: i64, limit: usize) -> Result<Vec<StoredRun>> {
+        rows::read_runs(&self.connection, place, after, limit).map_err(|e| self.error(e))
+    }
+
+    fn last_run(&self) -> Result<i64> {
+        rows::last_run(&self.connection).map_err(|e| self.error(e))
+    }
+
+    fn first_origin(&self) -> Result<Option<i64>> {
+        rows::first_origin(&self.connection).map_err(|e| self.error(e))
+    }
+
+    fn suspects(&self) -> Result<Vec<Suspect>> {
+        let read = || -> rusqlite::Result<Vec<Suspect>> {
+            self.connection
+                .prepare_cached("SELECT user, lane, waiting, accepted FROM suspects")?
+                .query_map([], |row| {
+                    Ok(Suspect {
+                        user: row.get(0)?,
+                        lane: row.get(1)?,
+                        waiting: row.get::<_, i64>(2)?.cast_unsigned(),
+                        accepted: row.get(3)?,
+                    })
+                })?
+                .collect()
+        };
+        read().map_err(|e| self.error(e))
+    }
+
+    fn rejected(&self, ids: &[i64]) -> Result<Vec<(i64, Rejected)>> {
+        let read = || -> rusqlite::Result<Vec<(i64, Rejected)>> {
+            let mut statement: CachedStatement<'_> = self.connection.prepare_cached(&format!(
+                "SELECT {} FROM rejected WHERE id = ?",
+                rows::REJECTED_COLUMNS
+            ))?;
+            let mut found = Vec::with_capacity(ids.len());
+            for id in ids {
+                found.extend(statement.query_row([id], rows::rejected).optional()?);
+            }
+            Ok(found)
+        };
+        read().map_err(|e| self.error(e))
+    }
+
+    fn pause(&self) -> Result<Option<PauseState>> {
+        rows::read_pause(&self.connection).map_err(|e| self.error(e))
+    }
+
+    fn lanes(&self) -> Result<u8> {
+        self.connection
+            .query_row("SELECT lanes FROM state", [], |row| row.get(0))
+            .map_err(|e| self.error(e))
+    }
+
+    fn totals(&self) -> Result<Totals> {
+        rows::read_totals(&self.connection).map_err(|e| self.error(e))
+    }
+}
+
+/// A look into the store of any spool by any process, the sender's included.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+    spool: String,
+    _in_use: InUse,
+}
+
+impl Reader {
+    /// Opens the store read-only; `None` if nobody has sent from this spool yet.
+    ///
+    /// Errors: as [`SqliteStore::open`].
+    pub fn open(spool: &Spool) -> Result<Option<Self>> {
+        let in_use = InUse::begin(spool)?;
+        let path = spool.store();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let name = spool.name();
+        let connection = connect(&path, &name, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        if version(&connection, &name)? == 0 {
+            // Its sender is just making it.
+            return Ok(None);
+        }
+        check_version(&connection, &name)?;
+        Ok(Some(Self {
+            connection,
+            spool: name,
+            _in_use: in_use,
+        }))
+    }
+
+    fn error(&self, e: rusqlite::Error) -> Error {
+        store_error(&self.spool, e)
+    }
+
+    /// The sums.
+    pub fn totals(&self) -> Result<Totals> {
+        rows::read_totals(&self.connection).map_err(|e| self.error(e))
+    }
+
+    /// The pause, if delivery is paused.
+    pub fn pause(&self) -> Result<Option<PauseState>> {
+        rows::read_pause(&self.connection).map_err(|e| self.error(e))
+    }
+
+    /// The state of every lane that has one.
+    pub fn lanes(&self) -> Result<Vec<(u8, LaneState)>> {
+        rows::read_lanes(&self.connection).map_err(|e| self.error(e))
+    }
+
+    /// See [`Store::runs`].
+    pub fn runs(&self, place: Place, after: i64, limit: usize) -> Result<Vec<StoredRun>> {
+        rows::read_runs(&self.connection, place, after, limit).map_err(|e| self.error(e))
+    }
+
+    /// See [`Store::last_run`].
+    pub fn last_run(&self) -> Result<i64> {
+        rows::last_run(&self.connection).map_err(|e| self.error(e))
+    }
+
+    /// See [`Store::first_origin`].
+    pub fn first_origin(&self) -> Result<Option<i64>> {
+        rows::first_origin(&self.connection).map_err(|e| self.error(e))
+    }
+
+    /// The wall time at which the oldest pending event was enqueued.
+    pub fn oldest_pending_ms(&self) -> Result<Option<i64>> {
+        rows::oldest_pending_ms(&self.connection).map_err(|e| self.error(e))
+    }
+
+    /// A page of the rejected events behind row `after`.
+    pub fn rejected(
+        &self,
+        filter: &super::RejectedFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, Rejected)>> {
+        let mut sql = format!("SELECT {} FROM rejected WHERE id > ?", rows::REJECTED_COLUMNS);
+        let mut values = vec![Value::Integer(after)];
+        for (column, wanted) in [("user", &filter.user), ("api_code", &filter.api_code)] {
+            if let Some(wanted) = wanted {
+                sql.push_str(&format!(" AND {column} = ?"));
+                values.push(Value::Text(wanted.clone()));
+            }
+        }
+        sql.push_str(" ORDER BY id LIMIT ?");
+        values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+        let read = || -> rusqlite::Result<Vec<(i64, Rejected)>> {
+            self.connection
+                .prepare_cached(&sql)?
+                .query_map(rusqlite::params_from_iter(values), rows::rejected)?
+                .collect()
+        };
+        read().map_err(|e| self.error(e))
+    }
+}
+
+fn connect(path: &Path, spool: &str, mode: OpenFlags) -> Result<Connection> {
+    // The mutex-free mode is right: a connection is used by one thread at a time.
+    let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+        .map_err(|e| store_error(spool, e))?;
+    // Readers and the sender meet for moments only, at a checkpoint or at recovery.
+    connection
+        .busy_timeout(std::time::Duration::from_secs(5))
+        .map_err(|e| store_error(spool, e))?;
+    Ok(connection)
+}
+
+fn version(connection: &Connection, spool: &str) -> Result<i64> {
+    connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(|e| store_error(spool, e))
+}
+
+fn check_version(connection: &Connection, spool: &str) -> Result<()> {
+    let application: i64 = connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(|e| store_error(spool, e))?;
+    let found = version(connection, spool)?;
+    if application != APPLICATION_ID {
+        return Err(Error::new(
+            ErrorKind::Store,
+            format!("{spool}: store.db is not a store of this library; move it away"),
+        ));
+    }
+    if found > VERSION {
+        return Err(Error::new(
+            ErrorKind::Store,
+            format!(
+                "{spool}: store.db has version {found}, this library knows {VERSION}; let a newer libmeditopia send"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn store_error(spool: &str, e: rusqlite::Error) -> Error {
+    use rusqlite::ErrorCode;
+    let message = format!("{spool}: store.db: {e}");
+    match e.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Error::new(ErrorKind::SpoolFull, message),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::new(
+            ErrorKind::Store,
+            format!("{message}; it has to be recovered; nothing is sent until then"),
+        ),
+        _ => Error::new(ErrorKind::Io, message),
+    }
+}
+
+impl RejectedReason {
+    pub(super) fn code(self) -> i64 {
+        match self {
+            Self::Refused => 1,
+            Self::Expired => 2,
+        }
+    }
+
+    pub(super) fn from_code(code: i64) -> Self {
+        if code == 2 { Self::Expired } else { Self::Refused }
+    }
+}
+
+/// Counts a connection of this process while it lives.
+#[derive(Debug)]
+struct InUse;
+
+struct StoreUse {
+    open: AtomicUsize,
+    inherited: bool,
+}
+
+impl StoreUse {
+    fn of_this_process() -> &'static Self {
+        static USE: OnceBox<PerProcess<StoreUse>> = OnceBox::new();
+        USE.get_or_init(|| {
+            Box::new(PerProcess::new(Self {
+                open: AtomicUsize::new(0),
+                inherited: false,
+            }))
+        })
+        .get(|parent| Self {
+            open: AtomicUsize::new(0),
+            inherited: parent.inherited || parent.open.load(Ordering::Acquire) > 0,
+        })
+    }
+}
+
+impl InUse {
+    fn begin(spool: &Spool) -> Result<Self> {
+        let stores = StoreUse::of_this_process();
+        if stores.inherited {
+            return Err(Error::new(
+                ErrorKind::Forked,
+                format!(
+                    "{}: this process was forked while its parent had a store open, so it can only enqueue; let another process send, or exec after the fork",
+                    spool.name()
+                ),
+            ));
+        }
+        stores.open.fetch_add(1, Ordering::AcqRel);
+        Ok(Self)
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        StoreUse::of_this_process().open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
