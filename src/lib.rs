@@ -1,3 +1,5 @@
 //! Draft.
 pub mod clock;
 pub mod error;
+pub mod event;
+mod spelling;
