@@ -1,5 +1,7 @@
 //! Draft.
 pub mod clock;
+pub mod config;
 pub mod error;
 pub mod event;
+pub mod log;
 mod spelling;

@@ -16,13 +16,19 @@ pub(crate) fn quoted(value: &str) -> String {
 
 /// `; did you mean "video"?` if one of the `known` words is near enough to `word`, else nothing.
 pub(crate) fn hint<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    match nearest(word, known) {
+    did_you_mean(nearest(word, known))
+}
+
+/// `; did you mean "video"?`, or nothing.
+pub(crate) fn did_you_mean(meant: Option<&str>) -> String {
+    match meant {
         Some(meant) => format!("; did you mean {meant:?}?"),
         None => String::new(),
     }
 }
 
-fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The one of the `known` words, written in lower case, that `word` most likely means, if any.
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.chars().nth(SHOWN_CHARS).is_some() {
         return None;
     }
