@@ -5,3 +5,4 @@ pub mod error;
 pub mod event;
 pub mod log;
 mod spelling;
+pub mod stats;
