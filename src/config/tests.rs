@@ -1,0 +1,421 @@
+use super::*;
+use proptest::prelude::*;
+
+fn message<T>(result: Result<T>) -> String {
+    let error = result.err().expect("refused");
+    assert_eq!(error.kind(), ErrorKind::Config);
+    error.message().to_owned()
+}
+
+fn with(pairs: &[(&str, &str)]) -> Settings {
+    let mut config = Config::new();
+    config.set("spool", "/spool").unwrap();
+    for (key, value) in pairs {
+        config.set(key, value).unwrap();
+    }
+    config.settings().unwrap()
+}
+
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+#[test]
+fn an_option_that_nothing_set_has_its_documented_default() {
+    for doc in reference().filter(|doc| !doc.is_secret()) {
+        assert_eq!(Config::new().get(doc.key).unwrap(), doc.default);
+    }
+    let settings = with(&[]);
+    assert_eq!(
+        settings.endpoint.as_str(),
+        "https://partners.meditopia.com/default/v1/events"
+    );
+    assert_eq!(settings.spool, Some(PathBuf::from("/spool")));
+    assert_eq!(settings.durability, Durability::Process);
+    assert_eq!(settings.role, Role::Both);
+    assert_eq!(settings.flush_interval, Duration::from_secs(10));
+    assert_eq!((settings.batch_max, settings.lanes), (100, 1));
+    assert_eq!(settings.connect_timeout, Duration::from_secs(10));
+    assert_eq!(settings.request_timeout, Duration::from_secs(30));
+    assert_eq!(settings.rules(), crate::event::Rules::default());
+    assert_eq!(settings.brake_users, NonZeroU32::new(20));
+    assert_eq!(settings.log_level, Some(Level::Info));
+    assert!(matches!(settings.bearer_token, TokenSource::Absent));
+    assert!(settings.proxy.is_none() && settings.ca_file.is_none());
+    assert!(settings.max_spool_bytes.is_none() && settings.event_ttl.is_none());
+    assert!(settings.max_requests_per_s.is_none() && !settings.allow_network_spool);
+}
+
+/// For each option: values that are taken, and values that are not.
+const VALUES: [(&str, &[&str], &[&str]); 22] = [
+    (
+        "endpoint",
+        &["http://localhost:1/"],
+        &["", "http://example.com/"],
+    ),
+    ("account", &["", "shop \u{e9}"], &["a\nb", "a\0b"]),
+    ("bearer_token", &["", "abc.DEF-1_2=="], &["a b", "\u{e9}"]),
+    ("bearer_token_file", &["", "t", "/t"], &["a\0b"]),
+    ("spool", &["", "s", "/s"], &["a\0b"]),
+    (
+        "durability",
+        &["process", "power", "memory"],
+        &["", "Power", "disk"],
+    ),
+    ("role", &["both", "enqueue"], &["", "forward"]),
+    (
+        "flush_interval_ms",
+        &["10", "86400000"],
+        &["", "9", "86400001"],
+    ),
+    (
+        "batch_max",
+        &["1", "100"],
+        &["", "0", "101", "+5", "-1", "1.0", " 1"],
+    ),
+    ("lanes", &["1", "16"], &["0", "17"]),
+    ("connect_timeout_ms", &["10", "3600000"], &["0", "3600001"]),
+    ("request_timeout_ms", &["10", "3600000"], &["0", "3600001"]),
+    ("proxy", &["", "http://u:p@proxy:3128"], &["proxy:3128"]),
+    ("ca_file", &["", "/ca.pem"], &["a\0b"]),
+    (
+        "max_spool_bytes",
+        &["0", "9223372036854775807"],
+        &["-1", "9223372036854775808"],
+    ),
+    ("max_event_bytes", &["256", "1048576"], &["255", "1048577"]),
+    ("utc_offset", &["-18:00", "+18:00"], &["", "+18:01", "3"]),
+    ("event_ttl_s", &["0", "86400"], &["-1", "99999999999"]),
+    ("max_requests_per_s", &["0", "10000"], &["10001"]),
+    ("brake_users", &["0", "1000000"], &["1000001"]),
+    (
+        "log_level",
+        &["off", "error", "warn", "info", "debug"],
+        &["", "trace"],
+    ),
+    ("allow_network_spool", &["true", "false"], &["", "1", "yes"]),
+];
+
+#[test]
+fn each_option_takes_its_range_and_a_refused_value_changes_nothing() {
+    assert!(
+        reference()
+            .map(|doc| doc.key)
+            .eq(VALUES.map(|(key, ..)| key))
+    );
+    for (key, good, bad) in VALUES {
+        for value in good {
+            let mut config = Config::new();
+            config.set("spool", "/spool").unwrap();
+            config
+                .set(key, value)
+                .unwrap_or_else(|error| panic!("{error}"));
+            if key != "spool" {
+                config.settings().unwrap_or_else(|error| panic!("{error}"));
+            }
+            for bad in bad {
+                let message = message(config.set(key, bad));
+                assert!(
+                    message.starts_with(&format!("config: {key}: ")),
+                    "{message}"
+                );
+                assert_eq!(config.text(key).unwrap(), *value);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_error_says_what_the_range_is() {
+    let mut config = Config::new();
+    assert_eq!(
+        message(config.set("batch_max", "101")),
+        r#"config: batch_max: "101" is not a whole number from 1 to 100"#
+    );
+    assert_eq!(
+        message(config.set("durability", "disk")),
+        r#"config: durability: "disk" is not process, power or memory"#
+    );
+}
+
+#[test]
+fn an_unknown_key_is_told_the_nearest() {
+    assert_eq!(
+        message(Config::new().set("flush_intervall_ms", "1")),
+        r#"config: unknown key "flush_intervall_ms"; did you mean "flush_interval_ms"?"#
+    );
+    assert_eq!(
+        message(Config::new().get("colour")),
+        r#"config: unknown key "colour""#
+    );
+}
+
+#[test]
+fn zero_turns_off_and_units_become_durations() {
+    let settings = with(&[
+        ("brake_users", "0"),
+        ("event_ttl_s", "60"),
+        ("flush_interval_ms", "1500"),
+        ("log_level", "off"),
+        ("lanes", "4"),
+        ("role", "enqueue"),
+        ("utc_offset", "+03:00"),
+        ("allow_network_spool", "true"),
+    ]);
+    assert_eq!(settings.brake_users, None);
+    assert_eq!(settings.event_ttl, Some(Duration::from_secs(60)));
+    assert_eq!(settings.flush_interval, Duration::from_millis(1500));
+    assert_eq!(settings.log_level, None);
+    assert_eq!((settings.lanes, settings.role), (4, Role::Enqueue));
+    assert_eq!(settings.rules().utc_offset.seconds(), 10_800);
+    assert!(settings.allow_network_spool);
+}
+
+#[test]
+fn a_spool_is_required_unless_nothing_is_kept() {
+    let mut config = Config::new();
+    assert!(message(config.settings()).contains("spool: is required"));
+    config.set("durability", "memory").unwrap();
+    assert_eq!(config.settings().unwrap().spool, None);
+    config.set("spool", "/spool").unwrap();
+    assert_eq!(config.settings().unwrap().spool, None);
+}
+
+#[test]
+fn relative_paths_are_fixed_to_where_the_process_is() {
+    let settings = with(&[("spool", "s"), ("ca_file", "ca.pem")]);
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(settings.spool, Some(here.join("s")));
+    assert_eq!(settings.ca_file, Some(here.join("ca.pem")));
+}
+
+#[test]
+fn later_calls_win_and_empty_unsets() {
+    let mut config = Config::new();
+    config.set("account", "one").unwrap();
+    config.set("account", "two").unwrap();
+    assert_eq!(config.get("account").unwrap(), "two");
+    config.set("account", "").unwrap();
+    assert_eq!(config.get("account").unwrap(), "");
+}
+
+#[test]
+fn a_token_file_goes_before_a_token() {
+    let given = with(&[("bearer_token", "s3cr3t")]);
+    let token = given.bearer_token.read().unwrap().unwrap();
+    assert_eq!(token.expose(), "s3cr3t");
+    let from_file = with(&[("bearer_token", "s3cr3t"), ("bearer_token_file", "/t")]);
+    assert_eq!(from_file.bearer_token.file(), Some(Path::new("/t")));
+    assert!(!format!("{from_file:?}").contains("s3cr3t"));
+}
+
+#[test]
+fn secrets_are_never_given_back_or_printed() {
+    let mut config = Config::new();
+    config.set("spool", "/spool").unwrap();
+    config.set("bearer_token", "s3cr3t").unwrap();
+    config.set("proxy", "http://u:s3cr3t@proxy").unwrap();
+    for key in ["bearer_token", "proxy"] {
+        assert!(message(config.get(key)).contains("is a secret"));
+    }
+    assert!(!format!("{config:?}").contains("s3cr3t"));
+    assert!(!format!("{:?}", config.settings().unwrap()).contains("s3cr3t"));
+    for (key, bad) in [
+        ("bearer_token", "s3cr3t s3cr3t"),
+        ("proxy", "u:s3cr3t@proxy"),
+        ("endpoint", "https://u:s3cr3t@host"),
+    ] {
+        assert!(!message(config.set(key, bad)).contains("s3cr3t"));
+    }
+}
+
+fn vars<'a>(pairs: &'a [(&str, &str)]) -> impl Iterator<Item = (String, String)> + 'a {
+    pairs
+        .iter()
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+}
+
+#[test]
+fn the_environment_sets_options_and_its_unknown_variables_only_warn() {
+    let mut config = Config::new();
+    config
+        .load_env(vars(&[
+            ("PATH", "/bin"),
+            ("MEDITOPIA_SPOOL", "/spool"),
+            ("MEDITOPIA_BATCH_MAX", "7"),
+            ("MEDITOPIA_BATCH_MAXX", "8"),
+            ("MEDITOPIA_lanes", "9"),
+            ("MEDITOPIA_COLOUR", "red"),
+        ]))
+        .unwrap();
+    assert_eq!(config.get("spool").unwrap(), "/spool");
+    assert_eq!(config.get("batch_max").unwrap(), "7");
+    assert_eq!(config.get("lanes").unwrap(), "1");
+    assert_eq!(
+        config.warnings(),
+        [
+            r#"MEDITOPIA_BATCH_MAXX: is no option and was ignored; did you mean "MEDITOPIA_BATCH_MAX"?"#,
+            r#"MEDITOPIA_lanes: is no option and was ignored; did you mean "MEDITOPIA_LANES"?"#,
+            "MEDITOPIA_COLOUR: is no option and was ignored",
+        ]
+    );
+}
+
+#[test]
+fn a_bad_variable_is_named_and_none_is_taken() {
+    let mut config = Config::new();
+    let loaded = config.load_env(vars(&[
+        ("MEDITOPIA_SPOOL", "/spool"),
+        ("MEDITOPIA_COLOUR", "red"),
+        ("MEDITOPIA_LANES", "17"),
+    ]));
+    assert_eq!(
+        message(loaded),
+        r#"MEDITOPIA_LANES: "17" is not a whole number from 1 to 16"#
+    );
+    assert_eq!(config.get("spool").unwrap(), "");
+    assert!(config.warnings().is_empty());
+}
+
+#[test]
+fn only_our_variables_have_to_be_text() {
+    use std::os::unix::ffi::OsStringExt;
+    let broken = || OsString::from_vec(b"\xFF".to_vec());
+    assert_eq!(our_variable("LANG".into(), broken()).unwrap(), None);
+    assert_eq!(our_variable(broken(), broken()).unwrap(), None);
+    let ours = our_variable("MEDITOPIA_SPOOL".into(), broken());
+    assert_eq!(message(ours), "MEDITOPIA_SPOOL: is not UTF-8");
+    Config::new().load_process_env().unwrap();
+}
+
+#[test]
+fn a_file_sets_options_and_its_unknown_keys_only_warn() {
+    let file = file("spool = \"/spool\"\nlanes = 2\nallow_network_spool = true\nlane = [1]\n");
+    let mut config = Config::new();
+    config.load_file(file.path()).unwrap();
+    let settings = config.settings().unwrap();
+    assert_eq!((settings.lanes, settings.allow_network_spool), (2, true));
+    assert_eq!(config.warnings().len(), 1);
+    let warning = &config.warnings()[0];
+    assert!(
+        warning.starts_with(&file.path().display().to_string()),
+        "{warning}"
+    );
+    assert!(
+        warning.ends_with(r#""lane": is no option and was ignored; did you mean "lanes"?"#),
+        "{warning}"
+    );
+}
+
+#[test]
+fn a_bad_file_is_named_with_the_place_and_nothing_of_it_is_taken() {
+    for (text, words) in [
+        (
+            "account = \"x\"\nlanes = 17",
+            r#"lanes: "17" is not a whole number"#,
+        ),
+        ("account = \"x\"\nlanes = 1.5", "lanes: is of type float"),
+        ("account = \"x\"\nlanes = [1]", "lanes: is of type array"),
+        ("account = \"x\"\nlanes", "line 2: "),
+        ("account = \"x\"\naccount = \"y\"", "line 2: "),
+    ] {
+        let file = file(text);
+        let mut config = Config::new();
+        let message = message(config.load_file(file.path()));
+        assert!(message.contains(words), "{message}");
+        assert!(
+            message.starts_with(&file.path().display().to_string()),
+            "{message}"
+        );
+        assert_eq!(config.get("account").unwrap(), "");
+    }
+    let missing = message(Config::new().load_file("/does/not/exist.toml"));
+    assert!(missing.starts_with("/does/not/exist.toml: "), "{missing}");
+}
+
+#[test]
+fn a_broken_file_never_shows_the_token_in_it() {
+    for text in [
+        "bearer_token = s3cr3t",
+        "bearer_token = \"s3cr3t",
+        "bearer_token = 's3cr3t\n'",
+        "bearer_token = \"\\s3cr3t\"",
+        "bearer_token = [\"s3cr3t\"]",
+        "bearer_token s3cr3t",
+        "bearer_token = \"s3cr3t\" s3cr3t",
+        "bearer_token = \"s3cr3t\"\nbearer_token = \"s3cr3t\"",
+        "bearer_token = \"s3cr3t s3cr3t\"",
+        "s3cr3t",
+    ] {
+        let file = file(text);
+        let message = message(Config::new().load_file(file.path()));
+        assert!(!message.contains("s3cr3t"), "{message}");
+    }
+}
+
+#[test]
+fn clients_of_one_spool_must_agree_on_all_but_the_token() {
+    let base = [
+        ("bearer_token_file", "/t"),
+        ("brake_users", "5"),
+        ("lanes", "3"),
+    ];
+    assert_eq!(conflict(&with(&base), &with(&base)), None);
+    for (key, value) in [
+        ("endpoint", "https://example.com/"),
+        ("account", "x"),
+        ("bearer_token_file", "/u"),
+        ("spool", "/other"),
+        ("durability", "power"),
+        ("role", "enqueue"),
+        ("flush_interval_ms", "11"),
+        ("batch_max", "11"),
+        ("lanes", "11"),
+        ("connect_timeout_ms", "11"),
+        ("request_timeout_ms", "11"),
+        ("proxy", "http://proxy"),
+        ("ca_file", "/ca"),
+        ("max_spool_bytes", "11"),
+        ("max_event_bytes", "1111"),
+        ("utc_offset", "+11:00"),
+        ("event_ttl_s", "11"),
+        ("max_requests_per_s", "11"),
+        ("brake_users", "11"),
+        ("log_level", "debug"),
+        ("allow_network_spool", "true"),
+    ] {
+        let other = with(&[base.as_slice(), &[(key, value)]].concat());
+        assert_eq!(conflict(&with(&base), &other), Some(key));
+    }
+    let one = with(&[("bearer_token", "one")]);
+    let two = with(&[("bearer_token", "two")]);
+    assert_eq!(conflict(&one, &two), None);
+}
+
+#[test]
+fn the_table_of_options_is_a_table() {
+    let table = markdown();
+    for line in table.lines() {
+        assert_eq!(line.matches('|').count(), 6, "{line}");
+    }
+    assert_eq!(table.lines().count(), 2 + reference().count());
+    assert!(table.contains(
+        "| `batch_max` | integer | `100` | a whole number from 1 to 100 | The most events in one request."
+    ));
+}
+
+proptest! {
+    #[test]
+    fn whatever_set_takes_settings_can_read(
+        doc in proptest::sample::select(reference().collect::<Vec<_>>()),
+        value in prop_oneof![any::<String>(), "[a-z0-9:/@.\\[\\]#?%-]{0,20}", "https?://[a-z0-9:/@.\\[\\]#?%-]{0,20}", "[+-]?[0-9]{1,20}"],
+    ) {
+        let mut config = Config::new();
+        config.set("spool", "/spool").unwrap();
+        if config.set(doc.key, &value).is_ok() && !(doc.key == "spool" && value.is_empty()) {
+            config.settings().unwrap();
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The API's bearer token, and where it comes from.
+//!
+//! It exists to be sent in one header and to appear nowhere else: no `Display`, a `Debug` that
+//! hides it, wiped from memory when dropped, and no error that quotes it. (An event's `token` is
+//! another thing, the user's.)
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// More than any header that a server takes.
+const MAX_TOKEN_BYTES: usize = 16_384;
+
+/// The bearer token that the API knows this partner by: visible ASCII, fit for a header.
+#[derive(Clone)]
+pub struct BearerToken(SecretString);
+
+impl BearerToken {
+    /// A token given as text, without the word `Bearer`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if it is empty, longer than 16 KiB, or not visible ASCII.
+    pub fn new(text: &str) -> Result<Self> {
+        Self::parse(text)
+            .map_err(|wrong| Error::new(ErrorKind::Config, format!("bearer token: {wrong}")))
+    }
+
+    pub(super) fn parse(text: &str) -> std::result::Result<Self, String> {
+        let wrong = if text.is_empty() {
+            "is empty"
+        } else if text.len() > MAX_TOKEN_BYTES {
+            "is longer than 16 KiB"
+        } else if text
+            .get(..7)
+            .is_some_and(|word| word.eq_ignore_ascii_case("bearer "))
+        {
+            "starts with the word Bearer; give the token alone"
+        } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            "holds a character that is not visible ASCII"
+        } else {
+            return Ok(Self(text.into()));
+        };
+        Err(wrong.to_owned())
+    }
+
+    /// Reads a token from a file; white space around it is not part of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] names the file and says why it cannot be read or holds no token.
+    pub fn read_file(path: &Path) -> Result<Self> {
+        let wrong = |what: &dyn fmt::Display| {
+            let path = path.display();
+            Error::new(
+                ErrorKind::Config,
+                format!("bearer_token_file {path}: {what}"),
+            )
+        };
+        // Room for all of it at once: growing would leave copies that nothing wipes.
+        let mut text = Zeroizing::new(String::with_capacity(2 * MAX_TOKEN_BYTES));
+        let file = File::open(path).map_err(|cause| wrong(&cause))?;
+        file.take(2 * MAX_TOKEN_BYTES as u64)
+            .read_to_string(&mut text)
+            .map_err(|cause| wrong(&cause))?;
+        Self::parse(text.trim()).map_err(|what| wrong(&what))
+    }
+
+    /// The token itself, to be put into the header and nowhere else.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerToken(***)")
+    }
+}
+
+/// Where the bearer token comes from.
+#[derive(Debug, Clone)]
+pub enum TokenSource {
+    /// Nowhere: this process can enqueue but not send.
+    Absent,
+    /// It was given as a value.
+    Given(BearerToken),
+    /// It is in this file, to be read when needed: see [`BearerToken::read_file`].
+    File(PathBuf),
+}
+
+impl TokenSource {
+    /// The token as it is now, read from its file if it comes from one.
+    ///
+    /// # Errors
+    /// As [`BearerToken::read_file`].
+    pub fn read(&self) -> Result<Option<BearerToken>> {
+        match self {
+            Self::Absent => Ok(None),
+            Self::Given(token) => Ok(Some(token.clone())),
+            Self::File(path) => BearerToken::read_file(path).map(Some),
+        }
+    }
+
+    /// The file that it comes from.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Absent | Self::Given(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_does_not_fit_a_header_is_refused_unquoted() {
+        for bad in [
+            "",
+            "s3cr3t\r\nHost: x",
+            "s3cr3t x",
+            "s3cr3t\u{e9}",
+            "Bearer s3cr3t",
+        ] {
+            let error = BearerToken::new(bad).expect_err(bad);
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(!error.message().contains("s3cr3t"), "{error}");
+        }
+    }
+
+    #[test]
+    fn debug_hides_the_token() {
+        let source = TokenSource::Given(BearerToken::new("s3cr3t").unwrap());
+        assert_eq!(format!("{source:?}"), "Given(BearerToken(***))");
+    }
+
+    #[test]
+    fn a_file_is_read_anew_each_time_without_its_white_space() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let source = TokenSource::File(file.path().to_owned());
+        for token in ["first", "second"] {
+            std::fs::write(file.path(), format!("\n {token} \r\n")).unwrap();
+            assert_eq!(source.read().unwrap().unwrap().expose(), token);
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_token_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let long = "s3cr3t".repeat(MAX_TOKEN_BYTES);
+        for text in ["", " \n", "s3cr3t s3cr3t", &long] {
+            std::fs::write(file.path(), text).unwrap();
+            let error = BearerToken::read_file(file.path()).expect_err("no token");
+            assert!(error.message().contains(&file.path().display().to_string()));
+            assert!(!error.message().contains("s3cr3t"));
+        }
+        let missing = BearerToken::read_file(Path::new("/does/not/exist")).expect_err("missing");
+        assert!(missing.message().contains("/does/not/exist"), "{missing}");
+    }
+}

@@ -1,0 +1,229 @@
+//! `received_at`: what callers may write, and how the API gets it.
+//!
+//! The API documents one form, `YYYY-MM-DD HH:MM:SS`, and no time zone. A time in that form is the
+//! caller's own choice and passes unchanged, even past a change of `utc_offset`. A time that says
+//! its offset (RFC 3339), and "now", are converted to the configured offset. A `T` without an
+//! offset could mean either, so it is refused. This is not a date library: the calendar is jiff's.
+
+use std::fmt;
+
+use jiff::SignedDuration;
+use jiff::civil::{Date, DateTime};
+
+use crate::error::{Error, ErrorKind};
+use crate::spelling::quoted;
+
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+const LAST_SECOND_OF_DAY: i64 = 86_399;
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// A fixed distance from UTC, from -18:00 to +18:00 in whole minutes; UTC by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct UtcOffset {
+    minutes: i16,
+}
+
+impl UtcOffset {
+    /// UTC itself.
+    pub const UTC: Self = Self { minutes: 0 };
+
+    /// The offset written as `+HH:MM` or `-HH:MM`; nothing if it is written otherwise or beyond 18 hours.
+    pub fn parse(text: &str) -> Option<Self> {
+        let seconds = offset_seconds(text.as_bytes())?;
+        let minutes = i16::try_from(seconds / 60).ok()?;
+        (minutes.abs() <= 18 * 60).then_some(Self { minutes })
+    }
+
+    /// The distance from UTC in seconds, positive in the east.
+    pub fn seconds(self) -> i64 {
+        i64::from(self.minutes) * 60
+    }
+}
+
+impl fmt::Display for UtcOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.minutes < 0 { '-' } else { '+' };
+        let minutes = self.minutes.unsigned_abs();
+        write!(f, "{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+    }
+}
+
+/// Appends the time that `text` means, as the API wants it and as seen at `offset`.
+pub(super) fn push(text: &str, offset: UtcOffset, out: &mut Vec<u8>) -> Result<(), Error> {
+    match Written::parse(text) {
+        Ok(Written::Plain) => {
+            out.extend_from_slice(text.as_bytes());
+            Ok(())
+        }
+        Ok(Written::WithOffset { local, seconds }) => {
+            let moved = SignedDuration::from_secs(offset.seconds() - seconds);
+            match local.checked_add(moved) {
+                Ok(time) if time.year() >= 0 => {
+                    push_time(time, out);
+                    Ok(())
+                }
+                _ => Err(invalid(format!(
+                    "{} leaves the years 0000 to 9999 when converted to {offset}",
+                    quoted(text)
+                ))),
+            }
+        }
+        Err(fault) => Err(invalid(format!("{} {}", quoted(text), fault.words()))),
+    }
+}
+
+/// Appends the wall time `now_wall_ms` as the API wants it and as seen at `offset`.
+pub(super) fn push_now(
+    now_wall_ms: i64,
+    offset: UtcOffset,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
+    let since_epoch = SignedDuration::from_secs(now_wall_ms.div_euclid(1_000) + offset.seconds());
+    match EPOCH.checked_add(since_epoch) {
+        Ok(time) if time.year() >= 0 => {
+            push_time(time, out);
+            Ok(())
+        }
+        _ => Err(invalid(
+            "this host's clock is beyond the years 0000 to 9999",
+        )),
+    }
+}
+
+fn invalid(what: impl fmt::Display) -> Error {
+    Error::new(ErrorKind::InvalidEvent, format!("received_at: {what}"))
+}
+
+/// A time as the caller wrote it.
+enum Written {
+    /// `YYYY-MM-DD HH:MM:SS`, on the calendar.
+    Plain,
+    /// RFC 3339: what a clock on the wall showed, and how far east of UTC it hung.
+    WithOffset { local: DateTime, seconds: i64 },
+}
+
+enum Fault {
+    Form,
+    Date,
+    TimeOfDay,
+    Offset,
+}
+
+impl Fault {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Form => {
+                "is neither YYYY-MM-DD HH:MM:SS nor RFC 3339 such as 2024-08-06T15:04:05Z"
+            }
+            Self::Date => "is not a date on the calendar",
+            Self::TimeOfDay => "is not a time of day",
+            Self::Offset => {
+                "has no UTC offset; add Z or an offset such as +03:00, or write YYYY-MM-DD HH:MM:SS"
+            }
+        }
+    }
+}
+
+impl Written {
+    fn parse(text: &str) -> Result<Self, Fault> {
+        let (time, rest) = text.as_bytes().split_at_checked(19).ok_or(Fault::Form)?;
+        let separator = time[10];
+        let punctuated = time[4] == b'-' && time[7] == b'-' && time[13] == b':' && time[16] == b':';
+        if !punctuated || !matches!(separator, b' ' | b'T' | b't') {
+            return Err(Fault::Form);
+        }
+        let pair = |at| two_digits(&time[at..]).ok_or(Fault::Form);
+        let year = i16::from(pair(0)?) * 100 + i16::from(pair(2)?);
+        let (month, day) = (pair(5)?, pair(8)?);
+        let (hour, minute, second) = (pair(11)?, pair(14)?, pair(17)?);
+
+        let zone = match fraction(rest) {
+            Some([]) if rest.is_empty() && separator == b' ' => None,
+            Some([]) => return Err(Fault::Offset),
+            Some(zone) => Some(offset_seconds(zone).ok_or(Fault::Form)?),
+            None => return Err(Fault::Form),
+        };
+        let date = Date::new(year, month, day).map_err(|_| Fault::Date)?;
+        if hour > 23 || minute > 59 || second > 60 || (second == 60 && zone.is_none()) {
+            return Err(Fault::TimeOfDay);
+        }
+        let Some(seconds) = zone else {
+            return Ok(Self::Plain);
+        };
+        // A leap second becomes the second before it, which every calendar has.
+        let local = date.at(hour, minute, second.min(59), 0);
+        if second == 60 && utc_second_of_day(local, seconds) != LAST_SECOND_OF_DAY {
+            return Err(Fault::TimeOfDay);
+        }
+        Ok(Self::WithOffset { local, seconds })
+    }
+}
+
+fn utc_second_of_day(local: DateTime, offset: i64) -> i64 {
+    let (hour, minute) = (i64::from(local.hour()), i64::from(local.minute()));
+    let local_second = hour * 3_600 + minute * 60 + i64::from(local.second());
+    (local_second - offset).rem_euclid(SECONDS_PER_DAY)
+}
+
+/// What follows an optional fraction of a second; nothing if a point has no digits behind it.
+fn fraction(rest: &[u8]) -> Option<&[u8]> {
+    let Some(digits) = rest.strip_prefix(b".") else {
+        return Some(rest);
+    };
+    let count = digits
+        .iter()
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    (count > 0).then(|| &digits[count..])
+}
+
+/// The seconds east of UTC that `Z`, `+HH:MM` or `-HH:MM` stands for.
+fn offset_seconds(zone: &[u8]) -> Option<i64> {
+    let (sign, time) = match zone {
+        b"Z" | b"z" => return Some(0),
+        [b'+', time @ ..] => (1, time),
+        [b'-', time @ ..] => (-1, time),
+        _ => return None,
+    };
+    if time.len() != 5 || time[2] != b':' {
+        return None;
+    }
+    let (hours, minutes) = (two_digits(time)?, two_digits(&time[3..])?);
+    let seconds = i64::from(hours) * 3_600 + i64::from(minutes) * 60;
+    (hours <= 23 && minutes <= 59).then_some(sign * seconds)
+}
+
+fn two_digits(bytes: &[u8]) -> Option<i8> {
+    match bytes {
+        [tens @ b'0'..=b'9', ones @ b'0'..=b'9', ..] => {
+            i8::try_from((tens - b'0') * 10 + (ones - b'0')).ok()
+        }
+        _ => None,
+    }
+}
+
+/// Appends `YYYY-MM-DD HH:MM:SS`. The year must not be negative.
+fn push_time(time: DateTime, out: &mut Vec<u8>) {
+    let year = time.year().unsigned_abs();
+    let [century, year] = [year / 100, year % 100].map(|pair| pair as u8);
+    let [month, day] = [time.month(), time.day()].map(i8::unsigned_abs);
+    let [hour, minute, second] = [time.hour(), time.minute(), time.second()].map(i8::unsigned_abs);
+    let mut text = *b"0000-00-00 00:00:00";
+    for (at, pair) in [
+        (0, century),
+        (2, year),
+        (5, month),
+        (8, day),
+        (11, hour),
+        (14, minute),
+        (17, second),
+    ] {
+        text[at] += pair / 10;
+        text[at + 1] += pair % 10;
+    }
+    out.extend_from_slice(&text);
+}
+
+#[cfg(test)]
+#[path = "received_at_tests.rs"]
+mod tests;

@@ -1,0 +1,196 @@
+use super::*;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::mpsc;
+
+fn messages(log: &Log) -> Vec<String> {
+    std::iter::from_fn(|| log.next())
+        .map(|record| record.message)
+        .collect()
+}
+
+#[test]
+fn records_are_polled_in_order_with_their_level_and_time() {
+    let log = Log::new(Some(Level::Debug));
+    let before = clock::wall_ms();
+    log.warn(format_args!("one"));
+    log.debug(format_args!("two"));
+    let first = log.next().unwrap();
+    assert_eq!((first.level, first.message.as_str()), (Level::Warn, "one"));
+    assert!((before..=clock::wall_ms()).contains(&first.time_ms));
+    assert_eq!(messages(&log), ["two"]);
+    assert_eq!(log.next(), None);
+}
+
+#[test]
+fn only_the_level_and_graver_ones_are_kept() {
+    let write_all = |log: &Log| {
+        for level in Level::ALL {
+            log.write(level, format_args!("{}", level.name()));
+        }
+    };
+    let log = Log::new(Some(Level::Warn));
+    write_all(&log);
+    assert_eq!(messages(&log), ["error", "warn"]);
+    let off = Log::new(None);
+    write_all(&off);
+    assert_eq!(off.next(), None);
+}
+
+#[test]
+fn a_full_ring_loses_the_oldest_and_says_how_many() {
+    let log = Log::new(Some(Level::Info));
+    for number in 0..RING_RECORDS + 3 {
+        log.info(format_args!("{number}"));
+    }
+    let polled = messages(&log);
+    assert_eq!(
+        polled[0],
+        "log records lost because they were polled too late: 3"
+    );
+    let kept: Vec<_> = (3..RING_RECORDS + 3).map(|n| n.to_string()).collect();
+    assert_eq!(polled[1..], kept);
+    log.info(format_args!("again"));
+    assert_eq!(messages(&log), ["again"]);
+}
+
+#[test]
+fn a_ring_that_someone_holds_costs_the_record_and_not_the_thread() {
+    let log = Log::new(Some(Level::Info));
+    {
+        let _held = log.ring.lock().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| log.info(format_args!("lost")));
+            scope.spawn(|| assert_eq!(log.next(), None));
+        });
+    }
+    assert_eq!(
+        messages(&log),
+        ["log records lost because they were polled too late: 1"]
+    );
+}
+
+#[test]
+fn the_callback_gets_each_record_that_is_kept_until_it_is_unset() {
+    let log = Log::new(Some(Level::Info));
+    let (sender, seen) = mpsc::channel();
+    let keep = move |record: &Record| sender.send(record.message.clone()).unwrap();
+    log.set_callback(Some(Box::new(keep))).unwrap();
+    log.info(format_args!("one"));
+    log.debug(format_args!("not kept"));
+    log.set_callback(None).unwrap();
+    log.info(format_args!("two"));
+    assert_eq!(seen.iter().collect::<Vec<_>>(), ["one"]);
+    assert_eq!(messages(&log), ["one", "two"]);
+}
+
+#[test]
+fn unsetting_waits_for_a_callback_that_runs_while_other_threads_log_on() {
+    let log = Log::new(Some(Level::Info));
+    let (entered_in, entered) = mpsc::channel();
+    let (go_on, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let ended = Arc::new(AtomicBool::new(false));
+    let end = ended.clone();
+    log.set_callback(Some(Box::new(move |record| {
+        if record.message == "slow" {
+            entered_in.send(()).unwrap();
+            gate.lock().unwrap().recv().unwrap();
+            end.store(true, Ordering::SeqCst);
+        }
+    })))
+    .unwrap();
+
+    std::thread::scope(|scope| {
+        scope.spawn(|| log.info(format_args!("slow")));
+        entered.recv().unwrap();
+        log.info(format_args!("quick"));
+        let unset = scope.spawn(|| {
+            log.set_callback(None).unwrap();
+            assert!(ended.load(Ordering::SeqCst), "returned during the call");
+        });
+        // The unsetting thread has taken the callback away and waits once nobody is called anew.
+        while log.calls().callback.is_some() {
+            std::thread::yield_now();
+        }
+        go_on.send(()).unwrap();
+        unset.join().unwrap();
+    });
+}
+
+#[test]
+fn no_callback_runs_or_exists_after_it_was_replaced() {
+    struct Owned(Arc<AtomicBool>);
+    impl Drop for Owned {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+    let log = Log::new(Some(Level::Info));
+    let stop = AtomicBool::new(false);
+    let calls = Arc::new(AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::SeqCst) {
+                    log.info(format_args!("x"));
+                }
+            });
+        }
+        for _ in 0..300 {
+            let freed = Arc::new(AtomicBool::new(false));
+            let (owned, calls) = (Owned(freed.clone()), calls.clone());
+            log.set_callback(Some(Box::new(move |_| {
+                assert!(!owned.0.load(Ordering::SeqCst));
+                calls.fetch_add(1, Ordering::SeqCst);
+            })))
+            .unwrap();
+            std::thread::yield_now();
+            log.set_callback(None).unwrap();
+            assert!(freed.load(Ordering::SeqCst), "still owned by a call");
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+    let panicked = messages(&log).iter().any(|text| text.contains("panicked"));
+    assert!(!panicked);
+}
+
+#[test]
+fn a_callback_may_unset_itself_and_log() {
+    let log = Arc::new(Log::new(Some(Level::Info)));
+    let inner = log.clone();
+    log.set_callback(Some(Box::new(move |_| {
+        inner.info(format_args!("from inside"));
+        inner.set_callback(None).unwrap();
+    })))
+    .unwrap();
+    log.info(format_args!("one"));
+    log.info(format_args!("two"));
+    assert_eq!(messages(&log), ["one", "from inside", "two"]);
+}
+
+#[test]
+fn a_callback_that_panics_is_caught_and_reported() {
+    let log = Log::new(Some(Level::Info));
+    log.set_callback(Some(Box::new(|_| std::panic::resume_unwind(Box::new("x")))))
+        .unwrap();
+    log.info(format_args!("one"));
+    log.set_callback(None).unwrap();
+    assert_eq!(messages(&log), ["one", "the log callback panicked"]);
+}
+
+#[test]
+fn a_log_of_another_process_calls_nobody_back() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let seen = calls.clone();
+    let mut log = Log::new(Some(Level::Info));
+    log.set_callback(Some(Box::new(move |_| {
+        seen.fetch_add(1, Ordering::SeqCst);
+    })))
+    .unwrap();
+    log.owner_pid += 1;
+    log.info(format_args!("kept"));
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+    assert_eq!(messages(&log), ["kept"]);
+    let error = log.set_callback(None).expect_err("not ours");
+    assert_eq!(error.kind(), ErrorKind::Forked);
+}
