@@ -1,3 +1,4 @@
 //! Draft.
 pub mod clock;
 pub mod error;
+pub mod transport;
