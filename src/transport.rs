@@ -246,3 +246,5 @@ fn read(response: Response<Body>) -> std::result::Result<Answer, ureq::Error> {
     })
 }
 
+#[cfg(test)]
+mod tests;

@@ -214,3 +214,5 @@ pub(super) fn spawn_plainly(name: &'static str, run: Box<dyn FnOnce() + Send>) -
         .map(drop)
 }
 
+#[cfg(test)]
+mod tests;

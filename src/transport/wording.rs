@@ -70,9 +70,7 @@ pub(super) fn of_error(error: &Error) -> String {
 /// What a proxy answered to CONNECT; ureq says "proxy server responded 407/407".
 pub(super) fn of_refusal(reason: &str) -> String {
     match reason.rsplit_once('/') {
-        Some((_, status)) if status == "407" => {
-            "HTTP 407; give user and password in the proxy option".into()
-        }
+        Some((_, "407")) => "HTTP 407; give user and password in the proxy option".into(),
         Some((_, status)) => format!("HTTP {status}"),
         None => reason.to_owned(),
     }
