@@ -57,7 +57,7 @@ impl Names {
         Self::asking(spawn, Box::new(ask_the_system))
     }
 
-    fn asking(spawn: Spawn, ask: Ask) -> Self {
+    pub(super) fn asking(spawn: Spawn, ask: Ask) -> Self {
         let shared = Shared {
             ask,
             table: Mutex::default(),

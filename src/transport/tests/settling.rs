@@ -1,8 +1,9 @@
 //! What was sent and what was not: the line that decides whether an event may stand twice.
 
-use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 
+use super::super::names::{Names, spawn_plainly};
 use super::server::{Server, refusing_address};
 use super::*;
 
@@ -25,6 +26,19 @@ fn localhost_reaches_a_server_without_a_look_up() {
     options.spawn = |_, _| panic!("a look-up was started");
 
     assert_eq!(options.open().post_once().answer().status, 204);
+}
+
+#[test]
+fn a_change_of_address_is_followed_once_the_old_one_fails() {
+    let server = Server::answering(NO_CONTENT);
+    let addresses = Mutex::new(vec![server.address, refusing_address()]);
+    let ask = move |_: &str, _: u16| Ok(vec![addresses.lock().unwrap().pop().unwrap()]);
+    let mut transport = Options::new("http://partners.example/").open();
+    transport.names = Arc::new(Names::asking(spawn_plainly, Box::new(ask)));
+
+    let why = transport.post_once().not_sent();
+    assert_eq!(why, "connect to partners.example:80: connection refused");
+    assert_eq!(transport.post_once().answer().status, 204);
 }
 
 #[test]
