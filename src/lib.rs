@@ -10,3 +10,4 @@ pub mod spool;
 pub mod stats;
 pub mod store;
 mod sync;
+pub mod transport;

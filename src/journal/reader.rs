@@ -332,13 +332,25 @@ pub enum Removal {
     Kept,
     /// It is gone, or was before.
     Removed,
-    /// It is gone; these bytes at its end were neither a record nor the beginning of one.
-    RemovedWithDamage(Damage),
+    /// It is gone; bytes at its end were neither a record nor the beginning of one.
+    RemovedWithDamage,
+}
+
+/// Whether the writer of a segment has ended. What is abandoned stays so.
+pub fn is_abandoned(spool: &Spool, name: &str) -> bool {
+    File::open(spool.journal().join(name)).is_ok_and(|file| {
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+    })
 }
 
 /// Removes a segment whose writer has ended, if all of it up to `taken` was taken over **durably**
-/// and nothing whole stands behind.
-pub fn remove(spool: &Spool, name: &str, taken: u64) -> Result<Removal> {
+/// and nothing whole stands behind. Damage at its end goes to `set_aside` first.
+pub fn remove(
+    spool: &Spool,
+    name: &str,
+    taken: u64,
+    set_aside: impl FnOnce(&Damage) -> Result<()>,
+) -> Result<Removal> {
     let path = spool.journal().join(name);
     let io = |e: std::io::Error| Error::io(path.display(), e);
     let file = match File::open(&path) {
@@ -366,16 +378,19 @@ pub fn remove(spool: &Spool, name: &str, taken: u64) -> Result<Removal> {
     }
     let torn = tail.iter().all(|&byte| byte == 0)
         || matches!(segment::parse_record(&tail), Parsed::Partial { .. });
+    if !torn {
+        set_aside(&Damage {
+            segment: name.to_owned(),
+            offset: taken,
+            bytes: tail,
+        })?;
+    }
     fs::remove_file(&path).map_err(io)?;
     sync_parent(&path)?;
     Ok(if torn {
         Removal::Removed
     } else {
-        Removal::RemovedWithDamage(Damage {
-            segment: name.to_owned(),
-            offset: taken,
-            bytes: tail,
-        })
+        Removal::RemovedWithDamage
     })
 }
 

@@ -1,0 +1,250 @@
+//! The HTTPS client: posts one batch, blocks up to its timeouts, and says what became of it.
+//!
+//! What it must not get wrong is the difference between [`Exchange::NotSent`] and
+//! [`Exchange::Unsettled`]: the first may be repeated freely, the second may already stand at the
+//! server. `NotSent` needs a proof (see `connect`); whatever has none is `Unsettled`.
+//!
+//! Nothing is taken from the environment: proxy and trusted roots come from [`Options`] and fixed paths.
+//! Redirects, statuses and bodies are reported and not judged; that is the business of `delivery`.
+
+use std::fmt;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use ureq::http::uri::Scheme;
+use ureq::http::{HeaderValue, Request, Response, Uri};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body, Proxy, ProxyProtocol};
+
+use crate::error::{Error, ErrorKind, Result};
+
+mod connect;
+mod exchange;
+mod line;
+mod names;
+mod roots;
+mod wording;
+
+use connect::Unconnected;
+pub use exchange::{Answer, Exchange};
+use names::Names;
+pub use names::Spawn;
+use wording::Peer;
+
+/// How much of an answer's body is read.
+pub const BODY_LIMIT_BYTES: usize = 64 * 1024;
+/// Idle connections that are kept for the next requests: one for each lane.
+const IDLE_CONNECTIONS: usize = 16;
+/// An idle connection older than this is not used again. It is shorter than the shortest common
+/// keep-alive (5 s) so that the server seldom closes one just as a request leaves, which nobody can
+/// tell from a request that was taken.
+const IDLE_AGE: Duration = Duration::from_secs(4);
+
+/// Where to post, and how long to wait.
+pub struct Options {
+    /// The full URL, already validated: `https`, or `http` to loopback.
+    pub endpoint: String,
+    /// For a connection to come about: look-up, TCP, proxy and TLS together.
+    pub connect_timeout: Duration,
+    /// From the first byte of a request to the last byte of its answer.
+    pub request_timeout: Duration,
+    /// `http://` or `https://` address of a proxy, with `user:password@` if it asks for them.
+    pub proxy: Option<String>,
+    /// PEM bundle of the only roots to trust, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Starts the thread of a name look-up.
+    pub spawn: Spawn,
+}
+
+impl Options {
+    /// Posts to `endpoint` directly, trusting the system's roots: 10 s to connect, 30 s a request, plain
+    /// threads.
+    pub fn new(endpoint: impl Into<String>) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            connect_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(30),
+            proxy: None,
+            ca_file: None,
+            spawn: names::spawn_plainly,
+        }
+    }
+}
+
+/// The client of one endpoint. Shared by all threads that send; each request in flight has a connection
+/// of its own, and up to 16 idle ones are kept.
+pub struct Transport {
+    endpoint: Uri,
+    peer: Peer,
+    connect_timeout: Duration,
+    request_timeout: Duration,
+    proxy: Option<Proxy>,
+    ca_file: Option<RootCerts>,
+    names: Arc<Names>,
+    /// Made by the first request, because the system's roots are big and may never be needed.
+    agent: OnceLock<Agent>,
+}
+
+impl Transport {
+    /// Checks the options and reads `ca_file`; does not connect.
+    ///
+    /// Fails with [`ErrorKind::Config`], naming `endpoint`, `proxy` or `ca_file`.
+    pub fn new(options: &Options) -> Result<Self> {
+        let endpoint: Uri = options
+            .endpoint
+            .parse()
+            .map_err(|cause| Error::new(ErrorKind::Config, format!("endpoint: {cause}")))?;
+        let proxy = options.proxy.as_deref().map(parse_proxy).transpose()?;
+        let ca_file = options
+            .ca_file
+            .as_deref()
+            .map(roots::from_file)
+            .transpose()?;
+        Ok(Self {
+            peer: Peer::of(&endpoint),
+            endpoint,
+            connect_timeout: options.connect_timeout,
+            request_timeout: options.request_timeout,
+            proxy,
+            ca_file,
+            names: Arc::new(Names::new(options.spawn)),
+            agent: OnceLock::new(),
+        })
+    }
+
+    /// Posts `body` as JSON and waits for the answer. Callable from any thread.
+    pub fn post(&self, token: &SecretString, body: &[u8]) -> Exchange {
+        let Some(authorization) = bearer(token) else {
+            let why = "the bearer token holds a character that a header cannot carry".into();
+            return Exchange::NotSent { why };
+        };
+        let request = Request::post(self.endpoint.clone())
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .header(AUTHORIZATION, authorization)
+            .body(body);
+        let request = match request {
+            Ok(request) => request,
+            Err(cause) => {
+                return Exchange::NotSent {
+                    why: format!("endpoint: {cause}"),
+                };
+            }
+        };
+        match self.agent().run(request).and_then(read) {
+            Ok(answer) => Exchange::Answered(answer),
+            Err(ureq::Error::Other(cause)) if cause.is::<Unconnected>() => Exchange::NotSent {
+                why: cause.to_string(),
+            },
+            Err(error) => Exchange::Unsettled {
+                why: self.unsettled(&error),
+            },
+        }
+    }
+
+    fn unsettled(&self, error: &ureq::Error) -> String {
+        match error {
+            ureq::Error::Timeout(_) => format!(
+                "no complete answer from {} within {:?}",
+                self.peer, self.request_timeout
+            ),
+            error => format!(
+                "sent to {}, but no complete answer: {}",
+                self.peer,
+                wording::of_error(error)
+            ),
+        }
+    }
+
+    fn agent(&self) -> &Agent {
+        self.agent.get_or_init(|| {
+            let config = Agent::config_builder()
+                .proxy(self.proxy.clone())
+                .tls_config(TlsConfig::builder().root_certs(self.roots()).build())
+                .https_only(self.endpoint.scheme() == Some(&Scheme::HTTPS))
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .user_agent(concat!("libmeditopia/", env!("CARGO_PKG_VERSION")))
+                .accept("application/json")
+                .accept_encoding("")
+                .max_idle_connections(IDLE_CONNECTIONS)
+                .max_idle_connections_per_host(IDLE_CONNECTIONS)
+                .max_idle_age(IDLE_AGE)
+                .max_response_header_size(line::INPUT_BYTES)
+                .input_buffer_size(line::INPUT_BYTES)
+                .output_buffer_size(line::OUTPUT_BYTES)
+                // Each phase has its limit so that it is named to `Line`, which bounds them as a whole.
+                // The limits over several phases would cost a thread per request.
+                .timeout_connect(Some(self.connect_timeout))
+                .timeout_send_request(Some(self.request_timeout))
+                .timeout_send_body(Some(self.request_timeout))
+                .timeout_recv_response(Some(self.request_timeout))
+                .timeout_recv_body(Some(self.request_timeout))
+                .build();
+            let chain = connect::chain(Arc::clone(&self.names), self.request_timeout);
+            Agent::with_parts(config, chain, connect::Later)
+        })
+    }
+
+    fn roots(&self) -> RootCerts {
+        let over_tls = self.endpoint.scheme() == Some(&Scheme::HTTPS)
+            || self
+                .proxy
+                .as_ref()
+                .is_some_and(|proxy| proxy.protocol() == ProxyProtocol::Https);
+        match &self.ca_file {
+            Some(roots) => roots.clone(),
+            None if over_tls => roots::from_system(&roots::SYSTEM_BUNDLES.map(PathBuf::from)),
+            None => RootCerts::WebPki,
+        }
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Transport({})", self.peer)
+    }
+}
+
+fn parse_proxy(address: &str) -> Result<Proxy> {
+    // The address may hold a password, so no message repeats it.
+    let refused = |why: &str| Error::new(ErrorKind::Config, format!("proxy: {why}"));
+    let expected = "not an address; expected http://[user:password@]host:port";
+    let proxy = Proxy::new(address).map_err(|_| refused(expected))?;
+    match proxy.protocol() {
+        ProxyProtocol::Http | ProxyProtocol::Https => Ok(proxy),
+        _ => Err(refused("only http:// and https:// proxies are supported")),
+    }
+}
+
+fn bearer(token: &SecretString) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+fn read(response: Response<Body>) -> std::result::Result<Answer, ureq::Error> {
+    let status = response.status().as_u16();
+    let retry_after = response.headers().get(RETRY_AFTER);
+    let retry_after = retry_after
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned);
+    let mut body = Vec::new();
+    let mut reader = response.into_body().into_reader();
+    (&mut reader)
+        .take(BODY_LIMIT_BYTES as u64)
+        .read_to_end(&mut body)?;
+    let whole = body.len() < BODY_LIMIT_BYTES || reader.read(&mut [0])? == 0;
+    Ok(Answer {
+        status,
+        retry_after,
+        body,
+        whole,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,160 @@
+//! The cache of look-ups, with a resolver that the test controls.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+
+use super::*;
+
+const HOST: &str = "partners.example";
+
+fn address(last: u8) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, last], 443))
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+/// A resolver whose n-th look-up, counted from 0, is `answer(n)`; and the count.
+fn names(
+    answer: impl Fn(usize) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+) -> (Names, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&count);
+    let ask = move |_: &str, _: u16| answer(counter.fetch_add(1, Ordering::SeqCst));
+    (Names::asking(spawn_plainly, Box::new(ask)), count)
+}
+
+/// A resolver that is stuck until the sender is dropped.
+fn stuck() -> (Names, Arc<AtomicUsize>, Sender<()>) {
+    let (release, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let (names, count) = names(move |_| {
+        let _ = wait.lock().unwrap().recv();
+        Ok(vec![address(1)])
+    });
+    (names, count, release)
+}
+
+#[test]
+fn a_name_is_looked_up_once_in_its_lifetime() {
+    let (names, count) = names(|round| Ok(vec![address(round as u8)]));
+    let start = Instant::now();
+
+    let first = names.resolve(HOST, 443, start, soon()).unwrap();
+    let again = names
+        .resolve("PARTNERS.example", 443, start, soon())
+        .unwrap();
+    let later = names
+        .resolve(HOST, 443, Instant::now() + LIFETIME, soon())
+        .unwrap();
+
+    assert_eq!(
+        (first, again, later),
+        (vec![address(0)], vec![address(0)], vec![address(1)])
+    );
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn an_address_that_failed_is_looked_up_anew() {
+    let (names, _) = names(|round| Ok(vec![address(round as u8)]));
+    names.resolve(HOST, 443, Instant::now(), soon()).unwrap();
+
+    names.forget(HOST, 443);
+
+    let found = names.resolve(HOST, 443, Instant::now(), soon()).unwrap();
+    assert_eq!(found, [address(1)]);
+}
+
+#[test]
+fn a_failure_is_worded_and_not_kept() {
+    let (names, _) = names(|round| match round {
+        0 => Err(io::Error::other(
+            "failed to lookup address information: Name or service not known",
+        )),
+        1 => Ok(Vec::new()),
+        _ => Ok(vec![address(7)]),
+    });
+
+    let resolve = || names.resolve(HOST, 443, Instant::now(), soon());
+
+    assert_eq!(resolve().unwrap_err(), "name or service not known");
+    assert_eq!(resolve().unwrap_err(), "it has no address");
+    assert_eq!(resolve().unwrap(), [address(7)]);
+}
+
+#[test]
+fn a_stuck_look_up_costs_its_caller_the_deadline_and_the_process_one_thread() {
+    let (names, count, release) = stuck();
+
+    for _ in 0..5 {
+        let deadline = Instant::now() + Duration::from_millis(20);
+        let why = names
+            .resolve(HOST, 443, Instant::now(), deadline)
+            .unwrap_err();
+        assert_eq!(why, "no answer from the resolver in time");
+    }
+    drop(release);
+
+    assert_eq!(
+        names.resolve(HOST, 443, Instant::now(), soon()).unwrap(),
+        [address(1)]
+    );
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn callers_that_come_together_share_a_look_up() {
+    let (names, count, release) = stuck();
+
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| names.resolve(HOST, 443, Instant::now(), soon())))
+            .collect();
+        drop(release);
+        for caller in waiting {
+            assert_eq!(caller.join().unwrap().unwrap(), [address(1)]);
+        }
+    });
+
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_thread_that_cannot_start_leaves_the_next_look_up_free() {
+    static REFUSED: AtomicUsize = AtomicUsize::new(0);
+    fn refuse_once(name: &'static str, run: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        if REFUSED.fetch_add(1, Ordering::SeqCst) == 0 {
+            return Err(io::Error::other("too many threads"));
+        }
+        spawn_plainly(name, run)
+    }
+    let names = Names::asking(refuse_once, Box::new(|_, _| Ok(vec![address(3)])));
+
+    let why = names
+        .resolve(HOST, 443, Instant::now(), soon())
+        .unwrap_err();
+
+    assert_eq!(why, "no thread for the look-up: too many threads");
+    assert_eq!(
+        names.resolve(HOST, 443, Instant::now(), soon()).unwrap(),
+        [address(3)]
+    );
+}
+
+#[test]
+fn literals_and_localhost_need_no_look_up() {
+    let (names, count) = names(|_| Ok(vec![address(9)]));
+    let resolve = |host| {
+        names
+            .resolve(host, 80, Instant::now(), Instant::now())
+            .unwrap()
+    };
+
+    assert_eq!(resolve("127.0.0.1"), ["127.0.0.1:80".parse().unwrap()]);
+    assert_eq!(resolve("[::1]"), ["[::1]:80".parse().unwrap()]);
+    let both = ["127.0.0.1:80".parse().unwrap(), "[::1]:80".parse().unwrap()];
+    assert_eq!(resolve("LocalHost"), both);
+    assert_eq!(count.load(Ordering::SeqCst), 0);
+}

@@ -1,0 +1,75 @@
+//! Whom TLS trusts: `ca_file` alone, else the system's bundle, else the one compiled in.
+//!
+//! The paths are fixed here because the usual finders ask the environment (`SSL_CERT_FILE`) first. A
+//! `ca_file` is read strictly, since somebody chose it; a system's bundle often holds a few certificates
+//! that cannot be used, which are skipped as everybody does.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Where systems keep their bundle: Debian, Fedora, RHEL, openSUSE, Alpine and macOS, FreeBSD.
+pub(super) const SYSTEM_BUNDLES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+    "/usr/local/share/certs/ca-root-nss.crt",
+];
+
+/// The certificates of an operator's bundle, all of them usable and at least one.
+pub(super) fn from_file(path: &Path) -> Result<RootCerts> {
+    let refused = |why: String| {
+        let message = format!("ca_file: {}: {why}", path.display());
+        Error::new(ErrorKind::Config, message)
+    };
+    let pem = fs::read(path).map_err(|cause| refused(cause.to_string()))?;
+    let mut roots = Vec::new();
+    for item in parse_pem(&pem) {
+        let number = roots.len() + 1;
+        match item {
+            Ok(PemItem::Certificate(certificate)) => {
+                check(&certificate)
+                    .map_err(|why| refused(format!("certificate {number} is unusable: {why}")))?;
+                roots.push(certificate);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                return Err(refused(format!("damaged at certificate {number}: {error}")));
+            }
+        }
+    }
+    if roots.is_empty() {
+        return Err(refused(
+            "no certificate in it; a PEM bundle is expected".into(),
+        ));
+    }
+    Ok(RootCerts::from(roots))
+}
+
+/// The first of `bundles` that holds a usable certificate, else the roots compiled in.
+pub(super) fn from_system(bundles: &[PathBuf]) -> RootCerts {
+    let usable = |path: &PathBuf| {
+        let pem = fs::read(path).ok()?;
+        let roots: Vec<_> = parse_pem(&pem)
+            .filter_map(|item| match item {
+                Ok(PemItem::Certificate(certificate)) if check(&certificate).is_ok() => {
+                    Some(certificate)
+                }
+                _ => None,
+            })
+            .collect();
+        (!roots.is_empty()).then(|| RootCerts::from(roots))
+    };
+    bundles.iter().find_map(usable).unwrap_or(RootCerts::WebPki)
+}
+
+fn check(certificate: &Certificate<'_>) -> std::result::Result<(), rustls::Error> {
+    RootCertStore::empty().add(CertificateDer::from(certificate.der()))
+}

@@ -1,0 +1,233 @@
+//! Answers of every shape, and the request as the server sees it.
+
+use super::server::Server;
+use super::*;
+
+#[test]
+fn a_request_carries_exactly_the_documented_headers() {
+    let server = Server::answering(NO_CONTENT);
+
+    Options::new(server.http()).open().post_once().answer();
+
+    let requests = server.requests();
+    let mut lines: Vec<_> = requests[0].head.trim_end().lines().collect();
+    assert_eq!(lines.remove(0), "POST /default/v1/events HTTP/1.1");
+    lines.sort_by_key(|line| line.to_ascii_lowercase());
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(
+        lines,
+        [
+            "accept: application/json",
+            &format!("authorization: Bearer {TOKEN}"),
+            &format!("content-length: {}", BODY.len()),
+            "content-type: application/json",
+            &format!("host: {}", server.address),
+            &format!("user-agent: libmeditopia/{version}"),
+        ]
+    );
+    assert_eq!(requests[0].body, BODY);
+}
+
+#[test]
+fn many_posts_share_one_connection() {
+    let server = Server::answering(NO_CONTENT);
+    let transport = Options::new(server.http()).open();
+
+    for _ in 0..200 {
+        let answer = transport.post_once().answer();
+        assert_eq!((answer.status, answer.whole), (204, true));
+        assert!(answer.body.is_empty() && answer.retry_after.is_none());
+    }
+
+    assert_eq!(server.connections(), 1);
+    assert_eq!(server.requests().len(), 200);
+}
+
+#[test]
+fn sixteen_threads_keep_sixteen_connections() {
+    let server = Server::answering(NO_CONTENT);
+    let transport = Options::new(server.http()).open();
+    let together = std::sync::Barrier::new(16);
+
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    together.wait();
+                    transport.post_once().answer();
+                }
+            });
+        }
+    });
+
+    assert_eq!(server.requests().len(), 160);
+    assert!(server.connections() <= 16, "{}", server.connections());
+}
+
+#[test]
+fn a_body_larger_than_every_buffer_arrives_whole() {
+    let server = Server::answering(NO_CONTENT);
+    let body: Vec<u8> = (0..3_000_000_u32).map(|at| at as u8).collect();
+
+    let transport = Options::new(server.http()).open();
+    transport.post(&token(), &body).answer();
+
+    assert!(server.requests()[0].body == body);
+}
+
+#[test]
+fn an_error_answer_brings_its_status_body_and_retry_after() {
+    let server = Server::answering(
+        "HTTP/1.1 429 Slow Down\r\nRetry-After: 17\r\nContent-Length: 5\r\n\r\nlater",
+    );
+
+    let answer = Options::new(server.http()).open().post_once().answer();
+
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.retry_after.as_deref(), Some("17"));
+    assert_eq!(answer.body, b"later");
+}
+
+#[test]
+fn a_redirect_is_an_answer_and_is_not_followed() {
+    let elsewhere = Server::answering(NO_CONTENT);
+    for status in [301, 302, 303, 307, 308] {
+        let location = elsewhere.http();
+        let server = Server::answering(format!(
+            "HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 2\r\n\r\nhi"
+        ));
+
+        let answer = Options::new(server.http()).open().post_once().answer();
+
+        assert_eq!((answer.status, &answer.body[..]), (status, &b"hi"[..]));
+    }
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[test]
+fn interim_answers_are_skipped() {
+    let server = Server::answering(
+        "HTTP/1.1 100 Continue\r\n\r\n\
+         HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n\
+         HTTP/1.1 204 No Content\r\n\r\n",
+    );
+    let transport = Options::new(server.http()).open();
+
+    assert_eq!(transport.post_once().answer().status, 204);
+    assert_eq!(transport.post_once().answer().status, 204);
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn a_continue_before_the_body_was_read_changes_nothing() {
+    let server = Server::start(|peer| {
+        peer.send(b"HTTP/1.1 100 Continue\r\n\r\n");
+        peer.serve(NO_CONTENT);
+    });
+
+    assert_eq!(
+        Options::new(server.http())
+            .open()
+            .post_once()
+            .answer()
+            .status,
+        204
+    );
+}
+
+#[test]
+fn a_chunked_answer_is_joined() {
+    let server = Server::answering(
+        "HTTP/1.1 422 No\r\nTransfer-Encoding: chunked\r\n\r\n\
+         3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
+    );
+    let transport = Options::new(server.http()).open();
+
+    assert_eq!(transport.post_once().answer().body, b"abcde");
+    assert_eq!(transport.post_once().answer().body, b"abcde");
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
+fn an_answer_without_a_length_ends_with_its_connection() {
+    let server = Server::answering_once("HTTP/1.0 500 Old\r\n\r\nall of it");
+    let transport = Options::new(server.http()).open();
+
+    assert_eq!(transport.post_once().answer().body, b"all of it");
+    assert_eq!(transport.post_once().answer().body, b"all of it");
+    assert_eq!(server.connections(), 2);
+}
+
+#[test]
+fn a_compressed_body_that_nobody_asked_for_stays_as_it_is() {
+    let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00";
+    let mut answer =
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 8\r\n\r\n".to_vec();
+    answer.extend_from_slice(gzip);
+    let server = Server::answering(answer);
+
+    assert_eq!(
+        Options::new(server.http()).open().post_once().answer().body,
+        gzip
+    );
+}
+
+#[test]
+fn a_body_of_exactly_the_limit_is_whole() {
+    let answer = |length: usize| {
+        let mut answer =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+        answer.resize(answer.len() + length, b'x');
+        let server = Server::answering(answer);
+        Options::new(server.http()).open().post_once().answer()
+    };
+
+    let exact = answer(BODY_LIMIT_BYTES);
+    assert_eq!((exact.body.len(), exact.whole), (BODY_LIMIT_BYTES, true));
+    let over = answer(BODY_LIMIT_BYTES + 1);
+    assert_eq!((over.body.len(), over.whole), (BODY_LIMIT_BYTES, false));
+}
+
+#[test]
+fn an_enormous_body_is_cut_and_its_connection_given_up() {
+    const ENORMOUS: usize = 64 * 1024 * 1024;
+    let server = Server::start(|peer| {
+        peer.request();
+        peer.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {ENORMOUS}\r\n\r\n").as_bytes());
+        peer.send(&vec![b'x'; ENORMOUS]);
+    });
+    let transport = Options::new(server.http()).open();
+
+    for _ in 0..2 {
+        let answer = transport.post_once().answer();
+        assert_eq!((answer.body.len(), answer.whole), (BODY_LIMIT_BYTES, false));
+    }
+    assert_eq!(server.connections(), 2);
+}
+
+#[test]
+fn bytes_behind_an_answer_never_become_the_next_answer() {
+    let smuggled = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 204 No Content\r\n\r\n";
+    let server = Server::answering(smuggled);
+    let transport = Options::new(server.http()).open();
+
+    assert_eq!(transport.post_once().answer().status, 200);
+    assert_eq!(transport.post_once().answer().status, 200);
+    assert_eq!(server.connections(), 2);
+}
+
+#[test]
+fn an_answer_given_before_the_request_was_read_counts() {
+    let server = Server::start(|peer| {
+        peer.head();
+        peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig");
+        // Closing with unread bytes resets the connection under the client's write.
+    });
+    let transport = Options::new(server.http()).open();
+
+    let answer = transport
+        .post(&token(), &vec![b'x'; 32 * 1024 * 1024])
+        .answer();
+
+    assert_eq!((answer.status, &answer.body[..]), (413, &b"big"[..]));
+}

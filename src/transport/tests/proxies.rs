@@ -1,0 +1,181 @@
+//! Proxies: a tunnel by CONNECT for every endpoint, and refusals that were never sent.
+
+use super::server::{Authority, Server, refusing_address};
+use super::*;
+
+/// Grants every CONNECT and notes it.
+fn tunnel() -> Server {
+    Server::start(|peer| {
+        let Some(request) = peer.request() else {
+            return;
+        };
+        let target = request.head.split(' ').nth(1).unwrap().to_owned();
+        peer.send(b"HTTP/1.1 200 Connected\r\n\r\n");
+        peer.tunnel_to(&target);
+    })
+}
+
+fn by(proxy: &Server) -> String {
+    format!("http://{}", proxy.address)
+}
+
+#[test]
+fn an_https_endpoint_is_reached_through_the_proxy_and_the_proxy_never_sees_the_token() {
+    let authority = Authority::new();
+    let server = Server::start_tls(&authority.certify("localhost"), |peer| {
+        peer.serve(NO_CONTENT)
+    });
+    let proxy = tunnel();
+    let options = Options::new(server.https())
+        .ca_file(authority.bundle())
+        .proxy(by(&proxy));
+    let transport = options.open();
+
+    for _ in 0..3 {
+        assert_eq!(transport.post_once().answer().status, 204);
+    }
+
+    let connects = proxy.requests();
+    assert_eq!(connects.len(), 1, "the tunnel is kept");
+    assert!(
+        connects[0]
+            .head
+            .starts_with(&format!("CONNECT localhost:{} ", server.address.port())),
+        "{connects:?}"
+    );
+    assert!(!connects[0].head.contains(TOKEN));
+    assert_eq!(server.requests().len(), 3);
+}
+
+#[test]
+fn an_http_endpoint_is_reached_through_the_proxy() {
+    let server = Server::answering(NO_CONTENT);
+    let proxy = tunnel();
+
+    let transport = Options::new(server.http()).proxy(by(&proxy)).open();
+
+    assert_eq!(transport.post_once().answer().status, 204);
+    assert_eq!((proxy.requests().len(), server.requests().len()), (1, 1));
+}
+
+#[test]
+fn a_proxy_behind_tls_is_checked_against_the_same_roots() {
+    let authority = Authority::new();
+    let server = Server::answering(NO_CONTENT);
+    let proxy = Server::start_tls(&authority.certify("localhost"), |peer| {
+        peer.request();
+        peer.send(b"HTTP/1.1 200 Connected\r\n\r\n");
+        peer.serve(NO_CONTENT);
+    });
+    let address = format!("https://localhost:{}", proxy.address.port());
+    let options = |options: Options| options.proxy(address.clone());
+
+    let trusted = options(Options::new(server.http())).ca_file(authority.bundle());
+    let untrusted = options(Options::new(server.http()));
+
+    assert_eq!(trusted.open().post_once().answer().status, 204);
+    let why = untrusted.open().post_once().not_sent();
+    assert!(
+        why.starts_with("proxy: TLS with ") && why.contains("not trusted"),
+        "{why}"
+    );
+}
+
+#[test]
+fn user_and_password_go_to_the_proxy_and_into_no_message() {
+    let server = Server::answering(NO_CONTENT);
+    let proxy = tunnel();
+    let address = format!("http://ada:l0velace@{}", proxy.address);
+
+    Options::new(server.http())
+        .proxy(address)
+        .open()
+        .post_once()
+        .answer();
+
+    let connects = proxy.requests();
+    let sent = connects[0].header("proxy-authorization");
+    assert_eq!(sent, Some("Basic YWRhOmwwdmVsYWNl"));
+
+    let refusing = format!("http://ada:l0velace@{}", refusing_address());
+    let transport = Options::new(server.http()).proxy(refusing).open();
+    let why = transport.post_once().not_sent();
+    assert!(!why.contains("l0velace") && !why.contains("ada"), "{why}");
+    assert!(!format!("{transport:?}").contains("l0velace"));
+}
+
+#[test]
+fn a_proxy_that_refuses_is_not_sent() {
+    let refusals = [
+        (
+            "407 Proxy Authentication Required",
+            "HTTP 407; give user and password",
+        ),
+        ("403 Forbidden", "HTTP 403"),
+        ("502 Bad Gateway", "HTTP 502"),
+    ];
+    for (status, expected) in refusals {
+        let proxy = Server::answering(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"));
+        let options = Options::new("https://partners.example.invalid/").proxy(by(&proxy));
+
+        let why = options.open().post_once().not_sent();
+
+        let start = format!(
+            "proxy {} refused a connection to partners.example.invalid:443: {expected}",
+            proxy.address
+        );
+        assert!(why.starts_with(&start), "{why}");
+    }
+}
+
+#[test]
+fn a_proxy_that_is_away_or_hangs_up_is_not_sent() {
+    let away = refusing_address();
+    let options = Options::new("https://partners.example.invalid/");
+    let why = options
+        .proxy(format!("http://{away}"))
+        .open()
+        .post_once()
+        .not_sent();
+    assert_eq!(why, format!("proxy: connect to {away}: connection refused"));
+
+    let rude = Server::start(|peer| drop(peer.request()));
+    let options = Options::new("https://partners.example.invalid/").proxy(by(&rude));
+    let why = options.open().post_once().not_sent();
+    assert!(why.starts_with(&format!("proxy {}", rude.address)), "{why}");
+}
+
+/// The refusal takes the proxy about 2 s; the time for connecting is over before.
+#[test]
+fn a_proxy_that_drips_its_answer_is_given_up_in_time() {
+    let proxy = Server::start(|peer| {
+        peer.request();
+        peer.drip(b"HTTP/1.1 403 Forbidden\r\nX: ", millis(20));
+        peer.drip(&[b'x'; 70], millis(20));
+        peer.send(b"\r\n\r\n");
+    });
+    let options = Options::new("https://partners.example.invalid/").proxy(by(&proxy));
+
+    let why = options
+        .connect_timeout(millis(300))
+        .open()
+        .post_once()
+        .not_sent();
+
+    assert_eq!(why, format!("proxy {}: timed out", proxy.address));
+}
+
+#[test]
+fn a_bad_proxy_option_is_named_without_its_password() {
+    for address in [
+        "http://ada:l0velace@",
+        "http://ada:l0velace@ho st",
+        "socks5://ada:l0velace@h:1",
+    ] {
+        let error = Transport::new(&Options::new("https://localhost/").proxy(address)).unwrap_err();
+        assert_eq!(error.kind(), crate::error::ErrorKind::Config);
+        let message = error.message();
+        assert!(message.starts_with("proxy: "), "{message}");
+        assert!(!message.contains("l0velace"), "{message}");
+    }
+}
