@@ -7,13 +7,13 @@
 
 use std::fmt;
 
-use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime};
+use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{Error, ErrorKind};
 use crate::spelling::quoted;
 
-const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 const LAST_SECOND_OF_DAY: i64 = 86_399;
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -78,9 +78,13 @@ pub(super) fn push_now(
     offset: UtcOffset,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    let since_epoch = SignedDuration::from_secs(now_wall_ms.div_euclid(1_000) + offset.seconds());
-    match EPOCH.checked_add(since_epoch) {
-        Ok(time) if time.year() >= 0 => {
+    let seen = || {
+        let timestamp = Timestamp::from_second(now_wall_ms.div_euclid(1_000)).ok()?;
+        let offset = Offset::from_seconds(i32::try_from(offset.seconds()).ok()?).ok()?;
+        Some(offset.to_datetime(timestamp))
+    };
+    match seen() {
+        Some(time) if (0..=9999).contains(&time.year()) => {
             push_time(time, out);
             Ok(())
         }

@@ -125,6 +125,12 @@ fn no_callback_runs_or_exists_after_it_was_replaced() {
             self.0.store(true, Ordering::SeqCst);
         }
     }
+    struct StopOnDrop<'a>(&'a AtomicBool);
+    impl Drop for StopOnDrop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
     let log = Log::new(Some(Level::Info));
     let stop = AtomicBool::new(false);
     let calls = Arc::new(AtomicUsize::new(0));
@@ -136,6 +142,8 @@ fn no_callback_runs_or_exists_after_it_was_replaced() {
                 }
             });
         }
+        // Also when an assertion below fails: the scope waits for the threads.
+        let _stop = StopOnDrop(&stop);
         for _ in 0..300 {
             let freed = Arc::new(AtomicBool::new(false));
             let (owned, calls) = (Owned(freed.clone()), calls.clone());
@@ -148,7 +156,6 @@ fn no_callback_runs_or_exists_after_it_was_replaced() {
             log.set_callback(None).unwrap();
             assert!(freed.load(Ordering::SeqCst), "still owned by a call");
         }
-        stop.store(true, Ordering::SeqCst);
     });
     let panicked = messages(&log).iter().any(|text| text.contains("panicked"));
     assert!(!panicked);
