@@ -86,13 +86,19 @@ impl ManualClock {
 
     /// Moves both readings forward.
     pub fn advance(&self, by: Duration) {
-        let mut moment = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut moment = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         *moment = moment.after(by);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Moment {
-        *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        *self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }

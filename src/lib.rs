@@ -1,3 +1,4 @@
 //! Draft.
 pub mod clock;
+pub mod delivery;
 pub mod error;
