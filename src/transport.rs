@@ -23,14 +23,13 @@ use ureq::{Agent, Body, Proxy, ProxyProtocol};
 use crate::error::{Error, ErrorKind, Result};
 
 mod connect;
-mod exchange;
 mod line;
 mod names;
 mod roots;
 mod wording;
 
 use connect::Unconnected;
-pub use exchange::{Answer, Exchange};
+use crate::delivery::{Answer, Exchange};
 use names::Names;
 pub use names::Spawn;
 use wording::Peer;

@@ -70,6 +70,11 @@ impl BearerToken {
         Self::parse(text.trim()).map_err(|what| wrong(&what))
     }
 
+    /// The token as a secret, for the one header that carries it.
+    pub(crate) fn secret(&self) -> &SecretString {
+        &self.0
+    }
+
     /// The token itself, to be put into the header and nowhere else.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()

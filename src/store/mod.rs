@@ -10,7 +10,7 @@
 mod rows;
 pub mod sqlite;
 
-use crate::error::{PauseReason, Result};
+use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::journal::reader::Offsets;
 
 /// Which queue of which lane a run waits in.
@@ -97,8 +97,8 @@ pub struct QueueState {
     pub skip: u32,
     /// Length of the head that is known to hold a bad event; 0: none is known.
     pub group: u32,
-    /// The group may stand at the API already.
-    pub doubtful: bool,
+    /// Length of the head that may stand at the API already.
+    pub doubtful: u32,
     /// What is believed of the rate of bad events; empty: nothing yet.
     pub belief: Vec<f64>,
 }
@@ -146,14 +146,41 @@ pub struct PauseState {
     pub since_ms: i64,
     /// When the next probe is due; `None`: an operator has to resume.
     pub probe_ms: Option<i64>,
-    /// How many probes have failed.
-    pub probes: u32,
+    /// How long the next probe waits after a failed one, in milliseconds.
+    pub probe_wait_ms: i64,
     /// The HTTP status that led to it.
     pub http_status: Option<u16>,
     /// The API's code that led to it.
     pub api_code: Option<String>,
     /// For people.
     pub message: String,
+}
+
+impl PauseState {
+    /// The pause as an error for whoever waits, with the events that it keeps.
+    pub fn error(&self, pending: u64, now_ms: i64) -> Error {
+        let since = jiff::Timestamp::from_millisecond(self.since_ms).map_or_else(
+            |_| String::new(),
+            |since| format!(" since {}", since.strftime("%Y-%m-%d %H:%M:%SZ")),
+        );
+        let answer = match (&self.api_code, self.http_status) {
+            (Some(code), Some(status)) => format!(" ({code}, HTTP {status})"),
+            (None, Some(status)) => format!(" (HTTP {status})"),
+            _ => String::new(),
+        };
+        let next = match self.probe_ms {
+            Some(at) => format!("next probe in {} s", (at - now_ms).max(0) / 1_000),
+            None => "it ends when an operator resumes".to_owned(),
+        };
+        let reason = self.reason;
+        let message = format!(
+            "paused{since} ({reason}): {}{answer}; {pending} events are kept; {next}",
+            self.message
+        );
+        Error::new(ErrorKind::Paused, message)
+            .paused_for(reason)
+            .answered(self.http_status, self.api_code.clone())
+    }
 }
 
 /// A user whose events wait apart because one was rejected.

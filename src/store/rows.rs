@@ -220,7 +220,7 @@ pub(super) fn write_pause(connection: &Connection, pause: &PauseState) -> Result
             pause.reason.name(),
             pause.since_ms,
             pause.probe_ms,
-            pause.probes,
+            pause.probe_wait_ms,
             pause.http_status,
             pause.api_code,
             pause.message,
@@ -230,7 +230,7 @@ pub(super) fn write_pause(connection: &Connection, pause: &PauseState) -> Result
 
 pub(super) fn read_pause(connection: &Connection) -> Result<Option<PauseState>> {
     connection
-        .prepare_cached("SELECT reason, since_ms, probe_ms, probes, http_status, api_code, message FROM pause")?
+        .prepare_cached("SELECT reason, since_ms, probe_ms, probe_wait_ms, http_status, api_code, message FROM pause")?
         .query_row([], |row| {
             Ok(PauseState {
                 // A reason of a newer version still is a pause, and keeps everything.
@@ -238,7 +238,7 @@ pub(super) fn read_pause(connection: &Connection) -> Result<Option<PauseState>> 
                     .unwrap_or(PauseReason::Hold),
                 since_ms: row.get(1)?,
                 probe_ms: row.get(2)?,
-                probes: row.get(3)?,
+                probe_wait_ms: row.get(3)?,
                 http_status: row.get(4)?,
                 api_code: row.get(5)?,
                 message: row.get(6)?,

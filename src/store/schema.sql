@@ -59,8 +59,8 @@ CREATE TABLE pause (
   one         INTEGER PRIMARY KEY CHECK (one = 1),
   reason      TEXT NOT NULL,
   since_ms    INTEGER NOT NULL,
-  probe_ms    INTEGER,
-  probes      INTEGER NOT NULL,
+  probe_ms      INTEGER,
+  probe_wait_ms INTEGER NOT NULL,
   http_status INTEGER,
   api_code    TEXT,
   message     TEXT NOT NULL

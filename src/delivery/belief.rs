@@ -1,0 +1,127 @@
+//! How likely a bad event is, as a belief over a small grid of rates.
+//!
+//! Nobody tells a sender how many of its events the API will refuse, and the best length of a
+//! request depends on just that. So every queue holds a weight for each of 17 rates from 1 in
+//! 10,000 to 98 in 100, learns from each settled event by Bayes' rule, and answers every question
+//! as the mean over the weights.
+//!
+//! Before anything is known, half of the weight lies on 1 in 1,000 and below, about four fifths at
+//! or below 2 in 100, and the rest thins out towards the high rates: most partners send clean
+//! events, and those who do not are found out after a handful of rejections. The belief forgets a
+//! little: with each settled event a small share of the weight goes back to that beginning, so that a bad hour
+//! is believed when it comes and not held against the clean events after it.
+//!
+//! This is not a statistic for people; `stats` counts events.
+
+/// How many rates the grid has.
+pub const RATES: usize = 17;
+
+/// The grid: chances that one event is bad.
+const RATE: [f64; RATES] = [
+    0.0001, 0.0003, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.45,
+    0.65, 0.85, 0.98,
+];
+
+/// The weight of each rate before anything is known, in parts of their sum.
+const AT_FIRST: [f64; RATES] = normalised([
+    20.0, 15.0, 10.0, 6.0, 6.0, 5.0, 5.0, 4.0, 3.0, 3.0, 3.0, 2.5, 2.0, 1.5, 1.0, 1.0, 1.0,
+]);
+
+/// The share of the weight that goes back to its beginning with each settled event.
+const FORGOTTEN_PER_EVENT: f64 = 0.0005;
+
+/// A weight for each rate of bad events; the weights sum to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Belief {
+    weights: [f64; RATES],
+}
+
+impl Default for Belief {
+    fn default() -> Self {
+        Self { weights: AT_FIRST }
+    }
+}
+
+impl Belief {
+    /// The weights, for the store. [`from_weights`](Self::from_weights) gives back the same belief, bit for bit.
+    pub fn weights(&self) -> [f64; RATES] {
+        self.weights
+    }
+
+    /// The belief with these weights; the first belief if they could not have come from
+    /// [`weights`](Self::weights), since a wrong belief costs requests and a NaN costs all of them.
+    pub fn from_weights(weights: [f64; RATES]) -> Self {
+        let sum: f64 = weights.iter().sum();
+        let sound =
+            weights.iter().all(|weight| (0.0..=1.0).contains(weight)) && (sum - 1.0).abs() < 1e-6;
+        if sound {
+            Self { weights }
+        } else {
+            Self::default()
+        }
+    }
+
+    /// The chance that `events` unknown events are all good.
+    pub fn all_good(&self, events: usize) -> f64 {
+        self.weights
+            .iter()
+            .zip(RATE)
+            .map(|(weight, rate)| weight * power(1.0 - rate, events))
+            .sum()
+    }
+
+    /// The chance of being all good for 1, 2, 3, ... unknown events.
+    pub fn all_good_by_length(&self) -> impl Iterator<Item = f64> {
+        let mut each = self.weights;
+        std::iter::repeat_with(move || {
+            for (weight, rate) in each.iter_mut().zip(RATE) {
+                *weight *= 1.0 - rate;
+            }
+            each.iter().sum()
+        })
+    }
+
+    /// Learns that `events` events were accepted.
+    pub fn saw_good(&mut self, events: usize) {
+        if events > 0 {
+            self.learn(events, |rate| power(1.0 - rate, events));
+        }
+    }
+
+    /// Learns that one event was refused alone.
+    pub fn saw_bad(&mut self) {
+        self.learn(1, |rate| rate);
+    }
+
+    fn learn(&mut self, events: usize, likelihood: impl Fn(f64) -> f64) {
+        let mut sum = 0.0;
+        for (weight, rate) in self.weights.iter_mut().zip(RATE) {
+            *weight *= likelihood(rate);
+            sum += *weight;
+        }
+        let kept = power(1.0 - FORGOTTEN_PER_EVENT, events);
+        for (weight, at_first) in self.weights.iter_mut().zip(AT_FIRST) {
+            *weight = kept * (*weight / sum) + (1.0 - kept) * at_first;
+        }
+    }
+}
+
+fn power(base: f64, exponent: usize) -> f64 {
+    base.powi(i32::try_from(exponent).unwrap_or(i32::MAX))
+}
+
+const fn normalised(parts: [f64; RATES]) -> [f64; RATES] {
+    let mut sum = 0.0;
+    let mut i = 0;
+    while i < RATES {
+        sum += parts[i];
+        i += 1;
+    }
+    let mut weights = [0.0; RATES];
+    let mut i = 0;
+    while i < RATES {
+        weights[i] = parts[i] / sum;
+        i += 1;
+    }
+    weights
+}

@@ -1,0 +1,591 @@
+//! The spool as delivery sees it: its lanes, the pause, the brake and the pacing.
+//!
+//! The engine answers two questions: [`Engine::next`], what a lane has to do now, and
+//! [`Engine::answered`], what an answer did to its events. What it decides in between - whom to
+//! blame, what to repeat, when to stop - it decides from state that the caller can export and
+//! give back after a crash; it holds no event and no byte of one.
+//!
+//! A pause stands over all lanes, and only the answer to its own probe, an operator or a new
+//! token ends it: an answer that was already on its way when the pause began proves nothing.
+//!
+//! The **brake** exists because a mistake of ours - a wrong column in an import - looks to the API
+//! like a thousand bad events: lone refusals of many different users in a row, without an
+//! acceptance between them, pause delivery before the rejected store fills up.
+
+use super::isolation::Finding;
+use super::lane::{Due, Flight, Head, Lane, LaneState, Queue, Wish};
+use super::pause::{Pause, PauseChange, probes};
+use super::verdict::{Refusal, Verdict};
+use crate::clock::Moment;
+use crate::error::PauseReason;
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// The most events that the API takes in one request.
+pub const BATCH_LIMIT: usize = 100;
+
+/// How many times in a row the same batch is answered with a server error before all pause.
+pub const SERVER_ERRORS: u32 = 10;
+
+/// How long the lane that probed last lets the others go first.
+const OTHER_LANES_FIRST: Duration = Duration::from_secs(1);
+
+/// How delivery goes about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The most events in one request, 1 to [`BATCH_LIMIT`].
+    pub batch_max: usize,
+    /// How long an event may wait for company.
+    pub flush_interval: Duration,
+    /// How many lanes; more if the restored state has more.
+    pub lanes: usize,
+    /// Lone refusals of this many different users in a row pause delivery; 0 is off.
+    pub brake_users: u32,
+    /// The most requests a second over all lanes, evenly spaced.
+    pub max_requests_per_s: Option<NonZeroU32>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            batch_max: BATCH_LIMIT,
+            flush_interval: Duration::from_secs(10),
+            lanes: 1,
+            brake_users: 20,
+            max_requests_per_s: None,
+        }
+    }
+}
+
+/// What an engine before this one left behind; the default is a new spool.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Restored {
+    /// [`Engine::lane_state`] of each lane.
+    pub lanes: Vec<LaneState>,
+    /// [`Engine::pause_state`]. Only the wall times are believed, and not far.
+    pub pause: Option<Pause>,
+    /// [`Engine::refused_in_a_row`].
+    pub refused_in_a_row: Vec<String>,
+}
+
+/// What a lane has to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Send this many events from the head of this queue as one request.
+    Send {
+        /// The queue.
+        queue: Queue,
+        /// How many events.
+        events: usize,
+        /// Whether this request probes a pause.
+        probe: bool,
+    },
+    /// Nothing before this moment, unless something new is enqueued or a flush is asked for.
+    Wait {
+        /// When to ask again.
+        until: Moment,
+    },
+    /// Nothing until something new is enqueued, or the lane's request in flight is answered.
+    Idle,
+    /// Everything is kept.
+    Paused {
+        /// Why.
+        reason: PauseReason,
+        /// When this lane may ask again for a probe; `None` where there is nothing to wait for but
+        /// an operator, another lane's probe, or a first event to probe with.
+        probe_at: Option<Moment>,
+    },
+}
+
+/// What an answer did to the events of its request. The caller commits it together with
+/// [`Engine::lane_state`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// The first `events` events of the queue are delivered and leave it.
+    Delivered {
+        /// The queue.
+        queue: Queue,
+        /// How many events.
+        events: usize,
+    },
+    /// The first event of the queue leaves it for the rejected store.
+    Rejected {
+        /// The queue.
+        queue: Queue,
+        /// The API's words about this event alone.
+        refusal: Refusal,
+        /// Whether an earlier request that nobody settled may have delivered it.
+        may_be_delivered: bool,
+        /// Whether its user's other events now belong in the suspects queue.
+        suspect: bool,
+    },
+    /// Every event stays where it is.
+    Kept,
+}
+
+/// What an answer did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// To the events.
+    pub effect: Effect,
+    /// To the pause, if anything.
+    pub pause: Option<PauseChange>,
+}
+
+/// The lanes, the pause, the brake and the pacing of one spool.
+#[derive(Debug)]
+pub struct Engine {
+    policy: Policy,
+    lanes: Vec<Lane>,
+    pause: Option<Pause>,
+    /// The lane whose request in flight is the pause's own probe.
+    probing: Option<usize>,
+    probed_last: Option<usize>,
+    /// Users refused alone since the last acceptance.
+    refused_in_a_row: BTreeSet<String>,
+    /// When the next request may leave, by the pacing.
+    next_slot: Option<Moment>,
+}
+
+impl Engine {
+    /// An engine that goes on where `restored` ended.
+    pub fn new(policy: Policy, restored: Restored, now: Moment) -> Self {
+        let policy = Policy {
+            batch_max: policy.batch_max.clamp(1, BATCH_LIMIT),
+            lanes: policy.lanes.max(restored.lanes.len()).max(1),
+            ..policy
+        };
+        let mut lanes: Vec<Lane> = restored.lanes.into_iter().map(Lane::restored).collect();
+        lanes.resize_with(policy.lanes, Lane::default);
+        Self {
+            policy,
+            lanes,
+            pause: restored.pause.map(|pause| pause.restored(now)),
+            probing: None,
+            probed_last: None,
+            refused_in_a_row: restored.refused_in_a_row.into_iter().collect(),
+            next_slot: None,
+        }
+    }
+
+    /// How many lanes there are.
+    pub fn lanes(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// What `lane` has to do now, given the heads of its queues (by [`Queue::index`]). `urgent` says
+    /// that a flush waits: whatever there is goes, without company.
+    ///
+    /// [`Step::Send`] becomes real with [`sending`](Self::sending); asking twice is harmless.
+    pub fn next(&mut self, lane: usize, heads: [Head<'_>; 2], urgent: bool, now: Moment) -> Step {
+        match &self.pause {
+            Some(pause) => self.next_probe(lane, &heads, pause.reason, pause.probe_at, now),
+            None => self.next_batch(lane, &heads, urgent, now),
+        }
+    }
+
+    fn next_batch(
+        &mut self,
+        lane: usize,
+        heads: &[Head<'_>; 2],
+        urgent: bool,
+        now: Moment,
+    ) -> Step {
+        let Some(room) = self.lanes.get_mut(lane).filter(|room| !room.is_in_flight()) else {
+            return Step::Idle;
+        };
+        let due = if urgent {
+            Due::Now
+        } else {
+            Due::After(self.policy.flush_interval)
+        };
+        match room.wish(heads, self.policy.batch_max, due, now) {
+            Wish::Nothing => Step::Idle,
+            Wish::Wait { until } => Step::Wait { until },
+            Wish::Send { queue, events } => {
+                let resting = room.resting_until(now);
+                match resting.max(self.next_slot.filter(|slot| !now.reached(*slot))) {
+                    Some(until) => Step::Wait { until },
+                    None => Step::Send {
+                        queue,
+                        events,
+                        probe: false,
+                    },
+                }
+            }
+        }
+    }
+
+    fn next_probe(
+        &mut self,
+        lane: usize,
+        heads: &[Head<'_>; 2],
+        reason: PauseReason,
+        probe_at: Option<Moment>,
+        now: Moment,
+    ) -> Step {
+        let paused = |probe_at| Step::Paused { reason, probe_at };
+        let Some(room) = self.lanes.get_mut(lane).filter(|room| !room.is_in_flight()) else {
+            return paused(None);
+        };
+        let (Some(probe_at), None) = (probe_at, self.probing) else {
+            return paused(None);
+        };
+        let Wish::Send { queue, events } = room.wish(heads, self.policy.batch_max, Due::Now, now)
+        else {
+            return paused(None);
+        };
+        let may_go = if self.lanes.len() > 1 && self.probed_last == Some(lane) {
+            probe_at.after(OTHER_LANES_FIRST)
+        } else {
+            probe_at
+        };
+        let may_go = self.next_slot.map_or(may_go, |slot| slot.max(may_go));
+        if now.reached(may_go) {
+            Step::Send {
+                queue,
+                events,
+                probe: true,
+            }
+        } else {
+            paused(Some(may_go))
+        }
+    }
+
+    /// A request with the first `events` events of `queue`, as [`next`](Self::next) chose it, is
+    /// about to leave. The batch is in doubt from here on: commit [`lane_state`](Self::lane_state) before the first byte.
+    pub fn sending(&mut self, lane: usize, queue: Queue, events: usize, now: Moment) {
+        let Some(room) = self.lanes.get_mut(lane) else {
+            return;
+        };
+        room.sending(queue, events, now);
+        if self.pause.is_some() {
+            self.probing = Some(lane);
+            self.probed_last = Some(lane);
+        }
+        if let Some(rate) = self.policy.max_requests_per_s {
+            self.next_slot = Some(now.after(Duration::from_secs(1) / rate.get()));
+        }
+    }
+
+    /// The request in flight of `lane` ended with `verdict`. `user` is the user of its first event,
+    /// for the brake.
+    pub fn answered(
+        &mut self,
+        lane: usize,
+        user: Option<&str>,
+        verdict: &Verdict,
+        now: Moment,
+        rng: &mut fastrand::Rng,
+    ) -> Outcome {
+        let kept = Outcome {
+            effect: Effect::Kept,
+            pause: None,
+        };
+        let Some(room) = self.lanes.get_mut(lane) else {
+            return kept;
+        };
+        let Some(flight) = room.landed() else {
+            return kept;
+        };
+        let probe = self.probing == Some(lane);
+        if probe {
+            self.probing = None;
+        }
+        let answer = Landed {
+            lane,
+            flight,
+            probe,
+            now,
+        };
+        match verdict {
+            Verdict::Delivered => self.delivered(&answer),
+            Verdict::Refused(refusal) => self.refused(&answer, user, refusal),
+            Verdict::TooLarge { refusal } => self.too_large(&answer, user, refusal.as_ref()),
+            Verdict::Retry { after } => {
+                room.without_effect(&flight);
+                room.rest(*after, now, rng);
+                self.probe_failed(&answer, *after);
+                kept
+            }
+            Verdict::InDoubt {
+                after,
+                server_error,
+            } => {
+                room.rest(*after, now, rng);
+                let errors = server_error.map(|status| (status, room.server_error()));
+                self.probe_failed(&answer, *after);
+                match errors {
+                    Some((status, times)) if times >= SERVER_ERRORS && self.pause.is_none() => {
+                        let events = flight.events;
+                        let message = format!(
+                            "the same batch of {events} was answered HTTP {status} {times} times in a row"
+                        );
+                        let pause = Pause::begin(PauseReason::ServerError, message, now);
+                        Outcome {
+                            effect: Effect::Kept,
+                            pause: Some(self.begin(pause.answered(Some(status), None))),
+                        }
+                    }
+                    _ => kept,
+                }
+            }
+            Verdict::Pause {
+                reason,
+                status,
+                code,
+                message,
+                in_doubt,
+            } => {
+                if !in_doubt {
+                    room.without_effect(&flight);
+                }
+                let pause = Pause::begin(*reason, message.as_str(), now)
+                    .answered(Some(*status), code.clone());
+                self.stop(&answer, pause)
+            }
+        }
+    }
+
+    /// The event at `position` of a queue (0 is the head) was taken out by somebody else: it
+    /// expired, or an operator set it aside. Never called for what [`answered`](Self::answered) took out, nor
+    /// for events that moved to the suspects queue after a rejection, nor while the lane's request is in flight.
+    pub fn removed(&mut self, lane: usize, queue: Queue, position: usize) {
+        if let Some(room) = self.lanes.get_mut(lane) {
+            room.removed(queue, position);
+        }
+    }
+
+    /// An operator asks to go on now. Ends every pause but `store_damaged`, which
+    /// [`recovered`](Self::recovered) ends, and tries again without any rest.
+    pub fn resume(&mut self) -> Option<PauseChange> {
+        self.end_pause_if(|reason| reason != PauseReason::StoreDamaged)
+    }
+
+    /// The store was recovered.
+    pub fn recovered(&mut self) -> Option<PauseChange> {
+        self.end_pause_if(|reason| reason == PauseReason::StoreDamaged)
+    }
+
+    /// There is a new bearer token: a pause for the old one ends at once.
+    pub fn token_replaced(&mut self) -> Option<PauseChange> {
+        self.end_pause_if(|reason| reason == PauseReason::Auth)
+    }
+
+    /// An operator asks to stop sending, until [`resume`](Self::resume).
+    pub fn hold(&mut self, now: Moment) -> Option<PauseChange> {
+        self.pause(PauseReason::Hold, "an operator asked for it", now)
+    }
+
+    /// Pauses for a reason that no answer gave, such as `store_damaged`. Takes the place of any
+    /// other pause but `store_damaged`, and of one with the same reason not at all.
+    pub fn pause(
+        &mut self,
+        reason: PauseReason,
+        message: &str,
+        now: Moment,
+    ) -> Option<PauseChange> {
+        match self.pause.as_ref().map(|pause| pause.reason) {
+            Some(PauseReason::StoreDamaged) => None,
+            Some(same) if same == reason => None,
+            _ => Some(self.begin(Pause::begin(reason, message, now))),
+        }
+    }
+
+    /// The pause, if there is one. The caller keeps it in the store whenever it changed.
+    pub fn pause_state(&self) -> Option<&Pause> {
+        self.pause.as_ref()
+    }
+
+    /// What of `lane` must survive a crash.
+    pub fn lane_state(&self, lane: usize) -> Option<&LaneState> {
+        self.lanes.get(lane).map(Lane::state)
+    }
+
+    /// The users refused alone since the last acceptance, for the brake. Worth keeping in the store
+    /// where processes are short, as a flush at the end of a script is.
+    pub fn refused_in_a_row(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.refused_in_a_row.iter().map(String::as_str)
+    }
+
+    fn delivered(&mut self, answer: &Landed) -> Outcome {
+        let Flight { queue, events, .. } = answer.flight;
+        self.lanes[answer.lane].delivered(&answer.flight);
+        self.refused_in_a_row.clear();
+        Outcome {
+            effect: Effect::Delivered { queue, events },
+            pause: self.probe_succeeded(answer),
+        }
+    }
+
+    fn refused(&mut self, answer: &Landed, user: Option<&str>, refusal: &Refusal) -> Outcome {
+        let room = &mut self.lanes[answer.lane];
+        if self
+            .pause
+            .as_ref()
+            .is_some_and(|pause| pause.reason == PauseReason::MassRejection)
+        {
+            room.refused_but_kept(&answer.flight);
+            self.probe_failed(answer, None);
+            return Outcome {
+                effect: Effect::Kept,
+                pause: None,
+            };
+        }
+        match room.refused(&answer.flight) {
+            Finding::Narrowed => Outcome {
+                effect: Effect::Kept,
+                pause: self.probe_succeeded(answer),
+            },
+            Finding::Alone { may_be_delivered } => {
+                self.reject(answer, user, refusal, may_be_delivered, !may_be_delivered)
+            }
+        }
+    }
+
+    fn too_large(
+        &mut self,
+        answer: &Landed,
+        user: Option<&str>,
+        refusal: Option<&Refusal>,
+    ) -> Outcome {
+        let room = &mut self.lanes[answer.lane];
+        let kept = Outcome {
+            effect: Effect::Kept,
+            pause: None,
+        };
+        if answer.flight.events > 1 {
+            room.too_large(&answer.flight, answer.now);
+            if answer.probe
+                && let Some(pause) = &mut self.pause
+            {
+                pause.probe_again(answer.now);
+            }
+            return kept;
+        }
+        let Some(refusal) = refusal else {
+            room.without_effect(&answer.flight);
+            let message = "one event alone was too large for something on the way to the API";
+            let pause =
+                Pause::begin(PauseReason::Misrouted, message, answer.now).answered(Some(413), None);
+            return self.stop(answer, pause);
+        };
+        if self
+            .pause
+            .as_ref()
+            .is_some_and(|pause| pause.reason == PauseReason::MassRejection)
+        {
+            room.refused_but_kept(&answer.flight);
+            self.probe_failed(answer, None);
+            return kept;
+        }
+        let may_be_delivered = room.too_large_alone(&answer.flight);
+        self.reject(answer, user, refusal, may_be_delivered, false)
+    }
+
+    fn reject(
+        &mut self,
+        answer: &Landed,
+        user: Option<&str>,
+        refusal: &Refusal,
+        may_be_delivered: bool,
+        suspect: bool,
+    ) -> Outcome {
+        let ended = self.probe_succeeded(answer);
+        let queue = answer.flight.queue;
+        if queue == Queue::Regular
+            && let Some(user) = user
+        {
+            self.refused_in_a_row.insert(user.to_owned());
+        }
+        Outcome {
+            pause: self.brake(answer, refusal).or(ended),
+            effect: Effect::Rejected {
+                queue,
+                refusal: refusal.clone(),
+                may_be_delivered,
+                suspect,
+            },
+        }
+    }
+
+    fn brake(&mut self, answer: &Landed, last: &Refusal) -> Option<PauseChange> {
+        let users = self.refused_in_a_row.len();
+        let limit = usize::try_from(self.policy.brake_users).unwrap_or(usize::MAX);
+        if limit == 0 || users < limit || self.pause.is_some() {
+            return None;
+        }
+        let message = format!(
+            "events of {users} different users were refused in a row; the last: {} {}",
+            last.code, last.message
+        );
+        let pause = Pause::begin(PauseReason::MassRejection, message, answer.now)
+            .answered(Some(last.status), Some(last.code.clone()));
+        Some(self.begin(pause))
+    }
+
+    /// An answer asks for a pause. One that already stands gives way only to its own probe.
+    fn stop(&mut self, answer: &Landed, asked: Pause) -> Outcome {
+        let change = match &mut self.pause {
+            None => Some(self.begin(asked)),
+            Some(_) if !answer.probe => None,
+            Some(pause) if pause.reason == asked.reason => {
+                pause.probe_later(None, answer.now);
+                *pause = Pause {
+                    since_ms: pause.since_ms,
+                    probe_at: pause.probe_at,
+                    probe_wait: pause.probe_wait,
+                    ..asked
+                };
+                None
+            }
+            Some(_) => Some(self.begin(asked)),
+        };
+        Outcome {
+            effect: Effect::Kept,
+            pause: change,
+        }
+    }
+
+    fn begin(&mut self, pause: Pause) -> PauseChange {
+        let reason = pause.reason;
+        self.pause = Some(pause);
+        self.probing = None;
+        PauseChange::Begun(reason)
+    }
+
+    fn probe_succeeded(&mut self, answer: &Landed) -> Option<PauseChange> {
+        if answer.probe {
+            self.end_pause_if(probes)
+        } else {
+            None
+        }
+    }
+
+    fn probe_failed(&mut self, answer: &Landed, asked: Option<Duration>) {
+        if answer.probe
+            && let Some(pause) = &mut self.pause
+        {
+            pause.probe_later(asked, answer.now);
+        }
+    }
+
+    fn end_pause_if(&mut self, ends: impl Fn(PauseReason) -> bool) -> Option<PauseChange> {
+        let pause = self.pause.take_if(|pause| ends(pause.reason))?;
+        self.probing = None;
+        self.refused_in_a_row.clear();
+        for lane in &mut self.lanes {
+            lane.try_at_once();
+        }
+        Some(PauseChange::Ended(pause.reason))
+    }
+}
+
+/// A request that was answered.
+struct Landed {
+    lane: usize,
+    flight: Flight,
+    probe: bool,
+    now: Moment,
+}

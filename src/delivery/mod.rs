@@ -1,0 +1,37 @@
+//! Delivery: which events go next, what an answer means, and when to wait.
+//!
+//! Pure decisions over (state, answer, now). Nothing in this room opens a socket, reads a clock,
+//! sleeps, logs or starts a thread; time comes in as a [`Moment`](crate::clock::Moment) and chance
+//! as a `fastrand::Rng`, so that a simulator can run a year of outages in a second.
+//!
+//! - [`verdict`]: what one exchange with the API means for the events in it.
+//! - [`belief`]: how likely a bad event is; [`isolation`]: how long the next prefix is.
+//! - [`backoff`]: how long a lane rests after a failure.
+//! - [`lane`]: one lane - its two queues, its one request in flight, its batch in doubt.
+//! - [`pause`]: why all lanes stand still, and when a probe may try again.
+//! - [`engine`]: the spool - the lanes, the pause, the brake and the pacing.
+//!
+//! The order of a round is always the same, and the two commits are the caller's:
+//!
+//! ```text
+//! next(lane)      -> Send { queue, events }
+//! sending(lane)      the batch is in doubt from here on
+//!                    commit lane_state(lane), then let the bytes leave
+//! judge(exchange) -> Verdict
+//! answered(lane)  -> Effect
+//!                    commit the effect and lane_state(lane) together
+//! ```
+
+pub mod backoff;
+pub mod belief;
+pub mod engine;
+pub mod isolation;
+pub mod lane;
+pub mod pause;
+pub mod verdict;
+
+pub use engine::{Effect, Engine, Outcome, Policy, Restored, Step};
+pub use isolation::Isolation;
+pub use lane::{Head, InDoubt, LaneState, Queue};
+pub use pause::{Pause, PauseChange};
+pub use verdict::{Answer, Exchange, Refusal, Verdict, judge};

@@ -1,0 +1,278 @@
+//! What one exchange with the API means for the events in it.
+//!
+//! [`judge`] is the table of verdicts, by API code first and by status second. Its last row is the
+//! surprising one: whatever is not understood pauses delivery and keeps every event, because a
+//! wrong URL or a captive portal must never reject a million of them.
+//!
+//! Codes are compared exactly. A code that is one of the four known ones but for its case or blanks
+//! around it is neither known nor safely "another code": it pauses as misrouted.
+//!
+//! What happens next - isolating, waiting, probing - is decided by the engine, not here.
+
+use crate::clock::Moment;
+use crate::error::PauseReason;
+use serde_json::Value;
+use std::time::Duration;
+
+/// How much of a body is worth reading: 64 KiB.
+pub const BODY_LIMIT: usize = 64 * 1024;
+
+/// The longest `Retry-After` that is honoured.
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// How many characters of a message of the API are kept.
+pub const MESSAGE_CHARS: usize = 300;
+
+/// How many characters of a code of the API are kept.
+pub const CODE_CHARS: usize = 64;
+
+/// How one request ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exchange {
+    /// The API, or something in its place, answered.
+    Answered(Answer),
+    /// It failed before the first byte of the request was written: nothing can have arrived.
+    NotSent {
+        /// For the log.
+        why: String,
+    },
+    /// The request was written, but no status came back: it may have arrived.
+    Unsettled {
+        /// For the log.
+        why: String,
+    },
+}
+
+/// An answer as it came over the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The `Retry-After` header.
+    pub retry_after: Option<String>,
+    /// The body, [`BODY_LIMIT`] bytes at most.
+    pub body: Vec<u8>,
+    /// Whether the body came to its end within the limit.
+    pub whole: bool,
+}
+
+/// The API's own words about an event or a batch that it refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The API's code, [`CODE_CHARS`] characters at most.
+    pub code: String,
+    /// The API's message without control characters, [`MESSAGE_CHARS`] characters at most.
+    pub message: String,
+    /// The HTTP status.
+    pub status: u16,
+}
+
+/// What an exchange means for the events of its request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// All of them are delivered.
+    Delivered,
+    /// None was processed: at least one of them is bad.
+    Refused(Refusal),
+    /// None was processed: the request was too large.
+    TooLarge {
+        /// Present where the API itself said so, and not something on the way to it.
+        refusal: Option<Refusal>,
+    },
+    /// None was processed, and the same request may succeed later.
+    Retry {
+        /// What the API asked for, at most [`LONGEST_RETRY_AFTER`].
+        after: Option<Duration>,
+    },
+    /// All of them or none were processed; repeat the same bytes before anything else.
+    InDoubt {
+        /// What the API asked for, at most [`LONGEST_RETRY_AFTER`].
+        after: Option<Duration>,
+        /// The status where the API answered with a server error.
+        server_error: Option<u16>,
+    },
+    /// No event is to blame: keep all and stop.
+    Pause {
+        /// Why.
+        reason: PauseReason,
+        /// The HTTP status.
+        status: u16,
+        /// The API's code, if it gave one.
+        code: Option<String>,
+        /// The API's message, or what was seen instead of one.
+        message: String,
+        /// Whether the events may have been processed all the same.
+        in_doubt: bool,
+    },
+}
+
+/// Judges one exchange; `now` is needed for a `Retry-After` that is a date.
+pub fn judge(exchange: &Exchange, now: Moment) -> Verdict {
+    match exchange {
+        Exchange::Answered(answer) => judge_answer(answer, now),
+        Exchange::NotSent { .. } => Verdict::Retry { after: None },
+        Exchange::Unsettled { .. } => Verdict::InDoubt {
+            after: None,
+            server_error: None,
+        },
+    }
+}
+
+fn judge_answer(answer: &Answer, now: Moment) -> Verdict {
+    use Body::{Cut, Failure, Other, Success};
+    use Meaning::{Address, NearlyKnown, TheEvents, Token};
+
+    let status = answer.status;
+    let after = || retry_after(answer.retry_after.as_deref(), now);
+    let pause = |reason, spoken: Spoken| spoken.pause(reason, status);
+
+    #[rustfmt::skip]
+    let verdict = match (status, read(answer)) {
+        (204, _)                                                  => Verdict::Delivered,
+        (_, Failure(Token, said))                                 => pause(PauseReason::Auth, said),
+        (_, Failure(Address, said))                               => pause(PauseReason::Ip, said),
+        (_, Failure(NearlyKnown, said))                           => pause(PauseReason::Misrouted, said),
+        (429 | 425, _)                                            => Verdict::Retry { after: after() },
+        (408, _)                                                  => Verdict::InDoubt { after: after(), server_error: None },
+        (500..=599, _)                                            => Verdict::InDoubt { after: after(), server_error: Some(status) },
+        (200..=299, Success)                                      => Verdict::Delivered,
+        (200..=299 | 400..=499, Cut)                              => Verdict::InDoubt { after: None, server_error: None },
+        (400 | 401 | 403 | 404 | 409 | 422, Failure(TheEvents, said)) => Verdict::Refused(said.refusal(status)),
+        (413, Failure(TheEvents, said))                           => Verdict::TooLarge { refusal: Some(said.refusal(status)) },
+        (413, _)                                                  => Verdict::TooLarge { refusal: None },
+        (401, Other | Success)                                    => pause(PauseReason::Auth, Spoken::nothing(status)),
+        (_, Failure(TheEvents, said))                             => pause(PauseReason::Misrouted, said),
+        (_, Other | Success | Cut)                                => pause(PauseReason::Misrouted, Spoken::nothing(status)),
+    };
+    verdict
+}
+
+/// What the body of an answer turned out to be.
+enum Body {
+    /// JSON that says `"success": true`.
+    Success,
+    /// An API error body: JSON of the documented shape.
+    Failure(Meaning, Spoken),
+    /// The connection ended in the middle of it.
+    Cut,
+    /// Anything else: empty, HTML, JSON of another shape, or longer than anything the API says.
+    Other,
+}
+
+/// Whom a code blames.
+#[derive(Clone, Copy, PartialEq)]
+enum Meaning {
+    Token,
+    Address,
+    NearlyKnown,
+    TheEvents,
+}
+
+/// A code and a message of the API, made fit to be shown.
+struct Spoken {
+    code: Option<String>,
+    message: String,
+}
+
+impl Spoken {
+    fn nothing(status: u16) -> Self {
+        Self {
+            code: None,
+            message: format!("HTTP {status} without an error body of the Partners API"),
+        }
+    }
+
+    fn refusal(self, status: u16) -> Refusal {
+        Refusal {
+            code: self.code.unwrap_or_default(),
+            message: self.message,
+            status,
+        }
+    }
+
+    fn pause(self, reason: PauseReason, status: u16) -> Verdict {
+        Verdict::Pause {
+            reason,
+            status,
+            code: self.code,
+            message: self.message,
+            in_doubt: matches!(status, 200..=299 | 408 | 500..=599),
+        }
+    }
+}
+
+fn read(answer: &Answer) -> Body {
+    if !answer.whole {
+        return if answer.body.len() < BODY_LIMIT {
+            Body::Cut
+        } else {
+            Body::Other
+        };
+    }
+    let Ok(Value::Object(body)) = serde_json::from_slice(&answer.body) else {
+        return Body::Other;
+    };
+    match (body.get("success"), body.get("errors")) {
+        (Some(Value::Bool(true)), _) => Body::Success,
+        (Some(Value::Bool(false)), Some(Value::Array(errors))) => read_errors(errors),
+        _ => Body::Other,
+    }
+}
+
+/// The error that decides: one that blames nobody's events wherever it stands, else the first.
+fn read_errors(errors: &[Value]) -> Body {
+    let coded = || {
+        errors
+            .iter()
+            .filter_map(|error| Some((error.get("code")?.as_str()?, error)))
+    };
+    let decisive = coded()
+        .find(|(code, _)| matches!(meaning(code), Meaning::Token | Meaning::Address))
+        .or_else(|| coded().find(|(code, _)| meaning(code) == Meaning::NearlyKnown))
+        .or_else(|| coded().next());
+    let Some((code, error)) = decisive else {
+        return Body::Other;
+    };
+    let message = error
+        .get("message")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let spoken = Spoken {
+        code: Some(shown(code, CODE_CHARS)),
+        message: shown(message, MESSAGE_CHARS),
+    };
+    Body::Failure(meaning(code), spoken)
+}
+
+fn meaning(code: &str) -> Meaning {
+    match code {
+        "A_1000" | "A_1001" | "A_1002" => Meaning::Token,
+        "A_1004" => Meaning::Address,
+        _ => match code.trim().to_ascii_uppercase().as_str() {
+            "A_1000" | "A_1001" | "A_1002" | "A_1004" => Meaning::NearlyKnown,
+            _ => Meaning::TheEvents,
+        },
+    }
+}
+
+fn shown(text: &str, chars: usize) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(chars)
+        .collect()
+}
+
+/// Seconds or an HTTP date; a date that has passed is zero, and what is neither is nothing.
+fn retry_after(header: Option<&str>, now: Moment) -> Option<Duration> {
+    let header = header?.trim();
+    let asked = if !header.is_empty() && header.bytes().all(|b| b.is_ascii_digit()) {
+        Duration::from_secs(header.parse().unwrap_or(u64::MAX))
+    } else {
+        let date = jiff::fmt::rfc2822::DateTimeParser::new()
+            .parse_timestamp(header)
+            .ok()?;
+        let millis = date.as_millisecond().saturating_sub(now.wall_ms);
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+    };
+    Some(asked.min(LONGEST_RETRY_AFTER))
+}

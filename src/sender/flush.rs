@@ -1,0 +1,165 @@
+//! Waiting, with a deadline, until everything enqueued before a call is delivered or rejected.
+
+use std::time::{Duration, Instant};
+
+use super::{Sender, wake};
+use crate::clock::{self, Clock, SystemClock};
+use crate::error::{Error, ErrorKind, PauseReason, Result};
+use crate::journal::heartbeat::Heartbeat;
+use crate::store::sqlite::Reader;
+use crate::sync::{lock, wait};
+
+/// How often a flush looks at what another process's sender has done.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// What has become of the spool's events during a call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Why delivery is paused at the call's return, if it is.
+    pub pause: Option<PauseReason>,
+    /// Events accepted by the API since the call began.
+    pub delivered: u64,
+    /// Events rejected since the call began.
+    pub rejected: u64,
+    /// Events expired since the call began.
+    pub expired: u64,
+    /// Events that wait at its return.
+    pub pending: u64,
+    /// Of these, events whose last request was never answered.
+    pub in_doubt: u64,
+}
+
+/// How a look at the sender's work came out.
+enum Progress {
+    Done,
+    Paused(Error),
+    /// This process is the sender: its desk changes when there is news.
+    Here,
+    /// Another process is: look again in a while.
+    Elsewhere,
+}
+
+/// What one flush waits for.
+struct Goal {
+    boot_count: u32,
+    boot_ns: u64,
+    /// The last row that can hold an event of before the call, once it is known.
+    mark: Option<i64>,
+}
+
+impl Sender {
+    /// Waits until everything enqueued on the spool before this call is delivered or rejected; the
+    /// threads must be wanted.
+    ///
+    /// Errors: [`ErrorKind::Paused`] with the reason; [`ErrorKind::Timeout`]; what keeps this
+    /// process from sending while no other does.
+    pub(crate) fn flush(&self, deadline: Instant) -> Result<()> {
+        let shared = &self.shared;
+        let mut goal = Goal {
+            boot_count: shared.spool.boot_count(),
+            boot_ns: clock::boot_ns(),
+            mark: None,
+        };
+        wake::ring(&shared.spool, wake::Ring::Flush);
+        let mut rung_for_election = false;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.look(&mut goal)? {
+                Progress::Done => return Ok(()),
+                Progress::Paused(error) => return Err(error),
+                _ if left.is_zero() => return Err(self.timeout()),
+                Progress::Here => {
+                    // The first ring may have gone to nobody.
+                    if !std::mem::replace(&mut rung_for_election, true) {
+                        wake::ring(&shared.spool, wake::Ring::Flush);
+                    }
+                    let desk = lock(&shared.desk);
+                    drop(wait(&shared.changed, desk, left.min(LOOK_EVERY)));
+                }
+                Progress::Elsewhere => {
+                    let desk = lock(&shared.desk);
+                    drop(wait(&shared.changed, desk, left.min(LOOK_EVERY)));
+                }
+            }
+        }
+    }
+
+    fn look(&self, goal: &mut Goal) -> Result<Progress> {
+        let mut desk = lock(&self.shared.desk);
+        if let Some(state) = &mut desk.state {
+            if state.taken_upto >= (goal.boot_count, goal.boot_ns) {
+                let mark = match goal.mark {
+                    Some(mark) => mark,
+                    None => state.store.last_run()?,
+                };
+                goal.mark = Some(mark);
+                if state.is_settled_upto(mark)? {
+                    return Ok(Progress::Done);
+                }
+                state.urgent_upto = state.urgent_upto.max(mark);
+                if let Some(error) = state.standing_pause(SystemClock.now()) {
+                    return Ok(Progress::Paused(error));
+                }
+            }
+            return Ok(Progress::Here);
+        }
+        let trouble = desk.trouble.clone();
+        drop(desk);
+        match trouble {
+            // A process that may not open the store cannot see either what another one does with it.
+            Some(error) if error.kind() == ErrorKind::Forked => Err(error),
+            Some(error) if !self.has_other_sender() => Err(error),
+            _ => self.look_elsewhere(goal),
+        }
+    }
+
+    fn look_elsewhere(&self, goal: &mut Goal) -> Result<Progress> {
+        let spool = &self.shared.spool;
+        let Some(heartbeat) = Heartbeat::read(spool)? else {
+            return Ok(Progress::Elsewhere);
+        };
+        let taken = (heartbeat.boot_count, heartbeat.taken_upto_boot_ns);
+        if taken < (goal.boot_count, goal.boot_ns) {
+            return Ok(Progress::Elsewhere);
+        }
+        let Some(store) = Reader::open(spool)? else {
+            return Ok(Progress::Elsewhere);
+        };
+        let mark = match goal.mark {
+            Some(mark) => mark,
+            None => store.last_run()?,
+        };
+        goal.mark = Some(mark);
+        if store.first_origin()?.is_none_or(|first| first > mark) {
+            return Ok(Progress::Done);
+        }
+        match store.pause()? {
+            Some(pause) if pause.probe_ms.is_none_or(|at| at > clock::wall_ms()) => {
+                {
+                let pending = store.totals()?.pending;
+                Ok(Progress::Paused(pause.error(pending, clock::wall_ms())))
+            }
+            }
+            _ => Ok(Progress::Elsewhere),
+        }
+    }
+
+    fn has_other_sender(&self) -> bool {
+        matches!(super::election::Seat::try_take(&self.shared.spool), Ok(None))
+    }
+
+    fn timeout(&self) -> Error {
+        let spool = &self.shared.spool;
+        let who = match &lock(&self.shared.desk).state {
+            Some(_) => "this process is".to_owned(),
+            None => format!("{} is", super::election::holder(spool)),
+        };
+        Error::new(
+            ErrorKind::Timeout,
+            format!(
+                "{}: not all is delivered yet; {who} still sending and nothing is lost; flush again",
+                spool.name()
+            ),
+        )
+    }
+}

@@ -1,0 +1,227 @@
+//! The sender: the I/O shell around [`crate::delivery`].
+//!
+//! One thread *coordinates*: it wins the election, takes the journal over, carries out commands and
+//! beats the heart; one thread for each lane sends. Both work on one [`State`] behind one lock that
+//! is never held during a request, and callers of `flush` only wait for that state to change, so
+//! every call can keep its deadline whatever the network does.
+//!
+//! The threads run while somebody wants them: the background sender of `role = both`, or a `flush`.
+
+mod commands;
+mod coordinate;
+pub(crate) mod election;
+mod flush;
+mod lane;
+mod state;
+mod take_over;
+mod token;
+mod translate;
+mod wake;
+mod window;
+mod wishes;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+pub(crate) use commands::Command;
+pub(crate) use flush::Report;
+pub(crate) use state::Orders;
+pub(crate) use token::Token;
+
+use self::state::State;
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, ErrorKind, Result};
+use crate::journal::process::spawn_quiet;
+use crate::log::Log;
+use crate::spool::Spool;
+use crate::store::sqlite::SqliteStore;
+use crate::sync::{lock, wait};
+use crate::transport::{self, Transport};
+
+/// How long an operator's command waits for another process's sender.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Delivers what waits in one spool, when this process is the one elected.
+pub(crate) struct Sender {
+    shared: Arc<Shared>,
+}
+
+/// What the threads and the callers share.
+struct Shared {
+    spool: Arc<Spool>,
+    log: Arc<Log>,
+    orders: Orders,
+    connection: transport::Options,
+    transport: OnceLock<Result<Transport>>,
+    token: Token,
+    flush_interval: Duration,
+    desk: Mutex<Desk>,
+    /// Rings whenever the desk has changed.
+    changed: Condvar,
+    enqueued_since_look: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Desk {
+    /// Open while this process is elected.
+    state: Option<State>,
+    /// Counts openings, so that an answer is never applied to a state that did not send it.
+    generation: u64,
+    /// How many want the threads to run.
+    wanted: usize,
+    coordinating: bool,
+    lanes: usize,
+    /// Why nothing can be sent just now, though somebody wants it.
+    trouble: Option<Error>,
+}
+
+impl Sender {
+    pub(crate) fn new(
+        spool: Arc<Spool>,
+        log: Arc<Log>,
+        orders: Orders,
+        connection: transport::Options,
+        token: Token,
+        flush_interval: Duration,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                spool,
+                log,
+                orders,
+                connection,
+                transport: OnceLock::new(),
+                token,
+                flush_interval,
+                desk: Mutex::default(),
+                changed: Condvar::new(),
+                enqueued_since_look: AtomicUsize::new(0),
+            }),
+        }
+    }
+
+    /// The token that requests carry.
+    pub(crate) fn token(&self) -> &Token {
+        &self.shared.token
+    }
+
+    /// Wants the threads to run until [`release`](Self::release) was called as often.
+    pub(crate) fn want(&self) -> Result<()> {
+        let mut desk = lock(&self.shared.desk);
+        desk.wanted += 1;
+        if desk.coordinating {
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        let started = spawn_quiet("meditopia", Box::new(move || coordinate::run(&shared)));
+        match started {
+            Ok(()) => {
+                desk.coordinating = true;
+                Ok(())
+            }
+            Err(e) => {
+                desk.wanted -= 1;
+                Err(Error::io("start of the sender's thread", e))
+            }
+        }
+    }
+
+    /// Wants it no more. The threads end once nobody does and their requests are answered.
+    pub(crate) fn release(&self) {
+        let mut desk = lock(&self.shared.desk);
+        desk.wanted = desk.wanted.saturating_sub(1);
+        let last = desk.wanted == 0;
+        drop(desk);
+        self.shared.changed.notify_all();
+        if last {
+            wake::ring(&self.shared.spool, wake::Ring::Look);
+        }
+    }
+
+    /// Waits until the threads have ended, at most until `deadline`; says whether they have.
+    pub(crate) fn wait_ended(&self, deadline: Instant) -> bool {
+        let mut desk = lock(&self.shared.desk);
+        while desk.coordinating && desk.wanted == 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            desk = wait(&self.shared.changed, desk, left);
+        }
+        true
+    }
+
+    /// Events were enqueued by this process: looks at once when a batch is full.
+    pub(crate) fn enqueued(&self, events: usize) {
+        let batch = self.shared.orders.policy.batch_max;
+        let before = self.shared.enqueued_since_look.fetch_add(events, Ordering::Relaxed);
+        if before / batch != (before + events) / batch {
+            wake::ring(&self.shared.spool, wake::Ring::Look);
+        }
+    }
+
+    /// Replaces the token that requests carry; a pause for the old one ends.
+    pub(crate) fn replace_token(&self, token: crate::config::BearerToken) -> Result<()> {
+        if self.shared.token.replace(token) {
+            self.shared.token_replaced()?;
+        }
+        Ok(())
+    }
+
+    /// Carries out `command`: here if this process is elected or nobody is, else by the sender.
+    pub(crate) fn command(&self, command: &Command) -> Result<usize> {
+        let shared = &self.shared;
+        let mut desk = lock(&shared.desk);
+        if let Some(state) = &mut desk.state {
+            let outcome = state.carry_out(command, SystemClock.now());
+            drop(desk);
+            shared.changed.notify_all();
+            return outcome;
+        }
+        drop(desk);
+        let seat = election::Seat::try_take(&shared.spool)?;
+        if seat.is_some() {
+            match shared.open_state() {
+                Ok(mut state) => return state.carry_out(command, SystemClock.now()),
+                // A child of a process with an open store asks like everybody else.
+                Err(e) if e.kind() == ErrorKind::Forked => {}
+                Err(e) => return Err(e),
+            }
+        }
+        drop(seat);
+        commands::submit(&shared.spool, command, COMMAND_TIMEOUT)
+    }
+
+    /// The sums of the store, if this process is elected.
+    pub(crate) fn sums(&self) -> Option<crate::store::Totals> {
+        lock(&self.shared.desk).state.as_ref().map(|state| state.totals)
+    }
+}
+
+impl Shared {
+    fn open_state(&self) -> Result<State> {
+        let store = SqliteStore::open(&self.spool)?;
+        State::open(Box::new(store), self.orders.clone(), self.log.clone())
+    }
+
+    /// The HTTPS client, made at the first request.
+    fn transport(&self) -> Result<&Transport> {
+        self.transport
+            .get_or_init(|| Transport::new(&self.connection))
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+
+    /// Tells the engine that requests carry another token now.
+    fn token_replaced(&self) -> Result<()> {
+        let mut desk = lock(&self.desk);
+        let outcome = match &mut desk.state {
+            Some(state) => state.token_replaced(),
+            None => Ok(()),
+        };
+        drop(desk);
+        self.changed.notify_all();
+        outcome
+    }
+}

@@ -1,0 +1,195 @@
+//! From the journal into the store, exactly once: rows and the segments' new offsets are one commit.
+//!
+//! Segments are read outside of the sender's lock and committed in chunks under it, so requests go
+//! on meanwhile. A segment is removed only after a commit that survives a power cut.
+
+use std::io::Write;
+
+use super::state::State;
+use crate::error::{Error, Result};
+use crate::event;
+use crate::journal::reader::{self, Damage, Offsets, Removal, Round};
+use crate::spool::{Spool, private_file, sync_parent};
+use crate::store::{Change, CommitSafety, Place, Run};
+
+/// Bytes of fragments that one commit takes over.
+const CHUNK_BYTES: usize = 1024 * 1024;
+/// Events in one run: what fits in a request.
+const RUN_EVENTS: usize = 100;
+
+/// One pass over the journal, in chunks.
+pub(super) struct TakeOver {
+    round: Round,
+    lanes: usize,
+    done: bool,
+}
+
+/// Events read and not yet committed.
+pub(super) struct Chunk {
+    runs: Vec<(Place, Run)>,
+    offsets: Vec<(String, u64)>,
+    damage: Vec<Damage>,
+    events: u64,
+    bytes: u64,
+}
+
+impl TakeOver {
+    /// Notes the time and lists the segments; needs no lock, since only this thread moves offsets.
+    pub(super) fn begin(spool: &Spool, taken: &Offsets, lanes: usize) -> Result<Self> {
+        Ok(Self {
+            round: Round::begin(spool, taken)?,
+            lanes,
+            done: false,
+        })
+    }
+
+    /// Reads the next chunk; `None` when the round is complete.
+    pub(super) fn read(&mut self, spool: &Spool) -> Result<Option<Chunk>> {
+        if self.done {
+            return Ok(None);
+        }
+        let mut full = Vec::new();
+        let mut open: Vec<Run> = vec![Run::default(); self.lanes];
+        let (mut events, mut bytes) = (0, 0);
+        let read = self.round.take(CHUNK_BYTES, |fragment, enqueued_ms| {
+            let lane = lane_of(event::user_of(fragment), self.lanes);
+            let run = &mut open[lane];
+            run.push(fragment, enqueued_ms);
+            events += 1;
+            bytes += fragment.len() as u64;
+            if run.slots.len() == RUN_EVENTS {
+                full.push((regular(lane), std::mem::take(run)));
+            }
+        })?;
+        let rest = open.into_iter().enumerate();
+        full.extend(
+            rest.filter(|(_, run)| !run.slots.is_empty())
+                .map(|(lane, run)| (regular(lane), run)),
+        );
+        // What is skipped must be safe elsewhere before it is skipped.
+        for damage in &read.damage {
+            set_aside(spool, damage)?;
+        }
+        self.done = !read.more;
+        if read.offsets.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Chunk {
+            runs: full,
+            offsets: read.offsets,
+            damage: read.damage,
+            events,
+            bytes,
+        }))
+    }
+
+    /// The time up to which all is taken over once the last chunk is committed.
+    pub(super) fn upto(&self) -> (u32, u64) {
+        self.round.upto()
+    }
+
+    /// Bytes of the journal that are taken over and still stand there.
+    pub(super) fn taken_bytes(&self) -> u64 {
+        self.round.taken_bytes()
+    }
+
+    /// Segments read to their end whose writers have ended.
+    pub(super) fn abandoned(&self, spool: &Spool) -> Vec<(String, u64)> {
+        self.round
+            .finished()
+            .filter(|(name, _)| reader::is_abandoned(spool, name))
+            .map(|(name, taken)| (name.to_owned(), taken))
+            .collect()
+    }
+}
+
+impl State {
+    /// Commits a chunk.
+    pub(super) fn take_over(&mut self, chunk: &Chunk) -> Result<()> {
+        let mut totals = self.totals;
+        totals.pending += chunk.events;
+        totals.pending_bytes += chunk.bytes;
+        totals.damaged_records += chunk.damage.len() as u64;
+        let mut changes = Vec::with_capacity(chunk.runs.len() + chunk.offsets.len() + 1);
+        changes.extend(chunk.runs.iter().map(|(place, run)| Change::Append {
+            place: *place,
+            origin: None,
+            run,
+        }));
+        changes.extend(chunk.offsets.iter().map(|(segment, upto)| Change::Taken {
+            segment,
+            upto: *upto,
+        }));
+        changes.push(Change::Totals(&totals));
+        self.store.commit(&changes, self.orders.safety)?;
+        self.totals = totals;
+        for (place, _) in &chunk.runs {
+            self.appended(*place);
+        }
+        self.offsets.extend(chunk.offsets.iter().cloned());
+        for damage in &chunk.damage {
+            self.log.error(format_args!(
+                "segment {}: {} bytes at {} are no record; set aside under damaged/",
+                damage.segment,
+                damage.bytes.len(),
+                damage.offset
+            ));
+        }
+        Ok(())
+    }
+
+    /// Removes segments that are taken over and whose writers have ended.
+    pub(super) fn remove_segments(&mut self, spool: &Spool, abandoned: &[(String, u64)]) -> Result<()> {
+        if abandoned.is_empty() {
+            return Ok(());
+        }
+        // Before an unlink, everything that was read from the segment has to be on the disk.
+        self.store
+            .commit(&[Change::Totals(&self.totals)], CommitSafety::Power)?;
+        let mut gone = Vec::new();
+        for (name, taken) in abandoned {
+            match reader::remove(spool, name, *taken, |damage| set_aside(spool, damage))? {
+                Removal::Kept => continue,
+                Removal::Removed => {}
+                Removal::RemovedWithDamage => self.totals.damaged_records += 1,
+            }
+            self.offsets.remove(name);
+            gone.push(name);
+        }
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let mut changes: Vec<Change<'_>> = gone
+            .into_iter()
+            .map(|segment| Change::Gone { segment })
+            .collect();
+        changes.push(Change::Totals(&self.totals));
+        self.store.commit(&changes, self.orders.safety)
+    }
+}
+
+/// The lane of a user, the same for ever: order per user hangs on it.
+pub(super) fn lane_of(escaped_user: &[u8], lanes: usize) -> usize {
+    crc32c::crc32c(escaped_user) as usize % lanes.max(1)
+}
+
+fn regular(lane: usize) -> Place {
+    Place {
+        lane: lane as u8,
+        queue: 0,
+    }
+}
+
+/// Keeps bytes that could not be read where an operator can look at them.
+fn set_aside(spool: &Spool, damage: &Damage) -> Result<()> {
+    let dir = spool.damaged();
+    spool.make_dir(&dir)?;
+    let path = dir.join(format!("{}-{}", damage.segment, damage.offset));
+    let write = || {
+        let mut file = private_file().truncate(true).open(&path)?;
+        file.write_all(&damage.bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|e| Error::io(path.display(), e))?;
+    sync_parent(&path)
+}

@@ -1,0 +1,87 @@
+//! Between the words of delivery and the rows of the store, which do not know each other.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::delivery::belief::{Belief, RATES};
+use crate::delivery::{self, Isolation, Pause, Queue};
+use crate::store::{InDoubt, LaneState, PauseState, QueueState};
+
+/// What the store keeps of a lane; `skips` are the settled events at the head of each queue.
+pub(super) fn lane_to_store(lane: &delivery::LaneState, skips: [u32; 2]) -> LaneState {
+    LaneState {
+        in_doubt: lane.in_doubt.map(|batch| InDoubt {
+            queue: batch.queue.index() as u8,
+            events: batch.events as u32,
+            attempts: batch.attempts,
+            first_ms: batch.first_ms,
+            last_ms: batch.last_ms,
+        }),
+        queues: [0, 1].map(|queue: usize| {
+            let isolation = &lane.isolations[queue];
+            QueueState {
+                skip: skips[queue],
+                group: isolation.group as u32,
+                doubtful: isolation.doubtful as u32,
+                belief: isolation.belief.weights().to_vec(),
+            }
+        }),
+    }
+}
+
+/// A lane as the last sender left it.
+pub(super) fn lane_to_delivery(lane: &LaneState) -> delivery::LaneState {
+    delivery::LaneState {
+        in_doubt: lane.in_doubt.map(|batch| delivery::InDoubt {
+            queue: queue(batch.queue),
+            events: batch.events as usize,
+            attempts: batch.attempts,
+            first_ms: batch.first_ms,
+            last_ms: batch.last_ms,
+        }),
+        isolations: [0, 1].map(|index: usize| {
+            let queue = &lane.queues[index];
+            Isolation {
+                // A store of a version with another grid of rates starts its belief anew.
+                belief: <[f64; RATES]>::try_from(queue.belief.as_slice())
+                    .map(Belief::from_weights)
+                    .unwrap_or_default(),
+                group: queue.group as usize,
+                doubtful: queue.doubtful as usize,
+            }
+        }),
+    }
+}
+
+/// What the store keeps of a pause.
+pub(super) fn pause_to_store(pause: &Pause) -> PauseState {
+    PauseState {
+        reason: pause.reason,
+        since_ms: pause.since_ms,
+        probe_ms: pause.probe_at.map(|at| at.wall_ms),
+        probe_wait_ms: i64::try_from(pause.probe_wait.as_millis()).unwrap_or(i64::MAX),
+        http_status: pause.status,
+        api_code: pause.code.clone(),
+        message: pause.message.clone(),
+    }
+}
+
+/// A pause as the last sender left it. Of its times only those of the wall have survived.
+pub(super) fn pause_to_delivery(pause: &PauseState) -> Pause {
+    Pause {
+        reason: pause.reason,
+        since_ms: pause.since_ms,
+        probe_at: pause.probe_ms.map(|wall_ms| Moment {
+            boot_ns: 0,
+            wall_ms,
+        }),
+        probe_wait: Duration::from_millis(pause.probe_wait_ms.unsigned_abs()),
+        status: pause.http_status,
+        code: pause.api_code.clone(),
+        message: pause.message.clone(),
+    }
+}
+
+fn queue(index: u8) -> Queue {
+    Queue::BOTH[usize::from(index != 0)]
+}
