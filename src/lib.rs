@@ -1,4 +1,5 @@
 //! Draft.
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod delivery;

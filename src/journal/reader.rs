@@ -150,6 +150,14 @@ impl Round {
     }
 }
 
+/// How many events wait in the journal behind `taken`.
+pub fn count(spool: &Spool, taken: &Offsets) -> Result<u64> {
+    let mut round = Round::begin(spool, taken)?;
+    let mut events = 0;
+    while round.take(READ_BUFFERS_BYTES, |_, _| events += 1)?.more {}
+    Ok(events)
+}
+
 /// One segment being read.
 struct Cursor {
     name: String,

@@ -86,9 +86,9 @@ impl Writer {
         }
     }
 
-    /// A writer like this one for a forked child, without touching what the parent may have locked.
-    pub fn for_child(&self) -> Self {
-        Self::new(self.spool.clone(), self.safety, self.max_spool_bytes)
+    /// Leaves the segment to the sender; a later append begins a new one.
+    pub fn close(&self) {
+        lock(&self.tail).segment = None;
     }
 
     /// Appends one record; `fill` pushes its fragments and says how many events they are.

@@ -25,7 +25,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 pub(crate) use commands::Command;
-pub(crate) use flush::Report;
+pub use flush::Report;
 pub(crate) use state::Orders;
 pub(crate) use token::Token;
 

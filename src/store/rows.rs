@@ -7,6 +7,7 @@ use super::{
     StoredRun, Totals,
 };
 use crate::error::PauseReason;
+use crate::journal::reader::Offsets;
 
 const SLOT_LEN: usize = 12;
 const LANE_COLUMNS: &str = "lane, in_doubt_queue, in_doubt_events, in_doubt_attempts, in_doubt_first_ms,
@@ -61,6 +62,13 @@ pub(super) fn read_runs(
                 },
             })
         })?
+        .collect()
+}
+
+pub(super) fn read_offsets(connection: &Connection) -> Result<Offsets> {
+    connection
+        .prepare_cached("SELECT name, upto FROM segments")?
+        .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?
         .collect()
 }
 

@@ -178,13 +178,7 @@ impl Store for SqliteStore {
     }
 
     fn offsets(&self) -> Result<Offsets> {
-        let read = || -> rusqlite::Result<Offsets> {
-            self.connection
-                .prepare_cached("SELECT name, upto FROM segments")?
-                .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?
-                .collect()
-        };
-        read().map_err(|e| self.error(e))
+        rows::read_offsets(&self.connection).map_err(|e| self.error(e))
     }
 
     fn lane(&self, lane: u8) -> Result<LaneState> {
@@ -289,6 +283,11 @@ impl Reader {
     /// The sums.
     pub fn totals(&self) -> Result<Totals> {
         rows::read_totals(&self.connection).map_err(|e| self.error(e))
+    }
+
+    /// See [`Store::offsets`].
+    pub fn offsets(&self) -> Result<Offsets> {
+        rows::read_offsets(&self.connection).map_err(|e| self.error(e))
     }
 
     /// The pause, if delivery is paused.

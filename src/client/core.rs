@@ -1,0 +1,266 @@
+//! What all handles of a process on one spool share: a writer, a sender and a log.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use super::{listing, registry};
+use crate::config::{Durability, Settings};
+use crate::delivery::Policy;
+use crate::error::Result;
+use crate::event::Rules;
+use crate::journal::heartbeat::Heartbeat;
+use crate::journal::process::spawn_quiet;
+use crate::journal::reader;
+use crate::journal::usage;
+use crate::journal::writer::{Safety, Writer};
+use crate::log::Log;
+use crate::sender::{Orders, Report, Sender, Token};
+use crate::spool::{self, Belonging, NetworkFileSystem, Spool};
+use crate::stats::Stats;
+use crate::store::sqlite::Reader;
+use crate::store::{CommitSafety, Totals};
+use crate::transport;
+
+pub(super) struct Core {
+    pub(super) settings: Settings,
+    pub(super) spool: Arc<Spool>,
+    pub(super) writer: Writer,
+    pub(super) sender: Sender,
+    pub(super) log: Arc<Log>,
+    pub(super) rules: Rules,
+    /// Handles that are open in this process.
+    pub(super) handles: AtomicUsize,
+    enqueued: AtomicU64,
+    /// The background sender was asked for.
+    in_background: AtomicBool,
+    /// Removed with the last handle: `durability = memory`.
+    temporary: Option<PathBuf>,
+}
+
+impl Core {
+    pub(super) fn open(settings: Settings) -> Result<Self> {
+        let (dir, temporary) = match (settings.durability, &settings.spool) {
+            (Durability::Process | Durability::Power, Some(dir)) => (dir.clone(), None),
+            _ => {
+                let dir = spool::temporary_dir();
+                (dir.clone(), Some(dir))
+            }
+        };
+        let belonging = Belonging {
+            endpoint: settings.endpoint.as_str(),
+            account: &settings.account,
+        };
+        let network = if settings.allow_network_spool {
+            NetworkFileSystem::Allow
+        } else {
+            NetworkFileSystem::Refuse
+        };
+        let spool = Arc::new(Spool::open(&dir, belonging, network)?);
+        let token = Token::from_source(&settings.bearer_token);
+        Ok(Self::assemble(settings, spool, token, temporary))
+    }
+
+    /// A core for a forked child. Takes no lock of the parent's and does no I/O.
+    pub(super) fn for_child(parent: &Self) -> Self {
+        Self::assemble(
+            parent.settings.clone(),
+            parent.spool.clone(),
+            parent.sender.token().for_child(),
+            // It is the parent's to remove.
+            None,
+        )
+    }
+
+    fn assemble(
+        settings: Settings,
+        spool: Arc<Spool>,
+        token: Token,
+        temporary: Option<PathBuf>,
+    ) -> Self {
+        let log = Arc::new(Log::new(settings.log_level));
+        let (safety, commits) = match settings.durability {
+            Durability::Power => (Safety::Power, CommitSafety::Power),
+            Durability::Process | Durability::Memory => (Safety::Process, CommitSafety::Process),
+        };
+        let limit = settings.max_spool_bytes.map_or(0, |bytes| bytes.get());
+        let orders = Orders {
+            policy: Policy {
+                batch_max: settings.batch_max,
+                flush_interval: settings.flush_interval,
+                lanes: usize::from(settings.lanes),
+                brake_users: settings.brake_users.map_or(0, |users| users.get()),
+                max_requests_per_s: settings.max_requests_per_s,
+            },
+            safety: commits,
+            event_ttl: settings.event_ttl,
+        };
+        let connection = transport::Options {
+            connect_timeout: settings.connect_timeout,
+            request_timeout: settings.request_timeout,
+            proxy: settings.proxy.as_ref().map(|proxy| proxy.expose().to_owned()),
+            ca_file: settings.ca_file.clone(),
+            spawn: spawn_quiet,
+            ..transport::Options::new(settings.endpoint.as_str())
+        };
+        Self {
+            writer: Writer::new(spool.clone(), safety, limit),
+            sender: Sender::new(
+                spool.clone(),
+                log.clone(),
+                orders,
+                connection,
+                token,
+                settings.flush_interval,
+            ),
+            rules: settings.rules(),
+            log,
+            spool,
+            settings,
+            handles: AtomicUsize::new(0),
+            enqueued: AtomicU64::new(0),
+            in_background: AtomicBool::new(false),
+            temporary,
+        }
+    }
+
+    /// Events were acknowledged: counts them and has them sent, if that is this process's role.
+    pub(super) fn enqueued(&self, events: usize) -> Result<()> {
+        self.enqueued.fetch_add(events as u64, Ordering::Relaxed);
+        if self.settings.role.sends() {
+            // An event is acknowledged whether or not a thread can be started now.
+            if let Err(e) = self.send_in_background() {
+                self.log.error(format_args!("{e}"));
+            }
+            self.sender.enqueued(events);
+        }
+        Ok(())
+    }
+
+    fn send_in_background(&self) -> Result<()> {
+        if self.in_background.load(Ordering::Acquire)
+            || self.in_background.swap(true, Ordering::AcqRel)
+        {
+            return Ok(());
+        }
+        let started = self.sender.want();
+        if started.is_err() {
+            self.in_background.store(false, Ordering::Release);
+        }
+        started
+    }
+
+    pub(super) fn flush(&self, deadline: Instant) -> (Report, Result<()>) {
+        let since = self.sums();
+        if self.settings.role.sends()
+            && let Err(e) = self.send_in_background()
+        {
+            return (self.report(since), Err(e));
+        }
+        if let Err(e) = self.sender.want() {
+            return (self.report(since), Err(e));
+        }
+        let outcome = self.sender.flush(deadline);
+        let report = self.report(since);
+        self.sender.release();
+        if !self.settings.role.sends() {
+            // The election is free again when this returns.
+            self.sender.wait_ended(deadline);
+        }
+        (report, outcome)
+    }
+
+    /// The last handle is closed: with `role = both`, flush and stop.
+    pub(super) fn shut(&self, deadline: Instant) -> (Report, Result<()>) {
+        let outcome = if self.settings.role.sends() {
+            let since = self.sums();
+            // A process that has enqueued nothing has no thread, and a close starts none.
+            let sending = self.in_background.swap(false, Ordering::AcqRel);
+            let flushed = if sending { self.sender.flush(deadline) } else { Ok(()) };
+            let report = self.report(since);
+            self.writer.close();
+            registry::forget(self);
+            if sending {
+                self.sender.release();
+                self.sender.wait_ended(deadline);
+            }
+            (report, flushed)
+        } else {
+            (self.report(self.sums()), Ok(()))
+        };
+        let _ = self.log.set_callback(None);
+        if let Some(dir) = &self.temporary {
+            registry::forget(self);
+            let _ = fs::remove_dir_all(dir);
+        }
+        outcome
+    }
+
+    /// The sums as they are now; all zero where the store cannot be read.
+    fn sums(&self) -> Totals {
+        self.sender.sums().unwrap_or_else(|| {
+            let read = || Reader::open(&self.spool)?.map(|store| store.totals()).transpose();
+            read().ok().flatten().unwrap_or_default()
+        })
+    }
+
+    /// What has changed since `since`, and what waits.
+    pub(super) fn report(&self, since: Totals) -> Report {
+        let now = self.sums();
+        let looked = || -> Result<(Option<crate::store::PauseState>, u64, u64)> {
+            let Some(store) = Reader::open(&self.spool)? else {
+                return Ok((None, 0, reader::count(&self.spool, &reader::Offsets::new())?));
+            };
+            let in_doubt = listing::in_doubt_count(&store)?;
+            let waiting = reader::count(&self.spool, &store.offsets()?)?;
+            Ok((store.pause()?, in_doubt, waiting))
+        };
+        let (pause, in_doubt, waiting) = looked().unwrap_or_default();
+        Report {
+            pause: pause.map(|pause| pause.reason),
+            delivered: now.delivered.saturating_sub(since.delivered),
+            rejected: now.rejected.saturating_sub(since.rejected),
+            expired: now.expired.saturating_sub(since.expired),
+            pending: now.pending + waiting,
+            in_doubt,
+        }
+    }
+
+    pub(super) fn stats(&self) -> Result<Stats> {
+        let (segments, journal_bytes) = usage::segments(&self.spool)?;
+        let mut stats = Stats {
+            enqueued: self.enqueued.load(Ordering::Relaxed),
+            segments,
+            journal_bytes,
+            ..Stats::default()
+        };
+        if let Some(heartbeat) = Heartbeat::read(&self.spool)? {
+            stats.sender_seen_ms = Some(heartbeat.seen_ms);
+            stats.sender_pid = Some(heartbeat.pid);
+        }
+        let Some(store) = Reader::open(&self.spool)? else {
+            stats.pending = reader::count(&self.spool, &reader::Offsets::new())?;
+            return Ok(stats);
+        };
+        let totals = store.totals()?;
+        stats.pending = totals.pending + reader::count(&self.spool, &store.offsets()?)?;
+        stats.delivered = totals.delivered;
+        stats.rejected = totals.rejected;
+        stats.expired = totals.expired;
+        stats.requests = totals.requests;
+        stats.retried_requests = totals.retried_requests;
+        stats.refused_requests = totals.refused_requests;
+        stats.isolation_requests = totals.isolation_requests;
+        stats.damaged_records = totals.damaged_records;
+        stats.in_doubt = listing::in_doubt_count(&store)?;
+        stats.oldest_pending_ms = store.oldest_pending_ms()?;
+        if let Some(pause) = store.pause()? {
+            stats.paused = Some(pause.reason);
+            stats.paused_since_ms = Some(pause.since_ms);
+            stats.next_probe_ms = pause.probe_ms;
+        }
+        Ok(stats)
+    }
+}

@@ -1,0 +1,277 @@
+//! The client: what a host holds on to.
+//!
+//! A [`Client`] is a handle. Handles of one process on one spool share one core - a writer, a sender,
+//! a log - and every process has cores of its own: the first call in a forked child makes a fresh
+//! one, without touching a lock that may have been held at the moment of the fork.
+
+mod core;
+mod listing;
+mod registry;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+pub use self::listing::{Cursor, Row, RowReason};
+pub use crate::sender::Report;
+
+use self::core::Core;
+use crate::clock;
+use crate::config::{BearerToken, Config, Role};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{self, Batch, Fields};
+use crate::journal::process::PerProcess;
+use crate::journal::segment;
+use crate::log::{Callback, Record};
+use crate::sender::Command;
+use crate::stats::Stats;
+use crate::store::RejectedFilter;
+
+/// A handle on a spool. All methods may be called from any thread, also after `fork`.
+pub struct Client {
+    attachment: PerProcess<Attachment>,
+    closed: AtomicBool,
+}
+
+/// A handle's share in the core of its process.
+struct Attachment {
+    core: Arc<Core>,
+    attached: AtomicBool,
+}
+
+impl Client {
+    /// Opens the spool that `config` names, and creates it if there is none. Starts no thread.
+    ///
+    /// Errors: [`ErrorKind::Config`]; [`ErrorKind::Conflict`] if this process has the spool open
+    /// with another value for a key; [`ErrorKind::SpoolMismatch`]; [`ErrorKind::Store`] if a newer
+    /// version wrote it; [`ErrorKind::Io`].
+    ///
+    /// ```
+    /// # fn main() -> meditopia::error::Result<()> {
+    /// use meditopia::{client::Client, config::Config, event::Fields};
+    ///
+    /// let mut config = Config::new();
+    /// config.set("durability", "memory")?;
+    /// config.set("role", "enqueue")?;
+    /// let client = Client::open(&config)?;
+    /// client.enqueue(&Fields {
+    ///     token: "user-token-1",
+    ///     partner_user_id: "user-1",
+    ///     event: "video",
+    ///     event_value: None,
+    ///     received_at: None,
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn open(config: &Config) -> Result<Self> {
+        let settings = config.settings()?;
+        let core = registry::open(settings)?;
+        for warning in config.warnings() {
+            core.log.warn(format_args!("{warning}"));
+        }
+        Ok(Self {
+            attachment: PerProcess::new(Attachment::new(core)),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Queues one event. Returns once it is safe at the configured durability; never does network
+    /// I/O and never waits for the sender.
+    ///
+    /// Errors: [`ErrorKind::InvalidEvent`] names the field, and nothing is queued;
+    /// [`ErrorKind::SpoolFull`]; [`ErrorKind::Closed`]; [`ErrorKind::Io`]: unknown, the event may
+    /// still be delivered.
+    pub fn enqueue(&self, fields: &Fields<'_>) -> Result<()> {
+        let core = self.core()?;
+        core.writer.append(|record| {
+            segment::push_fragment(record, |out| {
+                event::encode(fields, &core.rules, clock::wall_ms(), out)
+            })?;
+            Ok(1)
+        })?;
+        core.enqueued(1)
+    }
+
+    /// Queues the events in `json`: one object, an array, or `{"events": [...]}`. All or none.
+    /// Says how many there were.
+    ///
+    /// Errors: as [`enqueue`](Self::enqueue), with [`Error::event_index`] set; also
+    /// [`ErrorKind::InvalidArgument`] if it is not JSON or more than one call takes.
+    pub fn enqueue_json(&self, json: &[u8]) -> Result<usize> {
+        let core = self.core()?;
+        let mut batch = Batch::new();
+        event::encode_json(json, &core.rules, clock::wall_ms(), &mut batch)?;
+        if batch.is_empty() {
+            return Ok(0);
+        }
+        core.writer.append(|record| {
+            for fragment in batch.iter() {
+                segment::push_fragment(record, |out| {
+                    out.extend_from_slice(fragment);
+                    Ok::<_, Error>(())
+                })?;
+            }
+            Ok(batch.len() as u32)
+        })?;
+        core.enqueued(batch.len())?;
+        Ok(batch.len())
+    }
+
+    /// Waits until everything enqueued on this spool before the call is delivered or rejected, at
+    /// most `timeout`. Sends by itself if no other process does.
+    ///
+    /// The report counts from the call's start, and is right whatever the outcome. Errors:
+    /// [`ErrorKind::Paused`] with the reason; [`ErrorKind::Timeout`]; [`ErrorKind::Forked`] in a
+    /// child of a process that was sending; [`ErrorKind::Closed`]; [`ErrorKind::Store`];
+    /// [`ErrorKind::Config`] if the connection is not set up rightly; [`ErrorKind::Io`].
+    pub fn flush(&self, timeout: Duration) -> (Report, Result<()>) {
+        match self.core() {
+            Ok(core) => core.flush(Instant::now() + timeout),
+            Err(error) => (Report::default(), Err(error)),
+        }
+    }
+
+    /// Closes the handle. With `role = both`, the last handle of a spool flushes and stops this
+    /// process's sender first, within `timeout`; with `role = enqueue` nothing is sent.
+    ///
+    /// Closing again does nothing. Whatever the outcome the handle is closed, and what waits goes
+    /// with the next sender. Errors: as [`flush`](Self::flush).
+    pub fn close(&self, timeout: Duration) -> (Report, Result<()>) {
+        let deadline = Instant::now() + timeout;
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return (Report::default(), Ok(()));
+        }
+        let attachment = self.attachment();
+        if !attachment.detach() {
+            return (attachment.core.report(Default::default()), Ok(()));
+        }
+        attachment.core.shut(deadline)
+    }
+
+    /// Replaces the bearer token of this process's sender; a pause for a refused token ends.
+    ///
+    /// Errors: [`ErrorKind::Config`] if it does not fit a header; [`ErrorKind::Closed`];
+    /// [`ErrorKind::Io`].
+    pub fn set_bearer_token(&self, token: &str) -> Result<()> {
+        self.core()?.sender.replace_token(BearerToken::new(token)?)
+    }
+
+    /// Stops sending from this spool until [`resume`](Self::resume); enqueue goes on. Waits for the
+    /// sender of another process up to 5 s.
+    ///
+    /// Errors: [`ErrorKind::Timeout`], [`ErrorKind::Closed`], [`ErrorKind::Store`], [`ErrorKind::Io`].
+    pub fn hold(&self) -> Result<()> {
+        self.core()?.sender.command(&Command::Hold).map(drop)
+    }
+
+    /// Ends any pause of this spool. Errors: as [`hold`](Self::hold).
+    pub fn resume(&self) -> Result<()> {
+        self.core()?.sender.command(&Command::Resume).map(drop)
+    }
+
+    /// Puts rejected events back at the end of the queue, in the order of their rejection; says how
+    /// many there were. Errors: as [`hold`](Self::hold).
+    pub fn requeue_rejected(&self, ids: &[i64]) -> Result<usize> {
+        let core = self.core()?;
+        core.sender.command(&Command::Requeue(ids.to_vec()))
+    }
+
+    /// Forgets rejected events; says how many there were. Errors: as [`hold`](Self::hold).
+    pub fn discard_rejected(&self, ids: &[i64]) -> Result<usize> {
+        let core = self.core()?;
+        core.sender.command(&Command::Discard(ids.to_vec()))
+    }
+
+    /// Counters of this process and of the spool. Errors: [`ErrorKind::Closed`],
+    /// [`ErrorKind::Forked`], [`ErrorKind::Store`], [`ErrorKind::Io`].
+    pub fn stats(&self) -> Result<Stats> {
+        self.core()?.stats()
+    }
+
+    /// Sets or unsets the callback that log records go to; see [`crate::log::Log::set_callback`].
+    ///
+    /// Errors: [`ErrorKind::Closed`].
+    pub fn set_log_callback(&self, callback: Option<Callback>) -> Result<()> {
+        self.core()?.log.set_callback(callback)
+    }
+
+    /// The next log record, for hosts that poll. Errors: [`ErrorKind::Closed`].
+    pub fn log_next(&self) -> Result<Option<Record>> {
+        Ok(self.core()?.log.next())
+    }
+
+    /// The rejected events behind row `after_id` (0: all), the earliest first, of one user or with
+    /// one code if asked for. Errors: as [`stats`](Self::stats).
+    pub fn rejected(
+        &self,
+        user: Option<&str>,
+        api_code: Option<&str>,
+        after_id: i64,
+    ) -> Result<Cursor> {
+        let filter = RejectedFilter {
+            user: user.map(ToOwned::to_owned),
+            api_code: api_code.map(ToOwned::to_owned),
+        };
+        Cursor::rejected(self.core()?.spool.clone(), filter, after_id)
+    }
+
+    /// The events of requests that no answer has settled, behind row `after_id` (0: all).
+    /// Errors: as [`stats`](Self::stats).
+    pub fn in_doubt(&self, after_id: i64) -> Result<Cursor> {
+        Cursor::in_doubt(&self.core()?.spool, after_id)
+    }
+
+    fn core(&self) -> Result<&Arc<Core>> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(
+                ErrorKind::Closed,
+                "this client was closed; open another one",
+            ));
+        }
+        Ok(&self.attachment().core)
+    }
+
+    fn attachment(&self) -> &Attachment {
+        self.attachment
+            .get(|parent| Attachment::new(registry::in_child(&parent.core)))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        let _ = self.close(Duration::ZERO);
+    }
+}
+
+impl Attachment {
+    fn new(core: Arc<Core>) -> Self {
+        core.handles.fetch_add(1, Ordering::AcqRel);
+        Self {
+            core,
+            attached: AtomicBool::new(true),
+        }
+    }
+
+    /// Gives the share back; says whether it was the last of its core.
+    fn detach(&self) -> bool {
+        self.attached.swap(false, Ordering::AcqRel)
+            && self.core.handles.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.detach();
+    }
+}
+
+impl Role {
+    /// Whether a process of this role sends in the background.
+    fn sends(self) -> bool {
+        match self {
+            Self::Both => true,
+            Self::Enqueue => false,
+        }
+    }
+}

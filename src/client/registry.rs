@@ -1,0 +1,68 @@
+//! Which spools this process has open: one core for each.
+//!
+//! A core of `role = enqueue` stays after its last handle, so that a php-fpm worker pays for
+//! opening a spool once and not at every request; a core of `role = both` goes.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use once_cell::race::OnceBox;
+
+use super::core::Core;
+use crate::config::{self, Settings};
+use crate::error::{Error, ErrorKind, Result};
+use crate::journal::process::PerProcess;
+use crate::sync::lock;
+
+type Cores = Mutex<HashMap<(u64, u64), Arc<Core>>>;
+
+fn cores() -> &'static Cores {
+    static CORES: OnceBox<PerProcess<Cores>> = OnceBox::new();
+    CORES
+        .get_or_init(|| Box::new(PerProcess::new(Cores::default())))
+        .get(|_| Cores::default())
+}
+
+/// The core for these settings: the one that is open, or a new one.
+pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
+    let fresh = Core::open(settings)?;
+    let mut cores = lock(cores());
+    let place = fresh.spool.place();
+    if let Some(known) = cores.get(&place) {
+        match config::conflict(&known.settings, &fresh.settings) {
+            None => return Ok(known.clone()),
+            Some(key) if known.handles.load(Ordering::Acquire) > 0 => {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!(
+                        "{}: this process has it open with another value for {key}; use the same, or close that client first",
+                        known.spool.name()
+                    ),
+                ));
+            }
+            // Nobody uses it any more: the new settings replace it.
+            Some(_) => known.writer.close(),
+        }
+    }
+    let fresh = Arc::new(fresh);
+    cores.insert(place, fresh.clone());
+    Ok(fresh)
+}
+
+/// The core of a forked child for the spool of its parent's `core`.
+pub(super) fn in_child(core: &Core) -> Arc<Core> {
+    lock(cores())
+        .entry(core.spool.place())
+        .or_insert_with(|| Arc::new(Core::for_child(core)))
+        .clone()
+}
+
+/// A later open makes a new core.
+pub(super) fn forget(core: &Core) {
+    let mut cores = lock(cores());
+    let place = core.spool.place();
+    if cores.get(&place).is_some_and(|known| std::ptr::eq(&**known, core)) {
+        cores.remove(&place);
+    }
+}
