@@ -1,144 +1,14 @@
-//! The sandbox itself, held to what it promises: the API's rules, a truthful ledger, faults as ordered.
-//!
-//! Everything goes through real sockets, most of it written by hand, because the point of many of
-//! these is what an HTTP client would hide.
+//! The sandbox held to the API's rules, to a truthful ledger, and to the life of its process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod sandbox;
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::process::{Command, Stdio};
 
 use sandbox::Sandbox;
+use sandbox::wire::{Caller, event_of, events_of, numbered, request, request_with};
 use serde_json::{Value, json};
-
-/// One raw connection to a sandbox.
-struct Caller {
-    stream: TcpStream,
-}
-
-/// What came back before the connection ended or the answer was whole.
-#[derive(Debug, PartialEq, Eq)]
-struct Heard {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Heard {
-    fn code(&self) -> String {
-        let body: Value = serde_json::from_str(&self.body).expect("an API error body");
-        assert_eq!(body["success"], json!(false));
-        assert_eq!(body["errors"].as_array().map(Vec::len), Some(1));
-        assert!(body["errors"][0]["message"].is_string());
-        assert!(
-            self.head.contains("content-type: application/json"),
-            "{}",
-            self.head
-        );
-        body["errors"][0]["code"]
-            .as_str()
-            .expect("a code")
-            .to_owned()
-    }
-
-    fn refusal(&self) -> (u16, String) {
-        (self.status, self.code())
-    }
-}
-
-impl Caller {
-    fn new(sandbox: &Sandbox) -> Self {
-        Self {
-            stream: TcpStream::connect(sandbox.address()).expect("the sandbox listens"),
-        }
-    }
-
-    fn say(&mut self, text: &str) {
-        self.stream
-            .write_all(text.as_bytes())
-            .expect("the sandbox reads");
-    }
-
-    /// Reads one answer by its Content-Length.
-    fn hear(&mut self) -> Heard {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            self.stream.read_exact(&mut byte).expect("a whole head");
-            head.push(byte[0]);
-        }
-        let head = String::from_utf8(head).expect("a head of text");
-        let length = head
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-            .map_or(0, |(_, value)| value.trim().parse().expect("a length"));
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).expect("a whole body");
-        let status = head[9..12].parse().expect("a status");
-        Heard {
-            status,
-            head,
-            body: String::from_utf8(body).expect("a text"),
-        }
-    }
-
-    /// Reads until the other side ends it, and says how it did.
-    fn hear_all(&mut self) -> (String, Result<(), ErrorKind>) {
-        let mut bytes = Vec::new();
-        let ended = self
-            .stream
-            .read_to_end(&mut bytes)
-            .map(drop)
-            .map_err(|cause| cause.kind());
-        (String::from_utf8(bytes).expect("a text"), ended)
-    }
-
-    fn post(&mut self, sandbox: &Sandbox, body: &str) -> Heard {
-        self.say(&request(sandbox, body));
-        self.hear()
-    }
-}
-
-fn request(sandbox: &Sandbox, body: &str) -> String {
-    request_with(
-        &format!(
-            "authorization: Bearer {}\r\ncontent-type: application/json\r\n",
-            sandbox.token()
-        ),
-        body,
-    )
-}
-
-fn request_with(headers: &str, body: &str) -> String {
-    let length = body.len();
-    format!(
-        "POST /default/v1/events HTTP/1.1\r\nhost: localhost\r\nuser-agent: test/1\r\n\
-         content-length: {length}\r\n{headers}\r\n{body}"
-    )
-}
-
-fn event_of(user: &str) -> String {
-    format!(
-        r#"{{"token":"t-{user}","partner_user_id":"{user}","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}}"#
-    )
-}
-
-fn events_of<S: AsRef<str>>(users: impl IntoIterator<Item = S>) -> String {
-    let events: Vec<String> = users
-        .into_iter()
-        .map(|user| event_of(user.as_ref()))
-        .collect();
-    format!(r#"{{"events":[{}]}}"#, events.join(","))
-}
-
-fn numbered(count: usize) -> String {
-    events_of((0..count).map(|number| format!("u-{number}")))
-}
-
-// ---- the API ----
 
 #[test]
 fn a_good_request_is_answered_204_without_a_body_and_its_events_are_listed_in_order() {

@@ -10,6 +10,8 @@
 // Helpers of tests are tests; clippy knows only functions marked as such.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod wire;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
