@@ -1,2 +1,42 @@
-//! Draft.
-fn main() {}
+//! The `meditopia` command.
+//!
+//! Each subcommand is one module with its own arguments and a `run`; this file only chooses between
+//! them. The command is built with the feature `cli`, so that the library stays free of what only a
+//! command line needs.
+
+mod sandbox;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "meditopia",
+    version,
+    about = "Deliver user-activity events to Meditopia"
+)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve a local Partners API with a ledger and with faults to order, for tests and trials
+    #[command(after_long_help = sandbox::CONTROL)]
+    Sandbox(sandbox::Options),
+}
+
+fn main() -> ExitCode {
+    let ended = match CommandLine::parse().command {
+        Command::Sandbox(options) => sandbox::run(options),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("meditopia: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

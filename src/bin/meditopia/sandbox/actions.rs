@@ -1,0 +1,268 @@
+//! What a fault does to an answer: the kinds of faults as they are written in an order.
+//!
+//! Most of them are answers that something between a client and the API would give: a proxy, a load
+//! balancer, a hotel's login page. The rest break the connection itself, see `connection`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::Deserialize;
+
+use super::answer::Answer;
+use super::api::Refusal;
+use super::connection::{Fate, Then};
+use super::faults::When;
+
+/// One kind of fault with its own members.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "fault", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Action {
+    Delay {
+        ms: Millis,
+    },
+    Status {
+        status: u16,
+        retry_after: Option<serde_json::Value>,
+        #[serde(default)]
+        headers: BTreeMap<String, String>,
+        body: Option<String>,
+        content_type: Option<String>,
+        code: Option<String>,
+        message: Option<String>,
+    },
+    Redirect {
+        to: String,
+        #[serde(default = "found")]
+        status: u16,
+    },
+    LoginPage {},
+    Success {},
+    Reset {},
+    Close {},
+    Truncated {
+        #[serde(default = "ok")]
+        status: u16,
+    },
+    Raw {
+        text: Option<String>,
+        bytes: Option<Vec<u8>>,
+        #[serde(default)]
+        keep_open: bool,
+    },
+}
+
+fn found() -> u16 {
+    302
+}
+
+fn ok() -> u16 {
+    200
+}
+
+/// A time in milliseconds, fixed or uniform between two limits that both may come.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(untagged, expecting = "ms has to be a number or [from, to]")]
+pub enum Millis {
+    Fixed(u32),
+    Uniform(u32, u32),
+}
+
+impl Millis {
+    pub fn checked(self) -> Result<Self, String> {
+        match self {
+            Self::Uniform(from, to) if from > to => {
+                Err(format!("ms {from} to {to} is an empty range"))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    pub fn draw(self, chance: &mut fastrand::Rng) -> Duration {
+        Duration::from_millis(match self {
+            Self::Fixed(ms) => ms.into(),
+            Self::Uniform(from, to) => chance.u32(from..=to).into(),
+        })
+    }
+}
+
+const LOGIN_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Welcome to our network</title></head>\n\
+    <body><form method=\"post\" action=\"/login\"><input name=\"room\"><button>Log in</button></form></body></html>\n";
+
+impl Action {
+    /// The name in an order and in the ledger.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Delay { .. } => "delay",
+            Self::Status { .. } => "status",
+            Self::Redirect { .. } => "redirect",
+            Self::LoginPage {} => "login_page",
+            Self::Success {} => "success",
+            Self::Reset {} => "reset",
+            Self::Close {} => "close",
+            Self::Truncated { .. } => "truncated",
+            Self::Raw { .. } => "raw",
+        }
+    }
+
+    /// When it comes unless the order says otherwise.
+    pub fn usual_when(&self) -> When {
+        if self.tells_success() {
+            When::After
+        } else {
+            When::Before
+        }
+    }
+
+    /// Whether a caller rightly takes it for success.
+    pub fn tells_success(&self) -> bool {
+        matches!(self, Self::Success {} | Self::Status { status: 204, .. })
+    }
+
+    /// The answer it gives; an error says what is wrong with the order.
+    pub fn answer(self) -> Result<Answer, String> {
+        match self {
+            Self::Delay { .. } => Ok(Answer::no_content()),
+            Self::Status {
+                status,
+                retry_after,
+                headers,
+                body,
+                content_type,
+                code,
+                message,
+            } => {
+                let answer = with_body(checked(status)?, body, content_type, code, message)?;
+                with_headers(answer, retry_after, headers)
+            }
+            Self::Redirect { to, status } => {
+                let headers = BTreeMap::from([("location".to_owned(), to)]);
+                with_headers(Answer::page(checked(status)?), None, headers)
+            }
+            Self::LoginPage {} => Ok(Answer::http(
+                StatusCode::OK,
+                "text/html; charset=utf-8",
+                LOGIN_PAGE,
+            )),
+            Self::Success {} => Ok(Answer::http(
+                StatusCode::OK,
+                "application/json",
+                r#"{"success": true}"#,
+            )),
+            Self::Reset {} => Ok(Answer::Fate {
+                status: None,
+                fate: Fate::Reset,
+            }),
+            Self::Close {} => Ok(Answer::Fate {
+                status: None,
+                fate: Fate::Close,
+            }),
+            Self::Truncated { status } => {
+                let status = checked(status)?;
+                let head = "Content-Type: application/json\r\nContent-Length: 4096\r\n";
+                let bytes = format!("HTTP/1.1 {status}\r\n{head}\r\n{{\"success\": tr").into();
+                Ok(Answer::Fate {
+                    status: Some(status.as_u16()),
+                    fate: Fate::Raw {
+                        bytes,
+                        then: Then::Close,
+                    },
+                })
+            }
+            Self::Raw {
+                text,
+                bytes,
+                keep_open,
+            } => {
+                let bytes = match (text, bytes) {
+                    (Some(text), None) => Bytes::from(text),
+                    (None, Some(bytes)) => Bytes::from(bytes),
+                    _ => return Err("raw has to have either \"text\" or \"bytes\"".into()),
+                };
+                let then = if keep_open {
+                    Then::KeepOpen
+                } else {
+                    Then::Close
+                };
+                Ok(Answer::Fate {
+                    status: None,
+                    fate: Fate::Raw { bytes, then },
+                })
+            }
+        }
+    }
+}
+
+/// 1xx is no final answer, and what is not a status at all can only be sent raw.
+fn checked(status: u16) -> Result<StatusCode, String> {
+    match StatusCode::from_u16(status) {
+        Ok(good) if (200..=599).contains(&status) => Ok(good),
+        _ => Err(format!(
+            "status {status} is not within 200 to 599; send it with \"raw\""
+        )),
+    }
+}
+
+fn with_body(
+    status: StatusCode,
+    body: Option<String>,
+    content_type: Option<String>,
+    code: Option<String>,
+    message: Option<String>,
+) -> Result<Answer, String> {
+    match (body, code) {
+        (Some(_), Some(_)) => Err("status takes \"body\" or \"code\", not both".into()),
+        (None, _) if content_type.is_some() => Err("\"content_type\" needs a \"body\"".into()),
+        (_, None) if message.is_some() => Err("\"message\" needs a \"code\"".into()),
+        (None, Some(code)) => {
+            let message = message.unwrap_or_else(|| "Bad request.".into());
+            Ok(Answer::refusal(&Refusal {
+                status: status.as_u16(),
+                code: code.into(),
+                message: message.into(),
+            }))
+        }
+        (Some(body), None) => {
+            let content_type = content_type.unwrap_or_else(|| "text/html".into());
+            let headers = BTreeMap::from([("content-type".to_owned(), content_type)]);
+            with_headers(
+                Answer::Http {
+                    status,
+                    headers: HeaderMap::new(),
+                    body: body.into(),
+                },
+                None,
+                headers,
+            )
+        }
+        (None, None) if status == StatusCode::NO_CONTENT => Ok(Answer::no_content()),
+        (None, None) => Ok(Answer::page(status)),
+    }
+}
+
+fn with_headers(
+    mut answer: Answer,
+    retry_after: Option<serde_json::Value>,
+    more: BTreeMap<String, String>,
+) -> Result<Answer, String> {
+    let retry_after = match retry_after {
+        None => None,
+        Some(serde_json::Value::String(text)) => Some(text),
+        Some(serde_json::Value::Number(seconds)) => Some(seconds.to_string()),
+        Some(other) => {
+            return Err(format!(
+                "retry_after {other} is neither a number nor a text"
+            ));
+        }
+    };
+    if let Answer::Http { headers, .. } = &mut answer {
+        let retry_after = retry_after.map(|text| (header::RETRY_AFTER.to_string(), text));
+        for (name, value) in more.into_iter().chain(retry_after) {
+            let bad = || format!("header {name:?}: {value:?} cannot be sent; use \"raw\"");
+            let header: HeaderName = name.parse().map_err(|_| bad())?;
+            headers.insert(header, HeaderValue::from_str(&value).map_err(|_| bad())?);
+        }
+    }
+    Ok(answer)
+}

@@ -1,0 +1,211 @@
+#![doc = include_str!("control.md")]
+//!
+//! (The text above is also what `meditopia sandbox --help` prints.) The routes hold no rules of their
+//! own: each reads its document whole, replaces one part of the state, or lists another.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use http_body::Frame;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Sandbox;
+use super::faults::Faults;
+use super::ledger::Ledger;
+use super::users::UnknownUsers;
+
+/// The control API, below `/sandbox`.
+pub fn router() -> Router<Arc<Sandbox>> {
+    Router::new()
+        .route("/ledger", get(summary).delete(clear))
+        .route(
+            "/ledger/events",
+            get(|state: Shared, page: Query<Page>| list(state, page, Ledger::write_events)),
+        )
+        .route(
+            "/ledger/requests",
+            get(|state: Shared, page: Query<Page>| list(state, page, Ledger::write_requests)),
+        )
+        .route("/token", put(put_token).get(token))
+        .route("/addresses", put(put_addresses).get(addresses))
+        .route("/users", put(put_users).get(users))
+        .route("/faults", put(put_faults).get(faults))
+        .route("/stop", post(stop))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "see meditopia sandbox --help\n") })
+        .layer(DefaultBodyLimit::disable())
+}
+
+type Shared = State<Arc<Sandbox>>;
+
+/// A document that is not understood: 400, with what is wrong with it.
+struct Misread(String);
+
+impl IntoResponse for Misread {
+    fn into_response(self) -> Response {
+        (StatusCode::BAD_REQUEST, self.0 + "\n").into_response()
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(what: &str, body: &'a [u8]) -> Result<T, Misread> {
+    serde_json::from_slice(body).map_err(|cause| Misread(format!("{what}: {cause}")))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Awaited {
+    #[serde(default)]
+    events: u64,
+    #[serde(default)]
+    requests: u64,
+    #[serde(default = "ten_seconds")]
+    within_ms: u64,
+}
+
+fn ten_seconds() -> u64 {
+    10_000
+}
+
+async fn summary(State(sandbox): Shared, Query(awaited): Query<Awaited>) -> Response {
+    let reached = sandbox.until(|state| {
+        state.ledger.accepted_events() >= awaited.events
+            && state.ledger.settled_requests() >= awaited.requests
+    });
+    // Reached or not, the counts are the answer: the caller sees which of the two it was.
+    let _ = tokio::time::timeout(Duration::from_millis(awaited.within_ms), reached).await;
+    Json(sandbox.read(|state| state.ledger.summary())).into_response()
+}
+
+async fn clear(State(sandbox): Shared) -> StatusCode {
+    sandbox.change(|state| state.ledger.clear());
+    StatusCode::NO_CONTENT
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Token {
+    // Not left to `Option`'s own default: `{}` must not revoke.
+    #[serde(deserialize_with = "Option::deserialize")]
+    token: Option<String>,
+}
+
+async fn put_token(State(sandbox): Shared, body: Bytes) -> Result<StatusCode, Misread> {
+    let Token { token } = read("token", &body)?;
+    sandbox.change(|state| Arc::make_mut(&mut state.rules).token = token);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn token(State(sandbox): Shared) -> Json<Token> {
+    Json(Token {
+        token: sandbox.read(|state| state.rules.token.clone()),
+    })
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Addresses {
+    allowed: Vec<IpAddr>,
+}
+
+async fn put_addresses(State(sandbox): Shared, body: Bytes) -> Result<StatusCode, Misread> {
+    let Addresses { allowed } = read("addresses", &body)?;
+    sandbox.change(|state| Arc::make_mut(&mut state.rules).allowed = allowed);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn addresses(State(sandbox): Shared) -> Json<Addresses> {
+    Json(Addresses {
+        allowed: sandbox.read(|state| state.rules.allowed.clone()),
+    })
+}
+
+async fn put_users(State(sandbox): Shared, body: Bytes) -> Result<StatusCode, Misread> {
+    let unknown = UnknownUsers::from_json(&body).map_err(Misread)?;
+    sandbox.change(|state| Arc::make_mut(&mut state.rules).unknown = unknown);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn users(State(sandbox): Shared) -> Json<Value> {
+    Json(sandbox.read(|state| state.rules.unknown.to_json()))
+}
+
+async fn put_faults(State(sandbox): Shared, body: Bytes) -> Result<StatusCode, Misread> {
+    let ordered = Faults::order_from_json(&body).map_err(Misread)?;
+    sandbox.change(|state| state.faults.replace(ordered));
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn faults(State(sandbox): Shared) -> Json<Value> {
+    Json(sandbox.read(|state| state.faults.to_json()))
+}
+
+async fn stop(State(sandbox): Shared) -> Json<Value> {
+    sandbox.stop();
+    Json(json!({ "stopping": true }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page {
+    #[serde(default)]
+    after: u64,
+    limit: Option<usize>,
+}
+
+type WriteLines = fn(&Ledger, u64, usize, &mut String) -> Option<u64>;
+
+async fn list(State(sandbox): Shared, Query(page): Query<Page>, write: WriteLines) -> Response {
+    let lines = Lines {
+        sandbox,
+        write,
+        after: page.after,
+        left: page.limit.unwrap_or(usize::MAX),
+    };
+    (
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        Body::new(lines),
+    )
+        .into_response()
+}
+
+/// A listing that is written chunk by chunk, so that a million lines are never in memory at once.
+struct Lines {
+    sandbox: Arc<Sandbox>,
+    write: WriteLines,
+    after: u64,
+    left: usize,
+}
+
+impl Lines {
+    const PER_CHUNK: usize = 1_000;
+}
+
+impl HttpBody for Lines {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let mut chunk = String::new();
+        let limit = self.left.min(Self::PER_CHUNK);
+        let last = self
+            .sandbox
+            .read(|state| (self.write)(&state.ledger, self.after, limit, &mut chunk));
+        Poll::Ready(last.map(|last| {
+            self.after = last;
+            self.left -= limit;
+            Ok(Frame::data(Bytes::from(chunk)))
+        }))
+    }
+}

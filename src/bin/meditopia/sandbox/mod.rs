@@ -1,0 +1,185 @@
+//! `meditopia sandbox`: a local Partners API that keeps a ledger and misbehaves to order.
+//!
+//! It answers `POST /default/v1/events` as the API's text says (`api`), records what was asked and what
+//! was accepted (`ledger`), spoils answers and connections as it is told to (`faults`, `connection`), and is
+//! steered over HTTP on the same port while it runs (`control`). One process serves one test: it prints
+//! where it listens as its first line, and ends when its standard input does, so that it never
+//! outlives who started it. It is no load-test target with a tuned core, and it listens on loopback only.
+
+mod actions;
+mod answer;
+mod api;
+mod connection;
+mod control;
+mod exchange;
+mod faults;
+mod ledger;
+mod users;
+
+use std::io::{IsTerminal, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::post;
+use tokio::sync::{Notify, watch};
+
+use api::Rules;
+use connection::{CountingListener, Peer};
+use faults::Faults;
+use ledger::Ledger;
+use users::UnknownUsers;
+
+/// How to steer a running sandbox; printed by `--help`.
+pub const CONTROL: &str = include_str!("control.md");
+
+const EVENTS_PATH: &str = "/default/v1/events";
+
+/// How long a stop waits for requests that are still being answered.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The arguments of `meditopia sandbox`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// Port on 127.0.0.1; 0 lets the kernel choose
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// The one bearer token that is good
+    #[arg(long, default_value = "sandbox-token")]
+    token: String,
+    /// A partner_user_id that the API does not know; may be given again
+    #[arg(long = "unknown-user", value_name = "USER")]
+    unknown_users: Vec<String>,
+    /// Faults to start with, as PUT /sandbox/faults takes them
+    #[arg(long, value_name = "JSON")]
+    faults: Option<String>,
+    /// Where chance starts from, so that a run can be repeated
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Go on when standard input ends
+    #[arg(long)]
+    stay: bool,
+}
+
+/// What the whole sandbox shares.
+struct Sandbox {
+    state: Mutex<State>,
+    changes: watch::Sender<()>,
+    stopped: Notify,
+}
+
+/// What changes while it runs.
+struct State {
+    rules: Arc<Rules>,
+    faults: Faults,
+    ledger: Ledger,
+}
+
+impl Sandbox {
+    fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changes.send_replace(());
+        result
+    }
+
+    /// Returns when `reached` holds.
+    async fn until(&self, reached: impl Fn(&State) -> bool) {
+        let mut changes = self.changes.subscribe();
+        // The sender lives as long as `self`, so waiting for it cannot fail.
+        while !self.read(&reached) && changes.changed().await.is_ok() {}
+    }
+
+    fn stop(&self) {
+        self.stopped.notify_one();
+    }
+}
+
+/// Serves until it is stopped; an error says why it could not.
+pub fn run(options: Options) -> Result<(), String> {
+    let mut faults = Faults::with_seed(options.seed);
+    if let Some(text) = &options.faults {
+        faults.replace(Faults::order_from_json(text.as_bytes())?);
+    }
+    let sandbox = Arc::new(Sandbox {
+        state: Mutex::new(State {
+            rules: Arc::new(Rules {
+                token: Some(options.token.clone()),
+                allowed: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+                unknown: UnknownUsers::from_names(options.unknown_users),
+            }),
+            faults,
+            ledger: Ledger::default(),
+        }),
+        changes: watch::Sender::new(()),
+        stopped: Notify::new(),
+    });
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|cause| format!("cannot start: {cause}"))?;
+    let ended = runtime.block_on(serve(sandbox, options.port, &options.token, options.stay));
+    ended.map_err(|cause| format!("port {}: {cause}", options.port))
+}
+
+async fn serve(sandbox: Arc<Sandbox>, port: u16, token: &str, stay: bool) -> std::io::Result<()> {
+    let tcp = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    announce(tcp.local_addr()?, token)?;
+    if !stay && !std::io::stdin().is_terminal() {
+        stop_with_standard_input(Arc::clone(&sandbox));
+    }
+
+    let service = router(Arc::clone(&sandbox)).into_make_service_with_connect_info::<Peer>();
+    let stopping = Arc::new(Notify::new());
+    let answered = Arc::clone(&stopping);
+    let server = axum::serve(CountingListener::new(tcp), service)
+        .with_graceful_shutdown(async move { answered.notified().await });
+    tokio::select! {
+        ended = server => ended,
+        () = async {
+            sandbox.stopped.notified().await;
+            stopping.notify_one();
+            tokio::time::sleep(PATIENCE).await;
+        } => Ok(()),
+    }
+}
+
+fn router(sandbox: Arc<Sandbox>) -> Router {
+    Router::new()
+        .route(
+            EVENTS_PATH,
+            post(exchange::events).fallback(exchange::not_found),
+        )
+        .nest("/sandbox", control::router())
+        .fallback(exchange::not_found)
+        .layer(DefaultBodyLimit::disable())
+        .with_state(sandbox)
+}
+
+/// The first line of standard output: where to find what, for whoever started the sandbox.
+fn announce(address: SocketAddr, token: &str) -> std::io::Result<()> {
+    let line = serde_json::json!({
+        "url": format!("http://{address}{EVENTS_PATH}"),
+        "control": format!("http://{address}/sandbox"),
+        "token": token,
+    });
+    let mut output = std::io::stdout().lock();
+    writeln!(output, "{line}")?;
+    output.flush()
+}
+
+/// Reads on a thread of its own: a read of standard input can be neither polled nor cancelled everywhere.
+fn stop_with_standard_input(sandbox: Arc<Sandbox>) {
+    std::thread::spawn(move || {
+        let mut input = std::io::stdin().lock();
+        let mut ignored = [0; 512];
+        while matches!(input.read(&mut ignored), Ok(1..)) {}
+        sandbox.stop();
+    });
+}

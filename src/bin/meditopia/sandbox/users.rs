@@ -1,0 +1,185 @@
+//! The users that the sandbox does not know, and how each of them is refused.
+//!
+//! A test names users one by one or by a prefix (`bad-` for a whole population). An entry may carry
+//! its own status, code and message, so that a client meets the refusals that the API text does not
+//! list. A full name wins over a prefix; of prefixes the first that fits wins.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::api::Refusal;
+
+/// Who is unknown. Everybody else is known.
+#[derive(Debug, Clone, Default)]
+pub struct UnknownUsers {
+    entries: Vec<Entry>,
+    by_name: HashMap<String, usize>,
+    prefixes: Vec<usize>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Name(String),
+    Detailed(Detailed),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Detailed {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix: Option<String>,
+    #[serde(default = "default_status")]
+    status: u16,
+    #[serde(default = "default_code")]
+    code: String,
+    #[serde(default = "default_message")]
+    message: String,
+}
+
+fn default_status() -> u16 {
+    404
+}
+
+fn default_code() -> String {
+    "A_1104".into()
+}
+
+fn default_message() -> String {
+    "User not found.".into()
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    unknown: Vec<serde_json::Value>,
+}
+
+impl UnknownUsers {
+    /// Users refused as not found, by name.
+    pub fn from_names(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let mut users = Self::default();
+        for name in names {
+            users.add(Entry::Name(name.into()));
+        }
+        users
+    }
+
+    /// Reads `{"unknown": [...]}` as the control API takes it.
+    pub fn from_json(text: &[u8]) -> Result<Self, String> {
+        let document: Document =
+            serde_json::from_slice(text).map_err(|cause| format!("users: {cause}"))?;
+        let mut users = Self::default();
+        for (index, value) in document.unknown.into_iter().enumerate() {
+            users.add(read_entry(value).map_err(|cause| format!("users: entry {index}: {cause}"))?);
+        }
+        Ok(users)
+    }
+
+    /// The same document back.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({ "unknown": self.entries })
+    }
+
+    /// How this user is refused; `None` for a known one.
+    pub fn refusal_of(&self, user: &str) -> Option<Refusal> {
+        let index = self.by_name.get(user).copied().or_else(|| {
+            let fits = |index: &&usize| matches!(&self.entries[**index], Entry::Detailed(Detailed { prefix: Some(prefix), .. }) if user.starts_with(prefix));
+            self.prefixes.iter().find(fits).copied()
+        })?;
+        Some(match &self.entries[index] {
+            Entry::Name(_) => Refusal {
+                status: default_status(),
+                code: Cow::Owned(default_code()),
+                message: Cow::Owned(default_message()),
+            },
+            Entry::Detailed(entry) => Refusal {
+                status: entry.status,
+                code: Cow::Owned(entry.code.clone()),
+                message: Cow::Owned(entry.message.clone()),
+            },
+        })
+    }
+
+    fn add(&mut self, entry: Entry) {
+        let index = self.entries.len();
+        match &entry {
+            Entry::Name(name)
+            | Entry::Detailed(Detailed {
+                user: Some(name), ..
+            }) => {
+                self.by_name.insert(name.clone(), index);
+            }
+            Entry::Detailed(_) => self.prefixes.push(index),
+        }
+        self.entries.push(entry);
+    }
+}
+
+fn read_entry(value: serde_json::Value) -> Result<Entry, String> {
+    if let serde_json::Value::String(name) = value {
+        return Ok(Entry::Name(name));
+    }
+    let entry: Detailed = serde_json::from_value(value).map_err(|cause| cause.to_string())?;
+    if entry.user.is_some() == entry.prefix.is_some() {
+        return Err("has to have either \"user\" or \"prefix\"".into());
+    }
+    if !(400..=599).contains(&entry.status) {
+        return Err(format!(
+            "status {} is not a refusal (400 to 599)",
+            entry.status
+        ));
+    }
+    Ok(Entry::Detailed(entry))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code_of(users: &UnknownUsers, user: &str) -> Option<(u16, String)> {
+        users
+            .refusal_of(user)
+            .map(|refusal| (refusal.status, refusal.code.into_owned()))
+    }
+
+    #[test]
+    fn a_name_wins_over_a_prefix_and_the_first_prefix_over_the_second() {
+        let text = br#"{"unknown":["bad-7",{"prefix":"bad-","status":422,"code":"X_1"},{"prefix":"b","code":"X_2"}]}"#;
+        let users = UnknownUsers::from_json(text).expect("a good document");
+        assert_eq!(code_of(&users, "bad-7"), Some((404, "A_1104".into())));
+        assert_eq!(code_of(&users, "bad-8"), Some((422, "X_1".into())));
+        assert_eq!(code_of(&users, "b"), Some((404, "X_2".into())));
+        assert_eq!(code_of(&users, "a"), None);
+        let again = UnknownUsers::from_json(users.to_json().to_string().as_bytes())
+            .expect("what was written");
+        assert_eq!(code_of(&again, "bad-8"), Some((422, "X_1".into())));
+    }
+
+    #[test]
+    fn an_entry_that_would_match_nobody_is_refused() {
+        for (text, part) in [
+            (r#"{"unknown":[{"usr":"a"}]}"#, "unknown field `usr`"),
+            (
+                r#"{"unknown":["a",{"status":404}]}"#,
+                "entry 1: has to have either",
+            ),
+            (
+                r#"{"unknown":[{"user":"a","prefix":"b"}]}"#,
+                "entry 0: has to have either",
+            ),
+            (
+                r#"{"unknown":[{"user":"a","status":204}]}"#,
+                "status 204 is not a refusal",
+            ),
+            (r#"{"users":["a"]}"#, "unknown field `users`"),
+        ] {
+            let message = UnknownUsers::from_json(text.as_bytes()).expect_err(text);
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}
