@@ -28,8 +28,8 @@ mod names;
 mod roots;
 mod wording;
 
-use connect::Unconnected;
 use crate::delivery::{Answer, Exchange};
+use connect::Unconnected;
 use names::Names;
 pub use names::Spawn;
 use wording::Peer;

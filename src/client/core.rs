@@ -100,7 +100,10 @@ impl Core {
         let connection = transport::Options {
             connect_timeout: settings.connect_timeout,
             request_timeout: settings.request_timeout,
-            proxy: settings.proxy.as_ref().map(|proxy| proxy.expose().to_owned()),
+            proxy: settings
+                .proxy
+                .as_ref()
+                .map(|proxy| proxy.expose().to_owned()),
             ca_file: settings.ca_file.clone(),
             spawn: spawn_quiet,
             ..transport::Options::new(settings.endpoint.as_str())
@@ -178,7 +181,11 @@ impl Core {
             let since = self.sums();
             // A process that has enqueued nothing has no thread, and a close starts none.
             let sending = self.in_background.swap(false, Ordering::AcqRel);
-            let flushed = if sending { self.sender.flush(deadline) } else { Ok(()) };
+            let flushed = if sending {
+                self.sender.flush(deadline)
+            } else {
+                Ok(())
+            };
             let report = self.report(since);
             self.writer.close();
             registry::forget(self);
@@ -201,7 +208,11 @@ impl Core {
     /// The sums as they are now; all zero where the store cannot be read.
     fn sums(&self) -> Totals {
         self.sender.sums().unwrap_or_else(|| {
-            let read = || Reader::open(&self.spool)?.map(|store| store.totals()).transpose();
+            let read = || {
+                Reader::open(&self.spool)?
+                    .map(|store| store.totals())
+                    .transpose()
+            };
             read().ok().flatten().unwrap_or_default()
         })
     }
@@ -211,7 +222,11 @@ impl Core {
         let now = self.sums();
         let looked = || -> Result<(Option<crate::store::PauseState>, u64, u64)> {
             let Some(store) = Reader::open(&self.spool)? else {
-                return Ok((None, 0, reader::count(&self.spool, &reader::Offsets::new())?));
+                return Ok((
+                    None,
+                    0,
+                    reader::count(&self.spool, &reader::Offsets::new())?,
+                ));
             };
             let in_doubt = listing::in_doubt_count(&store)?;
             let waiting = reader::count(&self.spool, &store.offsets()?)?;

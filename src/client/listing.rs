@@ -173,7 +173,8 @@ fn in_doubt_rows(store: &Reader) -> Result<Vec<Row>> {
                 attempts: batch.attempts,
                 event_json: String::from_utf8_lossy(fragment).into_owned(),
                 api_code: String::new(),
-                message: "a request with it was not answered; it is repeated until it is".to_owned(),
+                message: "a request with it was not answered; it is repeated until it is"
+                    .to_owned(),
             });
         }
     }

@@ -62,7 +62,10 @@ pub(super) fn in_child(core: &Core) -> Arc<Core> {
 pub(super) fn forget(core: &Core) {
     let mut cores = lock(cores());
     let place = core.spool.place();
-    if cores.get(&place).is_some_and(|known| std::ptr::eq(&**known, core)) {
+    if cores
+        .get(&place)
+        .is_some_and(|known| std::ptr::eq(&**known, core))
+    {
         cores.remove(&place);
     }
 }

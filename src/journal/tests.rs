@@ -83,10 +83,13 @@ impl Journal {
             .collect();
         finished
             .iter()
-            .map(|(name, at)| reader::remove(&self.spool, name, *at, |damage| {
-                self.set_aside.borrow_mut().push(damage.clone());
-                Ok(())
-            }).unwrap())
+            .map(|(name, at)| {
+                reader::remove(&self.spool, name, *at, |damage| {
+                    self.set_aside.borrow_mut().push(damage.clone());
+                    Ok(())
+                })
+                .unwrap()
+            })
             .collect()
     }
 }

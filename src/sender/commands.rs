@@ -80,7 +80,10 @@ pub(crate) fn submit(spool: &Spool, command: &Command, timeout: Duration) -> Res
                 )),
                 Err(_) => Err(Error::new(
                     ErrorKind::Timeout,
-                    format!("{}: the sender is still at it; look at the outcome", spool.name()),
+                    format!(
+                        "{}: the sender is still at it; look at the outcome",
+                        spool.name()
+                    ),
                 )),
             };
         }
@@ -98,7 +101,10 @@ pub(super) fn waiting(spool: &Spool) -> Result<Vec<(PathBuf, Command)>> {
     };
     let mut paths: Vec<PathBuf> = entries
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
         .collect();
     paths.sort_unstable();
     let mut commands = Vec::new();

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::election::Seat;
+use super::state::State;
 use super::take_over::TakeOver;
 use super::wake::{Doorbell, Heard};
 use super::{Shared, commands, lane};
@@ -32,7 +33,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
         let mut desk = lock(&shared.desk);
         if desk.wanted == 0 {
             // The lanes first: their requests are answered before the seat is given up.
-            if desk.lanes > 0 {
+            if desk.lanes.contains(&true) {
                 drop(wait(&shared.changed, desk, LOOK_EVERY));
                 continue;
             }
@@ -111,18 +112,10 @@ impl Term {
         shared.transport()?;
         let state = shared.open_state()?;
         let bell = Doorbell::hang(&shared.spool)?;
-        let lanes = state.lane_count();
         let mut desk = lock(&shared.desk);
         desk.state = Some(state);
         desk.generation += 1;
         desk.trouble = None;
-        while desk.lanes < lanes {
-            let index = desk.lanes;
-            let for_lane = shared.clone();
-            spawn_quiet("meditopia-lane", Box::new(move || lane::run(&for_lane, index)))
-                .map_err(|e| Error::io("start of a lane's thread", e))?;
-            desk.lanes += 1;
-        }
         Ok(Some(Self {
             _seat: seat,
             bell,
@@ -132,7 +125,8 @@ impl Term {
     }
 
     /// One look at everything.
-    fn look(&mut self, shared: &Shared, heard: Heard) -> Result<()> {
+    fn look(&mut self, shared: &Arc<Shared>, heard: Heard) -> Result<()> {
+        start_lanes(shared)?;
         shared.enqueued_since_look.store(0, Ordering::Relaxed);
         self.follow_token(shared)?;
         let taken_bytes = take_over(shared)?;
@@ -175,12 +169,34 @@ impl Term {
             taken_upto_boot_ns: state.taken_upto.1,
             pending_bytes: state.totals.pending_bytes,
             taken_bytes,
-            paused: state.engine.pause_state().map(|pause| pause.reason.name().to_owned()),
+            paused: state
+                .engine
+                .pause_state()
+                .map(|pause| pause.reason.name().to_owned()),
         };
         drop(desk);
         self.beaten = Some(Instant::now());
         heartbeat.write(&shared.spool)
     }
+}
+
+/// Every lane has a thread while somebody wants the sender.
+fn start_lanes(shared: &Arc<Shared>) -> Result<()> {
+    let mut desk = lock(&shared.desk);
+    let lanes = desk.state.as_ref().map_or(0, State::lane_count);
+    let wanted = if desk.wanted > 0 { lanes } else { 0 };
+    for lane in 0..wanted {
+        if !desk.lanes[lane] {
+            let for_lane = shared.clone();
+            spawn_quiet(
+                "meditopia-lane",
+                Box::new(move || lane::run(&for_lane, lane)),
+            )
+            .map_err(|e| Error::io("start of a lane's thread", e))?;
+            desk.lanes[lane] = true;
+        }
+    }
+    Ok(())
 }
 
 /// Takes the journal over; says how many of its bytes are taken and still stand there.

@@ -135,17 +135,18 @@ impl Sender {
         }
         match store.pause()? {
             Some(pause) if pause.probe_ms.is_none_or(|at| at > clock::wall_ms()) => {
-                {
                 let pending = store.totals()?.pending;
                 Ok(Progress::Paused(pause.error(pending, clock::wall_ms())))
-            }
             }
             _ => Ok(Progress::Elsewhere),
         }
     }
 
     fn has_other_sender(&self) -> bool {
-        matches!(super::election::Seat::try_take(&self.shared.spool), Ok(None))
+        matches!(
+            super::election::Seat::try_take(&self.shared.spool),
+            Ok(None)
+        )
     }
 
     fn timeout(&self) -> Error {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::state::Next;
 use super::{Desk, Shared};
 use crate::clock::{Clock, SystemClock};
+use crate::config::BearerToken;
 use crate::delivery::Exchange;
 use crate::error::Result;
 use crate::sync::{lock, wait};
@@ -16,12 +17,17 @@ const IDLE_LOOK: Duration = Duration::from_secs(1);
 pub(super) fn run(shared: &Shared, lane: usize) {
     let mut body = Vec::new();
     while let Some(generation) = wait_for_request(shared, lane, &mut body) {
-        let exchange = post(shared, &body);
+        let token = shared.token.current();
+        let exchange = post(shared, token.as_deref(), &body);
         let mut desk = lock(&shared.desk);
         if desk.generation == generation
             && let Some(state) = &mut desk.state
         {
-            let settled = state.settle(lane, &exchange, SystemClock.now());
+            let mut settled = state.settle(lane, &exchange, token.as_deref(), SystemClock.now());
+            // Replaced while the request was on its way: the refusal was of the old one.
+            if settled.is_ok() && shared.token.differs_from(state.refused_token.as_deref()) {
+                settled = state.token_replaced();
+            }
             drop(desk);
             note(shared, settled);
         } else {
@@ -29,13 +35,12 @@ pub(super) fn run(shared: &Shared, lane: usize) {
         }
         shared.changed.notify_all();
     }
-    lock(&shared.desk).lanes -= 1;
     shared.changed.notify_all();
 }
 
-fn post(shared: &Shared, body: &[u8]) -> Exchange {
+fn post(shared: &Shared, token: Option<&BearerToken>, body: &[u8]) -> Exchange {
     let not_sent = |why: String| Exchange::NotSent { why };
-    match (shared.transport(), shared.token.current()) {
+    match (shared.transport(), token) {
         (Ok(transport), Some(token)) => transport.post(token.secret(), body),
         (Ok(_), None) => not_sent("there is no bearer token".to_owned()),
         (Err(e), _) => not_sent(e.message().to_owned()),
@@ -47,6 +52,8 @@ fn wait_for_request(shared: &Shared, lane: usize, body: &mut Vec<u8>) -> Option<
     let mut desk = lock(&shared.desk);
     loop {
         if desk.wanted == 0 {
+            // Under the same lock: who wants the sender after this sees that the lane has no thread.
+            desk.lanes[lane] = false;
             return None;
         }
         let rest = match next(&mut desk, lane, body) {

@@ -39,6 +39,8 @@ use crate::store::sqlite::SqliteStore;
 use crate::sync::{lock, wait};
 use crate::transport::{self, Transport};
 
+/// The most lanes that a spool can have.
+const LANES_MAX: usize = 16;
 /// How long an operator's command waits for another process's sender.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -71,7 +73,8 @@ struct Desk {
     /// How many want the threads to run.
     wanted: usize,
     coordinating: bool,
-    lanes: usize,
+    /// Which lanes have a thread.
+    lanes: [bool; LANES_MAX],
     /// Why nothing can be sent just now, though somebody wants it.
     trouble: Option<Error>,
 }
@@ -155,7 +158,10 @@ impl Sender {
     /// Events were enqueued by this process: looks at once when a batch is full.
     pub(crate) fn enqueued(&self, events: usize) {
         let batch = self.shared.orders.policy.batch_max;
-        let before = self.shared.enqueued_since_look.fetch_add(events, Ordering::Relaxed);
+        let before = self
+            .shared
+            .enqueued_since_look
+            .fetch_add(events, Ordering::Relaxed);
         if before / batch != (before + events) / batch {
             wake::ring(&self.shared.spool, wake::Ring::Look);
         }
@@ -195,14 +201,21 @@ impl Sender {
 
     /// The sums of the store, if this process is elected.
     pub(crate) fn sums(&self) -> Option<crate::store::Totals> {
-        lock(&self.shared.desk).state.as_ref().map(|state| state.totals)
+        lock(&self.shared.desk)
+            .state
+            .as_ref()
+            .map(|state| state.totals)
     }
 }
 
 impl Shared {
     fn open_state(&self) -> Result<State> {
         let store = SqliteStore::open(&self.spool)?;
-        State::open(Box::new(store), self.orders.clone(), self.log.clone())
+        let mut state = State::open(Box::new(store), self.orders.clone(), self.log.clone())?;
+        if self.token.differs_from(state.refused_token.as_deref()) {
+            state.token_replaced()?;
+        }
+        Ok(state)
     }
 
     /// The HTTPS client, made at the first request.

@@ -11,14 +11,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::translate;
 use super::window::Window;
+use super::{token, translate};
 use crate::clock::{Clock, Moment, SystemClock};
+use crate::config::BearerToken;
 use crate::delivery::{
     Effect, Engine, Exchange, Head, PauseChange, Policy, Queue, Refusal, Restored, Step, Verdict,
     judge,
 };
-use crate::error::Result;
+use crate::error::{PauseReason, Result};
 use crate::event;
 use crate::journal::reader::Offsets;
 use crate::log::Log;
@@ -66,6 +67,8 @@ pub(super) struct State {
     lanes: Vec<Lane>,
     suspects: HashMap<Vec<u8>, Suspect>,
     committed_pause: Option<PauseState>,
+    /// Fingerprint of the token that the API refused last.
+    pub(super) refused_token: Option<Vec<u8>>,
     rng: fastrand::Rng,
 }
 
@@ -76,7 +79,11 @@ struct Lane {
 
 impl State {
     /// Reads what the last sender left.
-    pub(super) fn open(mut store: Box<dyn Store>, mut orders: Orders, log: Arc<Log>) -> Result<Self> {
+    pub(super) fn open(
+        mut store: Box<dyn Store>,
+        mut orders: Orders,
+        log: Arc<Log>,
+    ) -> Result<Self> {
         let totals = store.totals()?;
         let stored_lanes = usize::from(store.lanes()?);
         let wanted = orders.policy.lanes;
@@ -122,6 +129,9 @@ impl State {
             log,
             lanes,
             suspects,
+            refused_token: committed_pause
+                .as_ref()
+                .and_then(|pause| pause.fingerprint.clone()),
             committed_pause,
             rng: fastrand::Rng::new(),
         })
@@ -155,12 +165,18 @@ impl State {
         let [regular, suspects] = &self.lanes[lane].windows;
         let heads = [regular, suspects].map(|window| Head {
             sizes: window.sizes(),
-            oldest_ms: window.first().map_or(now.wall_ms, |event| event.enqueued_ms),
+            oldest_ms: window
+                .first()
+                .map_or(now.wall_ms, |event| event.enqueued_ms),
             more: window.len() > window.sizes().len(),
         });
         match self.engine.next(lane, heads, urgent, now) {
             Step::Idle | Step::Paused { probe_at: None, .. } => Ok(Next::Idle),
-            Step::Wait { until } | Step::Paused { probe_at: Some(until), .. } => Ok(Next::Wait(until)),
+            Step::Wait { until }
+            | Step::Paused {
+                probe_at: Some(until),
+                ..
+            } => Ok(Next::Wait(until)),
             Step::Send { queue, events, .. } => {
                 self.mark_in_doubt(lane, queue, events, now)?;
                 self.lanes[lane].windows[queue.index()].body(events, body);
@@ -170,9 +186,27 @@ impl State {
         }
     }
 
-    /// Applies what came of the request in flight.
-    pub(super) fn settle(&mut self, lane: usize, exchange: &Exchange, now: Moment) -> Result<()> {
-        let Some(due) = self.lanes.get_mut(lane).and_then(|lane| lane.in_flight.take()) else {
+    /// The pause as the store keeps it.
+    pub(super) fn pause_state(&self) -> Option<PauseState> {
+        let refused = self.refused_token.as_deref();
+        self.engine
+            .pause_state()
+            .map(|pause| translate::pause_to_store(pause, refused))
+    }
+
+    /// Applies what came of the request in flight, which carried `token`.
+    pub(super) fn settle(
+        &mut self,
+        lane: usize,
+        exchange: &Exchange,
+        token: Option<&BearerToken>,
+        now: Moment,
+    ) -> Result<()> {
+        let Some(due) = self
+            .lanes
+            .get_mut(lane)
+            .and_then(|lane| lane.in_flight.take())
+        else {
             return Ok(());
         };
         let verdict = judge(exchange, now);
@@ -185,13 +219,16 @@ impl State {
         let user = window
             .first()
             .map(|event| event::user_text(event::user_of(event.fragment)));
-        let outcome = self.engine.answered(
-            lane,
-            user.as_deref(),
-            &verdict,
-            now,
-            &mut self.rng,
-        );
+        let outcome = self
+            .engine
+            .answered(lane, user.as_deref(), &verdict, now, &mut self.rng);
+        if let Verdict::Pause {
+            reason: PauseReason::Auth,
+            ..
+        } = &verdict
+        {
+            self.refused_token = token.map(token::fingerprint);
+        }
         self.say(due, exchange, &verdict);
         self.say_pause(outcome.pause);
         match &outcome.effect {
@@ -279,12 +316,15 @@ impl State {
 
         let mut known = None;
         if suspect {
-            let entry = self.suspects.entry(escaped.clone()).or_insert_with(|| Suspect {
-                user: escaped,
-                lane: lane as u8,
-                waiting: 0,
-                accepted: false,
-            });
+            let entry = self
+                .suspects
+                .entry(escaped.clone())
+                .or_insert_with(|| Suspect {
+                    user: escaped,
+                    lane: lane as u8,
+                    waiting: 0,
+                    accepted: false,
+                });
             if due.queue == Queue::Suspects {
                 entry.waiting = entry.waiting.saturating_sub(1);
             }
@@ -404,7 +444,10 @@ impl State {
             .into_iter()
             .chain(known.iter().map(Change::Suspect))
             .collect();
-        self.log.warn(format_args!("{} events have expired (event_ttl_s)", expired.len()));
+        self.log.warn(format_args!(
+            "{} events have expired (event_ttl_s)",
+            expired.len()
+        ));
         self.commit_lane(lane, &changes)
     }
 
@@ -416,7 +459,13 @@ impl State {
         })
     }
 
-    fn mark_in_doubt(&mut self, lane: usize, queue: Queue, events: usize, now: Moment) -> Result<()> {
+    fn mark_in_doubt(
+        &mut self,
+        lane: usize,
+        queue: Queue,
+        events: usize,
+        now: Moment,
+    ) -> Result<()> {
         let before = self.engine.lane_state(lane);
         if before.is_some_and(|state| state.in_doubt.is_some()) {
             self.totals.retried_requests += 1;
@@ -432,7 +481,7 @@ impl State {
         let skips = [0, 1].map(|queue: usize| self.lanes[lane].windows[queue].skip() as u32);
         let known = self.engine.lane_state(lane).copied().unwrap_or_default();
         let state = translate::lane_to_store(&known, skips);
-        let pause = self.engine.pause_state().map(translate::pause_to_store);
+        let pause = self.pause_state();
         let mut all = Vec::with_capacity(changes.len() + 3);
         all.extend_from_slice(changes);
         all.push(Change::Lane {
@@ -450,7 +499,7 @@ impl State {
 
     /// Commits the pause as it now is: after a resume, a hold, a new token.
     pub(super) fn commit_pause(&mut self) -> Result<()> {
-        let pause = self.engine.pause_state().map(translate::pause_to_store);
+        let pause = self.pause_state();
         if pause != self.committed_pause {
             self.store
                 .commit(&[Change::Pause(pause.as_ref())], self.orders.safety)?;
@@ -482,11 +531,15 @@ impl State {
                 .log
                 .info(format_args!("a batch of {events} is too large (HTTP 413)")),
             (_, Exchange::NotSent { why } | Exchange::Unsettled { why }) => {
-                self.log.warn(format_args!("{events} events wait for a retry: {why}"));
+                self.log
+                    .warn(format_args!("{events} events wait for a retry: {why}"));
             }
-            (Verdict::Retry { .. } | Verdict::InDoubt { .. }, Exchange::Answered(answer)) => self
-                .log
-                .warn(format_args!("{events} events wait for a retry: HTTP {}", answer.status)),
+            (Verdict::Retry { .. } | Verdict::InDoubt { .. }, Exchange::Answered(answer)) => {
+                self.log.warn(format_args!(
+                    "{events} events wait for a retry: HTTP {}",
+                    answer.status
+                ))
+            }
             (Verdict::Pause { .. }, _) => {}
         }
     }

@@ -139,7 +139,11 @@ impl State {
     }
 
     /// Removes segments that are taken over and whose writers have ended.
-    pub(super) fn remove_segments(&mut self, spool: &Spool, abandoned: &[(String, u64)]) -> Result<()> {
+    pub(super) fn remove_segments(
+        &mut self,
+        spool: &Spool,
+        abandoned: &[(String, u64)],
+    ) -> Result<()> {
         if abandoned.is_empty() {
             return Ok(());
         }

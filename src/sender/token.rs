@@ -21,6 +21,24 @@ pub(crate) struct Token {
     seen: Mutex<Option<FileState>>,
 }
 
+const SALT_BYTES: usize = 16;
+
+/// What tells this token from others without telling the token: a salt and a hash.
+pub(super) fn fingerprint(token: &BearerToken) -> Vec<u8> {
+    let mut salt = [0; SALT_BYTES];
+    // The salt need not be secret, only seldom the same twice.
+    salt[..8].copy_from_slice(&fastrand::u64(..).to_le_bytes());
+    salt[8..].copy_from_slice(&crate::clock::boot_ns().to_le_bytes());
+    salted(&salt, token)
+}
+
+fn salted(salt: &[u8], token: &BearerToken) -> Vec<u8> {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    context.update(salt);
+    context.update(token.expose().as_bytes());
+    [salt, context.finish().as_ref()].concat()
+}
+
 /// Device, inode, size and time of change: enough to see a file replaced or rewritten.
 type FileState = (u64, u64, u64, i64, i64);
 
@@ -52,6 +70,18 @@ impl Token {
         self.current.load_full()
     }
 
+    /// Whether `fingerprint` is that of another token than the one that requests carry now.
+    pub(super) fn differs_from(&self, fingerprint: Option<&[u8]>) -> bool {
+        match (self.current(), fingerprint) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(token), Some(known)) => {
+                let salt = known.get(..SALT_BYTES).unwrap_or_default();
+                salted(salt, &token) != known
+            }
+        }
+    }
+
     /// Puts `token` in place; says whether it is another one.
     pub(super) fn replace(&self, token: BearerToken) -> bool {
         let same = self
@@ -70,9 +100,15 @@ impl Token {
         let Some(path) = &self.file else {
             return Ok(false);
         };
-        let state = std::fs::metadata(path)
-            .ok()
-            .map(|about| (about.dev(), about.ino(), about.len(), about.mtime(), about.mtime_nsec()));
+        let state = std::fs::metadata(path).ok().map(|about| {
+            (
+                about.dev(),
+                about.ino(),
+                about.len(),
+                about.mtime(),
+                about.mtime_nsec(),
+            )
+        });
         let mut seen = lock(&self.seen);
         if state.is_some() && *seen == state {
             return Ok(false);

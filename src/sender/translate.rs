@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::delivery::belief::{Belief, RATES};
 use crate::delivery::{self, Isolation, Pause, Queue};
+use crate::error::PauseReason;
 use crate::store::{InDoubt, LaneState, PauseState, QueueState};
 
 /// What the store keeps of a lane; `skips` are the settled events at the head of each queue.
@@ -53,8 +54,8 @@ pub(super) fn lane_to_delivery(lane: &LaneState) -> delivery::LaneState {
     }
 }
 
-/// What the store keeps of a pause.
-pub(super) fn pause_to_store(pause: &Pause) -> PauseState {
+/// What the store keeps of a pause, and of the token that was refused.
+pub(super) fn pause_to_store(pause: &Pause, refused: Option<&[u8]>) -> PauseState {
     PauseState {
         reason: pause.reason,
         since_ms: pause.since_ms,
@@ -63,6 +64,9 @@ pub(super) fn pause_to_store(pause: &Pause) -> PauseState {
         http_status: pause.status,
         api_code: pause.code.clone(),
         message: pause.message.clone(),
+        fingerprint: refused
+            .filter(|_| pause.reason == PauseReason::Auth)
+            .map(<[u8]>::to_vec),
     }
 }
 

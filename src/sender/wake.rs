@@ -71,7 +71,8 @@ impl Doorbell {
                 heard = Heard::Flush;
             }
             // The rings that came meanwhile are answered by the same look.
-            let more = self.socket.set_nonblocking(true).is_ok() && self.socket.recv(&mut ring).is_ok();
+            let more =
+                self.socket.set_nonblocking(true).is_ok() && self.socket.recv(&mut ring).is_ok();
             let _ = self.socket.set_nonblocking(false);
             if !more {
                 return heard;

@@ -194,7 +194,12 @@ impl Window {
         self.carried.clear();
         for stored in self.runs.drain(..) {
             let skipped = std::mem::take(&mut skip);
-            if !stored.run.events().skip(skipped).any(|(fragment, _)| wanted(fragment)) {
+            if !stored
+                .run
+                .events()
+                .skip(skipped)
+                .any(|(fragment, _)| wanted(fragment))
+            {
                 self.events += stored.run.slots.len() - skipped;
                 if kept_runs.is_empty() {
                     self.skip = skipped;
@@ -207,7 +212,11 @@ impl Window {
             }
             let (mut kept, mut moved) = (Run::default(), Run::default());
             for (fragment, enqueued_ms) in stored.run.events().skip(skipped) {
-                let into = if wanted(fragment) { &mut moved } else { &mut kept };
+                let into = if wanted(fragment) {
+                    &mut moved
+                } else {
+                    &mut kept
+                };
                 into.push(fragment, enqueued_ms);
             }
             sifted.moved.push((stored.origin, moved));
@@ -216,7 +225,10 @@ impl Window {
             } else {
                 sifted.shortened.push((stored.id, kept.clone()));
                 self.events += kept.slots.len();
-                kept_runs.push_back(StoredRun { run: kept, ..stored });
+                kept_runs.push_back(StoredRun {
+                    run: kept,
+                    ..stored
+                });
             }
         }
         self.runs = kept_runs;

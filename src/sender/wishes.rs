@@ -3,7 +3,6 @@
 use super::commands::Command;
 use super::state::State;
 use super::take_over::lane_of;
-use super::translate;
 use crate::clock::Moment;
 use crate::error::{Error, PauseReason, Result};
 use crate::event;
@@ -39,9 +38,10 @@ impl State {
 
     /// The pause that a caller has to be told about: one that no probe is about to end.
     pub(super) fn standing_pause(&self, now: Moment) -> Option<Error> {
-        let pause = self.engine.pause_state()?;
-        let probes_now = pause.probe_at.is_some_and(|at| now.reached(at));
-        (!probes_now).then(|| translate::pause_to_store(pause).error(self.totals.pending, now.wall_ms))
+        let probe_at = self.engine.pause_state()?.probe_at;
+        let probes_now = probe_at.is_some_and(|at| now.reached(at));
+        let pause = self.pause_state().filter(|_| !probes_now)?;
+        Some(pause.error(self.totals.pending, now.wall_ms))
     }
 
     /// There is no token to send with: that is a pause like one for a refused token.

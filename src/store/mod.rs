@@ -154,6 +154,8 @@ pub struct PauseState {
     pub api_code: Option<String>,
     /// For people.
     pub message: String,
+    /// Salt and hash of the token that was refused, to notice another one; never the token.
+    pub fingerprint: Option<Vec<u8>>,
 }
 
 impl PauseState {

@@ -10,7 +10,8 @@ use crate::error::PauseReason;
 use crate::journal::reader::Offsets;
 
 const SLOT_LEN: usize = 12;
-const LANE_COLUMNS: &str = "lane, in_doubt_queue, in_doubt_events, in_doubt_attempts, in_doubt_first_ms,
+const LANE_COLUMNS: &str =
+    "lane, in_doubt_queue, in_doubt_events, in_doubt_attempts, in_doubt_first_ms,
     in_doubt_last_ms, regular_skip, regular_group, regular_doubtful, regular_belief,
     suspects_skip, suspects_group, suspects_doubtful, suspects_belief";
 pub(super) const REJECTED_COLUMNS: &str = "id, user, event, reason, may_be_delivered, api_code,
@@ -52,23 +53,28 @@ pub(super) fn read_runs(
             "SELECT id, coalesce(origin, id), body, slots FROM runs
              WHERE lane = ? AND queue = ? AND id > ? ORDER BY id LIMIT ?",
         )?
-        .query_map(params![place.lane, place.queue, after, limit as i64], |row| {
-            Ok(StoredRun {
-                id: row.get(0)?,
-                origin: row.get(1)?,
-                run: Run {
-                    body: row.get(2)?,
-                    slots: read_slots(row.get_ref(3)?.as_blob()?),
-                },
-            })
-        })?
+        .query_map(
+            params![place.lane, place.queue, after, limit as i64],
+            |row| {
+                Ok(StoredRun {
+                    id: row.get(0)?,
+                    origin: row.get(1)?,
+                    run: Run {
+                        body: row.get(2)?,
+                        slots: read_slots(row.get_ref(3)?.as_blob()?),
+                    },
+                })
+            },
+        )?
         .collect()
 }
 
 pub(super) fn read_offsets(connection: &Connection) -> Result<Offsets> {
     connection
         .prepare_cached("SELECT name, upto FROM segments")?
-        .query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?
+        .query_map([], |row| {
+            Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
+        })?
         .collect()
 }
 
@@ -82,7 +88,10 @@ pub(super) fn last_run(connection: &Connection) -> Result<i64> {
 
 pub(super) fn first_origin(connection: &Connection) -> Result<Option<i64>> {
     let first = |sql: &str| -> Result<Option<i64>> {
-        connection.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()
+        connection
+            .prepare_cached(sql)?
+            .query_row([], |row| row.get(0))
+            .optional()
     };
     let regular = first("SELECT id FROM runs WHERE origin IS NULL ORDER BY id LIMIT 1")?;
     let moved = first("SELECT origin FROM runs WHERE origin IS NOT NULL ORDER BY origin LIMIT 1")?;
@@ -113,7 +122,9 @@ pub(super) fn write_lane(connection: &Connection, lane: u8, state: &LaneState) -
     let [regular, suspects] = &state.queues;
     let in_doubt = state.in_doubt;
     connection
-        .prepare_cached("INSERT OR REPLACE INTO lanes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
+        .prepare_cached(
+            "INSERT OR REPLACE INTO lanes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
         .execute(params![
             lane,
             in_doubt.map(|batch| batch.queue),
@@ -134,7 +145,11 @@ pub(super) fn write_lane(connection: &Connection, lane: u8, state: &LaneState) -
 }
 
 fn belief(queue: &QueueState) -> Vec<u8> {
-    queue.belief.iter().flat_map(|weight| weight.to_le_bytes()).collect()
+    queue
+        .belief
+        .iter()
+        .flat_map(|weight| weight.to_le_bytes())
+        .collect()
 }
 
 pub(super) fn read_lane(connection: &Connection, lane: u8) -> Result<LaneState> {
@@ -223,7 +238,7 @@ pub(super) fn rejected(row: &Row<'_>) -> Result<(i64, Rejected)> {
 
 pub(super) fn write_pause(connection: &Connection, pause: &PauseState) -> Result<()> {
     connection
-        .prepare_cached("INSERT OR REPLACE INTO pause VALUES (1, ?, ?, ?, ?, ?, ?, ?)")?
+        .prepare_cached("INSERT OR REPLACE INTO pause VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)")?
         .execute(params![
             pause.reason.name(),
             pause.since_ms,
@@ -232,13 +247,14 @@ pub(super) fn write_pause(connection: &Connection, pause: &PauseState) -> Result
             pause.http_status,
             pause.api_code,
             pause.message,
+            pause.fingerprint,
         ])
         .map(drop)
 }
 
 pub(super) fn read_pause(connection: &Connection) -> Result<Option<PauseState>> {
     connection
-        .prepare_cached("SELECT reason, since_ms, probe_ms, probe_wait_ms, http_status, api_code, message FROM pause")?
+        .prepare_cached("SELECT reason, since_ms, probe_ms, probe_wait_ms, http_status, api_code, message, fingerprint FROM pause")?
         .query_row([], |row| {
             Ok(PauseState {
                 // A reason of a newer version still is a pause, and keeps everything.
@@ -250,6 +266,7 @@ pub(super) fn read_pause(connection: &Connection) -> Result<Option<PauseState>> 
                 http_status: row.get(4)?,
                 api_code: row.get(5)?,
                 message: row.get(6)?,
+                fingerprint: row.get(7)?,
             })
         })
         .optional()

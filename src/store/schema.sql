@@ -63,7 +63,8 @@ CREATE TABLE pause (
   probe_wait_ms INTEGER NOT NULL,
   http_status INTEGER,
   api_code    TEXT,
-  message     TEXT NOT NULL
+  message     TEXT NOT NULL,
+  fingerprint BLOB                        -- salt and hash of the refused token
 );
 
 CREATE TABLE state (

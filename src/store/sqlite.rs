@@ -16,8 +16,8 @@ use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, params
 
 use super::rows;
 use super::{
-    Change, CommitSafety, LaneState, PauseState, Place, Rejected, RejectedReason, Store,
-    StoredRun, Suspect, Totals,
+    Change, CommitSafety, LaneState, PauseState, Place, Rejected, RejectedReason, Store, StoredRun,
+    Suspect, Totals,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::process::PerProcess;
@@ -69,7 +69,11 @@ impl SqliteStore {
             _ => check_version(&connection, &name)?,
         }
         let epoch = connection
-            .query_row("UPDATE state SET epoch = epoch + 1 RETURNING epoch", [], |row| row.get(0))
+            .query_row(
+                "UPDATE state SET epoch = epoch + 1 RETURNING epoch",
+                [],
+                |row| row.get(0),
+            )
             .map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(32);
         Ok(Self {
@@ -105,19 +109,23 @@ impl SqliteStore {
                     cached("DELETE FROM rejected WHERE id = ?")?.execute([rejected])?;
                 }
                 Change::Taken { segment, upto } => {
-                    cached("INSERT INTO segments VALUES (?1, ?2) ON CONFLICT DO UPDATE SET upto = ?2")?
-                        .execute(params![segment, upto.cast_signed()])?;
+                    cached(
+                        "INSERT INTO segments VALUES (?1, ?2) ON CONFLICT DO UPDATE SET upto = ?2",
+                    )?
+                    .execute(params![segment, upto.cast_signed()])?;
                 }
                 Change::Gone { segment } => {
                     cached("DELETE FROM segments WHERE name = ?")?.execute([segment])?;
                 }
                 Change::Suspect(suspect) => {
-                    cached("INSERT OR REPLACE INTO suspects VALUES (?, ?, ?, ?)")?.execute(params![
-                        suspect.user,
-                        suspect.lane,
-                        suspect.waiting.cast_signed(),
-                        suspect.accepted
-                    ])?;
+                    cached("INSERT OR REPLACE INTO suspects VALUES (?, ?, ?, ?)")?.execute(
+                        params![
+                            suspect.user,
+                            suspect.lane,
+                            suspect.waiting.cast_signed(),
+                            suspect.accepted
+                        ],
+                    )?;
                 }
                 Change::Cleared { user } => {
                     cached("DELETE FROM suspects WHERE user = ?")?.execute([user])?;
@@ -327,7 +335,10 @@ impl Reader {
         after: i64,
         limit: usize,
     ) -> Result<Vec<(i64, Rejected)>> {
-        let mut sql = format!("SELECT {} FROM rejected WHERE id > ?", rows::REJECTED_COLUMNS);
+        let mut sql = format!(
+            "SELECT {} FROM rejected WHERE id > ?",
+            rows::REJECTED_COLUMNS
+        );
         let mut values = vec![Value::Integer(after)];
         for (column, wanted) in [("user", &filter.user), ("api_code", &filter.api_code)] {
             if let Some(wanted) = wanted {
@@ -408,7 +419,11 @@ impl RejectedReason {
     }
 
     pub(super) fn from_code(code: i64) -> Self {
-        if code == 2 { Self::Expired } else { Self::Refused }
+        if code == 2 {
+            Self::Expired
+        } else {
+            Self::Refused
+        }
     }
 }
 
@@ -456,6 +471,8 @@ impl InUse {
 
 impl Drop for InUse {
     fn drop(&mut self) {
-        StoreUse::of_this_process().open.fetch_sub(1, Ordering::AcqRel);
+        StoreUse::of_this_process()
+            .open
+            .fetch_sub(1, Ordering::AcqRel);
     }
 }
