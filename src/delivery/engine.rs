@@ -475,3 +475,6 @@ struct Landed {
     probe: bool,
     now: Moment,
 }
+
+#[cfg(test)]
+mod tests;
