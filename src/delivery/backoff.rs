@@ -38,3 +38,62 @@ impl Backoff {
         self.until.filter(|until| !now.reached(*until))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Moment = Moment {
+        boot_ns: 1,
+        wall_ms: 0,
+    };
+
+    fn waits(asked: Option<Duration>, seed: u64) -> Vec<Duration> {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut backoff = Backoff::default();
+        std::iter::repeat_with(|| {
+            backoff.failed(asked, NOW, &mut rng);
+            backoff
+                .resting_until(NOW)
+                .map_or(Duration::ZERO, |until| NOW.until(until))
+        })
+        .take(200)
+        .collect()
+    }
+
+    #[test]
+    fn waits_grow_from_a_second_to_minutes_and_never_leave_that_range() {
+        for seed in 0..50 {
+            let waits = waits(None, seed);
+            assert!(waits.iter().all(|wait| (SHORTEST..=LONGEST).contains(wait)));
+            assert!(waits[0] <= SHORTEST * 3);
+            assert!(waits.iter().any(|wait| *wait > LONGEST / 2));
+        }
+    }
+
+    #[test]
+    fn two_hosts_that_failed_together_do_not_return_together() {
+        assert_ne!(waits(None, 1)[..5], waits(None, 2)[..5]);
+    }
+
+    #[test]
+    fn what_the_api_asks_for_is_a_floor_also_beyond_the_longest_wait() {
+        let asked = Duration::from_secs(3_600);
+        assert!(waits(Some(asked), 3).iter().all(|wait| *wait == asked));
+        let asked = Duration::from_secs(20);
+        assert!(waits(Some(asked), 3).iter().all(|wait| *wait >= asked));
+    }
+
+    #[test]
+    fn a_success_starts_again_from_the_beginning() {
+        let mut rng = fastrand::Rng::with_seed(4);
+        let mut backoff = Backoff::default();
+        for _ in 0..50 {
+            backoff.failed(None, NOW, &mut rng);
+        }
+        backoff.reset();
+        assert_eq!(backoff.resting_until(NOW), None);
+        backoff.failed(None, NOW, &mut rng);
+        assert!(NOW.until(backoff.resting_until(NOW).unwrap()) <= SHORTEST * 3);
+    }
+}

@@ -5,11 +5,12 @@
 //! 10,000 to 98 in 100, learns from each settled event by Bayes' rule, and answers every question
 //! as the mean over the weights.
 //!
-//! Before anything is known, half of the weight lies on 1 in 1,000 and below, about four fifths at
-//! or below 2 in 100, and the rest thins out towards the high rates: most partners send clean
-//! events, and those who do not are found out after a handful of rejections. The belief forgets a
-//! little: with each settled event a small share of the weight goes back to that beginning, so that a bad hour
-//! is believed when it comes and not held against the clean events after it.
+//! Before anything is known, the weight of a rate falls with its power 0.7: most partners send clean
+//! events, so half of it lies on 1 in 10,000 and nine tenths on 2 in 1,000 and below, yet every rate keeps enough to be found out
+//! after a handful of rejections. With each settled event the belief forgets: 2 in 10,000 of the
+//! weight go back to that beginning, so that 5,000 events later the past counts for about a third. A bad
+//! hour is believed when it comes and is not held against the clean events after it. Neither
+//! figure is delicate; `benches/isolation.rs` shows what they cost.
 //!
 //! This is not a statistic for people; `stats` counts events.
 
@@ -22,13 +23,14 @@ const RATE: [f64; RATES] = [
     0.65, 0.85, 0.98,
 ];
 
-/// The weight of each rate before anything is known, in parts of their sum.
+/// The weight of each rate before anything is known: its power -0.7, scaled to a sum of 1.
 const AT_FIRST: [f64; RATES] = normalised([
-    20.0, 15.0, 10.0, 6.0, 6.0, 5.0, 5.0, 4.0, 3.0, 3.0, 3.0, 2.5, 2.0, 1.5, 1.0, 1.0, 1.0,
+    631.0, 292.4, 125.9, 77.5, 47.7, 29.4, 18.9, 11.6, 8.14, 5.86, 4.41, 3.09, 2.32, 1.75, 1.35,
+    1.12, 1.01,
 ]);
 
 /// The share of the weight that goes back to its beginning with each settled event.
-const FORGOTTEN_PER_EVENT: f64 = 0.0005;
+const FORGOTTEN_PER_EVENT: f64 = 0.0002;
 
 /// A weight for each rate of bad events; the weights sum to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -7,131 +7,23 @@
 //!
 //! A pause stands over all lanes, and only the answer to its own probe, an operator or a new
 //! token ends it: an answer that was already on its way when the pause began proves nothing.
-//!
-//! The **brake** exists because a mistake of ours - a wrong column in an import - looks to the API
-//! like a thousand bad events: lone refusals of many different users in a row, without an
-//! acceptance between them, pause delivery before the rejected store fills up.
 
+use super::brake::Brake;
 use super::isolation::Finding;
-use super::lane::{Due, Flight, Head, Lane, LaneState, Queue, Wish};
+use super::lane::{Flight, Head, Lane, LaneState, Queue, Wish};
 use super::pause::{Pause, PauseChange, probes};
+use super::step::{BATCH_LIMIT, Effect, Outcome, Policy, Restored, Step};
 use super::verdict::{Refusal, Verdict};
+use super::waiting::Due;
 use crate::clock::Moment;
 use crate::error::PauseReason;
-use std::collections::BTreeSet;
-use std::num::NonZeroU32;
 use std::time::Duration;
-
-/// The most events that the API takes in one request.
-pub const BATCH_LIMIT: usize = 100;
 
 /// How many times in a row the same batch is answered with a server error before all pause.
 pub const SERVER_ERRORS: u32 = 10;
 
 /// How long the lane that probed last lets the others go first.
 const OTHER_LANES_FIRST: Duration = Duration::from_secs(1);
-
-/// How delivery goes about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
-    /// The most events in one request, 1 to [`BATCH_LIMIT`].
-    pub batch_max: usize,
-    /// How long an event may wait for company.
-    pub flush_interval: Duration,
-    /// How many lanes; more if the restored state has more.
-    pub lanes: usize,
-    /// Lone refusals of this many different users in a row pause delivery; 0 is off.
-    pub brake_users: u32,
-    /// The most requests a second over all lanes, evenly spaced.
-    pub max_requests_per_s: Option<NonZeroU32>,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            batch_max: BATCH_LIMIT,
-            flush_interval: Duration::from_secs(10),
-            lanes: 1,
-            brake_users: 20,
-            max_requests_per_s: None,
-        }
-    }
-}
-
-/// What an engine before this one left behind; the default is a new spool.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Restored {
-    /// [`Engine::lane_state`] of each lane.
-    pub lanes: Vec<LaneState>,
-    /// [`Engine::pause_state`]. Only the wall times are believed, and not far.
-    pub pause: Option<Pause>,
-    /// [`Engine::refused_in_a_row`].
-    pub refused_in_a_row: Vec<String>,
-}
-
-/// What a lane has to do next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Send this many events from the head of this queue as one request.
-    Send {
-        /// The queue.
-        queue: Queue,
-        /// How many events.
-        events: usize,
-        /// Whether this request probes a pause.
-        probe: bool,
-    },
-    /// Nothing before this moment, unless something new is enqueued or a flush is asked for.
-    Wait {
-        /// When to ask again.
-        until: Moment,
-    },
-    /// Nothing until something new is enqueued, or the lane's request in flight is answered.
-    Idle,
-    /// Everything is kept.
-    Paused {
-        /// Why.
-        reason: PauseReason,
-        /// When this lane may ask again for a probe; `None` where there is nothing to wait for but
-        /// an operator, another lane's probe, or a first event to probe with.
-        probe_at: Option<Moment>,
-    },
-}
-
-/// What an answer did to the events of its request. The caller commits it together with
-/// [`Engine::lane_state`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// The first `events` events of the queue are delivered and leave it.
-    Delivered {
-        /// The queue.
-        queue: Queue,
-        /// How many events.
-        events: usize,
-    },
-    /// The first event of the queue leaves it for the rejected store.
-    Rejected {
-        /// The queue.
-        queue: Queue,
-        /// The API's words about this event alone.
-        refusal: Refusal,
-        /// Whether an earlier request that nobody settled may have delivered it.
-        may_be_delivered: bool,
-        /// Whether its user's other events now belong in the suspects queue.
-        suspect: bool,
-    },
-    /// Every event stays where it is.
-    Kept,
-}
-
-/// What an answer did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// To the events.
-    pub effect: Effect,
-    /// To the pause, if anything.
-    pub pause: Option<PauseChange>,
-}
 
 /// The lanes, the pause, the brake and the pacing of one spool.
 #[derive(Debug)]
@@ -142,8 +34,7 @@ pub struct Engine {
     /// The lane whose request in flight is the pause's own probe.
     probing: Option<usize>,
     probed_last: Option<usize>,
-    /// Users refused alone since the last acceptance.
-    refused_in_a_row: BTreeSet<String>,
+    brake: Brake,
     /// When the next request may leave, by the pacing.
     next_slot: Option<Moment>,
 }
@@ -158,13 +49,14 @@ impl Engine {
         };
         let mut lanes: Vec<Lane> = restored.lanes.into_iter().map(Lane::restored).collect();
         lanes.resize_with(policy.lanes, Lane::default);
+        let brake = Brake::new(policy.brake_users, restored.refused_in_a_row);
         Self {
             policy,
             lanes,
             pause: restored.pause.map(|pause| pause.restored(now)),
             probing: None,
             probed_last: None,
-            refused_in_a_row: restored.refused_in_a_row.into_iter().collect(),
+            brake,
             next_slot: None,
         }
     }
@@ -406,13 +298,13 @@ impl Engine {
     /// The users refused alone since the last acceptance, for the brake. Worth keeping in the store
     /// where processes are short, as a flush at the end of a script is.
     pub fn refused_in_a_row(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.refused_in_a_row.iter().map(String::as_str)
+        self.brake.users()
     }
 
     fn delivered(&mut self, answer: &Landed) -> Outcome {
         let Flight { queue, events, .. } = answer.flight;
         self.lanes[answer.lane].delivered(&answer.flight);
-        self.refused_in_a_row.clear();
+        self.brake.release();
         Outcome {
             effect: Effect::Delivered { queue, events },
             pause: self.probe_succeeded(answer),
@@ -497,7 +389,7 @@ impl Engine {
         if queue == Queue::Regular
             && let Some(user) = user
         {
-            self.refused_in_a_row.insert(user.to_owned());
+            self.brake.refused_alone(user);
         }
         Outcome {
             pause: self.brake(answer, refusal).or(ended),
@@ -511,18 +403,12 @@ impl Engine {
     }
 
     fn brake(&mut self, answer: &Landed, last: &Refusal) -> Option<PauseChange> {
-        let users = self.refused_in_a_row.len();
-        let limit = usize::try_from(self.policy.brake_users).unwrap_or(usize::MAX);
-        if limit == 0 || users < limit || self.pause.is_some() {
+        if self.pause.is_some() {
             return None;
         }
-        let message = format!(
-            "events of {users} different users were refused in a row; the last: {} {}",
-            last.code, last.message
-        );
-        let pause = Pause::begin(PauseReason::MassRejection, message, answer.now)
-            .answered(Some(last.status), Some(last.code.clone()));
-        Some(self.begin(pause))
+        let why = self.brake.tripped(last)?;
+        let pause = Pause::begin(PauseReason::MassRejection, why, answer.now);
+        Some(self.begin(pause.answered(Some(last.status), Some(last.code.clone()))))
     }
 
     /// An answer asks for a pause. One that already stands gives way only to its own probe.
@@ -574,7 +460,7 @@ impl Engine {
     fn end_pause_if(&mut self, ends: impl Fn(PauseReason) -> bool) -> Option<PauseChange> {
         let pause = self.pause.take_if(|pause| ends(pause.reason))?;
         self.probing = None;
-        self.refused_in_a_row.clear();
+        self.brake.release();
         for lane in &mut self.lanes {
             lane.try_at_once();
         }
@@ -589,3 +475,6 @@ struct Landed {
     probe: bool,
     now: Moment,
 }
+
+#[cfg(test)]
+mod tests;

@@ -182,3 +182,6 @@ fn nearest_to(goal: f64, limit: usize, chances: impl Iterator<Item = f64>) -> us
     }
     limit
 }
+
+#[cfg(test)]
+mod tests;

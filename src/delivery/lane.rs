@@ -11,12 +11,11 @@
 //! A lane knows nothing of the other lanes, of pauses or of the brake; see [`engine`](super::engine).
 
 use super::backoff::Backoff;
+use super::byte_limit::ByteLimit;
 use super::isolation::{Finding, Isolation};
+use super::waiting::{Due, Waiting};
 use crate::clock::Moment;
 use std::time::Duration;
-
-/// How long a limit learnt from a 413 holds before twice as much is tried.
-pub const BYTE_LIMIT_HOLDS: Duration = Duration::from_secs(10 * 60);
 
 /// Which of a lane's two queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -99,15 +98,6 @@ pub struct LaneState {
     pub in_doubt: Option<InDoubt>,
 }
 
-/// When a queue that is not full is due.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Due {
-    /// When its oldest event has waited this long.
-    After(Duration),
-    /// Whenever there is anything: a flush or a probe asks for it.
-    Now,
-}
-
 /// What a lane wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
@@ -126,22 +116,6 @@ pub(super) struct Flight {
     earlier: Option<InDoubt>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct ByteLimit {
-    bytes: u64,
-    holds_until: Moment,
-}
-
-/// Since when a queue waits. Enqueue times are of a wall clock that may have been set since, so they
-/// only shorten the wait, which is counted by the clock that nobody can set.
-#[derive(Debug, Clone, Copy, Default)]
-struct Waiting {
-    oldest_ms: i64,
-    due_at: Option<Moment>,
-    /// How many events from the head on were found due and have not left yet.
-    released: usize,
-}
-
 /// One lane; see the top of this file.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
@@ -151,7 +125,7 @@ pub(super) struct Lane {
     in_flight: Option<Flight>,
     /// The batch last offered and its bytes: sizes are only seen when a request is chosen.
     offered: Option<(Queue, usize, u64)>,
-    byte_limit: Option<ByteLimit>,
+    byte_limit: ByteLimit,
     server_errors: u32,
     served_last: Option<Queue>,
 }
@@ -181,16 +155,21 @@ impl Lane {
         let mut soonest: Option<Moment> = None;
         for queue in [first, first.other()] {
             let head = heads[queue.index()];
-            match self.due(queue, head, batch_max, due, now) {
-                Wish::Nothing => {}
-                Wish::Wait { until } => {
-                    soonest = Some(soonest.map_or(until, |other| other.min(until)))
-                }
-                Wish::Send { events, .. } => {
-                    let events = self.within_byte_limit(events, head, now);
-                    return self.offer(queue, events, head);
-                }
+            let isolation = self.state.isolations[queue.index()];
+            let waiting = &mut self.waiting[queue.index()];
+            if head.sizes.is_empty() {
+                *waiting = Waiting::default();
+                continue;
             }
+            let due = if isolation.group > 0 { Due::Now } else { due };
+            let until = waiting.until(head, batch_max, due, now);
+            if now.reached(until) {
+                let events = isolation.next_len(head.sizes.len(), batch_max);
+                let prefix = head.sizes.get(..events).unwrap_or(head.sizes);
+                let events = self.byte_limit.fitting(prefix, now);
+                return self.offer(queue, events, head);
+            }
+            soonest = Some(soonest.map_or(until, |other| other.min(until)));
         }
         soonest.map_or(Wish::Nothing, |until| Wish::Wait { until })
     }
@@ -212,10 +191,7 @@ impl Lane {
             Some((of, count, bytes)) if (of, count) == (queue, events) => bytes,
             _ => 0,
         };
-        let earlier = self
-            .state
-            .in_doubt
-            .filter(|doubt| (doubt.queue, doubt.events) == (queue, events));
+        let earlier = self.state.in_doubt;
         self.in_flight = Some(Flight {
             queue,
             events,
@@ -269,10 +245,7 @@ impl Lane {
     pub fn too_large(&mut self, flight: &Flight, now: Moment) {
         self.doubted(flight);
         self.settled();
-        self.byte_limit = Some(ByteLimit {
-            bytes: flight.bytes / 2,
-            holds_until: now.after(BYTE_LIMIT_HOLDS),
-        });
+        self.byte_limit.exceeded(flight.bytes, now);
     }
 
     /// A lone event is too large and leaves the queue. Tells whether it may be at the API already.
@@ -303,10 +276,7 @@ impl Lane {
     /// The event at `position` was taken out of `queue` by somebody else.
     pub fn removed(&mut self, queue: Queue, position: usize) {
         self.isolation(queue).removed(position);
-        let waiting = &mut self.waiting[queue.index()];
-        if position < waiting.released {
-            waiting.released -= 1;
-        }
+        self.waiting[queue.index()].removed(position);
         if let Some(doubt) = &mut self.state.in_doubt
             && doubt.queue == queue
             && position < doubt.events
@@ -350,83 +320,11 @@ impl Lane {
     }
 
     fn left(&mut self, queue: Queue, events: usize) {
-        let waiting = &mut self.waiting[queue.index()];
-        waiting.released = waiting.released.saturating_sub(events);
+        self.waiting[queue.index()].left(events);
     }
 
     fn offer(&mut self, queue: Queue, events: usize, head: Head<'_>) -> Wish {
         self.offered = Some((queue, events, head.bytes(events)));
         Wish::Send { queue, events }
-    }
-
-    /// Whether a queue may go, and how many events isolation would take.
-    fn due(
-        &mut self,
-        queue: Queue,
-        head: Head<'_>,
-        batch_max: usize,
-        due: Due,
-        now: Moment,
-    ) -> Wish {
-        let available = head.sizes.len();
-        if available == 0 {
-            self.waiting[queue.index()] = Waiting::default();
-            return Wish::Nothing;
-        }
-        let isolation = &self.state.isolations[queue.index()];
-        let waiting = &mut self.waiting[queue.index()];
-        let until = match due {
-            Due::Now => now,
-            Due::After(_) if isolation.group > 0 || waiting.released > 0 => now,
-            Due::After(_) if available >= batch_max || head.more => {
-                waiting.released = available;
-                now
-            }
-            Due::After(interval) => waiting.due_at(head.oldest_ms, interval, now),
-        };
-        if !now.reached(until) {
-            return Wish::Wait { until };
-        }
-        waiting.released = waiting.released.max(available.min(batch_max));
-        Wish::Send {
-            queue,
-            events: isolation.next_len(available, batch_max),
-        }
-    }
-
-    fn within_byte_limit(&mut self, events: usize, head: Head<'_>, now: Moment) -> usize {
-        let Some(limit) = &mut self.byte_limit else {
-            return events;
-        };
-        if now.reached(limit.holds_until) {
-            limit.bytes = limit.bytes.saturating_mul(2);
-            limit.holds_until = now.after(BYTE_LIMIT_HOLDS);
-        }
-        let mut room = limit.bytes;
-        let fit = head.sizes.iter().take(events).take_while(|size| {
-            let fits = u64::from(**size) <= room;
-            room = room.saturating_sub(u64::from(**size));
-            fits
-        });
-        fit.count().max(1)
-    }
-}
-
-impl Waiting {
-    fn due_at(&mut self, oldest_ms: i64, interval: Duration, now: Moment) -> Moment {
-        if let Some(due_at) = self.due_at
-            && self.oldest_ms == oldest_ms
-        {
-            return due_at;
-        }
-        let waited = now.wall_ms.saturating_sub(oldest_ms);
-        let waited = Duration::from_millis(u64::try_from(waited).unwrap_or(0));
-        let due_at = now.after(interval.saturating_sub(waited));
-        *self = Self {
-            oldest_ms,
-            due_at: Some(due_at),
-            ..*self
-        };
-        due_at
     }
 }

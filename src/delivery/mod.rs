@@ -6,10 +6,9 @@
 //!
 //! - [`verdict`]: what one exchange with the API means for the events in it.
 //! - [`belief`]: how likely a bad event is; [`isolation`]: how long the next prefix is.
-//! - [`backoff`]: how long a lane rests after a failure.
-//! - [`lane`]: one lane - its two queues, its one request in flight, its batch in doubt.
-//! - [`pause`]: why all lanes stand still, and when a probe may try again.
-//! - [`engine`]: the spool - the lanes, the pause, the brake and the pacing.
+//! - [`lane`]: one lane - its two queues, its one request in flight, its batch in doubt - with
+//!   `waiting` (when a queue is due), `byte_limit` (after a 413) and [`backoff`] (after a failure).
+//! - [`engine`]: the spool - all lanes, with [`pause`], `brake` and pacing; [`step`]: what it says.
 //!
 //! The order of a round is always the same, and the two commits are the caller's:
 //!
@@ -24,14 +23,19 @@
 
 pub mod backoff;
 pub mod belief;
+mod brake;
+mod byte_limit;
 pub mod engine;
 pub mod isolation;
 pub mod lane;
 pub mod pause;
+pub mod step;
 pub mod verdict;
+mod waiting;
 
-pub use engine::{Effect, Engine, Outcome, Policy, Restored, Step};
+pub use engine::Engine;
 pub use isolation::Isolation;
 pub use lane::{Head, InDoubt, LaneState, Queue};
 pub use pause::{Pause, PauseChange};
+pub use step::{BATCH_LIMIT, Effect, Outcome, Policy, Restored, Step};
 pub use verdict::{Answer, Exchange, Refusal, Verdict, judge};

@@ -276,3 +276,6 @@ fn retry_after(header: Option<&str>, now: Moment) -> Option<Duration> {
     };
     Some(asked.min(LONGEST_RETRY_AFTER))
 }
+
+#[cfg(test)]
+mod tests;

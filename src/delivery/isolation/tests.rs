@@ -1,0 +1,212 @@
+//! What the isolation promises, for any events and any state that it can meet.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::VecDeque;
+
+#[derive(Debug, PartialEq)]
+enum Fate {
+    Delivered(usize),
+    Rejected(usize),
+}
+
+/// Settles all events against an API that refuses a request with a bad one in it.
+fn settle(bad: &[bool], max: usize, isolation: &mut Isolation) -> (Vec<Fate>, usize) {
+    let mut queue: VecDeque<(usize, bool)> = bad.iter().copied().enumerate().collect();
+    let mut fates = Vec::new();
+    let mut requests = 0;
+    while !queue.is_empty() {
+        let taken = isolation.next_len(queue.len(), max);
+        assert!(
+            (1..=queue.len().min(max)).contains(&taken),
+            "{taken} of {}",
+            queue.len()
+        );
+        requests += 1;
+        assert!(requests <= bad.len() * 9 + 1, "not coming to an end");
+        if queue.iter().take(taken).any(|(_, bad)| *bad) {
+            match isolation.refused(taken) {
+                Finding::Narrowed => assert!(taken > 1),
+                Finding::Alone { .. } => {
+                    assert_eq!(taken, 1);
+                    fates.extend(queue.pop_front().map(|(event, _)| Fate::Rejected(event)));
+                }
+            }
+        } else {
+            isolation.accepted(taken);
+            fates.extend(
+                queue
+                    .drain(..taken)
+                    .map(|(event, _)| Fate::Delivered(event)),
+            );
+        }
+    }
+    (fates, requests)
+}
+
+fn events() -> impl Strategy<Value = Vec<bool>> {
+    (0.0..=1.0_f64, 0..600_usize).prop_flat_map(|(rate, count)| {
+        proptest::collection::vec(proptest::bool::weighted(rate), count)
+    })
+}
+
+proptest! {
+    #[test]
+    fn every_event_meets_its_own_fate_in_order(bad in events(), max in 1..=100_usize, learnt in events()) {
+        let mut isolation = Isolation::default();
+        settle(&learnt, max, &mut isolation);
+
+        let (fates, requests) = settle(&bad, max, &mut isolation);
+
+        let expected: Vec<_> = bad.iter().enumerate().map(|(event, bad)| if *bad { Fate::Rejected(event) } else { Fate::Delivered(event) }).collect();
+        prop_assert_eq!(fates, expected);
+        // Even one bad event in each batch costs no more than a search through it.
+        let found = bad.iter().filter(|bad| **bad).count();
+        prop_assert!(requests <= bad.len().div_ceil(max) + found * 10 + bad.len(), "{} requests", requests);
+        prop_assert_eq!(isolation.group, 0);
+    }
+
+    #[test]
+    fn a_state_survives_as_bytes_bit_for_bit(bad in events(), group in 0..200_usize, doubtful in 0..200_usize) {
+        let mut isolation = Isolation::default();
+        settle(&bad, 100, &mut isolation);
+        isolation.group = group;
+        isolation.doubtful = doubtful;
+
+        let restored = Isolation::from_bytes(&isolation.to_bytes()).unwrap();
+
+        prop_assert_eq!(restored.to_bytes(), isolation.to_bytes());
+        prop_assert_eq!(restored, isolation);
+    }
+
+    #[test]
+    fn any_bytes_give_a_state_that_still_settles_everything(bytes in proptest::collection::vec(any::<u8>(), Isolation::BYTES), bad in events()) {
+        let mut isolation = Isolation::from_bytes(&bytes).unwrap();
+        isolation.group %= 1_000;
+        let (fates, _) = settle(&bad, 100, &mut isolation);
+        prop_assert_eq!(fates.len(), bad.len());
+    }
+
+    #[test]
+    fn a_belief_stays_a_belief(steps in proptest::collection::vec(proptest::option::of(0..=100_usize), 0..300)) {
+        let mut belief = Belief::default();
+        for step in steps {
+            match step {
+                Some(good) => belief.saw_good(good),
+                None => belief.saw_bad(),
+            }
+            let weights = belief.weights();
+            prop_assert!(weights.iter().all(|weight| *weight > 0.0));
+            prop_assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+            prop_assert_eq!(Belief::from_weights(weights), belief);
+        }
+    }
+}
+
+#[test]
+fn clean_events_go_in_full_batches_from_the_first_request_on() {
+    let (_, requests) = settle(&[false; 10_000], 100, &mut Isolation::default());
+    assert_eq!(requests, 100);
+}
+
+#[test]
+fn an_event_found_by_inference_is_still_sent_alone() {
+    let mut isolation = Isolation {
+        group: 2,
+        ..Isolation::default()
+    };
+    assert_eq!(isolation.next_len(50, 100), 1);
+    isolation.accepted(1);
+    assert_eq!(isolation.next_len(49, 100), 1);
+    assert_eq!(
+        isolation.refused(1),
+        Finding::Alone {
+            may_be_delivered: false
+        }
+    );
+    assert_eq!(isolation.group, 0);
+}
+
+#[test]
+fn an_event_refused_alone_is_not_asked_about_again() {
+    let (_, requests) = settle(&[true], 100, &mut Isolation::default());
+    assert_eq!(requests, 1);
+}
+
+#[test]
+fn an_inferred_event_that_is_accepted_alone_is_one_more_accepted() {
+    let mut inferred = Isolation {
+        group: 1,
+        ..Isolation::default()
+    };
+    let mut plain = Isolation::default();
+    inferred.accepted(1);
+    plain.accepted(1);
+    assert_eq!(inferred, plain);
+}
+
+#[test]
+fn a_refusal_after_a_doubt_teaches_nothing_and_says_so() {
+    let mut isolation = Isolation::default();
+    let before = isolation.belief;
+    isolation.doubt(3);
+    assert_eq!(isolation.refused(3), Finding::Narrowed);
+    assert_eq!(
+        isolation.refused(1),
+        Finding::Alone {
+            may_be_delivered: true
+        }
+    );
+    isolation.accepted(1);
+    assert_eq!(isolation.belief, before);
+
+    // The third of them is still one that may be there, though its group is long dissolved.
+    assert_eq!((isolation.group, isolation.doubtful), (0, 1));
+    assert_eq!(
+        isolation.refused(1),
+        Finding::Alone {
+            may_be_delivered: true
+        }
+    );
+    assert_eq!(
+        isolation.refused(1),
+        Finding::Alone {
+            may_be_delivered: false
+        }
+    );
+    assert_ne!(isolation.belief, before);
+}
+
+#[test]
+fn a_group_that_lost_a_member_from_outside_is_unknown_again() {
+    let mut isolation = Isolation {
+        group: 10,
+        doubtful: 4,
+        ..Isolation::default()
+    };
+    isolation.removed(10);
+    assert_eq!((isolation.group, isolation.doubtful), (10, 4));
+    isolation.removed(4);
+    assert_eq!((isolation.group, isolation.doubtful), (0, 4));
+    isolation.removed(0);
+    assert_eq!(isolation.doubtful, 3);
+}
+
+#[test]
+fn impossible_weights_become_the_first_belief() {
+    for weight in [f64::NAN, f64::INFINITY, -1.0, 0.0, 2.0] {
+        assert_eq!(Belief::from_weights([weight; RATES]), Belief::default());
+    }
+    assert_eq!(Isolation::from_bytes(&[0; 7]), None);
+}
+
+#[test]
+fn all_bad_is_found_out_at_once_and_forgotten_after_good_ones() {
+    let mut isolation = Isolation::default();
+    let (_, requests) = settle(&[true; 300], 100, &mut isolation);
+    assert!(requests <= 310, "{requests}");
+    assert_eq!(isolation.next_len(100, 100), 1);
+    let (_, requests) = settle(&[false; 2_000], 100, &mut isolation);
+    assert!(requests <= 150, "{requests}");
+    assert_eq!(isolation.next_len(100, 100), 100);
+}

@@ -1,0 +1,114 @@
+//! What goes into the engine and what comes out of it: plain values, for the caller to act on.
+
+use super::lane::{LaneState, Queue};
+use super::pause::{Pause, PauseChange};
+use super::verdict::Refusal;
+use crate::clock::Moment;
+use crate::error::PauseReason;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// The most events that the API takes in one request.
+pub const BATCH_LIMIT: usize = 100;
+
+/// How delivery goes about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The most events in one request, 1 to [`BATCH_LIMIT`].
+    pub batch_max: usize,
+    /// How long an event may wait for company.
+    pub flush_interval: Duration,
+    /// How many lanes; more if the restored state has more.
+    pub lanes: usize,
+    /// Lone refusals of this many different users in a row pause delivery; 0 is off.
+    pub brake_users: u32,
+    /// The most requests a second over all lanes, evenly spaced.
+    pub max_requests_per_s: Option<NonZeroU32>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            batch_max: BATCH_LIMIT,
+            flush_interval: Duration::from_secs(10),
+            lanes: 1,
+            brake_users: 20,
+            max_requests_per_s: None,
+        }
+    }
+}
+
+/// What an engine before this one left behind; the default is a new spool.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Restored {
+    /// [`Engine::lane_state`](super::Engine::lane_state) of each lane.
+    pub lanes: Vec<LaneState>,
+    /// [`Engine::pause_state`](super::Engine::pause_state). Only the wall times are believed, and not far.
+    pub pause: Option<Pause>,
+    /// [`Engine::refused_in_a_row`](super::Engine::refused_in_a_row).
+    pub refused_in_a_row: Vec<String>,
+}
+
+/// What a lane has to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Send this many events from the head of this queue as one request.
+    Send {
+        /// The queue.
+        queue: Queue,
+        /// How many events.
+        events: usize,
+        /// Whether this request probes a pause.
+        probe: bool,
+    },
+    /// Nothing before this moment, unless something new is enqueued or a flush is asked for.
+    Wait {
+        /// When to ask again.
+        until: Moment,
+    },
+    /// Nothing until something new is enqueued, or the lane's request in flight is answered.
+    Idle,
+    /// Everything is kept.
+    Paused {
+        /// Why.
+        reason: PauseReason,
+        /// When this lane may ask again for a probe; `None` where there is nothing to wait for but
+        /// an operator, another lane's probe, or a first event to probe with.
+        probe_at: Option<Moment>,
+    },
+}
+
+/// What an answer did to the events of its request. The caller commits it together with
+/// [`Engine::lane_state`](super::Engine::lane_state).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// The first `events` events of the queue are delivered and leave it.
+    Delivered {
+        /// The queue.
+        queue: Queue,
+        /// How many events.
+        events: usize,
+    },
+    /// The first event of the queue leaves it for the rejected store.
+    Rejected {
+        /// The queue.
+        queue: Queue,
+        /// The API's words about this event alone.
+        refusal: Refusal,
+        /// Whether an earlier request that nobody settled may have delivered it.
+        may_be_delivered: bool,
+        /// Whether its user's other events now belong in the suspects queue.
+        suspect: bool,
+    },
+    /// Every event stays where it is.
+    Kept,
+}
+
+/// What an answer did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// To the events.
+    pub effect: Effect,
+    /// To the pause, if anything.
+    pub pause: Option<PauseChange>,
+}
