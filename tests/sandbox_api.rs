@@ -3,8 +3,11 @@
 
 mod sandbox;
 
-use std::net::Shutdown;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use sandbox::Sandbox;
 use sandbox::wire::{Caller, event_of, events_of, numbered, request, request_with};
@@ -277,42 +280,65 @@ fn a_body_that_never_arrives_whole_is_listed_and_accepts_nothing() {
 
 // ---- the process ----
 
-#[test]
-fn it_ends_with_its_standard_input_and_when_it_is_told_to() {
-    let start = || {
-        Command::new(env!("CARGO_BIN_EXE_meditopia"))
-            .args(["sandbox", "--token=mine"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap()
-    };
-    let first_line = |process: &mut std::process::Child| {
-        let mut line = String::new();
-        let output = process.stdout.as_mut().unwrap();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).unwrap();
-        serde_json::from_str::<Value>(&line).unwrap()
-    };
+/// Starts the bare command and reads its first line.
+fn start(argument: &str, input: Stdio) -> (Child, Value) {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_meditopia"))
+        .args(["sandbox", argument])
+        .stdin(input)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let output = process.stdout.as_mut().unwrap();
+    BufReader::new(output).read_line(&mut line).unwrap();
+    (process, serde_json::from_str(&line).unwrap())
+}
 
-    let mut process = start();
-    let said = first_line(&mut process);
+/// Whether it ends by itself, and without an error; one that does not is ended.
+fn ends_well(mut process: Child) -> bool {
+    let mut output = process.stdout.take().unwrap();
+    let (at_end, ended) = mpsc::channel();
+    std::thread::spawn(move || at_end.send(output.read_to_end(&mut Vec::new())));
+    if ended.recv_timeout(Duration::from_secs(30)).is_err() {
+        process.kill().unwrap();
+    }
+    process.wait().unwrap().success()
+}
+
+fn tell_to_stop(said: &Value) {
+    let control = said["control"].as_str().unwrap();
+    let answer = ureq::post(format!("{control}/stop")).send_empty().unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+#[test]
+fn it_says_where_it_listens_and_ends_with_its_standard_input() {
+    let (mut process, said) = start("--token=mine", Stdio::piped());
     assert_eq!(said["token"], "mine");
     let control = said["control"].as_str().unwrap();
-    assert_eq!(
-        said["url"].as_str().unwrap(),
-        control.replace("/sandbox", "/default/v1/events")
-    );
+    let url = control.replace("/sandbox", "/default/v1/events");
+    assert_eq!(said["url"].as_str(), Some(url.as_str()));
     drop(process.stdin.take());
-    assert!(process.wait().unwrap().success());
+    assert!(ends_well(process));
+}
 
-    let mut process = start();
-    let control = first_line(&mut process)["control"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let stopped = ureq::post(format!("{control}/stop")).send_empty().unwrap();
-    assert_eq!(stopped.status(), 200);
-    assert!(process.wait().unwrap().success());
+#[test]
+fn it_ends_when_it_is_told_to_in_the_middle_of_an_answer_too() {
+    let slow = r#"--faults={"faults":[{"fault":"delay","ms":3600000}]}"#;
+    let (process, said) = start(slow, Stdio::piped());
+    let address = said["url"].as_str().unwrap().split('/').nth(2).unwrap();
+    let mut waiting = TcpStream::connect(address).unwrap();
+    let asked = request_with("", &numbered(1));
+    waiting.write_all(asked.as_bytes()).unwrap();
+    tell_to_stop(&said);
+    assert!(ends_well(process));
+}
+
+#[test]
+fn it_may_stay_when_its_standard_input_has_ended() {
+    let (process, said) = start("--stay", Stdio::null());
+    tell_to_stop(&said);
+    assert!(ends_well(process));
 }
 
 #[test]
