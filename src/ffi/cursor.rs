@@ -1,0 +1,316 @@
+//! Lists of events - the rejected, and those in doubt - and what an operator does with them.
+
+use std::ffi::c_char;
+
+use crate::client::{Cursor, Row, RowReason};
+
+use super::argument::{array, exclusive, optional, shared};
+use super::client::meditopia_client;
+use super::error::{ErrorSlot, meditopia_error};
+use super::output::{Growing, Grown, Terminated, optional_place, place};
+use super::status::meditopia_status;
+use super::{Step, free, give, guard, guard_or};
+
+/// The values of `meditopia_row.reason`.
+#[repr(C)]
+pub enum meditopia_reason {
+    /// The API refused the event alone in a request; it was not delivered.
+    MEDITOPIA_REASON_REFUSED = 1,
+    /// The event was older than `event_ttl_s` before it could be sent.
+    MEDITOPIA_REASON_EXPIRED = 2,
+    /// The event was sent, but no answer has settled whether it arrived. It is being repeated.
+    MEDITOPIA_REASON_IN_DOUBT = 3,
+    /// The API refused the event alone in a request, but an earlier request with it was never
+    /// settled: it may have been delivered then. Look before you requeue.
+    MEDITOPIA_REASON_REFUSED_MAY_BE_DELIVERED = 4,
+}
+
+/// A position in a list of events. One thread at a time; it may move between threads. It holds no
+/// transaction, so it may stay open as long as you like.
+pub struct meditopia_cursor {
+    cursor: Cursor,
+    /// What the pointers of the row that C has last seen point into.
+    strings: Option<Strings>,
+}
+
+/// The texts of one row.
+pub(super) struct Strings {
+    event_json: Terminated,
+    api_code: Terminated,
+    message: Terminated,
+}
+
+/// One event of a list. Its strings belong to the cursor and live until the next call on it; none
+/// is NULL after `MEDITOPIA_OK`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct meditopia_row {
+    /// Set it to sizeof(meditopia_row) before the call.
+    pub struct_size: u32,
+    /// HTTP status of the answer; 0: none.
+    pub http_status: i32,
+    /// Above 0; grows along a list. What requeue and discard take.
+    pub id: i64,
+    /// First attempt, milliseconds since 1970-01-01T00:00:00Z.
+    pub first_ms: i64,
+    /// Last attempt, milliseconds since 1970-01-01T00:00:00Z.
+    pub last_ms: i64,
+    /// How many requests carried the event.
+    pub attempts: u32,
+    /// One of `meditopia_reason`.
+    pub reason: i32,
+    /// The event as it goes to the API. NUL-terminated.
+    pub event_json: *const c_char,
+    /// Its length in bytes, without the NUL.
+    pub event_json_len: usize,
+    /// The API's code, such as "A_2001"; empty: none. NUL-terminated.
+    pub api_code: *const c_char,
+    /// The API's message, or what the library has to say. NUL-terminated.
+    pub message: *const c_char,
+}
+
+// SAFETY: repr(C), starts with `struct_size`, and its fields leave no padding, with pointers of 8
+// bytes and of 4 (the numbers before them end on a multiple of 8).
+unsafe impl Growing for meditopia_row {
+    const NAME: &'static str = "meditopia_row";
+    const FIRST_SIZE: usize = 40 + 4 * size_of::<usize>();
+    const BLANK: Self = Self {
+        struct_size: 0,
+        http_status: 0,
+        id: 0,
+        first_ms: 0,
+        last_ms: 0,
+        attempts: 0,
+        reason: 0,
+        event_json: std::ptr::null(),
+        event_json_len: 0,
+        api_code: std::ptr::null(),
+        message: std::ptr::null(),
+    };
+}
+
+impl meditopia_cursor {
+    fn give(cursor: Cursor) -> *mut Self {
+        give(Self {
+            cursor,
+            strings: None,
+        })
+    }
+}
+
+/// `row` for C; its strings are kept in `held` until the next one.
+pub(super) fn lend(held: &mut Option<Strings>, row: &Row) -> meditopia_row {
+    let strings = held.insert(Strings {
+        event_json: Terminated::readable(&row.event_json),
+        api_code: Terminated::readable(&row.api_code),
+        message: Terminated::readable(&row.message),
+    });
+    meditopia_row {
+        struct_size: 0,
+        http_status: row.http_status.map_or(0, i32::from),
+        id: row.id,
+        first_ms: row.first_ms,
+        last_ms: row.last_ms,
+        attempts: row.attempts,
+        reason: reason_number(row.reason),
+        event_json: strings.event_json.as_ptr(),
+        event_json_len: strings.event_json.len(),
+        api_code: strings.api_code.as_ptr(),
+        message: strings.message.as_ptr(),
+    }
+}
+
+/// The stable number of the reason why an event is listed.
+fn reason_number(reason: RowReason) -> i32 {
+    use meditopia_reason::*;
+    let number = match reason {
+        RowReason::Refused {
+            may_be_delivered: false,
+        } => MEDITOPIA_REASON_REFUSED,
+        RowReason::Refused {
+            may_be_delivered: true,
+        } => MEDITOPIA_REASON_REFUSED_MAY_BE_DELIVERED,
+        RowReason::Expired => MEDITOPIA_REASON_EXPIRED,
+        RowReason::InDoubt => MEDITOPIA_REASON_IN_DOUBT,
+    };
+    number as i32
+}
+
+/// Lists the events that were rejected or have expired, oldest first. They stay until an operator
+/// requeues or discards them.
+///
+///   partner_user_id  only this user's; NULL: any. UTF-8, borrowed for the call
+///   api_code         only those that the API refused with this code; NULL: any
+///   after_id         only those with a greater id; 0: from the first
+///   out              gets the cursor for `meditopia_cursor_free`; NULL after an error
+///
+/// Reads the store, by page, beside the sender and without waiting for it. Callable from any
+/// thread.
+///
+/// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
+/// `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+///
+/// Example:
+///
+///   meditopia_cursor *cursor = NULL;
+///   meditopia_row row = { .struct_size = sizeof row };
+///   status = meditopia_rejected_open(client, NULL, NULL, 0, &cursor, &error);
+///   while (status == MEDITOPIA_OK) {
+///       status = meditopia_cursor_next(cursor, &row, &error);
+///       if (status == MEDITOPIA_OK)
+///           printf("%lld %s: %s\n", (long long)row.id, row.api_code, row.event_json);
+///   }
+///   meditopia_cursor_free(cursor);
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meditopia_rejected_open(
+    client: *mut meditopia_client,
+    partner_user_id: *const c_char,
+    api_code: *const c_char,
+    after_id: i64,
+    out: *mut *mut meditopia_cursor,
+    error: *mut meditopia_error,
+) -> meditopia_status {
+    // SAFETY: NULL or the caller's struct, says the header.
+    guard(unsafe { ErrorSlot::at(error) }, || {
+        // SAFETY: NULL or the caller's pointer, says the header.
+        let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
+        // SAFETY: the header asks for a live client and for strings that outlive the call.
+        let (client, user, api_code) = unsafe {
+            (
+                shared("client", client)?,
+                optional("partner_user_id", partner_user_id)?,
+                optional("api_code", api_code)?,
+            )
+        };
+        *out = meditopia_cursor::give(client.client.rejected(user, api_code, after_id)?);
+        Ok(())
+    })
+}
+
+/// Lists the events that were sent while no answer has settled whether they arrived, with their
+/// attempts, oldest first. They are repeated before anything else; nothing has to be done.
+///
+/// `after_id`, `out`, blocking, threads and errors as for `meditopia_rejected_open`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meditopia_in_doubt_open(
+    client: *mut meditopia_client,
+    after_id: i64,
+    out: *mut *mut meditopia_cursor,
+    error: *mut meditopia_error,
+) -> meditopia_status {
+    // SAFETY: NULL or the caller's struct, says the header.
+    guard(unsafe { ErrorSlot::at(error) }, || {
+        // SAFETY: NULL or the caller's pointer, says the header.
+        let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
+        // SAFETY: the header asks for a live client.
+        let client = unsafe { shared("client", client) }?;
+        *out = meditopia_cursor::give(client.client.in_doubt(after_id)?);
+        Ok(())
+    })
+}
+
+/// Goes to the next event: `MEDITOPIA_OK` with a row, or `MEDITOPIA_DONE` at the end of the list.
+///
+/// `row` is the caller's; set its `struct_size` once. Its strings live until the next call on this
+/// cursor. After `MEDITOPIA_DONE` or an error all of it but `struct_size` is zero.
+///
+/// May read a page of the store; never waits for the sender. One thread at a time.
+///
+/// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, or `struct_size` not set),
+/// `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
+/// `MEDITOPIA_ERROR_CLOSED`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meditopia_cursor_next(
+    cursor: *mut meditopia_cursor,
+    row: *mut meditopia_row,
+    error: *mut meditopia_error,
+) -> meditopia_status {
+    // SAFETY: NULL or the caller's struct, says the header.
+    guard(unsafe { ErrorSlot::at(error) }, || {
+        // SAFETY: the header asks for a row that says its size, and for a live cursor that no
+        // other thread uses.
+        let (mut row, cursor) = unsafe {
+            (
+                Grown::<meditopia_row>::at("row", row)?,
+                exclusive("cursor", cursor)?,
+            )
+        };
+        cursor.strings = None;
+        match cursor.cursor.next()? {
+            Some(next) => {
+                row.fill(&lend(&mut cursor.strings, &next));
+                Ok(Step::Given)
+            }
+            None => Ok(Step::Done),
+        }
+    })
+}
+
+/// Frees a cursor and the strings of its last row; NULL does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meditopia_cursor_free(cursor: *mut meditopia_cursor) {
+    guard_or((), || {
+        // SAFETY: NULL or a cursor of the library that nobody uses any more, says the header.
+        unsafe { free(cursor) }
+    });
+}
+
+/// Sends rejected or expired events again, as if they were enqueued now: they go to the end.
+///
+/// `ids` are `count` ids of rows, borrowed for the call; NULL with `count` 0 is nothing to do. An
+/// id that is not in the list any more is skipped. `changed` (may be NULL) gets how many were
+/// there; 0 after an error. All of them change together or none does.
+///
+/// Waits until the spool's sender has taken the order, normally less than a second and at most
+/// five. Callable from any thread.
+///
+/// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (it may still take
+/// effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
+/// `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meditopia_rejected_requeue(
+    client: *mut meditopia_client,
+    ids: *const i64,
+    count: usize,
+    changed: *mut usize,
+    error: *mut meditopia_error,
+) -> meditopia_status {
+    // SAFETY: NULL or the caller's struct, says the header.
+    guard(unsafe { ErrorSlot::at(error) }, || {
+        // SAFETY: NULL or the caller's size_t, says the header.
+        let changed = unsafe { optional_place(changed, 0) };
+        // SAFETY: the header asks for a live client and for `count` ids that outlive the call.
+        let (client, ids) = unsafe { (shared("client", client)?, array("ids", ids, count)?) };
+        let requeued = client.client.requeue_rejected(ids)?;
+        if let Some(changed) = changed {
+            *changed = requeued;
+        }
+        Ok(())
+    })
+}
+
+/// Forgets rejected or expired events for ever. This is the only function that removes an event
+/// which was not delivered.
+///
+/// Arguments, blocking, threads and errors as for `meditopia_rejected_requeue`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meditopia_rejected_discard(
+    client: *mut meditopia_client,
+    ids: *const i64,
+    count: usize,
+    changed: *mut usize,
+    error: *mut meditopia_error,
+) -> meditopia_status {
+    // SAFETY: NULL or the caller's struct, says the header.
+    guard(unsafe { ErrorSlot::at(error) }, || {
+        // SAFETY: NULL or the caller's size_t, says the header.
+        let changed = unsafe { optional_place(changed, 0) };
+        // SAFETY: the header asks for a live client and for `count` ids that outlive the call.
+        let (client, ids) = unsafe { (shared("client", client)?, array("ids", ids, count)?) };
+        let discarded = client.client.discard_rejected(ids)?;
+        if let Some(changed) = changed {
+            *changed = discarded;
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,59 @@
+//! What a flush or a close did.
+
+use crate::client::Report;
+
+use super::output::Growing;
+use super::status::pause_number;
+
+/// What a `meditopia_flush` or `meditopia_client_close` did. It is written whatever the status is, also
+/// after `MEDITOPIA_ERROR_TIMEOUT` and `MEDITOPIA_ERROR_PAUSED`; all zero where nothing is known.
+///
+/// Counts are events of the whole spool, other processes' included.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct meditopia_report {
+    /// Set it to sizeof(meditopia_report) before the call.
+    pub struct_size: u32,
+    /// Why delivery is paused: one of `meditopia_pause_reason`.
+    pub pause_reason: i32,
+    /// Accepted by the API since the call began.
+    pub delivered: u64,
+    /// Refused by the API, each alone in a request, since the call began. They are kept and listed
+    /// by `meditopia_rejected_open`.
+    pub rejected: u64,
+    /// Older than `event_ttl_s` since the call began. They are kept and listed with the rejected.
+    pub expired: u64,
+    /// Waiting when the call returned.
+    pub pending: u64,
+    /// Of the pending: sent, but no answer has settled whether they arrived.
+    pub in_doubt: u64,
+}
+
+// SAFETY: repr(C), starts with `struct_size`, and 4 + 4 + 5 * 8 leaves no padding.
+unsafe impl Growing for meditopia_report {
+    const NAME: &'static str = "meditopia_report";
+    const FIRST_SIZE: usize = 48;
+    const BLANK: Self = Self {
+        struct_size: 0,
+        pause_reason: 0,
+        delivered: 0,
+        rejected: 0,
+        expired: 0,
+        pending: 0,
+        in_doubt: 0,
+    };
+}
+
+impl From<&Report> for meditopia_report {
+    fn from(report: &Report) -> Self {
+        Self {
+            struct_size: 0,
+            pause_reason: pause_number(report.pause),
+            delivered: report.delivered,
+            rejected: report.rejected,
+            expired: report.expired,
+            pending: report.pending,
+            in_doubt: report.in_doubt,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! C and Rust see the same bytes: every size and offset, as a compiled C program prints them.
+
+use std::mem::offset_of;
+use std::path::Path;
+use std::process::Command;
+
+use super::super::cursor::meditopia_row;
+use super::super::error::meditopia_error;
+use super::super::log::meditopia_log_record;
+use super::super::output::Growing;
+use super::super::report::meditopia_report;
+use super::super::stats::meditopia_stats;
+
+/// One struct as Rust lays it out.
+struct Layout {
+    name: &'static str,
+    size: usize,
+    /// Name, offset and size.
+    fields: Vec<(&'static str, usize, usize)>,
+}
+
+fn size_of_field<S, F>(_: fn(&S) -> &F) -> usize {
+    size_of::<F>()
+}
+
+macro_rules! layout {
+    ($name:ident { $($field:ident)* }) => {
+        Layout {
+            name: stringify!($name),
+            size: size_of::<$name>(),
+            fields: vec![$((
+                stringify!($field),
+                offset_of!($name, $field),
+                size_of_field(|it: &$name| &it.$field),
+            )),*],
+        }
+    };
+}
+
+fn layouts() -> Vec<Layout> {
+    vec![
+        layout!(meditopia_error {
+            status http_status retryable pause_reason event_index api_code message reserved
+        }),
+        layout!(meditopia_report {
+            struct_size pause_reason delivered rejected expired pending in_doubt
+        }),
+        layout!(meditopia_row {
+            struct_size http_status id first_ms last_ms attempts reason event_json event_json_len
+            api_code message
+        }),
+        layout!(meditopia_log_record { struct_size level time_ms message }),
+        layout!(meditopia_stats {
+            struct_size pause_reason enqueued delivered rejected expired pending in_doubt requests
+            retried_requests refused_requests isolation_requests paused_since_ms next_probe_ms
+            journal_bytes segments damaged_records oldest_pending_ms sender_seen_ms sender_pid
+        }),
+    ]
+}
+
+/// What a C program built with this header prints.
+fn seen_by_c(header: &str, layouts: &[Layout]) -> String {
+    let mut program = format!(
+        "#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n#include <{header}>\n"
+    );
+    program.push_str("int main(void) {\n");
+    for Layout { name, fields, .. } in layouts {
+        program.push_str(&format!(
+            "  printf(\"{name} %zu\\n\", sizeof(struct {name}));\n"
+        ));
+        for (field, ..) in fields {
+            program.push_str(&format!(
+                "  printf(\"{name}.{field} %zu %zu\\n\", offsetof({name}, {field}), \
+                 sizeof((({name} *)0)->{field}));\n"
+            ));
+        }
+    }
+    program.push_str("  return 0;\n}\n");
+
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (source, built) = (dir.path().join("layout.c"), dir.path().join("layout"));
+    std::fs::write(&source, program).expect("the program can be written");
+    let compiled = Command::new("gcc")
+        .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-I"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("include"))
+        .arg("-o")
+        .args([&built, &source])
+        .output()
+        .expect("gcc runs");
+    assert!(
+        compiled.status.success(),
+        "{}",
+        String::from_utf8_lossy(&compiled.stderr)
+    );
+    let ran = Command::new(&built).output().expect("the program runs");
+    String::from_utf8(ran.stdout).expect("UTF-8")
+}
+
+fn seen_by_rust(layouts: &[Layout]) -> String {
+    let mut all = String::new();
+    for Layout { name, size, fields } in layouts {
+        all.push_str(&format!("{name} {size}\n"));
+        for (field, offset, size) in fields {
+            all.push_str(&format!("{name}.{field} {offset} {size}\n"));
+        }
+    }
+    all
+}
+
+#[test]
+fn every_size_and_offset_is_the_same_in_c_and_in_rust() {
+    for header in ["meditopia.h", "meditopia_ffi.h"] {
+        assert_eq!(
+            seen_by_c(header, &layouts()),
+            seen_by_rust(&layouts()),
+            "{header}"
+        );
+    }
+}
+
+#[test]
+fn no_struct_has_padding_and_none_of_their_fields_is_missing_above() {
+    for Layout { name, size, fields } in layouts() {
+        let filled: usize = fields.iter().map(|(_, _, size)| size).sum();
+        assert_eq!(filled, size, "{name}");
+    }
+}
+
+#[test]
+fn the_error_is_frozen_and_the_others_are_as_in_their_first_version() {
+    assert_eq!(size_of::<meditopia_error>(), 640);
+    assert_eq!(offset_of!(meditopia_error, message), 56);
+    // Once one of them has grown, its FIRST_SIZE stays and the equality ends here.
+    assert_eq!(size_of::<meditopia_report>(), meditopia_report::FIRST_SIZE);
+    assert_eq!(size_of::<meditopia_row>(), meditopia_row::FIRST_SIZE);
+    assert_eq!(
+        size_of::<meditopia_log_record>(),
+        meditopia_log_record::FIRST_SIZE
+    );
+    assert_eq!(size_of::<meditopia_stats>(), meditopia_stats::FIRST_SIZE);
+}

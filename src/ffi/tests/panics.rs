@@ -1,0 +1,232 @@
+//! A panic behind any export stays behind it.
+
+use std::cell::Cell;
+use std::ptr::{null, null_mut};
+
+use super::super::client::*;
+use super::super::config::*;
+use super::super::cursor::*;
+use super::super::enqueue::*;
+use super::super::error::meditopia_error;
+use super::super::log::*;
+use super::super::stats::*;
+use super::super::status::{meditopia_status, meditopia_status_name};
+use super::super::text::*;
+use super::super::version::*;
+use super::{INTERNAL, dirty_error, header, text_of};
+
+thread_local! {
+    static ARMED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The guard calls this before the body of each export.
+pub(crate) fn strike() {
+    if ARMED.replace(false) {
+        panic!("struck on purpose");
+    }
+}
+
+/// What an export gave back.
+#[derive(Debug, PartialEq)]
+enum Gave {
+    Status(meditopia_status),
+    Null,
+    Zero,
+    Nothing,
+}
+
+fn pointer<T>(given: *const T) -> Gave {
+    assert!(given.is_null());
+    Gave::Null
+}
+
+type Export = (&'static str, unsafe fn(*mut meditopia_error) -> Gave);
+
+// The SAFETY of the whole table: the header allows NULL, or answers it with a status.
+#[allow(clippy::undocumented_unsafe_blocks)]
+/// Every export, with NULL for everything: the panic comes before any of it is looked at.
+const EXPORTS: [Export; 32] = {
+    use Gave::{Nothing, Status, Zero};
+    fn number(given: usize) -> Gave {
+        assert_eq!(given, 0);
+        Zero
+    }
+    [
+        ("meditopia_abi_version", |_| {
+            number(meditopia_abi_version() as usize)
+        }),
+        ("meditopia_version", |_| pointer(meditopia_version())),
+        ("meditopia_status_name", |_| {
+            pointer(meditopia_status_name(0))
+        }),
+        ("meditopia_text_data", |_| unsafe {
+            pointer(meditopia_text_data(null()))
+        }),
+        ("meditopia_text_len", |_| unsafe {
+            number(meditopia_text_len(null()))
+        }),
+        ("meditopia_text_free", |_| {
+            unsafe { meditopia_text_free(null_mut()) };
+            Nothing
+        }),
+        ("meditopia_config_new", |_| pointer(meditopia_config_new())),
+        ("meditopia_config_set", |e| unsafe {
+            Status(meditopia_config_set(null_mut(), null(), null(), e))
+        }),
+        ("meditopia_config_get", |e| unsafe {
+            Status(meditopia_config_get(null(), null(), null_mut(), e))
+        }),
+        ("meditopia_config_load_env", |e| unsafe {
+            Status(meditopia_config_load_env(null_mut(), e))
+        }),
+        ("meditopia_config_load_file", |e| unsafe {
+            Status(meditopia_config_load_file(null_mut(), null(), e))
+        }),
+        ("meditopia_config_free", |_| {
+            unsafe { meditopia_config_free(null_mut()) };
+            Nothing
+        }),
+        ("meditopia_client_open", |e| unsafe {
+            Status(meditopia_client_open(null(), null_mut(), e))
+        }),
+        ("meditopia_flush", |e| unsafe {
+            Status(meditopia_flush(null_mut(), 0, null_mut(), e))
+        }),
+        ("meditopia_client_close", |e| unsafe {
+            Status(meditopia_client_close(null_mut(), 0, null_mut(), e))
+        }),
+        ("meditopia_client_free", |_| {
+            unsafe { meditopia_client_free(null_mut()) };
+            Nothing
+        }),
+        ("meditopia_set_bearer_token", |e| unsafe {
+            Status(meditopia_set_bearer_token(null_mut(), null(), e))
+        }),
+        ("meditopia_hold", |e| unsafe {
+            Status(meditopia_hold(null_mut(), e))
+        }),
+        ("meditopia_resume", |e| unsafe {
+            Status(meditopia_resume(null_mut(), e))
+        }),
+        ("meditopia_enqueue", |e| unsafe {
+            Status(meditopia_enqueue(
+                null_mut(),
+                null(),
+                null(),
+                null(),
+                null(),
+                null(),
+                e,
+            ))
+        }),
+        ("meditopia_enqueue_n", |e| unsafe {
+            let no = null();
+            Status(meditopia_enqueue_n(
+                null_mut(),
+                no,
+                0,
+                no,
+                0,
+                no,
+                0,
+                no,
+                0,
+                no,
+                0,
+                e,
+            ))
+        }),
+        ("meditopia_enqueue_json", |e| unsafe {
+            Status(meditopia_enqueue_json(null_mut(), null(), 0, null_mut(), e))
+        }),
+        ("meditopia_get_stats", |e| unsafe {
+            Status(meditopia_get_stats(null_mut(), null_mut(), e))
+        }),
+        ("meditopia_stats_text", |e| unsafe {
+            Status(meditopia_stats_text(null_mut(), 0, null_mut(), e))
+        }),
+        ("meditopia_set_log_callback", |e| unsafe {
+            Status(meditopia_set_log_callback(null_mut(), None, null_mut(), e))
+        }),
+        ("meditopia_log_next", |e| unsafe {
+            Status(meditopia_log_next(null_mut(), null_mut(), e))
+        }),
+        ("meditopia_rejected_open", |e| unsafe {
+            Status(meditopia_rejected_open(
+                null_mut(),
+                null(),
+                null(),
+                0,
+                null_mut(),
+                e,
+            ))
+        }),
+        ("meditopia_in_doubt_open", |e| unsafe {
+            Status(meditopia_in_doubt_open(null_mut(), 0, null_mut(), e))
+        }),
+        ("meditopia_cursor_next", |e| unsafe {
+            Status(meditopia_cursor_next(null_mut(), null_mut(), e))
+        }),
+        ("meditopia_cursor_free", |_| {
+            unsafe { meditopia_cursor_free(null_mut()) };
+            Nothing
+        }),
+        ("meditopia_rejected_requeue", |e| unsafe {
+            Status(meditopia_rejected_requeue(
+                null_mut(),
+                null(),
+                0,
+                null_mut(),
+                e,
+            ))
+        }),
+        ("meditopia_rejected_discard", |e| unsafe {
+            Status(meditopia_rejected_discard(
+                null_mut(),
+                null(),
+                0,
+                null_mut(),
+                e,
+            ))
+        }),
+    ]
+};
+
+#[test]
+fn a_panic_behind_any_export_becomes_an_error_or_an_empty_value() {
+    for (name, call) in EXPORTS {
+        let mut error = dirty_error();
+        ARMED.set(true);
+        // SAFETY: see the table.
+        let gave = unsafe { call(&mut error) };
+        assert!(!ARMED.replace(false), "{name} is not behind the guard");
+        if let Gave::Status(status) = gave {
+            assert_eq!(status, INTERNAL, "{name}");
+            assert_eq!(error.status, INTERNAL, "{name}");
+            assert_eq!(error.retryable, 0, "{name}");
+            let message = text_of(&error.message);
+            assert!(message.contains("struck on purpose"), "{name}: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_panic_without_anybody_to_tell_is_still_a_status() {
+    ARMED.set(true);
+    // SAFETY: NULL is answered with a status.
+    let status = unsafe { meditopia_hold(null_mut(), null_mut()) };
+    assert_eq!(status, INTERNAL);
+}
+
+#[test]
+fn every_function_of_the_header_is_tried_with_a_panic() {
+    let mut tried: Vec<String> = EXPORTS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let mut declared: Vec<String> =
+        header::functions(include_str!("../../../include/meditopia_ffi.h"))
+            .into_iter()
+            .map(|function| function.name)
+            .collect();
+    tried.sort();
+    declared.sort();
+    assert_eq!(tried, declared);
+}
