@@ -98,478 +98,478 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/*
- The version of this header. `MEDITOPIA_ABI_MAJOR` is also the number in the library's name
- (libmeditopia.so.0); `MEDITOPIA_ABI_MINOR` grows whenever something is added.
+/**
+ * The version of this header. `MEDITOPIA_ABI_MAJOR` is also the number in the library's name
+ * (libmeditopia.so.0); `MEDITOPIA_ABI_MINOR` grows whenever something is added.
  */
 typedef enum meditopia_abi {
-  /*
-   Changes when a program has to be compiled again.
+  /**
+   * Changes when a program has to be compiled again.
    */
   MEDITOPIA_ABI_MAJOR = 0,
-  /*
-   Grows when a function, a constant or the end of a struct is added.
+  /**
+   * Grows when a function, a constant or the end of a struct is added.
    */
   MEDITOPIA_ABI_MINOR = 1,
 } meditopia_abi;
 
-/*
- The formats of `meditopia_stats_text`.
+/**
+ * The formats of `meditopia_stats_text`.
  */
 typedef enum meditopia_format {
-  /*
-   One JSON object.
+  /**
+   * One JSON object.
    */
   MEDITOPIA_FORMAT_JSON = 0,
-  /*
-   The text format that Prometheus scrapes.
+  /**
+   * The text format that Prometheus scrapes.
    */
   MEDITOPIA_FORMAT_PROMETHEUS = 1,
 } meditopia_format;
 
-/*
- The values of `meditopia_log_record.level`. Less is more urgent.
+/**
+ * The values of `meditopia_log_record.level`. Less is more urgent.
  */
 typedef enum meditopia_log_level {
-  /*
-   Somebody has to act: delivery is paused, the disk is full.
+  /**
+   * Somebody has to act: delivery is paused, the disk is full.
    */
   MEDITOPIA_LOG_ERROR = 1,
-  /*
-   Somebody should look: an event was rejected, nobody sends.
+  /**
+   * Somebody should look: an event was rejected, nobody sends.
    */
   MEDITOPIA_LOG_WARN = 2,
-  /*
-   The milestones: opened, elected, resumed.
+  /**
+   * The milestones: opened, elected, resumed.
    */
   MEDITOPIA_LOG_INFO = 3,
-  /*
-   Every request.
+  /**
+   * Every request.
    */
   MEDITOPIA_LOG_DEBUG = 4,
 } meditopia_log_level;
 
-/*
- Why delivery is paused: the values of every `pause_reason`. A pause keeps every event, probes
- with one request at growing intervals (30 s to 15 min), and ends at once with
- `meditopia_set_bearer_token` (where the token was the cause) or `meditopia_resume`.
+/**
+ * Why delivery is paused: the values of every `pause_reason`. A pause keeps every event, probes
+ * with one request at growing intervals (30 s to 15 min), and ends at once with
+ * `meditopia_set_bearer_token` (where the token was the cause) or `meditopia_resume`.
  */
 typedef enum meditopia_pause_reason {
-  /*
-   It is not paused.
+  /**
+   * It is not paused.
    */
   MEDITOPIA_PAUSE_NONE = 0,
-  /*
-   The API refused the bearer token.
+  /**
+   * The API refused the bearer token.
    */
   MEDITOPIA_PAUSE_AUTH = 1,
-  /*
-   The API refused this host's address: ask Meditopia to allow it.
+  /**
+   * The API refused this host's address: ask Meditopia to allow it.
    */
   MEDITOPIA_PAUSE_IP = 2,
-  /*
-   What answers at the endpoint does not look like the Partners API: a wrong URL, a proxy.
+  /**
+   * What answers at the endpoint does not look like the Partners API: a wrong URL, a proxy.
    */
   MEDITOPIA_PAUSE_MISROUTED = 3,
-  /*
-   Lone refusals of many different users in a row (`brake_users`): more likely our mistake
-   than theirs.
+  /**
+   * Lone refusals of many different users in a row (`brake_users`): more likely our mistake
+   * than theirs.
    */
   MEDITOPIA_PAUSE_MASS_REJECTION = 4,
-  /*
-   The API answers the same request with server errors again and again.
+  /**
+   * The API answers the same request with server errors again and again.
    */
   MEDITOPIA_PAUSE_SERVER_ERROR = 5,
-  /*
-   The store cannot be trusted until an operator recovers it.
+  /**
+   * The store cannot be trusted until an operator recovers it.
    */
   MEDITOPIA_PAUSE_STORE_DAMAGED = 6,
-  /*
-   An operator asked for it: `meditopia_hold`.
+  /**
+   * An operator asked for it: `meditopia_hold`.
    */
   MEDITOPIA_PAUSE_HOLD = 7,
 } meditopia_pause_reason;
 
-/*
- The values of `meditopia_row.reason`.
+/**
+ * The values of `meditopia_row.reason`.
  */
 typedef enum meditopia_reason {
-  /*
-   The API refused the event alone in a request; it was not delivered.
+  /**
+   * The API refused the event alone in a request; it was not delivered.
    */
   MEDITOPIA_REASON_REFUSED = 1,
-  /*
-   The event was older than `event_ttl_s` before it could be sent.
+  /**
+   * The event was older than `event_ttl_s` before it could be sent.
    */
   MEDITOPIA_REASON_EXPIRED = 2,
-  /*
-   The event was sent, but no answer has settled whether it arrived. It is being repeated.
+  /**
+   * The event was sent, but no answer has settled whether it arrived. It is being repeated.
    */
   MEDITOPIA_REASON_IN_DOUBT = 3,
-  /*
-   The API refused the event alone in a request, but an earlier request with it was never
-   settled: it may have been delivered then. Look before you requeue.
+  /**
+   * The API refused the event alone in a request, but an earlier request with it was never
+   * settled: it may have been delivered then. Look before you requeue.
    */
   MEDITOPIA_REASON_REFUSED_MAY_BE_DELIVERED = 4,
 } meditopia_reason;
 
-/*
- The values of `meditopia_status`.
+/**
+ * The values of `meditopia_status`.
  */
 typedef enum meditopia_status_code {
-  /*
-   It is done.
+  /**
+   * It is done.
    */
   MEDITOPIA_OK = 0,
-  /*
-   The end of a list: there is no further row or record. No error.
+  /**
+   * The end of a list: there is no further row or record. No error.
    */
   MEDITOPIA_DONE = 1,
-  /*
-   An argument is NULL where it may not be, not UTF-8, or out of range; or a `struct_size` is
-   not set. The message names it. A mistake in the calling code.
+  /**
+   * An argument is NULL where it may not be, not UTF-8, or out of range; or a `struct_size` is
+   * not set. The message names it. A mistake in the calling code.
    */
   MEDITOPIA_ERROR_INVALID_ARGUMENT = -1,
-  /*
-   An event breaks a rule of the API. The message names the field, `event_index` the event.
-   Nothing was queued, not even the good events of the same call.
+  /**
+   * An event breaks a rule of the API. The message names the field, `event_index` the event.
+   * Nothing was queued, not even the good events of the same call.
    */
   MEDITOPIA_ERROR_INVALID_EVENT = -2,
-  /*
-   The configuration is incomplete or contradictory, or a key or value is not known.
+  /**
+   * The configuration is incomplete or contradictory, or a key or value is not known.
    */
   MEDITOPIA_ERROR_CONFIG = -3,
-  /*
-   Another client of this process has the same spool open with another value for a key; the
-   message names the key.
+  /**
+   * Another client of this process has the same spool open with another value for a key; the
+   * message names the key.
    */
   MEDITOPIA_ERROR_CONFLICT = -4,
-  /*
-   The spool belongs to another user, endpoint, account or place on disk. An operator decides
-   (`meditopia adopt`).
+  /**
+   * The spool belongs to another user, endpoint, account or place on disk. An operator decides
+   * (`meditopia adopt`).
    */
   MEDITOPIA_ERROR_SPOOL_MISMATCH = -5,
-  /*
-   The disk, or `max_spool_bytes`, is full. This event was not queued; every event that was
-   acknowledged before stays safe. Retryable.
+  /**
+   * The disk, or `max_spool_bytes`, is full. This event was not queued; every event that was
+   * acknowledged before stays safe. Retryable.
    */
   MEDITOPIA_ERROR_SPOOL_FULL = -6,
-  /*
-   The operating system refused a read or a write. An enqueue that fails so is unknown: its
-   event may still be delivered. Retryable.
+  /**
+   * The operating system refused a read or a write. An enqueue that fails so is unknown: its
+   * event may still be delivered. Retryable.
    */
   MEDITOPIA_ERROR_IO = -7,
-  /*
-   Delivery is paused; `pause_reason` says why. Everything is kept, and enqueue goes on.
-   Retryable.
+  /**
+   * Delivery is paused; `pause_reason` says why. Everything is kept, and enqueue goes on.
+   * Retryable.
    */
   MEDITOPIA_ERROR_PAUSED = -8,
-  /*
-   The deadline passed first. Everything is kept, and delivery goes on. Retryable.
+  /**
+   * The deadline passed first. Everything is kept, and delivery goes on. Retryable.
    */
   MEDITOPIA_ERROR_TIMEOUT = -9,
-  /*
-   The client was closed before this call.
+  /**
+   * The client was closed before this call.
    */
   MEDITOPIA_ERROR_CLOSED = -10,
-  /*
-   The store of the spool is damaged, or of a newer version than this library. Enqueue goes on.
+  /**
+   * The store of the spool is damaged, or of a newer version than this library. Enqueue goes on.
    */
   MEDITOPIA_ERROR_STORE = -11,
-  /*
-   This process was forked from one that had the store open. Here it may enqueue, but neither
-   send nor list; any other process may.
+  /**
+   * This process was forked from one that had the store open. Here it may enqueue, but neither
+   * send nor list; any other process may.
    */
   MEDITOPIA_ERROR_FORKED = -12,
-  /*
-   A defect of this library, caught at its door. Please report the message.
+  /**
+   * A defect of this library, caught at its door. Please report the message.
    */
   MEDITOPIA_ERROR_INTERNAL = -13,
 } meditopia_status_code;
 
-/*
- A client of one spool. Any number of threads may call any of its functions at the same time,
- and a process forked from its owner may go on with it. Clients of one process that name the same
- spool share what is behind them.
+/**
+ * A client of one spool. Any number of threads may call any of its functions at the same time,
+ * and a process forked from its owner may go on with it. Clients of one process that name the same
+ * spool share what is behind them.
  */
 typedef struct meditopia_client meditopia_client;
 
-/*
- Options for `meditopia_client_open`. Plain memory: it opens nothing, and survives fork. One
- thread at a time.
+/**
+ * Options for `meditopia_client_open`. Plain memory: it opens nothing, and survives fork. One
+ * thread at a time.
  */
 typedef struct meditopia_config meditopia_config;
 
-/*
- A position in a list of events. One thread at a time; it may move between threads. It holds no
- transaction, so it may stay open as long as you like.
+/**
+ * A position in a list of events. One thread at a time; it may move between threads. It holds no
+ * transaction, so it may stay open as long as you like.
  */
 typedef struct meditopia_cursor meditopia_cursor;
 
-/*
- A text made by the library, UTF-8. It never changes, so any number of threads may read it; the
- caller frees it once with `meditopia_text_free`. It does not depend on the client or the config
- that it came from.
+/**
+ * A text made by the library, UTF-8. It never changes, so any number of threads may read it; the
+ * caller frees it once with `meditopia_text_free`. It does not depend on the client or the config
+ * that it came from.
  */
 typedef struct meditopia_text meditopia_text;
 
-/*
- What every fallible function returns: one of `meditopia_status_code`.
-
- 0 and above is success. Treat a negative number that you do not know like
- `MEDITOPIA_ERROR_INTERNAL`: a later version may have more of them.
+/**
+ * What every fallible function returns: one of `meditopia_status_code`.
+ *
+ * 0 and above is success. Treat a negative number that you do not know like
+ * `MEDITOPIA_ERROR_INTERNAL`: a later version may have more of them.
  */
 typedef int32_t meditopia_status;
 
-/*
- What went wrong. Any function accepts NULL in its place.
-
- The caller owns it and need not initialise it: every call fills it in, after a success with
- that status, no numbers and empty strings. Its layout is frozen for ever. One struct belongs to
- one call at a time.
+/**
+ * What went wrong. Any function accepts NULL in its place.
+ *
+ * The caller owns it and need not initialise it: every call fills it in, after a success with
+ * that status, no numbers and empty strings. Its layout is frozen for ever. One struct belongs to
+ * one call at a time.
  */
 typedef struct meditopia_error {
-  /*
-   What the call returned.
+  /**
+   * What the call returned.
    */
   int32_t status;
-  /*
-   HTTP status of the API's answer that led here; 0: none.
+  /**
+   * HTTP status of the API's answer that led here; 0: none.
    */
   int32_t http_status;
-  /*
-   1: the same call may succeed later without any change by the caller. 0: it will not.
+  /**
+   * 1: the same call may succeed later without any change by the caller. 0: it will not.
    */
   int32_t retryable;
-  /*
-   One of `meditopia_pause_reason`; not `MEDITOPIA_PAUSE_NONE` only with
-   `MEDITOPIA_ERROR_PAUSED`.
+  /**
+   * One of `meditopia_pause_reason`; not `MEDITOPIA_PAUSE_NONE` only with
+   * `MEDITOPIA_ERROR_PAUSED`.
    */
   int32_t pause_reason;
-  /*
-   Which event of the call is meant, counted from 0; -1: none.
+  /**
+   * Which event of the call is meant, counted from 0; -1: none.
    */
   int64_t event_index;
-  /*
-   The API's own code, such as "A_1002"; empty: none. NUL-terminated UTF-8.
+  /**
+   * The API's own code, such as "A_1002"; empty: none. NUL-terminated UTF-8.
    */
   char api_code[32];
-  /*
-   What happened, to what, and what to do next. NUL-terminated UTF-8, cut between two
-   characters where it is too long. Never contains a bearer token.
+  /**
+   * What happened, to what, and what to do next. NUL-terminated UTF-8, cut between two
+   * characters where it is too long. Never contains a bearer token.
    */
   char message[512];
-  /*
-   Zero; a later version may give them a meaning.
+  /**
+   * Zero; a later version may give them a meaning.
    */
   uint64_t reserved[9];
 } meditopia_error;
 
-/*
- What a `meditopia_flush` or `meditopia_client_close` did. It is written whatever the status is, also
- after `MEDITOPIA_ERROR_TIMEOUT` and `MEDITOPIA_ERROR_PAUSED`; all zero where nothing is known.
-
- Counts are events of the whole spool, other processes' included.
+/**
+ * What a `meditopia_flush` or `meditopia_client_close` did. It is written whatever the status is, also
+ * after `MEDITOPIA_ERROR_TIMEOUT` and `MEDITOPIA_ERROR_PAUSED`; all zero where nothing is known.
+ *
+ * Counts are events of the whole spool, other processes' included.
  */
 typedef struct meditopia_report {
-  /*
-   Set it to sizeof(meditopia_report) before the call.
+  /**
+   * Set it to sizeof(meditopia_report) before the call.
    */
   uint32_t struct_size;
-  /*
-   Why delivery is paused: one of `meditopia_pause_reason`.
+  /**
+   * Why delivery is paused: one of `meditopia_pause_reason`.
    */
   int32_t pause_reason;
-  /*
-   Accepted by the API since the call began.
+  /**
+   * Accepted by the API since the call began.
    */
   uint64_t delivered;
-  /*
-   Refused by the API, each alone in a request, since the call began. They are kept and listed
-   by `meditopia_rejected_open`.
+  /**
+   * Refused by the API, each alone in a request, since the call began. They are kept and listed
+   * by `meditopia_rejected_open`.
    */
   uint64_t rejected;
-  /*
-   Older than `event_ttl_s` since the call began. They are kept and listed with the rejected.
+  /**
+   * Older than `event_ttl_s` since the call began. They are kept and listed with the rejected.
    */
   uint64_t expired;
-  /*
-   Waiting when the call returned.
+  /**
+   * Waiting when the call returned.
    */
   uint64_t pending;
-  /*
-   Of the pending: sent, but no answer has settled whether they arrived.
+  /**
+   * Of the pending: sent, but no answer has settled whether they arrived.
    */
   uint64_t in_doubt;
 } meditopia_report;
 
-/*
- Counters and states of a spool, all its processes together. Counters are events since the spool
- was made, where nothing else is said. Times are milliseconds since 1970-01-01T00:00:00Z; -1:
- there is none.
+/**
+ * Counters and states of a spool, all its processes together. Counters are events since the spool
+ * was made, where nothing else is said. Times are milliseconds since 1970-01-01T00:00:00Z; -1:
+ * there is none.
  */
 typedef struct meditopia_stats {
-  /*
-   Set it to sizeof(meditopia_stats) before the call.
+  /**
+   * Set it to sizeof(meditopia_stats) before the call.
    */
   uint32_t struct_size;
-  /*
-   Why delivery is paused: one of `meditopia_pause_reason`.
+  /**
+   * Why delivery is paused: one of `meditopia_pause_reason`.
    */
   int32_t pause_reason;
-  /*
-   Acknowledged by an enqueue.
+  /**
+   * Acknowledged by an enqueue.
    */
   uint64_t enqueued;
-  /*
-   Accepted by the API.
+  /**
+   * Accepted by the API.
    */
   uint64_t delivered;
-  /*
-   Refused by the API, each alone in a request.
+  /**
+   * Refused by the API, each alone in a request.
    */
   uint64_t rejected;
-  /*
-   Older than `event_ttl_s` before they could be sent.
+  /**
+   * Older than `event_ttl_s` before they could be sent.
    */
   uint64_t expired;
-  /*
-   Waiting now.
+  /**
+   * Waiting now.
    */
   uint64_t pending;
-  /*
-   Of the pending: sent, but no answer has settled whether they arrived.
+  /**
+   * Of the pending: sent, but no answer has settled whether they arrived.
    */
   uint64_t in_doubt;
-  /*
-   Requests sent, of every kind.
+  /**
+   * Requests sent, of every kind.
    */
   uint64_t requests;
-  /*
-   Of the requests: sent again because no answer settled them.
+  /**
+   * Of the requests: sent again because no answer settled them.
    */
   uint64_t retried_requests;
-  /*
-   Of the requests: refused by the API.
+  /**
+   * Of the requests: refused by the API.
    */
   uint64_t refused_requests;
-  /*
-   Of the requests: sent to find out which event of a refused request was the bad one.
+  /**
+   * Of the requests: sent to find out which event of a refused request was the bad one.
    */
   uint64_t isolation_requests;
-  /*
-   Since when delivery is paused.
+  /**
+   * Since when delivery is paused.
    */
   int64_t paused_since_ms;
-  /*
-   When a paused sender tries again.
+  /**
+   * When a paused sender tries again.
    */
   int64_t next_probe_ms;
-  /*
-   Bytes on disk that no sender has taken over yet.
+  /**
+   * Bytes on disk that no sender has taken over yet.
    */
   uint64_t journal_bytes;
-  /*
-   Files that hold them.
+  /**
+   * Files that hold them.
    */
   uint64_t segments;
-  /*
-   Records that could not be read and were set aside under `damaged/` in the spool.
+  /**
+   * Records that could not be read and were set aside under `damaged/` in the spool.
    */
   uint64_t damaged_records;
-  /*
-   When the oldest pending event was enqueued.
+  /**
+   * When the oldest pending event was enqueued.
    */
   int64_t oldest_pending_ms;
-  /*
-   When a sender was last at work. Long ago, with events pending: nobody sends.
+  /**
+   * When a sender was last at work. Long ago, with events pending: nobody sends.
    */
   int64_t sender_seen_ms;
-  /*
-   The process id of the sender; -1: there is none.
+  /**
+   * The process id of the sender; -1: there is none.
    */
   int64_t sender_pid;
 } meditopia_stats;
 
-/*
- One line of the log. Never contains a bearer token.
+/**
+ * One line of the log. Never contains a bearer token.
  */
 typedef struct meditopia_log_record {
-  /*
-   For `meditopia_log_next` set it to sizeof(meditopia_log_record) before the call. For a
-   callback the library has set it: fields beyond it are not there.
+  /**
+   * For `meditopia_log_next` set it to sizeof(meditopia_log_record) before the call. For a
+   * callback the library has set it: fields beyond it are not there.
    */
   uint32_t struct_size;
-  /*
-   One of `meditopia_log_level`.
+  /**
+   * One of `meditopia_log_level`.
    */
   int32_t level;
-  /*
-   Milliseconds since 1970-01-01T00:00:00Z.
+  /**
+   * Milliseconds since 1970-01-01T00:00:00Z.
    */
   int64_t time_ms;
-  /*
-   What happened. NUL-terminated UTF-8, cut between two characters where it is too long.
+  /**
+   * What happened. NUL-terminated UTF-8, cut between two characters where it is too long.
    */
   char message[512];
 } meditopia_log_record;
 
-/*
- What a host gives to `meditopia_set_log_callback`. `record` lives for the call only.
-
- It runs on a thread of the library or on one that is inside a call to it, possibly on several
- at once, so it has to be quick and thread-safe. It must not throw, not longjmp, and not call
- this library.
+/**
+ * What a host gives to `meditopia_set_log_callback`. `record` lives for the call only.
+ *
+ * It runs on a thread of the library or on one that is inside a call to it, possibly on several
+ * at once, so it has to be quick and thread-safe. It must not throw, not longjmp, and not call
+ * this library.
  */
 typedef void (*meditopia_log_fn)(const struct meditopia_log_record *record, void *user_data);
 
-/*
- One event of a list. Its strings belong to the cursor and live until the next call on it; none
- is NULL after `MEDITOPIA_OK`.
+/**
+ * One event of a list. Its strings belong to the cursor and live until the next call on it; none
+ * is NULL after `MEDITOPIA_OK`.
  */
 typedef struct meditopia_row {
-  /*
-   Set it to sizeof(meditopia_row) before the call.
+  /**
+   * Set it to sizeof(meditopia_row) before the call.
    */
   uint32_t struct_size;
-  /*
-   HTTP status of the answer; 0: none.
+  /**
+   * HTTP status of the answer; 0: none.
    */
   int32_t http_status;
-  /*
-   Above 0; grows along a list. What requeue and discard take.
+  /**
+   * Above 0; grows along a list. What requeue and discard take.
    */
   int64_t id;
-  /*
-   First attempt, milliseconds since 1970-01-01T00:00:00Z.
+  /**
+   * First attempt, milliseconds since 1970-01-01T00:00:00Z.
    */
   int64_t first_ms;
-  /*
-   Last attempt, milliseconds since 1970-01-01T00:00:00Z.
+  /**
+   * Last attempt, milliseconds since 1970-01-01T00:00:00Z.
    */
   int64_t last_ms;
-  /*
-   How many requests carried the event.
+  /**
+   * How many requests carried the event.
    */
   uint32_t attempts;
-  /*
-   One of `meditopia_reason`.
+  /**
+   * One of `meditopia_reason`.
    */
   int32_t reason;
-  /*
-   The event as it goes to the API. NUL-terminated.
+  /**
+   * The event as it goes to the API. NUL-terminated.
    */
   const char *event_json;
-  /*
-   Its length in bytes, without the NUL.
+  /**
+   * Its length in bytes, without the NUL.
    */
   size_t event_json_len;
-  /*
-   The API's code, such as "A_2001"; empty: none. NUL-terminated.
+  /**
+   * The API's code, such as "A_2001"; empty: none. NUL-terminated.
    */
   const char *api_code;
-  /*
-   The API's message, or what the library has to say. NUL-terminated.
+  /**
+   * The API's message, or what the library has to say. NUL-terminated.
    */
   const char *message;
 } meditopia_row;
@@ -578,331 +578,331 @@ typedef struct meditopia_row {
 extern "C" {
 #endif // __cplusplus
 
-/*
- The ABI of the loaded library: major << 16 | minor.
-
- A program that loads the library by itself (dlopen, PHP, Python) may use it if the major equals
- `MEDITOPIA_ABI_MAJOR` and the minor is not less than `MEDITOPIA_ABI_MINOR` of its header.
- Callable from any thread, at any time; does not block and cannot fail.
+/**
+ * The ABI of the loaded library: major << 16 | minor.
+ *
+ * A program that loads the library by itself (dlopen, PHP, Python) may use it if the major equals
+ * `MEDITOPIA_ABI_MAJOR` and the minor is not less than `MEDITOPIA_ABI_MINOR` of its header.
+ * Callable from any thread, at any time; does not block and cannot fail.
  */
 uint32_t meditopia_abi_version(void);
 
-/*
- The version of the loaded library, such as "0.1.0".
-
- Returns a constant of the library, never NULL. Callable from any thread, at any time; does not
- block.
+/**
+ * The version of the loaded library, such as "0.1.0".
+ *
+ * Returns a constant of the library, never NULL. Callable from any thread, at any time; does not
+ * block.
  */
 const char *meditopia_version(void);
 
-/*
- The name of a status as it is written in this header, such as "MEDITOPIA_ERROR_PAUSED".
-
- For logs. Returns a constant of the library, never NULL; "MEDITOPIA_ERROR_UNKNOWN" for a number
- that this version does not have. Callable from any thread, at any time; does not block.
+/**
+ * The name of a status as it is written in this header, such as "MEDITOPIA_ERROR_PAUSED".
+ *
+ * For logs. Returns a constant of the library, never NULL; "MEDITOPIA_ERROR_UNKNOWN" for a number
+ * that this version does not have. Callable from any thread, at any time; does not block.
  */
 const char *meditopia_status_name(meditopia_status status);
 
-/*
- The bytes of a text, NUL-terminated; they live until `meditopia_text_free`.
-
- NULL for NULL. Callable from any thread; does not block.
+/**
+ * The bytes of a text, NUL-terminated; they live until `meditopia_text_free`.
+ *
+ * NULL for NULL. Callable from any thread; does not block.
  */
 const char *meditopia_text_data(const struct meditopia_text *text);
 
-/*
- The length of a text in bytes, without the NUL after it.
-
- 0 for NULL. Callable from any thread; does not block.
+/**
+ * The length of a text in bytes, without the NUL after it.
+ *
+ * 0 for NULL. Callable from any thread; does not block.
  */
 size_t meditopia_text_len(const struct meditopia_text *text);
 
-/*
- Frees a text; NULL does nothing.
+/**
+ * Frees a text; NULL does nothing.
  */
 void meditopia_text_free(struct meditopia_text *text);
 
-/*
- A configuration with every default. Free it with `meditopia_config_free`.
-
- NULL only after a defect of this library. Callable from any thread; does not block.
+/**
+ * A configuration with every default. Free it with `meditopia_config_free`.
+ *
+ * NULL only after a defect of this library. Callable from any thread; does not block.
  */
 struct meditopia_config *meditopia_config_new(void);
 
-/*
- Sets one option. Later calls win, also over what a file or the environment said.
-
- `key` and `value` are UTF-8 and borrowed for the call. Every value is text: numbers in decimal,
- booleans as "true" or "false", and an empty value restores the default.
-
-   key                  type, default, range: meaning
-
-   spool                path, required, no default: a directory of this user's alone, on a local
-                        disk; made (0700) if it is not there. The events live here
-   endpoint             URL, https://partners.meditopia.com/default/v1/events: the full URL.
-                        https only; http to loopback, for tests
-   account              text, empty: sets spools of several accounts apart
-   bearer_token         secret, none: what the API calls Bearer Token. Needed to send, not to
-                        enqueue. Never read back, never logged
-   bearer_token_file    path, none: a file that holds the bearer token, read again when the API
-                        refuses the token
-   durability           "process", "power" or "memory"; process: survive the death of the
-                        process; a power cut too (each enqueue waits for the disk); or nothing:
-                        a private temporary spool for tests, removed at close
-   role                 "both" or "enqueue"; both: enqueue and send, or only enqueue and leave
-                        sending to another process. No thread starts with "enqueue"
-   flush_interval_ms    number, 10000: how long an event waits at most for its batch to fill
-   batch_max            number, 100, 1 to 100: events in one request
-   lanes                number, 1, 1 to 16: requests in flight; a user's events share one lane
-   connect_timeout_ms   number, 10000: to look the name up, connect and agree on TLS
-   request_timeout_ms   number, 30000: from the first byte sent to the last byte received
-   proxy                URL, none: an HTTP proxy. The environment's is not looked at
-   ca_file              path, none: PEM certificates to trust instead of the system's
-   max_spool_bytes      number, 0 = no limit: when the spool is larger, enqueue returns
-                        MEDITOPIA_ERROR_SPOOL_FULL. Approximate; rejected events not counted
-   max_event_bytes      number, 65536: the longest event, as JSON
-   utc_offset           "+HH:MM" or "-HH:MM", +00:00: the zone that received_at is converted to
-   event_ttl_s          number, 0 = never: older events are not sent; they are kept and listed
-                        as expired
-   max_requests_per_s   number, 0 = no limit: for one sender
-   brake_users          number, 20, 0 = off: pause after lone refusals of so many different users
-                        in a row (MEDITOPIA_PAUSE_MASS_REJECTION)
-   log_level            "error", "warn", "info" or "debug"; info: the least level that is logged
-   allow_network_spool  boolean, false: accept a spool on a network file system, where locks and
-                        promises may not hold
-
- Does not block.
-
- Errors:
-   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8
-   MEDITOPIA_ERROR_CONFIG            an unknown key (the message names the nearest known one) or
-                                     a value out of range; nothing is changed
-
- Example:
-
-   meditopia_config *config = meditopia_config_new();
-   status = meditopia_config_set(config, "spool", "/var/spool/myapp/meditopia", &error);
+/**
+ * Sets one option. Later calls win, also over what a file or the environment said.
+ *
+ * `key` and `value` are UTF-8 and borrowed for the call. Every value is text: numbers in decimal,
+ * booleans as "true" or "false", and an empty value restores the default.
+ *
+ *   key                  type, default, range: meaning
+ *
+ *   spool                path, required, no default: a directory of this user's alone, on a local
+ *                        disk; made (0700) if it is not there. The events live here
+ *   endpoint             URL, https://partners.meditopia.com/default/v1/events: the full URL.
+ *                        https only; http to loopback, for tests
+ *   account              text, empty: sets spools of several accounts apart
+ *   bearer_token         secret, none: what the API calls Bearer Token. Needed to send, not to
+ *                        enqueue. Never read back, never logged
+ *   bearer_token_file    path, none: a file that holds the bearer token, read again when the API
+ *                        refuses the token
+ *   durability           "process", "power" or "memory"; process: survive the death of the
+ *                        process; a power cut too (each enqueue waits for the disk); or nothing:
+ *                        a private temporary spool for tests, removed at close
+ *   role                 "both" or "enqueue"; both: enqueue and send, or only enqueue and leave
+ *                        sending to another process. No thread starts with "enqueue"
+ *   flush_interval_ms    number, 10000: how long an event waits at most for its batch to fill
+ *   batch_max            number, 100, 1 to 100: events in one request
+ *   lanes                number, 1, 1 to 16: requests in flight; a user's events share one lane
+ *   connect_timeout_ms   number, 10000: to look the name up, connect and agree on TLS
+ *   request_timeout_ms   number, 30000: from the first byte sent to the last byte received
+ *   proxy                URL, none: an HTTP proxy. The environment's is not looked at
+ *   ca_file              path, none: PEM certificates to trust instead of the system's
+ *   max_spool_bytes      number, 0 = no limit: when the spool is larger, enqueue returns
+ *                        MEDITOPIA_ERROR_SPOOL_FULL. Approximate; rejected events not counted
+ *   max_event_bytes      number, 65536: the longest event, as JSON
+ *   utc_offset           "+HH:MM" or "-HH:MM", +00:00: the zone that received_at is converted to
+ *   event_ttl_s          number, 0 = never: older events are not sent; they are kept and listed
+ *                        as expired
+ *   max_requests_per_s   number, 0 = no limit: for one sender
+ *   brake_users          number, 20, 0 = off: pause after lone refusals of so many different users
+ *                        in a row (MEDITOPIA_PAUSE_MASS_REJECTION)
+ *   log_level            "error", "warn", "info" or "debug"; info: the least level that is logged
+ *   allow_network_spool  boolean, false: accept a spool on a network file system, where locks and
+ *                        promises may not hold
+ *
+ * Does not block.
+ *
+ * Errors:
+ *   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8
+ *   MEDITOPIA_ERROR_CONFIG            an unknown key (the message names the nearest known one) or
+ *                                     a value out of range; nothing is changed
+ *
+ * Example:
+ *
+ *   meditopia_config *config = meditopia_config_new();
+ *   status = meditopia_config_set(config, "spool", "/var/spool/myapp/meditopia", &error);
  */
 meditopia_status meditopia_config_set(struct meditopia_config *config,
                                       const char *key,
                                       const char *value,
                                       struct meditopia_error *error);
 
-/*
- Reads one option back, as text; a default where nothing was set. Secrets are refused.
-
- `*out` gets a new text for `meditopia_text_free`; NULL after an error. Does not block.
-
- Errors:
-   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8
-   MEDITOPIA_ERROR_CONFIG            an unknown key, or a secret
+/**
+ * Reads one option back, as text; a default where nothing was set. Secrets are refused.
+ *
+ * `*out` gets a new text for `meditopia_text_free`; NULL after an error. Does not block.
+ *
+ * Errors:
+ *   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8
+ *   MEDITOPIA_ERROR_CONFIG            an unknown key, or a secret
  */
 meditopia_status meditopia_config_get(const struct meditopia_config *config,
                                       const char *key,
                                       struct meditopia_text **out,
                                       struct meditopia_error *error);
 
-/*
- Sets options from the environment: `MEDITOPIA_ENDPOINT`, `MEDITOPIA_SPOOL` and so on, each key
- of `meditopia_config_set` in capitals.
-
- The only function of this library that reads the environment. As for every reader, no other
- thread may call setenv meanwhile. An unknown key is logged when a client opens, and ignored, so
- that hosts of two versions can share one environment. After an error any part of it may be set.
- Does not block.
-
- Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_CONFIG` (the message names the
- variable).
+/**
+ * Sets options from the environment: `MEDITOPIA_ENDPOINT`, `MEDITOPIA_SPOOL` and so on, each key
+ * of `meditopia_config_set` in capitals.
+ *
+ * The only function of this library that reads the environment. As for every reader, no other
+ * thread may call setenv meanwhile. An unknown key is logged when a client opens, and ignored, so
+ * that hosts of two versions can share one environment. After an error any part of it may be set.
+ * Does not block.
+ *
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_CONFIG` (the message names the
+ * variable).
  */
 meditopia_status meditopia_config_load_env(struct meditopia_config *config,
                                            struct meditopia_error *error);
 
-/*
- Sets options from a TOML file of `key = value` lines with the keys of `meditopia_config_set`.
-
- `path` is UTF-8 and borrowed for the call. An unknown key is logged when a client opens, and
- ignored. After an error any part of the file may be set. Reads the file, and blocks no longer
- than that.
-
- Errors:
-   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8
-   MEDITOPIA_ERROR_IO                the file cannot be read
-   MEDITOPIA_ERROR_CONFIG            it is not TOML, or a value is out of range
+/**
+ * Sets options from a TOML file of `key = value` lines with the keys of `meditopia_config_set`.
+ *
+ * `path` is UTF-8 and borrowed for the call. An unknown key is logged when a client opens, and
+ * ignored. After an error any part of the file may be set. Reads the file, and blocks no longer
+ * than that.
+ *
+ * Errors:
+ *   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8
+ *   MEDITOPIA_ERROR_IO                the file cannot be read
+ *   MEDITOPIA_ERROR_CONFIG            it is not TOML, or a value is out of range
  */
 meditopia_status meditopia_config_load_file(struct meditopia_config *config,
                                             const char *path,
                                             struct meditopia_error *error);
 
-/*
- Frees a configuration; NULL does nothing. Clients opened from it have their own copy.
+/**
+ * Frees a configuration; NULL does nothing. Clients opened from it have their own copy.
  */
 void meditopia_config_free(struct meditopia_config *config);
 
-/*
- Opens a client of the spool that `config` names; makes the spool if it is not there.
-
- The configuration is copied and may be freed at once. `*out` gets the client for
- `meditopia_client_free`; NULL after an error. `error` may be NULL.
-
- Reads a few small files; no network I/O, and no thread: with `role` "both" one starts at the
- first enqueue. Callable from any thread. Open it where it is used: a prefork master may open,
- and its workers may use what they inherit.
-
- Errors:
-   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL
-   MEDITOPIA_ERROR_CONFIG            no spool, or options that contradict each other
-   MEDITOPIA_ERROR_CONFLICT          this process has the spool open with another value for the
-                                     key that the message names
-   MEDITOPIA_ERROR_SPOOL_MISMATCH    the spool is another user's, endpoint's or account's, or
-                                     was copied or moved
-   MEDITOPIA_ERROR_SPOOL_FULL        no room to make it
-   MEDITOPIA_ERROR_IO
-   MEDITOPIA_ERROR_STORE             of a newer version than this library
-
- Example:
-
-   meditopia_client *client = NULL;
-   if (meditopia_client_open(config, &client, &error) < 0) {
-       fprintf(stderr, "meditopia: %s\n", error.message);
-       return 1;
-   }
+/**
+ * Opens a client of the spool that `config` names; makes the spool if it is not there.
+ *
+ * The configuration is copied and may be freed at once. `*out` gets the client for
+ * `meditopia_client_free`; NULL after an error. `error` may be NULL.
+ *
+ * Reads a few small files; no network I/O, and no thread: with `role` "both" one starts at the
+ * first enqueue. Callable from any thread. A prefork master may open it, and its workers use what
+ * they inherit.
+ *
+ * Errors:
+ *   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL
+ *   MEDITOPIA_ERROR_CONFIG            no spool, or options that contradict each other
+ *   MEDITOPIA_ERROR_CONFLICT          this process has the spool open with another value for the
+ *                                     key that the message names
+ *   MEDITOPIA_ERROR_SPOOL_MISMATCH    the spool is another user's, endpoint's or account's, or
+ *                                     was copied or moved
+ *   MEDITOPIA_ERROR_SPOOL_FULL        no room to make it
+ *   MEDITOPIA_ERROR_IO
+ *   MEDITOPIA_ERROR_STORE             of a newer version than this library
+ *
+ * Example:
+ *
+ *   meditopia_client *client = NULL;
+ *   if (meditopia_client_open(config, &client, &error) < 0) {
+ *       fprintf(stderr, "meditopia: %s\n", error.message);
+ *       return 1;
+ *   }
  */
 meditopia_status meditopia_client_open(const struct meditopia_config *config,
                                        struct meditopia_client **out,
                                        struct meditopia_error *error);
 
-/*
- Waits until everything that was enqueued on this spool before the call, by any process, is
- delivered or rejected. Sends itself if nobody else does, even with `role` "enqueue".
-
- `timeout_ms` is how long it waits at most, 0 to 4294967295 milliseconds, name look-up included.
- `report` (may be NULL, else set its `struct_size`) is written whatever the status; with
- `MEDITOPIA_OK` its `rejected` may well be above 0.
-
- Callable from any thread.
-
- Errors:
-   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL, or `struct_size` not set
-   MEDITOPIA_ERROR_TIMEOUT           events are still waiting; they are kept
-   MEDITOPIA_ERROR_PAUSED            `pause_reason` says why; everything is kept
-   MEDITOPIA_ERROR_CONFIG            no bearer token
-   MEDITOPIA_ERROR_SPOOL_FULL, MEDITOPIA_ERROR_IO, MEDITOPIA_ERROR_STORE
-   MEDITOPIA_ERROR_FORKED            this process may not send, and nobody else did in time
-   MEDITOPIA_ERROR_CLOSED
-
- Example:
-
-   meditopia_report report = { .struct_size = sizeof report };
-   status = meditopia_flush(client, 30000, &report, &error);
-   printf("%llu delivered\n", (unsigned long long)report.delivered);
+/**
+ * Waits until everything that was enqueued on this spool before the call, by any process, is
+ * delivered or rejected. Sends itself if nobody else does, even with `role` "enqueue".
+ *
+ * `timeout_ms` is how long it waits at most, 0 to 4294967295 milliseconds, name look-up included.
+ * `report` (may be NULL, else set its `struct_size`) is written whatever the status; with
+ * `MEDITOPIA_OK` its `rejected` may well be above 0.
+ *
+ * Callable from any thread.
+ *
+ * Errors:
+ *   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL, or `struct_size` not set
+ *   MEDITOPIA_ERROR_TIMEOUT           events are still waiting; they are kept
+ *   MEDITOPIA_ERROR_PAUSED            `pause_reason` says why; everything is kept
+ *   MEDITOPIA_ERROR_CONFIG            no bearer token
+ *   MEDITOPIA_ERROR_SPOOL_FULL, MEDITOPIA_ERROR_IO, MEDITOPIA_ERROR_STORE
+ *   MEDITOPIA_ERROR_FORKED            this process may not send, and nobody else did in time
+ *   MEDITOPIA_ERROR_CLOSED
+ *
+ * Example:
+ *
+ *   meditopia_report report = { .struct_size = sizeof report };
+ *   status = meditopia_flush(client, 30000, &report, &error);
+ *   printf("%llu delivered\n", (unsigned long long)report.delivered);
  */
 meditopia_status meditopia_flush(struct meditopia_client *client,
                                  uint32_t timeout_ms,
                                  struct meditopia_report *report,
                                  struct meditopia_error *error);
 
-/*
- Ends the work of a client: with `role` "both" it flushes and stops, with "enqueue" it only
- stops and never sends. What is not delivered by then waits in the spool for the next sender.
-
- `timeout_ms` is how long it waits at most, 0 to 4294967295 milliseconds; 0 is legal and loses
- nothing. `report` (may be NULL, else set its `struct_size`) is written whatever the status.
-
- The client is closed whatever the status, `MEDITOPIA_ERROR_INVALID_ARGUMENT` apart: other calls
- return `MEDITOPIA_ERROR_CLOSED` from now on, and the log callback runs no more. Closing again is
- `MEDITOPIA_OK`. Callable from any thread. A process that ends without it loses nothing.
-
- Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, and as for `meditopia_flush`
- `MEDITOPIA_ERROR_TIMEOUT`, `MEDITOPIA_ERROR_PAUSED`, `MEDITOPIA_ERROR_CONFIG`,
- `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
- `MEDITOPIA_ERROR_FORKED`.
+/**
+ * Ends the work of a client: with `role` "both" it flushes and stops, with "enqueue" it only
+ * stops and never sends. What is not delivered by then waits in the spool for the next sender.
+ *
+ * `timeout_ms` is how long it waits at most, 0 to 4294967295 milliseconds; 0 is legal and loses
+ * nothing. `report` (may be NULL, else set its `struct_size`) is written whatever the status.
+ *
+ * The client is closed whatever the status, `MEDITOPIA_ERROR_INVALID_ARGUMENT` apart: other calls
+ * return `MEDITOPIA_ERROR_CLOSED` from now on, and the log callback runs no more. Closing again is
+ * `MEDITOPIA_OK`. Callable from any thread. A process that ends without it loses nothing.
+ *
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, and as for `meditopia_flush`
+ * `MEDITOPIA_ERROR_TIMEOUT`, `MEDITOPIA_ERROR_PAUSED`, `MEDITOPIA_ERROR_CONFIG`,
+ * `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
+ * `MEDITOPIA_ERROR_FORKED`.
  */
 meditopia_status meditopia_client_close(struct meditopia_client *client,
                                         uint32_t timeout_ms,
                                         struct meditopia_report *report,
                                         struct meditopia_error *error);
 
-/*
- Frees a client, after the last call by any thread; closes it with a timeout of 0 if it is open.
- NULL does nothing.
-
- Callable from any thread, and in a forked process for its own copy of the handle. Cursors and
- texts are freed on their own, before or after.
+/**
+ * Frees a client, after the last call by any thread; closes it with a timeout of 0 if it is open.
+ * NULL does nothing.
+ *
+ * Callable from any thread, and in a forked process for its own copy of the handle. Cursors and
+ * texts are freed on their own, before or after.
  */
 void meditopia_client_free(struct meditopia_client *client);
 
-/*
- Replaces the bearer token, from the next request on; ends a pause for
- `MEDITOPIA_PAUSE_AUTH` at once.
-
- `bearer_token` is UTF-8, without "Bearer " before it, and borrowed for the call. It is kept in
- memory only. Does not block. Callable from any thread.
-
- Errors:
-   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8
-   MEDITOPIA_ERROR_CONFIG            empty, or not fit for an HTTP header
-   MEDITOPIA_ERROR_IO                the sender could not be told
-   MEDITOPIA_ERROR_CLOSED
+/**
+ * Replaces the bearer token, from the next request on; ends a pause for
+ * `MEDITOPIA_PAUSE_AUTH` at once.
+ *
+ * `bearer_token` is UTF-8, without "Bearer " before it, and borrowed for the call. It is kept in
+ * memory only. Does not block. Callable from any thread.
+ *
+ * Errors:
+ *   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8
+ *   MEDITOPIA_ERROR_CONFIG            empty, or not fit for an HTTP header
+ *   MEDITOPIA_ERROR_IO                the sender could not be told
+ *   MEDITOPIA_ERROR_CLOSED
  */
 meditopia_status meditopia_set_bearer_token(struct meditopia_client *client,
                                             const char *bearer_token,
                                             struct meditopia_error *error);
 
-/*
- Stops sending from this spool, in every process, until `meditopia_resume`; survives a restart.
- Enqueue goes on. Holding twice is `MEDITOPIA_OK`.
-
- A request that is on its way is finished. Waits until the spool's sender has taken the order,
- normally less than a second and at most five. Callable from any thread.
-
- Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (it may still take
- effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
- `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+/**
+ * Stops sending from this spool, in every process, until `meditopia_resume`; survives a restart.
+ * Enqueue goes on. Holding twice is `MEDITOPIA_OK`.
+ *
+ * A request that is on its way is finished. Waits until the spool's sender has taken the order,
+ * normally less than a second and at most five. Callable from any thread.
+ *
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (it may still take
+ * effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
+ * `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
  */
 meditopia_status meditopia_hold(struct meditopia_client *client, struct meditopia_error *error);
 
-/*
- Ends a hold, and any other pause but `MEDITOPIA_PAUSE_STORE_DAMAGED`: the sender tries again at
- once. Resuming what is not paused is `MEDITOPIA_OK`.
-
- Blocking, threads and errors as for `meditopia_hold`.
+/**
+ * Ends a hold, and any other pause but `MEDITOPIA_PAUSE_STORE_DAMAGED`: the sender tries again at
+ * once. Resuming what is not paused is `MEDITOPIA_OK`.
+ *
+ * Blocking, threads and errors as for `meditopia_hold`.
  */
 meditopia_status meditopia_resume(struct meditopia_client *client, struct meditopia_error *error);
 
-/*
- Queues one event. When it returns `MEDITOPIA_OK` the event is safe at the configured
- `durability` and will be delivered, or kept with the reason why not, whatever happens to this
- process.
-
- All strings are UTF-8, NUL-terminated and borrowed for the call only.
-
-   client           an open client
-   token            the user's token (not the bearer token); not empty
-   partner_user_id  the user's id in your application; not empty
-   event            "register", "signin", "audio", "video" or "content"
-   event_value      more about the event; NULL is sent as null, anything else as a JSON string
-   received_at      "YYYY-MM-DD HH:MM:SS", passed on unchanged; or RFC 3339, such as
-                    "2024-08-06T15:04:05Z", converted to `utc_offset` with fractions cut; NULL:
-                    now
-   error            may be NULL
-
- The whole event is at most `max_event_bytes` as JSON.
-
- Does no network I/O and never waits for the sender: it costs one write to a file, and with
- `durability` "power" one wait for the disk. Callable from any thread, also after fork. Events of
- one user whose calls did not overlap arrive in the order of the calls.
-
- Errors:
-   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8; the message names the argument
-   MEDITOPIA_ERROR_INVALID_EVENT     the message names the field; nothing is queued
-   MEDITOPIA_ERROR_SPOOL_FULL        nothing is queued; try again when there is room
-   MEDITOPIA_ERROR_IO                unknown: the event may still be delivered
-   MEDITOPIA_ERROR_CLOSED
-
- Example:
-
-   if (meditopia_enqueue(client, "user-token-1", "user-1", "video", NULL, NULL, &error) < 0)
-       fprintf(stderr, "meditopia: %s\n", error.message);
+/**
+ * Queues one event. When it returns `MEDITOPIA_OK` the event is safe at the configured
+ * `durability` and will be delivered, or kept with the reason why not, whatever happens to this
+ * process.
+ *
+ * All strings are UTF-8, NUL-terminated and borrowed for the call only.
+ *
+ *   client           an open client
+ *   token            the user's token (not the bearer token); not empty
+ *   partner_user_id  the user's id in your application; not empty
+ *   event            "register", "signin", "audio", "video" or "content"
+ *   event_value      more about the event; NULL is sent as null, anything else as a JSON string
+ *   received_at      "YYYY-MM-DD HH:MM:SS", passed on unchanged; or RFC 3339, such as
+ *                    "2024-08-06T15:04:05Z", converted to `utc_offset` with fractions cut; NULL:
+ *                    now
+ *   error            may be NULL
+ *
+ * The whole event is at most `max_event_bytes` as JSON.
+ *
+ * Does no network I/O and never waits for the sender: it costs one write to a file, and with
+ * `durability` "power" one wait for the disk. Callable from any thread, also after fork. Events of
+ * one user whose calls did not overlap arrive in the order of the calls.
+ *
+ * Errors:
+ *   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8; the message names the argument
+ *   MEDITOPIA_ERROR_INVALID_EVENT     the message names the field; nothing is queued
+ *   MEDITOPIA_ERROR_SPOOL_FULL        nothing is queued; try again when there is room
+ *   MEDITOPIA_ERROR_IO                unknown: the event may still be delivered
+ *   MEDITOPIA_ERROR_CLOSED
+ *
+ * Example:
+ *
+ *   if (meditopia_enqueue(client, "user-token-1", "user-1", "video", NULL, NULL, &error) < 0)
+ *       fprintf(stderr, "meditopia: %s\n", error.message);
  */
 meditopia_status meditopia_enqueue(struct meditopia_client *client,
                                    const char *token,
@@ -912,15 +912,15 @@ meditopia_status meditopia_enqueue(struct meditopia_client *client,
                                    const char *received_at,
                                    struct meditopia_error *error);
 
-/*
- Queues one event whose strings carry their lengths in bytes: `meditopia_enqueue` for languages
- whose strings need not end with NUL.
-
- A NUL byte inside does not cut a string; it is part of it. `event_value` and `received_at` may
- be NULL with length 0, which means null and now; NULL with another length is an error, and so
- is NULL for the others. An `event_value` that is not NULL with length 0 is the empty string.
-
- Blocking, threads, fork and errors as for `meditopia_enqueue`.
+/**
+ * Queues one event whose strings carry their lengths in bytes: `meditopia_enqueue` for languages
+ * whose strings need not end with NUL.
+ *
+ * A NUL byte inside does not cut a string; it is part of it. `event_value` and `received_at` may
+ * be NULL with length 0, which means null and now; NULL with another length is an error, and so
+ * is NULL for the others. An `event_value` that is not NULL with length 0 is the empty string.
+ *
+ * Blocking, threads, fork and errors as for `meditopia_enqueue`.
  */
 meditopia_status meditopia_enqueue_n(struct meditopia_client *client,
                                      const char *token,
@@ -935,27 +935,27 @@ meditopia_status meditopia_enqueue_n(struct meditopia_client *client,
                                      size_t received_at_len,
                                      struct meditopia_error *error);
 
-/*
- Queues many events at once: all of them or none, also across a crash.
-
- `json` is `len` bytes of UTF-8, borrowed for the call: one event object, an array of them, or
- {"events": [...]} as in the API's own documentation. There may be more than 100; they are cut
- into requests later. Members are those of `meditopia_enqueue`; an unknown or repeated member is
- an error. A missing `event_value` is null, and one that is there goes out byte for byte; a
- missing or null `received_at` is now.
-
- `accepted` (may be NULL) gets the number of events queued; 0 after an error.
-
- Cheaper than one call an event. Blocking, threads and fork as for `meditopia_enqueue`.
-
- Errors: those of `meditopia_enqueue`. With `MEDITOPIA_ERROR_INVALID_EVENT`, which is also the
- answer to what is not JSON, `event_index` says which event it was, counted from 0, or -1.
-
- Example:
-
-   const char *json = "[{\"token\":\"t-1\",\"partner_user_id\":\"u-1\",\"event\":\"signin\"}]";
-   size_t accepted = 0;
-   status = meditopia_enqueue_json(client, json, strlen(json), &accepted, &error);
+/**
+ * Queues many events at once: all of them or none, also across a crash.
+ *
+ * `json` is `len` bytes of UTF-8, borrowed for the call: one event object, an array of them, or
+ * {"events": [...]} as in the API's own documentation. There may be more than 100; they are cut
+ * into requests later. Members are those of `meditopia_enqueue`; an unknown or repeated member is
+ * an error. A missing `event_value` is null, and one that is there goes out byte for byte; a
+ * missing or null `received_at` is now.
+ *
+ * `accepted` (may be NULL) gets the number of events queued; 0 after an error.
+ *
+ * Cheaper than one call an event. Blocking, threads and fork as for `meditopia_enqueue`.
+ *
+ * Errors: those of `meditopia_enqueue`. With `MEDITOPIA_ERROR_INVALID_EVENT`, which is also the
+ * answer to what is not JSON, `event_index` says which event it was, counted from 0, or -1.
+ *
+ * Example:
+ *
+ *   const char *json = "[{\"token\":\"t-1\",\"partner_user_id\":\"u-1\",\"event\":\"signin\"}]";
+ *   size_t accepted = 0;
+ *   status = meditopia_enqueue_json(client, json, strlen(json), &accepted, &error);
  */
 meditopia_status meditopia_enqueue_json(struct meditopia_client *client,
                                         const char *json,
@@ -963,104 +963,104 @@ meditopia_status meditopia_enqueue_json(struct meditopia_client *client,
                                         size_t *accepted,
                                         struct meditopia_error *error);
 
-/*
- Reads the counters and states of the spool.
-
- `stats` is the caller's; set its `struct_size`. Reads a few small files and never waits for the
- sender. Callable from any thread.
-
- Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, or `struct_size` not set),
- `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
- `MEDITOPIA_ERROR_CLOSED`.
-
- Example:
-
-   meditopia_stats stats = { .struct_size = sizeof stats };
-   if (meditopia_get_stats(client, &stats, &error) == MEDITOPIA_OK && stats.pause_reason != 0)
-       alert("delivery is paused");
+/**
+ * Reads the counters and states of the spool.
+ *
+ * `stats` is the caller's; set its `struct_size`. Reads a few small files and never waits for the
+ * sender. Callable from any thread.
+ *
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, or `struct_size` not set),
+ * `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
+ * `MEDITOPIA_ERROR_CLOSED`.
+ *
+ * Example:
+ *
+ *   meditopia_stats stats = { .struct_size = sizeof stats };
+ *   if (meditopia_get_stats(client, &stats, &error) == MEDITOPIA_OK && stats.pause_reason != 0)
+ *       alert("delivery is paused");
  */
 meditopia_status meditopia_get_stats(struct meditopia_client *client,
                                      struct meditopia_stats *stats,
                                      struct meditopia_error *error);
 
-/*
- Reads the counters and states of the spool as text, for a metrics page or a log.
-
- `format` is one of `meditopia_format`. `*out` gets a new text for `meditopia_text_free`; NULL
- after an error. Blocking, threads and errors as for `meditopia_get_stats`.
+/**
+ * Reads the counters and states of the spool as text, for a metrics page or a log.
+ *
+ * `format` is one of `meditopia_format`. `*out` gets a new text for `meditopia_text_free`; NULL
+ * after an error. Blocking, threads and errors as for `meditopia_get_stats`.
  */
 meditopia_status meditopia_stats_text(struct meditopia_client *client,
                                       int32_t format,
                                       struct meditopia_text **out,
                                       struct meditopia_error *error);
 
-/*
- Has `callback` called with every record of `log_level` and above, instead of the one before it.
- NULL unsets it.
-
- `user_data` is handed to the callback; it may be NULL, and must live until the callback is
- replaced or unset, or the client is closed. When this function or `meditopia_client_close`
- returns, the callback before it runs no more; it does not run in a forked process either. Waits
- for a callback that is running. Callable from any thread, but not from the callback.
-
- The library writes its log nowhere else: not to stdout, stderr or syslog. Languages whose code may not run on
- a foreign thread (PHP) poll `meditopia_log_next` instead.
-
- Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_CLOSED`.
-
- Example:
-
-   static void to_stderr(const meditopia_log_record *record, void *user_data) {
-       (void)user_data;
-       fprintf(stderr, "meditopia: %s\n", record->message);
-   }
-   status = meditopia_set_log_callback(client, to_stderr, NULL, &error);
+/**
+ * Has `callback` called with every record of `log_level` and above, instead of the one before it.
+ * NULL unsets it.
+ *
+ * `user_data` is handed to the callback; it may be NULL, and must live until the callback is
+ * replaced or unset, or the client is closed. When this function or `meditopia_client_close`
+ * returns, the callback before it runs no more; it does not run in a forked process either. Waits
+ * for a callback that is running. Callable from any thread, but not from the callback.
+ *
+ * The library writes its log nowhere else: not to stdout, stderr or syslog. Languages whose code may not run on
+ * a foreign thread (PHP) poll `meditopia_log_next` instead.
+ *
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_CLOSED`.
+ *
+ * Example:
+ *
+ *   static void to_stderr(const meditopia_log_record *record, void *user_data) {
+ *       (void)user_data;
+ *       fprintf(stderr, "meditopia: %s\n", record->message);
+ *   }
+ *   status = meditopia_set_log_callback(client, to_stderr, NULL, &error);
  */
 meditopia_status meditopia_set_log_callback(struct meditopia_client *client,
                                             meditopia_log_fn callback,
                                             void *user_data,
                                             struct meditopia_error *error);
 
-/*
- Takes the oldest record that nobody has taken yet, for hosts that cannot be called back.
-
- `record` is the caller's; set its `struct_size`. A few hundred records wait; beyond that the
- oldest are dropped. Returns `MEDITOPIA_OK` with a record, or `MEDITOPIA_DONE` when none waits.
- Does not block. Callable from any thread; each record goes to one caller.
-
- Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, or `struct_size` not set),
- `MEDITOPIA_ERROR_CLOSED`.
+/**
+ * Takes the oldest record that nobody has taken yet, for hosts that cannot be called back.
+ *
+ * `record` is the caller's; set its `struct_size`. A few hundred records wait; beyond that the
+ * oldest are dropped. Returns `MEDITOPIA_OK` with a record, or `MEDITOPIA_DONE` when none waits.
+ * Does not block. Callable from any thread; each record goes to one caller.
+ *
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, or `struct_size` not set),
+ * `MEDITOPIA_ERROR_CLOSED`.
  */
 meditopia_status meditopia_log_next(struct meditopia_client *client,
                                     struct meditopia_log_record *record,
                                     struct meditopia_error *error);
 
-/*
- Lists the events that were rejected or have expired, oldest first. They stay until an operator
- requeues or discards them.
-
-   partner_user_id  only this user's; NULL: any. UTF-8, borrowed for the call
-   api_code         only those that the API refused with this code; NULL: any
-   after_id         only those with a greater id; 0: from the first
-   out              gets the cursor for `meditopia_cursor_free`; NULL after an error
-
- Reads the store, by page, beside the sender and without waiting for it. Callable from any
- thread.
-
- Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
- `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
-
- Example:
-
-   meditopia_cursor *cursor = NULL;
-   meditopia_row row = { .struct_size = sizeof row };
-   status = meditopia_rejected_open(client, NULL, NULL, 0, &cursor, &error);
-   while (status == MEDITOPIA_OK) {
-       status = meditopia_cursor_next(cursor, &row, &error);
-       if (status == MEDITOPIA_OK)
-           printf("%lld %s: %s\n", (long long)row.id, row.api_code, row.event_json);
-   }
-   meditopia_cursor_free(cursor);
+/**
+ * Lists the events that were rejected or have expired, oldest first. They stay until an operator
+ * requeues or discards them.
+ *
+ *   partner_user_id  only this user's; NULL: any. UTF-8, borrowed for the call
+ *   api_code         only those that the API refused with this code; NULL: any
+ *   after_id         only those with a greater id; 0: from the first
+ *   out              gets the cursor for `meditopia_cursor_free`; NULL after an error
+ *
+ * Reads the store, by page, beside the sender and without waiting for it. Callable from any
+ * thread.
+ *
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
+ * `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+ *
+ * Example:
+ *
+ *   meditopia_cursor *cursor = NULL;
+ *   meditopia_row row = { .struct_size = sizeof row };
+ *   status = meditopia_rejected_open(client, NULL, NULL, 0, &cursor, &error);
+ *   while (status == MEDITOPIA_OK) {
+ *       status = meditopia_cursor_next(cursor, &row, &error);
+ *       if (status == MEDITOPIA_OK)
+ *           printf("%lld %s: %s\n", (long long)row.id, row.api_code, row.event_json);
+ *   }
+ *   meditopia_cursor_free(cursor);
  */
 meditopia_status meditopia_rejected_open(struct meditopia_client *client,
                                          const char *partner_user_id,
@@ -1069,51 +1069,51 @@ meditopia_status meditopia_rejected_open(struct meditopia_client *client,
                                          struct meditopia_cursor **out,
                                          struct meditopia_error *error);
 
-/*
- Lists the events that were sent while no answer has settled whether they arrived, with their
- attempts, oldest first. They are repeated before anything else; nothing has to be done.
-
- `after_id`, `out`, blocking, threads and errors as for `meditopia_rejected_open`.
+/**
+ * Lists the events that were sent while no answer has settled whether they arrived, with their
+ * attempts, oldest first. They are repeated before anything else; nothing has to be done.
+ *
+ * `after_id`, `out`, blocking, threads and errors as for `meditopia_rejected_open`.
  */
 meditopia_status meditopia_in_doubt_open(struct meditopia_client *client,
                                          int64_t after_id,
                                          struct meditopia_cursor **out,
                                          struct meditopia_error *error);
 
-/*
- Goes to the next event: `MEDITOPIA_OK` with a row, or `MEDITOPIA_DONE` at the end of the list.
-
- `row` is the caller's; set its `struct_size` once. Its strings live until the next call on this
- cursor. After `MEDITOPIA_DONE` or an error all of it but `struct_size` is zero.
-
- May read a page of the store; never waits for the sender. One thread at a time.
-
- Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, or `struct_size` not set),
- `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
- `MEDITOPIA_ERROR_CLOSED`.
+/**
+ * Goes to the next event: `MEDITOPIA_OK` with a row, or `MEDITOPIA_DONE` at the end of the list.
+ *
+ * `row` is the caller's; set its `struct_size` once. Its strings live until the next call on this
+ * cursor. After `MEDITOPIA_DONE` or an error all of it but `struct_size` is zero.
+ *
+ * May read a page of the store; never waits for the sender. One thread at a time.
+ *
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, or `struct_size` not set),
+ * `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
+ * `MEDITOPIA_ERROR_CLOSED`.
  */
 meditopia_status meditopia_cursor_next(struct meditopia_cursor *cursor,
                                        struct meditopia_row *row,
                                        struct meditopia_error *error);
 
-/*
- Frees a cursor and the strings of its last row; NULL does nothing.
+/**
+ * Frees a cursor and the strings of its last row; NULL does nothing.
  */
 void meditopia_cursor_free(struct meditopia_cursor *cursor);
 
-/*
- Sends rejected or expired events again, as if they were enqueued now: they go to the end.
-
- `ids` are `count` ids of rows, borrowed for the call; NULL with `count` 0 is nothing to do. An
- id that is not in the list any more is skipped. `changed` (may be NULL) gets how many were
- there; 0 after an error. All of them change together or none does.
-
- Waits until the spool's sender has taken the order, normally less than a second and at most
- five. Callable from any thread.
-
- Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (it may still take
- effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
- `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+/**
+ * Sends rejected or expired events again, as if they were enqueued now: they go to the end.
+ *
+ * `ids` are `count` ids of rows, borrowed for the call; NULL with `count` 0 is nothing to do. An
+ * id that is not in the list any more is skipped. `changed` (may be NULL) gets how many were
+ * there; 0 after an error. All of them change together or none does.
+ *
+ * Waits until the spool's sender has taken the order, normally less than a second and at most
+ * five. Callable from any thread.
+ *
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (it may still take
+ * effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
+ * `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
  */
 meditopia_status meditopia_rejected_requeue(struct meditopia_client *client,
                                             const int64_t *ids,
@@ -1121,11 +1121,11 @@ meditopia_status meditopia_rejected_requeue(struct meditopia_client *client,
                                             size_t *changed,
                                             struct meditopia_error *error);
 
-/*
- Forgets rejected or expired events for ever. This is the only function that removes an event
- which was not delivered.
-
- Arguments, blocking, threads and errors as for `meditopia_rejected_requeue`.
+/**
+ * Forgets rejected or expired events for ever. This is the only function that removes an event
+ * which was not delivered.
+ *
+ * Arguments, blocking, threads and errors as for `meditopia_rejected_requeue`.
  */
 meditopia_status meditopia_rejected_discard(struct meditopia_client *client,
                                             const int64_t *ids,

@@ -37,8 +37,8 @@ const _: () = {
 /// `meditopia_client_free`; NULL after an error. `error` may be NULL.
 ///
 /// Reads a few small files; no network I/O, and no thread: with `role` "both" one starts at the
-/// first enqueue. Callable from any thread. Open it where it is used: a prefork master may open,
-/// and its workers may use what they inherit.
+/// first enqueue. Callable from any thread. A prefork master may open it, and its workers use what
+/// they inherit.
 ///
 /// Errors:
 ///   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL

@@ -4,6 +4,7 @@
 //! committed header, so none is forgotten. Nothing here sends: the clients only enqueue.
 
 mod arguments;
+mod growth;
 mod header;
 mod layout;
 mod outputs;

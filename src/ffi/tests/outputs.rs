@@ -1,11 +1,10 @@
-//! What C reads after a call: the right number in each field, whole characters, and never a byte
-//! beyond what it said was there.
+//! What C reads after a call: the right number in each field, whole characters, nothing left over.
 
 use std::ffi::{CStr, c_void};
 use std::ptr::null_mut;
 use std::sync::Mutex;
 
-use crate::client::{Report, Row, RowReason};
+use crate::client::{Row, RowReason};
 use crate::error::{Error, ErrorKind, PauseReason};
 use crate::log::{Level, Record};
 use crate::stats::Stats;
@@ -16,7 +15,7 @@ use super::super::cursor::{lend, meditopia_row};
 use super::super::enqueue::*;
 use super::super::error::{ErrorSlot, meditopia_error};
 use super::super::log::{UserData, meditopia_log_record, meditopia_set_log_callback, telling};
-use super::super::output::{Growing, Grown, fitted};
+use super::super::output::{Growing, fitted};
 use super::super::report::meditopia_report;
 use super::super::stats::*;
 use super::super::status::{meditopia_status, meditopia_status_code, pause_number, status_of};
@@ -81,102 +80,6 @@ fn a_long_message_is_cut_between_two_characters() {
     // A NUL would hide what follows.
     let message: [_; 8] = fitted("a\0b");
     assert_eq!(text_of(&message), "a?b");
-}
-
-/// A report with room behind it, as of a header that knows more.
-#[repr(C)]
-struct Roomy {
-    report: meditopia_report,
-    later: [u64; 2],
-}
-
-fn filled(struct_size: usize) -> Result<Roomy, Error> {
-    let full = Report {
-        pause: Some(PauseReason::Hold),
-        delivered: 1,
-        rejected: 2,
-        expired: 3,
-        pending: 4,
-        in_doubt: 5,
-    };
-    let mut room = Roomy {
-        report: meditopia_report {
-            struct_size: struct_size as u32,
-            in_doubt: 99,
-            ..meditopia_report::BLANK
-        },
-        later: [99; 2],
-    };
-    // SAFETY: 64 bytes are there, and no test says more.
-    let mut grown = unsafe { Grown::at("report", (&raw mut room).cast::<meditopia_report>()) }?;
-    grown.fill(&(&full).into());
-    Ok(room)
-}
-
-#[test]
-fn a_caller_with_a_longer_struct_gets_what_this_version_knows_and_keeps_the_rest() {
-    let room = filled(size_of::<Roomy>()).expect("longer is fine");
-    assert_eq!(room.report.struct_size as usize, size_of::<Roomy>());
-    assert_eq!(room.report.pause_reason, 7);
-    let Roomy { report, later } = room;
-    let counts = [
-        report.delivered,
-        report.rejected,
-        report.expired,
-        report.pending,
-    ];
-    assert_eq!(counts, [1, 2, 3, 4]);
-    assert_eq!(report.in_doubt, 5);
-    assert_eq!(later, [99; 2]);
-}
-
-#[test]
-fn a_struct_size_below_the_first_version_is_an_error_that_says_what_to_set() {
-    for size in [0, 4, 47] {
-        let error = filled(size).err().expect("too small");
-        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
-        let expected = format!(
-            "report.struct_size is {size}; set it to sizeof(meditopia_report), at least 48, before the call"
-        );
-        assert_eq!(error.message(), expected);
-    }
-}
-
-/// As if `meditopia_report` had got its last field in a second version.
-#[derive(Clone, Copy)]
-#[repr(C)]
-struct Second {
-    struct_size: u32,
-    first: i32,
-    second: u64,
-}
-
-// SAFETY: repr(C), starts with `struct_size`, no padding.
-unsafe impl Growing for Second {
-    const NAME: &'static str = "Second";
-    const FIRST_SIZE: usize = 8;
-    const BLANK: Self = Self {
-        struct_size: 0,
-        first: 0,
-        second: 0,
-    };
-}
-
-#[test]
-fn a_caller_with_a_shorter_struct_is_never_written_beyond_it() {
-    let mut old = Second {
-        struct_size: 8,
-        first: 99,
-        second: 99,
-    };
-    // SAFETY: 8 bytes are there, and more.
-    let mut grown = unsafe { Grown::at("old", &raw mut old) }.expect("the first version");
-    grown.fill(&Second {
-        struct_size: 0,
-        first: 1,
-        second: 2,
-    });
-    assert_eq!((old.struct_size, old.first, old.second), (8, 1, 99));
 }
 
 #[test]

@@ -1,0 +1,104 @@
+//! Structs that grow at their end: callers of an older and of a newer header, and never a byte
+//! written beyond what the caller said was there.
+
+use crate::client::Report;
+use crate::error::{Error, ErrorKind, PauseReason};
+
+use super::super::output::{Growing, Grown};
+use super::super::report::meditopia_report;
+
+/// A report with room behind it, as of a header that knows more.
+#[repr(C)]
+struct Roomy {
+    report: meditopia_report,
+    later: [u64; 2],
+}
+
+fn filled(struct_size: usize) -> Result<Roomy, Error> {
+    let full = Report {
+        pause: Some(PauseReason::Hold),
+        delivered: 1,
+        rejected: 2,
+        expired: 3,
+        pending: 4,
+        in_doubt: 5,
+    };
+    let mut room = Roomy {
+        report: meditopia_report {
+            struct_size: struct_size as u32,
+            in_doubt: 99,
+            ..meditopia_report::BLANK
+        },
+        later: [99; 2],
+    };
+    // SAFETY: 64 bytes are there, and no test says more.
+    let mut grown = unsafe { Grown::at("report", (&raw mut room).cast::<meditopia_report>()) }?;
+    grown.fill(&(&full).into());
+    Ok(room)
+}
+
+#[test]
+fn a_caller_with_a_longer_struct_gets_what_this_version_knows_and_keeps_the_rest() {
+    let room = filled(size_of::<Roomy>()).expect("longer is fine");
+    assert_eq!(room.report.struct_size as usize, size_of::<Roomy>());
+    assert_eq!(room.report.pause_reason, 7);
+    let Roomy { report, later } = room;
+    let counts = [
+        report.delivered,
+        report.rejected,
+        report.expired,
+        report.pending,
+    ];
+    assert_eq!(counts, [1, 2, 3, 4]);
+    assert_eq!(report.in_doubt, 5);
+    assert_eq!(later, [99; 2]);
+}
+
+#[test]
+fn a_struct_size_below_the_first_version_is_an_error_that_says_what_to_set() {
+    for size in [0, 4, 47] {
+        let error = filled(size).err().expect("too small");
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        let expected = format!(
+            "report.struct_size is {size}; set it to sizeof(meditopia_report), at least 48, before the call"
+        );
+        assert_eq!(error.message(), expected);
+    }
+}
+
+/// As if `meditopia_report` had got its last field in a second version.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Second {
+    struct_size: u32,
+    first: i32,
+    second: u64,
+}
+
+// SAFETY: repr(C), starts with `struct_size`, no padding.
+unsafe impl Growing for Second {
+    const NAME: &'static str = "Second";
+    const FIRST_SIZE: usize = 8;
+    const BLANK: Self = Self {
+        struct_size: 0,
+        first: 0,
+        second: 0,
+    };
+}
+
+#[test]
+fn a_caller_with_a_shorter_struct_is_never_written_beyond_it() {
+    let mut old = Second {
+        struct_size: 8,
+        first: 99,
+        second: 99,
+    };
+    // SAFETY: 8 bytes are there, and more.
+    let mut grown = unsafe { Grown::at("old", &raw mut old) }.expect("the first version");
+    grown.fill(&Second {
+        struct_size: 0,
+        first: 1,
+        second: 2,
+    });
+    assert_eq!((old.struct_size, old.first, old.second), (8, 1, 99));
+}
