@@ -96,10 +96,7 @@ impl Trigger {
     ];
 
     fn fits(&self, body: &[u8]) -> bool {
-        let contains = |text: &str| {
-            body.windows(text.len())
-                .any(|window| window == text.as_bytes())
-        };
+        let contains = |text| std::str::from_utf8(body).is_ok_and(|body| body.contains(text));
         self.over_bytes.is_none_or(|bytes| body.len() > bytes)
             && self.containing.as_deref().is_none_or(contains)
     }

@@ -242,9 +242,9 @@ impl Ledger {
         for (index, event) in self.events.iter().enumerate().skip(skipped).take(limit) {
             let sequence = self.events_cleared + index as u64 + 1;
             let Event { request, text } = event;
-            // JSON may be written over several lines; a line break can only be white space in it.
-            let text = if text.contains(['\n', '\r']) {
-                text.replace(['\n', '\r'], " ").into()
+            // JSON may be written over several lines; a bare line break can only be white space in it.
+            let text = if text.as_bytes().contains(&b'\n') {
+                text.replace('\n', " ").into()
             } else {
                 Cow::Borrowed(&**text)
             };
