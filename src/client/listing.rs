@@ -96,7 +96,7 @@ impl Cursor {
     /// The next row; `None` at the end.
     ///
     /// Errors: as [`Client::stats`](super::Client::stats).
-    pub fn next(&mut self) -> Result<Option<Row>> {
+    pub fn next_row(&mut self) -> Result<Option<Row>> {
         if self.page.is_empty() {
             self.turn()?;
         }

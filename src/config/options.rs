@@ -117,7 +117,7 @@ pub fn reference() -> impl Iterator<Item = &'static OptionDoc> {
     OPTIONS.iter()
 }
 
-/// The [`reference`] as a Markdown table.
+/// The [`reference()`] as a Markdown table.
 pub fn markdown() -> String {
     let mut table =
         String::from("| key | type | default | range | meaning |\n|---|---|---|---|---|\n");

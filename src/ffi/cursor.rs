@@ -236,7 +236,7 @@ pub unsafe extern "C" fn meditopia_cursor_next(
             )
         };
         cursor.strings = None;
-        match cursor.cursor.next()? {
+        match cursor.cursor.next_row()? {
             Some(next) => {
                 row.fill(&lend(&mut cursor.strings, &next));
                 Ok(Step::Given)

@@ -13,8 +13,8 @@
 //! This module is not the place where forks are noticed or threads are kept apart: the client
 //! behind a handle is shared by reference and does both.
 
-// The types carry the names that a C programmer reads.
-#![allow(non_camel_case_types)]
+// The types carry the names that a C programmer reads, and the comments are C's, not Markdown.
+#![allow(non_camel_case_types, rustdoc::bare_urls)]
 
 mod argument;
 mod client;

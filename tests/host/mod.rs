@@ -141,7 +141,7 @@ impl Story for Client {
 fn all(cursor: Result<meditopia::client::Cursor>) -> Vec<Row> {
     let mut cursor = cursor.unwrap();
     let mut rows = Vec::new();
-    while let Some(row) = cursor.next().unwrap() {
+    while let Some(row) = cursor.next_row().unwrap() {
         rows.push(row);
     }
     rows

@@ -1,0 +1,27 @@
+# The words here are the same everywhere: demo, test, bench, soak, fuzz, install.
+# `make demo` is the first command of a newcomer, `make test` the second.
+
+CARGO ?= cargo
+CC ?= cc
+TARGET ?= target
+DEMO := $(TARGET)/demo
+RUST_NEEDED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+
+.PHONY: demo test toolchain setup
+
+# Builds the library, compiles the C quickstart against it, and lets it deliver to a local API.
+demo: toolchain
+	$(CARGO) build --locked --profile demo --features cli
+	@ln -sf libmeditopia.so $(DEMO)/libmeditopia.so.0
+	$(CC) -std=c99 -Wall -Wextra -Werror -O1 -Iinclude bindings/c/quickstart.c -L$(DEMO) -lmeditopia -o $(DEMO)/quickstart
+	@sh bindings/c/demo.sh $(DEMO)
+
+# Runs every test, after installing what they need and this machine lacks.
+test: toolchain setup
+	$(CARGO) test --locked --features cli --no-fail-fast
+
+setup:
+	@sh .ci/setup
+
+toolchain:
+	@sh .ci/toolchain $(CARGO) $(RUST_NEEDED) $(CC)
