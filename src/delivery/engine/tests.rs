@@ -15,6 +15,7 @@ struct Spool {
     oldest_ms: i64,
     now: Moment,
     rng: fastrand::Rng,
+    users: usize,
 }
 
 impl Spool {
@@ -30,6 +31,7 @@ impl Spool {
             oldest_ms: now.wall_ms,
             now,
             rng: fastrand::Rng::with_seed(7),
+            users: 0,
         }
     }
 
@@ -146,12 +148,13 @@ impl Spool {
         self.engine = Engine::new(Policy::default(), restored, self.now);
     }
 
-    /// Refuses lone events of users named `u-1`, `u-2`, ... until the brake pauses or `most` are gone.
+    /// Refuses lone events, each of another user, until the brake pauses or `most` are gone.
     fn refuse_alone(&mut self, most: usize) -> usize {
         let mut rejected = 0;
         while rejected < most && self.reason().is_none() {
             self.send();
-            let user = format!("u-{rejected}");
+            self.users += 1;
+            let user = format!("u-{}", self.users);
             if let Effect::Rejected { .. } = self.answer_to(0, &user, refused()).effect {
                 rejected += 1;
             }
@@ -276,6 +279,15 @@ fn what_was_due_once_does_not_wait_again_behind_a_shorter_prefix() {
         requests += 1;
     }
     assert!(spool.events[0][REGULAR].is_empty());
+}
+
+#[test]
+fn an_isolation_goes_on_at_once_also_after_a_restart() {
+    let mut spool = Spool::holding(50);
+    spool.send();
+    spool.answer(refused());
+    spool.crash();
+    assert!(matches!(spool.step(0, false), Step::Send { .. }));
 }
 
 #[test]
@@ -927,12 +939,18 @@ fn a_probe_refused_under_the_brake_stays_pending() {
     let mut spool = Spool::holding(1_000);
     spool.refuse_alone(100);
     let kept = spool.events[0][REGULAR].len();
+    let learnt = spool.engine.lane_state(0).unwrap().isolations[REGULAR].belief;
     for _ in 0..20 {
         spool.probe();
         let outcome = spool.answer_to(0, "another", refused());
         assert_eq!((outcome.effect, outcome.pause), (Effect::Kept, None));
     }
     assert_eq!(spool.events[0][REGULAR].len(), kept);
+    assert_eq!(spool.group(), 1, "the lone event is still the suspect");
+    assert_eq!(
+        spool.engine.lane_state(0).unwrap().isolations[REGULAR].belief,
+        learnt
+    );
     // An operator decides that the refusals were right.
     assert_eq!(
         spool.engine.resume(),
