@@ -891,6 +891,58 @@ fn server_errors_of_different_batches_do_not_pause() {
     assert_eq!(spool.reason(), None);
 }
 
+#[test]
+fn a_probe_does_not_cut_short_the_rest_that_another_lane_was_asked_for() {
+    let mut spool = Spool::with(Policy {
+        lanes: 2,
+        ..Policy::default()
+    });
+    spool.events = vec![[vec![100; 100], vec![]], [vec![100; 100], vec![]]];
+    spool.send_from(1);
+    spool.answer_to(
+        1,
+        "u",
+        Verdict::Retry {
+            after: Some(secs(900)),
+        },
+    );
+    spool.send();
+    spool.answer(paused(PauseReason::Ip));
+    spool.probe();
+    assert_eq!(
+        spool.answer(Verdict::Delivered).pause,
+        Some(PauseChange::Ended(PauseReason::Ip))
+    );
+    assert!(matches!(spool.step(1, true), Step::Wait { .. }));
+    spool.engine.hold(spool.now);
+    spool.engine.resume();
+    assert!(matches!(spool.step(1, true), Step::Send { .. }));
+}
+
+#[test]
+fn a_batch_that_still_breaks_the_api_gets_all_of_its_attempts_anew() {
+    let mut spool = Spool::with(Policy {
+        lanes: 2,
+        ..Policy::default()
+    });
+    spool.events = vec![[vec![100; 3], vec![]], [vec![100; 3], vec![]]];
+    for _ in 0..SERVER_ERRORS {
+        spool.rest();
+        spool.send();
+        spool.answer(BROKEN);
+    }
+    spool.wait_for_probe();
+    spool.send_from(1);
+    let outcome = spool.answer_to(1, "u", Verdict::Delivered);
+    assert_eq!(
+        outcome.pause,
+        Some(PauseChange::Ended(PauseReason::ServerError))
+    );
+    spool.rest();
+    spool.send();
+    assert_eq!(spool.answer(BROKEN).pause, None);
+}
+
 // ---- the brake
 
 #[test]
@@ -969,6 +1021,20 @@ fn an_accepted_probe_releases_the_brake() {
         Some(PauseChange::Ended(PauseReason::MassRejection))
     );
     assert_eq!(spool.refuse_alone(100), 20);
+}
+
+#[test]
+fn a_refused_token_under_the_brake_does_not_release_it() {
+    let mut spool = Spool::holding(1_000);
+    spool.refuse_alone(100);
+    spool.probe();
+    spool.answer(paused(PauseReason::Auth));
+    assert_eq!(
+        spool.engine.token_replaced(),
+        Some(PauseChange::Ended(PauseReason::Auth))
+    );
+    assert_eq!(spool.refuse_alone(100), 1);
+    assert_eq!(spool.reason(), Some(PauseReason::MassRejection));
 }
 
 #[test]
