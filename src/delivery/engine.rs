@@ -153,7 +153,7 @@ impl Engine {
         };
         room.sending(queue, events, now);
         if self.pause.is_some() {
-            self.probing = Some(lane);
+            self.probing.get_or_insert(lane);
             self.probed_last = Some(lane);
         }
         if let Some(rate) = self.policy.max_requests_per_s {
@@ -252,17 +252,21 @@ impl Engine {
     /// An operator asks to go on now. Ends every pause but `store_damaged`, which
     /// [`recovered`](Self::recovered) ends, and tries again without any rest.
     pub fn resume(&mut self) -> Option<PauseChange> {
-        self.end_pause_if(|reason| reason != PauseReason::StoreDamaged)
+        let ended = self.ended_by_hand(|reason| reason != PauseReason::StoreDamaged);
+        if ended.is_some() {
+            self.brake.release();
+        }
+        ended
     }
 
     /// The store was recovered.
     pub fn recovered(&mut self) -> Option<PauseChange> {
-        self.end_pause_if(|reason| reason == PauseReason::StoreDamaged)
+        self.ended_by_hand(|reason| reason == PauseReason::StoreDamaged)
     }
 
     /// There is a new bearer token: a pause for the old one ends at once.
     pub fn token_replaced(&mut self) -> Option<PauseChange> {
-        self.end_pause_if(|reason| reason == PauseReason::Auth)
+        self.ended_by_hand(|reason| reason == PauseReason::Auth)
     }
 
     /// An operator asks to stop sending, until [`resume`](Self::resume).
@@ -457,13 +461,17 @@ impl Engine {
         }
     }
 
+    /// Somebody removed the cause: nothing that failed before is a reason to rest.
+    fn ended_by_hand(&mut self, ends: impl Fn(PauseReason) -> bool) -> Option<PauseChange> {
+        let ended = self.end_pause_if(ends)?;
+        self.lanes.iter_mut().for_each(Lane::try_at_once);
+        Some(ended)
+    }
+
     fn end_pause_if(&mut self, ends: impl Fn(PauseReason) -> bool) -> Option<PauseChange> {
         let pause = self.pause.take_if(|pause| ends(pause.reason))?;
         self.probing = None;
-        self.brake.release();
-        for lane in &mut self.lanes {
-            lane.try_at_once();
-        }
+        self.lanes.iter_mut().for_each(Lane::forget_server_errors);
         Some(PauseChange::Ended(pause.reason))
     }
 }

@@ -179,9 +179,13 @@ impl Lane {
         self.backoff.resting_until(now)
     }
 
-    /// Forgets failures: an operator or a new token asks to try at once.
+    /// Ends a rest early.
     pub fn try_at_once(&mut self) {
         self.backoff.reset();
+    }
+
+    /// The API is well again: a batch that it still cannot take gets all of its attempts anew.
+    pub fn forget_server_errors(&mut self) {
         self.server_errors = 0;
     }
 

@@ -15,6 +15,7 @@ struct Spool {
     oldest_ms: i64,
     now: Moment,
     rng: fastrand::Rng,
+    users: usize,
 }
 
 impl Spool {
@@ -30,6 +31,7 @@ impl Spool {
             oldest_ms: now.wall_ms,
             now,
             rng: fastrand::Rng::with_seed(7),
+            users: 0,
         }
     }
 
@@ -146,12 +148,13 @@ impl Spool {
         self.engine = Engine::new(Policy::default(), restored, self.now);
     }
 
-    /// Refuses lone events of users named `u-1`, `u-2`, ... until the brake pauses or `most` are gone.
+    /// Refuses lone events, each of another user, until the brake pauses or `most` are gone.
     fn refuse_alone(&mut self, most: usize) -> usize {
         let mut rejected = 0;
         while rejected < most && self.reason().is_none() {
             self.send();
-            let user = format!("u-{rejected}");
+            self.users += 1;
+            let user = format!("u-{}", self.users);
             if let Effect::Rejected { .. } = self.answer_to(0, &user, refused()).effect {
                 rejected += 1;
             }
@@ -276,6 +279,15 @@ fn what_was_due_once_does_not_wait_again_behind_a_shorter_prefix() {
         requests += 1;
     }
     assert!(spool.events[0][REGULAR].is_empty());
+}
+
+#[test]
+fn an_isolation_goes_on_at_once_also_after_a_restart() {
+    let mut spool = Spool::holding(50);
+    spool.send();
+    spool.answer(refused());
+    spool.crash();
+    assert!(matches!(spool.step(0, false), Step::Send { .. }));
 }
 
 #[test]
@@ -879,6 +891,58 @@ fn server_errors_of_different_batches_do_not_pause() {
     assert_eq!(spool.reason(), None);
 }
 
+#[test]
+fn a_probe_does_not_cut_short_the_rest_that_another_lane_was_asked_for() {
+    let mut spool = Spool::with(Policy {
+        lanes: 2,
+        ..Policy::default()
+    });
+    spool.events = vec![[vec![100; 100], vec![]], [vec![100; 100], vec![]]];
+    spool.send_from(1);
+    spool.answer_to(
+        1,
+        "u",
+        Verdict::Retry {
+            after: Some(secs(900)),
+        },
+    );
+    spool.send();
+    spool.answer(paused(PauseReason::Ip));
+    spool.probe();
+    assert_eq!(
+        spool.answer(Verdict::Delivered).pause,
+        Some(PauseChange::Ended(PauseReason::Ip))
+    );
+    assert!(matches!(spool.step(1, true), Step::Wait { .. }));
+    spool.engine.hold(spool.now);
+    spool.engine.resume();
+    assert!(matches!(spool.step(1, true), Step::Send { .. }));
+}
+
+#[test]
+fn a_batch_that_still_breaks_the_api_gets_all_of_its_attempts_anew() {
+    let mut spool = Spool::with(Policy {
+        lanes: 2,
+        ..Policy::default()
+    });
+    spool.events = vec![[vec![100; 3], vec![]], [vec![100; 3], vec![]]];
+    for _ in 0..SERVER_ERRORS {
+        spool.rest();
+        spool.send();
+        spool.answer(BROKEN);
+    }
+    spool.wait_for_probe();
+    spool.send_from(1);
+    let outcome = spool.answer_to(1, "u", Verdict::Delivered);
+    assert_eq!(
+        outcome.pause,
+        Some(PauseChange::Ended(PauseReason::ServerError))
+    );
+    spool.rest();
+    spool.send();
+    assert_eq!(spool.answer(BROKEN).pause, None);
+}
+
 // ---- the brake
 
 #[test]
@@ -927,12 +991,18 @@ fn a_probe_refused_under_the_brake_stays_pending() {
     let mut spool = Spool::holding(1_000);
     spool.refuse_alone(100);
     let kept = spool.events[0][REGULAR].len();
+    let learnt = spool.engine.lane_state(0).unwrap().isolations[REGULAR].belief;
     for _ in 0..20 {
         spool.probe();
         let outcome = spool.answer_to(0, "another", refused());
         assert_eq!((outcome.effect, outcome.pause), (Effect::Kept, None));
     }
     assert_eq!(spool.events[0][REGULAR].len(), kept);
+    assert_eq!(spool.group(), 1, "the lone event is still the suspect");
+    assert_eq!(
+        spool.engine.lane_state(0).unwrap().isolations[REGULAR].belief,
+        learnt
+    );
     // An operator decides that the refusals were right.
     assert_eq!(
         spool.engine.resume(),
@@ -951,6 +1021,20 @@ fn an_accepted_probe_releases_the_brake() {
         Some(PauseChange::Ended(PauseReason::MassRejection))
     );
     assert_eq!(spool.refuse_alone(100), 20);
+}
+
+#[test]
+fn a_refused_token_under_the_brake_does_not_release_it() {
+    let mut spool = Spool::holding(1_000);
+    spool.refuse_alone(100);
+    spool.probe();
+    spool.answer(paused(PauseReason::Auth));
+    assert_eq!(
+        spool.engine.token_replaced(),
+        Some(PauseChange::Ended(PauseReason::Auth))
+    );
+    assert_eq!(spool.refuse_alone(100), 1);
+    assert_eq!(spool.reason(), Some(PauseReason::MassRejection));
 }
 
 #[test]
