@@ -1,7 +1,7 @@
 //! How long a lane rests after a failure that more patience may cure.
 //!
 //! Decorrelated jitter: each wait is drawn between one second and three times the last one, up to
-//! five minutes. A thousand hosts that failed in the same second spread out at once, and nobody
+//! five minutes. Only a connection that is lost for the first time is made again at once. A thousand hosts that failed in the same second spread out at once, and nobody
 //! counts attempts. What the API asks for in `Retry-After` is a floor, never a ceiling.
 
 use crate::clock::Moment;
@@ -18,6 +18,7 @@ pub const LONGEST: Duration = Duration::from_secs(5 * 60);
 pub struct Backoff {
     drawn: Duration,
     until: Option<Moment>,
+    connection_lost: bool,
 }
 
 impl Backoff {
@@ -26,6 +27,15 @@ impl Backoff {
         let ceiling = (self.drawn.max(SHORTEST) * 3).min(LONGEST);
         self.drawn = SHORTEST + (ceiling - SHORTEST).mul_f64(rng.f64());
         self.until = Some(now.after(self.drawn.max(asked.unwrap_or_default())));
+    }
+
+    /// A connection was lost before the answer. The first time that is most often a connection that
+    /// was kept alive for too long, and a new one serves at once; the second time in a row it is a failure.
+    pub fn connection_lost(&mut self, now: Moment, rng: &mut fastrand::Rng) {
+        if self.connection_lost || self.drawn > Duration::ZERO {
+            self.failed(None, now, rng);
+        }
+        self.connection_lost = true;
     }
 
     /// Something succeeded, or an operator asked to try at once.
@@ -59,6 +69,21 @@ mod tests {
         })
         .take(200)
         .collect()
+    }
+
+    #[test]
+    fn a_lost_connection_is_made_again_at_once_but_only_once_in_a_row() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut backoff = Backoff::default();
+        backoff.connection_lost(NOW, &mut rng);
+        assert_eq!(backoff.resting_until(NOW), None);
+        backoff.connection_lost(NOW, &mut rng);
+        assert!(backoff.resting_until(NOW).is_some());
+        backoff.reset();
+        backoff.failed(None, NOW, &mut rng);
+        let later = NOW.after(LONGEST);
+        backoff.connection_lost(later, &mut rng);
+        assert!(backoff.resting_until(later).is_some());
     }
 
     #[test]

@@ -205,7 +205,10 @@ impl Engine {
                 after,
                 server_error,
             } => {
-                room.rest(*after, now, rng);
+                match (after, server_error) {
+                    (None, None) => room.connection_lost(now, rng),
+                    _ => room.rest(*after, now, rng),
+                }
                 let errors = server_error.map(|status| (status, room.server_error()));
                 self.probe_failed(&answer, *after);
                 match errors {

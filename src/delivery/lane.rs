@@ -271,6 +271,11 @@ impl Lane {
         self.backoff.failed(asked, now, rng);
     }
 
+    /// No answer came: try once more at once, then rest.
+    pub fn connection_lost(&mut self, now: Moment, rng: &mut fastrand::Rng) {
+        self.backoff.connection_lost(now, rng);
+    }
+
     /// The API answered the batch in doubt with a server error: how many times by now.
     pub fn server_error(&mut self) -> u32 {
         self.server_errors = self.server_errors.saturating_add(1);

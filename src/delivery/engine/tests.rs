@@ -512,8 +512,10 @@ fn a_failing_lane_does_not_hold_up_another() {
         ..Policy::default()
     });
     spool.events = vec![[vec![100; 3], vec![]], [vec![100; 3], vec![]]];
-    spool.send_from(0);
-    spool.answer_to(0, "u", LOST);
+    for _ in 0..2 {
+        spool.send_from(0);
+        spool.answer_to(0, "u", LOST);
+    }
     assert!(matches!(spool.step(0, true), Step::Wait { .. }));
     spool.send_from(1);
     assert!(matches!(
