@@ -6,6 +6,7 @@ mod host;
 mod sandbox;
 
 use host::{Host, Story, secs};
+use meditopia::client::RowReason;
 use meditopia::error::{ErrorKind, PauseReason};
 use sandbox::Sandbox;
 use serde_json::json;
@@ -226,4 +227,147 @@ fn a_held_spool_sends_nothing_until_it_is_resumed() {
     assert_eq!(api.ledger().requests, 0);
     client.resume().unwrap();
     assert_eq!(client.flushed(secs(5)).delivered, 10);
+}
+
+/// The numbers of each user's accepted events, in the order of their first acceptance.
+fn accepted_by_user(api: &Sandbox) -> std::collections::BTreeMap<String, Vec<usize>> {
+    let mut users = std::collections::BTreeMap::<String, Vec<usize>>::new();
+    for event in api.events() {
+        let number = event.fields.event_value.as_str().unwrap().parse().unwrap();
+        let numbers = users.entry(event.fields.partner_user_id).or_default();
+        if !numbers.contains(&number) {
+            numbers.push(number);
+        }
+    }
+    users
+}
+
+#[test]
+fn every_users_events_keep_their_order_through_isolation_suspicion_and_lanes() {
+    let api = Sandbox::builder().seed(7).start();
+    // Refused for a while and then good again: their events wait among the suspects meanwhile.
+    api.set_unknown(json!([{"prefix": "bad-"}]));
+    api.set_faults(json!({"faults": [{"fault": "reset", "probability": 0.05, "when": "after"}]}));
+    let client = Host::of(&api)
+        .with("lanes", "4")
+        .with("brake_users", "0")
+        .open();
+    for number in 0..3_000 {
+        let user = if number % 37 == 0 {
+            format!("bad-{}", number % 5)
+        } else {
+            format!("good-{}", number % 23)
+        };
+        client.enqueue_for(&user, number);
+        if number == 1_500 {
+            client.flushed(secs(60));
+            api.set_unknown_users(Vec::<String>::new());
+        }
+    }
+    client.flushed(secs(60));
+
+    let accepted = accepted_by_user(&api);
+    for (user, numbers) in &accepted {
+        assert!(numbers.is_sorted(), "{user}: {numbers:?}");
+    }
+    let rejected = client.rejected_rows();
+    assert!(
+        rejected
+            .iter()
+            .all(|row| row.event_json.contains(r#""bad-"#))
+    );
+    let delivered: usize = accepted.values().map(Vec::len).sum();
+    // What was refused after an attempt without an answer may stand on both sides, and says so.
+    let doubtful = rejected
+        .iter()
+        .filter(|row| {
+            row.reason
+                == RowReason::Refused {
+                    may_be_delivered: true,
+                }
+        })
+        .count();
+    assert!(delivered + rejected.len() >= 3_000);
+    assert!(delivered + rejected.len() <= 3_000 + doubtful);
+    assert!(accepted.keys().any(|user| user.starts_with("bad-")));
+}
+
+#[test]
+fn an_event_that_waited_too_long_is_listed_as_expired_and_not_sent() {
+    let api = Sandbox::start();
+    let client = Host::of(&api).with("event_ttl_s", "1").open();
+    client.enqueue_users(0..150);
+    let enqueued = std::time::Instant::now();
+    while enqueued.elapsed() <= secs(1) {
+        std::thread::yield_now();
+    }
+    client.enqueue_users(150..153);
+
+    let report = client.flushed(secs(10));
+
+    assert_eq!(
+        (report.delivered, report.expired, report.rejected),
+        (3, 150, 0)
+    );
+    let rows = client.rejected_rows();
+    assert_eq!(rows.len(), 150);
+    assert!(rows.iter().all(|row| row.reason == RowReason::Expired));
+}
+
+#[test]
+fn a_token_file_is_followed_and_a_refused_token_is_not_tried_again_by_the_next_flush() {
+    let api = Sandbox::start();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    std::fs::write(&file, "wrong\n").unwrap();
+    let host = Host::at(api.endpoint()).with("bearer_token_file", file.to_str().unwrap());
+    let client = host.open();
+    client.enqueue_users(0..10);
+    for _ in 0..3 {
+        let (_, outcome) = client.flush(secs(10));
+        assert_eq!(outcome.unwrap_err().pause_reason(), Some(PauseReason::Auth));
+    }
+    assert_eq!(api.ledger().requests, 1);
+
+    std::fs::write(&file, api.token()).unwrap();
+    assert_eq!(client.flushed(secs(10)).delivered, 10);
+}
+
+#[test]
+fn many_bad_users_in_a_row_brake_and_reject_no_more() {
+    let api = Sandbox::start();
+    api.set_unknown(json!([{"prefix": "u-"}]));
+    let client = Host::of(&api).with("brake_users", "5").open();
+    client.enqueue_users(0..50);
+    let (report, outcome) = client.flush(secs(30));
+    assert_eq!(
+        outcome.unwrap_err().pause_reason(),
+        Some(PauseReason::MassRejection)
+    );
+    assert_eq!((report.rejected, report.pending), (5, 45));
+}
+
+#[test]
+fn a_conflicting_second_client_is_refused_and_an_equal_one_shares_the_spool() {
+    let api = Sandbox::start();
+    let client = Host::of(&api).open();
+    let mut other = client.host.config().clone();
+    let second = meditopia::client::Client::open(&other).unwrap();
+    second.enqueue_users(0..3);
+    client.enqueue_users(3..5);
+    assert_eq!(client.stats().unwrap().enqueued, 5);
+
+    other.set("lanes", "2").unwrap();
+    let Err(error) = meditopia::client::Client::open(&other) else {
+        panic!("opened");
+    };
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    assert!(error.message().contains("lanes"), "{error}");
+
+    second.close(secs(1)).1.unwrap();
+    assert_eq!(
+        second.flush(secs(1)).1.unwrap_err().kind(),
+        ErrorKind::Closed
+    );
+    assert_eq!(client.flushed(secs(10)).delivered, 5);
 }

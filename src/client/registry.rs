@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use once_cell::race::OnceBox;
 
 use super::core::Core;
-use crate::config::{self, Settings};
+use crate::config::{self, Settings, TokenSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::process::PerProcess;
 use crate::sync::lock;
@@ -31,7 +31,13 @@ pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
     let place = fresh.spool.place();
     if let Some(known) = cores.get(&place) {
         match config::conflict(&known.settings, &fresh.settings) {
-            None => return Ok(known.clone()),
+            None => {
+                // Later calls win, for the token as for everything else that may differ.
+                if let TokenSource::Given(token) = &fresh.settings.bearer_token {
+                    known.sender.replace_token(token.clone())?;
+                }
+                return Ok(known.clone());
+            }
             Some(key) if known.handles.load(Ordering::Acquire) > 0 => {
                 return Err(Error::new(
                     ErrorKind::Conflict,

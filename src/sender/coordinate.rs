@@ -11,7 +11,7 @@ use super::take_over::TakeOver;
 use super::wake::{Doorbell, Heard};
 use super::{Shared, commands, lane};
 use crate::clock::{self, Clock, SystemClock};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::journal::heartbeat::Heartbeat;
 use crate::journal::process::{pid, spawn_quiet};
 use crate::journal::reader::Offsets;
@@ -59,8 +59,14 @@ pub(super) fn run(shared: &Arc<Shared>) {
         let Some(current) = &mut term else {
             match Term::begin(shared) {
                 Ok(Some(begun)) => term = Some(begun),
-                Ok(None) => rest(shared, None, STAND_EVERY),
-                Err(e) => rest(shared, Some(e), TROUBLE_REST),
+                Ok(None) => {
+                    lock(&shared.desk).trouble = None;
+                    rest(shared, STAND_EVERY);
+                }
+                Err(e) => {
+                    shared.trouble(&e);
+                    rest(shared, TROUBLE_REST);
+                }
             }
             continue;
         };
@@ -74,17 +80,15 @@ pub(super) fn run(shared: &Arc<Shared>) {
                 if lock(&shared.desk).state.is_none() {
                     term = None;
                 }
-                rest(shared, Some(e), TROUBLE_REST);
+                rest(shared, TROUBLE_REST);
             }
         }
     }
 }
 
-/// Waits for a change at the desk, and leaves word why.
-fn rest(shared: &Shared, trouble: Option<Error>, time: Duration) {
+/// Waits, unless nobody wants the sender any more.
+fn rest(shared: &Shared, time: Duration) {
     let mut desk = lock(&shared.desk);
-    desk.trouble = trouble;
-    shared.changed.notify_all();
     let until = Instant::now() + time;
     while desk.wanted > 0 {
         let left = until.saturating_duration_since(Instant::now());
@@ -110,6 +114,9 @@ impl Term {
             return Ok(None);
         };
         shared.transport()?;
+        if let Err(e) = shared.token.follow_file() {
+            shared.log.warn(format_args!("{e}"));
+        }
         let state = shared.open_state()?;
         let bell = Doorbell::hang(&shared.spool)?;
         let mut desk = lock(&shared.desk);
@@ -126,9 +133,9 @@ impl Term {
 
     /// One look at everything.
     fn look(&mut self, shared: &Arc<Shared>, heard: Heard) -> Result<()> {
-        start_lanes(shared)?;
         shared.enqueued_since_look.store(0, Ordering::Relaxed);
-        self.follow_token(shared)?;
+        follow_token(shared)?;
+        start_lanes(shared)?;
         let taken_bytes = take_over(shared)?;
         carry_out(shared)?;
         let due = self.beaten.is_none_or(|at| at.elapsed() >= BEAT_EVERY);
@@ -138,46 +145,41 @@ impl Term {
         Ok(())
     }
 
-    fn follow_token(&self, shared: &Shared) -> Result<()> {
-        match shared.token.follow_file() {
-            Ok(true) => shared.token_replaced()?,
-            Ok(false) => {}
-            Err(e) => shared.log.warn(format_args!("{e}")),
-        }
-        let missing = shared.token.current().is_none();
-        let mut desk = lock(&shared.desk);
-        if missing && let Some(state) = &mut desk.state {
-            state.token_missing(SystemClock.now())?;
-        }
-        Ok(())
-    }
-
     /// Tells other processes how far this one is.
     fn beat(&mut self, shared: &Shared, taken_bytes: u64, heard: Heard) -> Result<()> {
-        let mut desk = lock(&shared.desk);
-        let Some(state) = &mut desk.state else {
-            return Ok(());
-        };
-        if heard == Heard::Flush {
-            // Whoever rang waits for what is taken over by now.
-            state.urgent_upto = state.store.last_run()?;
-        }
-        let heartbeat = Heartbeat {
-            pid: pid().cast_unsigned(),
-            seen_ms: clock::wall_ms(),
-            boot_count: state.taken_upto.0,
-            taken_upto_boot_ns: state.taken_upto.1,
-            pending_bytes: state.totals.pending_bytes,
-            taken_bytes,
-            paused: state
-                .engine
-                .pause_state()
-                .map(|pause| pause.reason.name().to_owned()),
-        };
-        drop(desk);
+        let heartbeat = shared.on_state(|state| {
+            if heard == Heard::Flush {
+                // Whoever rang waits for what is taken over by now.
+                state.urgent_upto = state.store.last_run()?;
+            }
+            Ok(Heartbeat {
+                pid: pid().cast_unsigned(),
+                seen_ms: clock::wall_ms(),
+                boot_count: state.taken_upto.0,
+                taken_upto_boot_ns: state.taken_upto.1,
+                pending_bytes: state.totals.pending_bytes,
+                taken_bytes,
+                paused: state
+                    .pause_state()
+                    .map(|pause| pause.reason.name().to_owned()),
+            })
+        })?;
         self.beaten = Some(Instant::now());
-        heartbeat.write(&shared.spool)
+        heartbeat.map_or(Ok(()), |heartbeat| heartbeat.write(&shared.spool))
     }
+}
+
+/// Reads the token's file again if it has changed, and pauses while there is no token at all.
+fn follow_token(shared: &Shared) -> Result<()> {
+    match shared.token.follow_file() {
+        Ok(true) => shared.token_replaced()?,
+        Ok(false) => {}
+        Err(e) => shared.log.warn(format_args!("{e}")),
+    }
+    if shared.token.current().is_none() {
+        shared.on_state(|state| state.token_missing(SystemClock.now()))?;
+    }
+    Ok(())
 }
 
 /// Every lane has a thread while somebody wants the sender.
@@ -208,52 +210,28 @@ fn take_over(shared: &Shared) -> Result<u64> {
     let spool = &shared.spool;
     let mut round = TakeOver::begin(spool, &offsets, lanes)?;
     while let Some(chunk) = round.read(spool)? {
-        let mut desk = lock(&shared.desk);
-        let Some(state) = &mut desk.state else {
-            return Ok(0);
-        };
-        state.take_over(&chunk)?;
-        drop(desk);
+        shared.on_state(|state| state.take_over(&chunk))?;
         shared.changed.notify_all();
     }
     let abandoned = round.abandoned(spool);
-    let mut desk = lock(&shared.desk);
-    if let Some(state) = &mut desk.state {
+    shared.on_state(|state| {
         state.taken_upto = round.upto();
-        state.remove_segments(spool, &abandoned)?;
-    }
+        state.remove_segments(spool, &abandoned)
+    })?;
     Ok(round.taken_bytes())
 }
 
 /// Carries out what operators have asked for.
 fn carry_out(shared: &Shared) -> Result<()> {
     for (path, command) in commands::waiting(&shared.spool)? {
-        let mut desk = lock(&shared.desk);
-        let Some(state) = &mut desk.state else {
-            return Ok(());
-        };
-        let outcome = state.carry_out(&command, SystemClock.now());
-        drop(desk);
-        commands::answer(&path, &outcome)?;
-        outcome?;
+        match shared.on_state(|state| state.carry_out(&command, SystemClock.now())) {
+            Ok(None) => return Ok(()),
+            Ok(Some(changed)) => commands::answer(&path, &Ok(changed))?,
+            Err(e) => {
+                commands::answer(&path, &Err(e.clone()))?;
+                return Err(e);
+            }
+        }
     }
     Ok(())
-}
-
-impl Shared {
-    /// A step failed. Only what the store knows has happened: it is opened again, by this process or another.
-    pub(super) fn trouble(&self, e: &Error) {
-        let mut desk = lock(&self.desk);
-        if desk.trouble.as_ref() != Some(e) {
-            self.log.error(format_args!("{e}"));
-        }
-        desk.trouble = Some(e.clone());
-        let journal_only = e.kind() == ErrorKind::Io && e.message().contains("/journal/");
-        if !journal_only {
-            desk.state = None;
-            desk.generation += 1;
-        }
-        drop(desk);
-        self.changed.notify_all();
-    }
 }

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
+use super::Shared;
 use super::state::Next;
-use super::{Desk, Shared};
 use crate::clock::{Clock, SystemClock};
 use crate::config::BearerToken;
 use crate::delivery::Exchange;
-use crate::error::Result;
 use crate::sync::{lock, wait};
 
 /// A lane with nothing to do looks again after this, in case a change was missed.
@@ -19,20 +18,7 @@ pub(super) fn run(shared: &Shared, lane: usize) {
     while let Some(generation) = wait_for_request(shared, lane, &mut body) {
         let token = shared.token.current();
         let exchange = post(shared, token.as_deref(), &body);
-        let mut desk = lock(&shared.desk);
-        if desk.generation == generation
-            && let Some(state) = &mut desk.state
-        {
-            let mut settled = state.settle(lane, &exchange, token.as_deref(), SystemClock.now());
-            // Replaced while the request was on its way: the refusal was of the old one.
-            if settled.is_ok() && shared.token.differs_from(state.refused_token.as_deref()) {
-                settled = state.token_replaced();
-            }
-            drop(desk);
-            note(shared, settled);
-        } else {
-            drop(desk);
-        }
+        settle(shared, lane, generation, &exchange, token.as_deref());
         shared.changed.notify_all();
     }
     shared.changed.notify_all();
@@ -47,6 +33,32 @@ fn post(shared: &Shared, token: Option<&BearerToken>, body: &[u8]) -> Exchange {
     }
 }
 
+fn settle(
+    shared: &Shared,
+    lane: usize,
+    generation: u64,
+    exchange: &Exchange,
+    token: Option<&BearerToken>,
+) {
+    let mut desk = lock(&shared.desk);
+    // A state that was opened since knows the request as in doubt, and repeats it.
+    if desk.generation != generation {
+        return;
+    }
+    let settled = desk.step(|state| {
+        state.settle(lane, exchange, token, SystemClock.now())?;
+        // Replaced while the request was on its way: the refusal was of the old one.
+        if state.is_token_refused() && shared.token.differs_from(state.refused_token.as_deref()) {
+            state.token_replaced()?;
+        }
+        Ok(())
+    });
+    drop(desk);
+    if let Err(e) = settled {
+        shared.trouble(&e);
+    }
+}
+
 /// Waits until a request is due; its bytes are in `body` then, and it is in doubt. `None`: stop.
 fn wait_for_request(shared: &Shared, lane: usize, body: &mut Vec<u8>) -> Option<u64> {
     let mut desk = lock(&shared.desk);
@@ -56,31 +68,17 @@ fn wait_for_request(shared: &Shared, lane: usize, body: &mut Vec<u8>) -> Option<
             desk.lanes[lane] = false;
             return None;
         }
-        let rest = match next(&mut desk, lane, body) {
-            Ok((Next::Send, generation)) => return Some(generation),
-            Ok((Next::Wait(until), _)) => SystemClock.now().until(until).min(IDLE_LOOK),
-            Ok((Next::Idle, _)) => IDLE_LOOK,
+        let rest = match desk.step(|state| state.next(lane, SystemClock.now(), body)) {
+            Ok(Some(Next::Send)) => return Some(desk.generation),
+            Ok(Some(Next::Wait(until))) => SystemClock.now().until(until).min(IDLE_LOOK),
+            Ok(Some(Next::Idle) | None) => IDLE_LOOK,
             Err(e) => {
                 drop(desk);
-                note(shared, Err(e));
+                shared.trouble(&e);
                 desk = lock(&shared.desk);
                 IDLE_LOOK
             }
         };
         desk = wait(&shared.changed, desk, rest.max(Duration::from_millis(1)));
-    }
-}
-
-fn next(desk: &mut Desk, lane: usize, body: &mut Vec<u8>) -> Result<(Next, u64)> {
-    let generation = desk.generation;
-    match &mut desk.state {
-        Some(state) => Ok((state.next(lane, SystemClock.now(), body)?, generation)),
-        None => Ok((Next::Idle, generation)),
-    }
-}
-
-fn note(shared: &Shared, outcome: Result<()>) {
-    if let Err(e) = outcome {
-        shared.trouble(&e);
     }
 }

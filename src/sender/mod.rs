@@ -79,6 +79,22 @@ struct Desk {
     trouble: Option<Error>,
 }
 
+impl Desk {
+    /// Takes a step, if this process is elected. After a failed one the state in memory may be ahead
+    /// of the store, so it goes: only what the store knows has happened, for whoever opens it next.
+    fn step<T>(&mut self, step: impl FnOnce(&mut State) -> Result<T>) -> Result<Option<T>> {
+        let Some(state) = &mut self.state else {
+            return Ok(None);
+        };
+        let taken = step(state);
+        if taken.is_err() {
+            self.state = None;
+            self.generation += 1;
+        }
+        taken.map(Some)
+    }
+}
+
 impl Sender {
     pub(crate) fn new(
         spool: Arc<Spool>,
@@ -178,14 +194,11 @@ impl Sender {
     /// Carries out `command`: here if this process is elected or nobody is, else by the sender.
     pub(crate) fn command(&self, command: &Command) -> Result<usize> {
         let shared = &self.shared;
-        let mut desk = lock(&shared.desk);
-        if let Some(state) = &mut desk.state {
-            let outcome = state.carry_out(command, SystemClock.now());
-            drop(desk);
+        let here = shared.on_state(|state| state.carry_out(command, SystemClock.now()))?;
+        if let Some(changed) = here {
             shared.changed.notify_all();
-            return outcome;
+            return Ok(changed);
         }
-        drop(desk);
         let seat = election::Seat::try_take(&shared.spool)?;
         if seat.is_some() {
             match shared.open_state() {
@@ -228,13 +241,24 @@ impl Shared {
 
     /// Tells the engine that requests carry another token now.
     fn token_replaced(&self) -> Result<()> {
+        self.on_state(State::token_replaced)?;
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    /// Takes a step at the desk; see [`Desk::step`].
+    fn on_state<T>(&self, step: impl FnOnce(&mut State) -> Result<T>) -> Result<Option<T>> {
+        lock(&self.desk).step(step)
+    }
+
+    /// Notes why nothing is sent just now, and logs it when it is news.
+    fn trouble(&self, e: &Error) {
         let mut desk = lock(&self.desk);
-        let outcome = match &mut desk.state {
-            Some(state) => state.token_replaced(),
-            None => Ok(()),
-        };
+        if desk.trouble.as_ref() != Some(e) {
+            self.log.error(format_args!("{e}"));
+        }
+        desk.trouble = Some(e.clone());
         drop(desk);
         self.changed.notify_all();
-        outcome
     }
 }

@@ -75,6 +75,8 @@ pub(super) struct State {
 struct Lane {
     windows: [Window; 2],
     in_flight: Option<Due>,
+    /// Runs were read that may hold events of suspects.
+    unsifted: bool,
 }
 
 impl State {
@@ -108,6 +110,7 @@ impl State {
             lanes.push(Lane {
                 windows,
                 in_flight: None,
+                unsifted: false,
             });
         }
         let committed_pause = store.pause()?;
@@ -186,6 +189,12 @@ impl State {
         }
     }
 
+    /// Whether delivery is paused because the API refused the token.
+    pub(super) fn is_token_refused(&self) -> bool {
+        let pause = self.engine.pause_state();
+        pause.is_some_and(|pause| pause.reason == PauseReason::Auth)
+    }
+
     /// The pause as the store keeps it.
     pub(super) fn pause_state(&self) -> Option<PauseState> {
         let refused = self.refused_token.as_deref();
@@ -255,7 +264,7 @@ impl State {
         };
         let (mut changes, bytes) = window.settle(due.events);
         self.totals.delivered += due.events as u64;
-        self.totals.pending -= due.events as u64;
+        self.totals.pending = self.totals.pending.saturating_sub(due.events as u64);
         self.totals.pending_bytes = self.totals.pending_bytes.saturating_sub(bytes);
 
         let mut kept = Vec::new();
@@ -310,7 +319,7 @@ impl State {
         };
         let (mut changes, bytes) = window.settle(1);
         self.totals.rejected += 1;
-        self.totals.pending -= 1;
+        self.totals.pending = self.totals.pending.saturating_sub(1);
         self.totals.pending_bytes = self.totals.pending_bytes.saturating_sub(bytes);
         changes.push(Change::Reject(&rejected));
 
@@ -335,24 +344,26 @@ impl State {
             .chain(known.iter().map(Change::Suspect))
             .collect();
         self.commit_lane(lane, &changes)?;
-        match (suspect, due.queue) {
-            (true, Queue::Regular) => self.sift(lane),
-            _ => Ok(()),
-        }
+        // The next prefix must not hold an event of the new suspect.
+        self.lanes[lane].unsifted |= suspect && due.queue == Queue::Regular;
+        Ok(())
     }
 
     /// Reads ahead, sets suspects' events aside and lets old events expire, where nothing at the
     /// head is bound by a request or a group.
     fn prepare(&mut self, lane: usize, now: Moment) -> Result<()> {
         let batch_max = self.orders.policy.batch_max;
-        for queue in [Queue::Regular, Queue::Suspects] {
-            let at = &mut self.lanes[lane].windows[queue.index()];
-            let read = at.fill(&*self.store, batch_max)?;
-            if !read.is_empty() && queue == Queue::Regular && !self.suspects.is_empty() {
-                self.sift(lane)?;
-                self.lanes[lane].windows[queue.index()].fill(&*self.store, batch_max)?;
+        for queue in Queue::BOTH {
+            loop {
+                let at = &mut self.lanes[lane];
+                let read = at.windows[queue.index()].fill(&*self.store, batch_max)?;
+                at.unsifted |= read && queue == Queue::Regular;
+                let sifted = at.unsifted && self.sift(lane)?;
+                let expired = self.expire(lane, queue, now)?;
+                if !sifted && !expired {
+                    break;
+                }
             }
-            self.expire(lane, queue, now)?;
         }
         for window in &mut self.lanes[lane].windows {
             window.measure(batch_max);
@@ -360,17 +371,18 @@ impl State {
         Ok(())
     }
 
-    /// Moves events of suspects from the regular queue to theirs.
-    fn sift(&mut self, lane: usize) -> Result<()> {
+    /// Moves events of suspects from the regular queue to theirs; says whether there were any.
+    fn sift(&mut self, lane: usize) -> Result<bool> {
         // What is in doubt is repeated as it was, whoever is in it; its turn comes when it is settled.
         if self.is_bound(lane, Queue::Regular) {
-            return Ok(());
+            return Ok(false);
         }
+        self.lanes[lane].unsifted = false;
         let suspects = &mut self.suspects;
         let sifted = self.lanes[lane].windows[Queue::Regular.index()]
             .sift(|fragment| suspects.contains_key(event::user_of(fragment)));
         if sifted.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let mut counted: HashMap<&[u8], u64> = HashMap::new();
         for (fragment, _) in sifted.moved.iter().flat_map(|(_, run)| run.events()) {
@@ -390,16 +402,17 @@ impl State {
         let mut changes = sifted.changes(place);
         changes.extend(known.iter().map(Change::Suspect));
         self.appended(place);
-        self.commit_lane(lane, &changes)
+        self.commit_lane(lane, &changes)?;
+        Ok(true)
     }
 
-    /// Moves events that are older than `event_ttl_s` to the rejected store.
-    fn expire(&mut self, lane: usize, queue: Queue, now: Moment) -> Result<()> {
+    /// Moves events that are older than `event_ttl_s` to the rejected store; says whether there were any.
+    fn expire(&mut self, lane: usize, queue: Queue, now: Moment) -> Result<bool> {
         let Some(ttl) = self.orders.event_ttl else {
-            return Ok(());
+            return Ok(false);
         };
         if self.is_bound(lane, queue) {
-            return Ok(());
+            return Ok(false);
         }
         let oldest_kept = now.wall_ms.saturating_sub_unsigned(ttl.as_millis() as u64);
         let window = &mut self.lanes[lane].windows[queue.index()];
@@ -420,11 +433,11 @@ impl State {
             })
             .collect();
         if expired.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let (mut changes, bytes) = window.settle(expired.len());
         self.totals.expired += expired.len() as u64;
-        self.totals.pending -= expired.len() as u64;
+        self.totals.pending = self.totals.pending.saturating_sub(expired.len() as u64);
         self.totals.pending_bytes = self.totals.pending_bytes.saturating_sub(bytes);
         for _ in &expired {
             self.engine.removed(lane, queue, 0);
@@ -448,7 +461,8 @@ impl State {
             "{} events have expired (event_ttl_s)",
             expired.len()
         ));
-        self.commit_lane(lane, &changes)
+        self.commit_lane(lane, &changes)?;
+        Ok(true)
     }
 
     /// Whether the head of a queue must stay as it is: it is in doubt, or a group.

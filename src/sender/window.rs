@@ -57,9 +57,9 @@ impl Window {
         self.all_read = false;
     }
 
-    /// Reads runs until `wanted` events are at hand or there are no more.
-    pub(super) fn fill(&mut self, store: &dyn Store, wanted: usize) -> Result<Vec<i64>> {
-        let mut read = Vec::new();
+    /// Reads runs until `wanted` events are at hand or there are no more; says whether it read any.
+    pub(super) fn fill(&mut self, store: &dyn Store, wanted: usize) -> Result<bool> {
+        let mut read = false;
         while self.events < wanted && !self.all_read {
             let runs = store.runs(self.place, self.last_read, READ_AHEAD_RUNS)?;
             self.all_read = runs.len() < READ_AHEAD_RUNS;
@@ -67,8 +67,8 @@ impl Window {
                 self.last_read = run.id;
                 let skipped = if self.runs.is_empty() { self.skip } else { 0 };
                 self.events += run.run.slots.len().saturating_sub(skipped);
-                read.push(run.id);
                 self.runs.push_back(run);
+                read = true;
             }
         }
         Ok(read)
