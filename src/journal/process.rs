@@ -266,3 +266,112 @@ impl Drop for SignalsBlocked {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{FlockOperation, flock};
+    use std::io::{Read, Write};
+    use std::sync::Mutex;
+
+    /// Runs `body` in a forked child; says whether it returned true.
+    fn in_child(body: impl FnOnce() -> bool) -> bool {
+        // SAFETY: the child only runs `body`, which takes no lock of another thread, and ends.
+        match unsafe { libc::fork() } {
+            0 => {
+                let held = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+                // SAFETY: ends the child without running anything of the test harness.
+                unsafe { libc::_exit(i32::from(!held.unwrap_or(false))) }
+            }
+            child => {
+                let mut status = 0;
+                // SAFETY: waits for the child made above.
+                unsafe { libc::waitpid(child, &mut status, 0) };
+                libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0
+            }
+        }
+    }
+
+    #[test]
+    fn a_child_knows_that_it_is_not_its_parent_and_so_does_a_grandchild() {
+        let parent = Owner::current();
+        assert!(parent.is_current());
+        assert!(in_child(|| {
+            let child = Owner::current();
+            !parent.is_current()
+                && child.is_current()
+                && in_child(|| !parent.is_current() && !child.is_current())
+        }));
+        assert!(parent.is_current());
+    }
+
+    #[test]
+    fn a_child_gets_a_value_of_its_own_though_the_parents_lock_is_held() {
+        let value = PerProcess::new(Mutex::new(1));
+        let held = value.get(|_| Mutex::new(0)).lock().unwrap();
+        assert!(in_child(|| {
+            let own = value.get(|_| Mutex::new(2));
+            own.try_lock().is_ok_and(|own| *own == 2)
+                && std::ptr::eq(own, value.get(|_| Mutex::new(3)))
+        }));
+        assert_eq!(*held, 1);
+    }
+
+    #[test]
+    fn a_lock_of_a_parent_that_has_ended_is_not_kept_by_an_idle_child() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let locked = ForkClosed::new(file.reopen().unwrap()).unwrap();
+        flock(&*locked, FlockOperation::NonBlockingLockExclusive).unwrap();
+        // The child lives on while the parent closes its descriptor.
+        let (mut ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        // SAFETY: the child only writes to and reads from a socket, and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            drop(ours);
+            let _ = theirs.write_all(&[1]);
+            let _ = theirs.read(&mut [0]);
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(0) }
+        }
+        drop(theirs);
+        ours.read_exact(&mut [0]).unwrap();
+        drop(locked);
+        let again = file.reopen().unwrap();
+        let free = flock(&again, FlockOperation::NonBlockingLockExclusive);
+        ours.write_all(&[1]).unwrap();
+        // SAFETY: waits for the child made above.
+        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+        assert_eq!(free, Ok(()), "the idle child still holds the lock");
+    }
+
+    #[test]
+    fn no_signal_reaches_a_thread_of_this_library() {
+        let (tell, told) = std::sync::mpsc::channel();
+        spawn_quiet(
+            "quiet",
+            Box::new(move || {
+                let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+                tell.send(status).unwrap();
+            }),
+        )
+        .unwrap();
+        let status = told.recv().unwrap();
+        let blocked = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigBlk:\t"))
+            .unwrap();
+        let blocked = u64::from_str_radix(blocked, 16).unwrap();
+        for signal in [
+            libc::SIGTERM,
+            libc::SIGINT,
+            libc::SIGHUP,
+            libc::SIGCHLD,
+            libc::SIGPROF,
+        ] {
+            assert_ne!(blocked & (1 << (signal - 1)), 0, "signal {signal}");
+        }
+        // The starter's own mask is as it was.
+        let ours = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        assert!(ours.contains("SigBlk:\t0000000000000000"), "{ours}");
+    }
+}

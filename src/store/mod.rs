@@ -353,3 +353,6 @@ pub trait Store: Send {
     /// The sums.
     fn totals(&self) -> Result<Totals>;
 }
+
+#[cfg(test)]
+mod tests;

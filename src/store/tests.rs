@@ -1,0 +1,251 @@
+//! What the sender relies on, on a real database.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use super::sqlite::{Reader, SqliteStore};
+use super::*;
+use crate::error::ErrorKind;
+use crate::spool::{Belonging, NetworkFileSystem, Spool};
+
+const REGULAR: Place = Place { lane: 0, queue: 0 };
+const SUSPECTS: Place = Place { lane: 0, queue: 1 };
+
+struct Opened {
+    _dir: tempfile::TempDir,
+    spool: Spool,
+}
+
+fn spool() -> Opened {
+    let dir = tempfile::tempdir().unwrap();
+    let belonging = Belonging {
+        endpoint: "https://api.example/events",
+        account: "",
+    };
+    let spool = Spool::open(
+        &dir.path().join("spool"),
+        belonging,
+        NetworkFileSystem::Refuse,
+    )
+    .unwrap();
+    Opened { _dir: dir, spool }
+}
+
+fn run(fragments: &[&str]) -> Run {
+    let mut run = Run::default();
+    for fragment in fragments {
+        run.push(fragment.as_bytes(), 7);
+    }
+    run
+}
+
+fn append(place: Place, run: &Run) -> Change<'_> {
+    Change::Append {
+        place,
+        origin: None,
+        run,
+    }
+}
+
+fn rejected(user: &str, code: &str) -> Rejected {
+    Rejected {
+        user: user.to_owned(),
+        event: b"{}".to_vec(),
+        reason: RejectedReason::Refused,
+        may_be_delivered: true,
+        api_code: code.to_owned(),
+        message: "no".to_owned(),
+        http_status: Some(404),
+        attempts: 3,
+        first_ms: 1,
+        last_ms: 2,
+    }
+}
+
+#[test]
+fn a_commit_happens_as_a_whole_and_outlasts_the_connection() {
+    let opened = spool();
+    let mut store = SqliteStore::open(&opened.spool).unwrap();
+    let first = run(&["a", "bb"]);
+    let state = LaneState {
+        in_doubt: Some(InDoubt {
+            queue: 0,
+            events: 2,
+            attempts: 1,
+            first_ms: 3,
+            last_ms: 4,
+        }),
+        queues: [
+            QueueState {
+                skip: 1,
+                group: 2,
+                doubtful: 1,
+                belief: vec![0.25, 0.75],
+            },
+            QueueState::default(),
+        ],
+    };
+    let totals = Totals {
+        pending: 2,
+        damaged_records: 9,
+        ..Totals::default()
+    };
+    let changes = [
+        append(REGULAR, &first),
+        Change::Lane {
+            lane: 0,
+            state: &state,
+        },
+        Change::Totals(&totals),
+        Change::Taken {
+            segment: "s.log",
+            upto: 64,
+        },
+    ];
+    store.commit(&changes, CommitSafety::Process).unwrap();
+    drop(store);
+
+    let store = SqliteStore::open(&opened.spool).unwrap();
+    let runs = store.runs(REGULAR, 0, 10).unwrap();
+    assert_eq!(runs.len(), 1);
+    assert_eq!(runs[0].run, first);
+    assert_eq!(runs[0].run.body, b"a,bb");
+    assert_eq!(store.lane(0).unwrap(), state);
+    assert_eq!(store.lane(1).unwrap(), LaneState::default());
+    assert_eq!(store.totals().unwrap(), totals);
+    assert_eq!(store.offsets().unwrap()["s.log"], 64);
+}
+
+#[test]
+fn a_sender_that_was_succeeded_changes_nothing_any_more() {
+    let opened = spool();
+    let mut old = SqliteStore::open(&opened.spool).unwrap();
+    let mut new = SqliteStore::open(&opened.spool).unwrap();
+    let event = run(&["a"]);
+
+    let error = old
+        .commit(&[append(REGULAR, &event)], CommitSafety::Process)
+        .unwrap_err();
+
+    assert_eq!(error.kind(), ErrorKind::Store);
+    new.commit(&[append(REGULAR, &event)], CommitSafety::Power)
+        .unwrap();
+    assert_eq!(new.runs(REGULAR, 0, 10).unwrap().len(), 1);
+}
+
+#[test]
+fn moved_events_keep_the_origin_that_a_flush_waits_for() {
+    let opened = spool();
+    let mut store = SqliteStore::open(&opened.spool).unwrap();
+    let events = run(&["a"]);
+    for _ in 0..3 {
+        store
+            .commit(&[append(REGULAR, &events)], CommitSafety::Process)
+            .unwrap();
+    }
+    let moved = Change::Append {
+        place: SUSPECTS,
+        origin: Some(1),
+        run: &events,
+    };
+    store
+        .commit(&[moved, Change::Remove { id: 1 }], CommitSafety::Process)
+        .unwrap();
+    assert_eq!(store.first_origin().unwrap(), Some(1));
+    assert_eq!(store.last_run().unwrap(), 4);
+    store
+        .commit(&[Change::Remove { id: 4 }], CommitSafety::Process)
+        .unwrap();
+    assert_eq!(store.first_origin().unwrap(), Some(2));
+    // A row number is never given twice, or a flush could wait for the wrong one.
+    store
+        .commit(&[append(REGULAR, &events)], CommitSafety::Process)
+        .unwrap();
+    assert_eq!(store.last_run().unwrap(), 5);
+}
+
+#[test]
+fn rejected_events_are_read_by_page_user_and_code_while_the_sender_works() {
+    let opened = spool();
+    let mut store = SqliteStore::open(&opened.spool).unwrap();
+    let rows = [
+        rejected("u1", "A"),
+        rejected("u2", "B"),
+        rejected("u1", "B"),
+    ];
+    let changes: Vec<_> = rows.iter().map(Change::Reject).collect();
+    store.commit(&changes, CommitSafety::Process).unwrap();
+
+    let reader = Reader::open(&opened.spool).unwrap().unwrap();
+    let ids = |filter: RejectedFilter, after: i64, limit: usize| -> Vec<i64> {
+        let page = reader.rejected(&filter, after, limit).unwrap();
+        page.into_iter().map(|(id, _)| id).collect()
+    };
+    let everybody = RejectedFilter::default;
+    assert_eq!(ids(everybody(), 0, 2), [1, 2]);
+    assert_eq!(ids(everybody(), 2, 2), [3]);
+    let u1 = RejectedFilter {
+        user: Some("u1".to_owned()),
+        ..everybody()
+    };
+    assert_eq!(ids(u1.clone(), 0, 9), [1, 3]);
+    let u1_b = RejectedFilter {
+        api_code: Some("B".to_owned()),
+        ..u1
+    };
+    assert_eq!(ids(u1_b, 0, 9), [3]);
+    assert_eq!(
+        store.rejected(&[3, 99, 1]).unwrap(),
+        [(3, rows[2].clone()), (1, rows[0].clone())]
+    );
+}
+
+#[test]
+fn nobody_else_can_read_the_store() {
+    let opened = spool();
+    let mut store = SqliteStore::open(&opened.spool).unwrap();
+    let event = run(&["a"]);
+    store
+        .commit(&[append(REGULAR, &event)], CommitSafety::Process)
+        .unwrap();
+    for file in ["store.db", "store.db-wal", "store.db-shm"] {
+        let mode = fs::metadata(opened.spool.dir().join(file)).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+}
+
+#[test]
+fn a_store_of_a_newer_version_or_of_another_program_is_left_alone() {
+    let opened = spool();
+    drop(SqliteStore::open(&opened.spool).unwrap());
+    let raw = rusqlite::Connection::open(opened.spool.store()).unwrap();
+    raw.pragma_update(None, "user_version", 99).unwrap();
+    let error = SqliteStore::open(&opened.spool).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Store);
+    assert!(error.message().contains("newer"), "{error}");
+    assert_eq!(
+        Reader::open(&opened.spool).unwrap_err().kind(),
+        ErrorKind::Store
+    );
+
+    raw.pragma_update(None, "user_version", 1).unwrap();
+    raw.pragma_update(None, "application_id", 5).unwrap();
+    assert_eq!(
+        SqliteStore::open(&opened.spool).unwrap_err().kind(),
+        ErrorKind::Store
+    );
+}
+
+#[test]
+fn a_file_that_is_no_database_stops_the_sender_and_is_not_touched() {
+    let opened = spool();
+    fs::write(
+        opened.spool.store(),
+        "this is not a database, by far".repeat(100),
+    )
+    .unwrap();
+    let before = fs::read(opened.spool.store()).unwrap();
+    let error = SqliteStore::open(&opened.spool).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Store, "{error}");
+    assert_eq!(fs::read(opened.spool.store()).unwrap(), before);
+}
