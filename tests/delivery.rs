@@ -204,7 +204,7 @@ fn a_background_sender_delivers_at_the_interval_and_at_a_full_batch() {
     full.enqueue_users(0..100);
     api.wait_for_events(105);
 
-    let (report, outcome) = client.close(secs(5));
+    let (report, outcome) = client.close_with_report(secs(5));
     outcome.unwrap();
     assert_eq!(report.pending, 0);
     assert_eq!(
@@ -364,10 +364,74 @@ fn a_conflicting_second_client_is_refused_and_an_equal_one_shares_the_spool() {
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(error.message().contains("lanes"), "{error}");
 
-    second.close(secs(1)).1.unwrap();
+    second.close(secs(1)).unwrap();
     assert_eq!(
         second.flush(secs(1)).1.unwrap_err().kind(),
         ErrorKind::Closed
     );
     assert_eq!(client.flushed(secs(10)).delivered, 5);
+}
+
+#[test]
+fn a_batch_is_in_doubt_in_the_store_before_its_answer_can_come() {
+    let api = Sandbox::start();
+    let client = Host::of(&api).open();
+    client.enqueue_users(0..30);
+    api.set_fault(json!({"fault": "delay", "ms": 500, "when": "before"}));
+    std::thread::scope(|scope| {
+        let flush = scope.spawn(|| client.flush(secs(10)));
+        let mut seen = 0;
+        while seen == 0 && !flush.is_finished() {
+            seen = client.in_doubt_rows().len();
+        }
+        assert_eq!(seen, 30);
+        assert_eq!(flush.join().unwrap().0.delivered, 30);
+    });
+    assert!(client.in_doubt_rows().is_empty());
+}
+
+#[test]
+fn a_batch_in_doubt_is_repeated_whole_though_batch_max_was_lowered() {
+    let api = Sandbox::start();
+    let host = Host::of(&api);
+    let client = host.client();
+    client.enqueue_users(0..60);
+    api.set_fault(json!({"fault": "close", "when": "after"}));
+    let (_, outcome) = client.flush(std::time::Duration::from_millis(500));
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Timeout);
+    client.close(secs(1)).unwrap();
+
+    api.clear_faults();
+    let client = host.with("batch_max", "10").open();
+    client.flushed(secs(20));
+    let requests = api.requests();
+    assert!(
+        requests
+            .iter()
+            .all(|request| request.body_hash == requests[0].body_hash)
+    );
+    assert_eq!(api.ledger().distinct_events, 60);
+}
+
+#[test]
+fn a_log_callback_may_be_slow_or_call_back_without_holding_anybody_up() {
+    let api = Sandbox::start();
+    let client = std::sync::Arc::new(Host::of(&api).with("bearer_token", "wrong").open());
+    let (tell, told) = std::sync::mpsc::channel();
+    let again = client.clone();
+    client
+        .set_log_callback(Some(Box::new(move |record| {
+            let _ = again.resume();
+            let _ = tell.send(record.message.clone());
+        })))
+        .unwrap();
+    client.enqueue_users(0..3);
+    let (_, outcome) = client.flush(secs(1));
+    outcome.unwrap_err();
+    assert!(
+        told.recv_timeout(secs(10))
+            .unwrap()
+            .contains("paused (auth)")
+    );
+    client.set_log_callback(None).unwrap();
 }

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use super::{listing, registry};
+use super::listing;
 use crate::config::{Durability, Settings};
 use crate::delivery::Policy;
 use crate::error::Result;
@@ -16,12 +16,13 @@ use crate::journal::process::spawn_quiet;
 use crate::journal::reader;
 use crate::journal::usage;
 use crate::journal::writer::{Safety, Writer};
-use crate::log::Log;
+use crate::log::{Callback, Log};
 use crate::sender::{Orders, Report, Sender, Token};
 use crate::spool::{self, Belonging, NetworkFileSystem, Spool};
 use crate::stats::Stats;
 use crate::store::sqlite::Reader;
 use crate::store::{CommitSafety, Totals};
+use crate::sync::lock;
 use crate::transport;
 
 pub(super) struct Core {
@@ -34,10 +35,24 @@ pub(super) struct Core {
     /// Handles that are open in this process.
     pub(super) handles: AtomicUsize,
     enqueued: AtomicU64,
-    /// The background sender was asked for.
-    in_background: AtomicBool,
+    background: Mutex<Background>,
+    /// Set once `background` has left `Off`, so that an enqueue need not lock.
+    settled_background: AtomicBool,
+    /// The handle whose callback gets the log; 0: none.
+    callback_of: AtomicU64,
     /// Removed with the last handle: `durability = memory`.
     temporary: Option<PathBuf>,
+}
+
+/// Whether this process sends in the background.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Background {
+    /// Not until something is enqueued.
+    Off,
+    /// The sender is wanted.
+    On,
+    /// Not any more: the last handle was closed.
+    Shut,
 }
 
 impl Core {
@@ -124,7 +139,9 @@ impl Core {
             settings,
             handles: AtomicUsize::new(0),
             enqueued: AtomicU64::new(0),
-            in_background: AtomicBool::new(false),
+            background: Mutex::new(Background::Off),
+            settled_background: AtomicBool::new(false),
+            callback_of: AtomicU64::new(0),
             temporary,
         }
     }
@@ -142,17 +159,18 @@ impl Core {
         Ok(())
     }
 
+    /// Has this process send in the background, if it does not and the core is not shut.
     fn send_in_background(&self) -> Result<()> {
-        if self.in_background.load(Ordering::Acquire)
-            || self.in_background.swap(true, Ordering::AcqRel)
-        {
+        if self.settled_background.load(Ordering::Acquire) {
             return Ok(());
         }
-        let started = self.sender.want();
-        if started.is_err() {
-            self.in_background.store(false, Ordering::Release);
+        let mut background = lock(&self.background);
+        if *background == Background::Off {
+            self.sender.want()?;
+            *background = Background::On;
         }
-        started
+        self.settled_background.store(true, Ordering::Release);
+        Ok(())
     }
 
     pub(super) fn flush(&self, deadline: Instant) -> (Report, Result<()>) {
@@ -176,37 +194,53 @@ impl Core {
     }
 
     /// The last handle is closed: with `role = both`, flush and stop.
-    pub(super) fn shut(&self, deadline: Instant) -> (Report, Result<()>) {
-        let outcome = if self.settings.role.sends() {
-            let since = self.sums();
+    pub(super) fn shut(&self, deadline: Instant) -> Result<()> {
+        let mut outcome = Ok(());
+        if self.settings.role.sends() {
+            // An enqueue that is on its way still is acknowledged, but starts no thread any more.
+            let before = std::mem::replace(&mut *lock(&self.background), Background::Shut);
             // A process that has enqueued nothing has no thread, and a close starts none.
-            let sending = self.in_background.swap(false, Ordering::AcqRel);
-            let flushed = if sending {
-                self.sender.flush(deadline)
-            } else {
-                Ok(())
-            };
-            let report = self.report(since);
+            if before == Background::On {
+                outcome = self.sender.flush(deadline);
+            }
             self.writer.close();
-            registry::forget(self);
-            if sending {
+            if before == Background::On {
                 self.sender.release();
                 self.sender.wait_ended(deadline);
             }
-            (report, flushed)
-        } else {
-            (self.report(self.sums()), Ok(()))
-        };
-        let _ = self.log.set_callback(None);
+        }
         if let Some(dir) = &self.temporary {
-            registry::forget(self);
+            self.writer.close();
             let _ = fs::remove_dir_all(dir);
         }
         outcome
     }
 
+    /// Whether it stays for the next handle: an enqueuing process pays for opening a spool once.
+    pub(super) fn outlives_handles(&self) -> bool {
+        !self.settings.role.sends() && self.temporary.is_none()
+    }
+
+    /// Sets or unsets the callback, on behalf of a handle.
+    pub(super) fn set_callback(&self, handle: u64, callback: Option<Callback>) -> Result<()> {
+        let owner = if callback.is_some() { handle } else { 0 };
+        self.callback_of.store(owner, Ordering::Release);
+        self.log.set_callback(callback)
+    }
+
+    /// A handle closes: a callback that it has set runs no more.
+    pub(super) fn end_callback_of(&self, handle: u64) {
+        let owner = &self.callback_of;
+        if owner
+            .compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+        {
+            let _ = self.log.set_callback(None);
+        }
+    }
+
     /// The sums as they are now; all zero where the store cannot be read.
-    fn sums(&self) -> Totals {
+    pub(super) fn sums(&self) -> Totals {
         self.sender.sums().unwrap_or_else(|| {
             let read = || {
                 Reader::open(&self.spool)?

@@ -9,7 +9,7 @@ mod listing;
 mod registry;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 pub use self::listing::{Cursor, Row, RowReason};
@@ -31,7 +31,11 @@ use crate::store::RejectedFilter;
 pub struct Client {
     attachment: PerProcess<Attachment>,
     closed: AtomicBool,
+    /// Tells the handles of a process apart.
+    id: u64,
 }
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// A handle's share in the core of its process.
 struct Attachment {
@@ -73,6 +77,7 @@ impl Client {
         Ok(Self {
             attachment: PerProcess::new(Attachment::new(core)),
             closed: AtomicBool::new(false),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         })
     }
 
@@ -127,7 +132,7 @@ impl Client {
     /// [`ErrorKind::Config`] if the connection is not set up rightly; [`ErrorKind::Io`].
     pub fn flush(&self, timeout: Duration) -> (Report, Result<()>) {
         match self.core() {
-            Ok(core) => core.flush(Instant::now() + timeout),
+            Ok(core) => core.flush(deadline(timeout)),
             Err(error) => (Report::default(), Err(error)),
         }
     }
@@ -137,16 +142,41 @@ impl Client {
     ///
     /// Closing again does nothing. Whatever the outcome the handle is closed, and what waits goes
     /// with the next sender. Errors: as [`flush`](Self::flush).
-    pub fn close(&self, timeout: Duration) -> (Report, Result<()>) {
-        let deadline = Instant::now() + timeout;
+    pub fn close(&self, timeout: Duration) -> Result<()> {
+        self.close_telling(timeout, |_| ()).1
+    }
+
+    /// [`close`](Self::close) with a report, which costs a look into the store and at what of the
+    /// journal is not taken over yet.
+    pub fn close_with_report(&self, timeout: Duration) -> (Report, Result<()>) {
+        let mut before = None;
+        let (core, outcome) = self.close_telling(timeout, |core| before = Some(core.sums()));
+        let report = match (core, before) {
+            (Some(core), Some(before)) => core.report(before),
+            _ => Report::default(),
+        };
+        (report, outcome)
+    }
+
+    fn close_telling(
+        &self,
+        timeout: Duration,
+        first: impl FnOnce(&Core),
+    ) -> (Option<&Core>, Result<()>) {
+        let deadline = deadline(timeout);
         if self.closed.swap(true, Ordering::AcqRel) {
-            return (Report::default(), Ok(()));
+            return (None, Ok(()));
         }
         let attachment = self.attachment();
-        if !attachment.detach() {
-            return (attachment.core.report(Default::default()), Ok(()));
-        }
-        attachment.core.shut(deadline)
+        let core = &*attachment.core;
+        first(core);
+        core.end_callback_of(self.id);
+        let outcome = if attachment.detach() {
+            core.shut(deadline)
+        } else {
+            Ok(())
+        };
+        (Some(core), outcome)
     }
 
     /// Replaces the bearer token of this process's sender; a pause for a refused token ends.
@@ -193,7 +223,7 @@ impl Client {
     ///
     /// Errors: [`ErrorKind::Closed`].
     pub fn set_log_callback(&self, callback: Option<Callback>) -> Result<()> {
-        self.core()?.log.set_callback(callback)
+        self.core()?.set_callback(self.id, callback)
     }
 
     /// The next log record, for hosts that poll. Errors: [`ErrorKind::Closed`].
@@ -245,8 +275,8 @@ impl Drop for Client {
 }
 
 impl Attachment {
+    /// A share that [`registry`] has counted.
     fn new(core: Arc<Core>) -> Self {
-        core.handles.fetch_add(1, Ordering::AcqRel);
         Self {
             core,
             attached: AtomicBool::new(true),
@@ -255,8 +285,7 @@ impl Attachment {
 
     /// Gives the share back; says whether it was the last of its core.
     fn detach(&self) -> bool {
-        self.attached.swap(false, Ordering::AcqRel)
-            && self.core.handles.fetch_sub(1, Ordering::AcqRel) == 1
+        self.attached.swap(false, Ordering::AcqRel) && registry::detach(&self.core)
     }
 }
 
@@ -264,6 +293,12 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         self.detach();
     }
+}
+
+/// When a wait of this length ends; a century is as good as for ever.
+fn deadline(timeout: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+    Instant::now() + timeout.min(CENTURY)
 }
 
 impl Role {

@@ -24,7 +24,7 @@ fn cores() -> &'static Cores {
         .get(|_| Cores::default())
 }
 
-/// The core for these settings: the one that is open, or a new one.
+/// The core for these settings, counted for one more handle: the one that is open, or a new one.
 pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
     let fresh = Core::open(settings)?;
     let mut cores = lock(cores());
@@ -36,7 +36,7 @@ pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
                 if let TokenSource::Given(token) = &fresh.settings.bearer_token {
                     known.sender.replace_token(token.clone())?;
                 }
-                return Ok(known.clone());
+                return Ok(counted(known));
             }
             Some(key) if known.handles.load(Ordering::Acquire) > 0 => {
                 return Err(Error::new(
@@ -53,25 +53,36 @@ pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
     }
     let fresh = Arc::new(fresh);
     cores.insert(place, fresh.clone());
-    Ok(fresh)
+    Ok(counted(&fresh))
 }
 
-/// The core of a forked child for the spool of its parent's `core`.
+/// The core of a forked child for the spool of its parent's `core`, counted for one more handle.
 pub(super) fn in_child(core: &Core) -> Arc<Core> {
-    lock(cores())
+    let mut cores = lock(cores());
+    let own = cores
         .entry(core.spool.place())
-        .or_insert_with(|| Arc::new(Core::for_child(core)))
-        .clone()
+        .or_insert_with(|| Arc::new(Core::for_child(core)));
+    counted(own)
 }
 
-/// A later open makes a new core.
-pub(super) fn forget(core: &Core) {
+/// Gives a handle's share back; says whether it was the last one. A core that goes with its last
+/// handle is not found by a later [`open`] any more.
+pub(super) fn detach(core: &Core) -> bool {
     let mut cores = lock(cores());
+    let last = core.handles.fetch_sub(1, Ordering::AcqRel) == 1;
     let place = core.spool.place();
-    if cores
-        .get(&place)
-        .is_some_and(|known| std::ptr::eq(&**known, core))
+    if last
+        && !core.outlives_handles()
+        && cores
+            .get(&place)
+            .is_some_and(|known| std::ptr::eq(&**known, core))
     {
         cores.remove(&place);
     }
+    last
+}
+
+fn counted(core: &Arc<Core>) -> Arc<Core> {
+    core.handles.fetch_add(1, Ordering::AcqRel);
+    core.clone()
 }

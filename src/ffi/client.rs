@@ -122,7 +122,8 @@ pub unsafe extern "C" fn meditopia_flush(
 /// stops and never sends. What is not delivered by then waits in the spool for the next sender.
 ///
 /// `timeout_ms` is how long it waits at most, 0 to 4294967295 milliseconds; 0 is legal and loses
-/// nothing. `report` (may be NULL, else set its `struct_size`) is written whatever the status.
+/// nothing. `report` (may be NULL, else set its `struct_size`) is written whatever the status; to
+/// count what waits it reads the part of the spool that no sender has taken over yet.
 ///
 /// The client is closed whatever the status, `MEDITOPIA_ERROR_INVALID_ARGUMENT` apart: other calls
 /// return `MEDITOPIA_ERROR_CLOSED` from now on, and the log callback runs no more. Closing again is
@@ -144,7 +145,12 @@ pub unsafe extern "C" fn meditopia_client_close(
         // SAFETY: the header asks for a live client and for NULL or a report that says its size.
         unsafe {
             reported(client, report, |client| {
-                client.close(milliseconds(timeout_ms))
+                let timeout = milliseconds(timeout_ms);
+                if report.is_null() {
+                    (Report::default(), client.close(timeout))
+                } else {
+                    client.close_with_report(timeout)
+                }
             })
         }
     })

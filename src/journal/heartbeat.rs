@@ -30,16 +30,12 @@ pub(crate) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// The last heartbeat; `None` if there has never been a sender.
+    /// The last heartbeat; `None` if there has never been a sender, or if a power cut has torn the
+    /// file: the next sender writes a new one, and nobody depends on an old one.
     pub(crate) fn read(spool: &Spool) -> Result<Option<Self>> {
         let path = spool.sender();
         match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|e| {
-                Error::new(
-                    ErrorKind::Store,
-                    format!("{}: cannot be read: {e}; remove it", path.display()),
-                )
-            }),
+            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
             Err(e) if e.kind() == IoKind::NotFound => Ok(None),
             Err(e) => Err(Error::io(path.display(), e)),
         }

@@ -15,6 +15,7 @@ use super::wake;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::process::pid;
+use crate::log::Log;
 use crate::spool::{Spool, replace_file};
 
 /// A change that only the sender may make.
@@ -38,6 +39,12 @@ struct Answer {
     error: Option<String>,
 }
 
+/// File name endings of a command that waits, that the sender has, and of its answer.
+const WAITING: &str = "json";
+const CLAIMED: &str = "claimed";
+const ANSWERED: &str = "answer";
+/// An author that has not come for its answer by then has died.
+const ANSWER_KEPT: Duration = Duration::from_secs(60);
 /// How often an author looks for its answer.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -49,7 +56,7 @@ pub(crate) fn submit(spool: &Spool, command: &Command, timeout: Duration) -> Res
     let dir = spool.commands();
     spool.make_dir(&dir)?;
     let path = dir.join(format!(
-        "{:020}-{}-{:08x}.json",
+        "{:020}-{}-{:08x}.{WAITING}",
         clock::boot_ns(),
         pid(),
         fastrand::u32(..)
@@ -58,7 +65,7 @@ pub(crate) fn submit(spool: &Spool, command: &Command, timeout: Duration) -> Res
     wake::ring(spool, wake::Ring::Look);
 
     let deadline = Instant::now() + timeout;
-    let answer = path.with_extension("answer");
+    let answer = path.with_extension(ANSWERED);
     loop {
         if let Some(text) = read(&answer)? {
             let _ = fs::remove_file(&answer);
@@ -69,30 +76,24 @@ pub(crate) fn submit(spool: &Spool, command: &Command, timeout: Duration) -> Res
             };
         }
         if Instant::now() >= deadline {
-            return match fs::remove_file(&path) {
-                Ok(()) => Err(Error::new(
-                    ErrorKind::Timeout,
-                    format!(
-                        "{}: {} sends but did not answer in time; nothing was changed; try again",
-                        spool.name(),
-                        super::election::holder(spool)
-                    ),
-                )),
-                Err(_) => Err(Error::new(
-                    ErrorKind::Timeout,
-                    format!(
-                        "{}: the sender is still at it; look at the outcome",
-                        spool.name()
-                    ),
-                )),
+            // Gone: the sender has claimed it.
+            let what = match fs::remove_file(&path) {
+                Ok(()) => "did not take the command in time; nothing was changed; try again",
+                Err(_) => "is still carrying the command out; look at the outcome",
             };
+            let holder = super::election::holder(spool);
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                format!("{}: {holder} sends and {what}", spool.name()),
+            ));
         }
         std::thread::sleep(LOOK_EVERY);
     }
 }
 
-/// The commands that wait, the earliest first.
-pub(super) fn waiting(spool: &Spool) -> Result<Vec<(PathBuf, Command)>> {
+/// Takes the commands that wait out of their authors' hands, the earliest first. What is no command
+/// is put aside, and answers that nobody came for are swept.
+pub(super) fn claim(spool: &Spool, log: &Log) -> Result<Vec<(PathBuf, Command)>> {
     let dir = spool.commands();
     let entries = match fs::read_dir(&dir) {
         Ok(entries) => entries,
@@ -101,32 +102,53 @@ pub(super) fn waiting(spool: &Spool) -> Result<Vec<(PathBuf, Command)>> {
     };
     let mut paths: Vec<PathBuf> = entries
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "json")
-        })
         .collect();
     paths.sort_unstable();
     let mut commands = Vec::new();
     for path in paths {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            // One that is claimed already was by a sender that died: to carry it out again is harmless.
+            Some(WAITING | CLAIMED) => {}
+            Some(ANSWERED) if is_old(&path) => {
+                let _ = fs::remove_file(&path);
+                continue;
+            }
+            _ => continue,
+        }
+        let claimed = path.with_extension(CLAIMED);
         // Gone: its author has taken it back.
-        let Some(text) = read(&path)? else { continue };
-        match decode(&path, &text) {
-            Ok(command) => commands.push((path, command)),
-            Err(e) => answer(&path, &Err(e))?,
+        if fs::rename(&path, &claimed).is_err() {
+            continue;
+        }
+        match read(&claimed).and_then(|text| decode(&claimed, &text.unwrap_or_default())) {
+            Ok(command) => commands.push((claimed, command)),
+            Err(e) => {
+                log.error(format_args!("{e}; put aside as .bad"));
+                let _ = fs::rename(&claimed, claimed.with_extension("bad"));
+            }
         }
     }
     Ok(commands)
 }
 
-/// Answers a command and removes it.
-pub(super) fn answer(path: &Path, outcome: &Result<usize>) -> Result<()> {
+/// Answers a claimed command and removes it.
+pub(super) fn answer(claimed: &Path, outcome: std::result::Result<usize, &Error>) -> Result<()> {
     let answer = Answer {
-        changed: *outcome.as_ref().unwrap_or(&0),
-        error: outcome.as_ref().err().map(|e| e.message().to_owned()),
+        changed: outcome.unwrap_or(0),
+        error: outcome.err().map(|e| e.message().to_owned()),
     };
-    replace_file(&path.with_extension("answer"), &encode(&answer)?)?;
-    fs::remove_file(path).map_err(|e| Error::io(path.display(), e))
+    replace_file(&claimed.with_extension(ANSWERED), &encode(&answer)?)?;
+    match fs::remove_file(claimed) {
+        Err(e) if e.kind() != IoKind::NotFound => Err(Error::io(claimed.display(), e)),
+        _ => Ok(()),
+    }
+}
+
+fn is_old(path: &Path) -> bool {
+    let age = fs::metadata(path)
+        .and_then(|about| about.modified())
+        .map(|at| at.elapsed());
+    matches!(age, Ok(Ok(age)) if age > ANSWER_KEPT)
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>> {

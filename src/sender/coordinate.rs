@@ -54,36 +54,43 @@ pub(super) fn run(shared: &Arc<Shared>) {
             shared.changed.notify_all();
             return;
         }
+        // A lane may have failed: the seat goes too, and with the next one the store is read again.
+        let failed = term.is_some() && desk.state.is_none();
         drop(desk);
-
-        let Some(current) = &mut term else {
-            match Term::begin(shared) {
-                Ok(Some(begun)) => term = Some(begun),
-                Ok(None) => {
-                    lock(&shared.desk).trouble = None;
-                    rest(shared, STAND_EVERY);
+        if failed {
+            term = None;
+            rest(shared, TROUBLE_REST);
+        } else if let Some(current) = &mut term {
+            match current.look(shared, current.heard) {
+                Ok(()) => {
+                    shared.changed.notify_all();
+                    current.heard = current.bell.wait(LOOK_EVERY.min(shared.flush_interval));
                 }
                 Err(e) => {
                     shared.trouble(&e);
                     rest(shared, TROUBLE_REST);
                 }
             }
-            continue;
-        };
-        match current.look(shared, current.heard) {
-            Ok(()) => {
-                shared.changed.notify_all();
-                current.heard = current.bell.wait(LOOK_EVERY.min(shared.flush_interval));
-            }
-            Err(e) => {
-                shared.trouble(&e);
-                if lock(&shared.desk).state.is_none() {
-                    term = None;
-                }
-                rest(shared, TROUBLE_REST);
-            }
+        } else {
+            term = stand(shared);
         }
     }
+}
+
+/// Stands for election; rests if there is nothing to win.
+fn stand(shared: &Arc<Shared>) -> Option<Term> {
+    match Term::begin(shared) {
+        Ok(Some(term)) => return Some(term),
+        Ok(None) => {
+            lock(&shared.desk).trouble = None;
+            rest(shared, STAND_EVERY);
+        }
+        Err(e) => {
+            shared.trouble(&e);
+            rest(shared, TROUBLE_REST);
+        }
+    }
+    None
 }
 
 /// Waits, unless nobody wants the sender any more.
@@ -214,21 +221,21 @@ fn take_over(shared: &Shared) -> Result<u64> {
         shared.changed.notify_all();
     }
     let abandoned = round.abandoned(spool);
-    shared.on_state(|state| {
+    let removed = shared.on_state(|state| {
         state.taken_upto = round.upto();
         state.remove_segments(spool, &abandoned)
     })?;
-    Ok(round.taken_bytes())
+    Ok(round.taken_bytes().saturating_sub(removed.unwrap_or(0)))
 }
 
 /// Carries out what operators have asked for.
 fn carry_out(shared: &Shared) -> Result<()> {
-    for (path, command) in commands::waiting(&shared.spool)? {
+    for (path, command) in commands::claim(&shared.spool, &shared.log)? {
         match shared.on_state(|state| state.carry_out(&command, SystemClock.now())) {
             Ok(None) => return Ok(()),
-            Ok(Some(changed)) => commands::answer(&path, &Ok(changed))?,
+            Ok(Some(changed)) => commands::answer(&path, Ok(changed))?,
             Err(e) => {
-                commands::answer(&path, &Err(e.clone()))?;
+                commands::answer(&path, Err(&e))?;
                 return Err(e);
             }
         }

@@ -53,7 +53,7 @@ fn settle(
         }
         Ok(())
     });
-    drop(desk);
+    drop(shared.tell(desk));
     if let Err(e) = settled {
         shared.trouble(&e);
     }
@@ -63,6 +63,7 @@ fn settle(
 fn wait_for_request(shared: &Shared, lane: usize, body: &mut Vec<u8>) -> Option<u64> {
     let mut desk = lock(&shared.desk);
     loop {
+        desk = shared.tell(desk);
         if desk.wanted == 0 {
             // Under the same lock: who wants the sender after this sees that the lane has no thread.
             desk.lanes[lane] = false;

@@ -20,8 +20,9 @@ mod wake;
 mod window;
 mod wishes;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 pub(crate) use commands::Command;
@@ -29,11 +30,11 @@ pub use flush::Report;
 pub(crate) use state::Orders;
 pub(crate) use token::Token;
 
-use self::state::State;
+use self::state::{Note, State};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::process::spawn_quiet;
-use crate::log::Log;
+use crate::log::{Level, Log};
 use crate::spool::Spool;
 use crate::store::sqlite::SqliteStore;
 use crate::sync::{lock, wait};
@@ -41,6 +42,8 @@ use crate::transport::{self, Transport};
 
 /// The most lanes that a spool can have.
 const LANES_MAX: usize = 16;
+/// How long a thread rests after a panic.
+const PANIC_REST: Duration = Duration::from_secs(1);
 /// How long an operator's command waits for another process's sender.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -77,6 +80,8 @@ struct Desk {
     lanes: [bool; LANES_MAX],
     /// Why nothing can be sent just now, though somebody wants it.
     trouble: Option<Error>,
+    /// For the log, once the desk is free.
+    notes: Vec<Note>,
 }
 
 impl Desk {
@@ -87,6 +92,7 @@ impl Desk {
             return Ok(None);
         };
         let taken = step(state);
+        self.notes.append(&mut state.take_notes());
         if taken.is_err() {
             self.state = None;
             self.generation += 1;
@@ -133,7 +139,8 @@ impl Sender {
             return Ok(());
         }
         let shared = self.shared.clone();
-        let started = spawn_quiet("meditopia", Box::new(move || coordinate::run(&shared)));
+        let body = move || shared.through_panics(|| coordinate::run(&shared));
+        let started = spawn_quiet("meditopia", Box::new(body));
         match started {
             Ok(()) => {
                 desk.coordinating = true;
@@ -221,6 +228,19 @@ impl Sender {
     }
 }
 
+impl Drop for Sender {
+    /// Nobody is left to release the threads.
+    fn drop(&mut self) {
+        let mut desk = lock(&self.shared.desk);
+        let running = std::mem::take(&mut desk.wanted) > 0;
+        drop(desk);
+        if running {
+            self.shared.changed.notify_all();
+            wake::ring(&self.shared.spool, wake::Ring::Look);
+        }
+    }
+}
+
 impl Shared {
     fn open_state(&self) -> Result<State> {
         let store = SqliteStore::open(&self.spool)?;
@@ -248,17 +268,58 @@ impl Shared {
 
     /// Takes a step at the desk; see [`Desk::step`].
     fn on_state<T>(&self, step: impl FnOnce(&mut State) -> Result<T>) -> Result<Option<T>> {
-        lock(&self.desk).step(step)
+        let mut desk = lock(&self.desk);
+        let taken = desk.step(step);
+        drop(self.tell(desk));
+        taken
+    }
+
+    /// Writes the desk's notes to the log, without the lock: a host's callback may be slow.
+    fn tell<'a>(&'a self, mut desk: MutexGuard<'a, Desk>) -> MutexGuard<'a, Desk> {
+        while !desk.notes.is_empty() {
+            let notes = std::mem::take(&mut desk.notes);
+            drop(desk);
+            for note in notes {
+                note.write(&self.log);
+            }
+            desk = lock(&self.desk);
+        }
+        desk
     }
 
     /// Notes why nothing is sent just now, and logs it when it is news.
     fn trouble(&self, e: &Error) {
         let mut desk = lock(&self.desk);
         if desk.trouble.as_ref() != Some(e) {
-            self.log.error(format_args!("{e}"));
+            desk.notes
+                .push(Note::new(Level::Error, format_args!("{e}")));
         }
         desk.trouble = Some(e.clone());
-        drop(desk);
+        drop(self.tell(desk));
         self.changed.notify_all();
+    }
+
+    /// Runs a thread's body again after a panic, which is a defect of ours: the state that it may have
+    /// left half changed goes, and the rest of the process does not notice.
+    fn through_panics(&self, body: impl Fn()) {
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(&body)) {
+            let what = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned())
+                .unwrap_or_default();
+            let mut desk = lock(&self.desk);
+            desk.state = None;
+            desk.generation += 1;
+            drop(desk);
+            self.trouble(&Error::new(
+                ErrorKind::Internal,
+                format!(
+                    "{}: the sender panicked: {what}; it starts anew",
+                    self.spool.name()
+                ),
+            ));
+            std::thread::sleep(PANIC_REST);
+        }
     }
 }

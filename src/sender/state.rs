@@ -8,10 +8,11 @@
 //! opens it again: what the store does not know has not happened.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::window::Window;
+use super::window::{Settled, Window};
 use super::{token, translate};
 use crate::clock::{Clock, Moment, SystemClock};
 use crate::config::BearerToken;
@@ -22,7 +23,7 @@ use crate::delivery::{
 use crate::error::{PauseReason, Result};
 use crate::event;
 use crate::journal::reader::Offsets;
-use crate::log::Log;
+use crate::log::{Level, Log};
 use crate::store::{
     Change, CommitSafety, PauseState, Place, Rejected, RejectedReason, Store, Suspect, Totals,
 };
@@ -63,7 +64,8 @@ pub(super) struct State {
     pub(super) taken_upto: (u32, u64),
     /// Runs up to this row are to be sent without waiting for more: a flush was asked for.
     pub(super) urgent_upto: i64,
-    pub(super) log: Arc<Log>,
+    notes: Vec<Note>,
+    log: Arc<Log>,
     lanes: Vec<Lane>,
     suspects: HashMap<Vec<u8>, Suspect>,
     committed_pause: Option<PauseState>,
@@ -86,16 +88,17 @@ impl State {
         mut orders: Orders,
         log: Arc<Log>,
     ) -> Result<Self> {
+        let mut notes = Vec::new();
         let totals = store.totals()?;
         let stored_lanes = usize::from(store.lanes()?);
         let wanted = orders.policy.lanes;
         if stored_lanes == 0 || (totals.pending == 0 && stored_lanes != wanted) {
             store.commit(&[Change::Lanes(wanted as u8)], CommitSafety::Process)?;
         } else if stored_lanes != wanted {
-            log.warn(format_args!(
+            notes.push(Note::new(Level::Warn, format_args!(
                 "lanes = {wanted} applies once the {} pending events have gone over {stored_lanes} lanes",
                 totals.pending
-            ));
+            )));
             orders.policy.lanes = stored_lanes;
         }
         let mut lanes = Vec::with_capacity(orders.policy.lanes);
@@ -129,6 +132,7 @@ impl State {
             totals,
             taken_upto: (0, 0),
             urgent_upto: 0,
+            notes,
             log,
             lanes,
             suspects,
@@ -238,7 +242,7 @@ impl State {
         {
             self.refused_token = token.map(token::fingerprint);
         }
-        self.say(due, exchange, &verdict);
+        self.say_answer(due, exchange, &verdict);
         self.say_pause(outcome.pause);
         match &outcome.effect {
             Effect::Delivered { .. } => self.deliver(lane, due),
@@ -262,10 +266,9 @@ impl State {
                 .map(|event| event::user_of(event.fragment).to_vec())
                 .collect(),
         };
-        let (mut changes, bytes) = window.settle(due.events);
-        self.totals.delivered += due.events as u64;
-        self.totals.pending = self.totals.pending.saturating_sub(due.events as u64);
-        self.totals.pending_bytes = self.totals.pending_bytes.saturating_sub(bytes);
+        let settled = window.settle(due.events);
+        self.totals.delivered += settled.events;
+        let mut changes = self.left(settled);
 
         let mut kept = Vec::new();
         let mut cleared = Vec::new();
@@ -288,6 +291,13 @@ impl State {
             .chain(kept.iter().map(Change::Suspect))
             .collect();
         self.commit_lane(lane, &changes)
+    }
+
+    /// Counts what left a queue; the changes take it out of the store.
+    fn left(&mut self, settled: Settled) -> Vec<Change<'static>> {
+        self.totals.pending = self.totals.pending.saturating_sub(settled.events);
+        self.totals.pending_bytes = self.totals.pending_bytes.saturating_sub(settled.bytes);
+        settled.changes
     }
 
     fn reject(
@@ -317,10 +327,9 @@ impl State {
             first_ms: first.enqueued_ms,
             last_ms: now.wall_ms,
         };
-        let (mut changes, bytes) = window.settle(1);
-        self.totals.rejected += 1;
-        self.totals.pending = self.totals.pending.saturating_sub(1);
-        self.totals.pending_bytes = self.totals.pending_bytes.saturating_sub(bytes);
+        let settled = window.settle(1);
+        self.totals.rejected += settled.events;
+        let mut changes = self.left(settled);
         changes.push(Change::Reject(&rejected));
 
         let mut known = None;
@@ -352,11 +361,11 @@ impl State {
     /// Reads ahead, sets suspects' events aside and lets old events expire, where nothing at the
     /// head is bound by a request or a group.
     fn prepare(&mut self, lane: usize, now: Moment) -> Result<()> {
-        let batch_max = self.orders.policy.batch_max;
+        let wanted = self.wanted(lane);
         for queue in Queue::BOTH {
             loop {
                 let at = &mut self.lanes[lane];
-                let read = at.windows[queue.index()].fill(&*self.store, batch_max)?;
+                let read = at.windows[queue.index()].fill(&*self.store, wanted)?;
                 at.unsifted |= read && queue == Queue::Regular;
                 let sifted = at.unsifted && self.sift(lane)?;
                 let expired = self.expire(lane, queue, now)?;
@@ -366,9 +375,20 @@ impl State {
             }
         }
         for window in &mut self.lanes[lane].windows {
-            window.measure(batch_max);
+            window.measure(wanted);
         }
         Ok(())
+    }
+
+    /// How many events have to be at hand: a batch, or what an earlier and larger one left in doubt.
+    fn wanted(&self, lane: usize) -> usize {
+        let batch_max = self.orders.policy.batch_max;
+        let in_doubt = self
+            .engine
+            .lane_state(lane)
+            .and_then(|state| state.in_doubt)
+            .map_or(0, |batch| batch.events);
+        batch_max.max(in_doubt)
     }
 
     /// Moves events of suspects from the regular queue to theirs; says whether there were any.
@@ -414,16 +434,21 @@ impl State {
         if self.is_bound(lane, queue) {
             return Ok(false);
         }
+        let doubtful = self
+            .engine
+            .lane_state(lane)
+            .map_or(0, |state| state.isolations[queue.index()].doubtful);
         let oldest_kept = now.wall_ms.saturating_sub_unsigned(ttl.as_millis() as u64);
         let window = &mut self.lanes[lane].windows[queue.index()];
         let expired: Vec<Rejected> = window
             .events()
             .take_while(|event| event.enqueued_ms < oldest_kept)
-            .map(|event| Rejected {
+            .enumerate()
+            .map(|(position, event)| Rejected {
                 user: event::user_text(event::user_of(event.fragment)),
                 event: event.fragment.to_vec(),
                 reason: RejectedReason::Expired,
-                may_be_delivered: false,
+                may_be_delivered: position < doubtful,
                 api_code: String::new(),
                 message: format!("waited longer than event_ttl_s = {}", ttl.as_secs()),
                 http_status: None,
@@ -435,10 +460,9 @@ impl State {
         if expired.is_empty() {
             return Ok(false);
         }
-        let (mut changes, bytes) = window.settle(expired.len());
-        self.totals.expired += expired.len() as u64;
-        self.totals.pending = self.totals.pending.saturating_sub(expired.len() as u64);
-        self.totals.pending_bytes = self.totals.pending_bytes.saturating_sub(bytes);
+        let settled = window.settle(expired.len());
+        self.totals.expired += settled.events;
+        let mut changes = self.left(settled);
         for _ in &expired {
             self.engine.removed(lane, queue, 0);
         }
@@ -457,10 +481,11 @@ impl State {
             .into_iter()
             .chain(known.iter().map(Change::Suspect))
             .collect();
-        self.log.warn(format_args!(
-            "{} events have expired (event_ttl_s)",
-            expired.len()
-        ));
+        let count = expired.len();
+        self.say(
+            Level::Warn,
+            format_args!("{count} events have expired (event_ttl_s)"),
+        );
         self.commit_lane(lane, &changes)?;
         Ok(true)
     }
@@ -529,45 +554,92 @@ impl State {
         Ok(self.urgent_upto > 0)
     }
 
-    fn say(&self, due: Due, exchange: &Exchange, verdict: &Verdict) {
+    fn say_answer(&mut self, due: Due, exchange: &Exchange, verdict: &Verdict) {
         let events = due.events;
         match (verdict, exchange) {
-            (Verdict::Delivered, _) => self.log.debug(format_args!("{events} events delivered")),
-            (Verdict::Refused(refusal), _) if events == 1 => self.log.info(format_args!(
-                "an event was refused alone: {} {} (HTTP {})",
-                refusal.code, refusal.message, refusal.status
-            )),
-            (Verdict::Refused(refusal), _) => self.log.debug(format_args!(
-                "a batch of {events} was refused: {} (HTTP {})",
-                refusal.code, refusal.status
-            )),
-            (Verdict::TooLarge { .. }, _) => self
-                .log
-                .info(format_args!("a batch of {events} is too large (HTTP 413)")),
-            (_, Exchange::NotSent { why } | Exchange::Unsettled { why }) => {
-                self.log
-                    .warn(format_args!("{events} events wait for a retry: {why}"));
+            (Verdict::Delivered, _) => {
+                self.say(Level::Debug, format_args!("{events} events delivered"));
             }
-            (Verdict::Retry { .. } | Verdict::InDoubt { .. }, Exchange::Answered(answer)) => {
-                self.log.warn(format_args!(
-                    "{events} events wait for a retry: HTTP {}",
-                    answer.status
-                ))
-            }
+            (Verdict::Refused(refusal), _) if events == 1 => self.say(
+                Level::Info,
+                format_args!(
+                    "an event was refused alone: {} {} (HTTP {})",
+                    refusal.code, refusal.message, refusal.status
+                ),
+            ),
+            (Verdict::Refused(refusal), _) => self.say(
+                Level::Debug,
+                format_args!(
+                    "a batch of {events} was refused: {} (HTTP {})",
+                    refusal.code, refusal.status
+                ),
+            ),
+            (Verdict::TooLarge { .. }, _) => self.say(
+                Level::Info,
+                format_args!("a batch of {events} is too large (HTTP 413)"),
+            ),
+            (_, Exchange::NotSent { why } | Exchange::Unsettled { why }) => self.say(
+                Level::Warn,
+                format_args!("{events} events wait for a retry: {why}"),
+            ),
+            (Verdict::Retry { .. } | Verdict::InDoubt { .. }, Exchange::Answered(answer)) => self
+                .say(
+                    Level::Warn,
+                    format_args!("{events} events wait for a retry: HTTP {}", answer.status),
+                ),
             (Verdict::Pause { .. }, _) => {}
         }
     }
 
-    pub(super) fn say_pause(&self, change: Option<PauseChange>) {
-        match (change, self.engine.pause_state()) {
-            (Some(PauseChange::Begun(reason)), Some(pause)) => self.log.error(format_args!(
-                "paused ({reason}): {}; {} events are kept",
-                pause.message, self.totals.pending
-            )),
-            (Some(PauseChange::Ended(reason)), _) => self
-                .log
-                .info(format_args!("delivery goes on after the pause ({reason})")),
-            _ => {}
+    pub(super) fn say_pause(&mut self, change: Option<PauseChange>) {
+        match change {
+            Some(PauseChange::Begun(reason)) => {
+                let pause = self.engine.pause_state();
+                let why = pause.map_or_else(String::new, |pause| pause.message.clone());
+                let kept = self.totals.pending;
+                self.say(
+                    Level::Error,
+                    format_args!("paused ({reason}): {why}; {kept} events are kept"),
+                );
+            }
+            Some(PauseChange::Ended(reason)) => self.say(
+                Level::Info,
+                format_args!("delivery goes on after the pause ({reason})"),
+            ),
+            None => {}
         }
+    }
+
+    /// Leaves a note for the log. It is written once the lock is released, because a host's
+    /// callback may be slow, or call back.
+    pub(super) fn say(&mut self, level: Level, message: fmt::Arguments<'_>) {
+        if self.log.keeps(level) {
+            self.notes.push(Note::new(level, message));
+        }
+    }
+
+    /// The notes since the last call.
+    pub(super) fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+}
+
+/// A record for the log.
+#[derive(Debug)]
+pub(super) struct Note {
+    level: Level,
+    message: String,
+}
+
+impl Note {
+    pub(super) fn new(level: Level, message: fmt::Arguments<'_>) -> Self {
+        Self {
+            level,
+            message: message.to_string(),
+        }
+    }
+
+    pub(super) fn write(&self, log: &Log) {
+        log.write(self.level, format_args!("{}", self.message));
     }
 }

@@ -9,6 +9,7 @@ use super::state::State;
 use crate::error::{Error, Result};
 use crate::event;
 use crate::journal::reader::{self, Damage, Offsets, Removal, Round};
+use crate::log::Level;
 use crate::spool::{Spool, private_file, sync_parent};
 use crate::store::{Change, CommitSafety, Place, Run};
 
@@ -128,28 +129,30 @@ impl State {
         }
         self.offsets.extend(chunk.offsets.iter().cloned());
         for damage in &chunk.damage {
-            self.log.error(format_args!(
-                "segment {}: {} bytes at {} are no record; set aside under damaged/",
-                damage.segment,
-                damage.bytes.len(),
-                damage.offset
-            ));
+            self.say(
+                Level::Error,
+                format_args!(
+                    "segment {}: {} bytes at {} are no record; set aside under damaged/",
+                    damage.segment,
+                    damage.bytes.len(),
+                    damage.offset
+                ),
+            );
         }
         Ok(())
     }
 
-    /// Removes segments that are taken over and whose writers have ended.
+    /// Removes segments that are taken over and whose writers have ended; says how many bytes went.
     pub(super) fn remove_segments(
         &mut self,
         spool: &Spool,
         abandoned: &[(String, u64)],
-    ) -> Result<()> {
+    ) -> Result<u64> {
         if abandoned.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         // Before an unlink, everything that was read from the segment has to be on the disk.
-        self.store
-            .commit(&[Change::Totals(&self.totals)], CommitSafety::Power)?;
+        self.store.commit(&[], CommitSafety::Power)?;
         let mut gone = Vec::new();
         for (name, taken) in abandoned {
             match reader::remove(spool, name, *taken, |damage| set_aside(spool, damage))? {
@@ -158,17 +161,15 @@ impl State {
                 Removal::RemovedWithDamage => self.totals.damaged_records += 1,
             }
             self.offsets.remove(name);
-            gone.push(name);
-        }
-        if gone.is_empty() {
-            return Ok(());
+            gone.push((name, *taken));
         }
         let mut changes: Vec<Change<'_>> = gone
-            .into_iter()
-            .map(|segment| Change::Gone { segment })
+            .iter()
+            .map(|(segment, _)| Change::Gone { segment })
             .collect();
         changes.push(Change::Totals(&self.totals));
-        self.store.commit(&changes, self.orders.safety)
+        self.store.commit(&changes, self.orders.safety)?;
+        Ok(gone.iter().map(|(_, bytes)| bytes).sum())
     }
 }
 

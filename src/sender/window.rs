@@ -159,7 +159,7 @@ impl Window {
 
     /// The first `events` events are settled; says which rows go. The new [`skip`](Self::skip) has
     /// to be committed with them.
-    pub(super) fn settle(&mut self, events: usize) -> (Vec<Change<'static>>, u64) {
+    pub(super) fn settle(&mut self, events: usize) -> Settled {
         let mut changes = Vec::new();
         let mut bytes = 0;
         self.carried.drain(..events.min(self.carried.len()));
@@ -181,7 +181,11 @@ impl Window {
                 self.skip = 0;
             }
         }
-        (changes, bytes)
+        Settled {
+            changes,
+            events: (events - left) as u64,
+            bytes,
+        }
     }
 
     /// Takes the events that `wanted` names out of the runs at hand, for the suspects queue.
@@ -234,6 +238,14 @@ impl Window {
         self.runs = kept_runs;
         sifted
     }
+}
+
+/// What left a queue, to be committed.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) changes: Vec<Change<'static>>,
+    pub(super) events: u64,
+    pub(super) bytes: u64,
 }
 
 /// What a sift has done to the runs at hand, to be committed together.

@@ -70,6 +70,7 @@ CREATE TABLE pause (
 CREATE TABLE state (
   one                INTEGER PRIMARY KEY CHECK (one = 1),
   epoch              INTEGER NOT NULL,    -- counts senders; a commit of an earlier one is refused
+  syncs              INTEGER NOT NULL,    -- counts commits for a power cut: one that changes nothing syncs nothing
   lanes              INTEGER NOT NULL,
   pending            INTEGER NOT NULL,
   pending_bytes      INTEGER NOT NULL,
@@ -82,5 +83,5 @@ CREATE TABLE state (
   isolation_requests INTEGER NOT NULL,
   damaged_records    INTEGER NOT NULL
 );
-INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 PRAGMA user_version = 1;

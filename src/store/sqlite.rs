@@ -48,9 +48,13 @@ impl SqliteStore {
         let name = spool.name();
         let path = spool.store();
         // Made here, because SQLite would let the umask decide who may read it; -wal and -shm follow.
-        private_file()
-            .open(&path)
-            .map_err(|e| Error::io(path.display(), e))?;
+        // An existing one is not opened: closing it would drop the locks of this process's readers.
+        match private_file().create_new(true).open(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(Error::io(path.display(), e));
+            }
+            _ => {}
+        }
         let connection = connect(&path, &name, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let failed = |e| store_error(&name, e);
         connection
@@ -176,6 +180,12 @@ impl Store for SqliteStore {
             .map_err(|e| self.error(e))?;
         let outcome = self
             .check_epoch()
+            .and_then(|()| match safety {
+                CommitSafety::Process => Ok(()),
+                CommitSafety::Power => {
+                    run("UPDATE state SET syncs = syncs + 1").map_err(|e| self.error(e))
+                }
+            })
             .and_then(|()| self.apply(changes).map_err(|e| self.error(e)))
             .and_then(|()| run("COMMIT").map_err(|e| self.error(e)));
         if outcome.is_err() && !self.connection.is_autocommit() {
