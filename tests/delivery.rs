@@ -395,7 +395,13 @@ fn a_batch_in_doubt_is_repeated_whole_though_batch_max_was_lowered() {
     let api = Sandbox::start();
     let host = Host::of(&api);
     let client = host.client();
-    client.enqueue_users(0..60);
+    // Taken over one by one: more rows than are read ahead.
+    client.hold().unwrap();
+    for number in 0..60 {
+        client.enqueue_for("u", number);
+        client.flush(secs(5)).1.unwrap_err();
+    }
+    client.resume().unwrap();
     api.set_fault(json!({"fault": "close", "when": "after"}));
     let (_, outcome) = client.flush(std::time::Duration::from_millis(500));
     assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Timeout);

@@ -5,7 +5,7 @@
 mod host;
 mod sandbox;
 
-use host::{Host, Story, secs};
+use host::{Host, secs};
 use sandbox::Sandbox;
 
 #[test]
@@ -14,7 +14,6 @@ fn an_enqueue_that_races_a_close_leaves_no_thread_behind() {
     let host = Host::of(&api).with("role", "both");
     for _ in 0..50 {
         let client = host.client();
-        client.enqueue_for("u", 0);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for number in 0..20 {
