@@ -18,6 +18,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use once_cell::race::OnceBox;
+use rustix::fs::FlockOperation;
 
 use crate::clock;
 use crate::error::{Error, Result};
@@ -151,6 +152,7 @@ static FORK_CLOSED: [AtomicI32; FORK_CLOSED_MAX] =
     [const { AtomicI32::new(FREE) }; FORK_CLOSED_MAX];
 
 /// A file that a forked child closes at once, so that its `flock` dies with the process that took it.
+/// Dropping it gives the lock up, whoever else has a copy.
 #[derive(Debug)]
 pub(crate) struct ForkClosed {
     file: ManuallyDrop<File>,
@@ -193,6 +195,8 @@ impl Drop for ForkClosed {
     fn drop(&mut self) {
         // In a child the handler has closed it already; the number may be somebody else's by now.
         if self.owner.is_current() {
+            // A child that is between fork and exec may hold a copy: the lock must not wait for it.
+            let _ = rustix::fs::flock(&*self.file, FlockOperation::Unlock);
             FORK_CLOSED[self.slot].store(FREE, Ordering::Release);
             // SAFETY: dropped once, here; `self` is not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.file) }
@@ -270,7 +274,7 @@ impl Drop for SignalsBlocked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::{FlockOperation, flock};
+    use rustix::fs::flock;
     use std::io::{Read, Write};
     use std::sync::Mutex;
 

@@ -258,25 +258,23 @@ impl State {
 
     fn deliver(&mut self, lane: usize, due: Due) -> Result<()> {
         let window = &mut self.lanes[lane].windows[due.queue.index()];
-        let users: Vec<Vec<u8>> = match due.queue {
-            Queue::Regular => Vec::new(),
-            Queue::Suspects => window
-                .events()
-                .take(due.events)
-                .map(|event| event::user_of(event.fragment).to_vec())
-                .collect(),
-        };
+        let mut accepted: HashMap<Vec<u8>, u64> = HashMap::new();
+        if due.queue == Queue::Suspects {
+            for event in window.events().take(due.events) {
+                let user = event::user_of(event.fragment).to_vec();
+                *accepted.entry(user).or_default() += 1;
+            }
+        }
         let settled = window.settle(due.events);
         self.totals.delivered += settled.events;
         let mut changes = self.left(settled);
 
-        let mut kept = Vec::new();
-        let mut cleared = Vec::new();
-        for user in users {
+        let (mut kept, mut cleared) = (Vec::new(), Vec::new());
+        for (user, events) in accepted {
             let Some(suspect) = self.suspects.get_mut(&user) else {
                 continue;
             };
-            suspect.waiting = suspect.waiting.saturating_sub(1);
+            suspect.waiting = suspect.waiting.saturating_sub(events);
             suspect.accepted = true;
             if suspect.waiting == 0 {
                 self.suspects.remove(&user);
