@@ -139,15 +139,19 @@ impl Term {
     }
 
     fn follow_token(&self, shared: &Shared) -> Result<()> {
+        let mut why = "no bearer token; set bearer_token or bearer_token_file".to_owned();
         match shared.token.follow_file() {
             Ok(true) => shared.token_replaced()?,
             Ok(false) => {}
-            Err(e) => shared.log.warn(format_args!("{e}")),
+            Err(e) => {
+                shared.log.warn(format_args!("{e}"));
+                why = e.message().to_owned();
+            }
         }
         let missing = shared.token.current().is_none();
         let mut desk = lock(&shared.desk);
         if missing && let Some(state) = &mut desk.state {
-            state.token_missing(SystemClock.now())?;
+            state.token_missing(&why, SystemClock.now())?;
         }
         Ok(())
     }

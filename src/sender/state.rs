@@ -69,6 +69,8 @@ pub(super) struct State {
     committed_pause: Option<PauseState>,
     /// Fingerprint of the token that the API refused last.
     pub(super) refused_token: Option<Vec<u8>>,
+    /// Why the last request came to nothing, if it did: for who waited in vain.
+    pub(super) last_failure: Option<String>,
     rng: fastrand::Rng,
 }
 
@@ -129,6 +131,7 @@ impl State {
             log,
             lanes,
             suspects,
+            last_failure: None,
             refused_token: committed_pause
                 .as_ref()
                 .and_then(|pause| pause.fingerprint.clone()),
@@ -515,32 +518,27 @@ impl State {
         Ok(self.urgent_upto > 0)
     }
 
-    fn say(&self, due: Due, exchange: &Exchange, verdict: &Verdict) {
+    fn say(&mut self, due: Due, exchange: &Exchange, verdict: &Verdict) {
         let events = due.events;
-        match (verdict, exchange) {
-            (Verdict::Delivered, _) => self.log.debug(format_args!("{events} events delivered")),
-            (Verdict::Refused(refusal), _) if events == 1 => self.log.info(format_args!(
+        self.last_failure = failure(exchange, verdict);
+        if let Some(why) = &self.last_failure {
+            self.log
+                .warn(format_args!("{events} events wait for a retry: {why}"));
+        }
+        match verdict {
+            Verdict::Delivered => self.log.debug(format_args!("{events} events delivered")),
+            Verdict::Refused(refusal) if events == 1 => self.log.info(format_args!(
                 "an event was refused alone: {} {} (HTTP {})",
                 refusal.code, refusal.message, refusal.status
             )),
-            (Verdict::Refused(refusal), _) => self.log.debug(format_args!(
+            Verdict::Refused(refusal) => self.log.debug(format_args!(
                 "a batch of {events} was refused: {} (HTTP {})",
                 refusal.code, refusal.status
             )),
-            (Verdict::TooLarge { .. }, _) => self
+            Verdict::TooLarge { .. } => self
                 .log
                 .info(format_args!("a batch of {events} is too large (HTTP 413)")),
-            (_, Exchange::NotSent { why } | Exchange::Unsettled { why }) => {
-                self.log
-                    .warn(format_args!("{events} events wait for a retry: {why}"));
-            }
-            (Verdict::Retry { .. } | Verdict::InDoubt { .. }, Exchange::Answered(answer)) => {
-                self.log.warn(format_args!(
-                    "{events} events wait for a retry: HTTP {}",
-                    answer.status
-                ))
-            }
-            (Verdict::Pause { .. }, _) => {}
+            Verdict::Retry { .. } | Verdict::InDoubt { .. } | Verdict::Pause { .. } => {}
         }
     }
 
@@ -555,5 +553,16 @@ impl State {
                 .info(format_args!("delivery goes on after the pause ({reason})")),
             _ => {}
         }
+    }
+}
+
+/// Why a request has to be repeated, if it has to.
+fn failure(exchange: &Exchange, verdict: &Verdict) -> Option<String> {
+    match (exchange, verdict) {
+        (Exchange::NotSent { why } | Exchange::Unsettled { why }, _) => Some(why.clone()),
+        (Exchange::Answered(answer), Verdict::Retry { .. } | Verdict::InDoubt { .. }) => {
+            Some(format!("HTTP {}", answer.status))
+        }
+        _ => None,
     }
 }
