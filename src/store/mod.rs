@@ -188,9 +188,13 @@ impl PauseState {
             Some(at) => format!("next probe in {} s", (at - now_ms).max(0) / 1_000),
             None => "it ends when an operator resumes".to_owned(),
         };
+        let kept = match pending {
+            1 => "1 event is kept".to_owned(),
+            events => format!("{events} events are kept"),
+        };
         let reason = self.reason;
         let message = format!(
-            "paused{since} ({reason}): {}{answer}{advice}; {pending} events are kept; {next}",
+            "paused{since} ({reason}): {}{answer}{advice}; {kept}; {next}",
             self.message
         );
         Error::new(ErrorKind::Paused, message)
