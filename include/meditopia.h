@@ -784,8 +784,9 @@ meditopia_status meditopia_client_open(const struct meditopia_config *config,
  * Errors:
  *   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL, or `struct_size` not set
  *   MEDITOPIA_ERROR_TIMEOUT           events are still waiting; they are kept
- *   MEDITOPIA_ERROR_PAUSED            `pause_reason` says why; everything is kept
- *   MEDITOPIA_ERROR_CONFIG            no bearer token
+ *   MEDITOPIA_ERROR_PAUSED            `pause_reason` says why (a missing bearer token is one);
+ *                                     everything is kept
+ *   MEDITOPIA_ERROR_CONFIG            `ca_file` cannot be used
  *   MEDITOPIA_ERROR_SPOOL_FULL, MEDITOPIA_ERROR_IO, MEDITOPIA_ERROR_STORE
  *   MEDITOPIA_ERROR_FORKED            this process may not send, and nobody else did in time
  *   MEDITOPIA_ERROR_CLOSED
@@ -806,7 +807,8 @@ meditopia_status meditopia_flush(struct meditopia_client *client,
  * stops and never sends. What is not delivered by then waits in the spool for the next sender.
  *
  * `timeout_ms` is how long it waits at most, 0 to 4294967295 milliseconds; 0 is legal and loses
- * nothing. `report` (may be NULL, else set its `struct_size`) is written whatever the status.
+ * nothing. `report` (may be NULL, else set its `struct_size`) is written whatever the status; to
+ * count what waits it reads the part of the spool that no sender has taken over yet.
  *
  * The client is closed whatever the status, `MEDITOPIA_ERROR_INVALID_ARGUMENT` apart: other calls
  * return `MEDITOPIA_ERROR_CLOSED` from now on, and the log callback runs no more. Closing again is

@@ -332,10 +332,10 @@ fn create_dir(dir: &Path) -> Result<bool> {
             builder
                 .recursive(true)
                 .create(dir)
-                .map_err(|e| Error::io(named(dir), e))?;
+                .map_err(|e| unusable(dir, e))?;
             Ok(true)
         }
-        Err(e) => Err(Error::io(named(dir), e)),
+        Err(e) => Err(unusable(dir, e)),
     }
 }
 
@@ -344,7 +344,21 @@ pub(crate) fn open_dir(dir: &Path) -> Result<File> {
         .read(true)
         .custom_flags(libc::O_DIRECTORY)
         .open(dir)
-        .map_err(|e| Error::io(named(dir), e))
+        .map_err(|e| unusable(dir, e))
+}
+
+fn unusable(dir: &Path, cause: std::io::Error) -> Error {
+    let remedy = match cause.kind() {
+        IoKind::PermissionDenied => format!(
+            "; this process runs as uid {}, which needs a directory of its own here",
+            rustix::process::geteuid().as_raw()
+        ),
+        IoKind::NotFound | IoKind::NotADirectory | IoKind::ReadOnlyFilesystem => {
+            "; name a directory that is there, or that can be made".to_owned()
+        }
+        _ => String::new(),
+    };
+    Error::new(ErrorKind::Io, format!("{}: {cause}{remedy}", named(dir)))
 }
 
 /// Makes the entry of `path` in its directory durable.

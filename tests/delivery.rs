@@ -441,3 +441,56 @@ fn a_log_callback_may_be_slow_or_call_back_without_holding_anybody_up() {
     );
     client.set_log_callback(None).unwrap();
 }
+
+// ---- what a newcomer reads ----
+
+#[test]
+fn a_token_file_that_is_not_there_is_named_by_the_pause_and_taken_once_it_is() {
+    let api = Sandbox::start();
+    let host = Host::of(&api)
+        .with("role", "both")
+        .with("flush_interval_ms", "10");
+    let file = host.spool().with_extension("token");
+    let client = host
+        .with("bearer_token_file", file.to_str().unwrap())
+        .open();
+    client.enqueue_users(0..3);
+
+    let error = client.flush(secs(10)).1.unwrap_err();
+
+    assert_eq!(error.pause_reason(), Some(PauseReason::Auth));
+    let named = format!("bearer_token_file {}: No such file", file.display());
+    assert!(error.message().contains(&named), "{error}");
+
+    std::fs::write(&file, api.token()).unwrap();
+    api.wait_for_events(3);
+}
+
+#[test]
+fn a_flush_in_vain_says_what_came_of_the_last_request() {
+    let api = Sandbox::start();
+    let client = Host::of(&api).open();
+    client.enqueue_users(0..3);
+    api.set_fault(json!({"fault": "status", "status": 503}));
+
+    let error = client.flush(secs(1)).1.unwrap_err();
+
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(
+        error.message().contains("the last request: HTTP 503"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_pause_says_what_to_do() {
+    let api = Sandbox::start();
+    let client = Host::of(&api).open();
+    client.enqueue_users(0..3);
+    api.refuse_address();
+
+    let error = client.flush(secs(10)).1.unwrap_err();
+
+    let words = "(A_1004, HTTP 401); ask Meditopia to allow this host's address; 3 events are kept";
+    assert!(error.message().contains(words), "{error}");
+}

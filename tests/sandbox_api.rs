@@ -5,10 +5,13 @@ mod sandbox;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use meditopia::client::Client;
+use meditopia::config::Config;
+use meditopia::event::Fields;
 use sandbox::Sandbox;
 use sandbox::wire::{Caller, event_of, events_of, numbered, request, request_with};
 use serde_json::{Value, json};
@@ -351,4 +354,135 @@ fn a_bad_order_at_the_start_is_an_error_that_says_what_is_wrong() {
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("entry 0: unknown variant `explode`"));
     assert!(output.stdout.is_empty());
+}
+
+// ---- a command of its own ----
+
+/// Runs `sh -c script` under a sandbox with `options`.
+fn hosting(options: &[&str], script: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_meditopia"))
+        .arg("sandbox")
+        .args(options)
+        .args(["--", "sh", "-c", script])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// Runs this test's own program as the sandbox's command: it delivers with the library.
+fn hosting_a_client(options: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_meditopia"))
+        .arg("sandbox")
+        .args(options)
+        .arg("--")
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "--quiet", "a_command_that_delivers"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[test]
+#[ignore = "it is the command of other tests"]
+fn a_command_that_delivers() {
+    let mut config = Config::new();
+    config.set("durability", "memory").unwrap();
+    config.load_process_env().unwrap();
+    let client = Client::open(&config).unwrap();
+    for user in ["known-1", "bad-1", "known-2", "bad-2", "worse", "known-1"] {
+        let fields = Fields {
+            token: "t",
+            partner_user_id: user,
+            event: "video",
+            event_value: None,
+            received_at: Some("2024-08-06 15:04:05"),
+        };
+        client.enqueue(&fields).unwrap();
+    }
+    client.close(Duration::from_secs(30)).unwrap();
+}
+
+#[test]
+fn a_command_is_told_where_to_deliver_and_what_arrived_is_told_after_it() {
+    let output = hosting_a_client(&[
+        "--unknown-prefix=bad-",
+        "--unknown-prefix=wor",
+        "--expect-events=2",
+    ]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    for line in [
+        "accepted events: 2 different, of 2 users, and 1 repeated",
+        "refused requests with A_1104: ",
+        r#"first event: {"token":"t","partner_user_id":"known-1","#,
+        r#"last event:  {"token":"t","partner_user_id":"known-1","#,
+    ] {
+        assert!(told.contains(line), "{line} is not in\n{told}");
+    }
+}
+
+#[test]
+fn events_that_were_expected_in_vain_are_an_error_with_both_numbers() {
+    let output = hosting(&["--expect-events=7"], "exit 0");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("7 different events were expected, 0 were accepted"),
+        "{said}"
+    );
+    assert!(hosting(&["--expect-events=0"], "exit 0").status.success());
+}
+
+#[test]
+fn the_exit_code_is_that_of_the_command() {
+    assert_eq!(hosting(&[], "exit 0").status.code(), Some(0));
+    assert_eq!(hosting(&[], "exit 42").status.code(), Some(42));
+    assert_eq!(hosting(&[], "kill -9 $$").status.code(), Some(128 + 9));
+}
+
+#[test]
+fn a_command_has_the_output_for_itself_until_it_ends() {
+    let output = hosting(
+        &["--token=mine"],
+        "echo $MEDITOPIA_BEARER_TOKEN $MEDITOPIA_ENDPOINT",
+    );
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.starts_with("mine http://127.0.0.1:"), "{told}");
+    let lines: Vec<&str> = told.lines().skip(1).collect();
+    assert_eq!(
+        lines,
+        [
+            "requests: 0, of which 0 accepted",
+            "accepted events: 0 different, of 0 users, and 0 repeated"
+        ]
+    );
+}
+
+#[test]
+fn a_command_that_cannot_be_started_is_named() {
+    let output = Command::new(env!("CARGO_BIN_EXE_meditopia"))
+        .args(["sandbox", "--", "/nowhere/quickstart"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("/nowhere/quickstart: No such file"), "{said}");
+}
+
+#[test]
+fn a_sandbox_that_is_ended_ends_its_command() {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_meditopia"))
+        .args(["sandbox", "--", "sh", "-c", "echo $$; exec sleep 3600"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut output = BufReader::new(process.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    let kill = Command::new("kill").arg(process.id().to_string()).status();
+    assert!(kill.unwrap().success());
+    // The end of the output comes when both have ended, however late; the command holds it too.
+    output.read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!(process.wait().unwrap().code(), Some(128 + 9));
 }

@@ -188,7 +188,11 @@ impl Config {
             Durability::Memory => None,
             Durability::Process | Durability::Power => {
                 let missing = || {
-                    config("config: spool: is required; name the directory that keeps the events")
+                    let what =
+                        "config: spool: is required; name the directory that keeps the events";
+                    // A misspelt key in a file is only a warning, and may be the reason.
+                    let ignored = self.warnings.iter().map(|warning| format!(" ({warning})"));
+                    config(what.to_owned() + &ignored.collect::<String>())
                 };
                 Some(self.path("spool")?.ok_or_else(missing)?)
             }

@@ -184,6 +184,20 @@ fn a_spool_is_required_unless_nothing_is_kept() {
 }
 
 #[test]
+fn a_missing_spool_shows_the_misspelt_key_that_was_ignored() {
+    let mut config = Config::new();
+    config
+        .load_env([("MEDITOPIA_SPOL".into(), "/spool".into())])
+        .unwrap();
+    let message = message(config.settings());
+    assert!(message.contains("spool: is required"), "{message}");
+    assert!(
+        message.contains("did you mean \"MEDITOPIA_SPOOL\"?"),
+        "{message}"
+    );
+}
+
+#[test]
 fn relative_paths_are_fixed_to_where_the_process_is() {
     let settings = with(&[("spool", "s"), ("ca_file", "ca.pem")]);
     let here = std::env::current_dir().unwrap();

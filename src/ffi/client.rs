@@ -89,8 +89,9 @@ pub unsafe extern "C" fn meditopia_client_open(
 /// Errors:
 ///   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL, or `struct_size` not set
 ///   MEDITOPIA_ERROR_TIMEOUT           events are still waiting; they are kept
-///   MEDITOPIA_ERROR_PAUSED            `pause_reason` says why; everything is kept
-///   MEDITOPIA_ERROR_CONFIG            no bearer token
+///   MEDITOPIA_ERROR_PAUSED            `pause_reason` says why (a missing bearer token is one);
+///                                     everything is kept
+///   MEDITOPIA_ERROR_CONFIG            `ca_file` cannot be used
 ///   MEDITOPIA_ERROR_SPOOL_FULL, MEDITOPIA_ERROR_IO, MEDITOPIA_ERROR_STORE
 ///   MEDITOPIA_ERROR_FORKED            this process may not send, and nobody else did in time
 ///   MEDITOPIA_ERROR_CLOSED

@@ -112,6 +112,8 @@ struct Term {
     bell: Doorbell,
     heard: Heard,
     beaten: Option<Instant>,
+    /// What was wrong with the token's file, to log it once.
+    token_trouble: Option<String>,
 }
 
 impl Term {
@@ -121,9 +123,8 @@ impl Term {
             return Ok(None);
         };
         shared.transport()?;
-        if let Err(e) = shared.token.follow_file() {
-            shared.log.warn(format_args!("{e}"));
-        }
+        // Before the store tells which token was refused last; what is wrong with it, the first look says.
+        let _ = shared.token.follow_file();
         let state = shared.open_state()?;
         let bell = Doorbell::hang(&shared.spool)?;
         let mut desk = lock(&shared.desk);
@@ -135,19 +136,40 @@ impl Term {
             bell,
             heard: Heard::Flush,
             beaten: None,
+            token_trouble: None,
         }))
     }
 
     /// One look at everything.
     fn look(&mut self, shared: &Arc<Shared>, heard: Heard) -> Result<()> {
         shared.enqueued_since_look.store(0, Ordering::Relaxed);
-        follow_token(shared)?;
+        self.follow_token(shared)?;
         start_lanes(shared)?;
         let taken_bytes = take_over(shared)?;
         carry_out(shared)?;
         let due = self.beaten.is_none_or(|at| at.elapsed() >= BEAT_EVERY);
         if due || heard == Heard::Flush {
             self.beat(shared, taken_bytes, heard)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the token's file again if it has changed, and pauses while there is no token at all.
+    fn follow_token(&mut self, shared: &Shared) -> Result<()> {
+        let mut why = "no bearer token; set bearer_token or bearer_token_file".to_owned();
+        match shared.token.follow_file() {
+            Ok(true) => shared.token_replaced()?,
+            Ok(false) => {}
+            Err(e) => {
+                e.message().clone_into(&mut why);
+                if self.token_trouble.as_deref() != Some(e.message()) {
+                    shared.log.warn(format_args!("{e}"));
+                    self.token_trouble = Some(why.clone());
+                }
+            }
+        }
+        if shared.token.current().is_none() {
+            shared.on_state(|state| state.token_missing(&why, SystemClock.now()))?;
         }
         Ok(())
     }
@@ -174,19 +196,6 @@ impl Term {
         self.beaten = Some(Instant::now());
         heartbeat.map_or(Ok(()), |heartbeat| heartbeat.write(&shared.spool))
     }
-}
-
-/// Reads the token's file again if it has changed, and pauses while there is no token at all.
-fn follow_token(shared: &Shared) -> Result<()> {
-    match shared.token.follow_file() {
-        Ok(true) => shared.token_replaced()?,
-        Ok(false) => {}
-        Err(e) => shared.log.warn(format_args!("{e}")),
-    }
-    if shared.token.current().is_none() {
-        shared.on_state(|state| state.token_missing(SystemClock.now()))?;
-    }
-    Ok(())
 }
 
 /// Every lane has a thread while somebody wants the sender.

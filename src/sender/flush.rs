@@ -151,14 +151,15 @@ impl Sender {
 
     fn timeout(&self) -> Error {
         let spool = &self.shared.spool;
-        let who = match &lock(&self.shared.desk).state {
-            Some(_) => "this process is".to_owned(),
-            None => format!("{} is", super::election::holder(spool)),
+        let (who, failure) = match &lock(&self.shared.desk).state {
+            Some(state) => ("this process is".to_owned(), state.last_failure.clone()),
+            None => (format!("{} is", super::election::holder(spool)), None),
         };
+        let last = failure.map_or_else(String::new, |why| format!(" (the last request: {why})"));
         Error::new(
             ErrorKind::Timeout,
             format!(
-                "{}: not all is delivered yet; {who} still sending and nothing is lost; flush again",
+                "{}: not all is delivered yet{last}; {who} still sending and nothing is lost; flush again",
                 spool.name()
             ),
         )

@@ -71,6 +71,8 @@ pub(super) struct State {
     committed_pause: Option<PauseState>,
     /// Fingerprint of the token that the API refused last.
     pub(super) refused_token: Option<Vec<u8>>,
+    /// Why the last request came to nothing, if it did: for who waited in vain.
+    pub(super) last_failure: Option<String>,
     rng: fastrand::Rng,
 }
 
@@ -136,6 +138,7 @@ impl State {
             log,
             lanes,
             suspects,
+            last_failure: None,
             refused_token: committed_pause
                 .as_ref()
                 .and_then(|pause| pause.fingerprint.clone()),
@@ -554,38 +557,38 @@ impl State {
 
     fn say_answer(&mut self, due: Due, exchange: &Exchange, verdict: &Verdict) {
         let events = due.events;
-        match (verdict, exchange) {
-            (Verdict::Delivered, _) => {
+        if let Some(why) = failure(exchange, verdict) {
+            self.say(
+                Level::Warn,
+                format_args!("{events} events wait for a retry: {why}"),
+            );
+            self.last_failure = Some(why);
+            return;
+        }
+        self.last_failure = None;
+        match verdict {
+            Verdict::Delivered => {
                 self.say(Level::Debug, format_args!("{events} events delivered"));
             }
-            (Verdict::Refused(refusal), _) if events == 1 => self.say(
+            Verdict::Refused(refusal) if events == 1 => self.say(
                 Level::Info,
                 format_args!(
                     "an event was refused alone: {} {} (HTTP {})",
                     refusal.code, refusal.message, refusal.status
                 ),
             ),
-            (Verdict::Refused(refusal), _) => self.say(
+            Verdict::Refused(refusal) => self.say(
                 Level::Debug,
                 format_args!(
                     "a batch of {events} was refused: {} (HTTP {})",
                     refusal.code, refusal.status
                 ),
             ),
-            (Verdict::TooLarge { .. }, _) => self.say(
+            Verdict::TooLarge { .. } => self.say(
                 Level::Info,
                 format_args!("a batch of {events} is too large (HTTP 413)"),
             ),
-            (_, Exchange::NotSent { why } | Exchange::Unsettled { why }) => self.say(
-                Level::Warn,
-                format_args!("{events} events wait for a retry: {why}"),
-            ),
-            (Verdict::Retry { .. } | Verdict::InDoubt { .. }, Exchange::Answered(answer)) => self
-                .say(
-                    Level::Warn,
-                    format_args!("{events} events wait for a retry: HTTP {}", answer.status),
-                ),
-            (Verdict::Pause { .. }, _) => {}
+            Verdict::Retry { .. } | Verdict::InDoubt { .. } | Verdict::Pause { .. } => {}
         }
     }
 
@@ -639,5 +642,16 @@ impl Note {
 
     pub(super) fn write(&self, log: &Log) {
         log.write(self.level, format_args!("{}", self.message));
+    }
+}
+
+/// Why a request has to be repeated, if it has to.
+fn failure(exchange: &Exchange, verdict: &Verdict) -> Option<String> {
+    match (exchange, verdict) {
+        (Exchange::NotSent { why } | Exchange::Unsettled { why }, _) => Some(why.clone()),
+        (Exchange::Answered(answer), Verdict::Retry { .. } | Verdict::InDoubt { .. }) => {
+            Some(format!("HTTP {}", answer.status))
+        }
+        _ => None,
     }
 }

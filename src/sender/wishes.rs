@@ -45,11 +45,10 @@ impl State {
     }
 
     /// There is no token to send with: that is a pause like one for a refused token.
-    pub(super) fn token_missing(&mut self, now: Moment) -> Result<()> {
+    pub(super) fn token_missing(&mut self, why: &str, now: Moment) -> Result<()> {
         if self.engine.pause_state().is_some() {
             return Ok(());
         }
-        let why = "no bearer token; set bearer_token or bearer_token_file";
         let change = self.engine.pause(PauseReason::Auth, why, now);
         self.say_pause(change);
         self.commit_pause()

@@ -165,18 +165,36 @@ impl PauseState {
             |_| String::new(),
             |since| format!(" since {}", since.strftime("%Y-%m-%d %H:%M:%SZ")),
         );
-        let answer = match (&self.api_code, self.http_status) {
-            (Some(code), Some(status)) => format!(" ({code}, HTTP {status})"),
-            (None, Some(status)) => format!(" (HTTP {status})"),
-            _ => String::new(),
+        let told: Vec<_> = [
+            self.api_code.clone(),
+            self.http_status.map(|status| format!("HTTP {status}")),
+        ]
+        .into_iter()
+        .flatten()
+        .filter(|part| !self.message.contains(part.as_str()))
+        .collect();
+        let answer = match told.as_slice() {
+            [] => String::new(),
+            told => format!(" ({})", told.join(", ")),
+        };
+        let advice = match (self.reason, self.http_status) {
+            (PauseReason::Auth, Some(_)) => "; check the bearer token",
+            (PauseReason::Ip, _) => "; ask Meditopia to allow this host's address",
+            (PauseReason::Misrouted, _) => "; check endpoint, and any proxy on the way",
+            (PauseReason::MassRejection, _) => "; look at the rejected events",
+            _ => "",
         };
         let next = match self.probe_ms {
             Some(at) => format!("next probe in {} s", (at - now_ms).max(0) / 1_000),
             None => "it ends when an operator resumes".to_owned(),
         };
+        let kept = match pending {
+            1 => "1 event is kept".to_owned(),
+            events => format!("{events} events are kept"),
+        };
         let reason = self.reason;
         let message = format!(
-            "paused{since} ({reason}): {}{answer}; {pending} events are kept; {next}",
+            "paused{since} ({reason}): {}{answer}{advice}; {kept}; {next}",
             self.message
         );
         Error::new(ErrorKind::Paused, message)

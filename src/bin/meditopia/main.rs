@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         Command::Sandbox(options) => sandbox::run(options),
     };
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(message) => {
             eprintln!("meditopia: {message}");
             ExitCode::FAILURE

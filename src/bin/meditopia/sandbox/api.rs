@@ -229,7 +229,7 @@ mod tests {
         let rules = Rules {
             token: Some("good".into()),
             allowed: vec![LOOPBACK],
-            unknown: UnknownUsers::from_names(["u-17"]),
+            unknown: UnknownUsers::not_found(vec!["u-17".into()], Vec::new()),
         };
         let mut headers = HeaderMap::new();
         headers.insert(

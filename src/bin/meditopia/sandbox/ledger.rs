@@ -232,6 +232,16 @@ impl Ledger {
         summary
     }
 
+    /// Every accepted event as it was received, in the order of acceptance.
+    pub fn event_texts(&self) -> impl Iterator<Item = &str> {
+        self.events.iter().map(|event| &*event.text)
+    }
+
+    /// The first and the last accepted event.
+    pub fn ends(&self) -> Option<(&str, &str)> {
+        Some((&self.events.first()?.text, &self.events.last()?.text))
+    }
+
     /// Writes up to `limit` accepted events after sequence number `after` as lines of JSON, and
     /// returns the sequence number of the last one; `None` when there is none left.
     pub fn write_events(&self, after: u64, limit: usize, lines: &mut String) -> Option<u64> {

@@ -4,11 +4,12 @@
 //! was accepted (`ledger`), spoils answers and connections as it is told to (`faults`, `connection`), and is
 //! steered over HTTP on the same port while it runs (`control`). One process serves one test: it prints
 //! where it listens as its first line, and ends when its standard input does, so that it never
-//! outlives who started it. It is no load-test target with a tuned core, and it listens on loopback only.
+//! outlives who started it. Given a command, it lives as long as that and tells what arrived (`command`). It is no load-test target with a tuned core, and it listens on loopback only.
 
 mod actions;
 mod answer;
 mod api;
+mod command;
 mod connection;
 mod control;
 mod exchange;
@@ -16,8 +17,10 @@ mod faults;
 mod ledger;
 mod users;
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +55,9 @@ pub struct Options {
     /// A partner_user_id that the API does not know; may be given again
     #[arg(long = "unknown-user", value_name = "USER")]
     unknown_users: Vec<String>,
+    /// How unknown partner_user_ids begin; may be given again
+    #[arg(long = "unknown-prefix", value_name = "PREFIX")]
+    unknown_prefixes: Vec<String>,
     /// Faults to start with, as PUT /sandbox/faults takes them
     #[arg(long, value_name = "JSON")]
     faults: Option<String>,
@@ -61,6 +67,13 @@ pub struct Options {
     /// Go on when standard input ends
     #[arg(long)]
     stay: bool,
+    /// Fail unless COMMAND got so many different events accepted
+    #[arg(long, value_name = "N", requires = "command")]
+    expect_events: Option<u64>,
+    /// Run this with MEDITOPIA_ENDPOINT and MEDITOPIA_BEARER_TOKEN set, print what
+    /// arrived, and end with its exit code
+    #[arg(last = true, value_name = "COMMAND", conflicts_with = "stay")]
+    command: Vec<OsString>,
 }
 
 /// What the whole sandbox shares.
@@ -100,8 +113,8 @@ impl Sandbox {
     }
 }
 
-/// Serves until it is stopped; an error says why it could not.
-pub fn run(options: Options) -> Result<(), String> {
+/// Serves until it is stopped, or its command has ended; an error says why it could not.
+pub fn run(options: Options) -> Result<ExitCode, String> {
     let mut faults = Faults::with_seed(options.seed);
     if let Some(text) = &options.faults {
         faults.replace(Faults::order_from_json(text.as_bytes())?);
@@ -111,7 +124,10 @@ pub fn run(options: Options) -> Result<(), String> {
             rules: Arc::new(Rules {
                 token: Some(options.token.clone()),
                 allowed: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
-                unknown: UnknownUsers::from_names(options.unknown_users),
+                unknown: UnknownUsers::not_found(
+                    options.unknown_users.clone(),
+                    options.unknown_prefixes.clone(),
+                ),
             }),
             faults,
             ledger: Ledger::default(),
@@ -124,17 +140,34 @@ pub fn run(options: Options) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|cause| format!("cannot start: {cause}"))?;
-    let ended = runtime.block_on(serve(sandbox, options.port, &options.token, options.stay));
-    ended.map_err(|cause| format!("port {}: {cause}", options.port))
+    runtime.block_on(async {
+        let port = options.port;
+        let bound = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
+        let tcp = bound.map_err(|cause| format!("port {port}: {cause}"))?;
+        let here = tcp.local_addr().map_err(|cause| cause.to_string())?;
+        let endpoint = url(here);
+        let server = serve(Arc::clone(&sandbox), tcp);
+        if options.command.is_empty() {
+            announce(here, &options.token).map_err(|cause| format!("standard output: {cause}"))?;
+            if !options.stay && !std::io::stdin().is_terminal() {
+                stop_with_standard_input(Arc::clone(&sandbox));
+            }
+            server.await.map_err(|cause| cause.to_string())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        tokio::select! {
+            ended = command::run(&options, &endpoint) => {
+                command::conclude(&sandbox, ended?, options.expect_events)
+            }
+            ended = server => Err(match ended {
+                Ok(()) => "the sandbox was told to stop before its command had ended".into(),
+                Err(cause) => cause.to_string(),
+            }),
+        }
+    })
 }
 
-async fn serve(sandbox: Arc<Sandbox>, port: u16, token: &str, stay: bool) -> std::io::Result<()> {
-    let tcp = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    announce(tcp.local_addr()?, token)?;
-    if !stay && !std::io::stdin().is_terminal() {
-        stop_with_standard_input(Arc::clone(&sandbox));
-    }
-
+async fn serve(sandbox: Arc<Sandbox>, tcp: tokio::net::TcpListener) -> std::io::Result<()> {
     let service = router(Arc::clone(&sandbox)).into_make_service_with_connect_info::<Peer>();
     let stopping = Arc::new(Notify::new());
     let answered = Arc::clone(&stopping);
@@ -148,6 +181,10 @@ async fn serve(sandbox: Arc<Sandbox>, port: u16, token: &str, stay: bool) -> std
             tokio::time::sleep(PATIENCE).await;
         } => Ok(()),
     }
+}
+
+fn url(address: SocketAddr) -> String {
+    format!("http://{address}{EVENTS_PATH}")
 }
 
 fn router(sandbox: Arc<Sandbox>) -> Router {
@@ -165,7 +202,7 @@ fn router(sandbox: Arc<Sandbox>) -> Router {
 /// The first line of standard output: where to find what, for whoever started the sandbox.
 fn announce(address: SocketAddr, token: &str) -> std::io::Result<()> {
     let line = serde_json::json!({
-        "url": format!("http://{address}{EVENTS_PATH}"),
+        "url": url(address),
         "control": format!("http://{address}/sandbox"),
         "token": token,
     });

@@ -60,11 +60,20 @@ struct Document {
 }
 
 impl UnknownUsers {
-    /// Users refused as not found, by name.
-    pub fn from_names(names: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    /// Users refused as not found, by name or by how their names begin.
+    pub fn not_found(names: Vec<String>, prefixes: Vec<String>) -> Self {
         let mut users = Self::default();
         for name in names {
-            users.add(Entry::Name(name.into()));
+            users.add(Entry::Name(name));
+        }
+        for prefix in prefixes {
+            users.add(Entry::Detailed(Detailed {
+                user: None,
+                prefix: Some(prefix),
+                status: default_status(),
+                code: default_code(),
+                message: default_message(),
+            }));
         }
         users
     }

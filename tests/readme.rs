@@ -1,0 +1,124 @@
+//! The README held to what it says: its program delivers, its table of options is the library's,
+//! and the tests that it names exist.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod sandbox;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sandbox::Sandbox;
+
+const SONAME: &str = "libmeditopia.so.0";
+
+fn in_crate(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn readme() -> String {
+    fs::read_to_string(in_crate("README.md")).unwrap()
+}
+
+/// What stands between two marks, the first time.
+fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+    let (_, rest) = text.split_once(start).expect(start);
+    rest.split_once(end).expect(end).0
+}
+
+/// Cargo has built the library next to this test.
+fn library() -> PathBuf {
+    std::env::current_exe()
+        .unwrap()
+        .with_file_name("libmeditopia.so")
+}
+
+#[test]
+fn the_program_in_the_readme_delivers() {
+    let readme = readme();
+    let source = between(&readme, "```c\n", "```");
+    let dir = tempfile::tempdir().unwrap();
+    let (example, program) = (dir.path().join("example.c"), dir.path().join("example"));
+    fs::write(&example, source).unwrap();
+    let compiled = Command::new("gcc")
+        .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-I"])
+        .arg(in_crate("include"))
+        .arg("-o")
+        .args([&program, &example, &library()])
+        .output()
+        .unwrap();
+    assert!(
+        compiled.status.success(),
+        "{}",
+        String::from_utf8_lossy(&compiled.stderr)
+    );
+
+    let api = Sandbox::start();
+    symlink(library(), dir.path().join(SONAME)).unwrap();
+    let token = dir.path().join("token");
+    fs::write(&token, api.token()).unwrap();
+    let ran = Command::new(&program)
+        .current_dir(dir.path())
+        .env("LD_LIBRARY_PATH", dir.path())
+        .env("MEDITOPIA_ENDPOINT", api.endpoint())
+        .env("MEDITOPIA_BEARER_TOKEN_FILE", token)
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{ran:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&ran.stdout),
+        "1 delivered, 0 rejected\n"
+    );
+    assert_eq!(api.events()[0].fields.partner_user_id, "user-1");
+}
+
+#[test]
+fn the_table_of_options_is_that_of_the_library() {
+    let readme = readme();
+    let shown = between(&readme, "--test readme -->\n", "<!-- end -->");
+    let current = meditopia::config::markdown();
+    if std::env::var_os("UPDATE_README").is_some() {
+        let updated = readme.replacen(shown, &current, 1);
+        return fs::write(in_crate("README.md"), updated).unwrap();
+    }
+    assert_eq!(
+        shown, current,
+        "UPDATE_README=1 cargo test --features cli --test readme"
+    );
+}
+
+#[test]
+fn every_test_that_the_readme_names_exists() {
+    let readme = readme();
+    let promises = between(&readme, "## What it promises", "## Configuration");
+    let sources = sources(&["src", "tests"]);
+    let mut named = 0;
+    for promise in promises.split("\n").flat_map(|line| line.split('`')) {
+        if promise.matches('_').count() < 3 || promise.contains(' ') {
+            continue;
+        }
+        named += 1;
+        let test = format!("fn {promise}(");
+        assert!(
+            sources.iter().any(|source| source.contains(&test)),
+            "{promise}"
+        );
+    }
+    assert!(named >= 20, "found only {named} names of tests");
+}
+
+fn sources(dirs: &[&str]) -> Vec<String> {
+    let mut waiting: Vec<PathBuf> = dirs.iter().map(|dir| in_crate(dir)).collect();
+    let mut sources = Vec::new();
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(path).unwrap();
+            waiting.extend(entries.map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|name| name == "rs") {
+            sources.push(fs::read_to_string(path).unwrap());
+        }
+    }
+    sources
+}
