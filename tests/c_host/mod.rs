@@ -7,6 +7,7 @@
 #![allow(dead_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -104,16 +105,18 @@ impl Program {
     /// Writes the configuration: what reaches `api`, and then `options`.
     pub fn configured(self, api: &Sandbox, options: &[(&str, &str)]) -> Self {
         let spool = self.spool();
-        let common = [
+        let mut all = BTreeMap::from([
             ("spool", spool.to_str().unwrap()),
             ("endpoint", api.endpoint()),
             ("bearer_token", api.token()),
-        ];
-        let mut lines = String::new();
-        for (key, value) in common.iter().chain(options) {
-            lines.push_str(&format!("{key} = {value:?}\n"));
-        }
-        fs::write(self.config(), lines).unwrap();
+        ]);
+        all.extend(options.iter().copied());
+        let lines = all
+            .iter()
+            .map(|(key, value)| format!("{key} = {value:?}\n"));
+        fs::write(self.config(), lines.collect::<String>()).unwrap();
+        // Not secret here, and read by programs of other users.
+        fs::set_permissions(self.config(), PermissionsExt::from_mode(0o644)).unwrap();
         self
     }
 
