@@ -2,7 +2,9 @@
 //! sender dies fifty times, and nothing that it was told is safe gets lost.
 //!
 //! Moments are counted in acknowledgements or in requests, not in time, and drawn from a seed: early
-//! ones hit the start and the take-over, those counted in requests the commit after an answer.
+//! ones hit the start and the take-over, those counted in requests the commit after an answer. The
+//! first lives are slow and their batches not full, so that a successor that does not know what was
+//! in doubt sends other bytes; the later ones leave a backlog.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -27,8 +29,26 @@ const KILLS: usize = 50;
 const THREADS: usize = 4;
 /// What each thread enqueues in one life.
 const EVENTS: usize = 500;
-/// More than this many requests are not sent in one life, so its death comes for sure.
-const REQUESTS: u64 = (EVENTS * THREADS / 100) as u64;
+
+/// How a life goes.
+struct Pace {
+    rest_us: usize,
+    /// It ends at one of so many acknowledgements, which it reaches for sure.
+    acknowledgements: usize,
+    /// Or at one of so many requests.
+    requests: u64,
+}
+
+const FAST: Pace = Pace {
+    rest_us: 0,
+    acknowledgements: EVENTS * THREADS,
+    requests: 10,
+};
+const SLOW: Pace = Pace {
+    rest_us: 2_000,
+    acknowledgements: 400,
+    requests: 10,
+};
 const UNKNOWN: [&str; 2] = ["u-0-7", "u-2-3"];
 
 /// An acknowledged event: user and number.
@@ -50,8 +70,8 @@ fn die_often(lanes: usize) {
         .unknown_user(UNKNOWN[0])
         .unknown_user(UNKNOWN[1])
         .start();
-    // So that some deaths find a request on its way.
-    api.set_fault(json!({"fault": "delay", "ms": [0, 4]}));
+    // So that many deaths find a request on its way, taken by the API and not answered.
+    api.set_fault(json!({"fault": "delay", "ms": [0, 20], "when": "after"}));
     let lane_count = lanes.to_string();
     let program = Program::of("mortal.c").configured(
         &api,
@@ -66,12 +86,13 @@ fn die_often(lanes: usize) {
     let mut acknowledged = Vec::new();
     for life in 0..KILLS {
         let requests_before = api.ledger().requests;
-        let (mut service, acknowledgements) = live(&program, life);
+        let pace = if life < KILLS / 2 { &SLOW } else { &FAST };
+        let (mut service, acknowledgements) = live(&program, life, pace);
         if rng.bool() {
-            let moment = rng.usize(1..=EVENTS * THREADS);
+            let moment = rng.usize(1..=pace.acknowledgements);
             acknowledged.extend(acknowledgements.iter().take(moment));
         } else {
-            api.wait_for_requests(requests_before + rng.u64(1..=REQUESTS / 2));
+            api.wait_for_requests(requests_before + rng.u64(1..=pace.requests));
         }
         service.kill();
         acknowledged.extend(acknowledgements);
@@ -146,8 +167,8 @@ fn out_of_order(numbers: &[u64]) -> Option<&[u64]> {
 }
 
 /// Starts the program; what it was told is safe comes through the channel.
-fn live(program: &Program, life: usize) -> (Running, Receiver<Event>) {
-    let arguments = [life, THREADS, EVENTS].map(|number| number.to_string());
+fn live(program: &Program, life: usize, pace: &Pace) -> (Running, Receiver<Event>) {
+    let arguments = [life, THREADS, EVENTS, pace.rest_us].map(|number| number.to_string());
     let mut child = program
         .command(&arguments.each_ref().map(String::as_str))
         .stdout(Stdio::piped())
