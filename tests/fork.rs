@@ -9,6 +9,7 @@ mod ledger;
 mod sandbox;
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 
 use c_host::Program;
 use host::{Host, Story, secs};
@@ -83,5 +84,31 @@ fn a_fork_while_other_threads_enqueue_harms_neither_side() {
 #[test]
 fn what_orphans_of_a_sender_enqueue_goes_with_the_next_sender() {
     let left = assert_forks("both", &["orphan", "forked"], &[("parent", 10)]);
+    assert_eq!(left, 3 * OF_A_CHILD);
+}
+
+#[test]
+fn a_child_that_sleeps_does_not_keep_its_dead_parent_elected() {
+    let api = Sandbox::start();
+    let program = Program::of("fork.c")
+        .configured(&api, &[("role", "both"), ("flush_interval_ms", "3600000")]);
+    let mut parent = program
+        .command(&["sleeper", "forked"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let children = (parent.stdin.take().unwrap(), parent.stderr.take().unwrap());
+    assert!(parent.wait().unwrap().success());
+
+    let host = Host::of(&api).with("spool", program.spool().to_str().unwrap());
+    assert_eq!(host.client().flushed(secs(30)).delivered, 1);
+
+    let (input, mut complaints) = children;
+    drop(input);
+    // It ends with the last child.
+    let complaints = std::io::read_to_string(&mut complaints).unwrap();
+    assert_eq!(complaints, "");
+    let left = host.client().flushed(secs(30)).delivered;
     assert_eq!(left, 3 * OF_A_CHILD);
 }

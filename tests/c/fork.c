@@ -7,6 +7,7 @@
  *   sending     and delivered; with role "both" the store is open
  *   busy        and two threads enqueue all the time
  *   orphan      and the parent ends at once, without a word
+ *   sleeper     the same, and the children do nothing until their input ends
  *
  * sends: a child's flush delivers. forked: it may not, and says so.
  * Users: parent, child-0 ... child-2, busy-0, busy-1, each with its events in order. Prints nothing. */
@@ -22,6 +23,7 @@
 enum { CHILDREN = 3, BEFORE = 10, AFTER = 100, BUSY = 5000, PATIENCE_S = 60 };
 
 static meditopia_client *client;
+static int asleep;
 
 static void enqueue_some(const char *user, long first, long count) {
   long number;
@@ -39,6 +41,7 @@ static void be_child(int index, int may_send) {
   meditopia_report report = {.struct_size = sizeof report};
   meditopia_status status;
   alarm(PATIENCE_S);
+  while (asleep && getchar() != EOF) continue;
   snprintf(user, sizeof user, "child-%d", index);
   enqueue_some(user, 0, AFTER);
   status = meditopia_flush(client, 30000, &report, &error);
@@ -57,7 +60,8 @@ int main(int argc, char **argv) {
   int i, exit_status, used, sending, busy, orphan;
 
   CHECK(argc == 4);
-  orphan = strcmp(argv[2], "orphan") == 0;
+  asleep = strcmp(argv[2], "sleeper") == 0;
+  orphan = asleep || strcmp(argv[2], "orphan") == 0;
   busy = strcmp(argv[2], "busy") == 0;
   sending = busy || orphan || strcmp(argv[2], "sending") == 0;
   used = sending || strcmp(argv[2], "used") == 0;
@@ -66,6 +70,7 @@ int main(int argc, char **argv) {
   client = open_client(argv[1]);
   if (used) enqueue_some("parent", 0, BEFORE);
   if (sending) flush(client, 30000);
+  if (asleep) enqueue(client, "parent", BEFORE);
   for (i = 0; busy && i < 2; i++) CHECK(pthread_create(&thread[i], NULL, be_busy, busy_user[i]) == 0);
   for (i = 0; i < CHILDREN; i++) {
     child[i] = fork();
