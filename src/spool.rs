@@ -74,9 +74,7 @@ impl Spool {
     /// newer version wrote it; [`ErrorKind::Io`].
     pub fn open(dir: &Path, belonging: Belonging<'_>, network: NetworkFileSystem) -> Result<Self> {
         let created = create_dir(dir)?;
-        let handle = open_dir(dir)?;
-        let about = handle.metadata().map_err(|e| Error::io(named(dir), e))?;
-        check_rights(dir, &about)?;
+        let (handle, about) = open_own_dir(dir)?;
         if network == NetworkFileSystem::Refuse {
             refuse_network(dir, &handle)?;
         }
@@ -162,10 +160,7 @@ impl Spool {
 /// The caller vouches that no other copy of it will ever send: everything pending in both would be
 /// sent twice.
 pub fn adopt(dir: &Path, belonging: Belonging<'_>) -> Result<()> {
-    let about = open_dir(dir)?
-        .metadata()
-        .map_err(|e| Error::io(named(dir), e))?;
-    check_rights(dir, &about)?;
+    let (_, about) = open_own_dir(dir)?;
     let _setup = setup_lock(dir)?;
     let Some(mut identity) = read_identity(dir)? else {
         return Err(Error::new(
@@ -337,6 +332,23 @@ fn create_dir(dir: &Path) -> Result<bool> {
         }
         Err(e) => Err(unusable(dir, e)),
     }
+}
+
+/// Opens the spool's directory, which has to be this user's alone.
+fn open_own_dir(dir: &Path) -> Result<(File, fs::Metadata)> {
+    let handle = match open_dir(dir) {
+        // Another user's spool cannot even be opened, but whose it is can be told.
+        Err(e) => {
+            if let Ok(about) = fs::metadata(dir) {
+                check_rights(dir, &about)?;
+            }
+            return Err(e);
+        }
+        Ok(handle) => handle,
+    };
+    let about = handle.metadata().map_err(|e| Error::io(named(dir), e))?;
+    check_rights(dir, &about)?;
+    Ok((handle, about))
 }
 
 pub(crate) fn open_dir(dir: &Path) -> Result<File> {

@@ -164,6 +164,40 @@ fn a_batch_without_an_answer_is_listed_in_doubt_and_repeated_byte_for_byte() {
 }
 
 #[test]
+fn a_suspected_user_stays_in_order_when_events_come_while_a_batch_is_in_doubt() {
+    let api = Sandbox::builder().unknown_user("u-x").start();
+    let client = Host::of(&api).open();
+    let of_suspect = |numbers: std::ops::Range<usize>| {
+        numbers.for_each(|number| client.enqueue_for("u-x", number));
+    };
+    // So many acceptances that regular batches are long, and so many refusals that the suspects' are not.
+    client.enqueue_users(0..500);
+    of_suspect(0..10);
+    client.flushed(secs(10));
+
+    api.set_fault(json!({"fault": "status", "status": 503, "when": "after"}));
+    client.enqueue_users(500..510);
+    of_suspect(10..30);
+    let (report, _) = client.flush(std::time::Duration::from_millis(500));
+    assert!(report.in_doubt > 0);
+    of_suspect(30..40);
+    let (report, _) = client.flush(std::time::Duration::from_millis(500));
+    assert_eq!(report.pending, 40);
+
+    api.clear_faults();
+    api.set_unknown_users(Vec::<String>::new());
+    client.flushed(secs(30));
+    let values: Vec<_> = api
+        .events()
+        .into_iter()
+        .filter(|event| event.fields.partner_user_id == "u-x")
+        .map(|event| event.fields.event_value)
+        .collect();
+    let expected: Vec<_> = (10..40).map(|number| json!(number.to_string())).collect();
+    assert_eq!(values, expected);
+}
+
+#[test]
 fn a_requeued_event_goes_to_the_end_and_arrives() {
     let api = Sandbox::builder().unknown_user("u-3").start();
     let client = Host::of(&api).open();

@@ -1,0 +1,155 @@
+//! Whose a spool is, and who else can read it: nobody, whatever the umask.
+//!
+//! Run as root, the host in C runs as an ordinary user with `setpriv`.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod c_host;
+mod sandbox;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use c_host::{Program, Running, says};
+use sandbox::Sandbox;
+
+const SOMEBODY: u32 = 54_321;
+const ANOTHER: u32 = 54_322;
+
+fn is_root() -> bool {
+    Path::new("/proc/self").metadata().unwrap().uid() == 0
+}
+
+/// What starts a program as the user `uid` with a umask.
+fn as_user(uid: u32, umask: &str) -> Vec<String> {
+    let user = [
+        "setpriv".to_owned(),
+        format!("--reuid={uid}"),
+        format!("--regid={uid}"),
+        "--clear-groups".to_owned(),
+    ];
+    let shell = [
+        "sh".to_owned(),
+        "-c".to_owned(),
+        format!("umask {umask}; exec \"$@\""),
+        "sh".to_owned(),
+    ];
+    let user = user.into_iter().take(if is_root() { 4 } else { 0 });
+    user.chain(shell).collect()
+}
+
+/// A program whose spool will be in a directory of `SOMEBODY`'s.
+fn program_of_somebody(api: &Sandbox) -> (Program, PathBuf) {
+    let program = Program::for_anybody("linger.c");
+    let home = program.dir().join("home");
+    std::fs::create_dir(&home).unwrap();
+    if is_root() {
+        chown(&home, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    }
+    let spool = home.join("spool");
+    let options = [("spool", spool.to_str().unwrap()), ("role", "both")];
+    (program.configured(api, &options), spool)
+}
+
+fn ready(program: &Program, runner: &[String]) -> Running {
+    let runner: Vec<&str> = runner.iter().map(String::as_str).collect();
+    let mut child = program
+        .command_under(&runner, &[])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut said)
+        .unwrap();
+    assert_eq!(said, "ready\n");
+    Running(child)
+}
+
+/// The mode of everything in `dir`, and of itself under the name "".
+fn modes(root: &Path) -> BTreeMap<String, u32> {
+    let mut found = BTreeMap::new();
+    let mut left = vec![root.to_owned()];
+    while let Some(path) = left.pop() {
+        let about = path.symlink_metadata().unwrap();
+        if about.is_dir() {
+            let entries = std::fs::read_dir(&path).unwrap();
+            left.extend(entries.map(|entry| entry.unwrap().path()));
+        }
+        let kind = match about.file_type() {
+            kind if kind.is_dir() => "/",
+            kind if kind.is_socket() => "=",
+            _ => "",
+        };
+        let name = path.strip_prefix(root).unwrap().display();
+        found.insert(format!("{name}{kind}"), about.mode() & 0o7777);
+    }
+    found
+}
+
+#[test]
+fn nobody_else_can_read_a_spool_whatever_the_umask() {
+    for umask in ["000", "077"] {
+        let api = Sandbox::start();
+        let (program, spool) = program_of_somebody(&api);
+        let runner = as_user(SOMEBODY, umask);
+        let _sender = ready(&program, &runner);
+        let words: Vec<&str> = runner.iter().map(String::as_str).collect();
+        says(&mut program.command_under(&words, &["command"]));
+
+        let found = modes(&spool);
+        let expected = [
+            "/",
+            "commands/",
+            "identity.json",
+            "journal/",
+            "sender.json",
+            "store.db",
+            "store.db-shm",
+            "store.db-wal",
+            "wake=",
+        ];
+        for name in expected {
+            assert!(found.contains_key(name), "no {name} in {found:?}");
+        }
+        assert!(found.keys().any(|name| name.ends_with(".log")), "{found:?}");
+        for (name, mode) in &found {
+            let wanted = if name.ends_with('/') { 0o700 } else { 0o600 };
+            assert_eq!(*mode, wanted, "umask {umask}: {name} has {mode:04o}");
+        }
+        api.wait_for_events(10);
+    }
+}
+
+#[test]
+fn a_spool_of_another_user_is_refused_also_to_root() {
+    let api = Sandbox::start();
+    let (program, spool) = program_of_somebody(&api);
+    if !is_root() {
+        // Without root there is no second user, but there are directories of one.
+        let options = [("spool", "/"), ("role", "both")];
+        assert_refused(&program.configured(&api, &options), &as_user(0, "022"));
+        return;
+    }
+    drop(ready(&program, &as_user(SOMEBODY, "022")));
+    let before = modes(&spool);
+    assert_refused(&program, &as_user(ANOTHER, "022"));
+    assert_refused(&program, &as_user(0, "022"));
+    assert_eq!(modes(&spool), before);
+}
+
+fn assert_refused(program: &Program, runner: &[String]) {
+    let words: Vec<&str> = runner.iter().map(String::as_str).collect();
+    let output = program.command_under(&words, &[]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        said.starts_with("open: MEDITOPIA_ERROR_SPOOL_MISMATCH: "),
+        "{said}"
+    );
+    assert!(said.contains("belongs to uid"), "{said}");
+}
