@@ -1,0 +1,319 @@
+//! All that a sender knows, and the steps it can take; one step is one commit.
+//!
+//! The decisions are [`crate::delivery`]'s and the memory is the store's. Between them this keeps
+//! the heads of the queues and turns each decision into the changes of a commit. It does no network
+//! I/O and starts no thread: the caller holds it behind a lock and sends outside of it.
+//!
+//! When a commit fails the state in memory is ahead of the store. The caller then drops it and
+//! opens it again: what the store does not know has not happened.
+
+mod heads;
+mod notes;
+mod outcome;
+
+pub(super) use self::notes::Note;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::window::Window;
+use super::{token, translate};
+use crate::clock::{Clock, Moment, SystemClock};
+use crate::config::BearerToken;
+use crate::delivery::{
+    Effect, Engine, Exchange, Head, Policy, Queue, Restored, Step, Verdict, judge,
+};
+use crate::error::{PauseReason, Result};
+use crate::event;
+use crate::journal::reader::Offsets;
+use crate::log::{Level, Log};
+use crate::store::{Change, CommitSafety, PauseState, Place, Store, Suspect, Totals};
+
+/// What a sender is told about its work.
+#[derive(Debug, Clone)]
+pub(crate) struct Orders {
+    pub(crate) policy: Policy,
+    pub(crate) safety: CommitSafety,
+    pub(crate) event_ttl: Option<Duration>,
+}
+
+/// A request whose answer is awaited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Due {
+    queue: Queue,
+    events: usize,
+}
+
+/// What a lane has to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Send the body.
+    Send,
+    /// Nothing before this moment, unless something changes.
+    Wait(Moment),
+    /// Nothing until something changes.
+    Idle,
+}
+
+pub(super) struct State {
+    pub(super) store: Box<dyn Store>,
+    pub(super) engine: Engine,
+    pub(super) orders: Orders,
+    pub(super) totals: Totals,
+    pub(super) offsets: Offsets,
+    /// Everything enqueued up to this time (boot count, nanoseconds since boot) is taken over.
+    pub(super) taken_upto: (u32, u64),
+    /// Runs up to this row are to be sent without waiting for more: a flush was asked for.
+    pub(super) urgent_upto: i64,
+    notes: Vec<Note>,
+    log: Arc<Log>,
+    lanes: Vec<Lane>,
+    suspects: HashMap<Vec<u8>, Suspect>,
+    committed_pause: Option<PauseState>,
+    /// Fingerprint of the token that the API refused last.
+    pub(super) refused_token: Option<Vec<u8>>,
+    /// Why the last request came to nothing, if it did: for who waited in vain.
+    pub(super) last_failure: Option<String>,
+    rng: fastrand::Rng,
+}
+
+struct Lane {
+    windows: [Window; 2],
+    in_flight: Option<Due>,
+    /// Runs were read that may hold events of suspects.
+    unsifted: bool,
+}
+
+impl State {
+    /// Reads what the last sender left.
+    pub(super) fn open(
+        mut store: Box<dyn Store>,
+        mut orders: Orders,
+        log: Arc<Log>,
+    ) -> Result<Self> {
+        let mut notes = Vec::new();
+        let totals = store.totals()?;
+        let stored_lanes = usize::from(store.lanes()?);
+        let wanted = orders.policy.lanes;
+        if stored_lanes == 0 || (totals.pending == 0 && stored_lanes != wanted) {
+            store.commit(&[Change::Lanes(wanted as u8)], CommitSafety::Process)?;
+        } else if stored_lanes != wanted {
+            notes.push(Note::new(Level::Warn, format_args!(
+                "lanes = {wanted} applies once the {} pending events have gone over {stored_lanes} lanes",
+                totals.pending
+            )));
+            orders.policy.lanes = stored_lanes;
+        }
+        let mut lanes = Vec::with_capacity(orders.policy.lanes);
+        let mut restored = Restored::default();
+        for lane in 0..orders.policy.lanes as u8 {
+            let stored = store.lane(lane)?;
+            let windows = [0, 1].map(|queue| {
+                let skip = stored.queues[usize::from(queue)].skip;
+                Window::new(Place { lane, queue }, skip as usize)
+            });
+            restored.lanes.push(translate::lane_to_delivery(&stored));
+            lanes.push(Lane {
+                windows,
+                in_flight: None,
+                unsifted: false,
+            });
+        }
+        let committed_pause = store.pause()?;
+        restored.pause = committed_pause.as_ref().map(translate::pause_to_delivery);
+        let engine = Engine::new(orders.policy.clone(), restored, SystemClock.now());
+        let suspects = store
+            .suspects()?
+            .into_iter()
+            .map(|suspect| (suspect.user.clone(), suspect))
+            .collect();
+        Ok(Self {
+            offsets: store.offsets()?,
+            store,
+            engine,
+            orders,
+            totals,
+            taken_upto: (0, 0),
+            urgent_upto: 0,
+            notes,
+            log,
+            lanes,
+            suspects,
+            last_failure: None,
+            refused_token: committed_pause
+                .as_ref()
+                .and_then(|pause| pause.fingerprint.clone()),
+            committed_pause,
+            rng: fastrand::Rng::new(),
+        })
+    }
+
+    /// How many lanes events are spread over.
+    pub(super) fn lane_count(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// New runs stand at the end of this queue.
+    pub(super) fn appended(&mut self, place: Place) {
+        if let Some(lane) = self.lanes.get_mut(usize::from(place.lane)) {
+            lane.windows[usize::from(place.queue)].appended();
+        }
+    }
+
+    /// Whether nothing that was taken over up to row `mark` is pending any more.
+    pub(super) fn is_settled_upto(&self, mark: i64) -> Result<bool> {
+        Ok(self.store.first_origin()?.is_none_or(|first| first > mark))
+    }
+
+    /// Decides what `lane` does next. If it is to send, the batch is in doubt in the store and its
+    /// bytes are in `body` when this returns.
+    pub(super) fn next(&mut self, lane: usize, now: Moment, body: &mut Vec<u8>) -> Result<Next> {
+        if lane >= self.lanes.len() {
+            return Ok(Next::Idle);
+        }
+        self.prepare(lane, now)?;
+        let urgent = self.is_urgent()?;
+        let [regular, suspects] = &self.lanes[lane].windows;
+        let heads = [regular, suspects].map(|window| Head {
+            sizes: window.sizes(),
+            oldest_ms: window
+                .first()
+                .map_or(now.wall_ms, |event| event.enqueued_ms),
+            more: window.len() > window.sizes().len(),
+        });
+        match self.engine.next(lane, heads, urgent, now) {
+            Step::Idle | Step::Paused { probe_at: None, .. } => Ok(Next::Idle),
+            Step::Wait { until }
+            | Step::Paused {
+                probe_at: Some(until),
+                ..
+            } => Ok(Next::Wait(until)),
+            Step::Send { queue, events, .. } => {
+                self.mark_in_doubt(lane, queue, events, now)?;
+                self.lanes[lane].windows[queue.index()].body(events, body);
+                self.lanes[lane].in_flight = Some(Due { queue, events });
+                Ok(Next::Send)
+            }
+        }
+    }
+
+    /// Whether delivery is paused because the API refused the token.
+    pub(super) fn is_token_refused(&self) -> bool {
+        let pause = self.engine.pause_state();
+        pause.is_some_and(|pause| pause.reason == PauseReason::Auth)
+    }
+
+    /// The pause as the store keeps it.
+    pub(super) fn pause_state(&self) -> Option<PauseState> {
+        let refused = self.refused_token.as_deref();
+        self.engine
+            .pause_state()
+            .map(|pause| translate::pause_to_store(pause, refused))
+    }
+
+    /// Applies what came of the request in flight, which carried `token`.
+    pub(super) fn settle(
+        &mut self,
+        lane: usize,
+        exchange: &Exchange,
+        token: Option<&BearerToken>,
+        now: Moment,
+    ) -> Result<()> {
+        let Some(due) = self
+            .lanes
+            .get_mut(lane)
+            .and_then(|lane| lane.in_flight.take())
+        else {
+            return Ok(());
+        };
+        let verdict = judge(exchange, now);
+        self.totals.requests += 1;
+        if matches!(verdict, Verdict::Refused { .. }) {
+            self.totals.refused_requests += 1;
+        }
+        let window = &mut self.lanes[lane].windows[due.queue.index()];
+        window.carry(due.events);
+        let user = window
+            .first()
+            .map(|event| event::user_text(event::user_of(event.fragment)));
+        let outcome = self
+            .engine
+            .answered(lane, user.as_deref(), &verdict, now, &mut self.rng);
+        if let Verdict::Pause {
+            reason: PauseReason::Auth,
+            ..
+        } = &verdict
+        {
+            self.refused_token = token.map(token::fingerprint);
+        }
+        self.say_answer(due, exchange, &verdict);
+        self.say_pause(outcome.pause);
+        match &outcome.effect {
+            Effect::Delivered { .. } => self.deliver(lane, due),
+            Effect::Rejected {
+                refusal,
+                may_be_delivered,
+                suspect,
+                ..
+            } => self.reject(lane, due, refusal, *may_be_delivered, *suspect, now),
+            Effect::Kept => self.commit_lane(lane, &[]),
+        }
+    }
+
+    fn mark_in_doubt(
+        &mut self,
+        lane: usize,
+        queue: Queue,
+        events: usize,
+        now: Moment,
+    ) -> Result<()> {
+        let before = self.engine.lane_state(lane);
+        if before.is_some_and(|state| state.in_doubt.is_some()) {
+            self.totals.retried_requests += 1;
+        } else if before.is_some_and(|state| state.isolations[queue.index()].group > 0) {
+            self.totals.isolation_requests += 1;
+        }
+        self.engine.sending(lane, queue, events, now);
+        self.commit_lane(lane, &[])
+    }
+
+    /// Commits `changes` with what is now known of the lane and of the pause.
+    fn commit_lane(&mut self, lane: usize, changes: &[Change<'_>]) -> Result<()> {
+        let skips = [0, 1].map(|queue: usize| self.lanes[lane].windows[queue].skip() as u32);
+        let known = self.engine.lane_state(lane).copied().unwrap_or_default();
+        let state = translate::lane_to_store(&known, skips);
+        let pause = self.pause_state();
+        let mut all = Vec::with_capacity(changes.len() + 3);
+        all.extend_from_slice(changes);
+        all.push(Change::Lane {
+            lane: lane as u8,
+            state: &state,
+        });
+        all.push(Change::Totals(&self.totals));
+        if pause != self.committed_pause {
+            all.push(Change::Pause(pause.as_ref()));
+        }
+        self.store.commit(&all, self.orders.safety)?;
+        self.committed_pause = pause;
+        Ok(())
+    }
+
+    /// Commits the pause as it now is: after a resume, a hold, a new token.
+    pub(super) fn commit_pause(&mut self) -> Result<()> {
+        let pause = self.pause_state();
+        if pause != self.committed_pause {
+            self.store
+                .commit(&[Change::Pause(pause.as_ref())], self.orders.safety)?;
+            self.committed_pause = pause;
+        }
+        Ok(())
+    }
+
+    fn is_urgent(&mut self) -> Result<bool> {
+        if self.urgent_upto > 0 && self.is_settled_upto(self.urgent_upto)? {
+            self.urgent_upto = 0;
+        }
+        Ok(self.urgent_upto > 0)
+    }
+}

@@ -1,0 +1,109 @@
+//! What the log is told, kept until the lock is released: a host's callback may be slow, or call back.
+
+use std::fmt;
+
+use super::{Due, State};
+use crate::delivery::{Exchange, PauseChange, Verdict};
+use crate::log::{Level, Log};
+
+impl State {
+    pub(super) fn say_answer(&mut self, due: Due, exchange: &Exchange, verdict: &Verdict) {
+        let events = due.events;
+        if let Some(why) = failure(exchange, verdict) {
+            self.say(
+                Level::Warn,
+                format_args!("{events} events wait for a retry: {why}"),
+            );
+            self.last_failure = Some(why);
+            return;
+        }
+        self.last_failure = None;
+        match verdict {
+            Verdict::Delivered => {
+                self.say(Level::Debug, format_args!("{events} events delivered"));
+            }
+            Verdict::Refused(refusal) if events == 1 => self.say(
+                Level::Info,
+                format_args!(
+                    "an event was refused alone: {} {} (HTTP {})",
+                    refusal.code, refusal.message, refusal.status
+                ),
+            ),
+            Verdict::Refused(refusal) => self.say(
+                Level::Debug,
+                format_args!(
+                    "a batch of {events} was refused: {} (HTTP {})",
+                    refusal.code, refusal.status
+                ),
+            ),
+            Verdict::TooLarge { .. } => self.say(
+                Level::Info,
+                format_args!("a batch of {events} is too large (HTTP 413)"),
+            ),
+            Verdict::Retry { .. } | Verdict::InDoubt { .. } | Verdict::Pause { .. } => {}
+        }
+    }
+
+    pub(in crate::sender) fn say_pause(&mut self, change: Option<PauseChange>) {
+        match change {
+            Some(PauseChange::Begun(reason)) => {
+                let pause = self.engine.pause_state();
+                let why = pause.map_or_else(String::new, |pause| pause.message.clone());
+                let kept = self.totals.pending;
+                self.say(
+                    Level::Error,
+                    format_args!("paused ({reason}): {why}; {kept} events are kept"),
+                );
+            }
+            Some(PauseChange::Ended(reason)) => self.say(
+                Level::Info,
+                format_args!("delivery goes on after the pause ({reason})"),
+            ),
+            None => {}
+        }
+    }
+
+    /// Leaves a note for the log. It is written once the lock is released, because a host's
+    /// callback may be slow, or call back.
+    pub(in crate::sender) fn say(&mut self, level: Level, message: fmt::Arguments<'_>) {
+        if self.log.keeps(level) {
+            self.notes.push(Note::new(level, message));
+        }
+    }
+
+    /// The notes since the last call.
+    pub(in crate::sender) fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+}
+
+/// A record for the log.
+#[derive(Debug)]
+pub(in crate::sender) struct Note {
+    level: Level,
+    message: String,
+}
+
+impl Note {
+    pub(in crate::sender) fn new(level: Level, message: fmt::Arguments<'_>) -> Self {
+        Self {
+            level,
+            message: message.to_string(),
+        }
+    }
+
+    pub(in crate::sender) fn write(&self, log: &Log) {
+        log.write(self.level, format_args!("{}", self.message));
+    }
+}
+
+/// Why a request has to be repeated, if it has to.
+fn failure(exchange: &Exchange, verdict: &Verdict) -> Option<String> {
+    match (exchange, verdict) {
+        (Exchange::NotSent { why } | Exchange::Unsettled { why }, _) => Some(why.clone()),
+        (Exchange::Answered(answer), Verdict::Retry { .. } | Verdict::InDoubt { .. }) => {
+            Some(format!("HTTP {}", answer.status))
+        }
+        _ => None,
+    }
+}

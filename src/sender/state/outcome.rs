@@ -1,0 +1,113 @@
+//! What an answer does to events: they leave as delivered, or one goes to the rejected store.
+
+use std::collections::HashMap;
+
+use super::{Due, State};
+use crate::clock::Moment;
+use crate::delivery::{Queue, Refusal};
+use crate::error::Result;
+use crate::event;
+use crate::sender::window::Settled;
+use crate::store::{Change, Rejected, RejectedReason, Suspect};
+
+impl State {
+    pub(super) fn deliver(&mut self, lane: usize, due: Due) -> Result<()> {
+        let window = &mut self.lanes[lane].windows[due.queue.index()];
+        let mut accepted: HashMap<Vec<u8>, u64> = HashMap::new();
+        if due.queue == Queue::Suspects {
+            for event in window.events().take(due.events) {
+                let user = event::user_of(event.fragment).to_vec();
+                *accepted.entry(user).or_default() += 1;
+            }
+        }
+        let settled = window.settle(due.events);
+        self.totals.delivered += settled.events;
+        let mut changes = self.left(settled);
+
+        let (mut kept, mut cleared) = (Vec::new(), Vec::new());
+        for (user, events) in accepted {
+            let Some(suspect) = self.suspects.get_mut(&user) else {
+                continue;
+            };
+            suspect.waiting = suspect.waiting.saturating_sub(events);
+            suspect.accepted = true;
+            if suspect.waiting == 0 {
+                self.suspects.remove(&user);
+                cleared.push(user);
+            } else {
+                kept.push(suspect.clone());
+            }
+        }
+        changes.extend(cleared.iter().map(|user| Change::Cleared { user }));
+        let changes: Vec<Change<'_>> = changes
+            .into_iter()
+            .chain(kept.iter().map(Change::Suspect))
+            .collect();
+        self.commit_lane(lane, &changes)
+    }
+
+    /// Counts what left a queue; the changes take it out of the store.
+    pub(super) fn left(&mut self, settled: Settled) -> Vec<Change<'static>> {
+        self.totals.pending = self.totals.pending.saturating_sub(settled.events);
+        self.totals.pending_bytes = self.totals.pending_bytes.saturating_sub(settled.bytes);
+        settled.changes
+    }
+
+    pub(super) fn reject(
+        &mut self,
+        lane: usize,
+        due: Due,
+        refusal: &Refusal,
+        may_be_delivered: bool,
+        suspect: bool,
+        now: Moment,
+    ) -> Result<()> {
+        let window = &mut self.lanes[lane].windows[due.queue.index()];
+        let attempts = window.carried();
+        let Some(first) = window.first() else {
+            return Ok(());
+        };
+        let escaped = event::user_of(first.fragment).to_vec();
+        let rejected = Rejected {
+            user: event::user_text(&escaped),
+            event: first.fragment.to_vec(),
+            reason: RejectedReason::Refused,
+            may_be_delivered,
+            api_code: refusal.code.clone(),
+            message: refusal.message.clone(),
+            http_status: Some(refusal.status),
+            attempts,
+            first_ms: first.enqueued_ms,
+            last_ms: now.wall_ms,
+        };
+        let settled = window.settle(1);
+        self.totals.rejected += settled.events;
+        let mut changes = self.left(settled);
+        changes.push(Change::Reject(&rejected));
+
+        let mut known = None;
+        if suspect {
+            let entry = self
+                .suspects
+                .entry(escaped.clone())
+                .or_insert_with(|| Suspect {
+                    user: escaped,
+                    lane: lane as u8,
+                    waiting: 0,
+                    accepted: false,
+                });
+            if due.queue == Queue::Suspects {
+                entry.waiting = entry.waiting.saturating_sub(1);
+            }
+            known = Some(entry.clone());
+        }
+        let changes: Vec<Change<'_>> = changes
+            .into_iter()
+            .chain(known.iter().map(Change::Suspect))
+            .collect();
+        self.commit_lane(lane, &changes)?;
+        // The next prefix must not hold an event of the new suspect.
+        self.lanes[lane].unsifted |= suspect && due.queue == Queue::Regular;
+        Ok(())
+    }
+}

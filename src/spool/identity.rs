@@ -1,0 +1,186 @@
+//! Whose spool it is: one user, endpoint and account, one place on one disk, and the boots it has seen.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind as IoKind, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+
+use super::directory::{open_own_dir, private_file, replace_file};
+use super::{Belonging, named};
+use crate::error::{Error, ErrorKind, Result};
+
+const FORMAT: u32 = 1;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    pub(super) format: u32,
+    pub(super) uid: u32,
+    pub(super) endpoint: String,
+    pub(super) account: String,
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    pub(super) boot_id: String,
+    pub(super) boot_count: u32,
+}
+
+/// Takes over a spool that was copied or moved here, or whose endpoint or account has changed.
+///
+/// The caller vouches that no other copy of it will ever send: everything pending in both would be
+/// sent twice.
+pub fn adopt(dir: &Path, belonging: Belonging<'_>) -> Result<()> {
+    let (_, about) = open_own_dir(dir)?;
+    let _setup = setup_lock(dir)?;
+    let Some(mut identity) = read_identity(dir)? else {
+        return Err(Error::new(
+            ErrorKind::SpoolMismatch,
+            format!("{}: there is no spool to adopt", named(dir)),
+        ));
+    };
+    identity.endpoint = belonging.endpoint.to_owned();
+    identity.account = belonging.account.to_owned();
+    (identity.device, identity.inode) = (about.dev(), about.ino());
+    write_identity(dir, &identity)
+}
+
+impl Identity {
+    /// Whether nothing has to be written: it knows this boot and this place.
+    pub(super) fn is_settled(&self, about: &fs::Metadata, boot_id: &str) -> bool {
+        self.boot_id == boot_id && self.device == about.dev() && self.inode == about.ino()
+    }
+
+    pub(super) fn check(&self, dir: &Path, belonging: Belonging<'_>) -> Result<()> {
+        for (what, ours, theirs) in [
+            ("endpoint", belonging.endpoint, &self.endpoint),
+            ("account", belonging.account, &self.account),
+        ] {
+            if ours != theirs {
+                return Err(Error::new(
+                    ErrorKind::SpoolMismatch,
+                    format!(
+                        "{}: belongs to {what} {theirs:?}, not {ours:?}; use another spool, or adopt it",
+                        named(dir)
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the identity of a new spool, or counts a new boot, one process at a time.
+pub(super) fn settle_identity(
+    dir: &Path,
+    about: &fs::Metadata,
+    belonging: Belonging<'_>,
+    boot_id: &str,
+) -> Result<Identity> {
+    let _setup = setup_lock(dir)?;
+    let identity = match read_identity(dir)? {
+        Some(identity) if identity.is_settled(about, boot_id) => return Ok(identity),
+        Some(known) => {
+            // A device number may change with a boot, an inode does not.
+            let same_device = known.device == about.dev() || known.boot_id != boot_id;
+            if known.inode != about.ino() || !same_device {
+                return Err(Error::new(
+                    ErrorKind::SpoolMismatch,
+                    format!(
+                        "{}: is a copy of a spool made elsewhere; sending from both would deliver everything twice; adopt it if the other is gone",
+                        named(dir)
+                    ),
+                ));
+            }
+            let boots = u32::from(known.boot_id != boot_id);
+            Identity {
+                device: about.dev(),
+                boot_id: boot_id.to_owned(),
+                boot_count: known.boot_count + boots,
+                ..known
+            }
+        }
+        None if dir.join("store.db").exists() => {
+            return Err(Error::new(
+                ErrorKind::Store,
+                format!(
+                    "{}: has a store but no identity.json; restore that file, or use another spool",
+                    named(dir)
+                ),
+            ));
+        }
+        None => Identity {
+            format: FORMAT,
+            uid: about.uid(),
+            endpoint: belonging.endpoint.to_owned(),
+            account: belonging.account.to_owned(),
+            device: about.dev(),
+            inode: about.ino(),
+            boot_id: boot_id.to_owned(),
+            boot_count: 1,
+        },
+    };
+    write_identity(dir, &identity)?;
+    Ok(identity)
+}
+
+pub(super) fn read_identity(dir: &Path) -> Result<Option<Identity>> {
+    let path = dir.join("identity.json");
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io(path.display(), e)),
+    };
+    let identity: Identity = serde_json::from_slice(&text).map_err(|e| {
+        Error::new(
+            ErrorKind::Store,
+            format!("{}: cannot be read: {e}; restore it", path.display()),
+        )
+    })?;
+    if identity.format > FORMAT {
+        return Err(Error::new(
+            ErrorKind::Store,
+            format!(
+                "{}: has format {}, this library knows {FORMAT}; use a newer libmeditopia",
+                named(dir),
+                identity.format
+            ),
+        ));
+    }
+    Ok(Some(identity))
+}
+
+pub(super) fn write_identity(dir: &Path, identity: &Identity) -> Result<()> {
+    let text = serde_json::to_vec_pretty(identity)
+        .map_err(|e| Error::new(ErrorKind::Internal, format!("identity: {e}")))?;
+    replace_file(&dir.join("identity.json"), &text)
+}
+
+/// Serialises the few processes that find a spool new, or a boot new to it.
+pub(super) fn setup_lock(dir: &Path) -> Result<File> {
+    let path = dir.join("identity.lock");
+    let file = private_file()
+        .open(&path)
+        .map_err(|e| Error::io(path.display(), e))?;
+    rustix::fs::flock(&file, FlockOperation::LockExclusive)
+        .map_err(|e| Error::io(path.display(), e))?;
+    Ok(file)
+}
+
+/// Tells one boot of the host from the next.
+#[cfg(target_os = "linux")]
+pub(super) fn boot_id() -> Result<String> {
+    let path = Path::new("/proc/sys/kernel/random/boot_id");
+    let mut text = String::with_capacity(64);
+    File::open(path)
+        .and_then(|mut file| file.read_to_string(&mut text))
+        .map_err(|e| Error::io(path.display(), e))?;
+    Ok(text.trim().to_owned())
+}
+
+/// Without a boot id, the time of boot to the minute tells boots apart.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn boot_id() -> Result<String> {
+    let booted_ms = crate::clock::wall_ms() - (crate::clock::boot_ns() / 1_000_000) as i64;
+    Ok(format!("booted-{}", booted_ms / 60_000))
+}

@@ -1,0 +1,168 @@
+//! The spool directory: where everything lives that outlasts a process, and whose it is.
+//!
+//! ```text
+//! <spool>/identity.json   to which user, endpoint and account it belongs; boots seen
+//!         journal/        segments of events, one per writing process
+//!         store.db        what the sender has taken over (SQLite)
+//!         sender.json     who sends, its heartbeat, how far it has taken over
+//!         commands/       operators' wishes, for the sender to carry out
+//!         damaged/        bytes of segments that could not be read
+//!         wake            socket of the sender
+//! ```
+//!
+//! A spool belongs to one user, one endpoint and one account for ever, because events of different
+//! ones must not mix. It also remembers its inode: two copies of one spool would send everything
+//! twice, so a copy is refused until an operator adopts it.
+
+mod directory;
+mod identity;
+#[cfg(test)]
+mod tests;
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+pub(crate) use self::directory::{open_dir, private_file, replace_file, sync_parent};
+pub use self::identity::adopt;
+
+use self::directory::{create_dir, open_own_dir, refuse_network};
+use self::identity::{boot_id, read_identity, settle_identity};
+use crate::clock;
+use crate::error::Result;
+
+/// Whether a spool may live on a file system that other hosts see too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkFileSystem {
+    /// Refused: locks and memory maps cannot be trusted there.
+    Refuse,
+    /// The operator vouches for it.
+    Allow,
+}
+
+/// To whom a spool belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Belonging<'a> {
+    /// The URL that its events go to.
+    pub endpoint: &'a str,
+    /// Free text that tells two accounts at one endpoint apart.
+    pub account: &'a str,
+}
+
+/// An open spool directory.
+#[derive(Debug)]
+pub struct Spool {
+    dir: PathBuf,
+    boot_count: u32,
+    device: u64,
+    inode: u64,
+}
+
+impl Spool {
+    /// Opens the spool at `dir`, or creates it (0700) with this belonging.
+    ///
+    /// Errors: [`ErrorKind::SpoolMismatch`] if it belongs to another user, endpoint or account, is
+    /// writable by others, lies on a network file system, or is a copy; [`ErrorKind::Store`] if a
+    /// newer version wrote it; [`ErrorKind::Io`].
+    pub fn open(dir: &Path, belonging: Belonging<'_>, network: NetworkFileSystem) -> Result<Self> {
+        let created = create_dir(dir)?;
+        let (handle, about) = open_own_dir(dir)?;
+        if network == NetworkFileSystem::Refuse {
+            refuse_network(dir, &handle)?;
+        }
+        if created {
+            sync_parent(dir)?;
+        }
+
+        let boot_id = boot_id()?;
+        let identity = match read_identity(dir)? {
+            Some(identity) if identity.is_settled(&about, &boot_id) => identity,
+            _ => settle_identity(dir, &about, belonging, &boot_id)?,
+        };
+        identity.check(dir, belonging)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            boot_count: identity.boot_count,
+            device: about.dev(),
+            inode: about.ino(),
+        })
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// How many boots of the host it has seen; the first is 1.
+    pub fn boot_count(&self) -> u32 {
+        self.boot_count
+    }
+
+    /// Device and inode: the same spool under two paths is one spool.
+    pub fn place(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
+    /// `journal/`, with the segments.
+    pub fn journal(&self) -> PathBuf {
+        self.dir.join("journal")
+    }
+
+    /// `damaged/`, with bytes of segments that could not be read.
+    pub fn damaged(&self) -> PathBuf {
+        self.dir.join("damaged")
+    }
+
+    /// `commands/`, with operators' wishes.
+    pub fn commands(&self) -> PathBuf {
+        self.dir.join("commands")
+    }
+
+    /// The SQLite database.
+    pub fn store(&self) -> PathBuf {
+        self.dir.join("store.db")
+    }
+
+    /// The sender's heartbeat.
+    pub fn sender(&self) -> PathBuf {
+        self.dir.join("sender.json")
+    }
+
+    /// The sender's wake-up socket.
+    pub fn wake(&self) -> PathBuf {
+        self.dir.join("wake")
+    }
+
+    /// Makes one of its directories, if it is not there.
+    pub fn make_dir(&self, dir: &Path) -> Result<()> {
+        if create_dir(dir)? {
+            sync_parent(dir)?;
+        }
+        Ok(())
+    }
+
+    /// How messages name it.
+    pub fn name(&self) -> String {
+        named(&self.dir)
+    }
+}
+
+fn named(dir: &Path) -> String {
+    format!("spool {}", dir.display())
+}
+
+/// A directory of its own for `durability = memory`, removed at close.
+pub(crate) fn temporary_dir() -> PathBuf {
+    // The environment is not read: TMPDIR belongs to the host.
+    let shared_memory = Path::new("/dev/shm");
+    let base = if shared_memory.is_dir() {
+        shared_memory
+    } else {
+        Path::new("/tmp")
+    };
+    base.join(format!(
+        "meditopia-{}-{:x}-{:08x}",
+        rustix::process::getpid().as_raw_nonzero(),
+        clock::boot_ns(),
+        fastrand::u32(..)
+    ))
+}

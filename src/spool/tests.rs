@@ -1,0 +1,96 @@
+//! Whose a spool is, and who may open it.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+
+use super::identity::write_identity;
+use super::*;
+use crate::error::ErrorKind;
+
+const OURS: Belonging<'_> = Belonging {
+    endpoint: "https://api.example/events",
+    account: "",
+};
+
+fn open(dir: &Path) -> Result<Spool> {
+    Spool::open(dir, OURS, NetworkFileSystem::Refuse)
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().mode() & 0o777
+}
+
+#[test]
+fn a_new_spool_is_private_and_opens_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("a/b/spool");
+    let first = open(&dir).unwrap();
+    assert_eq!(first.boot_count(), 1);
+    assert_eq!(mode(&dir), 0o700);
+    assert_eq!(mode(&dir.join("identity.json")), 0o600);
+    assert_eq!(open(&dir).unwrap().place(), first.place());
+}
+
+#[test]
+fn a_spool_of_another_endpoint_or_account_is_refused_and_unchanged() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("spool");
+    open(&dir).unwrap();
+    let before = fs::read(dir.join("identity.json")).unwrap();
+    for other in [
+        Belonging {
+            endpoint: "https://other.example/events",
+            ..OURS
+        },
+        Belonging {
+            account: "staging",
+            ..OURS
+        },
+    ] {
+        let error = Spool::open(&dir, other, NetworkFileSystem::Refuse).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::SpoolMismatch, "{error}");
+    }
+    assert_eq!(fs::read(dir.join("identity.json")).unwrap(), before);
+}
+
+#[test]
+fn a_copied_spool_is_refused_until_adopted() {
+    let parent = tempfile::tempdir().unwrap();
+    let (dir, copy) = (parent.path().join("spool"), parent.path().join("copy"));
+    open(&dir).unwrap();
+    DirBuilder::new().mode(0o700).create(&copy).unwrap();
+    fs::copy(dir.join("identity.json"), copy.join("identity.json")).unwrap();
+
+    let error = open(&copy).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SpoolMismatch);
+    assert!(error.message().contains("adopt"), "{error}");
+
+    adopt(&copy, OURS).unwrap();
+    open(&copy).unwrap();
+    open(&dir).unwrap();
+}
+
+#[test]
+fn a_reboot_is_counted_once_and_survives_a_changed_device_number() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("spool");
+    open(&dir).unwrap();
+    let mut identity = read_identity(&dir).unwrap().unwrap();
+    identity.boot_id = "an earlier boot".to_owned();
+    identity.device += 1;
+    write_identity(&dir, &identity).unwrap();
+
+    assert_eq!(open(&dir).unwrap().boot_count(), 2);
+    assert_eq!(open(&dir).unwrap().boot_count(), 2);
+}
+
+#[test]
+fn a_spool_that_others_may_write_to_is_refused() {
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("spool");
+    open(&dir).unwrap();
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o770)).unwrap();
+    let error = open(&dir).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SpoolMismatch);
+    assert!(error.message().contains("0770"), "{error}");
+}
