@@ -528,3 +528,31 @@ fn a_pause_says_what_to_do() {
     let words = "(A_1004, HTTP 401); ask Meditopia to allow this host's address; 3 events are kept";
     assert!(error.message().contains(words), "{error}");
 }
+
+#[test]
+fn a_spool_that_moved_to_another_endpoint_sends_again_once_an_operator_adopts_it() {
+    let (before, after) = (Sandbox::start(), Sandbox::start());
+    let host = Host::of(&before);
+    let client = host.client();
+    client.enqueue_users(0..3);
+    drop(client);
+    let host = host.with("endpoint", after.endpoint()).with("lanes", "2");
+    let Err(error) = meditopia::client::Client::open(host.config()) else {
+        panic!("opened");
+    };
+    assert_eq!(error.kind(), ErrorKind::SpoolMismatch);
+    assert!(error.message().contains("meditopia adopt"), "{error}");
+
+    let adopted = std::process::Command::new(env!("CARGO_BIN_EXE_meditopia"))
+        .arg("adopt")
+        .arg(host.spool())
+        .args(["--endpoint", after.endpoint()])
+        .output()
+        .unwrap();
+    assert!(adopted.status.success(), "{adopted:?}");
+    assert_eq!(host.open().flushed(secs(10)).delivered, 3);
+    assert_eq!(
+        (before.ledger().requests, after.ledger().accepted_events),
+        (0, 3)
+    );
+}

@@ -1,6 +1,7 @@
 //! The sandbox held to the API's rules, to a truthful ledger, and to the life of its process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod c_host;
 mod sandbox;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,9 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use meditopia::client::Client;
-use meditopia::config::Config;
-use meditopia::event::Fields;
+use c_host::Program;
 use sandbox::Sandbox;
 use sandbox::wire::{Caller, event_of, events_of, numbered, request, request_with};
 use serde_json::{Value, json};
@@ -369,37 +368,18 @@ fn hosting(options: &[&str], script: &str) -> Output {
         .unwrap()
 }
 
-/// Runs this test's own program as the sandbox's command: it delivers with the library.
+/// Runs a C program as the sandbox's command: it delivers with the library.
 fn hosting_a_client(options: &[&str]) -> Output {
+    let program = Program::of("delivers.c");
     Command::new(env!("CARGO_BIN_EXE_meditopia"))
         .arg("sandbox")
         .args(options)
         .arg("--")
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "--ignored", "--quiet", "a_command_that_delivers"])
+        .arg(program.path())
+        .args(["known-1", "bad-1", "known-2", "bad-2", "worse", "known-1"])
         .stdin(Stdio::null())
         .output()
         .unwrap()
-}
-
-#[test]
-#[ignore = "it is the command of other tests"]
-fn a_command_that_delivers() {
-    let mut config = Config::new();
-    config.set("durability", "memory").unwrap();
-    config.load_process_env().unwrap();
-    let client = Client::open(&config).unwrap();
-    for user in ["known-1", "bad-1", "known-2", "bad-2", "worse", "known-1"] {
-        let fields = Fields {
-            token: "t",
-            partner_user_id: user,
-            event: "video",
-            event_value: None,
-            received_at: Some("2024-08-06 15:04:05"),
-        };
-        client.enqueue(&fields).unwrap();
-    }
-    client.close(Duration::from_secs(30)).unwrap();
 }
 
 #[test]

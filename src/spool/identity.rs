@@ -60,7 +60,7 @@ impl Identity {
                 return Err(Error::new(
                     ErrorKind::SpoolMismatch,
                     format!(
-                        "{}: belongs to {what} {theirs:?}, not {ours:?}; use another spool, or adopt it",
+                        "{}: belongs to {what} {theirs:?}, not {ours:?}; use another spool, or `meditopia adopt` it",
                         named(dir)
                     ),
                 ));
@@ -87,7 +87,7 @@ pub(super) fn settle_identity(
                 return Err(Error::new(
                     ErrorKind::SpoolMismatch,
                     format!(
-                        "{}: is a copy of a spool made elsewhere; sending from both would deliver everything twice; adopt it if the other is gone",
+                        "{}: is a copy of a spool made elsewhere; sending from both would deliver everything twice; if the other is gone, `meditopia adopt` it",
                         named(dir)
                     ),
                 ));

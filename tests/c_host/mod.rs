@@ -36,8 +36,12 @@ impl Program {
     /// A program of `tests/c`, linked with the shared library.
     pub fn of(source: &str) -> Self {
         Self::compile(&format!("tests/c/{source}"), |gcc, dir| {
-            symlink(built("libmeditopia.so"), dir.join("libmeditopia.so.0")).unwrap();
-            gcc.arg(dir.join("libmeditopia.so.0"))
+            // One name for the linker and one for the loader, as an installation has them.
+            for name in ["libmeditopia.so", "libmeditopia.so.0"] {
+                symlink(built("libmeditopia.so"), dir.join(name)).unwrap();
+            }
+            gcc.arg(format!("-L{}", dir.display()))
+                .arg("-lmeditopia")
                 .arg(format!("-Wl,-rpath,{}", dir.display()));
         })
     }

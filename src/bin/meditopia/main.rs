@@ -4,6 +4,7 @@
 //! them. The command is built with the feature `cli`, so that the library stays free of what only a
 //! command line needs.
 
+mod adopt;
 mod sandbox;
 
 use std::process::ExitCode;
@@ -26,11 +27,14 @@ enum Command {
     /// Serve a local Partners API with a ledger and with faults to order, for tests and trials
     #[command(after_long_help = sandbox::CONTROL)]
     Sandbox(sandbox::Options),
+    /// Take over a spool that was copied or moved, or whose endpoint or account has changed
+    Adopt(adopt::Options),
 }
 
 fn main() -> ExitCode {
     let ended = match CommandLine::parse().command {
         Command::Sandbox(options) => sandbox::run(options),
+        Command::Adopt(options) => adopt::run(&options),
     };
     match ended {
         Ok(code) => code,
