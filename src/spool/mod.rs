@@ -60,9 +60,9 @@ pub struct Spool {
 impl Spool {
     /// Opens the spool at `dir`, or creates it (0700) with this belonging.
     ///
-    /// Errors: [`ErrorKind::SpoolMismatch`] if it belongs to another user, endpoint or account, is
-    /// writable by others, lies on a network file system, or is a copy; [`ErrorKind::Store`] if a
-    /// newer version wrote it; [`ErrorKind::Io`].
+    /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if it belongs to another user, endpoint or account, is
+    /// writable by others, lies on a network file system, or is a copy; [`Store`](crate::error::ErrorKind::Store) if a
+    /// newer version wrote it; [`Io`](crate::error::ErrorKind::Io).
     pub fn open(dir: &Path, belonging: Belonging<'_>, network: NetworkFileSystem) -> Result<Self> {
         let created = create_dir(dir)?;
         let (handle, about) = open_own_dir(dir)?;
