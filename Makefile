@@ -17,7 +17,7 @@ demo: toolchain
 	@sh bindings/c/demo.sh $(DEMO)
 
 # Runs every test, after installing what they need and this machine lacks.
-test: toolchain setup
+test: setup toolchain
 	$(CARGO) test --locked --features cli --no-fail-fast
 
 setup:

@@ -12,6 +12,9 @@ use crate::sync::{lock, wait};
 /// How often a flush looks at what another process's sender has done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// How often a flush asks the sender to look.
+const RING_EVERY: Duration = Duration::from_secs(1);
+
 /// What has become of the spool's events during a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Report {
@@ -33,10 +36,8 @@ pub struct Report {
 enum Progress {
     Done,
     Paused(Error),
-    /// This process is the sender: its desk changes when there is news.
-    Here,
-    /// Another process is: look again in a while.
-    Elsewhere,
+    /// Not all is settled yet, here or in the process that sends.
+    Waiting,
 }
 
 /// What one flush waits for.
@@ -60,23 +61,19 @@ impl Sender {
             boot_ns: clock::boot_ns(),
             mark: None,
         };
-        wake::ring(&shared.spool, wake::Ring::Flush);
-        let mut rung_for_election = false;
+        let mut rung: Option<Instant> = None;
         loop {
+            // Again and again: whoever heard it may have died, or nobody was elected yet.
+            if rung.is_none_or(|at| at.elapsed() >= RING_EVERY) {
+                wake::ring(&shared.spool, wake::Ring::Flush);
+                rung = Some(Instant::now());
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             match self.look(&mut goal)? {
                 Progress::Done => return Ok(()),
                 Progress::Paused(error) => return Err(error),
                 _ if left.is_zero() => return Err(self.timeout()),
-                Progress::Here => {
-                    // The first ring may have gone to nobody.
-                    if !std::mem::replace(&mut rung_for_election, true) {
-                        wake::ring(&shared.spool, wake::Ring::Flush);
-                    }
-                    let desk = lock(&shared.desk);
-                    drop(wait(&shared.changed, desk, left.min(LOOK_EVERY)));
-                }
-                Progress::Elsewhere => {
+                Progress::Waiting => {
                     let desk = lock(&shared.desk);
                     drop(wait(&shared.changed, desk, left.min(LOOK_EVERY)));
                 }
@@ -101,7 +98,7 @@ impl Sender {
                     return Ok(Progress::Paused(error));
                 }
             }
-            return Ok(Progress::Here);
+            return Ok(Progress::Waiting);
         }
         let trouble = desk.trouble.clone();
         drop(desk);
@@ -116,14 +113,14 @@ impl Sender {
     fn look_elsewhere(&self, goal: &mut Goal) -> Result<Progress> {
         let spool = &self.shared.spool;
         let Some(heartbeat) = Heartbeat::read(spool)? else {
-            return Ok(Progress::Elsewhere);
+            return Ok(Progress::Waiting);
         };
         let taken = (heartbeat.boot_count, heartbeat.taken_upto_boot_ns);
         if taken < (goal.boot_count, goal.boot_ns) {
-            return Ok(Progress::Elsewhere);
+            return Ok(Progress::Waiting);
         }
         let Some(store) = Reader::open(spool)? else {
-            return Ok(Progress::Elsewhere);
+            return Ok(Progress::Waiting);
         };
         let mark = match goal.mark {
             Some(mark) => mark,
@@ -138,7 +135,7 @@ impl Sender {
                 let pending = store.totals()?.pending;
                 Ok(Progress::Paused(pause.error(pending, clock::wall_ms())))
             }
-            _ => Ok(Progress::Elsewhere),
+            _ => Ok(Progress::Waiting),
         }
     }
 
