@@ -249,3 +249,19 @@ fn a_file_that_is_no_database_stops_the_sender_and_is_not_touched() {
     assert_eq!(error.kind(), ErrorKind::Store, "{error}");
     assert_eq!(fs::read(opened.spool.store()).unwrap(), before);
 }
+
+#[test]
+fn a_commit_for_a_power_cut_writes_the_log_also_when_nothing_has_changed() {
+    let opened = spool();
+    let mut store = SqliteStore::open(&opened.spool).unwrap();
+    let event = run(&["a"]);
+    store
+        .commit(&[append(REGULAR, &event)], CommitSafety::Process)
+        .unwrap();
+    let log = opened.spool.dir().join("store.db-wal");
+    let before = fs::metadata(&log).unwrap().len();
+    // SQLite syncs what it writes, and writes nothing for a transaction without a change: then a
+    // segment could be removed before what was read from it is on the disk.
+    store.commit(&[], CommitSafety::Power).unwrap();
+    assert!(fs::metadata(&log).unwrap().len() > before);
+}
