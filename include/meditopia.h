@@ -418,7 +418,7 @@ typedef struct meditopia_stats {
    */
   int32_t pause_reason;
   /**
-   * Acknowledged by an enqueue.
+   * Acknowledged by the enqueues of this process, since it opened the spool.
    */
   uint64_t enqueued;
   /**
@@ -470,7 +470,7 @@ typedef struct meditopia_stats {
    */
   uint64_t journal_bytes;
   /**
-   * Files that hold them.
+   * Files of the journal. A process that enqueues keeps one, also when it is taken over.
    */
   uint64_t segments;
   /**
@@ -486,7 +486,7 @@ typedef struct meditopia_stats {
    */
   int64_t sender_seen_ms;
   /**
-   * The process id of the sender; -1: there is none.
+   * The process id of the sender that was seen then; -1: there never was one.
    */
   int64_t sender_pid;
 } meditopia_stats;
@@ -633,7 +633,7 @@ struct meditopia_config *meditopia_config_new(void);
  * Sets one option. Later calls win, also over what a file or the environment said.
  *
  * `key` and `value` are UTF-8 and borrowed for the call. Every value is text: numbers in decimal,
- * booleans as "true" or "false", and an empty value restores the default.
+ * booleans as "true" or "false", and an empty value unsets what has no default.
  *
  *   key                  type, default, range: meaning
  *
@@ -803,8 +803,8 @@ meditopia_status meditopia_flush(struct meditopia_client *client,
                                  struct meditopia_error *error);
 
 /**
- * Ends the work of a client: with `role` "both" it flushes and stops, with "enqueue" it only
- * stops and never sends. What is not delivered by then waits in the spool for the next sender.
+ * Ends the work of a client: with `role` "both", if anything was enqueued or flushed by this
+ * process, it flushes and stops; with "enqueue" it only stops and never sends. What is not delivered by then waits in the spool for the next sender.
  *
  * `timeout_ms` is how long it waits at most, 0 to 4294967295 milliseconds; 0 is legal and loses
  * nothing. `report` (may be NULL, else set its `struct_size`) is written whatever the status; to
@@ -950,8 +950,8 @@ meditopia_status meditopia_enqueue_n(struct meditopia_client *client,
  *
  * Cheaper than one call an event. Blocking, threads and fork as for `meditopia_enqueue`.
  *
- * Errors: those of `meditopia_enqueue`. With `MEDITOPIA_ERROR_INVALID_EVENT`, which is also the
- * answer to what is not JSON, `event_index` says which event it was, counted from 0, or -1.
+ * Errors: those of `meditopia_enqueue`, `MEDITOPIA_ERROR_INVALID_ARGUMENT` also for what is not
+ * JSON. With `MEDITOPIA_ERROR_INVALID_EVENT`, `event_index` says which event it was, counted from 0.
  *
  * Example:
  *

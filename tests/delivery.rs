@@ -6,8 +6,10 @@ mod host;
 mod sandbox;
 
 use host::{Host, Story, secs};
-use meditopia::client::RowReason;
+use meditopia::client::{Client, RowReason};
+use meditopia::config::Config;
 use meditopia::error::{ErrorKind, PauseReason};
+use meditopia::log::Level;
 use sandbox::Sandbox;
 use serde_json::json;
 
@@ -555,4 +557,85 @@ fn a_spool_that_moved_to_another_endpoint_sends_again_once_an_operator_adopts_it
         (before.ledger().requests, after.ledger().accepted_events),
         (0, 3)
     );
+}
+
+#[test]
+fn the_report_of_a_temporary_spools_close_tells_what_goes_with_it() {
+    let mut config = Config::new();
+    config.set("durability", "memory").unwrap();
+    config.set("role", "enqueue").unwrap();
+    let client = Client::open(&config).unwrap();
+    client.enqueue_users(0..3);
+
+    let (report, outcome) = client.close_with_report(secs(10));
+
+    outcome.unwrap();
+    assert_eq!(report.pending, 3);
+}
+
+#[test]
+fn what_was_taken_over_counts_no_more_as_bytes_of_the_journal() {
+    let api = Sandbox::start();
+    let client = Host::of(&api).open();
+    client.enqueue_users(0..3);
+    assert!(client.stats().unwrap().journal_bytes > 0);
+
+    client.flushed(secs(10));
+
+    assert_eq!(client.stats().unwrap().journal_bytes, 0);
+}
+
+#[test]
+fn a_lone_refusal_is_logged_as_a_warning() {
+    let api = Sandbox::builder().unknown_user("u-1").start();
+    let client = Host::of(&api).open();
+    client.enqueue_users(1..2);
+
+    client.flushed(secs(10));
+
+    let record = std::iter::from_fn(|| client.log_next().unwrap())
+        .find(|record| record.message.contains("refused alone"))
+        .unwrap();
+    assert_eq!(record.level, Level::Warn);
+}
+
+#[test]
+fn a_damaged_store_pauses_sending_and_lets_enqueue_go_on() {
+    let api = Sandbox::start();
+    let client = Host::of(&api).open();
+    client.enqueue_users(0..3);
+    let store = client.host.spool().join("store.db");
+    let garbage = "this is no database, by far ".repeat(200);
+    std::fs::write(&store, &garbage).unwrap();
+
+    let (report, outcome) = client.flush(secs(10));
+
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Paused, "{error}");
+    assert_eq!(error.pause_reason(), Some(PauseReason::StoreDamaged));
+    assert_eq!(report.pause, Some(PauseReason::StoreDamaged));
+    let stats = client.stats().unwrap();
+    assert_eq!(stats.paused, Some(PauseReason::StoreDamaged));
+    client.enqueue_users(3..5);
+    assert_eq!(std::fs::read_to_string(&store).unwrap(), garbage);
+
+    std::fs::remove_file(&store).unwrap();
+    assert_eq!(client.flushed(secs(10)).delivered, 5);
+}
+
+#[test]
+fn a_program_that_holds_the_store_makes_no_flush_miss_its_deadline() {
+    let api = Sandbox::start();
+    let client = Host::of(&api).open();
+    client.enqueue_users(0..3);
+    client.flushed(secs(10));
+    let holder = rusqlite::Connection::open(client.host.spool().join("store.db")).unwrap();
+    holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    client.enqueue_users(3..5);
+
+    let (_, outcome) = client.flush(std::time::Duration::from_millis(300));
+
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Timeout);
+    holder.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(client.flushed(secs(10)).delivered, 2);
 }

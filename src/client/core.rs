@@ -209,11 +209,15 @@ impl Core {
                 self.sender.wait_ended(deadline);
             }
         }
+        outcome
+    }
+
+    /// Removes the spool of `durability = memory`. After the report, which is read from there.
+    pub(super) fn remove_temporary(&self) {
         if let Some(dir) = &self.temporary {
             self.writer.close();
             let _ = fs::remove_dir_all(dir);
         }
-        outcome
     }
 
     /// Whether it stays for the next handle: an enqueuing process pays for opening a spool once.
@@ -266,9 +270,12 @@ impl Core {
             let waiting = reader::count(&self.spool, &store.offsets()?)?;
             Ok((store.pause()?, in_doubt, waiting))
         };
-        let (pause, in_doubt, waiting) = looked().unwrap_or_default();
+        let (pause, in_doubt, waiting) = match looked() {
+            Ok((pause, in_doubt, waiting)) => (pause.map(|pause| pause.reason), in_doubt, waiting),
+            Err(e) => (e.pause_reason(), 0, 0),
+        };
         Report {
-            pause: pause.map(|pause| pause.reason),
+            pause,
             delivered: now.delivered.saturating_sub(since.delivered),
             rejected: now.rejected.saturating_sub(since.rejected),
             expired: now.expired.saturating_sub(since.expired),
@@ -289,12 +296,22 @@ impl Core {
             stats.sender_seen_ms = Some(heartbeat.seen_ms);
             stats.sender_pid = Some(heartbeat.pid);
         }
-        let Some(store) = Reader::open(&self.spool)? else {
+        let store = match Reader::open(&self.spool) {
+            // Of a damaged store, that it is damaged is what there is to say.
+            Err(e) if e.pause_reason().is_some() => {
+                stats.paused = e.pause_reason();
+                return Ok(stats);
+            }
+            opened => opened?,
+        };
+        let Some(store) = store else {
             stats.pending = reader::count(&self.spool, &reader::Offsets::new())?;
             return Ok(stats);
         };
         let totals = store.totals()?;
-        stats.pending = totals.pending + reader::count(&self.spool, &store.offsets()?)?;
+        let offsets = store.offsets()?;
+        stats.journal_bytes = journal_bytes.saturating_sub(offsets.values().sum());
+        stats.pending = totals.pending + reader::count(&self.spool, &offsets)?;
         stats.delivered = totals.delivered;
         stats.rejected = totals.rejected;
         stats.expired = totals.expired;

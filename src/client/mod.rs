@@ -143,40 +143,31 @@ impl Client {
     /// Closing again does nothing. Whatever the outcome the handle is closed, and what waits goes
     /// with the next sender. Errors: as [`flush`](Self::flush).
     pub fn close(&self, timeout: Duration) -> Result<()> {
-        self.close_telling(timeout, |_| ()).1
+        self.close_telling(timeout, false).1
     }
 
     /// [`close`](Self::close) with a report, which costs a look into the store and at what of the
     /// journal is not taken over yet.
     pub fn close_with_report(&self, timeout: Duration) -> (Report, Result<()>) {
-        let mut before = None;
-        let (core, outcome) = self.close_telling(timeout, |core| before = Some(core.sums()));
-        let report = match (core, before) {
-            (Some(core), Some(before)) => core.report(before),
-            _ => Report::default(),
-        };
-        (report, outcome)
+        self.close_telling(timeout, true)
     }
 
-    fn close_telling(
-        &self,
-        timeout: Duration,
-        first: impl FnOnce(&Core),
-    ) -> (Option<&Core>, Result<()>) {
+    fn close_telling(&self, timeout: Duration, tell: bool) -> (Report, Result<()>) {
         let deadline = deadline(timeout);
         if self.closed.swap(true, Ordering::AcqRel) {
-            return (None, Ok(()));
+            return (Report::default(), Ok(()));
         }
         let attachment = self.attachment();
         let core = &*attachment.core;
-        first(core);
+        let before = tell.then(|| core.sums());
         core.end_callback_of(self.id);
-        let outcome = if attachment.detach() {
-            core.shut(deadline)
-        } else {
-            Ok(())
-        };
-        (Some(core), outcome)
+        let last = attachment.detach();
+        let outcome = if last { core.shut(deadline) } else { Ok(()) };
+        let report = before.map_or_else(Report::default, |before| core.report(before));
+        if last {
+            core.remove_temporary();
+        }
+        (report, outcome)
     }
 
     /// Replaces the bearer token of this process's sender; a pause for a refused token ends.

@@ -235,6 +235,8 @@ impl Walk<'_> {
 
     fn explain(self, cause: &serde_json::Error, text: &str) -> Error {
         let fault = match (self.fault, self.place) {
+            // Of the whole text, not of the event that was counted last.
+            (Some(fault), _) if fault.kind() == ErrorKind::InvalidArgument => return fault,
             (Some(fault), _) => fault,
             (None, _) if !cause.is_data() => return not_json(cause),
             (None, Place::Top) => {

@@ -176,6 +176,9 @@ fn what_is_not_a_list_of_events_is_refused() {
         let error = refusal(json);
         assert!(error.message().contains(words), "{error}");
     }
+    let error =
+        refusal(r#"{"events":[{"token":"t","partner_user_id":"u","event":"video"}],"x":1}"#);
+    assert_eq!(error.event_index(), None, "{error}");
     let error = encode_json(b"[\xFF]", &Rules::default(), NOW, &mut Batch::new()).unwrap_err();
     assert_eq!(
         error.message(),

@@ -119,8 +119,8 @@ pub unsafe extern "C" fn meditopia_flush(
     })
 }
 
-/// Ends the work of a client: with `role` "both" it flushes and stops, with "enqueue" it only
-/// stops and never sends. What is not delivered by then waits in the spool for the next sender.
+/// Ends the work of a client: with `role` "both", if anything was enqueued or flushed by this
+/// process, it flushes and stops; with "enqueue" it only stops and never sends. What is not delivered by then waits in the spool for the next sender.
 ///
 /// `timeout_ms` is how long it waits at most, 0 to 4294967295 milliseconds; 0 is legal and loses
 /// nothing. `report` (may be NULL, else set its `struct_size`) is written whatever the status; to

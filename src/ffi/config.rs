@@ -35,7 +35,7 @@ pub extern "C" fn meditopia_config_new() -> *mut meditopia_config {
 /// Sets one option. Later calls win, also over what a file or the environment said.
 ///
 /// `key` and `value` are UTF-8 and borrowed for the call. Every value is text: numbers in decimal,
-/// booleans as "true" or "false", and an empty value restores the default.
+/// booleans as "true" or "false", and an empty value unsets what has no default.
 ///
 ///   key                  type, default, range: meaning
 ///

@@ -128,8 +128,8 @@ pub unsafe extern "C" fn meditopia_enqueue_n(
 ///
 /// Cheaper than one call an event. Blocking, threads and fork as for `meditopia_enqueue`.
 ///
-/// Errors: those of `meditopia_enqueue`. With `MEDITOPIA_ERROR_INVALID_EVENT`, which is also the
-/// answer to what is not JSON, `event_index` says which event it was, counted from 0, or -1.
+/// Errors: those of `meditopia_enqueue`, `MEDITOPIA_ERROR_INVALID_ARGUMENT` also for what is not
+/// JSON. With `MEDITOPIA_ERROR_INVALID_EVENT`, `event_index` says which event it was, counted from 0.
 ///
 /// Example:
 ///

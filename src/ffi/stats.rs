@@ -29,7 +29,7 @@ pub struct meditopia_stats {
     pub struct_size: u32,
     /// Why delivery is paused: one of `meditopia_pause_reason`.
     pub pause_reason: i32,
-    /// Acknowledged by an enqueue.
+    /// Acknowledged by the enqueues of this process, since it opened the spool.
     pub enqueued: u64,
     /// Accepted by the API.
     pub delivered: u64,
@@ -55,7 +55,7 @@ pub struct meditopia_stats {
     pub next_probe_ms: i64,
     /// Bytes on disk that no sender has taken over yet.
     pub journal_bytes: u64,
-    /// Files that hold them.
+    /// Files of the journal. A process that enqueues keeps one, also when it is taken over.
     pub segments: u64,
     /// Records that could not be read and were set aside under `damaged/` in the spool.
     pub damaged_records: u64,
@@ -63,7 +63,7 @@ pub struct meditopia_stats {
     pub oldest_pending_ms: i64,
     /// When a sender was last at work. Long ago, with events pending: nobody sends.
     pub sender_seen_ms: i64,
-    /// The process id of the sender; -1: there is none.
+    /// The process id of the sender that was seen then; -1: there never was one.
     pub sender_pid: i64,
 }
 

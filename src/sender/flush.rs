@@ -7,7 +7,7 @@ use crate::clock::{self, Clock, SystemClock};
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::journal::heartbeat::Heartbeat;
 use crate::store::sqlite::Reader;
-use crate::sync::{lock, wait};
+use crate::sync::{lock_until, wait};
 
 /// How often a flush looks at what another process's sender has done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -69,20 +69,24 @@ impl Sender {
                 rung = Some(Instant::now());
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.look(&mut goal)? {
+            match self.look(&mut goal, deadline)? {
                 Progress::Done => return Ok(()),
                 Progress::Paused(error) => return Err(error),
                 _ if left.is_zero() => return Err(self.timeout()),
                 Progress::Waiting => {
-                    let desk = lock(&shared.desk);
-                    drop(wait(&shared.changed, desk, left.min(LOOK_EVERY)));
+                    if let Some(desk) = lock_until(&shared.desk, deadline) {
+                        drop(wait(&shared.changed, desk, left.min(LOOK_EVERY)));
+                    }
                 }
             }
         }
     }
 
-    fn look(&self, goal: &mut Goal) -> Result<Progress> {
-        let mut desk = lock(&self.shared.desk);
+    fn look(&self, goal: &mut Goal, deadline: Instant) -> Result<Progress> {
+        // A step of the sender may hold it for as long as the disk takes.
+        let Some(mut desk) = lock_until(&self.shared.desk, deadline) else {
+            return Ok(Progress::Waiting);
+        };
         if let Some(state) = &mut desk.state {
             if state.taken_upto >= (goal.boot_count, goal.boot_ns) {
                 let mark = match goal.mark {
@@ -105,8 +109,21 @@ impl Sender {
         match trouble {
             // A process that may not open the store cannot see either what another one does with it.
             Some(error) if error.kind() == ErrorKind::Forked => Err(error),
-            Some(error) if !self.has_other_sender() => Err(error),
-            _ => self.look_elsewhere(goal),
+            Some(error) if !self.has_other_sender() => match error.pause_reason() {
+                // The same to a caller as a pause that the store remembers.
+                Some(reason) => {
+                    let paused = format!("paused ({reason}): {}", error.message());
+                    let error = Error::new(ErrorKind::Paused, paused).paused_for(reason);
+                    Ok(Progress::Paused(error))
+                }
+                None if error.kind() == ErrorKind::Timeout => Ok(Progress::Waiting),
+                None => Err(error),
+            },
+            _ => match self.look_elsewhere(goal) {
+                // Held by another program just now: look again.
+                Err(error) if error.kind() == ErrorKind::Timeout => Ok(Progress::Waiting),
+                looked => looked,
+            },
         }
     }
 
@@ -148,15 +165,18 @@ impl Sender {
 
     fn timeout(&self) -> Error {
         let spool = &self.shared.spool;
-        let (who, failure) = match &lock(&self.shared.desk).state {
-            Some(state) => ("this process is".to_owned(), state.last_failure.clone()),
-            None => (format!("{} is", super::election::holder(spool)), None),
-        };
-        let last = failure.map_or_else(String::new, |why| format!(" (the last request: {why})"));
+        let failure = lock_until(&self.shared.desk, Instant::now()).and_then(|desk| {
+            let trouble = desk.trouble.as_ref().map(|e| e.message().to_owned());
+            desk.state.as_ref().map_or(trouble, |state| {
+                let why = state.last_failure.as_ref()?;
+                Some(format!("the last request: {why}"))
+            })
+        });
+        let last = failure.map_or_else(String::new, |why| format!(" ({why})"));
         Error::new(
             ErrorKind::Timeout,
             format!(
-                "{}: not all is delivered yet{last}; {who} still sending and nothing is lost; flush again",
+                "{}: not all is delivered yet{last}; what waits is kept; flush again",
                 spool.name()
             ),
         )

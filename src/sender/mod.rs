@@ -144,6 +144,8 @@ impl Sender {
         match started {
             Ok(()) => {
                 desk.coordinating = true;
+                // What stopped the last ones may be mended by now.
+                desk.trouble = None;
                 Ok(())
             }
             Err(e) => {

@@ -19,13 +19,14 @@ use super::{
     Change, CommitSafety, LaneState, PauseState, Place, Rejected, RejectedReason, Store, StoredRun,
     Suspect, Totals,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::journal::process::PerProcess;
 use crate::journal::reader::Offsets;
 use crate::spool::{Spool, private_file};
 
 const VERSION: i64 = 1;
 const APPLICATION_ID: i64 = 0x4D44_5450;
+const BUSY_WAIT: std::time::Duration = std::time::Duration::from_millis(250);
 /// The sender's page cache; the store is read in order, so a small one serves.
 const CACHE_KIB: i64 = 2_048;
 
@@ -372,9 +373,10 @@ fn connect(path: &Path, spool: &str, mode: OpenFlags) -> Result<Connection> {
     // The mutex-free mode is right: a connection is used by one thread at a time.
     let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .map_err(|e| store_error(spool, e))?;
-    // Readers and the sender meet for moments only, at a checkpoint or at recovery.
+    // Readers and the sender meet for moments only, at a checkpoint or at recovery; whoever holds the
+    // store for longer is no part of this library, and must not make a caller miss its deadline.
     connection
-        .busy_timeout(std::time::Duration::from_secs(5))
+        .busy_timeout(BUSY_WAIT)
         .map_err(|e| store_error(spool, e))?;
     Ok(connection)
 }
@@ -414,7 +416,12 @@ fn store_error(spool: &str, e: rusqlite::Error) -> Error {
         Some(ErrorCode::DiskFull) => Error::new(ErrorKind::SpoolFull, message),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::new(
             ErrorKind::Store,
-            format!("{message}; it has to be recovered; nothing is sent until then"),
+            format!("{message}; keep a copy of the spool; enqueue goes on, nothing is sent"),
+        )
+        .paused_for(PauseReason::StoreDamaged),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::new(
+            ErrorKind::Timeout,
+            format!("{message}; another program holds it; end that one"),
         ),
         _ => Error::new(ErrorKind::Io, message),
     }

@@ -20,10 +20,10 @@ impl State {
         self.last_failure = None;
         match verdict {
             Verdict::Delivered => {
-                self.say(Level::Debug, format_args!("{events} events delivered"));
+                self.say(Level::Debug, format_args!("delivered {events}"));
             }
             Verdict::Refused(refusal) if events == 1 => self.say(
-                Level::Info,
+                Level::Warn,
                 format_args!(
                     "an event was refused alone: {} {} (HTTP {})",
                     refusal.code, refusal.message, refusal.status
