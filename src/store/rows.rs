@@ -200,6 +200,23 @@ fn lane_state(row: &Row<'_>) -> Result<(u8, LaneState)> {
     Ok((row.get(0)?, LaneState { in_doubt, queues }))
 }
 
+impl RejectedReason {
+    fn code(self) -> i64 {
+        match self {
+            Self::Refused => 1,
+            Self::Expired => 2,
+        }
+    }
+
+    fn from_code(code: i64) -> Self {
+        if code == 2 {
+            Self::Expired
+        } else {
+            Self::Refused
+        }
+    }
+}
+
 pub(super) fn write_rejected(connection: &Connection, event: &Rejected) -> Result<()> {
     connection
         .prepare_cached("INSERT INTO rejected VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?

@@ -1,32 +1,25 @@
 //! The store of one host: SQLite in WAL mode.
 //!
 //! The sender's connection is the only one that writes, fenced by an *epoch*: winning the election
-//! counts it up, and a commit under an older count changes nothing. Readers open the file read-only
-//! for one page of answers and hold no transaction between pages.
-//!
-//! SQLite's tables do not survive `fork`. A process whose parent had a store open at that moment may
-//! never open one itself; it enqueues, and another process sends.
+//! counts it up, and a commit under an older count changes nothing. Any other process looks through a
+//! [`Reader`].
 
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod connection;
+mod reader;
 
-use once_cell::race::OnceBox;
-use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, params};
 
+pub use self::reader::Reader;
+
+use self::connection::{APPLICATION_ID, InUse, check_version, connect, store_error, version};
 use super::rows;
 use super::{
-    Change, CommitSafety, LaneState, PauseState, Place, Rejected, RejectedReason, Store, StoredRun,
-    Suspect, Totals,
+    Change, CommitSafety, LaneState, PauseState, Place, Rejected, Store, StoredRun, Suspect, Totals,
 };
-use crate::error::{Error, ErrorKind, PauseReason, Result};
-use crate::journal::process::PerProcess;
+use crate::error::{Error, ErrorKind, Result};
 use crate::journal::reader::Offsets;
 use crate::spool::{Spool, private_file};
 
-const VERSION: i64 = 1;
-const APPLICATION_ID: i64 = 0x4D44_5450;
-const BUSY_WAIT: std::time::Duration = std::time::Duration::from_millis(250);
 /// The sender's page cache; the store is read in order, so a small one serves.
 const CACHE_KIB: i64 = 2_048;
 
@@ -68,7 +61,7 @@ impl SqliteStore {
             0 => connection
                 .execute_batch(&format!(
                     "BEGIN IMMEDIATE; {} PRAGMA application_id = {APPLICATION_ID}; COMMIT;",
-                    include_str!("schema.sql")
+                    include_str!("../schema.sql")
                 ))
                 .map_err(failed)?,
             _ => check_version(&connection, &name)?,
@@ -260,236 +253,5 @@ impl Store for SqliteStore {
 
     fn totals(&self) -> Result<Totals> {
         rows::read_totals(&self.connection).map_err(|e| self.error(e))
-    }
-}
-
-/// A look into the store of any spool by any process, the sender's included.
-#[derive(Debug)]
-pub struct Reader {
-    connection: Connection,
-    spool: String,
-    _in_use: InUse,
-}
-
-impl Reader {
-    /// Opens the store read-only; `None` if nobody has sent from this spool yet.
-    ///
-    /// Errors: as [`SqliteStore::open`].
-    pub fn open(spool: &Spool) -> Result<Option<Self>> {
-        let in_use = InUse::begin(spool)?;
-        let path = spool.store();
-        if !path.exists() {
-            return Ok(None);
-        }
-        let name = spool.name();
-        let connection = connect(&path, &name, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        if version(&connection, &name)? == 0 {
-            // Its sender is just making it.
-            return Ok(None);
-        }
-        check_version(&connection, &name)?;
-        Ok(Some(Self {
-            connection,
-            spool: name,
-            _in_use: in_use,
-        }))
-    }
-
-    fn error(&self, e: rusqlite::Error) -> Error {
-        store_error(&self.spool, e)
-    }
-
-    /// The sums.
-    pub fn totals(&self) -> Result<Totals> {
-        rows::read_totals(&self.connection).map_err(|e| self.error(e))
-    }
-
-    /// See [`Store::offsets`].
-    pub fn offsets(&self) -> Result<Offsets> {
-        rows::read_offsets(&self.connection).map_err(|e| self.error(e))
-    }
-
-    /// The pause, if delivery is paused.
-    pub fn pause(&self) -> Result<Option<PauseState>> {
-        rows::read_pause(&self.connection).map_err(|e| self.error(e))
-    }
-
-    /// The state of every lane that has one.
-    pub fn lanes(&self) -> Result<Vec<(u8, LaneState)>> {
-        rows::read_lanes(&self.connection).map_err(|e| self.error(e))
-    }
-
-    /// See [`Store::runs`].
-    pub fn runs(&self, place: Place, after: i64, limit: usize) -> Result<Vec<StoredRun>> {
-        rows::read_runs(&self.connection, place, after, limit).map_err(|e| self.error(e))
-    }
-
-    /// See [`Store::last_run`].
-    pub fn last_run(&self) -> Result<i64> {
-        rows::last_run(&self.connection).map_err(|e| self.error(e))
-    }
-
-    /// See [`Store::first_origin`].
-    pub fn first_origin(&self) -> Result<Option<i64>> {
-        rows::first_origin(&self.connection).map_err(|e| self.error(e))
-    }
-
-    /// The wall time at which the oldest pending event was enqueued.
-    pub fn oldest_pending_ms(&self) -> Result<Option<i64>> {
-        rows::oldest_pending_ms(&self.connection).map_err(|e| self.error(e))
-    }
-
-    /// A page of the rejected events behind row `after`.
-    pub fn rejected(
-        &self,
-        filter: &super::RejectedFilter,
-        after: i64,
-        limit: usize,
-    ) -> Result<Vec<(i64, Rejected)>> {
-        let mut sql = format!(
-            "SELECT {} FROM rejected WHERE id > ?",
-            rows::REJECTED_COLUMNS
-        );
-        let mut values = vec![Value::Integer(after)];
-        for (column, wanted) in [("user", &filter.user), ("api_code", &filter.api_code)] {
-            if let Some(wanted) = wanted {
-                sql.push_str(&format!(" AND {column} = ?"));
-                values.push(Value::Text(wanted.clone()));
-            }
-        }
-        sql.push_str(" ORDER BY id LIMIT ?");
-        values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
-        let read = || -> rusqlite::Result<Vec<(i64, Rejected)>> {
-            self.connection
-                .prepare_cached(&sql)?
-                .query_map(rusqlite::params_from_iter(values), rows::rejected)?
-                .collect()
-        };
-        read().map_err(|e| self.error(e))
-    }
-}
-
-fn connect(path: &Path, spool: &str, mode: OpenFlags) -> Result<Connection> {
-    // The mutex-free mode is right: a connection is used by one thread at a time.
-    let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-        .map_err(|e| store_error(spool, e))?;
-    // Readers and the sender meet for moments only, at a checkpoint or at recovery; whoever holds the
-    // store for longer is no part of this library, and must not make a caller miss its deadline.
-    connection
-        .busy_timeout(BUSY_WAIT)
-        .map_err(|e| store_error(spool, e))?;
-    Ok(connection)
-}
-
-fn version(connection: &Connection, spool: &str) -> Result<i64> {
-    connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
-        .map_err(|e| store_error(spool, e))
-}
-
-fn check_version(connection: &Connection, spool: &str) -> Result<()> {
-    let application: i64 = connection
-        .pragma_query_value(None, "application_id", |row| row.get(0))
-        .map_err(|e| store_error(spool, e))?;
-    let found = version(connection, spool)?;
-    if application != APPLICATION_ID {
-        return Err(Error::new(
-            ErrorKind::Store,
-            format!("{spool}: store.db is not a store of this library; move it away"),
-        ));
-    }
-    if found > VERSION {
-        return Err(Error::new(
-            ErrorKind::Store,
-            format!(
-                "{spool}: store.db has version {found}, this library knows {VERSION}; let a newer libmeditopia send"
-            ),
-        ));
-    }
-    Ok(())
-}
-
-fn store_error(spool: &str, e: rusqlite::Error) -> Error {
-    use rusqlite::ErrorCode;
-    let message = format!("{spool}: store.db: {e}");
-    match e.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Error::new(ErrorKind::SpoolFull, message),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::new(
-            ErrorKind::Store,
-            format!("{message}; keep a copy of the spool; enqueue goes on, nothing is sent"),
-        )
-        .paused_for(PauseReason::StoreDamaged),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::new(
-            ErrorKind::Timeout,
-            format!("{message}; another program holds it; end that one"),
-        ),
-        _ => Error::new(ErrorKind::Io, message),
-    }
-}
-
-impl RejectedReason {
-    pub(super) fn code(self) -> i64 {
-        match self {
-            Self::Refused => 1,
-            Self::Expired => 2,
-        }
-    }
-
-    pub(super) fn from_code(code: i64) -> Self {
-        if code == 2 {
-            Self::Expired
-        } else {
-            Self::Refused
-        }
-    }
-}
-
-/// Counts a connection of this process while it lives.
-#[derive(Debug)]
-struct InUse;
-
-struct StoreUse {
-    open: AtomicUsize,
-    inherited: bool,
-}
-
-impl StoreUse {
-    fn of_this_process() -> &'static Self {
-        static USE: OnceBox<PerProcess<StoreUse>> = OnceBox::new();
-        USE.get_or_init(|| {
-            Box::new(PerProcess::new(Self {
-                open: AtomicUsize::new(0),
-                inherited: false,
-            }))
-        })
-        .get(|parent| Self {
-            open: AtomicUsize::new(0),
-            inherited: parent.inherited || parent.open.load(Ordering::Acquire) > 0,
-        })
-    }
-}
-
-impl InUse {
-    fn begin(spool: &Spool) -> Result<Self> {
-        let stores = StoreUse::of_this_process();
-        if stores.inherited {
-            return Err(Error::new(
-                ErrorKind::Forked,
-                format!(
-                    "{}: this process was forked while its parent had a store open, so it can only enqueue; let another process send, or exec after the fork",
-                    spool.name()
-                ),
-            ));
-        }
-        stores.open.fetch_add(1, Ordering::AcqRel);
-        Ok(Self)
-    }
-}
-
-impl Drop for InUse {
-    fn drop(&mut self) {
-        StoreUse::of_this_process()
-            .open
-            .fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -1,0 +1,120 @@
+//! Looking into a store that another process, or this one, is writing to.
+//!
+//! A reader opens the file read-only for one page of answers and holds no transaction between pages.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags};
+
+use super::connection::{InUse, check_version, connect, store_error, version};
+use crate::error::{Error, Result};
+use crate::journal::reader::Offsets;
+use crate::spool::Spool;
+use crate::store::{
+    LaneState, PauseState, Place, Rejected, RejectedFilter, StoredRun, Totals, rows,
+};
+
+/// A look into the store of any spool by any process, the sender's included.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+    spool: String,
+    _in_use: InUse,
+}
+
+impl Reader {
+    /// Opens the store read-only; `None` if nobody has sent from this spool yet.
+    ///
+    /// Errors: as [`SqliteStore::open`](super::SqliteStore::open).
+    pub fn open(spool: &Spool) -> Result<Option<Self>> {
+        let in_use = InUse::begin(spool)?;
+        let path = spool.store();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let name = spool.name();
+        let connection = connect(&path, &name, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        if version(&connection, &name)? == 0 {
+            // Its sender is just making it.
+            return Ok(None);
+        }
+        check_version(&connection, &name)?;
+        Ok(Some(Self {
+            connection,
+            spool: name,
+            _in_use: in_use,
+        }))
+    }
+
+    fn error(&self, e: rusqlite::Error) -> Error {
+        store_error(&self.spool, e)
+    }
+
+    /// The sums.
+    pub fn totals(&self) -> Result<Totals> {
+        rows::read_totals(&self.connection).map_err(|e| self.error(e))
+    }
+
+    /// See [`Store::offsets`](crate::store::Store::offsets).
+    pub fn offsets(&self) -> Result<Offsets> {
+        rows::read_offsets(&self.connection).map_err(|e| self.error(e))
+    }
+
+    /// The pause, if delivery is paused.
+    pub fn pause(&self) -> Result<Option<PauseState>> {
+        rows::read_pause(&self.connection).map_err(|e| self.error(e))
+    }
+
+    /// The state of every lane that has one.
+    pub fn lanes(&self) -> Result<Vec<(u8, LaneState)>> {
+        rows::read_lanes(&self.connection).map_err(|e| self.error(e))
+    }
+
+    /// See [`Store::runs`](crate::store::Store::runs).
+    pub fn runs(&self, place: Place, after: i64, limit: usize) -> Result<Vec<StoredRun>> {
+        rows::read_runs(&self.connection, place, after, limit).map_err(|e| self.error(e))
+    }
+
+    /// See [`Store::last_run`](crate::store::Store::last_run).
+    pub fn last_run(&self) -> Result<i64> {
+        rows::last_run(&self.connection).map_err(|e| self.error(e))
+    }
+
+    /// See [`Store::first_origin`](crate::store::Store::first_origin).
+    pub fn first_origin(&self) -> Result<Option<i64>> {
+        rows::first_origin(&self.connection).map_err(|e| self.error(e))
+    }
+
+    /// The wall time at which the oldest pending event was enqueued.
+    pub fn oldest_pending_ms(&self) -> Result<Option<i64>> {
+        rows::oldest_pending_ms(&self.connection).map_err(|e| self.error(e))
+    }
+
+    /// A page of the rejected events behind row `after`.
+    pub fn rejected(
+        &self,
+        filter: &RejectedFilter,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, Rejected)>> {
+        let mut sql = format!(
+            "SELECT {} FROM rejected WHERE id > ?",
+            rows::REJECTED_COLUMNS
+        );
+        let mut values = vec![Value::Integer(after)];
+        for (column, wanted) in [("user", &filter.user), ("api_code", &filter.api_code)] {
+            if let Some(wanted) = wanted {
+                sql.push_str(&format!(" AND {column} = ?"));
+                values.push(Value::Text(wanted.clone()));
+            }
+        }
+        sql.push_str(" ORDER BY id LIMIT ?");
+        values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+        let read = || -> rusqlite::Result<Vec<(i64, Rejected)>> {
+            self.connection
+                .prepare_cached(&sql)?
+                .query_map(rusqlite::params_from_iter(values), rows::rejected)?
+                .collect()
+        };
+        read().map_err(|e| self.error(e))
+    }
+}
