@@ -35,6 +35,15 @@ pub struct Client {
     id: u64,
 }
 
+/// What a close does after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// Tell what has become of the events.
+    Report,
+    /// Nothing: nobody asks.
+    Leave,
+}
+
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// A handle's share in the core of its process.
@@ -143,23 +152,23 @@ impl Client {
     /// Closing again does nothing. Whatever the outcome the handle is closed, and what waits goes
     /// with the next sender. Errors: as [`flush`](Self::flush).
     pub fn close(&self, timeout: Duration) -> Result<()> {
-        self.close_telling(timeout, false).1
+        self.close_and(Then::Leave, timeout).1
     }
 
     /// [`close`](Self::close) with a report, which costs a look into the store and at what of the
     /// journal is not taken over yet.
     pub fn close_with_report(&self, timeout: Duration) -> (Report, Result<()>) {
-        self.close_telling(timeout, true)
+        self.close_and(Then::Report, timeout)
     }
 
-    fn close_telling(&self, timeout: Duration, tell: bool) -> (Report, Result<()>) {
+    fn close_and(&self, then: Then, timeout: Duration) -> (Report, Result<()>) {
         let deadline = deadline(timeout);
         if self.closed.swap(true, Ordering::AcqRel) {
             return (Report::default(), Ok(()));
         }
         let attachment = self.attachment();
         let core = &*attachment.core;
-        let before = tell.then(|| core.sums());
+        let before = (then == Then::Report).then(|| core.sums());
         core.end_callback_of(self.id);
         let last = attachment.detach();
         let outcome = if last { core.shut(deadline) } else { Ok(()) };
