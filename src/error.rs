@@ -60,6 +60,17 @@ pub enum PauseReason {
 }
 
 impl PauseReason {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::Auth,
+        Self::Ip,
+        Self::Misrouted,
+        Self::MassRejection,
+        Self::ServerError,
+        Self::StoreDamaged,
+        Self::Hold,
+    ];
+
     /// The name used in messages, statistics and the store.
     pub fn name(self) -> &'static str {
         match self {
@@ -75,17 +86,7 @@ impl PauseReason {
 
     /// The reason with this [`name`](Self::name).
     pub fn from_name(name: &str) -> Option<Self> {
-        [
-            Self::Auth,
-            Self::Ip,
-            Self::Misrouted,
-            Self::MassRejection,
-            Self::ServerError,
-            Self::StoreDamaged,
-            Self::Hold,
-        ]
-        .into_iter()
-        .find(|reason| reason.name() == name)
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 }
 

@@ -6,17 +6,6 @@
 
 use crate::error::PauseReason;
 
-/// Every reason, each a sample of its own.
-const REASONS: [PauseReason; 7] = [
-    PauseReason::Auth,
-    PauseReason::Ip,
-    PauseReason::Misrouted,
-    PauseReason::MassRejection,
-    PauseReason::ServerError,
-    PauseReason::StoreDamaged,
-    PauseReason::Hold,
-];
-
 /// A snapshot of one spool, as seen by one process. Times are wall times in milliseconds since
 /// 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -183,7 +172,7 @@ impl Figure {
             Value::TimeMs(Some(time)) => sample(None, &seconds(time)),
             Value::Pid(Some(pid)) => sample(Some(("pid", &pid.to_string())), "1"),
             Value::Paused(paused) => {
-                for reason in REASONS {
+                for reason in PauseReason::ALL {
                     let is = if paused == Some(reason) { "1" } else { "0" };
                     sample(Some(("reason", reason.name())), is);
                 }

@@ -2,7 +2,8 @@
 
 use std::ffi::c_char;
 
-use crate::client::{Cursor, Row, RowReason};
+use crate::client::{Client, Cursor, Row, RowReason};
+use crate::error::Result;
 
 use super::argument::{array, exclusive, optional, shared};
 use super::client::meditopia_client;
@@ -275,18 +276,8 @@ pub unsafe extern "C" fn meditopia_rejected_requeue(
     changed: *mut usize,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: NULL or the caller's size_t, says the header.
-        let changed = unsafe { optional_place(changed, 0) };
-        // SAFETY: the header asks for a live client and for `count` ids that outlive the call.
-        let (client, ids) = unsafe { (shared("client", client)?, array("ids", ids, count)?) };
-        let requeued = client.client.requeue_rejected(ids)?;
-        if let Some(changed) = changed {
-            *changed = requeued;
-        }
-        Ok(())
-    })
+    // SAFETY: the header asks of the caller what `change_rejected` does.
+    unsafe { change_rejected(client, ids, count, changed, error, Client::requeue_rejected) }
 }
 
 /// Forgets rejected or expired events for ever. This is the only function that removes an event
@@ -301,15 +292,31 @@ pub unsafe extern "C" fn meditopia_rejected_discard(
     changed: *mut usize,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
+    // SAFETY: the header asks of the caller what `change_rejected` does.
+    unsafe { change_rejected(client, ids, count, changed, error, Client::discard_rejected) }
+}
+
+/// What requeue and discard share.
+///
+/// # Safety
+/// `client`, `changed` and `error` are NULL or live; `ids` are `count` ids that outlive the call.
+unsafe fn change_rejected(
+    client: *mut meditopia_client,
+    ids: *const i64,
+    count: usize,
+    changed: *mut usize,
+    error: *mut meditopia_error,
+    change: fn(&Client, &[i64]) -> Result<usize>,
+) -> meditopia_status {
+    // SAFETY: NULL or the caller's struct, says the contract above.
     guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: NULL or the caller's size_t, says the header.
+        // SAFETY: NULL or the caller's size_t, says the contract above.
         let changed = unsafe { optional_place(changed, 0) };
-        // SAFETY: the header asks for a live client and for `count` ids that outlive the call.
+        // SAFETY: a live client and `count` ids that outlive the call, says the contract above.
         let (client, ids) = unsafe { (shared("client", client)?, array("ids", ids, count)?) };
-        let discarded = client.client.discard_rejected(ids)?;
+        let rows = change(&client.client, ids)?;
         if let Some(changed) = changed {
-            *changed = discarded;
+            *changed = rows;
         }
         Ok(())
     })

@@ -194,8 +194,6 @@ impl Window {
         let mut skip = std::mem::take(&mut self.skip);
         let mut kept_runs = VecDeque::with_capacity(self.runs.len());
         self.events = 0;
-        // Which events move is not worth remembering for a count that is best effort.
-        self.carried.clear();
         for stored in self.runs.drain(..) {
             let skipped = std::mem::take(&mut skip);
             if !stored
@@ -236,6 +234,10 @@ impl Window {
             }
         }
         self.runs = kept_runs;
+        if !sifted.is_empty() {
+            // Which events moved is not worth remembering for a count that is best effort.
+            self.carried.clear();
+        }
         sifted
     }
 }

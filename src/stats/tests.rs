@@ -158,7 +158,7 @@ fn what_is_not_there_is_null_in_json_and_absent_for_prometheus() {
             .keys()
             .any(|(metric, _)| metric.ends_with("_info"))
     );
-    for reason in REASONS {
+    for reason in PauseReason::ALL {
         let value = scrape.value("meditopia_paused", &[("reason", reason.name())]);
         assert_eq!(value, Some("0"));
     }
@@ -197,7 +197,7 @@ fn prometheus_reads_every_figure_in_its_base_unit() {
         scrape.value("meditopia_sender_info", &[("pid", "4242")]),
         Some("1")
     );
-    for reason in REASONS {
+    for reason in PauseReason::ALL {
         let is = if reason == PauseReason::MassRejection {
             "1"
         } else {

@@ -54,6 +54,9 @@ impl State {
             return Ok(false);
         }
         self.lanes[lane].unsifted = false;
+        if self.suspects.is_empty() {
+            return Ok(false);
+        }
         let suspects = &mut self.suspects;
         let sifted = self.lanes[lane].windows[Queue::Regular.index()]
             .sift(|fragment| suspects.contains_key(event::user_of(fragment)));

@@ -28,6 +28,8 @@ const CACHE_KIB: i64 = 2_048;
 pub struct SqliteStore {
     connection: Connection,
     epoch: i64,
+    /// What SQLite is set to.
+    synchronous: CommitSafety,
     spool: String,
     _in_use: InUse,
 }
@@ -77,6 +79,7 @@ impl SqliteStore {
         Ok(Self {
             connection,
             epoch,
+            synchronous: CommitSafety::Process,
             spool: name,
             _in_use: in_use,
         })
@@ -169,9 +172,11 @@ impl Store for SqliteStore {
         let run = |sql: &str| -> rusqlite::Result<()> {
             self.connection.prepare_cached(sql)?.raw_execute().map(drop)
         };
-        run(synchronous)
-            .and_then(|()| run("BEGIN IMMEDIATE"))
-            .map_err(|e| self.error(e))?;
+        if self.synchronous != safety {
+            run(synchronous).map_err(|e| self.error(e))?;
+            self.synchronous = safety;
+        }
+        run("BEGIN IMMEDIATE").map_err(|e| self.error(e))?;
         let outcome = self
             .check_epoch()
             .and_then(|()| match safety {
