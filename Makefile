@@ -6,8 +6,9 @@ CC ?= cc
 TARGET ?= target
 DEMO := $(TARGET)/demo
 RUST_NEEDED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+FAULT_TABLE = $(CURDIR)/$(TARGET)/faults-$@.md
 
-.PHONY: demo test toolchain setup
+.PHONY: demo test soak toolchain setup
 
 # Builds the library, compiles the C quickstart against it, and lets it deliver to a local API.
 demo: toolchain
@@ -18,7 +19,17 @@ demo: toolchain
 
 # Runs every test, after installing what they need and this machine lacks.
 test: setup toolchain
-	$(CARGO) test --locked --features cli --no-fail-fast
+	@mkdir -p $(TARGET)
+	@.ci/fault-table begin $(FAULT_TABLE)
+	MEDITOPIA_FAULT_TABLE=$(FAULT_TABLE) $(CARGO) test --locked --features cli --no-fail-fast
+	@.ci/fault-table show $(FAULT_TABLE)
+
+# Runs the fault tests at full length: millions of power cuts, thousands of kills. Takes hours.
+soak: setup toolchain
+	@mkdir -p $(TARGET)
+	@.ci/fault-table begin $(FAULT_TABLE)
+	MEDITOPIA_SOAK=1 MEDITOPIA_FAULT_TABLE=$(FAULT_TABLE) $(CARGO) test --locked --features cli --no-fail-fast
+	@.ci/fault-table show $(FAULT_TABLE)
 
 setup:
 	@sh .ci/setup
