@@ -7,7 +7,7 @@
 //! Only a partial record is ever cut off. When the cut itself, or a sync, fails, the segment is
 //! sealed: what it holds stays for the sender, and the next append begins a new one.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ use super::segment::{self, Header};
 use super::usage;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::spool::Spool;
+use crate::spool::{FULL_SEEN_WITHIN, Spool, is_full};
 use crate::sync::lock;
 
 /// A segment that has reached this size is left to the sender, and a new one begun.
@@ -56,6 +56,8 @@ struct Tail {
     buffer: Vec<u8>,
     appended_since_measured: u64,
     over_limit: bool,
+    /// When it was last seen that there is room on the disk and the segment has a name.
+    seen_well_ns: u64,
 }
 
 #[derive(Debug)]
@@ -130,9 +132,11 @@ impl Writer {
                 ),
             ));
         }
+        let now_ns = clock::boot_ns();
+        self.look_around(tail, now_ns)?;
         self.respect_limit(tail, record.len() as u64)?;
         let segment = self.segment(tail)?;
-        segment::finish_record(record, events, clock::boot_ns());
+        segment::finish_record(record, events, now_ns);
         match segment.append(record) {
             Ok(end) => Ok((segment, end)),
             Err(failure) => {
@@ -142,6 +146,28 @@ impl Writer {
                 Err(failure.error)
             }
         }
+    }
+
+    /// Notices, now and then, what nobody tells a writer: that the sender has found the disk full, or
+    /// that an operator has removed the file that it appends to.
+    fn look_around(&self, tail: &mut Tail, now_ns: u64) -> Result<()> {
+        if now_ns.saturating_sub(tail.seen_well_ns) < FULL_SEEN_WITHIN.as_nanos() as u64 {
+            return Ok(());
+        }
+        if self.spool.is_full()? {
+            return Err(Error::new(
+                ErrorKind::SpoolFull,
+                format!(
+                    "{}: the disk is full; nothing was queued; what waits is delivered from the reserve; free some space",
+                    self.spool.name()
+                ),
+            ));
+        }
+        if tail.segment.as_ref().is_some_and(|segment| segment.is_gone()) {
+            tail.segment = None;
+        }
+        tail.seen_well_ns = now_ns;
+        Ok(())
     }
 
     /// The segment to append to: the current one, or a new one if it is full or there is none.
@@ -245,6 +271,7 @@ impl Segment {
     /// Creates and locks a new segment with its header.
     fn create(spool: &Spool, safety: Safety) -> Result<Self> {
         let journal = spool.journal();
+        spool.check_place(fs::metadata(spool.dir()))?;
         loop {
             let created_boot_ns = clock::boot_ns();
             let header = Header {
@@ -263,12 +290,7 @@ impl Segment {
             let file = match options.open(&path) {
                 Ok(file) => file,
                 Err(e) if e.kind() == io::ErrorKind::NotFound && !journal.exists() => {
-                    if !spool.dir().exists() {
-                        return Err(Error::io(
-                            format!("{} was removed; open it again", spool.name()),
-                            e,
-                        ));
-                    }
+                    spool.check_place(fs::metadata(spool.dir()))?;
                     spool.make_dir(&journal)?;
                     continue;
                 }
@@ -278,7 +300,7 @@ impl Segment {
             let file = ForkClosed::new(file)?;
             // Between creation and lock the sender may have found it empty and ownerless, and removed it.
             if rustix::fs::flock(&*file, FlockOperation::NonBlockingLockExclusive).is_err()
-                || file.metadata().map(|about| about.nlink()).unwrap_or(0) == 0
+                || has_no_name(&file)
             {
                 continue;
             }
@@ -289,6 +311,7 @@ impl Segment {
             }
             if safety == Safety::Power {
                 crate::spool::sync_parent(&path)?;
+                spool.sync_entries()?;
             }
             return Ok(Self {
                 file,
@@ -298,6 +321,11 @@ impl Segment {
                 synced: Condvar::new(),
             });
         }
+    }
+
+    /// Whether somebody has removed it. Only a sender should, and that one waits for its writer's end.
+    fn is_gone(&self) -> bool {
+        has_no_name(&self.file)
     }
 
     /// Appends a record as a whole; the caller holds the writer's lock.
@@ -318,15 +346,18 @@ impl Segment {
     }
 }
 
+fn has_no_name(file: &File) -> bool {
+    file.metadata().map_or(true, |about| about.nlink() == 0)
+}
+
 /// A full disk has a kind of its own, because it passes.
 fn write_error(what: &str, cause: io::Error) -> Error {
-    match cause.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            Error::new(
-                ErrorKind::SpoolFull,
-                format!("{what}: {cause}; nothing was queued; free some space"),
-            )
-        }
-        _ => Error::io(what, cause),
+    if is_full(&cause) || cause.kind() == io::ErrorKind::FileTooLarge {
+        Error::new(
+            ErrorKind::SpoolFull,
+            format!("{what}: {cause}; nothing was queued; free some space"),
+        )
+    } else {
+        Error::io(what, cause)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::journal::heartbeat::Heartbeat;
 use crate::journal::process::ForkClosed;
 use crate::spool::{Spool, open_dir};
@@ -21,26 +21,16 @@ pub(crate) struct Seat {
 impl Seat {
     /// Takes the right to send if nobody has it.
     ///
-    /// Errors: [`ErrorKind::Io`]; [`ErrorKind::SpoolMismatch`] if another directory stands at the
+    /// Errors: [`Io`](crate::error::ErrorKind::Io); [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if another directory stands at the
     /// spool's path by now.
     pub(crate) fn try_take(spool: &Arc<Spool>) -> Result<Option<Self>> {
-        use std::os::unix::fs::MetadataExt;
         let dir = ForkClosed::new(open_dir(spool.dir())?)?;
         match rustix::fs::flock(&*dir, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(e) if e == rustix::io::Errno::WOULDBLOCK => return Ok(None),
             Err(e) => return Err(Error::io(spool.name(), e)),
         }
-        let about = dir.metadata().map_err(|e| Error::io(spool.name(), e))?;
-        if (about.dev(), about.ino()) != spool.place() {
-            return Err(Error::new(
-                ErrorKind::SpoolMismatch,
-                format!(
-                    "{}: another directory stands there now; open it again",
-                    spool.name()
-                ),
-            ));
-        }
+        spool.check_place(dir.metadata())?;
         Ok(Some(Self { _lock: dir }))
     }
 }

@@ -5,7 +5,7 @@ use std::io::{ErrorKind as IoKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::named;
+use super::{is_full, named};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Replaces a file as a whole, durably: readers see the old one or the new one.
@@ -28,20 +28,20 @@ pub(crate) fn private_file() -> OpenOptions {
     options
 }
 
-/// Creates `dir` (0700) and what is missing above it; says whether it was missing.
-pub(super) fn create_dir(dir: &Path) -> Result<bool> {
+/// Creates `dir` (0700) and what is missing above it, durably.
+pub(super) fn create_dir(dir: &Path) -> Result<()> {
     let mut builder = DirBuilder::new();
     builder.mode(0o700);
     match builder.create(dir) {
-        Ok(()) => Ok(true),
-        Err(e) if e.kind() == IoKind::AlreadyExists => Ok(false),
-        Err(e) if e.kind() == IoKind::NotFound => {
-            builder
-                .recursive(true)
-                .create(dir)
-                .map_err(|e| unusable(dir, e))?;
-            Ok(true)
-        }
+        Ok(()) => sync_parent(dir),
+        Err(e) if e.kind() == IoKind::AlreadyExists => Ok(()),
+        Err(e) if e.kind() == IoKind::NotFound => match dir.parent() {
+            Some(above) if !above.as_os_str().is_empty() => {
+                create_dir(above)?;
+                create_dir(dir)
+            }
+            _ => Err(unusable(dir, e)),
+        },
         Err(e) => Err(unusable(dir, e)),
     }
 }
@@ -82,18 +82,27 @@ pub(super) fn unusable(dir: &Path, cause: std::io::Error) -> Error {
         }
         _ => String::new(),
     };
-    Error::new(ErrorKind::Io, format!("{}: {cause}{remedy}", named(dir)))
+    let kind = if is_full(&cause) {
+        ErrorKind::SpoolFull
+    } else {
+        ErrorKind::Io
+    };
+    Error::new(kind, format!("{}: {cause}{remedy}", named(dir)))
 }
 
 /// Makes the entry of `path` in its directory durable.
 pub(crate) fn sync_parent(path: &Path) -> Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    open_dir(parent)?
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
+        _ => sync_dir(Path::new(".")),
+    }
+}
+
+/// Makes the entries of a directory durable.
+pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
+    open_dir(dir)?
         .sync_all()
-        .map_err(|e| Error::io(parent.display(), e))
+        .map_err(|e| Error::io(dir.display(), e))
 }
 
 pub(super) fn check_rights(dir: &Path, about: &fs::Metadata) -> Result<()> {

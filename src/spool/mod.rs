@@ -8,6 +8,7 @@
 //!         commands/       operators' wishes, for the sender to carry out
 //!         damaged/        bytes of segments that could not be read
 //!         wake            socket of the sender
+//!         reserve         blocks for the day when the disk is full; `full` on that day
 //! ```
 //!
 //! A spool belongs to one user, one endpoint and one account for ever, because events of different
@@ -16,19 +17,23 @@
 
 mod directory;
 mod identity;
+mod reserve;
 #[cfg(test)]
 mod tests;
 
+use std::fs::Metadata;
+use std::io::ErrorKind as IoKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-pub(crate) use self::directory::{open_dir, private_file, replace_file, sync_parent};
+pub(crate) use self::directory::{open_dir, private_file, replace_file, sync_dir, sync_parent};
 pub use self::identity::adopt;
+pub(crate) use self::reserve::{FULL_SEEN_WITHIN, is_full};
 
 use self::directory::{create_dir, open_own_dir, refuse_network};
 use self::identity::{boot_id, read_identity, settle_identity};
 use crate::clock;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Whether a spool may live on a file system that other hosts see too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,27 +69,30 @@ impl Spool {
     /// writable by others, lies on a network file system, or is a copy; [`Store`](crate::error::ErrorKind::Store) if a
     /// newer version wrote it; [`Io`](crate::error::ErrorKind::Io).
     pub fn open(dir: &Path, belonging: Belonging<'_>, network: NetworkFileSystem) -> Result<Self> {
-        let created = create_dir(dir)?;
+        create_dir(dir)?;
         let (handle, about) = open_own_dir(dir)?;
         if network == NetworkFileSystem::Refuse {
             refuse_network(dir, &handle)?;
         }
-        if created {
-            sync_parent(dir)?;
-        }
-
         let boot_id = boot_id()?;
-        let identity = match read_identity(dir)? {
+        let known = read_identity(dir)?;
+        let is_new = known.is_none();
+        let identity = match known {
             Some(identity) if identity.is_settled(&about, &boot_id) => identity,
             _ => settle_identity(dir, &about, belonging, &boot_id)?,
         };
         identity.check(dir, belonging)?;
-        Ok(Self {
+        let spool = Self {
             dir: dir.to_owned(),
             boot_count: identity.boot_count,
             device: about.dev(),
             inode: about.ino(),
-        })
+        };
+        if is_new {
+            // Where it cannot be done the sender tries again, and says why not.
+            let _ = spool.keep_reserve();
+        }
+        Ok(spool)
     }
 
     /// Where it is.
@@ -134,10 +142,34 @@ impl Spool {
 
     /// Makes one of its directories, if it is not there.
     pub fn make_dir(&self, dir: &Path) -> Result<()> {
-        if create_dir(dir)? {
-            sync_parent(dir)?;
+        create_dir(dir)
+    }
+
+    /// Makes its own entry and those of its directories durable, whoever made them.
+    pub(crate) fn sync_entries(&self) -> Result<()> {
+        sync_dir(&self.dir)?;
+        sync_parent(&self.dir)
+    }
+
+    /// Whether the directory at its path still is this spool, and not removed or another one.
+    ///
+    /// Errors: [`Io`](crate::error::ErrorKind::Io), [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch).
+    pub(crate) fn check_place(&self, about: std::io::Result<Metadata>) -> Result<()> {
+        match about {
+            Ok(about) if (about.dev(), about.ino()) == self.place() => Ok(()),
+            Ok(_) => Err(Error::new(
+                ErrorKind::SpoolMismatch,
+                format!(
+                    "{}: another directory stands there now; open it again",
+                    self.name()
+                ),
+            )),
+            Err(e) if e.kind() == IoKind::NotFound => Err(Error::io(
+                format!("{} was removed; open it again", self.name()),
+                e,
+            )),
+            Err(e) => Err(Error::io(self.name(), e)),
         }
-        Ok(())
     }
 
     /// How messages name it.
