@@ -120,9 +120,21 @@ impl Error {
         }
     }
 
-    /// An operating-system error on a named thing.
+    /// An operating-system error on a named thing. A full disk has a kind of its own, because it passes.
     pub fn io(what: impl fmt::Display, cause: impl Into<std::io::Error>) -> Self {
-        Self::new(ErrorKind::Io, format!("{what}: {}", cause.into()))
+        let cause = cause.into();
+        let kind = if is_full(&cause) {
+            ErrorKind::SpoolFull
+        } else {
+            ErrorKind::Io
+        };
+        Self::new(kind, format!("{what}: {cause}"))
+    }
+
+    /// Adds to the message.
+    pub(crate) fn and_then_say(mut self, more: &str) -> Self {
+        self.message.push_str(more);
+        self
     }
 
     /// Says which event of a batch is meant, counted from 0.
@@ -181,6 +193,12 @@ impl Error {
             ErrorKind::SpoolFull | ErrorKind::Io | ErrorKind::Paused | ErrorKind::Timeout
         )
     }
+}
+
+/// Whether an error says that there is no room, on the disk or in a quota.
+pub(crate) fn is_full(cause: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(cause.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 impl fmt::Display for Error {

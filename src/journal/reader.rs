@@ -10,7 +10,7 @@
 //! record is damage; it is reported with its bytes, and reading goes on at the next whole record.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::ErrorKind as IoKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -21,7 +21,7 @@ use rustix::fs::FlockOperation;
 use super::segment::{self, BadHeader, HEADER_LEN, Header, Parsed};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::spool::{Spool, sync_parent};
+use crate::spool::Spool;
 
 /// Buffers of all segments of a round together aim at this.
 const READ_BUFFERS_BYTES: usize = 4 * 1024 * 1024;
@@ -128,6 +128,13 @@ impl Round {
             .iter()
             .filter(|cursor| cursor.at_end)
             .map(|cursor| (cursor.name.as_str(), cursor.offset))
+    }
+
+    /// The segments in `taken` that the round did not find.
+    pub fn missing(&self, taken: &Offsets) -> Vec<String> {
+        let found: HashSet<&str> = self.cursors.iter().map(|c| c.name.as_str()).collect();
+        let missing = taken.keys().filter(|name| !found.contains(name.as_str()));
+        missing.cloned().collect()
     }
 
     /// Bytes that were taken over but still stand in the journal.
@@ -352,7 +359,8 @@ pub fn is_abandoned(spool: &Spool, name: &str) -> bool {
 }
 
 /// Removes a segment whose writer has ended, if all of it up to `taken` was taken over **durably**
-/// and nothing whole stands behind. Damage at its end goes to `set_aside` first.
+/// and nothing whole stands behind. Damage at its end goes to `set_aside` first. The caller syncs the
+/// directory.
 pub fn remove(
     spool: &Spool,
     name: &str,
@@ -394,7 +402,6 @@ pub fn remove(
         })?;
     }
     fs::remove_file(&path).map_err(io)?;
-    sync_parent(&path)?;
     Ok(if torn {
         Removal::Removed
     } else {

@@ -10,7 +10,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -21,7 +21,7 @@ use super::segment::{self, Header};
 use super::usage;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::spool::{FULL_SEEN_WITHIN, Spool, is_full};
+use crate::spool::{FULL_SEEN_WITHIN, Spool};
 use crate::sync::lock;
 
 /// A segment that has reached this size is left to the sender, and a new one begun.
@@ -163,7 +163,11 @@ impl Writer {
                 ),
             ));
         }
-        if tail.segment.as_ref().is_some_and(|segment| segment.is_gone()) {
+        if tail
+            .segment
+            .as_ref()
+            .is_some_and(|segment| segment.is_gone())
+        {
             tail.segment = None;
         }
         tail.seen_well_ns = now_ns;
@@ -245,12 +249,12 @@ impl Writer {
                 Ok(()) => syncs.upto = upto,
                 // After a failed sync the kernel may have dropped the pages: never trust this file again.
                 Err(e) => {
-                    syncs.failed = Some(Error::io(
+                    syncs.failed = Some(Error::new(
+                        ErrorKind::Io,
                         format!(
-                            "{}: sync failed; the event is written but may not survive a power cut",
+                            "{}: sync failed: {e}; the event is written but may not survive a power cut",
                             segment.path.display()
                         ),
-                        e,
                     ));
                     self.seal(&mut lock(&self.tail), segment);
                 }
@@ -295,7 +299,7 @@ impl Segment {
                     continue;
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
-                Err(e) => return Err(write_error(&path.display().to_string(), e)),
+                Err(e) => return Err(write_error(&path, e)),
             };
             let file = ForkClosed::new(file)?;
             // Between creation and lock the sender may have found it empty and ownerless, and removed it.
@@ -307,7 +311,7 @@ impl Segment {
             if let Err(e) = (&*file).write_all(&header.encode()) {
                 // Nothing in it is acknowledged, and it is locked by us.
                 let _ = fs::remove_file(&path);
-                return Err(write_error(&path.display().to_string(), e));
+                return Err(write_error(&path, e));
             }
             if safety == Safety::Power {
                 crate::spool::sync_parent(&path)?;
@@ -339,7 +343,7 @@ impl Segment {
             }
             Err(e) => {
                 let sealed = self.file.set_len(start).is_err();
-                let error = write_error(&self.path.display().to_string(), e);
+                let error = write_error(&self.path, e);
                 Err(Failure { error, sealed })
             }
         }
@@ -350,14 +354,10 @@ fn has_no_name(file: &File) -> bool {
     file.metadata().map_or(true, |about| about.nlink() == 0)
 }
 
-/// A full disk has a kind of its own, because it passes.
-fn write_error(what: &str, cause: io::Error) -> Error {
-    if is_full(&cause) || cause.kind() == io::ErrorKind::FileTooLarge {
-        Error::new(
-            ErrorKind::SpoolFull,
-            format!("{what}: {cause}; nothing was queued; free some space"),
-        )
-    } else {
-        Error::io(what, cause)
+fn write_error(path: &Path, cause: io::Error) -> Error {
+    let error = Error::io(path.display(), cause);
+    match error.kind() {
+        ErrorKind::SpoolFull => error.and_then_say("; nothing was queued; free some space"),
+        _ => error,
     }
 }

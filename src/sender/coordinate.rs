@@ -6,19 +6,23 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::election::Seat;
+use super::reclaim::{self, DiskSpace};
 use super::state::State;
 use super::take_over::TakeOver;
 use super::wake::{Doorbell, Heard};
 use super::{Shared, commands, lane};
 use crate::clock::{self, Clock, SystemClock};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::journal::heartbeat::Heartbeat;
 use crate::journal::process::{pid, spawn_quiet};
 use crate::journal::reader::Offsets;
+use crate::store::DiskUse;
 use crate::sync::{lock, wait};
 
 /// Other processes' segments are looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The same while the journal holds more than the disk has room for in the store.
+const HUNGRY_LOOK: Duration = Duration::from_millis(20);
 /// How often a process that is not elected tries to be.
 const STAND_EVERY: Duration = Duration::from_millis(300);
 /// How long to leave a spool alone that cannot be opened.
@@ -39,7 +43,8 @@ pub(super) fn run(shared: &Arc<Shared>) {
             }
             drop(desk);
             if let Some(term) = &mut term {
-                // What this process closed by itself can go at once.
+                // What this process closed by itself can go at once, and what others hold for nothing.
+                term.space.hurry();
                 let _ = term.look(shared, Heard::Flush);
             }
             desk = lock(&shared.desk);
@@ -64,10 +69,20 @@ pub(super) fn run(shared: &Arc<Shared>) {
             match current.look(shared, current.heard) {
                 Ok(()) => {
                     shared.changed.notify_all();
-                    current.heard = current.bell.wait(LOOK_EVERY.min(shared.flush_interval));
+                    let rest = if current.hungry {
+                        HUNGRY_LOOK
+                    } else {
+                        LOOK_EVERY
+                    };
+                    current.heard = current.bell.wait(rest.min(shared.flush_interval));
                 }
                 Err(e) => {
                     shared.trouble(&e);
+                    // A newer version may know what to do with what this one cannot read.
+                    if e.kind() == ErrorKind::Store {
+                        shared.drop_state();
+                        term = None;
+                    }
                     rest(shared, TROUBLE_REST);
                 }
             }
@@ -109,8 +124,11 @@ fn rest(shared: &Shared, time: Duration) {
 /// The time of this process as the spool's sender.
 struct Term {
     _seat: Seat,
+    space: DiskSpace,
     bell: Doorbell,
     heard: Heard,
+    /// The journal holds more than there was room for.
+    hungry: bool,
     beaten: Option<Instant>,
     /// What was wrong with the token's file, to log it once.
     token_trouble: Option<String>,
@@ -125,7 +143,9 @@ impl Term {
         shared.transport()?;
         // Before the store tells which token was refused last; what is wrong with it, the first look says.
         let _ = shared.token.follow_file();
-        let state = shared.open_state()?;
+        let space = DiskSpace::of(&shared.spool);
+        let mut state = shared.open_state()?;
+        state.store.set_disk_use(space.in_use)?;
         let bell = Doorbell::hang(&shared.spool)?;
         let mut desk = lock(&shared.desk);
         desk.state = Some(state);
@@ -133,8 +153,10 @@ impl Term {
         desk.trouble = None;
         Ok(Some(Self {
             _seat: seat,
+            space,
             bell,
             heard: Heard::Flush,
+            hungry: false,
             beaten: None,
             token_trouble: None,
         }))
@@ -145,11 +167,13 @@ impl Term {
         shared.enqueued_since_look.store(0, Ordering::Relaxed);
         self.follow_token(shared)?;
         start_lanes(shared)?;
-        let taken_bytes = take_over(shared)?;
+        self.space.look(shared)?;
+        let taken = take_over(shared, &mut self.space)?;
+        self.hungry = !taken.all;
         carry_out(shared)?;
         let due = self.beaten.is_none_or(|at| at.elapsed() >= BEAT_EVERY);
         if due || heard == Heard::Flush {
-            self.beat(shared, taken_bytes, heard)?;
+            self.beat(shared, taken.bytes, heard)?;
         }
         Ok(())
     }
@@ -217,24 +241,47 @@ fn start_lanes(shared: &Arc<Shared>) -> Result<()> {
     Ok(())
 }
 
-/// Takes the journal over; says how many of its bytes are taken and still stand there.
-fn take_over(shared: &Shared) -> Result<u64> {
+/// What a look has done with the journal.
+struct Taken {
+    /// Bytes that are taken over and still stand there.
+    bytes: u64,
+    /// Whether that was all there was.
+    all: bool,
+}
+
+/// Takes the journal over, as far as there is room, and gives back what that makes free.
+fn take_over(shared: &Shared, space: &mut DiskSpace) -> Result<Taken> {
     let (offsets, lanes): (Offsets, usize) = match &lock(&shared.desk).state {
         Some(state) => (state.offsets.clone(), state.lane_count()),
-        None => return Ok(0),
+        None => {
+            return Ok(Taken {
+                bytes: 0,
+                all: true,
+            });
+        }
     };
     let spool = &shared.spool;
-    let mut round = TakeOver::begin(spool, &offsets, lanes)?;
-    while let Some(chunk) = round.read(spool)? {
+    let mut round = TakeOver::begin(spool, &offsets, lanes, space.chunk_bytes())?;
+    while !space.is_sated(shared.pending_bytes())
+        && let Some(chunk) = round.read(spool)?
+    {
         shared.on_state(|state| state.take_over(&chunk))?;
         shared.changed.notify_all();
+        if space.in_use == DiskUse::Tight {
+            space.give_back(shared)?;
+        }
     }
-    let abandoned = round.abandoned(spool);
-    let removed = shared.on_state(|state| {
-        state.taken_upto = round.upto();
-        state.remove_segments(spool, &abandoned)
-    })?;
-    Ok(round.taken_bytes().saturating_sub(removed.unwrap_or(0)))
+    let all = round.is_done();
+    if all {
+        shared.on_state(|state| {
+            state.taken_upto = round.upto();
+            Ok(())
+        })?;
+    }
+    let removed = reclaim::remove_abandoned(shared, &round, &offsets)?;
+    space.give_back(shared)?;
+    let bytes = round.taken_bytes().saturating_sub(removed);
+    Ok(Taken { bytes, all })
 }
 
 /// Carries out what operators have asked for.

@@ -116,7 +116,10 @@ impl Sender {
                     let error = Error::new(ErrorKind::Paused, paused).paused_for(reason);
                     Ok(Progress::Paused(error))
                 }
-                None if error.kind() == ErrorKind::Timeout => Ok(Progress::Waiting),
+                // Held by another program, or out of room just now.
+                None if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::SpoolFull) => {
+                    Ok(Progress::Waiting)
+                }
                 None => Err(error),
             },
             _ => match self.look_elsewhere(goal) {

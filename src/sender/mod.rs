@@ -12,6 +12,7 @@ mod coordinate;
 pub(crate) mod election;
 mod flush;
 mod lane;
+mod reclaim;
 mod state;
 mod take_over;
 mod token;
@@ -94,10 +95,15 @@ impl Desk {
         let taken = step(state);
         self.notes.append(&mut state.take_notes());
         if taken.is_err() {
-            self.state = None;
-            self.generation += 1;
+            self.drop_state();
         }
         taken.map(Some)
+    }
+
+    /// The store is read again by whoever opens it next; answers on their way find nobody.
+    fn drop_state(&mut self) {
+        self.state = None;
+        self.generation += 1;
     }
 }
 
@@ -289,9 +295,27 @@ impl Shared {
         desk
     }
 
-    /// Notes why nothing is sent just now, and logs it when it is news.
+    fn drop_state(&self) {
+        lock(&self.desk).drop_state();
+    }
+
+    /// Bytes of events that are pending in the store.
+    fn pending_bytes(&self) -> u64 {
+        let desk = lock(&self.desk);
+        desk.state
+            .as_ref()
+            .map_or(0, |state| state.totals.pending_bytes)
+    }
+
+    /// Notes why nothing is sent just now, and logs it when it is news. A full disk is the moment that
+    /// the reserve is for.
     fn trouble(&self, e: &Error) {
+        let spent = (e.kind() == ErrorKind::SpoolFull).then(|| self.spool.spend_reserve());
         let mut desk = lock(&self.desk);
+        if let Some(Err(e)) = spent {
+            desk.notes
+                .push(Note::new(Level::Error, format_args!("{e}")));
+        }
         if desk.trouble.as_ref() != Some(e) {
             desk.notes
                 .push(Note::new(Level::Error, format_args!("{e}")));
@@ -310,10 +334,7 @@ impl Shared {
                 .map(|text| (*text).to_owned())
                 .or_else(|| panic.downcast_ref::<String>().cloned())
                 .unwrap_or_default();
-            let mut desk = lock(&self.desk);
-            desk.state = None;
-            desk.generation += 1;
-            drop(desk);
+            self.drop_state();
             self.trouble(&Error::new(
                 ErrorKind::Internal,
                 format!(

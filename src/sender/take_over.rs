@@ -1,20 +1,18 @@
 //! From the journal into the store, exactly once: rows and the segments' new offsets are one commit.
 //!
 //! Segments are read outside of the sender's lock and committed in chunks under it, so requests go
-//! on meanwhile. A segment is removed only after a commit that survives a power cut.
+//! on meanwhile.
 
 use std::io::Write;
 
 use super::state::State;
 use crate::error::{Error, Result};
 use crate::event;
-use crate::journal::reader::{self, Damage, Offsets, Removal, Round};
+use crate::journal::reader::{self, Damage, Offsets, Round};
 use crate::log::Level;
 use crate::spool::{Spool, private_file, sync_parent};
-use crate::store::{Change, CommitSafety, Place, Run};
+use crate::store::{Change, Place, Run};
 
-/// Bytes of fragments that one commit takes over.
-const CHUNK_BYTES: usize = 1024 * 1024;
 /// Events in one run: what fits in a request.
 const RUN_EVENTS: usize = 100;
 
@@ -22,6 +20,7 @@ const RUN_EVENTS: usize = 100;
 pub(super) struct TakeOver {
     round: Round,
     lanes: usize,
+    chunk_bytes: usize,
     done: bool,
 }
 
@@ -36,10 +35,16 @@ pub(super) struct Chunk {
 
 impl TakeOver {
     /// Notes the time and lists the segments; needs no lock, since only this thread moves offsets.
-    pub(super) fn begin(spool: &Spool, taken: &Offsets, lanes: usize) -> Result<Self> {
+    pub(super) fn begin(
+        spool: &Spool,
+        taken: &Offsets,
+        lanes: usize,
+        chunk_bytes: usize,
+    ) -> Result<Self> {
         Ok(Self {
             round: Round::begin(spool, taken)?,
             lanes,
+            chunk_bytes,
             done: false,
         })
     }
@@ -52,7 +57,7 @@ impl TakeOver {
         let mut full = Vec::new();
         let mut open: Vec<Run> = vec![Run::default(); self.lanes];
         let (mut events, mut bytes) = (0, 0);
-        let read = self.round.take(CHUNK_BYTES, |fragment, enqueued_ms| {
+        let read = self.round.take(self.chunk_bytes, |fragment, enqueued_ms| {
             let lane = lane_of(event::user_of(fragment), self.lanes);
             let run = &mut open[lane];
             run.push(fragment, enqueued_ms);
@@ -92,6 +97,16 @@ impl TakeOver {
     /// Bytes of the journal that are taken over and still stand there.
     pub(super) fn taken_bytes(&self) -> u64 {
         self.round.taken_bytes()
+    }
+
+    /// Whether everything of the round has been read.
+    pub(super) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Segments of which an offset is known, and no file.
+    pub(super) fn missing(&self, taken: &Offsets) -> Vec<String> {
+        self.round.missing(taken)
     }
 
     /// Segments read to their end whose writers have ended.
@@ -141,36 +156,6 @@ impl State {
         }
         Ok(())
     }
-
-    /// Removes segments that are taken over and whose writers have ended; says how many bytes went.
-    pub(super) fn remove_segments(
-        &mut self,
-        spool: &Spool,
-        abandoned: &[(String, u64)],
-    ) -> Result<u64> {
-        if abandoned.is_empty() {
-            return Ok(0);
-        }
-        // Before an unlink, everything that was read from the segment has to be on the disk.
-        self.store.commit(&[], CommitSafety::Power)?;
-        let mut gone = Vec::new();
-        for (name, taken) in abandoned {
-            match reader::remove(spool, name, *taken, |damage| set_aside(spool, damage))? {
-                Removal::Kept => continue,
-                Removal::Removed => {}
-                Removal::RemovedWithDamage => self.totals.damaged_records += 1,
-            }
-            self.offsets.remove(name);
-            gone.push((name, *taken));
-        }
-        let mut changes: Vec<Change<'_>> = gone
-            .iter()
-            .map(|(segment, _)| Change::Gone { segment })
-            .collect();
-        changes.push(Change::Totals(&self.totals));
-        self.store.commit(&changes, self.orders.safety)?;
-        Ok(gone.iter().map(|(_, bytes)| bytes).sum())
-    }
 }
 
 /// The lane of a user, the same for ever: order per user hangs on it.
@@ -186,7 +171,7 @@ fn regular(lane: usize) -> Place {
 }
 
 /// Keeps bytes that could not be read where an operator can look at them.
-fn set_aside(spool: &Spool, damage: &Damage) -> Result<()> {
+pub(super) fn set_aside(spool: &Spool, damage: &Damage) -> Result<()> {
     let dir = spool.damaged();
     spool.make_dir(&dir)?;
     let path = dir.join(format!("{}-{}", damage.segment, damage.offset));

@@ -111,7 +111,7 @@ impl Story {
         let spool = self.spool.clone();
         let state = self.state();
         let lanes = state.lane_count();
-        let mut round = TakeOver::begin(&spool, &state.offsets.clone(), lanes).unwrap();
+        let mut round = TakeOver::begin(&spool, &state.offsets.clone(), lanes, usize::MAX).unwrap();
         while let Some(chunk) = round.read(&spool).unwrap() {
             state.take_over(&chunk).unwrap();
         }

@@ -5,7 +5,7 @@ use std::io::{ErrorKind as IoKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use super::{is_full, named};
+use super::named;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Replaces a file as a whole, durably: readers see the old one or the new one.
@@ -82,12 +82,7 @@ pub(super) fn unusable(dir: &Path, cause: std::io::Error) -> Error {
         }
         _ => String::new(),
     };
-    let kind = if is_full(&cause) {
-        ErrorKind::SpoolFull
-    } else {
-        ErrorKind::Io
-    };
-    Error::new(kind, format!("{}: {cause}{remedy}", named(dir)))
+    Error::io(named(dir), cause).and_then_say(&remedy)
 }
 
 /// Makes the entry of `path` in its directory durable.

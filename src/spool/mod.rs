@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use self::directory::{open_dir, private_file, replace_file, sync_dir, sync_parent};
 pub use self::identity::adopt;
-pub(crate) use self::reserve::{FULL_SEEN_WITHIN, is_full};
+pub(crate) use self::reserve::FULL_SEEN_WITHIN;
 
 use self::directory::{create_dir, open_own_dir, refuse_network};
 use self::identity::{boot_id, read_identity, settle_identity};

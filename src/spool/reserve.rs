@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustix::fs::FallocateFlags;
 
 use super::{Spool, private_file};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_full};
 
 /// What the store needs to deliver in small steps: its log, its index, and one step's events.
 const RESERVE_BYTES: u64 = 1024 * 1024;
@@ -51,7 +51,10 @@ impl Spool {
             // There is no room, or this file system cannot set blocks aside: the spool works without.
             Err(e) if is_full(&e) || e.raw_os_error() == Some(libc::EOPNOTSUPP) => {
                 if flagged {
-                    let _ = File::options().write(true).open(&path).and_then(|file| file.set_len(0));
+                    let _ = File::options()
+                        .write(true)
+                        .open(&path)
+                        .and_then(|file| file.set_len(0));
                 } else {
                     let _ = fs::remove_file(&path);
                 }
@@ -70,7 +73,9 @@ impl Spool {
             Err(e) if e.kind() == IoKind::NotFound => {}
             Err(e) => return Err(Error::io(path.display(), e)),
         }
-        let file = private_file().open(&path).map_err(|e| Error::io(path.display(), e))?;
+        let file = private_file()
+            .open(&path)
+            .map_err(|e| Error::io(path.display(), e))?;
         // Whoever did not see the flag yet would take the blocks.
         std::thread::sleep(2 * FULL_SEEN_WITHIN);
         file.set_len(0).map_err(|e| Error::io(path.display(), e))
@@ -98,9 +103,4 @@ impl Spool {
     fn full(&self) -> PathBuf {
         self.dir().join("full")
     }
-}
-
-/// Whether an error says that there is no room, on the disk or in a quota.
-pub(crate) fn is_full(e: &std::io::Error) -> bool {
-    matches!(e.kind(), IoKind::StorageFull | IoKind::QuotaExceeded)
 }

@@ -333,6 +333,15 @@ pub enum CommitSafety {
     Power,
 }
 
+/// How much disk a store may use beyond its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskUse {
+    /// As much as makes it fast.
+    Roomy,
+    /// As little as it can: the disk is full.
+    Tight,
+}
+
 /// What the sender needs of a database. There is one writer at any time.
 pub trait Store: Send {
     /// Makes all changes or none.
@@ -340,6 +349,9 @@ pub trait Store: Send {
     /// Errors: [`crate::error::ErrorKind::Store`] when the store is damaged or another sender has
     /// taken over; [`crate::error::ErrorKind::SpoolFull`]; [`crate::error::ErrorKind::Io`].
     fn commit(&mut self, changes: &[Change<'_>], safety: CommitSafety) -> Result<()>;
+
+    /// Says how much disk it may use from now on.
+    fn set_disk_use(&mut self, disk_use: DiskUse) -> Result<()>;
 
     /// How far each segment is taken over.
     fn offsets(&self) -> Result<Offsets>;

@@ -61,7 +61,10 @@ pub(super) fn store_error(spool: &str, e: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode;
     let message = format!("{spool}: store.db: {e}");
     match e.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Error::new(ErrorKind::SpoolFull, message),
+        Some(ErrorCode::DiskFull) => Error::new(
+            ErrorKind::SpoolFull,
+            format!("{message}; what waits is kept; free some space"),
+        ),
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::new(
             ErrorKind::Store,
             format!("{message}; keep a copy of the spool; enqueue goes on, nothing is sent"),

@@ -14,7 +14,8 @@ pub use self::reader::Reader;
 use self::connection::{APPLICATION_ID, InUse, check_version, connect, store_error, version};
 use super::rows;
 use super::{
-    Change, CommitSafety, LaneState, PauseState, Place, Rejected, Store, StoredRun, Suspect, Totals,
+    Change, CommitSafety, DiskUse, LaneState, PauseState, Place, Rejected, Store, StoredRun,
+    Suspect, Totals,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::reader::Offsets;
@@ -22,6 +23,10 @@ use crate::spool::{Spool, private_file};
 
 /// The sender's page cache; the store is read in order, so a small one serves.
 const CACHE_KIB: i64 = 2_048;
+
+/// Pages of the log that SQLite lets come together before it moves them into the database.
+const LOG_PAGES: u32 = 1_000;
+const TIGHT_LOG_PAGES: u32 = 32;
 
 /// The sender's connection.
 #[derive(Debug)]
@@ -192,6 +197,24 @@ impl Store for SqliteStore {
             let _ = run("ROLLBACK");
         }
         outcome
+    }
+
+    fn set_disk_use(&mut self, disk_use: DiskUse) -> Result<()> {
+        let pages = match disk_use {
+            DiskUse::Roomy => LOG_PAGES,
+            DiskUse::Tight => TIGHT_LOG_PAGES,
+        };
+        let set = || {
+            self.connection
+                .pragma_update(None, "wal_autocheckpoint", pages)?;
+            if disk_use == DiskUse::Tight {
+                // Cuts the log to nothing, unless a reader is at it.
+                self.connection
+                    .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            }
+            Ok(())
+        };
+        set().map_err(|e| self.error(e))
     }
 
     fn offsets(&self) -> Result<Offsets> {

@@ -1,0 +1,222 @@
+//! Giving the journal's disk space back: segments of dead writers go, and living ones lose the blocks
+//! of what was taken over.
+//!
+//! Either happens only after a commit that survives a power cut, because until then the journal is the
+//! only safe copy. While the disk is full, blocks are given back after every chunk that is taken over,
+//! and no more is taken over than can soon be delivered.
+
+use std::fs::OpenOptions;
+use std::io::ErrorKind as IoKind;
+use std::time::{Duration, Instant};
+
+use rustix::fs::FallocateFlags;
+
+use super::Shared;
+use super::state::State;
+use super::take_over::{TakeOver, set_aside};
+use crate::error::{Error, Result};
+use crate::journal::reader::{self, Offsets, Removal};
+use crate::journal::segment::HEADER_LEN;
+use crate::log::Level;
+use crate::spool::{Spool, sync_dir};
+use crate::store::{Change, CommitSafety, DiskUse};
+
+/// Segments removed between two commits.
+const REMOVED_AT_ONCE: usize = 256;
+/// Blocks of living segments are given back this often, or once so many bytes have come together.
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
+const GIVE_BACK_BYTES: u64 = 16 * 1024 * 1024;
+/// Less than this of a segment is not worth a call.
+const GIVE_BACK_AT_LEAST: u64 = 4_096;
+/// Bytes of fragments that one commit takes over; and while the disk is full.
+const CHUNK_BYTES: usize = 1024 * 1024;
+const TIGHT_CHUNK_BYTES: usize = 64 * 1024;
+/// While the disk is full, no more is taken over while so many bytes are pending in the store.
+const TIGHT_PENDING_BYTES: u64 = 256 * 1024;
+
+/// How much disk a sender may use, and what of the journal it has given back.
+#[derive(Debug)]
+pub(super) struct DiskSpace {
+    pub(super) in_use: DiskUse,
+    given_back: Offsets,
+    /// When blocks are given back next.
+    due: Instant,
+    /// Not every file system can.
+    can_punch: bool,
+}
+
+impl DiskSpace {
+    /// As the spool's flag says.
+    pub(super) fn of(spool: &Spool) -> Self {
+        Self {
+            in_use: if spool.is_flagged_full() {
+                DiskUse::Tight
+            } else {
+                DiskUse::Roomy
+            },
+            given_back: Offsets::new(),
+            due: Instant::now() + GIVE_BACK_EVERY,
+            can_punch: true,
+        }
+    }
+
+    /// Sets the reserve aside, again or for the first time, if there is room.
+    pub(super) fn look(&mut self, shared: &Shared) -> Result<()> {
+        let spool = &shared.spool;
+        let stands = spool.keep_reserve()?;
+        let now = if spool.is_flagged_full() {
+            DiskUse::Tight
+        } else {
+            DiskUse::Roomy
+        };
+        if now != self.in_use {
+            if stands {
+                shared.log.write(
+                    Level::Info,
+                    format_args!("{}: there is room again", spool.name()),
+                );
+            }
+            shared.on_state(|state| state.store.set_disk_use(now))?;
+            self.in_use = now;
+        }
+        Ok(())
+    }
+
+    /// Bytes that the next commit may take over.
+    pub(super) fn chunk_bytes(&self) -> usize {
+        match self.in_use {
+            DiskUse::Roomy => CHUNK_BYTES,
+            DiskUse::Tight => TIGHT_CHUNK_BYTES,
+        }
+    }
+
+    /// Whether the store holds as much as it may.
+    pub(super) fn is_sated(&self, pending_bytes: u64) -> bool {
+        self.in_use == DiskUse::Tight && pending_bytes >= TIGHT_PENDING_BYTES
+    }
+
+    /// The next [`give_back`](Self::give_back) waits for nothing: it may be the last one for long.
+    pub(super) fn hurry(&mut self) {
+        self.due = Instant::now();
+    }
+
+    /// Gives back the blocks of what was taken over, if it is time.
+    pub(super) fn give_back(&mut self, shared: &Shared) -> Result<()> {
+        if !self.can_punch {
+            return Ok(());
+        }
+        let due = self.in_use == DiskUse::Tight || Instant::now() >= self.due;
+        let Some(ranges) = shared.on_state(|state| {
+            self.given_back
+                .retain(|name, _| state.offsets.contains_key(name));
+            let ranges = self.ranges(&state.offsets);
+            let bytes: u64 = ranges.iter().map(|(_, from, upto)| upto - from).sum();
+            if ranges.is_empty() || !(due || bytes >= GIVE_BACK_BYTES) {
+                return Ok(Vec::new());
+            }
+            // What is punched out of the journal has to be on the disk in the store.
+            state.store.commit(&[], CommitSafety::Power)?;
+            Ok(ranges)
+        })?
+        else {
+            return Ok(());
+        };
+        if due {
+            self.due = Instant::now() + GIVE_BACK_EVERY;
+        }
+        for (name, from, upto) in ranges {
+            match punch(&shared.spool, &name, from, upto) {
+                Ok(()) => {
+                    self.given_back.insert(name, upto);
+                }
+                Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                    self.can_punch = false;
+                    return Ok(());
+                }
+                Err(e) => {
+                    return Err(Error::io(shared.spool.journal().join(name).display(), e));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What can be given back: name, from, up to.
+    fn ranges(&self, taken: &Offsets) -> Vec<(String, u64, u64)> {
+        let ranges = taken.iter().map(|(name, upto)| {
+            let from = self.given_back.get(name).copied();
+            (name, from.unwrap_or(HEADER_LEN as u64), *upto)
+        });
+        ranges
+            .filter(|(_, from, upto)| upto.saturating_sub(*from) >= GIVE_BACK_AT_LEAST)
+            .map(|(name, from, upto)| (name.clone(), from, upto))
+            .collect()
+    }
+}
+
+/// Gives the blocks of a range back; its bytes read as zeros from then on.
+fn punch(spool: &Spool, name: &str, from: u64, upto: u64) -> std::io::Result<()> {
+    let file = match OpenOptions::new()
+        .write(true)
+        .open(spool.journal().join(name))
+    {
+        Ok(file) => file,
+        Err(e) if e.kind() == IoKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
+    };
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    rustix::io::retry_on_intr(|| rustix::fs::fallocate(&file, hole, from, upto - from))?;
+    Ok(())
+}
+
+/// Removes segments that are taken over and whose writers have ended, and forgets those that are
+/// gone. Says how many bytes went.
+pub(super) fn remove_abandoned(shared: &Shared, round: &TakeOver, taken: &Offsets) -> Result<u64> {
+    let spool = &shared.spool;
+    let mut bytes = 0;
+    // Left by a sender that died between an unlink and its commit, or removed by hand.
+    let mut gone = round.missing(taken);
+    for some in round.abandoned(spool).chunks(REMOVED_AT_ONCE) {
+        // Before an unlink, everything that was read from the segment has to be on the disk.
+        let safe = shared.on_state(|state| state.store.commit(&[], CommitSafety::Power))?;
+        if safe.is_none() {
+            return Ok(bytes);
+        }
+        let mut damaged = 0;
+        for (name, upto) in some {
+            match reader::remove(spool, name, *upto, |damage| set_aside(spool, damage))? {
+                Removal::Kept => continue,
+                Removal::Removed => {}
+                Removal::RemovedWithDamage => damaged += 1,
+            }
+            gone.push(name.clone());
+            bytes += upto;
+        }
+        sync_dir(&spool.journal())?;
+        shared.on_state(|state| state.forget_segments(&gone, damaged))?;
+        gone.clear();
+    }
+    if !gone.is_empty() {
+        shared.on_state(|state| state.forget_segments(&gone, 0))?;
+    }
+    Ok(bytes)
+}
+
+impl State {
+    /// Segments are gone from the directory, durably.
+    fn forget_segments(&mut self, gone: &[String], damaged: u64) -> Result<()> {
+        let mut totals = self.totals;
+        totals.damaged_records += damaged;
+        let mut changes: Vec<Change<'_>> = gone
+            .iter()
+            .map(|segment| Change::Gone { segment })
+            .collect();
+        changes.push(Change::Totals(&totals));
+        self.store.commit(&changes, self.orders.safety)?;
+        self.totals = totals;
+        for name in gone {
+            self.offsets.remove(name);
+        }
+        Ok(())
+    }
+}
