@@ -21,6 +21,8 @@ pub(crate) struct Heartbeat {
     /// Everything enqueued before this time of this boot has been taken over.
     pub boot_count: u32,
     pub taken_upto_boot_ns: u64,
+    /// The journal holds more than the disk has room for in the store.
+    pub hungry: bool,
     /// Bytes of events that are pending in the store.
     pub pending_bytes: u64,
     /// Bytes of segments that still stand in the journal although they were taken over.

@@ -27,6 +27,7 @@ const HUNGRY_LOOK: Duration = Duration::from_millis(20);
 const STAND_EVERY: Duration = Duration::from_millis(300);
 /// How long to leave a spool alone that cannot be opened.
 const TROUBLE_REST: Duration = Duration::from_secs(1);
+const FULL_REST: Duration = Duration::from_millis(100);
 /// At most so often is an unasked heartbeat written.
 const BEAT_EVERY: Duration = Duration::from_millis(200);
 
@@ -61,14 +62,18 @@ pub(super) fn run(shared: &Arc<Shared>) {
         }
         // A lane may have failed: the seat goes too, and with the next one the store is read again.
         let failed = term.is_some() && desk.state.is_none();
+        let pause = desk
+            .trouble
+            .as_ref()
+            .map_or(TROUBLE_REST, |(e, _)| rest_after(e));
         drop(desk);
         if failed {
             term = None;
-            rest(shared, TROUBLE_REST);
+            rest(shared, pause);
         } else if let Some(current) = &mut term {
             match current.look(shared, current.heard) {
                 Ok(()) => {
-                    shared.changed.notify_all();
+                    shared.trouble_is_over();
                     let rest = if current.hungry {
                         HUNGRY_LOOK
                     } else {
@@ -83,7 +88,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
                         shared.drop_state();
                         term = None;
                     }
-                    rest(shared, TROUBLE_REST);
+                    rest(shared, rest_after(&e));
                 }
             }
         } else {
@@ -102,10 +107,18 @@ fn stand(shared: &Arc<Shared>) -> Option<Term> {
         }
         Err(e) => {
             shared.trouble(&e);
-            rest(shared, TROUBLE_REST);
+            rest(shared, rest_after(&e));
         }
     }
     None
+}
+
+/// A full disk has got the reserve since.
+fn rest_after(trouble: &Error) -> Duration {
+    match trouble.kind() {
+        ErrorKind::SpoolFull => FULL_REST,
+        _ => TROUBLE_REST,
+    }
 }
 
 /// Waits, unless nobody wants the sender any more.
@@ -143,7 +156,7 @@ impl Term {
         shared.transport()?;
         // Before the store tells which token was refused last; what is wrong with it, the first look says.
         let _ = shared.token.follow_file();
-        let space = DiskSpace::of(&shared.spool);
+        let space = DiskSpace::of(&shared.spool)?;
         let mut state = shared.open_state()?;
         state.store.set_disk_use(space.in_use)?;
         let bell = Doorbell::hang(&shared.spool)?;
@@ -210,6 +223,7 @@ impl Term {
                 seen_ms: clock::wall_ms(),
                 boot_count: state.taken_upto.0,
                 taken_upto_boot_ns: state.taken_upto.1,
+                hungry: state.hungry,
                 pending_bytes: state.totals.pending_bytes,
                 taken_bytes,
                 paused: state
@@ -272,12 +286,13 @@ fn take_over(shared: &Shared, space: &mut DiskSpace) -> Result<Taken> {
         }
     }
     let all = round.is_done();
-    if all {
-        shared.on_state(|state| {
+    shared.on_state(|state| {
+        state.hungry = !all;
+        if all {
             state.taken_upto = round.upto();
-            Ok(())
-        })?;
-    }
+        }
+        Ok(())
+    })?;
     let removed = reclaim::remove_abandoned(shared, &round, &offsets)?;
     space.give_back(shared)?;
     let bytes = round.taken_bytes().saturating_sub(removed);

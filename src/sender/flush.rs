@@ -42,6 +42,7 @@ enum Progress {
 
 /// What one flush waits for.
 struct Goal {
+    since: Instant,
     boot_count: u32,
     boot_ns: u64,
     /// The last row that can hold an event of before the call, once it is known.
@@ -57,6 +58,7 @@ impl Sender {
     pub(crate) fn flush(&self, deadline: Instant) -> Result<()> {
         let shared = &self.shared;
         let mut goal = Goal {
+            since: Instant::now(),
             boot_count: shared.spool.boot_count(),
             boot_ns: clock::boot_ns(),
             mark: None,
@@ -98,13 +100,17 @@ impl Sender {
                     return Ok(Progress::Done);
                 }
                 state.urgent_upto = state.urgent_upto.max(mark);
-                if let Some(error) = state.standing_pause(SystemClock.now()) {
-                    return Ok(Progress::Paused(error));
-                }
+            } else if !state.hungry {
+                return Ok(Progress::Waiting);
             }
-            return Ok(Progress::Waiting);
+            return Ok(match state.standing_pause(SystemClock.now()) {
+                Some(error) => Progress::Paused(error),
+                None => Progress::Waiting,
+            });
         }
-        let trouble = desk.trouble.clone();
+        // What was seen before the call may have passed; the sender tries again every second.
+        let fresh = |(error, at): (Error, Instant)| (at >= goal.since).then_some(error);
+        let trouble = desk.trouble.clone().and_then(fresh);
         drop(desk);
         match trouble {
             // A process that may not open the store cannot see either what another one does with it.
@@ -135,20 +141,23 @@ impl Sender {
         let Some(heartbeat) = Heartbeat::read(spool)? else {
             return Ok(Progress::Waiting);
         };
-        let taken = (heartbeat.boot_count, heartbeat.taken_upto_boot_ns);
-        if taken < (goal.boot_count, goal.boot_ns) {
+        let taken =
+            (heartbeat.boot_count, heartbeat.taken_upto_boot_ns) >= (goal.boot_count, goal.boot_ns);
+        if !taken && !heartbeat.hungry {
             return Ok(Progress::Waiting);
         }
         let Some(store) = Reader::open(spool)? else {
             return Ok(Progress::Waiting);
         };
-        let mark = match goal.mark {
-            Some(mark) => mark,
-            None => store.last_run()?,
-        };
-        goal.mark = Some(mark);
-        if store.first_origin()?.is_none_or(|first| first > mark) {
-            return Ok(Progress::Done);
+        if taken {
+            let mark = match goal.mark {
+                Some(mark) => mark,
+                None => store.last_run()?,
+            };
+            goal.mark = Some(mark);
+            if store.first_origin()?.is_none_or(|first| first > mark) {
+                return Ok(Progress::Done);
+            }
         }
         match store.pause()? {
             Some(pause) if pause.probe_ms.is_none_or(|at| at > clock::wall_ms()) => {
@@ -169,9 +178,9 @@ impl Sender {
     fn timeout(&self) -> Error {
         let spool = &self.shared.spool;
         let failure = lock_until(&self.shared.desk, Instant::now()).and_then(|desk| {
-            let trouble = desk.trouble.as_ref().map(|e| e.message().to_owned());
-            desk.state.as_ref().map_or(trouble, |state| {
-                let why = state.last_failure.as_ref()?;
+            let trouble = desk.trouble.as_ref().map(|(e, _)| e.message().to_owned());
+            trouble.or_else(|| {
+                let why = desk.state.as_ref()?.last_failure.as_ref()?;
                 Some(format!("the last request: {why}"))
             })
         });

@@ -79,8 +79,8 @@ struct Desk {
     coordinating: bool,
     /// Which lanes have a thread.
     lanes: [bool; LANES_MAX],
-    /// Why nothing can be sent just now, though somebody wants it.
-    trouble: Option<Error>,
+    /// Why nothing can be sent just now, though somebody wants it, and when that was seen last.
+    trouble: Option<(Error, Instant)>,
     /// For the log, once the desk is free.
     notes: Vec<Note>,
 }
@@ -224,7 +224,15 @@ impl Sender {
             }
         }
         drop(seat);
-        commands::submit(&shared.spool, command, COMMAND_TIMEOUT)
+        let submit = || commands::submit(&shared.spool, command, COMMAND_TIMEOUT);
+        match submit() {
+            // An operator must be able to act on a full disk of all days.
+            Err(e) if e.kind() == ErrorKind::SpoolFull => {
+                shared.spool.spend_reserve()?;
+                submit()
+            }
+            done => done,
+        }
     }
 
     /// The sums of the store, if this process is elected.
@@ -316,12 +324,22 @@ impl Shared {
             desk.notes
                 .push(Note::new(Level::Error, format_args!("{e}")));
         }
-        if desk.trouble.as_ref() != Some(e) {
+        if desk.trouble.as_ref().is_none_or(|(known, _)| known != e) {
             desk.notes
                 .push(Note::new(Level::Error, format_args!("{e}")));
         }
-        desk.trouble = Some(e.clone());
+        desk.trouble = Some((e.clone(), Instant::now()));
         drop(self.tell(desk));
+        self.changed.notify_all();
+    }
+
+    /// All went well, unless a lane has dropped the state meanwhile.
+    fn trouble_is_over(&self) {
+        let mut desk = lock(&self.desk);
+        if desk.state.is_some() {
+            desk.trouble = None;
+        }
+        drop(desk);
         self.changed.notify_all();
     }
 

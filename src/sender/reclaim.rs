@@ -31,6 +31,8 @@ const GIVE_BACK_AT_LEAST: u64 = 4_096;
 /// Bytes of fragments that one commit takes over; and while the disk is full.
 const CHUNK_BYTES: usize = 1024 * 1024;
 const TIGHT_CHUNK_BYTES: usize = 64 * 1024;
+/// With less than this free the disk counts as full.
+const ROOMY_BYTES: u64 = 16 * 1024 * 1024;
 /// While the disk is full, no more is taken over while so many bytes are pending in the store.
 const TIGHT_PENDING_BYTES: u64 = 256 * 1024;
 
@@ -46,36 +48,28 @@ pub(super) struct DiskSpace {
 }
 
 impl DiskSpace {
-    /// As the spool's flag says.
-    pub(super) fn of(spool: &Spool) -> Self {
-        Self {
-            in_use: if spool.is_flagged_full() {
-                DiskUse::Tight
-            } else {
-                DiskUse::Roomy
-            },
+    /// As much as is free on the spool's disk.
+    pub(super) fn of(spool: &Spool) -> Result<Self> {
+        Ok(Self {
+            in_use: disk_use(spool)?,
             given_back: Offsets::new(),
             due: Instant::now() + GIVE_BACK_EVERY,
             can_punch: true,
-        }
+        })
     }
 
     /// Sets the reserve aside, again or for the first time, if there is room.
     pub(super) fn look(&mut self, shared: &Shared) -> Result<()> {
         let spool = &shared.spool;
-        let stands = spool.keep_reserve()?;
-        let now = if spool.is_flagged_full() {
-            DiskUse::Tight
-        } else {
-            DiskUse::Roomy
-        };
+        let was_full = spool.is_flagged_full();
+        if spool.keep_reserve()? && was_full {
+            shared.log.write(
+                Level::Info,
+                format_args!("{}: there is room on the disk again", spool.name()),
+            );
+        }
+        let now = disk_use(spool)?;
         if now != self.in_use {
-            if stands {
-                shared.log.write(
-                    Level::Info,
-                    format_args!("{}: there is room again", spool.name()),
-                );
-            }
             shared.on_state(|state| state.store.set_disk_use(now))?;
             self.in_use = now;
         }
@@ -152,6 +146,15 @@ impl DiskSpace {
             .map(|(name, from, upto)| (name.clone(), from, upto))
             .collect()
     }
+}
+
+/// Before the disk is full it is best to be careful already.
+fn disk_use(spool: &Spool) -> Result<DiskUse> {
+    Ok(if spool.free_bytes()? < ROOMY_BYTES {
+        DiskUse::Tight
+    } else {
+        DiskUse::Roomy
+    })
 }
 
 /// Gives the blocks of a range back; its bytes read as zeros from then on.

@@ -25,6 +25,7 @@ use std::fs::Metadata;
 use std::io::ErrorKind as IoKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 pub(crate) use self::directory::{open_dir, private_file, replace_file, sync_dir, sync_parent};
 pub use self::identity::adopt;
@@ -58,8 +59,26 @@ pub struct Belonging<'a> {
 pub struct Spool {
     dir: PathBuf,
     boot_count: u32,
+    place: Place,
+}
+
+/// Which directory on which disk: the same under two paths is one, a new one at an old path is another,
+/// also where the file system gives the old one's number again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place {
     device: u64,
     inode: u64,
+    born: Option<SystemTime>,
+}
+
+impl Place {
+    fn of(about: &Metadata) -> Self {
+        Self {
+            device: about.dev(),
+            inode: about.ino(),
+            born: about.created().ok(),
+        }
+    }
 }
 
 impl Spool {
@@ -85,8 +104,7 @@ impl Spool {
         let spool = Self {
             dir: dir.to_owned(),
             boot_count: identity.boot_count,
-            device: about.dev(),
-            inode: about.ino(),
+            place: Place::of(&about),
         };
         if is_new {
             // Where it cannot be done the sender tries again, and says why not.
@@ -105,9 +123,9 @@ impl Spool {
         self.boot_count
     }
 
-    /// Device and inode: the same spool under two paths is one spool.
-    pub fn place(&self) -> (u64, u64) {
-        (self.device, self.inode)
+    /// Where it really is.
+    pub fn place(&self) -> Place {
+        self.place
     }
 
     /// `journal/`, with the segments.
@@ -156,7 +174,7 @@ impl Spool {
     /// Errors: [`Io`](crate::error::ErrorKind::Io), [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch).
     pub(crate) fn check_place(&self, about: std::io::Result<Metadata>) -> Result<()> {
         match about {
-            Ok(about) if (about.dev(), about.ino()) == self.place() => Ok(()),
+            Ok(about) if Place::of(&about) == self.place => Ok(()),
             Ok(_) => Err(Error::new(
                 ErrorKind::SpoolMismatch,
                 format!(

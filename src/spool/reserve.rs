@@ -91,9 +91,14 @@ impl Spool {
         rustix::fs::access(self.full(), rustix::fs::Access::EXISTS).is_ok()
     }
 
-    fn has_room(&self) -> Result<bool> {
+    /// Bytes that are free on its disk.
+    pub(crate) fn free_bytes(&self) -> Result<u64> {
         let about = rustix::fs::statvfs(self.dir()).map_err(|e| Error::io(self.name(), e))?;
-        Ok(about.f_bavail.saturating_mul(about.f_frsize) >= ROOM_BYTES)
+        Ok(about.f_bavail.saturating_mul(about.f_frsize))
+    }
+
+    fn has_room(&self) -> Result<bool> {
+        Ok(self.free_bytes()? >= ROOM_BYTES)
     }
 
     fn reserve(&self) -> PathBuf {

@@ -158,6 +158,21 @@ impl Program {
     }
 }
 
+/// A library of `tests/c` that `LD_PRELOAD` puts before the C library, compiled into `dir`.
+pub fn shim(source: &str, dir: &Path) -> PathBuf {
+    let library = dir.join(source).with_extension("so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/c")
+        .join(source);
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-std=gnu99", "-Wall", "-Wextra", "-Werror", "-O1", "-g"])
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .args(["-ldl", "-pthread"]);
+    says(&mut gcc);
+    library
+}
+
 /// What `command` prints when it succeeds without a complaint.
 pub fn says(command: &mut Command) -> String {
     let output = command.output().expect("it runs");

@@ -64,6 +64,8 @@ pub(super) struct State {
     pub(super) offsets: Offsets,
     /// Everything enqueued up to this time (boot count, nanoseconds since boot) is taken over.
     pub(super) taken_upto: (u32, u64),
+    /// The journal holds more than the disk has room for in the store.
+    pub(super) hungry: bool,
     /// Runs up to this row are to be sent without waiting for more: a flush was asked for.
     pub(super) urgent_upto: i64,
     notes: Vec<Note>,
@@ -135,6 +137,7 @@ impl State {
             orders,
             totals,
             taken_upto: (0, 0),
+            hungry: false,
             urgent_upto: 0,
             notes,
             log,

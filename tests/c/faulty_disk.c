@@ -1,0 +1,67 @@
+/* A disk that fails to order, preloaded into a host: cc -shared -fPIC faulty_disk.c -ldl
+ *
+ * The file that FAULTY_DISK names holds one line, read anew at every call:
+ *
+ *   OPERATION ERRNO PATH   as long as it stands, OPERATION (write, read or sync) on files whose path
+ *                          contains PATH fails with ERRNO
+ *
+ * Without the file, or with an empty one, all goes well. */
+
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* By system calls, since this library's own reads and opens must not come back to it. */
+static long order(char *text, size_t size) {
+  const char *path = getenv("FAULTY_DISK");
+  long fd, length;
+  if (path == NULL) return 0;
+  fd = syscall(SYS_openat, -100, path, 0, 0);
+  if (fd < 0) return 0;
+  length = syscall(SYS_read, fd, text, size - 1);
+  syscall(SYS_close, fd);
+  return length > 0 ? length : 0;
+}
+
+/* Whether this operation on this descriptor has to fail; errno is set then. */
+static int fails(const char *operation, int fd) {
+  char text[512], link[64], path[512], wanted[16], part[256];
+  int error, kept = errno;
+  long length = order(text, sizeof text);
+  if (length == 0) return 0;
+  text[length] = 0;
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  length = readlink(link, path, sizeof path - 1);
+  errno = kept;
+  if (length <= 0) return 0;
+  path[length] = 0;
+  if (sscanf(text, "%15s %d %255s", wanted, &error, part) != 3) return 0;
+  if (strcmp(wanted, operation) != 0 || strstr(path, part) == NULL) return 0;
+  errno = error;
+  return 1;
+}
+
+#define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
+
+ssize_t write(int fd, const void *data, size_t size) {
+  return fails("write", fd) ? -1 : REAL(write)(fd, data, size);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at) {
+  return fails("write", fd) ? -1 : REAL(pwrite64)(fd, data, size, at);
+}
+
+ssize_t read(int fd, void *data, size_t size) { return fails("read", fd) ? -1 : REAL(read)(fd, data, size); }
+
+ssize_t pread64(int fd, void *data, size_t size, off64_t at) {
+  return fails("read", fd) ? -1 : REAL(pread64)(fd, data, size, at);
+}
+
+int fsync(int fd) { return fails("sync", fd) ? -1 : REAL(fsync)(fd); }
+
+int fdatasync(int fd) { return fails("sync", fd) ? -1 : REAL(fdatasync)(fd); }
