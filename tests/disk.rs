@@ -21,7 +21,6 @@ use std::process::Command;
 use c_host::{Program, says};
 use host::{Host, Story, secs};
 use ledger::Arrivals;
-use meditopia::error::ErrorKind;
 use sandbox::Sandbox;
 use told::Told;
 use trials::{Outcome, report, trials};
@@ -32,7 +31,7 @@ struct SmallDisk(tempfile::TempDir);
 impl SmallDisk {
     /// `None`, with a word of it, where this process may not mount.
     fn of(mebibytes: u64) -> Option<Self> {
-        if !Path::new("/proc/self").metadata().unwrap().uid() == 0 {
+        if Path::new("/proc/self").metadata().unwrap().uid() != 0 {
             println!("not tested: only root can mount a small disk");
             return None;
         }
