@@ -5,15 +5,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod c_host;
+mod host;
 mod sandbox;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use c_host::{Program, Running, says};
+use host::Story;
+use meditopia::client::Client;
+use meditopia::error::ErrorKind;
 use sandbox::Sandbox;
 
 const SOMEBODY: u32 = 54_321;
@@ -107,6 +111,7 @@ fn nobody_else_can_read_a_spool_whatever_the_umask() {
             "commands/",
             "identity.json",
             "journal/",
+            "reserve",
             "sender.json",
             "store.db",
             "store.db-shm",
@@ -152,4 +157,53 @@ fn assert_refused(program: &Program, runner: &[String]) {
         "{said}"
     );
     assert!(said.contains("belongs to uid"), "{said}");
+}
+
+/// A file system in user space, as many that other hosts see too are; ends with its test.
+struct NetworkDisk(tempfile::TempDir);
+
+impl NetworkDisk {
+    fn mount() -> Option<Self> {
+        if !is_root() || !Path::new("/dev/fuse").exists() {
+            println!("not tested: this process may not mount a file system in user space");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["behind", "seen"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let mut bindfs = Command::new("bindfs");
+        says(bindfs.args(["behind", "seen"]).current_dir(dir.path()));
+        Some(Self(dir))
+    }
+}
+
+impl Drop for NetworkDisk {
+    fn drop(&mut self) {
+        let seen = self.0.path().join("seen");
+        let _ = Command::new("umount").arg("-l").arg(seen).status();
+    }
+}
+
+#[test]
+fn a_spool_on_a_network_file_system_is_refused_unless_the_operator_vouches_for_it() {
+    let Some(disk) = NetworkDisk::mount() else {
+        return;
+    };
+    let api = Sandbox::start();
+    let spool = disk.0.path().join("seen/spool");
+    let host = host::Host::of(&api).with("spool", spool.to_str().unwrap());
+    let Err(refused) = Client::open(host.config()) else {
+        panic!("opened");
+    };
+    assert_eq!(refused.kind(), ErrorKind::SpoolMismatch);
+    assert!(refused.message().contains("FUSE"), "{refused}");
+    assert!(
+        refused.message().contains("allow_network_spool"),
+        "{refused}"
+    );
+
+    let client = host.with("allow_network_spool", "true").open();
+    client.enqueue_users(0..10);
+    assert_eq!(client.flushed(host::secs(30)).delivered, 10);
 }
