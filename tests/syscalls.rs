@@ -2,8 +2,9 @@
 //!
 //! A C program runs under a tracer up to the n-th call of a thread, for n = 1, 2, 3 ... until the
 //! section that the test is about has ended before. Each time a successor delivers what is left,
-//! and the API's ledger has to show what was promised. Between two calls that only wait or map
-//! memory nothing differs for anybody else, so `make test` leaves those out; `make soak` does not.
+//! and the API's ledger has to show what was promised. A death before or after a call that only reads, waits
+//! or maps memory leaves the same behind as one at its neighbour: `make soak` counts those calls
+//! too, `make test` does not.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -25,7 +26,7 @@ use trials::{Outcome, report, trials};
 
 /// A section is over when so many further calls were not reached: threads do not run quite the same
 /// each time.
-const MISSES: usize = 3;
+const MISSES: usize = 2;
 
 /// What a process does, and in which part of it it is killed.
 struct Section<'a> {
@@ -110,7 +111,8 @@ fn a_later_enqueue_may_die_at_every_call() {
 
 #[test]
 fn an_enqueue_that_rotates_may_die_at_every_call() {
-    for durability in ["process", "power"] {
+    // With power it makes the same calls and more; 9 MB are delivered after each death.
+    for durability in &["power", "process"][..trials(1, 2) as usize] {
         kill_everywhere(
             &format!("kill -9 at each system call: an enqueue that rotates, {durability}"),
             &Section {
@@ -133,11 +135,10 @@ fn an_enqueue_that_rotates_may_die_at_every_call() {
 #[test]
 fn a_take_over_may_die_at_every_call() {
     take_over("process", 1);
-}
-
-#[test]
-fn a_take_over_that_syncs_may_die_at_every_call() {
-    take_over("power", 1);
+    if trials(0, 1) == 1 {
+        take_over("power", 1);
+        take_over("process", 4);
+    }
 }
 
 #[test]
@@ -166,19 +167,15 @@ fn a_lone_rejection_may_die_at_every_call() {
 /// The sender takes over segments of dead writers and its own, and removes the first.
 fn take_over(durability: &str, lanes: usize) {
     kill_everywhere(
-        &format!("kill -9 at each system call: election, take-over and removal, {durability}"),
+        &format!(
+            "kill -9 at each system call: election, take-over and removal, {durability}, lanes = {lanes}"
+        ),
         &Section {
             options: &[("durability", durability), ("lanes", &lanes.to_string())],
             found: &[("one", 3), ("two", 2)],
             steps: &["open", "enqueue:USER:0:2", "flush"],
             part: COORDINATOR,
-            landmarks: &[
-                "flock",
-                "openat store",
-                "getdents journal",
-                "pwrite wal",
-                "unlink segment",
-            ],
+            landmarks: &["flock", "openat store", "pwrite wal", "unlink segment"],
         },
     );
 }
@@ -211,6 +208,9 @@ fn deliver(durability: &str, lanes: usize) {
 fn kill_everywhere(fault: &str, section: &Section<'_>) {
     let api = sandbox();
     let options = [&[("role", "enqueue")], section.options].concat();
+    let dir = settlement::dir();
+    let spool = dir.path().join("spool");
+    let options = [&options, &[("spool", spool.to_str().unwrap())][..]].concat();
     let program = Program::of("steps.c").configured(&api, &options);
     let lanes = section
         .options
@@ -219,6 +219,7 @@ fn kill_everywhere(fault: &str, section: &Section<'_>) {
         .unwrap_or(1);
 
     let mut lives = Vec::new();
+    let mut kills = 0;
     let mut reached = BTreeSet::new();
     let mut misses = 0;
     for call in 0.. {
@@ -226,6 +227,7 @@ fn kill_everywhere(fault: &str, section: &Section<'_>) {
             let number = lives.len();
             let user = |name: &str| format!("{name}{number}");
             let named = |step: &str| step.replace("USER", &user("own-"));
+            let _ = fs::remove_dir_all(&spool);
             let left = leave_behind(&program, section, &user);
             let death = live(&program, section, moment, &named);
             if moment == Moment::Before(call) {
@@ -235,7 +237,7 @@ fn kill_everywhere(fault: &str, section: &Section<'_>) {
             let acknowledged = death.acknowledged.iter().map(|own| (user("own-"), *own));
             lives.push(Trial::inherit(
                 &api,
-                &program.spool(),
+                &spool,
                 section.options,
                 format!("{fault}: {moment:?}, {at}"),
                 section
@@ -245,6 +247,7 @@ fn kill_everywhere(fault: &str, section: &Section<'_>) {
                     .chain([user("own-")]),
                 left.into_iter().chain(acknowledged),
             ));
+            kills += u64::from(death.at.is_some());
             reached.extend(death.at);
         }
         if misses == MISSES {
@@ -257,24 +260,19 @@ fn kill_everywhere(fault: &str, section: &Section<'_>) {
             "{fault}: not at {landmark:?}: {reached:?}"
         );
     }
-    let Outcome { trials: kills, .. } = settle_all(fault, &api, &lives, lanes);
-    assert!(kills as usize > section.landmarks.len());
+    let outcome = Outcome {
+        trials: kills,
+        ..settle(&api, &lives, lanes)
+    };
+    report(fault, outcome, format!("{} requests", kills * lanes as u64));
 }
 
-fn settle_all(fault: &str, api: &sandbox::Sandbox, lives: &[Trial], lanes: usize) -> Outcome {
-    let outcome = settle(api, lives, lanes);
-    let bound = format!("{} requests", lives.len() * lanes);
-    report(fault, outcome, bound);
-    outcome
-}
-
-/// A new spool with the segments of dead writers; says which events are in them.
+/// Makes the segments of dead writers; says which events are in them.
 fn leave_behind(
     program: &Program,
     section: &Section<'_>,
     user: &dyn Fn(&str) -> String,
 ) -> Vec<Event> {
-    let _ = fs::remove_dir_all(program.spool());
     let steps: Vec<String> = section
         .found
         .iter()

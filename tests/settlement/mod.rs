@@ -42,6 +42,12 @@ pub fn sandbox() -> Sandbox {
     api
 }
 
+/// A directory for spools in memory where there is one: what a kill leaves is the kernel's, and
+/// hundreds of trials need not wait for a disk.
+pub fn dir() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
 impl Trial {
     /// A successor delivers everything that the dead have left in `spool`, which is empty then.
     pub fn inherit(

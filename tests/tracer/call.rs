@@ -60,37 +60,30 @@ impl Call {
         }
     }
 
-    /// Whether it may change something outside of the process, or the order in which threads do: what
-    /// only maps memory, waits or asks leaves everything as it was.
+    /// Whether it may change something that outlives the process, or that another one sees: between two
+    /// calls of a thread that do not, a death is the same death.
     pub fn acts(&self) -> bool {
-        !matches!(
-            self.number,
-            libc::SYS_futex
-                | libc::SYS_mmap
-                | libc::SYS_munmap
-                | libc::SYS_mremap
-                | libc::SYS_mprotect
-                | libc::SYS_madvise
-                | libc::SYS_brk
-                | libc::SYS_rt_sigprocmask
-                | libc::SYS_rt_sigaction
-                | libc::SYS_sigaltstack
-                | libc::SYS_sched_yield
-                | libc::SYS_sched_getaffinity
-                | libc::SYS_getpid
-                | libc::SYS_gettid
-                | libc::SYS_geteuid
-                | libc::SYS_getrandom
-                | libc::SYS_set_robust_list
-                | libc::SYS_rseq
-                | libc::SYS_prctl
-                | libc::SYS_prlimit64
-                | libc::SYS_poll
-                | libc::SYS_ppoll
-                | libc::SYS_nanosleep
-                | libc::SYS_clock_nanosleep
-                | libc::SYS_restart_syscall
-        )
+        match self.number {
+            libc::SYS_openat => self.arguments[2] as i32 & libc::O_CREAT != 0,
+            libc::SYS_write
+            | libc::SYS_writev
+            | libc::SYS_pwrite64
+            | libc::SYS_ftruncate
+            | libc::SYS_fallocate
+            | libc::SYS_fsync
+            | libc::SYS_fdatasync
+            | libc::SYS_unlink
+            | libc::SYS_unlinkat
+            | libc::SYS_rename
+            | libc::SYS_renameat2
+            | libc::SYS_mkdir
+            | libc::SYS_flock
+            | libc::SYS_close
+            | libc::SYS_connect
+            | libc::SYS_sendto
+            | libc::SYS_recvfrom => true,
+            _ => false,
+        }
     }
 
     /// The file that it is about: by its path where it has one, else what its descriptor is.
@@ -148,6 +141,7 @@ impl Call {
             libc::SYS_openat => "openat",
             libc::SYS_read => "read",
             libc::SYS_write => "write",
+            libc::SYS_writev => "writev",
             libc::SYS_pread64 => "pread",
             libc::SYS_pwrite64 => "pwrite",
             libc::SYS_close => "close",
@@ -175,16 +169,18 @@ impl Call {
         let Ok(memory) = File::open(format!("/proc/{}/mem", self.tid)) else {
             return PathBuf::new();
         };
+        // Up to the end of a page at a time: behind it may be nothing.
+        const PAGE: u64 = 4096;
         let mut bytes = Vec::new();
-        let mut byte = [0];
-        while bytes.len() < libc::PATH_MAX as usize
-            && memory
-                .read_exact_at(&mut byte, address + bytes.len() as u64)
-                .is_ok()
-            && byte[0] != 0
-        {
-            bytes.push(byte[0]);
+        while bytes.len() < libc::PATH_MAX as usize && !bytes.contains(&0) {
+            let at = address + bytes.len() as u64;
+            let mut page = vec![0; (PAGE - at % PAGE) as usize];
+            if memory.read_exact_at(&mut page, at).is_err() {
+                break;
+            }
+            bytes.extend(page);
         }
+        bytes.truncate(bytes.iter().position(|byte| *byte == 0).unwrap_or(0));
         PathBuf::from(OsStr::from_bytes(&bytes))
     }
 }
