@@ -33,6 +33,16 @@ pub enum Event {
     Ended(pid_t, ExitStatus),
 }
 
+impl Event {
+    /// Whose it is.
+    pub fn pid(&self) -> pid_t {
+        match self {
+            Self::Entry(call) | Self::Exit(call, _) => call.pid,
+            Self::Ended(pid, _) => *pid,
+        }
+    }
+}
+
 /// Starts processes and follows them.
 #[derive(Default)]
 pub struct Tracer {
@@ -106,16 +116,13 @@ impl Tracer {
             if ended && tid == pid {
                 break;
             }
-            if self.tasks.get(&tid).is_some_and(|task| task.pid != pid) {
+            // Of another process, whose new thread may not be known yet.
+            let of = self.tasks.get(&tid).map(|task| task.pid);
+            if of.or_else(|| process_of(tid)).is_some_and(|of| of != pid) {
                 self.seen.push_back((tid, status));
             }
         }
         self.forget(pid);
-    }
-
-    /// How many threads `pid` has had so far.
-    pub fn threads(&self, pid: pid_t) -> usize {
-        self.threads.get(&pid).copied().unwrap_or(0)
     }
 
     /// At an entry: the call does not happen; at its exit it has failed with `errno`, see [`Self::returns`].
