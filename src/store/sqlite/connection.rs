@@ -57,6 +57,13 @@ pub(super) fn check_version(connection: &Connection, spool: &str) -> Result<()> 
     Ok(())
 }
 
+/// Whether a reader has met the rollback journal of a sender that died before the store was in WAL
+/// mode: nothing is in it yet, and the next sender mends it.
+pub(super) fn is_half_made(e: &rusqlite::Error) -> bool {
+    e.sqlite_error()
+        .is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
+}
+
 pub(super) fn store_error(spool: &str, e: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode;
     let message = format!("{spool}: store.db: {e}");

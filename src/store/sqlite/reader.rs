@@ -5,7 +5,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
-use super::connection::{InUse, check_version, connect, store_error, version};
+use super::connection::{InUse, check_version, connect, is_half_made, store_error};
 use crate::error::{Error, Result};
 use crate::journal::reader::Offsets;
 use crate::spool::Spool;
@@ -33,9 +33,12 @@ impl Reader {
         }
         let name = spool.name();
         let connection = connect(&path, &name, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        if version(&connection, &name)? == 0 {
-            // Its sender is just making it.
-            return Ok(None);
+        match connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)) {
+            // Its sender is just making it, or died doing so.
+            Ok(0) => return Ok(None),
+            Err(e) if is_half_made(&e) => return Ok(None),
+            Err(e) => return Err(store_error(&name, e)),
+            Ok(_) => {}
         }
         check_version(&connection, &name)?;
         Ok(Some(Self {

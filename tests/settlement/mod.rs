@@ -1,0 +1,173 @@
+//! After a death: a successor delivers what is left, and what was promised is held against what came.
+//!
+//! Many trials share one API, each with users of its own, and are settled together at the end: by then
+//! the last request of a process that was killed has come in too.
+
+// Each test crate uses its own part of this.
+#![allow(dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use meditopia::client::{Client, Row};
+use meditopia::config::Config;
+
+use super::host::{Story, secs};
+use super::ledger::number;
+use super::sandbox::{Fields, Sandbox};
+use super::trials::Outcome;
+
+/// User and number.
+pub type Event = (String, u64);
+
+/// The API does not know users whose names begin so.
+pub const UNKNOWN: &str = "unknown-";
+
+/// What one trial has promised, and what its successor found.
+#[derive(Debug)]
+pub struct Trial {
+    /// Where the process died, for messages.
+    pub moment: String,
+    pub users: BTreeSet<String>,
+    pub acknowledged: BTreeSet<Event>,
+    in_doubt: BTreeSet<Event>,
+    rejected: BTreeSet<Event>,
+}
+
+/// A sandbox whose API does not know the users of [`UNKNOWN`].
+pub fn sandbox() -> Sandbox {
+    let api = Sandbox::start();
+    api.set_unknown(serde_json::json!([{ "prefix": UNKNOWN }]));
+    api
+}
+
+/// A directory for spools in memory where there is one: what a kill leaves is the kernel's, and
+/// hundreds of trials need not wait for a disk.
+pub fn dir() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+impl Trial {
+    /// A successor delivers everything that the dead have left in `spool`, which is empty then.
+    pub fn inherit(
+        api: &Sandbox,
+        spool: &Path,
+        options: &[(&str, &str)],
+        moment: String,
+        users: impl IntoIterator<Item = String>,
+        acknowledged: impl IntoIterator<Item = Event>,
+    ) -> Self {
+        let mut config = Config::new();
+        let own = [
+            ("endpoint", api.endpoint()),
+            ("bearer_token", api.token()),
+            ("spool", spool.to_str().unwrap()),
+        ];
+        for (key, value) in own.iter().chain(options).chain(&[("role", "both")]) {
+            config.set(key, value).unwrap();
+        }
+        let successor = Client::open(&config).unwrap_or_else(|e| panic!("{moment}: {e}"));
+        // Opening sends nothing: this is what the dead have listed.
+        let in_doubt = events(&successor.in_doubt_rows());
+        let (report, outcome) = successor.flush(secs(30));
+        outcome.unwrap_or_else(|e| panic!("{moment}: {e}"));
+        assert_eq!((report.pending, report.in_doubt), (0, 0), "{moment}");
+        assert!(successor.in_doubt_rows().is_empty(), "{moment}");
+        let rejected = events(&successor.rejected_rows());
+        successor.close(secs(30)).unwrap();
+        assert!(!spool.join("damaged").exists(), "{moment}: damage");
+        Self {
+            moment,
+            users: users.into_iter().collect(),
+            acknowledged: acknowledged.into_iter().collect(),
+            in_doubt,
+            rejected,
+        }
+    }
+}
+
+/// Holds all trials against the API's ledger. `lanes` requests of each may have come twice.
+pub fn settle(api: &Sandbox, trials: &[Trial], lanes: usize) -> Outcome {
+    let bodies: HashMap<u64, String> = api
+        .requests()
+        .into_iter()
+        .map(|request| (request.request, request.body_hash))
+        .collect();
+    let mut arrived: BTreeMap<Event, Vec<u64>> = BTreeMap::new();
+    let mut order: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for event in api.events() {
+        let (user, number) = (event.fields.partner_user_id.clone(), number(&event.fields));
+        let requests = arrived.entry((user.clone(), number)).or_default();
+        if requests.is_empty() {
+            order.entry(user).or_default().push(number);
+        }
+        requests.push(event.request);
+    }
+    let ours: BTreeSet<&String> = trials.iter().flat_map(|trial| &trial.users).collect();
+    assert!(order.keys().all(|user| ours.contains(user)), "{order:?}");
+    for (user, numbers) in &order {
+        assert!(numbers.is_sorted(), "{user} came in the order {numbers:?}");
+    }
+
+    let mut outcome = Outcome::default();
+    for trial in trials {
+        let Trial { moment, .. } = trial;
+        let of_trial = |user: &String| -> Vec<(&Event, &Vec<u64>)> {
+            arrived
+                .range((user.clone(), 0)..=(user.clone(), u64::MAX))
+                .collect()
+        };
+        let came: BTreeMap<&Event, &Vec<u64>> = trial.users.iter().flat_map(of_trial).collect();
+        let lost: Vec<_> = trial
+            .acknowledged
+            .iter()
+            .filter(|event| !came.contains_key(event) && !trial.rejected.contains(*event))
+            .collect();
+        assert!(lost.is_empty(), "{moment}: {lost:?} are lost");
+        for event in &trial.rejected {
+            assert!(
+                event.0.starts_with(UNKNOWN),
+                "{moment}: {event:?} was rejected"
+            );
+        }
+        let mut requests = BTreeSet::new();
+        for (event, by) in &came {
+            requests.extend(by.iter().copied());
+            let different: BTreeSet<&String> = by.iter().map(|request| &bodies[request]).collect();
+            assert_eq!(
+                different.len(),
+                1,
+                "{moment}: {event:?} came in {by:?}, which differ"
+            );
+            assert!(
+                by.len() == 1 || trial.in_doubt.contains(*event),
+                "{moment}: {event:?} came in {by:?} and was not listed as in doubt"
+            );
+        }
+        let different: BTreeSet<&String> =
+            requests.iter().map(|request| &bodies[request]).collect();
+        let repeated = requests.len() - different.len();
+        assert!(
+            repeated <= lanes,
+            "{moment}: {repeated} requests came again"
+        );
+
+        outcome.trials += 1;
+        outcome.acknowledged += trial.acknowledged.len() as u64;
+        outcome.delivered += came.len() as u64;
+        outcome.rejected += trial.rejected.len() as u64;
+        outcome.lost += lost.len() as u64;
+        outcome.duplicated += repeated as u64;
+    }
+    outcome
+}
+
+fn events(rows: &[Row]) -> BTreeSet<Event> {
+    rows.iter()
+        .map(|row| {
+            let event: Fields = serde_json::from_str(&row.event_json).unwrap();
+            (event.partner_user_id.clone(), number(&event))
+        })
+        .collect()
+}

@@ -1,0 +1,192 @@
+//! One system call, and what it is about.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use libc::pid_t;
+
+/// What the programs of `tests/c` call `getpriority` of, plus the kind of the mark.
+const MARK: u64 = 0x4d45_0000;
+
+/// A system call that a thread stands before or behind.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub pid: pid_t,
+    pub tid: pid_t,
+    /// 0 is the main thread; the others follow in the order of their start.
+    pub thread: usize,
+    pub number: i64,
+    pub arguments: [u64; 6],
+}
+
+/// What a program tells its tracer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// The section of interest begins.
+    Begin,
+    /// It ends.
+    End,
+    /// Events up to this number, exclusive, are acknowledged, from the first one of this call on.
+    Acknowledged { from: u64, count: u64 },
+    /// An enqueue has returned this error, negative as in C.
+    Failed { number: u64, status: i32 },
+}
+
+impl Call {
+    /// The mark that it is, if it is one.
+    pub fn mark(&self) -> Option<Mark> {
+        if self.number != libc::SYS_getpriority {
+            return None;
+        }
+        let (low, high) = (
+            self.arguments[1] & 0xf_ffff,
+            (self.arguments[1] >> 20) & 0x7ff,
+        );
+        match self.arguments[0].checked_sub(MARK)? {
+            1 => Some(Mark::Begin),
+            2 => Some(Mark::End),
+            3 => Some(Mark::Acknowledged {
+                from: low,
+                count: high,
+            }),
+            4 => Some(Mark::Failed {
+                number: low,
+                status: -(high as i32),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether it may change something that outlives the process, or that another one sees: between two
+    /// calls of a thread that do not, a death is the same death.
+    pub fn acts(&self) -> bool {
+        match self.number {
+            libc::SYS_openat => self.arguments[2] as i32 & libc::O_CREAT != 0,
+            libc::SYS_write
+            | libc::SYS_writev
+            | libc::SYS_pwrite64
+            | libc::SYS_ftruncate
+            | libc::SYS_fallocate
+            | libc::SYS_fsync
+            | libc::SYS_fdatasync
+            | libc::SYS_unlink
+            | libc::SYS_unlinkat
+            | libc::SYS_rename
+            | libc::SYS_renameat2
+            | libc::SYS_mkdir
+            | libc::SYS_flock
+            | libc::SYS_close
+            | libc::SYS_connect
+            | libc::SYS_sendto
+            | libc::SYS_recvfrom => true,
+            _ => false,
+        }
+    }
+
+    /// The file that it is about: by its path where it has one, else what its descriptor is.
+    pub fn path(&self) -> PathBuf {
+        let at = match self.number {
+            libc::SYS_open
+            | libc::SYS_unlink
+            | libc::SYS_rename
+            | libc::SYS_mkdir
+            | libc::SYS_stat
+            | libc::SYS_lstat
+            | libc::SYS_access
+            | libc::SYS_readlink
+            | libc::SYS_chmod
+            | libc::SYS_rmdir => Some(self.arguments[0]),
+            libc::SYS_openat
+            | libc::SYS_unlinkat
+            | libc::SYS_mkdirat
+            | libc::SYS_newfstatat
+            | libc::SYS_statx => Some(self.arguments[1]),
+            _ => None,
+        };
+        match at.map(|address| self.text(address)) {
+            Some(path) if !path.as_os_str().is_empty() => path,
+            _ => fs::read_link(format!(
+                "/proc/{}/fd/{}",
+                self.pid, self.arguments[0] as i32
+            ))
+            .unwrap_or_default(),
+        }
+    }
+
+    /// Whether it is about a segment of a journal.
+    pub fn is_of_segment(&self) -> bool {
+        is_segment(&self.path())
+    }
+
+    /// Its name and the kind of its file, the same in every run.
+    pub fn name(&self) -> String {
+        let path = self.path();
+        let kind = if is_segment(&path) {
+            " segment"
+        } else if path.ends_with("journal") {
+            " journal"
+        } else {
+            match path.file_name().and_then(OsStr::to_str) {
+                Some("store.db") => " store",
+                Some("store.db-wal") => " wal",
+                Some("identity.json") => " identity",
+                Some(name) if name.starts_with("socket:") => " socket",
+                _ => "",
+            }
+        };
+        let name = match self.number {
+            libc::SYS_openat => "openat",
+            libc::SYS_read => "read",
+            libc::SYS_write => "write",
+            libc::SYS_writev => "writev",
+            libc::SYS_pread64 => "pread",
+            libc::SYS_pwrite64 => "pwrite",
+            libc::SYS_close => "close",
+            libc::SYS_flock => "flock",
+            libc::SYS_fcntl => "fcntl",
+            libc::SYS_fstat => "fstat",
+            libc::SYS_newfstatat => "newfstatat",
+            libc::SYS_statx => "statx",
+            libc::SYS_getdents64 => "getdents",
+            libc::SYS_unlink => "unlink",
+            libc::SYS_rename => "rename",
+            libc::SYS_mkdir => "mkdir",
+            libc::SYS_ftruncate => "ftruncate",
+            libc::SYS_fsync => "fsync",
+            libc::SYS_fdatasync => "fdatasync",
+            libc::SYS_connect => "connect",
+            libc::SYS_sendto => "sendto",
+            libc::SYS_recvfrom => "recvfrom",
+            other => return format!("call {other}{kind}"),
+        };
+        format!("{name}{kind}")
+    }
+
+    fn text(&self, address: u64) -> PathBuf {
+        let Ok(memory) = File::open(format!("/proc/{}/mem", self.tid)) else {
+            return PathBuf::new();
+        };
+        // Up to the end of a page at a time: behind it may be nothing.
+        const PAGE: u64 = 4096;
+        let mut bytes = Vec::new();
+        while bytes.len() < libc::PATH_MAX as usize && !bytes.contains(&0) {
+            let at = address + bytes.len() as u64;
+            let mut page = vec![0; (PAGE - at % PAGE) as usize];
+            if memory.read_exact_at(&mut page, at).is_err() {
+                break;
+            }
+            bytes.extend(page);
+        }
+        bytes.truncate(bytes.iter().position(|byte| *byte == 0).unwrap_or(0));
+        PathBuf::from(OsStr::from_bytes(&bytes))
+    }
+}
+
+fn is_segment(path: &Path) -> bool {
+    // One that is gone is shown so by the kernel.
+    let path = path.to_string_lossy();
+    path.contains("/journal/") && path.trim_end_matches(" (deleted)").ends_with(".log")
+}
