@@ -320,6 +320,8 @@ impl Core {
         stats.refused_requests = totals.refused_requests;
         stats.isolation_requests = totals.isolation_requests;
         stats.damaged_records = totals.damaged_records;
+        stats.torn_tails = totals.torn_tails;
+        stats.lost = totals.lost;
         stats.in_doubt = listing::in_doubt_count(&store)?;
         stats.oldest_pending_ms = store.oldest_pending_ms()?;
         if let Some(pause) = store.pause()? {

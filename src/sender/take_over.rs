@@ -3,14 +3,14 @@
 //! Segments are read outside of the sender's lock and committed in chunks under it, so requests go
 //! on meanwhile. A segment is removed only after a commit that survives a power cut.
 
-use std::io::Write;
-
 use super::state::State;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event;
-use crate::journal::reader::{self, Damage, Offsets, Removal, Round};
+use crate::journal::damaged::set_aside;
+use crate::journal::reader::{self, Damage, Offsets, Removal, Round, Tail};
+use crate::journal::segment;
 use crate::log::Level;
-use crate::spool::{Spool, private_file, sync_parent};
+use crate::spool::Spool;
 use crate::store::{Change, CommitSafety, Place, Run};
 
 /// Bytes of fragments that one commit takes over.
@@ -128,17 +128,7 @@ impl State {
             self.appended(*place);
         }
         self.offsets.extend(chunk.offsets.iter().cloned());
-        for damage in &chunk.damage {
-            self.say(
-                Level::Error,
-                format_args!(
-                    "segment {}: {} bytes at {} are no record; set aside under damaged/",
-                    damage.segment,
-                    damage.bytes.len(),
-                    damage.offset
-                ),
-            );
-        }
+        self.say_damage(&chunk.damage);
         Ok(())
     }
 
@@ -151,25 +141,85 @@ impl State {
         if abandoned.is_empty() {
             return Ok(0);
         }
-        // Before an unlink, everything that was read from the segment has to be on the disk.
-        self.store.commit(&[], CommitSafety::Power)?;
-        let mut gone = Vec::new();
+        let mut ended = Vec::with_capacity(abandoned.len());
+        let mut changes = Vec::new();
+        let mut totals = self.totals;
         for (name, taken) in abandoned {
-            match reader::remove(spool, name, *taken, |damage| set_aside(spool, damage))? {
-                Removal::Kept => continue,
-                Removal::Removed => {}
-                Removal::RemovedWithDamage => self.totals.damaged_records += 1,
+            let Some(tail) = reader::tail(spool, name, *taken)? else {
+                continue;
+            };
+            let torn = tail.torn.as_ref().and_then(|torn| torn.keep.as_ref());
+            for damage in tail.damage.iter().chain(torn) {
+                set_aside(spool, damage)?;
             }
-            self.offsets.remove(name);
-            gone.push((name, *taken));
+            totals.damaged_records += tail.damage.len() as u64;
+            totals.torn_tails += u64::from(tail.torn.is_some());
+            self.say_tail(name, &tail);
+            if tail.upto > *taken {
+                changes.push(Change::Taken {
+                    segment: name,
+                    upto: tail.upto,
+                });
+            }
+            ended.push((name, *taken, tail.upto));
         }
-        let mut changes: Vec<Change<'_>> = gone
+        changes.push(Change::Totals(&totals));
+        // Before an unlink, everything that was read from the segment has to be on the disk.
+        self.store.commit(&changes, CommitSafety::Power)?;
+        self.totals = totals;
+        let mut gone = Vec::new();
+        for (name, taken, upto) in ended {
+            if upto > taken {
+                self.offsets.insert(name.clone(), upto);
+            }
+            if reader::remove(spool, name, upto.max(taken))? == Removal::Removed {
+                self.offsets.remove(name);
+                gone.push((name, taken));
+            }
+        }
+        let changes: Vec<Change<'_>> = gone
             .iter()
             .map(|(segment, _)| Change::Gone { segment })
             .collect();
-        changes.push(Change::Totals(&self.totals));
         self.store.commit(&changes, self.orders.safety)?;
         Ok(gone.iter().map(|(_, bytes)| bytes).sum())
+    }
+
+    fn say_tail(&mut self, segment: &str, tail: &Tail) {
+        self.say_damage(&tail.damage);
+        if let Some(torn) = &tail.torn {
+            let kept = if torn.keep.is_some() {
+                "; set aside under damaged/"
+            } else {
+                ""
+            };
+            self.say(
+                Level::Warn,
+                format_args!(
+                    "segment {segment}: its last {} bytes were cut short{kept}; they were not acknowledged unless power was lost",
+                    torn.bytes
+                ),
+            );
+        }
+    }
+
+    fn say_damage(&mut self, damage: &[Damage]) {
+        for damage in damage {
+            let kept = if segment::is_zero(&damage.bytes) {
+                "all zero"
+            } else {
+                "set aside under damaged/"
+            };
+            self.say(
+                Level::Error,
+                format_args!(
+                    "segment {}: {} bytes at {} are no record; {kept}",
+                    damage.segment,
+                    damage.bytes.len(),
+                    damage.offset
+                ),
+            );
+        }
     }
 }
 
@@ -183,18 +233,4 @@ fn regular(lane: usize) -> Place {
         lane: lane as u8,
         queue: 0,
     }
-}
-
-/// Keeps bytes that could not be read where an operator can look at them.
-fn set_aside(spool: &Spool, damage: &Damage) -> Result<()> {
-    let dir = spool.damaged();
-    spool.make_dir(&dir)?;
-    let path = dir.join(format!("{}-{}", damage.segment, damage.offset));
-    let write = || {
-        let mut file = private_file().truncate(true).open(&path)?;
-        file.write_all(&damage.bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|e| Error::io(path.display(), e))?;
-    sync_parent(&path)
 }

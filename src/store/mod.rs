@@ -135,6 +135,10 @@ pub struct Totals {
     pub isolation_requests: u64,
     /// Places of the journal that could not be read and were set aside.
     pub damaged_records: u64,
+    /// Segments whose end was cut short: by the death of their writer, or by a power cut.
+    pub torn_tails: u64,
+    /// Events that `recover` could not read out of a damaged store.
+    pub lost: u64,
 }
 
 /// A pause, as it must outlast a crash.

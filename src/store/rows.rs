@@ -293,7 +293,8 @@ pub(super) fn write_totals(connection: &Connection, totals: &Totals) -> Result<(
     connection
         .prepare_cached(
             "UPDATE state SET pending = ?, pending_bytes = ?, delivered = ?, rejected = ?, expired = ?,
-             requests = ?, retried_requests = ?, refused_requests = ?, isolation_requests = ?, damaged_records = ?",
+             requests = ?, retried_requests = ?, refused_requests = ?, isolation_requests = ?, damaged_records = ?,
+             torn_tails = ?, lost = ?",
         )?
         .execute([
             totals.pending.cast_signed(),
@@ -306,6 +307,8 @@ pub(super) fn write_totals(connection: &Connection, totals: &Totals) -> Result<(
             totals.refused_requests.cast_signed(),
             totals.isolation_requests.cast_signed(),
             totals.damaged_records.cast_signed(),
+            totals.torn_tails.cast_signed(),
+            totals.lost.cast_signed(),
         ])
         .map(drop)
 }
@@ -314,7 +317,7 @@ pub(super) fn read_totals(connection: &Connection) -> Result<Totals> {
     connection
         .prepare_cached(
             "SELECT pending, pending_bytes, delivered, rejected, expired, requests, retried_requests,
-             refused_requests, isolation_requests, damaged_records FROM state",
+             refused_requests, isolation_requests, damaged_records, torn_tails, lost FROM state",
         )?
         .query_row([], |row| {
             let sum = |column: usize| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.cast_unsigned());
@@ -329,6 +332,8 @@ pub(super) fn read_totals(connection: &Connection) -> Result<Totals> {
                 refused_requests: sum(7)?,
                 isolation_requests: sum(8)?,
                 damaged_records: sum(9)?,
+                torn_tails: sum(10)?,
+                lost: sum(11)?,
             })
         })
 }

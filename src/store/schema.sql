@@ -81,7 +81,9 @@ CREATE TABLE state (
   retried_requests   INTEGER NOT NULL,
   refused_requests   INTEGER NOT NULL,
   isolation_requests INTEGER NOT NULL,
-  damaged_records    INTEGER NOT NULL
+  damaged_records    INTEGER NOT NULL,
+  torn_tails         INTEGER NOT NULL,
+  lost               INTEGER NOT NULL     -- events that recover could not read
 );
-INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 PRAGMA user_version = 1;
