@@ -232,6 +232,7 @@ fn take_over(shared: &Shared) -> Result<u64> {
     let abandoned = round.abandoned(spool);
     let removed = shared.on_state(|state| {
         state.taken_upto = round.upto();
+        state.say_foreign(round.foreign());
         state.remove_segments(spool, &abandoned)
     })?;
     Ok(round.taken_bytes().saturating_sub(removed.unwrap_or(0)))

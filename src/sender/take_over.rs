@@ -84,6 +84,11 @@ impl TakeOver {
         }))
     }
 
+    /// What lies in the journal and is no segment.
+    pub(super) fn foreign(&self) -> &[String] {
+        self.round.foreign()
+    }
+
     /// The time up to which all is taken over once the last chunk is committed.
     pub(super) fn upto(&self) -> (u32, u64) {
         self.round.upto()
@@ -167,11 +172,17 @@ impl State {
         // Before an unlink, everything that was read from the segment has to be on the disk.
         self.store.commit(&changes, CommitSafety::Power)?;
         self.totals = totals;
+        for (name, taken, upto) in &ended {
+            if upto > taken {
+                self.offsets.insert((*name).clone(), *upto);
+            }
+        }
+        // And in the database itself: events that only its log had would go with a damaged log.
+        if !self.store.checkpoint()? {
+            return Ok(0);
+        }
         let mut gone = Vec::new();
         for (name, taken, upto) in ended {
-            if upto > taken {
-                self.offsets.insert(name.clone(), upto);
-            }
             if reader::remove(spool, name, upto.max(taken))? == Removal::Removed {
                 self.offsets.remove(name);
                 gone.push((name, taken));
@@ -183,6 +194,20 @@ impl State {
             .collect();
         self.store.commit(&changes, self.orders.safety)?;
         Ok(gone.iter().map(|(_, bytes)| bytes).sum())
+    }
+
+    /// Names what lies in the journal and is left alone, when it is news.
+    pub(super) fn say_foreign(&mut self, foreign: &[String]) {
+        if self.foreign == foreign {
+            return;
+        }
+        for name in foreign {
+            self.say(
+                Level::Warn,
+                format_args!("journal/{name} is no segment and is left alone"),
+            );
+        }
+        foreign.clone_into(&mut self.foreign);
     }
 
     fn say_tail(&mut self, segment: &str, tail: &Tail) {
@@ -224,7 +249,7 @@ impl State {
 }
 
 /// The lane of a user, the same for ever: order per user hangs on it.
-pub(super) fn lane_of(escaped_user: &[u8], lanes: usize) -> usize {
+pub(crate) fn lane_of(escaped_user: &[u8], lanes: usize) -> usize {
     crc32c::crc32c(escaped_user) as usize % lanes.max(1)
 }
 

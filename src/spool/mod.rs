@@ -7,6 +7,7 @@
 //!         sender.json     who sends, its heartbeat, how far it has taken over
 //!         commands/       operators' wishes, for the sender to carry out
 //!         damaged/        bytes of segments that could not be read
+//!         store.db.damaged-<time>   a store that was replaced by `recover`
 //!         wake            socket of the sender
 //! ```
 //!
@@ -28,7 +29,7 @@ pub use self::identity::adopt;
 use self::directory::{create_dir, open_own_dir, refuse_network};
 use self::identity::{boot_id, read_identity, settle_identity};
 use crate::clock;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Whether a spool may live on a file system that other hosts see too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +86,23 @@ impl Spool {
             device: about.dev(),
             inode: about.ino(),
         })
+    }
+
+    /// Opens a spool as what it says it is, for an operator.
+    ///
+    /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if there is none; as [`open`](Self::open).
+    pub(crate) fn existing(dir: &Path) -> Result<Self> {
+        let Some(identity) = read_identity(dir)? else {
+            return Err(Error::new(
+                ErrorKind::SpoolMismatch,
+                format!("{}: there is no spool", named(dir)),
+            ));
+        };
+        let belonging = Belonging {
+            endpoint: &identity.endpoint,
+            account: &identity.account,
+        };
+        Self::open(dir, belonging, NetworkFileSystem::Allow)
     }
 
     /// Where it is.

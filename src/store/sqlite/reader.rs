@@ -5,7 +5,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
-use super::connection::{InUse, check_version, connect, store_error, version};
+use super::connection::{InUse, check_version, connect, find, store_error};
 use crate::error::{Error, Result};
 use crate::journal::reader::Offsets;
 use crate::spool::Spool;
@@ -28,15 +28,11 @@ impl Reader {
     pub fn open(spool: &Spool) -> Result<Option<Self>> {
         let in_use = InUse::begin(spool)?;
         let path = spool.store();
-        if !path.exists() {
-            return Ok(None);
-        }
         let name = spool.name();
-        let connection = connect(&path, &name, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        if version(&connection, &name)? == 0 {
-            // Its sender is just making it.
+        if !find(&path, &name)? {
             return Ok(None);
         }
+        let connection = connect(&path, &name, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         check_version(&connection, &name)?;
         Ok(Some(Self {
             connection,
@@ -51,7 +47,9 @@ impl Reader {
 
     /// The sums.
     pub fn totals(&self) -> Result<Totals> {
-        rows::read_totals(&self.connection).map_err(|e| self.error(e))
+        rows::read_state(&self.connection)
+            .map(|(_, totals)| totals)
+            .map_err(|e| self.error(e))
     }
 
     /// See [`Store::offsets`](crate::store::Store::offsets).
@@ -66,7 +64,7 @@ impl Reader {
 
     /// The state of every lane that has one.
     pub fn lanes(&self) -> Result<Vec<(u8, LaneState)>> {
-        rows::read_lanes(&self.connection).map_err(|e| self.error(e))
+        rows::read_lane_states(&self.connection).map_err(|e| self.error(e))
     }
 
     /// See [`Store::runs`](crate::store::Store::runs).
