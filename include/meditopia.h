@@ -474,7 +474,8 @@ typedef struct meditopia_stats {
    */
   uint64_t segments;
   /**
-   * Records that could not be read and were set aside under `damaged/` in the spool.
+   * Places of the journal that could not be read and were set aside under `damaged/` in the spool.
+   * One is a record, that is an enqueue of one or more events, or several in a row.
    */
   uint64_t damaged_records;
   /**
@@ -489,6 +490,16 @@ typedef struct meditopia_stats {
    * The process id of the sender that was seen then; -1: there never was one.
    */
   int64_t sender_pid;
+  /**
+   * Files of the journal whose end was cut short. The death of a process does that, and then what
+   * is missing was not acknowledged; so does a power cut, and then with `durability` = `process`
+   * acknowledged events may be missing.
+   */
+  uint64_t torn_tails;
+  /**
+   * Events that `meditopia recover` could not read out of a damaged store.
+   */
+  uint64_t lost;
 } meditopia_stats;
 
 /**

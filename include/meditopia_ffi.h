@@ -109,6 +109,8 @@ typedef struct meditopia_stats {
   int64_t oldest_pending_ms;
   int64_t sender_seen_ms;
   int64_t sender_pid;
+  uint64_t torn_tails;
+  uint64_t lost;
 } meditopia_stats;
 
 typedef struct meditopia_log_record {

@@ -48,6 +48,10 @@ pub struct Stats {
     pub sender_seen_ms: Option<i64>,
     /// The process that is or was that sender.
     pub sender_pid: Option<u32>,
+    /// Segments whose end was cut short: by the death of their writer, or by a power cut.
+    pub torn_tails: u64,
+    /// Events that `recover` could not read out of a damaged store.
+    pub lost: u64,
 }
 
 /// One figure of the table.
@@ -74,7 +78,7 @@ enum Value {
 
 impl Stats {
     #[rustfmt::skip]
-    fn figures(&self) -> [Figure; 19] {
+    fn figures(&self) -> [Figure; 21] {
         use Value::{Counter, Gauge, Paused, Pid, TimeMs};
         let figure = |member, metric, meaning, value| Figure { member, metric, meaning, value };
         [
@@ -116,6 +120,10 @@ impl Stats {
                 "When a sender was last seen on this spool.", TimeMs(self.sender_seen_ms)),
             figure("sender_pid", "meditopia_sender_info",
                 "The process that is or was the sender.", Pid(self.sender_pid)),
+            figure("torn_tails", "meditopia_journal_torn_tails_total",
+                "Segments whose end was cut short.", Counter(self.torn_tails)),
+            figure("lost", "meditopia_events_lost_total",
+                "Events that recover could not read out of a damaged store.", Counter(self.lost)),
         ]
     }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::listing;
 use crate::config::{Durability, Settings};
 use crate::delivery::Policy;
-use crate::error::Result;
+use crate::error::{PauseReason, Result};
 use crate::event::Rules;
 use crate::journal::heartbeat::Heartbeat;
 use crate::journal::process::spawn_quiet;
@@ -275,7 +275,7 @@ impl Core {
             Err(e) => (e.pause_reason(), 0, 0),
         };
         Report {
-            pause,
+            pause: self.sender.found_damage().or(pause),
             delivered: now.delivered.saturating_sub(since.delivered),
             rejected: now.rejected.saturating_sub(since.rejected),
             expired: now.expired.saturating_sub(since.expired),
@@ -292,21 +292,28 @@ impl Core {
             journal_bytes,
             ..Stats::default()
         };
+        // A row that its checksum does not fit stops the sender, who tells; a look at the others may not
+        // come by it.
+        let mut damage = self.sender.found_damage();
         if let Some(heartbeat) = Heartbeat::read(&self.spool)? {
             stats.sender_seen_ms = Some(heartbeat.seen_ms);
             stats.sender_pid = Some(heartbeat.pid);
+            let told = heartbeat.paused.as_deref().and_then(PauseReason::from_name);
+            damage = damage.or(told.filter(|reason| *reason == PauseReason::StoreDamaged));
         }
-        let store = match Reader::open(&self.spool) {
+        match self.fill_from_store(&mut stats, journal_bytes) {
             // Of a damaged store, that it is damaged is what there is to say.
-            Err(e) if e.pause_reason().is_some() => {
-                stats.paused = e.pause_reason();
-                return Ok(stats);
-            }
-            opened => opened?,
-        };
-        let Some(store) = store else {
+            Err(e) if e.pause_reason().is_some() => damage = e.pause_reason(),
+            filled => filled?,
+        }
+        stats.paused = damage.or(stats.paused);
+        Ok(stats)
+    }
+
+    fn fill_from_store(&self, stats: &mut Stats, journal_bytes: u64) -> Result<()> {
+        let Some(store) = Reader::open(&self.spool)? else {
             stats.pending = reader::count(&self.spool, &reader::Offsets::new())?;
-            return Ok(stats);
+            return Ok(());
         };
         let totals = store.totals()?;
         let offsets = store.offsets()?;
@@ -320,6 +327,8 @@ impl Core {
         stats.refused_requests = totals.refused_requests;
         stats.isolation_requests = totals.isolation_requests;
         stats.damaged_records = totals.damaged_records;
+        stats.torn_tails = totals.torn_tails;
+        stats.lost = totals.lost;
         stats.in_doubt = listing::in_doubt_count(&store)?;
         stats.oldest_pending_ms = store.oldest_pending_ms()?;
         if let Some(pause) = store.pause()? {
@@ -327,6 +336,6 @@ impl Core {
             stats.paused_since_ms = Some(pause.since_ms);
             stats.next_probe_ms = pause.probe_ms;
         }
-        Ok(stats)
+        Ok(())
     }
 }

@@ -6,6 +6,7 @@
 
 mod core;
 mod listing;
+mod recover;
 mod registry;
 
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 pub use self::listing::{Cursor, Row, RowReason};
+pub use self::recover::recover;
 pub use crate::sender::Report;
+pub use crate::store::sqlite::recover::{Repair, Salvage};
 
 use self::core::Core;
 use crate::clock;

@@ -57,7 +57,8 @@ pub struct meditopia_stats {
     pub journal_bytes: u64,
     /// Files of the journal. A process that enqueues keeps one, also when it is taken over.
     pub segments: u64,
-    /// Records that could not be read and were set aside under `damaged/` in the spool.
+    /// Places of the journal that could not be read and were set aside under `damaged/` in the spool.
+    /// One is a record, that is an enqueue of one or more events, or several in a row.
     pub damaged_records: u64,
     /// When the oldest pending event was enqueued.
     pub oldest_pending_ms: i64,
@@ -65,12 +66,18 @@ pub struct meditopia_stats {
     pub sender_seen_ms: i64,
     /// The process id of the sender that was seen then; -1: there never was one.
     pub sender_pid: i64,
+    /// Files of the journal whose end was cut short. The death of a process does that, and then what
+    /// is missing was not acknowledged; so does a power cut, and then with `durability` = `process`
+    /// acknowledged events may be missing.
+    pub torn_tails: u64,
+    /// Events that `meditopia recover` could not read out of a damaged store.
+    pub lost: u64,
 }
 
-// SAFETY: repr(C), starts with `struct_size`, and 4 + 4 + 18 * 8 leaves no padding.
+// SAFETY: repr(C), starts with `struct_size`, and 4 + 4 + 20 * 8 leaves no padding.
 unsafe impl Growing for meditopia_stats {
     const NAME: &'static str = "meditopia_stats";
-    const FIRST_SIZE: usize = 152;
+    const FIRST_SIZE: usize = 168;
     const BLANK: Self = Self {
         struct_size: 0,
         pause_reason: 0,
@@ -92,6 +99,8 @@ unsafe impl Growing for meditopia_stats {
         oldest_pending_ms: -1,
         sender_seen_ms: -1,
         sender_pid: -1,
+        torn_tails: 0,
+        lost: 0,
     };
 }
 
@@ -118,6 +127,8 @@ impl From<&Stats> for meditopia_stats {
             oldest_pending_ms: stats.oldest_pending_ms.unwrap_or(-1),
             sender_seen_ms: stats.sender_seen_ms.unwrap_or(-1),
             sender_pid: stats.sender_pid.map_or(-1, i64::from),
+            torn_tails: stats.torn_tails,
+            lost: stats.lost,
         }
     }
 }

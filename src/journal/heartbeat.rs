@@ -8,7 +8,7 @@ use std::io::ErrorKind as IoKind;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::spool::{Spool, private_file};
 
 /// The sender's word about itself.
@@ -41,6 +41,13 @@ impl Heartbeat {
             Err(e) if e.kind() == IoKind::NotFound => Ok(None),
             Err(e) => Err(Error::io(path.display(), e)),
         }
+    }
+
+    /// Says why nothing is sent, or that nothing stands in the way any more, and leaves the rest.
+    pub(crate) fn pause(spool: &Spool, reason: Option<PauseReason>) -> Result<()> {
+        let mut last = Self::read(spool)?.unwrap_or_default();
+        last.paused = reason.map(|reason| reason.name().to_owned());
+        last.write(spool)
     }
 
     /// Replaces it. Not synced: after a power cut the next sender writes a new one.

@@ -6,19 +6,20 @@
 //! small buffers, so memory does not grow with the backlog, and handed out in chunks that the caller
 //! commits one by one.
 //!
-//! An incomplete record at the end is normal: its writer is at it, or died. Anything else that is no
-//! record is damage; it is reported with its bytes, and reading goes on at the next whole record.
+//! An incomplete record at the end is normal while its writer lives: it is at it. Anything else that is
+//! no record is damage; it is reported with its bytes, and reading goes on at the next whole record.
+//! What stands behind the last whole record is judged once the writer has ended ([`Tail`]).
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
-use std::fs::{self, File};
-use std::io::ErrorKind as IoKind;
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind as IoKind, Read};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 
-use super::segment::{self, BadHeader, HEADER_LEN, Header, Parsed};
+use super::segment::{self, BadHeader, HEADER_LEN, Header, Parsed, Piece, Position};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spool::Spool;
@@ -60,6 +61,7 @@ pub struct Round {
     /// The next record of each segment, the earliest first.
     next: BinaryHeap<Reverse<(u32, u64, usize)>>,
     damage: Vec<Damage>,
+    foreign: Vec<String>,
 }
 
 impl Round {
@@ -69,7 +71,7 @@ impl Round {
     /// newer version: then nothing is taken, since order could not be kept.
     pub fn begin(spool: &Spool, taken: &Offsets) -> Result<Self> {
         let upto = (spool.boot_count(), clock::boot_ns());
-        let names = list(spool)?;
+        let (names, foreign) = list(spool)?;
         let buffer =
             (READ_BUFFERS_BYTES / names.len().max(1)).clamp(READ_BUFFER_MIN, READ_BUFFER_MAX);
         let mut round = Self {
@@ -77,13 +79,15 @@ impl Round {
             cursors: Vec::with_capacity(names.len()),
             next: BinaryHeap::with_capacity(names.len()),
             damage: Vec::new(),
+            foreign,
         };
         for name in names {
             let offset = taken.get(&name).copied();
-            let Some(cursor) = Cursor::open(spool, name, offset, buffer)? else {
+            let Some((cursor, damage)) = Cursor::open(spool, name, offset, buffer)? else {
                 continue;
             };
             round.cursors.push(cursor);
+            round.damage.extend(damage);
             round.queue(round.cursors.len() - 1)?;
         }
         Ok(round)
@@ -92,6 +96,11 @@ impl Round {
     /// The time (boot count, nanoseconds since boot) up to which a finished round has taken all.
     pub fn upto(&self) -> (u32, u64) {
         self.upto
+    }
+
+    /// Names in the journal that are no segments, and are left alone.
+    pub fn foreign(&self) -> &[String] {
+        &self.foreign
     }
 
     /// Hands the next records' fragments to `sink`, with the wall time of their enqueue, until
@@ -184,14 +193,16 @@ struct Cursor {
 }
 
 impl Cursor {
+    /// Opens a segment behind what is taken of it. Damage of its header is told at the first reading,
+    /// and then as taken over: once.
     fn open(
         spool: &Spool,
         name: String,
         taken: Option<u64>,
         buffer_aim: usize,
-    ) -> Result<Option<Self>> {
+    ) -> Result<Option<(Self, Option<Damage>)>> {
         let path = spool.journal().join(&name);
-        let about = match fs::metadata(&path) {
+        let about = match fs::symlink_metadata(&path) {
             Ok(about) => about,
             // Only a sender removes segments, and it is us: an operator did it by hand.
             Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
@@ -214,88 +225,89 @@ impl Cursor {
             name,
             path,
         };
-        if cursor.size <= HEADER_LEN as u64 {
-            cursor.at_end = true;
-            return Ok(Some(cursor));
-        }
         if cursor.offset >= cursor.size {
             // Nothing new: not even opened.
             cursor.at_end = true;
-            return Ok(Some(cursor));
+            return Ok(Some((cursor, None)));
         }
         cursor.fill(0, HEADER_LEN)?;
+        let mut damage = None;
         cursor.header = match Header::decode(&cursor.buffer) {
             Ok(header) => header,
-            Err(BadHeader::Newer) => {
-                return Err(Error::new(
-                    ErrorKind::Store,
-                    format!(
-                        "{}: written by a newer libmeditopia; deliver it with that version",
-                        cursor.path.display()
-                    ),
-                ));
-            }
+            Err(BadHeader::Newer) => return Err(newer(&cursor.path)),
             // The records still tell what they are; the name tells when.
-            Err(BadHeader::Damaged | BadHeader::Short) => header_by_name(&cursor.name, &about),
+            Err(BadHeader::Damaged | BadHeader::Short) => {
+                if taken.is_none() {
+                    damage = Some(Damage {
+                        segment: cursor.name.clone(),
+                        offset: 0,
+                        bytes: cursor.buffer.iter().copied().take(HEADER_LEN).collect(),
+                    });
+                    cursor.moved = true;
+                }
+                header_by_name(&cursor.name, &about)
+            }
         };
-        Ok(Some(cursor))
+        Ok(Some((cursor, damage)))
     }
 
-    /// Finds the next whole record; `None` at the end of what can be read.
-    fn find(&mut self) -> Result<Option<(u64, Option<Damage>)>> {
+    /// Where the next record should begin.
+    fn position(&self) -> Position {
+        Position {
+            created_boot_ns: self.header.created_boot_ns,
+            offset: self.offset,
+        }
+    }
+
+    /// Finds the next whole record, and the damage before it; `None` at the end of what can be read.
+    fn find(&mut self) -> Result<Option<(u64, Vec<Damage>)>> {
         let mut fresh = false;
         loop {
-            match segment::parse_record(self.ahead()) {
+            match segment::parse_record(self.ahead(), self.position()) {
                 Parsed::Record {
                     boot_ns, payload, ..
                 } => {
-                    let at = (self.offset - self.buffer_start) as usize;
-                    self.found = (payload.start + at..payload.end + at, payload.end);
-                    return Ok(Some((boot_ns, None)));
+                    self.found_at(payload);
+                    return Ok(Some((boot_ns, Vec::new())));
                 }
                 Parsed::Partial { needed } if self.offset + needed as u64 <= self.size => {
                     self.fill(self.offset, needed)?;
                 }
                 // A cut record may have been overwritten between two reads: look once more.
-                Parsed::Damaged if !fresh && self.offset < self.size => {
+                Parsed::Spoiled { .. } | Parsed::Damaged if !fresh && self.offset < self.size => {
                     fresh = true;
                     self.buffer.clear();
                     self.fill(self.offset, segment::RECORD_HEADER_LEN)?;
                 }
-                Parsed::Partial { .. } | Parsed::Damaged => return self.skip_damage(),
+                Parsed::Partial { .. } | Parsed::Spoiled { .. } | Parsed::Damaged => {
+                    return self.skip_damage();
+                }
             }
         }
     }
 
     /// Passes over bytes that are no record, if a whole record stands behind them.
-    fn skip_damage(&mut self) -> Result<Option<(u64, Option<Damage>)>> {
+    fn skip_damage(&mut self) -> Result<Option<(u64, Vec<Damage>)>> {
         let remaining = (self.size - self.offset.min(self.size)) as usize;
         if remaining > 0 {
             self.fill(self.offset, remaining)?;
         }
-        let rest = self.ahead();
-        let mut from = 1;
-        while let Some(at) = segment::find_record(rest, from) {
-            if let Parsed::Record {
-                boot_ns, payload, ..
-            } = segment::parse_record(&rest[at..])
-            {
-                let damage = Damage {
-                    segment: self.name.clone(),
-                    offset: self.offset,
-                    bytes: rest[..at].to_vec(),
-                };
-                let start = (self.offset - self.buffer_start) as usize + at;
-                self.found = (payload.start + start..payload.end + start, payload.end);
-                self.offset += at as u64;
-                self.moved = true;
-                return Ok(Some((boot_ns, Some(damage))));
-            }
-            from = at + 1;
+        let (damage, passed, record) = pieces(&self.name, self.ahead(), self.position());
+        if let Some((boot_ns, payload)) = record {
+            self.offset += passed as u64;
+            self.moved = true;
+            self.found_at(payload);
+            return Ok(Some((boot_ns, damage)));
         }
         self.at_end = true;
         self.buffer = Vec::new();
         Ok(None)
+    }
+
+    /// The record whose payload stands in this range of [`ahead`](Self::ahead) is next.
+    fn found_at(&mut self, payload: std::ops::Range<usize>) {
+        let at = (self.offset - self.buffer_start) as usize;
+        self.found = (payload.start + at..payload.end + at, payload.end);
     }
 
     fn payload(&self) -> &[u8] {
@@ -318,7 +330,7 @@ impl Cursor {
         let left = (self.size - start) as usize;
         let aim = needed.max(self.buffer_aim).min(left);
         let read = || -> std::io::Result<Vec<u8>> {
-            let file = File::open(&self.path)?;
+            let file = open_segment(&self.path)?;
             let mut buffer = vec![0; aim];
             let mut got = 0;
             while got < aim {
@@ -340,6 +352,88 @@ impl Cursor {
     }
 }
 
+/// The damage that `bytes`, the rest of a segment, begin with, how many bytes that is, and the whole
+/// record behind it (its time, and its payload counted from there), if there is one.
+#[expect(
+    clippy::type_complexity,
+    reason = "three answers of one walk, used in two places"
+)]
+fn pieces(
+    segment: &str,
+    bytes: &[u8],
+    position: Position,
+) -> (Vec<Damage>, usize, Option<(u64, std::ops::Range<usize>)>) {
+    let (mut damage, mut at) = (Vec::new(), 0);
+    loop {
+        let position = position.further(at);
+        match segment::next_piece(&bytes[at..], position) {
+            Piece::Record { boot_ns, payload } => return (damage, at, Some((boot_ns, payload))),
+            Piece::Torn => return (damage, at, None),
+            Piece::Damaged { length } => {
+                damage.push(Damage {
+                    segment: segment.to_owned(),
+                    offset: position.offset,
+                    bytes: bytes[at..at + length].to_vec(),
+                });
+                at += length;
+            }
+        }
+    }
+}
+
+/// The segments in the journal, the earliest first.
+pub(crate) fn segments(spool: &Spool) -> Result<Vec<String>> {
+    Ok(list(spool)?.0)
+}
+
+/// Where the first record of a segment stands behind a hole that was punched into what had been taken
+/// over; `None` if it begins with a record, or nothing can be told.
+///
+/// For a sender that knows how far a segment is taken over a hole is nothing special: it reads behind.
+/// But once that is lost, zeros at the beginning are not damage.
+pub(crate) fn behind_hole(spool: &Spool, name: &str) -> Result<Option<u64>> {
+    let path = spool.journal().join(name);
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        open_segment(&path)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|e| Error::io(path.display(), e))?;
+    let records = bytes.get(HEADER_LEN..).unwrap_or_default();
+    let zeros = records.iter().take_while(|&&byte| byte == 0).count();
+    let Some((_, created_boot_ns)) = segment::parse_name(name) else {
+        return Ok(None);
+    };
+    let offset = (HEADER_LEN + zeros) as u64;
+    let position = Position {
+        created_boot_ns,
+        offset,
+    };
+    let behind = segment::parse_record(&records[zeros..], position);
+    Ok((zeros > 0 && !matches!(behind, Parsed::Damaged)).then_some(offset))
+}
+
+/// What stands behind the last whole record of a segment whose writer has ended.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// The segment's size: so far it is taken over once this is dealt with.
+    pub upto: u64,
+    /// Bytes that are no record, nor the beginning of one.
+    pub damage: Vec<Damage>,
+    /// What was being written when its writer ended, or zeros: nothing that was acknowledged after
+    /// the death of a process, but perhaps after a power cut.
+    pub torn: Option<Torn>,
+}
+
+/// The end of a segment that was cut short, or is zero.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Torn {
+    /// How much there is of it.
+    pub bytes: u64,
+    /// What is worth keeping: after a reboot it may have been acknowledged, in part.
+    pub keep: Option<Damage>,
+}
+
 /// What became of a segment that was read to its end.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Removal {
@@ -347,100 +441,151 @@ pub enum Removal {
     Kept,
     /// It is gone, or was before.
     Removed,
-    /// It is gone; bytes at its end were neither a record nor the beginning of one.
-    RemovedWithDamage,
 }
 
 /// Whether the writer of a segment has ended. What is abandoned stays so.
 pub fn is_abandoned(spool: &Spool, name: &str) -> bool {
-    File::open(spool.journal().join(name)).is_ok_and(|file| {
-        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
-    })
+    open_segment(&spool.journal().join(name)).is_ok_and(|file| is_free(&file))
 }
 
-/// Removes a segment whose writer has ended, if all of it up to `taken` was taken over **durably**
-/// and nothing whole stands behind. Damage at its end goes to `set_aside` first. The caller syncs the
-/// directory.
-pub fn remove(
-    spool: &Spool,
-    name: &str,
-    taken: u64,
-    set_aside: impl FnOnce(&Damage) -> Result<()>,
-) -> Result<Removal> {
+/// Looks at the end of an abandoned segment that was read up to `taken`; `None` while a whole record
+/// stands there, which the next round reads.
+pub fn tail(spool: &Spool, name: &str, taken: u64) -> Result<Option<Tail>> {
     let path = spool.journal().join(name);
     let io = |e: std::io::Error| Error::io(path.display(), e);
-    let file = match File::open(&path) {
+    let file = match open_segment(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == IoKind::NotFound => return Ok(Some(Tail::default())),
+        Err(e) => return Err(io(e)),
+    };
+    let about = file.metadata().map_err(io)?;
+    let size = about.size();
+    let read = |from: u64, upto: u64| -> Result<Vec<u8>> {
+        let mut bytes = vec![0; upto.saturating_sub(from) as usize];
+        file.read_exact_at(&mut bytes, from).map_err(io)?;
+        Ok(bytes)
+    };
+    let mut tail = Tail {
+        upto: size,
+        ..Tail::default()
+    };
+    let by_name = header_by_name(name, &about);
+    let rebooted = by_name.boot_count < spool.boot_count();
+    let header = read(0, size.min(HEADER_LEN as u64))?;
+    let decoded = Header::decode(&header);
+    match decoded {
+        Ok(_) => {}
+        Err(BadHeader::Newer) => return Err(newer(&path)),
+        // Short: its writer died while it created the segment, or a power cut took what was in it.
+        Err(BadHeader::Short) => {
+            tail.torn = rebooted.then(|| torn(name, 0, header, rebooted));
+            return Ok(Some(tail));
+        }
+        // Else it was told when the first record was looked for.
+        Err(BadHeader::Damaged) if size == HEADER_LEN as u64 => tail.damage.push(Damage {
+            segment: name.to_owned(),
+            offset: 0,
+            bytes: header,
+        }),
+        Err(BadHeader::Damaged) => {}
+    }
+    let position = Position {
+        created_boot_ns: decoded.unwrap_or(by_name).created_boot_ns,
+        offset: taken,
+    };
+    let bytes = read(taken, size)?;
+    let (damage, at, record) = pieces(name, &bytes, position);
+    if record.is_some() {
+        return Ok(None);
+    }
+    tail.damage.extend(damage);
+    if at < bytes.len() {
+        let offset = position.further(at).offset;
+        tail.torn = Some(torn(name, offset, bytes[at..].to_vec(), rebooted));
+    }
+    Ok(Some(tail))
+}
+
+fn torn(name: &str, offset: u64, bytes: Vec<u8>, rebooted: bool) -> Torn {
+    Torn {
+        bytes: bytes.len() as u64,
+        keep: (rebooted && !segment::is_zero(&bytes)).then(|| Damage {
+            segment: name.to_owned(),
+            offset,
+            bytes,
+        }),
+    }
+}
+
+/// Removes a segment whose writer has ended, if `taken` is all of it: taken over **durably**, its
+/// [`tail`] included. The caller syncs the directory.
+pub fn remove(spool: &Spool, name: &str, taken: u64) -> Result<Removal> {
+    let path = spool.journal().join(name);
+    let io = |e: std::io::Error| Error::io(path.display(), e);
+    let file = match open_segment(&path) {
         Ok(file) => file,
         Err(e) if e.kind() == IoKind::NotFound => return Ok(Removal::Removed),
         Err(e) => return Err(io(e)),
     };
-    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+    // Under the lock the size is final: its writer is gone.
+    if !is_free(&file) || file.metadata().map_err(io)?.size() > taken {
         return Ok(Removal::Kept);
     }
-    // Under the lock the size is final: its writer is gone.
-    let size = file.metadata().map_err(io)?.size();
-    let mut tail = vec![0; size.saturating_sub(taken) as usize];
-    file.read_exact_at(&mut tail, taken)
-        .or_else(|e| match e.kind() {
-            IoKind::UnexpectedEof => Ok(()),
-            _ => Err(io(e)),
-        })?;
-    let mut from = 0;
-    while let Some(at) = segment::find_record(&tail, from) {
-        if matches!(segment::parse_record(&tail[at..]), Parsed::Record { .. }) {
-            return Ok(Removal::Kept);
-        }
-        from = at + 1;
-    }
-    let torn = tail.iter().all(|&byte| byte == 0)
-        || matches!(segment::parse_record(&tail), Parsed::Partial { .. });
-    if !torn {
-        set_aside(&Damage {
-            segment: name.to_owned(),
-            offset: taken,
-            bytes: tail,
-        })?;
-    }
     fs::remove_file(&path).map_err(io)?;
-    Ok(if torn {
-        Removal::Removed
-    } else {
-        Removal::RemovedWithDamage
-    })
+    Ok(Removal::Removed)
 }
 
-/// The names of all segments, the earliest first.
-fn list(spool: &Spool) -> Result<Vec<String>> {
+/// Opens a segment to read it. What has its name and is no file is not waited for.
+fn open_segment(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
+        .open(path)
+}
+
+/// Takes the lock of a segment, unless its writer lives.
+fn is_free(file: &File) -> bool {
+    rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
+fn newer(path: &Path) -> Error {
+    Error::new(
+        ErrorKind::Store,
+        format!(
+            "{}: written by a newer libmeditopia; deliver it with that version",
+            path.display()
+        ),
+    )
+}
+
+/// The names of all segments, the earliest first, and those of everything else.
+fn list(spool: &Spool) -> Result<(Vec<String>, Vec<String>)> {
     let journal = spool.journal();
     let entries = match fs::read_dir(&journal) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == IoKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == IoKind::NotFound => return Ok((Vec::new(), Vec::new())),
         Err(e) => return Err(Error::io(journal.display(), e)),
     };
-    let mut names = Vec::new();
+    let (mut names, mut foreign) = (Vec::new(), Vec::new());
     for entry in entries {
         let entry = entry.map_err(|e| Error::io(journal.display(), e))?;
-        if let Ok(name) = entry.file_name().into_string()
-            && name.ends_with(".log")
-        {
-            names.push(name);
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        match entry.file_name().into_string() {
+            Ok(name) if is_file && segment::parse_name(&name).is_some() => names.push(name),
+            Ok(name) => foreign.push(name),
+            Err(name) => foreign.push(name.to_string_lossy().into_owned()),
         }
     }
     names.sort_unstable();
-    Ok(names)
+    foreign.sort_unstable();
+    Ok((names, foreign))
 }
 
 fn header_by_name(name: &str, about: &fs::Metadata) -> Header {
-    let mut parts = name.split('-');
-    let mut number = || {
-        parts
-            .next()
-            .and_then(|part| part.parse::<u64>().ok())
-            .unwrap_or(0)
-    };
+    let (boot_count, created_boot_ns) = segment::parse_name(name).unwrap_or_default();
     Header {
-        boot_count: u32::try_from(number()).unwrap_or(0),
-        created_boot_ns: number(),
+        boot_count,
+        created_boot_ns,
         created_wall_ms: about.mtime() * 1_000,
     }
 }

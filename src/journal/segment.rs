@@ -6,19 +6,28 @@
 //! ```text
 //! header (64 bytes)   magic "MEDITJRN" | version u32 | boot count u32 | created boot_ns u64
 //!                     | created wall_ms i64 | zeros | crc32c u32 of all before
-//! record (24 bytes)   magic u32 | crc32c u32 of all behind it | payload length u32 | events u32 | boot_ns u64
+//! record (28 bytes)   magic u32 | payload length u32 | events u32 | boot_ns u64
+//!                     | crc32c u32 of all before and of the record's position | crc32c u32 of the payload
 //!        payload      for each event: length u32 | JSON fragment
 //! ```
 //!
 //! A record's time is read under its writer's lock before its write, so records of a segment are
 //! sorted by time, and what happened before an append on this host has an earlier time.
+//!
+//! A record's header has a checksum of its own, so that its length can be trusted without its
+//! payload: a record that is cut short was being written, and everything else is damage whose extent
+//! is known. The checksum covers where the record stands ([`Position`]) as well: bytes that a disk
+//! has written to a wrong place, or kept from a file that was there before, are no record here.
+//!
+//! A header of any version begins with magic and version and ends with its checksum, so that an
+//! older library tells a newer segment from a damaged one.
 
 use std::ops::Range;
 
 /// Bytes of a segment's header.
 pub const HEADER_LEN: usize = 64;
 /// Bytes of a record before its payload.
-pub const RECORD_HEADER_LEN: usize = 24;
+pub const RECORD_HEADER_LEN: usize = 28;
 /// Bytes before each fragment in a payload.
 pub const FRAGMENT_PREFIX_LEN: usize = 4;
 /// The largest payload of one record; a longer length is damage.
@@ -26,6 +35,8 @@ pub const PAYLOAD_MAX: usize = 64 * 1024 * 1024;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"MEDITJRN";
 const RECORD_MAGIC: [u8; 4] = *b"MREC";
+/// Bytes of a record's header that its own checksum covers.
+const CHECKED_LEN: usize = 20;
 /// The version of this format; a newer one is left alone.
 pub const VERSION: u32 = 1;
 
@@ -111,15 +122,43 @@ pub fn push_fragment<E>(
     Ok(())
 }
 
-/// Completes the record in `buffer`.
-pub fn finish_record(buffer: &mut [u8], events: u32, boot_ns: u64) {
-    let payload = (buffer.len() - RECORD_HEADER_LEN) as u32;
-    buffer[..4].copy_from_slice(&RECORD_MAGIC);
-    buffer[8..12].copy_from_slice(&payload.to_le_bytes());
-    buffer[12..16].copy_from_slice(&events.to_le_bytes());
-    buffer[16..24].copy_from_slice(&boot_ns.to_le_bytes());
-    let crc = crc32c::crc32c(&buffer[8..]);
-    buffer[4..8].copy_from_slice(&crc.to_le_bytes());
+/// Where a record stands: in which segment, and where there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// When its segment was created: its header and its name both tell.
+    pub created_boot_ns: u64,
+    /// Bytes of the segment before it.
+    pub offset: u64,
+}
+
+impl Position {
+    /// The position `bytes` further on.
+    pub fn further(self, bytes: usize) -> Self {
+        Self {
+            offset: self.offset + bytes as u64,
+            ..self
+        }
+    }
+
+    /// Where the checksum of a record's header here starts from.
+    fn seed(self) -> u32 {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.created_boot_ns.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.offset.to_le_bytes());
+        crc32c::crc32c(&bytes)
+    }
+}
+
+/// Completes the record in `buffer`, which will stand at `position`.
+pub fn finish_record(buffer: &mut [u8], events: u32, boot_ns: u64, position: Position) {
+    let (header, payload) = buffer.split_at_mut(RECORD_HEADER_LEN);
+    header[..4].copy_from_slice(&RECORD_MAGIC);
+    header[4..8].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    header[8..12].copy_from_slice(&events.to_le_bytes());
+    header[12..20].copy_from_slice(&boot_ns.to_le_bytes());
+    let crc = crc32c::crc32c_append(position.seed(), &header[..CHECKED_LEN]);
+    header[20..24].copy_from_slice(&crc.to_le_bytes());
+    header[24..].copy_from_slice(&crc32c::crc32c(payload).to_le_bytes());
 }
 
 /// What stands at a place of a segment.
@@ -139,57 +178,154 @@ pub enum Parsed {
         /// Bytes from the record's start to its end, as far as they are known.
         needed: usize,
     },
+    /// A record whose header is whole and whose payload is not.
+    Spoiled {
+        /// Bytes from the record's start to its end.
+        length: usize,
+    },
     /// Not a record.
     Damaged,
 }
 
-/// Reads the record that begins at the start of `bytes`.
-pub fn parse_record(bytes: &[u8]) -> Parsed {
-    let known = bytes.len().min(4);
-    if bytes[..known] != RECORD_MAGIC[..known] {
-        return Parsed::Damaged;
-    }
-    if bytes.len() < RECORD_HEADER_LEN {
-        return Parsed::Partial {
-            needed: RECORD_HEADER_LEN,
+/// Reads the record that begins at the start of `bytes`, which stand at `position`.
+pub fn parse_record(bytes: &[u8], position: Position) -> Parsed {
+    let Some(header) = bytes.get(..RECORD_HEADER_LEN) else {
+        return if could_begin(bytes, position) {
+            Parsed::Partial {
+                needed: RECORD_HEADER_LEN,
+            }
+        } else {
+            Parsed::Damaged
         };
-    }
-    let payload = u32_at(bytes, 8) as usize;
-    if payload > PAYLOAD_MAX {
+    };
+    if !is_header(header, position) {
         return Parsed::Damaged;
     }
-    let end = RECORD_HEADER_LEN + payload;
-    if bytes.len() < end {
+    let end = RECORD_HEADER_LEN + u32_at(header, 4) as usize;
+    let Some(payload) = bytes.get(RECORD_HEADER_LEN..end) else {
         return Parsed::Partial { needed: end };
-    }
-    if u32_at(bytes, 4) != crc32c::crc32c(&bytes[8..end]) {
-        return Parsed::Damaged;
+    };
+    let events = u32_at(header, 8);
+    // The second can only be a defect of the writer; no event of such a record may vanish silently.
+    if u32_at(header, 24) != crc32c::crc32c(payload) || count_fragments(payload) != Some(events) {
+        return Parsed::Spoiled { length: end };
     }
     Parsed::Record {
-        boot_ns: u64_at(bytes, 16),
-        events: u32_at(bytes, 12),
+        boot_ns: u64_at(header, 12),
+        events,
         payload: RECORD_HEADER_LEN..end,
     }
 }
 
-/// The offset of the first bytes at or behind `from` that look like the start of a record.
-pub fn find_record(bytes: &[u8], from: usize) -> Option<usize> {
-    (from..bytes.len()).find(|&at| {
-        let rest = &bytes[at..];
-        let known = rest.len().min(RECORD_MAGIC.len());
-        rest[..known] == RECORD_MAGIC[..known]
-    })
+/// Whether `bytes`, fewer than a header, may be the beginning of one.
+fn could_begin(bytes: &[u8], position: Position) -> bool {
+    let known = bytes.len().min(RECORD_MAGIC.len());
+    let checked = bytes.get(..CHECKED_LEN + 4);
+    bytes[..known] == RECORD_MAGIC[..known]
+        && checked.is_none_or(|checked| is_header(checked, position))
+}
+
+/// Whether `bytes` begin with what its own checksum covers of a record's header at `position`.
+fn is_header(bytes: &[u8], position: Position) -> bool {
+    bytes[..4] == RECORD_MAGIC
+        && u32_at(bytes, 4) as usize <= PAYLOAD_MAX
+        && u32_at(bytes, CHECKED_LEN)
+            == crc32c::crc32c_append(position.seed(), &bytes[..CHECKED_LEN])
+}
+
+/// What stands at a place of a segment to which nothing will be added.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// A whole record.
+    Record {
+        /// Time since boot.
+        boot_ns: u64,
+        /// Where its payload stands in the bytes given.
+        payload: Range<usize>,
+    },
+    /// So many bytes that are no record: one whose payload is damaged, or everything up to the next
+    /// header of a record.
+    Damaged {
+        /// How many.
+        length: usize,
+    },
+    /// A record that was being written, or zeros, to the end.
+    Torn,
+}
+
+/// Tells what begins at the start of `bytes`, the rest of a segment from `position` on.
+pub fn next_piece(bytes: &[u8], position: Position) -> Piece {
+    match parse_record(bytes, position) {
+        Parsed::Record {
+            boot_ns, payload, ..
+        } => Piece::Record { boot_ns, payload },
+        Parsed::Spoiled { length } => Piece::Damaged { length },
+        Parsed::Partial { .. } | Parsed::Damaged if bytes.is_empty() => Piece::Torn,
+        parsed => match find_header(bytes, position) {
+            Some(length) => Piece::Damaged { length },
+            None if matches!(parsed, Parsed::Partial { .. }) || is_zero(bytes) => Piece::Torn,
+            None => Piece::Damaged {
+                length: bytes.len(),
+            },
+        },
+    }
+}
+
+/// Where the next whole header of a record stands, behind the start of `bytes`.
+fn find_header(bytes: &[u8], position: Position) -> Option<usize> {
+    bytes
+        .windows(RECORD_HEADER_LEN)
+        .enumerate()
+        .skip(1)
+        .find(|(at, window)| {
+            window[..4] == RECORD_MAGIC && is_header(window, position.further(*at))
+        })
+        .map(|(at, _)| at)
+}
+
+/// Whether there is nothing in `bytes` that could be worth keeping.
+pub fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| byte == 0)
 }
 
 /// The fragments of a payload.
 pub fn fragments(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = payload;
-    std::iter::from_fn(move || {
-        let length = u32_at(rest.get(..FRAGMENT_PREFIX_LEN)?, 0) as usize;
-        let fragment = rest.get(FRAGMENT_PREFIX_LEN..FRAGMENT_PREFIX_LEN + length)?;
-        rest = &rest[FRAGMENT_PREFIX_LEN + length..];
-        Some(fragment)
-    })
+    std::iter::from_fn(move || split_fragment(&mut rest))
+}
+
+fn split_fragment<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, behind) = rest.split_at_checked(FRAGMENT_PREFIX_LEN)?;
+    let (fragment, behind) = behind.split_at_checked(u32_at(length, 0) as usize)?;
+    *rest = behind;
+    Some(fragment)
+}
+
+/// The number of fragments; `None` if they are not exactly the payload.
+fn count_fragments(payload: &[u8]) -> Option<u32> {
+    let (mut rest, mut count) = (payload, 0_u32);
+    while !rest.is_empty() {
+        split_fragment(&mut rest)?;
+        count = count.checked_add(1)?;
+    }
+    Some(count)
+}
+
+/// The file name of a segment: what its header says, the writer's pid, and a number against chance.
+pub fn file_name(header: &Header, pid: i32, random: u32) -> String {
+    format!(
+        "{:08}-{:020}-{pid}-{random:08x}.log",
+        header.boot_count, header.created_boot_ns
+    )
+}
+
+/// Boot count and time of creation by the name of a segment; `None` if the name is not one.
+pub fn parse_name(name: &str) -> Option<(u32, u64)> {
+    let mut parts = name.strip_suffix(".log")?.splitn(3, '-');
+    let boot_count = parts.next()?.parse().ok()?;
+    let created_boot_ns = parts.next()?.parse().ok()?;
+    parts.next()?;
+    Some((boot_count, created_boot_ns))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -208,7 +344,12 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 mod tests {
     use super::*;
 
-    fn record(fragments: &[&str], boot_ns: u64) -> Vec<u8> {
+    const AT: Position = Position {
+        created_boot_ns: 5,
+        offset: HEADER_LEN as u64,
+    };
+
+    fn record_at(position: Position, fragments: &[&str], boot_ns: u64) -> Vec<u8> {
         let mut buffer = Vec::new();
         begin_record(&mut buffer);
         for fragment in fragments {
@@ -218,8 +359,12 @@ mod tests {
             })
             .unwrap();
         }
-        finish_record(&mut buffer, fragments.len() as u32, boot_ns);
+        finish_record(&mut buffer, fragments.len() as u32, boot_ns, position);
         buffer
+    }
+
+    fn record(fragments: &[&str], boot_ns: u64) -> Vec<u8> {
+        record_at(AT, fragments, boot_ns)
     }
 
     #[test]
@@ -229,7 +374,7 @@ mod tests {
             boot_ns,
             events,
             payload,
-        } = parse_record(&bytes)
+        } = parse_record(&bytes, AT)
         else {
             panic!("not a record");
         };
@@ -242,23 +387,108 @@ mod tests {
     fn every_cut_of_a_record_is_partial_and_never_damage() {
         let bytes = record(&["one", "two"], 7);
         for cut in 0..bytes.len() {
-            match parse_record(&bytes[..cut]) {
+            match parse_record(&bytes[..cut], AT) {
                 Parsed::Partial { needed } => assert!(needed > cut && needed <= bytes.len()),
                 other => panic!("cut at {cut}: {other:?}"),
             }
+            assert_eq!(next_piece(&bytes[..cut], AT), Piece::Torn, "cut at {cut}");
         }
     }
 
     #[test]
-    fn a_flipped_bit_anywhere_in_a_record_is_noticed() {
+    fn a_flipped_bit_anywhere_in_a_record_is_damage_and_never_a_torn_write() {
         let bytes = record(&["one", "two"], 7);
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(
-                !matches!(parse_record(&flipped), Parsed::Record { .. }),
+            let in_payload = bit / 8 >= CHECKED_LEN + 4;
+            let expected = if in_payload {
+                Parsed::Spoiled {
+                    length: bytes.len(),
+                }
+            } else {
+                Parsed::Damaged
+            };
+            assert_eq!(parse_record(&flipped, AT), expected, "bit {bit}");
+            assert_eq!(
+                next_piece(&flipped, AT),
+                Piece::Damaged {
+                    length: bytes.len()
+                },
                 "bit {bit}"
             );
+        }
+    }
+
+    #[test]
+    fn a_record_counts_only_where_it_was_written() {
+        let bytes = record(&["one"], 7);
+        let elsewhere = [
+            AT.further(bytes.len()),
+            Position {
+                created_boot_ns: 6,
+                ..AT
+            },
+        ];
+        for position in elsewhere {
+            assert_eq!(parse_record(&bytes, position), Parsed::Damaged);
+        }
+    }
+
+    #[test]
+    fn fragments_that_are_not_what_the_header_says_are_damage() {
+        for (first, second, events) in
+            [(3, 3, 1), (3, 3, 3), (3, u32::MAX, 2), (4, 3, 2), (3, 2, 2)]
+        {
+            let mut bytes = record(&["one", "two"], 7);
+            bytes[28..32].copy_from_slice(&u32::to_le_bytes(first));
+            bytes[35..39].copy_from_slice(&u32::to_le_bytes(second));
+            finish_record(&mut bytes, events, 7, AT);
+            let spoiled = Parsed::Spoiled {
+                length: bytes.len(),
+            };
+            assert_eq!(
+                parse_record(&bytes, AT),
+                spoiled,
+                "{first} {second} {events}"
+            );
+        }
+    }
+
+    #[test]
+    fn damage_reaches_to_the_next_header_whatever_looks_like_one_before() {
+        let mut bytes = b"MREC, says an event, MREC and MREC again; MREC".to_vec();
+        let length = bytes.len();
+        bytes.extend(record_at(AT.further(length), &["one"], 7));
+        assert_eq!(next_piece(&bytes, AT), Piece::Damaged { length });
+
+        let zeros = vec![0; 5_000];
+        assert_eq!(next_piece(&zeros, AT), Piece::Torn);
+        let behind = record_at(AT.further(zeros.len()), &["one"], 7);
+        assert_eq!(
+            next_piece(&[zeros, behind].concat(), AT),
+            Piece::Damaged { length: 5_000 }
+        );
+    }
+
+    #[test]
+    fn a_name_tells_what_the_header_does_and_other_names_are_no_segments() {
+        let header = Header {
+            boot_count: 3,
+            created_boot_ns: 5_000_000,
+            created_wall_ms: 1_000,
+        };
+        let name = file_name(&header, 17, 0xBEEF);
+        assert_eq!(name, "00000003-00000000000005000000-17-0000beef.log");
+        assert_eq!(parse_name(&name), Some((3, 5_000_000)));
+        for foreign in [
+            "access.log",
+            "1-2.log",
+            "-1-2-3.log",
+            "1-2-3",
+            "1-x-3-4.log",
+        ] {
+            assert_eq!(parse_name(foreign), None, "{foreign}");
         }
     }
 

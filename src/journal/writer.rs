@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use rustix::fs::FlockOperation;
 
 use super::process::{ForkClosed, pid};
-use super::segment::{self, Header};
+use super::segment::{self, Header, Position};
 use super::usage;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -64,6 +64,7 @@ struct Tail {
 struct Segment {
     file: ForkClosed,
     path: PathBuf,
+    created_boot_ns: u64,
     /// Bytes that hold whole records; behind it stands at most a partial one.
     len: AtomicU64,
     syncs: Mutex<Syncs>,
@@ -136,7 +137,7 @@ impl Writer {
         self.look_around(tail, now_ns)?;
         self.respect_limit(tail, record.len() as u64)?;
         let segment = self.segment(tail)?;
-        segment::finish_record(record, events, now_ns);
+        segment::finish_record(record, events, now_ns, segment.end());
         match segment.append(record) {
             Ok(end) => Ok((segment, end)),
             Err(failure) => {
@@ -283,12 +284,7 @@ impl Segment {
                 created_boot_ns,
                 created_wall_ms: clock::wall_ms(),
             };
-            let path = journal.join(format!(
-                "{:08}-{created_boot_ns:020}-{}-{:08x}.log",
-                header.boot_count,
-                pid(),
-                fastrand::u32(..)
-            ));
+            let path = journal.join(segment::file_name(&header, pid(), fastrand::u32(..)));
             let mut options = OpenOptions::new();
             options.append(true).create_new(true).mode(0o600);
             let file = match options.open(&path) {
@@ -320,6 +316,7 @@ impl Segment {
             return Ok(Self {
                 file,
                 path,
+                created_boot_ns,
                 len: AtomicU64::new(segment::HEADER_LEN as u64),
                 syncs: Mutex::default(),
                 synced: Condvar::new(),
@@ -330,6 +327,14 @@ impl Segment {
     /// Whether somebody has removed it. Only a sender should, and that one waits for its writer's end.
     fn is_gone(&self) -> bool {
         has_no_name(&self.file)
+    }
+
+    /// Where the next record will stand; the caller holds the writer's lock.
+    fn end(&self) -> Position {
+        Position {
+            created_boot_ns: self.created_boot_ns,
+            offset: self.len.load(Ordering::Relaxed),
+        }
     }
 
     /// Appends a record as a whole; the caller holds the writer's lock.

@@ -291,6 +291,7 @@ fn take_over(shared: &Shared, space: &mut DiskSpace) -> Result<Taken> {
         if all {
             state.taken_upto = round.upto();
         }
+        state.say_foreign(round.foreign());
         Ok(())
     })?;
     let removed = reclaim::remove_abandoned(shared, &round, &offsets)?;

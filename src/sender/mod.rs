@@ -21,6 +21,7 @@ mod wake;
 mod window;
 mod wishes;
 
+use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
@@ -29,11 +30,13 @@ use std::time::{Duration, Instant};
 pub(crate) use commands::Command;
 pub use flush::Report;
 pub(crate) use state::Orders;
+pub(crate) use take_over::lane_of;
 pub(crate) use token::Token;
 
 use self::state::{Note, State};
 use crate::clock::{Clock, SystemClock};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, PauseReason, Result};
+use crate::journal::heartbeat::Heartbeat;
 use crate::journal::process::spawn_quiet;
 use crate::log::{Level, Log};
 use crate::spool::Spool;
@@ -81,8 +84,20 @@ struct Desk {
     lanes: [bool; LANES_MAX],
     /// Why nothing can be sent just now, though somebody wants it, and when that was seen last.
     trouble: Option<(Error, Instant)>,
+    /// The store that was found damaged, and how: it is not opened again.
+    damaged: Option<(StoreFile, Error)>,
     /// For the log, once the desk is free.
     notes: Vec<Note>,
+}
+
+/// Tells a store from the one that takes its place.
+type StoreFile = (u64, u64, i64, i64);
+
+fn store_file(spool: &Spool) -> StoreFile {
+    std::fs::metadata(spool.store()).map_or_else(
+        |_| StoreFile::default(),
+        |about| (about.ino(), about.size(), about.mtime(), about.mtime_nsec()),
+    )
 }
 
 impl Desk {
@@ -235,6 +250,14 @@ impl Sender {
         }
     }
 
+    /// Whether this process has found the store damaged, and it still is the same one.
+    pub(crate) fn found_damage(&self) -> Option<PauseReason> {
+        let desk = lock(&self.shared.desk);
+        let (file, error) = desk.damaged.as_ref()?;
+        let reason = error.pause_reason();
+        reason.filter(|_| *file == store_file(&self.shared.spool))
+    }
+
     /// The sums of the store, if this process is elected.
     pub(crate) fn sums(&self) -> Option<crate::store::Totals> {
         lock(&self.shared.desk)
@@ -259,6 +282,15 @@ impl Drop for Sender {
 
 impl Shared {
     fn open_state(&self) -> Result<State> {
+        // Sound rows of a damaged store could be sent in the meantime, but in which order?
+        let mut desk = lock(&self.desk);
+        if let Some((file, error)) = &desk.damaged {
+            if *file == store_file(&self.spool) {
+                return Err(error.clone());
+            }
+            desk.damaged = None;
+        }
+        drop(desk);
         let store = SqliteStore::open(&self.spool)?;
         let mut state = State::open(Box::new(store), self.orders.clone(), self.log.clone())?;
         if self.token.differs_from(state.refused_token.as_deref()) {
@@ -329,7 +361,16 @@ impl Shared {
                 .push(Note::new(Level::Error, format_args!("{e}")));
         }
         desk.trouble = Some((e.clone(), Instant::now()));
+        let damaged = e.pause_reason() == Some(PauseReason::StoreDamaged);
+        let news = damaged && desk.damaged.is_none();
+        if news {
+            desk.damaged = Some((store_file(&self.spool), e.clone()));
+        }
         drop(self.tell(desk));
+        if news {
+            let found = Heartbeat::pause(&self.spool, e.pause_reason());
+            found.unwrap_or_else(|e| self.log.error(format_args!("{e}")));
+        }
         self.changed.notify_all();
     }
 

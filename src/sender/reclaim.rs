@@ -1,8 +1,8 @@
 //! Giving the journal's disk space back: segments of dead writers go, and living ones lose the blocks
 //! of what was taken over.
 //!
-//! Either happens only after a commit that survives a power cut, because until then the journal is the
-//! only safe copy. While the disk is full, blocks are given back after every chunk that is taken over,
+//! Either happens only once the events are in the database itself, durably: until then the journal is
+//! the only safe copy, since SQLite takes a damaged log for one that a crash has cut. While the disk is full, blocks are given back after every chunk that is taken over,
 //! and no more is taken over than can soon be delivered.
 
 use std::fs::OpenOptions;
@@ -13,8 +13,9 @@ use rustix::fs::FallocateFlags;
 
 use super::Shared;
 use super::state::State;
-use super::take_over::{TakeOver, set_aside};
+use super::take_over::TakeOver;
 use crate::error::{Error, Result};
+use crate::journal::damaged::set_aside;
 use crate::journal::reader::{self, Offsets, Removal};
 use crate::journal::segment::HEADER_LEN;
 use crate::log::Level;
@@ -108,9 +109,9 @@ impl DiskSpace {
             if ranges.is_empty() || !(due || bytes >= GIVE_BACK_BYTES) {
                 return Ok(Vec::new());
             }
-            // What is punched out of the journal has to be on the disk in the store.
             state.store.commit(&[], CommitSafety::Power)?;
-            Ok(ranges)
+            let safe = state.store.checkpoint()?;
+            Ok(if safe { ranges } else { Vec::new() })
         })?
         else {
             return Ok(());
@@ -180,43 +181,82 @@ pub(super) fn remove_abandoned(shared: &Shared, round: &TakeOver, taken: &Offset
     // Left by a sender that died between an unlink and its commit, or removed by hand.
     let mut gone = round.missing(taken);
     for some in round.abandoned(spool).chunks(REMOVED_AT_ONCE) {
-        // Before an unlink, everything that was read from the segment has to be on the disk.
-        let safe = shared.on_state(|state| state.store.commit(&[], CommitSafety::Power))?;
-        if safe.is_none() {
+        let Some(ended) = shared.on_state(|state| state.end_segments(spool, some))? else {
             return Ok(bytes);
-        }
-        let mut damaged = 0;
-        for (name, upto) in some {
-            match reader::remove(spool, name, *upto, |damage| set_aside(spool, damage))? {
-                Removal::Kept => continue,
-                Removal::Removed => {}
-                Removal::RemovedWithDamage => damaged += 1,
+        };
+        for segment in ended {
+            if reader::remove(spool, &segment.name, segment.upto)? == Removal::Removed {
+                gone.push(segment.name);
+                bytes += segment.taken;
             }
-            gone.push(name.clone());
-            bytes += upto;
         }
         sync_dir(&spool.journal())?;
-        shared.on_state(|state| state.forget_segments(&gone, damaged))?;
+        shared.on_state(|state| state.forget_segments(&gone))?;
         gone.clear();
     }
     if !gone.is_empty() {
-        shared.on_state(|state| state.forget_segments(&gone, 0))?;
+        shared.on_state(|state| state.forget_segments(&gone))?;
     }
     Ok(bytes)
 }
 
+/// A segment of which nothing is needed any more.
+struct Ended {
+    name: String,
+    /// Where its records ended, and where it does.
+    taken: u64,
+    upto: u64,
+}
+
 impl State {
-    /// Segments are gone from the directory, durably.
-    fn forget_segments(&mut self, gone: &[String], damaged: u64) -> Result<()> {
+    /// Judges the ends of abandoned segments and makes all that was read from them safe. Says which of
+    /// them may go.
+    fn end_segments(&mut self, spool: &Spool, abandoned: &[(String, u64)]) -> Result<Vec<Ended>> {
+        let mut ended = Vec::with_capacity(abandoned.len());
+        let mut changes = Vec::new();
         let mut totals = self.totals;
-        totals.damaged_records += damaged;
-        let mut changes: Vec<Change<'_>> = gone
+        for (name, taken) in abandoned {
+            let Some(tail) = reader::tail(spool, name, *taken)? else {
+                continue;
+            };
+            let torn = tail.torn.as_ref().and_then(|torn| torn.keep.as_ref());
+            for damage in tail.damage.iter().chain(torn) {
+                set_aside(spool, damage)?;
+            }
+            totals.damaged_records += tail.damage.len() as u64;
+            totals.torn_tails += u64::from(tail.torn.is_some());
+            self.say_tail(name, &tail);
+            if tail.upto > *taken {
+                changes.push(Change::Taken {
+                    segment: name,
+                    upto: tail.upto,
+                });
+            }
+            ended.push(Ended {
+                name: name.clone(),
+                taken: *taken,
+                upto: tail.upto.max(*taken),
+            });
+        }
+        changes.push(Change::Totals(&totals));
+        self.store.commit(&changes, CommitSafety::Power)?;
+        self.totals = totals;
+        for segment in ended.iter().filter(|segment| segment.upto > segment.taken) {
+            self.offsets.insert(segment.name.clone(), segment.upto);
+        }
+        if !self.store.checkpoint()? {
+            ended.clear();
+        }
+        Ok(ended)
+    }
+
+    /// Segments are gone from the directory, durably.
+    fn forget_segments(&mut self, gone: &[String]) -> Result<()> {
+        let changes: Vec<Change<'_>> = gone
             .iter()
             .map(|segment| Change::Gone { segment })
             .collect();
-        changes.push(Change::Totals(&totals));
         self.store.commit(&changes, self.orders.safety)?;
-        self.totals = totals;
         for name in gone {
             self.offsets.remove(name);
         }

@@ -3,14 +3,14 @@
 //! Segments are read outside of the sender's lock and committed in chunks under it, so requests go
 //! on meanwhile.
 
-use std::io::Write;
-
 use super::state::State;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event;
-use crate::journal::reader::{self, Damage, Offsets, Round};
+use crate::journal::damaged::set_aside;
+use crate::journal::reader::{self, Damage, Offsets, Round, Tail};
+use crate::journal::segment;
 use crate::log::Level;
-use crate::spool::{Spool, private_file, sync_parent};
+use crate::spool::Spool;
 use crate::store::{Change, Place, Run};
 
 /// Events in one run: what fits in a request.
@@ -89,6 +89,11 @@ impl TakeOver {
         }))
     }
 
+    /// What lies in the journal and is no segment.
+    pub(super) fn foreign(&self) -> &[String] {
+        self.round.foreign()
+    }
+
     /// The time up to which all is taken over once the last chunk is committed.
     pub(super) fn upto(&self) -> (u32, u64) {
         self.round.upto()
@@ -143,23 +148,64 @@ impl State {
             self.appended(*place);
         }
         self.offsets.extend(chunk.offsets.iter().cloned());
-        for damage in &chunk.damage {
+        self.say_damage(&chunk.damage);
+        Ok(())
+    }
+
+    /// Names what lies in the journal and is left alone, when it is news.
+    pub(super) fn say_foreign(&mut self, foreign: &[String]) {
+        if self.foreign == foreign {
+            return;
+        }
+        for name in foreign {
+            self.say(
+                Level::Warn,
+                format_args!("journal/{name} is no segment and is left alone"),
+            );
+        }
+        foreign.clone_into(&mut self.foreign);
+    }
+
+    pub(super) fn say_tail(&mut self, segment: &str, tail: &Tail) {
+        self.say_damage(&tail.damage);
+        if let Some(torn) = &tail.torn {
+            let kept = if torn.keep.is_some() {
+                "; set aside under damaged/"
+            } else {
+                ""
+            };
+            self.say(
+                Level::Warn,
+                format_args!(
+                    "segment {segment}: its last {} bytes were cut short{kept}; they were not acknowledged unless power was lost",
+                    torn.bytes
+                ),
+            );
+        }
+    }
+
+    fn say_damage(&mut self, damage: &[Damage]) {
+        for damage in damage {
+            let kept = if segment::is_zero(&damage.bytes) {
+                "all zero"
+            } else {
+                "set aside under damaged/"
+            };
             self.say(
                 Level::Error,
                 format_args!(
-                    "segment {}: {} bytes at {} are no record; set aside under damaged/",
+                    "segment {}: {} bytes at {} are no record; {kept}",
                     damage.segment,
                     damage.bytes.len(),
                     damage.offset
                 ),
             );
         }
-        Ok(())
     }
 }
 
 /// The lane of a user, the same for ever: order per user hangs on it.
-pub(super) fn lane_of(escaped_user: &[u8], lanes: usize) -> usize {
+pub(crate) fn lane_of(escaped_user: &[u8], lanes: usize) -> usize {
     crc32c::crc32c(escaped_user) as usize % lanes.max(1)
 }
 
@@ -168,18 +214,4 @@ fn regular(lane: usize) -> Place {
         lane: lane as u8,
         queue: 0,
     }
-}
-
-/// Keeps bytes that could not be read where an operator can look at them.
-pub(super) fn set_aside(spool: &Spool, damage: &Damage) -> Result<()> {
-    let dir = spool.damaged();
-    spool.make_dir(&dir)?;
-    let path = dir.join(format!("{}-{}", damage.segment, damage.offset));
-    let write = || {
-        let mut file = private_file().truncate(true).open(&path)?;
-        file.write_all(&damage.bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|e| Error::io(path.display(), e))?;
-    sync_parent(&path)
 }

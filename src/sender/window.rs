@@ -92,6 +92,11 @@ impl Window {
         self.events
     }
 
+    /// Whether nothing waits in this queue.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.all_read && self.events == 0
+    }
+
     /// Events of the first run that are settled already.
     pub(super) fn skip(&self) -> usize {
         self.skip
@@ -190,7 +195,12 @@ impl Window {
 
     /// Takes the events that `wanted` names out of the runs at hand, for the suspects queue.
     pub(super) fn sift(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) -> Sifted {
-        let mut sifted = Sifted::default();
+        let mut sifted = Sifted {
+            moved: Vec::new(),
+            regular: self.place,
+            emptied: Vec::new(),
+            shortened: Vec::new(),
+        };
         let mut skip = std::mem::take(&mut self.skip);
         let mut kept_runs = VecDeque::with_capacity(self.runs.len());
         self.events = 0;
@@ -251,10 +261,12 @@ pub(super) struct Settled {
 }
 
 /// What a sift has done to the runs at hand, to be committed together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Sifted {
     /// The events taken out, by the row that they stood in.
     pub(super) moved: Vec<(i64, Run)>,
+    /// Where they stood.
+    regular: Place,
     emptied: Vec<i64>,
     shortened: Vec<(i64, Run)>,
 }
@@ -272,10 +284,11 @@ impl Sifted {
             run,
         });
         let emptied = self.emptied.iter().map(|&id| Change::Remove { id });
-        let shortened = self
-            .shortened
-            .iter()
-            .map(|(id, run)| Change::Replace { id: *id, run });
+        let shortened = self.shortened.iter().map(move |(id, run)| Change::Replace {
+            id: *id,
+            place: self.regular,
+            run,
+        });
         moved.chain(emptied).chain(shortened).collect()
     }
 }

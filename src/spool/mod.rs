@@ -7,6 +7,7 @@
 //!         sender.json     who sends, its heartbeat, how far it has taken over
 //!         commands/       operators' wishes, for the sender to carry out
 //!         damaged/        bytes of segments that could not be read
+//!         store.db.damaged-<time>   a store that was replaced by `recover`
 //!         wake            socket of the sender
 //!         reserve         blocks for the day when the disk is full; `full` on that day
 //! ```
@@ -111,6 +112,23 @@ impl Spool {
             let _ = spool.keep_reserve();
         }
         Ok(spool)
+    }
+
+    /// Opens a spool as what it says it is, for an operator.
+    ///
+    /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if there is none; as [`open`](Self::open).
+    pub(crate) fn existing(dir: &Path) -> Result<Self> {
+        let Some(identity) = read_identity(dir)? else {
+            return Err(Error::new(
+                ErrorKind::SpoolMismatch,
+                format!("{}: there is no spool", named(dir)),
+            ));
+        };
+        let belonging = Belonging {
+            endpoint: &identity.endpoint,
+            account: &identity.account,
+        };
+        Self::open(dir, belonging, NetworkFileSystem::Allow)
     }
 
     /// Where it is.

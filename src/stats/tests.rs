@@ -23,6 +23,8 @@ fn paused() -> Stats {
         oldest_pending_ms: Some(1_722_956_645_000),
         sender_seen_ms: Some(0),
         sender_pid: Some(4242),
+        torn_tails: 17,
+        lost: 18,
     }
 }
 
@@ -118,6 +120,7 @@ fn the_json_has_every_field_by_its_name() {
             "paused": "mass_rejection", "paused_since_ms": 1_722_956_645_007_i64,
             "next_probe_ms": -1, "journal_bytes": 14, "segments": 15, "damaged_records": 16,
             "oldest_pending_ms": 1_722_956_645_000_i64, "sender_seen_ms": 0, "sender_pid": 4242,
+            "torn_tails": 17, "lost": 18,
         })
     );
     let members = read.as_object().unwrap().keys();
@@ -188,6 +191,8 @@ fn prometheus_reads_every_figure_in_its_base_unit() {
             "1722956645.000",
         ),
         ("meditopia_sender_seen_timestamp_seconds", "0.000"),
+        ("meditopia_journal_torn_tails_total", "17"),
+        ("meditopia_events_lost_total", "18"),
     ] {
         assert_eq!(scrape.value(metric, &[]), Some(value), "{metric}");
         let counts = scrape.kinds[metric] == "counter";
@@ -206,7 +211,7 @@ fn prometheus_reads_every_figure_in_its_base_unit() {
         let value = scrape.value("meditopia_paused", &[("reason", reason.name())]);
         assert_eq!(value, Some(is));
     }
-    assert_eq!(scrape.kinds.len(), 19);
+    assert_eq!(scrape.kinds.len(), 21);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //!
 //! Only the elected sender writes; [`sqlite::Reader`] lets any process look.
 
+mod checksum;
 mod rows;
 pub mod sqlite;
 
@@ -51,6 +52,13 @@ impl Run {
             length: fragment.len() as u32,
             enqueued_ms,
         });
+    }
+
+    /// Whether the events are exactly the body.
+    fn is_whole(&self) -> bool {
+        let events: u64 = self.slots.iter().map(|slot| u64::from(slot.length)).sum();
+        let commas = self.slots.len().saturating_sub(1) as u64;
+        !self.slots.is_empty() && events + commas == self.body.len() as u64
     }
 
     /// The events' fragments and enqueue times.
@@ -135,6 +143,10 @@ pub struct Totals {
     pub isolation_requests: u64,
     /// Places of the journal that could not be read and were set aside.
     pub damaged_records: u64,
+    /// Segments whose end was cut short: by the death of their writer, or by a power cut.
+    pub torn_tails: u64,
+    /// Events that `recover` could not read out of a damaged store.
+    pub lost: u64,
 }
 
 /// A pause, as it must outlast a crash.
@@ -275,6 +287,8 @@ pub enum Change<'a> {
     Replace {
         /// Its row.
         id: i64,
+        /// Where it waits.
+        place: Place,
         /// What is left.
         run: &'a Run,
     },
@@ -352,6 +366,13 @@ pub trait Store: Send {
 
     /// Says how much disk it may use from now on.
     fn set_disk_use(&mut self, disk_use: DiskUse) -> Result<()>;
+
+    /// Has everything committed so far survive damage of the store's log too, durably. `false`: a
+    /// reader is in the way just now.
+    fn checkpoint(&mut self) -> Result<bool>;
+
+    /// What to fail with where the store contradicts itself.
+    fn damaged(&self, what: &str) -> Error;
 
     /// How far each segment is taken over.
     fn offsets(&self) -> Result<Offsets>;

@@ -5,7 +5,8 @@ CREATE TABLE runs (                       -- pending events, up to 100 of one la
   queue     INTEGER NOT NULL,             -- 0 regular, 1 suspects
   origin    INTEGER,                      -- the row its last event came from; NULL: this one
   body      BLOB NOT NULL,                -- the fragments, joined by commas
-  slots     BLOB NOT NULL                 -- for each event: length u32, enqueued_ms i64, little-endian
+  slots     BLOB NOT NULL,                -- for each event: length u32, enqueued_ms i64, little-endian
+  crc       INTEGER NOT NULL              -- here and below: CRC-32C of the columns, verified when read
 );
 CREATE INDEX runs_by_place ON runs (lane, queue, id);
 CREATE INDEX runs_moved ON runs (origin) WHERE origin IS NOT NULL;
@@ -24,14 +25,16 @@ CREATE TABLE lanes (
   suspects_skip     INTEGER NOT NULL,
   suspects_group    INTEGER NOT NULL,
   suspects_doubtful INTEGER NOT NULL,
-  suspects_belief   BLOB NOT NULL
+  suspects_belief   BLOB NOT NULL,
+  crc               INTEGER NOT NULL
 );
 
 CREATE TABLE suspects (
   user     BLOB PRIMARY KEY,              -- JSON-escaped partner_user_id
   lane     INTEGER NOT NULL,
   waiting  INTEGER NOT NULL,
-  accepted INTEGER NOT NULL
+  accepted INTEGER NOT NULL,
+  crc      INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE rejected (
@@ -45,26 +48,29 @@ CREATE TABLE rejected (
   http_status      INTEGER,
   attempts         INTEGER NOT NULL,
   first_ms         INTEGER NOT NULL,
-  last_ms          INTEGER NOT NULL
+  last_ms          INTEGER NOT NULL,
+  crc              INTEGER NOT NULL
 );
 CREATE INDEX rejected_by_user ON rejected (user, id);
 CREATE INDEX rejected_by_code ON rejected (api_code, id);
 
 CREATE TABLE segments (
   name TEXT PRIMARY KEY,
-  upto INTEGER NOT NULL
+  upto INTEGER NOT NULL,
+  crc  INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE pause (
-  one         INTEGER PRIMARY KEY CHECK (one = 1),
-  reason      TEXT NOT NULL,
-  since_ms    INTEGER NOT NULL,
+  one           INTEGER PRIMARY KEY CHECK (one = 1),
+  reason        TEXT NOT NULL,
+  since_ms      INTEGER NOT NULL,
   probe_ms      INTEGER,
   probe_wait_ms INTEGER NOT NULL,
-  http_status INTEGER,
-  api_code    TEXT,
-  message     TEXT NOT NULL,
-  fingerprint BLOB                        -- salt and hash of the refused token
+  http_status   INTEGER,
+  api_code      TEXT,
+  message       TEXT NOT NULL,
+  fingerprint   BLOB,                     -- salt and hash of the refused token
+  crc           INTEGER NOT NULL
 );
 
 CREATE TABLE state (
@@ -81,7 +87,10 @@ CREATE TABLE state (
   retried_requests   INTEGER NOT NULL,
   refused_requests   INTEGER NOT NULL,
   isolation_requests INTEGER NOT NULL,
-  damaged_records    INTEGER NOT NULL
+  damaged_records    INTEGER NOT NULL,
+  torn_tails         INTEGER NOT NULL,
+  lost               INTEGER NOT NULL,    -- events that recover could not read
+  crc                INTEGER NOT NULL     -- of lanes and the sums
 );
-INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+INSERT INTO state VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 PRAGMA user_version = 1;

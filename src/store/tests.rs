@@ -222,7 +222,13 @@ fn a_store_of_a_newer_version_or_of_another_program_is_left_alone() {
     raw.pragma_update(None, "user_version", 99).unwrap();
     let error = SqliteStore::open(&opened.spool).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store);
+    // Only the version differs: that is a damaged version.
+    assert_eq!(error.pause_reason(), Some(PauseReason::StoreDamaged));
+    raw.execute_batch("ALTER TABLE runs ADD COLUMN trace BLOB")
+        .unwrap();
+    let error = SqliteStore::open(&opened.spool).unwrap_err();
     assert!(error.message().contains("newer"), "{error}");
+    assert_eq!(error.pause_reason(), None);
     assert_eq!(
         Reader::open(&opened.spool).unwrap_err().kind(),
         ErrorKind::Store
@@ -264,4 +270,128 @@ fn a_commit_for_a_power_cut_writes_the_log_also_when_nothing_has_changed() {
     // segment could be removed before what was read from it is on the disk.
     store.commit(&[], CommitSafety::Power).unwrap();
     assert!(fs::metadata(&log).unwrap().len() > before);
+}
+
+/// A store with something in every table.
+fn filled(opened: &Opened) {
+    let mut store = SqliteStore::open(&opened.spool).unwrap();
+    let events = run(&["a", "bb"]);
+    let state = LaneState::default();
+    let totals = Totals {
+        pending: 2,
+        ..Totals::default()
+    };
+    let suspect = Suspect {
+        user: b"u1".to_vec(),
+        lane: 0,
+        waiting: 1,
+        accepted: false,
+    };
+    let pause = PauseState {
+        reason: PauseReason::Hold,
+        since_ms: 1,
+        probe_ms: None,
+        probe_wait_ms: 1,
+        http_status: None,
+        api_code: None,
+        message: "held".to_owned(),
+        fingerprint: None,
+    };
+    let event = rejected("u1", "A");
+    let changes = [
+        append(REGULAR, &events),
+        Change::Lane {
+            lane: 0,
+            state: &state,
+        },
+        Change::Totals(&totals),
+        Change::Taken {
+            segment: "s.log",
+            upto: 64,
+        },
+        Change::Suspect(&suspect),
+        Change::Pause(Some(&pause)),
+        Change::Reject(&event),
+    ];
+    store.commit(&changes, CommitSafety::Process).unwrap();
+}
+
+#[test]
+fn a_value_that_was_changed_behind_the_stores_back_is_damage_wherever_it_is() {
+    let read_all = |spool: &Spool| -> Result<()> {
+        let store = SqliteStore::open(spool)?;
+        store.runs(REGULAR, 0, 10)?;
+        store.lane(0)?;
+        store.offsets()?;
+        store.suspects()?;
+        store.pause()?;
+        store.totals()?;
+        store.rejected(&[1]).map(drop)
+    };
+    let opened = spool();
+    filled(&opened);
+    read_all(&opened.spool).unwrap();
+    for change in [
+        "runs SET body = x'612C6263'",
+        "runs SET slots = zeroblob(24)",
+        "runs SET lane = 0, crc = crc + 1",
+        "lanes SET regular_skip = 1",
+        "lanes SET in_doubt_events = 1, in_doubt_queue = 0, in_doubt_attempts = 1, in_doubt_first_ms = 0, in_doubt_last_ms = 0",
+        "segments SET upto = 65",
+        "segments SET name = 't.log'",
+        "suspects SET waiting = 2",
+        "pause SET message = 'held!'",
+        "pause SET probe_ms = 5",
+        "state SET pending = 3",
+        "state SET lanes = 2",
+        "rejected SET message = 'yes'",
+        "rejected SET event = 'text'",
+    ] {
+        let opened = spool();
+        filled(&opened);
+        let raw = rusqlite::Connection::open(opened.spool.store()).unwrap();
+        raw.execute(&format!("UPDATE {change}"), []).unwrap();
+        drop(raw);
+        let error = read_all(&opened.spool).expect_err(change);
+        assert_eq!(error.kind(), ErrorKind::Store, "{change}: {error}");
+        assert_eq!(error.pause_reason(), Some(PauseReason::StoreDamaged));
+    }
+}
+
+#[test]
+fn a_store_that_has_shrunk_or_lost_a_part_is_damaged_and_never_made_anew() {
+    for length in [0, 100, 511] {
+        let opened = spool();
+        filled(&opened);
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(opened.spool.store())
+            .unwrap();
+        file.set_len(length).unwrap();
+        let error = SqliteStore::open(&opened.spool).unwrap_err();
+        assert_eq!(error.pause_reason(), Some(PauseReason::StoreDamaged));
+        assert_eq!(fs::metadata(opened.spool.store()).unwrap().len(), length);
+    }
+    let opened = spool();
+    let store = SqliteStore::open(&opened.spool).unwrap();
+    fs::remove_file(opened.spool.store()).unwrap();
+    let error = SqliteStore::open(&opened.spool).unwrap_err();
+    assert_eq!(error.pause_reason(), Some(PauseReason::StoreDamaged));
+    assert!(Reader::open(&opened.spool).is_err());
+    drop(store);
+}
+
+#[test]
+fn what_was_committed_before_a_checkpoint_does_not_need_the_log() {
+    let opened = spool();
+    let mut store = SqliteStore::open(&opened.spool).unwrap();
+    let event = run(&["a"]);
+    store
+        .commit(&[append(REGULAR, &event)], CommitSafety::Power)
+        .unwrap();
+    assert!(store.checkpoint().unwrap());
+    let copy = spool();
+    fs::copy(opened.spool.store(), copy.spool.store()).unwrap();
+    let copied = SqliteStore::open(&copy.spool).unwrap();
+    assert_eq!(copied.runs(REGULAR, 0, 10).unwrap().len(), 1);
 }

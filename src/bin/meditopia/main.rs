@@ -5,6 +5,7 @@
 //! command line needs.
 
 mod adopt;
+mod recover;
 mod sandbox;
 
 use std::process::ExitCode;
@@ -29,12 +30,16 @@ enum Command {
     Sandbox(sandbox::Options),
     /// Take over a spool that was copied or moved, or whose endpoint or account has changed
     Adopt(adopt::Options),
+    /// Look at a damaged store, say what can be read of it and what is at risk, and with --yes recover it
+    #[command(after_help = recover::EXIT_CODES)]
+    Recover(recover::Options),
 }
 
 fn main() -> ExitCode {
     let ended = match CommandLine::parse().command {
         Command::Sandbox(options) => sandbox::run(options),
         Command::Adopt(options) => adopt::run(&options),
+        Command::Recover(options) => recover::run(&options),
     };
     match ended {
         Ok(code) => code,

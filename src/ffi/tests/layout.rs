@@ -54,6 +54,7 @@ fn layouts() -> Vec<Layout> {
             struct_size pause_reason enqueued delivered rejected expired pending in_doubt requests
             retried_requests refused_requests isolation_requests paused_since_ms next_probe_ms
             journal_bytes segments damaged_records oldest_pending_ms sender_seen_ms sender_pid
+            torn_tails lost
         }),
     ]
 }

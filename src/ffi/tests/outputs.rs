@@ -136,6 +136,8 @@ fn stats_that_are_not_known_are_minus_one_and_the_others_are_in_their_fields() {
         oldest_pending_ms: Some(16),
         sender_seen_ms: Some(17),
         sender_pid: Some(18),
+        torn_tails: 19,
+        lost: 20,
     });
     assert_eq!(all.pause_reason, 4);
     assert_eq!(
@@ -161,6 +163,7 @@ fn stats_that_are_not_known_are_minus_one_and_the_others_are_in_their_fields() {
         [all.oldest_pending_ms, all.sender_seen_ms, all.sender_pid],
         [16, 17, 18]
     );
+    assert_eq!([all.torn_tails, all.lost], [19, 20]);
 }
 
 #[test]

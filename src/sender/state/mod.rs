@@ -62,6 +62,8 @@ pub(super) struct State {
     pub(super) orders: Orders,
     pub(super) totals: Totals,
     pub(super) offsets: Offsets,
+    /// What lies in the journal and is no segment.
+    pub(super) foreign: Vec<String>,
     /// Everything enqueued up to this time (boot count, nanoseconds since boot) is taken over.
     pub(super) taken_upto: (u32, u64),
     /// The journal holds more than the disk has room for in the store.
@@ -136,6 +138,7 @@ impl State {
             engine,
             orders,
             totals,
+            foreign: Vec::new(),
             taken_upto: (0, 0),
             hungry: false,
             urgent_upto: 0,
@@ -186,6 +189,10 @@ impl State {
             more: window.len() > window.sizes().len(),
         });
         match self.engine.next(lane, heads, urgent, now) {
+            Step::Idle if self.has_lost_sight() => Err(self.store.damaged(&format!(
+                "{} events wait in it, and none is found",
+                self.totals.pending
+            ))),
             Step::Idle | Step::Paused { probe_at: None, .. } => Ok(Next::Idle),
             Step::Wait { until }
             | Step::Paused {
@@ -199,6 +206,13 @@ impl State {
                 Ok(Next::Send)
             }
         }
+    }
+
+    /// Whether events should wait and no queue has one: a damaged index leads to no error of SQLite.
+    fn has_lost_sight(&self) -> bool {
+        let nothing_waits =
+            |lane: &Lane| lane.in_flight.is_none() && lane.windows.iter().all(Window::is_exhausted);
+        self.totals.pending > 0 && self.lanes.iter().all(nothing_waits)
     }
 
     /// Whether delivery is paused because the API refused the token.

@@ -3,6 +3,7 @@
 //! SQLite's tables do not survive `fork`. A process whose parent had a connection open at that moment
 //! may never open one itself; it enqueues, and another process sends.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,11 +12,73 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::journal::process::PerProcess;
-use crate::spool::Spool;
+use crate::spool::{Spool, private_file, sync_parent};
+use crate::store::{Totals, rows};
 
 const VERSION: i64 = 1;
-pub(super) const APPLICATION_ID: i64 = 0x4D44_5450;
+const SCHEMA: &str = include_str!("../schema.sql");
+const APPLICATION_ID: i64 = 0x4D44_5450;
+/// SQLite's smallest page; a shorter file is no database, and SQLite would take it for a new one and
+/// delete the log beside it.
+const SMALLEST_DATABASE: u64 = 512;
 const BUSY_WAIT: std::time::Duration = std::time::Duration::from_millis(250);
+
+/// Makes an empty store at `path`, where none is. Only a whole and durable one gets the name.
+pub(super) fn create(path: &Path, spool: &str) -> Result<()> {
+    let fresh = path.with_extension("new");
+    let connection = create_beside(&fresh, spool)?;
+    drop(connection);
+    put_in_place(&fresh, path)
+}
+
+/// An empty store in a file that nobody reads yet, and that is no more after a crash.
+pub(super) fn create_beside(fresh: &Path, spool: &str) -> Result<Connection> {
+    match std::fs::remove_file(fresh) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::io(fresh.display(), e));
+        }
+        _ => {}
+    }
+    // Made here, because SQLite would let the umask decide who may read it; -wal and -shm follow.
+    private_file()
+        .create_new(true)
+        .open(fresh)
+        .map_err(|e| Error::io(fresh.display(), e))?;
+    let connection = connect(fresh, spool, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection
+        .execute_batch(&format!(
+            "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
+        ))
+        .and_then(|()| rows::write_state(&connection, 0, &Totals::default()))
+        .and_then(|()| connection.execute_batch("COMMIT"))
+        .map_err(|e| store_error(spool, e))?;
+    Ok(connection)
+}
+
+/// Gives a finished file its name, durably.
+pub(super) fn put_in_place(fresh: &Path, path: &Path) -> Result<()> {
+    let put = || -> std::io::Result<()> {
+        File::open(fresh)?.sync_all()?;
+        std::fs::rename(fresh, path)
+    };
+    put().map_err(|e| Error::io(path.display(), e))?;
+    sync_parent(path)
+}
+
+/// Whether there is a store at `path`. What cannot be one, or lacks a part, is damaged.
+pub(super) fn find(path: &Path, spool: &str) -> Result<bool> {
+    let log = path.with_extension("db-wal");
+    match std::fs::metadata(path) {
+        Ok(about) if about.len() >= SMALLEST_DATABASE => Ok(true),
+        Ok(about) => Err(damaged(
+            spool,
+            format_args!("has only {} bytes", about.len()),
+        )),
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path.display(), e)),
+        Err(_) if log.exists() => Err(damaged(spool, "is gone, and its log store.db-wal is there")),
+        Err(_) => Ok(false),
+    }
+}
 
 pub(super) fn connect(path: &Path, spool: &str, mode: OpenFlags) -> Result<Connection> {
     // The mutex-free mode is right: a connection is used by one thread at a time.
@@ -29,24 +92,17 @@ pub(super) fn connect(path: &Path, spool: &str, mode: OpenFlags) -> Result<Conne
     Ok(connection)
 }
 
-pub(super) fn version(connection: &Connection, spool: &str) -> Result<i64> {
+fn number(connection: &Connection, pragma: &str, spool: &str) -> Result<i64> {
     connection
-        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .pragma_query_value(None, pragma, |row| row.get(0))
         .map_err(|e| store_error(spool, e))
 }
 
+/// Refuses what is of another program or of a newer version.
 pub(super) fn check_version(connection: &Connection, spool: &str) -> Result<()> {
-    let application: i64 = connection
-        .pragma_query_value(None, "application_id", |row| row.get(0))
-        .map_err(|e| store_error(spool, e))?;
-    let found = version(connection, spool)?;
-    if application != APPLICATION_ID {
-        return Err(Error::new(
-            ErrorKind::Store,
-            format!("{spool}: store.db is not a store of this library; move it away"),
-        ));
-    }
-    if found > VERSION {
+    let application = number(connection, "application_id", spool)?;
+    let found = number(connection, "user_version", spool)?;
+    if found > VERSION && application == APPLICATION_ID && !has_our_schema(connection) {
         return Err(Error::new(
             ErrorKind::Store,
             format!(
@@ -54,33 +110,79 @@ pub(super) fn check_version(connection: &Connection, spool: &str) -> Result<()> 
             ),
         ));
     }
+    if application != APPLICATION_ID || found != VERSION {
+        return Err(damaged(spool, "is not a store of this library"));
+    }
     Ok(())
 }
 
 /// Whether a reader has met the rollback journal of a sender that died before the store was in WAL
 /// mode: nothing is in it yet, and the next sender mends it.
-pub(super) fn is_half_made(e: &rusqlite::Error) -> bool {
-    e.sqlite_error()
-        .is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
+pub(super) fn is_half_made(connection: &Connection) -> bool {
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+    let failure = version.err().and_then(|e| e.sqlite_error().copied());
+    failure.is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
+}
+
+/// Whether only the version differs: then it is the version that is damaged.
+fn has_our_schema(connection: &Connection) -> bool {
+    let schema = |connection: &Connection| -> rusqlite::Result<Vec<String>> {
+        connection
+            .prepare("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY sql")?
+            .query_map([], |row| row.get(0))?
+            .collect()
+    };
+    let ours = Connection::open_in_memory().and_then(|fresh| {
+        fresh.execute_batch(SCHEMA)?;
+        schema(&fresh)
+    });
+    matches!((ours, schema(connection)), (Ok(ours), Ok(found)) if ours == found)
+}
+
+/// The store cannot be trusted until an operator recovers it.
+pub(super) fn damaged(spool: &str, what: impl std::fmt::Display) -> Error {
+    Error::new(
+        ErrorKind::Store,
+        format!(
+            "{spool}: store.db: {what}; enqueue goes on, nothing is sent; keep a copy of the spool, then `meditopia recover` it"
+        ),
+    )
+    .paused_for(PauseReason::StoreDamaged)
 }
 
 pub(super) fn store_error(spool: &str, e: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode;
+    use rusqlite::ffi::{SQLITE_ERROR, SQLITE_MISMATCH, SQLITE_RANGE};
+    // Statements and types are fixed: where they do not fit, the schema or a row is not what it was.
+    let unfit = match &e {
+        rusqlite::Error::SqliteFailure(failure, _) => matches!(
+            failure.extended_code,
+            SQLITE_ERROR | SQLITE_MISMATCH | SQLITE_RANGE
+        ),
+        rusqlite::Error::SqlInputError { .. }
+        | rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..)
+        | rusqlite::Error::Utf8Error(..)
+        | rusqlite::Error::QueryReturnedNoRows
+        | rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::InvalidColumnIndex(..)
+        | rusqlite::Error::InvalidColumnName(..) => true,
+        _ => false,
+    };
     let message = format!("{spool}: store.db: {e}");
     match e.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Error::new(
             ErrorKind::SpoolFull,
             format!("{message}; what waits is kept; free some space"),
         ),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::new(
-            ErrorKind::Store,
-            format!("{message}; keep a copy of the spool; enqueue goes on, nothing is sent"),
-        )
-        .paused_for(PauseReason::StoreDamaged),
+        Some(
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation,
+        ) => damaged(spool, e),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::new(
             ErrorKind::Timeout,
             format!("{message}; another program holds it; end that one"),
         ),
+        _ if unfit => damaged(spool, e),
         _ => Error::new(ErrorKind::Io, message),
     }
 }

@@ -6,12 +6,16 @@
 
 mod connection;
 mod reader;
+pub(crate) mod recover;
+
+use std::cell::Cell;
+use std::path::Path;
 
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, params};
 
 pub use self::reader::Reader;
 
-use self::connection::{APPLICATION_ID, InUse, check_version, connect, store_error, version};
+use self::connection::{InUse, check_version, connect, create, damaged, find, store_error};
 use super::rows;
 use super::{
     Change, CommitSafety, DiskUse, LaneState, PauseState, Place, Rejected, Store, StoredRun,
@@ -19,10 +23,13 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::reader::Offsets;
-use crate::spool::{Spool, private_file};
+use crate::spool::Spool;
 
 /// The sender's page cache; the store is read in order, so a small one serves.
 const CACHE_KIB: i64 = 2_048;
+/// A store up to this size is checked as a whole when it is opened: some milliseconds. Of a larger
+/// one, damage is found when a row is read.
+const CHECKED_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Pages of the log that SQLite lets come together before it moves them into the database.
 const LOG_PAGES: u32 = 1_000;
@@ -33,6 +40,8 @@ const TIGHT_LOG_PAGES: u32 = 32;
 pub struct SqliteStore {
     connection: Connection,
     epoch: i64,
+    /// As the state's row says: its checksum covers them with the sums.
+    lanes: Cell<u8>,
     /// What SQLite is set to.
     synchronous: CommitSafety,
     spool: String,
@@ -48,31 +57,21 @@ impl SqliteStore {
         let in_use = InUse::begin(spool)?;
         let name = spool.name();
         let path = spool.store();
-        // Made here, because SQLite would let the umask decide who may read it; -wal and -shm follow.
-        // An existing one is not opened: closing it would drop the locks of this process's readers.
-        match private_file().create_new(true).open(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
-                return Err(Error::io(path.display(), e));
-            }
-            _ => {}
+        recover::finish(&path)?;
+        if !find(&path, &name)? {
+            create(&path, &name)?;
         }
         let connection = connect(&path, &name, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        check_version(&connection, &name)?;
         let failed = |e| store_error(&name, e);
         connection
             .pragma_update(None, "journal_mode", "WAL")
             .and_then(|()| connection.pragma_update(None, "synchronous", "NORMAL"))
             .and_then(|()| connection.pragma_update(None, "cache_size", -CACHE_KIB))
             .and_then(|()| connection.pragma_update(None, "temp_store", "MEMORY"))
+            .and_then(|()| connection.pragma_update(None, "cell_size_check", true))
             .map_err(failed)?;
-        match version(&connection, &name)? {
-            0 => connection
-                .execute_batch(&format!(
-                    "BEGIN IMMEDIATE; {} PRAGMA application_id = {APPLICATION_ID}; COMMIT;",
-                    include_str!("../schema.sql")
-                ))
-                .map_err(failed)?,
-            _ => check_version(&connection, &name)?,
-        }
+        check_pages(&connection, &path, &name)?;
         let epoch = connection
             .query_row(
                 "UPDATE state SET epoch = epoch + 1 RETURNING epoch",
@@ -80,10 +79,12 @@ impl SqliteStore {
                 |row| row.get(0),
             )
             .map_err(failed)?;
+        let (lanes, _) = rows::read_state(&connection).map_err(failed)?;
         connection.set_prepared_statement_cache_capacity(32);
         Ok(Self {
             connection,
             epoch,
+            lanes: Cell::new(lanes),
             synchronous: CommitSafety::Process,
             spool: name,
             _in_use: in_use,
@@ -99,40 +100,32 @@ impl SqliteStore {
         for change in changes {
             match *change {
                 Change::Append { place, origin, run } => {
-                    cached("INSERT INTO runs (lane, queue, origin, body, slots) VALUES (?, ?, ?, ?, ?)")?
-                        .execute(params![place.lane, place.queue, origin, run.body, rows::slots(run)])?;
+                    let slots = rows::slots(run);
+                    let crc = rows::run_checksum(place, &run.body, &slots);
+                    cached("INSERT INTO runs (lane, queue, origin, body, slots, crc) VALUES (?, ?, ?, ?, ?, ?)")?
+                        .execute(params![place.lane, place.queue, origin, run.body, slots, crc])?;
                 }
-                Change::Replace { id, run } => {
-                    cached("UPDATE runs SET body = ?, slots = ? WHERE id = ?")?
-                        .execute(params![run.body, rows::slots(run), id])?;
+                Change::Replace { id, place, run } => {
+                    let slots = rows::slots(run);
+                    let crc = rows::run_checksum(place, &run.body, &slots);
+                    cached("UPDATE runs SET body = ?, slots = ?, crc = ? WHERE id = ?")?
+                        .execute(params![run.body, slots, crc, id])?;
                 }
                 Change::Remove { id } => {
                     cached("DELETE FROM runs WHERE id = ?")?.execute([id])?;
                 }
                 Change::Lane { lane, state } => rows::write_lane(&self.connection, lane, state)?,
-                Change::Reject(event) => rows::write_rejected(&self.connection, event)?,
+                Change::Reject(event) => rows::write_rejected(&self.connection, None, event)?,
                 Change::Forget { rejected } => {
                     cached("DELETE FROM rejected WHERE id = ?")?.execute([rejected])?;
                 }
                 Change::Taken { segment, upto } => {
-                    cached(
-                        "INSERT INTO segments VALUES (?1, ?2) ON CONFLICT DO UPDATE SET upto = ?2",
-                    )?
-                    .execute(params![segment, upto.cast_signed()])?;
+                    rows::write_offset(&self.connection, segment, upto)?;
                 }
                 Change::Gone { segment } => {
                     cached("DELETE FROM segments WHERE name = ?")?.execute([segment])?;
                 }
-                Change::Suspect(suspect) => {
-                    cached("INSERT OR REPLACE INTO suspects VALUES (?, ?, ?, ?)")?.execute(
-                        params![
-                            suspect.user,
-                            suspect.lane,
-                            suspect.waiting.cast_signed(),
-                            suspect.accepted
-                        ],
-                    )?;
-                }
+                Change::Suspect(suspect) => rows::write_suspect(&self.connection, suspect)?,
                 Change::Cleared { user } => {
                     cached("DELETE FROM suspects WHERE user = ?")?.execute([user])?;
                 }
@@ -141,9 +134,13 @@ impl SqliteStore {
                 }
                 Change::Pause(Some(pause)) => rows::write_pause(&self.connection, pause)?,
                 Change::Lanes(lanes) => {
-                    cached("UPDATE state SET lanes = ?")?.execute([lanes])?;
+                    let (_, totals) = rows::read_state(&self.connection)?;
+                    rows::write_state(&self.connection, lanes, &totals)?;
+                    self.lanes.set(lanes);
                 }
-                Change::Totals(totals) => rows::write_totals(&self.connection, totals)?,
+                Change::Totals(totals) => {
+                    rows::write_state(&self.connection, self.lanes.get(), totals)?;
+                }
             }
         }
         Ok(())
@@ -217,6 +214,20 @@ impl Store for SqliteStore {
         set().map_err(|e| self.error(e))
     }
 
+    fn checkpoint(&mut self) -> Result<bool> {
+        // SQLite takes a damaged log for one that a crash has cut, and says nothing.
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(FULL)", [], |row| {
+                let (busy, log, moved): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(busy == 0 && log == moved)
+            })
+            .map_err(|e| self.error(e))
+    }
+
+    fn damaged(&self, what: &str) -> Error {
+        damaged(&self.spool, what)
+    }
+
     fn offsets(&self) -> Result<Offsets> {
         rows::read_offsets(&self.connection).map_err(|e| self.error(e))
     }
@@ -240,15 +251,8 @@ impl Store for SqliteStore {
     fn suspects(&self) -> Result<Vec<Suspect>> {
         let read = || -> rusqlite::Result<Vec<Suspect>> {
             self.connection
-                .prepare_cached("SELECT user, lane, waiting, accepted FROM suspects")?
-                .query_map([], |row| {
-                    Ok(Suspect {
-                        user: row.get(0)?,
-                        lane: row.get(1)?,
-                        waiting: row.get::<_, i64>(2)?.cast_unsigned(),
-                        accepted: row.get(3)?,
-                    })
-                })?
+                .prepare_cached(&format!("SELECT {} FROM suspects", rows::SUSPECT_COLUMNS))?
+                .query_map([], rows::suspect)?
                 .collect()
         };
         read().map_err(|e| self.error(e))
@@ -274,12 +278,26 @@ impl Store for SqliteStore {
     }
 
     fn lanes(&self) -> Result<u8> {
-        self.connection
-            .query_row("SELECT lanes FROM state", [], |row| row.get(0))
-            .map_err(|e| self.error(e))
+        Ok(self.lanes.get())
     }
 
     fn totals(&self) -> Result<Totals> {
-        rows::read_totals(&self.connection).map_err(|e| self.error(e))
+        let (_, totals) = rows::read_state(&self.connection).map_err(|e| self.error(e))?;
+        Ok(totals)
+    }
+}
+
+/// Has SQLite look at every page of a store that is not large.
+fn check_pages(connection: &Connection, path: &Path, spool: &str) -> Result<()> {
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |about| about.len());
+    if size(path) + size(&path.with_extension("db-wal")) > CHECKED_BYTES {
+        return Ok(());
+    }
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|e| store_error(spool, e))?;
+    match found.as_str() {
+        "ok" => Ok(()),
+        what => Err(damaged(spool, what)),
     }
 }

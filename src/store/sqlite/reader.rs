@@ -5,7 +5,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
-use super::connection::{InUse, check_version, connect, is_half_made, store_error};
+use super::connection::{InUse, check_version, connect, find, is_half_made, store_error};
 use crate::error::{Error, Result};
 use crate::journal::reader::Offsets;
 use crate::spool::Spool;
@@ -28,17 +28,13 @@ impl Reader {
     pub fn open(spool: &Spool) -> Result<Option<Self>> {
         let in_use = InUse::begin(spool)?;
         let path = spool.store();
-        if !path.exists() {
+        let name = spool.name();
+        if !find(&path, &name)? {
             return Ok(None);
         }
-        let name = spool.name();
         let connection = connect(&path, &name, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        match connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)) {
-            // Its sender is just making it, or died doing so.
-            Ok(0) => return Ok(None),
-            Err(e) if is_half_made(&e) => return Ok(None),
-            Err(e) => return Err(store_error(&name, e)),
-            Ok(_) => {}
+        if is_half_made(&connection) {
+            return Ok(None);
         }
         check_version(&connection, &name)?;
         Ok(Some(Self {
@@ -54,7 +50,9 @@ impl Reader {
 
     /// The sums.
     pub fn totals(&self) -> Result<Totals> {
-        rows::read_totals(&self.connection).map_err(|e| self.error(e))
+        rows::read_state(&self.connection)
+            .map(|(_, totals)| totals)
+            .map_err(|e| self.error(e))
     }
 
     /// See [`Store::offsets`](crate::store::Store::offsets).
@@ -69,7 +67,7 @@ impl Reader {
 
     /// The state of every lane that has one.
     pub fn lanes(&self) -> Result<Vec<(u8, LaneState)>> {
-        rows::read_lanes(&self.connection).map_err(|e| self.error(e))
+        rows::read_lane_states(&self.connection).map_err(|e| self.error(e))
     }
 
     /// See [`Store::runs`](crate::store::Store::runs).

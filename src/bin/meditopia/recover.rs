@@ -1,0 +1,81 @@
+//! `meditopia recover`: a new store out of what can be read of a damaged one.
+//!
+//! Without `--yes` it only looks and says what it would do, because some of it cannot be taken back:
+//! events that cannot be read are lost, and others may be delivered twice.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use meditopia::client::{Repair, Salvage, recover};
+
+/// The store is damaged, and nothing was done.
+const DAMAGED: u8 = 3;
+/// There is a new store, and events are missing from it.
+const EVENTS_LOST: u8 = 4;
+
+/// What `--help` says at its end.
+pub const EXIT_CODES: &str = "Exit status:
+  0  the store is sound, or was recovered with every event
+  1  it could not be looked at: see the message
+  3  the store is damaged; nothing was done without --yes
+  4  the store was recovered, and some events are lost";
+
+/// The arguments of `meditopia recover`.
+#[derive(clap::Args)]
+pub struct Options {
+    /// The spool's directory
+    spool: PathBuf,
+    /// Do it; without this, only say what can be read and what is at risk
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Looks at the store, recovers it if that is wanted, and prints what came of it.
+pub fn run(options: &Options) -> Result<ExitCode, String> {
+    let repair = if options.yes {
+        Repair::Replace
+    } else {
+        Repair::Look
+    };
+    let found = recover(&options.spool, repair).map_err(|e| e.to_string())?;
+    let Some(damage) = &found.damage else {
+        println!("the store is sound; there is nothing to recover");
+        return Ok(ExitCode::SUCCESS);
+    };
+    println!("damage: {damage}");
+    tell(&found);
+    match &found.kept {
+        Some(kept) => {
+            println!("recovered; the damaged store is kept as {}", kept.display());
+            let code = if found.loses_events() { EVENTS_LOST } else { 0 };
+            Ok(ExitCode::from(code))
+        }
+        None => {
+            println!("nothing was done; run it again with --yes to recover");
+            Ok(ExitCode::from(DAMAGED))
+        }
+    }
+}
+
+fn tell(found: &Salvage) {
+    println!(
+        "readable: {} pending events in {} runs, {} rejected events",
+        found.pending, found.runs, found.rejected
+    );
+    match found.lost_pending {
+        Some(0) => println!("lost pending events: 0"),
+        Some(lost) => println!("lost pending events: at most {lost}"),
+        None => println!("lost pending events: unknown, for how many there were cannot be read"),
+    }
+    println!("lost rejected events: at most {}", found.lost_rejected);
+    println!(
+        "segments that are read again: {}; what of them had been taken over may be delivered twice",
+        found.read_again.len()
+    );
+    for name in &found.read_again {
+        println!("  {name}");
+    }
+    for what in &found.forgotten {
+        println!("forgotten: {what}");
+    }
+}

@@ -1,0 +1,706 @@
+//! A new store out of what can be read of a damaged one.
+//!
+//! Rows are read one by one and believed only with their checksum. Where SQLite cannot go on, because
+//! a page is damaged, the scan goes on at the first row behind that can be reached; rows that an
+//! index knows and the scan has not met are looked up each.
+//!
+//! The new store is written beside the damaged one. It is the one that counts from the moment that it
+//! bears the name `store.db.recovered` and `store.db` is gone: whoever is killed in between leaves
+//! either the old store or a step that [`finish`] takes. The damaged one is kept.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::io::ErrorKind as IoKind;
+use std::path::{Path, PathBuf};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
+
+use super::connection::{
+    InUse, check_version, connect, create_beside, find, put_in_place, store_error,
+};
+use crate::error::{Error, Result};
+use crate::event;
+use crate::journal::reader;
+use crate::spool::{Spool, sync_parent};
+use crate::store::{LaneState, PauseState, Place, QueueState, StoredRun, Suspect, Totals, rows};
+
+/// A lane's batch takes at most so many runs.
+const BATCH_RUNS: usize = 100;
+/// The most lanes that a spool can have.
+const LANES_MAX: u8 = 16;
+
+/// What a store holds that can be read, and what is known to be missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Salvage {
+    /// What is wrong with the store; `None`: nothing.
+    pub damage: Option<String>,
+    /// Runs of pending events that can be read.
+    pub runs: u64,
+    /// Events that wait in them.
+    pub pending: u64,
+    /// Rejected events that can be read.
+    pub rejected: u64,
+    /// At most so many pending events cannot be read; `None`: how many there were cannot be read either.
+    pub lost_pending: Option<u64>,
+    /// At most so many rejected events cannot be read.
+    pub lost_rejected: u64,
+    /// Segments that will be read from their beginning: events of theirs that had been taken over
+    /// come again.
+    pub read_again: Vec<String>,
+    /// What else cannot be read, in words.
+    pub forgotten: Vec<String>,
+    /// Where the damaged store is kept, once a new one is in its place.
+    pub kept: Option<PathBuf>,
+}
+
+impl Salvage {
+    /// Whether events are missing, or may be.
+    pub fn loses_events(&self) -> bool {
+        self.lost_pending != Some(0) || self.lost_rejected > 0
+    }
+}
+
+/// What to do about a damaged store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repair {
+    /// Nothing but look.
+    Look,
+    /// Put a new store in its place.
+    Replace,
+}
+
+/// Reads what can be read of the store of `spool`, whose seat the caller holds, and replaces it if it
+/// is damaged and that is asked for. `lane_of` tells an event's lane of so many.
+pub(crate) fn recover(
+    spool: &Spool,
+    repair: Repair,
+    lane_of: fn(&[u8], usize) -> usize,
+) -> Result<Salvage> {
+    let _in_use = InUse::begin(spool)?;
+    let path = spool.store();
+    if repair == Repair::Replace {
+        finish(&path)?;
+    }
+    let name = spool.name();
+    let old = match find(&path, &name) {
+        Ok(false) => return Ok(Salvage::whole()),
+        Ok(true) => open_damaged(&path, &name),
+        Err(e) => Err(e),
+    };
+    let (old, unreadable) = match old {
+        Ok((old, what)) => (Some(old), what),
+        Err(e) if e.pause_reason().is_some() => (None, Some(e.message().to_owned())),
+        Err(e) => return Err(e),
+    };
+    let fresh = beside(&path, "recovering");
+    let new = match repair {
+        Repair::Look => None,
+        Repair::Replace => Some(create_beside(&fresh, &name)?),
+    };
+    let mut work = Work {
+        spool,
+        old: old.as_ref(),
+        new: new.as_ref(),
+        lane_of,
+        found: Salvage {
+            damage: unreadable,
+            ..Salvage::whole()
+        },
+        heads: BTreeMap::new(),
+        lanes_possible: (1..=LANES_MAX).collect(),
+        slots: 0,
+        bytes: 0,
+        last_run: 0,
+    };
+    let failed = |e| store_error(&name, e);
+    if let Some(new) = &new {
+        new.execute_batch("BEGIN").map_err(failed)?;
+    }
+    work.all()?;
+    let mut found = work.found;
+    if let Some(new) = new {
+        new.execute_batch("COMMIT").map_err(failed)?;
+        new.close().map_err(|(_, e)| failed(e))?;
+    }
+    drop(old);
+    match (repair, &found.damage) {
+        (Repair::Look, _) => {}
+        (Repair::Replace, None) => {
+            fs::remove_file(&fresh).map_err(|e| Error::io(fresh.display(), e))?;
+        }
+        (Repair::Replace, Some(_)) => found.kept = Some(replace(&path, &fresh)?),
+    }
+    Ok(found)
+}
+
+/// Opens a store to read it and to leave it byte for byte as it is; says what is wrong with its header.
+fn open_damaged(path: &Path, spool: &str) -> Result<(Connection, Option<String>)> {
+    let connection = connect(path, spool, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(|e| store_error(spool, e))?;
+    match check_version(&connection, spool) {
+        Ok(()) => Ok((connection, None)),
+        Err(e) if e.pause_reason().is_some() => Ok((connection, Some(e.message().to_owned()))),
+        Err(newer) => Err(newer),
+    }
+}
+
+fn beside(path: &Path, what: &str) -> PathBuf {
+    path.with_extension(format!("db.{what}"))
+}
+
+/// Puts `fresh` in the place of the store at `path`, which is kept under the name returned.
+fn replace(path: &Path, fresh: &Path) -> Result<PathBuf> {
+    let time = crate::clock::wall_ms();
+    let kept = beside(path, &format!("damaged-{time}"));
+    for part in ["", "-wal"] {
+        let from = path.with_extension(format!("db{part}"));
+        let to = beside(path, &format!("damaged-{time}{part}"));
+        match fs::hard_link(&from, &to) {
+            Err(e) if e.kind() != IoKind::NotFound => return Err(Error::io(to.display(), e)),
+            _ => {}
+        }
+    }
+    put_in_place(fresh, &beside(path, "recovered"))?;
+    remove(path)?;
+    finish(path)?;
+    Ok(kept)
+}
+
+/// Completes a recovery that was killed when its new store was complete.
+pub(super) fn finish(path: &Path) -> Result<()> {
+    let recovered = beside(path, "recovered");
+    if !recovered.exists() {
+        return Ok(());
+    }
+    if path.exists() {
+        // Not the one that counts yet: what was read into it may be old by now.
+        return remove(&recovered);
+    }
+    // Before the new store bears their name: SQLite would apply the old one's log to it.
+    for part in ["db-wal", "db-shm"] {
+        remove(&path.with_extension(part))?;
+    }
+    sync_parent(path)?;
+    put_in_place(&recovered, path)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != IoKind::NotFound => Err(Error::io(path.display(), e)),
+        _ => Ok(()),
+    }
+}
+
+impl Salvage {
+    fn whole() -> Self {
+        Self {
+            lost_pending: Some(0),
+            ..Self::default()
+        }
+    }
+}
+
+/// One recovery on its way.
+struct Work<'a> {
+    spool: &'a Spool,
+    old: Option<&'a Connection>,
+    new: Option<&'a Connection>,
+    lane_of: fn(&[u8], usize) -> usize,
+    found: Salvage,
+    /// The first runs of each queue, with the bytes of their events.
+    heads: BTreeMap<Place, BTreeMap<i64, Vec<u32>>>,
+    /// Numbers of lanes that the runs' places agree with.
+    lanes_possible: Vec<u8>,
+    slots: u64,
+    bytes: u64,
+    last_run: i64,
+}
+
+impl Work<'_> {
+    fn all(&mut self) -> Result<()> {
+        if let Some(old) = self.old {
+            let checked = old.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0));
+            match checked {
+                Ok::<String, _>(found) if found == "ok" => {}
+                Ok(found) => self.damaged(found),
+                Err(e) => self.damaged(e.to_string()),
+            }
+        }
+        self.read_runs()?;
+        self.read_rejected()?;
+        let state = self.read_one(rows::STATE_COLUMNS, "state", rows::state);
+        self.read_lanes(state.map(|(_, totals)| totals.pending))?;
+        self.read_offsets()?;
+        self.read_suspects()?;
+        self.read_pause()?;
+        self.write_state(state)
+    }
+
+    fn damaged(&mut self, what: String) {
+        self.found.damage.get_or_insert(what);
+    }
+
+    fn write(&self, write: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<()> {
+        self.new.map_or(Ok(()), |new| {
+            write(new).map_err(|e| store_error(&self.spool.name(), e))
+        })
+    }
+
+    fn read_runs(&mut self) -> Result<()> {
+        let Some(old) = self.old else {
+            return Ok(());
+        };
+        let scan = Scan {
+            old,
+            columns: rows::RUN_COLUMNS,
+            table: "runs",
+            index: "SELECT id FROM runs INDEXED BY runs_by_place WHERE lane >= 0",
+        };
+        let outcome = scan.read(rows::run, |(place, stored)| self.keep_run(place, &stored))?;
+        if let Some(what) = outcome.damage {
+            self.damaged(what);
+        }
+        let sequence = "SELECT seq FROM sqlite_sequence WHERE name = 'runs'";
+        let last = old.query_row(sequence, [], |row| row.get(0));
+        let last = self.last_run.max(last.unwrap_or_default());
+        // A number is never given twice, not even by the new store: flushes wait for them.
+        self.write(|new| {
+            new.execute("DELETE FROM sqlite_sequence WHERE name = 'runs'", [])?;
+            new.execute("INSERT INTO sqlite_sequence VALUES ('runs', ?)", [last])
+                .map(drop)
+        })
+    }
+
+    fn keep_run(&mut self, place: Place, stored: &StoredRun) -> Result<()> {
+        let lengths: Vec<u32> = stored.run.slots.iter().map(|slot| slot.length).collect();
+        self.found.runs += 1;
+        self.slots += lengths.len() as u64;
+        self.bytes += sum(&lengths);
+        self.last_run = self.last_run.max(stored.id);
+        let head = self.heads.entry(place).or_default();
+        head.insert(stored.id, lengths);
+        if head.len() > BATCH_RUNS {
+            head.pop_last();
+        }
+        let lane_of = self.lane_of;
+        for (fragment, _) in stored.run.events() {
+            let user = event::user_of(fragment);
+            self.lanes_possible
+                .retain(|&lanes| lane_of(user, usize::from(lanes)) == usize::from(place.lane));
+        }
+        self.write(|new| rows::write_run(new, place, stored))
+    }
+
+    fn read_rejected(&mut self) -> Result<()> {
+        let Some(old) = self.old else {
+            return Ok(());
+        };
+        let scan = Scan {
+            old,
+            columns: rows::REJECTED_COLUMNS,
+            table: "rejected",
+            index: "SELECT id FROM rejected INDEXED BY rejected_by_user WHERE user >= ''",
+        };
+        let outcome = scan.read(rows::rejected, |(id, event)| {
+            self.found.rejected += 1;
+            self.write(|new| rows::write_rejected(new, Some(id), &event))
+        })?;
+        self.found.lost_rejected = outcome.lost;
+        if let Some(what) = outcome.damage {
+            self.damaged(what);
+        }
+        Ok(())
+    }
+
+    /// A row of a table that has one, or the one with this number.
+    fn read_one<T>(
+        &mut self,
+        columns: &str,
+        from: &str,
+        row: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Option<T> {
+        let sql = format!("SELECT {columns} FROM {from}");
+        match self.old?.query_row(&sql, [], row).optional() {
+            Ok(found) => found,
+            Err(e) => {
+                self.damaged(e.to_string());
+                self.found.forgotten.push(match from {
+                    "state" => "the sums (delivered, rejected, requests ...): they start anew".into(),
+                    "pause" => "why delivery was paused, if it was: it goes on".into(),
+                    lane => format!("what was known of {lane}: its batch in doubt, if any, is repeated unlisted, and what it had settled of a run"),
+                });
+                None
+            }
+        }
+    }
+
+    /// Keeps what is known of the lanes as far as it fits the runs that are left, and works out how
+    /// many events are missing.
+    fn read_lanes(&mut self, pending: Option<u64>) -> Result<()> {
+        let mut states = Vec::new();
+        for lane in 0..LANES_MAX {
+            let from = format!("lanes WHERE lane = {lane}");
+            let known = self.read_one(rows::LANE_COLUMNS, &from, rows::lane_state);
+            states.extend(known);
+        }
+        let settled: u64 = states
+            .iter()
+            .flat_map(|(_, state)| &state.queues)
+            .map(|queue| u64::from(queue.skip))
+            .sum();
+        self.found.lost_pending =
+            pending.map(|pending| pending.saturating_sub(self.slots.saturating_sub(settled)));
+        if self.old.is_none() {
+            self.found.lost_pending = None;
+            self.found
+                .forgotten
+                .push("everything in it: nothing of the store can be read".to_owned());
+        }
+        let complete = self.found.lost_pending == Some(0);
+        if !complete {
+            self.damaged("pending events are missing".to_owned());
+        }
+        let mut skipped = 0;
+        for (lane, mut state) in states {
+            for queue in [0, 1] {
+                let place = Place { lane, queue };
+                if !complete {
+                    self.forget_what_does_not_fit(place, &mut state);
+                }
+                let skip = state.queues[usize::from(queue)].skip;
+                skipped += u64::from(skip);
+                let first = self.heads.get(&place).and_then(|head| head.values().next());
+                let settled = first.and_then(|lengths| lengths.get(..skip as usize));
+                self.bytes -= settled.map_or(0, sum);
+            }
+            self.write(|new| rows::write_lane(new, lane, &state))?;
+        }
+        self.found.pending = self.slots.saturating_sub(skipped);
+        Ok(())
+    }
+
+    /// Runs are missing somewhere: what is known of a queue's head holds only while the head is there.
+    fn forget_what_does_not_fit(&mut self, place: Place, state: &mut LaneState) {
+        let there = self.heads.get(&place).cloned().unwrap_or_default();
+        let expected = self.indexed_head(place);
+        let queue = &mut state.queues[usize::from(place.queue)];
+        let head_is_there = there.keys().next().copied() == expected.first().copied();
+        let intact: usize = there
+            .iter()
+            .zip(&expected)
+            .take_while(|((id, _), expected)| id == expected)
+            .map(|((_, lengths), _)| lengths.len())
+            .sum();
+        let intact = intact.saturating_sub(queue.skip as usize);
+        let bound = state
+            .in_doubt
+            .filter(|batch| batch.queue == place.queue)
+            .map_or(0, |batch| batch.events as usize)
+            .max(queue.group as usize)
+            .max(queue.doubtful as usize);
+        if head_is_there && intact >= bound {
+            return;
+        }
+        let belief = std::mem::take(&mut queue.belief);
+        let skip = if head_is_there { queue.skip } else { 0 };
+        *queue = QueueState {
+            skip,
+            belief,
+            ..QueueState::default()
+        };
+        if state
+            .in_doubt
+            .is_some_and(|batch| batch.queue == place.queue)
+        {
+            state.in_doubt = None;
+        }
+        self.found.forgotten.push(format!(
+            "what lane {} had in doubt or settled at its head: events of it may be delivered twice",
+            place.lane
+        ));
+    }
+
+    /// The first runs of a queue, as the index knows them; none if it cannot be read.
+    fn indexed_head(&self, place: Place) -> Vec<i64> {
+        let read = || -> rusqlite::Result<Vec<i64>> {
+            let Some(old) = self.old else {
+                return Ok(Vec::new());
+            };
+            old.prepare_cached(
+                "SELECT id FROM runs INDEXED BY runs_by_place
+                 WHERE lane = ? AND queue = ? ORDER BY id LIMIT ?",
+            )?
+            .query_map((place.lane, place.queue, BATCH_RUNS as i64), |row| {
+                row.get(0)
+            })?
+            .collect()
+        };
+        read().unwrap_or_default()
+    }
+
+    fn read_offsets(&mut self) -> Result<()> {
+        let mut known = BTreeMap::new();
+        if let Some(old) = self.old {
+            for order in ["ASC", "DESC"] {
+                let sql = format!("SELECT name, upto, crc FROM segments ORDER BY name {order}");
+                let damage = each(old, &sql, |row| match rows::offset(row) {
+                    Ok((name, upto)) => {
+                        known.insert(name, upto);
+                        None
+                    }
+                    Err(e) => Some(e.to_string()),
+                });
+                damage.into_iter().for_each(|what| self.damaged(what));
+            }
+        }
+        // Without a trace of damage a segment without an offset is new.
+        for segment in reader::segments(self.spool)? {
+            if self.found.damage.is_none() || known.contains_key(&segment) {
+                continue;
+            }
+            if let Some(upto) = reader::behind_hole(self.spool, &segment)? {
+                known.insert(segment.clone(), upto);
+            }
+            self.found.read_again.push(segment);
+        }
+        let segments: BTreeSet<String> = reader::segments(self.spool)?.into_iter().collect();
+        for (name, upto) in known
+            .into_iter()
+            .filter(|(name, _)| segments.contains(name))
+        {
+            self.write(|new| rows::write_offset(new, &name, upto))?;
+        }
+        Ok(())
+    }
+
+    /// Users whose events wait apart: those in the suspects' queue have to stay so, for their order.
+    fn read_suspects(&mut self) -> Result<()> {
+        let mut known: HashMap<Vec<u8>, Suspect> = HashMap::new();
+        if let Some(old) = self.old {
+            for order in ["ASC", "DESC"] {
+                let columns = rows::SUSPECT_COLUMNS;
+                let sql = format!("SELECT {columns} FROM suspects ORDER BY user {order}");
+                let damage = each(old, &sql, |row| match rows::suspect(row) {
+                    Ok(suspect) => {
+                        known.insert(suspect.user.clone(), suspect);
+                        None
+                    }
+                    Err(e) => Some(e.to_string()),
+                });
+                damage.into_iter().for_each(|what| self.damaged(what));
+            }
+        }
+        let Some(new) = self.new else {
+            return Ok(());
+        };
+        for suspect in known.values_mut() {
+            suspect.waiting = 0;
+        }
+        let failed = |e| store_error(&self.spool.name(), e);
+        for place in self.heads.keys().filter(|place| place.queue == 1) {
+            let state = rows::read_lane(new, place.lane).map_err(failed)?;
+            let (mut after, mut skip) = (0, state.queues[1].skip as usize);
+            loop {
+                let runs = rows::read_runs(new, *place, after, BATCH_RUNS).map_err(failed)?;
+                let Some(last) = runs.last() else { break };
+                after = last.id;
+                for (fragment, _) in runs.iter().flat_map(|stored| stored.run.events()) {
+                    if skip > 0 {
+                        skip -= 1;
+                        continue;
+                    }
+                    let user = event::user_of(fragment);
+                    let suspect = known.entry(user.to_vec()).or_insert_with(|| Suspect {
+                        user: user.to_vec(),
+                        lane: place.lane,
+                        waiting: 0,
+                        accepted: false,
+                    });
+                    suspect.waiting += 1;
+                }
+            }
+        }
+        for suspect in known.values() {
+            self.write(|new| rows::write_suspect(new, suspect))?;
+        }
+        Ok(())
+    }
+
+    fn read_pause(&mut self) -> Result<()> {
+        let pause: Option<PauseState> = self.read_one(rows::PAUSE_COLUMNS, "pause", rows::pause);
+        pause.map_or(Ok(()), |pause| {
+            self.write(|new| rows::write_pause(new, &pause))
+        })
+    }
+
+    fn write_state(&mut self, state: Option<(u8, Totals)>) -> Result<()> {
+        let (lanes, mut totals) = state.unwrap_or_else(|| {
+            // Whatever fits: events of a user have to stay in the lane that they are in.
+            let least = self.heads.keys().map(|place| place.lane + 1).max();
+            let lanes = least.map_or(0, |least| *self.lanes_possible.first().unwrap_or(&least));
+            (lanes, Totals::default())
+        });
+        totals.pending = self.found.pending;
+        totals.pending_bytes = self.bytes;
+        totals.lost += self.found.lost_pending.unwrap_or_default() + self.found.lost_rejected;
+        self.write(|new| rows::write_state(new, lanes, &totals))
+    }
+}
+
+fn sum(lengths: &[u32]) -> u64 {
+    lengths.iter().map(|&length| u64::from(length)).sum()
+}
+
+/// Runs `sql` to its end or to the first error of SQLite; says the last thing that was wrong.
+fn each(
+    old: &Connection,
+    sql: &str,
+    mut row: impl FnMut(&Row<'_>) -> Option<String>,
+) -> Option<String> {
+    let mut damage = None;
+    let mut read = || -> rusqlite::Result<()> {
+        let mut statement = old.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(next) = rows.next()? {
+            if let Some(what) = row(next) {
+                damage = Some(what);
+            }
+        }
+        Ok(())
+    };
+    let stopped = read().err().map(|e| e.to_string());
+    stopped.or(damage)
+}
+
+/// A table with numbered rows, and an index that knows the numbers too.
+struct Scan<'a> {
+    old: &'a Connection,
+    columns: &'static str,
+    table: &'static str,
+    index: &'static str,
+}
+
+#[derive(Default)]
+struct Scanned {
+    lost: u64,
+    damage: Option<String>,
+}
+
+impl Scan<'_> {
+    /// Reads every row that can be reached.
+    fn read<T>(
+        &self,
+        parse: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+        mut keep: impl FnMut(T) -> Result<()>,
+    ) -> Result<Scanned> {
+        let mut scanned = Scanned::default();
+        let (mut seen, mut bad) = (BTreeSet::new(), BTreeSet::new());
+        let mut after = i64::MIN;
+        loop {
+            let stopped = self.from(after, |id, row| {
+                after = id;
+                match parse(row) {
+                    Ok(parsed) if seen.insert(id) => return keep(parsed),
+                    // A page that two others lead to.
+                    Ok(_) => {}
+                    Err(e) => {
+                        bad.insert(id);
+                        scanned.damage = Some(e.to_string());
+                    }
+                }
+                Ok(())
+            })?;
+            let Some(stopped) = stopped else { break };
+            scanned.damage = Some(stopped);
+            match self.next_reachable(after) {
+                // Its predecessor, because the scan begins behind.
+                Some(next) => after = next - 1,
+                None => break,
+            }
+        }
+        let mut indexed = BTreeSet::new();
+        each(self.old, self.index, |row| {
+            indexed.extend(row.get::<_, i64>(0));
+            None
+        });
+        for &id in indexed.difference(&seen) {
+            if bad.contains(&id) {
+                continue;
+            }
+            let sql = format!("SELECT {} FROM {} WHERE id = ?", self.columns, self.table);
+            match self.old.query_row(&sql, [id], |row| parse(row)) {
+                Ok(parsed) => keep(parsed)?,
+                Err(e) => {
+                    bad.insert(id);
+                    scanned.damage = Some(e.to_string());
+                }
+            }
+        }
+        scanned.lost = bad.len() as u64;
+        Ok(scanned)
+    }
+
+    /// Reads rows behind `after`; says where SQLite stopped.
+    fn from(
+        &self,
+        after: i64,
+        mut row: impl FnMut(i64, &Row<'_>) -> Result<()>,
+    ) -> Result<Option<String>> {
+        let sql = format!(
+            "SELECT {} FROM {} WHERE id > ? ORDER BY id",
+            self.columns, self.table
+        );
+        let mut kept = Ok(());
+        let mut read = || -> rusqlite::Result<()> {
+            let mut statement = self.old.prepare(&sql)?;
+            let mut rows = statement.query([after])?;
+            while let Some(next) = rows.next()? {
+                kept = row(next.get(0)?, next);
+                if kept.is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let stopped = read().err().map(|e| e.to_string());
+        kept.map(|()| stopped)
+    }
+
+    /// The first row behind `after` that a search reaches, beyond a page that it cannot pass.
+    fn next_reachable(&self, after: i64) -> Option<i64> {
+        let sql = format!(
+            "SELECT id, {} FROM {} WHERE id >= ? ORDER BY id LIMIT 1",
+            self.columns, self.table
+        );
+        let from = |id: i64| {
+            self.old
+                .query_row(&sql, [id], |row| row.get::<_, i64>(0))
+                .ok()
+        };
+        let after = after.max(0);
+        let mut step = 1_i64;
+        let (mut fails, mut works) = (after, None);
+        while works.is_none() {
+            let id = after.checked_add(step)?;
+            works = from(id);
+            if works.is_none() {
+                fails = id;
+                step = step.checked_mul(2)?;
+            }
+        }
+        let mut reached = works?;
+        let mut low = fails;
+        let mut high = after + step;
+        while low + 1 < high {
+            let middle = low + (high - low) / 2;
+            match from(middle) {
+                Some(id) => (high, reached) = (middle, id),
+                None => low = middle,
+            }
+        }
+        Some(reached)
+    }
+}
