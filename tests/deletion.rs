@@ -179,7 +179,7 @@ fn race(
             };
             if let (Turn::Writer, Seen::Entry(call)) = (racer.turn, &event) {
                 match call.mark() {
-                    Some(Mark::Acknowledged { from, count }) if count == 1 => {
+                    Some(Mark::Acknowledged { from, count: 1 }) => {
                         assert_its_segment_is_there(call, &schedule.to_string());
                         acknowledged.push((user.to_owned(), from));
                     }
