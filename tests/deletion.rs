@@ -5,6 +5,8 @@
 //! notice; a schedule says who makes its call next. Schedules are walked depth first, in `make test` those
 //! that take the turn from a process at most twice, in `make soak` all of the small stories.
 
+// What the tracer knows of a processor's registers.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod c_host;
@@ -177,7 +179,7 @@ fn race(
             };
             if let (Turn::Writer, Seen::Entry(call)) = (racer.turn, &event) {
                 match call.mark() {
-                    Some(Mark::Acknowledged { from, count }) if count == 1 => {
+                    Some(Mark::Acknowledged { from, count: 1 }) => {
                         assert_its_segment_is_there(call, &schedule.to_string());
                         acknowledged.push((user.to_owned(), from));
                     }

@@ -4,6 +4,8 @@
 //! The kernel's answers are changed on the way back to a real process: a sync that fails, a write that
 //! ends in the middle of a record, and then a cut that fails too.
 
+// What the tracer knows of a processor's registers.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod c_host;
