@@ -64,13 +64,10 @@ impl Spool {
     /// writable by others, lies on a network file system, or is a copy; [`Store`](crate::error::ErrorKind::Store) if a
     /// newer version wrote it; [`Io`](crate::error::ErrorKind::Io).
     pub fn open(dir: &Path, belonging: Belonging<'_>, network: NetworkFileSystem) -> Result<Self> {
-        let created = create_dir(dir)?;
+        create_dir(dir)?;
         let (handle, about) = open_own_dir(dir)?;
         if network == NetworkFileSystem::Refuse {
             refuse_network(dir, &handle)?;
-        }
-        if created {
-            sync_parent(dir)?;
         }
 
         let boot_id = boot_id()?;
