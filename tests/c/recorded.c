@@ -4,7 +4,8 @@
  *   recorded CONFIG.toml send
  *   recorded CONFIG.toml requeue
  *
- * enqueue: COUNT events numbered from FIRST, event n of user FIRST_USER + n % USERS, padded by BYTES.
+ * enqueue: COUNT events numbered from FIRST, event n of user FIRST_USER + n % USERS, padded by BYTES,
+ * which its event_value tells after its number.
  * With a BATCH above 1 one call takes so many. END says how it ends: "close" flushes and closes,
  * "leave" only ends, "die" ends as a killed process does.
  * send: flushes again and again until its standard input ends, and then once more.
@@ -25,7 +26,7 @@ extern void record_mark(const char *text) __attribute__((weak));
 extern void record_end(void) __attribute__((weak));
 
 static meditopia_client *client;
-static long first, count, first_user, users, threads, batch;
+static long first, count, first_user, users, threads, bytes, batch;
 static char *padding;
 
 static void mark(const char *what, long from, long upto) {
@@ -38,8 +39,8 @@ static void mark(const char *what, long from, long upto) {
 static size_t event(char *text, long number) {
   return (size_t)sprintf(text,
                          "{\"token\":\"token\",\"partner_user_id\":\"u-%ld\",\"event\":\"video\","
-                         "\"event_value\":\"%ld:%s\",\"received_at\":\"2024-08-06 15:04:05\"}",
-                         first_user + number % users, number, padding);
+                         "\"event_value\":\"%ld:%ld:%s\",\"received_at\":\"2024-08-06 15:04:05\"}",
+                         first_user + number % users, number, bytes, padding);
 }
 
 /* Each user is of one thread, so that its events have an order. */
@@ -116,9 +117,10 @@ int main(int argc, char **argv) {
     first_user = atol(argv[5]);
     users = atol(argv[6]);
     threads = atol(argv[7]);
-    padding = calloc(1, (size_t)atol(argv[8]) + 1);
+    bytes = atol(argv[8]);
+    padding = calloc(1, (size_t)bytes + 1);
     CHECK(padding != NULL);
-    memset(padding, 'x', (size_t)atol(argv[8]));
+    memset(padding, 'x', (size_t)bytes);
     batch = atol(argv[9]);
     enqueue_all(argv[10]);
   } else if (strcmp(argv[2], "send") == 0) {

@@ -80,12 +80,15 @@ pub fn events(bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let user = number_behind(bytes, USER, &mut at)?;
-        Some((number_behind(bytes, VALUE, &mut at)?, user))
+        let number = number_behind(bytes, VALUE, &mut at)?;
+        // Past the padding, without a look at it.
+        at += number_behind(bytes, b":", &mut at)?;
+        Some((number, user))
     })
 }
 
 fn number_behind(bytes: &[u8], name: &[u8], at: &mut usize) -> Option<usize> {
-    let rest = &bytes[*at..];
+    let rest = bytes.get(*at..)?;
     let start = rest.windows(name.len()).position(|w| w == name)? + name.len();
     let digits = rest[start..].iter().take_while(|b| b.is_ascii_digit());
     let number = digits.fold(0, |n, digit| n * 10 + usize::from(digit - b'0'));

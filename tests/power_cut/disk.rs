@@ -19,7 +19,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::recording::{Change, Entry, Inode, Kind, ROOT, Recording, Step};
 
@@ -31,7 +31,7 @@ pub struct Disk<'a> {
     /// Steps done.
     now: usize,
     files: Vec<File>,
-    directories: BTreeMap<Inode, BTreeMap<Rc<str>, Inode>>,
+    directories: BTreeMap<Inode, BTreeMap<Arc<str>, Inode>>,
     /// Steps that changed names and are not synced.
     entries: Vec<usize>,
     /// A file system with a log has kept the names of all steps before this one.
@@ -219,7 +219,7 @@ impl<'a> Disk<'a> {
     #[allow(clippy::too_many_arguments)]
     fn list(
         &self,
-        directories: &BTreeMap<Inode, BTreeMap<Rc<str>, Inode>>,
+        directories: &BTreeMap<Inode, BTreeMap<Arc<str>, Inode>>,
         directory: Inode,
         path: &Path,
         image: &mut Image,
@@ -302,7 +302,7 @@ fn names(recording: &Recording, step: usize) -> &[Entry] {
     }
 }
 
-fn enter(directories: &mut BTreeMap<Inode, BTreeMap<Rc<str>, Inode>>, entries: &[Entry]) {
+fn enter(directories: &mut BTreeMap<Inode, BTreeMap<Arc<str>, Inode>>, entries: &[Entry]) {
     for entry in entries {
         let names = directories.entry(entry.directory).or_default();
         match entry.node {

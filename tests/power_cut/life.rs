@@ -47,14 +47,19 @@ struct Host {
     root: PathBuf,
 }
 
+/// An API that does not know some users.
+pub fn api() -> Sandbox {
+    let users = UNKNOWN.map(|user| format!("u-{user}"));
+    let [first, second] = &users;
+    Sandbox::builder()
+        .unknown_user(first)
+        .unknown_user(second)
+        .start()
+}
+
 impl Host {
     fn start(durability: Durability, options: &[(&str, &str)]) -> Self {
-        let users = UNKNOWN.map(|user| format!("u-{user}"));
-        let [first, second] = &users;
-        let api = Sandbox::builder()
-            .unknown_user(first)
-            .unknown_user(second)
-            .start();
+        let api = api();
         let program = Program::of("recorded.c");
         let root = program.dir().join("disk");
         std::fs::create_dir(&root).unwrap();
@@ -146,7 +151,7 @@ pub fn writers(durability: Durability) -> Life {
 pub fn rotation(durability: Durability) -> Life {
     let host = Host::start(durability, &[("role", "enqueue")]);
     let sender = host.spawn("send");
-    end_well(host.spawn("enqueue 0 180 0 20 1 60000 4 leave"));
+    end_well(host.spawn("enqueue 0 160 0 20 1 60000 4 leave"));
     end_well(sender);
     host.end(durability, 1)
 }

@@ -24,9 +24,15 @@ mod trials;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use meditopia::client::Client;
+use meditopia::config::Config;
+use meditopia::event::Fields;
+use meditopia::spool::{self, Belonging};
 
 use disk::{Disk, Fate, Node};
 use found::{As, Found};
@@ -37,92 +43,75 @@ use recording::{Change, Recording, Step};
 use trials::{Outcome, report, trials};
 
 const SEED: u64 = 3;
+/// Power cuts of a life in `make test`; `make soak` makes two hundred times as many.
+const CUTS: u64 = 1_500;
+/// How long a flush may take at most.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_service_loses_nothing_acknowledged_to_a_power_cut() {
-    every_cut_keeps_the_promise("service", life::service(Durability::Power));
+    every_cut_keeps_the_promise("service", CUTS, life::service(Durability::Power));
 }
 
 #[test]
 fn a_service_without_power_durability_loses_only_an_unsynced_tail_to_a_power_cut() {
-    every_cut_keeps_the_promise("service", life::service(Durability::Process));
+    every_cut_keeps_the_promise("service", CUTS, life::service(Durability::Process));
 }
 
 #[test]
 fn writers_and_a_sender_lose_nothing_acknowledged_to_a_power_cut() {
-    every_cut_keeps_the_promise("writers", life::writers(Durability::Power));
+    every_cut_keeps_the_promise("writers", CUTS, life::writers(Durability::Power));
 }
 
 #[test]
 fn writers_and_a_sender_without_power_durability_lose_only_unsynced_tails_to_a_power_cut() {
-    every_cut_keeps_the_promise("writers", life::writers(Durability::Process));
+    every_cut_keeps_the_promise("writers", CUTS, life::writers(Durability::Process));
 }
 
 #[test]
 fn a_rotating_writer_loses_nothing_acknowledged_to_a_power_cut() {
-    every_cut_keeps_the_promise("rotation", life::rotation(Durability::Power));
+    every_cut_keeps_the_promise("rotation", CUTS / 5, life::rotation(Durability::Power));
 }
 
 #[test]
 fn a_rotating_writer_without_power_durability_loses_only_unsynced_tails_to_a_power_cut() {
-    every_cut_keeps_the_promise("rotation", life::rotation(Durability::Process));
+    every_cut_keeps_the_promise("rotation", CUTS / 5, life::rotation(Durability::Process));
 }
 
-fn every_cut_keeps_the_promise(name: &str, life: Life) {
+fn every_cut_keeps_the_promise(name: &str, cuts: u64, life: Life) {
     assert_recorded_as_it_was(&life);
     let mut story = Story::of(&life);
     let deaths = die_at_every_moment(&life, &mut story);
     row(name, "death of the processes", &life, deaths);
     let started = Instant::now();
-    let cuts = cut_at_moments(&life, &story, trials(1_500, 200_000));
-    let each = started.elapsed() / u32::try_from(cuts.trials).unwrap().max(1);
+    let cuts = cut_on_all_cores(&life, &story, trials(cuts, 200 * cuts));
+    let each = started.elapsed() / u32::try_from(cuts.trials).unwrap();
     println!("{name}, {}: {each:?} a cut", life.durability.name());
     row(name, "power cut", &life, cuts);
+    deliver_the_rest(&life, &story, trials(4, 200));
 }
 
-#[derive(Default)]
-struct Tally {
-    trials: u64,
-    cost: Cost,
-}
-
-impl Tally {
-    fn add(&mut self, cost: Cost) {
-        self.trials += 1;
-        self.cost.acknowledged += cost.acknowledged;
-        self.cost.delivered += cost.delivered;
-        self.cost.standing += cost.standing;
-        self.cost.rejected += cost.rejected;
-        self.cost.missing += cost.missing;
-        self.cost.repeated += cost.repeated;
-    }
-}
-
-fn row(name: &str, fault: &str, life: &Life, tally: Tally) {
-    let Cost {
-        acknowledged,
-        delivered,
-        standing,
-        rejected,
-        missing,
-        repeated,
-    } = tally.cost;
+fn row(name: &str, fault: &str, life: &Life, cost: Cost) {
     let durability = life.durability.name();
-    let tail = match missing {
+    let tail = match cost.missing {
         0 => String::new(),
         events => format!("; {events} in unsynced tails"),
+    };
+    let bound = match (fault, life.durability) {
+        ("power cut", Durability::Process) => "since the last sync",
+        _ => "a batch a lane",
     };
     report(
         &format!("{fault}, durability = {durability} ({name})"),
         Outcome {
-            trials: tally.trials,
-            acknowledged,
-            delivered: delivered + standing,
-            rejected,
+            trials: cost.trials,
+            acknowledged: cost.acknowledged,
+            delivered: cost.delivered + cost.standing,
+            rejected: cost.rejected,
             lost: 0,
-            duplicated: repeated,
+            duplicated: cost.repeated,
         },
-        format!("a batch a lane{tail}"),
+        format!("{bound}{tail}"),
     );
 }
 
@@ -173,30 +162,30 @@ fn really_there(dir: &Path, path: &Path) -> BTreeSet<PathBuf> {
 
 /// Kills the processes of the life at each of its moments; what is found teaches `story` what is
 /// safe.
-fn die_at_every_moment(life: &Life, story: &mut Story) -> Tally {
+fn die_at_every_moment(life: &Life, story: &mut Story) -> Cost {
     let steps = &life.recording.steps;
     let mut rng = fastrand::Rng::with_seed(SEED);
     let mut disk = Disk::new(&life.recording);
     let mut bench = Bench::new(life.spool);
     let mut found = vec![Rc::new(Found::default())];
     let mut committing = false;
-    let mut tally = Tally::default();
+    let mut sum = Cost::default();
     for step in 0..steps.len() {
         disk.advance(step + 1);
         let looked = if changes_what_is_found(&life.recording, step, &mut committing) {
             let image = disk.cut(Fate::Kept, &mut rng);
             bench.place(&disk, &image, Boot::Same);
-            let looked = look(life, story, &mut bench, &mut rng);
+            let looked = look(life, &mut bench, &mut rng);
             Rc::new(looked.unwrap_or_else(|e| panic!("death after step {step}: {e}")))
         } else {
             found[step].clone()
         };
         let cost = story.check(step + 1, Fate::Kept, &looked);
-        tally.add(cost.unwrap_or_else(|e| panic!("death after step {step}: {e}")));
+        sum += cost.unwrap_or_else(|e| panic!("death after step {step}: {e}"));
         found.push(looked);
         story.tell(&life.recording, step, &disk, |moment| &found[moment]);
     }
-    tally
+    sum
 }
 
 /// Whether the library may find something else behind this step than before it. In `make test` the
@@ -228,12 +217,7 @@ fn changes_what_is_found(recording: &Recording, step: usize, committing: &mut bo
 }
 
 /// Opens the spool on the bench, as a reader and now and then as a sender.
-fn look(
-    life: &Life,
-    story: &Story,
-    bench: &mut Bench,
-    rng: &mut fastrand::Rng,
-) -> Result<Found, String> {
+fn look(life: &Life, bench: &mut Bench, rng: &mut fastrand::Rng) -> Result<Found, String> {
     let whom = if rng.u8(0..8) == 0 {
         As::Sender
     } else {
@@ -251,23 +235,126 @@ fn look(
 }
 
 /// Cuts the power at moments that are spread over the life, so often in all.
-fn cut_at_moments(life: &Life, story: &Story, cuts: u64) -> Tally {
+fn cut_on_all_cores(life: &Life, story: &Story, cuts: u64) -> Cost {
+    // In `make test` the cores are for the other tests.
+    let cores = match trials(0, 1) {
+        0 => 1,
+        _ => std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
+    };
+    std::thread::scope(|scope| {
+        let shares: Vec<_> = (0..cores)
+            .map(|core| {
+                let share = cuts * core / cores..cuts * (core + 1) / cores;
+                scope.spawn(move || cut_at_moments(life, story, share, cuts))
+            })
+            .collect();
+        let mut sum = Cost::default();
+        for share in shares {
+            sum += share
+                .join()
+                .unwrap_or_else(|e| std::panic::resume_unwind(e));
+        }
+        sum
+    })
+}
+
+fn cut_at_moments(life: &Life, story: &Story, share: Range<u64>, cuts: u64) -> Cost {
     let steps = life.recording.steps.len();
     let mut disk = Disk::new(&life.recording);
     let mut bench = Bench::new(life.spool);
-    let mut tally = Tally::default();
-    for trial in 0..cuts {
+    let mut sum = Cost::default();
+    for trial in share {
         let mut rng = fastrand::Rng::with_seed(SEED + trial);
         let moment = (trial as usize * steps / cuts as usize) + 1;
         disk.advance(moment);
         let fate = Fate::OF_POWER[rng.usize(0..Fate::OF_POWER.len())];
         let image = disk.cut(fate, &mut rng);
         bench.place(&disk, &image, Boot::New);
-        let cost = look(life, story, &mut bench, &mut rng)
-            .and_then(|found| story.check(moment, fate, &found));
-        tally.add(
-            cost.unwrap_or_else(|e| panic!("cut {trial} at {moment} of {steps}, {fate:?}: {e}")),
+        let cost =
+            look(life, &mut bench, &mut rng).and_then(|found| story.check(moment, fate, &found));
+        sum += cost.unwrap_or_else(|e| panic!("cut {trial} at {moment} of {steps}, {fate:?}: {e}"));
+    }
+    sum
+}
+
+/// After some cuts a new process really sends what is left: each event once, in order.
+fn deliver_the_rest(life: &Life, story: &Story, cuts: u64) {
+    let steps = life.recording.steps.len();
+    let mut disk = Disk::new(&life.recording);
+    for trial in 0..cuts {
+        let mut rng = fastrand::Rng::with_seed(SEED + trial);
+        disk.advance((2 * trial as usize + 1) * steps / (2 * cuts as usize));
+        let fate = Fate::OF_POWER[rng.usize(0..Fate::OF_POWER.len())];
+        let image = disk.cut(fate, &mut rng);
+        let mut bench = Bench::new(life.spool);
+        bench.place(&disk, &image, Boot::New);
+        if !bench.spool().join("identity.json").exists() {
+            continue;
+        }
+        let found = Found::at(&bench.spool(), life, As::Reader).unwrap();
+
+        let api = life::api();
+        let belonging = Belonging {
+            endpoint: api.endpoint(),
+            account: "",
+        };
+        spool::adopt(&bench.spool(), belonging).unwrap();
+        let mut config = Config::new();
+        for (key, value) in [
+            ("spool", bench.spool().to_str().unwrap()),
+            ("endpoint", api.endpoint()),
+            ("bearer_token", api.token()),
+            ("role", "enqueue"),
+            ("lanes", &life.lanes.to_string()),
+        ] {
+            config.set(key, value).unwrap();
+        }
+        let client = Client::open(&config).unwrap();
+        let next = life.recording.events();
+        let user = "u-0";
+        client
+            .enqueue(&Fields {
+                token: "token",
+                partner_user_id: user,
+                event: "video",
+                event_value: Some(&format!("{next}:0:")),
+                received_at: None,
+            })
+            .unwrap();
+        let (report, outcome) = client.flush(PATIENCE);
+        outcome.unwrap();
+
+        assert_eq!((report.pending, report.in_doubt), (0, 0), "cut {trial}");
+        let arrived: Vec<usize> = api
+            .events()
+            .iter()
+            .flat_map(|event| api::events(event.text.as_bytes()).collect::<Vec<_>>())
+            .map(|(number, _)| number)
+            .collect();
+        let good = |user: usize| !life::UNKNOWN.contains(&user);
+        let expected: Vec<_> = found
+            .pending
+            .iter()
+            .filter(|event| good(event.user))
+            .collect();
+        assert_eq!(arrived.len(), expected.len() + 1, "cut {trial}, {fate:?}");
+        for user in expected
+            .iter()
+            .map(|event| event.user)
+            .collect::<BTreeSet<_>>()
+        {
+            let of_user = |number: &usize| story.user_of(*number) == Some(user);
+            let came: Vec<usize> = arrived.iter().copied().filter(of_user).collect();
+            let stood: Vec<usize> = expected
+                .iter()
+                .map(|event| event.number)
+                .filter(of_user)
+                .collect();
+            assert_eq!(came, stood, "user {user} after cut {trial}, {fate:?}");
+        }
+        assert!(
+            arrived.contains(&next),
+            "what is enqueued after the cut goes too"
         );
     }
-    tally
 }

@@ -46,6 +46,7 @@ pub struct Story {
 /// What a cut has cost.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cost {
+    pub trials: u64,
     pub acknowledged: u64,
     pub delivered: u64,
     pub standing: u64,
@@ -54,6 +55,18 @@ pub struct Cost {
     pub missing: u64,
     /// Pending though the API has them.
     pub repeated: u64,
+}
+
+impl std::ops::AddAssign for Cost {
+    fn add_assign(&mut self, more: Self) {
+        self.trials += more.trials;
+        self.acknowledged += more.acknowledged;
+        self.delivered += more.delivered;
+        self.standing += more.standing;
+        self.rejected += more.rejected;
+        self.missing += more.missing;
+        self.repeated += more.repeated;
+    }
 }
 
 impl Story {
@@ -119,8 +132,9 @@ impl Story {
         }
     }
 
-    pub fn events(&self) -> usize {
-        self.events.len()
+    /// Whose event it is, if it was written in this life.
+    pub fn user_of(&self, number: usize) -> Option<usize> {
+        self.events.get(number).map(|event| event.user)
     }
 
     /// Learns what `step` makes safe. `found` gives what a death at a moment up to now leaves, and
@@ -201,7 +215,10 @@ impl Story {
             return Err(format!("more than a batch a lane is in doubt: {found:?}"));
         }
 
-        let mut cost = Cost::default();
+        let mut cost = Cost {
+            trials: 1,
+            ..Cost::default()
+        };
         for (number, event) in self.events.iter().enumerate() {
             let known = |step: usize| step < moment;
             let stands = pending[number] || rejected[number];

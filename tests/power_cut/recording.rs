@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::api::{Conversations, Request};
 
@@ -38,7 +38,7 @@ pub enum Change {
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub directory: Inode,
-    pub name: Rc<str>,
+    pub name: Arc<str>,
     pub node: Option<Inode>,
 }
 
@@ -67,7 +67,7 @@ pub struct Recording {
     pub steps: Vec<Step>,
     pub kinds: Vec<Kind>,
     /// What each inode was called when it was made.
-    pub names: Vec<Rc<str>>,
+    pub names: Vec<Arc<str>>,
     pub requests: Vec<Request>,
 }
 
@@ -146,15 +146,15 @@ impl Header {
 /// The name space and the sizes as the processes see them.
 struct Live {
     kinds: Vec<Kind>,
-    names: Vec<Rc<str>>,
+    names: Vec<Arc<str>>,
     sizes: Vec<u64>,
-    directories: HashMap<Inode, BTreeMap<Rc<str>, Inode>>,
+    directories: HashMap<Inode, BTreeMap<Arc<str>, Inode>>,
     handles: HashMap<u64, Inode>,
     syncs: HashMap<u64, Vec<usize>>,
 }
 
 impl Live {
-    fn place(&self, path: &str) -> (Inode, Rc<str>) {
+    fn place(&self, path: &str) -> (Inode, Arc<str>) {
         let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
         let directory = self.find(above).expect("a directory that was recorded");
         (directory, name.into())
@@ -168,7 +168,7 @@ impl Live {
             })
     }
 
-    fn make(&mut self, kind: Kind, name: Rc<str>) -> Inode {
+    fn make(&mut self, kind: Kind, name: Arc<str>) -> Inode {
         let node = self.kinds.len();
         self.kinds.push(kind);
         self.names.push(name);
