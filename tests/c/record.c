@@ -6,8 +6,9 @@
  * between them: what is written meanwhile may or may not be covered by it. Failed acts change nothing
  * and are left out.
  *
- * RECORD_SLOW_US makes every sync take so much longer, as a slow disk does, so that others act
- * meanwhile. A host may call record_mark, to note what it was told, and record_end, to end like a killed process. */
+ * RECORD_SLOW_US makes a sync take longer, as a slow disk does, so that others act meanwhile: so much
+ * or 4, 16 or 64 times as much, by chance. A host may call record_mark, to note what it was told, and
+ * record_end, to end like a killed process. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -60,7 +61,7 @@ static uint64_t handles[DESCRIPTORS];
 static uint64_t last_handle;
 static int log_descriptor = -1;
 static char root[PATH_BYTES];
-static struct timespec slow;
+static long slow_us;
 
 static void fail(const char *what) {
   perror(what);
@@ -72,7 +73,7 @@ __attribute__((constructor)) static void begin(void) {
   long opened;
   if (log == NULL || below == NULL || strlen(below) >= sizeof root) return;
   strcpy(root, below);
-  if (longer != NULL) slow.tv_nsec = atol(longer) * 1000;
+  if (longer != NULL) slow_us = atol(longer);
   opened = syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (opened < 0) fail("the log of a recording");
   /* Out of the way of a host that counts its descriptors. */
@@ -312,13 +313,20 @@ int posix_fallocate64(int descriptor, off64_t at, off64_t length) {
 
 int posix_fallocate(int descriptor, off_t at, off_t length) { return posix_fallocate64(descriptor, at, length); }
 
+static void be_slow(void) {
+  struct timespec now, rest = {0, 0};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  rest.tv_nsec = (slow_us * 1000) << (2 * (now.tv_nsec / 100 % 4));
+  nanosleep(&rest, NULL);
+}
+
 static int sync_by(long call, int descriptor) {
   uint64_t handle = handle_of(descriptor);
   int done;
   if (handle == 0) return (int)syscall(call, descriptor);
   note(SYNC_BEGIN, handle, 0, 0, NULL, 0);
   done = (int)syscall(call, descriptor);
-  if (slow.tv_nsec > 0) nanosleep(&slow, NULL);
+  if (done == 0 && slow_us > 0) be_slow();
   if (done == 0) note(SYNC_END, handle, 0, 0, NULL, 0);
   return done;
 }

@@ -147,6 +147,18 @@ pub fn writers(durability: Durability) -> Life {
     host.end(durability, 4)
 }
 
+/// Processes that find no spool and make one, all at once.
+pub fn beginning(durability: Durability) -> Life {
+    let host = Host::start(durability, &[("role", "enqueue")]);
+    let begin = |index: usize| {
+        let (first, user) = (index * 4, index * 4);
+        host.spawn(&format!("enqueue {first} 4 {user} 4 1 10 1 leave"))
+    };
+    let together: Vec<Child> = (0..6).map(begin).collect();
+    together.into_iter().for_each(end_well);
+    host.end(durability, 1)
+}
+
 /// Events so large that segments are left when they are full, and the store's log is written back.
 pub fn rotation(durability: Durability) -> Life {
     let host = Host::start(durability, &[("role", "enqueue")]);

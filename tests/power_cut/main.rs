@@ -78,31 +78,43 @@ fn a_rotating_writer_without_power_durability_loses_only_unsynced_tails_to_a_pow
     every_cut_keeps_the_promise("rotation", CUTS / 5, life::rotation(Durability::Process));
 }
 
+#[test]
+fn processes_that_make_a_spool_together_lose_nothing_acknowledged_to_a_power_cut() {
+    let mut sum = Cost::default();
+    for _ in 0..trials(8, 200) {
+        let life = life::beginning(Durability::Power);
+        assert_recorded_as_it_was(&life);
+        let mut story = Story::of(&life);
+        die_at_every_moment(&life, &mut story);
+        sum += cut_on_all_cores(&life, &story, CUTS / 10);
+    }
+    row("beginning", "power cut", Durability::Power, sum);
+}
+
 fn every_cut_keeps_the_promise(name: &str, cuts: u64, life: Life) {
     assert_recorded_as_it_was(&life);
     let mut story = Story::of(&life);
     let deaths = die_at_every_moment(&life, &mut story);
-    row(name, "death of the processes", &life, deaths);
+    row(name, "death of the processes", life.durability, deaths);
     let started = Instant::now();
     let cuts = cut_on_all_cores(&life, &story, trials(cuts, 200 * cuts));
     let each = started.elapsed() / u32::try_from(cuts.trials).unwrap();
     println!("{name}, {}: {each:?} a cut", life.durability.name());
-    row(name, "power cut", &life, cuts);
+    row(name, "power cut", life.durability, cuts);
     deliver_the_rest(&life, &story, trials(4, 200));
 }
 
-fn row(name: &str, fault: &str, life: &Life, cost: Cost) {
-    let durability = life.durability.name();
+fn row(name: &str, fault: &str, durability: Durability, cost: Cost) {
     let tail = match cost.missing {
         0 => String::new(),
         events => format!("; {events} in unsynced tails"),
     };
-    let bound = match (fault, life.durability) {
+    let bound = match (fault, durability) {
         ("power cut", Durability::Process) => "since the last sync",
         _ => "a batch a lane",
     };
     report(
-        &format!("{fault}, durability = {durability} ({name})"),
+        &format!("{fault}, durability = {} ({name})", durability.name()),
         Outcome {
             trials: cost.trials,
             acknowledged: cost.acknowledged,
