@@ -311,7 +311,8 @@ impl Segment {
             }
             if safety == Safety::Power {
                 crate::spool::sync_parent(&path)?;
-                spool.sync_entries()?;
+                // Another process may have made the journal, or the spool, and not have synced it yet.
+                crate::spool::sync_parent(&journal)?;
             }
             return Ok(Self {
                 file,

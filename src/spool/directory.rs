@@ -100,6 +100,21 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
         .map_err(|e| Error::io(dir.display(), e))
 }
 
+/// Makes the way to `dir` durable: its own entry, and those of the directories above it that this
+/// user may have made, whichever process it was.
+pub(super) fn sync_way(dir: &Path) -> Result<()> {
+    sync_parent(dir)?;
+    let us = rustix::process::geteuid().as_raw();
+    for above in dir.ancestors().skip(1) {
+        let is_ours = fs::metadata(above).is_ok_and(|about| about.uid() == us);
+        // Where one may not even look one has made nothing either.
+        if !is_ours || above.parent().is_none() || sync_parent(above).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn check_rights(dir: &Path, about: &fs::Metadata) -> Result<()> {
     let us = rustix::process::geteuid().as_raw();
     let refuse = |why: String| {

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use super::directory::{open_own_dir, private_file, replace_file};
+use super::directory::{open_own_dir, private_file, replace_file, sync_way};
 use super::{Belonging, named};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -109,16 +109,21 @@ pub(super) fn settle_identity(
                 ),
             ));
         }
-        None => Identity {
-            format: FORMAT,
-            uid: about.uid(),
-            endpoint: belonging.endpoint.to_owned(),
-            account: belonging.account.to_owned(),
-            device: about.dev(),
-            inode: about.ino(),
-            boot_id: boot_id.to_owned(),
-            boot_count: 1,
-        },
+        None => {
+            // Before anybody finds a spool here: what it is then told is safe must not hang on an
+            // entry that is not.
+            sync_way(dir)?;
+            Identity {
+                format: FORMAT,
+                uid: about.uid(),
+                endpoint: belonging.endpoint.to_owned(),
+                account: belonging.account.to_owned(),
+                device: about.dev(),
+                inode: about.ino(),
+                boot_id: boot_id.to_owned(),
+                boot_count: 1,
+            }
+        }
     };
     write_identity(dir, &identity)?;
     Ok(identity)

@@ -181,12 +181,6 @@ impl Spool {
         create_dir(dir)
     }
 
-    /// Makes its own entry and those of its directories durable, whoever made them.
-    pub(crate) fn sync_entries(&self) -> Result<()> {
-        sync_dir(&self.dir)?;
-        sync_parent(&self.dir)
-    }
-
     /// Whether the directory at its path still is this spool, and not removed or another one.
     ///
     /// Errors: [`Io`](crate::error::ErrorKind::Io), [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch).
