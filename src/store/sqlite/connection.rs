@@ -152,12 +152,13 @@ pub(super) fn damaged(spool: &str, what: impl std::fmt::Display) -> Error {
 
 pub(super) fn store_error(spool: &str, e: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode;
-    use rusqlite::ffi::{SQLITE_ERROR, SQLITE_MISMATCH, SQLITE_RANGE};
+    use rusqlite::ffi::{SQLITE_ERROR, SQLITE_IOERR_SHORT_READ, SQLITE_MISMATCH, SQLITE_RANGE};
     // Statements and types are fixed: where they do not fit, the schema or a row is not what it was.
     let unfit = match &e {
         rusqlite::Error::SqliteFailure(failure, _) => matches!(
             failure.extended_code,
-            SQLITE_ERROR | SQLITE_MISMATCH | SQLITE_RANGE
+            // The last: a file that ends within a page.
+            SQLITE_ERROR | SQLITE_MISMATCH | SQLITE_RANGE | SQLITE_IOERR_SHORT_READ
         ),
         rusqlite::Error::SqlInputError { .. }
         | rusqlite::Error::FromSqlConversionFailure(..)

@@ -598,10 +598,10 @@ impl Scan<'_> {
     ) -> Result<Scanned> {
         let mut scanned = Scanned::default();
         let (mut seen, mut bad) = (BTreeSet::new(), BTreeSet::new());
-        let mut after = i64::MIN;
+        let (mut after, mut resumed) = (i64::MIN, i64::MIN);
         loop {
             let stopped = self.from(after, |id, row| {
-                after = id;
+                after = after.max(id);
                 match parse(row) {
                     Ok(parsed) if seen.insert(id) => return keep(parsed),
                     // A page that two others lead to.
@@ -616,9 +616,13 @@ impl Scan<'_> {
             let Some(stopped) = stopped else { break };
             scanned.damage = Some(stopped);
             match self.next_reachable(after) {
-                // Its predecessor, because the scan begins behind.
-                Some(next) => after = next - 1,
-                None => break,
+                // Numbers on a damaged page may stand in any order: only forward, or this has no end.
+                Some(next) if next > after && next - 1 > resumed => {
+                    // Its predecessor, because the scan begins behind.
+                    after = next - 1;
+                    resumed = after;
+                }
+                _ => break,
             }
         }
         let mut indexed = BTreeSet::new();
