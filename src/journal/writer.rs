@@ -16,7 +16,8 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use rustix::fs::FlockOperation;
 
-use super::process::{ForkClosed, pid};
+use super::fork_closed::ForkClosed;
+use super::process::pid;
 use super::segment::{self, Header};
 use super::usage;
 use crate::clock;

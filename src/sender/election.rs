@@ -8,8 +8,8 @@ use std::sync::Arc;
 use rustix::fs::FlockOperation;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::journal::fork_closed::ForkClosed;
 use crate::journal::heartbeat::Heartbeat;
-use crate::journal::process::ForkClosed;
 use crate::spool::{Spool, open_dir};
 
 /// The right to send, held while it lives.
