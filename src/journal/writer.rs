@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use rustix::fs::FlockOperation;
 
-use super::fork_closed::ForkClosed;
+use super::fork_closed::{Announced, ForkClosed, Known};
 use super::process::pid;
 use super::segment::{self, Header};
 use super::usage;
@@ -253,12 +253,14 @@ impl Segment {
                 created_boot_ns,
                 created_wall_ms: clock::wall_ms(),
             };
-            let path = journal.join(format!(
+            let name = format!(
                 "{:08}-{created_boot_ns:020}-{}-{:08x}.log",
                 header.boot_count,
                 pid(),
                 fastrand::u32(..)
-            ));
+            );
+            let path = journal.join(&name);
+            let announced = Announced::new(Known::Name(&name))?;
             let mut options = OpenOptions::new();
             options.append(true).create_new(true).mode(0o600);
             let file = match options.open(&path) {
@@ -276,7 +278,7 @@ impl Segment {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(e) => return Err(write_error(&path.display().to_string(), e)),
             };
-            let file = ForkClosed::new(file)?;
+            let file = announced.opened(file);
             // Between creation and lock the sender may have found it empty and ownerless, and removed it.
             if rustix::fs::flock(&*file, FlockOperation::NonBlockingLockExclusive).is_err()
                 || file.metadata().map(|about| about.nlink()).unwrap_or(0) == 0

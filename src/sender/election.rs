@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::fs::FlockOperation;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::fork_closed::ForkClosed;
+use crate::journal::fork_closed::{Announced, ForkClosed, Known};
 use crate::journal::heartbeat::Heartbeat;
 use crate::spool::{Spool, open_dir};
 
@@ -25,7 +25,8 @@ impl Seat {
     /// spool's path by now.
     pub(crate) fn try_take(spool: &Arc<Spool>) -> Result<Option<Self>> {
         use std::os::unix::fs::MetadataExt;
-        let dir = ForkClosed::new(open_dir(spool.dir())?)?;
+        let announced = Announced::new(Known::Place(spool.place()))?;
+        let dir = announced.opened(open_dir(spool.dir())?);
         match rustix::fs::flock(&*dir, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(e) if e == rustix::io::Errno::WOULDBLOCK => return Ok(None),
