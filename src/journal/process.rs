@@ -23,7 +23,7 @@ impl Owner {
     pub(crate) fn current() -> Self {
         static MARK: OnceBox<ForkMark> = OnceBox::new();
         match MARK.get_or_init(|| Box::new(ForkMark::new())) {
-            ForkMark::Wiped(word) => Self(word.load(Ordering::Relaxed)).or_marked(word),
+            ForkMark::Wiped(word) => Self(word.load(Ordering::Acquire)).or_marked(word),
             ForkMark::Pid => Self(pid() as u64),
         }
     }
@@ -38,9 +38,13 @@ impl Owner {
         if self.0 != 0 {
             return self;
         }
-        // Time since boot differs from every number that an ancestor took.
-        let fresh = clock::boot_ns().max(1);
-        match word.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed) {
+        // The child may live in another time namespace than its parent. Before the mark: whoever sees
+        // that reads the clock.
+        clock::forget_namespace();
+        // Counted on from where the parent was, so it differs from the number of every ancestor.
+        static GENERATION: AtomicU64 = AtomicU64::new(0);
+        let fresh = GENERATION.fetch_add(1, Ordering::Relaxed) + 1;
+        match word.compare_exchange(0, fresh, Ordering::Release, Ordering::Acquire) {
             Ok(_) => Self(fresh),
             Err(by_another_thread) => Self(by_another_thread),
         }
