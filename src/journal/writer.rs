@@ -29,6 +29,8 @@ use crate::sync::lock;
 pub const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
 /// How much is appended between two looks at the size of the whole spool.
 const MEASURE_EVERY_BYTES: u64 = 256 * 1024;
+/// A segment tells wall times by its first moment; once they would be wrong by more, a new one begins.
+const WALL_STEP_MS: u64 = 1_000;
 /// The append buffer is given back when one batch has blown it up beyond this.
 const BUFFER_KEPT_BYTES: usize = 1024 * 1024;
 
@@ -63,6 +65,7 @@ struct Tail {
 struct Segment {
     file: ForkClosed,
     path: PathBuf,
+    header: Header,
     /// Bytes that hold whole records; behind it stands at most a partial one.
     len: AtomicU64,
     syncs: Mutex<Syncs>,
@@ -132,8 +135,9 @@ impl Writer {
             ));
         }
         self.respect_limit(tail, record.len() as u64)?;
-        let segment = self.segment(tail)?;
-        segment::finish_record(record, events, clock::boot_ns());
+        let boot_ns = clock::boot_ns();
+        let segment = self.segment(tail, boot_ns)?;
+        segment::finish_record(record, events, boot_ns);
         match segment.append(record) {
             Ok(end) => Ok((segment, end)),
             Err(failure) => {
@@ -146,13 +150,14 @@ impl Writer {
     }
 
     /// The segment to append to: the current one, or a new one if it is full or there is none.
-    fn segment(&self, tail: &mut Tail) -> Result<Arc<Segment>> {
+    fn segment(&self, tail: &mut Tail, boot_ns: u64) -> Result<Arc<Segment>> {
         if let Some(segment) = &tail.segment
             && segment.len.load(Ordering::Relaxed) < SEGMENT_BYTES
+            && segment.header.wall_ms(boot_ns).abs_diff(clock::wall_ms()) <= WALL_STEP_MS
         {
             return Ok(segment.clone());
         }
-        // The full one is closed, and so unlocked, before the next is made.
+        // The old one is closed, and so unlocked, before the next is made.
         tail.segment = None;
         let segment = Arc::new(Segment::create(&self.spool, self.safety)?);
         tail.segment = Some(segment.clone());
@@ -296,6 +301,7 @@ impl Segment {
             return Ok(Self {
                 file,
                 path,
+                header,
                 len: AtomicU64::new(segment::HEADER_LEN as u64),
                 syncs: Mutex::default(),
                 synced: Condvar::new(),
