@@ -2,8 +2,14 @@
 //!
 //! Two readings are needed and never mixed: time since boot orders records, waits and backoff,
 //! because nobody can set it back; wall time is for people and for `received_at`.
+//!
+//! A Linux time namespace, as a container may have, shows time since boot with an offset. Records of
+//! several namespaces are ordered by one clock, so the offset is taken off: all see the host's time.
 
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// One reading of both clocks.
@@ -56,8 +62,60 @@ impl Clock for SystemClock {
     }
 }
 
-/// Time since boot, sleep included, in nanoseconds.
+/// Time since the host booted, sleep included, in nanoseconds; the same in every time namespace.
 pub fn boot_ns() -> u64 {
+    let mut ahead = AHEAD_NS.load(Ordering::Relaxed);
+    if ahead == UNKNOWN {
+        ahead = namespace_ahead_ns();
+        AHEAD_NS.store(ahead, Ordering::Relaxed);
+    }
+    namespace_boot_ns().saturating_add_signed(-ahead)
+}
+
+/// By how much the time since boot that this process sees is ahead of the host's.
+static AHEAD_NS: AtomicI64 = AtomicI64::new(UNKNOWN);
+/// No offset: the kernel allows a few hundred years.
+const UNKNOWN: i64 = i64::MIN;
+
+/// This process has been forked: its time namespace may not be its parent's.
+pub(crate) fn forget_namespace() {
+    AHEAD_NS.store(UNKNOWN, Ordering::Relaxed);
+}
+
+/// Asks the kernel; zero where it knows of no namespaces.
+fn namespace_ahead_ns() -> i64 {
+    /// The inode of the namespace that the host has booted into.
+    const INITIAL: &str = "time:[4026531834]";
+    let namespace = |process: &str, which: &str| -> Option<PathBuf> {
+        fs::read_link(format!("/proc/{process}/ns/{which}")).ok()
+    };
+    let Some(own) = namespace("self", "time").filter(|own| own.as_os_str() != INITIAL) else {
+        return 0;
+    };
+    // Offsets are shown for the children's namespace, which a process that has called `unshare` does
+    // not share; its parent may.
+    let parent = rustix::process::getppid().map(|parent| parent.as_raw_nonzero().to_string());
+    ["self", parent.as_deref().unwrap_or("self")]
+        .into_iter()
+        .find(|process| namespace(process, "time_for_children").as_ref() == Some(&own))
+        .and_then(|process| fs::read_to_string(format!("/proc/{process}/timens_offsets")).ok())
+        .and_then(|offsets| boottime_offset_ns(&offsets))
+        .unwrap_or(0)
+}
+
+/// The offset of the boot time in a text such as `monotonic 0 0\nboottime 1000 500`, which stands
+/// for 1,000 seconds and 500 nanoseconds.
+fn boottime_offset_ns(offsets: &str) -> Option<i64> {
+    let mut words = offsets
+        .lines()
+        .find_map(|line| line.strip_prefix("boottime"))?
+        .split_whitespace()
+        .map(str::parse::<i64>);
+    let (seconds, nanos) = (words.next()?.ok()?, words.next()?.ok()?);
+    seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
+}
+
+fn namespace_boot_ns() -> u64 {
     #[cfg(target_os = "linux")]
     const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Boottime;
     // On macOS the monotonic clock is the one that goes on during sleep.
@@ -100,5 +158,29 @@ impl Clock for ManualClock {
             .0
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_of_a_time_namespace_are_read_as_the_kernel_writes_them() {
+        let offsets = |boottime: &str| {
+            boottime_offset_ns(&format!("monotonic           0         0\n{boottime}\n"))
+        };
+        assert_eq!(
+            offsets("boottime         1000         0"),
+            Some(1_000_000_000_000)
+        );
+        // A second back and half of one forth.
+        assert_eq!(
+            offsets("boottime           -1 500000000"),
+            Some(-500_000_000)
+        );
+        assert_eq!(offsets("boottime 9223372036854775807 0"), None);
+        assert_eq!(offsets("boottime"), None);
+        assert_eq!(offsets(""), None);
     }
 }

@@ -5,23 +5,14 @@
 //! *before* it touches one. [`Owner`] does: it is a number in a page that the kernel wipes at fork
 //! (a read costs a nanosecond, `getpid` would cost a system call). [`PerProcess`] builds on it: a
 //! value that each process gets anew, its parent's copy never touched and never dropped.
-//!
-//! Locks taken with `flock` live until their last descriptor is closed, so a child that only sleeps
-//! would keep its dead parent's locks. [`ForkClosed`] descriptors are closed in the child by the one
-//! `pthread_atfork` handler that this library installs; that handler does nothing else.
 
-use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
-use std::ops::Deref;
-use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use once_cell::race::OnceBox;
-use rustix::fs::FlockOperation;
 
 use crate::clock;
-use crate::error::{Error, Result};
 
 /// One process, told apart from its parents and children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +23,7 @@ impl Owner {
     pub(crate) fn current() -> Self {
         static MARK: OnceBox<ForkMark> = OnceBox::new();
         match MARK.get_or_init(|| Box::new(ForkMark::new())) {
-            ForkMark::Wiped(word) => Self(word.load(Ordering::Relaxed)).or_marked(word),
+            ForkMark::Wiped(word) => Self(word.load(Ordering::Acquire)).or_marked(word),
             ForkMark::Pid => Self(pid() as u64),
         }
     }
@@ -47,9 +38,13 @@ impl Owner {
         if self.0 != 0 {
             return self;
         }
-        // Time since boot differs from every number that an ancestor took.
-        let fresh = clock::boot_ns().max(1);
-        match word.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed) {
+        // The child may live in another time namespace than its parent. Before the mark: whoever sees
+        // that reads the clock.
+        clock::forget_namespace();
+        // Counted on from where the parent was, so it differs from the number of every ancestor.
+        static GENERATION: AtomicU64 = AtomicU64::new(0);
+        let fresh = GENERATION.fetch_add(1, Ordering::Relaxed) + 1;
+        match word.compare_exchange(0, fresh, Ordering::Release, Ordering::Acquire) {
             Ok(_) => Self(fresh),
             Err(by_another_thread) => Self(by_another_thread),
         }
@@ -145,92 +140,6 @@ impl<T> Drop for PerProcess<T> {
     }
 }
 
-/// How many descriptors can be open for closing at fork: a few for each open spool.
-const FORK_CLOSED_MAX: usize = 1024;
-const FREE: i32 = -1;
-static FORK_CLOSED: [AtomicI32; FORK_CLOSED_MAX] =
-    [const { AtomicI32::new(FREE) }; FORK_CLOSED_MAX];
-
-/// A file that a forked child closes at once, so that its `flock` dies with the process that took it.
-/// Dropping it gives the lock up, whoever else has a copy.
-#[derive(Debug)]
-pub(crate) struct ForkClosed {
-    file: ManuallyDrop<File>,
-    owner: Owner,
-    slot: usize,
-}
-
-impl ForkClosed {
-    /// Registers `file`. Call it before taking a lock on it.
-    pub(crate) fn new(file: File) -> Result<Self> {
-        install_fork_handler().map_err(|e| Error::io("pthread_atfork", e))?;
-        let fd = file.as_raw_fd();
-        let slot = FORK_CLOSED.iter().position(|slot| {
-            slot.compare_exchange(FREE, fd, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
-        });
-        match slot {
-            Some(slot) => Ok(Self {
-                file: ManuallyDrop::new(file),
-                owner: Owner::current(),
-                slot,
-            }),
-            None => Err(Error::io(
-                "more spools open than this library can watch over at fork",
-                io::Error::from_raw_os_error(libc::EMFILE),
-            )),
-        }
-    }
-}
-
-impl Deref for ForkClosed {
-    type Target = File;
-
-    fn deref(&self) -> &File {
-        &self.file
-    }
-}
-
-impl Drop for ForkClosed {
-    fn drop(&mut self) {
-        // In a child the handler has closed it already; the number may be somebody else's by now.
-        if self.owner.is_current() {
-            // A child that is between fork and exec may hold a copy: the lock must not wait for it.
-            let _ = rustix::fs::flock(&*self.file, FlockOperation::Unlock);
-            FORK_CLOSED[self.slot].store(FREE, Ordering::Release);
-            // SAFETY: dropped once, here; `self` is not used afterwards.
-            unsafe { ManuallyDrop::drop(&mut self.file) }
-        }
-    }
-}
-
-fn install_fork_handler() -> io::Result<()> {
-    static INSTALLED: AtomicBool = AtomicBool::new(false);
-    if INSTALLED.swap(true, Ordering::AcqRel) {
-        return Ok(());
-    }
-    // SAFETY: the handler below only closes descriptors, which is safe after a fork, and it stays
-    // mapped: the library is linked with `-z nodelete`.
-    match unsafe { libc::pthread_atfork(None, None, Some(close_inherited)) } {
-        0 => Ok(()),
-        code => {
-            INSTALLED.store(false, Ordering::Release);
-            Err(io::Error::from_raw_os_error(code))
-        }
-    }
-}
-
-extern "C" fn close_inherited() {
-    for slot in &FORK_CLOSED {
-        let fd: RawFd = slot.swap(FREE, Ordering::Relaxed);
-        if fd != FREE {
-            // SAFETY: the descriptor was registered by its owner, whose copy in this process is
-            // never used or dropped again (`ForkClosed::drop` compares the owner).
-            unsafe { libc::close(fd) };
-        }
-    }
-}
-
 /// Starts a detached thread with every signal blocked, so that the host's handlers never run on it.
 pub(crate) fn spawn_quiet(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     let mask = SignalsBlocked::new()?;
@@ -274,8 +183,6 @@ impl Drop for SignalsBlocked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::flock;
-    use std::io::{Read, Write};
     use std::sync::Mutex;
 
     /// Runs `body` in a forked child; says whether it returned true.
@@ -319,33 +226,6 @@ mod tests {
                 && std::ptr::eq(own, value.get(|_| Mutex::new(3)))
         }));
         assert_eq!(*held, 1);
-    }
-
-    #[test]
-    fn a_lock_of_a_parent_that_has_ended_is_not_kept_by_an_idle_child() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let locked = ForkClosed::new(file.reopen().unwrap()).unwrap();
-        flock(&*locked, FlockOperation::NonBlockingLockExclusive).unwrap();
-        // The child lives on while the parent closes its descriptor.
-        let (mut ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        // SAFETY: the child only writes to and reads from a socket, and ends.
-        let child = unsafe { libc::fork() };
-        if child == 0 {
-            drop(ours);
-            let _ = theirs.write_all(&[1]);
-            let _ = theirs.read(&mut [0]);
-            // SAFETY: ends the child.
-            unsafe { libc::_exit(0) }
-        }
-        drop(theirs);
-        ours.read_exact(&mut [0]).unwrap();
-        drop(locked);
-        let again = file.reopen().unwrap();
-        let free = flock(&again, FlockOperation::NonBlockingLockExclusive);
-        ours.write_all(&[1]).unwrap();
-        // SAFETY: waits for the child made above.
-        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
-        assert_eq!(free, Ok(()), "the idle child still holds the lock");
     }
 
     #[test]

@@ -16,7 +16,8 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use rustix::fs::FlockOperation;
 
-use super::process::{ForkClosed, pid};
+use super::fork_closed::{Announced, ForkClosed, Known};
+use super::process::pid;
 use super::segment::{self, Header, Position};
 use super::usage;
 use crate::clock;
@@ -28,6 +29,8 @@ use crate::sync::lock;
 pub const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
 /// How much is appended between two looks at the size of the whole spool.
 const MEASURE_EVERY_BYTES: u64 = 256 * 1024;
+/// A segment tells wall times by its first moment; once they would be wrong by more, a new one begins.
+const WALL_STEP_MS: u64 = 1_000;
 /// The append buffer is given back when one batch has blown it up beyond this.
 const BUFFER_KEPT_BYTES: usize = 1024 * 1024;
 
@@ -64,7 +67,7 @@ struct Tail {
 struct Segment {
     file: ForkClosed,
     path: PathBuf,
-    created_boot_ns: u64,
+    header: Header,
     /// Bytes that hold whole records; behind it stands at most a partial one.
     len: AtomicU64,
     syncs: Mutex<Syncs>,
@@ -136,7 +139,7 @@ impl Writer {
         let now_ns = clock::boot_ns();
         self.look_around(tail, now_ns)?;
         self.respect_limit(tail, record.len() as u64)?;
-        let segment = self.segment(tail)?;
+        let segment = self.segment(tail, now_ns)?;
         segment::finish_record(record, events, now_ns, segment.end());
         match segment.append(record) {
             Ok(end) => Ok((segment, end)),
@@ -176,13 +179,14 @@ impl Writer {
     }
 
     /// The segment to append to: the current one, or a new one if it is full or there is none.
-    fn segment(&self, tail: &mut Tail) -> Result<Arc<Segment>> {
+    fn segment(&self, tail: &mut Tail, boot_ns: u64) -> Result<Arc<Segment>> {
         if let Some(segment) = &tail.segment
             && segment.len.load(Ordering::Relaxed) < SEGMENT_BYTES
+            && segment.header.wall_ms(boot_ns).abs_diff(clock::wall_ms()) <= WALL_STEP_MS
         {
             return Ok(segment.clone());
         }
-        // The full one is closed, and so unlocked, before the next is made.
+        // The old one is closed, and so unlocked, before the next is made.
         tail.segment = None;
         let segment = Arc::new(Segment::create(&self.spool, self.safety)?);
         tail.segment = Some(segment.clone());
@@ -284,7 +288,9 @@ impl Segment {
                 created_boot_ns,
                 created_wall_ms: clock::wall_ms(),
             };
-            let path = journal.join(segment::file_name(&header, pid(), fastrand::u32(..)));
+            let name = segment::file_name(&header, pid(), fastrand::u32(..));
+            let path = journal.join(&name);
+            let announced = Announced::new(Known::Name(&name))?;
             let mut options = OpenOptions::new();
             options.append(true).create_new(true).mode(0o600);
             let file = match options.open(&path) {
@@ -297,7 +303,7 @@ impl Segment {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(e) => return Err(write_error(&path, e)),
             };
-            let file = ForkClosed::new(file)?;
+            let file = announced.opened(file);
             // Between creation and lock the sender may have found it empty and ownerless, and removed it.
             if rustix::fs::flock(&*file, FlockOperation::NonBlockingLockExclusive).is_err()
                 || has_no_name(&file)
@@ -317,7 +323,7 @@ impl Segment {
             return Ok(Self {
                 file,
                 path,
-                created_boot_ns,
+                header,
                 len: AtomicU64::new(segment::HEADER_LEN as u64),
                 syncs: Mutex::default(),
                 synced: Condvar::new(),
@@ -333,7 +339,7 @@ impl Segment {
     /// Where the next record will stand; the caller holds the writer's lock.
     fn end(&self) -> Position {
         Position {
-            created_boot_ns: self.created_boot_ns,
+            created_boot_ns: self.header.created_boot_ns,
             offset: self.len.load(Ordering::Relaxed),
         }
     }

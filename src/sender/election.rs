@@ -8,8 +8,8 @@ use std::sync::Arc;
 use rustix::fs::FlockOperation;
 
 use crate::error::{Error, Result};
+use crate::journal::fork_closed::{Announced, ForkClosed, Known};
 use crate::journal::heartbeat::Heartbeat;
-use crate::journal::process::ForkClosed;
 use crate::spool::{Spool, open_dir};
 
 /// The right to send, held while it lives.
@@ -24,7 +24,8 @@ impl Seat {
     /// Errors: [`Io`](crate::error::ErrorKind::Io); [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if another directory stands at the
     /// spool's path by now.
     pub(crate) fn try_take(spool: &Arc<Spool>) -> Result<Option<Self>> {
-        let dir = ForkClosed::new(open_dir(spool.dir())?)?;
+        let announced = Announced::new(Known::Inode(spool.inode()))?;
+        let dir = announced.opened(open_dir(spool.dir())?);
         match rustix::fs::flock(&*dir, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(e) if e == rustix::io::Errno::WOULDBLOCK => return Ok(None),

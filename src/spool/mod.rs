@@ -146,6 +146,11 @@ impl Spool {
         self.place
     }
 
+    /// Its device and inode.
+    pub(crate) fn inode(&self) -> (u64, u64) {
+        (self.place.device, self.place.inode)
+    }
+
     /// `journal/`, with the segments.
     pub fn journal(&self) -> PathBuf {
         self.dir.join("journal")

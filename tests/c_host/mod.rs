@@ -94,6 +94,20 @@ impl Program {
         Self { dir, path }
     }
 
+    /// A library of `tests/c` beside it, for the loader to put before all others (`LD_PRELOAD`).
+    pub fn shim(&self, source: &str) -> PathBuf {
+        let path = self.dir().join(source).with_extension("so");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"])
+            .args(["-O1", "-shared", "-fPIC", "-o"])
+            .arg(&path)
+            .arg(root.join("tests/c").join(source));
+        let output = gcc.output().expect("gcc runs");
+        assert_good(&gcc, &output);
+        path
+    }
+
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }

@@ -1,0 +1,54 @@
+//! A running `steered.c`, told line by line what to do.
+
+// Each test crate uses its own part of this.
+#![allow(dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+
+use super::c_host::Running;
+
+pub struct Steered {
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    pub process: Running,
+}
+
+impl Steered {
+    /// Starts it; returns when its client is open.
+    pub fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = Running(command.spawn().expect("it starts"));
+        let mut steered = Self {
+            input: process.0.stdin.take(),
+            output: BufReader::new(process.0.stdout.take().unwrap()),
+            process,
+        };
+        assert_eq!(steered.answer(), "ready");
+        steered
+    }
+
+    /// What it answers to `line`.
+    pub fn ask(&mut self, line: &str) -> String {
+        writeln!(self.input.as_mut().unwrap(), "{line}").expect("it listens");
+        self.answer()
+    }
+
+    /// One event; returns when it is acknowledged.
+    pub fn enqueue(&mut self, user: &str, number: u64) {
+        assert_eq!(self.ask(&format!("enqueue {user} {number}")), "ok");
+    }
+
+    /// Ends it in peace: it closes its client.
+    pub fn end(mut self) {
+        drop(self.input.take());
+        assert!(self.process.0.wait().unwrap().success());
+    }
+
+    fn answer(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+}
