@@ -12,16 +12,16 @@ mod c_host;
 mod host;
 mod ledger;
 mod sandbox;
+mod workers;
 
-use std::io::{BufRead, BufReader};
-use std::process::{ChildStdout, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 
 use c_host::{Program, Running};
 use host::{Host, Story, secs};
 use ledger::{Arrivals, Event, by_user, listed, lost, out_of_order};
 use sandbox::Sandbox;
 use serde_json::json;
+use workers::start_telling;
 
 const SEED: u64 = 9;
 const KILLS: usize = 50;
@@ -137,26 +137,5 @@ fn die_often(lanes: usize) {
 /// Starts the program; what it was told is safe comes through the channel.
 fn live(program: &Program, life: usize, pace: &Pace) -> (Running, Receiver<Event>) {
     let arguments = [life, THREADS, EVENTS, pace.rest_us].map(|number| number.to_string());
-    let mut child = program
-        .command(&arguments.each_ref().map(String::as_str))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = child.stdout.take().unwrap();
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        for event in events(lines) {
-            sender.send(event).unwrap();
-        }
-    });
-    (Running(child), receiver)
-}
-
-/// Whole lines: each was one write to a pipe, so the kill has cut none.
-fn events(lines: ChildStdout) -> impl Iterator<Item = Event> {
-    BufReader::new(lines).lines().map(|line| {
-        let line = line.unwrap();
-        let (user, number) = line.split_once(' ').expect("two words");
-        (user.to_owned(), number.parse().expect("a number"))
-    })
+    start_telling(&mut program.command(&arguments.each_ref().map(String::as_str)))
 }

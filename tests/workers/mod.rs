@@ -11,10 +11,12 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::c_host::{Program, Running};
+use super::ledger::Event;
 
 /// How long a test waits for what has to come.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -103,14 +105,31 @@ impl Worker {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// `None`: it died before it answered.
-    fn ask(&self, line: &str) -> Option<String> {
+    /// Its answer to one line; `None`: it died before it answered.
+    pub fn ask(&self, line: &str) -> Option<String> {
         let mut pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut answer = String::new();
         pipes.0.write_all(line.as_bytes()).ok()?;
         pipes.1.read_line(&mut answer).ok()?;
         answer.ends_with('\n').then_some(answer)
     }
+}
+
+/// Starts a program that writes a line "USER NUMBER" for each event that was acknowledged, each with one
+/// write, so that no kill cuts one. What it writes to its end comes through the channel.
+pub fn start_telling(command: &mut Command) -> (Running, Receiver<Event>) {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in lines {
+            let line = line.unwrap();
+            let (user, number) = line.split_once(' ').expect("two words");
+            let number = number.parse().expect("a number");
+            sender.send((user.to_owned(), number)).unwrap();
+        }
+    });
+    (Running(child), receiver)
 }
 
 /// What the descriptors of a process are open on; nothing if it has ended.
