@@ -30,7 +30,7 @@ use meditopia::client::Client;
 use sandbox::Sandbox;
 use serde_json::json;
 use trials::{Outcome, report, trials};
-use workers::{Worker, wait_until};
+use workers::{AtDrop, Worker, wait_until};
 
 const SEED: u64 = 31;
 const ENQUEUERS: usize = 8;
@@ -106,6 +106,7 @@ fn torture(lanes: usize) {
     let mut doubts: Vec<BTreeSet<Event>> = Vec::new();
     let mut senders_died = 0;
     std::thread::scope(|scope| {
+        let _end = AtDrop(|| work.end());
         for thread in 0..THREADS {
             let (work, rng) = (&work, rng.fork());
             scope.spawn(move || enqueue_through_all(work, thread, rng));
@@ -141,7 +142,6 @@ fn torture(lanes: usize) {
                 candidates.iter().for_each(Worker::wake);
             }
         }
-        work.end();
     });
     for candidate in candidates.drain(..) {
         candidate.stop();

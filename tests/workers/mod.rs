@@ -9,7 +9,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, PoisonError};
@@ -92,12 +93,14 @@ impl Worker {
         self.signal(rustix::process::Signal::CONT);
     }
 
-    /// How many of its descriptors are open on this file.
-    pub fn opens(&self, path: &Path) -> usize {
-        descriptors(self.pid)
-            .iter()
-            .filter(|open| open.as_path() == path)
-            .count()
+    /// Whether it has this file open, under whatever path.
+    pub fn opens(&self, path: &Path) -> bool {
+        let place = |about: fs::Metadata| (about.dev(), about.ino());
+        let Ok(wanted) = fs::metadata(path).map(place) else {
+            return false;
+        };
+        let open = |entry: &PathBuf| fs::metadata(entry).map(place).is_ok_and(|p| p == wanted);
+        descriptors(self.pid).iter().any(open)
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
@@ -112,6 +115,15 @@ impl Worker {
         pipes.0.write_all(line.as_bytes()).ok()?;
         pipes.1.read_line(&mut answer).ok()?;
         answer.ends_with('\n').then_some(answer)
+    }
+}
+
+/// Ends what runs beside a test, also where the test fails.
+pub struct AtDrop<F: Fn()>(pub F);
+
+impl<F: Fn()> Drop for AtDrop<F> {
+    fn drop(&mut self) {
+        self.0();
     }
 }
 
@@ -132,13 +144,13 @@ pub fn start_telling(command: &mut Command) -> (Running, Receiver<Event>) {
     (Running(child), receiver)
 }
 
-/// What the descriptors of a process are open on; nothing if it has ended.
-pub fn descriptors(pid: u32) -> Vec<std::path::PathBuf> {
+/// The descriptors of a process, as entries of `/proc`; none if it has ended.
+pub fn descriptors(pid: u32) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
         return Vec::new();
     };
     entries
-        .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+        .filter_map(|entry| Some(entry.ok()?.path()))
         .collect()
 }
 
