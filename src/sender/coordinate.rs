@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::election::Seat;
+use super::election::{self, Seat};
 use super::state::State;
 use super::take_over::TakeOver;
 use super::wake::{Doorbell, Heard};
@@ -143,6 +143,7 @@ impl Term {
     /// One look at everything.
     fn look(&mut self, shared: &Arc<Shared>, heard: Heard) -> Result<()> {
         shared.enqueued_since_look.store(0, Ordering::Relaxed);
+        shared.on_state(|_| election::check_place(&shared.spool))?;
         self.follow_token(shared)?;
         start_lanes(shared)?;
         let taken_bytes = take_over(shared)?;
@@ -226,7 +227,11 @@ fn take_over(shared: &Shared) -> Result<u64> {
     let spool = &shared.spool;
     let mut round = TakeOver::begin(spool, &offsets, lanes)?;
     while let Some(chunk) = round.read(spool)? {
-        shared.on_state(|state| state.take_over(&chunk))?;
+        shared.on_state(|state| {
+            // After the reading: what was read is this spool's.
+            election::check_place(spool)?;
+            state.take_over(&chunk)
+        })?;
         shared.changed.notify_all();
     }
     let abandoned = round.abandoned(spool);

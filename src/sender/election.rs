@@ -3,6 +3,8 @@
 //! The lock dies with its process, so a successor needs nobody's word; a child of the sender closes
 //! its copy at fork. A lock on the directory itself cannot be recreated beside its holder.
 
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
@@ -24,7 +26,6 @@ impl Seat {
     /// Errors: [`ErrorKind::Io`]; [`ErrorKind::SpoolMismatch`] if another directory stands at the
     /// spool's path by now.
     pub(crate) fn try_take(spool: &Arc<Spool>) -> Result<Option<Self>> {
-        use std::os::unix::fs::MetadataExt;
         let dir = ForkClosed::new(open_dir(spool.dir())?)?;
         match rustix::fs::flock(&*dir, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -32,17 +33,31 @@ impl Seat {
             Err(e) => return Err(Error::io(spool.name(), e)),
         }
         let about = dir.metadata().map_err(|e| Error::io(spool.name(), e))?;
-        if (about.dev(), about.ino()) != spool.place() {
-            return Err(Error::new(
-                ErrorKind::SpoolMismatch,
-                format!(
-                    "{}: another directory stands there now; open it again",
-                    spool.name()
-                ),
-            ));
-        }
+        check(spool, &about)?;
         Ok(Some(Self { _lock: dir }))
     }
+}
+
+/// Checks that the spool still stands at its path. The lock is on the directory, but journal and
+/// heartbeat are found by path: those of a directory made in its place are another sender's.
+///
+/// Errors: [`ErrorKind::SpoolMismatch`]; [`ErrorKind::Io`] if nothing stands there.
+pub(crate) fn check_place(spool: &Spool) -> Result<()> {
+    let about = fs::metadata(spool.dir()).map_err(|e| Error::io(spool.name(), e))?;
+    check(spool, &about)
+}
+
+fn check(spool: &Spool, about: &Metadata) -> Result<()> {
+    if (about.dev(), about.ino()) == spool.place() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::SpoolMismatch,
+        format!(
+            "{}: another directory stands there now; open it again",
+            spool.name()
+        ),
+    ))
 }
 
 /// Who sends from `spool`, for messages.
