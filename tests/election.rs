@@ -14,7 +14,6 @@ mod sandbox;
 mod trials;
 mod workers;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -27,7 +26,7 @@ use meditopia::client::Client;
 use sandbox::Sandbox;
 use serde_json::json;
 use trials::{Outcome, report, trials};
-use workers::{AtDrop, Worker, wait_until};
+use workers::{AtDrop, Worker, opens, wait_until};
 
 const PROCESSES: usize = 64;
 const THREADS: usize = 4;
@@ -222,7 +221,7 @@ fn successor(observer: &Client, dead: u32) -> Duration {
 /// Whoever is seen with the store open may have died since: then it is not seen a second time.
 fn assert_one_has_it_open(workers: &[Arc<Worker>], store: &Path) {
     let have_it = |workers: &[Arc<Worker>]| -> Vec<Arc<Worker>> {
-        let having = workers.iter().filter(|worker| worker.opens(store));
+        let having = workers.iter().filter(|worker| opens(worker.pid(), store));
         having.cloned().collect()
     };
     let senders = have_it(workers);
@@ -256,18 +255,7 @@ fn assert_sound(fault: &str, api: &Sandbox, deaths: usize, acknowledged: &[Event
     for (user, numbers) in &delivered {
         assert_eq!(out_of_order(numbers), None, "{user}");
     }
-    let mut ended = BTreeSet::new();
-    let mut current = None;
-    for request in api.requests() {
-        if current != Some(request.connection) {
-            assert!(
-                !ended.contains(&request.connection),
-                "two senders at a time: {request:?}"
-            );
-            ended.extend(current);
-            current = Some(request.connection);
-        }
-    }
+    arrivals.assert_connections_follow_each_other();
 }
 
 fn now_ms() -> i64 {

@@ -153,4 +153,21 @@ impl Arrivals {
         let numbers: BTreeSet<u64> = self.arrivals.iter().map(|a| a.request).collect();
         numbers.into_iter().map(|number| &self.requests[&number])
     }
+
+    /// Checks that no connection was used while another one was: with one lane, that one process sent
+    /// at a time, since processes do not share connections.
+    pub fn assert_connections_follow_each_other(&self) {
+        let mut requests: Vec<&Request> = self.requests.values().collect();
+        requests.sort_unstable_by_key(|request| request.request);
+        let mut ended = BTreeSet::new();
+        let mut current = None;
+        for request in requests {
+            if current != Some(request.connection) {
+                let connection = request.connection;
+                assert!(!ended.contains(&connection), "two at a time: {request:?}");
+                ended.extend(current);
+                current = Some(connection);
+            }
+        }
+    }
 }

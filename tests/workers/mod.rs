@@ -93,16 +93,6 @@ impl Worker {
         self.signal(rustix::process::Signal::CONT);
     }
 
-    /// Whether it has this file open, under whatever path.
-    pub fn opens(&self, path: &Path) -> bool {
-        let place = |about: fs::Metadata| (about.dev(), about.ino());
-        let Ok(wanted) = fs::metadata(path).map(place) else {
-            return false;
-        };
-        let open = |entry: &PathBuf| fs::metadata(entry).map(place).is_ok_and(|p| p == wanted);
-        descriptors(self.pid).iter().any(open)
-    }
-
     fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_raw(self.pid.cast_signed()).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
@@ -152,6 +142,16 @@ pub fn descriptors(pid: u32) -> Vec<PathBuf> {
     entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect()
+}
+
+/// Whether a process has this file open, under whatever path.
+pub fn opens(pid: u32, path: &Path) -> bool {
+    let place = |about: fs::Metadata| (about.dev(), about.ino());
+    let Ok(wanted) = fs::metadata(path).map(place) else {
+        return false;
+    };
+    let open = |entry: &PathBuf| fs::metadata(entry).map(place).is_ok_and(|p| p == wanted);
+    descriptors(pid).iter().any(open)
 }
 
 /// The state of a process, as `ps` shows it; `None` if it has ended.
