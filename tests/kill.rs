@@ -12,17 +12,16 @@ mod c_host;
 mod host;
 mod ledger;
 mod sandbox;
+mod workers;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
-use std::process::{ChildStdout, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 
 use c_host::{Program, Running};
 use host::{Host, Story, secs};
-use ledger::Arrivals;
+use ledger::{Arrivals, Event, by_user, listed, lost, out_of_order};
 use sandbox::Sandbox;
 use serde_json::json;
+use workers::start_telling;
 
 const SEED: u64 = 9;
 const KILLS: usize = 50;
@@ -50,9 +49,6 @@ const SLOW: Pace = Pace {
     requests: 10,
 };
 const UNKNOWN: [&str; 2] = ["u-0-7", "u-2-3"];
-
-/// An acknowledged event: user and number.
-type Event = (String, u64);
 
 #[test]
 fn fifty_deaths_lose_nothing_and_repeat_at_most_a_batch_each() {
@@ -111,27 +107,8 @@ fn die_often(lanes: usize) {
 
     let arrivals = Arrivals::of(&api);
     let delivered = arrivals.first_appearances();
-    let rejected: Vec<Event> = client
-        .rejected_rows()
-        .iter()
-        .map(|row| {
-            let event: sandbox::Fields = serde_json::from_str(&row.event_json).unwrap();
-            (event.partner_user_id.clone(), ledger::number(&event))
-        })
-        .collect();
-    let settled: BTreeSet<(&str, u64)> = delivered
-        .iter()
-        .flat_map(|(user, numbers)| numbers.iter().map(|number| (user.as_str(), *number)))
-        .chain(
-            rejected
-                .iter()
-                .map(|(user, number)| (user.as_str(), *number)),
-        )
-        .collect();
-    let lost: Vec<_> = acknowledged
-        .iter()
-        .filter(|(user, number)| !settled.contains(&(user, *number)))
-        .collect();
+    let rejected = by_user(listed(&client.rejected_rows()));
+    let lost = lost(&acknowledged, &[&delivered, &rejected]);
     let bound = KILLS * lanes;
     let repeats = arrivals.repeats();
     println!(
@@ -139,7 +116,7 @@ fn die_often(lanes: usize) {
          {lanes:5}  {KILLS:5}  {:12}  {:9}  {:8}  {:4}  {:10}  {repeats:17}  {bound:5}",
         acknowledged.len(),
         delivered.values().map(Vec::len).sum::<usize>(),
-        rejected.len(),
+        rejected.values().map(Vec::len).sum::<usize>(),
         lost.len(),
         arrivals.duplicates(),
     );
@@ -151,44 +128,14 @@ fn die_often(lanes: usize) {
         assert_eq!(out_of_order(numbers), None, "{user}");
         assert!(!UNKNOWN.contains(&user.as_str()));
     }
-    let mut of_unknown: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-    for (user, number) in &rejected {
-        of_unknown.entry(user).or_default().push(*number);
-    }
-    assert!(of_unknown.keys().copied().eq(UNKNOWN));
-    for (user, numbers) in &of_unknown {
+    assert!(rejected.keys().eq(UNKNOWN));
+    for (user, numbers) in &rejected {
         assert_eq!(out_of_order(numbers), None, "{user}, among the rejected");
     }
-}
-
-/// The first event that comes twice, or before an earlier one.
-fn out_of_order(numbers: &[u64]) -> Option<&[u64]> {
-    numbers.windows(2).find(|pair| pair[0] >= pair[1])
 }
 
 /// Starts the program; what it was told is safe comes through the channel.
 fn live(program: &Program, life: usize, pace: &Pace) -> (Running, Receiver<Event>) {
     let arguments = [life, THREADS, EVENTS, pace.rest_us].map(|number| number.to_string());
-    let mut child = program
-        .command(&arguments.each_ref().map(String::as_str))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = child.stdout.take().unwrap();
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        for event in events(lines) {
-            sender.send(event).unwrap();
-        }
-    });
-    (Running(child), receiver)
-}
-
-/// Whole lines: each was one write to a pipe, so the kill has cut none.
-fn events(lines: ChildStdout) -> impl Iterator<Item = Event> {
-    BufReader::new(lines).lines().map(|line| {
-        let line = line.unwrap();
-        let (user, number) = line.split_once(' ').expect("two words");
-        (user.to_owned(), number.parse().expect("a number"))
-    })
+    start_telling(&mut program.command(&arguments.each_ref().map(String::as_str)))
 }

@@ -280,7 +280,7 @@ impl Segment {
     /// Creates and locks a new segment with its header.
     fn create(spool: &Spool, safety: Safety) -> Result<Self> {
         let journal = spool.journal();
-        spool.check_place(fs::metadata(spool.dir()))?;
+        spool.check_path()?;
         loop {
             let created_boot_ns = clock::boot_ns();
             let header = Header {
@@ -296,7 +296,7 @@ impl Segment {
             let file = match options.open(&path) {
                 Ok(file) => file,
                 Err(e) if e.kind() == io::ErrorKind::NotFound && !journal.exists() => {
-                    spool.check_place(fs::metadata(spool.dir()))?;
+                    spool.check_path()?;
                     spool.make_dir(&journal)?;
                     continue;
                 }

@@ -178,6 +178,7 @@ impl Term {
     /// One look at everything.
     fn look(&mut self, shared: &Arc<Shared>, heard: Heard) -> Result<()> {
         shared.enqueued_since_look.store(0, Ordering::Relaxed);
+        shared.on_state(|_| shared.spool.check_path())?;
         self.follow_token(shared)?;
         start_lanes(shared)?;
         self.space.look(shared)?;
@@ -279,7 +280,11 @@ fn take_over(shared: &Shared, space: &mut DiskSpace) -> Result<Taken> {
     while !space.is_sated(shared.pending_bytes())
         && let Some(chunk) = round.read(spool)?
     {
-        shared.on_state(|state| state.take_over(&chunk))?;
+        shared.on_state(|state| {
+            // After the reading: what was read is this spool's.
+            spool.check_path()?;
+            state.take_over(&chunk)
+        })?;
         shared.changed.notify_all();
         if space.in_use == DiskUse::Tight {
             space.give_back(shared)?;

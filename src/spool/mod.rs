@@ -186,6 +186,12 @@ impl Spool {
         create_dir(dir)
     }
 
+    /// Checks that it still stands at its path. A lock is on the directory, but what lies in it is found
+    /// by path: in a directory made in its place it is another spool's.
+    pub(crate) fn check_path(&self) -> Result<()> {
+        self.check_place(std::fs::metadata(&self.dir))
+    }
+
     /// Whether the directory at its path still is this spool, and not removed or another one.
     ///
     /// Errors: [`Io`](crate::error::ErrorKind::Io), [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch).

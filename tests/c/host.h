@@ -25,14 +25,20 @@ static inline void succeed(const char *what, meditopia_status status, const medi
   _Exit(1);
 }
 
-static inline meditopia_client *open_client(const char *config_file) {
+/* With `value` for `key`, whatever the file says. */
+static inline meditopia_client *open_client_as(const char *config_file, const char *key, const char *value) {
   meditopia_error error;
   meditopia_client *client = NULL;
   meditopia_config *config = meditopia_config_new();
   succeed("load", meditopia_config_load_file(config, config_file, &error), &error);
+  if (key != NULL) succeed("set", meditopia_config_set(config, key, value, &error), &error);
   succeed("open", meditopia_client_open(config, &client, &error), &error);
   meditopia_config_free(config);
   return client;
+}
+
+static inline meditopia_client *open_client(const char *config_file) {
+  return open_client_as(config_file, NULL, NULL);
 }
 
 /* One event of `user`; `event_value` tells its number. */

@@ -46,6 +46,14 @@ impl Program {
         })
     }
 
+    /// A program that loads [`library`](Self::library) when it runs.
+    pub fn loading(source: &str) -> Self {
+        Self::compile(&format!("tests/c/{source}"), |gcc, dir| {
+            symlink(built("libmeditopia.so"), dir.join("libmeditopia.so.0")).unwrap();
+            gcc.arg("-ldl");
+        })
+    }
+
     /// The same for a user who may not see where the library was built.
     pub fn for_anybody(source: &str) -> Self {
         let program = Self::compile(&format!("tests/c/{source}"), |gcc, dir| {
@@ -53,11 +61,7 @@ impl Program {
             gcc.arg(dir.join("libmeditopia.so.0"))
                 .arg(format!("-Wl,-rpath,{}", dir.display()));
         });
-        for path in [
-            program.dir(),
-            &program.path,
-            &program.dir().join("libmeditopia.so.0"),
-        ] {
+        for path in [program.dir(), &program.path, &program.library()] {
             fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
         }
         program
@@ -114,6 +118,11 @@ impl Program {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The shared library, as an installation has it.
+    pub fn library(&self) -> PathBuf {
+        self.dir().join("libmeditopia.so.0")
     }
 
     pub fn spool(&self) -> PathBuf {
