@@ -92,11 +92,26 @@ fn the_table_of_options_is_that_of_the_library() {
 #[test]
 fn every_test_that_the_readme_names_exists() {
     let readme = readme();
-    let promises = between(&readme, "## What it promises", "## Configuration");
+    assert_names_tests(between(&readme, "## What it promises", "## Configuration"));
+}
+
+#[test]
+fn every_test_that_the_guarantees_name_exists() {
+    let guarantees = fs::read_to_string(in_crate("tests/GUARANTEES.md")).unwrap();
+    assert_names_tests(between(
+        &guarantees,
+        "## Processes",
+        "## What is not promised",
+    ));
+}
+
+fn assert_names_tests(text: &str) {
     let sources = sources(&["src", "tests"]);
     let mut named = 0;
-    for promise in promises.split("\n").flat_map(|line| line.split('`')) {
-        if promise.matches('_').count() < 3 || promise.contains(' ') {
+    for promise in text.split("\n").flat_map(|line| line.split('`')) {
+        if promise.matches('_').count() < 3
+            || promise.contains(|c: char| c == ' ' || c.is_uppercase())
+        {
             continue;
         }
         named += 1;
