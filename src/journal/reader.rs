@@ -343,7 +343,11 @@ impl Cursor {
             buffer.truncate(got);
             Ok(buffer)
         };
-        self.buffer = read().map_err(|e| Error::io(self.path.display(), e))?;
+        self.buffer = match read() {
+            // The sender has removed it while somebody else counts what waits: all of it is taken.
+            Err(e) if e.kind() == IoKind::NotFound => Vec::new(),
+            read => read.map_err(|e| Error::io(self.path.display(), e))?,
+        };
         self.buffer_start = start;
         if self.buffer.len() < aim {
             self.size = start + self.buffer.len() as u64;
