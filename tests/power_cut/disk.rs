@@ -13,6 +13,9 @@
 //!   with a log do it. Both are tried.
 //! - A sync that has not ended may have done nothing.
 //!
+//! Nothing had to be weakened for SQLite: it syncs the directory with the first sync of a new log, and
+//! with it the entry of `store.db`. Its shared memory file is left out of every image.
+//!
 //! Assumed as SQLite assumes it: a write does not harm the bytes beside it in the same sector.
 //! Not modelled: a disk that lies about a sync, and bits that rot.
 
