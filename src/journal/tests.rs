@@ -125,6 +125,23 @@ fn append(writer: &Writer, fragments: &[&str]) {
 }
 
 #[test]
+fn writers_that_begin_a_new_spool_at_the_same_moment_all_succeed() {
+    for _ in 0..200 {
+        let journal = Journal::new();
+        let start = std::sync::Barrier::new(4);
+        let writers = [(); 4].map(|()| journal.writer());
+        std::thread::scope(|scope| {
+            for writer in &writers {
+                scope.spawn(|| {
+                    start.wait();
+                    append(writer, &["event"]);
+                });
+            }
+        });
+    }
+}
+
+#[test]
 fn what_happened_before_is_taken_over_before_across_writers() {
     let mut journal = Journal::new();
     let writers = [journal.writer(), journal.writer(), journal.writer()];

@@ -281,6 +281,7 @@ impl Segment {
     fn create(spool: &Spool, safety: Safety) -> Result<Self> {
         let journal = spool.journal();
         spool.check_path()?;
+        let mut made = false;
         loop {
             let created_boot_ns = clock::boot_ns();
             let header = Header {
@@ -295,9 +296,11 @@ impl Segment {
             options.append(true).create_new(true).mode(0o600);
             let file = match options.open(&path) {
                 Ok(file) => file,
-                Err(e) if e.kind() == io::ErrorKind::NotFound && !journal.exists() => {
+                // Another process may be making it at this moment, so it is not asked whether it is there.
+                Err(e) if e.kind() == io::ErrorKind::NotFound && !made => {
                     spool.check_path()?;
                     spool.make_dir(&journal)?;
+                    made = true;
                     continue;
                 }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,

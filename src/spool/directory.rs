@@ -28,20 +28,19 @@ pub(crate) fn private_file() -> OpenOptions {
     options
 }
 
-/// Creates `dir` (0700) and what is missing above it, durably.
-pub(super) fn create_dir(dir: &Path) -> Result<()> {
+/// Creates `dir` (0700) and what is missing above it.
+pub(super) fn create_with_parents(dir: &Path) -> Result<()> {
     let mut builder = DirBuilder::new();
-    builder.mode(0o700);
-    match builder.create(dir) {
+    builder.mode(0o700).recursive(true);
+    builder.create(dir).map_err(|e| unusable(dir, e))
+}
+
+/// Creates `dir` (0700), durably, in a directory that has to be there.
+pub(super) fn create(dir: &Path) -> Result<()> {
+    let mut builder = DirBuilder::new();
+    match builder.mode(0o700).create(dir) {
         Ok(()) => sync_parent(dir),
         Err(e) if e.kind() == IoKind::AlreadyExists => Ok(()),
-        Err(e) if e.kind() == IoKind::NotFound => match dir.parent() {
-            Some(above) if !above.as_os_str().is_empty() => {
-                create_dir(above)?;
-                create_dir(dir)
-            }
-            _ => Err(unusable(dir, e)),
-        },
         Err(e) => Err(unusable(dir, e)),
     }
 }

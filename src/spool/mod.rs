@@ -32,7 +32,7 @@ pub(crate) use self::directory::{open_dir, private_file, replace_file, sync_dir,
 pub use self::identity::adopt;
 pub(crate) use self::reserve::FULL_SEEN_WITHIN;
 
-use self::directory::{create_dir, open_own_dir, refuse_network};
+use self::directory::{create_with_parents, open_own_dir, refuse_network};
 use self::identity::{boot_id, read_identity, settle_identity};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -89,7 +89,7 @@ impl Spool {
     /// writable by others, lies on a network file system, or is a copy; [`Store`](crate::error::ErrorKind::Store) if a
     /// newer version wrote it; [`Io`](crate::error::ErrorKind::Io).
     pub fn open(dir: &Path, belonging: Belonging<'_>, network: NetworkFileSystem) -> Result<Self> {
-        create_dir(dir)?;
+        create_with_parents(dir)?;
         let (handle, about) = open_own_dir(dir)?;
         if network == NetworkFileSystem::Refuse {
             refuse_network(dir, &handle)?;
@@ -183,7 +183,7 @@ impl Spool {
 
     /// Makes one of its directories, if it is not there.
     pub fn make_dir(&self, dir: &Path) -> Result<()> {
-        create_dir(dir)
+        directory::create(dir)
     }
 
     /// Checks that it still stands at its path. A lock is on the directory, but what lies in it is found
