@@ -146,6 +146,8 @@ fn a_retry_comes_though_the_wall_was_set_back_meanwhile() {
     let mut host = clocks.start(&program);
     host.enqueue("u-1", 0);
     api.wait_for_requests(1);
+    // The answer is known to the sender by then, and the wait of a second or more begun.
+    assert_eq!(host.ask("flush 200"), "MEDITOPIA_ERROR_TIMEOUT 0 0 1");
     clocks.set_wall(-9 * HOUR);
     api.clear_faults();
     api.wait_for_events(1);

@@ -26,7 +26,7 @@ use meditopia::client::Client;
 use sandbox::Sandbox;
 use serde_json::json;
 use trials::{Outcome, report, trials};
-use workers::{AtDrop, Worker, opens, wait_until};
+use workers::{AtDrop, Worker, opens, sender_pid, wait_until};
 
 const PROCESSES: usize = 64;
 const THREADS: usize = 4;
@@ -201,11 +201,7 @@ fn position(workers: &[RwLock<Arc<Worker>>], pid: u32) -> Option<usize> {
 fn elected(observer: &Client, is_ours: impl Fn(u32) -> bool) -> u32 {
     let mut elected = None;
     wait_until("one is elected", || {
-        elected = observer
-            .stats()
-            .unwrap()
-            .sender_pid
-            .filter(|pid| is_ours(*pid));
+        elected = sender_pid(observer).filter(|pid| is_ours(*pid));
         elected.is_some()
     });
     elected.unwrap()
@@ -214,7 +210,7 @@ fn elected(observer: &Client, is_ours: impl Fn(u32) -> bool) -> u32 {
 /// How long it takes until another process than `dead` says that it sends.
 fn successor(observer: &Client, dead: u32) -> Duration {
     wait_until("it has a successor", || {
-        observer.stats().unwrap().sender_pid != Some(dead)
+        sender_pid(observer).is_some_and(|pid| pid != dead)
     })
 }
 

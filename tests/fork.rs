@@ -51,7 +51,14 @@ fn assert_forks(role: &str, arguments: &[&str], others: &[(&str, u64)]) -> u64 {
     for (user, numbers) in &expected {
         assert_eq!(arrived[user], *numbers, "{role} {arguments:?}: {user}");
     }
-    assert_eq!(arrivals.duplicates(), 0);
+    // A child that sends by itself ends without a word, perhaps with a batch on its way.
+    let bound = if role == "both" && arguments[1] == "sends" {
+        3
+    } else {
+        0
+    };
+    assert!(arrivals.repeats() <= bound);
+    arrivals.assert_only_whole_requests_came_twice();
     left
 }
 

@@ -69,14 +69,18 @@ impl Case {
         users
     }
 
+    /// A host on the same spool, in the test.
+    fn host(&self) -> Host {
+        Host::of(&self.api).with("spool", self.program.spool().to_str().unwrap())
+    }
+
     fn library(&self) -> PathBuf {
         self.program.dir().join("libmeditopia.so")
     }
 
     /// The host has ended: delivers what it left, checks all of it and adds the row.
     fn assert_all_came(&self, trials: u64, kills: u64) {
-        let sender = Host::of(&self.api).with("spool", self.program.spool().to_str().unwrap());
-        let report = sender.client().flushed(secs(120));
+        let report = self.host().client().flushed(secs(120));
         assert_eq!((report.pending, report.in_doubt), (0, 0));
 
         let acknowledged = self.acknowledged();
@@ -133,6 +137,13 @@ impl Case {
         });
 
         let (answers, kills) = (AtomicU64::new(0), AtomicU64::new(0));
+        // Where the workers only enqueue, another process sends: this one.
+        let sender = self.name.ends_with("enqueue").then(|| {
+            let host = self.host().with("role", "both");
+            let client = host.with("flush_interval_ms", "20").client();
+            client.enqueue_for("sender", 0);
+            client
+        });
         let deadline = Instant::now() + secs(600);
         // Workers are killed by their pids, which they tell: one at a time, by who saw it last.
         let last_killed = AtomicI32::new(0);
@@ -157,11 +168,14 @@ impl Case {
                 });
             }
         });
-        if self.name.ends_with("both") {
-            // Its own workers send.
-            let acknowledged = self.acknowledged().values().sum();
-            self.api.wait_for_events(acknowledged);
+        // Nothing has been flushed: its own workers send, or the sender beside them. A worker that was
+        // started just now does so from its first request on, so there are some more.
+        let acknowledged = self.acknowledged().values().sum::<u64>();
+        while self.api.ledger().accepted_events < acknowledged {
+            assert!(Instant::now() < deadline, "{}: not sent", self.name);
+            call(&url);
         }
+        drop(sender);
         signal(pid, libc::SIGTERM);
         assert!(master.0.wait().unwrap().success());
         let complaints = drained.join().unwrap();

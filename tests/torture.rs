@@ -30,16 +30,18 @@ use meditopia::client::Client;
 use sandbox::Sandbox;
 use serde_json::json;
 use trials::{Outcome, report, trials};
-use workers::{AtDrop, Worker, wait_until};
+use workers::{AtDrop, Worker, sender_pid, wait_until};
 
 const SEED: u64 = 31;
 const ENQUEUERS: usize = 8;
 const CANDIDATES: usize = 2;
 const THREADS: usize = 4;
-const USERS_OF_A_THREAD: usize = 6;
+const USERS_OF_A_THREAD: usize = 24;
 /// What all threads together may enqueue between two deaths, and the requests that they need at least.
 const EVENTS_OF_A_LIFE: usize = 400;
 const REQUESTS_OF_A_LIFE: u64 = 4;
+/// So often all that waits is delivered, for lives are too short to keep up with the enqueuers.
+const DEATHS_BETWEEN_DRAINS: usize = 20;
 /// Of so many deaths one is an enqueuer's.
 const ENQUEUERS_SHARE: usize = 4;
 const UNKNOWN: [&str; 2] = ["u-0-3", "u-2-1"];
@@ -71,7 +73,7 @@ struct Ration {
 }
 
 fn torture(lanes: usize) {
-    let deaths = trials(100, 2_000) as usize;
+    let deaths = trials(100, 1_000) as usize;
     let api = Sandbox::builder()
         .seed(SEED)
         .unknown_user(UNKNOWN[0])
@@ -80,7 +82,7 @@ fn torture(lanes: usize) {
     // So that many deaths find a request on its way, taken by the API and not answered.
     api.set_faults(json!({"faults": [
         {"fault": "reset", "when": "after", "probability": 0.03},
-        {"fault": "delay", "ms": [0, 40], "when": "after"},
+        {"fault": "delay", "ms": [0, 20], "when": "after"},
     ]}));
     let lane_count = lanes.to_string();
     let options = [("flush_interval_ms", "20"), ("lanes", &*lane_count)];
@@ -114,6 +116,9 @@ fn torture(lanes: usize) {
         for death in 0..deaths {
             while candidates.len() < CANDIDATES {
                 candidates.push(stand(&program, &work, &mut stood));
+            }
+            if death % DEATHS_BETWEEN_DRAINS == DEATHS_BETWEEN_DRAINS - 1 {
+                observer.flushed(secs(300));
             }
             let requests_before = api.ledger().requests;
             let acknowledged_before = work.begin_life(rng.bool());
@@ -265,8 +270,7 @@ fn stand(program: &Program, work: &Work, stood: &mut u64) -> Worker {
 fn elected(observer: &Client, candidates: &[Worker]) -> u32 {
     let mut elected = None;
     wait_until("one is elected", || {
-        let pid = observer.stats().unwrap().sender_pid;
-        elected = pid.filter(|pid| candidates.iter().any(|c| c.pid() == *pid));
+        elected = sender_pid(observer).filter(|pid| candidates.iter().any(|c| c.pid() == *pid));
         elected.is_some()
     });
     elected.unwrap()

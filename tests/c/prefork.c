@@ -10,8 +10,10 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -23,22 +25,13 @@ enum { WORKERS_MAX = 16 };
 
 static meditopia_client *client;
 static int acknowledged, listener;
-static volatile sig_atomic_t end_asked, reload_asked;
+static volatile sig_atomic_t end_asked;
+static sigset_t unblocked;
 static pid_t worker[WORKERS_MAX];
 
-static void on_signal(int number) {
-  if (number == SIGHUP)
-    reload_asked = 1;
-  else
-    end_asked = 1;
-}
-
-/* Without SA_RESTART: accept and wait return. */
-static void hear(int number) {
-  struct sigaction action;
-  memset(&action, 0, sizeof action);
-  action.sa_handler = on_signal;
-  CHECK(sigaction(number, &action, NULL) == 0);
+static void end_soon(int number) {
+  (void)number;
+  end_asked = 1;
 }
 
 static void enqueue_next(const char *user, long number) {
@@ -52,11 +45,16 @@ static void enqueue_next(const char *user, long number) {
 static void work(long requests) {
   char user[48], text[512], body[16];
   struct timespec now;
-  long number;
+  struct pollfd ready = {listener, POLLIN, 0};
+  long number = 0;
   int connection, length;
+  /* Not even where the master was killed does a worker outlive it. */
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
   clock_gettime(CLOCK_MONOTONIC, &now);
   snprintf(user, sizeof user, "%ld-%ld-%ld", (long)getpid(), (long)now.tv_sec, now.tv_nsec);
-  for (number = 0; number < requests && !end_asked;) {
+  while (number < requests) {
+    /* Heard only here, so that no request is cut short and no signal missed. */
+    if (ppoll(&ready, 1, NULL, &unblocked) < 0 && end_asked) break;
     connection = accept(listener, NULL, NULL);
     if (connection < 0) continue;
     if (read(connection, text, sizeof text) > 0) {
@@ -73,10 +71,7 @@ static void work(long requests) {
 static void start(int index, long recycle) {
   worker[index] = fork();
   CHECK(worker[index] >= 0);
-  if (worker[index] == 0) {
-    reload_asked = 0;
-    work(recycle);
-  }
+  if (worker[index] == 0) work(recycle);
 }
 
 static void tell_workers(int workers) {
@@ -86,8 +81,10 @@ static void tell_workers(int workers) {
 
 int main(int argc, char **argv) {
   struct sockaddr_in address;
+  struct sigaction action;
   socklen_t size = sizeof address;
-  int workers, i;
+  sigset_t heard;
+  int workers, i, number;
   long recycle;
   pid_t ended;
 
@@ -101,23 +98,26 @@ int main(int argc, char **argv) {
   memset(&address, 0, sizeof address);
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  listener = socket(AF_INET, SOCK_STREAM, 0);
+  listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
   CHECK(bind(listener, (struct sockaddr *)&address, size) == 0 && listen(listener, 64) == 0);
   CHECK(getsockname(listener, (struct sockaddr *)&address, &size) == 0);
   if (strcmp(argv[5], "master") == 0) enqueue_next("master", 0);
 
-  hear(SIGTERM);
-  hear(SIGHUP);
+  memset(&action, 0, sizeof action);
+  action.sa_handler = end_soon;
+  CHECK(sigaction(SIGTERM, &action, NULL) == 0);
+  sigemptyset(&heard);
+  sigaddset(&heard, SIGTERM);
+  sigaddset(&heard, SIGHUP);
+  sigaddset(&heard, SIGCHLD);
+  CHECK(sigprocmask(SIG_BLOCK, &heard, &unblocked) == 0);
   for (i = 0; i < workers; i++) start(i, recycle);
   fprintf(stderr, "Listening at: http://127.0.0.1:%d\n", ntohs(address.sin_port));
-  while (!end_asked) {
-    ended = wait(NULL);
-    if (reload_asked) {
-      reload_asked = 0;
-      tell_workers(workers);
-    }
-    for (i = 0; i < workers && !end_asked; i++)
-      if (worker[i] == ended) start(i, recycle);
+  while (sigwait(&heard, &number) == 0 && number != SIGTERM) {
+    if (number == SIGHUP) tell_workers(workers);
+    while ((ended = waitpid(-1, NULL, WNOHANG)) > 0)
+      for (i = 0; i < workers; i++)
+        if (worker[i] == ended) start(i, recycle);
   }
   tell_workers(workers);
   while (wait(NULL) > 0) continue;

@@ -16,6 +16,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use meditopia::client::Client;
+
 use super::c_host::{Program, Running};
 use super::ledger::Event;
 
@@ -106,6 +108,12 @@ impl Worker {
         pipes.1.read_line(&mut answer).ok()?;
         answer.ends_with('\n').then_some(answer)
     }
+}
+
+/// The pid of the sender that was seen last. `None` also where a segment went while the figures were
+/// gathered, which is an error now: whoever waits looks again.
+pub fn sender_pid(observer: &Client) -> Option<u32> {
+    observer.stats().ok()?.sender_pid
 }
 
 /// Ends what runs beside a test, also where the test fails.
