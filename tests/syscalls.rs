@@ -180,7 +180,13 @@ fn take_over(durability: &str, lanes: usize) {
             found: &[("one", 3), ("two", 2)],
             steps: &["open", "enqueue:USER:0:2", "flush"],
             part: COORDINATOR,
-            landmarks: &["flock", "openat store", "pwrite wal", "unlink segment"],
+            landmarks: &[
+                "flock",
+                "rename",
+                "pwrite wal",
+                "pwrite store",
+                "unlink segment",
+            ],
         },
     );
 }
