@@ -228,7 +228,7 @@ fn a_flipped_bit_anywhere_in_a_segment_costs_its_record_and_no_other() {
     const EVENTS: u64 = 12;
     let (template, whole) = template_of_segment(EVENTS);
     let mut rng = fastrand::Rng::with_seed(SEED);
-    let trials = trials::trials(150, 10_000);
+    let trials = trials::trials(100, 10_000);
     let (mut delivered, mut set_aside) = (0, 0);
     for trial in 0..trials {
         let mut damaged = whole.clone();
@@ -265,7 +265,7 @@ fn whatever_a_disk_does_to_a_segment_costs_what_it_touches_and_no_more() {
     const EVENTS: u64 = 60;
     let (template, whole) = template_of_segment(EVENTS);
     let mut rng = fastrand::Rng::with_seed(SEED);
-    let trials = trials::trials(80, 3_000);
+    let trials = trials::trials(48, 3_000);
     let (mut delivered, mut set_aside) = (0, 0);
     for trial in 0..trials {
         let mut damaged = whole.clone();
@@ -393,7 +393,7 @@ fn a_damaged_store_delivers_all_or_stops_and_recover_says_what_is_lost() {
     let (template, mut acknowledged, delivered_before) = template_of_store();
     acknowledged.insert(("late".to_owned(), 1));
     let mut rng = fastrand::Rng::with_seed(SEED);
-    let trials = trials::trials(60, 3_000);
+    let trials = trials::trials(40, 3_000);
     let (mut delivered, mut rejected, mut missing_in_all) = (0, 0, 0);
     let (mut stopped, mut unknown, mut repeated) = (0, 0, 0);
     for trial in 0..trials {

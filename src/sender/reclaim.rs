@@ -2,8 +2,9 @@
 //! of what was taken over.
 //!
 //! Either happens only once the events are in the database itself, durably: until then the journal is
-//! the only safe copy, since SQLite takes a damaged log for one that a crash has cut. While the disk is full, blocks are given back after every chunk that is taken over,
-//! and no more is taken over than can soon be delivered.
+//! the only safe copy, since SQLite takes a damaged log for one that a crash has cut. While the disk is
+//! full, blocks are given back after every chunk that is taken over, and no more is taken over than can
+//! soon be delivered.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind as IoKind;
@@ -16,7 +17,7 @@ use super::state::State;
 use super::take_over::TakeOver;
 use crate::error::{Error, Result};
 use crate::journal::damaged::set_aside;
-use crate::journal::reader::{self, Offsets, Removal};
+use crate::journal::reader::{self, Offsets, Removal, Tail};
 use crate::journal::segment::HEADER_LEN;
 use crate::log::Level;
 use crate::spool::{Spool, sync_dir};
@@ -110,8 +111,11 @@ impl DiskSpace {
                 return Ok(Vec::new());
             }
             state.store.commit(&[], CommitSafety::Power)?;
-            let safe = state.store.checkpoint()?;
-            Ok(if safe { ranges } else { Vec::new() })
+            Ok(if state.store.checkpoint()? {
+                ranges
+            } else {
+                Vec::new()
+            })
         })?
         else {
             return Ok(());
@@ -181,13 +185,15 @@ pub(super) fn remove_abandoned(shared: &Shared, round: &TakeOver, taken: &Offset
     // Left by a sender that died between an unlink and its commit, or removed by hand.
     let mut gone = round.missing(taken);
     for some in round.abandoned(spool).chunks(REMOVED_AT_ONCE) {
-        let Some(ended) = shared.on_state(|state| state.end_segments(spool, some))? else {
+        let ended = tails(spool, some)?;
+        // Before an unlink, everything that was read from the segment has to be on the disk.
+        if shared.on_state(|state| state.take_tails_over(&ended))? != Some(true) {
             return Ok(bytes);
-        };
-        for segment in ended {
-            if reader::remove(spool, &segment.name, segment.upto)? == Removal::Removed {
-                gone.push(segment.name);
-                bytes += segment.taken;
+        }
+        for (name, upto, tail) in &ended {
+            if reader::remove(spool, name, tail.upto.max(*upto))? == Removal::Removed {
+                gone.push(name.clone());
+                bytes += upto;
             }
         }
         sync_dir(&spool.journal())?;
@@ -200,54 +206,48 @@ pub(super) fn remove_abandoned(shared: &Shared, round: &TakeOver, taken: &Offset
     Ok(bytes)
 }
 
-/// A segment of which nothing is needed any more.
-struct Ended {
-    name: String,
-    /// Where its records ended, and where it does.
-    taken: u64,
-    upto: u64,
+/// The ends of segments that were read up to these offsets, with what has to be kept of them set
+/// aside. Left out is where a whole record stands.
+fn tails(spool: &Spool, abandoned: &[(String, u64)]) -> Result<Vec<(String, u64, Tail)>> {
+    let mut ended = Vec::with_capacity(abandoned.len());
+    for (name, upto) in abandoned {
+        let Some(tail) = reader::tail(spool, name, *upto)? else {
+            continue;
+        };
+        let torn = tail.torn.as_ref().and_then(|torn| torn.keep.as_ref());
+        for damage in tail.damage.iter().chain(torn) {
+            set_aside(spool, damage)?;
+        }
+        ended.push((name.clone(), *upto, tail));
+    }
+    Ok(ended)
 }
 
 impl State {
-    /// Judges the ends of abandoned segments and makes all that was read from them safe. Says which of
-    /// them may go.
-    fn end_segments(&mut self, spool: &Spool, abandoned: &[(String, u64)]) -> Result<Vec<Ended>> {
-        let mut ended = Vec::with_capacity(abandoned.len());
-        let mut changes = Vec::new();
+    /// Commits everything so far, and what stood at the ends of segments, so that it survives a power
+    /// cut, and damage of the store's log: events that only the log had would go with it. `false`:
+    /// not just now.
+    fn take_tails_over(&mut self, ended: &[(String, u64, Tail)]) -> Result<bool> {
         let mut totals = self.totals;
-        for (name, taken) in abandoned {
-            let Some(tail) = reader::tail(spool, name, *taken)? else {
-                continue;
-            };
-            let torn = tail.torn.as_ref().and_then(|torn| torn.keep.as_ref());
-            for damage in tail.damage.iter().chain(torn) {
-                set_aside(spool, damage)?;
-            }
+        let mut changes = Vec::new();
+        for (segment, taken, tail) in ended {
             totals.damaged_records += tail.damage.len() as u64;
             totals.torn_tails += u64::from(tail.torn.is_some());
-            self.say_tail(name, &tail);
             if tail.upto > *taken {
-                changes.push(Change::Taken {
-                    segment: name,
-                    upto: tail.upto,
-                });
+                let upto = tail.upto;
+                changes.push(Change::Taken { segment, upto });
             }
-            ended.push(Ended {
-                name: name.clone(),
-                taken: *taken,
-                upto: tail.upto.max(*taken),
-            });
         }
         changes.push(Change::Totals(&totals));
         self.store.commit(&changes, CommitSafety::Power)?;
         self.totals = totals;
-        for segment in ended.iter().filter(|segment| segment.upto > segment.taken) {
-            self.offsets.insert(segment.name.clone(), segment.upto);
+        for (segment, taken, tail) in ended {
+            self.say_tail(segment, tail);
+            if tail.upto > *taken {
+                self.offsets.insert(segment.clone(), tail.upto);
+            }
         }
-        if !self.store.checkpoint()? {
-            ended.clear();
-        }
-        Ok(ended)
+        self.store.checkpoint()
     }
 
     /// Segments are gone from the directory, durably.

@@ -364,15 +364,15 @@ pub trait Store: Send {
     /// taken over; [`crate::error::ErrorKind::SpoolFull`]; [`crate::error::ErrorKind::Io`].
     fn commit(&mut self, changes: &[Change<'_>], safety: CommitSafety) -> Result<()>;
 
-    /// Says how much disk it may use from now on.
-    fn set_disk_use(&mut self, disk_use: DiskUse) -> Result<()>;
-
     /// Has everything committed so far survive damage of the store's log too, durably. `false`: a
     /// reader is in the way just now.
     fn checkpoint(&mut self) -> Result<bool>;
 
     /// What to fail with where the store contradicts itself.
     fn damaged(&self, what: &str) -> Error;
+
+    /// Says how much disk it may use from now on.
+    fn set_disk_use(&mut self, disk_use: DiskUse) -> Result<()>;
 
     /// How far each segment is taken over.
     fn offsets(&self) -> Result<Offsets>;

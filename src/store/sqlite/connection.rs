@@ -27,7 +27,7 @@ const BUSY_WAIT: std::time::Duration = std::time::Duration::from_millis(250);
 pub(super) fn create(path: &Path, spool: &str) -> Result<()> {
     let fresh = path.with_extension("new");
     let connection = create_beside(&fresh, spool)?;
-    drop(connection);
+    finish_beside(connection, spool)?;
     put_in_place(&fresh, path)
 }
 
@@ -53,6 +53,15 @@ pub(super) fn create_beside(fresh: &Path, spool: &str) -> Result<Connection> {
         .and_then(|()| connection.execute_batch("COMMIT"))
         .map_err(|e| store_error(spool, e))?;
     Ok(connection)
+}
+
+/// Closes a store that is filled. It is in WAL mode from then on: to change that later would take a
+/// journal that a crash can leave behind.
+pub(super) fn finish_beside(fresh: Connection, spool: &str) -> Result<()> {
+    fresh
+        .pragma_update(None, "journal_mode", "WAL")
+        .and_then(|()| fresh.close().map_err(|(_, e)| e))
+        .map_err(|e| store_error(spool, e))
 }
 
 /// Gives a finished file its name, durably.
@@ -114,14 +123,6 @@ pub(super) fn check_version(connection: &Connection, spool: &str) -> Result<()> 
         return Err(damaged(spool, "is not a store of this library"));
     }
     Ok(())
-}
-
-/// Whether a reader has met the rollback journal of a sender that died before the store was in WAL
-/// mode: nothing is in it yet, and the next sender mends it.
-pub(super) fn is_half_made(connection: &Connection) -> bool {
-    let version = connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
-    let failure = version.err().and_then(|e| e.sqlite_error().copied());
-    failure.is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
 }
 
 /// Whether only the version differs: then it is the version that is damaged.

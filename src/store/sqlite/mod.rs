@@ -11,7 +11,7 @@ pub(crate) mod recover;
 use std::cell::Cell;
 use std::path::Path;
 
-use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
 pub use self::reader::Reader;
 
@@ -196,6 +196,25 @@ impl Store for SqliteStore {
         outcome
     }
 
+    fn checkpoint(&mut self) -> Result<bool> {
+        // SQLite takes a damaged log for one that a crash has cut, and says nothing.
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(FULL)", [], |row| {
+                let (busy, log, moved): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                Ok(busy == 0 && log == moved)
+            })
+            .or_else(|e| match e.sqlite_error_code() {
+                // Then the log has to do: what waits for this is what makes room.
+                Some(ErrorCode::DiskFull) => Ok(true),
+                Some(ErrorCode::DatabaseBusy) => Ok(false),
+                _ => Err(self.error(e)),
+            })
+    }
+
+    fn damaged(&self, what: &str) -> Error {
+        damaged(&self.spool, what)
+    }
+
     fn set_disk_use(&mut self, disk_use: DiskUse) -> Result<()> {
         let pages = match disk_use {
             DiskUse::Roomy => LOG_PAGES,
@@ -212,20 +231,6 @@ impl Store for SqliteStore {
             Ok(())
         };
         set().map_err(|e| self.error(e))
-    }
-
-    fn checkpoint(&mut self) -> Result<bool> {
-        // SQLite takes a damaged log for one that a crash has cut, and says nothing.
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(FULL)", [], |row| {
-                let (busy, log, moved): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                Ok(busy == 0 && log == moved)
-            })
-            .map_err(|e| self.error(e))
-    }
-
-    fn damaged(&self, what: &str) -> Error {
-        damaged(&self.spool, what)
     }
 
     fn offsets(&self) -> Result<Offsets> {

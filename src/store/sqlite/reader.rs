@@ -5,7 +5,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
-use super::connection::{InUse, check_version, connect, find, is_half_made, store_error};
+use super::connection::{InUse, check_version, connect, find, store_error};
 use crate::error::{Error, Result};
 use crate::journal::reader::Offsets;
 use crate::spool::Spool;
@@ -33,9 +33,6 @@ impl Reader {
             return Ok(None);
         }
         let connection = connect(&path, &name, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        if is_half_made(&connection) {
-            return Ok(None);
-        }
         check_version(&connection, &name)?;
         Ok(Some(Self {
             connection,

@@ -17,7 +17,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 use super::connection::{
-    InUse, check_version, connect, create_beside, find, put_in_place, store_error,
+    InUse, check_version, connect, create_beside, find, finish_beside, put_in_place, store_error,
 };
 use crate::error::{Error, Result};
 use crate::event;
@@ -121,7 +121,7 @@ pub(crate) fn recover(
     let mut found = work.found;
     if let Some(new) = new {
         new.execute_batch("COMMIT").map_err(failed)?;
-        new.close().map_err(|(_, e)| failed(e))?;
+        finish_beside(new, &name)?;
     }
     drop(old);
     match (repair, &found.damage) {
