@@ -509,7 +509,7 @@ fn a_flush_in_vain_says_what_came_of_the_last_request() {
     client.enqueue_users(0..3);
     api.set_fault(json!({"fault": "status", "status": 503}));
 
-    let error = client.flush(secs(1)).1.unwrap_err();
+    let error = client.flush(secs(3)).1.unwrap_err();
 
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(

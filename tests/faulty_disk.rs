@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use c_host::{Program, shim};
+use c_host::Program;
 use ledger::Arrivals;
 use sandbox::Sandbox;
 use told::Told;
@@ -36,7 +36,7 @@ impl FaultyDisk {
     fn new(options: &[(&str, &str)]) -> Self {
         let api = Sandbox::start();
         let program = Program::of("teller.c").configured(&api, options);
-        let shim = shim("faulty_disk.c", program.dir());
+        let shim = program.shim("faulty_disk.c");
         Self { api, program, shim }
     }
 

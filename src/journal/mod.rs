@@ -5,6 +5,7 @@
 //! their events are in the store.
 
 pub(crate) mod damaged;
+pub mod ending;
 pub(crate) mod fork_closed;
 pub(crate) mod heartbeat;
 pub(crate) mod process;

@@ -8,7 +8,7 @@
 //!
 //! An incomplete record at the end is normal while its writer lives: it is at it. Anything else that is
 //! no record is damage; it is reported with its bytes, and reading goes on at the next whole record.
-//! What stands behind the last whole record is judged once the writer has ended ([`Tail`]).
+//! What stands behind the last whole record is judged once the writer has ended ([`super::ending`]).
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -16,8 +16,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind as IoKind, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-
-use rustix::fs::FlockOperation;
 
 use super::segment::{self, BadHeader, HEADER_LEN, Header, Parsed, Piece, Position};
 use crate::clock;
@@ -362,7 +360,7 @@ impl Cursor {
     clippy::type_complexity,
     reason = "three answers of one walk, used in two places"
 )]
-fn pieces(
+pub(super) fn pieces(
     segment: &str,
     bytes: &[u8],
     position: Position,
@@ -417,142 +415,15 @@ pub(crate) fn behind_hole(spool: &Spool, name: &str) -> Result<Option<u64>> {
     Ok((zeros > 0 && !matches!(behind, Parsed::Damaged)).then_some(offset))
 }
 
-/// What stands behind the last whole record of a segment whose writer has ended.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Tail {
-    /// The segment's size: so far it is taken over once this is dealt with.
-    pub upto: u64,
-    /// Bytes that are no record, nor the beginning of one.
-    pub damage: Vec<Damage>,
-    /// What was being written when its writer ended, or zeros: nothing that was acknowledged after
-    /// the death of a process, but perhaps after a power cut.
-    pub torn: Option<Torn>,
-}
-
-/// The end of a segment that was cut short, or is zero.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Torn {
-    /// How much there is of it.
-    pub bytes: u64,
-    /// What is worth keeping: after a reboot it may have been acknowledged, in part.
-    pub keep: Option<Damage>,
-}
-
-/// What became of a segment that was read to its end.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Removal {
-    /// Its writer lives, or there is more to read.
-    Kept,
-    /// It is gone, or was before.
-    Removed,
-}
-
-/// Whether the writer of a segment has ended. What is abandoned stays so.
-pub fn is_abandoned(spool: &Spool, name: &str) -> bool {
-    open_segment(&spool.journal().join(name)).is_ok_and(|file| is_free(&file))
-}
-
-/// Looks at the end of an abandoned segment that was read up to `taken`; `None` while a whole record
-/// stands there, which the next round reads.
-pub fn tail(spool: &Spool, name: &str, taken: u64) -> Result<Option<Tail>> {
-    let path = spool.journal().join(name);
-    let io = |e: std::io::Error| Error::io(path.display(), e);
-    let file = match open_segment(&path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == IoKind::NotFound => return Ok(Some(Tail::default())),
-        Err(e) => return Err(io(e)),
-    };
-    let about = file.metadata().map_err(io)?;
-    let size = about.size();
-    let read = |from: u64, upto: u64| -> Result<Vec<u8>> {
-        let mut bytes = vec![0; upto.saturating_sub(from) as usize];
-        file.read_exact_at(&mut bytes, from).map_err(io)?;
-        Ok(bytes)
-    };
-    let mut tail = Tail {
-        upto: size,
-        ..Tail::default()
-    };
-    let by_name = header_by_name(name, &about);
-    let rebooted = by_name.boot_count < spool.boot_count();
-    let header = read(0, size.min(HEADER_LEN as u64))?;
-    let decoded = Header::decode(&header);
-    match decoded {
-        Ok(_) => {}
-        Err(BadHeader::Newer) => return Err(newer(&path)),
-        // Short: its writer died while it created the segment, or a power cut took what was in it.
-        Err(BadHeader::Short) => {
-            tail.torn = rebooted.then(|| torn(name, 0, header, rebooted));
-            return Ok(Some(tail));
-        }
-        // Else it was told when the first record was looked for.
-        Err(BadHeader::Damaged) if size == HEADER_LEN as u64 => tail.damage.push(Damage {
-            segment: name.to_owned(),
-            offset: 0,
-            bytes: header,
-        }),
-        Err(BadHeader::Damaged) => {}
-    }
-    let position = Position {
-        created_boot_ns: decoded.unwrap_or(by_name).created_boot_ns,
-        offset: taken,
-    };
-    let bytes = read(taken, size)?;
-    let (damage, at, record) = pieces(name, &bytes, position);
-    if record.is_some() {
-        return Ok(None);
-    }
-    tail.damage.extend(damage);
-    if at < bytes.len() {
-        let offset = position.further(at).offset;
-        tail.torn = Some(torn(name, offset, bytes[at..].to_vec(), rebooted));
-    }
-    Ok(Some(tail))
-}
-
-fn torn(name: &str, offset: u64, bytes: Vec<u8>, rebooted: bool) -> Torn {
-    Torn {
-        bytes: bytes.len() as u64,
-        keep: (rebooted && !segment::is_zero(&bytes)).then(|| Damage {
-            segment: name.to_owned(),
-            offset,
-            bytes,
-        }),
-    }
-}
-
-/// Removes a segment whose writer has ended, if `taken` is all of it: taken over **durably**, its
-/// [`tail`] included. The caller syncs the directory.
-pub fn remove(spool: &Spool, name: &str, taken: u64) -> Result<Removal> {
-    let path = spool.journal().join(name);
-    let io = |e: std::io::Error| Error::io(path.display(), e);
-    let file = match open_segment(&path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == IoKind::NotFound => return Ok(Removal::Removed),
-        Err(e) => return Err(io(e)),
-    };
-    // Under the lock the size is final: its writer is gone.
-    if !is_free(&file) || file.metadata().map_err(io)?.size() > taken {
-        return Ok(Removal::Kept);
-    }
-    fs::remove_file(&path).map_err(io)?;
-    Ok(Removal::Removed)
-}
-
 /// Opens a segment to read it. What has its name and is no file is not waited for.
-fn open_segment(path: &Path) -> std::io::Result<File> {
+pub(super) fn open_segment(path: &Path) -> std::io::Result<File> {
     OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
         .open(path)
 }
 
-/// Takes the lock of a segment, unless its writer lives.
-fn is_free(file: &File) -> bool {
-    rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
-}
-
-fn newer(path: &Path) -> Error {
+pub(super) fn newer(path: &Path) -> Error {
     Error::new(
         ErrorKind::Store,
         format!(
@@ -585,7 +456,7 @@ fn list(spool: &Spool) -> Result<(Vec<String>, Vec<String>)> {
     Ok((names, foreign))
 }
 
-fn header_by_name(name: &str, about: &fs::Metadata) -> Header {
+pub(super) fn header_by_name(name: &str, about: &fs::Metadata) -> Header {
     let (boot_count, created_boot_ns) = segment::parse_name(name).unwrap_or_default();
     Header {
         boot_count,

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::damaged::set_aside;
-use super::reader::{self, Chunk, Damage, Offsets, Removal, Round, Tail, Torn};
+use super::ending::{self, Removal, Tail, Torn};
+use super::reader::{Chunk, Damage, Offsets, Round};
 use super::segment;
 use super::writer::{SEGMENT_BYTES, Safety, Writer};
 use crate::error::{Error, ErrorKind};
@@ -40,7 +41,7 @@ impl Journal {
     }
 
     /// One whole round, in chunks of about `chunk_bytes`.
-    fn take_by(&mut self, chunk_bytes: usize) -> (Vec<String>, Vec<reader::Damage>) {
+    fn take_by(&mut self, chunk_bytes: usize) -> (Vec<String>, Vec<Damage>) {
         let (mut events, mut damage) = (Vec::new(), Vec::new());
         let mut round = Round::begin(&self.spool, &self.offsets).unwrap();
         loop {
@@ -90,9 +91,9 @@ impl Journal {
         let round = Round::begin(&self.spool, &self.offsets).unwrap();
         let finished = round.finished();
         finished
-            .filter(|(name, _)| reader::is_abandoned(&self.spool, name))
+            .filter(|(name, _)| ending::is_abandoned(&self.spool, name))
             .filter_map(|(name, at)| {
-                let tail = reader::tail(&self.spool, name, at).unwrap()?;
+                let tail = ending::tail(&self.spool, name, at).unwrap()?;
                 Some((name.to_owned(), tail))
             })
             .collect()
@@ -105,7 +106,7 @@ impl Journal {
         let round = Round::begin(&self.spool, &self.offsets).unwrap();
         round
             .finished()
-            .map(|(name, at)| reader::remove(&self.spool, name, at).unwrap())
+            .map(|(name, at)| ending::remove(&self.spool, name, at).unwrap())
             .collect()
     }
 }
@@ -347,10 +348,10 @@ fn a_record_that_came_after_the_reading_keeps_its_segment() {
     append(&writer, &["late"]);
     drop(writer);
     assert_eq!(
-        reader::remove(&journal.spool, &name, taken).unwrap(),
+        ending::remove(&journal.spool, &name, taken).unwrap(),
         Removal::Kept
     );
-    assert_eq!(reader::tail(&journal.spool, &name, taken).unwrap(), None);
+    assert_eq!(ending::tail(&journal.spool, &name, taken).unwrap(), None);
     assert_eq!(journal.take(), ["late"]);
 }
 
@@ -466,7 +467,7 @@ fn a_segment_of_a_newer_version_stops_the_round_and_stays() {
             Err(e) => e,
             Ok(round) => {
                 let (name, at) = round.finished().next().unwrap();
-                reader::tail(&journal.spool, name, at).unwrap_err()
+                ending::tail(&journal.spool, name, at).unwrap_err()
             }
         };
         assert_eq!(refused.kind(), ErrorKind::Store);

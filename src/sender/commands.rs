@@ -56,7 +56,8 @@ pub(crate) fn submit(spool: &Spool, command: &Command, timeout: Duration) -> Res
     let dir = spool.commands();
     spool.make_dir(&dir)?;
     let path = dir.join(format!(
-        "{:020}-{}-{:08x}.{WAITING}",
+        "{:08}-{:020}-{}-{:08x}.{WAITING}",
+        spool.boot_count(),
         clock::boot_ns(),
         pid(),
         fastrand::u32(..)

@@ -7,7 +7,8 @@ use super::state::State;
 use crate::error::Result;
 use crate::event;
 use crate::journal::damaged::set_aside;
-use crate::journal::reader::{self, Damage, Offsets, Round, Tail};
+use crate::journal::ending::{self, Tail};
+use crate::journal::reader::{Damage, Offsets, Round};
 use crate::journal::segment;
 use crate::log::Level;
 use crate::spool::Spool;
@@ -118,7 +119,7 @@ impl TakeOver {
     pub(super) fn abandoned(&self, spool: &Spool) -> Vec<(String, u64)> {
         self.round
             .finished()
-            .filter(|(name, _)| reader::is_abandoned(spool, name))
+            .filter(|(name, _)| ending::is_abandoned(spool, name))
             .map(|(name, taken)| (name.to_owned(), taken))
             .collect()
     }
