@@ -6,6 +6,8 @@
 //!   likes. Within one sector a later write never comes without the earlier ones of that sector.
 //! - A file's size is one that it had since its last sync, whether or not its bytes came along;
 //!   bytes that did not are zeros.
+//! - A file that was made shorter is so or is not, as a whole: that is a change of its size and not of
+//!   its sectors. What was written after it is not there without it, for it lies in other blocks.
 //! - A directory holds what it held when its last completed sync began. Of the names made, changed
 //!   and removed since, any subset may be there, in their order; a rename is there or not, as a whole.
 //!   Syncing a file does not save its name. That is what POSIX says, and no more; or names are kept
@@ -261,10 +263,15 @@ impl<'a> Disk<'a> {
         let mut bytes = file.durable.clone();
         let mut unsynced = Span::default();
         let mut size = file.durable.len() as u64;
+        let cuts = shortenings(&changes, size);
         if fate.keeps_order() {
-            for (step, change, size_then) in &changes {
+            for (index, (step, change, size_then)) in changes.iter().enumerate() {
                 let sectors = match step.cmp(&upto) {
                     std::cmp::Ordering::Less => None,
+                    std::cmp::Ordering::Equal if cuts.contains(&index) => match rng.bool() {
+                        true => None,
+                        false => break,
+                    },
                     std::cmp::Ordering::Equal => Some(Sectors::some_of(change, rng)),
                     std::cmp::Ordering::Greater => break,
                 };
@@ -273,13 +280,21 @@ impl<'a> Disk<'a> {
                 size = *size_then;
             }
         } else {
-            let known = Versions::draw(fate, &changes, rng);
+            // So many of the shortenings are there, and nothing that came after the next one.
+            let there = rng.usize(0..=cuts.len());
+            let shortened = there.checked_sub(1).map(|last| cuts[last]);
+            let changes = &changes[..cuts.get(there).copied().unwrap_or(changes.len())];
+            let mut known = Versions::draw(fate, changes, rng);
+            for &cut in &cuts[..there] {
+                known.see_all_of(cut, changes[cut].1);
+            }
             for (index, (_, change, _)) in changes.iter().enumerate() {
                 unsynced.add(range(change));
                 let sectors = known.of(index, change);
                 apply(self.recording, change, Some(&sectors), &mut bytes);
             }
-            let moment = rng.usize(0..=2 * changes.len()).min(changes.len());
+            let earliest = shortened.map_or(0, |cut| cut + 1);
+            let moment = rng.usize(earliest..=2 * changes.len()).min(changes.len());
             if moment > 0 {
                 size = changes[moment - 1].2;
             }
@@ -313,6 +328,18 @@ fn enter(directories: &mut BTreeMap<Inode, BTreeMap<Arc<str>, Inode>>, entries: 
             None => names.remove(&entry.name),
         };
     }
+}
+
+/// Which of the changes made the file shorter; it had `size` before them.
+fn shortenings(changes: &[(usize, &Change, u64)], mut size: u64) -> Vec<usize> {
+    let mut found = Vec::new();
+    for (index, (_, _, size_then)) in changes.iter().enumerate() {
+        if *size_then < size {
+            found.push(index);
+        }
+        size = *size_then;
+    }
+    found
 }
 
 #[derive(Default)]
@@ -391,6 +418,14 @@ impl Versions {
             }
         }
         versions
+    }
+
+    /// Every sector of this change has seen it.
+    fn see_all_of(&mut self, index: usize, change: &Change) {
+        for sector in sectors(change) {
+            let seen = &mut self.seen[(sector - self.first) as usize];
+            *seen = (*seen).max(index as u32 + 1);
+        }
     }
 
     fn of(&self, index: usize, change: &Change) -> Sectors {
