@@ -382,16 +382,43 @@ fn a_store_that_has_shrunk_or_lost_a_part_is_damaged_and_never_made_anew() {
 }
 
 #[test]
-fn what_was_committed_before_a_checkpoint_does_not_need_the_log() {
+fn a_log_that_is_cut_anywhere_hides_nothing_that_was_committed_before_a_checkpoint() {
+    const EVENTS: usize = 5;
     let opened = spool();
     let mut store = SqliteStore::open(&opened.spool).unwrap();
     let event = run(&["a"]);
-    store
-        .commit(&[append(REGULAR, &event)], CommitSafety::Power)
-        .unwrap();
+    for _ in 0..EVENTS {
+        store
+            .commit(&[append(REGULAR, &event)], CommitSafety::Power)
+            .unwrap();
+    }
     assert!(store.checkpoint().unwrap());
-    let copy = spool();
-    fs::copy(opened.spool.store(), copy.spool.store()).unwrap();
-    let copied = SqliteStore::open(&copy.spool).unwrap();
-    assert_eq!(copied.runs(REGULAR, 0, 10).unwrap().len(), 1);
+    for more in 0..3 {
+        let log = fs::read(opened.spool.dir().join("store.db-wal")).unwrap();
+        for length in (0..=log.len()).step_by(512) {
+            let copy = spool();
+            fs::copy(opened.spool.store(), copy.spool.store()).unwrap();
+            fs::write(copy.spool.dir().join("store.db-wal"), &log[..length]).unwrap();
+            let copied = SqliteStore::open(&copy.spool).unwrap();
+            let runs = copied.runs(REGULAR, 0, 100).unwrap().len();
+            assert!(runs >= EVENTS, "{more} more, cut at {length}: {runs}");
+        }
+        store
+            .commit(&[append(REGULAR, &event)], CommitSafety::Process)
+            .unwrap();
+    }
+}
+
+#[test]
+fn the_log_is_moved_into_the_store_before_it_grows_large() {
+    let opened = spool();
+    let mut store = SqliteStore::open(&opened.spool).unwrap();
+    let large = run(&[&"x".repeat(1024 * 1024)]);
+    for _ in 0..20 {
+        store
+            .commit(&[append(REGULAR, &large)], CommitSafety::Process)
+            .unwrap();
+        let log = fs::metadata(opened.spool.dir().join("store.db-wal")).unwrap();
+        assert!(log.len() < 5 * 1024 * 1024, "{}", log.len());
+    }
 }

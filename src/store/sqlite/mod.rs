@@ -10,7 +10,7 @@ pub(crate) mod recover;
 mod scan;
 
 use std::cell::Cell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 
@@ -32,9 +32,9 @@ const CACHE_KIB: i64 = 2_048;
 /// one, damage is found when a row is read.
 const CHECKED_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Pages of the log that SQLite lets come together before it moves them into the database.
-const LOG_PAGES: u32 = 1_000;
-const TIGHT_LOG_PAGES: u32 = 32;
+/// The log may become so long before it is moved into the database; and while the disk is full.
+const LOG_BYTES: u64 = 4 * 1024 * 1024;
+const TIGHT_LOG_BYTES: u64 = 128 * 1024;
 
 /// The sender's connection.
 #[derive(Debug)]
@@ -43,6 +43,9 @@ pub struct SqliteStore {
     epoch: i64,
     /// As the state's row says: its checksum covers them with the sums.
     lanes: Cell<u8>,
+    /// SQLite's write-ahead log, and how long it may become.
+    log: PathBuf,
+    log_bytes: u64,
     /// What SQLite is set to.
     synchronous: CommitSafety,
     spool: String,
@@ -71,6 +74,7 @@ impl SqliteStore {
             .and_then(|()| connection.pragma_update(None, "cache_size", -CACHE_KIB))
             .and_then(|()| connection.pragma_update(None, "temp_store", "MEMORY"))
             .and_then(|()| connection.pragma_update(None, "cell_size_check", true))
+            .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 0))
             .map_err(failed)?;
         check_pages(&connection, &path, &name)?;
         let epoch = connection
@@ -86,6 +90,8 @@ impl SqliteStore {
             connection,
             epoch,
             lanes: Cell::new(lanes),
+            log: path.with_extension("db-wal"),
+            log_bytes: LOG_BYTES,
             synchronous: CommitSafety::Process,
             spool: name,
             _in_use: in_use,
@@ -194,16 +200,20 @@ impl Store for SqliteStore {
             // Some errors have rolled back by themselves already.
             let _ = run("ROLLBACK");
         }
-        outcome
+        outcome?;
+        let log = std::fs::metadata(&self.log).map_or(0, |about| about.len());
+        if log > self.log_bytes {
+            self.checkpoint()?;
+        }
+        Ok(())
     }
 
     fn checkpoint(&mut self) -> Result<bool> {
-        // SQLite takes a damaged log for one that a crash has cut, and says nothing.
+        // SQLite takes a damaged log for one that a crash has cut, and says nothing. And it may not
+        // stand there when what is in it is in the database: cut then, its beginning would hide newer pages.
         self.connection
-            .query_row("PRAGMA wal_checkpoint(FULL)", [], |row| {
-                let (busy, log, moved): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-                Ok(busy == 0 && log == moved)
-            })
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+            .map(|busy: i64| busy == 0)
             .or_else(|e| match e.sqlite_error_code() {
                 // Then the log has to do: what waits for this is what makes room.
                 Some(ErrorCode::DiskFull) => Ok(true),
@@ -217,21 +227,15 @@ impl Store for SqliteStore {
     }
 
     fn set_disk_use(&mut self, disk_use: DiskUse) -> Result<()> {
-        let pages = match disk_use {
-            DiskUse::Roomy => LOG_PAGES,
-            DiskUse::Tight => TIGHT_LOG_PAGES,
+        self.log_bytes = match disk_use {
+            DiskUse::Roomy => LOG_BYTES,
+            DiskUse::Tight => TIGHT_LOG_BYTES,
         };
-        let set = || {
-            self.connection
-                .pragma_update(None, "wal_autocheckpoint", pages)?;
-            if disk_use == DiskUse::Tight {
-                // Cuts the log to nothing, unless a reader is at it.
-                self.connection
-                    .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-            }
-            Ok(())
-        };
-        set().map_err(|e| self.error(e))
+        if disk_use == DiskUse::Tight {
+            // Gives the log's space back, unless a reader is at it.
+            self.checkpoint()?;
+        }
+        Ok(())
     }
 
     fn offsets(&self) -> Result<Offsets> {
