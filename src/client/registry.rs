@@ -13,10 +13,10 @@ use super::core::Core;
 use crate::config::{self, Settings, TokenSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::process::PerProcess;
-use crate::spool::Place;
+use crate::spool::DirectoryId;
 use crate::sync::lock;
 
-type Cores = Mutex<HashMap<Place, Arc<Core>>>;
+type Cores = Mutex<HashMap<DirectoryId, Arc<Core>>>;
 
 fn cores() -> &'static Cores {
     static CORES: OnceBox<PerProcess<Cores>> = OnceBox::new();

@@ -47,6 +47,8 @@ pub use options::{OptionDoc, markdown, reference};
 pub use settings::{Durability, Role, Settings, conflict};
 pub use token::{BearerToken, TokenSource};
 
+/// The most lanes that a spool can have.
+pub(crate) const LANES_MAX: u8 = 16;
 /// What the variables of the environment start with.
 const PREFIX: &str = "MEDITOPIA_";
 

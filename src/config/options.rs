@@ -6,7 +6,7 @@
 
 use super::address::{Endpoint, Proxy};
 use super::token::BearerToken;
-use super::{Durability, Role};
+use super::{Durability, LANES_MAX, Role};
 use crate::event::UtcOffset;
 use crate::log::Level;
 use crate::spelling::quoted;
@@ -84,7 +84,7 @@ pub(super) static OPTIONS: [OptionDoc; 22] = [
         "The longest that an event waits for a batch to fill, in milliseconds."),
     option("batch_max", number(1, 100), "100",
         "The most events in one request. The API takes 100."),
-    option("lanes", number(1, 16), "1",
+    option("lanes", number(1, LANES_MAX as u64), "1",
         "Requests in flight at once. A user's events stay in one lane, so their order is kept."),
     option("connect_timeout_ms", number(10, HOUR_MS), "10000",
         "The longest that looking the name up, connecting and TLS may take, in milliseconds."),

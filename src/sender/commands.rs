@@ -16,7 +16,7 @@ use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::process::pid;
 use crate::log::Log;
-use crate::spool::{Spool, replace_file};
+use crate::spool::{Spool, remove_file, replace_file};
 
 /// A change that only the sender may make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,10 +139,7 @@ pub(super) fn answer(claimed: &Path, outcome: std::result::Result<usize, &Error>
         error: outcome.err().map(|e| e.message().to_owned()),
     };
     replace_file(&claimed.with_extension(ANSWERED), &encode(&answer)?)?;
-    match fs::remove_file(claimed) {
-        Err(e) if e.kind() != IoKind::NotFound => Err(Error::io(claimed.display(), e)),
-        _ => Ok(()),
-    }
+    remove_file(claimed)
 }
 
 fn is_old(path: &Path) -> bool {

@@ -74,7 +74,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
             match current.look(shared, current.heard) {
                 Ok(()) => {
                     shared.trouble_is_over();
-                    let rest = if current.hungry {
+                    let rest = if shared.is_hungry() {
                         HUNGRY_LOOK
                     } else {
                         LOOK_EVERY
@@ -140,8 +140,6 @@ struct Term {
     space: DiskSpace,
     bell: Doorbell,
     heard: Heard,
-    /// The journal holds more than there was room for.
-    hungry: bool,
     beaten: Option<Instant>,
     /// What was wrong with the token's file, to log it once.
     token_trouble: Option<String>,
@@ -169,7 +167,6 @@ impl Term {
             space,
             bell,
             heard: Heard::Flush,
-            hungry: false,
             beaten: None,
             token_trouble: None,
         }))
@@ -182,12 +179,11 @@ impl Term {
         self.follow_token(shared)?;
         start_lanes(shared)?;
         self.space.look(shared)?;
-        let taken = take_over(shared, &mut self.space)?;
-        self.hungry = !taken.all;
+        let taken_bytes = take_over(shared, &mut self.space)?;
         carry_out(shared)?;
         let due = self.beaten.is_none_or(|at| at.elapsed() >= BEAT_EVERY);
         if due || heard == Heard::Flush {
-            self.beat(shared, taken.bytes, heard)?;
+            self.beat(shared, taken_bytes, heard)?;
         }
         Ok(())
     }
@@ -256,24 +252,12 @@ fn start_lanes(shared: &Arc<Shared>) -> Result<()> {
     Ok(())
 }
 
-/// What a look has done with the journal.
-struct Taken {
-    /// Bytes that are taken over and still stand there.
-    bytes: u64,
-    /// Whether that was all there was.
-    all: bool,
-}
-
-/// Takes the journal over, as far as there is room, and gives back what that makes free.
-fn take_over(shared: &Shared, space: &mut DiskSpace) -> Result<Taken> {
+/// Takes the journal over, as far as there is room, and gives back what that makes free. Says how many
+/// of its bytes are taken and still stand there.
+fn take_over(shared: &Shared, space: &mut DiskSpace) -> Result<u64> {
     let (offsets, lanes): (Offsets, usize) = match &lock(&shared.desk).state {
         Some(state) => (state.offsets.clone(), state.lane_count()),
-        None => {
-            return Ok(Taken {
-                bytes: 0,
-                all: true,
-            });
-        }
+        None => return Ok(0),
     };
     let spool = &shared.spool;
     let mut round = TakeOver::begin(spool, &offsets, lanes, space.chunk_bytes())?;
@@ -290,10 +274,9 @@ fn take_over(shared: &Shared, space: &mut DiskSpace) -> Result<Taken> {
             space.give_back(shared)?;
         }
     }
-    let all = round.is_done();
     shared.on_state(|state| {
-        state.hungry = !all;
-        if all {
+        state.hungry = !round.is_done();
+        if !state.hungry {
             state.taken_upto = round.upto();
         }
         state.say_foreign(round.foreign());
@@ -301,8 +284,7 @@ fn take_over(shared: &Shared, space: &mut DiskSpace) -> Result<Taken> {
     })?;
     let removed = reclaim::remove_abandoned(shared, &round, &offsets)?;
     space.give_back(shared)?;
-    let bytes = round.taken_bytes().saturating_sub(removed);
-    Ok(Taken { bytes, all })
+    Ok(round.taken_bytes().saturating_sub(removed))
 }
 
 /// Carries out what operators have asked for.

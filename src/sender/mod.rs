@@ -10,6 +10,7 @@
 mod commands;
 mod coordinate;
 pub(crate) mod election;
+mod file_state;
 mod flush;
 mod lane;
 mod reclaim;
@@ -21,7 +22,6 @@ mod wake;
 mod window;
 mod wishes;
 
-use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
@@ -33,8 +33,10 @@ pub(crate) use state::Orders;
 pub(crate) use take_over::lane_of;
 pub(crate) use token::Token;
 
+use self::file_state::FileState;
 use self::state::{Note, State};
 use crate::clock::{Clock, SystemClock};
+use crate::config::LANES_MAX;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::journal::heartbeat::Heartbeat;
 use crate::journal::process::spawn_quiet;
@@ -44,8 +46,6 @@ use crate::store::sqlite::SqliteStore;
 use crate::sync::{lock, wait};
 use crate::transport::{self, Transport};
 
-/// The most lanes that a spool can have.
-const LANES_MAX: usize = 16;
 /// How long a thread rests after a panic.
 const PANIC_REST: Duration = Duration::from_secs(1);
 /// How long an operator's command waits for another process's sender.
@@ -81,23 +81,13 @@ struct Desk {
     wanted: usize,
     coordinating: bool,
     /// Which lanes have a thread.
-    lanes: [bool; LANES_MAX],
+    lanes: [bool; LANES_MAX as usize],
     /// Why nothing can be sent just now, though somebody wants it, and when that was seen last.
     trouble: Option<(Error, Instant)>,
     /// The store that was found damaged, and how: it is not opened again.
-    damaged: Option<(StoreFile, Error)>,
+    damaged: Option<(Option<FileState>, Error)>,
     /// For the log, once the desk is free.
     notes: Vec<Note>,
-}
-
-/// Tells a store from the one that takes its place.
-type StoreFile = (u64, u64, i64, i64);
-
-fn store_file(spool: &Spool) -> StoreFile {
-    std::fs::metadata(spool.store()).map_or_else(
-        |_| StoreFile::default(),
-        |about| (about.ino(), about.size(), about.mtime(), about.mtime_nsec()),
-    )
 }
 
 impl Desk {
@@ -255,7 +245,7 @@ impl Sender {
         let desk = lock(&self.shared.desk);
         let (file, error) = desk.damaged.as_ref()?;
         let reason = error.pause_reason();
-        reason.filter(|_| *file == store_file(&self.shared.spool))
+        reason.filter(|_| *file == FileState::of(&self.shared.spool.store()))
     }
 
     /// The sums of the store, if this process is elected.
@@ -285,7 +275,7 @@ impl Shared {
         // Sound rows of a damaged store could be sent in the meantime, but in which order?
         let mut desk = lock(&self.desk);
         if let Some((file, error)) = &desk.damaged {
-            if *file == store_file(&self.spool) {
+            if *file == FileState::of(&self.spool.store()) {
                 return Err(error.clone());
             }
             desk.damaged = None;
@@ -347,6 +337,12 @@ impl Shared {
             .map_or(0, |state| state.totals.pending_bytes)
     }
 
+    /// Whether the journal holds more than the disk has room for in the store.
+    fn is_hungry(&self) -> bool {
+        let desk = lock(&self.desk);
+        desk.state.as_ref().is_some_and(|state| state.hungry)
+    }
+
     /// Notes why nothing is sent just now, and logs it when it is news. A full disk is the moment that
     /// the reserve is for.
     fn trouble(&self, e: &Error) {
@@ -364,7 +360,7 @@ impl Shared {
         let damaged = e.pause_reason() == Some(PauseReason::StoreDamaged);
         let news = damaged && desk.damaged.is_none();
         if news {
-            desk.damaged = Some((store_file(&self.spool), e.clone()));
+            desk.damaged = Some((FileState::of(&self.spool.store()), e.clone()));
         }
         drop(self.tell(desk));
         if news {

@@ -184,13 +184,17 @@ pub(super) fn remove_abandoned(shared: &Shared, round: &TakeOver, taken: &Offset
     let spool = &shared.spool;
     let mut bytes = 0;
     // Left by a sender that died between an unlink and its commit, or removed by hand.
-    let mut gone = round.missing(taken);
+    let missing = round.missing(taken);
+    if !missing.is_empty() {
+        shared.on_state(|state| state.forget_segments(&missing))?;
+    }
     for some in round.abandoned(spool).chunks(REMOVED_AT_ONCE) {
         let ended = tails(spool, some)?;
         // Before an unlink, everything that was read from the segment has to be on the disk.
         if shared.on_state(|state| state.take_tails_over(&ended))? != Some(true) {
             return Ok(bytes);
         }
+        let mut gone = Vec::with_capacity(ended.len());
         for (name, upto, tail) in &ended {
             if ending::remove(spool, name, tail.upto.max(*upto))? == Removal::Removed {
                 gone.push(name.clone());
@@ -198,10 +202,6 @@ pub(super) fn remove_abandoned(shared: &Shared, round: &TakeOver, taken: &Offset
             }
         }
         sync_dir(&spool.journal())?;
-        shared.on_state(|state| state.forget_segments(&gone))?;
-        gone.clear();
-    }
-    if !gone.is_empty() {
         shared.on_state(|state| state.forget_segments(&gone))?;
     }
     Ok(bytes)

@@ -3,12 +3,12 @@
 //! Read by every request and replaced by anybody at any time, also in a forked child while another
 //! thread of the parent held it: hence a lock-free cell.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwapOption;
 
+use super::file_state::FileState;
 use crate::config::{BearerToken, TokenSource};
 use crate::error::Result;
 use crate::sync::lock;
@@ -38,9 +38,6 @@ fn salted(salt: &[u8], token: &BearerToken) -> Vec<u8> {
     context.update(token.expose().as_bytes());
     [salt, context.finish().as_ref()].concat()
 }
-
-/// Device, inode, size and time of change: enough to see a file replaced or rewritten.
-type FileState = (u64, u64, u64, i64, i64);
 
 impl Token {
     /// The token of the configuration. A file is read when it is first needed.
@@ -100,15 +97,7 @@ impl Token {
         let Some(path) = &self.file else {
             return Ok(false);
         };
-        let state = std::fs::metadata(path).ok().map(|about| {
-            (
-                about.dev(),
-                about.ino(),
-                about.len(),
-                about.mtime(),
-                about.mtime_nsec(),
-            )
-        });
+        let state = FileState::of(path);
         let mut seen = lock(&self.seen);
         if state.is_some() && *seen == state {
             return Ok(false);

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::spool::{Spool, open_dir};
+use crate::spool::{Spool, open_dir, remove_file};
 
 /// What a ring asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +41,7 @@ impl Doorbell {
     /// Binds the socket, in place of a dead sender's.
     pub(crate) fn hang(spool: &Spool) -> Result<Self> {
         let failed = |e: io::Error| Error::io(spool.wake().display(), e);
-        match fs::remove_file(spool.wake()) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
-            _ => {}
-        }
+        remove_file(&spool.wake())?;
         let (_dir, path) = short_path(spool)?;
         let socket = UnixDatagram::bind(path).map_err(failed)?;
         // Not by the descriptor: chmod of a socket's descriptor does not reach its file.

@@ -21,6 +21,14 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
     sync_parent(path)
 }
 
+/// Removes a file, if it is there.
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != IoKind::NotFound => Err(Error::io(path.display(), e)),
+        _ => Ok(()),
+    }
+}
+
 /// Options for a file that only its owner can read (0600, whatever the umask lets through).
 pub(crate) fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();

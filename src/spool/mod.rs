@@ -28,7 +28,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-pub(crate) use self::directory::{open_dir, private_file, replace_file, sync_dir, sync_parent};
+pub(crate) use self::directory::{
+    open_dir, private_file, remove_file, replace_file, sync_dir, sync_parent,
+};
 pub use self::identity::adopt;
 pub(crate) use self::reserve::FULL_SEEN_WITHIN;
 
@@ -60,19 +62,19 @@ pub struct Belonging<'a> {
 pub struct Spool {
     dir: PathBuf,
     boot_count: u32,
-    place: Place,
+    place: DirectoryId,
 }
 
 /// Which directory on which disk: the same under two paths is one, a new one at an old path is another,
 /// also where the file system gives the old one's number again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct DirectoryId {
     device: u64,
     inode: u64,
     born: Option<SystemTime>,
 }
 
-impl Place {
+impl DirectoryId {
     fn of(about: &Metadata) -> Self {
         Self {
             device: about.dev(),
@@ -105,7 +107,7 @@ impl Spool {
         let spool = Self {
             dir: dir.to_owned(),
             boot_count: identity.boot_count,
-            place: Place::of(&about),
+            place: DirectoryId::of(&about),
         };
         if is_new {
             // Where it cannot be done the sender tries again, and says why not.
@@ -142,7 +144,7 @@ impl Spool {
     }
 
     /// Where it really is.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> DirectoryId {
         self.place
     }
 
@@ -197,7 +199,7 @@ impl Spool {
     /// Errors: [`Io`](crate::error::ErrorKind::Io), [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch).
     pub(crate) fn check_place(&self, about: std::io::Result<Metadata>) -> Result<()> {
         match about {
-            Ok(about) if Place::of(&about) == self.place => Ok(()),
+            Ok(about) if DirectoryId::of(&about) == self.place => Ok(()),
             Ok(_) => Err(Error::new(
                 ErrorKind::SpoolMismatch,
                 format!(

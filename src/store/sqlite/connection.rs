@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::journal::process::PerProcess;
-use crate::spool::{Spool, private_file, sync_parent};
+use crate::spool::{Spool, private_file, remove_file, sync_parent};
 use crate::store::{Totals, rows};
 
 const VERSION: i64 = 1;
@@ -33,12 +33,7 @@ pub(super) fn create(path: &Path, spool: &str) -> Result<()> {
 
 /// An empty store in a file that nobody reads yet, and that is no more after a crash.
 pub(super) fn create_beside(fresh: &Path, spool: &str) -> Result<Connection> {
-    match std::fs::remove_file(fresh) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::io(fresh.display(), e));
-        }
-        _ => {}
-    }
+    remove_file(fresh)?;
     // Made here, because SQLite would let the umask decide who may read it; -wal and -shm follow.
     private_file()
         .create_new(true)

@@ -6,7 +6,7 @@
 //! bears the name `store.db.recovered` and `store.db` is gone: whoever is killed in between leaves
 //! either the old store or a step that [`finish`] takes. The damaged one is kept.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
@@ -18,16 +18,15 @@ use super::connection::{
     InUse, check_version, connect, create_beside, find, finish_beside, put_in_place, store_error,
 };
 use super::scan::{Scan, each};
+use crate::config::LANES_MAX;
 use crate::error::{Error, Result};
 use crate::event;
 use crate::journal::reader;
-use crate::spool::{Spool, sync_parent};
-use crate::store::{LaneState, PauseState, Place, QueueState, StoredRun, Suspect, Totals, rows};
+use crate::spool::{Spool, remove_file, sync_parent};
+use crate::store::{LaneState, Place, QueueState, StoredRun, Suspect, Totals, rows};
 
 /// A lane's batch takes at most so many runs.
 const BATCH_RUNS: usize = 100;
-/// The most lanes that a spool can have.
-const LANES_MAX: u8 = 16;
 
 /// What a store holds that can be read, and what is known to be missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -126,7 +125,7 @@ pub(crate) fn recover(
     match (repair, &found.damage) {
         (Repair::Look, _) => {}
         (Repair::Replace, None) => {
-            fs::remove_file(&fresh).map_err(|e| Error::io(fresh.display(), e))?;
+            remove_file(&fresh)?;
         }
         (Repair::Replace, Some(_)) => found.kept = Some(replace(&path, &fresh)?),
     }
@@ -163,7 +162,7 @@ fn replace(path: &Path, fresh: &Path) -> Result<PathBuf> {
         }
     }
     put_in_place(fresh, &beside(path, "recovered"))?;
-    remove(path)?;
+    remove_file(path)?;
     finish(path)?;
     Ok(kept)
 }
@@ -176,21 +175,14 @@ pub(super) fn finish(path: &Path) -> Result<()> {
     }
     if path.exists() {
         // Not the one that counts yet: what was read into it may be old by now.
-        return remove(&recovered);
+        return remove_file(&recovered);
     }
     // Before the new store bears their name: SQLite would apply the old one's log to it.
     for part in ["db-wal", "db-shm"] {
-        remove(&path.with_extension(part))?;
+        remove_file(&path.with_extension(part))?;
     }
     sync_parent(path)?;
     put_in_place(&recovered, path)
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != IoKind::NotFound => Err(Error::io(path.display(), e)),
-        _ => Ok(()),
-    }
 }
 
 impl Salvage {
@@ -230,7 +222,9 @@ impl Work<'_> {
         }
         self.read_runs()?;
         self.read_rejected()?;
-        let state = self.read_one(rows::STATE_COLUMNS, "state", rows::state);
+        let state = self.read_one(rows::STATE_COLUMNS, "state", rows::state, || {
+            "the sums (delivered, rejected, requests ...): they start anew".to_owned()
+        });
         self.read_lanes(state.map(|(_, totals)| totals.pending))?;
         self.read_offsets()?;
         self.read_suspects()?;
@@ -262,9 +256,7 @@ impl Work<'_> {
         if let Some(what) = outcome.damage {
             self.damaged(what);
         }
-        let sequence = "SELECT seq FROM sqlite_sequence WHERE name = 'runs'";
-        let last = old.query_row(sequence, [], |row| row.get(0));
-        let last = self.last_run.max(last.unwrap_or_default());
+        let last = self.last_run.max(rows::last_run(old).unwrap_or_default());
         // A number is never given twice, not even by the new store: flushes wait for them.
         self.write(|new| {
             new.execute("DELETE FROM sqlite_sequence WHERE name = 'runs'", [])?;
@@ -314,23 +306,21 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// A row of a table that has one, or the one with this number.
+    /// A row of a table that has one, or the one with this number; `forgotten` says what it means if
+    /// it cannot be read.
     fn read_one<T>(
         &mut self,
         columns: &str,
         from: &str,
         row: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+        forgotten: impl FnOnce() -> String,
     ) -> Option<T> {
         let sql = format!("SELECT {columns} FROM {from}");
         match self.old?.query_row(&sql, [], row).optional() {
             Ok(found) => found,
             Err(e) => {
                 self.damaged(e.to_string());
-                self.found.forgotten.push(match from {
-                    "state" => "the sums (delivered, rejected, requests ...): they start anew".into(),
-                    "pause" => "why delivery was paused, if it was: it goes on".into(),
-                    lane => format!("what was known of {lane}: its batch in doubt, if any, is repeated unlisted, and what it had settled of a run"),
-                });
+                self.found.forgotten.push(forgotten());
                 None
             }
         }
@@ -342,7 +332,11 @@ impl Work<'_> {
         let mut states = Vec::new();
         for lane in 0..LANES_MAX {
             let from = format!("lanes WHERE lane = {lane}");
-            let known = self.read_one(rows::LANE_COLUMNS, &from, rows::lane_state);
+            let known = self.read_one(rows::LANE_COLUMNS, &from, rows::lane_state, || {
+                format!(
+                    "what was known of lane {lane}: its batch in doubt, if any, is repeated unlisted, and what it had settled of a run"
+                )
+            });
             states.extend(known);
         }
         let settled: u64 = states
@@ -440,37 +434,59 @@ impl Work<'_> {
         read().unwrap_or_default()
     }
 
+    /// Reads a table without numbers by its key, from the front and from the back: damage in the middle
+    /// stops either.
+    fn read_both_ways<T>(
+        &mut self,
+        columns: &str,
+        table: &str,
+        key: &str,
+        parse: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+        mut keep: impl FnMut(T),
+    ) {
+        let Some(old) = self.old else {
+            return;
+        };
+        for order in ["ASC", "DESC"] {
+            let sql = format!("SELECT {columns} FROM {table} ORDER BY {key} {order}");
+            let damage = each(old, &sql, |row| match parse(row) {
+                Ok(row) => {
+                    keep(row);
+                    None
+                }
+                Err(e) => Some(e.to_string()),
+            });
+            damage.into_iter().for_each(|what| self.damaged(what));
+        }
+    }
+
     fn read_offsets(&mut self) -> Result<()> {
         let mut known = BTreeMap::new();
-        if let Some(old) = self.old {
-            for order in ["ASC", "DESC"] {
-                let sql = format!("SELECT name, upto, crc FROM segments ORDER BY name {order}");
-                let damage = each(old, &sql, |row| match rows::offset(row) {
-                    Ok((name, upto)) => {
-                        known.insert(name, upto);
-                        None
-                    }
-                    Err(e) => Some(e.to_string()),
-                });
-                damage.into_iter().for_each(|what| self.damaged(what));
-            }
-        }
+        self.read_both_ways(
+            "name, upto, crc",
+            "segments",
+            "name",
+            rows::offset,
+            |(name, upto)| {
+                known.insert(name, upto);
+            },
+        );
+        let segments = reader::segments(self.spool)?;
         // Without a trace of damage a segment without an offset is new.
-        for segment in reader::segments(self.spool)? {
-            if self.found.damage.is_none() || known.contains_key(&segment) {
+        for segment in &segments {
+            if self.found.damage.is_none() || known.contains_key(segment) {
                 continue;
             }
-            if let Some(upto) = reader::behind_hole(self.spool, &segment)? {
+            if let Some(upto) = reader::behind_hole(self.spool, segment)? {
                 known.insert(segment.clone(), upto);
             }
-            self.found.read_again.push(segment);
+            self.found.read_again.push(segment.clone());
         }
-        let segments: BTreeSet<String> = reader::segments(self.spool)?.into_iter().collect();
-        for (name, upto) in known
-            .into_iter()
-            .filter(|(name, _)| segments.contains(name))
-        {
-            self.write(|new| rows::write_offset(new, &name, upto))?;
+        // What is known of one that is gone is of no use.
+        for name in &segments {
+            if let Some(upto) = known.get(name) {
+                self.write(|new| rows::write_offset(new, name, *upto))?;
+            }
         }
         Ok(())
     }
@@ -478,20 +494,15 @@ impl Work<'_> {
     /// Users whose events wait apart: those in the suspects' queue have to stay so, for their order.
     fn read_suspects(&mut self) -> Result<()> {
         let mut known: HashMap<Vec<u8>, Suspect> = HashMap::new();
-        if let Some(old) = self.old {
-            for order in ["ASC", "DESC"] {
-                let columns = rows::SUSPECT_COLUMNS;
-                let sql = format!("SELECT {columns} FROM suspects ORDER BY user {order}");
-                let damage = each(old, &sql, |row| match rows::suspect(row) {
-                    Ok(suspect) => {
-                        known.insert(suspect.user.clone(), suspect);
-                        None
-                    }
-                    Err(e) => Some(e.to_string()),
-                });
-                damage.into_iter().for_each(|what| self.damaged(what));
-            }
-        }
+        self.read_both_ways(
+            rows::SUSPECT_COLUMNS,
+            "suspects",
+            "user",
+            rows::suspect,
+            |suspect| {
+                known.insert(suspect.user.clone(), suspect);
+            },
+        );
         let Some(new) = self.new else {
             return Ok(());
         };
@@ -529,7 +540,9 @@ impl Work<'_> {
     }
 
     fn read_pause(&mut self) -> Result<()> {
-        let pause: Option<PauseState> = self.read_one(rows::PAUSE_COLUMNS, "pause", rows::pause);
+        let pause = self.read_one(rows::PAUSE_COLUMNS, "pause", rows::pause, || {
+            "why delivery was paused, if it was: it goes on".to_owned()
+        });
         pause.map_or(Ok(()), |pause| {
             self.write(|new| rows::write_pause(new, &pause))
         })
