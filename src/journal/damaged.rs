@@ -8,7 +8,7 @@
 use std::fs;
 use std::io::ErrorKind as IoKind;
 
-use super::reader::Damage;
+use super::cursor::Damage;
 use super::segment;
 use crate::error::{Error, Result};
 use crate::spool::{Spool, replace_file};

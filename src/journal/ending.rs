@@ -11,7 +11,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rustix::fs::FlockOperation;
 
-use super::reader::{Damage, header_by_name, newer, open_segment, pieces};
+use super::cursor::{Damage, header_by_name, newer, open_segment, pieces};
 use super::segment::{self, BadHeader, HEADER_LEN, Header, Position};
 use crate::error::{Error, Result};
 use crate::spool::Spool;

@@ -4,6 +4,7 @@
 //! reads them in the order in which things happened on this host ([`reader`]) and removes them when
 //! their events are in the store.
 
+pub mod cursor;
 pub(crate) mod damaged;
 pub mod ending;
 pub(crate) mod fork_closed;

@@ -12,14 +12,13 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{ErrorKind as IoKind, Read};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
 
-use super::segment::{self, BadHeader, HEADER_LEN, Header, Parsed, Piece, Position};
+use super::cursor::{Cursor, Damage, open_segment};
+use super::segment::{self, HEADER_LEN, Parsed, Position};
 use crate::clock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::spool::Spool;
 
 /// Buffers of all segments of a round together aim at this.
@@ -29,17 +28,6 @@ const READ_BUFFER_MIN: usize = 1024;
 
 /// How far each segment has been taken over.
 pub type Offsets = HashMap<String, u64>;
-
-/// Bytes of a segment that are no record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Damage {
-    /// The segment's file name.
-    pub segment: String,
-    /// Where the bytes begin.
-    pub offset: u64,
-    /// The bytes.
-    pub bytes: Vec<u8>,
-}
 
 /// What one chunk of a round has moved.
 #[derive(Debug, Default)]
@@ -65,7 +53,7 @@ pub struct Round {
 impl Round {
     /// Notes the time and lists the segments.
     ///
-    /// Errors: [`ErrorKind::Io`] if a segment cannot be read, [`ErrorKind::Store`] if one is of a
+    /// Errors: [`Io`](crate::error::ErrorKind::Io) if a segment cannot be read, [`Store`](crate::error::ErrorKind::Store) if one is of a
     /// newer version: then nothing is taken, since order could not be kept.
     pub fn begin(spool: &Spool, taken: &Offsets) -> Result<Self> {
         let upto = (spool.boot_count(), clock::boot_ns());
@@ -172,217 +160,6 @@ pub fn count(spool: &Spool, taken: &Offsets) -> Result<u64> {
     Ok(events)
 }
 
-/// One segment being read.
-struct Cursor {
-    name: String,
-    path: PathBuf,
-    header: Header,
-    /// Its size when the round began.
-    size: u64,
-    /// Up to here it is taken.
-    offset: u64,
-    moved: bool,
-    at_end: bool,
-    /// Where the payload of the found record stands in `buffer`, and the record's end.
-    found: (std::ops::Range<usize>, usize),
-    buffer: Vec<u8>,
-    buffer_start: u64,
-    buffer_aim: usize,
-}
-
-impl Cursor {
-    /// Opens a segment behind what is taken of it. Damage of its header is told at the first reading,
-    /// and then as taken over: once.
-    fn open(
-        spool: &Spool,
-        name: String,
-        taken: Option<u64>,
-        buffer_aim: usize,
-    ) -> Result<Option<(Self, Option<Damage>)>> {
-        let path = spool.journal().join(&name);
-        let about = match fs::symlink_metadata(&path) {
-            Ok(about) => about,
-            // Only a sender removes segments, and it is us: an operator did it by hand.
-            Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io(path.display(), e)),
-        };
-        let mut cursor = Self {
-            header: Header {
-                boot_count: 0,
-                created_boot_ns: 0,
-                created_wall_ms: 0,
-            },
-            size: about.len(),
-            offset: taken.unwrap_or(HEADER_LEN as u64),
-            moved: false,
-            at_end: false,
-            found: (0..0, 0),
-            buffer: Vec::new(),
-            buffer_start: 0,
-            buffer_aim,
-            name,
-            path,
-        };
-        if cursor.offset >= cursor.size {
-            // Nothing new: not even opened.
-            cursor.at_end = true;
-            return Ok(Some((cursor, None)));
-        }
-        cursor.fill(0, HEADER_LEN)?;
-        let mut damage = None;
-        cursor.header = match Header::decode(&cursor.buffer) {
-            Ok(header) => header,
-            Err(BadHeader::Newer) => return Err(newer(&cursor.path)),
-            // The records still tell what they are; the name tells when.
-            Err(BadHeader::Damaged | BadHeader::Short) => {
-                if taken.is_none() {
-                    damage = Some(Damage {
-                        segment: cursor.name.clone(),
-                        offset: 0,
-                        bytes: cursor.buffer.iter().copied().take(HEADER_LEN).collect(),
-                    });
-                    cursor.moved = true;
-                }
-                header_by_name(&cursor.name, &about)
-            }
-        };
-        Ok(Some((cursor, damage)))
-    }
-
-    /// Where the next record should begin.
-    fn position(&self) -> Position {
-        Position {
-            created_boot_ns: self.header.created_boot_ns,
-            offset: self.offset,
-        }
-    }
-
-    /// Finds the next whole record, and the damage before it; `None` at the end of what can be read.
-    fn find(&mut self) -> Result<Option<(u64, Vec<Damage>)>> {
-        let mut fresh = false;
-        loop {
-            match segment::parse_record(self.ahead(), self.position()) {
-                Parsed::Record {
-                    boot_ns, payload, ..
-                } => {
-                    self.found_at(payload);
-                    return Ok(Some((boot_ns, Vec::new())));
-                }
-                Parsed::Partial { needed } if self.offset + needed as u64 <= self.size => {
-                    self.fill(self.offset, needed)?;
-                }
-                // A cut record may have been overwritten between two reads: look once more.
-                Parsed::Spoiled { .. } | Parsed::Damaged if !fresh && self.offset < self.size => {
-                    fresh = true;
-                    self.buffer.clear();
-                    self.fill(self.offset, segment::RECORD_HEADER_LEN)?;
-                }
-                Parsed::Partial { .. } | Parsed::Spoiled { .. } | Parsed::Damaged => {
-                    return self.skip_damage();
-                }
-            }
-        }
-    }
-
-    /// Passes over bytes that are no record, if a whole record stands behind them.
-    fn skip_damage(&mut self) -> Result<Option<(u64, Vec<Damage>)>> {
-        let remaining = (self.size - self.offset.min(self.size)) as usize;
-        if remaining > 0 {
-            self.fill(self.offset, remaining)?;
-        }
-        let (damage, passed, record) = pieces(&self.name, self.ahead(), self.position());
-        if let Some((boot_ns, payload)) = record {
-            self.offset += passed as u64;
-            self.moved = true;
-            self.found_at(payload);
-            return Ok(Some((boot_ns, damage)));
-        }
-        self.at_end = true;
-        self.buffer = Vec::new();
-        Ok(None)
-    }
-
-    /// The record whose payload stands in this range of [`ahead`](Self::ahead) is next.
-    fn found_at(&mut self, payload: std::ops::Range<usize>) {
-        let at = (self.offset - self.buffer_start) as usize;
-        self.found = (payload.start + at..payload.end + at, payload.end);
-    }
-
-    fn payload(&self) -> &[u8] {
-        &self.buffer[self.found.0.clone()]
-    }
-
-    fn advance(&mut self) {
-        self.offset += self.found.1 as u64;
-        self.moved = true;
-    }
-
-    /// The bytes read from `offset` on.
-    fn ahead(&self) -> &[u8] {
-        let at = self.offset.saturating_sub(self.buffer_start) as usize;
-        self.buffer.get(at..).unwrap_or_default()
-    }
-
-    /// Reads at least `needed` bytes from `start` on (fewer at the end of the segment).
-    fn fill(&mut self, start: u64, needed: usize) -> Result<()> {
-        let left = (self.size - start) as usize;
-        let aim = needed.max(self.buffer_aim).min(left);
-        let read = || -> std::io::Result<Vec<u8>> {
-            let file = open_segment(&self.path)?;
-            let mut buffer = vec![0; aim];
-            let mut got = 0;
-            while got < aim {
-                match file.read_at(&mut buffer[got..], start + got as u64)? {
-                    // Cut by its writer since it was listed.
-                    0 => break,
-                    more => got += more,
-                }
-            }
-            buffer.truncate(got);
-            Ok(buffer)
-        };
-        self.buffer = match read() {
-            // The sender has removed it while somebody else counts what waits: all of it is taken.
-            Err(e) if e.kind() == IoKind::NotFound => Vec::new(),
-            read => read.map_err(|e| Error::io(self.path.display(), e))?,
-        };
-        self.buffer_start = start;
-        if self.buffer.len() < aim {
-            self.size = start + self.buffer.len() as u64;
-        }
-        Ok(())
-    }
-}
-
-/// The damage that `bytes`, the rest of a segment, begin with, how many bytes that is, and the whole
-/// record behind it (its time, and its payload counted from there), if there is one.
-#[expect(
-    clippy::type_complexity,
-    reason = "three answers of one walk, used in two places"
-)]
-pub(super) fn pieces(
-    segment: &str,
-    bytes: &[u8],
-    position: Position,
-) -> (Vec<Damage>, usize, Option<(u64, std::ops::Range<usize>)>) {
-    let (mut damage, mut at) = (Vec::new(), 0);
-    loop {
-        let position = position.further(at);
-        match segment::next_piece(&bytes[at..], position) {
-            Piece::Record { boot_ns, payload } => return (damage, at, Some((boot_ns, payload))),
-            Piece::Torn => return (damage, at, None),
-            Piece::Damaged { length } => {
-                damage.push(Damage {
-                    segment: segment.to_owned(),
-                    offset: position.offset,
-                    bytes: bytes[at..at + length].to_vec(),
-                });
-                at += length;
-            }
-        }
-    }
-}
-
 /// The segments in the journal, the earliest first.
 pub(crate) fn segments(spool: &Spool) -> Result<Vec<String>> {
     Ok(list(spool)?.0)
@@ -415,24 +192,6 @@ pub(crate) fn behind_hole(spool: &Spool, name: &str) -> Result<Option<u64>> {
     Ok((zeros > 0 && !matches!(behind, Parsed::Damaged)).then_some(offset))
 }
 
-/// Opens a segment to read it. What has its name and is no file is not waited for.
-pub(super) fn open_segment(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
-        .open(path)
-}
-
-pub(super) fn newer(path: &Path) -> Error {
-    Error::new(
-        ErrorKind::Store,
-        format!(
-            "{}: written by a newer libmeditopia; deliver it with that version",
-            path.display()
-        ),
-    )
-}
-
 /// The names of all segments, the earliest first, and those of everything else.
 fn list(spool: &Spool) -> Result<(Vec<String>, Vec<String>)> {
     let journal = spool.journal();
@@ -454,13 +213,4 @@ fn list(spool: &Spool) -> Result<(Vec<String>, Vec<String>)> {
     names.sort_unstable();
     foreign.sort_unstable();
     Ok((names, foreign))
-}
-
-pub(super) fn header_by_name(name: &str, about: &fs::Metadata) -> Header {
-    let (boot_count, created_boot_ns) = segment::parse_name(name).unwrap_or_default();
-    Header {
-        boot_count,
-        created_boot_ns,
-        created_wall_ms: about.mtime() * 1_000,
-    }
 }

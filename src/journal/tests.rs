@@ -1,17 +1,18 @@
 //! Journal promises that need both sides, on a real directory.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::damaged::set_aside;
-use super::ending::{self, Removal, Tail, Torn};
-use super::reader::{Chunk, Damage, Offsets, Round};
+use super::cursor::Damage;
+use super::ending::{self, Removal, Tail};
+use super::reader::{Chunk, Offsets, Round};
 use super::segment;
 use super::writer::{SEGMENT_BYTES, Safety, Writer};
 use crate::error::{Error, ErrorKind};
 use crate::spool::{Belonging, NetworkFileSystem, Spool};
+
+mod damage;
 
 const BELONGING: Belonging<'_> = Belonging {
     endpoint: "https://api.example/events",
@@ -183,148 +184,6 @@ fn a_refused_event_leaves_nothing_behind() {
     assert_eq!(journal.take(), ["good", "good again"]);
 }
 
-fn cut(segment: &Path, bytes: u64) {
-    let file = OpenOptions::new().write(true).open(segment).unwrap();
-    file.set_len(file.metadata().unwrap().len() - bytes)
-        .unwrap();
-}
-
-#[test]
-fn a_torn_tail_of_a_dead_writer_is_told_and_its_segment_removed() {
-    let mut journal = Journal::new();
-    let writer = journal.writer();
-    append(&writer, &["whole"]);
-    append(&writer, &["torn in the middle"]);
-    drop(writer);
-    cut(&journal.segments()[0], 5);
-
-    assert_eq!(journal.take(), ["whole"]);
-    let (_, tail) = journal.tails().remove(0);
-    assert!(tail.damage.is_empty());
-    let torn = tail.torn.unwrap();
-    // In the same boot nothing of it was acknowledged.
-    assert_eq!((torn.bytes, torn.keep), (45, None));
-    assert_eq!(journal.remove_finished(), [Removal::Removed]);
-    assert!(journal.segments().is_empty());
-}
-
-#[test]
-fn what_a_power_cut_has_torn_is_kept_and_what_it_has_zeroed_is_told() {
-    for (zeros, kept) in [(0, true), (45, false)] {
-        let mut journal = Journal::new();
-        let writer = journal.writer();
-        append(&writer, &["whole"]);
-        append(&writer, &["torn in the middle"]);
-        drop(writer);
-        let segment = journal.segments().remove(0);
-        cut(&segment, 5);
-        let mut bytes = fs::read(&segment).unwrap();
-        let zero_from = bytes.len() - zeros;
-        bytes[zero_from..].fill(0);
-        fs::write(&segment, &bytes).unwrap();
-        journal.reboot();
-
-        assert_eq!(journal.take(), ["whole"]);
-        let Some(Torn { bytes: 45, keep }) = journal.tails().remove(0).1.torn else {
-            panic!("not torn");
-        };
-        assert_eq!(keep.is_some(), kept);
-        assert_eq!(journal.remove_finished(), [Removal::Removed]);
-    }
-}
-
-#[test]
-fn a_segment_that_is_empty_after_a_reboot_is_told_and_one_of_this_boot_is_not() {
-    let mut journal = Journal::new();
-    append(&journal.writer(), &["gone"]);
-    let segment = journal.segments().remove(0);
-    OpenOptions::new()
-        .write(true)
-        .open(segment)
-        .unwrap()
-        .set_len(0)
-        .unwrap();
-    assert!(journal.take().is_empty());
-    assert_eq!(journal.tails()[0].1.torn, None);
-    journal.reboot();
-    assert!(journal.tails()[0].1.torn.is_some());
-    assert_eq!(journal.remove_finished(), [Removal::Removed]);
-}
-
-#[test]
-fn damage_is_reported_and_reading_goes_on_behind_it_wherever_it_is() {
-    let event = "a payload long enough to be hit";
-    let mut journal = Journal::new();
-    let writer = journal.writer();
-    for _ in 0..3 {
-        append(&writer, &[event]);
-    }
-    drop(writer);
-    let segment = journal.segments().remove(0);
-    let bytes = fs::read(&segment).unwrap();
-    let record = (bytes.len() - segment::HEADER_LEN) / 3;
-    for offset in 0..bytes.len() {
-        let mut hit = bytes.clone();
-        hit[offset] ^= 0x40;
-        fs::write(&segment, &hit).unwrap();
-        journal.offsets.clear();
-        let (events, mut damage) = journal.take_by(1);
-        for (_, tail) in journal.tails() {
-            assert_eq!(tail.torn, None, "byte {offset}");
-            damage.extend(tail.damage);
-        }
-        let in_header = offset < segment::HEADER_LEN;
-        let hit_from = if in_header {
-            0
-        } else {
-            offset - (offset - segment::HEADER_LEN) % record
-        };
-        assert_eq!(events.len(), if in_header { 3 } else { 2 }, "byte {offset}");
-        assert_eq!(damage.len(), 1, "byte {offset}");
-        assert_eq!(damage[0].offset, hit_from as u64, "byte {offset}");
-        let length = if in_header {
-            segment::HEADER_LEN
-        } else {
-            record
-        };
-        assert_eq!(damage[0].bytes, hit[hit_from..hit_from + length]);
-    }
-    assert_eq!(journal.remove_finished(), [Removal::Removed]);
-}
-
-#[test]
-fn a_damaged_header_is_told_once() {
-    let mut journal = Journal::new();
-    let writer = journal.writer();
-    append(&writer, &["one"]);
-    let segment = journal.segments().remove(0);
-    let mut bytes = fs::read(&segment).unwrap();
-    bytes[3] ^= 1;
-    fs::write(&segment, &bytes).unwrap();
-    let (events, damage) = journal.take_by(1);
-    assert_eq!((events.len(), damage.len()), (1, 1));
-    append(&writer, &["two"]);
-    let (events, damage) = journal.take_by(1);
-    assert_eq!((events.len(), damage.len()), (1, 0));
-}
-
-#[test]
-fn damaged_bytes_are_never_overwritten_by_others() {
-    let journal = Journal::new();
-    let damage = |bytes: &[u8]| Damage {
-        segment: "a.log".to_owned(),
-        offset: 7,
-        bytes: bytes.to_vec(),
-    };
-    for bytes in [&b"one"[..], b"one", b"two", b"\0\0", b"one", b"two"] {
-        set_aside(&journal.spool, &damage(bytes)).unwrap();
-    }
-    let read = |name| fs::read(journal.spool.damaged().join(name)).unwrap();
-    assert_eq!(read("a.log-7"), b"one");
-    assert_eq!(read("a.log-7-2"), b"two");
-    assert_eq!(fs::read_dir(journal.spool.damaged()).unwrap().count(), 2);
-}
-
 #[test]
 fn a_segment_in_use_is_never_removed_and_an_idle_one_goes_when_its_writer_ends() {
     let mut journal = Journal::new();
@@ -412,67 +271,4 @@ fn every_thread_that_asked_for_power_safety_gets_its_answer() {
         let expected: Vec<_> = (0..25).map(|n| format!("{thread}:{n}")).collect();
         assert_eq!(of_thread, expected.iter().collect::<Vec<_>>());
     }
-}
-
-#[test]
-fn what_is_no_segment_is_left_alone_and_named() {
-    let mut journal = Journal::new();
-    append(&journal.writer(), &["one"]);
-    let segment = journal.segments().remove(0);
-    let dir = journal.spool.journal();
-    fs::write(dir.join("notes.txt"), "hello").unwrap();
-    fs::write(dir.join("access.log"), "GET /").unwrap();
-    // These have a segment's name.
-    fs::create_dir(dir.join("00000001-1-1-1.log")).unwrap();
-    symlink(&segment, dir.join("00000001-1-1-2.log")).unwrap();
-    let pipe = dir.join("00000001-1-1-3.log");
-    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
-
-    assert_eq!(journal.take(), ["one"]);
-    journal.remove_finished();
-    let mut left: Vec<_> = journal.segments();
-    left.sort();
-    let names: Vec<_> = left
-        .iter()
-        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
-        .collect();
-    assert_eq!(
-        names,
-        [
-            "00000001-1-1-1.log",
-            "00000001-1-1-2.log",
-            "00000001-1-1-3.log",
-            "access.log",
-            "notes.txt"
-        ]
-    );
-    let round = Round::begin(&journal.spool, &journal.offsets).unwrap();
-    assert_eq!(round.foreign(), names);
-}
-
-#[test]
-fn a_segment_of_a_newer_version_stops_the_round_and_stays() {
-    let mut journal = Journal::new();
-    append(&journal.writer(), &["one"]);
-    let segment = journal.segments().remove(0);
-    let mut bytes = fs::read(&segment).unwrap();
-    bytes[8] += 1;
-    let crc = crc32c::crc32c(&bytes[..segment::HEADER_LEN - 4]);
-    bytes[segment::HEADER_LEN - 4..segment::HEADER_LEN].copy_from_slice(&crc.to_le_bytes());
-    fs::write(&segment, &bytes).unwrap();
-    for size in [bytes.len(), segment::HEADER_LEN] {
-        fs::write(&segment, &bytes[..size]).unwrap();
-        let read = Round::begin(&journal.spool, &journal.offsets);
-        let refused = match read {
-            Err(e) => e,
-            Ok(round) => {
-                let (name, at) = round.finished().next().unwrap();
-                ending::tail(&journal.spool, name, at).unwrap_err()
-            }
-        };
-        assert_eq!(refused.kind(), ErrorKind::Store);
-        assert!(refused.message().contains("newer"), "{refused}");
-    }
-    journal.offsets.clear();
-    assert!(segment.exists());
 }

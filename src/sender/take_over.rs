@@ -6,9 +6,10 @@
 use super::state::State;
 use crate::error::Result;
 use crate::event;
+use crate::journal::cursor::Damage;
 use crate::journal::damaged::set_aside;
 use crate::journal::ending::{self, Tail};
-use crate::journal::reader::{Damage, Offsets, Round};
+use crate::journal::reader::{Offsets, Round};
 use crate::journal::segment;
 use crate::log::Level;
 use crate::spool::Spool;

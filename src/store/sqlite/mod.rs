@@ -7,6 +7,7 @@
 mod connection;
 mod reader;
 pub(crate) mod recover;
+mod salvage;
 mod scan;
 
 use std::cell::Cell;

@@ -1,34 +1,22 @@
-//! How rows of the SQLite store read and write; shared by the sender's connection and readers.
+//! What waits and where: runs, what is known of their lanes, suspects, and how far segments are taken.
 
-use rusqlite::{Connection, OptionalExtension, Result, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use super::checksum::{Checksum, corrupt};
-use super::{
-    InDoubt, LaneState, PauseState, Place, QueueState, Rejected, RejectedReason, Run, Slot,
-    StoredRun, Suspect, Totals,
-};
-use crate::error::PauseReason;
 use crate::journal::reader::Offsets;
+use crate::store::checksum::{Checksum, corrupt};
+use crate::store::{InDoubt, LaneState, Place, QueueState, Run, Slot, StoredRun, Suspect};
 
 const SLOT_LEN: usize = 12;
-/// How many sums the store keeps.
-const SUMS: usize = 12;
-pub(super) const LANE_COLUMNS: &str =
+pub(in crate::store) const LANE_COLUMNS: &str =
     "lane, in_doubt_queue, in_doubt_events, in_doubt_attempts, in_doubt_first_ms,
     in_doubt_last_ms, regular_skip, regular_group, regular_doubtful, regular_belief,
     suspects_skip, suspects_group, suspects_doubtful, suspects_belief, crc";
-pub(super) const RUN_COLUMNS: &str = "id, coalesce(origin, id), body, slots, crc, lane, queue";
-pub(super) const REJECTED_COLUMNS: &str = "id, user, event, reason, may_be_delivered, api_code,
-    message, http_status, attempts, first_ms, last_ms, crc";
-pub(super) const SUSPECT_COLUMNS: &str = "user, lane, waiting, accepted, crc";
-pub(super) const PAUSE_COLUMNS: &str =
-    "reason, since_ms, probe_ms, probe_wait_ms, http_status, api_code, message, fingerprint, crc";
-pub(super) const STATE_COLUMNS: &str =
-    "lanes, pending, pending_bytes, delivered, rejected, expired, requests,
-    retried_requests, refused_requests, isolation_requests, damaged_records, torn_tails, lost, crc";
+pub(in crate::store) const RUN_COLUMNS: &str =
+    "id, coalesce(origin, id), body, slots, crc, lane, queue";
+pub(in crate::store) const SUSPECT_COLUMNS: &str = "user, lane, waiting, accepted, crc";
 
 /// The slots of a run as they are stored.
-pub(super) fn slots(run: &Run) -> Vec<u8> {
+pub(in crate::store) fn slots(run: &Run) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(run.slots.len() * SLOT_LEN);
     for slot in &run.slots {
         bytes.extend_from_slice(&slot.length.to_le_bytes());
@@ -53,7 +41,7 @@ fn read_slots(bytes: &[u8]) -> Vec<Slot> {
 }
 
 /// The checksum of a run in its row.
-pub(super) fn run_checksum(place: Place, body: &[u8], slots: &[u8]) -> i64 {
+pub(in crate::store) fn run_checksum(place: Place, body: &[u8], slots: &[u8]) -> i64 {
     Checksum::default()
         .number(place.lane.into())
         .number(place.queue.into())
@@ -63,7 +51,11 @@ pub(super) fn run_checksum(place: Place, body: &[u8], slots: &[u8]) -> i64 {
 }
 
 /// Writes a run under the number that it had in another store.
-pub(super) fn write_run(connection: &Connection, place: Place, stored: &StoredRun) -> Result<()> {
+pub(in crate::store) fn write_run(
+    connection: &Connection,
+    place: Place,
+    stored: &StoredRun,
+) -> Result<()> {
     let slots = slots(&stored.run);
     let origin = (stored.origin != stored.id).then_some(stored.origin);
     connection
@@ -81,7 +73,7 @@ pub(super) fn write_run(connection: &Connection, place: Place, stored: &StoredRu
 }
 
 /// A row of `RUN_COLUMNS`, and where it waits.
-pub(super) fn run(row: &Row<'_>) -> Result<(Place, StoredRun)> {
+pub(in crate::store) fn run(row: &Row<'_>) -> Result<(Place, StoredRun)> {
     let id = row.get(0)?;
     let (body, slots) = (row.get_ref(2)?.as_blob()?, row.get_ref(3)?.as_blob()?);
     let place = Place {
@@ -102,7 +94,7 @@ pub(super) fn run(row: &Row<'_>) -> Result<(Place, StoredRun)> {
     Ok((place, StoredRun { id, origin, run }))
 }
 
-pub(super) fn read_runs(
+pub(in crate::store) fn read_runs(
     connection: &Connection,
     place: Place,
     after: i64,
@@ -122,7 +114,7 @@ pub(super) fn read_runs(
     }
 }
 
-pub(super) fn read_offsets(connection: &Connection) -> Result<Offsets> {
+pub(in crate::store) fn read_offsets(connection: &Connection) -> Result<Offsets> {
     connection
         .prepare_cached("SELECT name, upto, crc FROM segments")?
         .query_map([], offset)?
@@ -130,7 +122,7 @@ pub(super) fn read_offsets(connection: &Connection) -> Result<Offsets> {
 }
 
 /// A row of `segments`.
-pub(super) fn offset(row: &Row<'_>) -> Result<(String, u64)> {
+pub(in crate::store) fn offset(row: &Row<'_>) -> Result<(String, u64)> {
     let (name, upto): (String, i64) = (row.get(0)?, row.get(1)?);
     offset_checksum(&name, upto).verify(row.get(2)?, format_args!("segment {name}"))?;
     Ok((name, upto.cast_unsigned()))
@@ -140,7 +132,7 @@ fn offset_checksum(name: &str, upto: i64) -> Checksum {
     Checksum::default().bytes(name.as_bytes()).number(upto)
 }
 
-pub(super) fn write_offset(connection: &Connection, name: &str, upto: u64) -> Result<()> {
+pub(in crate::store) fn write_offset(connection: &Connection, name: &str, upto: u64) -> Result<()> {
     let upto = upto.cast_signed();
     connection
         .prepare_cached(
@@ -159,7 +151,7 @@ fn suspect_checksum(suspect: &Suspect) -> Checksum {
     ])
 }
 
-pub(super) fn write_suspect(connection: &Connection, suspect: &Suspect) -> Result<()> {
+pub(in crate::store) fn write_suspect(connection: &Connection, suspect: &Suspect) -> Result<()> {
     connection
         .prepare_cached("INSERT OR REPLACE INTO suspects VALUES (?, ?, ?, ?, ?)")?
         .execute(params![
@@ -173,7 +165,7 @@ pub(super) fn write_suspect(connection: &Connection, suspect: &Suspect) -> Resul
 }
 
 /// A row of `SUSPECT_COLUMNS`.
-pub(super) fn suspect(row: &Row<'_>) -> Result<Suspect> {
+pub(in crate::store) fn suspect(row: &Row<'_>) -> Result<Suspect> {
     let suspect = Suspect {
         user: row.get(0)?,
         lane: row.get(1)?,
@@ -184,7 +176,7 @@ pub(super) fn suspect(row: &Row<'_>) -> Result<Suspect> {
     Ok(suspect)
 }
 
-pub(super) fn last_run(connection: &Connection) -> Result<i64> {
+pub(in crate::store) fn last_run(connection: &Connection) -> Result<i64> {
     Ok(connection
         .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'runs'")?
         .query_row([], |row| row.get(0))
@@ -192,7 +184,7 @@ pub(super) fn last_run(connection: &Connection) -> Result<i64> {
         .unwrap_or(0))
 }
 
-pub(super) fn first_origin(connection: &Connection) -> Result<Option<i64>> {
+pub(in crate::store) fn first_origin(connection: &Connection) -> Result<Option<i64>> {
     let first = |sql: &str| -> Result<Option<i64>> {
         connection
             .prepare_cached(sql)?
@@ -204,7 +196,7 @@ pub(super) fn first_origin(connection: &Connection) -> Result<Option<i64>> {
     Ok(regular.into_iter().chain(moved).min())
 }
 
-pub(super) fn oldest_pending_ms(connection: &Connection) -> Result<Option<i64>> {
+pub(in crate::store) fn oldest_pending_ms(connection: &Connection) -> Result<Option<i64>> {
     let places = connection
         .prepare_cached("SELECT DISTINCT lane, queue FROM runs")?
         .query_map([], |row| {
@@ -224,7 +216,11 @@ pub(super) fn oldest_pending_ms(connection: &Connection) -> Result<Option<i64>> 
     Ok(oldest)
 }
 
-pub(super) fn write_lane(connection: &Connection, lane: u8, state: &LaneState) -> Result<()> {
+pub(in crate::store) fn write_lane(
+    connection: &Connection,
+    lane: u8,
+    state: &LaneState,
+) -> Result<()> {
     let [regular, suspects] = &state.queues;
     let in_doubt = state.in_doubt;
     connection
@@ -279,7 +275,7 @@ fn belief(queue: &QueueState) -> Vec<u8> {
         .collect()
 }
 
-pub(super) fn read_lane(connection: &Connection, lane: u8) -> Result<LaneState> {
+pub(in crate::store) fn read_lane(connection: &Connection, lane: u8) -> Result<LaneState> {
     Ok(connection
         .prepare_cached(&format!("SELECT {LANE_COLUMNS} FROM lanes WHERE lane = ?"))?
         .query_row([lane], lane_state)
@@ -288,7 +284,7 @@ pub(super) fn read_lane(connection: &Connection, lane: u8) -> Result<LaneState> 
         .unwrap_or_default())
 }
 
-pub(super) fn read_lane_states(connection: &Connection) -> Result<Vec<(u8, LaneState)>> {
+pub(in crate::store) fn read_lane_states(connection: &Connection) -> Result<Vec<(u8, LaneState)>> {
     connection
         .prepare_cached(&format!("SELECT {LANE_COLUMNS} FROM lanes ORDER BY lane"))?
         .query_map([], lane_state)?
@@ -296,7 +292,7 @@ pub(super) fn read_lane_states(connection: &Connection) -> Result<Vec<(u8, LaneS
 }
 
 /// A row of `lanes`.
-pub(super) fn lane_state(row: &Row<'_>) -> Result<(u8, LaneState)> {
+pub(in crate::store) fn lane_state(row: &Row<'_>) -> Result<(u8, LaneState)> {
     let in_doubt = match row.get::<_, Option<u8>>(1)? {
         Some(queue) => Some(InDoubt {
             queue,
@@ -328,195 +324,4 @@ pub(super) fn lane_state(row: &Row<'_>) -> Result<(u8, LaneState)> {
     let (lane, state) = (row.get(0)?, LaneState { in_doubt, queues });
     lane_checksum(lane, &state).verify(row.get(14)?, format_args!("lane {lane}"))?;
     Ok((lane, state))
-}
-
-impl RejectedReason {
-    fn code(self) -> i64 {
-        match self {
-            Self::Refused => 1,
-            Self::Expired => 2,
-        }
-    }
-
-    fn from_code(code: i64) -> Self {
-        if code == 2 {
-            Self::Expired
-        } else {
-            Self::Refused
-        }
-    }
-}
-
-pub(super) fn write_rejected(
-    connection: &Connection,
-    id: Option<i64>,
-    event: &Rejected,
-) -> Result<()> {
-    connection
-        .prepare_cached("INSERT INTO rejected VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
-        .execute(params![
-            id,
-            event.user,
-            event.event,
-            event.reason.code(),
-            event.may_be_delivered,
-            event.api_code,
-            event.message,
-            event.http_status,
-            event.attempts,
-            event.first_ms,
-            event.last_ms,
-            rejected_checksum(event).column(),
-        ])
-        .map(drop)
-}
-
-fn rejected_checksum(event: &Rejected) -> Checksum {
-    Checksum::default()
-        .bytes(event.user.as_bytes())
-        .bytes(&event.event)
-        .numbers([event.reason.code(), event.may_be_delivered.into()])
-        .bytes(event.api_code.as_bytes())
-        .bytes(event.message.as_bytes())
-        .maybe(event.http_status.map(i64::from))
-        .numbers([event.attempts.into(), event.first_ms, event.last_ms])
-}
-
-/// A row of `REJECTED_COLUMNS`.
-pub(super) fn rejected(row: &Row<'_>) -> Result<(i64, Rejected)> {
-    let id = row.get(0)?;
-    let event = Rejected {
-        user: row.get(1)?,
-        event: row.get(2)?,
-        reason: RejectedReason::from_code(row.get(3)?),
-        may_be_delivered: row.get(4)?,
-        api_code: row.get(5)?,
-        message: row.get(6)?,
-        http_status: row.get(7)?,
-        attempts: row.get(8)?,
-        first_ms: row.get(9)?,
-        last_ms: row.get(10)?,
-    };
-    rejected_checksum(&event).verify(row.get(11)?, format_args!("rejected event {id}"))?;
-    Ok((id, event))
-}
-
-pub(super) fn write_pause(connection: &Connection, pause: &PauseState) -> Result<()> {
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO pause VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
-        .execute(params![
-            pause.reason.name(),
-            pause.since_ms,
-            pause.probe_ms,
-            pause.probe_wait_ms,
-            pause.http_status,
-            pause.api_code,
-            pause.message,
-            pause.fingerprint,
-            pause_checksum(pause.reason.name(), pause).column(),
-        ])
-        .map(drop)
-}
-
-fn pause_checksum(reason: &str, pause: &PauseState) -> Checksum {
-    Checksum::default()
-        .bytes(reason.as_bytes())
-        .number(pause.since_ms)
-        .maybe(pause.probe_ms)
-        .number(pause.probe_wait_ms)
-        .maybe(pause.http_status.map(i64::from))
-        .bytes(pause.api_code.as_deref().unwrap_or_default().as_bytes())
-        .bytes(pause.message.as_bytes())
-        .bytes(pause.fingerprint.as_deref().unwrap_or_default())
-}
-
-pub(super) fn read_pause(connection: &Connection) -> Result<Option<PauseState>> {
-    connection
-        .prepare_cached(&format!("SELECT {PAUSE_COLUMNS} FROM pause"))?
-        .query_row([], pause)
-        .optional()
-}
-
-/// A row of `PAUSE_COLUMNS`.
-pub(super) fn pause(row: &Row<'_>) -> Result<PauseState> {
-    let reason: String = row.get(0)?;
-    let pause = PauseState {
-        // A reason of a newer version still is a pause, and keeps everything.
-        reason: PauseReason::from_name(&reason).unwrap_or(PauseReason::Hold),
-        since_ms: row.get(1)?,
-        probe_ms: row.get(2)?,
-        probe_wait_ms: row.get(3)?,
-        http_status: row.get(4)?,
-        api_code: row.get(5)?,
-        message: row.get(6)?,
-        fingerprint: row.get(7)?,
-    };
-    pause_checksum(&reason, &pause).verify(row.get(8)?, "the pause")?;
-    Ok(pause)
-}
-
-pub(super) fn write_state(connection: &Connection, lanes: u8, totals: &Totals) -> Result<()> {
-    let sums = sums(totals);
-    let crc = state_checksum(lanes, &sums).column();
-    let values = [i64::from(lanes)].into_iter().chain(sums).chain([crc]);
-    connection
-        .prepare_cached(
-            "UPDATE state SET lanes = ?, pending = ?, pending_bytes = ?, delivered = ?, rejected = ?,
-             expired = ?, requests = ?, retried_requests = ?, refused_requests = ?,
-             isolation_requests = ?, damaged_records = ?, torn_tails = ?, lost = ?, crc = ?",
-        )?
-        .execute(params_from_iter(values))
-        .map(drop)
-}
-
-fn sums(totals: &Totals) -> [i64; SUMS] {
-    [
-        totals.pending,
-        totals.pending_bytes,
-        totals.delivered,
-        totals.rejected,
-        totals.expired,
-        totals.requests,
-        totals.retried_requests,
-        totals.refused_requests,
-        totals.isolation_requests,
-        totals.damaged_records,
-        totals.torn_tails,
-        totals.lost,
-    ]
-    .map(u64::cast_signed)
-}
-
-fn state_checksum(lanes: u8, sums: &[i64]) -> Checksum {
-    Checksum::default()
-        .number(lanes.into())
-        .numbers(sums.iter().copied())
-}
-
-pub(super) fn read_state(connection: &Connection) -> Result<(u8, Totals)> {
-    connection
-        .prepare_cached(&format!("SELECT {STATE_COLUMNS} FROM state"))?
-        .query_row([], state)
-}
-
-/// A row of `STATE_COLUMNS`: the number of lanes, and the sums.
-pub(super) fn state(row: &Row<'_>) -> Result<(u8, Totals)> {
-    let sum = |column: usize| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.cast_unsigned());
-    let lanes = row.get(0)?;
-    let totals = Totals {
-        pending: sum(1)?,
-        pending_bytes: sum(2)?,
-        delivered: sum(3)?,
-        rejected: sum(4)?,
-        expired: sum(5)?,
-        requests: sum(6)?,
-        retried_requests: sum(7)?,
-        refused_requests: sum(8)?,
-        isolation_requests: sum(9)?,
-        damaged_records: sum(10)?,
-        torn_tails: sum(11)?,
-        lost: sum(12)?,
-    };
-    state_checksum(lanes, &sums(&totals)).verify(row.get(1 + SUMS)?, "the sums")?;
-    Ok((lanes, totals))
 }

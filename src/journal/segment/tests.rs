@@ -1,0 +1,172 @@
+//! What the format promises: every cut and every flipped bit is told for what it is.
+
+use super::*;
+
+const AT: Position = Position {
+    created_boot_ns: 5,
+    offset: HEADER_LEN as u64,
+};
+
+fn record_at(position: Position, fragments: &[&str], boot_ns: u64) -> Vec<u8> {
+    let mut buffer = Vec::new();
+    begin_record(&mut buffer);
+    for fragment in fragments {
+        push_fragment(&mut buffer, |out| {
+            out.extend_from_slice(fragment.as_bytes());
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+    }
+    finish_record(&mut buffer, fragments.len() as u32, boot_ns, position);
+    buffer
+}
+
+fn record(fragments: &[&str], boot_ns: u64) -> Vec<u8> {
+    record_at(AT, fragments, boot_ns)
+}
+
+#[test]
+fn a_record_reads_back_as_it_was_written() {
+    let bytes = record(&["one", "", "three"], 7);
+    let Parsed::Record {
+        boot_ns,
+        events,
+        payload,
+    } = parse_record(&bytes, AT)
+    else {
+        panic!("not a record");
+    };
+    assert_eq!((boot_ns, events), (7, 3));
+    let read: Vec<_> = fragments(&bytes[payload]).collect();
+    assert_eq!(read, [&b"one"[..], b"", b"three"]);
+}
+
+#[test]
+fn every_cut_of_a_record_is_partial_and_never_damage() {
+    let bytes = record(&["one", "two"], 7);
+    for cut in 0..bytes.len() {
+        match parse_record(&bytes[..cut], AT) {
+            Parsed::Partial { needed } => assert!(needed > cut && needed <= bytes.len()),
+            other => panic!("cut at {cut}: {other:?}"),
+        }
+        assert_eq!(next_piece(&bytes[..cut], AT), Piece::Torn, "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_a_record_is_damage_and_never_a_torn_write() {
+    let bytes = record(&["one", "two"], 7);
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let in_payload = bit / 8 >= CHECKED_LEN + 4;
+        let expected = if in_payload {
+            Parsed::Spoiled {
+                length: bytes.len(),
+            }
+        } else {
+            Parsed::Damaged
+        };
+        assert_eq!(parse_record(&flipped, AT), expected, "bit {bit}");
+        assert_eq!(
+            next_piece(&flipped, AT),
+            Piece::Damaged {
+                length: bytes.len()
+            },
+            "bit {bit}"
+        );
+    }
+}
+
+#[test]
+fn a_record_counts_only_where_it_was_written() {
+    let bytes = record(&["one"], 7);
+    let elsewhere = [
+        AT.further(bytes.len()),
+        Position {
+            created_boot_ns: 6,
+            ..AT
+        },
+    ];
+    for position in elsewhere {
+        assert_eq!(parse_record(&bytes, position), Parsed::Damaged);
+    }
+}
+
+#[test]
+fn fragments_that_are_not_what_the_header_says_are_damage() {
+    for (first, second, events) in [(3, 3, 1), (3, 3, 3), (3, u32::MAX, 2), (4, 3, 2), (3, 2, 2)] {
+        let mut bytes = record(&["one", "two"], 7);
+        bytes[28..32].copy_from_slice(&u32::to_le_bytes(first));
+        bytes[35..39].copy_from_slice(&u32::to_le_bytes(second));
+        finish_record(&mut bytes, events, 7, AT);
+        let spoiled = Parsed::Spoiled {
+            length: bytes.len(),
+        };
+        assert_eq!(
+            parse_record(&bytes, AT),
+            spoiled,
+            "{first} {second} {events}"
+        );
+    }
+}
+
+#[test]
+fn damage_reaches_to_the_next_header_whatever_looks_like_one_before() {
+    let mut bytes = b"MREC, says an event, MREC and MREC again; MREC".to_vec();
+    let length = bytes.len();
+    bytes.extend(record_at(AT.further(length), &["one"], 7));
+    assert_eq!(next_piece(&bytes, AT), Piece::Damaged { length });
+
+    let zeros = vec![0; 5_000];
+    assert_eq!(next_piece(&zeros, AT), Piece::Torn);
+    let behind = record_at(AT.further(zeros.len()), &["one"], 7);
+    assert_eq!(
+        next_piece(&[zeros, behind].concat(), AT),
+        Piece::Damaged { length: 5_000 }
+    );
+}
+
+#[test]
+fn a_name_tells_what_the_header_does_and_other_names_are_no_segments() {
+    let header = Header {
+        boot_count: 3,
+        created_boot_ns: 5_000_000,
+        created_wall_ms: 1_000,
+    };
+    let name = file_name(&header, 17, 0xBEEF);
+    assert_eq!(name, "00000003-00000000000005000000-17-0000beef.log");
+    assert_eq!(parse_name(&name), Some((3, 5_000_000)));
+    for foreign in [
+        "access.log",
+        "1-2.log",
+        "-1-2-3.log",
+        "1-2-3",
+        "1-x-3-4.log",
+    ] {
+        assert_eq!(parse_name(foreign), None, "{foreign}");
+    }
+}
+
+#[test]
+fn a_header_reads_back_and_a_newer_or_damaged_one_does_not() {
+    let header = Header {
+        boot_count: 3,
+        created_boot_ns: 5_000_000,
+        created_wall_ms: 1_000,
+    };
+    let bytes = header.encode();
+    assert_eq!(Header::decode(&bytes), Ok(header));
+    assert_eq!(header.wall_ms(7_000_000), 1_002);
+    assert_eq!(Header::decode(&bytes[..63]), Err(BadHeader::Short));
+
+    let mut newer = bytes;
+    newer[8] = 2;
+    let crc = crc32c::crc32c(&newer[..60]);
+    newer[60..].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(Header::decode(&newer), Err(BadHeader::Newer));
+
+    let mut damaged = bytes;
+    damaged[20] ^= 1;
+    assert_eq!(Header::decode(&damaged), Err(BadHeader::Damaged));
+}

@@ -1,0 +1,213 @@
+//! What is kept beside the queues: rejected events, the pause, the sums.
+
+use rusqlite::{Connection, OptionalExtension, Result, Row, params, params_from_iter};
+
+use crate::error::PauseReason;
+use crate::store::checksum::Checksum;
+use crate::store::{PauseState, Rejected, RejectedReason, Totals};
+
+/// How many sums the store keeps.
+const SUMS: usize = 12;
+pub(in crate::store) const REJECTED_COLUMNS: &str =
+    "id, user, event, reason, may_be_delivered, api_code,
+    message, http_status, attempts, first_ms, last_ms, crc";
+pub(in crate::store) const PAUSE_COLUMNS: &str =
+    "reason, since_ms, probe_ms, probe_wait_ms, http_status, api_code, message, fingerprint, crc";
+pub(in crate::store) const STATE_COLUMNS: &str =
+    "lanes, pending, pending_bytes, delivered, rejected, expired, requests,
+    retried_requests, refused_requests, isolation_requests, damaged_records, torn_tails, lost, crc";
+
+impl RejectedReason {
+    fn code(self) -> i64 {
+        match self {
+            Self::Refused => 1,
+            Self::Expired => 2,
+        }
+    }
+
+    fn from_code(code: i64) -> Self {
+        if code == 2 {
+            Self::Expired
+        } else {
+            Self::Refused
+        }
+    }
+}
+
+pub(in crate::store) fn write_rejected(
+    connection: &Connection,
+    id: Option<i64>,
+    event: &Rejected,
+) -> Result<()> {
+    connection
+        .prepare_cached("INSERT INTO rejected VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
+        .execute(params![
+            id,
+            event.user,
+            event.event,
+            event.reason.code(),
+            event.may_be_delivered,
+            event.api_code,
+            event.message,
+            event.http_status,
+            event.attempts,
+            event.first_ms,
+            event.last_ms,
+            rejected_checksum(event).column(),
+        ])
+        .map(drop)
+}
+
+fn rejected_checksum(event: &Rejected) -> Checksum {
+    Checksum::default()
+        .bytes(event.user.as_bytes())
+        .bytes(&event.event)
+        .numbers([event.reason.code(), event.may_be_delivered.into()])
+        .bytes(event.api_code.as_bytes())
+        .bytes(event.message.as_bytes())
+        .maybe(event.http_status.map(i64::from))
+        .numbers([event.attempts.into(), event.first_ms, event.last_ms])
+}
+
+/// A row of `REJECTED_COLUMNS`.
+pub(in crate::store) fn rejected(row: &Row<'_>) -> Result<(i64, Rejected)> {
+    let id = row.get(0)?;
+    let event = Rejected {
+        user: row.get(1)?,
+        event: row.get(2)?,
+        reason: RejectedReason::from_code(row.get(3)?),
+        may_be_delivered: row.get(4)?,
+        api_code: row.get(5)?,
+        message: row.get(6)?,
+        http_status: row.get(7)?,
+        attempts: row.get(8)?,
+        first_ms: row.get(9)?,
+        last_ms: row.get(10)?,
+    };
+    rejected_checksum(&event).verify(row.get(11)?, format_args!("rejected event {id}"))?;
+    Ok((id, event))
+}
+
+pub(in crate::store) fn write_pause(connection: &Connection, pause: &PauseState) -> Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO pause VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
+        .execute(params![
+            pause.reason.name(),
+            pause.since_ms,
+            pause.probe_ms,
+            pause.probe_wait_ms,
+            pause.http_status,
+            pause.api_code,
+            pause.message,
+            pause.fingerprint,
+            pause_checksum(pause.reason.name(), pause).column(),
+        ])
+        .map(drop)
+}
+
+fn pause_checksum(reason: &str, pause: &PauseState) -> Checksum {
+    Checksum::default()
+        .bytes(reason.as_bytes())
+        .number(pause.since_ms)
+        .maybe(pause.probe_ms)
+        .number(pause.probe_wait_ms)
+        .maybe(pause.http_status.map(i64::from))
+        .bytes(pause.api_code.as_deref().unwrap_or_default().as_bytes())
+        .bytes(pause.message.as_bytes())
+        .bytes(pause.fingerprint.as_deref().unwrap_or_default())
+}
+
+pub(in crate::store) fn read_pause(connection: &Connection) -> Result<Option<PauseState>> {
+    connection
+        .prepare_cached(&format!("SELECT {PAUSE_COLUMNS} FROM pause"))?
+        .query_row([], pause)
+        .optional()
+}
+
+/// A row of `PAUSE_COLUMNS`.
+pub(in crate::store) fn pause(row: &Row<'_>) -> Result<PauseState> {
+    let reason: String = row.get(0)?;
+    let pause = PauseState {
+        // A reason of a newer version still is a pause, and keeps everything.
+        reason: PauseReason::from_name(&reason).unwrap_or(PauseReason::Hold),
+        since_ms: row.get(1)?,
+        probe_ms: row.get(2)?,
+        probe_wait_ms: row.get(3)?,
+        http_status: row.get(4)?,
+        api_code: row.get(5)?,
+        message: row.get(6)?,
+        fingerprint: row.get(7)?,
+    };
+    pause_checksum(&reason, &pause).verify(row.get(8)?, "the pause")?;
+    Ok(pause)
+}
+
+pub(in crate::store) fn write_state(
+    connection: &Connection,
+    lanes: u8,
+    totals: &Totals,
+) -> Result<()> {
+    let sums = sums(totals);
+    let crc = state_checksum(lanes, &sums).column();
+    let values = [i64::from(lanes)].into_iter().chain(sums).chain([crc]);
+    connection
+        .prepare_cached(
+            "UPDATE state SET lanes = ?, pending = ?, pending_bytes = ?, delivered = ?, rejected = ?,
+             expired = ?, requests = ?, retried_requests = ?, refused_requests = ?,
+             isolation_requests = ?, damaged_records = ?, torn_tails = ?, lost = ?, crc = ?",
+        )?
+        .execute(params_from_iter(values))
+        .map(drop)
+}
+
+fn sums(totals: &Totals) -> [i64; SUMS] {
+    [
+        totals.pending,
+        totals.pending_bytes,
+        totals.delivered,
+        totals.rejected,
+        totals.expired,
+        totals.requests,
+        totals.retried_requests,
+        totals.refused_requests,
+        totals.isolation_requests,
+        totals.damaged_records,
+        totals.torn_tails,
+        totals.lost,
+    ]
+    .map(u64::cast_signed)
+}
+
+fn state_checksum(lanes: u8, sums: &[i64]) -> Checksum {
+    Checksum::default()
+        .number(lanes.into())
+        .numbers(sums.iter().copied())
+}
+
+pub(in crate::store) fn read_state(connection: &Connection) -> Result<(u8, Totals)> {
+    connection
+        .prepare_cached(&format!("SELECT {STATE_COLUMNS} FROM state"))?
+        .query_row([], state)
+}
+
+/// A row of `STATE_COLUMNS`: the number of lanes, and the sums.
+pub(in crate::store) fn state(row: &Row<'_>) -> Result<(u8, Totals)> {
+    let sum = |column: usize| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.cast_unsigned());
+    let lanes = row.get(0)?;
+    let totals = Totals {
+        pending: sum(1)?,
+        pending_bytes: sum(2)?,
+        delivered: sum(3)?,
+        rejected: sum(4)?,
+        expired: sum(5)?,
+        requests: sum(6)?,
+        retried_requests: sum(7)?,
+        refused_requests: sum(8)?,
+        isolation_requests: sum(9)?,
+        damaged_records: sum(10)?,
+        torn_tails: sum(11)?,
+        lost: sum(12)?,
+    };
+    state_checksum(lanes, &sums(&totals)).verify(row.get(1 + SUMS)?, "the sums")?;
+    Ok((lanes, totals))
+}
