@@ -154,6 +154,13 @@ fn segment_of(events: u64) -> Segment {
     Segment { template, whole }
 }
 
+/// A place to cut. A cut just between two records leaves nothing that could be noticed.
+fn within_a_record(segment: &[u8], rng: &mut fastrand::Rng) -> usize {
+    let records = records(segment);
+    let record = &records[rng.usize(..records.len())];
+    rng.usize(record.start + 1..record.end)
+}
+
 fn tell(fault: &str, events: u64, fates: &[Fates]) {
     let trials = fates.len() as u64;
     let delivered = fates.iter().map(|fates| fates.arrived).sum();
@@ -217,7 +224,7 @@ fn whatever_a_disk_does_to_a_segment_costs_what_it_touches_and_no_more() {
                     damaged[other.clone()].copy_from_slice(&whole[at.clone()]);
                 }
                 3 => damaged[at.clone()].fill_with(|| rng.u8(..)),
-                4 => damaged.truncate(rng.usize(HEADER..whole.len())),
+                4 => damaged.truncate(within_a_record(whole, rng)),
                 _ => {
                     let from = rng.usize(HEADER..whole.len());
                     damaged[from..].fill(0);
