@@ -271,7 +271,8 @@ impl Backlog {
                         self.suspect(user);
                     }
                 }
-                Effect::Kept => {}
+                // The brake is off.
+                Effect::Unjudged | Effect::Kept => {}
             }
         }
     }

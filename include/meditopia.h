@@ -676,8 +676,9 @@ struct meditopia_config *meditopia_config_new(void);
  *   event_ttl_s          number, 0 = never: older events are not sent; they are kept and listed
  *                        as expired
  *   max_requests_per_s   number, 0 = no limit: for one sender
- *   brake_users          number, 20, 0 = off: pause after lone refusals of so many different users
- *                        in a row (MEDITOPIA_PAUSE_MASS_REJECTION)
+ *   brake_users          number, 20, 0 = off: after lone refusals of so many different users
+ *                        in a row nothing more is rejected; after as many more delivery pauses
+ *                        (MEDITOPIA_PAUSE_MASS_REJECTION)
  *   log_level            "error", "warn", "info" or "debug"; info: the least level that is logged
  *   allow_network_spool  boolean, false: accept a spool on a network file system, where locks and
  *                        promises may not hold

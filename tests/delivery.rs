@@ -370,20 +370,6 @@ fn a_token_file_is_followed_and_a_refused_token_is_not_tried_again_by_the_next_f
 }
 
 #[test]
-fn many_bad_users_in_a_row_brake_and_reject_no_more() {
-    let api = Sandbox::start();
-    api.set_unknown(json!([{"prefix": "u-"}]));
-    let client = Host::of(&api).with("brake_users", "5").open();
-    client.enqueue_users(0..50);
-    let (report, outcome) = client.flush(secs(30));
-    assert_eq!(
-        outcome.unwrap_err().pause_reason(),
-        Some(PauseReason::MassRejection)
-    );
-    assert_eq!((report.rejected, report.pending), (5, 45));
-}
-
-#[test]
 fn a_conflicting_second_client_is_refused_and_an_equal_one_shares_the_spool() {
     let api = Sandbox::start();
     let client = Host::of(&api).open();

@@ -454,6 +454,7 @@ impl Day {
                     self.suspect(lane, event.user);
                 }
             }
+            Effect::Unjudged => self.suspect(lane, batch[0].user),
             Effect::Kept => {}
         }
         self.store.lanes[lane] = *self.engine.lane_state(lane).unwrap();

@@ -105,7 +105,7 @@ pub(super) static OPTIONS: [OptionDoc; 22] = [
     option("max_requests_per_s", number(0, 10_000), "0",
         "The most requests in a second, all lanes together. 0: no limit."),
     option("brake_users", number(0, 1_000_000), "20",
-        "After lone refusals of this many different users in a row, delivery pauses. 0: never."),
+        "After lone refusals of this many different users in a row nothing more is rejected; after as many more delivery pauses. 0: never."),
     option("log_level", Choice(&Level::NAMES), "info",
         "What the library's log keeps: this level and the graver ones."),
     option("allow_network_spool", Flag, "false",

@@ -10,7 +10,7 @@
 
 use super::brake::Brake;
 use super::isolation::Finding;
-use super::lane::{Flight, Head, Lane, LaneState, Queue, Wish};
+use super::lane::{Flight, Head, Lane, LaneState, Queue, Turn, Wish};
 use super::pause::{Pause, PauseChange, probes};
 use super::step::{BATCH_LIMIT, Effect, Outcome, Policy, Restored, Step};
 use super::verdict::{Refusal, Verdict};
@@ -77,6 +77,15 @@ impl Engine {
         }
     }
 
+    /// While nothing may be rejected, a refusal of a suspect tells nothing.
+    fn turn(&self) -> Turn {
+        if self.brake.is_on() {
+            Turn::RegularFirst
+        } else {
+            Turn::InTurn
+        }
+    }
+
     fn next_batch(
         &mut self,
         lane: usize,
@@ -84,6 +93,7 @@ impl Engine {
         urgent: bool,
         now: Moment,
     ) -> Step {
+        let turn = self.turn();
         let Some(room) = self.lanes.get_mut(lane).filter(|room| !room.is_in_flight()) else {
             return Step::Idle;
         };
@@ -92,7 +102,7 @@ impl Engine {
         } else {
             Due::After(self.policy.flush_interval)
         };
-        match room.wish(heads, self.policy.batch_max, due, now) {
+        match room.wish(heads, self.policy.batch_max, turn, due, now) {
             Wish::Nothing => Step::Idle,
             Wish::Wait { until } => Step::Wait { until },
             Wish::Send { queue, events } => {
@@ -118,14 +128,15 @@ impl Engine {
         now: Moment,
     ) -> Step {
         let paused = |probe_at| Step::Paused { reason, probe_at };
+        let turn = self.turn();
         let Some(room) = self.lanes.get_mut(lane).filter(|room| !room.is_in_flight()) else {
             return paused(None);
         };
         let (Some(probe_at), None) = (probe_at, self.probing) else {
             return paused(None);
         };
-        let Wish::Send { queue, events } = room.wish(heads, self.policy.batch_max, Due::Now, now)
-        else {
+        let wish = room.wish(heads, self.policy.batch_max, turn, Due::Now, now);
+        let Wish::Send { queue, events } = wish else {
             return paused(None);
         };
         let may_go = if self.lanes.len() > 1 && self.probed_last == Some(lane) {
@@ -319,23 +330,13 @@ impl Engine {
     }
 
     fn refused(&mut self, answer: &Landed, user: Option<&str>, refusal: &Refusal) -> Outcome {
-        let room = &mut self.lanes[answer.lane];
-        if self
-            .pause
-            .as_ref()
-            .is_some_and(|pause| pause.reason == PauseReason::MassRejection)
-        {
-            room.refused_but_kept(&answer.flight);
-            self.probe_failed(answer, None);
-            return Outcome {
-                effect: Effect::Kept,
-                pause: None,
-            };
+        if answer.flight.events == 1 && self.may_not_reject() {
+            return self.keep_unjudged(answer, user, refusal);
         }
-        match room.refused(&answer.flight) {
+        match self.lanes[answer.lane].refused(&answer.flight) {
             Finding::Narrowed => Outcome {
                 effect: Effect::Kept,
-                pause: self.probe_succeeded(answer),
+                pause: self.refusal_probed(answer),
             },
             Finding::Alone { may_be_delivered } => {
                 self.reject(answer, user, refusal, may_be_delivered, !may_be_delivered)
@@ -370,16 +371,10 @@ impl Engine {
                 Pause::begin(PauseReason::Misrouted, message, answer.now).answered(Some(413), None);
             return self.stop(answer, pause);
         };
-        if self
-            .pause
-            .as_ref()
-            .is_some_and(|pause| pause.reason == PauseReason::MassRejection)
-        {
-            room.refused_but_kept(&answer.flight);
-            self.probe_failed(answer, None);
-            return kept;
+        if self.may_not_reject() {
+            return self.keep_unjudged(answer, user, refusal);
         }
-        let may_be_delivered = room.too_large_alone(&answer.flight);
+        let may_be_delivered = self.lanes[answer.lane].too_large_alone(&answer.flight);
         self.reject(answer, user, refusal, may_be_delivered, false)
     }
 
@@ -399,7 +394,7 @@ impl Engine {
             self.brake.refused_alone(user);
         }
         Outcome {
-            pause: self.brake(answer, refusal).or(ended),
+            pause: ended,
             effect: Effect::Rejected {
                 queue,
                 refusal: refusal.clone(),
@@ -409,13 +404,49 @@ impl Engine {
         }
     }
 
-    fn brake(&mut self, answer: &Landed, last: &Refusal) -> Option<PauseChange> {
-        if self.pause.is_some() {
+    fn may_not_reject(&self) -> bool {
+        self.brake.is_on() || self.is_paused_for(PauseReason::MassRejection)
+    }
+
+    fn is_paused_for(&self, reason: PauseReason) -> bool {
+        self.pause
+            .as_ref()
+            .is_some_and(|pause| pause.reason == reason)
+    }
+
+    /// A refusal ends every pause that its request probed, but for one that stands for refusals.
+    fn refusal_probed(&mut self, answer: &Landed) -> Option<PauseChange> {
+        if self.is_paused_for(PauseReason::MassRejection) {
+            self.probe_failed(answer, None);
             return None;
         }
-        let why = self.brake.tripped(last)?;
-        let pause = Pause::begin(PauseReason::MassRejection, why, answer.now);
-        Some(self.begin(pause.answered(Some(last.status), Some(last.code.clone()))))
+        self.probe_succeeded(answer)
+    }
+
+    /// A lone event was refused while none may be rejected. What may be at the API already, or is
+    /// suspect as it is, cannot stand back for others; then all pauses.
+    fn keep_unjudged(&mut self, answer: &Landed, user: Option<&str>, refusal: &Refusal) -> Outcome {
+        let unjudged = self.lanes[answer.lane].refused_but_kept(&answer.flight);
+        let ended = self.refusal_probed(answer);
+        if let Some(user) = user
+            && self.pause.is_none()
+        {
+            self.brake.refused_alone(user);
+        }
+        let begins = self.pause.is_none() && (!unjudged || self.brake.has_seen_enough());
+        let begun = begins.then(|| {
+            let why = self.brake.why(refusal);
+            let pause = Pause::begin(PauseReason::MassRejection, why, answer.now);
+            self.begin(pause.answered(Some(refusal.status), Some(refusal.code.clone())))
+        });
+        Outcome {
+            effect: if unjudged {
+                Effect::Unjudged
+            } else {
+                Effect::Kept
+            },
+            pause: begun.or(ended),
+        }
     }
 
     /// An answer asks for a pause. One that already stands gives way only to its own probe.

@@ -98,6 +98,15 @@ pub struct LaneState {
     pub in_doubt: Option<InDoubt>,
 }
 
+/// Which of a lane's queues goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The one that did not go last.
+    InTurn,
+    /// The regular one while it has anything that is due.
+    RegularFirst,
+}
+
 /// What a lane wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
@@ -146,12 +155,22 @@ impl Lane {
         self.in_flight.is_some()
     }
 
-    /// What to send next, the rest after a failure not considered.
-    pub fn wish(&mut self, heads: &[Head<'_>; 2], batch_max: usize, due: Due, now: Moment) -> Wish {
+    /// What to send next, the rest after a failure not considered. `turn` says which queue goes first.
+    pub fn wish(
+        &mut self,
+        heads: &[Head<'_>; 2],
+        batch_max: usize,
+        turn: Turn,
+        due: Due,
+        now: Moment,
+    ) -> Wish {
         if let Some(InDoubt { queue, events, .. }) = self.still_there(heads, batch_max) {
             return self.offer(queue, events, heads[queue.index()]);
         }
-        let first = self.served_last.map_or(Queue::Regular, Queue::other);
+        let first = match (turn, self.served_last) {
+            (Turn::InTurn, Some(last)) => last.other(),
+            (Turn::InTurn, None) | (Turn::RegularFirst, _) => Queue::Regular,
+        };
         let mut soonest: Option<Moment> = None;
         for queue in [first, first.other()] {
             let head = heads[queue.index()];
@@ -234,15 +253,19 @@ impl Lane {
         finding
     }
 
-    /// The batch was refused, but no event may be rejected now: it is a group, even if it is one event.
-    pub fn refused_but_kept(&mut self, flight: &Flight) {
+    /// A lone event was refused, and none may be rejected now. Tells whether it leaves for the
+    /// suspects, unjudged; else it stays at the head, and goes alone again.
+    pub fn refused_but_kept(&mut self, flight: &Flight) -> bool {
         self.doubted(flight);
         self.settled();
         let isolation = self.isolation(flight.queue);
-        isolation.group = match isolation.group {
-            0 => flight.events,
-            group => group.min(flight.events),
-        };
+        if flight.queue == Queue::Suspects || isolation.doubtful > 0 {
+            isolation.group = 1;
+            return false;
+        }
+        isolation.refused(1);
+        self.left(flight.queue, 1);
+        true
     }
 
     /// A batch of several events was too large: half of its bytes are tried next.

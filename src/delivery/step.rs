@@ -20,7 +20,8 @@ pub struct Policy {
     pub flush_interval: Duration,
     /// How many lanes; more if the restored state has more.
     pub lanes: usize,
-    /// Lone refusals of this many different users in a row pause delivery; 0 is off.
+    /// After lone refusals of this many different users in a row nothing more is rejected, and after
+    /// as many more delivery pauses; 0 is off.
     pub brake_users: u32,
     /// The most requests a second over all lanes, evenly spaced.
     pub max_requests_per_s: Option<NonZeroU32>,
@@ -100,6 +101,9 @@ pub enum Effect {
         /// Whether its user's other events now belong in the suspects queue.
         suspect: bool,
     },
+    /// The first event of the regular queue was refused alone, and is not judged now: with all of its
+    /// user's events it belongs in the suspects queue.
+    Unjudged,
     /// Every event stays where it is.
     Kept,
 }

@@ -19,7 +19,9 @@ impl State {
                 Ok(usize::from(change.is_some()))
             }
             Command::Resume => {
+                let refused_before = self.engine.refused_in_a_row().len();
                 let change = self.engine.resume();
+                self.watch_brake(refused_before, None);
                 self.say_pause(change);
                 self.commit_pause()?;
                 Ok(usize::from(change.is_some()))

@@ -330,6 +330,13 @@ pub enum Change<'a> {
         /// The JSON-escaped `partner_user_id`.
         user: &'a [u8],
     },
+    /// One more user was refused alone since the last acceptance.
+    RefusedInARow {
+        /// The `partner_user_id`.
+        user: &'a str,
+    },
+    /// Something was accepted, or an operator has resumed: nobody is refused in a row.
+    AcceptedSince,
     /// Delivery is paused, or not any more.
     Pause(Option<&'a PauseState>),
     /// The number of lanes that runs are spread over.
@@ -391,6 +398,9 @@ pub trait Store: Send {
 
     /// All suspects.
     fn suspects(&self) -> Result<Vec<Suspect>>;
+
+    /// The users refused alone since the last acceptance.
+    fn refused_in_a_row(&self) -> Result<Vec<String>>;
 
     /// Rejected events by row; unknown rows are left out.
     fn rejected(&self, ids: &[i64]) -> Result<Vec<(i64, Rejected)>>;

@@ -54,6 +54,11 @@ CREATE TABLE rejected (
 CREATE INDEX rejected_by_user ON rejected (user, id);
 CREATE INDEX rejected_by_code ON rejected (api_code, id);
 
+CREATE TABLE refused_in_a_row (           -- users refused alone since the last acceptance, for the brake
+  user TEXT PRIMARY KEY,
+  crc  INTEGER NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE segments (
   name TEXT PRIMARY KEY,
   upto INTEGER NOT NULL,

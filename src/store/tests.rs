@@ -201,6 +201,22 @@ fn rejected_events_are_read_by_page_user_and_code_while_the_sender_works() {
 }
 
 #[test]
+fn users_refused_in_a_row_outlast_the_sender_until_something_is_accepted() {
+    let opened = spool();
+    let mut store = SqliteStore::open(&opened.spool).unwrap();
+    let refused = |user| Change::RefusedInARow { user };
+    let changes = [refused("a"), refused("b"), refused("a")];
+    store.commit(&changes, CommitSafety::Process).unwrap();
+    drop(store);
+    let mut store = SqliteStore::open(&opened.spool).unwrap();
+    assert_eq!(store.refused_in_a_row().unwrap(), ["a", "b"]);
+    store
+        .commit(&[Change::AcceptedSince], CommitSafety::Process)
+        .unwrap();
+    assert!(store.refused_in_a_row().unwrap().is_empty());
+}
+
+#[test]
 fn nobody_else_can_read_the_store() {
     let opened = spool();
     let mut store = SqliteStore::open(&opened.spool).unwrap();

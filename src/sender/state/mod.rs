@@ -75,11 +75,29 @@ pub(super) struct State {
     lanes: Vec<Lane>,
     suspects: HashMap<Vec<u8>, Suspect>,
     committed_pause: Option<PauseState>,
+    /// What the next commit has to tell the store about the brake.
+    brake: Option<BrakeChange>,
     /// Fingerprint of the token that the API refused last.
     pub(super) refused_token: Option<Vec<u8>>,
     /// Why the last request came to nothing, if it did: for who waited in vain.
     pub(super) last_failure: Option<String>,
     rng: fastrand::Rng,
+}
+
+/// What has become of the count of the brake.
+#[derive(Debug)]
+enum BrakeChange {
+    Refused { user: String },
+    Released,
+}
+
+impl BrakeChange {
+    fn change(&self) -> Change<'_> {
+        match self {
+            Self::Refused { user } => Change::RefusedInARow { user },
+            Self::Released => Change::AcceptedSince,
+        }
+    }
 }
 
 struct Lane {
@@ -125,6 +143,7 @@ impl State {
             });
         }
         let committed_pause = store.pause()?;
+        restored.refused_in_a_row = store.refused_in_a_row()?;
         restored.pause = committed_pause.as_ref().map(translate::pause_to_delivery);
         let engine = Engine::new(orders.policy.clone(), restored, SystemClock.now());
         let suspects = store
@@ -151,6 +170,7 @@ impl State {
                 .as_ref()
                 .and_then(|pause| pause.fingerprint.clone()),
             committed_pause,
+            brake: None,
             rng: fastrand::Rng::new(),
         })
     }
@@ -254,9 +274,11 @@ impl State {
         let user = window
             .first()
             .map(|event| event::user_text(event::user_of(event.fragment)));
+        let refused_before = self.engine.refused_in_a_row().len();
         let outcome = self
             .engine
             .answered(lane, user.as_deref(), &verdict, now, &mut self.rng);
+        self.watch_brake(refused_before, user);
         if let Verdict::Pause {
             reason: PauseReason::Auth,
             ..
@@ -274,6 +296,7 @@ impl State {
                 suspect,
                 ..
             } => self.reject(lane, due, refusal, *may_be_delivered, *suspect, now),
+            Effect::Unjudged => self.stand_aside(lane),
             Effect::Kept => self.commit_lane(lane, &[]),
         }
     }
@@ -301,8 +324,9 @@ impl State {
         let known = self.engine.lane_state(lane).copied().unwrap_or_default();
         let state = translate::lane_to_store(&known, skips);
         let pause = self.pause_state();
-        let mut all = Vec::with_capacity(changes.len() + 3);
+        let mut all = Vec::with_capacity(changes.len() + 4);
         all.extend_from_slice(changes);
+        all.extend(self.brake.as_ref().map(BrakeChange::change));
         all.push(Change::Lane {
             lane: lane as u8,
             state: &state,
@@ -313,16 +337,29 @@ impl State {
         }
         self.store.commit(&all, self.orders.safety)?;
         self.committed_pause = pause;
+        self.brake = None;
         Ok(())
+    }
+
+    /// Notes for the next commit how the count of the brake has changed since it was `before`.
+    pub(super) fn watch_brake(&mut self, before: usize, user: Option<String>) {
+        let count = self.engine.refused_in_a_row().len();
+        self.brake = match user {
+            Some(user) if count > before => Some(BrakeChange::Refused { user }),
+            _ if count < before => Some(BrakeChange::Released),
+            _ => return,
+        };
     }
 
     /// Commits the pause as it now is: after a resume, a hold, a new token.
     pub(super) fn commit_pause(&mut self) -> Result<()> {
         let pause = self.pause_state();
         if pause != self.committed_pause {
-            self.store
-                .commit(&[Change::Pause(pause.as_ref())], self.orders.safety)?;
+            let mut changes = vec![Change::Pause(pause.as_ref())];
+            changes.extend(self.brake.as_ref().map(BrakeChange::change));
+            self.store.commit(&changes, self.orders.safety)?;
             self.committed_pause = pause;
+            self.brake = None;
         }
         Ok(())
     }

@@ -85,22 +85,13 @@ impl State {
         let mut changes = self.left(settled);
         changes.push(Change::Reject(&rejected));
 
-        let mut known = None;
-        if suspect {
-            let entry = self
-                .suspects
-                .entry(escaped.clone())
-                .or_insert_with(|| Suspect {
-                    user: escaped,
-                    lane: lane as u8,
-                    waiting: 0,
-                    accepted: false,
-                });
+        let known = suspect.then(|| {
+            let entry = self.suspect(lane, escaped);
             if due.queue == Queue::Suspects {
                 entry.waiting = entry.waiting.saturating_sub(1);
             }
-            known = Some(entry.clone());
-        }
+            entry.clone()
+        });
         let changes: Vec<Change<'_>> = changes
             .into_iter()
             .chain(known.iter().map(Change::Suspect))
@@ -109,5 +100,29 @@ impl State {
         // The next prefix must not hold an event of the new suspect.
         self.lanes[lane].unsifted |= suspect && due.queue == Queue::Regular;
         Ok(())
+    }
+
+    /// The head of the regular queue was refused and is not judged now: its user's events stand aside.
+    pub(super) fn stand_aside(&mut self, lane: usize) -> Result<()> {
+        let window = &self.lanes[lane].windows[Queue::Regular.index()];
+        let Some(first) = window.first() else {
+            return Ok(());
+        };
+        let escaped = event::user_of(first.fragment).to_vec();
+        let known = self.suspect(lane, escaped).clone();
+        self.commit_lane(lane, &[Change::Suspect(&known)])?;
+        self.lanes[lane].unsifted = true;
+        Ok(())
+    }
+
+    fn suspect(&mut self, lane: usize, escaped: Vec<u8>) -> &mut Suspect {
+        self.suspects
+            .entry(escaped.clone())
+            .or_insert_with(|| Suspect {
+                user: escaped,
+                lane: lane as u8,
+                waiting: 0,
+                accepted: false,
+            })
     }
 }

@@ -88,6 +88,26 @@ pub(in crate::store) fn rejected(row: &Row<'_>) -> Result<(i64, Rejected)> {
     Ok((id, event))
 }
 
+pub(in crate::store) fn write_refused_in_a_row(connection: &Connection, user: &str) -> Result<()> {
+    let crc = Checksum::default().bytes(user.as_bytes()).column();
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO refused_in_a_row VALUES (?, ?)")?
+        .execute(params![user, crc])
+        .map(drop)
+}
+
+pub(in crate::store) fn read_refused_in_a_row(connection: &Connection) -> Result<Vec<String>> {
+    connection
+        .prepare_cached("SELECT user, crc FROM refused_in_a_row")?
+        .query_map([], |row| {
+            let user: String = row.get(0)?;
+            let crc = Checksum::default().bytes(user.as_bytes());
+            crc.verify(row.get(1)?, format_args!("the refused user {user}"))?;
+            Ok(user)
+        })?
+        .collect()
+}
+
 pub(in crate::store) fn write_pause(connection: &Connection, pause: &PauseState) -> Result<()> {
     connection
         .prepare_cached("INSERT OR REPLACE INTO pause VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?

@@ -137,6 +137,12 @@ impl SqliteStore {
                 Change::Cleared { user } => {
                     cached("DELETE FROM suspects WHERE user = ?")?.execute([user])?;
                 }
+                Change::RefusedInARow { user } => {
+                    rows::write_refused_in_a_row(&self.connection, user)?;
+                }
+                Change::AcceptedSince => {
+                    cached("DELETE FROM refused_in_a_row")?.execute([])?;
+                }
                 Change::Pause(None) => {
                     cached("DELETE FROM pause")?.execute([])?;
                 }
@@ -267,6 +273,10 @@ impl Store for SqliteStore {
                 .collect()
         };
         read().map_err(|e| self.error(e))
+    }
+
+    fn refused_in_a_row(&self) -> Result<Vec<String>> {
+        rows::read_refused_in_a_row(&self.connection).map_err(|e| self.error(e))
     }
 
     fn rejected(&self, ids: &[i64]) -> Result<Vec<(i64, Rejected)>> {
