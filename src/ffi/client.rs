@@ -175,8 +175,10 @@ pub unsafe extern "C" fn meditopia_client_free(client: *mut meditopia_client) {
     });
 }
 
-/// Replaces the bearer token, from the next request on; ends a pause for
-/// `MEDITOPIA_PAUSE_AUTH` at once.
+/// Replaces the bearer token of this process, from the next request on; ends a pause for
+/// `MEDITOPIA_PAUSE_AUTH` at once. If another process sends, and its token was refused, it gives way
+/// within a second or so to this one, provided that this one may send: `role` = "both", or a
+/// `meditopia_flush` that waits.
 ///
 /// `bearer_token` is UTF-8, without "Bearer " before it, and borrowed for the call. It is kept in
 /// memory only. Does not block. Callable from any thread.

@@ -7,15 +7,16 @@ use std::time::{Duration, Instant};
 
 use super::election::Seat;
 use super::reclaim::{self, DiskSpace};
-use super::state::State;
+use super::state::{Note, State};
 use super::take_over::TakeOver;
 use super::wake::{Doorbell, Heard};
-use super::{Shared, commands, lane};
+use super::{Shared, commands, lane, succession};
 use crate::clock::{self, Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::heartbeat::Heartbeat;
 use crate::journal::process::{pid, spawn_quiet};
 use crate::journal::reader::Offsets;
+use crate::log::Level;
 use crate::store::DiskUse;
 use crate::sync::{lock, wait};
 
@@ -46,7 +47,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
             if let Some(term) = &mut term {
                 // What this process closed by itself can go at once, and what others hold for nothing.
                 term.space.hurry();
-                let _ = term.look(shared, Heard::Flush);
+                let _ = term.look(shared, Heard::FLUSH);
             }
             desk = lock(&shared.desk);
             if desk.wanted > 0 {
@@ -74,12 +75,16 @@ pub(super) fn run(shared: &Arc<Shared>) {
             match current.look(shared, current.heard) {
                 Ok(()) => {
                     shared.trouble_is_over();
-                    let rest = if shared.is_hungry() {
+                    let pause = if shared.is_hungry() {
                         HUNGRY_LOOK
                     } else {
                         LOOK_EVERY
                     };
-                    current.heard = current.bell.wait(rest.min(shared.flush_interval));
+                    current.heard = current.bell.wait(pause.min(shared.flush_interval));
+                    if current.heard.another_token && step_aside(shared) {
+                        term = None;
+                        rest(shared, succession::STEP_ASIDE);
+                    }
                 }
                 Err(e) => {
                     shared.trouble(&e);
@@ -103,6 +108,8 @@ fn stand(shared: &Arc<Shared>) -> Option<Term> {
         Ok(Some(term)) => return Some(term),
         Ok(None) => {
             lock(&shared.desk).trouble = None;
+            // What cannot be read just now is read at the next time.
+            let _ = succession::ask(shared);
             rest(shared, STAND_EVERY);
         }
         Err(e) => {
@@ -111,6 +118,20 @@ fn stand(shared: &Arc<Shared>) -> Option<Term> {
         }
     }
     None
+}
+
+/// Leaves the desk to a process with another token, if this one's was refused.
+fn step_aside(shared: &Shared) -> bool {
+    let mut desk = lock(&shared.desk);
+    let aside = desk.state.as_ref().is_some_and(succession::steps_aside);
+    if aside {
+        desk.drop_state();
+        let why = "another process has another token; it may send";
+        desk.notes
+            .push(Note::new(Level::Info, format_args!("{why}")));
+    }
+    drop(shared.tell(desk));
+    aside
 }
 
 /// A full disk has got the reserve since.
@@ -166,7 +187,7 @@ impl Term {
             _seat: seat,
             space,
             bell,
-            heard: Heard::Flush,
+            heard: Heard::FLUSH,
             beaten: None,
             token_trouble: None,
         }))
@@ -182,7 +203,7 @@ impl Term {
         let taken_bytes = take_over(shared, &mut self.space)?;
         carry_out(shared)?;
         let due = self.beaten.is_none_or(|at| at.elapsed() >= BEAT_EVERY);
-        if due || heard == Heard::Flush {
+        if due || heard.flush {
             self.beat(shared, taken_bytes, heard)?;
         }
         Ok(())
@@ -211,7 +232,7 @@ impl Term {
     /// Tells other processes how far this one is.
     fn beat(&mut self, shared: &Shared, taken_bytes: u64, heard: Heard) -> Result<()> {
         let heartbeat = shared.on_state(|state| {
-            if heard == Heard::Flush {
+            if heard.flush {
                 // Whoever rang waits for what is taken over by now.
                 state.urgent_upto = state.store.last_run()?;
             }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Sender, wake};
+use super::{Sender, succession, wake};
 use crate::clock::{self, Clock, SystemClock};
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::journal::heartbeat::Heartbeat;
@@ -160,6 +160,8 @@ impl Sender {
             }
         }
         match store.pause()? {
+            // The sender gives its seat to this process, which has another token.
+            Some(pause) if succession::may_end(&self.shared, &pause) => Ok(Progress::Waiting),
             Some(pause) if pause.probe_ms.is_none_or(|at| at > clock::wall_ms()) => {
                 let pending = store.totals()?.pending;
                 Ok(Progress::Paused(pause.error(pending, clock::wall_ms())))

@@ -48,8 +48,12 @@ fn settle(
     let settled = desk.step(|state| {
         state.settle(lane, exchange, token, SystemClock.now())?;
         // Replaced while the request was on its way: the refusal was of the old one.
-        if state.is_token_refused() && shared.token.differs_from(state.refused_token.as_deref()) {
-            state.token_replaced()?;
+        if state.is_token_refused() {
+            if shared.token.differs_from(state.refused_token.as_deref()) {
+                state.token_replaced()?;
+            } else {
+                shared.token.was_refused();
+            }
         }
         Ok(())
     });

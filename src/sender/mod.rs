@@ -15,6 +15,7 @@ mod flush;
 mod lane;
 mod reclaim;
 mod state;
+mod succession;
 mod take_over;
 mod token;
 mod translate;

@@ -16,6 +16,8 @@ use crate::sync::lock;
 /// The token that requests carry now.
 pub(crate) struct Token {
     current: ArcSwapOption<BearerToken>,
+    /// The one that this process has seen refused last.
+    refused: ArcSwapOption<BearerToken>,
     file: Option<PathBuf>,
     /// Which state of the file was read last.
     seen: Mutex<Option<FileState>>,
@@ -48,6 +50,7 @@ impl Token {
         };
         Self {
             current: ArcSwapOption::new(given),
+            refused: ArcSwapOption::empty(),
             file: source.file().map(ToOwned::to_owned),
             seen: Mutex::default(),
         }
@@ -57,6 +60,7 @@ impl Token {
     pub(crate) fn for_child(&self) -> Self {
         Self {
             current: ArcSwapOption::new(self.current.load_full()),
+            refused: ArcSwapOption::new(self.refused.load_full()),
             file: self.file.clone(),
             seen: Mutex::default(),
         }
@@ -76,6 +80,20 @@ impl Token {
                 let salt = known.get(..SALT_BYTES).unwrap_or_default();
                 salted(salt, &token) != known
             }
+        }
+    }
+
+    /// The API has refused the current token.
+    pub(super) fn was_refused(&self) {
+        self.refused.store(self.current.load_full());
+    }
+
+    /// Whether there is a token, and this process has not just seen it refused.
+    pub(super) fn is_untried(&self) -> bool {
+        let (current, refused) = (self.current.load(), self.refused.load());
+        match (&*current, &*refused) {
+            (Some(current), Some(refused)) => current.expose() != refused.expose(),
+            (current, _) => current.is_some(),
         }
     }
 

@@ -20,15 +20,25 @@ pub(crate) enum Ring {
     Look,
     /// A look, and that whatever is found goes at once.
     Flush,
+    /// The seat, if the sender's token was refused: there is another one.
+    AnotherToken,
 }
 
-/// What was heard while waiting.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Heard {
-    /// Nothing, or only asks for a look.
-    Look,
+/// What was heard while waiting, beside the asks for a look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Heard {
     /// Somebody waits in a `flush`.
-    Flush,
+    pub(crate) flush: bool,
+    /// Somebody has another token than the refused one.
+    pub(crate) another_token: bool,
+}
+
+impl Heard {
+    /// A flush.
+    pub(crate) const FLUSH: Self = Self {
+        flush: true,
+        another_token: false,
+    };
 }
 
 /// The sender's end.
@@ -55,7 +65,7 @@ impl Doorbell {
         // Zero would mean for ever.
         let timeout = timeout.max(Duration::from_millis(1));
         let mut ring = [0];
-        let mut heard = Heard::Look;
+        let mut heard = Heard::default();
         if self.socket.set_read_timeout(Some(timeout)).is_err() {
             std::thread::sleep(timeout);
             return heard;
@@ -64,9 +74,8 @@ impl Doorbell {
             return heard;
         }
         loop {
-            if ring[0] == Ring::Flush as u8 {
-                heard = Heard::Flush;
-            }
+            heard.flush |= ring[0] == Ring::Flush as u8;
+            heard.another_token |= ring[0] == Ring::AnotherToken as u8;
             // The rings that came meanwhile are answered by the same look.
             let more =
                 self.socket.set_nonblocking(true).is_ok() && self.socket.recv(&mut ring).is_ok();

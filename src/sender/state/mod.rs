@@ -235,6 +235,11 @@ impl State {
         self.totals.pending > 0 && self.lanes.iter().all(nothing_waits)
     }
 
+    /// Whether any request is on its way.
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.in_flight.is_some())
+    }
+
     /// Whether delivery is paused because the API refused the token.
     pub(super) fn is_token_refused(&self) -> bool {
         let pause = self.engine.pause_state();
