@@ -211,6 +211,11 @@ typedef enum meditopia_reason {
    * settled: it may have been delivered then. Look before you requeue.
    */
   MEDITOPIA_REASON_REFUSED_MAY_BE_DELIVERED = 4,
+  /**
+   * The event was in doubt, and an operator set it aside (`meditopia_in_doubt_set_aside`): it may
+   * have been delivered.
+   */
+  MEDITOPIA_REASON_SET_ASIDE = 5,
 } meditopia_reason;
 
 /**
@@ -584,6 +589,41 @@ typedef struct meditopia_row {
    */
   const char *message;
 } meditopia_row;
+
+/**
+ * Which rejected events a call is about. A field of 0 or NULL asks for nothing; with
+ * `{ .struct_size = sizeof(meditopia_filter) }` all events are taken. Several fields: all must hold.
+ */
+typedef struct meditopia_filter {
+  /**
+   * Set it to sizeof(meditopia_filter).
+   */
+  uint32_t struct_size;
+  /**
+   * One of `meditopia_reason`, but not `MEDITOPIA_REASON_IN_DOUBT`; 0: any.
+   */
+  int32_t reason;
+  /**
+   * Only this user's; NULL: any. UTF-8, borrowed for the call.
+   */
+  const char *partner_user_id;
+  /**
+   * Only those that the API refused with this code; NULL: any. UTF-8, borrowed for the call.
+   */
+  const char *api_code;
+  /**
+   * Only those rejected at this time or later, milliseconds since 1970-01-01T00:00:00Z; 0: any.
+   */
+  int64_t from_ms;
+  /**
+   * Only those rejected before this time; 0: any.
+   */
+  int64_t until_ms;
+  /**
+   * Only those with a greater id; 0: from the first.
+   */
+  int64_t after_id;
+} meditopia_filter;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1052,8 +1092,8 @@ meditopia_status meditopia_log_next(struct meditopia_client *client,
                                     struct meditopia_error *error);
 
 /**
- * Lists the events that were rejected or have expired, oldest first. They stay until an operator
- * requeues or discards them.
+ * Lists the events that were rejected, have expired or were set aside, oldest first. They stay until
+ * an operator requeues or discards them. For more than user and code see `meditopia_rejected_find`.
  *
  *   partner_user_id  only this user's; NULL: any. UTF-8, borrowed for the call
  *   api_code         only those that the API refused with this code; NULL: any
@@ -1118,6 +1158,31 @@ meditopia_status meditopia_cursor_next(struct meditopia_cursor *cursor,
 void meditopia_cursor_free(struct meditopia_cursor *cursor);
 
 /**
+ * Lists the rejected events that `filter` takes, oldest first. They stay until an operator requeues
+ * or discards them.
+ *
+ *   filter  which; it is read during the call only
+ *   out     gets the cursor for `meditopia_cursor_free`; NULL after an error
+ *
+ * Reads the store, by page, beside the sender and without waiting for it. Callable from any
+ * thread.
+ *
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, `struct_size` not set, a reason that no rejected
+ * event has, or a field that this version does not know), `MEDITOPIA_ERROR_IO`,
+ * `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+ *
+ * Example: what was rejected in the last hour.
+ *
+ *   meditopia_filter filter = { .struct_size = sizeof filter };
+ *   filter.from_ms = (int64_t)(time(NULL) - 3600) * 1000;
+ *   status = meditopia_rejected_find(client, &filter, &cursor, &error);
+ */
+meditopia_status meditopia_rejected_find(struct meditopia_client *client,
+                                         const struct meditopia_filter *filter,
+                                         struct meditopia_cursor **out,
+                                         struct meditopia_error *error);
+
+/**
  * Sends rejected or expired events again, as if they were enqueued now: they go to the end.
  *
  * `ids` are `count` ids of rows, borrowed for the call; NULL with `count` 0 is nothing to do. An
@@ -1138,8 +1203,29 @@ meditopia_status meditopia_rejected_requeue(struct meditopia_client *client,
                                             struct meditopia_error *error);
 
 /**
- * Forgets rejected or expired events for ever. This is the only function that removes an event
- * which was not delivered.
+ * Sends all rejected events that `filter` takes again, as if they were enqueued now: they go to the
+ * end, in the order of their rejection, so each user's stay in their order.
+ *
+ * Only events that are in the list when the call begins. They change in portions of 1,000, each as
+ * a whole. `changed` (may be NULL) gets how many there were; 0 after an error.
+ *
+ * Blocking, threads and errors as for `meditopia_rejected_requeue`; of the errors for `filter` see
+ * `meditopia_rejected_find`. After `MEDITOPIA_ERROR_TIMEOUT` the sender may be still at it.
+ *
+ * Example: after a user was created at the partner's.
+ *
+ *   meditopia_filter filter = { .struct_size = sizeof filter, .partner_user_id = "user-17" };
+ *   status = meditopia_rejected_requeue_matching(client, &filter, &changed, &error);
+ */
+meditopia_status meditopia_rejected_requeue_matching(struct meditopia_client *client,
+                                                     const struct meditopia_filter *filter,
+                                                     size_t *changed,
+                                                     struct meditopia_error *error);
+
+/**
+ * Forgets rejected or expired events for ever. This and
+ * `meditopia_rejected_discard_matching` are the only functions that remove an event which was not
+ * delivered.
  *
  * Arguments, blocking, threads and errors as for `meditopia_rejected_requeue`.
  */
@@ -1148,6 +1234,57 @@ meditopia_status meditopia_rejected_discard(struct meditopia_client *client,
                                             size_t count,
                                             size_t *changed,
                                             struct meditopia_error *error);
+
+/**
+ * Forgets all rejected events that `filter` takes for ever: export them first if in doubt.
+ *
+ * Arguments, blocking, threads and errors as for `meditopia_rejected_requeue_matching`.
+ */
+meditopia_status meditopia_rejected_discard_matching(struct meditopia_client *client,
+                                                     const struct meditopia_filter *filter,
+                                                     size_t *changed,
+                                                     struct meditopia_error *error);
+
+/**
+ * Writes the rejected events that `filter` takes to a new file, one JSON object a line (NDJSON):
+ *
+ *   {"id":1,"reason":"refused","may_be_delivered":false,"api_code":"U_404","message":"...",
+ *    "http_status":404,"attempts":3,"first_ms":...,"last_ms":...,"event":{...}}
+ *
+ * on one line. `reason` is "refused", "expired" or "set_aside"; `http_status` may be null; `event` is
+ * what went to the API. The events stay in the list.
+ *
+ *   path     must not exist; the file is its owner's alone (0600). After an error it may hold a
+ *            part. UTF-8, borrowed for the call
+ *   written  (may be NULL) gets how many events it holds; 0 after an error
+ *
+ * Reads the store, by page, beside the sender and without waiting for it; takes as long as the disk
+ * does. Callable from any thread.
+ *
+ * Errors: as for `meditopia_rejected_find`, and `MEDITOPIA_ERROR_IO` for the file.
+ */
+meditopia_status meditopia_rejected_export(struct meditopia_client *client,
+                                           const struct meditopia_filter *filter,
+                                           const char *path,
+                                           size_t *written,
+                                           struct meditopia_error *error);
+
+/**
+ * Takes events that are in doubt out of their batch, so that the rest can go: for the one that the
+ * API answers with a server error again and again (`MEDITOPIA_PAUSE_SERVER_ERROR`).
+ *
+ * `ids` are ids of rows of `meditopia_in_doubt_open`. The events go to the list of the rejected as
+ * `MEDITOPIA_REASON_SET_ASIDE`, since they may have been delivered, and can be requeued from there. An
+ * event whose request is on its way at that moment stays; `meditopia_hold` prevents that. Which
+ * one of a batch it is, setting aside halves and `meditopia_resume` find out.
+ *
+ * Arguments, blocking, threads and errors as for `meditopia_rejected_requeue`.
+ */
+meditopia_status meditopia_in_doubt_set_aside(struct meditopia_client *client,
+                                              const int64_t *ids,
+                                              size_t count,
+                                              size_t *changed,
+                                              struct meditopia_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -37,6 +37,7 @@ typedef enum meditopia_reason {
   MEDITOPIA_REASON_EXPIRED = 2,
   MEDITOPIA_REASON_IN_DOUBT = 3,
   MEDITOPIA_REASON_REFUSED_MAY_BE_DELIVERED = 4,
+  MEDITOPIA_REASON_SET_ASIDE = 5,
 } meditopia_reason;
 
 typedef enum meditopia_status_code {
@@ -135,6 +136,16 @@ typedef struct meditopia_row {
   const char *api_code;
   const char *message;
 } meditopia_row;
+
+typedef struct meditopia_filter {
+  uint32_t struct_size;
+  int32_t reason;
+  const char *partner_user_id;
+  const char *api_code;
+  int64_t from_ms;
+  int64_t until_ms;
+  int64_t after_id;
+} meditopia_filter;
 
 uint32_t meditopia_abi_version(void);
 
@@ -256,14 +267,41 @@ meditopia_status meditopia_cursor_next(struct meditopia_cursor *cursor,
 
 void meditopia_cursor_free(struct meditopia_cursor *cursor);
 
+meditopia_status meditopia_rejected_find(struct meditopia_client *client,
+                                         const struct meditopia_filter *filter,
+                                         struct meditopia_cursor **out,
+                                         struct meditopia_error *error);
+
 meditopia_status meditopia_rejected_requeue(struct meditopia_client *client,
                                             const int64_t *ids,
                                             size_t count,
                                             size_t *changed,
                                             struct meditopia_error *error);
 
+meditopia_status meditopia_rejected_requeue_matching(struct meditopia_client *client,
+                                                     const struct meditopia_filter *filter,
+                                                     size_t *changed,
+                                                     struct meditopia_error *error);
+
 meditopia_status meditopia_rejected_discard(struct meditopia_client *client,
                                             const int64_t *ids,
                                             size_t count,
                                             size_t *changed,
                                             struct meditopia_error *error);
+
+meditopia_status meditopia_rejected_discard_matching(struct meditopia_client *client,
+                                                     const struct meditopia_filter *filter,
+                                                     size_t *changed,
+                                                     struct meditopia_error *error);
+
+meditopia_status meditopia_rejected_export(struct meditopia_client *client,
+                                           const struct meditopia_filter *filter,
+                                           const char *path,
+                                           size_t *written,
+                                           struct meditopia_error *error);
+
+meditopia_status meditopia_in_doubt_set_aside(struct meditopia_client *client,
+                                              const int64_t *ids,
+                                              size_t count,
+                                              size_t *changed,
+                                              struct meditopia_error *error);

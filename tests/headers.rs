@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The order of the header.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "version", "status", "error", "text", "config", "client", "enqueue", "report", "stats", "log",
-    "cursor",
+    "cursor", "rejected",
 ];
 
 fn in_crate(path: &str) -> PathBuf {

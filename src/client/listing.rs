@@ -6,12 +6,10 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::spool::Spool;
 use crate::store::sqlite::Reader;
-use crate::store::{Place, RejectedFilter, RejectedReason};
+use crate::store::{Place, RejectedFilter, RejectedReason, pending_event_id};
 
 /// Rows read from the store at a time.
 const PAGE_ROWS: usize = 100;
-/// Room for the events of a run in the ids of in-doubt rows.
-const EVENTS_PER_RUN: i64 = 128;
 
 /// Why an event is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +23,8 @@ pub enum RowReason {
     Expired,
     /// A request that holds it was never answered; it will be repeated.
     InDoubt,
+    /// It was in doubt, and an operator took it out of its batch: the API may have it.
+    SetAside,
 }
 
 /// One listed event.
@@ -61,21 +61,17 @@ pub struct Cursor {
 enum Source {
     Rejected {
         spool: Arc<Spool>,
+        /// What is left of the list.
         filter: RejectedFilter,
-        after: i64,
     },
     /// At most one batch a lane: read as a whole.
     InDoubt,
 }
 
 impl Cursor {
-    pub(super) fn rejected(spool: Arc<Spool>, filter: RejectedFilter, after: i64) -> Result<Self> {
+    pub(super) fn rejected(spool: Arc<Spool>, filter: RejectedFilter) -> Result<Self> {
         let mut cursor = Self {
-            source: Source::Rejected {
-                spool,
-                filter,
-                after,
-            },
+            source: Source::Rejected { spool, filter },
             page: VecDeque::new(),
         };
         cursor.turn()?;
@@ -104,19 +100,14 @@ impl Cursor {
     }
 
     fn turn(&mut self) -> Result<()> {
-        let Source::Rejected {
-            spool,
-            filter,
-            after,
-        } = &mut self.source
-        else {
+        let Source::Rejected { spool, filter } = &mut self.source else {
             return Ok(());
         };
         let Some(store) = Reader::open(spool)? else {
             return Ok(());
         };
-        for (id, rejected) in store.rejected(filter, *after, PAGE_ROWS)? {
-            *after = id;
+        for (id, rejected) in store.rejected(filter, PAGE_ROWS)? {
+            filter.after_id = id;
             self.page.push_back(Row {
                 id,
                 reason: match rejected.reason {
@@ -124,6 +115,7 @@ impl Cursor {
                         may_be_delivered: rejected.may_be_delivered,
                     },
                     RejectedReason::Expired => RowReason::Expired,
+                    RejectedReason::SetAside => RowReason::SetAside,
                 },
                 http_status: rejected.http_status,
                 first_ms: rejected.first_ms,
@@ -160,7 +152,7 @@ fn in_doubt_rows(store: &Reader) -> Result<Vec<Row>> {
         let events = runs.iter().flat_map(|stored| {
             let numbered = stored.run.events().enumerate();
             numbered.map(|(number, (fragment, _))| {
-                (stored.id * EVENTS_PER_RUN + number as i64, fragment)
+                (pending_event_id(stored.id, number, fragment), fragment)
             })
         });
         for (id, fragment) in events.skip(skip).take(batch.events as usize) {

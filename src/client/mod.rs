@@ -5,6 +5,7 @@
 //! one, without touching a lock that may have been held at the moment of the fork.
 
 mod core;
+mod export;
 mod listing;
 mod recover;
 mod registry;
@@ -28,7 +29,8 @@ use crate::journal::segment;
 use crate::log::{Callback, Record};
 use crate::sender::Command;
 use crate::stats::Stats;
-use crate::store::RejectedFilter;
+use crate::store::sqlite::Reader;
+pub use crate::store::{RejectedFilter, RejectedReason};
 
 /// A handle on a spool. All methods may be called from any thread, also after `fork`.
 pub struct Client {
@@ -242,11 +244,72 @@ impl Client {
         api_code: Option<&str>,
         after_id: i64,
     ) -> Result<Cursor> {
-        let filter = RejectedFilter {
+        self.rejected_matching(&RejectedFilter {
             user: user.map(ToOwned::to_owned),
             api_code: api_code.map(ToOwned::to_owned),
+            after_id,
+            ..RejectedFilter::default()
+        })
+    }
+
+    /// The rejected events that `filter` takes, the earliest first. Errors: as [`stats`](Self::stats).
+    pub fn rejected_matching(&self, filter: &RejectedFilter) -> Result<Cursor> {
+        Cursor::rejected(self.core()?.spool.clone(), filter.clone())
+    }
+
+    /// Puts the rejected events that `filter` takes and that are there now back at the end of the
+    /// queue, in the order of their rejection; says how many there were. They change in portions of
+    /// 1,000, each as a whole. Errors: as [`hold`](Self::hold).
+    pub fn requeue_matching(&self, filter: &RejectedFilter) -> Result<usize> {
+        self.change_matching(filter, |filter, upto| Command::RequeueMatching {
+            filter,
+            upto,
+        })
+    }
+
+    /// Forgets the rejected events that `filter` takes and that are there now; says how many there
+    /// were. They go in portions of 1,000, each as a whole. Errors: as [`hold`](Self::hold).
+    pub fn discard_matching(&self, filter: &RejectedFilter) -> Result<usize> {
+        self.change_matching(filter, |filter, upto| Command::DiscardMatching {
+            filter,
+            upto,
+        })
+    }
+
+    fn change_matching(
+        &self,
+        filter: &RejectedFilter,
+        command: impl Fn(RejectedFilter, i64) -> Command,
+    ) -> Result<usize> {
+        let core = self.core()?;
+        let Some(store) = Reader::open(&core.spool)? else {
+            return Ok(0);
         };
-        Cursor::rejected(self.core()?.spool.clone(), filter, after_id)
+        let upto = store.last_rejected()?;
+        drop(store);
+        core.sender.command(&command(filter.clone(), upto))
+    }
+
+    /// Writes the rejected events that `filter` takes to `out`, a JSON object a line: the `event` as it
+    /// is on the wire, and `id`, `reason`, `may_be_delivered`, `api_code`, `message`, `http_status`
+    /// (`null`: none), `attempts`, `first_ms`, `last_ms`. Says how many. They stay where they are.
+    ///
+    /// Errors: as [`stats`](Self::stats); [`ErrorKind::Io`] if `out` fails.
+    pub fn export_rejected(
+        &self,
+        filter: &RejectedFilter,
+        out: &mut dyn std::io::Write,
+    ) -> Result<usize> {
+        export::write_all(self.rejected_matching(filter)?, out)
+    }
+
+    /// Takes events out of the batches in doubt by the ids of [`in_doubt`](Self::in_doubt), for an event
+    /// that the API fails on again and again; says how many there were. They go to the rejected
+    /// store as [`RowReason::SetAside`], since the API may have them, and can be requeued. An event
+    /// whose request is on its way at that moment stays. Errors: as [`hold`](Self::hold).
+    pub fn set_aside(&self, ids: &[i64]) -> Result<usize> {
+        let core = self.core()?;
+        core.sender.command(&Command::SetAside(ids.to_vec()))
     }
 
     /// The events of requests that no answer has settled, behind row `after_id` (0: all).

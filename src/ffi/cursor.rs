@@ -1,14 +1,13 @@
-//! Lists of events - the rejected, and those in doubt - and what an operator does with them.
+//! Lists of events: the rejected, and those in doubt.
 
 use std::ffi::c_char;
 
-use crate::client::{Client, Cursor, Row, RowReason};
-use crate::error::Result;
+use crate::client::{Cursor, Row, RowReason};
 
-use super::argument::{array, exclusive, optional, shared};
+use super::argument::{exclusive, optional, shared};
 use super::client::meditopia_client;
 use super::error::{ErrorSlot, meditopia_error};
-use super::output::{Growing, Grown, Terminated, optional_place, place};
+use super::output::{Growing, Grown, Terminated, place};
 use super::status::meditopia_status;
 use super::{Step, free, give, guard, guard_or};
 
@@ -24,6 +23,9 @@ pub enum meditopia_reason {
     /// The API refused the event alone in a request, but an earlier request with it was never
     /// settled: it may have been delivered then. Look before you requeue.
     MEDITOPIA_REASON_REFUSED_MAY_BE_DELIVERED = 4,
+    /// The event was in doubt, and an operator set it aside (`meditopia_in_doubt_set_aside`): it may
+    /// have been delivered.
+    MEDITOPIA_REASON_SET_ASIDE = 5,
 }
 
 /// A position in a list of events. One thread at a time; it may move between threads. It holds no
@@ -91,7 +93,7 @@ unsafe impl Growing for meditopia_row {
 }
 
 impl meditopia_cursor {
-    fn give(cursor: Cursor) -> *mut Self {
+    pub(super) fn give(cursor: Cursor) -> *mut Self {
         give(Self {
             cursor,
             strings: None,
@@ -133,12 +135,13 @@ fn reason_number(reason: RowReason) -> i32 {
         } => MEDITOPIA_REASON_REFUSED_MAY_BE_DELIVERED,
         RowReason::Expired => MEDITOPIA_REASON_EXPIRED,
         RowReason::InDoubt => MEDITOPIA_REASON_IN_DOUBT,
+        RowReason::SetAside => MEDITOPIA_REASON_SET_ASIDE,
     };
     number as i32
 }
 
-/// Lists the events that were rejected or have expired, oldest first. They stay until an operator
-/// requeues or discards them.
+/// Lists the events that were rejected, have expired or were set aside, oldest first. They stay until
+/// an operator requeues or discards them. For more than user and code see `meditopia_rejected_find`.
 ///
 ///   partner_user_id  only this user's; NULL: any. UTF-8, borrowed for the call
 ///   api_code         only those that the API refused with this code; NULL: any
@@ -254,70 +257,4 @@ pub unsafe extern "C" fn meditopia_cursor_free(cursor: *mut meditopia_cursor) {
         // SAFETY: NULL or a cursor of the library that nobody uses any more, says the header.
         unsafe { free(cursor) }
     });
-}
-
-/// Sends rejected or expired events again, as if they were enqueued now: they go to the end.
-///
-/// `ids` are `count` ids of rows, borrowed for the call; NULL with `count` 0 is nothing to do. An
-/// id that is not in the list any more is skipped. `changed` (may be NULL) gets how many were
-/// there; 0 after an error. All of them change together or none does.
-///
-/// Waits until the spool's sender has taken the order, normally less than a second and at most
-/// five. Callable from any thread.
-///
-/// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (it may still take
-/// effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
-/// `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn meditopia_rejected_requeue(
-    client: *mut meditopia_client,
-    ids: *const i64,
-    count: usize,
-    changed: *mut usize,
-    error: *mut meditopia_error,
-) -> meditopia_status {
-    // SAFETY: the header asks of the caller what `change_rejected` does.
-    unsafe { change_rejected(client, ids, count, changed, error, Client::requeue_rejected) }
-}
-
-/// Forgets rejected or expired events for ever. This is the only function that removes an event
-/// which was not delivered.
-///
-/// Arguments, blocking, threads and errors as for `meditopia_rejected_requeue`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn meditopia_rejected_discard(
-    client: *mut meditopia_client,
-    ids: *const i64,
-    count: usize,
-    changed: *mut usize,
-    error: *mut meditopia_error,
-) -> meditopia_status {
-    // SAFETY: the header asks of the caller what `change_rejected` does.
-    unsafe { change_rejected(client, ids, count, changed, error, Client::discard_rejected) }
-}
-
-/// What requeue and discard share.
-///
-/// # Safety
-/// `client`, `changed` and `error` are NULL or live; `ids` are `count` ids that outlive the call.
-unsafe fn change_rejected(
-    client: *mut meditopia_client,
-    ids: *const i64,
-    count: usize,
-    changed: *mut usize,
-    error: *mut meditopia_error,
-    change: fn(&Client, &[i64]) -> Result<usize>,
-) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the contract above.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: NULL or the caller's size_t, says the contract above.
-        let changed = unsafe { optional_place(changed, 0) };
-        // SAFETY: a live client and `count` ids that outlive the call, says the contract above.
-        let (client, ids) = unsafe { (shared("client", client)?, array("ids", ids, count)?) };
-        let rows = change(&client.client, ids)?;
-        if let Some(changed) = changed {
-            *changed = rows;
-        }
-        Ok(())
-    })
 }

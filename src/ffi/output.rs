@@ -38,8 +38,8 @@ pub(super) unsafe fn optional_place<'a, T>(to: *mut T, blank: T) -> Option<&'a m
 /// A struct of the header that starts with `struct_size` and grows at its end.
 ///
 /// # Safety
-/// `repr(C)`, starts with a `u32` named `struct_size`, has no padding, and `FIRST_SIZE` is not more
-/// than its size and not less than 4.
+/// `repr(C)`, starts with a `u32` named `struct_size`, all its fields are numbers and raw pointers, it has
+/// no padding, and `FIRST_SIZE` is not more than its size and not less than 4.
 pub(super) unsafe trait Growing: Copy {
     /// Its name in the header.
     const NAME: &'static str;

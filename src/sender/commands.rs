@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::journal::process::pid;
 use crate::log::Log;
 use crate::spool::{Spool, remove_file, replace_file};
+use crate::store::RejectedFilter;
 
 /// A change that only the sender may make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,12 @@ pub(crate) enum Command {
     Requeue(Vec<i64>),
     /// Rejected events are forgotten.
     Discard(Vec<i64>),
+    /// The same for all up to row `upto` that a filter takes.
+    RequeueMatching { filter: RejectedFilter, upto: i64 },
+    /// The same.
+    DiscardMatching { filter: RejectedFilter, upto: i64 },
+    /// Events leave a batch in doubt for the rejected store.
+    SetAside(Vec<i64>),
 }
 
 /// What came of it.

@@ -14,6 +14,7 @@ mod file_state;
 mod flush;
 mod lane;
 mod reclaim;
+mod rejected;
 mod state;
 mod succession;
 mod take_over;

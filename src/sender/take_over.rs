@@ -16,7 +16,7 @@ use crate::spool::Spool;
 use crate::store::{Change, Place, Run};
 
 /// Events in one run: what fits in a request.
-const RUN_EVENTS: usize = 100;
+pub(super) const RUN_EVENTS: usize = 100;
 
 /// One pass over the journal, in chunks.
 pub(super) struct TakeOver {

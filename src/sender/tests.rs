@@ -221,7 +221,7 @@ impl Story {
         }
         let store = Reader::open(&self.spool).unwrap().unwrap();
         let rejected = store
-            .rejected(&RejectedFilter::default(), 0, usize::MAX)
+            .rejected(&RejectedFilter::default(), usize::MAX)
             .unwrap();
         let numbers = rejected.iter().map(|(_, row)| {
             let event: serde_json::Value = serde_json::from_slice(&row.event).unwrap();

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use crate::error::Result;
-use crate::store::{Change, Place, Run, Store, StoredRun};
+use crate::store::{Change, Place, Run, Store, StoredRun, pending_event_id};
 
 /// Runs read from the store at a time.
 const READ_AHEAD_RUNS: usize = 32;
@@ -193,6 +193,58 @@ impl Window {
         }
     }
 
+    /// Takes those of the first `events` events out whose [`pending_event_id`] is one of `ids`.
+    pub(super) fn remove(&mut self, events: usize, ids: &[i64]) -> Removed {
+        let mut removed = Removed::default();
+        let mut position = 0;
+        let mut skip = std::mem::take(&mut self.skip);
+        let mut kept_runs = VecDeque::with_capacity(self.runs.len());
+        for stored in self.runs.drain(..) {
+            let skipped = std::mem::take(&mut skip);
+            let mut kept = Run::default();
+            let before = removed.events.len();
+            for (place, (fragment, enqueued_ms)) in stored.run.events().enumerate().skip(skipped) {
+                let id = pending_event_id(stored.id, place, fragment);
+                if position < events && ids.contains(&id) {
+                    removed.settled.bytes += fragment.len() as u64;
+                    removed.events.push(RemovedEvent {
+                        position,
+                        fragment: fragment.to_vec(),
+                        enqueued_ms,
+                    });
+                } else {
+                    kept.push(fragment, enqueued_ms);
+                }
+                position += 1;
+            }
+            if removed.events.len() == before {
+                // Only the first run has settled events.
+                if skipped > 0 {
+                    self.skip = skipped;
+                }
+                kept_runs.push_back(stored);
+            } else if kept.slots.is_empty() {
+                removed
+                    .settled
+                    .changes
+                    .push(Change::Remove { id: stored.id });
+            } else {
+                removed.shortened.push((stored.id, kept.clone()));
+                kept_runs.push_back(StoredRun {
+                    run: kept,
+                    ..stored
+                });
+            }
+        }
+        self.runs = kept_runs;
+        removed.settled.events = removed.events.len() as u64;
+        self.events -= removed.events.len();
+        if !removed.events.is_empty() {
+            self.carried.clear();
+        }
+        removed
+    }
+
     /// Takes the events that `wanted` names out of the runs at hand, for the suspects queue.
     pub(super) fn sift(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) -> Sifted {
         let mut sifted = Sifted {
@@ -252,8 +304,26 @@ impl Window {
     }
 }
 
-/// What left a queue, to be committed.
+/// What was taken out of a queue by name.
+#[derive(Debug, Default)]
+pub(super) struct Removed {
+    pub(super) events: Vec<RemovedEvent>,
+    /// What to count and which rows go.
+    pub(super) settled: Settled,
+    /// The rows that lose some of their events.
+    pub(super) shortened: Vec<(i64, Run)>,
+}
+
+/// One of them, and where it stood.
 #[derive(Debug)]
+pub(super) struct RemovedEvent {
+    pub(super) position: usize,
+    pub(super) fragment: Vec<u8>,
+    pub(super) enqueued_ms: i64,
+}
+
+/// What left a queue, to be committed.
+#[derive(Debug, Default)]
 pub(super) struct Settled {
     pub(super) changes: Vec<Change<'static>>,
     pub(super) events: u64,

@@ -1,12 +1,9 @@
-//! What an operator or the host asks of the sender, carried out in one commit each.
+//! What an operator or the host asks of the sender, carried out by the one process that may.
 
 use super::commands::Command;
 use super::state::State;
-use super::take_over::lane_of;
 use crate::clock::Moment;
 use crate::error::{Error, PauseReason, Result};
-use crate::event;
-use crate::store::{Change, Place, Run};
 
 impl State {
     /// Carries out `command`; says how many rows it changed.
@@ -26,8 +23,21 @@ impl State {
                 self.commit_pause()?;
                 Ok(usize::from(change.is_some()))
             }
-            Command::Requeue(ids) => self.requeue(ids),
-            Command::Discard(ids) => self.discard(ids),
+            Command::Requeue(ids) => {
+                let found = self.found(ids)?;
+                self.requeue(&found)
+            }
+            Command::Discard(ids) => {
+                let found = self.found(ids)?;
+                self.discard(&found)
+            }
+            Command::RequeueMatching { filter, upto } => {
+                self.change_matching(filter, *upto, Self::requeue)
+            }
+            Command::DiscardMatching { filter, upto } => {
+                self.change_matching(filter, *upto, Self::discard)
+            }
+            Command::SetAside(ids) => self.set_aside(ids, now),
         }
     }
 
@@ -54,58 +64,5 @@ impl State {
         let change = self.engine.pause(PauseReason::Auth, why, now);
         self.say_pause(change);
         self.commit_pause()
-    }
-
-    /// Rejected events go to the end of their lanes, in the order of their rejection.
-    fn requeue(&mut self, ids: &[i64]) -> Result<usize> {
-        let mut ids = ids.to_vec();
-        ids.sort_unstable();
-        ids.dedup();
-        let found = self.store.rejected(&ids)?;
-        let mut totals = self.totals;
-        let mut runs = Vec::with_capacity(found.len());
-        for (_, rejected) in &found {
-            let mut run = Run::default();
-            run.push(&rejected.event, crate::clock::wall_ms());
-            totals.pending += 1;
-            totals.pending_bytes += rejected.event.len() as u64;
-            let lane = lane_of(event::user_of(&rejected.event), self.lane_count());
-            runs.push((
-                Place {
-                    lane: lane as u8,
-                    queue: 0,
-                },
-                run,
-            ));
-        }
-        let mut changes: Vec<Change<'_>> = found
-            .iter()
-            .map(|(id, _)| Change::Forget { rejected: *id })
-            .collect();
-        changes.extend(runs.iter().map(|(place, run)| Change::Append {
-            place: *place,
-            origin: None,
-            run,
-        }));
-        changes.push(Change::Totals(&totals));
-        self.store.commit(&changes, self.orders.safety)?;
-        self.totals = totals;
-        for (place, _) in &runs {
-            self.appended(*place);
-        }
-        Ok(found.len())
-    }
-
-    fn discard(&mut self, ids: &[i64]) -> Result<usize> {
-        let found = self.store.rejected(ids)?;
-        let mut found: Vec<i64> = found.into_iter().map(|(id, _)| id).collect();
-        found.sort_unstable();
-        found.dedup();
-        let changes: Vec<Change<'_>> = found
-            .iter()
-            .map(|id| Change::Forget { rejected: *id })
-            .collect();
-        self.store.commit(&changes, self.orders.safety)?;
-        Ok(found.len())
     }
 }

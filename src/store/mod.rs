@@ -11,6 +11,8 @@ mod checksum;
 mod rows;
 pub mod sqlite;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::journal::reader::Offsets;
 
@@ -229,12 +231,15 @@ pub struct Suspect {
 }
 
 /// Why an event is in the rejected store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RejectedReason {
     /// The API refused it alone.
     Refused,
     /// It waited longer than `event_ttl_s`.
     Expired,
+    /// An operator took it out of a batch in doubt.
+    SetAside,
 }
 
 /// An event that will not be sent again unless it is requeued.
@@ -262,13 +267,32 @@ pub struct Rejected {
     pub last_ms: i64,
 }
 
-/// Which rejected events are asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// Which rejected events are asked for; the default is all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectedFilter {
     /// Of this `partner_user_id`.
     pub user: Option<String>,
     /// With this code.
     pub api_code: Option<String>,
+    /// For this reason.
+    pub reason: Option<RejectedReason>,
+    /// Whether an earlier request may have delivered them.
+    pub may_be_delivered: Option<bool>,
+    /// Rejected at this wall time or later, in milliseconds.
+    pub from_ms: Option<i64>,
+    /// Rejected before this wall time.
+    pub until_ms: Option<i64>,
+    /// Behind this row.
+    pub after_id: i64,
+}
+
+/// What an event of a pending run is called in lists: its run, its place there, and some bits of its
+/// bytes, so that a number from an old list never means another event.
+pub(crate) fn pending_event_id(run: i64, place: usize, fragment: &[u8]) -> i64 {
+    const PLACES: i64 = 128;
+    const CHECK_BITS: u32 = 16;
+    let check = i64::from(crc32c::crc32c(fragment) & ((1 << CHECK_BITS) - 1));
+    ((run * PLACES + place as i64) << CHECK_BITS) | check
 }
 
 /// One change of a commit.
@@ -401,6 +425,13 @@ pub trait Store: Send {
 
     /// The users refused alone since the last acceptance.
     fn refused_in_a_row(&self) -> Result<Vec<String>>;
+
+    /// The first `limit` rejected events that `filter` takes, by row.
+    fn rejected_matching(
+        &self,
+        filter: &RejectedFilter,
+        limit: usize,
+    ) -> Result<Vec<(i64, Rejected)>>;
 
     /// Rejected events by row; unknown rows are left out.
     fn rejected(&self, ids: &[i64]) -> Result<Vec<(i64, Rejected)>>;

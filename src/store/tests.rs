@@ -178,7 +178,11 @@ fn rejected_events_are_read_by_page_user_and_code_while_the_sender_works() {
 
     let reader = Reader::open(&opened.spool).unwrap().unwrap();
     let ids = |filter: RejectedFilter, after: i64, limit: usize| -> Vec<i64> {
-        let page = reader.rejected(&filter, after, limit).unwrap();
+        let filter = RejectedFilter {
+            after_id: after,
+            ..filter
+        };
+        let page = reader.rejected(&filter, limit).unwrap();
         page.into_iter().map(|(id, _)| id).collect()
     };
     let everybody = RejectedFilter::default;

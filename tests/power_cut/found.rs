@@ -100,7 +100,7 @@ impl Opened {
         let most = 2 * events as i64;
         let rows = match self {
             Self::Nothing => Vec::new(),
-            Self::Looking(store) => store.rejected(&RejectedFilter::default(), 0, most as usize)?,
+            Self::Looking(store) => store.rejected(&RejectedFilter::default(), most as usize)?,
             Self::Sending(store) => store.rejected(&(1..=most.min(1_000)).collect::<Vec<_>>())?,
         };
         let numbers = rows.iter().flat_map(|(_, row)| api::events(&row.event));

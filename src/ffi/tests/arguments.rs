@@ -14,6 +14,7 @@ use super::super::enqueue::*;
 use super::super::error::meditopia_error;
 use super::super::log::*;
 use super::super::output::Growing;
+use super::super::rejected::*;
 use super::super::report::meditopia_report;
 use super::super::stats::*;
 use super::super::status::{meditopia_status, meditopia_status_code, meditopia_status_name};
@@ -21,7 +22,7 @@ use super::super::text::*;
 use super::{INVALID_ARGUMENT, OK, Opened, dirty_error, header, text_of};
 
 /// Where the header says that NULL is fine.
-const MAY_BE_NULL: [(&str, &str); 12] = [
+const MAY_BE_NULL: [(&str, &str); 16] = [
     ("meditopia_flush", "report"),
     ("meditopia_client_close", "report"),
     ("meditopia_enqueue", "event_value"),
@@ -34,6 +35,10 @@ const MAY_BE_NULL: [(&str, &str); 12] = [
     ("meditopia_rejected_open", "api_code"),
     ("meditopia_rejected_requeue", "changed"),
     ("meditopia_rejected_discard", "changed"),
+    ("meditopia_rejected_requeue_matching", "changed"),
+    ("meditopia_rejected_discard_matching", "changed"),
+    ("meditopia_rejected_export", "written"),
+    ("meditopia_in_doubt_set_aside", "changed"),
 ];
 
 const NOT_UTF8: &CStr = c"caf\xe9";
@@ -120,6 +125,10 @@ unsafe fn call(
     let mut row = meditopia_row {
         struct_size: size_of::<meditopia_row>() as u32,
         ..meditopia_row::BLANK
+    };
+    let mut filter = meditopia_filter {
+        struct_size: size_of::<meditopia_filter>() as u32,
+        ..meditopia_filter::BLANK
     };
     unsafe extern "C" fn ignore(_: *const meditopia_log_record, _: *mut std::ffi::c_void) {}
 
@@ -225,14 +234,37 @@ unsafe fn call(
                 let row = spoil.pointer("row", &mut row);
                 meditopia_cursor_next(spoil.pointer("cursor", cursor), row, error)
             }
-            "meditopia_rejected_requeue" | "meditopia_rejected_discard" => {
+            "meditopia_rejected_requeue"
+            | "meditopia_rejected_discard"
+            | "meditopia_in_doubt_set_aside" => {
                 let ids = spoil.pointer("ids", ids.as_mut_ptr());
                 let changed = spoil.pointer("changed", &mut count);
                 let change = match function {
                     "meditopia_rejected_requeue" => meditopia_rejected_requeue,
-                    _ => meditopia_rejected_discard,
+                    "meditopia_rejected_discard" => meditopia_rejected_discard,
+                    _ => meditopia_in_doubt_set_aside,
                 };
                 change(client(), ids, 1, changed, error)
+            }
+            "meditopia_rejected_find" => {
+                let out = spoil.pointer("out", &mut cursor);
+                let filter = spoil.pointer("filter", &mut filter);
+                meditopia_rejected_find(client(), filter, out, error)
+            }
+            "meditopia_rejected_requeue_matching" | "meditopia_rejected_discard_matching" => {
+                let filter = spoil.pointer("filter", &mut filter);
+                let changed = spoil.pointer("changed", &mut count);
+                let change = match function {
+                    "meditopia_rejected_requeue_matching" => meditopia_rejected_requeue_matching,
+                    _ => meditopia_rejected_discard_matching,
+                };
+                change(client(), filter, changed, error)
+            }
+            "meditopia_rejected_export" => {
+                let filter = spoil.pointer("filter", &mut filter);
+                let path = spoil.text("path", c"no/such/directory/export");
+                let written = spoil.pointer("written", &mut count);
+                meditopia_rejected_export(client(), filter, path, written, error)
             }
             _ => return None,
         }

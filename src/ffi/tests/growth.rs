@@ -4,7 +4,9 @@
 use crate::client::Report;
 use crate::error::{Error, ErrorKind, PauseReason};
 
+use super::super::argument::taken;
 use super::super::output::{Growing, Grown};
+use super::super::rejected::meditopia_filter;
 use super::super::report::meditopia_report;
 
 /// A report with room behind it, as of a header that knows more.
@@ -64,6 +66,45 @@ fn a_struct_size_below_the_first_version_is_an_error_that_says_what_to_set() {
         );
         assert_eq!(error.message(), expected);
     }
+}
+
+/// A filter with room behind it, as of a header that knows more.
+#[repr(C)]
+struct RoomyFilter {
+    filter: meditopia_filter,
+    later: u64,
+}
+
+#[test]
+fn a_condition_that_this_version_does_not_know_is_an_error_unless_it_asks_for_nothing() {
+    let taken_with = |later| {
+        let room = RoomyFilter {
+            filter: meditopia_filter {
+                struct_size: size_of::<RoomyFilter>() as u32,
+                after_id: 7,
+                ..meditopia_filter::BLANK
+            },
+            later,
+        };
+        // SAFETY: as many bytes are there as it says.
+        unsafe { taken::<meditopia_filter>("filter", (&raw const room).cast()) }
+    };
+    assert_eq!(taken_with(0).map(|filter| filter.after_id), Ok(7));
+    let error = taken_with(1).err().expect("an unknown condition");
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.message().contains("does not know"), "{error}");
+}
+
+#[test]
+fn a_filter_of_no_size_is_an_error_that_says_what_to_set() {
+    let filter = meditopia_filter::BLANK;
+    // SAFETY: a filter.
+    let error = unsafe { taken("filter", &raw const filter) }.err();
+    let expected = format!(
+        "filter.struct_size is 0; set it to sizeof(meditopia_filter), at least {}, before the call",
+        size_of::<meditopia_filter>()
+    );
+    assert_eq!(error.expect("too small").message(), expected);
 }
 
 /// As if `meditopia_report` had got its last field in a second version.

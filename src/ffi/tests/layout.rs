@@ -8,6 +8,7 @@ use super::super::cursor::meditopia_row;
 use super::super::error::meditopia_error;
 use super::super::log::meditopia_log_record;
 use super::super::output::Growing;
+use super::super::rejected::meditopia_filter;
 use super::super::report::meditopia_report;
 use super::super::stats::meditopia_stats;
 
@@ -48,6 +49,9 @@ fn layouts() -> Vec<Layout> {
         layout!(meditopia_row {
             struct_size http_status id first_ms last_ms attempts reason event_json event_json_len
             api_code message
+        }),
+        layout!(meditopia_filter {
+            struct_size reason partner_user_id api_code from_ms until_ms after_id
         }),
         layout!(meditopia_log_record { struct_size level time_ms message }),
         layout!(meditopia_stats {
@@ -132,6 +136,7 @@ fn the_error_is_frozen_and_the_others_are_as_in_their_first_version() {
     assert_eq!(size_of::<meditopia_error>(), 640);
     assert_eq!(offset_of!(meditopia_error, message), 56);
     // Once one of them has grown, its FIRST_SIZE stays and the equality ends here.
+    assert_eq!(size_of::<meditopia_filter>(), meditopia_filter::FIRST_SIZE);
     assert_eq!(size_of::<meditopia_report>(), meditopia_report::FIRST_SIZE);
     assert_eq!(size_of::<meditopia_row>(), meditopia_row::FIRST_SIZE);
     assert_eq!(

@@ -9,6 +9,7 @@ use super::super::cursor::*;
 use super::super::enqueue::*;
 use super::super::error::meditopia_error;
 use super::super::log::*;
+use super::super::rejected::*;
 use super::super::stats::*;
 use super::super::status::{meditopia_status, meditopia_status_name};
 use super::super::text::*;
@@ -45,7 +46,7 @@ type Export = (&'static str, unsafe fn(*mut meditopia_error) -> Gave);
 // The SAFETY of the whole table: the header allows NULL, or answers it with a status.
 #[allow(clippy::undocumented_unsafe_blocks)]
 /// Every export, with NULL for everything: the panic comes before any of it is looked at.
-const EXPORTS: [Export; 32] = {
+const EXPORTS: [Export; 37] = {
     use Gave::{Nothing, Status, Zero};
     fn number(given: usize) -> Gave {
         assert_eq!(given, 0);
@@ -182,6 +183,43 @@ const EXPORTS: [Export; 32] = {
         }),
         ("meditopia_rejected_discard", |e| unsafe {
             Status(meditopia_rejected_discard(
+                null_mut(),
+                null(),
+                0,
+                null_mut(),
+                e,
+            ))
+        }),
+        ("meditopia_rejected_find", |e| unsafe {
+            Status(meditopia_rejected_find(null_mut(), null(), null_mut(), e))
+        }),
+        ("meditopia_rejected_requeue_matching", |e| unsafe {
+            Status(meditopia_rejected_requeue_matching(
+                null_mut(),
+                null(),
+                null_mut(),
+                e,
+            ))
+        }),
+        ("meditopia_rejected_discard_matching", |e| unsafe {
+            Status(meditopia_rejected_discard_matching(
+                null_mut(),
+                null(),
+                null_mut(),
+                e,
+            ))
+        }),
+        ("meditopia_rejected_export", |e| unsafe {
+            Status(meditopia_rejected_export(
+                null_mut(),
+                null(),
+                null(),
+                null_mut(),
+                e,
+            ))
+        }),
+        ("meditopia_in_doubt_set_aside", |e| unsafe {
+            Status(meditopia_in_doubt_set_aside(
                 null_mut(),
                 null(),
                 0,

@@ -11,12 +11,12 @@ use crate::delivery::Queue;
 use crate::error::Result;
 use crate::event;
 use crate::log::Level;
-use crate::store::{Change, Place, Rejected, RejectedReason};
+use crate::store::{Change, Place, Rejected, RejectedReason, Suspect};
 
 impl State {
     /// Reads ahead, sets suspects' events aside and lets old events expire, where nothing at the
     /// head is bound by a request or a group.
-    pub(super) fn prepare(&mut self, lane: usize, now: Moment) -> Result<()> {
+    pub(in crate::sender) fn prepare(&mut self, lane: usize, now: Moment) -> Result<()> {
         let wanted = self.wanted(lane);
         for queue in Queue::BOTH {
             loop {
@@ -125,16 +125,10 @@ impl State {
         for _ in &expired {
             self.engine.removed(lane, queue, 0);
         }
-        let mut known = Vec::new();
-        if queue == Queue::Suspects {
-            for event in &expired {
-                let user = event::user_of(&event.event);
-                if let Some(suspect) = self.suspects.get_mut(user) {
-                    suspect.waiting = suspect.waiting.saturating_sub(1);
-                    known.push(suspect.clone());
-                }
-            }
-        }
+        let known = match queue {
+            Queue::Regular => Vec::new(),
+            Queue::Suspects => self.waits_no_more(expired.iter().map(|event| &*event.event)),
+        };
         changes.extend(expired.iter().map(Change::Reject));
         let changes: Vec<Change<'_>> = changes
             .into_iter()
@@ -147,6 +141,21 @@ impl State {
         );
         self.commit_lane(lane, &changes)?;
         Ok(true)
+    }
+
+    /// Events left the suspects queue without an answer; says what is now known of their users.
+    pub(in crate::sender) fn waits_no_more<'a>(
+        &mut self,
+        events: impl Iterator<Item = &'a [u8]>,
+    ) -> Vec<Suspect> {
+        let mut known = Vec::new();
+        for event in events {
+            if let Some(suspect) = self.suspects.get_mut(event::user_of(event)) {
+                suspect.waiting = suspect.waiting.saturating_sub(1);
+                known.push(suspect.clone());
+            }
+        }
+        known
     }
 
     /// Whether the head of a queue must stay as it is: it is in doubt, or a group.

@@ -237,7 +237,17 @@ impl State {
 
     /// Whether any request is on its way.
     pub(super) fn is_in_flight(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.in_flight.is_some())
+        (0..self.lanes.len()).any(|lane| self.is_lane_in_flight(lane))
+    }
+
+    /// Whether a request of this lane is on its way.
+    pub(super) fn is_lane_in_flight(&self, lane: usize) -> bool {
+        self.lanes[lane].in_flight.is_some()
+    }
+
+    /// The head of a queue.
+    pub(super) fn window_mut(&mut self, lane: usize, queue: Queue) -> &mut Window {
+        &mut self.lanes[lane].windows[queue.index()]
     }
 
     /// Whether delivery is paused because the API refused the token.
@@ -324,7 +334,7 @@ impl State {
     }
 
     /// Commits `changes` with what is now known of the lane and of the pause.
-    fn commit_lane(&mut self, lane: usize, changes: &[Change<'_>]) -> Result<()> {
+    pub(super) fn commit_lane(&mut self, lane: usize, changes: &[Change<'_>]) -> Result<()> {
         let skips = [0, 1].map(|queue: usize| self.lanes[lane].windows[queue].skip() as u32);
         let known = self.engine.lane_state(lane).copied().unwrap_or_default();
         let state = translate::lane_to_store(&known, skips);

@@ -47,7 +47,7 @@ impl State {
     }
 
     /// Counts what left a queue; the changes take it out of the store.
-    pub(super) fn left(&mut self, settled: Settled) -> Vec<Change<'static>> {
+    pub(in crate::sender) fn left(&mut self, settled: Settled) -> Vec<Change<'static>> {
         self.totals.pending = self.totals.pending.saturating_sub(settled.events);
         self.totals.pending_bytes = self.totals.pending_bytes.saturating_sub(settled.bytes);
         settled.changes

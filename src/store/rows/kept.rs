@@ -1,10 +1,11 @@
 //! What is kept beside the queues: rejected events, the pause, the sums.
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params, params_from_iter};
 
 use crate::error::PauseReason;
 use crate::store::checksum::Checksum;
-use crate::store::{PauseState, Rejected, RejectedReason, Totals};
+use crate::store::{PauseState, Rejected, RejectedFilter, RejectedReason, Totals};
 
 /// How many sums the store keeps.
 const SUMS: usize = 12;
@@ -22,14 +23,15 @@ impl RejectedReason {
         match self {
             Self::Refused => 1,
             Self::Expired => 2,
+            Self::SetAside => 3,
         }
     }
 
     fn from_code(code: i64) -> Self {
-        if code == 2 {
-            Self::Expired
-        } else {
-            Self::Refused
+        match code {
+            2 => Self::Expired,
+            3 => Self::SetAside,
+            _ => Self::Refused,
         }
     }
 }
@@ -67,6 +69,45 @@ fn rejected_checksum(event: &Rejected) -> Checksum {
         .bytes(event.message.as_bytes())
         .maybe(event.http_status.map(i64::from))
         .numbers([event.attempts.into(), event.first_ms, event.last_ms])
+}
+
+pub(in crate::store) fn read_rejected(
+    connection: &Connection,
+    filter: &RejectedFilter,
+    limit: usize,
+) -> Result<Vec<(i64, Rejected)>> {
+    let text = |text: &Option<String>| text.clone().map(Value::Text);
+    let conditions = [
+        ("user = ?", text(&filter.user)),
+        ("api_code = ?", text(&filter.api_code)),
+        (
+            "reason = ?",
+            filter.reason.map(|reason| Value::Integer(reason.code())),
+        ),
+        (
+            "may_be_delivered = ?",
+            filter
+                .may_be_delivered
+                .map(|may| Value::Integer(may.into())),
+        ),
+        ("last_ms >= ?", filter.from_ms.map(Value::Integer)),
+        ("last_ms < ?", filter.until_ms.map(Value::Integer)),
+    ];
+    let mut sql = format!("SELECT {REJECTED_COLUMNS} FROM rejected WHERE id > ?");
+    let mut values = vec![Value::Integer(filter.after_id)];
+    for (condition, value) in conditions {
+        if let Some(value) = value {
+            sql.push_str(" AND ");
+            sql.push_str(condition);
+            values.push(value);
+        }
+    }
+    sql.push_str(" ORDER BY id LIMIT ?");
+    values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+    connection
+        .prepare_cached(&sql)?
+        .query_map(params_from_iter(values), rejected)?
+        .collect()
 }
 
 /// A row of `REJECTED_COLUMNS`.

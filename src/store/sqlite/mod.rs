@@ -20,8 +20,8 @@ pub use self::reader::Reader;
 use self::connection::{InUse, check_version, connect, create, damaged, find, store_error};
 use super::rows;
 use super::{
-    Change, CommitSafety, DiskUse, LaneState, PauseState, Place, Rejected, Store, StoredRun,
-    Suspect, Totals,
+    Change, CommitSafety, DiskUse, LaneState, PauseState, Place, Rejected, RejectedFilter, Store,
+    StoredRun, Suspect, Totals,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::reader::Offsets;
@@ -277,6 +277,14 @@ impl Store for SqliteStore {
 
     fn refused_in_a_row(&self) -> Result<Vec<String>> {
         rows::read_refused_in_a_row(&self.connection).map_err(|e| self.error(e))
+    }
+
+    fn rejected_matching(
+        &self,
+        filter: &RejectedFilter,
+        limit: usize,
+    ) -> Result<Vec<(i64, Rejected)>> {
+        rows::read_rejected(&self.connection, filter, limit).map_err(|e| self.error(e))
     }
 
     fn rejected(&self, ids: &[i64]) -> Result<Vec<(i64, Rejected)>> {

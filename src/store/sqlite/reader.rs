@@ -2,7 +2,6 @@
 //!
 //! A reader opens the file read-only for one page of answers and holds no transaction between pages.
 
-use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
 use super::connection::{InUse, check_version, connect, find, store_error};
@@ -87,32 +86,17 @@ impl Reader {
         rows::oldest_pending_ms(&self.connection).map_err(|e| self.error(e))
     }
 
-    /// A page of the rejected events behind row `after`.
-    pub fn rejected(
-        &self,
-        filter: &RejectedFilter,
-        after: i64,
-        limit: usize,
-    ) -> Result<Vec<(i64, Rejected)>> {
-        let mut sql = format!(
-            "SELECT {} FROM rejected WHERE id > ?",
-            rows::REJECTED_COLUMNS
-        );
-        let mut values = vec![Value::Integer(after)];
-        for (column, wanted) in [("user", &filter.user), ("api_code", &filter.api_code)] {
-            if let Some(wanted) = wanted {
-                sql.push_str(&format!(" AND {column} = ?"));
-                values.push(Value::Text(wanted.clone()));
-            }
-        }
-        sql.push_str(" ORDER BY id LIMIT ?");
-        values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
-        let read = || -> rusqlite::Result<Vec<(i64, Rejected)>> {
-            self.connection
-                .prepare_cached(&sql)?
-                .query_map(rusqlite::params_from_iter(values), rows::rejected)?
-                .collect()
-        };
-        read().map_err(|e| self.error(e))
+    /// See [`Store::rejected_matching`](crate::store::Store::rejected_matching).
+    pub fn rejected(&self, filter: &RejectedFilter, limit: usize) -> Result<Vec<(i64, Rejected)>> {
+        rows::read_rejected(&self.connection, filter, limit).map_err(|e| self.error(e))
+    }
+
+    /// The row of the last rejected event; 0: none.
+    pub fn last_rejected(&self) -> Result<i64> {
+        self.connection
+            .query_row("SELECT coalesce(max(id), 0) FROM rejected", [], |row| {
+                row.get(0)
+            })
+            .map_err(|e| self.error(e))
     }
 }

@@ -1,0 +1,63 @@
+//! Rejected events as NDJSON: one JSON object a line, for whoever mends them or asks the partner.
+
+use std::io::Write;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::listing::{Cursor, Row, RowReason};
+use crate::error::{Error, ErrorKind, Result};
+
+#[derive(Serialize)]
+struct Line<'a> {
+    id: i64,
+    reason: &'static str,
+    may_be_delivered: bool,
+    api_code: &'a str,
+    message: &'a str,
+    http_status: Option<u16>,
+    attempts: u32,
+    first_ms: i64,
+    last_ms: i64,
+    event: &'a RawValue,
+}
+
+/// Writes what is left of the list; says how many lines that were.
+pub(super) fn write_all(mut rows: Cursor, out: &mut dyn Write) -> Result<usize> {
+    let mut lines = 0;
+    let mut line = Vec::new();
+    while let Some(row) = rows.next_row()? {
+        line.clear();
+        serde_json::to_writer(&mut line, &describe(&row)?)
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("export: {e}")))?;
+        line.push(b'\n');
+        out.write_all(&line).map_err(|e| Error::io("export", e))?;
+        lines += 1;
+    }
+    out.flush().map_err(|e| Error::io("export", e))?;
+    Ok(lines)
+}
+
+fn describe(row: &Row) -> Result<Line<'_>> {
+    let (reason, may_be_delivered) = match row.reason {
+        RowReason::Refused { may_be_delivered } => ("refused", may_be_delivered),
+        RowReason::Expired => ("expired", false),
+        RowReason::SetAside => ("set_aside", true),
+        RowReason::InDoubt => ("in_doubt", true),
+    };
+    Ok(Line {
+        id: row.id,
+        reason,
+        may_be_delivered,
+        api_code: &row.api_code,
+        message: &row.message,
+        http_status: row.http_status,
+        attempts: row.attempts,
+        first_ms: row.first_ms,
+        last_ms: row.last_ms,
+        event: serde_json::from_str(&row.event_json).map_err(|e| {
+            let id = row.id;
+            Error::new(ErrorKind::Internal, format!("rejected event {id}: {e}"))
+        })?,
+    })
+}

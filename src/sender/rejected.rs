@@ -1,0 +1,168 @@
+//! What an operator does with single events: rejected ones go back or for good, and one that a batch
+//! in doubt cannot get rid of is set aside.
+
+use std::collections::BTreeMap;
+
+use super::state::State;
+use super::take_over::{RUN_EVENTS, lane_of};
+use super::window::Removed;
+use crate::clock::{self, Moment};
+use crate::delivery::Queue;
+use crate::error::Result;
+use crate::event;
+use crate::log::Level;
+use crate::store::{Change, Place, Rejected, RejectedFilter, RejectedReason, Run, Suspect};
+
+/// Rejected events that change in one commit.
+const CHUNK_ROWS: usize = 1_000;
+
+/// Rows of the rejected store.
+type Found = Vec<(i64, Rejected)>;
+
+impl State {
+    /// The rejected events with these ids, in the order of their rejection.
+    pub(super) fn found(&self, ids: &[i64]) -> Result<Found> {
+        let mut ids = ids.to_vec();
+        ids.sort_unstable();
+        ids.dedup();
+        self.store.rejected(&ids)
+    }
+
+    /// Changes all rejected events up to row `upto` that `filter` takes, a chunk in a commit.
+    pub(super) fn change_matching(
+        &mut self,
+        filter: &RejectedFilter,
+        upto: i64,
+        change: impl Fn(&mut Self, &Found) -> Result<usize>,
+    ) -> Result<usize> {
+        let mut rest = filter.clone();
+        let mut changed = 0;
+        loop {
+            let mut found = self.store.rejected_matching(&rest, CHUNK_ROWS)?;
+            found.retain(|(id, _)| *id <= upto);
+            let Some((last, _)) = found.last() else {
+                return Ok(changed);
+            };
+            rest.after_id = *last;
+            changed += change(self, &found)?;
+        }
+    }
+
+    /// Rejected events go to the end of their lanes, in the order of their rejection.
+    pub(super) fn requeue(&mut self, found: &Found) -> Result<usize> {
+        let now_ms = clock::wall_ms();
+        let mut totals = self.totals;
+        let mut lanes: BTreeMap<u8, Vec<Run>> = BTreeMap::new();
+        for (_, rejected) in found {
+            totals.pending += 1;
+            totals.pending_bytes += rejected.event.len() as u64;
+            let lane = lane_of(event::user_of(&rejected.event), self.lane_count());
+            let runs = lanes.entry(lane as u8).or_default();
+            match runs.last_mut() {
+                Some(run) if run.slots.len() < RUN_EVENTS => run.push(&rejected.event, now_ms),
+                _ => {
+                    let mut run = Run::default();
+                    run.push(&rejected.event, now_ms);
+                    runs.push(run);
+                }
+            }
+        }
+        let place = |lane: u8| Place { lane, queue: 0 };
+        let mut changes = forgotten(found);
+        let runs = lanes
+            .iter()
+            .flat_map(|(lane, runs)| runs.iter().map(|run| (*lane, run)));
+        changes.extend(runs.map(|(lane, run)| Change::Append {
+            place: place(lane),
+            origin: None,
+            run,
+        }));
+        changes.push(Change::Totals(&totals));
+        self.store.commit(&changes, self.orders.safety)?;
+        self.totals = totals;
+        for lane in lanes.keys() {
+            self.appended(place(*lane));
+        }
+        Ok(found.len())
+    }
+
+    /// Rejected events are forgotten.
+    pub(super) fn discard(&mut self, found: &Found) -> Result<usize> {
+        self.store.commit(&forgotten(found), self.orders.safety)?;
+        Ok(found.len())
+    }
+
+    /// Takes events out of the batches in doubt. A batch that is on its way just now keeps its events.
+    pub(super) fn set_aside(&mut self, ids: &[i64], now: Moment) -> Result<usize> {
+        let mut changed = 0;
+        for lane in 0..self.lane_count() {
+            if !self.is_lane_in_flight(lane) {
+                changed += self.set_aside_in(lane, ids, now)?;
+            }
+        }
+        Ok(changed)
+    }
+
+    fn set_aside_in(&mut self, lane: usize, ids: &[i64], now: Moment) -> Result<usize> {
+        self.prepare(lane, now)?;
+        let state = self.engine.lane_state(lane).copied().unwrap_or_default();
+        let Some(batch) = state.in_doubt else {
+            return Ok(0);
+        };
+        let Removed {
+            events,
+            settled,
+            shortened,
+        } = self.window_mut(lane, batch.queue).remove(batch.events, ids);
+        let rejected: Vec<Rejected> = events
+            .iter()
+            .map(|event| Rejected {
+                user: event::user_text(event::user_of(&event.fragment)),
+                event: event.fragment.clone(),
+                reason: RejectedReason::SetAside,
+                may_be_delivered: true,
+                api_code: String::new(),
+                message: "set aside by an operator while no answer had settled whether it arrived"
+                    .to_owned(),
+                http_status: None,
+                attempts: batch.attempts,
+                first_ms: event.enqueued_ms,
+                last_ms: now.wall_ms,
+            })
+            .collect();
+        if rejected.is_empty() {
+            return Ok(0);
+        }
+        for event in events.iter().rev() {
+            self.engine.removed(lane, batch.queue, event.position);
+        }
+        let known: Vec<Suspect> = match batch.queue {
+            Queue::Regular => Vec::new(),
+            Queue::Suspects => self.waits_no_more(rejected.iter().map(|event| &*event.event)),
+        };
+        let mut changes: Vec<Change<'_>> = self.left(settled);
+        let place = Place {
+            lane: lane as u8,
+            queue: batch.queue.index() as u8,
+        };
+        changes.extend(shortened.iter().map(|(id, run)| Change::Replace {
+            id: *id,
+            place,
+            run,
+        }));
+        changes.extend(rejected.iter().map(Change::Reject));
+        changes.extend(known.iter().map(Change::Suspect));
+        let count = rejected.len();
+        self.say(
+            Level::Warn,
+            format_args!("{count} events in doubt were set aside by an operator"),
+        );
+        self.commit_lane(lane, &changes)?;
+        Ok(count)
+    }
+}
+
+fn forgotten(found: &Found) -> Vec<Change<'static>> {
+    let forget = |(id, _): &(i64, Rejected)| Change::Forget { rejected: *id };
+    found.iter().map(forget).collect()
+}
