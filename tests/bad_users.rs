@@ -1,0 +1,104 @@
+//! What it costs in requests that one user in a hundred is bad: counted by the API.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod host;
+mod ledger;
+mod sandbox;
+mod trials;
+
+use std::collections::BTreeMap;
+
+use host::{Host, Story, secs};
+use ledger::Arrivals;
+use sandbox::Sandbox;
+
+const USERS: usize = 10_000;
+/// Of a hundred users one is bad.
+const ONE_BAD_OF: usize = 100;
+/// Requests at most, as a multiple of full batches and one request for each rejected event.
+const AT_MOST: f64 = 1.15;
+/// Requests to find a bad user, which a million events pay off and fewer do not.
+const TO_FIND: f64 = 8.0;
+/// With so many events the search has to be paid off.
+const MANY: usize = 1_000_000;
+
+fn is_bad(user: usize) -> bool {
+    user % ONE_BAD_OF == 37
+}
+
+/// Draws users by Zipf's law: the second has half as many events as the first, the third a third.
+struct Zipf {
+    rng: fastrand::Rng,
+    up_to: Vec<f64>,
+}
+
+impl Zipf {
+    fn with_seed(seed: u64) -> Self {
+        let mut sum = 0.0;
+        let shares = (1..=USERS).map(|rank| {
+            sum += 1.0 / rank as f64;
+            sum
+        });
+        Self {
+            up_to: shares.collect(),
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    fn draw(&mut self) -> usize {
+        let chance = self.rng.f64() * self.up_to[USERS - 1];
+        self.up_to.partition_point(|share| *share < chance)
+    }
+}
+
+#[test]
+fn one_bad_user_in_a_hundred_costs_little_more_than_a_request_for_each_rejected_event() {
+    let events = trials::trials(50_000, MANY as u64) as usize;
+    let api = Sandbox::start();
+    let bad = (0..USERS).filter(|user| is_bad(*user));
+    api.set_unknown_users(bad.map(|user| format!("u-{user}")));
+    let client = Host::of(&api).open();
+    let mut zipf = Zipf::with_seed(1);
+    let mut sent = vec![0_u64; USERS];
+    for _ in 0..events {
+        let user = zipf.draw();
+        client.enqueue_for(&format!("u-{user}"), sent[user] as usize);
+        sent[user] += 1;
+    }
+
+    let report = client.flushed(secs(540));
+
+    let of_bad: u64 = (0..USERS)
+        .filter(|user| is_bad(*user))
+        .map(|user| sent[user])
+        .sum();
+    assert_eq!(report.rejected, of_bad);
+    assert_eq!(report.delivered, events as u64 - of_bad);
+    let summary = api.ledger();
+    assert_eq!(summary.distinct_events, report.delivered);
+    assert_eq!(summary.accepted_events, report.delivered);
+    let first_appearances: BTreeMap<String, Vec<u64>> = Arrivals::of(&api).first_appearances();
+    for user in (0..USERS).filter(|user| !is_bad(*user) && sent[*user] > 0) {
+        let whole: Vec<u64> = (0..sent[user]).collect();
+        assert_eq!(first_appearances[&format!("u-{user}")], whole, "u-{user}");
+    }
+    let least = events as f64 / 100.0 + of_bad as f64;
+    let times = summary.requests as f64 / least;
+    println!(
+        "{events} events, {of_bad} of them rejected: {} requests, {times:.3} times {least:.0}",
+        summary.requests
+    );
+    let found = (0..USERS)
+        .filter(|user| is_bad(*user) && sent[*user] > 0)
+        .count();
+    let finding = if events >= MANY {
+        0.0
+    } else {
+        TO_FIND * found as f64
+    };
+    assert!(
+        summary.requests as f64 <= AT_MOST * least + finding,
+        "{times:.3} times the least, {found} bad users"
+    );
+}
