@@ -1,0 +1,342 @@
+//! What stops all lanes, what is asked meanwhile, and what ends it.
+
+use super::*;
+
+#[test]
+fn a_refused_token_in_the_middle_of_isolation_blames_nobody_and_forgets_nothing() {
+    for reason in [PauseReason::Auth, PauseReason::Ip, PauseReason::Misrouted] {
+        let mut spool = Spool::holding(100);
+        spool.send();
+        spool.answer(refused());
+        let (group, narrower) = (spool.group(), spool.send());
+        let outcome = spool.answer(paused(reason));
+        assert_eq!(
+            (outcome.effect, outcome.pause),
+            (Effect::Kept, Some(PauseChange::Begun(reason)))
+        );
+        assert_eq!(spool.group(), group);
+        assert_eq!(spool.probe(), narrower);
+    }
+}
+
+#[test]
+fn probes_wait_30_seconds_and_then_twice_as_long_up_to_15_minutes() {
+    let mut spool = Spool::holding(100);
+    spool.send();
+    spool.answer(paused(PauseReason::Auth));
+    let mut expected = FIRST_PROBE;
+    for _ in 0..10 {
+        let Step::Paused {
+            reason: PauseReason::Auth,
+            probe_at: Some(at),
+        } = spool.step(0, true)
+        else {
+            panic!("not paused")
+        };
+        assert_eq!(spool.now.until(at), expected);
+        spool.probe();
+        assert_eq!(spool.answer(paused(PauseReason::Auth)).pause, None);
+        expected = (expected * 2).min(LONGEST_PROBE);
+    }
+    assert_eq!(expected, LONGEST_PROBE);
+    spool.probe();
+    assert_eq!(
+        spool.answer(Verdict::Delivered).pause,
+        Some(PauseChange::Ended(PauseReason::Auth))
+    );
+    assert!(matches!(spool.step(0, true), Step::Idle));
+}
+
+#[test]
+fn a_probe_that_is_lost_or_put_off_does_not_end_the_pause() {
+    for verdict in [LOST, BROKEN, BUSY, Verdict::TooLarge { refusal: None }] {
+        let mut spool = Spool::holding(100);
+        spool.send();
+        spool.answer(paused(PauseReason::Ip));
+        spool.probe();
+        assert_eq!(spool.answer(verdict).pause, None);
+        assert_eq!(spool.reason(), Some(PauseReason::Ip));
+    }
+}
+
+#[test]
+fn a_probe_that_the_api_judges_ends_the_pause() {
+    let mut spool = Spool::holding(100);
+    spool.send();
+    spool.answer(paused(PauseReason::Ip));
+    spool.probe();
+    assert_eq!(
+        spool.answer(refused()).pause,
+        Some(PauseChange::Ended(PauseReason::Ip))
+    );
+    assert_eq!(spool.group(), 100);
+}
+
+#[test]
+fn a_probe_with_another_reason_changes_the_reason() {
+    let mut spool = Spool::holding(100);
+    spool.send();
+    spool.answer(paused(PauseReason::Auth));
+    spool.probe();
+    assert_eq!(
+        spool.answer(paused(PauseReason::Misrouted)).pause,
+        Some(PauseChange::Begun(PauseReason::Misrouted))
+    );
+}
+
+#[test]
+fn only_one_probe_goes_over_all_lanes_and_lanes_take_turns() {
+    let mut spool = Spool::with(Policy {
+        lanes: 3,
+        ..Policy::default()
+    });
+    for lane in &mut spool.events {
+        lane[REGULAR] = vec![100; 100];
+    }
+    spool.send_from(1);
+    spool.answer_to(1, "u", paused(PauseReason::Auth));
+    spool.wait_for_probe();
+    assert!(spool.send_from(0).2);
+    for lane in [0, 1, 2] {
+        assert_eq!(
+            spool.step(lane, true),
+            Step::Paused {
+                reason: PauseReason::Auth,
+                probe_at: None
+            }
+        );
+    }
+    spool.answer_to(0, "u", paused(PauseReason::Auth));
+    spool.wait_for_probe();
+    assert!(
+        matches!(
+            spool.step(0, true),
+            Step::Paused {
+                probe_at: Some(_),
+                ..
+            }
+        ),
+        "lane 0 went last time"
+    );
+    assert!(spool.send_from(2).2);
+}
+
+#[test]
+fn an_answer_already_on_its_way_neither_ends_nor_changes_a_pause() {
+    for verdict in [
+        Verdict::Delivered,
+        refused(),
+        paused(PauseReason::Ip),
+        BROKEN,
+    ] {
+        let mut spool = Spool::with(Policy {
+            lanes: 2,
+            ..Policy::default()
+        });
+        spool.events = vec![[vec![100; 100], vec![]], [vec![100; 100], vec![]]];
+        spool.send_from(0);
+        spool.send_from(1);
+        spool.answer_to(0, "u", paused(PauseReason::Auth));
+        assert_eq!(spool.answer_to(1, "u", verdict).pause, None);
+        assert_eq!(spool.reason(), Some(PauseReason::Auth));
+    }
+}
+
+#[test]
+fn a_hold_never_probes_and_only_the_operator_ends_it() {
+    let mut spool = Spool::holding(100);
+    spool.send();
+    assert_eq!(
+        spool.engine.hold(spool.now),
+        Some(PauseChange::Begun(PauseReason::Hold))
+    );
+    assert_eq!(spool.engine.hold(spool.now), None);
+    assert_eq!(spool.answer(paused(PauseReason::Auth)).pause, None);
+    spool.wait(secs(1_000_000));
+    assert_eq!(
+        spool.step(0, true),
+        Step::Paused {
+            reason: PauseReason::Hold,
+            probe_at: None
+        }
+    );
+    assert_eq!(spool.engine.token_replaced(), None);
+    assert_eq!(spool.engine.recovered(), None);
+    assert_eq!(
+        spool.engine.resume(),
+        Some(PauseChange::Ended(PauseReason::Hold))
+    );
+    assert_eq!(spool.engine.resume(), None);
+    assert_eq!(spool.send(), 100);
+}
+
+#[test]
+fn a_hold_is_not_ended_by_a_probe_that_was_on_its_way() {
+    let mut spool = Spool::holding(100);
+    spool.send();
+    spool.answer(paused(PauseReason::Auth));
+    spool.probe();
+    spool.engine.hold(spool.now);
+    assert_eq!(spool.answer(Verdict::Delivered).pause, None);
+    assert_eq!(spool.reason(), Some(PauseReason::Hold));
+}
+
+#[test]
+fn a_damaged_store_outlasts_everything_but_its_recovery() {
+    let mut spool = Spool::holding(100);
+    spool
+        .engine
+        .pause(PauseReason::StoreDamaged, "page 7", spool.now);
+    assert_eq!(spool.engine.hold(spool.now), None);
+    assert_eq!(spool.engine.resume(), None);
+    assert_eq!(spool.engine.token_replaced(), None);
+    spool.crash();
+    spool.wait(secs(1_000_000));
+    assert_eq!(
+        spool.step(0, true),
+        Step::Paused {
+            reason: PauseReason::StoreDamaged,
+            probe_at: None
+        }
+    );
+    assert_eq!(
+        spool.engine.recovered(),
+        Some(PauseChange::Ended(PauseReason::StoreDamaged))
+    );
+}
+
+#[test]
+fn a_new_token_ends_a_pause_for_the_old_one_at_once_and_no_other() {
+    let mut spool = Spool::holding(100);
+    spool.send();
+    spool.answer(paused(PauseReason::Auth));
+    assert_eq!(
+        spool.engine.token_replaced(),
+        Some(PauseChange::Ended(PauseReason::Auth))
+    );
+    assert_eq!(spool.send(), 100);
+    spool.answer(paused(PauseReason::Ip));
+    assert_eq!(spool.engine.token_replaced(), None);
+    assert_eq!(spool.reason(), Some(PauseReason::Ip));
+}
+
+#[test]
+fn an_operator_who_resumes_need_not_wait_for_a_rest() {
+    let mut spool = Spool::holding(100);
+    spool.send();
+    spool.answer(Verdict::Retry {
+        after: Some(secs(3_600)),
+    });
+    spool.engine.hold(spool.now);
+    spool.engine.resume();
+    assert_eq!(spool.send(), 100);
+}
+
+#[test]
+fn a_pause_survives_a_restart_and_a_clock_that_was_set() {
+    for shift_ms in [0, -86_400_000_000, 86_400_000_000] {
+        let mut spool = Spool::holding(100);
+        spool.send();
+        spool.answer(paused(PauseReason::Auth));
+        spool.now.boot_ns = 5;
+        spool.now.wall_ms += shift_ms;
+        spool.crash();
+        let pause = spool.engine.pause_state().unwrap();
+        assert_eq!(
+            (pause.reason, pause.status, pause.code.as_deref()),
+            (PauseReason::Auth, Some(401), Some("A_1002"))
+        );
+        assert!(pause.since_ms <= spool.now.wall_ms);
+        assert!(spool.now.until(pause.probe_at.unwrap()) <= FIRST_PROBE);
+        spool.probe();
+    }
+}
+
+#[test]
+fn the_same_batch_answered_with_server_errors_again_and_again_pauses() {
+    let mut spool = Spool::holding(3);
+    for error in 1..=SERVER_ERRORS {
+        // Lost answers in between neither count nor break the row.
+        spool.rest();
+        spool.send();
+        spool.answer(LOST);
+        spool.rest();
+        spool.send();
+        let outcome = spool.answer(BROKEN);
+        assert_eq!(outcome.pause.is_some(), error == SERVER_ERRORS, "{error}");
+    }
+    assert_eq!(spool.reason(), Some(PauseReason::ServerError));
+    assert_eq!(spool.probe(), 3);
+    assert_eq!(
+        spool.answer(Verdict::Delivered).pause,
+        Some(PauseChange::Ended(PauseReason::ServerError))
+    );
+}
+
+#[test]
+fn server_errors_of_different_batches_do_not_pause() {
+    let mut spool = Spool::holding(10_000);
+    for _ in 0..5 {
+        for _ in 1..SERVER_ERRORS {
+            spool.rest();
+            spool.send();
+            spool.answer(BROKEN);
+        }
+        spool.rest();
+        spool.send();
+        spool.answer(Verdict::Delivered);
+    }
+    assert_eq!(spool.reason(), None);
+}
+
+#[test]
+fn a_probe_does_not_cut_short_the_rest_that_another_lane_was_asked_for() {
+    let mut spool = Spool::with(Policy {
+        lanes: 2,
+        ..Policy::default()
+    });
+    spool.events = vec![[vec![100; 100], vec![]], [vec![100; 100], vec![]]];
+    spool.send_from(1);
+    spool.answer_to(
+        1,
+        "u",
+        Verdict::Retry {
+            after: Some(secs(900)),
+        },
+    );
+    spool.send();
+    spool.answer(paused(PauseReason::Ip));
+    spool.probe();
+    assert_eq!(
+        spool.answer(Verdict::Delivered).pause,
+        Some(PauseChange::Ended(PauseReason::Ip))
+    );
+    assert!(matches!(spool.step(1, true), Step::Wait { .. }));
+    spool.engine.hold(spool.now);
+    spool.engine.resume();
+    assert!(matches!(spool.step(1, true), Step::Send { .. }));
+}
+
+#[test]
+fn a_batch_that_still_breaks_the_api_gets_all_of_its_attempts_anew() {
+    let mut spool = Spool::with(Policy {
+        lanes: 2,
+        ..Policy::default()
+    });
+    spool.events = vec![[vec![100; 3], vec![]], [vec![100; 3], vec![]]];
+    for _ in 0..SERVER_ERRORS {
+        spool.rest();
+        spool.send();
+        spool.answer(BROKEN);
+    }
+    spool.wait_for_probe();
+    spool.send_from(1);
+    let outcome = spool.answer_to(1, "u", Verdict::Delivered);
+    assert_eq!(
+        outcome.pause,
+        Some(PauseChange::Ended(PauseReason::ServerError))
+    );
+    spool.rest();
+    spool.send();
+    assert_eq!(spool.answer(BROKEN).pause, None);
+}
