@@ -7,7 +7,7 @@ mod pauses;
 
 use super::*;
 use crate::delivery::lane::InDoubt;
-use crate::delivery::pause::{FIRST_PROBE, LONGEST_PROBE};
+use crate::delivery::pause::{FIRST_PROBE, LONGEST_PROBE, PauseChange};
 use crate::delivery::{backoff, byte_limit};
 
 const REGULAR: usize = 0;
