@@ -205,6 +205,19 @@ fn rejected_events_are_read_by_page_user_and_code_while_the_sender_works() {
 }
 
 #[test]
+fn a_reader_that_comes_while_the_store_is_made_finds_none_or_a_sound_one() {
+    for _ in 0..300 {
+        let opened = spool();
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| while Reader::open(&opened.spool).unwrap().is_none() {});
+            let mut store = SqliteStore::open(&opened.spool).unwrap();
+            store.commit(&[], CommitSafety::Process).unwrap();
+            reader.join().unwrap();
+        });
+    }
+}
+
+#[test]
 fn users_refused_in_a_row_outlast_the_sender_until_something_is_accepted() {
     let opened = spool();
     let mut store = SqliteStore::open(&opened.spool).unwrap();

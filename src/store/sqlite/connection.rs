@@ -71,7 +71,8 @@ pub(super) fn put_in_place(fresh: &Path, path: &Path) -> Result<()> {
 
 /// Whether there is a store at `path`. What cannot be one, or lacks a part, is damaged.
 pub(super) fn find(path: &Path, spool: &str) -> Result<bool> {
-    let log = path.with_extension("db-wal");
+    // Before the store is looked for: a sender may be making both just now, the log after the store.
+    let has_log = path.with_extension("db-wal").exists();
     match std::fs::metadata(path) {
         Ok(about) if about.len() >= SMALLEST_DATABASE => Ok(true),
         Ok(about) => Err(damaged(
@@ -79,7 +80,7 @@ pub(super) fn find(path: &Path, spool: &str) -> Result<bool> {
             format_args!("has only {} bytes", about.len()),
         )),
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path.display(), e)),
-        Err(_) if log.exists() => Err(damaged(spool, "is gone, and its log store.db-wal is there")),
+        Err(_) if has_log => Err(damaged(spool, "is gone, and its log store.db-wal is there")),
         Err(_) => Ok(false),
     }
 }
