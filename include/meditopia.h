@@ -406,6 +406,16 @@ typedef struct meditopia_report {
    * Of the pending: sent, but no answer has settled whether they arrived.
    */
   uint64_t in_doubt;
+  /**
+   * Since when delivery is paused, milliseconds since 1970-01-01T00:00:00Z; 0: it is not, or that is
+   * not known.
+   */
+  int64_t paused_since_ms;
+  /**
+   * When a request asks next whether the pause is over; 0: it is not paused, or only an operator
+   * ends it.
+   */
+  int64_t next_probe_ms;
 } meditopia_report;
 
 /**

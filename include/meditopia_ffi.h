@@ -87,6 +87,8 @@ typedef struct meditopia_report {
   uint64_t expired;
   uint64_t pending;
   uint64_t in_doubt;
+  int64_t paused_since_ms;
+  int64_t next_probe_ms;
 } meditopia_report;
 
 typedef struct meditopia_stats {

@@ -258,11 +258,14 @@ fn a_held_spool_sends_nothing_until_it_is_resumed() {
     let client = Host::of(&api).open();
     client.hold().unwrap();
     client.enqueue_users(0..10);
-    let (_, outcome) = client.flush(secs(5));
+    let (report, outcome) = client.flush(secs(5));
     assert_eq!(outcome.unwrap_err().pause_reason(), Some(PauseReason::Hold));
+    assert_eq!(report.next_probe_ms, None, "only an operator ends it");
     assert_eq!(api.ledger().requests, 0);
     client.resume().unwrap();
-    assert_eq!(client.flushed(secs(5)).delivered, 10);
+    let report = client.flushed(secs(5));
+    assert_eq!(report.delivered, 10);
+    assert_eq!((report.pause, report.paused_since_ms), (None, None));
 }
 
 /// The numbers of each user's accepted events, in the order of their first acceptance.
@@ -511,8 +514,13 @@ fn a_pause_says_what_to_do() {
     client.enqueue_users(0..3);
     api.refuse_address();
 
-    let error = client.flush(secs(10)).1.unwrap_err();
+    let (report, outcome) = client.flush(secs(10));
+    let stats = client.stats().unwrap();
+    assert!(report.paused_since_ms.is_some() && report.next_probe_ms > report.paused_since_ms);
+    assert_eq!(report.paused_since_ms, stats.paused_since_ms);
+    assert_eq!(report.next_probe_ms, stats.next_probe_ms);
 
+    let error = outcome.unwrap_err();
     let words = "(A_1004, HTTP 401); ask Meditopia to allow this host's address; 3 events are kept";
     assert!(error.message().contains(words), "{error}");
 }

@@ -270,12 +270,17 @@ impl Core {
             let waiting = reader::count(&self.spool, &store.offsets()?)?;
             Ok((store.pause()?, in_doubt, waiting))
         };
-        let (pause, in_doubt, waiting) = match looked() {
-            Ok((pause, in_doubt, waiting)) => (pause.map(|pause| pause.reason), in_doubt, waiting),
-            Err(e) => (e.pause_reason(), 0, 0),
+        let (unreadable, (pause, in_doubt, waiting)) = match looked() {
+            Ok(looked) => (None, looked),
+            Err(e) => (e.pause_reason(), (None, 0, 0)),
         };
+        let damage = self.sender.found_damage().or(unreadable);
+        // Of a damage nobody has written down since when.
+        let pause = pause.filter(|_| damage.is_none());
         Report {
-            pause: self.sender.found_damage().or(pause),
+            pause: damage.or(pause.as_ref().map(|pause| pause.reason)),
+            paused_since_ms: pause.as_ref().map(|pause| pause.since_ms),
+            next_probe_ms: pause.and_then(|pause| pause.probe_ms),
             delivered: now.delivered.saturating_sub(since.delivered),
             rejected: now.rejected.saturating_sub(since.rejected),
             expired: now.expired.saturating_sub(since.expired),

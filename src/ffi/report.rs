@@ -27,9 +27,15 @@ pub struct meditopia_report {
     pub pending: u64,
     /// Of the pending: sent, but no answer has settled whether they arrived.
     pub in_doubt: u64,
+    /// Since when delivery is paused, milliseconds since 1970-01-01T00:00:00Z; 0: it is not, or that is
+    /// not known.
+    pub paused_since_ms: i64,
+    /// When a request asks next whether the pause is over; 0: it is not paused, or only an operator
+    /// ends it.
+    pub next_probe_ms: i64,
 }
 
-// SAFETY: repr(C), starts with `struct_size`, and 4 + 4 + 5 * 8 leaves no padding.
+// SAFETY: repr(C), starts with `struct_size`, and 4 + 4 + 7 * 8 leaves no padding.
 unsafe impl Growing for meditopia_report {
     const NAME: &'static str = "meditopia_report";
     const FIRST_SIZE: usize = 48;
@@ -41,6 +47,8 @@ unsafe impl Growing for meditopia_report {
         expired: 0,
         pending: 0,
         in_doubt: 0,
+        paused_since_ms: 0,
+        next_probe_ms: 0,
     };
 }
 
@@ -54,6 +62,8 @@ impl From<&Report> for meditopia_report {
             expired: report.expired,
             pending: report.pending,
             in_doubt: report.in_doubt,
+            paused_since_ms: report.paused_since_ms.unwrap_or(0),
+            next_probe_ms: report.next_probe_ms.unwrap_or(0),
         }
     }
 }

@@ -30,6 +30,10 @@ pub struct Report {
     pub pending: u64,
     /// Of these, events whose last request was never answered.
     pub in_doubt: u64,
+    /// Since when delivery is paused, wall time in milliseconds.
+    pub paused_since_ms: Option<i64>,
+    /// When the pause is probed next; `None`: not at all, only an operator ends it.
+    pub next_probe_ms: Option<i64>,
 }
 
 /// How a look at the sender's work came out.

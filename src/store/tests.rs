@@ -206,7 +206,7 @@ fn rejected_events_are_read_by_page_user_and_code_while_the_sender_works() {
 
 #[test]
 fn a_reader_that_comes_while_the_store_is_made_finds_none_or_a_sound_one() {
-    for _ in 0..300 {
+    for _ in 0..60 {
         let opened = spool();
         std::thread::scope(|scope| {
             let reader = scope.spawn(|| while Reader::open(&opened.spool).unwrap().is_none() {});

@@ -24,6 +24,8 @@ fn filled(struct_size: usize) -> Result<Roomy, Error> {
         expired: 3,
         pending: 4,
         in_doubt: 5,
+        paused_since_ms: Some(6),
+        next_probe_ms: Some(7),
     };
     let mut room = Roomy {
         report: meditopia_report {
@@ -53,6 +55,7 @@ fn a_caller_with_a_longer_struct_gets_what_this_version_knows_and_keeps_the_rest
     ];
     assert_eq!(counts, [1, 2, 3, 4]);
     assert_eq!(report.in_doubt, 5);
+    assert_eq!((report.paused_since_ms, report.next_probe_ms), (6, 7));
     assert_eq!(later, [99; 2]);
 }
 

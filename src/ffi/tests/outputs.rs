@@ -92,6 +92,8 @@ fn a_report_is_blank_even_where_the_call_goes_no_further() {
         expired: 9,
         pending: 9,
         in_doubt: 9,
+        paused_since_ms: 9,
+        next_probe_ms: 9,
     };
     // SAFETY: NULL is answered with a status.
     let status = unsafe { meditopia_flush(null_mut(), 0, &mut report, null_mut()) };
