@@ -125,6 +125,31 @@ fn a_segment_that_cannot_be_read_is_named_and_waits_with_everything_else_in_orde
     assert_eq!(Arrivals::of(&disk.api).first_appearances()["u-1"], [0, 1]);
 }
 
+/// SQLite says of both that the store is malformed; only one of them is an operator's to recover.
+#[test]
+fn a_store_that_cannot_be_read_just_now_is_not_taken_for_a_damaged_one() {
+    let disk = FaultyDisk::new(&[("role", "enqueue")]);
+    let mut number = 0;
+    let mut failures = 0;
+    for good in (0..trials(24, 96)).map(|read| read as usize) {
+        let mut host = disk.host();
+        host.enqueue("u-1", number);
+        number += 1;
+        disk.fail("read", EIO, &format!("store.db {good}"));
+        let told = host.tell("flush 3000");
+        if told.status != "OK" {
+            told.assert("ERROR_IO");
+            assert!(told.message.contains("store.db"), "{}", told.message);
+            failures += 1;
+        }
+        disk.heal();
+        host.flush().assert("OK");
+    }
+    assert!(failures > 4, "only {failures} reads failed");
+    let arrived = &Arrivals::of(&disk.api).first_appearances()["u-1"];
+    assert_eq!(*arrived, (0..number).collect::<Vec<_>>());
+}
+
 /// The store fails in the middle of a delivery, again and again, in every way.
 #[test]
 fn a_store_whose_disk_fails_and_heals_loses_nothing_and_repeats_at_most_a_batch_each_time() {

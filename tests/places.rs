@@ -212,6 +212,7 @@ fn a_process_with_the_pid_of_the_dead_sender_is_taken_for_itself() {
         assert!(dead.worker.enqueue("dead", number));
     }
     wait_until("it sends", || api.ledger().requests > 0);
+    wait_until("it says who sends", || dead.worker.sender().0 != -1);
     assert_eq!(dead.worker.sender().0, 1, "its pid, as it sees it");
     dead.end();
     let of_the_dead = journal();

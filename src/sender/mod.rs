@@ -44,7 +44,7 @@ use crate::journal::heartbeat::Heartbeat;
 use crate::journal::process::spawn_quiet;
 use crate::log::{Level, Log};
 use crate::spool::Spool;
-use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::{SqliteStore, recover};
 use crate::sync::{lock, wait};
 use crate::transport::{self, Transport};
 
@@ -348,6 +348,7 @@ impl Shared {
     /// Notes why nothing is sent just now, and logs it when it is news. A full disk is the moment that
     /// the reserve is for.
     fn trouble(&self, e: &Error) {
+        let e = &self.confirmed(e);
         let spent = (e.kind() == ErrorKind::SpoolFull).then(|| self.spool.spend_reserve());
         let mut desk = lock(&self.desk);
         if let Some(Err(e)) = spent {
@@ -370,6 +371,22 @@ impl Shared {
             found.unwrap_or_else(|e| self.log.error(format_args!("{e}")));
         }
         self.changed.notify_all();
+    }
+
+    /// What the trouble is: a store that is said to be damaged is looked at as a whole first.
+    fn confirmed(&self, e: &Error) -> Error {
+        let said = e.pause_reason() == Some(PauseReason::StoreDamaged);
+        if !said || lock(&self.desk).damaged.is_some() {
+            return e.clone();
+        }
+        let unread = match recover::is_damaged(&self.spool, lane_of) {
+            Ok(true) => return e.clone(),
+            Ok(false) => "is sound".to_owned(),
+            Err(why) => why.message().to_owned(),
+        };
+        let name = self.spool.name();
+        let said = "could not be read just now; it is tried again";
+        Error::new(ErrorKind::Io, format!("{name}: store.db {said} ({unread})"))
     }
 
     /// All went well, unless a lane has dropped the state meanwhile.

@@ -2,8 +2,8 @@
  *
  * The file that FAULTY_DISK names holds one line, read anew at every call:
  *
- *   OPERATION ERRNO PATH   as long as it stands, OPERATION (write, read or sync) on files whose path
- *                          contains PATH fails with ERRNO
+ *   OPERATION ERRNO PATH [N]   as long as it stands, OPERATION (write, read or sync) on files whose path
+ *                              contains PATH fails with ERRNO, after N of them that went well
  *
  * Without the file, or with an empty one, all goes well. */
 
@@ -31,7 +31,8 @@ static long order(char *text, size_t size) {
 /* Whether this operation on this descriptor has to fail; errno is set then. */
 static int fails(const char *operation, int fd) {
   char text[512], link[64], path[512], wanted[16], part[256];
-  int error, kept = errno;
+  static int passed;
+  int error, good = 0, kept = errno;
   long length = order(text, sizeof text);
   if (length == 0) return 0;
   text[length] = 0;
@@ -40,8 +41,13 @@ static int fails(const char *operation, int fd) {
   errno = kept;
   if (length <= 0) return 0;
   path[length] = 0;
-  if (sscanf(text, "%15s %d %255s", wanted, &error, part) != 3) return 0;
+  if (sscanf(text, "%15s %d %255s %d", wanted, &error, part, &good) < 3) return 0;
   if (strcmp(wanted, operation) != 0 || strstr(path, part) == NULL) return 0;
+  if (passed < good) {
+    passed++;
+    errno = kept;
+    return 0;
+  }
   errno = error;
   return 1;
 }

@@ -5,7 +5,7 @@
 //! either the old store or a step that [`finish`] takes. The damaged one is kept.
 
 use std::fs;
-use std::io::ErrorKind as IoKind;
+use std::io::{self, ErrorKind as IoKind};
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
@@ -73,6 +73,27 @@ pub(crate) fn recover(
         (Repair::Replace, Some(_)) => found.kept = Some(replace(&path, &fresh)?),
     }
     Ok(found)
+}
+
+/// Whether the store of `spool`, whose seat the caller holds, is damaged indeed. SQLite calls it malformed
+/// as well when the disk fails to give it, and that may pass.
+///
+/// Errors: [`Io`](crate::error::ErrorKind::Io) if the disk fails.
+pub(crate) fn is_damaged(spool: &Spool, lane_of: fn(&[u8], usize) -> usize) -> Result<bool> {
+    for part in ["db", "db-wal"] {
+        read_through(&spool.store().with_extension(part))?;
+    }
+    Ok(recover(spool, Repair::Look, lane_of)?.damage.is_some())
+}
+
+/// Closing the file takes SQLite's locks on it from this process. The sender's connection is closed by
+/// now, and a reader that loses its lock reads on from what it has open.
+fn read_through(path: &Path) -> Result<()> {
+    let read = fs::File::open(path).and_then(|mut file| io::copy(&mut file, &mut io::sink()));
+    match read {
+        Err(e) if e.kind() != IoKind::NotFound => Err(Error::io(path.display(), e)),
+        _ => Ok(()),
+    }
 }
 
 /// Opens a store to read it and to leave it byte for byte as it is; says what is wrong with its header.
