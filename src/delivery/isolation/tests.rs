@@ -201,6 +201,37 @@ fn impossible_weights_become_the_first_belief() {
 }
 
 #[test]
+fn a_steady_rate_costs_as_much_as_if_it_were_known() {
+    const EVENTS: usize = 60_000;
+    for rate in [0.03, 0.06, 0.12, 0.21, 0.25, 0.28, 0.36, 0.6] {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let bad: Vec<bool> = (0..EVENTS).map(|_| rng.f64() < rate).collect();
+        let (_, requests) = settle(&bad, 100, &mut Isolation::default());
+        let known = Cost::at(rate).per_event() * EVENTS as f64;
+        let ratio = requests as f64 / known;
+        assert!(
+            (0.96..1.03).contains(&ratio),
+            "{rate}: {requests}, {known:.0} known"
+        );
+    }
+}
+
+#[test]
+fn two_unknown_events_never_go_together_where_three_are_to_be_had() {
+    for rate in 1..100_u64 {
+        let mut rng = fastrand::Rng::with_seed(rate);
+        let mut isolation = Isolation::default();
+        for _ in 0..2_000 {
+            assert_ne!(isolation.next_len(100, 100), 2, "at {rate} %");
+            match rng.u64(..100) < rate {
+                true => isolation.belief.saw_bad(),
+                false => isolation.belief.saw_good(1),
+            }
+        }
+    }
+}
+
+#[test]
 fn all_bad_is_found_out_at_once_and_forgotten_after_good_ones() {
     let mut isolation = Isolation::default();
     let (_, requests) = settle(&[true; 300], 100, &mut isolation);
