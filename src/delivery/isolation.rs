@@ -30,6 +30,9 @@ pub struct Isolation {
     /// How many events at the head were part of a batch that was refused after being in doubt, and
     /// so may be at the API already. Their answers teach nothing about the events to come.
     pub doubtful: usize,
+    /// What is believed of these while there are any: an API that refuses what it has already refuses
+    /// them all. Not kept by the store; a crash costs a few requests more.
+    pub of_doubtful: Option<Belief>,
 }
 
 /// What a refusal of a prefix means.
@@ -65,7 +68,11 @@ impl Isolation {
 
     /// The first `events` events were accepted.
     pub fn accepted(&mut self, events: usize) {
-        self.belief.saw_good(events.saturating_sub(self.doubtful));
+        let doubtful = events.min(self.doubtful);
+        if doubtful > 0 {
+            self.belief_of_doubtful().saw_good(doubtful);
+        }
+        self.belief.saw_good(events - doubtful);
         self.leave(events);
     }
 
@@ -80,7 +87,9 @@ impl Isolation {
             return Finding::Narrowed;
         }
         let may_be_delivered = self.doubtful > 0;
-        if !may_be_delivered {
+        if may_be_delivered {
+            self.belief_of_doubtful().saw_bad();
+        } else {
             self.belief.saw_bad();
         }
         self.group = 0;
@@ -104,6 +113,7 @@ impl Isolation {
         }
         if position < self.doubtful {
             self.doubtful -= 1;
+            self.forget_if_settled();
         }
     }
 
@@ -145,12 +155,24 @@ impl Isolation {
             belief: Belief::from_weights(weights),
             group: usize::try_from(words[RATES]).ok()?,
             doubtful: usize::try_from(words[RATES + 1]).ok()?,
+            of_doubtful: None,
         })
     }
 
     fn leave(&mut self, events: usize) {
         self.group = self.group.saturating_sub(events);
         self.doubtful = self.doubtful.saturating_sub(events);
+        self.forget_if_settled();
+    }
+
+    fn belief_of_doubtful(&mut self) -> &mut Belief {
+        self.of_doubtful.get_or_insert(self.belief)
+    }
+
+    fn forget_if_settled(&mut self) {
+        if self.doubtful == 0 {
+            self.of_doubtful = None;
+        }
     }
 
     /// The length, 1 to `limit`, that costs least as the belief has it; `of` lists what each costs.
@@ -158,8 +180,9 @@ impl Isolation {
     where
         C: Iterator<Item = f64>,
     {
+        let belief = self.of_doubtful.unwrap_or(self.belief);
         let mut means = [0.0; BATCH_LIMIT];
-        for (weight, at_rate) in self.belief.weights().iter().zip(&AT_RATE) {
+        for (weight, at_rate) in belief.weights().iter().zip(&AT_RATE) {
             for (mean, cost) in means.iter_mut().zip(of(at_rate)) {
                 *mean += weight * cost;
             }

@@ -178,6 +178,18 @@ fn a_refusal_after_a_doubt_teaches_nothing_and_says_so() {
 }
 
 #[test]
+fn a_batch_that_is_refused_whole_after_its_doubt_is_soon_found_out() {
+    let mut isolation = Isolation::default();
+    let before = isolation.belief;
+    isolation.doubt(100);
+    let (fates, requests) = settle(&[true; 100], 100, &mut isolation);
+    assert_eq!(fates.len(), 100);
+    assert!(requests <= 110, "{requests}");
+    assert_eq!(isolation.belief, before);
+    assert_eq!(isolation.next_len(100, 100), 100);
+}
+
+#[test]
 fn a_group_that_lost_a_member_from_outside_is_unknown_again() {
     let mut isolation = Isolation {
         group: 10,
