@@ -8,7 +8,7 @@ DEMO := $(TARGET)/demo
 RUST_NEEDED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 FAULT_TABLE = $(CURDIR)/$(TARGET)/faults-$@.md
 
-.PHONY: demo test soak toolchain setup
+.PHONY: demo test soak bench toolchain setup
 
 # Builds the library, compiles the C quickstart against it, and lets it deliver to a local API.
 demo: toolchain
@@ -30,6 +30,11 @@ soak: setup toolchain
 	@.ci/fault-table begin $(FAULT_TABLE)
 	MEDITOPIA_SOAK=1 MEDITOPIA_FAULT_TABLE=$(FAULT_TABLE) $(CARGO) test --locked --features cli --no-fail-fast
 	@.ci/fault-table show $(FAULT_TABLE)
+
+# Counts the requests that bad events cost; UPDATE_README=1 writes them into the README and the plot.
+bench: toolchain
+	$(CARGO) bench --locked --bench isolation
+	@echo "the same tables: README.md; the plot: benches/isolation.svg"
 
 setup:
 	@sh .ci/setup

@@ -4,17 +4,21 @@
 //! finds it: *the next request always takes a prefix of its queue; only its length varies.* Order
 //! per user is kept for free, and what a crash must keep is one number and a belief.
 //!
-//! Unknown events: the length whose chance of being clean is nearest to one half, or all that fit
-//! where that is better than even. A refused prefix of `m` events is a *group*: it holds a bad one.
-//! Of a group, the next request takes the prefix for which "the bad one is in here" is as likely
-//! as not. Accepted, it is delivered and the group shrinks; refused, it is the group. An event that
-//! is refused alone is rejected, and what stood behind it is unknown again. This is the nested procedure of
-//! Sobel and Groll (1959), with delivery.
+//! A refused prefix of `m` events is a *group*: it holds a bad one. The next request takes a shorter
+//! prefix of it. Accepted, that is delivered and the group shrinks; refused, it is the group. An event
+//! that is refused alone is rejected, and what stood behind it is unknown again. This is the nested
+//! procedure of Sobel and Groll (1959), with delivery.
+//!
+//! Each length is the cheapest by [`cost`](super::cost), as the mean over the belief: of a group, the one that leaves
+//! the fewest requests until its bad event is found; of unknown events, the one that costs the fewest for what it
+//! settles. That is near the length whose answer is as likely one as the other, but not the same: see there.
 //!
 //! An event that the group leaves as the only suspect is still sent alone: an inference can be wrong
 //! (a user was created in the meantime), and its own refusal brings its own message.
 
 use super::belief::{Belief, RATES};
+use super::cost::{AT_RATE, Cost};
+use super::step::BATCH_LIMIT;
 
 /// Where one queue stands in finding its bad events. Plain, so that the store can keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -26,6 +30,9 @@ pub struct Isolation {
     /// How many events at the head were part of a batch that was refused after being in doubt, and
     /// so may be at the API already. Their answers teach nothing about the events to come.
     pub doubtful: usize,
+    /// What is believed of these while there are any: an API that refuses what it has already refuses
+    /// them all. Not kept by the store; a crash costs a few requests more.
+    pub of_doubtful: Option<Belief>,
 }
 
 /// What a refusal of a prefix means.
@@ -45,20 +52,27 @@ impl Isolation {
     pub const BYTES: usize = (RATES + 2) * 8;
 
     /// How many events the next request takes, of `available` at the head and at most `max` (both
-    /// at least 1, else the answer is 0).
+    /// at least 1, else the answer is 0), and never more than [`BATCH_LIMIT`].
     pub fn next_len(&self, available: usize, max: usize) -> usize {
-        let limit = available.min(max);
+        let limit = available.min(max).min(BATCH_LIMIT);
         match self.group {
             _ if limit <= 1 => limit,
-            0 => self.even_prefix(limit),
+            0 => self.cheapest(limit, Cost::of_first),
             1 => 1,
-            group => self.halving_prefix(group, limit),
+            group => {
+                let group = group.min(BATCH_LIMIT);
+                self.cheapest(limit.min(group - 1), |cost| cost.of_split(group))
+            }
         }
     }
 
     /// The first `events` events were accepted.
     pub fn accepted(&mut self, events: usize) {
-        self.belief.saw_good(events.saturating_sub(self.doubtful));
+        let doubtful = events.min(self.doubtful);
+        if doubtful > 0 {
+            self.belief_of_doubtful().saw_good(doubtful);
+        }
+        self.belief.saw_good(events - doubtful);
         self.leave(events);
     }
 
@@ -73,7 +87,9 @@ impl Isolation {
             return Finding::Narrowed;
         }
         let may_be_delivered = self.doubtful > 0;
-        if !may_be_delivered {
+        if may_be_delivered {
+            self.belief_of_doubtful().saw_bad();
+        } else {
             self.belief.saw_bad();
         }
         self.group = 0;
@@ -97,6 +113,7 @@ impl Isolation {
         }
         if position < self.doubtful {
             self.doubtful -= 1;
+            self.forget_if_settled();
         }
     }
 
@@ -138,49 +155,43 @@ impl Isolation {
             belief: Belief::from_weights(weights),
             group: usize::try_from(words[RATES]).ok()?,
             doubtful: usize::try_from(words[RATES + 1]).ok()?,
+            of_doubtful: None,
         })
     }
 
     fn leave(&mut self, events: usize) {
         self.group = self.group.saturating_sub(events);
         self.doubtful = self.doubtful.saturating_sub(events);
+        self.forget_if_settled();
     }
 
-    /// The length whose chance of being clean is nearest to one half; `limit` where that is better
-    /// than even.
-    fn even_prefix(&self, limit: usize) -> usize {
-        if self.belief.all_good(limit) >= 0.5 {
-            return limit;
+    fn belief_of_doubtful(&mut self) -> &mut Belief {
+        self.of_doubtful.get_or_insert(self.belief)
+    }
+
+    fn forget_if_settled(&mut self) {
+        if self.doubtful == 0 {
+            self.of_doubtful = None;
         }
-        nearest_to(0.5, limit, self.belief.all_good_by_length())
     }
 
-    /// The length for which "a bad one is in here" is as likely as not, given that one is in `group`.
-    fn halving_prefix(&self, group: usize, limit: usize) -> usize {
-        let bad_in_group = 1.0 - self.belief.all_good(group);
-        nearest_to(
-            1.0 - bad_in_group / 2.0,
-            limit.min(group - 1),
-            self.belief.all_good_by_length(),
-        )
-    }
-}
-
-/// The length, 1 to `limit`, whose falling chance is nearest to `goal`.
-fn nearest_to(goal: f64, limit: usize, chances: impl Iterator<Item = f64>) -> usize {
-    let mut before = 1.0;
-    for (length, chance) in (1..=limit).zip(chances) {
-        if chance <= goal {
-            let shorter_is_nearer = length > 1 && before - goal < goal - chance;
-            return if shorter_is_nearer {
-                length - 1
-            } else {
-                length
-            };
+    /// The length, 1 to `limit`, that costs least as the belief has it; `of` lists what each costs.
+    fn cheapest<C>(&self, limit: usize, of: impl Fn(&'static Cost) -> C) -> usize
+    where
+        C: Iterator<Item = f64>,
+    {
+        let belief = self.of_doubtful.unwrap_or(self.belief);
+        let mut means = [0.0; BATCH_LIMIT];
+        for (weight, at_rate) in belief.weights().iter().zip(&AT_RATE) {
+            for (mean, cost) in means.iter_mut().zip(of(at_rate)) {
+                *mean += weight * cost;
+            }
         }
-        before = chance;
+        (1..=limit)
+            .zip(means)
+            .min_by(|(_, cost), (_, other)| cost.total_cmp(other))
+            .map_or(1, |(events, _)| events)
     }
-    limit
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! as a `fastrand::Rng`, so that a simulator can run a year of outages in a second.
 //!
 //! - [`verdict`]: what one exchange with the API means for the events in it.
-//! - [`belief`]: how likely a bad event is; [`isolation`]: how long the next prefix is.
+//! - [`belief`]: how likely a bad event is; [`cost`]: what finding it takes; [`isolation`]: how long the next prefix is.
 //! - [`lane`]: one lane - its two queues, its one request in flight, its batch in doubt - with
 //!   `waiting` (when a queue is due), `byte_limit` (after a 413) and [`backoff`] (after a failure).
 //! - [`engine`]: the spool - all lanes, with [`pause`], `brake` and pacing; [`step`]: what it says.
@@ -25,6 +25,7 @@ pub mod backoff;
 pub mod belief;
 mod brake;
 mod byte_limit;
+pub mod cost;
 pub mod engine;
 pub mod isolation;
 pub mod lane;

@@ -49,6 +49,7 @@ pub(super) fn lane_to_delivery(lane: &LaneState) -> delivery::LaneState {
                     .unwrap_or_default(),
                 group: queue.group as usize,
                 doubtful: queue.doubtful as usize,
+                ..Isolation::default()
             }
         }),
     }

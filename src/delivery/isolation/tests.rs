@@ -178,6 +178,18 @@ fn a_refusal_after_a_doubt_teaches_nothing_and_says_so() {
 }
 
 #[test]
+fn a_batch_that_is_refused_whole_after_its_doubt_is_soon_found_out() {
+    let mut isolation = Isolation::default();
+    let before = isolation.belief;
+    isolation.doubt(100);
+    let (fates, requests) = settle(&[true; 100], 100, &mut isolation);
+    assert_eq!(fates.len(), 100);
+    assert!(requests <= 110, "{requests}");
+    assert_eq!(isolation.belief, before);
+    assert_eq!(isolation.next_len(100, 100), 100);
+}
+
+#[test]
 fn a_group_that_lost_a_member_from_outside_is_unknown_again() {
     let mut isolation = Isolation {
         group: 10,
@@ -198,6 +210,37 @@ fn impossible_weights_become_the_first_belief() {
         assert_eq!(Belief::from_weights([weight; RATES]), Belief::default());
     }
     assert_eq!(Isolation::from_bytes(&[0; 7]), None);
+}
+
+#[test]
+fn a_steady_rate_costs_as_much_as_if_it_were_known() {
+    const EVENTS: usize = 60_000;
+    for rate in [0.03, 0.06, 0.12, 0.21, 0.25, 0.28, 0.36, 0.6] {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let bad: Vec<bool> = (0..EVENTS).map(|_| rng.f64() < rate).collect();
+        let (_, requests) = settle(&bad, 100, &mut Isolation::default());
+        let known = Cost::at(rate).per_event() * EVENTS as f64;
+        let ratio = requests as f64 / known;
+        assert!(
+            (0.96..1.03).contains(&ratio),
+            "{rate}: {requests}, {known:.0} known"
+        );
+    }
+}
+
+#[test]
+fn two_unknown_events_never_go_together_where_three_are_to_be_had() {
+    for rate in 1..100_u64 {
+        let mut rng = fastrand::Rng::with_seed(rate);
+        let mut isolation = Isolation::default();
+        for _ in 0..2_000 {
+            assert_ne!(isolation.next_len(100, 100), 2, "at {rate} %");
+            match rng.u64(..100) < rate {
+                true => isolation.belief.saw_bad(),
+                false => isolation.belief.saw_good(1),
+            }
+        }
+    }
 }
 
 #[test]
