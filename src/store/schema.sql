@@ -1,4 +1,4 @@
--- Version 1 of the store (PRAGMA user_version). The sender is the only writer.
+-- Version 1 of the store (PRAGMA user_version); version_2.sql adds to it. The sender is the only writer.
 CREATE TABLE runs (                       -- pending events, up to 100 of one lane a row
   id        INTEGER PRIMARY KEY AUTOINCREMENT,
   lane      INTEGER NOT NULL,
@@ -53,11 +53,6 @@ CREATE TABLE rejected (
 );
 CREATE INDEX rejected_by_user ON rejected (user, id);
 CREATE INDEX rejected_by_code ON rejected (api_code, id);
-
-CREATE TABLE refused_in_a_row (           -- users refused alone since the last acceptance, for the brake
-  user TEXT PRIMARY KEY,
-  crc  INTEGER NOT NULL
-) WITHOUT ROWID;
 
 CREATE TABLE segments (
   name TEXT PRIMARY KEY,

@@ -217,6 +217,39 @@ fn a_reader_that_comes_while_the_store_is_made_finds_none_or_a_sound_one() {
     }
 }
 
+/// As version 1 left it.
+fn taken_back_to_version_1(opened: &Opened) {
+    let raw = rusqlite::Connection::open(opened.spool.store()).unwrap();
+    raw.execute_batch("DROP TABLE refused_in_a_row; PRAGMA user_version = 1")
+        .unwrap();
+}
+
+#[test]
+fn a_store_of_an_earlier_version_is_read_as_it_is_and_upgraded_by_its_sender() {
+    let opened = spool();
+    let rows = [rejected("u1", "A"), rejected("u2", "B")];
+    let waits = run(&["{}"]);
+    let mut store = SqliteStore::open(&opened.spool).unwrap();
+    let mut changes: Vec<_> = rows.iter().map(Change::Reject).collect();
+    changes.push(append(REGULAR, &waits));
+    store.commit(&changes, CommitSafety::Process).unwrap();
+    drop(store);
+    taken_back_to_version_1(&opened);
+
+    let all = RejectedFilter::default();
+    let reader = Reader::open(&opened.spool).unwrap().unwrap();
+    let before = reader.rejected(&all, 9).unwrap();
+    assert_eq!(before.len(), 2);
+    for _ in 0..2 {
+        let mut store = SqliteStore::open(&opened.spool).unwrap();
+        assert_eq!(store.rejected_matching(&all, 9).unwrap(), before);
+        assert_eq!(store.runs(REGULAR, 0, 9).unwrap()[0].run, waits);
+        let refused = Change::RefusedInARow { user: "u1" };
+        store.commit(&[refused], CommitSafety::Process).unwrap();
+        assert_eq!(store.refused_in_a_row().unwrap(), ["u1"]);
+    }
+}
+
 #[test]
 fn users_refused_in_a_row_outlast_the_sender_until_something_is_accepted() {
     let opened = spool();
@@ -267,7 +300,7 @@ fn a_store_of_a_newer_version_or_of_another_program_is_left_alone() {
         ErrorKind::Store
     );
 
-    raw.pragma_update(None, "user_version", 1).unwrap();
+    raw.pragma_update(None, "user_version", 2).unwrap();
     raw.pragma_update(None, "application_id", 5).unwrap();
     assert_eq!(
         SqliteStore::open(&opened.spool).unwrap_err().kind(),

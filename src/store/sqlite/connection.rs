@@ -15,8 +15,13 @@ use crate::journal::process::PerProcess;
 use crate::spool::{Spool, private_file, remove_file, sync_parent};
 use crate::store::{Totals, rows};
 
-const VERSION: i64 = 1;
-const SCHEMA: &str = include_str!("../schema.sql");
+const VERSION: i64 = 2;
+const SCHEMA: &str = concat!(
+    include_str!("../schema.sql"),
+    include_str!("../version_2.sql")
+);
+/// What takes a store of version 1, 2, ... one version further.
+const UPGRADES: [&str; VERSION as usize - 1] = [include_str!("../version_2.sql")];
 const APPLICATION_ID: i64 = 0x4D44_5450;
 /// SQLite's smallest page; a shorter file is no database, and SQLite would take it for a new one and
 /// delete the log beside it.
@@ -115,8 +120,24 @@ pub(super) fn check_version(connection: &Connection, spool: &str) -> Result<()> 
             ),
         ));
     }
-    if application != APPLICATION_ID || found != VERSION {
+    if application != APPLICATION_ID || !(1..=VERSION).contains(&found) {
         return Err(damaged(spool, "is not a store of this library"));
+    }
+    Ok(())
+}
+
+/// Makes a store of an earlier version one of this version; only the sender may.
+pub(super) fn upgrade(connection: &Connection, spool: &str) -> Result<()> {
+    let found = number(connection, "user_version", spool)?;
+    let steps = UPGRADES.get(usize::try_from(found - 1).unwrap_or_default()..);
+    for step in steps.unwrap_or_default() {
+        let whole = format!("BEGIN IMMEDIATE; {step} COMMIT");
+        if let Err(e) = connection.execute_batch(&whole) {
+            if !connection.is_autocommit() {
+                let _ = connection.execute_batch("ROLLBACK");
+            }
+            return Err(store_error(spool, e));
+        }
     }
     Ok(())
 }

@@ -17,7 +17,9 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtens
 
 pub use self::reader::Reader;
 
-use self::connection::{InUse, check_version, connect, create, damaged, find, store_error};
+use self::connection::{
+    InUse, check_version, connect, create, damaged, find, store_error, upgrade,
+};
 use super::rows;
 use super::{
     Change, CommitSafety, DiskUse, LaneState, PauseState, Place, Rejected, RejectedFilter, Store,
@@ -78,6 +80,7 @@ impl SqliteStore {
             .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", 0))
             .map_err(failed)?;
         check_pages(&connection, &path, &name)?;
+        upgrade(&connection, &name)?;
         let epoch = connection
             .query_row(
                 "UPDATE state SET epoch = epoch + 1 RETURNING epoch",
