@@ -21,12 +21,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use c_host::Program;
 use host::{Host, Story, secs};
-use ledger::{Arrivals, Event, lost, out_of_order};
+use ledger::{Arrivals, Event};
 use meditopia::client::Client;
 use sandbox::Sandbox;
 use serde_json::json;
-use trials::{Outcome, report, trials};
-use workers::{AtDrop, Worker, opens, sender_pid, wait_until};
+use trials::trials;
+use workers::{AtDrop, Worker, assert_sound, opens, sender_pid, wait_until};
 
 const PROCESSES: usize = 64;
 const THREADS: usize = 4;
@@ -104,7 +104,8 @@ fn sixty_four_processes_have_one_sender_at_any_moment_and_each_death_a_successor
         waits[deaths - 1]
     );
     let acknowledged = acknowledged.into_inner().unwrap();
-    assert_sound("death of the elected of 64", &api, deaths, &acknowledged);
+    assert_sound("death of the elected of 64", &api, deaths, &acknowledged)
+        .assert_connections_follow_each_other();
     assert!(waits[deaths - 1] < SUCCESSOR_WITHIN);
 }
 
@@ -181,7 +182,8 @@ fn a_stopped_sender_keeps_the_election_and_carries_on_when_woken_or_is_followed_
         &api,
         rounds,
         &acknowledged,
-    );
+    )
+    .assert_connections_follow_each_other();
     assert!(waits.iter().all(|wait| *wait < SUCCESSOR_WITHIN));
 }
 
@@ -225,33 +227,6 @@ fn assert_one_has_it_open(workers: &[Arc<Worker>], store: &Path) {
         let senders: Vec<u32> = have_it(&senders).iter().map(|w| w.pid()).collect();
         assert!(senders.len() <= 1, "{senders:?} have the store open");
     }
-}
-
-/// None lost, each user's in order, at most one request repeated a death, one connection at a time.
-fn assert_sound(fault: &str, api: &Sandbox, deaths: usize, acknowledged: &[Event]) {
-    let arrivals = Arrivals::of(api);
-    let delivered = arrivals.first_appearances();
-    let lost = lost(acknowledged, &[&delivered]);
-    let repeats = arrivals.repeats();
-    report(
-        fault,
-        Outcome {
-            trials: deaths as u64,
-            acknowledged: acknowledged.len() as u64,
-            delivered: delivered.values().map(|n| n.len() as u64).sum(),
-            lost: lost.len() as u64,
-            duplicated: repeats as u64,
-            ..Outcome::default()
-        },
-        format!("{deaths} requests"),
-    );
-    assert!(lost.is_empty(), "lost: {lost:?}");
-    arrivals.assert_only_whole_requests_came_twice();
-    assert!(repeats <= deaths, "{repeats} requests were repeated");
-    for (user, numbers) in &delivered {
-        assert_eq!(out_of_order(numbers), None, "{user}");
-    }
-    arrivals.assert_connections_follow_each_other();
 }
 
 fn now_ms() -> i64 {

@@ -12,6 +12,7 @@ mod c_host;
 mod host;
 mod ledger;
 mod sandbox;
+mod trials;
 mod workers;
 
 use std::sync::mpsc::Receiver;
@@ -21,6 +22,7 @@ use host::{Host, Story, secs};
 use ledger::{Arrivals, Event, by_user, listed, lost, out_of_order};
 use sandbox::Sandbox;
 use serde_json::json;
+use trials::{Outcome, report};
 use workers::start_telling;
 
 const SEED: u64 = 9;
@@ -101,8 +103,8 @@ fn die_often(lanes: usize) {
         .with("lanes", &lane_count)
         .client();
     client.resume().unwrap();
-    let report = client.flushed(secs(120));
-    assert_eq!((report.pending, report.in_doubt), (0, 0));
+    let left = client.flushed(secs(120));
+    assert_eq!((left.pending, left.in_doubt), (0, 0));
     assert!(!spool.join("damaged").exists(), "a record was damaged");
 
     let arrivals = Arrivals::of(&api);
@@ -111,16 +113,18 @@ fn die_often(lanes: usize) {
     let lost = lost(&acknowledged, &[&delivered, &rejected]);
     let bound = KILLS * lanes;
     let repeats = arrivals.repeats();
-    println!(
-        "lanes  kills  acknowledged  delivered  rejected  lost  duplicated  repeated requests  bound\n\
-         {lanes:5}  {KILLS:5}  {:12}  {:9}  {:8}  {:4}  {:10}  {repeats:17}  {bound:5}",
-        acknowledged.len(),
-        delivered.values().map(Vec::len).sum::<usize>(),
-        rejected.values().map(Vec::len).sum::<usize>(),
-        lost.len(),
-        arrivals.duplicates(),
+    report(
+        &format!("kill -9 of a service, {lanes} lanes"),
+        Outcome {
+            trials: KILLS as u64,
+            acknowledged: acknowledged.len() as u64,
+            delivered: delivered.values().map(|n| n.len() as u64).sum(),
+            rejected: rejected.values().map(|n| n.len() as u64).sum(),
+            lost: lost.len() as u64,
+            duplicated: repeats as u64,
+        },
+        format!("{bound} requests"),
     );
-
     assert!(lost.is_empty(), "lost: {lost:?}");
     arrivals.assert_only_whole_requests_came_twice();
     assert!(repeats <= bound, "{repeats} requests were repeated");

@@ -18,13 +18,13 @@ use std::process::Command;
 
 use c_host::{Program, says};
 use host::{Host, Story, secs};
-use ledger::{Arrivals, Event, lost, out_of_order};
+use ledger::{Arrivals, Event};
 use meditopia::client::Client;
 use meditopia::error::ErrorKind;
 use sandbox::Sandbox;
 use serde_json::json;
-use trials::{Outcome, report, trials};
-use workers::{Worker, descriptors, opens, wait_until};
+use trials::trials;
+use workers::{Worker, assert_sound, descriptors, opens, wait_until};
 
 const SEED: u64 = 23;
 
@@ -166,29 +166,8 @@ fn two_containers_on_one_volume_have_one_sender() {
     // By the one that is elected now.
     client_at(&api, &volume.path().join("spool")).flushed(secs(60));
 
-    let arrivals = Arrivals::of(&api);
-    let delivered = arrivals.first_appearances();
-    let lost = lost(&acknowledged, &[&delivered]);
-    let repeats = arrivals.repeats();
-    report(
-        "death of the sender in one of two containers",
-        Outcome {
-            trials: deaths as u64,
-            acknowledged: acknowledged.len() as u64,
-            delivered: delivered.values().map(|n| n.len() as u64).sum(),
-            lost: lost.len() as u64,
-            duplicated: repeats as u64,
-            ..Outcome::default()
-        },
-        format!("{deaths} requests"),
-    );
-    assert!(lost.is_empty(), "lost: {lost:?}");
-    arrivals.assert_only_whole_requests_came_twice();
-    arrivals.assert_connections_follow_each_other();
-    assert!(repeats <= deaths);
-    for (user, numbers) in &delivered {
-        assert_eq!(out_of_order(numbers), None, "{user}");
-    }
+    let fault = "death of the sender in one of two containers";
+    assert_sound(fault, &api, deaths, &acknowledged).assert_connections_follow_each_other();
 }
 
 #[test]

@@ -17,12 +17,12 @@ use std::process::Stdio;
 
 use c_host::Program;
 use host::{Host, Story, secs};
-use ledger::{Arrivals, Event, lost, out_of_order};
+use ledger::{Arrivals, Event};
 use meditopia::client::Client;
 use sandbox::Sandbox;
 use serde_json::json;
 use trials::{Outcome, report, trials};
-use workers::{Worker, descriptors, start_telling, wait_until};
+use workers::{Worker, assert_sound, descriptors, start_telling, wait_until};
 
 const SEED: u64 = 5;
 /// What the heap may grow by over all rounds but the first tenth.
@@ -130,7 +130,10 @@ fn unload(role: &str, way: &str, threads: usize) {
     assert_eq!(arrivals.duplicates(), 0);
     assert!(late.mappings > 0, "it stays mapped");
     assert_eq!(late.mappings, early.mappings);
-    assert!(late.descriptors <= early.descriptors);
+    // Its thread opens and closes some while it is looked at.
+    wait_until("it holds no more descriptors than at first", || {
+        Holdings::of(host.pid()).descriptors <= early.descriptors
+    });
     assert!(late.resident_kb <= early.resident_kb + GROWTH_KB);
 }
 
@@ -216,27 +219,7 @@ fn ends(role: &str, ways: &[&str]) -> Vec<Event> {
 
     api.clear_faults();
     observer(&api, &program).flushed(secs(60));
-    let arrivals = Arrivals::of(&api);
-    let delivered = arrivals.first_appearances();
-    let lost = lost(&acknowledged, &[&delivered]);
-    let repeats = arrivals.repeats();
-    report(
-        &format!("role {role}: {}", ways.join(", ")),
-        Outcome {
-            trials: lives,
-            acknowledged: acknowledged.len() as u64,
-            delivered: delivered.values().map(|n| n.len() as u64).sum(),
-            lost: lost.len() as u64,
-            duplicated: repeats as u64,
-            ..Outcome::default()
-        },
-        format!("{lives} requests"),
-    );
-    assert!(lost.is_empty(), "lost: {lost:?}");
-    arrivals.assert_only_whole_requests_came_twice();
-    assert!(repeats as u64 <= lives);
-    for (user, numbers) in &delivered {
-        assert_eq!(out_of_order(numbers), None, "{user}");
-    }
+    let fault = format!("role {role}: {}", ways.join(", "));
+    assert_sound(&fault, &api, lives, &acknowledged);
     acknowledged
 }

@@ -19,7 +19,9 @@ use std::time::{Duration, Instant};
 use meditopia::client::Client;
 
 use super::c_host::{Program, Running};
-use super::ledger::Event;
+use super::ledger::{Arrivals, Event, lost, out_of_order};
+use super::sandbox::Sandbox;
+use super::trials::{Outcome, report};
 
 /// How long a test waits for what has to come.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -110,10 +112,37 @@ impl Worker {
     }
 }
 
-/// The pid of the sender that was seen last. `None` also where a segment went while the figures were
-/// gathered, which is an error now: whoever waits looks again.
+/// The pid of the sender that was seen last.
 pub fn sender_pid(observer: &Client) -> Option<u32> {
-    observer.stats().ok()?.sender_pid
+    observer.stats().unwrap().sender_pid
+}
+
+/// Tells the table what became of the events, and asserts: none lost, each user's in order, at most one
+/// request repeated a death, and that one whole.
+pub fn assert_sound(fault: &str, api: &Sandbox, deaths: usize, acknowledged: &[Event]) -> Arrivals {
+    let arrivals = Arrivals::of(api);
+    let delivered = arrivals.first_appearances();
+    let lost = lost(acknowledged, &[&delivered]);
+    let repeats = arrivals.repeats();
+    report(
+        fault,
+        Outcome {
+            trials: deaths as u64,
+            acknowledged: acknowledged.len() as u64,
+            delivered: delivered.values().map(|n| n.len() as u64).sum(),
+            lost: lost.len() as u64,
+            duplicated: repeats as u64,
+            ..Outcome::default()
+        },
+        format!("{deaths} requests"),
+    );
+    assert!(lost.is_empty(), "lost: {lost:?}");
+    arrivals.assert_only_whole_requests_came_twice();
+    assert!(repeats <= deaths, "{repeats} requests were repeated");
+    for (user, numbers) in &delivered {
+        assert_eq!(out_of_order(numbers), None, "{user}");
+    }
+    arrivals
 }
 
 /// Ends what runs beside a test, also where the test fails.
