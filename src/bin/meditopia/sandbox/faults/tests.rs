@@ -1,0 +1,135 @@
+use super::*;
+
+fn faults(seed: u64, text: &str) -> Faults {
+    let mut faults = Faults::with_seed(seed);
+    faults.replace(Faults::order_from_json(text.as_bytes()).expect("a good order"));
+    faults
+}
+
+fn struck(faults: &mut Faults, bodies: &[&'static str]) -> Vec<Option<u16>> {
+    let status = |plan: Plan| plan.fault.and_then(|fault| fault.answer.status());
+    bodies
+        .iter()
+        .map(|body| status(faults.plan(&Bytes::from_static(body.as_bytes()))))
+        .collect()
+}
+
+#[test]
+fn a_count_after_some_requests_strikes_exactly_then() {
+    let mut faults = faults(
+        1,
+        r#"{"faults":[{"fault":"status","status":503,"count":2,"after_requests":1}]}"#,
+    );
+    assert_eq!(
+        struck(&mut faults, &["a"; 5]),
+        [None, Some(503), Some(503), None, None]
+    );
+    assert_eq!(faults.to_json()["struck"], json!([2]));
+}
+
+#[test]
+fn the_first_fault_wins_and_the_second_keeps_its_strikes() {
+    let mut faults = faults(
+        1,
+        r#"{"faults":[{"fault":"status","status":500,"count":1},{"fault":"status","status":502,"count":1}]}"#,
+    );
+    assert_eq!(struck(&mut faults, &["a"; 3]), [Some(500), Some(502), None]);
+}
+
+#[test]
+fn a_fault_may_pick_its_requests_by_text_and_by_length() {
+    let mut faults = faults(
+        1,
+        r#"{"max_body_bytes":7,"faults":[{"fault":"status","status":500,"containing":"u-1"},
+            {"fault":"status","status":502,"over_bytes":5}]}"#,
+    );
+    let bodies = ["", "u-2", "xu-1x", "123456", "12345678"];
+    assert_eq!(
+        struck(&mut faults, &bodies),
+        [None, None, Some(500), Some(502), Some(502)]
+    );
+    faults.replace(Faults::order_from_json(br#"{"max_body_bytes":7}"#).expect("a good order"));
+    assert_eq!(
+        struck(&mut faults, &["1234567", "12345678"]),
+        [None, Some(413)]
+    );
+}
+
+#[test]
+fn the_same_seed_gives_the_same_faults_and_about_the_ordered_share() {
+    let text = r#"{"faults":[{"fault":"status","status":503,"probability":0.3}]}"#;
+    let run = |seed| struck(&mut faults(seed, text), &["a"; 2_000]);
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+    let share = run(7).iter().flatten().count();
+    assert!((500..700).contains(&share), "{share} of 2000");
+}
+
+#[test]
+fn delays_add_up_beside_a_fault() {
+    let mut faults = faults(
+        1,
+        r#"{"faults":[{"fault":"delay","ms":20},{"fault":"reset"},{"fault":"delay","ms":[3,5],"when":"after"}]}"#,
+    );
+    let plan = faults.plan(&Bytes::new());
+    assert_eq!(plan.delay_before, Duration::from_millis(20));
+    assert!((3..=5).contains(&plan.delay_after.as_millis()));
+    assert!(plan.fault.is_some_and(|fault| fault.name == "reset"));
+}
+
+#[test]
+fn an_order_that_would_be_misunderstood_is_refused() {
+    for (fault, part) in [
+        (
+            r#"{"fault":"status","status":503,"probabilty":1}"#,
+            "unknown field `probabilty`",
+        ),
+        (
+            r#"{"fault":"reset","status":503}"#,
+            "unknown field `status`",
+        ),
+        (r#"{"fault":"explode"}"#, "unknown variant `explode`"),
+        (r#"{"status":503}"#, "missing field `fault`"),
+        (r#"{"fault":"status"}"#, "missing field `status`"),
+        (r#"{"fault":"status","status":99}"#, "status 99"),
+        (
+            r#"{"fault":"status","status":422,"message":"x"}"#,
+            "\"code\"",
+        ),
+        (
+            r#"{"fault":"status","status":422,"code":"x","body":"y"}"#,
+            "not both",
+        ),
+        (
+            r#"{"fault":"status","status":500,"content_type":"text/plain"}"#,
+            "\"body\"",
+        ),
+        (
+            r#"{"fault":"status","status":500,"headers":{"a b":"c"}}"#,
+            "header",
+        ),
+        (
+            r#"{"fault":"status","status":429,"retry_after":true}"#,
+            "retry_after",
+        ),
+        (r#"{"fault":"reset","probability":1.5}"#, "probability 1.5"),
+        (r#"{"fault":"reset","containing":""}"#, "containing"),
+        (
+            r#"{"fault":"reset","when":"later"}"#,
+            "unknown variant `later`",
+        ),
+        (r#"{"fault":"delay","ms":[5,3]}"#, "5 to 3"),
+        (r#"{"fault":"raw"}"#, "either"),
+        (r#"7"#, "has to be an object"),
+    ] {
+        let text = format!(r#"{{"faults":[{{"fault":"reset"}},{fault}]}}"#);
+        let message = Faults::order_from_json(text.as_bytes())
+            .err()
+            .unwrap_or_else(|| panic!("{fault} was taken"));
+        assert!(
+            message.starts_with("faults: entry 1: ") && message.contains(part),
+            "{fault}: {message}"
+        );
+    }
+    assert!(Faults::order_from_json(br#"{"fault":[]}"#).is_err());
+}
