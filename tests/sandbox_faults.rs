@@ -104,6 +104,44 @@ fn raw_bytes_are_sent_as_they_are_and_the_connection_may_go_on() {
 }
 
 #[test]
+fn raw_bytes_come_slowly_or_with_any_amount_behind_them() {
+    let sandbox = Sandbox::start();
+    let text = "HTTP/1.1 204 Slow\r\n\r\n";
+    let begun = std::time::Instant::now();
+    let slow = json!({ "fault": "raw", "text": text, "every_ms": 4, "keep_open": true });
+    sandbox.set_fault(slow);
+    let mut caller = Caller::new(&sandbox);
+    assert_eq!(caller.post(&sandbox, &numbered(1)).status, 204);
+    assert!(begun.elapsed().as_millis() >= 4 * text.len() as u128);
+
+    let much = 3 * 64 * 1024 + 1;
+    let (heard, ended) = suffer(
+        &sandbox,
+        json!({ "fault": "raw", "text": "x", "filler_bytes": much }),
+    );
+    assert_eq!((heard.len(), ended), (1 + much, Ok(())));
+    assert!(heard.starts_with("x ") && heard.ends_with("  "));
+}
+
+#[test]
+fn a_hang_up_ends_the_connection_while_the_body_is_still_to_come() {
+    let sandbox = Sandbox::start();
+    sandbox.set_fault(json!({ "fault": "hang_up", "count": 1 }));
+    let mut caller = Caller::new(&sandbox);
+    let whole = request(&sandbox, &numbered(3));
+    let (head, body) = whole.split_once("\r\n\r\n").unwrap();
+    caller.say(&format!("{head}\r\n\r\n"));
+    let (heard, _) = caller.hear_all();
+    assert_eq!(heard, "");
+    let last = last_request(&sandbox);
+    assert_eq!(
+        (last.outcome.as_str(), last.fault.as_deref(), last.bytes),
+        ("faulted", Some("hang_up"), 0)
+    );
+    assert_eq!(Caller::new(&sandbox).post(&sandbox, body).status, 204);
+}
+
+#[test]
 fn a_status_comes_with_a_page_a_body_of_its_own_or_an_api_error() {
     let sandbox = Sandbox::start();
     let mut caller = Caller::new(&sandbox);

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::answer::Answer;
 use super::api::Refusal;
-use super::connection::{Fate, Then};
+use super::connection::{Fate, Raw, Then};
 use super::faults::When;
 
 /// One kind of fault with its own members.
@@ -41,6 +41,7 @@ pub enum Action {
     Success {},
     Reset {},
     Close {},
+    HangUp {},
     Truncated {
         #[serde(default = "ok")]
         status: u16,
@@ -48,6 +49,9 @@ pub enum Action {
     Raw {
         text: Option<String>,
         bytes: Option<Vec<u8>>,
+        #[serde(default)]
+        filler_bytes: usize,
+        every_ms: Option<u32>,
         #[serde(default)]
         keep_open: bool,
     },
@@ -101,6 +105,7 @@ impl Action {
             Self::Success {} => "success",
             Self::Reset {} => "reset",
             Self::Close {} => "close",
+            Self::HangUp {} => "hang_up",
             Self::Truncated { .. } => "truncated",
             Self::Raw { .. } => "raw",
         }
@@ -154,7 +159,7 @@ impl Action {
                 status: None,
                 fate: Fate::Reset,
             }),
-            Self::Close {} => Ok(Answer::Fate {
+            Self::Close {} | Self::HangUp {} => Ok(Answer::Fate {
                 status: None,
                 fate: Fate::Close,
             }),
@@ -164,15 +169,19 @@ impl Action {
                 let bytes = format!("HTTP/1.1 {status}\r\n{head}\r\n{{\"success\": tr").into();
                 Ok(Answer::Fate {
                     status: Some(status.as_u16()),
-                    fate: Fate::Raw {
+                    fate: Fate::Raw(Raw {
                         bytes,
+                        filler_bytes: 0,
+                        every: None,
                         then: Then::Close,
-                    },
+                    }),
                 })
             }
             Self::Raw {
                 text,
                 bytes,
+                filler_bytes,
+                every_ms,
                 keep_open,
             } => {
                 let bytes = match (text, bytes) {
@@ -187,7 +196,12 @@ impl Action {
                 };
                 Ok(Answer::Fate {
                     status: None,
-                    fate: Fate::Raw { bytes, then },
+                    fate: Fate::Raw(Raw {
+                        bytes,
+                        filler_bytes,
+                        every: every_ms.map(|ms| Duration::from_millis(ms.into())),
+                        then,
+                    }),
                 })
             }
         }

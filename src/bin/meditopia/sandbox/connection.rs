@@ -10,12 +10,16 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Sleep, sleep};
+
+static FILLER: [u8; 64 * 1024] = [b' '; 64 * 1024];
 
 /// What happens to a connection instead of its next answer.
 #[derive(Debug, Clone)]
@@ -24,8 +28,19 @@ pub enum Fate {
     Reset,
     /// The peer sees the end of the stream.
     Close,
-    /// The peer sees these bytes.
-    Raw { bytes: Bytes, then: Then },
+    /// The peer sees other bytes.
+    Raw(Raw),
+}
+
+/// Bytes that HTTP may not allow.
+#[derive(Debug, Clone)]
+pub struct Raw {
+    pub bytes: Bytes,
+    /// So many spaces behind them.
+    pub filler_bytes: usize,
+    /// One byte of `bytes` at a time, with this long before each.
+    pub every: Option<Duration>,
+    pub then: Then,
 }
 
 /// What follows bytes that were sent raw.
@@ -89,6 +104,7 @@ impl Listener for CountingListener {
                 stream,
                 peer,
                 sealed: None,
+                pause: None,
             },
             address,
         )
@@ -110,6 +126,60 @@ pub struct Connection {
     stream: TcpStream,
     peer: Peer,
     sealed: Option<Fate>,
+    /// Before the next byte of an answer that comes slowly.
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl Connection {
+    /// Only a fate that leaves the connection open is over when it is ready.
+    fn poll_meet(
+        &mut self,
+        context: &mut Context<'_>,
+        fate: &mut Fate,
+        answer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match fate {
+            Fate::Reset => {
+                self.stream.set_zero_linger()?;
+                Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+            }
+            Fate::Close => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            Fate::Raw(raw) => {
+                ready!(self.poll_write_raw(context, raw))?;
+                match raw.then {
+                    Then::Close => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+                    Then::KeepOpen => Poll::Ready(Ok(answer.len())),
+                }
+            }
+        }
+    }
+
+    fn poll_write_raw(&mut self, context: &mut Context<'_>, raw: &mut Raw) -> Poll<io::Result<()>> {
+        while !raw.bytes.is_empty() {
+            let mut piece = raw.bytes.len();
+            if let Some(every) = raw.every {
+                let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(every)));
+                ready!(pause.as_mut().poll(context));
+                piece = 1;
+            }
+            let written = ready!(self.poll_write_plainly(context, &raw.bytes[..piece]))?;
+            self.pause = None;
+            let _ = raw.bytes.split_to(written);
+        }
+        while raw.filler_bytes > 0 {
+            let piece = &FILLER[..raw.filler_bytes.min(FILLER.len())];
+            raw.filler_bytes -= ready!(self.poll_write_plainly(context, piece))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_plainly(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
 }
 
 impl AsyncRead for Connection {
@@ -131,30 +201,14 @@ impl AsyncWrite for Connection {
         answer: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        if this.sealed.is_none() {
-            this.sealed = this.peer.take_fate();
+        let Some(mut fate) = this.sealed.take().or_else(|| this.peer.take_fate()) else {
+            return this.poll_write_plainly(context, answer);
+        };
+        let written = this.poll_meet(context, &mut fate, answer);
+        if !matches!(written, Poll::Ready(Ok(_))) {
+            this.sealed = Some(fate);
         }
-        match &mut this.sealed {
-            None => Pin::new(&mut this.stream).poll_write(context, answer),
-            Some(Fate::Reset) => {
-                this.stream.set_zero_linger()?;
-                Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
-            }
-            Some(Fate::Close) => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-            Some(Fate::Raw { bytes, then }) => {
-                while !bytes.is_empty() {
-                    let written = ready!(Pin::new(&mut this.stream).poll_write(context, bytes))?;
-                    let _ = bytes.split_to(written);
-                }
-                match then {
-                    Then::Close => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-                    Then::KeepOpen => {
-                        this.sealed = None;
-                        Poll::Ready(Ok(answer.len()))
-                    }
-                }
-            }
-        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

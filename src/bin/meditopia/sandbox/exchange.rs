@@ -30,6 +30,20 @@ pub async fn events(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
+    if let Some(fault) = sandbox.change(|state| state.faults.before_the_body()) {
+        record(
+            &sandbox,
+            &peer,
+            &head.headers,
+            Settled {
+                outcome: Outcome::Faulted,
+                status: None,
+                code: None,
+                fault: Some(fault.name),
+            },
+        );
+        return fault.answer.send_to(&peer);
+    }
     let Ok(body) = to_bytes(body, LONGEST_BODY).await else {
         return without_judgement(
             &sandbox,
@@ -68,6 +82,18 @@ fn without_judgement(
     outcome: Outcome,
     status: StatusCode,
 ) -> Response {
+    let settled = Settled {
+        outcome,
+        status: Some(status.as_u16()),
+        code: None,
+        fault: None,
+    };
+    record(sandbox, peer, headers, settled);
+    Answer::page(status).send_to(peer)
+}
+
+/// A request whose body nobody looked at.
+fn record(sandbox: &Sandbox, peer: &Peer, headers: &HeaderMap, settled: Settled) {
     sandbox.change(|state| {
         let arrival = Arrival {
             connection: peer.connection,
@@ -77,17 +103,8 @@ fn without_judgement(
             delay_ms: 0,
         };
         let number = state.ledger.arrived(&arrival);
-        state.ledger.settle(
-            number,
-            Settled {
-                outcome,
-                status: Some(status.as_u16()),
-                code: None,
-                fault: None,
-            },
-        );
+        state.ledger.settle(number, settled);
     });
-    Answer::page(status).send_to(peer)
 }
 
 async fn carry_through(

@@ -69,8 +69,13 @@ struct Ordered {
 
 #[derive(Debug)]
 enum Effect {
-    Delay { ms: Millis, when: When },
+    Delay {
+        ms: Millis,
+        when: When,
+    },
     Answer(Fault),
+    /// The answer comes before the body was read.
+    AtOnce(Fault),
 }
 
 /// When a fault strikes: the members that every kind of fault has.
@@ -94,6 +99,10 @@ impl Trigger {
         "containing",
         "when",
     ];
+
+    fn looks_at_the_body(&self) -> bool {
+        self.over_bytes.is_some() || self.containing.is_some()
+    }
 
     fn fits(&self, body: &[u8]) -> bool {
         let contains = |text| std::str::from_utf8(body).is_ok_and(|body| body.contains(text));
@@ -138,17 +147,31 @@ impl Ordered {
         let action: Action =
             serde_json::from_value(action.into()).map_err(|cause| cause.to_string())?;
         let when = trigger.when.unwrap_or(action.usual_when());
+        let at_once = matches!(action, Action::HangUp {});
+        if at_once && (trigger.looks_at_the_body() || trigger.when.is_some()) {
+            return Err(format!(
+                "{} comes before the body: no \"containing\", \"over_bytes\" or \"when\"",
+                action.name()
+            ));
+        }
         let effect = match action {
             Action::Delay { ms } => Effect::Delay {
                 ms: ms.checked()?,
                 when,
             },
-            _ => Effect::Answer(Fault {
-                name: action.name(),
-                when,
-                tells_success: action.tells_success(),
-                answer: action.answer()?,
-            }),
+            _ => {
+                let fault = Fault {
+                    name: action.name(),
+                    when,
+                    tells_success: action.tells_success(),
+                    answer: action.answer()?,
+                };
+                if at_once {
+                    Effect::AtOnce(fault)
+                } else {
+                    Effect::Answer(fault)
+                }
+            }
         };
         Ok(Self {
             document,
@@ -229,10 +252,24 @@ impl Faults {
         })
     }
 
-    /// Decides what the next request has to suffer.
+    /// Decides whether the next request is answered before its body is read.
+    pub fn before_the_body(&mut self) -> Option<Fault> {
+        self.order.faults.iter_mut().find_map(|ordered| {
+            let Effect::AtOnce(fault) = &ordered.effect else {
+                return None;
+            };
+            let fault = fault.clone();
+            ordered.strikes(&[], &mut self.chance).then_some(fault)
+        })
+    }
+
+    /// Decides what the next request has to suffer once it is read.
     pub fn plan(&mut self, body: &Bytes) -> Plan {
         let mut plan = Plan::default();
         for ordered in &mut self.order.faults {
+            if matches!(ordered.effect, Effect::AtOnce(_)) {
+                continue;
+            }
             if plan.fault.is_some() && matches!(ordered.effect, Effect::Answer(_)) {
                 // It counts this request, but another has won: it keeps its strikes for later ones.
                 ordered.seen += 1;
@@ -250,6 +287,7 @@ impl Faults {
                     *delay += ms.draw(&mut self.chance);
                 }
                 Effect::Answer(fault) => plan.fault = Some(fault.clone()),
+                Effect::AtOnce(_) => {}
             }
         }
         if plan.fault.is_none()

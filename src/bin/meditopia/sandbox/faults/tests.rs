@@ -120,6 +120,11 @@ fn an_order_that_would_be_misunderstood_is_refused() {
         ),
         (r#"{"fault":"delay","ms":[5,3]}"#, "5 to 3"),
         (r#"{"fault":"raw"}"#, "either"),
+        (
+            r#"{"fault":"hang_up","containing":"u-1"}"#,
+            "before the body",
+        ),
+        (r#"{"fault":"hang_up","when":"after"}"#, "before the body"),
         (r#"7"#, "has to be an object"),
     ] {
         let text = format!(r#"{{"faults":[{{"fault":"reset"}},{fault}]}}"#);
@@ -132,4 +137,19 @@ fn an_order_that_would_be_misunderstood_is_refused() {
         );
     }
     assert!(Faults::order_from_json(br#"{"fault":[]}"#).is_err());
+}
+
+#[test]
+fn a_hang_up_is_decided_before_the_body_and_counts_for_itself() {
+    let mut faults = faults(
+        1,
+        r#"{"faults":[{"fault":"reset","count":1},{"fault":"hang_up","count":1,"after_requests":1}]}"#,
+    );
+    let hangs_up = |faults: &mut Faults| faults.before_the_body().map(|fault| fault.name);
+    assert_eq!(hangs_up(&mut faults), None);
+    assert!(faults.plan(&Bytes::new()).fault.is_some());
+    assert_eq!(hangs_up(&mut faults), Some("hang_up"));
+    assert_eq!(hangs_up(&mut faults), None);
+    assert!(faults.plan(&Bytes::new()).fault.is_none());
+    assert_eq!(faults.to_json()["struck"], json!([1, 1]));
 }
