@@ -2,7 +2,7 @@
 
 use super::commands::Command;
 use super::state::State;
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment, SystemClock};
 use crate::error::{Error, PauseReason, Result};
 
 impl State {
@@ -11,7 +11,7 @@ impl State {
         match command {
             Command::Hold => {
                 let change = self.engine.hold(now);
-                self.say_pause(change);
+                self.say_pause(change, now);
                 self.commit_pause()?;
                 Ok(usize::from(change.is_some()))
             }
@@ -19,7 +19,7 @@ impl State {
                 let refused_before = self.engine.refused_in_a_row().len();
                 let change = self.engine.resume();
                 self.watch_brake(refused_before, None);
-                self.say_pause(change);
+                self.say_pause(change, now);
                 self.commit_pause()?;
                 Ok(usize::from(change.is_some()))
             }
@@ -44,14 +44,13 @@ impl State {
     /// Requests carry another token from now on.
     pub(super) fn token_replaced(&mut self) -> Result<()> {
         let change = self.engine.token_replaced();
-        self.say_pause(change);
+        self.say_pause(change, SystemClock.now());
         self.commit_pause()
     }
 
     /// The pause that a caller has to be told about: one that no probe is about to end.
     pub(super) fn standing_pause(&self, now: Moment) -> Option<Error> {
-        let probe_at = self.engine.pause_state()?.probe_at;
-        let probes_now = probe_at.is_some_and(|at| now.reached(at));
+        let probes_now = self.probe_at().is_some_and(|at| now.reached(at));
         let pause = self.pause_state().filter(|_| !probes_now)?;
         Some(pause.error(self.totals.pending, now.wall_ms))
     }
@@ -62,7 +61,7 @@ impl State {
             return Ok(());
         }
         let change = self.engine.pause(PauseReason::Auth, why, now);
-        self.say_pause(change);
+        self.say_pause(change, now);
         self.commit_pause()
     }
 }

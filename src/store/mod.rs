@@ -198,22 +198,27 @@ impl PauseState {
             (PauseReason::MassRejection, _) => "; look at the rejected events",
             _ => "",
         };
-        let next = match self.probe_ms {
-            Some(at) => format!("next probe in {} s", (at - now_ms).max(0) / 1_000),
-            None => "it ends when an operator resumes".to_owned(),
-        };
+        let end = self.end(now_ms);
         let kept = match pending {
             1 => "1 event is kept".to_owned(),
             events => format!("{events} events are kept"),
         };
         let reason = self.reason;
         let message = format!(
-            "paused{since} ({reason}): {}{answer}{advice}; {kept}; {next}",
+            "paused{since} ({reason}): {}{answer}{advice}; {kept}; {end}",
             self.message
         );
         Error::new(ErrorKind::Paused, message)
             .paused_for(reason)
             .answered(self.http_status, self.api_code.clone())
+    }
+
+    /// How it may end, for people.
+    pub fn end(&self, now_ms: i64) -> String {
+        match self.probe_ms {
+            Some(at) => format!("next probe in {} s", (at - now_ms).max(0) / 1_000),
+            None => "it ends when an operator resumes".to_owned(),
+        }
     }
 }
 

@@ -256,6 +256,11 @@ impl State {
         pause.is_some_and(|pause| pause.reason == PauseReason::Auth)
     }
 
+    /// When the pause is probed next, if it is.
+    pub(super) fn probe_at(&self) -> Option<Moment> {
+        self.engine.pause_state()?.probe_at
+    }
+
     /// The pause as the store keeps it.
     pub(super) fn pause_state(&self) -> Option<PauseState> {
         let refused = self.refused_token.as_deref();
@@ -290,6 +295,7 @@ impl State {
             .first()
             .map(|event| event::user_text(event::user_of(event.fragment)));
         let refused_before = self.engine.refused_in_a_row().len();
+        let probe_before = self.probe_at();
         let outcome = self
             .engine
             .answered(lane, user.as_deref(), &verdict, now, &mut self.rng);
@@ -302,7 +308,10 @@ impl State {
             self.refused_token = token.map(token::fingerprint);
         }
         self.say_answer(due, exchange, &verdict);
-        self.say_pause(outcome.pause);
+        self.say_pause(outcome.pause, now);
+        if outcome.pause.is_none() && self.probe_at() != probe_before {
+            self.say_still_paused(now);
+        }
         match &outcome.effect {
             Effect::Delivered { .. } => self.deliver(lane, due),
             Effect::Rejected {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Due, State};
+use crate::clock::Moment;
 use crate::delivery::{Exchange, PauseChange, Verdict};
 use crate::log::{Level, Log};
 
@@ -44,15 +45,17 @@ impl State {
         }
     }
 
-    pub(in crate::sender) fn say_pause(&mut self, change: Option<PauseChange>) {
+    pub(in crate::sender) fn say_pause(&mut self, change: Option<PauseChange>, now: Moment) {
         match change {
             Some(PauseChange::Begun(reason)) => {
-                let pause = self.engine.pause_state();
-                let why = pause.map_or_else(String::new, |pause| pause.message.clone());
+                let Some(pause) = self.pause_state() else {
+                    return;
+                };
+                let (why, end) = (&pause.message, pause.end(now.wall_ms));
                 let kept = self.totals.pending;
                 self.say(
                     Level::Error,
-                    format_args!("paused ({reason}): {why}; {kept} events are kept"),
+                    format_args!("paused ({reason}): {why}; {kept} events are kept; {end}"),
                 );
             }
             Some(PauseChange::Ended(reason)) => self.say(
@@ -60,6 +63,17 @@ impl State {
                 format_args!("delivery goes on after the pause ({reason})"),
             ),
             None => {}
+        }
+    }
+
+    /// A probe has not ended the pause.
+    pub(super) fn say_still_paused(&mut self, now: Moment) {
+        if let Some(pause) = self.pause_state() {
+            let (reason, why, end) = (pause.reason, &pause.message, pause.end(now.wall_ms));
+            self.say(
+                Level::Info,
+                format_args!("still paused ({reason}): {why}; {end}"),
+            );
         }
     }
 
