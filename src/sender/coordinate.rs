@@ -198,6 +198,7 @@ impl Term {
         shared.enqueued_since_look.store(0, Ordering::Relaxed);
         shared.on_state(|_| shared.spool.check_path())?;
         self.follow_token(shared)?;
+        spread_anew(shared)?;
         start_lanes(shared)?;
         self.space.look(shared)?;
         let taken_bytes = take_over(shared, &mut self.space)?;
@@ -269,6 +270,19 @@ fn start_lanes(shared: &Arc<Shared>) -> Result<()> {
             .map_err(|e| Error::io("start of a lane's thread", e))?;
             desk.lanes[lane] = true;
         }
+    }
+    Ok(())
+}
+
+/// Applies a number of lanes that had to wait until the rows of the last one were gone.
+fn spread_anew(shared: &Shared) -> Result<()> {
+    let wanted = shared.orders.policy.lanes;
+    let mut desk = lock(&shared.desk);
+    let stale = |state: &mut State| state.lane_count() != wanted && state.is_drained();
+    if let Some(state) = desk.state.take_if(stale) {
+        let (orders, log) = (shared.orders.clone(), shared.log.clone());
+        desk.state = Some(State::open(state.store, orders, log)?);
+        desk.generation += 1;
     }
     Ok(())
 }

@@ -235,6 +235,11 @@ impl State {
         self.totals.pending > 0 && self.lanes.iter().all(nothing_waits)
     }
 
+    /// Whether nothing waits in the store.
+    pub(super) fn is_drained(&self) -> bool {
+        self.totals.pending == 0 && !self.is_in_flight()
+    }
+
     /// Whether any request is on its way.
     pub(super) fn is_in_flight(&self) -> bool {
         (0..self.lanes.len()).any(|lane| self.is_lane_in_flight(lane))
