@@ -1,6 +1,6 @@
 //! Clocks that are set, hosts that sleep and hosts that boot again: order, waits and limits hold.
 //!
-//! The programs run on clocks of a preloaded shim, which the test steps while they run.
+//! The programs run on clocks that the test steps while they run, see `stepped_clocks`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -8,71 +8,20 @@ mod c_host;
 mod ledger;
 mod sandbox;
 mod steered;
+mod stepped_clocks;
 mod trials;
 
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
-use std::process::Command;
+use std::fs::File;
 
 use c_host::Program;
 use ledger::Arrivals;
 use sandbox::Sandbox;
 use serde_json::json;
 use steered::Steered;
+use stepped_clocks::Clocks;
 use trials::Outcome;
 
 const HOUR: i64 = 3_600;
-
-/// The clocks that the programs of one test see.
-struct Clocks {
-    shim: PathBuf,
-    path: PathBuf,
-    steps: File,
-}
-
-impl Clocks {
-    fn of(program: &Program) -> Self {
-        let path = program.dir().join("clocks");
-        fs::write(&path, [0; 16]).unwrap();
-        Self {
-            shim: program.shim("clock_shim.c"),
-            steps: File::options().write(true).open(&path).unwrap(),
-            path,
-        }
-    }
-
-    /// Sets the wall clock to so many seconds off the real one.
-    fn set_wall(&self, seconds: i64) {
-        self.set(0, seconds);
-    }
-
-    /// Sets the time since boot, and with it that of a host that has slept or booted again.
-    fn set_boot(&self, seconds: i64) {
-        self.set(8, seconds);
-    }
-
-    fn set(&self, at: u64, seconds: i64) {
-        let nanos = seconds * 1_000_000_000;
-        self.steps.write_all_at(&nanos.to_ne_bytes(), at).unwrap();
-    }
-
-    /// Another boot, so many seconds ago.
-    fn reboot(&self, boot_id: &str, up_s: i64) {
-        fs::write(self.path.with_extension("boot_id"), format!("{boot_id}\n")).unwrap();
-        let uptime = fs::read_to_string("/proc/uptime").unwrap();
-        let seconds: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
-        self.set_boot(up_s - seconds as i64);
-    }
-
-    fn start(&self, program: &Program) -> Steered {
-        let mut command: Command = program.command(&[]);
-        command
-            .env("LD_PRELOAD", &self.shim)
-            .env("CLOCK_SHIM", &self.path);
-        Steered::start(command)
-    }
-}
 
 /// Checks that all came, once and in order, and adds the row.
 fn assert_all_came(fault: &str, api: &Sandbox, users: &[(&str, u64)], trials: u64) {

@@ -40,6 +40,17 @@ impl Steered {
         assert_eq!(self.ask(&format!("enqueue {user} {number}")), "ok");
     }
 
+    /// What it answers to `line`, which asks for JSON.
+    pub fn ask_json(&mut self, line: &str) -> serde_json::Value {
+        let answer = self.ask(line);
+        serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{line}: {e}: {answer}"))
+    }
+
+    /// The records of its log that it has not told yet.
+    pub fn log(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| Some(self.ask("log")).filter(|record| record != "none")).collect()
+    }
+
     /// Ends it in peace: it closes its client.
     pub fn end(mut self) {
         drop(self.input.take());
