@@ -15,7 +15,7 @@ use meditopia::event::Fields;
 
 use super::sandbox::Sandbox;
 
-pub fn secs(seconds: u64) -> Duration {
+pub const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
