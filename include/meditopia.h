@@ -216,6 +216,11 @@ typedef enum meditopia_reason {
    * have been delivered.
    */
   MEDITOPIA_REASON_SET_ASIDE = 5,
+  /**
+   * The event was older than `event_ttl_s`, and an earlier request with it was never settled: it may
+   * have been delivered then.
+   */
+  MEDITOPIA_REASON_EXPIRED_MAY_BE_DELIVERED = 6,
 } meditopia_reason;
 
 /**
@@ -567,11 +572,11 @@ typedef struct meditopia_row {
    */
   int64_t id;
   /**
-   * First attempt, milliseconds since 1970-01-01T00:00:00Z.
+   * In doubt: its first request; else its enqueue. Milliseconds since 1970-01-01T00:00:00Z.
    */
   int64_t first_ms;
   /**
-   * Last attempt, milliseconds since 1970-01-01T00:00:00Z.
+   * In doubt: its last request; else its rejection. Milliseconds since 1970-01-01T00:00:00Z.
    */
   int64_t last_ms;
   /**

@@ -38,6 +38,7 @@ typedef enum meditopia_reason {
   MEDITOPIA_REASON_IN_DOUBT = 3,
   MEDITOPIA_REASON_REFUSED_MAY_BE_DELIVERED = 4,
   MEDITOPIA_REASON_SET_ASIDE = 5,
+  MEDITOPIA_REASON_EXPIRED_MAY_BE_DELIVERED = 6,
 } meditopia_reason;
 
 typedef enum meditopia_status_code {

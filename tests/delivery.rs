@@ -350,7 +350,10 @@ fn an_event_that_waited_too_long_is_listed_as_expired_and_not_sent() {
     );
     let rows = client.rejected_rows();
     assert_eq!(rows.len(), 150);
-    assert!(rows.iter().all(|row| row.reason == RowReason::Expired));
+    let expired = RowReason::Expired {
+        may_be_delivered: false,
+    };
+    assert!(rows.iter().all(|row| row.reason == expired));
 }
 
 #[test]

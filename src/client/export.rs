@@ -41,7 +41,7 @@ pub(super) fn write_all(mut rows: Cursor, out: &mut dyn Write) -> Result<usize> 
 fn describe(row: &Row) -> Result<Line<'_>> {
     let (reason, may_be_delivered) = match row.reason {
         RowReason::Refused { may_be_delivered } => ("refused", may_be_delivered),
-        RowReason::Expired => ("expired", false),
+        RowReason::Expired { may_be_delivered } => ("expired", may_be_delivered),
         RowReason::SetAside => ("set_aside", true),
         RowReason::InDoubt => ("in_doubt", true),
     };

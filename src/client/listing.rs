@@ -20,7 +20,10 @@ pub enum RowReason {
         may_be_delivered: bool,
     },
     /// It waited longer than `event_ttl_s`.
-    Expired,
+    Expired {
+        /// An earlier request that held it was never answered: the API may have it.
+        may_be_delivered: bool,
+    },
     /// A request that holds it was never answered; it will be repeated.
     InDoubt,
     /// It was in doubt, and an operator took it out of its batch: the API may have it.
@@ -114,7 +117,9 @@ impl Cursor {
                     RejectedReason::Refused => RowReason::Refused {
                         may_be_delivered: rejected.may_be_delivered,
                     },
-                    RejectedReason::Expired => RowReason::Expired,
+                    RejectedReason::Expired => RowReason::Expired {
+                        may_be_delivered: rejected.may_be_delivered,
+                    },
                     RejectedReason::SetAside => RowReason::SetAside,
                 },
                 http_status: rejected.http_status,

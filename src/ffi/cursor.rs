@@ -26,6 +26,9 @@ pub enum meditopia_reason {
     /// The event was in doubt, and an operator set it aside (`meditopia_in_doubt_set_aside`): it may
     /// have been delivered.
     MEDITOPIA_REASON_SET_ASIDE = 5,
+    /// The event was older than `event_ttl_s`, and an earlier request with it was never settled: it may
+    /// have been delivered then.
+    MEDITOPIA_REASON_EXPIRED_MAY_BE_DELIVERED = 6,
 }
 
 /// A position in a list of events. One thread at a time; it may move between threads. It holds no
@@ -54,9 +57,9 @@ pub struct meditopia_row {
     pub http_status: i32,
     /// Above 0; grows along a list. What requeue and discard take.
     pub id: i64,
-    /// First attempt, milliseconds since 1970-01-01T00:00:00Z.
+    /// In doubt: its first request; else its enqueue. Milliseconds since 1970-01-01T00:00:00Z.
     pub first_ms: i64,
-    /// Last attempt, milliseconds since 1970-01-01T00:00:00Z.
+    /// In doubt: its last request; else its rejection. Milliseconds since 1970-01-01T00:00:00Z.
     pub last_ms: i64,
     /// How many requests carried the event.
     pub attempts: u32,
@@ -133,7 +136,12 @@ fn reason_number(reason: RowReason) -> i32 {
         RowReason::Refused {
             may_be_delivered: true,
         } => MEDITOPIA_REASON_REFUSED_MAY_BE_DELIVERED,
-        RowReason::Expired => MEDITOPIA_REASON_EXPIRED,
+        RowReason::Expired {
+            may_be_delivered: false,
+        } => MEDITOPIA_REASON_EXPIRED,
+        RowReason::Expired {
+            may_be_delivered: true,
+        } => MEDITOPIA_REASON_EXPIRED_MAY_BE_DELIVERED,
         RowReason::InDoubt => MEDITOPIA_REASON_IN_DOUBT,
         RowReason::SetAside => MEDITOPIA_REASON_SET_ASIDE,
     };

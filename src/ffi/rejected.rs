@@ -87,12 +87,14 @@ fn reason_of(number: i32) -> Result<(Option<RejectedReason>, Option<bool>)> {
     const REFUSED: i32 = MEDITOPIA_REASON_REFUSED as i32;
     const EXPIRED: i32 = MEDITOPIA_REASON_EXPIRED as i32;
     const MAY_BE_DELIVERED: i32 = MEDITOPIA_REASON_REFUSED_MAY_BE_DELIVERED as i32;
+    const EXPIRED_MAY_BE_DELIVERED: i32 = MEDITOPIA_REASON_EXPIRED_MAY_BE_DELIVERED as i32;
     const SET_ASIDE: i32 = MEDITOPIA_REASON_SET_ASIDE as i32;
     match number {
         0 => Ok((None, None)),
         REFUSED => Ok((Some(RejectedReason::Refused), Some(false))),
         MAY_BE_DELIVERED => Ok((Some(RejectedReason::Refused), Some(true))),
-        EXPIRED => Ok((Some(RejectedReason::Expired), None)),
+        EXPIRED => Ok((Some(RejectedReason::Expired), Some(false))),
+        EXPIRED_MAY_BE_DELIVERED => Ok((Some(RejectedReason::Expired), Some(true))),
         SET_ASIDE => Ok((Some(RejectedReason::SetAside), None)),
         other => Err(invalid(format!(
             "filter.reason is {other}; no rejected event has that one (0: any)"

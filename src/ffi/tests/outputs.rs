@@ -202,7 +202,19 @@ fn a_row_arrives_with_its_texts_and_its_reason() {
 
     row.http_status = None;
     let reasons = [
-        (RowReason::Expired, 2),
+        (
+            RowReason::Expired {
+                may_be_delivered: false,
+            },
+            2,
+        ),
+        (
+            RowReason::Expired {
+                may_be_delivered: true,
+            },
+            6,
+        ),
+        (RowReason::SetAside, 5),
         (RowReason::InDoubt, 3),
         (
             RowReason::Refused {
