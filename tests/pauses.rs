@@ -223,6 +223,28 @@ fn a_pause_outlives_its_process_and_so_does_the_time_of_its_next_probe() {
 }
 
 #[test]
+fn server_errors_are_counted_over_processes_that_each_meet_one() {
+    let mut paused = Paused::about_to();
+    paused
+        .api
+        .set_fault(json!({"fault": "status", "status": 503, "retry_after": 600}));
+    paused.enqueue_users(0..EVENTS);
+    for errors in 1..=10 {
+        let stats = paused.wait_for_answers(errors);
+        assert_eq!(stats["paused"] == "server_error", errors == 10, "{stats}");
+        paused.die_and_return();
+        if errors < 10 {
+            paused.pass(601);
+            paused.host.ask("flush 300");
+        }
+    }
+    paused.api.clear_faults();
+    paused.pass(PROBE_WAITS_S[0]);
+    paused.host.ask("flush 300");
+    paused.assert_all_arrive();
+}
+
+#[test]
 fn ten_server_errors_for_one_batch_pause_and_nine_do_not() {
     let mut paused = Paused::about_to();
     paused

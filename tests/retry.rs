@@ -94,6 +94,20 @@ fn a_retry_waits_as_long_as_the_api_asks_in_seconds_or_as_a_date() {
 }
 
 #[test]
+fn a_rest_that_the_api_asked_for_holds_for_the_processes_that_come_after_too() {
+    for status in [429, 503] {
+        let mut stepped = asking(status, json!(3_000));
+        stepped.die_and_return();
+        stepped.sends_nothing();
+        stepped.pass(2_000);
+        stepped.die_and_return();
+        stepped.sends_nothing();
+        stepped.pass(1_001);
+        stepped.sends();
+    }
+}
+
+#[test]
 fn a_retry_waits_no_longer_than_an_hour_whatever_the_api_asks() {
     for retry_after in [
         json!(24 * HOUR),

@@ -13,12 +13,18 @@ pub const SHORTEST: Duration = Duration::from_secs(1);
 /// The longest wait that is drawn; a `Retry-After` may ask for more.
 pub const LONGEST: Duration = Duration::from_secs(5 * 60);
 
-/// The wait of one lane, if it has one.
-#[derive(Debug, Clone, Copy, Default)]
+/// The wait of one lane, if it has one. Plain, so that the store can keep it: a process that lives for one
+/// flush must not forget what the API asked the one before to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backoff {
-    drawn: Duration,
-    until: Option<Moment>,
-    connection_lost: bool,
+    /// The wait that was drawn last; zero where nothing has failed.
+    pub drawn: Duration,
+    /// The whole of the last rest, as drawn or as asked for.
+    pub wait: Duration,
+    /// The end of it. A store keeps its `wall_ms`; [`restored`](Self::restored) works out the rest.
+    pub until: Option<Moment>,
+    /// Whether a connection was lost, and nothing succeeded since.
+    pub connection_lost: bool,
 }
 
 impl Backoff {
@@ -26,7 +32,8 @@ impl Backoff {
     pub fn failed(&mut self, asked: Option<Duration>, now: Moment, rng: &mut fastrand::Rng) {
         let ceiling = (self.drawn.max(SHORTEST) * 3).min(LONGEST);
         self.drawn = SHORTEST + (ceiling - SHORTEST).mul_f64(rng.f64());
-        self.until = Some(now.after(self.drawn.max(asked.unwrap_or_default())));
+        self.wait = self.drawn.max(asked.unwrap_or_default());
+        self.until = Some(now.after(self.wait));
     }
 
     /// A connection was lost before the answer. The first time that is most often a connection that
@@ -36,6 +43,17 @@ impl Backoff {
             self.failed(None, now, rng);
         }
         self.connection_lost = true;
+    }
+
+    /// The same after a restart. Only the wall time of its end survived, and it may be from another wall:
+    /// the rest ends now at the earliest, and after all of it at the latest.
+    pub(super) fn restored(mut self, now: Moment) -> Self {
+        self.until = self.until.map(|until| {
+            let left = until.wall_ms.saturating_sub(now.wall_ms);
+            let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+            now.after(left.min(self.wait))
+        });
+        self
     }
 
     /// Something succeeded, or an operator asked to try at once.
@@ -120,5 +138,27 @@ mod tests {
         assert_eq!(backoff.resting_until(NOW), None);
         backoff.failed(None, NOW, &mut rng);
         assert!(NOW.until(backoff.resting_until(NOW).unwrap()) <= SHORTEST * 3);
+    }
+
+    #[test]
+    fn a_rest_goes_on_after_a_restart_and_is_no_longer_for_a_clock_that_was_set() {
+        let mut rng = fastrand::Rng::with_seed(5);
+        let mut backoff = Backoff::default();
+        let hour = Duration::from_secs(3_600);
+        backoff.failed(Some(hour), NOW, &mut rng);
+        let after = |wall_ms: i64| {
+            let later = Moment {
+                boot_ns: 77,
+                wall_ms,
+            };
+            let restored = backoff.restored(later);
+            restored
+                .resting_until(later)
+                .map(|until| later.until(until))
+        };
+        assert_eq!(after(0), Some(hour));
+        assert_eq!(after(3_000_000), Some(Duration::from_secs(600)));
+        assert_eq!(after(3_600_000), None);
+        assert_eq!(after(-86_400_000), Some(hour));
     }
 }

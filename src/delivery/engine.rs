@@ -48,7 +48,11 @@ impl Engine {
             lanes: policy.lanes.max(restored.lanes.len()).max(1),
             ..policy
         };
-        let mut lanes: Vec<Lane> = restored.lanes.into_iter().map(Lane::restored).collect();
+        let mut lanes: Vec<Lane> = restored
+            .lanes
+            .into_iter()
+            .map(|lane| Lane::restored(lane, now))
+            .collect();
         lanes.resize_with(policy.lanes, Lane::default);
         let brake = Brake::new(policy.brake_users, restored.refused_in_a_row);
         Self {

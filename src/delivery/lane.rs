@@ -96,6 +96,10 @@ pub struct LaneState {
     pub isolations: [Isolation; 2],
     /// The batch in doubt.
     pub in_doubt: Option<InDoubt>,
+    /// The rest after a failure.
+    pub backoff: Backoff,
+    /// How many times in a row the batch in doubt was answered with a server error.
+    pub server_errors: u32,
 }
 
 /// Which of a lane's queues goes first.
@@ -130,19 +134,18 @@ pub(super) struct Flight {
 pub(super) struct Lane {
     state: LaneState,
     waiting: [Waiting; 2],
-    backoff: Backoff,
     in_flight: Option<Flight>,
     /// The batch last offered and its bytes: sizes are only seen when a request is chosen.
     offered: Option<(Queue, usize, u64)>,
     byte_limit: ByteLimit,
-    server_errors: u32,
     served_last: Option<Queue>,
 }
 
 impl Lane {
-    pub fn restored(state: LaneState) -> Self {
+    pub fn restored(state: LaneState, now: Moment) -> Self {
+        let backoff = state.backoff.restored(now);
         Self {
-            state,
+            state: LaneState { backoff, ..state },
             ..Self::default()
         }
     }
@@ -195,17 +198,17 @@ impl Lane {
 
     /// The end of the rest after a failure, if it is still to come.
     pub fn resting_until(&self, now: Moment) -> Option<Moment> {
-        self.backoff.resting_until(now)
+        self.state.backoff.resting_until(now)
     }
 
     /// Ends a rest early.
     pub fn try_at_once(&mut self) {
-        self.backoff.reset();
+        self.state.backoff.reset();
     }
 
     /// The API is well again: a batch that it still cannot take gets all of its attempts anew.
     pub fn forget_server_errors(&mut self) {
-        self.server_errors = 0;
+        self.state.server_errors = 0;
     }
 
     /// A request is about to leave: its batch is in doubt from here on.
@@ -291,18 +294,18 @@ impl Lane {
 
     /// Rest before the next request.
     pub fn rest(&mut self, asked: Option<Duration>, now: Moment, rng: &mut fastrand::Rng) {
-        self.backoff.failed(asked, now, rng);
+        self.state.backoff.failed(asked, now, rng);
     }
 
     /// No answer came: try once more at once, then rest.
     pub fn connection_lost(&mut self, now: Moment, rng: &mut fastrand::Rng) {
-        self.backoff.connection_lost(now, rng);
+        self.state.backoff.connection_lost(now, rng);
     }
 
     /// The API answered the batch in doubt with a server error: how many times by now.
     pub fn server_error(&mut self) -> u32 {
-        self.server_errors = self.server_errors.saturating_add(1);
-        self.server_errors
+        self.state.server_errors = self.state.server_errors.saturating_add(1);
+        self.state.server_errors
     }
 
     /// The event at `position` was taken out of `queue` by somebody else.
@@ -317,7 +320,7 @@ impl Lane {
             if doubt.events == 0 {
                 self.state.in_doubt = None;
             }
-            self.server_errors = 0;
+            self.state.server_errors = 0;
         }
     }
 
@@ -347,8 +350,8 @@ impl Lane {
 
     fn settled(&mut self) {
         self.state.in_doubt = None;
-        self.backoff.reset();
-        self.server_errors = 0;
+        self.state.backoff.reset();
+        self.state.server_errors = 0;
     }
 
     fn left(&mut self, queue: Queue, events: usize) {

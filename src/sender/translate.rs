@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::clock::Moment;
+use crate::delivery::backoff::Backoff;
 use crate::delivery::belief::{Belief, RATES};
 use crate::delivery::{self, Isolation, Pause, Queue};
 use crate::error::PauseReason;
-use crate::store::{InDoubt, LaneState, PauseState, QueueState};
+use crate::store::{InDoubt, LaneState, PauseState, QueueState, Rest};
 
 /// What the store keeps of a lane; `skips` are the settled events at the head of each queue.
 pub(super) fn lane_to_store(lane: &delivery::LaneState, skips: [u32; 2]) -> LaneState {
@@ -30,8 +31,33 @@ pub(super) fn lane_to_store(lane: &delivery::LaneState, skips: [u32; 2]) -> Lane
     }
 }
 
+/// What the store keeps of a lane's rest after failures.
+pub(super) fn rest_to_store(lane: &delivery::LaneState) -> Rest {
+    let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    Rest {
+        drawn_ms: ms(lane.backoff.drawn),
+        wait_ms: ms(lane.backoff.wait),
+        until_ms: lane.backoff.until.map(|at| at.wall_ms),
+        connection_lost: lane.backoff.connection_lost,
+        server_errors: lane.server_errors,
+    }
+}
+
+fn rest_to_delivery(rest: &Rest) -> Backoff {
+    let time = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    Backoff {
+        drawn: time(rest.drawn_ms),
+        wait: time(rest.wait_ms),
+        until: rest.until_ms.map(|wall_ms| Moment {
+            boot_ns: 0,
+            wall_ms,
+        }),
+        connection_lost: rest.connection_lost,
+    }
+}
+
 /// A lane as the last sender left it.
-pub(super) fn lane_to_delivery(lane: &LaneState) -> delivery::LaneState {
+pub(super) fn lane_to_delivery(lane: &LaneState, rest: &Rest) -> delivery::LaneState {
     delivery::LaneState {
         in_doubt: lane.in_doubt.map(|batch| delivery::InDoubt {
             queue: queue(batch.queue),
@@ -40,6 +66,8 @@ pub(super) fn lane_to_delivery(lane: &LaneState) -> delivery::LaneState {
             first_ms: batch.first_ms,
             last_ms: batch.last_ms,
         }),
+        backoff: rest_to_delivery(rest),
+        server_errors: rest.server_errors,
         isolations: [0, 1].map(|index: usize| {
             let queue = &lane.queues[index];
             Isolation {

@@ -122,6 +122,21 @@ pub struct LaneState {
     pub queues: [QueueState; 2],
 }
 
+/// How a lane rests after failures; the default is not at all.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// The wait that was drawn last, in milliseconds.
+    pub drawn_ms: i64,
+    /// The whole of the last rest.
+    pub wait_ms: i64,
+    /// Its end, wall time in milliseconds.
+    pub until_ms: Option<i64>,
+    /// Whether a connection was lost, and nothing succeeded since.
+    pub connection_lost: bool,
+    /// Server errors in a row for the batch in doubt.
+    pub server_errors: u32,
+}
+
 /// Sums over the life of the spool, and what is pending now.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -333,6 +348,13 @@ pub enum Change<'a> {
         /// All of it.
         state: &'a LaneState,
     },
+    /// How a lane rests.
+    Rest {
+        /// Which.
+        lane: u8,
+        /// All of it.
+        rest: &'a Rest,
+    },
     /// An event goes to the rejected store.
     Reject(&'a Rejected),
     /// An event leaves the rejected store.
@@ -415,6 +437,9 @@ pub trait Store: Send {
 
     /// The state of a lane; the default if nothing is known of it.
     fn lane(&self, lane: u8) -> Result<LaneState>;
+
+    /// How a lane rests.
+    fn rest(&self, lane: u8) -> Result<Rest>;
 
     /// The runs of a queue behind row `after`, at most `limit`, in order.
     fn runs(&self, place: Place, after: i64, limit: usize) -> Result<Vec<StoredRun>>;

@@ -220,7 +220,7 @@ fn a_reader_that_comes_while_the_store_is_made_finds_none_or_a_sound_one() {
 /// As version 1 left it.
 fn taken_back_to_version_1(opened: &Opened) {
     let raw = rusqlite::Connection::open(opened.spool.store()).unwrap();
-    raw.execute_batch("DROP TABLE refused_in_a_row; PRAGMA user_version = 1")
+    raw.execute_batch("DROP TABLE refused_in_a_row; DROP TABLE rests; PRAGMA user_version = 1")
         .unwrap();
 }
 

@@ -28,7 +28,7 @@ use crate::error::{PauseReason, Result};
 use crate::event;
 use crate::journal::reader::Offsets;
 use crate::log::{Level, Log};
-use crate::store::{Change, CommitSafety, PauseState, Place, Store, Suspect, Totals};
+use crate::store::{Change, CommitSafety, PauseState, Place, Rest, Store, Suspect, Totals};
 
 /// What a sender is told about its work.
 #[derive(Debug, Clone)]
@@ -105,6 +105,7 @@ struct Lane {
     in_flight: Option<Due>,
     /// Runs were read that may hold events of suspects.
     unsifted: bool,
+    committed_rest: Rest,
 }
 
 impl State {
@@ -135,11 +136,15 @@ impl State {
                 let skip = stored.queues[usize::from(queue)].skip;
                 Window::new(Place { lane, queue }, skip as usize)
             });
-            restored.lanes.push(translate::lane_to_delivery(&stored));
+            let rest = store.rest(lane)?;
+            restored
+                .lanes
+                .push(translate::lane_to_delivery(&stored, &rest));
             lanes.push(Lane {
                 windows,
                 in_flight: None,
                 unsifted: false,
+                committed_rest: rest,
             });
         }
         let committed_pause = store.pause()?;
@@ -352,9 +357,16 @@ impl State {
         let skips = [0, 1].map(|queue: usize| self.lanes[lane].windows[queue].skip() as u32);
         let known = self.engine.lane_state(lane).copied().unwrap_or_default();
         let state = translate::lane_to_store(&known, skips);
+        let rest = translate::rest_to_store(&known);
         let pause = self.pause_state();
-        let mut all = Vec::with_capacity(changes.len() + 4);
+        let mut all = Vec::with_capacity(changes.len() + 5);
         all.extend_from_slice(changes);
+        if rest != self.lanes[lane].committed_rest {
+            all.push(Change::Rest {
+                lane: lane as u8,
+                rest: &rest,
+            });
+        }
         all.extend(self.brake.as_ref().map(BrakeChange::change));
         all.push(Change::Lane {
             lane: lane as u8,
@@ -367,6 +379,7 @@ impl State {
         self.store.commit(&all, self.orders.safety)?;
         self.committed_pause = pause;
         self.brake = None;
+        self.lanes[lane].committed_rest = rest;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::journal::reader::Offsets;
 use crate::store::checksum::{Checksum, corrupt};
-use crate::store::{InDoubt, LaneState, Place, QueueState, Run, Slot, StoredRun, Suspect};
+use crate::store::{InDoubt, LaneState, Place, QueueState, Rest, Run, Slot, StoredRun, Suspect};
 
 const SLOT_LEN: usize = 12;
 pub(in crate::store) const LANE_COLUMNS: &str =
@@ -149,6 +149,53 @@ fn suspect_checksum(suspect: &Suspect) -> Checksum {
         suspect.waiting.cast_signed(),
         suspect.accepted.into(),
     ])
+}
+
+pub(in crate::store) fn write_rest(connection: &Connection, lane: u8, rest: &Rest) -> Result<()> {
+    if *rest == Rest::default() {
+        let mut gone = connection.prepare_cached("DELETE FROM rests WHERE lane = ?")?;
+        return gone.execute([lane]).map(drop);
+    }
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO rests VALUES (?, ?, ?, ?, ?, ?, ?)")?
+        .execute(params![
+            lane,
+            rest.drawn_ms,
+            rest.wait_ms,
+            rest.until_ms,
+            rest.connection_lost,
+            rest.server_errors,
+            rest_checksum(lane, rest).column(),
+        ])
+        .map(drop)
+}
+
+pub(in crate::store) fn read_rest(connection: &Connection, lane: u8) -> Result<Rest> {
+    let found = connection
+        .prepare_cached(
+            "SELECT drawn_ms, wait_ms, until_ms, connection_lost, server_errors, crc FROM rests
+             WHERE lane = ?",
+        )?
+        .query_row([lane], |row| {
+            let rest = Rest {
+                drawn_ms: row.get(0)?,
+                wait_ms: row.get(1)?,
+                until_ms: row.get(2)?,
+                connection_lost: row.get(3)?,
+                server_errors: row.get(4)?,
+            };
+            rest_checksum(lane, &rest)
+                .verify(row.get(5)?, format_args!("the rest of lane {lane}"))?;
+            Ok(rest)
+        });
+    Ok(found.optional()?.unwrap_or_default())
+}
+
+fn rest_checksum(lane: u8, rest: &Rest) -> Checksum {
+    Checksum::default()
+        .numbers([lane.into(), rest.drawn_ms, rest.wait_ms])
+        .maybe(rest.until_ms)
+        .numbers([rest.connection_lost.into(), rest.server_errors.into()])
 }
 
 pub(in crate::store) fn write_suspect(connection: &Connection, suspect: &Suspect) -> Result<()> {

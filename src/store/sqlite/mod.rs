@@ -22,8 +22,8 @@ use self::connection::{
 };
 use super::rows;
 use super::{
-    Change, CommitSafety, DiskUse, LaneState, PauseState, Place, Rejected, RejectedFilter, Store,
-    StoredRun, Suspect, Totals,
+    Change, CommitSafety, DiskUse, LaneState, PauseState, Place, Rejected, RejectedFilter, Rest,
+    Store, StoredRun, Suspect, Totals,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::reader::Offsets;
@@ -126,6 +126,7 @@ impl SqliteStore {
                     cached("DELETE FROM runs WHERE id = ?")?.execute([id])?;
                 }
                 Change::Lane { lane, state } => rows::write_lane(&self.connection, lane, state)?,
+                Change::Rest { lane, rest } => rows::write_rest(&self.connection, lane, rest)?,
                 Change::Reject(event) => rows::write_rejected(&self.connection, None, event)?,
                 Change::Forget { rejected } => {
                     cached("DELETE FROM rejected WHERE id = ?")?.execute([rejected])?;
@@ -254,6 +255,10 @@ impl Store for SqliteStore {
 
     fn lane(&self, lane: u8) -> Result<LaneState> {
         rows::read_lane(&self.connection, lane).map_err(|e| self.error(e))
+    }
+
+    fn rest(&self, lane: u8) -> Result<Rest> {
+        rows::read_rest(&self.connection, lane).map_err(|e| self.error(e))
     }
 
     fn runs(&self, place: Place, after: i64, limit: usize) -> Result<Vec<StoredRun>> {
