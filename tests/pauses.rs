@@ -371,15 +371,20 @@ fn a_damaged_store_pauses_until_recover_and_resume_does_not_help() {
     let store = client.host.spool().join("store.db");
     std::fs::write(&store, "this is no database ".repeat(200)).unwrap();
 
+    let mut since = Vec::new();
     for _ in 0..2 {
-        let error = client.flush(secs(60)).1.unwrap_err();
+        let (report, outcome) = client.flush(secs(60));
+        let error = outcome.unwrap_err();
         assert_eq!(error.pause_reason(), Some(PauseReason::StoreDamaged));
         assert!(error.message().contains("meditopia recover"), "{error}");
         let stats = client.stats().unwrap();
         assert_eq!(stats.paused, Some(PauseReason::StoreDamaged));
         assert_eq!(stats.next_probe_ms, None);
+        assert_eq!(report.paused_since_ms, stats.paused_since_ms);
+        since.push(stats.paused_since_ms.expect("since when"));
         assert!(client.resume().is_err());
     }
+    assert_eq!(since[0], since[1]);
     assert!(told.recv_timeout(secs(60)).unwrap().contains("recover"));
     assert_eq!(api.ledger().requests, 0);
     client.enqueue_users(3..5);

@@ -275,11 +275,17 @@ impl Core {
             Err(e) => (e.pause_reason(), (None, 0, 0)),
         };
         let damage = self.sender.found_damage().or(unreadable);
-        // Of a damage nobody has written down since when.
         let pause = pause.filter(|_| damage.is_none());
+        let since_ms = match (&damage, &pause) {
+            (None, pause) => pause.as_ref().map(|pause| pause.since_ms),
+            // A store that cannot be read does not tell.
+            (Some(_), _) => Heartbeat::read(&self.spool)
+                .unwrap_or_default()
+                .and_then(|heartbeat| heartbeat.damaged_since_ms()),
+        };
         Report {
             pause: damage.or(pause.as_ref().map(|pause| pause.reason)),
-            paused_since_ms: pause.as_ref().map(|pause| pause.since_ms),
+            paused_since_ms: since_ms,
             next_probe_ms: pause.and_then(|pause| pause.probe_ms),
             delivered: now.delivered.saturating_sub(since.delivered),
             rejected: now.rejected.saturating_sub(since.rejected),
@@ -300,10 +306,12 @@ impl Core {
         // A row that its checksum does not fit stops the sender, who tells; a look at the others may not
         // come by it.
         let mut damage = self.sender.found_damage();
+        let mut damaged_since_ms = None;
         if let Some(heartbeat) = Heartbeat::read(&self.spool)? {
             stats.sender_seen_ms = Some(heartbeat.seen_ms);
             stats.sender_pid = Some(heartbeat.pid);
-            let told = heartbeat.paused.as_deref().and_then(PauseReason::from_name);
+            damaged_since_ms = heartbeat.damaged_since_ms();
+            let told = heartbeat.pause_reason();
             damage = damage.or(told.filter(|reason| *reason == PauseReason::StoreDamaged));
         }
         match self.fill_from_store(&mut stats, journal_bytes) {
@@ -311,7 +319,11 @@ impl Core {
             Err(e) if e.pause_reason().is_some() => damage = e.pause_reason(),
             filled => filled?,
         }
-        stats.paused = damage.or(stats.paused);
+        if let Some(reason) = damage {
+            stats.paused = Some(reason);
+            stats.paused_since_ms = damaged_since_ms;
+            stats.next_probe_ms = None;
+        }
         Ok(stats)
     }
 

@@ -21,7 +21,7 @@ pub struct Backoff {
     pub drawn: Duration,
     /// The whole of the last rest, as drawn or as asked for.
     pub wait: Duration,
-    /// The end of it. A store keeps its `wall_ms`; [`restored`](Self::restored) works out the rest.
+    /// The end of it. A store keeps its `wall_ms`; [`Engine::new`](super::Engine::new) works out the rest.
     pub until: Option<Moment>,
     /// Whether a connection was lost, and nothing succeeded since.
     pub connection_lost: bool,

@@ -8,6 +8,7 @@ use std::io::ErrorKind as IoKind;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::spool::{Spool, private_file};
 
@@ -29,6 +30,8 @@ pub(crate) struct Heartbeat {
     pub taken_bytes: u64,
     /// Why delivery is paused, if it is.
     pub paused: Option<String>,
+    /// Since when, wall time in milliseconds.
+    pub paused_since_ms: Option<i64>,
 }
 
 impl Heartbeat {
@@ -46,8 +49,22 @@ impl Heartbeat {
     /// Says why nothing is sent, or that nothing stands in the way any more, and leaves the rest.
     pub(crate) fn pause(spool: &Spool, reason: Option<PauseReason>) -> Result<()> {
         let mut last = Self::read(spool)?.unwrap_or_default();
+        if last.pause_reason() != reason {
+            last.paused_since_ms = reason.map(|_| clock::wall_ms());
+        }
         last.paused = reason.map(|reason| reason.name().to_owned());
         last.write(spool)
+    }
+
+    /// Why delivery is paused, if it is.
+    pub(crate) fn pause_reason(&self) -> Option<PauseReason> {
+        self.paused.as_deref().and_then(PauseReason::from_name)
+    }
+
+    /// Since when the store is damaged, if the sender has found that.
+    pub(crate) fn damaged_since_ms(&self) -> Option<i64> {
+        let damaged = self.pause_reason() == Some(PauseReason::StoreDamaged);
+        self.paused_since_ms.filter(|_| damaged)
     }
 
     /// Replaces it. Not synced: after a power cut the next sender writes a new one.

@@ -248,6 +248,7 @@ impl Term {
                 paused: state
                     .pause_state()
                     .map(|pause| pause.reason.name().to_owned()),
+                paused_since_ms: state.pause_state().map(|pause| pause.since_ms),
             })
         })?;
         self.beaten = Some(Instant::now());
