@@ -933,12 +933,13 @@ meditopia_status meditopia_set_bearer_token(struct meditopia_client *client,
 meditopia_status meditopia_hold(struct meditopia_client *client, struct meditopia_error *error);
 
 /**
- * Ends a hold, and any other pause but `MEDITOPIA_PAUSE_STORE_DAMAGED`: the sender tries again at
- * once. Resuming what is not paused is `MEDITOPIA_OK`.
+ * Ends a hold, any other pause but `MEDITOPIA_PAUSE_STORE_DAMAGED`, and the wait after a failed
+ * request, also one that the API asked for: the sender tries again at once. Resuming what is not paused is `MEDITOPIA_OK`.
  *
  * Blocking, threads and errors as for `meditopia_hold`.
  */
-meditopia_status meditopia_resume(struct meditopia_client *client, struct meditopia_error *error);
+meditopia_status meditopia_resume(struct meditopia_client *client,
+                                  struct meditopia_error *error);
 
 /**
  * Queues one event. When it returns `MEDITOPIA_OK` the event is safe at the configured

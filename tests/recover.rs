@@ -99,8 +99,18 @@ fn recover_says_what_it_risks_does_it_when_told_and_keeps_the_damaged_store() {
     let looked = recover(&spool, &[]).output().unwrap();
     assert_eq!(looked.status.code(), Some(3), "{looked:?}");
     let text = told(&looked);
+    // Whether the sender took the four over before it met the damage is chance.
+    let readable = [
+        "150 pending events in 2 runs",
+        "154 pending events in 3 runs",
+    ]
+    .map(|readable| format!("readable: {readable}, 0 rejected events"));
+    assert!(
+        text.lines()
+            .any(|said| readable.iter().any(|line| line == said)),
+        "{text}"
+    );
     for line in [
-        "readable: 154 pending events in 3 runs, 0 rejected events",
         "lost pending events: at most 100",
         "nothing was done; run it again with --yes to recover",
     ] {

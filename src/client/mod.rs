@@ -200,7 +200,7 @@ impl Client {
         self.core()?.sender.command(&Command::Hold).map(drop)
     }
 
-    /// Ends any pause of this spool. Errors: as [`hold`](Self::hold).
+    /// Ends any pause of this spool, and any wait after a failed request. Errors: as [`hold`](Self::hold).
     pub fn resume(&self) -> Result<()> {
         self.core()?.sender.command(&Command::Resume).map(drop)
     }

@@ -228,8 +228,8 @@ pub unsafe extern "C" fn meditopia_hold(
     })
 }
 
-/// Ends a hold, and any other pause but `MEDITOPIA_PAUSE_STORE_DAMAGED`: the sender tries again at
-/// once. Resuming what is not paused is `MEDITOPIA_OK`.
+/// Ends a hold, any other pause but `MEDITOPIA_PAUSE_STORE_DAMAGED`, and the wait after a failed
+/// request, also one that the API asked for: the sender tries again at once. Resuming what is not paused is `MEDITOPIA_OK`.
 ///
 /// Blocking, threads and errors as for `meditopia_hold`.
 #[unsafe(no_mangle)]

@@ -10,9 +10,10 @@ use crate::error::PauseReason;
 use std::time::Duration;
 
 impl Engine {
-    /// An operator asks to go on now. Ends every pause but `store_damaged`, which
-    /// [`recovered`](Self::recovered) ends, and tries again without any rest.
+    /// An operator asks to go on now: ends every rest after a failure, and every pause but
+    /// `store_damaged`, which [`recovered`](Self::recovered) ends.
     pub fn resume(&mut self) -> Option<PauseChange> {
+        self.lanes.iter_mut().for_each(Lane::try_at_once);
         let ended = self.ended_by_hand(|reason| reason != PauseReason::StoreDamaged);
         if ended.is_some() {
             self.brake.release();

@@ -393,15 +393,34 @@ impl State {
         };
     }
 
-    /// Commits the pause as it now is: after a resume, a hold, a new token.
+    /// Commits the pause and the rests as they now are: after a resume, a hold, a new token.
     pub(super) fn commit_pause(&mut self) -> Result<()> {
         let pause = self.pause_state();
+        let rests: Vec<(usize, Rest)> = (0..self.lanes.len())
+            .filter_map(|lane| {
+                let rest = translate::rest_to_store(self.engine.lane_state(lane)?);
+                (rest != self.lanes[lane].committed_rest).then_some((lane, rest))
+            })
+            .collect();
+        let mut changes: Vec<Change<'_>> = rests
+            .iter()
+            .map(|(lane, rest)| Change::Rest {
+                lane: *lane as u8,
+                rest,
+            })
+            .collect();
+        changes.extend(self.brake.as_ref().map(BrakeChange::change));
         if pause != self.committed_pause {
-            let mut changes = vec![Change::Pause(pause.as_ref())];
-            changes.extend(self.brake.as_ref().map(BrakeChange::change));
-            self.store.commit(&changes, self.orders.safety)?;
-            self.committed_pause = pause;
-            self.brake = None;
+            changes.push(Change::Pause(pause.as_ref()));
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.store.commit(&changes, self.orders.safety)?;
+        self.committed_pause = pause;
+        self.brake = None;
+        for (lane, rest) in rests {
+            self.lanes[lane].committed_rest = rest;
         }
         Ok(())
     }

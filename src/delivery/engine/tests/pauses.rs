@@ -222,14 +222,18 @@ fn a_new_token_ends_a_pause_for_the_old_one_at_once_and_no_other() {
 
 #[test]
 fn an_operator_who_resumes_need_not_wait_for_a_rest() {
-    let mut spool = Spool::holding(100);
-    spool.send();
-    spool.answer(Verdict::Retry {
-        after: Some(secs(3_600)),
-    });
-    spool.engine.hold(spool.now);
-    spool.engine.resume();
-    assert_eq!(spool.send(), 100);
+    for held in [true, false] {
+        let mut spool = Spool::holding(100);
+        spool.send();
+        spool.answer(Verdict::Retry {
+            after: Some(secs(3_600)),
+        });
+        if held {
+            spool.engine.hold(spool.now);
+        }
+        spool.engine.resume();
+        assert_eq!(spool.send(), 100);
+    }
 }
 
 #[test]
