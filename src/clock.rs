@@ -37,6 +37,14 @@ impl Moment {
         Duration::from_nanos(later.boot_ns.saturating_sub(self.boot_ns))
     }
 
+    /// The moment whose wall time was `wall_ms`, as seen after a restart. That may be from another wall: it is now
+    /// at the earliest, and `longest` from now at the latest.
+    pub(crate) fn recall(self, wall_ms: i64, longest: Duration) -> Self {
+        let left = wall_ms.saturating_sub(self.wall_ms);
+        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
+        self.after(left.min(longest))
+    }
+
     /// Whether `other` has been reached; decided by the clock that nobody can set.
     pub fn reached(self, other: Self) -> bool {
         self.boot_ns >= other.boot_ns

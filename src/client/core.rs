@@ -276,10 +276,10 @@ impl Core {
         };
         let damage = self.sender.found_damage().or(unreadable);
         let pause = pause.filter(|_| damage.is_none());
-        let since_ms = match (&damage, &pause) {
-            (None, pause) => pause.as_ref().map(|pause| pause.since_ms),
+        let since_ms = match damage {
+            None => pause.as_ref().map(|pause| pause.since_ms),
             // A store that cannot be read does not tell.
-            (Some(_), _) => Heartbeat::read(&self.spool)
+            Some(_) => Heartbeat::read(&self.spool)
                 .unwrap_or_default()
                 .and_then(|heartbeat| heartbeat.damaged_since_ms()),
         };

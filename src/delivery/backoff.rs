@@ -48,11 +48,7 @@ impl Backoff {
     /// The same after a restart. Only the wall time of its end survived, and it may be from another wall:
     /// the rest ends now at the earliest, and after all of it at the latest.
     pub(super) fn restored(mut self, now: Moment) -> Self {
-        self.until = self.until.map(|until| {
-            let left = until.wall_ms.saturating_sub(now.wall_ms);
-            let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-            now.after(left.min(self.wait))
-        });
+        self.until = self.until.map(|until| now.recall(until.wall_ms, self.wait));
         self
     }
 

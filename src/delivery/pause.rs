@@ -69,11 +69,8 @@ impl Pause {
     pub(super) fn restored(mut self, now: Moment) -> Self {
         self.since_ms = self.since_ms.min(now.wall_ms);
         self.probe_wait = self.probe_wait.clamp(FIRST_PROBE, LONGEST_PROBE);
-        let left = self
-            .probe_at
-            .map_or(0, |at| at.wall_ms.saturating_sub(now.wall_ms));
-        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-        self.probe_at = probes(self.reason).then(|| now.after(left.min(self.probe_wait)));
+        let probe_ms = self.probe_at.map_or(now.wall_ms, |at| at.wall_ms);
+        self.probe_at = probes(self.reason).then(|| now.recall(probe_ms, self.probe_wait));
         self
     }
 

@@ -241,34 +241,21 @@ pub unsafe extern "C" fn meditopia_rejected_export(
     written: *mut usize,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: NULL or the caller's size_t, says the header.
-        let written = unsafe { optional_place(written, 0) };
-        // SAFETY: the header asks for a live client, a filter that says its size, and a string
-        // that outlives the call.
-        let (client, filter, path) = unsafe {
-            (
-                shared("client", client)?,
-                filter_at(filter)?,
-                required("path", path)?,
-            )
-        };
-        let mut new = OpenOptions::new();
-        let file = new
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|e| Error::io(path, e))?;
-        let events = client
-            .client
-            .export_rejected(&filter, &mut BufWriter::new(file))?;
-        if let Some(written) = written {
-            *written = events;
-        }
-        Ok(())
-    })
+    // SAFETY: the header asks for live handles, a filter that says its size, and a string that
+    // outlives the call.
+    unsafe {
+        counted(client, written, error, |client| {
+            let (filter, path) = (filter_at(filter)?, required("path", path)?);
+            let mut new = OpenOptions::new();
+            let file = new
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)
+                .map_err(|e| Error::io(path, e))?;
+            client.export_rejected(&filter, &mut BufWriter::new(file))
+        })
+    }
 }
 
 /// Takes events that are in doubt out of their batch, so that the rest can go: for the one that the
@@ -292,7 +279,7 @@ pub unsafe extern "C" fn meditopia_in_doubt_set_aside(
     unsafe { change_by_id(client, ids, count, changed, error, Client::set_aside) }
 }
 
-/// What the functions that take ids share.
+/// What the functions share that take ids.
 ///
 /// # Safety
 /// `client`, `changed` and `error` are NULL or live; `ids` are `count` ids that outlive the call.
@@ -304,21 +291,16 @@ unsafe fn change_by_id(
     error: *mut meditopia_error,
     change: fn(&Client, &[i64]) -> Result<usize>,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the contract above.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: NULL or the caller's size_t, says the contract above.
-        let changed = unsafe { optional_place(changed, 0) };
-        // SAFETY: a live client and `count` ids that outlive the call, says the contract above.
-        let (client, ids) = unsafe { (shared("client", client)?, array("ids", ids, count)?) };
-        let rows = change(&client.client, ids)?;
-        if let Some(changed) = changed {
-            *changed = rows;
-        }
-        Ok(())
-    })
+    // SAFETY: the contract above.
+    unsafe {
+        counted(client, changed, error, |client| {
+            // SAFETY: `count` ids that outlive the call, says the contract above.
+            change(client, array("ids", ids, count)?)
+        })
+    }
 }
 
-/// What the functions that take a filter share.
+/// What the functions share that take a filter.
 ///
 /// # Safety
 /// `client`, `changed` and `error` are NULL or live; `filter` is NULL or says its size, and its
@@ -330,15 +312,34 @@ unsafe fn change_matching(
     error: *mut meditopia_error,
     change: fn(&Client, &RejectedFilter) -> Result<usize>,
 ) -> meditopia_status {
+    // SAFETY: the contract above.
+    unsafe {
+        counted(client, changed, error, |client| {
+            // SAFETY: a filter that says its size, says the contract above.
+            change(client, &filter_at(filter)?)
+        })
+    }
+}
+
+/// Does something to events and says to how many.
+///
+/// # Safety
+/// `client`, `count` and `error` are NULL or live.
+unsafe fn counted(
+    client: *mut meditopia_client,
+    count: *mut usize,
+    error: *mut meditopia_error,
+    act: impl FnOnce(&Client) -> Result<usize>,
+) -> meditopia_status {
     // SAFETY: NULL or the caller's struct, says the contract above.
     guard(unsafe { ErrorSlot::at(error) }, || {
         // SAFETY: NULL or the caller's size_t, says the contract above.
-        let changed = unsafe { optional_place(changed, 0) };
-        // SAFETY: a live client and a filter that says its size, says the contract above.
-        let (client, filter) = unsafe { (shared("client", client)?, filter_at(filter)?) };
-        let rows = change(&client.client, &filter)?;
-        if let Some(changed) = changed {
-            *changed = rows;
+        let count = unsafe { optional_place(count, 0) };
+        // SAFETY: NULL or a live client, says the contract above.
+        let client = unsafe { shared("client", client) }?;
+        let events = act(&client.client)?;
+        if let Some(count) = count {
+            *count = events;
         }
         Ok(())
     })

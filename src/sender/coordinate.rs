@@ -126,9 +126,10 @@ fn step_aside(shared: &Shared) -> bool {
     let aside = desk.state.as_ref().is_some_and(succession::steps_aside);
     if aside {
         desk.drop_state();
-        let why = "another process has another token; it may send";
-        desk.notes
-            .push(Note::new(Level::Info, format_args!("{why}")));
+        desk.notes.push(Note::new(
+            Level::Info,
+            format_args!("another process has another token; it may send"),
+        ));
     }
     drop(shared.tell(desk));
     aside
@@ -237,6 +238,7 @@ impl Term {
                 // Whoever rang waits for what is taken over by now.
                 state.urgent_upto = state.store.last_run()?;
             }
+            let pause = state.engine.pause_state();
             Ok(Heartbeat {
                 pid: pid().cast_unsigned(),
                 seen_ms: clock::wall_ms(),
@@ -245,10 +247,8 @@ impl Term {
                 hungry: state.hungry,
                 pending_bytes: state.totals.pending_bytes,
                 taken_bytes,
-                paused: state
-                    .pause_state()
-                    .map(|pause| pause.reason.name().to_owned()),
-                paused_since_ms: state.pause_state().map(|pause| pause.since_ms),
+                paused: pause.map(|pause| pause.reason.name().to_owned()),
+                paused_since_ms: pause.map(|pause| pause.since_ms),
             })
         })?;
         self.beaten = Some(Instant::now());

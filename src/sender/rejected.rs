@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::state::State;
 use super::take_over::{RUN_EVENTS, lane_of};
-use super::window::Removed;
+use super::window::Settled;
 use crate::clock::{self, Moment};
 use crate::delivery::Queue;
 use crate::error::Result;
@@ -109,16 +109,14 @@ impl State {
         let Some(batch) = state.in_doubt else {
             return Ok(0);
         };
-        let Removed {
-            events,
-            settled,
-            shortened,
-        } = self.window_mut(lane, batch.queue).remove(batch.events, ids);
+        let sifted = self
+            .window_mut(lane, batch.queue)
+            .sift(|event| event.position < batch.events && ids.contains(&event.id()));
+        let events = sifted.moved.iter().flat_map(|(_, run)| run.events());
         let rejected: Vec<Rejected> = events
-            .iter()
-            .map(|event| Rejected {
-                user: event::user_text(event::user_of(&event.fragment)),
-                event: event.fragment.clone(),
+            .map(|(fragment, enqueued_ms)| Rejected {
+                user: event::user_text(event::user_of(fragment)),
+                event: fragment.to_vec(),
                 reason: RejectedReason::SetAside,
                 may_be_delivered: true,
                 api_code: String::new(),
@@ -126,30 +124,26 @@ impl State {
                     .to_owned(),
                 http_status: None,
                 attempts: batch.attempts,
-                first_ms: event.enqueued_ms,
+                first_ms: enqueued_ms,
                 last_ms: now.wall_ms,
             })
             .collect();
         if rejected.is_empty() {
             return Ok(0);
         }
-        for event in events.iter().rev() {
-            self.engine.removed(lane, batch.queue, event.position);
+        for position in sifted.positions.iter().rev() {
+            self.engine.removed(lane, batch.queue, *position);
         }
         let known: Vec<Suspect> = match batch.queue {
             Queue::Regular => Vec::new(),
             Queue::Suspects => self.waits_no_more(rejected.iter().map(|event| &*event.event)),
         };
-        let mut changes: Vec<Change<'_>> = self.left(settled);
-        let place = Place {
-            lane: lane as u8,
-            queue: batch.queue.index() as u8,
-        };
-        changes.extend(shortened.iter().map(|(id, run)| Change::Replace {
-            id: *id,
-            place,
-            run,
-        }));
+        let mut changes = self.left(Settled {
+            changes: Vec::new(),
+            events: rejected.len() as u64,
+            bytes: rejected.iter().map(|event| event.event.len() as u64).sum(),
+        });
+        changes.extend(sifted.removals());
         changes.extend(rejected.iter().map(Change::Reject));
         changes.extend(known.iter().map(Change::Suspect));
         let count = rejected.len();

@@ -21,8 +21,8 @@ pub(super) const STEP_ASIDE: Duration = Duration::from_secs(1);
 /// Asks the sender for its seat if its token was refused and this process has another one.
 pub(super) fn ask(shared: &Shared) -> Result<()> {
     let spool = &shared.spool;
-    let beat = Heartbeat::read(spool)?;
-    if beat.and_then(|beat| beat.paused).as_deref() != Some(PauseReason::Auth.name()) {
+    let paused = Heartbeat::read(spool)?.and_then(|beat| beat.pause_reason());
+    if paused != Some(PauseReason::Auth) {
         return Ok(());
     }
     // What is wrong with the file is told by whoever sends with it.

@@ -31,6 +31,23 @@ pub(super) struct Window {
     carried: VecDeque<u32>,
 }
 
+/// An event that a sift may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate<'a> {
+    /// How far behind the head it stands.
+    pub(super) position: usize,
+    run: i64,
+    place: usize,
+    pub(super) fragment: &'a [u8],
+}
+
+impl Candidate<'_> {
+    /// What lists call it.
+    pub(super) fn id(&self) -> i64 {
+        pending_event_id(self.run, self.place, self.fragment)
+    }
+}
+
 /// An event at the head of a queue.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HeadEvent<'a> {
@@ -193,63 +210,12 @@ impl Window {
         }
     }
 
-    /// Takes those of the first `events` events out whose [`pending_event_id`] is one of `ids`.
-    pub(super) fn remove(&mut self, events: usize, ids: &[i64]) -> Removed {
-        let mut removed = Removed::default();
-        let mut position = 0;
-        let mut skip = std::mem::take(&mut self.skip);
-        let mut kept_runs = VecDeque::with_capacity(self.runs.len());
-        for stored in self.runs.drain(..) {
-            let skipped = std::mem::take(&mut skip);
-            let mut kept = Run::default();
-            let before = removed.events.len();
-            for (place, (fragment, enqueued_ms)) in stored.run.events().enumerate().skip(skipped) {
-                let id = pending_event_id(stored.id, place, fragment);
-                if position < events && ids.contains(&id) {
-                    removed.settled.bytes += fragment.len() as u64;
-                    removed.events.push(RemovedEvent {
-                        position,
-                        fragment: fragment.to_vec(),
-                        enqueued_ms,
-                    });
-                } else {
-                    kept.push(fragment, enqueued_ms);
-                }
-                position += 1;
-            }
-            if removed.events.len() == before {
-                // Only the first run has settled events.
-                if skipped > 0 {
-                    self.skip = skipped;
-                }
-                kept_runs.push_back(stored);
-            } else if kept.slots.is_empty() {
-                removed
-                    .settled
-                    .changes
-                    .push(Change::Remove { id: stored.id });
-            } else {
-                removed.shortened.push((stored.id, kept.clone()));
-                kept_runs.push_back(StoredRun {
-                    run: kept,
-                    ..stored
-                });
-            }
-        }
-        self.runs = kept_runs;
-        removed.settled.events = removed.events.len() as u64;
-        self.events -= removed.events.len();
-        if !removed.events.is_empty() {
-            self.carried.clear();
-        }
-        removed
-    }
-
-    /// Takes the events that `wanted` names out of the runs at hand, for the suspects queue.
-    pub(super) fn sift(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) -> Sifted {
+    /// Takes the events that `wanted` names out of the runs at hand.
+    pub(super) fn sift(&mut self, wanted: impl Fn(Candidate<'_>) -> bool) -> Sifted {
         let mut sifted = Sifted {
             moved: Vec::new(),
-            regular: self.place,
+            positions: Vec::new(),
+            place: self.place,
             emptied: Vec::new(),
             shortened: Vec::new(),
         };
@@ -258,12 +224,22 @@ impl Window {
         self.events = 0;
         for stored in self.runs.drain(..) {
             let skipped = std::mem::take(&mut skip);
-            if !stored
+            let first = self.events + sifted.positions.len();
+            let is_wanted = |place: usize, fragment: &[u8]| {
+                wanted(Candidate {
+                    position: first + place - skipped,
+                    run: stored.id,
+                    place,
+                    fragment,
+                })
+            };
+            let holds_any = stored
                 .run
                 .events()
+                .enumerate()
                 .skip(skipped)
-                .any(|(fragment, _)| wanted(fragment))
-            {
+                .any(|(place, (fragment, _))| is_wanted(place, fragment));
+            if !holds_any {
                 self.events += stored.run.slots.len() - skipped;
                 if kept_runs.is_empty() {
                     self.skip = skipped;
@@ -275,13 +251,13 @@ impl Window {
                 continue;
             }
             let (mut kept, mut moved) = (Run::default(), Run::default());
-            for (fragment, enqueued_ms) in stored.run.events().skip(skipped) {
-                let into = if wanted(fragment) {
-                    &mut moved
+            for (place, (fragment, enqueued_ms)) in stored.run.events().enumerate().skip(skipped) {
+                if is_wanted(place, fragment) {
+                    moved.push(fragment, enqueued_ms);
+                    sifted.positions.push(first + place - skipped);
                 } else {
-                    &mut kept
-                };
-                into.push(fragment, enqueued_ms);
+                    kept.push(fragment, enqueued_ms);
+                }
             }
             sifted.moved.push((stored.origin, moved));
             if kept.slots.is_empty() {
@@ -304,26 +280,8 @@ impl Window {
     }
 }
 
-/// What was taken out of a queue by name.
-#[derive(Debug, Default)]
-pub(super) struct Removed {
-    pub(super) events: Vec<RemovedEvent>,
-    /// What to count and which rows go.
-    pub(super) settled: Settled,
-    /// The rows that lose some of their events.
-    pub(super) shortened: Vec<(i64, Run)>,
-}
-
-/// One of them, and where it stood.
-#[derive(Debug)]
-pub(super) struct RemovedEvent {
-    pub(super) position: usize,
-    pub(super) fragment: Vec<u8>,
-    pub(super) enqueued_ms: i64,
-}
-
 /// What left a queue, to be committed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Settled {
     pub(super) changes: Vec<Change<'static>>,
     pub(super) events: u64,
@@ -335,8 +293,9 @@ pub(super) struct Settled {
 pub(super) struct Sifted {
     /// The events taken out, by the row that they stood in.
     pub(super) moved: Vec<(i64, Run)>,
-    /// Where they stood.
-    regular: Place,
+    /// How far behind the head each of them stood.
+    pub(super) positions: Vec<usize>,
+    place: Place,
     emptied: Vec<i64>,
     shortened: Vec<(i64, Run)>,
 }
@@ -353,12 +312,17 @@ impl Sifted {
             origin: Some(*origin),
             run,
         });
+        moved.chain(self.removals()).collect()
+    }
+
+    /// The changes that take them from where they stood.
+    pub(super) fn removals(&self) -> impl Iterator<Item = Change<'_>> {
         let emptied = self.emptied.iter().map(|&id| Change::Remove { id });
-        let shortened = self.shortened.iter().map(move |(id, run)| Change::Replace {
+        let shortened = self.shortened.iter().map(|(id, run)| Change::Replace {
             id: *id,
-            place: self.regular,
+            place: self.place,
             run,
         });
-        moved.chain(emptied).chain(shortened).collect()
+        emptied.chain(shortened)
     }
 }

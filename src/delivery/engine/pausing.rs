@@ -14,7 +14,7 @@ impl Engine {
     /// `store_damaged`, which [`recovered`](Self::recovered) ends.
     pub fn resume(&mut self) -> Option<PauseChange> {
         self.lanes.iter_mut().for_each(Lane::try_at_once);
-        let ended = self.ended_by_hand(|reason| reason != PauseReason::StoreDamaged);
+        let ended = self.end_pause_if(|reason| reason != PauseReason::StoreDamaged);
         if ended.is_some() {
             self.brake.release();
         }

@@ -59,7 +59,7 @@ impl State {
         }
         let suspects = &mut self.suspects;
         let sifted = self.lanes[lane].windows[Queue::Regular.index()]
-            .sift(|fragment| suspects.contains_key(event::user_of(fragment)));
+            .sift(|event| suspects.contains_key(event::user_of(event.fragment)));
         if sifted.is_empty() {
             return Ok(false);
         }

@@ -357,30 +357,15 @@ impl State {
         let skips = [0, 1].map(|queue: usize| self.lanes[lane].windows[queue].skip() as u32);
         let known = self.engine.lane_state(lane).copied().unwrap_or_default();
         let state = translate::lane_to_store(&known, skips);
-        let rest = translate::rest_to_store(&known);
-        let pause = self.pause_state();
+        let totals = self.totals;
         let mut all = Vec::with_capacity(changes.len() + 5);
         all.extend_from_slice(changes);
-        if rest != self.lanes[lane].committed_rest {
-            all.push(Change::Rest {
-                lane: lane as u8,
-                rest: &rest,
-            });
-        }
-        all.extend(self.brake.as_ref().map(BrakeChange::change));
         all.push(Change::Lane {
             lane: lane as u8,
             state: &state,
         });
-        all.push(Change::Totals(&self.totals));
-        if pause != self.committed_pause {
-            all.push(Change::Pause(pause.as_ref()));
-        }
-        self.store.commit(&all, self.orders.safety)?;
-        self.committed_pause = pause;
-        self.brake = None;
-        self.lanes[lane].committed_rest = rest;
-        Ok(())
+        all.push(Change::Totals(&totals));
+        self.commit(all)
     }
 
     /// Notes for the next commit how the count of the brake has changed since it was `before`.
@@ -395,30 +380,33 @@ impl State {
 
     /// Commits the pause and the rests as they now are: after a resume, a hold, a new token.
     pub(super) fn commit_pause(&mut self) -> Result<()> {
+        self.commit(Vec::new())
+    }
+
+    /// Commits `changes` with what of the rests, the brake and the pause is not committed yet.
+    fn commit(&mut self, changes: Vec<Change<'_>>) -> Result<()> {
         let pause = self.pause_state();
+        let brake = self.brake.take();
         let rests: Vec<(usize, Rest)> = (0..self.lanes.len())
             .filter_map(|lane| {
                 let rest = translate::rest_to_store(self.engine.lane_state(lane)?);
                 (rest != self.lanes[lane].committed_rest).then_some((lane, rest))
             })
             .collect();
-        let mut changes: Vec<Change<'_>> = rests
-            .iter()
-            .map(|(lane, rest)| Change::Rest {
-                lane: *lane as u8,
-                rest,
-            })
-            .collect();
-        changes.extend(self.brake.as_ref().map(BrakeChange::change));
+        let mut all = changes;
+        all.extend(rests.iter().map(|(lane, rest)| Change::Rest {
+            lane: *lane as u8,
+            rest,
+        }));
+        all.extend(brake.as_ref().map(BrakeChange::change));
         if pause != self.committed_pause {
-            changes.push(Change::Pause(pause.as_ref()));
+            all.push(Change::Pause(pause.as_ref()));
         }
-        if changes.is_empty() {
+        if all.is_empty() {
             return Ok(());
         }
-        self.store.commit(&changes, self.orders.safety)?;
+        self.store.commit(&all, self.orders.safety)?;
         self.committed_pause = pause;
-        self.brake = None;
         for (lane, rest) in rests {
             self.lanes[lane].committed_rest = rest;
         }
