@@ -8,12 +8,15 @@
 //! Only the elected sender writes; [`sqlite::Reader`] lets any process look.
 
 mod checksum;
+mod pause;
+mod rejected;
 mod rows;
 pub mod sqlite;
 
-use serde::{Deserialize, Serialize};
+pub use self::pause::PauseState;
+pub use self::rejected::{Rejected, RejectedFilter, RejectedReason};
 
-use crate::error::{Error, ErrorKind, PauseReason, Result};
+use crate::error::{Error, Result};
 use crate::journal::reader::Offsets;
 
 /// Which queue of which lane a run waits in.
@@ -166,77 +169,6 @@ pub struct Totals {
     pub lost: u64,
 }
 
-/// A pause, as it must outlast a crash.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PauseState {
-    /// Why.
-    pub reason: PauseReason,
-    /// Since when, wall time in milliseconds.
-    pub since_ms: i64,
-    /// When the next probe is due; `None`: an operator has to resume.
-    pub probe_ms: Option<i64>,
-    /// How long the next probe waits after a failed one, in milliseconds.
-    pub probe_wait_ms: i64,
-    /// The HTTP status that led to it.
-    pub http_status: Option<u16>,
-    /// The API's code that led to it.
-    pub api_code: Option<String>,
-    /// For people.
-    pub message: String,
-    /// Salt and hash of the token that was refused, to notice another one; never the token.
-    pub fingerprint: Option<Vec<u8>>,
-}
-
-impl PauseState {
-    /// The pause as an error for whoever waits, with the events that it keeps.
-    pub fn error(&self, pending: u64, now_ms: i64) -> Error {
-        let since = jiff::Timestamp::from_millisecond(self.since_ms).map_or_else(
-            |_| String::new(),
-            |since| format!(" since {}", since.strftime("%Y-%m-%d %H:%M:%SZ")),
-        );
-        let told: Vec<_> = [
-            self.api_code.clone(),
-            self.http_status.map(|status| format!("HTTP {status}")),
-        ]
-        .into_iter()
-        .flatten()
-        .filter(|part| !self.message.contains(part.as_str()))
-        .collect();
-        let answer = match told.as_slice() {
-            [] => String::new(),
-            told => format!(" ({})", told.join(", ")),
-        };
-        let advice = match (self.reason, self.http_status) {
-            (PauseReason::Auth, Some(_)) => "; check the bearer token",
-            (PauseReason::Ip, _) => "; ask Meditopia to allow this host's address",
-            (PauseReason::Misrouted, _) => "; check endpoint, and any proxy on the way",
-            (PauseReason::MassRejection, _) => "; look at the rejected events",
-            _ => "",
-        };
-        let end = self.end(now_ms);
-        let kept = match pending {
-            1 => "1 event is kept".to_owned(),
-            events => format!("{events} events are kept"),
-        };
-        let reason = self.reason;
-        let message = format!(
-            "paused{since} ({reason}): {}{answer}{advice}; {kept}; {end}",
-            self.message
-        );
-        Error::new(ErrorKind::Paused, message)
-            .paused_for(reason)
-            .answered(self.http_status, self.api_code.clone())
-    }
-
-    /// How it may end, for people.
-    pub fn end(&self, now_ms: i64) -> String {
-        match self.probe_ms {
-            Some(at) => format!("next probe in {} s", (at - now_ms).max(0) / 1_000),
-            None => "it ends when an operator resumes".to_owned(),
-        }
-    }
-}
-
 /// A user whose events wait apart because one was rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suspect {
@@ -248,62 +180,6 @@ pub struct Suspect {
     pub waiting: u64,
     /// Whether one of its events was accepted since.
     pub accepted: bool,
-}
-
-/// Why an event is in the rejected store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RejectedReason {
-    /// The API refused it alone.
-    Refused,
-    /// It waited longer than `event_ttl_s`.
-    Expired,
-    /// An operator took it out of a batch in doubt.
-    SetAside,
-}
-
-/// An event that will not be sent again unless it is requeued.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejected {
-    /// Its `partner_user_id`.
-    pub user: String,
-    /// The fragment.
-    pub event: Vec<u8>,
-    /// Why it is here.
-    pub reason: RejectedReason,
-    /// An earlier request that held it was never settled: the API may have it.
-    pub may_be_delivered: bool,
-    /// The API's code; empty for an expired event.
-    pub api_code: String,
-    /// The API's message, or ours.
-    pub message: String,
-    /// The HTTP status of the refusal.
-    pub http_status: Option<u16>,
-    /// Requests that held it, as far as this sender knows.
-    pub attempts: u32,
-    /// Wall time of its enqueue, in milliseconds.
-    pub first_ms: i64,
-    /// Wall time of its rejection.
-    pub last_ms: i64,
-}
-
-/// Which rejected events are asked for; the default is all of them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RejectedFilter {
-    /// Of this `partner_user_id`.
-    pub user: Option<String>,
-    /// With this code.
-    pub api_code: Option<String>,
-    /// For this reason.
-    pub reason: Option<RejectedReason>,
-    /// Whether an earlier request may have delivered them.
-    pub may_be_delivered: Option<bool>,
-    /// Rejected at this wall time or later, in milliseconds.
-    pub from_ms: Option<i64>,
-    /// Rejected before this wall time.
-    pub until_ms: Option<i64>,
-    /// Behind this row.
-    pub after_id: i64,
 }
 
 /// What an event of a pending run is called in lists: its run, its place there, and some bits of its
