@@ -6,12 +6,15 @@ mod host;
 mod ledger;
 mod sandbox;
 mod trials;
+#[path = "../benches/isolation/zipf.rs"]
+mod zipf;
 
 use std::collections::BTreeMap;
 
 use host::{Host, Story, secs};
 use ledger::Arrivals;
 use sandbox::Sandbox;
+use zipf::Zipf;
 
 const USERS: usize = 10_000;
 /// Of a hundred users one is bad.
@@ -27,31 +30,6 @@ fn is_bad(user: usize) -> bool {
     user % ONE_BAD_OF == 37
 }
 
-/// Draws users by Zipf's law: the second has half as many events as the first, the third a third.
-struct Zipf {
-    rng: fastrand::Rng,
-    up_to: Vec<f64>,
-}
-
-impl Zipf {
-    fn with_seed(seed: u64) -> Self {
-        let mut sum = 0.0;
-        let shares = (1..=USERS).map(|rank| {
-            sum += 1.0 / rank as f64;
-            sum
-        });
-        Self {
-            up_to: shares.collect(),
-            rng: fastrand::Rng::with_seed(seed),
-        }
-    }
-
-    fn draw(&mut self) -> usize {
-        let chance = self.rng.f64() * self.up_to[USERS - 1];
-        self.up_to.partition_point(|share| *share < chance)
-    }
-}
-
 #[test]
 fn one_bad_user_in_a_hundred_costs_little_more_than_a_request_for_each_rejected_event() {
     let events = trials::trials(50_000, MANY as u64) as usize;
@@ -59,10 +37,10 @@ fn one_bad_user_in_a_hundred_costs_little_more_than_a_request_for_each_rejected_
     let bad = (0..USERS).filter(|user| is_bad(*user));
     api.set_unknown_users(bad.map(|user| format!("u-{user}")));
     let client = Host::of(&api).open();
-    let mut zipf = Zipf::with_seed(1);
+    let (zipf, mut rng) = (Zipf::of(USERS), fastrand::Rng::with_seed(1));
     let mut sent = vec![0_u64; USERS];
     for _ in 0..events {
-        let user = zipf.draw();
+        let user = zipf.draw(&mut rng);
         client.enqueue_for(&format!("u-{user}"), sent[user] as usize);
         sent[user] += 1;
     }

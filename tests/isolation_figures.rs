@@ -18,6 +18,8 @@ mod table;
 mod trials;
 #[path = "../benches/isolation/users.rs"]
 mod users;
+#[path = "../benches/isolation/zipf.rs"]
+mod zipf;
 
 const UPDATE: &str = "UPDATE_README=1 cargo bench --locked --bench isolation";
 

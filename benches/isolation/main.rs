@@ -24,6 +24,7 @@ mod published;
 mod rows;
 mod table;
 mod users;
+mod zipf;
 
 fn main() {
     let per_event = rows::per_event();

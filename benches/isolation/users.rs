@@ -6,6 +6,7 @@
 
 use crate::policies::{halving, unspared};
 use crate::rows::Row;
+use crate::zipf::Zipf;
 use meditopia::clock::Moment;
 use meditopia::delivery::{
     BATCH_LIMIT, Effect, Engine, Head, Policy, Queue, Refusal, Restored, Step, Verdict,
@@ -45,37 +46,25 @@ fn row_of_seed(seed: u64) -> Row {
     }
 }
 
-/// Who has the next event: by Zipf's law.
+/// Who has the next event.
 struct Users {
     rng: fastrand::Rng,
-    /// The chance that an event is of this user or an earlier one.
-    up_to: Vec<f64>,
+    zipf: Zipf,
     bad: Vec<bool>,
 }
 
 impl Users {
     fn with_seed(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let mut sum = 0.0;
-        let mut up_to: Vec<f64> = (1..=USERS)
-            .map(|rank| {
-                sum += 1.0 / rank as f64;
-                sum
-            })
-            .collect();
-        up_to.iter_mut().for_each(|share| *share /= sum);
         Self {
             bad: (0..USERS).map(|_| rng.f64() < BAD_USERS).collect(),
             rng,
-            up_to,
+            zipf: Zipf::of(USERS),
         }
     }
 
     fn next(&mut self) -> usize {
-        let chance = self.rng.f64();
-        self.up_to
-            .partition_point(|share| *share < chance)
-            .min(USERS - 1)
+        self.zipf.draw(&mut self.rng)
     }
 
     fn next_is_bad(&mut self) -> bool {

@@ -2,6 +2,13 @@
 
 use super::*;
 
+/// After the end of a pause twenty are rejected again, and as many asked for beyond them.
+fn assert_counts_anew(spool: &mut Spool) {
+    let regular = spool.events[0][REGULAR].len();
+    spool.refuse_alone(100);
+    assert_eq!(spool.events[0][REGULAR].len(), regular - 40);
+}
+
 #[test]
 fn after_twenty_users_refused_in_a_row_nothing_is_rejected_and_after_forty_all_pause() {
     let mut spool = Spool::holding(1_000);
@@ -136,13 +143,7 @@ fn every_probe_under_the_brake_asks_for_another_user_and_what_it_refuses_stays_p
         spool.engine.resume(),
         Some(PauseChange::Ended(PauseReason::MassRejection))
     );
-    let regular = spool.events[0][REGULAR].len();
-    spool.refuse_alone(100);
-    assert_eq!(
-        spool.events[0][REGULAR].len(),
-        regular - 40,
-        "it counts anew"
-    );
+    assert_counts_anew(&mut spool);
 }
 
 #[test]
@@ -170,13 +171,7 @@ fn an_accepted_probe_releases_the_brake() {
         spool.answer(Verdict::Delivered).pause,
         Some(PauseChange::Ended(PauseReason::MassRejection))
     );
-    let regular = spool.events[0][REGULAR].len();
-    spool.refuse_alone(100);
-    assert_eq!(
-        spool.events[0][REGULAR].len(),
-        regular - 40,
-        "it counts anew"
-    );
+    assert_counts_anew(&mut spool);
 }
 
 #[test]
