@@ -1,0 +1,63 @@
+"""Where things are, and the programs that are built before anything is measured."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+BENCHES = Path(__file__).resolve().parent.parent
+ROOT = BENCHES.parent
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+#: Holds `libmeditopia.so` as it is shipped.
+LIBRARY = TARGET / "release"
+#: Compiled contenders.
+PROGRAMS = TARGET / "benches"
+#: Where Python's peers are installed.
+VENV = PROGRAMS / "venv"
+
+C_FLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'include'}"]
+
+
+def compile_c(name: str, *libraries: str, ours: bool = False) -> Path:
+    """Compiles `benches/c/NAME.c`; with `ours` it is linked with the release build of this library."""
+    PROGRAMS.mkdir(parents=True, exist_ok=True)
+    program = PROGRAMS / name
+    command = [os.environ.get("CC", "cc"), *C_FLAGS, BENCHES / "c" / f"{name}.c", "-o", program]
+    if ours:
+        soname = LIBRARY / "libmeditopia.so.0"
+        if not soname.exists():
+            soname.symlink_to("libmeditopia.so")
+        command += [f"-L{LIBRARY}", f"-Wl,-rpath,{LIBRARY}", "-lmeditopia"]
+    subprocess.run([*map(str, command), *(f"-l{name}" for name in libraries), "-lpthread", "-lm"], check=True)
+    return program
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long a run is: the short form only shows that the harness works."""
+
+    short: bool
+
+    def events(self, full: int) -> int:
+        return max(1_000, full // 100) if self.short else full
+
+    def rounds(self, full: int) -> int:
+        return 1 if self.short else full
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """An empty directory on a real disk, under `target/` and not on a tmpfs; gone afterwards."""
+    PROGRAMS.mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(prefix="scratch-", dir=PROGRAMS))
+    directory.chmod(0o700)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
