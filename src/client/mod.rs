@@ -23,7 +23,7 @@ use self::core::Core;
 use crate::clock;
 use crate::config::{BearerToken, Config, Role};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{self, Batch, Fields};
+use crate::event::{self, Batch, Fields, RawFields};
 use crate::journal::process::PerProcess;
 use crate::journal::segment;
 use crate::log::{Callback, Record};
@@ -102,10 +102,15 @@ impl Client {
     /// [`ErrorKind::SpoolFull`]; [`ErrorKind::Closed`]; [`ErrorKind::Io`]: unknown, the event may
     /// still be delivered.
     pub fn enqueue(&self, fields: &Fields<'_>) -> Result<()> {
+        self.enqueue_raw(&fields.into())
+    }
+
+    /// [`enqueue`](Self::enqueue), also of what is not UTF-8: [`ErrorKind::InvalidArgument`].
+    pub(crate) fn enqueue_raw(&self, fields: &RawFields<'_>) -> Result<()> {
         let core = self.core()?;
-        core.writer.append(|record| {
+        core.writer.append(|record, now| {
             segment::push_fragment(record, |out| {
-                event::encode(fields, &core.rules, clock::wall_ms(), out)
+                event::encode_raw(fields, &core.rules, now.wall_ms, out)
             })?;
             Ok(1)
         })?;
@@ -124,7 +129,7 @@ impl Client {
         if batch.is_empty() {
             return Ok(0);
         }
-        core.writer.append(|record| {
+        core.writer.append(|record, _| {
             for fragment in batch.iter() {
                 segment::push_fragment(record, |out| {
                     out.extend_from_slice(fragment);

@@ -22,25 +22,76 @@ static ESCAPES: [u8; 256] = {
     table
 };
 
-/// Appends `text` as it stands between the quotes of a JSON string.
-pub(super) fn push(text: &str, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let bytes = text.as_bytes();
-    let mut copied = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        let escape = ESCAPES[usize::from(byte)];
-        if escape == 0 {
-            continue;
+/// Not UTF-8; it is up to this byte.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NotUtf8 {
+    pub(super) valid_up_to: usize,
+}
+
+/// Appends `text` as it stands between the quotes of a JSON string, and checks on the way that it is
+/// UTF-8; otherwise `out` holds a part of it.
+pub(super) fn push(text: &[u8], out: &mut Vec<u8>) -> Result<(), NotUtf8> {
+    // Until the first byte beyond ASCII there is nothing to check; from there on all is checked at once.
+    let mut unchecked = HIGH_BITS;
+    let mut rest = text;
+    loop {
+        let plain = plain_len(rest, unchecked);
+        out.extend_from_slice(&rest[..plain]);
+        rest = &rest[plain..];
+        let Some(&byte) = rest.first() else {
+            return Ok(());
+        };
+        if byte.is_ascii() {
+            push_escape(byte, out);
+            rest = &rest[1..];
+        } else {
+            std::str::from_utf8(rest).map_err(|cause| NotUtf8 {
+                valid_up_to: text.len() - rest.len() + cause.valid_up_to(),
+            })?;
+            unchecked = 0;
         }
-        out.extend_from_slice(&bytes[copied..at]);
-        out.extend_from_slice(&[b'\\', escape]);
-        if escape == b'u' {
-            let (high, low) = (usize::from(byte >> 4), usize::from(byte & 0xF));
-            out.extend_from_slice(&[b'0', b'0', HEX[high], HEX[low]]);
-        }
-        copied = at + 1;
     }
-    out.extend_from_slice(&bytes[copied..]);
+}
+
+fn push_escape(byte: u8, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let escape = ESCAPES[usize::from(byte)];
+    out.extend_from_slice(&[b'\\', escape]);
+    if escape == b'u' {
+        let (high, low) = (usize::from(byte >> 4), usize::from(byte & 0xF));
+        out.extend_from_slice(&[b'0', b'0', HEX[high], HEX[low]]);
+    }
+}
+
+const WORD: usize = size_of::<u64>();
+const ONES: u64 = u64::MAX / 0xFF;
+const HIGH_BITS: u64 = ONES * 0x80;
+
+/// Bytes at the start of `text` that stand for themselves and have none of the bits of `unchecked`.
+fn plain_len(text: &[u8], unchecked: u64) -> usize {
+    let (words, tail) = text.as_chunks::<WORD>();
+    for (at, word) in words.iter().enumerate() {
+        let marks = marks(u64::from_le_bytes(*word), unchecked);
+        if marks != 0 {
+            return at * WORD + marks.trailing_zeros() as usize / 8;
+        }
+    }
+    // What fills the last word up stands for itself.
+    let mut last = [b' '; WORD];
+    last[..tail.len()].copy_from_slice(tail);
+    let marks = marks(u64::from_le_bytes(last), unchecked);
+    let plain = (marks.trailing_zeros() as usize / 8).min(tail.len());
+    words.len() * WORD + plain
+}
+
+/// Marks, in its highest bit, the first byte of `word` that needs an escape or has a bit of
+/// `unchecked`; what is marked behind it may be a mistake.
+fn marks(word: u64, unchecked: u64) -> u64 {
+    // A byte below `limit` borrows its highest bit, unless that was set before.
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+    let equals = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let escaped = below(word, 0x20) | equals(b'"') | equals(b'\\');
+    (escaped | (word & unchecked)) & HIGH_BITS
 }
 
 /// The part of `bytes` before the quote that ends a JSON string, or nothing if none does.
@@ -71,8 +122,24 @@ mod tests {
 
     fn escaped(text: &str) -> Vec<u8> {
         let mut out = Vec::new();
-        push(text, &mut out);
+        push(text.as_bytes(), &mut out).unwrap();
         out
+    }
+
+    /// As the standard says it, a character at a time.
+    fn escaped_slowly(text: &str) -> String {
+        text.chars()
+            .map(|character| match character {
+                '"' | '\\' => format!("\\{character}"),
+                '\u{8}' => "\\b".to_owned(),
+                '\t' => "\\t".to_owned(),
+                '\n' => "\\n".to_owned(),
+                '\u{c}' => "\\f".to_owned(),
+                '\r' => "\\r".to_owned(),
+                '\0'..='\u{1f}' => format!("\\u{:04x}", u32::from(character)),
+                _ => character.to_string(),
+            })
+            .collect()
     }
 
     #[test]
@@ -83,7 +150,40 @@ mod tests {
         );
     }
 
+    #[test]
+    fn every_byte_is_told_apart_at_every_place_of_a_word() {
+        for byte in 0..=0x7F_u8 {
+            for place in 0..20 {
+                let mut text = [b'x'; 20];
+                text[place] = byte;
+                let text = std::str::from_utf8(&text).unwrap();
+                let found = escaped(text);
+                assert_eq!(
+                    found,
+                    escaped_slowly(text).into_bytes(),
+                    "{byte} at {place}"
+                );
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_text_is_escaped_as_the_standard_says(text in "([a-z]{0,9}[\\x00-\\x22\\x5c\u{7e}-\u{20ac}]{0,3}){0,6}") {
+            prop_assert_eq!(escaped(&text), escaped_slowly(&text).into_bytes());
+        }
+
+        #[test]
+        fn what_is_not_utf_8_is_found_where_it_is(
+            text in "[a-z\"\u{e4}]{0,30}", foreign in proptest::collection::vec(0x80..=0xFF_u8, 1..4), rest: String,
+        ) {
+            let bytes = [text.as_bytes(), &foreign, rest.as_bytes()].concat();
+            let expected = std::str::from_utf8(&bytes).map(drop).map_err(|cause| NotUtf8 {
+                valid_up_to: cause.valid_up_to(),
+            });
+            prop_assert_eq!(push(&bytes, &mut Vec::new()), expected);
+        }
+
         #[test]
         fn every_text_comes_back(original: String) {
             prop_assert_eq!(text(&escaped(&original)), Some(original));

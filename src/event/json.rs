@@ -11,7 +11,7 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Fields, Rules, Value, invalid, push_fragment};
+use super::{Fields, RawFields, Rules, Value, invalid, push_fragment};
 use crate::error::{Error, ErrorKind};
 use crate::spelling::{hint, quoted};
 
@@ -87,13 +87,14 @@ impl Batch {
         rules: &Rules,
         now_wall_ms: i64,
     ) -> Result<(), Error> {
+        let fields = RawFields::from(fields);
         let value = fields.event_value.map_or(Value::Null, Value::Text);
-        self.push_with(fields, value, rules, now_wall_ms)
+        self.push_with(&fields, value, rules, now_wall_ms)
     }
 
     fn push_with(
         &mut self,
-        fields: &Fields<'_>,
+        fields: &RawFields<'_>,
         value: Value<'_>,
         rules: &Rules,
         now_wall_ms: i64,
@@ -229,8 +230,9 @@ impl Walk<'_> {
             event_value: None,
             received_at: received_at.as_deref(),
         };
+        let value = Value::Json(value);
         self.out
-            .push_with(&fields, Value::Json(value), self.rules, self.now_wall_ms)
+            .push_with(&(&fields).into(), value, self.rules, self.now_wall_ms)
     }
 
     fn explain(self, cause: &serde_json::Error, text: &str) -> Error {

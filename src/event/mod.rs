@@ -99,6 +99,28 @@ pub struct Fields<'a> {
     pub received_at: Option<&'a str>,
 }
 
+/// The same as bytes that nobody has looked at, as they come from C.
+#[derive(Clone, Copy)]
+pub(crate) struct RawFields<'a> {
+    pub(crate) token: &'a [u8],
+    pub(crate) partner_user_id: &'a [u8],
+    pub(crate) event: &'a [u8],
+    pub(crate) event_value: Option<&'a [u8]>,
+    pub(crate) received_at: Option<&'a [u8]>,
+}
+
+impl<'a> From<&Fields<'a>> for RawFields<'a> {
+    fn from(fields: &Fields<'a>) -> Self {
+        Self {
+            token: fields.token.as_bytes(),
+            partner_user_id: fields.partner_user_id.as_bytes(),
+            event: fields.event.as_bytes(),
+            event_value: fields.event_value.map(str::as_bytes),
+            received_at: fields.received_at.map(str::as_bytes),
+        }
+    }
+}
+
 /// What the checks need to know of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
@@ -130,6 +152,16 @@ pub fn encode(
     now_wall_ms: i64,
     out: &mut Vec<u8>,
 ) -> Result<()> {
+    encode_raw(&fields.into(), rules, now_wall_ms, out)
+}
+
+/// [`encode`], also for what is not UTF-8: that is an [`ErrorKind::InvalidArgument`].
+pub(crate) fn encode_raw(
+    fields: &RawFields<'_>,
+    rules: &Rules,
+    now_wall_ms: i64,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     let value = fields.event_value.map_or(Value::Null, Value::Text);
     push_fragment(fields, value, rules, now_wall_ms, out)
 }
@@ -139,7 +171,7 @@ pub fn encode(
 enum Value<'a> {
     Null,
     /// Becomes a JSON string.
-    Text(&'a str),
+    Text(&'a [u8]),
     /// Is checked JSON already and kept byte for byte.
     Json(&'a str),
 }
@@ -148,26 +180,28 @@ impl Value<'_> {
     fn len(self) -> usize {
         match self {
             Self::Null => 0,
-            Self::Text(text) | Self::Json(text) => text.len(),
+            Self::Text(text) => text.len(),
+            Self::Json(json) => json.len(),
         }
     }
 
-    fn push(self, out: &mut Vec<u8>) {
+    fn push(self, out: &mut Vec<u8>) -> Result<()> {
         match self {
             Self::Null => out.extend_from_slice(b"null"),
             Self::Json(json) => out.extend_from_slice(json.as_bytes()),
             Self::Text(text) => {
                 out.push(b'"');
-                escape::push(text, out);
+                push_text("event_value", text, out)?;
                 out.push(b'"');
             }
         }
+        Ok(())
     }
 }
 
 /// Appends the fragment of `fields` with `value` in place of their own `event_value`.
 fn push_fragment(
-    fields: &Fields<'_>,
+    fields: &RawFields<'_>,
     value: Value<'_>,
     rules: &Rules,
     now_wall_ms: i64,
@@ -183,7 +217,7 @@ fn push_fragment(
 }
 
 fn push_checked(
-    fields: &Fields<'_>,
+    fields: &RawFields<'_>,
     value: Value<'_>,
     rules: &Rules,
     now_wall_ms: i64,
@@ -197,20 +231,23 @@ fn push_checked(
             return Err(invalid(format!("{name}: is empty")));
         }
     }
-    let kind = EventKind::from_name(fields.event).ok_or_else(|| unknown_kind(fields.event))?;
+    let kind = EventKind::ALL
+        .into_iter()
+        .find(|kind| kind.name().as_bytes() == fields.event)
+        .ok_or_else(|| unknown_kind(fields.event))?;
     // Escaping never shortens, so a text that is too long is refused before it is copied.
     let texts = fields.token.len() + fields.partner_user_id.len() + value.len();
     check_len(texts, rules)?;
 
     out.reserve(texts + FRAME_BYTES);
     out.extend_from_slice(TOKEN);
-    escape::push(fields.token, out);
+    push_text("token", fields.token, out)?;
     out.extend_from_slice(USER);
-    escape::push(fields.partner_user_id, out);
+    push_text("partner_user_id", fields.partner_user_id, out)?;
     out.extend_from_slice(EVENT);
     out.extend_from_slice(kind.name().as_bytes());
     out.extend_from_slice(EVENT_VALUE);
-    value.push(out);
+    value.push(out)?;
     out.extend_from_slice(RECEIVED_AT);
     match fields.received_at {
         Some(text) => received_at::push(text, rules.utc_offset, out)?,
@@ -218,6 +255,18 @@ fn push_checked(
     }
     out.extend_from_slice(END);
     Ok(())
+}
+
+fn push_text(name: &str, text: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    escape::push(text, out).map_err(|cause| not_utf8(name, cause.valid_up_to))
+}
+
+/// The bytes stay out of the message: they may be a token.
+fn not_utf8(name: &str, at: usize) -> Error {
+    Error::new(
+        ErrorKind::InvalidArgument,
+        format!("{name} is not UTF-8 (at byte {at})"),
+    )
 }
 
 fn check_len(bytes: usize, rules: &Rules) -> Result<()> {
@@ -230,7 +279,11 @@ fn check_len(bytes: usize, rules: &Rules) -> Result<()> {
     )))
 }
 
-fn unknown_kind(name: &str) -> Error {
+fn unknown_kind(name: &[u8]) -> Error {
+    let name = match std::str::from_utf8(name) {
+        Ok(name) => name,
+        Err(cause) => return not_utf8("event", cause.valid_up_to()),
+    };
     let known = EventKind::ALL.map(EventKind::name);
     invalid(format!(
         "event: {} is not one of {}{}",
@@ -261,7 +314,8 @@ fn user_within(fragment: &[u8]) -> Option<&[u8]> {
 /// `user` as [`user_of`] would give it, to look a user's events up by equality.
 pub fn escaped_user(user: &str) -> Vec<u8> {
     let mut escaped = Vec::with_capacity(user.len());
-    escape::push(user, &mut escaped);
+    let pushed = escape::push(user.as_bytes(), &mut escaped);
+    debug_assert_eq!(pushed, Ok(()));
     escaped
 }
 

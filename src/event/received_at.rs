@@ -49,10 +49,10 @@ impl fmt::Display for UtcOffset {
 }
 
 /// Appends the time that `text` means, as the API wants it and as seen at `offset`.
-pub(super) fn push(text: &str, offset: UtcOffset, out: &mut Vec<u8>) -> Result<(), Error> {
+pub(super) fn push(text: &[u8], offset: UtcOffset, out: &mut Vec<u8>) -> Result<(), Error> {
     match Written::parse(text) {
         Ok(Written::Plain) => {
-            out.extend_from_slice(text.as_bytes());
+            out.extend_from_slice(text);
             Ok(())
         }
         Ok(Written::WithOffset { local, seconds }) => {
@@ -62,13 +62,20 @@ pub(super) fn push(text: &str, offset: UtcOffset, out: &mut Vec<u8>) -> Result<(
                     push_time(time, out);
                     Ok(())
                 }
-                _ => Err(invalid(format!(
-                    "{} leaves the years 0000 to 9999 when converted to {offset}",
-                    quoted(text)
-                ))),
+                _ => Err(refused(
+                    text,
+                    format_args!("leaves the years 0000 to 9999 when converted to {offset}"),
+                )),
             }
         }
-        Err(fault) => Err(invalid(format!("{} {}", quoted(text), fault.words()))),
+        Err(fault) => Err(refused(text, fault.words())),
+    }
+}
+
+fn refused(text: &[u8], why: impl fmt::Display) -> Error {
+    match std::str::from_utf8(text) {
+        Ok(text) => invalid(format!("{} {why}", quoted(text))),
+        Err(cause) => super::not_utf8("received_at", cause.valid_up_to()),
     }
 }
 
@@ -129,8 +136,8 @@ impl Fault {
 }
 
 impl Written {
-    fn parse(text: &str) -> Result<Self, Fault> {
-        let (time, rest) = text.as_bytes().split_at_checked(19).ok_or(Fault::Form)?;
+    fn parse(text: &[u8]) -> Result<Self, Fault> {
+        let (time, rest) = text.split_at_checked(19).ok_or(Fault::Form)?;
         let separator = time[10];
         let punctuated = time[4] == b'-' && time[7] == b'-' && time[13] == b':' && time[16] == b':';
         if !punctuated || !matches!(separator, b' ' | b'T' | b't') {

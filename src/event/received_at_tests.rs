@@ -4,7 +4,7 @@ use proptest::prelude::*;
 fn at(offset: &str, text: &str) -> Result<String, String> {
     let offset = UtcOffset::parse(offset).expect("a valid offset");
     let mut out = Vec::new();
-    push(text, offset, &mut out).map_err(|error| error.message().to_owned())?;
+    push(text.as_bytes(), offset, &mut out).map_err(|error| error.message().to_owned())?;
     Ok(String::from_utf8(out).expect("ASCII"))
 }
 

@@ -52,14 +52,30 @@ pub(super) unsafe fn required<'a>(name: &str, text: *const c_char) -> Result<&'a
 /// # Safety
 /// `text` is NULL or NUL-terminated, and lives for `'a`.
 pub(super) unsafe fn optional<'a>(name: &str, text: *const c_char) -> Result<Option<&'a str>> {
-    if text.is_null() {
-        return Ok(None);
-    }
-    // SAFETY: NUL-terminated and alive (contract above).
-    utf8(name, unsafe { CStr::from_ptr(text) }.to_bytes()).map(Some)
+    // SAFETY: passed on.
+    let bytes = unsafe { optional_bytes(text) };
+    bytes.map(|bytes| utf8(name, bytes)).transpose()
 }
 
-/// A string of `len` bytes that must be there.
+/// The bytes of a NUL-terminated string that must be there; nobody has looked whether they are UTF-8.
+///
+/// # Safety
+/// `text` is NULL or NUL-terminated, and lives for `'a`.
+pub(super) unsafe fn required_bytes<'a>(name: &str, text: *const c_char) -> Result<&'a [u8]> {
+    // SAFETY: passed on.
+    unsafe { optional_bytes(text) }.ok_or_else(|| null(name))
+}
+
+/// The bytes of a NUL-terminated string; NULL is `None`.
+///
+/// # Safety
+/// `text` is NULL or NUL-terminated, and lives for `'a`.
+pub(super) unsafe fn optional_bytes<'a>(text: *const c_char) -> Option<&'a [u8]> {
+    // SAFETY: NUL-terminated and alive (contract above).
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes())
+}
+
+/// The bytes of a string of `len` bytes that must be there.
 ///
 /// # Safety
 /// `text` is NULL or holds `len` bytes, and lives for `'a`.
@@ -67,12 +83,12 @@ pub(super) unsafe fn required_n<'a>(
     name: &str,
     text: *const c_char,
     len: usize,
-) -> Result<&'a str> {
+) -> Result<&'a [u8]> {
     // SAFETY: passed on.
     unsafe { optional_n(name, text, len) }?.ok_or_else(|| null(name))
 }
 
-/// A string of `len` bytes; NULL with length 0 is `None`.
+/// The bytes of a string of `len` bytes; NULL with length 0 is `None`.
 ///
 /// # Safety
 /// `text` is NULL or holds `len` bytes, and lives for `'a`.
@@ -80,12 +96,12 @@ pub(super) unsafe fn optional_n<'a>(
     name: &str,
     text: *const c_char,
     len: usize,
-) -> Result<Option<&'a str>> {
+) -> Result<Option<&'a [u8]>> {
     if text.is_null() && len == 0 {
         return Ok(None);
     }
     // SAFETY: NULL or `len` bytes (contract above).
-    utf8(name, unsafe { array(name, text.cast::<u8>(), len) }?).map(Some)
+    unsafe { array(name, text.cast::<u8>(), len) }.map(Some)
 }
 
 /// An array of `count` elements. NULL is the empty array, as in an empty `std::vector`.

@@ -2,9 +2,11 @@
 
 use std::ffi::c_char;
 
-use crate::event::Fields;
+use crate::event::RawFields;
 
-use super::argument::{array, null, optional, optional_n, required, required_n, shared};
+use super::argument::{
+    array, null, optional_bytes, optional_n, required_bytes, required_n, shared,
+};
 use super::client::meditopia_client;
 use super::error::{ErrorSlot, meditopia_error};
 use super::guard;
@@ -58,16 +60,16 @@ pub unsafe extern "C" fn meditopia_enqueue(
     guard(unsafe { ErrorSlot::at(error) }, || {
         // SAFETY: the header asks for a live client and for strings that outlive the call.
         let (client, fields) = unsafe {
-            let fields = Fields {
-                token: required("token", token)?,
-                partner_user_id: required("partner_user_id", partner_user_id)?,
-                event: required("event", event)?,
-                event_value: optional("event_value", event_value)?,
-                received_at: optional("received_at", received_at)?,
+            let fields = RawFields {
+                token: required_bytes("token", token)?,
+                partner_user_id: required_bytes("partner_user_id", partner_user_id)?,
+                event: required_bytes("event", event)?,
+                event_value: optional_bytes(event_value),
+                received_at: optional_bytes(received_at),
             };
             (shared("client", client)?, fields)
         };
-        client.client.enqueue(&fields)
+        client.client.enqueue_raw(&fields)
     })
 }
 
@@ -99,7 +101,7 @@ pub unsafe extern "C" fn meditopia_enqueue_n(
         // SAFETY: the header asks for a live client and for strings of these lengths that outlive
         // the call.
         let (client, fields) = unsafe {
-            let fields = Fields {
+            let fields = RawFields {
                 token: required_n("token", token, token_len)?,
                 partner_user_id: required_n(
                     "partner_user_id",
@@ -112,7 +114,7 @@ pub unsafe extern "C" fn meditopia_enqueue_n(
             };
             (shared("client", client)?, fields)
         };
-        client.client.enqueue(&fields)
+        client.client.enqueue_raw(&fields)
     })
 }
 

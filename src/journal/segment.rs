@@ -140,11 +140,12 @@ impl Position {
         }
     }
 
-    /// Where the checksum of a record's header here starts from.
-    fn seed(self) -> u32 {
-        let mut bytes = [0; 16];
+    /// The checksum of a record's header here, which begins with `header`.
+    fn checksum(self, header: &[u8]) -> u32 {
+        let mut bytes = [0; 16 + CHECKED_LEN];
         bytes[..8].copy_from_slice(&self.created_boot_ns.to_le_bytes());
-        bytes[8..].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[16..].copy_from_slice(&header[..CHECKED_LEN]);
         crc32c::crc32c(&bytes)
     }
 }
@@ -156,7 +157,7 @@ pub fn finish_record(buffer: &mut [u8], events: u32, boot_ns: u64, position: Pos
     header[4..8].copy_from_slice(&(payload.len() as u32).to_le_bytes());
     header[8..12].copy_from_slice(&events.to_le_bytes());
     header[12..20].copy_from_slice(&boot_ns.to_le_bytes());
-    let crc = crc32c::crc32c_append(position.seed(), &header[..CHECKED_LEN]);
+    let crc = position.checksum(header);
     header[20..24].copy_from_slice(&crc.to_le_bytes());
     header[24..].copy_from_slice(&crc32c::crc32c(payload).to_le_bytes());
 }
@@ -229,8 +230,7 @@ fn could_begin(bytes: &[u8], position: Position) -> bool {
 fn is_header(bytes: &[u8], position: Position) -> bool {
     bytes[..4] == RECORD_MAGIC
         && u32_at(bytes, 4) as usize <= PAYLOAD_MAX
-        && u32_at(bytes, CHECKED_LEN)
-            == crc32c::crc32c_append(position.seed(), &bytes[..CHECKED_LEN])
+        && u32_at(bytes, CHECKED_LEN) == position.checksum(bytes)
 }
 
 /// What stands at a place of a segment to which nothing will be added.

@@ -114,7 +114,7 @@ impl Journal {
 
 fn append(writer: &Writer, fragments: &[&str]) {
     writer
-        .append(|buffer| {
+        .append(|buffer, _| {
             for fragment in fragments {
                 segment::push_fragment(buffer, |out| {
                     out.extend_from_slice(fragment.as_bytes());
@@ -172,7 +172,7 @@ fn a_refused_event_leaves_nothing_behind() {
     let mut journal = Journal::new();
     let writer = journal.writer();
     append(&writer, &["good"]);
-    let refusal = writer.append(|buffer| {
+    let refusal = writer.append(|buffer, _| {
         segment::push_fragment(buffer, |out| {
             out.extend_from_slice(b"half written");
             Err(Error::new(ErrorKind::InvalidEvent, "bad"))
@@ -234,7 +234,7 @@ fn a_spool_limit_refuses_and_lets_go_when_space_is_back() {
     append(&writer, &[&half]);
     drop(writer);
     let writer = Writer::new(journal.spool.clone(), Safety::Process, 4_096);
-    let refused = writer.append(|buffer| {
+    let refused = writer.append(|buffer, _| {
         segment::push_fragment(buffer, |out| {
             out.extend_from_slice(half.as_bytes());
             Ok::<_, Error>(())

@@ -20,7 +20,7 @@ use super::fork_closed::{Announced, ForkClosed, Known};
 use super::process::pid;
 use super::segment::{self, Header, Position};
 use super::usage;
-use crate::clock;
+use crate::clock::{self, Clock, Moment, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spool::{FULL_SEEN_WITHIN, Spool};
 use crate::sync::lock;
@@ -97,35 +97,39 @@ impl Writer {
         lock(&self.tail).segment = None;
     }
 
-    /// Appends one record; `fill` pushes its fragments and says how many events they are.
+    /// Appends one record; `fill` pushes its fragments, as of the moment it is given, and says how many
+    /// events they are.
     ///
     /// Returns once the record has the safety asked for. Errors: those of `fill`, with nothing
     /// written; [`ErrorKind::SpoolFull`], with nothing kept; [`ErrorKind::Io`]: unknown, the record
     /// may still be delivered.
-    pub fn append(&self, fill: impl FnOnce(&mut Vec<u8>) -> Result<u32>) -> Result<()> {
-        let (segment, end) = {
+    pub fn append(&self, fill: impl FnOnce(&mut Vec<u8>, Moment) -> Result<u32>) -> Result<()> {
+        let unsynced = {
             let mut tail = lock(&self.tail);
+            let now = SystemClock.now();
             let mut buffer = std::mem::take(&mut tail.buffer);
             segment::begin_record(&mut buffer);
-            let appended =
-                fill(&mut buffer).and_then(|events| self.write(&mut tail, &mut buffer, events));
+            let appended = fill(&mut buffer, now)
+                .and_then(|events| self.write(&mut tail, &mut buffer, events, now));
             if buffer.capacity() <= BUFFER_KEPT_BYTES {
                 tail.buffer = buffer;
             }
             appended?
         };
-        match self.safety {
-            Safety::Process => Ok(()),
-            Safety::Power => self.sync(&segment, end),
+        match unsynced {
+            Some((segment, end)) => self.sync(&segment, end),
+            None => Ok(()),
         }
     }
 
+    /// Writes a record; says what has to be synced, up to where.
     fn write(
         &self,
         tail: &mut Tail,
         record: &mut [u8],
         events: u32,
-    ) -> Result<(Arc<Segment>, u64)> {
+        now: Moment,
+    ) -> Result<Option<(Arc<Segment>, u64)>> {
         if record.len() - segment::RECORD_HEADER_LEN > segment::PAYLOAD_MAX {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
@@ -136,16 +140,15 @@ impl Writer {
                 ),
             ));
         }
-        let now_ns = clock::boot_ns();
-        self.look_around(tail, now_ns)?;
+        self.look_around(tail, now.boot_ns)?;
         self.respect_limit(tail, record.len() as u64)?;
-        let segment = self.segment(tail, now_ns)?;
-        segment::finish_record(record, events, now_ns, segment.end());
+        let segment = self.segment(tail, now)?;
+        segment::finish_record(record, events, now.boot_ns, segment.end());
         match segment.append(record) {
-            Ok(end) => Ok((segment, end)),
+            Ok(end) => Ok((self.safety == Safety::Power).then(|| (segment.clone(), end))),
             Err(failure) => {
                 if failure.sealed {
-                    self.seal(tail, &segment);
+                    tail.segment = None;
                 }
                 Err(failure.error)
             }
@@ -179,18 +182,19 @@ impl Writer {
     }
 
     /// The segment to append to: the current one, or a new one if it is full or there is none.
-    fn segment(&self, tail: &mut Tail, boot_ns: u64) -> Result<Arc<Segment>> {
-        if let Some(segment) = &tail.segment
-            && segment.len.load(Ordering::Relaxed) < SEGMENT_BYTES
-            && segment.header.wall_ms(boot_ns).abs_diff(clock::wall_ms()) <= WALL_STEP_MS
-        {
-            return Ok(segment.clone());
+    fn segment<'t>(&self, tail: &'t mut Tail, now: Moment) -> Result<&'t Arc<Segment>> {
+        let fits = |segment: &Segment| {
+            segment.len.load(Ordering::Relaxed) < SEGMENT_BYTES
+                && segment.header.wall_ms(now.boot_ns).abs_diff(now.wall_ms) <= WALL_STEP_MS
+        };
+        if !tail.segment.as_deref().is_some_and(fits) {
+            // The old one is closed, and so unlocked, before the next is made.
+            tail.segment = None;
         }
-        // The old one is closed, and so unlocked, before the next is made.
-        tail.segment = None;
-        let segment = Arc::new(Segment::create(&self.spool, self.safety)?);
-        tail.segment = Some(segment.clone());
-        Ok(segment)
+        match &mut tail.segment {
+            Some(segment) => Ok(segment),
+            none => Ok(none.insert(Arc::new(Segment::create(&self.spool, self.safety)?))),
+        }
     }
 
     fn seal(&self, tail: &mut Tail, segment: &Arc<Segment>) {

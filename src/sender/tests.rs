@@ -97,7 +97,7 @@ impl Story {
                 received_at: None,
             };
             self.writer
-                .append(|record| {
+                .append(|record, _| {
                     segment::push_fragment(record, |out| {
                         event::encode(&fields, &Rules::default(), 0, out)
                     })?;
