@@ -108,6 +108,7 @@ fn stand(shared: &Arc<Shared>) -> Option<Term> {
         Ok(Some(term)) => return Some(term),
         Ok(None) => {
             lock(&shared.desk).trouble = None;
+            shared.is_rung.store(false, Ordering::SeqCst);
             // What cannot be read just now is read at the next time.
             let _ = succession::ask(shared);
             rest(shared, STAND_EVERY);
@@ -196,6 +197,8 @@ impl Term {
 
     /// One look at everything.
     fn look(&mut self, shared: &Arc<Shared>, heard: Heard) -> Result<()> {
+        // Before the journal is listed: what is enqueued from here on may be missed, and rings again.
+        shared.is_rung.swap(false, Ordering::SeqCst);
         shared.enqueued_since_look.store(0, Ordering::Relaxed);
         shared.on_state(|_| shared.spool.check_path())?;
         self.follow_token(shared)?;

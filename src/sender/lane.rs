@@ -1,25 +1,39 @@
 //! A lane's thread: decide, mark in doubt, send, settle; one request at a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
-use super::state::Next;
+use super::state::{Next, State};
 use crate::clock::{Clock, SystemClock};
 use crate::config::BearerToken;
 use crate::delivery::Exchange;
+use crate::error::Result;
 use crate::sync::{lock, wait};
 
 /// A lane with nothing to do looks again after this, in case a change was missed.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
 
+/// A request that has come to its end.
+struct Sent {
+    /// Of the state that it was taken from.
+    generation: u64,
+    exchange: Exchange,
+    token: Option<Arc<BearerToken>>,
+}
+
 /// Runs until nobody wants the sender.
 pub(super) fn run(shared: &Shared, lane: usize) {
     let mut body = Vec::new();
-    while let Some(generation) = wait_for_request(shared, lane, &mut body) {
+    let mut sent = None;
+    while let Some(generation) = wait_for_request(shared, lane, sent.take(), &mut body) {
         let token = shared.token.current();
         let exchange = post(shared, token.as_deref(), &body);
-        settle(shared, lane, generation, &exchange, token.as_deref());
-        shared.changed.notify_all();
+        sent = Some(Sent {
+            generation,
+            exchange,
+            token,
+        });
     }
     shared.changed.notify_all();
 }
@@ -33,48 +47,50 @@ fn post(shared: &Shared, token: Option<&BearerToken>, body: &[u8]) -> Exchange {
     }
 }
 
-fn settle(
+/// Settles `sent`, then waits until a request is due; its bytes are in `body` then, and it is in doubt.
+/// `None`: stop.
+fn wait_for_request(
     shared: &Shared,
     lane: usize,
-    generation: u64,
-    exchange: &Exchange,
-    token: Option<&BearerToken>,
-) {
-    let mut desk = lock(&shared.desk);
-    // A state that was opened since knows the request as in doubt, and repeats it.
-    if desk.generation != generation {
-        return;
-    }
-    let settled = desk.step(|state| {
-        state.settle(lane, exchange, token, SystemClock.now())?;
-        // Replaced while the request was on its way: the refusal was of the old one.
-        if state.is_token_refused() {
-            if shared.token.differs_from(state.refused_token.as_deref()) {
-                state.token_replaced()?;
-            } else {
-                shared.token.was_refused();
-            }
-        }
-        Ok(())
-    });
-    drop(shared.tell(desk));
-    if let Err(e) = settled {
-        shared.trouble(&e);
-    }
-}
-
-/// Waits until a request is due; its bytes are in `body` then, and it is in doubt. `None`: stop.
-fn wait_for_request(shared: &Shared, lane: usize, body: &mut Vec<u8>) -> Option<u64> {
+    mut sent: Option<Sent>,
+    body: &mut Vec<u8>,
+) -> Option<u64> {
     let mut desk = lock(&shared.desk);
     loop {
         desk = shared.tell(desk);
-        if desk.wanted == 0 {
+        let stop = desk.wanted == 0;
+        if stop && sent.is_none() {
             // Under the same lock: who wants the sender after this sees that the lane has no thread.
             desk.lanes[lane] = false;
             return None;
         }
-        let rest = match desk.step(|state| state.next(lane, SystemClock.now(), body)) {
-            Ok(Some(Next::Send)) => return Some(desk.generation),
+        // A state that was opened since knows the request as in doubt, and repeats it.
+        let settled = sent
+            .take()
+            .filter(|sent| sent.generation == desk.generation);
+        let stepped = desk.step(|state| {
+            // To settle one batch and to put the next one in doubt is one commit.
+            state.store.begin_joint_commit();
+            if let Some(sent) = &settled {
+                settle(shared, state, lane, sent)?;
+            }
+            let next = if stop {
+                Next::Idle
+            } else {
+                state.next(lane, SystemClock.now(), body)?
+            };
+            state.store.end_joint_commit()?;
+            if state.take_news() || (settled.is_some() && next != Next::Send) {
+                shared.changed.notify_all();
+            }
+            Ok(next)
+        });
+        let rest = match stepped {
+            Ok(Some(Next::Send)) => {
+                let generation = desk.generation;
+                drop(shared.tell(desk));
+                return Some(generation);
+            }
             Ok(Some(Next::Wait(until))) => SystemClock.now().until(until).min(IDLE_LOOK),
             Ok(Some(Next::Idle) | None) => IDLE_LOOK,
             Err(e) => {
@@ -84,6 +100,23 @@ fn wait_for_request(shared: &Shared, lane: usize, body: &mut Vec<u8>) -> Option<
                 IDLE_LOOK
             }
         };
-        desk = wait(&shared.changed, desk, rest.max(Duration::from_millis(1)));
+        // To tell a note lets go of the lock: look again before waiting.
+        if !stop && desk.notes.is_empty() {
+            desk = wait(&shared.changed, desk, rest.max(Duration::from_millis(1)));
+        }
     }
+}
+
+fn settle(shared: &Shared, state: &mut State, lane: usize, sent: &Sent) -> Result<()> {
+    let token = sent.token.as_deref();
+    state.settle(lane, &sent.exchange, token, SystemClock.now())?;
+    // Replaced while the request was on its way: the refusal was of the old one.
+    if state.is_token_refused() {
+        if shared.token.differs_from(state.refused_token.as_deref()) {
+            state.token_replaced()?;
+        } else {
+            shared.token.was_refused();
+        }
+    }
+    Ok(())
 }

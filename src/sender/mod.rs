@@ -25,7 +25,7 @@ mod window;
 mod wishes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -71,6 +71,8 @@ struct Shared {
     /// Rings whenever the desk has changed.
     changed: Condvar,
     enqueued_since_look: AtomicUsize,
+    /// This process's sender has been rung for and has not looked yet.
+    is_rung: AtomicBool,
 }
 
 #[derive(Default)]
@@ -135,6 +137,7 @@ impl Sender {
                 desk: Mutex::default(),
                 changed: Condvar::new(),
                 enqueued_since_look: AtomicUsize::new(0),
+                is_rung: AtomicBool::new(false),
             }),
         }
     }
@@ -193,14 +196,16 @@ impl Sender {
         true
     }
 
-    /// Events were enqueued by this process: looks at once when a batch is full.
+    /// Events were enqueued by this process: has the sender look when a batch is full.
     pub(crate) fn enqueued(&self, events: usize) {
         let batch = self.shared.orders.policy.batch_max;
         let before = self
             .shared
             .enqueued_since_look
             .fetch_add(events, Ordering::Relaxed);
-        if before / batch != (before + events) / batch {
+        let full = before / batch != (before + events) / batch;
+        // Its next look answers the rings that come until then as well.
+        if full && !self.shared.is_rung.swap(true, Ordering::SeqCst) {
             wake::ring(&self.shared.spool, wake::Ring::Look);
         }
     }

@@ -8,10 +8,13 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::spool::{Spool, open_dir, remove_file};
+
+/// A look for full batches waits so long for more of them: one commit takes them all over.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// What a ring asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,11 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
+    fn add(&mut self, ring: u8) {
+        self.flush |= ring == Ring::Flush as u8;
+        self.another_token |= ring == Ring::AnotherToken as u8;
+    }
+
     /// A flush.
     pub(crate) const FLUSH: Self = Self {
         flush: true,
@@ -60,30 +68,44 @@ impl Doorbell {
         Ok(Self { socket })
     }
 
-    /// Waits for a ring, at most `timeout`.
+    /// Waits for a ring, at most `timeout`; one that asks for no more than a look waits for others a moment.
     pub(crate) fn wait(&self, timeout: Duration) -> Heard {
-        // Zero would mean for ever.
-        let timeout = timeout.max(Duration::from_millis(1));
-        let mut ring = [0];
         let mut heard = Heard::default();
-        if self.socket.set_read_timeout(Some(timeout)).is_err() {
-            std::thread::sleep(timeout);
+        let Some(ring) = self.recv(timeout) else {
             return heard;
-        }
-        if self.socket.recv(&mut ring).is_err() {
-            return heard;
-        }
-        loop {
-            heard.flush |= ring[0] == Ring::Flush as u8;
-            heard.another_token |= ring[0] == Ring::AnotherToken as u8;
-            // The rings that came meanwhile are answered by the same look.
-            let more =
-                self.socket.set_nonblocking(true).is_ok() && self.socket.recv(&mut ring).is_ok();
-            let _ = self.socket.set_nonblocking(false);
-            if !more {
-                return heard;
+        };
+        heard.add(ring);
+        let until = Instant::now() + GATHER;
+        while heard == Heard::default() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            if let Some(ring) = self.recv(left) {
+                heard.add(ring);
             }
         }
+        // The rings that came meanwhile are answered by the same look.
+        if self.socket.set_nonblocking(true).is_ok() {
+            let mut ring = [0];
+            while self.socket.recv(&mut ring).is_ok() {
+                heard.add(ring[0]);
+            }
+            let _ = self.socket.set_nonblocking(false);
+        }
+        heard
+    }
+
+    /// The next ring, if one comes within `timeout`.
+    fn recv(&self, timeout: Duration) -> Option<u8> {
+        // Zero would mean for ever.
+        let timeout = timeout.max(Duration::from_millis(1));
+        if self.socket.set_read_timeout(Some(timeout)).is_err() {
+            std::thread::sleep(timeout);
+            return None;
+        }
+        let mut ring = [0];
+        self.socket.recv(&mut ring).ok().map(|_| ring[0])
     }
 }
 

@@ -146,6 +146,11 @@ impl Window {
         self.carried.front().copied().unwrap_or(0)
     }
 
+    /// The row that the first run at hand comes from.
+    pub(super) fn first_origin(&self) -> Option<i64> {
+        self.runs.front().map(|stored| stored.origin)
+    }
+
     /// The first event at hand.
     pub(super) fn first(&self) -> Option<HeadEvent<'_>> {
         self.events().next()

@@ -298,6 +298,16 @@ pub trait Store: Send {
     /// taken over; [`crate::error::ErrorKind::SpoolFull`]; [`crate::error::ErrorKind::Io`].
     fn commit(&mut self, changes: &[Change<'_>], safety: CommitSafety) -> Result<()>;
 
+    /// Has the commits up to [`end_joint_commit`](Self::end_joint_commit) be one, all with the same safety.
+    ///
+    /// What is read meanwhile has their changes. When one of them fails, none has happened.
+    fn begin_joint_commit(&mut self);
+
+    /// Makes the commits since [`begin_joint_commit`](Self::begin_joint_commit), if there are any.
+    ///
+    /// Errors: as [`commit`](Self::commit).
+    fn end_joint_commit(&mut self) -> Result<()>;
+
     /// Has everything committed so far survive damage of the store's log too, durably. `false`: a
     /// reader is in the way just now.
     fn checkpoint(&mut self) -> Result<bool>;

@@ -119,6 +119,41 @@ fn a_commit_happens_as_a_whole_and_outlasts_the_connection() {
 }
 
 #[test]
+fn joint_commits_happen_together_or_not_at_all() {
+    let opened = spool();
+    let mut store = SqliteStore::open(&opened.spool).unwrap();
+    let (first, second) = (run(&["a"]), run(&["b"]));
+    let seen_by_others = || {
+        let reader = Reader::open(&opened.spool).unwrap().unwrap();
+        reader.runs(REGULAR, 0, 10).unwrap().len()
+    };
+    let commit = |store: &mut SqliteStore, changes: &[Change<'_>]| {
+        store.commit(changes, CommitSafety::Process)
+    };
+    store.begin_joint_commit();
+    store.end_joint_commit().unwrap();
+    store.begin_joint_commit();
+    commit(&mut store, &[append(REGULAR, &first)]).unwrap();
+    commit(&mut store, &[append(REGULAR, &second)]).unwrap();
+    assert_eq!(seen_by_others(), 0);
+    assert_eq!(store.runs(REGULAR, 0, 10).unwrap().len(), 2);
+    store.end_joint_commit().unwrap();
+    assert_eq!(seen_by_others(), 2);
+
+    store.begin_joint_commit();
+    let id = store.runs(REGULAR, 0, 1).unwrap()[0].id;
+    commit(&mut store, &[Change::Remove { id }]).unwrap();
+    let another = SqliteStore::open(&opened.spool);
+    assert_eq!(another.unwrap_err().kind(), ErrorKind::Timeout);
+    drop(store);
+    assert_eq!(
+        seen_by_others(),
+        2,
+        "a death between the commits undoes both"
+    );
+}
+
+#[test]
 fn a_sender_that_was_succeeded_changes_nothing_any_more() {
     let opened = spool();
     let mut old = SqliteStore::open(&opened.spool).unwrap();

@@ -70,6 +70,8 @@ pub(super) struct State {
     pub(super) hungry: bool,
     /// Runs up to this row are to be sent without waiting for more: a flush was asked for.
     pub(super) urgent_upto: i64,
+    /// Something has happened that a flush or another lane waits for.
+    news: bool,
     notes: Vec<Note>,
     log: Arc<Log>,
     lanes: Vec<Lane>,
@@ -166,6 +168,7 @@ impl State {
             taken_upto: (0, 0),
             hungry: false,
             urgent_upto: 0,
+            news: false,
             notes,
             log,
             lanes,
@@ -319,6 +322,7 @@ impl State {
         }
         self.say_answer(due, exchange, &verdict);
         self.say_pause(outcome.pause, now);
+        self.news |= outcome.pause.is_some();
         if outcome.pause.is_none() && self.probe_at() != probe_before {
             self.say_still_paused(now);
         }
@@ -414,9 +418,22 @@ impl State {
     }
 
     fn is_urgent(&mut self) -> Result<bool> {
-        if self.urgent_upto > 0 && self.is_settled_upto(self.urgent_upto)? {
+        if self.urgent_upto == 0 {
+            return Ok(false);
+        }
+        // The store need not be asked about what is at hand.
+        let upto = self.urgent_upto;
+        let waits = |window: &Window| window.first_origin().is_some_and(|first| first <= upto);
+        let at_hand = self.lanes.iter().flat_map(|lane| &lane.windows).any(waits);
+        if !at_hand && self.is_settled_upto(upto)? {
             self.urgent_upto = 0;
+            self.news = true;
         }
         Ok(self.urgent_upto > 0)
+    }
+
+    /// Whether something has happened, since the last call, that a flush or another lane waits for.
+    pub(super) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
     }
 }

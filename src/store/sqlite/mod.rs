@@ -51,6 +51,8 @@ pub struct SqliteStore {
     log_bytes: u64,
     /// What SQLite is set to.
     synchronous: CommitSafety,
+    /// A commit leaves its transaction open for the next one.
+    is_joint: bool,
     spool: String,
     _in_use: InUse,
 }
@@ -97,6 +99,7 @@ impl SqliteStore {
             log: path.with_extension("db-wal"),
             log_bytes: LOG_BYTES,
             synchronous: CommitSafety::Process,
+            is_joint: false,
             spool: name,
             _in_use: in_use,
         })
@@ -164,6 +167,49 @@ impl SqliteStore {
         Ok(())
     }
 
+    fn run(&self, sql: &str) -> Result<()> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.raw_execute().map(drop))
+            .map_err(|e| self.error(e))
+    }
+
+    /// Begins a transaction, unless a joint commit has begun it.
+    fn begin(&mut self, safety: CommitSafety) -> Result<()> {
+        if !self.connection.is_autocommit() {
+            return Ok(());
+        }
+        if self.synchronous != safety {
+            self.run(match safety {
+                CommitSafety::Process => "PRAGMA synchronous = NORMAL",
+                // In WAL mode this syncs the whole log, so what was committed before is safe as well.
+                CommitSafety::Power => "PRAGMA synchronous = FULL",
+            })?;
+            self.synchronous = safety;
+        }
+        self.run("BEGIN IMMEDIATE")?;
+        self.check_epoch()?;
+        match safety {
+            CommitSafety::Process => Ok(()),
+            CommitSafety::Power => self.run("UPDATE state SET syncs = syncs + 1"),
+        }
+    }
+
+    /// Ends the transaction: with what was made of it, if that went well.
+    fn finish(&mut self, made: Result<()>) -> Result<()> {
+        let outcome = made.and_then(|()| self.run("COMMIT"));
+        if outcome.is_err() && !self.connection.is_autocommit() {
+            // Some errors have rolled back by themselves already.
+            let _ = self.run("ROLLBACK");
+        }
+        outcome?;
+        let log = std::fs::metadata(&self.log).map_or(0, |about| about.len());
+        if log > self.log_bytes {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
     /// Fails unless this is still the last sender that was elected.
     fn check_epoch(&self) -> Result<()> {
         let epoch: i64 = self
@@ -184,39 +230,25 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn commit(&mut self, changes: &[Change<'_>], safety: CommitSafety) -> Result<()> {
-        let synchronous = match safety {
-            CommitSafety::Process => "PRAGMA synchronous = NORMAL",
-            // In WAL mode this syncs the whole log, so what was committed before is safe as well.
-            CommitSafety::Power => "PRAGMA synchronous = FULL",
-        };
-        let run = |sql: &str| -> rusqlite::Result<()> {
-            self.connection.prepare_cached(sql)?.raw_execute().map(drop)
-        };
-        if self.synchronous != safety {
-            run(synchronous).map_err(|e| self.error(e))?;
-            self.synchronous = safety;
+        let made = self
+            .begin(safety)
+            .and_then(|()| self.apply(changes).map_err(|e| self.error(e)));
+        if made.is_ok() && self.is_joint {
+            return Ok(());
         }
-        run("BEGIN IMMEDIATE").map_err(|e| self.error(e))?;
-        let outcome = self
-            .check_epoch()
-            .and_then(|()| match safety {
-                CommitSafety::Process => Ok(()),
-                CommitSafety::Power => {
-                    run("UPDATE state SET syncs = syncs + 1").map_err(|e| self.error(e))
-                }
-            })
-            .and_then(|()| self.apply(changes).map_err(|e| self.error(e)))
-            .and_then(|()| run("COMMIT").map_err(|e| self.error(e)));
-        if outcome.is_err() && !self.connection.is_autocommit() {
-            // Some errors have rolled back by themselves already.
-            let _ = run("ROLLBACK");
+        self.finish(made)
+    }
+
+    fn begin_joint_commit(&mut self) {
+        self.is_joint = true;
+    }
+
+    fn end_joint_commit(&mut self) -> Result<()> {
+        self.is_joint = false;
+        if self.connection.is_autocommit() {
+            return Ok(());
         }
-        outcome?;
-        let log = std::fs::metadata(&self.log).map_or(0, |about| about.len());
-        if log > self.log_bytes {
-            self.checkpoint()?;
-        }
-        Ok(())
+        self.finish(Ok(()))
     }
 
     fn checkpoint(&mut self) -> Result<bool> {
