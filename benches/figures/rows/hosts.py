@@ -1,0 +1,160 @@
+"""Hosts in other languages: a whole request of php-fpm, and a call from Python.
+
+Each contender has a php-fpm of its own. Only the library's has anything preloaded, so that the other one
+pays for nothing of it.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from .. import fpm
+from ..contest import Contender, Goal, Row, run
+from ..plots import Bar, bars
+from ..table import Table
+from ..workshop import BENCHES, LIBRARY, PROGRAMS, ROOT, VENV, Settings, scratch
+
+PHP = BENCHES / "php"
+PYTHON = BENCHES / "python"
+FFI_HEADER = ROOT / "include" / "meditopia_ffi.h"
+SHARED_OBJECT = LIBRARY / "libmeditopia.so"
+
+WARM_REQUESTS = 2_000
+FRESH_WORKERS = 200
+#: They make the spool or the file, and the worker's caches.
+WARM_UP_REQUESTS = 300
+LOOP_EVENTS = 200_000
+ROUNDS = 9
+
+
+def contests(settings: Settings) -> list[Row]:
+    return [*php_rows(settings), *python_rows(settings)]
+
+
+def php_rows(settings: Settings) -> list[Row]:
+    few = 10 if settings.short else FRESH_WORKERS
+    many = 50 if settings.short else WARM_REQUESTS
+    note = (
+        "median over {} of the time from sending a FastCGI request to the end of its answer; the worker and the "
+        "client are on a CPU each; the reference encodes the same event with json_encode"
+    )
+    return [
+        Row(
+            key="php-first",
+            what="php-fpm with preload: the first request of a worker, enqueue 1",
+            unit="us/request",
+            ours=Contender("enqueue by FFI", lambda: first("enqueue.php", few)),
+            reference=Contender("file_put_contents, FILE_APPEND + LOCK_EX", lambda: first("append.php", few)),
+            goal=Goal(1.1),
+            rounds=settings.rounds(ROUNDS),
+            note=note.format(f"{few} fresh workers"),
+        ),
+        Row(
+            key="php-warm",
+            what="php-fpm with preload: a later request, enqueue 1",
+            unit="us/request",
+            ours=Contender("enqueue by FFI", lambda: warm("enqueue.php", many)),
+            reference=Contender("file_put_contents, FILE_APPEND + LOCK_EX", lambda: warm("append.php", many)),
+            goal=Goal(1.0),
+            rounds=settings.rounds(ROUNDS),
+            note=note.format(f"{many:,} requests on one connection"),
+        ),
+    ]
+
+
+def warm(script: str, requests: int) -> float:
+    """Microseconds of a request to a worker that has answered many."""
+    with serving(script) as (pool, request):
+        ask(pool, request, WARM_UP_REQUESTS)
+        return statistics.median(ask(pool, request, requests))
+
+
+def first(script: str, workers: int) -> float:
+    """Microseconds of a request that is the first one of its worker, which has started and waits."""
+    with serving(script, requests_per_worker=1) as (pool, request):
+        times, worker = [], 0
+        # The first ones of all fill the master's caches and make the spool or the file.
+        for _ in range(workers + 3):
+            worker = pool.idle_worker(not_this=worker)
+            times += ask(pool, request, 1)
+            pool.hang_up()
+        return statistics.median(times[3:])
+
+
+def ask(pool: fpm.Fpm, request: bytes, times: int) -> list[float]:
+    took = []
+    for _ in range(times):
+        us, answer = pool.ask(request)
+        if fpm.body(answer) != "ok":
+            raise RuntimeError(f"the request failed: {answer!r}")
+        took.append(us)
+    return took
+
+
+@contextmanager
+def serving(script: str, requests_per_worker: int = 0):
+    """A php-fpm for this script, and the request for it; it and this process are on a CPU each."""
+    cpus = sorted(os.sched_getaffinity(0))
+    with scratch() as directory:
+        preload = preloaded(directory) if script == "enqueue.php" else {}
+        try:
+            os.sched_setaffinity(0, {cpus[-1]})
+            pool = fpm.Fpm(directory, preload, requests_per_worker=requests_per_worker)
+            os.sched_setaffinity(0, {cpus[0]})
+            with pool:
+                yield pool, fpm.request(PHP / script, {"BENCH_DIRECTORY": str(directory)})
+        finally:
+            os.sched_setaffinity(0, cpus)
+
+
+def preloaded(directory: Path) -> Mapping[str, object]:
+    """Settings of a php.ini that loads the library once, in the master."""
+    header = directory / "meditopia.h"
+    header.write_text(
+        f'#define FFI_SCOPE "MEDITOPIA"\n#define FFI_LIB "{SHARED_OBJECT}"\n{FFI_HEADER.read_text()}'
+    )
+    return {"ffi.enable": "preload", "ffi.preload": header, "opcache.preload": PHP / "Meditopia.php"}
+
+
+def python_rows(settings: Settings) -> list[Row]:
+    events = settings.events(LOOP_EVENTS)
+    python = VENV / "bin" / "python" if (VENV / "bin" / "python").exists() else Path(sys.executable)
+    cpu = max(os.sched_getaffinity(0))
+
+    def contender(name: str, program: str, *before: Path) -> Contender:
+        def measure() -> float:
+            with scratch() as directory:
+                command = [python, PYTHON / program, *before, directory, events]
+                return run(command, cpu=cpu).said["ns_per_event"]
+
+        return Contender(name, measure)
+
+    def row(key: str, ours: Contender, note: str) -> Row:
+        return Row(
+            key=key,
+            what="Python: enqueue, 1 thread",
+            unit="ns/event",
+            ours=ours,
+            reference=contender("logging.FileHandler, a record", "enqueue_logging.py"),
+            goal=Goal(0.5),
+            rounds=settings.rounds(ROUNDS),
+            note=note,
+        )
+
+    rows = [
+        row(
+            "python-ctypes",
+            contender("enqueue_n by ctypes", "enqueue_ctypes.py", SHARED_OBJECT),
+            "str arguments, encoded at each call; the record is formatted with the time in front",
+        )
+    ]
+    if subprocess.run([python, "-c", "import cffi"], capture_output=True).returncode == 0:
+        by_cffi = contender("enqueue_n by cffi, ABI mode", "enqueue_cffi.py", SHARED_OBJECT, FFI_HEADER)
+        rows.append(row("python-cffi", by_cffi, ""))
+    return rows

@@ -1,0 +1,4 @@
+<?php
+// What a request costs that does neither.
+
+echo 'ok';
