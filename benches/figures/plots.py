@@ -65,11 +65,12 @@ class Series:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar, with its quartiles if they are known."""
+    """A bar, with its quartiles if they are known; those of this library and the first one stand out."""
 
     name: str
     value: float
     spread: tuple[float, float] | None = None
+    ours: bool = False
 
 
 def lines(
@@ -127,7 +128,7 @@ def bars(path: Path, title: str, label: str, bars: Sequence[Bar], about: str = "
         middle = top + 6 + row * (index + 0.5)
         svg.text(left - 10, middle + 4.5, bar.name, anchor="end")
         svg.add(
-            f'<rect class="m{0 if index == 0 else 4}" x="{left:.1f}" y="{middle - 9:.1f}"'
+            f'<rect class="m{0 if index == 0 or bar.ours else 4}" x="{left:.1f}" y="{middle - 9:.1f}"'
             f' width="{max(1.0, x(bar.value) - left):.1f}" height="18" rx="2"/>'
         )
         end = x(bar.value)

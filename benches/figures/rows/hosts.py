@@ -10,7 +10,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,8 @@ FRESH_WORKERS = 200
 WARM_UP_REQUESTS = 300
 LOOP_EVENTS = 200_000
 ROUNDS = 9
+TABLE_ROUNDS = 5
+PLOT = "php_request.svg"
 
 
 def contests(settings: Settings) -> list[Row]:
@@ -48,7 +50,7 @@ def php_rows(settings: Settings) -> list[Row]:
         Row(
             key="php-first",
             what="php-fpm with preload: the first request of a worker, enqueue 1",
-            unit="us/request",
+            unit="µs/request",
             ours=Contender("enqueue by FFI", lambda: first("enqueue.php", few)),
             reference=Contender("file_put_contents, FILE_APPEND + LOCK_EX", lambda: first("append.php", few)),
             goal=Goal(1.1),
@@ -58,7 +60,7 @@ def php_rows(settings: Settings) -> list[Row]:
         Row(
             key="php-warm",
             what="php-fpm with preload: a later request, enqueue 1",
-            unit="us/request",
+            unit="µs/request",
             ours=Contender("enqueue by FFI", lambda: warm("enqueue.php", many)),
             reference=Contender("file_put_contents, FILE_APPEND + LOCK_EX", lambda: warm("append.php", many)),
             goal=Goal(1.0),
@@ -98,7 +100,7 @@ def ask(pool: fpm.Fpm, request: bytes, times: int) -> list[float]:
 
 
 @contextmanager
-def serving(script: str, requests_per_worker: int = 0):
+def serving(script: str, requests_per_worker: int = 0) -> Iterator[tuple[fpm.Fpm, bytes]]:
     """A php-fpm for this script, and the request for it; it and this process are on a CPU each."""
     cpus = sorted(os.sched_getaffinity(0))
     with scratch() as directory:
@@ -122,6 +124,46 @@ def preloaded(directory: Path) -> Mapping[str, object]:
     return {"ffi.enable": "preload", "ffi.preload": header, "opcache.preload": PHP / "Meditopia.php"}
 
 
+def tables(settings: Settings) -> list[Table]:
+    """Both beside a request that does neither, by turns as well: what PHP takes by itself, and what they add."""
+    kinds = {
+        "nothing.php": "nothing",
+        "append.php": "append with file_put_contents",
+        "enqueue.php": "enqueue",
+    }
+    few, many = (10, 50) if settings.short else (FRESH_WORKERS, WARM_REQUESTS)
+    took: dict[str, list[tuple[float, float]]] = {script: [] for script in kinds}
+    for _ in range(settings.rounds(TABLE_ROUNDS)):
+        for script in kinds:
+            took[script].append((first(script, few), warm(script, many)))
+    medians = {script: [statistics.median(values) for values in zip(*took[script])] for script in kinds}
+    empty = medians["nothing.php"]
+    folder = PROGRAMS if settings.short else BENCHES
+    bars(
+        folder / "plots" / PLOT,
+        "What an enqueue and an append add to a request of php-fpm",
+        "µs more than a request that does nothing",
+        [
+            Bar(f"{kinds[script]}, {when}", max(0.0, medians[script][place] - empty[place]), ours=script == "enqueue.php")
+            for place, when in enumerate(("first of a worker", "later"))
+            for script in ("enqueue.php", "append.php")
+        ],
+    )
+    return [
+        Table(
+            "php-request",
+            "A request of php-fpm",
+            ["the script does", "first request of a worker, µs", "above nothing", "later request, µs", "above nothing"],
+            [
+                [does, *(round(us, 1) for us in (first_us, first_us - empty[0], warm_us, warm_us - empty[1]))]
+                for does, (first_us, warm_us) in ((does, medians[script]) for script, does in kinds.items())
+            ],
+            "Only where it enqueues is the library preloaded; the difference is what that costs the request in all.",
+            (PLOT,),
+        )
+    ]
+
+
 def python_rows(settings: Settings) -> list[Row]:
     events = settings.events(LOOP_EVENTS)
     python = VENV / "bin" / "python" if (VENV / "bin" / "python").exists() else Path(sys.executable)
@@ -135,10 +177,10 @@ def python_rows(settings: Settings) -> list[Row]:
 
         return Contender(name, measure)
 
-    def row(key: str, ours: Contender, note: str) -> Row:
+    def row(key: str, way: str, ours: Contender, note: str) -> Row:
         return Row(
             key=key,
-            what="Python: enqueue, 1 thread",
+            what=f"Python: enqueue by {way}, 1 thread",
             unit="ns/event",
             ours=ours,
             reference=contender("logging.FileHandler, a record", "enqueue_logging.py"),
@@ -150,11 +192,12 @@ def python_rows(settings: Settings) -> list[Row]:
     rows = [
         row(
             "python-ctypes",
-            contender("enqueue_n by ctypes", "enqueue_ctypes.py", SHARED_OBJECT),
+            "ctypes",
+            contender("meditopia_enqueue_n", "enqueue_ctypes.py", SHARED_OBJECT),
             "str arguments, encoded at each call; the record is formatted with the time in front",
         )
     ]
     if subprocess.run([python, "-c", "import cffi"], capture_output=True).returncode == 0:
-        by_cffi = contender("enqueue_n by cffi, ABI mode", "enqueue_cffi.py", SHARED_OBJECT, FFI_HEADER)
-        rows.append(row("python-cffi", by_cffi, ""))
+        by_cffi = contender("meditopia_enqueue_n", "enqueue_cffi.py", SHARED_OBJECT, FFI_HEADER)
+        rows.append(row("python-cffi", "cffi", by_cffi, "in ABI mode, that is without compiled code"))
     return rows
