@@ -16,7 +16,7 @@ from . import rows as rows_package
 from .contest import Contender, Row, duel
 from .machine import describe
 from .report import Results, contest_cells, write_readme
-from .workshop import BENCHES, PROGRAMS, Settings
+from .workshop import BENCHES, LIBRARY, PROGRAMS, Settings
 
 #: The order of the report. A module that is not named here comes last.
 ORDER = ("enqueue", "cold", "hosts", "delivery", "tail", "scale", "footprint", "instructions")
@@ -34,6 +34,8 @@ def main() -> int:
         write_readme(Results.read(results_path), readme_path)
         return 0
 
+    if not (LIBRARY / "libmeditopia.so").exists():
+        raise SystemExit("there is no release build: cargo build --locked --release")
     run = Measurement(settings, options.only, results_path)
     for name, module in modules:
         run.contests(name, module)

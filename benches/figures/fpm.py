@@ -47,13 +47,15 @@ class Fpm:
         self.client: socket.socket | None = None
         self._write_files(settings, requests_per_worker)
         root = os.geteuid() == 0
-        self.master = subprocess.Popen(
-            [find(), "-F", *(["-R"] if root else []), "-c", directory / "php.ini", "-y", directory / "fpm.conf"],
-            env={**os.environ, "PHP_INI_SCAN_DIR": ""},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        # A failure of the preload is told there, before there is a log.
+        with self.log.open("ab") as log:
+            self.master = subprocess.Popen(
+                [find(), "-F", *(["-R"] if root else []), "-c", directory / "php.ini", "-y", directory / "fpm.conf"],
+                env={**os.environ, "PHP_INI_SCAN_DIR": ""},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
 
     def _write_files(self, settings: Mapping[str, object], requests_per_worker: int) -> None:
         root = os.geteuid() == 0
@@ -77,9 +79,8 @@ class Fpm:
         deadline = time.monotonic() + START_LIMIT_S
         while not (self.socket_path.exists() and self._workers()):
             if self.master.poll() is not None or time.monotonic() > deadline:
-                said = self.log.read_text() if self.log.exists() else "nothing"
                 self.__exit__()
-                raise RuntimeError(f"php-fpm did not start; its log says: {said}")
+                raise RuntimeError(f"php-fpm did not start; its log says: {self.log.read_text()}")
             time.sleep(0.005)
         return self
 
