@@ -108,12 +108,12 @@ def contests(rows: dict[str, dict]) -> Iterable[str]:
     verdicts = [verdict(row) for row in rows.values()]
     met, judged = verdicts.count("met"), sum(1 for one in verdicts if one)
     yield f"## Against references: {met} of {judged} goals met\n"
-    columns = ["what", "unit", "this library", "reference", "the reference's", "ratio", "goal", ""]
+    columns = ["what", "unit", "this library", "reference", "its figure", "ratio", "goal", ""]
     yield from table_lines(columns, (contest_cells(row) for row in rows.values()))
     yield ""
     for row in rows.values():
         ours = row["ours"]
-        said = "; ".join(filter(None, (ours["name"], row["note"])))
+        said = "; ".join(filter(None, (ours["name"], row["note"].rstrip("."))))
         yield f"- *{contest_title(row)}*: {said}. Rounds: {len(ours['values'])}."
     yield ""
     for key, row in rows.items():
@@ -137,7 +137,7 @@ def contest_cells(row: dict) -> list[str]:
         spread(Spread.of(ours["values"])),
         reference["name"],
         spread(Spread.of(reference["values"])),
-        f"**{ratio.median:.2f}** [{ratio.low:.2f}, {ratio.high:.2f}]",
+        f"**{figure(ratio.median)}** [{figure(ratio.low)}, {figure(ratio.high)}]",
         str(Goal(**row["goal"])) if row["goal"] else "",
         "**missed**" if said == "missed" else said,
     ]
