@@ -9,13 +9,14 @@ mod host;
 mod sandbox;
 
 use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, chown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use c_host::{Program, Running, says};
-use host::Story;
+use host::{Host, Story};
 use meditopia::client::Client;
 use meditopia::error::ErrorKind;
 use sandbox::Sandbox;
@@ -147,6 +148,23 @@ fn a_spool_of_another_user_is_refused_also_to_root() {
     assert_eq!(modes(&spool), before);
 }
 
+#[test]
+fn a_process_that_has_a_spool_open_is_refused_it_again_once_others_may_write_there() {
+    let host = Host::at("http://127.0.0.1:9/events").with("role", "enqueue");
+    let client = host.client();
+    client.enqueue_for("user", 1);
+    let open_to = |mode: u32| {
+        fs::set_permissions(host.spool(), Permissions::from_mode(mode)).unwrap();
+        Client::open(host.config())
+    };
+    let Err(refused) = open_to(0o777) else {
+        panic!("opened");
+    };
+    assert_eq!(refused.kind(), ErrorKind::SpoolMismatch);
+    assert!(refused.message().contains("others may write"), "{refused}");
+    assert!(open_to(0o700).is_ok());
+}
+
 fn assert_refused(program: &Program, runner: &[String]) {
     let words: Vec<&str> = runner.iter().map(String::as_str).collect();
     let output = program.command_under(&words, &[]).output().unwrap();
@@ -192,7 +210,7 @@ fn a_spool_on_a_network_file_system_is_refused_unless_the_operator_vouches_for_i
     };
     let api = Sandbox::start();
     let spool = disk.0.path().join("seen/spool");
-    let host = host::Host::of(&api).with("spool", spool.to_str().unwrap());
+    let host = Host::of(&api).with("spool", spool.to_str().unwrap());
     let Err(refused) = Client::open(host.config()) else {
         panic!("opened");
     };

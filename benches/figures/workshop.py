@@ -13,7 +13,7 @@ from pathlib import Path
 
 BENCHES = Path(__file__).resolve().parent.parent
 ROOT = BENCHES.parent
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+TARGET = (ROOT / os.environ.get("CARGO_TARGET_DIR", "target")).resolve()
 #: Holds `libmeditopia.so` as it is shipped.
 LIBRARY = TARGET / "release"
 #: Compiled contenders.

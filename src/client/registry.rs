@@ -27,18 +27,15 @@ fn cores() -> &'static Cores {
 
 /// The core for these settings, counted for one more handle: the one that is open, or a new one.
 pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
+    if let Some(known) = find(&settings)? {
+        return Ok(known);
+    }
     let fresh = Core::open(settings)?;
     let mut cores = lock(cores());
     let place = fresh.spool.place();
     if let Some(known) = cores.get(&place) {
         match config::conflict(&known.settings, &fresh.settings) {
-            None => {
-                // Later calls win, for the token as for everything else that may differ.
-                if let TokenSource::Given(token) = &fresh.settings.bearer_token {
-                    known.sender.replace_token(token.clone())?;
-                }
-                return Ok(counted(known));
-            }
+            None => return joined(known, &fresh.settings),
             Some(key) if known.handles.load(Ordering::Acquire) > 0 => {
                 return Err(Error::new(
                     ErrorKind::Conflict,
@@ -55,6 +52,28 @@ pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
     let fresh = Arc::new(fresh);
     cores.insert(place, fresh.clone());
     Ok(counted(&fresh))
+}
+
+/// The core that is open with these settings, by a look at the directory alone: a worker of php-fpm asks
+/// at every request. Whatever is unusual is for [`open`] to tell.
+fn find(settings: &Settings) -> Result<Option<Arc<Core>>> {
+    let Some(place) = settings.spool.as_deref().and_then(DirectoryId::of_own) else {
+        return Ok(None);
+    };
+    match lock(cores()).get(&place) {
+        Some(known) if config::conflict(&known.settings, settings).is_none() => {
+            joined(known, settings).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// One more handle on a core. Later calls win, for the token as for everything else that may differ.
+fn joined(known: &Arc<Core>, settings: &Settings) -> Result<Arc<Core>> {
+    if let TokenSource::Given(token) = &settings.bearer_token {
+        known.sender.replace_token(token.clone())?;
+    }
+    Ok(counted(known))
 }
 
 /// The core of a forked child for the spool of its parent's `core`, counted for one more handle.

@@ -34,7 +34,7 @@ pub(crate) use self::directory::{
 pub use self::identity::adopt;
 pub(crate) use self::reserve::FULL_SEEN_WITHIN;
 
-use self::directory::{create_with_parents, open_own_dir, refuse_network};
+use self::directory::{check_rights, create_with_parents, open_own_dir, refuse_network};
 use self::identity::{boot_id, read_identity, settle_identity};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -75,6 +75,13 @@ pub struct DirectoryId {
 }
 
 impl DirectoryId {
+    /// The directory at `dir`, if it is this user's alone.
+    pub(crate) fn of_own(dir: &Path) -> Option<Self> {
+        let about = std::fs::metadata(dir).ok()?;
+        check_rights(dir, &about).ok()?;
+        about.is_dir().then(|| Self::of(&about))
+    }
+
     fn of(about: &Metadata) -> Self {
         Self {
             device: about.dev(),
