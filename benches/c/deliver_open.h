@@ -1,0 +1,65 @@
+/* Opens a client of this library for the deliverers, and what they say of themselves at the end. */
+
+#ifndef DELIVER_OPEN_H
+#define DELIVER_OPEN_H
+
+#include <meditopia.h>
+
+#include "clock.h"
+#include "deliver_event.h"
+
+struct where {
+  const char *spool, *url, *role, *lanes, *ca_file;
+};
+
+static inline meditopia_client *open_client(const struct where *where) {
+  meditopia_error error;
+  meditopia_client *client = NULL;
+  meditopia_config *config = meditopia_config_new();
+  if (meditopia_config_set(config, "spool", where->spool, &error) < 0 ||
+      meditopia_config_set(config, "endpoint", where->url, &error) < 0 ||
+      meditopia_config_set(config, "role", where->role, &error) < 0 ||
+      meditopia_config_set(config, "bearer_token", "bench", &error) < 0 ||
+      (where->lanes != NULL && meditopia_config_set(config, "lanes", where->lanes, &error) < 0) ||
+      (where->ca_file != NULL && meditopia_config_set(config, "ca_file", where->ca_file, &error) < 0) ||
+      meditopia_client_open(config, &client, &error) < 0)
+    fail("open", error.message);
+  meditopia_config_free(config);
+  return client;
+}
+
+static inline void enqueue(meditopia_client *client, long number) {
+  meditopia_error error;
+  struct event event;
+  make_event(&event, number);
+  if (meditopia_enqueue(client, event.token, event.user, EVENT_KIND, EVENT_VALUE, NULL, &error) < 0)
+    fail("enqueue", error.message);
+}
+
+static inline void flush(meditopia_client *client) {
+  meditopia_error error;
+  if (meditopia_flush(client, UINT32_MAX, NULL, &error) < 0)
+    fail("flush", error.message);
+}
+
+static inline void close_client(meditopia_client *client) {
+  meditopia_error error;
+  if (meditopia_client_close(client, UINT32_MAX, NULL, &error) < 0)
+    fail("close", error.message);
+  meditopia_client_free(client);
+}
+
+/* The most memory that the process ever had. What wait4 says of a child includes what it was before exec. */
+static inline long peak_kib(void) {
+  char line[256];
+  long kib = -1;
+  FILE *status = fopen("/proc/self/status", "r");
+  while (status != NULL && fgets(line, sizeof line, status) != NULL)
+    if (sscanf(line, "VmHWM: %ld", &kib) == 1)
+      break;
+  if (status != NULL)
+    fclose(status);
+  return kib;
+}
+
+#endif
