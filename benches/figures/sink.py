@@ -34,7 +34,7 @@ START_S = 10
 PR_SET_PDEATHSIG = 1
 
 CONFIG = """
-{modules}
+load_module {echo_module};
 daemon off;
 worker_processes 1;
 pid {place}/nginx.pid;
@@ -56,7 +56,8 @@ http {{
   server {{
     listen 127.0.0.1:{port};
     {tls}
-    location = {path} {{ {answer} }}
+    # As an API does, it reads the events before it answers; a mere `return` would not.
+    location = {path} {{ echo_read_request_body; {sleep} echo_exec @accepted; }}
     location @accepted {{ return 204; }}
     location = /status {{ stub_status; }}
     location / {{ return 200 "{{}}"; }}
@@ -93,17 +94,17 @@ def sink(delay_ms: int = 0, tls: bool = False) -> Iterator[Sink]:
     with scratch() as place, listener() as plain, listener() as secure:
         port, tls_port = plain.getsockname()[1], secure.getsockname()[1]
         ca_file = certificate(place) if tls else None
-        answer = f"echo_sleep {delay_ms / 1000}; echo_exec @accepted;" if delay_ms else "return 204;"
+        sleep = f"echo_sleep {delay_ms / 1000};" if delay_ms else ""
         config = place / "nginx.conf"
         config.write_text(
             CONFIG.format(
                 place=place,
-                modules=f"load_module {echo_module()};" if delay_ms else "",
+                echo_module=echo_module(),
                 port=port,
                 tls=f"listen 127.0.0.1:{tls_port} ssl;\nssl_certificate server.pem;\nssl_certificate_key server.key;\n"
                 "ssl_session_cache shared:tls:1m;" if tls else "",
                 path=PATH,
-                answer=answer,
+                sleep=sleep,
             )
         )
         process = start(place, config, [plain, secure] if tls else [plain])
@@ -168,7 +169,7 @@ def nginx() -> str:
 
 
 def echo_module() -> Path:
-    """The module that can wait before it answers (`libnginx-mod-http-echo`)."""
+    """The module that can read, and wait, before it answers (`libnginx-mod-http-echo`)."""
     said = subprocess.run([nginx(), "-V"], stderr=subprocess.PIPE, text=True, check=True).stderr
     directory = re.search(r"--modules-path=(\S+)", said)
     module = Path(directory[1] if directory else "/usr/lib/nginx/modules") / "ngx_http_echo_module.so"

@@ -58,6 +58,7 @@ def contests(settings: Settings) -> list[Row]:
             reference=Contender("the first tenth of the same run", lambda: drains.next("first").rate(0, TENTH)),
             goal=Goal(0.95, at_least=True),
             rounds=LONG_ROUNDS,
+            note="In the first tenth the sender also takes the rest of the backlog over.",
         ),
     ]
 
