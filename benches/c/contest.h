@@ -118,6 +118,10 @@ static void *work_in_thread(void *post) {
 static void run_threads(void) {
   struct post posts[WORKERS_MAX];
   void *opened = contender->open(&options);
+  if (options.threads == 1) { /* as in a program that never had another one */
+    work(opened, 0, NULL);
+    return;
+  }
   for (int i = 0; i < options.threads; i++) {
     posts[i] = (struct post){.opened = opened, .worker = i};
     if (pthread_create(&posts[i].thread, NULL, work_in_thread, &posts[i]) != 0)
