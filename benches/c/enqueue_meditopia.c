@@ -14,7 +14,9 @@ static size_t batch_bytes;
 static void make_batch(int events) {
   FILE *text = open_memstream(&batch, &batch_bytes);
   for (int i = 0; i < events; i++)
-    fprintf(text, "%s{\"token\":\"%s\",\"partner_user_id\":\"%s\",\"event\":\"" EVENT_KIND "\",\"event_value\":\"" EVENT_VALUE "\"}",
+    fprintf(text,
+            "%s{\"token\":\"%s\",\"partner_user_id\":\"%s\",\"event\":\"" EVENT_KIND
+            "\",\"event_value\":\"" EVENT_VALUE "\"}",
             i == 0 ? "[" : ",", tokens[i % EVENTS], users[i % EVENTS]);
   fputs("]", text);
   fclose(text);

@@ -112,7 +112,7 @@ def table(settings: Settings, key: str, pace: str, options: Sequence[str | int],
         rows=[tail.cells() for tail in tails],
         note=f"{options[1]:,} calls each, with the two readings of the clock in them. Of the calls above 1 ms: "
         "*preempted* by another process, *blocked* in the kernel for the disk or a lock, *running* all the time or "
-        "held up by the host of a virtual machine. The appender beside a sender shares the machine with it, not a file.",
+        "held up by the host of a virtual machine. The appender shares the machine with the sender, not a file.",
         plots=(plot,),
     )
 
@@ -137,9 +137,8 @@ def measure(options: Sequence[str | int]) -> list[Tail]:
 
     def append_beside(spool: Path, url: str) -> dict:
         # Somebody else fills the spool at the same pace, so that the sender has the same work.
-        feeder = subprocess.Popen(
-            [str(part) for part in (ours, spool, "--endpoint", url, "--latency", *options)], stdout=subprocess.DEVNULL
-        )
+        command = (ours, spool, "--endpoint", url, "--latency", *options)
+        feeder = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL)
         try:
             with scratch() as directory:
                 return latencies(appender, directory)
