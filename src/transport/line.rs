@@ -9,11 +9,11 @@
 //! a request is therefore not the end, the answer is still read. The line is then never used again.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use rustix::net::{RecvFlags, recv};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 use ureq::{Error, Timeout};
 
@@ -90,6 +90,7 @@ impl Line {
     }
 
     fn write_all(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let flags = SendFlags::NOSIGNAL | behind(timeout.reason);
         let mut written = 0;
         while written < amount {
             let left = self.left(timeout)?;
@@ -97,7 +98,8 @@ impl Line {
                 self.stream.set_write_timeout(Some(left))?;
                 self.write_timeout = Some(left);
             }
-            match self.stream.write(&self.buffers.output()[written..amount]) {
+            let bytes = &self.buffers.output()[written..amount];
+            match send(&self.stream, bytes, flags).map_err(io::Error::from) {
                 Ok(0) => return Err(Error::Io(ErrorKind::WriteZero.into())),
                 Ok(taken) => written += taken,
                 Err(error) if may_go_on(&error) => {}
@@ -160,6 +162,15 @@ impl Transport for Line {
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Line").field(&self.peer).finish()
+    }
+}
+
+/// A body follows each head at once, so they can share a packet, and the server wakes once for both.
+fn behind(phase: Timeout) -> SendFlags {
+    match phase {
+        #[cfg(target_os = "linux")]
+        Timeout::SendRequest => SendFlags::MORE,
+        _ => SendFlags::empty(),
     }
 }
 
