@@ -36,8 +36,10 @@ const CACHE_KIB: i64 = 2_048;
 const CHECKED_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The log may become so long before it is moved into the database; and while the disk is full.
-const LOG_BYTES: u64 = 4 * 1024 * 1024;
+const LOG_BYTES: u64 = 16 * 1024 * 1024;
 const TIGHT_LOG_BYTES: u64 = 128 * 1024;
+/// Commits between two looks at how long the log is, while there is room.
+const MEASURE_EVERY: u32 = 8;
 
 /// The sender's connection.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub struct SqliteStore {
     /// SQLite's write-ahead log, and how long it may become.
     log: PathBuf,
     log_bytes: u64,
+    /// Commits since the log was measured.
+    unmeasured: u32,
     /// What SQLite is set to.
     synchronous: CommitSafety,
     /// A commit leaves its transaction open for the next one.
@@ -98,6 +102,7 @@ impl SqliteStore {
             lanes: Cell::new(lanes),
             log: path.with_extension("db-wal"),
             log_bytes: LOG_BYTES,
+            unmeasured: 0,
             synchronous: CommitSafety::Process,
             is_joint: false,
             spool: name,
@@ -203,6 +208,11 @@ impl SqliteStore {
             let _ = self.run("ROLLBACK");
         }
         outcome?;
+        self.unmeasured += 1;
+        if self.unmeasured < MEASURE_EVERY && self.log_bytes == LOG_BYTES {
+            return Ok(());
+        }
+        self.unmeasured = 0;
         let log = std::fs::metadata(&self.log).map_or(0, |about| about.len());
         if log > self.log_bytes {
             self.checkpoint()?;
