@@ -12,7 +12,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use rustix::fs::FlockOperation;
 
@@ -23,7 +24,7 @@ use super::usage;
 use crate::clock::{self, Clock, Moment, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spool::{FULL_SEEN_WITHIN, Spool};
-use crate::sync::lock;
+use crate::sync::{lock, wait};
 
 /// A segment that has reached this size is left to the sender, and a new one begun.
 pub const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
@@ -31,6 +32,8 @@ pub const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
 const MEASURE_EVERY_BYTES: u64 = 256 * 1024;
 /// A segment tells wall times by its first moment; once they would be wrong by more, a new one begins.
 const WALL_STEP_MS: u64 = 1_000;
+/// The longest that a sync waits for more records, however slow the disk is.
+const GATHER_AT_MOST: Duration = Duration::from_millis(2);
 /// The append buffer is given back when one batch has blown it up beyond this.
 const BUFFER_KEPT_BYTES: usize = 1024 * 1024;
 
@@ -72,6 +75,8 @@ struct Segment {
     len: AtomicU64,
     syncs: Mutex<Syncs>,
     synced: Condvar,
+    /// Another thread waits for a sync.
+    arrived: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +84,12 @@ struct Syncs {
     upto: u64,
     running: bool,
     failed: Option<Error>,
+    /// Threads whose records wait for a sync.
+    waiting: usize,
+    /// How many of them the last sync found, or saw come.
+    crowd: usize,
+    /// How long the last sync took.
+    took: Duration,
 }
 
 impl Writer {
@@ -234,12 +245,14 @@ impl Writer {
     /// Group commit: one thread syncs for all that wait.
     fn sync(&self, segment: &Arc<Segment>, end: u64) -> Result<()> {
         let mut syncs = lock(&segment.syncs);
-        loop {
+        syncs.waiting += 1;
+        segment.arrived.notify_one();
+        let outcome = loop {
             if syncs.upto >= end {
-                return Ok(());
+                break Ok(());
             }
             if let Some(error) = &syncs.failed {
-                return Err(error.clone());
+                break Err(error.clone());
             }
             if syncs.running {
                 syncs = segment
@@ -249,12 +262,14 @@ impl Writer {
                 continue;
             }
             syncs.running = true;
-            drop(syncs);
-            let upto = segment.len.load(Ordering::Acquire);
-            let outcome = segment.file.sync_data();
+            drop(gather(segment, syncs));
+            let (upto, began) = (segment.len.load(Ordering::Acquire), Instant::now());
+            let synced = segment.file.sync_data();
             syncs = lock(&segment.syncs);
             syncs.running = false;
-            match outcome {
+            syncs.took = began.elapsed();
+            syncs.crowd = syncs.waiting;
+            match synced {
                 Ok(()) => syncs.upto = upto,
                 // After a failed sync the kernel may have dropped the pages: never trust this file again.
                 Err(e) => {
@@ -269,8 +284,24 @@ impl Writer {
                 }
             }
             segment.synced.notify_all();
-        }
+        };
+        syncs.waiting -= 1;
+        outcome
     }
+}
+
+/// Waits a part of a sync's time for the threads that the last sync has let go, which are likely to be
+/// back with their next records: one sync then serves them all, and not every other one a single thread.
+fn gather<'s>(segment: &'s Segment, mut syncs: MutexGuard<'s, Syncs>) -> MutexGuard<'s, Syncs> {
+    let until = Instant::now() + (syncs.took / 4).min(GATHER_AT_MOST);
+    while syncs.waiting < syncs.crowd {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        syncs = wait(&segment.arrived, syncs, left);
+    }
+    syncs
 }
 
 /// An append that did not happen.
@@ -334,6 +365,7 @@ impl Segment {
                 len: AtomicU64::new(segment::HEADER_LEN as u64),
                 syncs: Mutex::default(),
                 synced: Condvar::new(),
+                arrived: Condvar::new(),
             });
         }
     }
