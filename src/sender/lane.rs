@@ -70,16 +70,15 @@ fn wait_for_request(
             .filter(|sent| sent.generation == desk.generation);
         let stepped = desk.step(|state| {
             // To settle one batch and to put the next one in doubt is one commit.
-            state.store.begin_joint_commit();
-            if let Some(sent) = &settled {
-                settle(shared, state, lane, sent)?;
-            }
-            let next = if stop {
-                Next::Idle
-            } else {
-                state.next(lane, SystemClock.now(), body)?
-            };
-            state.store.end_joint_commit()?;
+            let next = state.in_one_commit(lane, |state| {
+                if let Some(sent) = &settled {
+                    settle(shared, state, lane, sent)?;
+                }
+                if stop {
+                    return Ok(Next::Idle);
+                }
+                state.next(lane, SystemClock.now(), body)
+            })?;
             if state.take_news() || (settled.is_some() && next != Next::Send) {
                 shared.changed.notify_all();
             }

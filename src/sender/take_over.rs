@@ -60,7 +60,10 @@ impl TakeOver {
         let mut open: Vec<Run> = vec![Run::default(); self.lanes];
         let (mut events, mut bytes) = (0, 0);
         let read = self.round.take(self.chunk_bytes, |fragment, enqueued_ms| {
-            let lane = lane_of(event::user_of(fragment), self.lanes);
+            let lane = match self.lanes {
+                1 => 0,
+                lanes => lane_of(event::user_of(fragment), lanes),
+            };
             let run = &mut open[lane];
             run.push(fragment, enqueued_ms);
             events += 1;

@@ -79,6 +79,7 @@ pub(super) struct State {
     committed_pause: Option<PauseState>,
     /// What the next commit has to tell the store about the brake.
     brake: Option<BrakeChange>,
+    lane_writes: LaneWrites,
     /// Fingerprint of the token that the API refused last.
     pub(super) refused_token: Option<Vec<u8>>,
     /// Why the last request came to nothing, if it did: for who waited in vain.
@@ -100,6 +101,16 @@ impl BrakeChange {
             Self::Released => Change::AcceptedSince,
         }
     }
+}
+
+/// When a lane's state and the sums are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum LaneWrites {
+    /// With each commit.
+    #[default]
+    Each,
+    /// With the last one of a step, if there was any.
+    Gathered { any: bool },
 }
 
 struct Lane {
@@ -179,6 +190,7 @@ impl State {
                 .and_then(|pause| pause.fingerprint.clone()),
             committed_pause,
             brake: None,
+            lane_writes: LaneWrites::Each,
             rng: fastrand::Rng::new(),
         })
     }
@@ -356,8 +368,29 @@ impl State {
         self.commit_lane(lane, &[])
     }
 
+    /// Takes a step of `lane` whose commits are one, in which the lane's state is written once.
+    pub(super) fn in_one_commit<T>(
+        &mut self,
+        lane: usize,
+        step: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        self.store.begin_joint_commit();
+        self.lane_writes = LaneWrites::Gathered { any: false };
+        let taken = step(self)?;
+        let gathered = std::mem::take(&mut self.lane_writes);
+        if gathered == (LaneWrites::Gathered { any: true }) {
+            self.commit_lane(lane, &[])?;
+        }
+        self.store.end_joint_commit()?;
+        Ok(taken)
+    }
+
     /// Commits `changes` with what is now known of the lane and of the pause.
     pub(super) fn commit_lane(&mut self, lane: usize, changes: &[Change<'_>]) -> Result<()> {
+        if let LaneWrites::Gathered { any } = &mut self.lane_writes {
+            *any = true;
+            return self.commit(changes.to_vec());
+        }
         let skips = [0, 1].map(|queue: usize| self.lanes[lane].windows[queue].skip() as u32);
         let known = self.engine.lane_state(lane).copied().unwrap_or_default();
         let state = translate::lane_to_store(&known, skips);
