@@ -19,7 +19,7 @@ from .report import Results, contest_cells, write_readme
 from .workshop import BENCHES, LIBRARY, PROGRAMS, Settings
 
 #: The order of the report. A module that is not named here comes last.
-ORDER = ("enqueue", "cold", "hosts", "delivery", "tail", "scale", "footprint", "instructions")
+ORDER = ("enqueue", "cold", "hosts", "delivery", "tail", "scale", "footprint", "instructions", "parts", "mapped")
 
 
 def main() -> int:
@@ -35,7 +35,7 @@ def main() -> int:
         return 0
 
     if not (LIBRARY / "libmeditopia.so").exists():
-        raise SystemExit("there is no release build: cargo build --locked --release")
+        raise SystemExit(f"there is no library in {LIBRARY.name}/ of the target directory; `make bench` builds it")
     run = Measurement(settings, options.only, results_path)
     for name, module in modules:
         run.contests(name, module)

@@ -14,8 +14,8 @@ from pathlib import Path
 BENCHES = Path(__file__).resolve().parent.parent
 ROOT = BENCHES.parent
 TARGET = (ROOT / os.environ.get("CARGO_TARGET_DIR", "target")).resolve()
-#: Holds `libmeditopia.so` as it is shipped.
-LIBRARY = TARGET / "release"
+#: Holds `libmeditopia.so`: as it is shipped, or another build where only the harness is looked at.
+LIBRARY = TARGET / os.environ.get("MEDITOPIA_BENCH_PROFILE", "release")
 #: Compiled contenders.
 PROGRAMS = TARGET / "benches"
 #: Where Python's peers are installed.
@@ -25,16 +25,19 @@ C_FLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'incl
 
 
 def compile_c(name: str, *libraries: str, ours: bool = False) -> Path:
-    """Compiles `benches/c/NAME.c`; with `ours` it is linked with the release build of this library."""
+    """Compiles `benches/c/NAME.c`; with `ours` it is linked with this library."""
     PROGRAMS.mkdir(parents=True, exist_ok=True)
     program = PROGRAMS / name
-    command = [os.environ.get("CC", "cc"), *C_FLAGS, BENCHES / "c" / f"{name}.c", "-o", program]
+    # Under another name first: a run beside this one may be executing it.
+    fresh = program.with_suffix(f".{os.getpid()}")
+    command = [os.environ.get("CC", "cc"), *C_FLAGS, BENCHES / "c" / f"{name}.c", "-o", fresh]
     if ours:
         soname = LIBRARY / "libmeditopia.so.0"
         if not soname.exists():
             soname.symlink_to("libmeditopia.so")
         command += [f"-L{LIBRARY}", f"-Wl,-rpath,{LIBRARY}", "-lmeditopia"]
     subprocess.run([*map(str, command), *(f"-l{name}" for name in libraries), "-lpthread", "-lm"], check=True)
+    fresh.rename(program)
     return program
 
 
