@@ -104,6 +104,8 @@ impl Config {
                 continue;
             };
             match options::find(&key.to_ascii_lowercase()) {
+                // Tells the packages for other languages where this library is.
+                _ if key == "LIBRARY" => {}
                 Some(doc) if doc.variable() == name => loaded
                     .store(doc, &value)
                     .map_err(|wrong| config(format!("{name}: {wrong}")))?,

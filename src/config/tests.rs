@@ -262,6 +262,8 @@ fn the_environment_sets_options_and_its_unknown_variables_only_warn() {
             ("MEDITOPIA_BATCH_MAXX", "8"),
             ("MEDITOPIA_lanes", "9"),
             ("MEDITOPIA_COLOUR", "red"),
+            // Read by the packages for other languages.
+            ("MEDITOPIA_LIBRARY", "/lib/libmeditopia.so"),
         ]))
         .unwrap();
     assert_eq!(config.get("spool").unwrap(), "/spool");
