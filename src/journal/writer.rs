@@ -84,8 +84,8 @@ struct Syncs {
     upto: u64,
     running: bool,
     failed: Option<Error>,
-    /// Threads whose records wait for a sync.
-    waiting: usize,
+    /// Where the records end that wait for a sync, one of each thread.
+    unsynced: Vec<u64>,
     /// How many of them the last sync found, or saw come.
     crowd: usize,
     /// How long the last sync took.
@@ -245,14 +245,16 @@ impl Writer {
     /// Group commit: one thread syncs for all that wait.
     fn sync(&self, segment: &Arc<Segment>, end: u64) -> Result<()> {
         let mut syncs = lock(&segment.syncs);
-        syncs.waiting += 1;
-        segment.arrived.notify_one();
-        let outcome = loop {
+        if syncs.upto < end {
+            syncs.unsynced.push(end);
+            segment.arrived.notify_one();
+        }
+        loop {
             if syncs.upto >= end {
-                break Ok(());
+                return Ok(());
             }
             if let Some(error) = &syncs.failed {
-                break Err(error.clone());
+                return Err(error.clone());
             }
             if syncs.running {
                 syncs = segment
@@ -268,7 +270,8 @@ impl Writer {
             syncs = lock(&segment.syncs);
             syncs.running = false;
             syncs.took = began.elapsed();
-            syncs.crowd = syncs.waiting;
+            syncs.crowd = syncs.unsynced.len();
+            syncs.unsynced.retain(|end| *end > upto);
             match synced {
                 Ok(()) => syncs.upto = upto,
                 // After a failed sync the kernel may have dropped the pages: never trust this file again.
@@ -284,9 +287,7 @@ impl Writer {
                 }
             }
             segment.synced.notify_all();
-        };
-        syncs.waiting -= 1;
-        outcome
+        }
     }
 }
 
@@ -294,7 +295,7 @@ impl Writer {
 /// back with their next records: one sync then serves them all, and not every other one a single thread.
 fn gather<'s>(segment: &'s Segment, mut syncs: MutexGuard<'s, Syncs>) -> MutexGuard<'s, Syncs> {
     let until = Instant::now() + (syncs.took / 4).min(GATHER_AT_MOST);
-    while syncs.waiting < syncs.crowd {
+    while syncs.unsynced.len() < syncs.crowd {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break;
