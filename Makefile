@@ -8,7 +8,7 @@ DEMO := $(TARGET)/demo
 RUST_NEEDED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 FAULT_TABLE = $(CURDIR)/$(TARGET)/faults-$@.md
 
-.PHONY: demo test soak bench toolchain setup
+.PHONY: demo test soak bench bench-check bench-setup toolchain setup
 
 # Builds the library, compiles the C quickstart against it, and lets it deliver to a local API.
 demo: toolchain
@@ -31,10 +31,20 @@ soak: setup toolchain
 	MEDITOPIA_SOAK=1 MEDITOPIA_FAULT_TABLE=$(FAULT_TABLE) $(CARGO) test --locked --features cli --no-fail-fast
 	@.ci/fault-table show $(FAULT_TABLE)
 
-# Counts the requests that bad events cost; UPDATE_README=1 writes them into the README and the plot.
-bench: toolchain
+# Measures every figure beside its reference, half an hour on a machine that does nothing else, and
+# writes benches/README.md; UPDATE_README=1 writes what bad events cost into README.md and its plot, too.
+bench: bench-setup toolchain
+	$(CARGO) build --locked --release
 	$(CARGO) bench --locked --bench isolation
-	@echo "the same tables: README.md; the plot: benches/isolation.svg"
+	cd benches && python3 -m figures
+
+# Runs the same for seconds, to see that all of it works; what it prints says nothing about time.
+bench-check: bench-setup toolchain
+	$(CARGO) build --locked --profile demo
+	cd benches && MEDITOPIA_BENCH_PROFILE=demo python3 -m figures --short
+
+bench-setup:
+	@sh benches/setup
 
 setup:
 	@sh .ci/setup
