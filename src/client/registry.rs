@@ -57,12 +57,13 @@ pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
 /// The core that is open with these settings, by a look at the directory alone: a worker of php-fpm asks
 /// at every request. Whatever is unusual is for [`open`] to tell.
 fn find(settings: &Settings) -> Result<Option<Arc<Core>>> {
-    let cores = lock(cores());
-    if cores.is_empty() {
+    if lock(cores()).is_empty() {
         return Ok(None);
     }
-    let place = settings.spool.as_deref().and_then(DirectoryId::of_own);
-    match place.and_then(|place| cores.get(&place)) {
+    let Some(place) = settings.spool.as_deref().and_then(DirectoryId::of_own) else {
+        return Ok(None);
+    };
+    match lock(cores()).get(&place) {
         Some(known) if config::conflict(&known.settings, settings).is_none() => {
             joined(known, settings).map(Some)
         }
