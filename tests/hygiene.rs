@@ -15,6 +15,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use c_host::Program;
+use host::{Host, Story};
 use ledger::Arrivals;
 use sandbox::Sandbox;
 use trials::{Outcome, report, trials};
@@ -113,6 +114,24 @@ fn a_backlog_is_drained_with_flat_memory() {
 }
 
 /// The most memory of a process that drains so many events, in kB.
+#[test]
+fn a_process_that_goes_through_many_spools_keeps_few_of_them_open() {
+    let dir = tempfile::tempdir().unwrap();
+    for number in 0..1_100 {
+        let spool = dir.path().join(number.to_string());
+        let host = Host::at("http://127.0.0.1:9/events")
+            .with("role", "enqueue")
+            .with("spool", spool.to_str().unwrap());
+        host.client().enqueue_for("user", number);
+    }
+    let open = fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+        .filter(|file| file.starts_with(dir.path()))
+        .count();
+    assert!((1..=16).contains(&open), "{open}");
+}
+
 fn peak_of_draining(events: u64) -> u64 {
     let api = Sandbox::start();
     let program = Program::of("swarm.c").configured(&api, &[]);

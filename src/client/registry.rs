@@ -1,7 +1,8 @@
 //! Which spools this process has open: one core for each.
 //!
 //! A core of `role = enqueue` stays after its last handle, so that a php-fpm worker pays for
-//! opening a spool once and not at every request; a core of `role = both` goes.
+//! opening a spool once and not at every request; a core of `role = both` goes, and so do the idle ones
+//! of a process that opens more than a few.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -17,6 +18,10 @@ use crate::spool::DirectoryId;
 use crate::sync::lock;
 
 type Cores = Mutex<HashMap<DirectoryId, Arc<Core>>>;
+
+/// Cores that stay open without a handle. A process that goes through many spools keeps no more of
+/// their segments open.
+const IDLE_KEPT: usize = 16;
 
 fn cores() -> &'static Cores {
     static CORES: OnceBox<PerProcess<Cores>> = OnceBox::new();
@@ -50,8 +55,20 @@ pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
         }
     }
     let fresh = Arc::new(fresh);
+    let_idle_ones_go(&mut cores);
     cores.insert(place, fresh.clone());
     Ok(counted(&fresh))
+}
+
+fn let_idle_ones_go(cores: &mut HashMap<DirectoryId, Arc<Core>>) {
+    let is_idle = |core: &Arc<Core>| core.handles.load(Ordering::Acquire) == 0;
+    let idle = cores.values().filter(|core| is_idle(core)).count();
+    let mut too_many = (idle + 1).saturating_sub(IDLE_KEPT);
+    cores.retain(|_, core| {
+        let goes = too_many > 0 && is_idle(core);
+        too_many -= usize::from(goes);
+        !goes
+    });
 }
 
 /// The core that is open with these settings, by a look at the directory alone: a worker of php-fpm asks
