@@ -214,9 +214,11 @@ fn changes_what_is_found(recording: &Recording, step: usize, committing: &mut bo
         } if trials(0, 1) == 0 => {
             match (&*recording.names[*file], data.len()) {
                 ("store.db-wal", FRAME_HEADER_BYTES) => {
-                    // The size of the database in pages stands only in the last frame of a commit.
+                    // The size of the database in pages stands only in the last frame of a commit. Where
+                    // pages went ahead because the cache was full, that frame's header is written again,
+                    // and completes the commit by itself.
                     *committing = recording.log[data.start + 4..data.start + 8] != [0; 4];
-                    false
+                    *committing
                 }
                 ("store.db-wal", PAGE_BYTES) => std::mem::take(committing),
                 ("store.db", _) => false,
