@@ -112,6 +112,11 @@ def run(command: Sequence[str | Path], *, cpu: int | None = None, env: Mapping[s
         preexec_fn=pin,
         text=True,
     )
+    return conclude(process, command)
+
+
+def conclude(process: subprocess.Popen, command: Sequence[str | Path]) -> Run:
+    """Reads what a program says until it ends; an exit code other than 0 is an error."""
     with process.stdout:
         output = process.stdout.read()
     _, status, used = os.wait4(process.pid, 0)

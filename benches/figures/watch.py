@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import time
@@ -10,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .contest import conclude
 from .sink import Sink
 
 SAMPLE_S = 0.02
@@ -63,21 +63,14 @@ def watch(command: Sequence[str | int | Path], api: Sink, spool: Path) -> Drain:
         if now >= disk_due:
             disk_peak, disk_due = max(disk_peak, disk_bytes(spool)), now + DISK_SAMPLE_S
         time.sleep(SAMPLE_S)
-    with process.stdout:
-        output = process.stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise RuntimeError(f"{command[0]} ended with {process.returncode}\n{output}")
-    said = json.loads(output.splitlines()[-1])
+    ended = conclude(process, command)
+    said = ended.said
     requests = api.requests() - before
     # It may all be over between two looks.
     samples.append(Sample(max(said["seconds"], samples[-1].seconds if samples else 0) + 1e-6, requests, 0))
     if samples[0].requests > 0:
         samples.insert(0, Sample(0, 0, 0))
-    return Drain(
-        samples, requests, said["seconds"], said["peak_kib"], used.ru_utime + used.ru_stime, disk_peak
-    )
+    return Drain(samples, requests, said["seconds"], said["peak_kib"], ended.cpu_s, disk_peak)
 
 
 def has_ended(pid: int) -> bool:
