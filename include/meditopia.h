@@ -490,7 +490,8 @@ typedef struct meditopia_stats {
    */
   uint64_t journal_bytes;
   /**
-   * Files of the journal. A process that enqueues keeps one, also when it is taken over.
+   * Files of the journal. A process that enqueues keeps one, also when it is taken over, and up to
+   * four whose threads often enqueue at the same time.
    */
   uint64_t segments;
   /**

@@ -55,7 +55,8 @@ pub struct meditopia_stats {
     pub next_probe_ms: i64,
     /// Bytes on disk that no sender has taken over yet.
     pub journal_bytes: u64,
-    /// Files of the journal. A process that enqueues keeps one, also when it is taken over.
+    /// Files of the journal. A process that enqueues keeps one, also when it is taken over, and up to
+    /// four whose threads often enqueue at the same time.
     pub segments: u64,
     /// Places of the journal that could not be read and were set aside under `damaged/` in the spool.
     /// One is a record, that is an enqueue of one or more events, or several in a row.

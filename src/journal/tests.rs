@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::cursor::Damage;
 use super::ending::{self, Removal, Tail};
@@ -156,6 +157,45 @@ fn what_happened_before_is_taken_over_before_across_writers() {
     // Small chunks force merging across many refills.
     assert_eq!(journal.take_by(100).0, expected);
     assert!(journal.take().is_empty(), "taken over twice");
+}
+
+#[test]
+fn threads_that_crowd_get_more_segments_and_what_they_do_one_after_another_keeps_its_order() {
+    let mut journal = Journal::new();
+    let writer = journal.writer();
+    let turn = AtomicUsize::new(0);
+    let segments = || journal.segments().len();
+    std::thread::scope(|threads| {
+        for _ in 0..2 {
+            threads.spawn(|| {
+                loop {
+                    // A turn is one append of whichever thread comes first; the next begins when it is done.
+                    let mine = turn.load(Ordering::Acquire);
+                    if mine % 2 == 1 {
+                        std::hint::spin_loop();
+                    } else if turn
+                        .compare_exchange(mine, mine + 1, Ordering::AcqRel, Ordering::Relaxed)
+                        .is_ok()
+                    {
+                        append(&writer, &[&format!("{:09}", mine / 2)]);
+                        turn.store(mine + 2, Ordering::Release);
+                        if mine >= 4_000 && segments() > 1 {
+                            break;
+                        }
+                    }
+                }
+            });
+            threads.spawn(|| {
+                while turn.load(Ordering::Relaxed) < 4_000 || segments() == 1 {
+                    append(&writer, &["noise"]);
+                }
+            });
+        }
+    });
+    let mut taken = journal.take();
+    taken.retain(|event| event != "noise");
+    assert!(taken.len() > 2_000);
+    assert!(taken.is_sorted(), "in another order than they happened");
 }
 
 #[test]

@@ -1,8 +1,11 @@
-//! The write side of the journal: one segment per process, appended with a single `write(2)`.
+//! The write side of the journal: a segment of the process's own, appended with a single `write(2)`.
 //!
 //! An append needs no lock between processes because no two processes share a segment. What orders
-//! events across segments is the time that each record carries, read under the writer's lock
+//! events across segments is the time that each record carries, read under the segment's lock
 //! *before* the write: whatever happened before an append on this host has an earlier time.
+//!
+//! Threads that keep meeting at that lock get more segments, see [`Stripes`]; for the order of
+//! events they are then what processes are to each other.
 //!
 //! Only a partial record is ever cut off. When the cut itself, or a sync, fails, the segment is
 //! sealed: what it holds stays for the sender, and the next append begins a new one.
@@ -20,6 +23,7 @@ use rustix::fs::FlockOperation;
 use super::fork_closed::{Announced, ForkClosed, Known};
 use super::process::pid;
 use super::segment::{self, Header, Position};
+use super::stripes::Stripes;
 use super::usage;
 use crate::clock::{self, Clock, Moment, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
@@ -46,6 +50,17 @@ pub enum Safety {
     Power,
 }
 
+impl Safety {
+    /// How many segments the threads of a process may append to at once.
+    fn stripes(self) -> usize {
+        match self {
+            Self::Process => usize::MAX,
+            // One sync then serves all threads that wait.
+            Self::Power => 1,
+        }
+    }
+}
+
 /// Appends the events of this process.
 #[derive(Debug)]
 pub struct Writer {
@@ -53,7 +68,7 @@ pub struct Writer {
     safety: Safety,
     /// 0: no limit.
     max_spool_bytes: u64,
-    tail: Mutex<Tail>,
+    tails: Stripes<Tail>,
 }
 
 #[derive(Debug, Default)]
@@ -99,13 +114,15 @@ impl Writer {
             spool,
             safety,
             max_spool_bytes,
-            tail: Mutex::default(),
+            tails: Stripes::default(),
         }
     }
 
-    /// Leaves the segment to the sender; a later append begins a new one.
+    /// Leaves the segments to the sender; a later append begins a new one.
     pub fn close(&self) {
-        lock(&self.tail).segment = None;
+        for mut tail in self.tails.each() {
+            tail.segment = None;
+        }
     }
 
     /// Appends one record; `fill` pushes its fragments, as of the moment it is given, and says how many
@@ -116,7 +133,7 @@ impl Writer {
     /// may still be delivered.
     pub fn append(&self, fill: impl FnOnce(&mut Vec<u8>, Moment) -> Result<u32>) -> Result<()> {
         let unsynced = {
-            let mut tail = lock(&self.tail);
+            let mut tail = self.tails.take(self.safety.stripes());
             let now = SystemClock.now();
             let mut buffer = std::mem::take(&mut tail.buffer);
             segment::begin_record(&mut buffer);
@@ -208,13 +225,12 @@ impl Writer {
         }
     }
 
-    fn seal(&self, tail: &mut Tail, segment: &Arc<Segment>) {
-        if tail
-            .segment
-            .as_ref()
-            .is_some_and(|current| Arc::ptr_eq(current, segment))
-        {
-            tail.segment = None;
+    fn seal(&self, segment: &Arc<Segment>) {
+        for mut tail in self.tails.each() {
+            let is_current = |current: &Arc<Segment>| Arc::ptr_eq(current, segment);
+            if tail.segment.as_ref().is_some_and(is_current) {
+                tail.segment = None;
+            }
         }
     }
 
@@ -283,7 +299,7 @@ impl Writer {
                             segment.path.display()
                         ),
                     ));
-                    self.seal(&mut lock(&self.tail), segment);
+                    self.seal(segment);
                 }
             }
             segment.synced.notify_all();
