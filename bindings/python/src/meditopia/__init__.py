@@ -1,0 +1,62 @@
+"""Queues user-activity events durably and delivers them to the Meditopia Partners API.
+
+    from meditopia import Client
+
+    with Client(spool="/var/spool/myapp/meditopia", bearer_token_file="/etc/myapp/token") as client:
+        client.enqueue(token="user-token-1", partner_user_id="user-1", event="video")
+
+An enqueue returns when the event is in a file of the spool; delivery goes on behind it, and outlives
+the process. The package is a thin one: everything is decided in libmeditopia, which comes with it.
+"""
+
+from ._client import Client
+from ._errors import (
+    ClosedError,
+    ConfigError,
+    Conflict,
+    Forked,
+    InternalError,
+    InvalidArgument,
+    InvalidEvent,
+    LibraryError,
+    MeditopiaError,
+    Paused,
+    SpoolFull,
+    SpoolIOError,
+    SpoolMismatch,
+    StoreError,
+    TimedOut,
+)
+from ._event import Event, EventType
+from ._lists import InDoubt, Rejected
+from ._records import PauseReason, Reason, Report, Row, Stats
+from ._version import __version__
+
+__all__ = [
+    "Client",
+    "ClosedError",
+    "ConfigError",
+    "Conflict",
+    "Event",
+    "EventType",
+    "Forked",
+    "InDoubt",
+    "InternalError",
+    "InvalidArgument",
+    "InvalidEvent",
+    "LibraryError",
+    "MeditopiaError",
+    "PauseReason",
+    "Paused",
+    "Reason",
+    "Rejected",
+    "Report",
+    "Row",
+    "SpoolFull",
+    "SpoolIOError",
+    "SpoolMismatch",
+    "Stats",
+    "StoreError",
+    "TimedOut",
+    "__version__",
+]

@@ -1,0 +1,329 @@
+"""The client: what an application holds on to.
+
+Every thread may use one client, and so may processes that are forked from its owner. An enqueue allocates
+nothing for its error: it borrows a struct from a list, whose pop and append are atomic, and gives it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from ctypes import addressof, byref
+from datetime import datetime, timedelta
+from functools import partial
+from time import monotonic
+from types import TracebackType
+from typing import Any, Callable, Iterable, List, Optional, Tuple, Type, TypeVar, Union
+
+from . import _abi
+from ._config import Secret, open_client, set_secretly
+from ._errors import MeditopiaError, _WithReport
+from ._event import Event, chunks, json_of, json_of_one, received_at_text, relocated
+from ._library import exception_of, load
+from ._lists import InDoubt, Rejected
+from ._log import LogPoll, logger
+from ._records import Report, Stats
+from ._wait import interruptible, timeout_ms
+
+T = TypeVar("T")
+Path = Union[str, "os.PathLike[str]"]
+Time = Union[int, timedelta]
+Timeout = Union[float, timedelta]
+
+#: The events that `enqueue_many` hands over in one call.
+CHUNK_EVENTS = 1000
+#: The most bytes of JSON of one call; the library takes 64 MiB.
+CHUNK_BYTES = 16 * 1024 * 1024
+#: How long the end of a `with` block waits for delivery.
+EXIT_TIMEOUT_S = 5.0
+
+
+class Client:
+    """A client of one spool. Options are those of the library's README; None leaves one at its default."""
+
+    _handle: Optional[int] = None
+    _shown = "not open"
+
+    def __init__(
+        self,
+        *,
+        spool: Optional[Path] = None,
+        endpoint: Optional[str] = None,
+        account: Optional[str] = None,
+        bearer_token: Optional[str] = None,
+        bearer_token_file: Optional[Path] = None,
+        durability: Optional[str] = None,
+        role: Optional[str] = None,
+        flush_interval_ms: Optional[Time] = None,
+        batch_max: Optional[int] = None,
+        lanes: Optional[int] = None,
+        connect_timeout_ms: Optional[Time] = None,
+        request_timeout_ms: Optional[Time] = None,
+        proxy: Optional[str] = None,
+        ca_file: Optional[Path] = None,
+        max_spool_bytes: Optional[int] = None,
+        max_event_bytes: Optional[int] = None,
+        utc_offset: Optional[str] = None,
+        event_ttl_s: Optional[Time] = None,
+        max_requests_per_s: Optional[int] = None,
+        brake_users: Optional[int] = None,
+        log_level: Optional[str] = None,
+        allow_network_spool: Optional[bool] = None,
+        config_file: Optional[Path] = None,
+        from_env: bool = False,
+        library: Optional[Path] = None,
+    ) -> None:
+        """Opens the spool, and makes it if it is not there. No network, and no thread before the first enqueue.
+
+        `config_file` is a TOML file of the same keys and `from_env` reads MEDITOPIA_SPOOL and so on; arguments
+        go before both. `library` names the libmeditopia to load.
+        """
+        options = {
+            "spool": spool,
+            "endpoint": endpoint,
+            "account": account,
+            "bearer_token": Secret.of(bearer_token),
+            "bearer_token_file": bearer_token_file,
+            "durability": durability,
+            "role": role,
+            "flush_interval_ms": flush_interval_ms,
+            "batch_max": batch_max,
+            "lanes": lanes,
+            "connect_timeout_ms": connect_timeout_ms,
+            "request_timeout_ms": request_timeout_ms,
+            "proxy": Secret.of(proxy),
+            "ca_file": ca_file,
+            "max_spool_bytes": max_spool_bytes,
+            "max_event_bytes": max_event_bytes,
+            "utc_offset": utc_offset,
+            "event_ttl_s": event_ttl_s,
+            "max_requests_per_s": max_requests_per_s,
+            "brake_users": brake_users,
+            "log_level": log_level,
+            "allow_network_spool": allow_network_spool,
+        }
+        del bearer_token, proxy
+        self._library = load(library)
+        opened = open_client(self._library, options, None if config_file is None else os.fspath(config_file), from_env)
+        self._handle = opened["handle"]
+        self._shown = f"spool={opened['spool']!r} role={opened['role']} durability={opened['durability']}"
+        self._enqueue_n = self._library.enqueue_n
+        self._errors: List[Tuple[Any, int]] = []
+        self._log = LogPoll(self._library, opened["handle"])
+        self._log.poll()
+
+    def __repr__(self) -> str:
+        return f"<meditopia.Client {self._shown}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a meditopia.Client is not pickled: open one in the other process, with the same spool")
+
+    # What goes in
+
+    def enqueue(
+        self,
+        *,
+        token: str,
+        partner_user_id: str,
+        event: str,
+        event_value: Any = None,
+        received_at: Union[datetime, str, None] = None,
+    ) -> None:
+        """Queues one event; it is safe when this returns. No network, no wait for the sender.
+
+        `event_value` is None, a str or anything that `json` writes. `received_at` is a datetime with a time zone,
+        a text that the library reads, or None for now.
+        """
+        try:
+            token_, user_, event_ = token.encode(), partner_user_id.encode(), event.encode()
+            value_ = None if event_value is None else event_value.encode()
+        except (AttributeError, UnicodeEncodeError):
+            # Something else than text: a value for JSON, or a mistake that the library names.
+            json = json_of_one(Event(token, partner_user_id, event, event_value, received_at))
+            self._count("enqueue_json", json, len(json))
+            return
+        if received_at is None:
+            time_ = None
+        else:
+            time = received_at if isinstance(received_at, str) else received_at_text(received_at)
+            time_ = time.encode("utf-8", "replace")
+        try:
+            slot = self._errors.pop()
+        except IndexError:
+            error = _abi.Error()
+            slot = (error, addressof(error))
+        status = self._enqueue_n(
+            self._handle,
+            token_, len(token_),
+            user_, len(user_),
+            event_, len(event_),
+            value_, 0 if value_ is None else len(value_),
+            time_, 0 if time_ is None else len(time_),
+            slot[1],
+        )  # fmt: skip
+        if status < 0:
+            raise exception_of(slot[0])
+        self._errors.append(slot)
+        if monotonic() >= self._log.due:
+            self._log.poll()
+
+    def enqueue_many(self, events: Iterable[Any]) -> int:
+        """Queues `Event`s or mappings with the same keys, and says how many; one call into C for each 1,000.
+
+        Of 1,000 all are queued or none. After an error `event_index` says which event of all it was, and `queued`
+        how many were queued before: the rest can be given again from there.
+        """
+        queued = 0
+        for chunk in chunks(events, CHUNK_EVENTS):
+            queued = self._enqueue_json(chunk, queued, queued)
+        self._log.poll()
+        return queued
+
+    def _enqueue_json(self, events: List[Any], first: int, queued: int) -> int:
+        json = json_of(events, first, queued)
+        if len(json) > CHUNK_BYTES and len(events) > 1:
+            half = len(events) // 2
+            queued = self._enqueue_json(events[:half], first, queued)
+            return self._enqueue_json(events[half:], first + half, queued)
+        try:
+            return queued + self._library.count("enqueue_json", self._handle, json, len(json))
+        except MeditopiaError as error:
+            raise relocated(error, first, queued) from None
+
+    # Delivery
+
+    def flush(self, timeout: Timeout = 30.0) -> Report:
+        """Waits until all that was enqueued before is delivered or rejected; raises `TimedOut` or `Paused`.
+
+        Both have a `report` too. Sends by itself if nobody else does, also with `role="enqueue"`.
+        """
+        return self._reported("flush", timeout)
+
+    def close(self, timeout: Timeout = 30.0) -> Report:
+        """Flushes what this process enqueued (with `role="both"`) and ends the client. Closing again does nothing.
+
+        A process that ends without it loses nothing.
+        """
+        self._log.poll()
+        return self._reported("client_close", timeout)
+
+    def _reported(self, name: str, timeout: Timeout) -> Report:
+        raw, error = _abi.sized(_abi.Report), _abi.Error()
+        function = getattr(self._library, name)
+        milliseconds = timeout_ms(timeout)
+        status = interruptible(lambda: function(self._handle, milliseconds, byref(raw), byref(error)))
+        self._log.poll()
+        if status < 0:
+            raised = exception_of(error)
+            if isinstance(raised, _WithReport):
+                raised.report = Report.of(raw)
+            raise raised
+        return Report.of(raw)
+
+    def set_bearer_token(self, bearer_token: str) -> None:
+        """Replaces the bearer token of this process; ends a pause for `PauseReason.AUTH`."""
+        secret = Secret(bearer_token)
+        del bearer_token
+        set_secretly(self._library, "set_bearer_token", self._handle, "bearer_token", secret)
+        self._log.poll()
+
+    def hold(self) -> None:
+        """Stops sending from this spool, in every process, until `resume`; survives a restart."""
+        self._call("hold")
+
+    def resume(self) -> None:
+        """Ends a hold, any other pause but that of a damaged store, and the wait after a failed request."""
+        self._call("resume")
+
+    # What there is to see
+
+    @property
+    def stats(self) -> Stats:
+        """Counters and states of the spool, as they are now."""
+        raw = _abi.sized(_abi.Stats)
+        self._call("get_stats", byref(raw))
+        return Stats.of(raw)
+
+    def metrics(self) -> str:
+        """The same as the text that Prometheus scrapes."""
+        return self._library.text("stats_text", self._handle, _abi.FORMAT_PROMETHEUS)
+
+    @property
+    def rejected(self) -> Rejected:
+        """The rejected events: iterate it, or narrow it by a call, such as `client.rejected(api_code="A_1104")`."""
+        return Rejected(self)
+
+    @property
+    def in_doubt(self) -> InDoubt:
+        """The events that were sent without an answer that settles them."""
+        return InDoubt(self)
+
+    def poll_log(self) -> None:
+        """Hands what the library has said to the logger `meditopia`; only needed where nothing else is called."""
+        self._log.poll()
+
+    # For asyncio: the same calls, in the loop's executor
+
+    async def aenqueue(self, **event: Any) -> None:
+        """`enqueue` off the loop: for `durability="power"`. With `process`, `enqueue` itself takes microseconds."""
+        await self._off_the_loop(partial(self.enqueue, **event))
+
+    async def aenqueue_many(self, events: Iterable[Any]) -> int:
+        return await self._off_the_loop(partial(self.enqueue_many, events))
+
+    async def aflush(self, timeout: Timeout = 30.0) -> Report:
+        """`flush` off the loop. Cancelling it ends the wait of the task; the flush itself ends at its timeout."""
+        return await self._off_the_loop(partial(self.flush, timeout))
+
+    async def aclose(self, timeout: Timeout = 30.0) -> Report:
+        return await self._off_the_loop(partial(self.close, timeout))
+
+    @staticmethod
+    async def _off_the_loop(call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(None, call)
+
+    # The end
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        """Closes within 5 s. What is not delivered by then waits in the spool; it is logged, and nothing is raised."""
+        try:
+            report: Optional[Report] = self.close(EXIT_TIMEOUT_S)
+        except MeditopiaError as cause:
+            report = getattr(cause, "report", None)
+            logger.warning("closed before all was delivered: %s", cause)
+        except Exception as cause:  # noqa: BLE001 - it must not hide what the block raised
+            report = None
+            logger.warning("closed: %s", cause)
+        if report is not None and report.pending:
+            logger.warning("%d events wait in the spool for the next sender (%s)", report.pending, self._shown)
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        await self._off_the_loop(partial(self.__exit__, kind, error, trace))
+
+    def __del__(self) -> None:
+        """Frees the handle and waits for nothing: what is not delivered stays in the spool."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            self._library.client_free(handle)
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        self._library.call(name, self._handle, *arguments)
+        self._log.poll()
+
+    def _count(self, name: str, *arguments: Any) -> int:
+        changed = self._library.count(name, self._handle, *arguments)
+        self._log.poll()
+        return changed
+
+    def _make(self, name: str, *arguments: Any) -> int:
+        return self._library.make(name, self._handle, *arguments)

@@ -1,0 +1,194 @@
+"""What the library tells: reports, counters, rows of its lists. Frozen, with datetimes in UTC."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from enum import IntEnum
+from typing import Any, Optional
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def time_of(milliseconds: int) -> Optional[datetime]:
+    """0 and -1 are the library's two ways to say that there is no such time."""
+    return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds > 0 else None
+
+
+def milliseconds_of(name: str, time: Optional[datetime]) -> int:
+    """For a filter, where 0 asks for nothing."""
+    if time is None:
+        return 0
+    if time.utcoffset() is None:
+        raise ValueError(f"{name}: {time!r} has no time zone; give it one, such as timezone.utc")
+    return (time - _EPOCH) // timedelta(milliseconds=1)
+
+
+class _Code(IntEnum):
+    """A number of meditopia.h; one of a later version than this package is UNKNOWN."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Any:
+        return cls.__members__["UNKNOWN"]
+
+
+class PauseReason(_Code):
+    """Why delivery is paused."""
+
+    UNKNOWN = -1
+    #: It is not paused.
+    NONE = 0
+    #: The API refused the bearer token, or there is none.
+    AUTH = 1
+    #: The API refused this host's address: ask Meditopia to allow it.
+    IP = 2
+    #: What answers at the endpoint does not look like the Partners API.
+    MISROUTED = 3
+    #: So many users in a row were refused that it is more likely our mistake than theirs.
+    MASS_REJECTION = 4
+    #: The API answers the same request with server errors again and again.
+    SERVER_ERROR = 5
+    #: The store cannot be trusted until an operator recovers it.
+    STORE_DAMAGED = 6
+    #: An operator asked for it.
+    HOLD = 7
+
+
+class Reason(_Code):
+    """Why an event is in a list."""
+
+    UNKNOWN = -1
+    REFUSED = 1
+    EXPIRED = 2
+    IN_DOUBT = 3
+    REFUSED_MAY_BE_DELIVERED = 4
+    SET_ASIDE = 5
+    EXPIRED_MAY_BE_DELIVERED = 6
+
+    @property
+    def may_be_delivered(self) -> bool:
+        """Whether the event may have arrived all the same: look before you requeue it."""
+        return self not in (Reason.REFUSED, Reason.EXPIRED)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a flush or close did. Events of the whole spool, other processes' included."""
+
+    #: Accepted by the API since the call began.
+    delivered: int
+    #: Refused by the API, each alone in a request, since the call began: see `Client.rejected`.
+    rejected: int
+    #: Older than `event_ttl_s` since the call began; kept with the rejected.
+    expired: int
+    #: Waiting when the call returned.
+    pending: int
+    #: Of the pending: sent, but no answer has settled whether they arrived.
+    in_doubt: int
+    pause_reason: PauseReason
+    paused_since: Optional[datetime]
+    #: When a request asks next whether the pause is over; None: only an operator ends it.
+    next_probe: Optional[datetime]
+
+    @classmethod
+    def of(cls, raw: Any) -> Report:
+        return cls(
+            raw.delivered,
+            raw.rejected,
+            raw.expired,
+            raw.pending,
+            raw.in_doubt,
+            PauseReason(raw.pause_reason),
+            time_of(raw.paused_since_ms),
+            time_of(raw.next_probe_ms),
+        )
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Counters of a spool since it was made, all its processes together (`enqueued` apart)."""
+
+    #: Acknowledged by this process since it opened the spool.
+    enqueued: int
+    delivered: int
+    rejected: int
+    expired: int
+    #: Waiting now, and of these: sent without an answer that settles them.
+    pending: int
+    in_doubt: int
+    #: Requests of every kind; those sent again; those refused; those that looked for a bad event.
+    requests: int
+    retried_requests: int
+    refused_requests: int
+    isolation_requests: int
+    #: Bytes and files on disk that no sender has taken over yet.
+    journal_bytes: int
+    segments: int
+    #: Records and file ends that could not be read; events that `meditopia recover` lost.
+    damaged_records: int
+    torn_tails: int
+    lost: int
+    pause_reason: PauseReason
+    paused_since: Optional[datetime]
+    next_probe: Optional[datetime]
+    #: When the oldest pending event was enqueued.
+    oldest_pending: Optional[datetime]
+    #: When a sender was last at work, and its process. Long ago, with events pending: nobody sends.
+    sender_seen: Optional[datetime]
+    sender_pid: Optional[int]
+
+    @classmethod
+    def of(cls, raw: Any) -> Stats:
+        return cls(
+            **{name: getattr(raw, name) for name in _COUNTERS},
+            pause_reason=PauseReason(raw.pause_reason),
+            paused_since=time_of(raw.paused_since_ms),
+            next_probe=time_of(raw.next_probe_ms),
+            oldest_pending=time_of(raw.oldest_pending_ms),
+            sender_seen=time_of(raw.sender_seen_ms),
+            sender_pid=raw.sender_pid if raw.sender_pid > 0 else None,
+        )
+
+
+_COUNTERS = [name for name, kind in Stats.__annotations__.items() if kind == "int"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One event of a list."""
+
+    #: What requeue, discard and set_aside take; grows along a list.
+    id: int
+    reason: Reason
+    #: The API's code and message, or what the library has to say.
+    api_code: str
+    message: str
+    #: HTTP status of the answer; None: none.
+    http_status: Optional[int]
+    #: How many requests carried the event.
+    attempts: int
+    #: In doubt: its first and last request; else its enqueue and its rejection.
+    first: Optional[datetime]
+    last: Optional[datetime]
+    #: The event as it goes to the API, byte for byte.
+    event_json: str
+
+    @property
+    def event(self) -> Any:
+        """The event as a dict."""
+        return json.loads(self.event_json)
+
+    @classmethod
+    def of(cls, raw: Any) -> Row:
+        return cls(
+            raw.id,
+            Reason(raw.reason),
+            raw.api_code.decode(),
+            raw.message.decode(),
+            raw.http_status or None,
+            raw.attempts,
+            time_of(raw.first_ms),
+            time_of(raw.last_ms),
+            raw.event_json.decode(),
+        )

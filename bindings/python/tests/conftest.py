@@ -1,0 +1,32 @@
+import logging
+
+import meditopia
+import pytest
+from local_api import LocalApi
+
+
+@pytest.fixture
+def api():
+    api = LocalApi()
+    yield api
+    api.stop()
+
+
+@pytest.fixture
+def spool(tmp_path):
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def client(api, spool):
+    client = meditopia.Client(**api.options(spool))
+    yield client
+    try:
+        client.close(0)
+    except meditopia.MeditopiaError:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def all_of_the_log(caplog):
+    caplog.set_level(logging.DEBUG, "meditopia")

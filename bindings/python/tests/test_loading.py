@@ -1,0 +1,124 @@
+"""Where the library is looked for, and that one of another version is refused."""
+
+import ctypes
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import meditopia
+import pytest
+from meditopia import _abi
+
+BESIDE = Path(meditopia.__file__).with_name("libmeditopia.so.0")
+
+
+def python(code, **environment):
+    """Runs it in a process of its own, where nothing is loaded yet."""
+    run = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
+    )
+    return run.stdout + run.stderr
+
+
+def of_another_version(path, major, minor):
+    """The real library with one number changed: what meditopia_abi_version gives."""
+    content = bytearray(BESIDE.read_bytes())
+    address = address_in_file(content, b"meditopia_abi_version")
+    at = content.index(struct.pack("<BI", 0xB8, 1), address, address + 32)  # mov eax, 1
+    content[at : at + 5] = struct.pack("<BI", 0xB8, major << 16 | minor)
+    path.write_bytes(content)
+    return path
+
+
+def address_in_file(content, symbol):
+    """Where the code of an exported function stands, by the tables of the ELF file."""
+    (table_at,) = struct.unpack_from("<Q", content, 40)
+    size, count = struct.unpack_from("<HH", content, 58)
+    sections = [struct.unpack_from("<IIQQQQIIQQ", content, table_at + size * index) for index in range(count)]
+    symbols = next(section for section in sections if section[1] == 11)  # SHT_DYNSYM
+    names = sections[symbols[6]]
+    for at in range(symbols[4], symbols[4] + symbols[5], 24):
+        name, _, _, index, value, _ = struct.unpack_from("<IBBHQQ", content, at)
+        start = names[4] + name
+        if content[start : content.index(b"\0", start)] == symbol:
+            return value - sections[index][3] + sections[index][4]
+    raise AssertionError(f"{symbol} is not there")
+
+
+def test_the_wheels_own_library_is_used_by_default():
+    says = python("import meditopia._library as l; print(l.load().path)", MEDITOPIA_LIBRARY="")
+    assert says.strip() == str(BESIDE)
+
+
+def test_the_variable_goes_before_the_wheel_and_the_argument_before_the_variable(tmp_path):
+    for name in ("variable.so", "argument.so"):
+        (tmp_path / name).write_bytes(BESIDE.read_bytes())
+    code = f"import meditopia._library as l; print(l.load().path, l.load({str(tmp_path / 'argument.so')!r}).path)"
+    says = python(code, MEDITOPIA_LIBRARY=str(tmp_path / "variable.so"))
+    assert says.split() == [str(tmp_path / "variable.so"), str(tmp_path / "argument.so")]
+
+
+def test_a_named_file_that_is_not_there_is_an_error_and_nothing_else_is_taken(tmp_path):
+    with pytest.raises(meditopia.LibraryError, match=f"{tmp_path}/none.so .given as library=.*MEDITOPIA_LIBRARY(?s:.*)"):
+        try:
+            meditopia.Client(spool=tmp_path / "spool", library=tmp_path / "none.so")
+        except meditopia.LibraryError as error:
+            raise meditopia.LibraryError(str(error).replace("\n", " ")) from None
+    says = python("import meditopia; meditopia.Client(spool='x')", MEDITOPIA_LIBRARY="/none/at/all.so")
+    assert "/none/at/all.so (from MEDITOPIA_LIBRARY)" in says
+
+
+def test_a_package_without_its_library_asks_the_loader_and_names_all_places(tmp_path):
+    (tmp_path / "meditopia").mkdir()
+    for source in Path(meditopia.__file__).parent.glob("*.py"):
+        (tmp_path / "meditopia" / source.name).write_text(source.read_text())
+    code = "import meditopia._library as l; print(l.load().path)"
+    lone = {"PYTHONPATH": str(tmp_path), "MEDITOPIA_LIBRARY": ""}
+    says = python(code, **lone)
+    assert f"{tmp_path}/meditopia/libmeditopia.so.0 (beside the package)" in says
+    assert "libmeditopia.so.0 (by the loader)" in says and "manylinux" in says
+    says = python(code, LD_LIBRARY_PATH=str(BESIDE.parent), **lone)
+    assert says.strip() == "libmeditopia.so.0"
+
+
+@pytest.mark.parametrize("major, minor", [(1, 1), (0, 0)])
+def test_a_library_of_another_abi_is_refused_and_both_files_and_versions_are_named(tmp_path, major, minor):
+    other = of_another_version(tmp_path / "other.so", major, minor)
+    with pytest.raises(meditopia.LibraryError) as caught:
+        meditopia.Client(spool=tmp_path / "spool", library=other)
+    says = str(caught.value)
+    assert f"{other} (given as library=) has ABI {major}.{minor}" in says
+    assert f"meditopia {meditopia.__version__} in {BESIDE.parent} needs ABI 0.1" in says
+
+
+def test_a_library_of_a_later_minor_is_taken(tmp_path):
+    later = of_another_version(tmp_path / "later.so", 0, 2)
+    client = meditopia.Client(spool=tmp_path / "spool", role="enqueue", library=later)
+    client.enqueue(token="t", partner_user_id="u", event="video")
+    client.close(0)
+
+
+def test_a_file_that_is_another_library_is_refused(tmp_path):
+    with pytest.raises(meditopia.LibraryError, match="libm.so.6 .* is not libmeditopia"):
+        meditopia.Client(spool=tmp_path / "spool", library="libm.so.6")
+
+
+def test_the_structs_are_as_long_as_in_c(tmp_path):
+    """The frozen error above all, which carries no size of its own."""
+    structs = {
+        "error": _abi.Error,
+        "report": _abi.Report,
+        "stats": _abi.Stats,
+        "log_record": _abi.LogRecord,
+        "row": _abi.Row,
+        "filter": _abi.Filter,
+    }
+    sizes = "".join(f'printf("%zu ", sizeof(meditopia_{name}));' for name in structs)
+    source = f"#include <meditopia.h>\n#include <stdio.h>\nint main(void) {{ {sizes} return 0; }}"
+    include = Path(__file__).parents[3] / "include"
+    compiler = ["cc", "-xc", "-", f"-I{include}", "-o", str(tmp_path / "sizes")]
+    subprocess.run(compiler, input=source, text=True, check=True)
+    said = subprocess.run([tmp_path / "sizes"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert [int(size) for size in said.split()] == [ctypes.sizeof(struct) for struct in structs.values()]
