@@ -292,15 +292,14 @@ class Client:
     ) -> None:
         """Closes within 5 s. What is not delivered by then waits in the spool; it is logged, and nothing is raised."""
         try:
-            report: Optional[Report] = self.close(EXIT_TIMEOUT_S)
-        except MeditopiaError as cause:
-            report = getattr(cause, "report", None)
-            logger.warning("closed before all was delivered: %s", cause)
+            report = self.close(EXIT_TIMEOUT_S)
         except Exception as cause:  # noqa: BLE001 - it must not hide what the block raised
-            report = None
-            logger.warning("closed: %s", cause)
-        if report is not None and report.pending:
-            logger.warning("%d events wait in the spool for the next sender (%s)", report.pending, self._shown)
+            rest: Optional[Report] = getattr(cause, "report", None)
+            pending = f"{rest.pending} events wait" if rest else "what is not delivered waits"
+            logger.warning("closed before all was delivered; %s in the spool (%s): %s", pending, self._shown, cause)
+        else:
+            if report.pending:
+                logger.info("closed; %d events wait in the spool (%s) for its sender", report.pending, self._shown)
 
     async def __aenter__(self) -> Client:
         return self

@@ -1,0 +1,111 @@
+"""Processes that share a spool: forked with an open client, or spawned with one of their own."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+
+import meditopia
+import pytest
+
+EVENTS = 300
+
+
+def enqueue(client, user, end=EVENTS):
+    for number in range(end):
+        client.enqueue(token="t", partner_user_id=user, event="video", event_value=str(number))
+
+
+def work_forked(client, user):
+    enqueue(client, user)
+
+
+def work_spawned(options, user):
+    with meditopia.Client(**options) as client:
+        enqueue(client, user)
+
+
+def run(context, target, first, users):
+    processes = [context.Process(target=target, args=(first, user)) for user in users]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * len(processes)
+
+
+@pytest.mark.parametrize("sends_before", [False, True], ids=["before the first enqueue", "while the parent sends"])
+def test_forked_processes_go_on_with_the_client_of_their_parent(api, spool, sends_before):
+    with meditopia.Client(**api.options(spool)) as client:
+        users = [f"child-{number}" for number in range(4)]
+        if sends_before:
+            enqueue(client, "parent")
+        run(multiprocessing.get_context("fork"), work_forked, client, users)
+        report = client.flush(60)
+    assert report.pending == 0
+    expected = users + ["parent"] * sends_before
+    assert api.arrived() == {user: list(range(EVENTS)) for user in expected}
+
+
+def test_spawned_processes_open_their_own(api, spool):
+    options = api.options(str(spool))
+    users = [f"child-{number}" for number in range(3)]
+    run(multiprocessing.get_context("spawn"), work_spawned, options, users)
+    with meditopia.Client(**options) as client:
+        client.flush(60)
+    assert api.arrived() == {user: list(range(EVENTS)) for user in users}
+
+
+def test_a_fork_while_threads_enqueue_and_log_harms_neither_side(api, spool):
+    """In a program of its own, because it forks with threads at work."""
+    code = f"""
+import logging, os, threading, meditopia
+logging.basicConfig(level=logging.DEBUG, filename={str(spool) + ".log"!r})
+client = meditopia.Client(**{api.options(str(spool), log_level="debug")!r})
+stop = threading.Event()
+def enqueue(user, events):
+    for number in range(events):
+        client.enqueue(token="t", partner_user_id=user, event="video", event_value=str(number))
+        client.poll_log()
+threads = [threading.Thread(target=enqueue, args=(f"parent-{{index}}", 1000)) for index in range(3)]
+for thread in threads: thread.start()
+children = []
+for index in range(10):
+    pid = os.fork()
+    if pid == 0:
+        enqueue(f"child-{{index}}", 50)
+        os._exit(0)
+    children.append(pid)
+assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 10
+for thread in threads: thread.join()
+assert client.flush(60).pending == 0
+"""
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
+    assert (run.returncode, run.stderr) == (0, "")
+    arrived = api.arrived()
+    assert arrived == {
+        **{f"parent-{index}": list(range(1000)) for index in range(3)},
+        **{f"child-{index}": list(range(50)) for index in range(10)},
+    }
+
+
+def test_a_child_of_a_sender_is_told_that_it_may_not_send(api, spool):
+    with meditopia.Client(**api.options(spool)) as client:
+        client.enqueue(token="t", partner_user_id="u", event="video")
+        client.flush(30)
+        api.set("faults", faults=[{"fault": "status", "status": 503}])
+        pid = os.fork()
+        if pid == 0:
+            try:
+                client.enqueue(token="t", partner_user_id="u", event="video")
+                list(client.rejected)
+            except meditopia.Forked as error:
+                os._exit(0 if "process" in str(error) else 2)
+            except BaseException:
+                os._exit(3)
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        api.set("faults", faults=[])
+        client.resume()
+        assert client.flush(60).pending == 0
+    assert api.ledger()["accepted_events"] == 2
