@@ -1,0 +1,31 @@
+#!/bin/sh
+# Builds the wheel, installs it into a fresh environment and runs the tests against that.
+#
+#   bindings/python/test.sh [DIRECTORY]     with libmeditopia.so and meditopia; target/demo by default
+#
+# The tools (pytest, mypy, gunicorn, celery, uwsgi) are those of target/venv, which .ci/setup makes. They come
+# into the fresh environment by a path file, so nothing is fetched here. MEDITOPIA_REQUESTS=100000 makes the
+# run of gunicorn long.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$here/../.."
+target=${CARGO_TARGET_DIR:-target}
+build=$(cd "${1:-$target/demo}" && pwd)
+[ "$#" -eq 0 ] || shift
+
+for needed in "$build/libmeditopia.so" "$build/meditopia" "$target/venv/bin/pytest"; do
+  [ -e "$needed" ] || { echo "$0: $needed is not there; run 'make demo' and '.ci/setup' first" >&2; exit 2; }
+done
+
+work=$target/python
+rm -rf "$work"
+python3 "$here/build_wheel.py" "$build" "$work/dist" >/dev/null
+"$target/venv/bin/python" -m venv "$work/venv"
+"$work/venv/bin/pip" install --quiet --disable-pip-version-check --no-index "$work"/dist/meditopia-*.whl
+
+site='import sysconfig; print(sysconfig.get_path("purelib"))'
+tools=$(cd "$target/venv" && "./bin/python" -c "$site")
+echo "$tools" >"$("$work/venv/bin/python" -c "$site")/tools.pth"
+
+MEDITOPIA_BUILD=$build MEDITOPIA_UWSGI=$(cd "$target/venv/bin" && pwd)/uwsgi \
+  exec "$work/venv/bin/python" -m pytest -c "$here/pyproject.toml" --rootdir="$here" "$@" "$here/tests"
