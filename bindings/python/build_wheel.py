@@ -32,7 +32,9 @@ def version():
 
 def platform_tag(library):
     """manylinux_2_X_x86_64 with the newest glibc version that a symbol asks for."""
-    text = subprocess.run(["objdump", "-p", library], check=True, stdout=subprocess.PIPE, universal_newlines=True).stdout
+    text = subprocess.run(
+        ["objdump", "-p", library], check=True, stdout=subprocess.PIPE, universal_newlines=True
+    ).stdout
     if "elf64-x86-64" not in text:
         raise SystemExit(f"{library} is not for x86_64; this script has a tag for no other machine")
     foreign = set(re.findall(r"NEEDED\s+(\S+)", text)) - SYSTEM_LIBRARIES
@@ -107,7 +109,9 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     target = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
     library = Path(os.environ.get("MEDITOPIA_BUILD_LIBRARY", target / "release" / "libmeditopia.so"))
     if not library.exists():
-        raise SystemExit(f"{library} is not there: run `make wheel`, or let MEDITOPIA_BUILD_LIBRARY name a libmeditopia.so")
+        raise SystemExit(
+            f"{library} is not there: run `make wheel`, or let MEDITOPIA_BUILD_LIBRARY name a libmeditopia.so"
+        )
     return build(library, wheel_directory).name
 
 

@@ -27,5 +27,6 @@ site='import sysconfig; print(sysconfig.get_path("purelib"))'
 tools=$(cd "$target/venv" && "./bin/python" -c "$site")
 echo "$tools" >"$("$work/venv/bin/python" -c "$site")/tools.pth"
 
+export PYTHONDONTWRITEBYTECODE=1
 MEDITOPIA_BUILD=$build MEDITOPIA_UWSGI=$(cd "$target/venv/bin" && pwd)/uwsgi \
   exec "$work/venv/bin/python" -m pytest -c "$here/pyproject.toml" --rootdir="$here" "$@" "$here/tests"

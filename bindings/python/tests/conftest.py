@@ -1,8 +1,9 @@
 import logging
 
-import meditopia
 import pytest
 from local_api import LocalApi
+
+import meditopia
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@
 import asyncio
 import time
 
-import meditopia
 import pytest
+
+import meditopia
 
 
 def test_the_loop_turns_while_a_flush_waits(api, spool):

@@ -3,8 +3,9 @@
 import traceback
 from datetime import timedelta
 
-import meditopia
 import pytest
+
+import meditopia
 
 SECRET = "secret-token-9f2b"
 
@@ -60,7 +61,9 @@ def shown(error):
     return "".join(frame for frame in frames if "test_config.py" not in frame)
 
 
-@pytest.mark.parametrize("bad", [{"lanes": 99}, {"bearer_token": SECRET + "\n"}, {"bearer_token": SECRET + "\u00e9"}, {"library": "/none"}])
+@pytest.mark.parametrize(
+    "bad", [{"lanes": 99}, {"bearer_token": SECRET + "\n"}, {"bearer_token": SECRET + "\u00e9"}, {"library": "/none"}]
+)
 def test_the_bearer_token_is_in_no_error_and_no_variable_of_its_traceback(tmp_path, bad):
     options = {"spool": tmp_path / "spool", "bearer_token": SECRET, **bad}
     with pytest.raises(meditopia.MeditopiaError) as caught:

@@ -2,8 +2,9 @@
 
 from datetime import date, datetime, timedelta, timezone
 
-import meditopia
 import pytest
+
+import meditopia
 
 
 def good(count):
@@ -40,7 +41,12 @@ def test_a_bad_event_is_refused_by_the_name_of_its_field_and_nothing_is_queued(c
 
 def test_a_time_goes_out_as_utc_whatever_its_zone(api, client):
     local_mean_time = timezone(timedelta(minutes=19, seconds=32))
-    client.enqueue(token="t", partner_user_id="u", event="video", received_at=datetime(1900, 1, 1, 12, 0, 0, tzinfo=local_mean_time))
+    client.enqueue(
+        token="t",
+        partner_user_id="u",
+        event="video",
+        received_at=datetime(1900, 1, 1, 12, 0, 0, tzinfo=local_mean_time),
+    )
     client.enqueue_many([meditopia.Event("t", "u", "video", None, datetime(2024, 2, 29, tzinfo=timezone.utc))])
     client.flush(30)
     assert [event["received_at"] for event in api.events()] == ["1900-01-01 11:40:28", "2024-02-29 00:00:00"]

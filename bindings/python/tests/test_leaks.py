@@ -69,7 +69,9 @@ print(json.dumps([warm, held()]))
 
 
 def grew(program, options):
-    run = subprocess.run([sys.executable, "-c", program, json.dumps(options)], capture_output=True, text=True, timeout=300)
+    run = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(options)], capture_output=True, text=True, timeout=300
+    )
     assert (run.returncode, run.stderr) == (0, "")
     warm, end = json.loads(run.stdout)
     print("warm and at the end, KiB, descriptors and threads:", warm, end)

@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import meditopia
 import pytest
+
+import meditopia
 from meditopia import _abi
 
 BESIDE = Path(meditopia.__file__).with_name("libmeditopia.so.0")
@@ -26,8 +27,7 @@ def of_another_version(path, major, minor):
     """The real library with one number changed: what meditopia_abi_version gives."""
     content = bytearray(BESIDE.read_bytes())
     address = address_in_file(content, b"meditopia_abi_version")
-    at = content.index(struct.pack("<BI", 0xB8, 1), address, address + 32)  # mov eax, 1
-    content[at : at + 5] = struct.pack("<BI", 0xB8, major << 16 | minor)
+    content[address : address + 6] = struct.pack("<BIB", 0xB8, major << 16 | minor, 0xC3)  # mov eax, ...; ret
     path.write_bytes(content)
     return path
 
@@ -61,7 +61,9 @@ def test_the_variable_goes_before_the_wheel_and_the_argument_before_the_variable
 
 
 def test_a_named_file_that_is_not_there_is_an_error_and_nothing_else_is_taken(tmp_path):
-    with pytest.raises(meditopia.LibraryError, match=f"{tmp_path}/none.so .given as library=.*MEDITOPIA_LIBRARY(?s:.*)"):
+    with pytest.raises(
+        meditopia.LibraryError, match=f"{tmp_path}/none.so .given as library=.*MEDITOPIA_LIBRARY(?s:.*)"
+    ):
         try:
             meditopia.Client(spool=tmp_path / "spool", library=tmp_path / "none.so")
         except meditopia.LibraryError as error:

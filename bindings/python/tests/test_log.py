@@ -5,8 +5,9 @@ import subprocess
 import sys
 import time
 
-import meditopia
 from local_api import until
+
+import meditopia
 
 
 def event(client):
@@ -56,6 +57,7 @@ def test_a_handler_may_enqueue_and_a_filter_may_fail(api, spool):
     def fails(record):
         raise RuntimeError("a defect of the application")
 
+    begun = time.monotonic()
     logger, handler = logging.getLogger("meditopia"), Handler()
     logger.addHandler(handler)
     try:
@@ -64,6 +66,7 @@ def test_a_handler_may_enqueue_and_a_filter_may_fail(api, spool):
         logger.addFilter(fails)
         client.hold()
         client.poll_log()
+        assert time.monotonic() - begun < 10
     finally:
         logger.removeFilter(fails)
         logger.removeHandler(handler)

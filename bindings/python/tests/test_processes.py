@@ -5,8 +5,9 @@ import os
 import subprocess
 import sys
 
-import meditopia
 import pytest
+
+import meditopia
 
 EVENTS = 300
 

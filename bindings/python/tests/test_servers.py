@@ -10,9 +10,10 @@ import threading
 from collections import defaultdict
 from pathlib import Path
 
-import meditopia
 import pytest
 from local_api import PATIENCE_S, until
+
+import meditopia
 
 HERE = Path(__file__).parent
 #: Requests of the gunicorn run; the long run has 100,000.
@@ -211,7 +212,11 @@ def test_celery_prefork_workers_lose_nothing(serve, tmp_path, monkeypatch):
     os.makedirs(broker["BROKER"])
     os.makedirs(broker["BROKER"] + "-control")
     command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "--pool=prefork", "--concurrency=4"]
-    server = serve([*command, "--loglevel=warning", "--without-gossip", "--without-mingle", "--without-heartbeat"], C_FORCE_ROOT="1", **broker)
+    server = serve(
+        [*command, "--loglevel=warning", "--without-gossip", "--without-mingle", "--without-heartbeat"],
+        C_FORCE_ROOT="1",
+        **broker,
+    )
     send = "import os; import tasks\nfor _ in range(200): tasks.report.delay()"
     environment = {**os.environ, **broker, "PYTHONPATH": str(HERE), "ENDPOINT": "http://127.0.0.1:9/", "TOKEN": "t"}
     environment.update(SPOOL=str(tmp_path / "other"), ACKNOWLEDGED=str(tmp_path / "none"), ROLE="enqueue")

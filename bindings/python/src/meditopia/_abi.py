@@ -17,6 +17,7 @@ from ctypes import (
     c_uint32,
     c_uint64,
     c_void_p,
+    sizeof,
 )
 from typing import Any, Dict, Tuple
 
@@ -98,8 +99,6 @@ class Filter(Structure):
 
 def sized(struct: Any) -> Any:
     """A blank struct of this type that says how long it is."""
-    from ctypes import sizeof
-
     return struct(struct_size=sizeof(struct))
 
 

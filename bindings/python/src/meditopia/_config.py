@@ -85,10 +85,8 @@ def set_secretly(library: Library, function: str, handle: Any, key: str, value: 
         raise exception_of(error)
 
 
-def open_client(
-    library: Library, options: Mapping[str, Any], file: Optional[str], from_env: bool
-) -> Dict[str, Any]:
-    """Opens a client: its handle, and what a repr may show. The file, the environment, the arguments: the later wins."""
+def open_client(library: Library, options: Mapping[str, Any], file: Optional[str], from_env: bool) -> Dict[str, Any]:
+    """Opens a client: its handle, and what a repr may show. Of file, environment and options the later wins."""
     config = library.config_new()
     try:
         if file is not None:

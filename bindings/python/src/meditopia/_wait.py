@@ -7,6 +7,7 @@ would wait as long as the call does. So the main thread lets another one make th
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Callable, List, TypeVar
 
 T = TypeVar("T")
@@ -45,8 +46,6 @@ def interruptible(call: Callable[[], T]) -> T:
 
 def timeout_ms(timeout: object) -> int:
     """A timeout in seconds or as a timedelta, in the library's milliseconds."""
-    from datetime import timedelta
-
     seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
     if not isinstance(seconds, (int, float)) or seconds != seconds or seconds < 0:
         raise ValueError(f"timeout: {timeout!r} is neither seconds from 0 nor a timedelta")
