@@ -2,20 +2,29 @@
 
 import inspect
 import json
+import os
 import pickle
+import re
+import subprocess
+import sys
 import threading
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from local_api import BUILD, until
 
 import meditopia
-import pytest
-from local_api import until
+from meditopia._errors import BY_STATUS
 
 VIDEO = {"token": "t-1", "event": "video"}
 
 
 def test_what_was_enqueued_arrives_in_order_with_all_its_fields(api, client):
     noon = datetime(2024, 8, 6, 15, 4, 5, 999999, timezone(timedelta(hours=3)))
-    client.enqueue(token="t-1", partner_user_id="u-1", event="video", event_value="caf\u00e9 \U0001f600\0", received_at=noon)
+    client.enqueue(
+        token="t-1", partner_user_id="u-1", event="video", event_value="caf\u00e9 \U0001f600\0", received_at=noon
+    )
     client.enqueue(token="t-2", partner_user_id="u-2", event=meditopia.EventType.AUDIO, event_value={"a": [1, None]})
     client.enqueue(token="t-3", partner_user_id="u-3", event="signin", received_at="2024-08-06 15:04:05")
 
@@ -143,12 +152,20 @@ def test_every_exception_says_what_it_is_about(api, client, spool, tmp_path):
     full.close(0)
     with pytest.raises(meditopia.ClosedError):
         full.enqueue(partner_user_id="u-1", **VIDEO)
-    with pytest.raises(meditopia.TimedOut) as caught:
-        client.hold()
-        raise meditopia.TimedOut("late", report=None)
-    assert isinstance(caught.value, TimeoutError) and str(caught.value) == "late"
+    api.set("faults", faults=[{"fault": "delay", "ms": 1000}])
+    client.enqueue(partner_user_id="u-1", **VIDEO)
+    with pytest.raises(TimeoutError, match="not all is delivered yet") as caught:
+        client.flush(0.1)
+    assert caught.value.report.pending == 1 and caught.value.retryable
     with pytest.raises(TypeError, match="open one in the other process"):
         pickle.dumps(client)
+
+
+@pytest.mark.parametrize("kind", [*BY_STATUS.values(), meditopia.LibraryError])
+def test_an_exception_keeps_all_on_its_way_to_another_process(kind):
+    error = kind("what happened", retryable=True, event_index=7, queued=5)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), copy.__dict__) == (kind, "what happened", error.__dict__)
 
 
 def test_the_threads_of_a_process_share_a_client_and_each_keeps_its_order(api, client):
@@ -188,11 +205,28 @@ def test_errors_of_threads_do_not_mix(client):
 
 def test_every_option_of_the_library_is_an_argument():
     """The header documents them; a key that is added there must not be forgotten here."""
-    import re
-    from pathlib import Path
-
     header = (Path(__file__).parents[3] / "include" / "meditopia.h").read_text()
-    section = header[header.index(" *   key                  type") : header.index(" * Does not block.", header.index(" *   key   "))]
+    section = header[
+        header.index(" *   key                  type") : header.index(" * Does not block.", header.index(" *   key   "))
+    ]
     keys = set(re.findall(r"^ \*   ([a-z_]+)  +\S", section, re.M)) - {"key"}
     assert len(keys) > 20
     assert keys <= set(inspect.signature(meditopia.Client.__init__).parameters)
+
+
+def test_the_quickstart_does_what_it_says(spool):
+    quickstart = Path(__file__).parents[1] / "examples" / "quickstart.py"
+    command = [
+        BUILD / "meditopia",
+        "sandbox",
+        "--unknown-user=user-3",
+        "--expect-events=4",
+        "--",
+        sys.executable,
+        quickstart,
+    ]
+    run = subprocess.run(
+        command, env={**os.environ, "MEDITOPIA_SPOOL": str(spool)}, stdout=subprocess.PIPE, text=True, timeout=60
+    )
+    assert run.returncode == 0
+    assert "rejected: user-3, A_1104 User not found.\ndelivered 4, rejected 1, pending 0\n" in run.stdout
