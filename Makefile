@@ -1,4 +1,4 @@
-# The words here are the same everywhere: demo, test, bench, soak, fuzz, install.
+# The words here are the same everywhere: demo, test, bench, soak, fuzz, wheel, install.
 # `make demo` is the first command of a newcomer, `make test` the second.
 
 CARGO ?= cargo
@@ -8,14 +8,16 @@ DEMO := $(TARGET)/demo
 RUST_NEEDED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 FAULT_TABLE = $(CURDIR)/$(TARGET)/faults-$@.md
 
-.PHONY: demo test soak bench bench-check bench-setup toolchain setup
+.PHONY: demo demo-build test test-bindings soak wheel bench bench-check bench-setup toolchain setup
 
 # Builds the library, compiles the C quickstart against it, and lets it deliver to a local API.
-demo: toolchain
-	$(CARGO) build --locked --profile demo --features cli
-	@ln -sf libmeditopia.so $(DEMO)/libmeditopia.so.0
+demo: demo-build
 	$(CC) -std=c99 -Wall -Wextra -Werror -O1 -Iinclude bindings/c/quickstart.c -L$(DEMO) -lmeditopia -o $(DEMO)/quickstart
 	@sh bindings/c/demo.sh $(DEMO)
+
+demo-build: toolchain
+	$(CARGO) build --locked --profile demo --features cli
+	@ln -sf libmeditopia.so $(DEMO)/libmeditopia.so.0
 
 # Runs every test, after installing what they need and this machine lacks.
 test: setup toolchain
@@ -23,6 +25,11 @@ test: setup toolchain
 	@.ci/fault-table begin $(FAULT_TABLE)
 	MEDITOPIA_FAULT_TABLE=$(FAULT_TABLE) $(CARGO) test --locked --features cli --no-fail-fast
 	@.ci/fault-table show $(FAULT_TABLE)
+	@$(MAKE) --no-print-directory test-bindings
+
+# Runs the tests of each language's package, in its real servers; `make test` does, too.
+test-bindings: setup demo-build
+	sh bindings/python/test.sh $(DEMO)
 
 # Runs the fault tests at full length: millions of power cuts, thousands of kills. Takes hours.
 soak: setup toolchain
@@ -30,6 +37,11 @@ soak: setup toolchain
 	@.ci/fault-table begin $(FAULT_TABLE)
 	MEDITOPIA_SOAK=1 MEDITOPIA_FAULT_TABLE=$(FAULT_TABLE) $(CARGO) test --locked --features cli --no-fail-fast
 	@.ci/fault-table show $(FAULT_TABLE)
+
+# Builds Python's package, with the library inside, into dist/.
+wheel: toolchain
+	$(CARGO) build --locked --release
+	python3 bindings/python/build_wheel.py $(TARGET)/release dist
 
 # Measures every figure beside its reference, half an hour on a machine that does nothing else, and
 # writes benches/README.md; UPDATE_README=1 writes what bad events cost into README.md and its plot, too.
