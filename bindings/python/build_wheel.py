@@ -3,9 +3,12 @@
     python3 build_wheel.py target/release dist
 
 One wheel for every Python 3, because nothing in it is compiled against Python. Its platform tag says which
-glibc the library asks for, read from the library itself. Also the build backend of pyproject.toml, for
-`pip install bindings/python`; the library is then that of MEDITOPIA_BUILD_LIBRARY or of target/release.
+glibc the library asks for, read from the library itself. The same input gives the same bytes. Also the build
+backend of pyproject.toml, for `pip install bindings/python`; the library is then that of MEDITOPIA_BUILD_LIBRARY
+or of target/release. Needs `objdump` and `strip`, that is binutils.
 """
+
+from __future__ import annotations
 
 import base64
 import hashlib
@@ -16,21 +19,23 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Optional
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PACKAGE = HERE / "src" / "meditopia"
-#: The first time that a ZIP archive can say; so the same input gives the same bytes.
+#: The first time that a ZIP archive can say.
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 #: What manylinux lets a wheel take from the system, of what this library could want.
 SYSTEM_LIBRARIES = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "libpthread.so.0", "libdl.so.2", "ld-linux-x86-64.so.2"}
 
 
-def version():
-    return re.search(r'__version__ = "(.+)"', (PACKAGE / "_version.py").read_text()).group(1)
+def version() -> str:
+    (found,) = re.findall(r'__version__ = "(.+)"', (PACKAGE / "_version.py").read_text())
+    return str(found)
 
 
-def platform_tag(library):
+def platform_tag(library: Path) -> str:
     """manylinux_2_X_x86_64 with the newest glibc version that a symbol asks for."""
     text = subprocess.run(
         ["objdump", "-p", library], check=True, stdout=subprocess.PIPE, universal_newlines=True
@@ -44,16 +49,16 @@ def platform_tag(library):
     return f"manylinux_2_{max(newest, 5)}_x86_64"
 
 
-def stripped(library, directory):
+def stripped(library: Path, directory: Path) -> bytes:
     """A copy without symbols that only a debugger wants."""
-    copy = Path(directory) / "libmeditopia.so.stripped"
+    copy = directory / "libmeditopia.so.stripped"
     subprocess.run(["strip", "--strip-unneeded", "-o", copy, library], check=True)
     content = copy.read_bytes()
     copy.unlink()
     return content
 
 
-def metadata():
+def metadata() -> bytes:
     lines = [
         "Metadata-Version: 2.1",
         "Name: meditopia",
@@ -71,9 +76,12 @@ def metadata():
     return "\n".join(lines).encode()
 
 
-def build(library, dist):
+def build(library: Path, dist: Path) -> Path:
     """Writes the wheel into `dist` and gives its path."""
-    dist = Path(dist)
+    if not library.exists():
+        raise SystemExit(
+            f"{library} is not there: run `make wheel`, or let MEDITOPIA_BUILD_LIBRARY name a libmeditopia.so"
+        )
     dist.mkdir(parents=True, exist_ok=True)
     tag = f"py3-none-{platform_tag(library)}"
     info = f"meditopia-{version()}.dist-info"
@@ -98,26 +106,22 @@ def build(library, dist):
     return wheel
 
 
-def _hash(content):
+def _hash(content: bytes) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
 
 
 # What pip calls, by PEP 517.
 
 
-def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+def build_wheel(wheel_directory: str, config_settings: object = None, metadata_directory: Optional[str] = None) -> str:
     target = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
     library = Path(os.environ.get("MEDITOPIA_BUILD_LIBRARY", target / "release" / "libmeditopia.so"))
-    if not library.exists():
-        raise SystemExit(
-            f"{library} is not there: run `make wheel`, or let MEDITOPIA_BUILD_LIBRARY name a libmeditopia.so"
-        )
-    return build(library, wheel_directory).name
+    return build(library, Path(wheel_directory)).name
 
 
-def build_sdist(sdist_directory, config_settings=None):
+def build_sdist(sdist_directory: str, config_settings: object = None) -> str:
     raise SystemExit("there is no source distribution: the library is built from Rust; use `make wheel`")
 
 
 if __name__ == "__main__":
-    print(build(Path(sys.argv[1]) / "libmeditopia.so", sys.argv[2]))
+    print(build(Path(sys.argv[1]) / "libmeditopia.so", Path(sys.argv[2])))

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the wheel, installs it into a fresh environment and runs the tests against that.
 #
-#   bindings/python/test.sh [DIRECTORY]     with libmeditopia.so and meditopia; target/demo by default
+#   bindings/python/test.sh [DIRECTORY [PYTEST_ARGUMENTS]]     a build of library and command; target/demo by default
 #
 # The tools (pytest, mypy, gunicorn, celery, uwsgi) are those of target/venv, which .ci/setup makes. They come
 # into the fresh environment by a path file, so nothing is fetched here. MEDITOPIA_REQUESTS=100000 makes the
@@ -9,7 +9,8 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
-target=${CARGO_TARGET_DIR:-target}
+mkdir -p "${CARGO_TARGET_DIR:-target}"
+target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
 build=$(cd "${1:-$target/demo}" && pwd)
 [ "$#" -eq 0 ] || shift
 
@@ -20,13 +21,14 @@ done
 work=$target/python
 rm -rf "$work"
 python3 "$here/build_wheel.py" "$build" "$work/dist" >/dev/null
+wheel=$(ls "$work"/dist/meditopia-*.whl)
 "$target/venv/bin/python" -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check --no-index "$work"/dist/meditopia-*.whl
+"$work/venv/bin/pip" install --quiet --disable-pip-version-check --no-index "$wheel"
 
 site='import sysconfig; print(sysconfig.get_path("purelib"))'
-tools=$(cd "$target/venv" && "./bin/python" -c "$site")
+tools=$("$target/venv/bin/python" -c "$site")
 echo "$tools" >"$("$work/venv/bin/python" -c "$site")/tools.pth"
 
 export PYTHONDONTWRITEBYTECODE=1
-MEDITOPIA_BUILD=$build MEDITOPIA_UWSGI=$(cd "$target/venv/bin" && pwd)/uwsgi \
-  exec "$work/venv/bin/python" -m pytest -c "$here/pyproject.toml" --rootdir="$here" "$@" "$here/tests"
+export MEDITOPIA_BUILD="$build" MEDITOPIA_WHEEL="$wheel" MEDITOPIA_UWSGI="$target/venv/bin/uwsgi"
+exec "$work/venv/bin/python" -m pytest -c "$here/pyproject.toml" --rootdir="$here" "$@" "$here/tests"

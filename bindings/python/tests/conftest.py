@@ -2,6 +2,7 @@ import logging
 
 import pytest
 from local_api import LocalApi
+from servers import Server
 
 import meditopia
 
@@ -26,6 +27,20 @@ def client(api, spool):
         client.close(0)
     except meditopia.MeditopiaError:
         pass
+
+
+@pytest.fixture
+def serve(api, tmp_path):
+    """Starts servers that do not outlive the test."""
+    servers = []
+
+    def start(command, **environment):
+        servers.append(Server(api, tmp_path, command, **environment))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.kill()
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What the real servers run: an application that writes down each event that was acknowledged."""
+"""What the real servers run: a WSGI application that writes down each event that was acknowledged."""
 
 import os
 import threading

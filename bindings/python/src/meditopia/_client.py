@@ -10,22 +10,20 @@ import asyncio
 import os
 from ctypes import addressof, byref
 from datetime import datetime, timedelta
-from functools import partial
 from time import monotonic
 from types import TracebackType
-from typing import Any, Callable, Iterable, List, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, Iterable, List, Optional, Tuple, Type, Union
 
 from . import _abi
 from ._config import Secret, open_client, set_secretly
 from ._errors import MeditopiaError, _WithReport
-from ._event import Event, chunks, json_of, json_of_one, received_at_text, relocated
+from ._event import Event, EventLike, chunks, json_of, json_of_one, received_at_text, relocated
 from ._library import exception_of, load
 from ._lists import InDoubt, Rejected
 from ._log import LogPoll, logger
 from ._records import Report, Stats
 from ._wait import interruptible, timeout_ms
 
-T = TypeVar("T")
 Path = Union[str, "os.PathLike[str]"]
 Time = Union[int, timedelta]
 Timeout = Union[float, timedelta]
@@ -167,7 +165,7 @@ class Client:
         if monotonic() >= self._log.due:
             self._log.poll()
 
-    def enqueue_many(self, events: Iterable[Any]) -> int:
+    def enqueue_many(self, events: Iterable[EventLike]) -> int:
         """Queues `Event`s or mappings with the same keys, and says how many; one call into C for each 1,000.
 
         Of 1,000 all are queued or none. After an error `event_index` says which event of all it was, and `queued`
@@ -179,7 +177,7 @@ class Client:
         self._log.poll()
         return queued
 
-    def _enqueue_json(self, events: List[Any], first: int, queued: int) -> int:
+    def _enqueue_json(self, events: List[EventLike], first: int, queued: int) -> int:
         json = json_of(events, first, queued)
         if len(json) > CHUNK_BYTES and len(events) > 1:
             half = len(events) // 2
@@ -262,25 +260,38 @@ class Client:
         """Hands what the library has said to the logger `meditopia`; only needed where nothing else is called."""
         self._log.poll()
 
-    # For asyncio: the same calls, in the loop's executor
+    # For asyncio: the same calls in a thread of the loop's executor
 
-    async def aenqueue(self, **event: Any) -> None:
+    async def aenqueue(
+        self,
+        *,
+        token: str,
+        partner_user_id: str,
+        event: str,
+        event_value: Any = None,
+        received_at: Union[datetime, str, None] = None,
+    ) -> None:
         """`enqueue` off the loop: for `durability="power"`. With `process`, `enqueue` itself takes microseconds."""
-        await self._off_the_loop(partial(self.enqueue, **event))
+        await asyncio.to_thread(
+            self.enqueue,
+            token=token,
+            partner_user_id=partner_user_id,
+            event=event,
+            event_value=event_value,
+            received_at=received_at,
+        )
 
-    async def aenqueue_many(self, events: Iterable[Any]) -> int:
-        return await self._off_the_loop(partial(self.enqueue_many, events))
+    async def aenqueue_many(self, events: Iterable[EventLike]) -> int:
+        """`enqueue_many` off the loop; the iterable is gone through there, too."""
+        return await asyncio.to_thread(self.enqueue_many, events)
 
     async def aflush(self, timeout: Timeout = 30.0) -> Report:
         """`flush` off the loop. Cancelling it ends the wait of the task; the flush itself ends at its timeout."""
-        return await self._off_the_loop(partial(self.flush, timeout))
+        return await asyncio.to_thread(self.flush, timeout)
 
     async def aclose(self, timeout: Timeout = 30.0) -> Report:
-        return await self._off_the_loop(partial(self.close, timeout))
-
-    @staticmethod
-    async def _off_the_loop(call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(None, call)
+        """`close` off the loop."""
+        return await asyncio.to_thread(self.close, timeout)
 
     # The end
 
@@ -292,8 +303,14 @@ class Client:
     ) -> None:
         """Closes within 5 s. What is not delivered by then waits in the spool; it is logged, and nothing is raised."""
         try:
+            self._close_and_log()
+        except Exception:  # noqa: BLE001 - a filter of the application; it must not hide what the block raised
+            pass
+
+    def _close_and_log(self) -> None:
+        try:
             report = self.close(EXIT_TIMEOUT_S)
-        except Exception as cause:  # noqa: BLE001 - it must not hide what the block raised
+        except Exception as cause:  # noqa: BLE001 - whatever it is, what waits is safe
             rest: Optional[Report] = getattr(cause, "report", None)
             pending = f"{rest.pending} events wait" if rest else "what is not delivered waits"
             logger.warning("closed before all was delivered; %s in the spool (%s): %s", pending, self._shown, cause)
@@ -307,7 +324,7 @@ class Client:
     async def __aexit__(
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
-        await self._off_the_loop(partial(self.__exit__, kind, error, trace))
+        await asyncio.to_thread(self.__exit__, kind, error, trace)
 
     def __del__(self) -> None:
         """Frees the handle and waits for nothing: what is not delivered stays in the spool."""

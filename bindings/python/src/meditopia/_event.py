@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Union
 
 from ._errors import InvalidEvent, MeditopiaError
 
@@ -31,6 +31,10 @@ class Event(NamedTuple):
     event: str
     event_value: Any = None
     received_at: Union[datetime, str, None] = None
+
+
+#: What `enqueue_many` takes.
+EventLike = Union[Event, Mapping[str, Any]]
 
 
 def received_at_text(time: datetime) -> str:
@@ -59,7 +63,7 @@ def json_of_one(event: Event) -> bytes:
         raise InvalidEvent(f"cannot be written as JSON: {cause}") from None
 
 
-def json_of(events: List[Any], first: int, queued: int) -> bytes:
+def json_of(events: List[EventLike], first: int, queued: int) -> bytes:
     """A JSON array of these events, of which the first is number `first` of the caller's."""
     try:
         return _encode([_members(event) for event in events])
@@ -90,7 +94,7 @@ def relocated(error: MeditopiaError, first: int, queued: int) -> MeditopiaError:
     return type(error)(message, **details)
 
 
-def _members(event: Union[Event, Mapping[str, Any]]) -> Dict[str, Any]:
+def _members(event: EventLike) -> Dict[str, Any]:
     members = event._asdict() if isinstance(event, Event) else dict(event)
     time = members.get("received_at")
     if time is not None and not isinstance(time, str):
@@ -107,8 +111,8 @@ def _encode(events: Any) -> bytes:
         return json.dumps(events, allow_nan=False, separators=(",", ":")).encode()
 
 
-def chunks(events: Iterable[Any], size: int) -> Iterable[List[Any]]:
-    chunk: List[Any] = []
+def chunks(events: Iterable[EventLike], size: int) -> Iterator[List[EventLike]]:
+    chunk: List[EventLike] = []
     for event in events:
         chunk.append(event)
         if len(chunk) == size:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from ctypes import byref, c_int64
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Optional, Union
 
 from . import _abi
 from ._errors import InvalidArgument
 from ._library import c_text
-from ._records import Reason, Row, milliseconds_of
+from ._records import EPOCH, Reason, Row
 
 if TYPE_CHECKING:
     from ._client import Client
@@ -42,8 +42,8 @@ class Rejected:
         chosen.partner_user_id = _optional("partner_user_id", partner_user_id)
         chosen.api_code = _optional("api_code", api_code)
         chosen.reason = 0 if reason is None else int(reason)
-        chosen.from_ms = milliseconds_of("since", since)
-        chosen.until_ms = milliseconds_of("until", until)
+        chosen.from_ms = _milliseconds("since", since)
+        chosen.until_ms = _milliseconds("until", until)
         chosen.after_id = after_id
         return Rejected(self._client, chosen)
 
@@ -111,3 +111,14 @@ def change(client: Client, name: str, ids: Iterable[int]) -> int:
 
 def _optional(name: str, text: Optional[str]) -> Optional[bytes]:
     return None if text is None else c_text(name, text)
+
+
+def _milliseconds(name: str, time: Optional[datetime]) -> int:
+    """A time of a filter, where 0 asks for nothing."""
+    if time is None:
+        return 0
+    if not isinstance(time, datetime):
+        raise InvalidArgument(f"{name}: is not a datetime but a {type(time).__name__}")
+    if time.utcoffset() is None:
+        raise InvalidArgument(f"{name}: {time!r} has no time zone; give it one, such as timezone.utc")
+    return (time - EPOCH) // timedelta(milliseconds=1)

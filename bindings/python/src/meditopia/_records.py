@@ -8,21 +8,12 @@ from datetime import datetime, timedelta, timezone
 from enum import IntEnum
 from typing import Any, Optional
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def time_of(milliseconds: int) -> Optional[datetime]:
     """0 and -1 are the library's two ways to say that there is no such time."""
-    return _EPOCH + timedelta(milliseconds=milliseconds) if milliseconds > 0 else None
-
-
-def milliseconds_of(name: str, time: Optional[datetime]) -> int:
-    """For a filter, where 0 asks for nothing."""
-    if time is None:
-        return 0
-    if time.utcoffset() is None:
-        raise ValueError(f"{name}: {time!r} has no time zone; give it one, such as timezone.utc")
-    return (time - _EPOCH) // timedelta(milliseconds=1)
+    return EPOCH + timedelta(milliseconds=milliseconds) if milliseconds > 0 else None
 
 
 class _Code(IntEnum):

@@ -10,6 +10,8 @@ import threading
 from datetime import timedelta
 from typing import Callable, List, TypeVar
 
+from ._errors import InvalidArgument
+
 T = TypeVar("T")
 
 
@@ -48,5 +50,5 @@ def timeout_ms(timeout: object) -> int:
     """A timeout in seconds or as a timedelta, in the library's milliseconds."""
     seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
     if not isinstance(seconds, (int, float)) or seconds != seconds or seconds < 0:
-        raise ValueError(f"timeout: {timeout!r} is neither seconds from 0 nor a timedelta")
+        raise InvalidArgument(f"timeout: {timeout!r} is neither seconds from 0 nor a timedelta")
     return int(min(seconds * 1000, 0xFFFFFFFF))
