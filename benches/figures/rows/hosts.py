@@ -177,14 +177,18 @@ def python_rows(settings: Settings) -> list[Row]:
 
         return Contender(name, measure)
 
-    def row(key: str, way: str, ours: Contender, note: str) -> Row:
+    record = contender("logging.FileHandler, a record", "enqueue_logging.py")
+
+    def row(
+        key: str, way: str, ours: Contender, note: str, reference: Contender = record, goal: Goal | None = Goal(0.5)
+    ) -> Row:
         return Row(
             key=key,
             what=f"Python: enqueue by {way}, 1 thread",
             unit="ns/event",
             ours=ours,
-            reference=contender("logging.FileHandler, a record", "enqueue_logging.py"),
-            goal=Goal(0.5),
+            reference=reference,
+            goal=goal,
             rounds=settings.rounds(ROUNDS),
             note=note,
         )
@@ -195,7 +199,15 @@ def python_rows(settings: Settings) -> list[Row]:
             "ctypes",
             contender("meditopia_enqueue_n", "enqueue_ctypes.py", SHARED_OBJECT),
             "str arguments, encoded at each call; the record is formatted with the time in front",
-        )
+        ),
+        row(
+            "python-package",
+            "the package",
+            contender("Client.enqueue", "enqueue_package.py", SHARED_OBJECT),
+            "keyword arguments, checks and the poll of the log included; the reference encodes the same event with json",
+            contender("a line appended under flock", "enqueue_append.py"),
+            goal=None,
+        ),
     ]
     if subprocess.run([python, "-c", "import cffi"], capture_output=True).returncode == 0:
         by_cffi = contender("meditopia_enqueue_n", "enqueue_cffi.py", SHARED_OBJECT, FFI_HEADER)

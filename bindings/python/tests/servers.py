@@ -1,4 +1,4 @@
-"""A real server with hosts.py in it: started, called, asked what it acknowledged, and compared with the API's ledger."""
+"""A real server with hosts.py in it: started, called, and what it acknowledged compared with the API's ledger."""
 
 import http.client
 import os

@@ -117,9 +117,10 @@ def test_every_field_of_a_struct_lies_where_c_has_it(tmp_path):
         "row": _abi.Row,
         "filter": _abi.Filter,
     }
-    fields = [(name, struct, field) for name, struct in structs.items() for field, _ in struct._fields_]
-    asked = [f"offsetof(meditopia_{name}, {field}), sizeof(((meditopia_{name} *)0)->{field})" for name, _, field in fields]
-    numbers = "".join(f'printf("%zu %zu ", {each});' for each in asked)
+    fields = [(f"meditopia_{name}", struct, field) for name, struct in structs.items() for field, _ in struct._fields_]
+    numbers = "".join(
+        f'printf("%zu %zu ", offsetof({name}, {field}), sizeof((({name} *)0)->{field}));' for name, _, field in fields
+    )
     whole = 'printf("%zu", sizeof(meditopia_error));'
     source = f"#include <meditopia.h>\n#include <stdio.h>\nint main(void) {{ {numbers} {whole} return 0; }}"
     include = Path(__file__).parents[3] / "include"
