@@ -85,6 +85,15 @@ def test_a_rejected_event_is_listed_with_its_reason_and_its_neighbours_arrive(ap
         client.rejected(api_code="A_1104").discard([row.id])
 
 
+def test_a_time_that_cannot_be_meant_is_refused(client):
+    for bad in (datetime(2024, 8, 6), "yesterday"):
+        with pytest.raises(meditopia.InvalidArgument, match="since: "):
+            client.rejected(since=bad)
+    for bad in ("soon", -1, float("nan"), None):
+        with pytest.raises(meditopia.InvalidArgument, match="timeout: "):
+            client.flush(bad)
+
+
 def test_an_event_without_an_answer_is_listed_in_doubt_and_can_be_set_aside(api, client):
     api.set("faults", faults=[{"fault": "status", "status": 503, "when": "after"}])
     client.enqueue(partner_user_id="u-1", **VIDEO)

@@ -65,7 +65,8 @@ def test_a_with_block_beside_a_stuck_api_ends_logs_what_waits_and_raises_nothing
 
 def test_a_with_block_gives_the_library_five_seconds(spool, monkeypatch):
     given = []
-    monkeypatch.setattr(meditopia.Client, "close", lambda client, timeout: given.append(timeout))
+    close = meditopia.Client.close
+    monkeypatch.setattr(meditopia.Client, "close", lambda self, timeout: given.append(timeout) or close(self, timeout))
     with meditopia.Client(spool=spool, role="enqueue"):
         pass
     assert given == [5.0]
@@ -75,10 +76,12 @@ def test_a_with_block_raises_nothing_whatever_a_filter_of_the_log_does(api, spoo
     def fails(record):
         raise RuntimeError("a defect of the application")
 
-    with meditopia.Client(**api.options(spool, bearer_token="wrong")) as client:
-        event(client)
-        caplog.handler.addFilter(fails)
-    caplog.handler.removeFilter(fails)
+    try:
+        with meditopia.Client(**api.options(spool, bearer_token="wrong")) as client:
+            event(client)
+            caplog.handler.addFilter(fails)
+    finally:
+        caplog.handler.removeFilter(fails)
     with pytest.raises(meditopia.ClosedError):
         event(client)
 
@@ -174,6 +177,7 @@ def test_other_threads_run_while_one_waits(api, spool):
     until("the request of the flush", lambda: api.ledger()["requests"])
     for _ in range(100):
         event(client)
-    assert waits.is_alive() and client.stats.enqueued == 101
+    assert client.stats.enqueued == 101
+    assert api.ledger()["accepted_events"] == 0 and waits.is_alive()
     waits.join()
     client.close()
