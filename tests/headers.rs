@@ -1,4 +1,4 @@
-//! The two committed headers: what src/ffi says, nothing else, and readable by those they are for.
+//! The committed headers: what src/ffi says, nothing else, and readable by those they are for.
 //!
 //! cbindgen is a dev-dependency, so that a user builds without it. It is given the files of the C
 //! door in the order in which a reader wants the functions. After a change of src/ffi run
@@ -110,6 +110,15 @@ fn meditopia_h_says_what_the_source_says() {
 fn meditopia_ffi_h_says_what_the_source_says() {
     is_current(
         "include/meditopia_ffi.h",
+        &["include/cbindgen.toml", "include/cbindgen_ffi.toml"],
+    );
+}
+
+/// Composer installs a copy of `bindings/php` and nothing beside it, and runs nothing of ours.
+#[test]
+fn the_php_package_has_the_same_meditopia_ffi_h() {
+    is_current(
+        "bindings/php/include/meditopia_ffi.h",
         &["include/cbindgen.toml", "include/cbindgen_ffi.toml"],
     );
 }

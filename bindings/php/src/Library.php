@@ -1,0 +1,152 @@
+<?php
+
+declare(strict_types=1);
+
+namespace Meditopia\PartnerEvents;
+
+use FFI;
+use Meditopia\PartnerEvents\Exception\LibraryNotFound;
+
+/**
+ * The C interface. In php-fpm `ffi.preload` has loaded it before the first request, and it is taken by
+ * the name of its scope; elsewhere the header is parsed once a process.
+ *
+ * @internal
+ */
+final class Library
+{
+    public const SCOPE = 'MEDITOPIA';
+
+    /** The version of include/meditopia_ffi.h that this package is written for. */
+    public const ABI_MAJOR = 0;
+    public const ABI_MINOR = 1;
+
+    private static ?FFI $loaded = null;
+    private static ?string $loadedFrom = null;
+
+    /** `$path` counts at the first use in a process, and not where the library was preloaded. */
+    public static function get(?string $path = null): FFI
+    {
+        if (self::$loaded !== null) {
+            if ($path !== null && self::$loadedFrom !== null && $path !== self::$loadedFrom) {
+                throw new LibraryNotFound(
+                    "$path is not the library that this process uses: it has loaded " . self::$loadedFrom . ' before',
+                );
+            }
+
+            return self::$loaded;
+        }
+
+        return self::$loaded = self::preloaded() ?? self::load($path);
+    }
+
+    public static function header(): string
+    {
+        return \dirname(__DIR__) . '/include/meditopia_ffi.h';
+    }
+
+    /** The file that the loader has found: only the kernel knows. */
+    public static function mapped(): ?string
+    {
+        $maps = (string) @file_get_contents('/proc/self/maps');
+        preg_match_all('~^\S+ \S+ \S+ \S+ \S+ +(/.*/libmeditopia[^/\n]*)$~m', $maps, $found);
+
+        return $found[1][0] ?? null;
+    }
+
+    /** Tries the places in their order; the error names them all. */
+    private static function load(?string $path): FFI
+    {
+        if (!self::cdefIsAllowed()) {
+            throw new LibraryNotFound(self::whyNotPreloaded());
+        }
+        $tried = [];
+        foreach (Places::of($path) as $place => $file) {
+            try {
+                self::requireFit(FFI::cdef('uint32_t meditopia_abi_version(void);', $file), $place);
+                $library = FFI::cdef(file_get_contents(self::header()), $file);
+                self::$loadedFrom = $file;
+
+                return $library;
+            } catch (FFI\Exception $failure) {
+                // PHP does not pass on what the loader says.
+                $absent = str_contains($file, '/') && !is_file($file);
+                $tried[] = "$place: " . ($absent ? 'no such file' : $failure->getMessage());
+            }
+        }
+        throw new LibraryNotFound(
+            "libmeditopia could not be loaded. Tried:\n  " . implode("\n  ", $tried)
+            . "\nInstall it, or name its file in " . Places::VARIABLE,
+        );
+    }
+
+    private static function preloaded(): ?FFI
+    {
+        if (\ini_get('ffi.preload') === '') {
+            return null;
+        }
+        try {
+            $library = FFI::scope(self::SCOPE);
+        } catch (FFI\Exception) {
+            return null;
+        }
+        self::requireFit($library, null);
+        self::requireHeader($library);
+
+        return $library;
+    }
+
+    /** A library of another version would be called with the wrong arguments. */
+    private static function requireFit(FFI $library, ?string $file): void
+    {
+        $version = $library->meditopia_abi_version();
+        [$major, $minor] = [$version >> 16, $version & 0xffff];
+        if ($major !== self::ABI_MAJOR || $minor < self::ABI_MINOR) {
+            // Looked up only now: a request has no half a millisecond for it.
+            $file ??= (self::mapped() ?? 'the library') . ' (preloaded by ' . \ini_get('ffi.preload') . ')';
+            throw new LibraryNotFound(
+                "$file has version $major.$minor of the C interface; this package (" . \dirname(__DIR__) . ') needs '
+                . self::ABI_MAJOR . '.' . self::ABI_MINOR . ' or a later ' . self::ABI_MAJOR
+                . '.x: install the package and the library of the same release',
+            );
+        }
+    }
+
+    /** The header was written at install: an older one describes less than this package uses. */
+    private static function requireHeader(FFI $library): void
+    {
+        [$major, $minor] = [$library->MEDITOPIA_ABI_MAJOR, $library->MEDITOPIA_ABI_MINOR];
+        if ($major !== self::ABI_MAJOR || $minor < self::ABI_MINOR) {
+            throw new LibraryNotFound(
+                \ini_get('ffi.preload') . " has version $major.$minor of the C interface; this package ("
+                . \dirname(__DIR__) . ') needs ' . self::ABI_MAJOR . '.' . self::ABI_MINOR
+                . ': run vendor/bin/meditopia-install again, then restart php-fpm',
+            );
+        }
+    }
+
+    private static function whyNotPreloaded(): string
+    {
+        $enable = \ini_get('ffi.enable');
+        if (!\in_array(strtolower((string) $enable), ['preload', '1', 'on', 'true', 'yes'], true)) {
+            return "ffi.enable = \"$enable\" switches PHP's FFI off: set ffi.enable = preload in php.ini";
+        }
+        $missing = \ini_get('ffi.preload') === ''
+            ? 'ffi.preload is not set: run vendor/bin/meditopia-install, and put the lines that it prints into php.ini'
+            : 'ffi.preload = ' . \ini_get('ffi.preload') . ' does not help alone, or is not the file of'
+            . ' vendor/bin/meditopia-install: with ffi.enable = preload only preloaded classes may call C, so'
+            . ' opcache.preload has to name ' . \dirname(__DIR__) . '/preload.php or a file that requires it, and'
+            . ' opcache.enable has to be on';
+
+        return 'libmeditopia is not preloaded, and ' . \PHP_SAPI . " may not load it in a request: $missing";
+    }
+
+    private static function cdefIsAllowed(): bool
+    {
+        return match (strtolower((string) \ini_get('ffi.enable'))) {
+            '1', 'on', 'true', 'yes' => true,
+            'preload' => \in_array(\PHP_SAPI, ['cli', 'phpdbg', 'embed'], true),
+            default => false,
+        };
+    }
+}

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Tests the PHP package against a built library and the local API: test.sh [DIRECTORY OF BOTH]
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+built=$(cd "${1:-$here/../../target/demo}" && pwd)
+
+for name in $(env | sed -n 's/^\(MEDITOPIA_[A-Z_]*\)=.*/\1/p'); do unset "$name"; done
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 130' HUP INT TERM
+# php-fpm's workers may be another user's.
+chmod 755 "$scratch"
+[ "$(id -u)" -ne 0 ] || chown www-data "$scratch"
+export MEDITOPIA_LIBRARY="$built/libmeditopia.so"
+
+# A program of tests with the local API around it.
+within() {
+  "$built/meditopia" sandbox --unknown-prefix bad- -- php "$@"
+}
+
+echo '-- promises in the command line'
+within "$here/tests/cli.php" "$scratch"
+
+echo '-- composer, from nothing'
+sh "$here/tests/project.sh" "$here" "$scratch/project"
+within "$here/tests/installed.php" "$scratch/project" "$scratch"

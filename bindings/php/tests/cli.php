@@ -1,0 +1,187 @@
+<?php
+
+// The promises of the package, against the local API: run by test.sh, around which the sandbox stands.
+
+declare(strict_types=1);
+
+require_once __DIR__ . '/promises.php';
+require_once __DIR__ . '/CollectingLogger.php';
+
+use Meditopia\PartnerEvents\Absence;
+use Meditopia\PartnerEvents\Client;
+use Meditopia\PartnerEvents\EventType;
+use Meditopia\PartnerEvents\Exception\Closed;
+use Meditopia\PartnerEvents\Exception\InvalidConfiguration;
+use Meditopia\PartnerEvents\Exception\InvalidArgument;
+use Meditopia\PartnerEvents\Exception\InvalidEvent;
+use Meditopia\PartnerEvents\Exception\LibraryNotFound;
+use Meditopia\PartnerEvents\Exception\Paused;
+use Meditopia\PartnerEvents\PauseReason;
+use Meditopia\PartnerEvents\Reason;
+
+$directory = $argv[1];
+$spool = static fn (string $name): string => "$directory/$name";
+/** @return array{int, string} how a flush of cron ends with this in its environment, and what it says */
+$flush = static function (string $name, string $variable, string ...$options) use ($spool): array {
+    exec(implode(' ', array_map(escapeshellarg(...), [
+        'env', $variable, PHP_BINARY, __DIR__ . '/../bin/meditopia-flush', '--spool=' . $spool($name), ...$options,
+    ])) . ' 2>&1', $lines, $status);
+
+    return [$status, implode("\n", $lines)];
+};
+
+run([
+    'what is enqueued is delivered and counted' => static function () use ($spool): void {
+        $client = Client::fromEnvironment(['spool' => $spool('delivered')]);
+        $client->enqueue('t', 'u-1', EventType::Video, "calm \0 morning", new DateTimeImmutable('2024-08-06T15:04:05Z'));
+        check($client->flush(20)->delivered === 1, 'one is delivered');
+    },
+    'a rejected event is listed with the reason of the API and can be discarded' => static function () use ($spool): void {
+        $client = Client::fromEnvironment(['spool' => $spool('rejected')]);
+        check($client->enqueueMany([
+            ['token' => 't', 'partner_user_id' => 'bad-1', 'event' => EventType::Audio],
+            ['token' => 't', 'partner_user_id' => 'u-2', 'event' => EventType::Audio, 'event_value' => ''],
+        ]) === 2, 'two are acknowledged');
+        $report = $client->flush(20);
+        check([$report->delivered, $report->rejected] === [1, 1], 'one is delivered and one rejected');
+        [$event] = [...$client->operator()->rejected()];
+        check($event->event()['partner_user_id'] === 'bad-1' && $event->apiCode === 'A_1104', 'the bad one has its code');
+    },
+    'a bad event of the second chunk is named by its place in the whole' => static function () use ($spool): void {
+        $client = Client::fromEnvironment(['spool' => $spool('chunks')]);
+        $events = array_fill(0, 700, ['token' => 't', 'partner_user_id' => 'u-3', 'event' => 'signin']);
+        $events[600]['event'] = 'vidoe';
+        $failure = thrown(InvalidEvent::class, static function () use ($client, $events, &$acknowledged): void {
+            $client->enqueueMany($events, $acknowledged);
+        });
+        check($failure->eventIndex === 600 && $acknowledged === 500, 'event 600, after 500 acknowledged');
+    },
+    'a closed client says so' => static function () use ($spool): void {
+        $client = Client::fromEnvironment(['spool' => $spool('closed')]);
+        $client->close();
+        thrown(Closed::class, static fn () => $client->enqueue('t', 'u', EventType::Signin));
+    },
+    'no message or dump has the token' => static function () use ($spool): void {
+        $secret = "very\nsecret";
+        $failure = thrown(InvalidConfiguration::class, static fn () => new Client([
+            'spool' => $spool('secret'), 'bearer_token' => $secret,
+        ]));
+        check(!str_contains((string) $failure, 'secret"') && !str_contains((string) $failure, $secret), 'it is in no trace');
+    },
+    'a library that was named and is not there is an error that names it' => static function () use ($directory): void {
+        $code = 'require $argv[1]; new Meditopia\PartnerEvents\Client(["spool" => "x"], null, "/nowhere/lib.so");';
+        exec(escapeshellarg(PHP_BINARY) . ' -d display_errors=1 -r ' . escapeshellarg($code) . ' -- '
+            . escapeshellarg(realpath(__DIR__ . '/../bin/autoload.php')) . ' 2>&1', $output, $status);
+        $told = implode("\n", $output);
+        check($status === 255 && str_contains($told, LibraryNotFound::class) && str_contains($told, '/nowhere/lib.so (given)'), $told);
+    },
+    'the flush of cron delivers, says what is left and tells so by its exit code' => static function () use ($spool, $flush): void {
+        $client = Client::fromEnvironment(['spool' => $spool('cron')]);
+        $client->enqueue('t', 'u-4', EventType::Register);
+        [$status, $said] = $flush('cron', 'X=1');
+        check($status === 0 && $said === '1 delivered, 0 rejected, 0 expired, 0 left', "$status $said");
+        [$status, $said] = $flush('cron', 'X=1', '--bearer-token=hidden-token');
+        check($status === 2 && !str_contains($said, 'hidden-token'), 'a token on the command line is refused');
+    },
+    'the flush of cron tells by its exit code what it could not do' => static function () use ($spool, $flush): void {
+        $client = Client::fromEnvironment(['spool' => $spool('codes')]);
+        $client->enqueue('t', 'u-5', EventType::Register);
+        [$status, $said] = $flush('codes', 'MEDITOPIA_BEARER_TOKEN=wrong');
+        check($status === 4 && str_contains($said, 'A_1002') && str_contains($said, '1 left'), "$status $said");
+        [$status, $said] = $flush('codes', 'MEDITOPIA_BEARER_TOKEN=wrong', '--timeout=0');
+        check(\in_array($status, [3, 4], true), "$status $said");
+        [$status, $said] = $flush('codes', 'MEDITOPIA_ACCOUNT=another');
+        check($status === 1 && str_contains($said, 'account'), "$status $said");
+        [$status, $said] = $flush('codes', 'X=1', '--colour=red');
+        check($status === 1 && str_contains($said, 'unknown key "colour"'), "$status $said");
+        [$status, $said] = $flush('codes', 'X=1', '--quiet');
+        check($status === 0 && $said === '', "$status $said");
+    },
+    'options come from $_ENV and $_SERVER before the process, and an unknown one is told and ignored' => static function () use ($spool): void {
+        $logger = new CollectingLogger();
+        putenv('MEDITOPIA_SPOOL=' . $spool('process'));
+        $_SERVER['MEDITOPIA_SPOOL'] = $spool('server');
+        $_SERVER['MEDITOPIA_FLUSH_INTERVALL_MS'] = '10';
+        Client::fromEnvironment([], $logger);
+        check(is_dir($spool('server')) && !is_dir($spool('process')), '$_SERVER wins over the process');
+        $_ENV['MEDITOPIA_SPOOL'] = $spool('env');
+        Client::fromEnvironment(['account' => null], $logger);
+        check(is_dir($spool('env')), '$_ENV wins over $_SERVER');
+        Client::fromEnvironment(['spool' => $spool('array')]);
+        check(is_dir($spool('array')), 'the array wins over all');
+        unset($_SERVER['MEDITOPIA_SPOOL'], $_SERVER['MEDITOPIA_FLUSH_INTERVALL_MS'], $_ENV['MEDITOPIA_SPOOL']);
+        putenv('MEDITOPIA_SPOOL');
+        check(count($logger->of('did you mean "flush_interval_ms"')) === 2, implode("\n", $logger->lines));
+    },
+    'the library\'s log comes to a PSR-3 logger' => static function () use ($spool): void {
+        $logger = new CollectingLogger();
+        $client = Client::fromEnvironment(['spool' => $spool('log')], $logger);
+        $client->enqueue('t', 'bad-6', EventType::Video);
+        $client->flush(20);
+        check($logger->of('warning meditopia: an event was refused alone: A_1104') !== [], implode("\n", $logger->lines));
+    },
+    'that nobody sends is logged once in five minutes, by whoever enqueues, and not while a sender is there' => static function () use ($spool): void {
+        $logger = new CollectingLogger();
+        $enqueue = static function (?CollectingLogger $logger) use ($spool): void {
+            Client::fromEnvironment(['spool' => $spool('alone')], $logger)->enqueue('t', 'u-7', EventType::Video);
+        };
+        $old = time() - 2 * Absence::GRACE_S;
+        $enqueue($logger);
+        check($logger->of('sender') === [], 'a new spool needs none yet: ' . implode("\n", $logger->lines));
+        touch($spool('alone') . '/identity.json', $old);
+        $enqueue($logger);
+        $enqueue($logger);
+        check(count($logger->of('warning meditopia: events wait in ' . $spool('alone') . ' and there has never been a sender')) === 1,
+            implode("\n", $logger->lines));
+        Client::fromEnvironment(['spool' => $spool('alone')])->flush(20);
+        touch($spool('alone') . '/absence-told', $old);
+        $enqueue($logger);
+        check(count($logger->of('sender')) === 1, 'a sender was there: ' . implode("\n", $logger->lines));
+        touch($spool('alone') . '/sender.json', $old);
+        Client::fromEnvironment(['spool' => $spool('alone')], $logger);
+        check(count($logger->of('sender')) === 1, 'nothing was enqueued: ' . implode("\n", $logger->lines));
+        ini_set('error_log', $spool('php.log'));
+        $enqueue(null);
+        check(str_contains((string) @file_get_contents($spool('php.log')), 'no sender was seen since'), 'without a logger PHP logs it');
+        check((fileperms($spool('alone') . '/absence-told') & 0777) === 0600, 'what notes it is its owner\'s alone');
+    },
+    'a request starts no thread and a sender does' => static function () use ($spool): void {
+        $threads = static fn (): int => count(glob('/proc/self/task/*'));
+        $client = Client::fromEnvironment(['spool' => $spool('threads')]);
+        $client->enqueue('t', 'u-8', EventType::Video);
+        check($threads() === 1, 'by default there is none');
+        $sender = Client::fromEnvironment(['spool' => $spool('sender'), 'role' => 'both']);
+        $sender->enqueue('t', 'u-8', EventType::Video);
+        check($threads() > 1, 'role = both starts one');
+        $sender->close(20);
+        check($sender->operator() !== null, 'it is there to the end');
+    },
+    'a bad event leaves its field, its place and the rest of its chunk to the caller' => static function () use ($spool): void {
+        $client = Client::fromEnvironment(['spool' => $spool('bad')]);
+        $failure = thrown(InvalidEvent::class, static fn () => $client->enqueue('', 'u', EventType::Video));
+        check(str_contains($failure->getMessage(), 'token') && !$failure->retryable && $failure->getCode() === -2, $failure->getMessage());
+        $failure = thrown(InvalidArgument::class, static fn () => $client->enqueue('t', "\xff", EventType::Video));
+        check(str_contains($failure->getMessage(), 'partner_user_id'), $failure->getMessage());
+        $good = ['token' => 't', 'partner_user_id' => 'u', 'event' => EventType::Video];
+        $failure = thrown(InvalidArgument::class, static fn () => $client->enqueueMany([$good, ['token' => "\xff"] + $good]));
+        check($failure->eventIndex === 1, $failure->getMessage());
+        thrown(InvalidArgument::class, static fn () => $client->operator()->rejected("u\0"));
+        check($client->stats()->pending === 0, 'nothing is queued');
+    },
+    'an operator holds, resumes, requeues and discards' => static function () use ($spool): void {
+        $client = Client::fromEnvironment(['spool' => $spool('operated')]);
+        $client->enqueue('t', 'bad-9', EventType::Video);
+        $client->operator()->hold();
+        check(thrown(Paused::class, static fn () => $client->flush(20))->pauseReason === PauseReason::Hold, 'it is held');
+        $client->operator()->resume();
+        check($client->flush(20)->rejected === 1, 'the bad one is rejected');
+        [$event] = [...$client->operator()->rejected(partnerUserId: 'bad-9')];
+        check($event->reason === Reason::Refused, 'it is listed');
+        check($client->operator()->requeue($event->id) === 1, 'it is sent again');
+        check($client->flush(20)->rejected === 1, 'and rejected again');
+        [$event] = [...$client->operator()->rejected()];
+        check($client->operator()->discard($event->id, 999) === 1 && [...$client->operator()->rejected()] === [], 'it is gone');
+        check(str_contains($client->prometheus(), 'meditopia_sender_seen_timestamp_seconds'), 'Prometheus can read it');
+        check([...$client->operator()->inDoubt()] === [], 'nothing is in doubt');
+    },
+]);

@@ -1,0 +1,105 @@
+<?php
+
+// The package as composer has installed it, in the command line and in php-fpm set up wrongly: installed.php PROJECT SCRATCH
+
+declare(strict_types=1);
+
+require_once __DIR__ . '/promises.php';
+require_once __DIR__ . '/Server.php';
+
+use Meditopia\PartnerEvents\Library;
+
+[, $project, $scratch] = $argv;
+$package = "$project/vendor/meditopia/partner-events";
+$header = "$package/include/preload.h";
+
+/** What a script of the project says, by a PHP with these settings. */
+$php = static function (string $code, string ...$settings) use ($project): string {
+    $options = array_merge(...array_map(static fn (string $setting): array => ['-d', $setting], $settings ?: ['display_errors=stderr']));
+
+    return (string) shell_exec(implode(' ', array_map(escapeshellarg(...), [
+        'env', '-u', 'MEDITOPIA_LIBRARY', PHP_BINARY, ...$options, '-r', "require '$project/vendor/autoload.php';
+        use Meditopia\\PartnerEvents\\{Client, EventType}; try { $code } catch (Throwable \$failure) { echo \$failure::class, ': ', \$failure->getMessage(); }",
+    ])) . ' 2>&1');
+};
+$enqueue = static fn (string $spool): string => "\$client = new Client(['spool' => '$scratch/$spool']);
+    \$client->enqueue('t', 'u', EventType::Video); echo \$client->stats()->pending, ' pending';";
+/** A library of this ABI, of which there is nothing but the version. */
+$library = static function (string $name, int $abi) use ($scratch): string {
+    $file = "$scratch/$name.so";
+    $source = "$scratch/$name.c";
+    file_put_contents($source, "unsigned meditopia_abi_version(void) { return $abi; }\n");
+    said(['cc', '-shared', '-fPIC', '-o', $file, $source]);
+
+    return $file;
+};
+/** What php-fpm answers to a request with these settings. */
+$answer = static function (string $name, array $ini) use ($scratch, $project): string {
+    $server = (new Server("$scratch/$name", $project, ['MEDITOPIA_SPOOL' => "$scratch/$name-spool"], $ini + [
+        'display_errors' => '1',
+        'auto_prepend_file' => "$project/vendor/autoload.php",
+    ]))->ready('/nothing');
+    $answer = $server->get('/plain?user=u&number=1')[1];
+    $server->stop();
+
+    return $answer;
+};
+
+run([
+    'the library beside the package is found without anything that names it' => static function () use ($php, $enqueue): void {
+        $said = $php($enqueue('beside'));
+        check($said === '1 pending', $said);
+    },
+    'the header for php-fpm names the real path of the library and has its scope' => static function () use ($header, $package): void {
+        $lines = array_slice(file($header, FILE_IGNORE_NEW_LINES), 0, 2);
+        check($lines === ['#define FFI_SCOPE "MEDITOPIA"', '#define FFI_LIB "' . realpath("$package/lib/libmeditopia.so.0") . '"'], implode("\n", $lines));
+    },
+    'a preload file of an application may require the one of the package' => static function () use ($php, $enqueue, $header, $package, $scratch): void {
+        file_put_contents("$scratch/preload.php", "<?php require '$package/preload.php';");
+        $said = $php($enqueue('required'), "ffi.preload=$header", "opcache.preload=$scratch/preload.php", 'opcache.enable_cli=1',
+            'ffi.enable=preload', 'opcache.preload_user=' . posix_getpwuid(posix_geteuid())['name'], 'display_errors=1');
+        check($said === '1 pending', $said);
+    },
+    'the package is written for the interface of its header' => static function (): void {
+        $numbers = FFI::cdef(file_get_contents(Library::header()), getenv('MEDITOPIA_LIBRARY'));
+        check([$numbers->MEDITOPIA_ABI_MAJOR, $numbers->MEDITOPIA_ABI_MINOR] === [Library::ABI_MAJOR, Library::ABI_MINOR], 'they agree');
+    },
+    'all places are named where no library is' => static function () use ($php, $scratch, $package, $enqueue): void {
+        rename("$package/lib", "$package/away");
+        $said = $php($enqueue('nowhere'));
+        rename("$package/away", "$package/lib");
+        check(str_contains($said, "$package/lib/libmeditopia.so.0 (beside the package): no such file"), $said);
+        check(str_contains($said, 'libmeditopia.so.0 (the loader: ldconfig, LD_LIBRARY_PATH): '), $said);
+        check(str_contains($said, 'name its file in MEDITOPIA_LIBRARY'), $said);
+    },
+    'a library of another version is named with its version and the one that is needed' => static function () use ($php, $library, $package): void {
+        foreach ([[1 << 16, '1.0'], [0, '0.0']] as [$abi, $version]) {
+            $file = $library("abi-$abi", $abi);
+            $said = $php("new Client(['spool' => '/nowhere'], null, '$file');");
+            check(str_contains($said, "$file (given) has version $version of the C interface; this package ($package) needs 0.1 or a later 0.x"), $said);
+        }
+    },
+    'the same where php-fpm has preloaded it, and where the header is an old one' => static function () use ($php, $library, $header, $scratch): void {
+        $file = $library('abi-preloaded', 1 << 16);
+        file_put_contents("$scratch/other.h", "#define FFI_SCOPE \"MEDITOPIA\"\n#define FFI_LIB \"$file\"\nuint32_t meditopia_abi_version(void);\n");
+        $said = $php("new Client(['spool' => '/nowhere']);", "ffi.preload=$scratch/other.h");
+        check(str_contains($said, "(preloaded by $scratch/other.h) has version 1.0 of the C interface"), $said);
+        file_put_contents("$scratch/old.h", str_replace('MEDITOPIA_ABI_MINOR = 1', 'MEDITOPIA_ABI_MINOR = 0', file_get_contents($header)));
+        $said = $php("new Client(['spool' => '/nowhere']);", "ffi.preload=$scratch/old.h");
+        check(str_contains($said, "$scratch/old.h has version 0.0 of the C interface") && str_contains($said, 'meditopia-install again'), $said);
+    },
+    'php-fpm without ffi.preload or without opcache.preload is told what to set' => static function () use ($answer, $header, $package): void {
+        $said = $answer('bare', []);
+        check(str_contains($said, 'ffi.preload is not set: run vendor/bin/meditopia-install'), $said);
+        $said = $answer('half', ['ffi.preload' => $header]);
+        check(str_contains($said, "opcache.preload has to name $package/preload.php"), $said);
+        $said = $answer('off', ['ffi.enable' => '0']);
+        check(str_contains($said, 'set ffi.enable = preload in php.ini'), $said);
+    },
+    'an install takes the library that is named although php.ini preloads another' => static function () use ($project, $scratch, $header): void {
+        copy(getenv('MEDITOPIA_LIBRARY'), "$scratch/libmeditopia.so.0.9");
+        file_put_contents("$scratch/php.ini", "ffi.preload = $header\n");
+        said(['env', "PHP_INI_SCAN_DIR=:$scratch", "$project/vendor/bin/meditopia-install", "$scratch/libmeditopia.so.0.9", "$scratch/new.h"]);
+        check(str_contains(file_get_contents("$scratch/new.h"), "#define FFI_LIB \"$scratch/libmeditopia.so.0.9\""), file_get_contents("$scratch/new.h", length: 200));
+    },
+]);

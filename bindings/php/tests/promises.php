@@ -1,0 +1,64 @@
+<?php
+
+// What the tests of this directory have in common: promises with their stories, run one after the other.
+
+declare(strict_types=1);
+
+require_once __DIR__ . '/../bin/autoload.php';
+
+function check(bool $held, string $what): void
+{
+    if (!$held) {
+        throw new LogicException("not so: $what");
+    }
+}
+
+/** @template T of Throwable @param class-string<T> $class @return T */
+function thrown(string $class, callable $act): Throwable
+{
+    try {
+        $act();
+    } catch (Throwable $failure) {
+        check($failure instanceof $class, "$class, but " . $failure::class . ': ' . $failure->getMessage());
+
+        return $failure;
+    }
+    throw new LogicException("not so: $class is thrown");
+}
+
+/** Waits for a condition. */
+function until(callable $holds, string $what, float $seconds = 60): void
+{
+    $deadline = microtime(true) + $seconds;
+    while (!$holds()) {
+        check(microtime(true) < $deadline, "within $seconds s $what");
+        usleep(20_000);
+    }
+}
+
+/** A command that has to end well. Gives what it said. */
+function said(array $command, ?array $environment = null): string
+{
+    $process = proc_open($command, [1 => ['pipe', 'w'], 2 => ['redirect', 1]], $pipes, null, $environment);
+    $said = stream_get_contents($pipes[1]);
+    $status = proc_close($process);
+    check($status === 0, implode(' ', $command) . " ends with 0, not $status:\n$said");
+
+    return $said;
+}
+
+/** @param array<string, callable> $promises the exit code tells whether all held */
+function run(array $promises): never
+{
+    $failed = 0;
+    foreach ($promises as $promise => $story) {
+        try {
+            $told = $story();
+            echo "ok      $promise", $told === null ? '' : ": $told", "\n";
+        } catch (Throwable $failure) {
+            ++$failed;
+            echo "FAILED  $promise\n        $failure\n";
+        }
+    }
+    exit($failed === 0 ? 0 : 1);
+}
