@@ -1,5 +1,7 @@
 #!/bin/sh
-# Tests the PHP package against a built library and the local API: test.sh [DIRECTORY OF BOTH]
+# Tests the PHP package against a built library and the local API: test.sh [DIRECTORY OF BOTH [REQUESTS]]
+#
+# REQUESTS is how many nginx and php-fpm get in each part of the load (8000).
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 built=$(cd "${1:-$here/../../target/demo}" && pwd)
@@ -24,3 +26,6 @@ within "$here/tests/cli.php" "$scratch"
 echo '-- composer, from nothing'
 sh "$here/tests/project.sh" "$here" "$scratch/project"
 within "$here/tests/installed.php" "$scratch/project" "$scratch"
+
+echo '-- nginx and php-fpm under load'
+within "$here/tests/load.php" "$scratch/project" "$scratch" "${2:-8000}"
