@@ -29,3 +29,6 @@ within "$here/tests/installed.php" "$scratch/project" "$scratch"
 
 echo '-- nginx and php-fpm under load'
 within "$here/tests/load.php" "$scratch/project" "$scratch" "${2:-8000}"
+
+echo '-- Laravel and Symfony behind nginx and php-fpm'
+within "$here/tests/frameworks.php" "$scratch/project" "$scratch"
