@@ -30,6 +30,7 @@ test: setup toolchain
 # Runs the tests of each language's package, in its real servers; `make test` does, too.
 test-bindings: setup demo-build
 	sh bindings/python/test.sh $(DEMO)
+	sh bindings/php/test.sh $(DEMO)
 
 # Runs the fault tests at full length: millions of power cuts, thousands of kills. Takes hours.
 soak: setup toolchain
