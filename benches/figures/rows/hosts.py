@@ -21,12 +21,15 @@ from ..table import Table
 from ..workshop import BENCHES, LIBRARY, PROGRAMS, ROOT, VENV, Settings, scratch
 
 PHP = BENCHES / "php"
+PACKAGE = ROOT / "bindings" / "php"
 PYTHON = BENCHES / "python"
 FFI_HEADER = ROOT / "include" / "meditopia_ffi.h"
 SHARED_OBJECT = LIBRARY / "libmeditopia.so"
 
 WARM_REQUESTS = 2_000
 FRESH_WORKERS = 200
+#: What is preloaded for a script: the classes that it uses. The others pay for nothing of it.
+PRELOADED = {"enqueue.php": PHP / "Meditopia.php", "package.php": PACKAGE / "preload.php"}
 #: They make the spool or the file, and the worker's caches.
 WARM_UP_REQUESTS = 300
 LOOP_EVENTS = 200_000
@@ -67,6 +70,16 @@ def php_rows(settings: Settings) -> list[Row]:
             rounds=settings.rounds(ROUNDS),
             note=note.format(f"{many:,} requests on one connection"),
         ),
+        Row(
+            key="php-package-warm",
+            what="php-fpm with preload: a later request, enqueue 1 by the package meditopia/partner-events",
+            unit="µs/request",
+            ours=Contender("Client::enqueue", lambda: warm("package.php", many)),
+            reference=Contender("file_put_contents, FILE_APPEND + LOCK_EX", lambda: warm("append.php", many)),
+            goal=None,
+            rounds=settings.rounds(ROUNDS),
+            note=note.format(f"{many:,} requests on one connection"),
+        ),
     ]
 
 
@@ -104,7 +117,7 @@ def serving(script: str, requests_per_worker: int = 0) -> Iterator[tuple[fpm.Fpm
     """A php-fpm for this script, and the request for it; it and this process are on a CPU each."""
     cpus = sorted(os.sched_getaffinity(0))
     with scratch() as directory:
-        preload = preloaded(directory) if script == "enqueue.php" else {}
+        preload = preloaded(directory, PRELOADED[script]) if script in PRELOADED else {}
         try:
             os.sched_setaffinity(0, {cpus[-1]})
             pool = fpm.Fpm(directory, preload, requests_per_worker=requests_per_worker)
@@ -115,13 +128,13 @@ def serving(script: str, requests_per_worker: int = 0) -> Iterator[tuple[fpm.Fpm
             os.sched_setaffinity(0, cpus)
 
 
-def preloaded(directory: Path) -> Mapping[str, object]:
-    """Settings of a php.ini that loads the library once, in the master."""
+def preloaded(directory: Path, classes: Path) -> Mapping[str, object]:
+    """Settings of a php.ini that loads the library and these classes once, in the master."""
     header = directory / "meditopia.h"
     header.write_text(
         f'#define FFI_SCOPE "MEDITOPIA"\n#define FFI_LIB "{SHARED_OBJECT}"\n{FFI_HEADER.read_text()}'
     )
-    return {"ffi.enable": "preload", "ffi.preload": header, "opcache.preload": PHP / "Meditopia.php"}
+    return {"ffi.enable": "preload", "ffi.preload": header, "opcache.preload": classes}
 
 
 def tables(settings: Settings) -> list[Table]:
