@@ -145,7 +145,7 @@ final class Library
     {
         return match (strtolower((string) \ini_get('ffi.enable'))) {
             '1', 'on', 'true', 'yes' => true,
-            'preload' => \in_array(\PHP_SAPI, ['cli', 'phpdbg', 'embed'], true),
+            'preload' => \PHP_SAPI === 'cli',
             default => false,
         };
     }

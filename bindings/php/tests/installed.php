@@ -46,6 +46,12 @@ $answer = static function (string $name, array $ini) use ($scratch, $project): s
 };
 
 run([
+    'the lines of the README enqueue an event' => static function () use ($php, $scratch): void {
+        preg_match('/^```php\n(.*?)^```$/ms', file_get_contents(__DIR__ . '/../README.md'), $found);
+        $lines = preg_replace('/^use .*$/m', '', strtr($found[1], ['/var/spool/myapp/meditopia' => "$scratch/readme"]));
+        $said = $php($lines . ' echo $meditopia->stats()->pending, " pending";');
+        check($said === '1 pending', $said);
+    },
     'the library beside the package is found without anything that names it' => static function () use ($php, $enqueue): void {
         $said = $php($enqueue('beside'));
         check($said === '1 pending', $said);

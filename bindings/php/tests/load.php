@@ -97,7 +97,7 @@ $holds = static function (int $pid): array {
 };
 
 run([
-    'all that recycled and reloaded workers acknowledge arrives, each users events in order' =>
+    "all that recycled and reloaded workers acknowledge arrives, each user's events in order" =>
     static function () use ($server, $ask, $flush, $allCame, $requests, $scratch): string {
         $server = $server('recycled', RECYCLED_AFTER);
         $reloaded = false;
