@@ -55,6 +55,8 @@ final class Server
             ['nginx', '-p', $directory, '-c', "$directory/nginx.conf", '-e', "$directory/nginx.log"],
             [['file', '/dev/null', 'r'], $log, $log, 3 => $listener], $pipes, null, $environment + ['NGINX' => '3;'],
         );
+        // Also after a test that has failed.
+        register_shutdown_function($this->stop(...));
     }
 
     /** Waits until it answers this path. */
@@ -114,6 +116,9 @@ final class Server
     public function stop(): void
     {
         foreach ([$this->nginx, $this->fpm] as $server) {
+            if (!proc_get_status($server)['running']) {
+                continue;
+            }
             posix_kill(proc_get_status($server)['pid'], SIGTERM);
             until(static fn (): bool => !proc_get_status($server)['running'], 'a server ends', 30);
         }

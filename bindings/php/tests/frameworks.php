@@ -65,7 +65,6 @@ $delivered = static function (string $framework) use ($project, $scratch): void 
 /** As if the last sender had been here long ago. */
 $abandon = static fn (string $framework): bool => touch("$scratch/$framework-spool/sender.json", time() - 2 * Absence::GRACE_S);
 
-register_shutdown_function($server->stop(...));
 run([
     'Laravel gives its controllers a client of its configuration, and its log hears that nobody sends' =>
     static function () use ($server, $asked, $delivered, $abandon, $project): void {

@@ -49,14 +49,17 @@ $ask = static function (Server $server, string $users, int $each, callable $mean
     );
     $answers = static fn (): array => array_map(static fn (int $user): array => @file("$directory/$user", FILE_IGNORE_NEW_LINES) ?: [], range(0, USERS - 1));
     $ended = static fn (): bool => array_filter($answers(), static fn (array $lines): bool => end($lines) !== 'end') === [];
-    until(static function () use ($ended, $meanwhile, $answers): bool {
-        $meanwhile(array_sum(array_map(count(...), $answers())));
+    try {
+        until(static function () use ($ended, $meanwhile, $answers): bool {
+            $meanwhile(array_sum(array_map(count(...), $answers())));
 
-        return $ended();
-    }, 'all requests are answered', 900);
-    // Its main thread sleeps until then.
-    proc_terminate($wrk, SIGINT);
-    proc_close($wrk);
+            return $ended();
+        }, 'all requests are answered', 900);
+    } finally {
+        // Its main thread sleeps until then.
+        proc_terminate($wrk, SIGINT);
+        proc_close($wrk);
+    }
 
     $acknowledged = [];
     foreach (array_merge(...$answers()) as $line) {
