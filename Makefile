@@ -8,7 +8,7 @@ DEMO := $(TARGET)/demo
 RUST_NEEDED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 FAULT_TABLE = $(CURDIR)/$(TARGET)/faults-$@.md
 
-.PHONY: demo demo-build test test-bindings soak wheel bench bench-check bench-setup toolchain setup
+.PHONY: demo demo-build test test-bindings soak wheel bench bench-check bench-setup release install uninstall deb toolchain setup
 
 # Builds the library, compiles the C quickstart against it, and lets it deliver to a local API.
 demo: demo-build
@@ -31,6 +31,7 @@ test: setup toolchain
 test-bindings: setup demo-build
 	sh bindings/python/test.sh $(DEMO)
 	sh bindings/php/test.sh $(DEMO)
+	sh bindings/cpp/test.sh $(DEMO)
 
 # Runs the fault tests at full length: millions of power cuts, thousands of kills. Takes hours.
 soak: setup toolchain
@@ -55,6 +56,27 @@ bench: bench-setup toolchain
 bench-check: bench-setup toolchain
 	$(CARGO) build --locked --profile demo
 	cd benches && MEDITOPIA_BENCH_PROFILE=demo python3 -m figures --short
+
+# What `make install` and `make deb` take: BUILT=target/demo is the quick build.
+BUILT ?= $(TARGET)/release
+
+# Builds the library and the command as they are shipped, in minutes.
+release: toolchain
+	$(CARGO) build --locked --release --features cli
+	@mkdir -p $(TARGET)/release/installable
+	@sh bindings/install/native_libraries.sh >$(TARGET)/release/installable/native-static-libs
+	@sh bindings/install/static.sh $(TARGET)/release $(TARGET)/release/installable/libmeditopia.a
+
+# PREFIX (/usr/local), LIBDIR (PREFIX/lib) and DESTDIR say where. Run `make release` before, as yourself.
+install:
+	@sh bindings/install/install.sh install "$(BUILT)"
+
+uninstall:
+	@sh bindings/install/install.sh uninstall
+
+# Debian packages of what was built, in dist/.
+deb:
+	@sh bindings/install/deb.sh "$(BUILT)" dist
 
 bench-setup:
 	@sh benches/setup

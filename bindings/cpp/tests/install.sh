@@ -1,0 +1,106 @@
+#!/bin/sh
+# Where `make install` puts things, and that `make uninstall` takes exactly those away.
+. "$(dirname "$0")/part.sh"
+installer=$ROOT/bindings/install/install.sh
+version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' "$ROOT/Cargo.toml")
+
+for file in lib/libmeditopia.so."$version" lib/libmeditopia.a lib/pkgconfig/meditopia.pc include/meditopia.h \
+  include/meditopia.hpp include/meditopia_ffi.h lib/cmake/meditopia/meditopiaConfig.cmake bin/meditopia \
+  share/man/man3/meditopia.3; do
+  [ -f "$INSTALLED/$file" ] || fail "$file is not installed"
+done
+[ "$(readlink "$LIB/libmeditopia.so")" = libmeditopia.so.0 ] || fail "the link for linkers"
+[ "$(readlink "$LIB/libmeditopia.so.0")" = "libmeditopia.so.$version" ] || fail "the link for the loader"
+readelf -d "$LIB/libmeditopia.so" | grep -q 'SONAME.*\[libmeditopia.so.0\]' || fail "the soname"
+[ -z "$(find "$INSTALLED" ! -type l ! -perm -444)" ] || fail "something is not for everybody"
+holds "a library and its links, headers, command and pages lie where programs look for them"
+
+nm -g --defined-only "$LIB/libmeditopia.a" | sed -n 's/.* [A-Z] //p' | sort >"$WORK/shown"
+sed -n 's/^[a-z].*[ *]\(meditopia_[a-z_]*\)(.*/\1/p' "$INSTALLED/include/meditopia.h" | sort >"$WORK/declared"
+cmp "$WORK/shown" "$WORK/declared" || fail "the static library shows other symbols than the header's functions"
+cat >"$WORK/own_sqlite.c" <<'END'
+#include <meditopia.h>
+#include <string.h>
+/* A host's own SQLite, of which only this much matters. */
+int sqlite3_open_v2(const char *a, void **b, int c, const char *d) { (void)a, (void)b, (void)c, (void)d; return 1; }
+const char *sqlite3_libversion(void) { return "the host's"; }
+int main(void) {
+  meditopia_config *config = meditopia_config_new();
+  meditopia_client *client = NULL;
+  meditopia_error error;
+  void *none;
+  int wrong = meditopia_config_load_env(config, &error) < 0 || meditopia_client_open(config, &client, &error) < 0 ||
+              meditopia_enqueue(client, "t", "u", "video", NULL, NULL, &error) < 0 ||
+              meditopia_client_close(client, 20000, NULL, &error) < 0;
+  meditopia_client_free(client);
+  meditopia_config_free(config);
+  return wrong || strcmp(sqlite3_libversion(), "the host's") != 0 || sqlite3_open_v2("", &none, 0, "") != 1;
+}
+END
+# shellcheck disable=SC2046 # a list of libraries
+cc -I"$INSTALLED/include" "$WORK/own_sqlite.c" "$LIB/libmeditopia.a" $(sed -n 's/^Libs.private: //p' "$LIB/pkgconfig/meditopia.pc") -o "$WORK/own_sqlite"
+against_sandbox 1 "$WORK/own_sqlite"
+holds "the static library shows the header's functions and leaves a host its own SQLite"
+
+for name in $(cat "$WORK/declared") meditopia_error meditopia_report; do
+  page=$INSTALLED/share/man/man3/$name.3
+  [ -f "$page" ] || fail "$name has no page"
+  grep -q "^$name \\\\- ." "$page" || fail "$name says not what it does"
+done
+said=$(man --warnings=w -E UTF-8 -l -Tutf8 -Z "$INSTALLED"/share/man/man3/*.3 2>&1 >/dev/null)
+[ -z "$said" ] || fail "$said"
+man -l "$INSTALLED/share/man/man3/meditopia_enqueue.3" 2>/dev/null | grep -q 'MEDITOPIA_ERROR_SPOOL_FULL' || fail "no errors in a page"
+holds "every function has a manual page that man reads without a warning"
+
+# A staged tree, a library directory of its own, and a neighbour's files in the same places.
+stage=$WORK/stage
+mkdir -p "$stage/opt/my app/lib/multi/pkgconfig" "$stage/opt/my app/bin" "$WORK/fake"
+echo theirs >"$stage/opt/my app/lib/multi/pkgconfig/other.pc"
+find "$stage" | sort >"$WORK/before"
+printf '#!/bin/sh\necho called >>"%s"\n' "$WORK/ldconfig" >"$WORK/fake/ldconfig"
+chmod +x "$WORK/fake/ldconfig"
+PATH=$WORK/fake:$PATH
+PREFIX='/opt/my app' LIBDIR='/opt/my app/lib/multi' DESTDIR=$stage
+export PREFIX LIBDIR DESTDIR
+sh "$installer" install "$BUILT"
+[ -f "$stage/opt/my app/lib/multi/libmeditopia.so.$version" ] || fail "LIBDIR is not kept to"
+if grep -rIl "$WORK" "$stage"; then fail "the staging directory is named in the files above"; fi
+sh "$installer" install "$BUILT"
+sh "$installer" uninstall
+find "$stage" | sort | diff "$WORK/before" - || fail "uninstall left or took something"
+holds "a staged installation, made twice, is removed without a trace, and its neighbours stay"
+
+sh "$installer" install "$BUILT"
+echo changed >>"$stage/opt/my app/include/meditopia.h"
+ln -sfn other.so "$stage/opt/my app/lib/multi/libmeditopia.so"
+sh "$installer" uninstall 2>"$WORK/complaint"
+grep -q 'meditopia.h was changed' "$WORK/complaint" || fail "a changed file is not told of"
+[ "$(cd "$stage/opt/my app" && find . ! -type d | sort | tr '\n' ' ')" = './include/meditopia.h ./lib/multi/libmeditopia.so ./lib/multi/pkgconfig/other.pc ' ] ||
+  fail "uninstall has not left what was changed, alone"
+rm "$stage/opt/my app/include/meditopia.h" "$stage/opt/my app/lib/multi/libmeditopia.so"
+sh "$installer" uninstall 2>&1 | grep -q 'nothing to remove' || fail "a second uninstall"
+holds "uninstall leaves what was changed since, and what it did not install"
+
+# An older version's files go when a newer one is installed.
+sh "$installer" install "$BUILT"
+echo old >"$stage/opt/my app/lib/multi/libmeditopia.so.0.0.9"
+printf 'file %s %s\n' "$(sha256sum <"$stage/opt/my app/lib/multi/libmeditopia.so.0.0.9" | cut -d ' ' -f 1)" \
+  lib/multi/libmeditopia.so.0.0.9 >>"$stage/opt/my app/share/meditopia/installed"
+sh "$installer" install "$BUILT"
+[ ! -e "$stage/opt/my app/lib/multi/libmeditopia.so.0.0.9" ] || fail "the older library is still there"
+holds "an installation over another leaves nothing of the older one"
+
+PREFIX=/usr/local LIBDIR='' sh "$installer" install "$BUILT"
+grep -q '^prefix=/usr/local$' "$stage/usr/local/lib/pkgconfig/meditopia.pc" || fail "a system prefix is not named"
+PREFIX=/usr/local LIBDIR='' sh "$installer" uninstall
+PREFIX=$WORK/elsewhere LIBDIR='' DESTDIR='' sh "$installer" install "$BUILT"
+PREFIX=$WORK/elsewhere LIBDIR='' DESTDIR='' sh "$installer" uninstall
+[ ! -e "$WORK/elsewhere" ] || fail "uninstall left the prefix that install made"
+[ ! -e "$WORK/ldconfig" ] || fail "ldconfig was run for a staged or private tree"
+# The system's prefix itself, under a mount of this process alone.
+# shellcheck disable=SC2016 # for the other shell
+if unshare -m sh -c 'mount -t tmpfs none /usr/local' 2>/dev/null; then
+  unshare -m sh -eu -c 'mount -t tmpfs none /usr/local; PREFIX=/usr/local LIBDIR= DESTDIR= sh "$0" install "$1"' "$installer" "$BUILT"
+  [ "$(cat "$WORK/ldconfig")" = called ] || fail "ldconfig was not run for /usr/local"
+  holds "the loader's cache is made again for a system prefix, and for no other"
+fi

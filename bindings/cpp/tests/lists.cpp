@@ -1,0 +1,158 @@
+// Lists as ranges, and the log.
+#include "story.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <fstream>
+#include <iterator>
+
+using meditopia::client;
+using meditopia::listed_event;
+using namespace std::chrono_literals;
+
+/// 30 events, a third of them of two users that the API does not know; flushed.
+static void enqueue_thirty(client& client) {
+  for (int i = 0; i < 30; i++)
+    client.enqueue("t", i % 3 == 0 ? "unknown-" + std::to_string(i % 2) : "user", "video", std::to_string(i));
+  const auto report = client.flush(soon);
+  CHECK(report.delivered == 20 && report.rejected == 10 && report.pending == 0);
+}
+
+STORY(the_rejected_are_an_input_range_and_outlive_it, 20, "--unknown-prefix unknown-") {
+  static_assert(std::is_same_v<std::iterator_traits<meditopia::event_list::iterator>::iterator_category, std::input_iterator_tag>);
+  client client{options()};
+  enqueue_thirty(client);
+
+  std::int64_t last = 0;
+  int count = 0;
+  for (const listed_event& event : client.rejected()) {
+    CHECK(event.id > last && event.reason == meditopia::reason::refused && event.attempts >= 1);
+    CHECK(event.json.find("unknown-") != std::string::npos && event.http_status && !event.api_code.empty() && !event.message.empty());
+    CHECK(event.first <= event.last && event.last > meditopia::time_point{});
+    last = event.id;
+    count++;
+  }
+  CHECK(count == 10);
+
+  auto list = client.rejected();
+  const std::vector<listed_event> all(list.begin(), list.end());
+  CHECK(all.size() == 10 && all.front().json != all.back().json);
+  auto twice = client.rejected();
+  auto step = twice.begin();
+  const listed_event first = *step++;
+  CHECK(first.id == all[0].id && step->id == all[1].id && step != twice.end());
+  auto moved = std::move(twice);
+  CHECK(moved.next()->id == all[2].id);
+  auto counted = client.rejected({"unknown-1"});
+  CHECK(std::count_if(counted.begin(), counted.end(), [](const listed_event&) { return true; }) == 5);
+  meditopia::filter later;
+  later.after_id = all[7].id;
+  later.from = all.front().last;
+  later.until = std::chrono::system_clock::now() + 1h;
+  later.reason = meditopia::reason::refused;
+  auto rest = client.rejected(later);
+  CHECK(std::distance(rest.begin(), rest.end()) == 2);
+  client.close(0s);
+  CHECK(all[9].json.find("\"27\"") != std::string::npos);
+}
+
+STORY(rejected_events_are_requeued_exported_and_discarded_by_id_or_filter, 20, "--unknown-prefix unknown-") {
+  client client{options()};
+  enqueue_thirty(client);
+  auto list = client.rejected({"unknown-0"});
+  std::vector<std::int64_t> ids;
+  std::transform(list.begin(), list.end(), std::back_inserter(ids), [](const listed_event& event) { return event.id; });
+
+  const std::string path = std::string(std::getenv("MEDITOPIA_SPOOL")) + ".ndjson";
+  CHECK(client.export_rejected(path, {"unknown-0"}) == 5);
+  std::ifstream file(path);
+  CHECK(std::count(std::istreambuf_iterator<char>(file), {}, '\n') == 5);
+
+  CHECK(client.requeue({ids[0], ids[1]}) == 2);
+  CHECK(client.flush(soon).rejected == 2);  // the API knows them no better
+  CHECK(client.discard(std::vector<std::int64_t>{ids[2], ids[3]}) == 2);
+  CHECK(client.discard(meditopia::filter{"unknown-1"}) == 5);
+  CHECK(client.requeue(meditopia::filter{"nobody"}) == 0);
+  auto left = client.rejected();
+  CHECK(std::distance(left.begin(), left.end()) == 3);
+}
+
+STORY(an_event_in_doubt_is_listed_and_set_aside, 1, R"(--faults {"faults":[{"fault":"status","status":500,"when":"after"}]})") {
+  client client{options().set("role", "enqueue")};
+  client.enqueue("t", "u", "video");
+  std::int64_t id = 0;
+  while (id == 0) {
+    (void)client.try_flush(100ms);
+    for (const listed_event& event : client.in_doubt()) {
+      CHECK(event.reason == meditopia::reason::in_doubt && event.attempts >= 1);
+      id = event.id;
+    }
+  }
+  CHECK(client.set_aside({id}) == 1);
+  CHECK(client.rejected().next()->reason == meditopia::reason::set_aside);
+  auto none = client.in_doubt();
+  CHECK(none.begin() == none.end());
+}
+
+STORY(statistics_are_fields_or_text, 20, "--unknown-prefix unknown-") {
+  client client{options()};
+  enqueue_thirty(client);
+  const auto stats = client.stats();
+  CHECK(stats.enqueued == 30 && stats.delivered == 20 && stats.rejected == 10 && stats.pending == 0);
+  CHECK(stats.paused_by() == meditopia::pause_reason::none && !stats.paused_since() && !stats.oldest_pending() && stats.sender_seen());
+  CHECK(client.stats_text(meditopia::stats_format::json).front() == '{');
+  CHECK(client.stats_text(meditopia::stats_format::prometheus).find("# TYPE") != std::string::npos);
+  CHECK(meditopia::version() == meditopia_version());
+}
+
+STORY(a_log_function_hears_all_and_what_it_throws_harms_nobody, 20, "--unknown-prefix unknown-") {
+  std::atomic<int> heard{0}, replaced{0};
+  client client{options().set("log_level", "debug")};
+  client.set_log([&](const meditopia::log_record& record) {
+    CHECK(!record.message.empty() && record.level >= meditopia::log_level::error && record.level <= meditopia::log_level::debug);
+    heard++;
+    throw std::runtime_error("from the log function");
+  });
+  enqueue_thirty(client);
+  CHECK(heard > 0);
+
+  meditopia::client moved{std::move(client)};  // the function goes with it
+  const int before = heard;
+  moved.hold();
+  moved.resume();
+  CHECK(heard > before);
+  moved.set_log([&](const meditopia::log_record&) { replaced++; });
+  const int then = heard;
+  moved.hold();
+  moved.resume();
+  CHECK(heard == then && replaced > 0);
+}
+
+STORY(a_log_function_is_destroyed_when_it_runs_no_more, 0, "") {
+  const auto owned = std::make_shared<int>();
+  const auto keep = [owned](const meditopia::log_record&) {};
+  const long with_keep = owned.use_count();
+  client client{options().set("role", "enqueue")};
+  client.set_log(keep);
+  CHECK(owned.use_count() == with_keep + 1);
+  client.set_log(nullptr);
+  CHECK(owned.use_count() == with_keep);
+  client.set_log(keep);
+  client.close(0s);
+  THROWS(meditopia::closed, meditopia::errc::closed, client.set_log(keep));
+  CHECK(owned.use_count() == with_keep + 1);
+  client = meditopia::client{options().set("role", "enqueue")};
+  CHECK(owned.use_count() == with_keep);
+}
+
+STORY(a_host_may_take_log_records_instead, 1, "") {
+  client client{options().set("log_level", "debug")};
+  client.enqueue("t", "u", "video");
+  client.flush(soon);
+  int taken = 0;
+  while (const auto record = client.log_next()) {
+    CHECK(!record->message.empty());
+    taken++;
+  }
+  CHECK(taken > 0);
+}

@@ -1,0 +1,115 @@
+#!/bin/sh
+# Makes Debian packages of what was built: deb.sh BUILD_DIR OUT_DIR
+#
+#   libmeditopia0     the shared library
+#   libmeditopia-dev  headers, static library, pkg-config and CMake files, manual pages
+#   meditopia         the command, if it is built
+#
+# By dpkg-deb alone, from the tree of stage.sh. Who packages them: DEBFULLNAME and DEBEMAIL. Needs dpkg-dev.
+set -eu
+umask 022
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+built=$(cd "$1" && pwd)
+mkdir -p "$2"
+out=$(cd "$2" && pwd)
+
+version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' "$root/Cargo.toml")
+arch=$(dpkg --print-architecture)
+lib=lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)
+maintainer="${DEBFULLNAME:-libmeditopia} <${DEBEMAIL:-root@localhost}>"
+SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(stat -c %Y "$root/CHANGELOG.md")}
+export SOURCE_DATE_EPOCH
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/meditopia-deb.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' HUP INT TERM
+mkdir "$work/tree" "$work/debian"
+sh "$here/stage.sh" "$built" "$work/tree" "$lib" /usr
+find "$work/tree/share/man" -type f -exec gzip -9n {} +
+
+# Moves parts of the tree into a package: take PACKAGE PATH...
+take() {
+  package=$1
+  shift
+  for path; do
+    mkdir -p "$work/$package/usr/$(dirname "$path")"
+    mv "$work/tree/$path" "$work/$package/usr/$path"
+  done
+}
+
+# The packages that the programs and libraries of a package need, with versions.
+needs() {
+  # shellcheck disable=SC2046 # paths of a package
+  (cd "$work" && dpkg-shlibdeps --ignore-missing-info -O "$@" 2>/dev/null) | sed 's/^shlibs:Depends=//'
+}
+
+# Writes what a package has beside its files, and packs it: pack PACKAGE SECTION DEPENDS ABOUT < FIELDS
+pack() {
+  dir=$work/$1
+  doc=$dir/usr/share/doc/$1
+  mkdir -p "$doc" "$dir/DEBIAN"
+  cat >"$doc/copyright" <<END
+Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+Upstream-Name: libmeditopia
+
+Files: *
+Copyright: $(sed -n 's/^Copyright (c) //p' "$root/LICENSE-MIT")
+License: MIT or Apache-2.0
+
+License: MIT
+$(sed 's/^$/./; s/^/ /' "$root/LICENSE-MIT")
+
+License: Apache-2.0
+ On Debian systems the text is in /usr/share/common-licenses/Apache-2.0.
+END
+  printf 'libmeditopia (%s) unstable; urgency=medium\n\n  * Release of %s.\n\n -- %s  %s\n' "$version" "$version" \
+    "$maintainer" "$(LC_ALL=C date -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$doc/changelog.gz"
+  (cd "$dir" && find usr -type f -exec md5sum {} + | sort -k 2) >"$dir/DEBIAN/md5sums"
+  {
+    printf 'Package: %s\nSource: libmeditopia\nVersion: %s\nArchitecture: %s\n' "$1" "$version" "$arch"
+    printf 'Maintainer: %s\nSection: %s\nPriority: optional\nDepends: %s\n' "$maintainer" "$2" "$3"
+    printf 'Installed-Size: %s\n' "$(du -k -s --apparent-size "$dir/usr" | cut -f 1)"
+    cat
+    printf 'Description: %s\n' "$4"
+    printf ' Reports what users did to the Meditopia Partners API: an event is on disk\n'
+    printf ' before the call returns, and is delivered in batches, later if the network\n'
+    printf ' or the API is not there now.\n'
+  } >"$dir/DEBIAN/control"
+  find "$dir" -type d -exec chmod 755 {} +
+  dpkg-deb --root-owner-group --build "$dir" "$out/$1_${version}_$arch.deb"
+}
+
+printf 'Source: libmeditopia\n\nPackage: libmeditopia0\nArchitecture: any\n' >"$work/debian/control"
+
+for path in "$work/tree/$lib"/libmeditopia.so.*; do take libmeditopia0 "$lib/${path##*/}"; done
+library=$work/libmeditopia0/usr/$lib/libmeditopia.so.$version
+strip --strip-unneeded --remove-section=.comment --remove-section=.note "$library"
+chmod 644 "$library"
+mkdir "$work/libmeditopia0/DEBIAN"
+echo "libmeditopia 0 libmeditopia0 (>= $version)" >"$work/libmeditopia0/DEBIAN/shlibs"
+echo 'activate-noawait ldconfig' >"$work/libmeditopia0/DEBIAN/triggers"
+echo 'Multi-Arch: same' | pack libmeditopia0 libs "$(needs "$library")" \
+  'durable queue of user-activity events - shared library'
+
+take libmeditopia-dev "$lib/libmeditopia.so" "$lib/libmeditopia.a" "$lib/pkgconfig" "$lib/cmake" include share/man/man3
+echo 'Multi-Arch: same' | pack libmeditopia-dev libdevel "libmeditopia0 (= $version), libc6-dev | libc-dev" \
+  'durable queue of user-activity events - development files'
+
+if [ -e "$work/tree/bin/meditopia" ]; then
+  take meditopia bin/meditopia
+  for section in "$work/tree/share/man"/*; do
+    [ ! -d "$section" ] || take meditopia "share/man/${section##*/}"
+  done
+  command=$work/meditopia/usr/bin/meditopia
+  strip --strip-unneeded --remove-section=.comment --remove-section=.note "$command"
+  pack meditopia utils "$(needs "$command")" 'durable queue of user-activity events - command' </dev/null
+fi
+
+rm -rf "$work/libmeditopia0" "$work/libmeditopia-dev" "$work/meditopia"
+left=$(find "$work/tree" -type f -o -type l)
+[ -z "$left" ] || {
+  echo "these are in no package: $left" >&2
+  exit 1
+}

@@ -1,0 +1,317 @@
+// A client of one spool. Part of meditopia.hpp.
+
+#ifndef MEDITOPIA_CLIENT_HPP
+#define MEDITOPIA_CLIENT_HPP
+
+#include <meditopia/config.hpp>
+#include <meditopia/list.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace meditopia {
+
+using log_function = std::function<void(const log_record&)>;
+
+namespace detail {
+
+/// What the library calls. An exception ends here: it must not cross C, nor end the host for a log line.
+extern "C" inline void meditopia_hpp_forward(const meditopia_log_record* record, void* function) noexcept {
+#if MEDITOPIA_EXCEPTIONS
+  try {
+    (*static_cast<const log_function*>(function))(log_record(*record));
+  } catch (...) {
+  }
+#else
+  (*static_cast<const log_function*>(function))(log_record(*record));
+#endif
+}
+
+}  // namespace detail
+
+/// A client of one spool; any number of threads may use it at once. What each call costs, how long it may
+/// block and how it fails is said in meditopia.h at the function of the same name.
+class client {
+ public:
+  /// Opens the spool that `config` names, and makes it if it is not there. No network, no thread.
+  static result<client> try_open(const config& config) noexcept {
+    if (!detail::abi_fits()) return detail::abi_misfit();
+    failure failure;
+    client made;
+    meditopia_client* handle = nullptr;
+    if (meditopia_client_open(config.raw(), &handle, failure.raw()) < 0) return failure;
+    made.handle_.reset(handle);
+    return made;
+  }
+
+  client(client&&) noexcept = default;
+  /// Lets go of the client that was here, which waits for nothing.
+  client& operator=(client&& other) noexcept {
+    handle_ = std::move(other.handle_);  // first: afterwards no log function of it runs
+    log_ = std::move(other.log_);
+    return *this;
+  }
+  client(const client&) = delete;
+  client& operator=(const client&) = delete;
+  /// Waits for nothing and loses nothing; `close` waits for delivery.
+  ~client() = default;
+
+  /// Whether it has not been moved from.
+  explicit operator bool() const noexcept { return handle_ != nullptr; }
+  /// For functions of meditopia.h.
+  meditopia_client* raw() const noexcept { return handle_.get(); }
+
+  /// Queues one event: when it returns without a failure, the event is safe. No network; one write to a
+  /// file. Without `value` the API gets null, without `at` it is now.
+  result<void> try_enqueue(std::string_view token, std::string_view partner_user_id, std::string_view event,
+                           std::optional<std::string_view> value = std::nullopt,
+                           std::optional<received_at> at = std::nullopt) noexcept {
+    const std::string_view when = at ? at->text() : std::string_view{};
+    return call([&](meditopia_client* handle, meditopia_error* error) {
+      return meditopia_enqueue_n(handle, there(token), token.size(), there(partner_user_id), partner_user_id.size(),
+                                 there(event), event.size(), value ? there(*value) : nullptr,
+                                 value ? value->size() : 0, at ? there(when) : nullptr, when.size(), error);
+    });
+  }
+
+  /// Queues an event object, an array of them, or {"events": [...]}: all or none. How many they were.
+  result<std::size_t> try_enqueue_json(std::string_view json) noexcept {
+    return counted([&](meditopia_client* handle, std::size_t* accepted, meditopia_error* error) {
+      return meditopia_enqueue_json(handle, there(json), json.size(), accepted, error);
+    });
+  }
+
+  /// Waits until what was enqueued before is delivered or rejected, at most for a std::chrono duration or
+  /// until a time_point. The report is there after a failure, too.
+  template <class Deadline>
+  flush_result try_flush(Deadline deadline) noexcept {
+    return reported(meditopia_flush, detail::timeout_ms(deadline));
+  }
+
+  /// Flushes, if this client may send, and ends; whatever the outcome, other calls are `errc::closed`
+  /// from now on. A deadline of 0 is legal and loses nothing.
+  template <class Deadline>
+  flush_result try_close(Deadline deadline) noexcept {
+    return reported(meditopia_client_close, detail::timeout_ms(deadline));
+  }
+
+  result<void> try_set_bearer_token(std::string_view bearer_token) noexcept {
+    const detail::c_text token(bearer_token);
+    if (!token) return token.refused("bearer_token");
+    return call([&](meditopia_client* handle, meditopia_error* error) {
+      return meditopia_set_bearer_token(handle, token.get(), error);
+    });
+  }
+
+  /// Stops sending from this spool, in every process, until `resume`; enqueue goes on.
+  result<void> try_hold() noexcept { return call(meditopia_hold); }
+  /// Ends a hold or another pause: the sender tries again at once.
+  result<void> try_resume() noexcept { return call(meditopia_resume); }
+
+  result<meditopia::stats> try_stats() noexcept {
+    meditopia::stats stats;
+    const auto outcome = call([&](meditopia_client* handle, meditopia_error* error) {
+      return meditopia_get_stats(handle, &stats, error);
+    });
+    if (!outcome) return outcome.error();
+    return stats;
+  }
+
+  result<std::string> try_stats_text(stats_format format) noexcept {
+    meditopia_text* text = nullptr;
+    const auto outcome = call([&](meditopia_client* handle, meditopia_error* error) {
+      return meditopia_stats_text(handle, static_cast<std::int32_t>(format), &text, error);
+    });
+    if (!outcome) return outcome.error();
+    std::string copy(meditopia_text_data(text), meditopia_text_len(text));
+    meditopia_text_free(text);
+    return copy;
+  }
+
+  /// The rejected events that `filter` takes, oldest first; they stay in the list.
+  result<event_list> try_rejected(const filter& filter = {}) noexcept {
+    const detail::c_filter wanted(filter);
+    if (!wanted) return wanted.refused();
+    return listed([&](meditopia_client* handle, meditopia_cursor** out, meditopia_error* error) {
+      return meditopia_rejected_find(handle, wanted.get(), out, error);
+    });
+  }
+
+  /// The events that were sent while no answer has settled whether they arrived.
+  result<event_list> try_in_doubt(std::int64_t after_id = 0) noexcept {
+    return listed([&](meditopia_client* handle, meditopia_cursor** out, meditopia_error* error) {
+      return meditopia_in_doubt_open(handle, after_id, out, error);
+    });
+  }
+
+  /// Sends rejected events again: those of a filter, or a container of ids. How many there were.
+  template <class Which>
+  result<std::size_t> try_requeue(const Which& which) noexcept {
+    return changed(which, meditopia_rejected_requeue, meditopia_rejected_requeue_matching);
+  }
+  /// Forgets rejected events for ever: those of a filter, or a container of ids.
+  template <class Which>
+  result<std::size_t> try_discard(const Which& which) noexcept {
+    return changed(which, meditopia_rejected_discard, meditopia_rejected_discard_matching);
+  }
+  /// Takes events in doubt out of their batch into the list of the rejected.
+  template <class Ids>
+  result<std::size_t> try_set_aside(const Ids& ids) noexcept {
+    return counted([&](meditopia_client* handle, std::size_t* count, meditopia_error* error) {
+      return meditopia_in_doubt_set_aside(handle, std::data(ids), std::size(ids), count, error);
+    });
+  }
+
+  /// Writes the rejected events that `filter` takes to a new file, a JSON object a line. How many.
+  result<std::size_t> try_export_rejected(std::string_view path, const filter& filter = {}) noexcept {
+    const detail::c_text file(path);
+    const detail::c_filter wanted(filter);
+    if (!file) return file.refused("path");
+    if (!wanted) return wanted.refused();
+    return counted([&](meditopia_client* handle, std::size_t* count, meditopia_error* error) {
+      return meditopia_rejected_export(handle, wanted.get(), file.get(), count, error);
+    });
+  }
+
+  /// Has `function` called with every log record; an empty one unsets it. It runs on threads of the
+  /// library, perhaps several at once, and must not call this client; what it throws is dropped.
+  /// When this returns, the function before it runs no more. One thread at a time.
+  result<void> try_set_log(log_function function) noexcept {
+    auto kept = function ? std::make_unique<log_function>(std::move(function)) : nullptr;
+    const auto outcome = call([&](meditopia_client* handle, meditopia_error* error) {
+      return meditopia_set_log_callback(handle, kept ? detail::meditopia_hpp_forward : nullptr, kept.get(), error);
+    });
+    if (outcome) log_ = std::move(kept);
+    return outcome;
+  }
+
+  /// The oldest log record that nobody has taken, instead of a function; nullopt: none waits.
+  result<std::optional<log_record>> try_log_next() noexcept {
+    meditopia_log_record raw{};
+    raw.struct_size = sizeof raw;
+    failure failure;
+    const meditopia_status status = meditopia_log_next(handle_.get(), &raw, failure.raw());
+    if (status < 0) return failure;
+    return status == MEDITOPIA_DONE ? std::nullopt : std::optional<log_record>{log_record(raw)};
+  }
+
+#if MEDITOPIA_EXCEPTIONS
+  explicit client(const config& config) : client(try_open(config).value()) {}
+  static client open(const config& config) { return client(config); }
+
+  void enqueue(std::string_view token, std::string_view partner_user_id, std::string_view event,
+               std::optional<std::string_view> value = std::nullopt, std::optional<received_at> at = std::nullopt) {
+    try_enqueue(token, partner_user_id, event, value, at).value();
+  }
+  std::size_t enqueue_json(std::string_view json) { return try_enqueue_json(json).value(); }
+  template <class Deadline>
+  meditopia::report flush(Deadline deadline) {
+    return try_flush(deadline).value();
+  }
+  template <class Deadline>
+  meditopia::report close(Deadline deadline) {
+    return try_close(deadline).value();
+  }
+  void set_bearer_token(std::string_view bearer_token) { try_set_bearer_token(bearer_token).value(); }
+  void hold() { try_hold().value(); }
+  void resume() { try_resume().value(); }
+  meditopia::stats stats() { return try_stats().value(); }
+  std::string stats_text(stats_format format) { return try_stats_text(format).value(); }
+  event_list rejected(const filter& filter = {}) { return try_rejected(filter).value(); }
+  event_list in_doubt(std::int64_t after_id = 0) { return try_in_doubt(after_id).value(); }
+  template <class Which>
+  std::size_t requeue(const Which& which) {
+    return try_requeue(which).value();
+  }
+  template <class Which>
+  std::size_t discard(const Which& which) {
+    return try_discard(which).value();
+  }
+  template <class Ids>
+  std::size_t set_aside(const Ids& ids) {
+    return try_set_aside(ids).value();
+  }
+  std::size_t requeue(std::initializer_list<std::int64_t> ids) { return try_requeue(ids).value(); }
+  std::size_t discard(std::initializer_list<std::int64_t> ids) { return try_discard(ids).value(); }
+  std::size_t set_aside(std::initializer_list<std::int64_t> ids) { return try_set_aside(ids).value(); }
+  std::size_t export_rejected(std::string_view path, const filter& filter = {}) {
+    return try_export_rejected(path, filter).value();
+  }
+  void set_log(log_function function) { try_set_log(std::move(function)).value(); }
+  std::optional<log_record> log_next() { return try_log_next().value(); }
+#endif
+
+ private:
+  struct deleter {
+    void operator()(meditopia_client* client) const noexcept { meditopia_client_free(client); }
+  };
+
+  client() noexcept = default;
+
+  /// meditopia.h takes NULL for "not there", and an empty view may have it for its data.
+  static const char* there(std::string_view text) noexcept { return text.data() == nullptr ? "" : text.data(); }
+
+  template <class Call>
+  result<void> call(Call function) const noexcept {
+    return result<void>::from([&](meditopia_error* error) { return function(handle_.get(), error); });
+  }
+
+  template <class Call>
+  result<std::size_t> counted(Call function) noexcept {
+    std::size_t count = 0;
+    const auto outcome =
+        call([&](meditopia_client* handle, meditopia_error* error) { return function(handle, &count, error); });
+    if (!outcome) return outcome.error();
+    return count;
+  }
+
+  template <class Call>
+  result<event_list> listed(Call function) noexcept {
+    meditopia_cursor* cursor = nullptr;
+    const auto outcome =
+        call([&](meditopia_client* handle, meditopia_error* error) { return function(handle, &cursor, error); });
+    if (!outcome) return outcome.error();
+    return event_list(cursor);
+  }
+
+  template <class Call>
+  flush_result reported(Call function, std::uint32_t timeout_ms) noexcept {
+    meditopia::report report;
+    const auto outcome = call([&](meditopia_client* handle, meditopia_error* error) {
+      return function(handle, timeout_ms, &report, error);
+    });
+    return {outcome, report};
+  }
+
+  template <class Which, class ByIds, class ByFilter>
+  result<std::size_t> changed(const Which& which, ByIds by_ids, ByFilter by_filter) noexcept {
+    if constexpr (std::is_same_v<Which, filter>) {
+      const detail::c_filter wanted(which);
+      if (!wanted) return wanted.refused();
+      return counted([&](meditopia_client* handle, std::size_t* count, meditopia_error* error) {
+        return by_filter(handle, wanted.get(), count, error);
+      });
+    } else {
+      return counted([&](meditopia_client* handle, std::size_t* count, meditopia_error* error) {
+        return by_ids(handle, std::data(which), std::size(which), count, error);
+      });
+    }
+  }
+
+  // In this order: the function is destroyed after the client, which may be calling it.
+  std::unique_ptr<log_function> log_;
+  std::unique_ptr<meditopia_client, deleter> handle_;
+};
+
+}  // namespace meditopia
+
+#endif
