@@ -32,6 +32,7 @@ test-bindings: setup demo-build
 	sh bindings/python/test.sh $(DEMO)
 	sh bindings/php/test.sh $(DEMO)
 	sh bindings/cpp/test.sh $(DEMO)
+	sh bindings/recipes/test.sh $(DEMO)
 
 # Runs the fault tests at full length: millions of power cuts, thousands of kills. Takes hours.
 soak: setup toolchain

@@ -12,11 +12,11 @@ for package in libmeditopia0 meditopia; do
 done
 case $(field libmeditopia-dev Depends) in "libmeditopia0 (= $version), "*) ;; *) fail "-dev depends on: $(field libmeditopia-dev Depends)" ;; esac
 for package in libmeditopia0 libmeditopia-dev meditopia; do
-  mkdir "$WORK/debs/$package"
-  dpkg-deb -R $package_*.deb "$WORK/debs/$package" 2>/dev/null || dpkg-deb -R "$(echo "$package"_*.deb)" "$WORK/debs/$package"
-  (cd "$WORK/debs/$package" && md5sum -c --quiet DEBIAN/md5sums) || fail "$package: checksums"
-  [ -s "$WORK/debs/$package/usr/share/doc/$package/copyright" ] || fail "$package has no copyright file"
-  [ -z "$(find "$WORK/debs/$package/usr" -perm /022 ! -type l)" ] || fail "$package: anybody may write"
+  mkdir "$package"
+  dpkg-deb -R "${package}_${version}_$(dpkg --print-architecture).deb" "$package"
+  (cd "$package" && md5sum -c --quiet DEBIAN/md5sums) || fail "$package: checksums"
+  [ -s "$package/usr/share/doc/$package/copyright" ] || fail "$package has no copyright file"
+  [ -z "$(find "$package/usr" -perm /022 ! -type l)" ] || fail "$package: anybody may write"
 done
 grep -qx "libmeditopia 0 libmeditopia0 (>= $version)" libmeditopia0/DEBIAN/shlibs || fail "shlibs"
 [ "$(cd libmeditopia0 && find usr -name '*.so*' | wc -l)" -eq 2 ] || fail "the library's package has other files"

@@ -9,8 +9,6 @@ using meditopia::client;
 using meditopia::errc;
 using namespace std::chrono_literals;
 
-static std::string spool() { return std::getenv("MEDITOPIA_SPOOL"); }
-
 STORY(what_the_caller_does_wrong_is_named, 0, "") {
   client client{options().set("role", "enqueue")};
   const auto event = THROWS(meditopia::invalid_event, errc::invalid_event, client.enqueue("t", "u", "yoga"));
@@ -26,7 +24,7 @@ STORY(what_the_caller_does_wrong_is_named, 0, "") {
   CHECK(THROWS(meditopia::config_error, errc::config, config.set("lane", 2)).message().find("lanes") != std::string_view::npos);
   THROWS(meditopia::config_error, errc::config, config.set("lanes", 17));
   THROWS(meditopia::config_error, errc::config, config.get("bearer_token"));
-  THROWS(meditopia::io_error, errc::io, config.load_file(spool() + ".toml"));
+  THROWS(meditopia::io_error, errc::io, client.export_rejected("/nowhere/rejected.ndjson"));
   THROWS(meditopia::config_error, errc::config, meditopia::client{meditopia::config{}});
 }
 
