@@ -21,22 +21,36 @@ PROGRAMS = TARGET / "benches"
 #: Where Python's peers are installed.
 VENV = PROGRAMS / "venv"
 
-C_FLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'include'}"]
+FLAGS = ["-O2", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'include'}"]
+C_FLAGS = ["-std=gnu11", *FLAGS]
 
 
-def compile_c(name: str, *libraries: str, ours: bool = False) -> Path:
-    """Compiles `benches/c/NAME.c`; with `ours` it is linked with this library."""
+def compile_cpp(name: str) -> Path:
+    """Compiles `benches/c/NAME.cpp`, a part of a program in C, to an object."""
+    PROGRAMS.mkdir(parents=True, exist_ok=True)
+    part = PROGRAMS / f"{name}.{os.getpid()}.o"
+    command = [os.environ.get("CXX", "c++"), "-std=c++17", *FLAGS, "-c", BENCHES / "c" / f"{name}.cpp", "-o", part]
+    subprocess.run(list(map(str, command)), check=True)
+    return part
+
+
+def compile_c(name: str, *libraries: str, ours: bool = False, part: Path | None = None) -> Path:
+    """Compiles `benches/c/NAME.c`; with `ours` it is linked with this library, with `part` with that object."""
     PROGRAMS.mkdir(parents=True, exist_ok=True)
     program = PROGRAMS / name
     # Under another name first: a run beside this one may be executing it.
     fresh = program.with_suffix(f".{os.getpid()}")
     command = [os.environ.get("CC", "cc"), *C_FLAGS, BENCHES / "c" / f"{name}.c", "-o", fresh]
+    if part:
+        command.append(part)
     if ours:
         soname = LIBRARY / "libmeditopia.so.0"
         if not soname.exists():
             soname.symlink_to("libmeditopia.so")
         command += [f"-L{LIBRARY}", f"-Wl,-rpath,{LIBRARY}", "-lmeditopia"]
     subprocess.run([*map(str, command), *(f"-l{name}" for name in libraries), "-lpthread", "-lm"], check=True)
+    if part:
+        part.unlink()
     fresh.rename(program)
     return program
 

@@ -1,4 +1,4 @@
-"""Hosts in other languages: a whole request of php-fpm, and a call from Python.
+"""Hosts in other languages: a whole request of php-fpm, and a call from Python and C++.
 
 Each contender has a php-fpm of its own. Only the library's has anything preloaded, so that the other one
 pays for nothing of it.
@@ -18,7 +18,8 @@ from .. import fpm
 from ..contest import Contender, Goal, Row, run
 from ..plots import Bar, bars
 from ..table import Table
-from ..workshop import BENCHES, LIBRARY, PROGRAMS, ROOT, VENV, Settings, scratch
+from ..workshop import BENCHES, LIBRARY, PROGRAMS, ROOT, VENV, Settings, compile_c, compile_cpp, scratch
+from .enqueue import compile_meditopia, contender as enqueue_contender
 
 PHP = BENCHES / "php"
 PACKAGE = ROOT / "bindings" / "php"
@@ -33,13 +34,30 @@ PRELOADED = {"enqueue.php": PHP / "Meditopia.php", "package.php": PACKAGE / "pre
 #: They make the spool or the file, and the worker's caches.
 WARM_UP_REQUESTS = 300
 LOOP_EVENTS = 200_000
+CPP_EVENTS = 1_000_000
 ROUNDS = 9
 TABLE_ROUNDS = 5
 PLOT = "php_request.svg"
 
 
 def contests(settings: Settings) -> list[Row]:
-    return [*php_rows(settings), *python_rows(settings)]
+    return [*php_rows(settings), *python_rows(settings), cpp_row(settings)]
+
+
+def cpp_row(settings: Settings) -> Row:
+    """What the conversion of arguments and errors costs; both get the same C strings."""
+    by_cpp = compile_c("enqueue_hpp", "stdc++", ours=True, part=compile_cpp("enqueue_hpp"))
+    events = ("--events", settings.events(CPP_EVENTS))
+    return Row(
+        key="cpp",
+        what="C++: enqueue by meditopia.hpp, 1 thread",
+        unit="ns/event",
+        ours=enqueue_contender("client::enqueue", by_cpp, *events),
+        reference=enqueue_contender("meditopia_enqueue from C", compile_meditopia(), *events),
+        goal=Goal(1.05),
+        rounds=settings.rounds(ROUNDS),
+        note="C strings for both, which C++ measures to make a view of them; exceptions on",
+    )
 
 
 def php_rows(settings: Settings) -> list[Row]:
