@@ -69,7 +69,7 @@ STORY(a_refused_token_pauses_and_the_exception_has_the_report, 1, "") {
   client.enqueue("t", "u", "video");
   try {
     client.flush(soon);
-    CHECK(!"it is paused");
+    FAIL("it is paused");
   } catch (const meditopia::incomplete& incomplete) {
     CHECK(typeid(incomplete) == typeid(meditopia::paused));
     CHECK(incomplete.failure().paused_by() == meditopia::pause_reason::auth && incomplete.retryable());
@@ -92,7 +92,7 @@ STORY(a_deadline_that_passes_says_what_waits_and_keeps_it, 1, R"(--faults {"faul
   client.resume();
   try {
     client.flush(0ms);
-    CHECK(!"nothing is delivered in no time");
+    FAIL("nothing is delivered in no time");
   } catch (const meditopia::timed_out& timed_out) {
     CHECK(timed_out.report().pending == 1);
   }

@@ -43,6 +43,8 @@ inline void check(bool holds, const char* what, const char* file, int line) {
 }
 #define CHECK(...) check((__VA_ARGS__), #__VA_ARGS__, __FILE__, __LINE__)
 
+#define FAIL(what) check(false, what, __FILE__, __LINE__)
+
 /// Checks that `statement` throws exactly this class with this code; gives the failure.
 #define THROWS(type, kind, statement)                                                      \
   [&] {                                                                                    \
