@@ -61,10 +61,10 @@ inline void check(bool holds, const char* what, const char* file, int line) {
     std::abort();                                                                          \
   }()
 
-/// Of this story's spool and sandbox.
+/// Of this story's spool and sandbox. Nothing goes before a flush asks for it, but a full batch.
 inline meditopia::config options() {
   meditopia::config config;
-  config.load_env();
+  config.load_env().set("flush_interval_ms", std::chrono::hours{1});
   return config;
 }
 
