@@ -25,6 +25,9 @@ pub async fn run(options: &Options, endpoint: &str) -> Result<ExitStatus, String
         return Err("there is no command to run".into());
     };
     let failed = |cause: std::io::Error| format!("{}: {cause}", program.display());
+    // Before the command is there, for else a signal in between would leave it behind.
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut child = tokio::process::Command::new(program)
         .args(arguments)
         .env("MEDITOPIA_ENDPOINT", endpoint)
@@ -32,8 +35,6 @@ pub async fn run(options: &Options, endpoint: &str) -> Result<ExitStatus, String
         .kill_on_drop(true)
         .spawn()
         .map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     tokio::select! {
         ended = child.wait() => return ended.map_err(failed),
         _ = terminate.recv() => {}
