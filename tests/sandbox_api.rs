@@ -101,6 +101,68 @@ fn a_token_can_be_revoked_and_replaced_while_it_runs() {
 }
 
 #[test]
+fn a_revoked_token_can_be_restored_by_who_does_not_know_it() {
+    let mut sandbox = Sandbox::start();
+    sandbox.set_token("second");
+    let mut caller = Caller::new(&sandbox);
+    sandbox.put("token", &json!({ "revoked": true }));
+    assert_eq!(caller.post(&sandbox, &numbered(1)).code(), "A_1002");
+    assert_eq!(sandbox.get::<Value>("token"), json!({ "token": null }));
+    sandbox.put("token", &json!({ "revoked": false }));
+    assert_eq!(caller.post(&sandbox, &numbered(1)).status, 204);
+    for both in [
+        json!({ "token": "a", "revoked": true }),
+        json!({ "revoked": null }),
+    ] {
+        assert!(sandbox.try_put("token", &both).is_err(), "{both}");
+    }
+}
+
+#[test]
+fn a_shell_learns_where_to_deliver_from_the_environment_it_is_given() {
+    let sandbox = Sandbox::builder().token("it's $HOME").start();
+    let script = r#"eval "$(curl -s "$0/environment")"; printf '%s %s' "$MEDITOPIA_ENDPOINT" "$MEDITOPIA_BEARER_TOKEN""#;
+    let ran = Command::new("sh")
+        .args(["-c", script, sandbox.control()])
+        .output()
+        .unwrap();
+    let expected = format!("{} it's $HOME", sandbox.endpoint());
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), expected);
+}
+
+#[test]
+fn users_become_unknown_and_known_one_by_one() {
+    let sandbox = Sandbox::start();
+    sandbox.set_unknown(json!(["a", { "prefix": "bad-" }]));
+    let change = |document: Value| sandbox.try_patch("users", &document);
+    change(json!({ "unknown": [{ "user": "a", "status": 422 }, "b"], "known": ["nobody"] }))
+        .unwrap();
+    let mut caller = Caller::new(&sandbox);
+    let mut status_of = |user: &str| caller.post(&sandbox, &events_of([user])).status;
+    assert_eq!(
+        ["a", "b", "bad-1", "c"].map(&mut status_of),
+        [422, 404, 404, 204]
+    );
+
+    change(json!({ "known": ["a", "b"] })).unwrap();
+    assert_eq!(["a", "b", "bad-1"].map(&mut status_of), [204, 204, 404]);
+    let refused = change(json!({ "known": ["bad-1"] })).unwrap_err();
+    assert!(
+        refused.contains(r#""bad-1" is unknown by the prefix "bad-""#),
+        "{refused}"
+    );
+    change(json!({ "known": [{ "prefix": "bad-" }] })).unwrap();
+    assert_eq!(status_of("bad-1"), 204);
+    assert_eq!(sandbox.get::<Value>("users"), json!({ "unknown": [] }));
+    for bad in [
+        json!({ "unknwon": ["a"] }),
+        json!({ "known": [{ "user": "a", "prefix": "b" }] }),
+    ] {
+        assert!(change(bad.clone()).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn a_request_carries_1_to_100_events() {
     let sandbox = Sandbox::start();
     let mut caller = Caller::new(&sandbox);
@@ -161,7 +223,7 @@ fn any_other_method_or_path_is_an_html_page() {
     let mut caller = Caller::new(&sandbox);
     for line in [
         "GET /default/v1/events",
-        "GET /",
+        "POST /",
         "POST /default/v1/event",
         "PUT /default/v1/events",
     ] {

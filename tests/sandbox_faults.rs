@@ -72,6 +72,50 @@ fn a_fault_after_processing_leaves_the_events_accepted_and_the_caller_untold() {
 }
 
 #[test]
+fn faults_are_added_and_ended_one_by_one_and_the_others_go_on_counting() {
+    let sandbox = Sandbox::start();
+    sandbox.set_faults(json!({ "max_body_bytes": 9, "faults": [
+        { "fault": "status", "status": 503, "count": 2 }, { "fault": "delay", "ms": 1 }] }));
+    let mut caller = Caller::new(&sandbox);
+    assert_eq!(caller.post(&sandbox, &numbered(1)).status, 503);
+
+    let change = |document: Value| sandbox.try_patch("faults", &document);
+    change(json!({ "remove": ["delay", "reset"], "add": [{ "fault": "redirect", "to": "/" }] }))
+        .unwrap();
+    let order: Value = sandbox.get("faults");
+    let names: Vec<&Value> = order["faults"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| &f["fault"])
+        .collect();
+    assert_eq!(names, ["status", "redirect"]);
+    assert_eq!(
+        (&order["struck"], &order["max_body_bytes"]),
+        (&json!([1, 0]), &json!(9))
+    );
+    let mut status = || caller.post(&sandbox, &numbered(1)).status;
+    assert_eq!([status(), status()], [503, 302]);
+    change(json!({ "remove": ["redirect"] })).unwrap();
+    assert_eq!(status(), 413);
+    change(json!({ "max_body_bytes": null })).unwrap();
+    assert_eq!(status(), 204);
+
+    let unknown = change(json!({ "remove": ["rest"] })).unwrap_err();
+    assert!(
+        unknown.contains("no fault \"rest\" to remove; there are delay, status,"),
+        "{unknown}"
+    );
+    let bad = change(json!({ "add": [{ "fault": "status", "status": 99 }], "remove": ["status"] }));
+    assert!(bad.unwrap_err().contains("add 0: status 99"));
+    assert_eq!(
+        sandbox.get::<Value>("faults")["struck"],
+        json!([2]),
+        "nothing was changed"
+    );
+}
+
+#[test]
 fn a_truncated_answer_promises_more_than_it_sends() {
     let sandbox = Sandbox::start();
     let (heard, ended) = suffer(&sandbox, json!({ "fault": "truncated" }));

@@ -57,6 +57,11 @@ impl Builder {
         self.argument("--faults", &order.to_string())
     }
 
+    /// The port to listen on; the kernel chooses one unless set.
+    pub fn port(self, port: u16) -> Self {
+        self.argument("--port", &port.to_string())
+    }
+
     /// Where chance starts from.
     pub fn seed(self, seed: u64) -> Self {
         self.argument("--seed", &seed.to_string())
@@ -268,9 +273,21 @@ impl Sandbox {
 
     /// Sends one document to the control API; an error is what it says is wrong.
     pub fn try_put(&self, what: &str, document: &Value) -> Result<(), String> {
-        let mut answer = self
-            .agent
-            .put(self.at(what))
+        let request = self.agent.put(self.at(what));
+        Self::send(request, document)
+    }
+
+    /// Changes some of what is in force; an error is what it says is wrong.
+    pub fn try_patch(&self, what: &str, document: &Value) -> Result<(), String> {
+        let request = self.agent.patch(self.at(what));
+        Self::send(request, document)
+    }
+
+    fn send(
+        request: ureq::RequestBuilder<ureq::typestate::WithBody>,
+        document: &Value,
+    ) -> Result<(), String> {
+        let mut answer = request
             .send(document.to_string())
             .expect("the sandbox answers");
         let text = answer.body_mut().read_to_string().expect("a text");

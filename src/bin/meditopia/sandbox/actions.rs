@@ -95,6 +95,20 @@ const LOGIN_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Welcome to our net
     <body><form method=\"post\" action=\"/login\"><input name=\"room\"><button>Log in</button></form></body></html>\n";
 
 impl Action {
+    /// The names of all kinds.
+    pub const NAMES: [&str; 10] = [
+        "delay",
+        "status",
+        "redirect",
+        "login_page",
+        "success",
+        "reset",
+        "close",
+        "hang_up",
+        "truncated",
+        "raw",
+    ];
+
     /// The name in an order and in the ledger.
     pub fn name(&self) -> &'static str {
         match self {

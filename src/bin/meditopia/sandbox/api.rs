@@ -48,6 +48,23 @@ impl Refusal {
     }
 }
 
+/// A refusal, and the event that it is for if it is for one. The API keeps the second to itself.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub refusal: Refusal,
+    /// Counted from 0.
+    pub event: Option<usize>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            event: None,
+        }
+    }
+}
+
 const NO_BEARER: Refusal = Refusal::new(401, "A_1000", "The bearer token is missing.");
 const MALFORMED_BEARER: Refusal = Refusal::new(401, "A_1001", "The bearer token is malformed.");
 const WRONG_BEARER: Refusal = Refusal::new(401, "A_1002", "Invalid bearer token.");
@@ -82,7 +99,12 @@ impl<'a> Events<'a> {
 
     /// How many there are; 0 when the body is not such a list.
     pub fn count(&self) -> usize {
-        self.0.as_ref().map_or(0, Vec::len)
+        self.texts().len()
+    }
+
+    /// The text of each.
+    pub fn texts(&self) -> &[&'a RawValue] {
+        self.0.as_deref().unwrap_or_default()
     }
 }
 
@@ -101,27 +123,28 @@ pub fn judge<'a>(
     caller: IpAddr,
     headers: &HeaderMap,
     events: &Events<'a>,
-) -> Result<Vec<Accepted<'a>>, Refusal> {
+) -> Result<Vec<Accepted<'a>>, Refused> {
     check_bearer(rules, headers)?;
     if !rules.allowed.contains(&caller) {
-        return Err(WRONG_ADDRESS);
+        return Err(WRONG_ADDRESS.into());
     }
     check_content_type(headers)?;
 
     let texts = events.0.as_ref().ok_or(NOT_A_LIST)?;
     if texts.is_empty() || texts.len() > EVENTS_PER_REQUEST {
-        return Err(WRONG_COUNT);
+        return Err(WRONG_COUNT.into());
     }
     let events: Vec<WireEvent<'a>> = texts
         .iter()
-        .map(|text| WireEvent::read(text))
-        .collect::<Option<_>>()
-        .ok_or(INVALID_EVENT)?;
-    if let Some(refusal) = events
-        .iter()
-        .find_map(|event| rules.unknown.refusal_of(&event.partner_user_id))
-    {
-        return Err(refusal);
+        .enumerate()
+        .map(|(at, text)| WireEvent::read(text).ok_or_else(|| refused(INVALID_EVENT, at)))
+        .collect::<Result<_, _>>()?;
+    let unknown = |(at, event): (usize, &WireEvent<'_>)| {
+        let refusal = rules.unknown.refusal_of(&event.partner_user_id)?;
+        Some(refused(refusal, at))
+    };
+    if let Some(refused) = events.iter().enumerate().find_map(unknown) {
+        return Err(refused);
     }
     Ok(texts
         .iter()
@@ -131,6 +154,13 @@ pub fn judge<'a>(
             identity: event.identity(),
         })
         .collect())
+}
+
+fn refused(refusal: Refusal, event: usize) -> Refused {
+    Refused {
+        refusal,
+        event: Some(event),
+    }
 }
 
 fn check_bearer(rules: &Rules, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -242,7 +272,7 @@ mod tests {
         );
         judge(&rules, LOOPBACK, &headers, &Events::of(body.as_bytes()))
             .map(|accepted| accepted.len())
-            .map_err(|refusal| refusal.code.into_owned())
+            .map_err(|refused| refused.refusal.code.into_owned())
     }
 
     fn judge_event(event: &str) -> Result<usize, String> {

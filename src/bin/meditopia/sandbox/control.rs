@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Sandbox;
-use super::faults::Faults;
+use super::faults::{Faults, even_null};
 use super::ledger::Ledger;
 use super::users::UnknownUsers;
 
@@ -37,9 +37,10 @@ pub fn router() -> Router<Arc<Sandbox>> {
             get(|state: Shared, page: Query<Page>| list(state, page, Ledger::write_requests)),
         )
         .route("/token", put(put_token).get(token))
+        .route("/environment", get(environment))
         .route("/addresses", put(put_addresses).get(addresses))
-        .route("/users", put(put_users).get(users))
-        .route("/faults", put(put_faults).get(faults))
+        .route("/users", put(put_users).patch(patch_users).get(users))
+        .route("/faults", put(put_faults).patch(patch_faults).get(faults))
         .route("/stop", post(stop))
         .fallback(|| async { (StatusCode::NOT_FOUND, "see meditopia sandbox --help\n") })
         .layer(DefaultBodyLimit::disable())
@@ -86,28 +87,57 @@ async fn summary(State(sandbox): Shared, Query(awaited): Query<Awaited>) -> Resp
 }
 
 async fn clear(State(sandbox): Shared) -> StatusCode {
-    sandbox.change(|state| state.ledger.clear());
+    sandbox.change(|state| {
+        state.ledger.clear();
+        state.recent.clear();
+    });
     StatusCode::NO_CONTENT
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 struct Token {
-    // Not left to `Option`'s own default: `{}` must not revoke.
-    #[serde(deserialize_with = "Option::deserialize")]
     token: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenOrder {
+    #[serde(default, deserialize_with = "even_null")]
+    token: Option<Option<String>>,
+    revoked: Option<bool>,
+}
+
 async fn put_token(State(sandbox): Shared, body: Bytes) -> Result<StatusCode, Misread> {
-    let Token { token } = read("token", &body)?;
-    sandbox.change(|state| Arc::make_mut(&mut state.rules).token = token);
-    Ok(StatusCode::NO_CONTENT)
+    let order: TokenOrder = read("token", &body)?;
+    sandbox.change(|state| {
+        match (order.token, order.revoked) {
+            (Some(Some(token)), None) => state.give_token(token),
+            (Some(None), None) | (None, Some(true)) => state.revoke_token(),
+            (None, Some(false)) => state.restore_token(),
+            // Nothing said is not a revocation.
+            (None, None) | (Some(_), Some(_)) => {
+                let wanted = "has to have either \"token\" or \"revoked\"";
+                return Err(Misread(format!("token: {wanted}")));
+            }
+        }
+        Ok(StatusCode::NO_CONTENT)
+    })
 }
 
 async fn token(State(sandbox): Shared) -> Json<Token> {
     Json(Token {
         token: sandbox.read(|state| state.rules.token.clone()),
     })
+}
+
+/// Lines for a shell; the token is the last good one, also when it has been revoked.
+async fn environment(State(sandbox): Shared) -> String {
+    let quoted = |text: &str| text.replace('\'', r"'\''");
+    let token = sandbox.read(|state| quoted(&state.last_token));
+    format!(
+        "export MEDITOPIA_ENDPOINT='{}'\nexport MEDITOPIA_BEARER_TOKEN='{token}'\n",
+        quoted(&sandbox.endpoint)
+    )
 }
 
 #[derive(Serialize, Deserialize)]
@@ -134,6 +164,14 @@ async fn put_users(State(sandbox): Shared, body: Bytes) -> Result<StatusCode, Mi
     Ok(StatusCode::NO_CONTENT)
 }
 
+async fn patch_users(State(sandbox): Shared, body: Bytes) -> Result<StatusCode, Misread> {
+    sandbox.change(|state| {
+        let unknown = state.rules.unknown.changed(&body).map_err(Misread)?;
+        Arc::make_mut(&mut state.rules).unknown = unknown;
+        Ok(StatusCode::NO_CONTENT)
+    })
+}
+
 async fn users(State(sandbox): Shared) -> Json<Value> {
     Json(sandbox.read(|state| state.rules.unknown.to_json()))
 }
@@ -141,6 +179,12 @@ async fn users(State(sandbox): Shared) -> Json<Value> {
 async fn put_faults(State(sandbox): Shared, body: Bytes) -> Result<StatusCode, Misread> {
     let ordered = Faults::order_from_json(&body).map_err(Misread)?;
     sandbox.change(|state| state.faults.replace(ordered));
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn patch_faults(State(sandbox): Shared, body: Bytes) -> Result<StatusCode, Misread> {
+    let change = Faults::change_from_json(&body).map_err(Misread)?;
+    sandbox.change(|state| state.faults.change(change));
     Ok(StatusCode::NO_CONTENT)
 }
 

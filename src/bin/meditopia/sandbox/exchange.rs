@@ -10,15 +10,16 @@ use std::time::Duration;
 
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::Sandbox;
 use super::answer::Answer;
-use super::api::{Events, Refusal, judge};
+use super::api::{Events, judge};
 use super::connection::Peer;
 use super::faults::{Plan, When};
 use super::ledger::{Arrival, Outcome, Settled};
+use super::recent::Told;
 
 /// The longest body that is read at all, in bytes; 100 events need far less.
 const LONGEST_BODY: usize = 64 << 20;
@@ -31,17 +32,13 @@ pub async fn events(
 ) -> Response {
     let (head, body) = request.into_parts();
     if let Some(fault) = sandbox.change(|state| state.faults.before_the_body()) {
-        record(
-            &sandbox,
-            &peer,
-            &head.headers,
-            Settled {
-                outcome: Outcome::Faulted,
-                status: None,
-                code: None,
-                fault: Some(fault.name),
-            },
-        );
+        let settled = Settled {
+            outcome: Outcome::Faulted,
+            status: None,
+            code: None,
+            fault: Some(fault.name),
+        };
+        record(&sandbox, &peer, &head.headers, settled, Told::default());
         return fault.answer.send_to(&peer);
     }
     let Ok(body) = to_bytes(body, LONGEST_BODY).await else {
@@ -51,6 +48,7 @@ pub async fn events(
             &head.headers,
             Outcome::Incomplete,
             StatusCode::PAYLOAD_TOO_LARGE,
+            Told::default(),
         );
     };
     let exchange = tokio::spawn(carry_through(sandbox, peer.clone(), head.headers, body));
@@ -64,6 +62,8 @@ pub async fn events(
 pub async fn not_found(
     State(sandbox): State<Arc<Sandbox>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    method: Method,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
     without_judgement(
@@ -72,6 +72,7 @@ pub async fn not_found(
         &headers,
         Outcome::NotFound,
         StatusCode::NOT_FOUND,
+        Told::because(&format!("{method} {}", uri.path())),
     )
 }
 
@@ -81,6 +82,7 @@ fn without_judgement(
     headers: &HeaderMap,
     outcome: Outcome,
     status: StatusCode,
+    told: Told,
 ) -> Response {
     let settled = Settled {
         outcome,
@@ -88,12 +90,12 @@ fn without_judgement(
         code: None,
         fault: None,
     };
-    record(sandbox, peer, headers, settled);
+    record(sandbox, peer, headers, settled, told);
     Answer::page(status).send_to(peer)
 }
 
 /// A request whose body nobody looked at.
-fn record(sandbox: &Sandbox, peer: &Peer, headers: &HeaderMap, settled: Settled) {
+fn record(sandbox: &Sandbox, peer: &Peer, headers: &HeaderMap, settled: Settled, told: Told) {
     sandbox.change(|state| {
         let arrival = Arrival {
             connection: peer.connection,
@@ -103,7 +105,7 @@ fn record(sandbox: &Sandbox, peer: &Peer, headers: &HeaderMap, settled: Settled)
             delay_ms: 0,
         };
         let number = state.ledger.arrived(&arrival);
-        state.ledger.settle(number, settled);
+        state.settle(number, settled, told);
     });
 }
 
@@ -156,7 +158,8 @@ fn settle(
             code: None,
             fault: Some(fault.name),
         };
-        sandbox.change(|state| state.ledger.settle(number, settled));
+        let told = Told::of(events.texts(), None);
+        sandbox.change(|state| state.settle(number, settled, told));
         return fault.answer.clone();
     }
 
@@ -165,9 +168,10 @@ fn settle(
     let (answer, fault) = match &plan.fault {
         Some(fault) => (fault.answer.clone(), Some(fault.name)),
         None => (
-            judged
-                .as_ref()
-                .map_or_else(Answer::refusal, |_| Answer::no_content()),
+            match &judged {
+                Ok(_) => Answer::no_content(),
+                Err(refused) => Answer::refusal(&refused.refusal),
+            },
             None,
         ),
     };
@@ -179,19 +183,20 @@ fn settle(
     let settled = Settled {
         outcome: outcome(&judged, told),
         status: answer.status(),
-        code: judged.as_ref().err().map(|refusal| refusal.code.clone()),
+        code: judged.as_ref().err().map(|no| no.refusal.code.clone()),
         fault,
     };
+    let told = Told::of(events.texts(), judged.as_ref().err());
     sandbox.change(|state| {
         if let Ok(accepted) = &judged {
             state.ledger.accept(number, accepted);
         }
-        state.ledger.settle(number, settled);
+        state.settle(number, settled, told);
     });
     answer
 }
 
-fn outcome<T>(judged: &Result<T, Refusal>, told: bool) -> Outcome {
+fn outcome<T, E>(judged: &Result<T, E>, told: bool) -> Outcome {
     match (judged, told) {
         (Ok(_), true) => Outcome::Accepted,
         (Ok(_), false) => Outcome::AcceptedUntold,

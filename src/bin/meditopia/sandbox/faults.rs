@@ -58,8 +58,18 @@ pub struct Order {
     faults: Vec<Ordered>,
 }
 
+/// Some faults to add to those in force and some to end; the others stay as they are, counts included.
+#[derive(Debug)]
+pub struct Change {
+    add: Vec<Ordered>,
+    remove: Vec<String>,
+    /// `Some(None)` ends the limit.
+    max_body_bytes: Option<Option<usize>>,
+}
+
 #[derive(Debug)]
 struct Ordered {
+    name: &'static str,
     document: Value,
     trigger: Trigger,
     effect: Effect,
@@ -154,6 +164,7 @@ impl Ordered {
                 action.name()
             ));
         }
+        let name = action.name();
         let effect = match action {
             Action::Delay { ms } => Effect::Delay {
                 ms: ms.checked()?,
@@ -161,7 +172,7 @@ impl Ordered {
             },
             _ => {
                 let fault = Fault {
-                    name: action.name(),
+                    name,
                     when,
                     tells_success: action.tells_success(),
                     answer: action.answer()?,
@@ -174,6 +185,7 @@ impl Ordered {
             }
         };
         Ok(Self {
+            name,
             document,
             trigger,
             effect,
@@ -220,18 +232,48 @@ impl Faults {
         }
         let document: Document =
             serde_json::from_slice(text).map_err(|cause| format!("faults: {cause}"))?;
-        let read = |(index, fault)| {
-            Ordered::read(fault).map_err(|cause| format!("faults: entry {index}: {cause}"))
-        };
         Ok(Order {
             max_body_bytes: document.max_body_bytes,
-            faults: document
-                .faults
-                .into_iter()
-                .enumerate()
-                .map(read)
-                .collect::<Result<_, _>>()?,
+            faults: read_all("entry", document.faults)?,
         })
+    }
+
+    /// Reads `{"add": [...], "remove": ["reset"], "max_body_bytes": N}`, all optional.
+    pub fn change_from_json(text: &[u8]) -> Result<Change, String> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Document {
+            #[serde(default)]
+            add: Vec<Value>,
+            #[serde(default)]
+            remove: Vec<String>,
+            #[serde(default, deserialize_with = "even_null")]
+            max_body_bytes: Option<Option<usize>>,
+        }
+        let document: Document =
+            serde_json::from_slice(text).map_err(|cause| format!("faults: {cause}"))?;
+        let unknown = |name: &&String| !Action::NAMES.contains(&name.as_str());
+        if let Some(name) = document.remove.iter().find(unknown) {
+            return Err(format!(
+                "faults: there is no fault {name:?} to remove; there are {}",
+                Action::NAMES.join(", ")
+            ));
+        }
+        Ok(Change {
+            add: read_all("add", document.add)?,
+            remove: document.remove,
+            max_body_bytes: document.max_body_bytes,
+        })
+    }
+
+    /// Ends some of what is in force, by kind, then adds to it.
+    pub fn change(&mut self, change: Change) {
+        let removed = |fault: &Ordered| change.remove.iter().any(|name| name == fault.name);
+        self.order.faults.retain(|fault| !removed(fault));
+        self.order.faults.extend(change.add);
+        if let Some(limit) = change.max_body_bytes {
+            self.order.max_body_bytes = limit;
+        }
     }
 
     /// Puts this order in the place of what was in force.
@@ -305,6 +347,22 @@ impl Faults {
         }
         plan
     }
+}
+
+fn read_all(what: &str, faults: Vec<Value>) -> Result<Vec<Ordered>, String> {
+    let read = |(index, fault)| {
+        Ordered::read(fault).map_err(|cause| format!("faults: {what} {index}: {cause}"))
+    };
+    faults.into_iter().enumerate().map(read).collect()
+}
+
+/// Tells `null` from a member that is not there.
+pub fn even_null<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]

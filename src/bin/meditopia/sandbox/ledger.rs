@@ -91,7 +91,7 @@ pub struct Arrival<'a> {
 }
 
 /// The counts that most tests ask for.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Clone, Serialize)]
 pub struct Summary {
     pub requests: u64,
     pub connections: u64,
@@ -107,6 +107,40 @@ pub struct Summary {
     pub by_fault: BTreeMap<&'static str, u64>,
 }
 
+impl Summary {
+    fn open(&self) -> u64 {
+        self.by_outcome
+            .get(&Outcome::Open)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Counts a request that was open until now.
+    fn settled(&mut self, request: &Request) {
+        if self.open() > 1 {
+            *self.by_outcome.entry(Outcome::Open).or_default() -= 1;
+        } else {
+            self.by_outcome.remove(&Outcome::Open);
+        }
+        *self.by_outcome.entry(request.outcome).or_default() += 1;
+        match request.outcome {
+            Outcome::Accepted | Outcome::AcceptedUntold => self.accepted_requests += 1,
+            Outcome::Refused | Outcome::RefusedUntold => self.refused += 1,
+            Outcome::Open | Outcome::Faulted | Outcome::Incomplete | Outcome::NotFound => {}
+        }
+        if let Some(status) = request.status {
+            *self.by_status.entry(status).or_default() += 1;
+        }
+        if let Some(code) = &request.code {
+            *self.by_code.entry(code.to_string()).or_default() += 1;
+        }
+        if let Some(fault) = request.fault {
+            *self.by_fault.entry(fault).or_default() += 1;
+            self.faults += 1;
+        }
+    }
+}
+
 struct Event {
     request: u64,
     text: Box<str>,
@@ -117,7 +151,9 @@ struct Event {
 pub struct Ledger {
     requests: Vec<Request>,
     requests_cleared: u64,
-    settled: u64,
+    /// Kept up to date, because it is asked for several times a second while a million requests come.
+    counts: Summary,
+    connections: HashSet<u64>,
     events: Vec<Event>,
     events_cleared: u64,
     identities: HashSet<u64>,
@@ -135,6 +171,12 @@ impl Ledger {
         if *self.last_user_agent != *arrival.user_agent {
             self.last_user_agent = arrival.user_agent.into();
         }
+        self.connections.insert(arrival.connection);
+        let counts = &mut self.counts;
+        counts.requests += 1;
+        counts.connections = self.connections.len() as u64;
+        counts.delayed += u64::from(arrival.delay_ms > 0);
+        *counts.by_outcome.entry(Outcome::Open).or_default() += 1;
         let number = self.requests_cleared + self.requests.len() as u64 + 1;
         self.requests.push(Request {
             request: number,
@@ -163,21 +205,20 @@ impl Ledger {
                 text: event.text.into(),
             });
         }
+        self.counts.accepted_events = self.events.len() as u64;
+        self.counts.distinct_events = self.identities.len() as u64;
     }
 
-    /// Closes the record of a request. One that was cleared away meanwhile stays so.
-    pub fn settle(&mut self, number: u64, settled: Settled) {
-        let Some(index) = number.checked_sub(self.requests_cleared + 1) else {
-            return;
-        };
-        let Some(request) = self.requests.get_mut(index as usize) else {
-            return;
-        };
+    /// Closes the record of a request, and shows it. One that was cleared away meanwhile stays so.
+    pub fn settle(&mut self, number: u64, settled: Settled) -> Option<&Request> {
+        let index = number.checked_sub(self.requests_cleared + 1)?;
+        let request = self.requests.get_mut(index as usize)?;
         request.outcome = settled.outcome;
         request.status = settled.status;
         request.code = settled.code;
         request.fault = settled.fault;
-        self.settled += 1;
+        self.counts.settled(request);
+        Some(request)
     }
 
     /// Forgets everything but the sequence numbers.
@@ -196,40 +237,12 @@ impl Ledger {
 
     /// The number of requests since the last clearing that have ended.
     pub fn settled_requests(&self) -> u64 {
-        self.settled
+        self.counts.requests - self.counts.open()
     }
 
-    /// Counts everything.
+    /// All counts.
     pub fn summary(&self) -> Summary {
-        let mut summary = Summary {
-            requests: self.requests.len() as u64,
-            accepted_events: self.events.len() as u64,
-            distinct_events: self.identities.len() as u64,
-            ..Summary::default()
-        };
-        let mut connections = HashSet::new();
-        for request in &self.requests {
-            connections.insert(request.connection);
-            *summary.by_outcome.entry(request.outcome).or_default() += 1;
-            match request.outcome {
-                Outcome::Accepted | Outcome::AcceptedUntold => summary.accepted_requests += 1,
-                Outcome::Refused | Outcome::RefusedUntold => summary.refused += 1,
-                Outcome::Open | Outcome::Faulted | Outcome::Incomplete | Outcome::NotFound => {}
-            }
-            summary.delayed += u64::from(request.delay_ms > 0);
-            if let Some(status) = request.status {
-                *summary.by_status.entry(status).or_default() += 1;
-            }
-            if let Some(code) = &request.code {
-                *summary.by_code.entry(code.to_string()).or_default() += 1;
-            }
-            if let Some(fault) = request.fault {
-                *summary.by_fault.entry(fault).or_default() += 1;
-                summary.faults += 1;
-            }
-        }
-        summary.connections = connections.len() as u64;
-        summary
+        self.counts.clone()
     }
 
     /// Every accepted event as it was received, in the order of acceptance.
@@ -287,7 +300,8 @@ fn hash(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-fn wall_ms() -> u64 {
+/// The wall time in milliseconds since 1970-01-01T00:00:00Z.
+pub fn wall_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -2,7 +2,8 @@
 //!
 //! It answers `POST /default/v1/events` as the API's text says (`api`), records what was asked and what
 //! was accepted (`ledger`), spoils answers and connections as it is told to (`faults`, `connection`), and is
-//! steered over HTTP on the same port while it runs (`control`). One process serves one test: it prints
+//! steered over HTTP on the same port while it runs (`control`), or by hand from a page that shows what comes
+//! (`page`, `live`, `recent`). One process serves one test: it prints
 //! where it listens as its first line, and ends when its standard input does, so that it never
 //! outlives who started it. Given a command, it lives as long as that and tells what arrived (`command`). It is no load-test target with a tuned core, and it listens on loopback only.
 
@@ -15,12 +16,16 @@ mod control;
 mod exchange;
 mod faults;
 mod ledger;
+mod live;
+mod page;
+mod recent;
 mod users;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,7 +37,8 @@ use tokio::sync::{Notify, watch};
 use api::Rules;
 use connection::{CountingListener, Peer};
 use faults::Faults;
-use ledger::Ledger;
+use ledger::{Ledger, Settled};
+use recent::{Recent, Told};
 use users::UnknownUsers;
 
 /// How to steer a running sandbox; printed by `--help`.
@@ -78,19 +84,73 @@ pub struct Options {
 
 /// What the whole sandbox shares.
 struct Sandbox {
+    endpoint: String,
+    /// Tells this process from another one on the same port.
+    run: String,
     state: Mutex<State>,
     changes: watch::Sender<()>,
+    stopping: AtomicBool,
     stopped: Notify,
 }
 
 /// What changes while it runs.
 struct State {
     rules: Arc<Rules>,
+    /// The token that is good or was good last.
+    last_token: String,
     faults: Faults,
     ledger: Ledger,
+    recent: Recent,
+}
+
+impl State {
+    fn give_token(&mut self, token: String) {
+        self.last_token = token;
+        self.restore_token();
+    }
+
+    fn restore_token(&mut self) {
+        Arc::make_mut(&mut self.rules).token = Some(self.last_token.clone());
+    }
+
+    fn revoke_token(&mut self) {
+        Arc::make_mut(&mut self.rules).token = None;
+    }
+
+    /// Closes the record of a request and remembers what the page shows of it.
+    fn settle(&mut self, number: u64, settled: Settled, told: Told) {
+        if let Some(request) = self.ledger.settle(number, settled) {
+            self.recent.add(request.clone(), told);
+        }
+    }
 }
 
 impl Sandbox {
+    fn new(options: &Options, faults: Faults, address: SocketAddr) -> Self {
+        let unknown = UnknownUsers::not_found(
+            options.unknown_users.clone(),
+            options.unknown_prefixes.clone(),
+        );
+        Self {
+            endpoint: url(address),
+            run: format!("{}-{}", std::process::id(), ledger::wall_ms()),
+            state: Mutex::new(State {
+                rules: Arc::new(Rules {
+                    token: Some(options.token.clone()),
+                    allowed: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+                    unknown,
+                }),
+                last_token: options.token.clone(),
+                faults,
+                ledger: Ledger::default(),
+                recent: Recent::default(),
+            }),
+            changes: watch::Sender::new(()),
+            stopping: AtomicBool::new(false),
+            stopped: Notify::new(),
+        }
+    }
+
     fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -109,7 +169,13 @@ impl Sandbox {
     }
 
     fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.changes.send_replace(());
         self.stopped.notify_one();
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 }
 
@@ -119,22 +185,6 @@ pub fn run(options: Options) -> Result<ExitCode, String> {
     if let Some(text) = &options.faults {
         faults.replace(Faults::order_from_json(text.as_bytes())?);
     }
-    let sandbox = Arc::new(Sandbox {
-        state: Mutex::new(State {
-            rules: Arc::new(Rules {
-                token: Some(options.token.clone()),
-                allowed: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
-                unknown: UnknownUsers::not_found(
-                    options.unknown_users.clone(),
-                    options.unknown_prefixes.clone(),
-                ),
-            }),
-            faults,
-            ledger: Ledger::default(),
-        }),
-        changes: watch::Sender::new(()),
-        stopped: Notify::new(),
-    });
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -145,7 +195,7 @@ pub fn run(options: Options) -> Result<ExitCode, String> {
         let bound = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
         let tcp = bound.map_err(|cause| format!("port {port}: {cause}"))?;
         let here = tcp.local_addr().map_err(|cause| cause.to_string())?;
-        let endpoint = url(here);
+        let sandbox = Arc::new(Sandbox::new(&options, faults, here));
         let server = serve(Arc::clone(&sandbox), tcp);
         if options.command.is_empty() {
             announce(here, &options.token).map_err(|cause| format!("standard output: {cause}"))?;
@@ -156,7 +206,7 @@ pub fn run(options: Options) -> Result<ExitCode, String> {
             return Ok(ExitCode::SUCCESS);
         }
         tokio::select! {
-            ended = command::run(&options, &endpoint) => {
+            ended = command::run(&options, &sandbox.endpoint) => {
                 command::conclude(&sandbox, ended?, options.expect_events)
             }
             ended = server => Err(match ended {
@@ -193,7 +243,8 @@ fn router(sandbox: Arc<Sandbox>) -> Router {
             EVENTS_PATH,
             post(exchange::events).fallback(exchange::not_found),
         )
-        .nest("/sandbox", control::router())
+        .merge(page::router())
+        .nest("/sandbox", control::router().merge(live::router()))
         .fallback(exchange::not_found)
         .layer(DefaultBodyLimit::disable())
         .with_state(sandbox)
@@ -204,6 +255,7 @@ fn announce(address: SocketAddr, token: &str) -> std::io::Result<()> {
     let line = serde_json::json!({
         "url": url(address),
         "control": format!("http://{address}/sandbox"),
+        "page": format!("http://{address}/"),
         "token": token,
     });
     let mut output = std::io::stdout().lock();

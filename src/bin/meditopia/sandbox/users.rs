@@ -5,7 +5,7 @@
 //! list. A full name wins over a prefix; of prefixes the first that fits wins.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,27 @@ struct Detailed {
     code: String,
     #[serde(default = "default_message")]
     message: String,
+}
+
+/// Which users an entry is for.
+#[derive(PartialEq, Eq, Hash)]
+enum Whom<'a> {
+    User(&'a str),
+    Prefix(&'a str),
+}
+
+impl Entry {
+    fn whom(&self) -> Whom<'_> {
+        match self {
+            Self::Name(name) => Whom::User(name),
+            Self::Detailed(Detailed {
+                user: Some(name), ..
+            }) => Whom::User(name),
+            Self::Detailed(Detailed { prefix, .. }) => {
+                Whom::Prefix(prefix.as_deref().unwrap_or_default())
+            }
+        }
+    }
 }
 
 fn default_status() -> u16 {
@@ -83,8 +104,8 @@ impl UnknownUsers {
         let document: Document =
             serde_json::from_slice(text).map_err(|cause| format!("users: {cause}"))?;
         let mut users = Self::default();
-        for (index, value) in document.unknown.into_iter().enumerate() {
-            users.add(read_entry(value).map_err(|cause| format!("users: entry {index}: {cause}"))?);
+        for entry in read_entries("entry", document.unknown)? {
+            users.add(entry);
         }
         Ok(users)
     }
@@ -94,12 +115,50 @@ impl UnknownUsers {
         serde_json::json!({ "unknown": self.entries })
     }
 
+    /// The same with the latest `limit` entries only, and the number of all.
+    pub fn latest_as_json(&self, limit: usize) -> serde_json::Value {
+        let skipped = self.entries.len().saturating_sub(limit);
+        serde_json::json!({ "unknown": &self.entries[skipped..], "count": self.entries.len() })
+    }
+
+    /// These users with some entries added and others removed, as `{"unknown": [...], "known": [...]}` says.
+    pub fn changed(&self, text: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Change {
+            #[serde(default)]
+            unknown: Vec<serde_json::Value>,
+            #[serde(default)]
+            known: Vec<serde_json::Value>,
+        }
+        let change: Change =
+            serde_json::from_slice(text).map_err(|cause| format!("users: {cause}"))?;
+        let added = read_entries("unknown", change.unknown)?;
+        let removed = read_entries("known", change.known)?;
+        // An entry replaces the one before it for the same users.
+        let gone: HashSet<Whom> = added.iter().chain(&removed).map(Entry::whom).collect();
+        let kept = self.entries.iter().filter(|e| !gone.contains(&e.whom()));
+        let mut users = Self::default();
+        for entry in kept.cloned().chain(added.iter().cloned()) {
+            users.add(entry);
+        }
+        for entry in &removed {
+            if let Whom::User(name) = entry.whom()
+                && let Some(prefix) = users.prefix_of(name)
+            {
+                return Err(format!(
+                    "users: {name:?} is unknown by the prefix {prefix:?}; remove that: \
+                     {{\"known\":[{{\"prefix\":{prefix:?}}}]}}"
+                ));
+            }
+        }
+        Ok(users)
+    }
+
     /// How this user is refused; `None` for a known one.
     pub fn refusal_of(&self, user: &str) -> Option<Refusal> {
-        let index = self.by_name.get(user).copied().or_else(|| {
-            let fits = |index: &&usize| matches!(&self.entries[**index], Entry::Detailed(Detailed { prefix: Some(prefix), .. }) if user.starts_with(prefix));
-            self.prefixes.iter().find(fits).copied()
-        })?;
+        let by_name = self.by_name.get(user).copied();
+        let index = by_name.or_else(|| Some(self.first_prefix_of(user)?.0))?;
         Some(match &self.entries[index] {
             Entry::Name(_) => Refusal {
                 status: default_status(),
@@ -114,19 +173,37 @@ impl UnknownUsers {
         })
     }
 
+    fn prefix_of(&self, user: &str) -> Option<&str> {
+        Some(self.first_prefix_of(user)?.1)
+    }
+
+    fn first_prefix_of(&self, user: &str) -> Option<(usize, &str)> {
+        self.prefixes.iter().find_map(|&index| {
+            let Whom::Prefix(prefix) = self.entries[index].whom() else {
+                return None;
+            };
+            user.starts_with(prefix).then_some((index, prefix))
+        })
+    }
+
     fn add(&mut self, entry: Entry) {
         let index = self.entries.len();
-        match &entry {
-            Entry::Name(name)
-            | Entry::Detailed(Detailed {
-                user: Some(name), ..
-            }) => {
-                self.by_name.insert(name.clone(), index);
+        match entry.whom() {
+            Whom::User(name) => {
+                self.by_name.insert(name.to_owned(), index);
             }
-            Entry::Detailed(_) => self.prefixes.push(index),
+            Whom::Prefix(_) => self.prefixes.push(index),
         }
         self.entries.push(entry);
     }
+}
+
+/// Reads every entry of one list; an error says which of `what` is wrong.
+fn read_entries(what: &str, values: Vec<serde_json::Value>) -> Result<Vec<Entry>, String> {
+    let read = |(index, value)| {
+        read_entry(value).map_err(|cause| format!("users: {what} {index}: {cause}"))
+    };
+    values.into_iter().enumerate().map(read).collect()
 }
 
 fn read_entry(value: serde_json::Value) -> Result<Entry, String> {
