@@ -35,12 +35,11 @@ fn library() -> PathBuf {
         .with_file_name("libmeditopia.so")
 }
 
-#[test]
-fn the_program_in_the_readme_delivers() {
+/// Compiles the README's program as `example` in `dir`, with the library beside it.
+fn compile_example(dir: &Path) -> PathBuf {
     let readme = readme();
     let source = between(&readme, "```c\n", "```");
-    let dir = tempfile::tempdir().unwrap();
-    let (example, program) = (dir.path().join("example.c"), dir.path().join("example"));
+    let (example, program) = (dir.join("example.c"), dir.join("example"));
     fs::write(&example, source).unwrap();
     let compiled = Command::new("gcc")
         .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-I"])
@@ -54,9 +53,15 @@ fn the_program_in_the_readme_delivers() {
         "{}",
         String::from_utf8_lossy(&compiled.stderr)
     );
+    symlink(library(), dir.join(SONAME)).unwrap();
+    program
+}
 
+#[test]
+fn the_program_in_the_readme_delivers() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = compile_example(dir.path());
     let api = Sandbox::start();
-    symlink(library(), dir.path().join(SONAME)).unwrap();
     let token = dir.path().join("token");
     fs::write(&token, api.token()).unwrap();
     let ran = Command::new(&program)
@@ -72,6 +77,58 @@ fn the_program_in_the_readme_delivers() {
         "1 delivered, 0 rejected\n"
     );
     assert_eq!(api.events()[0].fields.partner_user_id, "user-1");
+}
+
+/// A command in a directory with the README's program, where `meditopia` is on the path.
+fn beside_the_example(dir: &Path, program: impl AsRef<std::ffi::OsStr>) -> Command {
+    compile_example(dir);
+    let built = Path::new(env!("CARGO_BIN_EXE_meditopia")).parent().unwrap();
+    let mut command = Command::new(program);
+    command
+        .current_dir(dir)
+        .env_clear()
+        .env("PATH", format!("{}:/usr/bin:/bin", built.display()))
+        .env("LD_LIBRARY_PATH", dir)
+        .stdin(std::process::Stdio::null());
+    command
+}
+
+#[test]
+fn the_pytest_fixture_of_the_readme_works() {
+    let readme = readme();
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["conftest.py", "test_example.py"] {
+        let source = between(&readme, &format!("```python\n# {name}\n"), "```");
+        fs::write(dir.path().join(name), source).unwrap();
+    }
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let pytest = target.join("venv/bin/pytest");
+    assert!(pytest.exists(), "{}: run `make setup`", pytest.display());
+    let ran = beside_the_example(dir.path(), pytest)
+        .args(["-q", "-p", "no:cacheprovider"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{said}");
+    assert!(said.contains("2 passed"), "{said}");
+}
+
+#[test]
+fn the_shell_script_of_the_readme_works_and_leaves_nothing_running() {
+    let readme = readme();
+    let dir = tempfile::tempdir().unwrap();
+    let script = between(&readme, "```sh\n#!/bin/sh\n", "```");
+    // A sandbox that stayed would hold this test's end of standard error open, and `output` would wait for it.
+    let ran = beside_the_example(dir.path(), "sh")
+        .args(["-c", script])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{ran:?}");
+    assert!(said.starts_with("1 delivered, 0 rejected\n{"), "{said}");
+    let ledger: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert_eq!(ledger["accepted_events"], 1);
+    assert_eq!(ledger["by_status"]["503"], 1);
 }
 
 #[test]
