@@ -98,7 +98,9 @@ echo 'Multi-Arch: same' | pack libmeditopia-dev libdevel "libmeditopia0 (= $vers
   'durable queue of user-activity events - development files'
 
 if [ -e "$work/tree/bin/meditopia" ]; then
-  take meditopia bin/meditopia
+  # Debian's zsh looks there.
+  mv "$work/tree/share/zsh/site-functions" "$work/tree/share/zsh/vendor-completions"
+  take meditopia bin/meditopia share/bash-completion share/zsh share/fish
   for section in "$work/tree/share/man"/*; do
     [ ! -d "$section" ] || take meditopia "share/man/${section##*/}"
   done

@@ -65,9 +65,14 @@ cp "$root"/include/meditopia/*.hpp "$tree/include/meditopia"
 awk -v out="$tree/share/man/man3" -v version="$version" -f "$here/man.awk" "$root/include/meditopia.h"
 
 if [ -x "$built/meditopia" ]; then
-  mkdir -p "$tree/bin" "$tree/share/man/man1"
-  cp "$built/meditopia" "$tree/bin"
-  # A command of before it could print them has none.
-  "$built/meditopia" man --out "$tree/share/man/man1" >/dev/null 2>&1 || :
-  rmdir "$tree/share/man/man1" 2>/dev/null || :
+  command=$built/meditopia
+  completions=$tree/share/bash-completion/completions
+  zsh=$tree/share/zsh/site-functions
+  fish=$tree/share/fish/vendor_completions.d
+  mkdir -p "$tree/bin" "$completions" "$zsh" "$fish"
+  cp "$command" "$tree/bin"
+  "$command" man --out "$tree/share/man/man1"
+  "$command" completions bash >"$completions/meditopia"
+  "$command" completions zsh >"$zsh/_meditopia"
+  "$command" completions fish >"$fish/meditopia.fish"
 fi

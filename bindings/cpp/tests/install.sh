@@ -6,7 +6,9 @@ version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' "$ROOT/Cargo.toml")
 
 for file in lib/libmeditopia.so."$version" lib/libmeditopia.a lib/pkgconfig/meditopia.pc include/meditopia.h \
   include/meditopia.hpp include/meditopia_ffi.h lib/cmake/meditopia/meditopiaConfig.cmake bin/meditopia \
-  share/man/man3/meditopia.3; do
+  share/man/man3/meditopia.3 share/man/man1/meditopia.1 share/man/man1/meditopia-sandbox.1 \
+  share/bash-completion/completions/meditopia share/zsh/site-functions/_meditopia \
+  share/fish/vendor_completions.d/meditopia.fish; do
   [ -f "$INSTALLED/$file" ] || fail "$file is not installed"
 done
 [ "$(readlink "$LIB/libmeditopia.so")" = libmeditopia.so.0 ] || fail "the link for linkers"

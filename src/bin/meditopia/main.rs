@@ -5,12 +5,14 @@
 //! command line needs.
 
 mod adopt;
+mod completions;
+mod man;
 mod recover;
 mod sandbox;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 #[derive(Parser)]
 #[command(
@@ -33,6 +35,11 @@ enum Command {
     /// Look at a damaged store, say what can be read of it and what is at risk, and with --yes recover it
     #[command(after_help = recover::EXIT_CODES)]
     Recover(recover::Options),
+    /// Print what makes a shell complete this command
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::Options),
+    /// Write the manual pages of this command into a directory
+    Man(man::Options),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +47,8 @@ fn main() -> ExitCode {
         Command::Sandbox(options) => sandbox::run(options),
         Command::Adopt(options) => adopt::run(&options),
         Command::Recover(options) => recover::run(&options),
+        Command::Completions(options) => completions::run(&options, CommandLine::command()),
+        Command::Man(options) => man::run(&options, CommandLine::command()),
     };
     match ended {
         Ok(code) => code,
