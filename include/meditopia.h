@@ -110,7 +110,7 @@ typedef enum meditopia_abi {
   /**
    * Grows when a function, a constant or the end of a struct is added.
    */
-  MEDITOPIA_ABI_MINOR = 1,
+  MEDITOPIA_ABI_MINOR = 2,
 } meditopia_abi;
 
 /**
@@ -221,6 +221,14 @@ typedef enum meditopia_reason {
    * have been delivered then.
    */
   MEDITOPIA_REASON_EXPIRED_MAY_BE_DELIVERED = 6,
+  /**
+   * The event waits to be sent.
+   */
+  MEDITOPIA_REASON_PENDING = 7,
+  /**
+   * The event waits, and no sender has taken it over yet.
+   */
+  MEDITOPIA_REASON_JOURNALLED = 8,
 } meditopia_reason;
 
 /**
@@ -569,19 +577,22 @@ typedef struct meditopia_row {
    */
   int32_t http_status;
   /**
-   * Above 0; grows along a list. What requeue and discard take.
+   * Above 0; grows along a list. What requeue and discard take. Of an event that no sender has taken
+   * over yet it is 2^62 or more, and only tells where it stands in this list.
    */
   int64_t id;
   /**
-   * In doubt: its first request; else its enqueue. Milliseconds since 1970-01-01T00:00:00Z.
+   * When it was enqueued; in the list of `meditopia_in_doubt_open`, when its first request left.
+   * Milliseconds since 1970-01-01T00:00:00Z.
    */
   int64_t first_ms;
   /**
-   * In doubt: its last request; else its rejection. Milliseconds since 1970-01-01T00:00:00Z.
+   * In doubt: its last request; rejected: its rejection; else 0. Milliseconds since
+   * 1970-01-01T00:00:00Z.
    */
   int64_t last_ms;
   /**
-   * How many requests carried the event.
+   * How many requests carried the event; in the list of `meditopia_pending_open` those in doubt.
    */
   uint32_t attempts;
   /**
@@ -1152,6 +1163,26 @@ meditopia_status meditopia_in_doubt_open(struct meditopia_client *client,
                                          int64_t after_id,
                                          struct meditopia_cursor **out,
                                          struct meditopia_error *error);
+
+/**
+ * Lists the events that wait: first those that a sender has taken over (`MEDITOPIA_REASON_PENDING`, or
+ * `MEDITOPIA_REASON_IN_DOUBT`), then those that none has (`MEDITOPIA_REASON_JOURNALLED`).
+ *
+ *   partner_user_id  only this user's; NULL: any. UTF-8, borrowed for the call
+ *   after_id         only those with a greater id; 0: from the first
+ *   out              gets the cursor for `meditopia_cursor_free`; NULL after an error
+ *
+ * Each page is read by itself beside a running sender: what is delivered while you walk is not listed,
+ * what is enqueued may be. One that is set behind its user's bad events meanwhile may come twice. With
+ * a user, each page may go through all that waits.
+ *
+ * Blocking, threads and errors as for `meditopia_rejected_open`.
+ */
+meditopia_status meditopia_pending_open(struct meditopia_client *client,
+                                        const char *partner_user_id,
+                                        int64_t after_id,
+                                        struct meditopia_cursor **out,
+                                        struct meditopia_error *error);
 
 /**
  * Goes to the next event: `MEDITOPIA_OK` with a row, or `MEDITOPIA_DONE` at the end of the list.

@@ -6,7 +6,7 @@
 
 typedef enum meditopia_abi {
   MEDITOPIA_ABI_MAJOR = 0,
-  MEDITOPIA_ABI_MINOR = 1,
+  MEDITOPIA_ABI_MINOR = 2,
 } meditopia_abi;
 
 typedef enum meditopia_format {
@@ -39,6 +39,8 @@ typedef enum meditopia_reason {
   MEDITOPIA_REASON_REFUSED_MAY_BE_DELIVERED = 4,
   MEDITOPIA_REASON_SET_ASIDE = 5,
   MEDITOPIA_REASON_EXPIRED_MAY_BE_DELIVERED = 6,
+  MEDITOPIA_REASON_PENDING = 7,
+  MEDITOPIA_REASON_JOURNALLED = 8,
 } meditopia_reason;
 
 typedef enum meditopia_status_code {
@@ -263,6 +265,12 @@ meditopia_status meditopia_in_doubt_open(struct meditopia_client *client,
                                          int64_t after_id,
                                          struct meditopia_cursor **out,
                                          struct meditopia_error *error);
+
+meditopia_status meditopia_pending_open(struct meditopia_client *client,
+                                        const char *partner_user_id,
+                                        int64_t after_id,
+                                        struct meditopia_cursor **out,
+                                        struct meditopia_error *error);
 
 meditopia_status meditopia_cursor_next(struct meditopia_cursor *cursor,
                                        struct meditopia_row *row,

@@ -44,6 +44,8 @@ fn describe(row: &Row) -> Result<Line<'_>> {
         RowReason::Expired { may_be_delivered } => ("expired", may_be_delivered),
         RowReason::SetAside => ("set_aside", true),
         RowReason::InDoubt => ("in_doubt", true),
+        RowReason::Pending => ("pending", false),
+        RowReason::Journalled => ("journalled", false),
     };
     Ok(Line {
         id: row.id,

@@ -1,8 +1,9 @@
-//! Lists of rejected and in-doubt events, read by page without holding a transaction.
+//! Lists of rejected, in-doubt and waiting events, read by page without holding a transaction.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::pending::{Pages, PendingFilter};
 use crate::error::Result;
 use crate::spool::Spool;
 use crate::store::sqlite::Reader;
@@ -12,7 +13,7 @@ use crate::store::{Place, RejectedFilter, RejectedReason, pending_event_id};
 const PAGE_ROWS: usize = 100;
 
 /// Why an event is listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RowReason {
     /// The API refused it alone.
     Refused {
@@ -28,20 +29,25 @@ pub enum RowReason {
     InDoubt,
     /// It was in doubt, and an operator took it out of its batch: the API may have it.
     SetAside,
+    /// It waits in the store.
+    Pending,
+    /// It waits in the journal: no sender has taken it over yet.
+    Journalled,
 }
 
 /// One listed event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// For requeue, discard and the next page.
+    /// For requeue, discard and the next page. Of a [`RowReason::Journalled`] event it is 2^62 or more,
+    /// and only says where it stands in this list.
     pub id: i64,
     /// Why it is listed.
     pub reason: RowReason,
     /// The HTTP status of its refusal.
     pub http_status: Option<u16>,
-    /// Wall time of its enqueue, or of the first request in doubt, in milliseconds.
+    /// Wall time of its enqueue, in milliseconds; in the list of those in doubt, of the first such request.
     pub first_ms: i64,
-    /// Wall time of its rejection, or of the last request in doubt.
+    /// Wall time of its rejection, or of the last request in doubt; 0: none of them.
     pub last_ms: i64,
     /// Requests that held it, as far as the sender knows.
     pub attempts: u32,
@@ -69,12 +75,22 @@ enum Source {
     },
     /// At most one batch a lane: read as a whole.
     InDoubt,
+    Pending(Pages),
 }
 
 impl Cursor {
     pub(super) fn rejected(spool: Arc<Spool>, filter: RejectedFilter) -> Result<Self> {
         let mut cursor = Self {
             source: Source::Rejected { spool, filter },
+            page: VecDeque::new(),
+        };
+        cursor.turn()?;
+        Ok(cursor)
+    }
+
+    pub(super) fn pending(spool: Arc<Spool>, filter: PendingFilter) -> Result<Self> {
+        let mut cursor = Self {
+            source: Source::Pending(Pages::new(spool, filter)),
             page: VecDeque::new(),
         };
         cursor.turn()?;
@@ -103,8 +119,13 @@ impl Cursor {
     }
 
     fn turn(&mut self) -> Result<()> {
-        let Source::Rejected { spool, filter } = &mut self.source else {
-            return Ok(());
+        let (spool, filter) = match &mut self.source {
+            Source::Rejected { spool, filter } => (spool, filter),
+            Source::Pending(pages) => {
+                self.page = pages.turn()?;
+                return Ok(());
+            }
+            Source::InDoubt => return Ok(()),
         };
         let Some(store) = Reader::open(spool)? else {
             return Ok(());
@@ -142,7 +163,7 @@ pub(super) fn in_doubt_count(store: &Reader) -> Result<u64> {
     Ok(events.map(|batch| u64::from(batch.events)).sum())
 }
 
-fn in_doubt_rows(store: &Reader) -> Result<Vec<Row>> {
+pub(super) fn in_doubt_rows(store: &Reader) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (lane, state) in store.lanes()? {
         let Some(batch) = state.in_doubt else {

@@ -7,6 +7,7 @@
 mod core;
 mod export;
 mod listing;
+mod pending;
 mod recover;
 mod registry;
 
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 pub use self::listing::{Cursor, Row, RowReason};
+pub use self::pending::PendingFilter;
 pub use self::recover::recover;
 pub use crate::sender::Report;
 pub use crate::store::sqlite::recover::{Repair, Salvage};
@@ -321,6 +323,16 @@ impl Client {
     /// Errors: as [`stats`](Self::stats).
     pub fn in_doubt(&self, after_id: i64) -> Result<Cursor> {
         Cursor::in_doubt(&self.core()?.spool, after_id)
+    }
+
+    /// The events that wait and that `filter` takes: those in the store, in order of their rows, then those
+    /// that no sender has taken over yet, the earliest first. [`Row::first_ms`] is when they were enqueued.
+    ///
+    /// Looks a page at a time beside a running sender: what is delivered meanwhile is not listed, what
+    /// is enqueued meanwhile may be. With a filter, all that waits is gone through.
+    /// Errors: as [`stats`](Self::stats).
+    pub fn pending(&self, filter: &PendingFilter) -> Result<Cursor> {
+        Cursor::pending(self.core()?.spool.clone(), filter.clone())
     }
 
     fn core(&self) -> Result<&Arc<Core>> {

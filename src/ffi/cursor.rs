@@ -1,8 +1,8 @@
-//! Lists of events: the rejected, and those in doubt.
+//! Lists of events: the rejected, those in doubt, and all that wait.
 
 use std::ffi::c_char;
 
-use crate::client::{Cursor, Row, RowReason};
+use crate::client::{Cursor, PendingFilter, Row, RowReason};
 
 use super::argument::{exclusive, optional, shared};
 use super::client::meditopia_client;
@@ -29,6 +29,10 @@ pub enum meditopia_reason {
     /// The event was older than `event_ttl_s`, and an earlier request with it was never settled: it may
     /// have been delivered then.
     MEDITOPIA_REASON_EXPIRED_MAY_BE_DELIVERED = 6,
+    /// The event waits to be sent.
+    MEDITOPIA_REASON_PENDING = 7,
+    /// The event waits, and no sender has taken it over yet.
+    MEDITOPIA_REASON_JOURNALLED = 8,
 }
 
 /// A position in a list of events. One thread at a time; it may move between threads. It holds no
@@ -55,13 +59,16 @@ pub struct meditopia_row {
     pub struct_size: u32,
     /// HTTP status of the answer; 0: none.
     pub http_status: i32,
-    /// Above 0; grows along a list. What requeue and discard take.
+    /// Above 0; grows along a list. What requeue and discard take. Of an event that no sender has taken
+    /// over yet it is 2^62 or more, and only tells where it stands in this list.
     pub id: i64,
-    /// In doubt: its first request; else its enqueue. Milliseconds since 1970-01-01T00:00:00Z.
+    /// When it was enqueued; in the list of `meditopia_in_doubt_open`, when its first request left.
+    /// Milliseconds since 1970-01-01T00:00:00Z.
     pub first_ms: i64,
-    /// In doubt: its last request; else its rejection. Milliseconds since 1970-01-01T00:00:00Z.
+    /// In doubt: its last request; rejected: its rejection; else 0. Milliseconds since
+    /// 1970-01-01T00:00:00Z.
     pub last_ms: i64,
-    /// How many requests carried the event.
+    /// How many requests carried the event; in the list of `meditopia_pending_open` those in doubt.
     pub attempts: u32,
     /// One of `meditopia_reason`.
     pub reason: i32,
@@ -144,6 +151,8 @@ fn reason_number(reason: RowReason) -> i32 {
         } => MEDITOPIA_REASON_EXPIRED_MAY_BE_DELIVERED,
         RowReason::InDoubt => MEDITOPIA_REASON_IN_DOUBT,
         RowReason::SetAside => MEDITOPIA_REASON_SET_ASIDE,
+        RowReason::Pending => MEDITOPIA_REASON_PENDING,
+        RowReason::Journalled => MEDITOPIA_REASON_JOURNALLED,
     };
     number as i32
 }
@@ -217,6 +226,46 @@ pub unsafe extern "C" fn meditopia_in_doubt_open(
         // SAFETY: the header asks for a live client.
         let client = unsafe { shared("client", client) }?;
         *out = meditopia_cursor::give(client.client.in_doubt(after_id)?);
+        Ok(())
+    })
+}
+
+/// Lists the events that wait: first those that a sender has taken over (`MEDITOPIA_REASON_PENDING`, or
+/// `MEDITOPIA_REASON_IN_DOUBT`), then those that none has (`MEDITOPIA_REASON_JOURNALLED`).
+///
+///   partner_user_id  only this user's; NULL: any. UTF-8, borrowed for the call
+///   after_id         only those with a greater id; 0: from the first
+///   out              gets the cursor for `meditopia_cursor_free`; NULL after an error
+///
+/// Each page is read by itself beside a running sender: what is delivered while you walk is not listed,
+/// what is enqueued may be. One that is set behind its user's bad events meanwhile may come twice. With
+/// a user, each page may go through all that waits.
+///
+/// Blocking, threads and errors as for `meditopia_rejected_open`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meditopia_pending_open(
+    client: *mut meditopia_client,
+    partner_user_id: *const c_char,
+    after_id: i64,
+    out: *mut *mut meditopia_cursor,
+    error: *mut meditopia_error,
+) -> meditopia_status {
+    // SAFETY: NULL or the caller's struct, says the header.
+    guard(unsafe { ErrorSlot::at(error) }, || {
+        // SAFETY: NULL or the caller's pointer, says the header.
+        let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
+        // SAFETY: the header asks for a live client and for a string that outlives the call.
+        let (client, user) = unsafe {
+            (
+                shared("client", client)?,
+                optional("partner_user_id", partner_user_id)?,
+            )
+        };
+        *out = meditopia_cursor::give(client.client.pending(&PendingFilter {
+            user: user.map(ToOwned::to_owned),
+            after_id,
+            ..PendingFilter::default()
+        })?);
         Ok(())
     })
 }

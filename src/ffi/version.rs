@@ -11,7 +11,7 @@ pub enum meditopia_abi {
     /// Changes when a program has to be compiled again.
     MEDITOPIA_ABI_MAJOR = 0,
     /// Grows when a function, a constant or the end of a struct is added.
-    MEDITOPIA_ABI_MINOR = 1,
+    MEDITOPIA_ABI_MINOR = 2,
 }
 
 /// The ABI of the loaded library: major << 16 | minor.

@@ -185,11 +185,17 @@ pub struct Suspect {
 /// What an event of a pending run is called in lists: its run, its place there, and some bits of its
 /// bytes, so that a number from an old list never means another event.
 pub(crate) fn pending_event_id(run: i64, place: usize, fragment: &[u8]) -> i64 {
-    const PLACES: i64 = 128;
-    const CHECK_BITS: u32 = 16;
     let check = i64::from(crc32c::crc32c(fragment) & ((1 << CHECK_BITS) - 1));
     ((run * PLACES + place as i64) << CHECK_BITS) | check
 }
+
+/// The run of the event that is called so.
+pub(crate) fn run_of_event(id: i64) -> i64 {
+    (id >> CHECK_BITS) / PLACES
+}
+
+const PLACES: i64 = 128;
+const CHECK_BITS: u32 = 16;
 
 /// One change of a commit.
 #[derive(Debug, Clone, Copy)]

@@ -455,5 +455,5 @@ fn the_library_says_which_it_is() {
     // SAFETY: a constant of the library.
     let version = unsafe { CStr::from_ptr(meditopia_version()) };
     assert_eq!(version.to_str(), Ok(env!("CARGO_PKG_VERSION")));
-    assert_eq!(meditopia_abi_version(), 1, "0 << 16 | 1");
+    assert_eq!(meditopia_abi_version(), 2, "0 << 16 | 2");
 }

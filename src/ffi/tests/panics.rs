@@ -46,7 +46,7 @@ type Export = (&'static str, unsafe fn(*mut meditopia_error) -> Gave);
 // The SAFETY of the whole table: the header allows NULL, or answers it with a status.
 #[allow(clippy::undocumented_unsafe_blocks)]
 /// Every export, with NULL for everything: the panic comes before any of it is looked at.
-const EXPORTS: [Export; 37] = {
+const EXPORTS: [Export; 38] = {
     use Gave::{Nothing, Status, Zero};
     fn number(given: usize) -> Gave {
         assert_eq!(given, 0);
@@ -164,6 +164,9 @@ const EXPORTS: [Export; 37] = {
         }),
         ("meditopia_in_doubt_open", |e| unsafe {
             Status(meditopia_in_doubt_open(null_mut(), 0, null_mut(), e))
+        }),
+        ("meditopia_pending_open", |e| unsafe {
+            Status(meditopia_pending_open(null_mut(), null(), 0, null_mut(), e))
         }),
         ("meditopia_cursor_next", |e| unsafe {
             Status(meditopia_cursor_next(null_mut(), null_mut(), e))

@@ -114,6 +114,20 @@ pub(in crate::store) fn read_runs(
     }
 }
 
+/// Runs of all queues from row `from` on.
+pub(in crate::store) fn read_runs_from(
+    connection: &Connection,
+    from: i64,
+    limit: usize,
+) -> Result<Vec<(Place, StoredRun)>> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT {RUN_COLUMNS} FROM runs WHERE id >= ? ORDER BY id LIMIT ?"
+        ))?
+        .query_map(params![from, limit as i64], run)?
+        .collect()
+}
+
 pub(in crate::store) fn read_offsets(connection: &Connection) -> Result<Offsets> {
     connection
         .prepare_cached("SELECT name, upto, crc FROM segments")?

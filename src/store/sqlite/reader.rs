@@ -71,6 +71,18 @@ impl Reader {
         rows::read_runs(&self.connection, place, after, limit).map_err(|e| self.error(e))
     }
 
+    /// Has all that `look` reads be of one moment. It has to be short: the log cannot be cut meanwhile.
+    pub fn at_one_moment<T>(&self, look: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let moment = self.connection.unchecked_transaction();
+        let _moment = moment.map_err(|e| self.error(e))?;
+        look(self)
+    }
+
+    /// The runs of all queues from row `from` on, at most `limit`, by row.
+    pub fn runs_from(&self, from: i64, limit: usize) -> Result<Vec<(Place, StoredRun)>> {
+        rows::read_runs_from(&self.connection, from, limit).map_err(|e| self.error(e))
+    }
+
     /// See [`Store::last_run`](crate::store::Store::last_run).
     pub fn last_run(&self) -> Result<i64> {
         rows::last_run(&self.connection).map_err(|e| self.error(e))

@@ -212,6 +212,11 @@ pub(super) unsafe fn call(
             "meditopia_in_doubt_open" => {
                 meditopia_in_doubt_open(client(), 0, spoil.pointer("out", &mut cursor), error)
             }
+            "meditopia_pending_open" => {
+                let user = spoil.text("partner_user_id", c"u-1");
+                let out = spoil.pointer("out", &mut cursor);
+                meditopia_pending_open(client(), user, 0, out, error)
+            }
             "meditopia_cursor_next" => {
                 // Where there is no store to list yet it stays NULL, which spoils nothing here.
                 meditopia_rejected_open(
