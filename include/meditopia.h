@@ -746,6 +746,8 @@ struct meditopia_config *meditopia_config_new(void);
  *   brake_users          number, 20, 0 = off: after lone refusals of so many different users
  *                        in a row nothing more is rejected; after as many more delivery pauses
  *                        (MEDITOPIA_PAUSE_MASS_REJECTION)
+ *   receipts_days        number, 7, 0 = off: for how long it can be asked whose events were delivered
+ *                        when (`meditopia_receipts_open`)
  *   log_level            "error", "warn", "info" or "debug"; info: the least level that is logged
  *   allow_network_spool  boolean, false: accept a spool on a network file system, where locks and
  *                        promises may not hold

@@ -111,6 +111,7 @@ impl Core {
             },
             safety: commits,
             event_ttl: settings.event_ttl,
+            receipts_kept: settings.receipts_kept,
         };
         let connection = transport::Options {
             connect_timeout: settings.connect_timeout,

@@ -8,6 +8,7 @@ mod core;
 mod export;
 mod listing;
 mod pending;
+mod receipts;
 mod recover;
 mod registry;
 
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 pub use self::listing::{Cursor, Row, RowReason};
 pub use self::pending::PendingFilter;
+pub use self::receipts::{Receipt, Receipts, UserShare};
 pub use self::recover::recover;
 pub use crate::sender::Report;
 pub use crate::store::sqlite::recover::{Repair, Salvage};
@@ -32,7 +34,7 @@ use crate::log::{Callback, Record};
 use crate::sender::Command;
 use crate::stats::Stats;
 use crate::store::sqlite::Reader;
-pub use crate::store::{RejectedFilter, RejectedReason};
+pub use crate::store::{ReceiptFilter, RejectedFilter, RejectedReason};
 
 /// A handle on a spool. All methods may be called from any thread, also after `fork`.
 pub struct Client {
@@ -333,6 +335,16 @@ impl Client {
     /// Errors: as [`stats`](Self::stats).
     pub fn pending(&self, filter: &PendingFilter) -> Result<Cursor> {
         Cursor::pending(self.core()?.spool.clone(), filter.clone())
+    }
+
+    /// The receipts that `filter` takes: which requests the API has taken within the last `receipts_days`,
+    /// and whose events were in them; the earliest first. A batch that was delivered while the disk was
+    /// full has none.
+    ///
+    /// Looks a page at a time beside a running sender. With a user, all receipts of the time are gone
+    /// through. Errors: as [`stats`](Self::stats).
+    pub fn receipts(&self, filter: &ReceiptFilter) -> Result<Receipts> {
+        Receipts::open(self.core()?.spool.clone(), filter.clone())
     }
 
     fn core(&self) -> Result<&Arc<Core>> {

@@ -227,6 +227,8 @@ impl Config {
             max_spool_bytes: NonZeroU64::new(self.number("max_spool_bytes")?),
             max_event_bytes: self.number("max_event_bytes")?,
             utc_offset: self.typed("utc_offset", UtcOffset::parse)?,
+            receipts_kept: NonZeroU64::new(self.number("receipts_days")?)
+                .map(|days| Duration::from_secs(days.get() * 86_400)),
             event_ttl: NonZeroU64::new(self.number("event_ttl_s")?)
                 .map(|seconds| Duration::from_secs(seconds.get())),
             max_requests_per_s: NonZeroU32::new(self.number("max_requests_per_s")?),

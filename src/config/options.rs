@@ -14,6 +14,7 @@ use crate::spelling::quoted;
 const MAX_TEXT_BYTES: usize = 255;
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
+const TEN_YEARS_DAYS: u64 = 3_650;
 const TEN_YEARS_S: u64 = 10 * 366 * 86_400;
 /// What fits SQLite's and TOML's integers.
 const MAX_BYTES: u64 = i64::MAX as u64;
@@ -65,7 +66,7 @@ const fn number(min: u64, max: u64) -> Form {
 }
 
 #[rustfmt::skip]
-pub(super) static OPTIONS: [OptionDoc; 22] = [
+pub(super) static OPTIONS: [OptionDoc; 23] = [
     option("endpoint", Form::Endpoint, "https://partners.meditopia.com/default/v1/events",
         "The full URL that events are posted to. A spool belongs to one endpoint."),
     option("account", Text, "",
@@ -106,6 +107,8 @@ pub(super) static OPTIONS: [OptionDoc; 22] = [
         "The most requests in a second, all lanes together. 0: no limit."),
     option("brake_users", number(0, 1_000_000), "20",
         "After lone refusals of this many different users in a row nothing more is rejected; after as many more delivery pauses. 0: never."),
+    option("receipts_days", number(0, TEN_YEARS_DAYS), "7",
+        "Days for which the store keeps when whose events were delivered: about 50 bytes for each user of a request. 0: not at all."),
     option("log_level", Choice(&Level::NAMES), "info",
         "What the library's log keeps: this level and the graver ones."),
     option("allow_network_spool", Flag, "false",

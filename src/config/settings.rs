@@ -113,6 +113,8 @@ pub struct Settings {
     pub max_requests_per_s: Option<NonZeroU32>,
     /// Lone refusals of this many different users in a row pause delivery; `None`: never.
     pub brake_users: Option<NonZeroU32>,
+    /// How long receipts of what was delivered are kept; `None`: not at all.
+    pub receipts_kept: Option<Duration>,
     /// What the log keeps; `None`: nothing.
     pub log_level: Option<Level>,
     /// Whether the spool may lie on a network file system.
@@ -153,6 +155,7 @@ pub fn conflict(one: &Settings, other: &Settings) -> Option<&'static str> {
         event_ttl,
         max_requests_per_s,
         brake_users,
+        receipts_kept,
         log_level,
         allow_network_spool,
     } = one;
@@ -190,6 +193,7 @@ pub fn conflict(one: &Settings, other: &Settings) -> Option<&'static str> {
             *max_requests_per_s == other.max_requests_per_s,
         ),
         ("brake_users", *brake_users == other.brake_users),
+        ("receipts_days", *receipts_kept == other.receipts_kept),
         ("log_level", *log_level == other.log_level),
         (
             "allow_network_spool",

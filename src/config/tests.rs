@@ -49,7 +49,7 @@ fn an_option_that_nothing_set_has_its_documented_default() {
 }
 
 /// For each option: values that are taken, and values that are not.
-const VALUES: [(&str, &[&str], &[&str]); 22] = [
+const VALUES: [(&str, &[&str], &[&str]); 23] = [
     (
         "endpoint",
         &["http://localhost:1/"],
@@ -90,6 +90,7 @@ const VALUES: [(&str, &[&str], &[&str]); 22] = [
     ("event_ttl_s", &["0", "86400"], &["-1", "99999999999"]),
     ("max_requests_per_s", &["0", "10000"], &["10001"]),
     ("brake_users", &["0", "1000000"], &["1000001"]),
+    ("receipts_days", &["0", "3650"], &["-1", "3651"]),
     (
         "log_level",
         &["off", "error", "warn", "info", "debug"],
@@ -157,6 +158,7 @@ fn zero_turns_off_and_units_become_durations() {
     let settings = with(&[
         ("brake_users", "0"),
         ("event_ttl_s", "60"),
+        ("receipts_days", "0"),
         ("flush_interval_ms", "1500"),
         ("log_level", "off"),
         ("lanes", "4"),
@@ -165,6 +167,7 @@ fn zero_turns_off_and_units_become_durations() {
         ("allow_network_spool", "true"),
     ]);
     assert_eq!(settings.brake_users, None);
+    assert_eq!(settings.receipts_kept, None);
     assert_eq!(settings.event_ttl, Some(Duration::from_secs(60)));
     assert_eq!(settings.flush_interval, Duration::from_millis(1500));
     assert_eq!(settings.log_level, None);
@@ -399,6 +402,7 @@ fn clients_of_one_spool_must_agree_on_all_but_the_token() {
         ("event_ttl_s", "11"),
         ("max_requests_per_s", "11"),
         ("brake_users", "11"),
+        ("receipts_days", "11"),
         ("log_level", "debug"),
         ("allow_network_spool", "true"),
     ] {

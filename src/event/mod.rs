@@ -311,6 +311,18 @@ fn user_within(fragment: &[u8]) -> Option<&[u8]> {
     escape::until_quote(token_on[token.len()..].strip_prefix(USER)?)
 }
 
+/// The kind of the event in a fragment; `None` for bytes that are no fragment.
+pub(crate) fn kind_of(fragment: &[u8]) -> Option<EventKind> {
+    let user = user_within(fragment)?;
+    // Behind its user, wherever that stands.
+    let behind = user.as_ptr() as usize - fragment.as_ptr() as usize + user.len();
+    let name = fragment[behind..].strip_prefix(EVENT)?;
+    EventKind::ALL.into_iter().find(|kind| {
+        let rest = name.strip_prefix(kind.name().as_bytes());
+        rest.is_some_and(|rest| rest.starts_with(b"\""))
+    })
+}
+
 /// `user` as [`user_of`] would give it, to look a user's events up by equality.
 pub fn escaped_user(user: &str) -> Vec<u8> {
     let mut escaped = Vec::with_capacity(user.len());

@@ -31,6 +31,9 @@ const TROUBLE_REST: Duration = Duration::from_secs(1);
 const FULL_REST: Duration = Duration::from_millis(100);
 /// At most so often is an unasked heartbeat written.
 const BEAT_EVERY: Duration = Duration::from_millis(200);
+/// How often old receipts are looked for, and how many commits a look may spend on them.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+const FORGET_COMMITS: usize = 10;
 
 /// Runs until nobody wants it.
 pub(super) fn run(shared: &Arc<Shared>) {
@@ -164,6 +167,8 @@ struct Term {
     bell: Doorbell,
     heard: Heard,
     beaten: Option<Instant>,
+    /// When no old receipt was left.
+    forgotten: Option<Instant>,
     /// What was wrong with the token's file, to log it once.
     token_trouble: Option<String>,
 }
@@ -191,6 +196,7 @@ impl Term {
             bell,
             heard: Heard::FLUSH,
             beaten: None,
+            forgotten: None,
             token_trouble: None,
         }))
     }
@@ -207,6 +213,7 @@ impl Term {
         self.space.look(shared)?;
         let taken_bytes = take_over(shared, &mut self.space)?;
         carry_out(shared)?;
+        self.forget_receipts(shared)?;
         let due = self.beaten.is_none_or(|at| at.elapsed() >= BEAT_EVERY);
         if due || heard.flush {
             self.beat(shared, taken_bytes, heard)?;
@@ -230,6 +237,21 @@ impl Term {
         }
         if shared.token.current().is_none() {
             shared.on_state(|state| state.token_missing(&why, SystemClock.now()))?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of old receipts, some thousands at a look.
+    fn forget_receipts(&mut self, shared: &Shared) -> Result<()> {
+        if self.forgotten.is_some_and(|at| at.elapsed() < FORGET_EVERY) {
+            return Ok(());
+        }
+        for _ in 0..FORGET_COMMITS {
+            let more = shared.on_state(|state| state.forget_receipts(SystemClock.now()))?;
+            if more != Some(true) {
+                self.forgotten = Some(Instant::now());
+                break;
+            }
         }
         Ok(())
     }

@@ -78,6 +78,7 @@ impl Story {
                 },
                 safety: CommitSafety::Process,
                 event_ttl: None,
+                receipts_kept: Some(Duration::from_secs(60)),
             };
             let store = SqliteStore::open(&self.spool).unwrap();
             State::open(Box::new(store), orders, Arc::new(Log::new(None))).unwrap()

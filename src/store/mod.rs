@@ -9,11 +9,13 @@
 
 mod checksum;
 mod pause;
+mod receipts;
 mod rejected;
 mod rows;
 pub mod sqlite;
 
 pub use self::pause::PauseState;
+pub use self::receipts::{Receipt, ReceiptFilter, Share, Shares};
 pub use self::rejected::{Rejected, RejectedFilter, RejectedReason};
 
 use crate::error::{Error, Result};
@@ -237,6 +239,8 @@ pub enum Change<'a> {
         /// All of it.
         rest: &'a Rest,
     },
+    /// A request was delivered. Not kept while the disk is full: it has to hold events then.
+    Receipt(&'a Receipt),
     /// An event goes to the rejected store.
     Reject(&'a Rejected),
     /// An event leaves the rejected store.
@@ -357,6 +361,12 @@ pub trait Store: Send {
 
     /// Rejected events by row; unknown rows are left out.
     fn rejected(&self, ids: &[i64]) -> Result<Vec<(i64, Rejected)>>;
+
+    /// Forgets the first receipts that are older than `before_ms`, at most `limit`; says how many. `now_ms`
+    /// tells which are of a time that has not come.
+    ///
+    /// Errors: as [`commit`](Self::commit).
+    fn forget_receipts(&mut self, before_ms: i64, now_ms: i64, limit: usize) -> Result<usize>;
 
     /// The pause that outlasted the last sender.
     fn pause(&self) -> Result<Option<PauseState>>;

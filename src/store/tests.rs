@@ -1,11 +1,12 @@
 //! What the sender relies on, on a real database.
 
+mod receipts;
 mod soundness;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-use super::sqlite::{Reader, SqliteStore};
+use super::sqlite::{Reader, SqliteStore, recover};
 use super::*;
 use crate::error::ErrorKind;
 use crate::spool::{Belonging, NetworkFileSystem, Spool};
@@ -61,6 +62,17 @@ fn rejected(user: &str, code: &str) -> Rejected {
         attempts: 3,
         first_ms: 1,
         last_ms: 2,
+    }
+}
+
+fn receipt(time_ms: i64) -> Receipt {
+    let fragment = br#"{"token":"t","partner_user_id":"u1","event":"video","event_value":null}"#;
+    Receipt {
+        time_ms,
+        http_status: 204,
+        attempts: 1,
+        events: 1,
+        shares: Shares::of([fragment.as_slice()].into_iter()),
     }
 }
 

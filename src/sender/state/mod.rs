@@ -39,6 +39,8 @@ pub(crate) struct Orders {
     pub(crate) policy: Policy,
     pub(crate) safety: CommitSafety,
     pub(crate) event_ttl: Option<Duration>,
+    /// How long receipts are kept; `None`: not at all.
+    pub(crate) receipts_kept: Option<Duration>,
 }
 
 /// A request whose answer is awaited.
@@ -291,6 +293,8 @@ impl State {
         if matches!(verdict, Verdict::Refused { .. }) {
             self.totals.refused_requests += 1;
         }
+        let in_doubt = self.engine.lane_state(lane).and_then(|lane| lane.in_doubt);
+        let attempts = in_doubt.map_or(1, |batch| batch.attempts);
         let window = &mut self.lanes[lane].windows[due.queue.index()];
         window.carry(due.events);
         let user = window
@@ -316,7 +320,13 @@ impl State {
             self.say_still_paused(now);
         }
         match &outcome.effect {
-            Effect::Delivered { .. } => self.deliver(lane, due),
+            Effect::Delivered { .. } => {
+                let http_status = match exchange {
+                    Exchange::Answered(answer) => answer.status,
+                    Exchange::NotSent { .. } | Exchange::Unsettled { .. } => 0,
+                };
+                self.deliver(lane, due, http_status, attempts, now)
+            }
             Effect::Rejected {
                 refusal,
                 may_be_delivered,

@@ -8,10 +8,20 @@ use crate::delivery::{Queue, Refusal};
 use crate::error::Result;
 use crate::event;
 use crate::sender::window::Settled;
-use crate::store::{Change, Rejected, RejectedReason, Suspect};
+use crate::store::{Change, Receipt, Rejected, RejectedReason, Shares, Suspect};
+
+/// Receipts that are forgotten in one commit.
+const RECEIPTS_A_COMMIT: usize = 1_000;
 
 impl State {
-    pub(super) fn deliver(&mut self, lane: usize, due: Due) -> Result<()> {
+    pub(super) fn deliver(
+        &mut self,
+        lane: usize,
+        due: Due,
+        http_status: u16,
+        attempts: u32,
+        now: Moment,
+    ) -> Result<()> {
         let window = &mut self.lanes[lane].windows[due.queue.index()];
         let mut accepted: HashMap<Vec<u8>, u64> = HashMap::new();
         if due.queue == Queue::Suspects {
@@ -20,6 +30,13 @@ impl State {
                 *accepted.entry(user).or_default() += 1;
             }
         }
+        let receipt = self.orders.receipts_kept.map(|_| Receipt {
+            time_ms: now.wall_ms,
+            http_status,
+            attempts,
+            events: due.events as u32,
+            shares: Shares::of(window.events().take(due.events).map(|event| event.fragment)),
+        });
         let settled = window.settle(due.events);
         self.totals.delivered += settled.events;
         let mut changes = self.left(settled);
@@ -42,8 +59,22 @@ impl State {
         let changes: Vec<Change<'_>> = changes
             .into_iter()
             .chain(kept.iter().map(Change::Suspect))
+            .chain(receipt.iter().map(Change::Receipt))
             .collect();
         self.commit_lane(lane, &changes)
+    }
+
+    /// Forgets some of the receipts that are older than they are kept; says whether there may be more.
+    pub(in crate::sender) fn forget_receipts(&mut self, now: Moment) -> Result<bool> {
+        let kept = self
+            .orders
+            .receipts_kept
+            .map(|kept| kept.as_millis() as u64);
+        let before_ms = kept.map_or(i64::MAX, |kept| now.wall_ms.saturating_sub_unsigned(kept));
+        let forgotten = self
+            .store
+            .forget_receipts(before_ms, now.wall_ms, RECEIPTS_A_COMMIT)?;
+        Ok(forgotten == RECEIPTS_A_COMMIT)
     }
 
     /// Counts what left a queue; the changes take it out of the store.

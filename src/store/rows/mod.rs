@@ -4,6 +4,8 @@
 
 mod kept;
 mod queues;
+mod receipts;
 
 pub(super) use self::kept::*;
 pub(super) use self::queues::*;
+pub(super) use self::receipts::*;

@@ -15,13 +15,17 @@ use crate::journal::process::PerProcess;
 use crate::spool::{Spool, private_file, remove_file, sync_parent};
 use crate::store::{Totals, rows};
 
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 const SCHEMA: &str = concat!(
     include_str!("../schema.sql"),
-    include_str!("../version_2.sql")
+    include_str!("../version_2.sql"),
+    include_str!("../version_3.sql")
 );
 /// What takes a store of version 1, 2, ... one version further.
-const UPGRADES: [&str; VERSION as usize - 1] = [include_str!("../version_2.sql")];
+const UPGRADES: [&str; VERSION as usize - 1] = [
+    include_str!("../version_2.sql"),
+    include_str!("../version_3.sql"),
+];
 const APPLICATION_ID: i64 = 0x4D44_5450;
 /// SQLite's smallest page; a shorter file is no database, and SQLite would take it for a new one and
 /// delete the log beside it.
@@ -108,8 +112,11 @@ fn number(connection: &Connection, pragma: &str, spool: &str) -> Result<i64> {
         .map_err(|e| store_error(spool, e))
 }
 
-/// Refuses what is of another program or of a newer version.
-pub(super) fn check_version(connection: &Connection, spool: &str) -> Result<()> {
+/// The version from which on a store has receipts, and measures beside the sums.
+pub(super) const RECEIPTS_SINCE: i64 = 3;
+
+/// The version of a store; refuses what is of another program or of a newer version.
+pub(super) fn check_version(connection: &Connection, spool: &str) -> Result<i64> {
     let application = number(connection, "application_id", spool)?;
     let found = number(connection, "user_version", spool)?;
     if found > VERSION && application == APPLICATION_ID && !has_our_schema(connection) {
@@ -123,7 +130,7 @@ pub(super) fn check_version(connection: &Connection, spool: &str) -> Result<()> 
     if application != APPLICATION_ID || !(1..=VERSION).contains(&found) {
         return Err(damaged(spool, "is not a store of this library"));
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Makes a store of an earlier version one of this version; only the sender may.

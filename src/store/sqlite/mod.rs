@@ -135,6 +135,10 @@ impl SqliteStore {
                 }
                 Change::Lane { lane, state } => rows::write_lane(&self.connection, lane, state)?,
                 Change::Rest { lane, rest } => rows::write_rest(&self.connection, lane, rest)?,
+                Change::Receipt(receipt) if self.log_bytes == LOG_BYTES => {
+                    rows::write_receipt(&self.connection, None, receipt)?;
+                }
+                Change::Receipt(_) => {}
                 Change::Reject(event) => rows::write_rejected(&self.connection, None, event)?,
                 Change::Forget { rejected } => {
                     cached("DELETE FROM rejected WHERE id = ?")?.execute([rejected])?;
@@ -350,6 +354,19 @@ impl Store for SqliteStore {
             Ok(found)
         };
         read().map_err(|e| self.error(e))
+    }
+
+    fn forget_receipts(&mut self, before_ms: i64, now_ms: i64, limit: usize) -> Result<usize> {
+        let any = rows::has_old_receipts(&self.connection, before_ms, now_ms);
+        if !any.map_err(|e| self.error(e))? {
+            return Ok(0);
+        }
+        let forgotten = self.begin(CommitSafety::Process).and_then(|()| {
+            rows::forget_receipts(&self.connection, before_ms, now_ms, limit)
+                .map_err(|e| self.error(e))
+        });
+        let outcome = forgotten.as_ref().map(|_| ()).map_err(Clone::clone);
+        self.finish(outcome).and(forgotten)
     }
 
     fn pause(&self) -> Result<Option<PauseState>> {

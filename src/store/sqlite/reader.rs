@@ -4,18 +4,21 @@
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::connection::{InUse, check_version, connect, find, store_error};
+use super::connection::{InUse, RECEIPTS_SINCE, check_version, connect, find, store_error};
 use crate::error::{Error, Result};
 use crate::journal::reader::Offsets;
 use crate::spool::Spool;
 use crate::store::{
-    LaneState, PauseState, Place, Rejected, RejectedFilter, StoredRun, Totals, rows,
+    LaneState, PauseState, Place, Receipt, ReceiptFilter, Rejected, RejectedFilter, StoredRun,
+    Totals, rows,
 };
 
 /// A look into the store of any spool by any process, the sender's included.
 #[derive(Debug)]
 pub struct Reader {
     connection: Connection,
+    /// Only a sender brings a store up to date.
+    version: i64,
     spool: String,
     _in_use: InUse,
 }
@@ -32,9 +35,10 @@ impl Reader {
             return Ok(None);
         }
         let connection = connect(&path, &name, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        check_version(&connection, &name)?;
+        let version = check_version(&connection, &name)?;
         Ok(Some(Self {
             connection,
+            version,
             spool: name,
             _in_use: in_use,
         }))
@@ -101,6 +105,14 @@ impl Reader {
     /// See [`Store::rejected_matching`](crate::store::Store::rejected_matching).
     pub fn rejected(&self, filter: &RejectedFilter, limit: usize) -> Result<Vec<(i64, Rejected)>> {
         rows::read_rejected(&self.connection, filter, limit).map_err(|e| self.error(e))
+    }
+
+    /// The next `limit` receipts of the time that `filter` names, whoever is in them.
+    pub fn receipts(&self, filter: &ReceiptFilter, limit: usize) -> Result<Vec<(i64, Receipt)>> {
+        if self.version < RECEIPTS_SINCE {
+            return Ok(Vec::new());
+        }
+        rows::read_receipts(&self.connection, filter, limit).map_err(|e| self.error(e))
     }
 
     /// The row of the last rejected event; 0: none.

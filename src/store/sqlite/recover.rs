@@ -103,7 +103,7 @@ fn open_damaged(path: &Path, spool: &str) -> Result<(Connection, Option<String>)
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
         .map_err(|e| store_error(spool, e))?;
     match check_version(&connection, spool) {
-        Ok(()) => Ok((connection, None)),
+        Ok(_) => Ok((connection, None)),
         Err(e) if e.pause_reason().is_some() => Ok((connection, Some(e.message().to_owned()))),
         Err(newer) => Err(newer),
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::connection::store_error;
+use super::connection::{RECEIPTS_SINCE, store_error};
 use super::scan::{Scan, each};
 use crate::config::LANES_MAX;
 use crate::error::Result;
@@ -31,6 +31,8 @@ pub struct Salvage {
     pub pending: u64,
     /// Rejected events that can be read.
     pub rejected: u64,
+    /// Receipts of delivered requests that can be read.
+    pub receipts: u64,
     /// At most so many pending events cannot be read; `None`: how many there were cannot be read either.
     pub lost_pending: Option<u64>,
     /// At most so many rejected events cannot be read.
@@ -114,6 +116,7 @@ impl Work<'_> {
         }
         self.read_runs()?;
         self.read_rejected()?;
+        self.read_receipts()?;
         let state = self.read_one(rows::STATE_COLUMNS, "state", rows::state, || {
             "the sums (delivered, rejected, requests ...): they start anew".to_owned()
         });
@@ -194,6 +197,32 @@ impl Work<'_> {
         self.found.lost_rejected = outcome.lost;
         if let Some(what) = outcome.damage {
             self.damaged(what);
+        }
+        Ok(())
+    }
+
+    /// What was delivered stays so without them, so what is lost of them is only said.
+    fn read_receipts(&mut self) -> Result<()> {
+        let Some(old) = self.old.filter(|old| version(old) >= RECEIPTS_SINCE) else {
+            return Ok(());
+        };
+        let scan = Scan {
+            old,
+            columns: rows::RECEIPT_COLUMNS,
+            table: "receipts",
+            // None: a row that cannot be reached is not known to have been.
+            index: "SELECT 0 WHERE 0",
+        };
+        let outcome = scan.read(rows::receipt, |(id, receipt)| {
+            self.found.receipts += 1;
+            self.write(|new| rows::write_receipt(new, Some(id), &receipt))
+        })?;
+        if let Some(what) = outcome.damage {
+            self.damaged(what);
+            let kept = self.found.receipts;
+            self.found.forgotten.push(format!(
+                "receipts of what was delivered: {kept} can be read, others cannot"
+            ));
         }
         Ok(())
     }
@@ -452,6 +481,11 @@ impl Work<'_> {
         totals.lost += self.found.lost_pending.unwrap_or_default() + self.found.lost_rejected;
         self.write(|new| rows::write_state(new, lanes, &totals))
     }
+}
+
+fn version(old: &Connection) -> i64 {
+    let version = old.pragma_query_value(None, "user_version", |row| row.get(0));
+    version.unwrap_or(RECEIPTS_SINCE)
 }
 
 fn sum(lengths: &[u32]) -> u64 {

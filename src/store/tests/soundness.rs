@@ -16,36 +16,79 @@ fn a_reader_that_comes_while_the_store_is_made_finds_none_or_a_sound_one() {
     }
 }
 
-/// As version 1 left it.
-fn taken_back_to_version_1(opened: &Opened) {
+/// As an earlier version left it.
+fn taken_back_to(version: usize, opened: &Opened) {
+    const STEPS_BACK: [&str; 2] = [
+        "DROP TABLE receipts; ALTER TABLE state DROP COLUMN measures; PRAGMA user_version = 2",
+        "DROP TABLE refused_in_a_row; DROP TABLE rests; PRAGMA user_version = 1",
+    ];
     let raw = rusqlite::Connection::open(opened.spool.store()).unwrap();
-    raw.execute_batch("DROP TABLE refused_in_a_row; DROP TABLE rests; PRAGMA user_version = 1")
-        .unwrap();
+    for step in &STEPS_BACK[..3 - version] {
+        raw.execute_batch(step).unwrap();
+    }
 }
 
 #[test]
 fn a_store_of_an_earlier_version_is_read_as_it_is_and_upgraded_by_its_sender() {
-    let opened = spool();
-    let rows = [rejected("u1", "A"), rejected("u2", "B")];
-    let waits = run(&["{}"]);
-    let mut store = SqliteStore::open(&opened.spool).unwrap();
-    let mut changes: Vec<_> = rows.iter().map(Change::Reject).collect();
-    changes.push(append(REGULAR, &waits));
-    store.commit(&changes, CommitSafety::Process).unwrap();
-    drop(store);
-    taken_back_to_version_1(&opened);
-
-    let all = RejectedFilter::default();
-    let reader = Reader::open(&opened.spool).unwrap().unwrap();
-    let before = reader.rejected(&all, 9).unwrap();
-    assert_eq!(before.len(), 2);
-    for _ in 0..2 {
+    for version in [1, 2] {
+        let opened = spool();
+        let rows = [rejected("u1", "A"), rejected("u2", "B")];
+        let waits = run(&["{}"]);
+        let totals = Totals {
+            pending: 1,
+            ..Totals::default()
+        };
         let mut store = SqliteStore::open(&opened.spool).unwrap();
-        assert_eq!(store.rejected_matching(&all, 9).unwrap(), before);
-        assert_eq!(store.runs(REGULAR, 0, 9).unwrap()[0].run, waits);
-        let refused = Change::RefusedInARow { user: "u1" };
-        store.commit(&[refused], CommitSafety::Process).unwrap();
-        assert_eq!(store.refused_in_a_row().unwrap(), ["u1"]);
+        let mut changes: Vec<_> = rows.iter().map(Change::Reject).collect();
+        changes.push(append(REGULAR, &waits));
+        changes.push(Change::Totals(&totals));
+        store.commit(&changes, CommitSafety::Process).unwrap();
+        drop(store);
+        taken_back_to(version, &opened);
+
+        let all = RejectedFilter::default();
+        let reader = Reader::open(&opened.spool).unwrap().unwrap();
+        let before = reader.rejected(&all, 9).unwrap();
+        assert_eq!(before.len(), 2);
+        assert_eq!(reader.totals().unwrap(), totals);
+        assert_eq!(reader.receipts(&ReceiptFilter::default(), 9).unwrap(), []);
+        for number in 1..3 {
+            let mut store = SqliteStore::open(&opened.spool).unwrap();
+            assert_eq!(store.rejected_matching(&all, 9).unwrap(), before);
+            assert_eq!(store.runs(REGULAR, 0, 9).unwrap()[0].run, waits);
+            assert_eq!(store.totals().unwrap(), totals);
+            let delivered = receipt(number);
+            let changes = [
+                Change::RefusedInARow { user: "u1" },
+                Change::Receipt(&delivered),
+            ];
+            store.commit(&changes, CommitSafety::Process).unwrap();
+            assert_eq!(store.refused_in_a_row().unwrap(), ["u1"]);
+            let reader = Reader::open(&opened.spool).unwrap().unwrap();
+            let kept = reader.receipts(&ReceiptFilter::default(), 9).unwrap();
+            assert_eq!(kept.len() as i64, number, "version {version}");
+        }
+    }
+}
+
+#[test]
+fn what_is_recovered_of_a_store_of_an_earlier_version_is_of_this_one() {
+    for version in [1, 2, 3] {
+        let opened = spool();
+        filled(&opened);
+        taken_back_to(version, &opened);
+        let raw = rusqlite::Connection::open(opened.spool.store()).unwrap();
+        raw.execute("UPDATE pause SET message = 'held!'", [])
+            .unwrap();
+        drop(raw);
+        let found = recover::recover(&opened.spool, recover::Repair::Replace, |_, _| 0).unwrap();
+        assert!(found.kept.is_some(), "{found:?}");
+        assert_eq!(found.forgotten.len(), 1, "the pause: {found:?}");
+        assert_eq!(found.receipts, u64::from(version == 3));
+        drop(SqliteStore::open(&opened.spool).unwrap());
+        let reader = Reader::open(&opened.spool).unwrap().unwrap();
+        let kept = reader.receipts(&ReceiptFilter::default(), 9).unwrap();
+        assert_eq!(kept.len(), usize::from(version == 3));
     }
 }
 
@@ -117,6 +160,7 @@ fn filled(opened: &Opened) {
         fingerprint: None,
     };
     let event = rejected("u1", "A");
+    let delivered = receipt(1);
     let rest = Rest {
         wait_ms: 1_000,
         ..Rest::default()
@@ -136,6 +180,7 @@ fn filled(opened: &Opened) {
         Change::Pause(Some(&pause)),
         Change::Reject(&event),
         Change::RefusedInARow { user: "u1" },
+        Change::Receipt(&delivered),
         Change::Rest {
             lane: 0,
             rest: &rest,
@@ -156,7 +201,9 @@ fn a_value_that_was_changed_behind_the_stores_back_is_damage_wherever_it_is() {
         store.refused_in_a_row()?;
         store.rest(0)?;
         store.totals()?;
-        store.rejected(&[1]).map(drop)
+        store.rejected(&[1])?;
+        let reader = Reader::open(spool)?.unwrap();
+        reader.receipts(&ReceiptFilter::default(), 9).map(drop)
     };
     let opened = spool();
     filled(&opened);
@@ -175,6 +222,8 @@ fn a_value_that_was_changed_behind_the_stores_back_is_damage_wherever_it_is() {
         "refused_in_a_row SET user = 'u2'",
         "rests SET wait_ms = 1001",
         "rests SET until_ms = 5",
+        "receipts SET time_ms = 5",
+        "receipts SET shares = zeroblob(20)",
         "state SET pending = 3",
         "state SET lanes = 2",
         "rejected SET message = 'yes'",

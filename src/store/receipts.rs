@@ -1,0 +1,106 @@
+//! Receipts: when whose events were delivered, for who is asked later where they are.
+//!
+//! One row for each delivered request, written in the commit that settles it and so exactly as durable. It
+//! names each user once, with a count for each kind of event. Rows are numbered by their time: a search
+//! from a time on begins at its row, and forgetting the old ones takes them off the front, both without an
+//! index that every request would have to pay for.
+
+use std::collections::HashMap;
+
+use crate::event::{self, EventKind};
+
+/// Numbers of rows for each millisecond.
+const IDS_PER_MS: i64 = 4_096;
+
+/// One delivered request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// When its answer came: wall time in milliseconds.
+    pub time_ms: i64,
+    /// The HTTP status of the answer.
+    pub http_status: u16,
+    /// Requests that carried this batch; more than 1 where no answer had settled an earlier one.
+    pub attempts: u32,
+    /// How many events it held.
+    pub events: u32,
+    /// Whose, and of which kinds.
+    pub shares: Shares,
+}
+
+/// The events of a request by user and kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shares(Vec<u8>);
+
+/// One user's events in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Share<'a> {
+    /// The JSON-escaped `partner_user_id`.
+    pub user: &'a [u8],
+    /// How many of each kind, in the order of [`EventKind::ALL`].
+    pub kinds: [u8; EventKind::ALL.len()],
+}
+
+impl Shares {
+    /// Of these events.
+    pub fn of<'a>(fragments: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut bytes = Vec::new();
+        // Where each user's counts stand.
+        let mut places: HashMap<&[u8], usize> = HashMap::new();
+        for fragment in fragments {
+            let user = event::user_of(fragment);
+            let at = *places.entry(user).or_insert_with(|| {
+                let at = bytes.len();
+                bytes.extend_from_slice(&[0; EventKind::ALL.len()]);
+                bytes.extend_from_slice(&(user.len() as u32).to_le_bytes());
+                bytes.extend_from_slice(user);
+                at
+            });
+            if let Some(kind) = event::kind_of(fragment) {
+                let count = &mut bytes[at + kind as usize];
+                *count = count.saturating_add(1);
+            }
+        }
+        Self(bytes)
+    }
+
+    pub(super) fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Each user's share, in the order of their first events.
+    pub fn iter(&self) -> impl Iterator<Item = Share<'_>> {
+        let mut rest = &self.0[..];
+        std::iter::from_fn(move || {
+            let (kinds, behind) = rest.split_first_chunk()?;
+            let (length, behind) = behind.split_first_chunk()?;
+            let (user, behind) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            rest = behind;
+            Some(Share {
+                user,
+                kinds: *kinds,
+            })
+        })
+    }
+}
+
+/// The first number that a receipt of this time can have.
+pub(super) fn first_id_of(time_ms: i64) -> i64 {
+    time_ms.saturating_mul(IDS_PER_MS)
+}
+
+/// Which receipts are asked for; the default is all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReceiptFilter {
+    /// With an event of this `partner_user_id`.
+    pub user: Option<String>,
+    /// Of this wall time or later, in milliseconds.
+    pub from_ms: Option<i64>,
+    /// Before this wall time.
+    pub until_ms: Option<i64>,
+    /// Behind this row.
+    pub after_id: i64,
+}
