@@ -325,6 +325,12 @@ typedef struct meditopia_config meditopia_config;
 typedef struct meditopia_cursor meditopia_cursor;
 
 /**
+ * A position in the list of receipts. One thread at a time; it may move between threads. It holds no
+ * transaction, so it may stay open as long as you like.
+ */
+typedef struct meditopia_receipts meditopia_receipts;
+
+/**
  * A text made by the library, UTF-8. It never changes, so any number of threads may read it; the
  * caller frees it once with `meditopia_text_free`. It does not depend on the client or the config
  * that it came from.
@@ -432,6 +438,25 @@ typedef struct meditopia_report {
 } meditopia_report;
 
 /**
+ * How long something took, counted in buckets whose bounds never change.
+ */
+typedef struct meditopia_histogram {
+  /**
+   * How often it was measured.
+   */
+  uint64_t count;
+  /**
+   * All durations together, in microseconds.
+   */
+  uint64_t sum_us;
+  /**
+   * How often it took longer than the bound before and at most the bound of its own. The last has no
+   * bound. `meditopia_stats_text` names the bounds.
+   */
+  uint64_t buckets[15];
+} meditopia_histogram;
+
+/**
  * Counters and states of a spool, all its processes together. Counters are events since the spool
  * was made, where nothing else is said. Times are milliseconds since 1970-01-01T00:00:00Z; -1:
  * there is none.
@@ -462,7 +487,7 @@ typedef struct meditopia_stats {
    */
   uint64_t expired;
   /**
-   * Waiting now.
+   * Waiting now; about, while more than 4 MiB of them are not taken over by a sender.
    */
   uint64_t pending;
   /**
@@ -529,6 +554,50 @@ typedef struct meditopia_stats {
    * Events that `meditopia recover` could not read out of a damaged store.
    */
   uint64_t lost;
+  /**
+   * Of the requests: their events were accepted. This and what follows counts since the store has
+   * version 3.
+   */
+  uint64_t delivered_requests;
+  /**
+   * Of the requests: too large.
+   */
+  uint64_t too_large_requests;
+  /**
+   * Of the requests: not processed, to be sent again later (no connection, 429).
+   */
+  uint64_t postponed_requests;
+  /**
+   * Of the requests: no answer has settled them.
+   */
+  uint64_t in_doubt_requests;
+  /**
+   * Of the requests: no event was to blame; delivery paused, or stayed so.
+   */
+  uint64_t pausing_requests;
+  /**
+   * Bytes of the bodies of requests that were sent.
+   */
+  uint64_t sent_bytes;
+  /**
+   * How often delivery was paused, for whatever reason.
+   */
+  uint64_t pauses;
+  /**
+   * How long an enqueue took: of this process, one call of `meditopia_enqueue` in 64. Bounds in
+   * microseconds: 0.5 1 2 5 10 20 50 100 200 500 1000 10000 100000 1000000.
+   */
+  struct meditopia_histogram enqueue;
+  /**
+   * How long requests took, from their first byte to their answer. Bounds in milliseconds:
+   * 1 2.5 5 10 25 50 100 250 500 1000 2500 5000 10000 30000.
+   */
+  struct meditopia_histogram request;
+  /**
+   * How long events took, from their enqueue until they were accepted. Bounds in seconds:
+   * 0.01 0.1 0.5 1 2.5 5 10 15 30 60 300 1800 3600 86400.
+   */
+  struct meditopia_histogram delivery;
 } meditopia_stats;
 
 /**
@@ -651,6 +720,70 @@ typedef struct meditopia_filter {
    */
   int64_t after_id;
 } meditopia_filter;
+
+/**
+ * One request that the API has taken. Its string belongs to the list and lives until the next call on
+ * it; it is not NULL after `MEDITOPIA_OK`.
+ */
+typedef struct meditopia_receipt {
+  /**
+   * Set it to sizeof(meditopia_receipt) before the call.
+   */
+  uint32_t struct_size;
+  /**
+   * HTTP status of the answer.
+   */
+  int32_t http_status;
+  /**
+   * Above 0; grows along the list.
+   */
+  int64_t id;
+  /**
+   * When the answer came. Milliseconds since 1970-01-01T00:00:00Z.
+   */
+  int64_t time_ms;
+  /**
+   * How many requests carried this batch; more than 1 where no answer had settled an earlier one.
+   */
+  uint32_t attempts;
+  /**
+   * How many events it held.
+   */
+  uint32_t events;
+  /**
+   * Of these: "register".
+   */
+  uint32_t register_events;
+  /**
+   * Of these: "signin".
+   */
+  uint32_t signin_events;
+  /**
+   * Of these: "audio".
+   */
+  uint32_t audio_events;
+  /**
+   * Of these: "video".
+   */
+  uint32_t video_events;
+  /**
+   * Of these: "content".
+   */
+  uint32_t content_events;
+  /**
+   * How many users they belong to.
+   */
+  uint32_t users;
+  /**
+   * Whose they were, in the order of their first events:
+   * [{"partner_user_id":"u-1","events":{"video":2}},...]. NUL-terminated.
+   */
+  const char *users_json;
+  /**
+   * Its length in bytes, without the NUL.
+   */
+  size_t users_json_len;
+} meditopia_receipt;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1052,8 +1185,9 @@ meditopia_status meditopia_enqueue_json(struct meditopia_client *client,
 /**
  * Reads the counters and states of the spool.
  *
- * `stats` is the caller's; set its `struct_size`. Reads a few small files and never waits for the
- * sender. Callable from any thread.
+ * `stats` is the caller's; set its `struct_size`. Looks into the store, and into at most 8 MiB of what
+ * no sender has taken over; never waits for the sender. `meditopia_sender_seen` is cheaper. Callable
+ * from any thread.
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, or `struct_size` not set),
  * `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
@@ -1068,6 +1202,23 @@ meditopia_status meditopia_enqueue_json(struct meditopia_client *client,
 meditopia_status meditopia_get_stats(struct meditopia_client *client,
                                      struct meditopia_stats *stats,
                                      struct meditopia_error *error);
+
+/**
+ * Says when a sender was last at work on the spool, and whether events wait: for a host that only
+ * enqueues and wants to know that somebody sends.
+ *
+ *   seen_ms  gets the time in milliseconds since 1970-01-01T00:00:00Z; -1: there never was one
+ *   waiting  gets 1 if events seem to wait, else 0
+ *
+ * Reads one small file and the sizes of the journal's files, so it suits a web request; what waits is
+ * as of the sender's last word, at most a second old while it runs. Callable from any thread.
+ *
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_CLOSED`.
+ */
+meditopia_status meditopia_sender_seen(struct meditopia_client *client,
+                                       int64_t *seen_ms,
+                                       int32_t *waiting,
+                                       struct meditopia_error *error);
 
 /**
  * Reads the counters and states of the spool as text, for a metrics page or a log.
@@ -1114,8 +1265,10 @@ meditopia_status meditopia_set_log_callback(struct meditopia_client *client,
  * oldest are dropped. Returns `MEDITOPIA_OK` with a record, or `MEDITOPIA_DONE` when none waits.
  * Does not block. Callable from any thread; each record goes to one caller.
  *
+ * After `meditopia_client_close` it gives what is left, what the close has said among it.
+ *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, or `struct_size` not set),
- * `MEDITOPIA_ERROR_CLOSED`.
+ * `MEDITOPIA_ERROR_CLOSED` (the client is closed, and nothing is left).
  */
 meditopia_status meditopia_log_next(struct meditopia_client *client,
                                     struct meditopia_log_record *record,
@@ -1325,7 +1478,8 @@ meditopia_status meditopia_rejected_export(struct meditopia_client *client,
  *
  * `ids` are ids of rows of `meditopia_in_doubt_open`. The events go to the list of the rejected as
  * `MEDITOPIA_REASON_SET_ASIDE`, since they may have been delivered, and can be requeued from there. An
- * event whose request is on its way at that moment stays; `meditopia_hold` prevents that. Which
+ * event whose request is on its way at that moment stays: after `meditopia_hold` no further one leaves,
+ * but the one on its way is not waited for, so call again when `changed` is less than asked for. Which
  * one of a batch it is, setting aside halves and `meditopia_resume` find out.
  *
  * Arguments, blocking, threads and errors as for `meditopia_rejected_requeue`.
@@ -1335,6 +1489,61 @@ meditopia_status meditopia_in_doubt_set_aside(struct meditopia_client *client,
                                               size_t count,
                                               size_t *changed,
                                               struct meditopia_error *error);
+
+/**
+ * Lists which requests the API has taken within the last `receipts_days`, oldest first: "where are
+ * the events of this user?" A batch that was delivered while the disk was full is not listed.
+ *
+ *   partner_user_id  only those with an event of this user; NULL: any. UTF-8, borrowed for the call
+ *   from_ms          only those of this time or later, milliseconds since 1970-01-01T00:00:00Z; 0: any
+ *   until_ms         only those before this time; 0: any
+ *   after_id         only those with a greater id; 0: from the first
+ *   out              gets the list for `meditopia_receipts_free`; NULL after an error
+ *
+ * Reads the store, by page, beside the sender and without waiting for it. With a user, all receipts
+ * of the time are gone through. Callable from any thread.
+ *
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
+ * `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+ *
+ * Example:
+ *
+ *   meditopia_receipts *receipts = NULL;
+ *   meditopia_receipt receipt = { .struct_size = sizeof receipt };
+ *   status = meditopia_receipts_open(client, "user-17", 0, 0, 0, &receipts, &error);
+ *   while (status == MEDITOPIA_OK) {
+ *       status = meditopia_receipts_next(receipts, &receipt, &error);
+ *       if (status == MEDITOPIA_OK)
+ *           printf("%lld: %u events\n", (long long)receipt.time_ms, (unsigned)receipt.events);
+ *   }
+ *   meditopia_receipts_free(receipts);
+ */
+meditopia_status meditopia_receipts_open(struct meditopia_client *client,
+                                         const char *partner_user_id,
+                                         int64_t from_ms,
+                                         int64_t until_ms,
+                                         int64_t after_id,
+                                         struct meditopia_receipts **out,
+                                         struct meditopia_error *error);
+
+/**
+ * Goes to the next receipt: `MEDITOPIA_OK` with one, or `MEDITOPIA_DONE` at the end of the list.
+ *
+ * `receipt` is the caller's; set its `struct_size` once. Its string lives until the next call on this
+ * list. After `MEDITOPIA_DONE` or an error all of it but `struct_size` is zero.
+ *
+ * May read pages of the store; never waits for the sender. One thread at a time.
+ *
+ * Errors: as for `meditopia_cursor_next`.
+ */
+meditopia_status meditopia_receipts_next(struct meditopia_receipts *receipts,
+                                         struct meditopia_receipt *receipt,
+                                         struct meditopia_error *error);
+
+/**
+ * Frees a list of receipts and the string of its last one; NULL does nothing.
+ */
+void meditopia_receipts_free(struct meditopia_receipts *receipts);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -2,9 +2,15 @@
 //!
 //! One table says the name, the meaning and the kind of each figure; the JSON and the Prometheus
 //! text are both printed from it, so neither can lack a figure or call it something else.
-//! The figures themselves are gathered elsewhere: a [`Stats`] is a snapshot and knows no clock.
+//! A histogram is cumulative in both. The figures themselves are gathered elsewhere: a [`Stats`] is a snapshot and knows no clock.
+
+pub mod histogram;
 
 use crate::error::PauseReason;
+
+use self::histogram::{
+    Bounds, DELIVERY_BOUNDS_US, ENQUEUE_BOUNDS_US, Histogram, REQUEST_BOUNDS_US,
+};
 
 /// A snapshot of one spool, as seen by one process. Times are wall times in milliseconds since
 /// 1970-01-01T00:00:00Z.
@@ -52,6 +58,26 @@ pub struct Stats {
     pub torn_tails: u64,
     /// Events that `recover` could not read out of a damaged store.
     pub lost: u64,
+    /// Of the requests: all of their events were accepted.
+    pub delivered_requests: u64,
+    /// Of the requests: the body was too large.
+    pub too_large_requests: u64,
+    /// Of the requests: not processed, to be sent again later.
+    pub postponed_requests: u64,
+    /// Of the requests: no answer has settled them.
+    pub in_doubt_requests: u64,
+    /// Of the requests: no event was to blame, and delivery paused, or stayed so.
+    pub pausing_requests: u64,
+    /// Bytes of the bodies of requests that were sent.
+    pub sent_bytes: u64,
+    /// How often delivery was paused.
+    pub pauses: u64,
+    /// How long a single enqueue took, of one in 64 in this process.
+    pub enqueue_seconds: Histogram,
+    /// How long requests took from their first byte to their answer.
+    pub request_seconds: Histogram,
+    /// How long events took from their enqueue until they were accepted.
+    pub delivery_seconds: Histogram,
 }
 
 /// One figure of the table.
@@ -72,14 +98,19 @@ enum Value {
     TimeMs(Option<i64>),
     /// Prometheus gets a 0 or 1 for every reason, so that a change is a change of values.
     Paused(Option<PauseReason>),
+    /// Prometheus gets them as one counter with the verdict as a label.
+    Verdict(&'static str, u64),
+    Histogram(&'static Bounds, Histogram),
     /// Prometheus gets it as a label, since it is a name and not a quantity.
     Pid(Option<u32>),
 }
 
 impl Stats {
     #[rustfmt::skip]
-    fn figures(&self) -> [Figure; 21] {
-        use Value::{Counter, Gauge, Paused, Pid, TimeMs};
+    fn figures(&self) -> [Figure; 31] {
+        use Value::{Counter, Gauge, Paused, Pid, TimeMs, Verdict};
+        const VERDICTS: &str = "meditopia_request_verdicts_total";
+        const BY_VERDICT: &str = "Requests by what their end meant.";
         let figure = |member, metric, meaning, value| Figure { member, metric, meaning, value };
         [
             figure("enqueued", "meditopia_events_enqueued_total",
@@ -124,6 +155,24 @@ impl Stats {
                 "Segments whose end was cut short.", Counter(self.torn_tails)),
             figure("lost", "meditopia_events_lost_total",
                 "Events that recover could not read out of a damaged store.", Counter(self.lost)),
+            figure("sent_bytes", "meditopia_request_sent_bytes_total",
+                "Bytes of the bodies of requests that were sent.", Counter(self.sent_bytes)),
+            figure("pauses", "meditopia_pauses_total",
+                "How often delivery was paused.", Counter(self.pauses)),
+            figure("delivered_requests", VERDICTS, BY_VERDICT, Verdict("delivered", self.delivered_requests)),
+            figure("too_large_requests", VERDICTS, BY_VERDICT, Verdict("too_large", self.too_large_requests)),
+            figure("postponed_requests", VERDICTS, BY_VERDICT, Verdict("retry", self.postponed_requests)),
+            figure("in_doubt_requests", VERDICTS, BY_VERDICT, Verdict("in_doubt", self.in_doubt_requests)),
+            figure("pausing_requests", VERDICTS, BY_VERDICT, Verdict("pause", self.pausing_requests)),
+            figure("enqueue_seconds", "meditopia_enqueue_duration_seconds",
+                "How long a single enqueue took, of one in 64 in this process.",
+                Value::Histogram(&ENQUEUE_BOUNDS_US, self.enqueue_seconds)),
+            figure("request_seconds", "meditopia_request_duration_seconds",
+                "How long requests took from their first byte to their answer.",
+                Value::Histogram(&REQUEST_BOUNDS_US, self.request_seconds)),
+            figure("delivery_seconds", "meditopia_delivery_duration_seconds",
+                "How long events took from their enqueue until they were accepted.",
+                Value::Histogram(&DELIVERY_BOUNDS_US, self.delivery_seconds)),
         ]
     }
 
@@ -132,7 +181,10 @@ impl Stats {
     pub fn to_json(&self) -> String {
         let members = self.figures().map(|figure| {
             let value = match figure.value {
-                Value::Counter(number) | Value::Gauge(number) => number.to_string(),
+                Value::Counter(number) | Value::Gauge(number) | Value::Verdict(_, number) => {
+                    number.to_string()
+                }
+                Value::Histogram(bounds, histogram) => histogram_json(bounds, &histogram),
                 Value::TimeMs(time) => or_null(time.map(|time| time.to_string())),
                 Value::Pid(pid) => or_null(pid.map(|pid| pid.to_string())),
                 Value::Paused(reason) => or_null(reason.map(|reason| format!("\"{reason}\""))),
@@ -151,32 +203,54 @@ impl Stats {
     /// apart. Label names are letters, digits and underscores; values are any text.
     pub fn to_prometheus_with(&self, labels: &[(&str, &str)]) -> String {
         let mut text = String::new();
+        let mut last = "";
         for figure in self.figures() {
+            if figure.metric != last {
+                figure.print_head(&mut text);
+            }
+            last = figure.metric;
             figure.print(labels, &mut text);
+            // Those refused stand in the table as a counter of their own.
+            if matches!(figure.value, Value::Verdict("delivered", _)) {
+                let value = Value::Verdict("refused", self.refused_requests);
+                Figure { value, ..figure }.print(labels, &mut text);
+            }
         }
         text
     }
 }
 
 impl Figure {
-    fn print(&self, labels: &[(&str, &str)], text: &mut String) {
+    fn print_head(&self, text: &mut String) {
         let Self {
             metric, meaning, ..
         } = self;
         let kind = match self.value {
-            Value::Counter(_) => "counter",
+            Value::Counter(_) | Value::Verdict(..) => "counter",
+            Value::Histogram(..) => "histogram",
             Value::Gauge(_) | Value::TimeMs(_) | Value::Paused(_) | Value::Pid(_) => "gauge",
         };
         text.push_str(&format!(
             "# HELP {metric} {meaning}\n# TYPE {metric} {kind}\n"
         ));
+    }
+
+    fn print(&self, labels: &[(&str, &str)], text: &mut String) {
+        let metric = self.metric;
+        if let Value::Histogram(bounds, histogram) = &self.value {
+            print_histogram(metric, bounds, histogram, labels, text);
+            return;
+        }
         let mut sample = |own: Option<(&str, &str)>, value: &str| {
             let labels = labels_text(labels.iter().copied().chain(own));
             text.push_str(&format!("{metric}{labels} {value}\n"));
         };
         match self.value {
             Value::Counter(number) | Value::Gauge(number) => sample(None, &number.to_string()),
-            Value::TimeMs(None) | Value::Pid(None) => {}
+            Value::Verdict(verdict, number) => {
+                sample(Some(("verdict", verdict)), &number.to_string());
+            }
+            Value::TimeMs(None) | Value::Pid(None) | Value::Histogram(..) => {}
             Value::TimeMs(Some(time)) => sample(None, &seconds(time)),
             Value::Pid(Some(pid)) => sample(Some(("pid", &pid.to_string())), "1"),
             Value::Paused(paused) => {
@@ -187,6 +261,59 @@ impl Figure {
             }
         }
     }
+}
+
+/// For each bucket its bound in seconds, and how many took no longer.
+fn cumulative(bounds: &Bounds, histogram: &Histogram) -> Vec<(String, u64)> {
+    let bounds = bounds.iter().map(|us| (us / 1e6).to_string());
+    let mut sum = 0;
+    bounds
+        .chain(["+Inf".to_owned()])
+        .zip(histogram.counts)
+        .map(|(bound, count)| {
+            sum += count;
+            (bound, sum)
+        })
+        .collect()
+}
+
+fn sum_in_seconds(histogram: &Histogram) -> String {
+    format!(
+        "{}.{:06}",
+        histogram.sum_us / 1_000_000,
+        histogram.sum_us % 1_000_000
+    )
+}
+
+fn histogram_json(bounds: &Bounds, histogram: &Histogram) -> String {
+    let buckets: Vec<String> = cumulative(bounds, histogram)
+        .into_iter()
+        .map(|(bound, count)| format!("\"{bound}\":{count}"))
+        .collect();
+    format!(
+        "{{\"count\":{},\"sum\":{},\"buckets\":{{{}}}}}",
+        histogram.count(),
+        sum_in_seconds(histogram),
+        buckets.join(",")
+    )
+}
+
+fn print_histogram(
+    metric: &str,
+    bounds: &Bounds,
+    histogram: &Histogram,
+    labels: &[(&str, &str)],
+    text: &mut String,
+) {
+    for (bound, count) in cumulative(bounds, histogram) {
+        let labels = labels_text(labels.iter().copied().chain([("le", bound.as_str())]));
+        text.push_str(&format!("{metric}_bucket{labels} {count}\n"));
+    }
+    let labels = labels_text(labels.iter().copied());
+    let (sum, count) = (sum_in_seconds(histogram), histogram.count());
+    text.push_str(&format!(
+        "{metric}_sum{labels} {sum}\n{metric}_count{labels} {count}\n"
+    ));
 }
 
 fn or_null(value: Option<String>) -> String {

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The order of the header.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 13] = [
     "version", "status", "error", "text", "config", "client", "enqueue", "report", "stats", "log",
-    "cursor", "rejected",
+    "cursor", "rejected", "receipts",
 ];
 
 fn in_crate(path: &str) -> PathBuf {

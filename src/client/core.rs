@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::listing;
+use super::watch::Watch;
 use crate::config::{Durability, Settings};
 use crate::delivery::Policy;
 use crate::error::{PauseReason, Result};
@@ -20,10 +21,14 @@ use crate::log::{Callback, Log};
 use crate::sender::{Orders, Report, Sender, Token};
 use crate::spool::{self, Belonging, NetworkFileSystem, Spool};
 use crate::stats::Stats;
+use crate::stats::histogram::{ENQUEUE_BOUNDS_US, SharedHistogram};
 use crate::store::sqlite::Reader;
 use crate::store::{CommitSafety, Totals};
 use crate::sync::lock;
 use crate::transport;
+
+/// One single enqueue of so many is measured.
+const MEASURED_OF: u64 = 64;
 
 pub(super) struct Core {
     pub(super) settings: Settings,
@@ -35,6 +40,9 @@ pub(super) struct Core {
     /// Handles that are open in this process.
     pub(super) handles: AtomicUsize,
     enqueued: AtomicU64,
+    /// How long single enqueues took, of one in [`MEASURED_OF`].
+    enqueue_took: SharedHistogram,
+    watch: Watch,
     background: Mutex<Background>,
     /// Set once `background` has left `Off`, so that an enqueue need not lock.
     settled_background: AtomicBool,
@@ -125,6 +133,7 @@ impl Core {
             ..transport::Options::new(settings.endpoint.as_str())
         };
         Self {
+            watch: Watch::new(settings.flush_interval),
             writer: Writer::new(spool.clone(), safety, limit),
             sender: Sender::new(
                 spool.clone(),
@@ -140,6 +149,7 @@ impl Core {
             settings,
             handles: AtomicUsize::new(0),
             enqueued: AtomicU64::new(0),
+            enqueue_took: SharedHistogram::default(),
             background: Mutex::new(Background::Off),
             settled_background: AtomicBool::new(false),
             callback_of: AtomicU64::new(0),
@@ -147,8 +157,23 @@ impl Core {
         }
     }
 
-    /// Events were acknowledged: counts them and has them sent, if that is this process's role.
-    pub(super) fn enqueued(&self, events: usize) -> Result<()> {
+    /// Begins to measure a single enqueue, if its turn has come: the clock is not read for each.
+    pub(super) fn measure_enqueue(&self) -> Option<Instant> {
+        let turn = self
+            .enqueued
+            .load(Ordering::Relaxed)
+            .is_multiple_of(MEASURED_OF);
+        turn.then(Instant::now)
+    }
+
+    /// An enqueue that was [measured](Self::measure_enqueue) is acknowledged.
+    pub(super) fn enqueue_took(&self, begun: Instant) {
+        self.enqueue_took.add(&ENQUEUE_BOUNDS_US, begun.elapsed());
+    }
+
+    /// Events were acknowledged: counts them and has them sent, if that is this process's role. `now_ns`
+    /// is the time since boot.
+    pub(super) fn enqueued(&self, events: usize, now_ns: u64) -> Result<()> {
         self.enqueued.fetch_add(events as u64, Ordering::Relaxed);
         if self.settings.role.sends() {
             // An event is acknowledged whether or not a thread can be started now.
@@ -156,6 +181,8 @@ impl Core {
                 self.log.error(format_args!("{e}"));
             }
             self.sender.enqueued(events);
+        } else if self.watch.is_due(now_ns) {
+            self.watch.look(&self.spool, &self.log, now_ns);
         }
         Ok(())
     }
@@ -300,6 +327,7 @@ impl Core {
         let (segments, journal_bytes) = usage::segments(&self.spool)?;
         let mut stats = Stats {
             enqueued: self.enqueued.load(Ordering::Relaxed),
+            enqueue_seconds: self.enqueue_took.read(),
             segments,
             journal_bytes,
             ..Stats::default()
@@ -330,13 +358,16 @@ impl Core {
 
     fn fill_from_store(&self, stats: &mut Stats, journal_bytes: u64) -> Result<()> {
         let Some(store) = Reader::open(&self.spool)? else {
-            stats.pending = reader::count(&self.spool, &reader::Offsets::new())?;
+            let waiting = reader::estimate(&self.spool, &reader::Offsets::new(), journal_bytes)?;
+            stats.pending = waiting.events;
+            stats.oldest_pending_ms = waiting.oldest_ms;
             return Ok(());
         };
         let totals = store.totals()?;
         let offsets = store.offsets()?;
         stats.journal_bytes = journal_bytes.saturating_sub(offsets.values().sum());
-        stats.pending = totals.pending + reader::count(&self.spool, &offsets)?;
+        let waiting = reader::estimate(&self.spool, &offsets, stats.journal_bytes)?;
+        stats.pending = totals.pending + waiting.events;
         stats.delivered = totals.delivered;
         stats.rejected = totals.rejected;
         stats.expired = totals.expired;
@@ -347,8 +378,19 @@ impl Core {
         stats.damaged_records = totals.damaged_records;
         stats.torn_tails = totals.torn_tails;
         stats.lost = totals.lost;
+        let measures = totals.measures;
+        stats.delivered_requests = measures.verdicts.delivered;
+        stats.too_large_requests = measures.verdicts.too_large;
+        stats.postponed_requests = measures.verdicts.retry;
+        stats.in_doubt_requests = measures.verdicts.in_doubt;
+        stats.pausing_requests = measures.verdicts.pause;
+        stats.sent_bytes = measures.sent_bytes;
+        stats.pauses = measures.pauses;
+        stats.request_seconds = measures.requests;
+        stats.delivery_seconds = measures.deliveries;
         stats.in_doubt = listing::in_doubt_count(&store)?;
-        stats.oldest_pending_ms = store.oldest_pending_ms()?;
+        let oldest = [store.oldest_pending_ms()?, waiting.oldest_ms];
+        stats.oldest_pending_ms = oldest.into_iter().flatten().min();
         if let Some(pause) = store.pause()? {
             stats.paused = Some(pause.reason);
             stats.paused_since_ms = Some(pause.since_ms);

@@ -11,15 +11,17 @@ mod pending;
 mod receipts;
 mod recover;
 mod registry;
+mod watch;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 pub use self::listing::{Cursor, Row, RowReason};
 pub use self::pending::PendingFilter;
 pub use self::receipts::{Receipt, Receipts, UserShare};
 pub use self::recover::recover;
+pub use self::watch::SenderSeen;
 pub use crate::sender::Report;
 pub use crate::store::sqlite::recover::{Repair, Salvage};
 
@@ -30,7 +32,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{self, Batch, Fields, RawFields};
 use crate::journal::process::PerProcess;
 use crate::journal::segment;
-use crate::log::{Callback, Record};
+use crate::log::{Callback, Log, Record};
 use crate::sender::Command;
 use crate::stats::Stats;
 use crate::store::sqlite::Reader;
@@ -40,6 +42,8 @@ pub use crate::store::{ReceiptFilter, RejectedFilter, RejectedReason};
 pub struct Client {
     attachment: PerProcess<Attachment>,
     closed: AtomicBool,
+    /// What the log of a closed client is still asked for: what the close has said.
+    left_log: OnceLock<Arc<Log>>,
     /// Tells the handles of a process apart.
     id: u64,
 }
@@ -95,6 +99,7 @@ impl Client {
         Ok(Self {
             attachment: PerProcess::new(Attachment::new(core)),
             closed: AtomicBool::new(false),
+            left_log: OnceLock::new(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         })
     }
@@ -112,13 +117,19 @@ impl Client {
     /// [`enqueue`](Self::enqueue), also of what is not UTF-8: [`ErrorKind::InvalidArgument`].
     pub(crate) fn enqueue_raw(&self, fields: &RawFields<'_>) -> Result<()> {
         let core = self.core()?;
+        let begun = core.measure_enqueue();
+        let mut now_ns = 0;
         core.writer.append(|record, now| {
+            now_ns = now.boot_ns;
             segment::push_fragment(record, |out| {
                 event::encode_raw(fields, &core.rules, now.wall_ms, out)
             })?;
             Ok(1)
         })?;
-        core.enqueued(1)
+        if let Some(begun) = begun {
+            core.enqueue_took(begun);
+        }
+        core.enqueued(1, now_ns)
     }
 
     /// Queues the events in `json`: one object, an array, or `{"events": [...]}`. All or none.
@@ -133,7 +144,9 @@ impl Client {
         if batch.is_empty() {
             return Ok(0);
         }
-        core.writer.append(|record, _| {
+        let mut now_ns = 0;
+        core.writer.append(|record, now| {
+            now_ns = now.boot_ns;
             for fragment in batch.iter() {
                 segment::push_fragment(record, |out| {
                     out.extend_from_slice(fragment);
@@ -142,7 +155,7 @@ impl Client {
             }
             Ok(batch.len() as u32)
         })?;
-        core.enqueued(batch.len())?;
+        core.enqueued(batch.len(), now_ns)?;
         Ok(batch.len())
     }
 
@@ -182,6 +195,7 @@ impl Client {
         }
         let attachment = self.attachment();
         let core = &*attachment.core;
+        let _ = self.left_log.set(core.log.clone());
         let before = (then == Then::Report).then(|| core.sums());
         core.end_callback_of(self.id);
         let last = attachment.detach();
@@ -233,6 +247,13 @@ impl Client {
         self.core()?.stats()
     }
 
+    /// When a sender was last at work on this spool, and whether events seem to wait: for a host that
+    /// only enqueues, and much cheaper than [`stats`](Self::stats). Errors: [`ErrorKind::Closed`],
+    /// [`ErrorKind::Io`].
+    pub fn sender_seen(&self) -> Result<SenderSeen> {
+        SenderSeen::look(&self.core()?.spool)
+    }
+
     /// Sets or unsets the callback that log records go to; see [`crate::log::Log::set_callback`].
     ///
     /// Errors: [`ErrorKind::Closed`].
@@ -240,8 +261,13 @@ impl Client {
         self.core()?.set_callback(self.id, callback)
     }
 
-    /// The next log record, for hosts that poll. Errors: [`ErrorKind::Closed`].
+    /// The next log record, for hosts that poll; of a closed client those that it has left.
+    /// Errors: [`ErrorKind::Closed`] once it is closed and none is left.
     pub fn log_next(&self) -> Result<Option<Record>> {
+        let left = self.left_log.get().and_then(|log| log.next());
+        if left.is_some() {
+            return Ok(left);
+        }
         Ok(self.core()?.log.next())
     }
 

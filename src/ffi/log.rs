@@ -150,8 +150,10 @@ pub(super) fn telling(
 /// oldest are dropped. Returns `MEDITOPIA_OK` with a record, or `MEDITOPIA_DONE` when none waits.
 /// Does not block. Callable from any thread; each record goes to one caller.
 ///
+/// After `meditopia_client_close` it gives what is left, what the close has said among it.
+///
 /// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, or `struct_size` not set),
-/// `MEDITOPIA_ERROR_CLOSED`.
+/// `MEDITOPIA_ERROR_CLOSED` (the client is closed, and nothing is left).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_log_next(
     client: *mut meditopia_client,

@@ -24,6 +24,7 @@ mod enqueue;
 mod error;
 mod log;
 mod output;
+mod receipts;
 mod rejected;
 mod report;
 mod stats;

@@ -263,7 +263,8 @@ pub unsafe extern "C" fn meditopia_rejected_export(
 ///
 /// `ids` are ids of rows of `meditopia_in_doubt_open`. The events go to the list of the rejected as
 /// `MEDITOPIA_REASON_SET_ASIDE`, since they may have been delivered, and can be requeued from there. An
-/// event whose request is on its way at that moment stays; `meditopia_hold` prevents that. Which
+/// event whose request is on its way at that moment stays: after `meditopia_hold` no further one leaves,
+/// but the one on its way is not waited for, so call again when `changed` is less than asked for. Which
 /// one of a batch it is, setting aside halves and `meditopia_resume` find out.
 ///
 /// Arguments, blocking, threads and errors as for `meditopia_rejected_requeue`.

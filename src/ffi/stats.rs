@@ -1,6 +1,7 @@
 //! Counters and states of a spool, as a struct and as text.
 
 use crate::stats::Stats;
+use crate::stats::histogram::{BUCKETS, Histogram};
 
 use super::argument::{invalid, shared};
 use super::client::meditopia_client;
@@ -17,6 +18,35 @@ pub enum meditopia_format {
     MEDITOPIA_FORMAT_JSON = 0,
     /// The text format that Prometheus scrapes.
     MEDITOPIA_FORMAT_PROMETHEUS = 1,
+}
+
+/// How long something took, counted in buckets whose bounds never change.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct meditopia_histogram {
+    /// How often it was measured.
+    pub count: u64,
+    /// All durations together, in microseconds.
+    pub sum_us: u64,
+    /// How often it took longer than the bound before and at most the bound of its own. The last has no
+    /// bound. `meditopia_stats_text` names the bounds.
+    pub buckets: [u64; 15],
+}
+
+const NONE: meditopia_histogram = meditopia_histogram {
+    count: 0,
+    sum_us: 0,
+    buckets: [0; BUCKETS],
+};
+
+impl From<&Histogram> for meditopia_histogram {
+    fn from(histogram: &Histogram) -> Self {
+        Self {
+            count: histogram.count(),
+            sum_us: histogram.sum_us,
+            buckets: histogram.counts,
+        }
+    }
 }
 
 /// Counters and states of a spool, all its processes together. Counters are events since the spool
@@ -37,7 +67,7 @@ pub struct meditopia_stats {
     pub rejected: u64,
     /// Older than `event_ttl_s` before they could be sent.
     pub expired: u64,
-    /// Waiting now.
+    /// Waiting now; about, while more than 4 MiB of them are not taken over by a sender.
     pub pending: u64,
     /// Of the pending: sent, but no answer has settled whether they arrived.
     pub in_doubt: u64,
@@ -73,9 +103,33 @@ pub struct meditopia_stats {
     pub torn_tails: u64,
     /// Events that `meditopia recover` could not read out of a damaged store.
     pub lost: u64,
+    /// Of the requests: their events were accepted. This and what follows counts since the store has
+    /// version 3.
+    pub delivered_requests: u64,
+    /// Of the requests: too large.
+    pub too_large_requests: u64,
+    /// Of the requests: not processed, to be sent again later (no connection, 429).
+    pub postponed_requests: u64,
+    /// Of the requests: no answer has settled them.
+    pub in_doubt_requests: u64,
+    /// Of the requests: no event was to blame; delivery paused, or stayed so.
+    pub pausing_requests: u64,
+    /// Bytes of the bodies of requests that were sent.
+    pub sent_bytes: u64,
+    /// How often delivery was paused, for whatever reason.
+    pub pauses: u64,
+    /// How long an enqueue took: of this process, one call of `meditopia_enqueue` in 64. Bounds in
+    /// microseconds: 0.5 1 2 5 10 20 50 100 200 500 1000 10000 100000 1000000.
+    pub enqueue: meditopia_histogram,
+    /// How long requests took, from their first byte to their answer. Bounds in milliseconds:
+    /// 1 2.5 5 10 25 50 100 250 500 1000 2500 5000 10000 30000.
+    pub request: meditopia_histogram,
+    /// How long events took, from their enqueue until they were accepted. Bounds in seconds:
+    /// 0.01 0.1 0.5 1 2.5 5 10 15 30 60 300 1800 3600 86400.
+    pub delivery: meditopia_histogram,
 }
 
-// SAFETY: repr(C), starts with `struct_size`, and 4 + 4 + 20 * 8 leaves no padding.
+// SAFETY: repr(C), starts with `struct_size`, and 4 + 4 + 27 * 8 + 3 * 17 * 8 leaves no padding.
 unsafe impl Growing for meditopia_stats {
     const NAME: &'static str = "meditopia_stats";
     const FIRST_SIZE: usize = 168;
@@ -102,6 +156,16 @@ unsafe impl Growing for meditopia_stats {
         sender_pid: -1,
         torn_tails: 0,
         lost: 0,
+        delivered_requests: 0,
+        too_large_requests: 0,
+        postponed_requests: 0,
+        in_doubt_requests: 0,
+        pausing_requests: 0,
+        sent_bytes: 0,
+        pauses: 0,
+        enqueue: NONE,
+        request: NONE,
+        delivery: NONE,
     };
 }
 
@@ -130,14 +194,25 @@ impl From<&Stats> for meditopia_stats {
             sender_pid: stats.sender_pid.map_or(-1, i64::from),
             torn_tails: stats.torn_tails,
             lost: stats.lost,
+            delivered_requests: stats.delivered_requests,
+            too_large_requests: stats.too_large_requests,
+            postponed_requests: stats.postponed_requests,
+            in_doubt_requests: stats.in_doubt_requests,
+            pausing_requests: stats.pausing_requests,
+            sent_bytes: stats.sent_bytes,
+            pauses: stats.pauses,
+            enqueue: (&stats.enqueue_seconds).into(),
+            request: (&stats.request_seconds).into(),
+            delivery: (&stats.delivery_seconds).into(),
         }
     }
 }
 
 /// Reads the counters and states of the spool.
 ///
-/// `stats` is the caller's; set its `struct_size`. Reads a few small files and never waits for the
-/// sender. Callable from any thread.
+/// `stats` is the caller's; set its `struct_size`. Looks into the store, and into at most 8 MiB of what
+/// no sender has taken over; never waits for the sender. `meditopia_sender_seen` is cheaper. Callable
+/// from any thread.
 ///
 /// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, or `struct_size` not set),
 /// `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
@@ -164,6 +239,38 @@ pub unsafe extern "C" fn meditopia_get_stats(
             )
         };
         stats.fill(&(&client.client.stats()?).into());
+        Ok(())
+    })
+}
+
+/// Says when a sender was last at work on the spool, and whether events wait: for a host that only
+/// enqueues and wants to know that somebody sends.
+///
+///   seen_ms  gets the time in milliseconds since 1970-01-01T00:00:00Z; -1: there never was one
+///   waiting  gets 1 if events seem to wait, else 0
+///
+/// Reads one small file and the sizes of the journal's files, so it suits a web request; what waits is
+/// as of the sender's last word, at most a second old while it runs. Callable from any thread.
+///
+/// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_CLOSED`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meditopia_sender_seen(
+    client: *mut meditopia_client,
+    seen_ms: *mut i64,
+    waiting: *mut i32,
+    error: *mut meditopia_error,
+) -> meditopia_status {
+    // SAFETY: NULL or the caller's struct, says the header.
+    guard(unsafe { ErrorSlot::at(error) }, || {
+        // SAFETY: NULL or the caller's numbers, says the header.
+        let (seen_ms, waiting) =
+            unsafe { (place("seen_ms", seen_ms, -1), place("waiting", waiting, 0)) };
+        let (seen_ms, waiting) = (seen_ms?, waiting?);
+        // SAFETY: the header asks for a live client.
+        let client = unsafe { shared("client", client) }?;
+        let seen = client.client.sender_seen()?;
+        *seen_ms = seen.seen_ms.unwrap_or(-1);
+        *waiting = i32::from(seen.waiting);
         Ok(())
     })
 }

@@ -160,6 +160,33 @@ pub fn count(spool: &Spool, taken: &Offsets) -> Result<u64> {
     Ok(events)
 }
 
+/// What waits in the journal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Events.
+    pub events: u64,
+    /// When the earliest was enqueued: wall time in milliseconds.
+    pub oldest_ms: Option<i64>,
+}
+
+/// What waits in the journal behind `taken`, `bytes` of it. Reads some MiB at most: beyond them their
+/// number is told by the size of those read.
+pub fn estimate(spool: &Spool, taken: &Offsets, bytes: u64) -> Result<Waiting> {
+    let mut round = Round::begin(spool, taken)?;
+    let mut waiting = Waiting::default();
+    let before = round.taken_bytes();
+    let chunk = round.take(READ_BUFFERS_BYTES, |_, wall_ms| {
+        waiting.events += 1;
+        waiting.oldest_ms.get_or_insert(wall_ms);
+    })?;
+    let read = round.taken_bytes().saturating_sub(before);
+    if chunk.more && read > 0 {
+        let whole = u128::from(waiting.events) * u128::from(bytes.max(read)) / u128::from(read);
+        waiting.events = u64::try_from(whole).unwrap_or(u64::MAX);
+    }
+    Ok(waiting)
+}
+
 /// The segments in the journal, the earliest first.
 pub(crate) fn segments(spool: &Spool) -> Result<Vec<String>> {
     Ok(list(spool)?.0)

@@ -1,7 +1,7 @@
 //! A lane's thread: decide, mark in doubt, send, settle; one request at a time.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::state::{Next, State};
@@ -19,6 +19,9 @@ struct Sent {
     /// Of the state that it was taken from.
     generation: u64,
     exchange: Exchange,
+    /// How many bytes its body had, and how long it took.
+    bytes: usize,
+    took: Duration,
     token: Option<Arc<BearerToken>>,
 }
 
@@ -28,10 +31,13 @@ pub(super) fn run(shared: &Shared, lane: usize) {
     let mut sent = None;
     while let Some(generation) = wait_for_request(shared, lane, sent.take(), &mut body) {
         let token = shared.token.current();
+        let begun = Instant::now();
         let exchange = post(shared, token.as_deref(), &body);
         sent = Some(Sent {
             generation,
             exchange,
+            bytes: body.len(),
+            took: begun.elapsed(),
             token,
         });
     }
@@ -108,6 +114,7 @@ fn wait_for_request(
 
 fn settle(shared: &Shared, state: &mut State, lane: usize, sent: &Sent) -> Result<()> {
     let token = sent.token.as_deref();
+    state.measure(&sent.exchange, sent.bytes, sent.took);
     state.settle(lane, &sent.exchange, token, SystemClock.now())?;
     // Replaced while the request was on its way: the refusal was of the old one.
     if state.is_token_refused() {

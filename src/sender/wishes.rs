@@ -11,7 +11,7 @@ impl State {
         match command {
             Command::Hold => {
                 let change = self.engine.hold(now);
-                self.say_pause(change, now);
+                self.tell_pause(change, now);
                 self.commit_pause()?;
                 Ok(usize::from(change.is_some()))
             }
@@ -19,7 +19,7 @@ impl State {
                 let refused_before = self.engine.refused_in_a_row().len();
                 let change = self.engine.resume();
                 self.watch_brake(refused_before, None);
-                self.say_pause(change, now);
+                self.tell_pause(change, now);
                 self.commit_pause()?;
                 Ok(usize::from(change.is_some()))
             }
@@ -44,7 +44,7 @@ impl State {
     /// Requests carry another token from now on.
     pub(super) fn token_replaced(&mut self) -> Result<()> {
         let change = self.engine.token_replaced();
-        self.say_pause(change, SystemClock.now());
+        self.tell_pause(change, SystemClock.now());
         self.commit_pause()
     }
 
@@ -61,7 +61,7 @@ impl State {
             return Ok(());
         }
         let change = self.engine.pause(PauseReason::Auth, why, now);
-        self.say_pause(change, now);
+        self.tell_pause(change, now);
         self.commit_pause()
     }
 }

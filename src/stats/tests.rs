@@ -25,7 +25,28 @@ fn paused() -> Stats {
         sender_pid: Some(4242),
         torn_tails: 17,
         lost: 18,
+        delivered_requests: 19,
+        too_large_requests: 20,
+        postponed_requests: 21,
+        in_doubt_requests: 22,
+        pausing_requests: 23,
+        sent_bytes: 24,
+        pauses: 25,
+        enqueue_seconds: one_of(&[(0, 3), (14, 1)], 1_000_001),
+        request_seconds: one_of(&[(2, 26)], 7),
+        delivery_seconds: one_of(&[(13, 27)], 28_000_000),
     }
+}
+
+fn one_of(buckets: &[(usize, u64)], sum_us: u64) -> Histogram {
+    let mut histogram = Histogram {
+        sum_us,
+        ..Histogram::default()
+    };
+    for (bucket, count) in buckets {
+        histogram.counts[*bucket] = *count;
+    }
+    histogram
 }
 
 /// A reader of Prometheus' text format, as strict as the real one about what it sees.
@@ -62,7 +83,15 @@ impl Scrape {
     fn read_sample(&mut self, line: &str) {
         let name_end = line.find(['{', ' ']).expect("a value");
         let (metric, mut rest) = line.split_at(name_end);
-        assert!(self.kinds.contains_key(metric), "{line}");
+        let of_histogram = ["_bucket", "_sum", "_count"].iter().any(|part| {
+            let whole = metric.strip_suffix(part);
+            whole.is_some_and(|whole| {
+                self.kinds
+                    .get(whole)
+                    .is_some_and(|kind| kind == "histogram")
+            })
+        });
+        assert!(of_histogram || self.kinds.contains_key(metric), "{line}");
         let mut labels = BTreeMap::new();
         if rest.starts_with('{') {
             loop {
@@ -110,7 +139,18 @@ fn label_value(text: &str) -> (String, &str) {
 
 #[test]
 fn the_json_has_every_field_by_its_name() {
-    let read: serde_json::Value = serde_json::from_str(&paused().to_json()).unwrap();
+    let mut read: serde_json::Value = serde_json::from_str(&paused().to_json()).unwrap();
+    let members = read.as_object_mut().unwrap();
+    let histograms = ["enqueue_seconds", "request_seconds", "delivery_seconds"]
+        .map(|member| members.remove(member).unwrap());
+    let shown = histograms.map(|histogram| {
+        let parts = ["count", "sum"].map(|part| histogram[part].as_f64().unwrap());
+        let buckets = histogram["buckets"].as_object().unwrap();
+        assert_eq!(buckets.len(), histogram::BUCKETS);
+        assert_eq!(buckets["+Inf"], histogram["count"]);
+        parts
+    });
+    assert_eq!(shown, [[4.0, 1.000_001], [26.0, 0.000_007], [27.0, 28.0]]);
     assert_eq!(
         read,
         json!({
@@ -120,7 +160,9 @@ fn the_json_has_every_field_by_its_name() {
             "paused": "mass_rejection", "paused_since_ms": 1_722_956_645_007_i64,
             "next_probe_ms": -1, "journal_bytes": 14, "segments": 15, "damaged_records": 16,
             "oldest_pending_ms": 1_722_956_645_000_i64, "sender_seen_ms": 0, "sender_pid": 4242,
-            "torn_tails": 17, "lost": 18,
+            "torn_tails": 17, "lost": 18, "delivered_requests": 19, "too_large_requests": 20,
+            "postponed_requests": 21, "in_doubt_requests": 22, "pausing_requests": 23,
+            "sent_bytes": 24, "pauses": 25,
         })
     );
     let members = read.as_object().unwrap().keys();
@@ -131,8 +173,10 @@ fn the_json_has_every_field_by_its_name() {
             "{member}"
         );
     }
-    let fields = format!("{:?}", paused()).matches(": ").count();
-    assert_eq!(fields, read.as_object().unwrap().len());
+    let shown = format!("{:?}", paused());
+    let nested = shown.matches("counts: ").count() + shown.matches("sum_us: ").count();
+    let fields = shown.matches(": ").count() - nested;
+    assert_eq!(fields, read.as_object().unwrap().len() + 3);
 }
 
 #[test]
@@ -193,6 +237,8 @@ fn prometheus_reads_every_figure_in_its_base_unit() {
         ("meditopia_sender_seen_timestamp_seconds", "0.000"),
         ("meditopia_journal_torn_tails_total", "17"),
         ("meditopia_events_lost_total", "18"),
+        ("meditopia_request_sent_bytes_total", "24"),
+        ("meditopia_pauses_total", "25"),
     ] {
         assert_eq!(scrape.value(metric, &[]), Some(value), "{metric}");
         let counts = scrape.kinds[metric] == "counter";
@@ -211,7 +257,46 @@ fn prometheus_reads_every_figure_in_its_base_unit() {
         let value = scrape.value("meditopia_paused", &[("reason", reason.name())]);
         assert_eq!(value, Some(is));
     }
-    assert_eq!(scrape.kinds.len(), 21);
+    assert_eq!(scrape.kinds.len(), 27);
+}
+
+#[test]
+fn prometheus_reads_verdicts_by_label_and_histograms_by_cumulative_buckets() {
+    let scrape = Scrape::read(&paused().to_prometheus_with(&[("spool", "s")]));
+    let value = |metric, label| scrape.value(metric, &[("spool", "s"), label]);
+    for (verdict, count) in [
+        ("delivered", "19"),
+        ("refused", "9"),
+        ("too_large", "20"),
+        ("retry", "21"),
+        ("in_doubt", "22"),
+        ("pause", "23"),
+    ] {
+        let found = value("meditopia_request_verdicts_total", ("verdict", verdict));
+        assert_eq!(found, Some(count), "{verdict}");
+    }
+    for (le, count) in [("0.0000005", "3"), ("1", "3"), ("+Inf", "4")] {
+        let found = value("meditopia_enqueue_duration_seconds_bucket", ("le", le));
+        assert_eq!(found, Some(count), "{le}");
+    }
+    for (le, count) in [
+        ("0.0025", "0"),
+        ("0.005", "26"),
+        ("30", "26"),
+        ("+Inf", "26"),
+    ] {
+        let found = value("meditopia_request_duration_seconds_bucket", ("le", le));
+        assert_eq!(found, Some(count), "{le}");
+    }
+    let spool = [("spool", "s")];
+    for (metric, value) in [
+        ("meditopia_enqueue_duration_seconds_sum", "1.000001"),
+        ("meditopia_enqueue_duration_seconds_count", "4"),
+        ("meditopia_delivery_duration_seconds_sum", "28.000000"),
+        ("meditopia_delivery_duration_seconds_count", "27"),
+    ] {
+        assert_eq!(scrape.value(metric, &spool), Some(value), "{metric}");
+    }
 }
 
 #[test]

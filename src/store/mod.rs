@@ -8,12 +8,14 @@
 //! Only the elected sender writes; [`sqlite::Reader`] lets any process look.
 
 mod checksum;
+mod measures;
 mod pause;
 mod receipts;
 mod rejected;
 mod rows;
 pub mod sqlite;
 
+pub use self::measures::{Measures, Verdicts};
 pub use self::pause::PauseState;
 pub use self::receipts::{Receipt, ReceiptFilter, Share, Shares};
 pub use self::rejected::{Rejected, RejectedFilter, RejectedReason};
@@ -169,6 +171,8 @@ pub struct Totals {
     pub torn_tails: u64,
     /// Events that `recover` could not read out of a damaged store.
     pub lost: u64,
+    /// What is counted of requests besides.
+    pub measures: Measures,
 }
 
 /// A user whose events wait apart because one was rejected.

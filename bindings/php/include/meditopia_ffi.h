@@ -6,7 +6,7 @@
 
 typedef enum meditopia_abi {
   MEDITOPIA_ABI_MAJOR = 0,
-  MEDITOPIA_ABI_MINOR = 1,
+  MEDITOPIA_ABI_MINOR = 2,
 } meditopia_abi;
 
 typedef enum meditopia_format {
@@ -39,6 +39,8 @@ typedef enum meditopia_reason {
   MEDITOPIA_REASON_REFUSED_MAY_BE_DELIVERED = 4,
   MEDITOPIA_REASON_SET_ASIDE = 5,
   MEDITOPIA_REASON_EXPIRED_MAY_BE_DELIVERED = 6,
+  MEDITOPIA_REASON_PENDING = 7,
+  MEDITOPIA_REASON_JOURNALLED = 8,
 } meditopia_reason;
 
 typedef enum meditopia_status_code {
@@ -64,6 +66,8 @@ typedef struct meditopia_client meditopia_client;
 typedef struct meditopia_config meditopia_config;
 
 typedef struct meditopia_cursor meditopia_cursor;
+
+typedef struct meditopia_receipts meditopia_receipts;
 
 typedef struct meditopia_text meditopia_text;
 
@@ -92,6 +96,12 @@ typedef struct meditopia_report {
   int64_t next_probe_ms;
 } meditopia_report;
 
+typedef struct meditopia_histogram {
+  uint64_t count;
+  uint64_t sum_us;
+  uint64_t buckets[15];
+} meditopia_histogram;
+
 typedef struct meditopia_stats {
   uint32_t struct_size;
   int32_t pause_reason;
@@ -115,6 +125,16 @@ typedef struct meditopia_stats {
   int64_t sender_pid;
   uint64_t torn_tails;
   uint64_t lost;
+  uint64_t delivered_requests;
+  uint64_t too_large_requests;
+  uint64_t postponed_requests;
+  uint64_t in_doubt_requests;
+  uint64_t pausing_requests;
+  uint64_t sent_bytes;
+  uint64_t pauses;
+  struct meditopia_histogram enqueue;
+  struct meditopia_histogram request;
+  struct meditopia_histogram delivery;
 } meditopia_stats;
 
 typedef struct meditopia_log_record {
@@ -149,6 +169,23 @@ typedef struct meditopia_filter {
   int64_t until_ms;
   int64_t after_id;
 } meditopia_filter;
+
+typedef struct meditopia_receipt {
+  uint32_t struct_size;
+  int32_t http_status;
+  int64_t id;
+  int64_t time_ms;
+  uint32_t attempts;
+  uint32_t events;
+  uint32_t register_events;
+  uint32_t signin_events;
+  uint32_t audio_events;
+  uint32_t video_events;
+  uint32_t content_events;
+  uint32_t users;
+  const char *users_json;
+  size_t users_json_len;
+} meditopia_receipt;
 
 uint32_t meditopia_abi_version(void);
 
@@ -238,6 +275,11 @@ meditopia_status meditopia_get_stats(struct meditopia_client *client,
                                      struct meditopia_stats *stats,
                                      struct meditopia_error *error);
 
+meditopia_status meditopia_sender_seen(struct meditopia_client *client,
+                                       int64_t *seen_ms,
+                                       int32_t *waiting,
+                                       struct meditopia_error *error);
+
 meditopia_status meditopia_stats_text(struct meditopia_client *client,
                                       int32_t format,
                                       struct meditopia_text **out,
@@ -263,6 +305,12 @@ meditopia_status meditopia_in_doubt_open(struct meditopia_client *client,
                                          int64_t after_id,
                                          struct meditopia_cursor **out,
                                          struct meditopia_error *error);
+
+meditopia_status meditopia_pending_open(struct meditopia_client *client,
+                                        const char *partner_user_id,
+                                        int64_t after_id,
+                                        struct meditopia_cursor **out,
+                                        struct meditopia_error *error);
 
 meditopia_status meditopia_cursor_next(struct meditopia_cursor *cursor,
                                        struct meditopia_row *row,
@@ -308,3 +356,17 @@ meditopia_status meditopia_in_doubt_set_aside(struct meditopia_client *client,
                                               size_t count,
                                               size_t *changed,
                                               struct meditopia_error *error);
+
+meditopia_status meditopia_receipts_open(struct meditopia_client *client,
+                                         const char *partner_user_id,
+                                         int64_t from_ms,
+                                         int64_t until_ms,
+                                         int64_t after_id,
+                                         struct meditopia_receipts **out,
+                                         struct meditopia_error *error);
+
+meditopia_status meditopia_receipts_next(struct meditopia_receipts *receipts,
+                                         struct meditopia_receipt *receipt,
+                                         struct meditopia_error *error);
+
+void meditopia_receipts_free(struct meditopia_receipts *receipts);

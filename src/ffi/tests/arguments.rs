@@ -18,7 +18,7 @@ use super::super::text::*;
 use super::{INVALID_ARGUMENT, OK, Opened, dirty_error, header, text_of};
 
 /// Where the header says that NULL is fine.
-const MAY_BE_NULL: [(&str, &str); 17] = [
+const MAY_BE_NULL: [(&str, &str); 18] = [
     ("meditopia_flush", "report"),
     ("meditopia_client_close", "report"),
     ("meditopia_enqueue", "event_value"),
@@ -30,6 +30,7 @@ const MAY_BE_NULL: [(&str, &str); 17] = [
     ("meditopia_rejected_open", "partner_user_id"),
     ("meditopia_rejected_open", "api_code"),
     ("meditopia_pending_open", "partner_user_id"),
+    ("meditopia_receipts_open", "partner_user_id"),
     ("meditopia_rejected_requeue", "changed"),
     ("meditopia_rejected_discard", "changed"),
     ("meditopia_rejected_requeue_matching", "changed"),

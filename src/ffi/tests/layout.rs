@@ -8,9 +8,10 @@ use super::super::cursor::meditopia_row;
 use super::super::error::meditopia_error;
 use super::super::log::meditopia_log_record;
 use super::super::output::Growing;
+use super::super::receipts::meditopia_receipt;
 use super::super::rejected::meditopia_filter;
 use super::super::report::meditopia_report;
-use super::super::stats::meditopia_stats;
+use super::super::stats::{meditopia_histogram, meditopia_stats};
 
 /// One struct as Rust lays it out.
 struct Layout {
@@ -51,6 +52,10 @@ fn layouts() -> Vec<Layout> {
             struct_size http_status id first_ms last_ms attempts reason event_json event_json_len
             api_code message
         }),
+        layout!(meditopia_receipt {
+            struct_size http_status id time_ms attempts events register_events signin_events
+            audio_events video_events content_events users users_json users_json_len
+        }),
         layout!(meditopia_filter {
             struct_size reason partner_user_id api_code from_ms until_ms after_id
         }),
@@ -59,8 +64,10 @@ fn layouts() -> Vec<Layout> {
             struct_size pause_reason enqueued delivered rejected expired pending in_doubt requests
             retried_requests refused_requests isolation_requests paused_since_ms next_probe_ms
             journal_bytes segments damaged_records oldest_pending_ms sender_seen_ms sender_pid
-            torn_tails lost
+            torn_tails lost delivered_requests too_large_requests postponed_requests
+            in_doubt_requests pausing_requests sent_bytes pauses enqueue request delivery
         }),
+        layout!(meditopia_histogram { count sum_us buckets }),
     ]
 }
 
@@ -141,8 +148,13 @@ fn the_error_is_frozen_and_the_others_are_as_in_their_first_version() {
     assert_eq!(meditopia_report::FIRST_SIZE, 48);
     assert_eq!(size_of::<meditopia_row>(), meditopia_row::FIRST_SIZE);
     assert_eq!(
+        size_of::<meditopia_receipt>(),
+        meditopia_receipt::FIRST_SIZE
+    );
+    assert_eq!(
         size_of::<meditopia_log_record>(),
         meditopia_log_record::FIRST_SIZE
     );
-    assert_eq!(size_of::<meditopia_stats>(), meditopia_stats::FIRST_SIZE);
+    assert_eq!(meditopia_stats::FIRST_SIZE, 168);
+    assert_eq!(offset_of!(meditopia_stats, delivered_requests), 168);
 }

@@ -4,10 +4,11 @@ use std::ffi::{CStr, c_void};
 use std::ptr::null_mut;
 use std::sync::Mutex;
 
-use crate::client::{Row, RowReason};
+use crate::client::{Receipt, Row, RowReason, UserShare};
 use crate::error::{Error, ErrorKind, PauseReason};
 use crate::log::{Level, Record};
 use crate::stats::Stats;
+use crate::stats::histogram::{BUCKETS, Histogram};
 
 use super::super::client::*;
 use super::super::config::*;
@@ -16,6 +17,7 @@ use super::super::enqueue::*;
 use super::super::error::{ErrorSlot, meditopia_error};
 use super::super::log::{UserData, meditopia_log_record, meditopia_set_log_callback, telling};
 use super::super::output::{Growing, fitted};
+use super::super::receipts::lend as lend_receipt;
 use super::super::report::meditopia_report;
 use super::super::stats::*;
 use super::super::status::{meditopia_status, meditopia_status_code, pause_number, status_of};
@@ -140,6 +142,16 @@ fn stats_that_are_not_known_are_minus_one_and_the_others_are_in_their_fields() {
         sender_pid: Some(18),
         torn_tails: 19,
         lost: 20,
+        delivered_requests: 21,
+        too_large_requests: 22,
+        postponed_requests: 23,
+        in_doubt_requests: 24,
+        pausing_requests: 25,
+        sent_bytes: 26,
+        pauses: 27,
+        enqueue_seconds: taking(28),
+        request_seconds: taking(29),
+        delivery_seconds: taking(30),
     });
     assert_eq!(all.pause_reason, 4);
     assert_eq!(
@@ -166,6 +178,65 @@ fn stats_that_are_not_known_are_minus_one_and_the_others_are_in_their_fields() {
         [16, 17, 18]
     );
     assert_eq!([all.torn_tails, all.lost], [19, 20]);
+    assert_eq!([all.delivered_requests, all.too_large_requests], [21, 22]);
+    assert_eq!([all.postponed_requests, all.in_doubt_requests], [23, 24]);
+    assert_eq!(
+        [all.pausing_requests, all.sent_bytes, all.pauses],
+        [25, 26, 27]
+    );
+    for (histogram, us) in [(all.enqueue, 28), (all.request, 29), (all.delivery, 30)] {
+        assert_eq!((histogram.count, histogram.sum_us), (us + 1, us));
+        assert_eq!((histogram.buckets[3], histogram.buckets[14]), (us, 1));
+    }
+}
+
+fn taking(us: u64) -> Histogram {
+    let mut counts = [0; BUCKETS];
+    (counts[3], counts[14]) = (us, 1);
+    Histogram { counts, sum_us: us }
+}
+
+#[test]
+fn a_receipt_arrives_with_its_users_as_json() {
+    let receipt = Receipt {
+        id: 1,
+        time_ms: 2,
+        http_status: 204,
+        attempts: 3,
+        events: 8,
+        users: vec![
+            UserShare {
+                user: "a \"b\" é".into(),
+                kinds: [1, 0, 2, 0, 0],
+            },
+            UserShare {
+                user: "c".into(),
+                kinds: [0, 3, 0, 1, 1],
+            },
+        ],
+    };
+    let mut held = None;
+    let seen = lend_receipt(&mut held, &receipt);
+    assert_eq!((seen.id, seen.time_ms, seen.http_status), (1, 2, 204));
+    assert_eq!((seen.attempts, seen.events, seen.users), (3, 8, 2));
+    assert_eq!([seen.register_events, seen.signin_events], [1, 3]);
+    assert_eq!(
+        [seen.audio_events, seen.video_events, seen.content_events],
+        [2, 1, 1]
+    );
+    // SAFETY: `held` lives.
+    let json = unsafe { CStr::from_ptr(seen.users_json) }
+        .to_str()
+        .expect("UTF-8");
+    assert_eq!(json.len(), seen.users_json_len);
+    let json: serde_json::Value = serde_json::from_str(json).expect("JSON");
+    assert_eq!(
+        json,
+        serde_json::json!([
+            {"partner_user_id": "a \"b\" é", "events": {"register": 1, "audio": 2}},
+            {"partner_user_id": "c", "events": {"signin": 3, "video": 1, "content": 1}},
+        ])
+    );
 }
 
 #[test]
@@ -216,6 +287,8 @@ fn a_row_arrives_with_its_texts_and_its_reason() {
         ),
         (RowReason::SetAside, 5),
         (RowReason::InDoubt, 3),
+        (RowReason::Pending, 7),
+        (RowReason::Journalled, 8),
         (
             RowReason::Refused {
                 may_be_delivered: true,

@@ -9,6 +9,7 @@ use super::super::cursor::*;
 use super::super::enqueue::*;
 use super::super::error::meditopia_error;
 use super::super::log::*;
+use super::super::receipts::*;
 use super::super::rejected::*;
 use super::super::stats::*;
 use super::super::status::{meditopia_status, meditopia_status_name};
@@ -46,7 +47,7 @@ type Export = (&'static str, unsafe fn(*mut meditopia_error) -> Gave);
 // The SAFETY of the whole table: the header allows NULL, or answers it with a status.
 #[allow(clippy::undocumented_unsafe_blocks)]
 /// Every export, with NULL for everything: the panic comes before any of it is looked at.
-const EXPORTS: [Export; 38] = {
+const EXPORTS: [Export; 42] = {
     use Gave::{Nothing, Status, Zero};
     fn number(given: usize) -> Gave {
         assert_eq!(given, 0);
@@ -143,6 +144,9 @@ const EXPORTS: [Export; 38] = {
         ("meditopia_get_stats", |e| unsafe {
             Status(meditopia_get_stats(null_mut(), null_mut(), e))
         }),
+        ("meditopia_sender_seen", |e| unsafe {
+            Status(meditopia_sender_seen(null_mut(), null_mut(), null_mut(), e))
+        }),
         ("meditopia_stats_text", |e| unsafe {
             Status(meditopia_stats_text(null_mut(), 0, null_mut(), e))
         }),
@@ -167,6 +171,24 @@ const EXPORTS: [Export; 38] = {
         }),
         ("meditopia_pending_open", |e| unsafe {
             Status(meditopia_pending_open(null_mut(), null(), 0, null_mut(), e))
+        }),
+        ("meditopia_receipts_open", |e| unsafe {
+            Status(meditopia_receipts_open(
+                null_mut(),
+                null(),
+                0,
+                0,
+                0,
+                null_mut(),
+                e,
+            ))
+        }),
+        ("meditopia_receipts_next", |e| unsafe {
+            Status(meditopia_receipts_next(null_mut(), null_mut(), e))
+        }),
+        ("meditopia_receipts_free", |_| {
+            unsafe { meditopia_receipts_free(null_mut()) };
+            Nothing
         }),
         ("meditopia_cursor_next", |e| unsafe {
             Status(meditopia_cursor_next(null_mut(), null_mut(), e))

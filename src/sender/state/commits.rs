@@ -93,6 +93,7 @@ impl State {
     fn commit(&mut self, changes: Vec<Change<'_>>) -> Result<()> {
         let pause = self.pause_state();
         let brake = self.brake.take();
+        let totals = self.totals;
         let rests: Vec<(usize, Rest)> = (0..self.lanes.len())
             .filter_map(|lane| {
                 let rest = translate::rest_to_store(self.engine.lane_state(lane)?);
@@ -107,6 +108,7 @@ impl State {
         all.extend(brake.as_ref().map(BrakeChange::change));
         if pause != self.committed_pause {
             all.push(Change::Pause(pause.as_ref()));
+            all.push(Change::Totals(&totals));
         }
         if all.is_empty() {
             return Ok(());

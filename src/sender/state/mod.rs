@@ -9,6 +9,7 @@
 
 mod commits;
 mod heads;
+mod measures;
 mod notes;
 mod outcome;
 
@@ -290,9 +291,7 @@ impl State {
         };
         let verdict = judge(exchange, now);
         self.totals.requests += 1;
-        if matches!(verdict, Verdict::Refused { .. }) {
-            self.totals.refused_requests += 1;
-        }
+        self.count_verdict(&verdict);
         let in_doubt = self.engine.lane_state(lane).and_then(|lane| lane.in_doubt);
         let attempts = in_doubt.map_or(1, |batch| batch.attempts);
         let window = &mut self.lanes[lane].windows[due.queue.index()];
@@ -314,7 +313,7 @@ impl State {
             self.refused_token = token.map(token::fingerprint);
         }
         self.say_answer(due, exchange, &verdict);
-        self.say_pause(outcome.pause, now);
+        self.tell_pause(outcome.pause, now);
         self.news |= outcome.pause.is_some();
         if outcome.pause.is_none() && self.probe_at() != probe_before {
             self.say_still_paused(now);

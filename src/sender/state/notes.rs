@@ -45,9 +45,11 @@ impl State {
         }
     }
 
-    pub(in crate::sender) fn say_pause(&mut self, change: Option<PauseChange>, now: Moment) {
+    /// Counts and tells that a pause has begun, or tells that one has ended.
+    pub(in crate::sender) fn tell_pause(&mut self, change: Option<PauseChange>, now: Moment) {
         match change {
             Some(PauseChange::Begun(reason)) => {
+                self.totals.measures.pauses += 1;
                 let Some(pause) = self.pause_state() else {
                     return;
                 };

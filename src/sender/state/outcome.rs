@@ -22,6 +22,7 @@ impl State {
         attempts: u32,
         now: Moment,
     ) -> Result<()> {
+        self.count_deliveries(lane, due.queue, due.events, now);
         let window = &mut self.lanes[lane].windows[due.queue.index()];
         let mut accepted: HashMap<Vec<u8>, u64> = HashMap::new();
         if due.queue == Queue::Suspects {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params, params_from_i
 
 use crate::error::PauseReason;
 use crate::store::checksum::Checksum;
-use crate::store::{PauseState, Rejected, RejectedFilter, RejectedReason, Totals};
+use crate::store::{Measures, PauseState, Rejected, RejectedFilter, RejectedReason, Totals};
 
 /// How many sums the store keeps.
 const SUMS: usize = 12;
@@ -16,7 +16,11 @@ pub(in crate::store) const PAUSE_COLUMNS: &str =
     "reason, since_ms, probe_ms, probe_wait_ms, http_status, api_code, message, fingerprint, crc";
 pub(in crate::store) const STATE_COLUMNS: &str =
     "lanes, pending, pending_bytes, delivered, rejected, expired, requests,
-    retried_requests, refused_requests, isolation_requests, damaged_records, torn_tails, lost, crc";
+    retried_requests, refused_requests, isolation_requests, damaged_records, torn_tails, lost, crc, measures";
+/// The same of a store that has no measures yet.
+pub(in crate::store) const STATE_COLUMNS_2: &str =
+    "lanes, pending, pending_bytes, delivered, rejected, expired, requests,
+    retried_requests, refused_requests, isolation_requests, damaged_records, torn_tails, lost, crc, x''";
 
 impl RejectedReason {
     fn code(self) -> i64 {
@@ -209,13 +213,15 @@ pub(in crate::store) fn write_state(
     totals: &Totals,
 ) -> Result<()> {
     let sums = sums(totals);
-    let crc = state_checksum(lanes, &sums).column();
-    let values = [i64::from(lanes)].into_iter().chain(sums).chain([crc]);
+    let measures = totals.measures.to_bytes();
+    let crc = state_checksum(lanes, &sums, &measures).column();
+    let numbers = [i64::from(lanes)].into_iter().chain(sums).chain([crc]);
+    let values = numbers.map(Value::Integer).chain([Value::Blob(measures)]);
     connection
         .prepare_cached(
             "UPDATE state SET lanes = ?, pending = ?, pending_bytes = ?, delivered = ?, rejected = ?,
              expired = ?, requests = ?, retried_requests = ?, refused_requests = ?,
-             isolation_requests = ?, damaged_records = ?, torn_tails = ?, lost = ?, crc = ?",
+             isolation_requests = ?, damaged_records = ?, torn_tails = ?, lost = ?, crc = ?, measures = ?",
         )?
         .execute(params_from_iter(values))
         .map(drop)
@@ -239,15 +245,28 @@ fn sums(totals: &Totals) -> [i64; SUMS] {
     .map(u64::cast_signed)
 }
 
-fn state_checksum(lanes: u8, sums: &[i64]) -> Checksum {
-    Checksum::default()
+fn state_checksum(lanes: u8, sums: &[i64], measures: &[u8]) -> Checksum {
+    let checksum = Checksum::default()
         .number(lanes.into())
-        .numbers(sums.iter().copied())
+        .numbers(sums.iter().copied());
+    match measures {
+        // As an earlier version has written it.
+        [] => checksum,
+        measures => checksum.bytes(measures),
+    }
 }
 
 pub(in crate::store) fn read_state(connection: &Connection) -> Result<(u8, Totals)> {
+    read_state_of(connection, STATE_COLUMNS)
+}
+
+/// The same, with the columns that a store of its version has.
+pub(in crate::store) fn read_state_of(
+    connection: &Connection,
+    columns: &str,
+) -> Result<(u8, Totals)> {
     connection
-        .prepare_cached(&format!("SELECT {STATE_COLUMNS} FROM state"))?
+        .prepare_cached(&format!("SELECT {columns} FROM state"))?
         .query_row([], state)
 }
 
@@ -255,6 +274,7 @@ pub(in crate::store) fn read_state(connection: &Connection) -> Result<(u8, Total
 pub(in crate::store) fn state(row: &Row<'_>) -> Result<(u8, Totals)> {
     let sum = |column: usize| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.cast_unsigned());
     let lanes = row.get(0)?;
+    let measures = row.get_ref(2 + SUMS)?.as_blob()?;
     let totals = Totals {
         pending: sum(1)?,
         pending_bytes: sum(2)?,
@@ -268,7 +288,8 @@ pub(in crate::store) fn state(row: &Row<'_>) -> Result<(u8, Totals)> {
         damaged_records: sum(10)?,
         torn_tails: sum(11)?,
         lost: sum(12)?,
+        measures: Measures::from_bytes(measures),
     };
-    state_checksum(lanes, &sums(&totals)).verify(row.get(1 + SUMS)?, "the sums")?;
+    state_checksum(lanes, &sums(&totals), measures).verify(row.get(1 + SUMS)?, "the sums")?;
     Ok((lanes, totals))
 }

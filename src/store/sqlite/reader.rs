@@ -50,7 +50,11 @@ impl Reader {
 
     /// The sums.
     pub fn totals(&self) -> Result<Totals> {
-        rows::read_state(&self.connection)
+        let columns = match self.version < RECEIPTS_SINCE {
+            true => rows::STATE_COLUMNS_2,
+            false => rows::STATE_COLUMNS,
+        };
+        rows::read_state_of(&self.connection, columns)
             .map(|(_, totals)| totals)
             .map_err(|e| self.error(e))
     }

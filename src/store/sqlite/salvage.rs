@@ -117,7 +117,11 @@ impl Work<'_> {
         self.read_runs()?;
         self.read_rejected()?;
         self.read_receipts()?;
-        let state = self.read_one(rows::STATE_COLUMNS, "state", rows::state, || {
+        let columns = match self.old.is_some_and(|old| version(old) < RECEIPTS_SINCE) {
+            true => rows::STATE_COLUMNS_2,
+            false => rows::STATE_COLUMNS,
+        };
+        let state = self.read_one(columns, "state", rows::state, || {
             "the sums (delivered, rejected, requests ...): they start anew".to_owned()
         });
         self.read_lanes(state.map(|(_, totals)| totals.pending))?;

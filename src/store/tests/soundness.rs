@@ -226,6 +226,7 @@ fn a_value_that_was_changed_behind_the_stores_back_is_damage_wherever_it_is() {
         "receipts SET shares = zeroblob(20)",
         "state SET pending = 3",
         "state SET lanes = 2",
+        "state SET measures = zeroblob(320)",
         "rejected SET message = 'yes'",
         "rejected SET event = 'text'",
     ] {

@@ -65,6 +65,7 @@ class Client:
         event_ttl_s: Optional[Time] = None,
         max_requests_per_s: Optional[int] = None,
         brake_users: Optional[int] = None,
+        receipts_days: Optional[int] = None,
         log_level: Optional[str] = None,
         allow_network_spool: Optional[bool] = None,
         config_file: Optional[Path] = None,
@@ -97,6 +98,7 @@ class Client:
             "event_ttl_s": event_ttl_s,
             "max_requests_per_s": max_requests_per_s,
             "brake_users": brake_users,
+            "receipts_days": receipts_days,
             "log_level": log_level,
             "allow_network_spool": allow_network_spool,
         }

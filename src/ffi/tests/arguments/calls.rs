@@ -12,6 +12,7 @@ use crate::ffi::enqueue::*;
 use crate::ffi::error::meditopia_error;
 use crate::ffi::log::*;
 use crate::ffi::output::Growing;
+use crate::ffi::receipts::*;
 use crate::ffi::rejected::*;
 use crate::ffi::report::meditopia_report;
 use crate::ffi::stats::*;
@@ -98,6 +99,12 @@ pub(super) unsafe fn call(
     let client = || spoil.pointer("client", opened.client);
     let mut text: *mut meditopia_text = null_mut();
     let mut cursor: *mut meditopia_cursor = null_mut();
+    let mut receipts: *mut meditopia_receipts = null_mut();
+    let mut receipt = meditopia_receipt {
+        struct_size: size_of::<meditopia_receipt>() as u32,
+        ..meditopia_receipt::BLANK
+    };
+    let (mut seen_ms, mut waiting) = (0_i64, 0_i32);
     let mut another: *mut meditopia_client = null_mut();
     let mut count = 0_usize;
     let mut ids = [1_i64];
@@ -193,6 +200,11 @@ pub(super) unsafe fn call(
             "meditopia_get_stats" => {
                 meditopia_get_stats(client(), spoil.pointer("stats", &mut stats), error)
             }
+            "meditopia_sender_seen" => {
+                let seen_ms = spoil.pointer("seen_ms", &mut seen_ms);
+                let waiting = spoil.pointer("waiting", &mut waiting);
+                meditopia_sender_seen(client(), seen_ms, waiting, error)
+            }
             "meditopia_stats_text" => {
                 meditopia_stats_text(client(), 0, spoil.pointer("out", &mut text), error)
             }
@@ -216,6 +228,24 @@ pub(super) unsafe fn call(
                 let user = spoil.text("partner_user_id", c"u-1");
                 let out = spoil.pointer("out", &mut cursor);
                 meditopia_pending_open(client(), user, 0, out, error)
+            }
+            "meditopia_receipts_open" => {
+                let user = spoil.text("partner_user_id", c"u-1");
+                let out = spoil.pointer("out", &mut receipts);
+                meditopia_receipts_open(client(), user, 0, 0, 0, out, error)
+            }
+            "meditopia_receipts_next" => {
+                meditopia_receipts_open(
+                    opened.client,
+                    std::ptr::null(),
+                    0,
+                    0,
+                    0,
+                    &mut receipts,
+                    null_mut(),
+                );
+                let receipt = spoil.pointer("receipt", &mut receipt);
+                meditopia_receipts_next(spoil.pointer("receipts", receipts), receipt, error)
             }
             "meditopia_cursor_next" => {
                 // Where there is no store to list yet it stays NULL, which spoils nothing here.
@@ -269,6 +299,7 @@ pub(super) unsafe fn call(
     unsafe {
         meditopia_text_free(text);
         meditopia_cursor_free(cursor);
+        meditopia_receipts_free(receipts);
         meditopia_client_free(another);
     }
     Some(status)

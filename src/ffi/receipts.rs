@@ -1,0 +1,231 @@
+//! Receipts: which requests the API has taken, and whose events were in them.
+
+use std::ffi::c_char;
+use std::fmt::Write as _;
+
+use crate::client::{Receipt, ReceiptFilter, Receipts};
+use crate::event::EventKind;
+
+use super::argument::{exclusive, optional, shared};
+use super::client::meditopia_client;
+use super::error::{ErrorSlot, meditopia_error};
+use super::output::{Growing, Grown, Terminated, place};
+use super::status::meditopia_status;
+use super::{Step, free, give, guard, guard_or};
+
+/// A position in the list of receipts. One thread at a time; it may move between threads. It holds no
+/// transaction, so it may stay open as long as you like.
+pub struct meditopia_receipts {
+    receipts: Receipts,
+    /// What the pointer of the receipt that C has last seen points into.
+    users_json: Option<Terminated>,
+}
+
+/// One request that the API has taken. Its string belongs to the list and lives until the next call on
+/// it; it is not NULL after `MEDITOPIA_OK`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct meditopia_receipt {
+    /// Set it to sizeof(meditopia_receipt) before the call.
+    pub struct_size: u32,
+    /// HTTP status of the answer.
+    pub http_status: i32,
+    /// Above 0; grows along the list.
+    pub id: i64,
+    /// When the answer came. Milliseconds since 1970-01-01T00:00:00Z.
+    pub time_ms: i64,
+    /// How many requests carried this batch; more than 1 where no answer had settled an earlier one.
+    pub attempts: u32,
+    /// How many events it held.
+    pub events: u32,
+    /// Of these: "register".
+    pub register_events: u32,
+    /// Of these: "signin".
+    pub signin_events: u32,
+    /// Of these: "audio".
+    pub audio_events: u32,
+    /// Of these: "video".
+    pub video_events: u32,
+    /// Of these: "content".
+    pub content_events: u32,
+    /// How many users they belong to.
+    pub users: u32,
+    /// Whose they were, in the order of their first events:
+    /// [{"partner_user_id":"u-1","events":{"video":2}},...]. NUL-terminated.
+    pub users_json: *const c_char,
+    /// Its length in bytes, without the NUL.
+    pub users_json_len: usize,
+}
+
+// SAFETY: repr(C), starts with `struct_size`, and its fields leave no padding, with pointers of 8
+// bytes and of 4 (the numbers before them end on a multiple of 8).
+unsafe impl Growing for meditopia_receipt {
+    const NAME: &'static str = "meditopia_receipt";
+    const FIRST_SIZE: usize = 56 + 2 * size_of::<usize>();
+    const BLANK: Self = Self {
+        struct_size: 0,
+        http_status: 0,
+        id: 0,
+        time_ms: 0,
+        attempts: 0,
+        events: 0,
+        register_events: 0,
+        signin_events: 0,
+        audio_events: 0,
+        video_events: 0,
+        content_events: 0,
+        users: 0,
+        users_json: std::ptr::null(),
+        users_json_len: 0,
+    };
+}
+
+/// `receipt` for C; its string is kept in `held` until the next one.
+pub(super) fn lend(held: &mut Option<Terminated>, receipt: &Receipt) -> meditopia_receipt {
+    let users_json = held.insert(Terminated::exact(users_json(receipt)));
+    let [register, signin, audio, video, content] = receipt.kinds();
+    meditopia_receipt {
+        struct_size: 0,
+        http_status: i32::from(receipt.http_status),
+        id: receipt.id,
+        time_ms: receipt.time_ms,
+        attempts: receipt.attempts,
+        events: receipt.events,
+        register_events: register,
+        signin_events: signin,
+        audio_events: audio,
+        video_events: video,
+        content_events: content,
+        users: receipt.users.len() as u32,
+        users_json: users_json.as_ptr(),
+        users_json_len: users_json.len(),
+    }
+}
+
+fn users_json(receipt: &Receipt) -> String {
+    let mut json = String::from("[");
+    for (number, share) in receipt.users.iter().enumerate() {
+        let comma = if number > 0 { "," } else { "" };
+        let user = serde_json::Value::from(share.user.as_str());
+        let kinds: Vec<String> = EventKind::ALL
+            .into_iter()
+            .zip(share.kinds)
+            .filter(|(_, count)| *count > 0)
+            .map(|(kind, count)| format!("\"{kind}\":{count}"))
+            .collect();
+        let kinds = kinds.join(",");
+        // Writing to a String does not fail.
+        let _ = write!(
+            json,
+            "{comma}{{\"partner_user_id\":{user},\"events\":{{{kinds}}}}}"
+        );
+    }
+    json.push(']');
+    json
+}
+
+/// Lists which requests the API has taken within the last `receipts_days`, oldest first: "where are
+/// the events of this user?" A batch that was delivered while the disk was full is not listed.
+///
+///   partner_user_id  only those with an event of this user; NULL: any. UTF-8, borrowed for the call
+///   from_ms          only those of this time or later, milliseconds since 1970-01-01T00:00:00Z; 0: any
+///   until_ms         only those before this time; 0: any
+///   after_id         only those with a greater id; 0: from the first
+///   out              gets the list for `meditopia_receipts_free`; NULL after an error
+///
+/// Reads the store, by page, beside the sender and without waiting for it. With a user, all receipts
+/// of the time are gone through. Callable from any thread.
+///
+/// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
+/// `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+///
+/// Example:
+///
+///   meditopia_receipts *receipts = NULL;
+///   meditopia_receipt receipt = { .struct_size = sizeof receipt };
+///   status = meditopia_receipts_open(client, "user-17", 0, 0, 0, &receipts, &error);
+///   while (status == MEDITOPIA_OK) {
+///       status = meditopia_receipts_next(receipts, &receipt, &error);
+///       if (status == MEDITOPIA_OK)
+///           printf("%lld: %u events\n", (long long)receipt.time_ms, (unsigned)receipt.events);
+///   }
+///   meditopia_receipts_free(receipts);
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meditopia_receipts_open(
+    client: *mut meditopia_client,
+    partner_user_id: *const c_char,
+    from_ms: i64,
+    until_ms: i64,
+    after_id: i64,
+    out: *mut *mut meditopia_receipts,
+    error: *mut meditopia_error,
+) -> meditopia_status {
+    // SAFETY: NULL or the caller's struct, says the header.
+    guard(unsafe { ErrorSlot::at(error) }, || {
+        // SAFETY: NULL or the caller's pointer, says the header.
+        let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
+        // SAFETY: the header asks for a live client and for a string that outlives the call.
+        let (client, user) = unsafe {
+            (
+                shared("client", client)?,
+                optional("partner_user_id", partner_user_id)?,
+            )
+        };
+        let time = |ms: i64| (ms != 0).then_some(ms);
+        let receipts = client.client.receipts(&ReceiptFilter {
+            user: user.map(ToOwned::to_owned),
+            from_ms: time(from_ms),
+            until_ms: time(until_ms),
+            after_id,
+        })?;
+        *out = give(meditopia_receipts {
+            receipts,
+            users_json: None,
+        });
+        Ok(())
+    })
+}
+
+/// Goes to the next receipt: `MEDITOPIA_OK` with one, or `MEDITOPIA_DONE` at the end of the list.
+///
+/// `receipt` is the caller's; set its `struct_size` once. Its string lives until the next call on this
+/// list. After `MEDITOPIA_DONE` or an error all of it but `struct_size` is zero.
+///
+/// May read pages of the store; never waits for the sender. One thread at a time.
+///
+/// Errors: as for `meditopia_cursor_next`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meditopia_receipts_next(
+    receipts: *mut meditopia_receipts,
+    receipt: *mut meditopia_receipt,
+    error: *mut meditopia_error,
+) -> meditopia_status {
+    // SAFETY: NULL or the caller's struct, says the header.
+    guard(unsafe { ErrorSlot::at(error) }, || {
+        // SAFETY: the header asks for a receipt that says its size, and for a live list that no other
+        // thread uses.
+        let (mut receipt, receipts) = unsafe {
+            (
+                Grown::<meditopia_receipt>::at("receipt", receipt)?,
+                exclusive("receipts", receipts)?,
+            )
+        };
+        receipts.users_json = None;
+        match receipts.receipts.next_receipt()? {
+            Some(next) => {
+                receipt.fill(&lend(&mut receipts.users_json, &next));
+                Ok(Step::Given)
+            }
+            None => Ok(Step::Done),
+        }
+    })
+}
+
+/// Frees a list of receipts and the string of its last one; NULL does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meditopia_receipts_free(receipts: *mut meditopia_receipts) {
+    guard_or((), || {
+        // SAFETY: NULL or a list of the library that nobody uses any more, says the header.
+        unsafe { free(receipts) }
+    });
+}
