@@ -82,8 +82,13 @@ impl Core {
             NetworkFileSystem::Refuse
         };
         let spool = Arc::new(Spool::open(&dir, belonging, network)?);
+        Ok(Self::on(settings, spool, temporary))
+    }
+
+    /// A core on a spool that is open.
+    pub(super) fn on(settings: Settings, spool: Arc<Spool>, temporary: Option<PathBuf>) -> Self {
         let token = Token::from_source(&settings.bearer_token);
-        Ok(Self::assemble(settings, spool, token, temporary))
+        Self::assemble(settings, spool, token, temporary)
     }
 
     /// A core for a forked child. Takes no lock of the parent's and does no I/O.

@@ -25,17 +25,24 @@ struct Line<'a> {
 /// Writes what is left of the list; says how many lines that were.
 pub(super) fn write_all(mut rows: Cursor, out: &mut dyn Write) -> Result<usize> {
     let mut lines = 0;
-    let mut line = Vec::new();
     while let Some(row) = rows.next_row()? {
-        line.clear();
-        serde_json::to_writer(&mut line, &describe(&row)?)
-            .map_err(|e| Error::new(ErrorKind::Internal, format!("export: {e}")))?;
-        line.push(b'\n');
-        out.write_all(&line).map_err(|e| Error::io("export", e))?;
+        let line = row.to_json()? + "\n";
+        out.write_all(line.as_bytes())
+            .map_err(|e| Error::io("export", e))?;
         lines += 1;
     }
     out.flush().map_err(|e| Error::io("export", e))?;
     Ok(lines)
+}
+
+impl Row {
+    /// The row as one JSON object, as [`export_rejected`](super::Client::export_rejected) writes it.
+    ///
+    /// Errors: [`ErrorKind::Internal`] if the event is no JSON.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(&describe(self)?)
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("export: {e}")))
+    }
 }
 
 fn describe(row: &Row) -> Result<Line<'_>> {

@@ -7,6 +7,7 @@
 mod core;
 mod export;
 mod listing;
+mod operator;
 mod pending;
 mod receipts;
 mod recover;
@@ -18,6 +19,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 pub use self::listing::{Cursor, Row, RowReason};
+pub use self::operator::{Purpose, RejectedCount, Room};
 pub use self::pending::PendingFilter;
 pub use self::receipts::{Receipt, Receipts, UserShare};
 pub use self::recover::recover;
@@ -96,12 +98,17 @@ impl Client {
         for warning in config.warnings() {
             core.log.warn(format_args!("{warning}"));
         }
-        Ok(Self {
+        Ok(Self::on(core))
+    }
+
+    /// A handle on a core that has counted it.
+    fn on(core: Arc<Core>) -> Self {
+        Self {
             attachment: PerProcess::new(Attachment::new(core)),
             closed: AtomicBool::new(false),
             left_log: OnceLock::new(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-        })
+        }
     }
 
     /// Queues one event. Returns once it is safe at the configured durability; never does network

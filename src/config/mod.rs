@@ -177,6 +177,12 @@ impl Config {
         Ok(())
     }
 
+    /// Sets everything that `later` has set, as a later call would.
+    pub fn override_with(&mut self, later: &Self) {
+        self.values.extend(later.values.clone());
+        self.warnings.extend_from_slice(&later.warnings);
+    }
+
     /// What the environment and files said that is no option, for the log.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -45,7 +45,58 @@ pub fn adopt(dir: &Path, belonging: Belonging<'_>) -> Result<()> {
     write_identity(dir, &identity)
 }
 
+/// What a spool says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The URL that its events go to.
+    pub endpoint: String,
+    /// The account that it belongs to.
+    pub account: String,
+    /// It was copied or moved here: no client opens it until an operator adopts it.
+    pub is_elsewhere: bool,
+}
+
+/// What the spool at `dir` says about itself. Changes nothing.
+///
+/// Errors: [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is none, or it is another user's;
+/// [`Store`](ErrorKind::Store) if a newer version wrote it; [`Io`](ErrorKind::Io).
+pub fn describe(dir: &Path) -> Result<Description> {
+    let (identity, about) = known_identity(dir)?;
+    Ok(Description {
+        is_elsewhere: identity.is_elsewhere(&about, &boot_id()?),
+        endpoint: identity.endpoint,
+        account: identity.account,
+    })
+}
+
+/// The identity of a spool that has to be there and to be this user's.
+pub(super) fn known_identity(dir: &Path) -> Result<(Identity, fs::Metadata)> {
+    let (_, about) = open_own_dir(dir)?;
+    match read_identity(dir)? {
+        Some(identity) => Ok((identity, about)),
+        None => Err(Error::new(
+            ErrorKind::SpoolMismatch,
+            format!(
+                "{}: there is no spool; name a directory that a program of yours enqueues to",
+                named(dir)
+            ),
+        )),
+    }
+}
+
 impl Identity {
+    /// Whether it was made for another directory. A device number may change with a boot, an inode
+    /// does not.
+    fn is_elsewhere(&self, about: &fs::Metadata, boot_id: &str) -> bool {
+        let same_device = self.device == about.dev() || self.boot_id != boot_id;
+        self.inode != about.ino() || !same_device
+    }
+
+    /// How many boots of the host it has seen, this one included.
+    pub(super) fn boots_until(&self, boot_id: &str) -> u32 {
+        self.boot_count + u32::from(self.boot_id != boot_id)
+    }
+
     /// Whether nothing has to be written: it knows this boot and this place.
     pub(super) fn is_settled(&self, about: &fs::Metadata, boot_id: &str) -> bool {
         self.boot_id == boot_id && self.device == about.dev() && self.inode == about.ino()
@@ -81,9 +132,7 @@ pub(super) fn settle_identity(
     let identity = match read_identity(dir)? {
         Some(identity) if identity.is_settled(about, boot_id) => return Ok(identity),
         Some(known) => {
-            // A device number may change with a boot, an inode does not.
-            let same_device = known.device == about.dev() || known.boot_id != boot_id;
-            if known.inode != about.ino() || !same_device {
+            if known.is_elsewhere(about, boot_id) {
                 return Err(Error::new(
                     ErrorKind::SpoolMismatch,
                     format!(
@@ -92,11 +141,10 @@ pub(super) fn settle_identity(
                     ),
                 ));
             }
-            let boots = u32::from(known.boot_id != boot_id);
             Identity {
                 device: about.dev(),
                 boot_id: boot_id.to_owned(),
-                boot_count: known.boot_count + boots,
+                boot_count: known.boots_until(boot_id),
                 ..known
             }
         }

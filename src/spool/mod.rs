@@ -31,11 +31,11 @@ use std::time::SystemTime;
 pub(crate) use self::directory::{
     open_dir, private_file, remove_file, replace_file, sync_dir, sync_parent,
 };
-pub use self::identity::adopt;
+pub use self::identity::{Description, adopt, describe};
 pub(crate) use self::reserve::FULL_SEEN_WITHIN;
 
 use self::directory::{check_rights, create_with_parents, open_own_dir, refuse_network};
-use self::identity::{boot_id, read_identity, settle_identity};
+use self::identity::{boot_id, known_identity, read_identity, settle_identity};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -127,17 +127,25 @@ impl Spool {
     ///
     /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if there is none; as [`open`](Self::open).
     pub(crate) fn existing(dir: &Path) -> Result<Self> {
-        let Some(identity) = read_identity(dir)? else {
-            return Err(Error::new(
-                ErrorKind::SpoolMismatch,
-                format!("{}: there is no spool", named(dir)),
-            ));
-        };
+        let (identity, _) = known_identity(dir)?;
         let belonging = Belonging {
             endpoint: &identity.endpoint,
             account: &identity.account,
         };
         Self::open(dir, belonging, NetworkFileSystem::Allow)
+    }
+
+    /// Opens a spool to look at, also one that was copied here or lies on a disk that cannot be written
+    /// to: nothing is changed, and no boot is counted.
+    ///
+    /// Errors: as [`describe`].
+    pub(crate) fn to_look_at(dir: &Path) -> Result<Self> {
+        let (identity, about) = known_identity(dir)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            boot_count: identity.boots_until(&boot_id()?),
+            place: DirectoryId::of(&about),
+        })
     }
 
     /// Where it is.

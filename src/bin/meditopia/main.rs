@@ -6,13 +6,30 @@
 
 mod adopt;
 mod completions;
+mod confirm;
+mod failure;
+mod find;
+mod hold;
+mod in_doubt;
 mod man;
+mod output;
+mod owner;
+mod pending;
+mod receipts;
 mod recover;
+mod rejected;
+mod rows;
 mod sandbox;
+mod selection;
+mod spool_options;
+mod status;
+mod times;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+
+use failure::Failure;
 
 #[derive(Parser)]
 #[command(
@@ -31,7 +48,32 @@ enum Command {
     #[command(after_long_help = sandbox::CONTROL)]
     Sandbox(sandbox::Options),
     /// Take over a spool that was copied or moved, or whose endpoint or account has changed
+    #[command(after_help = adopt::EXAMPLES)]
     Adopt(adopt::Options),
+    /// Show what waits in a spool, what went, who sends, and why nothing goes
+    #[command(after_help = status::EXAMPLES)]
+    Status(status::Options),
+    /// Find out what has become of a user's events: delivered then, waiting since, rejected because
+    #[command(after_help = find::EXAMPLES)]
+    Find(find::Options),
+    /// List the events that wait to be sent
+    #[command(subcommand, after_help = pending::EXAMPLES)]
+    Pending(pending::Pending),
+    /// List the requests that the API has taken, with their times and users
+    #[command(subcommand, after_help = receipts::EXAMPLES)]
+    Receipts(receipts::Receipts),
+    /// List the events of unanswered requests, and set aside one that the API fails on
+    #[command(subcommand, after_help = in_doubt::EXAMPLES)]
+    InDoubt(in_doubt::InDoubt),
+    /// List, show, requeue, discard or export the events that the API refused
+    #[command(subcommand, after_help = rejected::EXAMPLES)]
+    Rejected(rejected::Rejected),
+    /// Stop sending from a spool until it is resumed; programs go on enqueueing
+    #[command(after_help = hold::HOLD_EXAMPLES)]
+    Hold(hold::Options),
+    /// End any pause of a spool: send again at once
+    #[command(after_help = hold::RESUME_EXAMPLES)]
+    Resume(hold::Options),
     /// Look at a damaged store, say what can be read of it and what is at risk, and with --yes recover it
     #[command(after_help = recover::EXIT_CODES)]
     Recover(recover::Options),
@@ -43,18 +85,37 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let ended = match CommandLine::parse().command {
-        Command::Sandbox(options) => sandbox::run(options),
-        Command::Adopt(options) => adopt::run(&options),
-        Command::Recover(options) => recover::run(&options),
-        Command::Completions(options) => completions::run(&options, CommandLine::command()),
-        Command::Man(options) => man::run(&options, CommandLine::command()),
+    let command_line = match CommandLine::try_parse() {
+        Ok(command_line) => command_line,
+        Err(e) => return misused(&e),
     };
-    match ended {
-        Ok(code) => code,
-        Err(message) => {
-            eprintln!("meditopia: {message}");
-            ExitCode::FAILURE
+    let ended = match command_line.command {
+        Command::Sandbox(options) => sandbox::run(options).map_err(Failure::from),
+        Command::Adopt(options) => adopt::run(&options),
+        Command::Status(options) => status::run(&options),
+        Command::Find(options) => find::run(&options),
+        Command::Pending(command) => pending::run(&command),
+        Command::Receipts(command) => receipts::run(&command),
+        Command::InDoubt(command) => in_doubt::run(&command),
+        Command::Rejected(command) => rejected::run(&command),
+        Command::Hold(options) => hold::hold(&options),
+        Command::Resume(options) => hold::resume(&options),
+        Command::Recover(options) => recover::run(&options),
+        Command::Completions(options) => {
+            completions::run(&options, CommandLine::command()).map_err(Failure::from)
         }
+        Command::Man(options) => man::run(&options, CommandLine::command()).map_err(Failure::from),
+    };
+    ended.unwrap_or_else(|failure| failure.tell())
+}
+
+/// Tells what is wrong with the command line, or the help. To a monitoring system a check that cannot
+/// be made is of unknown outcome.
+fn misused(error: &clap::Error) -> ExitCode {
+    // Where nobody can be told there is nothing to tell.
+    let _ = error.print();
+    if error.use_stderr() && std::env::args_os().any(|argument| argument == "--check") {
+        return ExitCode::from(status::UNKNOWN);
     }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failure::USAGE))
 }

@@ -3,15 +3,12 @@
 //! Without `--yes` it only looks and says what it would do, because some of it cannot be taken back:
 //! events that cannot be read are lost, and others may be delivered twice.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use meditopia::client::{Repair, Salvage, recover};
 
-/// The store is damaged, and nothing was done.
-const DAMAGED: u8 = 3;
-/// There is a new store, and events are missing from it.
-const EVENTS_LOST: u8 = 4;
+use crate::failure::{EVENTS_LOST, Failure, NEEDS_YES};
+use crate::spool_options::SpoolOptions;
 
 /// What `--help` says at its end.
 pub const EXIT_CODES: &str = "Exit status:
@@ -23,21 +20,21 @@ pub const EXIT_CODES: &str = "Exit status:
 /// The arguments of `meditopia recover`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// The spool's directory
-    spool: PathBuf,
+    #[command(flatten)]
+    spool: SpoolOptions,
     /// Do it; without this, only say what can be read and what is at risk
     #[arg(long)]
     yes: bool,
 }
 
 /// Looks at the store, recovers it if that is wanted, and prints what came of it.
-pub fn run(options: &Options) -> Result<ExitCode, String> {
+pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let repair = if options.yes {
         Repair::Replace
     } else {
         Repair::Look
     };
-    let found = recover(&options.spool, repair).map_err(|e| e.to_string())?;
+    let found = recover(&options.spool.own_dir()?, repair)?;
     let Some(damage) = &found.damage else {
         println!("the store is sound; there is nothing to recover");
         return Ok(ExitCode::SUCCESS);
@@ -52,7 +49,7 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
         }
         None => {
             println!("nothing was done; run it again with --yes to recover");
-            Ok(ExitCode::from(DAMAGED))
+            Ok(ExitCode::from(NEEDS_YES))
         }
     }
 }

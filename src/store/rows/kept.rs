@@ -80,6 +80,52 @@ pub(in crate::store) fn read_rejected(
     filter: &RejectedFilter,
     limit: usize,
 ) -> Result<Vec<(i64, Rejected)>> {
+    let (condition, mut values) = taken_by(filter);
+    values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+    connection
+        .prepare_cached(&format!(
+            "SELECT {REJECTED_COLUMNS} FROM rejected WHERE {condition} ORDER BY id LIMIT ?"
+        ))?
+        .query_map(params_from_iter(values), rejected)?
+        .collect()
+}
+
+/// How many rejected events `filter` takes.
+pub(in crate::store) fn count_rejected(
+    connection: &Connection,
+    filter: &RejectedFilter,
+) -> Result<u64> {
+    let (condition, values) = taken_by(filter);
+    connection
+        .prepare_cached(&format!("SELECT count(*) FROM rejected WHERE {condition}"))?
+        .query_row(params_from_iter(values), |row| row.get(0))
+        .map(i64::cast_unsigned)
+}
+
+/// How many rejected events there are, by reason and code; the most first.
+///
+/// By the index of codes: only of those without one are the rows looked at.
+pub(in crate::store) fn rejected_by_code(
+    connection: &Connection,
+) -> Result<Vec<(RejectedReason, String, u64)>> {
+    let mut counts: Vec<(RejectedReason, String, u64)> = connection
+        .prepare_cached(
+            "SELECT 1, api_code, count(*) FROM rejected WHERE api_code > '' GROUP BY api_code
+             UNION ALL
+             SELECT reason, '', count(*) FROM rejected WHERE api_code = '' GROUP BY reason",
+        )?
+        .query_map([], |row| {
+            let count: i64 = row.get(2)?;
+            let reason = RejectedReason::from_code(row.get(0)?);
+            Ok((reason, row.get(1)?, count.cast_unsigned()))
+        })?
+        .collect::<Result<_>>()?;
+    counts.sort_by_key(|(_, _, events)| std::cmp::Reverse(*events));
+    Ok(counts)
+}
+
+/// The condition that a filter is, and the values of its parameters.
+fn taken_by(filter: &RejectedFilter) -> (String, Vec<Value>) {
     let text = |text: &Option<String>| text.clone().map(Value::Text);
     let conditions = [
         ("user = ?", text(&filter.user)),
@@ -97,7 +143,7 @@ pub(in crate::store) fn read_rejected(
         ("last_ms >= ?", filter.from_ms.map(Value::Integer)),
         ("last_ms < ?", filter.until_ms.map(Value::Integer)),
     ];
-    let mut sql = format!("SELECT {REJECTED_COLUMNS} FROM rejected WHERE id > ?");
+    let mut sql = "id > ?".to_owned();
     let mut values = vec![Value::Integer(filter.after_id)];
     for (condition, value) in conditions {
         if let Some(value) = value {
@@ -106,12 +152,7 @@ pub(in crate::store) fn read_rejected(
             values.push(value);
         }
     }
-    sql.push_str(" ORDER BY id LIMIT ?");
-    values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
-    connection
-        .prepare_cached(&sql)?
-        .query_map(params_from_iter(values), rejected)?
-        .collect()
+    (sql, values)
 }
 
 /// A row of `REJECTED_COLUMNS`.

@@ -106,6 +106,38 @@ pub(super) fn connect(path: &Path, spool: &str, mode: OpenFlags) -> Result<Conne
     Ok(connection)
 }
 
+/// Opens the store to read it. A reader keeps its own marks in the shared memory beside the store; on a
+/// disk that cannot be written to there may be none, and then nobody can be writing either.
+pub(super) fn connect_to_read(spool: &Spool) -> Result<Connection> {
+    let (path, name) = (spool.store(), spool.name());
+    let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let can_write = rustix::fs::access(spool.dir(), rustix::fs::Access::WRITE_OK);
+    if can_write.is_ok() || path.with_extension("db-shm").exists() {
+        return connect(&path, &name, read_only);
+    }
+    let log = std::fs::metadata(path.with_extension("db-wal"));
+    if log.is_ok_and(|about| about.len() > 0) {
+        return Err(Error::new(
+            ErrorKind::Io,
+            format!(
+                "{name}: store.db has a log, and cannot be read with it where nothing can be written; copy the spool to a disk of its own and look there"
+            ),
+        ));
+    }
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                uri.push(char::from(*byte));
+            }
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    let as_uri = read_only | OpenFlags::SQLITE_OPEN_URI;
+    connect(Path::new(&uri), &name, as_uri)
+}
+
 fn number(connection: &Connection, pragma: &str, spool: &str) -> Result<i64> {
     connection
         .pragma_query_value(None, pragma, |row| row.get(0))

@@ -2,15 +2,15 @@
 //!
 //! A reader opens the file read-only for one page of answers and holds no transaction between pages.
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
-use super::connection::{InUse, RECEIPTS_SINCE, check_version, connect, find, store_error};
+use super::connection::{InUse, RECEIPTS_SINCE, check_version, connect_to_read, find, store_error};
 use crate::error::{Error, Result};
 use crate::journal::reader::Offsets;
 use crate::spool::Spool;
 use crate::store::{
-    LaneState, PauseState, Place, Receipt, ReceiptFilter, Rejected, RejectedFilter, StoredRun,
-    Totals, rows,
+    LaneState, PauseState, Place, Receipt, ReceiptFilter, Rejected, RejectedFilter, RejectedReason,
+    StoredRun, Totals, rows,
 };
 
 /// A look into the store of any spool by any process, the sender's included.
@@ -34,7 +34,7 @@ impl Reader {
         if !find(&path, &name)? {
             return Ok(None);
         }
-        let connection = connect(&path, &name, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let connection = connect_to_read(spool)?;
         let version = check_version(&connection, &name)?;
         Ok(Some(Self {
             connection,
@@ -50,13 +50,20 @@ impl Reader {
 
     /// The sums.
     pub fn totals(&self) -> Result<Totals> {
+        self.state().map(|(_, totals)| totals)
+    }
+
+    /// See [`Store::lanes`](crate::store::Store::lanes).
+    pub fn lane_count(&self) -> Result<u8> {
+        self.state().map(|(lanes, _)| lanes)
+    }
+
+    fn state(&self) -> Result<(u8, Totals)> {
         let columns = match self.version < RECEIPTS_SINCE {
             true => rows::STATE_COLUMNS_2,
             false => rows::STATE_COLUMNS,
         };
-        rows::read_state_of(&self.connection, columns)
-            .map(|(_, totals)| totals)
-            .map_err(|e| self.error(e))
+        rows::read_state_of(&self.connection, columns).map_err(|e| self.error(e))
     }
 
     /// See [`Store::offsets`](crate::store::Store::offsets).
@@ -117,6 +124,16 @@ impl Reader {
             return Ok(Vec::new());
         }
         rows::read_receipts(&self.connection, filter, limit).map_err(|e| self.error(e))
+    }
+
+    /// How many rejected events `filter` takes.
+    pub fn count_rejected(&self, filter: &RejectedFilter) -> Result<u64> {
+        rows::count_rejected(&self.connection, filter).map_err(|e| self.error(e))
+    }
+
+    /// How many rejected events there are, by reason and API code; the most first.
+    pub fn rejected_by_code(&self) -> Result<Vec<(RejectedReason, String, u64)>> {
+        rows::rejected_by_code(&self.connection).map_err(|e| self.error(e))
     }
 
     /// The row of the last rejected event; 0: none.

@@ -1,0 +1,88 @@
+//! `meditopia find`: what has become of one user's events: delivered when, rejected because of what, waiting
+//! since when.
+
+use std::process::ExitCode;
+
+use meditopia::client::{PendingFilter, ReceiptFilter, RejectedFilter};
+
+use crate::failure::{Failure, NOTHING_FOUND};
+use crate::output::OutputOptions;
+use crate::receipts;
+use crate::rows::{Detail, RowPrinter};
+use crate::spool_options::SpoolOptions;
+use crate::times::Zone;
+
+/// What `--help` says at its end.
+pub const EXAMPLES: &str =
+    "Exit status: 0 something was found, 1 failed, 5 the spool holds no event of that user.
+
+Examples:
+  meditopia find /var/spool/shop --user u-17
+  meditopia find /var/spool/shop --user u-17 --since 2026-11-20 --until 2026-11-21";
+
+/// The arguments of `meditopia find`.
+#[derive(clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    spool: SpoolOptions,
+    /// The partner_user_id
+    #[arg(long, value_name = "USER")]
+    user: String,
+    /// Enqueued, rejected or delivered at this time or later: 2026-11-20, 2026-11-20T14:00:00Z, '2h ago'
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Enqueued, rejected or delivered before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    #[command(flatten)]
+    output: OutputOptions,
+}
+
+/// Looks, and prints what is there.
+pub fn run(options: &Options) -> Result<ExitCode, Failure> {
+    let zone = Zone::of(options.output.utc);
+    let user = Some(options.user.clone());
+    let (from_ms, until_ms) = (
+        zone.parse_if("--since", options.since.as_deref())?,
+        zone.parse_if("--until", options.until.as_deref())?,
+    );
+    let client = options.spool.look()?;
+    let mut out = options.output.open();
+    let delivered = ReceiptFilter {
+        user: user.clone(),
+        from_ms,
+        until_ms,
+        ..ReceiptFilter::default()
+    };
+    let receipts = receipts::print_all(&client, &delivered, u64::MAX, &options.output, &mut out)?;
+    let mut printer = RowPrinter::new(&options.output, Detail::Line);
+    let rejected = RejectedFilter {
+        user: user.clone(),
+        from_ms,
+        until_ms,
+        ..RejectedFilter::default()
+    };
+    printer.print_all(
+        &mut client.rejected_matching(&rejected)?,
+        u64::MAX,
+        &mut out,
+    )?;
+    let pending = PendingFilter {
+        user,
+        from_ms,
+        until_ms,
+        after_id: 0,
+    };
+    printer.print_all(&mut client.pending(&pending)?, u64::MAX, &mut out)?;
+    if receipts + printer.printed() > 0 {
+        out.flush()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !options.output.json {
+        out.line(
+            "no event of that user waits, is rejected, or was delivered within receipts_days",
+        )?;
+    }
+    out.flush()?;
+    Ok(ExitCode::from(NOTHING_FOUND))
+}

@@ -1,0 +1,169 @@
+//! `meditopia receipts`: which requests the API has taken, when, and whose events were in them.
+
+use std::process::ExitCode;
+
+use meditopia::client::{Client, Receipt, ReceiptFilter};
+use meditopia::event::EventKind;
+use serde_json::{Map, Value, json};
+
+use crate::failure::Failure;
+use crate::output::{Output, OutputOptions, Tone, events, grouped, plain};
+use crate::spool_options::SpoolOptions;
+use crate::times::Zone;
+
+/// What `--help` says at its end.
+pub const EXAMPLES: &str = "Receipts are kept for receipts_days, 7 unless configured; 0 keeps none.
+
+Examples:
+  meditopia receipts list /var/spool/shop --since '2h ago'
+  meditopia receipts list /var/spool/shop --user u-17 --since 2026-11-20 --until 2026-11-21
+  meditopia receipts list /var/spool/shop --json | jq -c '{time_ms, users: (.users | keys)}'";
+
+/// What is done with receipts.
+#[derive(clap::Subcommand)]
+pub enum Receipts {
+    /// List the delivered requests, a line each: time, status, events, kinds, users
+    List(ListOptions),
+}
+
+/// The arguments of list.
+#[derive(clap::Args)]
+pub struct ListOptions {
+    #[command(flatten)]
+    spool: SpoolOptions,
+    /// With events of this partner_user_id
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Delivered at this time or later: 2026-11-20, 2026-11-20T14:00:00Z, '2h ago'
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Delivered before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    #[command(flatten)]
+    output: OutputOptions,
+}
+
+/// Does it.
+pub fn run(command: &Receipts) -> Result<ExitCode, Failure> {
+    let Receipts::List(options) = command;
+    let zone = Zone::of(options.output.utc);
+    let filter = ReceiptFilter {
+        user: options.user.clone(),
+        from_ms: zone.parse_if("--since", options.since.as_deref())?,
+        until_ms: zone.parse_if("--until", options.until.as_deref())?,
+        ..ReceiptFilter::default()
+    };
+    let client = options.spool.look()?;
+    let mut out = options.output.open();
+    let limit = options.limit.unwrap_or(u64::MAX);
+    let printed = print_all(&client, &filter, limit, &options.output, &mut out)?;
+    if printed == 0 && !options.output.json {
+        out.line("no receipt matches; they are kept for receipts_days")?;
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the receipts that `filter` takes, of its user alone where it has one; says how many.
+pub fn print_all(
+    client: &Client,
+    filter: &ReceiptFilter,
+    limit: u64,
+    options: &OutputOptions,
+    out: &mut Output,
+) -> Result<u64, Failure> {
+    let zone = Zone::of(options.utc);
+    let mut receipts = client.receipts(filter)?;
+    let mut printed = 0;
+    while printed < limit
+        && let Some(receipt) = receipts.next_receipt()?
+    {
+        let user = filter.user.as_deref();
+        match options.json {
+            true => out.line(object(&receipt, user).to_string())?,
+            false => out.line(line(&receipt, user, &zone, out))?,
+        }
+        printed += 1;
+    }
+    Ok(printed)
+}
+
+/// The counts of a receipt: of one user, or of all.
+fn counts(receipt: &Receipt, user: Option<&str>) -> [u32; EventKind::ALL.len()] {
+    let share = receipt
+        .users
+        .iter()
+        .find(|share| Some(share.user.as_str()) == user);
+    share.map_or_else(|| receipt.kinds(), |share| share.kinds)
+}
+
+fn line(receipt: &Receipt, user: Option<&str>, zone: &Zone, out: &Output) -> String {
+    const SHOWN: usize = 5;
+    let counts = counts(receipt, user);
+    let kinds = EventKind::ALL
+        .iter()
+        .zip(counts)
+        .filter(|(_, count)| *count > 0);
+    let kinds: Vec<_> = kinds
+        .map(|(kind, count)| format!("{count} {}", kind.name()))
+        .collect();
+    let whose = match user {
+        Some(user) => plain(user),
+        None => {
+            let users = receipt
+                .users
+                .iter()
+                .take(SHOWN)
+                .map(|share| plain(&share.user));
+            let mut users = users.collect::<Vec<_>>().join(" ");
+            if receipt.users.len() > SHOWN {
+                users += &format!(
+                    " and {} more users",
+                    grouped((receipt.users.len() - SHOWN) as u64)
+                );
+            }
+            users
+        }
+    };
+    let total: u32 = counts.iter().sum();
+    let delivered = out.paint(Tone::Good, "delivered");
+    format!(
+        "{}  {delivered} {} ({})  HTTP {}  {whose}",
+        zone.show(receipt.time_ms),
+        events(total.into()),
+        kinds.join(", "),
+        receipt.http_status
+    )
+}
+
+fn object(receipt: &Receipt, user: Option<&str>) -> Value {
+    let named = |counts: [u32; EventKind::ALL.len()]| {
+        let kinds = EventKind::ALL
+            .iter()
+            .zip(counts)
+            .filter(|(_, count)| *count > 0);
+        Value::Object(
+            kinds
+                .map(|(kind, count)| (kind.name().to_owned(), count.into()))
+                .collect(),
+        )
+    };
+    let shares = receipt.users.iter();
+    let shares = shares.filter(|share| user.is_none_or(|user| share.user == user));
+    let users: Map<String, Value> = shares
+        .map(|share| (share.user.clone(), named(share.kinds)))
+        .collect();
+    json!({
+        "id": receipt.id,
+        "reason": "delivered",
+        "time_ms": receipt.time_ms,
+        "http_status": receipt.http_status,
+        "attempts": receipt.attempts,
+        "events": receipt.events,
+        "users": users,
+    })
+}

@@ -1,0 +1,153 @@
+//! Everything that `meditopia status` shows, gathered by a few short looks that disturb nobody.
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use meditopia::client::{Client, PendingFilter, RejectedCount, Room};
+use meditopia::error::PauseReason;
+use meditopia::spool::{self, Description};
+use meditopia::stats::Stats;
+use serde_json::{Map, Value, json};
+
+use crate::failure::Failure;
+
+/// A sender beats its heart every second or faster; one that was not seen for so long does not send.
+const SENDER_SEEN_WITHIN_MS: i64 = 10_000;
+
+/// A spool at one moment.
+pub struct Snapshot {
+    /// Wall time of the look, in milliseconds.
+    pub now_ms: i64,
+    /// What the spool says it is.
+    pub known: Description,
+    pub stats: Stats,
+    /// The pause in words, with the API's answer; empty where there is none.
+    pub pause: String,
+    /// `None` where the store cannot be read.
+    pub rejected: Option<Vec<RejectedCount>>,
+    pub room: Room,
+    /// Events delivered in a second; `None` where that was not measured.
+    pub rate: Option<f64>,
+    taken: Instant,
+}
+
+impl Snapshot {
+    /// Looks at the spool at `dir`, which `client` has open.
+    pub fn take(client: &Client, dir: &Path) -> Result<Self, Failure> {
+        let mut stats = client.stats()?;
+        let now_ms = wall_ms();
+        let pause = match client.pause() {
+            Ok(None) => String::new(),
+            Ok(Some(pause)) => pause.error(stats.pending, now_ms).message().to_owned(),
+            Err(e) => e.message().to_owned(),
+        };
+        let rejected = match client.rejected_by_code() {
+            Ok(counts) => Some(counts),
+            Err(e) if e.pause_reason() == Some(PauseReason::StoreDamaged) => None,
+            Err(e) => return Err(e.into()),
+        };
+        if stats.oldest_pending_ms.is_none() && stats.pending > 0 {
+            // What no sender has taken over stands in order: the first is the oldest.
+            let first = client.pending(&PendingFilter::default())?.next_row()?;
+            stats.oldest_pending_ms = first.map(|row| row.first_ms);
+        }
+        Ok(Self {
+            known: spool::describe(dir)?,
+            room: client.room()?,
+            now_ms,
+            stats,
+            pause,
+            rejected,
+            rate: None,
+            taken: Instant::now(),
+        })
+    }
+
+    /// Adds the rate since an earlier look.
+    pub fn since(mut self, earlier: &Self) -> Self {
+        let seconds = self.taken.duration_since(earlier.taken).as_secs_f64();
+        let delivered = self.stats.delivered.saturating_sub(earlier.stats.delivered);
+        self.rate = (seconds > 0.0).then(|| delivered as f64 / seconds);
+        self
+    }
+
+    /// Whether a sender lives: one that was seen just now, or was seen lately and still is there. A
+    /// process of another container cannot be looked up.
+    pub fn is_sender_alive(&self) -> bool {
+        const JUST_NOW_MS: i64 = 2_000;
+        let (Some(pid), Some(seen)) = (self.stats.sender_pid, self.stats.sender_seen_ms) else {
+            return false;
+        };
+        let ago = self.now_ms - seen;
+        ago < JUST_NOW_MS || (ago < SENDER_SEEN_WITHIN_MS && exists(pid))
+    }
+
+    /// How long the oldest event waits, in milliseconds.
+    pub fn oldest_age_ms(&self) -> Option<i64> {
+        let oldest = self.stats.oldest_pending_ms?;
+        Some((self.now_ms - oldest).max(0))
+    }
+
+    /// Rejected events that are kept.
+    pub fn rejected_kept(&self) -> u64 {
+        let counts = self.rejected.iter().flatten();
+        counts.map(|count| count.events).sum()
+    }
+
+    /// All of it as one object: the statistics, and what stands beside them.
+    pub fn to_json(&self, dir: &Path) -> Value {
+        let mut all: Map<String, Value> =
+            serde_json::from_str(&self.stats.to_json()).unwrap_or_default();
+        let sender = self.stats.sender_pid.map(|pid| {
+            json!({ "pid": pid, "seen_ms": self.stats.sender_seen_ms, "alive": self.is_sender_alive() })
+        });
+        let kept = self.rejected.as_ref().map(|counts| {
+            let count = |count: &RejectedCount| {
+                json!({ "reason": count.reason, "api_code": count.api_code, "events": count.events })
+            };
+            counts.iter().map(count).collect::<Vec<_>>()
+        });
+        let beside = json!({
+            "time_ms": self.now_ms,
+            "spool": dir.to_string_lossy(),
+            "endpoint": self.known.endpoint,
+            "account": self.known.account,
+            "is_elsewhere": self.known.is_elsewhere,
+            "pause_message": (!self.pause.is_empty()).then_some(&self.pause),
+            "sender": sender,
+            "oldest_age_ms": self.oldest_age_ms(),
+            "rejected_kept": kept,
+            "delivered_per_s": self.rate,
+            "free_bytes": self.room.free_bytes,
+            "disk_full": self.room.is_full,
+        });
+        if let Value::Object(beside) = beside {
+            all.extend(beside);
+        }
+        Value::Object(all)
+    }
+}
+
+/// Two looks, so that the second has a rate; one where nobody sends or nothing waits.
+pub fn with_rate(client: &Client, dir: &Path) -> Result<Snapshot, Failure> {
+    const APART: Duration = Duration::from_secs(1);
+    let first = Snapshot::take(client, dir)?;
+    if first.stats.pending == 0 || first.stats.paused.is_some() || !first.is_sender_alive() {
+        return Ok(first);
+    }
+    std::thread::sleep(APART);
+    Ok(Snapshot::take(client, dir)?.since(&first))
+}
+
+fn exists(pid: u32) -> bool {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    let asked = pid.map(rustix::process::test_kill_process);
+    matches!(asked, Some(Ok(()) | Err(rustix::io::Errno::PERM)))
+}
+
+fn wall_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as i64)
+}

@@ -1,0 +1,158 @@
+//! Times as operators write and read them: a date, a moment, `2h ago`; a span such as `15m`.
+//!
+//! Read and printed in this host's time zone unless `--utc` says otherwise; a moment that says its own
+//! offset is taken at its word.
+
+use std::time::Duration;
+
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{Span, SpanRelativeTo, Timestamp, Unit, Zoned};
+
+use crate::failure::{Failure, USAGE};
+
+/// How a time on the command line may look.
+const TIME_FORMS: &str =
+    "a time is 2026-11-20, 2026-11-20 14:00, 2026-11-20T14:00:00+01:00, or '2h ago', '3 days ago'";
+
+/// The time zone of what is printed and of times that do not say their own.
+pub struct Zone(TimeZone);
+
+impl Zone {
+    /// UTC, or the host's.
+    pub fn of(utc: bool) -> Self {
+        Self(if utc {
+            TimeZone::UTC
+        } else {
+            TimeZone::system()
+        })
+    }
+
+    /// Wall time in milliseconds of a time on the command line; `option` names it in the error.
+    pub fn parse(&self, option: &str, text: &str) -> Result<i64, Failure> {
+        self.read(text, &Timestamp::now().to_zoned(self.0.clone()))
+            .ok_or_else(|| {
+                let message = format!("{option}: \"{text}\" is no time; {TIME_FORMS}");
+                Failure::new(USAGE, message)
+            })
+    }
+
+    /// The same for an option that may be absent.
+    pub fn parse_if(&self, option: &str, text: Option<&str>) -> Result<Option<i64>, Failure> {
+        text.map(|text| self.parse(option, text)).transpose()
+    }
+
+    fn read(&self, text: &str, now: &Zoned) -> Option<i64> {
+        let text = text.trim();
+        if let Ok(moment) = text.parse::<Timestamp>() {
+            return Some(moment.as_millisecond());
+        }
+        if text.ends_with(" ago") {
+            let back: Span = text.parse().ok()?;
+            return Some(now.checked_add(back).ok()?.timestamp().as_millisecond());
+        }
+        let local = match text.parse::<Date>() {
+            Ok(date) if text.len() == "2026-11-20".len() => {
+                date.to_datetime(jiff::civil::Time::midnight())
+            }
+            _ => text.parse::<DateTime>().ok()?,
+        };
+        Some(
+            local
+                .to_zoned(self.0.clone())
+                .ok()?
+                .timestamp()
+                .as_millisecond(),
+        )
+    }
+
+    /// `2026-11-24 14:02:11 +01:00`, or with a Z.
+    pub fn show(&self, wall_ms: i64) -> String {
+        let Ok(moment) = Timestamp::from_millisecond(wall_ms) else {
+            return format!("{wall_ms} ms");
+        };
+        let zoned = moment.to_zoned(self.0.clone());
+        if self.0 == TimeZone::UTC {
+            return zoned.strftime("%Y-%m-%d %H:%M:%SZ").to_string();
+        }
+        zoned.strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+    }
+}
+
+/// A span on the command line such as `15m`, `1h30m` or `2 days`; clap says which option it was.
+pub fn parse_span(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("\"{text}\" is no span of time; write 90s, 15m, 1h30m or 2 days");
+    let span: Span = text.trim().parse().map_err(|_| wrong())?;
+    let seconds = span
+        .total((Unit::Second, SpanRelativeTo::days_are_24_hours()))
+        .map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+}
+
+/// A span as people read it: `0.2 s`, `45 s`, `3 min`, `2 h 5 min`, `3 d 4 h`.
+pub fn show_span(ms: i64) -> String {
+    let ms = ms.max(0);
+    let s = ms / 1_000;
+    match s {
+        0..10 => format!("{}.{} s", s, ms % 1_000 / 100),
+        10..60 => format!("{s} s"),
+        60..3_600 => format!("{} min", s / 60),
+        3_600..86_400 => format!("{} h {} min", s / 3_600, s % 3_600 / 60),
+        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn read(text: &str) -> Option<String> {
+        let zone = Zone(TimeZone::fixed(jiff::tz::offset(1)));
+        let now = "2026-11-24T12:00:00+01:00[+01:00]".parse().unwrap();
+        zone.read(text, &now).map(|ms| zone.show(ms))
+    }
+
+    #[test]
+    fn a_time_is_read_as_people_write_it() {
+        for (text, meant) in [
+            ("2026-11-20", "2026-11-20 00:00:00 +01:00"),
+            ("2026-11-20 14:30", "2026-11-20 14:30:00 +01:00"),
+            ("2026-11-20T14:30:05", "2026-11-20 14:30:05 +01:00"),
+            ("2026-11-20T14:30:00Z", "2026-11-20 15:30:00 +01:00"),
+            ("2026-11-20T14:30:00-05:00", "2026-11-20 20:30:00 +01:00"),
+            ("2h ago", "2026-11-24 10:00:00 +01:00"),
+            ("3 days ago", "2026-11-21 12:00:00 +01:00"),
+            ("1 week 30m ago", "2026-11-17 11:30:00 +01:00"),
+        ] {
+            assert_eq!(read(text).as_deref(), Some(meant), "{text}");
+        }
+        for text in [
+            "",
+            "yesterday",
+            "2h",
+            "2026-02-30",
+            "20261120",
+            "ago",
+            "-2h ago ago",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_span_is_read_as_people_write_it() {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("15m", 900),
+            ("1h30m", 5_400),
+            ("2 days", 172_800),
+        ] {
+            assert_eq!(parse_span(text).unwrap().as_secs(), seconds, "{text}");
+        }
+        for text in ["", "15", "-1h", "soon"] {
+            assert!(parse_span(text).is_err(), "{text}");
+        }
+    }
+}
