@@ -1,0 +1,19 @@
+//! The operator's commands on spools that are alive: real processes beside a host that enqueues and a
+//! sender that delivers, against the sandbox.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../host/mod.rs"]
+mod host;
+#[path = "../ledger/mod.rs"]
+mod ledger;
+mod live;
+mod rejected;
+#[path = "../sandbox/mod.rs"]
+mod sandbox;
+mod settled;
+mod small_disk;
+mod status;
+mod story;
+mod terminal;
+mod waiting;
