@@ -63,6 +63,21 @@ enum Background {
     Shut,
 }
 
+/// How requests go out.
+pub(super) fn connection(settings: &Settings) -> transport::Options {
+    transport::Options {
+        connect_timeout: settings.connect_timeout,
+        request_timeout: settings.request_timeout,
+        proxy: settings
+            .proxy
+            .as_ref()
+            .map(|proxy| proxy.expose().to_owned()),
+        ca_file: settings.ca_file.clone(),
+        spawn: spawn_quiet,
+        ..transport::Options::new(settings.endpoint.as_str())
+    }
+}
+
 impl Core {
     pub(super) fn open(settings: Settings) -> Result<Self> {
         let (dir, temporary) = match (settings.durability, &settings.spool) {
@@ -126,17 +141,6 @@ impl Core {
             event_ttl: settings.event_ttl,
             receipts_kept: settings.receipts_kept,
         };
-        let connection = transport::Options {
-            connect_timeout: settings.connect_timeout,
-            request_timeout: settings.request_timeout,
-            proxy: settings
-                .proxy
-                .as_ref()
-                .map(|proxy| proxy.expose().to_owned()),
-            ca_file: settings.ca_file.clone(),
-            spawn: spawn_quiet,
-            ..transport::Options::new(settings.endpoint.as_str())
-        };
         Self {
             watch: Watch::new(settings.flush_interval),
             writer: Writer::new(spool.clone(), safety, limit),
@@ -144,7 +148,7 @@ impl Core {
                 spool.clone(),
                 log.clone(),
                 orders,
-                connection,
+                connection(&settings),
                 token,
                 settings.flush_interval,
             ),
@@ -188,6 +192,14 @@ impl Core {
             self.sender.enqueued(events);
         } else if self.watch.is_due(now_ns) {
             self.watch.look(&self.spool, &self.log, now_ns);
+        }
+        Ok(())
+    }
+
+    /// Has this process send in the background, if that is its role.
+    pub(super) fn start(&self) -> Result<()> {
+        if self.settings.role.sends() {
+            self.send_in_background()?;
         }
         Ok(())
     }

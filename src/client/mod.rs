@@ -24,12 +24,12 @@ pub use self::pending::PendingFilter;
 pub use self::receipts::{Receipt, Receipts, UserShare};
 pub use self::recover::recover;
 pub use self::watch::SenderSeen;
-pub use crate::sender::Report;
+pub use crate::sender::{Report, Standing, Vitals};
 pub use crate::store::sqlite::recover::{Repair, Salvage};
 
 use self::core::Core;
 use crate::clock;
-use crate::config::{BearerToken, Config, Role};
+use crate::config::{BearerToken, Config, Role, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{self, Batch, Fields, RawFields};
 use crate::journal::process::PerProcess;
@@ -39,6 +39,7 @@ use crate::sender::Command;
 use crate::stats::Stats;
 use crate::store::sqlite::Reader;
 pub use crate::store::{ReceiptFilter, RejectedFilter, RejectedReason};
+use crate::transport::Transport;
 
 /// A handle on a spool. All methods may be called from any thread, also after `fork`.
 pub struct Client {
@@ -212,6 +213,20 @@ impl Client {
             core.remove_temporary();
         }
         (report, outcome)
+    }
+
+    /// Has this process send in the background from now on, as its first enqueue would; with
+    /// `role = enqueue` nothing happens.
+    ///
+    /// Errors: [`ErrorKind::Closed`]; [`ErrorKind::Io`] if no thread can be started.
+    pub fn start(&self) -> Result<()> {
+        self.core()?.start()
+    }
+
+    /// Whether this process's sender is alive, and what it is to its spool. Waits for nothing but, for
+    /// a moment, a step that is being taken. Errors: [`ErrorKind::Closed`].
+    pub fn vitals(&self) -> Result<Vitals> {
+        Ok(self.core()?.sender.vitals())
     }
 
     /// Replaces the bearer token of this process's sender; a pause for a refused token ends.
@@ -421,6 +436,14 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         self.detach();
     }
+}
+
+/// Whether requests can go out with this configuration: reads `ca_file`, does not connect. What is wrong
+/// with it would else show when the first request is due.
+///
+/// Errors: [`ErrorKind::Config`].
+pub fn check_connection(settings: &Settings) -> Result<()> {
+    Transport::new(&core::connection(settings)).map(drop)
 }
 
 /// When a wait of this length ends; a century is as good as for ever.

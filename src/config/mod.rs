@@ -44,7 +44,7 @@ use crate::spelling::{did_you_mean, hint, nearest, quoted};
 
 pub use address::{Endpoint, Proxy};
 pub use options::{OptionDoc, markdown, reference};
-pub use settings::{Durability, Role, Settings, conflict};
+pub use settings::{Durability, Role, Settings, conflict, differences};
 pub use token::{BearerToken, TokenSource};
 
 /// The most lanes that a spool can have.

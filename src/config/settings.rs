@@ -134,6 +134,14 @@ impl Settings {
 /// The first key that two clients of one spool disagree about. A bearer token is no disagreement:
 /// a new one replaces the old.
 pub fn conflict(one: &Settings, other: &Settings) -> Option<&'static str> {
+    differences(one, other).next()
+}
+
+/// Every key that two settings of one spool disagree about; see [`conflict`].
+pub fn differences(
+    one: &Settings,
+    other: &Settings,
+) -> impl Iterator<Item = &'static str> + use<> {
     // Taken apart so that a new field cannot be forgotten here.
     let Settings {
         endpoint,
@@ -201,5 +209,5 @@ pub fn conflict(one: &Settings, other: &Settings) -> Option<&'static str> {
         ),
     ]
     .into_iter()
-    .find_map(|(key, same)| (!same).then_some(key))
+    .filter_map(|(key, same)| (!same).then_some(key))
 }

@@ -9,6 +9,7 @@ use super::election::Seat;
 use super::reclaim::{self, DiskSpace};
 use super::state::{Note, State};
 use super::take_over::TakeOver;
+use super::vitals::Thread;
 use super::wake::{Doorbell, Heard};
 use super::{Shared, commands, lane, succession};
 use crate::clock::{self, Clock, SystemClock};
@@ -39,6 +40,7 @@ const FORGET_COMMITS: usize = 10;
 pub(super) fn run(shared: &Arc<Shared>) {
     let mut term: Option<Term> = None;
     loop {
+        shared.pulse.here(Thread::Coordinator, LOOK_EVERY);
         let mut desk = lock(&shared.desk);
         if desk.wanted == 0 {
             // The lanes first: their requests are answered before the seat is given up.
@@ -59,6 +61,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
             desk.state = None;
             term = None;
             desk.coordinating = false;
+            shared.pulse.excuse(Thread::Coordinator);
             drop(desk);
             drop(term);
             shared.changed.notify_all();
@@ -183,6 +186,8 @@ impl Term {
         // Before the store tells which token was refused last; what is wrong with it, the first look says.
         let _ = shared.token.follow_file();
         let space = DiskSpace::of(&shared.spool)?;
+        // A store of an earlier version is upgraded here, which takes as long as it is large.
+        shared.pulse.excuse(Thread::Coordinator);
         let mut state = shared.open_state()?;
         state.store.set_disk_use(space.in_use)?;
         let bell = Doorbell::hang(&shared.spool)?;
@@ -325,6 +330,7 @@ fn take_over(shared: &Shared, space: &mut DiskSpace) -> Result<u64> {
     while !space.is_sated(shared.pending_bytes())
         && let Some(chunk) = round.read(spool)?
     {
+        shared.pulse.here(Thread::Coordinator, LOOK_EVERY);
         shared.on_state(|state| {
             // After the reading: what was read is this spool's.
             spool.check_path()?;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 use super::state::{Next, State};
+use super::vitals::Thread;
 use crate::clock::{Clock, SystemClock};
 use crate::config::BearerToken;
 use crate::delivery::Exchange;
@@ -30,6 +31,8 @@ pub(super) fn run(shared: &Shared, lane: usize) {
     let mut body = Vec::new();
     let mut sent = None;
     while let Some(generation) = wait_for_request(shared, lane, sent.take(), &mut body) {
+        let limits = shared.connection.connect_timeout + shared.connection.request_timeout;
+        shared.pulse.here(Thread::Lane(lane), limits);
         let token = shared.token.current();
         let begun = Instant::now();
         let exchange = post(shared, token.as_deref(), &body);
@@ -41,6 +44,7 @@ pub(super) fn run(shared: &Shared, lane: usize) {
             token,
         });
     }
+    shared.pulse.excuse(Thread::Lane(lane));
     shared.changed.notify_all();
 }
 
@@ -61,8 +65,10 @@ fn wait_for_request(
     mut sent: Option<Sent>,
     body: &mut Vec<u8>,
 ) -> Option<u64> {
+    shared.pulse.here(Thread::Lane(lane), IDLE_LOOK);
     let mut desk = lock(&shared.desk);
     loop {
+        shared.pulse.here(Thread::Lane(lane), IDLE_LOOK);
         desk = shared.tell(desk);
         let stop = desk.wanted == 0;
         if stop && sent.is_none() {

@@ -20,6 +20,7 @@ mod succession;
 mod take_over;
 mod token;
 mod translate;
+mod vitals;
 mod wake;
 mod window;
 mod wishes;
@@ -34,9 +35,11 @@ pub use flush::Report;
 pub(crate) use state::Orders;
 pub(crate) use take_over::lane_of;
 pub(crate) use token::Token;
+pub use vitals::{Standing, Vitals};
 
 use self::file_state::FileState;
 use self::state::{Note, State};
+use self::vitals::Pulse;
 use crate::clock::{Clock, SystemClock};
 use crate::config::LANES_MAX;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
@@ -67,6 +70,7 @@ struct Shared {
     transport: OnceLock<Result<Transport>>,
     token: Token,
     flush_interval: Duration,
+    pulse: Pulse,
     desk: Mutex<Desk>,
     /// Rings whenever the desk has changed.
     changed: Condvar,
@@ -134,6 +138,7 @@ impl Sender {
                 transport: OnceLock::new(),
                 token,
                 flush_interval,
+                pulse: Pulse::new(),
                 desk: Mutex::default(),
                 changed: Condvar::new(),
                 enqueued_since_look: AtomicUsize::new(0),
@@ -253,6 +258,11 @@ impl Sender {
         let (file, error) = desk.damaged.as_ref()?;
         let reason = error.pause_reason();
         reason.filter(|_| *file == FileState::of(&self.shared.spool.store()))
+    }
+
+    /// Whether it is alive, and what it is to its spool.
+    pub(crate) fn vitals(&self) -> Vitals {
+        vitals::look(&self.shared)
     }
 
     /// The sums of the store, if this process is elected.
@@ -384,6 +394,7 @@ impl Shared {
         if !said || lock(&self.desk).damaged.is_some() {
             return e.clone();
         }
+        self.pulse.excuse_all();
         let unread = match recover::is_damaged(&self.spool, lane_of) {
             Ok(true) => return e.clone(),
             Ok(false) => "is sound".to_owned(),
