@@ -34,6 +34,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{self, Batch, Fields, RawFields};
 use crate::journal::process::PerProcess;
 use crate::journal::segment;
+use crate::journal::usage;
 use crate::log::{Callback, Log, Record};
 use crate::sender::Command;
 use crate::stats::Stats;
@@ -274,6 +275,12 @@ impl Client {
     /// [`ErrorKind::Io`].
     pub fn sender_seen(&self) -> Result<SenderSeen> {
         SenderSeen::look(&self.core()?.spool)
+    }
+
+    /// Bytes that wait for delivery, as they count against `max_spool_bytes`: about, for the sender's part
+    /// may be a second old. Errors: [`ErrorKind::Closed`], [`ErrorKind::Io`].
+    pub fn waiting_bytes(&self) -> Result<u64> {
+        usage::measure(&self.core()?.spool)
     }
 
     /// Sets or unsets the callback that log records go to; see [`crate::log::Log::set_callback`].

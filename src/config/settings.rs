@@ -138,10 +138,7 @@ pub fn conflict(one: &Settings, other: &Settings) -> Option<&'static str> {
 }
 
 /// Every key that two settings of one spool disagree about; see [`conflict`].
-pub fn differences(
-    one: &Settings,
-    other: &Settings,
-) -> impl Iterator<Item = &'static str> + use<> {
+pub fn differences(one: &Settings, other: &Settings) -> impl Iterator<Item = &'static str> + use<> {
     // Taken apart so that a new field cannot be forgotten here.
     let Settings {
         endpoint,

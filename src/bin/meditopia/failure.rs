@@ -17,6 +17,10 @@ pub const NEEDS_YES: u8 = 3;
 pub const EVENTS_LOST: u8 = 4;
 /// There is nothing of what was looked for.
 pub const NOTHING_FOUND: u8 = 5;
+/// The time was over, or nobody waited; what is left is kept, and goes with the next sender.
+pub const LEFT: u8 = 6;
+/// Delivery is paused: all is kept, and somebody has to look at the reason.
+pub const PAUSED: u8 = 7;
 
 /// Why a command ends, for the person who gave it.
 #[derive(Debug)]
@@ -39,12 +43,17 @@ impl Failure {
         Self::new(0, "")
     }
 
+    /// Its exit status.
+    pub fn code(&self) -> ExitCode {
+        ExitCode::from(self.status)
+    }
+
     /// Prints it to standard error; gives the exit status.
     pub fn tell(&self) -> ExitCode {
         if !self.message.is_empty() {
             eprintln!("meditopia: {self}");
         }
-        ExitCode::from(self.status)
+        self.code()
     }
 }
 

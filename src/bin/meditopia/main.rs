@@ -9,6 +9,7 @@ mod completions;
 mod confirm;
 mod failure;
 mod find;
+mod flush;
 mod hold;
 mod in_doubt;
 mod man;
@@ -19,6 +20,7 @@ mod receipts;
 mod recover;
 mod rejected;
 mod rows;
+mod run;
 mod sandbox;
 mod selection;
 mod spool_options;
@@ -44,6 +46,12 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Send from a spool as a service, until told to end
+    #[command(after_help = run::NOTES)]
+    Run(run::Options),
+    /// Deliver once what waits in a spool, and say what came of it
+    #[command(after_help = flush::EXIT_CODES)]
+    Flush(flush::Options),
     /// Serve a local Partners API with a ledger and with faults to order, for tests and trials
     #[command(after_long_help = sandbox::CONTROL)]
     Sandbox(sandbox::Options),
@@ -90,6 +98,8 @@ fn main() -> ExitCode {
         Err(e) => return misused(&e),
     };
     let ended = match command_line.command {
+        Command::Run(options) => run::run(&options),
+        Command::Flush(options) => flush::run(&options),
         Command::Sandbox(options) => sandbox::run(options).map_err(Failure::from),
         Command::Adopt(options) => adopt::run(&options),
         Command::Status(options) => status::run(&options),

@@ -52,8 +52,7 @@ impl SpoolOptions {
         Ok(Client::of_spool(&dir, Purpose::Act)?)
     }
 
-    /// The configuration of a host of this spool; see [`NamedSpool::host`].
-    #[allow(dead_code, reason = "for commands that send")]
+    /// The configuration of a host of this spool; see [`NamedSpool::host`]. Its warnings are the caller's to tell.
     pub fn host(&self) -> Result<Config, Failure> {
         self.find().host()
     }
@@ -76,7 +75,11 @@ impl NamedSpool {
             dir: self.spool.as_deref(),
             file: self.config.as_deref(),
         };
-        sources.host()
+        let config = sources.host()?;
+        for warning in config.warnings() {
+            eprintln!("meditopia: warning: {warning}");
+        }
+        Ok(config)
     }
 }
 
@@ -98,9 +101,6 @@ impl Sources<'_> {
     fn host(&self) -> Result<Config, Failure> {
         // Also what only root can read.
         let config = self.loaded(Config::new())?;
-        for warning in config.warnings() {
-            eprintln!("meditopia: warning: {warning}");
-        }
         let dir = spool_of(&config)?;
         become_owner_of(&dir)?;
         let Ok(known) = spool::describe(&dir) else {
