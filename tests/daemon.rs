@@ -8,7 +8,7 @@ mod service;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use host::Story;
@@ -258,6 +258,16 @@ fn a_stand_by_is_not_ready_when_the_elected_one_is_not_seen() {
     first.signal(Signal::CONT);
 }
 
+/// A service whose log nobody reads; killed when dropped.
+struct Unread(Child);
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_reader_of_the_log_that_does_not_read_stops_nobody() {
     const EVENTS: usize = 3_000;
@@ -268,16 +278,13 @@ fn a_reader_of_the_log_that_does_not_read_stops_nobody() {
         place.token_file()
     ));
     place.host().enqueue_users(0..EVENTS);
-    let mut child = place
-        .command("run", &[])
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = place.command("run", &[]);
+    let mut unread = Unread(command.stderr(Stdio::piped()).spawn().unwrap());
     api.wait_for_events(EVENTS as u64);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let mut stderr = unread.0.stderr.take().unwrap();
+    drop(unread);
     let mut log = String::new();
-    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut log).unwrap();
+    std::io::Read::read_to_string(&mut stderr, &mut log).unwrap();
     // All that a pipe holds: it was full.
     assert!(log.len() >= 60_000, "only {} bytes were logged", log.len());
 }
