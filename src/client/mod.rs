@@ -6,6 +6,7 @@
 
 mod core;
 mod export;
+mod import;
 mod listing;
 mod operator;
 mod pending;
@@ -18,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+pub use self::import::{Import, ImportEnd};
 pub use self::listing::{Cursor, Row, RowReason};
 pub use self::operator::{Purpose, RejectedCount, Room};
 pub use self::pending::PendingFilter;
@@ -166,6 +168,17 @@ impl Client {
         })?;
         core.enqueued(batch.len(), now_ns)?;
         Ok(batch.len())
+    }
+
+    /// Begins or goes on with the import called `name`: events in bulk, each queued once although the
+    /// process that brings them may die. What an earlier process has committed and not published is
+    /// published now.
+    ///
+    /// Errors: [`ErrorKind::Timeout`] while another process has an import of this name open;
+    /// [`ErrorKind::Store`] if what is known of it cannot be read; [`ErrorKind::Closed`];
+    /// [`ErrorKind::SpoolFull`]; [`ErrorKind::Io`].
+    pub fn import(&self, name: &str) -> Result<Import> {
+        Import::open(self.core()?.clone(), name)
     }
 
     /// Waits until everything enqueued on this spool before the call is delivered or rejected, at

@@ -18,7 +18,7 @@ use crate::spelling::{hint, quoted};
 /// How deep arrays and objects of an `event_value` may nest; common JSON parsers stop at 128.
 const MAX_DEPTH: usize = 100;
 
-const MEMBERS: [&str; 5] = [
+pub(super) const MEMBERS: [&str; 5] = [
     "token",
     "partner_user_id",
     "event",
@@ -159,6 +159,43 @@ pub fn encode_json(
             Err(error)
         }
     }
+}
+
+/// Checks the one event that `json` is, an object, and appends its fragment to `out`. The rest is as
+/// for [`encode_json`].
+///
+/// # Errors
+/// [`ErrorKind::InvalidEvent`] names the field and what is wrong with it;
+/// [`ErrorKind::InvalidArgument`] if `json` is not one JSON object. `out` is then as before.
+pub fn encode_json_event(
+    json: &[u8],
+    rules: &Rules,
+    now_wall_ms: i64,
+    out: &mut Batch,
+) -> Result<(), Error> {
+    let refused = |what: String| Error::new(ErrorKind::InvalidArgument, what);
+    let text = std::str::from_utf8(json)
+        .map_err(|cause| refused(format!("is not UTF-8 (at byte {})", cause.valid_up_to())))?;
+    let before = out.len();
+    let mut walk = Walk {
+        rules,
+        now_wall_ms,
+        out,
+        index: 0,
+        place: Place::Listed,
+        fault: None,
+    };
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let walked = Listed(&mut walk).deserialize(&mut parser);
+    let fault = walk.fault.take();
+    walked.and_then(|()| parser.end()).map_err(|cause| {
+        out.truncate(before);
+        match fault {
+            Some(fault) => fault,
+            None if cause.is_data() => refused("is not a JSON object".to_owned()),
+            None => refused(format!("is not JSON: {cause}")),
+        }
+    })
 }
 
 fn not_json(what: impl fmt::Display) -> Error {

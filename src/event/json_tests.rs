@@ -279,3 +279,42 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn one_event_is_one_object_and_its_error_tells_the_field() {
+    let good = r#"{"token":"t","partner_user_id":"u","event":"video"}"#;
+    let check = |json: &str| {
+        let mut out = Batch::new();
+        let checked = encode_json_event(json.as_bytes(), &Rules::default(), 0, &mut out);
+        assert_eq!(out.len(), usize::from(checked.is_ok()), "{json}");
+        checked.map_err(|e| (super::super::field_of(&e), e.message().to_owned()))
+    };
+    assert_eq!(check(good), Ok(()));
+    for (json, field, message) in [
+        (format!("[{good}]"), None, "is not a JSON object"),
+        (
+            format!("{good}{good}"),
+            None,
+            "is not JSON: trailing characters",
+        ),
+        (
+            good.replace("\"u\"", "\"\""),
+            Some("partner_user_id"),
+            "partner_user_id: is empty",
+        ),
+        (
+            good.replace("video", "x"),
+            Some("event"),
+            "event: \"x\" is not one of",
+        ),
+        (
+            good.replace("\"t\"", "\"t\",\"tokens\":1"),
+            None,
+            "unknown member \"tokens\"",
+        ),
+    ] {
+        let (told, said) = check(&json).unwrap_err();
+        assert_eq!(told, field, "{said}");
+        assert!(said.starts_with(message), "{said}");
+    }
+}

@@ -20,7 +20,7 @@ use std::fmt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spelling::{hint, quoted};
 
-pub use json::{Batch, encode_json};
+pub use json::{Batch, encode_json, encode_json_event};
 pub use received_at::UtcOffset;
 
 const TOKEN: &[u8] = br#"{"token":""#;
@@ -291,6 +291,17 @@ fn unknown_kind(name: &[u8]) -> Error {
         known.join(", "),
         hint(name, known)
     ))
+}
+
+/// The field that an error of this module is about; `None` if it is about the event as a whole.
+pub fn field_of(error: &Error) -> Option<&'static str> {
+    let message = error.message();
+    json::MEMBERS
+        .into_iter()
+        .find(|field| match message.strip_prefix(field) {
+            Some(what) => what.starts_with([':', ' ']),
+            None => false,
+        })
 }
 
 fn invalid(message: impl Into<String>) -> Error {

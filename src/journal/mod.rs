@@ -12,6 +12,7 @@ pub(crate) mod heartbeat;
 pub(crate) mod process;
 pub mod reader;
 pub mod segment;
+pub(crate) mod staged;
 mod stripes;
 pub(crate) mod usage;
 pub mod writer;

@@ -6,6 +6,7 @@
 //!         store.db        what the sender has taken over (SQLite)
 //!         sender.json     who sends, its heartbeat, how far it has taken over
 //!         commands/       operators' wishes, for the sender to carry out
+//!         import/         imports under way, and what was imported lately
 //!         damaged/        bytes of segments that could not be read
 //!         store.db.damaged-<time>   a store that was replaced by `recover`
 //!         wake            socket of the sender
@@ -181,6 +182,11 @@ impl Spool {
     /// `commands/`, with operators' wishes.
     pub fn commands(&self) -> PathBuf {
         self.dir.join("commands")
+    }
+
+    /// `import/`, with imports under way.
+    pub fn imports(&self) -> PathBuf {
+        self.dir.join("import")
     }
 
     /// The SQLite database.

@@ -21,6 +21,12 @@ pub const NOTHING_FOUND: u8 = 5;
 pub const LEFT: u8 = 6;
 /// Delivery is paused: all is kept, and somebody has to look at the reason.
 pub const PAUSED: u8 = 7;
+/// Some of what was given is bad; the rest was done.
+pub const SOME_BAD: u8 = 8;
+/// Some of what was given is bad, so nothing was done.
+pub const NOTHING_QUEUED: u8 = 9;
+/// It has stopped on the way; the same command goes on there.
+pub const STOPPED: u8 = 10;
 
 /// Why a command ends, for the person who gave it.
 #[derive(Debug)]

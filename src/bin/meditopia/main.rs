@@ -11,6 +11,7 @@ mod failure;
 mod find;
 mod flush;
 mod hold;
+mod import;
 mod in_doubt;
 mod man;
 mod output;
@@ -82,6 +83,9 @@ enum Command {
     /// End any pause of a spool: send again at once
     #[command(after_help = hold::RESUME_EXAMPLES)]
     Resume(hold::Options),
+    /// Queue the events of a file: NDJSON, a JSON array or CSV; each once, whatever interrupts it
+    #[command(after_long_help = import::EXIT_CODES)]
+    Import(import::Options),
     /// Look at a damaged store, say what can be read of it and what is at risk, and with --yes recover it
     #[command(after_help = recover::EXIT_CODES)]
     Recover(recover::Options),
@@ -110,6 +114,7 @@ fn main() -> ExitCode {
         Command::Rejected(command) => rejected::run(&command),
         Command::Hold(options) => hold::hold(&options),
         Command::Resume(options) => hold::resume(&options),
+        Command::Import(options) => import::run(options),
         Command::Recover(options) => recover::run(&options),
         Command::Completions(options) => {
             completions::run(&options, CommandLine::command()).map_err(Failure::from)

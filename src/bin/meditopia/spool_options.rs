@@ -54,7 +54,11 @@ impl SpoolOptions {
 
     /// The configuration of a host of this spool; see [`NamedSpool::host`]. Its warnings are the caller's to tell.
     pub fn host(&self) -> Result<Config, Failure> {
-        self.find().host()
+        let config = self.find().host()?;
+        for warning in config.warnings() {
+            eprintln!("meditopia: warning: {warning}");
+        }
+        Ok(config)
     }
 
     fn find(&self) -> Sources<'_> {
@@ -69,17 +73,20 @@ impl NamedSpool {
     /// The configuration of a host of this spool, for [`Client::open`]: the file's, the environment's, and
     /// where they are silent the spool's own endpoint and account. Whoever runs this process from here on
     /// is the spool's owner; the file was read before that.
-    #[allow(dead_code, reason = "for commands that enqueue")]
     pub fn host(&self) -> Result<Config, Failure> {
-        let sources = Sources {
+        self.find().host()
+    }
+
+    /// What the command line, the environment and the file say, whether they name a spool or not.
+    pub fn loaded(&self) -> Result<Config, Failure> {
+        self.find().loaded(Config::new())
+    }
+
+    fn find(&self) -> Sources<'_> {
+        Sources {
             dir: self.spool.as_deref(),
             file: self.config.as_deref(),
-        };
-        let config = sources.host()?;
-        for warning in config.warnings() {
-            eprintln!("meditopia: warning: {warning}");
         }
-        Ok(config)
     }
 }
 
