@@ -9,12 +9,13 @@
 
 use std::fmt;
 use std::io::Read;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
-use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
 use ureq::http::uri::Scheme;
 use ureq::http::{HeaderValue, Request, Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
@@ -117,6 +118,16 @@ impl Transport {
 
     /// Posts `body` as JSON and waits for the answer. Callable from any thread.
     pub fn post(&self, token: &SecretString, body: &[u8]) -> Exchange {
+        self.post_dated(token, body).0
+    }
+
+    /// [`post`](Self::post), with the `Date` of the answer.
+    pub fn post_dated(&self, token: &SecretString, body: &[u8]) -> (Exchange, Option<String>) {
+        let mut date = None;
+        (self.exchange(token, body, &mut date), date)
+    }
+
+    fn exchange(&self, token: &SecretString, body: &[u8], date: &mut Option<String>) -> Exchange {
         let Some(authorization) = bearer(token) else {
             let why = "the bearer token holds a character that a header cannot carry".into();
             return Exchange::NotSent { why };
@@ -133,7 +144,11 @@ impl Transport {
                 };
             }
         };
-        match self.agent().run(request).and_then(read) {
+        let answered = self.agent().run(request).inspect(|response| {
+            let told = response.headers().get(DATE);
+            *date = told.and_then(|told| Some(told.to_str().ok()?.to_owned()));
+        });
+        match answered.and_then(read) {
             Ok(answer) => Exchange::Answered(answer),
             Err(ureq::Error::Other(cause)) if cause.is::<Unconnected>() => Exchange::NotSent {
                 why: cause.to_string(),
@@ -206,6 +221,26 @@ impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Transport({})", self.peer)
     }
+}
+
+/// The addresses of `host`, as a request would look them up.
+///
+/// The error says why there are none, for people, without naming the host.
+pub fn look_up(
+    host: &str,
+    port: u16,
+    timeout: Duration,
+) -> std::result::Result<Vec<SocketAddr>, String> {
+    let now = Instant::now();
+    Names::new(names::spawn_plainly).resolve(host, port, now, now + timeout)
+}
+
+/// A TCP connection to one of `addresses`, as a request would make it.
+pub fn connect_to(
+    addresses: &[SocketAddr],
+    timeout: Duration,
+) -> std::result::Result<(TcpStream, SocketAddr), String> {
+    connect::dial(addresses, Instant::now() + timeout).map_err(|cause| wording::of_io(&cause))
 }
 
 fn parse_proxy(address: &str) -> Result<Proxy> {

@@ -123,6 +123,16 @@ impl Proxy {
         })
     }
 
+    /// The host as it was written; an IPv6 address in its brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, also where it is the default.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The whole URL with the password that it may hold.
     pub fn expose(&self) -> &str {
         self.url.expose_secret()

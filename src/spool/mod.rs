@@ -17,6 +17,7 @@
 //! ones must not mix. It also remembers its inode: two copies of one spool would send everything
 //! twice, so a copy is refused until an operator adopts it.
 
+mod condition;
 mod directory;
 mod identity;
 mod reserve;
@@ -29,11 +30,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+pub use self::condition::{Condition, check_directory, condition};
 pub(crate) use self::directory::{
     open_dir, private_file, remove_file, replace_file, sync_dir, sync_parent,
 };
 pub use self::identity::{Description, adopt, describe};
 pub(crate) use self::reserve::FULL_SEEN_WITHIN;
+use self::reserve::ROOM_BYTES;
 
 use self::directory::{check_rights, create_with_parents, open_own_dir, refuse_network};
 use self::identity::{boot_id, known_identity, read_identity, settle_identity};

@@ -20,14 +20,14 @@ use crate::error::{Error, Result, is_full};
 /// What the store needs to deliver in small steps: its log, its index, and one step's events.
 const RESERVE_BYTES: u64 = 1024 * 1024;
 /// Beyond the reserve, as much again has to be free before writers may go on.
-const ROOM_BYTES: u64 = 2 * RESERVE_BYTES;
+pub(super) const ROOM_BYTES: u64 = 2 * RESERVE_BYTES;
 /// Writers look for the flag at least this often while they append.
 pub(crate) const FULL_SEEN_WITHIN: Duration = Duration::from_millis(10);
 
 impl Spool {
     /// Sets the reserve aside, or takes it back once there is room. Says whether it stands now.
     pub(crate) fn keep_reserve(&self) -> Result<bool> {
-        if self.reserve().exists() {
+        if self.has_reserve() {
             return Ok(true);
         }
         let flagged = self.is_flagged_full();
@@ -89,6 +89,11 @@ impl Spool {
     /// Whether the flag stands. It outlives the trouble until a sender takes it down.
     pub(crate) fn is_flagged_full(&self) -> bool {
         rustix::fs::access(self.full(), rustix::fs::Access::EXISTS).is_ok()
+    }
+
+    /// Whether the reserve is set aside.
+    pub(super) fn has_reserve(&self) -> bool {
+        self.reserve().exists()
     }
 
     /// Bytes that are free on its disk.

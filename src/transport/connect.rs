@@ -224,7 +224,10 @@ fn deadline(details: &ConnectionDetails) -> Instant {
 }
 
 /// Tries one address after the other; each gets half of the time that is left, the last one all of it.
-fn dial(addresses: &[SocketAddr], deadline: Instant) -> io::Result<(TcpStream, SocketAddr)> {
+pub(super) fn dial(
+    addresses: &[SocketAddr],
+    deadline: Instant,
+) -> io::Result<(TcpStream, SocketAddr)> {
     let mut failure = io::Error::from(ErrorKind::TimedOut);
     for (tried, address) in addresses.iter().enumerate() {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -7,6 +7,7 @@
 mod adopt;
 mod completions;
 mod confirm;
+mod doctor;
 mod failure;
 mod find;
 mod flush;
@@ -83,6 +84,9 @@ enum Command {
     /// End any pause of a spool: send again at once
     #[command(after_help = hold::RESUME_EXAMPLES)]
     Resume(hold::Options),
+    /// Look at everything between a spool and the API, and say what to do; sends no event
+    #[command(after_help = doctor::EXIT_CODES)]
+    Doctor(doctor::Options),
     /// Queue the events of a file: NDJSON, a JSON array or CSV; each once, whatever interrupts it
     #[command(after_long_help = import::EXIT_CODES)]
     Import(import::Options),
@@ -114,6 +118,7 @@ fn main() -> ExitCode {
         Command::Rejected(command) => rejected::run(&command),
         Command::Hold(options) => hold::hold(&options),
         Command::Resume(options) => hold::resume(&options),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Import(options) => import::run(options),
         Command::Recover(options) => recover::run(&options),
         Command::Completions(options) => {

@@ -1,0 +1,178 @@
+//! `meditopia doctor`: is everything in place between a spool and the API, and if not, what is to be done?
+//!
+//! It asks in the order in which a delivery would fail: configuration, spool, token, name, connection,
+//! TLS, the API's answer, the clock. The API is asked with a request without events: it checks token and
+//! address first, and whatever it says to an empty list, no event can come of it.
+
+mod api;
+mod certificate;
+mod network;
+mod place;
+mod token;
+
+use std::process::ExitCode;
+
+use meditopia::config::Settings;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::spool_options::NamedSpool;
+
+/// What `--help` says at its end.
+pub const EXIT_CODES: &str =
+    "One line for each thing: ok, warn or FAIL, what was found, and what to do.
+
+Exit status:
+  0  all is well
+  1  it works, with warnings
+  2  something fails: nothing can be delivered, or soon nothing can
+  (2 also for a wrong command line)
+
+Examples:
+  meditopia doctor --config /etc/shop/meditopia.toml
+  meditopia doctor --spool /var/spool/shop --json";
+
+/// The arguments of `meditopia doctor`.
+#[derive(clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    spool: NamedSpool,
+    /// A JSON object a line instead of words
+    #[arg(long)]
+    json: bool,
+    /// Send one event of this user, which counts if the API takes it; the spool is not used
+    #[arg(long, value_name = "USER", requires = "user_token_file")]
+    send_event: Option<String>,
+    /// The file that holds that user's token
+    #[arg(long, value_name = "FILE", requires = "send_event")]
+    user_token_file: Option<std::path::PathBuf>,
+    /// The kind of that event
+    #[arg(long, default_value = "signin", value_name = "KIND")]
+    event: String,
+}
+
+/// How well a thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// What was found about one thing.
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    pub what: &'static str,
+    pub state: State,
+    pub finding: String,
+    /// What to do, where there is something.
+    pub advice: Option<String>,
+}
+
+impl Finding {
+    pub fn ok(what: &'static str, finding: impl Into<String>) -> Self {
+        Self {
+            what,
+            state: State::Ok,
+            finding: finding.into(),
+            advice: None,
+        }
+    }
+
+    pub fn warn(what: &'static str, finding: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            what,
+            state: State::Warn,
+            finding: finding.into(),
+            advice: Some(advice.into()),
+        }
+    }
+
+    pub fn fail(what: &'static str, finding: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            what,
+            state: State::Fail,
+            finding: finding.into(),
+            advice: Some(advice.into()),
+        }
+    }
+}
+
+/// Where findings go, as they come.
+pub struct Report {
+    json: bool,
+    worst: State,
+}
+
+impl Report {
+    pub fn add(&mut self, finding: &Finding) {
+        self.worst = self.worst.max(finding.state);
+        if self.json {
+            // Of texts alone: it cannot fail.
+            println!("{}", serde_json::to_string(finding).unwrap_or_default());
+            return;
+        }
+        let state = match finding.state {
+            State::Ok => "ok  ",
+            State::Warn => "warn",
+            State::Fail => "FAIL",
+        };
+        let advice = finding.advice.iter().map(|advice| format!("; {advice}"));
+        println!(
+            "{state}  {}: {}{}",
+            finding.what,
+            finding.finding,
+            advice.collect::<String>()
+        );
+    }
+}
+
+/// Asks everything, and says what came of it.
+pub fn run(options: &Options) -> Result<ExitCode, Failure> {
+    let mut report = Report {
+        json: options.json,
+        worst: State::Ok,
+    };
+    match settings(options) {
+        Err(failure) => report.add(&Finding::fail(
+            "configuration",
+            failure.to_string(),
+            "mend that first: the rest hangs on it",
+        )),
+        Ok(settings) => {
+            report.add(&Finding::ok(
+                "configuration",
+                format!("events go to {}", settings.endpoint),
+            ));
+            examine(options, &settings, &mut report)?;
+        }
+    }
+    Ok(ExitCode::from(match report.worst {
+        State::Ok => 0,
+        State::Warn => 1,
+        State::Fail => 2,
+    }))
+}
+
+fn settings(options: &Options) -> Result<Settings, Failure> {
+    Ok(options.spool.host()?.settings()?)
+}
+
+fn examine(options: &Options, settings: &Settings, report: &mut Report) -> Result<(), Failure> {
+    place::examine(settings, report);
+    let token = token::examine(settings, report);
+    if !network::examine(settings, report) {
+        return Ok(());
+    }
+    let event = match (&options.send_event, &options.user_token_file) {
+        (Some(user), Some(file)) => {
+            let token = std::fs::read_to_string(file)
+                .map_err(|e| Failure::from(format!("{}: {e}", file.display())))?;
+            Some(api::event(settings, user, token.trim(), &options.event)?)
+        }
+        _ => None,
+    };
+    api::examine(settings, token.as_ref(), event.as_deref(), report);
+    Ok(())
+}
