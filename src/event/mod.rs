@@ -313,25 +313,27 @@ fn invalid(message: impl Into<String>) -> Error {
 /// Equal users have equal bytes; see [`escaped_user`] and [`user_text`]. Bytes that are not a
 /// fragment have no user: the answer is empty.
 pub fn user_of(fragment: &[u8]) -> &[u8] {
-    user_within(fragment).unwrap_or_default()
+    user_and_rest(fragment).unwrap_or_default().0
 }
 
-fn user_within(fragment: &[u8]) -> Option<&[u8]> {
+/// The user, and what follows from its closing quote on.
+fn user_and_rest(fragment: &[u8]) -> Option<(&[u8], &[u8])> {
     let token_on = fragment.strip_prefix(TOKEN)?;
     let token = escape::until_quote(token_on)?;
-    escape::until_quote(token_on[token.len()..].strip_prefix(USER)?)
+    let user_on = token_on[token.len()..].strip_prefix(USER)?;
+    let user = escape::until_quote(user_on)?;
+    Some((user, &user_on[user.len()..]))
 }
 
-/// The kind of the event in a fragment; `None` for bytes that are no fragment.
-pub(crate) fn kind_of(fragment: &[u8]) -> Option<EventKind> {
-    let user = user_within(fragment)?;
-    // Behind its user, wherever that stands.
-    let behind = user.as_ptr() as usize - fragment.as_ptr() as usize + user.len();
-    let name = fragment[behind..].strip_prefix(EVENT)?;
-    EventKind::ALL.into_iter().find(|kind| {
-        let rest = name.strip_prefix(kind.name().as_bytes());
-        rest.is_some_and(|rest| rest.starts_with(b"\""))
-    })
+/// The user of a fragment as [`user_of`] gives it, and the event's kind; `None` for bytes that are no
+/// fragment.
+pub(crate) fn user_and_kind(fragment: &[u8]) -> Option<(&[u8], EventKind)> {
+    let (user, behind) = user_and_rest(fragment)?;
+    let name = escape::until_quote(behind.strip_prefix(EVENT)?)?;
+    let kind = EventKind::ALL
+        .into_iter()
+        .find(|kind| kind.name().as_bytes() == name)?;
+    Some((user, kind))
 }
 
 /// `user` as [`user_of`] would give it, to look a user's events up by equality.

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use meditopia::client::{Client, Row};
+use meditopia::client::{Client, ReceiptFilter, Row};
 use meditopia::config::Config;
 
 use super::host::{Story, secs};
@@ -33,6 +33,8 @@ pub struct Trial {
     pub acknowledged: BTreeSet<Event>,
     in_doubt: BTreeSet<Event>,
     rejected: BTreeSet<Event>,
+    /// Events of its users that receipts tell of; `None` where those may have gone with their spool.
+    pub receipted: Option<u64>,
 }
 
 /// A sandbox whose API does not know the users of [`UNKNOWN`].
@@ -75,16 +77,33 @@ impl Trial {
         assert_eq!((report.pending, report.in_doubt), (0, 0), "{moment}");
         assert!(successor.in_doubt_rows().is_empty(), "{moment}");
         let rejected = events(&successor.rejected_rows());
+        let users: BTreeSet<String> = users.into_iter().collect();
+        let receipted = receipted(&successor, &users);
         successor.close(secs(30)).unwrap();
         assert!(!spool.join("damaged").exists(), "{moment}: damage");
         Self {
             moment,
-            users: users.into_iter().collect(),
+            users,
             acknowledged: acknowledged.into_iter().collect(),
             in_doubt,
             rejected,
+            receipted: Some(receipted),
         }
     }
+}
+
+/// How many events of these users the receipts tell of.
+fn receipted(client: &Client, users: &BTreeSet<String>) -> u64 {
+    let mut receipts = client.receipts(&ReceiptFilter::default()).unwrap();
+    let mut events = 0;
+    while let Some(receipt) = receipts.next_receipt().unwrap() {
+        let ours = receipt
+            .users
+            .iter()
+            .filter(|share| users.contains(&share.user));
+        events += ours.flat_map(|share| share.kinds).sum::<u32>();
+    }
+    events.into()
 }
 
 /// Holds all trials against the API's ledger. `lanes` requests of each may have come twice.
@@ -152,6 +171,11 @@ pub fn settle(api: &Sandbox, trials: &[Trial], lanes: usize) -> Outcome {
             repeated <= lanes,
             "{moment}: {repeated} requests came again"
         );
+
+        // A receipt is exactly as durable as what it tells of: each event has one, however often it came.
+        if let Some(receipted) = trial.receipted {
+            assert_eq!(receipted, came.len() as u64, "{moment}: receipts");
+        }
 
         outcome.trials += 1;
         outcome.acknowledged += trial.acknowledged.len() as u64;

@@ -102,6 +102,24 @@ fn the_shares_tell_whose_events_and_of_which_kinds() {
 }
 
 #[test]
+fn a_hundred_users_are_each_named_once_however_their_events_lie() {
+    let fragment = |number: usize| {
+        let user = number % 100;
+        format!(
+            r#"{{"token":"t","partner_user_id":"user-{user}","event":"audio","event_value":null}}"#
+        )
+        .into_bytes()
+    };
+    let fragments: Vec<_> = (0..300).map(|number| fragment(number * 7)).collect();
+    let shares = Shares::of(fragments.iter().map(Vec::as_slice));
+    let mut users: Vec<_> = shares.iter().map(|share| share.user.to_vec()).collect();
+    users.sort_unstable();
+    users.dedup();
+    assert_eq!((users.len(), shares.iter().count()), (100, 100));
+    assert!(shares.iter().all(|share| share.kinds == [0, 0, 3, 0, 0]));
+}
+
+#[test]
 fn no_receipt_is_written_while_the_disk_is_full() {
     let opened = spool();
     let mut store = store_with(&opened, [100]);
