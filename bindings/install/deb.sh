@@ -100,7 +100,7 @@ echo 'Multi-Arch: same' | pack libmeditopia-dev libdevel "libmeditopia0 (= $vers
 if [ -e "$work/tree/bin/meditopia" ]; then
   # Debian's zsh looks there.
   mv "$work/tree/share/zsh/site-functions" "$work/tree/share/zsh/vendor-completions"
-  take meditopia bin/meditopia share/bash-completion share/zsh share/fish
+  take meditopia bin/meditopia share/bash-completion share/zsh share/fish lib/systemd share/meditopia
   for section in "$work/tree/share/man"/*; do
     [ ! -d "$section" ] || take meditopia "share/man/${section##*/}"
   done

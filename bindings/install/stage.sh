@@ -75,4 +75,9 @@ if [ -x "$built/meditopia" ]; then
   "$command" completions bash >"$completions/meditopia"
   "$command" completions zsh >"$zsh/_meditopia"
   "$command" completions fish >"$fish/meditopia.fish"
+  mkdir -p "$tree/lib/systemd/system" "$tree/share/meditopia/prometheus"
+  for unit in "$root"/bindings/systemd/*.service "$root"/bindings/systemd/*.timer; do
+    sed "s,/usr/bin/meditopia,$prefix/bin/meditopia,g" "$unit" >"$tree/lib/systemd/system/${unit##*/}"
+  done
+  cp "$root"/bindings/prometheus/meditopia.rules.yml "$root"/bindings/prometheus/dashboard.json "$tree/share/meditopia/prometheus"
 fi

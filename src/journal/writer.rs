@@ -4,8 +4,8 @@
 //! events across segments is the time that each record carries, read under the segment's lock
 //! *before* the write: whatever happened before an append on this host has an earlier time.
 //!
-//! Threads that keep meeting at that lock get more segments, see [`Stripes`]; for the order of
-//! events they are then what processes are to each other.
+//! Threads that keep meeting at that lock get more segments (`stripes`); for the order of events they
+//! are then what processes are to each other.
 //!
 //! Only a partial record is ever cut off. When the cut itself, or a sync, fails, the segment is
 //! sealed: what it holds stays for the sender, and the next append begins a new one.

@@ -8,14 +8,16 @@ for file in lib/libmeditopia.so."$version" lib/libmeditopia.a lib/pkgconfig/medi
   include/meditopia.hpp include/meditopia_ffi.h lib/cmake/meditopia/meditopiaConfig.cmake bin/meditopia \
   share/man/man3/meditopia.3 share/man/man1/meditopia.1 share/man/man1/meditopia-sandbox.1 \
   share/bash-completion/completions/meditopia share/zsh/site-functions/_meditopia \
-  share/fish/vendor_completions.d/meditopia.fish; do
+  share/fish/vendor_completions.d/meditopia.fish lib/systemd/system/meditopia@.service \
+  share/meditopia/prometheus/meditopia.rules.yml; do
   [ -f "$INSTALLED/$file" ] || fail "$file is not installed"
 done
 [ "$(readlink "$LIB/libmeditopia.so")" = libmeditopia.so.0 ] || fail "the link for linkers"
 [ "$(readlink "$LIB/libmeditopia.so.0")" = "libmeditopia.so.$version" ] || fail "the link for the loader"
 readelf -d "$LIB/libmeditopia.so" | grep -q 'SONAME.*\[libmeditopia.so.0\]' || fail "the soname"
 [ -z "$(find "$INSTALLED" ! -type l ! -perm -444)" ] || fail "something is not for everybody"
-holds "a library and its links, headers, command and pages lie where programs look for them"
+grep -q "^ExecStart=$INSTALLED/bin/meditopia run " "$INSTALLED/lib/systemd/system/meditopia@.service" || fail "the unit runs another command"
+holds "a library and its links, headers, command, pages and units lie where programs look for them"
 
 nm -g --defined-only "$LIB/libmeditopia.a" | sed -n 's/.* [A-Z] //p' | sort >"$WORK/shown"
 sed -n 's/^[a-z].*[ *]\(meditopia_[a-z_]*\)(.*/\1/p' "$INSTALLED/include/meditopia.h" | sort >"$WORK/declared"
