@@ -125,11 +125,10 @@ fn explore(story: &Story<'_>) {
         let mut acknowledged = race(&program, story, &user, &mut schedule, &mut done);
         acknowledged.push((before.clone(), 0));
         let moment = format!("{}: {schedule}", story.name);
-        let trial = Trial::inherit(&api, &spool, &[], moment, [user, before], acknowledged);
-        settled.push(Trial {
-            receipted: None,
-            ..trial
-        });
+        let mut trial = Trial::inherit(&api, &spool, &[], moment, [user, before], acknowledged);
+        // The spool of before, with its receipts, may be the one that was removed.
+        trial.receipted = None;
+        settled.push(trial);
         if !schedule.advance() {
             break;
         }
