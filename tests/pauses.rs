@@ -148,9 +148,12 @@ fn a_pause_says_why_since_when_and_until_when_and_blames_nobody() {
         ] {
             assert!(complaint.contains(&part), "{complaint} lacks {part:?}");
         }
-        let log = paused.host.log();
-        let said = |record: &&String| record.contains(&format!("paused ({reason}): "));
-        let said: Vec<_> = log.iter().filter(said).collect();
+        let tells = format!("paused ({reason}): ");
+        let log = paused.host.log_with(&tells);
+        let said: Vec<_> = log
+            .iter()
+            .filter(|record| record.contains(&tells))
+            .collect();
         assert_eq!(said.len(), 1, "{reason}: {log:?}");
         let begins_as_an_error = said[0].starts_with("1 ");
         assert!(

@@ -6,8 +6,12 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::c_host::Running;
+
+/// How long a test waits for what has to come.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Steered {
     input: Option<ChildStdin>,
@@ -49,6 +53,18 @@ impl Steered {
     /// The records of its log that it has not told yet.
     pub fn log(&mut self) -> Vec<String> {
         std::iter::from_fn(|| Some(self.ask("log")).filter(|record| record != "none")).collect()
+    }
+
+    /// The same, once a record holds `text`: what happens is told to the log after it has happened.
+    pub fn log_with(&mut self, text: &str) -> Vec<String> {
+        let begun = Instant::now();
+        let mut log = self.log();
+        while !log.iter().any(|record| record.contains(text)) {
+            assert!(begun.elapsed() < PATIENCE, "waited for {text:?} in {log:?}");
+            std::thread::sleep(Duration::from_millis(10));
+            log.extend(self.log());
+        }
+        log
     }
 
     /// Ends it in peace: it closes its client.

@@ -128,15 +128,7 @@ mod tests {
         ] {
             assert_eq!(read(text).as_deref(), Some(meant), "{text}");
         }
-        for text in [
-            "",
-            "yesterday",
-            "2h",
-            "2026-02-30",
-            "20261120",
-            "ago",
-            "-2h ago ago",
-        ] {
+        for text in ["", "yesterday", "2h", "2026-02-30", "ago", "-2h ago ago"] {
             assert_eq!(read(text), None, "{text}");
         }
     }
