@@ -940,8 +940,7 @@ meditopia_status meditopia_config_load_env(struct meditopia_config *config,
  *
  * Errors:
  *   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8
- *   MEDITOPIA_ERROR_IO                the file cannot be read
- *   MEDITOPIA_ERROR_CONFIG            it is not TOML, or a value is out of range
+ *   MEDITOPIA_ERROR_CONFIG            it cannot be read, is not TOML, or a value is out of range
  */
 meditopia_status meditopia_config_load_file(struct meditopia_config *config,
                                             const char *path,

@@ -166,8 +166,7 @@ pub unsafe extern "C" fn meditopia_config_load_env(
 ///
 /// Errors:
 ///   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8
-///   MEDITOPIA_ERROR_IO                the file cannot be read
-///   MEDITOPIA_ERROR_CONFIG            it is not TOML, or a value is out of range
+///   MEDITOPIA_ERROR_CONFIG            it cannot be read, is not TOML, or a value is out of range
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_config_load_file(
     config: *mut meditopia_config,
