@@ -150,10 +150,8 @@ STORY(a_host_may_take_log_records_instead, 1, "") {
   client client{options().set("log_level", "debug")};
   client.enqueue("t", "u", "video");
   client.flush(soon);
-  int taken = 0;
-  while (const auto record = client.log_next()) {
-    CHECK(!record->message.empty());
-    taken++;
-  }
-  CHECK(taken > 0);
+  // What has happened is told to the log after it has happened.
+  auto record = client.log_next();
+  while (!record) record = client.log_next();
+  for (; record; record = client.log_next()) CHECK(!record->message.empty());
 }
