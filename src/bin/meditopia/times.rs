@@ -15,6 +15,32 @@ use crate::failure::{Failure, USAGE};
 const TIME_FORMS: &str =
     "a time is 2026-11-20, 2026-11-20 14:00, 2026-11-20T14:00:00+01:00, or '2h ago', '3 days ago'";
 
+/// The time that a list is narrowed down to.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Period {
+    /// At this time or later: 2026-11-20, 2026-11-20T14:00:00Z, '2h ago'
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+impl Period {
+    /// Whether it narrows nothing down.
+    pub fn is_empty(&self) -> bool {
+        self.since.is_none() && self.until.is_none()
+    }
+
+    /// From when, and until before when, in wall time in milliseconds.
+    pub fn read(&self, zone: &Zone) -> Result<(Option<i64>, Option<i64>), Failure> {
+        Ok((
+            zone.parse_if("--since", self.since.as_deref())?,
+            zone.parse_if("--until", self.until.as_deref())?,
+        ))
+    }
+}
+
 /// The time zone of what is printed and of times that do not say their own.
 pub struct Zone(TimeZone);
 
@@ -29,7 +55,7 @@ impl Zone {
     }
 
     /// Wall time in milliseconds of a time on the command line; `option` names it in the error.
-    pub fn parse(&self, option: &str, text: &str) -> Result<i64, Failure> {
+    fn parse(&self, option: &str, text: &str) -> Result<i64, Failure> {
         self.read(text, &Timestamp::now().to_zoned(self.0.clone()))
             .ok_or_else(|| {
                 let message = format!("{option}: \"{text}\" is no time; {TIME_FORMS}");
@@ -38,7 +64,7 @@ impl Zone {
     }
 
     /// The same for an option that may be absent.
-    pub fn parse_if(&self, option: &str, text: Option<&str>) -> Result<Option<i64>, Failure> {
+    fn parse_if(&self, option: &str, text: Option<&str>) -> Result<Option<i64>, Failure> {
         text.map(|text| self.parse(option, text)).transpose()
     }
 
@@ -50,6 +76,10 @@ impl Zone {
         if text.ends_with(" ago") {
             let back: Span = text.parse().ok()?;
             return Some(now.checked_add(back).ok()?.timestamp().as_millisecond());
+        }
+        // Dates without dashes are taken for other numbers too easily.
+        if !text.contains('-') {
+            return None;
         }
         let local = match text.parse::<Date>() {
             Ok(date) if text.len() == "2026-11-20".len() => {
@@ -128,7 +158,15 @@ mod tests {
         ] {
             assert_eq!(read(text).as_deref(), Some(meant), "{text}");
         }
-        for text in ["", "yesterday", "2h", "2026-02-30", "ago", "-2h ago ago"] {
+        for text in [
+            "",
+            "yesterday",
+            "2h",
+            "2026-02-30",
+            "20261120",
+            "ago",
+            "-2h ago ago",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
     }
