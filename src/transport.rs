@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use secrecy::{ExposeSecret, SecretString};
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
 use ureq::http::uri::Scheme;
-use ureq::http::{HeaderValue, Request, Response, Uri};
+use ureq::http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
@@ -118,16 +118,26 @@ impl Transport {
 
     /// Posts `body` as JSON and waits for the answer. Callable from any thread.
     pub fn post(&self, token: &SecretString, body: &[u8]) -> Exchange {
-        self.post_dated(token, body).0
+        self.exchange(token, body, |_| {})
     }
 
     /// [`post`](Self::post), with the `Date` of the answer.
     pub fn post_dated(&self, token: &SecretString, body: &[u8]) -> (Exchange, Option<String>) {
         let mut date = None;
-        (self.exchange(token, body, &mut date), date)
+        let exchange = self.exchange(token, body, |headers| {
+            let told = headers.get(DATE);
+            date = told.and_then(|told| Some(told.to_str().ok()?.to_owned()));
+        });
+        (exchange, date)
     }
 
-    fn exchange(&self, token: &SecretString, body: &[u8], date: &mut Option<String>) -> Exchange {
+    /// Posts; `look` sees the headers of the answer, if there is one.
+    fn exchange(
+        &self,
+        token: &SecretString,
+        body: &[u8],
+        look: impl FnOnce(&HeaderMap),
+    ) -> Exchange {
         let Some(authorization) = bearer(token) else {
             let why = "the bearer token holds a character that a header cannot carry".into();
             return Exchange::NotSent { why };
@@ -144,10 +154,8 @@ impl Transport {
                 };
             }
         };
-        let answered = self.agent().run(request).inspect(|response| {
-            let told = response.headers().get(DATE);
-            *date = told.and_then(|told| Some(told.to_str().ok()?.to_owned()));
-        });
+        let answered = self.agent().run(request);
+        let answered = answered.inspect(|response| look(response.headers()));
         match answered.and_then(read) {
             Ok(answer) => Exchange::Answered(answer),
             Err(ureq::Error::Other(cause)) if cause.is::<Unconnected>() => Exchange::NotSent {

@@ -63,8 +63,8 @@ enum Background {
     Shut,
 }
 
-/// How requests go out.
-pub(super) fn connection(settings: &Settings) -> transport::Options {
+/// How requests go out with these settings.
+pub fn connection(settings: &Settings) -> transport::Options {
     transport::Options {
         connect_timeout: settings.connect_timeout,
         request_timeout: settings.request_timeout,

@@ -46,18 +46,18 @@ impl Row {
 }
 
 fn describe(row: &Row) -> Result<Line<'_>> {
-    let (reason, may_be_delivered) = match row.reason {
-        RowReason::Refused { may_be_delivered } => ("refused", may_be_delivered),
-        RowReason::Expired { may_be_delivered } => ("expired", may_be_delivered),
-        RowReason::SetAside => ("set_aside", true),
-        RowReason::InDoubt => ("in_doubt", true),
-        RowReason::Pending => ("pending", false),
-        RowReason::Journalled => ("journalled", false),
+    let reason = match row.reason {
+        RowReason::Refused { .. } => "refused",
+        RowReason::Expired { .. } => "expired",
+        RowReason::SetAside => "set_aside",
+        RowReason::InDoubt => "in_doubt",
+        RowReason::Pending => "pending",
+        RowReason::Journalled => "journalled",
     };
     Ok(Line {
         id: row.id,
         reason,
-        may_be_delivered,
+        may_be_delivered: row.reason.may_be_delivered(),
         api_code: &row.api_code,
         message: &row.message,
         http_status: row.http_status,

@@ -35,6 +35,19 @@ pub enum RowReason {
     Journalled,
 }
 
+impl RowReason {
+    /// Whether the API may have the event already.
+    pub fn may_be_delivered(self) -> bool {
+        match self {
+            Self::Refused { may_be_delivered } | Self::Expired { may_be_delivered } => {
+                may_be_delivered
+            }
+            Self::SetAside | Self::InDoubt => true,
+            Self::Pending | Self::Journalled => false,
+        }
+    }
+}
+
 /// One listed event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {

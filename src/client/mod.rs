@@ -7,6 +7,7 @@
 mod core;
 mod export;
 mod import;
+mod kept;
 mod listing;
 mod operator;
 mod pending;
@@ -21,13 +22,15 @@ use std::time::{Duration, Instant};
 
 pub use self::import::{Import, ImportEnd};
 pub use self::listing::{Cursor, Row, RowReason};
-pub use self::operator::{Purpose, RejectedCount, Room};
+pub use self::operator::{Purpose, RejectedCount};
 pub use self::pending::PendingFilter;
 pub use self::receipts::{Receipt, Receipts, UserShare};
 pub use self::recover::recover;
 pub use self::watch::SenderSeen;
 pub use crate::sender::{Report, Standing, Vitals};
 pub use crate::store::sqlite::recover::{Repair, Salvage};
+
+pub use self::core::connection;
 
 use self::core::Core;
 use crate::clock;
@@ -40,7 +43,6 @@ use crate::journal::usage;
 use crate::log::{Callback, Log, Record};
 use crate::sender::Command;
 use crate::stats::Stats;
-use crate::store::sqlite::Reader;
 pub use crate::store::{ReceiptFilter, RejectedFilter, RejectedReason};
 use crate::transport::Transport;
 
@@ -264,19 +266,6 @@ impl Client {
         self.core()?.sender.command(&Command::Resume).map(drop)
     }
 
-    /// Puts rejected events back at the end of the queue, in the order of their rejection; says how
-    /// many there were. Errors: as [`hold`](Self::hold).
-    pub fn requeue_rejected(&self, ids: &[i64]) -> Result<usize> {
-        let core = self.core()?;
-        core.sender.command(&Command::Requeue(ids.to_vec()))
-    }
-
-    /// Forgets rejected events; says how many there were. Errors: as [`hold`](Self::hold).
-    pub fn discard_rejected(&self, ids: &[i64]) -> Result<usize> {
-        let core = self.core()?;
-        core.sender.command(&Command::Discard(ids.to_vec()))
-    }
-
     /// Counters of this process and of the spool. Errors: [`ErrorKind::Closed`],
     /// [`ErrorKind::Forked`], [`ErrorKind::Store`], [`ErrorKind::Io`].
     pub fn stats(&self) -> Result<Stats> {
@@ -311,108 +300,6 @@ impl Client {
             return Ok(left);
         }
         Ok(self.core()?.log.next())
-    }
-
-    /// The rejected events behind row `after_id` (0: all), the earliest first, of one user or with
-    /// one code if asked for. Errors: as [`stats`](Self::stats).
-    pub fn rejected(
-        &self,
-        user: Option<&str>,
-        api_code: Option<&str>,
-        after_id: i64,
-    ) -> Result<Cursor> {
-        self.rejected_matching(&RejectedFilter {
-            user: user.map(ToOwned::to_owned),
-            api_code: api_code.map(ToOwned::to_owned),
-            after_id,
-            ..RejectedFilter::default()
-        })
-    }
-
-    /// The rejected events that `filter` takes, the earliest first. Errors: as [`stats`](Self::stats).
-    pub fn rejected_matching(&self, filter: &RejectedFilter) -> Result<Cursor> {
-        Cursor::rejected(self.core()?.spool.clone(), filter.clone())
-    }
-
-    /// Puts the rejected events that `filter` takes and that are there now back at the end of the
-    /// queue, in the order of their rejection; says how many there were. They change in portions of
-    /// 1,000, each as a whole. Errors: as [`hold`](Self::hold).
-    pub fn requeue_matching(&self, filter: &RejectedFilter) -> Result<usize> {
-        self.change_matching(filter, |filter, upto| Command::RequeueMatching {
-            filter,
-            upto,
-        })
-    }
-
-    /// Forgets the rejected events that `filter` takes and that are there now; says how many there
-    /// were. They go in portions of 1,000, each as a whole. Errors: as [`hold`](Self::hold).
-    pub fn discard_matching(&self, filter: &RejectedFilter) -> Result<usize> {
-        self.change_matching(filter, |filter, upto| Command::DiscardMatching {
-            filter,
-            upto,
-        })
-    }
-
-    fn change_matching(
-        &self,
-        filter: &RejectedFilter,
-        command: impl Fn(RejectedFilter, i64) -> Command,
-    ) -> Result<usize> {
-        let core = self.core()?;
-        let Some(store) = Reader::open(&core.spool)? else {
-            return Ok(0);
-        };
-        let upto = store.last_rejected()?;
-        drop(store);
-        core.sender.command(&command(filter.clone(), upto))
-    }
-
-    /// Writes the rejected events that `filter` takes to `out`, a JSON object a line: the `event` as it
-    /// is on the wire, and `id`, `reason`, `may_be_delivered`, `api_code`, `message`, `http_status`
-    /// (`null`: none), `attempts`, `first_ms`, `last_ms`. Says how many. They stay where they are.
-    ///
-    /// Errors: as [`stats`](Self::stats); [`ErrorKind::Io`] if `out` fails.
-    pub fn export_rejected(
-        &self,
-        filter: &RejectedFilter,
-        out: &mut dyn std::io::Write,
-    ) -> Result<usize> {
-        export::write_all(self.rejected_matching(filter)?, out)
-    }
-
-    /// Takes events out of the batches in doubt by the ids of [`in_doubt`](Self::in_doubt), for an event
-    /// that the API fails on again and again; says how many there were. They go to the rejected
-    /// store as [`RowReason::SetAside`], since the API may have them, and can be requeued. An event
-    /// whose request is on its way at that moment stays. Errors: as [`hold`](Self::hold).
-    pub fn set_aside(&self, ids: &[i64]) -> Result<usize> {
-        let core = self.core()?;
-        core.sender.command(&Command::SetAside(ids.to_vec()))
-    }
-
-    /// The events of requests that no answer has settled, behind row `after_id` (0: all).
-    /// Errors: as [`stats`](Self::stats).
-    pub fn in_doubt(&self, after_id: i64) -> Result<Cursor> {
-        Cursor::in_doubt(&self.core()?.spool, after_id)
-    }
-
-    /// The events that wait and that `filter` takes: those in the store, in order of their rows, then those
-    /// that no sender has taken over yet, the earliest first. [`Row::first_ms`] is when they were enqueued.
-    ///
-    /// Looks a page at a time beside a running sender: what is delivered meanwhile is not listed, what
-    /// is enqueued meanwhile may be. With a filter, all that waits is gone through.
-    /// Errors: as [`stats`](Self::stats).
-    pub fn pending(&self, filter: &PendingFilter) -> Result<Cursor> {
-        Cursor::pending(self.core()?.spool.clone(), filter.clone())
-    }
-
-    /// The receipts that `filter` takes: which requests the API has taken within the last `receipts_days`,
-    /// and whose events were in them; the earliest first. A batch that was delivered while the disk was
-    /// full has none.
-    ///
-    /// Looks a page at a time beside a running sender. With a user, all receipts of the time are gone
-    /// through. Errors: as [`stats`](Self::stats).
-    pub fn receipts(&self, filter: &ReceiptFilter) -> Result<Receipts> {
-        Receipts::open(self.core()?.spool.clone(), filter.clone())
     }
 
     fn core(&self) -> Result<&Arc<Core>> {

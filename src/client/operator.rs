@@ -12,7 +12,7 @@ use super::Client;
 use super::core::Core;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::spool::{self, Spool};
+use crate::spool::{self, Condition, Spool};
 use crate::store::sqlite::Reader;
 use crate::store::{PauseState, RejectedFilter, RejectedReason};
 
@@ -69,15 +69,6 @@ pub struct RejectedCount {
     pub events: u64,
 }
 
-/// The room on the disk that a spool lies on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// Bytes that are free.
-    pub free_bytes: u64,
-    /// A sender has found the disk full: enqueue is refused until there is room.
-    pub is_full: bool,
-}
-
 /// What an operator looks at beside [`stats`](Client::stats) and the lists.
 impl Client {
     /// Why nothing is sent, in full: the API's answer and what to look at; `None` while it is sent.
@@ -112,13 +103,9 @@ impl Client {
         }
     }
 
-    /// The room on its disk. Errors: [`ErrorKind::Io`], [`ErrorKind::Closed`].
-    pub fn room(&self) -> Result<Room> {
-        let spool = &self.core()?.spool;
-        Ok(Room {
-            free_bytes: spool.free_bytes()?,
-            is_full: spool.is_full()?,
-        })
+    /// The disk that it lies on, and the room there. Errors: [`ErrorKind::Io`], [`ErrorKind::Closed`].
+    pub fn room(&self) -> Result<Condition> {
+        self.core()?.spool.condition()
     }
 }
 

@@ -11,6 +11,7 @@
 //! escaped. So [`user_of`] finds the user of a fragment by scanning, and compares users as bytes.
 //! No error ever quotes a `token`: it is a user's secret.
 
+mod batch;
 mod escape;
 mod json;
 mod received_at;
@@ -20,7 +21,8 @@ use std::fmt;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spelling::{hint, quoted};
 
-pub use json::{Batch, encode_json, encode_json_event};
+pub use batch::Batch;
+pub use json::{encode_json, encode_json_event};
 pub use received_at::UtcOffset;
 
 const TOKEN: &[u8] = br#"{"token":""#;

@@ -25,13 +25,18 @@ pub struct Condition {
 /// others may write to it; as for [`Spool::open`].
 pub fn condition(dir: &Path) -> Result<Condition> {
     super::describe(dir)?;
-    let spool = Spool::existing(dir)?;
-    Ok(Condition {
-        free_bytes: spool.free_bytes()?,
-        needed_bytes: ROOM_BYTES,
-        is_full: spool.is_full()?,
-        has_reserve: spool.has_reserve(),
-    })
+    Spool::existing(dir)?.condition()
+}
+
+impl Spool {
+    pub(crate) fn condition(&self) -> Result<Condition> {
+        Ok(Condition {
+            free_bytes: self.free_bytes()?,
+            needed_bytes: ROOM_BYTES,
+            is_full: self.is_full()?,
+            has_reserve: self.has_reserve(),
+        })
+    }
 }
 
 /// Whether a spool may be in this directory, which has to be there: this user's alone, and on a disk whose

@@ -10,7 +10,7 @@ use crate::output::OutputOptions;
 use crate::receipts;
 use crate::rows::{Detail, RowPrinter};
 use crate::spool_options::SpoolOptions;
-use crate::times::Zone;
+use crate::times::{Period, Zone};
 
 /// What `--help` says at its end.
 pub const EXAMPLES: &str =
@@ -28,12 +28,8 @@ pub struct Options {
     /// The partner_user_id
     #[arg(long, value_name = "USER")]
     user: String,
-    /// Enqueued, rejected or delivered at this time or later: 2026-11-20, 2026-11-20T14:00:00Z, '2h ago'
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Enqueued, rejected or delivered before this time
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[command(flatten)]
+    period: Period,
     #[command(flatten)]
     output: OutputOptions,
 }
@@ -42,10 +38,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let zone = Zone::of(options.output.utc);
     let user = Some(options.user.clone());
-    let (from_ms, until_ms) = (
-        zone.parse_if("--since", options.since.as_deref())?,
-        zone.parse_if("--until", options.until.as_deref())?,
-    );
+    let (from_ms, until_ms) = options.period.read(&zone)?;
     let client = options.spool.look()?;
     let mut out = options.output.open();
     let delivered = ReceiptFilter {

@@ -14,6 +14,7 @@ mod flush;
 mod hold;
 mod import;
 mod in_doubt;
+mod list_options;
 mod man;
 mod output;
 mod owner;

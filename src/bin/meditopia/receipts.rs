@@ -7,8 +7,8 @@ use meditopia::event::EventKind;
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
+use crate::list_options::ListOptions;
 use crate::output::{Output, OutputOptions, Tone, events, grouped, plain};
-use crate::spool_options::SpoolOptions;
 use crate::times::Zone;
 
 /// What `--help` says at its end.
@@ -22,45 +22,23 @@ Examples:
 /// What is done with receipts.
 #[derive(clap::Subcommand)]
 pub enum Receipts {
-    /// List the delivered requests, a line each: time, status, events, kinds, users
+    /// List the delivered requests, a line each, by the time of their delivery: time, status, events, kinds, users
     List(ListOptions),
-}
-
-/// The arguments of list.
-#[derive(clap::Args)]
-pub struct ListOptions {
-    #[command(flatten)]
-    spool: SpoolOptions,
-    /// With events of this partner_user_id
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
-    /// Delivered at this time or later: 2026-11-20, 2026-11-20T14:00:00Z, '2h ago'
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Delivered before this time
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
-    /// At most so many
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
-    limit: Option<u64>,
-    #[command(flatten)]
-    output: OutputOptions,
 }
 
 /// Does it.
 pub fn run(command: &Receipts) -> Result<ExitCode, Failure> {
     let Receipts::List(options) = command;
-    let zone = Zone::of(options.output.utc);
+    let (from_ms, until_ms) = options.period()?;
     let filter = ReceiptFilter {
         user: options.user.clone(),
-        from_ms: zone.parse_if("--since", options.since.as_deref())?,
-        until_ms: zone.parse_if("--until", options.until.as_deref())?,
+        from_ms,
+        until_ms,
         ..ReceiptFilter::default()
     };
     let client = options.spool.look()?;
     let mut out = options.output.open();
-    let limit = options.limit.unwrap_or(u64::MAX);
-    let printed = print_all(&client, &filter, limit, &options.output, &mut out)?;
+    let printed = print_all(&client, &filter, options.limit(), &options.output, &mut out)?;
     if printed == 0 && !options.output.json {
         out.line("no receipt matches; they are kept for receipts_days")?;
     }

@@ -1,13 +1,12 @@
 //! Which rejected events a command is about.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use meditopia::client::{Client, RejectedFilter, RejectedReason, Row};
+use meditopia::clock::wall_ms;
 
 use crate::failure::{FAILED, Failure, USAGE};
-use crate::times::Zone;
+use crate::times::{Period, Zone};
 
-/// The filters; together they narrow down.
+/// The filters; together they narrow down. The time is that of the rejection.
 #[derive(Debug, clap::Args)]
 pub struct Selection {
     /// Those with these ids, from the list
@@ -23,12 +22,8 @@ pub struct Selection {
     /// For this reason
     #[arg(long, value_enum)]
     reason: Option<Reason>,
-    /// Rejected at this time or later: 2026-11-20, 2026-11-20T14:00:00Z, '2h ago'
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Rejected before this time
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[command(flatten)]
+    period: Period,
     /// Whether an earlier request may have delivered them
     #[arg(long, value_name = "BOOL")]
     may_be_delivered: Option<bool>,
@@ -58,9 +53,10 @@ pub struct Selected {
 impl Selection {
     /// Whether it narrows nothing down.
     pub fn is_empty(&self) -> bool {
-        let filters = [&self.user, &self.code, &self.since, &self.until];
         self.ids.is_empty()
-            && filters.iter().all(|filter| filter.is_none())
+            && self.user.is_none()
+            && self.code.is_none()
+            && self.period.is_empty()
             && self.reason.is_none()
             && self.may_be_delivered.is_none()
             && self.limit.is_none()
@@ -68,6 +64,7 @@ impl Selection {
 
     /// The filters with their times read.
     pub fn read(&self, zone: &Zone) -> Result<Selected, Failure> {
+        let (from_ms, until_ms) = self.period.read(zone)?;
         Ok(Selected {
             filter: RejectedFilter {
                 user: self.user.clone(),
@@ -78,8 +75,8 @@ impl Selection {
                     Reason::SetAside => RejectedReason::SetAside,
                 }),
                 may_be_delivered: self.may_be_delivered,
-                from_ms: zone.parse_if("--since", self.since.as_deref())?,
-                until_ms: zone.parse_if("--until", self.until.as_deref())?,
+                from_ms,
+                until_ms,
                 after_id: 0,
             },
             ids: self.ids.clone(),
@@ -106,11 +103,9 @@ impl Selection {
 impl Selected {
     /// Leaves out what is rejected from now on, so that nobody answers for what was not counted.
     pub fn upto_now(mut self) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now_ms = now.map_or(i64::MAX, |now| now.as_millis() as i64);
         let until = self.filter.until_ms.unwrap_or(i64::MAX);
         // The millisecond that runs is counted, too.
-        self.filter.until_ms = Some(until.min(now_ms.saturating_add(1)));
+        self.filter.until_ms = Some(until.min(wall_ms().saturating_add(1)));
         self
     }
 
@@ -120,7 +115,7 @@ impl Selected {
             let (mut all, mut risky) = (0, 0);
             self.each(client, |row| {
                 all += 1;
-                risky += u64::from(may_be_delivered(row));
+                risky += u64::from(row.reason.may_be_delivered());
                 Ok(())
             })?;
             return Ok((all, risky));
@@ -186,14 +181,5 @@ impl Selected {
 
     fn is_listed(&self) -> bool {
         !self.ids.is_empty() || self.limit < u64::MAX
-    }
-}
-
-fn may_be_delivered(row: &Row) -> bool {
-    use meditopia::client::RowReason::{Expired, Refused, SetAside};
-    match row.reason {
-        Refused { may_be_delivered } | Expired { may_be_delivered } => may_be_delivered,
-        SetAside => true,
-        _ => false,
     }
 }

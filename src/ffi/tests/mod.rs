@@ -5,6 +5,7 @@
 
 mod arguments;
 mod growth;
+mod handles;
 mod header;
 mod layout;
 mod outputs;

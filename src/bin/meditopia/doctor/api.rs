@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
+use meditopia::client::connection;
 use meditopia::clock::{Clock, Moment, SystemClock};
 use meditopia::config::{BearerToken, Settings};
 use meditopia::delivery::{Exchange, Verdict, judge};
 use meditopia::error::PauseReason;
 use meditopia::event::{Fields, encode};
-use meditopia::transport::{Options, Transport};
+use meditopia::transport::Transport;
 use secrecy::SecretString;
 
 use super::{Finding, Report};
@@ -49,17 +50,7 @@ pub fn examine(
     event: Option<&[u8]>,
     report: &mut Report,
 ) {
-    let options = Options {
-        connect_timeout: settings.connect_timeout,
-        request_timeout: settings.request_timeout,
-        proxy: settings
-            .proxy
-            .as_ref()
-            .map(|proxy| proxy.expose().to_owned()),
-        ca_file: settings.ca_file.clone(),
-        ..Options::new(settings.endpoint.as_str())
-    };
-    let transport = match Transport::new(&options) {
+    let transport = match Transport::new(&connection(settings)) {
         Ok(transport) => transport,
         Err(e) => {
             report.add(&Finding::fail(

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use meditopia::client::{Client, Report, Standing};
+use meditopia::client::{Report, Standing};
 use meditopia::error::{ErrorKind, Result as Outcome};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -158,7 +158,7 @@ impl Daemon<'_> {
             time.as_secs()
         ));
         let client = self.health.current.client();
-        let mut closing = tokio::task::spawn_blocking(move || close(&client, time));
+        let mut closing = tokio::task::spawn_blocking(move || client.close_with_report(time));
         let ends_by = Instant::now() + time + END_GRACE;
         loop {
             let left = ends_by.saturating_duration_since(Instant::now());
@@ -223,10 +223,6 @@ impl Daemon<'_> {
         self.notify.status(&line);
         Failure::new(LEFT, line)
     }
-}
-
-fn close(client: &Client, time: Duration) -> (Report, Outcome<()>) {
-    client.close_with_report(time)
 }
 
 /// Tells the manager twice in its time that this process is alive, if it is.

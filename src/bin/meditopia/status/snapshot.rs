@@ -1,11 +1,12 @@
 //! Everything that `meditopia status` shows, gathered by a few short looks that disturb nobody.
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use meditopia::client::{Client, PendingFilter, RejectedCount, Room};
+use meditopia::client::{Client, RejectedCount};
+use meditopia::clock::wall_ms;
 use meditopia::error::PauseReason;
-use meditopia::spool::{self, Description};
+use meditopia::spool::{self, Condition, Description};
 use meditopia::stats::Stats;
 use serde_json::{Map, Value, json};
 
@@ -25,7 +26,7 @@ pub struct Snapshot {
     pub pause: String,
     /// `None` where the store cannot be read.
     pub rejected: Option<Vec<RejectedCount>>,
-    pub room: Room,
+    pub room: Condition,
     /// Events delivered in a second; `None` where that was not measured.
     pub rate: Option<f64>,
     taken: Instant,
@@ -34,7 +35,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Looks at the spool at `dir`, which `client` has open.
     pub fn take(client: &Client, dir: &Path) -> Result<Self, Failure> {
-        let mut stats = client.stats()?;
+        let stats = client.stats()?;
         let now_ms = wall_ms();
         let pause = match client.pause() {
             Ok(None) => String::new(),
@@ -46,11 +47,6 @@ impl Snapshot {
             Err(e) if e.pause_reason() == Some(PauseReason::StoreDamaged) => None,
             Err(e) => return Err(e.into()),
         };
-        if stats.oldest_pending_ms.is_none() && stats.pending > 0 {
-            // What no sender has taken over stands in order: the first is the oldest.
-            let first = client.pending(&PendingFilter::default())?.next_row()?;
-            stats.oldest_pending_ms = first.map(|row| row.first_ms);
-        }
         Ok(Self {
             known: spool::describe(dir)?,
             room: client.room()?,
@@ -145,9 +141,4 @@ fn exists(pid: u32) -> bool {
         .and_then(rustix::process::Pid::from_raw);
     let asked = pid.map(rustix::process::test_kill_process);
     matches!(asked, Some(Ok(()) | Err(rustix::io::Errno::PERM)))
-}
-
-fn wall_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as i64)
 }

@@ -1,0 +1,99 @@
+//! Several encoded events on their way into one record of the journal.
+
+use super::{Fields, RawFields, Rules, Value, push_fragment};
+use crate::error::{Error, ErrorKind};
+
+/// Fragments of several events, side by side in one buffer but each still to be told apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    fragments: Vec<u8>,
+    ends: Vec<u32>,
+}
+
+impl Batch {
+    /// A batch without events.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many events it holds.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether it holds no event.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Forgets the events and keeps the memory.
+    pub fn clear(&mut self) {
+        self.fragments.clear();
+        self.ends.clear();
+    }
+
+    /// All fragments one after the other, without anything between them.
+    pub fn bytes(&self) -> &[u8] {
+        &self.fragments
+    }
+
+    /// Where each fragment ends within [`bytes`](Self::bytes).
+    pub fn ends(&self) -> &[u32] {
+        &self.ends
+    }
+
+    /// The fragments, in the order in which they came.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| {
+            let end = end as usize;
+            let fragment = &self.fragments[start..end];
+            start = end;
+            fragment
+        })
+    }
+
+    /// Checks the fields of one more event and appends its fragment, as [`encode`](super::encode) does.
+    ///
+    /// # Errors
+    /// As [`encode`](super::encode); also when the batch would take more than 4 GiB. The batch is
+    /// then as before.
+    pub fn push(
+        &mut self,
+        fields: &Fields<'_>,
+        rules: &Rules,
+        now_wall_ms: i64,
+    ) -> Result<(), Error> {
+        let fields = RawFields::from(fields);
+        let value = fields.event_value.map_or(Value::Null, Value::Text);
+        self.push_with(&fields, value, rules, now_wall_ms)
+    }
+
+    pub(super) fn push_with(
+        &mut self,
+        fields: &RawFields<'_>,
+        value: Value<'_>,
+        rules: &Rules,
+        now_wall_ms: i64,
+    ) -> Result<(), Error> {
+        let start = self.fragments.len();
+        push_fragment(fields, value, rules, now_wall_ms, &mut self.fragments)?;
+        match u32::try_from(self.fragments.len()) {
+            Ok(end) => self.ends.push(end),
+            Err(_) => {
+                self.fragments.truncate(start);
+                return Err(Error::new(
+                    ErrorKind::InvalidArgument,
+                    "json: the events of one call take more than 4 GiB; split them",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn truncate(&mut self, events: usize) {
+        self.ends.truncate(events);
+        let end = self.ends.last().map_or(0, |&end| end as usize);
+        self.fragments.truncate(end);
+    }
+}
