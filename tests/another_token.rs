@@ -4,16 +4,17 @@
 
 mod c_host;
 mod host;
+mod patience;
 mod sandbox;
 mod told;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use c_host::Program;
 use host::{Host, Opened, Story, secs};
 use meditopia::client::Client;
 use meditopia::error::PauseReason;
+use patience::wait_until;
 use sandbox::Sandbox;
 use told::Told;
 
@@ -60,14 +61,6 @@ impl Refused {
     fn assert_paused(&self, client: &Client) {
         assert_eq!(client.stats().unwrap().paused, Some(PauseReason::Auth));
         assert_eq!(self.api.ledger().accepted_events, 0);
-    }
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < secs(60), "waited for {what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

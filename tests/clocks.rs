@@ -6,6 +6,7 @@
 
 mod c_host;
 mod ledger;
+mod patience;
 mod sandbox;
 mod steered;
 mod stepped_clocks;

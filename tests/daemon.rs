@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod host;
+mod patience;
 mod sandbox;
 mod service;
 
@@ -12,9 +13,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use host::Story;
+use patience::wait_until;
 use rustix::process::Signal;
 use sandbox::Sandbox;
-use service::{Manager, Place, Service, wait_until};
+use service::{Manager, Place, Service};
 
 /// Longer than any test.
 const NEVER_BY_ITSELF: &str = "flush_interval_ms = 86400000";

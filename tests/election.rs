@@ -10,6 +10,7 @@
 mod c_host;
 mod host;
 mod ledger;
+mod patience;
 mod sandbox;
 mod trials;
 mod workers;
@@ -23,10 +24,11 @@ use c_host::Program;
 use host::{Host, Story, secs};
 use ledger::{Arrivals, Event};
 use meditopia::client::Client;
+use patience::wait_until;
 use sandbox::Sandbox;
 use serde_json::json;
 use trials::trials;
-use workers::{AtDrop, Worker, assert_sound, opens, sender_pid, wait_until};
+use workers::{AtDrop, Worker, assert_sound, opens, sender_pid};
 
 const PROCESSES: usize = 64;
 const THREADS: usize = 4;

@@ -3,17 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod host;
+mod patience;
+mod promtool;
 mod sandbox;
 mod service;
 
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
 
 use host::Story;
+use patience::{PATIENCE, wait_until};
 use sandbox::Sandbox;
-use service::{PATIENCE, Place, Service, wait_until};
+use service::{Place, Service};
 
 /// What a thousand scrapes may add to the memory: what an allocator keeps.
 const GROWTH_KB: u64 = 4 * 1024;
@@ -54,25 +56,7 @@ fn its_metrics_are_what_prometheus_reads_and_tell_what_happened() {
     let (_, text) = service.get("/metrics");
     assert!(text.contains("meditopia_run_elected{"), "{text}");
 
-    let mut promtool = Command::new("promtool")
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("promtool: run .ci/setup");
-    promtool
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(text.as_bytes())
-        .unwrap();
-    let checked = promtool.wait_with_output().unwrap();
-    let complaint = String::from_utf8_lossy(&checked.stderr);
-    assert!(
-        checked.status.success() && complaint.is_empty(),
-        "{complaint}"
-    );
+    promtool::check_metrics(&text);
 }
 
 #[test]

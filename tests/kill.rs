@@ -11,6 +11,7 @@
 mod c_host;
 mod host;
 mod ledger;
+mod patience;
 mod sandbox;
 mod trials;
 mod workers;

@@ -5,6 +5,7 @@
 mod c_host;
 mod host;
 mod ledger;
+mod patience;
 mod sandbox;
 mod trials;
 mod workers;
@@ -15,10 +16,11 @@ use c_host::Program;
 use host::{Host, Opened, Story, secs};
 use ledger::{Arrivals, Event, by_user, listed, lost, out_of_order};
 use meditopia::client::Client;
+use patience::wait_until;
 use sandbox::Sandbox;
 use serde_json::{Value, json};
 use trials::trials;
-use workers::{Worker, wait_until};
+use workers::Worker;
 
 const LANES: usize = 16;
 const SLOW: &str = "slow";

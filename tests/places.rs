@@ -6,6 +6,7 @@
 mod c_host;
 mod host;
 mod ledger;
+mod patience;
 mod sandbox;
 mod trials;
 mod workers;
@@ -21,10 +22,11 @@ use host::{Host, Story, secs};
 use ledger::{Arrivals, Event};
 use meditopia::client::Client;
 use meditopia::error::ErrorKind;
+use patience::wait_until;
 use sandbox::Sandbox;
 use serde_json::json;
 use trials::trials;
-use workers::{Worker, assert_sound, descriptors, opens, wait_until};
+use workers::{Worker, assert_sound, descriptors, opens};
 
 const SEED: u64 = 23;
 

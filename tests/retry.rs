@@ -5,6 +5,7 @@
 
 mod c_host;
 mod host;
+mod patience;
 mod sandbox;
 mod steered;
 mod stepped;

@@ -15,6 +15,7 @@
 mod c_host;
 mod host;
 mod ledger;
+mod patience;
 mod sandbox;
 mod trials;
 mod workers;
@@ -27,10 +28,11 @@ use c_host::Program;
 use host::{Host, Story, secs};
 use ledger::{Arrivals, Event, Numbers, by_user, listed, lost, out_of_order};
 use meditopia::client::Client;
+use patience::wait_until;
 use sandbox::Sandbox;
 use serde_json::json;
 use trials::{Outcome, report, trials};
-use workers::{AtDrop, Worker, sender_pid, wait_until};
+use workers::{AtDrop, Worker, sender_pid};
 
 const SEED: u64 = 31;
 const ENQUEUERS: usize = 8;

@@ -6,6 +6,7 @@
 mod c_host;
 mod host;
 mod ledger;
+mod patience;
 mod sandbox;
 mod trials;
 mod workers;
@@ -19,10 +20,11 @@ use c_host::Program;
 use host::{Host, Story, secs};
 use ledger::{Arrivals, Event};
 use meditopia::client::Client;
+use patience::wait_until;
 use sandbox::Sandbox;
 use serde_json::json;
 use trials::{Outcome, report, trials};
-use workers::{Worker, assert_sound, descriptors, start_telling, wait_until};
+use workers::{Worker, assert_sound, descriptors, start_telling};
 
 const SEED: u64 = 5;
 /// What the heap may grow by over all rounds but the first tenth.

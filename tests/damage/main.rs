@@ -13,6 +13,8 @@ mod c_host;
 mod host;
 #[path = "../ledger/mod.rs"]
 mod ledger;
+#[path = "../patience/mod.rs"]
+mod patience;
 #[path = "../sandbox/mod.rs"]
 mod sandbox;
 mod segment;
@@ -22,12 +24,12 @@ mod trials;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use c_host::Program;
-use host::{Host, secs};
+use host::Host;
 use meditopia::client::Client;
 use meditopia::spool::{self, Belonging};
+use patience::wait_until;
 use sandbox::Sandbox;
 
 const SEED: u64 = 7;
@@ -84,14 +86,6 @@ fn copy_dir(from: &Path, to: &Path) {
         } else if kind.is_file() {
             fs::copy(entry.path(), target).unwrap();
         }
-    }
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < secs(60), "waited for {what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -19,16 +19,7 @@ use meditopia::client::Client;
 use meditopia::config::Config;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long a test waits for what has to come.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "waited for {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
+use super::patience::{PATIENCE, wait_until};
 
 /// A directory with a spool, and the file that configures whoever sends from it.
 pub struct Place {

@@ -6,12 +6,9 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use super::c_host::Running;
-
-/// How long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::patience::wait_until;
 
 pub struct Steered {
     input: Option<ChildStdin>,
@@ -57,13 +54,11 @@ impl Steered {
 
     /// The same, once a record holds `text`: what happens is told to the log after it has happened.
     pub fn log_with(&mut self, text: &str) -> Vec<String> {
-        let begun = Instant::now();
-        let mut log = self.log();
-        while !log.iter().any(|record| record.contains(text)) {
-            assert!(begun.elapsed() < PATIENCE, "waited for {text:?} in {log:?}");
-            std::thread::sleep(Duration::from_millis(10));
+        let mut log = Vec::new();
+        wait_until(text, || {
             log.extend(self.log());
-        }
+            log.iter().any(|record| record.contains(text))
+        });
         log
     }
 

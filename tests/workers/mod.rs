@@ -14,19 +14,14 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use meditopia::client::Client;
 
 use super::c_host::{Program, Running};
 use super::ledger::{Arrivals, Event, lost, out_of_order};
+use super::patience::wait_until;
 use super::sandbox::Sandbox;
 use super::trials::{Outcome, report};
-
-/// How long a test waits for what has to come.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at something outside.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// One process. Told by any thread, one event at a time; killed by any thread at any moment.
 pub struct Worker {
@@ -195,17 +190,4 @@ pub fn opens(pid: u32, path: &Path) -> bool {
 pub fn state(pid: u32) -> Option<char> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(") ")?.1.chars().next()
-}
-
-/// Waits for `condition` and says how long that took.
-pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(
-            begun.elapsed() < PATIENCE,
-            "waited {PATIENCE:?} until {what}"
-        );
-        std::thread::sleep(LOOK_EVERY);
-    }
-    begun.elapsed()
 }
