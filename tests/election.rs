@@ -24,7 +24,9 @@ use c_host::Program;
 use host::{Host, Story, secs};
 use ledger::{Arrivals, Event};
 use meditopia::client::Client;
+use meditopia::error::PauseReason;
 use patience::wait_until;
+use rustix::fs::FlockOperation;
 use sandbox::Sandbox;
 use serde_json::json;
 use trials::trials;
@@ -37,6 +39,28 @@ const SEED: u64 = 17;
 const REST: Duration = Duration::from_millis(1);
 /// A successor takes a second on an idle machine; this one may be busy.
 const SUCCESSOR_WITHIN: Duration = Duration::from_secs(10);
+
+#[test]
+fn a_command_is_carried_out_though_its_sender_ends_without_having_taken_it() {
+    let api = Sandbox::start();
+    let host = Host::of(&api);
+    let client = host.client();
+    client.enqueue_for("u-1", 1);
+    // A sender that looks at nothing any more, and is about to end.
+    let place = std::fs::File::open(host.spool()).unwrap();
+    rustix::fs::flock(&place, FlockOperation::LockExclusive).unwrap();
+    std::thread::scope(|threads| {
+        let held = threads.spawn(|| client.hold());
+        let commands = host.spool().join("commands");
+        wait_until("the command waits", || {
+            std::fs::read_dir(&commands).is_ok_and(|mut waiting| waiting.next().is_some())
+        });
+        drop(place);
+        held.join().unwrap().unwrap();
+        assert_eq!(std::fs::read_dir(&commands).unwrap().count(), 0);
+    });
+    assert_eq!(client.stats().unwrap().paused, Some(PauseReason::Hold));
+}
 
 #[test]
 fn sixty_four_processes_have_one_sender_at_any_moment_and_each_death_a_successor() {

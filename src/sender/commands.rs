@@ -7,10 +7,12 @@
 use std::fs;
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::election::Seat;
 use super::wake;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -55,11 +57,34 @@ const ANSWER_KEPT: Duration = Duration::from_secs(60);
 /// How often an author looks for its answer.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Leaves `command` for the sender and waits for its answer: how many rows it changed.
+/// Who takes a place that has become free while a command waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heir {
+    /// The author of the command, who then carries it out.
+    ThisProcess,
+    /// Whoever stands for election; the author may not send.
+    SomebodyElse,
+}
+
+/// What has become of a command.
+#[derive(Debug)]
+pub(super) enum Submitted {
+    /// The sender has carried it out, and this many rows have changed.
+    Answered(usize),
+    /// The sender has ended without it; it is taken back, and here is the place.
+    Vacant(Seat),
+}
+
+/// Leaves `command` for the sender and waits for its answer.
 ///
-/// Errors: [`ErrorKind::Timeout`] if no sender has taken it within `timeout` (it is taken back),
+/// Errors: [`ErrorKind::Timeout`] if no sender has taken it by `deadline` (it is taken back),
 /// what the sender answered, or [`ErrorKind::Io`].
-pub(crate) fn submit(spool: &Spool, command: &Command, timeout: Duration) -> Result<usize> {
+pub(super) fn submit(
+    spool: &Arc<Spool>,
+    command: &Command,
+    deadline: Instant,
+    heir: Heir,
+) -> Result<Submitted> {
     let dir = spool.commands();
     spool.make_dir(&dir)?;
     let path = dir.join(format!(
@@ -72,16 +97,22 @@ pub(crate) fn submit(spool: &Spool, command: &Command, timeout: Duration) -> Res
     replace_file(&path, &encode(command)?)?;
     wake::ring(spool, wake::Ring::Look);
 
-    let deadline = Instant::now() + timeout;
     let answer = path.with_extension(ANSWERED);
     loop {
         if let Some(text) = read(&answer)? {
             let _ = fs::remove_file(&answer);
             let answer: Answer = decode(&answer, &text)?;
             return match answer.error {
-                None => Ok(answer.changed),
+                None => Ok(Submitted::Answered(answer.changed)),
                 Some(message) => Err(Error::new(ErrorKind::Io, message)),
             };
+        }
+        // Only who has the place claims commands, so one that is still there nobody has seen.
+        if heir == Heir::ThisProcess
+            && let Some(seat) = Seat::try_take(spool)?
+            && fs::remove_file(&path).is_ok()
+        {
+            return Ok(Submitted::Vacant(seat));
         }
         if Instant::now() >= deadline {
             // Gone: the sender has claimed it.

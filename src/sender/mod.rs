@@ -37,6 +37,8 @@ pub(crate) use take_over::lane_of;
 pub(crate) use token::Token;
 pub use vitals::{Standing, Vitals};
 
+use self::commands::{Heir, Submitted};
+use self::election::Seat;
 use self::file_state::FileState;
 use self::state::{Note, State};
 use self::vitals::Pulse;
@@ -231,22 +233,40 @@ impl Sender {
             shared.changed.notify_all();
             return Ok(changed);
         }
-        let seat = election::Seat::try_take(&shared.spool)?;
-        if seat.is_some() {
-            match shared.open_state() {
-                Ok(mut state) => return state.carry_out(command, SystemClock.now()),
-                // A child of a process with an open store asks like everybody else.
-                Err(e) if e.kind() == ErrorKind::Forked => {}
-                Err(e) => return Err(e),
+        let deadline = Instant::now() + COMMAND_TIMEOUT;
+        let mut seat = Seat::try_take(&shared.spool)?;
+        loop {
+            let heir = match seat.take() {
+                Some(seat) => match self.carry_out_as(&seat, command)? {
+                    Some(changed) => return Ok(changed),
+                    None => Heir::SomebodyElse,
+                },
+                None => Heir::ThisProcess,
+            };
+            match self.submit(command, deadline, heir)? {
+                Submitted::Answered(changed) => return Ok(changed),
+                Submitted::Vacant(free) => seat = Some(free),
             }
         }
-        drop(seat);
-        let submit = || commands::submit(&shared.spool, command, COMMAND_TIMEOUT);
-        match submit() {
+    }
+
+    /// Carries `command` out in the place of a sender; `None` in a child of a process with an open store,
+    /// which asks like everybody else.
+    fn carry_out_as(&self, _seat: &Seat, command: &Command) -> Result<Option<usize>> {
+        match self.shared.open_state() {
+            Ok(mut state) => state.carry_out(command, SystemClock.now()).map(Some),
+            Err(e) if e.kind() == ErrorKind::Forked => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn submit(&self, command: &Command, deadline: Instant, heir: Heir) -> Result<Submitted> {
+        let spool = &self.shared.spool;
+        match commands::submit(spool, command, deadline, heir) {
             // An operator must be able to act on a full disk of all days.
             Err(e) if e.kind() == ErrorKind::SpoolFull => {
-                shared.spool.spend_reserve()?;
-                submit()
+                spool.spend_reserve()?;
+                commands::submit(spool, command, deadline, heir)
             }
             done => done,
         }
