@@ -78,21 +78,21 @@ run([
         check(str_contains($said, 'libmeditopia.so.0 (the loader: ldconfig, LD_LIBRARY_PATH): '), $said);
         check(str_contains($said, 'name its file in MEDITOPIA_LIBRARY'), $said);
     },
-    'a library of another version is named with its version and the one that is needed' => static function () use ($php, $library, $package): void {
+    'a library of another version is named with its version and the one that is needed' => static function () use ($php, $library, $package, $scratch): void {
         $needed = Library::ABI_MAJOR . '.' . Library::ABI_MINOR;
         foreach ([[1 << 16, '1.0'], [0, '0.0']] as [$abi, $version]) {
             $file = $library("abi-$abi", $abi);
-            $said = $php("new Client(['spool' => '/nowhere'], null, '$file');");
+            $said = $php("new Client(['spool' => '$scratch/nowhere'], null, '$file');");
             check(str_contains($said, "$file (given) has version $version of the C interface; this package ($package) needs $needed or a later 0.x"), $said);
         }
     },
     'the same where php-fpm has preloaded it, and where the header is an old one' => static function () use ($php, $library, $header, $scratch): void {
         $file = $library('abi-preloaded', 1 << 16);
         file_put_contents("$scratch/other.h", "#define FFI_SCOPE \"MEDITOPIA\"\n#define FFI_LIB \"$file\"\nuint32_t meditopia_abi_version(void);\n");
-        $said = $php("new Client(['spool' => '/nowhere']);", "ffi.preload=$scratch/other.h");
+        $said = $php("new Client(['spool' => '$scratch/nowhere']);", "ffi.preload=$scratch/other.h");
         check(str_contains($said, "(preloaded by $scratch/other.h) has version 1.0 of the C interface"), $said);
         file_put_contents("$scratch/old.h", preg_replace('/MEDITOPIA_ABI_MINOR = \d+/', 'MEDITOPIA_ABI_MINOR = 0', file_get_contents($header)));
-        $said = $php("new Client(['spool' => '/nowhere']);", "ffi.preload=$scratch/old.h");
+        $said = $php("new Client(['spool' => '$scratch/nowhere']);", "ffi.preload=$scratch/old.h");
         check(str_contains($said, "$scratch/old.h has version 0.0 of the C interface") && str_contains($said, 'meditopia-install again'), $said);
     },
     'php-fpm without ffi.preload or without opcache.preload is told what to set' => static function () use ($answer, $header, $package): void {
