@@ -1,7 +1,8 @@
 //! Damage of the store: either everything arrives or delivery pauses, and `recover` says at most how
 //! much is lost.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -38,6 +39,7 @@ impl Killed {
         let mut acknowledged = BTreeSet::new();
         let mut delivered = BTreeSet::new();
         for (life, events) in [(0, 30), (1, 400), (2, 400)] {
+            let left: BTreeSet<_> = segments(&program.spool()).into_keys().collect();
             let mut child = program
                 .command(&[&life.to_string(), "4", &events.to_string(), "0"])
                 .stdout(Stdio::piped())
@@ -63,7 +65,10 @@ impl Killed {
                 delivered = accepted(&api);
                 api.refuse_address();
             } else {
-                wait_until("the take-over", || is_all_taken_over(&spool));
+                wait_until("the take-over", || {
+                    is_all_taken_over(&spool)
+                        && !left.iter().any(|name| segments(&spool).contains_key(name))
+                });
             }
             running.kill();
         }
@@ -79,15 +84,26 @@ impl Killed {
     }
 }
 
-/// Whether there is but the living writer's segment, and nothing in it that the store has not.
+/// Whether nothing is in the journal that the store has not.
 fn is_all_taken_over(spool: &Path) -> bool {
-    let entries = fs::read_dir(spool.join("journal")).unwrap();
-    let sizes: Vec<u64> = entries
-        .map(|entry| entry.unwrap().metadata().map_or(0, |about| about.len()))
-        .collect();
     let beat = fs::read_to_string(spool.join("sender.json")).unwrap_or_default();
     let beat: serde_json::Value = serde_json::from_str(&beat).unwrap_or_default();
-    sizes.len() == 1 && beat["taken_bytes"] == sizes[0] && beat["paused"] == "ip"
+    let bytes: u64 = segments(spool).values().sum();
+    beat["taken_bytes"] == bytes && beat["paused"] == "ip"
+}
+
+/// The segments in the journal and their bytes.
+fn segments(spool: &Path) -> BTreeMap<OsString, u64> {
+    let entries = fs::read_dir(spool.join("journal")).into_iter().flatten();
+    entries
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            (
+                entry.file_name(),
+                entry.metadata().map_or(0, |about| about.len()),
+            )
+        })
+        .collect()
 }
 
 fn accepted(api: &Sandbox) -> BTreeSet<Event> {
