@@ -8,6 +8,7 @@
 mod c_host;
 mod host;
 mod ledger;
+mod patience;
 mod sandbox;
 mod told;
 mod trials;
@@ -21,6 +22,7 @@ use std::process::Command;
 use c_host::{Program, says};
 use host::{Host, Story, secs};
 use ledger::Arrivals;
+use patience::wait_until;
 use sandbox::Sandbox;
 use told::Told;
 use trials::{Outcome, report, trials};
@@ -61,14 +63,14 @@ impl SmallDisk {
         fs::remove_file(self.0.path().join("ballast")).unwrap();
     }
 
+    /// The kernel does not make a disk read-only while anybody writes to it.
     fn remount(&self, how: &str) {
         let mut mount = Command::new("mount");
-        says(
-            mount
-                .arg("-o")
-                .arg(format!("remount,{how}"))
-                .arg(self.0.path()),
-        );
+        mount
+            .arg("-o")
+            .arg(format!("remount,{how}"))
+            .arg(self.0.path());
+        wait_until(how, || mount.output().unwrap().status.success());
     }
 }
 
