@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
 from local_api import PATIENCE_S, until
@@ -133,6 +134,7 @@ def test_a_client_that_is_deleted_in_a_thread_does_not_wait_either(api, spool):
     api.set("faults", faults=[STUCK])
     body = """
 import threading
+from functools import partial
 held = [client]
 del client
 thread = threading.Thread(target=held.clear)
@@ -158,7 +160,9 @@ def test_control_c_ends_a_flush_at_once(api, spool):
     api.set("faults", faults=[STUCK])
     # Only the flush sends; so when a request is there, it waits.
     command = program(api.options(str(spool), role="enqueue"), "client.flush(60)")
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    # A job in the background of a shell ignores the signal, and so would what it starts.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=heed)
     until("the request", lambda: api.ledger()["requests"])
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=PATIENCE_S)

@@ -5,15 +5,16 @@
 //! [`Reader`].
 
 mod connection;
+mod log;
 mod reader;
 pub(crate) mod recover;
 mod salvage;
 mod scan;
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rusqlite::{CachedStatement, Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, params};
 
 pub use self::reader::Reader;
 
@@ -35,12 +36,6 @@ const CACHE_KIB: i64 = 2_048;
 /// one, damage is found when a row is read.
 const CHECKED_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The log may become so long before it is moved into the database; and while the disk is full.
-const LOG_BYTES: u64 = 16 * 1024 * 1024;
-const TIGHT_LOG_BYTES: u64 = 128 * 1024;
-/// Commits between two looks at how long the log is, while there is room.
-const MEASURE_EVERY: u32 = 8;
-
 /// The sender's connection.
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -48,9 +43,7 @@ pub struct SqliteStore {
     epoch: i64,
     /// As the state's row says: its checksum covers them with the sums.
     lanes: Cell<u8>,
-    /// SQLite's write-ahead log, and how long it may become.
-    log: PathBuf,
-    log_bytes: u64,
+    disk_use: DiskUse,
     /// Commits since the log was measured.
     unmeasured: u32,
     /// What SQLite is set to.
@@ -100,8 +93,7 @@ impl SqliteStore {
             connection,
             epoch,
             lanes: Cell::new(lanes),
-            log: path.with_extension("db-wal"),
-            log_bytes: LOG_BYTES,
+            disk_use: DiskUse::Roomy,
             unmeasured: 0,
             synchronous: CommitSafety::Process,
             is_joint: false,
@@ -135,7 +127,7 @@ impl SqliteStore {
                 }
                 Change::Lane { lane, state } => rows::write_lane(&self.connection, lane, state)?,
                 Change::Rest { lane, rest } => rows::write_rest(&self.connection, lane, rest)?,
-                Change::Receipt(receipt) if self.log_bytes == LOG_BYTES => {
+                Change::Receipt(receipt) if self.disk_use == DiskUse::Roomy => {
                     rows::write_receipt(&self.connection, None, receipt)?;
                 }
                 Change::Receipt(_) => {}
@@ -212,16 +204,7 @@ impl SqliteStore {
             let _ = self.run("ROLLBACK");
         }
         outcome?;
-        self.unmeasured += 1;
-        if self.unmeasured < MEASURE_EVERY && self.log_bytes == LOG_BYTES {
-            return Ok(());
-        }
-        self.unmeasured = 0;
-        let log = std::fs::metadata(&self.log).map_or(0, |about| about.len());
-        if log > self.log_bytes {
-            self.checkpoint()?;
-        }
-        Ok(())
+        self.keep_log_short()
     }
 
     /// Fails unless this is still the last sender that was elected.
@@ -266,17 +249,7 @@ impl Store for SqliteStore {
     }
 
     fn checkpoint(&mut self) -> Result<bool> {
-        // SQLite takes a damaged log for one that a crash has cut, and says nothing. And it may not
-        // stand there when what is in it is in the database: cut then, its beginning would hide newer pages.
-        self.connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
-            .map(|busy: i64| busy == 0)
-            .or_else(|e| match e.sqlite_error_code() {
-                // Then the log has to do: what waits for this is what makes room.
-                Some(ErrorCode::DiskFull) => Ok(true),
-                Some(ErrorCode::DatabaseBusy) => Ok(false),
-                _ => Err(self.error(e)),
-            })
+        self.cut_log()
     }
 
     fn damaged(&self, what: &str) -> Error {
@@ -284,10 +257,7 @@ impl Store for SqliteStore {
     }
 
     fn set_disk_use(&mut self, disk_use: DiskUse) -> Result<()> {
-        self.log_bytes = match disk_use {
-            DiskUse::Roomy => LOG_BYTES,
-            DiskUse::Tight => TIGHT_LOG_BYTES,
-        };
+        self.disk_use = disk_use;
         if disk_use == DiskUse::Tight {
             // Gives the log's space back, unless a reader is at it.
             self.checkpoint()?;

@@ -291,3 +291,63 @@ fn a_log_that_is_cut_anywhere_hides_nothing_that_was_committed_before_a_checkpoi
             .unwrap();
     }
 }
+
+/// Changes each sector of `log` back to what it was `before`, from the second page on, or not.
+fn torn(log: &[u8], before: &[u8], rng: &mut fastrand::Rng) -> Vec<u8> {
+    const SECTOR: usize = 512;
+    let mut torn = log.to_vec();
+    for (number, sector) in torn.chunks_mut(SECTOR).enumerate() {
+        let from = number * SECTOR;
+        if number > 0 && rng.bool() && from + sector.len() <= before.len() {
+            sector.copy_from_slice(&before[from..from + sector.len()]);
+        }
+    }
+    torn
+}
+
+#[test]
+fn a_log_that_was_begun_anew_hides_nothing_that_is_in_the_store_however_it_is_cut_or_torn() {
+    let opened = spool();
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut store = SqliteStore::open(&opened.spool).unwrap();
+    let large = run(&[&"x".repeat(1024 * 1024)]);
+    let log_path = opened.spool.dir().join("store.db-wal");
+    let store_bytes = || fs::metadata(opened.spool.store()).unwrap().len();
+    let runs_with = |log: &[u8]| {
+        let copy = spool();
+        fs::copy(opened.spool.store(), copy.spool.store()).unwrap();
+        fs::write(copy.spool.dir().join("store.db-wal"), log).unwrap();
+        let copied = SqliteStore::open(&copy.spool).unwrap();
+        copied.runs(REGULAR, 0, 100).unwrap().len()
+    };
+    let mut before = Vec::new();
+    let mut bytes = store_bytes();
+    let mut moved = None;
+    for committed in 1..=30 {
+        store
+            .commit(&[append(REGULAR, &large)], CommitSafety::Process)
+            .unwrap();
+        let log = fs::read(&log_path).unwrap();
+        if store_bytes() > bytes {
+            bytes = store_bytes();
+            moved = Some(committed);
+        }
+        if let Some(moved) = moved {
+            assert_eq!(runs_with(&[]), moved);
+            for length in (0..log.len())
+                .step_by(3 * 1024 * 1024)
+                .chain([16, 32, 4_152])
+            {
+                let found = runs_with(&log[..length]);
+                assert!(found >= moved, "cut at {length} of {committed}: {found}");
+            }
+            let found = runs_with(&torn(&log, &before, &mut rng));
+            assert!(found >= moved, "torn, {committed} committed: {found}");
+            if committed == moved + 3 {
+                return;
+            }
+        }
+        before = log;
+    }
+    panic!("the log was never moved");
+}
