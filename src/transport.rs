@@ -289,4 +289,4 @@ fn read(response: Response<Body>) -> std::result::Result<Answer, ureq::Error> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -296,7 +296,7 @@ fn start_lanes(shared: &Arc<Shared>) -> Result<()> {
             let for_lane = shared.clone();
             spawn_quiet(
                 "meditopia-lane",
-                Box::new(move || lane::run(&for_lane, lane)),
+                Box::new(move || for_lane.through_panics(|| lane::run(&for_lane, lane))),
             )
             .map_err(|e| Error::io("start of a lane's thread", e))?;
             desk.lanes[lane] = true;

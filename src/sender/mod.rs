@@ -458,4 +458,6 @@ impl Shared {
 }
 
 #[cfg(test)]
+mod panic_tests;
+#[cfg(test)]
 mod tests;

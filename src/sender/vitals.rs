@@ -55,6 +55,9 @@ pub(super) struct Pulse {
     born: Instant,
     /// Nanoseconds since `born`.
     due: [AtomicU64; THREADS],
+    /// Whom a test has panic at its next sign of life: its place in `due`, from 1 on.
+    #[cfg(test)]
+    struck: AtomicU64,
 }
 
 impl Pulse {
@@ -62,11 +65,15 @@ impl Pulse {
         Self {
             born: Instant::now(),
             due: [const { AtomicU64::new(NOTHING) }; THREADS],
+            #[cfg(test)]
+            struck: AtomicU64::new(0),
         }
     }
 
     /// `thread` is here, and will be again within `time`.
     pub(super) fn here(&self, thread: Thread, time: Duration) {
+        #[cfg(test)]
+        self.strike(thread);
         let due = (self.born.elapsed() + time).as_nanos();
         self.due(thread)
             .store(u64::try_from(due).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -94,9 +101,15 @@ impl Pulse {
     }
 
     fn due(&self, thread: Thread) -> &AtomicU64 {
-        match thread {
-            Thread::Coordinator => &self.due[0],
-            Thread::Lane(lane) => &self.due[1 + lane],
+        &self.due[thread.place()]
+    }
+}
+
+impl Thread {
+    fn place(self) -> usize {
+        match self {
+            Self::Coordinator => 0,
+            Self::Lane(lane) => 1 + lane,
         }
     }
 }
@@ -115,6 +128,23 @@ pub(super) fn look(shared: &Shared) -> Vitals {
     Vitals {
         standing,
         overdue: shared.pulse.overdue(),
+    }
+}
+
+#[cfg(test)]
+impl Pulse {
+    /// Has `thread` panic when it is here next.
+    pub(super) fn strike_at_next(&self, thread: Thread) {
+        let place = thread.place() as u64 + 1;
+        self.struck.store(place, Ordering::SeqCst);
+    }
+
+    fn strike(&self, thread: Thread) {
+        let place = thread.place() as u64 + 1;
+        let is_struck = self
+            .struck
+            .compare_exchange(place, 0, Ordering::SeqCst, Ordering::SeqCst);
+        assert!(is_struck.is_err(), "struck on purpose");
     }
 }
 

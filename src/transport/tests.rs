@@ -10,7 +10,7 @@ use secrecy::SecretString;
 mod answers;
 mod guest;
 mod proxies;
-mod server;
+pub(crate) mod server;
 mod settling;
 mod tls;
 

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use crate::c_host::{Program, assert_good};
 use crate::recording::{Recorder, Recording};
 use crate::sandbox::Sandbox;
+use crate::trials::trials;
 
 /// Below the recorded directory, two directories that the library has to make first.
 const SPOOL: &str = "var/events/spool";
@@ -159,11 +160,16 @@ pub fn beginning(durability: Durability) -> Life {
     host.end(durability, 1)
 }
 
-/// Events so large that segments are left when they are full, and the store's log is written back.
+/// Events so large that segments are left when they are full, and the store's log is written back. In
+/// `make soak` they are taken over together, and the log becomes so long that it begins anew.
 pub fn rotation(durability: Durability) -> Life {
     let host = Host::start(durability, &[("role", "enqueue")]);
+    let before = trials(0, 480);
+    if before > 0 {
+        host.run(&format!("enqueue 0 {before} 0 20 1 60000 4 leave"));
+    }
     let sender = host.spawn("send");
-    end_well(host.spawn("enqueue 0 160 0 20 1 60000 4 leave"));
+    end_well(host.spawn(&format!("enqueue {before} 160 0 20 1 60000 4 leave")));
     end_well(sender);
     host.end(durability, 1)
 }

@@ -55,6 +55,26 @@ fn a_page_that_is_looked_at_is_no_request_to_the_api_and_every_other_path_is() {
 }
 
 #[test]
+fn a_page_of_another_site_may_not_act_on_the_sandbox() {
+    let api = Sandbox::start();
+    for origin in ["https://site.example", "http://localhost:1", "null"] {
+        let asked = format!(
+            "POST /sandbox/stop HTTP/1.1\r\nhost: localhost\r\norigin: {origin}\r\ncontent-length: 0"
+        );
+        let mut caller = Caller::new(&api);
+        caller.say(&format!("{asked}\r\n\r\n"));
+        let heard = caller.hear();
+        assert_eq!(heard.status, 403, "{origin}");
+        assert!(heard.body.contains(origin), "{}", heard.body);
+    }
+    let own =
+        "DELETE /sandbox/ledger HTTP/1.1\r\nhost: localhost\r\norigin: http://localhost\r\n\r\n";
+    let mut caller = Caller::new(&api);
+    caller.say(own);
+    assert_eq!(caller.hear().status, 204);
+}
+
+#[test]
 fn a_browser_that_opens_the_page_asks_for_nothing_else() {
     let api = Sandbox::start();
     let browser = page_of(&api);

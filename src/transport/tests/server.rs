@@ -14,14 +14,14 @@ use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 /// How long a server holds a connection open for a client that is expected to leave first.
 const HOLD: Duration = Duration::from_secs(20);
 
-pub(super) struct Server {
+pub(crate) struct Server {
     pub(super) address: SocketAddr,
     connections: Arc<AtomicUsize>,
     seen: Arc<Mutex<Vec<Request>>>,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Request {
+pub(crate) struct Request {
     pub(super) head: String,
     pub(super) body: Vec<u8>,
 }
@@ -67,7 +67,7 @@ impl Server {
     }
 
     /// Answers every request on every connection with these bytes.
-    pub(super) fn answering(answer: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn answering(answer: impl Into<Vec<u8>>) -> Self {
         let answer = answer.into();
         Self::start(move |peer| peer.serve(&answer))
     }
@@ -110,7 +110,7 @@ impl Server {
         server
     }
 
-    pub(super) fn http(&self) -> String {
+    pub(crate) fn http(&self) -> String {
         format!("http://{}/default/v1/events", self.address)
     }
 
@@ -126,7 +126,7 @@ impl Server {
     }
 
     /// The requests that were read whole, in their order.
-    pub(super) fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
     }
 }

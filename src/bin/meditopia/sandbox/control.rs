@@ -10,8 +10,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -44,6 +45,26 @@ pub fn router() -> Router<Arc<Sandbox>> {
         .route("/stop", post(stop))
         .fallback(|| async { (StatusCode::NOT_FOUND, "see meditopia sandbox --help\n") })
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(refuse_other_sites))
+}
+
+/// A page of any site may have its browser post here without asking; the browser then says whose page it is.
+async fn refuse_other_sites(request: Request, next: Next) -> Response {
+    match other_site(request.headers()) {
+        Some(site) => {
+            let refusal = format!("a page of {site} may not act on this sandbox\n");
+            (StatusCode::FORBIDDEN, refusal).into_response()
+        }
+        None => next.run(request).await,
+    }
+}
+
+fn other_site(headers: &HeaderMap) -> Option<String> {
+    let said = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let own = said(header::HOST).map(|host| format!("http://{host}"));
+    let origin = headers.get(header::ORIGIN)?;
+    let origin = String::from_utf8_lossy(origin.as_bytes()).into_owned();
+    (own.as_ref() != Some(&origin)).then_some(origin)
 }
 
 type Shared = State<Arc<Sandbox>>;

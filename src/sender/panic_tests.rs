@@ -1,0 +1,87 @@
+//! A panic of one of the sender's threads: it starts anew, nothing is lost, and it still ends when asked to.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::vitals::Thread;
+use super::{Orders, Sender, Token};
+use crate::config::{BearerToken, TokenSource};
+use crate::delivery::Policy;
+use crate::log::{Level, Log};
+use crate::spool::{Belonging, NetworkFileSystem, Spool};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Change, CommitSafety, Place, Run, Store, Totals};
+use crate::transport;
+use crate::transport::tests::server::Server;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const EVENT: &[u8] = br#"{"token":"t","partner_user_id":"u","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}"#;
+
+/// A spool in which one event waits, and a sender of it that does not run yet.
+fn one_event_for(server: &Server, dir: &tempfile::TempDir, log: &Arc<Log>) -> Sender {
+    let endpoint = server.http();
+    let belonging = Belonging {
+        endpoint: &endpoint,
+        account: "",
+    };
+    let path = dir.path().join("spool");
+    let spool = Arc::new(Spool::open(&path, belonging, NetworkFileSystem::Refuse).unwrap());
+    let mut run = Run::default();
+    run.push(EVENT, crate::clock::wall_ms());
+    let append = Change::Append {
+        place: Place { lane: 0, queue: 0 },
+        origin: None,
+        run: &run,
+    };
+    let totals = Totals {
+        pending: 1,
+        pending_bytes: EVENT.len() as u64,
+        ..Totals::default()
+    };
+    let changes = [Change::Lanes(1), append, Change::Totals(&totals)];
+    let mut store = SqliteStore::open(&spool).unwrap();
+    store.commit(&changes, CommitSafety::Process).unwrap();
+    let orders = Orders {
+        policy: Policy {
+            flush_interval: Duration::from_millis(1),
+            ..Policy::default()
+        },
+        safety: CommitSafety::Process,
+        event_ttl: None,
+        receipts_kept: None,
+    };
+    let token = Token::from_source(&TokenSource::Given(BearerToken::new("token").unwrap()));
+    let connection = transport::Options::new(endpoint);
+    let interval = orders.policy.flush_interval;
+    Sender::new(spool, log.clone(), orders, connection, token, interval)
+}
+
+#[test]
+fn a_thread_that_panicked_starts_anew_delivers_and_ends_when_asked_to() {
+    for thread in [Thread::Coordinator, Thread::Lane(0)] {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
+        let log = Arc::new(Log::new(Some(Level::Warn)));
+        let sender = one_event_for(&server, &dir, &log);
+        sender.shared.pulse.strike_at_next(thread);
+        sender.want().unwrap();
+        let begun = Instant::now();
+        while sender.sums().is_none_or(|sums| sums.delivered == 0) {
+            assert!(begun.elapsed() < PATIENCE, "{thread:?}: not delivered");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(server.requests().len(), 1);
+        let said = log.next().expect("a panic is told");
+        assert!(
+            said.message
+                .contains("the sender panicked: struck on purpose"),
+            "{}",
+            said.message
+        );
+        sender.release();
+        assert!(
+            sender.wait_ended(Instant::now() + PATIENCE),
+            "{thread:?}: it does not end"
+        );
+    }
+}
