@@ -418,7 +418,8 @@ typedef struct meditopia_report {
    */
   uint64_t expired;
   /**
-   * Waiting when the call returned.
+   * Waiting when the call returned. Where its time did not suffice to count what has not been taken
+   * over from the journal yet, about.
    */
   uint64_t pending;
   /**

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use host::{Host, Story, secs};
 use ledger::Arrivals;
 use sandbox::Sandbox;
+use serde_json::json;
 use zipf::Zipf;
 
 const USERS: usize = 10_000;
@@ -79,4 +80,27 @@ fn one_bad_user_in_a_hundred_costs_little_more_than_a_request_for_each_rejected_
         summary.requests as f64 <= AT_MOST * least + finding,
         "{times:.3} times the least, {found} bad users"
     );
+}
+
+#[test]
+fn a_suspect_whose_event_was_too_large_is_trusted_again_after_a_good_one() {
+    let api = Sandbox::start();
+    let client = Host::of(&api).open();
+    api.set_unknown_users(["u-1"]);
+    client.enqueue_for("u-1", 0);
+    assert_eq!(client.flushed(secs(60)).rejected, 1);
+    api.set_unknown(json!([{"user": "u-1", "status": 413, "code": "A_1400"}]));
+    client.enqueue_for("u-1", 1);
+    assert_eq!(client.flushed(secs(60)).rejected, 1);
+    api.set_unknown(json!([]));
+    client.enqueue_for("u-1", 2);
+    assert_eq!(client.flushed(secs(60)).delivered, 1);
+
+    // So that bad events are believed to be seldom again, and good ones share a request.
+    client.enqueue_users(100..5_000);
+    client.flushed(secs(60));
+    let before = api.ledger().requests;
+    client.enqueue_users(1..3);
+    assert_eq!(client.flushed(secs(60)).delivered, 2);
+    assert_eq!(api.ledger().requests, before + 1, "u-1 still goes apart");
 }

@@ -24,6 +24,7 @@ use trials::{Outcome, report, trials};
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
+const ENOLCK: i32 = 37;
 const EDQUOT: i32 = 122;
 
 struct FaultyDisk {
@@ -86,6 +87,20 @@ fn a_failed_write_is_said_and_costs_nothing_that_was_acknowledged() {
         let arrived = Arrivals::of(&disk.api).first_appearances();
         assert_eq!(arrived["u-1"], [1, 3], "errno {errno}");
     }
+}
+
+#[test]
+fn an_enqueue_whose_segment_cannot_be_locked_says_so_and_leaves_no_file() {
+    let disk = FaultyDisk::new(&[("role", "enqueue")]);
+    let mut host = disk.host();
+    disk.fail("lock", ENOLCK, ".log");
+    host.tell("enqueue u-1 0").assert("ERROR_IO");
+    let segments = fs::read_dir(disk.program.spool().join("journal")).unwrap();
+    assert_eq!(segments.count(), 0);
+    disk.heal();
+    host.enqueue("u-1", 1);
+    host.flush().assert("OK");
+    assert_eq!(Arrivals::of(&disk.api).first_appearances()["u-1"], [1]);
 }
 
 #[test]

@@ -9,7 +9,9 @@ mod service;
 
 use std::process::Output;
 
-use host::Story;
+use host::{Host, Story, secs};
+use meditopia::error::ErrorKind;
+use patience::wait_until;
 use sandbox::Sandbox;
 use service::Place;
 
@@ -88,4 +90,37 @@ fn a_flush_beside_a_service_has_that_one_send() {
     assert_eq!(line(&output), "10 delivered, 0 rejected; nothing waits");
     let stats = place.host().stats().unwrap();
     assert_eq!(stats.sender_pid, Some(service.pid()));
+}
+
+#[test]
+fn a_flush_whose_certificates_come_late_delivers_when_they_are_there() {
+    let api = Sandbox::start();
+    let dir = tempfile::tempdir().unwrap();
+    let bundle = dir.path().join("ca.pem");
+    let client = Host::of(&api)
+        .with("ca_file", bundle.to_str().unwrap())
+        .open();
+    client.enqueue_for("u-1", 0);
+    let error = client.flush(secs(60)).1.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(&bundle, made.cert.pem()).unwrap();
+    wait_until("it delivers", || client.flush(secs(1)).1.is_ok());
+    assert_eq!(api.ledger().accepted_events, 1);
+}
+
+#[test]
+fn a_report_misses_no_event_that_is_taken_over_meanwhile() {
+    const EVENTS: usize = 8_000;
+    let api = Sandbox::start();
+    api.refuse_address();
+    for _ in 0..20 {
+        let client = Host::of(&api).open();
+        client.enqueue_users(0..EVENTS);
+        for _ in 0..20 {
+            let (report, outcome) = client.flush(secs(0));
+            outcome.unwrap_err();
+            assert_eq!(report.pending, EVENTS as u64);
+        }
+    }
 }

@@ -6,11 +6,13 @@ mod host;
 mod promtool;
 mod sandbox;
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use host::{Host, Opened, Story, secs};
 use meditopia::client::Client;
 use meditopia::error::ErrorKind;
+use meditopia::log::Record;
 use meditopia::stats::Stats;
 use sandbox::Sandbox;
 use serde_json::json;
@@ -208,6 +210,24 @@ fn an_enqueuing_process_says_once_that_nobody_sends() {
         client.enqueue_users(0..10);
     }
     assert_eq!(told(&client), 0, "not again so soon");
+}
+
+#[test]
+fn a_callback_hears_what_a_close_logs() {
+    let api = Sandbox::start();
+    let client = Host::of(&api).with("role", "both").open();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = heard.clone();
+    let callback = move |record: &Record| hears.lock().unwrap().push(record.message.clone());
+    client.set_log_callback(Some(Box::new(callback))).unwrap();
+    api.refuse_address();
+    client.enqueue_users(0..1);
+    client.close(secs(30)).unwrap_err();
+    let heard = heard.lock().unwrap();
+    assert!(
+        heard.iter().any(|said| said.contains("paused (ip)")),
+        "{heard:?}"
+    );
 }
 
 #[test]

@@ -23,12 +23,14 @@ use crate::spool::{self, Belonging, NetworkFileSystem, Spool};
 use crate::stats::Stats;
 use crate::stats::histogram::{ENQUEUE_BOUNDS_US, SharedHistogram};
 use crate::store::sqlite::Reader;
-use crate::store::{CommitSafety, Totals};
+use crate::store::{CommitSafety, PauseState, Totals};
 use crate::sync::lock;
 use crate::transport;
 
 /// One single enqueue of so many is measured.
 const MEASURED_OF: u64 = 64;
+/// How often a report looks at store and journal while events move from the one to the other.
+const LOOKS: u32 = 3;
 
 pub(super) struct Core {
     pub(super) settings: Settings,
@@ -76,6 +78,15 @@ pub fn connection(settings: &Settings) -> transport::Options {
         spawn: spawn_quiet,
         ..transport::Options::new(settings.endpoint.as_str())
     }
+}
+
+/// A look into the store, and at what of the journal it has not.
+#[derive(Default)]
+struct Looked {
+    totals: Totals,
+    pause: Option<PauseState>,
+    in_doubt: u64,
+    waiting: u64,
 }
 
 impl Core {
@@ -219,17 +230,17 @@ impl Core {
     }
 
     pub(super) fn flush(&self, deadline: Instant) -> (Report, Result<()>) {
-        let since = self.sums();
+        let since = self.sums(deadline);
         if self.settings.role.sends()
             && let Err(e) = self.send_in_background()
         {
-            return (self.report(since), Err(e));
+            return (self.report(since, deadline), Err(e));
         }
         if let Err(e) = self.sender.want() {
-            return (self.report(since), Err(e));
+            return (self.report(since, deadline), Err(e));
         }
         let outcome = self.sender.flush(deadline);
-        let report = self.report(since);
+        let report = self.report(since, deadline);
         self.sender.release();
         if !self.settings.role.sends() {
             // The election is free again when this returns.
@@ -289,8 +300,8 @@ impl Core {
     }
 
     /// The sums as they are now; all zero where the store cannot be read.
-    pub(super) fn sums(&self) -> Totals {
-        self.sender.sums().unwrap_or_else(|| {
+    pub(super) fn sums(&self, deadline: Instant) -> Totals {
+        self.sender.sums(deadline).unwrap_or_else(|| {
             let read = || {
                 Reader::open(&self.spool)?
                     .map(|store| store.totals())
@@ -300,25 +311,22 @@ impl Core {
         })
     }
 
-    /// What has changed since `since`, and what waits.
-    pub(super) fn report(&self, since: Totals) -> Report {
-        let now = self.sums();
-        let looked = || -> Result<(Option<crate::store::PauseState>, u64, u64)> {
-            let Some(store) = Reader::open(&self.spool)? else {
-                return Ok((
-                    None,
-                    0,
-                    reader::count(&self.spool, &reader::Offsets::new())?,
-                ));
-            };
-            let in_doubt = listing::in_doubt_count(&store)?;
-            let waiting = reader::count(&self.spool, &store.offsets()?)?;
-            Ok((store.pause()?, in_doubt, waiting))
-        };
-        let (unreadable, (pause, in_doubt, waiting)) = match looked() {
+    /// What has changed since `since`, and what waits: counted until `deadline`, and estimated beyond.
+    pub(super) fn report(&self, since: Totals, deadline: Instant) -> Report {
+        let (unreadable, looked) = match self.look(deadline) {
             Ok(looked) => (None, looked),
-            Err(e) => (e.pause_reason(), (None, 0, 0)),
+            Err(e) => {
+                let totals = self.sums(deadline);
+                (
+                    e.pause_reason(),
+                    Looked {
+                        totals,
+                        ..Looked::default()
+                    },
+                )
+            }
         };
+        let (now, pause) = (looked.totals, looked.pause);
         let damage = self.sender.found_damage().or(unreadable);
         let pause = pause.filter(|_| damage.is_none());
         let since_ms = match damage {
@@ -335,8 +343,37 @@ impl Core {
             delivered: now.delivered.saturating_sub(since.delivered),
             rejected: now.rejected.saturating_sub(since.rejected),
             expired: now.expired.saturating_sub(since.expired),
-            pending: now.pending + waiting,
-            in_doubt,
+            pending: now.pending + looked.waiting,
+            in_doubt: looked.in_doubt,
+        }
+    }
+
+    /// The store and the journal behind it, once nothing has moved from the one to the other between the
+    /// two looks; after some that were disturbed, as the last one found them.
+    fn look(&self, deadline: Instant) -> Result<Looked> {
+        let Some(store) = Reader::open(&self.spool)? else {
+            let waiting = reader::count(&self.spool, &reader::Offsets::new(), deadline)?;
+            return Ok(Looked {
+                waiting,
+                ..Looked::default()
+            });
+        };
+        let mut tries = 0;
+        loop {
+            let (offsets, mut looked) = store.at_one_moment(|store| {
+                let looked = Looked {
+                    totals: store.totals()?,
+                    pause: store.pause()?,
+                    in_doubt: listing::in_doubt_count(store)?,
+                    waiting: 0,
+                };
+                Ok((store.offsets()?, looked))
+            })?;
+            looked.waiting = reader::count(&self.spool, &offsets, deadline)?;
+            tries += 1;
+            if tries == LOOKS || store.offsets()? == offsets {
+                return Ok(looked);
+            }
         }
     }
 

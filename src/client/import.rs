@@ -331,13 +331,21 @@ fn forget_old(above: &Path) {
     let oldest = clock::wall_ms().saturating_sub_unsigned(REMEMBERED.as_millis() as u64);
     for entry in fs::read_dir(above).into_iter().flatten().flatten() {
         let dir = entry.path();
+        let is_old = || {
+            let last = read(&dir).ok().flatten();
+            last.and_then(|last| last.ended_ms)
+                .is_some_and(|ended| ended < oldest)
+        };
+        // First without the lock: whoever takes up one that is remembered must not find it taken.
+        if !is_old() {
+            continue;
+        }
         let Ok(Some(_lock)) = locked(&dir) else {
             continue;
         };
-        let ended_ms = read(&dir).ok().flatten().and_then(|last| last.ended_ms);
         // A process may have died before it published its last segment: then that is here, too.
         let is_all = fs::read_dir(&dir).is_ok_and(|entries| entries.count() == 1);
-        if is_all && ended_ms.is_some_and(|ended| ended < oldest) {
+        if is_all && is_old() {
             let _ = fs::remove_file(progress_path(&dir)).and_then(|()| fs::remove_dir(&dir));
         }
     }

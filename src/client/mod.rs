@@ -220,11 +220,11 @@ impl Client {
         let attachment = self.attachment();
         let core = &*attachment.core;
         let _ = self.left_log.set(core.log.clone());
-        let before = (then == Then::Report).then(|| core.sums());
-        core.end_callback_of(self.id);
+        let before = (then == Then::Report).then(|| core.sums(deadline));
         let last = attachment.detach();
         let outcome = if last { core.shut(deadline) } else { Ok(()) };
-        let report = before.map_or_else(Report::default, |before| core.report(before));
+        core.end_callback_of(self.id);
+        let report = before.map_or_else(Report::default, |before| core.report(before, deadline));
         if last {
             core.remove_temporary();
         }

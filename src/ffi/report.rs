@@ -23,7 +23,8 @@ pub struct meditopia_report {
     pub rejected: u64,
     /// Older than `event_ttl_s` since the call began. They are kept and listed with the rejected.
     pub expired: u64,
-    /// Waiting when the call returned.
+    /// Waiting when the call returned. Where its time did not suffice to count what has not been taken
+    /// over from the journal yet, about.
     pub pending: u64,
     /// Of the pending: sent, but no answer has settled whether they arrived.
     pub in_doubt: u64,

@@ -14,9 +14,11 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::fs;
 use std::io::{ErrorKind as IoKind, Read};
+use std::time::Instant;
 
 use super::cursor::{Cursor, Damage, open_segment};
 use super::segment::{self, HEADER_LEN, Parsed, Position};
+use super::usage;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::spool::Spool;
@@ -152,12 +154,26 @@ impl Round {
     }
 }
 
-/// How many events wait in the journal behind `taken`.
-pub fn count(spool: &Spool, taken: &Offsets) -> Result<u64> {
+/// How many events wait in the journal behind `taken`. What cannot be read until `deadline` is told by
+/// the size of what was.
+pub fn count(spool: &Spool, taken: &Offsets, deadline: Instant) -> Result<u64> {
     let mut round = Round::begin(spool, taken)?;
+    let before = round.taken_bytes();
     let mut events = 0;
-    while round.take(READ_BUFFERS_BYTES, |_, _| events += 1)?.more {}
+    while round.take(READ_BUFFERS_BYTES, |_, _| events += 1)?.more {
+        if Instant::now() >= deadline {
+            let read = round.taken_bytes().saturating_sub(before);
+            let (_, bytes) = usage::segments(spool)?;
+            return Ok(by_size(events, read, bytes.saturating_sub(before)));
+        }
+    }
     Ok(events)
+}
+
+/// As many events for `bytes` as the first `read` of them have.
+fn by_size(events: u64, read: u64, bytes: u64) -> u64 {
+    let whole = u128::from(events) * u128::from(bytes.max(read)) / u128::from(read.max(1));
+    u64::try_from(whole).unwrap_or(u64::MAX)
 }
 
 /// What waits in the journal.
@@ -180,9 +196,8 @@ pub fn estimate(spool: &Spool, taken: &Offsets, bytes: u64) -> Result<Waiting> {
         waiting.oldest_ms.get_or_insert(wall_ms);
     })?;
     let read = round.taken_bytes().saturating_sub(before);
-    if chunk.more && read > 0 {
-        let whole = u128::from(waiting.events) * u128::from(bytes.max(read)) / u128::from(read);
-        waiting.events = u64::try_from(whole).unwrap_or(u64::MAX);
+    if chunk.more {
+        waiting.events = by_size(waiting.events, read, bytes);
     }
     Ok(waiting)
 }

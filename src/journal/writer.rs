@@ -359,11 +359,14 @@ impl Segment {
                 Err(e) => return Err(write_error(&path, e)),
             };
             let file = announced.opened(file);
-            // Between creation and lock the sender may have found it empty and ownerless, and removed it.
-            if rustix::fs::flock(&*file, FlockOperation::NonBlockingLockExclusive).is_err()
-                || has_no_name(&file)
-            {
-                continue;
+            match rustix::fs::flock(&*file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) if !has_no_name(&file) => {}
+                // Between creation and lock the sender has found it empty and ownerless, and removes it.
+                Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => continue,
+                Err(e) => {
+                    let _ = fs::remove_file(&path);
+                    return Err(Error::io(path.display(), e));
+                }
             }
             if let Err(e) = (&*file).write_all(&header.encode()) {
                 // Nothing in it is acknowledged, and it is locked by us.

@@ -357,7 +357,8 @@ fn take_over(shared: &Shared, space: &mut DiskSpace) -> Result<u64> {
 /// Carries out what operators have asked for.
 fn carry_out(shared: &Shared) -> Result<()> {
     for (path, command) in commands::claim(&shared.spool, &shared.log)? {
-        match shared.on_state(|state| state.carry_out(&command, SystemClock.now())) {
+        shared.pulse.excuse(Thread::Coordinator);
+        match shared.carry_out(&command) {
             Ok(None) => return Ok(()),
             Ok(Some(changed)) => commands::answer(&path, Ok(changed))?,
             Err(e) => {

@@ -26,7 +26,7 @@ pub struct Report {
     pub rejected: u64,
     /// Events expired since the call began.
     pub expired: u64,
-    /// Events that wait at its return.
+    /// Events that wait at its return. Where the deadline did not suffice to count the journal, about.
     pub pending: u64,
     /// Of these, events whose last request was never answered.
     pub in_doubt: u64,

@@ -27,8 +27,10 @@ mod wishes;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use once_cell::sync::OnceCell;
 
 pub(crate) use commands::Command;
 pub use flush::Report;
@@ -41,7 +43,7 @@ use self::commands::{Heir, Submitted};
 use self::election::Seat;
 use self::file_state::FileState;
 use self::state::{Note, State};
-use self::vitals::Pulse;
+use self::vitals::{GLANCE, Pulse};
 use crate::clock::{Clock, SystemClock};
 use crate::config::LANES_MAX;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
@@ -50,7 +52,7 @@ use crate::journal::process::spawn_quiet;
 use crate::log::{Level, Log};
 use crate::spool::Spool;
 use crate::store::sqlite::{SqliteStore, recover};
-use crate::sync::{lock, wait};
+use crate::sync::{lock, lock_until, wait};
 use crate::transport::{self, Transport};
 
 /// How long a thread rests after a panic.
@@ -69,7 +71,7 @@ struct Shared {
     log: Arc<Log>,
     orders: Orders,
     connection: transport::Options,
-    transport: OnceLock<Result<Transport>>,
+    transport: OnceCell<Transport>,
     token: Token,
     flush_interval: Duration,
     pulse: Pulse,
@@ -137,7 +139,7 @@ impl Sender {
                 log,
                 orders,
                 connection,
-                transport: OnceLock::new(),
+                transport: OnceCell::new(),
                 token,
                 flush_interval,
                 pulse: Pulse::new(),
@@ -228,7 +230,7 @@ impl Sender {
     /// Carries out `command`: here if this process is elected or nobody is, else by the sender.
     pub(crate) fn command(&self, command: &Command) -> Result<usize> {
         let shared = &self.shared;
-        let here = shared.on_state(|state| state.carry_out(command, SystemClock.now()))?;
+        let here = shared.carry_out(command)?;
         if let Some(changed) = here {
             shared.changed.notify_all();
             return Ok(changed);
@@ -254,7 +256,9 @@ impl Sender {
     /// which asks like everybody else.
     fn carry_out_as(&self, _seat: &Seat, command: &Command) -> Result<Option<usize>> {
         match self.shared.open_state() {
-            Ok(mut state) => state.carry_out(command, SystemClock.now()).map(Some),
+            Ok(mut state) => wishes::in_steps(command, |step| {
+                state.carry_out(step, SystemClock.now()).map(Some)
+            }),
             Err(e) if e.kind() == ErrorKind::Forked => Ok(None),
             Err(e) => Err(e),
         }
@@ -274,7 +278,8 @@ impl Sender {
 
     /// Whether this process has found the store damaged, and it still is the same one.
     pub(crate) fn found_damage(&self) -> Option<PauseReason> {
-        let desk = lock(&self.shared.desk);
+        // Whoever is busy with the store has not found it damaged.
+        let desk = lock_until(&self.shared.desk, Instant::now() + GLANCE)?;
         let (file, error) = desk.damaged.as_ref()?;
         let reason = error.pause_reason();
         reason.filter(|_| *file == FileState::of(&self.shared.spool.store()))
@@ -285,12 +290,10 @@ impl Sender {
         vitals::look(&self.shared)
     }
 
-    /// The sums of the store, if this process is elected.
-    pub(crate) fn sums(&self) -> Option<crate::store::Totals> {
-        lock(&self.shared.desk)
-            .state
-            .as_ref()
-            .map(|state| state.totals)
+    /// The sums of the store, if this process is elected and they can be looked at until `deadline`.
+    pub(crate) fn sums(&self, deadline: Instant) -> Option<crate::store::Totals> {
+        let desk = lock_until(&self.shared.desk, deadline)?;
+        desk.state.as_ref().map(|state| state.totals)
     }
 }
 
@@ -326,12 +329,17 @@ impl Shared {
         Ok(state)
     }
 
-    /// The HTTPS client, made at the first request.
+    /// The HTTPS client, made at the first request. What it cannot be made of now may be there later.
     fn transport(&self) -> Result<&Transport> {
         self.transport
-            .get_or_init(|| Transport::new(&self.connection))
-            .as_ref()
-            .map_err(Clone::clone)
+            .get_or_try_init(|| Transport::new(&self.connection))
+    }
+
+    /// Carries out a command, if this process is elected; says how many rows it changed.
+    fn carry_out(&self, command: &Command) -> Result<Option<usize>> {
+        wishes::in_steps(command, |step| {
+            self.on_state(|state| state.carry_out(step, SystemClock.now()))
+        })
     }
 
     /// Tells the engine that requests carry another token now.

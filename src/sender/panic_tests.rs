@@ -66,7 +66,10 @@ fn a_thread_that_panicked_starts_anew_delivers_and_ends_when_asked_to() {
         sender.shared.pulse.strike_at_next(thread);
         sender.want().unwrap();
         let begun = Instant::now();
-        while sender.sums().is_none_or(|sums| sums.delivered == 0) {
+        while sender
+            .sums(Instant::now() + PATIENCE)
+            .is_none_or(|sums| sums.delivered == 0)
+        {
             assert!(begun.elapsed() < PATIENCE, "{thread:?}: not delivered");
             std::thread::sleep(Duration::from_millis(5));
         }

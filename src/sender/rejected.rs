@@ -28,28 +28,28 @@ impl State {
         self.store.rejected(&ids)
     }
 
-    /// Changes all rejected events up to row `upto` that `filter` takes, a chunk in a commit.
-    pub(super) fn change_matching(
-        &mut self,
+    /// The first rejected events up to row `upto` that `filter` takes, and what takes those behind them.
+    pub(super) fn matching(
+        &self,
         filter: &RejectedFilter,
         upto: i64,
-        change: impl Fn(&mut Self, &Found) -> Result<usize>,
-    ) -> Result<usize> {
-        let mut rest = filter.clone();
-        let mut changed = 0;
-        loop {
-            let mut found = self.store.rejected_matching(&rest, CHUNK_ROWS)?;
-            found.retain(|(id, _)| *id <= upto);
-            let Some((last, _)) = found.last() else {
-                return Ok(changed);
-            };
+    ) -> Result<(Found, Option<RejectedFilter>)> {
+        let mut found = self.store.rejected_matching(filter, CHUNK_ROWS)?;
+        let is_full = found.len() == CHUNK_ROWS;
+        found.retain(|(id, _)| *id <= upto);
+        let rest = found.last().filter(|_| is_full).map(|(last, _)| {
+            let mut rest = filter.clone();
             rest.after_id = *last;
-            changed += change(self, &found)?;
-        }
+            rest
+        });
+        Ok((found, rest))
     }
 
     /// Rejected events go to the end of their lanes, in the order of their rejection.
     pub(super) fn requeue(&mut self, found: &Found) -> Result<usize> {
+        if found.is_empty() {
+            return Ok(0);
+        }
         let now_ms = clock::wall_ms();
         let mut totals = self.totals;
         let mut lanes: BTreeMap<u8, Vec<Run>> = BTreeMap::new();
@@ -104,7 +104,8 @@ impl State {
     }
 
     fn set_aside_in(&mut self, lane: usize, ids: &[i64], now: Moment) -> Result<usize> {
-        self.prepare(lane, now)?;
+        // What is in doubt stands at the head, and nothing of it is cleared away.
+        let _ = self.prepare(lane, now)?;
         let state = self.engine.lane_state(lane).copied().unwrap_or_default();
         let Some(batch) = state.in_doubt else {
             return Ok(0);

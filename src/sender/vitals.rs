@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::sync::lock_until;
 
 /// How long a look at the vitals waits for a step that is being taken.
-const GLANCE: Duration = Duration::from_millis(100);
+pub(super) const GLANCE: Duration = Duration::from_millis(100);
 /// Nothing is expected of a thread.
 const NOTHING: u64 = 0;
 const THREADS: usize = 1 + LANES_MAX as usize;

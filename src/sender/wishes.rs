@@ -5,10 +5,37 @@ use super::state::State;
 use crate::clock::{Clock, Moment, SystemClock};
 use crate::error::{Error, PauseReason, Result};
 
+/// What a step of a command has done.
+pub(super) struct Carried {
+    /// Rows that it changed.
+    changed: usize,
+    /// What is left to do.
+    rest: Option<Command>,
+}
+
+/// Carries out `command`, each step by itself, so that others come to the store in between; says how many rows
+/// were changed. `None`: the store has gone to another sender meanwhile, who may do it again as a whole.
+pub(super) fn in_steps(
+    command: &Command,
+    mut step: impl FnMut(&Command) -> Result<Option<Carried>>,
+) -> Result<Option<usize>> {
+    let mut changed = 0;
+    let mut rest = Some(command.clone());
+    while let Some(next) = rest {
+        let Some(carried) = step(&next)? else {
+            return Ok(None);
+        };
+        changed += carried.changed;
+        rest = carried.rest;
+    }
+    Ok(Some(changed))
+}
+
 impl State {
-    /// Carries out `command`; says how many rows it changed.
-    pub(super) fn carry_out(&mut self, command: &Command, now: Moment) -> Result<usize> {
-        match command {
+    /// Takes the first step of `command`.
+    pub(super) fn carry_out(&mut self, command: &Command, now: Moment) -> Result<Carried> {
+        let mut rest = None;
+        let changed = match command {
             Command::Hold => {
                 let change = self.engine.hold(now);
                 self.tell_pause(change, now);
@@ -32,13 +59,20 @@ impl State {
                 self.discard(&found)
             }
             Command::RequeueMatching { filter, upto } => {
-                self.change_matching(filter, *upto, Self::requeue)
+                let (found, behind) = self.matching(filter, *upto)?;
+                let upto = *upto;
+                rest = behind.map(|filter| Command::RequeueMatching { filter, upto });
+                self.requeue(&found)
             }
             Command::DiscardMatching { filter, upto } => {
-                self.change_matching(filter, *upto, Self::discard)
+                let (found, behind) = self.matching(filter, *upto)?;
+                let upto = *upto;
+                rest = behind.map(|filter| Command::DiscardMatching { filter, upto });
+                self.discard(&found)
             }
             Command::SetAside(ids) => self.set_aside(ids, now),
-        }
+        }?;
+        Ok(Carried { changed, rest })
     }
 
     /// Requests carry another token from now on.

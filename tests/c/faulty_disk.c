@@ -2,7 +2,7 @@
  *
  * The file that FAULTY_DISK names holds one line, read anew at every call:
  *
- *   OPERATION ERRNO PATH [N]   as long as it stands, OPERATION (write, read or sync) on files whose path
+ *   OPERATION ERRNO PATH [N]   as long as it stands, OPERATION (write, read, sync or lock) on files whose path
  *                              contains PATH fails with ERRNO, after N of them that went well
  *
  * Without the file, or with an empty one, all goes well. */
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -67,6 +68,8 @@ ssize_t read(int fd, void *data, size_t size) { return fails("read", fd) ? -1 : 
 ssize_t pread64(int fd, void *data, size_t size, off64_t at) {
   return fails("read", fd) ? -1 : REAL(pread64)(fd, data, size, at);
 }
+
+int flock(int fd, int how) { return fails("lock", fd) ? -1 : REAL(flock)(fd, how); }
 
 int fsync(int fd) { return fails("sync", fd) ? -1 : REAL(fsync)(fd); }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::host::{Story, secs};
+use crate::host::{Host, Story, secs};
 use crate::sandbox::Sandbox;
 use crate::{Place, SOME_BAD, STOPPED, arrived_once, line, lines, said};
 
@@ -179,4 +179,21 @@ fn what_lies_in_the_spool_and_beside_the_input_is_its_owners_alone() {
     place.ends_with(1, &["x.ndjson", "--again", "--bad", "precious"]);
     assert_eq!(fs::read(&precious).unwrap(), b"mine");
     assert_eq!(place.waiting(), 5);
+}
+
+#[test]
+fn imports_of_different_names_do_not_stand_in_each_others_way() {
+    const ROUNDS: usize = 300;
+    let api = Sandbox::start();
+    let client = Host::of(&api).open();
+    std::thread::scope(|scope| {
+        for name in ["a", "b"] {
+            let client = &client;
+            scope.spawn(move || {
+                for _ in 0..ROUNDS {
+                    drop(client.import(name).unwrap());
+                }
+            });
+        }
+    });
 }

@@ -13,11 +13,16 @@ use crate::event;
 use crate::log::Level;
 use crate::store::{Change, Place, Rejected, RejectedReason, Suspect};
 
+/// How often heads are read and cleared in one commit: thousands of events each time, a million of
+/// which would keep everybody from the store for minutes.
+const ROUNDS_A_COMMIT: u32 = 4;
+
 impl State {
     /// Reads ahead, sets suspects' events aside and lets old events expire, where nothing at the
-    /// head is bound by a request or a group.
-    pub(in crate::sender) fn prepare(&mut self, lane: usize, now: Moment) -> Result<()> {
+    /// head is bound by a request or a group. `false`: there is more of it to do, in another commit.
+    pub(in crate::sender) fn prepare(&mut self, lane: usize, now: Moment) -> Result<bool> {
         let wanted = self.wanted(lane);
+        let mut rounds = 0;
         for queue in Queue::BOTH {
             loop {
                 let at = &mut self.lanes[lane];
@@ -28,12 +33,16 @@ impl State {
                 if !sifted && !expired {
                     break;
                 }
+                rounds += 1;
+                if rounds == ROUNDS_A_COMMIT {
+                    return Ok(false);
+                }
             }
         }
         for window in &mut self.lanes[lane].windows {
             window.measure(wanted);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// How many events have to be at hand: a batch, or what an earlier and larger one left in doubt.

@@ -12,6 +12,8 @@ mod heads;
 mod measures;
 mod notes;
 mod outcome;
+#[cfg(test)]
+mod tests;
 
 pub(super) use self::notes::Note;
 
@@ -198,7 +200,9 @@ impl State {
         if lane >= self.lanes.len() {
             return Ok(Next::Idle);
         }
-        self.prepare(lane, now)?;
+        if !self.prepare(lane, now)? {
+            return Ok(Next::Wait(now));
+        }
         let urgent = self.is_urgent()?;
         let [regular, suspects] = &self.lanes[lane].windows;
         let heads = [regular, suspects].map(|window| Head {

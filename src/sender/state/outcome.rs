@@ -12,6 +12,10 @@ use crate::store::{Change, Receipt, Rejected, RejectedReason, Shares, Suspect};
 
 /// Receipts that are forgotten in one commit.
 const RECEIPTS_A_COMMIT: usize = 1_000;
+/// Suspects of whom nothing waits are forgotten when there are more in all.
+pub(in crate::sender) const SUSPECTS_REMEMBERED: usize = 10_000;
+/// So many of them go in one commit.
+const FORGOTTEN_AT_ONCE: usize = 100;
 
 impl State {
     pub(super) fn deliver(
@@ -117,16 +121,20 @@ impl State {
         let mut changes = self.left(settled);
         changes.push(Change::Reject(&rejected));
 
-        let known = suspect.then(|| {
-            let entry = self.suspect(lane, escaped);
+        if suspect {
+            self.suspect(lane, &escaped);
+        }
+        let known = self.suspects.get_mut(&escaped).map(|entry| {
             if due.queue == Queue::Suspects {
                 entry.waiting = entry.waiting.saturating_sub(1);
             }
             entry.clone()
         });
+        let forgotten = self.forget_idle_suspects(&escaped);
         let changes: Vec<Change<'_>> = changes
             .into_iter()
             .chain(known.iter().map(Change::Suspect))
+            .chain(forgotten.iter().map(|user| Change::Cleared { user }))
             .collect();
         self.commit_lane(lane, &changes)?;
         // The next prefix must not hold an event of the new suspect.
@@ -141,20 +149,39 @@ impl State {
             return Ok(());
         };
         let escaped = event::user_of(first.fragment).to_vec();
-        let known = self.suspect(lane, escaped).clone();
-        self.commit_lane(lane, &[Change::Suspect(&known)])?;
+        let known = self.suspect(lane, &escaped).clone();
+        let forgotten = self.forget_idle_suspects(&escaped);
+        let mut changes = vec![Change::Suspect(&known)];
+        changes.extend(forgotten.iter().map(|user| Change::Cleared { user }));
+        self.commit_lane(lane, &changes)?;
         self.lanes[lane].unsifted = true;
         Ok(())
     }
 
-    fn suspect(&mut self, lane: usize, escaped: Vec<u8>) -> &mut Suspect {
+    fn suspect(&mut self, lane: usize, escaped: &[u8]) -> &mut Suspect {
         self.suspects
-            .entry(escaped.clone())
+            .entry(escaped.to_vec())
             .or_insert_with(|| Suspect {
-                user: escaped,
+                user: escaped.to_vec(),
                 lane: lane as u8,
                 waiting: 0,
                 accepted: false,
             })
+    }
+
+    /// Forgets suspects of whom nothing waits, other than `newest`, where there are more than a host's
+    /// memory should hold: most of them never send again.
+    fn forget_idle_suspects(&mut self, newest: &[u8]) -> Vec<Vec<u8>> {
+        let over = self.suspects.len().saturating_sub(SUSPECTS_REMEMBERED);
+        let idle = |suspect: &&Suspect| suspect.waiting == 0 && suspect.user != newest;
+        let idle = self.suspects.values().filter(idle);
+        let forgotten: Vec<Vec<u8>> = idle
+            .take(over.min(FORGOTTEN_AT_ONCE))
+            .map(|suspect| suspect.user.clone())
+            .collect();
+        for user in &forgotten {
+            self.suspects.remove(user);
+        }
+        forgotten
     }
 }

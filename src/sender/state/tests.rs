@@ -1,0 +1,179 @@
+//! Steps that must not become long: each is a commit of its own, and the store is free in between.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::outcome::SUSPECTS_REMEMBERED;
+use super::{Next, Orders, State};
+use crate::clock::{Clock, Moment, SystemClock};
+use crate::delivery::{Answer, Exchange, Policy};
+use crate::log::Log;
+use crate::sender::Command;
+use crate::spool::{Belonging, NetworkFileSystem, Spool};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{
+    Change, CommitSafety, Place, Rejected, RejectedFilter, RejectedReason, Run, Store, Suspect,
+    Totals,
+};
+
+const REGULAR: Place = Place { lane: 0, queue: 0 };
+const HOUR_MS: i64 = 3_600_000;
+
+struct Opened {
+    _dir: tempfile::TempDir,
+    store: SqliteStore,
+}
+
+fn store() -> Opened {
+    let dir = tempfile::tempdir().unwrap();
+    let belonging = Belonging {
+        endpoint: "https://api.example/events",
+        account: "",
+    };
+    let path = dir.path().join("spool");
+    let spool = Spool::open(&path, belonging, NetworkFileSystem::Refuse).unwrap();
+    let store = SqliteStore::open(&spool).unwrap();
+    Opened { _dir: dir, store }
+}
+
+fn commit(store: &mut SqliteStore, changes: &[Change<'_>]) {
+    store.commit(changes, CommitSafety::Process).unwrap();
+}
+
+fn state(store: SqliteStore, event_ttl: Option<Duration>) -> State {
+    let orders = Orders {
+        policy: Policy {
+            flush_interval: Duration::from_millis(1),
+            ..Policy::default()
+        },
+        safety: CommitSafety::Process,
+        event_ttl,
+        receipts_kept: None,
+    };
+    State::open(Box::new(store), orders, Arc::new(Log::new(None))).unwrap()
+}
+
+fn fragment(user: &str) -> String {
+    format!(
+        r#"{{"token":"t","partner_user_id":"{user}","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}}"#
+    )
+}
+
+fn waiting(runs: usize, events: usize, enqueued_ms: i64) -> Vec<Run> {
+    let mut run = Run::default();
+    for _ in 0..events {
+        run.push(fragment("u").as_bytes(), enqueued_ms);
+    }
+    vec![run; runs]
+}
+
+fn fill(store: &mut SqliteStore, runs: &[Run]) {
+    let events = runs.iter().map(|run| run.slots.len() as u64).sum();
+    let totals = Totals {
+        pending: events,
+        ..Totals::default()
+    };
+    let mut changes = vec![Change::Lanes(1)];
+    changes.extend(runs.iter().map(|run| Change::Append {
+        place: REGULAR,
+        origin: None,
+        run,
+    }));
+    changes.push(Change::Totals(&totals));
+    commit(store, &changes);
+}
+
+fn next(state: &mut State, now: Moment) -> Next {
+    let mut body = Vec::new();
+    state
+        .in_one_commit(0, |state| state.next(0, now, &mut body))
+        .unwrap()
+}
+
+#[test]
+fn a_backlog_expires_in_many_commits_and_nothing_of_it_is_sent() {
+    const EVENTS: u64 = 40_000;
+    let mut opened = store();
+    let now = SystemClock.now();
+    let runs = waiting(EVENTS as usize / 100, 100, now.wall_ms - HOUR_MS);
+    fill(&mut opened.store, &runs);
+    let mut state = state(opened.store, Some(Duration::from_secs(60)));
+    let mut steps = 0;
+    let mut expired = 0;
+    while expired < EVENTS {
+        assert_ne!(next(&mut state, now), Next::Send);
+        let step = state.totals.expired - expired;
+        assert!((1..EVENTS / 2).contains(&step), "{step} in one commit");
+        expired += step;
+        steps += 1;
+    }
+    assert!(steps > 2, "{steps}");
+    assert_eq!(next(&mut state, now), Next::Idle);
+    assert_eq!(state.totals.pending, 0);
+}
+
+#[test]
+fn suspects_of_whom_nothing_waits_are_forgotten_beyond_some_thousands() {
+    let mut opened = store();
+    fill(&mut opened.store, &waiting(1, 1, 1));
+    let before: Vec<Suspect> = (0..SUSPECTS_REMEMBERED)
+        .map(|number| Suspect {
+            user: format!("idle-{number}").into_bytes(),
+            lane: 0,
+            waiting: 0,
+            accepted: false,
+        })
+        .collect();
+    let changes: Vec<_> = before.iter().map(Change::Suspect).collect();
+    commit(&mut opened.store, &changes);
+    let mut state = state(opened.store, None);
+    let now = SystemClock.now();
+    assert_eq!(next(&mut state, now), Next::Send);
+    let refusal = br#"{"success":false,"errors":[{"code":"A_1104","message":"User not found."}]}"#;
+    let answer = Exchange::Answered(Answer {
+        status: 404,
+        body: refusal.to_vec(),
+        retry_after: None,
+        whole: true,
+    });
+    state.settle(0, &answer, None, now).unwrap();
+    assert_eq!(state.totals.rejected, 1);
+    let kept = state.store.suspects().unwrap();
+    assert_eq!(kept.len(), SUSPECTS_REMEMBERED);
+    assert!(kept.iter().any(|suspect| suspect.user == b"u"));
+}
+
+#[test]
+fn a_command_for_many_rejected_events_is_taken_in_steps() {
+    const ROWS: usize = 2_500;
+    let mut opened = store();
+    let rejected = Rejected {
+        user: "u".to_owned(),
+        event: fragment("u").into_bytes(),
+        reason: RejectedReason::Refused,
+        may_be_delivered: false,
+        api_code: "A_1104".to_owned(),
+        message: String::new(),
+        http_status: Some(404),
+        attempts: 1,
+        first_ms: 1,
+        last_ms: 1,
+    };
+    commit(&mut opened.store, &vec![Change::Reject(&rejected); ROWS]);
+    let mut state = state(opened.store, None);
+    let command = Command::DiscardMatching {
+        filter: RejectedFilter::default(),
+        upto: ROWS as i64 - 1,
+    };
+    let mut steps = 0;
+    let changed = crate::sender::wishes::in_steps(&command, |step| {
+        steps += 1;
+        state.carry_out(step, SystemClock.now()).map(Some)
+    });
+    assert_eq!(changed.unwrap(), Some(ROWS - 1));
+    assert_eq!(steps, 3);
+    let left = state
+        .store
+        .rejected_matching(&RejectedFilter::default(), ROWS);
+    assert_eq!(left.unwrap().len(), 1);
+}
