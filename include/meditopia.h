@@ -140,7 +140,8 @@ typedef enum meditopia_log_level {
    */
   MEDITOPIA_LOG_WARN = 2,
   /**
-   * The milestones: opened, elected, resumed.
+   * What has changed and needs nobody: a pause is over, or goes on after a probe; the disk has room
+   * again; another process may send.
    */
   MEDITOPIA_LOG_INFO = 3,
   /**
@@ -1259,7 +1260,8 @@ meditopia_status meditopia_set_log_callback(struct meditopia_client *client,
                                             struct meditopia_error *error);
 
 /**
- * Takes the oldest record that nobody has taken yet, for hosts that cannot be called back.
+ * Takes the oldest record that no call of this function has taken yet, for hosts that cannot be called
+ * back. A callback takes none.
  *
  * `record` is the caller's; set its `struct_size`. A few hundred records wait; beyond that the
  * oldest are dropped. Returns `MEDITOPIA_OK` with a record, or `MEDITOPIA_DONE` when none waits.

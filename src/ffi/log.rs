@@ -18,7 +18,8 @@ pub enum meditopia_log_level {
     MEDITOPIA_LOG_ERROR = 1,
     /// Somebody should look: an event was rejected, nobody sends.
     MEDITOPIA_LOG_WARN = 2,
-    /// The milestones: opened, elected, resumed.
+    /// What has changed and needs nobody: a pause is over, or goes on after a probe; the disk has room
+    /// again; another process may send.
     MEDITOPIA_LOG_INFO = 3,
     /// Every request.
     MEDITOPIA_LOG_DEBUG = 4,
@@ -144,7 +145,8 @@ pub(super) fn telling(
     })
 }
 
-/// Takes the oldest record that nobody has taken yet, for hosts that cannot be called back.
+/// Takes the oldest record that no call of this function has taken yet, for hosts that cannot be called
+/// back. A callback takes none.
 ///
 /// `record` is the caller's; set its `struct_size`. A few hundred records wait; beyond that the
 /// oldest are dropped. Returns `MEDITOPIA_OK` with a record, or `MEDITOPIA_DONE` when none waits.

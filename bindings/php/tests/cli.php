@@ -56,6 +56,12 @@ run([
         });
         check($failure->eventIndex === 600 && $acknowledged === 500, 'event 600, after 500 acknowledged');
     },
+    'a mistake in the call ends a flush of cron with 2 and is named' => static function () use ($flush): void {
+        foreach (['--timeout=abc' => '--timeout', '--lanes=44' => 'lanes', '--timeot=4' => 'timeot'] as $wrong => $named) {
+            [$status, $said] = $flush('mistaken', 'MISTAKEN=1', $wrong);
+            check($status === 2 && str_contains($said, $named), "$wrong ends with $status: $said");
+        }
+    },
     'a closed client says so' => static function () use ($spool): void {
         $client = Client::fromEnvironment(['spool' => $spool('closed')]);
         $client->close();
@@ -93,7 +99,7 @@ run([
         [$status, $said] = $flush('codes', 'MEDITOPIA_ACCOUNT=another');
         check($status === 1 && str_contains($said, 'account'), "$status $said");
         [$status, $said] = $flush('codes', 'X=1', '--colour=red');
-        check($status === 1 && str_contains($said, 'unknown key "colour"'), "$status $said");
+        check($status === 2 && str_contains($said, 'unknown key "colour"'), "$status $said");
         [$status, $said] = $flush('codes', 'X=1', '--quiet');
         check($status === 0 && $said === '', "$status $said");
     },
