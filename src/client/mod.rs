@@ -6,6 +6,7 @@
 
 mod core;
 mod export;
+mod figures;
 mod import;
 mod kept;
 mod listing;
