@@ -94,6 +94,8 @@ pub struct Log {
 #[derive(Default)]
 struct Calls {
     callback: Option<Arc<Callback>>,
+    /// On whose behalf it was set.
+    owner: u64,
     running: Vec<Call>,
     next_ticket: u64,
 }
@@ -183,14 +185,40 @@ impl Log {
     /// # Errors
     /// [`ErrorKind::Forked`] in a child of the process that made this log.
     pub fn set_callback(&self, callback: Option<Callback>) -> Result<()> {
+        self.set_callback_of(0, callback)
+    }
+
+    /// [`set_callback`](Self::set_callback) on behalf of `owner`.
+    pub(crate) fn set_callback_of(&self, owner: u64, callback: Option<Callback>) -> Result<()> {
         if !self.is_owner() {
             return Err(Error::new(
                 ErrorKind::Forked,
                 "log: belongs to the process that this one was forked from",
             ));
         }
-        let mut calls = self.calls();
+        self.replace_callback(self.calls(), owner, callback);
+        Ok(())
+    }
+
+    /// Unsets the callback if it was set on behalf of `owner`, as [`set_callback`](Self::set_callback) would.
+    pub(crate) fn end_callback_of(&self, owner: u64) {
+        if !self.is_owner() {
+            return;
+        }
+        let calls = self.calls();
+        if calls.callback.is_some() && calls.owner == owner {
+            self.replace_callback(calls, 0, None);
+        }
+    }
+
+    fn replace_callback(
+        &self,
+        mut calls: MutexGuard<'_, Calls>,
+        owner: u64,
+        callback: Option<Callback>,
+    ) {
         let replaced = std::mem::replace(&mut calls.callback, callback.map(Arc::new));
+        calls.owner = owner;
         let first_new = calls.next_ticket;
         if !calls.in_call(std::thread::current().id()) {
             let old_runs = |calls: &mut Calls| calls.running.iter().any(|c| c.ticket < first_new);
@@ -202,7 +230,6 @@ impl Log {
         drop(calls);
         // What the callback owned is dropped here, where it may log.
         drop(replaced);
-        Ok(())
     }
 
     fn call_back(&self, record: &Record) {

@@ -201,6 +201,22 @@ fn an_export_holds_a_line_for_each_event_as_it_was_sent() {
     assert_eq!(client.rejected_rows().len(), 60, "they stay");
 }
 
+#[test]
+fn an_exported_event_stands_on_one_line_whatever_its_value_looks_like() {
+    let api = Sandbox::builder().unknown_user("u").start();
+    let client = Host::of(&api).open();
+    let pretty = "{\"token\":\"t\",\"partner_user_id\":\"u\",\"event\":\"video\",\"event_value\":{\n  \"a\": 1\r\n}}";
+    client.enqueue_json(pretty.as_bytes()).unwrap();
+    assert_eq!(client.flushed(secs(60)).rejected, 1);
+    let mut text = Vec::new();
+    let all = RejectedFilter::default();
+    assert_eq!(client.export_rejected(&all, &mut text).unwrap(), 1);
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let line: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(line["event"]["event_value"], json!({"a": 1}));
+}
+
 /// A batch of ten, others behind it, that the API answers with a server error.
 fn with_a_poisonous_batch(api: &Sandbox) -> Opened {
     api.set_fault(json!({"fault": "status", "status": 500}));

@@ -148,6 +148,8 @@ class c_filter {
     raw_.api_code = wanted.api_code ? code_.get() : nullptr;
     raw_.from_ms = wanted.from ? to_ms(*wanted.from) : 0;
     raw_.until_ms = wanted.until ? to_ms(*wanted.until) : 0;
+    // 0 would ask for no end at all; nothing was rejected before 1970 either.
+    if (wanted.until && raw_.until_ms == 0) raw_.until_ms = -1;
     raw_.after_id = wanted.after_id;
   }
   c_filter(const c_filter&) = delete;

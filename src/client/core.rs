@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::event::Rules;
 use crate::journal::process::spawn_quiet;
 use crate::journal::writer::{Safety, Writer};
-use crate::log::{Callback, Log};
+use crate::log::Log;
 use crate::sender::{Orders, Report, Sender, Token};
 use crate::spool::{self, Belonging, NetworkFileSystem, Spool};
 use crate::stats::histogram::{ENQUEUE_BOUNDS_US, SharedHistogram};
@@ -40,8 +40,6 @@ pub(super) struct Core {
     background: Mutex<Background>,
     /// Set once `background` has left `Off`, so that an enqueue need not lock.
     settled_background: AtomicBool,
-    /// The handle whose callback gets the log; 0: none.
-    callback_of: AtomicU64,
     /// Removed with the last handle: `durability = memory`.
     temporary: Option<PathBuf>,
 }
@@ -155,7 +153,6 @@ impl Core {
             enqueue_took: SharedHistogram::default(),
             background: Mutex::new(Background::Off),
             settled_background: AtomicBool::new(false),
-            callback_of: AtomicU64::new(0),
             temporary,
         }
     }
@@ -262,23 +259,5 @@ impl Core {
     /// Whether it stays for the next handle: an enqueuing process pays for opening a spool once.
     pub(super) fn outlives_handles(&self) -> bool {
         !self.settings.role.sends() && self.temporary.is_none()
-    }
-
-    /// Sets or unsets the callback, on behalf of a handle.
-    pub(super) fn set_callback(&self, handle: u64, callback: Option<Callback>) -> Result<()> {
-        let owner = if callback.is_some() { handle } else { 0 };
-        self.callback_of.store(owner, Ordering::Release);
-        self.log.set_callback(callback)
-    }
-
-    /// A handle closes: a callback that it has set runs no more.
-    pub(super) fn end_callback_of(&self, handle: u64) {
-        let owner = &self.callback_of;
-        if owner
-            .compare_exchange(handle, 0, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-        {
-            let _ = self.log.set_callback(None);
-        }
     }
 }

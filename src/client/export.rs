@@ -36,12 +36,14 @@ pub(super) fn write_all(mut rows: Cursor, out: &mut dyn Write) -> Result<usize> 
 }
 
 impl Row {
-    /// The row as one JSON object, as [`export_rejected`](super::Client::export_rejected) writes it.
+    /// The row as one JSON object on one line, as [`export_rejected`](super::Client::export_rejected) writes it.
     ///
     /// Errors: [`ErrorKind::Internal`] if the event is no JSON.
     pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string(&describe(self)?)
-            .map_err(|e| Error::new(ErrorKind::Internal, format!("export: {e}")))
+        let line = serde_json::to_string(&describe(self)?)
+            .map_err(|e| Error::new(ErrorKind::Internal, format!("export: {e}")))?;
+        // An event_value stands as it was enqueued; a line break in it is no part of any string.
+        Ok(line.replace(['\n', '\r'], " "))
     }
 }
 

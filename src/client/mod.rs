@@ -224,7 +224,7 @@ impl Client {
         let before = (then == Then::Report).then(|| core.sums(deadline));
         let last = attachment.detach();
         let outcome = if last { core.shut(deadline) } else { Ok(()) };
-        core.end_callback_of(self.id);
+        core.log.end_callback_of(self.id);
         let report = before.map_or_else(Report::default, |before| core.report(before, deadline));
         if last {
             core.remove_temporary();
@@ -290,7 +290,13 @@ impl Client {
     ///
     /// Errors: [`ErrorKind::Closed`].
     pub fn set_log_callback(&self, callback: Option<Callback>) -> Result<()> {
-        self.core()?.set_callback(self.id, callback)
+        let core = self.core()?;
+        core.log.set_callback_of(self.id, callback)?;
+        // A close of another thread may have ended the callback before this has set it.
+        if self.closed.load(Ordering::Acquire) {
+            core.log.end_callback_of(self.id);
+        }
+        Ok(())
     }
 
     /// The next log record, for hosts that poll; of a closed client those that it has left.

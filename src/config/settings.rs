@@ -131,8 +131,8 @@ impl Settings {
     }
 }
 
-/// The first key that two clients of one spool disagree about. A bearer token is no disagreement:
-/// a new one replaces the old.
+/// The first key that a client and a later `other` of its spool disagree about. A bearer token is no
+/// disagreement: a new one replaces the old. A file of it that only the later one names is.
 pub fn conflict(one: &Settings, other: &Settings) -> Option<&'static str> {
     differences(one, other).next()
 }
@@ -165,10 +165,7 @@ pub fn differences(one: &Settings, other: &Settings) -> impl Iterator<Item = &'s
         allow_network_spool,
     } = one;
     let other_file = other.bearer_token.file();
-    let same_file = match (bearer_token.file(), other_file) {
-        (Some(file), Some(other_file)) => file == other_file,
-        _ => true,
-    };
+    let same_file = other_file.is_none() || bearer_token.file() == other_file;
     [
         ("endpoint", *endpoint == other.endpoint),
         ("account", *account == other.account),

@@ -412,6 +412,10 @@ fn clients_of_one_spool_must_agree_on_all_but_the_token() {
     let one = with(&[("bearer_token", "one")]);
     let two = with(&[("bearer_token", "two")]);
     assert_eq!(conflict(&one, &two), None);
+    // A file is not read by a client that does not know of it.
+    let file = with(&[("bearer_token_file", "/t")]);
+    assert_eq!(conflict(&one, &file), Some("bearer_token_file"));
+    assert_eq!(conflict(&file, &one), None);
 }
 
 #[test]

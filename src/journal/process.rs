@@ -141,10 +141,14 @@ impl<T> Drop for PerProcess<T> {
 }
 
 /// Starts a detached thread with every signal blocked, so that the host's handlers never run on it.
+///
+/// Its stack is sized here because the standard library would otherwise read the environment for it.
 pub(crate) fn spawn_quiet(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    const STACK_BYTES: usize = 2 * 1024 * 1024;
     let mask = SignalsBlocked::new()?;
     let spawned = std::thread::Builder::new()
         .name(name.to_owned())
+        .stack_size(STACK_BYTES)
         .spawn(body)
         .map(drop);
     drop(mask);

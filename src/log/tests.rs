@@ -22,6 +22,25 @@ fn records_are_polled_in_order_with_their_level_and_time() {
 }
 
 #[test]
+fn a_callback_ends_with_its_owner_and_no_other() {
+    let log = Log::new(Some(Level::Info));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counting = || -> Callback {
+        let calls = calls.clone();
+        Box::new(move |_| {
+            calls.fetch_add(1, Ordering::SeqCst);
+        })
+    };
+    log.set_callback_of(1, Some(counting())).unwrap();
+    log.set_callback_of(2, Some(counting())).unwrap();
+    log.end_callback_of(1);
+    log.info(format_args!("heard"));
+    log.end_callback_of(2);
+    log.info(format_args!("not heard"));
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+#[test]
 fn only_the_level_and_graver_ones_are_kept() {
     let write_all = |log: &Log| {
         for level in Level::ALL {

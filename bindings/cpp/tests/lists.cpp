@@ -74,6 +74,9 @@ STORY(rejected_events_are_requeued_exported_and_discarded_by_id_or_filter, 20, "
   CHECK(client.discard(std::vector<std::int64_t>{ids[2], ids[3]}) == 2);
   CHECK(client.discard(meditopia::filter{"unknown-1"}) == 5);
   CHECK(client.requeue(meditopia::filter{"nobody"}) == 0);
+  meditopia::filter before_all;
+  before_all.until = std::chrono::system_clock::time_point{};
+  CHECK(client.requeue(before_all) == 0);
   auto left = client.rejected();
   CHECK(std::distance(left.begin(), left.end()) == 3);
 }

@@ -38,9 +38,9 @@ final class Log
         }
         while ($this->library->meditopia_log_next($this->client, FFI::addr($this->record), null) === 0) {
             $level = self::LEVELS[$this->record->level] ?? 'info';
-            $this->logger->log($level, 'meditopia: ' . FFI::string($this->record->message), [
+            self::tell(fn () => $this->logger->log($level, 'meditopia: ' . FFI::string($this->record->message), [
                 'time_ms' => $this->record->time_ms,
-            ]);
+            ]));
         }
     }
 
@@ -55,7 +55,7 @@ final class Log
             return;
         }
         foreach ($messages as $message) {
-            $this->logger?->warning("meditopia: $message");
+            self::tell(fn () => $this->logger?->warning("meditopia: $message"));
         }
     }
 
@@ -68,6 +68,17 @@ final class Log
             return;
         }
         // Nobody asked for a log; this alone is worth a line in PHP's.
-        $this->logger === null ? error_log("meditopia: $complaint") : $this->logger->warning("meditopia: $complaint");
+        self::tell(fn () => $this->logger === null
+            ? error_log("meditopia: $complaint")
+            : $this->logger->warning("meditopia: $complaint"));
+    }
+
+    /** A logger that fails must not end what the application asked for. */
+    private static function tell(\Closure $words): void
+    {
+        try {
+            $words();
+        } catch (\Throwable) {
+        }
     }
 }

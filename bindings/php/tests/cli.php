@@ -126,6 +126,21 @@ run([
         $client->flush(20);
         check($logger->of('warning meditopia: an event was refused alone: A_1104') !== [], implode("\n", $logger->lines));
     },
+    'a logger that throws ends nothing' => static function () use ($spool): void {
+        $logger = new class () extends Psr\Log\AbstractLogger {
+            public int $calls = 0;
+
+            public function log($level, $message, array $context = []): void
+            {
+                $this->calls++;
+                throw new RuntimeException('the disk of the log is full');
+            }
+        };
+        $client = Client::fromEnvironment(['spool' => $spool('throws')], $logger);
+        $client->enqueue('t', 'bad-7', EventType::Video);
+        check($client->flush(20)->rejected === 1 && $logger->calls > 0, "$logger->calls calls");
+        $client->close();
+    },
     'that nobody sends is logged once in five minutes, by whoever enqueues, and not while a sender is there' => static function () use ($spool): void {
         $logger = new CollectingLogger();
         $enqueue = static function (?CollectingLogger $logger) use ($spool): void {

@@ -71,6 +71,7 @@ def test_a_rejected_event_is_listed_with_its_reason_and_its_neighbours_arrive(ap
     assert [other.id] == [each.id for each in client.rejected(after_id=row.id)]
     assert list(client.rejected(reason=meditopia.Reason.EXPIRED)) == []
     assert list(client.rejected(until=row.first)) == []
+    assert list(client.rejected(until=datetime.fromtimestamp(0, timezone.utc))) == []
 
     assert client.rejected(api_code="A_1104").export(tmp_path / "rejected.ndjson") == 2
     lines = (tmp_path / "rejected.ndjson").read_text().splitlines()

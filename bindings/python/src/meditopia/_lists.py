@@ -44,6 +44,9 @@ class Rejected:
         chosen.reason = 0 if reason is None else int(reason)
         chosen.from_ms = _milliseconds("since", since)
         chosen.until_ms = _milliseconds("until", until)
+        if until is not None and chosen.until_ms == 0:
+            # 0 would ask for no end at all; nothing was rejected before 1970 either.
+            chosen.until_ms = -1
         chosen.after_id = after_id
         return Rejected(self._client, chosen)
 
