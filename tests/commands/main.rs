@@ -16,4 +16,5 @@ mod small_disk;
 mod status;
 mod story;
 mod terminal;
+mod unheard;
 mod waiting;

@@ -9,6 +9,7 @@ use meditopia::config::Config;
 use meditopia::spool::{self, Belonging};
 
 use crate::failure::Failure;
+use crate::output::say;
 use crate::spool_options::SpoolOptions;
 
 /// What `--help` says at its end.
@@ -52,6 +53,10 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
         account: &settings.account,
     };
     spool::adopt(&dir, belonging)?;
-    println!("{} now sends to {}", dir.display(), belonging.endpoint);
+    say(format_args!(
+        "{} now sends to {}",
+        dir.display(),
+        belonging.endpoint
+    ))?;
     Ok(ExitCode::SUCCESS)
 }

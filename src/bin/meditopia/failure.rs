@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use meditopia::error::{Error, ErrorKind};
 
+use crate::output::complain;
+
 /// It did not work; the message says why, and what to do next.
 pub const FAILED: u8 = 1;
 /// The command line or the configuration is wrong. The same for an unknown option.
@@ -49,6 +51,11 @@ impl Failure {
         Self::new(0, "")
     }
 
+    /// The same with another exit status, for a command whose statuses have another meaning.
+    pub fn with_status(self, status: u8) -> Self {
+        Self { status, ..self }
+    }
+
     /// Its exit status.
     pub fn code(&self) -> ExitCode {
         ExitCode::from(self.status)
@@ -57,7 +64,7 @@ impl Failure {
     /// Prints it to standard error; gives the exit status.
     pub fn tell(&self) -> ExitCode {
         if !self.message.is_empty() {
-            eprintln!("meditopia: {self}");
+            complain(format_args!("meditopia: {self}"));
         }
         self.code()
     }

@@ -2,7 +2,6 @@
 //!
 //! It sends by itself unless another process does; then it waits for that one.
 
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use meditopia::error::{Error, ErrorKind};
 use meditopia::log::Level;
 
 use crate::failure::{FAILED, Failure, LEFT, PAUSED, USAGE};
+use crate::output::say;
 use crate::run::configured::Configured;
 use crate::run::output::{Format, Output};
 use crate::spool_options::SpoolOptions;
@@ -66,8 +66,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
         words(&report, wrong.as_ref())
     };
     if !(options.quiet && status == 0 && report.rejected == 0) {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{line}").map_err(|e| Failure::from(format!("standard output: {e}")))?;
+        say(line)?;
     }
     Ok(ExitCode::from(status))
 }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::failure::Failure;
+use crate::output::say;
 use crate::spool_options::SpoolOptions;
 
 /// What `meditopia hold --help` says at its end.
@@ -29,7 +30,7 @@ pub struct Options {
 /// Stops sending from the spool.
 pub fn hold(options: &Options) -> Result<ExitCode, Failure> {
     options.spool.act()?.hold()?;
-    println!("held: nothing is sent until: meditopia resume");
+    say("held: nothing is sent until: meditopia resume")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -39,8 +40,8 @@ pub fn resume(options: &Options) -> Result<ExitCode, Failure> {
     let before = client.stats()?.paused;
     client.resume()?;
     match before {
-        Some(reason) => println!("resumed: delivery was paused ({reason})"),
-        None => println!("resumed: delivery was not paused; a wait after a failed request is over"),
+        Some(reason) => say(format_args!("resumed: delivery was paused ({reason})"))?,
+        None => say("resumed: delivery was not paused; a wait after a failed request is over")?,
     }
     Ok(ExitCode::SUCCESS)
 }

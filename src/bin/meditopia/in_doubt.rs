@@ -9,7 +9,7 @@ use meditopia::client::Client;
 
 use crate::confirm::Confirmation;
 use crate::failure::{FAILED, Failure, USAGE};
-use crate::output::{OutputOptions, events};
+use crate::output::{OutputOptions, events, say};
 use crate::rows::{Detail, RowPrinter};
 use crate::spool_options::SpoolOptions;
 
@@ -98,8 +98,7 @@ fn set_aside(options: &SetAsideOptions) -> Result<(), Failure> {
         return Err(Failure::new(FAILED, message));
     }
     if ids.is_empty() {
-        println!("nothing is in doubt; nothing was done");
-        return Ok(());
+        return say("nothing is in doubt; nothing was done");
     }
     let count = ids.len() as u64;
     options.confirmation.ask(&format!(
@@ -107,10 +106,10 @@ fn set_aside(options: &SetAsideOptions) -> Result<(), Failure> {
         events(count)
     ))?;
     let changed = client.set_aside(&ids)? as u64;
-    println!(
+    say(format_args!(
         "set {} aside; see meditopia rejected list --reason set-aside",
         events(changed)
-    );
+    ))?;
     if changed < count {
         let message = format!(
             "{} stayed: a request with them is on its way; meditopia hold, then try again",

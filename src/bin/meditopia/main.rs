@@ -4,6 +4,9 @@
 //! them. The command is built with the feature `cli`, so that the library stays free of what only a
 //! command line needs.
 
+// They panic where the reader is gone or the disk is full; `output` has what does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod adopt;
 mod completions;
 mod confirm;

@@ -2,6 +2,7 @@
 //! reader of a pipe has seen enough.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Stdout, Write};
 
 use clap::builder::styling::{AnsiColor, Style};
@@ -120,6 +121,27 @@ impl Output {
             ),
         })
     }
+}
+
+/// Says on standard output what a command has done or found. Where its reader is gone the act is done
+/// all the same, so that is no failure and the command goes on.
+pub fn say(text: impl Display) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let said = writeln!(out, "{text}").and_then(|()| out.flush());
+    match said {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
+            FAILED,
+            format!(
+                "standard output: {e}; what was done stays done, but the words for it are missing there; let it write elsewhere"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Says on standard error what somebody should know. Where nobody can be told there is nothing to tell.
+pub fn complain(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Text from elsewhere, without what would steer a terminal.

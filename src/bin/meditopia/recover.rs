@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use meditopia::client::{Repair, Salvage, recover};
 
 use crate::failure::{EVENTS_LOST, Failure, NEEDS_YES};
+use crate::output::say;
 use crate::spool_options::SpoolOptions;
 
 /// What `--help` says at its end.
@@ -36,43 +37,50 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     };
     let found = recover(&options.spool.own_dir()?, repair)?;
     let Some(damage) = &found.damage else {
-        println!("the store is sound; there is nothing to recover");
+        say("the store is sound; there is nothing to recover")?;
         return Ok(ExitCode::SUCCESS);
     };
-    println!("damage: {damage}");
-    tell(&found);
+    say(format_args!("damage: {damage}"))?;
+    tell(&found)?;
     match &found.kept {
         Some(kept) => {
-            println!("recovered; the damaged store is kept as {}", kept.display());
+            say(format_args!(
+                "recovered; the damaged store is kept as {}",
+                kept.display()
+            ))?;
             let code = if found.loses_events() { EVENTS_LOST } else { 0 };
             Ok(ExitCode::from(code))
         }
         None => {
-            println!("nothing was done; run it again with --yes to recover");
+            say("nothing was done; run it again with --yes to recover")?;
             Ok(ExitCode::from(NEEDS_YES))
         }
     }
 }
 
-fn tell(found: &Salvage) {
-    println!(
+fn tell(found: &Salvage) -> Result<(), Failure> {
+    say(format_args!(
         "readable: {} pending events in {} runs, {} rejected events",
         found.pending, found.runs, found.rejected
-    );
+    ))?;
     match found.lost_pending {
-        Some(0) => println!("lost pending events: 0"),
-        Some(lost) => println!("lost pending events: at most {lost}"),
-        None => println!("lost pending events: unknown, for how many there were cannot be read"),
+        Some(0) => say("lost pending events: 0")?,
+        Some(lost) => say(format_args!("lost pending events: at most {lost}"))?,
+        None => say("lost pending events: unknown, for how many there were cannot be read")?,
     }
-    println!("lost rejected events: at most {}", found.lost_rejected);
-    println!(
+    say(format_args!(
+        "lost rejected events: at most {}",
+        found.lost_rejected
+    ))?;
+    say(format_args!(
         "segments that are read again: {}; what of them had been taken over may be delivered twice",
         found.read_again.len()
-    );
+    ))?;
     for name in &found.read_again {
-        println!("  {name}");
+        say(format_args!("  {name}"))?;
     }
     for what in &found.forgotten {
-        println!("forgotten: {what}");
+        say(format_args!("forgotten: {what}"))?;
     }
+    Ok(())
 }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use crate::confirm::Confirmation;
 use crate::failure::{FAILED, Failure};
-use crate::output::{OutputOptions, events};
+use crate::output::{OutputOptions, events, say};
 use crate::rows::{Detail, RowPrinter};
 use crate::selection::{Selected, Selection};
 use crate::spool_options::SpoolOptions;
@@ -120,8 +120,7 @@ fn requeue(options: &ChangeOptions) -> Result<(), Failure> {
     let client = options.spool.act()?;
     let (count, risky) = chosen.count(&client)?;
     if count == 0 {
-        println!("no rejected event matches; nothing was done");
-        return Ok(());
+        return say("no rejected event matches; nothing was done");
     }
     if risky > 0 {
         options.confirmation.ask(&format!(
@@ -133,11 +132,10 @@ fn requeue(options: &ChangeOptions) -> Result<(), Failure> {
         Ok(ids) => client.requeue_rejected(&ids)?,
         Err(filter) => client.requeue_matching(filter)?,
     };
-    println!(
+    say(format_args!(
         "requeued {}; they are sent after what waits",
         events(changed as u64)
-    );
-    Ok(())
+    ))
 }
 
 fn discard(options: &ChangeOptions) -> Result<(), Failure> {
@@ -145,8 +143,7 @@ fn discard(options: &ChangeOptions) -> Result<(), Failure> {
     let client = options.spool.act()?;
     let (count, _) = chosen.count(&client)?;
     if count == 0 {
-        println!("no rejected event matches; nothing was done");
-        return Ok(());
+        return say("no rejected event matches; nothing was done");
     }
     let deed = format!("discard {} for good", events(count));
     options.confirmation.ask(&deed)?;
@@ -154,8 +151,7 @@ fn discard(options: &ChangeOptions) -> Result<(), Failure> {
         Ok(ids) => client.discard_rejected(&ids)?,
         Err(filter) => client.discard_matching(filter)?,
     };
-    println!("discarded {}", events(changed as u64));
-    Ok(())
+    say(format_args!("discarded {}", events(changed as u64)))
 }
 
 fn export(options: &ExportOptions) -> Result<(), Failure> {
@@ -177,8 +173,11 @@ fn export(options: &ExportOptions) -> Result<(), Failure> {
     })?;
     let file = file.into_inner().map_err(|e| unwritten(path, e.error()))?;
     file.sync_all().map_err(|e| unwritten(path, &e))?;
-    println!("exported {} to {}", events(written), path.display());
-    Ok(())
+    say(format_args!(
+        "exported {} to {}",
+        events(written),
+        path.display()
+    ))
 }
 
 fn unwritten(path: &Path, cause: &std::io::Error) -> Failure {

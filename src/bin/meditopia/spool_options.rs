@@ -11,6 +11,7 @@ use meditopia::config::Config;
 use meditopia::spool;
 
 use crate::failure::{Failure, USAGE};
+use crate::output::complain;
 use crate::owner::become_owner_of;
 
 /// A command's spool, by position or by name.
@@ -56,7 +57,7 @@ impl SpoolOptions {
     pub fn host(&self) -> Result<Config, Failure> {
         let config = self.find().host()?;
         for warning in config.warnings() {
-            eprintln!("meditopia: warning: {warning}");
+            complain(format_args!("meditopia: warning: {warning}"));
         }
         Ok(config)
     }

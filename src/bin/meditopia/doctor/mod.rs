@@ -15,7 +15,8 @@ use std::process::ExitCode;
 use meditopia::config::Settings;
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, USAGE};
+use crate::output::say;
 use crate::spool_options::NamedSpool;
 
 /// What `--help` says at its end.
@@ -26,7 +27,7 @@ Exit status:
   0  all is well
   1  it works, with warnings
   2  something fails: nothing can be delivered, or soon nothing can
-  (2 also for a wrong command line)
+  (2 also for a wrong command line, and where the lines cannot be written)
 
 Examples:
   meditopia doctor --config /etc/shop/meditopia.toml
@@ -103,15 +104,21 @@ impl Finding {
 pub struct Report {
     json: bool,
     worst: State,
+    /// Why what was found could not be told.
+    untold: Option<Failure>,
 }
 
 impl Report {
     pub fn add(&mut self, finding: &Finding) {
         self.worst = self.worst.max(finding.state);
+        let told = say(self.line(finding));
+        self.untold = self.untold.take().or(told.err());
+    }
+
+    fn line(&self, finding: &Finding) -> String {
         if self.json {
             // Of texts alone: it cannot fail.
-            println!("{}", serde_json::to_string(finding).unwrap_or_default());
-            return;
+            return serde_json::to_string(finding).unwrap_or_default();
         }
         let state = match finding.state {
             State::Ok => "ok  ",
@@ -119,12 +126,12 @@ impl Report {
             State::Fail => "FAIL",
         };
         let advice = finding.advice.iter().map(|advice| format!("; {advice}"));
-        println!(
+        format!(
             "{state}  {}: {}{}",
             finding.what,
             finding.finding,
             advice.collect::<String>()
-        );
+        )
     }
 }
 
@@ -133,6 +140,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let mut report = Report {
         json: options.json,
         worst: State::Ok,
+        untold: None,
     };
     match settings(options) {
         Err(failure) => report.add(&Finding::fail(
@@ -147,6 +155,9 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
             ));
             examine(options, &settings, &mut report)?;
         }
+    }
+    if let Some(failure) = report.untold {
+        return Err(failure.with_status(USAGE));
     }
     Ok(ExitCode::from(match report.worst {
         State::Ok => 0,

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::records::Shown;
 use crate::failure::Failure;
+use crate::output::complain;
 
 /// So many are told on standard error as well.
 const TOLD: u64 = 10;
@@ -92,9 +93,9 @@ impl BadRecords {
     pub fn add(&mut self, source: &str, bad: &Bad) -> Result<(), Failure> {
         self.told += 1;
         if self.told <= TOLD {
-            eprintln!("{source}:{}: {}", bad.line, bad.reason);
+            complain(format_args!("{source}:{}: {}", bad.line, bad.reason));
         } else if self.told == TOLD + 1 {
-            eprintln!("{source}: there are more bad lines");
+            complain(format_args!("{source}: there are more bad lines"));
         }
         let Some(path) = &self.path else {
             return Ok(());

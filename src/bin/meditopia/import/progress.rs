@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::output::complain;
+
 /// Plain lines come this often.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 /// The clock is read once in so many records.
@@ -57,7 +59,11 @@ impl Progress {
             }
             None if self.told.elapsed() >= TELL_EVERY => {
                 self.told = Instant::now();
-                eprintln!("import: {}{}", self.so_far(records), self.left(offset));
+                complain(format_args!(
+                    "import: {}{}",
+                    self.so_far(records),
+                    self.left(offset)
+                ));
             }
             None => {}
         }
@@ -71,7 +77,7 @@ impl Progress {
                 bar.set_message(self.so_far(records));
                 bar.abandon();
             }
-            None => eprintln!("import: {}", self.so_far(records)),
+            None => complain(format_args!("import: {}", self.so_far(records))),
         }
     }
 

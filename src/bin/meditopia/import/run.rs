@@ -15,6 +15,7 @@ use super::input::Input;
 use super::progress::Progress;
 use super::records::{Format, Found, Shape, Shown, Splitter};
 use crate::failure::{Failure, NOTHING_QUEUED, SOME_BAD, STOPPED};
+use crate::output::{complain, say};
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// How often a full spool is looked at.
@@ -218,10 +219,10 @@ pub fn queue(
         } else {
             "interrupted"
         };
-        eprintln!(
+        complain(format_args!(
             "import: goes on behind record {}; it was {verb} up to there",
             last.records
-        );
+        ));
     } else {
         // So that a run that comes after a crash knows the file of bad records for its own.
         let none = Checkpoint::none(format, options.delimiter, bad_records.path());
@@ -255,7 +256,7 @@ pub fn queue(
         import.discard();
         let none = Checkpoint::none(format, options.delimiter, walk.bad_records.path());
         import.commit(&text_of(&none)?, ImportEnd::Ended)?;
-        tell(&walk, 0);
+        tell(&walk, 0)?;
         let why =
             broken.unwrap_or_else(|| format!("{} of {} records are bad", walk.bad, walk.records));
         return Err(Failure::new(
@@ -276,7 +277,7 @@ pub fn queue(
         ));
     }
     walk.commit(&mut import, ImportEnd::Ended)?;
-    tell(&walk, walk.queued - before);
+    tell(&walk, walk.queued - before)?;
     Ok(ExitCode::from(if walk.bad > 0 { SOME_BAD } else { 0 }))
 }
 
@@ -300,10 +301,10 @@ pub fn check(options: &Options, input: Input, format: Format) -> Result<ExitCode
     walk.progress.end(walk.input.offset(), walk.records);
     walk.bad_records.sync()?;
     let good = walk.records - walk.bad;
-    println!(
+    say(format_args!(
         "checked {} records: {good} good, {} bad; nothing was queued",
         walk.records, walk.bad
-    );
+    ))?;
     match broken {
         Some(why) => Err(Failure::new(NOTHING_QUEUED, why)),
         None => Ok(ExitCode::from(if walk.bad > 0 {
@@ -314,18 +315,19 @@ pub fn check(options: &Options, input: Input, format: Format) -> Result<ExitCode
     }
 }
 
-fn tell(walk: &Walk<'_>, now: u64) {
+fn tell(walk: &Walk<'_>, now: u64) -> Result<(), Failure> {
     let noted = match walk.bad_records.path() {
         Some(path) if walk.bad > 0 => format!(", noted in {}", path.display()),
         _ => String::new(),
     };
-    println!(
+    say(format_args!(
         "queued {now} of {} records; {} bad{noted}",
         walk.records, walk.bad
-    );
+    ))?;
     if now == 0 && walk.bad == 0 && walk.queued > 0 {
-        println!("all of it was queued by an earlier import; --again queues it again");
+        say("all of it was queued by an earlier import; --again queues it again")?;
     }
+    Ok(())
 }
 
 fn stopped(import: &Import, error: &Error) -> Failure {

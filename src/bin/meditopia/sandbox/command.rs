@@ -6,7 +6,6 @@
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
 
@@ -15,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::ledger::{Ledger, Summary};
 use super::{Options, Sandbox};
+use crate::output::say;
 
 /// What a shell adds to the number of the signal that ended a program.
 const ENDED_BY_SIGNAL: i32 = 128;
@@ -55,9 +55,7 @@ pub fn conclude(
         let told = tell(&state.ledger, &summary);
         (summary, told)
     });
-    std::io::stdout()
-        .write_all(told.as_bytes())
-        .map_err(|cause| format!("standard output: {cause}"))?;
+    say(told.trim_end()).map_err(|failure| failure.to_string())?;
     match expected {
         Some(expected) if expected != summary.distinct_events => Err(format!(
             "{expected} different events were expected, {} were accepted",

@@ -18,7 +18,7 @@ use meditopia::client::Client;
 use self::check::{Grade, Thresholds};
 use self::snapshot::{Snapshot, with_rate};
 use crate::failure::Failure;
-use crate::output::{Output, OutputOptions};
+use crate::output::{Output, OutputOptions, say};
 use crate::spool_options::SpoolOptions;
 use crate::times::Zone;
 
@@ -142,6 +142,11 @@ fn graded(options: &Options) -> ExitCode {
         let grade = Grade::Unknown;
         (grade, format!("MEDITOPIA {} - {failure}", grade.name()))
     });
-    println!("{line}");
-    ExitCode::from(grade as u8)
+    match say(line) {
+        Ok(()) => ExitCode::from(grade as u8),
+        Err(failure) => {
+            failure.tell();
+            ExitCode::from(UNKNOWN)
+        }
+    }
 }
