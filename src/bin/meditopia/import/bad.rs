@@ -2,6 +2,7 @@
 //!
 //! It holds users' tokens as the input does, so it is its owner's alone. A file that is there is never
 //! written over; only an import that goes on takes up its own, cut to what the last commit knew of it.
+//! Where that is gone it may go on with another: its records are no reason to queue the good ones twice.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -29,6 +30,12 @@ pub struct Bad {
     pub input: Shown,
 }
 
+/// How long a file is; `None`: there is none that can be seen.
+pub fn length(path: &Path) -> Option<u64> {
+    let about = std::fs::symlink_metadata(path).ok()?;
+    about.is_file().then_some(about.len())
+}
+
 /// Where bad records go.
 pub struct BadRecords {
     /// `None`: nowhere but to standard error.
@@ -54,9 +61,14 @@ impl BadRecords {
         let shown = path.display();
         match (std::fs::symlink_metadata(path), known) {
             (Err(e), None | Some(0)) if e.kind() == io::ErrorKind::NotFound => {}
+            (Err(e), Some(_)) if e.kind() == io::ErrorKind::NotFound => {
+                return Err(Failure::from(format!(
+                    "{shown}: {e}; the interrupted import has noted bad records there; put it back, or name another file with --bad for those to come"
+                )));
+            }
             (Err(e), _) => {
                 return Err(Failure::from(format!(
-                    "{shown}: {e}; the interrupted import has noted bad lines there; put it back, or begin anew with --again"
+                    "{shown}: {e}; name another file with --bad"
                 )));
             }
             (Ok(_), None) => {
@@ -66,7 +78,7 @@ impl BadRecords {
             }
             (Ok(about), Some(known)) if !about.is_file() || about.len() < known => {
                 return Err(Failure::from(format!(
-                    "{shown}: is shorter than the interrupted import has left it; put it back, or begin anew with --again"
+                    "{shown}: is shorter than the interrupted import has left it; put that back, or name another file with --bad for the bad records to come"
                 )));
             }
             (Ok(_), Some(known)) => {

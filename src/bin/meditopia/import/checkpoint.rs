@@ -3,7 +3,11 @@
 //! The rule is the same for a file and for a pipe: an import is known by the bytes that it has read. If an input
 //! begins with them it goes on behind; if it does not, it is another input. That is only news once the
 //! earlier one has ended: half an import is not forgotten silently.
+//!
+//! `--again` forgets an import that has ended, and an interrupted one for another input. One of the same
+//! input goes on with it, too: the command that was interrupted is then the one that takes it up.
 
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use meditopia::client::Import;
 
 use super::Options;
+use super::bad::length;
 use super::input::Input;
 use super::records::{Format, Shape};
 use crate::failure::Failure;
@@ -51,6 +56,15 @@ impl Checkpoint {
             bad_bytes: 0,
         }
     }
+
+    /// The same with the bad records to come in this file.
+    pub fn with_bad_file(&self, path: Option<&Path>, bytes: u64) -> Self {
+        Self {
+            bad_file: path.map_or_else(String::new, |path| path.display().to_string()),
+            bad_bytes: bytes,
+            ..self.clone()
+        }
+    }
 }
 
 /// How a run begins.
@@ -67,65 +81,77 @@ pub fn start(
     input: &mut Input,
     options: &Options,
     format: Format,
-    bad_file: &str,
+    bad_file: &Path,
 ) -> Result<Start, Failure> {
     let fresh = Ok(Start::Fresh {
         own_bad_file: false,
     });
-    let Some(text) = import.checkpoint().filter(|_| !options.again) else {
+    let ended = import.ended_ms().is_some();
+    let Some(text) = import.checkpoint().filter(|_| !(ended && options.again)) else {
         return fresh;
     };
-    let last: Checkpoint = serde_json::from_str(text).map_err(|e| {
-        Failure::from(format!(
-            "what the last import has noted cannot be read: {e}; begin anew with --again"
-        ))
-    })?;
-    let ended = import.ended_ms().is_some();
+    let last: Checkpoint = match serde_json::from_str(text) {
+        Ok(last) => last,
+        Err(_) if options.again => return fresh,
+        Err(e) => {
+            return Err(Failure::from(format!(
+                "what the last import has noted cannot be read: {e}; --again begins anew, and queues again what that has queued"
+            )));
+        }
+    };
+    let is_its_bad_file = Path::new(&last.bad_file) == bad_file;
     if last.offset == 0 {
-        let own_bad_file = !ended && last.bad_file == bad_file;
+        let own_bad_file = !ended && is_its_bad_file;
         return Ok(Start::Fresh { own_bad_file });
     }
-    let another = |what: &str| {
+    let has_its_form = (last.format, last.delimiter) == (format, options.delimiter);
+    if ended && !has_its_form {
+        return fresh;
+    }
+    let interrupted = |what: &str| {
         Err(Failure::from(format!(
-            "an import of this name was interrupted behind record {} ({} are queued), and {what}; run that to its end, or begin anew with --again, which queues them again",
+            "an import of this name was interrupted behind record {} ({} are queued), and {what}",
             last.records, last.queued
         )))
     };
-    if !ended && options.all_or_nothing {
-        return another("it was line by line");
-    }
-    if (last.format, last.delimiter) != (format, options.delimiter) {
-        return if ended {
-            fresh
-        } else {
-            another("it had another --format or --delimiter")
+    let unreadable = |e| options.unreadable(&e);
+    if !begins_as(&last, input).map_err(unreadable)? {
+        let stands_at_its_beginning = input.rewind().map_err(unreadable)?;
+        return match (ended, options.again) {
+            (false, false) => interrupted(
+                "this is another input; bring that one to its end, or begin with this one by --again, which queues again what both have",
+            ),
+            _ if stands_at_its_beginning => fresh,
+            (true, _) => Err(Failure::from(format!(
+                "{}: begins as the last import did and then differs, and cannot be read twice; run it with --again",
+                options.source()
+            ))),
+            (false, true) => interrupted(
+                "this input begins as that did and then differs, and cannot be read twice; import it from a file",
+            ),
         };
     }
-    if input
-        .head_hash_at(last.offset)
-        .map_err(|e| options.unreadable(&e))?
-        != last.head_sha256
-    {
-        return if ended {
-            fresh
-        } else {
-            another("this is another input")
-        };
+    if ended {
+        return Ok(Start::Behind(Box::new(last)));
     }
-    let whole = input
-        .pass(last.offset, |_| {})
-        .map_err(|e| options.unreadable(&e))?;
-    if !whole || input.hash() != last.sha256 {
-        return match ended && input.rewind().map_err(|e| options.unreadable(&e))? {
-            true => fresh,
-            false => another("this input differs from it"),
-        };
+    if options.all_or_nothing {
+        return interrupted("it was line by line; run it to its end without --all-or-nothing");
     }
-    if last.bad_file != bad_file && !ended {
-        return another(&format!(
-            "its bad lines are in {}: give that with --bad",
+    if !has_its_form {
+        return interrupted("it had another --format or --delimiter; give that");
+    }
+    if !is_its_bad_file && length(Path::new(&last.bad_file)) >= Some(last.bad_bytes) {
+        return interrupted(&format!(
+            "its bad records are in {}; give that with --bad",
             last.bad_file
         ));
     }
     Ok(Start::Behind(Box::new(last)))
+}
+
+/// Whether the input begins with what the import has read; if so, that is passed.
+fn begins_as(last: &Checkpoint, input: &mut Input) -> io::Result<bool> {
+    Ok(input.head_hash_at(last.offset)? == last.head_sha256
+        && input.pass(last.offset, |_| {})?
+        && input.hash() == last.sha256)
 }

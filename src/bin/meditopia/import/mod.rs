@@ -36,6 +36,8 @@ pub const EXIT_CODES: &str = r#"Formats, by the file's name or --format:
 A run that was interrupted, even by kill -9, is taken up by the same command: what is queued is not
 queued again, and nothing is left out. The input is known by its bytes. One that was imported to its
 end is remembered for 30 days: only what has been added to it since is queued, unless --again is given.
+An interrupted one goes on with --again, too. Where you cannot tell whether a run with --again came to
+its end, run it without: that queues what is missing, if anything.
 
 Exit status:
   0  every record is queued
@@ -72,7 +74,7 @@ pub struct Options {
     /// Only check; nothing is queued
     #[arg(long)]
     dry_run: bool,
-    /// Begin with the first record, also what was imported before
+    /// Begin with the first record what was imported to its end before; what was interrupted goes on
     #[arg(long)]
     again: bool,
     /// While the spool is full, wait for room instead of ending with status 10

@@ -1,5 +1,6 @@
 //! The walk over an input: split, check, gather, commit.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use meditopia::error::{Error, ErrorKind};
 use meditopia::event::{Batch, Rules, field_of};
 
 use super::Options;
-use super::bad::{Bad, BadRecords};
+use super::bad::{Bad, BadRecords, length};
 use super::checkpoint::{Checkpoint, Start, start};
 use super::input::Input;
 use super::progress::Progress;
@@ -195,38 +196,44 @@ pub fn queue(
         import.commit_every(bytes);
     }
     let bad_file = options.bad_file()?;
-    let begun = start(
-        &import,
-        &mut input,
-        options,
-        format,
-        &bad_file.display().to_string(),
-    )?;
+    let begun = start(&import, &mut input, options, format, &bad_file)?;
     let ended_before = import.ended_ms().is_some();
     let (last, known) = match begun {
         Start::Fresh { own_bad_file } => (None, own_bad_file.then_some(0)),
         Start::Behind(last) => {
-            let known = last.bad_file == bad_file.display().to_string();
             let bytes = last.bad_bytes;
-            (Some(last), known.then_some(bytes))
+            // What was given out with the end of an import may have been moved, and another be there.
+            let is_its_own = Path::new(&last.bad_file) == bad_file
+                && (!ended_before || length(&bad_file) == Some(bytes));
+            (Some(last), is_its_own.then_some(bytes))
         }
     };
     let bad_records = BadRecords::new(Some(bad_file), known)?;
     let before = last.as_ref().map_or(0, |last| last.queued);
-    if let Some(last) = &last {
-        let verb = if ended_before {
-            "imported"
-        } else {
-            "interrupted"
-        };
-        complain(format_args!(
-            "import: goes on behind record {}; it was {verb} up to there",
-            last.records
-        ));
-    } else {
+    let begins = match &last {
+        None => Some(Checkpoint::none(
+            format,
+            options.delimiter,
+            bad_records.path(),
+        )),
+        Some(last) => {
+            let verb = if ended_before {
+                "imported"
+            } else {
+                "interrupted"
+            };
+            complain(format_args!(
+                "import: goes on behind record {}; it was {verb} up to there",
+                last.records
+            ));
+            input.look_at(1).map_err(|e| options.unreadable(&e))?;
+            let brings_more = !input.ahead().is_empty() && !options.all_or_nothing;
+            brings_more.then(|| last.with_bad_file(bad_records.path(), bad_records.bytes()))
+        }
+    };
+    if let Some(begins) = begins {
         // So that a run that comes after a crash knows the file of bad records for its own.
-        let none = Checkpoint::none(format, options.delimiter, bad_records.path());
-        import.commit(&text_of(&none)?, ImportEnd::More)?;
+        import.commit(&text_of(&begins)?, ImportEnd::More)?;
     }
     let mut walk = Walk::begin(options, format, input, last.as_deref(), bad_records)?;
     let rules = *import.rules();
@@ -254,8 +261,10 @@ pub fn queue(
     if options.all_or_nothing && (walk.bad > 0 || broken.is_some()) {
         walk.bad_records.sync()?;
         import.discard();
-        let none = Checkpoint::none(format, options.delimiter, walk.bad_records.path());
-        import.commit(&text_of(&none)?, ImportEnd::Ended)?;
+        if last.is_none() {
+            let none = Checkpoint::none(format, options.delimiter, walk.bad_records.path());
+            import.commit(&text_of(&none)?, ImportEnd::Ended)?;
+        }
         tell(&walk, 0)?;
         let why =
             broken.unwrap_or_else(|| format!("{} of {} records are bad", walk.bad, walk.records));
