@@ -8,6 +8,7 @@ mod host;
 #[path = "../ledger/mod.rs"]
 mod ledger;
 mod live;
+mod misused;
 mod rejected;
 #[path = "../sandbox/mod.rs"]
 mod sandbox;

@@ -11,7 +11,7 @@ use meditopia::clock::{Clock, Moment, SystemClock};
 use meditopia::config::{BearerToken, Settings};
 use meditopia::delivery::{Exchange, Verdict, judge};
 use meditopia::error::PauseReason;
-use meditopia::event::{Fields, encode};
+use meditopia::event::{Fields, Rules, encode};
 use meditopia::transport::Transport;
 use secrecy::SecretString;
 
@@ -25,7 +25,7 @@ const SKEW_FAILED: Duration = Duration::from_secs(300);
 const NO_TOKEN: &str = "none";
 
 /// The request that carries one event.
-pub fn event(settings: &Settings, user: &str, token: &str, kind: &str) -> Result<Vec<u8>, Failure> {
+pub fn event(rules: &Rules, user: &str, token: &str, kind: &str) -> Result<Vec<u8>, Failure> {
     let fields = Fields {
         token,
         partner_user_id: user,
@@ -34,12 +34,7 @@ pub fn event(settings: &Settings, user: &str, token: &str, kind: &str) -> Result
         received_at: None,
     };
     let mut body = br#"{"events":["#.to_vec();
-    encode(
-        &fields,
-        &settings.rules(),
-        meditopia::clock::wall_ms(),
-        &mut body,
-    )?;
+    encode(&fields, rules, meditopia::clock::wall_ms(), &mut body)?;
     body.extend_from_slice(b"]}");
     Ok(body)
 }

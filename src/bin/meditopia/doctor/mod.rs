@@ -13,6 +13,7 @@ mod token;
 use std::process::ExitCode;
 
 use meditopia::config::Settings;
+use meditopia::event::Rules;
 use serde::Serialize;
 
 use crate::failure::{Failure, USAGE};
@@ -48,7 +49,12 @@ pub struct Options {
     #[arg(long, value_name = "FILE", requires = "send_event")]
     user_token_file: Option<std::path::PathBuf>,
     /// The kind of that event
-    #[arg(long, default_value = "signin", value_name = "KIND")]
+    #[arg(
+        long,
+        default_value = "signin",
+        value_name = "KIND",
+        requires = "send_event"
+    )]
     event: String,
 }
 
@@ -137,12 +143,19 @@ impl Report {
 
 /// Asks everything, and says what came of it.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
+    // Before the spool's owner is who runs this: the file may be root's.
+    let user_token = options.user_token()?;
+    let settings = settings(options);
+    let rules = settings
+        .as_ref()
+        .map_or_else(|_| Rules::default(), Settings::rules);
+    let event = options.event(user_token.as_deref(), &rules)?;
     let mut report = Report {
         json: options.json,
         worst: State::Ok,
         untold: None,
     };
-    match settings(options) {
+    match settings {
         Err(failure) => report.add(&Finding::fail(
             "configuration",
             failure.to_string(),
@@ -153,7 +166,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
                 "configuration",
                 format!("events go to {}", settings.endpoint),
             ));
-            examine(options, &settings, &mut report)?;
+            examine(&settings, event.as_deref(), &mut report);
         }
     }
     if let Some(failure) = report.untold {
@@ -170,20 +183,42 @@ fn settings(options: &Options) -> Result<Settings, Failure> {
     Ok(options.spool.host()?.settings()?)
 }
 
-fn examine(options: &Options, settings: &Settings, report: &mut Report) -> Result<(), Failure> {
+impl Options {
+    fn user_token(&self) -> Result<Option<String>, Failure> {
+        let Some(file) = &self.user_token_file else {
+            return Ok(None);
+        };
+        let token = std::fs::read_to_string(file).map_err(|e| {
+            misused(format!(
+                "--user-token-file {}: {e}; name the file that holds the user's token",
+                file.display()
+            ))
+        })?;
+        Ok(Some(token.trim().to_owned()))
+    }
+
+    /// The request with the event that was asked for.
+    fn event(&self, token: Option<&str>, rules: &Rules) -> Result<Option<Vec<u8>>, Failure> {
+        let (Some(user), Some(token)) = (&self.send_event, token) else {
+            return Ok(None);
+        };
+        let event = api::event(rules, user, token, &self.event);
+        event.map(Some).map_err(|failure| {
+            misused(format!(
+                "{failure}; see --send-event, --event and --user-token-file"
+            ))
+        })
+    }
+}
+
+fn misused(why: String) -> Failure {
+    Failure::new(USAGE, why)
+}
+
+fn examine(settings: &Settings, event: Option<&[u8]>, report: &mut Report) {
     place::examine(settings, report);
     let token = token::examine(settings, report);
-    if !network::examine(settings, report) {
-        return Ok(());
+    if network::examine(settings, report) {
+        api::examine(settings, token.as_ref(), event, report);
     }
-    let event = match (&options.send_event, &options.user_token_file) {
-        (Some(user), Some(file)) => {
-            let token = std::fs::read_to_string(file)
-                .map_err(|e| Failure::from(format!("{}: {e}", file.display())))?;
-            Some(api::event(settings, user, token.trim(), &options.event)?)
-        }
-        _ => None,
-    };
-    api::examine(settings, token.as_ref(), event.as_deref(), report);
-    Ok(())
 }

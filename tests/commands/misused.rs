@@ -1,0 +1,49 @@
+//! Commands that are given something wrong: they say so before they do or tell anything else.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::host::Host;
+use crate::sandbox::Sandbox;
+
+const USAGE: i32 = 2;
+
+fn meditopia(words: &str, spool: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meditopia"));
+    let mut words = words.split(' ');
+    command.args(words.next()).arg("--spool").arg(spool).args(words);
+    command.output().unwrap()
+}
+
+#[track_caller]
+fn ends_with(status: i32, output: &Output) -> (String, String) {
+    assert_eq!(output.status.code(), Some(status), "{output:?}");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn the_event_that_doctor_is_to_send_is_checked_before_anything_is_looked_at() {
+    let api = Sandbox::start();
+    let host = Host::of(&api);
+    host.client();
+    let token = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(token.path(), "user-token").unwrap();
+    let token = token.path().display();
+    for (words, part) in [
+        (
+            format!("doctor --send-event u --user-token-file {token} --event bogus"),
+            "bogus",
+        ),
+        (
+            "doctor --send-event u --user-token-file /nowhere".to_owned(),
+            "--user-token-file /nowhere: No such file",
+        ),
+        ("doctor --event video".to_owned(), "--send-event"),
+    ] {
+        let (told, said) = ends_with(USAGE, &meditopia(&words, &host.spool()));
+        assert_eq!(told, "", "{words}");
+        assert!(said.contains(part), "{words}: {said}");
+    }
+    assert_eq!(api.ledger().requests, 0);
+}
