@@ -241,7 +241,11 @@ fn a_dead_port_a_wrong_name_and_a_login_page_are_told() {
 
     let page = server("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_owned());
     let lines = Patient::at(&format!("http://{page}/events"), TOKEN).told(FAILURES, &[]);
-    assert_says(&lines, "FAIL  API", "does not look like the Partners API");
+    assert_says(
+        &lines,
+        "FAIL  API",
+        "does not look like the Partners API: HTTP 200 without",
+    );
 }
 
 #[test]

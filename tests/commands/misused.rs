@@ -11,7 +11,7 @@ const USAGE: i32 = 2;
 fn meditopia(words: &str, spool: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meditopia"));
     let mut words = words.split(' ');
-    command.args(words.next()).arg("--spool").arg(spool).args(words);
+    command.args(words.next()).arg(spool).args(words);
     command.output().unwrap()
 }
 
@@ -46,4 +46,16 @@ fn the_event_that_doctor_is_to_send_is_checked_before_anything_is_looked_at() {
         assert!(said.contains(part), "{words}: {said}");
     }
     assert_eq!(api.ledger().requests, 0);
+}
+
+#[test]
+fn doctor_takes_the_spool_as_every_other_command_does() {
+    let api = Sandbox::start();
+    let host = Host::of(&api);
+    host.client();
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_meditopia"));
+    doctor.arg("doctor").arg(host.spool());
+    doctor.env("MEDITOPIA_BEARER_TOKEN", api.token());
+    let (told, _) = ends_with(0, &doctor.output().unwrap());
+    assert!(told.contains("ok    spool identity"), "{told}");
 }

@@ -137,7 +137,10 @@ fn finding(exchange: &Exchange, now: Moment, has_token: bool, sends: bool) -> Fi
         ),
         Verdict::Pause { message, .. } => Finding::fail(
             what,
-            format!("what answers does not look like the Partners API: {why} {message}"),
+            format!(
+                "what answers does not look like the Partners API: {}",
+                with_status(&why, &message)
+            ),
             "look at the endpoint, and at proxies, firewalls and login pages between",
         ),
         Verdict::Retry { .. } => Finding::warn(
@@ -155,6 +158,15 @@ fn finding(exchange: &Exchange, now: Moment, has_token: bool, sends: bool) -> Fi
             format!("something refuses a request of a few bytes as too large ({why})"),
             "look at the proxy between",
         ),
+    }
+}
+
+/// The library's message may begin with the status itself.
+fn with_status(status: &str, message: &str) -> String {
+    if message.starts_with(status) {
+        message.to_owned()
+    } else {
+        format!("{status} {message}")
     }
 }
 

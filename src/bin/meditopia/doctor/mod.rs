@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use crate::failure::{Failure, USAGE};
 use crate::output::say;
-use crate::spool_options::NamedSpool;
+use crate::spool_options::SpoolOptions;
 
 /// What `--help` says at its end.
 pub const EXIT_CODES: &str =
@@ -32,13 +32,13 @@ Exit status:
 
 Examples:
   meditopia doctor --config /etc/shop/meditopia.toml
-  meditopia doctor --spool /var/spool/shop --json";
+  meditopia doctor /var/spool/shop --json";
 
 /// The arguments of `meditopia doctor`.
 #[derive(clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    spool: NamedSpool,
+    spool: SpoolOptions,
     /// A JSON object a line instead of words
     #[arg(long)]
     json: bool,
