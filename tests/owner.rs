@@ -121,6 +121,48 @@ fn a_command_of_roots_keeps_nothing_of_root() {
 }
 
 #[test]
+fn a_file_that_the_owner_of_a_spool_cannot_reach_is_named_with_the_owner_and_a_way_out() {
+    if !is_root() {
+        println!("not tested: this process is not root's");
+        return;
+    }
+    let host = spool_of_owner();
+    let of_root = tempfile::tempdir().unwrap();
+    fs::set_permissions(of_root.path(), Permissions::from_mode(0o700)).unwrap();
+    let path = |name: &str, text: &str| {
+        let path = of_root.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let events = path(
+        "x.ndjson",
+        r#"{"token":"t","partner_user_id":"u","event":"video"}"#,
+    );
+    let refused = meditopia(&["import", &events, "--spool"], &host.spool());
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    for part in [
+        "cannot be looked at as the spool's owner, uid 12345",
+        "Permission denied",
+        "--bad",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(!said.contains("interrupted"), "{said}");
+
+    let token = path("token", "s3cret");
+    let config = path("shop.toml", &format!("bearer_token_file = {token:?}"));
+    let examined = meditopia(&["doctor", "--config", &config, "--spool"], &host.spool());
+    let said = String::from_utf8(examined.stdout).unwrap();
+    for part in [
+        "shop.toml, but uid 12345, whose the spool is, cannot; let uid 12345 read it",
+        "Permission denied (os error 13); let uid 12345 read it, as whom this runs",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
 fn root_is_told_when_the_owner_of_a_spool_cannot_be_known() {
     let dir = tempfile::tempdir().unwrap();
     let nowhere = dir.path().join("nowhere");

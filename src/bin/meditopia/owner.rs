@@ -6,6 +6,8 @@
 //! nothing of root's environment reaches one; and a process that has changed its user can be neither
 //! read nor traced by it.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -54,6 +56,20 @@ pub fn become_owner_of(spool: &Path) -> Result<(), Failure> {
             "spool {shown}: belongs to uid {uid}, and {what}; run the command as that user"
         ))
     })
+}
+
+/// What messages call the user that this process runs as.
+pub fn name() -> String {
+    let uid = geteuid();
+    match User::from_uid(uid) {
+        Ok(Some(user)) => user.name,
+        _ => format!("uid {uid}"),
+    }
+}
+
+/// Whether this process may not read a file.
+pub fn is_refused(file: &Path) -> bool {
+    File::open(file).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied)
 }
 
 /// The main group and all groups of a user; for one that the system has no name for, the group of its

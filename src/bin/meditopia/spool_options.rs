@@ -62,6 +62,11 @@ impl SpoolOptions {
         Ok(config)
     }
 
+    /// The file that --config names.
+    pub fn config_file(&self) -> Option<&Path> {
+        self.named.config.as_deref()
+    }
+
     fn find(&self) -> Sources<'_> {
         Sources {
             dir: self.place.as_deref().or(self.named.spool.as_deref()),

@@ -10,6 +10,7 @@ mod network;
 mod place;
 mod token;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use meditopia::config::Settings;
@@ -18,6 +19,7 @@ use serde::Serialize;
 
 use crate::failure::{Failure, USAGE};
 use crate::output::say;
+use crate::owner;
 use crate::spool_options::SpoolOptions;
 
 /// What `--help` says at its end.
@@ -166,6 +168,9 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
                 "configuration",
                 format!("events go to {}", settings.endpoint),
             ));
+            if let Some(file) = options.spool.config_file() {
+                is_its_owners(file, &mut report);
+            }
             examine(&settings, event.as_deref(), &mut report);
         }
     }
@@ -213,6 +218,18 @@ impl Options {
 
 fn misused(why: String) -> Failure {
     Failure::new(USAGE, why)
+}
+
+/// Root has read it, and given itself up since.
+fn is_its_owners(config: &Path, report: &mut Report) {
+    if owner::is_refused(config) {
+        let (owner, shown) = (owner::name(), config.display());
+        report.add(&Finding::warn(
+            "configuration rights",
+            format!("root can read {shown}, but {owner}, whose the spool is, cannot"),
+            format!("let {owner} read it, unless its programs are configured elsewhere"),
+        ));
+    }
 }
 
 fn examine(settings: &Settings, event: Option<&[u8]>, report: &mut Report) {

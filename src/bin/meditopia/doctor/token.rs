@@ -6,6 +6,7 @@ use std::path::Path;
 use meditopia::config::{BearerToken, Settings, TokenSource};
 
 use super::{Finding, Report};
+use crate::owner;
 
 pub fn examine(settings: &Settings, report: &mut Report) -> Option<BearerToken> {
     let source = &settings.bearer_token;
@@ -40,11 +41,13 @@ pub fn examine(settings: &Settings, report: &mut Report) -> Option<BearerToken> 
             None
         }
         (Err(e), _) => {
-            report.add(&Finding::fail(
-                "bearer token",
-                e.message(),
-                "put the token alone into the file, as Meditopia gave it",
-            ));
+            let advice = match source.file() {
+                Some(file) if owner::is_refused(file) => {
+                    format!("let {} read it, as whom this runs", owner::name())
+                }
+                _ => "put the token alone into the file, as Meditopia gave it".to_owned(),
+            };
+            report.add(&Finding::fail("bearer token", e.message(), advice));
             None
         }
     }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::records::Shown;
 use crate::failure::Failure;
 use crate::output::complain;
+use crate::owner;
 
 /// So many are told on standard error as well.
 const TOLD: u64 = 10;
@@ -67,8 +68,9 @@ impl BadRecords {
                 )));
             }
             (Err(e), _) => {
+                let owner = owner::name();
                 return Err(Failure::from(format!(
-                    "{shown}: {e}; name another file with --bad"
+                    "{shown}: cannot be looked at as the spool's owner, {owner}: {e}; let {owner} reach it, or name a file with --bad where {owner} may write"
                 )));
             }
             (Ok(_), None) => {
