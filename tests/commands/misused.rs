@@ -7,6 +7,7 @@ use crate::host::Host;
 use crate::sandbox::Sandbox;
 
 const USAGE: i32 = 2;
+const UNKNOWN: i32 = 3;
 
 fn meditopia(words: &str, spool: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meditopia"));
@@ -58,4 +59,29 @@ fn doctor_takes_the_spool_as_every_other_command_does() {
     doctor.env("MEDITOPIA_BEARER_TOKEN", api.token());
     let (told, _) = ends_with(0, &doctor.output().unwrap());
     assert!(told.contains("ok    spool identity"), "{told}");
+}
+
+#[test]
+fn a_warning_that_would_come_after_what_is_critical_is_refused() {
+    let host = Host::at("http://127.0.0.1:9/events");
+    host.client();
+    for (limits, refused) in [
+        ("--warn-age 1h --crit-age 10m", Some("age")),
+        ("--warn-age 2h", Some("age")),
+        ("--warn-pending 9 --crit-pending 8", Some("pending")),
+        ("--warn-rejected 2 --crit-rejected 1", Some("rejected")),
+        ("--warn-sender 2m --crit-sender 1m", Some("sender")),
+        ("--warn-free 1 --crit-free 2", Some("free")),
+        ("--crit-age 10m", None),
+        ("--warn-age 10m --crit-age 10m", None),
+        ("--warn-free 2 --crit-free 1", None),
+    ] {
+        let output = meditopia(&format!("status --check {limits}"), &host.spool());
+        let status = if refused.is_some() { UNKNOWN } else { 0 };
+        let (told, _) = ends_with(status, &output);
+        if let Some(what) = refused {
+            let part = format!("UNKNOWN - --warn-{what}: --crit-{what}");
+            assert!(told.contains(&part), "{limits}: {told}");
+        }
+    }
 }

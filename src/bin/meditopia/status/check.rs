@@ -5,15 +5,16 @@ use std::time::Duration;
 use meditopia::error::PauseReason;
 
 use super::snapshot::Snapshot;
+use crate::failure::{Failure, USAGE};
 use crate::output::{bytes, events, grouped};
 use crate::times::{parse_span, show_span};
 
 /// From when on a spool is worth a look, and from when on a call at night.
 #[derive(Debug, clap::Args)]
 pub struct Thresholds {
-    /// Warn when the oldest event waits this long
-    #[arg(long, value_name = "SPAN", value_parser = parse_span, default_value = "15m", requires = "check")]
-    warn_age: Duration,
+    /// Warn when the oldest event waits this long; 15m unless given, or --crit-age if that is less
+    #[arg(long, value_name = "SPAN", value_parser = parse_span, requires = "check")]
+    warn_age: Option<Duration>,
     /// Be critical when the oldest event waits this long
     #[arg(long, value_name = "SPAN", value_parser = parse_span, default_value = "1h", requires = "check")]
     crit_age: Duration,
@@ -41,6 +42,46 @@ pub struct Thresholds {
     /// Be critical when the spool's disk has less than so many MiB free
     #[arg(long, value_name = "MIB", requires = "check")]
     crit_free: Option<u64>,
+}
+
+/// When the oldest event waits for so long somebody should look, unless it is said otherwise.
+const WARN_AGE: Duration = Duration::from_secs(15 * 60);
+
+impl Thresholds {
+    fn warn_age(&self) -> Duration {
+        self.warn_age.unwrap_or(WARN_AGE.min(self.crit_age))
+    }
+
+    /// A warning that could never come is a slip of whoever gave it.
+    ///
+    /// Errors: the pair of which the critical one is reached first.
+    pub fn check(&self) -> Result<(), Failure> {
+        let crossed = [
+            ("age", self.warn_age > Some(self.crit_age)),
+            ("pending", is_above(self.warn_pending, self.crit_pending)),
+            ("rejected", is_above(self.warn_rejected, self.crit_rejected)),
+            ("sender", is_above(self.warn_sender, self.crit_sender)),
+            ("free", is_above(self.crit_free, self.warn_free)),
+        ];
+        let Some((what, _)) = crossed.iter().find(|(_, crossed)| *crossed) else {
+            return Ok(());
+        };
+        let default = if *what == "age" {
+            " (1h unless given)"
+        } else {
+            ""
+        };
+        Err(Failure::new(
+            USAGE,
+            format!(
+                "--warn-{what}: --crit-{what}{default} is reached before it, so it never warns; exchange them, or set both"
+            ),
+        ))
+    }
+}
+
+fn is_above<T: PartialOrd>(one: Option<T>, other: Option<T>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if one > other)
 }
 
 /// How grave it is; the number is the exit status.
@@ -96,7 +137,7 @@ pub fn check(seen: &Snapshot, limits: &Thresholds) -> (Grade, String) {
     );
     found.extend(reached(
         age,
-        Some(limits.warn_age),
+        Some(limits.warn_age()),
         Some(limits.crit_age),
         waits,
     ));
@@ -184,7 +225,7 @@ fn figures(seen: &Snapshot, limits: &Thresholds, age: Duration, kept: u64) -> St
             "oldest_age",
             age.as_secs(),
             "s",
-            Some(limits.warn_age.as_secs()),
+            Some(limits.warn_age().as_secs()),
             Some(limits.crit_age.as_secs()),
         ),
         figure("in_doubt", seen.stats.in_doubt, "", None, None),

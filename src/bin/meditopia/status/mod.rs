@@ -133,6 +133,7 @@ fn watch(
 /// A monitoring system reads one line of standard output, also where nothing could be looked at.
 fn graded(options: &Options) -> ExitCode {
     let looked = || -> Result<(Grade, String), Failure> {
+        options.thresholds.check()?;
         let dir = options.spool.own_dir()?;
         let client = options.spool.look()?;
         let seen = Snapshot::take(&client, &dir)?;
