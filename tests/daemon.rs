@@ -70,8 +70,8 @@ fn a_service_that_is_told_to_end_delivers_what_waits_first() {
 
     assert_eq!(service.terminated().code(), Some(0));
     manager.hears("STOPPING=1");
-    manager.hears("STATUS=ended: 5 delivered, 0 rejected; nothing waits");
-    service.said("5 delivered, 0 rejected; nothing waits");
+    manager.hears("STATUS=ended: 5 delivered, 0 rejected since SIGTERM; nothing waits");
+    service.said("5 delivered, 0 rejected since SIGTERM; nothing waits");
     assert_eq!(api.ledger().accepted_events, 5);
 }
 
@@ -89,7 +89,7 @@ fn a_service_without_an_api_ends_within_its_time_and_says_what_is_left() {
     service.signal(Signal::INT);
     manager.hears("EXTEND_TIMEOUT_USEC=");
     assert_eq!(service.ended().code(), Some(0));
-    service.said("0 delivered, 0 rejected; 5 events wait for the next sender");
+    service.said("0 delivered, 0 rejected since SIGINT; 5 events wait for the next sender");
     assert_eq!(place.host().stats().unwrap().pending, 5);
 }
 

@@ -165,7 +165,7 @@ impl Daemon<'_> {
             tokio::select! {
                 closed = &mut closing => {
                     let (report, outcome) = closed.map_err(|e| Failure::from(e.to_string()))?;
-                    self.tell_end(&report, outcome, is_stand_by);
+                    self.tell_end(word, &report, outcome, is_stand_by);
                     return Ok(ExitCode::SUCCESS);
                 }
                 word = ends.next() => {
@@ -182,10 +182,10 @@ impl Daemon<'_> {
         }
     }
 
-    fn tell_end(&self, report: &Report, outcome: Outcome<()>, is_stand_by: bool) {
+    fn tell_end(&self, word: &str, report: &Report, outcome: Outcome<()>, is_stand_by: bool) {
         let spool = &self.spool;
         let done = format!(
-            "{} delivered, {} rejected",
+            "{} delivered, {} rejected since {word}",
             report.delivered, report.rejected
         );
         let line = match (report.pending, outcome) {
