@@ -79,6 +79,11 @@ pub(crate) fn open_dir(dir: &Path) -> Result<File> {
 }
 
 pub(super) fn unusable(dir: &Path, cause: std::io::Error) -> Error {
+    // What is there already, and yet was to be made, is something else than a directory.
+    let cause = match cause.kind() {
+        IoKind::AlreadyExists => std::io::Error::from_raw_os_error(libc::ENOTDIR),
+        _ => cause,
+    };
     let remedy = match cause.kind() {
         IoKind::PermissionDenied => format!(
             "; this process runs as uid {}, which needs a directory of its own here",

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 use crate::host::Host;
 use crate::sandbox::Sandbox;
 
+const FAILED: i32 = 1;
 const USAGE: i32 = 2;
 const UNKNOWN: i32 = 3;
 
@@ -83,5 +84,21 @@ fn a_warning_that_would_come_after_what_is_critical_is_refused() {
             let part = format!("UNKNOWN - --warn-{what}: --crit-{what}");
             assert!(told.contains(&part), "{limits}: {told}");
         }
+    }
+}
+
+#[test]
+fn a_spool_that_is_no_directory_is_refused_with_what_to_name_instead() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for words in ["run", "flush", "status"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meditopia"));
+        command.arg(words).arg(file.path());
+        command.env("MEDITOPIA_ENDPOINT", "http://127.0.0.1:9/events");
+        command.env("MEDITOPIA_BEARER_TOKEN", "t");
+        let (_, said) = ends_with(FAILED, &command.output().unwrap());
+        assert!(
+            said.contains("Not a directory") && said.contains("; name a directory that is there"),
+            "{words}: {said}"
+        );
     }
 }
