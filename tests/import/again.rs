@@ -57,6 +57,24 @@ fn a_command_with_again_that_has_stopped_goes_on_when_it_is_given_again_and_queu
 }
 
 #[test]
+fn a_last_commit_by_again_that_fails_half_way_says_how_to_go_on_without_queueing_twice() {
+    let api = Sandbox::start();
+    let place = Place::of(&api);
+    place.input("x.ndjson", lines(&["a"], 0..10));
+    let journal = place.host.spool().join("journal");
+    fs::write(&journal, "in the way").unwrap();
+    let said = place.ends_with(1, &["x.ndjson", "--again"]);
+    assert!(
+        said.contains("run the command again without --again to go on"),
+        "{said}"
+    );
+
+    fs::remove_file(&journal).unwrap();
+    place.ends_with(0, &["x.ndjson"]);
+    assert_eq!(place.waiting(), 10);
+}
+
+#[test]
 fn an_interrupted_import_whose_file_of_bad_records_is_gone_goes_on_with_another_one() {
     let api = Sandbox::start();
     let orders = ["x.ndjson", "--bad", "b1"];
@@ -130,6 +148,18 @@ fn an_ended_import_does_not_cut_a_file_of_bad_records_that_another_one_has_made_
     let said = place.ends_with(1, &["x.ndjson", "--bad", "b1"]);
     assert!(said.contains("is there already"), "{said}");
     assert_eq!(place.bad("b1").len(), 3);
+}
+
+#[test]
+fn what_is_added_as_all_or_nothing_does_not_suffer_from_what_was_bad_before() {
+    let api = Sandbox::start();
+    let place = Place::of(&api);
+    let text = format!("{{}}\n{}", lines(&["a"], 0..50));
+    place.input("x.ndjson", &text);
+    place.ends_with(SOME_BAD, &["x.ndjson"]);
+    place.input("x.ndjson", format!("{text}{}", lines(&["a"], 50..60)));
+    place.ends_with(SOME_BAD, &["x.ndjson", "--all-or-nothing"]);
+    assert_eq!(place.waiting(), 60);
 }
 
 #[test]

@@ -174,7 +174,7 @@ impl<'a> Walk<'a> {
                 Err(e) if e.kind() == ErrorKind::SpoolFull && self.options.wait => {
                     std::thread::sleep(LOOK_EVERY);
                 }
-                Err(e) => return Err(stopped(import, &e)),
+                Err(e) => return Err(stopped(self.options, import, &e)),
             }
         }
     }
@@ -242,7 +242,7 @@ pub fn queue(
         match walk.step(&rules)? {
             Step::Good => {
                 if let Err(e) = import.push(&walk.batch) {
-                    return Err(stopped(&import, &e));
+                    return Err(stopped(options, &import, &e));
                 }
                 walk.queued += 1;
             }
@@ -258,7 +258,8 @@ pub fn queue(
         }
     }
     walk.progress.end(walk.input.offset(), walk.records);
-    if options.all_or_nothing && (walk.bad > 0 || broken.is_some()) {
+    let new_bad = walk.bad - last.as_ref().map_or(0, |last| last.bad);
+    if options.all_or_nothing && (new_bad > 0 || broken.is_some()) {
         walk.bad_records.sync()?;
         import.discard();
         if last.is_none() {
@@ -267,7 +268,7 @@ pub fn queue(
         }
         tell(&walk, 0)?;
         let why =
-            broken.unwrap_or_else(|| format!("{} of {} records are bad", walk.bad, walk.records));
+            broken.unwrap_or_else(|| format!("{new_bad} of {} records are bad", walk.records));
         return Err(Failure::new(
             NOTHING_QUEUED,
             format!("{why}; nothing is queued; mend the input and run it again"),
@@ -339,14 +340,24 @@ fn tell(walk: &Walk<'_>, now: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-fn stopped(import: &Import, error: &Error) -> Failure {
-    let again = "run the command again to go on";
+fn stopped(options: &Options, import: &Import, error: &Error) -> Failure {
+    let so_far = so_far(import);
     match error.kind() {
         ErrorKind::SpoolFull => Failure::new(
             STOPPED,
-            format!("{error}; {}; then {again}", so_far(import)),
+            format!("{error}; {so_far}; then run the command again to go on"),
         ),
-        _ => Failure::from(format!("{error}; {}; {again}", so_far(import))),
+        _ => {
+            // It may have been the last commit, and be noted all the same.
+            let without = if options.again {
+                " without --again"
+            } else {
+                ""
+            };
+            Failure::from(format!(
+                "{error}; {so_far}; run the command again{without} to go on"
+            ))
+        }
     }
 }
 
