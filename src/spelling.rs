@@ -14,6 +14,15 @@ pub(crate) fn quoted(value: &str) -> String {
     }
 }
 
+/// `word` as a shell has to be given it, in a command that a message says to type.
+pub(crate) fn shell_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/.:_-+=@%,".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 /// `; did you mean "video"?` if one of the `known` words is near enough to `word`, else nothing.
 pub(crate) fn hint<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     did_you_mean(nearest(word, known))

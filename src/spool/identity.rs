@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::directory::{open_own_dir, private_file, replace_file, sync_way};
 use super::{Belonging, named};
 use crate::error::{Error, ErrorKind, Result};
+use crate::spelling::shell_word;
 
 const FORMAT: u32 = 1;
 
@@ -69,6 +70,44 @@ pub fn describe(dir: &Path) -> Result<Description> {
     })
 }
 
+impl Description {
+    /// The shell command that gives the spool at `dir` to `wanted`.
+    pub fn adopt_command(&self, dir: &Path, wanted: Belonging<'_>) -> String {
+        adopt_command(dir, self.belonging(), wanted)
+    }
+
+    /// To whom it belongs.
+    pub fn belonging(&self) -> Belonging<'_> {
+        Belonging {
+            endpoint: &self.endpoint,
+            account: &self.account,
+        }
+    }
+}
+
+fn adopt_command(dir: &Path, owned: Belonging<'_>, wanted: Belonging<'_>) -> String {
+    let options = differences(owned, wanted)
+        .map(|(what, _, wanted)| format!(" --{what} {}", shell_word(wanted)));
+    format!(
+        "meditopia adopt {}{}",
+        shell_word(&dir.display().to_string()),
+        options.collect::<String>()
+    )
+}
+
+/// What differs: its name, the one that is owned and the one that is wanted.
+fn differences<'a>(
+    owned: Belonging<'a>,
+    wanted: Belonging<'a>,
+) -> impl Iterator<Item = (&'static str, &'a str, &'a str)> {
+    let both = [
+        ("endpoint", owned.endpoint, wanted.endpoint),
+        ("account", owned.account, wanted.account),
+    ];
+    both.into_iter()
+        .filter(|(_, owned, wanted)| owned != wanted)
+}
+
 /// The identity of a spool that has to be there and to be this user's.
 pub(super) fn known_identity(dir: &Path) -> Result<(Identity, fs::Metadata)> {
     let (_, about) = open_own_dir(dir)?;
@@ -103,21 +142,21 @@ impl Identity {
     }
 
     pub(super) fn check(&self, dir: &Path, belonging: Belonging<'_>) -> Result<()> {
-        for (what, ours, theirs) in [
-            ("endpoint", belonging.endpoint, &self.endpoint),
-            ("account", belonging.account, &self.account),
-        ] {
-            if ours != theirs {
-                return Err(Error::new(
-                    ErrorKind::SpoolMismatch,
-                    format!(
-                        "{}: belongs to {what} {theirs:?}, not {ours:?}; use another spool, or `meditopia adopt` it",
-                        named(dir)
-                    ),
-                ));
-            }
+        let owned = Belonging {
+            endpoint: &self.endpoint,
+            account: &self.account,
+        };
+        match differences(owned, belonging).next() {
+            None => Ok(()),
+            Some((what, theirs, ours)) => Err(Error::new(
+                ErrorKind::SpoolMismatch,
+                format!(
+                    "{}: belongs to {what} {theirs:?}, not {ours:?}; use another spool, or give it away: {}",
+                    named(dir),
+                    adopt_command(dir, owned, belonging)
+                ),
+            )),
         }
-        Ok(())
     }
 }
 
@@ -136,8 +175,9 @@ pub(super) fn settle_identity(
                 return Err(Error::new(
                     ErrorKind::SpoolMismatch,
                     format!(
-                        "{}: is a copy of a spool made elsewhere; sending from both would deliver everything twice; if the other is gone, `meditopia adopt` it",
-                        named(dir)
+                        "{}: is a copy of a spool made elsewhere; sending from both would deliver everything twice; if the other is gone: meditopia adopt {}",
+                        named(dir),
+                        shell_word(&dir.display().to_string())
                     ),
                 ));
             }

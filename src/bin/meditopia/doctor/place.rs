@@ -5,7 +5,7 @@ use std::path::Path;
 
 use meditopia::config::Settings;
 use meditopia::error::Error;
-use meditopia::spool;
+use meditopia::spool::{self, Belonging};
 
 use super::{Finding, Report};
 
@@ -39,23 +39,30 @@ pub fn examine(settings: &Settings, report: &mut Report) {
         Err(e) => report.add(&Finding::fail("spool rights", first(&e), rest(&e))),
     }
     report.add(&writable(dir));
+    let configured = Belonging {
+        endpoint: settings.endpoint.as_str(),
+        account: &settings.account,
+    };
     match spool::describe(dir) {
         Ok(known) if known.is_elsewhere => report.add(&Finding::fail(
             "spool identity",
             format!("{} is a copy of a spool made elsewhere", dir.display()),
-            "if the other is gone: meditopia adopt",
+            format!(
+                "if the other is gone: {}",
+                known.adopt_command(dir, known.belonging())
+            ),
         )),
-        Ok(known)
-            if known.endpoint != settings.endpoint.as_str()
-                || known.account != settings.account =>
-        {
+        Ok(known) if known.belonging() != configured => {
             report.add(&Finding::fail(
                 "spool identity",
                 format!(
                     "it belongs to {} (account {:?}), not to the configured {} (account {:?})",
                     known.endpoint, known.account, settings.endpoint, settings.account
                 ),
-                "use another spool, or meditopia adopt",
+                format!(
+                    "use another spool, or give it away: {}",
+                    known.adopt_command(dir, configured)
+                ),
             ));
         }
         Ok(known) => report.add(&Finding::ok(

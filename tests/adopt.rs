@@ -1,0 +1,117 @@
+//! `meditopia adopt`: what it is told to change it changes, what an error says to type works, and what
+//! nobody named stays.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod host;
+mod patience;
+mod sandbox;
+mod service;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use host::Story;
+use sandbox::Sandbox;
+use service::Place;
+
+/// A place whose three events are for the first API, while the configuration names the second.
+fn astray() -> (Sandbox, Sandbox, Place) {
+    let (before, after) = (Sandbox::start(), Sandbox::start());
+    let place = Place::of(before.endpoint(), before.token());
+    place.host().enqueue_users(0..3);
+    place.write_config(&format!(
+        "endpoint = {:?}\nspool = {:?}\nbearer_token = {:?}\n",
+        after.endpoint(),
+        place.spool(),
+        after.token()
+    ));
+    (before, after, place)
+}
+
+#[track_caller]
+fn complaint(output: &Output, status: i32) -> String {
+    assert_eq!(output.status.code(), Some(status), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Types the `meditopia adopt` command of a message, up to the next part of the sentence.
+fn type_command_of(message: &str) -> String {
+    let (_, command) = message.split_once("meditopia adopt ").expect(message);
+    let (command, _) = command.split_once(['\n', ';']).expect(message);
+    let typed = Command::new("sh")
+        .arg("-c")
+        .arg(format!("\"$0\" adopt {command}"))
+        .arg(env!("CARGO_BIN_EXE_meditopia"))
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(typed.status.success(), "{command}: {typed:?}");
+    String::from_utf8(typed.stdout).unwrap()
+}
+
+#[test]
+fn the_command_that_a_mismatch_names_gives_the_spool_away() {
+    let (before, after, place) = astray();
+    let refused = complaint(&place.output("flush", &[]), 1);
+
+    let told = type_command_of(&refused);
+
+    assert!(told.contains("now belongs to"), "{told}");
+    let flushed = place.output("flush", &[]);
+    assert!(flushed.status.success(), "{flushed:?}");
+    assert_eq!(
+        (before.ledger().requests, after.ledger().accepted_events),
+        (0, 3)
+    );
+}
+
+#[test]
+fn a_configuration_alone_gives_nothing_away_and_the_command_that_does_is_named() {
+    let (before, after, place) = astray();
+    let identity = std::fs::read(place.spool().join("identity.json")).unwrap();
+
+    let refused = complaint(&place.output("adopt", &[]), 2);
+
+    assert!(refused.contains("nothing was changed"), "{refused}");
+    let kept = std::fs::read(place.spool().join("identity.json")).unwrap();
+    assert_eq!(identity, kept);
+    // What is named on the command line is taken, whatever the configuration says.
+    let named = place.output("adopt", &["--endpoint", before.endpoint()]);
+    assert!(named.status.success(), "{named:?}");
+    assert!(type_command_of(&refused).contains(&format!("now belongs to {}", after.endpoint())));
+}
+
+#[test]
+fn an_account_with_blanks_and_quotes_is_named_as_a_shell_takes_it() {
+    let (before, _after, place) = astray();
+    let spool = place.spool();
+    let flush = |account: &str| {
+        let mut flush = Command::new(env!("CARGO_BIN_EXE_meditopia"));
+        let flush = flush.arg("flush").arg(&spool).env_clear();
+        let flush = flush.env("MEDITOPIA_BEARER_TOKEN", before.token());
+        flush.env("MEDITOPIA_ACCOUNT", account).output().unwrap()
+    };
+    let refused = complaint(&flush("the cook's $HOME"), 1);
+    type_command_of(&refused);
+    assert!(flush("the cook's $HOME").status.success());
+}
+
+#[test]
+fn it_says_what_it_changed_and_what_not() {
+    let (_before, _after, place) = astray();
+    let spool = place.spool();
+    let copy = place.path("copy");
+    let copied = Command::new("cp").arg("-a").args([&spool, &copy]).status();
+    assert!(copied.unwrap().success());
+    let adopt = |spool: &Path| {
+        let mut adopt = Command::new(env!("CARGO_BIN_EXE_meditopia"));
+        let output = adopt.arg("adopt").arg(spool).env_clear().output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(adopt(&copy).contains("may send from here now"));
+    assert!(adopt(&copy).contains("stays as it is"));
+    assert!(adopt(&spool).contains("stays as it is"));
+}
