@@ -28,7 +28,7 @@ pub use self::pending::PendingFilter;
 pub use self::receipts::{Receipt, Receipts, UserShare};
 pub use self::recover::recover;
 pub use self::watch::SenderSeen;
-pub use crate::sender::{Report, Standing, Vitals};
+pub use crate::sender::{Elected, Report, Standing, Vitals};
 pub use crate::store::sqlite::recover::{Repair, Salvage};
 
 pub use self::core::connection;

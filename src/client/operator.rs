@@ -12,6 +12,7 @@ use super::Client;
 use super::core::Core;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
+use crate::sender::Elected;
 use crate::spool::{self, Condition, Spool};
 use crate::store::sqlite::Reader;
 use crate::store::{PauseState, RejectedFilter, RejectedReason};
@@ -78,6 +79,11 @@ impl Client {
             Some(store) => store.pause(),
             None => Ok(None),
         }
+    }
+
+    /// Whether a process is elected to send. Errors: [`ErrorKind::Io`], [`ErrorKind::Closed`].
+    pub fn elected(&self) -> Result<Elected> {
+        Elected::look(&self.core()?.spool)
     }
 
     /// How many rejected events are kept, by reason and API code; the most first. One look.

@@ -17,6 +17,8 @@ use crate::spool::{Spool, private_file};
 #[serde(default)]
 pub(crate) struct Heartbeat {
     pub pid: u32,
+    /// The namespace that its pid is of, if it can be told.
+    pub pid_namespace: Option<u64>,
     /// Wall time of this heartbeat, in milliseconds.
     pub seen_ms: i64,
     /// Everything enqueued before this time of this boot has been taken over.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::election::Seat;
+use super::election::{Seat, pid_namespace};
 use super::reclaim::{self, DiskSpace};
 use super::state::{Note, State};
 use super::take_over::TakeOver;
@@ -170,6 +170,7 @@ struct Term {
     bell: Doorbell,
     heard: Heard,
     beaten: Option<Instant>,
+    pid_namespace: Option<u64>,
     /// When no old receipt was left.
     forgotten: Option<Instant>,
     /// What was wrong with the token's file, to log it once.
@@ -201,6 +202,7 @@ impl Term {
             bell,
             heard: Heard::FLUSH,
             beaten: None,
+            pid_namespace: pid_namespace(),
             forgotten: None,
             token_trouble: None,
         }))
@@ -271,6 +273,7 @@ impl Term {
             let pause = state.engine.pause_state();
             Ok(Heartbeat {
                 pid: pid().cast_unsigned(),
+                pid_namespace: self.pid_namespace,
                 seen_ms: clock::wall_ms(),
                 boot_count: state.taken_upto.0,
                 taken_upto_boot_ns: state.taken_upto.1,

@@ -3,6 +3,8 @@
 //! The lock dies with its process, so a successor needs nobody's word; a child of the sender closes
 //! its copy at fork. A lock on the directory itself cannot be recreated beside its holder.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
@@ -36,10 +38,99 @@ impl Seat {
     }
 }
 
+/// Whether a process holds the right to send, as far as can be known without taking it: who took it for
+/// a moment, to see, would keep a candidate from its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Elected {
+    /// One does.
+    Somebody,
+    /// None does.
+    Nobody,
+    /// The last one was in a pid namespace whose locks this process does not see, or there is no `/proc`.
+    Unknown,
+}
+
+impl Elected {
+    pub(crate) fn look(spool: &Spool) -> Result<Self> {
+        let Some(last) = Heartbeat::read(spool)? else {
+            return Ok(Self::Unknown);
+        };
+        // A list of several pages may lack a line when another one goes between two pages.
+        for _ in 0..2 {
+            match fs::read_to_string("/proc/locks") {
+                Err(_) => return Ok(Self::Unknown),
+                Ok(locks) if is_taken(&locks, spool.inode(), last.pid) => {
+                    return Ok(Self::Somebody);
+                }
+                Ok(_) => {}
+            }
+        }
+        Ok(match pid_namespace() {
+            Some(ours) if last.pid_namespace == Some(ours) => Self::Nobody,
+            _ => Self::Unknown,
+        })
+    }
+}
+
+/// Whether `locks`, as `/proc/locks` has them, hold that of a sender on the directory `dir`. Some file
+/// systems name another device there than everywhere else: then the last sender's pid has to do.
+fn is_taken(locks: &str, dir: (u64, u64), pid: u32) -> bool {
+    let device = format!(
+        "{:02x}:{:02x}",
+        rustix::fs::major(dir.0),
+        rustix::fs::minor(dir.0)
+    );
+    locks.lines().any(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, "WRITE", holder, file, ..] = words[..] else {
+            return false;
+        };
+        match file.rsplit_once(':') {
+            Some((on, inode)) if inode.parse() == Ok(dir.1) => {
+                on == device || holder.parse() == Ok(pid)
+            }
+            _ => false,
+        }
+    })
+}
+
+/// Which processes this one can know by their pids.
+pub(super) fn pid_namespace() -> Option<u64> {
+    fs::metadata("/proc/self/ns/pid")
+        .ok()
+        .map(|about| about.ino())
+}
+
 /// Who sends from `spool`, for messages.
 pub(crate) fn holder(spool: &Spool) -> String {
     match Heartbeat::read(spool) {
         Ok(Some(heartbeat)) => format!("pid {}", heartbeat.pid),
         _ => "another process".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOCKS: &str = "\
+1: POSIX  ADVISORY  WRITE 81 fe:00:4711 0 EOF
+2: FLOCK  ADVISORY  WRITE 82 fe:00:4711 0 EOF
+2: -> FLOCK  ADVISORY  WRITE 83 fe:00:4712 0 EOF
+3: FLOCK  ADVISORY  READ 84 fe:00:4713 0 EOF
+";
+
+    #[test]
+    fn the_lock_of_a_sender_is_found_by_its_directory_or_its_pid_and_no_other_is_taken_for_it() {
+        let disk = rustix::fs::makedev(0xfe, 0);
+        let subvolume = rustix::fs::makedev(0, 0x1b);
+        assert!(is_taken(LOCKS, (disk, 4711), 1));
+        assert!(is_taken(LOCKS, (subvolume, 4711), 82));
+        assert!(!is_taken(LOCKS, (subvolume, 4711), 81));
+        // One that waits for it, one that only shares it, one of another file.
+        assert!(!is_taken(LOCKS, (disk, 4712), 83));
+        assert!(!is_taken(LOCKS, (disk, 4713), 84));
+        assert!(!is_taken(LOCKS, (disk, 471), 82));
+        assert!(!is_taken("", (disk, 4711), 82));
     }
 }

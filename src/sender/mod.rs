@@ -33,6 +33,7 @@ use std::time::{Duration, Instant};
 use once_cell::sync::OnceCell;
 
 pub(crate) use commands::Command;
+pub use election::Elected;
 pub use flush::Report;
 pub(crate) use state::Orders;
 pub(crate) use take_over::lane_of;

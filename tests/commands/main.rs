@@ -9,9 +9,14 @@ mod host;
 mod ledger;
 mod live;
 mod misused;
+#[path = "../patience/mod.rs"]
+mod patience;
 mod rejected;
 #[path = "../sandbox/mod.rs"]
 mod sandbox;
+mod sender;
+#[path = "../service/mod.rs"]
+mod service;
 mod settled;
 mod small_disk;
 mod status;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use meditopia::client::{Client, RejectedCount};
+use meditopia::client::{Client, Elected, RejectedCount};
 use meditopia::clock::wall_ms;
 use meditopia::error::PauseReason;
 use meditopia::spool::{self, Condition, Description};
@@ -27,6 +27,7 @@ pub struct Snapshot {
     /// `None` where the store cannot be read.
     pub rejected: Option<Vec<RejectedCount>>,
     pub room: Condition,
+    elected: Elected,
     /// Events delivered in a second; `None` where that was not measured.
     pub rate: Option<f64>,
     taken: Instant,
@@ -50,6 +51,7 @@ impl Snapshot {
         Ok(Self {
             known: spool::describe(dir)?,
             room: client.room()?,
+            elected: client.elected()?,
             now_ms,
             stats,
             pause,
@@ -67,15 +69,21 @@ impl Snapshot {
         self
     }
 
-    /// Whether a sender lives: one that was seen just now, or was seen lately and still is there. A
-    /// process of another container cannot be looked up.
+    /// Whether a sender lives: one that was seen lately and is elected. Of one in another container nobody
+    /// can tell that; it has to be seen just now, or to have a pid that is somebody's here too.
     pub fn is_sender_alive(&self) -> bool {
         const JUST_NOW_MS: i64 = 2_000;
         let (Some(pid), Some(seen)) = (self.stats.sender_pid, self.stats.sender_seen_ms) else {
             return false;
         };
         let ago = self.now_ms - seen;
-        ago < JUST_NOW_MS || (ago < SENDER_SEEN_WITHIN_MS && exists(pid))
+        match self.elected {
+            // What a copy says of its sender is said of the other one's.
+            _ if self.known.is_elsewhere => false,
+            Elected::Nobody => false,
+            Elected::Somebody => ago < SENDER_SEEN_WITHIN_MS,
+            Elected::Unknown => ago < JUST_NOW_MS || (ago < SENDER_SEEN_WITHIN_MS && exists(pid)),
+        }
     }
 
     /// How long the oldest event waits, in milliseconds.
