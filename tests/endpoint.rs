@@ -15,6 +15,7 @@ use std::net::TcpStream;
 use host::Story;
 use patience::{PATIENCE, wait_until};
 use sandbox::Sandbox;
+use serde_json::json;
 use service::{Place, Service};
 
 /// What a thousand scrapes may add to the memory: what an allocator keeps.
@@ -68,6 +69,19 @@ fn it_is_not_ready_while_delivery_is_held() {
     service.answers("/healthz", 200, "alive");
     place.host().resume().unwrap();
     service.answers("/readyz", 200, "sending");
+}
+
+#[test]
+fn it_is_not_ready_while_the_api_is_away_for_long() {
+    let (api, place, service) = running();
+    api.set_fault(json!({ "fault": "status", "status": 429, "retry_after": 60 }));
+    place.host().enqueue_users(0..100);
+    service.answers("/readyz", 503, "waiting for a retry: next try in ");
+    service.answers("/healthz", 200, "alive");
+    api.clear_faults();
+    place.host().resume().unwrap();
+    service.answers("/readyz", 200, "sending");
+    api.wait_for_events(100);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod pending;
 mod receipts;
 mod recover;
 mod registry;
+mod retry;
 mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -27,6 +28,7 @@ pub use self::operator::{Purpose, RejectedCount};
 pub use self::pending::PendingFilter;
 pub use self::receipts::{Receipt, Receipts, UserShare};
 pub use self::recover::recover;
+pub use self::retry::Retry;
 pub use self::watch::SenderSeen;
 pub use crate::sender::{Elected, Report, Standing, Vitals};
 pub use crate::store::sqlite::recover::{Repair, Salvage};

@@ -114,6 +114,12 @@ pub(in crate::store) fn read_runs(
     }
 }
 
+pub(in crate::store) fn has_runs(connection: &Connection, lane: u8) -> Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM runs WHERE lane = ?)")?
+        .query_row([lane], |row| row.get(0))
+}
+
 /// Runs of all queues from row `from` on.
 pub(in crate::store) fn read_runs_from(
     connection: &Connection,

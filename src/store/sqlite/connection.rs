@@ -146,6 +146,8 @@ fn number(connection: &Connection, pragma: &str, spool: &str) -> Result<i64> {
 
 /// The version from which on a store has receipts, and measures beside the sums.
 pub(super) const RECEIPTS_SINCE: i64 = 3;
+/// The first version that keeps how lanes rest.
+pub(super) const RESTS_SINCE: i64 = 2;
 
 /// The version of a store; refuses what is of another program or of a newer version.
 pub(super) fn check_version(connection: &Connection, spool: &str) -> Result<i64> {

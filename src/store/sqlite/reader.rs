@@ -4,13 +4,15 @@
 
 use rusqlite::Connection;
 
-use super::connection::{InUse, RECEIPTS_SINCE, check_version, connect_to_read, find, store_error};
+use super::connection::{
+    InUse, RECEIPTS_SINCE, RESTS_SINCE, check_version, connect_to_read, find, store_error,
+};
 use crate::error::{Error, Result};
 use crate::journal::reader::Offsets;
 use crate::spool::Spool;
 use crate::store::{
     LaneState, PauseState, Place, Receipt, ReceiptFilter, Rejected, RejectedFilter, RejectedReason,
-    StoredRun, Totals, rows,
+    Rest, StoredRun, Totals, rows,
 };
 
 /// A look into the store of any spool by any process, the sender's included.
@@ -79,6 +81,19 @@ impl Reader {
     /// The state of every lane that has one.
     pub fn lanes(&self) -> Result<Vec<(u8, LaneState)>> {
         rows::read_lane_states(&self.connection).map_err(|e| self.error(e))
+    }
+
+    /// See [`Store::rest`](crate::store::Store::rest).
+    pub fn rest(&self, lane: u8) -> Result<Rest> {
+        if self.version < RESTS_SINCE {
+            return Ok(Rest::default());
+        }
+        rows::read_rest(&self.connection, lane).map_err(|e| self.error(e))
+    }
+
+    /// Whether events wait in a lane.
+    pub fn has_pending(&self, lane: u8) -> Result<bool> {
+        rows::has_runs(&self.connection, lane).map_err(|e| self.error(e))
     }
 
     /// See [`Store::runs`](crate::store::Store::runs).

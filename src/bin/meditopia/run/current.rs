@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use meditopia::client::{Client, Vitals};
+use meditopia::client::{Client, Retry, Vitals};
 use meditopia::config::Settings;
 use meditopia::error::{ErrorKind, Result};
 use meditopia::stats::Stats;
@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What was read of the spool.
 pub struct Look {
     pub stats: Stats,
+    /// What all that waits is waiting for after failures.
+    pub retry: Option<Retry>,
     /// What counts against `max_spool_bytes`.
     pub waiting_bytes: u64,
 }
@@ -97,6 +99,7 @@ impl Current {
                 tokio::task::spawn_blocking(move || {
                     Ok(Look {
                         stats: client.stats()?,
+                        retry: client.retry()?,
                         waiting_bytes: client.waiting_bytes()?,
                     })
                 })

@@ -2,14 +2,14 @@
 //!
 //! Alive is a sender whose threads come by as they said they would; see [`Vitals`]. One that waits for an
 //! API that is away is alive. Ready is more: events go, or would go, through this process or through the
-//! one that it stands by for. An API that is away for a while is no reason to be unready, since the
-//! sender tries on by itself and nobody could do anything; a pause is, since it waits for somebody.
+//! one that it stands by for. A pause is a reason to be unready, and so is an API that is away, though the
+//! sender tries on by itself; one failure is not, or a probe would flap (see [`Retry::is_lasting`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use meditopia::client::{Standing, Vitals};
+use meditopia::client::{Retry, Standing, Vitals};
 use meditopia::stats::Stats;
 
 use super::current::Current;
@@ -50,13 +50,23 @@ impl Health {
 
     /// Whether events are being delivered and how; an error says why not.
     pub async fn ready(&self) -> Result<String, String> {
+        let state = self.state().await?;
+        let look = self.current.look().await?;
+        match &look.retry {
+            Some(retry) => retrying(retry, &look.stats, state, now_ms()),
+            None => Ok(state),
+        }
+    }
+
+    /// Who sends, whether the API takes it or is away; an error says why nobody does.
+    pub async fn state(&self) -> Result<String, String> {
         if self.ending.load(Ordering::Relaxed) {
             return Err("this process is ending".to_owned());
         }
         let vitals = self.current.vitals().map_err(|e| e.to_string())?;
         alive(&vitals, self.tolerance)?;
         let look = self.current.look().await?;
-        ready(&vitals.standing, &look.stats, now_ms())
+        state(&vitals.standing, &look.stats, now_ms())
     }
 }
 
@@ -70,7 +80,7 @@ fn alive(vitals: &Vitals, tolerance: Duration) -> Result<(), String> {
     ))
 }
 
-fn ready(standing: &Standing, stats: &Stats, now_ms: i64) -> Result<String, String> {
+fn state(standing: &Standing, stats: &Stats, now_ms: i64) -> Result<String, String> {
     if let Some(reason) = stats.paused {
         let since = stats
             .paused_since_ms
@@ -95,6 +105,17 @@ fn ready(standing: &Standing, stats: &Stats, now_ms: i64) -> Result<String, Stri
             )),
             _ => Err(format!("nobody was elected yet; {waiting}")),
         },
+    }
+}
+
+fn retrying(retry: &Retry, stats: &Stats, state: String, now_ms: i64) -> Result<String, String> {
+    match retry.is_lasting && stats.pending > 0 {
+        false => Ok(state),
+        true => Err(format!(
+            "waiting for a retry: {}; {} events wait",
+            retry.in_words(now_ms),
+            stats.pending
+        )),
     }
 }
 
@@ -131,13 +152,13 @@ mod tests {
 
     #[test]
     fn a_stand_by_is_ready_while_the_elected_one_is_seen() {
-        let stand_by = |stats| ready(&Standing::StandBy, &stats, NOW_MS);
+        let stand_by = |stats| state(&Standing::StandBy, &stats, NOW_MS);
         assert!(stand_by(seen(30_000)).unwrap().contains("pid 81"));
         let silent = stand_by(seen(30_001)).expect_err("nobody sends");
         assert!(silent.contains("2024-08-06T15:03:34Z"), "{silent}");
         stand_by(Stats::default()).expect_err("nobody was ever seen");
         // One that sends itself has no need to be seen.
-        ready(&Standing::Elected, &Stats::default(), NOW_MS).unwrap();
+        state(&Standing::Elected, &Stats::default(), NOW_MS).unwrap();
     }
 
     #[test]
@@ -149,7 +170,7 @@ mod tests {
                 paused_since_ms: Some(NOW_MS),
                 ..seen(0)
             };
-            let why = ready(&standing, &paused, NOW_MS).expect_err("paused");
+            let why = state(&standing, &paused, NOW_MS).expect_err("paused");
             assert!(why.starts_with("paused (auth) since 2024-08-06T15:04:05Z"));
         }
     }
@@ -157,9 +178,9 @@ mod tests {
     #[test]
     fn what_hinders_the_sender_is_told() {
         let hindered = Standing::Hindered(Error::new(ErrorKind::Io, "the disk"));
-        let why = ready(&hindered, &seen(0), NOW_MS).expect_err("hindered");
+        let why = state(&hindered, &seen(0), NOW_MS).expect_err("hindered");
         assert!(why.contains("the disk"));
-        ready(&Standing::Off, &seen(0), NOW_MS).expect_err("does not run");
+        state(&Standing::Off, &seen(0), NOW_MS).expect_err("does not run");
     }
 
     #[test]
@@ -171,5 +192,32 @@ mod tests {
         let second = Duration::from_secs(1);
         alive(&overdue(second - Duration::from_millis(1)), second).unwrap();
         alive(&overdue(second), second).expect_err("stuck");
+    }
+
+    #[test]
+    fn an_api_that_is_away_is_told_and_one_failure_is_not() {
+        let retry = Retry {
+            next_ms: NOW_MS + 12_000,
+            server_errors: 4,
+            connection_lost: false,
+            is_lasting: true,
+        };
+        let waiting = Stats {
+            pending: 5,
+            ..seen(0)
+        };
+        let asked = |retry: &Retry, stats| retrying(retry, stats, "sending".to_owned(), NOW_MS);
+        let why = asked(&retry, &waiting).expect_err("away");
+        assert_eq!(
+            why,
+            "waiting for a retry: next try in 12 s, after 4 server errors in a row; 5 events wait"
+        );
+        let nothing_waits = seen(0);
+        asked(&retry, &nothing_waits).unwrap();
+        let accident = Retry {
+            is_lasting: false,
+            ..retry
+        };
+        assert_eq!(asked(&accident, &waiting).unwrap(), "sending");
     }
 }

@@ -37,7 +37,8 @@ pub const NOTES: &str = "Signals:
 The endpoint (--listen):
   /metrics  all counters of the spool, for Prometheus
   /healthz  503 when a thread of the sender is stuck
-  /readyz   503 with the reason while delivery is paused or hindered, or nobody sends
+  /readyz   503 with the reason while delivery is paused or hindered, nobody sends, or the API is away:
+            all that waits rests for 5 s or more after failures, or after 3 server errors in a row
 
 Where another process sends from the spool already, this one stands by and follows it.
 Under systemd: LoadCredential=bearer-token:FILE is used as the bearer token that nothing else names.

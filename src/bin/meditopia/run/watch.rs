@@ -55,14 +55,14 @@ pub async fn watch(health: Arc<Health>, notify: Arc<Notify>, output: Output, spo
             _ => continue,
         };
         status_at = Instant::now();
-        let ready = health.ready().await;
+        let state = health.state().await;
         // Between two clients of this process, the one that was seen last is itself.
         let look = health.current.look().await;
         let sender = look.ok().and_then(|look| look.stats.sender_pid);
         if news == Said::StandsBy && sender == Some(std::process::id()) {
             continue;
         }
-        match (news, &ready) {
+        match (news, &state) {
             (Said::Sends, _) if said != Said::Sends => {
                 output.info(format_args!("{spool}: elected; this process sends"));
                 said = news;
@@ -76,6 +76,6 @@ pub async fn watch(health: Arc<Health>, notify: Arc<Notify>, output: Output, spo
             // Who was elected has not shown itself yet: it is told at a later look.
             _ => {}
         }
-        notify.status(&ready.unwrap_or_else(|why| why));
+        notify.status(&health.ready().await.unwrap_or_else(|why| why));
     }
 }

@@ -128,6 +128,10 @@ pub fn check(seen: &Snapshot, limits: &Thresholds) -> (Grade, String) {
         Some(PauseReason::Hold) => found.push((Grade::Warning, "held by an operator".to_owned())),
         Some(reason) => found.push((Grade::Critical, format!("paused: {reason}"))),
     }
+    if let Some(retry) = seen.retry().filter(|retry| retry.is_lasting) {
+        let retry = retry.in_words(seen.now_ms);
+        found.push((Grade::Warning, format!("waiting for a retry: {retry}")));
+    }
     if seen.room.is_full {
         found.push((Grade::Critical, "the disk is full".to_owned()));
     }

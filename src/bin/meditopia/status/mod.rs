@@ -24,7 +24,8 @@ use crate::times::Zone;
 
 /// What `--help` says at its end.
 pub const EXAMPLES: &str = "Exit status: 0, or 1 if it cannot be looked at. With --check as Nagios wants it: 0 OK, 1 WARNING,
-2 CRITICAL, 3 UNKNOWN; a pause is critical, one that an operator asked for a warning.
+2 CRITICAL, 3 UNKNOWN; a pause is critical, one that an operator asked for a warning, and so is an API
+that is away: all that waits rests for 5 s or more after failures, or after 3 server errors in a row.
 
 Examples:
   meditopia status /var/spool/shop

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use meditopia::client::{Client, Elected, RejectedCount};
+use meditopia::client::{Client, Elected, RejectedCount, Retry};
 use meditopia::clock::wall_ms;
 use meditopia::error::PauseReason;
 use meditopia::spool::{self, Condition, Description};
@@ -28,6 +28,7 @@ pub struct Snapshot {
     pub rejected: Option<Vec<RejectedCount>>,
     pub room: Condition,
     elected: Elected,
+    retry: Option<Retry>,
     /// Events delivered in a second; `None` where that was not measured.
     pub rate: Option<f64>,
     taken: Instant,
@@ -52,6 +53,7 @@ impl Snapshot {
             known: spool::describe(dir)?,
             room: client.room()?,
             elected: client.elected()?,
+            retry: client.retry()?,
             now_ms,
             stats,
             pause,
@@ -86,6 +88,12 @@ impl Snapshot {
         }
     }
 
+    /// What a sender that lives waits for after failures.
+    pub fn retry(&self) -> Option<&Retry> {
+        let retry = self.retry.as_ref();
+        retry.filter(|_| self.stats.paused.is_none() && self.is_sender_alive())
+    }
+
     /// How long the oldest event waits, in milliseconds.
     pub fn oldest_age_ms(&self) -> Option<i64> {
         let oldest = self.stats.oldest_pending_ms?;
@@ -111,6 +119,15 @@ impl Snapshot {
             };
             counts.iter().map(count).collect::<Vec<_>>()
         });
+        let retry = self.retry().map(|retry| {
+            json!({
+                "next_ms": retry.next_ms,
+                "server_errors": retry.server_errors,
+                "connection_lost": retry.connection_lost,
+                "lasting": retry.is_lasting,
+                "message": format!("waiting for a retry: {}", retry.in_words(self.now_ms)),
+            })
+        });
         let beside = json!({
             "time_ms": self.now_ms,
             "spool": dir.to_string_lossy(),
@@ -118,6 +135,7 @@ impl Snapshot {
             "account": self.known.account,
             "is_elsewhere": self.known.is_elsewhere,
             "pause_message": (!self.pause.is_empty()).then_some(&self.pause),
+            "retry": retry,
             "sender": sender,
             "oldest_age_ms": self.oldest_age_ms(),
             "rejected_kept": kept,

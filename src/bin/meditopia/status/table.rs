@@ -70,8 +70,11 @@ pub fn line(seen: &Snapshot, zone: &Zone) -> String {
         (Some(pid), true) => pid.to_string(),
         _ => "none".to_owned(),
     };
+    let retry = seen.retry().map_or_else(String::new, |retry| {
+        format!("  {}", retry.in_words(seen.now_ms))
+    });
     format!(
-        "{}  pending {}  oldest {oldest}  in doubt {}  rejected {}  delivered {}  rate {:.1}/s  sender {sender}  paused {paused}",
+        "{}  pending {}  oldest {oldest}  in doubt {}  rejected {}  delivered {}  rate {:.1}/s  sender {sender}  paused {paused}{retry}",
         zone.show(seen.now_ms),
         stats.pending,
         stats.in_doubt,
@@ -90,10 +93,14 @@ fn state(seen: &Snapshot, zone: &Zone) -> (Tone, String) {
         );
     }
     let Some(reason) = stats.paused else {
-        return match (stats.pending, seen.is_sender_alive()) {
-            (0, _) => (Tone::Good, "all is delivered".to_owned()),
-            (_, true) => (Tone::Good, "sending".to_owned()),
-            (_, false) => (Tone::Warning, "events wait, and nobody sends".to_owned()),
+        return match (stats.pending, seen.is_sender_alive(), seen.retry()) {
+            (0, ..) => (Tone::Good, "all is delivered".to_owned()),
+            (_, false, _) => (Tone::Warning, "events wait, and nobody sends".to_owned()),
+            (_, true, None) => (Tone::Good, "sending".to_owned()),
+            (_, true, Some(retry)) => (
+                Tone::Warning,
+                format!("waiting for a retry: {}", retry.in_words(seen.now_ms)),
+            ),
         };
     };
     let mut text = format!("paused: {reason}");
@@ -222,6 +229,10 @@ fn advice(seen: &Snapshot, dir: &Path) -> Vec<String> {
         });
     } else if stats.pending > 0 && !seen.is_sender_alive() {
         advice.push("start the program that sends from this spool".to_owned());
+    } else if stats.pending > 0 && seen.retry().is_some() {
+        advice.push(format!(
+            "it tries again by itself; why it fails, the sender's log says, or: meditopia doctor --spool {spool}"
+        ));
     }
     if seen.room.is_full {
         advice
