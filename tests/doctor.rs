@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod host;
+mod patience;
 mod sandbox;
 
 use std::fs::{self, Permissions};
@@ -14,10 +15,11 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use host::{Host, Story};
+use host::{Host, Story, secs};
+use patience::wait_until;
 use rustls::pki_types::PrivateKeyDer;
 use sandbox::Sandbox;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const TOKEN: &str = "s3cret-t0ken";
 const OK: i32 = 0;
@@ -142,6 +144,7 @@ fn all_is_well_with_a_good_spool_token_and_api_and_no_event_is_sent() {
         "spool writable",
         "spool identity",
         "disk",
+        "delivery",
         "bearer token",
         "name",
         "connection",
@@ -370,6 +373,77 @@ fn read_only(command: &Command, dir: &Path) -> Command {
             .filter_map(|(name, value)| Some((name, value?))),
     );
     wrapped
+}
+
+#[test]
+fn a_hold_and_any_other_pause_are_failures_with_what_ends_them() {
+    let api = Sandbox::start();
+    let patient = Patient::of(&api);
+    let client = patient.host.client();
+    client.enqueue_users(0..3);
+    client.hold().unwrap();
+    let lines = patient.told(FAILURES, &[]);
+    assert_says(
+        &lines,
+        "FAIL  delivery: paused: hold, since ",
+        "3 events wait",
+    );
+    assert_says(&lines, "FAIL  delivery", "meditopia resume ");
+    client.resume().unwrap();
+    patient.told(OK, &[]);
+
+    api.refuse_address();
+    let sending = Host::of(&api).with("spool", patient.host.spool().to_str().unwrap());
+    sending.client().flush(secs(10)).1.unwrap_err();
+    api.allow_address();
+    let lines = patient.told(FAILURES, &[]);
+    assert_says(
+        &lines,
+        "FAIL  delivery: paused: ip, since ",
+        "next probe in ",
+    );
+    assert_says(&lines, "ok    API", "");
+}
+
+#[test]
+fn a_damaged_store_is_a_failure_and_is_left_as_it_is() {
+    let api = Sandbox::start();
+    let patient = Patient::of(&api);
+    let spool = patient.host.spool();
+    let damaged = vec![7; 8192];
+    fs::write(spool.join("store.db"), &damaged).unwrap();
+    let lines = patient.told(FAILURES, &[]);
+    assert_says(&lines, "FAIL  delivery: paused: store_damaged", "damaged");
+    assert_says(&lines, "FAIL  delivery", "meditopia recover ");
+    assert_eq!(fs::read(spool.join("store.db")).unwrap(), damaged);
+}
+
+#[test]
+fn a_sender_that_waits_for_a_retry_is_a_warning_and_is_not_disturbed() {
+    let api = Sandbox::start();
+    api.set_fault(json!({ "fault": "status", "status": 429, "retry_after": 60, "count": 1 }));
+    let patient = Patient::of(&api);
+    let sending = Host::of(&api)
+        .with("spool", patient.host.spool().to_str().unwrap())
+        .with("role", "both")
+        .with("flush_interval_ms", "20");
+    let client = sending.client();
+    client.enqueue_users(0..3);
+    wait_until("the API's asking to wait", || {
+        client.retry().unwrap().is_some()
+    });
+
+    let lines = patient.told(WARNINGS, &[]);
+
+    assert_says(
+        &lines,
+        "warn  delivery: waiting for a retry",
+        "next try in ",
+    );
+    client.resume().unwrap();
+    api.wait_for_events(3);
+    let lines = patient.told(OK, &[]);
+    assert_says(&lines, "ok    delivery", "");
 }
 
 #[test]

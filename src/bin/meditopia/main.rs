@@ -21,6 +21,7 @@ mod list_options;
 mod man;
 mod output;
 mod owner;
+mod pauses;
 mod pending;
 mod receipts;
 mod recover;

@@ -1,11 +1,12 @@
 //! `meditopia doctor`: is everything in place between a spool and the API, and if not, what is to be done?
 //!
-//! It asks in the order in which a delivery would fail: configuration, spool, token, name, connection,
+//! It asks in the order in which a delivery would fail: configuration, spool, a pause, token, name, connection,
 //! TLS, the API's answer, the clock. The API is asked with a request without events: it checks token and
 //! address first, and whatever it says to an empty list, no event can come of it.
 
 mod api;
 mod certificate;
+mod delivery;
 mod network;
 mod place;
 mod token;
@@ -234,6 +235,7 @@ fn is_its_owners(config: &Path, report: &mut Report) {
 
 fn examine(settings: &Settings, event: Option<&[u8]>, report: &mut Report) {
     place::examine(settings, report);
+    delivery::examine(settings, report);
     let token = token::examine(settings, report);
     if network::examine(settings, report) {
         api::examine(settings, token.as_ref(), event, report);

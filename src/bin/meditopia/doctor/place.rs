@@ -150,7 +150,7 @@ fn trial(dir: &Path) -> std::io::Result<()> {
 }
 
 /// Messages say what happened, and behind a semicolon what to do.
-fn first(error: &Error) -> String {
+pub(super) fn first(error: &Error) -> String {
     let message = error.message();
     message
         .split_once("; ")
@@ -158,7 +158,7 @@ fn first(error: &Error) -> String {
         .to_owned()
 }
 
-fn rest(error: &Error) -> String {
+pub(super) fn rest(error: &Error) -> String {
     error
         .message()
         .split_once("; ")

@@ -7,6 +7,7 @@ use meditopia::error::PauseReason;
 
 use super::snapshot::Snapshot;
 use crate::output::{Output, Tone, bytes, events, grouped, plain};
+use crate::pauses;
 use crate::times::{Zone, show_span};
 
 /// The table's lines.
@@ -103,21 +104,11 @@ fn state(seen: &Snapshot, zone: &Zone) -> (Tone, String) {
             ),
         };
     };
-    let mut text = format!("paused: {reason}");
-    if let Some(since) = stats.paused_since_ms {
-        text += &format!(", since {}", zone.show(since));
-    }
-    match (stats.next_probe_ms, reason) {
-        (Some(at), _) if at <= seen.now_ms => text += ", the next probe is due",
-        (Some(at), _) => text += &format!(", next probe in {}", show_span(at - seen.now_ms)),
-        (None, PauseReason::StoreDamaged) => {}
-        (None, _) => text += ", until it is resumed",
-    }
     let tone = match reason {
         PauseReason::Hold => Tone::Warning,
         _ => Tone::Bad,
     };
-    (tone, text)
+    (tone, pauses::in_words(reason, stats, seen.now_ms, zone))
 }
 
 fn sender(seen: &Snapshot, zone: &Zone) -> String {
@@ -206,27 +197,7 @@ fn advice(seen: &Snapshot, dir: &Path) -> Vec<String> {
         ));
     }
     if let Some(reason) = stats.paused {
-        advice.push(match reason {
-            PauseReason::Auth => format!(
-                "put a good bearer token where the sender reads it; then it goes on, or: meditopia resume {spool}"
-            ),
-            PauseReason::Ip => format!(
-                "have Meditopia allow this host's address; then it goes on, or: meditopia resume {spool}"
-            ),
-            PauseReason::Misrouted => format!(
-                "check the endpoint and what stands between (proxy, firewall); then: meditopia resume {spool}"
-            ),
-            PauseReason::MassRejection => format!(
-                "see why so many users are refused: meditopia rejected list {spool}; then: meditopia resume {spool}"
-            ),
-            PauseReason::ServerError => format!(
-                "the API fails on one batch: meditopia in-doubt list {spool}; set aside what does it, then: meditopia resume {spool}"
-            ),
-            PauseReason::StoreDamaged => {
-                format!("keep a copy of the spool, end its sender, then: meditopia recover {spool}")
-            }
-            PauseReason::Hold => format!("to send again: meditopia resume {spool}"),
-        });
+        advice.push(pauses::advice(reason, dir));
     } else if stats.pending > 0 && !seen.is_sender_alive() {
         advice.push("start the program that sends from this spool".to_owned());
     } else if stats.pending > 0 && seen.retry().is_some() {
