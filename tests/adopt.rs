@@ -115,3 +115,22 @@ fn it_says_what_it_changed_and_what_not() {
     assert!(adopt(&copy).contains("stays as it is"));
     assert!(adopt(&spool).contains("stays as it is"));
 }
+
+#[test]
+fn a_spool_is_not_given_away_under_its_sender() {
+    let (before, after) = (Sandbox::start(), Sandbox::start());
+    let place = Place::of(before.endpoint(), before.token());
+    place.host().enqueue_users(0..3);
+    let mut sender = place.run(&[]);
+    before.wait_for_events(3);
+    let give_away = || place.output("adopt", &["--endpoint", after.endpoint()]);
+    let refused = complaint(&give_away(), 1);
+    assert!(refused.contains("end that one, then adopt"), "{refused}");
+    // What changes nothing disturbs nobody.
+    let kept = place.output("adopt", &[]);
+    assert!(kept.status.success(), "{kept:?}");
+    sender.kill();
+    sender.ended();
+    let given = give_away();
+    assert!(given.status.success(), "{given:?}");
+}

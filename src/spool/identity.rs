@@ -31,8 +31,12 @@ pub(super) struct Identity {
 ///
 /// The caller vouches that no other copy of it will ever send: everything pending in both would be
 /// sent twice.
+///
+/// Errors: [`Timeout`](ErrorKind::Timeout) if the endpoint or account changes while a process sends from it: that one
+/// would send to the old ones; [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is no spool;
+/// [`Io`](ErrorKind::Io).
 pub fn adopt(dir: &Path, belonging: Belonging<'_>) -> Result<()> {
-    let (_, about) = open_own_dir(dir)?;
+    let (handle, about) = open_own_dir(dir)?;
     let _setup = setup_lock(dir)?;
     let Some(mut identity) = read_identity(dir)? else {
         return Err(Error::new(
@@ -40,10 +44,27 @@ pub fn adopt(dir: &Path, belonging: Belonging<'_>) -> Result<()> {
             format!("{}: there is no spool to adopt", named(dir)),
         ));
     };
+    if (&*identity.endpoint, &*identity.account) != (belonging.endpoint, belonging.account) {
+        expect_no_sender(dir, &handle)?;
+    }
     identity.endpoint = belonging.endpoint.to_owned();
     identity.account = belonging.account.to_owned();
     (identity.device, identity.inode) = (about.dev(), about.ino());
     write_identity(dir, &identity)
+}
+
+/// Takes the lock that a sender holds, as long as the directory's `handle` is open.
+fn expect_no_sender(dir: &Path, handle: &File) -> Result<()> {
+    match rustix::fs::flock(handle, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(
+            ErrorKind::Timeout,
+            format!(
+                "{}: a process sends from it for the endpoint and account that it has; end that one, then adopt",
+                named(dir)
+            ),
+        )),
+        locked => locked.map_err(|e| Error::io(named(dir), e)),
+    }
 }
 
 /// What a spool says about itself.

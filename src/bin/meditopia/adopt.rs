@@ -21,8 +21,8 @@ pub const EXAMPLES: &str = "Examples:
                                                          its events go there from now on
 
 Only --endpoint and --account change to whom it belongs; where the configuration or the environment name
-another one, and neither is given, it is refused. Make sure first that no other copy of the spool will ever send: what waits in both would be
-delivered twice.";
+another one, and neither is given, it is refused, as it is while a process sends to the old ones. Make sure
+first that no other copy of the spool will ever send: what waits in both would be delivered twice.";
 
 /// The arguments of `meditopia adopt`.
 #[derive(clap::Args)]
