@@ -93,6 +93,16 @@ fn a_flush_beside_a_service_has_that_one_send() {
 }
 
 #[test]
+fn what_is_wrong_with_a_configuration_is_told_once() {
+    let api = Sandbox::start();
+    let place = Place::of(api.endpoint(), api.token());
+    place.configure("colour = \"red\"");
+    let output = place.output("flush", &[]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches("is no option").count(), 1, "{said}");
+}
+
+#[test]
 fn a_flush_whose_certificates_come_late_delivers_when_they_are_there() {
     let api = Sandbox::start();
     let dir = tempfile::tempdir().unwrap();

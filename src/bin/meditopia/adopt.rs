@@ -39,7 +39,7 @@ pub struct Options {
 
 /// Writes the spool's new belonging, after the checks that every host of it makes.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let configured = options.spool.host()?;
+    let configured = options.spool.told_host()?;
     let dir = PathBuf::from(configured.get("spool")?);
     let known = spool::describe(&dir)?;
     let named = |endpoint: &str, account: &str| {

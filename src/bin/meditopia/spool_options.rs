@@ -55,7 +55,12 @@ impl SpoolOptions {
 
     /// The configuration of a host of this spool; see [`NamedSpool::host`]. Its warnings are the caller's to tell.
     pub fn host(&self) -> Result<Config, Failure> {
-        let config = self.find().host()?;
+        self.find().host()
+    }
+
+    /// The same, with its warnings told on standard error.
+    pub fn told_host(&self) -> Result<Config, Failure> {
+        let config = self.host()?;
         for warning in config.warnings() {
             complain(format_args!("meditopia: warning: {warning}"));
         }

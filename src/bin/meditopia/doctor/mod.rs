@@ -186,7 +186,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
 }
 
 fn settings(options: &Options) -> Result<Settings, Failure> {
-    Ok(options.spool.host()?.settings()?)
+    Ok(options.spool.told_host()?.settings()?)
 }
 
 impl Options {
