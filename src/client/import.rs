@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -30,7 +29,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Batch, Rules};
 use crate::journal::staged::{self, Staged};
 use crate::journal::usage;
-use crate::spool::{open_dir, replace_file};
+use crate::spool::{open_dir, replace_file, try_lock};
 
 const VERSION: u32 = 1;
 /// A commit is due when so much has been gathered, as much as a writer puts into one segment.
@@ -319,11 +318,7 @@ fn write(dir: &Path, progress: &Progress) -> Result<()> {
 
 fn locked(dir: &Path) -> Result<Option<File>> {
     let handle = open_dir(dir)?;
-    match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Some(handle)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(e) => Err(Error::io(dir.display(), e)),
-    }
+    Ok(try_lock(&handle, dir.display())?.then_some(handle))
 }
 
 /// Removes what is known of imports that ended long ago. It is no harm if that does not work now.

@@ -18,8 +18,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use rustix::fs::FlockOperation;
-
 use super::fork_closed::{Announced, ForkClosed, Known};
 use super::process::pid;
 use super::segment::{self, Header, Position};
@@ -27,7 +25,7 @@ use super::stripes::Stripes;
 use super::usage;
 use crate::clock::{self, Clock, Moment, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::spool::{FULL_SEEN_WITHIN, Spool};
+use crate::spool::{FULL_SEEN_WITHIN, Spool, try_lock};
 use crate::sync::{lock, wait};
 
 /// A segment that has reached this size is left to the sender, and a new one begun.
@@ -359,13 +357,13 @@ impl Segment {
                 Err(e) => return Err(write_error(&path, e)),
             };
             let file = announced.opened(file);
-            match rustix::fs::flock(&*file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) if !has_no_name(&file) => {}
+            match try_lock(&file, path.display()) {
+                Ok(true) if !has_no_name(&file) => {}
                 // Between creation and lock the sender has found it empty and ownerless, and removes it.
-                Ok(()) | Err(rustix::io::Errno::WOULDBLOCK) => continue,
+                Ok(_) => continue,
                 Err(e) => {
                     let _ = fs::remove_file(&path);
-                    return Err(Error::io(path.display(), e));
+                    return Err(e);
                 }
             }
             if let Err(e) = (&*file).write_all(&header.encode()) {

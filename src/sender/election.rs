@@ -7,12 +7,10 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use rustix::fs::FlockOperation;
-
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::journal::fork_closed::{Announced, ForkClosed, Known};
 use crate::journal::heartbeat::Heartbeat;
-use crate::spool::{Spool, open_dir};
+use crate::spool::{Spool, open_dir, try_lock};
 
 /// The right to send, held while it lives.
 #[derive(Debug)]
@@ -28,10 +26,8 @@ impl Seat {
     pub(crate) fn try_take(spool: &Arc<Spool>) -> Result<Option<Self>> {
         let announced = Announced::new(Known::Inode(spool.inode()))?;
         let dir = announced.opened(open_dir(spool.dir())?);
-        match rustix::fs::flock(&*dir, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(e) if e == rustix::io::Errno::WOULDBLOCK => return Ok(None),
-            Err(e) => return Err(Error::io(spool.name(), e)),
+        if !try_lock(&dir, spool.name())? {
+            return Ok(None);
         }
         spool.check_place(dir.metadata())?;
         Ok(Some(Self { _lock: dir }))

@@ -1,9 +1,12 @@
 //! Directories and files of a spool: private, on a local disk, and durable when it matters.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind as IoKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+
+use rustix::fs::FlockOperation;
 
 use super::named;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,6 +22,15 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
     };
     write().map_err(|e| Error::io(path.display(), e))?;
     sync_parent(path)
+}
+
+/// Takes the lock of an open file or directory, called `what` in errors; `false`: somebody else has it.
+pub(crate) fn try_lock(file: &File, what: impl fmt::Display) -> Result<bool> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(e) => Err(Error::io(what, e)),
+    }
 }
 
 /// Removes a file, if it is there.

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use super::directory::{open_own_dir, private_file, replace_file, sync_way};
+use super::directory::{open_own_dir, private_file, replace_file, sync_way, try_lock};
 use super::{Belonging, named};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spelling::shell_word;
@@ -55,16 +55,16 @@ pub fn adopt(dir: &Path, belonging: Belonging<'_>) -> Result<()> {
 
 /// Takes the lock that a sender holds, as long as the directory's `handle` is open.
 fn expect_no_sender(dir: &Path, handle: &File) -> Result<()> {
-    match rustix::fs::flock(handle, FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(
-            ErrorKind::Timeout,
-            format!(
-                "{}: a process sends from it for the endpoint and account that it has; end that one, then adopt",
-                named(dir)
-            ),
-        )),
-        locked => locked.map_err(|e| Error::io(named(dir), e)),
+    if try_lock(handle, named(dir))? {
+        return Ok(());
     }
+    Err(Error::new(
+        ErrorKind::Timeout,
+        format!(
+            "{}: a process sends from it for the endpoint and account that it has; end that one, then adopt",
+            named(dir)
+        ),
+    ))
 }
 
 /// What a spool says about itself.

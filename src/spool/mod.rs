@@ -32,7 +32,7 @@ use std::time::SystemTime;
 
 pub use self::condition::{Condition, check_directory, condition};
 pub(crate) use self::directory::{
-    open_dir, private_file, remove_file, replace_file, sync_dir, sync_parent,
+    open_dir, private_file, remove_file, replace_file, sync_dir, sync_parent, try_lock,
 };
 pub use self::identity::{Description, adopt, describe};
 pub(crate) use self::reserve::FULL_SEEN_WITHIN;
