@@ -6,7 +6,6 @@
 mod arguments;
 mod growth;
 mod handles;
-mod header;
 mod layout;
 mod outputs;
 pub(super) mod panics;
