@@ -2,7 +2,7 @@
 //!
 //! cbindgen is a dev-dependency, so that a user builds without it. It is given the files of the C
 //! door in the order in which a reader wants the functions. After a change of src/ffi run
-//! `UPDATE_HEADERS=1 cargo test --test headers` and commit the headers with it.
+//! `UPDATE_HEADERS=1 cargo test --test abi headers` and commit the headers with it.
 
 // Clippy takes only the functions marked as tests for tests, not what they call.
 use std::path::PathBuf;
@@ -59,7 +59,7 @@ fn is_current(header: &str, files: &[&str]) {
     }
     assert!(
         fresh == read(header),
-        "{header} is not what src/ffi says; run UPDATE_HEADERS=1 cargo test --test headers"
+        "{header} is not what src/ffi says; run UPDATE_HEADERS=1 cargo test --test abi headers"
     );
 }
 
