@@ -6,7 +6,6 @@
 
 pub mod browser;
 pub mod c_host;
-pub mod header;
 pub mod host;
 pub mod isolation;
 pub mod judged;

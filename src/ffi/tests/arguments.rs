@@ -7,8 +7,6 @@ mod calls;
 use std::ffi::CStr;
 use std::ptr::null_mut;
 
-use meditopia_testkit::header;
-
 use self::calls::{How, Spoil, call};
 use super::super::client::*;
 use super::super::config::*;
@@ -17,7 +15,7 @@ use super::super::enqueue::*;
 use super::super::error::meditopia_error;
 use super::super::status::{meditopia_status, meditopia_status_code, meditopia_status_name};
 use super::super::text::*;
-use super::{INVALID_ARGUMENT, OK, Opened, dirty_error, text_of};
+use super::{INVALID_ARGUMENT, OK, Opened, dirty_error, header, text_of};
 
 /// Where the header says that NULL is fine.
 const MAY_BE_NULL: [(&str, &str); 18] = [

@@ -6,6 +6,7 @@
 mod arguments;
 mod growth;
 mod handles;
+mod header;
 mod layout;
 mod outputs;
 pub(super) mod panics;

@@ -3,8 +3,6 @@
 use std::cell::Cell;
 use std::ptr::{null, null_mut};
 
-use meditopia_testkit::header;
-
 use super::super::client::*;
 use super::super::config::*;
 use super::super::cursor::*;
@@ -17,7 +15,7 @@ use super::super::stats::*;
 use super::super::status::{meditopia_status, meditopia_status_name};
 use super::super::text::*;
 use super::super::version::*;
-use super::{INTERNAL, dirty_error, text_of};
+use super::{INTERNAL, dirty_error, header, text_of};
 
 thread_local! {
     static ARMED: Cell<bool> = const { Cell::new(false) };
