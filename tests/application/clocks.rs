@@ -1,11 +1,12 @@
-//! TestClocks that are set, hosts that sleep and hosts that boot again: order, waits and limits hold.
+//! A clock that is set, a host that sleeps, and a host that boots again: the order of events, the waits
+//! of the sender and `event_ttl_s` hold.
 //!
-//! The programs run on clocks that the test steps while they run, see `stepped_clocks`.
+//! The programs run on clocks that the test sets, see `meditopia_testkit::test_clocks`.
 
 use std::fs::File;
 
 use meditopia_testkit::c_program::CProgram;
-use meditopia_testkit::fault_table::Outcome;
+use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
 use meditopia_testkit::ledger::Arrivals;
 use meditopia_testkit::remote_client::RemoteClient;
 use meditopia_testkit::sandbox::Sandbox;
@@ -14,8 +15,8 @@ use serde_json::json;
 
 const HOUR: i64 = 3_600;
 
-/// Checks that all came, once and in order, and adds the row.
-fn assert_all_came(fault: &str, api: &Sandbox, users: &[(&str, u64)], trials: u64) {
+/// Checks that all events of these users arrived once and in order, and adds the row.
+fn assert_all_arrived(fault: &str, api: &Sandbox, users: &[(&str, u64)], trials: u64) {
     let arrivals = Arrivals::from_sandbox(api);
     let arrived = arrivals.first_appearances();
     let outcome = Outcome {
@@ -25,7 +26,7 @@ fn assert_all_came(fault: &str, api: &Sandbox, users: &[(&str, u64)], trials: u6
         duplicated: arrivals.duplicates() as u64,
         ..Outcome::default()
     };
-    meditopia_testkit::fault_table::add_row(fault, outcome, 0);
+    add_row(fault, outcome, 0);
     for (user, events) in users {
         assert_eq!(arrived[*user], (0..*events).collect::<Vec<_>>(), "{user}");
     }
@@ -33,39 +34,39 @@ fn assert_all_came(fault: &str, api: &Sandbox, users: &[(&str, u64)], trials: u6
 }
 
 #[test]
-fn a_wall_clock_that_is_set_neither_reorders_nor_delays() {
-    let steps = meditopia_testkit::fault_table::trial_count(30, 1_000);
+fn a_wall_clock_that_is_set_neither_reorders_nor_delays_events() {
+    let steps = trial_count(30, 1_000);
     let api = Sandbox::start();
     let program = CProgram::compile("remote_client.c")
         .with_config(&api, &[("role", "both"), ("flush_interval_ms", "50")]);
     let clocks = TestClocks::new(&program);
-    let mut hosts = [clocks.start_client(&program), clocks.start_client(&program)];
+    let mut clients = [clocks.start_client(&program), clocks.start_client(&program)];
     let mut rng = fastrand::Rng::with_seed(8);
     for number in 0..steps {
         clocks.set_wall(rng.i64(-10 * HOUR..10 * HOUR));
-        hosts[number as usize % 2].enqueue("u-1", number);
+        clients[number as usize % 2].enqueue("u-1", number);
         if number % 10 == 9 {
-            // Each has waited for its interval and no longer, whatever the wall says.
+            // The flush interval has passed, however the wall clock was set meanwhile.
             api.wait_for_events(number + 1);
         }
     }
-    assert_all_came("wall clock set by hours", &api, &[("u-1", steps)], steps);
-    hosts.into_iter().for_each(RemoteClient::close);
+    assert_all_arrived("wall clock set by hours", &api, &[("u-1", steps)], steps);
+    clients.into_iter().for_each(RemoteClient::close);
 }
 
 #[test]
-fn an_event_of_now_has_the_time_that_the_wall_shows() {
+fn an_event_without_received_at_gets_the_time_of_the_wall_clock() {
     let api = Sandbox::start();
     let program = CProgram::compile("remote_client.c").with_config(&api, &[("role", "enqueue")]);
     let clocks = TestClocks::new(&program);
-    let mut host = clocks.start_client(&program);
+    let mut client = clocks.start_client(&program);
     for (number, step) in [0, -7 * HOUR, 5 * HOUR].into_iter().enumerate() {
         clocks.set_wall(step);
         let seconds = || jiff::Timestamp::now().as_second() + step;
         let before = seconds();
-        assert_eq!(host.ask(&format!("now u-1 {number}")), "ok");
+        assert_eq!(client.ask(&format!("now u-1 {number}")), "ok");
         let after = seconds();
-        assert_eq!(host.ask("flush 30000"), "MEDITOPIA_OK 1 0 0");
+        assert_eq!(client.ask("flush 30000"), "MEDITOPIA_OK 1 0 0");
         let events = api.events();
         let shown = &events.last().unwrap().fields.received_at;
         let time: jiff::civil::DateTime = shown.parse().unwrap();
@@ -73,118 +74,118 @@ fn an_event_of_now_has_the_time_that_the_wall_shows() {
         let time = time.timestamp().as_second();
         assert!((before..=after).contains(&time), "{shown}");
     }
-    host.close();
+    client.close();
 }
 
 #[test]
-fn a_retry_comes_though_the_wall_was_set_back_meanwhile() {
+fn a_retry_is_sent_when_it_is_due_although_the_wall_clock_was_set_back() {
     let api = Sandbox::start();
     let program = CProgram::compile("remote_client.c")
         .with_config(&api, &[("role", "both"), ("flush_interval_ms", "20")]);
     let clocks = TestClocks::new(&program);
     api.set_fault(json!({"fault": "status", "status": 503}));
-    let mut host = clocks.start_client(&program);
-    host.enqueue("u-1", 0);
+    let mut client = clocks.start_client(&program);
+    client.enqueue("u-1", 0);
     api.wait_for_requests(1);
-    // The answer is known to the sender by then, and the wait of a second or more begun.
-    assert_eq!(host.ask("flush 200"), "MEDITOPIA_ERROR_TIMEOUT 0 0 1");
+    // After this flush the sender has read the answer, and its wait of a second or more has begun.
+    assert_eq!(client.ask("flush 200"), "MEDITOPIA_ERROR_TIMEOUT 0 0 1");
     clocks.set_wall(-9 * HOUR);
     api.clear_faults();
     api.wait_for_events(1);
-    assert_all_came("wall set back in a backoff", &api, &[("u-1", 1)], 1);
-    host.close();
+    assert_all_arrived("wall set back in a backoff", &api, &[("u-1", 1)], 1);
+    client.close();
 }
 
 #[test]
-fn a_probe_that_became_due_while_the_host_slept_goes_when_it_wakes() {
+fn a_probe_that_became_due_while_the_host_slept_is_sent_when_it_wakes() {
     let api = Sandbox::start();
     let program = CProgram::compile("remote_client.c")
         .with_config(&api, &[("role", "both"), ("flush_interval_ms", "20")]);
     let clocks = TestClocks::new(&program);
     api.refuse_address();
-    let mut host = clocks.start_client(&program);
-    host.enqueue("u-1", 0);
+    let mut client = clocks.start_client(&program);
+    client.enqueue("u-1", 0);
     api.wait_for_requests(1);
-    // The first probe would come in 30 s, the second one 60 s after it: longer than this test waits.
-    wait_for_pause(&mut host);
+    // The first probe is due in 30 s, the second one 60 s later: longer than this test waits.
+    wait_for_pause(&mut client);
     clocks.set_wall(-9 * HOUR);
     clocks.set_boot(31);
     api.wait_for_requests(2);
-    wait_for_pause(&mut host);
+    wait_for_pause(&mut client);
     api.allow_address();
     clocks.set_boot(31 + 61);
     api.wait_for_events(1);
-    assert_all_came("host asleep in a pause", &api, &[("u-1", 1)], 2);
-    host.close();
+    assert_all_arrived("host asleep in a pause", &api, &[("u-1", 1)], 2);
+    client.close();
 }
 
-/// The answer to the request is committed when a flush says that delivery is paused.
-fn wait_for_pause(host: &mut RemoteClient) {
-    assert_eq!(host.ask("flush 30000"), "MEDITOPIA_ERROR_PAUSED 0 0 1");
+/// A flush that fails as paused has waited until the answer to the request is committed.
+fn wait_for_pause(client: &mut RemoteClient) {
+    assert_eq!(client.ask("flush 30000"), "MEDITOPIA_ERROR_PAUSED 0 0 1");
 }
 
 #[test]
-fn an_event_that_waits_for_company_goes_when_the_host_wakes() {
+fn an_event_whose_flush_interval_passed_while_the_host_slept_is_sent_when_it_wakes() {
     let api = Sandbox::start();
     let program = CProgram::compile("remote_client.c")
         .with_config(&api, &[("role", "both"), ("flush_interval_ms", "3600000")]);
     let clocks = TestClocks::new(&program);
-    let mut host = clocks.start_client(&program);
-    host.enqueue("u-1", 0);
-    assert_eq!(host.ask("flush 30000"), "MEDITOPIA_OK 1 0 0");
-    host.enqueue("u-1", 1);
-    // Asleep, both go on and only CLOCK_MONOTONIC stands.
+    let mut client = clocks.start_client(&program);
+    client.enqueue("u-1", 0);
+    assert_eq!(client.ask("flush 30000"), "MEDITOPIA_OK 1 0 0");
+    client.enqueue("u-1", 1);
+    // While a host sleeps these two clocks go on, and only CLOCK_MONOTONIC stops.
     clocks.set_wall(HOUR + 1);
     clocks.set_boot(HOUR + 1);
     api.wait_for_events(2);
-    assert_all_came("host asleep in an interval", &api, &[("u-1", 2)], 1);
-    host.close();
+    assert_all_arrived("host asleep in an interval", &api, &[("u-1", 2)], 1);
+    client.close();
 }
 
 #[test]
-fn only_what_was_enqueued_before_a_clock_was_right_expires() {
+fn only_events_enqueued_before_the_wall_clock_was_right_expire() {
     let api = Sandbox::start();
     let program = CProgram::compile("remote_client.c")
         .with_config(&api, &[("role", "enqueue"), ("event_ttl_s", "3600")]);
     let clocks = TestClocks::new(&program);
-    // As on a host without a clock of its own, before it has asked the network for the time.
+    // A host without a battery for its clock starts like this, before it gets the time from the network.
     clocks.set_wall(-50 * 365 * 24 * HOUR);
-    let mut host = clocks.start_client(&program);
-    host.enqueue("early", 0);
+    let mut client = clocks.start_client(&program);
+    client.enqueue("early", 0);
     clocks.set_wall(0);
-    host.enqueue("u-1", 0);
-    assert_eq!(host.ask("flush 30000"), "MEDITOPIA_OK 1 1 0");
+    client.enqueue("u-1", 0);
+    assert_eq!(client.ask("flush 30000"), "MEDITOPIA_OK 1 1 0");
     clocks.set_wall(-2 * HOUR);
-    host.enqueue("u-1", 1);
-    assert_eq!(host.ask("flush 30000"), "MEDITOPIA_OK 1 0 0");
-    assert_all_came("wall clock set, event_ttl_s", &api, &[("u-1", 2)], 2);
-    host.close();
+    client.enqueue("u-1", 1);
+    assert_eq!(client.ask("flush 30000"), "MEDITOPIA_OK 1 0 0");
+    assert_all_arrived("wall clock set, event_ttl_s", &api, &[("u-1", 2)], 2);
+    client.close();
 }
 
 #[test]
-fn what_an_earlier_boot_left_goes_before_what_a_later_one_enqueues() {
-    const OF_A_BOOT: u64 = 10;
-    let boots = meditopia_testkit::fault_table::trial_count(4, 50);
+fn events_of_an_earlier_boot_are_delivered_before_those_of_a_later_boot() {
+    const EVENTS_PER_BOOT: u64 = 10;
+    let boots = trial_count(4, 50);
     let api = Sandbox::start();
     let program = CProgram::compile("remote_client.c").with_config(&api, &[("role", "enqueue")]);
     let clocks = TestClocks::new(&program);
     let mut number = 0;
     for boot in 0..boots {
-        let mut host = clocks.start_client(&program);
-        for _ in 0..OF_A_BOOT {
-            host.enqueue("u-1", number);
+        let mut client = clocks.start_client(&program);
+        for _ in 0..EVENTS_PER_BOOT {
+            client.enqueue("u-1", number);
             number += 1;
         }
-        host.process.kill();
-        // Each has been up for less than the one before.
+        client.process.kill();
+        // Each boot has been up for less time than the one before.
         clocks.reboot(&format!("boot-{boot}"), (boots - boot) as i64 * 100);
     }
-    let mut host = clocks.start_client(&program);
-    host.enqueue("u-1", number);
-    let answer = host.ask("flush 30000");
+    let mut client = clocks.start_client(&program);
+    client.enqueue("u-1", number);
+    let answer = client.ask("flush 30000");
     assert_eq!(answer, format!("MEDITOPIA_OK {} 0 0", number + 1));
-    assert_all_came("host booted again", &api, &[("u-1", number + 1)], boots);
-    host.close();
+    assert_all_arrived("host booted again", &api, &[("u-1", number + 1)], boots);
+    client.close();
 }
 
 #[test]
@@ -192,19 +193,19 @@ fn a_heartbeat_of_an_earlier_boot_does_not_end_a_flush() {
     let api = Sandbox::start();
     let program = CProgram::compile("remote_client.c").with_config(&api, &[("role", "enqueue")]);
     let clocks = TestClocks::new(&program);
-    let mut host = clocks.start_client(&program);
-    host.enqueue("u-1", 0);
-    assert_eq!(host.ask("flush 30000"), "MEDITOPIA_OK 1 0 0");
-    host.process.kill();
+    let mut client = clocks.start_client(&program);
+    client.enqueue("u-1", 0);
+    assert_eq!(client.ask("flush 30000"), "MEDITOPIA_OK 1 0 0");
+    client.process.kill();
     clocks.reboot("another", 5);
 
-    let mut host = clocks.start_client(&program);
-    host.enqueue("u-1", 1);
-    // Somebody has the seat and does nothing: only the old heartbeat could say that all is taken over.
-    let seat = File::open(program.spool()).unwrap();
-    rustix::fs::flock(&seat, rustix::fs::FlockOperation::LockExclusive).unwrap();
-    assert_eq!(host.ask("flush 1000"), "MEDITOPIA_ERROR_TIMEOUT 0 0 1");
-    drop(seat);
-    assert_eq!(host.ask("flush 30000"), "MEDITOPIA_OK 1 0 0");
-    host.close();
+    let mut client = clocks.start_client(&program);
+    client.enqueue("u-1", 1);
+    // Another process is elected and does nothing, so only the old heartbeat could say that all is taken over.
+    let election = File::open(program.spool()).unwrap();
+    rustix::fs::flock(&election, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    assert_eq!(client.ask("flush 1000"), "MEDITOPIA_ERROR_TIMEOUT 0 0 1");
+    drop(election);
+    assert_eq!(client.ask("flush 30000"), "MEDITOPIA_OK 1 0 0");
+    client.close();
 }

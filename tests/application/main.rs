@@ -1,12 +1,13 @@
-//! What an application may do around the library: fork, threads, unloading, signals, clocks, other users.
+//! Promise: the library disturbs no application, and works in whatever an application does around it:
+//! fork, threads, unloading, exits, changed clocks, namespaces, other users.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod clocks;
+mod footprint;
 mod fork;
-mod guest;
 mod namespaces;
+mod permissions;
 mod prefork;
-mod rights;
 mod threads;
 mod unload;

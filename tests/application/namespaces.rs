@@ -1,7 +1,8 @@
-//! Hosts in containers that share one spool: a clock since boot of their own, and pids of their own.
+//! Processes in several containers that share one spool: each container has its own time since boot or
+//! its own pids.
 
 use meditopia_testkit::c_program::CProgram;
-use meditopia_testkit::fault_table::Outcome;
+use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
 use meditopia_testkit::ledger::Arrivals;
 use meditopia_testkit::privileges::can_run_under;
 use meditopia_testkit::remote_client::RemoteClient;
@@ -9,7 +10,8 @@ use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
 
-/// Processes under these runners enqueue for one user in turns, each event after the last was acknowledged.
+/// Processes under these runners enqueue events of one user in turns, each event after the one before it
+/// was acknowledged.
 fn take_turns(what: &str, runners: &[&[&str]]) {
     if !runners
         .iter()
@@ -18,10 +20,10 @@ fn take_turns(what: &str, runners: &[&[&str]]) {
     {
         return;
     }
-    let turns = meditopia_testkit::fault_table::trial_count(300, 10_000);
+    let turns = trial_count(300, 10_000);
     let api = Sandbox::start();
     let program = CProgram::compile("remote_client.c").with_config(&api, &[("role", "enqueue")]);
-    let mut hosts: Vec<RemoteClient> = runners
+    let mut clients: Vec<RemoteClient> = runners
         .iter()
         .map(|runner| {
             RemoteClient::start(match runner {
@@ -30,14 +32,14 @@ fn take_turns(what: &str, runners: &[&[&str]]) {
             })
         })
         .collect();
-    let count = hosts.len() as u64;
+    let count = clients.len() as u64;
     for number in 0..turns {
-        hosts[(number % count) as usize].enqueue("u-1", number);
+        clients[(number % count) as usize].enqueue("u-1", number);
     }
-    hosts.into_iter().for_each(RemoteClient::close);
+    clients.into_iter().for_each(RemoteClient::close);
 
-    let sender = TestSpool::for_sandbox(&api).with("spool", program.spool().to_str().unwrap());
-    let report = sender.client().flush_ok(secs(60));
+    let spool = TestSpool::for_sandbox(&api).with("spool", program.spool().to_str().unwrap());
+    let report = spool.client().flush_ok(secs(60));
     assert_eq!((report.delivered, report.pending), (turns, 0));
     let arrivals = Arrivals::from_sandbox(&api);
     let arrived = &arrivals.first_appearances()["u-1"];
@@ -52,12 +54,12 @@ fn take_turns(what: &str, runners: &[&[&str]]) {
         duplicated: arrivals.duplicates() as u64,
         ..Outcome::default()
     };
-    meditopia_testkit::fault_table::add_row(what, outcome, 0);
+    add_row(what, outcome, 0);
     assert_eq!(outcome.duplicated, 0);
 }
 
 #[test]
-fn a_user_keeps_the_order_of_events_from_hosts_in_several_time_namespaces() {
+fn events_of_a_user_keep_their_order_across_processes_in_several_time_namespaces() {
     take_turns(
         "turns across time namespaces",
         &[
@@ -69,7 +71,7 @@ fn a_user_keeps_the_order_of_events_from_hosts_in_several_time_namespaces() {
 }
 
 #[test]
-fn a_user_keeps_the_order_of_events_from_hosts_that_all_have_the_same_pid() {
+fn events_of_a_user_keep_their_order_across_processes_that_have_the_same_pid() {
     let alone: &[&str] = &["unshare", "--pid", "--fork"];
     take_turns("turns across pid namespaces", &[alone, alone, &[]]);
 }

@@ -1,5 +1,5 @@
-//! Hosts that unload the library while its thread runs, and hosts that end in the middle of things:
-//! neither crashes, hangs or grows, and what was acknowledged goes with the next sender.
+//! Applications that unload the library while its thread runs, and processes that exit while they
+//! enqueue or send: none crashes, hangs or grows, and the next sender delivers what was acknowledged.
 
 use std::fs;
 use std::io::Write;
@@ -18,32 +18,32 @@ use meditopia_testkit::wait::{secs, wait_until};
 use serde_json::json;
 
 const SEED: u64 = 5;
-/// What the heap may grow by over all rounds but the first tenth.
+/// The most that the process may grow by after the first tenth of the rounds.
 const GROWTH_KB: u64 = 2_048;
-/// What each exit handler of the host enqueues.
-const OF_A_HANDLER: u64 = 50;
+/// How many events each exit handler enqueues; the same number as in `exits.c`.
+const EVENTS_PER_HANDLER: u64 = 50;
 
 #[test]
-fn a_library_that_is_closed_and_unloaded_comes_back_and_nothing_grows() {
+fn a_library_that_is_unloaded_after_a_close_can_be_loaded_again_and_nothing_grows() {
     unload("both", "closed", 1);
 }
 
 #[test]
-fn a_library_that_is_unloaded_in_a_hurry_ends_its_thread_later_and_nothing_grows() {
+fn a_library_that_is_unloaded_while_its_thread_still_ends_lets_it_end_and_nothing_grows() {
     unload("both", "hurried", 1);
 }
 
 #[test]
-fn a_library_that_is_unloaded_under_its_thread_goes_on_and_nothing_grows() {
+fn a_library_that_is_unloaded_while_its_thread_sends_goes_on_and_nothing_grows() {
     unload("both", "abandoned", 3);
 }
 
 #[test]
-fn a_library_that_no_thread_holds_on_to_stays_mapped_and_keeps_one_segment_open() {
+fn a_library_that_no_thread_uses_stays_mapped_and_keeps_one_segment_open() {
     unload("enqueue", "visited", 1);
 }
 
-/// What a process holds.
+/// The resources of a process.
 #[derive(Debug)]
 struct Holdings {
     descriptors: usize,
@@ -68,20 +68,20 @@ impl Holdings {
         }
     }
 
-    /// Once it has so many threads: those of the last round end in their own time.
+    /// The resources once the process has only `threads` threads: the ones of the last round end later.
     fn at_rest(pid: u32, threads: usize) -> Self {
-        wait_until("its threads are at rest", || {
+        wait_until("the threads of the last round have ended", || {
             Self::of(pid).threads == threads
         });
         Self::of(pid)
     }
 }
 
-/// A client that sends what `program` has left, if nobody else does.
+/// A client that delivers what `program` has left when it flushes.
 fn observer(api: &Sandbox, program: &CProgram) -> Client {
     let spool = program.spool();
-    let host = TestSpool::for_sandbox(api).with("spool", spool.to_str().unwrap());
-    host.client()
+    let spool = TestSpool::for_sandbox(api).with("spool", spool.to_str().unwrap());
+    spool.client()
 }
 
 fn unload(role: &str, way: &str, threads: usize) {
@@ -92,18 +92,18 @@ fn unload(role: &str, way: &str, threads: usize) {
         .with_config(&api, &[("role", role), ("flush_interval_ms", "20")]);
     let observer = observer(&api, &program);
     let library = program.library();
-    let host = Enqueuer::spawn(&mut program.command(&[library.to_str().unwrap(), way]));
+    let process = Enqueuer::spawn(&mut program.command(&[library.to_str().unwrap(), way]));
 
-    let turn = |rounds: u64| {
-        let answer = host.ask(&rounds.to_string());
+    let do_rounds = |rounds: u64| {
+        let answer = process.ask(&rounds.to_string());
         assert_eq!(answer.as_deref(), Some("done"), "it died");
     };
-    turn(first_rounds);
+    do_rounds(first_rounds);
     observer.flush_ok(secs(60));
-    let early = Holdings::at_rest(host.pid(), threads);
-    turn(rounds - first_rounds);
+    let early = Holdings::at_rest(process.pid(), threads);
+    do_rounds(rounds - first_rounds);
     observer.flush_ok(secs(60));
-    let late = Holdings::at_rest(host.pid(), threads);
+    let late = Holdings::at_rest(process.pid(), threads);
 
     let arrivals = Arrivals::from_sandbox(&api);
     let delivered = arrivals.first_appearances().remove("plugin").unwrap();
@@ -123,16 +123,16 @@ fn unload(role: &str, way: &str, threads: usize) {
     assert_eq!(arrivals.duplicates(), 0);
     assert!(late.mappings > 0, "it stays mapped");
     assert_eq!(late.mappings, early.mappings);
-    // Its thread opens and closes some while it is looked at.
+    // The sender's thread opens and closes descriptors meanwhile.
     wait_until("it holds no more descriptors than at first", || {
-        Holdings::of(host.pid()).descriptors <= early.descriptors
+        Holdings::of(process.pid()).descriptors <= early.descriptors
     });
     assert!(late.resident_kb <= early.resident_kb + GROWTH_KB);
 }
 
 #[test]
 fn a_process_that_exits_while_it_enqueues_sends_or_flushes_loses_nothing() {
-    ends(
+    end_processes(
         "both",
         &[
             "_exit",
@@ -146,8 +146,8 @@ fn a_process_that_exits_while_it_enqueues_sends_or_flushes_loses_nothing() {
 }
 
 #[test]
-fn a_process_without_a_thread_that_exits_while_it_enqueues_loses_nothing() {
-    ends(
+fn a_process_without_a_sender_that_exits_while_it_enqueues_loses_nothing() {
+    end_processes(
         "enqueue",
         &[
             "_exit",
@@ -161,14 +161,14 @@ fn a_process_without_a_thread_that_exits_while_it_enqueues_loses_nothing() {
 }
 
 #[test]
-fn a_host_whose_exit_handlers_enqueue_may_do_so() {
+fn exit_handlers_of_a_process_can_enqueue() {
     for role in ["both", "enqueue"] {
-        let acknowledged = ends(role, &["atexit"]);
+        let acknowledged = end_processes(role, &["atexit"]);
         for handler in ["early-handler", "late-handler"] {
             let of_it = acknowledged.iter().filter(|(user, _)| user == handler);
             assert_eq!(
                 of_it.count() as u64,
-                OF_A_HANDLER * trial_count(3, 50),
+                EVENTS_PER_HANDLER * trial_count(3, 50),
                 "{role}"
             );
         }
@@ -176,17 +176,18 @@ fn a_host_whose_exit_handlers_enqueue_may_do_so() {
 }
 
 #[test]
-fn an_abort_leaves_the_events_to_the_next_sender() {
-    ends("both", &["abort"]);
-    ends("enqueue", &["abort"]);
+fn a_process_that_aborts_leaves_its_events_to_the_next_sender() {
+    end_processes("both", &["abort"]);
+    end_processes("enqueue", &["abort"]);
 }
 
-/// Has processes end in these ways, each at moments drawn from a seed; what they were told is safe.
-fn ends(role: &str, ways: &[&str]) -> Vec<Event> {
+/// Has processes end in these ways, each at moments drawn from a seed, and checks what was acknowledged,
+/// which it returns.
+fn end_processes(role: &str, ways: &[&str]) -> Vec<Event> {
     let api = Sandbox::builder().seed(SEED).start();
-    // So that most find a request on its way.
+    // So that a request is in flight at most of the ends.
     api.set_fault(json!({"fault": "delay", "ms": [0, 50], "when": "after"}));
-    let program = CProgram::compile("ends.c").with_config(&api, &[("flush_interval_ms", "10")]);
+    let program = CProgram::compile("exits.c").with_config(&api, &[("flush_interval_ms", "10")]);
 
     let mut rng = fastrand::Rng::with_seed(SEED);
     let mut acknowledged = Vec::new();

@@ -1,8 +1,9 @@
-/* Preloaded: the clocks and the boot of a host, as a file says.
+/* A library to preload: it shows a program the clocks and the boot ID that a test chooses.
  *
- * CLOCK_SHIM names the file: nanoseconds to add to the wall clock and to the time since boot, as two
- * int64. It is mapped, so a test steps the clocks of a running program by writing to it. Where a
- * file of the same name with ".boot_id" stands, it is the kernel's boot_id. CLOCK_MONOTONIC stays. */
+ * CLOCK_SHIM names a file of two int64: the nanoseconds to add to the wall clock and to the time since
+ * boot. The file is mapped, so a test sets the clocks of a running program by writing to the file. If
+ * a file of the same name with ".boot_id" exists, the program reads it as the kernel's boot ID.
+ * CLOCK_MONOTONIC is not changed. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -19,7 +20,7 @@
 
 enum { BILLION = 1000000000 };
 
-static const int64_t *steps;
+static const int64_t *offsets;
 static char boot_id[4096];
 static int (*real_clock_gettime)(clockid_t, struct timespec *);
 static int (*real_open)(const char *, int, ...);
@@ -33,9 +34,9 @@ __attribute__((constructor)) static void begin(void) {
   if (path == NULL) abort();
   snprintf(boot_id, sizeof boot_id, "%s.boot_id", path);
   file = real_open(path, O_RDONLY | O_CLOEXEC);
-  map = mmap(NULL, 2 * sizeof *steps, PROT_READ, MAP_SHARED, file, 0);
+  map = mmap(NULL, 2 * sizeof *offsets, PROT_READ, MAP_SHARED, file, 0);
   if (file < 0 || map == MAP_FAILED) abort();
-  steps = map;
+  offsets = map;
   close(file);
 }
 
@@ -43,7 +44,7 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
   int outcome = real_clock_gettime(clock, time);
   int64_t now;
   if (outcome != 0 || (clock != CLOCK_REALTIME && clock != CLOCK_BOOTTIME)) return outcome;
-  now = (int64_t)time->tv_sec * BILLION + time->tv_nsec + steps[clock == CLOCK_BOOTTIME];
+  now = (int64_t)time->tv_sec * BILLION + time->tv_nsec + offsets[clock == CLOCK_BOOTTIME];
   time->tv_sec = now / BILLION;
   time->tv_nsec = now % BILLION;
   return 0;

@@ -1,5 +1,7 @@
-/* Enqueues one event each for the users of the command line and delivers them; all else comes from
- * the environment, as `meditopia sandbox -- COMMAND` sets it. */
+/* Enqueues one event for each user of the command line and delivers them. The options come from the
+ * environment, as `meditopia sandbox -- COMMAND` sets it.
+ *
+ *   delivers USER... */
 
 #include <stdio.h>
 

@@ -1,10 +1,10 @@
-/* A process that enqueues what it is told to, one event after the other.
+/* A process that enqueues the events that it reads from its input, one after the other.
  *
  *   enqueuer CONFIG.toml ROLE
  *
- * For each line "USER NUMBER" of its input it enqueues that event, and answers with the same line
- * once that has returned; for a line "?" it answers with the sender's pid and when it was last seen.
- * It ends with its input, without a close, as most processes do. */
+ * For each line "USER NUMBER" it enqueues that event and answers with the same line once the enqueue
+ * has returned. For a line "?" it answers with the sender's pid and the time of its last heartbeat.
+ * When its input ends it ends, too, without a close, as most processes do. */
 
 #include <string.h>
 #include <unistd.h>

@@ -1,11 +1,11 @@
-/* A disk that fails to order, preloaded into a host: cc -shared -fPIC faulty_disk.c -ldl
+/* A library to preload: it makes operations on chosen files fail, as a faulty disk does.
  *
- * The file that FAULTY_DISK names holds one line, read anew at every call:
+ * FAULTY_DISK names a file with one line, which is read again at every call:
  *
- *   OPERATION ERRNO PATH [N]   as long as it stands, OPERATION (write, read, sync or lock) on files whose path
- *                              contains PATH fails with ERRNO, after N of them that went well
+ *   OPERATION ERRNO PATH [N]   OPERATION (write, read, sync or lock) on a file whose path contains PATH fails
+ *                              with ERRNO; the first N such operations succeed
  *
- * Without the file, or with an empty one, all goes well. */
+ * Without the file, or if it is empty, every operation succeeds. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,8 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* By system calls, since this library's own reads and opens must not come back to it. */
-static long order(char *text, size_t size) {
+/* Uses system calls, because open and read would call the functions of this library. */
+static long read_order(char *text, size_t size) {
   const char *path = getenv("FAULTY_DISK");
   long fd, length;
   if (path == NULL) return 0;
@@ -29,12 +29,12 @@ static long order(char *text, size_t size) {
   return length > 0 ? length : 0;
 }
 
-/* Whether this operation on this descriptor has to fail; errno is set then. */
+/* Whether this operation on this descriptor must fail. If so, errno is set. */
 static int fails(const char *operation, int fd) {
   char text[512], link[64], path[512], wanted[16], part[256];
   static int passed;
   int error, good = 0, kept = errno;
-  long length = order(text, sizeof text);
+  long length = read_order(text, sizeof text);
   if (length == 0) return 0;
   text[length] = 0;
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);

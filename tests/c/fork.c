@@ -1,15 +1,15 @@
-/* A client that was opened before fork, used on both sides of it.
+/* A client that is opened before a fork and used by the parent and by three children.
  *
  *   fork CONFIG.toml CASE sends|forked
  *
- *   idle        it is opened only: a prefork master and its workers
- *   used        events are enqueued before the fork
- *   sending     and delivered; with role "both" the store is open
+ *   idle        the client is only opened before the fork, as by a prefork master
+ *   used        events are enqueued before the fork, too
+ *   sending     and they are delivered before it; with role "both" the store is open then
  *   busy        and two threads enqueue all the time
- *   orphan      and the parent ends at once, without a word
- *   sleeper     the same, and the children do nothing until their input ends
+ *   orphan      like sending, but the parent ends right after the fork, without a close
+ *   sleeper     like orphan, and the children wait until their input ends
  *
- * sends: a child's flush delivers. forked: it may not, and says so.
+ * sends: a child's flush must deliver. forked: it must fail with MEDITOPIA_ERROR_FORKED.
  * Users: parent, child-0 ... child-2, busy-0, busy-1, each with its events in order. Prints nothing. */
 
 #define _POSIX_C_SOURCE 200809L
@@ -20,7 +20,7 @@
 
 #include "program.h"
 
-enum { CHILDREN = 3, BEFORE = 10, AFTER = 100, BUSY = 5000, PATIENCE_S = 60 };
+enum { CHILDREN = 3, BEFORE = 10, AFTER = 100, BUSY = 5000, TIME_LIMIT_S = 60 };
 
 static meditopia_client *client;
 static int asleep;
@@ -30,17 +30,17 @@ static void enqueue_some(const char *user, long first, long count) {
   for (number = first; number < first + count; number++) enqueue(client, user, number);
 }
 
-static void *be_busy(void *user) {
+static void *enqueue_busily(void *user) {
   enqueue_some(user, 0, BUSY);
   return NULL;
 }
 
-static void be_child(int index, int may_send) {
+static void run_child(int index, int may_send) {
   char user[32];
   meditopia_error error;
   meditopia_report report = {.struct_size = sizeof report};
   meditopia_status status;
-  alarm(PATIENCE_S);
+  alarm(TIME_LIMIT_S);
   while (asleep && getchar() != EOF) continue;
   snprintf(user, sizeof user, "child-%d", index);
   enqueue_some(user, 0, AFTER);
@@ -65,17 +65,17 @@ int main(int argc, char **argv) {
   busy = strcmp(argv[2], "busy") == 0;
   sending = busy || orphan || strcmp(argv[2], "sending") == 0;
   used = sending || strcmp(argv[2], "used") == 0;
-  alarm(PATIENCE_S);
+  alarm(TIME_LIMIT_S);
 
   client = open_client(argv[1]);
   if (used) enqueue_some("parent", 0, BEFORE);
   if (sending) flush(client, 30000);
   if (asleep) enqueue(client, "parent", BEFORE);
-  for (i = 0; busy && i < 2; i++) CHECK(pthread_create(&thread[i], NULL, be_busy, busy_user[i]) == 0);
+  for (i = 0; busy && i < 2; i++) CHECK(pthread_create(&thread[i], NULL, enqueue_busily, busy_user[i]) == 0);
   for (i = 0; i < CHILDREN; i++) {
     child[i] = fork();
     CHECK(child[i] >= 0);
-    if (child[i] == 0) be_child(i, strcmp(argv[3], "sends") == 0);
+    if (child[i] == 0) run_child(i, strcmp(argv[3], "sends") == 0);
   }
   if (orphan) _exit(0);
   enqueue_some("parent", used ? BEFORE : 0, AFTER);

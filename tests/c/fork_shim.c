@@ -1,5 +1,6 @@
-/* Preloaded: forks an idle child at the worst moment, just after a segment or the spool's directory
- * was opened and before the library knows its descriptor. The children live until their input ends. */
+/* A library to preload: it forks an idle child at the worst moment, just after a segment or the spool's
+ * directory was opened and before the library knows the descriptor. The children live until their
+ * input ends. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,7 +1,9 @@
-/* A sender and writer whose children never call the library: forked, forked twice, and started by
- * vfork or posix_spawn. Says "ready" and waits for its death; the children end with their input.
+/* A process that enqueues and sends, with children that never call the library: one forked, one forked
+ * by a child, and two started with vfork and posix_spawn.
  *
- *   idle CONFIG.toml EVENTS */
+ *   idle CONFIG.toml EVENTS
+ *
+ * Prints "ready" and waits to be killed. The children end when their input ends. */
 
 #define _GNU_SOURCE
 #include <spawn.h>
@@ -11,7 +13,7 @@
 
 extern char **environ;
 
-static void sleep_on(void) {
+static void wait_for_end_of_input(void) {
   char byte;
   while (read(STDIN_FILENO, &byte, 1) > 0) continue;
   _exit(0);
@@ -32,11 +34,11 @@ int main(int argc, char **argv) {
 
   child = fork();
   CHECK(child >= 0);
-  if (child == 0) sleep_on();
+  if (child == 0) wait_for_end_of_input();
   child = fork();
   CHECK(child >= 0);
   if (child == 0) {
-    if (fork() == 0) sleep_on();
+    if (fork() == 0) wait_for_end_of_input();
     _exit(0);
   }
   child = vfork();

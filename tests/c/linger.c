@@ -1,7 +1,7 @@
-/* A host whose spool can be looked at while it sends.
+/* A process that keeps its client open, so that a test can read the spool meanwhile.
  *
- *   linger CONFIG.toml          enqueues, flushes, says "ready" and lives until its input ends
- *   linger CONFIG.toml command  has the sender, another process, carry out two commands */
+ *   linger CONFIG.toml          enqueues, flushes, prints "ready" and closes when its input ends
+ *   linger CONFIG.toml command  asks the sender, another process, for a hold and a resume */
 
 #include "program.h"
 

@@ -1,9 +1,9 @@
-/* What the library is for: threads that enqueue, and a flush until nothing waits.
+/* The job that the library is made for: threads enqueue, then flushes deliver until nothing is pending.
  *
  *   main_job CONFIG.toml THREADS USERS FIRST LAST
  *
- * Each user has the events FIRST to LAST - 1; the threads share the users out among them. Prints
- * the report of each flush. */
+ * Each user has the events FIRST to LAST - 1, and each thread has a share of the users. Prints the
+ * report of each flush. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>

@@ -1,11 +1,12 @@
-/* A prefork server: a master that opens the client, and workers that accept connections, enqueue an
- * event for each and answer with their pid.
+/* A prefork server: the master opens the client. Each worker accepts connections, enqueues an event for
+ * each, and answers with its pid.
  *
  *   prefork CONFIG.toml ACKNOWLEDGED WORKERS RECYCLE master|workers
  *
- * A worker ends after RECYCLE requests, and the master starts another for each that ends, however.
- * master: the master enqueues, too, before it forks. HUP: all workers end after their request. TERM:
- * all end. Says where it listens. Writes down what was acknowledged. */
+ * A worker ends after RECYCLE requests. The master starts another worker for each that ends, even if it
+ * was killed. With "master", the master enqueues an event, too, before it forks. On SIGHUP all workers
+ * end after their current request; on SIGTERM the server ends. The server prints where it listens, and
+ * appends each acknowledged event to the file ACKNOWLEDGED. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -48,12 +49,12 @@ static void work(long requests) {
   struct pollfd ready = {listener, POLLIN, 0};
   long number = 0;
   int connection, length;
-  /* Not even where the master was killed does a worker outlive it. */
+  /* A worker must not outlive its master, even if the master is killed. */
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   clock_gettime(CLOCK_MONOTONIC, &now);
   snprintf(user, sizeof user, "%ld-%ld-%ld", (long)getpid(), (long)now.tv_sec, now.tv_nsec);
   while (number < requests) {
-    /* Heard only here, so that no request is cut short and no signal missed. */
+    /* Signals arrive only here, so that no request is cut short and no signal is missed. */
     if (ppoll(&ready, 1, NULL, &unblocked) < 0 && end_asked) break;
     connection = accept(listener, NULL, NULL);
     if (connection < 0) continue;
@@ -74,7 +75,7 @@ static void start(int index, long recycle) {
   if (worker[index] == 0) work(recycle);
 }
 
-static void tell_workers(int workers) {
+static void end_workers(int workers) {
   int i;
   for (i = 0; i < workers; i++) kill(worker[i], SIGTERM);
 }
@@ -83,7 +84,7 @@ int main(int argc, char **argv) {
   struct sockaddr_in address;
   struct sigaction action;
   socklen_t size = sizeof address;
-  sigset_t heard;
+  sigset_t waited_for;
   int workers, i, number;
   long recycle;
   pid_t ended;
@@ -106,20 +107,20 @@ int main(int argc, char **argv) {
   memset(&action, 0, sizeof action);
   action.sa_handler = end_soon;
   CHECK(sigaction(SIGTERM, &action, NULL) == 0);
-  sigemptyset(&heard);
-  sigaddset(&heard, SIGTERM);
-  sigaddset(&heard, SIGHUP);
-  sigaddset(&heard, SIGCHLD);
-  CHECK(sigprocmask(SIG_BLOCK, &heard, &unblocked) == 0);
+  sigemptyset(&waited_for);
+  sigaddset(&waited_for, SIGTERM);
+  sigaddset(&waited_for, SIGHUP);
+  sigaddset(&waited_for, SIGCHLD);
+  CHECK(sigprocmask(SIG_BLOCK, &waited_for, &unblocked) == 0);
   for (i = 0; i < workers; i++) start(i, recycle);
   fprintf(stderr, "Listening at: http://127.0.0.1:%d\n", ntohs(address.sin_port));
-  while (sigwait(&heard, &number) == 0 && number != SIGTERM) {
-    if (number == SIGHUP) tell_workers(workers);
+  while (sigwait(&waited_for, &number) == 0 && number != SIGTERM) {
+    if (number == SIGHUP) end_workers(workers);
     while ((ended = waitpid(-1, NULL, WNOHANG)) > 0)
       for (i = 0; i < workers; i++)
         if (worker[i] == ended) start(i, recycle);
   }
-  tell_workers(workers);
+  end_workers(workers);
   while (wait(NULL) > 0) continue;
   return 0;
 }

@@ -1,5 +1,5 @@
-/* What the test programs share: a client from a configuration file, and an end with words where
- * something goes wrong. A program that succeeds prints only what its test asks for. */
+/* What the test programs share: a client from a configuration file, and checks that end the program
+ * with a message. A program that succeeds prints only what its test reads. */
 
 #ifndef TESTS_C_PROGRAM_H
 #define TESTS_C_PROGRAM_H
@@ -13,7 +13,7 @@
 #define CHECK(condition) \
   do { \
     if (!(condition)) { \
-      fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
+      fprintf(stderr, "%s:%d: check failed: %s\n", __FILE__, __LINE__, #condition); \
       _Exit(1); \
     } \
   } while (0)
@@ -25,7 +25,7 @@ static inline void succeed(const char *what, meditopia_status status, const medi
   _Exit(1);
 }
 
-/* With `value` for `key`, whatever the file says. */
+/* Opens a client with `value` for `key`, whatever the file says. */
 static inline meditopia_client *open_client_as(const char *config_file, const char *key, const char *value) {
   meditopia_error error;
   meditopia_client *client = NULL;
@@ -41,7 +41,7 @@ static inline meditopia_client *open_client(const char *config_file) {
   return open_client_as(config_file, NULL, NULL);
 }
 
-/* One event of `user`; `event_value` tells its number. */
+/* Enqueues one event of `user`; its `event_value` is `number`. */
 static inline void enqueue(meditopia_client *client, const char *user, long number) {
   meditopia_error error;
   char value[32];

@@ -1,15 +1,16 @@
-/* A host whose life is recorded (see record.c): it notes each acknowledgement in the recording.
+/* A program whose system calls are recorded (see recorder.c). It adds a mark to the recording for each
+ * acknowledgement.
  *
  *   recorded CONFIG.toml enqueue FIRST COUNT FIRST_USER USERS THREADS BYTES BATCH END
  *   recorded CONFIG.toml send
  *   recorded CONFIG.toml requeue
  *
- * enqueue: COUNT events numbered from FIRST, event n of user FIRST_USER + n % USERS, padded by BYTES,
- * which its event_value tells after its number.
- * With a BATCH above 1 one call takes so many. END says how it ends: "close" flushes and closes,
- * "leave" only ends, "die" ends as a killed process does.
+ * enqueue: enqueues COUNT events, numbered from FIRST on. Event n is of user FIRST_USER + n % USERS and has
+ * BYTES bytes of padding; its event_value has the number, BYTES and the padding. One call enqueues BATCH
+ * events. END is how the program ends: "close" flushes and closes, "leave" ends without a close, "die" ends
+ * as a killed process does.
  * send: flushes again and again until its standard input ends, and then once more.
- * requeue: sends again what was rejected. */
+ * requeue: requeues all rejected events and flushes. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <poll.h>
@@ -19,9 +20,9 @@
 
 #include "program.h"
 
-enum { TEXT_BYTES = 8 << 20, PATIENCE_MS = 60000 };
+enum { TEXT_BYTES = 8 << 20, TIME_LIMIT_MS = 60000 };
 
-/* Of record.c; NULL where it is not preloaded. */
+/* Functions of recorder.c; NULL if it is not preloaded. */
 extern void record_mark(const char *text) __attribute__((weak));
 extern void record_end(void) __attribute__((weak));
 
@@ -43,7 +44,7 @@ static size_t event(char *text, long number) {
                          first_user + number % users, number, bytes, padding);
 }
 
-/* Each user is of one thread, so that its events have an order. */
+/* All events of a user are enqueued by one thread, so that they have an order. */
 static void *enqueue_share(void *argument) {
   meditopia_error error;
   char *text = malloc(TEXT_BYTES);
@@ -83,9 +84,9 @@ static void enqueue_all(const char *end) {
 static void send_all(void) {
   struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
   do {
-    flush(client, PATIENCE_MS);
+    flush(client, TIME_LIMIT_MS);
   } while (poll(&input, 1, 20) == 0);
-  flush(client, PATIENCE_MS);
+  flush(client, TIME_LIMIT_MS);
   close_client(client);
 }
 
@@ -103,7 +104,7 @@ static void requeue_all(void) {
   mark("requeue", 0, 0);
   succeed("requeue", meditopia_rejected_requeue(client, ids, found, &changed, &error), &error);
   CHECK(found > 0 && changed == found);
-  flush(client, PATIENCE_MS);
+  flush(client, TIME_LIMIT_MS);
   close_client(client);
 }
 

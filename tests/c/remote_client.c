@@ -1,24 +1,23 @@
-/* A host that does what its input says, one line at a time, and answers each line with one.
+/* A client that carries out one command for each line of its input and answers with one line.
  *
  *   remote_client CONFIG.toml
  *
- *   enqueue USER NUMBER   an event at a fixed time                 ok
+ *   enqueue USER NUMBER   an event with a fixed received_at        ok
  *   users FROM TO         an event each of u-FROM to u-TO, all in one record      ok
  *   now USER NUMBER       an event without received_at             ok
  *   flush MILLISECONDS    STATUS delivered expired pending         MEDITOPIA_OK 1 0 0
- *   complaint             the message of the last flush that failed
- *   stats                 the figures as a JSON object
- *   log                   the next record                          LEVEL TIME_MS MESSAGE, or "none"
+ *   flush_error           the message of the last flush that failed
+ *   stats                 the statistics as a JSON object
+ *   log                   the next log record                      LEVEL TIME_MS MESSAGE, or "none"
  *   in_doubt, rejected    the rows as a JSON array, without their messages
  *   hold, resume          MEDITOPIA_OK
- *   token TOKEN           sets the bearer token                    MEDITOPIA_OK
- */
+ *   token TOKEN           sets the bearer token                    MEDITOPIA_OK */
 
 #include <string.h>
 
 #include "program.h"
 
-static char complaint[sizeof((meditopia_error *)0)->message];
+static char flush_error[sizeof((meditopia_error *)0)->message];
 
 static void enqueue_users(meditopia_client *client, unsigned from, unsigned to) {
   static char json[1 << 15];
@@ -72,11 +71,11 @@ static void print_rows(meditopia_cursor *rows) {
   meditopia_cursor_free(rows);
 }
 
-static int look(meditopia_client *client, const char *line) {
+static int print_what_was_asked(meditopia_client *client, const char *line) {
   meditopia_error error;
   meditopia_cursor *rows = NULL;
-  if (strcmp(line, "complaint\n") == 0) {
-    printf("%s\n", complaint);
+  if (strcmp(line, "flush_error\n") == 0) {
+    printf("%s\n", flush_error);
   } else if (strcmp(line, "stats\n") == 0) {
     print_stats(client);
   } else if (strcmp(line, "log\n") == 0) {
@@ -93,7 +92,7 @@ static int look(meditopia_client *client, const char *line) {
   return 1;
 }
 
-static int operate(meditopia_client *client, const char *line) {
+static int change_delivery(meditopia_client *client, const char *line) {
   meditopia_error error;
   meditopia_status status;
   char token[128];
@@ -115,10 +114,10 @@ static void carry_out(meditopia_client *client, const char *line) {
   meditopia_error error;
   char user[64], number[32];
   unsigned timeout_ms, from, to;
-  if (look(client, line) || operate(client, line)) return;
+  if (print_what_was_asked(client, line) || change_delivery(client, line)) return;
   if (sscanf(line, "flush %u", &timeout_ms) == 1) {
     status = meditopia_flush(client, timeout_ms, &report, &error);
-    if (status < 0) strcpy(complaint, error.message);
+    if (status < 0) strcpy(flush_error, error.message);
     printf("%s %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", meditopia_status_name(status), report.delivered,
            report.expired, report.pending);
     return;

@@ -1,15 +1,17 @@
-/* A host that does what it is told, a line at a time, and tells what came of it.
+/* A client that carries out one command for each line of its input and answers with the status.
  *
  *   status_client CONFIG.toml [DESCRIPTORS]
  *
- *   enqueue USER NUMBER   one event
- *   fill USER             events of USER, numbered from 0 on, until one is refused
+ *   enqueue USER NUMBER   enqueues one event
+ *   fill USER             enqueues events of USER, numbered from 0 on, until an enqueue fails
  *   flush MILLISECONDS
- *   exhaust               opens descriptors until there are no more (DESCRIPTORS is the limit)
- *   relent                closes them again
- *   fork COUNT EVENTS     children that enqueue EVENTS each, of users child-<n>, and then wait for the host's end
+ *   open_descriptors      opens descriptors until the limit, DESCRIPTORS, is reached
+ *   close_descriptors     closes them again
+ *   fork COUNT EVENTS     forks COUNT children, which enqueue EVENTS events each, of the users child-<n>, and
+ *                         then wait until this process ends
  *
- * Each line is answered by a status name, for "fill" and "fork" with a count behind it, and the error. */
+ * Each answer is a line of the status, a count, and the error's message. The count is how many events were
+ * enqueued or delivered, how many descriptors were opened, or how many children were forked. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
@@ -26,18 +28,18 @@ enum { DESCRIPTORS_MAX = 4096, CHILDREN_MAX = 1000 };
 static meditopia_client *client;
 static int opened[DESCRIPTORS_MAX], opened_count;
 
-static meditopia_status one(const char *user, long number, meditopia_error *error) {
+static meditopia_status try_enqueue(const char *user, long number, meditopia_error *error) {
   char value[32];
   snprintf(value, sizeof value, "%ld", number);
   return meditopia_enqueue(client, "token", user, "video", value, "2024-08-06 15:04:05", error);
 }
 
-static void tell(meditopia_status status, long count, const meditopia_error *error) {
+static void answer(meditopia_status status, long count, const meditopia_error *error) {
   printf("%s %ld %s\n", meditopia_status_name(status), count, status < 0 ? error->message : "");
   fflush(stdout);
 }
 
-static void be_child(int index, long events, int ready) {
+static void run_child(int index, long events, int ready) {
   char user[32];
   long number;
   CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
@@ -55,7 +57,7 @@ static void fork_children(long count, long events) {
   for (i = 0; i < count; i++) {
     pid_t child = fork();
     CHECK(child >= 0);
-    if (child == 0) be_child(i, events, pipe_ends[1]);
+    if (child == 0) run_child(i, events, pipe_ends[1]);
   }
   close(pipe_ends[1]);
   for (i = 0; i < count; i++) CHECK(read(pipe_ends[0], &byte, 1) == 1);
@@ -76,26 +78,26 @@ int main(int argc, char **argv) {
   }
   while (fgets(line, sizeof line, stdin) != NULL) {
     if (sscanf(line, "enqueue %63s %ld", user, &number) == 2) {
-      status = one(user, number, &error);
-      tell(status, 1, &error);
+      status = try_enqueue(user, number, &error);
+      answer(status, 1, &error);
     } else if (sscanf(line, "fill %63s", user) == 1) {
-      for (count = 0; (status = one(user, count, &error)) == MEDITOPIA_OK; count++) continue;
-      tell(status, count, &error);
+      for (count = 0; (status = try_enqueue(user, count, &error)) == MEDITOPIA_OK; count++) continue;
+      answer(status, count, &error);
     } else if (sscanf(line, "flush %ld", &number) == 1) {
       meditopia_report report = {.struct_size = sizeof report};
       status = meditopia_flush(client, (uint32_t)number, &report, &error);
-      tell(status, (long)report.delivered, &error);
-    } else if (strcmp(line, "exhaust\n") == 0) {
+      answer(status, (long)report.delivered, &error);
+    } else if (strcmp(line, "open_descriptors\n") == 0) {
       while (opened_count < DESCRIPTORS_MAX && (opened[opened_count] = open("/dev/null", O_RDONLY)) >= 0) opened_count++;
-      tell(MEDITOPIA_OK, opened_count, &error);
-    } else if (strcmp(line, "relent\n") == 0) {
+      answer(MEDITOPIA_OK, opened_count, &error);
+    } else if (strcmp(line, "close_descriptors\n") == 0) {
       while (opened_count > 0) close(opened[--opened_count]);
-      tell(MEDITOPIA_OK, 0, &error);
+      answer(MEDITOPIA_OK, 0, &error);
     } else if (sscanf(line, "fork %ld %ld", &count, &number) == 2) {
       fork_children(count, number);
-      tell(MEDITOPIA_OK, count, &error);
+      answer(MEDITOPIA_OK, count, &error);
     } else {
-      CHECK(!"a command");
+      CHECK(!"a known command");
     }
   }
   return 0;

@@ -1,14 +1,14 @@
-/* A host that does the steps of its command line, one after the other, under the eyes of a tracer.
+/* A program that does the steps of its command line, one after the other, while a tracer follows it.
  *
  *   steps CONFIG.toml STEP...
  *     open | flush | close
- *     enqueue:USER:FROM:COUNT      one by one
- *     batch:USER:FROM:COUNT:BYTES  in one record, each with a token of so many bytes
- *     child:USER:FROM:COUNT        one by one, by a child that then dies
- *     begin | end                  the bounds of what the test is about
+ *     enqueue:USER:FROM:COUNT      enqueues events one by one
+ *     batch:USER:FROM:COUNT:BYTES  enqueues events in one record, each with a token of BYTES bytes
+ *     child:USER:FROM:COUNT        forks a child with a client of its own, which enqueues events and ends
+ *     begin | end                  the bounds of the section that the test is about
  *
- * It tells bounds and outcomes by a system call that changes nothing, getpriority of a number that no
- * process has: there is no moment between an event's acknowledgement and its being told. */
+ * It marks the bounds, and the outcome of each enqueue, with a system call that changes nothing: getpriority
+ * of a number that no process has. So the tracer learns of an acknowledgement before the next system call. */
 
 #define _DEFAULT_SOURCE
 #include <string.h>
@@ -23,7 +23,7 @@ enum { MARK = 0x4d450000, BEGIN = 1, END, ACKNOWLEDGED, FAILED };
 static const char *config;
 static meditopia_client *client;
 
-static void tell(int what, long number, long more) {
+static void mark(int what, long number, long more) {
   getpriority((__priority_which_t)(MARK + what), (id_t)(number | more << 20));
 }
 
@@ -35,7 +35,7 @@ static void enqueue_each(const char *user, long from, long count) {
   for (number = from; number < from + count; number++) {
     snprintf(value, sizeof value, "%ld", number);
     status = meditopia_enqueue(client, "token", user, "video", value, "2024-08-06 15:04:05", &error);
-    tell(status < 0 ? FAILED : ACKNOWLEDGED, number, status < 0 ? -status : 1);
+    mark(status < 0 ? FAILED : ACKNOWLEDGED, number, status < 0 ? -status : 1);
   }
 }
 
@@ -55,12 +55,12 @@ static void enqueue_batch(const char *user, long from, long count, long bytes) {
   CHECK(length + 2 < room);
   strcpy(json + length, "]");
   succeed("batch", meditopia_enqueue_json(client, json, length + 1, &accepted, &error), &error);
-  tell(ACKNOWLEDGED, from, count);
+  mark(ACKNOWLEDGED, from, count);
   free(json);
   free(token);
 }
 
-static void in_child(const char *user, long from, long count) {
+static void enqueue_in_child(const char *user, long from, long count) {
   int status;
   pid_t child = fork();
   CHECK(child >= 0);
@@ -87,17 +87,17 @@ int main(int argc, char **argv) {
     else if (strcmp(argv[i], "close") == 0)
       close_client(client);
     else if (strcmp(argv[i], "begin") == 0)
-      tell(BEGIN, 0, 0);
+      mark(BEGIN, 0, 0);
     else if (strcmp(argv[i], "end") == 0)
-      tell(END, 0, 0);
+      mark(END, 0, 0);
     else if (sscanf(argv[i], "enqueue:%127[^:]:%ld:%ld", user, &from, &count) == 3)
       enqueue_each(user, from, count);
     else if (sscanf(argv[i], "batch:%127[^:]:%ld:%ld:%ld", user, &from, &count, &bytes) == 4)
       enqueue_batch(user, from, count, bytes);
     else if (sscanf(argv[i], "child:%127[^:]:%ld:%ld", user, &from, &count) == 3)
-      in_child(user, from, count);
+      enqueue_in_child(user, from, count);
     else
-      CHECK(!"a step");
+      CHECK(!"a known step");
   }
   return 0;
 }

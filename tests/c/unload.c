@@ -1,14 +1,14 @@
-/* A plugin host: loads the library, uses it and closes it again, over and over.
+/* An application with the library as a plugin: it loads, uses and unloads the library again and again.
  *
  *   unload CONFIG.toml LIBRARY closed|hurried|abandoned|visited
  *
- * For each line of its input, a number, it does that so many times and writes "done". Each time it
- * enqueues one event of user "plugin", numbered on. Before the dlclose the client is
+ * Each line of its input is a number of rounds. It does them and writes "done". A round enqueues one event
+ * of user "plugin"; the numbers go on. Before the dlclose, the client is
  *
  *   closed     flushed, closed and freed
  *   hurried    closed and freed without waiting for its thread
- *   abandoned  left as it is
- *   visited    closed and freed, by a thread that has ended before the dlclose: it holds on to nothing */
+ *   abandoned  left open
+ *   visited    closed and freed by a thread that has ended before the dlclose */
 
 #define _POSIX_C_SOURCE 200809L
 #include <dlfcn.h>

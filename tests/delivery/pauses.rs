@@ -131,7 +131,7 @@ fn a_pause_says_why_since_when_and_until_when_and_blames_nobody() {
         assert_eq!(stats["rejected"], cause.rejected());
         assert_eq!(stats["in_doubt"], 0);
 
-        let complaint = paused.client.ask("complaint");
+        let complaint = paused.client.ask("flush_error");
         let since = jiff::Timestamp::from_millisecond(since).unwrap();
         let since = since.strftime("%Y-%m-%d %H:%M:%SZ");
         for part in [
@@ -254,7 +254,7 @@ fn ten_server_errors_for_one_batch_pause_and_nine_do_not() {
         }
     }
     paused.flush_is_refused();
-    let complaint = paused.client.ask("complaint");
+    let complaint = paused.client.ask("flush_error");
     assert!(
         complaint.contains("answered HTTP 503 10 times in a row"),
         "{complaint}"
@@ -291,7 +291,7 @@ fn a_hold_lasts_until_somebody_resumes() {
     let stats = paused.stats();
     assert_eq!(stats["paused"], "hold");
     assert_eq!(stats["next_probe_ms"], Value::Null);
-    let complaint = paused.client.ask("complaint");
+    let complaint = paused.client.ask("flush_error");
     assert!(
         complaint.contains("it ends when an operator resumes"),
         "{complaint}"

@@ -33,7 +33,7 @@ struct Story<'a> {
 }
 
 #[test]
-fn a_writer_that_creates_its_segment_never_writes_to_one_that_is_gone() {
+fn a_writer_that_creates_a_segment_never_writes_to_one_that_the_sender_has_removed() {
     explore(&Story {
         name: "creates its segment",
         steps: &["open", "begin", "enqueue:USER:0:1", "end"],
@@ -53,7 +53,7 @@ fn a_writer_that_creates_its_segment_never_writes_to_one_that_is_gone() {
 }
 
 #[test]
-fn a_writer_that_appends_and_dies_loses_nothing_to_the_sender() {
+fn a_writer_that_appends_and_dies_loses_no_record_to_a_sender_that_removes_segments() {
     explore(&Story {
         name: "appends and dies",
         steps: &[
@@ -74,7 +74,7 @@ fn a_writer_that_appends_and_dies_loses_nothing_to_the_sender() {
 }
 
 #[test]
-fn a_writer_that_rotates_leaves_the_full_segment_and_loses_nothing() {
+fn a_writer_that_rotates_loses_no_record_to_a_sender_that_removes_segments() {
     explore(&Story {
         name: "rotates",
         steps: &[

@@ -53,7 +53,7 @@ const LARGE: Cast = Cast {
 };
 
 #[test]
-fn no_order_of_steps_loses_a_record_or_takes_one_twice() {
+fn the_removal_model_loses_no_record_and_takes_none_over_twice_in_any_order_of_steps() {
     let orders = every_order(SMALL, ALL);
     let fault = "orders of removal and a writer's steps, in the model";
     let outcome = Outcome {
@@ -64,13 +64,13 @@ fn no_order_of_steps_loses_a_record_or_takes_one_twice() {
 }
 
 #[test]
-fn no_random_order_of_two_writers_and_a_sender_loses_a_record() {
+fn the_removal_model_loses_no_record_in_random_orders_of_two_writers_and_a_sender() {
     shuttle::check_random(|| play(LARGE, ALL), trial_count(20_000, 2_000_000) as usize);
 }
 
 #[test]
 #[should_panic(expected = "lost")]
-fn the_model_fails_for_a_writer_that_does_not_check_its_link() {
+fn the_removal_model_fails_for_a_writer_that_does_not_check_its_link() {
     every_order(
         SMALL,
         Rules {
@@ -82,7 +82,7 @@ fn the_model_fails_for_a_writer_that_does_not_check_its_link() {
 
 #[test]
 #[should_panic(expected = "lost")]
-fn the_model_fails_for_a_removal_without_the_lock() {
+fn the_removal_model_fails_for_a_removal_without_the_lock() {
     every_order(
         SMALL,
         Rules {
@@ -94,7 +94,7 @@ fn the_model_fails_for_a_removal_without_the_lock() {
 
 #[test]
 #[should_panic(expected = "lost")]
-fn the_model_fails_for_a_size_read_before_the_lock() {
+fn the_removal_model_fails_for_a_size_read_before_the_lock() {
     every_order(
         SMALL,
         Rules {
@@ -106,7 +106,7 @@ fn the_model_fails_for_a_size_read_before_the_lock() {
 
 #[test]
 #[should_panic(expected = "lost")]
-fn the_model_fails_for_a_lock_given_up_before_the_unlink() {
+fn the_removal_model_fails_for_a_lock_given_up_before_the_unlink() {
     every_order(
         SMALL,
         Rules {

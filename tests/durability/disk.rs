@@ -49,7 +49,7 @@ fn assert_arrived(api: &Sandbox, users: &[(&str, u64)]) -> u64 {
 }
 
 #[test]
-fn what_was_acknowledged_is_delivered_while_the_disk_is_still_full() {
+fn acknowledged_events_are_delivered_while_the_disk_is_still_full() {
     let rounds = trial_count(2, 20);
     let mut outcome = Outcome {
         trials: rounds,
@@ -86,7 +86,7 @@ fn what_was_acknowledged_is_delivered_while_the_disk_is_still_full() {
 }
 
 #[test]
-fn a_sender_in_the_background_delivers_from_a_full_disk_too() {
+fn a_background_sender_delivers_from_a_full_disk() {
     let Some(disk) = SmallDisk::mount(8) else {
         return;
     };
@@ -120,7 +120,7 @@ fn a_sender_in_the_background_delivers_from_a_full_disk_too() {
 }
 
 #[test]
-fn enqueue_stays_refused_while_the_reserve_is_spent_and_works_again_when_there_is_room() {
+fn enqueue_fails_while_the_reserve_is_spent_and_works_again_when_there_is_room() {
     let Some(disk) = SmallDisk::mount(4) else {
         return;
     };
@@ -166,7 +166,7 @@ fn enqueue_stays_refused_while_the_reserve_is_spent_and_works_again_when_there_i
 }
 
 #[test]
-fn five_hundred_idle_workers_hold_no_more_than_what_is_pending() {
+fn five_hundred_idle_workers_hold_at_most_two_blocks_each_once_their_events_are_delivered() {
     const WORKERS: u64 = 500;
     const EVENTS: u64 = 100;
     /// The first block, with the header, and the one that is written to.
@@ -196,7 +196,7 @@ fn five_hundred_idle_workers_hold_no_more_than_what_is_pending() {
 }
 
 #[test]
-fn a_limit_of_the_spool_refuses_and_lets_go_as_a_full_disk_does() {
+fn a_spool_at_max_spool_bytes_refuses_events_until_enough_is_delivered() {
     let dir = tempfile::tempdir().unwrap();
     let spool = dir.path().join("spool");
     let api = Sandbox::start();
@@ -219,7 +219,7 @@ fn a_limit_of_the_spool_refuses_and_lets_go_as_a_full_disk_does() {
 }
 
 #[test]
-fn a_read_only_disk_is_said_and_gone_when_it_is_writable_again() {
+fn enqueue_reports_a_read_only_disk_and_works_again_once_it_is_writable() {
     let Some(disk) = SmallDisk::mount(8) else {
         return;
     };
@@ -248,7 +248,7 @@ fn a_read_only_disk_is_said_and_gone_when_it_is_writable_again() {
 }
 
 #[test]
-fn a_spool_that_is_removed_or_replaced_under_a_writer_is_noticed() {
+fn a_writer_notices_that_its_spool_was_removed_or_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let spool = dir.path().join("spool");
     let api = Sandbox::start();
@@ -293,7 +293,7 @@ fn refusal(host: &mut StatusClient) -> meditopia_testkit::status_client::StatusR
 }
 
 #[test]
-fn a_process_without_descriptors_is_told_and_loses_nothing() {
+fn a_process_without_free_descriptors_gets_an_error_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let spool = dir.path().join("spool");
     let api = Sandbox::start();

@@ -57,7 +57,7 @@ impl FaultyDisk {
 }
 
 #[test]
-fn a_failed_write_is_said_and_costs_nothing_that_was_acknowledged() {
+fn a_failed_write_is_reported_and_loses_no_acknowledged_event() {
     for (errno, status) in [
         (EIO, "ERROR_IO"),
         (ENOSPC, "ERROR_SPOOL_FULL"),
@@ -81,7 +81,7 @@ fn a_failed_write_is_said_and_costs_nothing_that_was_acknowledged() {
 }
 
 #[test]
-fn an_enqueue_whose_segment_cannot_be_locked_says_so_and_leaves_no_file() {
+fn an_enqueue_whose_segment_cannot_be_locked_fails_and_leaves_no_file() {
     let disk = FaultyDisk::new(&[("role", "enqueue")]);
     let mut host = disk.host();
     disk.fail("lock", ENOLCK, ".log");
@@ -98,7 +98,7 @@ fn an_enqueue_whose_segment_cannot_be_locked_says_so_and_leaves_no_file() {
 }
 
 #[test]
-fn an_event_whose_sync_failed_is_unknown_and_the_next_ones_go_to_another_segment() {
+fn an_event_whose_sync_failed_is_unknown_and_later_events_go_to_another_segment() {
     let disk = FaultyDisk::new(&[("role", "enqueue"), ("durability", "power")]);
     let mut host = disk.host();
     host.enqueue("u-1", 0);
@@ -120,7 +120,7 @@ fn an_event_whose_sync_failed_is_unknown_and_the_next_ones_go_to_another_segment
 }
 
 #[test]
-fn a_segment_that_cannot_be_read_is_named_and_waits_with_everything_else_in_order() {
+fn a_segment_that_cannot_be_read_is_named_in_the_error_and_all_events_wait_in_order() {
     let disk = FaultyDisk::new(&[("role", "enqueue")]);
     let mut host = disk.host();
     host.enqueue("u-1", 0);
@@ -139,7 +139,7 @@ fn a_segment_that_cannot_be_read_is_named_and_waits_with_everything_else_in_orde
 
 /// SQLite says of both that the store is malformed; only one of them is an operator's to recover.
 #[test]
-fn a_store_that_cannot_be_read_just_now_is_not_taken_for_a_damaged_one() {
+fn a_store_with_a_passing_read_error_is_not_taken_for_a_damaged_one() {
     let disk = FaultyDisk::new(&[("role", "enqueue")]);
     let mut number = 0;
     let mut failures = 0;

@@ -25,7 +25,7 @@ fn a_hundred_thousand_events_arrive_in_order_and_only_the_bad_ones_are_rejected(
 }
 
 #[test]
-fn the_same_holds_with_eight_requests_in_flight() {
+fn a_hundred_thousand_events_arrive_in_order_over_eight_lanes_and_only_the_bad_ones_are_rejected() {
     do_the_job(8);
 }
 

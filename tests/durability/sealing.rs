@@ -49,7 +49,7 @@ struct Faults {
 }
 
 #[test]
-fn a_failed_sync_is_told_and_its_segment_is_never_used_again() {
+fn a_failed_sync_is_reported_and_its_segment_is_never_used_again() {
     let account = enqueue_under("power", "a segment's sync fails", |faults, call| {
         (call.number == libc::SYS_fdatasync && counted(&mut faults.syncs) == 1)
             .then_some(Answer::Errno(libc::EIO))
@@ -64,7 +64,7 @@ fn a_failed_sync_is_told_and_its_segment_is_never_used_again() {
 }
 
 #[test]
-fn a_record_that_the_disk_has_no_room_for_is_cut_off_and_the_next_ones_follow() {
+fn a_record_that_a_full_disk_tears_is_cut_off_and_the_next_records_follow() {
     for durability in ["process", "power"] {
         let account = enqueue_under(
             durability,
@@ -80,7 +80,7 @@ fn a_record_that_the_disk_has_no_room_for_is_cut_off_and_the_next_ones_follow() 
 }
 
 #[test]
-fn a_segment_whose_torn_record_cannot_be_cut_off_is_sealed_and_a_new_one_follows() {
+fn a_segment_whose_torn_record_cannot_be_cut_off_is_sealed_and_a_new_segment_follows() {
     for durability in ["process", "power"] {
         let account = enqueue_under(
             durability,

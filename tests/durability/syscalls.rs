@@ -65,7 +65,7 @@ struct Death {
 }
 
 #[test]
-fn an_enqueue_that_creates_its_spool_and_its_segment_may_die_at_every_call() {
+fn a_kill_at_any_system_call_of_a_first_enqueue_loses_nothing_acknowledged() {
     for durability in ["process", "power"] {
         kill_everywhere(
             &format!("kill -9 at each system call: first enqueue on a new spool, {durability}"),
@@ -87,7 +87,7 @@ fn an_enqueue_that_creates_its_spool_and_its_segment_may_die_at_every_call() {
 }
 
 #[test]
-fn a_later_enqueue_may_die_at_every_call() {
+fn a_kill_at_any_system_call_of_a_later_enqueue_loses_nothing_acknowledged() {
     for durability in ["process", "power"] {
         kill_everywhere(
             &format!("kill -9 at each system call: a later enqueue, {durability}"),
@@ -109,7 +109,7 @@ fn a_later_enqueue_may_die_at_every_call() {
 }
 
 #[test]
-fn an_enqueue_that_rotates_may_die_at_every_call() {
+fn a_kill_at_any_system_call_of_an_enqueue_that_rotates_loses_nothing_acknowledged() {
     // With power it makes the same calls and more; 9 MB are delivered after each death.
     for durability in &["power", "process"][..trial_count(1, 2) as usize] {
         kill_everywhere(
@@ -132,7 +132,7 @@ fn an_enqueue_that_rotates_may_die_at_every_call() {
 }
 
 #[test]
-fn a_take_over_may_die_at_every_call() {
+fn a_kill_at_any_system_call_of_a_take_over_loses_nothing_acknowledged() {
     take_over("process", 1);
     if trial_count(0, 1) == 1 {
         take_over("power", 1);
@@ -141,7 +141,7 @@ fn a_take_over_may_die_at_every_call() {
 }
 
 #[test]
-fn a_delivery_may_die_at_every_call() {
+fn a_kill_at_any_system_call_of_a_delivery_loses_nothing_acknowledged() {
     deliver("process", 1);
     if trial_count(0, 1) == 1 {
         deliver("power", 1);
@@ -150,7 +150,7 @@ fn a_delivery_may_die_at_every_call() {
 }
 
 #[test]
-fn a_lone_rejection_may_die_at_every_call() {
+fn a_kill_at_any_system_call_of_a_rejection_loses_nothing_acknowledged() {
     kill_everywhere(
         "kill -9 at each system call: isolation and a lone rejection",
         &Section {

@@ -57,6 +57,11 @@ pub fn repository_root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
+/// A file or directory of the repository, by its path from the root.
+pub fn repository_path(path: &str) -> PathBuf {
+    repository_root().join(path)
+}
+
 /// A library that Cargo built beside the running test, such as `libmeditopia.so`.
 pub fn built_library(name: &str) -> PathBuf {
     let library = directory_of_this_test().join(name);

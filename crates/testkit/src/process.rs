@@ -71,6 +71,22 @@ impl Pipes {
     }
 }
 
+/// Starts a program with its standard input piped, and waits until it has written the line "ready".
+pub fn spawn_until_ready(command: &mut Command) -> ChildProcess {
+    let mut process = ChildProcess(
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program starts"),
+    );
+    let mut line = String::new();
+    let mut output = BufReader::new(process.0.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    process
+}
+
 /// Starts a program that writes a line "USER NUMBER" for each event that was acknowledged. It writes
 /// each line with one write, so that no kill cuts a line in two. The channel carries the events until
 /// the program's output ends.

@@ -150,7 +150,7 @@ fn set_aside(spool: &Path, segment: &str) -> Vec<(std::ops::Range<usize>, Vec<u8
 
 fn segment_of(events: u64) -> Segment {
     let api = Sandbox::start();
-    let program = CProgram::compile("enqueues.c").with_config(&api, &[("role", "enqueue")]);
+    let program = CProgram::compile("enqueue_job.c").with_config(&api, &[("role", "enqueue")]);
     program.run(&[&events.to_string()]);
     let whole = fs::read(only_segment(&program.spool())).unwrap();
     assert_eq!(records(&whole).len() as u64, events);
@@ -185,7 +185,7 @@ fn tell(fault: &str, events: u64, fates: &[Fates]) {
 }
 
 #[test]
-fn a_flipped_bit_anywhere_in_a_segment_costs_its_record_and_no_other() {
+fn a_flipped_bit_anywhere_in_a_segment_costs_the_record_around_it_and_no_other() {
     const EVENTS: u64 = 12;
     let fates = try_in_shares(
         trial_count(100, 10_000),
@@ -206,7 +206,7 @@ fn a_flipped_bit_anywhere_in_a_segment_costs_its_record_and_no_other() {
 }
 
 #[test]
-fn whatever_a_disk_does_to_a_segment_costs_what_it_touches_and_no_more() {
+fn damaged_sectors_of_a_segment_cost_the_records_that_they_touch_and_no_others() {
     const EVENTS: u64 = 60;
     let fates = try_in_shares(
         trial_count(48, 3_000),

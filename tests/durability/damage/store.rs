@@ -36,7 +36,7 @@ struct Killed {
 impl Killed {
     fn senders() -> Killed {
         let api = Sandbox::builder().unknown_user("u-0-7").start();
-        let program = CProgram::compile("mortal.c")
+        let program = CProgram::compile("service.c")
             .with_config(&api, &[("role", "both"), ("flush_interval_ms", "20")]);
         let mut acknowledged = BTreeSet::new();
         let mut delivered = BTreeSet::new();
@@ -248,7 +248,7 @@ fn rejected(client: &Client) -> BTreeSet<Event> {
 }
 
 #[test]
-fn a_damaged_store_delivers_all_or_stops_and_recover_says_what_is_lost() {
+fn a_damaged_store_delivers_all_or_pauses_and_recover_says_how_much_is_lost_at_most() {
     let all = try_in_shares(
         trial_count(40, 3_000),
         Killed::senders,

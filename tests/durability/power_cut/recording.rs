@@ -1,6 +1,6 @@
 //! A recorded life: what C hosts of the real library did to their disk and said to the API.
 //!
-//! `tests/c/record.c` writes the log, [`Recording::read`] turns it into steps. Paths and descriptors
+//! `tests/c/recorder.c` writes the log, [`Recording::read`] turns it into steps. Paths and descriptors
 //! become inodes here, in the order in which things happened, so a step means the same whatever is
 //! dropped before it. A moment in the life is a number of steps.
 
@@ -84,7 +84,7 @@ impl Recorder {
     /// Compiles it. What happens below `root`, which is empty, will be recorded.
     pub fn of(root: &Path) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let source = meditopia_testkit::repository_root().join("tests/c/record.c");
+        let source = meditopia_testkit::repository_root().join("tests/c/recorder.c");
         let output = Command::new("gcc")
             .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"])
             .args(["-O1", "-g", "-pthread", "-shared", "-fPIC", "-o"])

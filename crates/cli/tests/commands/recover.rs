@@ -41,7 +41,7 @@ fn client(api: &Sandbox, spool: &Path) -> Client {
 
 /// A spool whose store holds events that wait, and one run with a flipped bit.
 fn damaged(api: &Sandbox) -> CProgram {
-    let program = CProgram::compile("enqueues.c").with_config(api, &[("role", "enqueue")]);
+    let program = CProgram::compile("enqueue_job.c").with_config(api, &[("role", "enqueue")]);
     program.run(&[&EVENTS.to_string()]);
     api.refuse_address();
     let sender = client(api, &program.spool());
@@ -237,7 +237,7 @@ fn a_recover_that_is_killed_leaves_the_old_store_or_the_new_one() {
 #[test]
 fn what_is_foreign_is_left_alone_wherever_it_lies() {
     let api = Sandbox::start();
-    let program = CProgram::compile("enqueues.c").with_config(&api, &[("role", "enqueue")]);
+    let program = CProgram::compile("enqueue_job.c").with_config(&api, &[("role", "enqueue")]);
     program.run(&["10"]);
     let spool = program.spool();
     let foreign = [
@@ -280,7 +280,7 @@ fn what_is_foreign_is_left_alone_wherever_it_lies() {
 #[test]
 fn an_older_library_enqueues_beside_a_newer_store_or_segment_and_sends_nothing() {
     let api = Sandbox::start();
-    let program = CProgram::compile("enqueues.c").with_config(&api, &[("role", "enqueue")]);
+    let program = CProgram::compile("enqueue_job.c").with_config(&api, &[("role", "enqueue")]);
     program.run(&["10"]);
     let segment = fs::read_dir(program.spool().join("journal"))
         .unwrap()

@@ -1,16 +1,12 @@
 //! The published figures: the tables between two marks in the README, and the plot in `benches/`.
 
-use std::path::PathBuf;
+use crate::repository_path;
 
 const START: &str = "UPDATE_README=1 cargo bench --locked --bench isolation -->\n";
 const END: &str = "<!-- end -->";
 
-fn in_repository(path: &str) -> PathBuf {
-    crate::repository_root().join(path)
-}
-
 fn read(path: &str) -> String {
-    std::fs::read_to_string(in_repository(path)).expect(path)
+    std::fs::read_to_string(repository_path(path)).expect(path)
 }
 
 /// The README up to the tables, the tables, and the rest.
@@ -37,8 +33,8 @@ pub fn outdated(table: &str, plot: &str) -> Vec<&'static str> {
     if std::env::var_os("UPDATE_README").is_some() {
         let [before, _, after] = readme();
         let readme = [&before, START, table, END, &after].concat();
-        std::fs::write(in_repository("README.md"), readme).expect("README.md");
-        std::fs::write(in_repository("benches/isolation.svg"), plot).expect("the plot");
+        std::fs::write(repository_path("README.md"), readme).expect("README.md");
+        std::fs::write(repository_path("benches/isolation.svg"), plot).expect("the plot");
         return Vec::new();
     }
     let mut outdated = Vec::new();

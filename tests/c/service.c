@@ -1,10 +1,10 @@
-/* A busy service that is killed at any moment: threads that enqueue beside the background sender.
+/* A busy service, which the test kills at some moment: threads enqueue beside the background sender.
  *
- *   mortal CONFIG.toml LIFE THREADS EVENTS REST
+ *   service CONFIG.toml LIFE THREADS EVENTS REST
  *
- * Each thread enqueues EVENTS, and rests for REST microseconds after each, or not at all for 0.
- * Writes a line for each event after its enqueue has returned, each with one write, and then waits
- * for its death. Events are numbered on over all lives. */
+ * Each thread enqueues EVENTS events and pauses for REST microseconds after each; 0 means no pause.
+ * When an enqueue has returned, the program writes a line for the event with one write. At the end it
+ * waits to be killed. LIFE counts the starts of the program; the numbers of events go on over all of them. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
@@ -20,7 +20,7 @@ static meditopia_client *client;
 static long life, events;
 static struct timespec rest;
 
-static void *live(void *argument) {
+static void *enqueue_share(void *argument) {
   char user[32], line[64];
   long i, number;
   for (i = 0; i < events; i++) {
@@ -47,7 +47,7 @@ int main(int argc, char **argv) {
   CHECK(threads <= 16 && events <= LONGEST_LIFE);
   for (i = 0; i < threads; i++) {
     share[i] = i;
-    CHECK(pthread_create(&thread[i], NULL, live, &share[i]) == 0);
+    CHECK(pthread_create(&thread[i], NULL, enqueue_share, &share[i]) == 0);
   }
   for (;;) pause();
 }

@@ -42,12 +42,13 @@ const ENQUEUERS_SHARE: usize = 4;
 const UNKNOWN: [&str; 2] = ["u-0-3", "u-2-1"];
 
 #[test]
-fn whoever_dies_nothing_is_lost_or_out_of_order_and_repeats_were_listed() {
+fn kills_of_senders_and_writers_lose_nothing_keep_the_order_and_repeat_only_what_was_listed_as_in_doubt()
+ {
     torture(1);
 }
 
 #[test]
-fn whoever_dies_with_four_lanes_each_has_at_most_one_batch_in_doubt() {
+fn kills_of_senders_and_writers_with_four_lanes_repeat_at_most_one_listed_batch_per_lane_each() {
     torture(4);
 }
 

@@ -1,8 +1,8 @@
-/* What the library leaves alone in its host: threads, signals, descriptors and output.
+/* Checks what the library adds to a process: threads, signal handlers, descriptors and output.
  *
- *   guest CONFIG.toml both|enqueue
+ *   footprint CONFIG.toml both|enqueue
  *
- * Prints nothing when all is well. */
+ * Prints nothing on success. */
 
 #define _POSIX_C_SOURCE 200809L
 #include <dirent.h>
@@ -15,7 +15,7 @@
 /* SIGKILL and SIGSTOP cannot be blocked, and the C library keeps 32 and 33 for itself. */
 static const uint64_t ALL_SIGNALS = ~(UINT64_C(1) << 8 | UINT64_C(1) << 18 | UINT64_C(3) << 31);
 
-/* A set of signals of a thread of this process; all where the thread has just ended. */
+/* One of the signal sets of a thread; all signals if the thread has just ended. */
 static uint64_t signals(const char *thread, const char *key) {
   char path[300], line[256];
   uint64_t set = ALL_SIGNALS;
@@ -41,7 +41,7 @@ static int entries(const char *path) {
 
 static int threads(void) { return entries("/proc/self/task"); }
 
-/* Every thread but the first, which is the host's, has every signal blocked. */
+/* Every thread except the application's, the first one, must have every signal blocked. */
 static void check_blocked(void) {
   char first[32];
   struct dirent *entry;
@@ -56,7 +56,7 @@ static void check_blocked(void) {
   CHECK(signals(first, "SigBlk:") == 0);
 }
 
-/* The kernel may still be clearing a thread away that the library has seen end. */
+/* The kernel may list a thread for a while after the library has joined it. */
 static void wait_for_one_thread(void) {
   const struct timespec nap = {0, 1000000};
   int naps;
@@ -105,7 +105,7 @@ int main(int argc, char **argv) {
   CHECK((signals(self, "SigCgt:") & ALL_SIGNALS) == caught);
   CHECK((signals(self, "SigIgn:") & ALL_SIGNALS) == ignored);
   CHECK(signals(self, "SigBlk:") == 0);
-  /* Without a sender the file that events go to stays open for the next client: once, not each time. */
+  /* With role "enqueue" one segment stays open for the next client, however many clients follow. */
   if (!both) {
     close_client(open_client(argv[1]));
     descriptors += 1;

@@ -1,6 +1,6 @@
-/* A job that only enqueues and ends: its segment stays for a sender.
+/* A job that enqueues EVENTS events, of four users in turn, and ends. Its segment stays for a sender.
  *
- *   enqueues CONFIG.toml EVENTS  one event each, of four users in turn */
+ *   enqueue_job CONFIG.toml EVENTS */
 
 #include "program.h"
 

@@ -23,10 +23,10 @@ const MARGIN_KB: u64 = 8 * 1024;
 const PEAK_KB: u64 = 40 * 1024;
 
 #[test]
-fn thousands_of_short_lived_processes_leave_no_litter() {
+fn thousands_of_short_lived_processes_leave_no_files_behind() {
     let processes = trial_count(1_000, 10_000);
     let api = Sandbox::start();
-    let program = CProgram::compile("swarm.c").with_config(&api, &[]);
+    let program = CProgram::compile("many_processes.c").with_config(&api, &[]);
     let mut listings = Vec::new();
     for first in [0, processes] {
         swarm(&program, first, processes);
@@ -67,11 +67,11 @@ fn thousands_of_short_lived_processes_leave_no_litter() {
 }
 
 #[test]
-fn a_process_opens_as_fast_with_thousands_of_segments_waiting() {
+fn a_process_opens_a_spool_as_fast_with_thousands_of_segments_waiting() {
     const OPENINGS: u64 = 40;
     let processes = trial_count(1_000, 10_000);
     let api = Sandbox::start();
-    let program = CProgram::compile("swarm.c").with_config(&api, &[]);
+    let program = CProgram::compile("many_processes.c").with_config(&api, &[]);
     let median_of_openings = |first: u64| {
         let mut times: Vec<Duration> = (first..first + OPENINGS)
             .map(|number| program.run(&["open", &number.to_string()]))
@@ -130,7 +130,7 @@ fn a_process_that_goes_through_many_spools_keeps_few_of_them_open() {
 /// The most memory that a process has while it drains `events` events, in kB.
 fn peak_of_draining(events: u64) -> u64 {
     let api = Sandbox::start();
-    let program = CProgram::compile("swarm.c").with_config(&api, &[]);
+    let program = CProgram::compile("many_processes.c").with_config(&api, &[]);
     program.run(&["many", &events.to_string()]);
     let begun = Instant::now();
     let peak = program.run(&["drain"]).trim_end().parse().unwrap();

@@ -1,14 +1,14 @@
-/* Records what processes do to the files below one directory, and say to the API, in its true order.
+/* A library to preload: it records what processes do to the files below one directory, and what they
+ * send to the API and receive from it, in the order in which it happened.
  *
- * Preloaded, it stands between the library and libc. RECORD_ROOT names the directory, RECORD_LOG the
- * file that all processes append to. An act and its record happen under one lock, so the order of the
- * records is the order of the acts. A sync is two records, its begin and its end, with no lock
- * between them: what is written meanwhile may or may not be covered by it. Failed acts change nothing
- * and are left out.
+ * RECORD_ROOT names the directory, RECORD_LOG the file that all processes append records to. A call and
+ * its record are made under one lock, so the records have the order of the calls. A sync has two records,
+ * for its begin and its end, and does not hold the lock between them: it may or may not cover what is
+ * written meanwhile. Calls that fail change nothing and are not recorded.
  *
- * RECORD_SLOW_US makes a sync take longer, as a slow disk does, so that others act meanwhile: so much
- * or 4, 16 or 64 times as much, by chance. A host may call record_mark, to note what it was told, and
- * record_end, to end like a killed process. */
+ * RECORD_SLOW_US makes each sync take longer, as on a slow disk, so that other threads go on meanwhile:
+ * by this many microseconds, or 4, 16 or 64 times as many, by chance. A program can call record_mark to
+ * add a mark to the recording, and record_end to end as a killed process does. */
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -27,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* As in recording.rs. */
+/* The same numbers as in recording.rs. */
 enum act {
   OPEN = 1,
   WRITE,
@@ -76,7 +76,7 @@ __attribute__((constructor)) static void begin(void) {
   if (longer != NULL) slow_us = atol(longer);
   opened = syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (opened < 0) fail("the log of a recording");
-  /* Out of the way of a host that counts its descriptors. */
+  /* A high number, so that the program's descriptors have the numbers that they have without a recording. */
   log_descriptor = fcntl((int)opened, F_DUPFD_CLOEXEC, LOG_DESCRIPTOR);
   if (log_descriptor < 0) fail("the log of a recording");
   syscall(SYS_close, opened);
@@ -94,7 +94,7 @@ static void lock(void) {
   lock_others(F_WRLCK);
 }
 
-/* Leaves errno as the act has set it. */
+/* Leaves errno as the recorded call has set it. */
 static void unlock(void) {
   int error = errno;
   lock_others(F_UNLCK);
@@ -166,7 +166,7 @@ void record_mark(const char *text) {
 }
 
 void record_end(void) {
-  /* No other thread stands between its act and its record now. */
+  /* Under the lock, no other thread is between a call and its record. */
   if (log_descriptor >= 0) lock();
   syscall(SYS_exit_group, 0);
 }
@@ -222,7 +222,7 @@ int creat(const char *path, mode_t mode) {
 }
 
 int close(int descriptor) {
-  /* Before: its number may be somebody else's at once. */
+  /* Before the close, because another thread may get the same number right after it. */
   if (descriptor >= 0 && descriptor < DESCRIPTORS) handles[descriptor] = 0;
   return (int)syscall(SYS_close, descriptor);
 }
@@ -313,7 +313,7 @@ int posix_fallocate64(int descriptor, off64_t at, off64_t length) {
 
 int posix_fallocate(int descriptor, off_t at, off_t length) { return posix_fallocate64(descriptor, at, length); }
 
-static void be_slow(void) {
+static void wait_like_a_slow_disk(void) {
   struct timespec now, rest = {0, 0};
   clock_gettime(CLOCK_MONOTONIC, &now);
   rest.tv_nsec = (slow_us * 1000) << (2 * (now.tv_nsec / 100 % 4));
@@ -326,7 +326,7 @@ static int sync_by(long call, int descriptor) {
   if (handle == 0) return (int)syscall(call, descriptor);
   note(SYNC_BEGIN, handle, 0, 0, NULL, 0);
   done = (int)syscall(call, descriptor);
-  if (done == 0 && slow_us > 0) be_slow();
+  if (done == 0 && slow_us > 0) wait_like_a_slow_disk();
   if (done == 0) note(SYNC_END, handle, 0, 0, NULL, 0);
   return done;
 }
@@ -419,7 +419,7 @@ ssize_t send(int descriptor, const void *data, size_t length, int flags) {
   return sent;
 }
 
-/* Not under the lock, for it waits; the library cannot have acted on it yet. */
+/* The call waits, so it is made without the lock. The library acts on the bytes only after the record. */
 static ssize_t received(int descriptor, const void *data, ssize_t got) {
   uint64_t handle = handle_of(descriptor);
   if (handle != 0 && got > 0 && is_connection(descriptor)) note(RECEIVE, handle, 0, 0, data, (size_t)got);

@@ -47,12 +47,13 @@ const SLOW: Pace = Pace {
 const UNKNOWN: [&str; 2] = ["u-0-7", "u-2-3"];
 
 #[test]
-fn fifty_deaths_lose_nothing_and_repeat_at_most_a_batch_each() {
+fn fifty_kills_of_a_service_lose_nothing_and_repeat_at_most_a_batch_each() {
     die_often(1);
 }
 
 #[test]
-fn fifty_deaths_with_four_lanes_repeat_at_most_a_batch_for_each_and_lane() {
+fn fifty_kills_of_a_service_with_four_lanes_lose_nothing_and_repeat_at_most_a_batch_per_lane_each()
+{
     die_often(4);
 }
 
@@ -65,7 +66,7 @@ fn die_often(lanes: usize) {
     // So that many deaths find a request on its way, taken by the API and not answered.
     api.set_fault(json!({"fault": "delay", "ms": [0, 20], "when": "after"}));
     let lane_count = lanes.to_string();
-    let program = CProgram::compile("mortal.c").with_config(
+    let program = CProgram::compile("service.c").with_config(
         &api,
         &[
             ("role", "both"),

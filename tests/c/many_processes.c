@@ -1,11 +1,13 @@
-/* Very many short-lived processes, or one that meets what they have left.
+/* Very many short-lived processes, or one process on the spool that they have left.
  *
- *   swarm CONFIG.toml each FIRST COUNT   COUNT processes, one after the other, each with one event: user
- *                                        "u-<number % 100>", number FIRST and on
- *   swarm CONFIG.toml many COUNT         one process with COUNT events of user "u-<number % 100>"
- *   swarm CONFIG.toml open NUMBER        opens, enqueues one event, user "opener", and writes how many
- *                                        nanoseconds that took
- *   swarm CONFIG.toml drain              flushes, and writes the most memory that it had, in kB */
+ *   many_processes CONFIG.toml COMMAND
+ *
+ *   each FIRST COUNT   COUNT processes, one after the other, enqueue one event each, numbered from FIRST on,
+ *                      of the users "u-<number % 100>"
+ *   many COUNT         one process enqueues COUNT events of the same users
+ *   open NUMBER        opens a client, enqueues one event of user "opener" and prints how many nanoseconds
+ *                      both took
+ *   drain              flushes, and prints the most memory that it had, in kB */
 
 #define _POSIX_C_SOURCE 200809L
 #include <string.h>
@@ -42,7 +44,7 @@ static long long now_ns(void) {
   return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-static void write_peak(void) {
+static void print_peak(void) {
   char line[256];
   long peak;
   FILE *file = fopen("/proc/self/status", "r");
@@ -69,7 +71,7 @@ int main(int argc, char **argv) {
     for (number = 0; number < atol(argv[3]); number++) enqueue_next(client, number);
   } else {
     CHECK(flush(client, 1200000).pending == 0);
-    write_peak();
+    print_peak();
   }
   return 0;
 }

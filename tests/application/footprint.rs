@@ -1,4 +1,5 @@
-//! A good guest: what a host in C sees of the library in its process, and what it does not see.
+//! What the library adds to the process of an application in C: threads, signal handlers, descriptors,
+//! output, and what it reads from the environment.
 
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::privileges::report_skip;
@@ -7,7 +8,7 @@ use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
 
-/// What other libraries would follow.
+/// Variables that other libraries read.
 const ENVIRONMENT: [(&str, &str); 8] = [
     ("MEDITOPIA_ENDPOINT", "http://127.0.0.1:1/"),
     ("MEDITOPIA_SPOOL", "/nonexistent"),
@@ -19,51 +20,51 @@ const ENVIRONMENT: [(&str, &str); 8] = [
     ("RUST_LOG", "trace"),
 ];
 
-fn be_a_guest(role: &str) {
+fn check_footprint(role: &str) {
     let api = Sandbox::start();
-    let program = CProgram::compile("guest.c").with_config(&api, &[("role", role)]);
+    let program = CProgram::compile("footprint.c").with_config(&api, &[("role", role)]);
 
-    let said = stdout_of(program.command(&[role]).envs(ENVIRONMENT));
+    let stdout = stdout_of(program.command(&[role]).envs(ENVIRONMENT));
 
-    assert_eq!(said, "");
-    // What a close without patience left is there for the next one.
-    let host = TestSpool::for_sandbox(&api).with("spool", program.spool().to_str().unwrap());
-    host.client().flush_ok(secs(30));
+    assert_eq!(stdout, "");
+    // The program closes with a timeout of 0, which leaves events to the next sender.
+    let spool = TestSpool::for_sandbox(&api).with("spool", program.spool().to_str().unwrap());
+    spool.client().flush_ok(secs(30));
     assert_eq!(api.ledger().distinct_events, 260);
 }
 
 #[test]
-fn a_host_that_only_enqueues_gets_no_thread() {
-    be_a_guest("enqueue");
+fn a_process_that_only_enqueues_gets_no_thread() {
+    check_footprint("enqueue");
 }
 
 #[test]
-fn threads_start_with_the_first_enqueue_take_no_signal_and_leave_nothing_behind() {
-    be_a_guest("both");
+fn threads_of_the_library_start_with_the_first_enqueue_take_no_signal_and_leave_nothing_behind() {
+    check_footprint("both");
 }
 
-/// The API of the quickstart, and what it prints against it.
+/// The API that the quickstart is written for.
 fn api_of_quickstart() -> Sandbox {
     let api = Sandbox::start();
     api.set_unknown(serde_json::json!([{ "prefix": "unknown" }]));
     api
 }
 
-fn assert_quickstart(said: &str) {
-    let first = said.lines().next().unwrap();
+fn assert_quickstart_printed(stdout: &str) {
+    let first = stdout.lines().next().unwrap();
     assert_eq!(first, "delivered 298, rejected 2, pending 0, in doubt 0");
-    assert_eq!(said.lines().count(), 5, "{said}");
+    assert_eq!(stdout.lines().count(), 5, "{stdout}");
 }
 
 #[test]
-fn a_program_that_holds_the_static_library_does_the_same() {
+fn the_quickstart_works_when_it_is_linked_with_the_static_library() {
     let api = api_of_quickstart();
     let program = CProgram::compile_static("bindings/c/quickstart.c").with_config(&api, &[]);
-    assert_quickstart(&program.run(&[]));
+    assert_quickstart_printed(&program.run(&[]));
 }
 
 #[test]
-fn a_checker_finds_no_wrong_access_and_no_leak() {
+fn valgrind_finds_no_wrong_access_and_no_leak_in_the_quickstart() {
     let api = api_of_quickstart();
     let program = CProgram::compile_from_root("bindings/c/quickstart.c").with_config(&api, &[]);
     let valgrind = [
@@ -72,7 +73,7 @@ fn a_checker_finds_no_wrong_access_and_no_leak() {
         "--error-exitcode=99",
         "--leak-check=full",
         "--errors-for-leak-kinds=definite,indirect",
-        // A thread that polls must not starve the one that it waits for.
+        // Otherwise a thread that polls can starve the thread that it waits for.
         "--fair-sched=try",
     ];
     let mut command = program.command_under(&valgrind, &[]);
@@ -84,5 +85,5 @@ fn a_checker_finds_no_wrong_access_and_no_leak() {
         output => output.unwrap(),
     };
     assert_success(&command, &output);
-    assert_quickstart(std::str::from_utf8(&output.stdout).unwrap());
+    assert_quickstart_printed(std::str::from_utf8(&output.stdout).unwrap());
 }

@@ -1,11 +1,12 @@
-/* Forks without end from a loaded process: two threads enqueue and the sender sends all the while,
- * so that each fork finds some lock held.
+/* Many forks from a busy process: two threads enqueue and the sender sends all the time, so that at each
+ * fork some lock is held.
  *
- *   storm CONFIG.toml FORKS
+ *   fork_storm CONFIG.toml FORKS
  *
- * A child (every fourth: its own child) enqueues a few events at once, and every tenth sees that it may not send. Between them
- * programs are started by vfork and posix_spawn. Users: child-0 ... and busy-0, busy-1; prints how
- * many events each busy one has enqueued. */
+ * Each child enqueues a few events at once; every fourth child leaves this to a child of its own. Every
+ * tenth child checks that it may not send. Between the forks, programs are started with vfork and
+ * posix_spawn. Users: first, child-0 ..., busy-0 and busy-1. Prints how many events busy-0 and busy-1
+ * have. */
 
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -15,14 +16,14 @@
 
 #include "program.h"
 
-enum { OF_A_CHILD = 3, PATIENCE_S = 60 };
+enum { EVENTS_PER_CHILD = 3, TIME_LIMIT_S = 60 };
 
 extern char **environ;
 static meditopia_client *client;
 static volatile int ended;
 static long busy[2];
 
-static void *be_busy(void *argument) {
+static void *enqueue_busily(void *argument) {
   const int index = *(int *)argument;
   char user[16];
   snprintf(user, sizeof user, "busy-%d", index);
@@ -33,18 +34,18 @@ static void *be_busy(void *argument) {
   return NULL;
 }
 
-static void be_child(long index) {
+static void run_child(long index) {
   meditopia_report report = {.struct_size = sizeof report};
   char user[32];
   long number;
-  alarm(PATIENCE_S);
+  alarm(TIME_LIMIT_S);
   snprintf(user, sizeof user, "child-%ld", index);
-  for (number = 0; number < OF_A_CHILD; number++) enqueue(client, user, number);
+  for (number = 0; number < EVENTS_PER_CHILD; number++) enqueue(client, user, number);
   if (index % 10 == 0) CHECK(meditopia_flush(client, 30000, &report, NULL) == MEDITOPIA_ERROR_FORKED);
   _exit(0);
 }
 
-static void expect_good_end(pid_t child) {
+static void wait_for_success(pid_t child) {
   int status;
   CHECK(waitpid(child, &status, 0) == child);
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
@@ -62,7 +63,7 @@ int main(int argc, char **argv) {
   client = open_client(argv[1]);
   enqueue(client, "first", 0);
   flush(client, 30000);
-  for (i = 0; i < 2; i++) CHECK(pthread_create(&thread[i], NULL, be_busy, &index[i]) == 0);
+  for (i = 0; i < 2; i++) CHECK(pthread_create(&thread[i], NULL, enqueue_busily, &index[i]) == 0);
   for (i = 0; i < forks; i++) {
     child = fork();
     CHECK(child >= 0);
@@ -71,14 +72,14 @@ int main(int argc, char **argv) {
         child = fork();
         CHECK(child >= 0);
         if (child > 0) {
-          alarm(PATIENCE_S);
-          expect_good_end(child);
+          alarm(TIME_LIMIT_S);
+          wait_for_success(child);
           _exit(0);
         }
       }
-      be_child(i);
+      run_child(i);
     }
-    expect_good_end(child);
+    wait_for_success(child);
     if (i % 10 == 5) {
       child = vfork();
       CHECK(child >= 0);
@@ -86,9 +87,9 @@ int main(int argc, char **argv) {
         execv("/bin/true", nothing);
         _exit(1);
       }
-      expect_good_end(child);
+      wait_for_success(child);
       CHECK(posix_spawn(&child, "/bin/true", NULL, NULL, nothing, environ) == 0);
-      expect_good_end(child);
+      wait_for_success(child);
     }
   }
   ended = 1;

@@ -1,5 +1,7 @@
-/* Loads the library as a plugin host does: dlopen, use, dlclose - and goes on using what it was
- * given, because the library stays mapped. Prints nothing when all is well. */
+/* Loads and unloads the library as an application does with a plugin: dlopen, use, dlclose. What the
+ * library returned stays valid, because it stays mapped. Prints nothing on success.
+ *
+ *   plugin LIBRARY */
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -8,7 +10,7 @@
 #include <meditopia.h>
 
 static int failed(const char *what) {
-  fprintf(stderr, "door.c: %s\n", what);
+  fprintf(stderr, "plugin.c: %s\n", what);
   return 1;
 }
 

@@ -1,63 +1,54 @@
-//! Whose a spool is, and who else can read it: nobody, whatever the umask.
+//! The owner of a spool, and which other users can read it: none, under any umask.
 //!
-//! Run as root, the host in C runs as an ordinary user with `setpriv`.
+//! When the tests run as root, the program in C runs as an ordinary user with `setpriv`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use meditopia::client::Client;
 use meditopia::error::ErrorKind;
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::disks::FuseDisk;
 use meditopia_testkit::privileges::{is_root, runner_as_user};
-use meditopia_testkit::process::{ChildProcess, stdout_of};
+use meditopia_testkit::process::{ChildProcess, spawn_until_ready, stdout_of};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
-const SOMEBODY: u32 = 54_321;
-const ANOTHER: u32 = 54_322;
+/// Users that have no name on this host.
+const OWNER: u32 = 54_321;
+const OTHER_USER: u32 = 54_322;
 
-/// A program whose spool will be in a directory of `SOMEBODY`'s.
-fn program_of_somebody(api: &Sandbox) -> (CProgram, PathBuf) {
+/// A program whose spool will be in a directory of `OWNER`.
+fn program_of_owner(api: &Sandbox) -> (CProgram, PathBuf) {
     let program = CProgram::compile_for_any_user("linger.c");
     let home = program.dir().join("home");
-    std::fs::create_dir(&home).unwrap();
+    fs::create_dir(&home).unwrap();
     if is_root() {
-        chown(&home, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+        chown(&home, Some(OWNER), Some(OWNER)).unwrap();
     }
     let spool = home.join("spool");
     let options = [("spool", spool.to_str().unwrap()), ("role", "both")];
     (program.with_config(api, &options), spool)
 }
 
-fn ready(program: &CProgram, runner: &[String]) -> ChildProcess {
+/// Starts the program and waits until its spool is in use.
+fn start(program: &CProgram, runner: &[String]) -> ChildProcess {
     let runner: Vec<&str> = runner.iter().map(String::as_str).collect();
-    let mut child = program
-        .command_under(&runner, &[])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut said)
-        .unwrap();
-    assert_eq!(said, "ready\n");
-    ChildProcess(child)
+    spawn_until_ready(&mut program.command_under(&runner, &[]))
 }
 
-/// The mode of everything in `dir`, and of itself under the name "".
+/// The modes of `root`, under the name "/", and of everything in it. The names of directories end with
+/// "/", the names of sockets with "=".
 fn modes(root: &Path) -> BTreeMap<String, u32> {
     let mut found = BTreeMap::new();
     let mut left = vec![root.to_owned()];
     while let Some(path) = left.pop() {
         let about = path.symlink_metadata().unwrap();
         if about.is_dir() {
-            let entries = std::fs::read_dir(&path).unwrap();
+            let entries = fs::read_dir(&path).unwrap();
             left.extend(entries.map(|entry| entry.unwrap().path()));
         }
         let kind = match about.file_type() {
@@ -72,12 +63,12 @@ fn modes(root: &Path) -> BTreeMap<String, u32> {
 }
 
 #[test]
-fn nobody_else_can_read_a_spool_whatever_the_umask() {
+fn other_users_cannot_read_a_spool_under_any_umask() {
     for umask in ["000", "077"] {
         let api = Sandbox::start();
-        let (program, spool) = program_of_somebody(&api);
-        let runner = runner_as_user(SOMEBODY, umask);
-        let _sender = ready(&program, &runner);
+        let (program, spool) = program_of_owner(&api);
+        let runner = runner_as_user(OWNER, umask);
+        let _sender = start(&program, &runner);
         let words: Vec<&str> = runner.iter().map(String::as_str).collect();
         stdout_of(&mut program.command_under(&words, &["command"]));
 
@@ -107,11 +98,11 @@ fn nobody_else_can_read_a_spool_whatever_the_umask() {
 }
 
 #[test]
-fn a_spool_of_another_user_is_refused_also_to_root() {
+fn a_spool_of_another_user_is_refused_even_to_root() {
     let api = Sandbox::start();
-    let (program, spool) = program_of_somebody(&api);
+    let (program, spool) = program_of_owner(&api);
     if !is_root() {
-        // Without root there is no second user, but there are directories of one.
+        // Without root this test cannot make a spool of another user, but `/` belongs to one.
         let options = [("spool", "/"), ("role", "both")];
         assert_refused(
             &program.with_config(&api, &options),
@@ -119,21 +110,21 @@ fn a_spool_of_another_user_is_refused_also_to_root() {
         );
         return;
     }
-    drop(ready(&program, &runner_as_user(SOMEBODY, "022")));
+    drop(start(&program, &runner_as_user(OWNER, "022")));
     let before = modes(&spool);
-    assert_refused(&program, &runner_as_user(ANOTHER, "022"));
+    assert_refused(&program, &runner_as_user(OTHER_USER, "022"));
     assert_refused(&program, &runner_as_user(0, "022"));
     assert_eq!(modes(&spool), before);
 }
 
 #[test]
-fn a_process_that_has_a_spool_open_is_refused_it_again_once_others_may_write_there() {
-    let host = TestSpool::for_endpoint("http://127.0.0.1:9/events").with("role", "enqueue");
-    let client = host.client();
+fn a_spool_that_others_may_write_to_is_refused_even_to_a_process_that_has_it_open() {
+    let spool = TestSpool::for_endpoint("http://127.0.0.1:9/events").with("role", "enqueue");
+    let client = spool.client();
     client.enqueue_for("user", 1);
     let open_to = |mode: u32| {
-        fs::set_permissions(host.path(), Permissions::from_mode(mode)).unwrap();
-        Client::open(host.config())
+        fs::set_permissions(spool.path(), Permissions::from_mode(mode)).unwrap();
+        Client::open(spool.config())
     };
     let Err(refused) = open_to(0o777) else {
         panic!("opened");
@@ -146,24 +137,23 @@ fn a_process_that_has_a_spool_open_is_refused_it_again_once_others_may_write_the
 fn assert_refused(program: &CProgram, runner: &[String]) {
     let words: Vec<&str> = runner.iter().map(String::as_str).collect();
     let output = program.command_under(&words, &[]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert!(
-        said.starts_with("open: MEDITOPIA_ERROR_SPOOL_MISMATCH: "),
-        "{said}"
+        stderr.starts_with("open: MEDITOPIA_ERROR_SPOOL_MISMATCH: "),
+        "{stderr}"
     );
-    assert!(said.contains("belongs to uid"), "{said}");
+    assert!(stderr.contains("belongs to uid"), "{stderr}");
 }
 
 #[test]
-fn a_spool_on_a_network_file_system_is_refused_unless_the_operator_vouches_for_it() {
+fn a_spool_on_a_network_file_system_is_refused_unless_allow_network_spool_is_set() {
     let Some(disk) = FuseDisk::mount() else {
         return;
     };
     let api = Sandbox::start();
-    let spool = disk.spool();
-    let host = TestSpool::for_sandbox(&api).with("spool", spool.to_str().unwrap());
-    let Err(refused) = Client::open(host.config()) else {
+    let spool = TestSpool::for_sandbox(&api).with("spool", disk.spool().to_str().unwrap());
+    let Err(refused) = Client::open(spool.config()) else {
         panic!("opened");
     };
     assert_eq!(refused.kind(), ErrorKind::SpoolMismatch);
@@ -173,10 +163,7 @@ fn a_spool_on_a_network_file_system_is_refused_unless_the_operator_vouches_for_i
         "{refused}"
     );
 
-    let client = host.with("allow_network_spool", "true").into_client();
+    let client = spool.with("allow_network_spool", "true").into_client();
     client.enqueue_users(0..10);
-    assert_eq!(
-        client.flush_ok(meditopia_testkit::wait::secs(30)).delivered,
-        10
-    );
+    assert_eq!(client.flush_ok(secs(30)).delivered, 10);
 }

@@ -1,13 +1,13 @@
-/* A process that ends in one of the ways there are, while three threads enqueue.
+/* A process that ends in one of these ways while three threads enqueue.
  *
- *   ends CONFIG.toml ROLE LIFE WAY
+ *   exits CONFIG.toml ROLE LIFE WAY
  *
- *   _exit, exit, return, quick_exit, abort   as they say
+ *   _exit, exit, return, quick_exit, abort   the function of this name, or a return from main
  *   flushing   exit while another thread waits in a flush
  *   closing    exit while another thread closes the client, and enqueues fail
- *   atexit     exit with handlers of the host, set before and after the library was used, that enqueue
+ *   atexit     exit with two handlers that enqueue, set before and after the first use of the library
  *
- * It ends once a line of input comes. Each acknowledged event is written as a line. */
+ * It ends after it has read a line of input. It writes a line for each acknowledged event. */
 
 #define _POSIX_C_SOURCE 200809L
 #define _ISOC11_SOURCE
@@ -18,7 +18,7 @@
 
 #include "program.h"
 
-enum { THREADS = 3, LONGEST_LIFE = 1000000, OF_A_HANDLER = 50 };
+enum { THREADS = 3, LONGEST_LIFE = 1000000, EVENTS_PER_HANDLER = 50 };
 
 static meditopia_client *client;
 static long first;
@@ -37,7 +37,7 @@ static int enqueue_one(const char *user, long number) {
   return 1;
 }
 
-static void *be_busy(void *user) {
+static void *enqueue_on(void *user) {
   const struct timespec rest = {0, 100000};
   long i;
   for (i = 0; i < LONGEST_LIFE && enqueue_one(user, first + i); i++) nanosleep(&rest, NULL);
@@ -56,7 +56,7 @@ static void *wait_in_close(void *unused) {
 
 static void enqueue_some(const char *user) {
   long i;
-  for (i = 0; i < OF_A_HANDLER; i++) enqueue_one(user, first + i);
+  for (i = 0; i < EVENTS_PER_HANDLER; i++) enqueue_one(user, first + i);
 }
 
 static void early_handler(void) { enqueue_some("early-handler"); }
@@ -76,7 +76,7 @@ int main(int argc, char **argv) {
   client = open_client_as(argv[1], "role", argv[2]);
   enqueue_one("main", first);
   if (strcmp(way, "atexit") == 0) CHECK(atexit(late_handler) == 0);
-  for (i = 0; i < THREADS; i++) CHECK(pthread_create(&thread, NULL, be_busy, users[i]) == 0);
+  for (i = 0; i < THREADS; i++) CHECK(pthread_create(&thread, NULL, enqueue_on, users[i]) == 0);
   if (strcmp(way, "flushing") == 0) CHECK(pthread_create(&thread, NULL, wait_in_flush, NULL) == 0);
 
   while (getchar() != '\n') continue;
