@@ -1,5 +1,5 @@
-//! The shared library as a linker sees it: it exports the header's functions and nothing else, has a
-//! soname, cannot be unmapped, and needs only the C library.
+//! The shared library as a linker sees it: it exports the header's functions and nothing else, has
+//! a soname, cannot be unmapped, and needs only the C library.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -53,7 +53,8 @@ fn the_library_exports_exactly_the_functions_of_the_header() {
     assert_eq!(exported, declared);
 }
 
-/// The names of the functions in the text of `meditopia_ffi.h`. The header has one comment, at its top.
+/// The names of the functions in the text of `meditopia_ffi.h`. The header has one comment, at its
+/// top.
 fn declared_functions(header: &str) -> Vec<String> {
     let (_, declarations) = header.split_once("*/").unwrap();
     declarations

@@ -1,8 +1,8 @@
-//! The committed headers: they are what cbindgen makes of `src/ffi`, and compilers, PHP and cffi can
-//! read them.
+//! The committed headers: they are what cbindgen makes of `src/ffi`, and compilers, PHP and cffi
+//! can read them.
 //!
-//! cbindgen is a dev-dependency, so that users build without it. It gets the files of `src/ffi` in the
-//! order in which a reader wants the functions. After a change of `src/ffi`, run
+//! cbindgen is a dev-dependency, so that users build without it. It gets the files of `src/ffi` in
+//! the order in which a reader wants the functions. After a change of `src/ffi`, run
 //! `UPDATE_HEADERS=1 cargo test --test abi headers` and commit the headers, too.
 
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! A clock that is set, a host that sleeps, and a host that boots again: the order of events, the waits
-//! of the sender and `event_ttl_s` hold.
+//! A clock that is set, a host that sleeps, and a host that boots again: the order of events, the
+//! waits of the sender and `event_ttl_s` hold.
 //!
 //! The programs run on clocks that the test sets, see `meditopia_testkit::test_clocks`.
 
@@ -148,7 +148,8 @@ fn only_events_enqueued_before_the_wall_clock_was_right_expire() {
     let program = CProgram::compile("remote_client.c")
         .with_config(&api, &[("role", "enqueue"), ("event_ttl_s", "3600")]);
     let clocks = TestClocks::new(&program);
-    // A host without a battery for its clock starts like this, before it gets the time from the network.
+    // A host without a battery for its clock starts like this, before it gets the time from the
+    // network.
     clocks.set_wall(-50 * 365 * 24 * HOUR);
     let mut client = clocks.start_client(&program);
     client.enqueue("early", 0);
@@ -201,7 +202,8 @@ fn a_heartbeat_of_an_earlier_boot_does_not_end_a_flush() {
 
     let mut client = clocks.start_client(&program);
     client.enqueue("u-1", 1);
-    // Another process is elected and does nothing, so only the old heartbeat could say that all is taken over.
+    // Another process is elected and does nothing, so only the old heartbeat could say that all is
+    // taken over.
     let election = File::open(program.spool()).unwrap();
     rustix::fs::flock(&election, rustix::fs::FlockOperation::LockExclusive).unwrap();
     assert_eq!(client.ask("flush 1000"), "MEDITOPIA_ERROR_TIMEOUT 0 0 1");

@@ -1,5 +1,5 @@
-//! What the library adds to the process of an application in C: threads, signal handlers, descriptors,
-//! output, and what it reads from the environment.
+//! What the library adds to the process of an application in C: threads, signal handlers,
+//! descriptors, output, and what it reads from the environment.
 
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::privileges::report_skip;

@@ -1,5 +1,5 @@
-//! An application in C that forks: a client that was opened before the fork works on in the parent and in
-//! the children, neither loses an event, and no event is sent twice.
+//! An application in C that forks: a client that was opened before the fork works on in the parent
+//! and in the children, neither loses an event, and no event is sent twice.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -16,8 +16,8 @@ use meditopia_testkit::wait::{secs, wait_until};
 /// How many events each child enqueues.
 const EVENTS_PER_CHILD: u64 = 200;
 
-/// Runs the program, and checks that the events of each of its users arrived once and in order. Returns
-/// how many of them the program left to the next sender.
+/// Runs the program, and checks that the events of each of its users arrived once and in order.
+/// Returns how many of them the program left to the next sender.
 fn run_and_count_rest(role: &str, arguments: &[&str], others: &[(&str, u64)]) -> u64 {
     let api = Sandbox::start();
     let program = CProgram::compile("fork.c")
@@ -117,8 +117,8 @@ fn a_child_that_sleeps_does_not_keep_its_dead_parent_elected() {
     assert_eq!(left, 3 * EVENTS_PER_CHILD);
 }
 
-/// Kills a process that enqueues and sends and has idle children, and waits until a successor has delivered
-/// its events and removed its segments.
+/// Kills a process that enqueues and sends and has idle children, and waits until a successor has
+/// delivered its events and removed its segments.
 fn assert_successor_takes_over(what: &str, preload: Option<&str>) {
     const EVENTS: u64 = 50;
     let lives = trial_count(2, 50);

@@ -1,5 +1,5 @@
-//! Processes in several containers that share one spool: each container has its own time since boot or
-//! its own pids.
+//! Processes in several containers that share one spool: each container has its own time since boot
+//! or its own pids.
 
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
@@ -10,8 +10,8 @@ use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
 
-/// Processes under these runners enqueue events of one user in turns, each event after the one before it
-/// was acknowledged.
+/// Processes under these runners enqueue events of one user in turns, each event after the one
+/// before it was acknowledged.
 fn take_turns(what: &str, runners: &[&[&str]]) {
     if !runners
         .iter()

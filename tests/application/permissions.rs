@@ -40,8 +40,8 @@ fn start(program: &CProgram, runner: &[String]) -> ChildProcess {
     spawn_until_ready(&mut program.command_under(&runner, &[]))
 }
 
-/// The modes of `root`, under the name "/", and of everything in it. The names of directories end with
-/// "/", the names of sockets with "=".
+/// The modes of `root`, under the name "/", and of everything in it. The names of directories end
+/// with "/", the names of sockets with "=".
 fn modes(root: &Path) -> BTreeMap<String, u32> {
     let mut found = BTreeMap::new();
     let mut left = vec![root.to_owned()];

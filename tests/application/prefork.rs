@@ -1,8 +1,8 @@
-//! Real prefork servers: a master opens the client, workers use it after the fork, and workers are killed,
-//! recycled and reloaded under load.
+//! Real prefork servers: a master opens the client, workers use it after the fork, and workers are
+//! killed, recycled and reloaded under load.
 //!
-//! Each server writes an event to a file when its enqueue has returned. All these events must arrive, the
-//! events of each worker in their order, and no segment may be left.
+//! Each server writes an event to a file when its enqueue has returned. All these events must
+//! arrive, the events of each worker in their order, and no segment may be left.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -100,7 +100,8 @@ impl Case {
         arrivals.assert_only_whole_requests_came_twice();
         for (user, numbers) in &arrived {
             let known = acknowledged.get(user).copied().unwrap_or(0);
-            // A worker may be killed after an enqueue and before it has written the event to the file.
+            // A worker may be killed after an enqueue and before it has written the event to the
+            // file.
             assert!(
                 (known..=known + 1).contains(&(numbers.len() as u64)),
                 "{user}"
@@ -163,8 +164,8 @@ impl Case {
                 });
             }
         });
-        // Nothing was flushed: the workers send, or the sender of this process. A new worker sends only from
-        // its first request on, so the test goes on with requests.
+        // Nothing was flushed: the workers send, or the sender of this process. A new worker sends
+        // only from its first request on, so the test goes on with requests.
         let acknowledged = self.acknowledged().values().sum::<u64>();
         while self.api.ledger().accepted_events < acknowledged {
             assert!(Instant::now() < deadline, "{}: not sent", self.name);
@@ -228,7 +229,8 @@ fn serve_with_gunicorn(role: &str, master_enqueues: &str) {
             "--bind=127.0.0.1:0",
             "app:application",
         ])
-        // A worker beats in a file there; a disk that is slow just now must not look like a hang.
+        // Each worker touches a file there, and gunicorn kills a worker that does not. A slow disk
+        // must not look like a worker that hangs.
         .args(["--timeout=120", "--worker-tmp-dir=/dev/shm"])
         .current_dir(repository_path("tests/application/programs"))
         .env("PYTHONDONTWRITEBYTECODE", "1")

@@ -1,5 +1,6 @@
 //! Applications that unload the library while its thread runs, and processes that exit while they
-//! enqueue or send: none crashes, hangs or grows, and the next sender delivers what was acknowledged.
+//! enqueue or send: none crashes, hangs or grows, and the next sender delivers what was
+//! acknowledged.
 
 use std::fs;
 use std::io::Write;
@@ -68,7 +69,8 @@ impl Holdings {
         }
     }
 
-    /// The resources once the process has only `threads` threads: the ones of the last round end later.
+    /// The resources once the process has only `threads` threads: the ones of the last round end
+    /// later.
     fn at_rest(pid: u32, threads: usize) -> Self {
         wait_until("the threads of the last round have ended", || {
             Self::of(pid).threads == threads
@@ -181,8 +183,8 @@ fn a_process_that_aborts_leaves_its_events_to_the_next_sender() {
     end_processes("enqueue", &["abort"]);
 }
 
-/// Has processes end in these ways, each at moments drawn from a seed, and checks what was acknowledged,
-/// which it returns.
+/// Has processes end in these ways, each at moments drawn from a seed, and checks what was
+/// acknowledged, which it returns.
 fn end_processes(role: &str, ways: &[&str]) -> Vec<Event> {
     let api = Sandbox::builder().seed(SEED).start();
     // So that a request is in flight at most of the ends.

@@ -1,11 +1,13 @@
-//! The sender removes segments while a writer creates, locks, checks, appends, rotates and dies: at
-//! every interleaving no acknowledged record goes to a file that is gone.
+//! The sender removes segments while a writer creates a segment, locks it, checks its link,
+//! appends, rotates and dies. In every interleaving, no acknowledged record is in a file that is
+//! gone.
 //!
-//! Both are real processes under one tracer. Each stands before its next system call that the other one could
-//! notice; a schedule says who makes its call next. Schedules are walked depth first, in `make test` those
-//! that take the turn from a process at most twice, in `make soak` all of the small stories.
+//! Both are real processes under one tracer. Each stops before every system call that the other one
+//! could notice, and a schedule decides which of them goes on. Schedules are tried depth first: in
+//! `make test` those with at most two preemptions, in `make soak` all schedules of the small
+//! scenarios.
 
-// What the tracer knows of a processor's registers.
+// The tracer reads registers by their names on this processor.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::collections::BTreeSet;
@@ -14,39 +16,41 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
 use meditopia_testkit::c_program::CProgram;
-use meditopia_testkit::crash_trials::{CrashTrial, check_trials, sandbox_with_unknown_users};
+use meditopia_testkit::crash_trials::{
+    CrashTrial, check_trials, memory_dir, sandbox_with_unknown_users,
+};
 use meditopia_testkit::fault_table::{add_row, trial_count};
 use meditopia_testkit::ledger::Event;
 use meditopia_testkit::schedule::{Schedule, Turn};
-use meditopia_testkit::tracer::{Mark, SystemCall, TraceEvent as Seen, Tracer};
+use meditopia_testkit::tracer::{Mark, SystemCall, TraceEvent, Tracer};
 
-/// What the writer does. It is killed when it has done all, and that is a step like the others.
-struct Story<'a> {
+/// What the writer does. At the end it is killed, and the kill is a step like the others.
+struct Scenario<'a> {
     name: &'a str,
     steps: &'a [&'a str],
-    /// The call that only pretends to write: a segment is full that takes no time to deliver.
-    pretends: bool,
-    /// How often a schedule takes the turn away, in `make test` and in `make soak`.
+    /// Whether large writes are skipped: the segment counts as full, and takes no time to deliver.
+    skips_large_writes: bool,
+    /// The most preemptions of a schedule, in `make test` and in `make soak`.
     preemptions: (u64, u64),
-    /// What the two have to have done in some schedule.
-    landmarks: &'a [&'a str],
+    /// The steps that must happen in some schedule, or the test does not check what it is for.
+    required_steps: &'a [&'a str],
 }
 
 #[test]
 fn a_writer_that_creates_a_segment_never_writes_to_one_that_the_sender_has_removed() {
-    explore(&Story {
+    explore(&Scenario {
         name: "creates its segment",
         steps: &["open", "begin", "enqueue:USER:0:1", "end"],
-        pretends: false,
+        skips_large_writes: false,
         preemptions: (2, u64::MAX),
-        landmarks: &[
+        required_steps: &[
             "writer: openat segment",
             "writer: flock segment",
             "writer: write segment",
             "sender: getdents journal",
             "sender: flock segment",
             "sender: unlink segment",
-            // It was removed under the writer, who found that out and began another.
+            // The writer closes a segment that was removed under it, and creates another.
             "writer: close segment",
         ],
     });
@@ -54,7 +58,7 @@ fn a_writer_that_creates_a_segment_never_writes_to_one_that_the_sender_has_remov
 
 #[test]
 fn a_writer_that_appends_and_dies_loses_no_record_to_a_sender_that_removes_segments() {
-    explore(&Story {
+    explore(&Scenario {
         name: "appends and dies",
         steps: &[
             "open",
@@ -63,9 +67,9 @@ fn a_writer_that_appends_and_dies_loses_no_record_to_a_sender_that_removes_segme
             "enqueue:USER:1:2",
             "end",
         ],
-        pretends: false,
+        skips_large_writes: false,
         preemptions: (u64::MAX, u64::MAX),
-        landmarks: &[
+        required_steps: &[
             "writer: write segment",
             "writer: death",
             "sender: unlink segment",
@@ -75,19 +79,19 @@ fn a_writer_that_appends_and_dies_loses_no_record_to_a_sender_that_removes_segme
 
 #[test]
 fn a_writer_that_rotates_loses_no_record_to_a_sender_that_removes_segments() {
-    explore(&Story {
+    explore(&Scenario {
         name: "rotates",
         steps: &[
             "open",
             "enqueue:USER:0:1",
-            "batch:UNTOLD:0:9:1000000",
+            "batch:UNREAD:0:9:1000000",
             "begin",
             "enqueue:USER:1:1",
             "end",
         ],
-        pretends: true,
+        skips_large_writes: true,
         preemptions: (2, 4),
-        landmarks: &[
+        required_steps: &[
             "writer: close segment",
             "writer: openat segment",
             "sender: unlink segment",
@@ -95,9 +99,9 @@ fn a_writer_that_rotates_loses_no_record_to_a_sender_that_removes_segments() {
     });
 }
 
-fn explore(story: &Story<'_>) {
+fn explore(scenario: &Scenario<'_>) {
     let api = sandbox_with_unknown_users();
-    let dir = meditopia_testkit::crash_trials::memory_dir();
+    let dir = memory_dir();
     let spool = dir.path().join("spool");
     let options = [("role", "enqueue"), ("max_event_bytes", "1048576")];
     let program = CProgram::compile("steps.c").with_config(
@@ -105,44 +109,47 @@ fn explore(story: &Story<'_>) {
         &[&options[..], &[("spool", spool.to_str().unwrap())]].concat(),
     );
 
-    let mut settled = Vec::new();
+    let mut trials = Vec::new();
     let mut done = BTreeSet::new();
-    let mut schedule = Schedule::new(trial_count(story.preemptions.0, story.preemptions.1));
+    let mut schedule = Schedule::new(trial_count(scenario.preemptions.0, scenario.preemptions.1));
     loop {
-        let [user, before] = ["own", "before"].map(|name| format!("{name}{}", settled.len()));
+        let [user, before] = ["own", "before"].map(|name| format!("{name}{}", trials.len()));
         let _ = fs::remove_dir_all(&spool);
-        // A journal that a sender has emptied before.
+        // A sender has emptied the journal before.
         program.run(&[&format!("child:{before}:0:1"), "open", "flush"]);
-        let mut acknowledged = race(&program, story, &user, &mut schedule, &mut done);
+        let mut acknowledged = race(&program, scenario, &user, &mut schedule, &mut done);
         acknowledged.push((before.clone(), 0));
-        let moment = format!("{}: {schedule}", story.name);
+        let moment = format!("{}: {schedule}", scenario.name);
         let mut trial =
             CrashTrial::deliver_rest(&api, &spool, &[], moment, [user, before], acknowledged);
-        // The spool of before, with its receipts, may be the one that was removed.
+        // The receipts of the earlier delivery may be missing.
         trial.in_receipts = None;
-        settled.push(trial);
+        trials.push(trial);
         if !schedule.advance() {
             break;
         }
     }
-    for landmark in story.landmarks {
-        assert!(done.contains(*landmark), "never {landmark:?}: {done:?}");
+    for step in scenario.required_steps {
+        assert!(done.contains(*step), "never {step:?}: {done:?}");
     }
-    let outcome = check_trials(&api, &settled, 0);
-    let fault = format!("interleavings of removal with a writer that {}", story.name);
+    let outcome = check_trials(&api, &trials, 0);
+    let fault = format!(
+        "interleavings of removal with a writer that {}",
+        scenario.name
+    );
     add_row(&fault, outcome, 0);
 }
 
-/// Runs writer and sender against each other as the schedule says; what the writer was told is safe.
+/// Runs the writer and the sender in the order of the schedule, and returns what was acknowledged.
 fn race(
     program: &CProgram,
-    story: &Story<'_>,
+    scenario: &Scenario<'_>,
     user: &str,
     schedule: &mut Schedule,
     done: &mut BTreeSet<String>,
 ) -> Vec<Event> {
-    let complaints = program.dir().join("stderr");
-    let file = File::create(&complaints).unwrap();
+    let stderr = program.dir().join("stderr");
+    let file = File::create(&stderr).unwrap();
     let command = |steps: &[&str]| -> Command {
         let steps: Vec<String> = steps
             .iter()
@@ -153,11 +160,11 @@ fn race(
         command
     };
     let mut tracer = Tracer::default();
-    let mut writer = Racer::new(Turn::Writer, tracer.start(command(story.steps)));
+    let mut writer = Racer::new(Turn::Writer, tracer.start(command(scenario.steps)));
     let mut sender = Racer::new(Turn::Sender, tracer.start(command(&["open", "flush"])));
     let mut acknowledged = Vec::new();
     loop {
-        // Both stand, or have done their part.
+        // Until both stand before a step or have ended.
         while writer.is_running() || sender.is_running() {
             let event = tracer.next_event().expect("one is running");
             let racer = if event.pid() == writer.pid {
@@ -165,10 +172,10 @@ fn race(
             } else {
                 &mut sender
             };
-            if let (Turn::Writer, Seen::Entry(call)) = (racer.turn, &event) {
+            if let (Turn::Writer, TraceEvent::Entry(call)) = (racer.turn, &event) {
                 match call.mark() {
                     Some(Mark::Acknowledged { from, count: 1 }) => {
-                        assert_its_segment_is_there(call, &schedule.to_string());
+                        assert_segment_has_name(call, &schedule.to_string());
                         acknowledged.push((user.to_owned(), from));
                     }
                     Some(Mark::Failed { number, status }) => {
@@ -177,31 +184,33 @@ fn race(
                     _ => {}
                 }
             }
-            if story.pretends && racer.turn == Turn::Writer {
-                pretend(&tracer, &event);
+            if scenario.skips_large_writes && racer.turn == Turn::Writer {
+                skip_large_write(&tracer, &event);
             }
             match event {
-                Seen::Ended(_, status) => {
-                    let complaint = fs::read_to_string(&complaints).unwrap();
+                TraceEvent::Ended(_, status) => {
+                    let messages = fs::read_to_string(&stderr).unwrap();
                     assert!(
                         status.success(),
-                        "{schedule}: {:?}: {status} {complaint}",
+                        "{schedule}: {:?}: {status} {messages}",
                         racer.turn
                     );
-                    racer.place = Place::Ended;
+                    racer.state = State::Ended;
                 }
-                Seen::Entry(call) if racer.is_step(&call) => racer.place = Place::Before(call),
-                Seen::Entry(call) => tracer.resume(&call),
-                Seen::Exit(call, value) => {
+                TraceEvent::Entry(call) if racer.is_step(&call) => {
+                    racer.state = State::Before(call)
+                }
+                TraceEvent::Entry(call) => tracer.resume(&call),
+                TraceEvent::Exit(call, value) => {
                     racer.note(&call, value);
                     tracer.resume(&call);
                 }
             }
         }
-        let turn = match (&writer.place, &sender.place) {
-            (Place::Before(_), Place::Before(_)) => schedule.choose(),
-            (Place::Before(_), _) => schedule.force(Turn::Writer),
-            (_, Place::Before(_)) => schedule.force(Turn::Sender),
+        let turn = match (&writer.state, &sender.state) {
+            (State::Before(_), State::Before(_)) => schedule.choose(),
+            (State::Before(_), _) => schedule.force(Turn::Writer),
+            (_, State::Before(_)) => schedule.force(Turn::Sender),
             _ => break,
         };
         let racer = if turn == Turn::Writer {
@@ -209,12 +218,12 @@ fn race(
         } else {
             &mut sender
         };
-        let Place::Before(call) = std::mem::replace(&mut racer.place, Place::Running) else {
-            unreachable!("it was chosen because it stands");
+        let State::Before(call) = std::mem::replace(&mut racer.state, State::Running) else {
+            unreachable!("only a process that stands before a step is chosen");
         };
         if call.mark() == Some(Mark::End) {
             tracer.kill(racer.pid);
-            racer.place = Place::Ended;
+            racer.state = State::Ended;
             done.insert("writer: death".to_owned());
         } else {
             done.insert(format!(
@@ -229,7 +238,7 @@ fn race(
             tracer.resume(&call);
         }
     }
-    assert_eq!(fs::read_to_string(&complaints).unwrap(), "");
+    assert_eq!(fs::read_to_string(&stderr).unwrap(), "");
     acknowledged
 }
 
@@ -237,17 +246,17 @@ fn race(
 struct Racer {
     turn: Turn,
     pid: i32,
-    place: Place,
-    /// Whether its part of the story has begun, and whether it is over.
+    state: State,
+    /// Whether its part of the scenario has begun, and whether that is over.
     begun: bool,
     over: bool,
-    /// Descriptors that it holds a lock through: to close one lets the other one in.
+    /// The descriptors that it holds a lock through. To close one releases the lock.
     locked: BTreeSet<u64>,
 }
 
-enum Place {
+enum State {
     Running,
-    /// Stands before a step.
+    /// It stands before a step.
     Before(SystemCall),
     Ended,
 }
@@ -257,7 +266,7 @@ impl Racer {
         Self {
             turn,
             pid,
-            place: Place::Running,
+            state: State::Running,
             begun: turn == Turn::Sender,
             over: false,
             locked: BTreeSet::new(),
@@ -265,10 +274,11 @@ impl Racer {
     }
 
     fn is_running(&self) -> bool {
-        matches!(self.place, Place::Running)
+        matches!(self.state, State::Running)
     }
 
-    /// Whether `call` is one that the other process could notice, or that could notice the other's.
+    /// Whether the other process could notice `call`, or `call` could notice what the other process
+    /// did.
     fn is_step(&mut self, call: &SystemCall) -> bool {
         match call.mark() {
             Some(Mark::Begin) => self.begun = true,
@@ -278,7 +288,8 @@ impl Racer {
         if !self.begun || self.over {
             return false;
         }
-        // Whoever called flush only reads the journal, for its report, beside the thread that sends.
+        // The main thread of the sender only reads the journal for its report. Another thread
+        // sends.
         if self.turn == Turn::Sender && call.thread == 0 {
             return false;
         }
@@ -286,12 +297,12 @@ impl Racer {
             && call.number == libc::SYS_openat
             && call.path().ends_with("sender.new")
         {
-            // It has looked at everything once, and says so.
+            // The sender has finished a round, and publishes its heartbeat.
             self.over = true;
         }
         match call.number {
-            // It starts its lane, and then notes the time up to which it takes records: what comes
-            // after is of the next look.
+            // The sender starts its lane, and then notes the time up to which the round takes
+            // records. Later records belong to the next round.
             libc::SYS_clone3 | libc::SYS_clone => call.thread > 0,
             libc::SYS_getdents64 => call.path().ends_with("journal"),
             libc::SYS_close => self.locked.contains(&call.arguments[0]) && call.is_of_segment(),
@@ -316,20 +327,20 @@ impl Racer {
     }
 }
 
-/// Makes nothing of a write of megabytes, and tells the writer that all is written.
-fn pretend(tracer: &Tracer, event: &Seen) {
+/// Skips a write of megabytes, and returns to the writer that all was written.
+fn skip_large_write(tracer: &Tracer, event: &TraceEvent) {
     let is_huge = |call: &SystemCall| call.number == libc::SYS_write && call.arguments[2] > 1 << 23;
     match event {
-        Seen::Entry(call) if is_huge(call) => tracer.skip(call),
-        Seen::Exit(call, _) if is_huge(call) => {
+        TraceEvent::Entry(call) if is_huge(call) => tracer.skip(call),
+        TraceEvent::Exit(call, _) if is_huge(call) => {
             tracer.set_result(call, call.arguments[2].cast_signed())
         }
         _ => {}
     }
 }
 
-/// When an event is acknowledged the file that it was written to has a name.
-fn assert_its_segment_is_there(call: &SystemCall, schedule: &str) {
+/// Checks that the segment of an event that is acknowledged has a name.
+fn assert_segment_has_name(call: &SystemCall, schedule: &str) {
     let mut segments = 0;
     for entry in fs::read_dir(format!("/proc/{}/fd", call.pid)).unwrap() {
         let path = entry.unwrap().path();

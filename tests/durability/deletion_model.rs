@@ -1,9 +1,11 @@
-//! The protocol between a writer and the sender that removes its segments, as a model, at every interleaving.
+//! A model of a writer and the sender that removes its segments, checked at every order of their
+//! steps.
 //!
-//! A file system in memory with links, descriptors and locks; a writer that does what `journal::writer` does and
-//! a sender that does what `journal::ending::remove` and the take-over do, one system call a step.
-//! `shuttle` walks all orders of the steps. That the model can fail, four tests show that leave out one
-//! rule of the protocol each. `tests/deletion.rs` forces the orders on the real code.
+//! The model has a file system in memory with links, descriptors and locks. Its writer does what
+//! `journal::writer` does, its sender what `journal::ending::remove` and the take-over do, one
+//! system call a step. `shuttle` runs all orders of the steps. Four tests leave out one rule of the
+//! protocol each, and show that the model fails then. `deletion.rs` runs the real code in such
+//! orders.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,16 +14,16 @@ use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
 use shuttle::scheduler::DfsScheduler;
 use shuttle::{Config, Runner};
 
-/// The rules that hold the protocol together; a test leaves one out.
+/// The rules of the protocol. A test can leave one out.
 #[derive(Clone, Copy)]
 struct Rules {
-    /// A writer that has its lock checks that its segment still has a link.
+    /// A writer that has locked its segment checks that the segment still has a link.
     checks_link: bool,
-    /// The sender removes only what it could lock.
+    /// The sender removes only segments that it has locked.
     locks: bool,
-    /// It reads the size under that lock, and not before.
+    /// The sender reads the size of a segment while it holds the lock.
     measures_under_lock: bool,
-    /// And holds the lock until the link is gone.
+    /// The sender holds the lock until it has removed the link.
     holds_lock: bool,
 }
 
@@ -32,24 +34,24 @@ const ALL: Rules = Rules {
     holds_lock: true,
 };
 
-/// What takes part: each writer makes so many segments with two records each.
+/// The size of the model: each writer makes `segments` segments with two records each.
 #[derive(Clone, Copy)]
-struct Cast {
+struct Size {
     writers: u32,
     segments: u32,
-    /// How often the sender looks while they write.
-    looks: usize,
+    /// How many rounds the sender makes beside the writers.
+    rounds: usize,
 }
 
-const SMALL: Cast = Cast {
+const SMALL: Size = Size {
     writers: 1,
     segments: 1,
-    looks: 1,
+    rounds: 1,
 };
-const LARGE: Cast = Cast {
+const LARGE: Size = Size {
     writers: 2,
     segments: 2,
-    looks: 3,
+    rounds: 3,
 };
 
 #[test]
@@ -65,7 +67,7 @@ fn the_removal_model_loses_no_record_and_takes_none_over_twice_in_any_order_of_s
 
 #[test]
 fn the_removal_model_loses_no_record_in_random_orders_of_two_writers_and_a_sender() {
-    shuttle::check_random(|| play(LARGE, ALL), trial_count(20_000, 2_000_000) as usize);
+    shuttle::check_random(|| run(LARGE, ALL), trial_count(20_000, 2_000_000) as usize);
 }
 
 #[test]
@@ -116,26 +118,26 @@ fn the_removal_model_fails_for_a_lock_given_up_before_the_unlink() {
     );
 }
 
-/// Plays it in every order; says how many there are.
-fn every_order(cast: Cast, rules: Rules) -> u64 {
+/// Runs the model in every order, and returns how many orders there are.
+fn every_order(size: Size, rules: Rules) -> u64 {
     let scheduler = DfsScheduler::new(None, false);
-    Runner::new(scheduler, Config::default()).run(move || play(cast, rules)) as u64
+    Runner::new(scheduler, Config::default()).run(move || run(size, rules)) as u64
 }
 
-fn play(cast: Cast, rules: Rules) {
+fn run(size: Size, rules: Rules) {
     let disk = Arc::new(Disk::default());
-    let writers: Vec<_> = (0..cast.writers)
+    let writers: Vec<_> = (0..size.writers)
         .map(|number| {
             let disk = disk.clone();
-            shuttle::thread::spawn(move || write(&disk, rules, number, cast.segments))
+            shuttle::thread::spawn(move || write(&disk, rules, number, size.segments))
         })
         .collect();
     let sender = {
         let disk = disk.clone();
         shuttle::thread::spawn(move || {
             let mut store = Store::default();
-            for _ in 0..cast.looks {
-                look(&disk, rules, &mut store);
+            for _ in 0..size.rounds {
+                round(&disk, rules, &mut store);
             }
             store
         })
@@ -145,7 +147,7 @@ fn play(cast: Cast, rules: Rules) {
         .flat_map(|writer| writer.join().unwrap());
     let mut acknowledged: Vec<u32> = acknowledged.collect();
     let mut store = sender.join().unwrap();
-    look(&disk, rules, &mut store);
+    round(&disk, rules, &mut store);
     acknowledged.sort_unstable();
     store.records.sort_unstable();
     let lost: Vec<_> = acknowledged
@@ -154,10 +156,11 @@ fn play(cast: Cast, rules: Rules) {
         .collect();
     assert!(lost.is_empty(), "{lost:?} are lost");
     assert_eq!(store.records, acknowledged, "taken over twice");
-    assert!(disk.list().is_empty(), "a segment of the dead is left");
+    assert!(disk.list().is_empty(), "a segment without a writer is left");
 }
 
-/// What `Writer::append` and `Segment::create` do, and the rotation and death at the end; says what is acknowledged.
+/// What `Segment::create` and `Writer::append` do, and the end of each segment by a rotation or a
+/// death. Returns the acknowledged records.
 fn write(disk: &Disk, rules: Rules, writer: u32, segments: u32) -> Vec<u32> {
     let mut acknowledged = Vec::new();
     for segment in 0..segments {
@@ -175,21 +178,21 @@ fn write(disk: &Disk, rules: Rules, writer: u32, segments: u32) -> Vec<u32> {
             disk.append(file, record);
             acknowledged.push(record);
         }
-        // Its end is its close, whether it rotates or dies.
+        // A rotation and a death both close the segment.
         disk.unlock(file, Holder::Writer(writer));
     }
     acknowledged
 }
 
-/// What the store knows: records, and how far each segment is taken, changed together.
+/// The store: the records, and how far each segment was taken over. Both change together.
 #[derive(Default)]
 struct Store {
     records: Vec<u32>,
     taken: std::collections::HashMap<usize, usize>,
 }
 
-/// What one look of the sender does: take over, then remove what is abandoned.
-fn look(disk: &Disk, rules: Rules, store: &mut Store) {
+/// One round of the sender: it takes over, and then removes the segments that no writer holds.
+fn round(disk: &Disk, rules: Rules, store: &mut Store) {
     let files = disk.list();
     for &file in &files {
         let taken = store.taken.entry(file).or_default();
@@ -218,7 +221,7 @@ fn look(disk: &Disk, rules: Rules, store: &mut Store) {
     }
 }
 
-/// A directory of files, each with at most one link and one lock. Every method is one step.
+/// A directory of files. Each file has at most one link and one lock, and every method is one step.
 #[derive(Default)]
 struct Disk {
     files: Mutex<Vec<Segment>>,
@@ -237,9 +240,9 @@ enum Holder {
 }
 
 impl Disk {
-    /// Lets another thread go first, and then does it at once.
+    /// Gives other threads a turn, and then does `act` in one step.
     fn step<T>(&self, act: impl FnOnce(&mut Vec<Segment>) -> T) -> T {
-        // shuttle knows no time: this is one moment at which it may change threads.
+        // shuttle has no time: a sleep is a point at which it may switch threads.
         shuttle::thread::sleep(Duration::ZERO);
         act(&mut self.files.lock().unwrap())
     }

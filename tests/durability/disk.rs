@@ -1,7 +1,8 @@
-//! A disk that fills up: enqueue says so, what was acknowledged is delivered while it is still full,
-//! and with the space comes back the rest.
+//! A disk that is full or read-only, a spool that is removed, and a process without descriptors:
+//! enqueue returns an error, acknowledged events are delivered, and enqueue works again when the
+//! cause is gone.
 //!
-//! The small disks are file systems in memory, which root has to mount.
+//! The small disks are file systems in memory, which only root can mount.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -13,10 +14,10 @@ use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
 use meditopia_testkit::ledger::Arrivals;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
-use meditopia_testkit::status_client::StatusClient;
+use meditopia_testkit::status_client::{StatusClient, StatusReply};
 use meditopia_testkit::wait::secs;
 
-/// Bytes that the journal's segments really take.
+/// The bytes that the journal's segments take on the disk.
 fn journal_bytes(spool: &Path) -> u64 {
     fs::read_dir(spool.join("journal")).map_or(0, |entries| {
         entries
@@ -25,13 +26,14 @@ fn journal_bytes(spool: &Path) -> u64 {
     })
 }
 
-fn teller(spool: &Path, api: &Sandbox, options: &[(&str, &str)]) -> CProgram {
+fn compile_client(spool: &Path, api: &Sandbox, options: &[(&str, &str)]) -> CProgram {
     let mut all = vec![("spool", spool.to_str().unwrap()), ("role", "enqueue")];
     all.extend_from_slice(options);
     CProgram::compile("status_client.c").with_config(api, &all)
 }
 
-/// Checks that exactly the events of these users came, each once and in order.
+/// Checks that exactly the events of these users arrived, in order, and returns how many came
+/// twice.
 fn assert_arrived(api: &Sandbox, users: &[(&str, u64)]) -> u64 {
     let arrivals = Arrivals::from_sandbox(api);
     let arrived = arrivals.first_appearances();
@@ -60,23 +62,23 @@ fn acknowledged_events_are_delivered_while_the_disk_is_still_full() {
             return;
         };
         let api = Sandbox::start();
-        let program = teller(&disk.spool(), &api, &[]);
-        let mut host = StatusClient::start(program.command(&[]));
+        let program = compile_client(&disk.spool(), &api, &[]);
+        let mut client = StatusClient::start(program.command(&[]));
 
-        let filled = host.ask("fill u-1");
+        let filled = client.ask("fill u-1");
         filled.assert_status("ERROR_SPOOL_FULL");
         assert!(filled.count > 10_000, "full after {}", filled.count);
         disk.fill();
 
-        host.flush().assert_status("OK");
+        client.flush().assert_status("OK");
         outcome.acknowledged += filled.count;
         outcome.duplicated += assert_arrived(&api, &[("u-1", filled.count)]);
         outcome.delivered += filled.count;
 
-        // What was delivered has given its blocks back, whatever the others hold.
+        // The delivered events have given their blocks back, so there is room for new events.
         let mut second = StatusClient::start(program.command(&[]));
         second.enqueue("u-2", 0);
-        host.enqueue("u-3", 0);
+        client.enqueue("u-3", 0);
         second.flush().assert_status("OK");
         outcome.duplicated +=
             assert_arrived(&api, &[("u-1", filled.count), ("u-2", 1), ("u-3", 1)]);
@@ -96,11 +98,11 @@ fn a_background_sender_delivers_from_a_full_disk() {
         ("flush_interval_ms", "50"),
         ("lanes", "4"),
     ];
-    // Nothing goes while it fills.
+    // Nothing is delivered while the disk fills.
     api.refuse_address();
-    let program = teller(&disk.spool(), &api, &options);
-    let mut host = StatusClient::start(program.command(&[]));
-    let filled = host.ask("fill u-1");
+    let program = compile_client(&disk.spool(), &api, &options);
+    let mut client = StatusClient::start(program.command(&[]));
+    let filled = client.ask("fill u-1");
     filled.assert_status("ERROR_SPOOL_FULL");
     disk.fill();
     api.allow_address();
@@ -111,11 +113,11 @@ fn a_background_sender_delivers_from_a_full_disk() {
         .resume()
         .unwrap();
 
-    host.flush().assert_status("OK");
+    client.flush().assert_status("OK");
 
     assert_arrived(&api, &[("u-1", filled.count)]);
-    host.enqueue("u-2", 0);
-    host.flush().assert_status("OK");
+    client.enqueue("u-2", 0);
+    client.flush().assert_status("OK");
     assert_arrived(&api, &[("u-1", filled.count), ("u-2", 1)]);
 }
 
@@ -125,18 +127,18 @@ fn enqueue_fails_while_the_reserve_is_spent_and_works_again_when_there_is_room()
         return;
     };
     let mut api = Sandbox::start();
-    let program = teller(&disk.spool(), &api, &[]);
-    let mut host = StatusClient::start(program.command(&[]));
-    let filled = host.ask("fill u-1");
+    let program = compile_client(&disk.spool(), &api, &[]);
+    let mut client = StatusClient::start(program.command(&[]));
+    let filled = client.ask("fill u-1");
     filled.assert_status("ERROR_SPOOL_FULL");
     disk.fill();
-    // The sender finds the disk full, and the API does not let it deliver.
+    // The sender finds the disk full, and the API refuses the token, so that nothing is delivered.
     let good = api.token().to_owned();
     api.set_token("another");
-    host.flush().assert_status("ERROR_PAUSED");
+    client.flush().assert_status("ERROR_PAUSED");
     assert!(disk.spool().join("full").exists());
     assert!(!disk.spool().join("reserve").exists());
-    let refused = host.ask("enqueue u-2 0");
+    let refused = client.ask("enqueue u-2 0");
     refused.assert_status("ERROR_SPOOL_FULL");
     assert!(
         refused.message.contains("the disk is full"),
@@ -148,18 +150,18 @@ fn enqueue_fails_while_the_reserve_is_spent_and_works_again_when_there_is_room()
         .ask("enqueue u-2 0")
         .assert_status("ERROR_SPOOL_FULL");
 
-    // Also where nobody sends any more, room is enough.
+    // Room is enough for enqueue to work again, even while no process sends.
     disk.free();
     disk.remount("size=16m");
     newcomer.enqueue("u-2", 0);
-    host.enqueue("u-2", 1);
+    client.enqueue("u-2", 1);
 
     api.set_token(&good);
-    let client = TestSpool::for_sandbox(&api)
+    let sender = TestSpool::for_sandbox(&api)
         .with("spool", disk.spool().to_str().unwrap())
         .client();
-    client.resume().unwrap();
-    client.flush_ok(secs(60));
+    sender.resume().unwrap();
+    sender.flush_ok(secs(60));
     assert_arrived(&api, &[("u-1", filled.count), ("u-2", 2)]);
     assert!(disk.spool().join("reserve").exists());
     assert!(!disk.spool().join("full").exists());
@@ -169,13 +171,13 @@ fn enqueue_fails_while_the_reserve_is_spent_and_works_again_when_there_is_room()
 fn five_hundred_idle_workers_hold_at_most_two_blocks_each_once_their_events_are_delivered() {
     const WORKERS: u64 = 500;
     const EVENTS: u64 = 100;
-    /// The first block, with the header, and the one that is written to.
+    /// The block with the segment's header, and the block that is written to.
     const HELD_BYTES: u64 = 2 * 4096;
     let dir = tempfile::tempdir().unwrap();
     let spool = dir.path().join("spool");
     let api = Sandbox::start();
-    let program = teller(&spool, &api, &[]);
-    let mut host = StatusClient::start(program.command(&[]));
+    let program = compile_client(&spool, &api, &[]);
+    let mut client = StatusClient::start(program.command(&[]));
     let mut prefork = StatusClient::start(program.command(&[]));
     prefork
         .ask(&format!("fork {WORKERS} {EVENTS}"))
@@ -183,7 +185,7 @@ fn five_hundred_idle_workers_hold_at_most_two_blocks_each_once_their_events_are_
     let before = journal_bytes(&spool);
     assert!(before > WORKERS * EVENTS * 100);
 
-    let flushed = host.flush();
+    let flushed = client.flush();
 
     flushed.assert_status("OK");
     assert_eq!(flushed.count, WORKERS * EVENTS);
@@ -191,7 +193,7 @@ fn five_hundred_idle_workers_hold_at_most_two_blocks_each_once_their_events_are_
     println!("{WORKERS} idle workers: {before} bytes pending, then {after} held");
     assert!(
         after <= WORKERS * HELD_BYTES,
-        "{after} bytes are held for nothing"
+        "{after} bytes are still held"
     );
 }
 
@@ -200,11 +202,11 @@ fn a_spool_at_max_spool_bytes_refuses_events_until_enough_is_delivered() {
     let dir = tempfile::tempdir().unwrap();
     let spool = dir.path().join("spool");
     let api = Sandbox::start();
-    let program = teller(&spool, &api, &[("max_spool_bytes", "1000000")]);
-    let mut host = StatusClient::start(program.command(&[]));
+    let program = compile_client(&spool, &api, &[("max_spool_bytes", "1000000")]);
+    let mut client = StatusClient::start(program.command(&[]));
     let mut acknowledged = 0;
     for _ in 0..3 {
-        let filled = host.ask(&format!("fill u-{acknowledged}"));
+        let filled = client.ask(&format!("fill u-{acknowledged}"));
         filled.assert_status("ERROR_SPOOL_FULL");
         assert!(
             filled.message.contains("max_spool_bytes"),
@@ -213,7 +215,7 @@ fn a_spool_at_max_spool_bytes_refuses_events_until_enough_is_delivered() {
         );
         assert!(filled.count > 1_000, "only {}", filled.count);
         acknowledged += filled.count;
-        host.flush().assert_status("OK");
+        client.flush().assert_status("OK");
         assert_eq!(api.ledger().distinct_events, acknowledged);
     }
 }
@@ -224,26 +226,26 @@ fn enqueue_reports_a_read_only_disk_and_works_again_once_it_is_writable() {
         return;
     };
     let api = Sandbox::start();
-    let program = teller(&disk.spool(), &api, &[]);
+    let program = compile_client(&disk.spool(), &api, &[]);
     let mut first = StatusClient::start(program.command(&[]));
     first.enqueue("u-1", 0);
     drop(first);
-    let mut host = StatusClient::start(program.command(&[]));
-    host.ask("flush 0");
+    let mut client = StatusClient::start(program.command(&[]));
+    client.ask("flush 0");
     drop(StatusClient::start(program.command(&[])));
     disk.remount("ro");
 
-    let refused = host.ask("enqueue u-1 1");
+    let refused = client.ask("enqueue u-1 1");
     refused.assert_status("ERROR_IO");
     assert!(refused.message.contains("Read-only"), "{}", refused.message);
     assert!(matches!(
-        host.flush().status.as_str(),
+        client.flush().status.as_str(),
         "ERROR_IO" | "ERROR_TIMEOUT"
     ));
 
     disk.remount("rw");
-    host.enqueue("u-1", 1);
-    host.flush().assert_status("OK");
+    client.enqueue("u-1", 1);
+    client.flush().assert_status("OK");
     assert_arrived(&api, &[("u-1", 2)]);
 }
 
@@ -252,12 +254,12 @@ fn a_writer_notices_that_its_spool_was_removed_or_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let spool = dir.path().join("spool");
     let api = Sandbox::start();
-    let program = teller(&spool, &api, &[]);
-    let mut host = StatusClient::start(program.command(&[]));
-    host.enqueue("u-1", 0);
+    let program = compile_client(&spool, &api, &[]);
+    let mut client = StatusClient::start(program.command(&[]));
+    client.enqueue("u-1", 0);
     fs::remove_dir_all(&spool).unwrap();
 
-    let refused = refusal(&mut host);
+    let refused = enqueue_until_refused(&mut client);
     assert_eq!(refused.status, "ERROR_IO");
     assert!(
         refused.message.contains("was removed; open it again"),
@@ -266,29 +268,29 @@ fn a_writer_notices_that_its_spool_was_removed_or_replaced() {
     );
     assert!(!spool.exists());
 
-    // Another spool in its place is not this one, though it has the same name.
+    // Another spool in the place of the removed one is not the same, although it has the same path.
     let mut other = StatusClient::start(program.command(&[]));
     other.enqueue("u-2", 0);
-    let refused = host.ask("enqueue u-1 1");
+    let refused = client.ask("enqueue u-1 1");
     assert_eq!(
         refused.status, "ERROR_SPOOL_MISMATCH",
         "{}",
         refused.message
     );
-    host.flush().assert_status("ERROR_SPOOL_MISMATCH");
+    client.flush().assert_status("ERROR_SPOOL_MISMATCH");
     other.flush().assert_status("OK");
     assert_arrived(&api, &[("u-2", 1)]);
 }
 
-/// Enqueues until the writer has looked around.
-fn refusal(host: &mut StatusClient) -> meditopia_testkit::status_client::StatusReply {
-    let patience = std::time::Instant::now() + secs(30);
+/// Enqueues until the writer has noticed that its spool is gone.
+fn enqueue_until_refused(client: &mut StatusClient) -> StatusReply {
+    let deadline = std::time::Instant::now() + secs(30);
     loop {
-        let answer = host.ask("enqueue u-1 1");
+        let answer = client.ask("enqueue u-1 1");
         if answer.status != "OK" {
             return answer;
         }
-        assert!(std::time::Instant::now() < patience, "not noticed");
+        assert!(std::time::Instant::now() < deadline, "not noticed");
     }
 }
 
@@ -297,23 +299,23 @@ fn a_process_without_free_descriptors_gets_an_error_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let spool = dir.path().join("spool");
     let api = Sandbox::start();
-    let program = teller(&spool, &api, &[]);
-    let mut host = StatusClient::start(program.command(&["64"]));
-    host.ask("exhaust");
-    let refused = host.ask("enqueue u-1 0");
+    let program = compile_client(&spool, &api, &[]);
+    let mut client = StatusClient::start(program.command(&["64"]));
+    client.ask("open_descriptors");
+    let refused = client.ask("enqueue u-1 0");
     refused.assert_status("ERROR_IO");
     assert!(
         refused.message.contains("Too many open files"),
         "{}",
         refused.message
     );
-    host.ask("relent");
-    host.enqueue("u-1", 0);
-    // A segment is open now: appending needs no descriptor, sending does.
-    host.ask("exhaust");
-    host.enqueue("u-1", 1);
-    assert_ne!(host.ask("flush 2000").status, "OK");
-    host.ask("relent");
-    host.flush().assert_status("OK");
+    client.ask("close_descriptors");
+    client.enqueue("u-1", 0);
+    // The segment is open now. An append needs no further descriptor, but a flush does.
+    client.ask("open_descriptors");
+    client.enqueue("u-1", 1);
+    assert_ne!(client.ask("flush 2000").status, "OK");
+    client.ask("close_descriptors");
+    client.flush().assert_status("OK");
     assert_arrived(&api, &[("u-1", 2)]);
 }

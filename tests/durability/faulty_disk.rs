@@ -1,7 +1,8 @@
-//! A disk whose operations fail: what was acknowledged is kept, what was not is said, and when the disk
-//! is well again everything goes on.
+//! A disk whose operations fail: acknowledged events are kept, a failed enqueue returns an error,
+//! and everything goes on when the disk works again.
 //!
-//! The faults come from a preloaded library, on the files of the spool that a test names.
+//! A preloaded library makes the operations fail (`tests/c/faulty_disk.c`), on the files that a
+//! test names.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,27 +33,29 @@ impl FaultyDisk {
         Self { api, program, shim }
     }
 
-    fn host(&self) -> StatusClient {
+    fn start_client(&self) -> StatusClient {
         let mut command = self.program.command(&[]);
         command
             .env("LD_PRELOAD", &self.shim)
-            .env("FAULTY_DISK", self.order());
+            .env("FAULTY_DISK", self.order_file());
         StatusClient::start(command)
     }
 
-    fn order(&self) -> PathBuf {
+    fn order_file(&self) -> PathBuf {
         self.program.dir().join("order")
     }
 
+    /// Makes an operation on paths that contain `path` fail from now on.
     fn fail(&self, operation: &str, errno: i32, path: &str) {
-        // At once: half an order would be none.
-        let fresh = self.order().with_extension("new");
+        // A rename, so that the library never reads half an order.
+        let fresh = self.order_file().with_extension("new");
         fs::write(&fresh, format!("{operation} {errno} {path}")).unwrap();
-        fs::rename(fresh, self.order()).unwrap();
+        fs::rename(fresh, self.order_file()).unwrap();
     }
 
+    /// Makes all operations succeed from now on.
     fn heal(&self) {
-        fs::remove_file(self.order()).unwrap();
+        fs::remove_file(self.order_file()).unwrap();
     }
 }
 
@@ -64,17 +67,17 @@ fn a_failed_write_is_reported_and_loses_no_acknowledged_event() {
         (EDQUOT, "ERROR_SPOOL_FULL"),
     ] {
         let disk = FaultyDisk::new(&[("role", "enqueue")]);
-        let mut host = disk.host();
-        // The first has no segment yet, the second has one.
+        let mut client = disk.start_client();
+        // The first failure is before the client has a segment, the second one after.
         disk.fail("write", errno, ".log");
-        host.ask("enqueue u-1 0").assert_status(status);
+        client.ask("enqueue u-1 0").assert_status(status);
         disk.heal();
-        host.enqueue("u-1", 1);
+        client.enqueue("u-1", 1);
         disk.fail("write", errno, ".log");
-        host.ask("enqueue u-1 2").assert_status(status);
+        client.ask("enqueue u-1 2").assert_status(status);
         disk.heal();
-        host.enqueue("u-1", 3);
-        host.flush().assert_status("OK");
+        client.enqueue("u-1", 3);
+        client.flush().assert_status("OK");
         let arrived = Arrivals::from_sandbox(&disk.api).first_appearances();
         assert_eq!(arrived["u-1"], [1, 3], "errno {errno}");
     }
@@ -83,14 +86,14 @@ fn a_failed_write_is_reported_and_loses_no_acknowledged_event() {
 #[test]
 fn an_enqueue_whose_segment_cannot_be_locked_fails_and_leaves_no_file() {
     let disk = FaultyDisk::new(&[("role", "enqueue")]);
-    let mut host = disk.host();
+    let mut client = disk.start_client();
     disk.fail("lock", ENOLCK, ".log");
-    host.ask("enqueue u-1 0").assert_status("ERROR_IO");
+    client.ask("enqueue u-1 0").assert_status("ERROR_IO");
     let segments = fs::read_dir(disk.program.spool().join("journal")).unwrap();
     assert_eq!(segments.count(), 0);
     disk.heal();
-    host.enqueue("u-1", 1);
-    host.flush().assert_status("OK");
+    client.enqueue("u-1", 1);
+    client.flush().assert_status("OK");
     assert_eq!(
         Arrivals::from_sandbox(&disk.api).first_appearances()["u-1"],
         [1]
@@ -100,10 +103,10 @@ fn an_enqueue_whose_segment_cannot_be_locked_fails_and_leaves_no_file() {
 #[test]
 fn an_event_whose_sync_failed_is_unknown_and_later_events_go_to_another_segment() {
     let disk = FaultyDisk::new(&[("role", "enqueue"), ("durability", "power")]);
-    let mut host = disk.host();
-    host.enqueue("u-1", 0);
+    let mut client = disk.start_client();
+    client.enqueue("u-1", 0);
     disk.fail("sync", EIO, ".log");
-    let unknown = host.ask("enqueue u-1 1");
+    let unknown = client.ask("enqueue u-1 1");
     unknown.assert_status("ERROR_IO");
     assert!(
         unknown.message.contains("sync failed"),
@@ -111,10 +114,10 @@ fn an_event_whose_sync_failed_is_unknown_and_later_events_go_to_another_segment(
         unknown.message
     );
     disk.heal();
-    host.enqueue("u-1", 2);
+    client.enqueue("u-1", 2);
     let segments = fs::read_dir(disk.program.spool().join("journal")).unwrap();
     assert_eq!(segments.count(), 2);
-    host.flush().assert_status("OK");
+    client.flush().assert_status("OK");
     let arrived = Arrivals::from_sandbox(&disk.api).first_appearances();
     assert_eq!(arrived["u-1"], [0, 1, 2]);
 }
@@ -122,47 +125,47 @@ fn an_event_whose_sync_failed_is_unknown_and_later_events_go_to_another_segment(
 #[test]
 fn a_segment_that_cannot_be_read_is_named_in_the_error_and_all_events_wait_in_order() {
     let disk = FaultyDisk::new(&[("role", "enqueue")]);
-    let mut host = disk.host();
-    host.enqueue("u-1", 0);
+    let mut client = disk.start_client();
+    client.enqueue("u-1", 0);
     disk.fail("read", EIO, ".log");
-    let failed = host.ask("flush 3000");
+    let failed = client.ask("flush 3000");
     assert_ne!(failed.status, "OK");
     assert!(failed.message.contains(".log"), "{}", failed.message);
-    host.enqueue("u-1", 1);
+    client.enqueue("u-1", 1);
     disk.heal();
-    host.flush().assert_status("OK");
+    client.flush().assert_status("OK");
     assert_eq!(
         Arrivals::from_sandbox(&disk.api).first_appearances()["u-1"],
         [0, 1]
     );
 }
 
-/// SQLite says of both that the store is malformed; only one of them is an operator's to recover.
+/// SQLite calls the store malformed in both cases, but only a damaged one needs an operator.
 #[test]
 fn a_store_with_a_passing_read_error_is_not_taken_for_a_damaged_one() {
     let disk = FaultyDisk::new(&[("role", "enqueue")]);
     let mut number = 0;
     let mut failures = 0;
     for good in (0..trial_count(24, 96)).map(|read| read as usize) {
-        let mut host = disk.host();
-        host.enqueue("u-1", number);
+        let mut client = disk.start_client();
+        client.enqueue("u-1", number);
         number += 1;
         disk.fail("read", EIO, &format!("store.db {good}"));
-        let told = host.ask("flush 3000");
-        if told.status != "OK" {
-            told.assert_status("ERROR_IO");
-            assert!(told.message.contains("store.db"), "{}", told.message);
+        let reply = client.ask("flush 3000");
+        if reply.status != "OK" {
+            reply.assert_status("ERROR_IO");
+            assert!(reply.message.contains("store.db"), "{}", reply.message);
             failures += 1;
         }
         disk.heal();
-        host.flush().assert_status("OK");
+        client.flush().assert_status("OK");
     }
     assert!(failures > 4, "only {failures} reads failed");
     let arrived = &Arrivals::from_sandbox(&disk.api).first_appearances()["u-1"];
     assert_eq!(*arrived, (0..number).collect::<Vec<_>>());
 }
 
-/// The store fails in the middle of a delivery, again and again, in every way.
+/// Operations on the store fail in the middle of a delivery, again and again.
 #[test]
 fn a_store_whose_disk_fails_and_heals_loses_nothing_and_repeats_at_most_a_batch_each_time() {
     const EVENTS: u64 = 300;
@@ -175,21 +178,21 @@ fn a_store_whose_disk_fails_and_heals_loses_nothing_and_repeats_at_most_a_batch_
         ("sync", EIO),
         ("read", EIO),
     ];
-    let mut host = disk.host();
+    let mut client = disk.start_client();
     let mut number = 0;
     for round in 0..rounds {
         for (operation, errno) in faults {
             for event in 0..EVENTS {
-                host.enqueue("u-1", number);
+                client.enqueue("u-1", number);
                 number += 1;
                 if event == (round * 37) % EVENTS {
                     disk.fail(operation, errno, "store.db");
                 }
             }
-            // Time for the sender to run into it: what it gets through is no failure of the test.
-            host.ask("flush 100");
+            // This gives the sender time to meet the fault. It may succeed all the same.
+            client.ask("flush 100");
             disk.heal();
-            host.flush().assert_status("OK");
+            client.flush().assert_status("OK");
         }
     }
     let arrivals = Arrivals::from_sandbox(&disk.api);

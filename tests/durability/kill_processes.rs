@@ -1,14 +1,16 @@
-//! `kill -9` to everybody: eight processes that enqueue and two that stand for election die at random
-//! moments and are replaced, while threads enqueue through whichever of them chance picks.
+//! `kill -9` of all processes of a spool: eight processes enqueue and two stand for election. They
+//! are killed at random moments and replaced, while threads enqueue through a process that chance
+//! picks.
 //!
-//! A user's events go through several processes, each once the one before it was acknowledged, so
-//! their order is a claim about the whole spool. An event whose process died before it answered is
-//! unknown: it may come in its place, or not at all. Some users are bad, some answers get lost.
+//! The events of a user go through several processes, each event after the one before it was
+//! acknowledged, so their order is a promise of the whole spool. An event whose process died before
+//! it answered is unknown: it may arrive at its place in the order, or not at all. The API does not
+//! know some users, and loses some answers.
 //!
-//! Moments are counted in acknowledgements or in requests and drawn from a seed. Whenever the elected
-//! process is to die, the other candidate is stopped first, so that what is in doubt can be listed
-//! between the death and whatever the successor does about it: every batch that came twice must have
-//! been on such a list, or its answer was lost by the API's own fault.
+//! The moment of a kill is a number of acknowledgements or of requests, drawn from a seed. Before
+//! the elected process is killed, the other candidate is stopped. So the test can list what is in
+//! doubt between the kill and the first act of the successor. Every batch that came twice must have
+//! been on such a list, unless the API lost the answer.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, RwLock};
@@ -32,50 +34,51 @@ const ENQUEUERS: usize = 8;
 const CANDIDATES: usize = 2;
 const THREADS: usize = 4;
 const USERS_OF_A_THREAD: usize = 24;
-/// What all threads together may enqueue between two deaths, and the requests that they need at least.
-const EVENTS_OF_A_LIFE: usize = 400;
-const REQUESTS_OF_A_LIFE: u64 = 4;
-/// So often all that waits is delivered, for lives are too short to keep up with the enqueuers.
-const DEATHS_BETWEEN_DRAINS: usize = 20;
-/// Of so many deaths one is an enqueuer's.
-const ENQUEUERS_SHARE: usize = 4;
+/// How many events all threads together may enqueue between two kills, and the least number of
+/// requests that deliver them.
+const EVENTS_BETWEEN_KILLS: usize = 400;
+const REQUESTS_BETWEEN_KILLS: u64 = 4;
+/// After this many kills everything pending is delivered: a sender lives too short to keep up.
+const KILLS_BETWEEN_FLUSHES: usize = 20;
+/// One of this many kills is of a process that only enqueues.
+const ENQUEUER_KILL_EVERY: usize = 4;
 const UNKNOWN: [&str; 2] = ["u-0-3", "u-2-1"];
 
 #[test]
 fn kills_of_senders_and_writers_lose_nothing_keep_the_order_and_repeat_only_what_was_listed_as_in_doubt()
  {
-    torture(1);
+    kill_again_and_again(1);
 }
 
 #[test]
 fn kills_of_senders_and_writers_with_four_lanes_repeat_at_most_one_listed_batch_per_lane_each() {
-    torture(4);
+    kill_again_and_again(4);
 }
 
-/// What the threads may still enqueue, and what they did.
+/// What the threads share: the processes, what they may still enqueue, and what was acknowledged.
 struct Work {
-    state: Mutex<Ration>,
+    progress: Mutex<Progress>,
     changed: Condvar,
     workers: RwLock<Vec<Arc<Enqueuer>>>,
 }
 
 #[derive(Default)]
-struct Ration {
+struct Progress {
     left: usize,
-    /// The threads rest after each event, so that requests are not full.
+    /// How long the threads sleep after each event, so that requests are not full.
     rest: Duration,
     over: bool,
     acknowledged: Vec<Event>,
 }
 
-fn torture(lanes: usize) {
+fn kill_again_and_again(lanes: usize) {
     let deaths = trial_count(100, 1_000) as usize;
     let api = Sandbox::builder()
         .seed(SEED)
         .unknown_user(UNKNOWN[0])
         .unknown_user(UNKNOWN[1])
         .start();
-    // So that many deaths find a request on its way, taken by the API and not answered.
+    // So that at many kills a request is in flight that the API has accepted and not answered.
     api.set_faults(json!({"faults": [
         {"fault": "reset", "when": "after", "probability": 0.03},
         {"fault": "delay", "ms": [0, 20], "when": "after"},
@@ -89,7 +92,7 @@ fn torture(lanes: usize) {
         .with("lanes", &lane_count)
         .client();
     let work = Work {
-        state: Mutex::default(),
+        progress: Mutex::default(),
         changed: Condvar::new(),
         workers: RwLock::new(
             (0..ENQUEUERS)
@@ -100,8 +103,8 @@ fn torture(lanes: usize) {
 
     let mut rng = fastrand::Rng::with_seed(SEED + lanes as u64);
     let mut candidates: Vec<Enqueuer> = Vec::new();
-    let mut stood = 0;
-    let mut doubts: Vec<BTreeSet<Event>> = Vec::new();
+    let mut candidate_events = 0;
+    let mut lists_in_doubt: Vec<BTreeSet<Event>> = Vec::new();
     let mut senders_died = 0;
     std::thread::scope(|scope| {
         let _end = OnDrop(|| work.end());
@@ -111,35 +114,35 @@ fn torture(lanes: usize) {
         }
         for death in 0..deaths {
             while candidates.len() < CANDIDATES {
-                candidates.push(stand(&program, &work, &mut stood));
+                candidates.push(start_candidate(&program, &work, &mut candidate_events));
             }
-            if death % DEATHS_BETWEEN_DRAINS == DEATHS_BETWEEN_DRAINS - 1 {
+            if death % KILLS_BETWEEN_FLUSHES == KILLS_BETWEEN_FLUSHES - 1 {
                 observer.flush_ok(secs(300));
             }
             let requests_before = api.ledger().requests;
-            let acknowledged_before = work.begin_life(rng.bool());
+            let acknowledged_before = work.allow_more(rng.bool());
             match rng.u8(0..3) {
-                0 => work.wait_for(acknowledged_before + rng.usize(0..=EVENTS_OF_A_LIFE / 2)),
+                0 => work.wait_for(acknowledged_before + rng.usize(0..=EVENTS_BETWEEN_KILLS / 2)),
                 1 => {
-                    let requests = rng.u64(1..=REQUESTS_OF_A_LIFE);
+                    let requests = rng.u64(1..=REQUESTS_BETWEEN_KILLS);
                     api.wait_for_requests(requests_before + requests);
                 }
                 _ => {}
             }
-            if death % ENQUEUERS_SHARE == 0 {
+            if death % ENQUEUER_KILL_EVERY == 0 {
                 let fresh = Arc::new(Enqueuer::start(&program, "enqueue"));
                 let index = rng.usize(..ENQUEUERS);
                 let old = std::mem::replace(&mut work.workers.write().unwrap()[index], fresh);
                 old.kill();
             } else {
-                let elected = elected(&observer, &candidates);
+                let elected = wait_for_elected(&observer, &candidates);
                 for other in candidates.iter().filter(|c| c.pid() != elected) {
                     other.stop();
                 }
                 let index = candidates.iter().position(|c| c.pid() == elected);
                 candidates.swap_remove(index.unwrap()).kill();
                 senders_died += 1;
-                doubts.push(in_doubt(&observer));
+                lists_in_doubt.push(in_doubt(&observer));
                 candidates.iter().for_each(Enqueuer::resume);
             }
         }
@@ -149,7 +152,7 @@ fn torture(lanes: usize) {
         candidate.kill();
         senders_died += 1;
     }
-    doubts.push(in_doubt(&observer));
+    lists_in_doubt.push(in_doubt(&observer));
     let lost_answers = api.ledger().by_fault.get("reset").copied().unwrap_or(0);
 
     api.clear_faults();
@@ -158,7 +161,7 @@ fn torture(lanes: usize) {
     assert_eq!((last.pending, last.in_doubt), (0, 0));
     assert!(!spool.join("damaged").exists(), "a record was damaged");
 
-    let acknowledged = std::mem::take(&mut work.state.lock().unwrap().acknowledged);
+    let acknowledged = std::mem::take(&mut work.progress.lock().unwrap().acknowledged);
     let arrivals = Arrivals::from_sandbox(&api);
     let delivered = arrivals.first_appearances();
     let rejected = numbers_by_user(events_of_rows(&observer.rejected_rows()));
@@ -184,7 +187,7 @@ fn torture(lanes: usize) {
     assert!(repeats <= bound, "{repeats} requests were repeated");
     for (requests, events) in arrivals.repeated_bodies() {
         let answer_lost = requests.iter().any(|r| r.fault.as_deref() == Some("reset"));
-        let was_listed = doubts.iter().any(|listed| events.is_subset(listed));
+        let was_listed = lists_in_doubt.iter().any(|listed| events.is_subset(listed));
         assert!(
             answer_lost || was_listed,
             "never listed as in doubt, and repeated: {requests:?}"
@@ -201,48 +204,50 @@ fn torture(lanes: usize) {
 }
 
 impl Work {
-    /// Lets the threads enqueue on; says how much was acknowledged until now.
-    fn begin_life(&self, slow: bool) -> usize {
-        let mut ration = self.state.lock().unwrap();
-        ration.left = EVENTS_OF_A_LIFE;
-        ration.rest = Duration::from_micros(if slow { 2_000 } else { 0 });
+    /// Lets the threads go on, and returns how many events were acknowledged until now.
+    fn allow_more(&self, slow: bool) -> usize {
+        let mut progress = self.progress.lock().unwrap();
+        progress.left = EVENTS_BETWEEN_KILLS;
+        progress.rest = Duration::from_micros(if slow { 2_000 } else { 0 });
         self.changed.notify_all();
-        ration.acknowledged.len()
+        progress.acknowledged.len()
     }
 
     fn wait_for(&self, acknowledged: usize) {
-        wait_until("so many are acknowledged", || {
-            self.state.lock().unwrap().acknowledged.len() >= acknowledged
+        wait_until("more events are acknowledged", || {
+            self.progress.lock().unwrap().acknowledged.len() >= acknowledged
         });
     }
 
     fn end(&self) {
-        self.state.lock().unwrap().over = true;
+        self.progress.lock().unwrap().over = true;
         self.changed.notify_all();
     }
 
-    /// The right to enqueue one event, with the rest after it; `None`: it is over.
-    fn take(&self) -> Option<Duration> {
-        let ration = self.state.lock().unwrap();
-        let mut ration = self
+    /// Waits until one more event may be enqueued, and returns how long to sleep after it; `None`
+    /// at the end.
+    fn wait_for_turn(&self) -> Option<Duration> {
+        let progress = self.progress.lock().unwrap();
+        let mut progress = self
             .changed
-            .wait_while(ration, |r| r.left == 0 && !r.over)
+            .wait_while(progress, |r| r.left == 0 && !r.over)
             .unwrap();
-        ration.left = ration.left.saturating_sub(1);
-        (!ration.over).then_some(ration.rest)
+        progress.left = progress.left.saturating_sub(1);
+        (!progress.over).then_some(progress.rest)
     }
 
     fn acknowledge(&self, user: &str, number: u64) {
-        let mut ration = self.state.lock().unwrap();
-        ration.acknowledged.push((user.to_owned(), number));
+        let mut progress = self.progress.lock().unwrap();
+        progress.acknowledged.push((user.to_owned(), number));
         self.changed.notify_all();
     }
 }
 
-/// One thread's work: its users' events, each through another process.
+/// The work of one thread: it enqueues the events of its users, each through a process that chance
+/// picks.
 fn enqueue_through_all(work: &Work, thread: usize, mut rng: fastrand::Rng) {
     let mut number = 0;
-    while let Some(rest) = work.take() {
+    while let Some(rest) = work.wait_for_turn() {
         let user = format!("u-{thread}-{}", rng.usize(..USERS_OF_A_THREAD));
         let worker = work.workers.read().unwrap()[rng.usize(..ENQUEUERS)].clone();
         if worker.enqueue(&user, number) {
@@ -253,17 +258,17 @@ fn enqueue_through_all(work: &Work, thread: usize, mut rng: fastrand::Rng) {
     }
 }
 
-/// One more process that sends if it is elected. It stands from its first event on.
-fn stand(program: &CProgram, work: &Work, stood: &mut u64) -> Enqueuer {
+/// Starts a process that sends if it is elected. It stands for election from its first event on.
+fn start_candidate(program: &CProgram, work: &Work, events: &mut u64) -> Enqueuer {
     let candidate = Enqueuer::start(program, "both");
-    assert!(candidate.enqueue("candidate", *stood), "it lives");
-    work.acknowledge("candidate", *stood);
-    *stood += 1;
+    assert!(candidate.enqueue("candidate", *events), "it lives");
+    work.acknowledge("candidate", *events);
+    *events += 1;
     candidate
 }
 
-/// The pid of the candidate that sends, once one does.
-fn elected(observer: &Client, candidates: &[Enqueuer]) -> u32 {
+/// Waits until one of the candidates sends, and returns its pid.
+fn wait_for_elected(observer: &Client, candidates: &[Enqueuer]) -> u32 {
     let mut elected = None;
     wait_until("one is elected", || {
         elected = observer

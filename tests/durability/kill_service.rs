@@ -1,10 +1,11 @@
-//! `kill -9` at any moment: a C program that enqueues from several threads beside its background
-//! sender dies fifty times, and nothing that it was told is safe gets lost.
+//! `kill -9` of one service: a C program enqueues from several threads beside its background sender
+//! and is killed fifty times. No acknowledged event is lost.
 //!
-//! Moments are counted in acknowledgements or in requests, not in time, and drawn from a seed: early
-//! ones hit the start and the take-over, those counted in requests the commit after an answer. The
-//! first lives are slow and their batches not full, so that a successor that does not know what was
-//! in doubt sends other bytes; the later ones leave a backlog.
+//! The moment of a kill is a number of acknowledgements or of requests, drawn from a seed. Early
+//! moments are during the start and the take-over; moments counted in requests are near the commit
+//! after an answer. In the first lives of the service it enqueues slowly, so that its batches are
+//! not full: a successor that does not know what was in doubt would send other bytes. The later
+//! lives leave a backlog.
 
 use std::sync::mpsc::Receiver;
 
@@ -22,15 +23,15 @@ use serde_json::json;
 const SEED: u64 = 9;
 const KILLS: usize = 50;
 const THREADS: usize = 4;
-/// What each thread enqueues in one life.
+/// How many events each thread enqueues in one life.
 const EVENTS: usize = 500;
 
-/// How a life goes.
+/// How fast the service enqueues in one life, and when it is killed.
 struct Pace {
     rest_us: usize,
-    /// It ends at one of so many acknowledgements, which it reaches for sure.
+    /// It is killed at one of this many acknowledgements, which it surely reaches,
     acknowledgements: usize,
-    /// Or at one of so many requests.
+    /// or at one of this many requests.
     requests: u64,
 }
 
@@ -48,22 +49,22 @@ const UNKNOWN: [&str; 2] = ["u-0-7", "u-2-3"];
 
 #[test]
 fn fifty_kills_of_a_service_lose_nothing_and_repeat_at_most_a_batch_each() {
-    die_often(1);
+    kill_often(1);
 }
 
 #[test]
 fn fifty_kills_of_a_service_with_four_lanes_lose_nothing_and_repeat_at_most_a_batch_per_lane_each()
 {
-    die_often(4);
+    kill_often(4);
 }
 
-fn die_often(lanes: usize) {
+fn kill_often(lanes: usize) {
     let api = Sandbox::builder()
         .seed(SEED)
         .unknown_user(UNKNOWN[0])
         .unknown_user(UNKNOWN[1])
         .start();
-    // So that many deaths find a request on its way, taken by the API and not answered.
+    // So that at many kills a request is in flight that the API has accepted and not answered.
     api.set_fault(json!({"fault": "delay", "ms": [0, 20], "when": "after"}));
     let lane_count = lanes.to_string();
     let program = CProgram::compile("service.c").with_config(
@@ -80,7 +81,7 @@ fn die_often(lanes: usize) {
     for life in 0..KILLS {
         let requests_before = api.ledger().requests;
         let pace = if life < KILLS / 2 { &SLOW } else { &FAST };
-        let (mut service, acknowledgements) = live(&program, life, pace);
+        let (mut service, acknowledgements) = start_life(&program, life, pace);
         if rng.bool() {
             let moment = rng.usize(1..=pace.acknowledgements);
             acknowledged.extend(acknowledgements.iter().take(moment));
@@ -133,8 +134,8 @@ fn die_often(lanes: usize) {
     }
 }
 
-/// Starts the program; what it was told is safe comes through the channel.
-fn live(program: &CProgram, life: usize, pace: &Pace) -> (ChildProcess, Receiver<Event>) {
+/// Starts the program. The channel carries the acknowledged events.
+fn start_life(program: &CProgram, life: usize, pace: &Pace) -> (ChildProcess, Receiver<Event>) {
     let arguments = [life, THREADS, EVENTS, pace.rest_us].map(|number| number.to_string());
     spawn_reporting(&mut program.command(&arguments.each_ref().map(String::as_str)))
 }

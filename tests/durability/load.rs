@@ -1,5 +1,5 @@
-//! What very many short-lived processes and a long outage leave behind: no litter, no slower start for
-//! those who come after, and no more memory for whoever sends it all.
+//! Very many short-lived processes, and a long outage: they leave no files behind, later processes
+//! open the spool as fast as before, and the process that sends the backlog needs no more memory.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::child::run_in_child;
 use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
-use meditopia_testkit::ledger::Arrivals;
+use meditopia_testkit::ledger::{Arrivals, first_disorder};
 use meditopia_testkit::process::open_descriptors;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 
-/// What a file of the spool may differ in size after the same work.
+/// The most that a file of the spool may grow by when the same work is done again.
 const GROWTH_BYTES: u64 = 64 * 1024;
-/// What ten times the backlog may add to the peak: read buffers of more segments, 4 MiB together, and
-/// as much again. Without bounds a million events would add hundreds.
+/// The most that ten times the backlog may add to the peak: 4 MiB for read buffers of more
+/// segments, and as much again. Without limits, a million events would add hundreds of MiB.
 const MARGIN_KB: u64 = 8 * 1024;
-/// The peak itself, code included.
+/// The most memory that the process may have, code included.
 const PEAK_KB: u64 = 40 * 1024;
 
 #[test]
@@ -29,8 +29,8 @@ fn thousands_of_short_lived_processes_leave_no_files_behind() {
     let program = CProgram::compile("many_processes.c").with_config(&api, &[]);
     let mut listings = Vec::new();
     for first in [0, processes] {
-        swarm(&program, first, processes);
-        assert_eq!(segments(&program.spool()) as u64, processes);
+        run_processes(&program, first, processes);
+        assert_eq!(segment_count(&program.spool()) as u64, processes);
         let begun = Instant::now();
         let peak = program.run(&["drain"]);
         println!(
@@ -38,7 +38,7 @@ fn thousands_of_short_lived_processes_leave_no_files_behind() {
             begun.elapsed(),
             peak.trim_end()
         );
-        assert_eq!(segments(&program.spool()), 0);
+        assert_eq!(segment_count(&program.spool()), 0);
         listings.push(listing(&program.spool()));
     }
 
@@ -53,7 +53,7 @@ fn thousands_of_short_lived_processes_leave_no_files_behind() {
             "{first:?} became {second:?}"
         );
     }
-    let delivered = assert_all_came(&api, 2 * processes);
+    let delivered = assert_all_arrived(&api, 2 * processes);
     add_row(
         "one event in each of many processes",
         Outcome {
@@ -83,7 +83,7 @@ fn a_process_opens_a_spool_as_fast_with_thousands_of_segments_waiting() {
     median_of_openings(0);
 
     let few = median_of_openings(OPENINGS);
-    swarm(&program, 0, processes);
+    run_processes(&program, 0, processes);
     let many = median_of_openings(2 * OPENINGS);
 
     println!(
@@ -135,38 +135,35 @@ fn peak_of_draining(events: u64) -> u64 {
     let begun = Instant::now();
     let peak = program.run(&["drain"]).trim_end().parse().unwrap();
     println!("{events} events drained in {:?}", begun.elapsed());
-    assert_all_came(&api, events);
-    assert_eq!(segments(&program.spool()), 0);
+    assert_all_arrived(&api, events);
+    assert_eq!(segment_count(&program.spool()), 0);
     peak
 }
 
-/// So many processes with one event each.
-fn swarm(program: &CProgram, first: u64, count: u64) {
+/// Runs `count` processes, which enqueue one event each.
+fn run_processes(program: &CProgram, first: u64, count: u64) {
     program.run(&["each", &first.to_string(), &count.to_string()]);
 }
 
-/// All events, each once and each user's in order; says how many.
-fn assert_all_came(api: &Sandbox, events: u64) -> u64 {
+/// Checks that all events arrived once, each user's in order, and returns how many they are.
+fn assert_all_arrived(api: &Sandbox, events: u64) -> u64 {
     let arrivals = Arrivals::from_sandbox(api);
     assert_eq!(arrivals.duplicates(), 0);
     let delivered = arrivals.first_appearances();
     for (user, numbers) in &delivered {
-        assert_eq!(
-            meditopia_testkit::ledger::first_disorder(numbers),
-            None,
-            "{user}"
-        );
+        assert_eq!(first_disorder(numbers), None, "{user}");
     }
     let count = delivered.values().map(|n| n.len() as u64).sum();
     assert_eq!(count, events);
     count
 }
 
-fn segments(spool: &Path) -> usize {
+fn segment_count(spool: &Path) -> usize {
     fs::read_dir(spool.join("journal")).unwrap().count()
 }
 
-/// What lies in the spool, with the sizes of files; a directory keeps the size that it once needed.
+/// The names in the spool with the sizes of files. Directories count as 0, because they do not
+/// shrink.
 fn listing(spool: &Path) -> BTreeMap<String, u64> {
     let entries = fs::read_dir(spool).unwrap().map(Result::unwrap);
     entries

@@ -1,4 +1,5 @@
-//! What is acknowledged is safe: through kills, power cuts, full and failing disks, and damage.
+//! Promise: what is acknowledged is safe, through kills, power cuts, full and failing disks, and
+//! damage.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

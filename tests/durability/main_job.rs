@@ -1,17 +1,17 @@
-//! The job that the library is for, done by a C program against an API that knows not every user
-//! and loses connections, before it has seen a request and after.
+//! The job that the library is made for, done by a C program. The API does not know every user, and
+//! it resets connections before and after it has read a request.
 
 use std::collections::BTreeMap;
 
 use meditopia_testkit::c_program::CProgram;
-use meditopia_testkit::ledger::Arrivals;
-use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::ledger::{Arrivals, event_number};
+use meditopia_testkit::sandbox::{Fields, Sandbox};
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use serde_json::json;
 
 const USERS: usize = 2_000;
 const EVENTS_OF_A_USER: usize = 50;
-/// Of two hundred users one is not known: 0.5 %.
+/// The API does not know one of this many users: 0.5 %.
 const ONE_UNKNOWN_OF: usize = 200;
 const RUNS: usize = 2;
 
@@ -83,16 +83,15 @@ fn do_the_job(lanes: usize) {
     arrivals.assert_only_whole_requests_came_twice();
 
     let mut rows: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    let host = TestSpool::for_sandbox(&api).with("spool", program.spool().to_str().unwrap());
-    for row in host.with("lanes", &lanes).client().rejected_rows() {
-        let event: meditopia_testkit::sandbox::Fields =
-            serde_json::from_str(&row.event_json).unwrap();
+    let spool = TestSpool::for_sandbox(&api).with("spool", program.spool().to_str().unwrap());
+    for row in spool.with("lanes", &lanes).client().rejected_rows() {
+        let event: Fields = serde_json::from_str(&row.event_json).unwrap();
         let user = event.partner_user_id.strip_prefix("u-").unwrap();
         assert_eq!(row.http_status, Some(404));
         assert_eq!(row.api_code, format!("A_9{:0>3}", user));
         assert_eq!(row.message, format!("nobody is {user}"));
         let numbers = rows.entry(user.to_owned()).or_default();
-        numbers.push(meditopia_testkit::ledger::event_number(&event));
+        numbers.push(event_number(&event));
     }
     assert_eq!(rows.len(), unknown.len());
     for user in unknown {

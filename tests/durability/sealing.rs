@@ -1,10 +1,10 @@
-//! A failed sync, a cut record and a sealed segment: what was acknowledged stays, nothing that comes after is
-//! skipped, and the segment is never trusted again.
+//! A sync that fails, a record that is torn, and a torn record that cannot be cut off: acknowledged
+//! events stay, later events are delivered, and a sealed segment is never used again.
 //!
-//! The kernel's answers are changed on the way back to a real process: a sync that fails, a write that
-//! ends in the middle of a record, and then a cut that fails too.
+//! A tracer changes what system calls return to a real process: a sync fails, a write ends in the
+//! middle of a record, and a truncate fails.
 
-// What the tracer knows of a processor's registers.
+// The tracer reads registers by their names on this processor.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::collections::BTreeMap;
@@ -14,35 +14,35 @@ use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::crash_trials::{CrashTrial, check_trials, sandbox_with_unknown_users};
 use meditopia_testkit::fault_table::add_row;
 use meditopia_testkit::ledger::Event;
-use meditopia_testkit::tracer::{Mark, SystemCall, TraceEvent as Seen, Tracer};
+use meditopia_testkit::tracer::{Mark, SystemCall, TraceEvent, Tracer};
 
 const IO: i32 = -7;
 const SPOOL_FULL: i32 = -6;
-/// Of a record: more than its header, less than all.
-const TORN: u64 = 40;
+/// How many bytes of a torn record are written: more than its header, and less than all.
+const TORN_BYTES: u64 = 40;
 const USER: &str = "u-1";
 
-/// What a process was told, and what it did with its segments.
+/// The outcomes of a process's enqueues, and its calls on segments.
 #[derive(Debug, Default)]
 struct Account {
     acknowledged: Vec<u64>,
     failed: BTreeMap<u64, i32>,
-    /// The calls on each segment by its path, in order.
+    /// The calls on each segment, in order.
     segments: Vec<(PathBuf, Vec<String>)>,
 }
 
-/// Which of the calls on segments in the section fail, and how.
-type Fault = fn(&mut Faults, &SystemCall) -> Option<Answer>;
+/// Decides which calls on segments fail, and how.
+type Fault = fn(&mut CallCounts, &SystemCall) -> Option<Failure>;
 
-enum Answer {
+enum Failure {
     Errno(i32),
-    /// Only so many bytes of a write.
+    /// Only this many bytes of a write are written.
     Short(u64),
 }
 
-/// How many calls of each kind were hit.
+/// How many calls of each kind were made.
 #[derive(Default)]
-struct Faults {
+struct CallCounts {
     writes: u32,
     syncs: u32,
     cuts: u32,
@@ -50,16 +50,16 @@ struct Faults {
 
 #[test]
 fn a_failed_sync_is_reported_and_its_segment_is_never_used_again() {
-    let account = enqueue_under("power", "a segment's sync fails", |faults, call| {
-        (call.number == libc::SYS_fdatasync && counted(&mut faults.syncs) == 1)
-            .then_some(Answer::Errno(libc::EIO))
+    let account = enqueue_under("power", "a segment's sync fails", |calls, call| {
+        (call.number == libc::SYS_fdatasync && count_one(&mut calls.syncs) == 1)
+            .then_some(Failure::Errno(libc::EIO))
     });
     assert_eq!(account.failed, BTreeMap::from([(3, IO)]));
     let [(_, first), (_, second)] = &account.segments[..] else {
         panic!("two segments: {account:#?}");
     };
     assert_untouched_after(first, "fdatasync");
-    // The second is synced as often as it is appended to, its header with the first record.
+    // One sync for each of two records; the first one covers the segment's header, too.
     assert_eq!(count(second, "fdatasync"), 2, "{second:?}");
 }
 
@@ -85,11 +85,11 @@ fn a_segment_whose_torn_record_cannot_be_cut_off_is_sealed_and_a_new_segment_fol
         let account = enqueue_under(
             durability,
             "a record is torn and the cut fails",
-            |faults, call| {
-                if call.number == libc::SYS_ftruncate && counted(&mut faults.cuts) == 1 {
-                    return Some(Answer::Errno(libc::EIO));
+            |calls, call| {
+                if call.number == libc::SYS_ftruncate && count_one(&mut calls.cuts) == 1 {
+                    return Some(Failure::Errno(libc::EIO));
                 }
-                torn_write(faults, call)
+                torn_write(calls, call)
             },
         );
         assert_eq!(account.failed, BTreeMap::from([(3, SPOOL_FULL)]));
@@ -101,19 +101,21 @@ fn a_segment_whose_torn_record_cannot_be_cut_off_is_sealed_and_a_new_segment_fol
     }
 }
 
-/// The first write of the section ends in the middle, and its rest finds no room.
-fn torn_write(faults: &mut Faults, call: &SystemCall) -> Option<Answer> {
+/// The first write of the section ends in the middle of a record, and the next one finds the disk
+/// full.
+fn torn_write(calls: &mut CallCounts, call: &SystemCall) -> Option<Failure> {
     if call.number != libc::SYS_write {
         return None;
     }
-    match counted(&mut faults.writes) {
-        1 => Some(Answer::Short(TORN)),
-        2 => Some(Answer::Errno(libc::ENOSPC)),
+    match count_one(&mut calls.writes) {
+        1 => Some(Failure::Short(TORN_BYTES)),
+        2 => Some(Failure::Errno(libc::ENOSPC)),
         _ => None,
     }
 }
 
-/// Enqueues three events, then one under the fault, then two more; a successor delivers all.
+/// Enqueues three events, one while calls fail, and two more. A successor must deliver what was
+/// acknowledged.
 fn enqueue_under(durability: &str, what: &str, fault: Fault) -> Account {
     let api = sandbox_with_unknown_users();
     let program = CProgram::compile("steps.c")
@@ -147,16 +149,16 @@ fn run(program: &CProgram, fault: Fault) -> Account {
     let mut tracer = Tracer::default();
     tracer.start(program.command(&steps));
     let mut account = Account::default();
-    let mut faults = Faults::default();
+    let mut counts = CallCounts::default();
     let mut begun = false;
-    let mut promised = None;
+    let mut failure = None;
     while let Some(event) = tracer.next_event() {
         match event {
-            Seen::Ended(_, status) => {
+            TraceEvent::Ended(_, status) => {
                 assert!(status.success(), "{status}");
                 break;
             }
-            Seen::Entry(call) => {
+            TraceEvent::Entry(call) => {
                 match call.mark() {
                     Some(Mark::Begin) => begun = true,
                     Some(Mark::Acknowledged { from, .. }) => account.acknowledged.push(from),
@@ -166,18 +168,18 @@ fn run(program: &CProgram, fault: Fault) -> Account {
                     _ => {}
                 }
                 if begun && call.is_of_segment() {
-                    promised = fault(&mut faults, &call);
-                    match promised {
-                        Some(Answer::Errno(_)) => tracer.skip(&call),
-                        Some(Answer::Short(bytes)) => tracer.shorten_write(&call, bytes),
+                    failure = fault(&mut counts, &call);
+                    match failure {
+                        Some(Failure::Errno(_)) => tracer.skip(&call),
+                        Some(Failure::Short(bytes)) => tracer.shorten_write(&call, bytes),
                         None => {}
                     }
                     account.note(&call);
                 }
                 tracer.resume(&call);
             }
-            Seen::Exit(call, _) => {
-                if let Some(Answer::Errno(errno)) = promised.take() {
+            TraceEvent::Exit(call, _) => {
+                if let Some(Failure::Errno(errno)) = failure.take() {
                     tracer.set_result(&call, -i64::from(errno));
                 }
                 tracer.resume(&call);
@@ -190,15 +192,15 @@ fn run(program: &CProgram, fault: Fault) -> Account {
 impl Account {
     fn note(&mut self, call: &SystemCall) {
         let path = call.path();
-        let seen = call.name();
+        let name = call.name();
         match self.segments.iter_mut().find(|(known, _)| *known == path) {
-            Some((_, calls)) => calls.push(seen),
-            None => self.segments.push((path, vec![seen])),
+            Some((_, calls)) => calls.push(name),
+            None => self.segments.push((path, vec![name])),
         }
     }
 }
 
-fn counted(count: &mut u32) -> u32 {
+fn count_one(count: &mut u32) -> u32 {
     *count += 1;
     *count
 }
@@ -207,7 +209,8 @@ fn count(calls: &[String], name: &str) -> usize {
     calls.iter().filter(|known| known.starts_with(name)).count()
 }
 
-/// Nothing is written to a segment, synced or cut behind the first call of this name: only let go.
+/// Checks that after the first call of this name, the segment is not written, synced or cut any
+/// more.
 fn assert_untouched_after(calls: &[String], name: &str) {
     let failed = calls
         .iter()

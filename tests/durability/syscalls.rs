@@ -1,12 +1,13 @@
-//! `kill -9` before and after every system call of one enqueue, one take-over and one delivery.
+//! `kill -9` before and after every system call of one enqueue, one take-over, one delivery and one
+//! rejection.
 //!
-//! A C program runs under a tracer up to the n-th call of a thread, for n = 1, 2, 3 ... until the
-//! section that the test is about has ended before. Each time a successor delivers what is left,
-//! and the API's ledger has to show what was promised. A death before or after a call that only reads, waits
-//! or maps memory leaves the same behind as one at its neighbour: `make soak` counts those calls
-//! too, `make test` does not.
+//! A program in C runs under a tracer and is killed at the n-th call of a thread, for n = 1, 2, 3
+//! ... until the section that the test is about has fewer calls. After each kill a successor
+//! delivers what is left, and the API's ledger must show what was promised. A kill at a call that
+//! only reads, waits or maps memory leaves the same as a kill at the next call. `make soak` kills
+//! at those calls, too; `make test` does not.
 
-// What the tracer knows of a processor's registers.
+// The tracer reads registers by their names on this processor.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 use std::collections::BTreeSet;
@@ -14,53 +15,54 @@ use std::fs::{self, File};
 
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::crash_trials::{
-    CrashTrial, UNKNOWN_USER_PREFIX, check_trials, sandbox_with_unknown_users,
+    CrashTrial, UNKNOWN_USER_PREFIX, check_trials, memory_dir, sandbox_with_unknown_users,
 };
 use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
 use meditopia_testkit::ledger::Event;
-use meditopia_testkit::tracer::{Mark, SystemCall, TraceEvent as Seen, Tracer};
+use meditopia_testkit::tracer::{Mark, SystemCall, TraceEvent, Tracer};
 
-/// A section is over when so many further calls were not reached: threads do not run quite the same
-/// each time.
+/// A section has ended when this many calls in a row were not reached: threads do not run the same
+/// way each time.
 const MISSES: usize = 2;
 
-/// What a process does, and in which part of it it is killed.
+/// What a process does, and the part in which it is killed.
 struct Section<'a> {
     options: &'a [(&'a str, &'a str)],
-    /// Events of dead writers that it finds: user and count, a segment each.
-    found: &'a [(&'a str, u64)],
+    /// Segments of ended processes in the spool, each with events of one user: the user and the
+    /// count.
+    left: &'a [(&'a str, u64)],
     steps: &'a [&'a str],
     part: Part,
-    /// Calls that the kills have to have been at, so that this stays about what it says.
-    landmarks: &'a [&'a str],
+    /// Calls that must be among those of the kills, or the test does not check what it is for.
+    required_calls: &'a [&'a str],
 }
 
 /// The calls at which the process is killed.
 #[derive(Clone, Copy)]
 enum Part {
-    /// Of the main thread, between its marks.
+    /// The calls of the main thread between its marks.
     Marked,
-    /// Of a thread, by the order of their start.
+    /// The calls of a thread; threads are numbered in the order of their start.
     Thread(usize),
 }
 
-/// Where there are several lanes, this user's is another one than the others'.
-const ELSEWHERE: &str = "elsewhere";
+/// With several lanes, this user is in another lane than the other users.
+const IN_ANOTHER_LANE: &str = "elsewhere";
 
 const COORDINATOR: Part = Part::Thread(1);
 const FIRST_LANE: Part = Part::Thread(2);
 
-/// Before or after a call, counted from 0.
+/// The moment of a kill: before or after a call. Calls are counted from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
     Before(usize),
     After(usize),
 }
 
-/// How a life ended.
-struct Death {
-    /// At which call; `None`: it was not reached.
-    at: Option<String>,
+/// One run of a section.
+struct Life {
+    /// The call at which the process was killed; `None` if it ended before that call.
+    killed_at: Option<String>,
     acknowledged: Vec<u64>,
 }
 
@@ -71,10 +73,10 @@ fn a_kill_at_any_system_call_of_a_first_enqueue_loses_nothing_acknowledged() {
             &format!("kill -9 at each system call: first enqueue on a new spool, {durability}"),
             &Section {
                 options: &[("durability", durability)],
-                found: &[],
+                left: &[],
                 steps: &["begin", "open", "enqueue:USER:0:2", "end"],
                 part: Part::Marked,
-                landmarks: &[
+                required_calls: &[
                     "mkdir",
                     "rename",
                     "openat segment",
@@ -93,7 +95,7 @@ fn a_kill_at_any_system_call_of_a_later_enqueue_loses_nothing_acknowledged() {
             &format!("kill -9 at each system call: a later enqueue, {durability}"),
             &Section {
                 options: &[("durability", durability)],
-                found: &[],
+                left: &[],
                 steps: &[
                     "open",
                     "enqueue:USER:0:3",
@@ -102,7 +104,7 @@ fn a_kill_at_any_system_call_of_a_later_enqueue_loses_nothing_acknowledged() {
                     "end",
                 ],
                 part: Part::Marked,
-                landmarks: &["write segment"],
+                required_calls: &["write segment"],
             },
         );
     }
@@ -110,13 +112,14 @@ fn a_kill_at_any_system_call_of_a_later_enqueue_loses_nothing_acknowledged() {
 
 #[test]
 fn a_kill_at_any_system_call_of_an_enqueue_that_rotates_loses_nothing_acknowledged() {
-    // With power it makes the same calls and more; 9 MB are delivered after each death.
+    // With power durability an enqueue makes the same calls and more. After each kill 9 MB are
+    // delivered.
     for durability in &["power", "process"][..trial_count(1, 2) as usize] {
         kill_everywhere(
             &format!("kill -9 at each system call: an enqueue that rotates, {durability}"),
             &Section {
                 options: &[("durability", durability), ("max_event_bytes", "1048576")],
-                found: &[],
+                left: &[],
                 steps: &[
                     "open",
                     "batch:USER:0:9:1000000",
@@ -125,7 +128,7 @@ fn a_kill_at_any_system_call_of_an_enqueue_that_rotates_loses_nothing_acknowledg
                     "end",
                 ],
                 part: Part::Marked,
-                landmarks: &["close segment", "openat segment", "write segment"],
+                required_calls: &["close segment", "openat segment", "write segment"],
             },
         );
     }
@@ -155,15 +158,15 @@ fn a_kill_at_any_system_call_of_a_rejection_loses_nothing_acknowledged() {
         "kill -9 at each system call: isolation and a lone rejection",
         &Section {
             options: &[],
-            found: &[("first", 1), (UNKNOWN_USER_PREFIX, 1), ("last", 1)],
+            left: &[("first", 1), (UNKNOWN_USER_PREFIX, 1), ("last", 1)],
             steps: &["open", "flush"],
             part: FIRST_LANE,
-            landmarks: &["sendto socket", "recvfrom socket", "pwrite wal"],
+            required_calls: &["sendto socket", "recvfrom socket", "pwrite wal"],
         },
     );
 }
 
-/// The sender takes over segments of dead writers and its own, and removes the first.
+/// The sender takes over segments of ended processes and its own, and removes the first kind.
 fn take_over(durability: &str, lanes: usize) {
     kill_everywhere(
         &format!(
@@ -171,10 +174,10 @@ fn take_over(durability: &str, lanes: usize) {
         ),
         &Section {
             options: &[("durability", durability), ("lanes", &lanes.to_string())],
-            found: &[("one", 3), ("two", 2)],
+            left: &[("one", 3), ("two", 2)],
             steps: &["open", "enqueue:USER:0:2", "flush"],
             part: COORDINATOR,
-            landmarks: &[
+            required_calls: &[
                 "flock",
                 "rename",
                 "pwrite wal",
@@ -185,7 +188,7 @@ fn take_over(durability: &str, lanes: usize) {
     );
 }
 
-/// A lane marks a batch in doubt, sends it, commits its answer, and marks the next.
+/// A lane marks a batch as in doubt, sends it, commits its outcome, and marks the next one.
 fn deliver(durability: &str, lanes: usize) {
     kill_everywhere(
         &format!("kill -9 at each system call: requests of a lane, {durability}, lanes = {lanes}"),
@@ -195,10 +198,10 @@ fn deliver(durability: &str, lanes: usize) {
                 ("lanes", &lanes.to_string()),
                 ("batch_max", "2"),
             ],
-            found: &[("one", 3), ("two", 3), (ELSEWHERE, 2)],
+            left: &[("one", 3), ("two", 3), (IN_ANOTHER_LANE, 2)],
             steps: &["open", "flush"],
             part: FIRST_LANE,
-            landmarks: &[
+            required_calls: &[
                 "connect socket",
                 "sendto socket",
                 "recvfrom socket",
@@ -211,7 +214,7 @@ fn deliver(durability: &str, lanes: usize) {
 fn kill_everywhere(fault: &str, section: &Section<'_>) {
     let api = sandbox_with_unknown_users();
     let options = [&[("role", "enqueue")], section.options].concat();
-    let dir = meditopia_testkit::crash_trials::memory_dir();
+    let dir = memory_dir();
     let spool = dir.path().join("spool");
     let options = [&options, &[("spool", spool.to_str().unwrap())][..]].concat();
     let program = CProgram::compile("steps.c").with_config(&api, &options);
@@ -231,36 +234,40 @@ fn kill_everywhere(fault: &str, section: &Section<'_>) {
             let user = |name: &str| user_of_lane(name, number, lanes);
             let named = |step: &str| step.replace("USER", &user("own"));
             let _ = fs::remove_dir_all(&spool);
-            let left = leave_behind(&program, section, &user);
-            let death = live(&program, section, moment, &named);
+            let left = make_left_segments(&program, section, &user);
+            let life = run_life(&program, section, moment, &named);
             if moment == Moment::Before(call) {
-                misses = if death.at.is_some() { 0 } else { misses + 1 };
+                misses = if life.killed_at.is_some() {
+                    0
+                } else {
+                    misses + 1
+                };
             }
-            let at = death.at.as_deref().unwrap_or("its end");
-            let acknowledged = death.acknowledged.iter().map(|own| (user("own"), *own));
+            let at = life.killed_at.as_deref().unwrap_or("its end");
+            let acknowledged = life.acknowledged.iter().map(|own| (user("own"), *own));
             lives.push(CrashTrial::deliver_rest(
                 &api,
                 &spool,
                 section.options,
                 format!("{fault}: {moment:?}, {at}"),
                 section
-                    .found
+                    .left
                     .iter()
                     .map(|(name, _)| user(name))
                     .chain([user("own")]),
                 left.into_iter().chain(acknowledged),
             ));
-            kills += u64::from(death.at.is_some());
-            reached.extend(death.at);
+            kills += u64::from(life.killed_at.is_some());
+            reached.extend(life.killed_at);
         }
         if misses == MISSES {
             break;
         }
     }
-    for landmark in section.landmarks {
+    for required in section.required_calls {
         assert!(
-            reached.contains(*landmark),
-            "{fault}: not at {landmark:?}: {reached:?}"
+            reached.contains(*required),
+            "{fault}: not at {required:?}: {reached:?}"
         );
     }
     let outcome = Outcome {
@@ -270,23 +277,23 @@ fn kill_everywhere(fault: &str, section: &Section<'_>) {
     add_row(fault, outcome, format!("{} requests", kills * lanes as u64));
 }
 
-/// A user of this trial whose events go over the first lane, or over the second for `ELSEWHERE`.
+/// A user of this trial in the first lane, or in the second for `IN_ANOTHER_LANE`.
 fn user_of_lane(name: &str, trial: usize, lanes: usize) -> String {
-    let wanted = usize::from(name == ELSEWHERE) % lanes;
+    let wanted = usize::from(name == IN_ANOTHER_LANE) % lanes;
     let mut users = (0..).map(|more| format!("{name}-{trial}-{more}"));
     users
         .find(|user| crc32c::crc32c(user.as_bytes()) as usize % lanes == wanted)
         .unwrap()
 }
 
-/// Makes the segments of dead writers; says which events are in them.
-fn leave_behind(
+/// Makes the segments of ended processes, and returns their events.
+fn make_left_segments(
     program: &CProgram,
     section: &Section<'_>,
     user: &dyn Fn(&str) -> String,
 ) -> Vec<Event> {
     let steps: Vec<String> = section
-        .found
+        .left
         .iter()
         .map(|(name, count)| format!("child:{}:0:{count}", user(name)))
         .collect();
@@ -297,54 +304,54 @@ fn leave_behind(
         let user = user(name);
         (0..*count).map(move |number| (user.clone(), number))
     };
-    section.found.iter().flat_map(events_of).collect()
+    section.left.iter().flat_map(events_of).collect()
 }
 
-/// Runs the steps up to the moment, or to their end.
-fn live(
+/// Runs the steps of the section, and kills the process at `moment` if it is reached.
+fn run_life(
     program: &CProgram,
     section: &Section<'_>,
     moment: Moment,
     named: &dyn Fn(&str) -> String,
-) -> Death {
+) -> Life {
     let steps: Vec<String> = section.steps.iter().map(|step| named(step)).collect();
     let mut command = program.command(&steps.iter().map(String::as_str).collect::<Vec<_>>());
-    let complaints = program.dir().join("stderr");
-    command.stderr(File::create(&complaints).unwrap());
+    let stderr = program.dir().join("stderr");
+    command.stderr(File::create(&stderr).unwrap());
 
-    let everything = trial_count(0, 1) == 1;
+    let at_all_calls = trial_count(0, 1) == 1;
     let mut tracer = Tracer::default();
     let pid = tracer.start(command);
     let mut in_section = false;
     let mut calls = 0;
-    let mut death = Death {
-        at: None,
+    let mut life = Life {
+        killed_at: None,
         acknowledged: Vec::new(),
     };
     while let Some(event) = tracer.next_event() {
         let (call, now) = match &event {
-            Seen::Entry(call) => (call, Moment::Before(calls)),
-            Seen::Exit(call, _) => (call, Moment::After(calls)),
-            Seen::Ended(_, status) => {
+            TraceEvent::Entry(call) => (call, Moment::Before(calls)),
+            TraceEvent::Exit(call, _) => (call, Moment::After(calls)),
+            TraceEvent::Ended(_, status) => {
                 assert!(status.success(), "{status}");
                 break;
             }
         };
-        let is_entry = matches!(event, Seen::Entry(_));
+        let is_entry = matches!(event, TraceEvent::Entry(_));
         if let Some(mark) = call.mark() {
             if is_entry {
                 match mark {
                     Mark::Begin => in_section = true,
                     Mark::End => in_section = false,
                     Mark::Acknowledged { from, count } => {
-                        death.acknowledged.extend(from..from + count)
+                        life.acknowledged.extend(from..from + count)
                     }
                     Mark::Failed { number, status } => panic!("enqueue of {number}: {status}"),
                 }
             }
-        } else if (everything || call.has_effect()) && section.part.has(call, in_section) {
+        } else if (at_all_calls || call.has_effect()) && section.part.has(call, in_section) {
             if now == moment {
-                death.at = Some(call.name());
+                life.killed_at = Some(call.name());
                 tracer.kill(pid);
                 break;
             }
@@ -352,8 +359,8 @@ fn live(
         }
         tracer.resume(call);
     }
-    assert_eq!(fs::read_to_string(&complaints).unwrap(), "");
-    death
+    assert_eq!(fs::read_to_string(&stderr).unwrap(), "");
+    life
 }
 
 impl Part {

@@ -1,9 +1,10 @@
 //! Cases of one answer of the API, and what the library must do with three events because of it.
 //!
-//! A case enqueues an event each of `u-0`, `u-1` and `u-2`, has the sandbox give the answer to every
-//! request that contains the event of `u-1`, and flushes. If such an answer can mean that the API has
-//! accepted the events, the sandbox accepts them before it answers: the worst case for a sender that
-//! repeats the request. Then the sandbox answers correctly again, and the events that were kept must arrive.
+//! A case enqueues an event each of `u-0`, `u-1` and `u-2`, has the sandbox give the answer to
+//! every request that contains the event of `u-1`, and flushes. If such an answer can mean that the
+//! API has accepted the events, the sandbox accepts them before it answers: the worst case for a
+//! sender that repeats the request. Then the sandbox answers correctly again, and the events that
+//! were kept must arrive.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -48,8 +49,8 @@ pub enum Doubt {
 pub const DELIVERED: Expected = Expected::Delivered;
 pub const RETRIED: Expected = retried(Doubt::None, 1);
 pub const IN_DOUBT: Expected = retried(Doubt::InDoubt, 1);
-/// In doubt and repeated at once, because the cause is mostly that a connection was too old; then the
-/// request waits.
+/// In doubt and repeated at once, because the cause is mostly that a connection was too old; then
+/// the request waits.
 pub const REPEATED_IN_DOUBT: Expected = retried(Doubt::InDoubt, 2);
 pub const AUTH: Expected = paused(PauseReason::Auth, Doubt::None);
 pub const AUTH_IN_DOUBT: Expected = paused(PauseReason::Auth, Doubt::InDoubt);
@@ -206,7 +207,8 @@ fn assert_rejected(api: &Sandbox, client: &Client, status: u16, code: &str) {
     assert_eq!(api.ledger().accepted_events, 2);
 }
 
-/// Flushes until `requests` requests have failed, holds delivery, and checks that all events are kept.
+/// Flushes until `requests` requests have failed, holds delivery, and checks that all events are
+/// kept.
 pub fn assert_retried(client: &SpoolClient, doubt: Doubt, requests: u64) {
     let (report, outcome) = std::thread::scope(|scope| {
         let flush = scope.spawn(|| client.flush(WAIT_LIMIT));
@@ -242,7 +244,8 @@ fn assert_kept(client: &Client, doubt: Doubt, requests: u64) {
     );
 }
 
-/// Has the sandbox answer correctly: all events must arrive, and by the same bytes if they were in doubt.
+/// Has the sandbox answer correctly: all events must arrive, and by the same bytes if they were in
+/// doubt.
 fn assert_kept_events_arrive(api: &Sandbox, client: &Client, doubt: Doubt) {
     api.clear_faults();
     client.resume().unwrap();

@@ -200,8 +200,8 @@ impl Browser {
         );
     }
 
-    /// Presses the tab key until the element has the focus, as a user without a mouse does. Each element
-    /// that gets the focus must be visible and show that it has the focus.
+    /// Presses the tab key until the element has the focus, as a user without a mouse does. Each
+    /// element that gets the focus must be visible and show that it has the focus.
     pub fn tab_to(&self, selector: &str) {
         let here = format!("document.activeElement.matches({})", json!(selector));
         let mut stops = Vec::new();

@@ -48,8 +48,8 @@ impl CProgram {
         })
     }
 
-    /// Compiles a program of `tests/c` that other users can run, too: they may not be able to read the
-    /// directory that Cargo builds in.
+    /// Compiles a program of `tests/c` that other users can run, too: they may not be able to read
+    /// the directory that Cargo builds in.
     pub fn compile_for_any_user(source: &str) -> Self {
         let program = Self::compile_and_link(&format!("tests/c/{source}"), |gcc, dir| {
             fs::copy(

@@ -1,8 +1,8 @@
 //! Trials in which processes are killed: a successor delivers what they left, and the promises are
 //! checked against what the API received.
 //!
-//! Many trials share one API, each with users of its own, and are checked together at the end: by then
-//! the last request of a process that was killed has arrived, too.
+//! Many trials share one API, each with users of its own, and are checked together at the end: by
+//! then the last request of a process that was killed has arrived, too.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! Processes of `tests/c/enqueuer.c`, each of which enqueues the events that the test names.
 //!
 //! An event that the process has answered is acknowledged. An event that it was given and has not
-//! answered when it dies is *unknown*: it may be delivered at its place in the order, or not at all.
+//! answered when it dies is *unknown*: it may be delivered at its place in the order, or not at
+//! all.
 
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};

@@ -1,7 +1,7 @@
 //! How many trials a test of a fault runs, and the table to which each such test adds a row.
 //!
-//! `make test` runs a share of the trials, `make soak` (`MEDITOPIA_SOAK=1`) runs all. The table is the
-//! file that `MEDITOPIA_FAULT_TABLE` names; both targets print it when all tests have run.
+//! `make test` runs a share of the trials, `make soak` (`MEDITOPIA_SOAK=1`) runs all. The table is
+//! the file that `MEDITOPIA_FAULT_TABLE` names; both targets print it when all tests have run.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -31,7 +31,8 @@ pub struct Outcome {
     pub duplicated: u64,
 }
 
-/// Prints the row of `fault` and adds it to the table; `bound` is the most that `duplicated` may be.
+/// Prints the row of `fault` and adds it to the table; `bound` is the most that `duplicated` may
+/// be.
 pub fn add_row(fault: &str, outcome: Outcome, bound: impl fmt::Display) {
     let Outcome {
         trials,

@@ -1,7 +1,9 @@
-//! Order, losses and duplicates, read from the API's ledger. The test numbers the events of each user.
+//! Order, losses and duplicates, read from the API's ledger. The test numbers the events of each
+//! user.
 //!
-//! A duplicate is an event that the API accepted in more than one request. The library may cause one
-//! only by repeating a request that no answer has settled, so all these requests must have the same body.
+//! A duplicate is an event that the API accepted in more than one request. The library may cause
+//! one only by repeating a request that no answer has settled, so all these requests must have the
+//! same body.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -151,8 +153,8 @@ impl Arrivals {
         numbers.into_iter().map(|number| &self.requests[&number])
     }
 
-    /// Checks that no connection was used after a request on a later one. With one lane this means that
-    /// one process sent at a time, since processes do not share connections.
+    /// Checks that no connection was used after a request on a later one. With one lane this means
+    /// that one process sent at a time, since processes do not share connections.
     pub fn assert_one_connection_at_a_time(&self) {
         let mut requests: Vec<&Request> = self.requests.values().collect();
         requests.sort_unstable_by_key(|request| request.request);
@@ -169,8 +171,8 @@ impl Arrivals {
     }
 }
 
-/// Adds a row to the fault table and checks what `deaths` may do to events at most: none is lost, each
-/// user's are in order, and each death repeats at most one request, as a whole.
+/// Adds a row to the fault table and checks what `deaths` may do to events at most: none is lost,
+/// each user's are in order, and each death repeats at most one request, as a whole.
 pub fn assert_survived_deaths(
     fault: &str,
     api: &Sandbox,

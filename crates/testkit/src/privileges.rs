@@ -28,8 +28,8 @@ pub fn can_run_under(runner: &[&str]) -> bool {
     can
 }
 
-/// The words that go before a command to run it as the user `uid` with this umask. Without root, they
-/// only set the umask.
+/// The words that go before a command to run it as the user `uid` with this umask. Without root,
+/// they only set the umask.
 pub fn runner_as_user(uid: u32, umask: &str) -> Vec<String> {
     let as_user = [
         "setpriv".to_owned(),

@@ -51,7 +51,8 @@ impl Pipes {
         (ChildProcess(child), pipes)
     }
 
-    /// Writes one line and reads the answer, without its line end; `None` if the process died first.
+    /// Writes one line and reads the answer, without its line end; `None` if the process died
+    /// first.
     pub fn ask(&mut self, line: &str) -> Option<String> {
         let input = self.input.as_mut().expect("the input is open");
         // One write, so that a process that is killed has read all of the line or nothing.
@@ -87,9 +88,9 @@ pub fn spawn_until_ready(command: &mut Command) -> ChildProcess {
     process
 }
 
-/// Starts a program that writes a line "USER NUMBER" for each event that was acknowledged. It writes
-/// each line with one write, so that no kill cuts a line in two. The channel carries the events until
-/// the program's output ends.
+/// Starts a program that writes a line "USER NUMBER" for each event that was acknowledged. It
+/// writes each line with one write, so that no kill cuts a line in two. The channel carries the
+/// events until the program's output ends.
 pub fn spawn_reporting(command: &mut Command) -> (ChildProcess, Receiver<Event>) {
     let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -41,7 +41,8 @@ impl RemoteClient {
         std::iter::from_fn(|| Some(self.ask("log")).filter(|record| record != "none")).collect()
     }
 
-    /// Reads the log until a record contains `text`: a record may follow the event that it is about.
+    /// Reads the log until a record contains `text`: a record may follow the event that it is
+    /// about.
     pub fn read_log_until(&mut self, text: &str) -> Vec<String> {
         let mut log = Vec::new();
         wait_until(text, || {

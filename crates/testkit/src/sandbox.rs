@@ -114,7 +114,8 @@ impl Sandbox {
         &self.token
     }
 
-    /// Replaces all faults: `{"max_body_bytes": N, "faults": [...]}`, see `meditopia sandbox --help`.
+    /// Replaces all faults: `{"max_body_bytes": N, "faults": [...]}`, see `meditopia sandbox
+    /// --help`.
     pub fn set_faults(&self, order: Value) {
         self.put("faults", &order);
     }
@@ -355,7 +356,8 @@ pub struct Request {
     pub body_hash: String,
     /// 1 for the first request with this body.
     pub attempt: u32,
-    /// `accepted`, `refused`, `faulted`, `accepted_untold`, `refused_untold`, `incomplete`, `not_found`, `open`.
+    /// `accepted`, `refused`, `faulted`, `accepted_untold`, `refused_untold`, `incomplete`,
+    /// `not_found`, `open`.
     pub outcome: String,
     pub status: Option<u16>,
     pub code: Option<String>,

@@ -1,5 +1,5 @@
-//! The command `meditopia run` as a service: the spool and the files that configure it, its process,
-//! its log, its HTTP endpoint, and a service manager that listens to it.
+//! The command `meditopia run` as a service: the spool and the files that configure it, its
+//! process, its log, its HTTP endpoint, and a service manager that listens to it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,7 +17,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait::{WAIT_LIMIT, wait_until};
 
-/// A directory with a spool, a configuration file for the commands, and a file with the bearer token.
+/// A directory with a spool, a configuration file for the commands, and a file with the bearer
+/// token.
 pub struct ConfiguredSpool {
     dir: tempfile::TempDir,
     endpoint: String,

@@ -1,12 +1,13 @@
 //! A small tracer, which stops real processes before and after each of their system calls.
 //!
 //! A thread of a traced process stands still at each entry and exit of a system call until
-//! [`Tracer::resume`]. Meanwhile the test can read its files, let another process make a step, change the
-//! call, or kill the process. The tracer follows threads and forked children. A program marks where a
-//! section begins and which events were acknowledged with a call that changes nothing: `getpriority` of
-//! a number that no process has (`tests/c/steps.c`).
+//! [`Tracer::resume`]. Meanwhile the test can read its files, let another process make a step,
+//! change the call, or kill the process. The tracer follows threads and forked children. A program
+//! marks where a section begins and which events were acknowledged with a call that changes
+//! nothing: `getpriority` of a number that no process has (`tests/c/steps.c`).
 //!
-//! The kernel lets only the thread that started a process trace it, so a tracer stays in its test's thread.
+//! The kernel lets only the thread that started a process trace it, so a tracer stays in its test's
+//! thread.
 
 mod call;
 
@@ -105,7 +106,8 @@ impl Tracer {
         continue_thread(call.tid, 0);
     }
 
-    /// Kills a process, as the kernel does when memory runs out; returns when nothing of it is left.
+    /// Kills a process, as the kernel does when memory runs out; returns when nothing of it is
+    /// left.
     pub fn kill(&mut self, pid: pid_t) {
         // SAFETY: this process was not waited for yet, so the number is still its own.
         unsafe { libc::kill(pid, libc::SIGKILL) };
@@ -158,8 +160,8 @@ impl Tracer {
         if signal == libc::SIGTRAP | 0x80 {
             return self.interpret_call_stop(tid);
         }
-        // A new thread begins with a stop of its own, and a trap reports a clone or an exec. These are
-        // for the tracer. Any other signal is for the program.
+        // A new thread begins with a stop of its own, and a trap reports a clone or an exec. These
+        // are for the tracer. Any other signal is for the program.
         let for_tracer = (is_new && signal == libc::SIGSTOP) || signal == libc::SIGTRAP;
         continue_thread(tid, if for_tracer { 0 } else { signal });
         None
@@ -244,7 +246,8 @@ fn continue_thread(tid: pid_t, signal: i32) {
 
 /// Makes a ptrace request. It fails if the thread has ended meanwhile, which is no error here.
 fn request(what: libc::c_uint, tid: pid_t, data: usize) -> c_long {
-    // SAFETY: none of the requests that are made through this function writes to memory of this process.
+    // SAFETY: none of the requests that are made through this function writes to memory of this
+    // process.
     unsafe {
         libc::ptrace(
             what,

@@ -1,9 +1,10 @@
-//! Damage of what is on disk: never a crash, never a silent loss.
+//! Damage to the files of a spool: the library never crashes, and loses nothing without a report.
 //!
-//! A spool is made once by processes in C, copied for each trial, damaged at places drawn from a seed,
-//! and then delivered by the whole library. Of a segment every record whose bytes are as they were has
-//! to arrive, and what did not has to lie under `damaged/`, be zero, or be counted as torn. Of a store
-//! either everything arrives or delivery pauses, and `recover` says at most how much is lost.
+//! Processes in C make a spool once. Each trial copies it, damages it at places drawn from a seed,
+//! and has the library deliver it. From a damaged segment, every record whose bytes did not change
+//! must arrive; the other records must be under `damaged/`, be zeros, or be counted as torn. From a
+//! damaged store, either all events arrive or delivery pauses, and `recover` says how much is lost
+//! at most.
 
 mod segment;
 mod store;
@@ -26,10 +27,10 @@ struct Template {
     program: CProgram,
 }
 
-/// A copy of it, with a client of its own.
+/// A copy of the template, for clients of this process.
 struct Copy {
     dir: tempfile::TempDir,
-    host: TestSpool,
+    test_spool: TestSpool,
 }
 
 impl Template {
@@ -42,11 +43,11 @@ impl Template {
             account: "",
         };
         spool::adopt(&spool, belonging).unwrap();
-        let host = TestSpool::for_sandbox(&self.api)
+        let test_spool = TestSpool::for_sandbox(&self.api)
             .with("spool", spool.to_str().unwrap())
-            // Nothing of this process keeps the spool once its client is closed.
+            // With this role the process keeps nothing of the spool open after a close.
             .with("role", "both");
-        Copy { dir, host }
+        Copy { dir, test_spool }
     }
 }
 
@@ -56,7 +57,7 @@ impl Copy {
     }
 
     fn client(&self) -> Client {
-        self.host.client()
+        self.test_spool.client()
     }
 }
 
@@ -75,12 +76,12 @@ fn copy_dir(from: &Path, to: &Path) {
     }
 }
 
-/// Tries `all` times in shares at the same time, each with a template of its own: a trial mostly
-/// waits. The number of a trial seeds its damage.
-fn try_in_shares<T, S: Send>(
+/// Runs `all` trials on several threads, each with its own template: a trial waits most of the
+/// time. The number of a trial is the seed of its damage.
+fn run_trials<T, S: Send>(
     all: u64,
     template: impl Fn() -> T + Sync,
-    try_one: impl Fn(&T, u64, &mut fastrand::Rng) -> S + Sync,
+    run_one: impl Fn(&T, u64, &mut fastrand::Rng) -> S + Sync,
 ) -> Vec<S> {
     const SHARES: u64 = 6;
     std::thread::scope(|scope| {
@@ -89,7 +90,7 @@ fn try_in_shares<T, S: Send>(
             let trials = (first..all).step_by(SHARES as usize);
             trials
                 .map(|trial| {
-                    try_one(
+                    run_one(
                         &template,
                         trial,
                         &mut fastrand::Rng::with_seed(SEED + trial),

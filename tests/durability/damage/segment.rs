@@ -1,11 +1,11 @@
-//! Damage of a segment: every record whose bytes are as they were arrives, and what did not is kept,
-//! zero, or counted as torn.
+//! Damage to a segment: every record whose bytes did not change arrives. The others are set aside,
+//! are zeros, or are counted as torn.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Template, try_in_shares, wait_until};
+use super::{Template, run_trials, wait_until};
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
 use meditopia_testkit::ledger::event_number;
@@ -15,20 +15,20 @@ use meditopia_testkit::wait::secs;
 
 const HEADER: usize = 64;
 const RECORD_HEADER: usize = 28;
-/// What a disk writes at once.
+/// The bytes that a disk writes as one unit.
 pub const SECTOR: usize = 512;
 
-/// A spool of one segment, and that segment.
+/// A spool with one segment, and the bytes of that segment.
 struct Segment {
     template: Template,
     whole: Vec<u8>,
 }
 
-/// What became of a damaged segment's events.
-struct Fates {
+/// What a trial did with the events of a damaged segment.
+struct TrialResult {
     arrived: u64,
-    /// Did not arrive, but stand under `damaged/`, are zero, or were counted as torn.
-    traced: u64,
+    /// Events that did not arrive and are under `damaged/`, are zeros, or were counted as torn.
+    reported: u64,
 }
 
 fn only_segment(spool: &Path) -> PathBuf {
@@ -38,7 +38,7 @@ fn only_segment(spool: &Path) -> PathBuf {
     path
 }
 
-/// Where each record stands, by the lengths in their headers.
+/// The ranges of the records, by the lengths in their headers.
 fn records(segment: &[u8]) -> Vec<std::ops::Range<usize>> {
     let mut records = Vec::new();
     let mut at = HEADER;
@@ -52,7 +52,7 @@ fn records(segment: &[u8]) -> Vec<std::ops::Range<usize>> {
     records
 }
 
-/// The numbers of the events that arrived since the ledger was cleared; none came twice.
+/// The numbers of the events that arrived since the ledger was cleared. None may come twice.
 fn arrived(api: &Sandbox) -> BTreeSet<u64> {
     let events = api.events();
     let numbers: BTreeSet<u64> = events
@@ -63,8 +63,8 @@ fn arrived(api: &Sandbox) -> BTreeSet<u64> {
     numbers
 }
 
-/// Delivers a spool whose only segment is `damaged`.
-fn assert_all_but_the_touched_arrive(segment: &Segment, damaged: &[u8], what: &str) -> Fates {
+/// Delivers a spool whose only segment is `damaged`, and checks what arrives.
+fn assert_undamaged_records_arrive(segment: &Segment, damaged: &[u8], what: &str) -> TrialResult {
     let Segment { template, whole } = segment;
     template.api.clear_ledger();
     let copy = template.copy();
@@ -73,8 +73,8 @@ fn assert_all_but_the_touched_arrive(segment: &Segment, damaged: &[u8], what: &s
 
     let client = copy.client();
     client.flush_ok(secs(60));
-    // The end of a segment is judged when it goes.
-    wait_until("the segment to go", || {
+    // The library decides what the end of a segment is when it removes the segment.
+    wait_until("the segment is removed", || {
         client.stats().unwrap().segments == 0
     });
     let stats = client.stats().unwrap();
@@ -83,12 +83,12 @@ fn assert_all_but_the_touched_arrive(segment: &Segment, damaged: &[u8], what: &s
     let arrived = arrived(&template.api);
     let name = segment.file_name().unwrap().to_str().unwrap();
     let set_aside = set_aside(&copy.spool(), name);
-    for place in &set_aside {
-        assert_eq!(damaged.get(place.0.clone()).unwrap(), place.1, "{what}");
+    for (range, bytes) in &set_aside {
+        assert_eq!(damaged.get(range.clone()).unwrap(), bytes, "{what}");
     }
-    let mut fates = Fates {
+    let mut result = TrialResult {
         arrived: arrived.len() as u64,
-        traced: 0,
+        reported: 0,
     };
     for (number, record) in records(whole).into_iter().enumerate() {
         let untouched = damaged.get(record.clone()) == Some(&whole[record.clone()]);
@@ -100,21 +100,21 @@ fn assert_all_but_the_touched_arrive(segment: &Segment, damaged: &[u8], what: &s
         if untouched {
             continue;
         }
-        let there = record.start..record.end.min(damaged.len());
+        let rest = record.start..record.end.min(damaged.len());
         let kept = set_aside
             .iter()
-            .any(|(place, _)| place.start <= there.start && there.end <= place.end);
+            .any(|(range, _)| range.start <= rest.start && rest.end <= range.end);
         let zero = damaged
-            .get(there.clone())
+            .get(rest.clone())
             .is_none_or(|bytes| bytes.iter().all(|&byte| byte == 0));
         let torn = stats.torn_tails == 1;
         assert!(
             kept || zero || torn,
-            "{what}: event {number} is gone without a trace"
+            "{what}: event {number} is lost without a report"
         );
-        fates.traced += 1;
+        result.reported += 1;
     }
-    if fates.traced > 0 {
+    if result.reported > 0 {
         assert!(
             stats.damaged_records + stats.torn_tails > 0,
             "{what}: uncounted"
@@ -124,10 +124,10 @@ fn assert_all_but_the_touched_arrive(segment: &Segment, damaged: &[u8], what: &s
         let zeroed = damaged.ends_with(&[0; 4]);
         assert!(stats.damaged_records > 0 || zeroed, "{what}: uncounted");
     }
-    fates
+    result
 }
 
-/// What lies under `damaged/` of a segment: its place and its bytes.
+/// What is under `damaged/` of a segment: the ranges, with their bytes.
 fn set_aside(spool: &Path, segment: &str) -> Vec<(std::ops::Range<usize>, Vec<u8>)> {
     let Ok(entries) = fs::read_dir(spool.join("damaged")) else {
         return Vec::new();
@@ -148,7 +148,7 @@ fn set_aside(spool: &Path, segment: &str) -> Vec<(std::ops::Range<usize>, Vec<u8
         .collect()
 }
 
-fn segment_of(events: u64) -> Segment {
+fn make_segment(events: u64) -> Segment {
     let api = Sandbox::start();
     let program = CProgram::compile("enqueue_job.c").with_config(&api, &[("role", "enqueue")]);
     program.run(&[&events.to_string()]);
@@ -158,27 +158,27 @@ fn segment_of(events: u64) -> Segment {
     Segment { template, whole }
 }
 
-/// A place to cut. A cut just between two records leaves nothing that could be noticed.
-fn within_a_record(segment: &[u8], rng: &mut fastrand::Rng) -> usize {
+/// A place to cut. It is inside a record, because nobody can notice a cut between two records.
+fn place_in_a_record(segment: &[u8], rng: &mut fastrand::Rng) -> usize {
     let records = records(segment);
     let record = &records[rng.usize(..records.len())];
     rng.usize(record.start + 1..record.end)
 }
 
-fn tell(fault: &str, events: u64, fates: &[Fates]) {
-    let trials = fates.len() as u64;
-    let delivered = fates.iter().map(|fates| fates.arrived).sum();
-    let traced: u64 = fates.iter().map(|fates| fates.traced).sum();
+fn report(fault: &str, events: u64, results: &[TrialResult]) {
+    let trials = results.len() as u64;
+    let delivered = results.iter().map(|result| result.arrived).sum();
+    let reported: u64 = results.iter().map(|result| result.reported).sum();
     let outcome = Outcome {
         trials,
         acknowledged: trials * events,
         delivered,
         rejected: 0,
-        lost: trials * events - delivered - traced,
+        lost: trials * events - delivered - reported,
         duplicated: 0,
     };
     add_row(
-        &format!("{fault} ({traced} set aside and counted)"),
+        &format!("{fault} ({reported} set aside and counted)"),
         outcome,
         0,
     );
@@ -187,30 +187,31 @@ fn tell(fault: &str, events: u64, fates: &[Fates]) {
 #[test]
 fn a_flipped_bit_anywhere_in_a_segment_costs_the_record_around_it_and_no_other() {
     const EVENTS: u64 = 12;
-    let fates = try_in_shares(
+    let results = run_trials(
         trial_count(100, 10_000),
-        || segment_of(EVENTS),
+        || make_segment(EVENTS),
         |segment, trial, rng| {
             let mut damaged = segment.whole.clone();
-            // The last record, the one most like a torn write, gets a share of its own.
+            // Damage to the last record looks most like a torn write, so a quarter of the trials is
+            // there.
             let last = records(&damaged).pop().unwrap();
             let byte = match trial % 4 {
                 0 => rng.usize(last),
                 _ => rng.usize(..damaged.len()),
             };
             damaged[byte] ^= 1 << rng.u8(..8);
-            assert_all_but_the_touched_arrive(segment, &damaged, &format!("byte {byte}"))
+            assert_undamaged_records_arrive(segment, &damaged, &format!("byte {byte}"))
         },
     );
-    tell("a bit flipped in a segment", EVENTS, &fates);
+    report("a bit flipped in a segment", EVENTS, &results);
 }
 
 #[test]
 fn damaged_sectors_of_a_segment_cost_the_records_that_they_touch_and_no_others() {
     const EVENTS: u64 = 60;
-    let fates = try_in_shares(
+    let results = run_trials(
         trial_count(48, 3_000),
-        || segment_of(EVENTS),
+        || make_segment(EVENTS),
         |segment, trial, rng| {
             let whole = &segment.whole;
             let mut damaged = whole.clone();
@@ -228,19 +229,19 @@ fn damaged_sectors_of_a_segment_cost_the_records_that_they_touch_and_no_others()
                     damaged[other.clone()].copy_from_slice(&whole[at.clone()]);
                 }
                 3 => damaged[at.clone()].fill_with(|| rng.u8(..)),
-                4 => damaged.truncate(within_a_record(whole, rng)),
+                4 => damaged.truncate(place_in_a_record(whole, rng)),
                 _ => {
                     let from = rng.usize(HEADER..whole.len());
                     damaged[from..].fill(0);
                 }
             }
             let what = format!("kind {kind}, {at:?}, {other:?}");
-            assert_all_but_the_touched_arrive(segment, &damaged, &what)
+            assert_undamaged_records_arrive(segment, &damaged, &what)
         },
     );
-    tell(
+    report(
         "sectors of a segment zeroed, repeated, swapped, overwritten, cut",
         EVENTS,
-        &fates,
+        &results,
     );
 }

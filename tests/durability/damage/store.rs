@@ -1,62 +1,49 @@
-//! Damage of the store: either everything arrives or delivery pauses, and `recover` says at most how
-//! much is lost.
+//! Damage to the store: either all events arrive, or delivery pauses and `recover` says how much is
+//! lost at most.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Stdio;
 
 use meditopia::client::{Client, Repair, recover};
 use meditopia::error::{Error, ErrorKind, PauseReason};
 use meditopia::event::Fields;
 
 use super::segment::SECTOR;
-use super::{Copy, Template, try_in_shares, wait_until};
+use super::{Copy, Template, run_trials, wait_until};
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
-use meditopia_testkit::ledger::event_number;
-use meditopia_testkit::process::ChildProcess;
+use meditopia_testkit::ledger::{Event, event_number, events_of_rows};
+use meditopia_testkit::process::spawn_reporting;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
 
-/// An event: user and number.
-type Event = (String, u64);
-
-/// A store with delivered, rejected and pending events, left by senders that were killed: its log is
-/// there, and segments that it took over are gone.
-struct Killed {
+/// A store with delivered, rejected and pending events, left by senders that were killed. It still
+/// has its write-ahead log, and the segments that it took over are removed.
+struct LeftStore {
     template: Template,
     acknowledged: BTreeSet<Event>,
     delivered: BTreeSet<Event>,
 }
 
-impl Killed {
-    fn senders() -> Killed {
+impl LeftStore {
+    fn make() -> Self {
         let api = Sandbox::builder().unknown_user("u-0-7").start();
         let program = CProgram::compile("service.c")
             .with_config(&api, &[("role", "both"), ("flush_interval_ms", "20")]);
         let mut acknowledged = BTreeSet::new();
         let mut delivered = BTreeSet::new();
         for (life, events) in [(0, 30), (1, 400), (2, 400)] {
-            let left: BTreeSet<_> = segments(&program.spool()).into_keys().collect();
-            let mut child = program
-                .command(&[&life.to_string(), "4", &events.to_string(), "0"])
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
-            let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-            let mut running = ChildProcess(child);
-            for line in lines.take(4 * events) {
-                let line = line.unwrap();
-                let (user, number) = line.split_once(' ').unwrap();
-                acknowledged.insert((user.to_owned(), number.parse().unwrap()));
-            }
+            let before: BTreeSet<_> = segments(&program.spool()).into_keys().collect();
+            let arguments = [life, 4, events, 0].map(|number| number.to_string());
+            let (mut service, reported) =
+                spawn_reporting(&mut program.command(&arguments.each_ref().map(String::as_str)));
+            acknowledged.extend(reported.iter().take(4 * events));
             let spool = program.spool();
             if life == 0 {
-                // The three of the unknown user go to the rejected store.
+                // The three events of the unknown user are rejected.
                 api.wait_for_events(4 * events as u64 - 3);
                 wait_until("the rejections", || {
                     let client = TestSpool::for_sandbox(&api)
@@ -69,16 +56,18 @@ impl Killed {
             } else {
                 wait_until("the take-over", || {
                     is_all_taken_over(&spool)
-                        && !left.iter().any(|name| segments(&spool).contains_key(name))
+                        && !before
+                            .iter()
+                            .any(|name| segments(&spool).contains_key(name))
                 });
             }
-            running.kill();
+            service.kill();
         }
         api.allow_address();
         assert!(program.spool().join("store.db-wal").exists());
-        // What every trial adds.
+        // Every trial enqueues this event.
         acknowledged.insert(("late".to_owned(), 1));
-        Killed {
+        Self {
             template: Template { api, program },
             acknowledged,
             delivered,
@@ -86,7 +75,7 @@ impl Killed {
     }
 }
 
-/// Whether nothing is in the journal that the store has not.
+/// Whether the store has everything that is in the journal.
 fn is_all_taken_over(spool: &Path) -> bool {
     let beat = fs::read_to_string(spool.join("sender.json")).unwrap_or_default();
     let beat: serde_json::Value = serde_json::from_str(&beat).unwrap_or_default();
@@ -94,7 +83,7 @@ fn is_all_taken_over(spool: &Path) -> bool {
     beat["taken_bytes"] == bytes && beat["paused"] == "ip"
 }
 
-/// The segments in the journal and their bytes.
+/// The segments in the journal and their sizes.
 fn segments(spool: &Path) -> BTreeMap<OsString, u64> {
     let entries = fs::read_dir(spool.join("journal")).into_iter().flatten();
     entries
@@ -121,7 +110,7 @@ fn accepted(api: &Sandbox) -> BTreeSet<Event> {
         .collect()
 }
 
-fn one_more(client: &Client) {
+fn enqueue_one_more(client: &Client) {
     client
         .enqueue(&Fields {
             token: "token",
@@ -133,36 +122,36 @@ fn one_more(client: &Client) {
         .expect("enqueue goes on");
 }
 
-/// What became of the events of a damaged store.
+/// What a trial did with the events of a damaged store.
 #[derive(Default)]
-struct Fates {
+struct TrialResult {
     acknowledged: u64,
     delivered: u64,
     rejected: u64,
     /// Neither delivered nor rejected.
     missing: u64,
-    /// Missing although nobody said that they may be.
+    /// Missing, and more than `recover` said to be lost.
     lost: u64,
     repeated: u64,
     stopped: bool,
-    /// It was not to be said how much is lost.
+    /// `recover` could not say how much is lost.
     unknown: bool,
 }
 
-impl Killed {
-    fn is_delivered_or_said_to_be_lost(&self, copy: &Copy, what: &str) -> Fates {
+impl LeftStore {
+    fn check(&self, copy: &Copy, what: &str) -> TrialResult {
         let client = copy.client();
-        one_more(&client);
+        enqueue_one_more(&client);
         let _ = client.resume();
         let (report, outcome) = client.flush(secs(60));
-        let mut said = Some(0);
+        let mut said_lost = Some(0);
         let stopped = outcome.is_err();
         if let Err(e) = outcome {
-            assert_stopped(&client, &e, what);
+            assert_paused(&client, &e, what);
             assert_eq!(report.pause, Some(PauseReason::StoreDamaged), "{what}");
             let _ = client.close(secs(30));
             drop(client);
-            said = recovered(copy, what);
+            said_lost = recover_and_deliver(copy, what);
         } else {
             client.close(secs(30)).unwrap();
         }
@@ -174,12 +163,12 @@ impl Killed {
         let arrived: BTreeSet<Event> = accepted.union(&self.delivered).cloned().collect();
         let settled: BTreeSet<Event> = arrived.union(&rejected).cloned().collect();
         let missing: Vec<_> = self.acknowledged.difference(&settled).collect();
-        let lost = said.map_or(0, |said| (missing.len() as u64).saturating_sub(said));
+        let lost = said_lost.map_or(0, |said| (missing.len() as u64).saturating_sub(said));
         assert_eq!(
             lost, 0,
-            "{what}: {said:?} said to be lost, missing {missing:?}"
+            "{what}: {said_lost:?} said to be lost, missing {missing:?}"
         );
-        Fates {
+        TrialResult {
             acknowledged: self.acknowledged.len() as u64,
             delivered: arrived.len() as u64,
             rejected: rejected.difference(&arrived).count() as u64,
@@ -187,12 +176,12 @@ impl Killed {
             lost,
             repeated: repeated as u64,
             stopped,
-            unknown: said.is_none(),
+            unknown: said_lost.is_none(),
         }
     }
 }
 
-fn assert_stopped(client: &Client, e: &Error, what: &str) {
+fn assert_paused(client: &Client, e: &Error, what: &str) {
     assert_eq!(e.kind(), ErrorKind::Paused, "{what}: {e}");
     assert_eq!(
         e.pause_reason(),
@@ -207,22 +196,22 @@ fn assert_stopped(client: &Client, e: &Error, what: &str) {
     assert!(e.message().contains("meditopia recover"), "{what}: {e}");
 }
 
-/// Recovers the store and delivers what is left; says at most how many events are lost, if that can
-/// be known.
-fn recovered(copy: &Copy, what: &str) -> Option<u64> {
+/// Recovers the store, delivers what is left, and returns how many events are lost at most; `None`
+/// if `recover` cannot say that.
+fn recover_and_deliver(copy: &Copy, what: &str) -> Option<u64> {
     let before = store_files(&copy.spool());
-    let looked = recover(&copy.spool(), Repair::Look).unwrap();
+    let diagnosis = recover(&copy.spool(), Repair::Look).unwrap();
     assert!(
-        looked.damage.is_some() && looked.kept.is_none(),
-        "{what}: {looked:?}"
+        diagnosis.damage.is_some() && diagnosis.kept.is_none(),
+        "{what}: {diagnosis:?}"
     );
     assert!(
         store_files(&copy.spool()) == before,
-        "{what}: a look has changed the store"
+        "{what}: `recover` without a repair has changed the store"
     );
     let done = recover(&copy.spool(), Repair::Replace).unwrap();
-    assert_eq!(done.pending, looked.pending, "{what}");
-    assert_eq!(done.lost_pending, looked.lost_pending, "{what}");
+    assert_eq!(done.pending, diagnosis.pending, "{what}");
+    assert_eq!(done.lost_pending, diagnosis.lost_pending, "{what}");
     let kept = done.kept.clone().expect("the damaged store is kept");
     assert_eq!(fs::read(kept).unwrap(), before[0], "{what}");
     let lost = done.lost_pending.map(|lost| lost + done.lost_rejected);
@@ -237,24 +226,19 @@ fn recovered(copy: &Copy, what: &str) -> Option<u64> {
 }
 
 fn rejected(client: &Client) -> BTreeSet<Event> {
-    let rows = client.rejected_rows();
-    let fields = rows
-        .iter()
-        .map(|row| serde_json::from_str::<meditopia_testkit::sandbox::Fields>(&row.event_json));
-    fields
-        .map(|fields| fields.unwrap())
-        .map(|event| (event.partner_user_id.clone(), event_number(&event)))
+    events_of_rows(&client.rejected_rows())
+        .into_iter()
         .collect()
 }
 
 #[test]
 fn a_damaged_store_delivers_all_or_pauses_and_recover_says_how_much_is_lost_at_most() {
-    let all = try_in_shares(
+    let all = run_trials(
         trial_count(40, 3_000),
-        Killed::senders,
-        |killed, trial, rng| {
-            killed.template.api.clear_ledger();
-            let copy = killed.template.copy();
+        LeftStore::make,
+        |left, trial, rng| {
+            left.template.api.clear_ledger();
+            let copy = left.template.copy();
             let log = copy.spool().join("store.db-wal");
             let has_log = fs::metadata(&log).is_ok_and(|about| about.len() > 0);
             let store = if trial % 3 == 2 && has_log {
@@ -263,27 +247,27 @@ fn a_damaged_store_delivers_all_or_pauses_and_recover_says_how_much_is_lost_at_m
                 copy.spool().join("store.db")
             };
             let what = damage_file(&store, rng);
-            killed.is_delivered_or_said_to_be_lost(&copy, &what)
+            left.check(&copy, &what)
         },
     );
-    let sum = |of: fn(&Fates) -> u64| all.iter().map(of).sum::<u64>();
+    let sum = |of: fn(&TrialResult) -> u64| all.iter().map(of).sum::<u64>();
     let trials = all.len() as u64;
     let (stopped, missing) = (
-        sum(|fates| u64::from(fates.stopped)),
-        sum(|fates| fates.missing),
+        sum(|result| u64::from(result.stopped)),
+        sum(|result| result.missing),
     );
-    let unknown = sum(|fates| u64::from(fates.unknown));
+    let unknown = sum(|result| u64::from(result.unknown));
     assert!(
         stopped > trials / 4,
         "only {stopped} of {trials} were noticed: the damage is too small"
     );
     let outcome = Outcome {
         trials,
-        acknowledged: sum(|fates| fates.acknowledged),
-        delivered: sum(|fates| fates.delivered),
-        rejected: sum(|fates| fates.rejected),
-        lost: sum(|fates| fates.lost),
-        duplicated: sum(|fates| fates.repeated),
+        acknowledged: sum(|result| result.acknowledged),
+        delivered: sum(|result| result.delivered),
+        rejected: sum(|result| result.rejected),
+        lost: sum(|result| result.lost),
+        duplicated: sum(|result| result.repeated),
     };
     add_row(
         &format!(
@@ -294,13 +278,14 @@ fn a_damaged_store_delivers_all_or_pauses_and_recover_says_how_much_is_lost_at_m
     );
 }
 
-/// The store and its log, byte for byte.
+/// The bytes of the store and of its log.
 fn store_files(spool: &Path) -> Vec<Vec<u8>> {
     ["store.db", "store.db-wal"]
         .map(|name| fs::read(spool.join(name)).unwrap_or_default())
         .to_vec()
 }
 
+/// Damages a file at a place drawn from `rng`, and returns what was done.
 fn damage_file(path: &Path, rng: &mut fastrand::Rng) -> String {
     let mut bytes = fs::read(path).unwrap();
     let at = rng.usize(..bytes.len());

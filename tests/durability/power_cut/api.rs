@@ -1,11 +1,11 @@
-//! What the recorded processes said to the API and heard from it.
+//! The requests that the recorded processes sent to the API, and its answers.
 
 use std::collections::{BTreeMap, VecDeque};
 
-/// One request of which all bytes went out.
+/// One request whose bytes were all sent.
 #[derive(Debug)]
 pub struct Request {
-    /// The step of its last byte.
+    /// The step that sent its last byte.
     pub sent: usize,
     /// The step at which its answer was complete, and the answer's status.
     pub answered: Option<(usize, u16)>,
@@ -22,16 +22,16 @@ pub struct Conversations {
 
 #[derive(Default)]
 struct Connection {
-    out: Vec<u8>,
-    back: Vec<u8>,
+    sent: Vec<u8>,
+    received: Vec<u8>,
     unanswered: VecDeque<usize>,
 }
 
 impl Conversations {
     pub fn sent(&mut self, connection: u64, bytes: &[u8], step: usize) {
         let connection = self.connections.entry(connection).or_default();
-        connection.out.extend_from_slice(bytes);
-        while let Some((_, body)) = next_message(&mut connection.out) {
+        connection.sent.extend_from_slice(bytes);
+        while let Some((_, body)) = next_message(&mut connection.sent) {
             connection.unanswered.push_back(self.requests.len());
             self.requests.push(Request {
                 sent: step,
@@ -43,10 +43,13 @@ impl Conversations {
 
     pub fn received(&mut self, connection: u64, bytes: &[u8], step: usize) {
         let connection = self.connections.entry(connection).or_default();
-        connection.back.extend_from_slice(bytes);
-        while let Some((head, _)) = next_message(&mut connection.back) {
+        connection.received.extend_from_slice(bytes);
+        while let Some((head, _)) = next_message(&mut connection.received) {
             let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-            let request = connection.unanswered.pop_front().expect("it was asked for");
+            let request = connection
+                .unanswered
+                .pop_front()
+                .expect("a request without an answer");
             self.requests[request].answered = Some((step, status));
         }
     }
@@ -56,7 +59,7 @@ impl Conversations {
     }
 }
 
-/// Takes one HTTP message out of `bytes`, if it is there as a whole: its head and its body.
+/// Takes one complete HTTP message out of `bytes`, and returns its head and its body.
 fn next_message(bytes: &mut Vec<u8>) -> Option<(String, Vec<u8>)> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
@@ -73,21 +76,21 @@ fn next_message(bytes: &mut Vec<u8>) -> Option<(String, Vec<u8>)> {
     Some((head, body))
 }
 
-/// The numbers and users of the events in `bytes`, which are fragments with anything between.
+/// The numbers and users of the events in `bytes`: fragments with any bytes between them.
 pub fn events(bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     const USER: &[u8] = br#""partner_user_id":"u-"#;
     const VALUE: &[u8] = br#""event_value":""#;
     let mut at = 0;
     std::iter::from_fn(move || {
-        let user = number_behind(bytes, USER, &mut at)?;
-        let number = number_behind(bytes, VALUE, &mut at)?;
-        // Past the padding, without a look at it.
-        at += number_behind(bytes, b":", &mut at)?;
+        let user = number_after(bytes, USER, &mut at)?;
+        let number = number_after(bytes, VALUE, &mut at)?;
+        // Skips the padding by its length.
+        at += number_after(bytes, b":", &mut at)?;
         Some((number, user))
     })
 }
 
-fn number_behind(bytes: &[u8], name: &[u8], at: &mut usize) -> Option<usize> {
+fn number_after(bytes: &[u8], name: &[u8], at: &mut usize) -> Option<usize> {
     let rest = bytes.get(*at..)?;
     let start = rest.windows(name.len()).position(|w| w == name)? + name.len();
     let digits = rest[start..].iter().take_while(|b| b.is_ascii_digit());

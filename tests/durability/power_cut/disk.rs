@@ -1,25 +1,25 @@
-//! What a disk may hold after a power cut.
+//! The model of a disk: what it may hold after a power cut.
 //!
-//! The model, for each recorded moment:
-//! - What a file held when its last completed sync began is there. Of what was written since, any
-//!   sector of 512 bytes may be there or not, in any order, for the page cache writes them out as it
-//!   likes. Within one sector a later write never comes without the earlier ones of that sector.
-//! - A file's size is one that it had since its last sync, whether or not its bytes came along;
-//!   bytes that did not are zeros.
-//! - A file that was made shorter is so or is not, as a whole: that is a change of its size and not of
-//!   its sectors. What was written after it is not there without it, for it lies in other blocks.
-//! - A directory holds what it held when its last completed sync began. Of the names made, changed
-//!   and removed since, any subset may be there, in their order; a rename is there or not, as a whole.
-//!   Syncing a file does not save its name. That is what POSIX says, and no more; or names are kept
-//!   in their order up to some moment and up to the last sync of anything at least, as file systems
-//!   with a log do it. Both are tried.
-//! - A sync that has not ended may have done nothing.
+//! For each recorded moment:
+//! - A file has what it had when its last completed sync began. Of what was written since, each
+//!   sector of 512 bytes may be written or not, in any order, because the page cache writes sectors
+//!   as it likes. Within one sector, a later write is never there without the earlier writes.
+//! - The size of a file is one that it had since its last sync, whether or not its bytes were
+//!   written, too; bytes that were not are zeros.
+//! - A truncation happens as a whole or not at all, because it changes the size and no sectors.
+//!   What was written after it is not there without it, because that is in other blocks.
+//! - A directory has what it had when its last completed sync began. Of the names that were made,
+//!   changed and removed since, any subset may be there, in their order; a rename happens as a
+//!   whole or not at all. A sync of a file does not save its name. This is all that POSIX promises.
+//!   File systems with a log keep names in their order up to some moment, which is not before the
+//!   last sync of any file. The model tries both.
+//! - A sync that has not ended may have had no effect.
 //!
-//! Nothing had to be weakened for SQLite: it syncs the directory with the first sync of a new log, and
-//! with it the entry of `store.db`. Its shared memory file is left out of every image.
+//! SQLite needed no exception: the first sync of a new log also syncs the directory, and with it
+//! the name of `store.db`. Its shared memory file is in no image.
 //!
-//! Assumed as SQLite assumes it: a write does not harm the bytes beside it in the same sector.
-//! Not modelled: a disk that lies about a sync, and bits that rot.
+//! The model assumes, as SQLite does, that a write does not damage other bytes of its sector. It
+//! has no disks that report a sync without doing it, and no bits that change by themselves.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -30,53 +30,53 @@ use super::recording::{Change, Entry, Inode, Kind, ROOT, Recording, Step};
 
 const SECTOR: u64 = 512;
 
-/// The disk at one moment: what is safe, and what was done since.
+/// The disk at one moment: what is synced, and what was done since.
 pub struct Disk<'a> {
     recording: &'a Recording,
-    /// Steps done.
+    /// The number of steps done.
     now: usize,
     files: Vec<File>,
     directories: BTreeMap<Inode, BTreeMap<Arc<str>, Inode>>,
-    /// Steps that changed names and are not synced.
+    /// The steps that changed names and are not synced.
     entries: Vec<usize>,
-    /// A file system with a log has kept the names of all steps before this one.
+    /// A file system with a log has saved the names of all steps before this one.
     logged: usize,
 }
 
 #[derive(Default)]
 struct File {
     durable: Vec<u8>,
-    /// Counts the changes of `durable`.
+    /// The number of changes of `durable`.
     version: u64,
-    /// Steps that changed it and are not synced.
+    /// The steps that changed it and are not synced.
     pending: Vec<usize>,
 }
 
-/// What the cut does to what is not synced.
+/// What a cut does to changes that are not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// All of it is there: no cut, but the death of the processes.
+    /// All are there: the processes were killed, and the power stayed on.
     Kept,
-    /// Nothing of it is.
+    /// None is there.
     Lost,
-    /// What was done before some moment is there, and some sectors of what was done then.
+    /// All changes before some moment are there, and some sectors of the change at that moment.
     Cut,
-    /// Each write is there as a whole, or some sectors of it, or not at all.
+    /// Each write is there as a whole, in some sectors, or not at all.
     Reordered,
-    /// Each sector is as it was at some moment.
+    /// Each sector has what it had at some moment.
     Torn,
 }
 
 impl Fate {
     pub const OF_POWER: [Self; 4] = [Self::Lost, Self::Cut, Self::Reordered, Self::Torn];
 
-    /// Whether nothing is there without everything that was done before it and is not synced.
+    /// Whether a change is there only if all unsynced changes before it are there, too.
     pub fn keeps_order(self) -> bool {
         matches!(self, Self::Kept | Self::Lost | Self::Cut)
     }
 }
 
-/// A file of an image: what stands in it differs from its synced bytes in a range at most.
+/// A file of an image. It differs from its synced bytes in one range at most.
 pub struct Content {
     pub inode: Inode,
     pub version: u64,
@@ -88,14 +88,14 @@ pub enum Node {
     Directory,
     Socket,
     File(Content),
-    /// As synced; the bytes are [`Disk::durable`].
+    /// A file with its synced bytes, which are [`Disk::durable`].
     Synced {
         inode: Inode,
         version: u64,
     },
 }
 
-/// What stands on the disk when the power comes back, a directory before what is in it.
+/// What is on the disk when the power comes back. A directory is before its contents.
 pub type Image = Vec<(PathBuf, Node)>;
 
 impl<'a> Disk<'a> {
@@ -118,7 +118,7 @@ impl<'a> Disk<'a> {
         disk
     }
 
-    /// Does the steps before `moment`.
+    /// Does all steps before `moment`.
     pub fn advance(&mut self, moment: usize) {
         let recording = self.recording;
         while self.now < moment {
@@ -138,7 +138,7 @@ impl<'a> Disk<'a> {
         &self.files[file].durable
     }
 
-    /// Whether all names on the way to `node` are synced.
+    /// Whether all names in the path of `node` are synced.
     pub fn has_durable_name(&self, node: Inode) -> bool {
         node == ROOT
             || self.directories.iter().any(|(directory, names)| {
@@ -155,7 +155,7 @@ impl<'a> Disk<'a> {
                 let entries = names(recording, *step);
                 let covered = *step < begun && entries.iter().any(|entry| entry.directory == node);
                 if covered {
-                    enter(directories, entries);
+                    apply_names(directories, entries);
                 }
                 !covered
             });
@@ -173,9 +173,9 @@ impl<'a> Disk<'a> {
         }
     }
 
-    /// The disk after a cut here.
+    /// What the disk may hold after a cut at this moment.
     pub fn cut(&self, fate: Fate, rng: &mut fastrand::Rng) -> Image {
-        // In order, everything before this step is there.
+        // For the fates that keep the order: all changes before `upto` are there.
         let first = self.files.iter().filter_map(|file| file.pending.first());
         let first = first.chain(self.entries.first()).min().copied();
         let upto = match fate {
@@ -192,7 +192,7 @@ impl<'a> Disk<'a> {
         };
         let by_log = rng.bool();
         for step in &self.entries {
-            let there = match fate {
+            let is_there = match fate {
                 Fate::Kept | Fate::Cut | Fate::Lost => {
                     *step < logged || (by_log && *step < self.logged)
                 }
@@ -204,8 +204,8 @@ impl<'a> Disk<'a> {
                     }
                 }
             };
-            if there {
-                enter(&mut directories, names(self.recording, *step));
+            if is_there {
+                apply_names(&mut directories, names(self.recording, *step));
             }
         }
         let mut image = Vec::new();
@@ -263,7 +263,7 @@ impl<'a> Disk<'a> {
         let mut bytes = file.durable.clone();
         let mut unsynced = Span::default();
         let mut size = file.durable.len() as u64;
-        let cuts = shortenings(&changes, size);
+        let cuts = truncations(&changes, size);
         if fate.keeps_order() {
             for (index, (step, change, size_then)) in changes.iter().enumerate() {
                 let sectors = match step.cmp(&upto) {
@@ -280,20 +280,20 @@ impl<'a> Disk<'a> {
                 size = *size_then;
             }
         } else {
-            // So many of the shortenings are there, and nothing that came after the next one.
-            let there = rng.usize(0..=cuts.len());
-            let shortened = there.checked_sub(1).map(|last| cuts[last]);
-            let changes = &changes[..cuts.get(there).copied().unwrap_or(changes.len())];
-            let mut known = Versions::draw(fate, changes, rng);
-            for &cut in &cuts[..there] {
-                known.see_all_of(cut, changes[cut].1);
+            // The first `done` truncations are there, and nothing that was done after the next one.
+            let done = rng.usize(0..=cuts.len());
+            let last_cut = done.checked_sub(1).map(|last| cuts[last]);
+            let changes = &changes[..cuts.get(done).copied().unwrap_or(changes.len())];
+            let mut versions = Versions::draw(fate, changes, rng);
+            for &cut in &cuts[..done] {
+                versions.add_whole_change(cut, changes[cut].1);
             }
             for (index, (_, change, _)) in changes.iter().enumerate() {
                 unsynced.add(range(change));
-                let sectors = known.of(index, change);
+                let sectors = versions.sectors_with(index, change);
                 apply(self.recording, change, Some(&sectors), &mut bytes);
             }
-            let earliest = shortened.map_or(0, |cut| cut + 1);
+            let earliest = last_cut.map_or(0, |cut| cut + 1);
             let moment = rng.usize(earliest..=2 * changes.len()).min(changes.len());
             if moment > 0 {
                 size = changes[moment - 1].2;
@@ -320,7 +320,7 @@ fn names(recording: &Recording, step: usize) -> &[Entry] {
     }
 }
 
-fn enter(directories: &mut BTreeMap<Inode, BTreeMap<Arc<str>, Inode>>, entries: &[Entry]) {
+fn apply_names(directories: &mut BTreeMap<Inode, BTreeMap<Arc<str>, Inode>>, entries: &[Entry]) {
     for entry in entries {
         let names = directories.entry(entry.directory).or_default();
         match entry.node {
@@ -330,8 +330,8 @@ fn enter(directories: &mut BTreeMap<Inode, BTreeMap<Arc<str>, Inode>>, entries: 
     }
 }
 
-/// Which of the changes made the file shorter; it had `size` before them.
-fn shortenings(changes: &[(usize, &Change, u64)], mut size: u64) -> Vec<usize> {
+/// The indices of the changes that made the file shorter. It had `size` before them.
+fn truncations(changes: &[(usize, &Change, u64)], mut size: u64) -> Vec<usize> {
     let mut found = Vec::new();
     for (index, (_, _, size_then)) in changes.iter().enumerate() {
         if *size_then < size {
@@ -366,7 +366,7 @@ fn sectors(change: &Change) -> Range<u64> {
     bytes.start / SECTOR..bytes.end.div_ceil(SECTOR)
 }
 
-/// Which sectors of a change are there, from the first one that it touches on.
+/// Which sectors of a change are there, starting with the first sector that it touches.
 struct Sectors {
     first: u64,
     there: Vec<bool>,
@@ -383,10 +383,10 @@ impl Sectors {
     }
 }
 
-/// For each sector of a file, how many of its unsynced changes it has seen.
+/// For each sector of a file, how many of the file's unsynced changes it has.
 struct Versions {
     first: u64,
-    seen: Vec<u32>,
+    changes: Vec<u32>,
 }
 
 impl Versions {
@@ -397,11 +397,11 @@ impl Versions {
             .unwrap_or(0..0);
         let mut versions = Self {
             first: all.start,
-            seen: vec![0; (all.end - all.start) as usize],
+            changes: vec![0; (all.end - all.start) as usize],
         };
         if fate == Fate::Torn {
             let count = changes.len() as u32;
-            versions.seen.fill_with(|| rng.u32(0..=count));
+            versions.changes.fill_with(|| rng.u32(0..=count));
             return versions;
         }
         let chance = rng.f64();
@@ -413,33 +413,33 @@ impl Versions {
             }
             for sector in sectors(change) {
                 if whole || rng.bool() {
-                    versions.seen[(sector - all.start) as usize] = index as u32 + 1;
+                    versions.changes[(sector - all.start) as usize] = index as u32 + 1;
                 }
             }
         }
         versions
     }
 
-    /// Every sector of this change has seen it.
-    fn see_all_of(&mut self, index: usize, change: &Change) {
+    /// Gives every sector of this change the change.
+    fn add_whole_change(&mut self, index: usize, change: &Change) {
         for sector in sectors(change) {
-            let seen = &mut self.seen[(sector - self.first) as usize];
-            *seen = (*seen).max(index as u32 + 1);
+            let has = &mut self.changes[(sector - self.first) as usize];
+            *has = (*has).max(index as u32 + 1);
         }
     }
 
-    fn of(&self, index: usize, change: &Change) -> Sectors {
+    fn sectors_with(&self, index: usize, change: &Change) -> Sectors {
         let touched = sectors(change);
         Sectors {
             first: touched.start,
             there: touched
-                .map(|sector| self.seen[(sector - self.first) as usize] > index as u32)
+                .map(|sector| self.changes[(sector - self.first) as usize] > index as u32)
                 .collect(),
         }
     }
 }
 
-/// Makes a change, or only the sectors of it that are there.
+/// Makes a change, or only its sectors that are there.
 fn apply(recording: &Recording, change: &Change, there: Option<&Sectors>, bytes: &mut Vec<u8>) {
     let whole = range(change);
     let mut put = |part: Range<u64>| {

@@ -1,4 +1,4 @@
-//! What the library finds when it opens a spool: the real code, in this process.
+//! What the library finds when it opens a spool. This is the real code, in this process.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,17 +10,18 @@ use meditopia::store::sqlite::{Reader, SqliteStore};
 use meditopia::store::{LaneState, Place, RejectedFilter, Store, StoredRun};
 
 use super::api;
-use super::life::Life;
+use super::workload::Workload;
 
 const PAGE: usize = 256;
 const CHUNK_BYTES: usize = 1024 * 1024;
 
-/// As whom to look at the store.
+/// How the store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum As {
-    /// Whoever lists events; a store that only a sender can open is opened as one.
+pub enum Access {
+    /// As commands that list events open it. A store that only a sender can open is opened by a
+    /// sender.
     Reader,
-    /// The elected sender.
+    /// As the elected sender opens it.
     Sender,
 }
 
@@ -33,55 +34,55 @@ pub struct Pending {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// In the order in which they would go: the suspects of each lane, its queue, the journal.
+    /// In the order of delivery: the suspects of each lane, its regular queue, the journal.
     pub pending: Vec<Pending>,
-    /// How many of `pending` stand in the store.
+    /// How many of `pending` are in the store.
     pub in_store: usize,
-    /// The members of the batches in doubt, and the number of batches.
+    /// The events of the batches in doubt, and the number of batches.
     pub in_doubt: Vec<usize>,
     pub batches_in_doubt: usize,
     pub rejected: Vec<usize>,
-    /// Places of the journal that are no record, with whole records behind them.
+    /// The number of ranges in the journal that are not records and have records after them.
     pub damage: usize,
-    /// The sender has written to the store.
-    pub store_touched: bool,
+    /// Whether a sender opened the store, and may have written to it.
+    pub store_changed: bool,
 }
 
-enum Opened {
-    Nothing,
-    Looking(Reader),
-    Sending(Box<SqliteStore>),
+enum OpenStore {
+    Missing,
+    Reader(Reader),
+    Sender(Box<SqliteStore>),
 }
 
-impl Opened {
-    fn open(spool: &Spool, wanted: As) -> Result<Self> {
+impl OpenStore {
+    fn open(spool: &Spool, wanted: Access) -> Result<Self> {
         if !spool.store().exists() {
-            return Ok(Self::Nothing);
+            return Ok(Self::Missing);
         }
-        // Left by a death in the middle of the store's creation: only a sender may roll it back.
+        // A kill during the store's creation leaves this file, and only a sender may roll it back.
         let creating = spool.dir().join("store.db-journal").exists();
-        if wanted == As::Reader
+        if wanted == Access::Reader
             && !creating
             && let Some(reader) = Reader::open(spool)?
         {
-            return Ok(Self::Looking(reader));
+            return Ok(Self::Reader(reader));
         }
-        Ok(Self::Sending(Box::new(SqliteStore::open(spool)?)))
+        Ok(Self::Sender(Box::new(SqliteStore::open(spool)?)))
     }
 
     fn offsets(&self) -> Result<Offsets> {
         match self {
-            Self::Nothing => Ok(Offsets::new()),
-            Self::Looking(store) => store.offsets(),
-            Self::Sending(store) => store.offsets(),
+            Self::Missing => Ok(Offsets::new()),
+            Self::Reader(store) => store.offsets(),
+            Self::Sender(store) => store.offsets(),
         }
     }
 
     fn lanes(&self, lanes: u8) -> Result<BTreeMap<u8, LaneState>> {
         match self {
-            Self::Nothing => Ok(BTreeMap::new()),
-            Self::Looking(store) => Ok(store.lanes()?.into_iter().collect()),
-            Self::Sending(store) => (0..lanes)
+            Self::Missing => Ok(BTreeMap::new()),
+            Self::Reader(store) => Ok(store.lanes()?.into_iter().collect()),
+            Self::Sender(store) => (0..lanes)
                 .map(|lane| Ok((lane, store.lane(lane)?)))
                 .collect(),
         }
@@ -89,9 +90,9 @@ impl Opened {
 
     fn runs(&self, place: Place, after: i64) -> Result<Vec<StoredRun>> {
         match self {
-            Self::Nothing => Ok(Vec::new()),
-            Self::Looking(store) => store.runs(place, after, PAGE),
-            Self::Sending(store) => store.runs(place, after, PAGE),
+            Self::Missing => Ok(Vec::new()),
+            Self::Reader(store) => store.runs(place, after, PAGE),
+            Self::Sender(store) => store.runs(place, after, PAGE),
         }
     }
 
@@ -99,9 +100,9 @@ impl Opened {
         // An event that is requeued and refused again has another row.
         let most = 2 * events as i64;
         let rows = match self {
-            Self::Nothing => Vec::new(),
-            Self::Looking(store) => store.rejected(&RejectedFilter::default(), most as usize)?,
-            Self::Sending(store) => store.rejected(&(1..=most.min(1_000)).collect::<Vec<_>>())?,
+            Self::Missing => Vec::new(),
+            Self::Reader(store) => store.rejected(&RejectedFilter::default(), most as usize)?,
+            Self::Sender(store) => store.rejected(&(1..=most.min(1_000)).collect::<Vec<_>>())?,
         };
         let numbers = rows.iter().flat_map(|(_, row)| api::events(&row.event));
         Ok(numbers.map(|(number, _)| number).collect())
@@ -109,21 +110,21 @@ impl Opened {
 }
 
 impl Found {
-    /// Opens the spool at `dir`, as `life` has left it, and looks at all of it.
-    pub fn at(dir: &Path, life: &Life, wanted: As) -> Result<Self> {
+    /// Opens the spool at `dir`, as `workload` has left it, and reads all of it.
+    pub fn read(dir: &Path, workload: &Workload, wanted: Access) -> Result<Self> {
         let belonging = Belonging {
-            endpoint: &life.endpoint,
+            endpoint: &workload.endpoint,
             account: "",
         };
         let spool = Spool::open(dir, belonging, NetworkFileSystem::Refuse)?;
-        let store = Opened::open(&spool, wanted)?;
+        let store = OpenStore::open(&spool, wanted)?;
         let mut found = Self {
-            store_touched: matches!(store, Opened::Sending(_)),
-            rejected: store.rejected(life.recording.events())?,
+            store_changed: matches!(store, OpenStore::Sender(_)),
+            rejected: store.rejected(workload.recording.event_count())?,
             ..Self::default()
         };
-        let lanes = store.lanes(life.lanes as u8)?;
-        for lane in 0..life.lanes as u8 {
+        let lanes = store.lanes(workload.lanes as u8)?;
+        for lane in 0..workload.lanes as u8 {
             let state = lanes.get(&lane).cloned().unwrap_or_default();
             for queue in [1, 0] {
                 found.read_queue(&store, Place { lane, queue }, &state)?;
@@ -142,7 +143,7 @@ impl Found {
         }
     }
 
-    fn read_queue(&mut self, store: &Opened, place: Place, state: &LaneState) -> Result<()> {
+    fn read_queue(&mut self, store: &OpenStore, place: Place, state: &LaneState) -> Result<()> {
         let first = self.pending.len();
         let mut after = 0;
         loop {
@@ -157,7 +158,7 @@ impl Found {
         let skip = state.queues[usize::from(place.queue)].skip as usize;
         assert!(
             first + skip <= self.pending.len(),
-            "skips what is not there"
+            "skips more events than there are"
         );
         self.pending.drain(first..first + skip);
         if let Some(batch) = state.in_doubt

@@ -1,6 +1,7 @@
-//! Images of disks as real files, one after the other in one directory.
+//! Makes images of disks as real files, one after the other in one directory.
 //!
-//! Only what differs from the image before is written: most of it is synced and stays the same.
+//! Only what differs from the image before is written, because most of an image is synced and stays
+//! the same.
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
@@ -12,28 +13,28 @@ use super::disk::{Disk, Image, Node};
 use super::recording::Inode;
 
 /// A directory in memory that holds one image at a time.
-pub struct Bench {
+pub struct ImageDir {
     root: tempfile::TempDir,
     /// The spool, as a path below the recorded directory.
     spool: PathBuf,
     placed: HashMap<PathBuf, Placed>,
 }
 
-/// A file that stands there: these synced bytes, but for a range.
+/// A file of the current image: this version of its synced bytes, except for a range.
 struct Placed {
     inode: Inode,
     version: u64,
     unsynced: Range<u64>,
 }
 
-/// Whether the host was started anew.
+/// Whether the host has booted since the recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Boot {
     Same,
     New,
 }
 
-impl Bench {
+impl ImageDir {
     pub fn new(spool: &Path) -> Self {
         let memory = Path::new("/dev/shm");
         let root = match memory.is_dir() {
@@ -51,18 +52,18 @@ impl Bench {
         self.root.path().join(&self.spool)
     }
 
-    /// Puts `image` there, and nothing else.
+    /// Makes the directory hold `image` and nothing else.
     pub fn place(&mut self, disk: &Disk<'_>, image: &Image, boot: Boot) {
-        let mut there = HashMap::new();
+        let mut paths = HashMap::new();
         for (path, node) in image {
-            there.insert(path.as_path(), ());
+            paths.insert(path.as_path(), ());
             let target = self.root.path().join(path);
             match node {
                 Node::Directory if target.is_dir() => {}
                 Node::Directory => {
                     fs::DirBuilder::new().mode(0o700).create(&target).unwrap();
                 }
-                // A dead one: whoever opens the spool makes a new one in its place.
+                // No process listens on it; a client that opens the spool replaces it.
                 Node::Socket => {}
                 Node::Synced { inode, version } => {
                     self.write(path, *inode, *version, 0..0, disk.durable(*inode));
@@ -73,10 +74,10 @@ impl Bench {
                 }
             }
         }
-        self.remove_others(self.root.path(), Path::new(""), &there);
+        self.remove_others(self.root.path(), Path::new(""), &paths);
         self.placed
-            .retain(|path, _| there.contains_key(path.as_path()));
-        self.settle(boot);
+            .retain(|path, _| paths.contains_key(path.as_path()));
+        self.set_identity(boot);
     }
 
     fn write(
@@ -87,7 +88,7 @@ impl Bench {
         unsynced: Range<u64>,
         bytes: &[u8],
     ) {
-        let stale = match self.placed.get(path) {
+        let changed = match self.placed.get(path) {
             Some(placed) if (placed.inode, placed.version) == (inode, version) => {
                 if unsynced.is_empty() && placed.unsynced.is_empty() {
                     return;
@@ -108,7 +109,7 @@ impl Bench {
             .open(self.root.path().join(path))
             .unwrap();
         let size = bytes.len() as u64;
-        let (start, end) = (stale.start.min(size), stale.end.min(size));
+        let (start, end) = (changed.start.min(size), changed.end.min(size));
         file.set_len(size).unwrap();
         file.write_all_at(&bytes[start as usize..end as usize], start)
             .unwrap();
@@ -120,19 +121,19 @@ impl Bench {
         self.placed.insert(path.to_owned(), placed);
     }
 
-    /// Forgets that a file stands as it was written: the library may have changed it.
-    pub fn touched(&mut self, name: &str) {
+    /// Notes that the library may have changed a file, so that the next image writes it again.
+    pub fn mark_changed(&mut self, name: &str) {
         let path = self.spool.join(name);
         self.placed.remove(&path);
     }
 
-    fn remove_others(&self, dir: &Path, path: &Path, there: &HashMap<&Path, ()>) {
+    fn remove_others(&self, dir: &Path, path: &Path, paths: &HashMap<&Path, ()>) {
         for entry in fs::read_dir(dir).unwrap() {
             let entry = entry.unwrap();
             let path = path.join(entry.file_name());
             let is_dir = entry.file_type().unwrap().is_dir();
-            match (there.contains_key(path.as_path()), is_dir) {
-                (true, true) => self.remove_others(&entry.path(), &path, there),
+            match (paths.contains_key(path.as_path()), is_dir) {
+                (true, true) => self.remove_others(&entry.path(), &path, paths),
                 (true, false) => {}
                 (false, true) => fs::remove_dir_all(entry.path()).unwrap(),
                 (false, false) => fs::remove_file(entry.path()).unwrap(),
@@ -140,8 +141,8 @@ impl Bench {
         }
     }
 
-    /// Lets the spool know this place, as if it had been here all the time.
-    fn settle(&mut self, boot: Boot) {
+    /// Writes this directory into the spool's identity, as if the spool had been here all the time.
+    fn set_identity(&mut self, boot: Boot) {
         let path = self.spool().join("identity.json");
         let Ok(text) = fs::read(&path) else { return };
         let mut identity: serde_json::Value =
@@ -153,6 +154,6 @@ impl Bench {
             identity["boot_id"] = "the boot before the cut".into();
         }
         fs::write(&path, identity.to_string()).unwrap();
-        self.touched("identity.json");
+        self.mark_changed("identity.json");
     }
 }

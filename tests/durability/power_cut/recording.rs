@@ -1,8 +1,8 @@
-//! A recorded life: what C hosts of the real library did to their disk and said to the API.
+//! The recording of a workload: what its processes did to their disk and sent to the API.
 //!
-//! `tests/c/recorder.c` writes the log, [`Recording::read`] turns it into steps. Paths and descriptors
-//! become inodes here, in the order in which things happened, so a step means the same whatever is
-//! dropped before it. A moment in the life is a number of steps.
+//! `tests/c/recorder.c` writes the log, and [`Recording::read`] turns it into steps. Paths and
+//! descriptors become inodes in the order of the calls, so a step means the same if earlier steps
+//! are left out. A moment of the workload is a number of steps.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -12,14 +12,14 @@ use std::sync::Arc;
 
 use super::api::{Conversations, Request};
 
-/// A file, a directory or a socket, whatever it is called at the moment.
+/// A file, a directory or a socket, under whichever name it has at the moment.
 pub type Inode = usize;
 pub const ROOT: Inode = 0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     File,
-    /// SQLite's shared memory: mapped, never synced, made anew after a boot.
+    /// SQLite's shared memory: it is mapped, never synced, and made again after a boot.
     Volatile,
     Directory,
     Socket,
@@ -30,11 +30,11 @@ pub enum Kind {
 pub enum Change {
     /// Bytes of the log, written at an offset.
     Write { at: u64, data: Range<usize> },
-    /// Zeros, where there was something or nothing.
+    /// Zeros in a range, inside the file or after its end.
     Zero { at: u64, length: u64 },
 }
 
-/// One name in a directory gets a meaning, or loses it.
+/// One name in a directory gets an inode, or is removed.
 #[derive(Debug, Clone)]
 pub struct Entry {
     pub directory: Inode,
@@ -44,21 +44,21 @@ pub struct Entry {
 
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// Bytes of a file, and its size behind it.
+    /// A change of a file's bytes, and the file's size after it.
     Data {
         file: Inode,
         change: Change,
         size: u64,
     },
-    /// Names, changed together or not at all.
+    /// Changes of names, which happen together or not at all.
     Entries(Vec<Entry>),
-    /// A sync has ended that covers what was done before it began.
+    /// The end of a sync, which covers what was done before it began.
     Synced { node: Inode, begun: usize },
     /// These events were acknowledged.
     Acknowledged(Range<usize>),
-    /// From here on rejected events may go to the end of their lane.
+    /// From here on, rejected events may go to the end of their queue.
     Requeue,
-    /// Nothing for the disk: the begin of a sync, a word to the API.
+    /// No change of the disk: the begin of a sync, or bytes to or from the API.
     Other,
 }
 
@@ -66,23 +66,23 @@ pub struct Recording {
     pub log: Vec<u8>,
     pub steps: Vec<Step>,
     pub kinds: Vec<Kind>,
-    /// What each inode was called when it was made.
+    /// The name that each inode was made with.
     pub names: Vec<Arc<str>>,
     pub requests: Vec<Request>,
 }
 
-/// How much longer than here a sync takes on a slow disk, at least.
+/// How much longer a sync takes than on this machine, at least.
 const SLOW_US: &str = "200";
 
-/// The preloaded recorder, and where it writes.
+/// The compiled recorder, and the directory of its log.
 pub struct Recorder {
     dir: tempfile::TempDir,
     root: PathBuf,
 }
 
 impl Recorder {
-    /// Compiles it. What happens below `root`, which is empty, will be recorded.
-    pub fn of(root: &Path) -> Self {
+    /// Compiles the recorder. It records what happens below `root`, which is empty.
+    pub fn compile(root: &Path) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let source = meditopia_testkit::repository_root().join("tests/c/recorder.c");
         let output = Command::new("gcc")
@@ -92,16 +92,16 @@ impl Recorder {
             .arg(source)
             .output()
             .expect("gcc runs");
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{complaint}");
+        let messages = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{messages}");
         Self {
             root: root.canonicalize().unwrap(),
             dir,
         }
     }
 
-    /// Has `command` recorded.
-    pub fn records<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+    /// Has `command` run with the recorder.
+    pub fn attach_to<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .env("LD_PRELOAD", self.dir.path().join("record.so"))
             .env("RECORD_ROOT", &self.root)
@@ -109,25 +109,25 @@ impl Recorder {
             .env("RECORD_LOG", self.dir.path().join("log"))
     }
 
-    /// What was recorded.
+    /// Reads what was recorded.
     pub fn recording(&self) -> Recording {
         Recording::read(std::fs::read(self.dir.path().join("log")).unwrap())
     }
 }
 
-/// The fixed part of a record, as in record.c.
+/// The fixed part of a record, as in `recorder.c`.
 struct Header {
     handle: u64,
     at: i64,
     size: u64,
-    act: u32,
+    call: u32,
     data: Range<usize>,
 }
 
 const HEADER_BYTES: usize = 32;
 
 impl Header {
-    fn at(log: &[u8], from: usize) -> Self {
+    fn parse(log: &[u8], from: usize) -> Self {
         let word =
             |at: usize| u64::from_le_bytes(log[from + at..from + at + 8].try_into().unwrap());
         let half =
@@ -137,14 +137,14 @@ impl Header {
             handle: word(0),
             at: word(8).cast_signed(),
             size: word(16),
-            act: half(24),
+            call: half(24),
             data: start..start + half(28) as usize,
         }
     }
 }
 
-/// The name space and the sizes as the processes see them.
-struct Live {
+/// The names and the sizes as the processes see them.
+struct FileSystem {
     kinds: Vec<Kind>,
     names: Vec<Arc<str>>,
     sizes: Vec<u64>,
@@ -153,7 +153,7 @@ struct Live {
     syncs: HashMap<u64, Vec<usize>>,
 }
 
-impl Live {
+impl FileSystem {
     fn place(&self, path: &str) -> (Inode, Arc<str>) {
         let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
         let directory = self.find(above).expect("a directory that was recorded");
@@ -218,7 +218,7 @@ impl Live {
 
 impl Recording {
     fn read(log: Vec<u8>) -> Self {
-        let mut live = Live {
+        let mut files = FileSystem {
             kinds: Vec::new(),
             names: Vec::new(),
             sizes: Vec::new(),
@@ -226,26 +226,26 @@ impl Recording {
             handles: HashMap::new(),
             syncs: HashMap::new(),
         };
-        assert_eq!(live.make(Kind::Directory, "".into()), ROOT);
+        assert_eq!(files.make(Kind::Directory, "".into()), ROOT);
         let mut conversations = Conversations::default();
         let mut steps = Vec::new();
         let mut from = 0;
         while from < log.len() {
-            let header = Header::at(&log, from);
+            let header = Header::parse(&log, from);
             from = header.data.end;
-            read_record(&log, &header, &mut live, &mut conversations, &mut steps);
+            read_record(&log, &header, &mut files, &mut conversations, &mut steps);
         }
         Self {
-            kinds: live.kinds,
-            names: live.names,
+            kinds: files.kinds,
+            names: files.names,
             requests: conversations.requests(),
             log,
             steps,
         }
     }
 
-    /// How many events it tells of, acknowledged or not.
-    pub fn events(&self) -> usize {
+    /// One more than the highest number of an acknowledged event.
+    pub fn event_count(&self) -> usize {
         let acknowledged = self.steps.iter().map(|step| match step {
             Step::Acknowledged(events) => events.end,
             _ => 0,
@@ -257,20 +257,20 @@ impl Recording {
 fn read_record(
     log: &[u8],
     header: &Header,
-    live: &mut Live,
+    files: &mut FileSystem,
     conversations: &mut Conversations,
     steps: &mut Vec<Step>,
 ) {
     let data = &log[header.data.clone()];
     let text = || std::str::from_utf8(data).expect("a path or a mark is UTF-8");
-    let file = live.handles.get(&header.handle).copied();
-    let step = match header.act {
+    let file = files.handles.get(&header.handle).copied();
+    let step = match header.call {
         // OPEN
         1 => {
             let truncated = header.at == 1;
-            let node = match live.find(text()) {
-                Some(node) if truncated && live.sizes[node] > 0 => {
-                    steps.push(live.truncate(node, 0));
+            let node = match files.find(text()) {
+                Some(node) if truncated && files.sizes[node] > 0 => {
+                    steps.push(files.truncate(node, 0));
                     node
                 }
                 Some(node) => node,
@@ -279,40 +279,41 @@ fn read_record(
                         true => Kind::Volatile,
                         false => Kind::File,
                     };
-                    let (node, step) = live.create(text(), kind);
+                    let (node, step) = files.create(text(), kind);
                     steps.push(step);
                     node
                 }
             };
-            live.handles.insert(header.handle, node);
+            files.handles.insert(header.handle, node);
             Step::Other
         }
         // WRITE
         2 => {
             let (file, at) = (file.unwrap(), header.at.cast_unsigned());
-            let size = live.sizes[file].max(at + data.len() as u64);
+            let size = files.sizes[file].max(at + data.len() as u64);
             let change = Change::Write {
                 at,
                 data: header.data.clone(),
             };
-            live.data(file, change, size)
+            files.data(file, change, size)
         }
         // TRUNCATE
-        3 => live.truncate(file.unwrap(), header.at.cast_unsigned()),
+        3 => files.truncate(file.unwrap(), header.at.cast_unsigned()),
         // ZERO
         4 => {
             let (file, at) = (file.unwrap(), header.at.cast_unsigned());
-            let length = header.size.min(live.sizes[file].saturating_sub(at));
-            live.data(file, Change::Zero { at, length }, live.sizes[file])
+            let length = header.size.min(files.sizes[file].saturating_sub(at));
+            files.data(file, Change::Zero { at, length }, files.sizes[file])
         }
         // EXTEND
         5 => {
             let file = file.unwrap();
-            live.truncate(file, live.sizes[file].max(header.at.cast_unsigned()))
+            files.truncate(file, files.sizes[file].max(header.at.cast_unsigned()))
         }
         // SYNC_BEGIN
         6 => {
-            live.syncs
+            files
+                .syncs
                 .entry(header.handle)
                 .or_default()
                 .push(steps.len());
@@ -321,14 +322,14 @@ fn read_record(
         // SYNC_END
         7 => Step::Synced {
             node: file.unwrap(),
-            begun: live.syncs.get_mut(&header.handle).unwrap().remove(0),
+            begun: files.syncs.get_mut(&header.handle).unwrap().remove(0),
         },
         // RENAME
         8 => {
             let (from, to) = text().split_once('\0').unwrap();
-            let node = live.find(from);
-            let ((old, old_name), (new, new_name)) = (live.place(from), live.place(to));
-            live.enter(vec![
+            let node = files.find(from);
+            let ((old, old_name), (new, new_name)) = (files.place(from), files.place(to));
+            files.enter(vec![
                 Entry {
                     directory: old,
                     name: old_name,
@@ -343,17 +344,17 @@ fn read_record(
         }
         // UNLINK, RMDIR
         9 | 11 => {
-            let (directory, name) = live.place(text());
-            live.enter(vec![Entry {
+            let (directory, name) = files.place(text());
+            files.enter(vec![Entry {
                 directory,
                 name,
                 node: None,
             }])
         }
         // MKDIR
-        10 => live.create(text(), Kind::Directory).1,
+        10 => files.create(text(), Kind::Directory).1,
         // BIND
-        12 => live.create(text(), Kind::Socket).1,
+        12 => files.create(text(), Kind::Socket).1,
         // MARK
         13 => {
             let mut words = text().split(' ');
@@ -375,7 +376,7 @@ fn read_record(
             conversations.received(header.handle, data, steps.len());
             Step::Other
         }
-        other => panic!("unknown act {other}"),
+        other => panic!("unknown call {other}"),
     };
     steps.push(step);
 }

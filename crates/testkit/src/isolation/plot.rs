@@ -1,8 +1,9 @@
-//! The curve as an SVG: requests per event against the rate of bad events, both on logarithmic scales.
+//! The curve as an SVG: requests per event against the rate of bad events, both on logarithmic
+//! scales.
 //!
 //! The SVG has no scripts and no fonts of its own, and follows the reader's preference for light or
-//! dark. The lines differ not only in colour but in width and dashes. A tooltip on each point of this
-//! library's line shows its figures.
+//! dark. The lines differ not only in colour but in width and dashes. A tooltip on each point of
+//! this library's line shows its figures.
 
 use super::rows::{Point, percent};
 use std::fmt::Write;

@@ -1,9 +1,10 @@
-//! The number of requests that it takes to settle events: with this library, with what people write by
-//! hand, and at least.
+//! The number of requests that it takes to settle events: with this library, with what people write
+//! by hand, and at least.
 //!
-//! *Halving* sends the two halves of a refused batch. *One by one* sends each event alone. No procedure
-//! needs fewer requests than the *floor*: the answer to a request gives one bit at most, so it takes as
-//! many as the entropy of the unknown; and each bad event needs a request alone, 100 good ones one.
+//! *Halving* sends the two halves of a refused batch. *One by one* sends each event alone. No
+//! procedure needs fewer requests than the *floor*: the answer to a request gives one bit at most,
+//! so it takes as many as the entropy of the unknown; and each bad event needs a request alone, 100
+//! good ones one.
 
 use meditopia::delivery::{BATCH_LIMIT, Isolation};
 use std::collections::VecDeque;

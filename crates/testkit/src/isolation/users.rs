@@ -1,4 +1,5 @@
-//! The row where bad events come from bad users: the real engine with its suspects, on a million events.
+//! The row where bad events come from bad users: the real engine with its suspects, on a million
+//! events.
 //!
 //! Every event of one user in a hundred is bad, and some users have many more events than others.
 //! Such a user is found once and is a suspect from then on, so the number of requests is near the

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use libc::pid_t;
 
-/// The number for which the programs of `tests/c` call `getpriority`, before the kind of the mark is added.
+/// The number for which the programs of `tests/c` call `getpriority`, before the kind of the mark
+/// is added.
 const MARK: u64 = 0x4d45_0000;
 
 /// A system call that a thread stands before or after.
@@ -60,8 +61,8 @@ impl SystemCall {
         }
     }
 
-    /// Whether the call may change something that outlives the process or that another process sees.
-    /// It makes no difference at which of several calls without an effect a process dies.
+    /// Whether the call may change something that outlives the process or that another process
+    /// sees. It makes no difference at which of several calls without an effect a process dies.
     pub fn has_effect(&self) -> bool {
         match self.number {
             libc::SYS_openat => self.arguments[2] as i32 & libc::O_CREAT != 0,

@@ -1,59 +1,59 @@
-//! What must be found at each moment of a life, whatever the cut has dropped.
+//! What must be found after a cut at each moment of a workload.
 //!
-//! What processes knew comes from the recording: who was told what, and what the API has. What was
-//! safe on the disk comes from what the library itself would find there if only its processes died
-//! ([`Story::tell`]): at a sync of the store's log all that was in the store then, and at the
-//! removal of a segment all that was.
+//! The recording shows which events were acknowledged at each moment, and which the API has. What
+//! is safe on the disk follows from what the library would find there if only its processes were
+//! killed ([`Expectations::learn`]): a sync of the store's log makes safe what was in the store
+//! when the sync began, and before a segment is removed, all that is in the store is safe.
 
 use std::collections::BTreeMap;
 
 use super::disk::{Disk, Fate};
 use super::found::Found;
-use super::life::{Durability, Life};
 use super::recording::{Change, Inode, Recording, Step};
+use super::workload::{Durability, Workload};
 
 const NEVER: usize = usize::MAX;
 /// Events in one request.
 const BATCH_MAX: usize = 100;
 
-/// What is known of an event, by the step that made it so.
+/// What is known of an event. Each field is the step from which on it holds.
 #[derive(Debug, Clone, Copy)]
 struct Event {
     acknowledged: usize,
-    /// The API had all of the request that it accepted later, or may have.
+    /// The API has, or may have, a whole request with the event that it accepts.
     at_api: usize,
-    /// The library knew that the API had it.
+    /// The library has received the answer that the API has it.
     answered: usize,
-    /// It must survive every cut, though nobody asked for durability = power.
+    /// It must survive every cut, even without durability = power.
     safe: usize,
-    /// That it was delivered must survive every cut.
+    /// The knowledge that it was delivered must survive every cut.
     settled: usize,
-    /// The segment that it was written to.
+    /// The segment that it is in; not a step.
     segment: Inode,
     user: usize,
 }
 
-pub struct Story {
+pub struct Expectations {
     durability: Durability,
     lanes: usize,
     events: Vec<Event>,
-    /// The events of each segment, in the order of their writing.
+    /// The events of each segment, in the order in which they were written.
     segments: BTreeMap<Inode, Vec<usize>>,
     requeued: usize,
     store_log: Option<(Inode, usize)>,
 }
 
-/// What a cut has cost.
+/// What cuts did to events.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cost {
     pub trials: u64,
     pub acknowledged: u64,
     pub delivered: u64,
-    pub standing: u64,
+    pub pending: u64,
     pub rejected: u64,
     /// Acknowledged, and gone with an unsynced tail.
     pub missing: u64,
-    /// Pending though the API has them.
+    /// Pending although the API has them.
     pub repeated: u64,
 }
 
@@ -62,16 +62,16 @@ impl std::ops::AddAssign for Cost {
         self.trials += more.trials;
         self.acknowledged += more.acknowledged;
         self.delivered += more.delivered;
-        self.standing += more.standing;
+        self.pending += more.pending;
         self.rejected += more.rejected;
         self.missing += more.missing;
         self.repeated += more.repeated;
     }
 }
 
-impl Story {
-    pub fn of(life: &Life) -> Self {
-        let recording = &life.recording;
+impl Expectations {
+    pub fn new(workload: &Workload) -> Self {
+        let recording = &workload.recording;
         let unknown = Event {
             acknowledged: NEVER,
             at_api: NEVER,
@@ -81,35 +81,35 @@ impl Story {
             segment: 0,
             user: 0,
         };
-        let mut story = Self {
-            durability: life.durability,
-            lanes: life.lanes,
-            events: vec![unknown; recording.events()],
+        let mut expectations = Self {
+            durability: workload.durability,
+            lanes: workload.lanes,
+            events: vec![unknown; recording.event_count()],
             segments: BTreeMap::new(),
             requeued: NEVER,
             store_log: None,
         };
         for (step, what) in recording.steps.iter().enumerate() {
-            story.read(recording, step, what);
+            expectations.read_step(recording, step, what);
         }
         for request in &recording.requests {
             for number in &request.events {
-                let event = &mut story.events[*number];
+                let event = &mut expectations.events[*number];
                 match request.answered {
                     Some((step, 204)) => {
                         event.at_api = event.at_api.min(request.sent);
                         event.answered = event.answered.min(step);
                     }
-                    // Refused as a whole: the API has nothing of it.
+                    // The API refused the whole request and has none of its events.
                     Some(_) => {}
                     None => event.at_api = event.at_api.min(request.sent),
                 }
             }
         }
-        story
+        expectations
     }
 
-    fn read(&mut self, recording: &Recording, step: usize, what: &Step) {
+    fn read_step(&mut self, recording: &Recording, step: usize, what: &Step) {
         match what {
             Step::Acknowledged(events) => {
                 for event in &mut self.events[events.clone()] {
@@ -132,14 +132,14 @@ impl Story {
         }
     }
 
-    /// Whose event it is, if it was written in this life.
+    /// Whose event it is, if it was written in this workload.
     pub fn user_of(&self, number: usize) -> Option<usize> {
         self.events.get(number).map(|event| event.user)
     }
 
-    /// Learns what `step` makes safe. `found` gives what a death at a moment up to now leaves, and
-    /// `disk` stands behind the step.
-    pub fn tell<'f>(
+    /// Learns what `step` makes safe. `found` returns what is found after a kill at a moment up to
+    /// now; `disk` is the disk after the step.
+    pub fn learn<'f>(
         &mut self,
         recording: &Recording,
         step: usize,
@@ -151,27 +151,28 @@ impl Story {
                 if &*recording.names[*node] == "store.db-wal" {
                     self.store_log = Some((*node, *begun));
                 }
-                // Its name may be synced after its bytes.
+                // The name of the log may be synced after its bytes.
                 if let Some((log, begun)) = self.store_log
                     && disk.has_durable_name(log)
                 {
-                    self.store_is_safe(step, found(begun));
-                    self.is_settled(step, begun, found(begun));
+                    self.note_store_is_safe(step, found(begun));
+                    self.note_settled(step, begun, found(begun));
                 }
             }
-            // Before a segment goes, what was taken over from it is safe in the store.
+            // What was taken over from a segment is safe in the store before the segment is
+            // removed.
             Step::Entries(entries)
                 if entries
                     .iter()
                     .any(|entry| entry.node.is_none() && entry.name.ends_with(".log")) =>
             {
-                self.store_is_safe(step, found(step));
+                self.note_store_is_safe(step, found(step));
             }
             _ => {}
         }
     }
 
-    fn store_is_safe(&mut self, step: usize, found: &Found) {
+    fn note_store_is_safe(&mut self, step: usize, found: &Found) {
         let pending = found.pending[..found.in_store].iter();
         let stored = pending
             .map(|event| event.number)
@@ -182,7 +183,7 @@ impl Story {
         }
     }
 
-    fn is_settled(&mut self, step: usize, begun: usize, found: &Found) {
+    fn note_settled(&mut self, step: usize, begun: usize, found: &Found) {
         let mut pending = vec![false; self.events.len()];
         for event in &found.pending {
             pending[event.number] = true;
@@ -196,8 +197,8 @@ impl Story {
 
     /// Checks what was found after a cut at `moment`.
     pub fn check(&self, moment: usize, fate: Fate, found: &Found) -> Result<Cost, String> {
-        let died_only = fate == Fate::Kept;
-        let strict = died_only || self.durability == Durability::Power;
+        let only_killed = fate == Fate::Kept;
+        let strict = only_killed || self.durability == Durability::Power;
         let mut pending = vec![false; self.events.len()];
         let mut rejected = vec![false; self.events.len()];
         for event in &found.pending {
@@ -207,7 +208,7 @@ impl Story {
         }
         for number in &found.rejected {
             if pending[*number] || std::mem::replace(&mut rejected[*number], true) {
-                return Err(format!("event {number} is rejected, and once more"));
+                return Err(format!("event {number} is rejected and is there once more"));
             }
         }
         self.check_order(moment, found, &pending)?;
@@ -221,11 +222,11 @@ impl Story {
         };
         for (number, event) in self.events.iter().enumerate() {
             let known = |step: usize| step < moment;
-            let stands = pending[number] || rejected[number];
-            let there = stands || known(event.answered);
-            cost.standing += u64::from(pending[number]);
+            let in_spool = pending[number] || rejected[number];
+            let there = in_spool || known(event.answered);
+            cost.pending += u64::from(pending[number]);
             cost.rejected += u64::from(rejected[number]);
-            cost.delivered += u64::from(!stands && known(event.answered));
+            cost.delivered += u64::from(!in_spool && known(event.answered));
             if known(event.acknowledged) {
                 cost.acknowledged += 1;
                 if !there {
@@ -256,16 +257,17 @@ impl Story {
         Ok(cost)
     }
 
-    /// The events of a user go in the order of their numbers, and none behind a later one.
+    /// The events of a user are pending in the order of their numbers, and none was delivered after
+    /// one that is pending.
     fn check_order(&self, moment: usize, found: &Found, pending: &[bool]) -> Result<(), String> {
-        // What is requeued goes to the end.
+        // Requeued events go to the end of the queue.
         if self.requeued < moment {
             return Ok(());
         }
         let mut last: BTreeMap<usize, usize> = BTreeMap::new();
         let mut first: BTreeMap<usize, usize> = BTreeMap::new();
         for event in &found.pending {
-            // What the API may have already came in its order, and is only repeated.
+            // An event that the API may have already came in its order, and is only repeated.
             if self.events[event.number].at_api >= moment {
                 first.entry(event.user).or_insert(event.number);
             }
@@ -273,7 +275,7 @@ impl Story {
                 && before > event.number
             {
                 return Err(format!(
-                    "event {} of user {} goes before {}",
+                    "event {} of user {} is pending before {}",
                     before, event.user, event.number
                 ));
             }
@@ -285,7 +287,7 @@ impl Story {
                 && !pending[number]
             {
                 return Err(format!(
-                    "event {first} of user {} goes though {number} was delivered",
+                    "event {first} of user {} is pending although {number} was delivered",
                     event.user
                 ));
             }
@@ -293,8 +295,8 @@ impl Story {
         Ok(())
     }
 
-    /// In each segment only a tail may be missing; where sectors came out of order, a hole is damage
-    /// that the library knows of.
+    /// Only a tail of each segment may be missing. If sectors were written out of order, records
+    /// before the tail may be missing, too, but then the library must report damage.
     fn check_tails(
         &self,
         moment: usize,
@@ -310,8 +312,8 @@ impl Story {
             let mut hole = None;
             for number in numbers {
                 let event = &self.events[*number];
-                let stands = pending[*number] || found.rejected.contains(number);
-                if event.acknowledged < moment && !stands && event.answered >= moment {
+                let in_spool = pending[*number] || found.rejected.contains(number);
+                if event.acknowledged < moment && !in_spool && event.answered >= moment {
                     hole = hole.or(Some(*number));
                 }
                 if let Some(hole) = hole
@@ -319,7 +321,7 @@ impl Story {
                     && (fate.keeps_order() || found.damage == 0)
                 {
                     return Err(format!(
-                        "event {hole} is missing, but {number} behind it in its segment stands"
+                        "event {hole} is missing, but {number} after it in its segment is there"
                     ));
                 }
             }

@@ -1,4 +1,5 @@
-//! The lives that are recorded: C hosts of the shared library, with a real disk and a real API.
+//! The workloads that are recorded: programs in C with the shared library, a real disk and a
+//! sandbox.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -9,7 +10,7 @@ use meditopia_testkit::fault_table::trial_count;
 use meditopia_testkit::process::assert_success;
 use meditopia_testkit::sandbox::Sandbox;
 
-/// Below the recorded directory, two directories that the library has to make first.
+/// The spool, in two directories of the recorded one that the library must make first.
 const SPOOL: &str = "var/events/spool";
 /// Users whose events the API refuses.
 pub const UNKNOWN: [usize; 2] = [3, 8];
@@ -29,20 +30,20 @@ impl Durability {
     }
 }
 
-/// A life that is over, and its recording.
-pub struct Life {
+/// A workload that has ended, and its recording.
+pub struct Workload {
     pub recording: Recording,
     pub durability: Durability,
     pub lanes: usize,
     pub endpoint: String,
     pub spool: &'static Path,
-    /// What really stands there in the end.
+    /// The recorded directory, as the workload left it.
     pub root: PathBuf,
     _program: CProgram,
 }
 
-/// A life that goes on.
-struct Host {
+/// A workload that is being recorded.
+struct InProgress {
     program: CProgram,
     recorder: Recorder,
     api: Sandbox,
@@ -59,7 +60,7 @@ pub fn api() -> Sandbox {
         .start()
 }
 
-impl Host {
+impl InProgress {
     fn start(durability: Durability, options: &[(&str, &str)]) -> Self {
         let api = api();
         let program = CProgram::compile("recorded.c");
@@ -74,37 +75,37 @@ impl Host {
         ];
         all.extend_from_slice(options);
         Self {
-            recorder: Recorder::of(&root),
+            recorder: Recorder::compile(&root),
             program: program.with_config(&api, &all),
             api,
             root,
         }
     }
 
-    fn recorded(&self, arguments: &[&str]) -> Command {
+    fn recorded_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.program.command(arguments);
-        self.recorder.records(&mut command);
+        self.recorder.attach_to(&mut command);
         command
     }
 
     fn run(&self, arguments: &str) {
         let arguments: Vec<_> = arguments.split(' ').collect();
-        let mut command = self.recorded(&arguments);
+        let mut command = self.recorded_command(&arguments);
         let output = command.output().unwrap();
         assert_success(&command, &output);
     }
 
-    /// Starts it beside others.
+    /// Starts the program, which goes on beside others.
     fn spawn(&self, arguments: &str) -> Child {
         let arguments: Vec<_> = arguments.split(' ').collect();
-        self.recorded(&arguments)
+        self.recorded_command(&arguments)
             .stdin(Stdio::piped())
             .spawn()
             .unwrap()
     }
 
-    fn end(self, durability: Durability, lanes: usize) -> Life {
-        Life {
+    fn finish(self, durability: Durability, lanes: usize) -> Workload {
+        Workload {
             recording: self.recorder.recording(),
             durability,
             lanes,
@@ -116,61 +117,62 @@ impl Host {
     }
 }
 
-fn end_well(mut child: Child) {
-    // The end of its input.
+fn close_input_and_wait(mut child: Child) {
     drop(child.stdin.take());
     let status = child.wait().unwrap();
     assert!(status.success(), "{status}");
 }
 
-/// One process that enqueues and sends, closed, opened again, killed, opened again; in the end what
-/// was rejected is sent once more.
-pub fn service(durability: Durability) -> Life {
-    let host = Host::start(durability, &[("role", "both")]);
-    host.run("enqueue 0 120 0 20 2 10 1 close");
-    host.run("enqueue 120 120 0 20 2 10 1 die");
-    host.run("enqueue 240 60 0 20 1 10 20 close");
-    host.api.set_unknown_users([format!("u-{}", UNKNOWN[0])]);
-    host.run("requeue");
-    host.end(durability, 1)
+/// A process that enqueues and sends: it closes, starts again, is killed, and starts again. At the
+/// end, what was rejected is requeued.
+pub fn service(durability: Durability) -> Workload {
+    let workload = InProgress::start(durability, &[("role", "both")]);
+    workload.run("enqueue 0 120 0 20 2 10 1 close");
+    workload.run("enqueue 120 120 0 20 2 10 1 die");
+    workload.run("enqueue 240 60 0 20 1 10 20 close");
+    workload
+        .api
+        .set_unknown_users([format!("u-{}", UNKNOWN[0])]);
+    workload.run("requeue");
+    workload.finish(durability, 1)
 }
 
-/// Processes that only enqueue, two at a time, beside one that sends over four lanes.
-pub fn writers(durability: Durability) -> Life {
-    let host = Host::start(durability, &[("role", "enqueue"), ("lanes", "4")]);
-    let sender = host.spawn("send");
+/// Processes that only enqueue, two at a time, while another one sends over four lanes.
+pub fn writers(durability: Durability) -> Workload {
+    let workload = InProgress::start(durability, &[("role", "enqueue"), ("lanes", "4")]);
+    let sender = workload.spawn("send");
     for first in [0, 240, 480] {
         let writers = [(first, 0), (first + 120, 30)].map(|(first, user)| {
-            host.spawn(&format!("enqueue {first} 120 {user} 30 2 10 1 leave"))
+            workload.spawn(&format!("enqueue {first} 120 {user} 30 2 10 1 leave"))
         });
-        writers.into_iter().for_each(end_well);
+        writers.into_iter().for_each(close_input_and_wait);
     }
-    end_well(sender);
-    host.end(durability, 4)
+    close_input_and_wait(sender);
+    workload.finish(durability, 4)
 }
 
-/// Processes that find no spool and make one, all at once.
-pub fn beginning(durability: Durability) -> Life {
-    let host = Host::start(durability, &[("role", "enqueue")]);
-    let begin = |index: usize| {
+/// Several processes that create the same spool at the same time.
+pub fn creation(durability: Durability) -> Workload {
+    let workload = InProgress::start(durability, &[("role", "enqueue")]);
+    let start = |index: usize| {
         let (first, user) = (index * 4, index * 4);
-        host.spawn(&format!("enqueue {first} 4 {user} 4 1 10 1 leave"))
+        workload.spawn(&format!("enqueue {first} 4 {user} 4 1 10 1 leave"))
     };
-    let together: Vec<Child> = (0..6).map(begin).collect();
-    together.into_iter().for_each(end_well);
-    host.end(durability, 1)
+    let together: Vec<Child> = (0..6).map(start).collect();
+    together.into_iter().for_each(close_input_and_wait);
+    workload.finish(durability, 1)
 }
 
-/// Events so large that segments are left when they are full, and the store's log is written back. In
-/// `make soak` they are taken over together, and the log becomes so long that it begins anew.
-pub fn rotation(durability: Durability) -> Life {
-    let host = Host::start(durability, &[("role", "enqueue")]);
+/// Events so large that segments get full and the store's log is checkpointed. In `make soak` they
+/// are taken over together, and the log becomes so long that SQLite starts it again.
+pub fn rotation(durability: Durability) -> Workload {
+    let workload = InProgress::start(durability, &[("role", "enqueue")]);
     let before = trial_count(0, 480);
     if before > 0 {
-        host.run(&format!("enqueue 0 {before} 0 20 1 60000 4 leave"));
+        workload.run(&format!("enqueue 0 {before} 0 20 1 60000 4 leave"));
     }
-    let sender = host.spawn("send");
-    end_well(host.spawn(&format!("enqueue {before} 160 0 20 1 60000 4 leave")));
-    end_well(sender);
-    host.end(durability, 1)
+    let sender = workload.spawn("send");
+    close_input_and_wait(workload.spawn(&format!("enqueue {before} 160 0 20 1 60000 4 leave")));
+    close_input_and_wait(sender);
+    workload.finish(durability, 1)
 }
