@@ -1,7 +1,7 @@
 <?php
 // PHP with pcntl_fork: fork.php LIBRARY HEADER CONFIG ACKNOWLEDGED PROCESSES EVENTS
 //
-// The client is opened and used before. Every third process is killed in the middle of its events.
+// The client is opened and used before the fork. Every third process is killed in the middle of its events.
 
 const AT_ONCE = 4;
 

@@ -1,4 +1,4 @@
-"""The library by ctypes, as much of it as the hosts beside this file need."""
+"""The library through ctypes: the functions that the programs beside this file need."""
 
 import ctypes
 import os

@@ -1,6 +1,6 @@
 """Python's multiprocessing with fork: pool.py LIBRARY CONFIG ACKNOWLEDGED PROCESSES EVENTS
 
-The client is opened and used before. Every third process is killed in the middle of its events."""
+The client is opened and used before the fork. Every third process is killed in the middle of its events."""
 
 import multiprocessing
 import os

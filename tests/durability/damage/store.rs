@@ -77,10 +77,10 @@ impl LeftStore {
 
 /// Whether the store has everything that is in the journal.
 fn is_all_taken_over(spool: &Path) -> bool {
-    let beat = fs::read_to_string(spool.join("sender.json")).unwrap_or_default();
-    let beat: serde_json::Value = serde_json::from_str(&beat).unwrap_or_default();
+    let heartbeat = fs::read_to_string(spool.join("sender.json")).unwrap_or_default();
+    let heartbeat: serde_json::Value = serde_json::from_str(&heartbeat).unwrap_or_default();
     let bytes: u64 = segments(spool).values().sum();
-    beat["taken_bytes"] == bytes && beat["paused"] == "ip"
+    heartbeat["taken_bytes"] == bytes && heartbeat["paused"] == "ip"
 }
 
 /// The segments in the journal and their sizes.
