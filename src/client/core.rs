@@ -210,7 +210,7 @@ impl Core {
     }
 
     pub(super) fn flush(&self, deadline: Instant) -> (Report, Result<()>) {
-        let since = self.sums(deadline);
+        let since = self.totals(deadline);
         if self.settings.role.sends()
             && let Err(e) = self.send_in_background()
         {

@@ -6,7 +6,6 @@
 
 mod core;
 mod export;
-mod figures;
 mod import;
 mod kept;
 mod listing;
@@ -15,7 +14,9 @@ mod pending;
 mod receipts;
 mod recover;
 mod registry;
+mod report;
 mod retry;
+mod statistics;
 mod watch;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -223,7 +224,7 @@ impl Client {
         let attachment = self.attachment();
         let core = &*attachment.core;
         let _ = self.left_log.set(core.log.clone());
-        let before = (then == Then::Report).then(|| core.sums(deadline));
+        let before = (then == Then::Report).then(|| core.totals(deadline));
         let last = attachment.detach();
         let outcome = if last { core.shut(deadline) } else { Ok(()) };
         core.log.end_callback_of(self.id);
