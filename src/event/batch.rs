@@ -1,7 +1,9 @@
 //! Several encoded events on their way into one record of the journal.
 
-use super::{Fields, RawFields, Rules, Value, push_fragment};
 use crate::error::{Error, ErrorKind};
+
+use super::encode::{Value, push_fragment};
+use super::fields::{Fields, RawFields, Rules};
 
 /// Fragments of several events, side by side in one buffer but each still to be told apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,16 +32,6 @@ impl Batch {
     pub fn clear(&mut self) {
         self.fragments.clear();
         self.ends.clear();
-    }
-
-    /// All fragments one after the other, without anything between them.
-    pub fn bytes(&self) -> &[u8] {
-        &self.fragments
-    }
-
-    /// Where each fragment ends within [`bytes`](Self::bytes).
-    pub fn ends(&self) -> &[u32] {
-        &self.ends
     }
 
     /// The fragments, in the order in which they came.
@@ -95,5 +87,34 @@ impl Batch {
         self.ends.truncate(events);
         let end = self.ends.last().map_or(0, |&end| end as usize);
         self.fragments.truncate(end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_722_956_645_000;
+    const EVENT: &str = r#"{"token":"t","partner_user_id":"u","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}"#;
+
+    #[test]
+    fn a_batch_grows_by_single_events_too() {
+        let mut out = Batch::new();
+        crate::event::encode_json(EVENT.as_bytes(), &Rules::default(), NOW, &mut out).unwrap();
+        let fields = Fields {
+            token: "t",
+            partner_user_id: "u",
+            event: "video",
+            event_value: None,
+            received_at: None,
+        };
+        out.push(&fields, &Rules::default(), NOW).unwrap();
+        let bad = Fields {
+            event: "x",
+            ..fields
+        };
+        out.push(&bad, &Rules::default(), NOW).unwrap_err();
+        assert_eq!(out.iter().collect::<Vec<_>>(), [EVENT.as_bytes(); 2]);
+        assert_eq!(out.fragments.len(), *out.ends.last().unwrap() as usize);
     }
 }

@@ -14,6 +14,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::error::{Error, ErrorKind};
 use crate::spelling::quoted;
 
+use super::invalid::not_utf8;
+
 const LAST_SECOND_OF_DAY: i64 = 86_399;
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -75,7 +77,7 @@ pub(super) fn push(text: &[u8], offset: UtcOffset, out: &mut Vec<u8>) -> Result<
 fn refused(text: &[u8], why: impl fmt::Display) -> Error {
     match std::str::from_utf8(text) {
         Ok(text) => invalid(format!("{} {why}", quoted(text))),
-        Err(cause) => super::not_utf8("received_at", cause.valid_up_to()),
+        Err(cause) => not_utf8("received_at", cause.valid_up_to()),
     }
 }
 
@@ -236,5 +238,4 @@ fn push_time(time: DateTime, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-#[path = "received_at_tests.rs"]
 mod tests;

@@ -1,4 +1,7 @@
+use super::encode::FRAME_BYTES;
+use super::fragment::{TOKEN, USER};
 use super::*;
+use crate::error::{ErrorKind, Result};
 use proptest::prelude::*;
 
 const NOW: i64 = 1_722_956_645_000;

@@ -1,5 +1,6 @@
+use super::value::MAX_DEPTH;
 use super::*;
-use crate::event::{escaped_user, user_of};
+use crate::event::{escaped_user, field_of, user_of};
 use proptest::prelude::*;
 
 const NOW: i64 = 1_722_956_645_000;
@@ -205,26 +206,6 @@ fn no_error_quotes_a_token_wherever_it_was_put() {
     }
 }
 
-#[test]
-fn a_batch_grows_by_single_events_too() {
-    let mut out = batch(EVENT).unwrap();
-    let fields = Fields {
-        token: "t",
-        partner_user_id: "u",
-        event: "video",
-        event_value: None,
-        received_at: None,
-    };
-    out.push(&fields, &Rules::default(), NOW).unwrap();
-    let bad = Fields {
-        event: "x",
-        ..fields
-    };
-    out.push(&bad, &Rules::default(), NOW).unwrap_err();
-    assert_eq!(out.iter().collect::<Vec<_>>(), [EVENT.as_bytes(); 2]);
-    assert_eq!(out.bytes().len(), *out.ends().last().unwrap() as usize);
-}
-
 /// Any JSON value, a few levels deep.
 fn any_value() -> impl Strategy<Value = serde_json::Value> {
     use serde_json::Value;
@@ -287,7 +268,7 @@ fn one_event_is_one_object_and_its_error_tells_the_field() {
         let mut out = Batch::new();
         let checked = encode_json_event(json.as_bytes(), &Rules::default(), 0, &mut out);
         assert_eq!(out.len(), usize::from(checked.is_ok()), "{json}");
-        checked.map_err(|e| (super::super::field_of(&e), e.message().to_owned()))
+        checked.map_err(|e| (field_of(&e), e.message().to_owned()))
     };
     assert_eq!(check(good), Ok(()));
     for (json, field, message) in [
