@@ -5,11 +5,16 @@
 //! [`Settings`](super::Settings).
 
 use super::address::{Endpoint, Proxy};
+use super::settings::{Durability, Role};
 use super::token::BearerToken;
-use super::{Durability, LANES_MAX, Role};
 use crate::event::UtcOffset;
 use crate::log::Level;
 use crate::spelling::quoted;
+
+/// The most lanes that a spool can have.
+pub(crate) const LANES_MAX: u8 = 16;
+/// How the variables of the environment begin.
+pub(super) const VARIABLE_PREFIX: &str = "MEDITOPIA_";
 
 const MAX_TEXT_BYTES: usize = 255;
 const HOUR_MS: u64 = 3_600_000;
@@ -144,7 +149,7 @@ pub(super) fn find(key: &str) -> Option<&'static OptionDoc> {
 impl OptionDoc {
     /// The variable of the environment that sets it.
     pub fn variable(&self) -> String {
-        format!("{}{}", super::PREFIX, self.key.to_uppercase())
+        format!("{}{}", VARIABLE_PREFIX, self.key.to_uppercase())
     }
 
     /// Whether its value is never given back, printed or quoted.

@@ -1,3 +1,7 @@
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::load::our_variable;
 use super::*;
 use proptest::prelude::*;
 

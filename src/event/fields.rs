@@ -2,15 +2,6 @@
 
 use super::received_at::UtcOffset;
 
-/// The names of the fields, in the order of the API's documentation.
-pub(super) const FIELD_NAMES: [&str; 5] = [
-    "token",
-    "partner_user_id",
-    "event",
-    "event_value",
-    "received_at",
-];
-
 /// The five fields of an event as a caller gives them.
 ///
 /// It has no `Debug`, because `token` is a user's secret.

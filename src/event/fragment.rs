@@ -3,6 +3,15 @@
 use super::escape;
 use super::kind::EventKind;
 
+/// The names of a fragment's members, in their order.
+pub(super) const MEMBERS: [&str; 5] = [
+    "token",
+    "partner_user_id",
+    "event",
+    "event_value",
+    "received_at",
+];
+
 pub(super) const TOKEN: &[u8] = br#"{"token":""#;
 pub(super) const USER: &[u8] = br#"","partner_user_id":""#;
 pub(super) const EVENT: &[u8] = br#"","event":""#;

@@ -2,12 +2,12 @@
 
 use crate::error::{Error, ErrorKind};
 
-use super::fields::FIELD_NAMES;
+use super::fragment::MEMBERS;
 
 /// The field that an error of this module is about; `None` if it is about the event as a whole.
 pub fn field_of(error: &Error) -> Option<&'static str> {
     let message = error.message();
-    FIELD_NAMES
+    MEMBERS
         .into_iter()
         .find(|field| match message.strip_prefix(field) {
             Some(what) => what.starts_with([':', ' ']),

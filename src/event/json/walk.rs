@@ -9,7 +9,8 @@ use super::value::{check_value, text_of};
 use crate::error::{Error, ErrorKind};
 use crate::event::batch::Batch;
 use crate::event::encode::Value;
-use crate::event::fields::{FIELD_NAMES, Fields, Rules};
+use crate::event::fields::{Fields, Rules};
+use crate::event::fragment::MEMBERS;
 use crate::event::invalid::invalid;
 use crate::spelling::{hint, quoted};
 
@@ -77,7 +78,7 @@ impl<'o> Walk<'o> {
                 Key::Other(name) => return Err(self.fail(unknown_member(&name))),
             };
             if members[member].is_some() {
-                let name = FIELD_NAMES[member];
+                let name = MEMBERS[member];
                 return Err(self.fail(invalid(format!("{name}: is given twice"))));
             }
             members[member] = Some(map.next_value()?);
@@ -139,7 +140,7 @@ fn unknown_member(name: &str) -> Error {
     invalid(format!(
         "unknown member {}{}",
         quoted(name),
-        hint(name, FIELD_NAMES)
+        hint(name, MEMBERS)
     ))
 }
 
@@ -167,7 +168,7 @@ impl Visitor<'_> for KeySeed {
     }
 
     fn visit_str<E: de::Error>(self, name: &str) -> Result<Key, E> {
-        let member = FIELD_NAMES.iter().position(|member| *member == name);
+        let member = MEMBERS.iter().position(|member| *member == name);
         Ok(member.map_or_else(|| Key::Other(name.to_owned()), Key::Member))
     }
 }
