@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use super::watch::Watch;
-use crate::config::{Durability, Settings};
+use super::connection::connection;
+use super::watchdog::Watchdog;
+use crate::config::{Durability, Role, Settings};
 use crate::delivery::Policy;
 use crate::error::Result;
 use crate::event::Rules;
-use crate::journal::process::spawn_quiet;
 use crate::journal::writer::{Safety, Writer};
 use crate::log::Log;
 use crate::sender::{Orders, Report, Sender, Token};
@@ -19,7 +19,6 @@ use crate::spool::{self, Belonging, NetworkFileSystem, Spool};
 use crate::stats::histogram::{ENQUEUE_BOUNDS_US, SharedHistogram};
 use crate::store::CommitSafety;
 use crate::sync::lock;
-use crate::transport;
 
 /// One single enqueue of so many is measured.
 const MEASURED_OF: u64 = 64;
@@ -36,7 +35,7 @@ pub(super) struct Core {
     pub(super) enqueued: AtomicU64,
     /// How long single enqueues took, of one in [`MEASURED_OF`].
     pub(super) enqueue_took: SharedHistogram,
-    watch: Watch,
+    watchdog: Watchdog,
     background: Mutex<Background>,
     /// Set once `background` has left `Off`, so that an enqueue need not lock.
     settled_background: AtomicBool,
@@ -53,21 +52,6 @@ enum Background {
     On,
     /// Not any more: the last handle was closed.
     Shut,
-}
-
-/// How requests go out with these settings.
-pub fn connection(settings: &Settings) -> transport::Options {
-    transport::Options {
-        connect_timeout: settings.connect_timeout,
-        request_timeout: settings.request_timeout,
-        proxy: settings
-            .proxy
-            .as_ref()
-            .map(|proxy| proxy.expose().to_owned()),
-        ca_file: settings.ca_file.clone(),
-        spawn: spawn_quiet,
-        ..transport::Options::new(settings.endpoint.as_str())
-    }
 }
 
 impl Core {
@@ -134,7 +118,7 @@ impl Core {
             receipts_kept: settings.receipts_kept,
         };
         Self {
-            watch: Watch::new(settings.flush_interval),
+            watchdog: Watchdog::new(settings.flush_interval),
             writer: Writer::new(spool.clone(), safety, limit),
             sender: Sender::new(
                 spool.clone(),
@@ -181,8 +165,8 @@ impl Core {
                 self.log.error(format_args!("{e}"));
             }
             self.sender.enqueued(events);
-        } else if self.watch.is_due(now_ns) {
-            self.watch.look(&self.spool, &self.log, now_ns);
+        } else if self.watchdog.is_due(now_ns) {
+            self.watchdog.check(&self.spool, &self.log, now_ns);
         }
         Ok(())
     }
@@ -259,5 +243,15 @@ impl Core {
     /// Whether it stays for the next handle: an enqueuing process pays for opening a spool once.
     pub(super) fn outlives_handles(&self) -> bool {
         !self.settings.role.sends() && self.temporary.is_none()
+    }
+}
+
+impl Role {
+    /// Whether a process of this role sends in the background.
+    fn sends(self) -> bool {
+        match self {
+            Self::Both => true,
+            Self::Enqueue => false,
+        }
     }
 }

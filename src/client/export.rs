@@ -5,7 +5,8 @@ use std::io::Write;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::listing::{Cursor, Row, RowReason};
+use super::cursor::Cursor;
+use super::row::{Row, RowReason};
 use crate::error::{Error, ErrorKind, Result};
 
 #[derive(Serialize)]

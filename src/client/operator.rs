@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Client;
 use super::core::Core;
+use super::handle::Client;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sender::Elected;

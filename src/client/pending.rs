@@ -8,7 +8,8 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use super::listing::{Row, RowReason, in_doubt_rows};
+use super::in_doubt::in_doubt_rows;
+use super::row::{Row, RowReason};
 use crate::error::Result;
 use crate::event;
 use crate::journal::reader::{Offsets, Round};

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::core::Core;
-use super::listing;
+use super::in_doubt::in_doubt_count;
 use crate::error::Result;
 use crate::journal::heartbeat::Heartbeat;
 use crate::journal::reader;
@@ -91,7 +91,7 @@ impl Core {
                 let snapshot = Snapshot {
                     totals: store.totals()?,
                     pause: store.pause()?,
-                    in_doubt: listing::in_doubt_count(store)?,
+                    in_doubt: in_doubt_count(store)?,
                     journalled: 0,
                 };
                 Ok((store.offsets()?, snapshot))

@@ -3,7 +3,7 @@
 //!
 //! A lane keeps how it rests until something of it succeeds, so also while the next request is under way.
 
-use super::Client;
+use super::handle::Client;
 use crate::clock;
 use crate::config::LANES_MAX;
 use crate::error::{PauseReason, Result};

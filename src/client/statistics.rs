@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
-use super::listing;
+use super::in_doubt::in_doubt_count;
 use crate::error::{PauseReason, Result};
 use crate::journal::heartbeat::Heartbeat;
 use crate::journal::{reader, usage};
@@ -73,7 +73,7 @@ impl Core {
         let journalled = reader::estimate(&self.spool, &offsets, stats.journal_bytes)?;
         stats.pending = totals.pending + journalled.events;
         copy_totals(&totals, stats);
-        stats.in_doubt = listing::in_doubt_count(&store)?;
+        stats.in_doubt = in_doubt_count(&store)?;
         let oldest = [store.oldest_pending_ms()?, journalled.oldest_ms];
         stats.oldest_pending_ms = oldest.into_iter().flatten().min();
         if let Some(pause) = store.pause()? {

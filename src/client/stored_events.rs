@@ -3,9 +3,11 @@
 //!
 //! A list is a read of the store beside a running sender. A change is the sender's, so it is a command.
 
+use super::cursor::Cursor;
+use super::export;
+use super::handle::Client;
 use super::pending::PendingFilter;
 use super::receipts::Receipts;
-use super::{Client, Cursor, export};
 use crate::error::Result;
 use crate::sender::Command;
 use crate::store::sqlite::Reader;

@@ -13,47 +13,30 @@
 //! What is not noted is removed and brought again. Everything is synced whatever the durability is: a
 //! commit comes once in megabytes.
 
-use std::fs::{self, File};
-use std::io::ErrorKind as IoKind;
+mod progress;
+
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use self::progress::Progress;
 use super::core::Core;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Batch, Rules};
 use crate::journal::staged::{self, Staged};
 use crate::journal::usage;
-use crate::spool::{open_dir, replace_file, try_lock};
 
-const VERSION: u32 = 1;
 /// A commit is due when so much has been gathered, as much as a writer puts into one segment.
 const DUE_BYTES: u64 = crate::journal::writer::SEGMENT_BYTES;
 /// Or when the first of it is so old: who brings events slowly need not wait for megabytes.
 const DUE_AFTER: Duration = Duration::from_secs(5);
 /// With `max_spool_bytes`, one commit brings at most this part of it.
 const SHARE_OF_LIMIT: u64 = 8;
-/// How long it is remembered that an import has ended.
-const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 3_600);
-
-/// The file that makes a commit.
-#[derive(Serialize, Deserialize)]
-struct Progress {
-    version: u32,
-    /// The name that the caller gave to it.
-    import: String,
-    /// The segment that this commit publishes.
-    segment: Option<String>,
-    /// Since when it has ended; wall time in milliseconds.
-    ended_ms: Option<i64>,
-    checkpoint: Box<RawValue>,
-}
-
 /// Whether an import has brought all that it is going to bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportEnd {
@@ -85,11 +68,11 @@ impl Import {
         let spool = &core.spool;
         let above = spool.imports();
         spool.make_dir(&above)?;
-        forget_old(&above);
-        let dir = above.join(directory_name(name));
+        progress::remove_old(&above);
+        let dir = above.join(progress::directory_name(name));
         let lock = loop {
             spool.make_dir(&dir)?;
-            match locked(&dir)? {
+            match progress::try_lock_dir(&dir)? {
                 // Another process has forgotten it just now.
                 Some(lock) if lock.metadata().is_ok_and(|about| about.nlink() == 0) => {}
                 Some(lock) => break lock,
@@ -104,7 +87,7 @@ impl Import {
                 }
             }
         };
-        let last = read(&dir)?;
+        let last = Progress::read(&dir)?;
         let noted = last.as_ref().and_then(|last| last.segment.as_deref());
         staged::clear(&dir, noted)?;
         if let Some(noted) = noted {
@@ -244,14 +227,8 @@ impl Import {
 
     fn carry_out(&mut self, checkpoint: Box<RawValue>, ended_ms: Option<i64>) -> Result<()> {
         let segment = self.staged.take().map(Staged::complete).transpose()?;
-        let progress = Progress {
-            version: VERSION,
-            import: self.name.clone(),
-            segment,
-            ended_ms,
-            checkpoint,
-        };
-        write(&self.dir, &progress)?;
+        let progress = Progress::new(self.name.clone(), segment, ended_ms, checkpoint);
+        progress.write(&self.dir)?;
         match &progress.segment {
             Some(segment) => staged::publish(&self.core.spool, &self.dir, segment),
             None => Ok(()),
@@ -277,78 +254,4 @@ impl Import {
         self.failed = Some(error.clone());
         error
     }
-}
-
-fn progress_path(dir: &Path) -> PathBuf {
-    dir.join("progress.json")
-}
-
-fn read(dir: &Path) -> Result<Option<Progress>> {
-    let path = progress_path(dir);
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io(path.display(), e)),
-    };
-    let unreadable = |why: String| {
-        Error::new(
-            ErrorKind::Store,
-            format!(
-                "{}: {why}; it tells what of an import is queued, so nothing is imported over it",
-                path.display()
-            ),
-        )
-    };
-    let progress: Progress =
-        serde_json::from_slice(&text).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
-    if progress.version > VERSION {
-        return Err(unreadable(format!(
-            "has version {}, this library knows {VERSION}; use a newer libmeditopia",
-            progress.version
-        )));
-    }
-    Ok(Some(progress))
-}
-
-fn write(dir: &Path, progress: &Progress) -> Result<()> {
-    let text = serde_json::to_vec(progress)
-        .map_err(|e| Error::new(ErrorKind::Internal, format!("progress: {e}")))?;
-    replace_file(&progress_path(dir), &text)
-}
-
-fn locked(dir: &Path) -> Result<Option<File>> {
-    let handle = open_dir(dir)?;
-    Ok(try_lock(&handle, dir.display())?.then_some(handle))
-}
-
-/// Removes what is known of imports that ended long ago. It is no harm if that does not work now.
-fn forget_old(above: &Path) {
-    let oldest = clock::wall_ms().saturating_sub_unsigned(REMEMBERED.as_millis() as u64);
-    for entry in fs::read_dir(above).into_iter().flatten().flatten() {
-        let dir = entry.path();
-        let is_old = || {
-            let last = read(&dir).ok().flatten();
-            last.and_then(|last| last.ended_ms)
-                .is_some_and(|ended| ended < oldest)
-        };
-        // First without the lock: whoever takes up one that is remembered must not find it taken.
-        if !is_old() {
-            continue;
-        }
-        let Ok(Some(_lock)) = locked(&dir) else {
-            continue;
-        };
-        // A process may have died before it published its last segment: then that is here, too.
-        let is_all = fs::read_dir(&dir).is_ok_and(|entries| entries.count() == 1);
-        if is_all && is_old() {
-            let _ = fs::remove_file(progress_path(&dir)).and_then(|()| fs::remove_dir(&dir));
-        }
-    }
-}
-
-/// A name of any length and letters as a file name.
-fn directory_name(name: &str) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
-    let hex = digest.as_ref().iter().take(16);
-    hex.map(|byte| format!("{byte:02x}")).collect()
 }

@@ -30,7 +30,7 @@ pub struct SenderSeen {
 }
 
 impl SenderSeen {
-    pub(super) fn look(spool: &Spool) -> Result<Self> {
+    pub(super) fn read(spool: &Spool) -> Result<Self> {
         let heartbeat = Heartbeat::read(spool)?;
         Ok(Self {
             seen_ms: heartbeat.as_ref().map(|heartbeat| heartbeat.seen_ms),
@@ -42,13 +42,13 @@ impl SenderSeen {
 
 /// Tells the log when nobody has sent for long.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(super) struct Watchdog {
     patience: Duration,
     /// Time since boot of the next look; 0: nothing was enqueued yet.
     next_ns: AtomicU64,
 }
 
-impl Watch {
+impl Watchdog {
     pub(super) fn new(flush_interval: Duration) -> Self {
         Self {
             patience: flush_interval * INTERVALS,
@@ -61,7 +61,7 @@ impl Watch {
     }
 
     #[cold]
-    pub(super) fn look(&self, spool: &Spool, log: &Log, now_ns: u64) {
+    pub(super) fn check(&self, spool: &Spool, log: &Log, now_ns: u64) {
         let first = self.next_ns.load(Ordering::Relaxed) == 0;
         let later = |wait: Duration| now_ns.saturating_add(wait.as_nanos() as u64);
         self.next_ns.store(later(self.patience), Ordering::Relaxed);
@@ -70,7 +70,7 @@ impl Watch {
             return;
         }
         // What cannot be read just now is no reason to fail an enqueue.
-        let Ok(seen) = SenderSeen::look(spool) else {
+        let Ok(seen) = SenderSeen::read(spool) else {
             return;
         };
         let long_ago = clock::wall_ms().saturating_sub(self.patience.as_millis() as i64);
