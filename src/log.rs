@@ -154,11 +154,6 @@ impl Log {
         self.write(Level::Info, message);
     }
 
-    /// Logs a detail.
-    pub fn debug(&self, message: fmt::Arguments<'_>) {
-        self.write(Level::Debug, message);
-    }
-
     /// The oldest record that was not polled yet. If records were lost because nobody polled in
     /// time, the first says how many.
     pub fn next(&self) -> Option<Record> {
@@ -173,7 +168,7 @@ impl Log {
         }
     }
 
-    /// Sets what is called with each record from now on; `None` unsets it.
+    /// Sets, on behalf of `owner`, what is called with each record from now on; `None` unsets it.
     ///
     /// On return the callback that was set before is not running and never runs again. It
     /// waits for that without a deadline, except when called from inside a callback of this log:
@@ -184,12 +179,7 @@ impl Log {
     ///
     /// # Errors
     /// [`ErrorKind::Forked`] in a child of the process that made this log.
-    pub fn set_callback(&self, callback: Option<Callback>) -> Result<()> {
-        self.set_callback_of(0, callback)
-    }
-
-    /// [`set_callback`](Self::set_callback) on behalf of `owner`.
-    pub(crate) fn set_callback_of(&self, owner: u64, callback: Option<Callback>) -> Result<()> {
+    pub fn set_callback(&self, owner: u64, callback: Option<Callback>) -> Result<()> {
         if !self.is_owner() {
             return Err(Error::new(
                 ErrorKind::Forked,
@@ -201,7 +191,7 @@ impl Log {
     }
 
     /// Unsets the callback if it was set on behalf of `owner`, as [`set_callback`](Self::set_callback) would.
-    pub(crate) fn end_callback_of(&self, owner: u64) {
+    pub(crate) fn unset_callback_of(&self, owner: u64) {
         if !self.is_owner() {
             return;
         }

@@ -196,7 +196,7 @@ impl Client {
         let before = (then == Then::Report).then(|| core.totals(deadline));
         let last = attachment.detach();
         let outcome = if last { core.shut(deadline) } else { Ok(()) };
-        core.log.end_callback_of(self.id);
+        core.log.unset_callback_of(self.id);
         let report = before.map_or_else(Report::default, |before| core.report(before, deadline));
         if last {
             core.remove_temporary();
@@ -263,10 +263,10 @@ impl Client {
     /// Errors: [`ErrorKind::Closed`].
     pub fn set_log_callback(&self, callback: Option<Callback>) -> Result<()> {
         let core = self.core()?;
-        core.log.set_callback_of(self.id, callback)?;
+        core.log.set_callback(self.id, callback)?;
         // A close of another thread may have ended the callback before this has set it.
         if self.closed.load(Ordering::Acquire) {
-            core.log.end_callback_of(self.id);
+            core.log.unset_callback_of(self.id);
         }
         Ok(())
     }

@@ -41,10 +41,7 @@ fn user_and_rest(fragment: &[u8]) -> Option<(&[u8], &[u8])> {
 pub(crate) fn user_and_kind(fragment: &[u8]) -> Option<(&[u8], EventKind)> {
     let (user, behind) = user_and_rest(fragment)?;
     let name = escape::until_quote(behind.strip_prefix(EVENT)?)?;
-    let kind = EventKind::ALL
-        .into_iter()
-        .find(|kind| kind.name().as_bytes() == name)?;
-    Some((user, kind))
+    Some((user, EventKind::from_name(name)?))
 }
 
 /// `user` as [`user_of`] would give it, to look a user's events up by equality.

@@ -13,7 +13,7 @@ fn records_are_polled_in_order_with_their_level_and_time() {
     let log = Log::new(Some(Level::Debug));
     let before = clock::wall_ms();
     log.warn(format_args!("one"));
-    log.debug(format_args!("two"));
+    log.write(Level::Debug, format_args!("two"));
     let first = log.next().unwrap();
     assert_eq!((first.level, first.message.as_str()), (Level::Warn, "one"));
     assert!((before..=clock::wall_ms()).contains(&first.time_ms));
@@ -31,11 +31,11 @@ fn a_callback_ends_with_its_owner_and_no_other() {
             calls.fetch_add(1, Ordering::SeqCst);
         })
     };
-    log.set_callback_of(1, Some(counting())).unwrap();
-    log.set_callback_of(2, Some(counting())).unwrap();
-    log.end_callback_of(1);
+    log.set_callback(1, Some(counting())).unwrap();
+    log.set_callback(2, Some(counting())).unwrap();
+    log.unset_callback_of(1);
     log.info(format_args!("heard"));
-    log.end_callback_of(2);
+    log.unset_callback_of(2);
     log.info(format_args!("not heard"));
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
@@ -93,10 +93,10 @@ fn the_callback_gets_each_record_that_is_kept_until_it_is_unset() {
     let log = Log::new(Some(Level::Info));
     let (sender, seen) = mpsc::channel();
     let keep = move |record: &Record| sender.send(record.message.clone()).unwrap();
-    log.set_callback(Some(Box::new(keep))).unwrap();
+    log.set_callback(0, Some(Box::new(keep))).unwrap();
     log.info(format_args!("one"));
-    log.debug(format_args!("not kept"));
-    log.set_callback(None).unwrap();
+    log.write(Level::Debug, format_args!("not kept"));
+    log.set_callback(0, None).unwrap();
     log.info(format_args!("two"));
     assert_eq!(seen.iter().collect::<Vec<_>>(), ["one"]);
     assert_eq!(messages(&log), ["one", "two"]);
@@ -110,13 +110,16 @@ fn unsetting_waits_for_a_callback_that_runs_while_other_threads_log_on() {
     let gate = Mutex::new(gate);
     let ended = Arc::new(AtomicBool::new(false));
     let end = ended.clone();
-    log.set_callback(Some(Box::new(move |record| {
-        if record.message == "slow" {
-            entered_in.send(()).unwrap();
-            gate.lock().unwrap().recv().unwrap();
-            end.store(true, Ordering::SeqCst);
-        }
-    })))
+    log.set_callback(
+        0,
+        Some(Box::new(move |record| {
+            if record.message == "slow" {
+                entered_in.send(()).unwrap();
+                gate.lock().unwrap().recv().unwrap();
+                end.store(true, Ordering::SeqCst);
+            }
+        })),
+    )
     .unwrap();
 
     std::thread::scope(|scope| {
@@ -124,7 +127,7 @@ fn unsetting_waits_for_a_callback_that_runs_while_other_threads_log_on() {
         entered.recv().unwrap();
         log.info(format_args!("quick"));
         let unset = scope.spawn(|| {
-            log.set_callback(None).unwrap();
+            log.set_callback(0, None).unwrap();
             assert!(ended.load(Ordering::SeqCst), "returned during the call");
         });
         // The unsetting thread has taken the callback away and waits once nobody is called anew.
@@ -166,13 +169,16 @@ fn no_callback_runs_or_exists_after_it_was_replaced() {
         for _ in 0..300 {
             let freed = Arc::new(AtomicBool::new(false));
             let (owned, calls) = (Owned(freed.clone()), calls.clone());
-            log.set_callback(Some(Box::new(move |_| {
-                assert!(!owned.0.load(Ordering::SeqCst));
-                calls.fetch_add(1, Ordering::SeqCst);
-            })))
+            log.set_callback(
+                0,
+                Some(Box::new(move |_| {
+                    assert!(!owned.0.load(Ordering::SeqCst));
+                    calls.fetch_add(1, Ordering::SeqCst);
+                })),
+            )
             .unwrap();
             std::thread::yield_now();
-            log.set_callback(None).unwrap();
+            log.set_callback(0, None).unwrap();
             assert!(freed.load(Ordering::SeqCst), "still owned by a call");
         }
     });
@@ -184,10 +190,13 @@ fn no_callback_runs_or_exists_after_it_was_replaced() {
 fn a_callback_may_unset_itself_and_log() {
     let log = Arc::new(Log::new(Some(Level::Info)));
     let inner = log.clone();
-    log.set_callback(Some(Box::new(move |_| {
-        inner.info(format_args!("from inside"));
-        inner.set_callback(None).unwrap();
-    })))
+    log.set_callback(
+        0,
+        Some(Box::new(move |_| {
+            inner.info(format_args!("from inside"));
+            inner.set_callback(0, None).unwrap();
+        })),
+    )
     .unwrap();
     log.info(format_args!("one"));
     log.info(format_args!("two"));
@@ -197,10 +206,13 @@ fn a_callback_may_unset_itself_and_log() {
 #[test]
 fn a_callback_that_panics_is_caught_and_reported() {
     let log = Log::new(Some(Level::Info));
-    log.set_callback(Some(Box::new(|_| std::panic::resume_unwind(Box::new("x")))))
-        .unwrap();
+    log.set_callback(
+        0,
+        Some(Box::new(|_| std::panic::resume_unwind(Box::new("x")))),
+    )
+    .unwrap();
     log.info(format_args!("one"));
-    log.set_callback(None).unwrap();
+    log.set_callback(0, None).unwrap();
     assert_eq!(messages(&log), ["one", "the log callback panicked"]);
 }
 
@@ -209,14 +221,17 @@ fn a_log_of_another_process_calls_nobody_back() {
     let calls = Arc::new(AtomicUsize::new(0));
     let seen = calls.clone();
     let mut log = Log::new(Some(Level::Info));
-    log.set_callback(Some(Box::new(move |_| {
-        seen.fetch_add(1, Ordering::SeqCst);
-    })))
+    log.set_callback(
+        0,
+        Some(Box::new(move |_| {
+            seen.fetch_add(1, Ordering::SeqCst);
+        })),
+    )
     .unwrap();
     log.owner_pid += 1;
     log.info(format_args!("kept"));
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     assert_eq!(messages(&log), ["kept"]);
-    let error = log.set_callback(None).expect_err("not ours");
+    let error = log.set_callback(0, None).expect_err("not ours");
     assert_eq!(error.kind(), ErrorKind::Forked);
 }
