@@ -193,7 +193,7 @@ fn an_enqueuing_process_says_once_that_nobody_sends() {
     let client = Host::of(&api).with("flush_interval_ms", "10").open();
     let told = |client: &Client| {
         let all = messages(client);
-        let told = all.iter().filter(|said| said.contains("nobody has sent"));
+        let told = all.iter().filter(|said| said.contains("no sender has run"));
         told.count()
     };
     client.enqueue_users(0..10);

@@ -1,11 +1,11 @@
-//! How requests go out, as the configuration says it.
+//! The connection to the API that a configuration describes.
 
 use crate::config::Settings;
 use crate::error::Result;
 use crate::journal::process::spawn_quiet;
 use crate::transport::{self, Transport};
 
-/// How requests go out with these settings.
+/// The options of the transport under these settings.
 pub fn connection(settings: &Settings) -> transport::Options {
     transport::Options {
         connect_timeout: settings.connect_timeout,
@@ -20,10 +20,10 @@ pub fn connection(settings: &Settings) -> transport::Options {
     }
 }
 
-/// Whether requests can go out with this configuration: reads `ca_file`, does not connect. What is wrong
-/// with it would else show when the first request is due.
+/// Checks that a connection can be set up with these settings: reads `ca_file`, but does not connect.
+/// Without this check, a mistake shows only when the first request is due.
 ///
-/// Errors: [`ErrorKind::Config`].
+/// Errors: [`ErrorKind::Config`](crate::error::ErrorKind::Config).
 pub fn check_connection(settings: &Settings) -> Result<()> {
     Transport::new(&connection(settings)).map(drop)
 }

@@ -1,4 +1,4 @@
-//! What all handles of a process on one spool share: a writer, a sender and a log.
+//! What all clients of a process on one spool share: a writer, a sender and a log.
 
 use std::fs;
 use std::path::PathBuf;
@@ -20,8 +20,8 @@ use crate::stats::histogram::{ENQUEUE_BOUNDS_US, SharedHistogram};
 use crate::store::CommitSafety;
 use crate::sync::lock;
 
-/// One single enqueue of so many is measured.
-const MEASURED_OF: u64 = 64;
+/// One in so many calls of enqueue is measured.
+const SAMPLED_ONE_IN: u64 = 64;
 
 pub(super) struct Core {
     pub(super) settings: Settings,
@@ -30,28 +30,29 @@ pub(super) struct Core {
     pub(super) sender: Sender,
     pub(super) log: Arc<Log>,
     pub(super) rules: Rules,
-    /// Handles that are open in this process.
-    pub(super) handles: AtomicUsize,
+    /// Clients of this core that are open.
+    pub(super) clients: AtomicUsize,
+    /// Events that were acknowledged.
     pub(super) enqueued: AtomicU64,
-    /// How long single enqueues took, of one in [`MEASURED_OF`].
-    pub(super) enqueue_took: SharedHistogram,
+    /// How long the measured calls of enqueue took.
+    pub(super) enqueue_durations: SharedHistogram,
     watchdog: Watchdog,
     background: Mutex<Background>,
-    /// Set once `background` has left `Off`, so that an enqueue need not lock.
-    settled_background: AtomicBool,
-    /// Removed with the last handle: `durability = memory`.
+    /// Set once `background` is no longer `Off`, so that an enqueue need not lock it.
+    background_decided: AtomicBool,
+    /// The spool of `durability = memory`, removed with the last client.
     temporary: Option<PathBuf>,
 }
 
 /// Whether this process sends in the background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Background {
-    /// Not until something is enqueued.
+    /// Nothing was enqueued yet.
     Off,
-    /// The sender is wanted.
+    /// The sender was asked to run.
     On,
-    /// Not any more: the last handle was closed.
-    Shut,
+    /// The last client was closed.
+    Stopped,
 }
 
 impl Core {
@@ -73,11 +74,15 @@ impl Core {
             NetworkFileSystem::Refuse
         };
         let spool = Arc::new(Spool::open(&dir, belonging, network)?);
-        Ok(Self::on(settings, spool, temporary))
+        Ok(Self::with_spool(settings, spool, temporary))
     }
 
-    /// A core on a spool that is open.
-    pub(super) fn on(settings: Settings, spool: Arc<Spool>, temporary: Option<PathBuf>) -> Self {
+    /// A core on a spool that is open already.
+    pub(super) fn with_spool(
+        settings: Settings,
+        spool: Arc<Spool>,
+        temporary: Option<PathBuf>,
+    ) -> Self {
         let token = Token::from_source(&settings.bearer_token);
         Self::assemble(settings, spool, token, temporary)
     }
@@ -88,7 +93,7 @@ impl Core {
             parent.settings.clone(),
             parent.spool.clone(),
             parent.sender.token().for_child(),
-            // It is the parent's to remove.
+            // The parent removes a temporary spool.
             None,
         )
     }
@@ -132,35 +137,37 @@ impl Core {
             log,
             spool,
             settings,
-            handles: AtomicUsize::new(0),
+            clients: AtomicUsize::new(0),
             enqueued: AtomicU64::new(0),
-            enqueue_took: SharedHistogram::default(),
+            enqueue_durations: SharedHistogram::default(),
             background: Mutex::new(Background::Off),
-            settled_background: AtomicBool::new(false),
+            background_decided: AtomicBool::new(false),
             temporary,
         }
     }
 
-    /// Begins to measure a single enqueue, if its turn has come: the clock is not read for each.
-    pub(super) fn measure_enqueue(&self) -> Option<Instant> {
-        let turn = self
+    /// Begins to measure an enqueue if it is one of those that are measured; the others do not read the
+    /// clock.
+    pub(super) fn begin_sample(&self) -> Option<Instant> {
+        let is_sampled = self
             .enqueued
             .load(Ordering::Relaxed)
-            .is_multiple_of(MEASURED_OF);
-        turn.then(Instant::now)
+            .is_multiple_of(SAMPLED_ONE_IN);
+        is_sampled.then(Instant::now)
     }
 
-    /// An enqueue that was [measured](Self::measure_enqueue) is acknowledged.
-    pub(super) fn enqueue_took(&self, begun: Instant) {
-        self.enqueue_took.add(&ENQUEUE_BOUNDS_US, begun.elapsed());
+    /// Counts the duration of an enqueue whose measurement [began](Self::begin_sample) at `begun`.
+    pub(super) fn end_sample(&self, begun: Instant) {
+        self.enqueue_durations
+            .add(&ENQUEUE_BOUNDS_US, begun.elapsed());
     }
 
-    /// Events were acknowledged: counts them and has them sent, if that is this process's role. `now_ns`
+    /// Counts events that were acknowledged, and wakes the sender if this process has that role. `now_ns`
     /// is the time since boot.
-    pub(super) fn enqueued(&self, events: usize, now_ns: u64) -> Result<()> {
+    pub(super) fn after_enqueue(&self, events: usize, now_ns: u64) -> Result<()> {
         self.enqueued.fetch_add(events as u64, Ordering::Relaxed);
         if self.settings.role.sends() {
-            // An event is acknowledged whether or not a thread can be started now.
+            // The events are acknowledged, so a thread that cannot be started is no error of this call.
             if let Err(e) = self.send_in_background() {
                 self.log.error(format_args!("{e}"));
             }
@@ -171,7 +178,7 @@ impl Core {
         Ok(())
     }
 
-    /// Has this process send in the background, if that is its role.
+    /// Starts sending in the background if this process has that role.
     pub(super) fn start(&self) -> Result<()> {
         if self.settings.role.sends() {
             self.send_in_background()?;
@@ -179,9 +186,9 @@ impl Core {
         Ok(())
     }
 
-    /// Has this process send in the background, if it does not and the core is not shut.
+    /// Starts sending in the background unless that was done before, or the core was stopped.
     fn send_in_background(&self) -> Result<()> {
-        if self.settled_background.load(Ordering::Acquire) {
+        if self.background_decided.load(Ordering::Acquire) {
             return Ok(());
         }
         let mut background = lock(&self.background);
@@ -189,37 +196,38 @@ impl Core {
             self.sender.want()?;
             *background = Background::On;
         }
-        self.settled_background.store(true, Ordering::Release);
+        self.background_decided.store(true, Ordering::Release);
         Ok(())
     }
 
     pub(super) fn flush(&self, deadline: Instant) -> (Report, Result<()>) {
-        let since = self.totals(deadline);
+        let before = self.totals(deadline);
         if self.settings.role.sends()
             && let Err(e) = self.send_in_background()
         {
-            return (self.report(since, deadline), Err(e));
+            return (self.report(before, deadline), Err(e));
         }
         if let Err(e) = self.sender.want() {
-            return (self.report(since, deadline), Err(e));
+            return (self.report(before, deadline), Err(e));
         }
         let outcome = self.sender.flush(deadline);
-        let report = self.report(since, deadline);
+        let report = self.report(before, deadline);
         self.sender.release();
         if !self.settings.role.sends() {
-            // The election is free again when this returns.
+            // When this call returns, another process can be elected.
             self.sender.wait_ended(deadline);
         }
         (report, outcome)
     }
 
-    /// The last handle is closed: with `role = both`, flush and stop.
-    pub(super) fn shut(&self, deadline: Instant) -> Result<()> {
+    /// Flushes and stops the sender, after the last client was closed. Does nothing with
+    /// `role = enqueue`.
+    pub(super) fn flush_and_stop(&self, deadline: Instant) -> Result<()> {
         let mut outcome = Ok(());
         if self.settings.role.sends() {
-            // An enqueue that is on its way still is acknowledged, but starts no thread any more.
-            let before = std::mem::replace(&mut *lock(&self.background), Background::Shut);
-            // A process that has enqueued nothing has no thread, and a close starts none.
+            // An enqueue that runs at the same time is still acknowledged, but no longer starts a thread.
+            let before = std::mem::replace(&mut *lock(&self.background), Background::Stopped);
+            // A process that has enqueued nothing has no thread, and a close does not start one.
             if before == Background::On {
                 outcome = self.sender.flush(deadline);
             }
@@ -232,7 +240,7 @@ impl Core {
         outcome
     }
 
-    /// Removes the spool of `durability = memory`. After the report, which is read from there.
+    /// Removes the spool of `durability = memory`. Call it after the report, which reads that spool.
     pub(super) fn remove_temporary(&self) {
         if let Some(dir) = &self.temporary {
             self.writer.close();
@@ -240,8 +248,9 @@ impl Core {
         }
     }
 
-    /// Whether it stays for the next handle: an enqueuing process pays for opening a spool once.
-    pub(super) fn outlives_handles(&self) -> bool {
+    /// Whether the core stays open after its last client, so that a process that only enqueues opens the
+    /// spool once.
+    pub(super) fn outlives_clients(&self) -> bool {
         !self.settings.role.sends() && self.temporary.is_none()
     }
 }

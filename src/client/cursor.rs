@@ -1,4 +1,5 @@
-//! Lists of rejected, in-doubt and waiting events, read by page without holding a transaction.
+//! Lists of rejected events, events in doubt and pending events, read a page at a time without holding a
+//! transaction.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,10 +12,10 @@ use crate::spool::Spool;
 use crate::store::sqlite::Reader;
 use crate::store::{RejectedFilter, RejectedReason};
 
-/// Rows read from the store at a time.
+/// Rows of a page.
 const PAGE_ROWS: usize = 100;
 
-/// A list that is read as it is walked.
+/// A list of events, read a page at a time.
 #[derive(Debug)]
 pub struct Cursor {
     source: Source,
@@ -25,10 +26,10 @@ pub struct Cursor {
 enum Source {
     Rejected {
         spool: Arc<Spool>,
-        /// What is left of the list.
+        /// The rest of the list: `after_id` moves on with each page.
         filter: RejectedFilter,
     },
-    /// At most one batch a lane: read as a whole.
+    /// Read as a whole, because there is at most one batch in doubt in each lane.
     InDoubt,
     Pending(Pages),
 }
@@ -39,7 +40,7 @@ impl Cursor {
             source: Source::Rejected { spool, filter },
             page: VecDeque::new(),
         };
-        cursor.turn()?;
+        cursor.read_page()?;
         Ok(cursor)
     }
 
@@ -48,7 +49,7 @@ impl Cursor {
             source: Source::Pending(Pages::new(spool, filter)),
             page: VecDeque::new(),
         };
-        cursor.turn()?;
+        cursor.read_page()?;
         Ok(cursor)
     }
 
@@ -68,16 +69,16 @@ impl Cursor {
     /// Errors: as [`Client::stats`](super::Client::stats).
     pub fn next_row(&mut self) -> Result<Option<Row>> {
         if self.page.is_empty() {
-            self.turn()?;
+            self.read_page()?;
         }
         Ok(self.page.pop_front())
     }
 
-    fn turn(&mut self) -> Result<()> {
+    fn read_page(&mut self) -> Result<()> {
         let (spool, filter) = match &mut self.source {
             Source::Rejected { spool, filter } => (spool, filter),
             Source::Pending(pages) => {
-                self.page = pages.turn()?;
+                self.page = pages.next_page()?;
                 return Ok(());
             }
             Source::InDoubt => return Ok(()),

@@ -12,6 +12,7 @@ pub(super) fn in_doubt_count(store: &Reader) -> Result<u64> {
     Ok(events.map(|batch| u64::from(batch.events)).sum())
 }
 
+/// The events in doubt, by ID.
 pub(super) fn in_doubt_rows(store: &Reader) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (lane, state) in store.lanes()? {
@@ -40,7 +41,7 @@ pub(super) fn in_doubt_rows(store: &Reader) -> Result<Vec<Row>> {
                 attempts: batch.attempts,
                 event_json: String::from_utf8_lossy(fragment).into_owned(),
                 api_code: String::new(),
-                message: "a request with it was not answered; it is repeated until it is"
+                message: "a request with this event was not answered; the request is repeated until the API answers"
                     .to_owned(),
             });
         }

@@ -1,14 +1,13 @@
 //! The client: what an application opens on a spool.
 //!
-//! A [`Client`] is a handle. Handles of one process on one spool share one core - a writer, a sender,
-//! a log - and every process has cores of its own: the first call in a forked child makes a fresh
-//! one, without touching a lock that may have been held at the moment of the fork.
+//! All clients of one process on one spool share one core: a writer, a sender, a log. Every process has
+//! cores of its own. The first call in a forked child creates a new core, without taking a lock that
+//! another thread may have held at the moment of the fork.
 
 mod connection;
 mod core;
 mod cursor;
 mod export;
-mod handle;
 mod import;
 mod in_doubt;
 mod operator;
@@ -19,13 +18,13 @@ mod registry;
 mod report;
 mod retry;
 mod row;
+mod spool_client;
 mod statistics;
 mod stored_events;
 mod watchdog;
 
 pub use self::connection::{check_connection, connection};
 pub use self::cursor::Cursor;
-pub use self::handle::Client;
 pub use self::import::{Import, ImportEnd};
 pub use self::operator::{Purpose, RejectedCount};
 pub use self::pending::PendingFilter;
@@ -33,6 +32,7 @@ pub use self::receipts::{Receipt, Receipts, UserShare};
 pub use self::recover::recover;
 pub use self::retry::Retry;
 pub use self::row::{Row, RowReason};
+pub use self::spool_client::Client;
 pub use self::watchdog::SenderSeen;
 pub use crate::sender::{Elected, Report, Standing, Vitals};
 pub use crate::store::sqlite::recover::{Repair, Salvage};

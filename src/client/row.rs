@@ -3,23 +3,23 @@
 /// Why an event is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RowReason {
-    /// The API refused it alone.
+    /// The API refused the event alone.
     Refused {
-        /// An earlier request that held it was never answered: the API may have it.
+        /// An earlier request with the event was never answered, so the API may have it.
         may_be_delivered: bool,
     },
-    /// It waited longer than `event_ttl_s`.
+    /// The event waited longer than `event_ttl_s`.
     Expired {
-        /// An earlier request that held it was never answered: the API may have it.
+        /// An earlier request with the event was never answered, so the API may have it.
         may_be_delivered: bool,
     },
-    /// A request that holds it was never answered; it will be repeated.
+    /// A request with the event was never answered; the request will be repeated.
     InDoubt,
-    /// It was in doubt, and an operator took it out of its batch: the API may have it.
+    /// The event was in doubt, and an operator took it out of its batch. The API may have it.
     SetAside,
-    /// It waits in the store.
+    /// The event waits in the store.
     Pending,
-    /// It waits in the journal: no sender has taken it over yet.
+    /// The event waits in the journal: no sender has taken it over yet.
     Journalled,
 }
 
@@ -39,23 +39,24 @@ impl RowReason {
 /// One listed event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// For requeue, discard and the next page. Of a [`RowReason::Journalled`] event it is 2^62 or more,
-    /// and only says where it stands in this list.
+    /// Identifies the event for requeue, discard and the next page. The ID of a [`RowReason::Journalled`]
+    /// event is 2^62 or more, and is valid in this list only.
     pub id: i64,
-    /// Why it is listed.
+    /// Why the event is listed.
     pub reason: RowReason,
-    /// The HTTP status of its refusal.
+    /// The HTTP status of the refusal.
     pub http_status: Option<u16>,
-    /// Wall time of its enqueue, in milliseconds; in the list of those in doubt, of the first such request.
+    /// Wall time of the enqueue, in milliseconds; in the list of events in doubt, of the first request
+    /// with the event.
     pub first_ms: i64,
-    /// Wall time of its rejection, or of the last request in doubt; 0: none of them.
+    /// Wall time of the rejection, or of the last request in doubt; 0: there was neither.
     pub last_ms: i64,
-    /// Requests that held it, as far as the sender knows.
+    /// Requests with the event, as far as the sender knows.
     pub attempts: u32,
     /// The event as it is on the wire.
     pub event_json: String,
     /// The API's code; empty: none.
     pub api_code: String,
-    /// The API's message, or ours.
+    /// The message of the API, or of this library.
     pub message: String,
 }

@@ -31,7 +31,7 @@ impl Core {
         let (segments, journal_bytes) = usage::segments(&self.spool)?;
         let mut stats = Stats {
             enqueued: self.enqueued.load(Ordering::Relaxed),
-            enqueue_seconds: self.enqueue_took.read(),
+            enqueue_seconds: self.enqueue_durations.read(),
             segments,
             journal_bytes,
             ..Stats::default()

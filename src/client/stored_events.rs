@@ -1,21 +1,22 @@
-//! The events that a spool keeps, for whoever looks at them or disposes of them: what waits, what is in
-//! doubt, what was rejected, and the receipts of what was delivered.
+//! Lists of what the spool holds - pending events, events in doubt, rejected events, receipts - and
+//! changes to it.
 //!
-//! A list is a read of the store beside a running sender. A change is the sender's, so it is a command.
+//! A list reads the store beside a running sender. Only the sender changes the store, so a change is a
+//! command to it.
 
 use super::cursor::Cursor;
 use super::export;
-use super::handle::Client;
 use super::pending::PendingFilter;
 use super::receipts::Receipts;
+use super::spool_client::Client;
 use crate::error::Result;
 use crate::sender::Command;
 use crate::store::sqlite::Reader;
 use crate::store::{ReceiptFilter, RejectedFilter};
 
 impl Client {
-    /// The rejected events behind row `after_id` (0: all), the earliest first, of one user or with
-    /// one code if asked for. Errors: as [`stats`](Self::stats).
+    /// The rejected events after row `after_id` (0: all), the earliest first, optionally of one user or
+    /// with one code. Errors: as [`stats`](Self::stats).
     pub fn rejected(
         &self,
         user: Option<&str>,
@@ -30,14 +31,14 @@ impl Client {
         })
     }
 
-    /// The rejected events that `filter` takes, the earliest first. Errors: as [`stats`](Self::stats).
+    /// The rejected events that match `filter`, the earliest first. Errors: as [`stats`](Self::stats).
     pub fn rejected_matching(&self, filter: &RejectedFilter) -> Result<Cursor> {
         Cursor::rejected(self.core()?.spool.clone(), filter.clone())
     }
 
-    /// Puts the rejected events that `filter` takes and that are there now back at the end of the
-    /// queue, in the order of their rejection; says how many there were. They change in portions of
-    /// 1,000, each as a whole. Errors: as [`hold`](Self::hold).
+    /// Puts the rejected events that match `filter` now back at the end of the queue, in the order of
+    /// their rejection, and returns their number. They change in portions of 1,000, each of them all or
+    /// none. Errors: as [`hold`](Self::hold).
     pub fn requeue_matching(&self, filter: &RejectedFilter) -> Result<usize> {
         self.change_matching(filter, |filter, upto| Command::RequeueMatching {
             filter,
@@ -45,8 +46,8 @@ impl Client {
         })
     }
 
-    /// Forgets the rejected events that `filter` takes and that are there now; says how many there
-    /// were. They go in portions of 1,000, each as a whole. Errors: as [`hold`](Self::hold).
+    /// Removes the rejected events that match `filter` now, for good, and returns their number. They are
+    /// removed in portions of 1,000, each of them all or none. Errors: as [`hold`](Self::hold).
     pub fn discard_matching(&self, filter: &RejectedFilter) -> Result<usize> {
         self.change_matching(filter, |filter, upto| Command::DiscardMatching {
             filter,
@@ -68,9 +69,10 @@ impl Client {
         core.sender.command(&command(filter.clone(), upto))
     }
 
-    /// Writes the rejected events that `filter` takes to `out`, a JSON object a line: the `event` as it
-    /// is on the wire, and `id`, `reason`, `may_be_delivered`, `api_code`, `message`, `http_status`
-    /// (`null`: none), `attempts`, `first_ms`, `last_ms`. Says how many. They stay where they are.
+    /// Writes the rejected events that match `filter` to `out`, one JSON object in each line, and returns
+    /// their number. A line has the `event` as in a request, and `id`, `reason`, `may_be_delivered`,
+    /// `api_code`, `message`, `http_status` (`null`: none), `attempts`, `first_ms`, `last_ms`. The events
+    /// stay in the store.
     ///
     /// Errors: as [`stats`](Self::stats); [`ErrorKind::Io`](crate::error::ErrorKind::Io) if `out` fails.
     pub fn export_rejected(
@@ -81,49 +83,50 @@ impl Client {
         export::write_all(self.rejected_matching(filter)?, out)
     }
 
-    /// Takes events out of the batches in doubt by the ids of [`in_doubt`](Self::in_doubt), for an event
-    /// that the API fails on again and again; says how many there were. They go to the rejected
-    /// store as [`RowReason::SetAside`](super::RowReason::SetAside), since the API may have them, and can be requeued. An event
-    /// whose request is on its way at that moment stays. Errors: as [`hold`](Self::hold).
+    /// Takes events out of the batches in doubt, by the IDs of [`in_doubt`](Self::in_doubt), and returns
+    /// their number: for an event on which the API fails again and again. The events become rejected ones
+    /// with the reason [`RowReason::SetAside`](super::RowReason::SetAside), since the API may have them,
+    /// and can be requeued. An event whose request is in flight stays. Errors: as [`hold`](Self::hold).
     pub fn set_aside(&self, ids: &[i64]) -> Result<usize> {
         let core = self.core()?;
         core.sender.command(&Command::SetAside(ids.to_vec()))
     }
 
-    /// The events of requests that no answer has settled, behind row `after_id` (0: all).
+    /// The events of requests that no answer has settled, after row `after_id` (0: all).
     /// Errors: as [`stats`](Self::stats).
     pub fn in_doubt(&self, after_id: i64) -> Result<Cursor> {
         Cursor::in_doubt(&self.core()?.spool, after_id)
     }
 
-    /// The events that wait and that `filter` takes: those in the store, in order of their rows, then those
-    /// that no sender has taken over yet, the earliest first. [`Row::first_ms`](super::Row::first_ms) is when they were enqueued.
+    /// The pending events that match `filter`: those in the store, in the order of their rows, then those
+    /// that no sender has taken over yet, the earliest first. [`Row::first_ms`](super::Row::first_ms) is
+    /// the time of the enqueue.
     ///
-    /// Looks a page at a time beside a running sender: what is delivered meanwhile is not listed, what
-    /// is enqueued meanwhile may be. With a filter, all that waits is gone through.
-    /// Errors: as [`stats`](Self::stats).
+    /// Reads a page at a time beside a running sender: events that are delivered meanwhile are not listed,
+    /// events that are enqueued meanwhile may be. A filter does not make this cheaper: all pending events
+    /// are read. Errors: as [`stats`](Self::stats).
     pub fn pending(&self, filter: &PendingFilter) -> Result<Cursor> {
         Cursor::pending(self.core()?.spool.clone(), filter.clone())
     }
 
-    /// The receipts that `filter` takes: which requests the API has taken within the last `receipts_days`,
-    /// and whose events were in them; the earliest first. A batch that was delivered while the disk was
-    /// full has none.
+    /// The receipts that match `filter`, the earliest first: which requests the API accepted within the
+    /// last `receipts_days`, and whose events they carried. A batch that was delivered while the disk was
+    /// full has no receipt.
     ///
-    /// Looks a page at a time beside a running sender. With a user, all receipts of the time are gone
-    /// through. Errors: as [`stats`](Self::stats).
+    /// Reads a page at a time beside a running sender. With a user in the filter, all receipts of the
+    /// period are read. Errors: as [`stats`](Self::stats).
     pub fn receipts(&self, filter: &ReceiptFilter) -> Result<Receipts> {
         Receipts::open(self.core()?.spool.clone(), filter.clone())
     }
 
-    /// Puts rejected events back at the end of the queue, in the order of their rejection; says how
-    /// many there were. Errors: as [`hold`](Self::hold).
+    /// Puts rejected events back at the end of the queue, in the order of their rejection, and returns
+    /// their number. Errors: as [`hold`](Self::hold).
     pub fn requeue_rejected(&self, ids: &[i64]) -> Result<usize> {
         let core = self.core()?;
         core.sender.command(&Command::Requeue(ids.to_vec()))
     }
 
-    /// Forgets rejected events; says how many there were. Errors: as [`hold`](Self::hold).
+    /// Removes rejected events for good, and returns their number. Errors: as [`hold`](Self::hold).
     pub fn discard_rejected(&self, ids: &[i64]) -> Result<usize> {
         let core = self.core()?;
         core.sender.command(&Command::Discard(ids.to_vec()))

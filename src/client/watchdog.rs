@@ -1,7 +1,8 @@
-//! Whether anybody sends what an enqueue-only process leaves: the commonest mistake must not be silent.
+//! A warning when events wait and no sender runs: the most common mistake of a setup in which
+//! processes only enqueue.
 //!
-//! Such a process has no thread to look, so an enqueue does, once in a while: it compares the time that it
-//! has read anyway, and only when the time has come reads what the sender says of itself.
+//! Such a process has no thread that could check, so an enqueue does it from time to time. It compares the
+//! time, which it has read anyway, and reads the sender's heartbeat only when a check is due.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,19 +14,19 @@ use crate::journal::usage;
 use crate::log::Log;
 use crate::spool::Spool;
 
-/// So many flush intervals without a sender are too many.
+/// A sender that was not seen for so many flush intervals is missing.
 const INTERVALS: u32 = 10;
-/// Having told, the log is not told again before.
-const TELL_EVERY: Duration = Duration::from_secs(3_600);
+/// Minimum interval between two warnings.
+const WARN_EVERY: Duration = Duration::from_secs(3_600);
 
-/// Who was last seen sending, and whether there is anything to send.
+/// When a sender was last at work, and whether there are events to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SenderSeen {
     /// When a sender was last at work, wall time in milliseconds; `None`: never.
     pub seen_ms: Option<i64>,
-    /// Its process.
+    /// The process of that sender.
     pub pid: Option<u32>,
-    /// Whether events seem to wait: as of the sender's last word.
+    /// Whether events seem to be pending, as of the sender's last heartbeat.
     pub waiting: bool,
 }
 
@@ -40,11 +41,12 @@ impl SenderSeen {
     }
 }
 
-/// Tells the log when nobody has sent for long.
+/// Warns in the log when no sender has run for a long time.
 #[derive(Debug)]
 pub(super) struct Watchdog {
+    /// A sender that was not seen for so long is missing.
     patience: Duration,
-    /// Time since boot of the next look; 0: nothing was enqueued yet.
+    /// When the next check is due, as time since boot; 0: nothing was enqueued yet.
     next_ns: AtomicU64,
 }
 
@@ -65,11 +67,11 @@ impl Watchdog {
         let first = self.next_ns.load(Ordering::Relaxed) == 0;
         let later = |wait: Duration| now_ns.saturating_add(wait.as_nanos() as u64);
         self.next_ns.store(later(self.patience), Ordering::Relaxed);
-        // Since its first event nobody has had the time.
+        // First event: no sender has had time to start.
         if first {
             return;
         }
-        // What cannot be read just now is no reason to fail an enqueue.
+        // The enqueue has succeeded, even if the heartbeat cannot be read.
         let Ok(seen) = SenderSeen::read(spool) else {
             return;
         };
@@ -78,14 +80,14 @@ impl Watchdog {
             return;
         }
         self.next_ns
-            .store(later(self.patience.max(TELL_EVERY)), Ordering::Relaxed);
+            .store(later(self.patience.max(WARN_EVERY)), Ordering::Relaxed);
         let name = spool.name();
         let since = match seen.seen_ms {
             Some(at) => format!("for {} s", (clock::wall_ms() - at) / 1_000),
             None => "yet".to_owned(),
         };
         log.warn(format_args!(
-            "{name}: events wait and nobody has sent {since}; run a sender: role = both, a flush from cron, or a daemon"
+            "{name}: events are waiting and no sender has run {since}; run one: role = both, a flush from cron, or a daemon"
         ));
     }
 }

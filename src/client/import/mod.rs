@@ -1,17 +1,18 @@
-//! Many events from somewhere else, each queued once although the process that brings them may die.
+//! An import: many events from elsewhere, each queued once even if the importing process dies.
 //!
-//! Events gather in a staged segment. A commit notes, in one file, the caller's word for how far it has
-//! come *and* the segment's name, and then publishes the segment by a rename. So there is one moment at
-//! which both become true, and a process that comes after a crash finishes what was noted:
+//! Events are gathered in a staged segment. A commit first writes one file, which holds the caller's
+//! checkpoint *and* the name of the segment, and then publishes the segment by a rename. Both become true
+//! at the moment the file is written: after a crash, the next process publishes the segment that the file
+//! names.
 //!
 //! ```text
 //! <spool>/import/<hash of the import's name>/    locked by the process that imports
 //!     <segment>        being written, or complete and about to be published
-//!     progress.json    the last commit; a segment that it names is still here, or was published
+//!     progress.json    the last commit; the segment that it names is still here, or was published
 //! ```
 //!
-//! What is not noted is removed and brought again. Everything is synced whatever the durability is: a
-//! commit comes once in megabytes.
+//! A segment that the file does not name is removed, and the caller imports its events again.
+//! Everything is synced whatever the durability is, because a commit brings megabytes.
 
 mod progress;
 
@@ -31,34 +32,35 @@ use crate::event::{Batch, Rules};
 use crate::journal::staged::{self, Staged};
 use crate::journal::usage;
 
-/// A commit is due when so much has been gathered, as much as a writer puts into one segment.
+/// A commit is due when so much has been gathered: as much as a writer puts into one segment.
 const DUE_BYTES: u64 = crate::journal::writer::SEGMENT_BYTES;
-/// Or when the first of it is so old: who brings events slowly need not wait for megabytes.
+/// A commit is also due when the first gathered event is so old, so that slow input is queued, too.
 const DUE_AFTER: Duration = Duration::from_secs(5);
-/// With `max_spool_bytes`, one commit brings at most this part of it.
-const SHARE_OF_LIMIT: u64 = 8;
-/// Whether an import has brought all that it is going to bring.
+/// A commit brings at most one part in so many of `max_spool_bytes`.
+const PARTS_OF_LIMIT: u64 = 8;
+
+/// Whether a commit is the last one of its import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportEnd {
-    /// There is more to come.
+    /// More commits follow.
     More,
-    /// This was the last commit; it is remembered for 30 days.
+    /// This is the last commit. The spool remembers for 30 days that the import has ended.
     Ended,
 }
 
-/// An import under way. Dropped, it forgets what was not committed.
+/// An import that is open. Events that were not committed when it is dropped are not queued.
 pub struct Import {
     core: Arc<Core>,
     name: String,
     dir: PathBuf,
     staged: Option<Staged>,
-    /// When the first of the gathered events came.
-    since: Instant,
+    /// When the first of the gathered events was pushed.
+    gathered_since: Instant,
     events: usize,
     due_bytes: u64,
     checkpoint: Option<String>,
     ended_ms: Option<i64>,
-    /// Something that was given is gone: nothing can be committed any more.
+    /// The error that lost gathered events, after which nothing can be committed.
     failed: Option<Error>,
     _lock: File,
 }
@@ -73,14 +75,14 @@ impl Import {
         let lock = loop {
             spool.make_dir(&dir)?;
             match progress::try_lock_dir(&dir)? {
-                // Another process has forgotten it just now.
+                // Another process removed the directory between the two steps.
                 Some(lock) if lock.metadata().is_ok_and(|about| about.nlink() == 0) => {}
                 Some(lock) => break lock,
                 None => {
                     return Err(Error::new(
                         ErrorKind::Timeout,
                         format!(
-                            "{}: another process imports {name:?} at this moment; wait for its end",
+                            "{}: another process is importing {name:?}; wait until it has ended",
                             spool.name()
                         ),
                     ));
@@ -98,9 +100,9 @@ impl Import {
             name: name.to_owned(),
             dir,
             staged: None,
-            since: Instant::now(),
+            gathered_since: Instant::now(),
             events: 0,
-            due_bytes: limit.map_or(DUE_BYTES, |limit| DUE_BYTES.min(limit / SHARE_OF_LIMIT)),
+            due_bytes: limit.map_or(DUE_BYTES, |limit| DUE_BYTES.min(limit / PARTS_OF_LIMIT)),
             ended_ms: last.as_ref().and_then(|last| last.ended_ms),
             checkpoint: last.map(|last| last.checkpoint.get().to_owned()),
             failed: None,
@@ -109,34 +111,34 @@ impl Import {
         })
     }
 
-    /// The caller's word of the last commit, by whichever process. All that was brought until then is
-    /// queued, and nothing of what came after it.
+    /// The checkpoint of the last commit, by whichever process. Everything that was pushed before that
+    /// commit is queued, and nothing that was pushed after it.
     pub fn checkpoint(&self) -> Option<&str> {
         self.checkpoint.as_deref()
     }
 
-    /// Since when the import has ended, if its last commit said so; wall time in milliseconds.
+    /// When the import ended, if its last commit said so; wall time in milliseconds.
     pub fn ended_ms(&self) -> Option<i64> {
         self.ended_ms
     }
 
-    /// What the checks of an event need to know.
+    /// The rules that pushed events must have been checked under.
     pub fn rules(&self) -> &Rules {
         &self.core.rules
     }
 
-    /// Has a commit bring at most `bytes` instead of 8 MiB.
+    /// Makes a commit due after `bytes` instead of 8 MiB.
     pub fn commit_every(&mut self, bytes: u64) {
         self.due_bytes = self.due_bytes.min(bytes);
     }
 
-    /// Gathers events that were checked under the [`rules`](Self::rules). Queued they are by the next
-    /// [`commit`](Self::commit), or not at all.
+    /// Gathers events that were checked under the [`rules`](Self::rules). The next
+    /// [`commit`](Self::commit) queues them.
     ///
-    /// Errors: [`ErrorKind::SpoolFull`], [`ErrorKind::Io`]. What was gathered since the last commit is
-    /// then forgotten, and the import has to be opened again.
+    /// Errors: [`ErrorKind::SpoolFull`], [`ErrorKind::Io`]. Events that were gathered since the last commit
+    /// are then dropped, and the import has to be opened again.
     pub fn push(&mut self, events: &Batch) -> Result<()> {
-        self.usable()?;
+        self.check_usable()?;
         let pushed = events.iter().try_for_each(|fragment| self.gather(fragment));
         pushed.map_err(|error| self.fail(error))
     }
@@ -145,7 +147,7 @@ impl Import {
         let staged = match &mut self.staged {
             Some(staged) => staged,
             none => {
-                self.since = Instant::now();
+                self.gathered_since = Instant::now();
                 none.insert(Staged::create(&self.core.spool, &self.dir)?)
             }
         };
@@ -154,26 +156,27 @@ impl Import {
         Ok(())
     }
 
-    /// Bytes of events that were gathered since the last commit.
+    /// Bytes of the events that were gathered since the last commit.
     pub fn gathered_bytes(&self) -> u64 {
         self.staged.as_ref().map_or(0, Staged::len)
     }
 
-    /// Whether enough was gathered, or long enough ago, for a commit to be worth its syncs.
+    /// Whether a commit is worth its syncs: enough was gathered, or the first event is old enough.
     pub fn is_due(&self) -> bool {
         self.staged.is_some()
-            && (self.gathered_bytes() >= self.due_bytes || self.since.elapsed() >= DUE_AFTER)
+            && (self.gathered_bytes() >= self.due_bytes
+                || self.gathered_since.elapsed() >= DUE_AFTER)
     }
 
-    /// Whether the spool takes what was gathered.
+    /// Checks that the spool has space for the gathered events.
     ///
-    /// Errors: [`ErrorKind::SpoolFull`] if `max_spool_bytes` is reached or the disk is full. Nothing is
-    /// forgotten: a later call may find that there is room.
-    pub fn check_room(&self) -> Result<()> {
+    /// Errors: [`ErrorKind::SpoolFull`] if `max_spool_bytes` is reached or the disk is full. The gathered
+    /// events are kept, and a later call may succeed.
+    pub fn check_space(&self) -> Result<()> {
         let (spool, gathered) = (&self.core.spool, self.gathered_bytes());
-        let refused = |why: String| Err(Error::new(ErrorKind::SpoolFull, why));
+        let full = |why: String| Err(Error::new(ErrorKind::SpoolFull, why));
         if spool.is_full()? {
-            return refused(format!(
+            return full(format!(
                 "{}: the disk is full; free some space",
                 spool.name()
             ));
@@ -182,30 +185,31 @@ impl Import {
             return Ok(());
         };
         if gathered > limit {
-            return refused(format!(
-                "{}: {gathered} bytes at once are more than max_spool_bytes, {limit}; raise it, or import less at once",
+            return full(format!(
+                "{}: {gathered} bytes at once are more than max_spool_bytes, {limit}; raise the limit, or import less at once",
                 spool.name()
             ));
         }
         let used = usage::measure(spool)?;
         if used.saturating_add(gathered) > limit {
-            return refused(format!(
-                "{}: {used} bytes wait for delivery, max_spool_bytes is {limit}; see why nothing is sent, or raise the limit",
+            return full(format!(
+                "{}: {used} bytes wait for delivery, and max_spool_bytes is {limit}; find out why nothing is sent, or raise the limit",
                 spool.name()
             ));
         }
         Ok(())
     }
 
-    /// Queues what was gathered, and notes `checkpoint`, a JSON text: both, or neither, whenever this
+    /// Queues the gathered events and saves `checkpoint`, a JSON text: both or neither, whenever this
     /// process dies or the power fails.
     ///
-    /// Errors: as [`check_room`](Self::check_room), with nothing forgotten; [`ErrorKind::InvalidArgument`]
-    /// if `checkpoint` is not JSON; [`ErrorKind::Io`]: unknown, open the import again to know.
+    /// Errors: as [`check_space`](Self::check_space), after which the gathered events are kept;
+    /// [`ErrorKind::InvalidArgument`] if `checkpoint` is not JSON; [`ErrorKind::Io`]: the outcome is
+    /// unknown, and opening the import again shows it.
     pub fn commit(&mut self, checkpoint: &str, end: ImportEnd) -> Result<()> {
-        self.usable()?;
+        self.check_usable()?;
         if self.staged.is_some() {
-            self.check_room()?;
+            self.check_space()?;
         }
         let progress = RawValue::from_string(checkpoint.to_owned()).map_err(|cause| {
             Error::new(
@@ -214,18 +218,18 @@ impl Import {
             )
         })?;
         let ended_ms = (end == ImportEnd::Ended).then(clock::wall_ms);
-        self.carry_out(progress, ended_ms)
+        self.save_and_publish(progress, ended_ms)
             .map_err(|error| self.fail(error))?;
         self.checkpoint = Some(checkpoint.to_owned());
         self.ended_ms = ended_ms;
         let events = std::mem::take(&mut self.events);
         if events > 0 {
-            self.core.enqueued(events, clock::boot_ns())?;
+            self.core.after_enqueue(events, clock::boot_ns())?;
         }
         Ok(())
     }
 
-    fn carry_out(&mut self, checkpoint: Box<RawValue>, ended_ms: Option<i64>) -> Result<()> {
+    fn save_and_publish(&mut self, checkpoint: Box<RawValue>, ended_ms: Option<i64>) -> Result<()> {
         let segment = self.staged.take().map(Staged::complete).transpose()?;
         let progress = Progress::new(self.name.clone(), segment, ended_ms, checkpoint);
         progress.write(&self.dir)?;
@@ -235,13 +239,13 @@ impl Import {
         }
     }
 
-    /// Forgets what was gathered since the last commit.
+    /// Drops the events that were gathered since the last commit.
     pub fn discard(&mut self) {
         self.staged = None;
         self.events = 0;
     }
 
-    fn usable(&self) -> Result<()> {
+    fn check_usable(&self) -> Result<()> {
         match &self.failed {
             Some(error) => Err(error.clone()),
             None => Ok(()),
@@ -249,7 +253,7 @@ impl Import {
     }
 
     fn fail(&mut self, error: Error) -> Error {
-        // Its blocks may be what the disk lacks.
+        // The disk may be full, and the staged segment holds blocks of it.
         self.discard();
         self.failed = Some(error.clone());
         error

@@ -1,4 +1,4 @@
-//! The file that notes how far an import has come, and the directory that it stands in.
+//! The file that saves the progress of an import, and the directory of that file.
 
 use std::fs::{self, File};
 use std::io::ErrorKind as IoKind;
@@ -13,18 +13,18 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::spool::{open_dir, replace_file, try_lock};
 
 const VERSION: u32 = 1;
-/// How long it is remembered that an import has ended.
-const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 3_600);
+/// How long the progress of an import is kept after its end.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
 
-/// The file that makes a commit.
+/// The content of the file, which one commit writes.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Progress {
     version: u32,
-    /// The name that the caller gave to it.
+    /// The name of the import.
     import: String,
     /// The segment that this commit publishes.
     pub(super) segment: Option<String>,
-    /// Since when it has ended; wall time in milliseconds.
+    /// When the import ended; wall time in milliseconds.
     pub(super) ended_ms: Option<i64>,
     pub(super) checkpoint: Box<RawValue>,
 }
@@ -56,7 +56,7 @@ impl Progress {
             Error::new(
                 ErrorKind::Store,
                 format!(
-                    "{}: {why}; it tells what of an import is queued, so nothing is imported over it",
+                    "{}: {why}; only this file says which events of the import are queued, so the import cannot go on",
                     path.display()
                 ),
             )
@@ -65,7 +65,7 @@ impl Progress {
             .map_err(|e| unreadable(format!("cannot be read: {e}")))?;
         if progress.version > VERSION {
             return Err(unreadable(format!(
-                "has version {}, this library knows {VERSION}; use a newer libmeditopia",
+                "has version {}, and this library knows version {VERSION}; use a newer libmeditopia",
                 progress.version
             )));
         }
@@ -88,9 +88,9 @@ pub(super) fn try_lock_dir(dir: &Path) -> Result<Option<File>> {
     Ok(try_lock(&handle, dir.display())?.then_some(handle))
 }
 
-/// Removes what is known of imports that ended long ago. It is no harm if that does not work now.
+/// Removes the progress of imports that ended long ago. A later call removes what cannot be removed now.
 pub(super) fn remove_old(above: &Path) {
-    let oldest = clock::wall_ms().saturating_sub_unsigned(REMEMBERED.as_millis() as u64);
+    let oldest = clock::wall_ms().saturating_sub_unsigned(KEPT.as_millis() as u64);
     for entry in fs::read_dir(above).into_iter().flatten().flatten() {
         let dir = entry.path();
         let is_old = || {
@@ -98,22 +98,22 @@ pub(super) fn remove_old(above: &Path) {
             last.and_then(|last| last.ended_ms)
                 .is_some_and(|ended| ended < oldest)
         };
-        // First without the lock: whoever takes up one that is remembered must not find it taken.
+        // Check before locking, so that a process which continues an import does not find it locked.
         if !is_old() {
             continue;
         }
         let Ok(Some(_lock)) = try_lock_dir(&dir) else {
             continue;
         };
-        // A process may have died before it published its last segment: then that is here, too.
-        let is_all = fs::read_dir(&dir).is_ok_and(|entries| entries.count() == 1);
-        if is_all && is_old() {
+        // The last segment is still here if the process died before it published that segment.
+        let is_published = fs::read_dir(&dir).is_ok_and(|entries| entries.count() == 1);
+        if is_published && is_old() {
             let _ = fs::remove_file(progress_path(&dir)).and_then(|()| fs::remove_dir(&dir));
         }
     }
 }
 
-/// A name of any length and letters as a file name.
+/// The directory of the import `name`. A hash, because the name may have any length and characters.
 pub(super) fn directory_name(name: &str) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
     let hex = digest.as_ref().iter().take(16);

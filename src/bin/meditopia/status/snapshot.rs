@@ -51,7 +51,7 @@ impl Snapshot {
         };
         Ok(Self {
             known: spool::describe(dir)?,
-            room: client.room()?,
+            room: client.disk()?,
             elected: client.elected()?,
             retry: client.retry()?,
             now_ms,

@@ -1,4 +1,4 @@
-//! A handle on a spool: open, enqueue, flush, close.
+//! [`Client`]: open, enqueue, flush, close.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -19,39 +19,37 @@ use crate::log::{Callback, Log, Record};
 use crate::sender::{Command, Report, Vitals};
 use crate::stats::Stats;
 
-/// A handle on a spool. All methods may be called from any thread, also after `fork`.
+/// What an application opens on a spool. All methods may be called from any thread, also after `fork`.
 pub struct Client {
     attachment: PerProcess<Attachment>,
     closed: AtomicBool,
-    /// What the log of a closed client is still asked for: what the close has said.
-    left_log: OnceLock<Arc<Log>>,
-    /// Tells the handles of a process apart.
+    /// The log of a closed client, which still holds the records of the close.
+    log_after_close: OnceLock<Arc<Log>>,
+    /// Unique among the clients of a process.
     id: u64,
 }
 
-/// What a close does after it.
+/// Whether the caller of a close wants a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
-    /// Tell what has become of the events.
-    Report,
-    /// Nothing: nobody asks.
-    Leave,
+enum CloseReport {
+    Wanted,
+    NotWanted,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
-/// A handle's share in the core of its process.
+/// A client's share in the core of its process.
 struct Attachment {
     core: Arc<Core>,
     attached: AtomicBool,
 }
 
 impl Client {
-    /// Opens the spool that `config` names, and creates it if there is none. Starts no thread.
+    /// Opens the spool that `config` names, and creates it if it does not exist. Starts no thread.
     ///
     /// Errors: [`ErrorKind::Config`]; [`ErrorKind::Conflict`] if this process has the spool open
     /// with another value for a key; [`ErrorKind::SpoolMismatch`]; [`ErrorKind::Store`] if a newer
-    /// version wrote it; [`ErrorKind::Io`].
+    /// version of the library wrote it; [`ErrorKind::Io`].
     ///
     /// ```
     /// # fn main() -> meditopia::error::Result<()> {
@@ -77,33 +75,34 @@ impl Client {
         for warning in config.warnings() {
             core.log.warn(format_args!("{warning}"));
         }
-        Ok(Self::on(core))
+        Ok(Self::from_core(core))
     }
 
-    /// A handle on a core that has counted it.
-    pub(super) fn on(core: Arc<Core>) -> Self {
+    /// A client of `core`, which has counted the client already.
+    pub(super) fn from_core(core: Arc<Core>) -> Self {
         Self {
             attachment: PerProcess::new(Attachment::new(core)),
             closed: AtomicBool::new(false),
-            left_log: OnceLock::new(),
+            log_after_close: OnceLock::new(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
         }
     }
 
-    /// Queues one event. Returns once it is safe at the configured durability; never does network
-    /// I/O and never waits for the sender.
+    /// Queues one event. Returns once the event is safe at the configured durability. Does no network
+    /// I/O and does not wait for the sender.
     ///
     /// Errors: [`ErrorKind::InvalidEvent`] names the field, and nothing is queued;
-    /// [`ErrorKind::SpoolFull`]; [`ErrorKind::Closed`]; [`ErrorKind::Io`]: unknown, the event may
-    /// still be delivered.
+    /// [`ErrorKind::SpoolFull`]; [`ErrorKind::Closed`]; [`ErrorKind::Io`]: the outcome is unknown, the
+    /// event may still be delivered.
     pub fn enqueue(&self, fields: &Fields<'_>) -> Result<()> {
         self.enqueue_raw(&fields.into())
     }
 
-    /// [`enqueue`](Self::enqueue), also of what is not UTF-8: [`ErrorKind::InvalidArgument`].
+    /// [`enqueue`](Self::enqueue) of bytes. Bytes that are not UTF-8 are an
+    /// [`ErrorKind::InvalidArgument`].
     pub(crate) fn enqueue_raw(&self, fields: &RawFields<'_>) -> Result<()> {
         let core = self.core()?;
-        let begun = core.measure_enqueue();
+        let sample = core.begin_sample();
         let mut now_ns = 0;
         core.writer.append(|record, now| {
             now_ns = now.boot_ns;
@@ -112,17 +111,17 @@ impl Client {
             })?;
             Ok(1)
         })?;
-        if let Some(begun) = begun {
-            core.enqueue_took(begun);
+        if let Some(begun) = sample {
+            core.end_sample(begun);
         }
-        core.enqueued(1, now_ns)
+        core.after_enqueue(1, now_ns)
     }
 
-    /// Queues the events in `json`: one object, an array, or `{"events": [...]}`. All or none.
-    /// Says how many there were.
+    /// Queues the events in `json`, all or none: one object, an array, or `{"events": [...]}`. Returns
+    /// their number.
     ///
     /// Errors: as [`enqueue`](Self::enqueue), with [`Error::event_index`] set; also
-    /// [`ErrorKind::InvalidArgument`] if it is not JSON or more than one call takes.
+    /// [`ErrorKind::InvalidArgument`] if `json` is not JSON, or is more than one call takes.
     pub fn enqueue_json(&self, json: &[u8]) -> Result<usize> {
         let core = self.core()?;
         let mut batch = Batch::new();
@@ -141,28 +140,27 @@ impl Client {
             }
             Ok(batch.len() as u32)
         })?;
-        core.enqueued(batch.len(), now_ns)?;
+        core.after_enqueue(batch.len(), now_ns)?;
         Ok(batch.len())
     }
 
-    /// Begins or goes on with the import called `name`: events in bulk, each queued once although the
-    /// process that brings them may die. What an earlier process has committed and not published is
-    /// published now.
+    /// Begins or continues the import called `name`: events in bulk, each queued once even if the
+    /// importing process dies. What an earlier process committed and did not publish is published now.
     ///
     /// Errors: [`ErrorKind::Timeout`] while another process has an import of this name open;
-    /// [`ErrorKind::Store`] if what is known of it cannot be read; [`ErrorKind::Closed`];
+    /// [`ErrorKind::Store`] if the progress of the import cannot be read; [`ErrorKind::Closed`];
     /// [`ErrorKind::SpoolFull`]; [`ErrorKind::Io`].
     pub fn import(&self, name: &str) -> Result<Import> {
         Import::open(self.core()?.clone(), name)
     }
 
-    /// Waits until everything enqueued on this spool before the call is delivered or rejected, at
-    /// most `timeout`. Sends by itself if no other process does.
+    /// Waits, at most `timeout`, until every event that was enqueued on this spool before the call is
+    /// delivered or rejected. Sends in this process if no other process does.
     ///
-    /// The report counts from the call's start, and is right whatever the outcome. Errors:
+    /// The report counts from the start of the call, and is valid whatever the outcome. Errors:
     /// [`ErrorKind::Paused`] with the reason; [`ErrorKind::Timeout`]; [`ErrorKind::Forked`] in a
     /// child of a process that was sending; [`ErrorKind::Closed`]; [`ErrorKind::Store`];
-    /// [`ErrorKind::Config`] if the connection is not set up rightly; [`ErrorKind::Io`].
+    /// [`ErrorKind::Config`] if no connection can be made with this configuration; [`ErrorKind::Io`].
     pub fn flush(&self, timeout: Duration) -> (Report, Result<()>) {
         match self.core() {
             Ok(core) => core.flush(deadline(timeout)),
@@ -170,32 +168,36 @@ impl Client {
         }
     }
 
-    /// Closes the handle. With `role = both`, the last handle of a spool flushes and stops this
-    /// process's sender first, within `timeout`; with `role = enqueue` nothing is sent.
+    /// Closes the client. With `role = both`, the last client of a spool flushes and stops the sender of
+    /// this process first, within `timeout`; with `role = enqueue` nothing is sent.
     ///
-    /// Closing again does nothing. Whatever the outcome the handle is closed, and what waits goes
-    /// with the next sender. Errors: as [`flush`](Self::flush).
+    /// Closing again does nothing. The client is closed whatever the outcome, and the next sender
+    /// delivers what is pending. Errors: as [`flush`](Self::flush).
     pub fn close(&self, timeout: Duration) -> Result<()> {
-        self.close_and(Then::Leave, timeout).1
+        self.close_within(timeout, CloseReport::NotWanted).1
     }
 
-    /// [`close`](Self::close) with a report, which costs a look into the store and at what of the
-    /// journal is not taken over yet.
+    /// [`close`](Self::close) with a report. The report costs a read of the store, and of the part of the
+    /// journal that is not taken over yet.
     pub fn close_with_report(&self, timeout: Duration) -> (Report, Result<()>) {
-        self.close_and(Then::Report, timeout)
+        self.close_within(timeout, CloseReport::Wanted)
     }
 
-    fn close_and(&self, then: Then, timeout: Duration) -> (Report, Result<()>) {
+    fn close_within(&self, timeout: Duration, report: CloseReport) -> (Report, Result<()>) {
         let deadline = deadline(timeout);
         if self.closed.swap(true, Ordering::AcqRel) {
             return (Report::default(), Ok(()));
         }
         let attachment = self.attachment();
         let core = &*attachment.core;
-        let _ = self.left_log.set(core.log.clone());
-        let before = (then == Then::Report).then(|| core.totals(deadline));
+        let _ = self.log_after_close.set(core.log.clone());
+        let before = (report == CloseReport::Wanted).then(|| core.totals(deadline));
         let last = attachment.detach();
-        let outcome = if last { core.shut(deadline) } else { Ok(()) };
+        let outcome = if last {
+            core.flush_and_stop(deadline)
+        } else {
+            Ok(())
+        };
         core.log.unset_callback_of(self.id);
         let report = before.map_or_else(Report::default, |before| core.report(before, deadline));
         if last {
@@ -204,56 +206,56 @@ impl Client {
         (report, outcome)
     }
 
-    /// Has this process send in the background from now on, as its first enqueue would; with
-    /// `role = enqueue` nothing happens.
+    /// Starts sending in the background, as the first enqueue of this process would. Does nothing with
+    /// `role = enqueue`.
     ///
     /// Errors: [`ErrorKind::Closed`]; [`ErrorKind::Io`] if no thread can be started.
     pub fn start(&self) -> Result<()> {
         self.core()?.start()
     }
 
-    /// Whether this process's sender is alive, and what it is to its spool. Waits for nothing but, for
-    /// a moment, a step that is being taken. Errors: [`ErrorKind::Closed`].
+    /// Whether the sender of this process is alive, and what its standing on the spool is. Waits at most
+    /// for the step that the sender is taking. Errors: [`ErrorKind::Closed`].
     pub fn vitals(&self) -> Result<Vitals> {
         Ok(self.core()?.sender.vitals())
     }
 
-    /// Replaces the bearer token of this process's sender; a pause for a refused token ends.
+    /// Replaces the bearer token of this process's sender. A pause for a refused token ends.
     ///
-    /// Errors: [`ErrorKind::Config`] if it does not fit a header; [`ErrorKind::Closed`];
+    /// Errors: [`ErrorKind::Config`] if the token does not fit a header; [`ErrorKind::Closed`];
     /// [`ErrorKind::Io`].
     pub fn set_bearer_token(&self, token: &str) -> Result<()> {
         self.core()?.sender.replace_token(BearerToken::new(token)?)
     }
 
-    /// Stops sending from this spool until [`resume`](Self::resume); enqueue goes on. Waits for the
-    /// sender of another process up to 5 s.
+    /// Stops sending from this spool until [`resume`](Self::resume); enqueue goes on. Waits up to 5 s
+    /// for the sender of another process to carry this out.
     ///
     /// Errors: [`ErrorKind::Timeout`], [`ErrorKind::Closed`], [`ErrorKind::Store`], [`ErrorKind::Io`].
     pub fn hold(&self) -> Result<()> {
         self.core()?.sender.command(&Command::Hold).map(drop)
     }
 
-    /// Ends any pause of this spool, and any wait after a failed request. Errors: as [`hold`](Self::hold).
+    /// Ends any pause of this spool, and any backoff. Errors: as [`hold`](Self::hold).
     pub fn resume(&self) -> Result<()> {
         self.core()?.sender.command(&Command::Resume).map(drop)
     }
 
-    /// Counters of this process and of the spool. Errors: [`ErrorKind::Closed`],
+    /// The statistics of this process and of the spool. Errors: [`ErrorKind::Closed`],
     /// [`ErrorKind::Forked`], [`ErrorKind::Store`], [`ErrorKind::Io`].
     pub fn stats(&self) -> Result<Stats> {
         self.core()?.stats()
     }
 
-    /// When a sender was last at work on this spool, and whether events seem to wait: for a host that
-    /// only enqueues, and much cheaper than [`stats`](Self::stats). Errors: [`ErrorKind::Closed`],
-    /// [`ErrorKind::Io`].
+    /// When a sender was last at work on this spool, and whether events seem to be pending: for an
+    /// application that only enqueues, and much cheaper than [`stats`](Self::stats). Errors:
+    /// [`ErrorKind::Closed`], [`ErrorKind::Io`].
     pub fn sender_seen(&self) -> Result<SenderSeen> {
         SenderSeen::read(&self.core()?.spool)
     }
 
-    /// Bytes that wait for delivery, as they count against `max_spool_bytes`: about, for the sender's part
-    /// may be a second old. Errors: [`ErrorKind::Closed`], [`ErrorKind::Io`].
+    /// Bytes that wait for delivery, as they count against `max_spool_bytes`. Approximate: the sender's
+    /// part may be a second old. Errors: [`ErrorKind::Closed`], [`ErrorKind::Io`].
     pub fn waiting_bytes(&self) -> Result<u64> {
         usage::measure(&self.core()?.spool)
     }
@@ -264,19 +266,19 @@ impl Client {
     pub fn set_log_callback(&self, callback: Option<Callback>) -> Result<()> {
         let core = self.core()?;
         core.log.set_callback(self.id, callback)?;
-        // A close of another thread may have ended the callback before this has set it.
+        // Another thread may have closed the client after the check above and before the set.
         if self.closed.load(Ordering::Acquire) {
             core.log.unset_callback_of(self.id);
         }
         Ok(())
     }
 
-    /// The next log record, for hosts that poll; of a closed client those that it has left.
-    /// Errors: [`ErrorKind::Closed`] once it is closed and none is left.
+    /// The next log record, for applications that poll. A closed client still returns the records that
+    /// were not polled. Errors: [`ErrorKind::Closed`] once it is closed and none is left.
     pub fn log_next(&self) -> Result<Option<Record>> {
-        let left = self.left_log.get().and_then(|log| log.next());
-        if left.is_some() {
-            return Ok(left);
+        let remaining = self.log_after_close.get().and_then(|log| log.next());
+        if remaining.is_some() {
+            return Ok(remaining);
         }
         Ok(self.core()?.log.next())
     }
@@ -304,7 +306,7 @@ impl Drop for Client {
 }
 
 impl Attachment {
-    /// A share that [`registry`] has counted.
+    /// A share that the [`registry`] has counted already.
     fn new(core: Arc<Core>) -> Self {
         Self {
             core,
@@ -312,7 +314,7 @@ impl Attachment {
         }
     }
 
-    /// Gives the share back; says whether it was the last of its core.
+    /// Gives the share back, and returns whether it was the last of its core.
     fn detach(&self) -> bool {
         self.attached.swap(false, Ordering::AcqRel) && registry::detach(&self.core)
     }
@@ -324,7 +326,7 @@ impl Drop for Attachment {
     }
 }
 
-/// When a wait of this length ends; a century is as good as for ever.
+/// When a wait of this length ends. A longer wait than a century would overflow the clock.
 fn deadline(timeout: Duration) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
     Instant::now() + timeout.min(CENTURY)
