@@ -5,17 +5,17 @@ use std::fmt;
 use std::path::Path;
 
 use super::options::{self, OptionDoc, VARIABLE_PREFIX, reference};
-use super::{Config, config};
+use super::{Config, config_error};
 use crate::error::Result;
 use crate::spelling::{did_you_mean, hint, nearest, quoted};
 
 impl Config {
-    /// Sets what these variables say: `MEDITOPIA_SPOOL` is `spool`. Others are not looked at, and a
-    /// `MEDITOPIA_` variable that is no option adds to the [`warnings`](Self::warnings).
+    /// Sets options from these variables: `MEDITOPIA_SPOOL` is `spool`. Variables with another prefix are
+    /// ignored. A `MEDITOPIA_` variable that is not an option adds to the [`warnings`](Self::warnings).
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] names the variable whose value is not in its range. Nothing is changed
-    /// then.
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) names the variable whose value is out of
+    /// range. Nothing is changed then.
     pub fn load_env(&mut self, vars: impl IntoIterator<Item = (String, String)>) -> Result<()> {
         let mut loaded = self.clone();
         for (name, value) in vars {
@@ -23,11 +23,11 @@ impl Config {
                 continue;
             };
             match options::find(&key.to_ascii_lowercase()) {
-                // Tells the packages for other languages where this library is.
+                // The packages for other languages read the path of this library from it.
                 _ if key == "LIBRARY" => {}
                 Some(doc) if doc.variable() == name => loaded
                     .store(doc, &value)
-                    .map_err(|wrong| config(format!("{name}: {wrong}")))?,
+                    .map_err(|wrong| config_error(format!("{name}: {wrong}")))?,
                 _ => {
                     let meant = nearest(key, reference().map(|doc| doc.key));
                     let variable = meant.and_then(options::find).map(OptionDoc::variable);
@@ -39,7 +39,7 @@ impl Config {
         Ok(())
     }
 
-    /// Sets what this process's environment says: see [`load_env`](Self::load_env).
+    /// Sets options from the environment of this process: see [`load_env`](Self::load_env).
     ///
     /// # Errors
     /// As [`load_env`](Self::load_env); also if a `MEDITOPIA_` variable is not UTF-8.
@@ -53,19 +53,19 @@ impl Config {
         self.load_env(vars)
     }
 
-    /// Sets what a TOML file says: a flat table of the keys, with strings, integers and booleans.
-    /// A key that is no option adds to the [`warnings`](Self::warnings).
+    /// Sets options from a TOML file: a flat table of keys, with strings, integers and booleans. A key that
+    /// is not an option adds to the [`warnings`](Self::warnings).
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] names the file, and the key or the line, if it cannot be read, is not
-    /// TOML, or a value is not in its range. Nothing is changed then.
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if the file cannot be read or is not TOML, or
+    /// if a value is out of range; it names the file, and the key or the line. Nothing is changed then.
     pub fn load_file(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let shown = path.display();
-        let wrong = |what: &dyn fmt::Display| config(format!("{shown}: {what}"));
+        let wrong = |what: &dyn fmt::Display| config_error(format!("{shown}: {what}"));
         let text = std::fs::read_to_string(path).map_err(|cause| wrong(&cause))?;
         let table: toml::Table = toml::from_str(&text).map_err(|cause| {
-            // Not its `Display`: that shows the line, which may hold the bearer token.
+            // Its `Display` would show the line, which may hold the bearer token.
             let before = cause.span().and_then(|span| text.get(..span.start));
             let line = before.map_or(0, |before| before.matches('\n').count()) + 1;
             wrong(&format!("line {line}: {}", cause.message()))
@@ -98,11 +98,11 @@ impl Config {
 
     fn warn(&mut self, place: impl fmt::Display, hint: String) {
         self.warnings
-            .push(format!("{place}: is no option and was ignored{hint}"));
+            .push(format!("{place}: is not an option and was ignored{hint}"));
     }
 }
 
-/// A variable that this library reads; an error if it is ours but not UTF-8.
+/// The variable, if it has the prefix of this library; then it must be UTF-8.
 pub(super) fn our_variable(name: OsString, value: OsString) -> Result<Option<(String, String)>> {
     let Some(name) = name
         .to_str()
@@ -112,6 +112,6 @@ pub(super) fn our_variable(name: OsString, value: OsString) -> Result<Option<(St
     };
     match value.into_string() {
         Ok(value) => Ok(Some((name.to_owned(), value))),
-        Err(_) => Err(config(format!("{name}: is not UTF-8"))),
+        Err(_) => Err(config_error(format!("{name}: is not UTF-8"))),
     }
 }

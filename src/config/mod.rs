@@ -1,11 +1,10 @@
-//! Configuration: options set by name, from code, a file or the environment, and read as one typed
+//! Configuration: options are set by name, from code, a file or the environment, and read as one typed
 //! [`Settings`].
 //!
-//! A value is checked where it is set, so that the error can say who set it; what only makes sense
-//! together (is there a spool?) is checked by [`Config::settings`]. Later calls win. Code that sets
-//! an unknown key has a mistake and gets an error; a file or an environment that does may be shared
-//! with a newer version, so there it is a warning. Nothing is read by itself: not even the
-//! environment, unless asked.
+//! A value is checked when it is set, so that the error can name its source. What depends on several
+//! options (is there a spool?) is checked by [`Config::settings`]. Later calls win. An unknown key in code
+//! is an error. In a file or the environment it is a warning, because a newer version may share them.
+//! Nothing is read unasked, not even the environment.
 //!
 //! ```
 //! use meditopia::config::Config;
@@ -48,10 +47,10 @@ pub use options::{OptionDoc, markdown, reference};
 pub use settings::{Durability, Role, Settings, conflict, differences};
 pub use token::{BearerToken, TokenSource};
 
-/// Options being gathered. Its `Debug` shows no values.
+/// The options that were set. `Debug` shows no values.
 #[derive(Clone, Default)]
 pub struct Config {
-    /// Every value is kept as a secret, which is simpler than telling the two secret ones apart.
+    /// Every value is kept as a secret, which is simpler than keeping only the two secret ones so.
     values: BTreeMap<&'static str, SecretString>,
     warnings: Vec<String>,
 }
@@ -62,15 +61,15 @@ impl Config {
         Self::default()
     }
 
-    /// Sets one option. An empty value unsets what has no default.
+    /// Sets one option. An empty value unsets an option that has no default.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if there is no such key (the nearest is named) or the value is not in
-    /// its range. Nothing is changed then.
+    /// [`ErrorKind::Config`] if there is no such key (the error names the most similar one) or the value is
+    /// out of range. Nothing is changed then.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
-        let doc = known(key)?;
+        let doc = find_option(key)?;
         self.store(doc, value)
-            .map_err(|wrong| config(format!("config: {key}: {wrong}")))
+            .map_err(|wrong| config_error(format!("config: {key}: {wrong}")))
     }
 
     /// The value of an option, or its default; empty if it has neither.
@@ -78,10 +77,10 @@ impl Config {
     /// # Errors
     /// [`ErrorKind::Config`] if there is no such key, or if it is a secret.
     pub fn get(&self, key: &str) -> Result<String> {
-        let doc = known(key)?;
+        let doc = find_option(key)?;
         if doc.is_secret() {
-            return Err(config(format!(
-                "config: {key}: is a secret and never given back"
+            return Err(config_error(format!(
+                "config: {key}: is a secret and cannot be read back"
             )));
         }
         Ok(self.value(doc).to_owned())
@@ -93,7 +92,7 @@ impl Config {
         self.warnings.extend_from_slice(&later.warnings);
     }
 
-    /// What the environment and files said that is no option, for the log.
+    /// Warnings about keys in the environment and in files that are not options, for the log.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -110,9 +109,9 @@ impl Config {
                 let missing = || {
                     let what =
                         "config: spool: is required; name the directory that keeps the events";
-                    // A misspelt key in a file is only a warning, and may be the reason.
+                    // A misspelt key in a file or the environment is only a warning, and may be the cause.
                     let ignored = self.warnings.iter().map(|warning| format!(" ({warning})"));
-                    config(what.to_owned() + &ignored.collect::<String>())
+                    config_error(what.to_owned() + &ignored.collect::<String>())
                 };
                 Some(self.path("spool")?.ok_or_else(missing)?)
             }
@@ -167,33 +166,33 @@ impl Config {
     }
 
     fn text(&self, key: &str) -> Result<&str> {
-        known(key).map(|doc| self.value(doc))
+        find_option(key).map(|doc| self.value(doc))
     }
 
-    /// The value that `parse` makes of an option. `set` has checked it already.
+    /// An option as `parse` reads it. `set` has checked the value already.
     fn typed<T>(&self, key: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T> {
         let defect = || {
-            let what = format!("config: {key}: was taken by set but cannot be read");
+            let what = format!("config: {key}: was accepted by set but cannot be read");
             Error::new(ErrorKind::Internal, what)
         };
         parse(self.text(key)?).ok_or_else(defect)
     }
 
     fn number<T: TryFrom<u64>>(&self, key: &str) -> Result<T> {
-        self.typed(key, |text| T::try_from(options::whole(text)?).ok())
+        self.typed(key, |text| T::try_from(options::parse_whole(text)?).ok())
     }
 
     fn millis(&self, key: &str) -> Result<Duration> {
         self.number(key).map(Duration::from_millis)
     }
 
-    /// A path, made absolute so that a later change of the working directory does not move it.
+    /// A path, made absolute so that a later change of the working directory does not change its meaning.
     fn path(&self, key: &str) -> Result<Option<PathBuf>> {
         match self.text(key)? {
             "" => Ok(None),
             path => std::path::absolute(path)
                 .map(Some)
-                .map_err(|cause| config(format!("config: {key}: {cause}"))),
+                .map_err(|cause| config_error(format!("config: {key}: {cause}"))),
         }
     }
 }
@@ -204,14 +203,14 @@ impl fmt::Debug for Config {
     }
 }
 
-fn known(key: &str) -> Result<&'static OptionDoc> {
+fn find_option(key: &str) -> Result<&'static OptionDoc> {
     options::find(key).ok_or_else(|| {
         let hint = hint(key, reference().map(|doc| doc.key));
-        config(format!("config: unknown key {}{hint}", quoted(key)))
+        config_error(format!("config: unknown key {}{hint}", quoted(key)))
     })
 }
 
-fn config(message: impl Into<String>) -> Error {
+fn config_error(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Config, message)
 }
 
