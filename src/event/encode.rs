@@ -12,12 +12,13 @@ use super::{escape, received_at};
 /// The bytes of a fragment that are neither the caller's texts nor escapes, rounded up.
 pub(super) const FRAME_BYTES: usize = 128;
 
-/// Checks the fields and appends their fragment to `out`; allocates nothing while `out` has room.
+/// Checks the fields and appends their fragment to `out`. Allocates nothing while `out` has capacity.
 ///
 /// `now_wall_ms` is the wall time in milliseconds, for an event without `received_at`.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidEvent`](crate::error::ErrorKind::InvalidEvent) names the field and what is wrong with it; `out` is then as before.
+/// [`ErrorKind::InvalidEvent`](crate::error::ErrorKind::InvalidEvent) names the field and what is wrong
+/// with it; `out` is then as before.
 pub fn encode(
     fields: &Fields<'_>,
     rules: &Rules,
@@ -27,7 +28,8 @@ pub fn encode(
     encode_raw(&fields.into(), rules, now_wall_ms, out)
 }
 
-/// [`encode`], also for what is not UTF-8: that is an [`ErrorKind::InvalidArgument`](crate::error::ErrorKind::InvalidArgument).
+/// [`encode`] of bytes. Bytes that are not UTF-8 are an
+/// [`ErrorKind::InvalidArgument`](crate::error::ErrorKind::InvalidArgument).
 pub(crate) fn encode_raw(
     fields: &RawFields<'_>,
     rules: &Rules,
@@ -38,13 +40,13 @@ pub(crate) fn encode_raw(
     push_fragment(fields, value, rules, now_wall_ms, out)
 }
 
-/// An `event_value` on its way into a fragment.
+/// The `event_value` of a fragment.
 #[derive(Clone, Copy)]
 pub(super) enum Value<'a> {
     Null,
-    /// Becomes a JSON string.
+    /// A text, which becomes a JSON string.
     Text(&'a [u8]),
-    /// Is checked JSON already and kept byte for byte.
+    /// Checked JSON, which is kept byte for byte.
     Json(&'a str),
 }
 
@@ -71,7 +73,7 @@ impl Value<'_> {
     }
 }
 
-/// Appends the fragment of `fields` with `value` in place of their own `event_value`.
+/// Appends the fragment of `fields`, with `value` instead of their `event_value`.
 pub(super) fn push_fragment(
     fields: &RawFields<'_>,
     value: Value<'_>,
@@ -104,7 +106,7 @@ fn push_checked(
         }
     }
     let kind = EventKind::from_name(fields.event).ok_or_else(|| unknown_kind(fields.event))?;
-    // Escaping never shortens, so a text that is too long is refused before it is copied.
+    // Escaping never shortens a text, so one that is too long is refused before it is copied.
     let texts = fields.token.len() + fields.partner_user_id.len() + value.len();
     check_len(texts, rules)?;
 

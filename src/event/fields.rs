@@ -7,20 +7,20 @@ use super::received_at::UtcOffset;
 /// It has no `Debug`, because `token` is a user's secret.
 #[derive(Clone, Copy)]
 pub struct Fields<'a> {
-    /// The unique token of the user who did it; not empty.
+    /// The unique token of the user; not empty.
     pub token: &'a str,
-    /// The user's unique id at the partner; not empty.
+    /// The unique ID of the user at the partner; not empty.
     pub partner_user_id: &'a str,
     /// The name of an [`EventKind`](super::EventKind).
     pub event: &'a str,
-    /// Anything more about the event, always sent as a JSON string; `None` is sent as `null`.
+    /// More about the event. It is always sent as a JSON string, and `None` as `null`.
     pub event_value: Option<&'a str>,
-    /// When it happened: `YYYY-MM-DD HH:MM:SS` passes unchanged, RFC 3339 is converted to
-    /// [`Rules::utc_offset`]; `None` is now.
+    /// When the event happened: `YYYY-MM-DD HH:MM:SS` is sent unchanged, RFC 3339 is converted to
+    /// [`Rules::utc_offset`], and `None` is the current time.
     pub received_at: Option<&'a str>,
 }
 
-/// The same as bytes that nobody has looked at, as they come from C.
+/// The five fields as unchecked bytes, as they come from C.
 #[derive(Clone, Copy)]
 pub(crate) struct RawFields<'a> {
     pub(crate) token: &'a [u8],
@@ -42,12 +42,12 @@ impl<'a> From<&Fields<'a>> for RawFields<'a> {
     }
 }
 
-/// What the checks need to know of the configuration.
+/// The options that the checks of an event depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// The offset that times are converted to.
+    /// The UTC offset that times are converted to.
     pub utc_offset: UtcOffset,
-    /// The most bytes that one encoded event may take.
+    /// Maximum size of one encoded event, in bytes.
     pub max_event_bytes: usize,
 }
 

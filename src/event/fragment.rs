@@ -1,4 +1,4 @@
-//! The layout of a fragment, and the user and kind that are read out of one.
+//! The layout of a fragment, and how its user and kind are read.
 
 use super::escape;
 use super::kind::EventKind;
@@ -19,32 +19,31 @@ pub(super) const EVENT_VALUE: &[u8] = br#"","event_value":"#;
 pub(super) const RECEIVED_AT: &[u8] = br#","received_at":""#;
 pub(super) const END: &[u8] = br#""}"#;
 
-/// The escaped `partner_user_id` inside a fragment made by this module.
+/// The escaped `partner_user_id` in a fragment; empty for bytes that are not a fragment.
 ///
-/// Equal users have equal bytes; see [`escaped_user`] and [`user_text`]. Bytes that are not a
-/// fragment have no user: the answer is empty.
+/// Equal users have equal bytes; see [`escaped_user`] and [`user_text`].
 pub fn user_of(fragment: &[u8]) -> &[u8] {
     user_and_rest(fragment).unwrap_or_default().0
 }
 
-/// The user, and what follows from its closing quote on.
+/// The user, and the rest of the fragment from the closing quote of the user on.
 fn user_and_rest(fragment: &[u8]) -> Option<(&[u8], &[u8])> {
-    let token_on = fragment.strip_prefix(TOKEN)?;
-    let token = escape::until_quote(token_on)?;
-    let user_on = token_on[token.len()..].strip_prefix(USER)?;
-    let user = escape::until_quote(user_on)?;
-    Some((user, &user_on[user.len()..]))
+    let rest = fragment.strip_prefix(TOKEN)?;
+    let token = escape::until_quote(rest)?;
+    let rest = rest[token.len()..].strip_prefix(USER)?;
+    let user = escape::until_quote(rest)?;
+    Some((user, &rest[user.len()..]))
 }
 
-/// The user of a fragment as [`user_of`] gives it, and the event's kind; `None` for bytes that are no
-/// fragment.
+/// The user of a fragment, escaped as by [`user_of`], and the kind of the event; `None` for bytes that are
+/// not a fragment.
 pub(crate) fn user_and_kind(fragment: &[u8]) -> Option<(&[u8], EventKind)> {
-    let (user, behind) = user_and_rest(fragment)?;
-    let name = escape::until_quote(behind.strip_prefix(EVENT)?)?;
+    let (user, rest) = user_and_rest(fragment)?;
+    let name = escape::until_quote(rest.strip_prefix(EVENT)?)?;
     Some((user, EventKind::from_name(name)?))
 }
 
-/// `user` as [`user_of`] would give it, to look a user's events up by equality.
+/// `user` escaped as in a fragment, to find the user's events by equality with [`user_of`].
 pub fn escaped_user(user: &str) -> Vec<u8> {
     let mut escaped = Vec::with_capacity(user.len());
     let pushed = escape::push(user.as_bytes(), &mut escaped);
@@ -52,7 +51,7 @@ pub fn escaped_user(user: &str) -> Vec<u8> {
     escaped
 }
 
-/// The text of a user given by [`user_of`]; empty if the bytes are not an escaped text.
+/// The text of an escaped user; empty if the bytes are not an escaped text.
 pub fn user_text(escaped: &[u8]) -> String {
-    escape::text(escaped).unwrap_or_default()
+    escape::unescape(escaped).unwrap_or_default()
 }

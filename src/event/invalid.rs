@@ -4,7 +4,7 @@ use crate::error::{Error, ErrorKind};
 
 use super::fragment::MEMBERS;
 
-/// The field that an error of this module is about; `None` if it is about the event as a whole.
+/// The field that an error of this module is about; `None` if the error is about the whole event.
 pub fn field_of(error: &Error) -> Option<&'static str> {
     let message = error.message();
     MEMBERS
@@ -19,7 +19,7 @@ pub(super) fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidEvent, message)
 }
 
-/// The bytes stay out of the message: they may be a token.
+/// The message does not quote the bytes, because they may be a token.
 pub(super) fn not_utf8(name: &str, at: usize) -> Error {
     Error::new(
         ErrorKind::InvalidArgument,

@@ -27,7 +27,7 @@ impl EventKind {
         Self::Content,
     ];
 
-    /// The name that the API knows it by.
+    /// The name of the kind in the API.
     pub fn name(self) -> &'static str {
         match self {
             Self::Register => "register",

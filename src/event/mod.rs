@@ -1,15 +1,15 @@
-//! An event: its five fields checked, and encoded once to the JSON that the wire will carry.
+//! An event: its five fields are checked, and encoded once to the JSON that a request will carry.
 //!
 //! The encoded form, a *fragment*, is what the journal stores, what the store packs into runs and
-//! what a request concatenates; nothing is ever parsed and serialised again:
+//! what a request concatenates. It is never parsed and serialised again:
 //!
 //! ```json
 //! {"token":"t","partner_user_id":"u","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}
 //! ```
 //!
-//! Its members always stand in this order without spaces, and a text has only one way to be
-//! escaped. So [`user_of`] finds the user of a fragment by scanning, and compares users as bytes.
-//! No error ever quotes a `token`: it is a user's secret.
+//! The members of a fragment are always in this order, without spaces, and there is one way to escape a
+//! text. So [`user_of`] finds the user of a fragment by a scan, and equal users are equal bytes. No error
+//! ever quotes a `token`, because it is a secret of the user.
 
 mod batch;
 mod encode;

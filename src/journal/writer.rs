@@ -426,7 +426,7 @@ fn has_no_name(file: &File) -> bool {
 fn write_error(path: &Path, cause: io::Error) -> Error {
     let error = Error::io(path.display(), cause);
     match error.kind() {
-        ErrorKind::SpoolFull => error.and_then_say("; nothing was queued; free some space"),
+        ErrorKind::SpoolFull => error.with_note("; nothing was queued; free some space"),
         _ => error,
     }
 }

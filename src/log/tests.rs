@@ -9,7 +9,7 @@ fn messages(log: &Log) -> Vec<String> {
 }
 
 #[test]
-fn records_are_polled_in_order_with_their_level_and_time() {
+fn log_records_are_polled_in_order_with_their_level_and_time() {
     let log = Log::new(Some(Level::Debug));
     let before = clock::wall_ms();
     log.warn(format_args!("one"));
@@ -22,7 +22,7 @@ fn records_are_polled_in_order_with_their_level_and_time() {
 }
 
 #[test]
-fn a_callback_ends_with_its_owner_and_no_other() {
+fn a_log_callback_is_unset_by_its_owner_and_by_no_other() {
     let log = Log::new(Some(Level::Info));
     let calls = Arc::new(AtomicUsize::new(0));
     let counting = || -> Callback {
@@ -34,14 +34,14 @@ fn a_callback_ends_with_its_owner_and_no_other() {
     log.set_callback(1, Some(counting())).unwrap();
     log.set_callback(2, Some(counting())).unwrap();
     log.unset_callback_of(1);
-    log.info(format_args!("heard"));
+    log.info(format_args!("called back"));
     log.unset_callback_of(2);
-    log.info(format_args!("not heard"));
+    log.info(format_args!("not called back"));
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
 #[test]
-fn only_the_level_and_graver_ones_are_kept() {
+fn a_log_keeps_records_of_its_level_and_of_more_severe_levels_only() {
     let write_all = |log: &Log| {
         for level in Level::ALL {
             log.write(level, format_args!("{}", level.name()));
@@ -56,7 +56,7 @@ fn only_the_level_and_graver_ones_are_kept() {
 }
 
 #[test]
-fn a_full_ring_loses_the_oldest_and_says_how_many() {
+fn a_full_log_loses_its_oldest_records_and_says_how_many() {
     let log = Log::new(Some(Level::Info));
     for number in 0..RING_RECORDS + 3 {
         log.info(format_args!("{number}"));
@@ -73,7 +73,7 @@ fn a_full_ring_loses_the_oldest_and_says_how_many() {
 }
 
 #[test]
-fn a_ring_that_someone_holds_costs_the_record_and_not_the_thread() {
+fn a_locked_log_loses_the_record_and_does_not_block_the_thread() {
     let log = Log::new(Some(Level::Info));
     {
         let _held = log.ring.lock().unwrap();
@@ -89,7 +89,7 @@ fn a_ring_that_someone_holds_costs_the_record_and_not_the_thread() {
 }
 
 #[test]
-fn the_callback_gets_each_record_that_is_kept_until_it_is_unset() {
+fn a_log_callback_gets_each_kept_record_until_it_is_unset() {
     let log = Log::new(Some(Level::Info));
     let (sender, seen) = mpsc::channel();
     let keep = move |record: &Record| sender.send(record.message.clone()).unwrap();
@@ -103,7 +103,7 @@ fn the_callback_gets_each_record_that_is_kept_until_it_is_unset() {
 }
 
 #[test]
-fn unsetting_waits_for_a_callback_that_runs_while_other_threads_log_on() {
+fn unsetting_a_log_callback_waits_for_its_running_call_while_other_threads_log() {
     let log = Log::new(Some(Level::Info));
     let (entered_in, entered) = mpsc::channel();
     let (go_on, gate) = mpsc::channel::<()>();
@@ -130,7 +130,7 @@ fn unsetting_waits_for_a_callback_that_runs_while_other_threads_log_on() {
             log.set_callback(0, None).unwrap();
             assert!(ended.load(Ordering::SeqCst), "returned during the call");
         });
-        // The unsetting thread has taken the callback away and waits once nobody is called anew.
+        // Once the callback is gone, the unsetting thread waits and no new call begins.
         while log.calls().callback.is_some() {
             std::thread::yield_now();
         }
@@ -140,7 +140,7 @@ fn unsetting_waits_for_a_callback_that_runs_while_other_threads_log_on() {
 }
 
 #[test]
-fn no_callback_runs_or_exists_after_it_was_replaced() {
+fn no_log_callback_runs_or_exists_after_it_was_replaced() {
     struct Owned(Arc<AtomicBool>);
     impl Drop for Owned {
         fn drop(&mut self) {
@@ -164,7 +164,7 @@ fn no_callback_runs_or_exists_after_it_was_replaced() {
                 }
             });
         }
-        // Also when an assertion below fails: the scope waits for the threads.
+        // Stop the threads if an assertion below fails, too: the scope waits for them.
         let _stop = StopOnDrop(&stop);
         for _ in 0..300 {
             let freed = Arc::new(AtomicBool::new(false));
@@ -187,7 +187,7 @@ fn no_callback_runs_or_exists_after_it_was_replaced() {
 }
 
 #[test]
-fn a_callback_may_unset_itself_and_log() {
+fn a_log_callback_may_unset_itself_and_log() {
     let log = Arc::new(Log::new(Some(Level::Info)));
     let inner = log.clone();
     log.set_callback(
@@ -204,7 +204,7 @@ fn a_callback_may_unset_itself_and_log() {
 }
 
 #[test]
-fn a_callback_that_panics_is_caught_and_reported() {
+fn a_log_callback_that_panics_is_caught_and_reported() {
     let log = Log::new(Some(Level::Info));
     log.set_callback(
         0,
@@ -217,7 +217,7 @@ fn a_callback_that_panics_is_caught_and_reported() {
 }
 
 #[test]
-fn a_log_of_another_process_calls_nobody_back() {
+fn a_log_of_another_process_calls_no_callback() {
     let calls = Arc::new(AtomicUsize::new(0));
     let seen = calls.clone();
     let mut log = Log::new(Some(Level::Info));

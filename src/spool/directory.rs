@@ -106,7 +106,7 @@ pub(super) fn unusable(dir: &Path, cause: std::io::Error) -> Error {
         }
         _ => String::new(),
     };
-    Error::io(named(dir), cause).and_then_say(&remedy)
+    Error::io(named(dir), cause).with_note(&remedy)
 }
 
 /// Makes the entry of `path` in its directory durable.

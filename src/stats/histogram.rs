@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_in_the_first_bucket_whose_bound_it_does_not_exceed() {
+    fn a_duration_is_counted_in_the_first_bucket_whose_bound_it_does_not_exceed() {
         for bounds in [ENQUEUE_BOUNDS_US, REQUEST_BOUNDS_US, DELIVERY_BOUNDS_US] {
             assert!(bounds.is_sorted());
             for (at, bound) in bounds.into_iter().enumerate() {

@@ -1,29 +1,29 @@
 //! Events that arrive as JSON: an object, an array of objects, or the API's own `{"events":[...]}`.
 //!
-//! serde_json walks the text once and hands every member over as raw text, so that nothing is
-//! built and `event_value` stays byte for byte what it was. Its own complaints about *values* are
-//! never shown, because they quote what they found, and that may be a `token`; its complaints about
-//! *syntax* quote nothing. All events of a call are taken, or none.
+//! serde_json walks the text once and hands over every member as raw text, so that no value is built and
+//! `event_value` stays the same byte for byte. An error of serde_json about a *value* is never shown,
+//! because it quotes the value, which may be a `token`; an error about *syntax* quotes nothing. All events
+//! of a call are accepted, or none.
 
 mod value;
 mod walk;
 
 use serde::de::DeserializeSeed;
 
-use self::walk::{Listed, Place, Top, Walk, not_json};
+use self::walk::{Expected, Input, ListedEvent, Walk, not_json};
 use crate::error::{Error, ErrorKind};
 use crate::event::batch::Batch;
 use crate::event::fields::Rules;
 
-/// Checks every event in `json` and appends their fragments to `out`: all of them, or none.
+/// Checks every event in `json` and appends their fragments to `out`, all or none. Returns their number.
 ///
-/// `json` is one event, an array of events, or `{"events": [...]}`. `event_value` may be any JSON
-/// value and is kept byte for byte; it may be absent (`null`). `received_at` may be absent or
-/// `null` (now). Returns how many events there were.
+/// `json` is one event, an array of events, or `{"events": [...]}`. `event_value` may be any JSON value,
+/// and is kept byte for byte; if it is absent, it is `null`. If `received_at` is absent or `null`, it is
+/// the current time.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidEvent`] names the field, what is wrong with it and which event it was,
-/// counted from 0; [`ErrorKind::InvalidArgument`] if `json` is not JSON. `out` is then as before.
+/// [`ErrorKind::InvalidEvent`] names the field, what is wrong with it and which event it was, counted
+/// from 0; [`ErrorKind::InvalidArgument`] if `json` is not JSON. `out` is then as before.
 pub fn encode_json(
     json: &[u8],
     rules: &Rules,
@@ -35,9 +35,9 @@ pub fn encode_json(
         not_json(format!("not UTF-8 at byte {at}"))
     })?;
     let before = out.len();
-    let mut walk = Walk::new(Place::Top, rules, now_wall_ms, out);
+    let mut walk = Walk::new(Expected::Input, rules, now_wall_ms, out);
     let mut parser = serde_json::Deserializer::from_str(text);
-    let walked = Top(&mut walk).deserialize(&mut parser);
+    let walked = Input(&mut walk).deserialize(&mut parser);
     match walked.and_then(|()| parser.end()) {
         Ok(()) => Ok(out.len() - before),
         Err(cause) => {
@@ -48,8 +48,7 @@ pub fn encode_json(
     }
 }
 
-/// Checks the one event that `json` is, an object, and appends its fragment to `out`. The rest is as
-/// for [`encode_json`].
+/// Checks the event in `json`, one object, and appends its fragment to `out`, as [`encode_json`] does.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidEvent`] names the field and what is wrong with it;
@@ -64,9 +63,9 @@ pub fn encode_json_event(
     let text = std::str::from_utf8(json)
         .map_err(|cause| refused(format!("is not UTF-8 (at byte {})", cause.valid_up_to())))?;
     let before = out.len();
-    let mut walk = Walk::new(Place::Listed, rules, now_wall_ms, out);
+    let mut walk = Walk::new(Expected::Event, rules, now_wall_ms, out);
     let mut parser = serde_json::Deserializer::from_str(text);
-    let walked = Listed(&mut walk).deserialize(&mut parser);
+    let walked = ListedEvent(&mut walk).deserialize(&mut parser);
     let fault = walk.take_fault();
     walked.and_then(|()| parser.end()).map_err(|cause| {
         out.truncate(before);

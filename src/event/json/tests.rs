@@ -27,7 +27,7 @@ fn refusal(json: &str) -> Error {
 }
 
 #[test]
-fn an_object_an_array_and_the_body_of_the_api_are_taken() {
+fn an_object_an_array_and_the_body_of_an_api_request_are_accepted() {
     assert_eq!(fragments(EVENT), [EVENT]);
     assert_eq!(
         fragments(&format!(" [{EVENT} , {EVENT}]\n")),
@@ -39,7 +39,7 @@ fn an_object_an_array_and_the_body_of_the_api_are_taken() {
 }
 
 #[test]
-fn members_may_come_in_any_order_with_value_and_time_left_out() {
+fn members_of_an_event_may_be_in_any_order_without_event_value_and_received_at() {
     let shuffled = r#"{"event" : "video", "partner_user_id":"u", "token":"t"}"#;
     let nulls = r#"{"received_at":null,"event_value":null,"event":"video","partner_user_id":"u","token":"t"}"#;
     assert_eq!(fragments(shuffled), [EVENT]);
@@ -47,7 +47,7 @@ fn members_may_come_in_any_order_with_value_and_time_left_out() {
 }
 
 #[test]
-fn an_event_value_is_kept_byte_for_byte() {
+fn an_event_value_in_json_is_kept_byte_for_byte() {
     for value in [
         "12345678901234567890.10",
         "1e999",
@@ -63,7 +63,7 @@ fn an_event_value_is_kept_byte_for_byte() {
 }
 
 #[test]
-fn one_user_has_the_same_bytes_however_it_was_escaped() {
+fn a_user_has_the_same_bytes_however_the_json_escaped_it() {
     let json = r#"[{"token":"t","partner_user_id":"\u00fc\/\u0022\u000a","event":"video"}]"#;
     let batch = batch(json).unwrap();
     let user = user_of(batch.iter().next().unwrap());
@@ -71,7 +71,7 @@ fn one_user_has_the_same_bytes_however_it_was_escaped() {
 }
 
 #[test]
-fn an_error_names_field_value_and_event_and_takes_none() {
+fn the_error_about_a_bad_event_names_field_value_and_event_and_no_event_is_accepted() {
     let bad = EVENT.replace("2024-08-06 15", "2024-02-30 10");
     let json = format!("[{}{bad},{EVENT},{EVENT}]", format!("{EVENT},").repeat(17));
     let mut out = batch(EVENT).unwrap();
@@ -89,14 +89,14 @@ fn an_error_names_field_value_and_event_and_takes_none() {
 }
 
 #[test]
-fn an_error_in_a_lone_event_speaks_of_no_other() {
+fn the_error_about_a_lone_event_does_not_mention_other_events() {
     let error = refusal(r#"{"token":"t","partner_user_id":"","event":"video"}"#);
     assert_eq!(error.message(), "partner_user_id: is empty");
     assert_eq!(error.event_index(), Some(0));
 }
 
 #[test]
-fn the_count_is_left_out_when_the_rest_is_not_json() {
+fn the_error_about_an_event_leaves_the_number_of_events_out_if_the_rest_is_not_json() {
     let error = refusal(r#"{"events":[{"token":""},"#);
     assert_eq!(
         error.message(),
@@ -105,7 +105,7 @@ fn the_count_is_left_out_when_the_rest_is_not_json() {
 }
 
 #[test]
-fn wrong_members_are_told_apart() {
+fn the_error_about_a_wrong_member_names_it_and_what_is_wrong() {
     for (members, words) in [
         (r#""token":"a","token":"b""#, "token: is given twice"),
         (
@@ -145,7 +145,7 @@ fn wrong_members_are_told_apart() {
 }
 
 #[test]
-fn a_value_nested_deeper_than_parsers_go_is_refused() {
+fn an_event_value_nested_deeper_than_parsers_accept_is_refused() {
     let nested = |depth: usize| {
         let value = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         EVENT.replace(":null,", &format!(":{value},"))
@@ -157,7 +157,7 @@ fn a_value_nested_deeper_than_parsers_go_is_refused() {
 }
 
 #[test]
-fn what_is_not_a_list_of_events_is_refused() {
+fn json_that_is_not_a_list_of_events_is_refused() {
     for (json, words) in [
         ("", "json: EOF"),
         ("null", "json: neither an event"),
@@ -188,7 +188,7 @@ fn what_is_not_a_list_of_events_is_refused() {
 }
 
 #[test]
-fn no_error_quotes_a_token_wherever_it_was_put() {
+fn no_error_about_json_quotes_a_token_wherever_the_token_is() {
     for json in [
         r#""s3cr3t""#,
         r#"["s3cr3t"]"#,
@@ -226,7 +226,7 @@ fn any_value() -> impl Strategy<Value = serde_json::Value> {
 
 proptest! {
     #[test]
-    fn every_accepted_event_reads_back_as_its_members(
+    fn every_accepted_json_event_reads_back_as_its_members(
         token in ".+", user in ".+", value in any_value(),
     ) {
         let given = serde_json::json!([{
@@ -244,7 +244,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic_and_what_it_takes_is_json(
+    fn no_bytes_make_the_json_walk_panic_and_what_it_accepts_becomes_json(
         bytes: Vec<u8>,
         near in r#"[\[{]("(token|partner_user_id|event|events|event_value)"[:,]("video"|\[|\{|"\\u[dD][89abc]00"|7|\]|\}|,)){0,6}[\]}]?"#,
     ) {
@@ -262,7 +262,7 @@ proptest! {
 }
 
 #[test]
-fn one_event_is_one_object_and_its_error_tells_the_field() {
+fn a_single_event_is_one_json_object_and_its_error_names_the_field() {
     let good = r#"{"token":"t","partner_user_id":"u","event":"video"}"#;
     let check = |json: &str| {
         let mut out = Batch::new();
@@ -294,8 +294,8 @@ fn one_event_is_one_object_and_its_error_tells_the_field() {
             "unknown member \"tokens\"",
         ),
     ] {
-        let (told, said) = check(&json).unwrap_err();
-        assert_eq!(told, field, "{said}");
+        let (found, said) = check(&json).unwrap_err();
+        assert_eq!(found, field, "{said}");
         assert!(said.starts_with(message), "{said}");
     }
 }

@@ -1,15 +1,15 @@
-//! Single members of an event as raw JSON: texts, and the `event_value` that is kept byte for byte.
+//! Checks of single members in raw JSON: strings, and the `event_value` that is kept byte for byte.
 
 use std::borrow::Cow;
 
 use crate::error::Error;
 use crate::event::invalid::invalid;
 
-/// How deep arrays and objects of an `event_value` may nest; common JSON parsers stop at 128.
+/// How deep arrays and objects of an `event_value` may nest. Common JSON parsers stop at 128.
 pub(super) const MAX_DEPTH: usize = 100;
 
-/// The text of a string member given as raw JSON.
-pub(super) fn text_of<'a>(member: &str, raw: Option<&'a str>) -> Result<Cow<'a, str>, Error> {
+/// The text of a member that must be a string.
+pub(super) fn string_member<'a>(member: &str, raw: Option<&'a str>) -> Result<Cow<'a, str>, Error> {
     let raw = raw.ok_or_else(|| invalid(format!("{member}: is missing")))?;
     let inside = raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"'));
     match inside {
@@ -19,12 +19,15 @@ pub(super) fn text_of<'a>(member: &str, raw: Option<&'a str>) -> Result<Cow<'a, 
             Err(_) => Err(invalid(format!("{member}: {LONE_SURROGATE}"))),
         },
         None if member == "token" => Err(invalid("token: is not a string")),
-        None => Err(invalid(format!("{member}: {} is not a string", shown(raw)))),
+        None => Err(invalid(format!(
+            "{member}: {} is not a string",
+            shortened(raw)
+        ))),
     }
 }
 
-/// Raw JSON in a message, cut as [`quoted`] cuts but without more quotes.
-fn shown(raw: &str) -> Cow<'_, str> {
+/// Raw JSON for a message, cut as by [`quoted`](crate::spelling::quoted) but without more quotes.
+fn shortened(raw: &str) -> Cow<'_, str> {
     match raw.char_indices().nth(40) {
         Some((cut, _)) => Cow::Owned(format!("{}...", &raw[..cut])),
         None => Cow::Borrowed(raw),
@@ -33,9 +36,9 @@ fn shown(raw: &str) -> Cow<'_, str> {
 
 const LONE_SURROGATE: &str = r"holds half a character (a lone \uD800 to \uDFFF)";
 
-/// Refuses what is JSON by its grammar alone but what many parsers cannot read: it would take a
-/// whole request down.
-pub(super) fn check_value(raw: &str) -> Result<(), Error> {
+/// Refuses JSON that follows the grammar but that many parsers cannot read, because it would make a whole
+/// request fail.
+pub(super) fn check_event_value(raw: &str) -> Result<(), Error> {
     let nests = raw.starts_with(['[', '{']);
     if !nests && !raw.as_bytes().contains(&b'\\') {
         return Ok(());
@@ -64,7 +67,7 @@ pub(super) fn check_value(raw: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// What follows an escape whose backslash has been read; nothing if it is half a character.
+/// What follows an escape whose backslash was read; `None` if the escape is half a character.
 fn check_escape(escape: &[u8]) -> Option<&[u8]> {
     let Some(unit) = utf16_unit(escape) else {
         return escape.get(1..);

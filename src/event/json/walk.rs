@@ -1,11 +1,11 @@
-//! One walk of serde over the text.
+//! The walk of serde over the text.
 
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::value::{check_value, text_of};
+use super::value::{check_event_value, string_member};
 use crate::error::{Error, ErrorKind};
 use crate::event::batch::Batch;
 use crate::event::encode::Value;
@@ -21,27 +21,31 @@ pub(super) fn not_json(what: impl fmt::Display) -> Error {
     )
 }
 
-/// What the walk stands before, to say what should have been there.
+/// What the walk expects next, to say what is missing if there is something else.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    Top,
-    Events,
-    Listed,
+pub(super) enum Expected {
+    /// An event, a list, or `{"events": [...]}`.
+    Input,
+    /// The list in `{"events": [...]}`.
+    List,
+    /// One event of a list, or the only one.
+    Event,
 }
 
-/// One walk over the text. A fault is kept here because serde's errors carry only a message.
+/// A walk over the text. It keeps the fault that ended it, because an error of serde has only a message.
 pub(super) struct Walk<'o> {
     rules: &'o Rules,
     now_wall_ms: i64,
     out: &'o mut Batch,
+    /// The number of the current event, from 0.
     index: usize,
-    place: Place,
+    expected: Expected,
     fault: Option<Error>,
 }
 
 impl<'o> Walk<'o> {
     pub(super) fn new(
-        place: Place,
+        expected: Expected,
         rules: &'o Rules,
         now_wall_ms: i64,
         out: &'o mut Batch,
@@ -51,7 +55,7 @@ impl<'o> Walk<'o> {
             now_wall_ms,
             out,
             index: 0,
-            place,
+            expected,
             fault: None,
         }
     }
@@ -65,7 +69,8 @@ impl<'o> Walk<'o> {
         E::custom("see Walk::fault")
     }
 
-    fn take<'de, A: MapAccess<'de>>(
+    /// Reads the members of one event, of which `first` is the first key, and appends its fragment.
+    fn read_event<'de, A: MapAccess<'de>>(
         &mut self,
         first: Option<Key>,
         mut map: A,
@@ -84,22 +89,22 @@ impl<'o> Walk<'o> {
             members[member] = Some(map.next_value()?);
             next = map.next_key_seed(KeySeed)?;
         }
-        self.queue(members.map(|raw| raw.map(RawValue::get)))
+        self.push_event(members.map(|raw| raw.map(RawValue::get)))
             .map_err(|fault| self.fail(fault))
     }
 
-    fn queue(&mut self, members: [Option<&str>; 5]) -> Result<(), Error> {
+    fn push_event(&mut self, members: [Option<&str>; 5]) -> Result<(), Error> {
         let [token, user, event, value, received_at] = members;
         let value = value.unwrap_or("null");
-        check_value(value)?;
+        check_event_value(value)?;
         let received_at = match received_at {
             None | Some("null") => None,
-            given => Some(text_of("received_at", given)?),
+            given => Some(string_member("received_at", given)?),
         };
         let fields = Fields {
-            token: &text_of("token", token)?,
-            partner_user_id: &text_of("partner_user_id", user)?,
-            event: &text_of("event", event)?,
+            token: &string_member("token", token)?,
+            partner_user_id: &string_member("partner_user_id", user)?,
+            event: &string_member("event", event)?,
             event_value: None,
             received_at: received_at.as_deref(),
         };
@@ -108,23 +113,24 @@ impl<'o> Walk<'o> {
             .push_with(&(&fields).into(), value, self.rules, self.now_wall_ms)
     }
 
+    /// The error of a walk that ended with `cause`.
     pub(super) fn explain(self, cause: &serde_json::Error, text: &str) -> Error {
-        let fault = match (self.fault, self.place) {
-            // Of the whole text, not of the event that was counted last.
+        let fault = match (self.fault, self.expected) {
+            // This fault is about the whole text, not about the current event.
             (Some(fault), _) if fault.kind() == ErrorKind::InvalidArgument => return fault,
             (Some(fault), _) => fault,
             (None, _) if !cause.is_data() => return not_json(cause),
-            (None, Place::Top) => {
+            (None, Expected::Input) => {
                 return not_json(r#"neither an event, nor an array, nor {"events": [...]}"#);
             }
-            (None, Place::Events) => return not_json(r#""events" is not an array"#),
-            (None, Place::Listed) => invalid("is not a JSON object"),
+            (None, Expected::List) => return not_json(r#""events" is not an array"#),
+            (None, Expected::Event) => invalid("is not a JSON object"),
         };
         let index = self.index;
-        if self.place != Place::Listed {
+        if self.expected != Expected::Event {
             return fault.at_event(index);
         }
-        let of_all = match count(text) {
+        let of_all = match count_events(text) {
             Some(all) => format!(" of {all}"),
             None => String::new(),
         };
@@ -144,7 +150,7 @@ fn unknown_member(name: &str) -> Error {
     ))
 }
 
-/// The name of a member, without allocating for the known ones.
+/// The key of a member. Known keys are not allocated.
 enum Key {
     Member(usize),
     Other(String),
@@ -173,9 +179,9 @@ impl Visitor<'_> for KeySeed {
     }
 }
 
-pub(super) struct Top<'w, 'o>(pub(super) &'w mut Walk<'o>);
+pub(super) struct Input<'w, 'o>(pub(super) &'w mut Walk<'o>);
 
-impl<'de> DeserializeSeed<'de> for Top<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Input<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -183,7 +189,7 @@ impl<'de> DeserializeSeed<'de> for Top<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Top<'_, '_> {
+impl<'de> Visitor<'de> for Input<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -191,18 +197,18 @@ impl<'de> Visitor<'de> for Top<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<(), A::Error> {
-        List(self.0).visit_seq(seq)
+        EventList(self.0).visit_seq(seq)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let walk = self.0;
         let first = map.next_key_seed(KeySeed)?;
         if !matches!(&first, Some(Key::Other(name)) if name == "events") {
-            return walk.take(first, map);
+            return walk.read_event(first, map);
         }
-        walk.place = Place::Events;
-        map.next_value_seed(List(walk))?;
-        walk.place = Place::Top;
+        walk.expected = Expected::List;
+        map.next_value_seed(EventList(walk))?;
+        walk.expected = Expected::Input;
         match map.next_key::<IgnoredAny>()? {
             None => Ok(()),
             Some(_) => Err(walk.fail(not_json(r#"a member beside "events""#))),
@@ -210,9 +216,9 @@ impl<'de> Visitor<'de> for Top<'_, '_> {
     }
 }
 
-struct List<'w, 'o>(&'w mut Walk<'o>);
+struct EventList<'w, 'o>(&'w mut Walk<'o>);
 
-impl<'de> DeserializeSeed<'de> for List<'_, '_> {
+impl<'de> DeserializeSeed<'de> for EventList<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -220,7 +226,7 @@ impl<'de> DeserializeSeed<'de> for List<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for List<'_, '_> {
+impl<'de> Visitor<'de> for EventList<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -228,17 +234,17 @@ impl<'de> Visitor<'de> for List<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        self.0.place = Place::Listed;
-        while seq.next_element_seed(Listed(self.0))?.is_some() {
+        self.0.expected = Expected::Event;
+        while seq.next_element_seed(ListedEvent(self.0))?.is_some() {
             self.0.index += 1;
         }
         Ok(())
     }
 }
 
-pub(super) struct Listed<'w, 'o>(pub(super) &'w mut Walk<'o>);
+pub(super) struct ListedEvent<'w, 'o>(pub(super) &'w mut Walk<'o>);
 
-impl<'de> DeserializeSeed<'de> for Listed<'_, '_> {
+impl<'de> DeserializeSeed<'de> for ListedEvent<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -246,7 +252,7 @@ impl<'de> DeserializeSeed<'de> for Listed<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Listed<'_, '_> {
+impl<'de> Visitor<'de> for ListedEvent<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -255,12 +261,12 @@ impl<'de> Visitor<'de> for Listed<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let first = map.next_key_seed(KeySeed)?;
-        self.0.take(first, map)
+        self.0.read_event(first, map)
     }
 }
 
-/// How many events a list holds, counted only once one of them is wrong.
-fn count(text: &str) -> Option<usize> {
+/// The number of events in a list. It is counted only after one of them was invalid.
+fn count_events(text: &str) -> Option<usize> {
     #[derive(serde::Deserialize)]
     struct Wrapped {
         events: Vec<IgnoredAny>,

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-fn at(offset: &str, text: &str) -> Result<String, String> {
+fn converted(offset: &str, text: &str) -> Result<String, String> {
     let offset = UtcOffset::parse(offset).expect("a valid offset");
     let mut out = Vec::new();
     push(text.as_bytes(), offset, &mut out).map_err(|error| error.message().to_owned())?;
@@ -16,19 +16,19 @@ fn now(offset: &str, wall_ms: i64) -> Result<String, String> {
 }
 
 #[test]
-fn a_time_in_the_form_of_the_api_passes_unchanged_whatever_the_offset() {
+fn a_time_in_the_form_of_the_api_is_sent_unchanged_whatever_the_offset() {
     for time in [
         "2024-08-06 15:04:05",
         "0000-02-29 00:00:00",
         "9999-12-31 23:59:59",
         "2000-02-29 12:00:00",
     ] {
-        assert_eq!(at("+05:30", time), Ok(time.to_owned()));
+        assert_eq!(converted("+05:30", time), Ok(time.to_owned()));
     }
 }
 
 #[test]
-fn rfc_3339_is_converted_to_the_offset_and_its_fraction_cut() {
+fn a_time_in_rfc_3339_is_converted_to_the_offset_without_its_fraction() {
     for (offset, written, sent) in [
         ("+00:00", "2024-08-06T15:04:05Z", "2024-08-06 15:04:05"),
         ("+00:00", "2024-08-06t15:04:05z", "2024-08-06 15:04:05"),
@@ -44,28 +44,28 @@ fn rfc_3339_is_converted_to_the_offset_and_its_fraction_cut() {
         ("+00:00", "9999-12-31T23:59:59Z", "9999-12-31 23:59:59"),
         ("+00:00", "0000-01-01T00:00:00Z", "0000-01-01 00:00:00"),
     ] {
-        assert_eq!(at(offset, written), Ok(sent.to_owned()), "{written}");
+        assert_eq!(converted(offset, written), Ok(sent.to_owned()), "{written}");
     }
 }
 
 #[test]
 fn a_leap_second_becomes_the_second_before_it() {
     assert_eq!(
-        at("+00:00", "2016-12-31T23:59:60Z"),
+        converted("+00:00", "2016-12-31T23:59:60Z"),
         Ok("2016-12-31 23:59:59".to_owned())
     );
     assert_eq!(
-        at("+00:00", "2017-01-01T05:29:60.5+05:30"),
+        converted("+00:00", "2017-01-01T05:29:60.5+05:30"),
         Ok("2016-12-31 23:59:59".to_owned())
     );
-    let elsewhere = at("+00:00", "2016-12-31T12:00:60Z").expect_err("not a leap second");
+    let elsewhere = converted("+00:00", "2016-12-31T12:00:60Z").expect_err("not a leap second");
     assert!(elsewhere.contains("is not a time of day"), "{elsewhere}");
-    let plain = at("+00:00", "2016-12-31 23:59:60").expect_err("no offset to judge it by");
+    let plain = converted("+00:00", "2016-12-31 23:59:60").expect_err("no offset to judge it by");
     assert!(plain.contains("is not a time of day"), "{plain}");
 }
 
 #[test]
-fn an_error_says_what_is_wrong_with_the_time() {
+fn the_error_about_a_bad_time_says_what_is_wrong_with_it() {
     for (text, words) in [
         ("2024-02-30 10:00:00", "is not a date on the calendar"),
         ("2023-02-29T10:00:00Z", "is not a date on the calendar"),
@@ -93,7 +93,7 @@ fn an_error_says_what_is_wrong_with_the_time() {
         ("2024-01-01_10:00:00", "is neither"),
         ("\u{0662}024-01-01 10:00:00", "is neither"),
     ] {
-        let error = at("+00:00", text).expect_err(text);
+        let error = converted("+00:00", text).expect_err(text);
         assert!(error.contains(words), "{error}");
         assert!(
             error.starts_with(&format!("received_at: {text:?} ")),
@@ -103,19 +103,22 @@ fn an_error_says_what_is_wrong_with_the_time() {
 }
 
 #[test]
-fn a_time_that_leaves_four_digit_years_by_conversion_is_refused() {
+fn a_time_that_conversion_moves_outside_the_years_of_four_digits_is_refused() {
     for (offset, text) in [
         ("+00:01", "9999-12-31T23:59:59Z"),
         ("-00:01", "0000-01-01T00:00:00Z"),
         ("+00:00", "0000-01-01T00:00:00+00:01"),
     ] {
-        let error = at(offset, text).expect_err(text);
-        assert!(error.contains("leaves the years 0000 to 9999"), "{error}");
+        let error = converted(offset, text).expect_err(text);
+        assert!(
+            error.contains("is outside the years 0000 to 9999"),
+            "{error}"
+        );
     }
 }
 
 #[test]
-fn now_is_written_at_the_offset_also_at_the_ends_of_time() {
+fn the_current_time_is_written_at_the_offset_and_refused_beyond_four_digit_years() {
     assert_eq!(now("+00:00", 0), Ok("1970-01-01 00:00:00".to_owned()));
     assert_eq!(now("+00:00", -1), Ok("1969-12-31 23:59:59".to_owned()));
     assert_eq!(
@@ -128,7 +131,7 @@ fn now_is_written_at_the_offset_also_at_the_ends_of_time() {
 }
 
 #[test]
-fn an_offset_reads_back_as_it_was_written_within_18_hours() {
+fn a_utc_offset_within_18_hours_reads_back_as_it_was_written() {
     for text in ["+00:00", "-18:00", "+18:00", "+05:45", "-00:30"] {
         let offset = UtcOffset::parse(text).expect(text);
         assert_eq!(offset.to_string(), text);
@@ -142,7 +145,7 @@ fn an_offset_reads_back_as_it_was_written_within_18_hours() {
 
 proptest! {
     #[test]
-    fn the_calendar_is_that_of_jiff(
+    fn a_received_at_is_valid_exactly_if_jiff_knows_that_date(
         year in 0..=9999_i16,
         month in 0..=13_u8,
         day in 0..=32_u8,
@@ -152,11 +155,11 @@ proptest! {
     ) {
         let text = format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}");
         let jiffs = jiff::fmt::temporal::DateTimeParser::new().parse_datetime(&text);
-        prop_assert_eq!(at("+00:00", &text).is_ok(), jiffs.is_ok(), "{}", text);
+        prop_assert_eq!(converted("+00:00", &text).is_ok(), jiffs.is_ok(), "{}", text);
     }
 
     #[test]
-    fn conversion_is_that_of_jiff(
+    fn a_received_at_is_converted_as_jiff_converts_it(
         seconds in -62_000_000_000..253_000_000_000_i64,
         from in -1_439..=1_439_i32,
         to in -1_080..=1_080_i32,
@@ -172,13 +175,13 @@ proptest! {
             offset.to_datetime(timestamp).strftime("%Y-%m-%d %H:%M:%S").to_string()
         };
         let written = format!("{}{}", seen(from), zone(from));
-        prop_assert_eq!(at(&zone(to), &written), Ok(seen(to)));
+        prop_assert_eq!(converted(&zone(to), &written), Ok(seen(to)));
         prop_assert_eq!(now(&zone(to), seconds * 1_000 + 999), Ok(seen(to)));
     }
 
     #[test]
-    fn no_text_makes_it_panic(text: String, near in "[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9:.Z+é-]{0,14}") {
-        let _ = at("+18:00", &text);
-        let _ = at("-18:00", &near);
+    fn no_text_makes_the_parser_of_received_at_panic(text: String, near in "[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9:.Z+é-]{0,14}") {
+        let _ = converted("+18:00", &text);
+        let _ = converted("-18:00", &near);
     }
 }
