@@ -1,8 +1,8 @@
 //! The one error type of the crate.
 //!
-//! A message is for the person who reads it at night: what happened, to which thing, and what to do next.
-//! An [`ErrorKind`] is for programs; the C API gives each kind a stable number. No message ever contains a
-//! bearer token.
+//! A message is for the person who reads it at night: what happened, to which thing, and what to do
+//! next. An [`ErrorKind`] is for programs; the C API gives each kind a stable number. No message
+//! ever contains a bearer token.
 
 use std::fmt;
 
@@ -50,7 +50,8 @@ pub enum PauseReason {
     Ip,
     /// The answers from the endpoint do not look like those of the API.
     Misrouted,
-    /// Events of many different users in a row were refused alone: more likely a mistake here than there.
+    /// Events of many different users in a row were refused alone: more likely a mistake here than
+    /// there.
     MassRejection,
     /// The API answers the same request with server errors again and again.
     ServerError,

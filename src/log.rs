@@ -1,11 +1,13 @@
-//! The small log of the library: the last 256 records for polling, and a callback that gets each record.
+//! The small log of the library: the last 256 records for polling, and a callback that gets each
+//! record.
 //!
-//! Enqueues write to the log, so a write never waits: it tries to lock the ring of records, and if that
-//! fails, counts the record as lost. For the same reason several threads may run the callback at once. The
-//! one call that waits is [`Log::set_callback`]: when it has returned, the callback that was set before is
-//! not running and never runs again, so that its owner may free what the callback uses. A log belongs to
-//! the process that created it: in a forked child no callback runs, and [`Log::next`] may return nothing.
-//! It is not the application's log, and writes to no file or stream by itself.
+//! Enqueues write to the log, so a write never waits: it tries to lock the ring of records, and if
+//! that fails, counts the record as lost. For the same reason several threads may run the callback
+//! at once. The one call that waits is [`Log::set_callback`]: when it has returned, the callback
+//! that was set before is not running and never runs again, so that its owner may free what the
+//! callback uses. A log belongs to the process that created it: in a forked child no callback runs,
+//! and [`Log::next`] may return nothing. It is not the application's log, and writes to no file or
+//! stream by itself.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -53,7 +55,8 @@ impl Level {
         }
     }
 
-    /// The level that the option `log_level` names; `Some(None)` for `off`, `None` for any other text.
+    /// The level that the option `log_level` names; `Some(None)` for `off`, `None` for any other
+    /// text.
     pub(crate) fn from_option(name: &str) -> Option<Option<Self>> {
         match name {
             "off" => Some(None),
@@ -76,7 +79,8 @@ pub struct Record {
     pub message: String,
 }
 
-/// A function that gets each record, on the thread that logs it. Several threads may call it at once.
+/// A function that gets each record, on the thread that logs it. Several threads may call it at
+/// once.
 pub type Callback = Box<dyn Fn(&Record) + Send + Sync>;
 
 /// The log of one core.
@@ -154,8 +158,8 @@ impl Log {
         self.write(Level::Info, message);
     }
 
-    /// The oldest record that was not polled yet. If records were lost because they were not polled in
-    /// time, the first record says how many.
+    /// The oldest record that was not polled yet. If records were lost because they were not polled
+    /// in time, the first record says how many.
     pub fn next(&self) -> Option<Record> {
         let mut ring = self.try_ring()?;
         match self.lost.swap(0, Ordering::Relaxed) {
@@ -168,11 +172,13 @@ impl Log {
         }
     }
 
-    /// Sets the callback that gets each record from now on, on behalf of the client `owner`. `None` unsets it.
+    /// Sets the callback that gets each record from now on, on behalf of the client `owner`. `None`
+    /// unsets it.
     ///
-    /// When this call returns, the callback that was set before is not running and never runs again. The
-    /// call waits for that without a deadline. The exception is a call from inside a callback of this log:
-    /// then the running callbacks, at least that one, may still be running when it returns.
+    /// When this call returns, the callback that was set before is not running and never runs
+    /// again. The call waits for that without a deadline. The exception is a call from inside a
+    /// callback of this log: then the running callbacks, at least that one, may still be running
+    /// when it returns.
     ///
     /// Records that a callback itself logs go to the ring only. A callback that panics is caught.
     ///
@@ -236,7 +242,8 @@ impl Log {
             }
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| callback(record)));
-        // Drop it before the call counts as ended: nothing of the callback may outlive `set_callback`.
+        // Drop it before the call counts as ended: nothing of the callback may outlive
+        // `set_callback`.
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(callback)));
         self.calls().running.retain(|call| call.ticket != ticket);
         self.call_ended.notify_all();

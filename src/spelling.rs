@@ -1,7 +1,8 @@
-//! How an error message shows a wrong value: quoted, shortened, and with the word that was probably meant.
+//! How an error message shows a wrong value: quoted, shortened, and with the word that was probably
+//! meant.
 //!
-//! Values come from users and may be megabytes long or contain control characters, so a message shows only
-//! their beginning, escaped. Callers must not pass secrets.
+//! Values come from users and may be megabytes long or contain control characters, so a message
+//! shows only their beginning, escaped. Callers must not pass secrets.
 
 /// How many characters of a wrong value a message shows.
 const SHOWN_CHARS: usize = 40;

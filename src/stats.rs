@@ -1,8 +1,9 @@
 //! Statistics: how many events wait, how many were delivered, and why delivery is paused.
 //!
-//! One table ([`table`]) says the name, the meaning and the kind of each figure. The struct, the JSON
-//! and the Prometheus text are all made from it, so that none of them can lack a figure or call it
-//! something else. [`Stats`] is a snapshot: what it holds is gathered elsewhere, and it reads no clock.
+//! One table ([`table`]) says the name, the meaning and the kind of each figure. The struct, the
+//! JSON and the Prometheus text are all made from it, so that none of them can lack a figure or
+//! call it something else. [`Stats`] is a snapshot: what it holds is gathered elsewhere, and it
+//! reads no clock.
 
 pub mod histogram;
 mod table;
@@ -51,8 +52,8 @@ macro_rules! define_stats {
         $field:ident: $type:ty = $kind:ident $(($argument:expr))?, $metric:expr,
             c.$c_field:ident $(, totals.$($total:ident).+)?;
     )*) => {
-        /// A snapshot of one spool, as seen by one process. Times are wall times in milliseconds since
-        /// 1970-01-01T00:00:00Z.
+        /// A snapshot of one spool, as seen by one process. Times are wall times in milliseconds
+        /// since 1970-01-01T00:00:00Z.
         #[derive(Debug, Clone, Default, PartialEq, Eq)]
         pub struct Stats {
             $(

@@ -20,8 +20,8 @@ pub fn connection(settings: &Settings) -> transport::Options {
     }
 }
 
-/// Checks that a connection can be set up with these settings: reads `ca_file`, but does not connect.
-/// Without this check, a mistake shows only when the first request is due.
+/// Checks that a connection can be set up with these settings: reads `ca_file`, but does not
+/// connect. Without this check, a mistake shows only when the first request is due.
 ///
 /// Errors: [`ErrorKind::Config`](crate::error::ErrorKind::Config).
 pub fn check_connection(settings: &Settings) -> Result<()> {

@@ -146,8 +146,8 @@ impl Core {
         }
     }
 
-    /// Begins to measure an enqueue if it is one of those that are measured; the others do not read the
-    /// clock.
+    /// Begins to measure an enqueue if it is one of those that are measured; the others do not read
+    /// the clock.
     pub(super) fn begin_sample(&self) -> Option<Instant> {
         let is_sampled = self
             .enqueued
@@ -162,12 +162,13 @@ impl Core {
             .add(&ENQUEUE_BOUNDS_US, begun.elapsed());
     }
 
-    /// Counts events that were acknowledged, and wakes the sender if this process has that role. `now_ns`
-    /// is the time since boot.
+    /// Counts events that were acknowledged, and wakes the sender if this process has that role.
+    /// `now_ns` is the time since boot.
     pub(super) fn after_enqueue(&self, events: usize, now_ns: u64) -> Result<()> {
         self.enqueued.fetch_add(events as u64, Ordering::Relaxed);
         if self.settings.role.sends() {
-            // The events are acknowledged, so a thread that cannot be started is no error of this call.
+            // The events are acknowledged, so a thread that cannot be started is no error of this
+            // call.
             if let Err(e) = self.send_in_background() {
                 self.log.error(format_args!("{e}"));
             }
@@ -225,7 +226,8 @@ impl Core {
     pub(super) fn flush_and_stop(&self, deadline: Instant) -> Result<()> {
         let mut outcome = Ok(());
         if self.settings.role.sends() {
-            // An enqueue that runs at the same time is still acknowledged, but no longer starts a thread.
+            // An enqueue that runs at the same time is still acknowledged, but no longer starts a
+            // thread.
             let before = std::mem::replace(&mut *lock(&self.background), Background::Stopped);
             // A process that has enqueued nothing has no thread, and a close does not start one.
             if before == Background::On {
@@ -240,7 +242,8 @@ impl Core {
         outcome
     }
 
-    /// Removes the spool of `durability = memory`. Call it after the report, which reads that spool.
+    /// Removes the spool of `durability = memory`. Call it after the report, which reads that
+    /// spool.
     pub(super) fn remove_temporary(&self) {
         if let Some(dir) = &self.temporary {
             self.writer.close();
@@ -248,8 +251,8 @@ impl Core {
         }
     }
 
-    /// Whether the core stays open after its last client, so that a process that only enqueues opens the
-    /// spool once.
+    /// Whether the core stays open after its last client, so that a process that only enqueues
+    /// opens the spool once.
     pub(super) fn outlives_clients(&self) -> bool {
         !self.settings.role.sends() && self.temporary.is_none()
     }

@@ -1,5 +1,5 @@
-//! Lists of rejected events, events in doubt and pending events, read a page at a time without holding a
-//! transaction.
+//! Lists of rejected events, events in doubt and pending events, read a page at a time without
+//! holding a transaction.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

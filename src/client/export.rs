@@ -37,14 +37,15 @@ pub(super) fn write_all(mut rows: Cursor, out: &mut dyn Write) -> Result<usize> 
 }
 
 impl Row {
-    /// The row as one JSON object on one line, as [`export_rejected`](super::Client::export_rejected) writes it.
+    /// The row as one JSON object on one line, as
+    /// [`export_rejected`](super::Client::export_rejected) writes it.
     ///
     /// Errors: [`ErrorKind::Internal`] if the event is not JSON.
     pub fn to_json(&self) -> Result<String> {
         let line = serde_json::to_string(&describe(self)?)
             .map_err(|e| Error::new(ErrorKind::Internal, format!("export: {e}")))?;
-        // An `event_value` keeps its white space. JSON strings hold no raw line break, so each one here
-        // stands between two tokens.
+        // An `event_value` keeps its white space. JSON strings hold no raw line break, so each one
+        // here stands between two tokens.
         Ok(line.replace(['\n', '\r'], " "))
     }
 }

@@ -1,8 +1,8 @@
 //! The client: what an application opens on a spool.
 //!
-//! All clients of one process on one spool share one core: a writer, a sender, a log. Every process has
-//! cores of its own. The first call in a forked child creates a new core, without taking a lock that
-//! another thread may have held at the moment of the fork.
+//! All clients of one process on one spool share one core: a writer, a sender, a log. Every process
+//! has cores of its own. The first call in a forked child creates a new core, without taking a lock
+//! that another thread may have held at the moment of the fork.
 
 mod connection;
 mod core;

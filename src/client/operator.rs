@@ -1,9 +1,9 @@
-//! A client for the operator, who inspects or changes a spool that other programs fill and send, and who
-//! knows only its path.
+//! A client for the operator, who inspects or changes a spool that other programs fill and send,
+//! and who knows only its path.
 //!
-//! It shares no core with the clients of an application, sends nothing, and takes endpoint and account from
-//! the spool itself. A change by an operator survives a power cut, whatever the durability of the
-//! applications is.
+//! It shares no core with the clients of an application, sends nothing, and takes endpoint and
+//! account from the spool itself. A change by an operator survives a power cut, whatever the
+//! durability of the applications is.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,20 +21,20 @@ use crate::store::{PauseState, RejectedFilter, RejectedReason};
 /// What an operator opens a spool for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To read it. Nothing on the disk is changed, so the spool may be a copy, or lie on a read-only file
-    /// system.
+    /// To read it. Nothing on the disk is changed, so the spool may be a copy, or lie on a
+    /// read-only file system.
     Read,
     /// To change something: hold, resume, requeue, discard, set aside.
     Change,
 }
 
 impl Client {
-    /// Opens the existing spool at `dir`, whatever its endpoint and account are. Starts no thread, and
-    /// never sends.
+    /// Opens the existing spool at `dir`, whatever its endpoint and account are. Starts no thread,
+    /// and never sends.
     ///
-    /// Errors: [`ErrorKind::SpoolMismatch`] if there is no spool, if it belongs to another user, or if it
-    /// is a copy and is to be changed; [`ErrorKind::Store`] if a newer version of the library wrote it;
-    /// [`ErrorKind::Io`].
+    /// Errors: [`ErrorKind::SpoolMismatch`] if there is no spool, if it belongs to another user, or
+    /// if it is a copy and is to be changed; [`ErrorKind::Store`] if a newer version of the library
+    /// wrote it; [`ErrorKind::Io`].
     pub fn open_existing(dir: &Path, purpose: Purpose) -> Result<Self> {
         let opened = match purpose {
             Purpose::Read => Spool::to_look_at(dir)?,
@@ -78,8 +78,8 @@ pub struct RejectedCount {
 
 /// What an operator reads beside [`stats`](Client::stats) and the lists.
 impl Client {
-    /// Why delivery is paused, in full: with the answer of the API, and what to do; `None`: it is not
-    /// paused. Errors: as [`stats`](Self::stats).
+    /// Why delivery is paused, in full: with the answer of the API, and what to do; `None`: it is
+    /// not paused. Errors: as [`stats`](Self::stats).
     pub fn pause(&self) -> Result<Option<PauseState>> {
         match Reader::open(&self.core()?.spool)? {
             Some(store) => store.pause(),
@@ -92,8 +92,8 @@ impl Client {
         Elected::look(&self.core()?.spool)
     }
 
-    /// How many rejected events are kept, by reason and API code, the largest number first. Errors: as
-    /// [`stats`](Self::stats).
+    /// How many rejected events are kept, by reason and API code, the largest number first. Errors:
+    /// as [`stats`](Self::stats).
     pub fn rejected_by_code(&self) -> Result<Vec<RejectedCount>> {
         let Some(store) = Reader::open(&self.core()?.spool)? else {
             return Ok(Vec::new());

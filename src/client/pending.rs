@@ -1,8 +1,9 @@
 //! The list of pending events: those in the store, then those that no sender has taken over yet.
 //!
-//! Each page is read by itself, and nothing is held open between two pages, so reading a list may take
-//! any time while a sender runs. Events that are delivered meanwhile are not listed. The last page of the
-//! store and how far the journal is taken over are read at one moment, so no event is missed in between.
+//! Each page is read by itself, and nothing is held open between two pages, so reading a list may
+//! take any time while a sender runs. Events that are delivered meanwhile are not listed. The last
+//! page of the store and how far the journal is taken over are read at one moment, so no event is
+//! missed in between.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;

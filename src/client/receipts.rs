@@ -91,7 +91,8 @@ impl Receipts {
         Ok(receipts)
     }
 
-    /// The next receipt; `None` at the end. With a user in the filter, a call may read many receipts.
+    /// The next receipt; `None` at the end. With a user in the filter, a call may read many
+    /// receipts.
     ///
     /// Errors: as [`Client::stats`](super::Client::stats).
     pub fn next_receipt(&mut self) -> Result<Option<Receipt>> {

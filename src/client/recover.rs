@@ -10,16 +10,16 @@ use crate::sender::lane_of;
 use crate::spool::Spool;
 use crate::store::sqlite::recover::{self, Repair, Salvage};
 
-/// Reads the store of the spool at `dir`, and returns what can be read of it and what would be lost. With
-/// [`Repair::Replace`], a damaged store is replaced by a new one that holds everything that can be read,
-/// and is kept beside it. A sound store is left as it is.
+/// Reads the store of the spool at `dir`, and returns what can be read of it and what would be
+/// lost. With [`Repair::Replace`], a damaged store is replaced by a new one that holds everything
+/// that can be read, and is kept beside it. A sound store is left as it is.
 ///
-/// Enqueue goes on meanwhile. If the process is killed at any moment, the spool has the old store or the
-/// new one.
+/// Enqueue goes on meanwhile. If the process is killed at any moment, the spool has the old store
+/// or the new one.
 ///
-/// Errors: [`ErrorKind::Timeout`] while another process sends; [`ErrorKind::SpoolMismatch`] if there is
-/// no spool; [`ErrorKind::Store`] if a newer version of the library wrote it; [`ErrorKind::SpoolFull`];
-/// [`ErrorKind::Io`].
+/// Errors: [`ErrorKind::Timeout`] while another process sends; [`ErrorKind::SpoolMismatch`] if
+/// there is no spool; [`ErrorKind::Store`] if a newer version of the library wrote it;
+/// [`ErrorKind::SpoolFull`]; [`ErrorKind::Io`].
 pub fn recover(dir: &Path, repair: Repair) -> Result<Salvage> {
     let spool = Arc::new(Spool::existing(dir)?);
     let Some(_seat) = Seat::try_take(&spool)? else {

@@ -1,8 +1,8 @@
 //! Which spools this process has open: one core for each.
 //!
-//! A core with `role = enqueue` stays open after its last client, so that a php-fpm worker opens the spool
-//! once and not at every request. A core with `role = both` is closed with its last client. A process that
-//! opens many spools keeps only a few cores without a client.
+//! A core with `role = enqueue` stays open after its last client, so that a php-fpm worker opens
+//! the spool once and not at every request. A core with `role = both` is closed with its last
+//! client. A process that opens many spools keeps only a few cores without a client.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -71,8 +71,8 @@ fn close_idle(cores: &mut HashMap<DirectoryId, Arc<Core>>) {
     });
 }
 
-/// The core that is open with these settings, found by the ID of the directory alone, because a php-fpm
-/// worker asks at every request. [`open`] reports whatever is unusual.
+/// The core that is open with these settings, found by the ID of the directory alone, because a
+/// php-fpm worker asks at every request. [`open`] reports whatever is unusual.
 fn find(settings: &Settings) -> Result<Option<Arc<Core>>> {
     if lock(cores()).is_empty() {
         return Ok(None);
@@ -88,7 +88,8 @@ fn find(settings: &Settings) -> Result<Option<Arc<Core>>> {
     }
 }
 
-/// Adds a client to a core. Its bearer token replaces the one of earlier clients, because later calls win.
+/// Adds a client to a core. Its bearer token replaces the one of earlier clients, because later
+/// calls win.
 fn attach(known: &Arc<Core>, settings: &Settings) -> Result<Arc<Core>> {
     if let TokenSource::Given(token) = &settings.bearer_token {
         known.sender.replace_token(token.clone())?;
@@ -105,8 +106,8 @@ pub(super) fn in_child(core: &Core) -> Arc<Core> {
     add_client(own)
 }
 
-/// Removes a client from its core, and returns whether it was the last one. A later [`open`] does not find
-/// a core that is closed with its last client.
+/// Removes a client from its core, and returns whether it was the last one. A later [`open`] does
+/// not find a core that is closed with its last client.
 pub(super) fn detach(core: &Core) -> bool {
     let mut cores = lock(cores());
     let last = core.clients.fetch_sub(1, Ordering::AcqRel) == 1;

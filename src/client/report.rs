@@ -37,8 +37,8 @@ impl Core {
         })
     }
 
-    /// What has changed since the totals were `before`, and what is pending. If the deadline passes before
-    /// the journal is counted, its part is an estimate.
+    /// What has changed since the totals were `before`, and what is pending. If the deadline passes
+    /// before the journal is counted, its part is an estimate.
     pub(super) fn report(&self, before: Totals, deadline: Instant) -> Report {
         let (unreadable, now) = match self.snapshot(deadline) {
             Ok(now) => (None, now),
@@ -57,7 +57,8 @@ impl Core {
         let pause = now.pause.filter(|_| damage.is_none());
         let since_ms = match damage {
             None => pause.as_ref().map(|pause| pause.since_ms),
-            // A store that cannot be read does not say since when it is damaged; the heartbeat does.
+            // A store that cannot be read does not say since when it is damaged; the heartbeat
+            // does.
             Some(_) => Heartbeat::read(&self.spool)
                 .unwrap_or_default()
                 .and_then(|heartbeat| heartbeat.damaged_since_ms()),
@@ -75,8 +76,8 @@ impl Core {
         }
     }
 
-    /// Reads the store, then counts the journal behind it. If the sender took events over between the two,
-    /// both are read again; the last try counts as it is.
+    /// Reads the store, then counts the journal behind it. If the sender took events over between
+    /// the two, both are read again; the last try counts as it is.
     fn snapshot(&self, deadline: Instant) -> Result<Snapshot> {
         let Some(store) = Reader::open(&self.spool)? else {
             let journalled = reader::count(&self.spool, &reader::Offsets::new(), deadline)?;

@@ -1,7 +1,8 @@
-//! Whether all lanes with events are in a backoff, and until when. An API that cannot be reached is not a
-//! pause, and yet nothing is sent.
+//! Whether all lanes with events are in a backoff, and until when. An API that cannot be reached is
+//! not a pause, and yet nothing is sent.
 //!
-//! A lane keeps its backoff until one of its requests succeeds, so also while the next request is in flight.
+//! A lane keeps its backoff until one of its requests succeeds, so also while the next request is
+//! in flight.
 
 use super::spool_client::Client;
 use crate::clock;
@@ -18,7 +19,8 @@ const LASTING_ERRORS: u32 = 3;
 /// The retry that all pending events wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
-    /// When the next request is due, wall time in milliseconds; in the past: the request is in flight.
+    /// When the next request is due, wall time in milliseconds; in the past: the request is in
+    /// flight.
     pub next_ms: i64,
     /// Server errors in a row for a batch in doubt; the largest number of all lanes.
     pub server_errors: u32,
@@ -63,8 +65,9 @@ impl Retry {
 }
 
 impl Client {
-    /// The retry that everything in the store waits for; `None` while an event can be sent, and if the
-    /// store is damaged, which [`stats`](Self::stats) reports. Errors: as [`stats`](Self::stats).
+    /// The retry that everything in the store waits for; `None` while an event can be sent, and if
+    /// the store is damaged, which [`stats`](Self::stats) reports. Errors: as
+    /// [`stats`](Self::stats).
     pub fn retry(&self) -> Result<Option<Retry>> {
         let read_rests = || -> Result<Vec<Rest>> {
             let Some(store) = Reader::open(&self.core()?.spool)? else {

@@ -39,15 +39,15 @@ impl RowReason {
 /// One listed event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Identifies the event for requeue, discard and the next page. The ID of a [`RowReason::Journalled`]
-    /// event is 2^62 or more, and is valid in this list only.
+    /// Identifies the event for requeue, discard and the next page. The ID of a
+    /// [`RowReason::Journalled`] event is 2^62 or more, and is valid in this list only.
     pub id: i64,
     /// Why the event is listed.
     pub reason: RowReason,
     /// The HTTP status of the refusal.
     pub http_status: Option<u16>,
-    /// Wall time of the enqueue, in milliseconds; in the list of events in doubt, of the first request
-    /// with the event.
+    /// Wall time of the enqueue, in milliseconds; in the list of events in doubt, of the first
+    /// request with the event.
     pub first_ms: i64,
     /// Wall time of the rejection, or of the last request in doubt; 0: there was neither.
     pub last_ms: i64,

@@ -19,7 +19,8 @@ use crate::log::{Callback, Log, Record};
 use crate::sender::{Command, Report, Vitals};
 use crate::stats::Stats;
 
-/// What an application opens on a spool. All methods may be called from any thread, also after `fork`.
+/// What an application opens on a spool. All methods may be called from any thread, also after
+/// `fork`.
 pub struct Client {
     attachment: PerProcess<Attachment>,
     closed: AtomicBool,
@@ -88,12 +89,12 @@ impl Client {
         }
     }
 
-    /// Queues one event. Returns once the event is safe at the configured durability. Does no network
-    /// I/O and does not wait for the sender.
+    /// Queues one event. Returns once the event is safe at the configured durability. Does no
+    /// network I/O and does not wait for the sender.
     ///
     /// Errors: [`ErrorKind::InvalidEvent`] names the field, and nothing is queued;
-    /// [`ErrorKind::SpoolFull`]; [`ErrorKind::Closed`]; [`ErrorKind::Io`]: the outcome is unknown, the
-    /// event may still be delivered.
+    /// [`ErrorKind::SpoolFull`]; [`ErrorKind::Closed`]; [`ErrorKind::Io`]: the outcome is unknown,
+    /// the event may still be delivered.
     pub fn enqueue(&self, fields: &Fields<'_>) -> Result<()> {
         self.enqueue_raw(&fields.into())
     }
@@ -117,8 +118,8 @@ impl Client {
         core.after_enqueue(1, now_ns)
     }
 
-    /// Queues the events in `json`, all or none: one object, an array, or `{"events": [...]}`. Returns
-    /// their number.
+    /// Queues the events in `json`, all or none: one object, an array, or `{"events": [...]}`.
+    /// Returns their number.
     ///
     /// Errors: as [`enqueue`](Self::enqueue), with [`Error::event_index`] set; also
     /// [`ErrorKind::InvalidArgument`] if `json` is not JSON, or is more than one call takes.
@@ -145,7 +146,8 @@ impl Client {
     }
 
     /// Begins or continues the import called `name`: events in bulk, each queued once even if the
-    /// importing process dies. What an earlier process committed and did not publish is published now.
+    /// importing process dies. What an earlier process committed and did not publish is published
+    /// now.
     ///
     /// Errors: [`ErrorKind::Timeout`] while another process has an import of this name open;
     /// [`ErrorKind::Store`] if the progress of the import cannot be read; [`ErrorKind::Closed`];
@@ -154,13 +156,14 @@ impl Client {
         Import::open(self.core()?.clone(), name)
     }
 
-    /// Waits, at most `timeout`, until every event that was enqueued on this spool before the call is
-    /// delivered or rejected. Sends in this process if no other process does.
+    /// Waits, at most `timeout`, until every event that was enqueued on this spool before the call
+    /// is delivered or rejected. Sends in this process if no other process does.
     ///
     /// The report counts from the start of the call, and is valid whatever the outcome. Errors:
     /// [`ErrorKind::Paused`] with the reason; [`ErrorKind::Timeout`]; [`ErrorKind::Forked`] in a
     /// child of a process that was sending; [`ErrorKind::Closed`]; [`ErrorKind::Store`];
-    /// [`ErrorKind::Config`] if no connection can be made with this configuration; [`ErrorKind::Io`].
+    /// [`ErrorKind::Config`] if no connection can be made with this configuration;
+    /// [`ErrorKind::Io`].
     pub fn flush(&self, timeout: Duration) -> (Report, Result<()>) {
         match self.core() {
             Ok(core) => core.flush(deadline(timeout)),
@@ -168,8 +171,8 @@ impl Client {
         }
     }
 
-    /// Closes the client. With `role = both`, the last client of a spool flushes and stops the sender of
-    /// this process first, within `timeout`; with `role = enqueue` nothing is sent.
+    /// Closes the client. With `role = both`, the last client of a spool flushes and stops the
+    /// sender of this process first, within `timeout`; with `role = enqueue` nothing is sent.
     ///
     /// Closing again does nothing. The client is closed whatever the outcome, and the next sender
     /// delivers what is pending. Errors: as [`flush`](Self::flush).
@@ -177,8 +180,8 @@ impl Client {
         self.close_within(timeout, CloseReport::NotWanted).1
     }
 
-    /// [`close`](Self::close) with a report. The report costs a read of the store, and of the part of the
-    /// journal that is not taken over yet.
+    /// [`close`](Self::close) with a report. The report costs a read of the store, and of the part
+    /// of the journal that is not taken over yet.
     pub fn close_with_report(&self, timeout: Duration) -> (Report, Result<()>) {
         self.close_within(timeout, CloseReport::Wanted)
     }
@@ -206,16 +209,16 @@ impl Client {
         (report, outcome)
     }
 
-    /// Starts sending in the background, as the first enqueue of this process would. Does nothing with
-    /// `role = enqueue`.
+    /// Starts sending in the background, as the first enqueue of this process would. Does nothing
+    /// with `role = enqueue`.
     ///
     /// Errors: [`ErrorKind::Closed`]; [`ErrorKind::Io`] if no thread can be started.
     pub fn start(&self) -> Result<()> {
         self.core()?.start()
     }
 
-    /// Whether the sender of this process is alive, and what its standing on the spool is. Waits at most
-    /// for the step that the sender is taking. Errors: [`ErrorKind::Closed`].
+    /// Whether the sender of this process is alive, and what its standing on the spool is. Waits at
+    /// most for the step that the sender is taking. Errors: [`ErrorKind::Closed`].
     pub fn vitals(&self) -> Result<Vitals> {
         Ok(self.core()?.sender.vitals())
     }
@@ -228,10 +231,11 @@ impl Client {
         self.core()?.sender.replace_token(BearerToken::new(token)?)
     }
 
-    /// Stops sending from this spool until [`resume`](Self::resume); enqueue goes on. Waits up to 5 s
-    /// for the sender of another process to carry this out.
+    /// Stops sending from this spool until [`resume`](Self::resume); enqueue goes on. Waits up to 5
+    /// s for the sender of another process to carry this out.
     ///
-    /// Errors: [`ErrorKind::Timeout`], [`ErrorKind::Closed`], [`ErrorKind::Store`], [`ErrorKind::Io`].
+    /// Errors: [`ErrorKind::Timeout`], [`ErrorKind::Closed`], [`ErrorKind::Store`],
+    /// [`ErrorKind::Io`].
     pub fn hold(&self) -> Result<()> {
         self.core()?.sender.command(&Command::Hold).map(drop)
     }
@@ -254,8 +258,8 @@ impl Client {
         SenderSeen::read(&self.core()?.spool)
     }
 
-    /// Bytes that wait for delivery, as they count against `max_spool_bytes`. Approximate: the sender's
-    /// part may be a second old. Errors: [`ErrorKind::Closed`], [`ErrorKind::Io`].
+    /// Bytes that wait for delivery, as they count against `max_spool_bytes`. Approximate: the
+    /// sender's part may be a second old. Errors: [`ErrorKind::Closed`], [`ErrorKind::Io`].
     pub fn waiting_bytes(&self) -> Result<u64> {
         usage::measure(&self.core()?.spool)
     }
@@ -273,8 +277,8 @@ impl Client {
         Ok(())
     }
 
-    /// The next log record, for applications that poll. A closed client still returns the records that
-    /// were not polled. Errors: [`ErrorKind::Closed`] once it is closed and none is left.
+    /// The next log record, for applications that poll. A closed client still returns the records
+    /// that were not polled. Errors: [`ErrorKind::Closed`] once it is closed and none is left.
     pub fn log_next(&self) -> Result<Option<Record>> {
         let remaining = self.log_after_close.get().and_then(|log| log.next());
         if remaining.is_some() {

@@ -36,8 +36,8 @@ impl Core {
             journal_bytes,
             ..Stats::default()
         };
-        // Only reading a damaged row reveals its bad checksum, and the reads below may not touch that
-        // row. So ask the sender, which stops at it.
+        // Only reading a damaged row reveals its bad checksum, and the reads below may not touch
+        // that row. So ask the sender, which stops at it.
         let mut damage = self.sender.found_damage();
         let mut damaged_since_ms = None;
         if let Some(heartbeat) = Heartbeat::read(&self.spool)? {

@@ -1,8 +1,9 @@
 //! A warning when events wait and no sender runs: the most common mistake of a setup in which
 //! processes only enqueue.
 //!
-//! Such a process has no thread that could check, so an enqueue does it from time to time. It compares the
-//! time, which it has read anyway, and reads the sender's heartbeat only when a check is due.
+//! Such a process has no thread that could check, so an enqueue does it from time to time. It
+//! compares the time, which it has read anyway, and reads the sender's heartbeat only when a check
+//! is due.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! Where requests go: the endpoint, and the proxy on the way.
 //!
-//! Only https leaves the host; http is for tests and relays on the loopback interface. An endpoint may not
-//! hold a password, because it is written into the spool. A proxy may, and is therefore a secret.
+//! Only https leaves the host; http is for tests and relays on the loopback interface. An endpoint
+//! may not hold a password, because it is written into the spool. A proxy may, and is therefore a
+//! secret.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};

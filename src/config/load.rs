@@ -10,12 +10,13 @@ use crate::error::Result;
 use crate::spelling::{did_you_mean, hint, nearest, quoted};
 
 impl Config {
-    /// Sets options from these variables: `MEDITOPIA_SPOOL` is `spool`. Variables with another prefix are
-    /// ignored. A `MEDITOPIA_` variable that is not an option adds to the [`warnings`](Self::warnings).
+    /// Sets options from these variables: `MEDITOPIA_SPOOL` is `spool`. Variables with another
+    /// prefix are ignored. A `MEDITOPIA_` variable that is not an option adds to the
+    /// [`warnings`](Self::warnings).
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) names the variable whose value is out of
-    /// range. Nothing is changed then.
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) names the variable whose value is out
+    /// of range. Nothing is changed then.
     pub fn load_env(&mut self, vars: impl IntoIterator<Item = (String, String)>) -> Result<()> {
         let mut loaded = self.clone();
         for (name, value) in vars {
@@ -53,12 +54,13 @@ impl Config {
         self.load_env(vars)
     }
 
-    /// Sets options from a TOML file: a flat table of keys, with strings, integers and booleans. A key that
-    /// is not an option adds to the [`warnings`](Self::warnings).
+    /// Sets options from a TOML file: a flat table of keys, with strings, integers and booleans. A
+    /// key that is not an option adds to the [`warnings`](Self::warnings).
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if the file cannot be read or is not TOML, or
-    /// if a value is out of range; it names the file, and the key or the line. Nothing is changed then.
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) if the file cannot be read or is not
+    /// TOML, or if a value is out of range; it names the file, and the key or the line. Nothing is
+    /// changed then.
     pub fn load_file(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let shown = path.display();

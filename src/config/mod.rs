@@ -1,10 +1,10 @@
-//! Configuration: options are set by name, from code, a file or the environment, and read as one typed
-//! [`Settings`].
+//! Configuration: options are set by name, from code, a file or the environment, and read as one
+//! typed [`Settings`].
 //!
-//! A value is checked when it is set, so that the error can name its source. What depends on several
-//! options (is there a spool?) is checked by [`Config::settings`]. Later calls win. An unknown key in code
-//! is an error. In a file or the environment it is a warning, because a newer version may share them.
-//! Nothing is read unasked, not even the environment.
+//! A value is checked when it is set, so that the error can name its source. What depends on
+//! several options (is there a spool?) is checked by [`Config::settings`]. Later calls win. An
+//! unknown key in code is an error. In a file or the environment it is a warning, because a newer
+//! version may share them. Nothing is read unasked, not even the environment.
 //!
 //! ```
 //! use meditopia::config::Config;
@@ -64,8 +64,8 @@ impl Config {
     /// Sets one option. An empty value unsets an option that has no default.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if there is no such key (the error names the most similar one) or the value is
-    /// out of range. Nothing is changed then.
+    /// [`ErrorKind::Config`] if there is no such key (the error names the most similar one) or the
+    /// value is out of range. Nothing is changed then.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let doc = find_option(key)?;
         self.store(doc, value)
@@ -109,7 +109,8 @@ impl Config {
                 let missing = || {
                     let what =
                         "config: spool: is required; name the directory that keeps the events";
-                    // A misspelt key in a file or the environment is only a warning, and may be the cause.
+                    // A misspelt key in a file or the environment is only a warning, and may be the
+                    // cause.
                     let ignored = self.warnings.iter().map(|warning| format!(" ({warning})"));
                     config_error(what.to_owned() + &ignored.collect::<String>())
                 };
@@ -186,7 +187,8 @@ impl Config {
         self.number(key).map(Duration::from_millis)
     }
 
-    /// A path, made absolute so that a later change of the working directory does not change its meaning.
+    /// A path, made absolute so that a later change of the working directory does not change its
+    /// meaning.
     fn path(&self, key: &str) -> Result<Option<PathBuf>> {
         match self.text(key)? {
             "" => Ok(None),

@@ -1,7 +1,8 @@
 //! The table of all options: the name, the form of the value, the default and the meaning of each.
 //!
-//! Checks, defaults and documentation come from this table alone; the README's table is printed from it
-//! ([`markdown`]). The rest of the crate reads the options as [`Settings`](super::Settings).
+//! Checks, defaults and documentation come from this table alone; the README's table is printed
+//! from it ([`markdown`]). The rest of the crate reads the options as
+//! [`Settings`](super::Settings).
 
 use super::address::{Endpoint, Proxy};
 use super::settings::{Durability, Role};
@@ -188,7 +189,8 @@ impl OptionDoc {
         }
     }
 
-    /// Checks `value`; the error says what is wrong with it. An empty value is valid if it is the default.
+    /// Checks `value`; the error says what is wrong with it. An empty value is valid if it is the
+    /// default.
     pub(super) fn check(&self, value: &str) -> Result<(), String> {
         if value.is_empty() && self.default.is_empty() {
             return Ok(());

@@ -1,7 +1,7 @@
 //! The options as the rest of the crate reads them: checked, typed, complete.
 //!
-//! A [`Settings`] has durations instead of milliseconds, `None` instead of 0 for "off", and absolute paths,
-//! so that its users have nothing left to check.
+//! A [`Settings`] has durations instead of milliseconds, `None` instead of 0 for "off", and
+//! absolute paths, so that its users have nothing left to check.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
@@ -110,7 +110,8 @@ pub struct Settings {
     pub event_ttl: Option<Duration>,
     /// Maximum number of requests per second, all lanes together; `None`: no limit.
     pub max_requests_per_s: Option<NonZeroU32>,
-    /// The brake: the number of different users in a row whose events may be refused alone; `None`: any.
+    /// The brake: the number of different users in a row whose events may be refused alone; `None`:
+    /// any.
     pub brake_users: Option<NonZeroU32>,
     /// How long receipts are kept; `None`: there are none.
     pub receipts_kept: Option<Duration>,
@@ -130,9 +131,9 @@ impl Settings {
     }
 }
 
-/// The first key whose value differs between a client and a later `other` of the same spool. Two bearer
-/// tokens are not a difference, because the later one replaces the earlier one. A token file that only the
-/// later client names is.
+/// The first key whose value differs between a client and a later `other` of the same spool. Two
+/// bearer tokens are not a difference, because the later one replaces the earlier one. A token file
+/// that only the later client names is.
 pub fn conflict(one: &Settings, other: &Settings) -> Option<&'static str> {
     differences(one, other).next()
 }

@@ -1,8 +1,8 @@
 //! The API's bearer token, and where it comes from.
 //!
-//! The token is sent in one header and appears nowhere else: it has no `Display`, `Debug` hides it, no
-//! error quotes it, and its memory is wiped when it is dropped. (The `token` of an event is another
-//! thing: the user's.)
+//! The token is sent in one header and appears nowhere else: it has no `Display`, `Debug` hides it,
+//! no error quotes it, and its memory is wiped when it is dropped. (The `token` of an event is
+//! another thing: the user's.)
 
 use std::fmt;
 use std::fs::File;
@@ -61,7 +61,8 @@ impl BearerToken {
                 format!("bearer_token_file {path}: {what}"),
             )
         };
-        // Allocated at its full size, because growing would leave copies in memory that nothing wipes.
+        // Allocated at its full size, because growing would leave copies in memory that nothing
+        // wipes.
         let mut text = Zeroizing::new(String::with_capacity(2 * MAX_TOKEN_BYTES));
         let file = File::open(path).map_err(|cause| wrong(&cause))?;
         file.take(2 * MAX_TOKEN_BYTES as u64)

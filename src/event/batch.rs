@@ -45,11 +45,12 @@ impl Batch {
         })
     }
 
-    /// Checks the fields of one more event and appends its fragment, as [`encode`](super::encode()) does.
+    /// Checks the fields of one more event and appends its fragment, as [`encode`](super::encode())
+    /// does.
     ///
     /// # Errors
-    /// As [`encode`](super::encode()); also if the batch would take more than 4 GiB. The batch is then as
-    /// before.
+    /// As [`encode`](super::encode()); also if the batch would take more than 4 GiB. The batch is
+    /// then as before.
     pub fn push(
         &mut self,
         fields: &Fields<'_>,

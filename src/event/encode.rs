@@ -12,13 +12,14 @@ use super::{escape, received_at};
 /// The bytes of a fragment that are neither the caller's texts nor escapes, rounded up.
 pub(super) const FRAME_BYTES: usize = 128;
 
-/// Checks the fields and appends their fragment to `out`. Allocates nothing while `out` has capacity.
+/// Checks the fields and appends their fragment to `out`. Allocates nothing while `out` has
+/// capacity.
 ///
 /// `now_wall_ms` is the wall time in milliseconds, for an event without `received_at`.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidEvent`](crate::error::ErrorKind::InvalidEvent) names the field and what is wrong
-/// with it; `out` is then as before.
+/// [`ErrorKind::InvalidEvent`](crate::error::ErrorKind::InvalidEvent) names the field and what is
+/// wrong with it; `out` is then as before.
 pub fn encode(
     fields: &Fields<'_>,
     rules: &Rules,

@@ -1,8 +1,8 @@
 //! JSON strings: one canonical way to escape, so that equal texts are equal bytes.
 //!
-//! The store finds a user by the escaped bytes in fragments and never decodes them. That works because
-//! every text is escaped here, even if it arrived as JSON with other escapes: a character that needs no
-//! escape is never escaped, and one that has a short escape never takes the long one.
+//! The store finds a user by the escaped bytes in fragments and never decodes them. That works
+//! because every text is escaped here, even if it arrived as JSON with other escapes: a character
+//! that needs no escape is never escaped, and one that has a short escape never takes the long one.
 
 /// For each byte: 0 if it is not escaped, the letter of its short escape, or `u` for `\u00XX`.
 static ESCAPES: [u8; 256] = {
@@ -28,8 +28,8 @@ pub(super) struct NotUtf8 {
     pub(super) valid_up_to: usize,
 }
 
-/// Appends `text` as it is written between the quotes of a JSON string. If `text` is not UTF-8, `out` then
-/// ends with a part of it.
+/// Appends `text` as it is written between the quotes of a JSON string. If `text` is not UTF-8,
+/// `out` then ends with a part of it.
 pub(super) fn push(text: &[u8], out: &mut Vec<u8>) -> Result<(), NotUtf8> {
     // ASCII needs no check. The first byte beyond it has the whole rest checked at once.
     let mut unchecked = HIGH_BITS;
@@ -85,10 +85,11 @@ fn plain_len(text: &[u8], unchecked: u64) -> usize {
     words.len() * WORD + plain
 }
 
-/// Marks the first byte of `word` that needs an escape or has a bit of `unchecked`, in the highest bit of
-/// that byte. Marks of later bytes may be wrong.
+/// Marks the first byte of `word` that needs an escape or has a bit of `unchecked`, in the highest
+/// bit of that byte. Marks of later bytes may be wrong.
 fn marks(word: u64, unchecked: u64) -> u64 {
-    // Subtracting `limit` from a smaller byte sets the highest bit of that byte, unless it was set before.
+    // Subtracting `limit` from a smaller byte sets the highest bit of that byte, unless it was set
+    // before.
     let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
     let equals = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
     let escaped = below(word, 0x20) | equals(b'"') | equals(b'\\');

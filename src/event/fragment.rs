@@ -35,8 +35,8 @@ fn user_and_rest(fragment: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((user, &rest[user.len()..]))
 }
 
-/// The user of a fragment, escaped as by [`user_of`], and the kind of the event; `None` for bytes that are
-/// not a fragment.
+/// The user of a fragment, escaped as by [`user_of`], and the kind of the event; `None` for bytes
+/// that are not a fragment.
 pub(crate) fn user_and_kind(fragment: &[u8]) -> Option<(&[u8], EventKind)> {
     let (user, rest) = user_and_rest(fragment)?;
     let name = escape::until_quote(rest.strip_prefix(EVENT)?)?;

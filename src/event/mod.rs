@@ -7,9 +7,9 @@
 //! {"token":"t","partner_user_id":"u","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}
 //! ```
 //!
-//! The members of a fragment are always in this order, without spaces, and there is one way to escape a
-//! text. So [`user_of`] finds the user of a fragment by a scan, and equal users are equal bytes. No error
-//! ever quotes a `token`, because it is a secret of the user.
+//! The members of a fragment are always in this order, without spaces, and there is one way to
+//! escape a text. So [`user_of`] finds the user of a fragment by a scan, and equal users are equal
+//! bytes. No error ever quotes a `token`, because it is a secret of the user.
 
 mod batch;
 mod encode;

@@ -2,8 +2,8 @@
 //!
 //! The API documents one form, `YYYY-MM-DD HH:MM:SS`, and no time zone. A time in that form is sent
 //! unchanged, whatever `utc_offset` is. A time with an offset (RFC 3339) and the current time are
-//! converted to the configured offset. A time with a `T` but without an offset is ambiguous, and refused.
-//! The calendar is that of the crate jiff.
+//! converted to the configured offset. A time with a `T` but without an offset is ambiguous, and
+//! refused. The calendar is that of the crate jiff.
 
 use std::fmt;
 
@@ -50,7 +50,8 @@ impl fmt::Display for UtcOffset {
     }
 }
 
-/// Appends the time in `text` in the form of the API, converted to `offset` if it has an offset of its own.
+/// Appends the time in `text` in the form of the API, converted to `offset` if it has an offset of
+/// its own.
 pub(super) fn push(text: &[u8], offset: UtcOffset, out: &mut Vec<u8>) -> Result<(), Error> {
     match GivenTime::parse(text) {
         Ok(GivenTime::Plain) => {

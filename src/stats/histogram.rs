@@ -1,7 +1,7 @@
 //! Durations counted in fixed buckets, as Prometheus wants them.
 //!
-//! The bounds never change within a version of the store, because counts outlive the process that made
-//! them.
+//! The bounds never change within a version of the store, because counts outlive the process that
+//! made them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,18 +1,18 @@
-//! The table of all figures: the one place that says what a figure is called, what it means, of which
-//! kind it is, and where it is read.
+//! The table of all figures: the one place that says what a figure is called, what it means, of
+//! which kind it is, and where it is read.
 //!
-//! A macro that wants the table passes its own name to `for_each_figure!`: the struct [`Stats`], its
-//! JSON and its Prometheus text, the copy of the store's totals and the C struct are all made so.
-//! The table is in the order of the JSON, which only ever grows. A line reads:
+//! A macro that wants the table passes its own name to `for_each_figure!`: the struct [`Stats`],
+//! its JSON and its Prometheus text, the copy of the store's totals and the C struct are all made
+//! so. The table is in the order of the JSON, which only ever grows. A line reads:
 //!
 //! ```text
 //! /// What it means; the first line is also its HELP text for Prometheus.
 //! field: type = kind, metric, c.field_of_the_c_struct, totals.where_the_store_keeps_it;
 //! ```
 //!
-//! `totals` is left out where a figure is not a sum of the store. A new counter needs a line here and a
-//! field at the end of `meditopia_stats`, the C struct, which does not compile without it. If the store
-//! is to keep it, it also needs its field in `store::Measures`, where it is counted.
+//! `totals` is left out where a figure is not a sum of the store. A new counter needs a line here
+//! and a field at the end of `meditopia_stats`, the C struct, which does not compile without it. If
+//! the store is to keep it, it also needs its field in `store::Measures`, where it is counted.
 //!
 //! [`Stats`]: super::Stats
 

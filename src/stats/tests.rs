@@ -65,7 +65,7 @@ impl Scrape {
             if let Some(help) = line.strip_prefix("# HELP ") {
                 let (metric, words) = help.split_once(' ').expect("a name and words");
                 assert!(
-                    !words.is_empty() && helped.insert(metric.to_owned()),
+                    words.ends_with('.') && helped.insert(metric.to_owned()),
                     "{line}"
                 );
             } else if let Some(kind) = line.strip_prefix("# TYPE ") {

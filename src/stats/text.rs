@@ -7,8 +7,8 @@ use super::table::VERDICTS_MEANING;
 use super::{Figure, Stats, Value};
 
 impl Stats {
-    /// The snapshot as one JSON object whose members are the fields of this struct. `None` is `null`, and
-    /// `paused` is a [`PauseReason::name`].
+    /// The snapshot as one JSON object whose members are the fields of this struct. `None` is
+    /// `null`, and `paused` is a [`PauseReason::name`].
     pub fn to_json(&self) -> String {
         let members = self.figures().into_iter().map(|figure| {
             let value = match figure.value {
@@ -30,8 +30,8 @@ impl Stats {
         self.to_prometheus_with(&[])
     }
 
-    /// As [`to_prometheus`](Self::to_prometheus), with `labels` on every sample, to tell spools apart.
-    /// Label names are letters, digits and underscores; values are any text.
+    /// As [`to_prometheus`](Self::to_prometheus), with `labels` on every sample, to tell spools
+    /// apart. Label names are letters, digits and underscores; values are any text.
     pub fn to_prometheus_with(&self, labels: &[(&str, &str)]) -> String {
         let mut text = String::new();
         let mut last = "";
@@ -41,7 +41,8 @@ impl Stats {
             }
             last = figure.metric;
             figure.print(labels, &mut text);
-            // The table has refused requests as a counter of their own; here they are one more verdict.
+            // The table has refused requests as a counter of their own; here they are one more
+            // verdict.
             if matches!(figure.value, Value::Verdict("delivered", _)) {
                 let value = Value::Verdict("refused", self.refused_requests);
                 Figure { value, ..figure }.print(labels, &mut text);

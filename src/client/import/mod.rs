@@ -1,9 +1,9 @@
 //! An import: many events from elsewhere, each queued once even if the importing process dies.
 //!
-//! Events are gathered in a staged segment. A commit first writes one file, which holds the caller's
-//! checkpoint *and* the name of the segment, and then publishes the segment by a rename. Both become true
-//! at the moment the file is written: after a crash, the next process publishes the segment that the file
-//! names.
+//! Events are gathered in a staged segment. A commit first writes one file, which holds the
+//! caller's checkpoint *and* the name of the segment, and then publishes the segment by a rename.
+//! Both become true at the moment the file is written: after a crash, the next process publishes
+//! the segment that the file names.
 //!
 //! ```text
 //! <spool>/import/<hash of the import's name>/    locked by the process that imports
@@ -111,8 +111,8 @@ impl Import {
         })
     }
 
-    /// The checkpoint of the last commit, by whichever process. Everything that was pushed before that
-    /// commit is queued, and nothing that was pushed after it.
+    /// The checkpoint of the last commit, by whichever process. Everything that was pushed before
+    /// that commit is queued, and nothing that was pushed after it.
     pub fn checkpoint(&self) -> Option<&str> {
         self.checkpoint.as_deref()
     }
@@ -135,8 +135,8 @@ impl Import {
     /// Gathers events that were checked under the [`rules`](Self::rules). The next
     /// [`commit`](Self::commit) queues them.
     ///
-    /// Errors: [`ErrorKind::SpoolFull`], [`ErrorKind::Io`]. Events that were gathered since the last commit
-    /// are then dropped, and the import has to be opened again.
+    /// Errors: [`ErrorKind::SpoolFull`], [`ErrorKind::Io`]. Events that were gathered since the
+    /// last commit are then dropped, and the import has to be opened again.
     pub fn push(&mut self, events: &Batch) -> Result<()> {
         self.check_usable()?;
         let pushed = events.iter().try_for_each(|fragment| self.gather(fragment));
@@ -170,8 +170,8 @@ impl Import {
 
     /// Checks that the spool has space for the gathered events.
     ///
-    /// Errors: [`ErrorKind::SpoolFull`] if `max_spool_bytes` is reached or the disk is full. The gathered
-    /// events are kept, and a later call may succeed.
+    /// Errors: [`ErrorKind::SpoolFull`] if `max_spool_bytes` is reached or the disk is full. The
+    /// gathered events are kept, and a later call may succeed.
     pub fn check_space(&self) -> Result<()> {
         let (spool, gathered) = (&self.core.spool, self.gathered_bytes());
         let full = |why: String| Err(Error::new(ErrorKind::SpoolFull, why));
@@ -200,12 +200,12 @@ impl Import {
         Ok(())
     }
 
-    /// Queues the gathered events and saves `checkpoint`, a JSON text: both or neither, whenever this
-    /// process dies or the power fails.
+    /// Queues the gathered events and saves `checkpoint`, a JSON text: both or neither, whenever
+    /// this process dies or the power fails.
     ///
     /// Errors: as [`check_space`](Self::check_space), after which the gathered events are kept;
-    /// [`ErrorKind::InvalidArgument`] if `checkpoint` is not JSON; [`ErrorKind::Io`]: the outcome is
-    /// unknown, and opening the import again shows it.
+    /// [`ErrorKind::InvalidArgument`] if `checkpoint` is not JSON; [`ErrorKind::Io`]: the outcome
+    /// is unknown, and opening the import again shows it.
     pub fn commit(&mut self, checkpoint: &str, end: ImportEnd) -> Result<()> {
         self.check_usable()?;
         if self.staged.is_some() {

@@ -88,7 +88,8 @@ pub(super) fn try_lock_dir(dir: &Path) -> Result<Option<File>> {
     Ok(try_lock(&handle, dir.display())?.then_some(handle))
 }
 
-/// Removes the progress of imports that ended long ago. A later call removes what cannot be removed now.
+/// Removes the progress of imports that ended long ago. A later call removes what cannot be removed
+/// now.
 pub(super) fn remove_old(above: &Path) {
     let oldest = clock::wall_ms().saturating_sub_unsigned(KEPT.as_millis() as u64);
     for entry in fs::read_dir(above).into_iter().flatten().flatten() {
@@ -98,7 +99,8 @@ pub(super) fn remove_old(above: &Path) {
             last.and_then(|last| last.ended_ms)
                 .is_some_and(|ended| ended < oldest)
         };
-        // Check before locking, so that a process which continues an import does not find it locked.
+        // Check before locking, so that a process which continues an import does not find it
+        // locked.
         if !is_old() {
             continue;
         }

@@ -1,9 +1,9 @@
 //! Events that arrive as JSON: an object, an array of objects, or the API's own `{"events":[...]}`.
 //!
-//! serde_json walks the text once and hands over every member as raw text, so that no value is built and
-//! `event_value` stays the same byte for byte. An error of serde_json about a *value* is never shown,
-//! because it quotes the value, which may be a `token`; an error about *syntax* quotes nothing. All events
-//! of a call are accepted, or none.
+//! serde_json walks the text once and hands over every member as raw text, so that no value is
+//! built and `event_value` stays the same byte for byte. An error of serde_json about a *value* is
+//! never shown, because it quotes the value, which may be a `token`; an error about *syntax* quotes
+//! nothing. All events of a call are accepted, or none.
 
 mod value;
 mod walk;
@@ -15,15 +15,16 @@ use crate::error::{Error, ErrorKind};
 use crate::event::batch::Batch;
 use crate::event::fields::Rules;
 
-/// Checks every event in `json` and appends their fragments to `out`, all or none. Returns their number.
+/// Checks every event in `json` and appends their fragments to `out`, all or none. Returns their
+/// number.
 ///
-/// `json` is one event, an array of events, or `{"events": [...]}`. `event_value` may be any JSON value,
-/// and is kept byte for byte; if it is absent, it is `null`. If `received_at` is absent or `null`, it is
-/// the current time.
+/// `json` is one event, an array of events, or `{"events": [...]}`. `event_value` may be any JSON
+/// value, and is kept byte for byte; if it is absent, it is `null`. If `received_at` is absent or
+/// `null`, it is the current time.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidEvent`] names the field, what is wrong with it and which event it was, counted
-/// from 0; [`ErrorKind::InvalidArgument`] if `json` is not JSON. `out` is then as before.
+/// [`ErrorKind::InvalidEvent`] names the field, what is wrong with it and which event it was,
+/// counted from 0; [`ErrorKind::InvalidArgument`] if `json` is not JSON. `out` is then as before.
 pub fn encode_json(
     json: &[u8],
     rules: &Rules,
@@ -32,7 +33,7 @@ pub fn encode_json(
 ) -> Result<usize, Error> {
     let text = std::str::from_utf8(json).map_err(|cause| {
         let at = cause.valid_up_to();
-        not_json(format!("not UTF-8 at byte {at}"))
+        not_json(format!("is not UTF-8 at byte {at}"))
     })?;
     let before = out.len();
     let mut walk = Walk::new(Expected::Input, rules, now_wall_ms, out);
@@ -48,7 +49,8 @@ pub fn encode_json(
     }
 }
 
-/// Checks the event in `json`, one object, and appends its fragment to `out`, as [`encode_json`] does.
+/// Checks the event in `json`, one object, and appends its fragment to `out`, as [`encode_json`]
+/// does.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidEvent`] names the field and what is wrong with it;

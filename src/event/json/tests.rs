@@ -160,12 +160,12 @@ fn an_event_value_nested_deeper_than_parsers_accept_is_refused() {
 fn json_that_is_not_a_list_of_events_is_refused() {
     for (json, words) in [
         ("", "json: EOF"),
-        ("null", "json: neither an event"),
-        ("7", "json: neither an event"),
+        ("null", "json: is neither an event"),
+        ("7", "json: is neither an event"),
         (r#"{"events":{}}"#, r#"json: "events" is not an array"#),
         (
             r#"{"events":[],"x":1}"#,
-            r#"json: a member beside "events""#,
+            r#"json: has a member beside "events""#,
         ),
         ("[] []", "json: trailing characters"),
         (
@@ -183,7 +183,7 @@ fn json_that_is_not_a_list_of_events_is_refused() {
     let error = encode_json(b"[\xFF]", &Rules::default(), NOW, &mut Batch::new()).unwrap_err();
     assert_eq!(
         error.message(),
-        "json: not UTF-8 at byte 1 (none was queued)"
+        "json: is not UTF-8 at byte 1 (none was queued)"
     );
 }
 

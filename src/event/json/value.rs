@@ -36,8 +36,8 @@ fn shortened(raw: &str) -> Cow<'_, str> {
 
 const LONE_SURROGATE: &str = r"holds half a character (a lone \uD800 to \uDFFF)";
 
-/// Refuses JSON that follows the grammar but that many parsers cannot read, because it would make a whole
-/// request fail.
+/// Refuses JSON that follows the grammar but that many parsers cannot read, because it would make a
+/// whole request fail.
 pub(super) fn check_event_value(raw: &str) -> Result<(), Error> {
     let nests = raw.starts_with(['[', '{']);
     if !nests && !raw.as_bytes().contains(&b'\\') {

@@ -32,7 +32,8 @@ pub(super) enum Expected {
     Event,
 }
 
-/// A walk over the text. It keeps the fault that ended it, because an error of serde has only a message.
+/// A walk over the text. It keeps the fault that ended it, because an error of serde has only a
+/// message.
 pub(super) struct Walk<'o> {
     rules: &'o Rules,
     now_wall_ms: i64,
@@ -121,7 +122,7 @@ impl<'o> Walk<'o> {
             (Some(fault), _) => fault,
             (None, _) if !cause.is_data() => return not_json(cause),
             (None, Expected::Input) => {
-                return not_json(r#"neither an event, nor an array, nor {"events": [...]}"#);
+                return not_json(r#"is neither an event, nor an array, nor {"events": [...]}"#);
             }
             (None, Expected::List) => return not_json(r#""events" is not an array"#),
             (None, Expected::Event) => invalid("is not a JSON object"),
@@ -211,7 +212,7 @@ impl<'de> Visitor<'de> for Input<'_, '_> {
         walk.expected = Expected::Input;
         match map.next_key::<IgnoredAny>()? {
             None => Ok(()),
-            Some(_) => Err(walk.fail(not_json(r#"a member beside "events""#))),
+            Some(_) => Err(walk.fail(not_json(r#"has a member beside "events""#))),
         }
     }
 }
