@@ -8,7 +8,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -51,22 +50,11 @@ impl Moment {
     }
 }
 
-/// Where time comes from.
-pub trait Clock: Send + Sync {
-    /// Reads both clocks.
-    fn now(&self) -> Moment;
-}
-
-/// The clocks of this host.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Moment {
-        Moment {
-            boot_ns: boot_ns(),
-            wall_ms: wall_ms(),
-        }
+/// Reads both clocks of this host.
+pub fn now() -> Moment {
+    Moment {
+        boot_ns: boot_ns(),
+        wall_ms: wall_ms(),
     }
 }
 
@@ -138,35 +126,6 @@ fn namespace_boot_ns() -> u64 {
 pub fn wall_ms() -> i64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
-}
-
-/// A clock that stands still until it is moved, for tests and simulations.
-#[derive(Debug)]
-pub struct ManualClock(Mutex<Moment>);
-
-impl ManualClock {
-    /// A clock that shows `start`.
-    pub fn at(start: Moment) -> Self {
-        Self(Mutex::new(start))
-    }
-
-    /// Moves both readings forward.
-    pub fn advance(&self, by: Duration) {
-        let mut moment = self
-            .0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        *moment = moment.after(by);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Moment {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
 }
 
 #[cfg(test)]

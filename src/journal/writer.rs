@@ -23,7 +23,7 @@ use super::process::pid;
 use super::segment::{self, Header, Position};
 use super::stripes::Stripes;
 use super::usage;
-use crate::clock::{self, Clock, Moment, SystemClock};
+use crate::clock::{self, Moment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spool::{FULL_SEEN_WITHIN, Spool, try_lock};
 use crate::sync::{lock, wait};
@@ -132,7 +132,7 @@ impl Writer {
     pub fn append(&self, fill: impl FnOnce(&mut Vec<u8>, Moment) -> Result<u32>) -> Result<()> {
         let unsynced = {
             let mut tail = self.tails.take(self.safety.stripes());
-            let now = SystemClock.now();
+            let now = clock::now();
             let mut buffer = std::mem::take(&mut tail.buffer);
             segment::begin_record(&mut buffer);
             let appended = fill(&mut buffer, now)
