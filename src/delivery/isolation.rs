@@ -16,7 +16,7 @@
 //! An event that the group leaves as the only suspect is still sent alone: an inference can be wrong
 //! (a user was created in the meantime), and its own refusal brings its own message.
 
-use super::belief::{Belief, RATES};
+use super::belief::Belief;
 use super::cost::{AT_RATE, Cost};
 use super::step::BATCH_LIMIT;
 
@@ -48,9 +48,6 @@ pub enum Finding {
 }
 
 impl Isolation {
-    /// The size of [`to_bytes`](Self::to_bytes).
-    pub const BYTES: usize = (RATES + 2) * 8;
-
     /// How many events the next request takes, of `available` at the head and at most `max` (both
     /// at least 1, else the answer is 0), and never more than [`BATCH_LIMIT`].
     pub fn next_len(&self, available: usize, max: usize) -> usize {
@@ -121,42 +118,6 @@ impl Isolation {
     /// answered.
     pub fn doubt(&mut self, events: usize) {
         self.doubtful = self.doubtful.max(events);
-    }
-
-    /// The state as bytes, little endian; [`from_bytes`](Self::from_bytes) gives it back bit for bit.
-    pub fn to_bytes(&self) -> [u8; Self::BYTES] {
-        let mut bytes = [0; Self::BYTES];
-        let counts = [self.group as u64, self.doubtful as u64];
-        let words = self
-            .belief
-            .weights()
-            .map(f64::to_bits)
-            .into_iter()
-            .chain(counts);
-        for (slot, word) in bytes.chunks_exact_mut(8).zip(words) {
-            slot.copy_from_slice(&word.to_le_bytes());
-        }
-        bytes
-    }
-
-    /// The state with these bytes; `None` if their number is not [`BYTES`](Self::BYTES). Impossible
-    /// weights become the first belief.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
-        let mut words = [0_u64; RATES + 2];
-        for (word, slot) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
-            *word = u64::from_le_bytes(*slot);
-        }
-        let mut weights = [0.0; RATES];
-        for (weight, word) in weights.iter_mut().zip(words) {
-            *weight = f64::from_bits(word);
-        }
-        Some(Self {
-            belief: Belief::from_weights(weights),
-            group: usize::try_from(words[RATES]).ok()?,
-            doubtful: usize::try_from(words[RATES + 1]).ok()?,
-            of_doubtful: None,
-        })
     }
 
     fn leave(&mut self, events: usize) {
