@@ -22,6 +22,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::exchange::{Answer, BODY_LIMIT_BYTES, Exchange};
 
 mod connect;
 mod line;
@@ -29,14 +30,11 @@ mod names;
 mod roots;
 mod wording;
 
-use crate::delivery::{Answer, Exchange};
 use connect::Unconnected;
 use names::Names;
 pub use names::Spawn;
 use wording::Peer;
 
-/// How much of an answer's body is read.
-pub const BODY_LIMIT_BYTES: usize = 64 * 1024;
 /// Idle connections that are kept for the next requests: one for each lane.
 const IDLE_CONNECTIONS: usize = 16;
 /// An idle connection older than this is not used again. It is shorter than the shortest common

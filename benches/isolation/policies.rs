@@ -4,7 +4,8 @@
 //! *floor* is what no procedure can beat: a request teaches one bit at most, so the entropy of
 //! what there is to find out; and each bad event needs a request of its own, and 100 good ones one.
 
-use meditopia::delivery::{BATCH_LIMIT, Isolation};
+use meditopia::delivery::Isolation;
+use meditopia::exchange::BATCH_LIMIT;
 use std::collections::VecDeque;
 
 /// Requests that the isolation of this library needs; `true` is a bad event.

@@ -5,8 +5,8 @@
 
 use crate::policies::{floor_at, floor_of_batch, halving, isolating};
 use crate::users;
-use meditopia::delivery::BATCH_LIMIT;
 use meditopia::delivery::cost::Cost;
+use meditopia::exchange::BATCH_LIMIT;
 
 /// How much more than the better of what people write by hand is too much anywhere.
 const MORE_THAN_BY_HAND: f64 = 1.1;

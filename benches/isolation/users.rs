@@ -8,9 +8,8 @@ use crate::policies::{halving, unspared};
 use crate::rows::Row;
 use crate::zipf::Zipf;
 use meditopia::clock::Moment;
-use meditopia::delivery::{
-    BATCH_LIMIT, Effect, Engine, Head, Policy, Queue, Refusal, Restored, Step, Verdict,
-};
+use meditopia::delivery::{Effect, Engine, Head, Policy, Queue, Refusal, Restored, Step, Verdict};
+use meditopia::exchange::BATCH_LIMIT;
 use std::collections::{BTreeMap, VecDeque};
 
 const EVENTS: usize = 1_000_000;

@@ -12,7 +12,7 @@
 //! but the four operations, and so are the same on every machine.
 
 use super::belief::{RATE, RATES};
-use super::step::BATCH_LIMIT;
+use crate::exchange::BATCH_LIMIT;
 
 /// What it costs at each rate of the grid.
 pub static AT_RATE: [Cost; RATES] = at_each_rate();

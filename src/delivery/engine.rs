@@ -11,11 +11,12 @@ use super::brake::Brake;
 use super::isolation::Finding;
 use super::lane::{Flight, Head, Lane, LaneState, Queue, Turn, Wish};
 use super::pause::Pause;
-use super::step::{BATCH_LIMIT, Effect, Outcome, Policy, Restored, Step};
+use super::step::{Effect, Outcome, Policy, Restored, Step};
 use super::verdict::{Refusal, Verdict};
 use super::waiting::Due;
 use crate::clock::Moment;
 use crate::error::PauseReason;
+use crate::exchange::BATCH_LIMIT;
 use std::time::Duration;
 
 mod pausing;

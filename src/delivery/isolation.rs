@@ -18,7 +18,7 @@
 
 use super::belief::Belief;
 use super::cost::{AT_RATE, Cost};
-use super::step::BATCH_LIMIT;
+use crate::exchange::BATCH_LIMIT;
 
 /// Where one queue stands in finding its bad events. Plain, so that the store can keep it.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

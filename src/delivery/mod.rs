@@ -38,5 +38,5 @@ pub use engine::Engine;
 pub use isolation::Isolation;
 pub use lane::{Head, InDoubt, LaneState, Queue};
 pub use pause::{Pause, PauseChange};
-pub use step::{BATCH_LIMIT, Effect, Outcome, Policy, Restored, Step};
-pub use verdict::{Answer, Exchange, Refusal, Verdict, judge};
+pub use step::{Effect, Outcome, Policy, Restored, Step};
+pub use verdict::{Refusal, Verdict, judge};

@@ -5,11 +5,9 @@ use super::pause::{Pause, PauseChange};
 use super::verdict::Refusal;
 use crate::clock::Moment;
 use crate::error::PauseReason;
+use crate::exchange::BATCH_LIMIT;
 use std::num::NonZeroU32;
 use std::time::Duration;
-
-/// The most events that the API takes in one request.
-pub const BATCH_LIMIT: usize = 100;
 
 /// How delivery goes about it.
 #[derive(Debug, Clone, PartialEq, Eq)]

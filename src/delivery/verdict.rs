@@ -11,11 +11,9 @@
 
 use crate::clock::Moment;
 use crate::error::PauseReason;
+use crate::exchange::{Answer, BODY_LIMIT_BYTES, Exchange};
 use serde_json::Value;
 use std::time::Duration;
-
-/// How much of a body is worth reading: 64 KiB.
-pub const BODY_LIMIT: usize = 64 * 1024;
 
 /// The longest `Retry-After` that is honoured.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -25,36 +23,6 @@ pub const MESSAGE_CHARS: usize = 300;
 
 /// How many characters of a code of the API are kept.
 pub const CODE_CHARS: usize = 64;
-
-/// How one request ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Exchange {
-    /// The API, or something in its place, answered.
-    Answered(Answer),
-    /// It failed before the first byte of the request was written: nothing can have arrived.
-    NotSent {
-        /// For the log.
-        why: String,
-    },
-    /// The request was written, but no status came back: it may have arrived.
-    Unsettled {
-        /// For the log.
-        why: String,
-    },
-}
-
-/// An answer as it came over the wire.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The `Retry-After` header.
-    pub retry_after: Option<String>,
-    /// The body, [`BODY_LIMIT`] bytes at most.
-    pub body: Vec<u8>,
-    /// Whether the body came to its end within the limit.
-    pub whole: bool,
-}
 
 /// The API's own words about an event or a batch that it refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,7 +171,7 @@ impl Spoken {
 
 fn read(answer: &Answer) -> Body {
     if !answer.whole {
-        return if answer.body.len() < BODY_LIMIT {
+        return if answer.body.len() < BODY_LIMIT_BYTES {
             Body::Cut
         } else {
             Body::Other

@@ -8,8 +8,8 @@ use super::state::{Next, State};
 use super::vitals::Thread;
 use crate::clock;
 use crate::config::BearerToken;
-use crate::delivery::Exchange;
 use crate::error::Result;
+use crate::exchange::Exchange;
 use crate::sync::{lock, wait};
 
 /// A lane with nothing to do looks again after this, in case a change was missed.

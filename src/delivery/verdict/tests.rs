@@ -313,7 +313,7 @@ fn an_answer_that_was_cut_off_leaves_a_doubt_unless_its_status_says_enough() {
 
 #[test]
 fn a_body_beyond_the_limit_is_not_the_api_and_not_a_doubt() {
-    let mut answer = answer(403, &"x".repeat(BODY_LIMIT));
+    let mut answer = answer(403, &"x".repeat(BODY_LIMIT_BYTES));
     answer.whole = false;
     assert_eq!(
         pause_of(&judge(&Exchange::Answered(answer), NOW)),

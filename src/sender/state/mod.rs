@@ -27,11 +27,10 @@ use super::window::Window;
 use super::{token, translate};
 use crate::clock::{self, Moment};
 use crate::config::BearerToken;
-use crate::delivery::{
-    Effect, Engine, Exchange, Head, Policy, Queue, Restored, Step, Verdict, judge,
-};
+use crate::delivery::{Effect, Engine, Head, Policy, Queue, Restored, Step, Verdict, judge};
 use crate::error::{PauseReason, Result};
 use crate::event;
+use crate::exchange::Exchange;
 use crate::journal::reader::Offsets;
 use crate::log::{Level, Log};
 use crate::store::{Change, CommitSafety, PauseState, Place, Rest, Store, Suspect, Totals};

@@ -9,9 +9,10 @@ use std::time::Duration;
 use meditopia::client::connection;
 use meditopia::clock::{self, Moment};
 use meditopia::config::{BearerToken, Settings};
-use meditopia::delivery::{Exchange, Verdict, judge};
+use meditopia::delivery::{Verdict, judge};
 use meditopia::error::PauseReason;
 use meditopia::event::{Fields, Rules, encode};
+use meditopia::exchange::Exchange;
 use meditopia::transport::Transport;
 use secrecy::SecretString;
 
