@@ -9,14 +9,16 @@
 
 use super::brake::Brake;
 use super::isolation::Finding;
-use super::lane::{Flight, Head, Lane, LaneState, Queue, Turn, Wish};
+use super::lane::{Flight, Lane, LaneState, Turn, Wish};
 use super::pause::Pause;
-use super::step::{Effect, Outcome, Policy, Restored, Step};
+use super::queue::{Head, Queue};
+use super::step::{Effect, Outcome, Step};
 use super::verdict::{Refusal, Verdict};
 use super::waiting::Due;
 use crate::clock::Moment;
 use crate::error::PauseReason;
 use crate::exchange::BATCH_LIMIT;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 mod pausing;
@@ -26,6 +28,45 @@ pub const SERVER_ERRORS: u32 = 10;
 
 /// How long the lane that probed last lets the others go first.
 const OTHER_LANES_FIRST: Duration = Duration::from_secs(1);
+
+/// How delivery goes about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// The most events in one request, 1 to [`BATCH_LIMIT`].
+    pub batch_max: usize,
+    /// How long an event may wait for company.
+    pub flush_interval: Duration,
+    /// How many lanes; more if the restored state has more.
+    pub lanes: usize,
+    /// After lone refusals of this many different users in a row nothing more is rejected, and after
+    /// as many more delivery pauses; 0 is off.
+    pub brake_users: u32,
+    /// The most requests a second over all lanes, evenly spaced.
+    pub max_requests_per_s: Option<NonZeroU32>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            batch_max: BATCH_LIMIT,
+            flush_interval: Duration::from_secs(10),
+            lanes: 1,
+            brake_users: 20,
+            max_requests_per_s: None,
+        }
+    }
+}
+
+/// What an engine before this one left behind; the default is a new spool.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Restored {
+    /// [`Engine::lane_state`] of each lane.
+    pub lanes: Vec<LaneState>,
+    /// [`Engine::pause_state`]. Only the wall times are believed, and not far.
+    pub pause: Option<Pause>,
+    /// [`Engine::refused_in_a_row`].
+    pub refused_in_a_row: Vec<String>,
+}
 
 /// The lanes, the pause, the brake and the pacing of one spool.
 #[derive(Debug)]

@@ -13,66 +13,10 @@
 use super::backoff::Backoff;
 use super::byte_limit::ByteLimit;
 use super::isolation::{Finding, Isolation};
+use super::queue::{Head, Queue};
 use super::waiting::{Due, Waiting};
 use crate::clock::Moment;
 use std::time::Duration;
-
-/// Which of a lane's two queues.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Queue {
-    /// Where events stand by default.
-    Regular,
-    /// Where the events of users stand who had one rejected.
-    Suspects,
-}
-
-impl Queue {
-    /// Both, in the order in which arrays hold them.
-    pub const BOTH: [Self; 2] = [Self::Regular, Self::Suspects];
-
-    /// The place of this queue in an array of both: 0 or 1.
-    pub fn index(self) -> usize {
-        match self {
-            Self::Regular => 0,
-            Self::Suspects => 1,
-        }
-    }
-
-    fn other(self) -> Self {
-        match self {
-            Self::Regular => Self::Suspects,
-            Self::Suspects => Self::Regular,
-        }
-    }
-}
-
-/// What waits at the head of one queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head<'a> {
-    /// The bytes of each event from the head on: up to `batch_max` of them, all if there are fewer.
-    pub sizes: &'a [u32],
-    /// When the oldest of them was enqueued, in milliseconds of wall time.
-    pub oldest_ms: i64,
-    /// Whether more events stand behind these.
-    pub more: bool,
-}
-
-impl Head<'_> {
-    /// The head of an empty queue.
-    pub const EMPTY: Head<'static> = Head {
-        sizes: &[],
-        oldest_ms: 0,
-        more: false,
-    };
-
-    fn bytes(&self, events: usize) -> u64 {
-        self.sizes
-            .iter()
-            .take(events)
-            .map(|size| u64::from(*size))
-            .sum()
-    }
-}
 
 /// A batch whose fate is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

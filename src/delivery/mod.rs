@@ -30,13 +30,15 @@ pub mod engine;
 pub mod isolation;
 pub mod lane;
 pub mod pause;
+pub mod queue;
 pub mod step;
 pub mod verdict;
 mod waiting;
 
-pub use engine::Engine;
+pub use engine::{Engine, Policy, Restored};
 pub use isolation::Isolation;
-pub use lane::{Head, InDoubt, LaneState, Queue};
+pub use lane::{InDoubt, LaneState};
 pub use pause::{Pause, PauseChange};
-pub use step::{Effect, Outcome, Policy, Restored, Step};
+pub use queue::{Head, Queue};
+pub use step::{Effect, Outcome, Step};
 pub use verdict::{Refusal, Verdict, judge};

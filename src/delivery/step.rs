@@ -1,52 +1,10 @@
-//! What goes into the engine and what comes out of it: plain values, for the caller to act on.
+//! What the engine decides: plain values, which the caller acts on.
 
-use super::lane::{LaneState, Queue};
-use super::pause::{Pause, PauseChange};
+use super::pause::PauseChange;
+use super::queue::Queue;
 use super::verdict::Refusal;
 use crate::clock::Moment;
 use crate::error::PauseReason;
-use crate::exchange::BATCH_LIMIT;
-use std::num::NonZeroU32;
-use std::time::Duration;
-
-/// How delivery goes about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
-    /// The most events in one request, 1 to [`BATCH_LIMIT`].
-    pub batch_max: usize,
-    /// How long an event may wait for company.
-    pub flush_interval: Duration,
-    /// How many lanes; more if the restored state has more.
-    pub lanes: usize,
-    /// After lone refusals of this many different users in a row nothing more is rejected, and after
-    /// as many more delivery pauses; 0 is off.
-    pub brake_users: u32,
-    /// The most requests a second over all lanes, evenly spaced.
-    pub max_requests_per_s: Option<NonZeroU32>,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            batch_max: BATCH_LIMIT,
-            flush_interval: Duration::from_secs(10),
-            lanes: 1,
-            brake_users: 20,
-            max_requests_per_s: None,
-        }
-    }
-}
-
-/// What an engine before this one left behind; the default is a new spool.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Restored {
-    /// [`Engine::lane_state`](super::Engine::lane_state) of each lane.
-    pub lanes: Vec<LaneState>,
-    /// [`Engine::pause_state`](super::Engine::pause_state). Only the wall times are believed, and not far.
-    pub pause: Option<Pause>,
-    /// [`Engine::refused_in_a_row`](super::Engine::refused_in_a_row).
-    pub refused_in_a_row: Vec<String>,
-}
 
 /// What a lane has to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //! What was once found due stays due. Isolation may send ten of a hundred due events; the ninety
 //! behind them have waited long enough already.
 
-use super::lane::Head;
+use super::queue::Head;
 use crate::clock::Moment;
 use std::time::Duration;
 

@@ -10,6 +10,13 @@ use crate::delivery::lane::InDoubt;
 use crate::delivery::pause::{FIRST_PROBE, LONGEST_PROBE, PauseChange};
 use crate::delivery::{backoff, byte_limit};
 
+/// The head of an empty queue.
+const EMPTY: Head<'static> = Head {
+    sizes: &[],
+    oldest_ms: 0,
+    more: false,
+};
+
 const REGULAR: usize = 0;
 const SUSPECTS: usize = 1;
 

@@ -26,7 +26,7 @@ fn a_flush_sends_what_there_is_and_an_empty_lane_is_idle() {
     spool.events[0][REGULAR].clear();
     assert_eq!(spool.step(0, true), Step::Idle);
     assert_eq!(
-        spool.engine.next(99, [Head::EMPTY; 2], true, spool.now),
+        spool.engine.next(99, [EMPTY; 2], true, spool.now),
         Step::Idle
     );
 }

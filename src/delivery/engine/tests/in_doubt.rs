@@ -61,7 +61,7 @@ fn a_batch_in_doubt_is_repeated_whole_also_with_a_smaller_batch_max() {
         more: true,
     };
     assert!(matches!(
-        engine.next(0, [head, Head::EMPTY], false, spool.now),
+        engine.next(0, [head, EMPTY], false, spool.now),
         Step::Send { events: 100, .. }
     ));
 }
