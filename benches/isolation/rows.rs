@@ -111,7 +111,7 @@ fn steady(rate: f64, events: usize, goal: Option<f64>) -> Row {
         this,
         halving,
         one_by_one: 1.0,
-        rate_known: (rate > 0.0).then(|| Cost::at(rate).per_event()),
+        rate_known: (rate > 0.0).then(|| Cost::at_rate(rate).per_event()),
         floor: floor_at(rate),
     }
 }

@@ -3,9 +3,9 @@
 /// Which of a lane's two queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Queue {
-    /// Where events stand by default.
+    /// The queue of all events but those of suspects.
     Regular,
-    /// Where the events of users stand who had one rejected.
+    /// The queue of the suspects: users with a rejected event.
     Suspects,
 }
 
@@ -13,7 +13,7 @@ impl Queue {
     /// Both, in the order in which arrays hold them.
     pub const BOTH: [Self; 2] = [Self::Regular, Self::Suspects];
 
-    /// The place of this queue in an array of both: 0 or 1.
+    /// The index of this queue in an array of both: 0 or 1.
     pub fn index(self) -> usize {
         match self {
             Self::Regular => 0,
@@ -29,18 +29,19 @@ impl Queue {
     }
 }
 
-/// What waits at the head of one queue.
+/// The events at the head of one queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head<'a> {
     /// The bytes of each event from the head on: up to `batch_max` of them, all if there are fewer.
     pub sizes: &'a [u32],
     /// When the oldest of them was enqueued, in milliseconds of wall time.
     pub oldest_ms: i64,
-    /// Whether more events stand behind these.
+    /// Whether more events follow.
     pub more: bool,
 }
 
 impl Head<'_> {
+    /// The bytes of the first `events` events.
     pub(super) fn bytes(&self, events: usize) -> u64 {
         self.sizes
             .iter()

@@ -1,4 +1,4 @@
-//! What the engine decides: plain values, which the caller acts on.
+//! What the engine decides: plain values, on which the caller acts.
 
 use super::pause::PauseChange;
 use super::queue::Queue;
@@ -25,12 +25,12 @@ pub enum Step {
     },
     /// Nothing until something new is enqueued, or the lane's request in flight is answered.
     Idle,
-    /// Everything is kept.
+    /// Nothing is sent, and every event is kept.
     Paused {
         /// Why.
         reason: PauseReason,
-        /// When this lane may ask again for a probe; `None` where there is nothing to wait for but
-        /// an operator, another lane's probe, or a first event to probe with.
+        /// When this lane may ask again for a probe; `None` if it waits for an operator, for another
+        /// lane's probe, or for a first event to probe with.
         probe_at: Option<Moment>,
     },
 }
@@ -46,19 +46,19 @@ pub enum Effect {
         /// How many events.
         events: usize,
     },
-    /// The first event of the queue leaves it for the rejected store.
+    /// The first event of the queue moves to the rejected events.
     Rejected {
         /// The queue.
         queue: Queue,
-        /// The API's words about this event alone.
+        /// The API's code and message for this event alone.
         refusal: Refusal,
-        /// Whether an earlier request that nobody settled may have delivered it.
+        /// Whether an earlier request without an answer may have delivered the event.
         may_be_delivered: bool,
-        /// Whether its user's other events now belong in the suspects queue.
+        /// Whether the other events of its user move to the suspects' queue.
         suspect: bool,
     },
-    /// The first event of the regular queue was refused alone, and is not judged now: with all of its
-    /// user's events it belongs in the suspects queue.
+    /// The first event of the regular queue was refused alone, but may not be rejected now: all
+    /// events of its user move to the suspects' queue.
     Unjudged,
     /// Every event stays where it is.
     Kept,
@@ -71,4 +71,12 @@ pub struct Outcome {
     pub effect: Effect,
     /// To the pause, if anything.
     pub pause: Option<PauseChange>,
+}
+
+impl Outcome {
+    /// The answer changed nothing.
+    pub(super) const UNCHANGED: Self = Self {
+        effect: Effect::Kept,
+        pause: None,
+    };
 }
