@@ -1,8 +1,8 @@
 //! Why delivery is paused, and when the next probe may go.
 //!
 //! A pause keeps every event and blames none. Most pauses probe: one request at a time, first after
-//! 30 seconds and then after twice as long each time, up to 15 minutes. `hold` and `store_damaged`
-//! never probe, because no answer of the API can end them.
+//! 30 seconds and then after twice as long each time, up to 15 minutes. A `hold` never probes, because
+//! only an operator ends it. `store_damaged` is no pause of the engine: without a store there is none.
 
 use crate::clock::Moment;
 use crate::error::PauseReason;

@@ -12,25 +12,22 @@ use crate::error::PauseReason;
 use std::time::Duration;
 
 impl Engine {
-    /// An operator resumes: ends every backoff, and every pause but `store_damaged`, which
-    /// [`recovered`](Self::recovered) ends.
+    /// An operator resumes: ends every backoff and every pause.
     pub fn resume(&mut self) -> Option<PauseChange> {
         self.lanes.iter_mut().for_each(Lane::end_backoff);
-        let ended = self.end_pause_if(|reason| reason != PauseReason::StoreDamaged);
+        let ended = self.end_pause_if(|_| true);
         if ended.is_some() {
             self.brake.release();
         }
         ended
     }
 
-    /// The store was recovered.
-    pub fn recovered(&mut self) -> Option<PauseChange> {
-        self.cause_removed(|reason| reason == PauseReason::StoreDamaged)
-    }
-
-    /// The bearer token was replaced: a pause because of the old one ends at once.
+    /// The bearer token was replaced: a pause because of the old one ends at once, and earlier
+    /// failures are no reason for a backoff any more.
     pub fn token_replaced(&mut self) -> Option<PauseChange> {
-        self.cause_removed(|reason| reason == PauseReason::Auth)
+        let ended = self.end_pause_if(|reason| reason == PauseReason::Auth)?;
+        self.lanes.iter_mut().for_each(Lane::end_backoff);
+        Some(ended)
     }
 
     /// An operator holds delivery, until [`resume`](Self::resume).
@@ -38,19 +35,18 @@ impl Engine {
         self.pause(PauseReason::Hold, "requested by an operator", now)
     }
 
-    /// Pauses for a reason that did not come from an answer, such as `store_damaged`. The pause
-    /// replaces any other but `store_damaged` and one with the same reason.
+    /// Pauses for a reason that did not come from an answer, such as a missing bearer token. The pause
+    /// replaces any other, but not one with the same reason.
     pub fn pause(
         &mut self,
         reason: PauseReason,
         message: &str,
         now: Moment,
     ) -> Option<PauseChange> {
-        match self.pause.as_ref().map(|pause| pause.reason) {
-            Some(PauseReason::StoreDamaged) => None,
-            Some(same) if same == reason => None,
-            _ => Some(self.begin_pause(Pause::new(reason, message, now))),
+        if self.is_paused_for(reason) {
+            return None;
         }
+        Some(self.begin_pause(Pause::new(reason, message, now)))
     }
 
     /// An answer asks for a pause. An earlier pause is replaced only if its own probe brought the answer.
@@ -97,13 +93,6 @@ impl Engine {
         {
             pause.probe_later(asked, request.now);
         }
-    }
-
-    /// The cause of a pause was removed: earlier failures are no reason for a backoff any more.
-    fn cause_removed(&mut self, ends: impl Fn(PauseReason) -> bool) -> Option<PauseChange> {
-        let ended = self.end_pause_if(ends)?;
-        self.lanes.iter_mut().for_each(Lane::end_backoff);
-        Some(ended)
     }
 
     fn end_pause_if(&mut self, ends: impl Fn(PauseReason) -> bool) -> Option<PauseChange> {

@@ -161,7 +161,6 @@ fn a_hold_never_probes_and_only_the_operator_ends_it() {
         }
     );
     assert_eq!(spool.engine.token_replaced(), None);
-    assert_eq!(spool.engine.recovered(), None);
     assert_eq!(
         spool.engine.resume(),
         Some(PauseChange::Ended(PauseReason::Hold))
@@ -179,30 +178,6 @@ fn a_hold_is_not_ended_by_a_probe_that_was_in_flight() {
     spool.engine.hold(spool.now);
     assert_eq!(spool.answer(Verdict::Delivered).pause, None);
     assert_eq!(spool.reason(), Some(PauseReason::Hold));
-}
-
-#[test]
-fn a_store_damaged_pause_ends_only_with_the_recovery() {
-    let mut spool = Spool::with_events(100);
-    spool
-        .engine
-        .pause(PauseReason::StoreDamaged, "page 7", spool.now);
-    assert_eq!(spool.engine.hold(spool.now), None);
-    assert_eq!(spool.engine.resume(), None);
-    assert_eq!(spool.engine.token_replaced(), None);
-    spool.crash();
-    spool.wait(secs(1_000_000));
-    assert_eq!(
-        spool.step(0, true),
-        Step::Paused {
-            reason: PauseReason::StoreDamaged,
-            probe_at: None
-        }
-    );
-    assert_eq!(
-        spool.engine.recovered(),
-        Some(PauseChange::Ended(PauseReason::StoreDamaged))
-    );
 }
 
 #[test]
