@@ -13,7 +13,7 @@ use once_cell::race::OnceBox;
 use super::core::Core;
 use crate::config::{self, Settings, TokenSource};
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::process::PerProcess;
+use crate::process::PerProcess;
 use crate::spool::DirectoryId;
 use crate::sync::lock;
 

@@ -7,9 +7,7 @@
 pub mod cursor;
 pub(crate) mod damaged;
 pub mod ending;
-pub(crate) mod fork_closed;
 pub(crate) mod heartbeat;
-pub(crate) mod process;
 pub mod reader;
 pub mod segment;
 pub(crate) mod staged;

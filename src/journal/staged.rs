@@ -14,10 +14,10 @@ use std::io::{ErrorKind as IoKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::process::pid;
 use super::segment::{self, HEADER_LEN, Header, Position};
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::process::pid;
 use crate::spool::{Spool, remove_file, sync_dir};
 
 /// Records gather here before they are written.

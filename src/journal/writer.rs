@@ -18,13 +18,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::fork_closed::{Announced, ForkClosed, Known};
-use super::process::pid;
 use super::segment::{self, Header, Position};
 use super::stripes::Stripes;
 use super::usage;
 use crate::clock::{self, Clock, Moment, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
+use crate::process::fork_closed::{Announced, ForkClosed, Known};
+use crate::process::pid;
 use crate::spool::{FULL_SEEN_WITHIN, Spool, try_lock};
 use crate::sync::{lock, wait};
 

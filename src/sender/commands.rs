@@ -16,8 +16,8 @@ use super::election::Seat;
 use super::wake;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::process::pid;
 use crate::log::Log;
+use crate::process::pid;
 use crate::spool::{Spool, remove_file, replace_file};
 use crate::store::RejectedFilter;
 

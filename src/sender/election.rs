@@ -8,8 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::journal::fork_closed::{Announced, ForkClosed, Known};
 use crate::journal::heartbeat::Heartbeat;
+use crate::process::fork_closed::{Announced, ForkClosed, Known};
 use crate::spool::{Spool, open_dir, try_lock};
 
 /// The right to send, held while it lives.

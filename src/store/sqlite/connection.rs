@@ -11,7 +11,7 @@ use once_cell::race::OnceBox;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{Error, ErrorKind, PauseReason, Result};
-use crate::journal::process::PerProcess;
+use crate::process::PerProcess;
 use crate::spool::{Spool, private_file, remove_file, sync_parent};
 use crate::store::{Totals, rows};
 

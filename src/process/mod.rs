@@ -6,6 +6,8 @@
 //! (a read costs a nanosecond, `getpid` would cost a system call). [`PerProcess`] builds on it: a
 //! value that each process gets anew, its parent's copy never touched and never dropped.
 
+pub(crate) mod fork_closed;
+
 use std::io;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU64, Ordering};
