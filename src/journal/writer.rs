@@ -23,8 +23,7 @@ use super::stripes::Stripes;
 use super::usage;
 use crate::clock::{self, Clock, Moment, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::process::fork_closed::{Announced, ForkClosed, Known};
-use crate::process::pid;
+use crate::process::{Announced, ForkClosed, Known, pid};
 use crate::spool::{FULL_SEEN_WITHIN, Spool, try_lock};
 use crate::sync::{lock, wait};
 

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use rustix::fs::FlockOperation;
 
-use super::Owner;
+use super::owner::Owner;
 use crate::error::{Error, Result};
 
 /// How many descriptors can be open for closing at fork: a few for each open spool.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::journal::heartbeat::Heartbeat;
-use crate::process::fork_closed::{Announced, ForkClosed, Known};
+use crate::process::{Announced, ForkClosed, Known};
 use crate::spool::{Spool, open_dir, try_lock};
 
 /// The right to send, held while it lives.
