@@ -4,10 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::heartbeat::Heartbeat;
 use crate::sender::election::{Seat, holder};
 use crate::sender::lane_of;
-use crate::spool::Spool;
+use crate::spool::{Heartbeat, Spool};
 use crate::store::sqlite::recover::{self, Repair, Salvage};
 
 /// Looks at the store of the spool at `dir`, says what can be read of it and what would be lost, and,

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::error::Result;
-use crate::journal::heartbeat::Heartbeat;
 use crate::journal::usage;
 use crate::log::Log;
-use crate::spool::Spool;
+use crate::spool::{Heartbeat, Spool};
 
 /// So many flush intervals without a sender are too many.
 const INTERVALS: u32 = 10;

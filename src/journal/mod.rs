@@ -7,7 +7,6 @@
 pub mod cursor;
 pub(crate) mod damaged;
 pub mod ending;
-pub(crate) mod heartbeat;
 pub mod reader;
 pub mod segment;
 pub(crate) mod staged;

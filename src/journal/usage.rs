@@ -8,9 +8,7 @@ use std::fs;
 use std::io::ErrorKind as IoKind;
 
 use crate::error::{Error, Result};
-use crate::spool::Spool;
-
-use super::heartbeat::Heartbeat;
+use crate::spool::{Heartbeat, Spool};
 
 /// Bytes that wait for delivery in journal and store.
 pub(crate) fn measure(spool: &Spool) -> Result<u64> {

@@ -14,10 +14,10 @@ use super::wake::{Doorbell, Heard};
 use super::{Shared, commands, lane, succession};
 use crate::clock::{self, Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::heartbeat::Heartbeat;
 use crate::journal::reader::Offsets;
 use crate::log::Level;
 use crate::process::{pid, spawn_quiet};
+use crate::spool::Heartbeat;
 use crate::store::DiskUse;
 use crate::sync::{lock, wait};
 

@@ -8,9 +8,8 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::journal::heartbeat::Heartbeat;
 use crate::process::{Announced, ForkClosed, Known};
-use crate::spool::{Spool, open_dir, try_lock};
+use crate::spool::{Heartbeat, Spool, open_dir, try_lock};
 
 /// The right to send, held while it lives.
 #[derive(Debug)]

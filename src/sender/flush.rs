@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Sender, succession, wake};
 use crate::clock::{self, Clock, SystemClock};
 use crate::error::{Error, ErrorKind, PauseReason, Result};
-use crate::journal::heartbeat::Heartbeat;
+use crate::spool::Heartbeat;
 use crate::store::sqlite::Reader;
 use crate::sync::{lock_until, wait};
 

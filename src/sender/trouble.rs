@@ -8,8 +8,8 @@ use super::file_state::FileState;
 use super::state::Note;
 use super::take_over::lane_of;
 use crate::error::{Error, ErrorKind, PauseReason};
-use crate::journal::heartbeat::Heartbeat;
 use crate::log::Level;
+use crate::spool::Heartbeat;
 use crate::store::sqlite::recover;
 use crate::sync::lock;
 

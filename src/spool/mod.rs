@@ -19,6 +19,7 @@
 
 mod condition;
 mod directory;
+mod heartbeat;
 mod identity;
 mod reserve;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use self::condition::{Condition, check_directory, condition};
 pub(crate) use self::directory::{
     open_dir, private_file, remove_file, replace_file, sync_dir, sync_parent, try_lock,
 };
+pub(crate) use self::heartbeat::Heartbeat;
 pub use self::identity::{Description, adopt, describe};
 pub(crate) use self::reserve::FULL_SEEN_WITHIN;
 use self::reserve::ROOM_BYTES;

@@ -8,9 +8,9 @@ use std::io::ErrorKind as IoKind;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Spool, private_file};
 use crate::clock;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
-use crate::spool::{Spool, private_file};
 
 /// The sender's word about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
