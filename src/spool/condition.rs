@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::directory::{open_dir, refuse_network};
-use super::{ROOM_BYTES, Spool, check_rights};
-use crate::error::{Error, Result};
+use super::identity::describe;
+use super::open::Spool;
+use super::reserve::ROOM_BYTES;
+use crate::error::Result;
 
 /// The place of a spool, as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct Condition {
 /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if there is none, if it is another user's, or
 /// others may write to it; as for [`Spool::open`].
 pub fn condition(dir: &Path) -> Result<Condition> {
-    super::describe(dir)?;
+    describe(dir)?;
     Spool::existing(dir)?.condition()
 }
 
@@ -37,17 +38,4 @@ impl Spool {
             has_reserve: self.has_reserve(),
         })
     }
-}
-
-/// Whether a spool may be in this directory, which has to be there: this user's alone, and on a disk whose
-/// locks can be trusted.
-///
-/// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch), [`Io`](crate::error::ErrorKind::Io).
-pub fn check_directory(dir: &Path) -> Result<()> {
-    let handle = open_dir(dir)?;
-    let about = handle
-        .metadata()
-        .map_err(|e| Error::io(super::named(dir), e))?;
-    check_rights(dir, &about)?;
-    refuse_network(dir, &handle)
 }

@@ -1,51 +1,49 @@
-//! Directories and files of a spool: private, on a local disk, and durable when it matters.
+//! The directory of a spool: this user's alone, and on a disk whose locks can be trusted.
 
-use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind as IoKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::fs::{self, DirBuilder, File, Metadata};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use rustix::fs::FlockOperation;
-
-use super::named;
+use super::files::{named, open_dir, sync_parent, unusable};
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Replaces a file as a whole, durably: readers see the old one or the new one.
-pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
-    let fresh = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file = private_file().truncate(true).open(&fresh)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)
-    };
-    write().map_err(|e| Error::io(path.display(), e))?;
-    sync_parent(path)
+/// Which directory on which disk: the same under two paths is one, a new one at an old path is another,
+/// also where the file system gives the old one's number again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DirectoryId {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    born: Option<SystemTime>,
 }
 
-/// Takes the lock of an open file or directory, called `what` in errors; `false`: somebody else has it.
-pub(crate) fn try_lock(file: &File, what: impl fmt::Display) -> Result<bool> {
-    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-        Err(e) => Err(Error::io(what, e)),
+impl DirectoryId {
+    /// The directory at `dir`, if it is this user's alone.
+    pub(crate) fn of_own(dir: &Path) -> Option<Self> {
+        let about = std::fs::metadata(dir).ok()?;
+        check_rights(dir, &about).ok()?;
+        about.is_dir().then(|| Self::of(&about))
+    }
+
+    pub(super) fn of(about: &Metadata) -> Self {
+        Self {
+            device: about.dev(),
+            inode: about.ino(),
+            born: about.created().ok(),
+        }
     }
 }
 
-/// Removes a file, if it is there.
-pub(crate) fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != IoKind::NotFound => Err(Error::io(path.display(), e)),
-        _ => Ok(()),
-    }
-}
-
-/// Options for a file that only its owner can read (0600, whatever the umask lets through).
-pub(crate) fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).mode(0o600);
-    options
+/// Whether a spool may be in this directory, which has to be there: this user's alone, and on a disk whose
+/// locks can be trusted.
+///
+/// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch), [`Io`](crate::error::ErrorKind::Io).
+pub fn check_directory(dir: &Path) -> Result<()> {
+    let handle = open_dir(dir)?;
+    let about = handle.metadata().map_err(|e| Error::io(named(dir), e))?;
+    check_rights(dir, &about)?;
+    refuse_network(dir, &handle)
 }
 
 /// Creates `dir` (0700) and what is missing above it.
@@ -55,18 +53,8 @@ pub(super) fn create_with_parents(dir: &Path) -> Result<()> {
     builder.create(dir).map_err(|e| unusable(dir, e))
 }
 
-/// Creates `dir` (0700), durably, in a directory that has to be there.
-pub(super) fn create(dir: &Path) -> Result<()> {
-    let mut builder = DirBuilder::new();
-    match builder.mode(0o700).create(dir) {
-        Ok(()) => sync_parent(dir),
-        Err(e) if e.kind() == IoKind::AlreadyExists => Ok(()),
-        Err(e) => Err(unusable(dir, e)),
-    }
-}
-
 /// Opens the spool's directory, which has to be this user's alone.
-pub(super) fn open_own_dir(dir: &Path) -> Result<(File, fs::Metadata)> {
+pub(super) fn open_own_dir(dir: &Path) -> Result<(File, Metadata)> {
     let handle = match open_dir(dir) {
         // Another user's spool cannot even be opened, but whose it is can be told.
         Err(e) => {
@@ -80,48 +68,6 @@ pub(super) fn open_own_dir(dir: &Path) -> Result<(File, fs::Metadata)> {
     let about = handle.metadata().map_err(|e| Error::io(named(dir), e))?;
     check_rights(dir, &about)?;
     Ok((handle, about))
-}
-
-pub(crate) fn open_dir(dir: &Path) -> Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_DIRECTORY)
-        .open(dir)
-        .map_err(|e| unusable(dir, e))
-}
-
-pub(super) fn unusable(dir: &Path, cause: std::io::Error) -> Error {
-    // What is there already, and yet was to be made, is something else than a directory.
-    let cause = match cause.kind() {
-        IoKind::AlreadyExists => std::io::Error::from_raw_os_error(libc::ENOTDIR),
-        _ => cause,
-    };
-    let remedy = match cause.kind() {
-        IoKind::PermissionDenied => format!(
-            "; this process runs as uid {}, which needs a directory of its own here",
-            rustix::process::geteuid().as_raw()
-        ),
-        IoKind::NotFound | IoKind::NotADirectory | IoKind::ReadOnlyFilesystem => {
-            "; name a directory that is there, or that can be made".to_owned()
-        }
-        _ => String::new(),
-    };
-    Error::io(named(dir), cause).and_then_say(&remedy)
-}
-
-/// Makes the entry of `path` in its directory durable.
-pub(crate) fn sync_parent(path: &Path) -> Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
-        _ => sync_dir(Path::new(".")),
-    }
-}
-
-/// Makes the entries of a directory durable.
-pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
-    open_dir(dir)?
-        .sync_all()
-        .map_err(|e| Error::io(dir.display(), e))
 }
 
 /// Makes the way to `dir` durable: its own entry, and those of the directories above it that this
@@ -139,7 +85,7 @@ pub(super) fn sync_way(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn check_rights(dir: &Path, about: &fs::Metadata) -> Result<()> {
+pub(super) fn check_rights(dir: &Path, about: &Metadata) -> Result<()> {
     let us = rustix::process::geteuid().as_raw();
     let refuse = |why: String| {
         Err(Error::new(
@@ -193,4 +139,21 @@ pub(super) fn refuse_network(dir: &Path, handle: &File) -> Result<()> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn refuse_network(_: &Path, _: &File) -> Result<()> {
     Ok(())
+}
+
+/// A directory of its own for `durability = memory`, removed at close.
+pub(crate) fn temporary_dir() -> PathBuf {
+    // The environment is not read: TMPDIR belongs to the host.
+    let shared_memory = Path::new("/dev/shm");
+    let base = if shared_memory.is_dir() {
+        shared_memory
+    } else {
+        Path::new("/tmp")
+    };
+    base.join(format!(
+        "meditopia-{}-{:x}-{:08x}",
+        rustix::process::getpid().as_raw_nonzero(),
+        clock::boot_ns(),
+        fastrand::u32(..)
+    ))
 }

@@ -8,7 +8,8 @@ use std::io::ErrorKind as IoKind;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Spool, private_file};
+use super::files::private_file;
+use super::open::Spool;
 use crate::clock;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 

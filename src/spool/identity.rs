@@ -8,12 +8,21 @@ use std::path::Path;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use super::directory::{open_own_dir, private_file, replace_file, sync_way, try_lock};
-use super::{Belonging, named};
+use super::directory::{open_own_dir, sync_way};
+use super::files::{named, private_file, replace_file, try_lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spelling::shell_word;
 
 const FORMAT: u32 = 1;
+
+/// To whom a spool belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Belonging<'a> {
+    /// The URL that its events go to.
+    pub endpoint: &'a str,
+    /// Free text that tells two accounts at one endpoint apart.
+    pub account: &'a str,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {

@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use rustix::fs::FallocateFlags;
 
-use super::{Spool, private_file};
+use super::files::private_file;
+use super::open::Spool;
 use crate::error::{Error, Result, is_full};
 
 /// What the store needs to deliver in small steps: its log, its index, and one step's events.

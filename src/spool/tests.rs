@@ -1,11 +1,12 @@
 //! Whose a spool is, and who may open it.
 
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
 
-use super::identity::write_identity;
-use super::*;
-use crate::error::ErrorKind;
+use super::identity::{read_identity, write_identity};
+use super::{Belonging, NetworkFileSystem, Spool, adopt};
+use crate::error::{ErrorKind, Result};
 
 const OURS: Belonging<'_> = Belonging {
     endpoint: "https://api.example/events",
