@@ -189,7 +189,7 @@ impl Import {
     pub fn check_room(&self) -> Result<()> {
         let (spool, gathered) = (&self.core.spool, self.gathered_bytes());
         let refused = |why: String| Err(Error::new(ErrorKind::SpoolFull, why));
-        if spool.is_full()? {
+        if spool.reserve().is_disk_full()? {
             return refused(format!(
                 "{}: the disk is full; free some space",
                 spool.name()

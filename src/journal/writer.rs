@@ -186,7 +186,7 @@ impl Writer {
         if now_ns.saturating_sub(tail.seen_well_ns) < FULL_SEEN_WITHIN.as_nanos() as u64 {
             return Ok(());
         }
-        if self.spool.is_full()? {
+        if self.spool.reserve().is_disk_full()? {
             return Err(Error::new(
                 ErrorKind::SpoolFull,
                 format!(

@@ -267,7 +267,7 @@ impl Sender {
         match commands::submit(spool, command, deadline, heir) {
             // An operator must be able to act on a full disk of all days.
             Err(e) if e.kind() == ErrorKind::SpoolFull => {
-                spool.spend_reserve()?;
+                spool.reserve().release()?;
                 commands::submit(spool, command, deadline, heir)
             }
             done => done,

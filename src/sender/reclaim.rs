@@ -64,8 +64,8 @@ impl DiskSpace {
     /// Sets the reserve aside, again or for the first time, if there is room.
     pub(super) fn look(&mut self, shared: &Shared) -> Result<()> {
         let spool = &shared.spool;
-        let was_full = spool.is_flagged_full();
-        if spool.keep_reserve()? && was_full {
+        let was_full = spool.reserve().is_disk_flagged_full();
+        if spool.reserve().ensure()? && was_full {
             shared.log.write(
                 Level::Info,
                 format_args!("{}: there is room on the disk again", spool.name()),
@@ -156,7 +156,7 @@ impl DiskSpace {
 
 /// Before the disk is full it is best to be careful already.
 fn disk_use(spool: &Spool) -> Result<DiskUse> {
-    Ok(if spool.free_bytes()? < ROOMY_BYTES {
+    Ok(if spool.reserve().free_bytes()? < ROOMY_BYTES {
         DiskUse::Tight
     } else {
         DiskUse::Roomy

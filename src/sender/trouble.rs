@@ -21,7 +21,7 @@ impl Shared {
     /// the reserve is for.
     pub(super) fn trouble(&self, e: &Error) {
         let e = &self.confirmed(e);
-        let spent = (e.kind() == ErrorKind::SpoolFull).then(|| self.spool.spend_reserve());
+        let spent = (e.kind() == ErrorKind::SpoolFull).then(|| self.spool.reserve().release());
         let mut desk = lock(&self.desk);
         if let Some(Err(e)) = spent {
             desk.notes

@@ -32,10 +32,10 @@ pub fn condition(dir: &Path) -> Result<Condition> {
 impl Spool {
     pub(crate) fn condition(&self) -> Result<Condition> {
         Ok(Condition {
-            free_bytes: self.free_bytes()?,
+            free_bytes: self.reserve().free_bytes()?,
             needed_bytes: ROOM_BYTES,
-            is_full: self.is_full()?,
-            has_reserve: self.has_reserve(),
+            is_full: self.reserve().is_disk_full()?,
+            has_reserve: self.reserve().is_allocated(),
         })
     }
 }

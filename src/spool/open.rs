@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::directory::{DirectoryId, create_with_parents, open_own_dir, refuse_network};
 use super::files::{self, named};
 use super::identity::{Belonging, boot_id, known_identity, read_identity, settle_identity};
+use super::reserve::Reserve;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Whether a spool may live on a file system that other hosts see too.
@@ -53,7 +54,7 @@ impl Spool {
         };
         if is_new {
             // Where it cannot be done the sender tries again, and says why not.
-            let _ = spool.keep_reserve();
+            let _ = spool.reserve().ensure();
         }
         Ok(spool)
     }
@@ -101,6 +102,11 @@ impl Spool {
     /// Its device and inode.
     pub(crate) fn inode(&self) -> (u64, u64) {
         (self.place.device, self.place.inode)
+    }
+
+    /// Its reserve of disk blocks.
+    pub(crate) fn reserve(&self) -> Reserve<'_> {
+        Reserve::new(&self.dir)
     }
 
     /// `journal/`, with the segments.
