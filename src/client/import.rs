@@ -27,7 +27,7 @@ use super::core::Core;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Batch, Rules};
-use crate::journal::staged::{self, Staged};
+use crate::journal::staged_segment::{self, Staged};
 use crate::journal::usage;
 use crate::spool::{open_dir, replace_file, try_lock};
 
@@ -106,9 +106,9 @@ impl Import {
         };
         let last = read(&dir)?;
         let noted = last.as_ref().and_then(|last| last.segment.as_deref());
-        staged::clear(&dir, noted)?;
+        staged_segment::clear(&dir, noted)?;
         if let Some(noted) = noted {
-            staged::publish(spool, &dir, noted)?;
+            staged_segment::publish(spool, &dir, noted)?;
         }
         let limit = core.settings.max_spool_bytes.map(|bytes| bytes.get());
         Ok(Self {
@@ -253,7 +253,7 @@ impl Import {
         };
         write(&self.dir, &progress)?;
         match &progress.segment {
-            Some(segment) => staged::publish(&self.core.spool, &self.dir, segment),
+            Some(segment) => staged_segment::publish(&self.core.spool, &self.dir, segment),
             None => Ok(()),
         }
     }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::cursor::Damage;
-use super::ending::{self, Removal, Tail};
-use super::reader::{Chunk, Offsets, Round};
+use super::damage::Damage;
+use super::removal::{self, Removal, Tail};
+use super::round::{Chunk, Offsets, Round};
 use super::segment;
 use super::writer::{SEGMENT_BYTES, Safety, Writer};
 use crate::error::{Error, ErrorKind};
@@ -93,9 +93,9 @@ impl Journal {
         let round = Round::begin(&self.spool, &self.offsets).unwrap();
         let finished = round.finished();
         finished
-            .filter(|(name, _)| ending::is_abandoned(&self.spool, name))
+            .filter(|(name, _)| removal::is_abandoned(&self.spool, name))
             .filter_map(|(name, at)| {
-                let tail = ending::tail(&self.spool, name, at).unwrap()?;
+                let tail = removal::tail(&self.spool, name, at).unwrap()?;
                 Some((name.to_owned(), tail))
             })
             .collect()
@@ -108,7 +108,7 @@ impl Journal {
         let round = Round::begin(&self.spool, &self.offsets).unwrap();
         round
             .finished()
-            .map(|(name, at)| ending::remove(&self.spool, name, at).unwrap())
+            .map(|(name, at)| removal::remove(&self.spool, name, at).unwrap())
             .collect()
     }
 }
@@ -247,10 +247,10 @@ fn a_record_that_came_after_the_reading_keeps_its_segment() {
     append(&writer, &["late"]);
     drop(writer);
     assert_eq!(
-        ending::remove(&journal.spool, &name, taken).unwrap(),
+        removal::remove(&journal.spool, &name, taken).unwrap(),
         Removal::Kept
     );
-    assert_eq!(ending::tail(&journal.spool, &name, taken).unwrap(), None);
+    assert_eq!(removal::tail(&journal.spool, &name, taken).unwrap(), None);
     assert_eq!(journal.take(), ["late"]);
 }
 

@@ -4,7 +4,7 @@
 //! events across segments is the time that each record carries, read under the segment's lock
 //! *before* the write: whatever happened before an append on this host has an earlier time.
 //!
-//! Threads that keep meeting at that lock get more segments (`stripes`); for the order of events they
+//! Threads that keep meeting at that lock get more segments (`striped_lock`); for the order of events they
 //! are then what processes are to each other.
 //!
 //! Only a partial record is ever cut off. When the cut itself, or a sync, fails, the segment is
@@ -19,7 +19,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::segment::{self, Header, Position};
-use super::stripes::Stripes;
+use super::striped_lock::Stripes;
 use super::usage;
 use crate::clock::{self, Clock, Moment, SystemClock};
 use crate::error::{Error, ErrorKind, Result};

@@ -14,7 +14,7 @@ use super::wake::{Doorbell, Heard};
 use super::{Shared, commands, lane, succession};
 use crate::clock::{self, Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::reader::Offsets;
+use crate::journal::round::Offsets;
 use crate::log::Level;
 use crate::process::{pid, spawn_quiet};
 use crate::spool::Heartbeat;

@@ -6,10 +6,10 @@
 use super::state::State;
 use crate::error::Result;
 use crate::event;
-use crate::journal::cursor::Damage;
-use crate::journal::damaged::set_aside;
-use crate::journal::ending::{self, Tail};
-use crate::journal::reader::{Offsets, Round};
+use crate::journal::damage::Damage;
+use crate::journal::damage::set_aside;
+use crate::journal::removal::{self, Tail};
+use crate::journal::round::{Offsets, Round};
 use crate::journal::segment;
 use crate::log::Level;
 use crate::spool::Spool;
@@ -123,7 +123,7 @@ impl TakeOver {
     pub(super) fn abandoned(&self, spool: &Spool) -> Vec<(String, u64)> {
         self.round
             .finished()
-            .filter(|(name, _)| ending::is_abandoned(spool, name))
+            .filter(|(name, _)| removal::is_abandoned(spool, name))
             .map(|(name, taken)| (name.to_owned(), taken))
             .collect()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use meditopia::error::Result;
-use meditopia::journal::reader::{Offsets, Round};
+use meditopia::journal::round::{Offsets, Round};
 use meditopia::spool::{Belonging, NetworkFileSystem, Spool};
 use meditopia::store::sqlite::{Reader, SqliteStore};
 use meditopia::store::{LaneState, Place, RejectedFilter, Store, StoredRun};

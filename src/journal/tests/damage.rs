@@ -4,8 +4,8 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use super::super::damaged::set_aside;
-use super::super::ending::Torn;
+use super::super::damage::set_aside;
+use super::super::removal::Torn;
 use super::*;
 
 fn cut(segment: &Path, bytes: u64) {
@@ -203,7 +203,7 @@ fn a_segment_of_a_newer_version_stops_the_round_and_stays() {
             Err(e) => e,
             Ok(round) => {
                 let (name, at) = round.finished().next().unwrap();
-                ending::tail(&journal.spool, name, at).unwrap_err()
+                removal::tail(&journal.spool, name, at).unwrap_err()
             }
         };
         assert_eq!(refused.kind(), ErrorKind::Store);

@@ -27,7 +27,7 @@ use super::{
     Store, StoredRun, Suspect, Totals,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::reader::Offsets;
+use crate::journal::round::Offsets;
 use crate::spool::Spool;
 
 /// The sender's page cache; the store is read in order, so a small one serves.

@@ -8,7 +8,7 @@ use super::connection::{
     InUse, RECEIPTS_SINCE, RESTS_SINCE, check_version, connect_to_read, find, store_error,
 };
 use crate::error::{Error, Result};
-use crate::journal::reader::Offsets;
+use crate::journal::round::Offsets;
 use crate::spool::Spool;
 use crate::store::{
     LaneState, PauseState, Place, Receipt, ReceiptFilter, Rejected, RejectedFilter, RejectedReason,

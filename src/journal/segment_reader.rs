@@ -1,24 +1,14 @@
 //! One segment being read: record after record, through a small buffer, past what is damaged.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::ErrorKind as IoKind;
+use std::io::{ErrorKind as IoKind, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::damage::Damage;
 use super::segment::{self, BadHeader, HEADER_LEN, Header, Parsed, Piece, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spool::Spool;
-
-/// Bytes of a segment that are no record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Damage {
-    /// The segment's file name.
-    pub segment: String,
-    /// Where the bytes begin.
-    pub offset: u64,
-    /// The bytes.
-    pub bytes: Vec<u8>,
-}
 
 /// One segment being read.
 pub(super) struct Cursor {
@@ -256,4 +246,31 @@ pub(super) fn header_by_name(name: &str, about: &fs::Metadata) -> Header {
         created_boot_ns,
         created_wall_ms: about.mtime() * 1_000,
     }
+}
+
+/// Where the first record of a segment stands behind a hole that was punched into what had been taken
+/// over; `None` if it begins with a record, or nothing can be told.
+///
+/// For a sender that knows how far a segment is taken over a hole is nothing special: it reads behind.
+/// But once that is lost, zeros at the beginning are not damage.
+pub(crate) fn behind_hole(spool: &Spool, name: &str) -> Result<Option<u64>> {
+    let path = spool.journal().join(name);
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        open_segment(&path)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|e| Error::io(path.display(), e))?;
+    let records = bytes.get(HEADER_LEN..).unwrap_or_default();
+    let zeros = records.iter().take_while(|&&byte| byte == 0).count();
+    let Some((_, created_boot_ns)) = segment::parse_name(name) else {
+        return Ok(None);
+    };
+    let offset = (HEADER_LEN + zeros) as u64;
+    let position = Position {
+        created_boot_ns,
+        offset,
+    };
+    let behind = segment::parse_record(&records[zeros..], position);
+    Ok((zeros > 0 && !matches!(behind, Parsed::Damaged)).then_some(offset))
 }

@@ -8,10 +8,20 @@
 use std::fs;
 use std::io::ErrorKind as IoKind;
 
-use super::cursor::Damage;
 use super::segment;
 use crate::error::{Error, Result};
 use crate::spool::{Spool, replace_file};
+
+/// Bytes of a segment that are no record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The segment's file name.
+    pub segment: String,
+    /// Where the bytes begin.
+    pub offset: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
 
 /// Keeps the bytes of `damage`; there is nothing to keep of zeros.
 pub(crate) fn set_aside(spool: &Spool, damage: &Damage) -> Result<()> {

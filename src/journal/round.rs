@@ -8,23 +8,22 @@
 //!
 //! An incomplete record at the end is normal while its writer lives: it is at it. Anything else that is
 //! no record is damage; it is reported with its bytes, and reading goes on at the next whole record.
-//! What stands behind the last whole record is judged once the writer has ended ([`super::ending`]).
+//! What stands behind the last whole record is judged once the writer has ended ([`super::removal`]).
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::fs;
-use std::io::{ErrorKind as IoKind, Read};
-use std::time::Instant;
+use std::io::ErrorKind as IoKind;
 
-use super::cursor::{Cursor, Damage, open_segment};
-use super::segment::{self, HEADER_LEN, Parsed, Position};
-use super::usage;
+use super::damage::Damage;
+use super::segment;
+use super::segment_reader::Cursor;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::spool::Spool;
 
 /// Buffers of all segments of a round together aim at this.
-const READ_BUFFERS_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const READ_BUFFERS_BYTES: usize = 4 * 1024 * 1024;
 const READ_BUFFER_MAX: usize = 256 * 1024;
 const READ_BUFFER_MIN: usize = 1024;
 
@@ -154,84 +153,9 @@ impl Round {
     }
 }
 
-/// How many events wait in the journal behind `taken`. What cannot be read until `deadline` is told by
-/// the size of what was.
-pub fn count(spool: &Spool, taken: &Offsets, deadline: Instant) -> Result<u64> {
-    let mut round = Round::begin(spool, taken)?;
-    let before = round.taken_bytes();
-    let mut events = 0;
-    while round.take(READ_BUFFERS_BYTES, |_, _| events += 1)?.more {
-        if Instant::now() >= deadline {
-            let read = round.taken_bytes().saturating_sub(before);
-            let (_, bytes) = usage::segments(spool)?;
-            return Ok(by_size(events, read, bytes.saturating_sub(before)));
-        }
-    }
-    Ok(events)
-}
-
-/// As many events for `bytes` as the first `read` of them have.
-fn by_size(events: u64, read: u64, bytes: u64) -> u64 {
-    let whole = u128::from(events) * u128::from(bytes.max(read)) / u128::from(read.max(1));
-    u64::try_from(whole).unwrap_or(u64::MAX)
-}
-
-/// What waits in the journal.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Waiting {
-    /// Events.
-    pub events: u64,
-    /// When the earliest was enqueued: wall time in milliseconds.
-    pub oldest_ms: Option<i64>,
-}
-
-/// What waits in the journal behind `taken`, `bytes` of it. Reads some MiB at most: beyond them their
-/// number is told by the size of those read.
-pub fn estimate(spool: &Spool, taken: &Offsets, bytes: u64) -> Result<Waiting> {
-    let mut round = Round::begin(spool, taken)?;
-    let mut waiting = Waiting::default();
-    let before = round.taken_bytes();
-    let chunk = round.take(READ_BUFFERS_BYTES, |_, wall_ms| {
-        waiting.events += 1;
-        waiting.oldest_ms.get_or_insert(wall_ms);
-    })?;
-    let read = round.taken_bytes().saturating_sub(before);
-    if chunk.more {
-        waiting.events = by_size(waiting.events, read, bytes);
-    }
-    Ok(waiting)
-}
-
 /// The segments in the journal, the earliest first.
 pub(crate) fn segments(spool: &Spool) -> Result<Vec<String>> {
     Ok(list(spool)?.0)
-}
-
-/// Where the first record of a segment stands behind a hole that was punched into what had been taken
-/// over; `None` if it begins with a record, or nothing can be told.
-///
-/// For a sender that knows how far a segment is taken over a hole is nothing special: it reads behind.
-/// But once that is lost, zeros at the beginning are not damage.
-pub(crate) fn behind_hole(spool: &Spool, name: &str) -> Result<Option<u64>> {
-    let path = spool.journal().join(name);
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        open_segment(&path)?.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().map_err(|e| Error::io(path.display(), e))?;
-    let records = bytes.get(HEADER_LEN..).unwrap_or_default();
-    let zeros = records.iter().take_while(|&&byte| byte == 0).count();
-    let Some((_, created_boot_ns)) = segment::parse_name(name) else {
-        return Ok(None);
-    };
-    let offset = (HEADER_LEN + zeros) as u64;
-    let position = Position {
-        created_boot_ns,
-        offset,
-    };
-    let behind = segment::parse_record(&records[zeros..], position);
-    Ok((zeros > 0 && !matches!(behind, Parsed::Damaged)).then_some(offset))
 }
 
 /// The names of all segments, the earliest first, and those of everything else.

@@ -153,7 +153,8 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::journal::reader::{Offsets, Round, count};
+    use crate::journal::backlog::count;
+    use crate::journal::round::{Offsets, Round};
     use crate::spool::{Belonging, NetworkFileSystem};
 
     fn waiting(spool: &Spool) -> u64 {

@@ -11,8 +11,9 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rustix::fs::FlockOperation;
 
-use super::cursor::{Damage, header_by_name, newer, open_segment, pieces};
+use super::damage::Damage;
 use super::segment::{self, BadHeader, HEADER_LEN, Header, Position};
+use super::segment_reader::{header_by_name, newer, open_segment, pieces};
 use crate::error::{Error, Result};
 use crate::spool::Spool;
 
