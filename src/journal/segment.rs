@@ -169,8 +169,6 @@ pub enum Parsed {
     Record {
         /// Time since boot.
         boot_ns: u64,
-        /// Number of events.
-        events: u32,
         /// Where its payload stands in the bytes given.
         payload: Range<usize>,
     },
@@ -213,7 +211,6 @@ pub fn parse_record(bytes: &[u8], position: Position) -> Parsed {
     }
     Parsed::Record {
         boot_ns: u64_at(header, 12),
-        events,
         payload: RECORD_HEADER_LEN..end,
     }
 }
@@ -256,9 +253,7 @@ pub enum Piece {
 /// Tells what begins at the start of `bytes`, the rest of a segment from `position` on.
 pub fn next_piece(bytes: &[u8], position: Position) -> Piece {
     match parse_record(bytes, position) {
-        Parsed::Record {
-            boot_ns, payload, ..
-        } => Piece::Record { boot_ns, payload },
+        Parsed::Record { boot_ns, payload } => Piece::Record { boot_ns, payload },
         Parsed::Spoiled { length } => Piece::Damaged { length },
         Parsed::Partial { .. } | Parsed::Damaged if bytes.is_empty() => Piece::Torn,
         parsed => match find_header(bytes, position) {

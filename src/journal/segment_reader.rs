@@ -100,9 +100,7 @@ impl Cursor {
         let mut fresh = false;
         loop {
             match segment::parse_record(self.ahead(), self.position()) {
-                Parsed::Record {
-                    boot_ns, payload, ..
-                } => {
+                Parsed::Record { boot_ns, payload } => {
                     self.found_at(payload);
                     return Ok(Some((boot_ns, Vec::new())));
                 }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use super::files::{named, open_dir, sync_parent, unusable};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::process::pid;
 
 /// Which directory on which disk: the same under two paths is one, a new one at an old path is another,
 /// also where the file system gives the old one's number again.
@@ -152,7 +153,7 @@ pub(crate) fn temporary_dir() -> PathBuf {
     };
     base.join(format!(
         "meditopia-{}-{:x}-{:08x}",
-        rustix::process::getpid().as_raw_nonzero(),
+        pid(),
         clock::boot_ns(),
         fastrand::u32(..)
     ))
