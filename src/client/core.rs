@@ -11,7 +11,7 @@ use crate::config::{Durability, Settings};
 use crate::delivery::Policy;
 use crate::error::Result;
 use crate::event::Rules;
-use crate::journal::writer::{Safety, Writer};
+use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
 use crate::process::spawn_quiet;
 use crate::sender::{Orders, Report, Sender, Token};
@@ -117,8 +117,10 @@ impl Core {
     ) -> Self {
         let log = Arc::new(Log::new(settings.log_level));
         let (safety, commits) = match settings.durability {
-            Durability::Power => (Safety::Power, CommitSafety::Power),
-            Durability::Process | Durability::Memory => (Safety::Process, CommitSafety::Process),
+            Durability::Power => (RecordDurability::Power, CommitSafety::Power),
+            Durability::Process | Durability::Memory => {
+                (RecordDurability::Process, CommitSafety::Process)
+            }
         };
         let limit = settings.max_spool_bytes.map_or(0, |bytes| bytes.get());
         let orders = Orders {

@@ -33,7 +33,7 @@ use crate::spool::{open_dir, replace_file, try_lock};
 
 const VERSION: u32 = 1;
 /// A commit is due when so much has been gathered, as much as a writer puts into one segment.
-const DUE_BYTES: u64 = crate::journal::writer::SEGMENT_BYTES;
+const DUE_BYTES: u64 = crate::journal::open_segment::SEGMENT_BYTES;
 /// Or when the first of it is so old: who brings events slowly need not wait for megabytes.
 const DUE_AFTER: Duration = Duration::from_secs(5);
 /// With `max_spool_bytes`, one commit brings at most this part of it.

@@ -6,6 +6,8 @@
 
 pub(crate) mod backlog;
 pub(crate) mod damage;
+mod group_commit;
+pub(crate) mod open_segment;
 pub(crate) mod removal;
 pub mod round;
 pub mod segment;

@@ -13,7 +13,7 @@ use rustix::fs::FlockOperation;
 
 use super::damage::Damage;
 use super::segment::{self, BadHeader, HEADER_LEN, Header, Position};
-use super::segment_reader::{header_by_name, newer, open_segment, pieces};
+use super::segment_reader::{header_by_name, newer, open_for_reading, pieces};
 use crate::error::{Error, Result};
 use crate::spool::Spool;
 
@@ -49,7 +49,7 @@ pub enum Removal {
 
 /// Whether the writer of a segment has ended. What is abandoned stays so.
 pub fn is_abandoned(spool: &Spool, name: &str) -> bool {
-    open_segment(&spool.journal().join(name)).is_ok_and(|file| is_free(&file))
+    open_for_reading(&spool.journal().join(name)).is_ok_and(|file| is_free(&file))
 }
 
 /// Looks at the end of an abandoned segment that was read up to `taken`; `None` while a whole record
@@ -57,7 +57,7 @@ pub fn is_abandoned(spool: &Spool, name: &str) -> bool {
 pub fn tail(spool: &Spool, name: &str, taken: u64) -> Result<Option<Tail>> {
     let path = spool.journal().join(name);
     let io = |e: std::io::Error| Error::io(path.display(), e);
-    let file = match open_segment(&path) {
+    let file = match open_for_reading(&path) {
         Ok(file) => file,
         Err(e) if e.kind() == IoKind::NotFound => return Ok(Some(Tail::default())),
         Err(e) => return Err(io(e)),
@@ -126,7 +126,7 @@ fn torn(name: &str, offset: u64, bytes: Vec<u8>, rebooted: bool) -> Torn {
 pub fn remove(spool: &Spool, name: &str, taken: u64) -> Result<Removal> {
     let path = spool.journal().join(name);
     let io = |e: std::io::Error| Error::io(path.display(), e);
-    let file = match open_segment(&path) {
+    let file = match open_for_reading(&path) {
         Ok(file) => file,
         Err(e) if e.kind() == IoKind::NotFound => return Ok(Removal::Removed),
         Err(e) => return Err(io(e)),

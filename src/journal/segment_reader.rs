@@ -164,7 +164,7 @@ impl Cursor {
         let left = (self.size - start) as usize;
         let aim = needed.max(self.buffer_aim).min(left);
         let read = || -> std::io::Result<Vec<u8>> {
-            let file = open_segment(&self.path)?;
+            let file = open_for_reading(&self.path)?;
             let mut buffer = vec![0; aim];
             let mut got = 0;
             while got < aim {
@@ -220,7 +220,7 @@ pub(super) fn pieces(
 }
 
 /// Opens a segment to read it. What has its name and is no file is not waited for.
-pub(super) fn open_segment(path: &Path) -> std::io::Result<File> {
+pub(super) fn open_for_reading(path: &Path) -> std::io::Result<File> {
     OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
@@ -255,7 +255,7 @@ pub(crate) fn behind_hole(spool: &Spool, name: &str) -> Result<Option<u64>> {
     let path = spool.journal().join(name);
     let read = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        open_segment(&path)?.read_to_end(&mut bytes)?;
+        open_for_reading(&path)?.read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     let bytes = read().map_err(|e| Error::io(path.display(), e))?;

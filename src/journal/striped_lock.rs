@@ -1,33 +1,33 @@
-//! One lock that becomes several where threads keep meeting at it.
+//! A lock that gets more stripes where threads contend for it.
 //!
-//! A write under a lock puts the other threads to sleep, and to wake one costs more than the write
-//! itself: two threads got less through than one. So a thread that finds a stripe held takes the next
-//! one. What a stripe holds is only made when it is taken first, and the second is not taken before
-//! threads have met often: a process whose threads seldom do keeps to the first.
+//! A write under a lock puts the other threads to sleep, and waking one costs more than the write
+//! itself: two threads achieved less than one. So a thread that finds a stripe held tries the next
+//! one. The value of a stripe is set up by the first thread that locks it, and the second stripe is
+//! not used before threads have contended often: a process whose threads seldom do keeps to the first.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::sync::lock;
 
-/// More would not help: what is behind them, the file system, is shared.
-const MOST: usize = 4;
-/// How often all stripes were found held before there is one more.
-const MEETINGS_TO_WIDEN: usize = 64;
+/// More would not help: the stripes share the file system.
+const MAX_STRIPES: usize = 4;
+/// How often all stripes in use were found held before one more is used.
+const CONTENTIONS_TO_WIDEN: usize = 64;
 
-/// Values of one kind, of which a thread takes whichever is free.
+/// Values of one kind, of which a thread locks one that is free.
 #[derive(Debug, Default)]
-pub(super) struct Stripes<T> {
-    stripes: [Mutex<T>; MOST],
-    meetings: AtomicUsize,
+pub(super) struct StripedLock<T> {
+    stripes: [Mutex<T>; MAX_STRIPES],
+    contentions: AtomicUsize,
 }
 
-impl<T> Stripes<T> {
-    /// A stripe that nobody holds, or one of at most `most` after waiting for it.
-    pub(super) fn take(&self, most: usize) -> MutexGuard<'_, T> {
-        let width = (1 + self.meetings.load(Ordering::Relaxed) / MEETINGS_TO_WIDEN)
-            .min(most)
-            .min(MOST);
+impl<T> StripedLock<T> {
+    /// Locks a free stripe, or waits for one, of the first `max`.
+    pub(super) fn lock_one_of(&self, max: usize) -> MutexGuard<'_, T> {
+        let width = (1 + self.contentions.load(Ordering::Relaxed) / CONTENTIONS_TO_WIDEN)
+            .min(max)
+            .min(MAX_STRIPES);
         let in_use = &self.stripes[..width];
         for stripe in in_use {
             match stripe.try_lock() {
@@ -36,16 +36,16 @@ impl<T> Stripes<T> {
                 Err(TryLockError::WouldBlock) => {}
             }
         }
-        let meetings = if width < most.min(MOST) {
-            self.meetings.fetch_add(1, Ordering::Relaxed)
+        let contentions = if width < max.min(MAX_STRIPES) {
+            self.contentions.fetch_add(1, Ordering::Relaxed)
         } else {
             0
         };
-        lock(&in_use[meetings % width])
+        lock(&in_use[contentions % width])
     }
 
-    /// Each stripe in turn, after waiting for it.
-    pub(super) fn each(&self) -> impl Iterator<Item = MutexGuard<'_, T>> {
+    /// Locks each stripe in turn.
+    pub(super) fn lock_each(&self) -> impl Iterator<Item = MutexGuard<'_, T>> {
         self.stripes.iter().map(lock)
     }
 }
@@ -54,37 +54,43 @@ impl<T> Stripes<T> {
 mod tests {
     use super::*;
 
-    /// What stands in the stripes after they were taken, the first `held` of them being held meanwhile.
-    fn taken(meetings: usize, most: usize, held: usize) -> [u8; MOST] {
-        let stripes = Stripes::<u8>::default();
-        stripes.meetings.store(meetings, Ordering::Relaxed);
+    /// Which stripe a thread locks (1), while another one holds the first `held` stripes.
+    fn locked(contentions: usize, max: usize, held: usize) -> [u8; MAX_STRIPES] {
+        let striped = StripedLock::<u8>::default();
+        striped.contentions.store(contentions, Ordering::Relaxed);
         {
-            let _held: Vec<_> = stripes.stripes[..held].iter().map(lock).collect();
-            *stripes.take(most) = 1;
+            let _held: Vec<_> = striped.stripes[..held].iter().map(lock).collect();
+            *striped.lock_one_of(max) = 1;
         }
-        let mut values = stripes.each().map(|value| *value);
+        let mut values = striped.lock_each().map(|value| *value);
         std::array::from_fn(|_| values.next().unwrap())
     }
 
     #[test]
-    fn the_first_free_stripe_is_taken_and_no_more_are_in_use_than_meetings_and_caller_allow() {
-        assert_eq!(taken(0, MOST, 0), [1, 0, 0, 0]);
-        assert_eq!(taken(100 * MEETINGS_TO_WIDEN, MOST, 0), [1, 0, 0, 0]);
-        assert_eq!(taken(MEETINGS_TO_WIDEN, MOST, 1), [0, 1, 0, 0]);
-        assert_eq!(taken(100 * MEETINGS_TO_WIDEN, MOST, 3), [0, 0, 0, 1]);
-        assert_eq!(taken(100 * MEETINGS_TO_WIDEN, 3, 2), [0, 0, 1, 0]);
+    fn a_thread_locks_the_first_free_stripe_of_those_that_contentions_and_its_caller_allow() {
+        assert_eq!(locked(0, MAX_STRIPES, 0), [1, 0, 0, 0]);
+        assert_eq!(
+            locked(100 * CONTENTIONS_TO_WIDEN, MAX_STRIPES, 0),
+            [1, 0, 0, 0]
+        );
+        assert_eq!(locked(CONTENTIONS_TO_WIDEN, MAX_STRIPES, 1), [0, 1, 0, 0]);
+        assert_eq!(
+            locked(100 * CONTENTIONS_TO_WIDEN, MAX_STRIPES, 3),
+            [0, 0, 0, 1]
+        );
+        assert_eq!(locked(100 * CONTENTIONS_TO_WIDEN, 3, 2), [0, 0, 1, 0]);
     }
 
     #[test]
-    fn threads_that_meet_often_get_another_stripe() {
-        let stripes = Stripes::<u64>::default();
+    fn threads_that_contend_often_get_another_stripe() {
+        let striped = StripedLock::<u64>::default();
         std::thread::scope(|threads| {
             for _ in 0..2 {
                 threads.spawn(|| {
-                    while *lock(&stripes.stripes[1]) == 0 {
-                        let mut taken = stripes.take(2);
+                    while *lock(&striped.stripes[1]) == 0 {
+                        let mut locked = striped.lock_one_of(2);
                         std::thread::yield_now();
-                        *taken += 1;
+                        *locked += 1;
                     }
                 });
             }
@@ -92,23 +98,23 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_to_be_one_stripe_threads_wait_for_it() {
-        let stripes = Stripes::<u64>::default();
-        stripes
-            .meetings
-            .store(100 * MEETINGS_TO_WIDEN, Ordering::Relaxed);
+    fn threads_wait_for_a_stripe_where_only_one_is_allowed() {
+        let striped = StripedLock::<u64>::default();
+        striped
+            .contentions
+            .store(100 * CONTENTIONS_TO_WIDEN, Ordering::Relaxed);
         std::thread::scope(|threads| {
             for _ in 0..4 {
                 threads.spawn(|| {
                     for _ in 0..100 {
-                        let mut taken = stripes.take(1);
-                        let before = *taken;
+                        let mut locked = striped.lock_one_of(1);
+                        let before = *locked;
                         std::thread::yield_now();
-                        *taken = before + 1;
+                        *locked = before + 1;
                     }
                 });
             }
         });
-        assert_eq!(*lock(&stripes.stripes[0]), 400);
+        assert_eq!(*lock(&striped.stripes[0]), 400);
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::damage::Damage;
+use super::open_segment::SEGMENT_BYTES;
 use super::removal::{self, Removal, Tail};
 use super::round::{Chunk, Offsets, Round};
 use super::segment;
-use super::writer::{SEGMENT_BYTES, Safety, Writer};
+use super::writer::{RecordDurability, Writer};
 use crate::error::{Error, ErrorKind};
 use crate::spool::{Belonging, NetworkFileSystem, Spool};
 
@@ -39,7 +40,7 @@ impl Journal {
     }
 
     fn writer(&self) -> Writer {
-        Writer::new(self.spool.clone(), Safety::Process, 0)
+        Writer::new(self.spool.clone(), RecordDurability::Process, 0)
     }
 
     /// One whole round, in chunks of about `chunk_bytes`.
@@ -269,11 +270,11 @@ fn a_full_segment_is_followed_by_a_new_one() {
 #[test]
 fn a_spool_limit_refuses_and_lets_go_when_space_is_back() {
     let mut journal = Journal::new();
-    let writer = Writer::new(journal.spool.clone(), Safety::Process, 4_096);
+    let writer = Writer::new(journal.spool.clone(), RecordDurability::Process, 4_096);
     let half = "x".repeat(3_000);
     append(&writer, &[&half]);
     drop(writer);
-    let writer = Writer::new(journal.spool.clone(), Safety::Process, 4_096);
+    let writer = Writer::new(journal.spool.clone(), RecordDurability::Process, 4_096);
     let refused = writer.append(|buffer, _| {
         segment::push_fragment(buffer, |out| {
             out.extend_from_slice(half.as_bytes());
@@ -291,7 +292,7 @@ fn a_spool_limit_refuses_and_lets_go_when_space_is_back() {
 #[test]
 fn every_thread_that_asked_for_power_safety_gets_its_answer() {
     let mut journal = Journal::new();
-    let writer = Writer::new(journal.spool.clone(), Safety::Power, 0);
+    let writer = Writer::new(journal.spool.clone(), RecordDurability::Power, 0);
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let writer = &writer;

@@ -13,7 +13,7 @@ use crate::delivery::{Answer, Exchange, Policy};
 use crate::error::Error;
 use crate::event::{self, Fields, Rules};
 use crate::journal::segment;
-use crate::journal::writer::{Safety, Writer};
+use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
 use crate::spool::{Belonging, NetworkFileSystem, Spool};
 use crate::store::sqlite::{Reader, SqliteStore};
@@ -50,7 +50,7 @@ impl Story {
         let spool = Arc::new(spool);
         let mut rng = fastrand::Rng::with_seed(seed);
         Self {
-            writer: Writer::new(spool.clone(), Safety::Process, 0),
+            writer: Writer::new(spool.clone(), RecordDurability::Process, 0),
             spool,
             state: None,
             lanes: rng.usize(1..=3),
