@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::event::Rules;
 use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
-use crate::process::spawn_quiet;
+use crate::process::spawn_with_signals_blocked;
 use crate::sender::{Orders, Report, Sender, Token};
 use crate::spool::{self, Belonging, NetworkFileSystem, Spool};
 use crate::stats::histogram::{ENQUEUE_BOUNDS_US, SharedHistogram};
@@ -65,7 +65,7 @@ pub fn connection(settings: &Settings) -> transport::Options {
             .as_ref()
             .map(|proxy| proxy.expose().to_owned()),
         ca_file: settings.ca_file.clone(),
-        spawn: spawn_quiet,
+        spawn: spawn_with_signals_blocked,
         ..transport::Options::new(settings.endpoint.as_str())
     }
 }

@@ -10,7 +10,7 @@ use super::group_commit::GroupCommit;
 use super::segment::{self, Header, Position};
 use crate::clock::{self, Moment};
 use crate::error::{Error, ErrorKind, Result};
-use crate::process::{Announced, ForkClosed, Known, pid};
+use crate::process::{Announcement, CloseOnFork, FileKey, pid};
 use crate::spool::{Spool, sync_parent, try_lock};
 
 /// A segment that has reached this size is left to the sender, and a new one is created.
@@ -22,7 +22,7 @@ const WALL_STEP_MS: u64 = 1_000;
 /// A segment that this process appends to.
 #[derive(Debug)]
 pub(super) struct OpenSegment {
-    file: ForkClosed,
+    file: CloseOnFork,
     path: PathBuf,
     header: Header,
     /// Bytes that hold whole records; at most a partial record stands behind them.
@@ -52,7 +52,7 @@ impl OpenSegment {
             };
             let name = segment::file_name(&header, pid(), fastrand::u32(..));
             let path = journal.join(&name);
-            let announced = Announced::new(Known::Name(&name))?;
+            let announced = Announcement::new(FileKey::Name(&name))?;
             let mut options = OpenOptions::new();
             options.append(true).create_new(true).mode(0o600);
             let file = match options.open(&path) {

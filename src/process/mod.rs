@@ -1,14 +1,15 @@
-//! What the library must know of the process that it lives in: was it forked, and how to start a
-//! thread that no signal of the host ever reaches.
+//! What the library has to know and do about the process that it runs in: notice a fork, give each
+//! process values of its own, close descriptors in a child, and start threads that run no signal
+//! handler.
 
-mod fork_closed;
+mod close_on_fork;
 mod owner;
 mod per_process;
 #[cfg(test)]
 mod tests;
 mod thread;
 
-pub(crate) use self::fork_closed::{Announced, ForkClosed, Known};
+pub(crate) use self::close_on_fork::{Announcement, CloseOnFork, FileKey};
 pub(crate) use self::owner::pid;
 pub(crate) use self::per_process::PerProcess;
-pub(crate) use self::thread::spawn_quiet;
+pub(crate) use self::thread::spawn_with_signals_blocked;

@@ -1,8 +1,8 @@
-//! Noticing a fork.
+//! How code notices that it runs in a forked child.
 //!
 //! A fork copies every lock in whatever state it was, so code that may run in a child has to notice
-//! *before* it touches one. [`Owner`] does: it is a number in a page that the kernel wipes at fork
-//! (a read costs a nanosecond, `getpid` would cost a system call).
+//! the fork *before* it touches a lock. [`Owner`] is a number in a page that the kernel wipes at fork:
+//! reading it costs a nanosecond, while `getpid` would cost a system call.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,48 +10,48 @@ use once_cell::race::OnceBox;
 
 use crate::clock;
 
-/// One process, told apart from its parents and children.
+/// The process that a value belongs to, distinct from its parents and its children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner(u64);
 
 impl Owner {
-    /// The process that runs now.
+    /// The process that calls this.
     pub(crate) fn current() -> Self {
         static MARK: OnceBox<ForkMark> = OnceBox::new();
         match MARK.get_or_init(|| Box::new(ForkMark::new())) {
-            ForkMark::Wiped(word) => Self(word.load(Ordering::Acquire)).or_marked(word),
+            ForkMark::Wiped(word) => Self(word.load(Ordering::Acquire)).or_numbered(word),
             ForkMark::Pid => Self(pid() as u64),
         }
     }
 
-    /// Whether this process runs now, and not one that was forked from it.
+    /// Whether the caller runs in this process, and not in one that was forked from it.
     pub(crate) fn is_current(self) -> bool {
         Self::current() == self
     }
 
-    /// Marks this process, if no thread has done it since it was forked.
-    fn or_marked(self, word: &AtomicU64) -> Self {
+    /// This owner, or a new number for a process that no thread has numbered since the fork.
+    fn or_numbered(self, word: &AtomicU64) -> Self {
         if self.0 != 0 {
             return self;
         }
-        // The child may live in another time namespace than its parent. Before the mark: whoever sees
-        // that reads the clock.
+        // The child may be in another time namespace than its parent. This comes before the number is
+        // stored, because a thread that finds the number may read the clock at once.
         clock::forget_namespace();
-        // Counted on from where the parent was, so it differs from the number of every ancestor.
+        // The child goes on counting where its parent was, so no ancestor has the same number.
         static GENERATION: AtomicU64 = AtomicU64::new(0);
         let fresh = GENERATION.fetch_add(1, Ordering::Relaxed) + 1;
         match word.compare_exchange(0, fresh, Ordering::Release, Ordering::Acquire) {
             Ok(_) => Self(fresh),
-            Err(by_another_thread) => Self(by_another_thread),
+            Err(of_another_thread) => Self(of_another_thread),
         }
     }
 }
 
-/// How a process notices that it is a child.
+/// How a process notices that it was forked.
 enum ForkMark {
-    /// A word that the kernel zeroes in the child.
+    /// By a word that the kernel zeroes in the child.
     Wiped(&'static AtomicU64),
-    /// The kernel cannot do that: compare pids.
+    /// By its pid, where the kernel cannot do that.
     Pid,
 }
 
@@ -61,7 +61,7 @@ impl ForkMark {
     }
 }
 
-/// A word in a page of its own under `MADV_WIPEONFORK`. It is never freed.
+/// A word in a page of its own under `MADV_WIPEONFORK`, which is never freed.
 fn wiped_at_fork() -> Option<&'static AtomicU64> {
     #[cfg(target_os = "linux")]
     {
@@ -86,7 +86,7 @@ fn wiped_at_fork() -> Option<&'static AtomicU64> {
     None
 }
 
-/// This process's id.
+/// The id of this process.
 pub(crate) fn pid() -> i32 {
     rustix::process::getpid().as_raw_nonzero().get()
 }

@@ -1,4 +1,4 @@
-//! A value that each process gets anew: its parent's copy is never touched and never dropped.
+//! A value that each process creates for itself. A child never uses or drops its parent's copy.
 
 use std::mem::ManuallyDrop;
 
@@ -8,9 +8,9 @@ use super::owner::Owner;
 
 /// A value of which every process has its own.
 ///
-/// The first process makes it with `PerProcess::new`; a forked child gets a fresh one from `make`
-/// at its first access, lock-free, because a lock could have been held by another thread at the
-/// moment of the fork. `make` may run more than once in a race and must have no effect but memory.
+/// The first process creates it with `PerProcess::new`; a forked child gets a fresh one from `make`
+/// at its first access, without a lock, because another thread may have held that lock at the moment
+/// of the fork. Where threads race, `make` runs more than once, so it must only allocate memory.
 pub(crate) struct PerProcess<T> {
     owner: Owner,
     value: ManuallyDrop<T>,
@@ -27,7 +27,7 @@ impl<T> PerProcess<T> {
         }
     }
 
-    /// The running process's value, made from its parent's copy if it has none yet.
+    /// The value of the running process, created from its parent's copy at the first access.
     pub(crate) fn get(&self, make: impl Fn(&T) -> T) -> &T {
         let current = Owner::current();
         let mut node = self;
@@ -42,8 +42,8 @@ impl<T> PerProcess<T> {
 
 impl<T> Drop for PerProcess<T> {
     fn drop(&mut self) {
-        // A parent's copy holds descriptors that are closed here already and locks that nobody will
-        // release: it is left as it is.
+        // A parent's copy holds descriptors that are already closed in this process, and locks that no
+        // thread will release: it is left as it is.
         if self.owner.is_current() {
             // SAFETY: dropped once, here; `self` is not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.value) }

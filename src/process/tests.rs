@@ -1,4 +1,4 @@
-//! What a forked child finds.
+//! How a forked child is told apart from its parent.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -6,14 +6,14 @@ use std::sync::Mutex;
 use super::owner::Owner;
 use super::per_process::PerProcess;
 
-/// Runs `body` in a forked child; says whether it returned true.
+/// Runs `body` in a forked child; returns whether it returned true.
 fn in_child(body: impl FnOnce() -> bool) -> bool {
     // SAFETY: the child only runs `body`, which takes no lock of another thread, and ends.
     match unsafe { libc::fork() } {
         0 => {
-            let held = catch_unwind(AssertUnwindSafe(body));
+            let result = catch_unwind(AssertUnwindSafe(body));
             // SAFETY: ends the child without running anything of the test harness.
-            unsafe { libc::_exit(i32::from(!held.unwrap_or(false))) }
+            unsafe { libc::_exit(i32::from(!result.unwrap_or(false))) }
         }
         child => {
             let mut status = 0;
@@ -38,7 +38,7 @@ fn a_child_knows_that_it_is_not_its_parent_and_so_does_a_grandchild() {
 }
 
 #[test]
-fn a_child_gets_a_value_of_its_own_though_the_parents_lock_is_held() {
+fn a_child_gets_a_value_of_its_own_while_its_parent_holds_the_lock() {
     let value = PerProcess::new(Mutex::new(1));
     let held = value.get(|_| Mutex::new(0)).lock().unwrap();
     assert!(in_child(|| {

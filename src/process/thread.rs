@@ -1,11 +1,15 @@
-//! Threads that no signal of the host ever reaches.
+//! Threads that never run a signal handler of the application.
 
 use std::io;
 
-/// Starts a detached thread with every signal blocked, so that the host's handlers never run on it.
+/// Starts a detached thread with every signal blocked, so that no handler of the application runs on
+/// it.
 ///
-/// Its stack is sized here because the standard library would otherwise read the environment for it.
-pub(crate) fn spawn_quiet(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+/// The stack size is given because the standard library would otherwise read it from the environment.
+pub(crate) fn spawn_with_signals_blocked(
+    name: &str,
+    body: Box<dyn FnOnce() + Send>,
+) -> io::Result<()> {
     const STACK_BYTES: usize = 2 * 1024 * 1024;
     let mask = SignalsBlocked::new()?;
     let spawned = std::thread::Builder::new()
@@ -17,7 +21,7 @@ pub(crate) fn spawn_quiet(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Res
     spawned
 }
 
-/// All signals of this thread are blocked while it lives; a thread started meanwhile inherits that.
+/// While this value lives, all signals of its thread are blocked, and of each thread that it starts.
 struct SignalsBlocked {
     before: libc::sigset_t,
 }
@@ -51,17 +55,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_signal_reaches_a_thread_of_this_library() {
-        let (tell, told) = std::sync::mpsc::channel();
-        spawn_quiet(
-            "quiet",
+    fn a_thread_of_the_library_runs_with_all_signals_blocked_and_its_starter_does_not() {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        spawn_with_signals_blocked(
+            "test",
             Box::new(move || {
                 let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
-                tell.send(status).unwrap();
+                sender.send(status).unwrap();
             }),
         )
         .unwrap();
-        let status = told.recv().unwrap();
+        let status = receiver.recv().unwrap();
         let blocked = status
             .lines()
             .find_map(|line| line.strip_prefix("SigBlk:\t"))
@@ -76,7 +80,7 @@ mod tests {
         ] {
             assert_ne!(blocked & (1 << (signal - 1)), 0, "signal {signal}");
         }
-        // The starter's own mask is as it was.
+        // The mask of the thread that started it is as before.
         let ours = std::fs::read_to_string("/proc/thread-self/status").unwrap();
         assert!(ours.contains("SigBlk:\t0000000000000000"), "{ours}");
     }

@@ -16,7 +16,7 @@ use crate::clock::{self, Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::round::Offsets;
 use crate::log::Level;
-use crate::process::{pid, spawn_quiet};
+use crate::process::{pid, spawn_with_signals_blocked};
 use crate::spool::Heartbeat;
 use crate::store::DiskUse;
 use crate::sync::{lock, wait};
@@ -297,7 +297,7 @@ fn start_lanes(shared: &Arc<Shared>) -> Result<()> {
     for lane in 0..wanted {
         if !desk.lanes[lane] {
             let for_lane = shared.clone();
-            spawn_quiet(
+            spawn_with_signals_blocked(
                 "meditopia-lane",
                 Box::new(move || for_lane.through_panics(|| lane::run(&for_lane, lane))),
             )

@@ -8,13 +8,13 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::process::{Announced, ForkClosed, Known};
+use crate::process::{Announcement, CloseOnFork, FileKey};
 use crate::spool::{Heartbeat, Spool, open_dir, try_lock};
 
 /// The right to send, held while it lives.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    _lock: ForkClosed,
+    _lock: CloseOnFork,
 }
 
 impl Seat {
@@ -23,7 +23,7 @@ impl Seat {
     /// Errors: [`Io`](crate::error::ErrorKind::Io); [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if another directory stands at the
     /// spool's path by now.
     pub(crate) fn try_take(spool: &Arc<Spool>) -> Result<Option<Self>> {
-        let announced = Announced::new(Known::Inode(spool.inode()))?;
+        let announced = Announcement::new(FileKey::Inode(spool.inode()))?;
         let dir = announced.opened(open_dir(spool.dir())?);
         if !try_lock(&dir, spool.name())? {
             return Ok(None);

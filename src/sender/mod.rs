@@ -49,7 +49,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::LANES_MAX;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::log::Log;
-use crate::process::spawn_quiet;
+use crate::process::spawn_with_signals_blocked;
 use crate::spool::Spool;
 use crate::store::sqlite::SqliteStore;
 use crate::sync::{lock, lock_until, wait};
@@ -163,7 +163,7 @@ impl Sender {
         }
         let shared = self.shared.clone();
         let body = move || shared.through_panics(|| coordinate::run(&shared));
-        let started = spawn_quiet("meditopia", Box::new(body));
+        let started = spawn_with_signals_blocked("meditopia", Box::new(body));
         match started {
             Ok(()) => {
                 desk.coordinating = true;
