@@ -15,7 +15,7 @@ use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
 use crate::process::spawn_with_signals_blocked;
 use crate::sender::{Orders, Report, Sender, Token};
-use crate::spool::{self, Belonging, NetworkFileSystem, Spool};
+use crate::spool::{self, Destination, NetworkFileSystem, Spool};
 use crate::stats::histogram::{ENQUEUE_BOUNDS_US, SharedHistogram};
 use crate::store::CommitSafety;
 use crate::sync::lock;
@@ -79,7 +79,7 @@ impl Core {
                 (dir.clone(), Some(dir))
             }
         };
-        let belonging = Belonging {
+        let destination = Destination {
             endpoint: settings.endpoint.as_str(),
             account: &settings.account,
         };
@@ -88,7 +88,7 @@ impl Core {
         } else {
             NetworkFileSystem::Refuse
         };
-        let spool = Arc::new(Spool::open(&dir, belonging, network)?);
+        let spool = Arc::new(Spool::open(&dir, destination, network)?);
         Ok(Self::on(settings, spool, temporary))
     }
 

@@ -83,12 +83,12 @@ pub struct Import {
 impl Import {
     pub(super) fn open(core: Arc<Core>, name: &str) -> Result<Self> {
         let spool = &core.spool;
-        let above = spool.imports();
-        spool.make_dir(&above)?;
+        let above = spool.imports_dir();
+        spool.ensure_dir(&above)?;
         forget_old(&above);
         let dir = above.join(directory_name(name));
         let lock = loop {
-            spool.make_dir(&dir)?;
+            spool.ensure_dir(&dir)?;
             match locked(&dir)? {
                 // Another process has forgotten it just now.
                 Some(lock) if lock.metadata().is_ok_and(|about| about.nlink() == 0) => {}

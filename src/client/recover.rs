@@ -19,7 +19,7 @@ use crate::store::sqlite::recover::{self, Repair, Salvage};
 /// no spool; [`ErrorKind::Store`] if a newer version wrote it; [`ErrorKind::SpoolFull`];
 /// [`ErrorKind::Io`].
 pub fn recover(dir: &Path, repair: Repair) -> Result<Salvage> {
-    let spool = Arc::new(Spool::existing(dir)?);
+    let spool = Arc::new(Spool::open_existing(dir)?);
     let Some(_seat) = Seat::try_take(&spool)? else {
         return Err(Error::new(
             ErrorKind::Timeout,
@@ -32,7 +32,7 @@ pub fn recover(dir: &Path, repair: Repair) -> Result<Salvage> {
     };
     let found = recover::recover(&spool, repair, lane_of)?;
     if found.kept.is_some() {
-        Heartbeat::pause(&spool, None)?;
+        Heartbeat::publish_pause(&spool, None)?;
     }
     Ok(found)
 }

@@ -28,8 +28,8 @@ pub(crate) fn set_aside(spool: &Spool, damage: &Damage) -> Result<()> {
     if segment::is_zero(&damage.bytes) {
         return Ok(());
     }
-    let dir = spool.damaged();
-    spool.make_dir(&dir)?;
+    let dir = spool.damaged_dir();
+    spool.ensure_dir(&dir)?;
     let place = format!("{}-{}", damage.segment, damage.offset);
     for number in 1_u64.. {
         let path = match number {

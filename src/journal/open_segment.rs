@@ -40,7 +40,7 @@ pub(super) struct AppendFailure {
 impl OpenSegment {
     /// Creates and locks a new segment with its header; `durably`: it survives a power cut.
     pub(super) fn create(spool: &Spool, durably: bool) -> Result<Self> {
-        let journal = spool.journal();
+        let journal = spool.journal_dir();
         spool.check_path()?;
         let mut made = false;
         loop {
@@ -61,7 +61,7 @@ impl OpenSegment {
                 // exists or not.
                 Err(e) if e.kind() == io::ErrorKind::NotFound && !made => {
                     spool.check_path()?;
-                    spool.make_dir(&journal)?;
+                    spool.ensure_dir(&journal)?;
                     made = true;
                     continue;
                 }

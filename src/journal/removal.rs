@@ -49,13 +49,13 @@ pub enum Removal {
 
 /// Whether the writer of a segment has ended. What is abandoned stays so.
 pub fn is_abandoned(spool: &Spool, name: &str) -> bool {
-    open_for_reading(&spool.journal().join(name)).is_ok_and(|file| is_free(&file))
+    open_for_reading(&spool.journal_dir().join(name)).is_ok_and(|file| is_free(&file))
 }
 
 /// Looks at the end of an abandoned segment that was read up to `taken`; `None` while a whole record
 /// stands there, which the next round reads.
 pub fn tail(spool: &Spool, name: &str, taken: u64) -> Result<Option<Tail>> {
-    let path = spool.journal().join(name);
+    let path = spool.journal_dir().join(name);
     let io = |e: std::io::Error| Error::io(path.display(), e);
     let file = match open_for_reading(&path) {
         Ok(file) => file,
@@ -124,7 +124,7 @@ fn torn(name: &str, offset: u64, bytes: Vec<u8>, rebooted: bool) -> Torn {
 /// Removes a segment whose writer has ended, if `taken` is all of it: taken over **durably**, its
 /// [`tail`] included. The caller syncs the directory.
 pub fn remove(spool: &Spool, name: &str, taken: u64) -> Result<Removal> {
-    let path = spool.journal().join(name);
+    let path = spool.journal_dir().join(name);
     let io = |e: std::io::Error| Error::io(path.display(), e);
     let file = match open_for_reading(&path) {
         Ok(file) => file,

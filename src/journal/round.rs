@@ -160,7 +160,7 @@ pub(crate) fn segments(spool: &Spool) -> Result<Vec<String>> {
 
 /// The names of all segments, the earliest first, and those of everything else.
 fn list(spool: &Spool) -> Result<(Vec<String>, Vec<String>)> {
-    let journal = spool.journal();
+    let journal = spool.journal_dir();
     let entries = match fs::read_dir(&journal) {
         Ok(entries) => entries,
         Err(e) if e.kind() == IoKind::NotFound => return Ok((Vec::new(), Vec::new())),

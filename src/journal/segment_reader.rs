@@ -37,7 +37,7 @@ impl Cursor {
         taken: Option<u64>,
         buffer_aim: usize,
     ) -> Result<Option<(Self, Option<Damage>)>> {
-        let path = spool.journal().join(&name);
+        let path = spool.journal_dir().join(&name);
         let about = match fs::symlink_metadata(&path) {
             Ok(about) => about,
             // Only a sender removes segments, and it is us: an operator did it by hand.
@@ -252,7 +252,7 @@ pub(super) fn header_by_name(name: &str, about: &fs::Metadata) -> Header {
 /// For a sender that knows how far a segment is taken over a hole is nothing special: it reads behind.
 /// But once that is lost, zeros at the beginning are not damage.
 pub(crate) fn behind_hole(spool: &Spool, name: &str) -> Result<Option<u64>> {
-    let path = spool.journal().join(name);
+    let path = spool.journal_dir().join(name);
     let read = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         open_for_reading(&path)?.read_to_end(&mut bytes)?;

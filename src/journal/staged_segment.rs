@@ -122,9 +122,9 @@ impl Drop for Staged {
 /// Moves the complete segment `name` from `dir` into the journal, durably. If it is not there any more
 /// it was published before.
 pub(crate) fn publish(spool: &Spool, dir: &Path, name: &str) -> Result<()> {
-    let (from, journal) = (dir.join(name), spool.journal());
+    let (from, journal) = (dir.join(name), spool.journal_dir());
     spool.check_path()?;
-    spool.make_dir(&journal)?;
+    spool.ensure_dir(&journal)?;
     match fs::rename(&from, journal.join(name)) {
         Err(e) if e.kind() != IoKind::NotFound => return Err(Error::io(from.display(), e)),
         _ => {}
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use crate::journal::backlog::count;
     use crate::journal::round::{Offsets, Round};
-    use crate::spool::{Belonging, NetworkFileSystem};
+    use crate::spool::{Destination, NetworkFileSystem};
 
     fn waiting(spool: &Spool) -> u64 {
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -164,18 +164,18 @@ mod tests {
 
     fn spool() -> (tempfile::TempDir, Spool) {
         let parent = tempfile::tempdir().unwrap();
-        let belonging = Belonging {
+        let destination = Destination {
             endpoint: "https://api.example/events",
             account: "",
         };
         let dir = parent.path().join("spool");
-        let spool = Spool::open(&dir, belonging, NetworkFileSystem::Refuse).unwrap();
-        spool.make_dir(&spool.imports()).unwrap();
+        let spool = Spool::open(&dir, destination, NetworkFileSystem::Refuse).unwrap();
+        spool.ensure_dir(&spool.imports_dir()).unwrap();
         (parent, spool)
     }
 
     fn staged(spool: &Spool, numbers: std::ops::Range<u32>) -> String {
-        let mut staged = Staged::create(spool, &spool.imports()).unwrap();
+        let mut staged = Staged::create(spool, &spool.imports_dir()).unwrap();
         for number in numbers {
             staged.push(format!("event {number}").as_bytes()).unwrap();
         }
@@ -187,9 +187,9 @@ mod tests {
         let (_parent, spool) = spool();
         let name = staged(&spool, 0..5_000);
         assert_eq!(waiting(&spool), 0);
-        publish(&spool, &spool.imports(), &name).unwrap();
+        publish(&spool, &spool.imports_dir(), &name).unwrap();
         // Whoever does not know whether it was done does it again.
-        publish(&spool, &spool.imports(), &name).unwrap();
+        publish(&spool, &spool.imports_dir(), &name).unwrap();
 
         let mut read = Vec::new();
         let mut round = Round::begin(&spool, &Offsets::new()).unwrap();
@@ -209,9 +209,9 @@ mod tests {
         let first = staged(&spool, 0..3);
         // It has noted its time and listed the segments.
         let mut round = Round::begin(&spool, &Offsets::new()).unwrap();
-        publish(&spool, &spool.imports(), &first).unwrap();
+        publish(&spool, &spool.imports_dir(), &first).unwrap();
         let second = staged(&spool, 3..6);
-        publish(&spool, &spool.imports(), &second).unwrap();
+        publish(&spool, &spool.imports_dir(), &second).unwrap();
         assert!(round.upto().1 < segment::parse_name(&second).unwrap().1);
         let mut taken = 0;
         round.take(usize::MAX, |_, _| taken += 1).unwrap();
@@ -224,10 +224,10 @@ mod tests {
         let (_parent, spool) = spool();
         let noted = staged(&spool, 0..1);
         staged(&spool, 1..2);
-        drop(Staged::create(&spool, &spool.imports()).unwrap());
-        assert_eq!(fs::read_dir(spool.imports()).unwrap().count(), 2);
-        clear(&spool.imports(), Some(&noted)).unwrap();
-        let left: Vec<_> = fs::read_dir(spool.imports()).unwrap().collect();
+        drop(Staged::create(&spool, &spool.imports_dir()).unwrap());
+        assert_eq!(fs::read_dir(spool.imports_dir()).unwrap().count(), 2);
+        clear(&spool.imports_dir(), Some(&noted)).unwrap();
+        let left: Vec<_> = fs::read_dir(spool.imports_dir()).unwrap().collect();
         assert_eq!(left.len(), 1);
         assert_eq!(*left[0].as_ref().unwrap().file_name(), *noted);
     }

@@ -12,11 +12,11 @@ use super::round::{Chunk, Offsets, Round};
 use super::segment;
 use super::writer::{RecordDurability, Writer};
 use crate::error::{Error, ErrorKind};
-use crate::spool::{Belonging, NetworkFileSystem, Spool};
+use crate::spool::{Destination, NetworkFileSystem, Spool};
 
 mod damage;
 
-const BELONGING: Belonging<'_> = Belonging {
+const DESTINATION: Destination<'_> = Destination {
     endpoint: "https://api.example/events",
     account: "",
 };
@@ -31,7 +31,7 @@ impl Journal {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("spool");
-        let spool = Spool::open(&path, BELONGING, NetworkFileSystem::Refuse).unwrap();
+        let spool = Spool::open(&path, DESTINATION, NetworkFileSystem::Refuse).unwrap();
         Self {
             _dir: dir,
             spool: Arc::new(spool),
@@ -76,12 +76,13 @@ impl Journal {
             serde_json::from_slice(&fs::read(&identity).unwrap()).unwrap();
         text["boot_id"] = "an earlier boot".into();
         fs::write(&identity, text.to_string()).unwrap();
-        self.spool =
-            Arc::new(Spool::open(self.spool.dir(), BELONGING, NetworkFileSystem::Refuse).unwrap());
+        self.spool = Arc::new(
+            Spool::open(self.spool.dir(), DESTINATION, NetworkFileSystem::Refuse).unwrap(),
+        );
     }
 
     fn segments(&self) -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(self.spool.journal()) else {
+        let Ok(entries) = fs::read_dir(self.spool.journal_dir()) else {
             return Vec::new();
         };
         let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();

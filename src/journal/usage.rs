@@ -21,7 +21,7 @@ pub(crate) fn measure(spool: &Spool) -> Result<u64> {
 
 /// The number of segments and their bytes.
 pub(crate) fn segments(spool: &Spool) -> Result<(u64, u64)> {
-    let journal = spool.journal();
+    let journal = spool.journal_dir();
     let entries = match fs::read_dir(&journal) {
         Ok(entries) => entries,
         Err(e) if e.kind() == IoKind::NotFound => return Ok((0, 0)),

@@ -277,7 +277,7 @@ impl Term {
                 seen_ms: clock::wall_ms(),
                 boot_count: state.taken_upto.0,
                 taken_upto_boot_ns: state.taken_upto.1,
-                hungry: state.hungry,
+                take_over_is_limited: state.hungry,
                 pending_bytes: state.totals.pending_bytes,
                 taken_bytes,
                 paused: pause.map(|pause| pause.reason.name().to_owned()),

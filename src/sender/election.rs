@@ -28,7 +28,7 @@ impl Seat {
         if !try_lock(&dir, spool.name())? {
             return Ok(None);
         }
-        spool.check_place(dir.metadata())?;
+        spool.check_same_directory(dir.metadata())?;
         Ok(Some(Self { _lock: dir }))
     }
 }

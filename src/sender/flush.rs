@@ -147,7 +147,7 @@ impl Sender {
         };
         let taken =
             (heartbeat.boot_count, heartbeat.taken_upto_boot_ns) >= (goal.boot_count, goal.boot_ns);
-        if !taken && !heartbeat.hungry {
+        if !taken && !heartbeat.take_over_is_limited {
             return Ok(Progress::Waiting);
         }
         let Some(store) = Reader::open(spool)? else {

@@ -280,7 +280,7 @@ impl Sender {
         let desk = lock_until(&self.shared.desk, Instant::now() + GLANCE)?;
         let (file, error) = desk.damaged.as_ref()?;
         let reason = error.pause_reason();
-        reason.filter(|_| *file == FileState::of(&self.shared.spool.store()))
+        reason.filter(|_| *file == FileState::of(&self.shared.spool.store_path()))
     }
 
     /// Whether it is alive, and what it is to its spool.
@@ -313,7 +313,7 @@ impl Shared {
         // Sound rows of a damaged store could be sent in the meantime, but in which order?
         let mut desk = lock(&self.desk);
         if let Some((file, error)) = &desk.damaged {
-            if *file == FileState::of(&self.spool.store()) {
+            if *file == FileState::of(&self.spool.store_path()) {
                 return Err(error.clone());
             }
             desk.damaged = None;

@@ -134,7 +134,10 @@ impl DiskSpace {
                     return Ok(());
                 }
                 Err(e) => {
-                    return Err(Error::io(shared.spool.journal().join(name).display(), e));
+                    return Err(Error::io(
+                        shared.spool.journal_dir().join(name).display(),
+                        e,
+                    ));
                 }
             }
         }
@@ -167,7 +170,7 @@ fn disk_use(spool: &Spool) -> Result<DiskUse> {
 fn punch(spool: &Spool, name: &str, from: u64, upto: u64) -> std::io::Result<()> {
     let file = match OpenOptions::new()
         .write(true)
-        .open(spool.journal().join(name))
+        .open(spool.journal_dir().join(name))
     {
         Ok(file) => file,
         Err(e) if e.kind() == IoKind::NotFound => return Ok(()),
@@ -201,7 +204,7 @@ pub(super) fn remove_abandoned(shared: &Shared, round: &TakeOver, taken: &Offset
                 bytes += upto;
             }
         }
-        sync_dir(&spool.journal())?;
+        sync_dir(&spool.journal_dir())?;
         shared.on_state(|state| state.forget_segments(&gone))?;
     }
     Ok(bytes)

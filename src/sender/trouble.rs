@@ -35,11 +35,11 @@ impl Shared {
         let damaged = e.pause_reason() == Some(PauseReason::StoreDamaged);
         let news = damaged && desk.damaged.is_none();
         if news {
-            desk.damaged = Some((FileState::of(&self.spool.store()), e.clone()));
+            desk.damaged = Some((FileState::of(&self.spool.store_path()), e.clone()));
         }
         drop(self.tell(desk));
         if news {
-            let found = Heartbeat::pause(&self.spool, e.pause_reason());
+            let found = Heartbeat::publish_pause(&self.spool, e.pause_reason());
             found.unwrap_or_else(|e| self.log.error(format_args!("{e}")));
         }
         self.changed.notify_all();

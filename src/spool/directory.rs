@@ -1,17 +1,17 @@
-//! The directory of a spool: this user's alone, and on a disk whose locks can be trusted.
+//! The directory of a spool: only this user can write to it, and its disk has locks that can be trusted.
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::files::{named, open_dir, sync_parent, unusable};
+use super::files::{directory_error, open_dir, spool_name, sync_parent};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::pid;
 
-/// Which directory on which disk: the same under two paths is one, a new one at an old path is another,
-/// also where the file system gives the old one's number again.
+/// Which directory on which disk. One directory under two paths has one id; a new directory at an old
+/// path has another, even where the file system reuses the inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DirectoryId {
     pub(super) device: u64,
@@ -20,14 +20,14 @@ pub struct DirectoryId {
 }
 
 impl DirectoryId {
-    /// The directory at `dir`, if it is this user's alone.
-    pub(crate) fn of_own(dir: &Path) -> Option<Self> {
+    /// Reads the id of `dir`, if that is a directory to which only this user can write.
+    pub(crate) fn read(dir: &Path) -> Option<Self> {
         let about = std::fs::metadata(dir).ok()?;
         check_rights(dir, &about).ok()?;
-        about.is_dir().then(|| Self::of(&about))
+        about.is_dir().then(|| Self::from_metadata(&about))
     }
 
-    pub(super) fn of(about: &Metadata) -> Self {
+    pub(super) fn from_metadata(about: &Metadata) -> Self {
         Self {
             device: about.dev(),
             inode: about.ino(),
@@ -36,28 +36,30 @@ impl DirectoryId {
     }
 }
 
-/// Whether a spool may be in this directory, which has to be there: this user's alone, and on a disk whose
-/// locks can be trusted.
+/// Checks that a spool may be in `dir`, which has to exist: that only this user can write to it, and
+/// that it is not on a network file system.
 ///
 /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch), [`Io`](crate::error::ErrorKind::Io).
 pub fn check_directory(dir: &Path) -> Result<()> {
     let handle = open_dir(dir)?;
-    let about = handle.metadata().map_err(|e| Error::io(named(dir), e))?;
+    let about = handle
+        .metadata()
+        .map_err(|e| Error::io(spool_name(dir), e))?;
     check_rights(dir, &about)?;
-    refuse_network(dir, &handle)
+    refuse_network_file_system(dir, &handle)
 }
 
-/// Creates `dir` (0700) and what is missing above it.
+/// Creates `dir` (0700) and the directories that are missing above it.
 pub(super) fn create_with_parents(dir: &Path) -> Result<()> {
     let mut builder = DirBuilder::new();
     builder.mode(0o700).recursive(true);
-    builder.create(dir).map_err(|e| unusable(dir, e))
+    builder.create(dir).map_err(|e| directory_error(dir, e))
 }
 
-/// Opens the spool's directory, which has to be this user's alone.
+/// Opens the spool's directory, to which only this user may be able to write.
 pub(super) fn open_own_dir(dir: &Path) -> Result<(File, Metadata)> {
     let handle = match open_dir(dir) {
-        // Another user's spool cannot even be opened, but whose it is can be told.
+        // Another user's spool cannot be opened, but its metadata says whose it is.
         Err(e) => {
             if let Ok(about) = fs::metadata(dir) {
                 check_rights(dir, &about)?;
@@ -66,19 +68,21 @@ pub(super) fn open_own_dir(dir: &Path) -> Result<(File, Metadata)> {
         }
         Ok(handle) => handle,
     };
-    let about = handle.metadata().map_err(|e| Error::io(named(dir), e))?;
+    let about = handle
+        .metadata()
+        .map_err(|e| Error::io(spool_name(dir), e))?;
     check_rights(dir, &about)?;
     Ok((handle, about))
 }
 
-/// Makes the way to `dir` durable: its own entry, and those of the directories above it that this
-/// user may have made, whichever process it was.
-pub(super) fn sync_way(dir: &Path) -> Result<()> {
+/// Makes the path to `dir` durable: its own entry, and the entries of the directories above it that a
+/// process of this user may have created.
+pub(super) fn sync_ancestors(dir: &Path) -> Result<()> {
     sync_parent(dir)?;
     let us = rustix::process::geteuid().as_raw();
     for above in dir.ancestors().skip(1) {
         let is_ours = fs::metadata(above).is_ok_and(|about| about.uid() == us);
-        // Where one may not even look one has made nothing either.
+        // A directory that this user cannot open was not created by this user's processes.
         if !is_ours || above.parent().is_none() || sync_parent(above).is_err() {
             break;
         }
@@ -91,7 +95,7 @@ pub(super) fn check_rights(dir: &Path, about: &Metadata) -> Result<()> {
     let refuse = |why: String| {
         Err(Error::new(
             ErrorKind::SpoolMismatch,
-            format!("{}: {why}", named(dir)),
+            format!("{}: {why}", spool_name(dir)),
         ))
     };
     if about.uid() != us {
@@ -102,7 +106,7 @@ pub(super) fn check_rights(dir: &Path, about: &Metadata) -> Result<()> {
     }
     if about.mode() & 0o022 != 0 {
         return refuse(format!(
-            "others may write to it (mode {:04o}); chmod 0700",
+            "others may write to it (mode {:04o}); run chmod 0700 on it",
             about.mode() & 0o7777
         ));
     }
@@ -110,7 +114,7 @@ pub(super) fn check_rights(dir: &Path, about: &Metadata) -> Result<()> {
 }
 
 #[cfg(target_os = "linux")]
-pub(super) fn refuse_network(dir: &Path, handle: &File) -> Result<()> {
+pub(super) fn refuse_network_file_system(dir: &Path, handle: &File) -> Result<()> {
     const NETWORK: [(u32, &str); 10] = [
         (0x0000_6969, "NFS"),
         (0x0000_517B, "SMB"),
@@ -123,14 +127,14 @@ pub(super) fn refuse_network(dir: &Path, handle: &File) -> Result<()> {
         (0x0BD0_0BD0, "Lustre"),
         (0x6573_5546, "FUSE"),
     ];
-    let about = rustix::fs::fstatfs(handle).map_err(|e| Error::io(named(dir), e))?;
+    let about = rustix::fs::fstatfs(handle).map_err(|e| Error::io(spool_name(dir), e))?;
     let kind = about.f_type as u32;
     match NETWORK.iter().find(|(magic, _)| *magic == kind) {
         Some((_, name)) => Err(Error::new(
             ErrorKind::SpoolMismatch,
             format!(
-                "{}: lies on a network file system ({name}), whose locks cannot be trusted; use a local disk, or set allow_network_spool = true",
-                named(dir)
+                "{}: is on a network file system ({name}), whose locks cannot be trusted; use a local disk, or set allow_network_spool = true",
+                spool_name(dir)
             ),
         )),
         None => Ok(()),
@@ -138,13 +142,13 @@ pub(super) fn refuse_network(dir: &Path, handle: &File) -> Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn refuse_network(_: &Path, _: &File) -> Result<()> {
+pub(super) fn refuse_network_file_system(_: &Path, _: &File) -> Result<()> {
     Ok(())
 }
 
-/// A directory of its own for `durability = memory`, removed at close.
+/// The path of a new private directory for `durability = memory`; the client removes it at close.
 pub(crate) fn temporary_dir() -> PathBuf {
-    // The environment is not read: TMPDIR belongs to the host.
+    // The environment is not read: TMPDIR belongs to the application.
     let shared_memory = Path::new("/dev/shm");
     let base = if shared_memory.is_dir() {
         shared_memory

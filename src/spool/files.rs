@@ -10,7 +10,7 @@ use rustix::fs::FlockOperation;
 
 use crate::error::{Error, Result};
 
-/// Replaces a file as a whole, durably: readers see the old one or the new one.
+/// Replaces a whole file, durably: readers see the old content or the new one.
 pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
     let fresh = path.with_extension("new");
     let write = || -> std::io::Result<()> {
@@ -23,7 +23,7 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
     sync_parent(path)
 }
 
-/// Takes the lock of an open file or directory, called `what` in errors; `false`: somebody else has it.
+/// Takes the lock of an open file or directory, which errors call `what`; `false`: it is held already.
 pub(crate) fn try_lock(file: &File, what: impl fmt::Display) -> Result<bool> {
     match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
@@ -32,7 +32,7 @@ pub(crate) fn try_lock(file: &File, what: impl fmt::Display) -> Result<bool> {
     }
 }
 
-/// Removes a file, if it is there.
+/// Removes a file, if it exists.
 pub(crate) fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != IoKind::NotFound => Err(Error::io(path.display(), e)),
@@ -40,20 +40,20 @@ pub(crate) fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
-/// Options for a file that only its owner can read (0600, whatever the umask lets through).
+/// Options to write a file that only its owner can read (0600, less what the umask takes away).
 pub(crate) fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true).mode(0o600);
     options
 }
 
-/// Creates `dir` (0700), durably, in a directory that has to be there.
-pub(super) fn create(dir: &Path) -> Result<()> {
+/// Creates `dir` (0700), durably, in a directory that has to exist; does nothing if it is there.
+pub(super) fn ensure_dir(dir: &Path) -> Result<()> {
     let mut builder = DirBuilder::new();
     match builder.mode(0o700).create(dir) {
         Ok(()) => sync_parent(dir),
         Err(e) if e.kind() == IoKind::AlreadyExists => Ok(()),
-        Err(e) => Err(unusable(dir, e)),
+        Err(e) => Err(directory_error(dir, e)),
     }
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn open_dir(dir: &Path) -> Result<File> {
         .read(true)
         .custom_flags(libc::O_DIRECTORY)
         .open(dir)
-        .map_err(|e| unusable(dir, e))
+        .map_err(|e| directory_error(dir, e))
 }
 
 /// Makes the entry of `path` in its directory durable.
@@ -80,8 +80,8 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
         .map_err(|e| Error::io(dir.display(), e))
 }
 
-pub(super) fn unusable(dir: &Path, cause: std::io::Error) -> Error {
-    // What is there already, and yet was to be made, is something else than a directory.
+pub(super) fn directory_error(dir: &Path, cause: std::io::Error) -> Error {
+    // This is how creating a directory fails where its path is that of another kind of file.
     let cause = match cause.kind() {
         IoKind::AlreadyExists => std::io::Error::from_raw_os_error(libc::ENOTDIR),
         _ => cause,
@@ -92,13 +92,14 @@ pub(super) fn unusable(dir: &Path, cause: std::io::Error) -> Error {
             rustix::process::geteuid().as_raw()
         ),
         IoKind::NotFound | IoKind::NotADirectory | IoKind::ReadOnlyFilesystem => {
-            "; name a directory that is there, or that can be made".to_owned()
+            "; name a directory that is there, or that can be created".to_owned()
         }
         _ => String::new(),
     };
-    Error::io(named(dir), cause).and_then_say(&remedy)
+    Error::io(spool_name(dir), cause).and_then_say(&remedy)
 }
 
-pub(super) fn named(dir: &Path) -> String {
+/// How messages name the spool at `dir`.
+pub(super) fn spool_name(dir: &Path) -> String {
     format!("spool {}", dir.display())
 }

@@ -1,21 +1,25 @@
-//! An open spool: what lies where in its directory, and that it still stands at its path.
+//! An open spool: the paths in its directory, and the check that the directory is still at its path.
 
 use std::fs::Metadata;
 use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
-use super::directory::{DirectoryId, create_with_parents, open_own_dir, refuse_network};
-use super::files::{self, named};
-use super::identity::{Belonging, boot_id, known_identity, read_identity, settle_identity};
+use super::directory::{
+    DirectoryId, create_with_parents, open_own_dir, refuse_network_file_system,
+};
+use super::files::{self, spool_name};
+use super::identity::{
+    Destination, read_boot_id, read_identity, require_identity, update_identity,
+};
 use super::reserve::Reserve;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Whether a spool may live on a file system that other hosts see too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkFileSystem {
-    /// Refused: locks and memory maps cannot be trusted there.
+    /// No: locks and memory maps cannot be trusted there.
     Refuse,
-    /// The operator vouches for it.
+    /// Yes: the operator says that they can be trusted.
     Allow,
 }
 
@@ -24,67 +28,72 @@ pub enum NetworkFileSystem {
 pub struct Spool {
     dir: PathBuf,
     boot_count: u32,
-    place: DirectoryId,
+    id: DirectoryId,
 }
 
 impl Spool {
-    /// Opens the spool at `dir`, or creates it (0700) with this belonging.
+    /// Opens the spool at `dir`, or creates it (0700) for this destination.
     ///
-    /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if it belongs to another user, endpoint or account, is
-    /// writable by others, lies on a network file system, or is a copy; [`Store`](crate::error::ErrorKind::Store) if a
-    /// newer version wrote it; [`Io`](crate::error::ErrorKind::Io).
-    pub fn open(dir: &Path, belonging: Belonging<'_>, network: NetworkFileSystem) -> Result<Self> {
+    /// Errors: [`SpoolMismatch`](ErrorKind::SpoolMismatch) if it belongs to another user, endpoint or
+    /// account, if other users may write to it, if it is on a network file system, or if it is a copy;
+    /// [`Store`](ErrorKind::Store) if a newer version wrote it; [`Io`](ErrorKind::Io).
+    pub fn open(
+        dir: &Path,
+        destination: Destination<'_>,
+        network: NetworkFileSystem,
+    ) -> Result<Self> {
         create_with_parents(dir)?;
         let (handle, about) = open_own_dir(dir)?;
         if network == NetworkFileSystem::Refuse {
-            refuse_network(dir, &handle)?;
+            refuse_network_file_system(dir, &handle)?;
         }
-        let boot_id = boot_id()?;
+        let boot_id = read_boot_id()?;
         let known = read_identity(dir)?;
         let is_new = known.is_none();
         let identity = match known {
-            Some(identity) if identity.is_settled(&about, &boot_id) => identity,
-            _ => settle_identity(dir, &about, belonging, &boot_id)?,
+            Some(identity) if identity.is_up_to_date(&about, &boot_id) => identity,
+            _ => update_identity(dir, &about, destination, &boot_id)?,
         };
-        identity.check(dir, belonging)?;
+        identity.check(dir, destination)?;
         let spool = Self {
             dir: dir.to_owned(),
             boot_count: identity.boot_count,
-            place: DirectoryId::of(&about),
+            id: DirectoryId::from_metadata(&about),
         };
         if is_new {
-            // Where it cannot be done the sender tries again, and says why not.
+            // If this fails, the sender tries again and logs the reason.
             let _ = spool.reserve().ensure();
         }
         Ok(spool)
     }
 
-    /// Opens a spool as what it says it is, for an operator.
+    /// Opens a spool for the destination that it belongs to, for an operator.
     ///
-    /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if there is none; as [`open`](Self::open).
-    pub(crate) fn existing(dir: &Path) -> Result<Self> {
-        let (identity, _) = known_identity(dir)?;
-        let belonging = Belonging {
+    /// Errors: [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is no spool; those of
+    /// [`open`](Self::open).
+    pub(crate) fn open_existing(dir: &Path) -> Result<Self> {
+        let (identity, _) = require_identity(dir)?;
+        let destination = Destination {
             endpoint: &identity.endpoint,
             account: &identity.account,
         };
-        Self::open(dir, belonging, NetworkFileSystem::Allow)
+        Self::open(dir, destination, NetworkFileSystem::Allow)
     }
 
-    /// Opens a spool to look at, also one that was copied here or lies on a disk that cannot be written
-    /// to: nothing is changed, and no boot is counted.
+    /// Opens a spool to read it, even if it is a copy or on a read-only disk: nothing is changed, and
+    /// no boot is counted.
     ///
-    /// Errors: as [`describe`].
-    pub(crate) fn to_look_at(dir: &Path) -> Result<Self> {
-        let (identity, about) = known_identity(dir)?;
+    /// Errors: those of [`describe`](super::describe).
+    pub(crate) fn open_read_only(dir: &Path) -> Result<Self> {
+        let (identity, about) = require_identity(dir)?;
         Ok(Self {
             dir: dir.to_owned(),
-            boot_count: identity.boots_until(&boot_id()?),
-            place: DirectoryId::of(&about),
+            boot_count: identity.boot_count_at(&read_boot_id()?),
+            id: DirectoryId::from_metadata(&about),
         })
     }
 
-    /// Where it is.
+    /// Its directory, as it was opened.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -94,14 +103,14 @@ impl Spool {
         self.boot_count
     }
 
-    /// Where it really is.
-    pub fn place(&self) -> DirectoryId {
-        self.place
+    /// Which directory on which disk it is, whatever its path.
+    pub fn directory_id(&self) -> DirectoryId {
+        self.id
     }
 
     /// Its device and inode.
     pub(crate) fn inode(&self) -> (u64, u64) {
-        (self.place.device, self.place.inode)
+        (self.id.device, self.id.inode)
     }
 
     /// Its reserve of disk blocks.
@@ -110,61 +119,61 @@ impl Spool {
     }
 
     /// `journal/`, with the segments.
-    pub fn journal(&self) -> PathBuf {
+    pub fn journal_dir(&self) -> PathBuf {
         self.dir.join("journal")
     }
 
     /// `damaged/`, with bytes of segments that could not be read.
-    pub fn damaged(&self) -> PathBuf {
+    pub fn damaged_dir(&self) -> PathBuf {
         self.dir.join("damaged")
     }
 
-    /// `commands/`, with operators' wishes.
-    pub fn commands(&self) -> PathBuf {
+    /// `commands/`, with what operators ask the sender to do.
+    pub fn commands_dir(&self) -> PathBuf {
         self.dir.join("commands")
     }
 
-    /// `import/`, with imports under way.
-    pub fn imports(&self) -> PathBuf {
+    /// `import/`, with the imports in progress.
+    pub fn imports_dir(&self) -> PathBuf {
         self.dir.join("import")
     }
 
     /// The SQLite database.
-    pub fn store(&self) -> PathBuf {
+    pub fn store_path(&self) -> PathBuf {
         self.dir.join("store.db")
     }
 
     /// The sender's heartbeat.
-    pub fn sender(&self) -> PathBuf {
+    pub fn heartbeat_path(&self) -> PathBuf {
         self.dir.join("sender.json")
     }
 
     /// The sender's wake-up socket.
-    pub fn wake(&self) -> PathBuf {
+    pub fn wake_socket(&self) -> PathBuf {
         self.dir.join("wake")
     }
 
-    /// Makes one of its directories, if it is not there.
-    pub fn make_dir(&self, dir: &Path) -> Result<()> {
-        files::create(dir)
+    /// Creates one of its directories, unless it exists.
+    pub fn ensure_dir(&self, dir: &Path) -> Result<()> {
+        files::ensure_dir(dir)
     }
 
-    /// Checks that it still stands at its path. A lock is on the directory, but what lies in it is found
-    /// by path: in a directory made in its place it is another spool's.
+    /// Checks that the spool is still at its path. Locks are on the directory itself, but the files in
+    /// it are opened by path: if another directory were there, they would be another spool's.
     pub(crate) fn check_path(&self) -> Result<()> {
-        self.check_place(std::fs::metadata(&self.dir))
+        self.check_same_directory(std::fs::metadata(&self.dir))
     }
 
-    /// Whether the directory at its path still is this spool, and not removed or another one.
+    /// Checks by the metadata of the directory at its path that it is this spool.
     ///
-    /// Errors: [`Io`](crate::error::ErrorKind::Io), [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch).
-    pub(crate) fn check_place(&self, about: std::io::Result<Metadata>) -> Result<()> {
+    /// Errors: [`Io`](ErrorKind::Io), [`SpoolMismatch`](ErrorKind::SpoolMismatch).
+    pub(crate) fn check_same_directory(&self, about: std::io::Result<Metadata>) -> Result<()> {
         match about {
-            Ok(about) if DirectoryId::of(&about) == self.place => Ok(()),
+            Ok(about) if DirectoryId::from_metadata(&about) == self.id => Ok(()),
             Ok(_) => Err(Error::new(
                 ErrorKind::SpoolMismatch,
                 format!(
-                    "{}: another directory stands there now; open it again",
+                    "{}: another directory is at this path now; open the spool again",
                     self.name()
                 ),
             )),
@@ -176,8 +185,8 @@ impl Spool {
         }
     }
 
-    /// How messages name it.
+    /// How messages name it: `spool` and its path.
     pub fn name(&self) -> String {
-        named(&self.dir)
+        spool_name(&self.dir)
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use rustix::fs::FallocateFlags;
 
-use super::files::{named, private_file};
+use super::files::{private_file, spool_name};
 use crate::error::{Error, Result, is_full};
 
 /// What the store needs to deliver in small steps: its log, its index, and one step's events.
@@ -111,7 +111,8 @@ impl<'a> Reserve<'a> {
 
     /// Bytes that are free on the spool's disk.
     pub(crate) fn free_bytes(self) -> Result<u64> {
-        let about = rustix::fs::statvfs(self.dir).map_err(|e| Error::io(named(self.dir), e))?;
+        let about =
+            rustix::fs::statvfs(self.dir).map_err(|e| Error::io(spool_name(self.dir), e))?;
         Ok(about.f_bavail.saturating_mul(about.f_frsize))
     }
 

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use c_host::Program;
 use host::Host;
 use meditopia::client::Client;
-use meditopia::spool::{self, Belonging};
+use meditopia::spool::{self, Destination};
 use patience::wait_until;
 use sandbox::Sandbox;
 
@@ -51,11 +51,11 @@ impl Template {
         let dir = tempfile::tempdir().unwrap();
         let spool = dir.path().join("spool");
         copy_dir(&self.program.spool(), &spool);
-        let belonging = Belonging {
+        let destination = Destination {
             endpoint: self.api.endpoint(),
             account: "",
         };
-        spool::adopt(&spool, belonging).unwrap();
+        spool::adopt(&spool, destination).unwrap();
         let host = Host::of(&self.api)
             .with("spool", spool.to_str().unwrap())
             // Nothing of this process keeps the spool once its client is closed.

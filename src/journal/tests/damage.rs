@@ -144,10 +144,13 @@ fn damaged_bytes_are_never_overwritten_by_others() {
     for bytes in [&b"one"[..], b"one", b"two", b"\0\0", b"one", b"two"] {
         set_aside(&journal.spool, &damage(bytes)).unwrap();
     }
-    let read = |name| fs::read(journal.spool.damaged().join(name)).unwrap();
+    let read = |name| fs::read(journal.spool.damaged_dir().join(name)).unwrap();
     assert_eq!(read("a.log-7"), b"one");
     assert_eq!(read("a.log-7-2"), b"two");
-    assert_eq!(fs::read_dir(journal.spool.damaged()).unwrap().count(), 2);
+    assert_eq!(
+        fs::read_dir(journal.spool.damaged_dir()).unwrap().count(),
+        2
+    );
 }
 
 #[test]
@@ -155,7 +158,7 @@ fn what_is_no_segment_is_left_alone_and_named() {
     let mut journal = Journal::new();
     append(&journal.writer(), &["one"]);
     let segment = journal.segments().remove(0);
-    let dir = journal.spool.journal();
+    let dir = journal.spool.journal_dir();
     fs::write(dir.join("notes.txt"), "hello").unwrap();
     fs::write(dir.join("access.log"), "GET /").unwrap();
     // These have a segment's name.

@@ -62,7 +62,7 @@ impl SqliteStore {
     pub fn open(spool: &Spool) -> Result<Self> {
         let in_use = InUse::begin(spool)?;
         let name = spool.name();
-        let path = spool.store();
+        let path = spool.store_path();
         recover::finish(&path)?;
         if !find(&path, &name)? {
             create(&path, &name)?;

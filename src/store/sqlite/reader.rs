@@ -31,7 +31,7 @@ impl Reader {
     /// Errors: as [`SqliteStore::open`](super::SqliteStore::open).
     pub fn open(spool: &Spool) -> Result<Option<Self>> {
         let in_use = InUse::begin(spool)?;
-        let path = spool.store();
+        let path = spool.store_path();
         let name = spool.name();
         if !find(&path, &name)? {
             return Ok(None);
