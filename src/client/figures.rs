@@ -80,7 +80,7 @@ impl Core {
     /// two looks; after some that were disturbed, as the last one found them.
     fn look(&self, deadline: Instant) -> Result<Looked> {
         let Some(store) = Reader::open(&self.spool)? else {
-            let waiting = backlog::count(&self.spool, &Offsets::new(), deadline)?;
+            let waiting = backlog::count_events(&self.spool, &Offsets::new(), deadline)?;
             return Ok(Looked {
                 waiting,
                 ..Looked::default()
@@ -97,7 +97,7 @@ impl Core {
                 };
                 Ok((store.offsets()?, looked))
             })?;
-            looked.waiting = backlog::count(&self.spool, &offsets, deadline)?;
+            looked.waiting = backlog::count_events(&self.spool, &offsets, deadline)?;
             tries += 1;
             if tries == LOOKS || store.offsets()? == offsets {
                 return Ok(looked);
@@ -106,7 +106,7 @@ impl Core {
     }
 
     pub(super) fn stats(&self) -> Result<Stats> {
-        let (segments, journal_bytes) = usage::segments(&self.spool)?;
+        let (segments, journal_bytes) = usage::journal_size(&self.spool)?;
         let mut stats = Stats {
             enqueued: self.enqueued.load(Ordering::Relaxed),
             enqueue_seconds: self.enqueue_took.read(),

@@ -27,7 +27,7 @@ use super::core::Core;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Batch, Rules};
-use crate::journal::staged_segment::{self, Staged};
+use crate::journal::staged_segment::{self, StagedSegment};
 use crate::journal::usage;
 use crate::spool::{open_dir, replace_file, try_lock};
 
@@ -68,7 +68,7 @@ pub struct Import {
     core: Arc<Core>,
     name: String,
     dir: PathBuf,
-    staged: Option<Staged>,
+    staged: Option<StagedSegment>,
     /// When the first of the gathered events came.
     since: Instant,
     events: usize,
@@ -106,7 +106,7 @@ impl Import {
         };
         let last = read(&dir)?;
         let noted = last.as_ref().and_then(|last| last.segment.as_deref());
-        staged_segment::clear(&dir, noted)?;
+        staged_segment::remove_unpublished(&dir, noted)?;
         if let Some(noted) = noted {
             staged_segment::publish(spool, &dir, noted)?;
         }
@@ -163,7 +163,7 @@ impl Import {
             Some(staged) => staged,
             none => {
                 self.since = Instant::now();
-                none.insert(Staged::create(&self.core.spool, &self.dir)?)
+                none.insert(StagedSegment::create(&self.core.spool, &self.dir)?)
             }
         };
         staged.push(fragment)?;
@@ -173,7 +173,7 @@ impl Import {
 
     /// Bytes of events that were gathered since the last commit.
     pub fn gathered_bytes(&self) -> u64 {
-        self.staged.as_ref().map_or(0, Staged::len)
+        self.staged.as_ref().map_or(0, StagedSegment::len)
     }
 
     /// Whether enough was gathered, or long enough ago, for a commit to be worth its syncs.
@@ -204,7 +204,7 @@ impl Import {
                 spool.name()
             ));
         }
-        let used = usage::measure(spool)?;
+        let used = usage::pending_bytes(spool)?;
         if used.saturating_add(gathered) > limit {
             return refused(format!(
                 "{}: {used} bytes wait for delivery, max_spool_bytes is {limit}; see why nothing is sent, or raise the limit",
@@ -243,7 +243,11 @@ impl Import {
     }
 
     fn carry_out(&mut self, checkpoint: Box<RawValue>, ended_ms: Option<i64>) -> Result<()> {
-        let segment = self.staged.take().map(Staged::complete).transpose()?;
+        let segment = self
+            .staged
+            .take()
+            .map(StagedSegment::complete)
+            .transpose()?;
         let progress = Progress {
             version: VERSION,
             import: self.name.clone(),

@@ -125,7 +125,7 @@ impl Pages {
         page: &mut VecDeque<Row>,
     ) -> Result<Next> {
         let more = round
-            .take(PAGE_BYTES, |fragment, enqueued_ms| {
+            .read_chunk(PAGE_BYTES, |fragment, enqueued_ms| {
                 if self.takes(fragment, enqueued_ms) && id > self.filter.after_id {
                     page.push_back(Row {
                         reason: RowReason::Journalled,

@@ -34,7 +34,7 @@ impl SenderSeen {
         Ok(Self {
             seen_ms: heartbeat.as_ref().map(|heartbeat| heartbeat.seen_ms),
             pid: heartbeat.as_ref().map(|heartbeat| heartbeat.pid),
-            waiting: usage::measure(spool)? > 0,
+            waiting: usage::pending_bytes(spool)? > 0,
         })
     }
 }

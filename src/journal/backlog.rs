@@ -1,4 +1,4 @@
-//! How many events wait in the journal.
+//! How many events of the journal have not been taken over: counted, or estimated from a part of them.
 
 use std::time::Instant;
 
@@ -7,50 +7,53 @@ use super::usage;
 use crate::error::Result;
 use crate::spool::Spool;
 
-/// How many events wait in the journal behind `taken`. What cannot be read until `deadline` is told by
-/// the size of what was.
-pub fn count(spool: &Spool, taken: &Offsets, deadline: Instant) -> Result<u64> {
+/// The events of the journal that have not been taken over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many events.
+    pub events: u64,
+    /// When the earliest one was enqueued: wall time in milliseconds.
+    pub oldest_ms: Option<i64>,
+}
+
+/// Counts the events behind `taken`. If `deadline` passes before the end of the journal, the number is
+/// estimated from the events that were read and the bytes that were not.
+pub fn count_events(spool: &Spool, taken: &Offsets, deadline: Instant) -> Result<u64> {
     let mut round = Round::begin(spool, taken)?;
     let before = round.taken_bytes();
     let mut events = 0;
-    while round.take(READ_BUFFERS_BYTES, |_, _| events += 1)?.more {
+    while round
+        .read_chunk(READ_BUFFERS_BYTES, |_, _| events += 1)?
+        .more
+    {
         if Instant::now() >= deadline {
             let read = round.taken_bytes().saturating_sub(before);
-            let (_, bytes) = usage::segments(spool)?;
-            return Ok(by_size(events, read, bytes.saturating_sub(before)));
+            let (_, bytes) = usage::journal_size(spool)?;
+            return Ok(extrapolate(events, read, bytes.saturating_sub(before)));
         }
     }
     Ok(events)
 }
 
-/// As many events for `bytes` as the first `read` of them have.
-fn by_size(events: u64, read: u64, bytes: u64) -> u64 {
-    let whole = u128::from(events) * u128::from(bytes.max(read)) / u128::from(read.max(1));
-    u64::try_from(whole).unwrap_or(u64::MAX)
-}
-
-/// What waits in the journal.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Waiting {
-    /// Events.
-    pub events: u64,
-    /// When the earliest was enqueued: wall time in milliseconds.
-    pub oldest_ms: Option<i64>,
-}
-
-/// What waits in the journal behind `taken`, `bytes` of it. Reads some MiB at most: beyond them their
-/// number is told by the size of those read.
-pub fn estimate(spool: &Spool, taken: &Offsets, bytes: u64) -> Result<Waiting> {
+/// The backlog behind `taken`, which has `bytes`. Reads a few MiB at most; if there is more, the number
+/// of events is estimated from those that were read.
+pub fn estimate(spool: &Spool, taken: &Offsets, bytes: u64) -> Result<Backlog> {
     let mut round = Round::begin(spool, taken)?;
-    let mut waiting = Waiting::default();
+    let mut backlog = Backlog::default();
     let before = round.taken_bytes();
-    let chunk = round.take(READ_BUFFERS_BYTES, |_, wall_ms| {
-        waiting.events += 1;
-        waiting.oldest_ms.get_or_insert(wall_ms);
+    let chunk = round.read_chunk(READ_BUFFERS_BYTES, |_, wall_ms| {
+        backlog.events += 1;
+        backlog.oldest_ms.get_or_insert(wall_ms);
     })?;
     let read = round.taken_bytes().saturating_sub(before);
     if chunk.more {
-        waiting.events = by_size(waiting.events, read, bytes);
+        backlog.events = extrapolate(backlog.events, read, bytes);
     }
-    Ok(waiting)
+    Ok(backlog)
+}
+
+/// The number of events in `bytes`, if they are as large as `events`, which have `read` bytes.
+fn extrapolate(events: u64, read: u64, bytes: u64) -> u64 {
+    let whole = u128::from(events) * u128::from(bytes.max(read)) / u128::from(read.max(1));
+    u64::try_from(whole).unwrap_or(u64::MAX)
 }

@@ -1,9 +1,9 @@
-//! Where bytes go that could not be read, so that a person can look at them.
+//! Bytes of a segment that could not be read, and the files that save them for a person to look at.
 //!
-//! Each is a file `damaged/<segment>-<offset>`, durable before the bytes are passed over. The same
-//! bytes are one file however often they are read; other bytes at the same place get a number behind.
-//! The library never removes them, and `max_spool_bytes` does not count them: they are never more than
-//! what was damaged.
+//! Each is a file `damaged/<segment>-<offset>`, durable before the sender passes over the bytes. The
+//! same bytes are one file however often they are read; other bytes at the same offset get a number
+//! behind. The library never removes these files, and `max_spool_bytes` does not count them: they are
+//! never larger than what was damaged.
 
 use std::fs;
 use std::io::ErrorKind as IoKind;
@@ -23,25 +23,27 @@ pub struct Damage {
     pub bytes: Vec<u8>,
 }
 
-/// Keeps the bytes of `damage`; there is nothing to keep of zeros.
-pub(crate) fn set_aside(spool: &Spool, damage: &Damage) -> Result<()> {
-    if segment::is_zero(&damage.bytes) {
-        return Ok(());
-    }
-    let dir = spool.damaged_dir();
-    spool.ensure_dir(&dir)?;
-    let place = format!("{}-{}", damage.segment, damage.offset);
-    for number in 1_u64.. {
-        let path = match number {
-            1 => dir.join(&place),
-            _ => dir.join(format!("{place}-{number}")),
-        };
-        match fs::read(&path) {
-            Ok(bytes) if bytes == damage.bytes => break,
-            Ok(_) => {}
-            Err(e) if e.kind() == IoKind::NotFound => return replace_file(&path, &damage.bytes),
-            Err(e) => return Err(Error::io(path.display(), e)),
+impl Damage {
+    /// Saves the bytes in `damaged/`, durably, unless they are all zero.
+    pub(crate) fn save(&self, spool: &Spool) -> Result<()> {
+        if segment::is_zero(&self.bytes) {
+            return Ok(());
         }
+        let dir = spool.damaged_dir();
+        spool.ensure_dir(&dir)?;
+        let name = format!("{}-{}", self.segment, self.offset);
+        for number in 1_u64.. {
+            let path = match number {
+                1 => dir.join(&name),
+                _ => dir.join(format!("{name}-{number}")),
+            };
+            match fs::read(&path) {
+                Ok(bytes) if bytes == self.bytes => break,
+                Ok(_) => {}
+                Err(e) if e.kind() == IoKind::NotFound => return replace_file(&path, &self.bytes),
+                Err(e) => return Err(Error::io(path.display(), e)),
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }

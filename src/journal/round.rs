@@ -1,14 +1,15 @@
-//! The read side of the journal: one *round* takes records of all segments in order of time.
+//! The read side of the journal: one *round* reads the records of all segments in order of time.
 //!
-//! A round notes the time, **then** lists the segments and their sizes, and takes only records up to
-//! that time: what was enqueued after another enqueue had returned can so never be taken before it,
-//! although segments are read one after the other. Records are merged from all segments through
-//! small buffers, so memory does not grow with the backlog, and handed out in chunks that the caller
-//! commits one by one.
+//! A round notes the time, **then** lists the segments and their sizes, and reads only records up to
+//! that time, its cutoff. So an event that was enqueued after another enqueue had returned can never be
+//! taken over before that one, although segments are read one after the other. Records are merged from
+//! all segments through small buffers, so memory does not grow with the backlog, and handed out in
+//! chunks that the caller commits one by one.
 //!
-//! An incomplete record at the end is normal while its writer lives: it is at it. Anything else that is
-//! no record is damage; it is reported with its bytes, and reading goes on at the next whole record.
-//! What stands behind the last whole record is judged once the writer has ended ([`super::removal`]).
+//! An incomplete record at the end is normal while the writer lives: it is being written. Anything else
+//! that is no record is damage: the round reports it with its bytes, and goes on at the next whole
+//! record. What stands behind the last whole record is judged once the writer has ended
+//! ([`super::removal`]).
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
@@ -17,99 +18,105 @@ use std::io::ErrorKind as IoKind;
 
 use super::damage::Damage;
 use super::segment;
-use super::segment_reader::Cursor;
+use super::segment_reader::SegmentReader;
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::spool::Spool;
 
-/// Buffers of all segments of a round together aim at this.
+/// The size that the buffers of all segments of a round should have together.
 pub(super) const READ_BUFFERS_BYTES: usize = 4 * 1024 * 1024;
 const READ_BUFFER_MAX: usize = 256 * 1024;
 const READ_BUFFER_MIN: usize = 1024;
 
-/// How far each segment has been taken over.
+/// How far each segment has been taken over, by its file name.
 pub type Offsets = HashMap<String, u64>;
 
-/// What one chunk of a round has moved.
+/// What one chunk of a round has read.
 #[derive(Debug, Default)]
 pub struct Chunk {
     /// New offsets of the segments that were read.
     pub offsets: Vec<(String, u64)>,
-    /// Bytes passed over.
+    /// Bytes that were skipped because they are no record.
     pub damage: Vec<Damage>,
-    /// Whether the round has more.
+    /// Whether the round has more to read.
     pub more: bool,
 }
 
 /// One ordered pass over all segments.
 pub struct Round {
-    upto: (u32, u64),
-    cursors: Vec<Cursor>,
+    /// Boot count, and nanoseconds since boot.
+    cutoff: (u32, u64),
+    segments: Vec<SegmentReader>,
     /// The next record of each segment, the earliest first.
     next: BinaryHeap<Reverse<(u32, u64, usize)>>,
     damage: Vec<Damage>,
-    foreign: Vec<String>,
+    foreign_names: Vec<String>,
 }
 
 impl Round {
     /// Notes the time and lists the segments.
     ///
-    /// Errors: [`Io`](crate::error::ErrorKind::Io) if a segment cannot be read, [`Store`](crate::error::ErrorKind::Store) if one is of a
-    /// newer version: then nothing is taken, since order could not be kept.
+    /// Errors: [`Io`](crate::error::ErrorKind::Io) if a segment cannot be read;
+    /// [`Store`](crate::error::ErrorKind::Store) if a newer version wrote one of them: then nothing is
+    /// read, because the order could not be kept.
     pub fn begin(spool: &Spool, taken: &Offsets) -> Result<Self> {
-        let upto = (spool.boot_count(), clock::boot_ns());
-        let (names, foreign) = list(spool)?;
+        let cutoff = (spool.boot_count(), clock::boot_ns());
+        let (names, foreign_names) = list_journal(spool)?;
         let buffer =
             (READ_BUFFERS_BYTES / names.len().max(1)).clamp(READ_BUFFER_MIN, READ_BUFFER_MAX);
         let mut round = Self {
-            upto,
-            cursors: Vec::with_capacity(names.len()),
+            cutoff,
+            segments: Vec::with_capacity(names.len()),
             next: BinaryHeap::with_capacity(names.len()),
             damage: Vec::new(),
-            foreign,
+            foreign_names,
         };
         for name in names {
             let offset = taken.get(&name).copied();
-            let Some((cursor, damage)) = Cursor::open(spool, name, offset, buffer)? else {
+            let Some((segment, damage)) = SegmentReader::open(spool, name, offset, buffer)? else {
                 continue;
             };
-            round.cursors.push(cursor);
+            round.segments.push(segment);
             round.damage.extend(damage);
-            round.queue(round.cursors.len() - 1)?;
+            round.queue_next_of(round.segments.len() - 1)?;
         }
         Ok(round)
     }
 
-    /// The time (boot count, nanoseconds since boot) up to which a finished round has taken all.
-    pub fn upto(&self) -> (u32, u64) {
-        self.upto
+    /// The time (boot count, nanoseconds since boot) up to which a finished round has read everything.
+    pub fn cutoff(&self) -> (u32, u64) {
+        self.cutoff
     }
 
-    /// Names in the journal that are no segments, and are left alone.
-    pub fn foreign(&self) -> &[String] {
-        &self.foreign
+    /// The names of files in the journal that are no segments. They are left alone.
+    pub fn foreign_names(&self) -> &[String] {
+        &self.foreign_names
     }
 
-    /// Hands the next records' fragments to `sink`, with the wall time of their enqueue, until
-    /// about `max_bytes` are out.
-    pub fn take(&mut self, max_bytes: usize, mut sink: impl FnMut(&[u8], i64)) -> Result<Chunk> {
+    /// Hands the fragments of the next records to `sink`, with the wall time of their enqueue, until
+    /// they have about `max_bytes`.
+    pub fn read_chunk(
+        &mut self,
+        max_bytes: usize,
+        mut sink: impl FnMut(&[u8], i64),
+    ) -> Result<Chunk> {
         let mut bytes = 0;
         while bytes < max_bytes
             && let Some(Reverse((_, boot_ns, index))) = self.next.pop()
         {
-            let cursor = &mut self.cursors[index];
-            let wall_ms = cursor.header.wall_ms(boot_ns);
-            for fragment in segment::fragments(cursor.payload()) {
+            let reader = &mut self.segments[index];
+            let wall_ms = reader.header.wall_ms(boot_ns);
+            for fragment in segment::fragments(reader.payload()) {
                 bytes += fragment.len();
                 sink(fragment, wall_ms);
             }
-            cursor.advance();
-            self.queue(index)?;
+            reader.advance();
+            self.queue_next_of(index)?;
         }
         let mut offsets = Vec::new();
-        for cursor in self.cursors.iter_mut().filter(|cursor| cursor.moved) {
-            cursor.moved = false;
-            offsets.push((cursor.name.clone(), cursor.offset));
+        for reader in self.segments.iter_mut().filter(|reader| reader.moved) {
+            reader.moved = false;
+            offsets.push((reader.name.clone(), reader.offset));
         }
         Ok(Chunk {
             offsets,
@@ -119,47 +126,47 @@ impl Round {
     }
 
     /// The segments that this round has read to their end.
-    pub fn finished(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.cursors
+    pub fn finished_segments(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.segments
             .iter()
-            .filter(|cursor| cursor.at_end)
-            .map(|cursor| (cursor.name.as_str(), cursor.offset))
+            .filter(|reader| reader.at_end)
+            .map(|reader| (reader.name.as_str(), reader.offset))
     }
 
     /// The segments in `taken` that the round did not find.
-    pub fn missing(&self, taken: &Offsets) -> Vec<String> {
-        let found: HashSet<&str> = self.cursors.iter().map(|c| c.name.as_str()).collect();
+    pub fn missing_segments(&self, taken: &Offsets) -> Vec<String> {
+        let found: HashSet<&str> = self.segments.iter().map(|reader| &*reader.name).collect();
         let missing = taken.keys().filter(|name| !found.contains(name.as_str()));
         missing.cloned().collect()
     }
 
-    /// Bytes that were taken over but still stand in the journal.
+    /// Bytes that were taken over or read, and are still in the journal.
     pub fn taken_bytes(&self) -> u64 {
-        self.cursors.iter().map(|cursor| cursor.offset).sum()
+        self.segments.iter().map(|reader| reader.offset).sum()
     }
 
-    /// Puts the next record of a segment in line, if it is of this round.
-    fn queue(&mut self, index: usize) -> Result<()> {
-        let cursor = &mut self.cursors[index];
-        let Some((boot_ns, damage)) = cursor.find()? else {
+    /// Puts the next record of a segment in line, if it is not later than the cutoff.
+    fn queue_next_of(&mut self, index: usize) -> Result<()> {
+        let reader = &mut self.segments[index];
+        let Some((boot_ns, damage)) = reader.find_next()? else {
             return Ok(());
         };
         self.damage.extend(damage);
-        let time = (cursor.header.boot_count, boot_ns);
-        if time <= self.upto {
+        let time = (reader.header.boot_count, boot_ns);
+        if time <= self.cutoff {
             self.next.push(Reverse((time.0, time.1, index)));
         }
         Ok(())
     }
 }
 
-/// The segments in the journal, the earliest first.
-pub(crate) fn segments(spool: &Spool) -> Result<Vec<String>> {
-    Ok(list(spool)?.0)
+/// The names of all segments, the earliest first.
+pub(crate) fn list_segments(spool: &Spool) -> Result<Vec<String>> {
+    Ok(list_journal(spool)?.0)
 }
 
 /// The names of all segments, the earliest first, and those of everything else.
-fn list(spool: &Spool) -> Result<(Vec<String>, Vec<String>)> {
+fn list_journal(spool: &Spool) -> Result<(Vec<String>, Vec<String>)> {
     let journal = spool.journal_dir();
     let entries = match fs::read_dir(&journal) {
         Ok(entries) => entries,

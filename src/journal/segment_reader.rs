@@ -1,7 +1,8 @@
-//! One segment being read: record after record, through a small buffer, past what is damaged.
+//! Reads one segment: record after record, through a small buffer, skipping what is damaged.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind as IoKind, Read};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -11,40 +12,44 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::spool::Spool;
 
 /// One segment being read.
-pub(super) struct Cursor {
+pub(super) struct SegmentReader {
     pub(super) name: String,
     path: PathBuf,
     pub(super) header: Header,
-    /// Its size when the round began.
+    /// The segment's size when the round began.
     size: u64,
-    /// Up to here it is taken.
+    /// Up to here the segment is taken over or read.
     pub(super) offset: u64,
+    /// `offset` has changed since the round last returned it.
     pub(super) moved: bool,
+    /// No whole record stands behind `offset`.
     pub(super) at_end: bool,
-    /// Where the payload of the found record stands in `buffer`, and the record's end.
-    found: (std::ops::Range<usize>, usize),
+    /// Where the payload of the found record is in `buffer`.
+    found_payload: Range<usize>,
+    /// The length of the found record.
+    found_length: usize,
     buffer: Vec<u8>,
     buffer_start: u64,
-    buffer_aim: usize,
+    buffer_size: usize,
 }
 
-impl Cursor {
-    /// Opens a segment behind what is taken of it. Damage of its header is told at the first reading,
-    /// and then as taken over: once.
+impl SegmentReader {
+    /// Opens a segment behind `taken`. A damaged header is reported once: at the first reading, after
+    /// which the header counts as taken over.
     pub(super) fn open(
         spool: &Spool,
         name: String,
         taken: Option<u64>,
-        buffer_aim: usize,
+        buffer_size: usize,
     ) -> Result<Option<(Self, Option<Damage>)>> {
         let path = spool.journal_dir().join(&name);
         let about = match fs::symlink_metadata(&path) {
             Ok(about) => about,
-            // Only a sender removes segments, and it is us: an operator did it by hand.
+            // The sender has removed it, if that is another process; otherwise an operator has.
             Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io(path.display(), e)),
         };
-        let mut cursor = Self {
+        let mut reader = Self {
             header: Header {
                 boot_count: 0,
                 created_boot_ns: 0,
@@ -54,40 +59,41 @@ impl Cursor {
             offset: taken.unwrap_or(HEADER_LEN as u64),
             moved: false,
             at_end: false,
-            found: (0..0, 0),
+            found_payload: 0..0,
+            found_length: 0,
             buffer: Vec::new(),
             buffer_start: 0,
-            buffer_aim,
+            buffer_size,
             name,
             path,
         };
-        if cursor.offset >= cursor.size {
-            // Nothing new: not even opened.
-            cursor.at_end = true;
-            return Ok(Some((cursor, None)));
+        if reader.offset >= reader.size {
+            // Nothing new: the file is not even opened.
+            reader.at_end = true;
+            return Ok(Some((reader, None)));
         }
-        cursor.fill(0, HEADER_LEN)?;
+        reader.fill(0, HEADER_LEN)?;
         let mut damage = None;
-        cursor.header = match Header::decode(&cursor.buffer) {
+        reader.header = match Header::decode(&reader.buffer) {
             Ok(header) => header,
-            Err(BadHeader::Newer) => return Err(newer(&cursor.path)),
-            // The records still tell what they are; the name tells when.
+            Err(BadHeader::Newer) => return Err(newer_version(&reader.path)),
+            // The records have checksums of their own; the file name has the time of creation.
             Err(BadHeader::Damaged | BadHeader::Short) => {
                 if taken.is_none() {
                     damage = Some(Damage {
-                        segment: cursor.name.clone(),
+                        segment: reader.name.clone(),
                         offset: 0,
-                        bytes: cursor.buffer.iter().copied().take(HEADER_LEN).collect(),
+                        bytes: reader.buffer.iter().copied().take(HEADER_LEN).collect(),
                     });
-                    cursor.moved = true;
+                    reader.moved = true;
                 }
-                header_by_name(&cursor.name, &about)
+                header_from_name(&reader.name, &about)
             }
         };
-        Ok(Some((cursor, damage)))
+        Ok(Some((reader, damage)))
     }
 
-    /// Where the next record should begin.
+    /// The position at which the next record should begin.
     fn position(&self) -> Position {
         Position {
             created_boot_ns: self.header.created_boot_ns,
@@ -95,81 +101,87 @@ impl Cursor {
         }
     }
 
-    /// Finds the next whole record, and the damage before it; `None` at the end of what can be read.
-    pub(super) fn find(&mut self) -> Result<Option<(u64, Vec<Damage>)>> {
-        let mut fresh = false;
+    /// Finds the next whole record: its time, and the damage before it. `None` if there is none.
+    pub(super) fn find_next(&mut self) -> Result<Option<(u64, Vec<Damage>)>> {
+        let mut was_read_again = false;
         loop {
-            match segment::parse_record(self.ahead(), self.position()) {
+            match segment::parse_record(self.unread(), self.position()) {
                 Parsed::Record { boot_ns, payload } => {
-                    self.found_at(payload);
+                    self.set_found(payload);
                     return Ok(Some((boot_ns, Vec::new())));
                 }
                 Parsed::Partial { needed } if self.offset + needed as u64 <= self.size => {
                     self.fill(self.offset, needed)?;
                 }
-                // A cut record may have been overwritten between two reads: look once more.
-                Parsed::Spoiled { .. } | Parsed::Damaged if !fresh && self.offset < self.size => {
-                    fresh = true;
+                // The writer may have cut off a partial record, and written another one, between
+                // two reads: read these bytes again.
+                Parsed::DamagedPayload { .. } | Parsed::Damaged
+                    if !was_read_again && self.offset < self.size =>
+                {
+                    was_read_again = true;
                     self.buffer.clear();
                     self.fill(self.offset, segment::RECORD_HEADER_LEN)?;
                 }
-                Parsed::Partial { .. } | Parsed::Spoiled { .. } | Parsed::Damaged => {
+                Parsed::Partial { .. } | Parsed::DamagedPayload { .. } | Parsed::Damaged => {
                     return self.skip_damage();
                 }
             }
         }
     }
 
-    /// Passes over bytes that are no record, if a whole record stands behind them.
+    /// Skips bytes that are no record, if a whole record stands behind them.
     fn skip_damage(&mut self) -> Result<Option<(u64, Vec<Damage>)>> {
         let remaining = (self.size - self.offset.min(self.size)) as usize;
         if remaining > 0 {
             self.fill(self.offset, remaining)?;
         }
-        let (damage, passed, record) = pieces(&self.name, self.ahead(), self.position());
-        if let Some((boot_ns, payload)) = record {
-            self.offset += passed as u64;
+        let found = find_record(&self.name, self.unread(), self.position());
+        if let Some((boot_ns, payload)) = found.record {
+            self.offset += found.skipped as u64;
             self.moved = true;
-            self.found_at(payload);
-            return Ok(Some((boot_ns, damage)));
+            self.set_found(payload);
+            return Ok(Some((boot_ns, found.damage)));
         }
         self.at_end = true;
         self.buffer = Vec::new();
         Ok(None)
     }
 
-    /// The record whose payload stands in this range of [`ahead`](Self::ahead) is next.
-    fn found_at(&mut self, payload: std::ops::Range<usize>) {
+    /// Makes the record whose payload is in this range of [`unread`](Self::unread) the found one.
+    fn set_found(&mut self, payload: Range<usize>) {
         let at = (self.offset - self.buffer_start) as usize;
-        self.found = (payload.start + at..payload.end + at, payload.end);
+        self.found_length = payload.end;
+        self.found_payload = payload.start + at..payload.end + at;
     }
 
+    /// The payload of the found record.
     pub(super) fn payload(&self) -> &[u8] {
-        &self.buffer[self.found.0.clone()]
+        &self.buffer[self.found_payload.clone()]
     }
 
+    /// Moves behind the found record.
     pub(super) fn advance(&mut self) {
-        self.offset += self.found.1 as u64;
+        self.offset += self.found_length as u64;
         self.moved = true;
     }
 
-    /// The bytes read from `offset` on.
-    fn ahead(&self) -> &[u8] {
+    /// The bytes of the buffer from `offset` on.
+    fn unread(&self) -> &[u8] {
         let at = self.offset.saturating_sub(self.buffer_start) as usize;
         self.buffer.get(at..).unwrap_or_default()
     }
 
-    /// Reads at least `needed` bytes from `start` on (fewer at the end of the segment).
+    /// Fills the buffer with at least `needed` bytes from `start` on, or up to the segment's end.
     fn fill(&mut self, start: u64, needed: usize) -> Result<()> {
         let left = (self.size - start) as usize;
-        let aim = needed.max(self.buffer_aim).min(left);
+        let wanted = needed.max(self.buffer_size).min(left);
         let read = || -> std::io::Result<Vec<u8>> {
             let file = open_for_reading(&self.path)?;
-            let mut buffer = vec![0; aim];
+            let mut buffer = vec![0; wanted];
             let mut got = 0;
-            while got < aim {
+            while got < wanted {
                 match file.read_at(&mut buffer[got..], start + got as u64)? {
-                    // Cut by its writer since it was listed.
+                    // The writer has cut off a partial record since the segment was listed.
                     0 => break,
                     more => got += more,
                 }
@@ -178,48 +190,57 @@ impl Cursor {
             Ok(buffer)
         };
         self.buffer = match read() {
-            // The sender has removed it while somebody else counts what waits: all of it is taken.
+            // The sender has removed it while another process counts the backlog: it is taken over.
             Err(e) if e.kind() == IoKind::NotFound => Vec::new(),
             read => read.map_err(|e| Error::io(self.path.display(), e))?,
         };
         self.buffer_start = start;
-        if self.buffer.len() < aim {
+        if self.buffer.len() < wanted {
             self.size = start + self.buffer.len() as u64;
         }
         Ok(())
     }
 }
 
-/// The damage that `bytes`, the rest of a segment, begin with, how many bytes that is, and the whole
-/// record behind it (its time, and its payload counted from there), if there is one.
-#[expect(
-    clippy::type_complexity,
-    reason = "three answers of one walk, used in two places"
-)]
-pub(super) fn pieces(
-    segment: &str,
-    bytes: &[u8],
-    position: Position,
-) -> (Vec<Damage>, usize, Option<(u64, std::ops::Range<usize>)>) {
-    let (mut damage, mut at) = (Vec::new(), 0);
+/// What [`find_record`] finds in the rest of a segment.
+pub(super) struct Found {
+    pub(super) damage: Vec<Damage>,
+    /// Bytes before the record; if there is none, before a torn tail.
+    pub(super) skipped: usize,
+    /// The record's time, and where its payload is, counted from the record's start.
+    pub(super) record: Option<(u64, Range<usize>)>,
+}
+
+/// Finds the first whole record in `bytes`, the rest of a segment from `position` on, and the damage
+/// before it.
+pub(super) fn find_record(segment: &str, bytes: &[u8], position: Position) -> Found {
+    let mut found = Found {
+        damage: Vec::new(),
+        skipped: 0,
+        record: None,
+    };
     loop {
-        let position = position.further(at);
+        let at = found.skipped;
+        let position = position.plus(at);
         match segment::next_piece(&bytes[at..], position) {
-            Piece::Record { boot_ns, payload } => return (damage, at, Some((boot_ns, payload))),
-            Piece::Torn => return (damage, at, None),
+            Piece::Record { boot_ns, payload } => {
+                found.record = Some((boot_ns, payload));
+                return found;
+            }
+            Piece::Torn => return found,
             Piece::Damaged { length } => {
-                damage.push(Damage {
+                found.damage.push(Damage {
                     segment: segment.to_owned(),
                     offset: position.offset,
                     bytes: bytes[at..at + length].to_vec(),
                 });
-                at += length;
+                found.skipped += length;
             }
         }
     }
 }
 
-/// Opens a segment to read it. What has its name and is no file is not waited for.
+/// Opens a segment to read it, without waiting if a pipe has its name.
 pub(super) fn open_for_reading(path: &Path) -> std::io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -227,7 +248,7 @@ pub(super) fn open_for_reading(path: &Path) -> std::io::Result<File> {
         .open(path)
 }
 
-pub(super) fn newer(path: &Path) -> Error {
+pub(super) fn newer_version(path: &Path) -> Error {
     Error::new(
         ErrorKind::Store,
         format!(
@@ -237,7 +258,8 @@ pub(super) fn newer(path: &Path) -> Error {
     )
 }
 
-pub(super) fn header_by_name(name: &str, about: &fs::Metadata) -> Header {
+/// The header that a segment's file name and its metadata stand in for, where its own is damaged.
+pub(super) fn header_from_name(name: &str, about: &fs::Metadata) -> Header {
     let (boot_count, created_boot_ns) = segment::parse_name(name).unwrap_or_default();
     Header {
         boot_count,
@@ -246,12 +268,12 @@ pub(super) fn header_by_name(name: &str, about: &fs::Metadata) -> Header {
     }
 }
 
-/// Where the first record of a segment stands behind a hole that was punched into what had been taken
-/// over; `None` if it begins with a record, or nothing can be told.
+/// The offset of the first record behind a hole that a sender punched into what had been taken over;
+/// `None` if there is no hole, or no record behind it.
 ///
-/// For a sender that knows how far a segment is taken over a hole is nothing special: it reads behind.
-/// But once that is lost, zeros at the beginning are not damage.
-pub(crate) fn behind_hole(spool: &Spool, name: &str) -> Result<Option<u64>> {
+/// This is for a recovery that has lost how far the segment is taken over: zeros at the beginning are
+/// not damage then. A sender that knows the offset reads behind the hole anyway.
+pub(crate) fn first_record_after_hole(spool: &Spool, name: &str) -> Result<Option<u64>> {
     let path = spool.journal_dir().join(name);
     let read = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();

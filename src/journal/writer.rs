@@ -121,7 +121,7 @@ impl Writer {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
                 format!(
-                    "a batch of {} bytes is more than the {} that one call takes; split it",
+                    "a batch of {} bytes is larger than the {} bytes that one call accepts; split it",
                     record.len(),
                     segment::PAYLOAD_MAX
                 ),
@@ -155,7 +155,7 @@ impl Writer {
             return Err(Error::new(
                 ErrorKind::SpoolFull,
                 format!(
-                    "{}: the disk is full; nothing was queued; what waits is delivered from the reserve; free some space",
+                    "{}: the disk is full; nothing was queued; pending events are still delivered, from the reserve; free some space",
                     self.spool.name()
                 ),
             ));
@@ -204,7 +204,7 @@ impl Writer {
         }
         let is_first = stripe.segment.is_none();
         if is_first || stripe.over_limit || stripe.appended_since_measured >= MEASURE_EVERY_BYTES {
-            let used = usage::measure(&self.spool)?;
+            let used = usage::pending_bytes(&self.spool)?;
             stripe.appended_since_measured = 0;
             stripe.over_limit = used.saturating_add(more) > self.max_spool_bytes;
             if stripe.over_limit {

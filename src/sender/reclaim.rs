@@ -16,7 +16,6 @@ use super::Shared;
 use super::state::State;
 use super::take_over::TakeOver;
 use crate::error::{Error, Result};
-use crate::journal::damage::set_aside;
 use crate::journal::removal::{self, Removal, Tail};
 use crate::journal::round::Offsets;
 use crate::journal::segment::HEADER_LEN;
@@ -199,7 +198,7 @@ pub(super) fn remove_abandoned(shared: &Shared, round: &TakeOver, taken: &Offset
         }
         let mut gone = Vec::with_capacity(ended.len());
         for (name, upto, tail) in &ended {
-            if removal::remove(spool, name, tail.upto.max(*upto))? == Removal::Removed {
+            if removal::remove_segment(spool, name, tail.upto.max(*upto))? == Removal::Removed {
                 gone.push(name.clone());
                 bytes += upto;
             }
@@ -215,12 +214,12 @@ pub(super) fn remove_abandoned(shared: &Shared, round: &TakeOver, taken: &Offset
 fn tails(spool: &Spool, abandoned: &[(String, u64)]) -> Result<Vec<(String, u64, Tail)>> {
     let mut ended = Vec::with_capacity(abandoned.len());
     for (name, upto) in abandoned {
-        let Some(tail) = removal::tail(spool, name, *upto)? else {
+        let Some(tail) = removal::read_tail(spool, name, *upto)? else {
             continue;
         };
         let torn = tail.torn.as_ref().and_then(|torn| torn.keep.as_ref());
         for damage in tail.damage.iter().chain(torn) {
-            set_aside(spool, damage)?;
+            damage.save(spool)?;
         }
         ended.push((name.clone(), *upto, tail));
     }

@@ -132,7 +132,7 @@ impl Found {
         found.in_store = found.pending.len();
         let mut round = Round::begin(&spool, &store.offsets()?)?;
         loop {
-            let chunk = round.take(CHUNK_BYTES, |fragment, _| {
+            let chunk = round.read_chunk(CHUNK_BYTES, |fragment, _| {
                 found.pending.extend(pending(fragment));
             })?;
             found.damage += chunk.damage.len();

@@ -290,13 +290,13 @@ impl Work<'_> {
                 known.insert(name, upto);
             },
         );
-        let segments = round::segments(self.spool)?;
+        let segments = round::list_segments(self.spool)?;
         // Without a trace of damage a segment without an offset is new.
         for segment in &segments {
             if self.found.damage.is_none() || known.contains_key(segment) {
                 continue;
             }
-            if let Some(upto) = segment_reader::behind_hole(self.spool, segment)? {
+            if let Some(upto) = segment_reader::first_record_after_hole(self.spool, segment)? {
                 known.insert(segment.clone(), upto);
             }
             self.found.read_again.push(segment.clone());
