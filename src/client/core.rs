@@ -13,12 +13,12 @@ use crate::error::Result;
 use crate::event::Rules;
 use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
+use crate::mutex::lock;
 use crate::process::spawn_with_signals_blocked;
 use crate::sender::{Orders, Report, Sender, Token};
 use crate::spool::{self, Destination, NetworkFileSystem, Spool};
 use crate::stats::histogram::{ENQUEUE_BOUNDS_US, SharedHistogram};
 use crate::store::CommitSafety;
-use crate::sync::lock;
 use crate::transport;
 
 /// One single enqueue of so many is measured.

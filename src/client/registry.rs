@@ -13,9 +13,9 @@ use once_cell::race::OnceBox;
 use super::core::Core;
 use crate::config::{self, Settings, TokenSource};
 use crate::error::{Error, ErrorKind, Result};
+use crate::mutex::lock;
 use crate::process::PerProcess;
 use crate::spool::DirectoryId;
-use crate::sync::lock;
 
 type Cores = Mutex<HashMap<DirectoryId, Arc<Core>>>;
 

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::sync::{lock, wait};
+use crate::mutex::{lock, wait};
 
 /// The longest that a sync waits for more records, however slow the disk is.
 const GATHER_AT_MOST: Duration = Duration::from_millis(2);

@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-use crate::sync::lock;
+use crate::mutex::lock;
 
 /// More would not help: the stripes share the file system.
 const MAX_STRIPES: usize = 4;

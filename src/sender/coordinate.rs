@@ -16,10 +16,10 @@ use crate::clock::{self, Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::round::Offsets;
 use crate::log::Level;
+use crate::mutex::{lock, wait};
 use crate::process::{pid, spawn_with_signals_blocked};
 use crate::spool::Heartbeat;
 use crate::store::DiskUse;
-use crate::sync::{lock, wait};
 
 /// Other processes' segments are looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use super::{Sender, succession, wake};
 use crate::clock::{self, Clock, SystemClock};
 use crate::error::{Error, ErrorKind, PauseReason, Result};
+use crate::mutex::{lock_until, wait};
 use crate::spool::Heartbeat;
 use crate::store::sqlite::Reader;
-use crate::sync::{lock_until, wait};
 
 /// How often a flush looks at what another process's sender has done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -49,10 +49,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::LANES_MAX;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::log::Log;
+use crate::mutex::{lock, lock_until, wait};
 use crate::process::spawn_with_signals_blocked;
 use crate::spool::Spool;
 use crate::store::sqlite::SqliteStore;
-use crate::sync::{lock, lock_until, wait};
 use crate::transport::{self, Transport};
 
 /// How long an operator's command waits for another process's sender.

@@ -9,9 +9,9 @@ use super::state::Note;
 use super::take_over::lane_of;
 use crate::error::{Error, ErrorKind, PauseReason};
 use crate::log::Level;
+use crate::mutex::lock;
 use crate::spool::Heartbeat;
 use crate::store::sqlite::recover;
-use crate::sync::lock;
 
 /// How long a thread rests after a panic.
 const PANIC_REST: Duration = Duration::from_secs(1);
