@@ -1,7 +1,8 @@
 //! Locking a mutex whose holder may have panicked.
 //!
-//! Every state behind a mutex of this crate is either rebuilt from disk or changed in one step, so a
-//! panic in another thread does not make it unusable. The panic itself is reported where it happened.
+//! Every state behind a mutex of this crate is either rebuilt from disk or changed in one step, so
+//! a panic in another thread does not make it unusable. The panic itself is reported where it
+//! happened.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! How many events of the journal have not been taken over: counted, or estimated from a part of them.
+//! How many events of the journal have not been taken over: counted, or estimated from a part of
+//! them.
 
 use std::time::Instant;
 
@@ -16,8 +17,8 @@ pub struct Backlog {
     pub oldest_ms: Option<i64>,
 }
 
-/// Counts the events behind `taken`. If `deadline` passes before the end of the journal, the number is
-/// estimated from the events that were read and the bytes that were not.
+/// Counts the events behind `taken`. If `deadline` passes before the end of the journal, the number
+/// is estimated from the events that were read and the bytes that were not.
 pub fn count_events(spool: &Spool, taken: &Offsets, deadline: Instant) -> Result<u64> {
     let mut round = Round::begin(spool, taken)?;
     let before = round.taken_bytes();
@@ -35,8 +36,8 @@ pub fn count_events(spool: &Spool, taken: &Offsets, deadline: Instant) -> Result
     Ok(events)
 }
 
-/// The backlog behind `taken`, which has `bytes`. Reads a few MiB at most; if there is more, the number
-/// of events is estimated from those that were read.
+/// The backlog behind `taken`, which has `bytes`. Reads a few MiB at most; if there is more, the
+/// number of events is estimated from those that were read.
 pub fn estimate(spool: &Spool, taken: &Offsets, bytes: u64) -> Result<Backlog> {
     let mut round = Round::begin(spool, taken)?;
     let mut backlog = Backlog::default();

@@ -1,9 +1,9 @@
 //! Bytes of a segment that could not be read, and the files that save them for a person to look at.
 //!
-//! Each is a file `damaged/<segment>-<offset>`, durable before the sender passes over the bytes. The
-//! same bytes are one file however often they are read; other bytes at the same offset get a number
-//! behind. The library never removes these files, and `max_spool_bytes` does not count them: they are
-//! never larger than what was damaged.
+//! Each is a file `damaged/<segment>-<offset>`, durable before the sender passes over the bytes.
+//! The same bytes are one file however often they are read; other bytes at the same offset get a
+//! number behind. The library never removes these files, and `max_spool_bytes` does not count them:
+//! they are never larger than what was damaged.
 
 use std::fs;
 use std::io::ErrorKind as IoKind;

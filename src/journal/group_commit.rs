@@ -82,8 +82,9 @@ impl GroupCommit {
         }
     }
 
-    /// Waits a part of a sync's time for the threads that the last sync has served, which are likely
-    /// to be back with their next records. Without it, every other sync would serve a single thread.
+    /// Waits a part of a sync's time for the threads that the last sync has served, which are
+    /// likely to be back with their next records. Without it, every other sync would serve a single
+    /// thread.
     fn gather<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
         let until = Instant::now() + (state.took / 4).min(GATHER_AT_MOST);
         while state.unsynced.len() < state.expected {

@@ -1,8 +1,8 @@
 //! The journal: where an event is acknowledged, before a sender exists or has started.
 //!
 //! Any number of processes append, each to segments of its own ([`writer`]). The one elected sender
-//! reads the segments in the order in which events were enqueued on this host ([`round`]), and removes
-//! them once their events are in the store ([`removal`]).
+//! reads the segments in the order in which events were enqueued on this host ([`round`]), and
+//! removes them once their events are in the store ([`removal`]).
 
 pub(crate) mod backlog;
 pub(crate) mod damage;

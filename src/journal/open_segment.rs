@@ -106,7 +106,8 @@ impl OpenSegment {
             && self.header.wall_ms(now.boot_ns).abs_diff(now.wall_ms) <= WALL_STEP_MS
     }
 
-    /// Whether its file was removed. Only a sender should do that, and it waits for the writer's end.
+    /// Whether its file was removed. Only a sender should do that, and it waits for the writer's
+    /// end.
     pub(super) fn is_unlinked(&self) -> bool {
         is_unlinked(&self.file)
     }

@@ -1,8 +1,9 @@
-//! Removing a segment whose writer has ended: its tail is read and judged, then the file is unlinked.
+//! Removing a segment whose writer has ended: its tail is read and judged, then the file is
+//! unlinked.
 //!
-//! The order makes a removal safe: the sender commits everything that it read, durably, then takes the
-//! segment's lock and reads its size again. Only if nothing stands behind what was taken over is the
-//! segment unlinked, under the lock.
+//! The order makes a removal safe: the sender commits everything that it read, durably, then takes
+//! the segment's lock and reads its size again. Only if nothing stands behind what was taken over
+//! is the segment unlinked, under the lock.
 
 use std::fs::{self, File};
 use std::io::ErrorKind as IoKind;
@@ -23,8 +24,8 @@ pub struct Tail {
     pub upto: u64,
     /// Bytes that are neither a record nor the beginning of one.
     pub damage: Vec<Damage>,
-    /// What was being written when the writer ended, or zeros. After the death of a process, none of
-    /// it was acknowledged; after a power cut, it may have been.
+    /// What was being written when the writer ended, or zeros. After the death of a process, none
+    /// of it was acknowledged; after a power cut, it may have been.
     pub torn: Option<Torn>,
 }
 
@@ -33,7 +34,8 @@ pub struct Tail {
 pub struct Torn {
     /// How long it is.
     pub bytes: u64,
-    /// The bytes, if they are worth saving: after a reboot, a part of them may have been acknowledged.
+    /// The bytes, if they are worth saving: after a reboot, a part of them may have been
+    /// acknowledged.
     pub keep: Option<Damage>,
 }
 
@@ -121,8 +123,8 @@ fn torn(name: &str, offset: u64, bytes: Vec<u8>, rebooted: bool) -> Torn {
     }
 }
 
-/// Removes a segment whose writer has ended, if all of it is before `taken`. Everything before `taken`,
-/// the tail included, has to be taken over **durably**. The caller syncs the directory.
+/// Removes a segment whose writer has ended, if all of it is before `taken`. Everything before
+/// `taken`, the tail included, has to be taken over **durably**. The caller syncs the directory.
 pub fn remove_segment(spool: &Spool, name: &str, taken: u64) -> Result<Removal> {
     let path = spool.journal_dir().join(name);
     let io = |e: std::io::Error| Error::io(path.display(), e);

@@ -1,14 +1,14 @@
 //! The read side of the journal: one *round* reads the records of all segments in order of time.
 //!
-//! A round notes the time, **then** lists the segments and their sizes, and reads only records up to
-//! that time, its cutoff. So an event that was enqueued after another enqueue had returned can never be
-//! taken over before that one, although segments are read one after the other. Records are merged from
-//! all segments through small buffers, so memory does not grow with the backlog, and handed out in
-//! chunks that the caller commits one by one.
+//! A round notes the time, **then** lists the segments and their sizes, and reads only records up
+//! to that time, its cutoff. So an event that was enqueued after another enqueue had returned can
+//! never be taken over before that one, although segments are read one after the other. Records are
+//! merged from all segments through small buffers, so memory does not grow with the backlog, and
+//! handed out in chunks that the caller commits one by one.
 //!
-//! An incomplete record at the end is normal while the writer lives: it is being written. Anything else
-//! that is no record is damage: the round reports it with its bytes, and goes on at the next whole
-//! record. What stands behind the last whole record is judged once the writer has ended
+//! An incomplete record at the end is normal while the writer lives: it is being written. Anything
+//! else that is no record is damage: the round reports it with its bytes, and goes on at the next
+//! whole record. What stands behind the last whole record is judged once the writer has ended
 //! ([`super::removal`]).
 
 use std::cmp::Reverse;
@@ -57,8 +57,8 @@ impl Round {
     /// Notes the time and lists the segments.
     ///
     /// Errors: [`Io`](crate::error::ErrorKind::Io) if a segment cannot be read;
-    /// [`Store`](crate::error::ErrorKind::Store) if a newer version wrote one of them: then nothing is
-    /// read, because the order could not be kept.
+    /// [`Store`](crate::error::ErrorKind::Store) if a newer version wrote one of them: then nothing
+    /// is read, because the order could not be kept.
     pub fn begin(spool: &Spool, taken: &Offsets) -> Result<Self> {
         let cutoff = (spool.boot_count(), clock::boot_ns());
         let (names, foreign_names) = list_journal(spool)?;
@@ -83,7 +83,8 @@ impl Round {
         Ok(round)
     }
 
-    /// The time (boot count, nanoseconds since boot) up to which a finished round has read everything.
+    /// The time (boot count, nanoseconds since boot) up to which a finished round has read
+    /// everything.
     pub fn cutoff(&self) -> (u32, u64) {
         self.cutoff
     }
@@ -93,8 +94,8 @@ impl Round {
         &self.foreign_names
     }
 
-    /// Hands the fragments of the next records to `sink`, with the wall time of their enqueue, until
-    /// they have about `max_bytes`.
+    /// Hands the fragments of the next records to `sink`, with the wall time of their enqueue,
+    /// until they have about `max_bytes`.
     pub fn read_chunk(
         &mut self,
         max_bytes: usize,

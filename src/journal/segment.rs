@@ -1,7 +1,7 @@
 //! The format of a journal segment: a header, then records.
 //!
-//! A record is one enqueue of one event or of many: either all of it survives a crash, or none of it.
-//! Numbers are little-endian.
+//! A record is one enqueue of one event or of many: either all of it survives a crash, or none of
+//! it. Numbers are little-endian.
 //!
 //! ```text
 //! header (64 bytes)   magic "MEDITJRN" | version u32 | boot count u32 | created boot_ns u64
@@ -14,13 +14,13 @@
 //! A record's time is read under its writer's lock before its write, so records of a segment are
 //! sorted by time, and what happened before an append on this host has an earlier time.
 //!
-//! A record's header has a checksum of its own, so that its length can be trusted without the payload:
-//! a record that is cut short was being written, and everything else is damage of known extent. The
-//! checksum also covers the record's [`Position`]: bytes that the disk has written to a wrong place, or
-//! kept from an earlier file, are no record there.
+//! A record's header has a checksum of its own, so that its length can be trusted without the
+//! payload: a record that is cut short was being written, and everything else is damage of known
+//! extent. The checksum also covers the record's [`Position`]: bytes that the disk has written to a
+//! wrong place, or kept from an earlier file, are no record there.
 //!
-//! A header of any version begins with magic and version and ends with its checksum, so that an older
-//! library can distinguish a newer segment from a damaged one.
+//! A header of any version begins with magic and version and ends with its checksum, so that an
+//! older library can distinguish a newer segment from a damaged one.
 
 use std::ops::Range;
 
@@ -205,8 +205,8 @@ pub fn parse_record(bytes: &[u8], position: Position) -> Parsed {
         return Parsed::Partial { needed: end };
     };
     let events = u32_at(header, 8);
-    // A wrong number of fragments can only be a bug of the writer; no event of such a record may vanish
-    // silently.
+    // A wrong number of fragments can only be a bug of the writer; no event of such a record may
+    // vanish silently.
     if u32_at(header, 24) != crc32c::crc32c(payload) || count_fragments(payload) != Some(events) {
         return Parsed::DamagedPayload { length: end };
     }
@@ -241,8 +241,8 @@ pub enum Piece {
         /// Where the payload is in the parsed bytes.
         payload: Range<usize>,
     },
-    /// Bytes that are no record: one whose payload is damaged, or everything up to the next header of
-    /// a record.
+    /// Bytes that are no record: one whose payload is damaged, or everything up to the next header
+    /// of a record.
     Damaged {
         /// How many.
         length: usize,
@@ -305,8 +305,8 @@ fn count_fragments(payload: &[u8]) -> Option<u32> {
     Some(count)
 }
 
-/// The file name of a segment: boot count and time of its header, the writer's pid, and a random number
-/// that keeps names apart.
+/// The file name of a segment: boot count and time of its header, the writer's pid, and a random
+/// number that keeps names apart.
 pub fn file_name(header: &Header, pid: i32, random: u32) -> String {
     format!(
         "{:08}-{:020}-{pid}-{random:08x}.log",
@@ -314,7 +314,8 @@ pub fn file_name(header: &Header, pid: i32, random: u32) -> String {
     )
 }
 
-/// Boot count and time of creation from the name of a segment; `None` if the name is not a segment's.
+/// Boot count and time of creation from the name of a segment; `None` if the name is not a
+/// segment's.
 pub fn parse_name(name: &str) -> Option<(u32, u64)> {
     let mut parts = name.strip_suffix(".log")?.splitn(3, '-');
     let boot_count = parts.next()?.parse().ok()?;

@@ -34,8 +34,8 @@ pub(super) struct SegmentReader {
 }
 
 impl SegmentReader {
-    /// Opens a segment behind `taken`. A damaged header is reported once: at the first reading, after
-    /// which the header counts as taken over.
+    /// Opens a segment behind `taken`. A damaged header is reported once: at the first reading,
+    /// after which the header counts as taken over.
     pub(super) fn open(
         spool: &Spool,
         name: String,
@@ -211,8 +211,8 @@ pub(super) struct Found {
     pub(super) record: Option<(u64, Range<usize>)>,
 }
 
-/// Finds the first whole record in `bytes`, the rest of a segment from `position` on, and the damage
-/// before it.
+/// Finds the first whole record in `bytes`, the rest of a segment from `position` on, and the
+/// damage before it.
 pub(super) fn find_record(segment: &str, bytes: &[u8], position: Position) -> Found {
     let mut found = Found {
         damage: Vec::new(),
@@ -268,11 +268,11 @@ pub(super) fn header_from_name(name: &str, about: &fs::Metadata) -> Header {
     }
 }
 
-/// The offset of the first record behind a hole that a sender punched into what had been taken over;
-/// `None` if there is no hole, or no record behind it.
+/// The offset of the first record behind a hole that a sender punched into what had been taken
+/// over; `None` if there is no hole, or no record behind it.
 ///
-/// This is for a recovery that has lost how far the segment is taken over: zeros at the beginning are
-/// not damage then. A sender that knows the offset reads behind the hole anyway.
+/// This is for a recovery that has lost how far the segment is taken over: zeros at the beginning
+/// are not damage then. A sender that knows the offset reads behind the hole anyway.
 pub(crate) fn first_record_after_hole(spool: &Spool, name: &str) -> Result<Option<u64>> {
     let path = spool.journal_dir().join(name);
     let read = || -> std::io::Result<Vec<u8>> {

@@ -1,13 +1,13 @@
 //! A segment that is written beside the journal and published whole by one rename.
 //!
-//! A writer's segment acknowledges record by record. An import needs one moment at which all of many
-//! events are queued, and after a crash it must know whether that moment has passed: the staged file is
-//! still there, or it is not.
+//! A writer's segment acknowledges record by record. An import needs one moment at which all of
+//! many events are queued, and after a crash it must know whether that moment has passed: the
+//! staged file is still there, or it is not.
 //!
-//! A round of the sender notes its cutoff, lists the segments, and reads the records before the cutoff.
-//! The records of a published segment are older than its publication, so a round may miss them. The
-//! order still holds if the next staged segment is created only after this one was published: its
-//! records are then later than the cutoff of any round that has missed this segment.
+//! A round of the sender notes its cutoff, lists the segments, and reads the records before the
+//! cutoff. The records of a published segment are older than its publication, so a round may miss
+//! them. The order still holds if the next staged segment is created only after this one was
+//! published: its records are then later than the cutoff of any round that has missed this segment.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind as IoKind, Write};
@@ -71,8 +71,8 @@ impl StagedSegment {
         self.len
     }
 
-    /// Adds a record of one event. Each event has a record of its own, so that damage costs only the
-    /// events that it hits.
+    /// Adds a record of one event. Each event has a record of its own, so that damage costs only
+    /// the events that it hits.
     pub(crate) fn push(&mut self, fragment: &[u8]) -> Result<()> {
         segment::begin_record(&mut self.record);
         segment::push_fragment(&mut self.record, |out| {
@@ -120,8 +120,8 @@ impl Drop for StagedSegment {
     }
 }
 
-/// Moves the complete segment `name` from `dir` into the journal, durably. If it is no longer in `dir`,
-/// it was published before.
+/// Moves the complete segment `name` from `dir` into the journal, durably. If it is no longer in
+/// `dir`, it was published before.
 pub(crate) fn publish(spool: &Spool, dir: &Path, name: &str) -> Result<()> {
     let (from, journal) = (dir.join(name), spool.journal_dir());
     spool.check_path()?;
@@ -130,8 +130,8 @@ pub(crate) fn publish(spool: &Spool, dir: &Path, name: &str) -> Result<()> {
         Err(e) if e.kind() != IoKind::NotFound => return Err(Error::io(from.display(), e)),
         _ => {}
     }
-    // In this order: if a power cut leaves both names, the next rename replaces the file by itself, and
-    // the offset up to which it is taken over still belongs to that name.
+    // In this order: if a power cut leaves both names, the next rename replaces the file by itself,
+    // and the offset up to which it is taken over still belongs to that name.
     sync_dir(&journal)?;
     sync_dir(dir)
 }

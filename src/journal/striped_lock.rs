@@ -3,7 +3,8 @@
 //! A write under a lock puts the other threads to sleep, and waking one costs more than the write
 //! itself: two threads achieved less than one. So a thread that finds a stripe held tries the next
 //! one. The value of a stripe is set up by the first thread that locks it, and the second stripe is
-//! not used before threads have contended often: a process whose threads seldom do keeps to the first.
+//! not used before threads have contended often: a process whose threads seldom do keeps to the
+//! first.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};

@@ -171,7 +171,8 @@ fn threads_that_contend_get_more_segments_and_their_events_keep_the_order_of_enq
         for _ in 0..2 {
             threads.spawn(|| {
                 loop {
-                    // A turn is one append by the first thread that comes; the next turn begins after it.
+                    // A turn is one append by the first thread that comes; the next turn begins
+                    // after it.
                     let mine = turn.load(Ordering::Acquire);
                     if mine % 2 == 1 {
                         std::hint::spin_loop();

@@ -1,8 +1,9 @@
-//! How many bytes are pending in a spool, as exactly as a writer can know without opening the store.
+//! How many bytes are pending in a spool, as exactly as a writer can know without opening the
+//! store.
 //!
-//! The sender publishes in its heartbeat how many bytes are pending in the store, and how many bytes of
-//! the journal it has taken over; the journal itself is measured. The figure may be one heartbeat old,
-//! which is why `max_spool_bytes` is called approximate.
+//! The sender publishes in its heartbeat how many bytes are pending in the store, and how many
+//! bytes of the journal it has taken over; the journal itself is measured. The figure may be one
+//! heartbeat old, which is why `max_spool_bytes` is called approximate.
 
 use std::fs;
 use std::io::ErrorKind as IoKind;

@@ -1,8 +1,9 @@
-//! The write side of the journal: a segment of the process's own, appended with a single `write(2)`.
+//! The write side of the journal: a segment of the process's own, appended with a single
+//! `write(2)`.
 //!
 //! An append needs no lock between processes because no two processes share a segment. What orders
-//! events across segments is the time that each record carries, read under the stripe's lock *before*
-//! the write: whatever happened before an append on this host has an earlier time.
+//! events across segments is the time that each record carries, read under the stripe's lock
+//! *before* the write: whatever happened before an append on this host has an earlier time.
 //!
 //! Threads that often contend for that lock get more segments (`striped_lock`). For the order of
 //! events, such threads are then what processes are to each other.
@@ -145,8 +146,8 @@ impl Writer {
         }
     }
 
-    /// Checks, now and then, what a writer is not notified of: that the sender has found the disk full,
-    /// and that an operator has removed the segment.
+    /// Checks, now and then, what a writer is not notified of: that the sender has found the disk
+    /// full, and that an operator has removed the segment.
     fn check_disk_and_segment(&self, stripe: &mut Stripe, now_ns: u64) -> Result<()> {
         if now_ns.saturating_sub(stripe.checked_ns) < FULL_SEEN_WITHIN.as_nanos() as u64 {
             return Ok(());

@@ -4,10 +4,10 @@
 //! would keep its dead parent's locks. The one `pthread_atfork` handler that this library installs
 //! closes [`CloseOnFork`] files in the child, and does nothing else.
 //!
-//! Another thread may fork just after a file was opened, when its descriptor is not registered yet. So
-//! a thread announces a file before it opens it, with a [`FileKey`] that a child can recognise the file
-//! by. A child that finds an announcement searches its descriptors for that file. Announcing takes no
-//! system call.
+//! Another thread may fork just after a file was opened, when its descriptor is not registered yet.
+//! So a thread announces a file before it opens it, with a [`FileKey`] that a child can recognise
+//! the file by. A child that finds an announcement searches its descriptors for that file.
+//! Announcing takes no system call.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -57,8 +57,8 @@ pub(crate) struct Announcement {
     slot: usize,
 }
 
-/// A file that a forked child closes at once, so that its `flock` ends with the process that took it.
-/// Dropping it releases the lock even if a child still has a copy of the descriptor.
+/// A file that a forked child closes at once, so that its `flock` ends with the process that took
+/// it. Dropping it releases the lock even if a child still has a copy of the descriptor.
 #[derive(Debug)]
 pub(crate) struct CloseOnFork {
     file: ManuallyDrop<File>,
@@ -198,8 +198,8 @@ extern "C" fn close_inherited() {
 }
 
 fn close(descriptor: RawFd) {
-    // SAFETY: it was opened for a `CloseOnFork`, whose copy in this process is never used or dropped
-    // again (`CloseOnFork::drop` compares the owner).
+    // SAFETY: it was opened for a `CloseOnFork`, whose copy in this process is never used or
+    // dropped again (`CloseOnFork::drop` compares the owner).
     unsafe { libc::close(descriptor) };
 }
 
@@ -290,7 +290,8 @@ mod tests {
                 unsafe { libc::_exit(0) }
             }
         };
-        // SAFETY: the child only runs `lock_and_fork`, which takes no lock of another thread, and ends.
+        // SAFETY: the child only runs `lock_and_fork`, which takes no lock of another thread, and
+        // ends.
         let parent = unsafe { libc::fork() };
         if parent == 0 {
             // The idle child ends when the test closes its end of the socket.

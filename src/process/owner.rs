@@ -1,8 +1,8 @@
 //! How code notices that it runs in a forked child.
 //!
 //! A fork copies every lock in whatever state it was, so code that may run in a child has to notice
-//! the fork *before* it touches a lock. [`Owner`] is a number in a page that the kernel wipes at fork:
-//! reading it costs a nanosecond, while `getpid` would cost a system call.
+//! the fork *before* it touches a lock. [`Owner`] is a number in a page that the kernel wipes at
+//! fork: reading it costs a nanosecond, while `getpid` would cost a system call.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -34,8 +34,8 @@ impl Owner {
         if self.0 != 0 {
             return self;
         }
-        // The child may be in another time namespace than its parent. This comes before the number is
-        // stored, because a thread that finds the number may read the clock at once.
+        // The child may be in another time namespace than its parent. This comes before the number
+        // is stored, because a thread that finds the number may read the clock at once.
         clock::forget_namespace();
         // The child goes on counting where its parent was, so no ancestor has the same number.
         static GENERATION: AtomicU64 = AtomicU64::new(0);

@@ -9,8 +9,9 @@ use super::owner::Owner;
 /// A value of which every process has its own.
 ///
 /// The first process creates it with `PerProcess::new`; a forked child gets a fresh one from `make`
-/// at its first access, without a lock, because another thread may have held that lock at the moment
-/// of the fork. Where threads race, `make` runs more than once, so it must only allocate memory.
+/// at its first access, without a lock, because another thread may have held that lock at the
+/// moment of the fork. Where threads race, `make` runs more than once, so it must only allocate
+/// memory.
 pub(crate) struct PerProcess<T> {
     owner: Owner,
     value: ManuallyDrop<T>,
@@ -42,8 +43,8 @@ impl<T> PerProcess<T> {
 
 impl<T> Drop for PerProcess<T> {
     fn drop(&mut self) {
-        // A parent's copy holds descriptors that are already closed in this process, and locks that no
-        // thread will release: it is left as it is.
+        // A parent's copy holds descriptors that are already closed in this process, and locks that
+        // no thread will release: it is left as it is.
         if self.owner.is_current() {
             // SAFETY: dropped once, here; `self` is not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.value) }

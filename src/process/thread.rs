@@ -2,10 +2,11 @@
 
 use std::io;
 
-/// Starts a detached thread with every signal blocked, so that no handler of the application runs on
-/// it.
+/// Starts a detached thread with every signal blocked, so that no handler of the application runs
+/// on it.
 ///
-/// The stack size is given because the standard library would otherwise read it from the environment.
+/// The stack size is given because the standard library would otherwise read it from the
+/// environment.
 pub(crate) fn spawn_with_signals_blocked(
     name: &str,
     body: Box<dyn FnOnce() + Send>,
@@ -21,7 +22,8 @@ pub(crate) fn spawn_with_signals_blocked(
     spawned
 }
 
-/// While this value lives, all signals of its thread are blocked, and of each thread that it starts.
+/// While this value lives, all signals of its thread are blocked, and of each thread that it
+/// starts.
 struct SignalsBlocked {
     before: libc::sigset_t,
 }

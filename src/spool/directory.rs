@@ -1,4 +1,5 @@
-//! The directory of a spool: only this user can write to it, and its disk has locks that can be trusted.
+//! The directory of a spool: only this user can write to it, and its disk has locks that can be
+//! trusted.
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -10,8 +11,8 @@ use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::pid;
 
-/// Which directory on which disk. One directory under two paths has one id; a new directory at an old
-/// path has another, even where the file system reuses the inode.
+/// Which directory on which disk. One directory under two paths has one id; a new directory at an
+/// old path has another, even where the file system reuses the inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DirectoryId {
     pub(super) device: u64,
@@ -36,10 +37,11 @@ impl DirectoryId {
     }
 }
 
-/// Checks that a spool may be in `dir`, which has to exist: that only this user can write to it, and
-/// that it is not on a network file system.
+/// Checks that a spool may be in `dir`, which has to exist: that only this user can write to it,
+/// and that it is not on a network file system.
 ///
-/// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch), [`Io`](crate::error::ErrorKind::Io).
+/// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch),
+/// [`Io`](crate::error::ErrorKind::Io).
 pub fn check_directory(dir: &Path) -> Result<()> {
     let handle = open_dir(dir)?;
     let about = handle
@@ -75,8 +77,8 @@ pub(super) fn open_own_dir(dir: &Path) -> Result<(File, Metadata)> {
     Ok((handle, about))
 }
 
-/// Makes the path to `dir` durable: its own entry, and the entries of the directories above it that a
-/// process of this user may have created.
+/// Makes the path to `dir` durable: its own entry, and the entries of the directories above it that
+/// a process of this user may have created.
 pub(super) fn sync_ancestors(dir: &Path) -> Result<()> {
     sync_parent(dir)?;
     let us = rustix::process::geteuid().as_raw();

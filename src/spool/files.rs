@@ -23,7 +23,8 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
     sync_parent(path)
 }
 
-/// Takes the lock of an open file or directory, which errors call `what`; `false`: it is held already.
+/// Takes the lock of an open file or directory, which errors call `what`; `false`: it is held
+/// already.
 pub(crate) fn try_lock(file: &File, what: impl fmt::Display) -> Result<bool> {
     match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),

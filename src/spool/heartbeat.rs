@@ -1,7 +1,8 @@
 //! What the sender publishes for all other processes of its spool, in `sender.json`.
 //!
 //! It is a file because readers must not need the store: a php-fpm worker reads it to respect
-//! `max_spool_bytes`, and a `flush` that waits for the sender of another process reads its progress.
+//! `max_spool_bytes`, and a `flush` that waits for the sender of another process reads its
+//! progress.
 
 use std::fs;
 use std::io::ErrorKind as IoKind;
@@ -39,8 +40,8 @@ pub(crate) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Reads the last heartbeat; `None` if there has never been a sender, or if a power cut has torn
-    /// the file. The next sender writes a new one, and no reader depends on an old one.
+    /// Reads the last heartbeat; `None` if there has never been a sender, or if a power cut has
+    /// torn the file. The next sender writes a new one, and no reader depends on an old one.
     pub(crate) fn read(spool: &Spool) -> Result<Option<Self>> {
         let path = spool.heartbeat_path();
         match fs::read(&path) {
@@ -71,7 +72,8 @@ impl Heartbeat {
         self.paused_since_ms.filter(|_| damaged)
     }
 
-    /// Replaces the published heartbeat. Not synced: after a power cut the next sender writes a new one.
+    /// Replaces the published heartbeat. Not synced: after a power cut the next sender writes a new
+    /// one.
     pub(crate) fn write(&self, spool: &Spool) -> Result<()> {
         let path = spool.heartbeat_path();
         let fresh = path.with_extension("new");

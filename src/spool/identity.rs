@@ -1,5 +1,5 @@
-//! `identity.json`: the user, endpoint and account that a spool belongs to, the directory that it was
-//! created in, and the boots that it has seen.
+//! `identity.json`: the user, endpoint and account that a spool belongs to, the directory that it
+//! was created in, and the boots that it has seen.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind as IoKind, Read};
@@ -37,7 +37,8 @@ pub(super) struct Identity {
     pub(super) boot_count: u32,
 }
 
-/// Makes a spool usable again that was copied or moved to `dir`, or whose endpoint or account changes.
+/// Makes a spool usable again that was copied or moved to `dir`, or whose endpoint or account
+/// changes.
 ///
 /// The caller promises that no other copy of it will ever send: everything pending in both would be
 /// sent twice.
@@ -90,8 +91,8 @@ pub struct Description {
 
 /// Reads what the spool at `dir` says about itself. Changes nothing.
 ///
-/// Errors: [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is no spool, or it is another user's;
-/// [`Store`](ErrorKind::Store) if a newer version wrote it; [`Io`](ErrorKind::Io).
+/// Errors: [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is no spool, or it is another
+/// user's; [`Store`](ErrorKind::Store) if a newer version wrote it; [`Io`](ErrorKind::Io).
 pub fn describe(dir: &Path) -> Result<Description> {
     let (identity, about) = require_identity(dir)?;
     Ok(Description {
@@ -229,8 +230,8 @@ pub(super) fn update_identity(
             ));
         }
         None => {
-            // Before another process can find the spool: what that process acknowledges must not depend
-            // on a directory entry that is not durable.
+            // Before another process can find the spool: what that process acknowledges must not
+            // depend on a directory entry that is not durable.
             sync_ancestors(dir)?;
             Identity {
                 format: FORMAT,

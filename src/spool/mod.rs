@@ -13,12 +13,12 @@
 //!         reserve         blocks that delivery needs on a full disk; while it is full, the name is `full`
 //! ```
 //!
-//! A spool belongs to one user, endpoint and account, because events of different ones must not mix.
-//! It also remembers its inode: two copies of one spool would send every event twice, so a copy is
-//! refused until an operator adopts it.
+//! A spool belongs to one user, endpoint and account, because events of different ones must not
+//! mix. It also remembers its inode: two copies of one spool would send every event twice, so a
+//! copy is refused until an operator adopts it.
 //!
-//! The files of this module depend on each other from the bottom up: `files`, `directory`, `identity`
-//! and `reserve`, `open`, then `disk_space` and `heartbeat`.
+//! The files of this module depend on each other from the bottom up: `files`, `directory`,
+//! `identity` and `reserve`, `open`, then `disk_space` and `heartbeat`.
 
 mod directory;
 mod disk_space;

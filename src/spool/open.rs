@@ -1,4 +1,5 @@
-//! An open spool: the paths in its directory, and the check that the directory is still at its path.
+//! An open spool: the paths in its directory, and the check that the directory is still at its
+//! path.
 
 use std::fs::Metadata;
 use std::io::ErrorKind as IoKind;
@@ -34,9 +35,9 @@ pub struct Spool {
 impl Spool {
     /// Opens the spool at `dir`, or creates it (0700) for this destination.
     ///
-    /// Errors: [`SpoolMismatch`](ErrorKind::SpoolMismatch) if it belongs to another user, endpoint or
-    /// account, if other users may write to it, if it is on a network file system, or if it is a copy;
-    /// [`Store`](ErrorKind::Store) if a newer version wrote it; [`Io`](ErrorKind::Io).
+    /// Errors: [`SpoolMismatch`](ErrorKind::SpoolMismatch) if it belongs to another user, endpoint
+    /// or account, if other users may write to it, if it is on a network file system, or if it is a
+    /// copy; [`Store`](ErrorKind::Store) if a newer version wrote it; [`Io`](ErrorKind::Io).
     pub fn open(
         dir: &Path,
         destination: Destination<'_>,
@@ -80,8 +81,8 @@ impl Spool {
         Self::open(dir, destination, NetworkFileSystem::Allow)
     }
 
-    /// Opens a spool to read it, even if it is a copy or on a read-only disk: nothing is changed, and
-    /// no boot is counted.
+    /// Opens a spool to read it, even if it is a copy or on a read-only disk: nothing is changed,
+    /// and no boot is counted.
     ///
     /// Errors: those of [`describe`](super::describe).
     pub(crate) fn open_read_only(dir: &Path) -> Result<Self> {
@@ -158,8 +159,8 @@ impl Spool {
         files::ensure_dir(dir)
     }
 
-    /// Checks that the spool is still at its path. Locks are on the directory itself, but the files in
-    /// it are opened by path: if another directory were there, they would be another spool's.
+    /// Checks that the spool is still at its path. Locks are on the directory itself, but the files
+    /// in it are opened by path: if another directory were there, they would be another spool's.
     pub(crate) fn check_path(&self) -> Result<()> {
         self.check_same_directory(std::fs::metadata(&self.dir))
     }

@@ -1,9 +1,10 @@
 //! Disk blocks that a spool holds so that delivery can go on when the disk is full.
 //!
-//! Delivering needs a little disk: the store has to write that it delivered. So a spool holds a file,
-//! `reserve`, for nothing but its blocks. When the sender finds the disk full, it renames the file to
-//! `full`, which needs no block and makes every writer stop, and then frees the blocks. Once there is
-//! room again, the sender allocates the blocks again and gives the file its old name back.
+//! Delivering needs a little disk: the store has to write that it delivered. So a spool holds a
+//! file, `reserve`, for nothing but its blocks. When the sender finds the disk full, it renames the
+//! file to `full`, which needs no block and makes every writer stop, and then frees the blocks.
+//! Once there is room again, the sender allocates the blocks again and gives the file its old name
+//! back.
 //!
 //! Other programs may take the freed blocks first: against them the reserve is only best effort.
 
@@ -60,7 +61,8 @@ impl<'a> Reserve<'a> {
         };
         match allocate() {
             Ok(()) => Ok(true),
-            // There is no room, or this file system cannot allocate blocks: the spool works without.
+            // There is no room, or this file system cannot allocate blocks: the spool works
+            // without.
             Err(e) if is_full(&e) || e.raw_os_error() == Some(libc::EOPNOTSUPP) => {
                 if flagged {
                     let _ = File::options()
@@ -98,8 +100,8 @@ impl<'a> Reserve<'a> {
         Ok(self.is_disk_flagged_full() && !self.has_room()?)
     }
 
-    /// Whether a sender has found the disk full. The flag stays until a sender removes it, even when
-    /// there is room again.
+    /// Whether a sender has found the disk full. The flag stays until a sender removes it, even
+    /// when there is room again.
     pub(crate) fn is_disk_flagged_full(self) -> bool {
         rustix::fs::access(self.flag_path(), rustix::fs::Access::EXISTS).is_ok()
     }
