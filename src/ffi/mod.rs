@@ -3,7 +3,7 @@
 //! Every function here converts its arguments, delegates to [`crate::client`] or
 //! [`crate::config`], and converts what comes back; a decision about events belongs to them. The
 //! doc comments of the exports *are* the header's documentation, so they speak C and not Rust:
-//! cbindgen copies them, and `tests/headers.rs` compares the result with the committed headers.
+//! cbindgen copies them, and `tests/abi/headers.rs` compares the result with the committed headers.
 //! cbindgen does not see what a macro makes, so no export comes from one.
 //!
 //! A panic must not cross into the host: every export runs under [`guard`] or [`guard_or`], which
