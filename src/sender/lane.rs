@@ -10,7 +10,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::BearerToken;
 use crate::delivery::Exchange;
 use crate::error::Result;
-use crate::sync::{lock, wait};
+use crate::mutex::{lock, wait};
 
 /// A lane with nothing to do looks again after this, in case a change was missed.
 const IDLE_LOOK: Duration = Duration::from_secs(1);

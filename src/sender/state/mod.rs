@@ -32,7 +32,7 @@ use crate::delivery::{
 };
 use crate::error::{PauseReason, Result};
 use crate::event;
-use crate::journal::reader::Offsets;
+use crate::journal::round::Offsets;
 use crate::log::{Level, Log};
 use crate::store::{Change, CommitSafety, PauseState, Place, Rest, Store, Suspect, Totals};
 
