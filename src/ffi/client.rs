@@ -8,7 +8,7 @@ use crate::error::Result;
 
 use super::argument::{required, shared};
 use super::config::meditopia_config;
-use super::error::{ErrorSlot, meditopia_error};
+use super::error::meditopia_error;
 use super::output::{Grown, place};
 use super::report::meditopia_report;
 use super::status::meditopia_status;
@@ -64,8 +64,7 @@ pub unsafe extern "C" fn meditopia_client_open(
     out: *mut *mut meditopia_client,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: NULL or the caller's pointer, says the header.
         let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for a live config that no thread changes meanwhile.
@@ -108,8 +107,7 @@ pub unsafe extern "C" fn meditopia_flush(
     report: *mut meditopia_report,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: the header asks for a live client and for NULL or a report that says its size.
         unsafe {
             reported(client, report, |client| {
@@ -141,8 +139,7 @@ pub unsafe extern "C" fn meditopia_client_close(
     report: *mut meditopia_report,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: the header asks for a live client and for NULL or a report that says its size.
         unsafe {
             reported(client, report, |client| {
@@ -194,8 +191,7 @@ pub unsafe extern "C" fn meditopia_set_bearer_token(
     bearer_token: *const c_char,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: the header asks for a live client and for a string that outlives the call.
         let (client, bearer_token) = unsafe {
             (
@@ -221,8 +217,7 @@ pub unsafe extern "C" fn meditopia_hold(
     client: *mut meditopia_client,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: the header asks for a live client.
         unsafe { shared("client", client) }?.client.hold()
     })
@@ -237,8 +232,7 @@ pub unsafe extern "C" fn meditopia_resume(
     client: *mut meditopia_client,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: the header asks for a live client.
         unsafe { shared("client", client) }?.client.resume()
     })

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::config::Config;
 
 use super::argument::{exclusive, required, shared};
-use super::error::{ErrorSlot, meditopia_error};
+use super::error::meditopia_error;
 use super::output::place;
 use super::status::meditopia_status;
 use super::text::meditopia_text;
@@ -94,8 +94,7 @@ pub unsafe extern "C" fn meditopia_config_set(
     value: *const c_char,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: the header asks for a live config that no other thread uses, and for strings
         // that outlive the call.
         let (config, key, value) = unsafe {
@@ -123,8 +122,7 @@ pub unsafe extern "C" fn meditopia_config_get(
     out: *mut *mut meditopia_text,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: NULL or the caller's pointer, says the header.
         let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for a live config and for a string that outlives the call.
@@ -149,8 +147,7 @@ pub unsafe extern "C" fn meditopia_config_load_env(
     config: *mut meditopia_config,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: the header asks for a live config that no other thread uses.
         unsafe { exclusive("config", config) }?
             .config
@@ -173,8 +170,7 @@ pub unsafe extern "C" fn meditopia_config_load_file(
     path: *const c_char,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: the header asks for a live config that no other thread uses, and for a string
         // that outlives the call.
         let (config, path) = unsafe { (exclusive("config", config)?, required("path", path)?) };

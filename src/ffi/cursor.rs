@@ -6,7 +6,7 @@ use crate::client::{Cursor, PendingFilter, Row, RowReason};
 
 use super::argument::{exclusive, optional, shared};
 use super::client::meditopia_client;
-use super::error::{ErrorSlot, meditopia_error};
+use super::error::meditopia_error;
 use super::output::{Growing, Grown, Terminated, place};
 use super::status::meditopia_status;
 use super::{Step, free, give, guard, guard_or};
@@ -191,8 +191,7 @@ pub unsafe extern "C" fn meditopia_rejected_open(
     out: *mut *mut meditopia_cursor,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: NULL or the caller's pointer, says the header.
         let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for a live client and for strings that outlive the call.
@@ -219,8 +218,7 @@ pub unsafe extern "C" fn meditopia_in_doubt_open(
     out: *mut *mut meditopia_cursor,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: NULL or the caller's pointer, says the header.
         let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for a live client.
@@ -250,8 +248,7 @@ pub unsafe extern "C" fn meditopia_pending_open(
     out: *mut *mut meditopia_cursor,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: NULL or the caller's pointer, says the header.
         let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for a live client and for a string that outlives the call.
@@ -286,8 +283,7 @@ pub unsafe extern "C" fn meditopia_cursor_next(
     row: *mut meditopia_row,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: the header asks for a row that says its size, and for a live cursor that no
         // other thread uses.
         let (mut row, cursor) = unsafe {

@@ -8,7 +8,7 @@ use super::argument::{
     array, null, optional_bytes, optional_n, required_bytes, required_n, shared,
 };
 use super::client::meditopia_client;
-use super::error::{ErrorSlot, meditopia_error};
+use super::error::meditopia_error;
 use super::guard;
 use super::output::optional_place;
 use super::status::meditopia_status;
@@ -56,8 +56,7 @@ pub unsafe extern "C" fn meditopia_enqueue(
     received_at: *const c_char,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: the header asks for a live client and for strings that outlive the call.
         let (client, fields) = unsafe {
             let fields = RawFields {
@@ -96,8 +95,7 @@ pub unsafe extern "C" fn meditopia_enqueue_n(
     received_at_len: usize,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: the header asks for a live client and for strings of these lengths that outlive
         // the call.
         let (client, fields) = unsafe {
@@ -146,8 +144,7 @@ pub unsafe extern "C" fn meditopia_enqueue_json(
     accepted: *mut usize,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: NULL or the caller's size_t, says the header.
         let accepted = unsafe { optional_place(accepted, 0) };
         if json.is_null() {

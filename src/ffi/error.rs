@@ -69,7 +69,7 @@ impl ErrorSlot<'_> {
     /// # Safety
     /// `to` is NULL or a writable `meditopia_error`, initialised or not, that nobody else uses
     /// while this value lives.
-    pub(super) unsafe fn at(to: *mut meditopia_error) -> Self {
+    pub(super) unsafe fn new(to: *mut meditopia_error) -> Self {
         Self {
             to,
             lives: PhantomData,
@@ -79,7 +79,7 @@ impl ErrorSlot<'_> {
     /// Says what went wrong.
     pub(super) fn put(self, error: &Error) {
         if !self.to.is_null() {
-            // SAFETY: not NULL, writable and ours alone (contract of `at`).
+            // SAFETY: not NULL, writable and ours alone (contract of `new`).
             unsafe { self.to.write(error.into()) };
         }
     }
@@ -89,7 +89,7 @@ impl ErrorSlot<'_> {
         if self.to.is_null() {
             return;
         }
-        // SAFETY: not NULL, writable and ours alone (contract of `at`). Only places are formed, no
+        // SAFETY: not NULL, writable and ours alone (contract of `new`). Only places are formed, no
         // reference to a struct that may be uninitialised.
         unsafe {
             (&raw mut (*self.to).status).write(status);

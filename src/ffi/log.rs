@@ -6,7 +6,7 @@ use crate::log::{Level, Record};
 
 use super::argument::shared;
 use super::client::meditopia_client;
-use super::error::{ErrorSlot, meditopia_error};
+use super::error::meditopia_error;
 use super::output::{Growing, Grown, fitted};
 use super::status::meditopia_status;
 use super::{Step, guard};
@@ -119,8 +119,7 @@ pub unsafe extern "C" fn meditopia_set_log_callback(
     user_data: *mut c_void,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: the header asks for a live client.
         let client = unsafe { shared("client", client) }?;
         let Some(callback) = callback else {
@@ -162,8 +161,7 @@ pub unsafe extern "C" fn meditopia_log_next(
     record: *mut meditopia_log_record,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: the header asks for a record that says its size, and for a live client.
         let (mut record, client) = unsafe {
             (

@@ -40,7 +40,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::{Error, ErrorKind, Result};
 
-use error::ErrorSlot;
+use error::{ErrorSlot, meditopia_error};
 use status::{meditopia_status, meditopia_status_code, status_of};
 
 #[cfg(panic = "abort")]
@@ -75,7 +75,18 @@ impl Outcome for Step {
 }
 
 /// Runs the body of a fallible export: reports its error, or its panic, to the caller.
-fn guard<T: Outcome>(slot: ErrorSlot<'_>, work: impl FnOnce() -> Result<T>) -> meditopia_status {
+///
+/// Only an export may call this function, or a function that exports share, and only with the
+/// `error` of its caller: the header demands NULL there, or a struct that no other call uses. An
+/// unsafe function would make every export repeat that sentence and prove nothing more, because
+/// Rust sees none of the callers.
+fn guard<T: Outcome>(
+    error: *mut meditopia_error,
+    work: impl FnOnce() -> Result<T>,
+) -> meditopia_status {
+    // SAFETY: NULL, or a writable struct that is this call's until it returns: the header demands
+    // it of the application, and only exports call this function (see above).
+    let slot = unsafe { ErrorSlot::new(error) };
     let outcome = match caught(work) {
         Ok(outcome) => outcome,
         Err(message) => Err(Error::new(

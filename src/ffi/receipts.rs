@@ -8,7 +8,7 @@ use crate::event::EventKind;
 
 use super::argument::{exclusive, optional, shared};
 use super::client::meditopia_client;
-use super::error::{ErrorSlot, meditopia_error};
+use super::error::meditopia_error;
 use super::output::{Growing, Grown, Terminated, place};
 use super::status::meditopia_status;
 use super::{Step, free, give, guard, guard_or};
@@ -160,8 +160,7 @@ pub unsafe extern "C" fn meditopia_receipts_open(
     out: *mut *mut meditopia_receipts,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: NULL or the caller's pointer, says the header.
         let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for a live client and for a string that outlives the call.
@@ -200,8 +199,7 @@ pub unsafe extern "C" fn meditopia_receipts_next(
     receipt: *mut meditopia_receipt,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: the header asks for a receipt that says its size, and for a live list that no other
         // thread uses.
         let (mut receipt, receipts) = unsafe {

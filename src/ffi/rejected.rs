@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use super::argument::{array, invalid, optional, required, shared, taken};
 use super::client::meditopia_client;
 use super::cursor::{meditopia_cursor, meditopia_reason};
-use super::error::{ErrorSlot, meditopia_error};
+use super::error::meditopia_error;
 use super::guard;
 use super::output::{Growing, optional_place, place};
 use super::status::meditopia_status;
@@ -127,8 +127,7 @@ pub unsafe extern "C" fn meditopia_rejected_find(
     out: *mut *mut meditopia_cursor,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: NULL or the caller's pointer, says the header.
         let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for a live client and a filter that says its size.
@@ -332,8 +331,7 @@ unsafe fn counted(
     error: *mut meditopia_error,
     act: impl FnOnce(&Client) -> Result<usize>,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the contract above.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: NULL or the caller's size_t, says the contract above.
         let count = unsafe { optional_place(count, 0) };
         // SAFETY: NULL or a live client, says the contract above.

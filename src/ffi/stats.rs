@@ -5,7 +5,7 @@ use crate::stats::histogram::{BUCKETS, Histogram};
 
 use super::argument::{invalid, shared};
 use super::client::meditopia_client;
-use super::error::{ErrorSlot, meditopia_error};
+use super::error::meditopia_error;
 use super::guard;
 use super::output::{Growing, Grown, place};
 use super::status::{meditopia_status, pause_number};
@@ -229,8 +229,7 @@ pub unsafe extern "C" fn meditopia_get_stats(
     stats: *mut meditopia_stats,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: the header asks for stats that say their size, and for a live client.
         let (mut stats, client) = unsafe {
             (
@@ -260,8 +259,7 @@ pub unsafe extern "C" fn meditopia_sender_seen(
     waiting: *mut i32,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         // SAFETY: NULL or the caller's numbers, says the header.
         let (seen_ms, waiting) =
             unsafe { (place("seen_ms", seen_ms, -1), place("waiting", waiting, 0)) };
@@ -286,8 +284,7 @@ pub unsafe extern "C" fn meditopia_stats_text(
     out: *mut *mut meditopia_text,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         const JSON: i32 = meditopia_format::MEDITOPIA_FORMAT_JSON as i32;
         const PROMETHEUS: i32 = meditopia_format::MEDITOPIA_FORMAT_PROMETHEUS as i32;
         // SAFETY: NULL or the caller's pointer, says the header.

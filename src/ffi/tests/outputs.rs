@@ -29,7 +29,7 @@ fn an_error_arrives_with_all_that_is_known() {
         .at_event(17);
     let mut error = dirty_error();
     // SAFETY: a meditopia_error.
-    unsafe { ErrorSlot::at(&mut error) }.put(&known);
+    unsafe { ErrorSlot::new(&mut error) }.put(&known);
     assert_eq!(error.status, -8);
     assert_eq!(error.http_status, 401);
     assert_eq!(error.retryable, 1);
