@@ -1,4 +1,4 @@
-//! What comes in from C: strings, arrays and handles, each checked as far as a pointer can be.
+//! What comes in from C: strings, arrays and structs, each checked as far as a pointer can be.
 //!
 //! Every error names the argument as the header does. Strings are borrowed for the call and never
 //! copied here. A string that C measured (`*_n`) may hold NUL bytes; whether an event may is for
@@ -18,24 +18,6 @@ pub(super) fn null(name: &str) -> Error {
 /// An error about the arguments of a call.
 pub(super) fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
-}
-
-/// A handle that any thread may use at the same time.
-///
-/// # Safety
-/// `handle` is NULL or a live handle that nobody changes meanwhile.
-pub(super) unsafe fn shared<'a, T>(name: &str, handle: *const T) -> Result<&'a T> {
-    // SAFETY: NULL or live and unchanged (contract above).
-    unsafe { handle.as_ref() }.ok_or_else(|| null(name))
-}
-
-/// A handle that only one thread uses at a time.
-///
-/// # Safety
-/// `handle` is NULL or a live handle that nobody else uses meanwhile.
-pub(super) unsafe fn exclusive<'a, T>(name: &str, handle: *mut T) -> Result<&'a mut T> {
-    // SAFETY: NULL or live and ours alone (contract above).
-    unsafe { handle.as_mut() }.ok_or_else(|| null(name))
 }
 
 /// A NUL-terminated string that must be there.

@@ -6,13 +6,14 @@ use std::time::Duration;
 use crate::client::{Client, Report};
 use crate::error::Result;
 
-use super::argument::{required, shared};
+use super::argument::required;
 use super::config::meditopia_config;
 use super::error::meditopia_error;
+use super::handle::{Handle, Shared, free, give, read_only, shared};
 use super::output::{Grown, place};
 use super::report::meditopia_report;
 use super::status::meditopia_status;
-use super::{free, give, guard, guard_or};
+use super::{guard, guard_or};
 
 /// A client of one spool. Any number of threads may call any of its functions at the same time,
 /// and a process forked from its owner may go on with it. Clients of one process that name the same
@@ -21,15 +22,9 @@ pub struct meditopia_client {
     pub(super) client: Client,
 }
 
-// A handle is shared between the threads of the host, a cursor moves between them.
-const _: () = {
-    const fn any_thread_at_a_time<T: Send + Sync>() {}
-    const fn one_thread_at_a_time<T: Send>() {}
-    any_thread_at_a_time::<meditopia_client>();
-    any_thread_at_a_time::<super::text::meditopia_text>();
-    one_thread_at_a_time::<meditopia_config>();
-    one_thread_at_a_time::<super::cursor::meditopia_cursor>();
-};
+impl Handle for meditopia_client {
+    type Access = Shared;
+}
 
 /// Opens a client of the spool that `config` names; makes the spool if it is not there.
 ///
@@ -68,7 +63,7 @@ pub unsafe extern "C" fn meditopia_client_open(
         // SAFETY: NULL or the caller's pointer, says the header.
         let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for a live config that no thread changes meanwhile.
-        let config = unsafe { shared("config", config) }?;
+        let config = unsafe { read_only("config", config) }?;
         *out = give(meditopia_client {
             client: Client::open(&config.config)?,
         });

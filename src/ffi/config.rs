@@ -7,17 +7,22 @@ use std::path::Path;
 
 use crate::config::Config;
 
-use super::argument::{exclusive, required, shared};
+use super::argument::required;
 use super::error::meditopia_error;
+use super::handle::{Exclusive, Handle, exclusive, free, give, read_only};
 use super::output::place;
 use super::status::meditopia_status;
 use super::text::meditopia_text;
-use super::{free, give, guard, guard_or};
+use super::{guard, guard_or};
 
 /// Options for `meditopia_client_open`. Plain memory: it opens nothing, and survives fork. One
 /// thread at a time.
 pub struct meditopia_config {
     pub(super) config: Config,
+}
+
+impl Handle for meditopia_config {
+    type Access = Exclusive;
 }
 
 /// A configuration with every default. Free it with `meditopia_config_free`.
@@ -126,7 +131,7 @@ pub unsafe extern "C" fn meditopia_config_get(
         // SAFETY: NULL or the caller's pointer, says the header.
         let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for a live config and for a string that outlives the call.
-        let (config, key) = unsafe { (shared("config", config)?, required("key", key)?) };
+        let (config, key) = unsafe { (read_only("config", config)?, required("key", key)?) };
         *out = meditopia_text::give(config.config.get(key)?);
         Ok(())
     })

@@ -4,12 +4,13 @@ use std::ffi::c_char;
 
 use crate::client::{Cursor, PendingFilter, Row, RowReason};
 
-use super::argument::{exclusive, optional, shared};
+use super::argument::optional;
 use super::client::meditopia_client;
 use super::error::meditopia_error;
+use super::handle::{Exclusive, Handle, exclusive, free, give, shared};
 use super::output::{Growing, Grown, Terminated, place};
 use super::status::meditopia_status;
-use super::{Step, free, give, guard, guard_or};
+use super::{Step, guard, guard_or};
 
 /// The values of `meditopia_row.reason`.
 #[repr(C)]
@@ -41,6 +42,10 @@ pub struct meditopia_cursor {
     cursor: Cursor,
     /// What the pointers of the row that C has last seen point into.
     strings: Option<Strings>,
+}
+
+impl Handle for meditopia_cursor {
+    type Access = Exclusive;
 }
 
 /// The texts of one row.

@@ -4,12 +4,11 @@ use std::ffi::c_char;
 
 use crate::event::RawFields;
 
-use super::argument::{
-    array, null, optional_bytes, optional_n, required_bytes, required_n, shared,
-};
+use super::argument::{array, null, optional_bytes, optional_n, required_bytes, required_n};
 use super::client::meditopia_client;
 use super::error::meditopia_error;
 use super::guard;
+use super::handle::shared;
 use super::output::optional_place;
 use super::status::meditopia_status;
 

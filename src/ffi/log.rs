@@ -4,9 +4,9 @@ use std::ffi::{c_char, c_void};
 
 use crate::log::{Level, Record};
 
-use super::argument::shared;
 use super::client::meditopia_client;
 use super::error::meditopia_error;
+use super::handle::shared;
 use super::output::{Growing, Grown, fitted};
 use super::status::meditopia_status;
 use super::{Step, guard};

@@ -22,6 +22,7 @@ mod config;
 mod cursor;
 mod enqueue;
 mod error;
+mod handle;
 mod log;
 mod output;
 mod receipts;
@@ -135,21 +136,5 @@ fn panic_message(payload: Box<dyn Any + Send>) -> String {
             std::mem::forget(unknown);
             "a panic without a message".to_owned()
         }
-    }
-}
-
-/// Gives `value` to C, which returns it to [`free`].
-fn give<T>(value: T) -> *mut T {
-    Box::into_raw(Box::new(value))
-}
-
-/// Ends a handle that [`give`] made; NULL is nothing to do.
-///
-/// # Safety
-/// `handle` is NULL, or came from [`give`] and is used by nobody any more.
-unsafe fn free<T>(handle: *mut T) {
-    if !handle.is_null() {
-        // SAFETY: it came from `Box::into_raw` and nobody else uses it (contract above).
-        drop(unsafe { Box::from_raw(handle) });
     }
 }

@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 use crate::client::{Receipt, ReceiptFilter, Receipts};
 use crate::event::EventKind;
 
-use super::argument::{exclusive, optional, shared};
+use super::argument::optional;
 use super::client::meditopia_client;
 use super::error::meditopia_error;
+use super::handle::{Exclusive, Handle, exclusive, free, give, shared};
 use super::output::{Growing, Grown, Terminated, place};
 use super::status::meditopia_status;
-use super::{Step, free, give, guard, guard_or};
+use super::{Step, guard, guard_or};
 
 /// A position in the list of receipts. One thread at a time; it may move between threads. It holds no
 /// transaction, so it may stay open as long as you like.
@@ -19,6 +20,10 @@ pub struct meditopia_receipts {
     receipts: Receipts,
     /// What the pointer of the receipt that C has last seen points into.
     users_json: Option<Terminated>,
+}
+
+impl Handle for meditopia_receipts {
+    type Access = Exclusive;
 }
 
 /// One request that the API has taken. Its string belongs to the list and lives until the next call on

@@ -9,11 +9,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use crate::client::{Client, RejectedFilter, RejectedReason};
 use crate::error::{Error, Result};
 
-use super::argument::{array, invalid, optional, required, shared, taken};
+use super::argument::{array, invalid, optional, required, taken};
 use super::client::meditopia_client;
 use super::cursor::{meditopia_cursor, meditopia_reason};
 use super::error::meditopia_error;
 use super::guard;
+use super::handle::shared;
 use super::output::{Growing, optional_place, place};
 use super::status::meditopia_status;
 

@@ -3,10 +3,11 @@
 use crate::stats::Stats;
 use crate::stats::histogram::{BUCKETS, Histogram};
 
-use super::argument::{invalid, shared};
+use super::argument::invalid;
 use super::client::meditopia_client;
 use super::error::meditopia_error;
 use super::guard;
+use super::handle::shared;
 use super::output::{Growing, Grown, place};
 use super::status::{meditopia_status, pause_number};
 use super::text::meditopia_text;

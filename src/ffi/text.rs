@@ -2,17 +2,19 @@
 
 use std::ffi::c_char;
 
-use crate::error::Result;
-
-use super::argument::shared;
+use super::guard_or;
+use super::handle::{Handle, Shared, free, give, shared};
 use super::output::Terminated;
-use super::{free, give, guard_or};
 
 /// A text made by the library, UTF-8. It never changes, so any number of threads may read it; the
 /// caller frees it once with `meditopia_text_free`. It does not depend on the client or the config
 /// that it came from.
 pub struct meditopia_text {
     text: Terminated,
+}
+
+impl Handle for meditopia_text {
+    type Access = Shared;
 }
 
 impl meditopia_text {
@@ -31,7 +33,7 @@ impl meditopia_text {
 pub unsafe extern "C" fn meditopia_text_data(text: *const meditopia_text) -> *const c_char {
     guard_or(std::ptr::null(), || {
         // SAFETY: NULL or a live text, says the header.
-        let text: Result<&meditopia_text> = unsafe { shared("text", text) };
+        let text = unsafe { shared("text", text) };
         text.map_or(std::ptr::null(), |text| text.text.as_ptr())
     })
 }
@@ -43,7 +45,7 @@ pub unsafe extern "C" fn meditopia_text_data(text: *const meditopia_text) -> *co
 pub unsafe extern "C" fn meditopia_text_len(text: *const meditopia_text) -> usize {
     guard_or(0, || {
         // SAFETY: NULL or a live text, says the header.
-        let text: Result<&meditopia_text> = unsafe { shared("text", text) };
+        let text = unsafe { shared("text", text) };
         text.map_or(0, |text| text.text.len())
     })
 }

@@ -8,15 +8,40 @@ use crate::log::{Level, Record};
 
 use super::super::client::*;
 use super::super::config::*;
+use super::super::cursor::meditopia_cursor;
 use super::super::enqueue::*;
 use super::super::error::meditopia_error;
+use super::super::handle::{Exclusive, Handle, Shared};
 use super::super::log::{UserData, meditopia_log_record, meditopia_set_log_callback, telling};
 use super::super::output::Growing;
+use super::super::receipts::meditopia_receipts;
 use super::super::stats::*;
 use super::super::status::{meditopia_status, meditopia_status_code};
 use super::super::text::*;
 use super::super::version::{meditopia_abi_version, meditopia_version};
 use super::{INVALID_ARGUMENT, OK, Opened, dirty_error, text_of};
+
+/// Compiles only while each handle has the access that the header promises, and while a struct of
+/// the caller's is no handle.
+const _: () = {
+    const fn any_number_of_threads<T: Handle<Access = Shared>>() {}
+    const fn one_thread_at_a_time<T: Handle<Access = Exclusive>>() {}
+    any_number_of_threads::<meditopia_client>();
+    any_number_of_threads::<meditopia_text>();
+    one_thread_at_a_time::<meditopia_config>();
+    one_thread_at_a_time::<meditopia_cursor>();
+    one_thread_at_a_time::<meditopia_receipts>();
+
+    // A handle would implement this twice, and then `_` below is ambiguous.
+    trait NoHandle<Marker> {
+        fn check() {}
+    }
+    impl<T> NoHandle<()> for T {}
+    enum Twice {}
+    impl<T: Handle> NoHandle<Twice> for T {}
+    let _ = <meditopia_error as NoHandle<_>>::check;
+    let _ = <meditopia_stats as NoHandle<_>>::check;
+};
 
 #[test]
 fn a_text_is_terminated_and_measured() {
