@@ -8,8 +8,6 @@ use std::ffi::{CStr, c_char};
 
 use crate::error::{Error, ErrorKind, Result};
 
-use super::output::Growing;
-
 /// The error for a NULL where there may be none.
 pub(super) fn null(name: &str) -> Error {
     invalid(format!("{name} is NULL"))
@@ -107,44 +105,6 @@ pub(super) unsafe fn array<'a, T>(name: &str, first: *const T, count: usize) -> 
     }
     // SAFETY: not NULL, aligned, within bounds, initialised and alive (checked, and contract above).
     Ok(unsafe { std::slice::from_raw_parts(first, count) })
-}
-
-/// A struct of the caller's that may be of an older or a newer header. What this version does not know
-/// must be zero: a condition that nobody looks at would take too much.
-///
-/// # Safety
-/// `from` is NULL, or starts with a `u32` that says how many bytes there may be read.
-pub(super) unsafe fn taken<T: Growing>(name: &str, from: *const T) -> Result<T> {
-    if from.is_null() {
-        return Err(null(name));
-    }
-    if !from.is_aligned() {
-        return Err(invalid(format!("{name} is not aligned for its type")));
-    }
-    // SAFETY: not NULL, aligned, and it starts with a u32 (contract above).
-    let struct_size = unsafe { from.cast::<u32>().read() } as usize;
-    if struct_size < T::FIRST_SIZE {
-        return Err(invalid(format!(
-            "{name}.struct_size is {struct_size}; set it to sizeof({}), at least {}, before the call",
-            T::NAME,
-            T::FIRST_SIZE
-        )));
-    }
-    // SAFETY: so many bytes may be read (contract above).
-    let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), struct_size) };
-    let (known, unknown) = bytes.split_at(struct_size.min(size_of::<T>()));
-    if unknown.iter().any(|&byte| byte != 0) {
-        return Err(invalid(format!(
-            "{name} sets a field that this version of the library does not know; leave it 0 or update the library"
-        )));
-    }
-    let mut value = T::BLANK;
-    // SAFETY: `known` is not longer than a `T` and lies elsewhere; whatever bytes a caller of the
-    // same or an older header has set are a `T`, whose fields are numbers and pointers.
-    unsafe {
-        std::ptr::copy_nonoverlapping(known.as_ptr(), (&raw mut value).cast::<u8>(), known.len());
-    }
-    Ok(value)
 }
 
 fn utf8<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str> {

@@ -9,11 +9,13 @@ use crate::error::Result;
 use super::argument::required;
 use super::config::meditopia_config;
 use super::error::meditopia_error;
+use super::growing::GrowingOutput;
+use super::guard::guard;
 use super::handle::{Handle, Shared, free, give, read_only, shared};
-use super::output::{Grown, place};
+use super::output::out_param;
+use super::panic::guard_or;
 use super::report::meditopia_report;
 use super::status::meditopia_status;
-use super::{guard, guard_or};
 
 /// A client of one spool. Any number of threads may call any of its functions at the same time,
 /// and a process forked from its owner may go on with it. Clients of one process that name the same
@@ -61,7 +63,7 @@ pub unsafe extern "C" fn meditopia_client_open(
 ) -> meditopia_status {
     guard(error, || {
         // SAFETY: NULL or the caller's pointer, says the header.
-        let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
+        let out = unsafe { out_param("out", out, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for a live config that no thread changes meanwhile.
         let config = unsafe { read_only("config", config) }?;
         *out = give(meditopia_client {
@@ -243,7 +245,7 @@ unsafe fn reported(
     work: impl FnOnce(&Client) -> (Report, Result<()>),
 ) -> Result<()> {
     // SAFETY: passed on.
-    let report = unsafe { Grown::optional("report", report) }?;
+    let report = unsafe { GrowingOutput::optional("report", report) }?;
     // SAFETY: passed on.
     let client = unsafe { shared("client", client) }?;
     let (done, result) = work(&client.client);

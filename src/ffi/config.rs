@@ -9,11 +9,12 @@ use crate::config::Config;
 
 use super::argument::required;
 use super::error::meditopia_error;
+use super::guard::guard;
 use super::handle::{Exclusive, Handle, exclusive, free, give, read_only};
-use super::output::place;
+use super::output::out_param;
+use super::panic::guard_or;
 use super::status::meditopia_status;
 use super::text::meditopia_text;
-use super::{guard, guard_or};
 
 /// Options for `meditopia_client_open`. Plain memory: it opens nothing, and survives fork. One
 /// thread at a time.
@@ -129,7 +130,7 @@ pub unsafe extern "C" fn meditopia_config_get(
 ) -> meditopia_status {
     guard(error, || {
         // SAFETY: NULL or the caller's pointer, says the header.
-        let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
+        let out = unsafe { out_param("out", out, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for a live config and for a string that outlives the call.
         let (config, key) = unsafe { (read_only("config", config)?, required("key", key)?) };
         *out = meditopia_text::give(config.config.get(key)?);

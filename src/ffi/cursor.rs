@@ -7,10 +7,12 @@ use crate::client::{Cursor, PendingFilter, Row, RowReason};
 use super::argument::optional;
 use super::client::meditopia_client;
 use super::error::meditopia_error;
+use super::growing::{Growing, GrowingOutput};
+use super::guard::{Step, guard};
 use super::handle::{Exclusive, Handle, exclusive, free, give, shared};
-use super::output::{Growing, Grown, Terminated, place};
+use super::output::{Terminated, out_param};
+use super::panic::guard_or;
 use super::status::meditopia_status;
-use super::{Step, guard, guard_or};
 
 /// The values of `meditopia_row.reason`.
 #[repr(C)]
@@ -198,7 +200,7 @@ pub unsafe extern "C" fn meditopia_rejected_open(
 ) -> meditopia_status {
     guard(error, || {
         // SAFETY: NULL or the caller's pointer, says the header.
-        let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
+        let out = unsafe { out_param("out", out, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for a live client and for strings that outlive the call.
         let (client, user, api_code) = unsafe {
             (
@@ -225,7 +227,7 @@ pub unsafe extern "C" fn meditopia_in_doubt_open(
 ) -> meditopia_status {
     guard(error, || {
         // SAFETY: NULL or the caller's pointer, says the header.
-        let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
+        let out = unsafe { out_param("out", out, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for a live client.
         let client = unsafe { shared("client", client) }?;
         *out = meditopia_cursor::give(client.client.in_doubt(after_id)?);
@@ -255,7 +257,7 @@ pub unsafe extern "C" fn meditopia_pending_open(
 ) -> meditopia_status {
     guard(error, || {
         // SAFETY: NULL or the caller's pointer, says the header.
-        let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
+        let out = unsafe { out_param("out", out, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for a live client and for a string that outlives the call.
         let (client, user) = unsafe {
             (
@@ -293,7 +295,7 @@ pub unsafe extern "C" fn meditopia_cursor_next(
         // other thread uses.
         let (mut row, cursor) = unsafe {
             (
-                Grown::<meditopia_row>::at("row", row)?,
+                GrowingOutput::<meditopia_row>::new("row", row)?,
                 exclusive("cursor", cursor)?,
             )
         };

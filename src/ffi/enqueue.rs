@@ -7,9 +7,9 @@ use crate::event::RawFields;
 use super::argument::{array, null, optional_bytes, optional_n, required_bytes, required_n};
 use super::client::meditopia_client;
 use super::error::meditopia_error;
-use super::guard;
+use super::guard::guard;
 use super::handle::shared;
-use super::output::optional_place;
+use super::output::optional_out_param;
 use super::status::meditopia_status;
 
 /// Queues one event. When it returns `MEDITOPIA_OK` the event is safe at the configured
@@ -145,7 +145,7 @@ pub unsafe extern "C" fn meditopia_enqueue_json(
 ) -> meditopia_status {
     guard(error, || {
         // SAFETY: NULL or the caller's size_t, says the header.
-        let accepted = unsafe { optional_place(accepted, 0) };
+        let accepted = unsafe { optional_out_param(accepted, 0) };
         if json.is_null() {
             return Err(null("json"));
         }

@@ -6,10 +6,11 @@ use crate::log::{Level, Record};
 
 use super::client::meditopia_client;
 use super::error::meditopia_error;
+use super::growing::{Growing, GrowingOutput};
+use super::guard::{Step, guard};
 use super::handle::shared;
-use super::output::{Growing, Grown, fitted};
+use super::output::fitted;
 use super::status::meditopia_status;
-use super::{Step, guard};
 
 /// The values of `meditopia_log_record.level`. Less is more urgent.
 #[repr(C)]
@@ -165,7 +166,7 @@ pub unsafe extern "C" fn meditopia_log_next(
         // SAFETY: the header asks for a record that says its size, and for a live client.
         let (mut record, client) = unsafe {
             (
-                Grown::<meditopia_log_record>::at("record", record)?,
+                GrowingOutput::<meditopia_log_record>::new("record", record)?,
                 shared("client", client)?,
             )
         };

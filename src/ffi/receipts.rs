@@ -9,10 +9,12 @@ use crate::event::EventKind;
 use super::argument::optional;
 use super::client::meditopia_client;
 use super::error::meditopia_error;
+use super::growing::{Growing, GrowingOutput};
+use super::guard::{Step, guard};
 use super::handle::{Exclusive, Handle, exclusive, free, give, shared};
-use super::output::{Growing, Grown, Terminated, place};
+use super::output::{Terminated, out_param};
+use super::panic::guard_or;
 use super::status::meditopia_status;
-use super::{Step, guard, guard_or};
 
 /// A position in the list of receipts. One thread at a time; it may move between threads. It holds no
 /// transaction, so it may stay open as long as you like.
@@ -167,7 +169,7 @@ pub unsafe extern "C" fn meditopia_receipts_open(
 ) -> meditopia_status {
     guard(error, || {
         // SAFETY: NULL or the caller's pointer, says the header.
-        let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
+        let out = unsafe { out_param("out", out, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for a live client and for a string that outlives the call.
         let (client, user) = unsafe {
             (
@@ -209,7 +211,7 @@ pub unsafe extern "C" fn meditopia_receipts_next(
         // thread uses.
         let (mut receipt, receipts) = unsafe {
             (
-                Grown::<meditopia_receipt>::at("receipt", receipt)?,
+                GrowingOutput::<meditopia_receipt>::new("receipt", receipt)?,
                 exclusive("receipts", receipts)?,
             )
         };

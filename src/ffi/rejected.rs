@@ -9,13 +9,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use crate::client::{Client, RejectedFilter, RejectedReason};
 use crate::error::{Error, Result};
 
-use super::argument::{array, invalid, optional, required, taken};
+use super::argument::{array, invalid, optional, required};
 use super::client::meditopia_client;
 use super::cursor::{meditopia_cursor, meditopia_reason};
 use super::error::meditopia_error;
-use super::guard;
+use super::growing::{Growing, read_growing};
+use super::guard::guard;
 use super::handle::shared;
-use super::output::{Growing, optional_place, place};
+use super::output::{optional_out_param, out_param};
 use super::status::meditopia_status;
 
 /// Which rejected events a call is about. A field of 0 or NULL asks for nothing; with
@@ -62,7 +63,7 @@ unsafe impl Growing for meditopia_filter {
 /// strings are NULL or NUL-terminated.
 unsafe fn filter_at(filter: *const meditopia_filter) -> Result<RejectedFilter> {
     // SAFETY: the contract above.
-    let filter = unsafe { taken::<meditopia_filter>("filter", filter) }?;
+    let filter = unsafe { read_growing::<meditopia_filter>("filter", filter) }?;
     let number = |number: i64| (number != 0).then_some(number);
     // SAFETY: NULL or NUL-terminated, says the contract above.
     let (user, api_code) = unsafe {
@@ -130,7 +131,7 @@ pub unsafe extern "C" fn meditopia_rejected_find(
 ) -> meditopia_status {
     guard(error, || {
         // SAFETY: NULL or the caller's pointer, says the header.
-        let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
+        let out = unsafe { out_param("out", out, std::ptr::null_mut()) }?;
         // SAFETY: the header asks for a live client and a filter that says its size.
         let (client, filter) = unsafe { (shared("client", client)?, filter_at(filter)?) };
         *out = meditopia_cursor::give(client.client.rejected_matching(&filter)?);
@@ -334,7 +335,7 @@ unsafe fn counted(
 ) -> meditopia_status {
     guard(error, || {
         // SAFETY: NULL or the caller's size_t, says the contract above.
-        let count = unsafe { optional_place(count, 0) };
+        let count = unsafe { optional_out_param(count, 0) };
         // SAFETY: NULL or a live client, says the contract above.
         let client = unsafe { shared("client", client) }?;
         let events = act(&client.client)?;

@@ -2,7 +2,7 @@
 
 use crate::client::Report;
 
-use super::output::Growing;
+use super::growing::Growing;
 use super::status::pause_number;
 
 /// What a `meditopia_flush` or `meditopia_client_close` did. It is written whatever the status is, also

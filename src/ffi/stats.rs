@@ -6,9 +6,10 @@ use crate::stats::histogram::{BUCKETS, Histogram};
 use super::argument::invalid;
 use super::client::meditopia_client;
 use super::error::meditopia_error;
-use super::guard;
+use super::growing::{Growing, GrowingOutput};
+use super::guard::guard;
 use super::handle::shared;
-use super::output::{Growing, Grown, place};
+use super::output::out_param;
 use super::status::{meditopia_status, pause_number};
 use super::text::meditopia_text;
 
@@ -234,7 +235,7 @@ pub unsafe extern "C" fn meditopia_get_stats(
         // SAFETY: the header asks for stats that say their size, and for a live client.
         let (mut stats, client) = unsafe {
             (
-                Grown::<meditopia_stats>::at("stats", stats)?,
+                GrowingOutput::<meditopia_stats>::new("stats", stats)?,
                 shared("client", client)?,
             )
         };
@@ -262,8 +263,12 @@ pub unsafe extern "C" fn meditopia_sender_seen(
 ) -> meditopia_status {
     guard(error, || {
         // SAFETY: NULL or the caller's numbers, says the header.
-        let (seen_ms, waiting) =
-            unsafe { (place("seen_ms", seen_ms, -1), place("waiting", waiting, 0)) };
+        let (seen_ms, waiting) = unsafe {
+            (
+                out_param("seen_ms", seen_ms, -1),
+                out_param("waiting", waiting, 0),
+            )
+        };
         let (seen_ms, waiting) = (seen_ms?, waiting?);
         // SAFETY: the header asks for a live client.
         let client = unsafe { shared("client", client) }?;
@@ -289,7 +294,7 @@ pub unsafe extern "C" fn meditopia_stats_text(
         const JSON: i32 = meditopia_format::MEDITOPIA_FORMAT_JSON as i32;
         const PROMETHEUS: i32 = meditopia_format::MEDITOPIA_FORMAT_PROMETHEUS as i32;
         // SAFETY: NULL or the caller's pointer, says the header.
-        let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
+        let out = unsafe { out_param("out", out, std::ptr::null_mut()) }?;
         let write = match format {
             JSON => Stats::to_json,
             PROMETHEUS => Stats::to_prometheus,

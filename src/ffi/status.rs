@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_char};
 
 use crate::error::{ErrorKind, PauseReason};
 
-use super::guard_or;
+use super::panic::guard_or;
 
 /// What every fallible function returns: one of `meditopia_status_code`.
 ///

@@ -2,9 +2,9 @@
 
 use std::ffi::c_char;
 
-use super::guard_or;
 use super::handle::{Handle, Shared, free, give, shared};
 use super::output::Terminated;
+use super::panic::guard_or;
 
 /// A text made by the library, UTF-8. It never changes, so any number of threads may read it; the
 /// caller frees it once with `meditopia_text_free`. It does not depend on the client or the config

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::guard_or;
+use super::panic::guard_or;
 
 /// The version of this header. `MEDITOPIA_ABI_MAJOR` is also the number in the library's name
 /// (libmeditopia.so.0); `MEDITOPIA_ABI_MINOR` grows whenever something is added.

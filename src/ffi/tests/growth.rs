@@ -4,8 +4,7 @@
 use crate::client::Report;
 use crate::error::{Error, ErrorKind, PauseReason};
 
-use super::super::argument::taken;
-use super::super::output::{Growing, Grown};
+use super::super::growing::{Growing, GrowingOutput, read_growing};
 use super::super::rejected::meditopia_filter;
 use super::super::report::meditopia_report;
 
@@ -36,7 +35,8 @@ fn filled(struct_size: usize) -> Result<Roomy, Error> {
         later: [99; 2],
     };
     // SAFETY: 64 bytes are there, and no test says more.
-    let mut grown = unsafe { Grown::at("report", (&raw mut room).cast::<meditopia_report>()) }?;
+    let mut grown =
+        unsafe { GrowingOutput::new("report", (&raw mut room).cast::<meditopia_report>()) }?;
     grown.fill(&(&full).into());
     Ok(room)
 }
@@ -90,7 +90,7 @@ fn a_condition_that_this_version_does_not_know_is_an_error_unless_it_asks_for_no
             later,
         };
         // SAFETY: as many bytes are there as it says.
-        unsafe { taken::<meditopia_filter>("filter", (&raw const room).cast()) }
+        unsafe { read_growing::<meditopia_filter>("filter", (&raw const room).cast()) }
     };
     assert_eq!(taken_with(0).map(|filter| filter.after_id), Ok(7));
     let error = taken_with(1).err().expect("an unknown condition");
@@ -102,7 +102,7 @@ fn a_condition_that_this_version_does_not_know_is_an_error_unless_it_asks_for_no
 fn a_filter_of_no_size_is_an_error_that_says_what_to_set() {
     let filter = meditopia_filter::BLANK;
     // SAFETY: a filter.
-    let error = unsafe { taken("filter", &raw const filter) }.err();
+    let error = unsafe { read_growing("filter", &raw const filter) }.err();
     let expected = format!(
         "filter.struct_size is 0; set it to sizeof(meditopia_filter), at least {}, before the call",
         size_of::<meditopia_filter>()
@@ -138,7 +138,7 @@ fn a_caller_with_a_shorter_struct_is_never_written_beyond_it() {
         second: 99,
     };
     // SAFETY: 8 bytes are there, and more.
-    let mut grown = unsafe { Grown::at("old", &raw mut old) }.expect("the first version");
+    let mut grown = unsafe { GrowingOutput::new("old", &raw mut old) }.expect("the first version");
     grown.fill(&Second {
         struct_size: 0,
         first: 1,

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use super::super::cursor::meditopia_row;
 use super::super::error::meditopia_error;
+use super::super::growing::Growing;
 use super::super::log::meditopia_log_record;
-use super::super::output::Growing;
 use super::super::receipts::meditopia_receipt;
 use super::super::rejected::meditopia_filter;
 use super::super::report::meditopia_report;
