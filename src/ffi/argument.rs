@@ -1,30 +1,30 @@
-//! What comes in from C: strings, arrays and structs, each checked as far as a pointer can be.
+//! Input from C: strings and arrays, checked as far as a pointer can be checked.
 //!
 //! Every error names the argument as the header does. Strings are borrowed for the call and never
-//! copied here. A string that C measured (`*_n`) may hold NUL bytes; whether an event may is for
-//! `event.rs` to say.
+//! copied here. A string with a length (`*_n`) may contain NUL bytes; `event.rs` decides whether an
+//! event may.
 
 use std::ffi::{CStr, c_char};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The error for a NULL where there may be none.
-pub(super) fn null(name: &str) -> Error {
-    invalid(format!("{name} is NULL"))
+/// The error for a NULL where NULL is not allowed.
+pub(super) fn null_argument(name: &str) -> Error {
+    invalid_argument(format!("{name} is NULL"))
 }
 
 /// An error about the arguments of a call.
-pub(super) fn invalid(message: impl Into<String>) -> Error {
+pub(super) fn invalid_argument(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
 }
 
-/// A NUL-terminated string that must be there.
+/// A NUL-terminated string; NULL is an error.
 ///
 /// # Safety
 /// `text` is NULL or NUL-terminated, and lives for `'a`.
 pub(super) unsafe fn required<'a>(name: &str, text: *const c_char) -> Result<&'a str> {
     // SAFETY: passed on.
-    unsafe { optional(name, text) }?.ok_or_else(|| null(name))
+    unsafe { optional(name, text) }?.ok_or_else(|| null_argument(name))
 }
 
 /// A NUL-terminated string; NULL is `None`.
@@ -37,13 +37,13 @@ pub(super) unsafe fn optional<'a>(name: &str, text: *const c_char) -> Result<Opt
     bytes.map(|bytes| utf8(name, bytes)).transpose()
 }
 
-/// The bytes of a NUL-terminated string that must be there; nobody has looked whether they are UTF-8.
+/// The bytes of a NUL-terminated string, UTF-8 or not; NULL is an error.
 ///
 /// # Safety
 /// `text` is NULL or NUL-terminated, and lives for `'a`.
 pub(super) unsafe fn required_bytes<'a>(name: &str, text: *const c_char) -> Result<&'a [u8]> {
     // SAFETY: passed on.
-    unsafe { optional_bytes(text) }.ok_or_else(|| null(name))
+    unsafe { optional_bytes(text) }.ok_or_else(|| null_argument(name))
 }
 
 /// The bytes of a NUL-terminated string; NULL is `None`.
@@ -55,7 +55,7 @@ pub(super) unsafe fn optional_bytes<'a>(text: *const c_char) -> Option<&'a [u8]>
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes())
 }
 
-/// The bytes of a string of `len` bytes that must be there.
+/// The bytes of a string of `len` bytes; NULL is an error.
 ///
 /// # Safety
 /// `text` is NULL or holds `len` bytes, and lives for `'a`.
@@ -65,7 +65,7 @@ pub(super) unsafe fn required_n<'a>(
     len: usize,
 ) -> Result<&'a [u8]> {
     // SAFETY: passed on.
-    unsafe { optional_n(name, text, len) }?.ok_or_else(|| null(name))
+    unsafe { optional_n(name, text, len) }?.ok_or_else(|| null_argument(name))
 }
 
 /// The bytes of a string of `len` bytes; NULL with length 0 is `None`.
@@ -92,25 +92,27 @@ pub(super) unsafe fn array<'a, T>(name: &str, first: *const T, count: usize) -> 
     if first.is_null() {
         return match count {
             0 => Ok(&[]),
-            _ => Err(null(name)),
+            _ => Err(null_argument(name)),
         };
     }
     if count > isize::MAX as usize / size_of::<T>() {
-        return Err(invalid(format!(
-            "{name}: a length of {count} is more than memory holds"
+        return Err(invalid_argument(format!(
+            "{name}: a length of {count} is more than memory can hold"
         )));
     }
     if !first.is_aligned() {
-        return Err(invalid(format!("{name} is not aligned for its type")));
+        return Err(invalid_argument(format!(
+            "{name} is not aligned for its type"
+        )));
     }
-    // SAFETY: not NULL, aligned, within bounds, initialised and alive (checked, and contract above).
+    // SAFETY: not NULL, aligned and in bounds (checked above); initialised and alive (contract).
     Ok(unsafe { std::slice::from_raw_parts(first, count) })
 }
 
 fn utf8<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str> {
-    // The bytes stay out of the message: this may be a bearer token.
+    // The message does not quote the bytes, because they may be a bearer token.
     std::str::from_utf8(bytes).map_err(|cause| {
-        invalid(format!(
+        invalid_argument(format!(
             "{name} is not UTF-8 (at byte {})",
             cause.valid_up_to()
         ))

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 
 use crate::error::Result;
 
-use super::argument::{invalid, null};
+use super::argument::{invalid_argument, null_argument};
 
 /// A struct of the header that starts with `struct_size` and may grow at its end.
 ///
@@ -35,7 +35,7 @@ pub(super) unsafe fn read_growing<T: Growing>(name: &str, from: *const T) -> Res
     let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), struct_size) };
     let (known, unknown) = bytes.split_at(struct_size.min(size_of::<T>()));
     if unknown.iter().any(|&byte| byte != 0) {
-        return Err(invalid(format!(
+        return Err(invalid_argument(format!(
             "{name} sets a field that this version of the library does not know; leave it 0 or update the library"
         )));
     }
@@ -107,15 +107,17 @@ impl<T: Growing> GrowingOutput<'_, T> {
 /// `at` is NULL or starts with a readable `u32`.
 unsafe fn struct_size<T: Growing>(name: &str, at: *const T) -> Result<usize> {
     if at.is_null() {
-        return Err(null(name));
+        return Err(null_argument(name));
     }
     if !at.is_aligned() {
-        return Err(invalid(format!("{name} is not aligned for its type")));
+        return Err(invalid_argument(format!(
+            "{name} is not aligned for its type"
+        )));
     }
     // SAFETY: not NULL, aligned, and it starts with a `u32` (contract above).
     let struct_size = unsafe { at.cast::<u32>().read() } as usize;
     if struct_size < T::FIRST_SIZE {
-        return Err(invalid(format!(
+        return Err(invalid_argument(format!(
             "{name}.struct_size is {struct_size}; set it to sizeof({}), at least {}, before the call",
             T::NAME,
             T::FIRST_SIZE

@@ -1,4 +1,4 @@
-//! What every fallible export runs under: it turns the outcome of its body into a status and fills
+//! The frame of every export that can fail: turns the outcome of its body into a status, and fills
 //! in the caller's error.
 
 use crate::error::{Error, ErrorKind, Result};
@@ -7,7 +7,7 @@ use super::error::{ErrorSlot, meditopia_error};
 use super::panic::catch_panic;
 use super::status::{meditopia_status, meditopia_status_code, status_of};
 
-/// What a fallible export has to say when nothing went wrong.
+/// What the body of a fallible export returns on success.
 pub(super) trait Outcome {
     fn status(self) -> meditopia_status;
 }
@@ -18,39 +18,40 @@ impl Outcome for () {
     }
 }
 
-/// One step through a list: `MEDITOPIA_OK` with something, or `MEDITOPIA_DONE`.
+/// One step through a list: an entry (`MEDITOPIA_OK`), or its end (`MEDITOPIA_DONE`).
 pub(super) enum Step {
-    Given,
+    Entry,
     Done,
 }
 
 impl Outcome for Step {
     fn status(self) -> meditopia_status {
         match self {
-            Self::Given => meditopia_status_code::MEDITOPIA_OK as meditopia_status,
+            Self::Entry => meditopia_status_code::MEDITOPIA_OK as meditopia_status,
             Self::Done => meditopia_status_code::MEDITOPIA_DONE as meditopia_status,
         }
     }
 }
 
-/// Runs the body of a fallible export: reports its error, or its panic, to the caller.
+/// Runs the body of an export that can fail. An error or a panic of the body becomes the status and
+/// is written to `error`.
 ///
-/// Only an export may call this function, or a function that exports share, and only with the
-/// `error` of its caller: the header demands NULL there, or a struct that no other call uses. An
-/// unsafe function would make every export repeat that sentence and prove nothing more, because
-/// Rust sees none of the callers.
+/// Only exports and the functions that they share may call this function, and only with the `error`
+/// that the caller passed: the header demands NULL, or a struct that no other call uses. If this
+/// were an unsafe function, every export would have to repeat that argument, and it would prove
+/// nothing more, because Rust sees none of the C callers.
 pub(super) fn guard<T: Outcome>(
     error: *mut meditopia_error,
     work: impl FnOnce() -> Result<T>,
 ) -> meditopia_status {
-    // SAFETY: NULL, or a writable struct that is this call's until it returns: the header demands
-    // it of the application, and only exports call this function (see above).
+    // SAFETY: only exports call this function (see above), and the header demands of their callers
+    // NULL or a writable struct that no other call uses.
     let slot = unsafe { ErrorSlot::new(error) };
     let outcome = match catch_panic(work) {
         Ok(outcome) => outcome,
         Err(message) => Err(Error::new(
             ErrorKind::Internal,
-            format!("a defect of libmeditopia, please report it: {message}"),
+            format!("a defect in libmeditopia; please report it: {message}"),
         )),
     };
     match outcome {

@@ -6,11 +6,12 @@
 //! handle, or for the wrong kind of access, and the compiler checks that the type allows its kind.
 //! (rustls-ffi marks the ownership of its pointers in the same way, with `Castable`.)
 //!
-//! Whether the pointer itself is live is up to the application; hence the unsafe functions.
+//! Rust cannot check that a pointer is live. That is a promise of the application, so the functions
+//! that read one are unsafe.
 
 use crate::error::Result;
 
-use super::argument::null;
+use super::argument::null_argument;
 
 /// A type of the header that the application holds by pointer and frees with `*_free`.
 pub(super) trait Handle: Sized {
@@ -39,7 +40,7 @@ where
 {
     // SAFETY: NULL or live (contract above), and never borrowed exclusively: only `exclusive` makes
     // a `&mut`, and not of this type.
-    unsafe { handle.as_ref() }.ok_or_else(|| null(name))
+    unsafe { handle.as_ref() }.ok_or_else(|| null_argument(name))
 }
 
 /// The value of a handle that one thread uses at a time.
@@ -51,7 +52,7 @@ where
     T: Handle<Access = Exclusive>,
 {
     // SAFETY: NULL, or live and used by this call alone (contract above).
-    unsafe { handle.as_mut() }.ok_or_else(|| null(name))
+    unsafe { handle.as_mut() }.ok_or_else(|| null_argument(name))
 }
 
 /// The value of a handle that one thread uses at a time, for a call that only reads it.
@@ -63,7 +64,7 @@ where
     T: Handle<Access = Exclusive>,
 {
     // SAFETY: NULL, or live and unchanged (contract above).
-    unsafe { handle.as_ref() }.ok_or_else(|| null(name))
+    unsafe { handle.as_ref() }.ok_or_else(|| null_argument(name))
 }
 
 /// Gives `value` to C, which returns it to [`free`].

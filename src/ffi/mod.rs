@@ -1,20 +1,23 @@
-//! The C door: what `include/meditopia.h` declares.
+//! The C API: the functions and structs that `include/meditopia.h` declares.
 //!
-//! Every function here converts its arguments, delegates to [`crate::client`] or
-//! [`crate::config`], and converts what comes back; a decision about events belongs to them. The
-//! doc comments of the exports *are* the header's documentation, so they speak C and not Rust:
-//! cbindgen copies them, and `tests/headers.rs` compares the result with the committed headers.
-//! cbindgen does not see what a macro makes, so no export comes from one.
+//! Every export converts its arguments, delegates to [`crate::client`] or [`crate::config`], and
+//! converts the result. It decides nothing about events. The doc comments of the exports *are* the
+//! header's documentation, so they are written for C programmers: cbindgen copies them, and
+//! `tests/headers.rs` compares the result with the committed headers. cbindgen does not expand
+//! macros, so no export comes from one.
 //!
-//! A panic must not cross into the host: every export runs under [`guard`](guard::guard) or
-//! [`guard_or`](panic::guard_or), which
-//! turn it into `MEDITOPIA_ERROR_INTERNAL` or into an empty value. There is no thread-local "last
-//! error" to read after a call; each call writes into the `meditopia_error` that it was given.
+//! No panic crosses into the application: every export runs under [`guard`](guard::guard) or
+//! [`guard_or`](panic::guard_or), which turn a panic into `MEDITOPIA_ERROR_INTERNAL` or into an
+//! empty value. There is no thread-local "last error": each call fills in the `meditopia_error`
+//! that was passed to it.
 //!
-//! This module is not the place where forks are noticed or threads are kept apart: the client
-//! behind a handle is shared by reference and does both.
+//! This module neither detects a fork nor synchronises threads. The client behind a handle is
+//! shared by reference and does both.
+//!
+//! Types that the application holds by pointer are [`Handle`](handle::Handle)s. Structs that the
+//! application owns are [`Growing`](growing::Growing), or frozen like `meditopia_error`.
 
-// The types carry the names that a C programmer reads, and the comments are C's, not Markdown.
+// The types have the names of the C header, and the comments are plain text, not Markdown.
 #![allow(non_camel_case_types, rustdoc::bare_urls)]
 
 mod argument;

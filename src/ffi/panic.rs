@@ -1,11 +1,11 @@
-//! No panic crosses into the application.
+//! Catches panics, so that none crosses into the application.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 #[cfg(panic = "abort")]
 compile_error!(
-    "libmeditopia promises its host that no panic ends the process; build it with panic = \"unwind\""
+    "libmeditopia promises the application that no panic ends its process; build it with panic = \"unwind\""
 );
 
 /// Runs the body of an export that cannot fail; after a panic it returns `fallback`.
@@ -13,13 +13,13 @@ pub(super) fn guard_or<T>(fallback: T, work: impl FnOnce() -> T) -> T {
     catch_panic(work).unwrap_or(fallback)
 }
 
-/// Runs `work`; the message of its panic, if it panics.
+/// Runs `work`. If it panics, the error is the message of the panic.
 pub(super) fn catch_panic<T>(work: impl FnOnce() -> T) -> std::result::Result<T, String> {
-    // A panic may leave what `work` touched half changed. What outlives the call is behind the
-    // client's own locks, and those decide what a poisoned one means.
+    // A panic may leave a value that `work` was changing half changed. Every value that outlives
+    // the call is behind a lock of the client, and the client decides what a poisoned lock means.
     catch_unwind(AssertUnwindSafe(|| {
         #[cfg(test)]
-        super::tests::panics::strike();
+        super::tests::panics::panic_if_armed();
         work()
     }))
     .map_err(panic_message)
@@ -32,7 +32,7 @@ fn panic_message(payload: Box<dyn Any + Send>) -> String {
     match payload.downcast::<String>() {
         Ok(message) => *message,
         Err(unknown) => {
-            // Its destructor is foreign code and might panic again, now outside of any guard.
+            // The destructor is unknown code and might panic again, this time outside the guard.
             std::mem::forget(unknown);
             "a panic without a message".to_owned()
         }
