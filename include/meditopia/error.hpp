@@ -149,7 +149,7 @@ class incomplete : public error {
  private:
   meditopia_report report_;
 };
-/// Delivery is paused; `failure().paused_by()` says why. Enqueue goes on.
+/// Delivery is paused; `failure().paused_by()` says why. Enqueue still works.
 class paused : public incomplete { using incomplete::incomplete; };
 /// The deadline passed first; delivery goes on.
 class timed_out : public incomplete { using incomplete::incomplete; };

@@ -172,7 +172,7 @@ unsafe extern "C" fn collect(record: *const meditopia_log_record, user_data: *mu
         size_of::<meditopia_log_record>()
     );
     list.lock()
-        .expect("nobody panicked")
+        .expect("no thread panicked")
         .push((record.level, text_of(&record.message)));
 }
 
@@ -183,11 +183,11 @@ fn a_log_callback_gets_the_record_and_its_user_data() {
     callback(&Record {
         level: Level::Warn,
         time_ms: 5,
-        message: "nobody sends".into(),
+        message: "no process sends".into(),
     });
     drop(callback);
-    let records = list.into_inner().expect("nobody panicked");
-    assert_eq!(records, [(2, "nobody sends".to_owned())]);
+    let records = list.into_inner().expect("no thread panicked");
+    assert_eq!(records, [(2, "no process sends".to_owned())]);
 }
 
 #[test]
@@ -206,10 +206,10 @@ fn a_null_removes_the_log_callback() {
             meditopia_set_log_callback(client, None, null_mut(), null_mut()),
             OK
         );
-        let before = list.lock().expect("nobody panicked").len();
+        let before = list.lock().expect("no thread panicked").len();
         assert_eq!(meditopia_hold(client, null_mut()), OK);
         assert_eq!(meditopia_resume(client, null_mut()), OK);
-        assert_eq!(list.lock().expect("nobody panicked").len(), before);
+        assert_eq!(list.lock().expect("no thread panicked").len(), before);
     }
 }
 
