@@ -16,14 +16,14 @@ demo: demo-build
 	@sh bindings/c/demo.sh $(DEMO)
 
 demo-build: toolchain
-	$(CARGO) build --locked --profile demo --features cli
+	$(CARGO) build --locked --profile demo --package meditopia --package meditopia-cli
 	@ln -sf libmeditopia.so $(DEMO)/libmeditopia.so.0
 
 # Runs every test, after installing what they need and this machine lacks.
 test: setup toolchain
 	@mkdir -p $(TARGET)
 	@.ci/fault-table begin $(FAULT_TABLE)
-	MEDITOPIA_FAULT_TABLE=$(FAULT_TABLE) $(CARGO) test --locked --features cli --no-fail-fast
+	MEDITOPIA_FAULT_TABLE=$(FAULT_TABLE) $(CARGO) test --locked --workspace --no-fail-fast
 	@.ci/fault-table show $(FAULT_TABLE)
 	@$(MAKE) --no-print-directory test-bindings
 
@@ -38,7 +38,7 @@ test-bindings: setup demo-build
 soak: setup toolchain
 	@mkdir -p $(TARGET)
 	@.ci/fault-table begin $(FAULT_TABLE)
-	MEDITOPIA_SOAK=1 MEDITOPIA_FAULT_TABLE=$(FAULT_TABLE) $(CARGO) test --locked --features cli --no-fail-fast
+	MEDITOPIA_SOAK=1 MEDITOPIA_FAULT_TABLE=$(FAULT_TABLE) $(CARGO) test --locked --workspace --no-fail-fast
 	@.ci/fault-table show $(FAULT_TABLE)
 
 # Builds Python's package, with the library inside, into dist/.
@@ -61,9 +61,11 @@ bench-check: bench-setup toolchain
 # What `make install` and `make deb` take: BUILT=target/demo is the quick build.
 BUILT ?= $(TARGET)/release
 
-# Builds the library and the command as they are shipped, in minutes.
+# Builds the library and the command as they are shipped, in minutes. The library comes last and by
+# itself: what it shares with the command must not get the features that only the command asks for.
 release: toolchain
-	$(CARGO) build --locked --release --features cli
+	$(CARGO) build --locked --release --package meditopia-cli
+	$(CARGO) build --locked --release
 	@mkdir -p $(TARGET)/release/installable
 	@sh bindings/install/native_libraries.sh >$(TARGET)/release/installable/native-static-libs
 	@sh bindings/install/static.sh $(TARGET)/release $(TARGET)/release/installable/libmeditopia.a

@@ -1,6 +1,6 @@
 /* meditopia.h - queues user-activity events durably and delivers them to the Meditopia Partners API.
  *
- * Made from src/ffi by `UPDATE_HEADERS=1 cargo test --test headers`; do not edit.
+ * Made from src/ffi by `UPDATE_HEADERS=1 cargo test --test abi headers`; do not edit.
  *
  * THE MODEL
  *

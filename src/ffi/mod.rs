@@ -3,7 +3,7 @@
 //! Every export converts its arguments, delegates to [`crate::client`] or [`crate::config`], and
 //! converts the result. It decides nothing about events. The doc comments of the exports *are* the
 //! header's documentation, so they are written for C programmers: cbindgen copies them, and
-//! `tests/headers.rs` compares the result with the committed headers. cbindgen does not expand
+//! `tests/abi/headers.rs` compares the result with the committed headers. cbindgen does not expand
 //! macros, so no export comes from one.
 //!
 //! No panic crosses into the application: every export runs under [`guard`](guard::guard) or

@@ -1,4 +1,4 @@
-/* Made from src/ffi by `UPDATE_HEADERS=1 cargo test --test headers`; do not edit.
+/* Made from src/ffi by `UPDATE_HEADERS=1 cargo test --test abi headers`; do not edit.
  *
  * The flat form of meditopia.h for PHP's FFI::cdef and Python's cffi: the same types, numbers and
  * functions, without preprocessor lines. meditopia.h documents them.

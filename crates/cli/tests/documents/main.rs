@@ -1,0 +1,7 @@
+//! What a document tells its reader to type works as it says.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod guide;
+mod readme;
+mod shell;

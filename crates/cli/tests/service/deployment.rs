@@ -1,0 +1,261 @@
+//! What is deployed beside the command: systemd accepts the units and their hardening fits what the
+//! command does, and Prometheus accepts the alerts, which fire and stay silent as they should.
+//!
+//! No unit is started: that takes a service manager as process 1. What can be seen without one is that
+//! the file is right, and that no system call of a real delivery is outside the filter.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use meditopia_testkit::host::Story;
+use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::service::{Place, Service};
+use rustix::process::Signal;
+
+/// In tenths: systemd calls up to 2.0 "OK" at worst.
+const EXPOSURE_MAX: &str = "--threshold=20";
+
+fn in_crate(path: &str) -> PathBuf {
+    meditopia_testkit::root().join(path)
+}
+
+/// Runs it; its output, which has to be that of a success.
+fn says(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| {
+        panic!("{:?}: {e}; run .ci/setup", command.get_program());
+    });
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "{command:?}:\n{said}");
+    said
+}
+
+/// The units as an installation has them, for the user `daemon`.
+fn installed() -> (tempfile::TempDir, Vec<PathBuf>) {
+    let dir = tempfile::tempdir().unwrap();
+    let command = env!("CARGO_BIN_EXE_meditopia");
+    let mut instances = Vec::new();
+    for entry in fs::read_dir(in_crate("bindings/systemd")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if name.contains('@') {
+            let unit = fs::read_to_string(&path).unwrap();
+            let instance = dir.path().join(name.replace('@', "@daemon"));
+            let unit = unit.replace("/usr/bin/meditopia", command);
+            fs::write(&instance, unit).unwrap();
+            instances.push(instance);
+        }
+    }
+    assert_eq!(instances.len(), 3);
+    (dir, instances)
+}
+
+#[test]
+fn systemd_finds_nothing_wrong_with_the_units() {
+    let (_dir, units) = installed();
+    let said = says(
+        Command::new("systemd-analyze")
+            .args(["verify", "--man=no", "--recursive-errors=no"])
+            .args(&units),
+    );
+    assert_eq!(said, "");
+}
+
+#[test]
+fn the_services_are_hardened() {
+    let (_dir, units) = installed();
+    for unit in units {
+        if unit.extension().unwrap() == "service" {
+            says(
+                Command::new("systemd-analyze")
+                    .args(["security", "--offline=true", "--no-pager", EXPOSURE_MAX])
+                    .arg(&unit),
+            );
+        }
+    }
+}
+
+/// Every set of system calls that systemd knows, without the sets inside it.
+fn sets() -> BTreeMap<String, Vec<String>> {
+    let text = says(Command::new("systemd-analyze").args(["syscall-filter", "--no-pager"]));
+    let mut sets: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut current = String::new();
+    for line in text.lines() {
+        // Colours are for terminals; comments begin with #.
+        if line.starts_with('@') {
+            line.clone_into(&mut current);
+        } else if !line.trim().starts_with('#') && line.starts_with(' ') {
+            sets.entry(current.clone())
+                .or_default()
+                .push(line.trim().to_owned());
+        }
+    }
+    sets
+}
+
+fn calls_of(set: &str, sets: &BTreeMap<String, Vec<String>>) -> BTreeSet<String> {
+    let members = sets.get(set).unwrap_or_else(|| panic!("no set {set}"));
+    let expand = |member: &String| match member.starts_with('@') {
+        true => calls_of(member, sets),
+        false => BTreeSet::from([member.clone()]),
+    };
+    members.iter().flat_map(expand).collect()
+}
+
+/// What the filter of a unit lets through.
+fn allowed(unit: &str) -> BTreeSet<String> {
+    let unit = fs::read_to_string(in_crate(unit)).unwrap();
+    let sets = sets();
+    let mut allowed = BTreeSet::new();
+    for line in unit.lines() {
+        let Some(filter) = line.strip_prefix("SystemCallFilter=") else {
+            continue;
+        };
+        let removes = filter.starts_with('~');
+        for set in filter.trim_start_matches('~').split(' ') {
+            for call in calls_of(set, &sets) {
+                if removes {
+                    allowed.remove(&call);
+                } else {
+                    allowed.insert(call);
+                }
+            }
+        }
+    }
+    assert!(allowed.contains("write") && !allowed.contains("mount"));
+    allowed
+}
+
+/// The system calls in what `strace -f -o` has written.
+fn called(trace: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(trace).unwrap();
+    let call = |line: &str| {
+        let (_pid, rest) = line.split_once(' ')?;
+        let (name, _) = rest
+            .trim_start()
+            .trim_start_matches("<... ")
+            .split_once(['(', ' '])?;
+        let is_name = name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        (is_name && !name.is_empty()).then(|| name.to_owned())
+    };
+    text.lines().filter_map(call).collect()
+}
+
+/// `command`, traced.
+fn traced(command: &Command, trace: &Path) -> Command {
+    let mut strace = Command::new("strace");
+    strace
+        .args(["-f", "-qq", "-o"])
+        .arg(trace)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear();
+    strace
+}
+
+#[test]
+fn no_system_call_of_a_delivery_is_outside_the_filter_of_its_unit() {
+    let api = Sandbox::builder().unknown_user("u-7").start();
+    let place = Place::of(api.endpoint(), api.token());
+    let trace = place.path("trace");
+
+    place.host().enqueue_users(0..200);
+    says(&mut traced(&place.command("flush", &[]), &trace));
+    let of_flush = called(&trace);
+
+    let command = place.command("run", &["--listen", "127.0.0.1:0"]);
+    let mut service = Service::start(traced(&command, &trace));
+    service.said("elected");
+    place.host().enqueue_users(200..400);
+    api.wait_for_events(398);
+    service.answers("/metrics", 200, "meditopia_events_delivered_total");
+    // Not to strace, which would only detach.
+    let children = service.proc(&format!("task/{}/children", service.pid()));
+    let pid = children.trim().parse().unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), Signal::TERM)
+        .unwrap();
+    assert!(service.ended().success());
+    let of_run = called(&trace);
+
+    for (unit, called) in [
+        ("bindings/systemd/meditopia-flush@.service", of_flush),
+        ("bindings/systemd/meditopia@.service", of_run),
+    ] {
+        assert!(
+            called.contains("sendto") || called.contains("write"),
+            "{called:?}"
+        );
+        assert!(called.len() > 30, "{called:?}");
+        let allowed = allowed(unit);
+        // SQLite gives a new file the owner of its neighbour only as root, which no unit runs as.
+        let as_root = rustix::process::geteuid().is_root();
+        let outside: Vec<&String> = called
+            .difference(&allowed)
+            .filter(|call| !(as_root && *call == "fchown"))
+            .collect();
+        println!("{unit}: {} different calls", called.len());
+        assert!(outside.is_empty(), "{unit}: {outside:?}");
+    }
+}
+
+#[test]
+fn each_alert_fires_when_it_should_and_not_before() {
+    let dir = in_crate("bindings/prometheus");
+    says(
+        Command::new("promtool")
+            .args(["check", "rules", "meditopia.rules.yml"])
+            .current_dir(&dir),
+    );
+    says(
+        Command::new("promtool")
+            .args(["test", "rules", "meditopia.test.yml"])
+            .current_dir(&dir),
+    );
+    let rules = fs::read_to_string(dir.join("meditopia.rules.yml")).unwrap();
+    let cases = fs::read_to_string(dir.join("meditopia.test.yml")).unwrap();
+    let guide = fs::read_to_string(in_crate("src/bin/meditopia/GUIDE.md")).unwrap();
+    let alerts: Vec<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    assert!(alerts.len() >= 9);
+    for alert in alerts {
+        assert!(
+            cases.contains(&format!("alertname: {alert}")),
+            "{alert} has no case"
+        );
+        assert!(
+            guide.contains(&format!("`{alert}`")),
+            "the guide does not say what to do for {alert}"
+        );
+    }
+}
+
+/// Every name of a metric in a text.
+fn metrics_in(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| word.starts_with("meditopia_"))
+        .collect()
+}
+
+#[test]
+fn alerts_and_dashboard_use_metrics_that_the_service_has() {
+    let api = Sandbox::start();
+    let place = Place::of(api.endpoint(), api.token());
+    let service = place.run(&[]);
+    service.answers("/metrics", 200, "meditopia_sender_seen_timestamp_seconds{");
+    let (_, text) = service.get("/metrics");
+    let there = metrics_in(&text);
+    let dashboard = fs::read_to_string(in_crate("bindings/prometheus/dashboard.json")).unwrap();
+    let _: serde_json::Value = serde_json::from_str(&dashboard).unwrap();
+    let rules = fs::read_to_string(in_crate("bindings/prometheus/meditopia.rules.yml")).unwrap();
+    for used in [metrics_in(&dashboard), metrics_in(&rules)] {
+        assert!(used.len() > 5);
+        let missing: Vec<_> = used.difference(&there).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}

@@ -1,0 +1,148 @@
+//! How the page looks: nothing runs over an edge, and both schemes can be read.
+//!
+//! `SCREENSHOTS=DIR` writes a picture of each state to look at; `UPDATE_README=1` the one of the README.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{LIVE, page_of};
+use meditopia_testkit::browser::Browser;
+use meditopia_testkit::host::{Host, Story, secs};
+use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::sandbox::wire::Caller;
+
+const PICTURE: &str = "crates/sandbox/tests/sandbox/page/page.png";
+
+fn picture(browser: &Browser, name: &str) {
+    if let Some(dir) = std::env::var_os("SCREENSHOTS") {
+        fs::write(
+            Path::new(&dir).join(format!("{name}.png")),
+            browser.screenshot(),
+        )
+        .unwrap();
+    }
+}
+
+/// In every size and scheme: no line of text is wider than the window, and each can be told from its ground.
+fn looks_good(browser: &Browser, state: &str) {
+    for (size, width, height) in [("desk", 1280, 900), ("phone", 390, 844)] {
+        browser.resize(width, height);
+        browser.reload();
+        browser.until(LIVE);
+        for scheme in ["light", "dark"] {
+            browser.prefer(scheme);
+            browser.until(&format!(
+                "matchMedia('(prefers-color-scheme: {scheme})').matches"
+            ));
+            let over = browser.value("document.documentElement.scrollWidth - innerWidth");
+            assert!(
+                over.as_i64().unwrap() <= 0,
+                "{state} {size}: {over} pixels too wide"
+            );
+            assert_eq!(browser.value(PALE), json!([]), "{state} {size} {scheme}");
+            picture(browser, &format!("{state}-{size}-{scheme}"));
+        }
+    }
+}
+
+/// The texts with a contrast below 4.5 to 1, as WCAG counts it.
+const PALE: &str = r"(() => {
+  const parts = (color) => color.match(/[\d.]+/g).map(Number);
+  const light = (color) => {
+    const [r, g, b] = parts(color).map((part) => (part /= 255) <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (element) => {
+    for (; element; element = element.parentElement) {
+      const color = getComputedStyle(element).backgroundColor;
+      if (parts(color)[3] !== 0) return color;
+    }
+    return 'rgb(255, 255, 255)';
+  };
+  const words = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+  const shown = (element) => element.checkVisibility() && !element.closest('.hidden, .skip');
+  return [...document.querySelectorAll('body *')].filter(words).filter(shown).filter((element) => {
+    const [a, b] = [light(getComputedStyle(element).color), light(ground(element))];
+    return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5;
+  }).map((element) => element.outerHTML);
+})()";
+
+#[test]
+fn nothing_is_cut_off_or_pale_on_a_desk_or_a_phone_in_light_or_dark() {
+    let api = Sandbox::start();
+    let browser = page_of(&api);
+    looks_good(&browser, "empty");
+
+    a_day(&api);
+    browser.until_shown("#note-spoiled", "status");
+    browser.until_shown("#users-note", "2 unknown");
+    looks_good(&browser, "busy");
+
+    api.set_faults(json!({ "max_body_bytes": 20_000, "faults": [
+        { "fault": "status", "status": 503, "retry_after": 5, "probability": 0.5 },
+        { "fault": "reset", "when": "after" },
+        { "fault": "delay", "ms": [50, 300], "containing": "u-17" },
+    ]}));
+    api.revoke_token();
+    api.refuse_address();
+    // Whether the answer is lost or a 503 is up to chance.
+    Caller::new(&api).say(&meditopia_testkit::sandbox::wire::request(&api, "{}"));
+    let long = "a-user-whose-name-has-no-end-and-no-space-".repeat(3);
+    api.set_unknown(json!([long, { "prefix": "bad-", "status": 422, "code": "A_1200" }]));
+    browser.until_shown("#access-note", "both refused");
+    browser.until_shown("#faults-note", "4 on");
+    looks_good(&browser, "faulted");
+}
+
+/// What a developer might see after some minutes: all outcomes, and events of all kinds.
+fn a_day(api: &Sandbox) {
+    let host = Host::of(api).open();
+    let enqueue = |user: &str, event: &str, value: Option<&str>| {
+        host.enqueue(&meditopia::event::Fields {
+            token: "token",
+            partner_user_id: user,
+            event,
+            event_value: value,
+            received_at: Some("2026-03-02 09:14:05"),
+        })
+        .unwrap();
+    };
+    host.enqueue_users(0..100);
+    host.flushed(secs(30));
+    api.set_unknown_users(["u-17", "u-18"]);
+    enqueue("ada", "register", None);
+    enqueue("grace", "audio", Some("sleep-story-12"));
+    enqueue("u-17", "video", Some("morning-42"));
+    enqueue("linus", "content", Some("breathing"));
+    host.flushed(secs(30));
+    api.set_fault(json!({ "fault": "status", "status": 503, "count": 1 }));
+    Caller::new(api).post(
+        api,
+        &meditopia_testkit::sandbox::wire::events_of(["margaret", "joan"]),
+    );
+    api.clear_faults();
+    enqueue("joan", "signin", None);
+    host.flushed(secs(30));
+}
+
+#[test]
+fn the_readme_shows_the_page() {
+    let path = meditopia_testkit::root().join(PICTURE);
+    if std::env::var_os("UPDATE_README").is_some() {
+        let api = Sandbox::start();
+        let browser = page_of(&api);
+        a_day(&api);
+        browser.until_shown("#note-spoiled", "status");
+        browser.until_shown("#users", "u-18");
+        browser.resize(1024, 660);
+        browser.prefer("light");
+        fs::write(&path, browser.screenshot()).unwrap();
+    }
+    let picture = fs::read(path).unwrap();
+    assert!(picture.starts_with(b"\x89PNG"));
+    assert!(picture.len() < 150_000, "{} bytes", picture.len());
+    let readme = include_str!("../../../../../README.md");
+    assert!(readme.contains(&format!("]({PICTURE})")));
+}

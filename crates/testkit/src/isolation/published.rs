@@ -1,0 +1,52 @@
+//! What stands in the README: the tables between two marks, and the plot beside this file.
+
+use std::path::PathBuf;
+
+const START: &str = "UPDATE_README=1 cargo bench --locked --bench isolation -->\n";
+const END: &str = "<!-- end -->";
+
+fn in_crate(path: &str) -> PathBuf {
+    crate::root().join(path)
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(in_crate(path)).expect(path)
+}
+
+/// The README up to the tables, the tables, and the rest.
+fn readme() -> [String; 3] {
+    let readme = read("README.md");
+    let (before, rest) = readme.split_once(START).expect(START);
+    let (table, after) = rest.split_once(END).expect(END);
+    [before, table, after].map(str::to_owned)
+}
+
+/// The tables as published.
+pub fn table() -> String {
+    let [_, table, _] = readme();
+    table
+}
+
+/// The plot as published.
+pub fn plot() -> String {
+    read("benches/isolation.svg")
+}
+
+/// Which of both are not up to date; writes them instead if the environment has `UPDATE_README`.
+pub fn stale(table: &str, plot: &str) -> Vec<&'static str> {
+    if std::env::var_os("UPDATE_README").is_some() {
+        let [before, _, after] = readme();
+        let readme = [&before, START, table, END, &after].concat();
+        std::fs::write(in_crate("README.md"), readme).expect("README.md");
+        std::fs::write(in_crate("benches/isolation.svg"), plot).expect("the plot");
+        return Vec::new();
+    }
+    let mut stale = Vec::new();
+    if self::table() != table {
+        stale.push("the table in README.md");
+    }
+    if self::plot() != plot {
+        stale.push("benches/isolation.svg");
+    }
+    stale
+}

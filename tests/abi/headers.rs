@@ -1,0 +1,188 @@
+//! The committed headers are what cbindgen makes of `src/ffi`, and compilers and FFI parsers accept
+//! them.
+//!
+//! cbindgen is a dev-dependency, so that users build without it. It gets the files of the C API in
+//! the order in which a reader wants the functions. After a change of `src/ffi`, run
+//! `UPDATE_HEADERS=1 cargo test --test abi headers` and commit the headers with the change.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The files of `src/ffi`, in the order of the header.
+const SOURCES: [&str; 13] = [
+    "version", "status", "error", "text", "config", "client", "enqueue", "report", "stats", "log",
+    "cursor", "rejected", "receipts",
+];
+
+fn in_crate(path: &str) -> PathBuf {
+    meditopia_testkit::root().join(path)
+}
+
+fn read(path: &str) -> String {
+    let path = in_crate(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()))
+}
+
+fn options(files: &[&str]) -> cbindgen::Config {
+    let mut all = toml::Table::new();
+    for file in files {
+        all.extend(
+            read(file)
+                .parse::<toml::Table>()
+                .expect("the options are TOML"),
+        );
+    }
+    let mut config: cbindgen::Config = all.try_into().expect("cbindgen knows these options");
+    config.include_guard = config.include_guard.filter(|guard| !guard.is_empty());
+    config
+}
+
+fn generate(files: &[&str]) -> String {
+    let builder = SOURCES
+        .iter()
+        .fold(cbindgen::Builder::new(), |builder, source| {
+            builder.with_src(in_crate(&format!("src/ffi/{source}.rs")))
+        });
+    let bindings = builder
+        .with_config(options(files))
+        .generate()
+        .expect("src/ffi parses");
+    let mut header = Vec::new();
+    bindings.write(&mut header);
+    String::from_utf8(header).expect("a header is UTF-8")
+}
+
+fn assert_current(header: &str, files: &[&str]) {
+    let fresh = generate(files);
+    if std::env::var_os("UPDATE_HEADERS").is_some() {
+        std::fs::write(in_crate(header), &fresh).expect("the header can be written");
+    }
+    assert!(
+        fresh == read(header),
+        "{header} is not what cbindgen makes of src/ffi; run UPDATE_HEADERS=1 cargo test --test abi headers"
+    );
+}
+
+/// Compiles `source` with `compiler` and the strictest warnings.
+fn assert_compiles(compiler: &str, standard: &str, name: &str, source: &str) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join(name);
+    std::fs::write(&file, source).expect("the source can be written");
+    let output = Command::new(compiler)
+        .args([
+            standard,
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-pedantic",
+            "-fsyntax-only",
+            "-I",
+        ])
+        .arg(in_crate("include"))
+        .arg(&file)
+        .output()
+        .unwrap_or_else(|cause| panic!("{compiler}: {cause}"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{compiler} {standard}:\n{errors}");
+}
+
+/// The program in the comment at the top of the header.
+fn example_program() -> String {
+    let header = read("include/meditopia.h");
+    let lines: Vec<&str> = header
+        .lines()
+        .skip_while(|line| !line.contains("A COMPLETE PROGRAM"))
+        .skip(1)
+        .take_while(|line| !line.contains("CONVENTIONS"))
+        .map(|line| line.trim_start_matches(" *"))
+        .collect();
+    lines.join("\n")
+}
+
+#[test]
+fn meditopia_h_is_what_cbindgen_makes_of_src_ffi() {
+    assert_current("include/meditopia.h", &["include/cbindgen.toml"]);
+}
+
+#[test]
+fn meditopia_ffi_h_is_what_cbindgen_makes_of_src_ffi() {
+    assert_current(
+        "include/meditopia_ffi.h",
+        &["include/cbindgen.toml", "include/cbindgen_ffi.toml"],
+    );
+}
+
+/// Composer installs a copy of `bindings/php` without the rest of the repository, and runs no
+/// script that could generate the header.
+#[test]
+fn the_php_package_has_the_same_meditopia_ffi_h() {
+    assert_current(
+        "bindings/php/include/meditopia_ffi.h",
+        &["include/cbindgen.toml", "include/cbindgen_ffi.toml"],
+    );
+}
+
+#[test]
+fn meditopia_h_compiles_on_its_own_as_c99_and_as_c17() {
+    for standard in ["-std=c99", "-std=c17"] {
+        assert_compiles("gcc", standard, "alone.c", "#include <meditopia.h>\n");
+    }
+}
+
+#[test]
+fn meditopia_h_compiles_on_its_own_as_cpp_and_its_functions_have_c_linkage() {
+    let source = "#include <meditopia.h>\n\
+                  extern \"C\" uint32_t meditopia_abi_version(void);\n\
+                  int main() { return meditopia_abi_version() == 0; }\n";
+    assert_compiles("g++", "-std=c++17", "alone.cpp", source);
+}
+
+#[test]
+fn the_example_program_in_meditopia_h_compiles() {
+    let program = example_program();
+    assert!(
+        program.contains("int main(void)"),
+        "found no program, but:\n{program}"
+    );
+    for standard in ["-std=c99", "-std=c17"] {
+        assert_compiles("gcc", standard, "example.c", &program);
+    }
+}
+
+#[test]
+fn meditopia_ffi_h_has_no_preprocessor_lines_and_one_declarator_per_line() {
+    let header = read("include/meditopia_ffi.h");
+    assert!(!header.contains("extern \"C\""));
+    assert!(!header.contains("__attribute__"));
+    let mut fields = 0;
+    let mut in_struct = false;
+    for line in header.lines() {
+        let text = line.trim();
+        assert!(!text.starts_with('#'), "a preprocessor line: {line}");
+        if text.starts_with("typedef struct") && text.ends_with('{') {
+            in_struct = true;
+        } else if text.starts_with('}') {
+            in_struct = false;
+        } else if in_struct {
+            fields += 1;
+            assert!(
+                text.ends_with(';') && text.matches(';').count() == 1,
+                "{line}"
+            );
+            assert!(
+                !text.contains(','),
+                "PHP reads only the first declarator of this line: {line}"
+            );
+        }
+    }
+    assert!(
+        fields > 40,
+        "found only {fields} fields; is this still the header?"
+    );
+}
+
+#[test]
+fn meditopia_ffi_h_compiles_once_the_integer_types_are_included() {
+    let source = "#include <stddef.h>\n#include <stdint.h>\n#include <meditopia_ffi.h>\n";
+    assert_compiles("gcc", "-std=c99", "flat.c", source);
+}

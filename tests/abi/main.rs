@@ -1,0 +1,6 @@
+//! The C API: what the library exports, and the headers that declare it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod exports;
+mod headers;

@@ -1,0 +1,88 @@
+//! Hosts in containers that share one spool: a clock since boot of their own, and pids of their own.
+
+use std::process::Command;
+
+use meditopia_testkit::c_host::Program;
+use meditopia_testkit::host::{Host, Story, secs};
+use meditopia_testkit::ledger::Arrivals;
+use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::steered::Steered;
+use meditopia_testkit::trials::Outcome;
+
+/// Whether this user and kernel can do it; says so where not.
+fn can(runner: &[&str]) -> bool {
+    let tried = Command::new(runner[0])
+        .args(&runner[1..])
+        .arg("true")
+        .output();
+    let can = tried.is_ok_and(|output| output.status.success());
+    if !can {
+        println!("skipped: {runner:?} is not possible here");
+    }
+    can
+}
+
+/// Processes under these runners enqueue for one user in turns, each event after the last was acknowledged.
+fn take_turns(what: &str, runners: &[&[&str]]) {
+    if !runners
+        .iter()
+        .filter(|runner| !runner.is_empty())
+        .all(|runner| can(runner))
+    {
+        return;
+    }
+    let turns = meditopia_testkit::trials::trials(300, 10_000);
+    let api = Sandbox::start();
+    let program = Program::of("steered.c").configured(&api, &[("role", "enqueue")]);
+    let mut hosts: Vec<Steered> = runners
+        .iter()
+        .map(|runner| {
+            Steered::start(match runner {
+                [] => program.command(&[]),
+                runner => program.command_under(runner, &[]),
+            })
+        })
+        .collect();
+    let count = hosts.len() as u64;
+    for number in 0..turns {
+        hosts[(number % count) as usize].enqueue("u-1", number);
+    }
+    hosts.into_iter().for_each(Steered::end);
+
+    let sender = Host::of(&api).with("spool", program.spool().to_str().unwrap());
+    let report = sender.client().flushed(secs(60));
+    assert_eq!((report.delivered, report.pending), (turns, 0));
+    let arrivals = Arrivals::of(&api);
+    let arrived = &arrivals.first_appearances()["u-1"];
+    assert!(
+        arrived.iter().copied().eq(0..turns),
+        "{what}: out of order: {arrived:?}"
+    );
+    let outcome = Outcome {
+        trials: turns,
+        acknowledged: turns,
+        delivered: arrived.len() as u64,
+        duplicated: arrivals.duplicates() as u64,
+        ..Outcome::default()
+    };
+    meditopia_testkit::trials::report(what, outcome, 0);
+    assert_eq!(outcome.duplicated, 0);
+}
+
+#[test]
+fn a_user_keeps_the_order_of_events_from_hosts_in_several_time_namespaces() {
+    take_turns(
+        "turns across time namespaces",
+        &[
+            &[],
+            &["unshare", "--time", "--boottime", "100000"],
+            &["unshare", "--time", "--boottime", "-60"],
+        ],
+    );
+}
+
+#[test]
+fn a_user_keeps_the_order_of_events_from_hosts_that_all_have_the_same_pid() {
+    let alone: &[&str] = &["unshare", "--pid", "--fork"];
+    take_turns("turns across pid namespaces", &[alone, alone, &[]]);
+}

@@ -1,0 +1,132 @@
+//! Receipts: one for each delivered request, as durable as the delivery, found by user and time.
+
+use meditopia::client::{Client, Receipt, ReceiptFilter};
+use meditopia::event::{EventKind, Fields};
+use meditopia_testkit::host::{Host, Story, secs};
+use meditopia_testkit::sandbox::Sandbox;
+use serde_json::json;
+
+fn receipts(client: &Client, filter: &ReceiptFilter) -> Vec<Receipt> {
+    let mut cursor = client.receipts(filter).unwrap();
+    std::iter::from_fn(|| cursor.next_receipt().unwrap()).collect()
+}
+
+fn all() -> ReceiptFilter {
+    ReceiptFilter::default()
+}
+
+fn of_user(user: &str) -> ReceiptFilter {
+    ReceiptFilter {
+        user: Some(user.to_owned()),
+        ..all()
+    }
+}
+
+fn wall_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_millis() as i64
+}
+
+#[test]
+fn each_delivered_request_leaves_a_receipt_of_whose_events_when_and_which() {
+    let api = Sandbox::start();
+    let client = Host::of(&api).open();
+    let before = wall_ms();
+    for number in 0..250 {
+        client
+            .enqueue(&Fields {
+                token: "token",
+                partner_user_id: &format!("u-{}", number % 60),
+                event: EventKind::ALL[number % 5].name(),
+                event_value: None,
+                received_at: None,
+            })
+            .unwrap();
+    }
+    client.flushed(secs(60));
+    let kept = receipts(&client, &all());
+    let events: Vec<u32> = kept.iter().map(|receipt| receipt.events).collect();
+    assert_eq!(events, [100, 100, 50]);
+    for receipt in &kept {
+        assert!((before..=wall_ms()).contains(&receipt.time_ms));
+        assert_eq!((receipt.http_status, receipt.attempts), (204, 1));
+        assert_eq!(receipt.kinds().iter().sum::<u32>(), receipt.events);
+        assert_eq!(receipt.kinds(), [receipt.events / 5; 5]);
+    }
+    assert_eq!(kept[0].users.len(), 60);
+    assert_eq!(kept[0].users[7].user, "u-7");
+    assert_eq!(kept[0].users[7].kinds, [0, 0, 2, 0, 0], "7 and 67: audio");
+    assert!(kept.is_sorted_by(|one, next| one.id < next.id));
+    let behind = ReceiptFilter {
+        after_id: kept[0].id,
+        ..all()
+    };
+    assert_eq!(receipts(&client, &behind), kept[1..]);
+}
+
+#[test]
+fn a_user_is_found_among_the_receipts_of_thousands() {
+    let api = Sandbox::start();
+    let client = Host::of(&api).with("batch_max", "2").open();
+    client.enqueue_for("first \"é\"", 0);
+    client.enqueue_users(0..1_200);
+    client.enqueue_for("last", 0);
+    client.flushed(secs(60));
+    let kept = receipts(&client, &all());
+    assert_eq!(kept.len(), 601, "more than two pages");
+    let found = |user: &str| receipts(&client, &of_user(user));
+    assert_eq!(found("first \"é\""), kept[..1]);
+    assert_eq!(found("last"), kept[600..]);
+    assert_eq!(found("u-600").len(), 1);
+    assert_eq!(found("u-"), []);
+    let at = kept[300].time_ms;
+    let until = ReceiptFilter {
+        until_ms: Some(at),
+        ..all()
+    };
+    let from = ReceiptFilter {
+        from_ms: Some(at),
+        ..all()
+    };
+    let earlier = kept.iter().filter(|receipt| receipt.time_ms < at).count();
+    assert_eq!(receipts(&client, &until), kept[..earlier]);
+    assert_eq!(receipts(&client, &from), kept[earlier..]);
+}
+
+#[test]
+fn only_what_was_accepted_has_a_receipt_and_it_counts_the_requests() {
+    let api = Sandbox::start();
+    api.set_unknown(json!([{"user": "bad"}]));
+    api.set_fault(json!({"fault": "close", "when": "after", "count": 1}));
+    let client = Host::of(&api).open();
+    client.enqueue_users(0..3);
+    client.flushed(secs(60));
+    client.enqueue_for("bad", 0);
+    client.enqueue_users(3..5);
+    client.flushed(secs(60));
+    let kept = receipts(&client, &all());
+    assert_eq!(kept[0].attempts, 2, "the first answer did not come");
+    assert_eq!(kept[0].events, 3);
+    assert_eq!(
+        kept[1..].iter().map(|receipt| receipt.events).sum::<u32>(),
+        2
+    );
+    assert!(kept[1..].iter().all(|receipt| receipt.attempts == 1));
+    assert_eq!(receipts(&client, &of_user("bad")), []);
+}
+
+#[test]
+fn without_days_none_is_kept_and_what_was_kept_goes() {
+    let api = Sandbox::start();
+    let host = Host::of(&api);
+    let client = host.client();
+    client.enqueue_users(0..3);
+    client.flushed(secs(60));
+    assert_eq!(receipts(&client, &all()).len(), 1);
+    drop(client);
+
+    let off = host.with("receipts_days", "0").open();
+    off.enqueue_users(0..3);
+    off.flushed(secs(60));
+    assert_eq!(receipts(&off, &all()), []);
+}

@@ -1,0 +1,278 @@
+//! The rejected store: what is in it, who finds it there, and how it goes back or for good.
+
+use meditopia::client::{Client, RejectedFilter, RejectedReason, Row, RowReason};
+use meditopia::error::ErrorKind;
+use meditopia_testkit::host::{Host, Opened, Story, secs};
+use meditopia_testkit::sandbox::Sandbox;
+use serde_json::{Value, json};
+
+/// Five users, two of them bad, each with 30 events; the bad ones' are rejected.
+fn with_rejected(api: &Sandbox) -> Opened {
+    api.set_unknown(json!([
+        {"user": "bad-1"},
+        {"user": "bad-2", "code": "U_1009", "message": "User is not active.", "status": 409},
+    ]));
+    let client = Host::of(api).open();
+    for number in 0..30 {
+        for user in ["a", "bad-1", "b", "bad-2", "c"] {
+            client.enqueue_for(user, number);
+        }
+    }
+    assert_eq!(client.flushed(secs(60)).rejected, 60);
+    client
+}
+
+fn matching(client: &Client, filter: &RejectedFilter) -> Vec<Row> {
+    let mut cursor = client.rejected_matching(filter).unwrap();
+    std::iter::from_fn(|| cursor.next_row().unwrap()).collect()
+}
+
+fn all() -> RejectedFilter {
+    RejectedFilter::default()
+}
+
+fn of_user(user: &str) -> RejectedFilter {
+    RejectedFilter {
+        user: Some(user.to_owned()),
+        ..all()
+    }
+}
+
+/// What arrived of a user, by number.
+fn arrived(api: &Sandbox, user: &str) -> Vec<Value> {
+    let events = api.events();
+    events
+        .iter()
+        .filter(|event| event.fields.partner_user_id == user)
+        .map(|event| event.fields.event_value.clone())
+        .collect()
+}
+
+fn numbers(range: std::ops::Range<usize>) -> Vec<Value> {
+    range.map(|number| json!(number.to_string())).collect()
+}
+
+#[test]
+fn a_rejected_event_keeps_all_that_is_known_of_it_over_a_restart() {
+    let api = Sandbox::start();
+    let before = wall_ms();
+    let client = with_rejected(&api);
+    let rows = client.rejected_rows();
+    assert_eq!(rows.len(), 60);
+    let row = rows
+        .iter()
+        .find(|row| row.event_json.contains("bad-2"))
+        .unwrap();
+    assert_eq!(
+        row.reason,
+        RowReason::Refused {
+            may_be_delivered: false
+        }
+    );
+    assert_eq!(row.api_code, "U_1009");
+    assert_eq!(row.message, "User is not active.");
+    assert_eq!(row.http_status, Some(409));
+    assert!(row.attempts > 1, "{row:?}");
+    assert!(
+        row.first_ms >= before && row.last_ms >= row.first_ms,
+        "{row:?}"
+    );
+
+    client.close(secs(30)).unwrap();
+    assert_eq!(client.host.client().rejected_rows(), rows);
+}
+
+fn wall_ms() -> i64 {
+    let now = std::time::SystemTime::now();
+    let since = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+    since.as_millis() as i64
+}
+
+#[test]
+fn rejected_events_are_found_by_user_code_reason_time_and_row() {
+    let api = Sandbox::start();
+    let client = with_rejected(&api);
+    let rows = client.rejected_rows();
+    let count = |filter: RejectedFilter| matching(&client, &filter).len();
+
+    assert_eq!(count(all()), 60);
+    assert_eq!(count(of_user("bad-1")), 30);
+    assert_eq!(count(of_user("a")), 0);
+    let code = |code: &str| RejectedFilter {
+        api_code: Some(code.to_owned()),
+        ..all()
+    };
+    assert_eq!(count(code("U_1009")), 30);
+    assert_eq!(
+        count(RejectedFilter {
+            user: Some("bad-1".to_owned()),
+            ..code("U_1009")
+        }),
+        0
+    );
+    let reason = |reason| RejectedFilter {
+        reason: Some(reason),
+        ..all()
+    };
+    assert_eq!(count(reason(RejectedReason::Refused)), 60);
+    assert_eq!(count(reason(RejectedReason::Expired)), 0);
+
+    let at = rows[30].last_ms;
+    let before = rows.iter().filter(|row| row.last_ms < at).count();
+    let until = RejectedFilter {
+        until_ms: Some(at),
+        ..all()
+    };
+    let from = RejectedFilter {
+        from_ms: Some(at),
+        ..all()
+    };
+    assert_eq!(count(until), before);
+    assert_eq!(count(from), 60 - before);
+    let behind = RejectedFilter {
+        after_id: rows[9].id,
+        ..all()
+    };
+    assert_eq!(matching(&client, &behind), rows[10..]);
+}
+
+#[test]
+fn requeued_events_of_a_user_arrive_in_their_order_and_the_others_stay() {
+    let api = Sandbox::start();
+    let client = with_rejected(&api);
+    api.set_unknown(json!([{"user": "bad-2"}]));
+    assert_eq!(client.requeue_matching(&of_user("bad-1")).unwrap(), 30);
+    client.flushed(secs(60));
+    assert_eq!(arrived(&api, "bad-1"), numbers(0..30));
+    assert_eq!(client.rejected_rows().len(), 30);
+    assert_eq!(client.requeue_matching(&of_user("bad-1")).unwrap(), 0);
+}
+
+#[test]
+fn thousands_are_requeued_and_discarded_by_filter_through_the_process_that_sends() {
+    const EVENTS: usize = 2_500;
+    let api = Sandbox::start();
+    api.set_unknown(json!([{"user": "bad-1"}, {"user": "bad-2"}]));
+    let client = Host::of(&api).with("role", "both").open();
+    for number in 0..EVENTS {
+        client.enqueue_for("bad-1", number);
+        client.enqueue_for("bad-2", number);
+    }
+    client.flushed(secs(120));
+    assert_eq!(client.rejected_rows().len(), 2 * EVENTS);
+    api.set_unknown(json!([]));
+    assert_eq!(client.discard_matching(&of_user("bad-2")).unwrap(), EVENTS);
+    assert_eq!(client.requeue_matching(&all()).unwrap(), EVENTS);
+    client.flushed(secs(60));
+    assert_eq!(arrived(&api, "bad-1"), numbers(0..EVENTS));
+    assert_eq!(arrived(&api, "bad-2"), numbers(0..0));
+    assert!(client.rejected_rows().is_empty());
+}
+
+#[test]
+fn an_export_holds_a_line_for_each_event_as_it_was_sent() {
+    let api = Sandbox::start();
+    let client = with_rejected(&api);
+    let mut text = Vec::new();
+    let filter = of_user("bad-2");
+    assert_eq!(client.export_rejected(&filter, &mut text).unwrap(), 30);
+    let text = String::from_utf8(text).unwrap();
+    let rows = matching(&client, &filter);
+    assert_eq!(text.lines().count(), rows.len());
+    for (line, row) in text.lines().zip(&rows) {
+        assert!(line.contains(&row.event_json), "{line}");
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["id"], row.id);
+        assert_eq!(line["reason"], "refused");
+        assert_eq!(line["may_be_delivered"], false);
+        assert_eq!(line["api_code"], "U_1009");
+        assert_eq!(line["message"], "User is not active.");
+        assert_eq!(line["http_status"], 409);
+        assert_eq!(line["attempts"], row.attempts);
+        assert_eq!(line["first_ms"], row.first_ms);
+        assert_eq!(line["last_ms"], row.last_ms);
+        assert_eq!(line["event"]["partner_user_id"], "bad-2");
+    }
+    assert_eq!(client.rejected_rows().len(), 60, "they stay");
+}
+
+#[test]
+fn an_exported_event_stands_on_one_line_whatever_its_value_looks_like() {
+    let api = Sandbox::builder().unknown_user("u").start();
+    let client = Host::of(&api).open();
+    let pretty = "{\"token\":\"t\",\"partner_user_id\":\"u\",\"event\":\"video\",\"event_value\":{\n  \"a\": 1\r\n}}";
+    client.enqueue_json(pretty.as_bytes()).unwrap();
+    assert_eq!(client.flushed(secs(60)).rejected, 1);
+    let mut text = Vec::new();
+    let all = RejectedFilter::default();
+    assert_eq!(client.export_rejected(&all, &mut text).unwrap(), 1);
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let line: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(line["event"]["event_value"], json!({"a": 1}));
+}
+
+/// A batch of ten, others behind it, that the API answers with a server error.
+fn with_a_poisonous_batch(api: &Sandbox) -> Opened {
+    api.set_fault(json!({"fault": "status", "status": 500}));
+    let client = Host::of(api).with("batch_max", "10").open();
+    client.enqueue_users(0..25);
+    let (report, outcome) = client.flush(secs(2));
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(report.in_doubt, 10);
+    client
+}
+
+#[test]
+fn an_event_that_the_api_fails_on_again_and_again_is_set_aside_and_the_rest_goes() {
+    let api = Sandbox::start();
+    let client = with_a_poisonous_batch(&api);
+    let doubt = client.in_doubt_rows();
+    assert_eq!(doubt.len(), 10);
+
+    let ids = [doubt[3].id, doubt[9].id, 999];
+    assert_eq!(client.set_aside(&ids).unwrap(), 2);
+    assert_eq!(
+        client.set_aside(&ids).unwrap(),
+        0,
+        "they are not in doubt any more"
+    );
+    assert_eq!(client.in_doubt_rows().len(), 8);
+    let aside = client.rejected_rows();
+    assert_eq!(aside.len(), 2);
+    for (row, number) in aside.iter().zip([3, 9]) {
+        assert_eq!(row.reason, RowReason::SetAside);
+        assert_eq!(row.event_json, doubt[number].event_json);
+        assert_eq!(row.attempts, doubt[number].attempts);
+    }
+
+    api.clear_faults();
+    api.clear_ledger();
+    assert_eq!(client.flushed(secs(60)).delivered, 23);
+    assert_eq!(
+        api.requests()[0].events,
+        8,
+        "what is left of the batch, and no other"
+    );
+    let requeued = client.requeue_matching(&RejectedFilter {
+        reason: Some(RejectedReason::SetAside),
+        ..all()
+    });
+    assert_eq!(requeued.unwrap(), 2);
+    assert_eq!(client.flushed(secs(60)).delivered, 2);
+    assert_eq!(api.ledger().accepted_events, 25);
+}
+
+#[test]
+fn an_id_of_an_old_list_never_means_another_event() {
+    let api = Sandbox::start();
+    let client = with_a_poisonous_batch(&api);
+    let doubt = client.in_doubt_rows();
+    // What stood behind it has moved one place forward.
+    assert_eq!(client.set_aside(&[doubt[0].id]).unwrap(), 1);
+    assert_eq!(client.set_aside(&[doubt[5].id]).unwrap(), 0);
+    let now = client.in_doubt_rows();
+    assert_eq!(client.set_aside(&[now[4].id]).unwrap(), 1);
+    let aside = client.rejected_rows();
+    assert_eq!(aside[1].event_json, doubt[5].event_json);
+}

@@ -1,0 +1,163 @@
+//! The API as it really is: what it refuses, what it has processed, and what goes wrong on the way.
+
+use super::plan::Plan;
+use meditopia::delivery::{Answer, Exchange};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An event on its way.
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
+    pub id: usize,
+    pub user: usize,
+    pub bytes: u32,
+    pub bad: bool,
+    pub enqueued_ms: i64,
+}
+
+/// The API and its ledger.
+#[derive(Default)]
+pub struct Api {
+    pub requests: usize,
+    /// Each event once, in the order in which it came first.
+    pub processed: Vec<usize>,
+    /// The members of the batch in which each event came last.
+    pub batch_of: BTreeMap<usize, Vec<usize>>,
+    pub refused_alone: BTreeSet<usize>,
+    /// Events that came again.
+    pub repeated: usize,
+    body_limit: Option<u64>,
+    deleted: Option<(usize, usize)>,
+}
+
+impl Api {
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            body_limit: plan.api.body_limit,
+            deleted: plan.api.deleted,
+            ..Self::default()
+        }
+    }
+
+    pub fn is_bad(&self, event: &Event) -> bool {
+        let is_deleted = |(user, after)| event.user == user && self.requests > after;
+        event.bad || self.deleted.is_some_and(is_deleted)
+    }
+
+    pub fn fits(&self, batch: &[Event]) -> bool {
+        let bytes: u64 = batch.iter().map(|event| u64::from(event.bytes)).sum();
+        self.body_limit.is_none_or(|limit| bytes <= limit)
+    }
+
+    pub fn accepts(&self, batch: &[Event]) -> bool {
+        !batch.iter().any(|event| self.is_bad(event)) && self.fits(batch)
+    }
+
+    /// Nothing changes any more: who is to be deleted is deleted now.
+    pub fn settle_down(&mut self) {
+        if let Some((_, after)) = &mut self.deleted {
+            *after = 0;
+        }
+    }
+
+    pub fn has(&self, event: &Event) -> bool {
+        self.batch_of.contains_key(&event.id)
+    }
+
+    /// Takes a batch, if it does not refuse it. What is there already may only come again in the same
+    /// batch, listed as in doubt with this many `attempts` before it left.
+    pub fn process(&mut self, batch: &[Event], attempts: u32) {
+        if !self.accepts(batch) {
+            return;
+        }
+        let members: Vec<usize> = batch.iter().map(|event| event.id).collect();
+        for id in &members {
+            let Some(earlier) = self.batch_of.insert(*id, members.clone()) else {
+                self.processed.push(*id);
+                continue;
+            };
+            self.repeated += 1;
+            // A batch that is refused after its doubt must be split, and may come again in parts.
+            if self.deleted.is_none() {
+                assert_eq!(earlier, members, "event {id} came again in another batch");
+                assert!(attempts > 1, "event {id} came again without a doubt");
+            }
+        }
+    }
+
+    /// An exchange on a good day.
+    pub fn answer(&mut self, batch: &[Event], attempts: u32) -> Exchange {
+        if self.accepts(batch) {
+            self.process(batch, attempts);
+            return answered(204, "");
+        }
+        if let [event] = batch {
+            self.refused_alone.insert(event.id);
+        }
+        if self.fits(batch) {
+            answered(404, &error("U_404"))
+        } else {
+            answered(413, &error("L_1"))
+        }
+    }
+
+    /// An exchange that goes wrong, in one of the ways that exchanges do.
+    pub fn fail(&mut self, batch: &[Event], attempts: u32, rng: &mut fastrand::Rng) -> Exchange {
+        let kind = rng.u32(..12);
+        // From 5 on the request arrives, and only the answer goes wrong.
+        if kind >= 5 && rng.bool() {
+            self.process(batch, attempts);
+        }
+        match kind {
+            0 => Exchange::NotSent {
+                why: "refused".into(),
+            },
+            1 => answered(429, ""),
+            2 => answered(401, &error("A_1002")),
+            3 => answered(403, &error("A_1004")),
+            4 => answered(302, "<html>"),
+            5 => answered(200, "<html>"),
+            6 | 7 => answered(503, ""),
+            8 => answered(408, ""),
+            9 => cut(422),
+            _ => Exchange::Unsettled {
+                why: "reset".into(),
+            },
+        }
+    }
+
+    /// Requests that halving these events takes, batch after batch: what people write by hand.
+    pub fn halving(&self, events: &[Event], batch_max: usize) -> usize {
+        let batches = events.chunks(batch_max);
+        batches.map(|batch| self.halving_batch(batch)).sum()
+    }
+
+    fn halving_batch(&self, batch: &[Event]) -> usize {
+        if batch.len() == 1 || self.accepts(batch) {
+            return 1;
+        }
+        let (left, right) = batch.split_at(batch.len() / 2);
+        1 + self.halving_batch(left) + self.halving_batch(right)
+    }
+}
+
+fn answered(status: u16, body: &str) -> Exchange {
+    Exchange::Answered(Answer {
+        status,
+        retry_after: None,
+        body: body.as_bytes().to_vec(),
+        whole: true,
+    })
+}
+
+fn cut(status: u16) -> Exchange {
+    Exchange::Answered(Answer {
+        status,
+        retry_after: None,
+        body: b"{\"succ".to_vec(),
+        whole: false,
+    })
+}
+
+fn error(code: &str) -> String {
+    format!(r#"{{"success":false,"errors":[{{"code":"{code}","message":"as simulated"}}]}}"#)
+}

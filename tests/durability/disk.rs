@@ -1,0 +1,363 @@
+//! A disk that fills up: enqueue says so, what was acknowledged is delivered while it is still full,
+//! and with the space comes back the rest.
+//!
+//! The small disks are file systems in memory, which root has to mount.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use meditopia_testkit::c_host::{Program, says};
+use meditopia_testkit::host::{Host, Story, secs};
+use meditopia_testkit::ledger::Arrivals;
+use meditopia_testkit::patience::wait_until;
+use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::told::Told;
+use meditopia_testkit::trials::{Outcome, report, trials};
+
+/// A file system of its own, gone with its test.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None`, with a word of it, where this process may not mount.
+    fn of(mebibytes: u64) -> Option<Self> {
+        if Path::new("/proc/self").metadata().unwrap().uid() != 0 {
+            println!("not tested: only root can mount a small disk");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let size = format!("size={mebibytes}m,mode=0700");
+        let mut mount = Command::new("mount");
+        says(
+            mount
+                .args(["-t", "tmpfs", "-o", &size, "none"])
+                .arg(dir.path()),
+        );
+        Some(Self(dir))
+    }
+
+    fn spool(&self) -> PathBuf {
+        self.0.path().join("spool")
+    }
+
+    /// Somebody else takes all that is left.
+    fn stuff(&self) {
+        let mut file = File::create(self.0.path().join("ballast")).unwrap();
+        let block = [1; 4096];
+        while file.write_all(&block).is_ok() {}
+    }
+
+    fn unstuff(&self) {
+        fs::remove_file(self.0.path().join("ballast")).unwrap();
+    }
+
+    /// The kernel does not make a disk read-only while anybody writes to it.
+    fn remount(&self, how: &str) {
+        let mut mount = Command::new("mount");
+        mount
+            .arg("-o")
+            .arg(format!("remount,{how}"))
+            .arg(self.0.path());
+        wait_until(how, || mount.output().unwrap().status.success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+/// Bytes that the journal's segments really take.
+fn journal_bytes(spool: &Path) -> u64 {
+    fs::read_dir(spool.join("journal")).map_or(0, |entries| {
+        entries
+            .map(|entry| entry.unwrap().metadata().unwrap().blocks() * 512)
+            .sum()
+    })
+}
+
+fn teller(spool: &Path, api: &Sandbox, options: &[(&str, &str)]) -> Program {
+    let mut all = vec![("spool", spool.to_str().unwrap()), ("role", "enqueue")];
+    all.extend_from_slice(options);
+    Program::of("teller.c").configured(api, &all)
+}
+
+/// Checks that exactly the events of these users came, each once and in order.
+fn assert_arrived(api: &Sandbox, users: &[(&str, u64)]) -> u64 {
+    let arrivals = Arrivals::of(api);
+    let arrived = arrivals.first_appearances();
+    for (user, events) in users {
+        let expected: Vec<u64> = (0..*events).collect();
+        assert!(
+            arrived[*user] == expected,
+            "{user}: {} of {events}",
+            arrived[*user].len()
+        );
+    }
+    assert_eq!(arrived.len(), users.len());
+    arrivals.assert_only_whole_requests_came_twice();
+    arrivals.duplicates() as u64
+}
+
+#[test]
+fn what_was_acknowledged_is_delivered_while_the_disk_is_still_full() {
+    let rounds = trials(2, 20);
+    let mut outcome = Outcome {
+        trials: rounds,
+        ..Outcome::default()
+    };
+    for _ in 0..rounds {
+        let Some(disk) = SmallDisk::of(8) else { return };
+        let api = Sandbox::start();
+        let program = teller(&disk.spool(), &api, &[]);
+        let mut host = Told::start(program.command(&[]));
+
+        let filled = host.tell("fill u-1");
+        filled.assert("ERROR_SPOOL_FULL");
+        assert!(filled.count > 10_000, "full after {}", filled.count);
+        disk.stuff();
+
+        host.flush().assert("OK");
+        outcome.acknowledged += filled.count;
+        outcome.duplicated += assert_arrived(&api, &[("u-1", filled.count)]);
+        outcome.delivered += filled.count;
+
+        // What was delivered has given its blocks back, whatever the others hold.
+        let mut second = Told::start(program.command(&[]));
+        second.enqueue("u-2", 0);
+        host.enqueue("u-3", 0);
+        second.flush().assert("OK");
+        outcome.duplicated +=
+            assert_arrived(&api, &[("u-1", filled.count), ("u-2", 1), ("u-3", 1)]);
+        disk.unstuff();
+    }
+    report("disk full", outcome, format_args!("{rounds} requests"));
+}
+
+#[test]
+fn a_sender_in_the_background_delivers_from_a_full_disk_too() {
+    let Some(disk) = SmallDisk::of(8) else { return };
+    let api = Sandbox::start();
+    let options = [
+        ("role", "both"),
+        ("flush_interval_ms", "50"),
+        ("lanes", "4"),
+    ];
+    // Nothing goes while it fills.
+    api.refuse_address();
+    let program = teller(&disk.spool(), &api, &options);
+    let mut host = Told::start(program.command(&[]));
+    let filled = host.tell("fill u-1");
+    filled.assert("ERROR_SPOOL_FULL");
+    disk.stuff();
+    api.allow_address();
+    Host::of(&api)
+        .with("spool", disk.spool().to_str().unwrap())
+        .with("lanes", "4")
+        .client()
+        .resume()
+        .unwrap();
+
+    host.flush().assert("OK");
+
+    assert_arrived(&api, &[("u-1", filled.count)]);
+    host.enqueue("u-2", 0);
+    host.flush().assert("OK");
+    assert_arrived(&api, &[("u-1", filled.count), ("u-2", 1)]);
+}
+
+#[test]
+fn enqueue_stays_refused_while_the_reserve_is_spent_and_works_again_when_there_is_room() {
+    let Some(disk) = SmallDisk::of(4) else { return };
+    let mut api = Sandbox::start();
+    let program = teller(&disk.spool(), &api, &[]);
+    let mut host = Told::start(program.command(&[]));
+    let filled = host.tell("fill u-1");
+    filled.assert("ERROR_SPOOL_FULL");
+    disk.stuff();
+    // The sender finds the disk full, and the API does not let it deliver.
+    let good = api.token().to_owned();
+    api.set_token("another");
+    host.flush().assert("ERROR_PAUSED");
+    assert!(disk.spool().join("full").exists());
+    assert!(!disk.spool().join("reserve").exists());
+    let refused = host.tell("enqueue u-2 0");
+    refused.assert("ERROR_SPOOL_FULL");
+    assert!(
+        refused.message.contains("the disk is full"),
+        "{}",
+        refused.message
+    );
+    let mut newcomer = Told::start(program.command(&[]));
+    newcomer.tell("enqueue u-2 0").assert("ERROR_SPOOL_FULL");
+
+    // Also where nobody sends any more, room is enough.
+    disk.unstuff();
+    disk.remount("size=16m");
+    newcomer.enqueue("u-2", 0);
+    host.enqueue("u-2", 1);
+
+    api.set_token(&good);
+    let client = Host::of(&api)
+        .with("spool", disk.spool().to_str().unwrap())
+        .client();
+    client.resume().unwrap();
+    client.flushed(secs(60));
+    assert_arrived(&api, &[("u-1", filled.count), ("u-2", 2)]);
+    assert!(disk.spool().join("reserve").exists());
+    assert!(!disk.spool().join("full").exists());
+}
+
+#[test]
+fn five_hundred_idle_workers_hold_no_more_than_what_is_pending() {
+    const WORKERS: u64 = 500;
+    const EVENTS: u64 = 100;
+    /// The first block, with the header, and the one that is written to.
+    const HELD_BYTES: u64 = 2 * 4096;
+    let dir = tempfile::tempdir().unwrap();
+    let spool = dir.path().join("spool");
+    let api = Sandbox::start();
+    let program = teller(&spool, &api, &[]);
+    let mut host = Told::start(program.command(&[]));
+    let mut prefork = Told::start(program.command(&[]));
+    prefork
+        .tell(&format!("fork {WORKERS} {EVENTS}"))
+        .assert("OK");
+    let before = journal_bytes(&spool);
+    assert!(before > WORKERS * EVENTS * 100);
+
+    let flushed = host.flush();
+
+    flushed.assert("OK");
+    assert_eq!(flushed.count, WORKERS * EVENTS);
+    let after = journal_bytes(&spool);
+    println!("{WORKERS} idle workers: {before} bytes pending, then {after} held");
+    assert!(
+        after <= WORKERS * HELD_BYTES,
+        "{after} bytes are held for nothing"
+    );
+}
+
+#[test]
+fn a_limit_of_the_spool_refuses_and_lets_go_as_a_full_disk_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = dir.path().join("spool");
+    let api = Sandbox::start();
+    let program = teller(&spool, &api, &[("max_spool_bytes", "1000000")]);
+    let mut host = Told::start(program.command(&[]));
+    let mut acknowledged = 0;
+    for _ in 0..3 {
+        let filled = host.tell(&format!("fill u-{acknowledged}"));
+        filled.assert("ERROR_SPOOL_FULL");
+        assert!(
+            filled.message.contains("max_spool_bytes"),
+            "{}",
+            filled.message
+        );
+        assert!(filled.count > 1_000, "only {}", filled.count);
+        acknowledged += filled.count;
+        host.flush().assert("OK");
+        assert_eq!(api.ledger().distinct_events, acknowledged);
+    }
+}
+
+#[test]
+fn a_read_only_disk_is_said_and_gone_when_it_is_writable_again() {
+    let Some(disk) = SmallDisk::of(8) else { return };
+    let api = Sandbox::start();
+    let program = teller(&disk.spool(), &api, &[]);
+    let mut first = Told::start(program.command(&[]));
+    first.enqueue("u-1", 0);
+    drop(first);
+    let mut host = Told::start(program.command(&[]));
+    host.tell("flush 0");
+    drop(Told::start(program.command(&[])));
+    disk.remount("ro");
+
+    let refused = host.tell("enqueue u-1 1");
+    refused.assert("ERROR_IO");
+    assert!(refused.message.contains("Read-only"), "{}", refused.message);
+    assert!(matches!(
+        host.flush().status.as_str(),
+        "ERROR_IO" | "ERROR_TIMEOUT"
+    ));
+
+    disk.remount("rw");
+    host.enqueue("u-1", 1);
+    host.flush().assert("OK");
+    assert_arrived(&api, &[("u-1", 2)]);
+}
+
+#[test]
+fn a_spool_that_is_removed_or_replaced_under_a_writer_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = dir.path().join("spool");
+    let api = Sandbox::start();
+    let program = teller(&spool, &api, &[]);
+    let mut host = Told::start(program.command(&[]));
+    host.enqueue("u-1", 0);
+    fs::remove_dir_all(&spool).unwrap();
+
+    let refused = refusal(&mut host);
+    assert_eq!(refused.status, "ERROR_IO");
+    assert!(
+        refused.message.contains("was removed; open it again"),
+        "{}",
+        refused.message
+    );
+    assert!(!spool.exists());
+
+    // Another spool in its place is not this one, though it has the same name.
+    let mut other = Told::start(program.command(&[]));
+    other.enqueue("u-2", 0);
+    let refused = host.tell("enqueue u-1 1");
+    assert_eq!(
+        refused.status, "ERROR_SPOOL_MISMATCH",
+        "{}",
+        refused.message
+    );
+    host.flush().assert("ERROR_SPOOL_MISMATCH");
+    other.flush().assert("OK");
+    assert_arrived(&api, &[("u-2", 1)]);
+}
+
+/// Enqueues until the writer has looked around.
+fn refusal(host: &mut Told) -> meditopia_testkit::told::Answer {
+    let patience = std::time::Instant::now() + secs(30);
+    loop {
+        let answer = host.tell("enqueue u-1 1");
+        if answer.status != "OK" {
+            return answer;
+        }
+        assert!(std::time::Instant::now() < patience, "not noticed");
+    }
+}
+
+#[test]
+fn a_process_without_descriptors_is_told_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = dir.path().join("spool");
+    let api = Sandbox::start();
+    let program = teller(&spool, &api, &[]);
+    let mut host = Told::start(program.command(&["64"]));
+    host.tell("exhaust");
+    let refused = host.tell("enqueue u-1 0");
+    refused.assert("ERROR_IO");
+    assert!(
+        refused.message.contains("Too many open files"),
+        "{}",
+        refused.message
+    );
+    host.tell("relent");
+    host.enqueue("u-1", 0);
+    // A segment is open now: appending needs no descriptor, sending does.
+    host.tell("exhaust");
+    host.enqueue("u-1", 1);
+    assert_ne!(host.tell("flush 2000").status, "OK");
+    host.tell("relent");
+    host.flush().assert("OK");
+    assert_arrived(&api, &[("u-1", 2)]);
+}

@@ -1,0 +1,175 @@
+//! What very many short-lived processes and a long outage leave behind: no litter, no slower start for
+//! those who come after, and no more memory for whoever sends it all.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use meditopia_testkit::c_host::Program;
+use meditopia_testkit::host::{Host, Story};
+use meditopia_testkit::ledger::Arrivals;
+use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::trials::{Outcome, report, trials};
+
+/// What a file of the spool may differ in size after the same work.
+const GROWTH_BYTES: u64 = 64 * 1024;
+/// What ten times the backlog may add to the peak: read buffers of more segments, 4 MiB together, and
+/// as much again. Without bounds a million events would add hundreds.
+const MARGIN_KB: u64 = 8 * 1024;
+/// The peak itself, code included.
+const PEAK_KB: u64 = 40 * 1024;
+
+#[test]
+fn thousands_of_short_lived_processes_leave_no_litter() {
+    let processes = trials(1_000, 10_000);
+    let api = Sandbox::start();
+    let program = Program::of("swarm.c").configured(&api, &[]);
+    let mut listings = Vec::new();
+    for first in [0, processes] {
+        swarm(&program, first, processes);
+        assert_eq!(segments(&program.spool()) as u64, processes);
+        let begun = Instant::now();
+        let peak = program.run(&["drain"]);
+        println!(
+            "{processes} segments drained and removed in {:?}, with at most {} kB",
+            begun.elapsed(),
+            peak.trim_end()
+        );
+        assert_eq!(segments(&program.spool()), 0);
+        listings.push(listing(&program.spool()));
+    }
+
+    let (first, second) = (&listings[0], &listings[1]);
+    assert!(
+        second.keys().eq(first.keys()),
+        "{first:?} became {second:?}"
+    );
+    for (name, size) in second {
+        assert!(
+            *size <= first[name] + GROWTH_BYTES,
+            "{first:?} became {second:?}"
+        );
+    }
+    let delivered = assert_all_came(&api, 2 * processes);
+    report(
+        "one event in each of many processes",
+        Outcome {
+            trials: 2 * processes,
+            acknowledged: 2 * processes,
+            delivered,
+            ..Outcome::default()
+        },
+        0,
+    );
+}
+
+#[test]
+fn a_process_opens_as_fast_with_thousands_of_segments_waiting() {
+    const OPENINGS: u64 = 40;
+    let processes = trials(1_000, 10_000);
+    let api = Sandbox::start();
+    let program = Program::of("swarm.c").configured(&api, &[]);
+    let median_of_openings = |first: u64| {
+        let mut times: Vec<Duration> = (first..first + OPENINGS)
+            .map(|number| program.run(&["open", &number.to_string()]))
+            .map(|nanoseconds| Duration::from_nanos(nanoseconds.trim_end().parse().unwrap()))
+            .collect();
+        times.sort();
+        times[times.len() / 2]
+    };
+    median_of_openings(0);
+
+    let few = median_of_openings(OPENINGS);
+    swarm(&program, 0, processes);
+    let many = median_of_openings(2 * OPENINGS);
+
+    println!(
+        "open and first enqueue: {few:?} with {} segments waiting, {many:?} with {}",
+        2 * OPENINGS,
+        processes + 2 * OPENINGS
+    );
+    assert!(many < 3 * few + Duration::from_millis(1));
+}
+
+#[test]
+fn a_backlog_is_drained_with_flat_memory() {
+    let events = trials(100_000, 1_000_000);
+    let small = peak_of_draining(events / 10);
+    let large = peak_of_draining(events);
+    println!(
+        "VmHWM {small} kB for {} events, {large} kB for {events}",
+        events / 10
+    );
+    assert!(large < small + MARGIN_KB);
+    assert!(large < PEAK_KB);
+}
+
+/// The most memory of a process that drains so many events, in kB.
+#[test]
+fn a_process_that_goes_through_many_spools_keeps_few_of_them_open() {
+    let dir = tempfile::tempdir().unwrap();
+    for number in 0..1_100 {
+        let spool = dir.path().join(number.to_string());
+        let host = Host::at("http://127.0.0.1:9/events")
+            .with("role", "enqueue")
+            .with("spool", spool.to_str().unwrap());
+        host.client().enqueue_for("user", number);
+    }
+    let open = fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+        .filter(|file| file.starts_with(dir.path()))
+        .count();
+    assert!((1..=16).contains(&open), "{open}");
+}
+
+fn peak_of_draining(events: u64) -> u64 {
+    let api = Sandbox::start();
+    let program = Program::of("swarm.c").configured(&api, &[]);
+    program.run(&["many", &events.to_string()]);
+    let begun = Instant::now();
+    let peak = program.run(&["drain"]).trim_end().parse().unwrap();
+    println!("{events} events drained in {:?}", begun.elapsed());
+    assert_all_came(&api, events);
+    assert_eq!(segments(&program.spool()), 0);
+    peak
+}
+
+/// So many processes with one event each.
+fn swarm(program: &Program, first: u64, count: u64) {
+    program.run(&["each", &first.to_string(), &count.to_string()]);
+}
+
+/// All events, each once and each user's in order; says how many.
+fn assert_all_came(api: &Sandbox, events: u64) -> u64 {
+    let arrivals = Arrivals::of(api);
+    assert_eq!(arrivals.duplicates(), 0);
+    let delivered = arrivals.first_appearances();
+    for (user, numbers) in &delivered {
+        assert_eq!(
+            meditopia_testkit::ledger::out_of_order(numbers),
+            None,
+            "{user}"
+        );
+    }
+    let count = delivered.values().map(|n| n.len() as u64).sum();
+    assert_eq!(count, events);
+    count
+}
+
+fn segments(spool: &Path) -> usize {
+    fs::read_dir(spool.join("journal")).unwrap().count()
+}
+
+/// What lies in the spool, with the sizes of files; a directory keeps the size that it once needed.
+fn listing(spool: &Path) -> BTreeMap<String, u64> {
+    let entries = fs::read_dir(spool).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| {
+            let name = entry.file_name().into_string().unwrap();
+            let about = entry.metadata().unwrap();
+            (name, if about.is_file() { about.len() } else { 0 })
+        })
+        .collect()
+}

@@ -1,0 +1,16 @@
+//! What is acknowledged is safe: through kills, power cuts, full and failing disks, and damage.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod damage;
+mod deletion;
+mod deletion_model;
+mod disk;
+mod faulty_disk;
+mod hygiene;
+mod kill;
+mod main_job;
+mod power_cut;
+mod sealing;
+mod syscalls;
+mod torture;
