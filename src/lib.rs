@@ -25,6 +25,7 @@ pub mod config;
 pub mod delivery;
 pub mod error;
 pub mod event;
+pub mod exchange;
 mod ffi;
 pub mod journal;
 pub mod log;

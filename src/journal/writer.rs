@@ -17,7 +17,7 @@ use super::open_segment::OpenSegment;
 use super::segment;
 use super::striped_lock::StripedLock;
 use super::usage;
-use crate::clock::{Clock, Moment, SystemClock};
+use crate::clock::{self, Moment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spool::{FULL_SEEN_WITHIN, Spool};
 
@@ -94,7 +94,7 @@ impl Writer {
     pub fn append(&self, fill: impl FnOnce(&mut Vec<u8>, Moment) -> Result<u32>) -> Result<()> {
         let unsynced = {
             let mut stripe = self.stripes.lock_one_of(self.durability.max_stripes());
-            let now = SystemClock.now();
+            let now = clock::now();
             let mut buffer = std::mem::take(&mut stripe.buffer);
             segment::begin_record(&mut buffer);
             let appended = fill(&mut buffer, now)

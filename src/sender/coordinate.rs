@@ -12,7 +12,7 @@ use super::take_over::TakeOver;
 use super::vitals::Thread;
 use super::wake::{Doorbell, Heard};
 use super::{Shared, commands, lane, succession};
-use crate::clock::{self, Clock, SystemClock};
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::round::Offsets;
 use crate::log::Level;
@@ -243,7 +243,7 @@ impl Term {
             }
         }
         if shared.token.current().is_none() {
-            shared.on_state(|state| state.token_missing(&why, SystemClock.now()))?;
+            shared.on_state(|state| state.token_missing(&why, clock::now()))?;
         }
         Ok(())
     }
@@ -254,7 +254,7 @@ impl Term {
             return Ok(());
         }
         for _ in 0..FORGET_COMMITS {
-            let more = shared.on_state(|state| state.forget_receipts(SystemClock.now()))?;
+            let more = shared.on_state(|state| state.forget_receipts(clock::now()))?;
             if more != Some(true) {
                 self.forgotten = Some(Instant::now());
                 break;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Sender, succession, wake};
-use crate::clock::{self, Clock, SystemClock};
+use crate::clock;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::mutex::{lock_until, wait};
 use crate::spool::Heartbeat;
@@ -107,7 +107,7 @@ impl Sender {
             } else if !state.hungry {
                 return Ok(Progress::Waiting);
             }
-            return Ok(match state.standing_pause(SystemClock.now()) {
+            return Ok(match state.standing_pause(clock::now()) {
                 Some(error) => Progress::Paused(error),
                 None => Progress::Waiting,
             });

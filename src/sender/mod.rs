@@ -45,7 +45,7 @@ use self::election::Seat;
 use self::file_state::FileState;
 use self::state::{Note, State};
 use self::vitals::{GLANCE, Pulse};
-use crate::clock::{Clock, SystemClock};
+use crate::clock;
 use crate::config::LANES_MAX;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::log::Log;
@@ -255,7 +255,7 @@ impl Sender {
     fn carry_out_as(&self, _seat: &Seat, command: &Command) -> Result<Option<usize>> {
         match self.shared.open_state() {
             Ok(mut state) => wishes::in_steps(command, |step| {
-                state.carry_out(step, SystemClock.now()).map(Some)
+                state.carry_out(step, clock::now()).map(Some)
             }),
             Err(e) if e.kind() == ErrorKind::Forked => Ok(None),
             Err(e) => Err(e),
@@ -336,7 +336,7 @@ impl Shared {
     /// Carries out a command, if this process is elected; says how many rows it changed.
     fn carry_out(&self, command: &Command) -> Result<Option<usize>> {
         wishes::in_steps(command, |step| {
-            self.on_state(|state| state.carry_out(step, SystemClock.now()))
+            self.on_state(|state| state.carry_out(step, clock::now()))
         })
     }
 
