@@ -14,12 +14,12 @@ use super::wake::{Doorbell, Heard};
 use super::{Shared, commands, lane, succession};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::heartbeat::Heartbeat;
-use crate::journal::process::{pid, spawn_quiet};
-use crate::journal::reader::Offsets;
+use crate::journal::round::Offsets;
 use crate::log::Level;
+use crate::mutex::{lock, wait};
+use crate::process::{pid, spawn_with_signals_blocked};
+use crate::spool::Heartbeat;
 use crate::store::DiskUse;
-use crate::sync::{lock, wait};
 
 /// Other processes' segments are looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -277,7 +277,7 @@ impl Term {
                 seen_ms: clock::wall_ms(),
                 boot_count: state.taken_upto.0,
                 taken_upto_boot_ns: state.taken_upto.1,
-                hungry: state.hungry,
+                take_over_is_limited: state.hungry,
                 pending_bytes: state.totals.pending_bytes,
                 taken_bytes,
                 paused: pause.map(|pause| pause.reason.name().to_owned()),
@@ -297,7 +297,7 @@ fn start_lanes(shared: &Arc<Shared>) -> Result<()> {
     for lane in 0..wanted {
         if !desk.lanes[lane] {
             let for_lane = shared.clone();
-            spawn_quiet(
+            spawn_with_signals_blocked(
                 "meditopia-lane",
                 Box::new(move || for_lane.through_panics(|| lane::run(&for_lane, lane))),
             )

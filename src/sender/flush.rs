@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use super::{Sender, succession, wake};
 use crate::clock;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
-use crate::journal::heartbeat::Heartbeat;
+use crate::mutex::{lock_until, wait};
+use crate::spool::Heartbeat;
 use crate::store::sqlite::Reader;
-use crate::sync::{lock_until, wait};
 
 /// How often a flush looks at what another process's sender has done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -147,7 +147,7 @@ impl Sender {
         };
         let taken =
             (heartbeat.boot_count, heartbeat.taken_upto_boot_ns) >= (goal.boot_count, goal.boot_ns);
-        if !taken && !heartbeat.hungry {
+        if !taken && !heartbeat.take_over_is_limited {
             return Ok(Progress::Waiting);
         }
         let Some(store) = Reader::open(spool)? else {

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::config::BearerToken;
 use crate::error::Result;
 use crate::exchange::Exchange;
-use crate::sync::{lock, wait};
+use crate::mutex::{lock, wait};
 
 /// A lane with nothing to do looks again after this, in case a change was missed.
 const IDLE_LOOK: Duration = Duration::from_secs(1);

@@ -31,7 +31,7 @@ use crate::delivery::{Effect, Engine, Head, Policy, Queue, Restored, Step, Verdi
 use crate::error::{PauseReason, Result};
 use crate::event;
 use crate::exchange::Exchange;
-use crate::journal::reader::Offsets;
+use crate::journal::round::Offsets;
 use crate::log::{Level, Log};
 use crate::store::{Change, CommitSafety, PauseState, Place, Rest, Store, Suspect, Totals};
 

@@ -10,7 +10,7 @@ use crate::delivery::Policy;
 use crate::exchange::{Answer, Exchange};
 use crate::log::Log;
 use crate::sender::Command;
-use crate::spool::{Belonging, NetworkFileSystem, Spool};
+use crate::spool::{Destination, NetworkFileSystem, Spool};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
     Change, CommitSafety, Place, Rejected, RejectedFilter, RejectedReason, Run, Store, Suspect,
@@ -27,12 +27,12 @@ struct Opened {
 
 fn store() -> Opened {
     let dir = tempfile::tempdir().unwrap();
-    let belonging = Belonging {
+    let destination = Destination {
         endpoint: "https://api.example/events",
         account: "",
     };
     let path = dir.path().join("spool");
-    let spool = Spool::open(&path, belonging, NetworkFileSystem::Refuse).unwrap();
+    let spool = Spool::open(&path, destination, NetworkFileSystem::Refuse).unwrap();
     let store = SqliteStore::open(&spool).unwrap();
     Opened { _dir: dir, store }
 }
