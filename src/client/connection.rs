@@ -2,7 +2,7 @@
 
 use crate::config::Settings;
 use crate::error::Result;
-use crate::journal::process::spawn_quiet;
+use crate::process::spawn_with_signals_blocked;
 use crate::transport::{self, Transport};
 
 /// The options of the transport under these settings.
@@ -15,7 +15,7 @@ pub fn connection(settings: &Settings) -> transport::Options {
             .as_ref()
             .map(|proxy| proxy.expose().to_owned()),
         ca_file: settings.ca_file.clone(),
-        spawn: spawn_quiet,
+        spawn: spawn_with_signals_blocked,
         ..transport::Options::new(settings.endpoint.as_str())
     }
 }

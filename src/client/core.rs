@@ -12,13 +12,13 @@ use crate::config::{Durability, Role, Settings};
 use crate::delivery::Policy;
 use crate::error::Result;
 use crate::event::Rules;
-use crate::journal::writer::{Safety, Writer};
+use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
+use crate::mutex::lock;
 use crate::sender::{Orders, Report, Sender, Token};
-use crate::spool::{self, Belonging, NetworkFileSystem, Spool};
+use crate::spool::{self, Destination, NetworkFileSystem, Spool};
 use crate::stats::histogram::{ENQUEUE_BOUNDS_US, SharedHistogram};
 use crate::store::CommitSafety;
-use crate::sync::lock;
 
 /// One in so many calls of enqueue is measured.
 const SAMPLED_ONE_IN: u64 = 64;
@@ -64,7 +64,7 @@ impl Core {
                 (dir.clone(), Some(dir))
             }
         };
-        let belonging = Belonging {
+        let destination = Destination {
             endpoint: settings.endpoint.as_str(),
             account: &settings.account,
         };
@@ -73,7 +73,7 @@ impl Core {
         } else {
             NetworkFileSystem::Refuse
         };
-        let spool = Arc::new(Spool::open(&dir, belonging, network)?);
+        let spool = Arc::new(Spool::open(&dir, destination, network)?);
         Ok(Self::with_spool(settings, spool, temporary))
     }
 
@@ -106,8 +106,10 @@ impl Core {
     ) -> Self {
         let log = Arc::new(Log::new(settings.log_level));
         let (safety, commits) = match settings.durability {
-            Durability::Power => (Safety::Power, CommitSafety::Power),
-            Durability::Process | Durability::Memory => (Safety::Process, CommitSafety::Process),
+            Durability::Power => (RecordDurability::Power, CommitSafety::Power),
+            Durability::Process | Durability::Memory => {
+                (RecordDurability::Process, CommitSafety::Process)
+            }
         };
         let limit = settings.max_spool_bytes.map_or(0, |bytes| bytes.get());
         let orders = Orders {

@@ -14,7 +14,7 @@ use super::spool_client::Client;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sender::Elected;
-use crate::spool::{self, Condition, Spool};
+use crate::spool::{self, DiskSpace, Spool};
 use crate::store::sqlite::Reader;
 use crate::store::{PauseState, RejectedFilter, RejectedReason};
 
@@ -37,8 +37,8 @@ impl Client {
     /// wrote it; [`ErrorKind::Io`].
     pub fn open_existing(dir: &Path, purpose: Purpose) -> Result<Self> {
         let opened = match purpose {
-            Purpose::Read => Spool::to_look_at(dir)?,
-            Purpose::Change => Spool::existing(dir)?,
+            Purpose::Read => Spool::open_read_only(dir)?,
+            Purpose::Change => Spool::open_existing(dir)?,
         };
         let known = spool::describe(dir)?;
         let path = dir.to_str().ok_or_else(|| {
@@ -116,8 +116,8 @@ impl Client {
     }
 
     /// The disk of the spool and the space on it. Errors: [`ErrorKind::Io`], [`ErrorKind::Closed`].
-    pub fn disk(&self) -> Result<Condition> {
-        self.core()?.spool.condition()
+    pub fn disk(&self) -> Result<DiskSpace> {
+        self.core()?.spool.disk_space()
     }
 }
 

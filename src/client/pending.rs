@@ -13,7 +13,7 @@ use super::in_doubt::in_doubt_rows;
 use super::row::{Row, RowReason};
 use crate::error::Result;
 use crate::event;
-use crate::journal::reader::{Offsets, Round};
+use crate::journal::round::{Offsets, Round};
 use crate::spool::Spool;
 use crate::store::sqlite::Reader;
 use crate::store::{LaneState, Place, StoredRun, pending_event_id, run_of_event};
@@ -127,7 +127,7 @@ impl Pages {
         page: &mut VecDeque<Row>,
     ) -> Result<Next> {
         let more = round
-            .take(PAGE_BYTES, |fragment, enqueued_ms| {
+            .read_chunk(PAGE_BYTES, |fragment, enqueued_ms| {
                 if self.matches(fragment, enqueued_ms) && id > self.filter.after_id {
                     page.push_back(Row {
                         reason: RowReason::Journalled,

@@ -5,9 +5,10 @@ use std::time::Instant;
 use super::core::Core;
 use super::in_doubt::in_doubt_count;
 use crate::error::Result;
-use crate::journal::heartbeat::Heartbeat;
-use crate::journal::reader;
+use crate::journal::backlog;
+use crate::journal::round::Offsets;
 use crate::sender::Report;
+use crate::spool::Heartbeat;
 use crate::store::sqlite::Reader;
 use crate::store::{PauseState, Totals};
 
@@ -80,7 +81,7 @@ impl Core {
     /// the two, both are read again; the last try counts as it is.
     fn snapshot(&self, deadline: Instant) -> Result<Snapshot> {
         let Some(store) = Reader::open(&self.spool)? else {
-            let journalled = reader::count(&self.spool, &reader::Offsets::new(), deadline)?;
+            let journalled = backlog::count_events(&self.spool, &Offsets::new(), deadline)?;
             return Ok(Snapshot {
                 journalled,
                 ..Snapshot::default()
@@ -97,7 +98,7 @@ impl Core {
                 };
                 Ok((store.offsets()?, snapshot))
             })?;
-            snapshot.journalled = reader::count(&self.spool, &offsets, deadline)?;
+            snapshot.journalled = backlog::count_events(&self.spool, &offsets, deadline)?;
             tries += 1;
             if tries == TRIES || store.offsets()? == offsets {
                 return Ok(snapshot);

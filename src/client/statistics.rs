@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use super::core::Core;
 use super::in_doubt::in_doubt_count;
 use crate::error::{PauseReason, Result};
-use crate::journal::heartbeat::Heartbeat;
-use crate::journal::{reader, usage};
+use crate::journal::round::Offsets;
+use crate::journal::{backlog, usage};
+use crate::spool::Heartbeat;
 use crate::stats::{Stats, for_each_figure};
 use crate::store::Totals;
 use crate::store::sqlite::Reader;
@@ -28,7 +29,7 @@ for_each_figure!(define_copy_totals);
 
 impl Core {
     pub(super) fn stats(&self) -> Result<Stats> {
-        let (segments, journal_bytes) = usage::segments(&self.spool)?;
+        let (segments, journal_bytes) = usage::journal_size(&self.spool)?;
         let mut stats = Stats {
             enqueued: self.enqueued.load(Ordering::Relaxed),
             enqueue_seconds: self.enqueue_durations.read(),
@@ -62,7 +63,7 @@ impl Core {
 
     fn read_store(&self, stats: &mut Stats, journal_bytes: u64) -> Result<()> {
         let Some(store) = Reader::open(&self.spool)? else {
-            let journalled = reader::estimate(&self.spool, &reader::Offsets::new(), journal_bytes)?;
+            let journalled = backlog::estimate(&self.spool, &Offsets::new(), journal_bytes)?;
             stats.pending = journalled.events;
             stats.oldest_pending_ms = journalled.oldest_ms;
             return Ok(());
@@ -70,7 +71,7 @@ impl Core {
         let totals = store.totals()?;
         let offsets = store.offsets()?;
         stats.journal_bytes = journal_bytes.saturating_sub(offsets.values().sum());
-        let journalled = reader::estimate(&self.spool, &offsets, stats.journal_bytes)?;
+        let journalled = backlog::estimate(&self.spool, &offsets, stats.journal_bytes)?;
         stats.pending = totals.pending + journalled.events;
         copy_totals(&totals, stats);
         stats.in_doubt = in_doubt_count(&store)?;

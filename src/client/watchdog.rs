@@ -10,10 +10,9 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::error::Result;
-use crate::journal::heartbeat::Heartbeat;
 use crate::journal::usage;
 use crate::log::Log;
-use crate::spool::Spool;
+use crate::spool::{Heartbeat, Spool};
 
 /// A sender that was not seen for so many flush intervals is missing.
 const INTERVALS: u32 = 10;
@@ -37,7 +36,7 @@ impl SenderSeen {
         Ok(Self {
             seen_ms: heartbeat.as_ref().map(|heartbeat| heartbeat.seen_ms),
             pid: heartbeat.as_ref().map(|heartbeat| heartbeat.pid),
-            waiting: usage::measure(spool)? > 0,
+            waiting: usage::pending_bytes(spool)? > 0,
         })
     }
 }

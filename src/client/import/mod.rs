@@ -29,11 +29,11 @@ use super::core::Core;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Batch, Rules};
-use crate::journal::staged::{self, Staged};
+use crate::journal::staged_segment::{self, StagedSegment};
 use crate::journal::usage;
 
 /// A commit is due when so much has been gathered: as much as a writer puts into one segment.
-const DUE_BYTES: u64 = crate::journal::writer::SEGMENT_BYTES;
+const DUE_BYTES: u64 = crate::journal::open_segment::SEGMENT_BYTES;
 /// A commit is also due when the first gathered event is so old, so that slow input is queued, too.
 const DUE_AFTER: Duration = Duration::from_secs(5);
 /// A commit brings at most one part in so many of `max_spool_bytes`.
@@ -53,7 +53,7 @@ pub struct Import {
     core: Arc<Core>,
     name: String,
     dir: PathBuf,
-    staged: Option<Staged>,
+    staged: Option<StagedSegment>,
     /// When the first of the gathered events was pushed.
     gathered_since: Instant,
     events: usize,
@@ -68,12 +68,12 @@ pub struct Import {
 impl Import {
     pub(super) fn open(core: Arc<Core>, name: &str) -> Result<Self> {
         let spool = &core.spool;
-        let above = spool.imports();
-        spool.make_dir(&above)?;
+        let above = spool.imports_dir();
+        spool.ensure_dir(&above)?;
         progress::remove_old(&above);
         let dir = above.join(progress::directory_name(name));
         let lock = loop {
-            spool.make_dir(&dir)?;
+            spool.ensure_dir(&dir)?;
             match progress::try_lock_dir(&dir)? {
                 // Another process removed the directory between the two steps.
                 Some(lock) if lock.metadata().is_ok_and(|about| about.nlink() == 0) => {}
@@ -91,9 +91,9 @@ impl Import {
         };
         let last = Progress::read(&dir)?;
         let noted = last.as_ref().and_then(|last| last.segment.as_deref());
-        staged::clear(&dir, noted)?;
+        staged_segment::remove_unpublished(&dir, noted)?;
         if let Some(noted) = noted {
-            staged::publish(spool, &dir, noted)?;
+            staged_segment::publish(spool, &dir, noted)?;
         }
         let limit = core.settings.max_spool_bytes.map(|bytes| bytes.get());
         Ok(Self {
@@ -148,7 +148,7 @@ impl Import {
             Some(staged) => staged,
             none => {
                 self.gathered_since = Instant::now();
-                none.insert(Staged::create(&self.core.spool, &self.dir)?)
+                none.insert(StagedSegment::create(&self.core.spool, &self.dir)?)
             }
         };
         staged.push(fragment)?;
@@ -158,7 +158,7 @@ impl Import {
 
     /// Bytes of the events that were gathered since the last commit.
     pub fn gathered_bytes(&self) -> u64 {
-        self.staged.as_ref().map_or(0, Staged::len)
+        self.staged.as_ref().map_or(0, StagedSegment::len)
     }
 
     /// Whether a commit is worth its syncs: enough was gathered, or the first event is old enough.
@@ -175,7 +175,7 @@ impl Import {
     pub fn check_space(&self) -> Result<()> {
         let (spool, gathered) = (&self.core.spool, self.gathered_bytes());
         let full = |why: String| Err(Error::new(ErrorKind::SpoolFull, why));
-        if spool.is_full()? {
+        if spool.reserve().is_disk_full()? {
             return full(format!(
                 "{}: the disk is full; free some space",
                 spool.name()
@@ -190,7 +190,7 @@ impl Import {
                 spool.name()
             ));
         }
-        let used = usage::measure(spool)?;
+        let used = usage::pending_bytes(spool)?;
         if used.saturating_add(gathered) > limit {
             return full(format!(
                 "{}: {used} bytes wait for delivery, and max_spool_bytes is {limit}; find out why nothing is sent, or raise the limit",
@@ -230,11 +230,15 @@ impl Import {
     }
 
     fn save_and_publish(&mut self, checkpoint: Box<RawValue>, ended_ms: Option<i64>) -> Result<()> {
-        let segment = self.staged.take().map(Staged::complete).transpose()?;
+        let segment = self
+            .staged
+            .take()
+            .map(StagedSegment::complete)
+            .transpose()?;
         let progress = Progress::new(self.name.clone(), segment, ended_ms, checkpoint);
         progress.write(&self.dir)?;
         match &progress.segment {
-            Some(segment) => staged::publish(&self.core.spool, &self.dir, segment),
+            Some(segment) => staged_segment::publish(&self.core.spool, &self.dir, segment),
             None => Ok(()),
         }
     }
