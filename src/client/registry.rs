@@ -36,8 +36,8 @@ pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
     }
     let fresh = Core::open(settings)?;
     let mut cores = lock(cores());
-    let place = fresh.spool.directory_id();
-    if let Some(known) = cores.get(&place) {
+    let directory = fresh.spool.directory_id();
+    if let Some(known) = cores.get(&directory) {
         match config::conflict(&known.settings, &fresh.settings) {
             None => return attach(known, &fresh.settings),
             Some(key) if known.clients.load(Ordering::Acquire) > 0 => {
@@ -55,7 +55,7 @@ pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
     }
     let fresh = Arc::new(fresh);
     close_idle(&mut cores);
-    cores.insert(place, fresh.clone());
+    cores.insert(directory, fresh.clone());
     Ok(add_client(&fresh))
 }
 
@@ -77,10 +77,10 @@ fn find(settings: &Settings) -> Result<Option<Arc<Core>>> {
     if lock(cores()).is_empty() {
         return Ok(None);
     }
-    let Some(place) = settings.spool.as_deref().and_then(DirectoryId::read) else {
+    let Some(directory) = settings.spool.as_deref().and_then(DirectoryId::read) else {
         return Ok(None);
     };
-    match lock(cores()).get(&place) {
+    match lock(cores()).get(&directory) {
         Some(known) if config::conflict(&known.settings, settings).is_none() => {
             attach(known, settings).map(Some)
         }
@@ -111,14 +111,14 @@ pub(super) fn in_child(core: &Core) -> Arc<Core> {
 pub(super) fn detach(core: &Core) -> bool {
     let mut cores = lock(cores());
     let last = core.clients.fetch_sub(1, Ordering::AcqRel) == 1;
-    let place = core.spool.directory_id();
+    let directory = core.spool.directory_id();
     if last
         && !core.outlives_clients()
         && cores
-            .get(&place)
+            .get(&directory)
             .is_some_and(|known| std::ptr::eq(&**known, core))
     {
-        cores.remove(&place);
+        cores.remove(&directory);
     }
     last
 }

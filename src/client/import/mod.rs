@@ -193,7 +193,7 @@ impl Import {
         let used = usage::pending_bytes(spool)?;
         if used.saturating_add(gathered) > limit {
             return full(format!(
-                "{}: {used} bytes wait for delivery, and max_spool_bytes is {limit}; find out why nothing is sent, or raise the limit",
+                "{}: {used} bytes wait for delivery, max_spool_bytes is {limit}; see why nothing is sent, or raise the limit",
                 spool.name()
             ));
         }

@@ -65,7 +65,7 @@ impl Progress {
             .map_err(|e| unreadable(format!("cannot be read: {e}")))?;
         if progress.version > VERSION {
             return Err(unreadable(format!(
-                "has version {}, and this library knows version {VERSION}; use a newer libmeditopia",
+                "has version {}, this library knows {VERSION}; use a newer libmeditopia",
                 progress.version
             )));
         }
