@@ -9,8 +9,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use meditopia::client::Client;
-use meditopia::error::ErrorKind;
+use meditopia::Client;
+use meditopia::ErrorKind;
 use meditopia_testkit::c_host::{Program, Running, says};
 use meditopia_testkit::host::{Host, Story};
 use meditopia_testkit::sandbox::Sandbox;

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
-use meditopia::client::Client;
+use meditopia::Client;
 use meditopia_testkit::c_host::Program;
 use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::ledger::{Arrivals, Event};

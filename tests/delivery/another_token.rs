@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use meditopia::client::Client;
-use meditopia::error::PauseReason;
+use meditopia::Client;
+use meditopia::PauseReason;
 use meditopia_testkit::c_host::Program;
 use meditopia_testkit::host::{Host, Opened, Story, secs};
 use meditopia_testkit::patience::wait_until;

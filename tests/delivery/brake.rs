@@ -1,8 +1,8 @@
 //! The brake: many users refused in a row are more likely our mistake than theirs, but a few dozen side
 //! by side in an import are not to stop the others.
 
-use meditopia::client::Client;
-use meditopia::error::PauseReason;
+use meditopia::Client;
+use meditopia::PauseReason;
 use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
 use serde_json::json;

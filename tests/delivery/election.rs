@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use meditopia::client::Client;
-use meditopia::error::PauseReason;
+use meditopia::Client;
+use meditopia::PauseReason;
 use meditopia_testkit::c_host::Program;
 use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::ledger::{Arrivals, Event};

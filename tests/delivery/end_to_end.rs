@@ -1,9 +1,9 @@
 //! The way of an event, over real HTTP: from `enqueue` to the ledger of the API.
 
-use meditopia::client::{Client, RowReason};
-use meditopia::config::Config;
-use meditopia::error::{ErrorKind, PauseReason};
-use meditopia::log::Level;
+use meditopia::Config;
+use meditopia::LogLevel as Level;
+use meditopia::{Client, RowReason};
+use meditopia::{ErrorKind, PauseReason};
 use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
 use serde_json::json;
@@ -375,13 +375,13 @@ fn a_conflicting_second_client_is_refused_and_an_equal_one_shares_the_spool() {
     let api = Sandbox::start();
     let client = Host::of(&api).open();
     let mut other = client.host.config().clone();
-    let second = meditopia::client::Client::open(&other).unwrap();
+    let second = meditopia::Client::open(&other).unwrap();
     second.enqueue_users(0..3);
     client.enqueue_users(3..5);
     assert_eq!(client.stats().unwrap().enqueued, 5);
 
     other.set("lanes", "2").unwrap();
-    let Err(error) = meditopia::client::Client::open(&other) else {
+    let Err(error) = meditopia::Client::open(&other) else {
         panic!("opened");
     };
     assert_eq!(error.kind(), ErrorKind::Conflict);

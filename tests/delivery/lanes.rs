@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use meditopia::client::Client;
+use meditopia::Client;
 use meditopia_testkit::c_host::Program;
 use meditopia_testkit::host::{Host, Opened, Story, secs};
 use meditopia_testkit::ledger::{Arrivals, Event, by_user, listed, lost, out_of_order};

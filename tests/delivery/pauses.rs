@@ -4,8 +4,9 @@
 //! Probes wait for half a minute and more. The programs here run on clocks that the test steps, so
 //! that the waits are the product's own and the test does not wait.
 
-use meditopia::client::{Client, Repair, recover};
-use meditopia::error::{ErrorKind, PauseReason};
+use meditopia::Client;
+use meditopia::internals::client::{Repair, recover};
+use meditopia::{ErrorKind, PauseReason};
 use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::stepped::Stepped;
@@ -357,7 +358,7 @@ fn a_damaged_store_pauses_until_recover_and_resume_does_not_help() {
     let client = Host::of(&api).open();
     client.enqueue_users(0..3);
     let (tell, told) = std::sync::mpsc::channel();
-    let callback = move |record: &meditopia::log::Record| {
+    let callback = move |record: &meditopia::LogRecord| {
         let _ = tell.send(record.message.clone());
     };
     client.set_log_callback(Some(Box::new(callback))).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use meditopia::client::{Client, PendingFilter, Row, RowReason};
+use meditopia::{Client, PendingFilter, Row, RowReason};
 use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
 use serde_json::{Value, json};

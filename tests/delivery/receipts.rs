@@ -1,7 +1,7 @@
 //! Receipts: one for each delivered request, as durable as the delivery, found by user and time.
 
-use meditopia::client::{Client, Receipt, ReceiptFilter};
-use meditopia::event::{EventKind, Fields};
+use meditopia::{Client, Receipt, ReceiptFilter};
+use meditopia::{EventKind, Fields};
 use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
 use serde_json::json;

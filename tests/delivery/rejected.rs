@@ -1,7 +1,7 @@
 //! The rejected store: what is in it, who finds it there, and how it goes back or for good.
 
-use meditopia::client::{Client, RejectedFilter, RejectedReason, Row, RowReason};
-use meditopia::error::ErrorKind;
+use meditopia::ErrorKind;
+use meditopia::{Client, RejectedFilter, RejectedReason, Row, RowReason};
 use meditopia_testkit::host::{Host, Opened, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
 use serde_json::{Value, json};

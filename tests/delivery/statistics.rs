@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use meditopia::client::Client;
-use meditopia::error::ErrorKind;
-use meditopia::log::Record;
-use meditopia::stats::Stats;
+use meditopia::Client;
+use meditopia::ErrorKind;
+use meditopia::LogRecord as Record;
+use meditopia::Stats;
 use meditopia_testkit::host::{Host, Opened, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
 use serde_json::json;

@@ -6,8 +6,8 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use meditopia::client::RowReason;
-use meditopia::error::PauseReason;
+use meditopia::PauseReason;
+use meditopia::RowReason;
 use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::judged::{
     AUTH, AUTH_IN_DOUBT, DELIVERED, Doubt, IN_DOUBT, IP, IP_IN_DOUBT, LOST, MISROUTED,

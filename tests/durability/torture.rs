@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::time::Duration;
 
-use meditopia::client::Client;
+use meditopia::Client;
 use meditopia_testkit::c_host::Program;
 use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::ledger::{Arrivals, Event, Numbers, by_user, listed, lost, out_of_order};

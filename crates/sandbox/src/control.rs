@@ -1,7 +1,7 @@
-#![doc = include_str!("control.md")]
+//! The control API below `/sandbox`; its text is `control.md`, which `meditopia sandbox --help` prints.
 //!
-//! (The text above is also what `meditopia sandbox --help` prints.) The routes hold no rules of their
-//! own: each reads its document whole, replaces one part of the state, or lists another.
+//! The handlers hold no rules of their own: each reads one document and replaces a part of the state,
+//! or lists another part.
 
 use std::net::IpAddr;
 use std::pin::Pin;

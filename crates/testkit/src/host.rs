@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use meditopia::client::{Client, Report, Row};
-use meditopia::config::Config;
-use meditopia::error::Result;
-use meditopia::event::Fields;
+use meditopia::Config;
+use meditopia::Fields;
+use meditopia::Result;
+use meditopia::{Client, Report, Row};
 
 use crate::sandbox::Sandbox;
 
@@ -134,7 +134,7 @@ impl Story for Client {
     }
 }
 
-fn all(cursor: Result<meditopia::client::Cursor>) -> Vec<Row> {
+fn all(cursor: Result<meditopia::Cursor>) -> Vec<Row> {
     let mut cursor = cursor.unwrap();
     let mut rows = Vec::new();
     while let Some(row) = cursor.next_row().unwrap() {

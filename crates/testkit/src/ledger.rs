@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use meditopia::client::Row;
+use meditopia::Row;
 
 use crate::sandbox::{Fields, Request, Sandbox};
 

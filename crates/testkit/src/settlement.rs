@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use meditopia::client::{Client, ReceiptFilter, Row};
-use meditopia::config::Config;
+use meditopia::Config;
+use meditopia::{Client, ReceiptFilter, Row};
 
 use crate::host::{Story, secs};
 use crate::ledger::number;

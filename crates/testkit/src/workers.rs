@@ -11,7 +11,7 @@ use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, PoisonError};
 
-use meditopia::client::Client;
+use meditopia::Client;
 
 use crate::c_host::{Program, Running};
 use crate::ledger::{Arrivals, Event, lost, out_of_order};

@@ -6,10 +6,12 @@
 use super::api::{Api, Event};
 use super::plan::Plan;
 use super::store::Store;
-use meditopia::clock::Moment;
-use meditopia::delivery::{Engine, Head, InDoubt, Policy, Queue, Restored, Step, Verdict, judge};
-use meditopia::error::PauseReason;
-use meditopia::exchange::BATCH_LIMIT;
+use meditopia::PauseReason;
+use meditopia::internals::clock::Moment;
+use meditopia::internals::delivery::{
+    Engine, Head, InDoubt, Policy, Queue, Restored, Step, Verdict, judge,
+};
+use meditopia::internals::exchange::BATCH_LIMIT;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 

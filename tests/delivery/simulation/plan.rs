@@ -3,7 +3,7 @@
 //! All that is not written down here - which answer goes wrong, when the process dies - is chance, and
 //! chance comes from `luck`. So the same plan is the same day, whoever made it.
 
-use meditopia::delivery::Policy;
+use meditopia::internals::delivery::Policy;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;

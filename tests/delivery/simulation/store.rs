@@ -1,7 +1,7 @@
 //! The obvious store: what is committed survives a crash, all else does not.
 
 use super::api::{Api, Event};
-use meditopia::delivery::{Effect, Engine, LaneState, Pause, Restored};
+use meditopia::internals::delivery::{Effect, Engine, LaneState, Pause, Restored};
 use std::collections::{BTreeSet, VecDeque};
 
 /// All that is committed.

@@ -11,8 +11,8 @@ mod store;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use meditopia::client::Client;
-use meditopia::spool::{self, Destination};
+use meditopia::Client;
+use meditopia::internals::spool::{self, Destination};
 use meditopia_testkit::c_host::Program;
 use meditopia_testkit::host::Host;
 use meditopia_testkit::patience::wait_until;

@@ -8,9 +8,10 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
-use meditopia::client::{Client, Repair, recover};
-use meditopia::error::{Error, ErrorKind, PauseReason};
-use meditopia::event::Fields;
+use meditopia::Client;
+use meditopia::Fields;
+use meditopia::internals::client::{Repair, recover};
+use meditopia::{Error, ErrorKind, PauseReason};
 
 use super::segment::SECTOR;
 use super::{Copy, Template, try_in_shares, wait_until};

@@ -21,10 +21,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use meditopia::client::Client;
-use meditopia::config::Config;
-use meditopia::event::Fields;
-use meditopia::spool::{self, Destination};
+use meditopia::Client;
+use meditopia::Config;
+use meditopia::Fields;
+use meditopia::internals::spool::{self, Destination};
 
 use disk::{Disk, Fate, Node};
 use found::{As, Found};

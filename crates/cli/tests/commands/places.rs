@@ -7,8 +7,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use meditopia::client::Client;
-use meditopia::error::ErrorKind;
+use meditopia::Client;
+use meditopia::ErrorKind;
 use meditopia_testkit::c_host::{Program, says};
 use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::ledger::{Arrivals, Event};

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use meditopia::client::Client;
-use meditopia::error::{ErrorKind, PauseReason};
+use meditopia::Client;
+use meditopia::{ErrorKind, PauseReason};
 use meditopia_testkit::c_host::{Program, Running};
 use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::ledger::number;

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use meditopia::error::ErrorKind;
+use meditopia::ErrorKind;
 use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::patience::wait_until;
 use meditopia_testkit::sandbox::Sandbox;

@@ -5,8 +5,8 @@
 //! can beat the *floor*, which is the larger of two numbers: the entropy of which events are bad,
 //! because an answer tells one bit at most, and one request for each bad event and for 100 good ones.
 
-use meditopia::delivery::Isolation;
-use meditopia::exchange::BATCH_LIMIT;
+use meditopia::internals::delivery::Isolation;
+use meditopia::internals::exchange::BATCH_LIMIT;
 use std::collections::VecDeque;
 
 /// Requests that the isolation of this library takes; `true` is a bad event.

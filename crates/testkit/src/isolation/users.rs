@@ -8,9 +8,11 @@
 use super::policies::{halving, unspared};
 use super::rows::Row;
 use super::zipf::Zipf;
-use meditopia::clock::Moment;
-use meditopia::delivery::{Effect, Engine, Head, Policy, Queue, Refusal, Restored, Step, Verdict};
-use meditopia::exchange::BATCH_LIMIT;
+use meditopia::internals::clock::Moment;
+use meditopia::internals::delivery::{
+    Effect, Engine, Head, Policy, Queue, Refusal, Restored, Step, Verdict,
+};
+use meditopia::internals::exchange::BATCH_LIMIT;
 use std::collections::{BTreeMap, VecDeque};
 
 const EVENTS: usize = 1_000_000;

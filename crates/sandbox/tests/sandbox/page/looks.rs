@@ -100,7 +100,7 @@ fn nothing_is_cut_off_or_pale_on_a_desk_or_a_phone_in_light_or_dark() {
 fn a_day(api: &Sandbox) {
     let host = Host::of(api).open();
     let enqueue = |user: &str, event: &str, value: Option<&str>| {
-        host.enqueue(&meditopia::event::Fields {
+        host.enqueue(&meditopia::Fields {
             token: "token",
             partner_user_id: user,
             event,

@@ -81,7 +81,7 @@ fn whatever_an_event_or_a_path_contains_stays_text() {
     let api = Sandbox::builder().unknown_user(hostile).start();
     let browser = page_of(&api);
     let host = Host::of(&api).open();
-    host.enqueue(&meditopia::event::Fields {
+    host.enqueue(&meditopia::Fields {
         token: "token",
         partner_user_id: "plain",
         event: "video",
