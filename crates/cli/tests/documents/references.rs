@@ -276,6 +276,17 @@ fn has_test(program: &Path, filter: &str) -> bool {
 }
 
 #[test]
+fn every_option_is_described_in_the_header_and_is_a_keyword_of_python() {
+    let header = read(in_repository("include/meditopia.h"));
+    let python = read(in_repository("bindings/python/src/meditopia/_client.py"));
+    for option in meditopia::config::reference() {
+        let key = option.key;
+        assert!(header.contains(&format!(" *   {key} ")), "meditopia.h: {key}");
+        assert!(python.contains(&format!("        {key}: Optional[")), "_client.py: {key}");
+    }
+}
+
+#[test]
 fn the_readme_of_the_tests_has_a_row_for_each_test_program() {
     let readme = read(in_repository("tests/README.md"));
     let (_, table) = readme.split_once("## The test programs").unwrap();
