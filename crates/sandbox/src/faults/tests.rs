@@ -2,7 +2,7 @@ use super::*;
 
 fn faults(seed: u64, text: &str) -> Faults {
     let mut faults = Faults::with_seed(seed);
-    faults.replace(Faults::order_from_json(text.as_bytes()).expect("a good order"));
+    faults.replace(Order::from_json(text.as_bytes()).expect("a good order"));
     faults
 }
 
@@ -48,7 +48,7 @@ fn a_fault_may_pick_its_requests_by_text_and_by_length() {
         struck(&mut faults, &bodies),
         [None, None, Some(500), Some(502), Some(502)]
     );
-    faults.replace(Faults::order_from_json(br#"{"max_body_bytes":7}"#).expect("a good order"));
+    faults.replace(Order::from_json(br#"{"max_body_bytes":7}"#).expect("a good order"));
     assert_eq!(
         struck(&mut faults, &["1234567", "12345678"]),
         [None, Some(413)]
@@ -125,10 +125,10 @@ fn an_order_that_would_be_misunderstood_is_refused() {
             "before the body",
         ),
         (r#"{"fault":"hang_up","when":"after"}"#, "before the body"),
-        (r#"7"#, "has to be an object"),
+        (r#"7"#, "must be a JSON object"),
     ] {
         let text = format!(r#"{{"faults":[{{"fault":"reset"}},{fault}]}}"#);
-        let message = Faults::order_from_json(text.as_bytes())
+        let message = Order::from_json(text.as_bytes())
             .err()
             .unwrap_or_else(|| panic!("{fault} was taken"));
         assert!(
@@ -136,7 +136,7 @@ fn an_order_that_would_be_misunderstood_is_refused() {
             "{fault}: {message}"
         );
     }
-    assert!(Faults::order_from_json(br#"{"fault":[]}"#).is_err());
+    assert!(Order::from_json(br#"{"fault":[]}"#).is_err());
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_hang_up_is_decided_before_the_body_and_counts_for_itself() {
         1,
         r#"{"faults":[{"fault":"reset","count":1},{"fault":"hang_up","count":1,"after_requests":1}]}"#,
     );
-    let hangs_up = |faults: &mut Faults| faults.before_the_body().map(|fault| fault.name);
+    let hangs_up = |faults: &mut Faults| faults.plan_before_body().map(|fault| fault.name);
     assert_eq!(hangs_up(&mut faults), None);
     assert!(faults.plan(&Bytes::new()).fault.is_some());
     assert_eq!(hangs_up(&mut faults), Some("hang_up"));

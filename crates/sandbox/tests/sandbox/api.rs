@@ -142,7 +142,7 @@ fn users_become_unknown_and_known_one_by_one() {
     assert_eq!(["a", "b", "bad-1"].map(&mut status_of), [204, 204, 404]);
     let refused = change(json!({ "known": ["bad-1"] })).unwrap_err();
     assert!(
-        refused.contains(r#""bad-1" is unknown by the prefix "bad-""#),
+        refused.contains(r#""bad-1" is unknown because of the prefix "bad-""#),
         "{refused}"
     );
     change(json!({ "known": [{ "prefix": "bad-" }] })).unwrap();

@@ -100,7 +100,7 @@ fn faults_are_added_and_ended_one_by_one_and_the_others_go_on_counting() {
 
     let unknown = change(json!({ "remove": ["rest"] })).unwrap_err();
     assert!(
-        unknown.contains("no fault \"rest\" to remove; there are delay, status,"),
+        unknown.contains("no fault \"rest\"; the faults are delay, status,"),
         "{unknown}"
     );
     let bad = change(json!({ "add": [{ "fault": "status", "status": 99 }], "remove": ["status"] }));
