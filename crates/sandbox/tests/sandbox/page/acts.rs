@@ -47,7 +47,7 @@ fn a_click_makes_a_user_unknown_and_its_next_event_is_refused_and_shown_with_the
 fn every_fault_can_be_switched_on_and_off_and_says_when_it_strikes() {
     let api = Sandbox::start();
     let browser = page_of(&api);
-    let help = meditopia_sandbox::CONTROL;
+    let help = meditopia_sandbox::CONTROL_HELP;
     let documented = help.matches("{\"fault\":\"").count() - 1; // one stands in an example
     assert_eq!(documented, KINDS.len());
 
@@ -93,7 +93,7 @@ fn what_is_set_beside_a_fault_is_ordered_and_other_faults_keep_their_counts() {
     browser.fill("#status-retry_after", "7");
     browser.fill("#status-percent", "50");
     browser.press(key::TAB);
-    browser.until("document.querySelector('#said').textContent === 'Status is on'");
+    browser.until("document.querySelector('#announcement').textContent === 'Status is on'");
     let expected = json!({ "fault": "status", "status": 429, "retry_after": "7", "when": "before", "probability": 0.5 });
     // The last of three changes may still be on its way.
     for _ in 0..600 {
@@ -108,7 +108,7 @@ fn what_is_set_beside_a_fault_is_ordered_and_other_faults_keep_their_counts() {
 
     browser.fill("#status-status", "99");
     browser.press(key::TAB);
-    browser.until_shown("#failure", "status 99 is not within 200 to 599");
+    browser.until_shown("#failure", "status 99 is not between 200 and 599");
 }
 
 #[test]
@@ -124,11 +124,11 @@ fn the_token_and_the_address_are_revoked_and_restored_and_the_token_is_told_nowh
     };
     for switch in ["#token", "#address"] {
         browser.click(switch);
-        browser.until_shown(&format!("{switch}-says"), "requests are refused with");
+        browser.until_shown(&format!("{switch}-note"), "requests are refused with");
         assert_eq!(answer(), (401, true), "{switch}");
         browser.click(switch);
         browser.until(&format!(
-            "!document.querySelector('{switch}-says').innerText.includes('refused')"
+            "!document.querySelector('{switch}-note').innerText.includes('refused')"
         ));
         assert_eq!(answer(), (204, false), "{switch}");
     }
@@ -159,7 +159,7 @@ fn everything_can_be_done_by_keyboard_alone() {
     browser.press("ada");
     browser.press(key::ENTER);
     browser.until_shown("#users", "ada");
-    browser.until_shown("#said", "ada is unknown now");
+    browser.until_shown("#announcement", "ada is unknown now");
     assert_eq!(
         Caller::new(&api).post(&api, &events_of(["ada"])).status,
         404
@@ -173,9 +173,9 @@ fn everything_can_be_done_by_keyboard_alone() {
 
     browser.walk_to("#token");
     browser.press(key::SPACE);
-    browser.until_shown("#token-says", "revoked");
+    browser.until_shown("#token-note", "revoked");
     browser.press(key::SPACE);
-    browser.until_shown("#token-says", "good");
+    browser.until_shown("#token-note", "good");
 
     browser.walk_to("#fault-reset");
     browser.press(key::SPACE);

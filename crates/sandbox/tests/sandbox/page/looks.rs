@@ -76,7 +76,7 @@ fn nothing_is_cut_off_or_pale_on_a_desk_or_a_phone_in_light_or_dark() {
     looks_good(&browser, "empty");
 
     a_day(&api);
-    browser.until_shown("#note-spoiled", "status");
+    browser.until_shown("#note-faulted", "status");
     browser.until_shown("#users-note", "2 unknown");
     looks_good(&browser, "busy");
 
@@ -134,7 +134,7 @@ fn the_readme_shows_the_page() {
         let api = Sandbox::start();
         let browser = page_of(&api);
         a_day(&api);
-        browser.until_shown("#note-spoiled", "status");
+        browser.until_shown("#note-faulted", "status");
         browser.until_shown("#users", "u-18");
         browser.resize(1024, 660);
         browser.prefer("light");

@@ -94,7 +94,7 @@ fn a_browser_that_opens_the_page_asks_for_nothing_else() {
 fn the_lines_that_an_empty_page_shows_deliver_an_event() {
     let api = Sandbox::builder().token("it's-a-secret").start();
     let browser = page_of(&api);
-    assert!(browser.text("main").contains("Nothing has come yet"));
+    assert!(browser.text("main").contains("No request has arrived yet"));
     assert!(browser.text("#variable-endpoint") == api.endpoint());
     let lines = ["#line-environment", "#line-curl"].map(|line| browser.text(line));
     assert!(!browser.text("body").contains("secret"));

@@ -62,16 +62,22 @@ fn an_answer_that_a_fault_spoiled_says_what_has_become_of_the_events() {
         meditopia_testkit::sandbox::wire::events_of(["bad"]),
     );
     send("before", &good);
-    browser.until_shown(".request", "The API did not see it; no event was accepted.");
+    browser.until_shown(
+        ".request",
+        "The API did not see the request; no event was accepted.",
+    );
     send("after", &good);
     browser.until_shown(
         ".request",
-        "Its events are in, but the caller does not know.",
+        "The API accepted the events, but its answer was not sent.",
     );
-    browser.until_shown(".request", "The same bytes for the second time.");
+    browser.until_shown(".request", "The same body for the second time.");
     send("after", &bad);
-    browser.until_shown(".request", "The caller was not told so.");
-    browser.until_shown("#note-spoiled", "status × 3");
+    browser.until_shown(
+        ".request",
+        "The API refused the request, but its answer was not sent.",
+    );
+    browser.until_shown("#note-faulted", "status × 3");
 }
 
 #[test]
