@@ -26,7 +26,7 @@ fn library() -> PathBuf {
 }
 
 fn in_crate(path: &str) -> PathBuf {
-    meditopia_testkit::root().join(path)
+    meditopia_testkit::repository_root().join(path)
 }
 
 /// What `command` prints when it succeeds.

@@ -1,12 +1,13 @@
 //! Threads of the library, counted: hence one test alone in its process.
 
-use meditopia_testkit::host::{Host, secs};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::TestSpool;
+use meditopia_testkit::wait::secs;
 
 #[test]
 fn an_enqueue_that_races_a_close_leaves_no_thread_behind() {
     let api = Sandbox::start();
-    let host = Host::of(&api).with("role", "both");
+    let host = TestSpool::for_sandbox(&api).with("role", "both");
     for _ in 0..50 {
         let client = host.client();
         std::thread::scope(|scope| {
@@ -33,5 +34,5 @@ fn an_enqueue_that_races_a_close_leaves_no_thread_behind() {
         assert!(waited.elapsed() < secs(20), "{} threads", senders());
         std::thread::yield_now();
     }
-    host.open().flush(secs(10)).1.unwrap();
+    host.into_client().flush(secs(10)).1.unwrap();
 }

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use crate::live::{Live, objects, output, said, status_when, user_of};
 use crate::small_disk::SmallDisk;
-use meditopia_testkit::host::{Host, Story};
-use meditopia_testkit::patience::wait_until;
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::wait_until;
 
 #[test]
 fn an_operator_finds_and_mends_an_outage_a_revoked_token_bad_users_and_a_full_disk() {
@@ -18,7 +18,7 @@ fn an_operator_finds_and_mends_an_outage_a_revoked_token_bad_users_and_a_full_di
     let token = dir.path().join("token");
     std::fs::write(&token, api.token()).unwrap();
     let spool = disk.spool();
-    let host = Host::at(api.endpoint())
+    let host = TestSpool::for_endpoint(api.endpoint())
         .with("spool", spool.to_str().unwrap())
         .with("bearer_token_file", token.to_str().unwrap());
     let mut live = Live::on(host);

@@ -1,8 +1,9 @@
-//! How many requests it takes to settle events, by this library, by hand, and at least.
+//! The number of requests that it takes to settle events: with this library, with what people write by
+//! hand, and at least.
 //!
-//! *Halving* sends the two halves of a refused batch. *One by one* sends each event alone. The
-//! *floor* is what no procedure can beat: a request teaches one bit at most, so the entropy of
-//! what there is to find out; and each bad event needs a request of its own, and 100 good ones one.
+//! *Halving* sends the two halves of a refused batch. *One by one* sends each event alone. No procedure
+//! needs fewer requests than the *floor*: the answer to a request gives one bit at most, so it takes as
+//! many as the entropy of the unknown; and each bad event needs a request alone, 100 good ones one.
 
 use meditopia::delivery::{BATCH_LIMIT, Isolation};
 use std::collections::VecDeque;
@@ -43,7 +44,7 @@ fn halving_batch(batch: &[bool]) -> usize {
 pub fn floor_at(rate: f64) -> f64 {
     let bits = |p: f64| if p > 0.0 { -p * p.log2() } else { 0.0 };
     let entropy = bits(rate) + bits(1.0 - rate);
-    entropy.max(unspared(rate, 1.0 - rate))
+    entropy.max(one_each_or_full_batches(rate, 1.0 - rate))
 }
 
 /// The floor for a batch with `bad` bad events, when all places are as likely.
@@ -56,6 +57,6 @@ pub fn floor_of_batch(bad: usize) -> f64 {
 }
 
 /// One request for each bad event, and one for each 100 good ones.
-pub fn unspared(bad: f64, good: f64) -> f64 {
+pub fn one_each_or_full_batches(bad: f64, good: f64) -> f64 {
     bad + good / BATCH_LIMIT as f64
 }

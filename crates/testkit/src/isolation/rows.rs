@@ -8,7 +8,7 @@ use super::users;
 use meditopia::delivery::BATCH_LIMIT;
 use meditopia::delivery::cost::Cost;
 
-/// How much more than the better of what people write by hand is too much anywhere.
+/// No row may need more than this many times the better one of halving and one by one.
 const MORE_THAN_BY_HAND: f64 = 1.1;
 
 /// Requests in one situation, per event or for a batch.
@@ -18,7 +18,7 @@ pub struct Row {
     pub this: f64,
     pub halving: f64,
     pub one_by_one: f64,
-    /// What no choice of prefixes can beat, even if it knew the rate from the start.
+    /// The best that a choice of prefixes can reach if it knows the rate from the start.
     pub rate_known: Option<f64>,
     pub floor: f64,
 }
@@ -90,7 +90,7 @@ pub fn curve() -> Vec<Point> {
     low.chain(high).map(point).collect()
 }
 
-/// One point of the plot: as many events as make its noise invisible.
+/// One point of the plot, from so many events that its noise is invisible.
 pub fn point(rate: f64) -> Point {
     let events = (200.0 / rate).clamp(10_000.0, 200_000.0) as usize;
     let [this, halving] = mean(10, events, |rng| rng.f64() < rate);
@@ -116,7 +116,7 @@ fn steady(rate: f64, events: usize, goal: Option<f64>) -> Row {
     }
 }
 
-/// The bad ones come in blocks.
+/// The bad events come in blocks.
 fn bursts() -> Row {
     const BLOCK: usize = 1_000;
     const BLOCKS: usize = 10;
