@@ -1,6 +1,7 @@
-//! How the page looks: nothing runs over an edge, and both schemes can be read.
+//! The layout of the page: no text is cut off, and all of it is readable in both colour schemes.
 //!
-//! `SCREENSHOTS=DIR` writes a picture of each state to look at; `UPDATE_README=1` the one of the README.
+//! `SCREENSHOTS=DIR` writes a picture of each state, for people to look at. `UPDATE_README=1` writes the
+//! picture in the README.
 
 use std::fs;
 use std::path::Path;
@@ -26,9 +27,10 @@ fn picture(browser: &Browser, name: &str) {
     }
 }
 
-/// In every size and scheme: no line of text is wider than the window, and each can be told from its ground.
-fn looks_good(browser: &Browser, state: &str) {
-    for (size, width, height) in [("desk", 1280, 900), ("phone", 390, 844)] {
+/// Checks in every size and colour scheme that nothing is wider than the window and that all text has
+/// enough contrast.
+fn assert_readable(browser: &Browser, state: &str) {
+    for (size, width, height) in [("desktop", 1280, 900), ("phone", 390, 844)] {
         browser.resize(width, height);
         browser.reload();
         browser.wait_until(LIVE);
@@ -42,14 +44,18 @@ fn looks_good(browser: &Browser, state: &str) {
                 over.as_i64().unwrap() <= 0,
                 "{state} {size}: {over} pixels too wide"
             );
-            assert_eq!(browser.evaluate(PALE), json!([]), "{state} {size} {scheme}");
+            assert_eq!(
+                browser.evaluate(LOW_CONTRAST),
+                json!([]),
+                "{state} {size} {scheme}"
+            );
             picture(browser, &format!("{state}-{size}-{scheme}"));
         }
     }
 }
 
-/// The texts with a contrast below 4.5 to 1, as WCAG counts it.
-const PALE: &str = r"(() => {
+/// The elements whose text has a contrast below 4.5 to 1, as WCAG computes it.
+const LOW_CONTRAST: &str = r"(() => {
   const parts = (color) => color.match(/[\d.]+/g).map(Number);
   const light = (color) => {
     const [r, g, b] = parts(color).map((part) => (part /= 255) <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
@@ -71,15 +77,15 @@ const PALE: &str = r"(() => {
 })()";
 
 #[test]
-fn nothing_is_cut_off_or_pale_on_a_desk_or_a_phone_in_light_or_dark() {
+fn no_text_of_the_page_is_cut_off_or_pale_on_a_desktop_or_a_phone_in_light_or_dark() {
     let api = Sandbox::start();
     let browser = page_of(&api);
-    looks_good(&browser, "empty");
+    assert_readable(&browser, "empty");
 
-    a_day(&api);
+    fill_page(&api);
     browser.wait_for_text("#note-faulted", "status");
     browser.wait_for_text("#users-note", "2 unknown");
-    looks_good(&browser, "busy");
+    assert_readable(&browser, "busy");
 
     api.set_faults(json!({ "max_body_bytes": 20_000, "faults": [
         { "fault": "status", "status": 503, "retry_after": 5, "probability": 0.5 },
@@ -88,7 +94,7 @@ fn nothing_is_cut_off_or_pale_on_a_desk_or_a_phone_in_light_or_dark() {
     ]}));
     api.revoke_token();
     api.refuse_address();
-    // Whether the answer is lost or a 503 is up to chance.
+    // Chance decides whether the answer is a reset or a 503.
     RawConnection::new(&api).send(&meditopia_testkit::sandbox::raw_http::request_text(
         &api, "{}",
     ));
@@ -96,11 +102,12 @@ fn nothing_is_cut_off_or_pale_on_a_desk_or_a_phone_in_light_or_dark() {
     api.set_unknown(json!([long, { "prefix": "bad-", "status": 422, "code": "A_1200" }]));
     browser.wait_for_text("#access-note", "both refused");
     browser.wait_for_text("#faults-note", "4 on");
-    looks_good(&browser, "faulted");
+    assert_readable(&browser, "faulted");
 }
 
-/// What a developer might see after some minutes: all outcomes, and events of all kinds.
-fn a_day(api: &Sandbox) {
+/// Makes the page show what a developer might see after some minutes: several outcomes, and events of all
+/// kinds.
+fn fill_page(api: &Sandbox) {
     let host = TestSpool::for_sandbox(api).into_client();
     let enqueue = |user: &str, event: &str, value: Option<&str>| {
         host.enqueue(&meditopia::event::Fields {
@@ -131,12 +138,12 @@ fn a_day(api: &Sandbox) {
 }
 
 #[test]
-fn the_readme_shows_the_page() {
+fn the_readme_contains_a_picture_of_the_page() {
     let path = meditopia_testkit::repository_root().join(PICTURE);
     if std::env::var_os("UPDATE_README").is_some() {
         let api = Sandbox::start();
         let browser = page_of(&api);
-        a_day(&api);
+        fill_page(&api);
         browser.wait_for_text("#note-faulted", "status");
         browser.wait_for_text("#users", "u-18");
         browser.resize(1024, 660);

@@ -1,4 +1,4 @@
-//! What the page shows: what came, what became of it, and never anything else than text.
+//! The page shows what arrived and what became of it, always as text.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
 
 #[test]
-fn what_a_program_in_c_delivers_is_shown_as_it_comes() {
+fn the_page_shows_what_a_program_in_c_delivers_as_it_arrives() {
     let api = Sandbox::builder().unknown_user("stranger").start();
     let browser = page_of(&api);
     let program = CProgram::compile("delivers.c");
@@ -35,11 +35,11 @@ fn what_a_program_in_c_delivers_is_shown_as_it_comes() {
 }
 
 #[test]
-fn of_a_long_refused_request_the_page_shows_the_event_that_the_api_does_not_name() {
+fn the_page_shows_which_event_of_a_long_request_was_refused_though_the_api_does_not_name_it() {
     let api = Sandbox::builder().unknown_user("u-70").start();
     let browser = page_of(&api);
-    let mut caller = RawConnection::new(&api);
-    let refused = caller.post(
+    let mut connection = RawConnection::new(&api);
+    let refused = connection.post(
         &api,
         &meditopia_testkit::sandbox::raw_http::numbered_events_json(100),
     );
@@ -54,7 +54,7 @@ fn of_a_long_refused_request_the_page_shows_the_event_that_the_api_does_not_name
 }
 
 #[test]
-fn an_answer_that_a_fault_spoiled_says_what_has_become_of_the_events() {
+fn the_page_says_what_became_of_the_events_where_a_fault_replaced_the_answer() {
     let api = Sandbox::builder().unknown_user("bad").start();
     let browser = page_of(&api);
     let send = |when: &str, body: &str| {
@@ -66,7 +66,10 @@ fn an_answer_that_a_fault_spoiled_says_what_has_become_of_the_events() {
         meditopia_testkit::sandbox::raw_http::events_json(["bad"]),
     );
     send("before", &good);
-    browser.wait_for_text(".request", "The API did not see the request; no event was accepted.");
+    browser.wait_for_text(
+        ".request",
+        "The API did not see the request; no event was accepted.",
+    );
     send("after", &good);
     browser.wait_for_text(
         ".request",
@@ -74,12 +77,15 @@ fn an_answer_that_a_fault_spoiled_says_what_has_become_of_the_events() {
     );
     browser.wait_for_text(".request", "The same body for the second time.");
     send("after", &bad);
-    browser.wait_for_text(".request", "The API refused the request, but its answer was not sent.");
+    browser.wait_for_text(
+        ".request",
+        "The API refused the request, but its answer was not sent.",
+    );
     browser.wait_for_text("#note-faulted", "status × 3");
 }
 
 #[test]
-fn whatever_an_event_or_a_path_contains_stays_text() {
+fn markup_in_an_event_or_a_path_stays_text_on_the_page() {
     let hostile =
         r#"<img src=x onerror="document.title='broken'"><script>document.title='broken'</script>"#;
     let api = Sandbox::builder().unknown_user(hostile).start();
@@ -95,9 +101,9 @@ fn whatever_an_event_or_a_path_contains_stays_text() {
     .unwrap();
     host.enqueue_for(hostile, 1);
     host.flush_ok(secs(30));
-    let mut caller = RawConnection::new(&api);
-    caller.send("GET /%3Cb%3Ebold HTTP/1.1\r\nhost: localhost\r\n\r\n");
-    caller.read_response();
+    let mut connection = RawConnection::new(&api);
+    connection.send("GET /%3Cb%3Ebold HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    connection.read_response();
     api.set_fault(json!({ "fault": "status", "code": "<b>X</b>", "message": hostile, "status": 422, "containing": hostile }));
     api.set_unknown(
         json!([{ "prefix": "<u>p", "code": "<s>", "message": "<em>no</em>" }, hostile]),
@@ -121,7 +127,7 @@ fn whatever_an_event_or_a_path_contains_stays_text() {
 }
 
 #[test]
-fn the_page_comes_back_by_itself_when_the_sandbox_does() {
+fn the_page_reconnects_by_itself_when_the_sandbox_is_back() {
     let api = Sandbox::start();
     let port = api.address().port();
     let browser = page_of(&api);

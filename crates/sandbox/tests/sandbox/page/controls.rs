@@ -1,4 +1,4 @@
-//! What is clicked or typed on the page is in force in the sandbox.
+//! What a user clicks or types on the page takes effect in the sandbox.
 
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ const KINDS: [&str; 10] = [
 ];
 
 #[test]
-fn a_click_makes_a_user_unknown_and_its_next_event_is_refused_and_shown_with_the_reason() {
+fn a_click_on_the_page_makes_a_user_unknown_and_the_next_refusal_is_shown_with_its_reason() {
     let api = Sandbox::start();
     let browser = page_of(&api);
     let host = TestSpool::for_sandbox(&api).into_client();
@@ -45,11 +45,11 @@ fn a_click_makes_a_user_unknown_and_its_next_event_is_refused_and_shown_with_the
 }
 
 #[test]
-fn every_fault_can_be_switched_on_and_off_and_says_when_it_strikes() {
+fn every_fault_has_a_switch_on_the_page_and_shows_how_often_it_struck() {
     let api = Sandbox::start();
     let browser = page_of(&api);
     let help = meditopia_sandbox::CONTROL_HELP;
-    let documented = help.matches("{\"fault\":\"").count() - 1; // one stands in an example
+    let documented = help.matches("{\"fault\":\"").count() - 1; // one is in the example of PUT
     assert_eq!(documented, KINDS.len());
 
     for kind in KINDS {
@@ -59,12 +59,12 @@ fn every_fault_can_be_switched_on_and_off_and_says_when_it_strikes() {
         let order: Value = api.get("faults");
         assert_eq!(order["faults"][0]["fault"], json!(kind), "{order}");
         if kind != "delay" {
-            let mut caller = RawConnection::new(&api);
-            caller.send(&meditopia_testkit::sandbox::raw_http::request_text(
+            let mut connection = RawConnection::new(&api);
+            connection.send(&meditopia_testkit::sandbox::raw_http::request_text(
                 &api,
                 &numbered_events_json(1),
             ));
-            // What it hears is for other tests; some of these answers are no HTTP.
+            // The answers are checked elsewhere; some of them are not HTTP.
             browser.wait_for_text("#feed .request", kind);
             browser.wait_for_text(&format!("label:has({switch})"), "struck 1 time");
         }
@@ -82,7 +82,7 @@ fn every_fault_can_be_switched_on_and_off_and_says_when_it_strikes() {
 }
 
 #[test]
-fn what_is_set_beside_a_fault_is_ordered_and_other_faults_keep_their_counts() {
+fn the_options_of_a_fault_on_the_page_are_ordered_and_other_faults_keep_their_counts() {
     let api = Sandbox::start();
     api.set_fault(json!({ "fault": "delay", "ms": [0, 1], "count": 9 }));
     RawConnection::new(&api).post(&api, &numbered_events_json(1));
@@ -96,7 +96,7 @@ fn what_is_set_beside_a_fault_is_ordered_and_other_faults_keep_their_counts() {
     browser.press(key::TAB);
     browser.wait_until("document.querySelector('#announcement').textContent === 'Status is on'");
     let expected = json!({ "fault": "status", "status": 429, "retry_after": "7", "when": "before", "probability": 0.5 });
-    // The last of three changes may still be on its way.
+    // The last of the three changes may still be on its way.
     for _ in 0..600 {
         if api.get::<Value>("faults")["faults"][1] == expected {
             break;
@@ -113,14 +113,14 @@ fn what_is_set_beside_a_fault_is_ordered_and_other_faults_keep_their_counts() {
 }
 
 #[test]
-fn the_token_and_the_address_are_revoked_and_restored_and_the_token_is_told_nowhere() {
+fn the_page_revokes_and_restores_the_token_and_the_address_and_never_shows_the_token() {
     let api = Sandbox::builder().token("a-secret-token").start();
     let browser = page_of(&api);
     let answer = || {
-        let heard = RawConnection::new(&api).post(&api, &numbered_events_json(1));
+        let answer = RawConnection::new(&api).post(&api, &numbered_events_json(1));
         (
-            heard.status,
-            heard.status != 204 && heard.body.contains("A_100"),
+            answer.status,
+            answer.status != 204 && answer.body.contains("A_100"),
         )
     };
     for switch in ["#token", "#address"] {
@@ -139,7 +139,7 @@ fn the_token_and_the_address_are_revoked_and_restored_and_the_token_is_told_nowh
 }
 
 #[test]
-fn a_cleared_ledger_leaves_an_empty_page() {
+fn the_page_is_empty_after_its_button_has_cleared_the_ledger() {
     let api = Sandbox::start();
     let browser = page_of(&api);
     RawConnection::new(&api).post(&api, &numbered_events_json(3));
@@ -153,7 +153,7 @@ fn a_cleared_ledger_leaves_an_empty_page() {
 }
 
 #[test]
-fn everything_can_be_done_by_keyboard_alone() {
+fn the_whole_page_can_be_used_with_the_keyboard_alone() {
     let api = Sandbox::start();
     let browser = page_of(&api);
     browser.tab_to("#user");
@@ -171,7 +171,7 @@ fn everything_can_be_done_by_keyboard_alone() {
     browser.tab_to("#users button");
     browser.press(key::ENTER);
     browser.wait_for_text("#users-note", "all known");
-    // The button is gone; the focus is not lost with it.
+    // The button is gone, and the focus has moved to the input.
     browser.wait_until("document.activeElement.id === 'user'");
 
     browser.tab_to("#token");
