@@ -1,22 +1,27 @@
-//! What it costs in requests that one user in a hundred is bad: counted by the API.
+//! What isolation costs in requests: counted by the API, and as the README publishes it.
+//!
+//! The README's figures are those of `benches/isolation.rs`. They are the same on every run and every
+//! machine, so a figure that differs is out of date, or a change has made isolation cost something else.
+//! `make test` counts the figures that take little time, `make soak` all of them.
 
 use std::collections::BTreeMap;
 
+use meditopia_testkit::fault_table::trial_count;
 use meditopia_testkit::isolation::zipf::Zipf;
+use meditopia_testkit::isolation::{plot, published, rows, table};
 use meditopia_testkit::ledger::Arrivals;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
-use serde_json::json;
 
 const USERS: usize = 10_000;
-/// Of a hundred users one is bad.
+/// One user of this many is bad.
 const ONE_BAD_OF: usize = 100;
-/// Requests at most, as a multiple of full batches and one request for each rejected event.
+/// The limit of requests, as a multiple of the least: full batches, and a request for each rejected event.
 const AT_MOST: f64 = 1.15;
-/// Requests to find a bad user, which a million events pay off and fewer do not.
+/// How many requests it takes to find a bad user. A million events make up for them, fewer do not.
 const TO_FIND: f64 = 8.0;
-/// With so many events the search has to be paid off.
+/// From this many events on, the requests for finding the bad users do not count extra.
 const MANY: usize = 1_000_000;
 
 fn is_bad(user: usize) -> bool {
@@ -58,42 +63,43 @@ fn one_bad_user_in_a_hundred_costs_little_more_than_a_request_for_each_rejected_
     let least = events as f64 / 100.0 + of_bad as f64;
     let times = summary.requests as f64 / least;
     println!(
-        "{events} events, {of_bad} of them rejected: {} requests, {times:.3} times {least:.0}",
+        "{events} events, {of_bad} of them rejected: {} requests, {times:.3} times the least, {least:.0}",
         summary.requests
     );
     let found = (0..USERS)
         .filter(|user| is_bad(*user) && sent[*user] > 0)
         .count();
-    let finding = if events >= MANY {
+    let to_find = if events >= MANY {
         0.0
     } else {
         TO_FIND * found as f64
     };
     assert!(
-        summary.requests as f64 <= AT_MOST * least + finding,
+        summary.requests as f64 <= AT_MOST * least + to_find,
         "{times:.3} times the least, {found} bad users"
     );
 }
 
-#[test]
-fn a_suspect_whose_event_was_too_large_is_trusted_again_after_a_good_one() {
-    let api = Sandbox::start();
-    let client = TestSpool::for_sandbox(&api).into_client();
-    api.set_unknown_users(["u-1"]);
-    client.enqueue_for("u-1", 0);
-    assert_eq!(client.flush_ok(secs(60)).rejected, 1);
-    api.set_unknown(json!([{"user": "u-1", "status": 413, "code": "A_1400"}]));
-    client.enqueue_for("u-1", 1);
-    assert_eq!(client.flush_ok(secs(60)).rejected, 1);
-    api.set_unknown(json!([]));
-    client.enqueue_for("u-1", 2);
-    assert_eq!(client.flush_ok(secs(60)).delivered, 1);
+const UPDATE: &str = "UPDATE_README=1 cargo bench --locked --bench isolation";
 
-    // So that bad events are believed to be seldom again, and good ones share a request.
-    client.enqueue_users(100..5_000);
-    client.flush_ok(secs(60));
-    let before = api.ledger().requests;
-    client.enqueue_users(1..3);
-    assert_eq!(client.flush_ok(secs(60)).delivered, 2);
-    assert_eq!(api.ledger().requests, before + 1, "u-1 still goes apart");
+#[test]
+fn the_readmes_figures_of_what_bad_events_cost_are_those_of_the_library() {
+    let published = published::table();
+    for row in rows::first_batches() {
+        let line = table::line(&row);
+        assert!(published.contains(&line), "{line}{UPDATE}");
+        assert!(!row.is_over(), "{line} is over its limit");
+    }
+    let plot = published::plot();
+    for rate in [0.1, 0.3, 0.35, 0.98] {
+        let dot = plot::dot(&rows::point(rate));
+        assert!(plot.contains(&dot), "{dot}\n{UPDATE}");
+    }
+    if trial_count(0, 1) == 1 {
+        let (per_event, first_batches) = (rows::per_event(), rows::first_batches());
+        let table = table::markdown(&per_event, &first_batches);
+        let stale = published::outdated(&table, &plot::svg(&rows::curve()));
+        assert!(stale.is_empty(), "{stale:?}: {UPDATE}");
+        assert!(!per_event.iter().any(rows::Row::is_over), "{table}");
+    }
 }
