@@ -1,5 +1,5 @@
-//! A bearer token that the API refuses pauses delivery, and a new one takes effect: set by a call, in a
-//! file, or in another process than the sender's.
+//! A bearer token that the API refuses pauses delivery, and a new one takes effect: set by a call,
+//! in a file, or in another process than the sender's.
 
 use std::path::Path;
 
@@ -144,7 +144,8 @@ impl RefusedSender {
     }
 }
 
-/// Waits until the sender has published its heartbeat several times, so that it has noticed the others.
+/// Waits until the sender has published its heartbeat several times, so that it has noticed the
+/// others.
 fn wait_for_heartbeats(spool: &Path) {
     let heartbeat = || {
         let text = std::fs::read(spool.join("sender.json")).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The brake: if many users are refused in a row, the cause is probably not in their events. A few dozen
-//! bad users side by side in an import must not stop the others, though.
+//! The brake: if many users are refused in a row, the cause is probably not in their events. A few
+//! dozen bad users side by side in an import must not stop the others, though.
 
 use meditopia::client::Client;
 use meditopia::error::PauseReason;

@@ -1,9 +1,10 @@
-//! The election: sixty-four processes on one spool have one sender at any moment, although the elected
-//! process is killed again and again, or stopped and resumed.
+//! The election: sixty-four processes on one spool have one sender at any moment, although the
+//! elected process is killed again and again, or stopped and resumed.
 //!
-//! The tests check from outside, in two ways, that there is only one sender. Only the sender opens the
-//! store, so two processes must never have it open at once. And processes do not share connections, so
-//! with one lane the API's ledger must list all requests of one connection before those of the next.
+//! The tests check from outside, in two ways, that there is only one sender. Only the sender opens
+//! the store, so two processes must never have it open at once. And processes do not share
+//! connections, so with one lane the API's ledger must list all requests of one connection before
+//! those of the next.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -235,8 +236,8 @@ fn successor(observer: &Client, dead: u32) -> Duration {
     })
 }
 
-/// Checks that at most one process has the store open. A process that has died meanwhile does not count:
-/// the second look at it finds nothing.
+/// Checks that at most one process has the store open. A process that has died meanwhile does not
+/// count: the second look at it finds nothing.
 fn assert_one_has_store_open(workers: &[Arc<Enqueuer>], store: &Path) {
     let having_store_open = |workers: &[Arc<Enqueuer>]| -> Vec<Arc<Enqueuer>> {
         let having = workers

@@ -95,8 +95,8 @@ const REFUSED_MAY_BE_DELIVERED: i64 = 4;
 
 const WAIT_S: i64 = 3_000;
 
-/// A server error for events that the API has accepted, and a wait that ends only when the test sets the
-/// clock forward.
+/// A server error for events that the API has accepted, and a wait that ends only when the test
+/// sets the clock forward.
 fn server_error_after_acceptance() -> Value {
     json!({"fault": "status", "status": 503, "when": "after", "retry_after": WAIT_S})
 }
@@ -141,8 +141,8 @@ fn the_list_of_events_in_doubt_says_since_when_and_after_how_many_requests() {
     assert_eq!(first, [first[0]; 3]);
     assert_eq!(integers(&listed, "last_ms"), first);
 
-    // More events are enqueued, the request fails again, and the process dies: only the number of attempts
-    // and the last time change.
+    // More events are enqueued, the request fails again, and the process dies: only the number of
+    // attempts and the last time change.
     sender.enqueue_users(3..6);
     let again = sender.now_ms() + WAIT_S * 1_000;
     sender.advance(WAIT_S + 1);
@@ -239,8 +239,8 @@ fn a_batch_in_doubt_stays_whole_through_a_pause_and_a_smaller_batch_max() {
     sender.api.refuse_address();
     sender.advance(WAIT_S + 1);
     sender.wait_for_stats("the pause", |stats| stats["paused"] == "ip");
-    // The API refused the address without reading the events: nothing is settled, and the attempts are
-    // the same.
+    // The API refused the address without reading the events: nothing is settled, and the attempts
+    // are the same.
     assert_eq!(rows(&mut sender, "in_doubt"), listed);
     sender.client.process.kill();
 

@@ -1,5 +1,5 @@
-//! Isolation: only events that the API refused alone are rejected, the others arrive in order, and a pause
-//! in the middle costs nothing.
+//! Isolation: only events that the API refused alone are rejected, the others arrive in order, and
+//! a pause in the middle costs nothing.
 
 use std::time::Duration;
 
@@ -66,8 +66,8 @@ fn the_events_of_a_suspect_stay_in_order_if_more_are_enqueued_while_a_batch_is_i
 #[test]
 fn the_events_of_each_user_keep_their_order_through_isolation_suspicion_and_lanes() {
     let api = Sandbox::builder().seed(7).start();
-    // These users are refused for a while and then good again; their events are in the suspects' queue
-    // meanwhile.
+    // These users are refused for a while and then good again; their events are in the suspects'
+    // queue meanwhile.
     api.set_unknown(json!([{"prefix": "bad-"}]));
     api.set_faults(json!({"faults": [{"fault": "reset", "probability": 0.05, "when": "after"}]}));
     let client = TestSpool::for_sandbox(&api)
@@ -128,7 +128,8 @@ fn a_suspect_whose_event_was_too_large_is_cleared_by_an_accepted_event() {
     client.enqueue_for("u-1", 2);
     assert_eq!(client.flush_ok(secs(60)).delivered, 1);
 
-    // After so many good events, bad ones are expected to be rare again, and good ones share a request.
+    // After so many good events, bad ones are expected to be rare again, and good ones share a
+    // request.
     client.enqueue_users(100..5_000);
     client.flush_ok(secs(60));
     let before = api.ledger().requests;

@@ -1,8 +1,8 @@
 //! What isolation costs in requests: counted by the API, and as the README publishes it.
 //!
-//! The README's figures are those of `benches/isolation.rs`. They are the same on every run and every
-//! machine, so a figure that differs is out of date, or a change has made isolation cost something else.
-//! `make test` counts the figures that take little time, `make soak` all of them.
+//! The README's figures are those of `benches/isolation.rs`. They are the same on every run and
+//! every machine, so a figure that differs is out of date, or a change has made isolation cost
+//! something else. `make test` counts the figures that take little time, `make soak` all of them.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,8 @@ use meditopia_testkit::wait::secs;
 const USERS: usize = 10_000;
 /// One user of this many is bad.
 const ONE_BAD_OF: usize = 100;
-/// The limit of requests, as a multiple of the least: full batches, and a request for each rejected event.
+/// The limit of requests, as a multiple of the least: full batches, and a request for each rejected
+/// event.
 const AT_MOST: f64 = 1.15;
 /// How many requests it takes to find a bad user. A million events make up for them, fewer do not.
 const TO_FIND: f64 = 8.0;

@@ -1,4 +1,5 @@
-//! Lanes: the events of each user stay in order whichever process enqueues them, and no lane delays another.
+//! Lanes: the events of each user stay in order whichever process enqueues them, and no lane delays
+//! another.
 
 use std::sync::Mutex;
 
@@ -39,8 +40,8 @@ fn for_slow_user(mut fault: Value) -> Value {
     fault
 }
 
-/// Enqueues an event of the slow user and one of each other user, and checks that those of other lanes
-/// arrive while the slow user's lane waits.
+/// Enqueues an event of the slow user and one of each other user, and checks that those of other
+/// lanes arrive while the slow user's lane waits.
 fn assert_other_lanes_deliver(api: &Sandbox, client: &Client, round: usize) {
     let already = api.ledger().accepted_events;
     client.enqueue_for(SLOW, round);
@@ -158,7 +159,8 @@ fn the_events_of_each_user_keep_their_order_over_sixteen_lanes_whichever_process
                 for number in 0..rounds {
                     for user in 0..USERS_OF_A_THREAD {
                         let user = format!("u-{thread}-{user}");
-                        // Any process may enqueue the next event of a user: the spool keeps the order.
+                        // Any process may enqueue the next event of a user: the spool keeps the
+                        // order.
                         assert!(workers[rng.usize(..PROCESSES)].enqueue(&user, number));
                         acknowledged.lock().unwrap().push((user, number));
                     }

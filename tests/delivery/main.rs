@@ -1,5 +1,5 @@
-//! Delivery: pending events arrive in order, whatever the API and the network do, and lists say what became
-//! of each event.
+//! Delivery: pending events arrive in order, whatever the API and the network do, and lists say
+//! what became of each event.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,7 +1,8 @@
 //! Answers of odd shapes, over real HTTP.
 //!
-//! The rule: an answer that is not understood keeps every event and blames nobody. Each shape is tried
-//! with a status that would deliver, one that would refuse, and a server error, where these differ.
+//! The rule: an answer that is not understood keeps every event and blames nobody. Each shape is
+//! tried with a status that would deliver, one that would refuse, and a server error, where these
+//! differ.
 
 use meditopia_testkit::answer_cases::{
     AUTH, AUTH_IN_DOUBT, Case, DELIVERED, IN_DOUBT, IP, MISROUTED, MISROUTED_IN_DOUBT,
@@ -119,7 +120,8 @@ fn an_error_code_of_the_token_or_address_in_another_case_blames_nobody() {
     ]);
 }
 
-/// A body that begins as the API's does and continues with spaces, so that all of it would be valid JSON.
+/// A body that begins as the API's does and continues with spaces, so that all of it would be valid
+/// JSON.
 fn enormous(status: &str, begin: &str) -> Value {
     const LENGTH: usize = 64 << 20;
     let head = head(status, &format!("Content-Length: {LENGTH}\r\n"));

@@ -1,9 +1,9 @@
-//! Every pause from its cause to each way in which it ends: delivery keeps all events, rejects none, and
-//! says why it is paused, since when and until when - in the statistics, in the error of a flush and in
-//! the log.
+//! Every pause from its cause to each way in which it ends: delivery keeps all events, rejects
+//! none, and says why it is paused, since when and until when - in the statistics, in the error of
+//! a flush and in the log.
 //!
-//! Probes wait for half a minute and more. The programs here therefore run on clocks that the test sets
-//! forward: the waits are those of the library, and the test does not wait.
+//! Probes wait for half a minute and more. The programs here therefore run on clocks that the test
+//! sets forward: the waits are those of the library, and the test does not wait.
 
 use meditopia::error::PauseReason;
 use meditopia_testkit::background_sender::BackgroundSender;
@@ -13,7 +13,8 @@ use meditopia_testkit::wait::secs;
 use serde_json::{Value, json};
 
 const EVENTS: u64 = 6;
-/// Documented in the README: the first probe after half a minute, later ones up to a quarter of an hour.
+/// Documented in the README: the first probe after half a minute, later ones up to a quarter of an
+/// hour.
 const PROBE_WAITS_S: [i64; 7] = [30, 60, 120, 240, 480, 900, 900];
 
 /// What pauses delivery, and what removes the cause.

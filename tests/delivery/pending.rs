@@ -1,5 +1,5 @@
-//! The list of pending events: each event once, with its user and its time, whether it is in the journal or
-//! in the store, and while a sender runs.
+//! The list of pending events: each event once, with its user and its time, whether it is in the
+//! journal or in the store, and while a sender runs.
 
 use std::collections::HashSet;
 

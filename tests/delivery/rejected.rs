@@ -1,5 +1,5 @@
-//! Rejected events: what is kept of them, how they are found, and how they are requeued, discarded, exported
-//! or set aside.
+//! Rejected events: what is kept of them, how they are found, and how they are requeued, discarded,
+//! exported or set aside.
 
 use meditopia::client::{Client, RejectedFilter, RejectedReason, Row, RowReason};
 use meditopia::error::ErrorKind;
@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::fixtures::{accepted_values, values, wall_ms};
 
-/// A client that has delivered 30 events each of three users and had 30 each of two others rejected.
+/// A client that has delivered 30 events each of three users and had 30 each of two others
+/// rejected.
 fn with_rejected(api: &Sandbox) -> SpoolClient {
     api.set_unknown(json!([
         {"user": "bad-1"},
@@ -202,8 +203,8 @@ fn an_exported_event_is_one_line_even_if_its_value_has_line_breaks() {
     assert_eq!(line["event"]["event_value"], json!({"a": 1}));
 }
 
-/// A client with a batch of ten events in doubt, because the API answers with a server error, and 15 events
-/// behind it.
+/// A client with a batch of ten events in doubt, because the API answers with a server error, and
+/// 15 events behind it.
 fn with_batch_in_doubt(api: &Sandbox) -> SpoolClient {
     api.set_fault(json!({"fault": "status", "status": 500}));
     let client = TestSpool::for_sandbox(api)

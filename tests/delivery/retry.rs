@@ -1,5 +1,5 @@
-//! When a request is sent again: not sooner than the API asks for and not later than after an hour; events
-//! that have become too old are not sent.
+//! When a request is sent again: not sooner than the API asks for and not later than after an hour;
+//! events that have become too old are not sent.
 
 use meditopia_testkit::background_sender::BackgroundSender;
 use meditopia_testkit::sandbox::Sandbox;

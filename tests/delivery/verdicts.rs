@@ -1,8 +1,8 @@
 //! The README's table of answers, row by row, against the sandbox over real HTTP.
 //!
-//! `delivery::verdict` decides what an answer means, and its unit tests cover every case. These tests go
-//! the whole way for each row: enqueue, flush, the lists, the counts, and the API's ledger. Answers of odd
-//! shapes are in `odd_answers.rs`.
+//! `delivery::verdict` decides what an answer means, and its unit tests cover every case. These
+//! tests go the whole way for each row: enqueue, flush, the lists, the counts, and the API's
+//! ledger. Answers of odd shapes are in `odd_answers.rs`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

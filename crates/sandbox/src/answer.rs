@@ -1,5 +1,5 @@
-//! Answers before they are sent: the API's own, those of proxies and other servers, and those that are
-//! not HTTP.
+//! Answers before they are sent: the API's own, those of proxies and other servers, and those that
+//! are not HTTP.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -83,8 +83,8 @@ impl Answer {
         }
     }
 
-    /// Returns the response for the HTTP server to write. Where the answer is not HTTP, the connection
-    /// replaces that response.
+    /// Returns the response for the HTTP server to write. Where the answer is not HTTP, the
+    /// connection replaces that response.
     pub(crate) fn into_response_for(self, peer: &Peer) -> Response {
         match self {
             Self::Http {

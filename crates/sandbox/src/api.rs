@@ -1,11 +1,11 @@
 //! The rules of the Partners API: which answer a request to `/default/v1/events` gets, and why.
 //!
 //! [`judge`] is a pure function of a request's head, its body and the [`Rules`] in force; it knows
-//! nothing of sockets, faults or the ledger. The API's text leaves three questions open. The sandbox
-//! takes the strict side, because a tolerant sandbox hides mistakes: an event has exactly its five
-//! members, `token` and `partner_user_id` are not empty, and fields are checked before users. The codes
-//! `A_1000` to `A_1004` are the API's own; codes from `A_1100` on stand for errors that the text does
-//! not name.
+//! nothing of sockets, faults or the ledger. The API's text leaves three questions open. The
+//! sandbox takes the strict side, because a tolerant sandbox hides mistakes: an event has exactly
+//! its five members, `token` and `partner_user_id` are not empty, and fields are checked before
+//! users. The codes `A_1000` to `A_1004` are the API's own; codes from `A_1100` on stand for errors
+//! that the text does not name.
 
 mod event;
 #[cfg(test)]
@@ -113,8 +113,8 @@ impl<'a> EventTexts<'a> {
 pub(crate) struct Accepted<'a> {
     /// The event as it was received, byte for byte.
     pub text: &'a str,
-    /// A hash of the values of the five fields. A duplicate has the same, in whatever order its members
-    /// are.
+    /// A hash of the values of the five fields. A duplicate has the same, in whatever order its
+    /// members are.
     pub identity: u64,
 }
 

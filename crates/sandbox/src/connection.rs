@@ -2,8 +2,9 @@
 //!
 //! axum's HTTP server writes correct answers only. To send something else, the handler of a request
 //! leaves a [`Substitute`] with the connection and returns any answer. When the server writes that
-//! answer, the connection carries out the substitute instead, so that no byte of the answer is sent. A
-//! reset is a real one: the socket is closed with a linger time of zero, and the kernel sends RST.
+//! answer, the connection carries out the substitute instead, so that no byte of the answer is
+//! sent. A reset is a real one: the socket is closed with a linger time of zero, and the kernel
+//! sends RST.
 
 use std::io;
 use std::net::SocketAddr;
@@ -94,8 +95,8 @@ impl Listener for CountingListener {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.tcp).await;
-        // Otherwise a small answer may wait for the peer's delayed ACK. If this fails, the peer has gone,
-        // and the first read says so.
+        // Otherwise a small answer may wait for the peer's delayed ACK. If this fails, the peer has
+        // gone, and the first read says so.
         let _ = stream.set_nodelay(true);
         self.accepted += 1;
         let peer = Peer {
@@ -136,8 +137,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Carries out a substitute. Returns `Ok` only when the substitute has ended and left the connection
-    /// open; `answer` then counts as written.
+    /// Carries out a substitute. Returns `Ok` only when the substitute has ended and left the
+    /// connection open; `answer` then counts as written.
     fn poll_substitute(
         &mut self,
         context: &mut Context<'_>,
@@ -203,8 +204,8 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    // `is_write_vectored` stays false, the trait's default. The server then writes an answer without a
-    // body in a single call, so that one substitute replaces all of it.
+    // `is_write_vectored` stays false, the trait's default. The server then writes an answer
+    // without a body in a single call, so that one substitute replaces all of it.
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,7 +1,7 @@
 #![doc = include_str!("control.md")]
 //!
-//! (`meditopia sandbox --help` prints the text above.) The handlers hold no rules of their own: each
-//! reads one document and replaces a part of the state, or lists another part.
+//! (`meditopia sandbox --help` prints the text above.) The handlers hold no rules of their own:
+//! each reads one document and replaces a part of the state, or lists another part.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -54,8 +54,8 @@ pub(crate) fn router() -> Router<Arc<Sandbox>> {
         .layer(from_fn(refuse_other_sites))
 }
 
-/// A web page of any site can make its user's browser post to this port. The browser then names that
-/// site in `Origin`, so that such a request can be refused.
+/// A web page of any site can make its user's browser post to this port. The browser then names
+/// that site in `Origin`, so that such a request can be refused.
 async fn refuse_other_sites(request: Request, next: Next) -> Response {
     match other_site(request.headers()) {
         Some(site) => {

@@ -1,8 +1,8 @@
 //! One request from arrival to answer: faults, judgement, ledger.
 //!
-//! Each request is handled on a task of its own, which goes on when the caller hangs up: the real API
-//! also finishes what it has begun. That is how events are accepted although the caller never received
-//! the answer.
+//! Each request is handled on a task of its own, which goes on when the caller hangs up: the real
+//! API also finishes what it has begun. That is how events are accepted although the caller never
+//! received the answer.
 
 use std::net::IpAddr;
 use std::sync::Arc;

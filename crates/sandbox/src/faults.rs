@@ -1,9 +1,9 @@
 //! Faults: what goes wrong on order, when, and how often.
 //!
-//! `PUT` replaces all faults at once, so that a test need not know what an earlier step left behind.
-//! Each fault is checked when it is ordered: one that could never strike, or that has a member which
-//! would be ignored, is refused. Random numbers come from one seeded generator, so a run with the same
-//! seed and the same requests in the same order meets the same faults.
+//! `PUT` replaces all faults at once, so that a test need not know what an earlier step left
+//! behind. Each fault is checked when it is ordered: one that could never strike, or that has a
+//! member which would be ignored, is refused. Random numbers come from one seeded generator, so a
+//! run with the same seed and the same requests in the same order meets the same faults.
 
 mod kind;
 mod order;

@@ -1,9 +1,9 @@
 //! Every request that arrived, and every accepted event in the order of acceptance.
 //!
-//! Tests judge a client by this ledger. It therefore records what the API accepted, not what the answer
-//! said: an event whose answer was lost on the way *is* in the ledger. Sequence numbers keep growing
-//! when the ledger is cleared, so that "after N" always means the same events. Only clearing removes
-//! anything; a million events of 180 bytes take about 220 MB.
+//! Tests judge a client by this ledger. It therefore records what the API accepted, not what the
+//! answer said: an event whose answer was lost on the way *is* in the ledger. Sequence numbers keep
+//! growing when the ledger is cleared, so that "after N" always means the same events. Only
+//! clearing removes anything; a million events of 180 bytes take about 220 MB.
 
 mod request;
 mod summary;
@@ -32,7 +32,8 @@ struct Event {
 pub struct Ledger {
     requests: Vec<Request>,
     requests_cleared: u64,
-    /// Updated with each request: counting a million requests several times a second would take too long.
+    /// Updated with each request: counting a million requests several times a second would take too
+    /// long.
     counts: Summary,
     connections: HashSet<u64>,
     events: Vec<Event>,
@@ -90,7 +91,8 @@ impl Ledger {
         self.counts.distinct_events = self.identities.len() as u64;
     }
 
-    /// Records the end of a request and returns its record, or `None` if the ledger was cleared meanwhile.
+    /// Records the end of a request and returns its record, or `None` if the ledger was cleared
+    /// meanwhile.
     pub(crate) fn record_ending(&mut self, number: u64, ending: Ending) -> Option<&Request> {
         let index = number.checked_sub(self.requests_cleared + 1)?;
         let request = self.requests.get_mut(index as usize)?;
@@ -126,7 +128,8 @@ impl Ledger {
         self.counts.clone()
     }
 
-    /// The JSON text of every accepted event, byte for byte as it was received, in the order of acceptance.
+    /// The JSON text of every accepted event, byte for byte as it was received, in the order of
+    /// acceptance.
     pub fn event_texts(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.events.iter().map(|event| &*event.text)
     }

@@ -1,15 +1,15 @@
 //! A local Partners API for tests and trials. It keeps a ledger of what it received, and it
 //! misbehaves on order.
 //!
-//! The sandbox judges `POST /default/v1/events` by the API's rules (`api`) and records every request
-//! (`ledger`). A fault may replace the answer or break the connection (`faults`, `connection`). A
-//! program steers a running sandbox over HTTP on the same port (`control`); a person opens a page in
-//! a browser (`page`), which is fed with the latest requests (`recent`, `live`). The sandbox listens
-//! on 127.0.0.1 only. It is not tuned to be the target of a load test.
+//! The sandbox judges `POST /default/v1/events` by the API's rules (`api`) and records every
+//! request (`ledger`). A fault may replace the answer or break the connection (`faults`,
+//! `connection`). A program steers a running sandbox over HTTP on the same port (`control`); a
+//! person opens a page in a browser (`page`), which is fed with the latest requests (`recent`,
+//! `live`). The sandbox listens on 127.0.0.1 only. It is not tuned to be the target of a load test.
 //!
-//! The command `meditopia sandbox` runs one sandbox as a process of its own ([`Server`]). A test runs
-//! one on a thread of its own process ([`Background`]). Both give out a [`Handle`], which has the
-//! addresses and reads the ledger.
+//! The command `meditopia sandbox` runs one sandbox as a process of its own ([`Server`]). A test
+//! runs one on a thread of its own process ([`Background`]). Both give out a [`Handle`], which has
+//! the addresses and reads the ledger.
 //!
 //! ```
 //! # fn main() -> Result<(), String> {

@@ -1,9 +1,9 @@
 //! The live stream that feeds the page: server-sent events, at most four per second.
 //!
-//! Nothing is queued for a reader. The next frame is made from the current state when the reader has
-//! taken the one before, and says how many requests it leaves out. So a page costs about the same
-//! at a thousand requests per second as at one, and a reader that stops reading costs two frames of
-//! memory.
+//! Nothing is queued for a reader. The next frame is made from the current state when the reader
+//! has taken the one before, and says how many requests it leaves out. So a page costs about the
+//! same at a thousand requests per second as at one, and a reader that stops reading costs two
+//! frames of memory.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -119,8 +119,8 @@ async fn send_frames(
 struct Sent {
     /// How many of all requests it has seen or skipped; `None` for a new reader.
     position: Option<u64>,
-    /// The rules that it was sent last. They are kept alive so that comparing pointers tells whether the
-    /// rules have changed.
+    /// The rules that it was sent last. They are kept alive so that comparing pointers tells
+    /// whether the rules have changed.
     rules: Option<Arc<Rules>>,
 }
 

@@ -1,7 +1,7 @@
 //! How a sandbox starts.
 
-/// How a sandbox starts. With the default options it knows every user, has no faults, and accepts the
-/// token `sandbox-token`.
+/// How a sandbox starts. With the default options it knows every user, has no faults, and accepts
+/// the token `sandbox-token`.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The port on 127.0.0.1. With 0 the kernel chooses a free one.
@@ -12,7 +12,8 @@ pub struct Options {
     pub unknown_users: Vec<String>,
     /// The sandbox does not know a `partner_user_id` that begins with one of these either.
     pub unknown_prefixes: Vec<String>,
-    /// Faults that are in force from the first request on, as the JSON that `PUT /sandbox/faults` takes.
+    /// Faults that are in force from the first request on, as the JSON that `PUT /sandbox/faults`
+    /// takes.
     pub faults: Option<String>,
     /// Seed of the random numbers. With the same seed, the same requests meet the same faults.
     pub seed: u64,

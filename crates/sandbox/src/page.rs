@@ -1,8 +1,9 @@
-//! The page at `/`, which shows the ledger and uses the control API. Its three files need no build step.
+//! The page at `/`, which shows the ledger and uses the control API. Its three files need no build
+//! step.
 //!
-//! The page can do nothing that a program cannot: `live` feeds it, and its switches call `control`. What
-//! it shows may come from an attacker. Its content security policy therefore allows no script, style or
-//! connection but its own, and keeps text from becoming markup.
+//! The page can do nothing that a program cannot: `live` feeds it, and its switches call `control`.
+//! What it shows may come from an attacker. Its content security policy therefore allows no script,
+//! style or connection but its own, and keeps text from becoming markup.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! The latest requests, with details that only the page shows: the reason in words, the first events,
-//! and which event caused a refusal.
+//! The latest requests, with details that only the page shows: the reason in words, the first
+//! events, and which event caused a refusal.
 //!
-//! Only a fixed number of requests is kept, so this costs the same few kilobytes under any load. The
-//! ledger has all requests.
+//! Only a fixed number of requests is kept, so this costs the same few kilobytes under any load.
+//! The ledger has all requests.
 
 use std::collections::VecDeque;
 

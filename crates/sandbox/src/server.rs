@@ -29,8 +29,8 @@ pub struct Server {
 impl Server {
     /// Listens on 127.0.0.1. Call it on a tokio runtime that has I/O and time enabled.
     ///
-    /// Errors: the faults of `options` are not understood, or the port cannot be used. The text says
-    /// which.
+    /// Errors: the faults of `options` are not understood, or the port cannot be used. The text
+    /// says which.
     pub async fn bind(options: &Options) -> Result<Self, String> {
         let mut faults = Faults::with_seed(options.seed);
         if let Some(text) = &options.faults {
@@ -72,8 +72,8 @@ impl Server {
     }
 }
 
-/// A handle of a sandbox: its addresses, its ledger, and a way to stop it. Clones are handles of the
-/// same sandbox.
+/// A handle of a sandbox: its addresses, its ledger, and a way to stop it. Clones are handles of
+/// the same sandbox.
 #[derive(Clone)]
 pub struct Handle(Arc<Sandbox>);
 

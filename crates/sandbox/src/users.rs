@@ -1,8 +1,8 @@
 //! The users that the sandbox does not know, and how it refuses each of them.
 //!
 //! A test names single users, or a prefix for a whole group of them (`bad-`). An entry may have a
-//! status, a code and a message of its own, for refusals that the API's text does not list. A full name
-//! takes precedence over a prefix, and the first matching prefix over later ones.
+//! status, a code and a message of its own, for refusals that the API's text does not list. A full
+//! name takes precedence over a prefix, and the first matching prefix over later ones.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};

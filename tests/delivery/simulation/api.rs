@@ -63,8 +63,8 @@ impl Api {
         self.batch_of.contains_key(&event.id)
     }
 
-    /// Processes a batch, unless the API refuses it. An event may arrive again only in the same batch, and
-    /// only if that batch was recorded as in doubt with more than one attempt.
+    /// Processes a batch, unless the API refuses it. An event may arrive again only in the same
+    /// batch, and only if that batch was recorded as in doubt with more than one attempt.
     pub fn process(&mut self, batch: &[Event], attempts: u32) {
         if !self.accepts(batch) {
             return;
@@ -131,8 +131,8 @@ impl Api {
         }
     }
 
-    /// How many requests it takes to halve each refused batch until the bad events are found: the method
-    /// that people write by hand.
+    /// How many requests it takes to halve each refused batch until the bad events are found: the
+    /// method that people write by hand.
     pub fn requests_of_halving(&self, events: &[Event], batch_max: usize) -> usize {
         let batches = events.chunks(batch_max);
         batches

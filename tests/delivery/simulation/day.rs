@@ -1,8 +1,8 @@
-//! One day: rounds in which events are enqueued, lanes send, answers arrive and things go wrong, until all
-//! events are settled.
+//! One day: rounds in which events are enqueued, lanes send, answers arrive and things go wrong,
+//! until all events are settled.
 //!
-//! A day is bad first and then turns good: nothing goes wrong any more, the last events are enqueued, and
-//! what is left must be settled in not many more requests than halving would take.
+//! A day is bad first and then turns good: nothing goes wrong any more, the last events are
+//! enqueued, and what is left must be settled in not many more requests than halving would take.
 
 use super::api::{Api, Event};
 use super::plan::Plan;
@@ -225,7 +225,8 @@ impl Day {
         doubt.map_or(0, |doubt| doubt.attempts)
     }
 
-    /// Lets one lane take its next step. Returns the time at which the lane has something to do again.
+    /// Lets one lane take its next step. Returns the time at which the lane has something to do
+    /// again.
     fn step_lane(&mut self, lane: usize) -> Option<Moment> {
         let max = self.policy.batch_max;
         let queues = &self.store.queues[lane];

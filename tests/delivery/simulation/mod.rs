@@ -2,13 +2,13 @@
 //!
 //! Each day has events of several users, an API that refuses some of them, a network that loses
 //! answers, an operator, a clock that is set back and forth, and a process that dies at every point
-//! where a real one can. Time is simulated too. When the bad part of the day is over, the API's ledger
-//! and the rejected events are compared with the events that were enqueued.
+//! where a real one can. Time is simulated too. When the bad part of the day is over, the API's
+//! ledger and the rejected events are compared with the events that were enqueued.
 //!
-//! A seed makes a [`plan`], a plan makes a [`day`] with an [`api`] and a [`store`], and [`promises`] says
-//! what must be true at its end. If a day breaks a promise, proptest shrinks the plan to a small one that
-//! breaks a promise too, and the test prints that plan and the command that replays the day. `make soak`
-//! simulates 100,000 days.
+//! A seed makes a [`plan`], a plan makes a [`day`] with an [`api`] and a [`store`], and
+//! [`promises`] says what must be true at its end. If a day breaks a promise, proptest shrinks the
+//! plan to a small one that breaks a promise too, and the test prints that plan and the command
+//! that replays the day. `make soak` simulates 100,000 days.
 
 mod api;
 mod day;

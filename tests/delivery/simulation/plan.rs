@@ -1,4 +1,5 @@
-//! The plan of a day: a plain value that proptest draws from a seed, and shrinks if the day breaks a promise.
+//! The plan of a day: a plain value that proptest draws from a seed, and shrinks if the day breaks
+//! a promise.
 //!
 //! Whatever the plan leaves open - which answer goes wrong, when the process dies - is drawn from a
 //! generator that is seeded with `luck`. So the same plan always makes the same day.
@@ -40,7 +41,8 @@ pub struct Api {
     /// Whether either all events of a user are bad or none.
     pub bad_by_user: bool,
     pub body_limit: Option<u64>,
-    /// A user who is deleted after this many requests: the user's good events turn bad, also those in doubt.
+    /// A user who is deleted after this many requests: the user's good events turn bad, also those
+    /// in doubt.
     pub deleted: Option<(usize, usize)>,
 }
 

@@ -3,8 +3,9 @@
 use super::day::Day;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How many requests beyond 1.1 times those of halving the good part of a day may take, for each queue of
-/// each lane, because of the bad part: a belief learnt from other events, a batch in doubt, probes.
+/// How many requests beyond 1.1 times those of halving the good part of a day may take, for each
+/// queue of each lane, because of the bad part: a belief learnt from other events, a batch in
+/// doubt, probes.
 const SLACK: usize = 40;
 
 /// The requests of the good part of a day.

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::request::{Outcome, Request};
 
-/// The counts of a ledger since it was last cleared. `GET /sandbox/ledger` answers with them as JSON.
+/// The counts of a ledger since it was last cleared. `GET /sandbox/ledger` answers with them as
+/// JSON.
 #[derive(Debug, Default, Clone, Serialize)]
 pub struct Summary {
     /// Requests that arrived, however they ended.

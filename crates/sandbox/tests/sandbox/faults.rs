@@ -8,8 +8,8 @@ use meditopia_testkit::sandbox::raw_http::{
 };
 use serde_json::{Value, json};
 
-/// Orders one fault, sends one good event, and returns what was received until the connection ended, and
-/// how it ended.
+/// Orders one fault, sends one good event, and returns what was received until the connection
+/// ended, and how it ended.
 fn send_one_event_with(sandbox: &Sandbox, fault: Value) -> (String, Result<(), ErrorKind>) {
     sandbox.set_fault(fault);
     let mut connection = RawConnection::new(sandbox);

@@ -1,7 +1,7 @@
 //! The layout of the page: no text is cut off, and all of it is readable in both colour schemes.
 //!
-//! `SCREENSHOTS=DIR` writes a picture of each state, for people to look at. `UPDATE_README=1` writes the
-//! picture in the README.
+//! `SCREENSHOTS=DIR` writes a picture of each state, for people to look at. `UPDATE_README=1`
+//! writes the picture in the README.
 
 use std::fs;
 use std::path::Path;
@@ -27,8 +27,8 @@ fn picture(browser: &Browser, name: &str) {
     }
 }
 
-/// Checks in every size and colour scheme that nothing is wider than the window and that all text has
-/// enough contrast.
+/// Checks in every size and colour scheme that nothing is wider than the window and that all text
+/// has enough contrast.
 fn assert_readable(browser: &Browser, state: &str) {
     for (size, width, height) in [("desktop", 1280, 900), ("phone", 390, 844)] {
         browser.resize(width, height);
@@ -105,8 +105,8 @@ fn no_text_of_the_page_is_cut_off_or_pale_on_a_desktop_or_a_phone_in_light_or_da
     assert_readable(&browser, "faulted");
 }
 
-/// Makes the page show what a developer might see after some minutes: several outcomes, and events of all
-/// kinds.
+/// Makes the page show what a developer might see after some minutes: several outcomes, and events
+/// of all kinds.
 fn fill_page(api: &Sandbox) {
     let host = TestSpool::for_sandbox(api).into_client();
     let enqueue = |user: &str, event: &str, value: Option<&str>| {

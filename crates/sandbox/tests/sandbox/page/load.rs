@@ -146,7 +146,8 @@ fn a_sandbox_that_is_stopped_does_not_wait_for_its_pages() {
 fn the_page_shows_at_most_two_hundred_rows_and_says_how_many_requests_it_skipped() {
     let api = Sandbox::start();
     let browser = page_of(&api);
-    // The page receives enough requests of each of these floods that its rows are full after the third.
+    // The page receives enough requests of each of these floods that its rows are full after the
+    // third.
     for count in ["150", "300", "450"] {
         flood(&api, 150);
         browser.wait_for_text("#count-requests", count);
@@ -165,7 +166,8 @@ fn the_page_shows_at_most_two_hundred_rows_and_says_how_many_requests_it_skipped
     browser.wait_for_text("#held", "500 new");
     browser.click("#pause");
     browser.wait_until("document.querySelector('.request').innerText.includes('#2000 ')");
-    // How many of the 500 were skipped depends on the machine. At least 301 did not fit into the rows.
+    // How many of the 500 were skipped depends on the machine. At least 301 did not fit into the
+    // rows.
     browser.wait_for_text("#feed", "requests skipped");
     let rows = browser.evaluate("document.querySelectorAll('#feed > li').length");
     assert_eq!(rows, json!(200));

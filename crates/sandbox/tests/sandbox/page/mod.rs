@@ -1,4 +1,5 @@
-//! The sandbox's page in a real browser: it shows what arrived, and its controls change the sandbox.
+//! The sandbox's page in a real browser: it shows what arrived, and its controls change the
+//! sandbox.
 
 mod controls;
 mod feed;
