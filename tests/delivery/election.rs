@@ -237,7 +237,7 @@ fn successor(observer: &Client, dead: u32) -> Duration {
 }
 
 /// Checks that at most one process has the store open. A process that has died meanwhile does not
-/// count: the second look at it finds nothing.
+/// count: the second check finds nothing.
 fn assert_one_has_store_open(workers: &[Arc<Enqueuer>], store: &Path) {
     let having_store_open = |workers: &[Arc<Enqueuer>]| -> Vec<Arc<Enqueuer>> {
         let having = workers

@@ -1,6 +1,6 @@
 //! One request from arrival to answer: faults, judgement, ledger.
 //!
-//! Each request is handled on a task of its own, which goes on when the caller hangs up: the real
+//! Each request is handled on a task of its own, which continues when the caller hangs up: the real
 //! API also finishes what it has begun. That is how events are accepted although the caller never
 //! received the answer.
 

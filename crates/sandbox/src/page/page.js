@@ -183,7 +183,7 @@ function showFaults({ max_body_bytes: limit, faults, struck }) {
     const ordered = faults.filter(({ fault }) => fault === row.fault);
     const limits = limit === null ? [] : [{ max_body_bytes: limit }];
     const orders = row.limit ? limits : ordered;
-    const strikes = struck.reduce((sum, count, place) => sum + (ordered.includes(faults[place]) ? count : 0), 0);
+    const strikes = struck.reduce((sum, count, index) => sum + (ordered.includes(faults[index]) ? count : 0), 0);
     on += orders.length;
     row.toggle.checked = orders.length > 0;
     row.struck.textContent = strikes ? `struck ${counted(strikes, "time")}` : "";

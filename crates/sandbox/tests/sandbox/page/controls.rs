@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::page_of;
 use meditopia_testkit::browser::key;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::sandbox::raw_http::{RawConnection, events_json, numbered_events_json};
+use meditopia_testkit::sandbox::raw_http::{
+    RawConnection, events_json, numbered_events_json, request_text,
+};
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
 
@@ -26,21 +28,21 @@ const KINDS: [&str; 10] = [
 fn a_click_on_the_page_makes_a_user_unknown_and_the_next_refusal_is_shown_with_its_reason() {
     let api = Sandbox::start();
     let browser = page_of(&api);
-    let host = TestSpool::for_sandbox(&api).into_client();
-    host.enqueue_for("ada", 1);
-    assert_eq!(host.flush_ok(secs(30)).delivered, 1);
+    let client = TestSpool::for_sandbox(&api).into_client();
+    client.enqueue_for("ada", 1);
+    assert_eq!(client.flush_ok(secs(30)).delivered, 1);
     browser.wait_for_text("#feed", "ada");
 
     browser.click("#feed .event button");
     browser.wait_for_text("#users", "ada");
-    host.enqueue_for("ada", 2);
-    assert_eq!(host.flush_ok(secs(30)).rejected, 1);
+    client.enqueue_for("ada", 2);
+    assert_eq!(client.flush_ok(secs(30)).rejected, 1);
     browser.wait_for_text(".request.bad", "404 A_1104 User not found. (ada)");
 
     browser.click("#users button");
     browser.wait_for_text("#users-note", "all known");
-    host.enqueue_for("ada", 3);
-    assert_eq!(host.flush_ok(secs(30)).delivered, 1);
+    client.enqueue_for("ada", 3);
+    assert_eq!(client.flush_ok(secs(30)).delivered, 1);
     browser.wait_for_text("#count-events", "2");
 }
 
@@ -60,10 +62,7 @@ fn every_fault_has_a_switch_on_the_page_and_shows_how_often_it_struck() {
         assert_eq!(order["faults"][0]["fault"], json!(kind), "{order}");
         if kind != "delay" {
             let mut connection = RawConnection::new(&api);
-            connection.send(&meditopia_testkit::sandbox::raw_http::request_text(
-                &api,
-                &numbered_events_json(1),
-            ));
+            connection.send(&request_text(&api, &numbered_events_json(1)));
             // The answers are checked elsewhere; some of them are not HTTP.
             browser.wait_for_text("#feed .request", kind);
             browser.wait_for_text(&format!("label:has({switch})"), "struck 1 time");

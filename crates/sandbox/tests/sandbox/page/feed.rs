@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{page_of, page_url};
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::sandbox::raw_http::RawConnection;
+use meditopia_testkit::sandbox::raw_http::{RawConnection, events_json, numbered_events_json};
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
 
@@ -39,10 +39,7 @@ fn the_page_shows_which_event_of_a_long_request_was_refused_though_the_api_does_
     let api = Sandbox::builder().unknown_user("u-70").start();
     let browser = page_of(&api);
     let mut connection = RawConnection::new(&api);
-    let refused = connection.post(
-        &api,
-        &meditopia_testkit::sandbox::raw_http::numbered_events_json(100),
-    );
+    let refused = connection.post(&api, &numbered_events_json(100));
     assert!(!refused.body.contains("70"), "{}", refused.body);
 
     browser.wait_for_text(
@@ -61,10 +58,7 @@ fn the_page_says_what_became_of_the_events_where_a_fault_replaced_the_answer() {
         api.set_fault(json!({ "fault": "status", "status": 502, "when": when }));
         assert_eq!(RawConnection::new(&api).post(&api, body).status, 502);
     };
-    let (good, bad) = (
-        meditopia_testkit::sandbox::raw_http::events_json(["good"]),
-        meditopia_testkit::sandbox::raw_http::events_json(["bad"]),
-    );
+    let (good, bad) = (events_json(["good"]), events_json(["bad"]));
     send("before", &good);
     browser.wait_for_text(
         ".request",
@@ -90,17 +84,18 @@ fn markup_in_an_event_or_a_path_stays_text_on_the_page() {
         r#"<img src=x onerror="document.title='broken'"><script>document.title='broken'</script>"#;
     let api = Sandbox::builder().unknown_user(hostile).start();
     let browser = page_of(&api);
-    let host = TestSpool::for_sandbox(&api).into_client();
-    host.enqueue(&meditopia::event::Fields {
-        token: "token",
-        partner_user_id: "plain",
-        event: "video",
-        event_value: Some(hostile),
-        received_at: None,
-    })
-    .unwrap();
-    host.enqueue_for(hostile, 1);
-    host.flush_ok(secs(30));
+    let client = TestSpool::for_sandbox(&api).into_client();
+    client
+        .enqueue(&meditopia::event::Fields {
+            token: "token",
+            partner_user_id: "plain",
+            event: "video",
+            event_value: Some(hostile),
+            received_at: None,
+        })
+        .unwrap();
+    client.enqueue_for(hostile, 1);
+    client.flush_ok(secs(30));
     let mut connection = RawConnection::new(&api);
     connection.send("GET /%3Cb%3Ebold HTTP/1.1\r\nhost: localhost\r\n\r\n");
     connection.read_response();
@@ -108,10 +103,7 @@ fn markup_in_an_event_or_a_path_stays_text_on_the_page() {
     api.set_unknown(
         json!([{ "prefix": "<u>p", "code": "<s>", "message": "<em>no</em>" }, hostile]),
     );
-    RawConnection::new(&api).post(
-        &api,
-        &meditopia_testkit::sandbox::raw_http::events_json(["<u>p</u>"]),
-    );
+    RawConnection::new(&api).post(&api, &events_json(["<u>p</u>"]));
 
     browser.wait_for_text("#feed", "<em>no</em>");
     browser.wait_for_text("#feed", "/%3Cb%3Ebold");
@@ -131,10 +123,7 @@ fn the_page_reconnects_by_itself_when_the_sandbox_is_back() {
     let api = Sandbox::start();
     let port = api.address().port();
     let browser = page_of(&api);
-    RawConnection::new(&api).post(
-        &api,
-        &meditopia_testkit::sandbox::raw_http::events_json(["before"]),
-    );
+    RawConnection::new(&api).post(&api, &events_json(["before"]));
     browser.wait_for_text("#feed", "before");
     drop(api);
     browser.wait_for_text("#connection", "trying again every second");
@@ -145,10 +134,7 @@ fn the_page_reconnects_by_itself_when_the_sandbox_is_back() {
     browser.wait_for_text("#connection", "Live");
     browser.wait_until("document.querySelectorAll('.request').length === 0");
     browser.wait_for_text("#count-requests", "0");
-    RawConnection::new(&again).post(
-        &again,
-        &meditopia_testkit::sandbox::raw_http::events_json(["after"]),
-    );
+    RawConnection::new(&again).post(&again, &events_json(["after"]));
     browser.wait_for_text("#feed", "after");
     assert!(!browser.text("#feed").contains("before"));
 }

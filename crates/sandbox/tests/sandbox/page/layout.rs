@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{LIVE, page_of};
 use meditopia_testkit::browser::Browser;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::sandbox::raw_http::RawConnection;
+use meditopia_testkit::sandbox::raw_http::{RawConnection, events_json, request_text};
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
 
@@ -95,9 +95,7 @@ fn no_text_of_the_page_is_cut_off_or_pale_on_a_desktop_or_a_phone_in_light_or_da
     api.revoke_token();
     api.refuse_address();
     // Chance decides whether the answer is a reset or a 503.
-    RawConnection::new(&api).send(&meditopia_testkit::sandbox::raw_http::request_text(
-        &api, "{}",
-    ));
+    RawConnection::new(&api).send(&request_text(&api, "{}"));
     let long = "a-user-whose-name-has-no-end-and-no-space-".repeat(3);
     api.set_unknown(json!([long, { "prefix": "bad-", "status": 422, "code": "A_1200" }]));
     browser.wait_for_text("#access-note", "both refused");
@@ -108,33 +106,31 @@ fn no_text_of_the_page_is_cut_off_or_pale_on_a_desktop_or_a_phone_in_light_or_da
 /// Makes the page show what a developer might see after some minutes: several outcomes, and events
 /// of all kinds.
 fn fill_page(api: &Sandbox) {
-    let host = TestSpool::for_sandbox(api).into_client();
+    let client = TestSpool::for_sandbox(api).into_client();
     let enqueue = |user: &str, event: &str, value: Option<&str>| {
-        host.enqueue(&meditopia::event::Fields {
-            token: "token",
-            partner_user_id: user,
-            event,
-            event_value: value,
-            received_at: Some("2026-03-02 09:14:05"),
-        })
-        .unwrap();
+        client
+            .enqueue(&meditopia::event::Fields {
+                token: "token",
+                partner_user_id: user,
+                event,
+                event_value: value,
+                received_at: Some("2026-03-02 09:14:05"),
+            })
+            .unwrap();
     };
-    host.enqueue_users(0..100);
-    host.flush_ok(secs(30));
+    client.enqueue_users(0..100);
+    client.flush_ok(secs(30));
     api.set_unknown_users(["u-17", "u-18"]);
     enqueue("ada", "register", None);
     enqueue("grace", "audio", Some("sleep-story-12"));
     enqueue("u-17", "video", Some("morning-42"));
     enqueue("linus", "content", Some("breathing"));
-    host.flush_ok(secs(30));
+    client.flush_ok(secs(30));
     api.set_fault(json!({ "fault": "status", "status": 503, "count": 1 }));
-    RawConnection::new(api).post(
-        api,
-        &meditopia_testkit::sandbox::raw_http::events_json(["margaret", "joan"]),
-    );
+    RawConnection::new(api).post(api, &events_json(["margaret", "joan"]));
     api.clear_faults();
     enqueue("joan", "signin", None);
-    host.flush_ok(secs(30));
+    client.flush_ok(secs(30));
 }
 
 #[test]

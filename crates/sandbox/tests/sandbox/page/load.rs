@@ -132,8 +132,7 @@ fn a_sandbox_that_is_stopped_does_not_wait_for_its_pages() {
     let api = Sandbox::start();
     let mut reader = subscribe(&api, "");
     read_until(&mut reader, "\n\n");
-    meditopia_testkit::sandbox::raw_http::RawConnection::new(&api)
-        .send("POST /sandbox/stop HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    RawConnection::new(&api).send("POST /sandbox/stop HTTP/1.1\r\nhost: localhost\r\n\r\n");
     let mut rest = Vec::new();
     match reader.read_to_end(&mut rest) {
         // A stream that was ended in order, not cut off, ends with a chunk of length 0.
