@@ -1,6 +1,7 @@
 //! A good guest: what a host in C sees of the library in its process, and what it does not see.
 
 use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::privileges::report_skip;
 use meditopia_testkit::process::{assert_success, stdout_of};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
@@ -77,7 +78,7 @@ fn a_checker_finds_no_wrong_access_and_no_leak() {
     let mut command = program.command_under(&valgrind, &[]);
     let output = match command.output() {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            println!("not checked: valgrind is not here");
+            report_skip("valgrind is not installed");
             return;
         }
         output => output.unwrap(),

@@ -1,34 +1,20 @@
 //! Hosts in containers that share one spool: a clock since boot of their own, and pids of their own.
 
-use std::process::Command;
-
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::fault_table::Outcome;
 use meditopia_testkit::ledger::Arrivals;
+use meditopia_testkit::privileges::can_run_under;
 use meditopia_testkit::remote_client::RemoteClient;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
-
-/// Whether this user and kernel can do it; says so where not.
-fn can(runner: &[&str]) -> bool {
-    let tried = Command::new(runner[0])
-        .args(&runner[1..])
-        .arg("true")
-        .output();
-    let can = tried.is_ok_and(|output| output.status.success());
-    if !can {
-        println!("skipped: {runner:?} is not possible here");
-    }
-    can
-}
 
 /// Processes under these runners enqueue for one user in turns, each event after the last was acknowledged.
 fn take_turns(what: &str, runners: &[&[&str]]) {
     if !runners
         .iter()
         .filter(|runner| !runner.is_empty())
-        .all(|runner| can(runner))
+        .all(|runner| can_run_under(runner))
     {
         return;
     }

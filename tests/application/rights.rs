@@ -7,39 +7,19 @@ use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use meditopia::client::Client;
 use meditopia::error::ErrorKind;
 use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::disks::FuseDisk;
+use meditopia_testkit::privileges::{is_root, runner_as_user};
 use meditopia_testkit::process::{ChildProcess, stdout_of};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 
 const SOMEBODY: u32 = 54_321;
 const ANOTHER: u32 = 54_322;
-
-fn is_root() -> bool {
-    Path::new("/proc/self").metadata().unwrap().uid() == 0
-}
-
-/// What starts a program as the user `uid` with a umask.
-fn as_user(uid: u32, umask: &str) -> Vec<String> {
-    let user = [
-        "setpriv".to_owned(),
-        format!("--reuid={uid}"),
-        format!("--regid={uid}"),
-        "--clear-groups".to_owned(),
-    ];
-    let shell = [
-        "sh".to_owned(),
-        "-c".to_owned(),
-        format!("umask {umask}; exec \"$@\""),
-        "sh".to_owned(),
-    ];
-    let user = user.into_iter().take(if is_root() { 4 } else { 0 });
-    user.chain(shell).collect()
-}
 
 /// A program whose spool will be in a directory of `SOMEBODY`'s.
 fn program_of_somebody(api: &Sandbox) -> (CProgram, PathBuf) {
@@ -96,7 +76,7 @@ fn nobody_else_can_read_a_spool_whatever_the_umask() {
     for umask in ["000", "077"] {
         let api = Sandbox::start();
         let (program, spool) = program_of_somebody(&api);
-        let runner = as_user(SOMEBODY, umask);
+        let runner = runner_as_user(SOMEBODY, umask);
         let _sender = ready(&program, &runner);
         let words: Vec<&str> = runner.iter().map(String::as_str).collect();
         stdout_of(&mut program.command_under(&words, &["command"]));
@@ -133,13 +113,16 @@ fn a_spool_of_another_user_is_refused_also_to_root() {
     if !is_root() {
         // Without root there is no second user, but there are directories of one.
         let options = [("spool", "/"), ("role", "both")];
-        assert_refused(&program.with_config(&api, &options), &as_user(0, "022"));
+        assert_refused(
+            &program.with_config(&api, &options),
+            &runner_as_user(0, "022"),
+        );
         return;
     }
-    drop(ready(&program, &as_user(SOMEBODY, "022")));
+    drop(ready(&program, &runner_as_user(SOMEBODY, "022")));
     let before = modes(&spool);
-    assert_refused(&program, &as_user(ANOTHER, "022"));
-    assert_refused(&program, &as_user(0, "022"));
+    assert_refused(&program, &runner_as_user(ANOTHER, "022"));
+    assert_refused(&program, &runner_as_user(0, "022"));
     assert_eq!(modes(&spool), before);
 }
 
@@ -172,39 +155,13 @@ fn assert_refused(program: &CProgram, runner: &[String]) {
     assert!(said.contains("belongs to uid"), "{said}");
 }
 
-/// A file system in user space, as many that other hosts see too are; ends with its test.
-struct NetworkDisk(tempfile::TempDir);
-
-impl NetworkDisk {
-    fn mount() -> Option<Self> {
-        if !is_root() || !Path::new("/dev/fuse").exists() {
-            println!("not tested: this process may not mount a file system in user space");
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["behind", "seen"] {
-            std::fs::create_dir(dir.path().join(name)).unwrap();
-        }
-        let mut bindfs = Command::new("bindfs");
-        stdout_of(bindfs.args(["behind", "seen"]).current_dir(dir.path()));
-        Some(Self(dir))
-    }
-}
-
-impl Drop for NetworkDisk {
-    fn drop(&mut self) {
-        let seen = self.0.path().join("seen");
-        let _ = Command::new("umount").arg("-l").arg(seen).status();
-    }
-}
-
 #[test]
 fn a_spool_on_a_network_file_system_is_refused_unless_the_operator_vouches_for_it() {
-    let Some(disk) = NetworkDisk::mount() else {
+    let Some(disk) = FuseDisk::mount() else {
         return;
     };
     let api = Sandbox::start();
-    let spool = disk.0.path().join("seen/spool");
+    let spool = disk.spool();
     let host = TestSpool::for_sandbox(&api).with("spool", spool.to_str().unwrap());
     let Err(refused) = Client::open(host.config()) else {
         panic!("opened");

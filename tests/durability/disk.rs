@@ -3,73 +3,18 @@
 //!
 //! The small disks are file systems in memory, which root has to mount.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::disks::SmallDisk;
 use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
 use meditopia_testkit::ledger::Arrivals;
-use meditopia_testkit::process::stdout_of;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::status_client::StatusClient;
-use meditopia_testkit::wait::{secs, wait_until};
-
-/// A file system of its own, gone with its test.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `None`, with a word of it, where this process may not mount.
-    fn of(mebibytes: u64) -> Option<Self> {
-        if Path::new("/proc/self").metadata().unwrap().uid() != 0 {
-            println!("not tested: only root can mount a small disk");
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let size = format!("size={mebibytes}m,mode=0700");
-        let mut mount = Command::new("mount");
-        stdout_of(
-            mount
-                .args(["-t", "tmpfs", "-o", &size, "none"])
-                .arg(dir.path()),
-        );
-        Some(Self(dir))
-    }
-
-    fn spool(&self) -> PathBuf {
-        self.0.path().join("spool")
-    }
-
-    /// Somebody else takes all that is left.
-    fn stuff(&self) {
-        let mut file = File::create(self.0.path().join("ballast")).unwrap();
-        let block = [1; 4096];
-        while file.write_all(&block).is_ok() {}
-    }
-
-    fn unstuff(&self) {
-        fs::remove_file(self.0.path().join("ballast")).unwrap();
-    }
-
-    /// The kernel does not make a disk read-only while anybody writes to it.
-    fn remount(&self, how: &str) {
-        let mut mount = Command::new("mount");
-        mount
-            .arg("-o")
-            .arg(format!("remount,{how}"))
-            .arg(self.0.path());
-        wait_until(how, || mount.output().unwrap().status.success());
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
+use meditopia_testkit::wait::secs;
 
 /// Bytes that the journal's segments really take.
 fn journal_bytes(spool: &Path) -> u64 {
@@ -111,7 +56,9 @@ fn what_was_acknowledged_is_delivered_while_the_disk_is_still_full() {
         ..Outcome::default()
     };
     for _ in 0..rounds {
-        let Some(disk) = SmallDisk::of(8) else { return };
+        let Some(disk) = SmallDisk::mount(8) else {
+            return;
+        };
         let api = Sandbox::start();
         let program = teller(&disk.spool(), &api, &[]);
         let mut host = StatusClient::start(program.command(&[]));
@@ -119,7 +66,7 @@ fn what_was_acknowledged_is_delivered_while_the_disk_is_still_full() {
         let filled = host.ask("fill u-1");
         filled.assert_status("ERROR_SPOOL_FULL");
         assert!(filled.count > 10_000, "full after {}", filled.count);
-        disk.stuff();
+        disk.fill();
 
         host.flush().assert_status("OK");
         outcome.acknowledged += filled.count;
@@ -133,14 +80,16 @@ fn what_was_acknowledged_is_delivered_while_the_disk_is_still_full() {
         second.flush().assert_status("OK");
         outcome.duplicated +=
             assert_arrived(&api, &[("u-1", filled.count), ("u-2", 1), ("u-3", 1)]);
-        disk.unstuff();
+        disk.free();
     }
     add_row("disk full", outcome, format_args!("{rounds} requests"));
 }
 
 #[test]
 fn a_sender_in_the_background_delivers_from_a_full_disk_too() {
-    let Some(disk) = SmallDisk::of(8) else { return };
+    let Some(disk) = SmallDisk::mount(8) else {
+        return;
+    };
     let api = Sandbox::start();
     let options = [
         ("role", "both"),
@@ -153,7 +102,7 @@ fn a_sender_in_the_background_delivers_from_a_full_disk_too() {
     let mut host = StatusClient::start(program.command(&[]));
     let filled = host.ask("fill u-1");
     filled.assert_status("ERROR_SPOOL_FULL");
-    disk.stuff();
+    disk.fill();
     api.allow_address();
     TestSpool::for_sandbox(&api)
         .with("spool", disk.spool().to_str().unwrap())
@@ -172,13 +121,15 @@ fn a_sender_in_the_background_delivers_from_a_full_disk_too() {
 
 #[test]
 fn enqueue_stays_refused_while_the_reserve_is_spent_and_works_again_when_there_is_room() {
-    let Some(disk) = SmallDisk::of(4) else { return };
+    let Some(disk) = SmallDisk::mount(4) else {
+        return;
+    };
     let mut api = Sandbox::start();
     let program = teller(&disk.spool(), &api, &[]);
     let mut host = StatusClient::start(program.command(&[]));
     let filled = host.ask("fill u-1");
     filled.assert_status("ERROR_SPOOL_FULL");
-    disk.stuff();
+    disk.fill();
     // The sender finds the disk full, and the API does not let it deliver.
     let good = api.token().to_owned();
     api.set_token("another");
@@ -198,7 +149,7 @@ fn enqueue_stays_refused_while_the_reserve_is_spent_and_works_again_when_there_i
         .assert_status("ERROR_SPOOL_FULL");
 
     // Also where nobody sends any more, room is enough.
-    disk.unstuff();
+    disk.free();
     disk.remount("size=16m");
     newcomer.enqueue("u-2", 0);
     host.enqueue("u-2", 1);
@@ -269,7 +220,9 @@ fn a_limit_of_the_spool_refuses_and_lets_go_as_a_full_disk_does() {
 
 #[test]
 fn a_read_only_disk_is_said_and_gone_when_it_is_writable_again() {
-    let Some(disk) = SmallDisk::of(8) else { return };
+    let Some(disk) = SmallDisk::mount(8) else {
+        return;
+    };
     let api = Sandbox::start();
     let program = teller(&disk.spool(), &api, &[]);
     let mut first = StatusClient::start(program.command(&[]));

@@ -7,8 +7,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::child::run_in_child;
 use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
 use meditopia_testkit::ledger::Arrivals;
+use meditopia_testkit::process::open_descriptors;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 
@@ -105,25 +107,27 @@ fn a_backlog_is_drained_with_flat_memory() {
     assert!(large < PEAK_KB);
 }
 
-/// The most memory of a process that drains so many events, in kB.
 #[test]
 fn a_process_that_goes_through_many_spools_keeps_few_of_them_open() {
-    let dir = tempfile::tempdir().unwrap();
-    for number in 0..1_100 {
-        let spool = dir.path().join(number.to_string());
-        let host = TestSpool::for_endpoint("http://127.0.0.1:9/events")
-            .with("role", "enqueue")
-            .with("spool", spool.to_str().unwrap());
-        host.client().enqueue_for("user", number);
-    }
-    let open = fs::read_dir("/proc/self/fd")
-        .unwrap()
-        .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
-        .filter(|file| file.starts_with(dir.path()))
-        .count();
-    assert!((1..=16).contains(&open), "{open}");
+    run_in_child(|| {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..1_100 {
+            let path = dir.path().join(number.to_string());
+            let spool = TestSpool::for_endpoint("http://127.0.0.1:9/events")
+                .with("role", "enqueue")
+                .with("spool", path.to_str().unwrap());
+            spool.client().enqueue_for("user", number);
+        }
+        let open = open_descriptors(std::process::id())
+            .iter()
+            .filter_map(|descriptor| fs::read_link(descriptor).ok())
+            .filter(|file| file.starts_with(dir.path()))
+            .count();
+        assert!((1..=16).contains(&open), "{open}");
+    });
 }
 
+/// The most memory that a process has while it drains `events` events, in kB.
 fn peak_of_draining(events: u64) -> u64 {
     let api = Sandbox::start();
     let program = CProgram::compile("swarm.c").with_config(&api, &[]);

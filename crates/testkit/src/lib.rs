@@ -8,6 +8,9 @@
 //! | such a program in a process of its own, driven line by line | [`status_client`], [`remote_client`], [`enqueuer`] |
 //! | such a program on clocks that the test sets | [`test_clocks`], [`background_sender`] |
 //! | a process: its output, its end, its descriptors | [`process`] |
+//! | the test itself in a process of its own | [`child`] |
+//! | a disk that is small, read-only or over FUSE | [`disks`] |
+//! | another user, or what only root may do | [`privileges`] |
 //! | to wait for something | [`wait`] |
 //! | the command `meditopia run`, its log, its endpoint and its service manager | [`service`] |
 //! | to stop a process at each of its system calls | [`tracer`], [`schedule`] for orders of two processes |
@@ -27,11 +30,14 @@ pub mod answer_cases;
 pub mod background_sender;
 pub mod browser;
 pub mod c_program;
+pub mod child;
 pub mod crash_trials;
+pub mod disks;
 pub mod enqueuer;
 pub mod fault_table;
 pub mod isolation;
 pub mod ledger;
+pub mod privileges;
 pub mod process;
 pub mod promtool;
 pub mod remote_client;

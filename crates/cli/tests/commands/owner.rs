@@ -8,14 +8,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use meditopia_testkit::privileges::is_root;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 
 /// A user that the system has no name for.
 const OWNER: u32 = 12_345;
-
-fn is_root() -> bool {
-    Path::new("/proc/self").metadata().unwrap().uid() == 0
-}
 
 fn meditopia(arguments: &[&str], spool: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_meditopia"))

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,6 +12,7 @@ use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::enqueuer::Enqueuer;
 use meditopia_testkit::fault_table::trial_count;
 use meditopia_testkit::ledger::{Arrivals, Event, assert_survived_deaths};
+use meditopia_testkit::privileges::can_run_under;
 use meditopia_testkit::process::{has_open, open_descriptors, stdout_of};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
@@ -122,7 +122,7 @@ fn a_spool_that_is_moved_within_its_file_system_goes_on() {
 #[test]
 fn two_containers_on_one_volume_have_one_sender() {
     let deaths = trial_count(20, 200) as usize;
-    if !can_contain() {
+    if !can_run_under(&UNSHARE) {
         return;
     }
     let api = Sandbox::builder().seed(SEED).start();
@@ -168,7 +168,7 @@ fn two_containers_on_one_volume_have_one_sender() {
 
 #[test]
 fn a_process_with_the_pid_of_the_dead_sender_is_taken_for_itself() {
-    if !can_contain() {
+    if !can_run_under(&UNSHARE) {
         return;
     }
     let api = Sandbox::start();
@@ -273,21 +273,6 @@ const UNSHARE: [&str; 6] = [
     "--fork",
     "--kill-child",
 ];
-
-/// Whether this test may make namespaces; says so where it may not.
-fn can_contain() -> bool {
-    let tried = Command::new(UNSHARE[0])
-        .args(&UNSHARE[1..])
-        .arg("true")
-        .output();
-    let can = tried.is_ok_and(|output| output.status.success());
-    if !can {
-        // Not by eprintln, which a passing test keeps to itself.
-        let why = b"skipped: needs root, and unshare to make pid and mount namespaces\n";
-        std::io::stderr().write_all(why).unwrap();
-    }
-    can
-}
 
 fn client_at(api: &Sandbox, spool: &Path) -> Client {
     let host = TestSpool::for_sandbox(api).with("spool", spool.to_str().unwrap());

@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::live::{Live, command, output, refused, said, status, status_when};
-use crate::small_disk::{ReadOnly, is_root};
+use meditopia_testkit::disks::ReadOnlyView;
+use meditopia_testkit::privileges::is_root;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
@@ -108,7 +109,7 @@ fn status_looks_at_a_disk_that_cannot_be_written_to() {
     let spool = host.path();
     // A sender that has ended in peace leaves no log of the store.
     assert!(!spool.join("store.db-shm").exists());
-    let Some(view) = ReadOnly::view(&spool) else {
+    let Some(view) = ReadOnlyView::mount(&spool) else {
         return;
     };
     let seen = status(view.path());
@@ -121,7 +122,7 @@ fn status_looks_at_a_disk_that_cannot_be_written_to() {
     // One that runs has one, and readers who cannot write there see all that is in it.
     let live = Live::start(&api);
     live.go_on(100);
-    let view = ReadOnly::view(&live.spool()).unwrap();
+    let view = ReadOnlyView::mount(&live.spool()).unwrap();
     let seen = status_when(view.path(), |seen| seen["delivered"].as_u64() > Some(100));
     assert_eq!(seen["sender"]["pid"], std::process::id());
     // One that was killed leaves a log, and what it shared.
@@ -132,11 +133,11 @@ fn status_looks_at_a_disk_that_cannot_be_written_to() {
         .args([live.spool(), copy.clone()])
         .status();
     assert!(copied.unwrap().success());
-    let view = ReadOnly::view(&copy).unwrap();
+    let view = ReadOnlyView::mount(&copy).unwrap();
     assert!(status(view.path())["delivered"].as_u64() > Some(100));
     drop(view);
     fs::remove_file(copy.join("store.db-shm")).unwrap();
-    let view = ReadOnly::view(&copy).unwrap();
+    let view = ReadOnlyView::mount(&copy).unwrap();
     let unread = refused(&["status"], view.path(), 1);
     assert!(unread.contains("copy the spool"), "{unread}");
     live.end_with_all_delivered(&api);
