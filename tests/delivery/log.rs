@@ -22,7 +22,7 @@ fn an_enqueuing_process_logs_once_that_no_sender_has_run() {
         let log = read_log(client);
         let warnings = log
             .iter()
-            .filter(|record| record.message.contains("nobody has sent"));
+            .filter(|record| record.message.contains("no sender has run"));
         warnings.count()
     };
     client.enqueue_users(0..10);

@@ -1,7 +1,7 @@
 //! The simulated API: what it refuses, what it has processed, and what goes wrong on the way.
 
 use super::plan::Plan;
-use meditopia::delivery::{Answer, Exchange};
+use meditopia::exchange::{Answer, Exchange};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An event of the simulation.

@@ -33,7 +33,7 @@ pub fn examine(settings: &Settings, report: &mut Report) {
 }
 
 fn look(dir: &Path) -> Result<Finding> {
-    let client = Client::of_spool(dir, Purpose::Look)?;
+    let client = Client::open_existing(dir, Purpose::Read)?;
     let stats = client.stats()?;
     let now_ms = wall_ms();
     let waiting = format!("{} wait", events(stats.pending));

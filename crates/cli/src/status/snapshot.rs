@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use meditopia::client::{Client, Elected, RejectedCount, Retry};
 use meditopia::clock::wall_ms;
 use meditopia::error::PauseReason;
-use meditopia::spool::{self, Condition, Description};
+use meditopia::spool::{self, Description, DiskSpace};
 use meditopia::stats::Stats;
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,7 @@ pub struct Snapshot {
     pub pause: String,
     /// `None` where the store cannot be read.
     pub rejected: Option<Vec<RejectedCount>>,
-    pub room: Condition,
+    pub room: DiskSpace,
     elected: Elected,
     retry: Option<Retry>,
     /// Events delivered in a second; `None` where that was not measured.
@@ -51,7 +51,7 @@ impl Snapshot {
         };
         Ok(Self {
             known: spool::describe(dir)?,
-            room: client.room()?,
+            room: client.disk()?,
             elected: client.elected()?,
             retry: client.retry()?,
             now_ms,
