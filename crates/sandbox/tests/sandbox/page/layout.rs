@@ -1,6 +1,7 @@
-//! How the page looks: nothing runs over an edge, and both schemes can be read.
+//! The layout of the page: no text is cut off, and all of it is readable in both colour schemes.
 //!
-//! `SCREENSHOTS=DIR` writes a picture of each state to look at; `UPDATE_README=1` the one of the README.
+//! `SCREENSHOTS=DIR` writes a picture of each state, for people to look at. `UPDATE_README=1`
+//! writes the picture in the README.
 
 use std::fs;
 use std::path::Path;
@@ -9,9 +10,10 @@ use serde_json::json;
 
 use super::{LIVE, page_of};
 use meditopia_testkit::browser::Browser;
-use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::sandbox::wire::Caller;
+use meditopia_testkit::sandbox::raw_http::{RawConnection, events_json, request_text};
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
 const PICTURE: &str = "crates/sandbox/tests/sandbox/page/page.png";
 
@@ -25,30 +27,35 @@ fn picture(browser: &Browser, name: &str) {
     }
 }
 
-/// In every size and scheme: no line of text is wider than the window, and each can be told from its ground.
-fn looks_good(browser: &Browser, state: &str) {
-    for (size, width, height) in [("desk", 1280, 900), ("phone", 390, 844)] {
+/// Checks in every size and colour scheme that nothing is wider than the window and that all text
+/// has enough contrast.
+fn assert_readable(browser: &Browser, state: &str) {
+    for (size, width, height) in [("desktop", 1280, 900), ("phone", 390, 844)] {
         browser.resize(width, height);
         browser.reload();
-        browser.until(LIVE);
+        browser.wait_until(LIVE);
         for scheme in ["light", "dark"] {
-            browser.prefer(scheme);
-            browser.until(&format!(
+            browser.prefer_color_scheme(scheme);
+            browser.wait_until(&format!(
                 "matchMedia('(prefers-color-scheme: {scheme})').matches"
             ));
-            let over = browser.value("document.documentElement.scrollWidth - innerWidth");
+            let over = browser.evaluate("document.documentElement.scrollWidth - innerWidth");
             assert!(
                 over.as_i64().unwrap() <= 0,
                 "{state} {size}: {over} pixels too wide"
             );
-            assert_eq!(browser.value(PALE), json!([]), "{state} {size} {scheme}");
+            assert_eq!(
+                browser.evaluate(LOW_CONTRAST),
+                json!([]),
+                "{state} {size} {scheme}"
+            );
             picture(browser, &format!("{state}-{size}-{scheme}"));
         }
     }
 }
 
-/// The texts with a contrast below 4.5 to 1, as WCAG counts it.
-const PALE: &str = r"(() => {
+/// The elements whose text has a contrast below 4.5 to 1, as WCAG computes it.
+const LOW_CONTRAST: &str = r"(() => {
   const parts = (color) => color.match(/[\d.]+/g).map(Number);
   const light = (color) => {
     const [r, g, b] = parts(color).map((part) => (part /= 255) <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
@@ -70,15 +77,15 @@ const PALE: &str = r"(() => {
 })()";
 
 #[test]
-fn nothing_is_cut_off_or_pale_on_a_desk_or_a_phone_in_light_or_dark() {
+fn no_text_of_the_page_is_cut_off_or_pale_on_a_desktop_or_a_phone_in_light_or_dark() {
     let api = Sandbox::start();
     let browser = page_of(&api);
-    looks_good(&browser, "empty");
+    assert_readable(&browser, "empty");
 
-    a_day(&api);
-    browser.until_shown("#note-spoiled", "status");
-    browser.until_shown("#users-note", "2 unknown");
-    looks_good(&browser, "busy");
+    fill_page(&api);
+    browser.wait_for_text("#note-faulted", "status");
+    browser.wait_for_text("#users-note", "2 unknown");
+    assert_readable(&browser, "busy");
 
     api.set_faults(json!({ "max_body_bytes": 20_000, "faults": [
         { "fault": "status", "status": 503, "retry_after": 5, "probability": 0.5 },
@@ -87,57 +94,56 @@ fn nothing_is_cut_off_or_pale_on_a_desk_or_a_phone_in_light_or_dark() {
     ]}));
     api.revoke_token();
     api.refuse_address();
-    // Whether the answer is lost or a 503 is up to chance.
-    Caller::new(&api).say(&meditopia_testkit::sandbox::wire::request(&api, "{}"));
+    // Chance decides whether the answer is a reset or a 503.
+    RawConnection::new(&api).send(&request_text(&api, "{}"));
     let long = "a-user-whose-name-has-no-end-and-no-space-".repeat(3);
     api.set_unknown(json!([long, { "prefix": "bad-", "status": 422, "code": "A_1200" }]));
-    browser.until_shown("#access-note", "both refused");
-    browser.until_shown("#faults-note", "4 on");
-    looks_good(&browser, "faulted");
+    browser.wait_for_text("#access-note", "both refused");
+    browser.wait_for_text("#faults-note", "4 on");
+    assert_readable(&browser, "faulted");
 }
 
-/// What a developer might see after some minutes: all outcomes, and events of all kinds.
-fn a_day(api: &Sandbox) {
-    let host = Host::of(api).open();
+/// Makes the page show what a developer might see after some minutes: several outcomes, and events
+/// of all kinds.
+fn fill_page(api: &Sandbox) {
+    let client = TestSpool::for_sandbox(api).into_client();
     let enqueue = |user: &str, event: &str, value: Option<&str>| {
-        host.enqueue(&meditopia::Fields {
-            token: "token",
-            partner_user_id: user,
-            event,
-            event_value: value,
-            received_at: Some("2026-03-02 09:14:05"),
-        })
-        .unwrap();
+        client
+            .enqueue(&meditopia::Fields {
+                token: "token",
+                partner_user_id: user,
+                event,
+                event_value: value,
+                received_at: Some("2026-03-02 09:14:05"),
+            })
+            .unwrap();
     };
-    host.enqueue_users(0..100);
-    host.flushed(secs(30));
+    client.enqueue_users(0..100);
+    client.flush_ok(secs(30));
     api.set_unknown_users(["u-17", "u-18"]);
     enqueue("ada", "register", None);
     enqueue("grace", "audio", Some("sleep-story-12"));
     enqueue("u-17", "video", Some("morning-42"));
     enqueue("linus", "content", Some("breathing"));
-    host.flushed(secs(30));
+    client.flush_ok(secs(30));
     api.set_fault(json!({ "fault": "status", "status": 503, "count": 1 }));
-    Caller::new(api).post(
-        api,
-        &meditopia_testkit::sandbox::wire::events_of(["margaret", "joan"]),
-    );
+    RawConnection::new(api).post(api, &events_json(["margaret", "joan"]));
     api.clear_faults();
     enqueue("joan", "signin", None);
-    host.flushed(secs(30));
+    client.flush_ok(secs(30));
 }
 
 #[test]
-fn the_readme_shows_the_page() {
-    let path = meditopia_testkit::root().join(PICTURE);
+fn the_readme_contains_a_picture_of_the_page() {
+    let path = meditopia_testkit::repository_root().join(PICTURE);
     if std::env::var_os("UPDATE_README").is_some() {
         let api = Sandbox::start();
         let browser = page_of(&api);
-        a_day(&api);
-        browser.until_shown("#note-spoiled", "status");
-        browser.until_shown("#users", "u-18");
+        fill_page(&api);
+        browser.wait_for_text("#note-faulted", "status");
+        browser.wait_for_text("#users", "u-18");
         browser.resize(1024, 660);
-        browser.prefer("light");
+        browser.prefer_color_scheme("light");
         fs::write(&path, browser.screenshot()).unwrap();
     }
     let picture = fs::read(path).unwrap();

@@ -1,7 +1,7 @@
-//! What a fault does to an answer: the kinds of faults as they are written in an order.
+//! The kinds of faults, as they are written in an order, and the answer that each gives.
 //!
-//! Most of them are answers that something between a client and the API would give: a proxy, a load
-//! balancer, a hotel's login page. The rest break the connection itself, see `connection`.
+//! Most of them answer as something between the client and the API would: a proxy, a load balancer,
+//! a hotel's login page. The others replace what the connection sends, see `connection`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,15 +10,15 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 
-use super::answer::Answer;
-use super::api::Refusal;
-use super::connection::{Fate, Raw, Then};
-use super::faults::When;
+use super::When;
+use crate::answer::Answer;
+use crate::api::Refusal;
+use crate::connection::{AfterRaw, RawBytes, Substitute};
 
-/// One kind of fault with its own members.
+/// One kind of fault, with the members that only this kind has.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "fault", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Action {
+pub(super) enum Kind {
     Delay {
         ms: Millis,
     },
@@ -65,16 +65,16 @@ fn ok() -> u16 {
     200
 }
 
-/// A time in milliseconds, fixed or uniform between two limits that both may come.
+/// A time in milliseconds: fixed, or drawn uniformly from a range that includes both ends.
 #[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(untagged, expecting = "ms has to be a number or [from, to]")]
-pub enum Millis {
+#[serde(untagged, expecting = "ms must be a number or [from, to]")]
+pub(super) enum Millis {
     Fixed(u32),
     Uniform(u32, u32),
 }
 
 impl Millis {
-    pub fn checked(self) -> Result<Self, String> {
+    pub(super) fn checked(self) -> Result<Self, String> {
         match self {
             Self::Uniform(from, to) if from > to => {
                 Err(format!("ms {from} to {to} is an empty range"))
@@ -83,10 +83,10 @@ impl Millis {
         }
     }
 
-    pub fn draw(self, chance: &mut fastrand::Rng) -> Duration {
+    pub(super) fn draw(self, rng: &mut fastrand::Rng) -> Duration {
         Duration::from_millis(match self {
             Self::Fixed(ms) => ms.into(),
-            Self::Uniform(from, to) => chance.u32(from..=to).into(),
+            Self::Uniform(from, to) => rng.u32(from..=to).into(),
         })
     }
 }
@@ -94,9 +94,9 @@ impl Millis {
 const LOGIN_PAGE: &str = "<!DOCTYPE html>\n<html><head><title>Welcome to our network</title></head>\n\
     <body><form method=\"post\" action=\"/login\"><input name=\"room\"><button>Log in</button></form></body></html>\n";
 
-impl Action {
+impl Kind {
     /// The names of all kinds.
-    pub const NAMES: [&str; 10] = [
+    pub(super) const NAMES: [&str; 10] = [
         "delay",
         "status",
         "redirect",
@@ -110,7 +110,7 @@ impl Action {
     ];
 
     /// The name in an order and in the ledger.
-    pub fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Delay { .. } => "delay",
             Self::Status { .. } => "status",
@@ -125,22 +125,22 @@ impl Action {
         }
     }
 
-    /// When it comes unless the order says otherwise.
-    pub fn usual_when(&self) -> When {
-        if self.tells_success() {
+    /// When a fault of this kind strikes, unless the order says when.
+    pub(super) fn default_when(&self) -> When {
+        if self.means_success() {
             When::After
         } else {
             When::Before
         }
     }
 
-    /// Whether a caller rightly takes it for success.
-    pub fn tells_success(&self) -> bool {
+    /// Whether a correct client takes the answer for success.
+    pub(super) fn means_success(&self) -> bool {
         matches!(self, Self::Success {} | Self::Status { status: 204, .. })
     }
 
-    /// The answer it gives; an error says what is wrong with the order.
-    pub fn answer(self) -> Result<Answer, String> {
+    /// The answer that a fault of this kind gives. An error says what is wrong with the order.
+    pub(super) fn into_answer(self) -> Result<Answer, String> {
         match self {
             Self::Delay { .. } => Ok(Answer::no_content()),
             Self::Status {
@@ -152,42 +152,43 @@ impl Action {
                 code,
                 message,
             } => {
-                let answer = with_body(checked(status)?, body, content_type, code, message)?;
+                let answer =
+                    status_answer(checked_status(status)?, body, content_type, code, message)?;
                 with_headers(answer, retry_after, headers)
             }
             Self::Redirect { to, status } => {
                 let headers = BTreeMap::from([("location".to_owned(), to)]);
-                with_headers(Answer::page(checked(status)?), None, headers)
+                with_headers(Answer::html_page(checked_status(status)?), None, headers)
             }
-            Self::LoginPage {} => Ok(Answer::http(
+            Self::LoginPage {} => Ok(Answer::with_body(
                 StatusCode::OK,
                 "text/html; charset=utf-8",
                 LOGIN_PAGE,
             )),
-            Self::Success {} => Ok(Answer::http(
+            Self::Success {} => Ok(Answer::with_body(
                 StatusCode::OK,
                 "application/json",
                 r#"{"success": true}"#,
             )),
-            Self::Reset {} => Ok(Answer::Fate {
+            Self::Reset {} => Ok(Answer::NotHttp {
                 status: None,
-                fate: Fate::Reset,
+                substitute: Substitute::Reset,
             }),
-            Self::Close {} | Self::HangUp {} => Ok(Answer::Fate {
+            Self::Close {} | Self::HangUp {} => Ok(Answer::NotHttp {
                 status: None,
-                fate: Fate::Close,
+                substitute: Substitute::Close,
             }),
             Self::Truncated { status } => {
-                let status = checked(status)?;
+                let status = checked_status(status)?;
                 let head = "Content-Type: application/json\r\nContent-Length: 4096\r\n";
                 let bytes = format!("HTTP/1.1 {status}\r\n{head}\r\n{{\"success\": tr").into();
-                Ok(Answer::Fate {
+                Ok(Answer::NotHttp {
                     status: Some(status.as_u16()),
-                    fate: Fate::Raw(Raw {
+                    substitute: Substitute::Raw(RawBytes {
                         bytes,
                         filler_bytes: 0,
-                        every: None,
-                        then: Then::Close,
+                        delay_per_byte: None,
+                        after: AfterRaw::Close,
                     }),
                 })
             }
@@ -201,20 +202,20 @@ impl Action {
                 let bytes = match (text, bytes) {
                     (Some(text), None) => Bytes::from(text),
                     (None, Some(bytes)) => Bytes::from(bytes),
-                    _ => return Err("raw has to have either \"text\" or \"bytes\"".into()),
+                    _ => return Err("raw needs either \"text\" or \"bytes\"".into()),
                 };
-                let then = if keep_open {
-                    Then::KeepOpen
+                let after = if keep_open {
+                    AfterRaw::KeepOpen
                 } else {
-                    Then::Close
+                    AfterRaw::Close
                 };
-                Ok(Answer::Fate {
+                Ok(Answer::NotHttp {
                     status: None,
-                    fate: Fate::Raw(Raw {
+                    substitute: Substitute::Raw(RawBytes {
                         bytes,
                         filler_bytes,
-                        every: every_ms.map(|ms| Duration::from_millis(ms.into())),
-                        then,
+                        delay_per_byte: every_ms.map(|ms| Duration::from_millis(ms.into())),
+                        after,
                     }),
                 })
             }
@@ -222,17 +223,17 @@ impl Action {
     }
 }
 
-/// 1xx is no final answer, and what is not a status at all can only be sent raw.
-fn checked(status: u16) -> Result<StatusCode, String> {
+/// HTTP has no status outside 100 to 599, and 1xx is not a final answer.
+fn checked_status(status: u16) -> Result<StatusCode, String> {
     match StatusCode::from_u16(status) {
         Ok(good) if (200..=599).contains(&status) => Ok(good),
         _ => Err(format!(
-            "status {status} is not within 200 to 599; send it with \"raw\""
+            "status {status} is not between 200 and 599; a \"raw\" fault can send it"
         )),
     }
 }
 
-fn with_body(
+fn status_answer(
     status: StatusCode,
     body: Option<String>,
     content_type: Option<String>,
@@ -265,14 +266,14 @@ fn with_body(
             )
         }
         (None, None) if status == StatusCode::NO_CONTENT => Ok(Answer::no_content()),
-        (None, None) => Ok(Answer::page(status)),
+        (None, None) => Ok(Answer::html_page(status)),
     }
 }
 
 fn with_headers(
     mut answer: Answer,
     retry_after: Option<serde_json::Value>,
-    more: BTreeMap<String, String>,
+    others: BTreeMap<String, String>,
 ) -> Result<Answer, String> {
     let retry_after = match retry_after {
         None => None,
@@ -280,14 +281,18 @@ fn with_headers(
         Some(serde_json::Value::Number(seconds)) => Some(seconds.to_string()),
         Some(other) => {
             return Err(format!(
-                "retry_after {other} is neither a number nor a text"
+                "retry_after {other} is neither a number nor a string"
             ));
         }
     };
     if let Answer::Http { headers, .. } = &mut answer {
         let retry_after = retry_after.map(|text| (header::RETRY_AFTER.to_string(), text));
-        for (name, value) in more.into_iter().chain(retry_after) {
-            let bad = || format!("header {name:?}: {value:?} cannot be sent; use \"raw\"");
+        for (name, value) in others.into_iter().chain(retry_after) {
+            let bad = || {
+                format!(
+                    "header {name:?}: {value:?} is not allowed in HTTP; a \"raw\" fault can send it"
+                )
+            };
             let header: HeaderName = name.parse().map_err(|_| bad())?;
             headers.insert(header, HeaderValue::from_str(&value).map_err(|_| bad())?);
         }
