@@ -1,5 +1,5 @@
-//! The shared library as a linker sees it: it exports the header's functions and nothing else, has
-//! a soname, cannot be unmapped, and needs only the C library.
+//! The shared library as a linker sees it: it exports the functions of the header and nothing else,
+//! has a soname, is never unmapped, and needs nothing but the C library.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,7 +7,7 @@ use std::process::Command;
 use meditopia_testkit::process::stdout_of;
 use meditopia_testkit::{built_library, repository_path};
 
-/// The libraries that every Linux with glibc has.
+/// The libraries that every Linux system with this C library has.
 const EVERYWHERE: [&str; 7] = [
     "ld-linux",
     "libc.so",
@@ -53,8 +53,7 @@ fn the_library_exports_exactly_the_functions_of_the_header() {
     assert_eq!(exported, declared);
 }
 
-/// The names of the functions in the text of `meditopia_ffi.h`. The header has one comment, at its
-/// top.
+/// The names of the functions in the text of `meditopia_ffi.h`, which has one comment, at its top.
 fn declared_functions(header: &str) -> Vec<String> {
     let (_, declarations) = header.split_once("*/").unwrap();
     declarations
@@ -67,7 +66,7 @@ fn declared_functions(header: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_library_has_its_major_version_in_its_soname_and_is_never_unmapped() {
+fn the_library_has_its_major_version_in_its_soname_and_stays_mapped() {
     assert_eq!(dynamic_entries("SONAME"), ["libmeditopia.so.0"]);
     let flags = dynamic_entries("FLAGS_1").join(" ");
     assert!(flags.contains("NODELETE"), "{flags}");
@@ -94,16 +93,16 @@ fn the_library_needs_nothing_but_the_c_library() {
 }
 
 #[test]
-fn what_the_library_returned_stays_valid_after_dlclose() {
+fn functions_and_constants_of_the_library_stay_valid_after_dlclose() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let program = dir.path().join("door");
+    let program = dir.path().join("dlclose");
     stdout_of(
         Command::new("gcc")
             .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-I"])
             .arg(repository_path("include"))
             .arg("-o")
             .arg(&program)
-            .arg(repository_path("tests/c/plugin.c"))
+            .arg(repository_path("tests/c/dlclose.c"))
             .arg("-ldl"),
     );
     stdout_of(Command::new(&program).arg(library()));

@@ -1,9 +1,9 @@
-//! The committed headers: they are what cbindgen makes of `src/ffi`, and compilers, PHP and cffi
-//! can read them.
+//! The committed headers are what cbindgen makes of `src/ffi`, and compilers and FFI parsers accept
+//! them.
 //!
-//! cbindgen is a dev-dependency, so that users build without it. It gets the files of `src/ffi` in
+//! cbindgen is a dev-dependency, so that users build without it. It gets the files of the C API in
 //! the order in which a reader wants the functions. After a change of `src/ffi`, run
-//! `UPDATE_HEADERS=1 cargo test --test abi headers` and commit the headers, too.
+//! `UPDATE_HEADERS=1 cargo test --test abi headers` and commit the headers with the change.
 
 use std::process::Command;
 
@@ -60,7 +60,7 @@ fn assert_current(header: &str, files: &[&str]) {
     );
 }
 
-/// Checks that `compiler` compiles `source` without a warning.
+/// Compiles `source` with `compiler` and the strictest warnings.
 fn assert_compiles(compiler: &str, standard: &str, name: &str, source: &str) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let file = dir.path().join(name);
@@ -79,12 +79,12 @@ fn assert_compiles(compiler: &str, standard: &str, name: &str, source: &str) {
         .arg(&file)
         .output()
         .unwrap_or_else(|cause| panic!("{compiler}: {cause}"));
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{compiler} {standard}:\n{stderr}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{compiler} {standard}:\n{errors}");
 }
 
 /// The program in the comment at the top of the header.
-fn example() -> String {
+fn example_program() -> String {
     let header = read("include/meditopia.h");
     let lines: Vec<&str> = header
         .lines()
@@ -97,19 +97,20 @@ fn example() -> String {
 }
 
 #[test]
-fn meditopia_h_is_what_cbindgen_makes_of_the_source() {
+fn meditopia_h_is_what_cbindgen_makes_of_src_ffi() {
     assert_current("include/meditopia.h", &["include/cbindgen.toml"]);
 }
 
 #[test]
-fn meditopia_ffi_h_is_what_cbindgen_makes_of_the_source() {
+fn meditopia_ffi_h_is_what_cbindgen_makes_of_src_ffi() {
     assert_current(
         "include/meditopia_ffi.h",
         &["include/cbindgen.toml", "include/cbindgen_ffi.toml"],
     );
 }
 
-/// Composer installs only a copy of `bindings/php`, and runs no script of this repository.
+/// Composer installs a copy of `bindings/php` without the rest of the repository, and runs no
+/// script that could generate the header.
 #[test]
 fn the_php_package_has_the_same_meditopia_ffi_h() {
     assert_current(
@@ -119,14 +120,14 @@ fn the_php_package_has_the_same_meditopia_ffi_h() {
 }
 
 #[test]
-fn meditopia_h_alone_compiles_as_c_of_1999_and_of_2017() {
+fn meditopia_h_compiles_on_its_own_as_c99_and_as_c17() {
     for standard in ["-std=c99", "-std=c17"] {
         assert_compiles("gcc", standard, "alone.c", "#include <meditopia.h>\n");
     }
 }
 
 #[test]
-fn meditopia_h_alone_compiles_as_cpp_and_its_functions_have_c_linkage() {
+fn meditopia_h_compiles_on_its_own_as_cpp_and_its_functions_have_c_linkage() {
     let source = "#include <meditopia.h>\n\
                   extern \"C\" uint32_t meditopia_abi_version(void);\n\
                   int main() { return meditopia_abi_version() == 0; }\n";
@@ -135,7 +136,7 @@ fn meditopia_h_alone_compiles_as_cpp_and_its_functions_have_c_linkage() {
 
 #[test]
 fn the_example_program_in_meditopia_h_compiles() {
-    let program = example();
+    let program = example_program();
     assert!(
         program.contains("int main(void)"),
         "found no program, but:\n{program}"
@@ -146,7 +147,7 @@ fn the_example_program_in_meditopia_h_compiles() {
 }
 
 #[test]
-fn meditopia_ffi_h_has_no_preprocessor_line_and_one_declarator_a_line() {
+fn meditopia_ffi_h_has_no_preprocessor_lines_and_one_declarator_per_line() {
     let header = read("include/meditopia_ffi.h");
     assert!(!header.contains("extern \"C\""));
     assert!(!header.contains("__attribute__"));
@@ -167,7 +168,7 @@ fn meditopia_ffi_h_has_no_preprocessor_line_and_one_declarator_a_line() {
             );
             assert!(
                 !text.contains(','),
-                "PHP reads only the first declarator of: {line}"
+                "PHP reads only the first declarator of this line: {line}"
             );
         }
     }
@@ -178,7 +179,7 @@ fn meditopia_ffi_h_has_no_preprocessor_line_and_one_declarator_a_line() {
 }
 
 #[test]
-fn meditopia_ffi_h_compiles_as_c_once_the_integer_types_are_known() {
+fn meditopia_ffi_h_compiles_once_the_integer_types_are_included() {
     let source = "#include <stddef.h>\n#include <stdint.h>\n#include <meditopia_ffi.h>\n";
     assert_compiles("gcc", "-std=c99", "flat.c", source);
 }

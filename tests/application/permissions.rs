@@ -7,8 +7,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use meditopia::client::Client;
-use meditopia::error::ErrorKind;
+use meditopia::Client;
+use meditopia::ErrorKind;
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::disks::FuseDisk;
 use meditopia_testkit::privileges::{is_root, runner_as_user};

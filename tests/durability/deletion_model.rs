@@ -2,7 +2,7 @@
 //! steps.
 //!
 //! The model has a file system in memory with links, descriptors and locks. Its writer does what
-//! `journal::writer` does, its sender what `journal::ending::remove` and the take-over do, one
+//! `journal::writer` does, its sender what `journal::removal::remove_segment` and the take-over do, one
 //! system call a step. `shuttle` runs all orders of the steps. Four tests leave out one rule of the
 //! protocol each, and show that the model fails then. `deletion.rs` runs the real code in such
 //! orders.

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::time::Duration;
 
-use meditopia::client::Client;
+use meditopia::Client;
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::enqueuer::Enqueuer;
 use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};

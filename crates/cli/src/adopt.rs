@@ -6,8 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use meditopia::config::{Config, Settings};
-use meditopia::spool::{self, Belonging, Description};
+use meditopia::Config;
+use meditopia::internals::config::Settings;
+use meditopia::internals::spool::{self, Description, Destination};
 
 use crate::failure::{Failure, USAGE};
 use crate::output::say;
@@ -64,8 +65,8 @@ fn belonging(endpoint: &str, account: &str) -> Result<Settings, Failure> {
     Ok(config.settings()?)
 }
 
-fn of(settings: &Settings) -> Belonging<'_> {
-    Belonging {
+fn of(settings: &Settings) -> Destination<'_> {
+    Destination {
         endpoint: settings.endpoint.as_str(),
         account: &settings.account,
     }
@@ -76,8 +77,8 @@ fn of(settings: &Settings) -> Belonging<'_> {
 fn agree(
     dir: &Path,
     known: &Description,
-    wanted: Belonging<'_>,
-    configured: Belonging<'_>,
+    wanted: Destination<'_>,
+    configured: Destination<'_>,
 ) -> Result<(), Failure> {
     if configured == wanted {
         return Ok(());
@@ -87,20 +88,20 @@ fn agree(
         format!(
             "spool {} belongs to {}, and is configured for {}; nothing was changed; to give it away: {}; to keep it, mend the configuration (file, environment)",
             dir.display(),
-            in_words(known.belonging()),
+            in_words(known.destination()),
             in_words(configured),
             known.adopt_command(dir, configured)
         ),
     ))
 }
 
-fn told(dir: &Path, before: &Description, now: Belonging<'_>) -> String {
+fn told(dir: &Path, before: &Description, now: Destination<'_>) -> String {
     let dir = dir.display();
-    match (now == before.belonging(), before.is_elsewhere) {
+    match (now == before.destination(), before.is_elsewhere) {
         (false, _) => format!(
             "{dir} now belongs to {}, and no more to {}",
             in_words(now),
-            in_words(before.belonging())
+            in_words(before.destination())
         ),
         (true, true) => format!(
             "{dir} may send from here now, to {} as before",
@@ -113,7 +114,7 @@ fn told(dir: &Path, before: &Description, now: Belonging<'_>) -> String {
     }
 }
 
-fn in_words(belonging: Belonging<'_>) -> String {
+fn in_words(belonging: Destination<'_>) -> String {
     match belonging.account {
         "" => belonging.endpoint.to_owned(),
         account => format!("{} (account {account:?})", belonging.endpoint),

@@ -11,8 +11,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use meditopia::client::{Client, RowReason};
-use meditopia::error::{ErrorKind, PauseReason};
+use meditopia::{Client, RowReason};
+use meditopia::{ErrorKind, PauseReason};
 use serde_json::{Value, json};
 
 use crate::sandbox::Sandbox;

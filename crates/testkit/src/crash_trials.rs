@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use meditopia::client::{Client, ReceiptFilter, Row};
-use meditopia::config::Config;
+use meditopia::Config;
+use meditopia::{Client, ReceiptFilter, Row};
 
 use crate::fault_table::Outcome;
 use crate::ledger::{Event, event_number, events_of_rows};

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use meditopia::client::Row;
+use meditopia::Row;
 
 use crate::fault_table::{Outcome, add_row};
 use crate::sandbox::{Fields, Request, Sandbox};

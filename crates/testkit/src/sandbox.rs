@@ -70,7 +70,7 @@ impl Builder {
             .build()
             .into();
         Sandbox {
-            token: server.token().to_owned(),
+            token: server.handle().token().to_owned(),
             server,
             agent,
         }
@@ -90,7 +90,7 @@ impl Sandbox {
 
     /// The full URL that events are posted to.
     pub fn endpoint(&self) -> &str {
-        self.server.endpoint()
+        self.server.handle().endpoint()
     }
 
     /// The address that it listens on.
@@ -106,7 +106,7 @@ impl Sandbox {
 
     /// The URL that the control API begins with.
     pub fn control(&self) -> &str {
-        self.server.control()
+        self.server.handle().control_url()
     }
 
     /// The bearer token that was set last, or the one from the start.

@@ -11,8 +11,8 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use meditopia::client::Client;
-use meditopia::config::Config;
+use meditopia::Client;
+use meditopia::Config;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait::{WAIT_LIMIT, wait_until};

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use meditopia::client::{Client, Report, Row};
-use meditopia::config::Config;
-use meditopia::error::Result;
-use meditopia::event::Fields;
+use meditopia::Config;
+use meditopia::Fields;
+use meditopia::Result;
+use meditopia::{Client, Report, Row};
 
 use crate::sandbox::Sandbox;
 
@@ -147,7 +147,7 @@ impl ClientExt for Client {
     }
 }
 
-fn all_rows(cursor: Result<meditopia::client::Cursor>) -> Vec<Row> {
+fn all_rows(cursor: Result<meditopia::Cursor>) -> Vec<Row> {
     let mut cursor = cursor.unwrap();
     let mut rows = Vec::new();
     while let Some(row) = cursor.next_row().unwrap() {

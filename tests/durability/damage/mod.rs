@@ -12,8 +12,8 @@ mod store;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use meditopia::client::Client;
-use meditopia::spool::{self, Belonging};
+use meditopia::Client;
+use meditopia::internals::spool::{self, Destination};
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::TestSpool;
@@ -38,11 +38,11 @@ impl Template {
         let dir = tempfile::tempdir().unwrap();
         let spool = dir.path().join("spool");
         copy_dir(&self.program.spool(), &spool);
-        let belonging = Belonging {
+        let destination = Destination {
             endpoint: self.api.endpoint(),
             account: "",
         };
-        spool::adopt(&spool, belonging).unwrap();
+        spool::adopt(&spool, destination).unwrap();
         let test_spool = TestSpool::for_sandbox(&self.api)
             .with("spool", spool.to_str().unwrap())
             // With this role the process keeps nothing of the spool open after a close.

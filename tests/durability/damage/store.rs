@@ -6,9 +6,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use meditopia::client::{Client, Repair, recover};
-use meditopia::error::{Error, ErrorKind, PauseReason};
-use meditopia::event::Fields;
+use meditopia::Client;
+use meditopia::Fields;
+use meditopia::internals::client::{Repair, recover};
+use meditopia::{Error, ErrorKind, PauseReason};
 
 use super::segment::SECTOR;
 use super::{Copy, Template, run_trials, wait_until};

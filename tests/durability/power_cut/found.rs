@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use meditopia::error::Result;
-use meditopia::journal::reader::{Offsets, Round};
-use meditopia::spool::{Belonging, NetworkFileSystem, Spool};
-use meditopia::store::sqlite::{Reader, SqliteStore};
-use meditopia::store::{LaneState, Place, RejectedFilter, Store, StoredRun};
+use meditopia::Result;
+use meditopia::internals::journal::round::{Offsets, Round};
+use meditopia::internals::spool::{Destination, NetworkFileSystem, Spool};
+use meditopia::internals::store::sqlite::{Reader, SqliteStore};
+use meditopia::internals::store::{LaneState, Place, RejectedFilter, Store, StoredRun};
 
 use super::api;
 use super::workload::Workload;
@@ -56,7 +56,7 @@ enum OpenStore {
 
 impl OpenStore {
     fn open(spool: &Spool, wanted: Access) -> Result<Self> {
-        if !spool.store().exists() {
+        if !spool.store_path().exists() {
             return Ok(Self::Missing);
         }
         // A kill during the store's creation leaves this file, and only a sender may roll it back.
@@ -112,11 +112,11 @@ impl OpenStore {
 impl Found {
     /// Opens the spool at `dir`, as `workload` has left it, and reads all of it.
     pub fn read(dir: &Path, workload: &Workload, wanted: Access) -> Result<Self> {
-        let belonging = Belonging {
+        let destination = Destination {
             endpoint: &workload.endpoint,
             account: "",
         };
-        let spool = Spool::open(dir, belonging, NetworkFileSystem::Refuse)?;
+        let spool = Spool::open(dir, destination, NetworkFileSystem::Refuse)?;
         let store = OpenStore::open(&spool, wanted)?;
         let mut found = Self {
             store_changed: matches!(store, OpenStore::Sender(_)),
@@ -133,7 +133,7 @@ impl Found {
         found.in_store = found.pending.len();
         let mut round = Round::begin(&spool, &store.offsets()?)?;
         loop {
-            let chunk = round.take(CHUNK_BYTES, |fragment, _| {
+            let chunk = round.read_chunk(CHUNK_BYTES, |fragment, _| {
                 found.pending.extend(pending(fragment));
             })?;
             found.damage += chunk.damage.len();

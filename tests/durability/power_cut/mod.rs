@@ -21,10 +21,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use meditopia::client::Client;
-use meditopia::config::Config;
-use meditopia::event::Fields;
-use meditopia::spool::{self, Belonging};
+use meditopia::Client;
+use meditopia::Config;
+use meditopia::Fields;
+use meditopia::internals::spool::{self, Destination};
 
 use disk::{Disk, Fate, Node};
 use expectations::{Cost, Expectations};
@@ -315,11 +315,11 @@ fn deliver_the_rest(workload: &Workload, expectations: &Expectations, cuts: u64)
         let found = Found::read(&dir.spool(), workload, Access::Reader).unwrap();
 
         let api = workload::api();
-        let belonging = Belonging {
+        let destination = Destination {
             endpoint: api.endpoint(),
             account: "",
         };
-        spool::adopt(&dir.spool(), belonging).unwrap();
+        spool::adopt(&dir.spool(), destination).unwrap();
         let mut config = Config::new();
         for (key, value) in [
             ("spool", dir.spool().to_str().unwrap()),

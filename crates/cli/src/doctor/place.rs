@@ -3,9 +3,9 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use meditopia::config::Settings;
-use meditopia::error::Error;
-use meditopia::spool::{self, Belonging};
+use meditopia::Error;
+use meditopia::internals::config::Settings;
+use meditopia::internals::spool::{self, Destination};
 
 use super::{Finding, Report};
 
@@ -39,7 +39,7 @@ pub fn examine(settings: &Settings, report: &mut Report) {
         Err(e) => report.add(&Finding::fail("spool rights", first(&e), rest(&e))),
     }
     report.add(&writable(dir));
-    let configured = Belonging {
+    let configured = Destination {
         endpoint: settings.endpoint.as_str(),
         account: &settings.account,
     };
@@ -49,10 +49,10 @@ pub fn examine(settings: &Settings, report: &mut Report) {
             format!("{} is a copy of a spool made elsewhere", dir.display()),
             format!(
                 "if the other is gone: {}",
-                known.adopt_command(dir, known.belonging())
+                known.adopt_command(dir, known.destination())
             ),
         )),
-        Ok(known) if known.belonging() != configured => {
+        Ok(known) if known.destination() != configured => {
             report.add(&Finding::fail(
                 "spool identity",
                 format!(
@@ -78,13 +78,13 @@ pub fn examine(settings: &Settings, report: &mut Report) {
             return;
         }
     }
-    match spool::condition(dir) {
+    match spool::disk_space(dir) {
         Ok(now) => report.add(&room(&now)),
         Err(e) => report.add(&Finding::fail("disk", first(&e), rest(&e))),
     }
 }
 
-fn room(now: &spool::Condition) -> Finding {
+fn room(now: &spool::DiskSpace) -> Finding {
     let free = format!("{} MiB free", now.free_bytes / MIB);
     if now.is_full {
         return Finding::fail(

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use meditopia::error::ErrorKind;
+use meditopia::ErrorKind;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::service::ConfiguredSpool;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
@@ -138,7 +138,7 @@ fn a_spool_that_moved_to_another_endpoint_sends_again_once_an_operator_adopts_it
     client.enqueue_users(0..3);
     drop(client);
     let host = host.with("endpoint", after.endpoint()).with("lanes", "2");
-    let Err(error) = meditopia::client::Client::open(host.config()) else {
+    let Err(error) = meditopia::Client::open(host.config()) else {
         panic!("opened");
     };
     assert_eq!(error.kind(), ErrorKind::SpoolMismatch);

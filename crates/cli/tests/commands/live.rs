@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use meditopia::client::Client;
+use meditopia::Client;
 use serde_json::Value;
 
 use meditopia_testkit::ledger::{Arrivals, first_disorder};

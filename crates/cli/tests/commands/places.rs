@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use meditopia::client::Client;
-use meditopia::error::ErrorKind;
+use meditopia::Client;
+use meditopia::ErrorKind;
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::enqueuer::Enqueuer;
 use meditopia_testkit::fault_table::trial_count;

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use meditopia::client::Client;
-use meditopia::error::{ErrorKind, PauseReason};
+use meditopia::Client;
+use meditopia::{ErrorKind, PauseReason};
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::fault_table::Outcome;
 use meditopia_testkit::ledger::event_number;

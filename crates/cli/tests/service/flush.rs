@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use meditopia::error::ErrorKind;
+use meditopia::ErrorKind;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::service::ConfiguredSpool;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
@@ -92,7 +92,7 @@ fn what_is_wrong_with_a_configuration_is_told_once() {
     place.configure("colour = \"red\"");
     let output = place.output("flush", &[]);
     let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said.matches("is no option").count(), 1, "{said}");
+    assert_eq!(said.matches("is not an option").count(), 1, "{said}");
 }
 
 #[test]

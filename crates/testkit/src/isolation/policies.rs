@@ -1,15 +1,15 @@
-//! The number of requests that it takes to settle events: with this library, with what people write
-//! by hand, and at least.
+//! How many requests settle events: with this library, with the policies that people write by hand,
+//! and at least.
 //!
-//! *Halving* sends the two halves of a refused batch. *One by one* sends each event alone. No
-//! procedure needs fewer requests than the *floor*: the answer to a request gives one bit at most,
-//! so it takes as many as the entropy of the unknown; and each bad event needs a request alone, 100
-//! good ones one.
+//! *Halving* sends the two halves of a refused batch. *One by one* sends each event alone. No procedure
+//! can beat the *floor*, which is the larger of two numbers: the entropy of which events are bad,
+//! because an answer tells one bit at most, and one request for each bad event and for 100 good ones.
 
-use meditopia::delivery::{BATCH_LIMIT, Isolation};
+use meditopia::internals::delivery::Isolation;
+use meditopia::internals::exchange::BATCH_LIMIT;
 use std::collections::VecDeque;
 
-/// Requests that the isolation of this library needs; `true` is a bad event.
+/// Requests that the isolation of this library takes; `true` is a bad event.
 pub fn isolating(events: &[bool]) -> usize {
     let mut queue: VecDeque<bool> = events.iter().copied().collect();
     let mut isolation = Isolation::default();
@@ -28,7 +28,7 @@ pub fn isolating(events: &[bool]) -> usize {
     requests
 }
 
-/// Requests that halving needs, batch after batch.
+/// Requests that halving takes, batch after batch.
 pub fn halving(events: &[bool]) -> usize {
     events.chunks(BATCH_LIMIT).map(halving_batch).sum()
 }
@@ -48,7 +48,7 @@ pub fn floor_at(rate: f64) -> f64 {
     entropy.max(one_each_or_full_batches(rate, 1.0 - rate))
 }
 
-/// The floor for a batch with `bad` bad events, when all places are as likely.
+/// The floor for a batch with `bad` bad events, if all positions are equally likely.
 pub fn floor_of_batch(bad: usize) -> f64 {
     let good = BATCH_LIMIT - bad;
     let entropy: f64 = (0..bad)

@@ -1,4 +1,4 @@
-//! The published figures: the tables between two marks in the README, and the plot in `benches/`.
+//! The published figures: the tables between two marks in the README, and the plot in `benches`.
 
 use crate::repository_path;
 
@@ -9,7 +9,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(repository_path(path)).expect(path)
 }
 
-/// The README up to the tables, the tables, and the rest.
+/// The README before the tables, the tables, and the README after them.
 fn readme() -> [String; 3] {
     let readme = read("README.md");
     let (before, rest) = readme.split_once(START).expect(START);
@@ -28,7 +28,7 @@ pub fn plot() -> String {
     read("benches/isolation.svg")
 }
 
-/// Which of the two are not up to date. If `UPDATE_README` is set, writes them instead.
+/// Which of the two are out of date. Writes both instead if `UPDATE_README` is set.
 pub fn outdated(table: &str, plot: &str) -> Vec<&'static str> {
     if std::env::var_os("UPDATE_README").is_some() {
         let [before, _, after] = readme();

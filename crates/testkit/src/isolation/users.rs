@@ -1,17 +1,18 @@
-//! The row where bad events come from bad users: the real engine with its suspects, on a million
+//! The row in which bad events come from bad users: the real engine with its suspects, on a million
 //! events.
 //!
-//! Every event of one user in a hundred is bad, and some users have many more events than others.
-//! Such a user is found once and is a suspect from then on, so the number of requests is near the
-//! floor: full batches, and one request for each rejected event.
+//! Every event of one user in a hundred is bad, and some users have many more events than others. A
+//! bad user is found once and is a suspect from then on, so the floor is within reach: full batches,
+//! and one request for each rejected event.
 
 use super::policies::{halving, one_each_or_full_batches};
 use super::rows::Row;
 use super::zipf::Zipf;
-use meditopia::clock::Moment;
-use meditopia::delivery::{
-    BATCH_LIMIT, Effect, Engine, Head, Policy, Queue, Refusal, Restored, Step, Verdict,
+use meditopia::internals::clock::Moment;
+use meditopia::internals::delivery::{
+    Effect, Engine, Head, Policy, Queue, Refusal, Restored, Step, Verdict,
 };
+use meditopia::internals::exchange::BATCH_LIMIT;
 use std::collections::{BTreeMap, VecDeque};
 
 const EVENTS: usize = 1_000_000;
@@ -19,10 +20,10 @@ const USERS: usize = 10_000;
 const BAD_USERS: f64 = 0.01;
 const SEEDS: u64 = 3;
 
-/// How many times full batches and a request for each rejected event the design allows.
+/// The goal, as a multiple of full batches and one request for each rejected event.
 const GOAL: f64 = 1.15;
 
-/// The row of the seed with the most requests, compared with its floor.
+/// The row of the worst seed.
 pub fn row() -> Row {
     (1..=SEEDS)
         .map(row_of_seed)
@@ -47,7 +48,7 @@ fn row_of_seed(seed: u64) -> Row {
     }
 }
 
-/// Draws the user of each event.
+/// Draws the user of the next event.
 struct Users {
     rng: fastrand::Rng,
     zipf: Zipf,
@@ -74,7 +75,7 @@ impl Users {
     }
 }
 
-/// A backlog of a million events, which are drawn when they are needed.
+/// A million events, which are drawn when they are needed.
 struct Backlog {
     users: Users,
     left: usize,
@@ -110,13 +111,13 @@ impl Backlog {
     fn suspect(&mut self, user: usize) {
         let before = self.queues[0].len();
         self.queues[0].retain(|other| *other != user);
-        let theirs = before - self.queues[0].len();
-        *self.suspects.entry(user).or_default() += theirs;
-        self.queues[1].extend(std::iter::repeat_n(user, theirs));
+        let moved = before - self.queues[0].len();
+        *self.suspects.entry(user).or_default() += moved;
+        self.queues[1].extend(std::iter::repeat_n(user, moved));
     }
 
-    /// Takes the first event of a queue out.
-    fn leave(&mut self, queue: Queue, delivered: bool) -> Option<usize> {
+    /// Removes the first event of a queue.
+    fn remove_first(&mut self, queue: Queue, delivered: bool) -> Option<usize> {
         let user = self.queues[queue.index()].pop_front()?;
         if queue == Queue::Suspects
             && let Some(events) = self.suspects.get_mut(&user)
@@ -129,7 +130,7 @@ impl Backlog {
         Some(user)
     }
 
-    /// How many requests it takes until nothing is left.
+    /// Settles all events and returns the number of requests.
     fn drain(mut self) -> usize {
         let now = Moment {
             boot_ns: 0,
@@ -167,11 +168,11 @@ impl Backlog {
             match engine.answered(0, None, &verdict, now, &mut rng).effect {
                 Effect::Delivered { events, .. } => {
                     for _ in 0..events {
-                        self.leave(queue, true);
+                        self.remove_first(queue, true);
                     }
                 }
                 Effect::Rejected { suspect, .. } => {
-                    if let Some(user) = self.leave(queue, false)
+                    if let Some(user) = self.remove_first(queue, false)
                         && suspect
                     {
                         self.suspect(user);

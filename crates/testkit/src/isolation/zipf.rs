@@ -1,8 +1,8 @@
-//! Draws users so that some have many more events than others.
+//! Draws users of whom some have many more events than others.
 
-/// Zipf's law: the second user has half as many events as the first, the third a third.
+/// Zipf's law: the second user has half as many events as the first, and the third a third.
 pub struct Zipf {
-    /// The chance that an event is of this user or of one before it.
+    /// The chance that an event belongs to this user or an earlier one.
     up_to: Vec<f64>,
 }
 

@@ -1,0 +1,391 @@
+//! Descriptors that a forked child closes at once.
+//!
+//! A lock taken with `flock` lasts until its last descriptor is closed, so a child that only sleeps
+//! would keep its dead parent's locks. The one `pthread_atfork` handler that this library installs
+//! closes [`CloseOnFork`] files in the child, and does nothing else.
+//!
+//! Another thread may fork just after a file was opened, when its descriptor is not registered yet.
+//! So a thread announces a file before it opens it, with a [`FileKey`] that a child can recognise
+//! the file by. A child that finds an announcement searches its descriptors for that file.
+//! Announcing takes no system call.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::{self, Write};
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+
+use rustix::fs::FlockOperation;
+
+use super::owner::Owner;
+use crate::error::{Error, Result};
+
+/// How many such files a process can have open: each open spool needs a few.
+const MAX_SLOTS: usize = 1024;
+static SLOTS: [Slot; MAX_SLOTS] = [const { Slot::new() }; MAX_SLOTS];
+
+/// States of a slot; a positive one is a descriptor, plus one.
+const FREE: i32 = 0;
+/// A thread is writing its announcement; the file is not open yet.
+const CLAIMED: i32 = -1;
+const ANNOUNCED_BY_NAME: i32 = -2;
+const ANNOUNCED_BY_INODE: i32 = -3;
+
+/// How many descriptors a child tries where it cannot list those that are open.
+const MAX_TRIED: RawFd = 65_536;
+
+/// Where one descriptor is registered.
+struct Slot {
+    state: AtomicI32,
+    key: [AtomicU64; 2],
+}
+
+/// How a child recognises a file that was announced.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum FileKey<'a> {
+    /// By the last component of its path, which no other file has.
+    Name(&'a str),
+    /// By device and inode.
+    Inode((u64, u64)),
+}
+
+/// The announcement of a file that is about to be opened.
+#[derive(Debug)]
+pub(crate) struct Announcement {
+    slot: usize,
+}
+
+/// A file that a forked child closes at once, so that its `flock` ends with the process that took
+/// it. Dropping it releases the lock even if a child still has a copy of the descriptor.
+#[derive(Debug)]
+pub(crate) struct CloseOnFork {
+    file: ManuallyDrop<File>,
+    owner: Owner,
+    slot: usize,
+}
+
+impl Slot {
+    const fn new() -> Self {
+        Self {
+            state: AtomicI32::new(FREE),
+            key: [const { AtomicU64::new(0) }; 2],
+        }
+    }
+
+    fn announce(&self, file: FileKey<'_>) {
+        let (state, key) = match file {
+            FileKey::Name(name) => (ANNOUNCED_BY_NAME, [hash(name.as_bytes()), 0]),
+            FileKey::Inode((device, inode)) => (ANNOUNCED_BY_INODE, [device, inode]),
+        };
+        for (word, value) in self.key.iter().zip(key) {
+            word.store(value, Ordering::Relaxed);
+        }
+        self.state.store(state, Ordering::Release);
+    }
+
+    fn key(&self) -> [u64; 2] {
+        self.key.each_ref().map(|word| word.load(Ordering::Relaxed))
+    }
+}
+
+impl Announcement {
+    /// Announces a file. Call it before opening the file.
+    pub(crate) fn new(file: FileKey<'_>) -> Result<Self> {
+        install_fork_handler().map_err(|e| Error::io("pthread_atfork", e))?;
+        let claimed = SLOTS.iter().position(|slot| {
+            slot.state
+                .compare_exchange(FREE, CLAIMED, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+        });
+        let Some(slot) = claimed else {
+            return Err(Error::io(
+                "more files of spools are open than this library can close at fork",
+                io::Error::from_raw_os_error(libc::EMFILE),
+            ));
+        };
+        SLOTS[slot].announce(file);
+        Ok(Self { slot })
+    }
+
+    /// Registers the file, now that it is open. Call it before taking a lock on it.
+    pub(crate) fn opened(self, file: File) -> CloseOnFork {
+        let slot = ManuallyDrop::new(self).slot;
+        SLOTS[slot]
+            .state
+            .store(file.as_raw_fd() + 1, Ordering::Release);
+        CloseOnFork {
+            file: ManuallyDrop::new(file),
+            owner: Owner::current(),
+            slot,
+        }
+    }
+}
+
+impl Drop for Announcement {
+    /// The file could not be opened.
+    fn drop(&mut self) {
+        SLOTS[self.slot].state.store(FREE, Ordering::Release);
+    }
+}
+
+impl Deref for CloseOnFork {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Drop for CloseOnFork {
+    fn drop(&mut self) {
+        // In a child the handler has closed it already, and its number may belong to another file.
+        if self.owner.is_current() {
+            // A child between fork and exec may hold a copy: the lock must not outlast this drop.
+            let _ = rustix::fs::flock(&*self.file, FlockOperation::Unlock);
+            SLOTS[self.slot].state.store(FREE, Ordering::Release);
+            // SAFETY: dropped once, here; `self` is not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.file) }
+        }
+    }
+}
+
+fn install_fork_handler() -> io::Result<()> {
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    if INSTALLED.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    // Two threads may both install it: a handler that runs twice does no harm, a missing one would.
+    // SAFETY: the handler below only closes descriptors, which is safe after a fork, and it stays
+    // mapped: the library is linked with `-z nodelete`.
+    match unsafe { libc::pthread_atfork(None, None, Some(close_inherited)) } {
+        0 => {
+            INSTALLED.store(true, Ordering::Release);
+            Ok(())
+        }
+        code => Err(io::Error::from_raw_os_error(code)),
+    }
+}
+
+/// Runs in a child before `fork` returns there: system calls only, no lock and no allocation.
+extern "C" fn close_inherited() {
+    let mut announced = false;
+    for slot in &SLOTS {
+        match slot.state.load(Ordering::Relaxed) {
+            FREE => {}
+            CLAIMED => slot.state.store(FREE, Ordering::Relaxed),
+            ANNOUNCED_BY_NAME | ANNOUNCED_BY_INODE => announced = true,
+            registered => {
+                slot.state.store(FREE, Ordering::Relaxed);
+                close(registered - 1);
+            }
+        }
+    }
+    if announced {
+        each_descriptor(|descriptor| {
+            if is_announced(descriptor) {
+                close(descriptor);
+            }
+        });
+        // The threads that announced these files are not in this process.
+        for slot in &SLOTS {
+            if slot.state.load(Ordering::Relaxed) != FREE {
+                slot.state.store(FREE, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+fn close(descriptor: RawFd) {
+    // SAFETY: it was opened for a `CloseOnFork`, whose copy in this process is never used or
+    // dropped again (`CloseOnFork::drop` compares the owner).
+    unsafe { libc::close(descriptor) };
+}
+
+/// Whether `descriptor` is open and was announced.
+fn is_announced(descriptor: RawFd) -> bool {
+    // SAFETY: used for two system calls, which fail where nothing is open.
+    let file = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    let Ok(about) = rustix::fs::fstat(file) else {
+        return false;
+    };
+    let place = [about.st_dev, about.st_ino];
+    let name = hash_of_name(descriptor);
+    SLOTS
+        .iter()
+        .any(|slot| match slot.state.load(Ordering::Relaxed) {
+            ANNOUNCED_BY_NAME => name == Some(slot.key()[0]),
+            ANNOUNCED_BY_INODE => slot.key() == place,
+            _ => false,
+        })
+}
+
+/// The hash of the last component of the path that `descriptor` was opened at.
+fn hash_of_name(descriptor: RawFd) -> Option<u64> {
+    let mut link = [0; 32];
+    write!(&mut link[..], "/proc/self/fd/{descriptor}\0").ok()?;
+    let link = CStr::from_bytes_until_nul(&link).ok()?;
+    let mut path = [0; libc::PATH_MAX as usize];
+    let length = rustix::fs::readlinkat_raw(rustix::fs::CWD, link, &mut path).ok()?;
+    path[..length].rsplit(|&byte| byte == b'/').next().map(hash)
+}
+
+/// FNV-1a: it needs no table and no state, and its result fits into a slot.
+fn hash(name: &[u8]) -> u64 {
+    name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Visits every descriptor of this process.
+fn each_descriptor(mut visit: impl FnMut(RawFd)) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{Mode, OFlags, RawDir};
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if let Ok(list) = rustix::fs::open(c"/proc/self/fd", flags, Mode::empty()) {
+            let mut buffer = [std::mem::MaybeUninit::uninit(); 2048];
+            let mut entries = RawDir::new(&list, &mut buffer);
+            while let Some(Ok(entry)) = entries.next() {
+                let number = entry.file_name().to_str().ok().and_then(|n| n.parse().ok());
+                if let Some(number) = number
+                    && number != list.as_raw_fd()
+                {
+                    visit(number);
+                }
+            }
+            return;
+        }
+    }
+    // The process has no descriptor left, or there is no /proc.
+    (0..MAX_TRIED).for_each(visit);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::flock;
+    use std::io::Read;
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::net::UnixStream;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::path::Path;
+
+    const NAME: &str = "00000001-a-file.log";
+
+    /// Runs `lock_and_fork`, which locks the file at the path and forks an idle child, in a process
+    /// that then ends. Returns whether the idle child has kept the lock.
+    fn idle_child_keeps_lock(lock_and_fork: impl FnOnce(&Path, &dyn Fn()) -> CloseOnFork) -> bool {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(NAME);
+        let other = File::create(&path).unwrap();
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let fork_idle = || {
+            // SAFETY: the child only writes to and reads from a socket, and ends.
+            if unsafe { libc::fork() } == 0 {
+                let _ = (&theirs).write_all(&[1]);
+                let _ = (&theirs).read(&mut [0]);
+                // SAFETY: ends the child.
+                unsafe { libc::_exit(0) }
+            }
+        };
+        // SAFETY: the child only runs `lock_and_fork`, which takes no lock of another thread, and
+        // ends.
+        let parent = unsafe { libc::fork() };
+        if parent == 0 {
+            // The idle child ends when the test closes its end of the socket.
+            drop(ours);
+            // The file is not dropped, which would release the lock: the process ends as if killed.
+            let locked = catch_unwind(AssertUnwindSafe(|| lock_and_fork(&path, &fork_idle)));
+            // SAFETY: ends the child without running anything of the test harness.
+            unsafe { libc::_exit(i32::from(locked.is_err())) }
+        }
+        drop(theirs);
+        let mut status = 0;
+        // SAFETY: waits for the child made above.
+        unsafe { libc::waitpid(parent, &mut status, 0) };
+        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0);
+        ours.read_exact(&mut [0]).unwrap();
+        flock(&other, FlockOperation::NonBlockingLockExclusive).is_err()
+    }
+
+    fn locked(file: CloseOnFork) -> CloseOnFork {
+        flock(&*file, FlockOperation::NonBlockingLockExclusive).unwrap();
+        file
+    }
+
+    #[test]
+    fn an_idle_child_does_not_keep_the_lock_of_its_dead_parent() {
+        assert!(!idle_child_keeps_lock(|path, fork_idle| {
+            let announced = Announcement::new(FileKey::Name(NAME)).unwrap();
+            let file = announced.opened(File::open(path).unwrap());
+            fork_idle();
+            locked(file)
+        }));
+    }
+
+    #[test]
+    fn an_idle_child_does_not_keep_the_lock_of_a_file_that_was_being_opened_at_the_fork() {
+        for by_name in [true, false] {
+            assert!(!idle_child_keeps_lock(|path, fork_idle| {
+                let about = std::fs::metadata(path).unwrap();
+                let key = if by_name {
+                    FileKey::Name(NAME)
+                } else {
+                    FileKey::Inode((about.dev(), about.ino()))
+                };
+                let announced = Announcement::new(key).unwrap();
+                let file = File::open(path).unwrap();
+                fork_idle();
+                locked(announced.opened(file))
+            }));
+        }
+    }
+
+    #[test]
+    fn an_idle_child_without_a_free_descriptor_does_not_keep_the_lock_of_its_dead_parent() {
+        assert!(!idle_child_keeps_lock(|path, fork_idle| {
+            let announced = Announcement::new(FileKey::Name(NAME)).unwrap();
+            let file = File::open(path).unwrap();
+            // The file got the lowest free number, so all numbers below are in use.
+            let in_use = file.as_raw_fd() as u64 + 1;
+            let all_in_use = libc::rlimit {
+                rlim_cur: in_use,
+                rlim_max: in_use,
+            };
+            // SAFETY: sets a limit of this process, which ends soon.
+            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &all_in_use) };
+            assert!(File::open(path).is_err());
+            fork_idle();
+            locked(announced.opened(file))
+        }));
+    }
+
+    #[test]
+    fn a_child_closes_only_the_files_that_were_announced() {
+        let dir = tempfile::tempdir().unwrap();
+        let [ours, other] = [NAME, "00000001-another.log"].map(|name| dir.path().join(name));
+        let about = std::fs::metadata(dir.path()).unwrap();
+        let open = [ours, other].map(|path| File::create(path).unwrap());
+        let directory = File::open(dir.path()).unwrap();
+        let elsewhere = File::open("/").unwrap();
+
+        let _by_name = Announcement::new(FileKey::Name(NAME)).unwrap();
+        let _by_inode = Announcement::new(FileKey::Inode((about.dev(), about.ino()))).unwrap();
+        // SAFETY: the child only asks which descriptors are open, and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let is_open = [&open[0], &open[1], &directory, &elsewhere]
+                // SAFETY: asks about a number.
+                .map(|file| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFD) } >= 0);
+            let right = is_open == [false, true, false, true];
+            // SAFETY: ends the child.
+            unsafe { libc::_exit(i32::from(!right)) }
+        }
+        let mut status = 0;
+        // SAFETY: waits for the child made above.
+        unsafe { libc::waitpid(child, &mut status, 0) };
+        assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0);
+    }
+}

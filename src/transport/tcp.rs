@@ -1,0 +1,196 @@
+//! One TCP connection beneath ureq's HTTP and TLS, with deadlines for every read and write.
+//!
+//! ureq gives each phase of a request its own timeout, so a server that sends slowly would get several
+//! of them. The connection therefore has two deadlines of its own, and the phase that ureq names
+//! selects one: the first is for connecting (proxy and TLS included), the second for the request, from
+//! [`Timeout::SendRequest`] to the last byte of its answer.
+//!
+//! A server may answer before it has read the whole request, and then stop reading (413 and 401 often
+//! come so). After a failed write of a request the answer is therefore still read. The connection is
+//! not used again after that.
+
+use std::fmt;
+use std::io::{self, ErrorKind, Read};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
+use ureq::{Error, Timeout};
+
+/// The size of the input buffer: an answer's head has to fit into it.
+pub(super) const INPUT_BYTES: usize = 16 * 1024;
+/// The size of the output buffer: most requests fit into it, and a TLS record of the largest size.
+pub(super) const OUTPUT_BYTES: usize = 32 * 1024;
+/// Socket timeouts are rounded up to a multiple of this, so that they need not be set again for every
+/// read and write.
+const TIMEOUT_STEP: Duration = Duration::from_millis(100);
+
+pub(super) struct TcpConnection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    buffers: LazyBuffers,
+    connected_by: Instant,
+    request_timeout: Duration,
+    answered_by: Instant,
+    sending_head: bool,
+    peer_stopped_reading: bool,
+    read_timeout: Option<Duration>,
+    write_timeout: Option<Duration>,
+}
+
+/// The peer cut the connection. This is not `ErrorKind::ConnectionReset`, which ureq takes for the
+/// regular end of an answer without a length.
+#[derive(Debug)]
+pub(super) struct ConnectionCut;
+
+impl fmt::Display for ConnectionCut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection was reset")
+    }
+}
+
+impl std::error::Error for ConnectionCut {}
+
+impl TcpConnection {
+    pub(super) fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        connected_by: Instant,
+        request_timeout: Duration,
+    ) -> Self {
+        Self {
+            stream,
+            peer,
+            buffers: LazyBuffers::new(INPUT_BYTES, OUTPUT_BYTES),
+            connected_by,
+            request_timeout,
+            answered_by: connected_by,
+            sending_head: false,
+            peer_stopped_reading: false,
+            read_timeout: None,
+            write_timeout: None,
+        }
+    }
+
+    fn time_left(&mut self, timeout: NextTimeout) -> Result<Duration, Error> {
+        let now = Instant::now();
+        let sending_head = timeout.reason == Timeout::SendRequest;
+        if sending_head && !self.sending_head {
+            self.answered_by = now + self.request_timeout;
+        }
+        self.sending_head = sending_head;
+        let deadline = match timeout.reason {
+            Timeout::Connect => self.connected_by,
+            _ => self.answered_by,
+        };
+        let left = deadline.saturating_duration_since(now);
+        if left.is_zero() {
+            return Err(Error::Timeout(timeout.reason));
+        }
+        Ok(rounded_up(left))
+    }
+
+    fn write_all(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        let flags = SendFlags::NOSIGNAL | send_flags(timeout.reason);
+        let mut written = 0;
+        while written < amount {
+            let left = self.time_left(timeout)?;
+            if self.write_timeout != Some(left) {
+                self.stream.set_write_timeout(Some(left))?;
+                self.write_timeout = Some(left);
+            }
+            let bytes = &self.buffers.output()[written..amount];
+            match send(&self.stream, bytes, flags).map_err(io::Error::from) {
+                Ok(0) => return Err(Error::Io(ErrorKind::WriteZero.into())),
+                Ok(taken) => written += taken,
+                Err(error) if is_retryable(&error) => {}
+                Err(error) => return Err(classify(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Transport for TcpConnection {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        if self.peer_stopped_reading {
+            return Ok(());
+        }
+        let is_request = matches!(timeout.reason, Timeout::SendRequest | Timeout::SendBody);
+        match self.write_all(amount, timeout) {
+            Err(Error::Other(cause)) if is_request && cause.is::<ConnectionCut>() => {
+                self.peer_stopped_reading = true;
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        loop {
+            let left = self.time_left(timeout)?;
+            if self.read_timeout != Some(left) {
+                self.stream.set_read_timeout(Some(left))?;
+                self.read_timeout = Some(left);
+            }
+            match self.stream.read(self.buffers.input_append_buf()) {
+                Ok(amount) => {
+                    self.buffers.input_appended(amount);
+                    return Ok(amount > 0);
+                }
+                Err(error) if is_retryable(&error) => {}
+                Err(error) => return Err(classify(error)),
+            }
+        }
+    }
+
+    /// Whether an idle connection can be used again: neither unexpected bytes nor its end wait in it.
+    fn is_open(&mut self) -> bool {
+        let mut byte = [0];
+        let peeked = recv(
+            &self.stream,
+            &mut byte,
+            RecvFlags::PEEK | RecvFlags::DONTWAIT,
+        );
+        !self.peer_stopped_reading && matches!(peeked, Err(rustix::io::Errno::AGAIN))
+    }
+}
+
+impl fmt::Debug for TcpConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TcpConnection").field(&self.peer).finish()
+    }
+}
+
+/// A body follows each head at once, so both can share a packet, and the server wakes only once.
+fn send_flags(phase: Timeout) -> SendFlags {
+    match phase {
+        #[cfg(target_os = "linux")]
+        Timeout::SendRequest => SendFlags::MORE,
+        _ => SendFlags::empty(),
+    }
+}
+
+fn rounded_up(left: Duration) -> Duration {
+    let steps = left.as_nanos().div_ceil(TIMEOUT_STEP.as_nanos());
+    u32::try_from(steps).map_or(left, |steps| TIMEOUT_STEP.saturating_mul(steps))
+}
+
+/// Whether the error is a signal or a socket timeout. `time_left` then decides about the deadline.
+fn is_retryable(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock)
+}
+
+fn classify(error: io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
+            Error::Other(Box::new(ConnectionCut))
+        }
+        _ => Error::Io(error),
+    }
+}

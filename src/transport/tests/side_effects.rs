@@ -1,0 +1,99 @@
+//! No side effects on the application: no read of the environment, no thread for a request, no
+//! secret in a text.
+
+use super::server::{Authority, Server, refusing_address};
+use super::*;
+
+/// The number of the next thread: the standard library counts the threads that it starts.
+fn next_thread() -> u64 {
+    let id = std::thread::spawn(|| std::thread::current().id())
+        .join()
+        .unwrap();
+    let digits: String = format!("{id:?}")
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    digits.parse().unwrap()
+}
+
+#[test]
+fn no_request_starts_a_thread() {
+    const NAME: &str = "transport::tests::side_effects::no_request_starts_a_thread";
+    let Some(endpoint) = child_argument() else {
+        let server = Server::answering(NO_CONTENT);
+        in_child(NAME, &server.http(), &[]);
+        assert_eq!(server.requests().len(), 51);
+        return;
+    };
+    let transport = Options::new(endpoint).open();
+    transport.post_once().answer();
+
+    let before = next_thread();
+    for _ in 0..50 {
+        transport.post_once().answer();
+    }
+
+    assert_eq!(next_thread() - before, 1, "only the thread that counts");
+}
+
+#[test]
+fn a_request_reads_nothing_from_the_environment() {
+    const NAME: &str =
+        "transport::tests::side_effects::a_request_reads_nothing_from_the_environment";
+    let Some(argument) = child_argument() else {
+        let authority = Authority::new();
+        let plain = Server::answering(NO_CONTENT);
+        let sealed = Server::start_tls(&authority.certify("localhost"), |peer| {
+            peer.serve(NO_CONTENT)
+        });
+        let trap = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        let proxy = format!("http://{}", trap.address);
+        let bundle = authority.bundle().to_str().unwrap();
+        let mut environment = vec![("SSL_CERT_FILE", bundle), ("REQUESTS_CA_BUNDLE", bundle)];
+        let names = [
+            "ALL_PROXY",
+            "all_proxy",
+            "HTTPS_PROXY",
+            "https_proxy",
+            "HTTP_PROXY",
+            "http_proxy",
+        ];
+        environment.extend(names.map(|name| (name, proxy.as_str())));
+
+        in_child(
+            NAME,
+            &format!("{} {}", plain.http(), sealed.https()),
+            &environment,
+        );
+
+        assert_eq!(trap.connections(), 0);
+        assert_eq!((plain.requests().len(), sealed.requests().len()), (1, 0));
+        assert_eq!(sealed.connections(), 1);
+        return;
+    };
+    let (plain, sealed) = argument.split_once(' ').unwrap();
+
+    assert_eq!(Options::new(plain).open().post_once().answer().status, 204);
+    let why = Options::new(sealed).open().post_once().not_sent();
+    assert!(why.contains("unknown issuer"), "{why}");
+}
+
+#[test]
+fn the_bearer_token_appears_in_no_error_and_no_debug_text() {
+    let authority = Authority::new();
+    let sealed = Server::start_tls(&authority.certify("localhost"), |peer| {
+        peer.serve(NO_CONTENT)
+    });
+    let endpoints = [
+        format!("http://{}/", refusing_address()),
+        Server::start(|peer| drop(peer.request())).http(),
+        Server::answering_once("garbage\r\n\r\n").http(),
+        Server::answering(NO_CONTENT).http(),
+        sealed.https(),
+    ];
+    for endpoint in endpoints {
+        let transport = Options::new(endpoint).open();
+        let text = format!("{:?} {transport:?}", transport.post_once());
+        assert!(!text.contains(TOKEN), "{text}");
+    }
+}
