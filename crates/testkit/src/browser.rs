@@ -226,7 +226,7 @@ impl Browser {
     }
 
     /// Sends a command of Chromium's own protocol, for what WebDriver cannot do.
-    pub fn devtools(&self, command: &str, parameters: Value) -> Value {
+    fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.post(
             "/goog/cdp/execute",
             &json!({ "cmd": command, "params": parameters }),

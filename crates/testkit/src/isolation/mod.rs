@@ -3,9 +3,9 @@
 //! that the published ones are up to date.
 
 pub mod plot;
-pub mod policies;
+mod policies;
 pub mod published;
 pub mod rows;
 pub mod table;
-pub mod users;
+mod users;
 pub mod zipf;
