@@ -3,8 +3,7 @@
 
 use std::path::Path;
 
-use meditopia::Client;
-use meditopia::PauseReason;
+use meditopia::{Client, PauseReason};
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, SpoolClient, TestSpool};

@@ -1,8 +1,7 @@
 //! The brake: if many users are refused in a row, the cause is probably not in their events. A few
 //! dozen bad users side by side in an import must not stop the others, though.
 
-use meditopia::Client;
-use meditopia::PauseReason;
+use meditopia::{Client, PauseReason};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;

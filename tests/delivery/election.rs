@@ -11,8 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
-use meditopia::Client;
-use meditopia::PauseReason;
+use meditopia::{Client, PauseReason};
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::enqueuer::Enqueuer;
 use meditopia_testkit::fault_table::trial_count;

@@ -1,8 +1,6 @@
 //! The way of an event over real HTTP: from `enqueue` to the API's ledger.
 
-use meditopia::Client;
-use meditopia::Config;
-use meditopia::ErrorKind;
+use meditopia::{Client, Config, ErrorKind};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;

@@ -2,8 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use meditopia::Client;
-use meditopia::LogRecord as Record;
+use meditopia::{Client, LogRecord};
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::TestSpool;
@@ -29,7 +28,7 @@ pub fn values(numbers: std::ops::Range<usize>) -> Vec<Value> {
 }
 
 /// The log records that the client has not read yet.
-pub fn read_log(client: &Client) -> Vec<Record> {
+pub fn read_log(client: &Client) -> Vec<LogRecord> {
     std::iter::from_fn(|| client.log_next().unwrap()).collect()
 }
 

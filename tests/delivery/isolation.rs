@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use meditopia::{Client, RowReason};
-use meditopia::{ErrorKind, PauseReason};
+use meditopia::{Client, ErrorKind, PauseReason, RowReason};
 use meditopia_testkit::ledger::Arrivals;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, SpoolClient, TestSpool};

@@ -3,9 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use meditopia::Client;
-use meditopia::ErrorKind;
-use meditopia::{LogLevel as Level, LogRecord as Record};
+use meditopia::{Client, ErrorKind, LogLevel, LogRecord};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
@@ -54,7 +52,7 @@ fn the_rejection_of_an_event_is_logged_as_a_warning() {
         .iter()
         .find(|record| record.message.contains("refused alone"))
         .unwrap();
-    assert_eq!(record.level, Level::Warn);
+    assert_eq!(record.level, LogLevel::Warn);
 }
 
 #[test]
@@ -93,7 +91,8 @@ fn a_log_callback_receives_what_a_close_logs() {
         .into_client();
     let messages = Arc::new(Mutex::new(Vec::new()));
     let for_callback = messages.clone();
-    let callback = move |record: &Record| for_callback.lock().unwrap().push(record.message.clone());
+    let callback =
+        move |record: &LogRecord| for_callback.lock().unwrap().push(record.message.clone());
     client.set_log_callback(Some(Box::new(callback))).unwrap();
     api.refuse_address();
     client.enqueue_users(0..1);

@@ -1,7 +1,6 @@
 //! Receipts: one for each delivered request, found by user and by time.
 
-use meditopia::{Client, Receipt, ReceiptFilter};
-use meditopia::{EventKind, Fields};
+use meditopia::{Client, EventKind, Fields, Receipt, ReceiptFilter};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;

@@ -1,8 +1,7 @@
 //! Rejected events: what is kept of them, how they are found, and how they are requeued, discarded,
 //! exported or set aside.
 
-use meditopia::ErrorKind;
-use meditopia::{Client, RejectedFilter, RejectedReason, Row, RowReason};
+use meditopia::{Client, ErrorKind, RejectedFilter, RejectedReason, Row, RowReason};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, SpoolClient, TestSpool};
 use meditopia_testkit::wait::secs;

@@ -1,7 +1,6 @@
 //! What the statistics count of real requests, and what they say before any sender has run.
 
-use meditopia::Client;
-use meditopia::Stats;
+use meditopia::{Client, Stats};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, SpoolClient, TestSpool};
 use meditopia_testkit::wait::secs;

@@ -6,8 +6,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use meditopia::PauseReason;
-use meditopia::RowReason;
+use meditopia::{PauseReason, RowReason};
 use meditopia_testkit::answer_cases::{
     AUTH, AUTH_IN_DOUBT, DELIVERED, Doubt, IN_DOUBT, IP, IP_IN_DOUBT, MISROUTED,
     MISROUTED_IN_DOUBT, REPEATED_IN_DOUBT, RETRIED, api_error, assert_retried, case, check_cases,
