@@ -3,8 +3,9 @@
 //!
 //! Requests are counted, not timed, so the result is the same on every machine and every run: each
 //! figure is a mean over seeds that start at 1. The bench exits with 1 if a row is over its goal or
-//! over 1.1 times the better of the two policies that people write by hand (`isolation::policies` in the test kit), or if
-//! the README or the plot does not show these figures; `UPDATE_README=1` writes them there.
+//! over 1.1 times the better of the two policies that people write by hand (`isolation::policies` in
+//! the test kit), or if the README or the plot does not show these figures; `UPDATE_README=1` writes
+//! them there.
 //!
 //! These alternatives were tried and rejected:
 //!
@@ -42,7 +43,7 @@ fn main() {
         .map(|row| row.name.as_str())
         .collect();
     let plot = plot::svg(&rows::curve());
-    let stale = published::stale(&table, &plot);
+    let stale = published::outdated(&table, &plot);
     for (what, which) in [("over their limit", &over), ("not up to date", &stale)] {
         if !which.is_empty() {
             eprintln!("{what}: {}", which.join("; "));

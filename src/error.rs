@@ -1,18 +1,18 @@
 //! The one error type of the crate.
 //!
-//! An [`Error`] is written for the person who reads it at night: what happened, to which thing, and
-//! what to do next. [`ErrorKind`] is what a program branches on; the C door gives each kind a stable
-//! number. A bearer token never appears in any message.
+//! A message is for the person who reads it at night: what happened, to which thing, and what to do
+//! next. An [`ErrorKind`] is for programs; the C API gives each kind a stable number. No message
+//! ever contains a bearer token.
 
 use std::fmt;
 
 /// What every fallible function of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What kind of thing went wrong; each kind has one stable code in the C ABI.
+/// What kind of error it is. Each kind has one stable number in the C API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// An argument was NULL where it may not be, not UTF-8, or outside its range.
+    /// An argument is NULL where it may not be, not UTF-8, or out of range.
     InvalidArgument,
     /// An event breaks a rule of the API; the message names the field. Nothing was queued.
     InvalidEvent,
@@ -24,7 +24,8 @@ pub enum ErrorKind {
     SpoolMismatch,
     /// The disk, or `max_spool_bytes`, is full. What was acknowledged stays safe.
     SpoolFull,
-    /// The operating system refused a read or a write. An enqueue that fails so is *unknown*.
+    /// The operating system refused a read or a write. The outcome of an enqueue that fails so is
+    /// *unknown*: the event may still be delivered.
     Io,
     /// Delivery is paused; [`Error::pause_reason`] says why. Everything is kept.
     Paused,
@@ -32,11 +33,11 @@ pub enum ErrorKind {
     Timeout,
     /// The client was closed before this call.
     Closed,
-    /// The store is damaged, or of a newer version than this library.
+    /// The store is damaged, or a newer version of the library wrote it.
     Store,
     /// This process was forked from one that had the store open; it may only enqueue.
     Forked,
-    /// A defect of this library, caught at its door.
+    /// A defect of this library, caught before it reached the caller.
     Internal,
 }
 
@@ -45,17 +46,18 @@ pub enum ErrorKind {
 pub enum PauseReason {
     /// The API refused the bearer token.
     Auth,
-    /// The API refused this host's address.
+    /// The API refused the address of this host.
     Ip,
-    /// What answers at the endpoint does not look like the Partners API.
+    /// The answers from the endpoint do not look like those of the API.
     Misrouted,
-    /// Lone refusals of many different users in a row: more likely our mistake than theirs.
+    /// Events of many different users in a row were refused alone: more likely a mistake here than
+    /// there.
     MassRejection,
     /// The API answers the same request with server errors again and again.
     ServerError,
     /// The store cannot be trusted until an operator recovers it.
     StoreDamaged,
-    /// An operator asked for it.
+    /// An operator asked for the pause.
     Hold,
 }
 
@@ -71,7 +73,7 @@ impl PauseReason {
         Self::Hold,
     ];
 
-    /// The name used in messages, statistics and the store.
+    /// The name in messages, in statistics and in the store.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auth => "auth",
@@ -120,7 +122,7 @@ impl Error {
         }
     }
 
-    /// An operating-system error on a named thing. A full disk has a kind of its own, because it passes.
+    /// An error of the operating system about `what`. A full disk is an [`ErrorKind::SpoolFull`].
     pub fn io(what: impl fmt::Display, cause: impl Into<std::io::Error>) -> Self {
         let cause = cause.into();
         let kind = if is_full(&cause) {
@@ -131,19 +133,19 @@ impl Error {
         Self::new(kind, format!("{what}: {cause}"))
     }
 
-    /// Adds to the message.
-    pub(crate) fn and_then_say(mut self, more: &str) -> Self {
+    /// Appends to the message.
+    pub(crate) fn with_note(mut self, more: &str) -> Self {
         self.message.push_str(more);
         self
     }
 
-    /// Says which event of a batch is meant, counted from 0.
+    /// Adds which event of a batch the error is about, counted from 0.
     pub fn at_event(mut self, index: usize) -> Self {
         self.event_index = Some(index);
         self
     }
 
-    /// Says why delivery is paused.
+    /// Adds why delivery is paused.
     pub fn paused_for(mut self, reason: PauseReason) -> Self {
         self.pause_reason = Some(reason);
         self
@@ -156,22 +158,22 @@ impl Error {
         self
     }
 
-    /// What a program branches on.
+    /// The kind of the error, for programs.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// What a person reads.
+    /// The message, for people.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The event of a batch that is meant, counted from 0.
+    /// The event of a batch that the error is about, counted from 0.
     pub fn event_index(&self) -> Option<usize> {
         self.event_index
     }
 
-    /// Why delivery is paused, when the kind is [`ErrorKind::Paused`].
+    /// Why delivery is paused, if that caused the error.
     pub fn pause_reason(&self) -> Option<PauseReason> {
         self.pause_reason
     }
@@ -186,7 +188,7 @@ impl Error {
         self.api_code.as_deref()
     }
 
-    /// Whether the same call may succeed later without any change by the caller.
+    /// Whether the same call may succeed later, without any change by the caller.
     pub fn is_retryable(&self) -> bool {
         matches!(
             self.kind,
@@ -195,7 +197,7 @@ impl Error {
     }
 }
 
-/// Whether an error says that there is no room, on the disk or in a quota.
+/// Whether an error says that the disk or a quota is full.
 pub(crate) fn is_full(cause: &std::io::Error) -> bool {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(cause.kind(), StorageFull | QuotaExceeded | FileTooLarge)

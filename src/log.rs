@@ -1,11 +1,13 @@
-//! The library's own small log: the last 256 records to poll, and a callback for who wants each.
+//! The small log of the library: the last 256 records for polling, and a callback that gets each
+//! record.
 //!
-//! Callers log from the enqueue path, so nothing here waits: the ring is tried for, not locked, and
-//! a record that cannot get in is counted as lost. For the same reason several threads may be in
-//! the callback at once. The one call that waits is [`Log::set_callback`]: when it has
-//! returned, the callback that was set before is neither running nor will it run, so that its owner
-//! may free what it uses. A log belongs to the process that made it: in a forked child no callback
-//! runs, and [`Log::next`] may find nothing. It is not the host's log and writes nowhere by itself.
+//! Enqueues write to the log, so a write never waits: it tries to lock the ring of records, and if
+//! that fails, counts the record as lost. For the same reason several threads may run the callback
+//! at once. The one call that waits is [`Log::set_callback`]: when it has returned, the callback
+//! that was set before is not running and never runs again, so that its owner may free what the
+//! callback uses. A log belongs to the process that created it: in a forked child no callback runs,
+//! and [`Log::next`] may return nothing. It is not the application's log, and writes to no file or
+//! stream by itself.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,21 +19,21 @@ use std::thread::ThreadId;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How many records wait to be polled before the oldest go.
+/// How many records are kept for polling. After that, a new record replaces the oldest.
 const RING_RECORDS: usize = 256;
 
-/// How often the ring is tried for before a record is given up. Who holds it needs nanoseconds,
-/// unless it was interrupted or is gone by `fork`.
+/// How often a write tries to lock the ring before its record is lost. A thread holds the lock for
+/// nanoseconds, unless it was preempted, or does not exist in a forked child.
 const RING_TRIES: usize = 100;
 
-/// How grave a record is.
+/// How severe a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// Events are at risk or are not being delivered.
     Error,
-    /// Something an operator should look at.
+    /// Something that an operator should check.
     Warn,
-    /// What the library does, a few lines an hour.
+    /// What the library does, a few records per hour.
     Info,
     /// Every request.
     Debug,
@@ -40,7 +42,7 @@ pub enum Level {
 impl Level {
     pub(crate) const NAMES: [&'static str; 5] = ["off", "error", "warn", "info", "debug"];
 
-    /// Every level, the gravest first.
+    /// Every level, the most severe first.
     pub const ALL: [Self; 4] = [Self::Error, Self::Warn, Self::Info, Self::Debug];
 
     /// The name used in the configuration.
@@ -53,7 +55,8 @@ impl Level {
         }
     }
 
-    /// What the option `log_level` means: `off` is no level. Nothing if it is neither.
+    /// The level that the option `log_level` names; `Some(None)` for `off`, `None` for any other
+    /// text.
     pub(crate) fn from_option(name: &str) -> Option<Option<Self>> {
         match name {
             "off" => Some(None),
@@ -65,23 +68,24 @@ impl Level {
     }
 }
 
-/// One thing the library had to say.
+/// One record of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// How grave it is.
+    /// How severe the record is.
     pub level: Level,
-    /// When: wall time in milliseconds since 1970-01-01T00:00:00Z.
+    /// When it was written: wall time in milliseconds since 1970-01-01T00:00:00Z.
     pub time_ms: i64,
-    /// What; one line, without secrets.
+    /// The text, one line, without secrets.
     pub message: String,
 }
 
-/// What is called with each record, on the thread that logs; several threads may be in it at once.
+/// A function that gets each record, on the thread that logs it. Several threads may call it at
+/// once.
 pub type Callback = Box<dyn Fn(&Record) + Send + Sync>;
 
 /// The log of one core.
 pub struct Log {
-    /// What is kept: this level and the graver ones; nothing if `None`.
+    /// The least severe level that is kept; `None`: nothing is kept.
     level: Option<Level>,
     ring: Mutex<VecDeque<Record>>,
     lost: AtomicU64,
@@ -90,11 +94,11 @@ pub struct Log {
     owner_pid: u32,
 }
 
-/// The callback and who is in it.
+/// The callback, and the threads that are running it.
 #[derive(Default)]
 struct Calls {
     callback: Option<Arc<Callback>>,
-    /// On whose behalf it was set.
+    /// The client that set the callback.
     owner: u64,
     running: Vec<Call>,
     next_ticket: u64,
@@ -106,7 +110,7 @@ struct Call {
 }
 
 impl Log {
-    /// A log that keeps records of `level` and graver ones; `None` keeps nothing.
+    /// A log that keeps records of `level` and of more severe levels; `None` keeps nothing.
     pub fn new(level: Option<Level>) -> Self {
         Self {
             level,
@@ -118,12 +122,12 @@ impl Log {
         }
     }
 
-    /// Whether a record of this level would be kept; for messages that are costly to make.
+    /// Whether a record of this level would be kept, for messages that are expensive to make.
     pub fn keeps(&self, level: Level) -> bool {
         self.level.is_some_and(|kept| level <= kept)
     }
 
-    /// Logs one record with the time of now. The message is made only if it is kept.
+    /// Logs one record with the current time. The message is formatted only if the record is kept.
     pub fn write(&self, level: Level, message: fmt::Arguments<'_>) {
         if !self.keeps(level) {
             return;
@@ -144,7 +148,7 @@ impl Log {
         self.write(Level::Error, message);
     }
 
-    /// Logs something an operator should look at.
+    /// Logs something that an operator should check.
     pub fn warn(&self, message: fmt::Arguments<'_>) {
         self.write(Level::Warn, message);
     }
@@ -154,13 +158,8 @@ impl Log {
         self.write(Level::Info, message);
     }
 
-    /// Logs a detail.
-    pub fn debug(&self, message: fmt::Arguments<'_>) {
-        self.write(Level::Debug, message);
-    }
-
-    /// The oldest record that was not polled yet. If records were lost because nobody polled in
-    /// time, the first says how many.
+    /// The oldest record that was not polled yet. If records were lost because they were not polled
+    /// in time, the first record says how many.
     pub fn next(&self) -> Option<Record> {
         let mut ring = self.try_ring()?;
         match self.lost.swap(0, Ordering::Relaxed) {
@@ -173,35 +172,31 @@ impl Log {
         }
     }
 
-    /// Sets what is called with each record from now on; `None` unsets it.
+    /// Sets the callback that gets each record from now on, on behalf of the client `owner`. `None`
+    /// unsets it.
     ///
-    /// On return the callback that was set before is not running and never runs again. It
-    /// waits for that without a deadline, except when called from inside a callback of this log:
-    /// then calls that have begun, this one at least, may still be ending.
+    /// When this call returns, the callback that was set before is not running and never runs
+    /// again. The call waits for that without a deadline. The exception is a call from inside a
+    /// callback of this log: then the running callbacks, at least that one, may still be running
+    /// when it returns.
     ///
-    /// A callback that logs is not called with its own records; they go to the ring. One that
-    /// panics is caught.
+    /// Records that a callback itself logs go to the ring only. A callback that panics is caught.
     ///
     /// # Errors
-    /// [`ErrorKind::Forked`] in a child of the process that made this log.
-    pub fn set_callback(&self, callback: Option<Callback>) -> Result<()> {
-        self.set_callback_of(0, callback)
-    }
-
-    /// [`set_callback`](Self::set_callback) on behalf of `owner`.
-    pub(crate) fn set_callback_of(&self, owner: u64, callback: Option<Callback>) -> Result<()> {
+    /// [`ErrorKind::Forked`] in a child of the process that created this log.
+    pub fn set_callback(&self, owner: u64, callback: Option<Callback>) -> Result<()> {
         if !self.is_owner() {
             return Err(Error::new(
                 ErrorKind::Forked,
-                "log: belongs to the process that this one was forked from",
+                "log: belongs to the parent process, from which this process was forked",
             ));
         }
         self.replace_callback(self.calls(), owner, callback);
         Ok(())
     }
 
-    /// Unsets the callback if it was set on behalf of `owner`, as [`set_callback`](Self::set_callback) would.
-    pub(crate) fn end_callback_of(&self, owner: u64) {
+    /// Unsets the callback if `owner` set it, as [`set_callback`](Self::set_callback) does.
+    pub(crate) fn unset_callback_of(&self, owner: u64) {
         if !self.is_owner() {
             return;
         }
@@ -228,7 +223,7 @@ impl Log {
                 .unwrap_or_else(|poisoned| poisoned.into_inner());
         }
         drop(calls);
-        // What the callback owned is dropped here, where it may log.
+        // Without the lock, because a destructor of the callback may log.
         drop(replaced);
     }
 
@@ -247,7 +242,8 @@ impl Log {
             }
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| callback(record)));
-        // Before the call counts as ended: nothing of the callback may outlive `set_callback`.
+        // Drop it before the call counts as ended: nothing of the callback may outlive
+        // `set_callback`.
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(callback)));
         self.calls().running.retain(|call| call.ticket != ticket);
         self.call_ended.notify_all();

@@ -50,7 +50,7 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// From the first byte of a request to the last byte of its answer.
     pub request_timeout: Duration,
-    /// The `http://` or `https://` address of a proxy, with `user:password@` if the proxy requires them.
+    /// The `http://` or `https://` address of a proxy, with `user:password@` if the proxy needs them.
     pub proxy: Option<String>,
     /// A PEM bundle of the only roots to trust, instead of the system's.
     pub ca_file: Option<PathBuf>,

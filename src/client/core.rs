@@ -1,4 +1,4 @@
-//! What all handles of a process on one spool share: a writer, a sender and a log.
+//! What all clients of a process on one spool share: a writer, a sender and a log.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,23 +6,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use super::watch::Watch;
-use crate::config::{Durability, Settings};
+use super::connection::connection;
+use super::watchdog::Watchdog;
+use crate::config::{Durability, Role, Settings};
 use crate::delivery::Policy;
 use crate::error::Result;
 use crate::event::Rules;
 use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
 use crate::mutex::lock;
-use crate::process::spawn_with_signals_blocked;
 use crate::sender::{Orders, Report, Sender, Token};
 use crate::spool::{self, Destination, NetworkFileSystem, Spool};
 use crate::stats::histogram::{ENQUEUE_BOUNDS_US, SharedHistogram};
 use crate::store::CommitSafety;
-use crate::transport;
 
-/// One single enqueue of so many is measured.
-const MEASURED_OF: u64 = 64;
+/// One in so many calls of enqueue is measured.
+const SAMPLED_ONE_IN: u64 = 64;
 
 pub(super) struct Core {
     pub(super) settings: Settings,
@@ -31,43 +30,29 @@ pub(super) struct Core {
     pub(super) sender: Sender,
     pub(super) log: Arc<Log>,
     pub(super) rules: Rules,
-    /// Handles that are open in this process.
-    pub(super) handles: AtomicUsize,
+    /// Clients of this core that are open.
+    pub(super) clients: AtomicUsize,
+    /// Events that were acknowledged.
     pub(super) enqueued: AtomicU64,
-    /// How long single enqueues took, of one in [`MEASURED_OF`].
-    pub(super) enqueue_took: SharedHistogram,
-    watch: Watch,
+    /// How long the measured calls of enqueue took.
+    pub(super) enqueue_durations: SharedHistogram,
+    watchdog: Watchdog,
     background: Mutex<Background>,
-    /// Set once `background` has left `Off`, so that an enqueue need not lock.
-    settled_background: AtomicBool,
-    /// Removed with the last handle: `durability = memory`.
+    /// Set once `background` is no longer `Off`, so that an enqueue need not lock it.
+    background_decided: AtomicBool,
+    /// The spool of `durability = memory`, removed with the last client.
     temporary: Option<PathBuf>,
 }
 
 /// Whether this process sends in the background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Background {
-    /// Not until something is enqueued.
+    /// Nothing was enqueued yet.
     Off,
-    /// The sender is wanted.
+    /// The sender was asked to run.
     On,
-    /// Not any more: the last handle was closed.
-    Shut,
-}
-
-/// How requests go out with these settings.
-pub fn connection(settings: &Settings) -> transport::Options {
-    transport::Options {
-        connect_timeout: settings.connect_timeout,
-        request_timeout: settings.request_timeout,
-        proxy: settings
-            .proxy
-            .as_ref()
-            .map(|proxy| proxy.expose().to_owned()),
-        ca_file: settings.ca_file.clone(),
-        spawn: spawn_with_signals_blocked,
-        ..transport::Options::new(settings.endpoint.as_str())
-    }
+    /// The last client was closed.
+    Stopped,
 }
 
 impl Core {
@@ -89,11 +74,15 @@ impl Core {
             NetworkFileSystem::Refuse
         };
         let spool = Arc::new(Spool::open(&dir, destination, network)?);
-        Ok(Self::on(settings, spool, temporary))
+        Ok(Self::with_spool(settings, spool, temporary))
     }
 
-    /// A core on a spool that is open.
-    pub(super) fn on(settings: Settings, spool: Arc<Spool>, temporary: Option<PathBuf>) -> Self {
+    /// A core on a spool that is open already.
+    pub(super) fn with_spool(
+        settings: Settings,
+        spool: Arc<Spool>,
+        temporary: Option<PathBuf>,
+    ) -> Self {
         let token = Token::from_source(&settings.bearer_token);
         Self::assemble(settings, spool, token, temporary)
     }
@@ -104,7 +93,7 @@ impl Core {
             parent.settings.clone(),
             parent.spool.clone(),
             parent.sender.token().for_child(),
-            // It is the parent's to remove.
+            // The parent removes a temporary spool.
             None,
         )
     }
@@ -136,7 +125,7 @@ impl Core {
             receipts_kept: settings.receipts_kept,
         };
         Self {
-            watch: Watch::new(settings.flush_interval),
+            watchdog: Watchdog::new(settings.flush_interval),
             writer: Writer::new(spool.clone(), safety, limit),
             sender: Sender::new(
                 spool.clone(),
@@ -150,46 +139,49 @@ impl Core {
             log,
             spool,
             settings,
-            handles: AtomicUsize::new(0),
+            clients: AtomicUsize::new(0),
             enqueued: AtomicU64::new(0),
-            enqueue_took: SharedHistogram::default(),
+            enqueue_durations: SharedHistogram::default(),
             background: Mutex::new(Background::Off),
-            settled_background: AtomicBool::new(false),
+            background_decided: AtomicBool::new(false),
             temporary,
         }
     }
 
-    /// Begins to measure a single enqueue, if its turn has come: the clock is not read for each.
-    pub(super) fn measure_enqueue(&self) -> Option<Instant> {
-        let turn = self
+    /// Begins to measure an enqueue if it is one of those that are measured; the others do not read
+    /// the clock.
+    pub(super) fn begin_sample(&self) -> Option<Instant> {
+        let is_sampled = self
             .enqueued
             .load(Ordering::Relaxed)
-            .is_multiple_of(MEASURED_OF);
-        turn.then(Instant::now)
+            .is_multiple_of(SAMPLED_ONE_IN);
+        is_sampled.then(Instant::now)
     }
 
-    /// An enqueue that was [measured](Self::measure_enqueue) is acknowledged.
-    pub(super) fn enqueue_took(&self, begun: Instant) {
-        self.enqueue_took.add(&ENQUEUE_BOUNDS_US, begun.elapsed());
+    /// Counts the duration of an enqueue whose measurement [began](Self::begin_sample) at `begun`.
+    pub(super) fn end_sample(&self, begun: Instant) {
+        self.enqueue_durations
+            .add(&ENQUEUE_BOUNDS_US, begun.elapsed());
     }
 
-    /// Events were acknowledged: counts them and has them sent, if that is this process's role. `now_ns`
-    /// is the time since boot.
-    pub(super) fn enqueued(&self, events: usize, now_ns: u64) -> Result<()> {
+    /// Counts events that were acknowledged, and wakes the sender if this process has that role.
+    /// `now_ns` is the time since boot.
+    pub(super) fn after_enqueue(&self, events: usize, now_ns: u64) -> Result<()> {
         self.enqueued.fetch_add(events as u64, Ordering::Relaxed);
         if self.settings.role.sends() {
-            // An event is acknowledged whether or not a thread can be started now.
+            // The events are acknowledged, so a thread that cannot be started is no error of this
+            // call.
             if let Err(e) = self.send_in_background() {
                 self.log.error(format_args!("{e}"));
             }
             self.sender.enqueued(events);
-        } else if self.watch.is_due(now_ns) {
-            self.watch.look(&self.spool, &self.log, now_ns);
+        } else if self.watchdog.is_due(now_ns) {
+            self.watchdog.check(&self.spool, &self.log, now_ns);
         }
         Ok(())
     }
 
-    /// Has this process send in the background, if that is its role.
+    /// Starts sending in the background if this process has that role.
     pub(super) fn start(&self) -> Result<()> {
         if self.settings.role.sends() {
             self.send_in_background()?;
@@ -197,9 +189,9 @@ impl Core {
         Ok(())
     }
 
-    /// Has this process send in the background, if it does not and the core is not shut.
+    /// Starts sending in the background unless that was done before, or the core was stopped.
     fn send_in_background(&self) -> Result<()> {
-        if self.settled_background.load(Ordering::Acquire) {
+        if self.background_decided.load(Ordering::Acquire) {
             return Ok(());
         }
         let mut background = lock(&self.background);
@@ -207,37 +199,39 @@ impl Core {
             self.sender.want()?;
             *background = Background::On;
         }
-        self.settled_background.store(true, Ordering::Release);
+        self.background_decided.store(true, Ordering::Release);
         Ok(())
     }
 
     pub(super) fn flush(&self, deadline: Instant) -> (Report, Result<()>) {
-        let since = self.sums(deadline);
+        let before = self.totals(deadline);
         if self.settings.role.sends()
             && let Err(e) = self.send_in_background()
         {
-            return (self.report(since, deadline), Err(e));
+            return (self.report(before, deadline), Err(e));
         }
         if let Err(e) = self.sender.want() {
-            return (self.report(since, deadline), Err(e));
+            return (self.report(before, deadline), Err(e));
         }
         let outcome = self.sender.flush(deadline);
-        let report = self.report(since, deadline);
+        let report = self.report(before, deadline);
         self.sender.release();
         if !self.settings.role.sends() {
-            // The election is free again when this returns.
+            // When this call returns, another process can be elected.
             self.sender.wait_ended(deadline);
         }
         (report, outcome)
     }
 
-    /// The last handle is closed: with `role = both`, flush and stop.
-    pub(super) fn shut(&self, deadline: Instant) -> Result<()> {
+    /// Flushes and stops the sender, after the last client was closed. Does nothing with
+    /// `role = enqueue`.
+    pub(super) fn flush_and_stop(&self, deadline: Instant) -> Result<()> {
         let mut outcome = Ok(());
         if self.settings.role.sends() {
-            // An enqueue that is on its way still is acknowledged, but starts no thread any more.
-            let before = std::mem::replace(&mut *lock(&self.background), Background::Shut);
-            // A process that has enqueued nothing has no thread, and a close starts none.
+            // An enqueue that runs at the same time is still acknowledged, but no longer starts a
+            // thread.
+            let before = std::mem::replace(&mut *lock(&self.background), Background::Stopped);
+            // A process that has enqueued nothing has no thread, and a close does not start one.
             if before == Background::On {
                 outcome = self.sender.flush(deadline);
             }
@@ -250,7 +244,8 @@ impl Core {
         outcome
     }
 
-    /// Removes the spool of `durability = memory`. After the report, which is read from there.
+    /// Removes the spool of `durability = memory`. Call it after the report, which reads that
+    /// spool.
     pub(super) fn remove_temporary(&self) {
         if let Some(dir) = &self.temporary {
             self.writer.close();
@@ -258,8 +253,19 @@ impl Core {
         }
     }
 
-    /// Whether it stays for the next handle: an enqueuing process pays for opening a spool once.
-    pub(super) fn outlives_handles(&self) -> bool {
+    /// Whether the core stays open after its last client, so that a process that only enqueues
+    /// opens the spool once.
+    pub(super) fn outlives_clients(&self) -> bool {
         !self.settings.role.sends() && self.temporary.is_none()
+    }
+}
+
+impl Role {
+    /// Whether a process of this role sends in the background.
+    fn sends(self) -> bool {
+        match self {
+            Self::Both => true,
+            Self::Enqueue => false,
+        }
     }
 }

@@ -1,11 +1,12 @@
-//! Rejected events as NDJSON: one JSON object a line, for whoever mends them or asks the partner.
+//! Rejected events as NDJSON, one JSON object in each line, for tools that correct or count them.
 
 use std::io::Write;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::listing::{Cursor, Row, RowReason};
+use super::cursor::Cursor;
+use super::row::{Row, RowReason};
 use crate::error::{Error, ErrorKind, Result};
 
 #[derive(Serialize)]
@@ -22,7 +23,7 @@ struct Line<'a> {
     event: &'a RawValue,
 }
 
-/// Writes what is left of the list; says how many lines that were.
+/// Writes the rest of the list, and returns the number of lines.
 pub(super) fn write_all(mut rows: Cursor, out: &mut dyn Write) -> Result<usize> {
     let mut lines = 0;
     while let Some(row) = rows.next_row()? {
@@ -36,13 +37,15 @@ pub(super) fn write_all(mut rows: Cursor, out: &mut dyn Write) -> Result<usize> 
 }
 
 impl Row {
-    /// The row as one JSON object on one line, as [`export_rejected`](super::Client::export_rejected) writes it.
+    /// The row as one JSON object on one line, as
+    /// [`export_rejected`](super::Client::export_rejected) writes it.
     ///
-    /// Errors: [`ErrorKind::Internal`] if the event is no JSON.
+    /// Errors: [`ErrorKind::Internal`] if the event is not JSON.
     pub fn to_json(&self) -> Result<String> {
         let line = serde_json::to_string(&describe(self)?)
             .map_err(|e| Error::new(ErrorKind::Internal, format!("export: {e}")))?;
-        // An event_value stands as it was enqueued; a line break in it is no part of any string.
+        // An `event_value` keeps its white space. JSON strings hold no raw line break, so each one
+        // here stands between two tokens.
         Ok(line.replace(['\n', '\r'], " "))
     }
 }

@@ -1,14 +1,16 @@
-//! Which events wait, and since when: those in the store, then those that no sender has taken over yet.
+//! The list of pending events: those in the store, then those that no sender has taken over yet.
 //!
-//! Each page is a look of its own and holds nothing open, so a list may be walked for as long as one
-//! likes beside a running sender. What is delivered meanwhile is not listed. The last page of the store and
-//! how far the journal is taken over are read at one moment, so no event is missed between the two.
+//! Each page is read by itself, and nothing is held open between two pages, so reading a list may
+//! take any time while a sender runs. Events that are delivered meanwhile are not listed. The last
+//! page of the store and how far the journal is taken over are read at one moment, so no event is
+//! missed in between.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-use super::listing::{Row, RowReason, in_doubt_rows};
+use super::in_doubt::in_doubt_rows;
+use super::row::{Row, RowReason};
 use crate::error::Result;
 use crate::event;
 use crate::journal::round::{Offsets, Round};
@@ -20,19 +22,19 @@ use crate::store::{LaneState, Place, StoredRun, pending_event_id, run_of_event};
 const PAGE_RUNS: usize = 32;
 /// Bytes of events read from the journal at a time.
 const PAGE_BYTES: usize = 256 * 1024;
-/// An event that no sender has taken over has no row yet, and gets a number from here on.
+/// The first ID of events that no sender has taken over, and which therefore have no row yet.
 pub(super) const FIRST_JOURNAL_ID: i64 = 1 << 62;
 
-/// Which waiting events are asked for; the default is all of them.
+/// Which pending events to list; the default is all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PendingFilter {
-    /// Of this `partner_user_id`.
+    /// Only events of this `partner_user_id`.
     pub user: Option<String>,
-    /// Enqueued at this wall time or later, in milliseconds.
+    /// Only events enqueued at this wall time or later, in milliseconds.
     pub from_ms: Option<i64>,
-    /// Enqueued before this wall time.
+    /// Only events enqueued before this wall time.
     pub until_ms: Option<i64>,
-    /// Behind this id.
+    /// Only events after this ID.
     pub after_id: i64,
 }
 
@@ -40,22 +42,22 @@ pub struct PendingFilter {
 pub(super) struct Pages {
     spool: Arc<Spool>,
     filter: PendingFilter,
-    /// The user as it stands in events.
+    /// The user of the filter, escaped as in fragments.
     escaped_user: Option<Vec<u8>>,
     next: Next,
 }
 
 enum Next {
-    /// The rows from this one on.
+    /// The runs from this row on.
     Store {
         from: i64,
     },
-    /// What is left of the journal, and the id of its next event.
+    /// The rest of the journal, and the ID of its next event.
     Journal {
         round: Box<Round>,
         id: i64,
     },
-    Nothing,
+    End,
 }
 
 impl Pages {
@@ -71,15 +73,15 @@ impl Pages {
     }
 
     /// The next rows; none at the end.
-    pub(super) fn turn(&mut self) -> Result<VecDeque<Row>> {
+    pub(super) fn next_page(&mut self) -> Result<VecDeque<Row>> {
         let mut page = VecDeque::new();
         while page.is_empty() {
-            match std::mem::replace(&mut self.next, Next::Nothing) {
+            match std::mem::replace(&mut self.next, Next::End) {
                 Next::Store { from } => self.next = self.read_store(from, &mut page)?,
                 Next::Journal { round, id } => {
                     self.next = self.read_journal(round, id, &mut page)?;
                 }
-                Next::Nothing => break,
+                Next::End => break,
             }
         }
         Ok(page)
@@ -89,25 +91,25 @@ impl Pages {
         let Some(store) = Reader::open(&self.spool)? else {
             return self.journal(&Offsets::new());
         };
-        let seen = store.at_one_moment(|store| Seen::at(store, from))?;
-        for (place, stored) in &seen.runs {
-            let settled = seen.settled_of(*place, stored.id);
+        let read = store.at_one_moment(|store| StorePage::read(store, from))?;
+        for (place, stored) in &read.runs {
+            let settled = read.settled_events(*place, stored.id);
             let events = stored.run.events().enumerate().skip(settled);
             for (number, (fragment, enqueued_ms)) in events {
-                if !self.takes(fragment, enqueued_ms) {
+                if !self.matches(fragment, enqueued_ms) {
                     continue;
                 }
                 let id = pending_event_id(stored.id, number, fragment);
                 if id > self.filter.after_id {
-                    let doubt = seen.in_doubt.get(&id);
+                    let doubt = read.in_doubt.get(&id);
                     page.push_back(row(id, fragment, enqueued_ms, doubt));
                 }
             }
         }
-        match (seen.runs.last(), seen.offsets) {
+        match (read.runs.last(), read.offsets) {
             (_, Some(offsets)) => self.journal(&offsets),
             (Some((_, last)), None) => Ok(Next::Store { from: last.id + 1 }),
-            (None, None) => Ok(Next::Nothing),
+            (None, None) => Ok(Next::End),
         }
     }
 
@@ -126,7 +128,7 @@ impl Pages {
     ) -> Result<Next> {
         let more = round
             .read_chunk(PAGE_BYTES, |fragment, enqueued_ms| {
-                if self.takes(fragment, enqueued_ms) && id > self.filter.after_id {
+                if self.matches(fragment, enqueued_ms) && id > self.filter.after_id {
                     page.push_back(Row {
                         reason: RowReason::Journalled,
                         ..row(id, fragment, enqueued_ms, None)
@@ -137,11 +139,11 @@ impl Pages {
             .more;
         Ok(match more {
             true => Next::Journal { round, id },
-            false => Next::Nothing,
+            false => Next::End,
         })
     }
 
-    fn takes(&self, fragment: &[u8], enqueued_ms: i64) -> bool {
+    fn matches(&self, fragment: &[u8], enqueued_ms: i64) -> bool {
         let user = self.escaped_user.as_deref();
         user.is_none_or(|user| event::user_of(fragment) == user)
             && self.filter.from_ms.is_none_or(|from| enqueued_ms >= from)
@@ -163,19 +165,19 @@ fn row(id: i64, fragment: &[u8], enqueued_ms: i64, doubt: Option<&Row>) -> Row {
     }
 }
 
-/// What one look at the store has shown.
-struct Seen {
+/// One page of the store, and what else is needed to list its events.
+struct StorePage {
     runs: Vec<(Place, StoredRun)>,
     lanes: Vec<(u8, LaneState)>,
     /// The first run of each queue whose head is partly settled.
     heads: HashMap<Place, i64>,
     in_doubt: HashMap<i64, Row>,
-    /// How far the journal is taken over, when these are the last runs.
+    /// How far the journal is taken over, if these are the last runs.
     offsets: Option<Offsets>,
 }
 
-impl Seen {
-    fn at(store: &Reader, from: i64) -> Result<Self> {
+impl StorePage {
+    fn read(store: &Reader, from: i64) -> Result<Self> {
         let runs = store.runs_from(from, PAGE_RUNS)?;
         let lanes = store.lanes()?;
         let mut heads = HashMap::new();
@@ -203,7 +205,7 @@ impl Seen {
     }
 
     /// How many events at the beginning of a run are settled already.
-    fn settled_of(&self, place: Place, run: i64) -> usize {
+    fn settled_events(&self, place: Place, run: i64) -> usize {
         if self.heads.get(&place) != Some(&run) {
             return 0;
         }

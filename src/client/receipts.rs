@@ -1,4 +1,4 @@
-//! When whose events were delivered: the receipts, read by page.
+//! Receipts - when whose events were delivered - read a page at a time.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,23 +9,23 @@ use crate::spool::Spool;
 use crate::store::sqlite::Reader;
 use crate::store::{Receipt as Row, ReceiptFilter};
 
-/// Receipts read from the store at a time: about a megabyte where each has a hundred users.
+/// Receipts of a page: about a megabyte if each of them has a hundred users.
 const PAGE_ROWS: usize = 256;
 
-/// One request that the API has taken.
+/// One request that the API accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// For the next page; grows along the list.
+    /// Identifies the receipt for the next page; grows along the list.
     pub id: i64,
-    /// When its answer came: wall time in milliseconds.
+    /// When the answer came: wall time in milliseconds.
     pub time_ms: i64,
     /// The HTTP status of the answer.
     pub http_status: u16,
-    /// Requests that carried this batch; more than 1 where no answer had settled an earlier one.
+    /// Requests that carried this batch; more than 1 if no answer had settled an earlier one.
     pub attempts: u32,
-    /// How many events it held.
+    /// The number of events.
     pub events: u32,
-    /// Whose, in the order of their first events.
+    /// The users of the events, in the order of their first events.
     pub users: Vec<UserShare>,
 }
 
@@ -34,12 +34,12 @@ pub struct Receipt {
 pub struct UserShare {
     /// The `partner_user_id`.
     pub user: String,
-    /// How many of each kind, in the order of [`EventKind::ALL`].
+    /// The number of events of each kind, in the order of [`EventKind::ALL`].
     pub kinds: [u32; EventKind::ALL.len()],
 }
 
 impl Receipt {
-    /// How many events of each kind it held, in the order of [`EventKind::ALL`].
+    /// The number of events of each kind, of all users, in the order of [`EventKind::ALL`].
     pub fn kinds(&self) -> [u32; EventKind::ALL.len()] {
         let mut sums = [0; EventKind::ALL.len()];
         for share in &self.users {
@@ -50,7 +50,7 @@ impl Receipt {
         sums
     }
 
-    fn of(id: i64, row: &Row) -> Self {
+    fn from_row(id: i64, row: &Row) -> Self {
         let users = row.shares.iter().map(|share| UserShare {
             user: event::user_text(share.user),
             kinds: share.kinds.map(u32::from),
@@ -66,13 +66,13 @@ impl Receipt {
     }
 }
 
-/// The receipts of a filter, read as they are walked. It holds no transaction.
+/// A list of receipts, read a page at a time without holding a transaction.
 #[derive(Debug)]
 pub struct Receipts {
     spool: Arc<Spool>,
-    /// What is left of the list.
+    /// The rest of the list: `after_id` moves on with each page.
     filter: ReceiptFilter,
-    /// The user as it stands in rows.
+    /// The user of the filter, escaped as in rows.
     escaped_user: Option<Vec<u8>>,
     page: VecDeque<Receipt>,
     at_end: bool,
@@ -87,21 +87,22 @@ impl Receipts {
             page: VecDeque::new(),
             at_end: false,
         };
-        receipts.turn()?;
+        receipts.read_page()?;
         Ok(receipts)
     }
 
-    /// The next receipt; `None` at the end. May go through many where few have the user.
+    /// The next receipt; `None` at the end. With a user in the filter, a call may read many
+    /// receipts.
     ///
     /// Errors: as [`Client::stats`](super::Client::stats).
     pub fn next_receipt(&mut self) -> Result<Option<Receipt>> {
         while self.page.is_empty() && !self.at_end {
-            self.turn()?;
+            self.read_page()?;
         }
         Ok(self.page.pop_front())
     }
 
-    fn turn(&mut self) -> Result<()> {
+    fn read_page(&mut self) -> Result<()> {
         let rows = match Reader::open(&self.spool)? {
             Some(store) => store.receipts(&self.filter, PAGE_ROWS)?,
             None => Vec::new(),
@@ -111,7 +112,7 @@ impl Receipts {
             self.filter.after_id = *id;
             let user = self.escaped_user.as_deref();
             if user.is_none_or(|user| row.shares.iter().any(|share| share.user == user)) {
-                self.page.push_back(Receipt::of(*id, row));
+                self.page.push_back(Receipt::from_row(*id, row));
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! An operator's way out of a damaged store.
+//! Recovery of a damaged store, for an operator.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,22 +9,23 @@ use crate::sender::lane_of;
 use crate::spool::{Heartbeat, Spool};
 use crate::store::sqlite::recover::{self, Repair, Salvage};
 
-/// Looks at the store of the spool at `dir`, says what can be read of it and what would be lost, and,
-/// with [`Repair::Replace`], puts a new one with all that can be read in its place. The damaged one is
-/// kept beside it. A sound store is left as it is.
+/// Reads the store of the spool at `dir`, and returns what can be read of it and what would be
+/// lost. With [`Repair::Replace`], a damaged store is replaced by a new one that holds everything
+/// that can be read, and is kept beside it. A sound store is left as it is.
 ///
-/// Enqueue goes on meanwhile. Killed at any moment, it leaves the old store or the new one.
+/// Enqueue goes on meanwhile. If the process is killed at any moment, the spool has the old store
+/// or the new one.
 ///
-/// Errors: [`ErrorKind::Timeout`] while another process sends; [`ErrorKind::SpoolMismatch`] if there is
-/// no spool; [`ErrorKind::Store`] if a newer version wrote it; [`ErrorKind::SpoolFull`];
-/// [`ErrorKind::Io`].
+/// Errors: [`ErrorKind::Timeout`] while another process sends; [`ErrorKind::SpoolMismatch`] if
+/// there is no spool; [`ErrorKind::Store`] if a newer version of the library wrote it;
+/// [`ErrorKind::SpoolFull`]; [`ErrorKind::Io`].
 pub fn recover(dir: &Path, repair: Repair) -> Result<Salvage> {
     let spool = Arc::new(Spool::open_existing(dir)?);
     let Some(_seat) = Seat::try_take(&spool)? else {
         return Err(Error::new(
             ErrorKind::Timeout,
             format!(
-                "{}: {} sends from it; end that process, then recover",
+                "{}: {} is sending from this spool; end that process, then recover",
                 spool.name(),
                 holder(&spool)
             ),

@@ -1,38 +1,40 @@
-//! Whether all that waits rests after failures, and until when: an API that is away is no pause, and yet
-//! nothing goes.
+//! Whether all lanes with events are in a backoff, and until when. An API that cannot be reached is
+//! not a pause, and yet nothing is sent.
 //!
-//! A lane keeps how it rests until something of it succeeds, so also while the next request is under way.
+//! A lane keeps its backoff until one of its requests succeeds, so also while the next request is
+//! in flight.
 
-use super::Client;
+use super::spool_client::Client;
 use crate::clock;
 use crate::config::LANES_MAX;
 use crate::error::{PauseReason, Result};
 use crate::store::Rest;
 use crate::store::sqlite::Reader;
 
-/// A rest that is shorter comes and goes with a single failure.
+/// A shorter backoff comes and goes with a single failure.
 const LASTING_MS: i64 = 5_000;
-/// So many server errors in a row are no accident, however short the rest is.
+/// So many server errors in a row are no coincidence, however short the backoff is.
 const LASTING_ERRORS: u32 = 3;
 
-/// What all that waits is waiting for after failures.
+/// The retry that all pending events wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
-    /// When the next request is due, wall time in milliseconds; in the past: it is under way.
+    /// When the next request is due, wall time in milliseconds; in the past: the request is in
+    /// flight.
     pub next_ms: i64,
-    /// How many server errors the batch in doubt has met in a row; the most of all lanes.
+    /// Server errors in a row for a batch in doubt; the largest number of all lanes.
     pub server_errors: u32,
-    /// Whether a connection was lost before the answer, and nothing succeeded since.
+    /// Whether a connection was lost before the answer, and no request has succeeded since.
     pub connection_lost: bool,
-    /// Whether it is more than an accident: every rest takes 5 s or more, or follows 3 server errors.
+    /// Whether the failure lasts: every backoff takes 5 s or more, or follows 3 server errors.
     pub is_lasting: bool,
 }
 
 impl Retry {
-    /// Of the lanes that hold events; `None` if one of them does not rest.
-    fn of(rests: &[Rest], now_ms: i64) -> Option<Self> {
+    /// From the lanes that hold events; `None` if one of them is not in a backoff.
+    fn from_rests(rests: &[Rest], now_ms: i64) -> Option<Self> {
         let ends = rests.iter().map(|rest| {
-            // By a clock that was set since, a rest is no longer than it was meant to be.
+            // The wall clock may have been set since; that does not make the backoff longer.
             let latest = now_ms.saturating_add(rest.wait_ms);
             rest.until_ms.map(|until| until.min(latest))
         });
@@ -46,7 +48,7 @@ impl Retry {
         })
     }
 
-    /// When it goes on and what went wrong, for people.
+    /// When the next try is due and what went wrong, in words.
     pub fn in_words(&self, now_ms: i64) -> String {
         let next = match self.next_ms - now_ms {
             ..=0 => "the next try is under way".to_owned(),
@@ -63,11 +65,11 @@ impl Retry {
 }
 
 impl Client {
-    /// Whether all that a sender has taken over rests after failures; `None` while something of it can go,
-    /// and where the store is damaged, which [`stats`](Self::stats) tell.
-    /// Errors: as [`stats`](Self::stats).
+    /// The retry that everything in the store waits for; `None` while an event can be sent, and if
+    /// the store is damaged, which [`stats`](Self::stats) reports. Errors: as
+    /// [`stats`](Self::stats).
     pub fn retry(&self) -> Result<Option<Retry>> {
-        let looked = || -> Result<Vec<Rest>> {
+        let read_rests = || -> Result<Vec<Rest>> {
             let Some(store) = Reader::open(&self.core()?.spool)? else {
                 return Ok(Vec::new());
             };
@@ -79,9 +81,9 @@ impl Client {
             }
             Ok(rests)
         };
-        match looked() {
+        match read_rests() {
             Err(e) if e.pause_reason() == Some(PauseReason::StoreDamaged) => Ok(None),
-            rests => Ok(Retry::of(&rests?, clock::wall_ms())),
+            rests => Ok(Retry::from_rests(&rests?, clock::wall_ms())),
         }
     }
 }
@@ -104,24 +106,24 @@ mod tests {
     }
 
     fn words(rests: &[Rest]) -> String {
-        Retry::of(rests, NOW_MS).unwrap().in_words(NOW_MS)
+        Retry::from_rests(rests, NOW_MS).unwrap().in_words(NOW_MS)
     }
 
     #[test]
-    fn it_waits_for_a_retry_only_while_every_lane_with_events_rests() {
-        assert_eq!(Retry::of(&[], NOW_MS), None);
+    fn a_spool_waits_for_a_retry_only_while_every_lane_with_events_is_in_a_backoff() {
+        assert_eq!(Retry::from_rests(&[], NOW_MS), None);
         let rests = [resting(9_000, 4_001, 0), resting(7_000, 2_000, 2)];
         assert_eq!(
             words(&rests),
             "next try in 2 s, after 2 server errors in a row"
         );
         let one_goes = [rests[0], Rest::default()];
-        assert_eq!(Retry::of(&one_goes, NOW_MS), None);
+        assert_eq!(Retry::from_rests(&one_goes, NOW_MS), None);
     }
 
     #[test]
-    fn one_short_rest_is_an_accident_and_a_long_one_or_many_errors_are_not() {
-        let is_lasting = |rests: &[Rest]| Retry::of(rests, NOW_MS).unwrap().is_lasting;
+    fn one_short_backoff_is_no_lasting_failure_and_a_long_one_or_many_server_errors_are() {
+        let is_lasting = |rests: &[Rest]| Retry::from_rests(rests, NOW_MS).unwrap().is_lasting;
         assert!(!is_lasting(&[resting(LASTING_MS - 1, 1, 2)]));
         assert!(is_lasting(&[resting(LASTING_MS, 1, 0)]));
         assert!(is_lasting(&[resting(1_000, 1, 3)]));
@@ -129,9 +131,9 @@ mod tests {
     }
 
     #[test]
-    fn it_lasts_while_the_next_request_is_under_way_and_by_a_clock_that_was_set_back() {
+    fn a_failure_lasts_while_the_next_request_is_in_flight_and_after_the_clock_was_set_back() {
         let under_way = [resting(20_000, -3_000, 0)];
-        assert!(Retry::of(&under_way, NOW_MS).unwrap().is_lasting);
+        assert!(Retry::from_rests(&under_way, NOW_MS).unwrap().is_lasting);
         assert!(words(&under_way).starts_with("the next try is under way"));
         assert!(words(&[resting(20_000, 86_400_000, 0)]).starts_with("next try in 20 s"));
     }

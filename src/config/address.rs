@@ -1,7 +1,8 @@
 //! Where requests go: the endpoint, and the proxy on the way.
 //!
-//! Only https leaves the host; http is for tests and relays on the loopback. An endpoint takes no
-//! password, because it is written into the spool; a proxy takes one and is therefore a secret.
+//! Only https leaves the host; http is for tests and relays on the loopback interface. An endpoint
+//! may not hold a password, because it is written into the spool. A proxy may, and is therefore a
+//! secret.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -15,7 +16,7 @@ use crate::spelling::quoted;
 const HTTP_PORT: u16 = 80;
 const HTTPS_PORT: u16 = 443;
 
-/// The URL that events are posted to, in one spelling: scheme and host in lower case, no default port.
+/// The URL that events are posted to, normalised: scheme and host in lower case, no default port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     url: String,
@@ -27,11 +28,11 @@ pub struct Endpoint {
 impl Endpoint {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         if text.contains('@') {
-            return Err("holds an @; user names and passwords do not belong here".to_owned());
+            return Err("contains an @; an endpoint takes no user name or password".to_owned());
         }
         let wrong = |what: &str| format!("{} {what}", quoted(text));
         if text.contains('#') {
-            return Err(wrong("holds a #fragment, which is never sent"));
+            return Err(wrong("contains a #fragment, which is never sent"));
         }
         let uri: Uri = text.parse().map_err(|_| wrong("is not a URL"))?;
         let authority = uri.authority().ok_or_else(|| wrong("has no host"))?;
@@ -42,7 +43,7 @@ impl Endpoint {
         };
         let host = authority.host().to_ascii_lowercase();
         if !tls && !is_loopback(&host) {
-            return Err(wrong("is not https; http goes to a loopback host only"));
+            return Err(wrong("is not https; http is for a loopback host only"));
         }
         let default = if tls { HTTPS_PORT } else { HTTP_PORT };
         let port = port(authority, default).ok_or_else(|| wrong("has no usable port"))?;
@@ -70,12 +71,12 @@ impl Endpoint {
         &self.host
     }
 
-    /// The port, also where it is the scheme's default.
+    /// The port, also if it is the default of the scheme.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Whether it is https; otherwise the host is a loopback one.
+    /// Whether the scheme is https. If not, the host is a loopback host.
     pub fn is_https(&self) -> bool {
         self.tls
     }
@@ -87,7 +88,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// An HTTP proxy. Its URL may hold a password, so `Debug` shows the host alone.
+/// An HTTP proxy. The URL may hold a password, so `Debug` shows host and port alone.
 #[derive(Clone)]
 pub struct Proxy {
     url: SecretString,
@@ -111,7 +112,7 @@ impl Proxy {
             uri.path_and_query().map_or("", |path| path.as_str()),
             "" | "/"
         ) {
-            return wrong("has a path, which a proxy has not");
+            return wrong("has a path; the URL of a proxy has none");
         }
         let Some(port) = port(authority, HTTP_PORT) else {
             return wrong("has no usable port");
@@ -128,12 +129,12 @@ impl Proxy {
         &self.host
     }
 
-    /// The port, also where it is the default.
+    /// The port, also if it is the default.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The whole URL with the password that it may hold.
+    /// The whole URL, with the password if it has one.
     pub fn expose(&self) -> &str {
         self.url.expose_secret()
     }
@@ -151,17 +152,17 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// The port behind the host, or `default`; nothing if what stands there is none.
+/// The port after the host, or `default`; `None` if that is not a valid port.
 fn port(authority: &Authority, default: u16) -> Option<u16> {
     let host = authority.host();
-    let behind_user = match authority.as_str().rsplit_once('@') {
+    let after_user = match authority.as_str().rsplit_once('@') {
         Some((_, address)) => address,
         None => authority.as_str(),
     };
     if host.is_empty() {
         return None;
     }
-    match behind_user.strip_prefix(host)? {
+    match after_user.strip_prefix(host)? {
         "" => Some(default),
         port => port
             .strip_prefix(':')?
@@ -189,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn https_goes_anywhere_and_http_to_the_loopback_only() {
+    fn an_endpoint_may_be_https_on_any_host_but_http_on_a_loopback_host_only() {
         for good in [
             "https://partners.meditopia.com/default/v1/events",
             "https://10.0.0.1:8443",
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_in_the_endpoint_is_refused_unquoted() {
+    fn an_endpoint_with_a_password_is_refused_by_an_error_that_does_not_quote_it() {
         for text in [
             "https://u:s3cr3t@host/",
             "http://u:s3cr3t@127.0.0.1@evil/",
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_may_hold_a_password_and_never_shows_it() {
+    fn a_proxy_may_have_a_password_which_neither_debug_nor_an_error_shows() {
         let proxy = Proxy::parse("http://u:s3cr3t@proxy:3128").unwrap();
         assert_eq!(format!("{proxy:?}"), "Proxy(proxy:3128)");
         assert_eq!(proxy.expose(), "http://u:s3cr3t@proxy:3128");

@@ -1,37 +1,42 @@
-//! The one table of options: what each is called, may hold, holds by default and means.
+//! The table of all options: the name, the form of the value, the default and the meaning of each.
 //!
-//! Values are checked, documented and defaulted from here and nowhere else: the README's table is
-//! this one, printed ([`markdown`]). The typed form that the rest of the crate reads is
+//! Checks, defaults and documentation come from this table alone; the README's table is printed
+//! from it ([`markdown`]). The rest of the crate reads the options as
 //! [`Settings`](super::Settings).
 
 use super::address::{Endpoint, Proxy};
+use super::settings::{Durability, Role};
 use super::token::BearerToken;
-use super::{Durability, LANES_MAX, Role};
 use crate::event::UtcOffset;
 use crate::log::Level;
 use crate::spelling::quoted;
+
+/// The most lanes that a spool can have.
+pub(crate) const LANES_MAX: u8 = 16;
+/// How the variables of the environment begin.
+pub(super) const VARIABLE_PREFIX: &str = "MEDITOPIA_";
 
 const MAX_TEXT_BYTES: usize = 255;
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 const TEN_YEARS_DAYS: u64 = 3_650;
 const TEN_YEARS_S: u64 = 10 * 366 * 86_400;
-/// What fits SQLite's and TOML's integers.
+/// The largest integer of SQLite and TOML.
 const MAX_BYTES: u64 = i64::MAX as u64;
 
 /// One option, documented.
 #[derive(Debug, Clone, Copy)]
 pub struct OptionDoc {
-    /// Its name in `set`, in a file, and after `MEDITOPIA_` in upper case in the environment.
+    /// The name in `set` and in a file; in the environment in upper case after `MEDITOPIA_`.
     pub key: &'static str,
-    /// The value that it has when nothing sets it; empty where there is none.
+    /// The value while the option is not set; empty if there is none.
     pub default: &'static str,
-    /// What it does, in a sentence or two.
+    /// What the option does, in a sentence or two.
     pub meaning: &'static str,
     form: Form,
 }
 
-/// What a value looks like.
+/// The form of a value.
 #[derive(Debug, Clone, Copy)]
 enum Form {
     Endpoint,
@@ -74,45 +79,45 @@ pub(super) static OPTIONS: [OptionDoc; 23] = [
     option("bearer_token", Token, "",
         "The API's bearer token. A process that only enqueues needs none."),
     option("bearer_token_file", Path, "",
-        "A file that holds the bearer token, read again when the API refuses it. It goes before `bearer_token`."),
+        "A file that holds the bearer token. It is read again when the API refuses the token, and takes precedence over `bearer_token`."),
     option("spool", Path, "",
         "The directory that keeps the events. Required, except with `durability` = `memory`, which ignores it."),
     option("durability", Choice(&Durability::NAMES), "process",
-        "What an acknowledged event survives: `process` the death of the process, `power` a power cut too, `memory` neither (for tests)."),
+        "What an acknowledged event survives: with `process` the death of the process, with `power` also a power cut, with `memory` neither (for tests)."),
     option("role", Choice(&Role::NAMES), "both",
-        "`both` enqueues and, when elected, sends; `enqueue` never uses the network unless `flush` is called."),
+        "With `both`, the process enqueues and, when elected, sends. With `enqueue`, it uses the network only in a call of `flush`."),
     option("flush_interval_ms", number(10, DAY_MS), "10000",
-        "The longest that an event waits for a batch to fill, in milliseconds."),
+        "Maximum time that an event waits for its batch to fill, in milliseconds."),
     option("batch_max", number(1, 100), "100",
-        "The most events in one request. The API takes 100."),
+        "Maximum number of events in one request. The API accepts 100."),
     option("lanes", number(1, LANES_MAX as u64), "1",
-        "Requests in flight at once. A user's events stay in one lane, so their order is kept."),
+        "Number of requests in flight at once. The events of a user stay in one lane, so their order is kept."),
     option("connect_timeout_ms", number(10, HOUR_MS), "10000",
-        "The longest that looking the name up, connecting and TLS may take, in milliseconds."),
+        "Time limit for the name look-up, the connection and the TLS handshake, in milliseconds."),
     option("request_timeout_ms", number(10, HOUR_MS), "30000",
-        "The longest that sending a request and reading its answer may take, in milliseconds."),
+        "Time limit for sending a request and reading its answer, in milliseconds."),
     option("proxy", Form::Proxy, "",
-        "The HTTP proxy to go through. The environment's proxies are not looked at."),
+        "The HTTP proxy to use. Proxies that the environment names are ignored."),
     option("ca_file", Path, "",
         "A PEM file of certificate authorities to trust instead of the system's."),
     option("max_spool_bytes", number(0, MAX_BYTES), "0",
-        "The most bytes that waiting events may take, about; then enqueue answers that the spool is full. 0: no limit."),
+        "Approximate limit for the bytes of waiting events. Beyond it, an enqueue fails: the spool is full. 0: no limit."),
     option("max_event_bytes", number(256, 1_048_576), "65536",
-        "The most bytes of one encoded event."),
+        "Maximum size of one encoded event, in bytes."),
     option("utc_offset", Offset, "+00:00",
-        "The offset that `received_at` is converted to when it says its own, or is now."),
+        "The UTC offset that `received_at` is converted to if it has an offset of its own, or is the current time."),
     option("event_ttl_s", number(0, TEN_YEARS_S), "0",
-        "Seconds after which an unsent event goes to the rejected store as expired. 0: never."),
+        "Seconds after which an event that was not sent becomes a rejected one, as expired. 0: never."),
     option("max_requests_per_s", number(0, 10_000), "0",
-        "The most requests in a second, all lanes together. 0: no limit."),
+        "Maximum number of requests per second, all lanes together. 0: no limit."),
     option("brake_users", number(0, 1_000_000), "20",
-        "After lone refusals of this many different users in a row nothing more is rejected; after as many more delivery pauses. 0: never."),
+        "Once events of this many different users in a row were refused alone, no more events are rejected; after as many again, delivery pauses. 0: never."),
     option("receipts_days", number(0, TEN_YEARS_DAYS), "7",
-        "Days for which the store keeps when whose events were delivered: about 50 bytes for each user of a request. 0: not at all."),
+        "Days for which receipts are kept, which say when whose events were delivered: about 50 bytes for each user of a request. 0: no receipts."),
     option("log_level", Choice(&Level::NAMES), "info",
-        "What the library's log keeps: this level and the graver ones."),
+        "The library's log keeps records of this level and of more severe ones."),
     option("allow_network_spool", Flag, "false",
-        "Whether the spool may lie on a network file system, where locks may not hold."),
+        "Whether the spool may be on a network file system, where locks may not work."),
 ];
 
 /// Every option, in the order of the documentation.
@@ -142,17 +147,17 @@ pub(super) fn find(key: &str) -> Option<&'static OptionDoc> {
 }
 
 impl OptionDoc {
-    /// The variable of the environment that sets it.
+    /// The environment variable that sets this option.
     pub fn variable(&self) -> String {
-        format!("{}{}", super::PREFIX, self.key.to_uppercase())
+        format!("{}{}", VARIABLE_PREFIX, self.key.to_uppercase())
     }
 
-    /// Whether its value is never given back, printed or quoted.
+    /// Whether the value is never returned, printed or quoted.
     pub fn is_secret(&self) -> bool {
         matches!(self.form, Token | Form::Proxy)
     }
 
-    /// The type of its value: `url`, `text`, `path`, `offset`, `boolean`, `choice` or `integer`.
+    /// The type of the value: `url`, `text`, `path`, `offset`, `boolean`, `choice` or `integer`.
     pub fn type_name(&self) -> &'static str {
         match self.form {
             Form::Endpoint | Form::Proxy => "url",
@@ -165,7 +170,7 @@ impl OptionDoc {
         }
     }
 
-    /// What its value may be, in words.
+    /// The range of the value, in words.
     pub fn range(&self) -> String {
         match self.form {
             Form::Endpoint => "an `https` URL; `http` to a loopback host".to_owned(),
@@ -184,7 +189,8 @@ impl OptionDoc {
         }
     }
 
-    /// Says what is wrong with `value`. Empty is always right where it is the default.
+    /// Checks `value`; the error says what is wrong with it. An empty value is valid if it is the
+    /// default.
     pub(super) fn check(&self, value: &str) -> Result<(), String> {
         if value.is_empty() && self.default.is_empty() {
             return Ok(());
@@ -198,7 +204,9 @@ impl OptionDoc {
             Offset if UtcOffset::parse(value).is_some() => Ok(()),
             Flag if matches!(value, "true" | "false") => Ok(()),
             Choice(names) if names.contains(&value) => Ok(()),
-            Number { min, max } if whole(value).is_some_and(|n| min <= n && n <= max) => Ok(()),
+            Number { min, max } if parse_whole(value).is_some_and(|n| min <= n && n <= max) => {
+                Ok(())
+            }
             Text | Path | Offset | Flag | Choice(_) | Number { .. } => {
                 let range = self.range().replace('`', "");
                 Err(format!("{} is not {range}", quoted(value)))
@@ -216,8 +224,8 @@ fn either(names: &[&str]) -> String {
     }
 }
 
-/// The number that `value` writes in plain digits.
-pub(super) fn whole(value: &str) -> Option<u64> {
+/// The number in `value`, which must be digits only.
+pub(super) fn parse_whole(value: &str) -> Option<u64> {
     let digits = value.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| value.parse().ok()).flatten()
 }

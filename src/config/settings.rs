@@ -1,7 +1,7 @@
 //! The options as the rest of the crate reads them: checked, typed, complete.
 //!
-//! Durations instead of milliseconds, `None` instead of 0 for "off", absolute paths: whoever holds
-//! a [`Settings`] has nothing left to check.
+//! A [`Settings`] has durations instead of milliseconds, `None` instead of 0 for "off", and
+//! absolute paths, so that its users have nothing left to check.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub enum Durability {
     Process,
     /// A power cut, too.
     Power,
-    /// Nothing: a private temporary spool, removed at close. For tests.
+    /// Nothing: the events are in a private temporary spool, which is removed at close. For tests.
     Memory,
 }
 
@@ -46,9 +46,9 @@ impl Durability {
 /// What a process does with a spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// It enqueues, and sends when it is elected.
+    /// The process enqueues, and sends when it is elected.
     Both,
-    /// It enqueues, and never sends unless `flush` is called.
+    /// The process enqueues, and sends only in a call of `flush`.
     Enqueue,
 }
 
@@ -76,53 +76,53 @@ impl Role {
 pub struct Settings {
     /// The URL that events are posted to.
     pub endpoint: Endpoint,
-    /// What tells spools of one endpoint apart; may be empty.
+    /// Distinguishes spools of one endpoint; may be empty.
     pub account: String,
     /// Where the bearer token comes from.
     pub bearer_token: TokenSource,
-    /// The directory that keeps the events, absolute; `None` exactly when nothing is kept
-    /// ([`Durability::Memory`]).
+    /// The directory that keeps the events, absolute; `None` with [`Durability::Memory`] only.
     pub spool: Option<PathBuf>,
     /// What an acknowledged event survives.
     pub durability: Durability,
     /// What this process does with the spool.
     pub role: Role,
-    /// The longest that an event waits for a batch to fill.
+    /// Maximum time that an event waits for its batch to fill.
     pub flush_interval: Duration,
-    /// The most events in one request, 1 to 100.
+    /// Maximum number of events in one request, 1 to 100.
     pub batch_max: usize,
-    /// Requests in flight at once, 1 to 16.
+    /// Number of requests in flight at once, 1 to 16.
     pub lanes: u8,
-    /// The longest that looking the name up, connecting and TLS may take.
+    /// Time limit for the name look-up, the connection and the TLS handshake.
     pub connect_timeout: Duration,
-    /// The longest that sending a request and reading its answer may take.
+    /// Time limit for sending a request and reading its answer.
     pub request_timeout: Duration,
-    /// The proxy to go through.
+    /// The proxy to use.
     pub proxy: Option<Proxy>,
     /// Certificate authorities to trust instead of the system's; absolute.
     pub ca_file: Option<PathBuf>,
-    /// The most bytes that waiting events may take, about; `None`: no limit.
+    /// Approximate limit for the bytes of waiting events; `None`: no limit.
     pub max_spool_bytes: Option<NonZeroU64>,
-    /// The most bytes of one encoded event.
+    /// Maximum size of one encoded event, in bytes.
     pub max_event_bytes: usize,
-    /// The offset that times are converted to.
+    /// The UTC offset that times are converted to.
     pub utc_offset: UtcOffset,
-    /// How old an unsent event may grow before it expires; `None`: any age.
+    /// The age at which an event that was not sent expires; `None`: never.
     pub event_ttl: Option<Duration>,
-    /// The most requests in a second, all lanes together; `None`: no limit.
+    /// Maximum number of requests per second, all lanes together; `None`: no limit.
     pub max_requests_per_s: Option<NonZeroU32>,
-    /// Lone refusals of this many different users in a row pause delivery; `None`: never.
+    /// The brake: the number of different users in a row whose events may be refused alone; `None`:
+    /// any.
     pub brake_users: Option<NonZeroU32>,
-    /// How long receipts of what was delivered are kept; `None`: not at all.
+    /// How long receipts are kept; `None`: there are none.
     pub receipts_kept: Option<Duration>,
-    /// What the log keeps; `None`: nothing.
+    /// The least severe level that the log keeps; `None`: the log keeps nothing.
     pub log_level: Option<Level>,
-    /// Whether the spool may lie on a network file system.
+    /// Whether the spool may be on a network file system.
     pub allow_network_spool: bool,
 }
 
 impl Settings {
-    /// What the checks of an event need to know.
+    /// The rules that events are checked by.
     pub fn rules(&self) -> Rules {
         Rules {
             utc_offset: self.utc_offset,
@@ -131,15 +131,16 @@ impl Settings {
     }
 }
 
-/// The first key that a client and a later `other` of its spool disagree about. A bearer token is no
-/// disagreement: a new one replaces the old. A file of it that only the later one names is.
+/// The first key whose value differs between a client and a later `other` of the same spool. Two
+/// bearer tokens are not a difference, because the later one replaces the earlier one. A token file
+/// that only the later client names is.
 pub fn conflict(one: &Settings, other: &Settings) -> Option<&'static str> {
     differences(one, other).next()
 }
 
-/// Every key that two settings of one spool disagree about; see [`conflict`].
+/// Every key whose value differs between two settings of one spool; see [`conflict`].
 pub fn differences(one: &Settings, other: &Settings) -> impl Iterator<Item = &'static str> + use<> {
-    // Taken apart so that a new field cannot be forgotten here.
+    // Destructured, so that a new field cannot be forgotten here.
     let Settings {
         endpoint,
         account,

@@ -1,3 +1,7 @@
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::load::our_variable;
 use super::*;
 use proptest::prelude::*;
 
@@ -48,7 +52,7 @@ fn an_option_that_nothing_set_has_its_documented_default() {
     assert!(settings.max_requests_per_s.is_none() && !settings.allow_network_spool);
 }
 
-/// For each option: values that are taken, and values that are not.
+/// For each option: values that are accepted, and values that are not.
 const VALUES: [(&str, &[&str], &[&str]); 23] = [
     (
         "endpoint",
@@ -100,7 +104,7 @@ const VALUES: [(&str, &[&str], &[&str]); 23] = [
 ];
 
 #[test]
-fn each_option_takes_its_range_and_a_refused_value_changes_nothing() {
+fn each_option_accepts_the_values_of_its_range_and_a_refused_value_changes_nothing() {
     assert!(
         reference()
             .map(|doc| doc.key)
@@ -129,7 +133,7 @@ fn each_option_takes_its_range_and_a_refused_value_changes_nothing() {
 }
 
 #[test]
-fn an_error_says_what_the_range_is() {
+fn the_error_about_a_value_out_of_range_says_what_the_range_is() {
     let mut config = Config::new();
     assert_eq!(
         message(config.set("batch_max", "101")),
@@ -142,7 +146,7 @@ fn an_error_says_what_the_range_is() {
 }
 
 #[test]
-fn an_unknown_key_is_told_the_nearest() {
+fn the_error_about_an_unknown_key_names_the_most_similar_key() {
     assert_eq!(
         message(Config::new().set("flush_intervall_ms", "1")),
         r#"config: unknown key "flush_intervall_ms"; did you mean "flush_interval_ms"?"#
@@ -154,7 +158,7 @@ fn an_unknown_key_is_told_the_nearest() {
 }
 
 #[test]
-fn zero_turns_off_and_units_become_durations() {
+fn an_option_of_zero_is_off_in_the_settings_and_a_time_becomes_a_duration() {
     let settings = with(&[
         ("brake_users", "0"),
         ("event_ttl_s", "60"),
@@ -177,7 +181,7 @@ fn zero_turns_off_and_units_become_durations() {
 }
 
 #[test]
-fn a_spool_is_required_unless_nothing_is_kept() {
+fn a_spool_is_required_unless_the_durability_is_memory() {
     let mut config = Config::new();
     assert!(message(config.settings()).contains("spool: is required"));
     config.set("durability", "memory").unwrap();
@@ -187,7 +191,7 @@ fn a_spool_is_required_unless_nothing_is_kept() {
 }
 
 #[test]
-fn a_missing_spool_shows_the_misspelt_key_that_was_ignored() {
+fn the_error_about_a_missing_spool_shows_the_misspelt_key_that_was_ignored() {
     let mut config = Config::new();
     config
         .load_env([("MEDITOPIA_SPOL".into(), "/spool".into())])
@@ -201,7 +205,7 @@ fn a_missing_spool_shows_the_misspelt_key_that_was_ignored() {
 }
 
 #[test]
-fn relative_paths_are_fixed_to_where_the_process_is() {
+fn relative_paths_are_made_absolute_by_the_working_directory_of_the_process() {
     let settings = with(&[("spool", "s"), ("ca_file", "ca.pem")]);
     let here = std::env::current_dir().unwrap();
     assert_eq!(settings.spool, Some(here.join("s")));
@@ -209,7 +213,7 @@ fn relative_paths_are_fixed_to_where_the_process_is() {
 }
 
 #[test]
-fn later_calls_win_and_empty_unsets() {
+fn a_later_set_wins_and_an_empty_value_unsets_an_option() {
     let mut config = Config::new();
     config.set("account", "one").unwrap();
     config.set("account", "two").unwrap();
@@ -219,7 +223,7 @@ fn later_calls_win_and_empty_unsets() {
 }
 
 #[test]
-fn a_token_file_goes_before_a_token() {
+fn a_bearer_token_file_takes_precedence_over_a_bearer_token() {
     let given = with(&[("bearer_token", "s3cr3t")]);
     let token = given.bearer_token.read().unwrap().unwrap();
     assert_eq!(token.expose(), "s3cr3t");
@@ -229,7 +233,7 @@ fn a_token_file_goes_before_a_token() {
 }
 
 #[test]
-fn secrets_are_never_given_back_or_printed() {
+fn a_secret_option_cannot_be_read_back_and_is_not_printed() {
     let mut config = Config::new();
     config.set("spool", "/spool").unwrap();
     config.set("bearer_token", "s3cr3t").unwrap();
@@ -265,7 +269,7 @@ fn the_environment_sets_options_and_its_unknown_variables_only_warn() {
             ("MEDITOPIA_BATCH_MAXX", "8"),
             ("MEDITOPIA_lanes", "9"),
             ("MEDITOPIA_COLOUR", "red"),
-            // Read by the packages for other languages.
+            // The packages for other languages read it.
             ("MEDITOPIA_LIBRARY", "/lib/libmeditopia.so"),
         ]))
         .unwrap();
@@ -275,15 +279,15 @@ fn the_environment_sets_options_and_its_unknown_variables_only_warn() {
     assert_eq!(
         config.warnings(),
         [
-            r#"MEDITOPIA_BATCH_MAXX: is no option and was ignored; did you mean "MEDITOPIA_BATCH_MAX"?"#,
-            r#"MEDITOPIA_lanes: is no option and was ignored; did you mean "MEDITOPIA_LANES"?"#,
-            "MEDITOPIA_COLOUR: is no option and was ignored",
+            r#"MEDITOPIA_BATCH_MAXX: is not an option and was ignored; did you mean "MEDITOPIA_BATCH_MAX"?"#,
+            r#"MEDITOPIA_lanes: is not an option and was ignored; did you mean "MEDITOPIA_LANES"?"#,
+            "MEDITOPIA_COLOUR: is not an option and was ignored",
         ]
     );
 }
 
 #[test]
-fn a_bad_variable_is_named_and_none_is_taken() {
+fn the_error_about_a_bad_variable_names_it_and_no_variable_is_set() {
     let mut config = Config::new();
     let loaded = config.load_env(vars(&[
         ("MEDITOPIA_SPOOL", "/spool"),
@@ -299,7 +303,7 @@ fn a_bad_variable_is_named_and_none_is_taken() {
 }
 
 #[test]
-fn only_our_variables_have_to_be_text() {
+fn only_variables_with_the_prefix_of_the_library_have_to_be_utf_8() {
     use std::os::unix::ffi::OsStringExt;
     let broken = || OsString::from_vec(b"\xFF".to_vec());
     assert_eq!(our_variable("LANG".into(), broken()).unwrap(), None);
@@ -323,13 +327,13 @@ fn a_file_sets_options_and_its_unknown_keys_only_warn() {
         "{warning}"
     );
     assert!(
-        warning.ends_with(r#""lane": is no option and was ignored; did you mean "lanes"?"#),
+        warning.ends_with(r#""lane": is not an option and was ignored; did you mean "lanes"?"#),
         "{warning}"
     );
 }
 
 #[test]
-fn a_bad_file_is_named_with_the_place_and_nothing_of_it_is_taken() {
+fn the_error_about_a_bad_file_names_file_and_place_and_no_option_is_set() {
     for (text, words) in [
         (
             "account = \"x\"\nlanes = 17",
@@ -355,7 +359,7 @@ fn a_bad_file_is_named_with_the_place_and_nothing_of_it_is_taken() {
 }
 
 #[test]
-fn a_broken_file_never_shows_the_token_in_it() {
+fn the_error_about_a_broken_file_never_shows_the_bearer_token_in_it() {
     for text in [
         "bearer_token = s3cr3t",
         "bearer_token = \"s3cr3t",
@@ -375,7 +379,7 @@ fn a_broken_file_never_shows_the_token_in_it() {
 }
 
 #[test]
-fn clients_of_one_spool_must_agree_on_all_but_the_token() {
+fn two_clients_of_one_spool_conflict_about_every_option_but_the_bearer_token() {
     let base = [
         ("bearer_token_file", "/t"),
         ("brake_users", "5"),
@@ -412,27 +416,27 @@ fn clients_of_one_spool_must_agree_on_all_but_the_token() {
     let one = with(&[("bearer_token", "one")]);
     let two = with(&[("bearer_token", "two")]);
     assert_eq!(conflict(&one, &two), None);
-    // A file is not read by a client that does not know of it.
+    // A client that names no token file does not read the file of another client.
     let file = with(&[("bearer_token_file", "/t")]);
     assert_eq!(conflict(&one, &file), Some("bearer_token_file"));
     assert_eq!(conflict(&file, &one), None);
 }
 
 #[test]
-fn the_table_of_options_is_a_table() {
+fn the_markdown_of_the_options_is_a_table() {
     let table = markdown();
     for line in table.lines() {
         assert_eq!(line.matches('|').count(), 6, "{line}");
     }
     assert_eq!(table.lines().count(), 2 + reference().count());
     assert!(table.contains(
-        "| `batch_max` | integer | `100` | a whole number from 1 to 100 | The most events in one request."
+        "| `batch_max` | integer | `100` | a whole number from 1 to 100 | Maximum number of events in one request."
     ));
 }
 
 proptest! {
     #[test]
-    fn whatever_set_takes_settings_can_read(
+    fn settings_can_read_every_value_that_set_accepts(
         doc in proptest::sample::select(reference().collect::<Vec<_>>()),
         value in prop_oneof![any::<String>(), "[a-z0-9:/@.\\[\\]#?%-]{0,20}", "https?://[a-z0-9:/@.\\[\\]#?%-]{0,20}", "[+-]?[0-9]{1,20}"],
     ) {

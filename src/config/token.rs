@@ -1,8 +1,8 @@
 //! The API's bearer token, and where it comes from.
 //!
-//! It exists to be sent in one header and to appear nowhere else: no `Display`, a `Debug` that
-//! hides it, wiped from memory when dropped, and no error that quotes it. (An event's `token` is
-//! another thing, the user's.)
+//! The token is sent in one header and appears nowhere else: it has no `Display`, `Debug` hides it,
+//! no error quotes it, and its memory is wiped when it is dropped. (The `token` of an event is
+//! another thing: the user's.)
 
 use std::fmt;
 use std::fs::File;
@@ -14,10 +14,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// More than any header that a server takes.
+/// More than servers accept in a header.
 const MAX_TOKEN_BYTES: usize = 16_384;
 
-/// The bearer token that the API knows this partner by: visible ASCII, fit for a header.
+/// The bearer token that authorises requests to the API: visible ASCII, valid in a header.
 #[derive(Clone)]
 pub struct BearerToken(SecretString);
 
@@ -42,17 +42,17 @@ impl BearerToken {
         {
             "starts with the word Bearer; give the token alone"
         } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            "holds a character that is not visible ASCII"
+            "contains a character that is not visible ASCII"
         } else {
             return Ok(Self(text.into()));
         };
         Err(wrong.to_owned())
     }
 
-    /// Reads a token from a file; white space around it is not part of it.
+    /// Reads a token from a file, without the white space around it.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] names the file and says why it cannot be read or holds no token.
+    /// [`ErrorKind::Config`] if the file cannot be read or holds no valid token; it names the file.
     pub fn read_file(path: &Path) -> Result<Self> {
         let wrong = |what: &dyn fmt::Display| {
             let path = path.display();
@@ -61,7 +61,8 @@ impl BearerToken {
                 format!("bearer_token_file {path}: {what}"),
             )
         };
-        // Room for all of it at once: growing would leave copies that nothing wipes.
+        // Allocated at its full size, because growing would leave copies in memory that nothing
+        // wipes.
         let mut text = Zeroizing::new(String::with_capacity(2 * MAX_TOKEN_BYTES));
         let file = File::open(path).map_err(|cause| wrong(&cause))?;
         file.take(2 * MAX_TOKEN_BYTES as u64)
@@ -75,7 +76,7 @@ impl BearerToken {
         &self.0
     }
 
-    /// The token itself, to be put into the header and nowhere else.
+    /// The token itself, for the header and nothing else.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -92,14 +93,14 @@ impl fmt::Debug for BearerToken {
 pub enum TokenSource {
     /// Nowhere: this process can enqueue but not send.
     Absent,
-    /// It was given as a value.
+    /// The token was given as a value.
     Given(BearerToken),
-    /// It is in this file, to be read when needed: see [`BearerToken::read_file`].
+    /// The token is in this file, which is read when needed: see [`BearerToken::read_file`].
     File(PathBuf),
 }
 
 impl TokenSource {
-    /// The token as it is now, read from its file if it comes from one.
+    /// The current token, read from its file if it comes from one.
     ///
     /// # Errors
     /// As [`BearerToken::read_file`].
@@ -111,7 +112,7 @@ impl TokenSource {
         }
     }
 
-    /// The file that it comes from.
+    /// The file that the token comes from.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
@@ -125,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_that_does_not_fit_a_header_is_refused_unquoted() {
+    fn a_token_that_does_not_fit_a_header_is_refused_by_an_error_that_does_not_quote_it() {
         for bad in [
             "",
             "s3cr3t\r\nHost: x",
@@ -140,13 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn debug_hides_the_token() {
+    fn the_debug_output_of_a_token_source_hides_the_token() {
         let source = TokenSource::Given(BearerToken::new("s3cr3t").unwrap());
         assert_eq!(format!("{source:?}"), "Given(BearerToken(***))");
     }
 
     #[test]
-    fn a_file_is_read_anew_each_time_without_its_white_space() {
+    fn a_token_file_is_read_anew_each_time_without_its_white_space() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let source = TokenSource::File(file.path().to_owned());
         for token in ["first", "second"] {
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_token_is_named() {
+    fn the_error_about_a_file_without_a_token_names_the_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let long = "s3cr3t".repeat(MAX_TOKEN_BYTES);
         for text in ["", " \n", "s3cr3t s3cr3t", &long] {

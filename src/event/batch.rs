@@ -1,9 +1,11 @@
-//! Several encoded events on their way into one record of the journal.
+//! Several encoded events, which become one record of the journal.
 
-use super::{Fields, RawFields, Rules, Value, push_fragment};
 use crate::error::{Error, ErrorKind};
 
-/// Fragments of several events, side by side in one buffer but each still to be told apart.
+use super::encode::{Value, push_fragment};
+use super::fields::{Fields, RawFields, Rules};
+
+/// The fragments of several events in one buffer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
     fragments: Vec<u8>,
@@ -16,33 +18,23 @@ impl Batch {
         Self::default()
     }
 
-    /// How many events it holds.
+    /// The number of events.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether it holds no event.
+    /// Whether the batch has no event.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Forgets the events and keeps the memory.
+    /// Removes the events and keeps the memory.
     pub fn clear(&mut self) {
         self.fragments.clear();
         self.ends.clear();
     }
 
-    /// All fragments one after the other, without anything between them.
-    pub fn bytes(&self) -> &[u8] {
-        &self.fragments
-    }
-
-    /// Where each fragment ends within [`bytes`](Self::bytes).
-    pub fn ends(&self) -> &[u32] {
-        &self.ends
-    }
-
-    /// The fragments, in the order in which they came.
+    /// The fragments, in the order of their events.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let mut start = 0;
         self.ends.iter().map(move |&end| {
@@ -53,10 +45,11 @@ impl Batch {
         })
     }
 
-    /// Checks the fields of one more event and appends its fragment, as [`encode`](super::encode) does.
+    /// Checks the fields of one more event and appends its fragment, as [`encode`](super::encode())
+    /// does.
     ///
     /// # Errors
-    /// As [`encode`](super::encode); also when the batch would take more than 4 GiB. The batch is
+    /// As [`encode`](super::encode()); also if the batch would take more than 4 GiB. The batch is
     /// then as before.
     pub fn push(
         &mut self,
@@ -95,5 +88,34 @@ impl Batch {
         self.ends.truncate(events);
         let end = self.ends.last().map_or(0, |&end| end as usize);
         self.fragments.truncate(end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_722_956_645_000;
+    const EVENT: &str = r#"{"token":"t","partner_user_id":"u","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}"#;
+
+    #[test]
+    fn a_batch_grows_by_a_single_event_and_not_by_a_refused_one() {
+        let mut out = Batch::new();
+        crate::event::encode_json(EVENT.as_bytes(), &Rules::default(), NOW, &mut out).unwrap();
+        let fields = Fields {
+            token: "t",
+            partner_user_id: "u",
+            event: "video",
+            event_value: None,
+            received_at: None,
+        };
+        out.push(&fields, &Rules::default(), NOW).unwrap();
+        let bad = Fields {
+            event: "x",
+            ..fields
+        };
+        out.push(&bad, &Rules::default(), NOW).unwrap_err();
+        assert_eq!(out.iter().collect::<Vec<_>>(), [EVENT.as_bytes(); 2]);
+        assert_eq!(out.fragments.len(), *out.ends.last().unwrap() as usize);
     }
 }

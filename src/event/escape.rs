@@ -1,10 +1,10 @@
 //! JSON strings: one canonical way to escape, so that equal texts are equal bytes.
 //!
-//! The store looks a user up by the escaped bytes inside fragments and never decodes them. That
-//! only works because every text is escaped here, also one that arrived as JSON with other
-//! escapes: what needs no escape is never escaped, and what has a short escape never takes the long.
+//! The store finds a user by the escaped bytes in fragments and never decodes them. That works
+//! because every text is escaped here, even if it arrived as JSON with other escapes: a character
+//! that needs no escape is never escaped, and one that has a short escape never takes the long one.
 
-/// For each byte: 0 if it stands for itself, the letter of its short escape, or `u` for `\u00XX`.
+/// For each byte: 0 if it is not escaped, the letter of its short escape, or `u` for `\u00XX`.
 static ESCAPES: [u8; 256] = {
     let mut table = [0; 256];
     let mut control = 0;
@@ -22,16 +22,16 @@ static ESCAPES: [u8; 256] = {
     table
 };
 
-/// Not UTF-8; it is up to this byte.
+/// A text is not UTF-8.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NotUtf8 {
     pub(super) valid_up_to: usize,
 }
 
-/// Appends `text` as it stands between the quotes of a JSON string, and checks on the way that it is
-/// UTF-8; otherwise `out` holds a part of it.
+/// Appends `text` as it is written between the quotes of a JSON string. If `text` is not UTF-8,
+/// `out` then ends with a part of it.
 pub(super) fn push(text: &[u8], out: &mut Vec<u8>) -> Result<(), NotUtf8> {
-    // Until the first byte beyond ASCII there is nothing to check; from there on all is checked at once.
+    // ASCII needs no check. The first byte beyond it has the whole rest checked at once.
     let mut unchecked = HIGH_BITS;
     let mut rest = text;
     loop {
@@ -67,7 +67,8 @@ const WORD: usize = size_of::<u64>();
 const ONES: u64 = u64::MAX / 0xFF;
 const HIGH_BITS: u64 = ONES * 0x80;
 
-/// Bytes at the start of `text` that stand for themselves and have none of the bits of `unchecked`.
+/// The number of bytes at the start of `text` that need no escape and have none of the bits of
+/// `unchecked`.
 fn plain_len(text: &[u8], unchecked: u64) -> usize {
     let (words, tail) = text.as_chunks::<WORD>();
     for (at, word) in words.iter().enumerate() {
@@ -76,7 +77,7 @@ fn plain_len(text: &[u8], unchecked: u64) -> usize {
             return at * WORD + marks.trailing_zeros() as usize / 8;
         }
     }
-    // What fills the last word up stands for itself.
+    // The last word is filled up with bytes that need no escape.
     let mut last = [b' '; WORD];
     last[..tail.len()].copy_from_slice(tail);
     let marks = marks(u64::from_le_bytes(last), unchecked);
@@ -84,17 +85,18 @@ fn plain_len(text: &[u8], unchecked: u64) -> usize {
     words.len() * WORD + plain
 }
 
-/// Marks, in its highest bit, the first byte of `word` that needs an escape or has a bit of
-/// `unchecked`; what is marked behind it may be a mistake.
+/// Marks the first byte of `word` that needs an escape or has a bit of `unchecked`, in the highest
+/// bit of that byte. Marks of later bytes may be wrong.
 fn marks(word: u64, unchecked: u64) -> u64 {
-    // A byte below `limit` borrows its highest bit, unless that was set before.
+    // Subtracting `limit` from a smaller byte sets the highest bit of that byte, unless it was set
+    // before.
     let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
     let equals = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
     let escaped = below(word, 0x20) | equals(b'"') | equals(b'\\');
     (escaped | (word & unchecked)) & HIGH_BITS
 }
 
-/// The part of `bytes` before the quote that ends a JSON string, or nothing if none does.
+/// The part of `bytes` before the quote that ends a JSON string; `None` if there is no such quote.
 pub(super) fn until_quote(bytes: &[u8]) -> Option<&[u8]> {
     let mut at = 0;
     loop {
@@ -106,8 +108,8 @@ pub(super) fn until_quote(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// The text that `escaped` stands for, or nothing if it is not the inside of a JSON string.
-pub(super) fn text(escaped: &[u8]) -> Option<String> {
+/// The text that `escaped` encodes; `None` if it is not the inside of a JSON string.
+pub(super) fn unescape(escaped: &[u8]) -> Option<String> {
     let mut json = Vec::with_capacity(escaped.len() + 2);
     json.push(b'"');
     json.extend_from_slice(escaped);
@@ -126,7 +128,7 @@ mod tests {
         out
     }
 
-    /// As the standard says it, a character at a time.
+    /// By the JSON standard, one character at a time.
     fn escaped_slowly(text: &str) -> String {
         text.chars()
             .map(|character| match character {
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn each_character_has_one_spelling() {
+    fn each_character_is_escaped_in_one_way() {
         assert_eq!(
             escaped("a\"\\/\u{8}\t\n\u{c}\r\0\u{1f}\u{7f}\u{20ac}"),
             "a\\\"\\\\/\\b\\t\\n\\f\\r\\u0000\\u001f\u{7f}\u{20ac}".as_bytes()
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_is_told_apart_at_every_place_of_a_word() {
+    fn every_ascii_byte_is_escaped_correctly_at_every_place_of_a_word() {
         for byte in 0..=0x7F_u8 {
             for place in 0..20 {
                 let mut text = [b'x'; 20];
@@ -169,12 +171,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_is_escaped_as_the_standard_says(text in "([a-z]{0,9}[\\x00-\\x22\\x5c\u{7e}-\u{20ac}]{0,3}){0,6}") {
+        fn every_text_is_escaped_as_the_json_standard_says(text in "([a-z]{0,9}[\\x00-\\x22\\x5c\u{7e}-\u{20ac}]{0,3}){0,6}") {
             prop_assert_eq!(escaped(&text), escaped_slowly(&text).into_bytes());
         }
 
         #[test]
-        fn what_is_not_utf_8_is_found_where_it_is(
+        fn the_first_byte_that_is_not_utf_8_is_found(
             text in "[a-z\"\u{e4}]{0,30}", foreign in proptest::collection::vec(0x80..=0xFF_u8, 1..4), rest: String,
         ) {
             let bytes = [text.as_bytes(), &foreign, rest.as_bytes()].concat();
@@ -185,12 +187,12 @@ mod tests {
         }
 
         #[test]
-        fn every_text_comes_back(original: String) {
-            prop_assert_eq!(text(&escaped(&original)), Some(original));
+        fn every_text_is_the_same_after_escape_and_unescape(original: String) {
+            prop_assert_eq!(unescape(&escaped(&original)), Some(original));
         }
 
         #[test]
-        fn the_end_of_a_string_is_found_behind_any_text(original: String, rest: String) {
+        fn the_end_of_a_json_string_is_found_after_any_text(original: String, rest: String) {
             let inside = escaped(&original);
             let bytes = [&inside, b"\"".as_slice(), rest.as_bytes()].concat();
             prop_assert_eq!(until_quote(&bytes), Some(inside.as_slice()));

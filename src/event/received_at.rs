@@ -1,9 +1,9 @@
-//! `received_at`: what callers may write, and how the API gets it.
+//! `received_at`: the forms that callers may use, and the form that the API gets.
 //!
-//! The API documents one form, `YYYY-MM-DD HH:MM:SS`, and no time zone. A time in that form is the
-//! caller's own choice and passes unchanged, even past a change of `utc_offset`. A time that says
-//! its offset (RFC 3339), and "now", are converted to the configured offset. A `T` without an
-//! offset could mean either, so it is refused. This is not a date library: the calendar is jiff's.
+//! The API documents one form, `YYYY-MM-DD HH:MM:SS`, and no time zone. A time in that form is sent
+//! unchanged, whatever `utc_offset` is. A time with an offset (RFC 3339) and the current time are
+//! converted to the configured offset. A time with a `T` but without an offset is ambiguous, and
+//! refused. The calendar is that of the crate jiff.
 
 use std::fmt;
 
@@ -13,6 +13,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{Error, ErrorKind};
 use crate::spelling::quoted;
+
+use super::invalid::not_utf8;
 
 const LAST_SECOND_OF_DAY: i64 = 86_399;
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -27,7 +29,7 @@ impl UtcOffset {
     /// UTC itself.
     pub const UTC: Self = Self { minutes: 0 };
 
-    /// The offset written as `+HH:MM` or `-HH:MM`; nothing if it is written otherwise or beyond 18 hours.
+    /// The offset in `text`, `+HH:MM` or `-HH:MM`; `None` for another form, or more than 18 hours.
     pub fn parse(text: &str) -> Option<Self> {
         let seconds = offset_seconds(text.as_bytes())?;
         let minutes = i16::try_from(seconds / 60).ok()?;
@@ -48,14 +50,15 @@ impl fmt::Display for UtcOffset {
     }
 }
 
-/// Appends the time that `text` means, as the API wants it and as seen at `offset`.
+/// Appends the time in `text` in the form of the API, converted to `offset` if it has an offset of
+/// its own.
 pub(super) fn push(text: &[u8], offset: UtcOffset, out: &mut Vec<u8>) -> Result<(), Error> {
-    match Written::parse(text) {
-        Ok(Written::Plain) => {
+    match GivenTime::parse(text) {
+        Ok(GivenTime::Plain) => {
             out.extend_from_slice(text);
             Ok(())
         }
-        Ok(Written::WithOffset { local, seconds }) => {
+        Ok(GivenTime::WithOffset { local, seconds }) => {
             let moved = SignedDuration::from_secs(offset.seconds() - seconds);
             match local.checked_add(moved) {
                 Ok(time) if time.year() >= 0 => {
@@ -64,39 +67,39 @@ pub(super) fn push(text: &[u8], offset: UtcOffset, out: &mut Vec<u8>) -> Result<
                 }
                 _ => Err(refused(
                     text,
-                    format_args!("leaves the years 0000 to 9999 when converted to {offset}"),
+                    format_args!("is outside the years 0000 to 9999 when converted to {offset}"),
                 )),
             }
         }
-        Err(fault) => Err(refused(text, fault.words())),
+        Err(fault) => Err(refused(text, fault.message())),
     }
 }
 
 fn refused(text: &[u8], why: impl fmt::Display) -> Error {
     match std::str::from_utf8(text) {
         Ok(text) => invalid(format!("{} {why}", quoted(text))),
-        Err(cause) => super::not_utf8("received_at", cause.valid_up_to()),
+        Err(cause) => not_utf8("received_at", cause.valid_up_to()),
     }
 }
 
-/// Appends the wall time `now_wall_ms` as the API wants it and as seen at `offset`.
+/// Appends the wall time `now_wall_ms` in the form of the API, at `offset`.
 pub(super) fn push_now(
     now_wall_ms: i64,
     offset: UtcOffset,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    let seen = || {
+    let local = || {
         let timestamp = Timestamp::from_second(now_wall_ms.div_euclid(1_000)).ok()?;
         let offset = Offset::from_seconds(i32::try_from(offset.seconds()).ok()?).ok()?;
         Some(offset.to_datetime(timestamp))
     };
-    match seen() {
+    match local() {
         Some(time) if (0..=9999).contains(&time.year()) => {
             push_time(time, out);
             Ok(())
         }
         _ => Err(invalid(
-            "this host's clock is beyond the years 0000 to 9999",
+            "the clock of this host is outside the years 0000 to 9999",
         )),
     }
 }
@@ -106,10 +109,10 @@ fn invalid(what: impl fmt::Display) -> Error {
 }
 
 /// A time as the caller wrote it.
-enum Written {
+enum GivenTime {
     /// `YYYY-MM-DD HH:MM:SS`, on the calendar.
     Plain,
-    /// RFC 3339: what a clock on the wall showed, and how far east of UTC it hung.
+    /// RFC 3339: the local time, and its distance from UTC in seconds, positive in the east.
     WithOffset { local: DateTime, seconds: i64 },
 }
 
@@ -121,7 +124,7 @@ enum Fault {
 }
 
 impl Fault {
-    fn words(self) -> &'static str {
+    fn message(self) -> &'static str {
         match self {
             Self::Form => {
                 "is neither YYYY-MM-DD HH:MM:SS nor RFC 3339 such as 2024-08-06T15:04:05Z"
@@ -135,7 +138,7 @@ impl Fault {
     }
 }
 
-impl Written {
+impl GivenTime {
     fn parse(text: &[u8]) -> Result<Self, Fault> {
         let (time, rest) = text.split_at_checked(19).ok_or(Fault::Form)?;
         let separator = time[10];
@@ -148,7 +151,7 @@ impl Written {
         let (month, day) = (pair(5)?, pair(8)?);
         let (hour, minute, second) = (pair(11)?, pair(14)?, pair(17)?);
 
-        let zone = match fraction(rest) {
+        let zone = match skip_fraction(rest) {
             Some([]) if rest.is_empty() && separator == b' ' => None,
             Some([]) => return Err(Fault::Offset),
             Some(zone) => Some(offset_seconds(zone).ok_or(Fault::Form)?),
@@ -161,7 +164,7 @@ impl Written {
         let Some(seconds) = zone else {
             return Ok(Self::Plain);
         };
-        // A leap second becomes the second before it, which every calendar has.
+        // A leap second becomes the second before it, because the calendar has no leap seconds.
         let local = date.at(hour, minute, second.min(59), 0);
         if second == 60 && utc_second_of_day(local, seconds) != LAST_SECOND_OF_DAY {
             return Err(Fault::TimeOfDay);
@@ -176,8 +179,8 @@ fn utc_second_of_day(local: DateTime, offset: i64) -> i64 {
     (local_second - offset).rem_euclid(SECONDS_PER_DAY)
 }
 
-/// What follows an optional fraction of a second; nothing if a point has no digits behind it.
-fn fraction(rest: &[u8]) -> Option<&[u8]> {
+/// What follows an optional fraction of a second; `None` if a point has no digits after it.
+fn skip_fraction(rest: &[u8]) -> Option<&[u8]> {
     let Some(digits) = rest.strip_prefix(b".") else {
         return Some(rest);
     };
@@ -236,5 +239,4 @@ fn push_time(time: DateTime, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-#[path = "received_at_tests.rs"]
 mod tests;

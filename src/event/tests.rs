@@ -1,4 +1,7 @@
+use super::encode::FRAME_BYTES;
+use super::fragment::{TOKEN, USER};
 use super::*;
+use crate::error::{ErrorKind, Result};
 use proptest::prelude::*;
 
 const NOW: i64 = 1_722_956_645_000;
@@ -34,7 +37,7 @@ fn a_fragment_has_the_members_of_the_api_in_its_order() {
 }
 
 #[test]
-fn the_frame_of_a_fragment_is_as_short_as_it_was_reserved() {
+fn the_bytes_of_a_fragment_around_its_texts_fit_the_reserved_space() {
     let longest = Fields {
         event: "register",
         ..event()
@@ -43,7 +46,7 @@ fn the_frame_of_a_fragment_is_as_short_as_it_was_reserved() {
 }
 
 #[test]
-fn an_event_value_is_always_a_string_and_a_missing_time_is_now() {
+fn an_event_value_is_always_a_string_and_a_missing_received_at_is_the_current_time() {
     let event = Fields {
         event_value: Some("42"),
         received_at: None,
@@ -56,7 +59,7 @@ fn an_event_value_is_always_a_string_and_a_missing_time_is_now() {
 }
 
 #[test]
-fn an_unknown_event_is_told_the_five_and_the_nearest() {
+fn the_error_about_an_unknown_event_names_the_five_kinds_and_the_most_similar_one() {
     assert_eq!(
         refusal(&Fields {
             event: "vidoe",
@@ -135,7 +138,7 @@ fn a_refused_event_leaves_the_buffer_as_it_was() {
 }
 
 #[test]
-fn no_error_quotes_a_token() {
+fn no_error_about_an_event_quotes_its_token() {
     let token = "s3cr3t";
     for bad in [
         Fields {
@@ -164,7 +167,7 @@ fn no_error_quotes_a_token() {
 }
 
 #[test]
-fn what_is_no_fragment_has_no_user() {
+fn bytes_that_are_not_a_fragment_have_no_user() {
     for foreign in [
         &b""[..],
         b"{}",
@@ -184,7 +187,7 @@ fn what_is_no_fragment_has_no_user() {
 
 proptest! {
     #[test]
-    fn every_accepted_event_reads_back_as_its_fields(
+    fn every_accepted_event_is_json_with_the_given_fields(
         token: String,
         user: String,
         kind in proptest::sample::select(&EventKind::ALL),
@@ -215,7 +218,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_the_user_look_up_panic(bytes: Vec<u8>) {
+    fn no_bytes_make_the_search_for_their_user_panic(bytes: Vec<u8>) {
         let behind_the_prefix = [TOKEN, &bytes].concat();
         let behind_the_token = [TOKEN, USER, &bytes].concat();
         for foreign in [bytes, behind_the_prefix, behind_the_token] {

@@ -1,7 +1,8 @@
 //! The counters and gauges of a spool, as a struct and as text.
 
-use crate::stats::Stats;
+use crate::error::PauseReason;
 use crate::stats::histogram::{BUCKETS, Histogram};
+use crate::stats::{Stats, for_each_figure};
 
 use super::argument::invalid_argument;
 use super::client::meditopia_client;
@@ -10,7 +11,7 @@ use super::growing::{Growing, GrowingOutput};
 use super::guard::guard;
 use super::handle::shared;
 use super::output::out_param;
-use super::status::{meditopia_status, pause_number};
+use super::status::{meditopia_pause_reason, meditopia_status, pause_number};
 use super::text::meditopia_text;
 
 /// The formats of `meditopia_stats_text`.
@@ -34,22 +35,6 @@ pub struct meditopia_histogram {
     /// before, and at most its own. The last bucket has no bound. `meditopia_stats_text` names the
     /// bounds.
     pub buckets: [u64; 15],
-}
-
-const NONE: meditopia_histogram = meditopia_histogram {
-    count: 0,
-    sum_us: 0,
-    buckets: [0; BUCKETS],
-};
-
-impl From<&Histogram> for meditopia_histogram {
-    fn from(histogram: &Histogram) -> Self {
-        Self {
-            count: histogram.count(),
-            sum_us: histogram.sum_us,
-            buckets: histogram.counts,
-        }
-    }
 }
 
 /// Counters and gauges of a spool, over all its processes. A counter is a number of events since
@@ -141,80 +126,91 @@ pub struct meditopia_stats {
 unsafe impl Growing for meditopia_stats {
     const NAME: &'static str = "meditopia_stats";
     const FIRST_SIZE: usize = 168;
-    const BLANK: Self = Self {
-        struct_size: 0,
-        pause_reason: 0,
-        enqueued: 0,
-        delivered: 0,
-        rejected: 0,
-        expired: 0,
-        pending: 0,
-        in_doubt: 0,
-        requests: 0,
-        retried_requests: 0,
-        refused_requests: 0,
-        isolation_requests: 0,
-        paused_since_ms: -1,
-        next_probe_ms: -1,
-        journal_bytes: 0,
-        segments: 0,
-        damaged_records: 0,
-        oldest_pending_ms: -1,
-        sender_seen_ms: -1,
-        sender_pid: -1,
-        torn_tails: 0,
-        lost: 0,
-        delivered_requests: 0,
-        too_large_requests: 0,
-        postponed_requests: 0,
-        in_doubt_requests: 0,
-        pausing_requests: 0,
-        sent_bytes: 0,
-        pauses: 0,
-        enqueue: NONE,
-        request: NONE,
-        delivery: NONE,
-    };
+    const BLANK: Self = Self::UNKNOWN;
 }
 
-impl From<&Stats> for meditopia_stats {
-    fn from(stats: &Stats) -> Self {
-        Self {
-            struct_size: 0,
-            pause_reason: pause_number(stats.paused),
-            enqueued: stats.enqueued,
-            delivered: stats.delivered,
-            rejected: stats.rejected,
-            expired: stats.expired,
-            pending: stats.pending,
-            in_doubt: stats.in_doubt,
-            requests: stats.requests,
-            retried_requests: stats.retried_requests,
-            refused_requests: stats.refused_requests,
-            isolation_requests: stats.isolation_requests,
-            paused_since_ms: stats.paused_since_ms.unwrap_or(-1),
-            next_probe_ms: stats.next_probe_ms.unwrap_or(-1),
-            journal_bytes: stats.journal_bytes,
-            segments: stats.segments,
-            damaged_records: stats.damaged_records,
-            oldest_pending_ms: stats.oldest_pending_ms.unwrap_or(-1),
-            sender_seen_ms: stats.sender_seen_ms.unwrap_or(-1),
-            sender_pid: stats.sender_pid.map_or(-1, i64::from),
-            torn_tails: stats.torn_tails,
-            lost: stats.lost,
-            delivered_requests: stats.delivered_requests,
-            too_large_requests: stats.too_large_requests,
-            postponed_requests: stats.postponed_requests,
-            in_doubt_requests: stats.in_doubt_requests,
-            pausing_requests: stats.pausing_requests,
-            sent_bytes: stats.sent_bytes,
-            pauses: stats.pauses,
-            enqueue: (&stats.enqueue_seconds).into(),
-            request: (&stats.request_seconds).into(),
-            delivery: (&stats.delivery_seconds).into(),
+/// How a figure of the statistics is written in C.
+trait InC {
+    type C;
+    /// What stands for a figure that is not known.
+    const UNKNOWN: Self::C;
+    fn in_c(&self) -> Self::C;
+}
+
+impl InC for u64 {
+    type C = Self;
+    const UNKNOWN: Self = 0;
+    fn in_c(&self) -> Self {
+        *self
+    }
+}
+
+impl InC for Option<i64> {
+    type C = i64;
+    const UNKNOWN: i64 = -1;
+    fn in_c(&self) -> i64 {
+        self.unwrap_or(Self::UNKNOWN)
+    }
+}
+
+impl InC for Option<u32> {
+    type C = i64;
+    const UNKNOWN: i64 = -1;
+    fn in_c(&self) -> i64 {
+        self.map_or(Self::UNKNOWN, i64::from)
+    }
+}
+
+impl InC for Option<PauseReason> {
+    type C = i32;
+    const UNKNOWN: i32 = meditopia_pause_reason::MEDITOPIA_PAUSE_NONE as i32;
+    fn in_c(&self) -> i32 {
+        pause_number(*self)
+    }
+}
+
+impl InC for Histogram {
+    type C = meditopia_histogram;
+    const UNKNOWN: meditopia_histogram = meditopia_histogram {
+        count: 0,
+        sum_us: 0,
+        buckets: [0; BUCKETS],
+    };
+    fn in_c(&self) -> meditopia_histogram {
+        meditopia_histogram {
+            count: self.count(),
+            sum_us: self.sum_us,
+            buckets: self.counts,
         }
     }
 }
+
+/// Fills the C struct from the table of figures: a figure without a field does not compile.
+macro_rules! convert_to_c {
+    ($(
+        $(#[doc = $meaning:literal])*
+        $field:ident: $type:ty = $kind:ident $(($argument:expr))?, $metric:expr,
+            c.$c_field:ident $(, totals.$($total:ident).+)?;
+    )*) => {
+        impl meditopia_stats {
+            const UNKNOWN: Self = Self {
+                struct_size: 0,
+                $($c_field: <$type as InC>::UNKNOWN,)*
+            };
+        }
+
+        impl From<&Stats> for meditopia_stats {
+            fn from(stats: &Stats) -> Self {
+                Self {
+                    struct_size: 0,
+                    $($c_field: stats.$field.in_c(),)*
+                }
+            }
+        }
+    };
+}
+
+for_each_figure!(convert_to_c);
 
 /// Reads the counters and gauges of the spool.
 ///

@@ -163,7 +163,7 @@ fn is_unlinked(file: &File) -> bool {
 fn write_error(path: &Path, cause: io::Error) -> Error {
     let error = Error::io(path.display(), cause);
     match error.kind() {
-        ErrorKind::SpoolFull => error.and_then_say("; nothing was queued; free some space"),
+        ErrorKind::SpoolFull => error.with_note("; nothing was queued; free some space"),
         _ => error,
     }
 }

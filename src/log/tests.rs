@@ -9,11 +9,11 @@ fn messages(log: &Log) -> Vec<String> {
 }
 
 #[test]
-fn records_are_polled_in_order_with_their_level_and_time() {
+fn log_records_are_polled_in_order_with_their_level_and_time() {
     let log = Log::new(Some(Level::Debug));
     let before = clock::wall_ms();
     log.warn(format_args!("one"));
-    log.debug(format_args!("two"));
+    log.write(Level::Debug, format_args!("two"));
     let first = log.next().unwrap();
     assert_eq!((first.level, first.message.as_str()), (Level::Warn, "one"));
     assert!((before..=clock::wall_ms()).contains(&first.time_ms));
@@ -22,7 +22,7 @@ fn records_are_polled_in_order_with_their_level_and_time() {
 }
 
 #[test]
-fn a_callback_ends_with_its_owner_and_no_other() {
+fn a_log_callback_is_unset_by_its_owner_and_by_no_other() {
     let log = Log::new(Some(Level::Info));
     let calls = Arc::new(AtomicUsize::new(0));
     let counting = || -> Callback {
@@ -31,17 +31,17 @@ fn a_callback_ends_with_its_owner_and_no_other() {
             calls.fetch_add(1, Ordering::SeqCst);
         })
     };
-    log.set_callback_of(1, Some(counting())).unwrap();
-    log.set_callback_of(2, Some(counting())).unwrap();
-    log.end_callback_of(1);
-    log.info(format_args!("heard"));
-    log.end_callback_of(2);
-    log.info(format_args!("not heard"));
+    log.set_callback(1, Some(counting())).unwrap();
+    log.set_callback(2, Some(counting())).unwrap();
+    log.unset_callback_of(1);
+    log.info(format_args!("called back"));
+    log.unset_callback_of(2);
+    log.info(format_args!("not called back"));
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 }
 
 #[test]
-fn only_the_level_and_graver_ones_are_kept() {
+fn a_log_keeps_records_of_its_level_and_of_more_severe_levels_only() {
     let write_all = |log: &Log| {
         for level in Level::ALL {
             log.write(level, format_args!("{}", level.name()));
@@ -56,7 +56,7 @@ fn only_the_level_and_graver_ones_are_kept() {
 }
 
 #[test]
-fn a_full_ring_loses_the_oldest_and_says_how_many() {
+fn a_full_log_loses_its_oldest_records_and_says_how_many() {
     let log = Log::new(Some(Level::Info));
     for number in 0..RING_RECORDS + 3 {
         log.info(format_args!("{number}"));
@@ -73,7 +73,7 @@ fn a_full_ring_loses_the_oldest_and_says_how_many() {
 }
 
 #[test]
-fn a_ring_that_someone_holds_costs_the_record_and_not_the_thread() {
+fn a_locked_log_loses_the_record_and_does_not_block_the_thread() {
     let log = Log::new(Some(Level::Info));
     {
         let _held = log.ring.lock().unwrap();
@@ -89,34 +89,37 @@ fn a_ring_that_someone_holds_costs_the_record_and_not_the_thread() {
 }
 
 #[test]
-fn the_callback_gets_each_record_that_is_kept_until_it_is_unset() {
+fn a_log_callback_gets_each_kept_record_until_it_is_unset() {
     let log = Log::new(Some(Level::Info));
     let (sender, seen) = mpsc::channel();
     let keep = move |record: &Record| sender.send(record.message.clone()).unwrap();
-    log.set_callback(Some(Box::new(keep))).unwrap();
+    log.set_callback(0, Some(Box::new(keep))).unwrap();
     log.info(format_args!("one"));
-    log.debug(format_args!("not kept"));
-    log.set_callback(None).unwrap();
+    log.write(Level::Debug, format_args!("not kept"));
+    log.set_callback(0, None).unwrap();
     log.info(format_args!("two"));
     assert_eq!(seen.iter().collect::<Vec<_>>(), ["one"]);
     assert_eq!(messages(&log), ["one", "two"]);
 }
 
 #[test]
-fn unsetting_waits_for_a_callback_that_runs_while_other_threads_log_on() {
+fn unsetting_a_log_callback_waits_for_its_running_call_while_other_threads_log() {
     let log = Log::new(Some(Level::Info));
     let (entered_in, entered) = mpsc::channel();
     let (go_on, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
     let ended = Arc::new(AtomicBool::new(false));
     let end = ended.clone();
-    log.set_callback(Some(Box::new(move |record| {
-        if record.message == "slow" {
-            entered_in.send(()).unwrap();
-            gate.lock().unwrap().recv().unwrap();
-            end.store(true, Ordering::SeqCst);
-        }
-    })))
+    log.set_callback(
+        0,
+        Some(Box::new(move |record| {
+            if record.message == "slow" {
+                entered_in.send(()).unwrap();
+                gate.lock().unwrap().recv().unwrap();
+                end.store(true, Ordering::SeqCst);
+            }
+        })),
+    )
     .unwrap();
 
     std::thread::scope(|scope| {
@@ -124,10 +127,10 @@ fn unsetting_waits_for_a_callback_that_runs_while_other_threads_log_on() {
         entered.recv().unwrap();
         log.info(format_args!("quick"));
         let unset = scope.spawn(|| {
-            log.set_callback(None).unwrap();
+            log.set_callback(0, None).unwrap();
             assert!(ended.load(Ordering::SeqCst), "returned during the call");
         });
-        // The unsetting thread has taken the callback away and waits once nobody is called anew.
+        // Once the callback is gone, the unsetting thread waits and no new call begins.
         while log.calls().callback.is_some() {
             std::thread::yield_now();
         }
@@ -137,7 +140,7 @@ fn unsetting_waits_for_a_callback_that_runs_while_other_threads_log_on() {
 }
 
 #[test]
-fn no_callback_runs_or_exists_after_it_was_replaced() {
+fn no_log_callback_runs_or_exists_after_it_was_replaced() {
     struct Owned(Arc<AtomicBool>);
     impl Drop for Owned {
         fn drop(&mut self) {
@@ -161,18 +164,21 @@ fn no_callback_runs_or_exists_after_it_was_replaced() {
                 }
             });
         }
-        // Also when an assertion below fails: the scope waits for the threads.
+        // Stop the threads if an assertion below fails, too: the scope waits for them.
         let _stop = StopOnDrop(&stop);
         for _ in 0..300 {
             let freed = Arc::new(AtomicBool::new(false));
             let (owned, calls) = (Owned(freed.clone()), calls.clone());
-            log.set_callback(Some(Box::new(move |_| {
-                assert!(!owned.0.load(Ordering::SeqCst));
-                calls.fetch_add(1, Ordering::SeqCst);
-            })))
+            log.set_callback(
+                0,
+                Some(Box::new(move |_| {
+                    assert!(!owned.0.load(Ordering::SeqCst));
+                    calls.fetch_add(1, Ordering::SeqCst);
+                })),
+            )
             .unwrap();
             std::thread::yield_now();
-            log.set_callback(None).unwrap();
+            log.set_callback(0, None).unwrap();
             assert!(freed.load(Ordering::SeqCst), "still owned by a call");
         }
     });
@@ -181,13 +187,16 @@ fn no_callback_runs_or_exists_after_it_was_replaced() {
 }
 
 #[test]
-fn a_callback_may_unset_itself_and_log() {
+fn a_log_callback_may_unset_itself_and_log() {
     let log = Arc::new(Log::new(Some(Level::Info)));
     let inner = log.clone();
-    log.set_callback(Some(Box::new(move |_| {
-        inner.info(format_args!("from inside"));
-        inner.set_callback(None).unwrap();
-    })))
+    log.set_callback(
+        0,
+        Some(Box::new(move |_| {
+            inner.info(format_args!("from inside"));
+            inner.set_callback(0, None).unwrap();
+        })),
+    )
     .unwrap();
     log.info(format_args!("one"));
     log.info(format_args!("two"));
@@ -195,28 +204,34 @@ fn a_callback_may_unset_itself_and_log() {
 }
 
 #[test]
-fn a_callback_that_panics_is_caught_and_reported() {
+fn a_log_callback_that_panics_is_caught_and_reported() {
     let log = Log::new(Some(Level::Info));
-    log.set_callback(Some(Box::new(|_| std::panic::resume_unwind(Box::new("x")))))
-        .unwrap();
+    log.set_callback(
+        0,
+        Some(Box::new(|_| std::panic::resume_unwind(Box::new("x")))),
+    )
+    .unwrap();
     log.info(format_args!("one"));
-    log.set_callback(None).unwrap();
+    log.set_callback(0, None).unwrap();
     assert_eq!(messages(&log), ["one", "the log callback panicked"]);
 }
 
 #[test]
-fn a_log_of_another_process_calls_nobody_back() {
+fn a_log_of_another_process_calls_no_callback() {
     let calls = Arc::new(AtomicUsize::new(0));
     let seen = calls.clone();
     let mut log = Log::new(Some(Level::Info));
-    log.set_callback(Some(Box::new(move |_| {
-        seen.fetch_add(1, Ordering::SeqCst);
-    })))
+    log.set_callback(
+        0,
+        Some(Box::new(move |_| {
+            seen.fetch_add(1, Ordering::SeqCst);
+        })),
+    )
     .unwrap();
     log.owner_pid += 1;
     log.info(format_args!("kept"));
     assert_eq!(calls.load(Ordering::SeqCst), 0);
     assert_eq!(messages(&log), ["kept"]);
-    let error = log.set_callback(None).expect_err("not ours");
+    let error = log.set_callback(0, None).expect_err("not ours");
     assert_eq!(error.kind(), ErrorKind::Forked);
 }

@@ -97,7 +97,7 @@ pub(super) fn directory_error(dir: &Path, cause: std::io::Error) -> Error {
         }
         _ => String::new(),
     };
-    Error::io(spool_name(dir), cause).and_then_say(&remedy)
+    Error::io(spool_name(dir), cause).with_note(&remedy)
 }
 
 /// How messages name the spool at `dir`.

@@ -1,35 +1,36 @@
 //! Durations counted in fixed buckets, as Prometheus wants them.
 //!
-//! The bounds never change within a version of the store: counts outlast the process that made them.
+//! The bounds never change within a version of the store, because counts outlive the process that
+//! made them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How many buckets a histogram has; the last one has no bound.
+/// The number of buckets of a histogram. The last bucket has no upper bound.
 pub const BUCKETS: usize = 15;
 
-/// The upper bounds of the buckets but the last, in microseconds.
+/// The upper bounds of all buckets except the last, in microseconds.
 pub type Bounds = [f64; BUCKETS - 1];
 
-/// Of one enqueue.
+/// Bounds for the duration of an enqueue.
 pub const ENQUEUE_BOUNDS_US: Bounds = [
     0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 1e4, 1e5, 1e6,
 ];
-/// Of a request, from its first byte sent to its answer.
+/// Bounds for a request, from its first byte sent to its answer.
 pub const REQUEST_BOUNDS_US: Bounds = [
     1e3, 2.5e3, 5e3, 1e4, 2.5e4, 5e4, 1e5, 2.5e5, 5e5, 1e6, 2.5e6, 5e6, 1e7, 3e7,
 ];
-/// Of an event on its way, from its enqueue until it was accepted.
+/// Bounds for the delivery of an event, from its enqueue until it was accepted.
 pub const DELIVERY_BOUNDS_US: Bounds = [
     1e4, 1e5, 5e5, 1e6, 2.5e6, 5e6, 1e7, 1.5e7, 3e7, 6e7, 3e8, 1.8e9, 3.6e9, 8.64e10,
 ];
 
-/// How long something took, over and over.
+/// How long something took, counted in buckets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Histogram {
-    /// How often it took at most as long as each bound, and longer than the one before.
+    /// For each bucket, how many durations were within its bound and beyond the bound before.
     pub counts: [u64; BUCKETS],
-    /// All durations together, in microseconds.
+    /// The sum of all durations, in microseconds.
     pub sum_us: u64,
 }
 
@@ -40,7 +41,7 @@ impl Histogram {
         self.sum_us = self.sum_us.saturating_add(us.saturating_mul(times));
     }
 
-    /// How many durations it holds.
+    /// The number of durations in all buckets.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_in_the_first_bucket_whose_bound_it_does_not_exceed() {
+    fn a_duration_is_counted_in_the_first_bucket_whose_bound_it_does_not_exceed() {
         for bounds in [ENQUEUE_BOUNDS_US, REQUEST_BOUNDS_US, DELIVERY_BOUNDS_US] {
             assert!(bounds.is_sorted());
             for (at, bound) in bounds.into_iter().enumerate() {

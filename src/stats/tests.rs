@@ -49,7 +49,7 @@ fn one_of(buckets: &[(usize, u64)], sum_us: u64) -> Histogram {
     histogram
 }
 
-/// A reader of Prometheus' text format, as strict as the real one about what it sees.
+/// A reader of Prometheus' text format, as strict as Prometheus about what it reads.
 #[derive(Debug, Default)]
 struct Scrape {
     kinds: BTreeMap<String, String>,
@@ -65,7 +65,7 @@ impl Scrape {
             if let Some(help) = line.strip_prefix("# HELP ") {
                 let (metric, words) = help.split_once(' ').expect("a name and words");
                 assert!(
-                    !words.is_empty() && helped.insert(metric.to_owned()),
+                    words.ends_with('.') && helped.insert(metric.to_owned()),
                     "{line}"
                 );
             } else if let Some(kind) = line.strip_prefix("# TYPE ") {
@@ -138,7 +138,7 @@ fn label_value(text: &str) -> (String, &str) {
 }
 
 #[test]
-fn the_json_has_every_field_by_its_name() {
+fn the_json_of_the_statistics_has_every_field_by_its_name() {
     let mut read: serde_json::Value = serde_json::from_str(&paused().to_json()).unwrap();
     let members = read.as_object_mut().unwrap();
     let histograms = ["enqueue_seconds", "request_seconds", "delivery_seconds"]
@@ -180,7 +180,7 @@ fn the_json_has_every_field_by_its_name() {
 }
 
 #[test]
-fn what_is_not_there_is_null_in_json_and_absent_for_prometheus() {
+fn a_figure_that_is_none_is_null_in_json_and_has_no_prometheus_sample() {
     let read: serde_json::Value = serde_json::from_str(&Stats::default().to_json()).unwrap();
     let scrape = Scrape::read(&Stats::default().to_prometheus());
     for member in [
@@ -212,7 +212,7 @@ fn what_is_not_there_is_null_in_json_and_absent_for_prometheus() {
 }
 
 #[test]
-fn prometheus_reads_every_figure_in_its_base_unit() {
+fn every_figure_has_a_prometheus_sample_in_its_base_unit() {
     let scrape = Scrape::read(&paused().to_prometheus());
     for (metric, value) in [
         ("meditopia_events_enqueued_total", "1"),
@@ -261,7 +261,7 @@ fn prometheus_reads_every_figure_in_its_base_unit() {
 }
 
 #[test]
-fn prometheus_reads_verdicts_by_label_and_histograms_by_cumulative_buckets() {
+fn prometheus_samples_have_verdicts_as_labels_and_histograms_as_cumulative_buckets() {
     let scrape = Scrape::read(&paused().to_prometheus_with(&[("spool", "s")]));
     let value = |metric, label| scrape.value(metric, &[("spool", "s"), label]);
     for (verdict, count) in [
@@ -300,7 +300,7 @@ fn prometheus_reads_verdicts_by_label_and_histograms_by_cumulative_buckets() {
 }
 
 #[test]
-fn labels_with_any_text_come_back() {
+fn prometheus_labels_with_any_text_are_escaped_so_that_they_read_back() {
     let labels = [("spool", "/var/\"a\\n\"\n\u{e9}{},="), ("account", "")];
     let scrape = Scrape::read(&paused().to_prometheus_with(&labels));
     assert_eq!(scrape.value("meditopia_requests_total", &labels), Some("7"));

@@ -3,7 +3,7 @@
 //! One blob in the row of the sums, so that a request pays for one row. A store of an earlier version has
 //! an empty one, and what a later version adds stands at its end.
 
-use crate::stats::histogram::{BUCKETS, Histogram};
+use crate::stats::histogram::Histogram;
 
 /// Sums over the life of the spool, since its store had this version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,62 +37,50 @@ pub struct Verdicts {
     pub pause: u64,
 }
 
-const PLAIN: usize = 8;
-const NUMBERS: usize = PLAIN + 2 * (BUCKETS + 1);
-
 impl Measures {
-    /// Empty while nothing is counted.
-    pub(super) fn to_bytes(self) -> Vec<u8> {
-        if self == Self::default() {
-            return Vec::new();
-        }
-        let verdicts = self.verdicts;
-        let plain: [u64; PLAIN] = [
-            verdicts.delivered,
-            verdicts.refused,
-            verdicts.too_large,
-            verdicts.retry,
-            verdicts.in_doubt,
-            verdicts.pause,
-            self.sent_bytes,
-            self.pauses,
-        ];
-        let mut bytes = Vec::with_capacity(NUMBERS * size_of::<u64>());
-        let histograms = [self.requests, self.deliveries]
-            .into_iter()
-            .flat_map(|histogram| histogram.counts.into_iter().chain([histogram.sum_us]));
-        for number in plain.into_iter().chain(histograms) {
-            bytes.extend_from_slice(&number.to_le_bytes());
-        }
-        bytes
-    }
-
-    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
-        let mut numbers = bytes.chunks_exact(size_of::<u64>()).map(|chunk| {
-            let mut number = [0; size_of::<u64>()];
-            number.copy_from_slice(chunk);
-            u64::from_le_bytes(number)
-        });
-        let mut next = || numbers.next().unwrap_or_default();
-        let verdicts = Verdicts {
-            delivered: next(),
-            refused: next(),
-            too_large: next(),
-            retry: next(),
-            in_doubt: next(),
-            pause: next(),
-        };
-        let (sent_bytes, pauses) = (next(), next());
-        let mut histogram = || Histogram {
-            counts: std::array::from_fn(|_| next()),
-            sum_us: next(),
-        };
-        Self {
+    /// Every number, in the order of the blob. New ones go to the end.
+    fn numbers(&mut self) -> impl Iterator<Item = &mut u64> {
+        let Self {
             verdicts,
             sent_bytes,
             pauses,
-            requests: histogram(),
-            deliveries: histogram(),
+            requests,
+            deliveries,
+        } = self;
+        let Verdicts {
+            delivered,
+            refused,
+            too_large,
+            retry,
+            in_doubt,
+            pause,
+        } = verdicts;
+        let verdicts = [delivered, refused, too_large, retry, in_doubt, pause];
+        let histograms = [requests, deliveries]
+            .into_iter()
+            .flat_map(|Histogram { counts, sum_us }| counts.iter_mut().chain([sum_us]));
+        verdicts
+            .into_iter()
+            .chain([sent_bytes, pauses])
+            .chain(histograms)
+    }
+
+    /// Empty while nothing is counted.
+    pub(super) fn to_bytes(mut self) -> Vec<u8> {
+        if self == Self::default() {
+            return Vec::new();
         }
+        self.numbers()
+            .flat_map(|number| number.to_le_bytes())
+            .collect()
+    }
+
+    /// A number that `bytes` lacks is 0.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
+        let mut measures = Self::default();
+        for (number, bytes) in measures.numbers().zip(bytes.as_chunks().0) {
+            *number = u64::from_le_bytes(*bytes);
+        }
+        measures
     }
 }

@@ -227,7 +227,7 @@ fn deadline(details: &ConnectionDetails) -> Instant {
     start.checked_add(*details.timeout.after).unwrap_or(start)
 }
 
-/// Tries one address after another. Each gets half of the time that is left, and the last one all of it.
+/// Tries one address after another. Each gets half of the time that is left, and the last one all.
 pub(super) fn dial(
     addresses: &[SocketAddr],
     deadline: Instant,

@@ -42,7 +42,7 @@ type Name = (String, u16);
 struct Entry {
     known: Option<Known>,
     look_up_runs: bool,
-    /// How many look-ups have finished, so that a waiting caller can tell its look-up from an older one.
+    /// How many look-ups have finished: when it grows, the look-up that a caller waits for has.
     finished: u64,
     failure: Option<String>,
 }
@@ -84,7 +84,7 @@ impl NameCache {
             return Ok(addresses);
         }
         let name = (host.to_ascii_lowercase(), port);
-        let (finished, is_free) = {
+        let (finished, is_first) = {
             let mut table = self.shared.lock();
             let entry = table.entry(name.clone()).or_default();
             if let Some(known) = entry.known.as_ref().filter(|known| now < known.until) {
@@ -95,7 +95,7 @@ impl NameCache {
                 !std::mem::replace(&mut entry.look_up_runs, true),
             )
         };
-        if is_free {
+        if is_first {
             self.start(name.clone())
                 .map_err(|cause| format!("cannot start a thread for the look-up: {cause}"))?;
         }

@@ -181,7 +181,7 @@ fn rounded_up(left: Duration) -> Duration {
     u32::try_from(steps).map_or(left, |steps| TIMEOUT_STEP.saturating_mul(steps))
 }
 
-/// Whether the error is a signal or a socket timeout, after which `time_left` decides about the deadline.
+/// Whether the error is a signal or a socket timeout. `time_left` then decides about the deadline.
 fn is_retryable(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock)
 }

@@ -6,9 +6,10 @@
 
 use std::path::{Path, PathBuf};
 
-use meditopia::client::{Client, Purpose};
-use meditopia::config::Config;
-use meditopia::spool;
+use meditopia::Client;
+use meditopia::Config;
+use meditopia::internals::client::Purpose;
+use meditopia::internals::spool;
 
 use crate::failure::{Failure, USAGE};
 use crate::output::complain;
@@ -44,13 +45,13 @@ impl SpoolOptions {
     /// The spool, to look at: nothing in it is changed.
     pub fn look(&self) -> Result<Client, Failure> {
         let dir = self.own_dir()?;
-        Ok(Client::of_spool(&dir, Purpose::Look)?)
+        Ok(Client::open_existing(&dir, Purpose::Read)?)
     }
 
     /// The spool, to act on.
     pub fn act(&self) -> Result<Client, Failure> {
         let dir = self.own_dir()?;
-        Ok(Client::of_spool(&dir, Purpose::Act)?)
+        Ok(Client::open_existing(&dir, Purpose::Change)?)
     }
 
     /// The configuration of a host of this spool; see [`NamedSpool::host`]. Its warnings are the caller's to tell.

@@ -49,7 +49,7 @@ impl Engine {
         Some(self.begin_pause(Pause::new(reason, message, now)))
     }
 
-    /// An answer asks for a pause. An earlier pause is replaced only if its own probe brought the answer.
+    /// An answer asks for a pause. It replaces an earlier pause only if it answers that pause's probe.
     pub(super) fn pause_for_answer(&mut self, request: &EndedRequest, asked: Pause) -> Outcome {
         let change = match &mut self.pause {
             None => Some(self.begin_pause(asked)),

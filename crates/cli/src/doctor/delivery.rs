@@ -4,11 +4,12 @@
 
 use std::path::Path;
 
-use meditopia::client::{Client, Elected, Purpose};
-use meditopia::clock::wall_ms;
-use meditopia::config::Settings;
-use meditopia::error::{PauseReason, Result};
-use meditopia::spool;
+use meditopia::Client;
+use meditopia::internals::client::{Elected, Purpose};
+use meditopia::internals::clock::wall_ms;
+use meditopia::internals::config::Settings;
+use meditopia::internals::spool;
+use meditopia::{PauseReason, Result};
 
 use super::place::{first, rest};
 use super::{Finding, Report};
@@ -33,7 +34,7 @@ pub fn examine(settings: &Settings, report: &mut Report) {
 }
 
 fn look(dir: &Path) -> Result<Finding> {
-    let client = Client::of_spool(dir, Purpose::Look)?;
+    let client = Client::open_existing(dir, Purpose::Read)?;
     let stats = client.stats()?;
     let now_ms = wall_ms();
     let waiting = format!("{} wait", events(stats.pending));

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn in_repository(path: &str) -> PathBuf {
-    meditopia_testkit::root().join(path)
+    meditopia_testkit::repository_root().join(path)
 }
 
 fn read(path: &Path) -> String {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const DOCUMENTS: [&str; 3] = ["docs/design.md", "CONTRIBUTING.md", "tests/README.md"];
 
 fn in_repository(path: &str) -> PathBuf {
-    meditopia_testkit::root().join(path)
+    meditopia_testkit::repository_root().join(path)
 }
 
 fn read(path: impl AsRef<Path>) -> String {
@@ -90,7 +90,7 @@ fn is_word(c: char) -> bool {
 
 #[test]
 fn every_file_that_a_document_for_developers_names_exists() {
-    let root = fs::read_dir(meditopia_testkit::root()).unwrap();
+    let root = fs::read_dir(meditopia_testkit::repository_root()).unwrap();
     let mut top: BTreeSet<String> = root
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -279,10 +279,16 @@ fn has_test(program: &Path, filter: &str) -> bool {
 fn every_option_is_described_in_the_header_and_is_a_keyword_of_python() {
     let header = read(in_repository("include/meditopia.h"));
     let python = read(in_repository("bindings/python/src/meditopia/_client.py"));
-    for option in meditopia::config::reference() {
+    for option in meditopia::internals::config::reference() {
         let key = option.key;
-        assert!(header.contains(&format!(" *   {key} ")), "meditopia.h: {key}");
-        assert!(python.contains(&format!("        {key}: Optional[")), "_client.py: {key}");
+        assert!(
+            header.contains(&format!(" *   {key} ")),
+            "meditopia.h: {key}"
+        );
+        assert!(
+            python.contains(&format!("        {key}: Optional[")),
+            "_client.py: {key}"
+        );
     }
 }
 

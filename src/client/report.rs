@@ -1,0 +1,108 @@
+//! The report of a flush or a close: what became of the events.
+
+use std::time::Instant;
+
+use super::core::Core;
+use super::in_doubt::in_doubt_count;
+use crate::error::Result;
+use crate::journal::backlog;
+use crate::journal::round::Offsets;
+use crate::sender::Report;
+use crate::spool::Heartbeat;
+use crate::store::sqlite::Reader;
+use crate::store::{PauseState, Totals};
+
+/// How often a report reads store and journal while events move from the journal to the store.
+const TRIES: u32 = 3;
+
+/// What the store holds, and what the journal holds that the store has not taken over.
+#[derive(Default)]
+struct Snapshot {
+    totals: Totals,
+    pause: Option<PauseState>,
+    in_doubt: u64,
+    /// Events that are only in the journal.
+    journalled: u64,
+}
+
+impl Core {
+    /// The totals as they are now; all zero where the store cannot be read.
+    pub(super) fn totals(&self, deadline: Instant) -> Totals {
+        self.sender.sums(deadline).unwrap_or_else(|| {
+            let read = || {
+                Reader::open(&self.spool)?
+                    .map(|store| store.totals())
+                    .transpose()
+            };
+            read().ok().flatten().unwrap_or_default()
+        })
+    }
+
+    /// What has changed since the totals were `before`, and what is pending. If the deadline passes
+    /// before the journal is counted, its part is an estimate.
+    pub(super) fn report(&self, before: Totals, deadline: Instant) -> Report {
+        let (unreadable, now) = match self.snapshot(deadline) {
+            Ok(now) => (None, now),
+            Err(e) => {
+                let totals = self.totals(deadline);
+                (
+                    e.pause_reason(),
+                    Snapshot {
+                        totals,
+                        ..Snapshot::default()
+                    },
+                )
+            }
+        };
+        let damage = self.sender.found_damage().or(unreadable);
+        let pause = now.pause.filter(|_| damage.is_none());
+        let since_ms = match damage {
+            None => pause.as_ref().map(|pause| pause.since_ms),
+            // A store that cannot be read does not say since when it is damaged; the heartbeat
+            // does.
+            Some(_) => Heartbeat::read(&self.spool)
+                .unwrap_or_default()
+                .and_then(|heartbeat| heartbeat.damaged_since_ms()),
+        };
+        let totals = now.totals;
+        Report {
+            pause: damage.or(pause.as_ref().map(|pause| pause.reason)),
+            paused_since_ms: since_ms,
+            next_probe_ms: pause.and_then(|pause| pause.probe_ms),
+            delivered: totals.delivered.saturating_sub(before.delivered),
+            rejected: totals.rejected.saturating_sub(before.rejected),
+            expired: totals.expired.saturating_sub(before.expired),
+            pending: totals.pending + now.journalled,
+            in_doubt: now.in_doubt,
+        }
+    }
+
+    /// Reads the store, then counts the journal behind it. If the sender took events over between
+    /// the two, both are read again; the last try counts as it is.
+    fn snapshot(&self, deadline: Instant) -> Result<Snapshot> {
+        let Some(store) = Reader::open(&self.spool)? else {
+            let journalled = backlog::count_events(&self.spool, &Offsets::new(), deadline)?;
+            return Ok(Snapshot {
+                journalled,
+                ..Snapshot::default()
+            });
+        };
+        let mut tries = 0;
+        loop {
+            let (offsets, mut snapshot) = store.at_one_moment(|store| {
+                let snapshot = Snapshot {
+                    totals: store.totals()?,
+                    pause: store.pause()?,
+                    in_doubt: in_doubt_count(store)?,
+                    journalled: 0,
+                };
+                Ok((store.offsets()?, snapshot))
+            })?;
+            snapshot.journalled = backlog::count_events(&self.spool, &offsets, deadline)?;
+            tries += 1;
+            if tries == TRIES || store.offsets()? == offsets {
+                return Ok(snapshot);
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! One event of a list, and why it is listed.
+
+/// Why an event is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RowReason {
+    /// The API refused the event alone.
+    Refused {
+        /// An earlier request with the event was never answered, so the API may have it.
+        may_be_delivered: bool,
+    },
+    /// The event waited longer than `event_ttl_s`.
+    Expired {
+        /// An earlier request with the event was never answered, so the API may have it.
+        may_be_delivered: bool,
+    },
+    /// A request with the event was never answered; the request will be repeated.
+    InDoubt,
+    /// The event was in doubt, and an operator took it out of its batch. The API may have it.
+    SetAside,
+    /// The event waits in the store.
+    Pending,
+    /// The event waits in the journal: no sender has taken it over yet.
+    Journalled,
+}
+
+impl RowReason {
+    /// Whether the API may have the event already.
+    pub fn may_be_delivered(self) -> bool {
+        match self {
+            Self::Refused { may_be_delivered } | Self::Expired { may_be_delivered } => {
+                may_be_delivered
+            }
+            Self::SetAside | Self::InDoubt => true,
+            Self::Pending | Self::Journalled => false,
+        }
+    }
+}
+
+/// One listed event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Identifies the event for requeue, discard and the next page. The ID of a
+    /// [`RowReason::Journalled`] event is 2^62 or more, and is valid in this list only.
+    pub id: i64,
+    /// Why the event is listed.
+    pub reason: RowReason,
+    /// The HTTP status of the refusal.
+    pub http_status: Option<u16>,
+    /// Wall time of the enqueue, in milliseconds; in the list of events in doubt, of the first
+    /// request with the event.
+    pub first_ms: i64,
+    /// Wall time of the rejection, or of the last request in doubt; 0: there was neither.
+    pub last_ms: i64,
+    /// Requests with the event, as far as the sender knows.
+    pub attempts: u32,
+    /// The event as it is on the wire.
+    pub event_json: String,
+    /// The API's code; empty: none.
+    pub api_code: String,
+    /// The message of the API, or of this library.
+    pub message: String,
+}

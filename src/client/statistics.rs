@@ -1,0 +1,87 @@
+//! The statistics of a process and its spool, read from where each figure stands.
+
+use std::sync::atomic::Ordering;
+
+use super::core::Core;
+use super::in_doubt::in_doubt_count;
+use crate::error::{PauseReason, Result};
+use crate::journal::round::Offsets;
+use crate::journal::{backlog, usage};
+use crate::spool::Heartbeat;
+use crate::stats::{Stats, for_each_figure};
+use crate::store::Totals;
+use crate::store::sqlite::Reader;
+
+macro_rules! define_copy_totals {
+    ($(
+        $(#[doc = $meaning:literal])*
+        $field:ident: $type:ty = $kind:ident $(($argument:expr))?, $metric:expr,
+            c.$c_field:ident $(, totals.$($total:ident).+)?;
+    )*) => {
+        /// Copies the figures that are totals of the store.
+        fn copy_totals(totals: &Totals, stats: &mut Stats) {
+            $($(stats.$field = totals.$($total).+;)?)*
+        }
+    };
+}
+
+for_each_figure!(define_copy_totals);
+
+impl Core {
+    pub(super) fn stats(&self) -> Result<Stats> {
+        let (segments, journal_bytes) = usage::journal_size(&self.spool)?;
+        let mut stats = Stats {
+            enqueued: self.enqueued.load(Ordering::Relaxed),
+            enqueue_seconds: self.enqueue_durations.read(),
+            segments,
+            journal_bytes,
+            ..Stats::default()
+        };
+        // Only reading a damaged row reveals its bad checksum, and the reads below may not touch
+        // that row. So ask the sender, which stops at it.
+        let mut damage = self.sender.found_damage();
+        let mut damaged_since_ms = None;
+        if let Some(heartbeat) = Heartbeat::read(&self.spool)? {
+            stats.sender_seen_ms = Some(heartbeat.seen_ms);
+            stats.sender_pid = Some(heartbeat.pid);
+            damaged_since_ms = heartbeat.damaged_since_ms();
+            let published = heartbeat.pause_reason();
+            damage = damage.or(published.filter(|reason| *reason == PauseReason::StoreDamaged));
+        }
+        match self.read_store(&mut stats, journal_bytes) {
+            // If the store is damaged, the figures read so far and the damage are the answer.
+            Err(e) if e.pause_reason().is_some() => damage = e.pause_reason(),
+            read => read?,
+        }
+        if let Some(reason) = damage {
+            stats.paused = Some(reason);
+            stats.paused_since_ms = damaged_since_ms;
+            stats.next_probe_ms = None;
+        }
+        Ok(stats)
+    }
+
+    fn read_store(&self, stats: &mut Stats, journal_bytes: u64) -> Result<()> {
+        let Some(store) = Reader::open(&self.spool)? else {
+            let journalled = backlog::estimate(&self.spool, &Offsets::new(), journal_bytes)?;
+            stats.pending = journalled.events;
+            stats.oldest_pending_ms = journalled.oldest_ms;
+            return Ok(());
+        };
+        let totals = store.totals()?;
+        let offsets = store.offsets()?;
+        stats.journal_bytes = journal_bytes.saturating_sub(offsets.values().sum());
+        let journalled = backlog::estimate(&self.spool, &offsets, stats.journal_bytes)?;
+        stats.pending = totals.pending + journalled.events;
+        copy_totals(&totals, stats);
+        stats.in_doubt = in_doubt_count(&store)?;
+        let oldest = [store.oldest_pending_ms()?, journalled.oldest_ms];
+        stats.oldest_pending_ms = oldest.into_iter().flatten().min();
+        if let Some(pause) = store.pause()? {
+            stats.paused = Some(pause.reason);
+            stats.paused_since_ms = Some(pause.since_ms);
+            stats.next_probe_ms = pause.probe_ms;
+        }
+        Ok(())
+    }
+}
