@@ -6,37 +6,21 @@
 // They panic where the reader is gone or the disk is full; `output` has what does not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-mod adopt;
-mod completions;
-mod confirm;
-mod doctor;
+mod commands;
 mod failure;
-mod find;
-mod flush;
-mod hold;
-mod import;
-mod in_doubt;
-mod list_options;
-mod man;
+mod options;
 mod output;
 mod owner;
-mod pauses;
-mod pending;
-mod receipts;
-mod recover;
-mod rejected;
-mod rows;
-mod run;
-mod sandbox;
-mod selection;
-mod spool_options;
-mod status;
 mod times;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use commands::{
+    adopt, completions, doctor, find, flush, hold, import, in_doubt, man, pending, receipts,
+    recover, rejected, run, sandbox, status,
+};
 use failure::Failure;
 
 #[derive(Parser)]

@@ -217,7 +217,7 @@ fn each_alert_fires_when_it_should_and_not_before() {
     );
     let rules = fs::read_to_string(dir.join("meditopia.rules.yml")).unwrap();
     let cases = fs::read_to_string(dir.join("meditopia.test.yml")).unwrap();
-    let guide = fs::read_to_string(in_crate("src/bin/meditopia/GUIDE.md")).unwrap();
+    let guide = fs::read_to_string(in_crate("crates/cli/src/GUIDE.md")).unwrap();
     let alerts: Vec<&str> = rules
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- alert: "))

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::health::Health;
 use super::notify::Notify;
-use super::output::Output;
+use crate::output::log::Output;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(300);

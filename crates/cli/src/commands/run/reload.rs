@@ -11,9 +11,9 @@ use meditopia::client::Client;
 use meditopia::config::{BearerToken, Settings, TokenSource, differences};
 use meditopia::error::Result;
 
-use super::configured::Configured;
 use super::current::Current;
-use super::output::Output;
+use crate::options::sender_config::Configured;
+use crate::output::log::Output;
 
 /// What only another process can have otherwise.
 const FIXED: [&str; 3] = ["endpoint", "account", "spool"];

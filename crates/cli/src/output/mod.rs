@@ -1,6 +1,10 @@
 //! Standard output: in colours or not, for people or for programs, and gone without a word when the
 //! reader of a pipe has seen enough.
 
+pub mod event_rows;
+pub mod log;
+pub mod pauses;
+
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Stdout, Write};

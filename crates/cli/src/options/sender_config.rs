@@ -9,7 +9,7 @@ use meditopia::client::check_connection;
 use meditopia::config::{Config, Durability, Role, Settings, TokenSource};
 
 use crate::failure::{Failure, USAGE};
-use crate::spool_options::SpoolOptions;
+use crate::options::spool::SpoolOptions;
 
 /// The name of systemd's credential: `LoadCredential=bearer-token:FILE`.
 const CREDENTIAL: &str = "bearer-token";

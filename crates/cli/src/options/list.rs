@@ -1,8 +1,8 @@
 //! The arguments of lists that are narrowed down by user and time: `pending list` and `receipts list`.
 
 use crate::failure::Failure;
+use crate::options::spool::SpoolOptions;
 use crate::output::OutputOptions;
-use crate::spool_options::SpoolOptions;
 use crate::times::{Period, Zone};
 
 /// Which spool, what of it, and how it is printed.

@@ -18,8 +18,8 @@ use meditopia::client::Client;
 use self::check::{Grade, Thresholds};
 use self::snapshot::{Snapshot, with_rate};
 use crate::failure::Failure;
+use crate::options::spool::SpoolOptions;
 use crate::output::{Output, OutputOptions, say};
-use crate::spool_options::SpoolOptions;
 use crate::times::Zone;
 
 /// What `--help` says at its end.

@@ -10,8 +10,8 @@ use meditopia::config::{Config, Settings};
 use meditopia::spool::{self, Belonging, Description};
 
 use crate::failure::{Failure, USAGE};
+use crate::options::spool::SpoolOptions;
 use crate::output::say;
-use crate::spool_options::SpoolOptions;
 
 /// What `--help` says at its end.
 pub const EXAMPLES: &str = "Examples:

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use meditopia::client::{Repair, Salvage, recover};
 
 use crate::failure::{EVENTS_LOST, Failure, NEEDS_YES};
+use crate::options::spool::SpoolOptions;
 use crate::output::say;
-use crate::spool_options::SpoolOptions;
 
 /// What `--help` says at its end.
 pub const EXIT_CODES: &str = "Exit status:

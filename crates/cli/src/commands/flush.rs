@@ -11,10 +11,10 @@ use meditopia::error::{Error, ErrorKind};
 use meditopia::log::Level;
 
 use crate::failure::{FAILED, Failure, LEFT, PAUSED, USAGE};
+use crate::options::sender_config::Configured;
+use crate::options::spool::SpoolOptions;
+use crate::output::log::{Format, Output};
 use crate::output::say;
-use crate::run::configured::Configured;
-use crate::run::output::{Format, Output};
-use crate::spool_options::SpoolOptions;
 
 /// What `--help` says at its end.
 pub const EXIT_CODES: &str = "Exit status:

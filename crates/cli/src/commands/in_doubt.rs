@@ -7,11 +7,11 @@ use std::process::ExitCode;
 
 use meditopia::client::Client;
 
-use crate::confirm::Confirmation;
 use crate::failure::{FAILED, Failure, USAGE};
+use crate::options::confirmation::Confirmation;
+use crate::options::spool::SpoolOptions;
+use crate::output::event_rows::{Detail, RowPrinter};
 use crate::output::{OutputOptions, events, say};
-use crate::rows::{Detail, RowPrinter};
-use crate::spool_options::SpoolOptions;
 
 /// What `--help` says at its end.
 pub const EXAMPLES: &str = "Examples:

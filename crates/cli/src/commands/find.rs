@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use meditopia::client::{PendingFilter, ReceiptFilter, RejectedFilter};
 
+use crate::commands::receipts;
 use crate::failure::{Failure, NOTHING_FOUND};
+use crate::options::spool::SpoolOptions;
 use crate::output::OutputOptions;
-use crate::receipts;
-use crate::rows::{Detail, RowPrinter};
-use crate::spool_options::SpoolOptions;
+use crate::output::event_rows::{Detail, RowPrinter};
 use crate::times::{Period, Zone};
 
 /// What `--help` says at its end.

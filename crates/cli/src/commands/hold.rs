@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use crate::failure::Failure;
+use crate::options::spool::SpoolOptions;
 use crate::output::say;
-use crate::spool_options::SpoolOptions;
 
 /// What `meditopia hold --help` says at its end.
 pub const HOLD_EXAMPLES: &str = "Programs go on enqueueing, and every event is kept. It outlasts restarts of all of them.

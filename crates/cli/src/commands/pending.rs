@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use meditopia::client::PendingFilter;
 
 use crate::failure::Failure;
-use crate::list_options::ListOptions;
-use crate::rows::{Detail, RowPrinter};
+use crate::options::list::ListOptions;
+use crate::output::event_rows::{Detail, RowPrinter};
 
 /// What `--help` says at its end.
 pub const EXAMPLES: &str = "Examples:

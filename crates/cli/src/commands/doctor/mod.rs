@@ -19,9 +19,9 @@ use meditopia::event::Rules;
 use serde::Serialize;
 
 use crate::failure::{Failure, USAGE};
+use crate::options::spool::SpoolOptions;
 use crate::output::say;
 use crate::owner;
-use crate::spool_options::SpoolOptions;
 
 /// What `--help` says at its end.
 pub const EXIT_CODES: &str =

@@ -13,14 +13,14 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::configured::Configured;
 use super::current::Current;
 use super::endpoint::{self, Reach, Told};
 use super::health::Health;
 use super::notify::Notify;
-use super::output::Output;
 use super::{Options, reload, watch};
 use crate::failure::{Failure, LEFT};
+use crate::options::sender_config::Configured;
+use crate::output::log::Output;
 
 /// How much the sender may be overdue where no watchdog says it.
 const TOLERANCE: Duration = Duration::from_secs(30);

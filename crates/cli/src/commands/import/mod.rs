@@ -24,7 +24,7 @@ use meditopia::config::Config;
 use self::input::Input;
 use self::records::Format;
 use crate::failure::{Failure, USAGE};
-use crate::spool_options::NamedSpool;
+use crate::options::spool::NamedSpool;
 
 /// What `--help` says at its end.
 pub const EXIT_CODES: &str = r#"Formats, by the file's name or --format:

@@ -6,14 +6,12 @@
 //! configuration that is read again by SIGHUP (`configured`, `reload`), signs of life (`health`, `watch`,
 //! `notify`), an endpoint to ask (`endpoint`, `listener`), and an end in order (`daemon`).
 
-pub mod configured;
 mod current;
 mod daemon;
 mod endpoint;
 mod health;
 mod listener;
 mod notify;
-pub mod output;
 mod reload;
 mod watch;
 
@@ -22,10 +20,10 @@ use std::process::ExitCode;
 
 use meditopia::config::Role;
 
-use self::configured::Configured;
-use self::output::{Format, Output};
 use crate::failure::Failure;
-use crate::spool_options::SpoolOptions;
+use crate::options::sender_config::Configured;
+use crate::options::spool::SpoolOptions;
+use crate::output::log::{Format, Output};
 
 /// What `--help` says at its end.
 pub const NOTES: &str = "Signals:

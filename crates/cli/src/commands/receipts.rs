@@ -7,7 +7,7 @@ use meditopia::event::EventKind;
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
-use crate::list_options::ListOptions;
+use crate::options::list::ListOptions;
 use crate::output::{Output, OutputOptions, Tone, events, grouped, plain};
 use crate::times::Zone;
 

@@ -12,8 +12,8 @@ use meditopia::spool;
 
 use super::place::{first, rest};
 use super::{Finding, Report};
+use crate::output::pauses;
 use crate::output::{events, plain};
-use crate::pauses;
 use crate::times::Zone;
 
 const WHAT: &str = "delivery";

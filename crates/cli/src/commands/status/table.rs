@@ -6,8 +6,8 @@ use meditopia::client::{RejectedCount, RejectedReason};
 use meditopia::error::PauseReason;
 
 use super::snapshot::Snapshot;
+use crate::output::pauses;
 use crate::output::{Output, Tone, bytes, events, grouped, plain};
-use crate::pauses;
 use crate::times::{Zone, show_span};
 
 /// The table's lines.

@@ -9,12 +9,12 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::confirm::Confirmation;
 use crate::failure::{FAILED, Failure};
+use crate::options::confirmation::Confirmation;
+use crate::options::selection::{Selected, Selection};
+use crate::options::spool::SpoolOptions;
+use crate::output::event_rows::{Detail, RowPrinter};
 use crate::output::{OutputOptions, events, say};
-use crate::rows::{Detail, RowPrinter};
-use crate::selection::{Selected, Selection};
-use crate::spool_options::SpoolOptions;
 use crate::times::Zone;
 
 /// What `--help` says at its end.
