@@ -1,7 +1,7 @@
-//! `meditopia adopt`: the operator's word that a spool is what it looks like.
+//! `meditopia adopt`: the operator's confirmation that a spool may be used where it is now.
 //!
-//! A spool remembers where it was made and for whom, because two copies that both send would deliver
-//! everything twice. After a restore or a move only a person can know that there is no other copy.
+//! A spool records its location, endpoint and account, because two copies that both send would deliver
+//! every event twice. After a restore or a move only a person can know that there is no other copy.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,52 +11,54 @@ use meditopia::spool::{self, Belonging, Description};
 
 use crate::failure::{Failure, USAGE};
 use crate::options::spool::SpoolOptions;
-use crate::output::say;
+use crate::output::print_line;
 
 /// What `--help` says at its end.
 pub const EXAMPLES: &str = "Examples:
-  meditopia adopt /var/spool/shop                        it was moved here; it goes on as before
-  meditopia adopt /var/spool/shop --account staging      it belongs to another account from now on
+  meditopia adopt /var/spool/shop                        after a move: continue as before
+  meditopia adopt /var/spool/shop --account staging      from now on it belongs to another account
   meditopia adopt /var/spool/shop --endpoint https://partners.meditopia.com/default/v1/events
-                                                         its events go there from now on
+                                                         from now on its events go to this endpoint
 
-Only --endpoint and --account change to whom it belongs; where the configuration or the environment name
-another one, and neither is given, it is refused, as it is while a process sends to the old ones. Make sure
-first that no other copy of the spool will ever send: what waits in both would be delivered twice.";
+Only --endpoint and --account change what the spool belongs to. The command refuses to run if the
+configuration or the environment names another endpoint or account and neither option is given, and it
+refuses a change while a process sends to the old endpoint. First make sure that no other copy of the spool
+will ever send: events that are pending in both would be delivered twice.";
 
 /// The arguments of `meditopia adopt`.
 #[derive(clap::Args)]
 pub struct Options {
     #[command(flatten)]
     spool: SpoolOptions,
-    /// The endpoint that its events go to from now on; the one it has unless given
+    /// The new endpoint for its events; by default the present one
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
-    /// The account that it belongs to from now on; the one it has unless given
+    /// The new account that it belongs to; by default the present one
     #[arg(long, value_name = "TEXT")]
     account: Option<String>,
 }
 
-/// Writes the spool's new belonging, after the checks that every host of it makes.
+/// Writes the new endpoint and account of the spool.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let configured = options.spool.told_host()?;
+    let configured = options.spool.config_with_printed_warnings()?;
     let dir = PathBuf::from(configured.get("spool")?);
     let known = spool::describe(&dir)?;
-    let named = |endpoint: &str, account: &str| {
-        belonging(
+    let with_options = |endpoint: &str, account: &str| {
+        checked(
             options.endpoint.as_deref().unwrap_or(endpoint),
             options.account.as_deref().unwrap_or(account),
         )
     };
-    let wanted = named(&known.endpoint, &known.account)?;
-    let configured = named(&configured.get("endpoint")?, &configured.get("account")?)?;
-    agree(&dir, &known, of(&wanted), of(&configured))?;
-    spool::adopt(&dir, of(&wanted))?;
-    say(told(&dir, &known, of(&wanted)))?;
+    let wanted = with_options(&known.endpoint, &known.account)?;
+    let configured = with_options(&configured.get("endpoint")?, &configured.get("account")?)?;
+    refuse_other_configuration(&dir, &known, destination(&wanted), destination(&configured))?;
+    spool::adopt(&dir, destination(&wanted))?;
+    print_line(result(&dir, &known, destination(&wanted)))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn belonging(endpoint: &str, account: &str) -> Result<Settings, Failure> {
+/// The endpoint and the account after the checks that every configuration has to pass.
+fn checked(endpoint: &str, account: &str) -> Result<Settings, Failure> {
     let mut config = Config::new();
     config.set("durability", "memory")?;
     config.set("endpoint", endpoint)?;
@@ -64,16 +66,16 @@ fn belonging(endpoint: &str, account: &str) -> Result<Settings, Failure> {
     Ok(config.settings()?)
 }
 
-fn of(settings: &Settings) -> Belonging<'_> {
+fn destination(settings: &Settings) -> Belonging<'_> {
     Belonging {
         endpoint: settings.endpoint.as_str(),
         account: &settings.account,
     }
 }
 
-/// Whoever gives a configuration of another endpoint most likely wants the spool to go there; but events
-/// are given away only by what stands on the command line.
-fn agree(
+/// Refuses a configuration for another endpoint or account. The operator may want the spool to change to
+/// it, but only the options on the command line may redirect events.
+fn refuse_other_configuration(
     dir: &Path,
     known: &Description,
     wanted: Belonging<'_>,
@@ -85,35 +87,35 @@ fn agree(
     Err(Failure::new(
         USAGE,
         format!(
-            "spool {} belongs to {}, and is configured for {}; nothing was changed; to give it away: {}; to keep it, mend the configuration (file, environment)",
+            "spool {} belongs to {}, but the configuration names {}; nothing was changed; to move the spool there: {}; to leave it as it is, correct the configuration (file, environment)",
             dir.display(),
-            in_words(known.belonging()),
-            in_words(configured),
+            describe(known.belonging()),
+            describe(configured),
             known.adopt_command(dir, configured)
         ),
     ))
 }
 
-fn told(dir: &Path, before: &Description, now: Belonging<'_>) -> String {
+fn result(dir: &Path, before: &Description, now: Belonging<'_>) -> String {
     let dir = dir.display();
     match (now == before.belonging(), before.is_elsewhere) {
         (false, _) => format!(
-            "{dir} now belongs to {}, and no more to {}",
-            in_words(now),
-            in_words(before.belonging())
+            "{dir} now belongs to {}, no longer to {}",
+            describe(now),
+            describe(before.belonging())
         ),
         (true, true) => format!(
-            "{dir} may send from here now, to {} as before",
-            in_words(now)
+            "{dir} may be used here now, and belongs to {} as before",
+            describe(now)
         ),
         (true, false) => format!(
-            "{dir} needs no adoption, and stays as it is: it belongs to {}",
-            in_words(now)
+            "{dir} needs no adoption and stays as it is: it belongs to {}",
+            describe(now)
         ),
     }
 }
 
-fn in_words(belonging: Belonging<'_>) -> String {
+fn describe(belonging: Belonging<'_>) -> String {
     match belonging.account {
         "" => belonging.endpoint.to_owned(),
         account => format!("{} (account {account:?})", belonging.endpoint),

@@ -1,4 +1,4 @@
-//! `meditopia completions`: what makes a shell complete the command's words.
+//! `meditopia completions`: a script that makes a shell complete the command line.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The shell that is to read them
+    /// The shell that will run the script
     shell: Shell,
 }
 
@@ -21,7 +21,7 @@ pub(crate) fn run(options: &Options, mut command: Command) -> Result<ExitCode, S
     let mut script = Vec::new();
     generate(options.shell, &mut command, "meditopia", &mut script);
     match io::stdout().write_all(&script) {
-        // Whoever reads has read enough.
+        // The reader has closed the pipe because it needs no more.
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(format!("standard output: {e}")),
         _ => Ok(ExitCode::SUCCESS),
     }

@@ -1,5 +1,4 @@
-//! `meditopia find`: what has become of one user's events: delivered when, rejected because of what, waiting
-//! since when.
+//! `meditopia find`: what became of one user's events: delivered when, rejected why, pending since when.
 
 use std::process::ExitCode;
 
@@ -12,9 +11,9 @@ use crate::output::OutputOptions;
 use crate::output::event_rows::{Detail, RowPrinter};
 use crate::times::{Period, Zone};
 
-/// What `--help` says at its end.
+/// The last part of `--help`.
 pub const EXAMPLES: &str =
-    "Exit status: 0 something was found, 1 failed, 5 the spool holds no event of that user.
+    "Exit status: 0 found, 1 failed, 5 the spool knows no event of that user.
 
 Examples:
   meditopia find /var/spool/shop --user u-17
@@ -34,12 +33,12 @@ pub struct Options {
     output: OutputOptions,
 }
 
-/// Looks, and prints what is there.
+/// Prints everything that the spool knows about the user's events.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let zone = Zone::of(options.output.utc);
+    let zone = Zone::new(options.output.utc);
     let user = Some(options.user.clone());
     let (from_ms, until_ms) = options.period.read(&zone)?;
-    let client = options.spool.look()?;
+    let client = options.spool.open_to_read()?;
     let mut out = options.output.open();
     let delivered = ReceiptFilter {
         user: user.clone(),
@@ -73,7 +72,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     }
     if !options.output.json {
         out.line(
-            "no event of that user waits, is rejected, or was delivered within receipts_days",
+            "no event of that user is pending or rejected, or was delivered within receipts_days",
         )?;
     }
     out.flush()?;

@@ -1,6 +1,6 @@
-//! `meditopia flush`: one delivery, for cron and timers and for the end of a script.
+//! `meditopia flush`: a single delivery, for cron, timers and the end of a script.
 //!
-//! It sends by itself unless another process does; then it waits for that one.
+//! The command sends by itself, unless another process is elected; then it waits for that one.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,78 +10,80 @@ use meditopia::config::Role;
 use meditopia::error::{Error, ErrorKind};
 use meditopia::log::Level;
 
-use crate::failure::{FAILED, Failure, LEFT, PAUSED, USAGE};
-use crate::options::sender_config::Configured;
+use crate::failure::{EVENTS_LEFT, FAILED, Failure, PAUSED, USAGE};
+use crate::options::sender_config::SenderConfig;
 use crate::options::spool::SpoolOptions;
-use crate::output::log::{Format, Output};
-use crate::output::say;
+use crate::output::log::{Log, LogFormat};
+use crate::output::print_line;
 
-/// What `--help` says at its end.
+/// The last part of `--help`.
 pub const EXIT_CODES: &str = "Exit status:
-  0  all that was enqueued before is delivered, or rejected by the API: the line says how many
-  1  it did not work: see the message
+  0  every event enqueued before is delivered or rejected; the output says how many
+  1  it failed: see the message
   2  the command line or the configuration is wrong
-  6  the time is over; what is left waits for the next sender
-  7  delivery is paused, and somebody has to look at the reason; all is kept";
+  6  the timeout passed; the next sender delivers the rest
+  7  delivery is paused and an operator has to look at the reason; every event is kept";
 
 /// The arguments of `meditopia flush`.
 #[derive(clap::Args)]
 pub struct Options {
     #[command(flatten)]
     spool: SpoolOptions,
-    /// How long it may take
+    /// How long the delivery may take
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u32,
     /// Print one JSON object
     #[arg(long, conflicts_with = "quiet")]
     json: bool,
-    /// Print nothing when all is delivered and nothing was rejected, as cron likes it
+    /// Print nothing if everything is delivered and nothing was rejected; for cron
     #[arg(long, short)]
     quiet: bool,
-    /// How warnings are written to standard error; journal if that is the systemd journal, else text
+    /// The format of warnings on standard error; by default journal under systemd, otherwise text
     #[arg(long, value_name = "FORMAT")]
-    log_format: Option<Format>,
+    log_format: Option<LogFormat>,
 }
 
-/// Delivers once, and prints what came of it.
+/// Delivers once and prints the result.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let configured = Configured::read(&options.spool, Role::Enqueue)?;
-    let format = options.log_format.unwrap_or_else(Format::of_standard_error);
-    let level = configured.settings.log_level.min(Some(Level::Warn));
-    let (output, writing) =
-        Output::start(format, level).map_err(|e| Failure::from(format!("cannot start: {e}")))?;
-    output.warnings_of(&configured.config);
-    let client = Client::open(&configured.config)?;
-    client.set_log_callback(Some(output.callback()))?;
+    let sender = SenderConfig::read(&options.spool, Role::Enqueue)?;
+    let format = options
+        .log_format
+        .unwrap_or_else(LogFormat::of_standard_error);
+    let level = sender.settings.log_level.min(Some(Level::Warn));
+    let (log, log_thread) =
+        Log::start(format, level).map_err(|e| Failure::from(format!("cannot start: {e}")))?;
+    log.warn_about(&sender.config);
+    let client = Client::open(&sender.config)?;
+    client.set_log_callback(Some(log.callback()))?;
     let (report, outcome) = client.flush(Duration::from_secs(options.timeout.into()));
     drop(client);
-    drop(output);
-    writing.finish();
+    drop(log);
+    log_thread.finish();
 
-    let wrong = outcome.err();
-    let status = status(wrong.as_ref());
+    let error = outcome.err();
+    let status = status(error.as_ref());
     let line = if options.json {
-        json(&report, wrong.as_ref(), status)
+        json(&report, error.as_ref(), status)
     } else {
-        words(&report, wrong.as_ref())
+        sentence(&report, error.as_ref())
     };
     if !(options.quiet && status == 0 && report.rejected == 0) {
-        say(line)?;
+        print_line(line)?;
     }
     Ok(ExitCode::from(status))
 }
 
-fn status(wrong: Option<&Error>) -> u8 {
-    match wrong.map(Error::kind) {
+fn status(error: Option<&Error>) -> u8 {
+    match error.map(Error::kind) {
         None => 0,
-        Some(ErrorKind::Timeout) => LEFT,
+        Some(ErrorKind::Timeout) => EVENTS_LEFT,
         Some(ErrorKind::Paused) => PAUSED,
         Some(ErrorKind::Config) => USAGE,
         Some(_) => FAILED,
     }
 }
 
-fn words(report: &Report, wrong: Option<&Error>) -> String {
+fn sentence(report: &Report, error: Option<&Error>) -> String {
     let mut line = format!(
         "{} delivered, {} rejected",
         report.delivered, report.rejected
@@ -90,22 +92,22 @@ fn words(report: &Report, wrong: Option<&Error>) -> String {
         line.push_str(&format!(", {} expired", report.expired));
     }
     match (report.pending, report.in_doubt) {
-        (0, _) => line.push_str("; nothing waits"),
-        (pending, 0) => line.push_str(&format!("; {pending} wait")),
+        (0, _) => line.push_str("; nothing pending"),
+        (pending, 0) => line.push_str(&format!("; {pending} pending")),
         (pending, in_doubt) => {
-            line.push_str(&format!("; {pending} wait, {in_doubt} of them in doubt"));
+            line.push_str(&format!("; {pending} pending, {in_doubt} of them in doubt"));
         }
     }
-    if let Some(wrong) = wrong {
-        line.push_str(&format!(": {wrong}"));
+    if let Some(error) = error {
+        line.push_str(&format!(": {error}"));
     }
     line
 }
 
-fn json(report: &Report, wrong: Option<&Error>, status: u8) -> String {
+fn json(report: &Report, error: Option<&Error>, status: u8) -> String {
     let outcome = match status {
         0 => "delivered",
-        LEFT => "left",
+        EVENTS_LEFT => "left",
         PAUSED => "paused",
         _ => "failed",
     };
@@ -119,7 +121,7 @@ fn json(report: &Report, wrong: Option<&Error>, status: u8) -> String {
         "paused": report.pause.map(|reason| reason.name()),
         "paused_since_ms": report.paused_since_ms,
         "next_probe_ms": report.next_probe_ms,
-        "message": wrong.map(Error::message),
+        "message": error.map(Error::message),
     })
     .to_string()
 }

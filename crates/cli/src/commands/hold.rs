@@ -1,26 +1,26 @@
-//! `meditopia hold` and `meditopia resume`: the operator's pause, and the end of any pause.
+//! `meditopia hold` and `meditopia resume`: an operator's pause, and the end of any pause.
 
 use std::process::ExitCode;
 
 use crate::failure::Failure;
 use crate::options::spool::SpoolOptions;
-use crate::output::say;
+use crate::output::print_line;
 
-/// What `meditopia hold --help` says at its end.
-pub const HOLD_EXAMPLES: &str = "Programs go on enqueueing, and every event is kept. It outlasts restarts of all of them.
-
-Example:
-  meditopia hold /var/spool/shop      nothing is sent from now on, until: meditopia resume /var/spool/shop";
-
-/// What `meditopia resume --help` says at its end.
-pub const RESUME_EXAMPLES: &str = "It ends a hold, and a pause for any other reason and the wait after a failed request, too: the next
-request goes at once. If the cause is not mended the API's next answer pauses delivery again. Only a
-damaged store is not for resume: see meditopia recover.
+/// The last part of `meditopia hold --help`.
+pub const HOLD_EXAMPLES: &str = "Applications can still enqueue, and every event is kept. The hold outlasts any restart.
 
 Example:
-  meditopia resume /var/spool/shop    after the cause that meditopia status tells is mended";
+  meditopia hold /var/spool/shop      sends nothing from now on, until: meditopia resume /var/spool/shop";
 
-/// The arguments of both.
+/// The last part of `meditopia resume --help`.
+pub const RESUME_EXAMPLES: &str = "This ends a hold, a pause for any other reason, and the wait after a failed request: the next request is
+sent at once. If the cause remains, the API's next answer pauses delivery again. A damaged store cannot be
+resumed: see meditopia recover.
+
+Example:
+  meditopia resume /var/spool/shop    after you have removed the cause that meditopia status reports";
+
+/// The arguments of both commands.
 #[derive(clap::Args)]
 pub struct Options {
     #[command(flatten)]
@@ -29,19 +29,21 @@ pub struct Options {
 
 /// Stops sending from the spool.
 pub fn hold(options: &Options) -> Result<ExitCode, Failure> {
-    options.spool.act()?.hold()?;
-    say("held: nothing is sent until: meditopia resume")?;
+    options.spool.open_to_change()?.hold()?;
+    print_line("held: nothing is sent until: meditopia resume")?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Ends any pause of the spool.
 pub fn resume(options: &Options) -> Result<ExitCode, Failure> {
-    let client = options.spool.act()?;
+    let client = options.spool.open_to_change()?;
     let before = client.stats()?.paused;
     client.resume()?;
     match before {
-        Some(reason) => say(format_args!("resumed: delivery was paused ({reason})"))?,
-        None => say("resumed: delivery was not paused; a wait after a failed request is over")?,
+        Some(reason) => print_line(format_args!("resumed: delivery was paused ({reason})"))?,
+        None => print_line(
+            "resumed: delivery was not paused; a wait after a failed request, if any, is over",
+        )?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,8 @@
 //! `meditopia in-doubt`: the events of requests that no answer has settled.
 //!
-//! They are repeated byte for byte until an answer comes, so there is nothing to do; only one that the API
-//! fails on again and again, and that so stops all behind it, has to be set aside.
+//! The sender repeats such a request byte for byte until an answer comes, so usually there is nothing to
+//! do. An operator only has to set aside an event on which the API fails every time, because it blocks all
+//! events behind it.
 
 use std::process::ExitCode;
 
@@ -11,26 +12,26 @@ use crate::failure::{FAILED, Failure, USAGE};
 use crate::options::confirmation::Confirmation;
 use crate::options::spool::SpoolOptions;
 use crate::output::event_rows::{Detail, RowPrinter};
-use crate::output::{OutputOptions, events, say};
+use crate::output::{OutputOptions, event_count, print_line};
 
-/// What `--help` says at its end.
+/// The last part of `--help`.
 pub const EXAMPLES: &str = "Examples:
   meditopia in-doubt list /var/spool/shop
   meditopia in-doubt set-aside /var/spool/shop --id 8519680 --yes
 
-What is set aside is listed by meditopia rejected, as set aside, and can be requeued from there.
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 it takes a yes: at the terminal, or by --yes.";
+Events that were set aside are listed by meditopia rejected and can be requeued from there.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 needs confirmation: at the terminal, or by --yes.";
 
-/// What is done with events in doubt.
+/// The subcommands.
 #[derive(clap::Subcommand)]
 pub enum InDoubt {
-    /// List them, a line each
+    /// List them, one per line
     List(ListOptions),
-    /// Take events out of their batch, so that the rest can be sent
+    /// Remove events from their batch, so that the rest can be sent
     SetAside(SetAsideOptions),
 }
 
-/// The arguments of list.
+/// The arguments of `list`.
 #[derive(clap::Args)]
 pub struct ListOptions {
     #[command(flatten)]
@@ -39,12 +40,12 @@ pub struct ListOptions {
     output: OutputOptions,
 }
 
-/// The arguments of set-aside.
+/// The arguments of `set-aside`.
 #[derive(clap::Args)]
 pub struct SetAsideOptions {
     #[command(flatten)]
     spool: SpoolOptions,
-    /// Those with these ids, from the list
+    /// Those with these ids, as listed
     #[arg(
         long = "id",
         value_name = "ID",
@@ -52,14 +53,14 @@ pub struct SetAsideOptions {
         conflicts_with = "all"
     )]
     ids: Vec<i64>,
-    /// All events that are in doubt now
+    /// All that are in doubt now
     #[arg(long)]
     all: bool,
     #[command(flatten)]
     confirmation: Confirmation,
 }
 
-/// Does it.
+/// Carries out the subcommand.
 pub fn run(command: &InDoubt) -> Result<ExitCode, Failure> {
     match command {
         InDoubt::List(options) => list(options),
@@ -69,7 +70,7 @@ pub fn run(command: &InDoubt) -> Result<ExitCode, Failure> {
 }
 
 fn list(options: &ListOptions) -> Result<(), Failure> {
-    let client = options.spool.look()?;
+    let client = options.spool.open_to_read()?;
     let mut out = options.output.open();
     let mut printer = RowPrinter::new(&options.output, Detail::Line);
     printer.print_all(&mut client.in_doubt(0)?, u64::MAX, &mut out)?;
@@ -81,39 +82,40 @@ fn list(options: &ListOptions) -> Result<(), Failure> {
 
 fn set_aside(options: &SetAsideOptions) -> Result<(), Failure> {
     if options.ids.is_empty() && !options.all {
-        let message = "which events? name them by --id, from meditopia in-doubt list, or say --all";
+        let message =
+            "which events? name them by --id, as meditopia in-doubt list shows it, or give --all";
         return Err(Failure::new(USAGE, message));
     }
-    let client = options.spool.act()?;
-    let there = ids_in_doubt(&client)?;
+    let client = options.spool.open_to_change()?;
+    let in_doubt = ids_in_doubt(&client)?;
     let ids = if options.all {
-        there.clone()
+        in_doubt.clone()
     } else {
         options.ids.clone()
     };
-    if let Some(gone) = ids.iter().find(|id| !there.contains(id)) {
+    if let Some(absent) = ids.iter().find(|id| !in_doubt.contains(id)) {
         let message = format!(
-            "no event in doubt has the id {gone}; it may be settled by now: see meditopia in-doubt list"
+            "no event in doubt has the id {absent}; it may have been settled; see meditopia in-doubt list"
         );
         return Err(Failure::new(FAILED, message));
     }
     if ids.is_empty() {
-        return say("nothing is in doubt; nothing was done");
+        return print_line("nothing is in doubt; nothing was done");
     }
     let count = ids.len() as u64;
     options.confirmation.ask(&format!(
-        "set {} aside; the API may have them already",
-        events(count)
+        "set {} aside; the API may have received them already",
+        event_count(count)
     ))?;
     let changed = client.set_aside(&ids)? as u64;
-    say(format_args!(
+    print_line(format_args!(
         "set {} aside; see meditopia rejected list --reason set-aside",
-        events(changed)
+        event_count(changed)
     ))?;
     if changed < count {
         let message = format!(
-            "{} stayed: a request with them is on its way; meditopia hold, then try again",
-            events(count - changed)
+            "{} could not be set aside: a request with them is in flight; run meditopia hold, then try again",
+            event_count(count - changed)
         );
         return Err(Failure::new(FAILED, message));
     }

@@ -1,4 +1,4 @@
-//! `meditopia man`: the manual pages of the command, made from what `--help` is made from.
+//! `meditopia man`: the manual pages of the command, generated from the definitions behind `--help`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,12 @@ use clap_mangen::Man;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The directory to write them into, such as /usr/local/share/man/man1; it is made if it is not there
+    /// The directory to write them into, such as /usr/local/share/man/man1; it is created if needed
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
 
-/// Writes a page for the command and one for each of its subcommands, replacing older ones.
+/// Writes a page for the command and for each subcommand, replacing existing ones.
 pub(crate) fn run(options: &Options, mut command: Command) -> Result<ExitCode, String> {
     let failed = |path: &Path, e| format!("{}: {e}; choose another --out", path.display());
     fs::create_dir_all(&options.out).map_err(|e| failed(&options.out, e))?;
@@ -30,15 +30,15 @@ pub(crate) fn run(options: &Options, mut command: Command) -> Result<ExitCode, S
     Ok(ExitCode::SUCCESS)
 }
 
-/// The command's page and those of all below it that are not hidden.
+/// The pages of the command and of all subcommands that are not hidden.
 fn pages(command: Command) -> Vec<Man> {
-    let below: Vec<Command> = command
+    let subcommands: Vec<Command> = command
         .get_subcommands()
-        .filter(|below| !below.is_hide_set())
+        .filter(|subcommand| !subcommand.is_hide_set())
         .cloned()
         .collect();
     let own = Man::new(command).source(concat!("libmeditopia ", env!("CARGO_PKG_VERSION")));
     std::iter::once(own)
-        .chain(below.into_iter().flat_map(pages))
+        .chain(subcommands.into_iter().flat_map(pages))
         .collect()
 }

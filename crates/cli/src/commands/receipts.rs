@@ -1,4 +1,4 @@
-//! `meditopia receipts`: which requests the API has taken, when, and whose events were in them.
+//! `meditopia receipts`: which requests the API accepted, when, and of which users.
 
 use std::process::ExitCode;
 
@@ -8,25 +8,25 @@ use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 use crate::options::list::ListOptions;
-use crate::output::{Output, OutputOptions, Tone, events, grouped, plain};
+use crate::output::{Output, OutputOptions, Tone, event_count, grouped, sanitize};
 use crate::times::Zone;
 
-/// What `--help` says at its end.
-pub const EXAMPLES: &str = "Receipts are kept for receipts_days, 7 unless configured; 0 keeps none.
+/// The last part of `--help`.
+pub const EXAMPLES: &str = "Receipts are kept for receipts_days, by default 7; 0 keeps none.
 
 Examples:
   meditopia receipts list /var/spool/shop --since '2h ago'
   meditopia receipts list /var/spool/shop --user u-17 --since 2026-11-20 --until 2026-11-21
   meditopia receipts list /var/spool/shop --json | jq -c '{time_ms, users: (.users | keys)}'";
 
-/// What is done with receipts.
+/// The subcommands.
 #[derive(clap::Subcommand)]
 pub enum Receipts {
-    /// List the delivered requests, a line each, by the time of their delivery: time, status, events, kinds, users
+    /// List the delivered requests, one per line, by the time of their delivery: time, status, events, kinds, users
     List(ListOptions),
 }
 
-/// Does it.
+/// Carries out the subcommand.
 pub fn run(command: &Receipts) -> Result<ExitCode, Failure> {
     let Receipts::List(options) = command;
     let (from_ms, until_ms) = options.period()?;
@@ -36,17 +36,18 @@ pub fn run(command: &Receipts) -> Result<ExitCode, Failure> {
         until_ms,
         ..ReceiptFilter::default()
     };
-    let client = options.spool.look()?;
+    let client = options.spool.open_to_read()?;
     let mut out = options.output.open();
     let printed = print_all(&client, &filter, options.limit(), &options.output, &mut out)?;
     if printed == 0 && !options.output.json {
-        out.line("no receipt matches; they are kept for receipts_days")?;
+        out.line("no receipt matches; receipts are kept for receipts_days")?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints the receipts that `filter` takes, of its user alone where it has one; says how many.
+/// Prints the receipts that match `filter`, and returns their number. If the filter names a user, only that
+/// user's share of each request is shown.
 pub fn print_all(
     client: &Client,
     filter: &ReceiptFilter,
@@ -54,7 +55,7 @@ pub fn print_all(
     options: &OutputOptions,
     out: &mut Output,
 ) -> Result<u64, Failure> {
-    let zone = Zone::of(options.utc);
+    let zone = Zone::new(options.utc);
     let mut receipts = client.receipts(filter)?;
     let mut printed = 0;
     while printed < limit
@@ -62,7 +63,7 @@ pub fn print_all(
     {
         let user = filter.user.as_deref();
         match options.json {
-            true => out.line(object(&receipt, user).to_string())?,
+            true => out.line(to_json(&receipt, user).to_string())?,
             false => out.line(line(&receipt, user, &zone, out))?,
         }
         printed += 1;
@@ -70,7 +71,7 @@ pub fn print_all(
     Ok(printed)
 }
 
-/// The counts of a receipt: of one user, or of all.
+/// How many events of each kind the request had: of one user, or of all.
 fn counts(receipt: &Receipt, user: Option<&str>) -> [u32; EventKind::ALL.len()] {
     let share = receipt
         .users
@@ -89,14 +90,14 @@ fn line(receipt: &Receipt, user: Option<&str>, zone: &Zone, out: &Output) -> Str
     let kinds: Vec<_> = kinds
         .map(|(kind, count)| format!("{count} {}", kind.name()))
         .collect();
-    let whose = match user {
-        Some(user) => plain(user),
+    let users = match user {
+        Some(user) => sanitize(user),
         None => {
             let users = receipt
                 .users
                 .iter()
                 .take(SHOWN)
-                .map(|share| plain(&share.user));
+                .map(|share| sanitize(&share.user));
             let mut users = users.collect::<Vec<_>>().join(" ");
             if receipt.users.len() > SHOWN {
                 users += &format!(
@@ -110,16 +111,16 @@ fn line(receipt: &Receipt, user: Option<&str>, zone: &Zone, out: &Output) -> Str
     let total: u32 = counts.iter().sum();
     let delivered = out.paint(Tone::Good, "delivered");
     format!(
-        "{}  {delivered} {} ({})  HTTP {}  {whose}",
+        "{}  {delivered} {} ({})  HTTP {}  {users}",
         zone.show(receipt.time_ms),
-        events(total.into()),
+        event_count(total.into()),
         kinds.join(", "),
         receipt.http_status
     )
 }
 
-fn object(receipt: &Receipt, user: Option<&str>) -> Value {
-    let named = |counts: [u32; EventKind::ALL.len()]| {
+fn to_json(receipt: &Receipt, user: Option<&str>) -> Value {
+    let by_name = |counts: [u32; EventKind::ALL.len()]| {
         let kinds = EventKind::ALL
             .iter()
             .zip(counts)
@@ -133,7 +134,7 @@ fn object(receipt: &Receipt, user: Option<&str>) -> Value {
     let shares = receipt.users.iter();
     let shares = shares.filter(|share| user.is_none_or(|user| share.user == user));
     let users: Map<String, Value> = shares
-        .map(|share| (share.user.clone(), named(share.kinds)))
+        .map(|share| (share.user.clone(), by_name(share.kinds)))
         .collect();
     json!({
         "id": receipt.id,

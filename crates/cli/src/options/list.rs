@@ -1,21 +1,21 @@
-//! The arguments of lists that are narrowed down by user and time: `pending list` and `receipts list`.
+//! The arguments of `pending list` and `receipts list`, which select by user and time.
 
 use crate::failure::Failure;
 use crate::options::spool::SpoolOptions;
 use crate::output::OutputOptions;
 use crate::times::{Period, Zone};
 
-/// Which spool, what of it, and how it is printed.
+/// The spool, the rows that are selected, and how they are printed.
 #[derive(clap::Args)]
 pub struct ListOptions {
     #[command(flatten)]
     pub spool: SpoolOptions,
-    /// Of this partner_user_id
+    /// Only those of this partner_user_id
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
     #[command(flatten)]
     period: Period,
-    /// At most so many
+    /// At most this many
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     #[command(flatten)]
@@ -25,10 +25,10 @@ pub struct ListOptions {
 impl ListOptions {
     /// See [`Period::read`].
     pub fn period(&self) -> Result<(Option<i64>, Option<i64>), Failure> {
-        self.period.read(&Zone::of(self.output.utc))
+        self.period.read(&Zone::new(self.output.utc))
     }
 
-    /// How many rows at most.
+    /// The largest number of rows to print.
     pub fn limit(&self) -> u64 {
         self.limit.unwrap_or(u64::MAX)
     }

@@ -2,6 +2,6 @@
 
 pub mod confirmation;
 pub mod list;
-pub mod selection;
+pub mod rejected_selection;
 pub mod sender_config;
 pub mod spool;

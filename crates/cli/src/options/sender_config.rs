@@ -1,7 +1,7 @@
-//! The configuration of a process that only sends.
+//! The configuration of a command that sends.
 //!
-//! It may share its file with hosts that only enqueue, so the role is the command's and not the file's.
-//! A bearer token that nothing else names is the credential that the service manager passed.
+//! The command may share its configuration file with applications that only enqueue, so it sets the role
+//! itself. If nothing else configures a bearer token, the credential of the service manager is used.
 
 use std::path::Path;
 
@@ -11,43 +11,44 @@ use meditopia::config::{Config, Durability, Role, Settings, TokenSource};
 use crate::failure::{Failure, USAGE};
 use crate::options::spool::SpoolOptions;
 
-/// The name of systemd's credential: `LoadCredential=bearer-token:FILE`.
+/// The name of the systemd credential: `LoadCredential=bearer-token:FILE`.
 const CREDENTIAL: &str = "bearer-token";
 
-/// A configuration and what it says.
-pub struct Configured {
+/// A configuration, and the settings that it stands for.
+pub struct SenderConfig {
     pub config: Config,
     pub settings: Settings,
 }
 
-impl Configured {
-    /// Reads file, environment and arguments. Whoever runs this process from here on is the spool's owner.
+impl SenderConfig {
+    /// Reads the file, the environment and the command line. From here on this process runs as the spool's
+    /// owner.
     pub fn read(spool: &SpoolOptions, role: Role) -> Result<Self, Failure> {
-        let mut config = spool.host()?;
+        let mut config = spool.config_as_owner()?;
         config.set("role", role.name())?;
         let mut settings = config.settings()?;
-        if let (TokenSource::Absent, Some(credential)) = (&settings.bearer_token, credential()) {
-            config.set("bearer_token_file", &credential)?;
+        if let (TokenSource::Absent, Some(file)) = (&settings.bearer_token, credential_file()) {
+            config.set("bearer_token_file", &file)?;
             settings = config.settings()?;
         }
         if settings.durability == Durability::Memory {
             return Err(Failure::new(
                 USAGE,
-                "durability: a spool of memory is its own process's; there is nothing to send from another",
+                "durability: a spool with durability = memory is private to its process, so this command cannot send from it; set process or power",
             ));
         }
         check_connection(&settings)?;
         Ok(Self { config, settings })
     }
 
-    /// What the spool is called in messages and metrics.
+    /// The name of the spool in messages and metrics.
     pub fn spool_name(&self) -> String {
         let spool = self.settings.spool.as_deref();
         spool.map_or_else(String::new, |dir| dir.display().to_string())
     }
 }
 
-fn credential() -> Option<String> {
+fn credential_file() -> Option<String> {
     let directory = std::env::var("CREDENTIALS_DIRECTORY").ok()?;
     let file = Path::new(&directory).join(CREDENTIAL);
     let file = file.exists().then_some(file)?;

@@ -1,8 +1,9 @@
-//! Which spool a command is about, and how a command that works like a host of it is configured.
+//! The spool that a command is about, and the configuration of a command that opens it as an application
+//! does.
 //!
-//! A directory on the command line goes before the environment, and that before the file. A command that
-//! only looks at a spool or acts on it needs no more than its directory: to which endpoint and account a
-//! spool belongs it says itself, so that an operator at night has nothing to repeat.
+//! A directory on the command line takes precedence over the environment, which takes precedence over the
+//! file. A command that only reads a spool or changes its state needs nothing but the directory: the spool
+//! itself knows its endpoint and account, so an operator does not have to repeat them.
 
 use std::path::{Path, PathBuf};
 
@@ -11,58 +12,58 @@ use meditopia::config::Config;
 use meditopia::spool;
 
 use crate::failure::{Failure, USAGE};
-use crate::output::complain;
+use crate::output::print_error;
 use crate::owner::become_owner_of;
 
-/// A command's spool, by position or by name.
+/// The spool of a command, by position or by name.
 #[derive(clap::Args)]
 pub struct SpoolOptions {
-    /// The spool's directory; else that of --spool, MEDITOPIA_SPOOL or the configuration
+    /// The spool's directory; without it, that of --spool, MEDITOPIA_SPOOL or the configuration file
     #[arg(value_name = "SPOOL", conflicts_with = "spool")]
-    place: Option<PathBuf>,
+    positional: Option<PathBuf>,
     #[command(flatten)]
     named: NamedSpool,
 }
 
-/// A command's spool by name, for commands whose positions are taken.
+/// The spool of a command by name, for a command that takes another positional argument.
 #[derive(clap::Args)]
 pub struct NamedSpool {
     /// The spool's directory
     #[arg(long, value_name = "DIR")]
     spool: Option<PathBuf>,
-    /// A TOML file with the library's options; what the environment says goes before it
+    /// A TOML file with the library's options; the environment takes precedence over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
 impl SpoolOptions {
-    /// Where the spool is. Whoever runs this process from here on is its owner.
-    pub fn own_dir(&self) -> Result<PathBuf, Failure> {
-        self.find().own_dir()
+    /// The spool's directory. From here on this process runs as the spool's owner.
+    pub fn dir_as_owner(&self) -> Result<PathBuf, Failure> {
+        self.sources().dir_as_owner()
     }
 
-    /// The spool, to look at: nothing in it is changed.
-    pub fn look(&self) -> Result<Client, Failure> {
-        let dir = self.own_dir()?;
+    /// Opens the spool to read it; nothing in it is changed.
+    pub fn open_to_read(&self) -> Result<Client, Failure> {
+        let dir = self.dir_as_owner()?;
         Ok(Client::of_spool(&dir, Purpose::Look)?)
     }
 
-    /// The spool, to act on.
-    pub fn act(&self) -> Result<Client, Failure> {
-        let dir = self.own_dir()?;
+    /// Opens the spool to change its state.
+    pub fn open_to_change(&self) -> Result<Client, Failure> {
+        let dir = self.dir_as_owner()?;
         Ok(Client::of_spool(&dir, Purpose::Act)?)
     }
 
-    /// The configuration of a host of this spool; see [`NamedSpool::host`]. Its warnings are the caller's to tell.
-    pub fn host(&self) -> Result<Config, Failure> {
-        self.find().host()
+    /// See [`NamedSpool::config_as_owner`]. The caller reports the configuration's warnings.
+    pub fn config_as_owner(&self) -> Result<Config, Failure> {
+        self.sources().config_as_owner()
     }
 
-    /// The same, with its warnings told on standard error.
-    pub fn told_host(&self) -> Result<Config, Failure> {
-        let config = self.host()?;
+    /// Like [`config_as_owner`](Self::config_as_owner), and prints the configuration's warnings.
+    pub fn config_with_printed_warnings(&self) -> Result<Config, Failure> {
+        let config = self.config_as_owner()?;
         for warning in config.warnings() {
-            complain(format_args!("meditopia: warning: {warning}"));
+            print_error(format_args!("meditopia: warning: {warning}"));
         }
         Ok(config)
     }
@@ -72,28 +73,30 @@ impl SpoolOptions {
         self.named.config.as_deref()
     }
 
-    fn find(&self) -> Sources<'_> {
+    fn sources(&self) -> Sources<'_> {
         Sources {
-            dir: self.place.as_deref().or(self.named.spool.as_deref()),
+            dir: self.positional.as_deref().or(self.named.spool.as_deref()),
             file: self.named.config.as_deref(),
         }
     }
 }
 
 impl NamedSpool {
-    /// The configuration of a host of this spool, for [`Client::open`]: the file's, the environment's, and
-    /// where they are silent the spool's own endpoint and account. Whoever runs this process from here on
-    /// is the spool's owner; the file was read before that.
-    pub fn host(&self) -> Result<Config, Failure> {
-        self.find().host()
+    /// The configuration with which [`Client::open`] opens the spool as an application does.
+    ///
+    /// It consists of what the command line, the environment and the file set, and otherwise of the
+    /// endpoint and account that the spool belongs to. The file is read with the rights that the command
+    /// was started with; from here on this process runs as the spool's owner.
+    pub fn config_as_owner(&self) -> Result<Config, Failure> {
+        self.sources().config_as_owner()
     }
 
-    /// What the command line, the environment and the file say, whether they name a spool or not.
-    pub fn loaded(&self) -> Result<Config, Failure> {
-        self.find().loaded(Config::new())
+    /// What the command line, the environment and the file set, whether they name a spool or not.
+    pub fn load_config(&self) -> Result<Config, Failure> {
+        self.sources().load_config()
     }
 
-    fn find(&self) -> Sources<'_> {
+    fn sources(&self) -> Sources<'_> {
         Sources {
             dir: self.spool.as_deref(),
             file: self.config.as_deref(),
@@ -101,28 +104,29 @@ impl NamedSpool {
     }
 }
 
+/// What the command line says about the spool and its configuration.
 struct Sources<'a> {
     dir: Option<&'a Path>,
     file: Option<&'a Path>,
 }
 
 impl Sources<'_> {
-    fn own_dir(&self) -> Result<PathBuf, Failure> {
+    fn dir_as_owner(&self) -> Result<PathBuf, Failure> {
         let dir = match self.dir {
             Some(dir) => dir.to_owned(),
-            None => spool_of(&self.loaded(Config::new())?)?,
+            None => configured_spool(&self.load_config()?)?,
         };
         become_owner_of(&dir)?;
         Ok(dir)
     }
 
-    fn host(&self) -> Result<Config, Failure> {
-        // Also what only root can read.
-        let config = self.loaded(Config::new())?;
-        let dir = spool_of(&config)?;
+    fn config_as_owner(&self) -> Result<Config, Failure> {
+        // Loaded before root is given up, because only root may be able to read the file.
+        let config = self.load_config()?;
+        let dir = configured_spool(&config)?;
         become_owner_of(&dir)?;
         let Ok(known) = spool::describe(&dir) else {
-            // There is none yet, or the client's opening says what is wrong with it.
+            // There is no spool yet, or opening the client will say what is wrong with it.
             return Ok(config);
         };
         let mut own = Config::new();
@@ -132,7 +136,8 @@ impl Sources<'_> {
         Ok(own)
     }
 
-    fn loaded(&self, mut config: Config) -> Result<Config, Failure> {
+    fn load_config(&self) -> Result<Config, Failure> {
+        let mut config = Config::new();
         if let Some(file) = self.file {
             config.load_file(file)?;
         }
@@ -141,7 +146,10 @@ impl Sources<'_> {
             let dir = dir.to_str().ok_or_else(|| {
                 Failure::new(
                     USAGE,
-                    format!("spool {}: is not UTF-8; use another path", dir.display()),
+                    format!(
+                        "spool {}: the path is not UTF-8; use another one",
+                        dir.display()
+                    ),
                 )
             })?;
             config.set("spool", dir)?;
@@ -150,11 +158,11 @@ impl Sources<'_> {
     }
 }
 
-fn spool_of(config: &Config) -> Result<PathBuf, Failure> {
+fn configured_spool(config: &Config) -> Result<PathBuf, Failure> {
     match config.get("spool")? {
         none if none.is_empty() => Err(Failure::new(
             USAGE,
-            "no spool is named; give its directory, --config FILE, or set MEDITOPIA_SPOOL",
+            "no spool is given; name its directory, use --config FILE, or set MEDITOPIA_SPOOL",
         )),
         dir => Ok(PathBuf::from(dir)),
     }

@@ -1,22 +1,22 @@
-//! Listed events on standard output: a line each, all that is known of each, or a JSON object a line.
+//! Prints lists of events: as a table, with all details, or as one JSON object per line.
 
 use meditopia::client::{Cursor, Row, RowReason};
 use serde::Deserialize;
 
 use crate::failure::Failure;
-use crate::output::{Output, OutputOptions, Tone, plain};
+use crate::output::{Output, OutputOptions, Tone, sanitize};
 use crate::times::Zone;
 
-/// How much of an event is printed.
+/// How much is printed about each event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
-    /// A line.
+    /// One line.
     Line,
-    /// All.
+    /// All that is known.
     Full,
 }
 
-/// What a line shows of an event.
+/// The fields of an event that a line shows.
 #[derive(Deserialize)]
 struct Event {
     partner_user_id: String,
@@ -24,7 +24,7 @@ struct Event {
     event_value: Option<String>,
 }
 
-/// Prints rows as the options want them.
+/// Prints events in the form that the options ask for.
 pub struct RowPrinter<'a> {
     options: &'a OutputOptions,
     detail: Detail,
@@ -37,17 +37,17 @@ impl<'a> RowPrinter<'a> {
         Self {
             options,
             detail,
-            zone: Zone::of(options.utc),
+            zone: Zone::new(options.utc),
             printed: 0,
         }
     }
 
-    /// How many rows were printed.
+    /// The number of rows printed so far.
     pub fn printed(&self) -> u64 {
         self.printed
     }
 
-    /// Prints what is left of a list, at most `limit` rows.
+    /// Prints the remaining rows of a list, at most `limit` of them.
     pub fn print_all(
         &mut self,
         rows: &mut Cursor,
@@ -64,61 +64,60 @@ impl<'a> RowPrinter<'a> {
         Ok(())
     }
 
-    /// Prints one row.
     pub fn print(&mut self, row: &Row, out: &mut Output) -> Result<(), Failure> {
-        let first = self.printed == 0;
+        let is_first = self.printed == 0;
         self.printed += 1;
         if self.options.json {
             return out.line(row.to_json()?);
         }
         match self.detail {
             Detail::Line => {
-                if first {
-                    let head = format!(
+                if is_first {
+                    let headings = format!(
                         "{:<20}  {:<26}  {:<13}  {:<20}  {}",
                         "ID", "SINCE", "WHY", "USER", "EVENT"
                     );
-                    out.line(out.paint(Tone::Label, &head))?;
+                    out.line(out.paint(Tone::Label, &headings))?;
                 }
-                out.line(self.line_of(row, out))
+                out.line(self.table_line(row, out))
             }
             Detail::Full => self.print_full(row, out),
         }
     }
 
-    fn line_of(&self, row: &Row, out: &Output) -> String {
-        let why = format!("{:<13}", plain(why(row)));
+    fn table_line(&self, row: &Row, out: &Output) -> String {
+        let why = format!("{:<13}", sanitize(short_reason(row)));
         let why = match row.reason {
             RowReason::Pending | RowReason::Journalled => why,
             RowReason::InDoubt | RowReason::SetAside => out.paint(Tone::Warning, &why),
             RowReason::Refused { .. } | RowReason::Expired { .. } => out.paint(Tone::Bad, &why),
         };
-        let (user, what) = match serde_json::from_str::<Event>(&row.event_json) {
+        let (user, event) = match serde_json::from_str::<Event>(&row.event_json) {
             Ok(Event {
                 partner_user_id,
-                event,
+                event: kind,
                 event_value: Some(value),
-            }) => (partner_user_id, format!("{event} {value}")),
+            }) => (partner_user_id, format!("{kind} {value}")),
             Ok(Event {
                 partner_user_id,
-                event,
+                event: kind,
                 event_value: None,
-            }) => (partner_user_id, event),
+            }) => (partner_user_id, kind),
             Err(_) => (String::new(), row.event_json.clone()),
         };
         format!(
             "{:<20}  {:<26}  {why}  {:<20}  {}",
             row.id,
             self.zone.show(since(row)),
-            plain(&user),
-            plain(&what)
+            sanitize(&user),
+            sanitize(&event)
         )
     }
 
     fn print_full(&self, row: &Row, out: &mut Output) -> Result<(), Failure> {
         let mut fields = vec![
             ("id", row.id.to_string()),
-            ("why", explained(row)),
+            ("why", full_reason(row)),
             ("enqueued", self.zone.show(row.first_ms)),
         ];
         if row.last_ms != 0 {
@@ -128,10 +127,10 @@ impl<'a> RowPrinter<'a> {
             fields.push(("HTTP", status.to_string()));
         }
         if !row.message.is_empty() {
-            fields.push(("message", plain(&row.message)));
+            fields.push(("message", sanitize(&row.message)));
         }
         fields.push(("requests", row.attempts.to_string()));
-        fields.push(("event", plain(&row.event_json)));
+        fields.push(("event", sanitize(&row.event_json)));
         if self.printed > 1 {
             out.line("")?;
         }
@@ -143,7 +142,7 @@ impl<'a> RowPrinter<'a> {
     }
 }
 
-/// When it became what it is: rejected, in doubt, or waiting.
+/// The time since which the event is in its state: rejected, in doubt or pending.
 fn since(row: &Row) -> i64 {
     match row.reason {
         RowReason::Refused { .. } | RowReason::Expired { .. } | RowReason::SetAside => row.last_ms,
@@ -151,7 +150,7 @@ fn since(row: &Row) -> i64 {
     }
 }
 
-fn why(row: &Row) -> &str {
+fn short_reason(row: &Row) -> &str {
     match row.reason {
         RowReason::Refused { .. } if row.api_code.is_empty() => "refused",
         RowReason::Refused { .. } => &row.api_code,
@@ -163,24 +162,25 @@ fn why(row: &Row) -> &str {
     }
 }
 
-fn explained(row: &Row) -> String {
-    let may = |may: bool| {
-        if may {
-            "; an earlier request may have delivered it"
-        } else {
-            ""
-        }
+fn full_reason(row: &Row) -> String {
+    let caution = |may_be_delivered: bool| match may_be_delivered {
+        true => "; an earlier request may have delivered it",
+        false => "",
     };
     match row.reason {
         RowReason::Refused { may_be_delivered } => {
-            format!("refused {}{}", plain(&row.api_code), may(may_be_delivered))
+            format!(
+                "refused {}{}",
+                sanitize(&row.api_code),
+                caution(may_be_delivered)
+            )
         }
-        RowReason::Expired { may_be_delivered } => format!("expired{}", may(may_be_delivered)),
+        RowReason::Expired { may_be_delivered } => format!("expired{}", caution(may_be_delivered)),
         RowReason::InDoubt => {
-            "in doubt: a request with it was not answered, and is repeated".to_owned()
+            "in doubt: the request that carried it was not answered, and is repeated".to_owned()
         }
-        RowReason::SetAside => format!("set aside{}", may(true)),
-        RowReason::Pending => "pending: it waits to be sent".to_owned(),
+        RowReason::SetAside => format!("set aside{}", caution(true)),
+        RowReason::Pending => "pending: it is still to be sent".to_owned(),
         RowReason::Journalled => "pending: no sender has taken it over yet".to_owned(),
     }
 }

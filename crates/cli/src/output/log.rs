@@ -1,43 +1,44 @@
-//! The log of a command, on standard error: text, JSON lines, or what the systemd journal reads.
+//! The log of a command on standard error: as text, as JSON lines, or in the format of the systemd journal.
 //!
-//! The library calls back on the thread that logs, which may be the one that sends. So a record only goes
-//! into a queue here, and a thread of its own writes: when nobody reads standard error, the sender goes
-//! on, and what did not fit is counted and said.
+//! The library calls back on the thread that logs, which may be the one that sends. The callback therefore
+//! only puts the record into a queue, and a thread of its own writes it. If nobody reads standard error,
+//! the sender continues; records that do not fit into the queue are counted, and the count is logged.
 
 use std::fmt::Display;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use meditopia::clock::wall_ms;
 use meditopia::config::Config;
 use meditopia::log::{Callback, Level, Record};
 
-/// How many records wait for a slow reader.
+/// The number of records that are kept for a slow reader.
 const QUEUE_RECORDS: usize = 1_024;
-/// How long the end of the command waits for the last of them.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long the command waits at its end for the last records to be written.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How a record is written.
+/// The format of a log record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub enum LogFormat {
     /// Time, level and message
     Text,
-    /// One JSON object a line, with time, level and message
+    /// One JSON object per line, with time, level and message
     Json,
-    /// <PRIORITY> and message, as the systemd journal reads them
+    /// <PRIORITY> and message, for the systemd journal
     Journal,
 }
 
-impl Format {
-    /// For the journal if standard error goes there, else text.
+impl LogFormat {
+    /// `Journal` if standard error goes to the systemd journal, otherwise `Text`.
     pub fn of_standard_error() -> Self {
-        let told = std::env::var("JOURNAL_STREAM").ok();
-        let is = rustix::fs::fstat(std::io::stderr())
+        let journal = std::env::var("JOURNAL_STREAM").ok();
+        let standard_error = rustix::fs::fstat(std::io::stderr())
             .ok()
-            .map(|about| format!("{}:{}", about.st_dev, about.st_ino));
-        if told.is_some() && told == is {
+            .map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
+        if journal.is_some() && journal == standard_error {
             Self::Journal
         } else {
             Self::Text
@@ -45,7 +46,7 @@ impl Format {
     }
 
     fn line(self, record: &Record) -> String {
-        // A record is one line, whatever a server's answer put into it.
+        // A message may quote an answer that has line breaks.
         let message = record.message.replace(['\n', '\r'], " ");
         let level = record.level.name();
         let time = || match jiff::Timestamp::from_millisecond(record.time_ms) {
@@ -54,7 +55,7 @@ impl Format {
         };
         match self {
             Self::Text => format!("{} {level:5} {message}\n", time()),
-            Self::Journal => format!("<{}>{message}\n", priority(record.level)),
+            Self::Journal => format!("<{}>{message}\n", syslog_priority(record.level)),
             Self::Json => {
                 let line = serde_json::json!({"time": time(), "level": level, "message": message});
                 format!("{line}\n")
@@ -63,8 +64,8 @@ impl Format {
     }
 }
 
-/// As syslog numbers them.
-fn priority(level: Level) -> u8 {
+/// The priority of a level in syslog.
+fn syslog_priority(level: Level) -> u8 {
     match level {
         Level::Error => 3,
         Level::Warn => 4,
@@ -73,73 +74,67 @@ fn priority(level: Level) -> u8 {
     }
 }
 
-/// Where a command's log goes. Clones write to the same place.
+/// The log of a command. Clones write to the same log.
 #[derive(Clone)]
-pub struct Output {
+pub struct Log {
     queue: SyncSender<Record>,
     lost: Arc<AtomicU64>,
     level: Option<Level>,
 }
 
-/// The thread that writes.
-pub struct Writing {
+/// The thread that writes the log.
+pub struct LogThread {
     ended: Receiver<()>,
 }
 
-impl Output {
-    /// Starts writing records of `level` and graver ones; `None` writes nothing.
+impl Log {
+    /// Starts a log of the records up to `level`; `None` writes nothing.
     ///
-    /// Errors: no thread can be started.
-    pub fn start(format: Format, level: Option<Level>) -> std::io::Result<(Self, Writing)> {
+    /// Errors: the thread cannot be started.
+    pub fn start(format: LogFormat, level: Option<Level>) -> std::io::Result<(Self, LogThread)> {
         let (queue, records) = sync_channel(QUEUE_RECORDS);
         let lost = Arc::new(AtomicU64::new(0));
         let (ending, ended) = channel();
-        let lost_before = lost.clone();
+        let counted_lost = lost.clone();
         std::thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || {
-                write_all(format, &records, &lost_before);
+                write_all(format, &records, &counted_lost);
                 drop(ending);
             })?;
-        let output = Self { queue, lost, level };
-        Ok((output, Writing { ended }))
+        let log = Self { queue, lost, level };
+        Ok((log, LogThread { ended }))
     }
 
-    /// The library's log goes here, too.
+    /// A callback that adds the library's records to this log.
     pub fn callback(&self) -> Callback {
-        let output = self.clone();
-        Box::new(move |record| output.write(record.clone()))
+        let log = self.clone();
+        Box::new(move |record| log.write(record.clone()))
     }
 
-    /// What of a configuration was not understood.
-    pub fn warnings_of(&self, config: &Config) {
+    /// Logs the warnings of a configuration, such as unknown keys.
+    pub fn warn_about(&self, config: &Config) {
         for warning in config.warnings() {
             self.warn(warning);
         }
     }
 
-    /// Something that needs somebody.
     pub fn error(&self, message: impl Display) {
-        self.say(Level::Error, message);
+        self.add(Level::Error, message);
     }
 
-    /// Something to look at.
     pub fn warn(&self, message: impl Display) {
-        self.say(Level::Warn, message);
+        self.add(Level::Warn, message);
     }
 
-    /// What the command does.
     pub fn info(&self, message: impl Display) {
-        self.say(Level::Info, message);
+        self.add(Level::Info, message);
     }
 
-    fn say(&self, level: Level, message: impl Display) {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    fn add(&self, level: Level, message: impl Display) {
         self.write(Record {
             level,
-            time_ms: since.map_or(0, |since| {
-                i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-            }),
+            time_ms: wall_ms(),
             message: message.to_string(),
         });
     }
@@ -154,14 +149,14 @@ impl Output {
     }
 }
 
-impl Writing {
-    /// Waits a moment for what was said last; every [`Output`] has to be gone.
+impl LogThread {
+    /// Waits briefly for the last records to be written. Drop every [`Log`] before.
     pub fn finish(self) {
-        let _ = self.ended.recv_timeout(LAST_WORDS);
+        let _ = self.ended.recv_timeout(FINISH_TIMEOUT);
     }
 }
 
-fn write_all(format: Format, records: &Receiver<Record>, lost: &AtomicU64) {
+fn write_all(format: LogFormat, records: &Receiver<Record>, lost: &AtomicU64) {
     for record in records {
         let mut lines = String::new();
         match lost.swap(0, Ordering::Relaxed) {
@@ -173,7 +168,7 @@ fn write_all(format: Format, records: &Receiver<Record>, lost: &AtomicU64) {
             })),
         }
         lines.push_str(&format.line(&record));
-        // There is no other place to say that this one fails.
+        // If this fails there is no other place to report it.
         let _ = std::io::stderr().lock().write_all(lines.as_bytes());
     }
 }
@@ -183,19 +178,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_one_line_in_every_format() {
+    fn a_log_record_is_one_line_in_every_format() {
         let record = Record {
             level: Level::Warn,
             time_ms: 1_722_956_645_007,
             message: "the API said \"no\"\nand more".to_owned(),
         };
-        let line = |format: Format| format.line(&record);
+        let line = |format: LogFormat| format.line(&record);
         assert_eq!(
-            line(Format::Text),
+            line(LogFormat::Text),
             "2024-08-06T15:04:05.007Z warn  the API said \"no\" and more\n"
         );
-        assert_eq!(line(Format::Journal), "<4>the API said \"no\" and more\n");
-        let read: serde_json::Value = serde_json::from_str(&line(Format::Json)).unwrap();
+        assert_eq!(
+            line(LogFormat::Journal),
+            "<4>the API said \"no\" and more\n"
+        );
+        let read: serde_json::Value = serde_json::from_str(&line(LogFormat::Json)).unwrap();
         assert_eq!(read["level"], "warn");
         assert_eq!(read["time"], "2024-08-06T15:04:05.007Z");
         assert_eq!(read["message"], "the API said \"no\" and more");

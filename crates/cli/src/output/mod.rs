@@ -1,5 +1,6 @@
-//! Standard output: in colours or not, for people or for programs, and gone without a word when the
-//! reader of a pipe has seen enough.
+//! What commands write: lines for people or JSON for programs, with or without colours.
+//!
+//! A command whose reader closes the pipe ends silently, as command line tools do.
 
 pub mod event_rows;
 pub mod log;
@@ -18,36 +19,36 @@ use crate::failure::{FAILED, Failure};
 pub enum Colour {
     /// On a terminal, unless NO_COLOR is set.
     Auto,
-    /// Also into a pipe or a file.
+    /// On a terminal, into a pipe and into a file.
     Always,
     /// Never.
     Never,
 }
 
-/// How a command prints.
+/// The options that say how a command prints.
 #[derive(Debug, clap::Args)]
 pub struct OutputOptions {
-    /// Print a JSON object a line, for jq and other programs
+    /// Print one JSON object per line, for jq and other programs
     #[arg(long)]
     pub json: bool,
     /// Print and read times in UTC instead of this host's time zone
     #[arg(long)]
     pub utc: bool,
-    /// When to use colours; auto: on a terminal, unless NO_COLOR is set
+    /// When to use colours; auto means on a terminal, unless NO_COLOR is set
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Colour::Auto)]
     pub color: Colour,
 }
 
-/// What a text is, and so how it looks.
+/// What a text means to the reader, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     /// All is well.
     Good,
-    /// Somebody should look.
+    /// An operator should look.
     Warning,
-    /// Somebody has to act.
+    /// An operator has to act.
     Bad,
-    /// What names something else.
+    /// The name of a field or column.
     Label,
 }
 
@@ -58,7 +59,7 @@ pub struct Output {
 }
 
 impl OutputOptions {
-    /// For what is JSON anyway.
+    /// The options of a command that can only print JSON.
     pub fn plain_json() -> Self {
         Self {
             json: true,
@@ -67,7 +68,7 @@ impl OutputOptions {
         }
     }
 
-    /// Standard output as these options want it.
+    /// Standard output, set up for these options.
     pub fn open(&self) -> Output {
         let out = io::stdout();
         let coloured = match self.color {
@@ -89,13 +90,13 @@ fn wants_colour() -> bool {
 }
 
 impl Output {
-    /// A line.
+    /// Writes a line.
     pub fn line(&mut self, text: impl AsRef<str>) -> Result<(), Failure> {
         let written = writeln!(self.out, "{}", text.as_ref());
-        self.told(written)
+        check_written(written)
     }
 
-    /// `text` in the colour of its tone, where there are colours.
+    /// Returns `text` in the colour of `tone`, if the output is coloured.
     pub fn paint(&self, tone: Tone, text: &str) -> String {
         if !self.coloured || text.is_empty() {
             return text.to_owned();
@@ -110,46 +111,47 @@ impl Output {
         format!("{style}{text}{style:#}")
     }
 
-    /// Has the reader see all that was written.
+    /// Passes on everything that is buffered.
     pub fn flush(&mut self) -> Result<(), Failure> {
         let flushed = self.out.flush();
-        self.told(flushed)
-    }
-
-    fn told(&self, outcome: io::Result<()>) -> Result<(), Failure> {
-        outcome.map_err(|e| match e.kind() {
-            ErrorKind::BrokenPipe => Failure::quiet(),
-            _ => Failure::new(
-                FAILED,
-                format!("standard output: {e}; what follows is missing there"),
-            ),
-        })
+        check_written(flushed)
     }
 }
 
-/// Says on standard output what a command has done or found. Where its reader is gone the act is done
-/// all the same, so that is no failure and the command goes on.
-pub fn say(text: impl Display) -> Result<(), Failure> {
+fn check_written(outcome: io::Result<()>) -> Result<(), Failure> {
+    outcome.map_err(|e| match e.kind() {
+        ErrorKind::BrokenPipe => Failure::reader_gone(),
+        _ => Failure::new(
+            FAILED,
+            format!("standard output: {e}; the output is incomplete"),
+        ),
+    })
+}
+
+/// Prints what a command has done or found.
+///
+/// If the reader has closed the pipe the command goes on, because what it does is wanted all the same.
+pub fn print_line(text: impl Display) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    let said = writeln!(out, "{text}").and_then(|()| out.flush());
-    match said {
+    let written = writeln!(out, "{text}").and_then(|()| out.flush());
+    match written {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
             FAILED,
             format!(
-                "standard output: {e}; what was done stays done, but the words for it are missing there; let it write elsewhere"
+                "standard output: {e}; what was done stays done, but the report of it is incomplete; write it elsewhere"
             ),
         )),
         _ => Ok(()),
     }
 }
 
-/// Says on standard error what somebody should know. Where nobody can be told there is nothing to tell.
-pub fn complain(text: impl Display) {
+/// Prints a message to standard error. If that fails there is no other place to report it.
+pub fn print_error(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Text from elsewhere, without what would steer a terminal.
-pub fn plain(text: &str) -> String {
+/// Replaces the characters of a foreign text that would control a terminal or reverse its direction.
+pub fn sanitize(text: &str) -> String {
     let is_bidi = |c: char| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     text.chars()
         .map(|c| {
@@ -162,12 +164,12 @@ pub fn plain(text: &str) -> String {
         .collect()
 }
 
-/// A number as people read it: `12,480`.
+/// A number with its digits in groups of three: `12,480`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -176,13 +178,13 @@ pub fn grouped(number: u64) -> String {
 }
 
 /// `1 event`, `12,480 events`.
-pub fn events(number: u64) -> String {
+pub fn event_count(number: u64) -> String {
     let s = if number == 1 { "" } else { "s" };
     format!("{} event{s}", grouped(number))
 }
 
-/// Bytes in the unit that suits them.
-pub fn bytes(number: u64) -> String {
+/// A number of bytes in a fitting unit: `512 bytes`, `1.5 MiB`.
+pub fn byte_size(number: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut value = number as f64;
     let mut unit = "bytes";

@@ -1,4 +1,4 @@
-//! A pause in words, and what ends it: a command of this program where there is one.
+//! What operators are told about a pause: the reason, and what ends it.
 
 use std::path::Path;
 
@@ -7,8 +7,8 @@ use meditopia::stats::Stats;
 
 use crate::times::{Zone, show_span};
 
-/// Why, since when, and what comes next.
-pub fn in_words(reason: PauseReason, stats: &Stats, now_ms: i64, zone: &Zone) -> String {
+/// The reason of the pause, its beginning, and the next probe.
+pub fn describe(reason: PauseReason, stats: &Stats, now_ms: i64, zone: &Zone) -> String {
     let mut text = format!("paused: {reason}");
     if let Some(since) = stats.paused_since_ms {
         text += &format!(", since {}", zone.show(since));
@@ -22,27 +22,27 @@ pub fn in_words(reason: PauseReason, stats: &Stats, now_ms: i64, zone: &Zone) ->
     text
 }
 
-/// What to do about it.
+/// What the operator can do to end the pause.
 pub fn advice(reason: PauseReason, spool: &Path) -> String {
     let spool = spool.display();
     match reason {
         PauseReason::Auth => format!(
-            "put a good bearer token where the sender reads it; then it goes on, or: meditopia resume {spool}"
+            "put a valid bearer token where the sender reads it; delivery then continues by itself, or at once with: meditopia resume {spool}"
         ),
         PauseReason::Ip => format!(
-            "have Meditopia allow this host's address; then it goes on, or: meditopia resume {spool}"
+            "ask Meditopia to allow this host's address; delivery then continues by itself, or at once with: meditopia resume {spool}"
         ),
         PauseReason::Misrouted => format!(
-            "check the endpoint and what stands between (proxy, firewall); then: meditopia resume {spool}"
+            "check the endpoint and what is in between (proxy, firewall); then: meditopia resume {spool}"
         ),
         PauseReason::MassRejection => format!(
-            "see why so many users are refused: meditopia rejected list {spool}; then: meditopia resume {spool}"
+            "find out why so many users are refused: meditopia rejected list {spool}; then: meditopia resume {spool}"
         ),
         PauseReason::ServerError => format!(
-            "the API fails on one batch: meditopia in-doubt list {spool}; set aside what does it, then: meditopia resume {spool}"
+            "the API fails on one batch: meditopia in-doubt list {spool}; set aside the event that causes it, then: meditopia resume {spool}"
         ),
         PauseReason::StoreDamaged => {
-            format!("keep a copy of the spool, end its sender, then: meditopia recover {spool}")
+            format!("copy the spool, stop its sender, then: meditopia recover {spool}")
         }
         PauseReason::Hold => format!("to send again: meditopia resume {spool}"),
     }

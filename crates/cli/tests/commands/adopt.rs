@@ -105,7 +105,7 @@ fn it_says_what_it_changed_and_what_not() {
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
-    assert!(adopt(&copy).contains("may send from here now"));
+    assert!(adopt(&copy).contains("may be used here now"));
     assert!(adopt(&copy).contains("stays as it is"));
     assert!(adopt(&spool).contains("stays as it is"));
 }

@@ -173,7 +173,7 @@ fn an_event_is_sent_only_when_asked_for_and_with_its_user() {
     let file = file.path().to_str().unwrap();
 
     let lines = patient.told(OK, &["--send-event", "somebody", "--user-token-file", file]);
-    assert_says(&lines, "ok    API", "it took the event, which counts");
+    assert_says(&lines, "ok    API", "it accepted the event, which counts");
     let lines = patient.told(
         FAILURES,
         &["--send-event", "nobody", "--user-token-file", file],
@@ -344,7 +344,7 @@ fn a_spool_that_others_may_write_to_that_is_read_only_or_of_another_endpoint_is_
     fs::set_permissions(&spool, Permissions::from_mode(0o700)).unwrap();
 
     let lines = told(FAILURES, &mut read_only(&patient.command(&[]), &spool));
-    assert_says(&lines, "FAIL  spool writable", "no file can be made");
+    assert_says(&lines, "FAIL  spool writable", "no file can be created");
 
     let elsewhere =
         Patient::of(&api).with("MEDITOPIA_ENDPOINT", "https://elsewhere.example/events");
@@ -380,7 +380,7 @@ fn a_hold_and_any_other_pause_are_failures_with_what_ends_them() {
     assert_says(
         &lines,
         "FAIL  delivery: paused: hold, since ",
-        "3 events wait",
+        "3 events pending",
     );
     assert_says(&lines, "FAIL  delivery", "meditopia resume ");
     client.resume().unwrap();

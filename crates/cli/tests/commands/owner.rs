@@ -137,7 +137,7 @@ fn a_file_that_the_owner_of_a_spool_cannot_reach_is_named_with_the_owner_and_a_w
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let said = String::from_utf8(refused.stderr).unwrap();
     for part in [
-        "cannot be looked at as the spool's owner, uid 12345",
+        "cannot be accessed as the spool's owner, uid 12345",
         "Permission denied",
         "--bad",
     ] {
@@ -150,8 +150,8 @@ fn a_file_that_the_owner_of_a_spool_cannot_reach_is_named_with_the_owner_and_a_w
     let examined = meditopia(&["doctor", "--config", &config, "--spool"], &host.spool());
     let said = String::from_utf8(examined.stdout).unwrap();
     for part in [
-        "shop.toml, but uid 12345, whose the spool is, cannot; let uid 12345 read it",
-        "Permission denied (os error 13); let uid 12345 read it, as whom this runs",
+        "shop.toml, but the spool's owner, uid 12345, cannot; let uid 12345 read it",
+        "Permission denied (os error 13); let uid 12345 read it; this command runs as that user",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -165,7 +165,7 @@ fn root_is_told_when_the_owner_of_a_spool_cannot_be_known() {
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let said = String::from_utf8(refused.stderr).unwrap();
     let expected = if is_root() {
-        "root cannot tell whose it is; name a spool that is there"
+        "root cannot tell who owns it; name a spool that exists"
     } else {
         "name a directory that is there"
     };

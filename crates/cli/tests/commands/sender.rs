@@ -35,7 +35,7 @@ fn a_sender_that_was_killed_or_has_ended_is_not_said_to_be_alive() {
 
         assert!(!sends(&place.spool()));
         let table = said(&["status"], &place.spool());
-        assert!(table.contains("events wait, and nobody sends"), "{table}");
+        assert!(table.contains("events are pending, and no sender is running"), "{table}");
     }
 }
 

@@ -69,7 +69,7 @@ fn status_looks_at_a_spool_without_a_store_and_says_that_nobody_sends() {
     assert!(status["oldest_age_ms"].as_i64().unwrap() >= 0);
     assert_eq!(status["endpoint"], api.endpoint());
     let table = said(&["status"], &host.spool());
-    assert!(table.contains("events wait, and nobody sends"), "{table}");
+    assert!(table.contains("events are pending, and no sender is running"), "{table}");
     assert_eq!(names_in(&host.spool()), before);
 }
 
@@ -196,7 +196,7 @@ fn a_check_grades_a_spool_as_nagios_wants_it() {
     let (code, line) = check(&[], &spool);
     assert_eq!(code, 0, "{line}");
     assert!(
-        line.starts_with("MEDITOPIA OK - 10 events wait, 0 rejected | pending=10;;;0 "),
+        line.starts_with("MEDITOPIA OK - 10 events pending, 0 rejected | pending=10;;;0 "),
         "{line}"
     );
     assert_eq!(line.lines().count(), 1);

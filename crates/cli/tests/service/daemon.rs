@@ -63,8 +63,8 @@ fn a_service_that_is_told_to_end_delivers_what_waits_first() {
 
     assert_eq!(service.terminated().code(), Some(0));
     manager.hears("STOPPING=1");
-    manager.hears("STATUS=ended: 5 delivered, 0 rejected since SIGTERM; nothing waits");
-    service.said("5 delivered, 0 rejected since SIGTERM; nothing waits");
+    manager.hears("STATUS=ended: 5 delivered, 0 rejected since SIGTERM; nothing pending");
+    service.said("5 delivered, 0 rejected since SIGTERM; nothing pending");
     assert_eq!(api.ledger().accepted_events, 5);
 }
 
@@ -82,7 +82,7 @@ fn a_service_without_an_api_ends_within_its_time_and_says_what_is_left() {
     service.signal(Signal::INT);
     manager.hears("EXTEND_TIMEOUT_USEC=");
     assert_eq!(service.ended().code(), Some(0));
-    service.said("0 delivered, 0 rejected since SIGINT; 5 events wait for the next sender");
+    service.said("0 delivered, 0 rejected since SIGINT; 5 events left for the next sender");
     assert_eq!(place.host().stats().unwrap().pending, 5);
 }
 
@@ -245,11 +245,11 @@ fn a_stand_by_is_not_ready_when_the_elected_one_is_not_seen() {
     let mut second = place.run(&[]);
     second.said("stand-by");
     first.signal(Signal::STOP);
-    second.answers("/readyz", 503, "nobody was seen to send since");
+    second.answers("/readyz", 503, "no sender was seen since");
     // It ends without waiting for what is not its business.
     place.host().enqueue_users(0..5);
     assert_eq!(second.terminated().code(), Some(0));
-    second.said("5 events wait, and another process sends");
+    second.said("5 events pending; another process sends them");
     first.signal(Signal::CONT);
 }
 

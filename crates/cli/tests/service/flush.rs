@@ -19,7 +19,7 @@ fn a_flush_tells_what_it_delivered_and_rejected() {
     place.host().enqueue_users(0..10);
     let output = place.output("flush", &["--quiet"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(line(&output), "9 delivered, 1 rejected; nothing waits");
+    assert_eq!(line(&output), "9 delivered, 1 rejected; nothing pending");
 
     // With nothing to say, a quiet one says nothing.
     place.host().enqueue_users(10..20);
@@ -57,7 +57,7 @@ fn a_flush_of_what_is_paused_names_the_reason() {
     let output = place.output("flush", &[]);
     assert_eq!(output.status.code(), Some(7), "{output:?}");
     assert!(line(&output).contains("auth"), "{output:?}");
-    assert!(line(&output).contains("10 wait"), "{output:?}");
+    assert!(line(&output).contains("10 pending"), "{output:?}");
 
     place.write_token(api.token());
     let output = place.output("flush", &["--json"]);
@@ -80,7 +80,7 @@ fn a_flush_beside_a_service_has_that_one_send() {
     service.said("elected");
     place.host().enqueue_users(0..10);
     let output = place.output("flush", &[]);
-    assert_eq!(line(&output), "10 delivered, 0 rejected; nothing waits");
+    assert_eq!(line(&output), "10 delivered, 0 rejected; nothing pending");
     let stats = place.host().stats().unwrap();
     assert_eq!(stats.sender_pid, Some(service.pid()));
 }

@@ -1,8 +1,8 @@
-//! What the API says to a request without events, or with the one that was asked for; and its clock.
+//! The API's answer to a request without events, or with the event of `--send-event`; and its clock.
 //!
-//! The API's text does not say what an empty list is answered. It does say what a wrong token and a wrong
-//! address are, and that a request is processed as a whole: so any other answer of its own means that
-//! both are good, and none can have counted an event.
+//! The API's documentation does not say how an empty list is answered. It does define the answers to a wrong
+//! token and a wrong address, and says that a request is processed as a whole. So any other answer of the
+//! API means that both are valid, and no answer can have counted an event.
 
 use std::time::Duration;
 
@@ -18,14 +18,20 @@ use secrecy::SecretString;
 use super::{Finding, Report};
 use crate::failure::Failure;
 
-/// Beyond this the clock makes `received_at` wrong, and soon certificates.
+/// A larger difference of the clocks makes `received_at` wrong.
 const SKEW_WARNED: Duration = Duration::from_secs(5);
+/// A larger difference may also make certificates seem invalid.
 const SKEW_FAILED: Duration = Duration::from_secs(300);
-/// Without a token the API is asked with this: it says that it is wrong, and the way to it is tried.
+/// The token to send if none is configured. The API refuses it, but the way to the API is tested.
 const NO_TOKEN: &str = "none";
 
-/// The request that carries one event.
-pub fn event(rules: &Rules, user: &str, token: &str, kind: &str) -> Result<Vec<u8>, Failure> {
+/// The body of a request with one event.
+pub fn request_with_event(
+    rules: &Rules,
+    user: &str,
+    token: &str,
+    kind: &str,
+) -> Result<Vec<u8>, Failure> {
     let fields = Fields {
         token,
         partner_user_id: user,
@@ -39,7 +45,7 @@ pub fn event(rules: &Rules, user: &str, token: &str, kind: &str) -> Result<Vec<u
     Ok(body)
 }
 
-pub fn examine(
+pub fn check(
     settings: &Settings,
     token: Option<&BearerToken>,
     event: Option<&[u8]>,
@@ -51,7 +57,7 @@ pub fn examine(
             report.add(&Finding::fail(
                 "TLS roots",
                 e.message(),
-                "name a PEM bundle that can be read",
+                "name a PEM bundle that can be read in ca_file",
             ));
             return;
         }
@@ -62,40 +68,45 @@ pub fn examine(
     if matches!(exchange, Exchange::Answered(_)) && settings.endpoint.is_https() {
         report.add(&Finding::ok(
             "TLS",
-            "the certificate is trusted and for this host",
+            "the certificate is trusted and valid for this host",
         ));
     }
-    report.add(&finding(&exchange, now, token.is_some(), event.is_some()));
+    report.add(&judge_answer(
+        &exchange,
+        now,
+        token.is_some(),
+        event.is_some(),
+    ));
     if let Exchange::Answered(_) = exchange {
-        report.add(&clock(date.as_deref(), now));
+        report.add(&compare_clocks(date.as_deref(), now));
     }
 }
 
-fn finding(exchange: &Exchange, now: Moment, has_token: bool, sends: bool) -> Finding {
-    let what = "API";
+fn judge_answer(exchange: &Exchange, now: Moment, has_token: bool, has_event: bool) -> Finding {
+    const NAME: &str = "API";
     let why = match exchange {
         Exchange::NotSent { why } => return not_sent(why),
         Exchange::Unsettled { why } => why.clone(),
         Exchange::Answered(answer) => format!("HTTP {}", answer.status),
     };
     match judge(exchange, now) {
-        Verdict::Delivered if sends => Finding::ok(what, "it took the event, which counts"),
+        Verdict::Delivered if has_event => Finding::ok(NAME, "it accepted the event, which counts"),
         Verdict::Delivered => Finding::ok(
-            what,
-            "token and address are good; it took the empty request",
+            NAME,
+            "token and address are valid; it accepted the empty request",
         ),
-        Verdict::Refused(refusal) if sends => Finding::fail(
-            what,
+        Verdict::Refused(refusal) if has_event => Finding::fail(
+            NAME,
             format!(
-                "token and address are good, but it refused the event: {} {} (HTTP {})",
+                "token and address are valid, but it refused the event: {} {} (HTTP {})",
                 refusal.code, refusal.message, refusal.status
             ),
-            "look at the user and the user's token",
+            "check the user and the user's token",
         ),
         Verdict::Refused(refusal) => Finding::ok(
-            what,
+            NAME,
             format!(
-                "token and address are good; it refused the request without events, as it should ({}, HTTP {})",
+                "token and address are valid; it refused the request without events, as expected ({}, HTTP {})",
                 refusal.code, refusal.status
             ),
         ),
@@ -104,9 +115,9 @@ fn finding(exchange: &Exchange, now: Moment, has_token: bool, sends: bool) -> Fi
             code,
             ..
         } if !has_token => Finding::fail(
-            what,
+            NAME,
             format!(
-                "it answers, and asks for a token ({}, {why})",
+                "it answers, but asks for a token ({}, {why})",
                 code.as_deref().unwrap_or("no code")
             ),
             "set bearer_token_file",
@@ -116,7 +127,7 @@ fn finding(exchange: &Exchange, now: Moment, has_token: bool, sends: bool) -> Fi
             code,
             ..
         } => Finding::fail(
-            what,
+            NAME,
             format!(
                 "it refuses the bearer token ({}, {why})",
                 code.as_deref().unwrap_or("no code")
@@ -128,40 +139,40 @@ fn finding(exchange: &Exchange, now: Moment, has_token: bool, sends: bool) -> Fi
             code,
             ..
         } => Finding::fail(
-            what,
+            NAME,
             format!(
                 "it refuses this host's address ({}, {why})",
                 code.as_deref().unwrap_or("no code")
             ),
-            "tell Meditopia the public address that this host calls from",
+            "tell Meditopia the public address of this host",
         ),
         Verdict::Pause { message, .. } => Finding::fail(
-            what,
+            NAME,
             format!(
                 "what answers does not look like the Partners API: {}",
                 with_status(&why, &message)
             ),
-            "look at the endpoint, and at proxies, firewalls and login pages between",
+            "check the endpoint, and any proxy, firewall or login page in between",
         ),
         Verdict::Retry { .. } => Finding::warn(
-            what,
-            format!("it asks to come later ({why})"),
-            "try again; the library waits by itself",
+            NAME,
+            format!("it asks to retry later ({why})"),
+            "try again later; the library retries by itself",
         ),
         Verdict::InDoubt { .. } => Finding::fail(
-            what,
-            format!("it does not answer as it should: {why}"),
-            "try again; if it stays so, ask Meditopia",
+            NAME,
+            format!("it did not answer properly: {why}"),
+            "try again; if it persists, ask Meditopia",
         ),
         Verdict::TooLarge { .. } => Finding::fail(
-            what,
-            format!("something refuses a request of a few bytes as too large ({why})"),
-            "look at the proxy between",
+            NAME,
+            format!("a request of a few bytes was refused as too large ({why})"),
+            "check the proxy in between",
         ),
     }
 }
 
-/// The library's message may begin with the status itself.
+/// Adds the status, unless the library's message begins with it.
 fn with_status(status: &str, message: &str) -> String {
     if message.starts_with(status) {
         message.to_owned()
@@ -170,44 +181,47 @@ fn with_status(status: &str, message: &str) -> String {
     }
 }
 
-/// In the library's own words, which say what to do where that is known.
+/// Uses the library's message, which says what to do if that is known.
 fn not_sent(why: &str) -> Finding {
-    let (what, advice) = if why.starts_with("TLS") {
+    let (name, advice) = if why.starts_with("TLS") {
         (
             "TLS",
-            "the certificate above tells who signed it; set ca_file only if that is one of yours",
+            "the line above names who signed the certificate; set ca_file only if that authority is yours",
         )
     } else if why.starts_with("proxy") {
         (
             "proxy",
-            "look at the option proxy, and whether the proxy lets this host through",
+            "check the option proxy, and whether the proxy allows this host",
         )
     } else {
         ("API", "see the lines above")
     };
-    Finding::fail(what, why, advice)
+    Finding::fail(name, why, advice)
 }
 
-fn clock(date: Option<&str>, now: Moment) -> Finding {
-    let parsed = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
-    let Some(theirs) = parsed else {
+fn compare_clocks(date: Option<&str>, now: Moment) -> Finding {
+    let api_time = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+    let Some(api_time) = api_time else {
         return Finding::warn(
             "clock",
             "the answer has no date to compare it with",
-            "see that a time service runs on this host",
+            "make sure that a time service runs on this host",
         );
     };
-    // Their second may have been nearly over.
-    let ahead_ms = now.wall_ms - theirs.timestamp().as_millisecond();
+    // The date has whole seconds, so up to one second of the difference means nothing.
+    let ahead_ms = now.wall_ms - api_time.timestamp().as_millisecond();
     let off = Duration::from_millis(ahead_ms.unsigned_abs().saturating_sub(1_000));
     let direction = if ahead_ms > 0 { "ahead of" } else { "behind" };
-    let told = format!("this host is {} s {direction} the API", off.as_secs());
-    let advice = "let a time service set it: received_at of new events is wrong by that much, and certificates may be refused";
+    let difference = format!(
+        "this host's clock is {} s {direction} the API's",
+        off.as_secs()
+    );
+    let advice = "use a time service: received_at of new events is wrong by that much, and certificates may be refused";
     if off >= SKEW_FAILED {
-        Finding::fail("clock", told, advice)
+        Finding::fail("clock", difference, advice)
     } else if off >= SKEW_WARNED {
-        Finding::warn("clock", told, advice)
+        Finding::warn("clock", difference, advice)
     } else {
-        Finding::ok("clock", "it agrees with the API's to seconds")
+        Finding::ok("clock", "it agrees with the API's within seconds")
     }
 }

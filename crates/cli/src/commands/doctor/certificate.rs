@@ -1,6 +1,6 @@
-//! Who signed the certificate that a server shows: also, and above all, where it is not trusted.
+//! Finds out who signed a server's certificate, in particular if the certificate is not trusted.
 //!
-//! The handshake is made with a client that trusts everybody, reads the certificate and sends nothing.
+//! The handshake accepts any certificate; the client only reads it and sends no request.
 
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,41 +10,42 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
 
-/// The names of the issuer of the certificate that `host` shows.
+/// The names of the issuer of the certificate that `host` presents.
 pub fn issuer(host: &str, stream: &mut TcpStream) -> Result<String, String> {
-    let words = |e: Error| e.to_string();
+    let message = |e: Error| e.to_string();
     let provider = Arc::new(ring::default_provider());
-    let seen = Arc::new(Seen {
+    let recorder = Arc::new(CertificateRecorder {
         provider: Arc::clone(&provider),
         certificate: Mutex::default(),
     });
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(words)?
+        .map_err(message)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(&seen) as Arc<dyn ServerCertVerifier>)
+        .with_custom_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>)
         .with_no_client_auth();
     let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
-    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(words)?;
-    let ended = connection.complete_io(stream);
-    let certificate = seen
+    let mut connection = ClientConnection::new(Arc::new(config), name).map_err(message)?;
+    let handshake = connection.complete_io(stream);
+    let certificate = recorder
         .certificate
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .take();
     match certificate {
         Some(der) => issuer_of(&der).ok_or_else(|| "its issuer cannot be read".to_owned()),
-        None => Err(ended.map_or_else(|e| e.to_string(), |_| "no certificate".to_owned())),
+        None => Err(handshake.map_or_else(|e| e.to_string(), |_| "no certificate".to_owned())),
     }
 }
 
+/// Accepts every certificate, and keeps it.
 #[derive(Debug)]
-struct Seen {
+struct CertificateRecorder {
     provider: Arc<CryptoProvider>,
     certificate: Mutex<Option<Vec<u8>>>,
 }
 
-impl ServerCertVerifier for Seen {
+impl ServerCertVerifier for CertificateRecorder {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -53,11 +54,11 @@ impl ServerCertVerifier for Seen {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let mut seen = self
+        let mut recorded = self
             .certificate
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        *seen = Some(certificate.to_vec());
+        *recorded = Some(certificate.to_vec());
         Ok(ServerCertVerified::assertion())
     }
 
@@ -86,7 +87,7 @@ impl ServerCertVerifier for Seen {
     }
 }
 
-/// Organisation and common name of the issuer in a certificate (RFC 5280, DER).
+/// The organisation and common name of the issuer in a certificate (RFC 5280, DER).
 fn issuer_of(der: &[u8]) -> Option<String> {
     const SEQUENCE: u8 = 0x30;
     const VERSION: u8 = 0xA0;
@@ -99,31 +100,31 @@ fn issuer_of(der: &[u8]) -> Option<String> {
     if rest.first() == Some(&VERSION) {
         rest = element(rest)?.2;
     }
-    // Serial number and algorithm stand before the issuer.
+    // The serial number and the algorithm precede the issuer.
     let rest = element(element(rest)?.2)?.2;
     let (SEQUENCE, mut names, _) = element(rest)? else {
         return None;
     };
-    let mut told = Vec::new();
+    let mut issuer = Vec::new();
     while !names.is_empty() {
-        let (_, set, behind) = element(names)?;
-        names = behind;
+        let (_, set, rest) = element(names)?;
+        names = rest;
         let (_, pair, _) = element(set)?;
         let (_, kind, value) = element(pair)?;
         // organizationName and commonName
         if matches!(kind, [0x55, 0x04, 0x0A | 0x03]) {
             let text = String::from_utf8_lossy(element(value)?.1);
-            told.push(text.chars().filter(|c| !c.is_control()).collect::<String>());
+            issuer.push(text.chars().filter(|c| !c.is_control()).collect::<String>());
         }
     }
-    Some(if told.is_empty() {
+    Some(if issuer.is_empty() {
         "an issuer without a name".to_owned()
     } else {
-        told.join(", ")
+        issuer.join(", ")
     })
 }
 
-/// Tag and content of the element that `der` begins with, and what is behind it.
+/// The tag and the content of the first element of `der`, and the bytes after it.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&[tag, first], rest) = der.split_first_chunk::<2>()?;
     let (length, rest) = match first {
@@ -137,6 +138,6 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         }
         _ => return None,
     };
-    let (content, behind) = rest.split_at_checked(length)?;
-    Some((tag, content, behind))
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((tag, content, rest))
 }

@@ -1,6 +1,6 @@
-//! Delivery: is it paused, or is the store damaged, so that nothing goes whatever the API says?
+//! Checks whether a pause, a damaged store or a retry stops delivery, whatever the API says.
 //!
-//! It looks as `status` does: nothing is changed, and a sender that runs does not notice.
+//! Like `status`, this only reads: nothing is changed, and a running sender is not disturbed.
 
 use std::path::Path;
 
@@ -10,59 +10,59 @@ use meditopia::config::Settings;
 use meditopia::error::{PauseReason, Result};
 use meditopia::spool;
 
-use super::place::{first, rest};
+use super::spool_directory::{advice, problem};
 use super::{Finding, Report};
 use crate::output::pauses;
-use crate::output::{events, plain};
+use crate::output::{event_count, sanitize};
 use crate::times::Zone;
 
-const WHAT: &str = "delivery";
+const NAME: &str = "delivery";
 
-pub fn examine(settings: &Settings, report: &mut Report) {
-    // What is wrong with a place that has no spool is told already.
+pub fn check(settings: &Settings, report: &mut Report) {
+    // A directory without a spool has been reported already.
     let Some(dir) = &settings.spool else {
         return;
     };
     if spool::describe(dir).is_err() {
         return;
     }
-    report.add(&match look(dir) {
+    report.add(&match check_spool(dir) {
         Ok(finding) => finding,
-        Err(e) => Finding::fail(WHAT, first(&e), rest(&e)),
+        Err(e) => Finding::fail(NAME, problem(&e), advice(&e)),
     });
 }
 
-fn look(dir: &Path) -> Result<Finding> {
+fn check_spool(dir: &Path) -> Result<Finding> {
     let client = Client::of_spool(dir, Purpose::Look)?;
     let stats = client.stats()?;
     let now_ms = wall_ms();
-    let waiting = format!("{} wait", events(stats.pending));
+    let pending = format!("{} pending", event_count(stats.pending));
     if let Some(reason) = stats.paused {
-        let paused = pauses::in_words(reason, &stats, now_ms, &Zone::of(false));
-        let why = match client.pause() {
+        let paused = pauses::describe(reason, &stats, now_ms, &Zone::new(false));
+        let answer = match client.pause() {
             Ok(Some(pause)) => pause.message,
             Ok(None) => String::new(),
-            Err(e) => first(&e),
+            Err(e) => problem(&e),
         };
-        let why = match why.as_str() {
-            "" => why,
-            why => format!(" ({})", plain(why)),
+        let answer = match answer.as_str() {
+            "" => answer,
+            answer => format!(" ({})", sanitize(answer)),
         };
         let finding = match reason {
-            // How many, a store that cannot be read does not tell.
-            PauseReason::StoreDamaged => format!("{paused}{why}: nothing is sent"),
-            _ => format!("{paused}{why}: nothing is sent, {waiting}"),
+            // A store that cannot be read does not say how many events are pending.
+            PauseReason::StoreDamaged => format!("{paused}{answer}: nothing is sent"),
+            _ => format!("{paused}{answer}: nothing is sent, {pending}"),
         };
-        return Ok(Finding::fail(WHAT, finding, pauses::advice(reason, dir)));
+        return Ok(Finding::fail(NAME, finding, pauses::advice(reason, dir)));
     }
     let elected = client.elected()?;
     let retry = client.retry()?.filter(|retry| retry.is_lasting);
     Ok(match retry.filter(|_| elected != Elected::Nobody) {
         Some(retry) => Finding::warn(
-            WHAT,
-            format!("waiting for a retry: {}; {waiting}", retry.in_words(now_ms)),
-            "it tries again by itself; the sender's log has the last failure",
+            NAME,
+            format!("waiting for a retry: {}; {pending}", retry.in_words(now_ms)),
+            "the sender tries again by itself; its log has the last failure",
         ),
-        None => Finding::ok(WHAT, format!("nothing stands in its way; {waiting}")),
+        None => Finding::ok(NAME, format!("nothing stops it; {pending}")),
     })
 }

@@ -1,14 +1,14 @@
-//! `meditopia doctor`: is everything in place between a spool and the API, and if not, what is to be done?
+//! `meditopia doctor`: checks everything between a spool and the API, and says what to fix.
 //!
-//! It asks in the order in which a delivery would fail: configuration, spool, a pause, token, name, connection,
-//! TLS, the API's answer, the clock. The API is asked with a request without events: it checks token and
-//! address first, and whatever it says to an empty list, no event can come of it.
+//! The checks run in the order in which a delivery would fail: configuration, spool, pause, token, name,
+//! connection, TLS, the API's answer, clock. The API gets a request without events: it checks the token and
+//! the address first, and whatever it answers, no event can be counted.
 
 mod api;
 mod certificate;
 mod delivery;
 mod network;
-mod place;
+mod spool_directory;
 mod token;
 
 use std::path::Path;
@@ -20,18 +20,18 @@ use serde::Serialize;
 
 use crate::failure::{Failure, USAGE};
 use crate::options::spool::SpoolOptions;
-use crate::output::say;
+use crate::output::print_line;
 use crate::owner;
 
-/// What `--help` says at its end.
+/// The last part of `--help`.
 pub const EXIT_CODES: &str =
-    "One line for each thing: ok, warn or FAIL, what was found, and what to do.
+    "Prints one line for each check: ok, warn or FAIL, what was found, and what to do.
 
 Exit status:
   0  all is well
-  1  it works, with warnings
-  2  something fails: nothing can be delivered, or soon nothing can
-  (2 also for a wrong command line, and where the lines cannot be written)
+  1  delivery works, with warnings
+  2  a check failed: nothing can be delivered, or soon nothing can
+  (2 also if the command line is wrong or the output cannot be written)
 
 Examples:
   meditopia doctor --config /etc/shop/meditopia.toml
@@ -42,13 +42,13 @@ Examples:
 pub struct Options {
     #[command(flatten)]
     spool: SpoolOptions,
-    /// A JSON object a line instead of words
+    /// Print one JSON object per line instead of text
     #[arg(long)]
     json: bool,
-    /// Send one event of this user, which counts if the API takes it; the spool is not used
+    /// Send one event of this user, which counts if the API accepts it; the spool is not used
     #[arg(long, value_name = "USER", requires = "user_token_file")]
     send_event: Option<String>,
-    /// The file that holds that user's token
+    /// The file with that user's token
     #[arg(long, value_name = "FILE", requires = "send_event")]
     user_token_file: Option<std::path::PathBuf>,
     /// The kind of that event
@@ -61,7 +61,7 @@ pub struct Options {
     event: String,
 }
 
-/// How well a thing is.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -70,13 +70,13 @@ pub enum State {
     Fail,
 }
 
-/// What was found about one thing.
+/// What a check has found.
 #[derive(Debug, Serialize)]
 pub struct Finding {
     pub what: &'static str,
     pub state: State,
     pub finding: String,
-    /// What to do, where there is something.
+    /// What to do, if there is something to do.
     pub advice: Option<String>,
 }
 
@@ -109,24 +109,24 @@ impl Finding {
     }
 }
 
-/// Where findings go, as they come.
+/// Prints each finding at once, and keeps the worst result.
 pub struct Report {
     json: bool,
     worst: State,
-    /// Why what was found could not be told.
-    untold: Option<Failure>,
+    /// Why a finding could not be printed.
+    print_failure: Option<Failure>,
 }
 
 impl Report {
     pub fn add(&mut self, finding: &Finding) {
         self.worst = self.worst.max(finding.state);
-        let told = say(self.line(finding));
-        self.untold = self.untold.take().or(told.err());
+        let printed = print_line(self.line(finding));
+        self.print_failure = self.print_failure.take().or(printed.err());
     }
 
     fn line(&self, finding: &Finding) -> String {
         if self.json {
-            // Of texts alone: it cannot fail.
+            // All members are strings, so this cannot fail.
             return serde_json::to_string(finding).unwrap_or_default();
         }
         let state = match finding.state {
@@ -144,25 +144,25 @@ impl Report {
     }
 }
 
-/// Asks everything, and says what came of it.
+/// Runs all checks and prints their findings.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
-    // Before the spool's owner is who runs this: the file may be root's.
+    // Read before root is given up, because only root may be able to read the file.
     let user_token = options.user_token()?;
     let settings = settings(options);
     let rules = settings
         .as_ref()
         .map_or_else(|_| Rules::default(), Settings::rules);
-    let event = options.event(user_token.as_deref(), &rules)?;
+    let request = options.request(user_token.as_deref(), &rules)?;
     let mut report = Report {
         json: options.json,
         worst: State::Ok,
-        untold: None,
+        print_failure: None,
     };
     match settings {
         Err(failure) => report.add(&Finding::fail(
             "configuration",
             failure.to_string(),
-            "mend that first: the rest hangs on it",
+            "correct this first; the other checks depend on it",
         )),
         Ok(settings) => {
             report.add(&Finding::ok(
@@ -170,12 +170,12 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
                 format!("events go to {}", settings.endpoint),
             ));
             if let Some(file) = options.spool.config_file() {
-                is_its_owners(file, &mut report);
+                check_owner_can_read(file, &mut report);
             }
-            examine(&settings, event.as_deref(), &mut report);
+            run_checks(&settings, request.as_deref(), &mut report);
         }
     }
-    if let Some(failure) = report.untold {
+    if let Some(failure) = report.print_failure {
         return Err(failure.with_status(USAGE));
     }
     Ok(ExitCode::from(match report.worst {
@@ -186,7 +186,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
 }
 
 fn settings(options: &Options) -> Result<Settings, Failure> {
-    Ok(options.spool.told_host()?.settings()?)
+    Ok(options.spool.config_with_printed_warnings()?.settings()?)
 }
 
 impl Options {
@@ -195,7 +195,7 @@ impl Options {
             return Ok(None);
         };
         let token = std::fs::read_to_string(file).map_err(|e| {
-            misused(format!(
+            usage_error(format!(
                 "--user-token-file {}: {e}; name the file that holds the user's token",
                 file.display()
             ))
@@ -203,41 +203,41 @@ impl Options {
         Ok(Some(token.trim().to_owned()))
     }
 
-    /// The request with the event that was asked for.
-    fn event(&self, token: Option<&str>, rules: &Rules) -> Result<Option<Vec<u8>>, Failure> {
+    /// The request with the event of `--send-event`.
+    fn request(&self, token: Option<&str>, rules: &Rules) -> Result<Option<Vec<u8>>, Failure> {
         let (Some(user), Some(token)) = (&self.send_event, token) else {
             return Ok(None);
         };
-        let event = api::event(rules, user, token, &self.event);
-        event.map(Some).map_err(|failure| {
-            misused(format!(
+        let request = api::request_with_event(rules, user, token, &self.event);
+        request.map(Some).map_err(|failure| {
+            usage_error(format!(
                 "{failure}; see --send-event, --event and --user-token-file"
             ))
         })
     }
 }
 
-fn misused(why: String) -> Failure {
+fn usage_error(why: String) -> Failure {
     Failure::new(USAGE, why)
 }
 
-/// Root has read it, and given itself up since.
-fn is_its_owners(config: &Path, report: &mut Report) {
-    if owner::is_refused(config) {
-        let (owner, shown) = (owner::name(), config.display());
+/// Warns if root could read the configuration file but the spool's owner cannot.
+fn check_owner_can_read(config: &Path, report: &mut Report) {
+    if owner::is_unreadable(config) {
+        let (owner, shown) = (owner::current_user(), config.display());
         report.add(&Finding::warn(
             "configuration rights",
-            format!("root can read {shown}, but {owner}, whose the spool is, cannot"),
-            format!("let {owner} read it, unless its programs are configured elsewhere"),
+            format!("root can read {shown}, but the spool's owner, {owner}, cannot"),
+            format!("let {owner} read it, unless the applications are configured elsewhere"),
         ));
     }
 }
 
-fn examine(settings: &Settings, event: Option<&[u8]>, report: &mut Report) {
-    place::examine(settings, report);
-    delivery::examine(settings, report);
-    let token = token::examine(settings, report);
-    if network::examine(settings, report) {
-        api::examine(settings, token.as_ref(), event, report);
+fn run_checks(settings: &Settings, request: Option<&[u8]>, report: &mut Report) {
+    spool_directory::check(settings, report);
+    delivery::check(settings, report);
+    let token = token::check(settings, report);
+    if network::check(settings, report) {
+        api::check(settings, token.as_ref(), request, report);
     }
 }

@@ -1,4 +1,4 @@
-//! The way to the API, or to the proxy before it: name, connection, and who certifies the other side.
+//! Checks the way to the API, or to the proxy in front of it: name, connection and certificate.
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
@@ -9,12 +9,12 @@ use meditopia::transport::{connect_to, look_up};
 use super::certificate;
 use super::{Finding, Report};
 
-/// What a program's environment may say about proxies, which the library does not read.
+/// Variables that name a proxy for other programs. The library does not read them.
 const PROXY_VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 
-/// Says whether it makes sense to send a request.
-pub fn examine(settings: &Settings, report: &mut Report) -> bool {
-    let (whom, host, port) = match &settings.proxy {
+/// Returns whether it makes sense to send a request.
+pub fn check(settings: &Settings, report: &mut Report) -> bool {
+    let (peer, host, port) = match &settings.proxy {
         Some(proxy) => ("proxy", proxy.host(), proxy.port()),
         None => (
             "endpoint",
@@ -27,24 +27,24 @@ pub fn examine(settings: &Settings, report: &mut Report) -> bool {
         Err(why) => {
             report.add(&Finding::fail(
                 "name",
-                format!("{whom} {host}: {why}"),
-                "look at the name, and at /etc/resolv.conf",
+                format!("{peer} {host}: {why}"),
+                "check the name, and /etc/resolv.conf",
             ));
             return false;
         }
     };
     report.add(&Finding::ok(
         "name",
-        format!("{whom} {host} is {}", shown(&addresses)),
+        format!("{peer} {host} resolves to {}", join(&addresses)),
     ));
     match connect_to(&addresses, settings.connect_timeout) {
         Ok((stream, address)) => {
             report.add(&Finding::ok(
                 "connection",
-                format!("{whom} {address} answers"),
+                format!("{peer} {address} accepts connections"),
             ));
             if settings.proxy.is_none() && settings.endpoint.is_https() {
-                tell_certificate(settings, stream, report);
+                report_certificate(settings, stream, report);
             }
             true
         }
@@ -54,12 +54,12 @@ pub fn examine(settings: &Settings, report: &mut Report) -> bool {
                     format!("{name} is set, but the library does not read it: set the option proxy")
                 }
                 _ => format!(
-                    "see whether {whom} is up, and whether a firewall lets this host connect to port {port}"
+                    "check that the {peer} is up, and that no firewall blocks connections to port {port}"
                 ),
             };
             report.add(&Finding::fail(
                 "connection",
-                format!("{whom} {host}:{port}: {why}"),
+                format!("{peer} {host}:{port}: {why}"),
                 advice,
             ));
             false
@@ -73,7 +73,7 @@ fn proxy_variable() -> Option<&'static str> {
         .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
-fn shown(addresses: &[SocketAddr]) -> String {
+fn join(addresses: &[SocketAddr]) -> String {
     let addresses: Vec<String> = addresses
         .iter()
         .map(|address| address.ip().to_string())
@@ -81,22 +81,22 @@ fn shown(addresses: &[SocketAddr]) -> String {
     addresses.join(", ")
 }
 
-/// Who has signed what the other side shows; whether that is trusted is for the request to tell.
-fn tell_certificate(settings: &Settings, mut stream: TcpStream, report: &mut Report) {
+/// Reports who signed the certificate. Whether it is trusted shows in the request.
+fn report_certificate(settings: &Settings, mut stream: TcpStream, report: &mut Report) {
     let host = settings.endpoint.host().trim_matches(['[', ']']);
     let timeout = Some(settings.connect_timeout);
-    let timed = stream
+    let with_timeouts = stream
         .set_read_timeout(timeout)
         .and_then(|()| stream.set_write_timeout(timeout));
-    match timed
+    match with_timeouts
         .map_err(|e| e.to_string())
         .and_then(|()| certificate::issuer(host, &mut stream))
     {
         Ok(issuer) => report.add(&Finding::ok(
             "certificate",
-            format!("{host} shows one signed by {issuer}"),
+            format!("{host} presents one signed by {issuer}"),
         )),
-        // The request will fail as well, and says why in the library's words.
+        // The request will fail as well and report why.
         Err(_) => drop(stream.flush()),
     }
 }

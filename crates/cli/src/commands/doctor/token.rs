@@ -1,4 +1,5 @@
-//! The bearer token: is there one, does it fit a header, and can nobody else read it? It is never shown.
+//! Checks the bearer token: whether there is one, whether it fits a header, and who can read its file. The
+//! token is never shown.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -8,10 +9,10 @@ use meditopia::config::{BearerToken, Settings, TokenSource};
 use super::{Finding, Report};
 use crate::owner;
 
-pub fn examine(settings: &Settings, report: &mut Report) -> Option<BearerToken> {
+pub fn check(settings: &Settings, report: &mut Report) -> Option<BearerToken> {
     let source = &settings.bearer_token;
     if let Some(file) = source.file() {
-        rights(file, report);
+        check_file_mode(file, report);
     }
     match (source.read(), source) {
         (Ok(Some(token)), TokenSource::File(file)) => {
@@ -42,10 +43,13 @@ pub fn examine(settings: &Settings, report: &mut Report) -> Option<BearerToken> 
         }
         (Err(e), _) => {
             let advice = match source.file() {
-                Some(file) if owner::is_refused(file) => {
-                    format!("let {} read it, as whom this runs", owner::name())
+                Some(file) if owner::is_unreadable(file) => {
+                    format!(
+                        "let {} read it; this command runs as that user",
+                        owner::current_user()
+                    )
                 }
-                _ => "put the token alone into the file, as Meditopia gave it".to_owned(),
+                _ => "put only the token into the file, as Meditopia gave it".to_owned(),
             };
             report.add(&Finding::fail("bearer token", e.message(), advice));
             None
@@ -53,17 +57,17 @@ pub fn examine(settings: &Settings, report: &mut Report) -> Option<BearerToken> 
     }
 }
 
-fn rights(file: &Path, report: &mut Report) {
+fn check_file_mode(file: &Path, report: &mut Report) {
     const OTHERS_READ: u32 = 0o044;
-    // What cannot be looked at cannot be read either, which is told.
-    let Ok(about) = std::fs::metadata(file) else {
+    // If this fails, reading the file fails too and is reported.
+    let Ok(metadata) = std::fs::metadata(file) else {
         return;
     };
-    let mode = about.mode() & 0o7777;
+    let mode = metadata.mode() & 0o7777;
     if mode & OTHERS_READ != 0 {
         report.add(&Finding::warn(
             "token file rights",
-            format!("others may read {} (mode {mode:04o})", file.display()),
+            format!("other users can read {} (mode {mode:04o})", file.display()),
             format!("chmod 0600 {}", file.display()),
         ));
     }

@@ -1,8 +1,7 @@
-//! The bytes of an input: read in blocks, looked at where they stand, hashed as they are done with.
+//! The bytes of an input: read in blocks, used in place, and hashed as they are consumed.
 //!
-//! The hash is what tells an interrupted import that it is given the same input again. It covers what
-//! was read from the first byte on, so that a copy, a moved file or a repeated pipe is recognised, and
-//! nothing hangs on names or times.
+//! By the hash an interrupted import recognises its input. It covers all bytes from the first one on, so a
+//! copy, a moved file or a repeated pipe is recognised, whatever its name and its times are.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -11,24 +10,25 @@ use std::path::Path;
 use ring::digest::{Context, SHA256};
 
 const BLOCK_BYTES: usize = 256 * 1024;
-/// How much of the beginning has a hash of its own: an input that cannot be read twice is told from
-/// another one by that, while all of it is still at hand.
+/// The beginning of the input has a hash of its own. An input that cannot be read twice is recognised by that
+/// while the whole beginning is still in the buffer.
 const HEAD_BYTES: usize = 64 * 1024;
 
 /// An input that is being read.
 pub struct Input {
     source: Source,
-    /// How many bytes there are, where that is known.
+    /// The number of bytes, if it is known.
     total: Option<u64>,
     buffer: Vec<u8>,
-    /// Up to here the buffer is done with.
-    at: usize,
+    /// The bytes of the buffer up to here are consumed.
+    consumed: usize,
     ended: bool,
     offset: u64,
-    /// Of the line that is next, counted from 1.
+    /// The number of the line with the next byte, counted from 1.
     line: u64,
+    /// The hash of all consumed bytes.
     hash: Context,
-    /// Of the first [`HEAD_BYTES`] of what is done with.
+    /// The hash of the first [`HEAD_BYTES`] of them.
     head: Context,
 }
 
@@ -46,11 +46,11 @@ impl Input {
             Source::Stream(Box::new(io::stdin()))
         } else {
             let file = File::open(path)?;
-            let about = file.metadata()?;
-            if about.is_dir() {
+            let metadata = file.metadata()?;
+            if metadata.is_dir() {
                 return Err(io::ErrorKind::IsADirectory.into());
             }
-            if about.is_file() {
+            if metadata.is_file() {
                 Source::File(file)
             } else {
                 Source::Stream(Box::new(file))
@@ -64,7 +64,7 @@ impl Input {
             source,
             total,
             buffer: Vec::new(),
-            at: 0,
+            consumed: 0,
             ended: false,
             offset: 0,
             line: 1,
@@ -73,44 +73,44 @@ impl Input {
         })
     }
 
-    /// How many bytes there are in all; `None` for what is no file.
+    /// The number of bytes of the input; `None` if it is not a regular file.
     pub fn total(&self) -> Option<u64> {
         self.total
     }
 
-    /// How many bytes are done with.
+    /// How many bytes are consumed.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The number of the line that the next byte stands in, from 1 on.
+    /// The number of the line with the next byte, counted from 1.
     pub fn line(&self) -> u64 {
         self.line
     }
 
-    /// What was read and is not done with.
-    pub fn ahead(&self) -> &[u8] {
-        &self.buffer[self.at..]
+    /// The bytes that were read and are not consumed yet.
+    pub fn buffered(&self) -> &[u8] {
+        &self.buffer[self.consumed..]
     }
 
-    /// Whether nothing comes behind [`ahead`](Self::ahead).
+    /// Whether [`buffered`](Self::buffered) holds the last bytes of the input.
     pub fn has_ended(&self) -> bool {
         self.ended
     }
 
-    /// Reads more.
+    /// Reads another block.
     pub fn read_more(&mut self) -> io::Result<()> {
-        if self.at > 0 {
-            self.buffer.drain(..self.at);
-            self.at = 0;
+        if self.consumed > 0 {
+            self.buffer.drain(..self.consumed);
+            self.consumed = 0;
         }
-        let known = self.buffer.len();
-        self.buffer.resize(known + BLOCK_BYTES, 0);
+        let length = self.buffer.len();
+        self.buffer.resize(length + BLOCK_BYTES, 0);
         let read = loop {
-            let room = &mut self.buffer[known..];
+            let block = &mut self.buffer[length..];
             let read = match &mut self.source {
-                Source::File(file) => file.read(room),
-                Source::Stream(stream) => stream.read(room),
+                Source::File(file) => file.read(block),
+                Source::Stream(stream) => stream.read(block),
             };
             match read {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -118,57 +118,56 @@ impl Input {
             }
         };
         self.buffer
-            .truncate(known + read.as_ref().map_or(0, |read| *read));
+            .truncate(length + read.as_ref().map_or(0, |read| *read));
         self.ended = read? == 0;
         Ok(())
     }
 
-    /// The next `bytes` are done with.
+    /// Consumes the next `bytes`.
     pub fn consume(&mut self, bytes: usize) {
-        let done = &self.buffer[self.at..self.at + bytes];
-        self.hash.update(done);
+        let consumed = &self.buffer[self.consumed..self.consumed + bytes];
+        self.hash.update(consumed);
         let of_head = HEAD_BYTES.saturating_sub(usize::try_from(self.offset).unwrap_or(HEAD_BYTES));
-        self.head.update(&done[..of_head.min(bytes)]);
-        self.line += done.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        self.head.update(&consumed[..of_head.min(bytes)]);
+        self.line += consumed.iter().filter(|&&byte| byte == b'\n').count() as u64;
         self.offset += bytes as u64;
-        self.at += bytes;
+        self.consumed += bytes;
     }
 
-    /// The hash of all that is done with.
+    /// The hash of all consumed bytes.
     pub fn hash(&self) -> String {
         hex(self.hash.clone())
     }
 
-    /// The hash of the first bytes that are done with, at most [`HEAD_BYTES`].
+    /// The hash of the first consumed bytes, at most [`HEAD_BYTES`].
     pub fn head_hash(&self) -> String {
         hex(self.head.clone())
     }
 
-    /// What [`head_hash`](Self::head_hash) will be once `offset` bytes are done with; before any are.
+    /// What [`head_hash`](Self::head_hash) will be once `offset` bytes are consumed. Call this before any are.
     pub fn head_hash_at(&mut self, offset: u64) -> io::Result<String> {
         let wanted = HEAD_BYTES.min(usize::try_from(offset).unwrap_or(HEAD_BYTES));
-        self.look_at(wanted)?;
+        self.fill(wanted)?;
         let mut head = Context::new(&SHA256);
-        head.update(&self.ahead()[..wanted.min(self.ahead().len())]);
+        head.update(&self.buffered()[..wanted.min(self.buffered().len())]);
         Ok(hex(head))
     }
 
-    /// Reads until so many bytes are at hand, or there are no more.
-    pub fn look_at(&mut self, bytes: usize) -> io::Result<()> {
-        while self.ahead().len() < bytes && !self.ended {
+    /// Reads until at least `bytes` are buffered, or the input has ended.
+    pub fn fill(&mut self, bytes: usize) -> io::Result<()> {
+        while self.buffered().len() < bytes && !self.ended {
             self.read_more()?;
         }
         Ok(())
     }
 
-    /// Is done with the first `upto` bytes, a block at a time; says whether there were so many.
-    pub fn pass(&mut self, upto: u64, mut told: impl FnMut(u64)) -> io::Result<bool> {
-        while self.offset < upto {
-            let left = usize::try_from(upto - self.offset).unwrap_or(usize::MAX);
-            let step = self.ahead().len().min(left);
+    /// Consumes the input up to `offset`. Returns whether it is that long.
+    pub fn consume_until(&mut self, offset: u64) -> io::Result<bool> {
+        while self.offset < offset {
+            let left = usize::try_from(offset - self.offset).unwrap_or(usize::MAX);
+            let step = self.buffered().len().min(left);
             if step > 0 {
                 self.consume(step);
-                told(self.offset);
             } else if self.ended {
                 return Ok(false);
             } else {
@@ -178,7 +177,7 @@ impl Input {
         Ok(true)
     }
 
-    /// Begins anew, if that is possible: with what is no file only while nothing was consumed.
+    /// Returns to the first byte, if that is possible: any input while nothing is consumed, else only a file.
     pub fn rewind(&mut self) -> io::Result<bool> {
         if self.offset == 0 {
             return Ok(true);
@@ -188,7 +187,7 @@ impl Input {
         };
         file.seek(SeekFrom::Start(0))?;
         self.buffer.clear();
-        (self.at, self.ended, self.offset, self.line) = (0, false, 0, 1);
+        (self.consumed, self.ended, self.offset, self.line) = (0, false, 0, 1);
         self.hash = Context::new(&SHA256);
         self.head = Context::new(&SHA256);
         Ok(true)

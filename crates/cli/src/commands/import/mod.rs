@@ -1,18 +1,21 @@
-//! `meditopia import`: many events from a file or a pipe, each queued once.
+//! `meditopia import`: enqueues many events from a file or a pipe, each of them once.
 //!
-//! Every record is checked by the library's own checks. The good ones gather in a staged segment and are
-//! queued with a commit ([`meditopia::client::Import`]) that also notes how far the input is read; a
-//! run that was killed is taken up by the next one of the same input, wherever it was.
+//! Every record passes the same checks as an enqueue. The good ones gather in a staged segment. A commit
+//! ([`meditopia::client::Import`]) publishes the segment together with a checkpoint of the input, so after a
+//! kill at any point the next run continues where the last commit ended.
+//!
+//! - `input`, `splitter`, `reader`: from bytes to records
+//! - `bad_records`, `checkpoint`, `progress`: what a run leaves and shows
+//! - `enqueue`, `dry_run`: the two ways to run
 
-mod array;
-mod bad;
+mod bad_records;
 mod checkpoint;
-mod csv;
+mod dry_run;
+mod enqueue;
 mod input;
-mod lines;
 mod progress;
-mod records;
-mod run;
+mod reader;
+mod splitter;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,31 +25,31 @@ use meditopia::client::Client;
 use meditopia::config::Config;
 
 use self::input::Input;
-use self::records::Format;
+use self::splitter::Format;
 use crate::failure::{Failure, USAGE};
 use crate::options::spool::NamedSpool;
 
-/// What `--help` says at its end.
+/// The last part of `--help`.
 pub const EXIT_CODES: &str = r#"Formats, by the file's name or --format:
-  ndjson  a JSON object a line (.ndjson .jsonl)
+  ndjson  one JSON object per line (.ndjson .jsonl)
   json    an array of objects, or {"events": [...]} (.json)
-  csv     a header with token, partner_user_id, event and, if wanted, event_value and received_at in
+  csv     a header with token, partner_user_id, event and optionally event_value and received_at, in
           any order (.csv); an empty event_value is null, an empty received_at is now
 
-A run that was interrupted, even by kill -9, is taken up by the same command: what is queued is not
-queued again, and nothing is left out. The input is known by its bytes. One that was imported to its
-end is remembered for 30 days: only what has been added to it since is queued, unless --again is given.
-An interrupted one goes on with --again, too. Where you cannot tell whether a run with --again came to
-its end, run it without: that queues what is missing, if anything.
+If a run is interrupted, even by kill -9, the same command continues it: nothing is queued twice and
+nothing is left out. An input is recognised by its bytes. One that was imported to its end is remembered
+for 30 days: only what was appended since is queued, unless --again is given. An interrupted import
+continues even with --again. If you cannot tell whether a run with --again came to its end, run the
+command without --again: that queues only what is missing.
 
 Exit status:
   0  every record is queued
-  1  it could not be done: see the message
+  1  it failed: see the message
   2  the command line or the configuration is wrong
-  8  some records are bad and noted; the others are queued
+  8  some records are bad and listed in the file of --bad; the others are queued
   9  with --all-or-nothing or --dry-run: some records are bad, and nothing is queued
-  10 it has stopped on the way: the spool is full, or the input is damaged or cut short from some place
-     on. What was read before is queued; the same command goes on there
+  10 it stopped on the way: the spool is full, or the input is damaged or cut short. The records before
+     that are queued; the same command continues there
 
 Examples:
   meditopia import events.ndjson --spool /var/spool/shop
@@ -55,32 +58,32 @@ Examples:
 /// The arguments of `meditopia import`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// What to import; - is standard input
+    /// The file to import; - is standard input
     file: PathBuf,
     #[command(flatten)]
     spool: NamedSpool,
-    /// How it is written; else its name tells
+    /// The format; by default that of the file's name
     #[arg(long)]
     format: Option<Format>,
-    /// What stands between two fields of CSV; a tab for .tsv
+    /// The separator of CSV fields; always a tab for .tsv
     #[arg(long, value_parser = delimiter, default_value = ",", value_name = "CHAR")]
     delimiter: u8,
-    /// Where bad records are noted; FILE.rejected.ndjson unless given, and it must not be there yet
+    /// The file for bad records, which must not exist yet; by default FILE.rejected.ndjson
     #[arg(long, value_name = "FILE")]
     bad: Option<PathBuf>,
     /// Queue every record, or none if one is bad
     #[arg(long)]
     all_or_nothing: bool,
-    /// Only check; nothing is queued
+    /// Only check the records; queue nothing
     #[arg(long)]
     dry_run: bool,
-    /// Begin with the first record what was imported to its end before; what was interrupted goes on
+    /// Import from the first record what was imported to its end before; an interrupted import continues
     #[arg(long)]
     again: bool,
-    /// While the spool is full, wait for room instead of ending with status 10
+    /// While the spool is full, wait for space instead of ending with status 10
     #[arg(long)]
     wait: bool,
-    /// The most bytes that one commit queues
+    /// The largest number of bytes that one commit queues
     #[arg(long, hide = true, value_name = "BYTES")]
     commit_bytes: Option<u64>,
 }
@@ -88,20 +91,20 @@ pub struct Options {
 fn delimiter(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         b"\\t" | b"tab" => Ok(b'\t'),
-        [b'"' | b'\r' | b'\n'] => Err("a quote or a line's end cannot separate fields".into()),
+        [b'"' | b'\r' | b'\n'] => Err("a quote or a line break cannot separate fields".into()),
         [one] if one.is_ascii() => Ok(*one),
-        _ => Err("one ASCII character, or tab".into()),
+        _ => Err("give one ASCII character, or tab".into()),
     }
 }
 
-/// Imports, and says what came of it.
+/// Imports the input and prints the result.
 pub fn run(mut options: Options) -> Result<ExitCode, Failure> {
-    let format = options.format.or_else(|| Format::of(&options.file));
+    let format = options.format.or_else(|| Format::from_name(&options.file));
     let format = format.ok_or_else(|| {
         Failure::new(
             USAGE,
             format!(
-                "{}: its name does not tell its format; give --format",
+                "{}: the name does not say the format; give --format",
                 options.source()
             ),
         )
@@ -113,19 +116,19 @@ pub fn run(mut options: Options) -> Result<ExitCode, Failure> {
     {
         options.delimiter = b'\t';
     }
-    // Before the spool's owner is who runs this: the input may be root's.
+    // Opened before root is given up, because only root may be able to read the input.
     let input = Input::open(&options.file).map_err(|e| options.unreadable(&e))?;
     if options.dry_run {
-        return run::check(&options, input, format);
+        return dry_run::check(&options, input, format);
     }
-    let mut config = options.spool.host()?;
+    let mut config = options.spool.config_as_owner()?;
     config.set("role", "enqueue")?;
     let client = Client::open(&config)?;
-    run::queue(&options, input, format, &client)
+    enqueue::enqueue(&options, input, format, &client)
 }
 
 impl Options {
-    /// How messages name the input.
+    /// The name of the input in messages.
     fn source(&self) -> String {
         match self.is_stdin() {
             true => "standard input".to_owned(),
@@ -137,7 +140,7 @@ impl Options {
         self.file == Path::new("-")
     }
 
-    /// What the spool knows the import by.
+    /// The name by which the spool remembers the import.
     fn name(&self) -> String {
         match std::path::absolute(&self.file) {
             Ok(path) if !self.is_stdin() => path.display().to_string(),
@@ -145,9 +148,9 @@ impl Options {
         }
     }
 
-    /// The file of the bad records.
+    /// The file for bad records.
     fn bad_file(&self) -> Result<PathBuf, Failure> {
-        let beside = || {
+        let default = || {
             let mut name = self.file.as_os_str().to_owned();
             name.push(".rejected.ndjson");
             (!self.is_stdin()).then(|| PathBuf::from(name))
@@ -155,7 +158,7 @@ impl Options {
         let path = self
             .bad
             .clone()
-            .or_else(beside)
+            .or_else(default)
             .unwrap_or_else(|| "stdin.rejected.ndjson".into());
         std::path::absolute(&path).map_err(|e| Failure::from(format!("{}: {e}", path.display())))
     }
@@ -164,9 +167,9 @@ impl Options {
         Failure::from(format!("{}: {cause}", self.source()))
     }
 
-    /// The rules of the checks, without a spool.
+    /// The rules of the checks, read without opening a spool.
     fn rules(&self) -> Result<meditopia::event::Rules, Failure> {
-        let mut config: Config = self.spool.loaded()?;
+        let mut config: Config = self.spool.load_config()?;
         config.set("durability", "memory")?;
         Ok(config.settings()?.rules())
     }

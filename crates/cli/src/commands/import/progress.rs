@@ -1,30 +1,30 @@
-//! How far an import is: a bar with rate and time left on a terminal, now and then a plain line elsewhere.
+//! The progress of an import: a bar with rate and time left on a terminal, otherwise an occasional line.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::output::complain;
+use crate::output::print_error;
 
-/// Plain lines come this often.
-const TELL_EVERY: Duration = Duration::from_secs(5);
-/// The clock is read once in so many records.
-const LOOK_EVERY: u64 = 512;
+/// The interval between two lines.
+const PRINT_EVERY: Duration = Duration::from_secs(5);
+/// The clock is read only once in so many records.
+const CHECK_EVERY: u64 = 512;
 
-/// What is shown while an import runs.
+/// Shows the progress while an import runs.
 pub struct Progress {
     bar: Option<ProgressBar>,
     total: Option<u64>,
-    begun: Instant,
-    /// What was done before, by an earlier run.
+    started: Instant,
+    /// The bytes and the records of earlier runs.
     before: (u64, u64),
-    told: Instant,
+    printed: Instant,
 }
 
 impl Progress {
-    /// Begins at `offset` of `total` bytes, if that is known, behind `records`.
-    pub fn begin(offset: u64, total: Option<u64>, records: u64) -> Self {
+    /// Starts at `offset` of `total` bytes, if that is known, after `records`.
+    pub fn start(offset: u64, total: Option<u64>, records: u64) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
             let template = match total {
@@ -41,15 +41,15 @@ impl Progress {
         Self {
             bar,
             total,
-            begun: Instant::now(),
+            started: Instant::now(),
             before: (offset, records),
-            told: Instant::now(),
+            printed: Instant::now(),
         }
     }
 
-    /// So far it is now.
-    pub fn is_at(&mut self, offset: u64, records: u64) {
-        if !records.is_multiple_of(LOOK_EVERY) {
+    /// Reports the present position.
+    pub fn update(&mut self, offset: u64, records: u64) {
+        if !records.is_multiple_of(CHECK_EVERY) {
             return;
         }
         match &self.bar {
@@ -57,32 +57,32 @@ impl Progress {
                 bar.set_position(offset);
                 bar.set_message(self.so_far(records));
             }
-            None if self.told.elapsed() >= TELL_EVERY => {
-                self.told = Instant::now();
-                complain(format_args!(
+            None if self.printed.elapsed() >= PRINT_EVERY => {
+                self.printed = Instant::now();
+                print_error(format_args!(
                     "import: {}{}",
                     self.so_far(records),
-                    self.left(offset)
+                    self.time_left(offset)
                 ));
             }
             None => {}
         }
     }
 
-    /// It is over: the terminal is free for other words, or the last plain line is written.
-    pub fn end(&self, offset: u64, records: u64) {
+    /// Completes the bar, or prints the last line.
+    pub fn finish(&self, offset: u64, records: u64) {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(offset);
                 bar.set_message(self.so_far(records));
                 bar.abandon();
             }
-            None => complain(format_args!("import: {}", self.so_far(records))),
+            None => print_error(format_args!("import: {}", self.so_far(records))),
         }
     }
 
     fn so_far(&self, records: u64) -> String {
-        let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
+        let seconds = self.started.elapsed().as_secs_f64().max(0.001);
         let rate = (records - self.before.1) as f64 / seconds;
         format!(
             "{} records, {}/s",
@@ -91,13 +91,13 @@ impl Progress {
         )
     }
 
-    fn left(&self, offset: u64) -> String {
+    fn time_left(&self, offset: u64) -> String {
         let Some(total) = self.total.filter(|total| *total > 0) else {
             return String::new();
         };
         let done = offset.saturating_sub(self.before.0).max(1) as f64;
         let rest = total.saturating_sub(offset) as f64;
-        let left = self.begun.elapsed().mul_f64(rest / done);
+        let left = self.started.elapsed().mul_f64(rest / done);
         format!(", {} %, {} left", offset * 100 / total, HumanDuration(left))
     }
 }

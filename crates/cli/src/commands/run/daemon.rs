@@ -1,7 +1,7 @@
-//! The life of `meditopia run`: it opens, sends, is told things by signals, and ends in order.
+//! The process of `meditopia run`: it opens the spool, sends, handles signals, and ends in order.
 //!
-//! The watchdog of the service manager is fed from here, and only while the sender's threads come by as
-//! they said they would: a process whose sender is stuck is restarted, however well its timers run.
+//! It feeds the watchdog of the service manager only while the threads of the sender report in time. A
+//! process whose sender is stuck is therefore restarted even if its own timers still run.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,34 +13,34 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::current::Current;
-use super::endpoint::{self, Reach, Told};
+use super::current_client::CurrentClient;
+use super::endpoint::{self, EndpointState, Reach};
 use super::health::Health;
-use super::notify::Notify;
-use super::{Options, reload, watch};
-use crate::failure::{Failure, LEFT};
-use crate::options::sender_config::Configured;
-use crate::output::log::Output;
+use super::service_manager::ServiceManager;
+use super::{Options, announce, reload};
+use crate::failure::{EVENTS_LEFT, Failure};
+use crate::options::sender_config::SenderConfig;
+use crate::output::log::Log;
 
-/// How much the sender may be overdue where no watchdog says it.
+/// How much the sender may be overdue if there is no watchdog.
 const TOLERANCE: Duration = Duration::from_secs(30);
-/// Between two tells to the manager that the end is still coming, and what each asks for.
+/// The interval of requests to the manager for more time to end, and the time that each asks for.
 const EXTEND_EVERY: Duration = Duration::from_secs(1);
 const EXTEND_BY: Duration = Duration::from_secs(15);
-/// How much longer than its deadline an end may take before it is taken for stuck.
+/// The sender counts as stuck if it needs this much longer than its deadline to end.
 const END_GRACE: Duration = Duration::from_secs(5);
 
 /// The signals that tell a process to end.
-struct Ends {
+struct EndSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Ends {
-    fn heard() -> Result<Self, Failure> {
+impl EndSignals {
+    fn install() -> Result<Self, Failure> {
         Ok(Self {
-            terminate: hear(SignalKind::terminate())?,
-            interrupt: hear(SignalKind::interrupt())?,
+            terminate: install_handler(SignalKind::terminate())?,
+            interrupt: install_handler(SignalKind::interrupt())?,
         })
     }
 
@@ -52,32 +52,35 @@ impl Ends {
     }
 }
 
-fn hear(kind: SignalKind) -> Result<Signal, Failure> {
-    signal(kind).map_err(|e| Failure::from(format!("signals: {e}")))
+fn install_handler(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|e| Failure::from(format!("cannot handle signals: {e}")))
 }
 
-/// A daemon that sends.
+/// What the parts of the process share.
 struct Daemon<'a> {
     options: &'a Options,
-    output: Output,
-    notify: Arc<Notify>,
+    log: Log,
+    manager: Arc<ServiceManager>,
     health: Arc<Health>,
     spool: Arc<str>,
 }
 
-/// Runs until it is told to end.
+/// Runs until a signal ends the process.
 pub async fn run(
     options: &Options,
-    mut configured: Configured,
-    output: Output,
+    mut config: SenderConfig,
+    log: Log,
 ) -> Result<ExitCode, Failure> {
-    // First, so that an early signal is not the end of an open spool.
-    let (mut ends, mut hang_up) = (Ends::heard()?, hear(SignalKind::hangup())?);
-    let notify = Arc::new(Notify::from_environment()?);
+    // Installed first, so that an early signal cannot kill the process while the spool is open.
+    let (mut end_signals, mut hang_up) = (
+        EndSignals::install()?,
+        install_handler(SignalKind::hangup())?,
+    );
+    let manager = Arc::new(ServiceManager::from_environment()?);
     let listener = match options.listen {
         Some(address) => {
             let reach = if options.listen_anywhere {
-                Reach::Anybody
+                Reach::AnyHost
             } else {
                 Reach::ThisHost
             };
@@ -85,157 +88,164 @@ pub async fn run(
         }
         None => None,
     };
-    let spool: Arc<str> = configured.spool_name().into();
-    let client = reload::sending(&configured, &output)?;
-    let current = Arc::new(Current::new(client, &configured.settings));
-    let tolerance = notify.watchdog().map_or(TOLERANCE, |watchdog| watchdog / 2);
+    let spool: Arc<str> = config.spool_name().into();
+    let client = reload::start_client(&config, &log)?;
+    let current = Arc::new(CurrentClient::new(client, &config.settings));
+    let tolerance = manager
+        .watchdog()
+        .map_or(TOLERANCE, |watchdog| watchdog / 2);
     let health = Arc::new(Health::new(current.clone(), tolerance));
     let daemon = Daemon {
         options,
-        output: output.clone(),
-        notify: notify.clone(),
+        log: log.clone(),
+        manager: manager.clone(),
         health: health.clone(),
         spool: spool.clone(),
     };
 
     if let Some(tcp) = listener {
-        let here = tcp.local_addr().map_err(|e| Failure::from(e.to_string()))?;
-        output.info(format_args!("listening on http://{here}"));
-        let told = Told {
+        let address = tcp.local_addr().map_err(|e| Failure::from(e.to_string()))?;
+        log.info(format_args!("listening on http://{address}"));
+        let state = EndpointState {
             health: health.clone(),
             spool: spool.clone(),
         };
-        tokio::spawn(endpoint::serve(tcp, told));
+        tokio::spawn(endpoint::serve(tcp, state));
     }
-    tokio::spawn(watch::watch(health, notify.clone(), output.clone(), spool));
-    tokio::spawn(feed_watchdog(daemon.health.clone(), notify.clone()));
-    notify.tell("READY=1");
+    tokio::spawn(announce::announce_changes(
+        health,
+        manager.clone(),
+        log.clone(),
+        spool,
+    ));
+    tokio::spawn(feed_watchdog(daemon.health.clone(), manager.clone()));
+    manager.send("READY=1");
 
-    let word = loop {
+    let signal = loop {
         tokio::select! {
-            word = ends.next() => break word,
-            _ = hang_up.recv() => configured = daemon.reload(configured)?,
+            signal = end_signals.next() => break signal,
+            _ = hang_up.recv() => config = daemon.reload(config)?,
         }
     };
-    daemon.end(word, &mut ends).await
+    daemon.end(signal, &mut end_signals).await
 }
 
 impl Daemon<'_> {
-    /// Reads the configuration again; one that is wrong changes nothing.
-    fn reload(&self, old: Configured) -> Result<Configured, Failure> {
+    /// Reads the configuration again and returns the one that is now in effect. A wrong one changes nothing.
+    fn reload(&self, old: SenderConfig) -> Result<SenderConfig, Failure> {
         let now = clock_gettime(ClockId::Monotonic);
         let usec = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
-        self.notify
-            .tell(&format!("RELOADING=1\nMONOTONIC_USEC={usec}"));
-        let in_force = match Configured::read(&self.options.spool, old.settings.role) {
-            Ok(new) => reload::apply(&self.health.current, old, new, &self.output)?,
+        self.manager
+            .send(&format!("RELOADING=1\nMONOTONIC_USEC={usec}"));
+        let in_effect = match SenderConfig::read(&self.options.spool, old.settings.role) {
+            Ok(new) => reload::apply(&self.health.client, old, new, &self.log)?,
             Err(why) => {
-                self.output
+                self.log
                     .error(format_args!("reload: {why}; nothing was changed"));
                 old
             }
         };
-        self.notify.tell("READY=1");
-        Ok(in_force)
+        self.manager.send("READY=1");
+        Ok(in_effect)
     }
 
-    /// Delivers what waits, within its time, and says what is left.
-    async fn end(&self, word: &str, ends: &mut Ends) -> Result<ExitCode, Failure> {
-        self.health.ends();
-        let standing = self.health.current.vitals().map(|vitals| vitals.standing);
-        // What waits is the business of the one that sends.
+    /// Delivers what is pending within `--drain-timeout`, and logs what is left.
+    async fn end(&self, signal: &str, end_signals: &mut EndSignals) -> Result<ExitCode, Failure> {
+        self.health.set_ending();
+        let standing = self.health.client.vitals().map(|vitals| vitals.standing);
+        // Pending events are left to the process that is elected.
         let is_stand_by = standing == Ok(Standing::StandBy);
-        let time = if is_stand_by {
+        let timeout = if is_stand_by {
             Duration::ZERO
         } else {
             Duration::from_secs(self.options.drain_timeout.into())
         };
-        self.notify
-            .tell(&format!("STOPPING=1\nSTATUS={word}: draining"));
-        self.output.info(format_args!(
-            "{}: {word}: ending within {} s; a second signal ends it at once",
+        self.manager
+            .send(&format!("STOPPING=1\nSTATUS={signal}: draining"));
+        self.log.info(format_args!(
+            "{}: {signal}: ending within {} s; a second signal ends it at once",
             self.spool,
-            time.as_secs()
+            timeout.as_secs()
         ));
-        let client = self.health.current.client();
-        let mut closing = tokio::task::spawn_blocking(move || client.close_with_report(time));
-        let ends_by = Instant::now() + time + END_GRACE;
+        let client = self.health.client.get();
+        let mut closing = tokio::task::spawn_blocking(move || client.close_with_report(timeout));
+        let end_by = Instant::now() + timeout + END_GRACE;
         loop {
-            let left = ends_by.saturating_duration_since(Instant::now());
+            let left = end_by.saturating_duration_since(Instant::now());
             tokio::select! {
                 closed = &mut closing => {
                     let (report, outcome) = closed.map_err(|e| Failure::from(e.to_string()))?;
-                    self.tell_end(word, &report, outcome, is_stand_by);
+                    self.report_end(signal, &report, outcome, is_stand_by);
                     return Ok(ExitCode::SUCCESS);
                 }
-                word = ends.next() => {
-                    return Err(self.at_once(&format!("{word} came as a second signal")));
+                signal = end_signals.next() => {
+                    return Err(self.end_at_once(&format!("received {signal} as a second signal")));
                 }
                 () = sleep(EXTEND_EVERY.min(left)) => {
                     if left.is_zero() {
-                        return Err(self.at_once("the sender is stuck"));
+                        return Err(self.end_at_once("the sender is stuck"));
                     }
                     let extend = EXTEND_BY.as_micros();
-                    self.notify.tell(&format!("EXTEND_TIMEOUT_USEC={extend}"));
+                    self.manager.send(&format!("EXTEND_TIMEOUT_USEC={extend}"));
                 }
             }
         }
     }
 
-    fn tell_end(&self, word: &str, report: &Report, outcome: Outcome<()>, is_stand_by: bool) {
+    fn report_end(&self, signal: &str, report: &Report, outcome: Outcome<()>, is_stand_by: bool) {
         let spool = &self.spool;
         let done = format!(
-            "{} delivered, {} rejected since {word}",
+            "{} delivered, {} rejected since {signal}",
             report.delivered, report.rejected
         );
         let line = match (report.pending, outcome) {
-            (waiting, _) if is_stand_by => {
-                format!("{waiting} events wait, and another process sends")
+            (pending, _) if is_stand_by => {
+                format!("{pending} events pending; another process sends them")
             }
-            (0, Ok(())) => format!("{done}; nothing waits"),
-            (waiting, Ok(())) => format!("{done}; {waiting} events wait for the next sender"),
-            (waiting, Err(why)) => {
-                let doubt = match report.in_doubt {
+            (0, Ok(())) => format!("{done}; nothing pending"),
+            (pending, Ok(())) => format!("{done}; {pending} events left for the next sender"),
+            (pending, Err(error)) => {
+                let in_doubt = match report.in_doubt {
                     0 => String::new(),
                     in_doubt => format!(", {in_doubt} of them in doubt"),
                 };
-                let why = if why.kind() == ErrorKind::Timeout {
-                    format!("the time is over: {why}")
+                let cause = if error.kind() == ErrorKind::Timeout {
+                    format!("the drain timeout passed: {error}")
                 } else {
-                    why.to_string()
+                    error.to_string()
                 };
-                format!("{done}; {waiting} events wait for the next sender{doubt} ({why})")
+                format!("{done}; {pending} events left for the next sender{in_doubt} ({cause})")
             }
         };
-        self.notify.status(&format!("ended: {line}"));
+        self.manager.send_status(&format!("ended: {line}"));
         if report.pending > 0 && !is_stand_by {
-            self.output.warn(format_args!("{spool}: ended: {line}"));
+            self.log.warn(format_args!("{spool}: ended: {line}"));
         } else {
-            self.output.info(format_args!("{spool}: ended: {line}"));
+            self.log.info(format_args!("{spool}: ended: {line}"));
         }
     }
 
-    fn at_once(&self, why: &str) -> Failure {
+    fn end_at_once(&self, why: &str) -> Failure {
         let line = format!(
-            "{}: ended at once: {why}; what waits is kept, and a request that was on its way is in doubt",
+            "{}: ended at once: {why}; pending events are kept, and a request that was in flight is in doubt",
             self.spool
         );
-        self.notify.status(&line);
-        Failure::new(LEFT, line)
+        self.manager.send_status(&line);
+        Failure::new(EVENTS_LEFT, line)
     }
 }
 
-/// Tells the manager twice in its time that this process is alive, if it is.
-async fn feed_watchdog(health: Arc<Health>, notify: Arc<Notify>) {
-    let Some(watchdog) = notify.watchdog() else {
+/// Reports to the manager twice per watchdog interval that this process is alive, as long as it is.
+async fn feed_watchdog(health: Arc<Health>, manager: Arc<ServiceManager>) {
+    let Some(watchdog) = manager.watchdog() else {
         return;
     };
     let mut ticks = interval(watchdog / 2);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if health.alive().is_ok() {
-            notify.tell("WATCHDOG=1");
+        if health.check_alive().is_ok() {
+            manager.send("WATCHDOG=1");
         }
     }
 }

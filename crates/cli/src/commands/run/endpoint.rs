@@ -1,7 +1,7 @@
-//! The HTTP endpoint of `meditopia run`: what Prometheus and a supervisor ask for.
+//! The HTTP endpoint of `meditopia run`, for Prometheus and a supervisor.
 //!
-//! It tells nothing secret, but how much a partner sells is nobody else's business: so it listens on
-//! loopback unless told otherwise, and it takes no request that changes anything.
+//! Its answers hold no secret, but a partner's volume of business is confidential. So the endpoint listens
+//! on loopback by default, and no request changes anything.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use meditopia::client::Standing;
 use tokio::net::TcpListener;
 
 use super::health::Health;
-use super::listener::FewConnections;
+use super::listener::LimitedListener;
 use crate::failure::{Failure, USAGE};
 
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -25,24 +25,24 @@ const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     ThisHost,
-    Anybody,
+    AnyHost,
 }
 
-/// What the answers are made of.
+/// What the endpoint answers from.
 #[derive(Clone)]
-pub struct Told {
+pub struct EndpointState {
     pub health: Arc<Health>,
-    /// For the label that tells spools apart.
+    /// The value of the metrics' `spool` label.
     pub spool: Arc<str>,
 }
 
-/// Listens on `address`, which may be no other host's business.
+/// Listens on `address`. Refuses an address that other hosts can reach, unless `reach` allows it.
 pub async fn listen(address: SocketAddr, reach: Reach) -> Result<TcpListener, Failure> {
     if reach == Reach::ThisHost && !address.ip().is_loopback() {
         return Err(Failure::new(
             USAGE,
             format!(
-                "--listen {address}: other hosts can reach that; listen on 127.0.0.1, or add --listen-anywhere"
+                "--listen {address}: other hosts can reach this address; listen on 127.0.0.1, or add --listen-anywhere"
             ),
         ));
     }
@@ -51,57 +51,57 @@ pub async fn listen(address: SocketAddr, reach: Reach) -> Result<TcpListener, Fa
 }
 
 /// Answers until the process ends.
-pub async fn serve(tcp: TcpListener, told: Told) -> std::io::Result<()> {
+pub async fn serve(tcp: TcpListener, state: EndpointState) -> std::io::Result<()> {
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(0))
-        .with_state(told);
-    axum::serve(FewConnections::new(tcp), router).await
+        .with_state(state);
+    axum::serve(LimitedListener::new(tcp), router).await
 }
 
-async fn healthz(State(told): State<Told>) -> Response {
-    let alive = told.health.alive();
+async fn healthz(State(state): State<EndpointState>) -> Response {
+    let alive = state.health.check_alive();
     answer(alive.map(|()| "alive".to_owned()))
 }
 
-async fn readyz(State(told): State<Told>) -> Response {
-    answer(told.health.ready().await)
+async fn readyz(State(state): State<EndpointState>) -> Response {
+    answer(state.health.check_ready().await)
 }
 
-fn answer(found: Result<String, String>) -> Response {
-    let (status, what) = match found {
-        Ok(what) => (StatusCode::OK, what),
-        Err(what) => (StatusCode::SERVICE_UNAVAILABLE, what),
+fn answer(outcome: Result<String, String>) -> Response {
+    let (status, text) = match outcome {
+        Ok(text) => (StatusCode::OK, text),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
     };
-    (status, format!("{what}\n")).into_response()
+    (status, format!("{text}\n")).into_response()
 }
 
-async fn metrics(State(told): State<Told>) -> Response {
-    let current = &told.health.current;
-    let (look, vitals) = match (current.look().await, current.vitals()) {
-        (Ok(look), Ok(vitals)) => (look, vitals),
+async fn metrics(State(state): State<EndpointState>) -> Response {
+    let client = &state.health.client;
+    let (spool, vitals) = match (client.spool_state().await, client.vitals()) {
+        (Ok(spool), Ok(vitals)) => (spool, vitals),
         (Err(why), _) => return answer(Err(why)),
         (_, Err(why)) => return answer(Err(why.to_string())),
     };
-    let mut text = look.stats.to_prometheus_with(&[("spool", &told.spool)]);
-    let labels = spool_label(&told.spool);
-    let mut gauge = |name: &str, meaning: &str, value: String| {
+    let mut text = spool.stats.to_prometheus_with(&[("spool", &state.spool)]);
+    let labels = spool_label(&state.spool);
+    let mut gauge = |name: &str, help: &str, value: String| {
         text.push_str(&format!(
-            "# HELP {name} {meaning}\n# TYPE {name} gauge\n{name}{labels} {value}\n"
+            "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{labels} {value}\n"
         ));
     };
     gauge(
         "meditopia_spool_bytes",
-        "Bytes that wait for delivery, as they count against max_spool_bytes.",
-        look.waiting_bytes.to_string(),
+        "Bytes of pending events, as counted against max_spool_bytes.",
+        spool.waiting_bytes.to_string(),
     );
     gauge(
         "meditopia_spool_limit_bytes",
-        "The value of max_spool_bytes; 0 is no limit.",
-        current.limit_bytes().to_string(),
+        "The value of max_spool_bytes; 0 means no limit.",
+        client.limit_bytes().to_string(),
     );
     gauge(
         "meditopia_run_elected",
@@ -110,7 +110,7 @@ async fn metrics(State(told): State<Told>) -> Response {
     );
     gauge(
         "meditopia_run_overdue_seconds",
-        "How long ago a thread of this process should have been heard.",
+        "By how much a thread of the sender is overdue.",
         format!("{:.3}", vitals.overdue.as_secs_f64()),
     );
     ([(CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response()
@@ -125,9 +125,9 @@ fn spool_label(spool: &str) -> String {
 }
 
 async fn unknown(uri: Uri) -> Response {
-    let what = format!(
-        "{} is not here; there are /metrics, /healthz and /readyz\n",
+    let text = format!(
+        "{} does not exist; there are /metrics, /healthz and /readyz\n",
         uri.path()
     );
-    (StatusCode::NOT_FOUND, what).into_response()
+    (StatusCode::NOT_FOUND, text).into_response()
 }

@@ -1,4 +1,4 @@
-//! Connections to the metrics that can do no harm: few at a time, and none that only holds its place.
+//! A listener that limits what its clients can do: few connections at a time, and no idle ones.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,38 +13,38 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// Connections at a time; more wait until one ends.
+/// The number of connections at a time; further ones wait until one ends.
 const CONNECTIONS: usize = 16;
-/// How long a connection lasts after its last answer, or after its beginning if it gets none.
-const LASTS: Duration = Duration::from_secs(10);
+/// How long a connection may stay open after its last answer, or after its start if it gets none.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Accepts few connections at a time.
-pub struct FewConnections {
+/// Accepts at most [`CONNECTIONS`] connections at a time.
+pub struct LimitedListener {
     tcp: TcpListener,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
-impl FewConnections {
+impl LimitedListener {
     pub fn new(tcp: TcpListener) -> Self {
         Self {
             tcp,
-            places: Arc::new(Semaphore::new(CONNECTIONS)),
+            permits: Arc::new(Semaphore::new(CONNECTIONS)),
         }
     }
 }
 
-impl Listener for FewConnections {
+impl Listener for LimitedListener {
     type Io = Connection;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         // The semaphore is never closed.
-        let place = self.places.clone().acquire_owned().await.ok();
+        let permit = self.permits.clone().acquire_owned().await.ok();
         let (stream, address) = Listener::accept(&mut self.tcp).await;
         let connection = Connection {
             stream,
-            ends: Box::pin(sleep(LASTS)),
-            _place: place,
+            deadline: Box::pin(sleep(IDLE_TIMEOUT)),
+            _permit: permit,
         };
         (connection, address)
     }
@@ -54,16 +54,16 @@ impl Listener for FewConnections {
     }
 }
 
-/// One that ends some time after its last answer.
+/// A connection that is closed when it has been idle for too long.
 pub struct Connection {
     stream: TcpStream,
-    ends: Pin<Box<Sleep>>,
-    _place: Option<OwnedSemaphorePermit>,
+    deadline: Pin<Box<Sleep>>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
-    fn poll_end(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        match self.ends.as_mut().poll(context) {
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.deadline.as_mut().poll(context) {
             Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
             Poll::Pending => Ok(()),
         }
@@ -76,7 +76,7 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.poll_end(context)?;
+        self.poll_deadline(context)?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -87,10 +87,10 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         answer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_end(context)?;
+        self.poll_deadline(context)?;
         let written = Pin::new(&mut self.stream).poll_write(context, answer);
         if matches!(written, Poll::Ready(Ok(_))) {
-            self.ends.as_mut().reset(Instant::now() + LASTS);
+            self.deadline.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
         }
         written
     }

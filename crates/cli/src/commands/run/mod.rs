@@ -1,19 +1,23 @@
 //! `meditopia run`: the sender of one spool as a service.
 //!
-//! The library sends from a background thread of whoever enqueues. Where that cannot be - PHP, scripts,
-//! hosts that must not use the network - this is the process that does. It enqueues nothing and listens to
-//! no host: all that it shares with them is the spool (`current` is the client on it). Around that: a
-//! configuration that is read again by SIGHUP (`configured`, `reload`), signs of life (`health`, `watch`,
-//! `notify`), an endpoint to ask (`endpoint`, `listener`), and an end in order (`daemon`).
+//! Usually a background thread of an application sends. Where that is not possible (PHP, scripts,
+//! applications that must not use the network), this process sends. It enqueues nothing and does not talk to
+//! applications: all that it shares with them is the spool.
+//!
+//! - `daemon`: the course of the process, its signals and its end
+//! - `current_client`: the client that sends, and the state of its spool
+//! - `reload`: a new configuration after SIGHUP
+//! - `health`, `announce`, `service_manager`: whether delivery works, for the log and for systemd
+//! - `endpoint`, `listener`: the same over HTTP, for Prometheus and probes
 
-mod current;
+mod announce;
+mod current_client;
 mod daemon;
 mod endpoint;
 mod health;
 mod listener;
-mod notify;
 mod reload;
-mod watch;
+mod service_manager;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -21,74 +25,77 @@ use std::process::ExitCode;
 use meditopia::config::Role;
 
 use crate::failure::Failure;
-use crate::options::sender_config::Configured;
+use crate::options::sender_config::SenderConfig;
 use crate::options::spool::SpoolOptions;
-use crate::output::log::{Format, Output};
+use crate::output::log::{Log, LogFormat};
 
-/// What `--help` says at its end.
+/// The last part of `--help`.
 pub const NOTES: &str = "Signals:
-  SIGTERM, SIGINT  deliver what waits, within --drain-timeout, say what is left, and end;
-                   a second one ends at once
-  SIGHUP           read configuration and token again; what cannot change in a process that runs
-                   (endpoint, account, spool) is told by name
+  SIGTERM, SIGINT  deliver what is pending within --drain-timeout, log what is left, and end;
+                   a second signal ends the process at once
+  SIGHUP           read the configuration and the token again; an option that cannot change while
+                   the process runs (endpoint, account, spool) is named in the log
 
 The endpoint (--listen):
   /metrics  all counters of the spool, for Prometheus
   /healthz  503 when a thread of the sender is stuck
-  /readyz   503 with the reason while delivery is paused or hindered, nobody sends, or the API is away:
-            all that waits rests for 5 s or more after failures, or after 3 server errors in a row
+  /readyz   503 with the reason while delivery is paused or hindered, no process sends, or the API is
+            unavailable: all pending events wait 5 s or longer for a retry, or there were 3 server
+            errors in a row
 
-Where another process sends from the spool already, this one stands by and follows it.
-Under systemd: LoadCredential=bearer-token:FILE is used as the bearer token that nothing else names.
+If another process already sends from the spool, this one stands by and replaces it when it ends.
+Under systemd: LoadCredential=bearer-token:FILE is used if nothing else configures a bearer token.
 
 Exit status:
-  0  it was told to end; what is left, if anything, waits for the next sender
-  1  it could not start or go on: see the message
+  0  a signal ended it; the next sender delivers what is left, if anything
+  1  it could not start or continue: see the message
   2  the command line or the configuration is wrong
-  6  it ended at once: by a second signal, or because it was stuck; what waits is kept";
+  6  it ended at once, by a second signal or because it was stuck; pending events are kept";
 
 /// The arguments of `meditopia run`.
 #[derive(clap::Args)]
 pub struct Options {
     #[command(flatten)]
     spool: SpoolOptions,
-    /// Serve /metrics, /healthz and /readyz here: 127.0.0.1:PORT; port 0 lets the kernel choose
+    /// Serve /metrics, /healthz and /readyz on 127.0.0.1:PORT; port 0 lets the kernel choose one
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
-    /// Let --listen take an address that other hosts can reach; it asks for no password
+    /// Allow --listen an address that other hosts can reach; the endpoint asks for no password
     #[arg(long, requires = "listen")]
     listen_anywhere: bool,
-    /// How long SIGTERM and SIGINT wait for what can be delivered
+    /// How long SIGTERM and SIGINT wait for the delivery of pending events
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain_timeout: u32,
-    /// How the log is written to standard error; journal if that is the systemd journal, else text
+    /// The format of the log on standard error; by default journal under systemd, otherwise text
     #[arg(long, value_name = "FORMAT")]
-    log_format: Option<Format>,
+    log_format: Option<LogFormat>,
 }
 
-/// Sends until it is told to end.
+/// Sends until a signal ends the process.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
-    // Gives root up, so before there is a second thread.
-    let configured = Configured::read(&options.spool, Role::Both)?;
-    let format = options.log_format.unwrap_or_else(Format::of_standard_error);
-    let quiet = configured.settings.log_level.is_none();
+    // This gives up root, which has to happen before there is a second thread.
+    let config = SenderConfig::read(&options.spool, Role::Both)?;
+    let format = options
+        .log_format
+        .unwrap_or_else(LogFormat::of_standard_error);
+    let is_silent = config.settings.log_level.is_none();
     let failed = |e: std::io::Error| Failure::from(format!("cannot start: {e}"));
-    let (output, writing) = Output::start(format, configured.settings.log_level).map_err(failed)?;
+    let (log, log_thread) = Log::start(format, config.settings.log_level).map_err(failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(failed)?;
-    let ended = runtime.block_on(daemon::run(options, configured, output.clone()));
-    // A thread that hangs on the disk must not keep the process.
+    let outcome = runtime.block_on(daemon::run(options, config, log.clone()));
+    // A thread that hangs on the disk must not keep the process alive.
     runtime.shutdown_background();
-    let code = ended.unwrap_or_else(|failure| {
-        if quiet {
-            return failure.tell();
+    let code = outcome.unwrap_or_else(|failure| {
+        if is_silent {
+            return failure.report();
         }
-        output.error(&failure);
-        failure.code()
+        log.error(&failure);
+        failure.exit_code()
     });
-    drop(output);
-    writing.finish();
+    drop(log);
+    log_thread.finish();
     Ok(code)
 }

@@ -1,9 +1,9 @@
-//! What a new configuration changes in a sender that runs.
+//! Applies a new configuration to a running sender.
 //!
-//! Another token is given to the sender as it is. Any other change takes another client: the one that
-//! sends ends after the request that is on its way, and its successor in the same process takes the
-//! seat. To which endpoint and account a spool belongs, and which spool it is, a process that runs
-//! cannot change; what is asked of that kind is told by name, and the rest is done.
+//! A new token is handed to the current client. Any other change takes a new client: the current one ends
+//! after the request in flight, and the new one is elected in its place. The spool, its endpoint and its
+//! account cannot change while the process runs: such a change is refused by name, and the others are
+//! applied.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use meditopia::client::Client;
 use meditopia::config::{BearerToken, Settings, TokenSource, differences};
 use meditopia::error::Result;
 
-use super::current::Current;
-use crate::options::sender_config::Configured;
-use crate::output::log::Output;
+use super::current_client::CurrentClient;
+use crate::options::sender_config::SenderConfig;
+use crate::output::log::Log;
 
-/// What only another process can have otherwise.
+/// Options that cannot change while the process runs.
 const FIXED: [&str; 3] = ["endpoint", "account", "spool"];
-/// The token is compared apart, since two clients of a spool may differ in it.
+/// Options that are compared separately, because a new token does not always take a new client.
 const TOKEN: [&str; 2] = ["bearer_token", "bearer_token_file"];
 
-/// What is to be done about a new configuration.
+/// What a new configuration takes.
 #[derive(Debug, Default)]
 struct Plan {
     refused: Vec<&'static str>,
@@ -28,19 +28,19 @@ struct Plan {
     token: Option<BearerToken>,
 }
 
-/// Applies `new` to the client that sends, and says what came of it. Gives what is in force now.
+/// Applies `new`, logs what changes, and returns the configuration that is now in effect.
 ///
-/// Errors: there is no client any more; the process cannot go on.
+/// Errors: the new client cannot be opened; the process cannot continue without a client.
 pub fn apply(
-    current: &Current,
-    old: Configured,
-    mut new: Configured,
-    output: &Output,
-) -> Result<Configured> {
-    let plan = Plan::of(&old.settings, &new.settings);
+    current: &CurrentClient,
+    old: SenderConfig,
+    mut new: SenderConfig,
+    log: &Log,
+) -> Result<SenderConfig> {
+    let plan = Plan::new(&old.settings, &new.settings);
     for key in &plan.refused {
-        output.error(format_args!(
-            "reload: {key} cannot change in a process that runs, and stays as it is; restart it{}",
+        log.error(format_args!(
+            "reload: {key} cannot change while the process runs, and stays as it is; restart the process{}",
             match *key {
                 "spool" => "",
                 _ => ", after meditopia adopt if the spool is to belong to another one",
@@ -50,30 +50,32 @@ pub fn apply(
     }
     new.settings = new.config.settings()?;
     if !plan.changed.is_empty() {
-        // What waits is the next client's; it stands for election until this one's request is answered.
-        let _ = current.client().close(Duration::ZERO);
-        current.replace(sending(&new, output)?, &new.settings);
-        output.info(format_args!("reload: changed {}", plan.changed.join(", ")));
+        // Pending events are left to the new client, which is elected once the request in flight is answered.
+        let _ = current.get().close(Duration::ZERO);
+        current.replace(start_client(&new, log)?, &new.settings);
+        log.info(format_args!("reload: changed {}", plan.changed.join(", ")));
     } else if let Some(token) = &plan.token {
-        current.client().set_bearer_token(token.expose())?;
-        output.info("reload: changed bearer_token");
+        current.get().set_bearer_token(token.expose())?;
+        log.info("reload: changed bearer_token");
     } else {
-        output.info("reload: no option has changed; a token's file is read again within a second");
+        log.info(
+            "reload: no option has changed; a new token in the token file is used within a second",
+        );
     }
     Ok(new)
 }
 
-/// A client that sends from now on.
-pub fn sending(configured: &Configured, output: &Output) -> Result<Client> {
-    output.warnings_of(&configured.config);
-    let client = Client::open(&configured.config)?;
-    client.set_log_callback(Some(output.callback()))?;
+/// Opens a client and starts its sender.
+pub fn start_client(sender: &SenderConfig, log: &Log) -> Result<Client> {
+    log.warn_about(&sender.config);
+    let client = Client::open(&sender.config)?;
+    client.set_log_callback(Some(log.callback()))?;
     client.start()?;
     Ok(client)
 }
 
 impl Plan {
-    fn of(old: &Settings, new: &Settings) -> Self {
+    fn new(old: &Settings, new: &Settings) -> Self {
         let mut plan = Self::default();
         for key in differences(old, new).filter(|key| !TOKEN.contains(key)) {
             if FIXED.contains(&key) {
@@ -111,11 +113,11 @@ mod tests {
             }
             config.settings().unwrap()
         };
-        Plan::of(&settings(old), &settings(new))
+        Plan::new(&settings(old), &settings(new))
     }
 
     #[test]
-    fn every_change_is_named_and_what_a_spool_belongs_to_is_refused() {
+    fn a_reload_names_every_change_and_refuses_another_endpoint_or_account() {
         let plan = plan(
             &[("lanes", "2")],
             &[
@@ -130,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn another_token_needs_no_other_client_unless_it_comes_from_elsewhere() {
+    fn a_new_token_takes_a_new_client_only_if_its_source_changes() {
         let given = |token| [("bearer_token", token)];
         let file = |path| [("bearer_token_file", path)];
         let renewed = plan(&given("old"), &given("new"));

@@ -1,8 +1,8 @@
-//! `meditopia sandbox -- COMMAND`: one program against the sandbox, from its start to a summary.
+//! `meditopia sandbox -- COMMAND`: runs one program against the sandbox and prints a summary.
 //!
-//! The program is told where to deliver by its environment, because the port is not known before
-//! the sandbox listens. Its input and output are its own; the summary follows when it has ended. It
-//! never outlives the sandbox, and of what it left running in the background nothing is waited for.
+//! The program gets the address of the sandbox in its environment, because the port is known only once the
+//! sandbox listens. It keeps its own input and output; the summary follows after its end. The program never
+//! outlives the sandbox. Processes that it leaves in the background are not waited for.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -15,18 +15,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use meditopia_sandbox::{Handle, Ledger, Summary};
 
 use super::Options;
-use crate::output::say;
+use crate::output::print_line;
 
-/// What a shell adds to the number of the signal that ended a program.
-const ENDED_BY_SIGNAL: i32 = 128;
+/// What a shell adds to the number of the signal that killed a program.
+const KILLED_BY_SIGNAL: i32 = 128;
 
-/// Runs the command of `options` to its end; ends it when the sandbox itself is asked to end.
+/// Runs the command of `options` to its end, or kills it when the sandbox itself is asked to end.
 pub async fn run(options: &Options, endpoint: &str) -> Result<ExitStatus, String> {
     let Some((program, arguments)) = options.command.split_first() else {
         return Err("there is no command to run".into());
     };
     let failed = |cause: std::io::Error| format!("{}: {cause}", program.display());
-    // Before the command is there, for else a signal in between would leave it behind.
+    // Installed before the command starts, so that no signal in between can leave it behind.
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut child = tokio::process::Command::new(program)
@@ -45,18 +45,19 @@ pub async fn run(options: &Options, endpoint: &str) -> Result<ExitStatus, String
     child.wait().await.map_err(failed)
 }
 
-/// Prints what arrived; the exit code is that of the command, unless events were expected in vain.
-pub fn conclude(
+/// Prints what arrived. Returns the exit code of the command, or an error if another number of events
+/// arrived than `--expect-events` says.
+pub fn print_summary(
     sandbox: &Handle,
     ended: ExitStatus,
     expected: Option<u64>,
 ) -> Result<ExitCode, String> {
-    let (summary, told) = sandbox.ledger(|ledger| {
+    let (summary, text) = sandbox.ledger(|ledger| {
         let summary = ledger.summary();
-        let told = tell(ledger, &summary);
-        (summary, told)
+        let text = render(ledger, &summary);
+        (summary, text)
     });
-    say(told.trim_end()).map_err(|failure| failure.to_string())?;
+    print_line(text.trim_end()).map_err(|failure| failure.to_string())?;
     match expected {
         Some(expected) if expected != summary.distinct_events => Err(format!(
             "{expected} different events were expected, {} were accepted",
@@ -66,7 +67,7 @@ pub fn conclude(
     }
 }
 
-fn tell(ledger: &Ledger, summary: &Summary) -> String {
+fn render(ledger: &Ledger, summary: &Summary) -> String {
     let Summary {
         requests,
         accepted_requests,
@@ -75,25 +76,25 @@ fn tell(ledger: &Ledger, summary: &Summary) -> String {
         ..
     } = summary;
     let repeated = accepted_events - distinct_events;
-    let mut told = format!(
+    let mut text = format!(
         "requests: {requests}, of which {accepted_requests} accepted\n\
          accepted events: {distinct_events} different, of {} users, and {repeated} repeated\n",
-        users(ledger)
+        count_users(ledger)
     );
     // Writing to a String cannot fail.
     for (code, count) in &summary.by_code {
-        let _ = writeln!(told, "refused requests with {code}: {count}");
+        let _ = writeln!(text, "refused requests with {code}: {count}");
     }
     for (fault, count) in &summary.by_fault {
-        let _ = writeln!(told, "requests spoiled by {fault}: {count}");
+        let _ = writeln!(text, "requests with the fault {fault}: {count}");
     }
     if let Some((first, last)) = ledger.ends() {
-        let _ = writeln!(told, "first event: {first}\nlast event:  {last}");
+        let _ = writeln!(text, "first event: {first}\nlast event:  {last}");
     }
-    told
+    text
 }
 
-fn users(ledger: &Ledger) -> usize {
+fn count_users(ledger: &Ledger) -> usize {
     #[derive(Deserialize)]
     struct OfUser {
         partner_user_id: String,
@@ -110,7 +111,7 @@ fn users(ledger: &Ledger) -> usize {
 fn exit_code(ended: ExitStatus) -> ExitCode {
     let code = ended
         .code()
-        .or_else(|| ended.signal().map(|signal| ENDED_BY_SIGNAL + signal));
+        .or_else(|| ended.signal().map(|signal| KILLED_BY_SIGNAL + signal));
     code.and_then(|code| u8::try_from(code).ok())
         .map_or(ExitCode::FAILURE, ExitCode::from)
 }

@@ -1,8 +1,8 @@
 //! `meditopia sandbox`: the local Partners API as a process of its own.
 //!
-//! One process serves one test. Its first line of output says where it listens, and it ends when its
-//! standard input ends, so that it never outlives the program that started it. Given a command, it
-//! lives as long as that command and then prints what arrived (`command`).
+//! One process serves one test. The first line of its output says where it listens. It ends when its
+//! standard input ends, so it never outlives the program that started it. With a command it runs as long as
+//! that command does and then prints what arrived (`command`).
 
 mod command;
 
@@ -17,32 +17,32 @@ pub use meditopia_sandbox::CONTROL;
 /// The arguments of `meditopia sandbox`.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Port on 127.0.0.1; 0 lets the kernel choose
+    /// The port on 127.0.0.1; 0 lets the kernel choose one
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// The one bearer token that is good
+    /// The bearer token to accept
     #[arg(long, default_value = "sandbox-token")]
     token: String,
-    /// A partner_user_id that the API does not know; may be given again
+    /// A partner_user_id that the API does not know; can be repeated
     #[arg(long = "unknown-user", value_name = "USER")]
     unknown_users: Vec<String>,
-    /// How unknown partner_user_ids begin; may be given again
+    /// A prefix of partner_user_ids that the API does not know; can be repeated
     #[arg(long = "unknown-prefix", value_name = "PREFIX")]
     unknown_prefixes: Vec<String>,
-    /// Faults to start with, as PUT /sandbox/faults takes them
+    /// Faults from the start, in the form of PUT /sandbox/faults
     #[arg(long, value_name = "JSON")]
     faults: Option<String>,
-    /// Where chance starts from, so that a run can be repeated
+    /// The seed of random decisions, to make a run repeatable
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Go on when standard input ends
+    /// Keep running when standard input ends
     #[arg(long)]
     stay: bool,
-    /// Fail unless COMMAND got so many different events accepted
+    /// Fail unless exactly this many different events of COMMAND were accepted
     #[arg(long, value_name = "N", requires = "command")]
     expect_events: Option<u64>,
-    /// Run this with MEDITOPIA_ENDPOINT and MEDITOPIA_BEARER_TOKEN set, print what
-    /// arrived, and end with its exit code
+    /// Run this command with MEDITOPIA_ENDPOINT and MEDITOPIA_BEARER_TOKEN set, print what arrived, and end
+    /// with its exit code
     #[arg(last = true, value_name = "COMMAND", conflicts_with = "stay")]
     command: Vec<OsString>,
 }
@@ -60,7 +60,7 @@ impl Options {
     }
 }
 
-/// Serves until it is stopped, or its command has ended; an error says why it could not.
+/// Serves until the sandbox is stopped or its command has ended.
 pub fn run(options: &Options) -> Result<ExitCode, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -80,7 +80,7 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
         let endpoint = server.endpoint();
         tokio::select! {
             ended = command::run(options, &endpoint) => {
-                command::conclude(&handle, ended?, options.expect_events)
+                command::print_summary(&handle, ended?, options.expect_events)
             }
             ended = server.serve() => Err(match ended {
                 Ok(()) => "the sandbox was told to stop before its command had ended".into(),
@@ -90,7 +90,8 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
     })
 }
 
-/// Prints the first line of standard output: the addresses, for the program that started the sandbox.
+/// Prints the first line of standard output: the addresses and the token, for the program that started
+/// the sandbox.
 fn announce(server: &Server) -> std::io::Result<()> {
     let line = serde_json::json!({
         "url": server.endpoint(),
@@ -103,7 +104,7 @@ fn announce(server: &Server) -> std::io::Result<()> {
     output.flush()
 }
 
-/// Reads on a thread of its own: a read of standard input can be neither polled nor cancelled everywhere.
+/// Uses a thread of its own, because reading standard input cannot be polled or cancelled everywhere.
 fn stop_with_standard_input(sandbox: Handle) {
     std::thread::spawn(move || {
         let mut input = std::io::stdin().lock();

@@ -1,4 +1,4 @@
-//! `meditopia status --check`: one line and an exit status as Nagios and its kin want them.
+//! `meditopia status --check`: one line and an exit status for Nagios and compatible monitoring systems.
 
 use std::time::Duration;
 
@@ -6,45 +6,45 @@ use meditopia::error::PauseReason;
 
 use super::snapshot::Snapshot;
 use crate::failure::{Failure, USAGE};
-use crate::output::{bytes, events, grouped};
+use crate::output::{byte_size, event_count, grouped};
 use crate::times::{parse_span, show_span};
 
-/// From when on a spool is worth a look, and from when on a call at night.
+/// The limits for a warning and for a critical result.
 #[derive(Debug, clap::Args)]
 pub struct Thresholds {
-    /// Warn when the oldest event waits this long; 15m unless given, or --crit-age if that is less
+    /// Warn if the oldest event has been pending this long; by default 15m, or --crit-age if that is shorter
     #[arg(long, value_name = "SPAN", value_parser = parse_span, requires = "check")]
     warn_age: Option<Duration>,
-    /// Be critical when the oldest event waits this long
+    /// Be critical if the oldest event has been pending this long
     #[arg(long, value_name = "SPAN", value_parser = parse_span, default_value = "1h", requires = "check")]
     crit_age: Duration,
-    /// Warn when so many events wait
+    /// Warn if this many events are pending
     #[arg(long, value_name = "EVENTS", requires = "check")]
     warn_pending: Option<u64>,
-    /// Be critical when so many events wait
+    /// Be critical if this many events are pending
     #[arg(long, value_name = "EVENTS", requires = "check")]
     crit_pending: Option<u64>,
-    /// Warn when so many rejected events are kept
+    /// Warn if this many rejected events are kept
     #[arg(long, value_name = "EVENTS", requires = "check")]
     warn_rejected: Option<u64>,
-    /// Be critical when so many rejected events are kept
+    /// Be critical if this many rejected events are kept
     #[arg(long, value_name = "EVENTS", requires = "check")]
     crit_rejected: Option<u64>,
-    /// Warn when no sender was seen for this long
+    /// Warn if no sender was seen for this long
     #[arg(long, value_name = "SPAN", value_parser = parse_span, requires = "check")]
     warn_sender: Option<Duration>,
-    /// Be critical when no sender was seen for this long
+    /// Be critical if no sender was seen for this long
     #[arg(long, value_name = "SPAN", value_parser = parse_span, requires = "check")]
     crit_sender: Option<Duration>,
-    /// Warn when the spool's disk has less than so many MiB free
+    /// Warn if the spool's disk has less than this many MiB free
     #[arg(long, value_name = "MIB", requires = "check")]
     warn_free: Option<u64>,
-    /// Be critical when the spool's disk has less than so many MiB free
+    /// Be critical if the spool's disk has less than this many MiB free
     #[arg(long, value_name = "MIB", requires = "check")]
     crit_free: Option<u64>,
 }
 
-/// When the oldest event waits for so long somebody should look, unless it is said otherwise.
+/// The default of `--warn-age`.
 const WARN_AGE: Duration = Duration::from_secs(15 * 60);
 
 impl Thresholds {
@@ -52,29 +52,27 @@ impl Thresholds {
         self.warn_age.unwrap_or(WARN_AGE.min(self.crit_age))
     }
 
-    /// A warning that could never come is a slip of whoever gave it.
-    ///
-    /// Errors: the pair of which the critical one is reached first.
-    pub fn check(&self) -> Result<(), Failure> {
-        let crossed = [
+    /// Refuses a pair of limits whose critical one is reached first, because its warning could never come.
+    pub fn validate(&self) -> Result<(), Failure> {
+        let pairs = [
             ("age", self.warn_age > Some(self.crit_age)),
             ("pending", is_above(self.warn_pending, self.crit_pending)),
             ("rejected", is_above(self.warn_rejected, self.crit_rejected)),
             ("sender", is_above(self.warn_sender, self.crit_sender)),
             ("free", is_above(self.crit_free, self.warn_free)),
         ];
-        let Some((what, _)) = crossed.iter().find(|(_, crossed)| *crossed) else {
+        let Some((name, _)) = pairs.iter().find(|(_, is_crossed)| *is_crossed) else {
             return Ok(());
         };
-        let default = if *what == "age" {
-            " (1h unless given)"
+        let default = if *name == "age" {
+            " (by default 1h)"
         } else {
             ""
         };
         Err(Failure::new(
             USAGE,
             format!(
-                "--warn-{what}: --crit-{what}{default} is reached before it, so it never warns; exchange them, or set both"
+                "--warn-{name}: --crit-{name}{default} is reached first, so this never warns; exchange the two, or set both"
             ),
         ))
     }
@@ -84,7 +82,7 @@ fn is_above<T: PartialOrd>(one: Option<T>, other: Option<T>) -> bool {
     matches!((one, other), (Some(one), Some(other)) if one > other)
 }
 
-/// How grave it is; the number is the exit status.
+/// The result of a check; its number is the exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grade {
     Ok = 0,
@@ -106,54 +104,56 @@ impl Grade {
 
 const MIB: u64 = 1024 * 1024;
 
-/// The grade, and the line that says why, with the figures behind the bar.
-pub fn check(seen: &Snapshot, limits: &Thresholds) -> (Grade, String) {
-    let stats = &seen.stats;
-    let age = Duration::from_millis(seen.oldest_age_ms().unwrap_or(0).unsigned_abs());
-    let kept = seen.rejected_kept();
-    let free = seen.room.free_bytes;
+/// The grade of a spool, and the line that gives the reasons, followed by the figures.
+pub fn grade(snapshot: &Snapshot, limits: &Thresholds) -> (Grade, String) {
+    let stats = &snapshot.stats;
+    let age = Duration::from_millis(snapshot.oldest_age_ms().unwrap_or(0).unsigned_abs());
+    let kept = snapshot.rejected_kept();
+    let free = snapshot.disk.free_bytes;
     let sender_ago = stats
         .sender_seen_ms
-        .map(|at| Duration::from_millis((seen.now_ms - at).max(0).unsigned_abs()));
-    let mut found: Vec<(Grade, String)> = Vec::new();
+        .map(|at| Duration::from_millis((snapshot.now_ms - at).max(0).unsigned_abs()));
+    let mut problems: Vec<(Grade, String)> = Vec::new();
 
-    if seen.known.is_elsewhere {
-        found.push((
+    if snapshot.known.is_elsewhere {
+        problems.push((
             Grade::Critical,
-            "copied or moved: meditopia adopt".to_owned(),
+            "copied or moved: run meditopia adopt".to_owned(),
         ));
     }
     match stats.paused {
         None => {}
-        Some(PauseReason::Hold) => found.push((Grade::Warning, "held by an operator".to_owned())),
-        Some(reason) => found.push((Grade::Critical, format!("paused: {reason}"))),
+        Some(PauseReason::Hold) => {
+            problems.push((Grade::Warning, "held by an operator".to_owned()))
+        }
+        Some(reason) => problems.push((Grade::Critical, format!("paused: {reason}"))),
     }
-    if let Some(retry) = seen.retry().filter(|retry| retry.is_lasting) {
-        let retry = retry.in_words(seen.now_ms);
-        found.push((Grade::Warning, format!("waiting for a retry: {retry}")));
+    if let Some(retry) = snapshot.retry().filter(|retry| retry.is_lasting) {
+        let retry = retry.in_words(snapshot.now_ms);
+        problems.push((Grade::Warning, format!("waiting for a retry: {retry}")));
     }
-    if seen.room.is_full {
-        found.push((Grade::Critical, "the disk is full".to_owned()));
+    if snapshot.disk.is_full {
+        problems.push((Grade::Critical, "the disk is full".to_owned()));
     }
-    let waits = format!(
-        "the oldest event waits for {}",
+    let oldest = format!(
+        "the oldest event has been pending for {}",
         show_span(age.as_millis() as i64)
     );
-    found.extend(reached(
+    problems.extend(reached(
         age,
         Some(limits.warn_age()),
         Some(limits.crit_age),
-        waits,
+        oldest,
     ));
-    let pending = format!("{} wait", events(stats.pending));
-    found.extend(reached(
+    let pending = format!("{} pending", event_count(stats.pending));
+    problems.extend(reached(
         stats.pending,
         limits.warn_pending,
         limits.crit_pending,
         pending,
     ));
-    let rejected = format!("{} rejected", events(kept));
-    found.extend(reached(
+    let rejected = format!("{} rejected", event_count(kept));
+    problems.extend(reached(
         kept,
         limits.warn_rejected,
         limits.crit_rejected,
@@ -167,50 +167,55 @@ pub fn check(seen: &Snapshot, limits: &Thresholds) -> (Grade, String) {
         ),
         None => "no sender was ever seen".to_owned(),
     };
-    if !seen.is_sender_alive() {
-        found.extend(reached(ago, limits.warn_sender, limits.crit_sender, unseen));
+    if !snapshot.is_sender_alive() {
+        problems.extend(reached(ago, limits.warn_sender, limits.crit_sender, unseen));
     }
     let below = |mib: Option<u64>| mib.is_some_and(|mib| free < mib.saturating_mul(MIB));
-    let left = format!("{} free", bytes(free));
+    let left = format!("{} free", byte_size(free));
     if below(limits.crit_free) {
-        found.push((Grade::Critical, left));
+        problems.push((Grade::Critical, left));
     } else if below(limits.warn_free) {
-        found.push((Grade::Warning, left));
+        problems.push((Grade::Warning, left));
     }
 
-    found.sort_by_key(|(grade, _)| std::cmp::Reverse(*grade));
-    let grade = found.first().map_or(Grade::Ok, |(grade, _)| *grade);
-    let why = match found.as_slice() {
-        [] => format!("{} wait, {} rejected", events(stats.pending), grouped(kept)),
-        found => found
+    problems.sort_by_key(|(grade, _)| std::cmp::Reverse(*grade));
+    let grade = problems.first().map_or(Grade::Ok, |(grade, _)| *grade);
+    let why = match problems.as_slice() {
+        [] => format!(
+            "{} pending, {} rejected",
+            event_count(stats.pending),
+            grouped(kept)
+        ),
+        problems => problems
             .iter()
-            .map(|(_, what)| what.as_str())
+            .map(|(_, problem)| problem.as_str())
             .collect::<Vec<_>>()
             .join(", "),
     };
-    let figures = figures(seen, limits, age, kept);
+    let figures = figures(snapshot, limits, age, kept);
     (
         grade,
         format!("MEDITOPIA {} - {why} | {figures}", grade.name()),
     )
 }
 
+/// The problem with its grade, if `value` reaches a limit.
 fn reached<T: PartialOrd>(
     value: T,
     warn: Option<T>,
     critical: Option<T>,
-    what: String,
+    problem: String,
 ) -> Option<(Grade, String)> {
-    let is = |limit: Option<T>| limit.is_some_and(|limit| value >= limit);
-    match (is(critical), is(warn)) {
-        (true, _) => Some((Grade::Critical, what)),
-        (_, true) => Some((Grade::Warning, what)),
+    let reaches = |limit: Option<T>| limit.is_some_and(|limit| value >= limit);
+    match (reaches(critical), reaches(warn)) {
+        (true, _) => Some((Grade::Critical, problem)),
+        (_, true) => Some((Grade::Warning, problem)),
         _ => None,
     }
 }
 
-/// `name=value[unit];warn;critical;least`
-fn figures(seen: &Snapshot, limits: &Thresholds, age: Duration, kept: u64) -> String {
+/// The figures in the format `name=value[unit];warn;critical;minimum`.
+fn figures(snapshot: &Snapshot, limits: &Thresholds, age: Duration, kept: u64) -> String {
     let limit = |limit: Option<u64>| limit.map(|limit| limit.to_string()).unwrap_or_default();
     let figure = |name: &str, value: u64, unit: &str, warn: Option<u64>, critical: Option<u64>| {
         format!("{name}={value}{unit};{};{};0", limit(warn), limit(critical))
@@ -220,7 +225,7 @@ fn figures(seen: &Snapshot, limits: &Thresholds, age: Duration, kept: u64) -> St
     [
         figure(
             "pending",
-            seen.stats.pending,
+            snapshot.stats.pending,
             "",
             limits.warn_pending,
             limits.crit_pending,
@@ -232,7 +237,7 @@ fn figures(seen: &Snapshot, limits: &Thresholds, age: Duration, kept: u64) -> St
             Some(limits.warn_age().as_secs()),
             Some(limits.crit_age.as_secs()),
         ),
-        figure("in_doubt", seen.stats.in_doubt, "", None, None),
+        figure("in_doubt", snapshot.stats.in_doubt, "", None, None),
         figure(
             "rejected",
             kept,
@@ -240,11 +245,11 @@ fn figures(seen: &Snapshot, limits: &Thresholds, age: Duration, kept: u64) -> St
             limits.warn_rejected,
             limits.crit_rejected,
         ),
-        // It only grows: a counter.
-        figure("delivered", seen.stats.delivered, "c", None, None),
+        // A counter: it only grows.
+        figure("delivered", snapshot.stats.delivered, "c", None, None),
         format!(
             "free={}B;{};{};0",
-            seen.room.free_bytes,
+            snapshot.disk.free_bytes,
             below(free(limits.warn_free)),
             below(free(limits.crit_free))
         ),

@@ -1,8 +1,7 @@
-//! `meditopia status`: what waits, what went, who sends, and why nothing goes.
+//! `meditopia status`: what is pending, what was delivered, which process sends, and what stops delivery.
 //!
-//! It only looks, by a few short reads: the sender and the programs that enqueue do not notice. So it
-//! also works on a spool that nobody sends from, that has no store yet or a damaged one, and on a disk that
-//! cannot be written to.
+//! The command only does a few short reads, which disturb neither the sender nor the applications. So it
+//! also works on a spool without a sender, without a store or with a damaged one, and on a read-only disk.
 
 mod check;
 mod snapshot;
@@ -16,16 +15,16 @@ use std::time::Duration;
 use meditopia::client::Client;
 
 use self::check::{Grade, Thresholds};
-use self::snapshot::{Snapshot, with_rate};
+use self::snapshot::Snapshot;
 use crate::failure::Failure;
 use crate::options::spool::SpoolOptions;
-use crate::output::{Output, OutputOptions, say};
+use crate::output::{Output, OutputOptions, print_line};
 use crate::times::Zone;
 
-/// What `--help` says at its end.
-pub const EXAMPLES: &str = "Exit status: 0, or 1 if it cannot be looked at. With --check as Nagios wants it: 0 OK, 1 WARNING,
-2 CRITICAL, 3 UNKNOWN; a pause is critical, one that an operator asked for a warning, and so is an API
-that is away: all that waits rests for 5 s or more after failures, or after 3 server errors in a row.
+/// The last part of `--help`.
+pub const EXAMPLES: &str = "Exit status: 0, or 1 if the spool cannot be read. With --check as Nagios defines it: 0 OK, 1 WARNING,
+2 CRITICAL, 3 UNKNOWN. A pause is critical, but a hold is a warning. An unavailable API is a warning: all
+pending events wait 5 s or longer for a retry, or there were 3 server errors in a row.
 
 Examples:
   meditopia status /var/spool/shop
@@ -33,7 +32,7 @@ Examples:
   meditopia status /var/spool/shop --json | jq .pending
   meditopia status /var/spool/shop --check --warn-age 10m --crit-age 30m --warn-rejected 1";
 
-/// The exit status of a check that could not be made.
+/// The exit status of `--check` if the spool could not be checked.
 pub const UNKNOWN: u8 = Grade::Unknown as u8;
 
 /// The arguments of `meditopia status`.
@@ -43,10 +42,10 @@ pub struct Options {
     spool: SpoolOptions,
     #[command(flatten)]
     output: OutputOptions,
-    /// Look again every so many seconds: drawn anew on a terminal, a line each elsewhere
+    /// Repeat every so many seconds: redrawn on a terminal, otherwise one line each time
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
     watch: Option<Duration>,
-    /// Say in one line, and by the exit status, whether all is well, for a monitoring system
+    /// Say in one line and by the exit status whether all is well, for a monitoring system
     #[arg(long, conflicts_with_all = ["watch", "json"])]
     check: bool,
     #[command(flatten)]
@@ -54,26 +53,26 @@ pub struct Options {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("\"{text}\" is no number of seconds from 0.1 to 86400");
-    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    let invalid = || format!("\"{text}\" is not a number of seconds from 0.1 to 86400");
+    let seconds: f64 = text.parse().map_err(|_| invalid())?;
     match seconds {
         0.1..=86_400.0 => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err(wrong()),
+        _ => Err(invalid()),
     }
 }
 
-/// Looks, and prints what is there.
+/// Prints the state of the spool.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     if options.check {
-        return Ok(graded(options));
+        return Ok(run_check(options));
     }
-    let dir = options.spool.own_dir()?;
-    let client = options.spool.look()?;
+    let dir = options.spool.dir_as_owner()?;
+    let client = options.spool.open_to_read()?;
     let mut out = options.output.open();
     match options.watch {
         None => {
-            let seen = with_rate(&client, &dir)?;
-            print(&seen, &dir, options, &mut out)?;
+            let snapshot = Snapshot::with_rate(&client, &dir)?;
+            print(&snapshot, &dir, options, &mut out)?;
             out.flush()?;
             Ok(ExitCode::SUCCESS)
         }
@@ -81,11 +80,16 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     }
 }
 
-fn print(seen: &Snapshot, dir: &Path, options: &Options, out: &mut Output) -> Result<(), Failure> {
+fn print(
+    snapshot: &Snapshot,
+    dir: &Path,
+    options: &Options,
+    out: &mut Output,
+) -> Result<(), Failure> {
     if options.output.json {
-        return out.line(seen.to_json(dir).to_string());
+        return out.line(snapshot.to_json(dir).to_string());
     }
-    for line in table::lines(seen, dir, &Zone::of(options.output.utc), out) {
+    for line in table::lines(snapshot, dir, &Zone::new(options.output.utc), out) {
         out.line(line)?;
     }
     Ok(())
@@ -101,53 +105,54 @@ fn watch(
     const HOME: &str = "\x1b[H";
     const CLEAR_LINE: &str = "\x1b[K";
     const CLEAR_BELOW: &str = "\x1b[J";
-    let zone = Zone::of(options.output.utc);
+    let zone = Zone::new(options.output.utc);
     let redraws = std::io::stdout().is_terminal() && !options.output.json;
     if redraws {
         out.line(format!("{HOME}{CLEAR_BELOW}"))?;
     }
     let mut before: Option<Snapshot> = None;
     loop {
-        let seen = Snapshot::take(client, dir)?;
-        let seen = match &before {
-            Some(before) => seen.since(before),
-            None => seen,
+        let snapshot = Snapshot::take(client, dir)?;
+        let snapshot = match &before {
+            Some(before) => snapshot.with_rate_since(before),
+            None => snapshot,
         };
         if redraws {
-            let lines = table::lines(&seen, dir, &zone, out);
+            let lines = table::lines(&snapshot, dir, &zone, out);
             let drawn = lines.join(&format!("{CLEAR_LINE}\n"));
-            let now = zone.show(seen.now_ms);
+            let now = zone.show(snapshot.now_ms);
             out.line(format!(
-                "{HOME}{drawn}{CLEAR_LINE}\n{CLEAR_LINE}\n{now}; Ctrl-C ends{CLEAR_LINE}{CLEAR_BELOW}"
+                "{HOME}{drawn}{CLEAR_LINE}\n{CLEAR_LINE}\n{now}; Ctrl-C to end{CLEAR_LINE}{CLEAR_BELOW}"
             ))?;
         } else if options.output.json {
-            out.line(seen.to_json(dir).to_string())?;
+            out.line(snapshot.to_json(dir).to_string())?;
         } else {
-            out.line(table::line(&seen, &zone))?;
+            out.line(table::line(&snapshot, &zone))?;
         }
         out.flush()?;
-        before = Some(seen);
+        before = Some(snapshot);
         std::thread::sleep(every);
     }
 }
 
-/// A monitoring system reads one line of standard output, also where nothing could be looked at.
-fn graded(options: &Options) -> ExitCode {
-    let looked = || -> Result<(Grade, String), Failure> {
-        options.thresholds.check()?;
-        let dir = options.spool.own_dir()?;
-        let client = options.spool.look()?;
-        let seen = Snapshot::take(&client, &dir)?;
-        Ok(check::check(&seen, &options.thresholds))
+/// Prints the line of `--check`. A monitoring system reads it from standard output, even if the spool cannot
+/// be read.
+fn run_check(options: &Options) -> ExitCode {
+    let check = || -> Result<(Grade, String), Failure> {
+        options.thresholds.validate()?;
+        let dir = options.spool.dir_as_owner()?;
+        let client = options.spool.open_to_read()?;
+        let snapshot = Snapshot::take(&client, &dir)?;
+        Ok(check::grade(&snapshot, &options.thresholds))
     };
-    let (grade, line) = looked().unwrap_or_else(|failure| {
+    let (grade, line) = check().unwrap_or_else(|failure| {
         let grade = Grade::Unknown;
         (grade, format!("MEDITOPIA {} - {failure}", grade.name()))
     });
-    match say(line) {
+    match print_line(line) {
         Ok(()) => ExitCode::from(grade as u8),
         Err(failure) => {
-            failure.tell();
+            failure.report();
             ExitCode::from(UNKNOWN)
         }
     }

@@ -1,4 +1,4 @@
-//! Everything that `meditopia status` shows, gathered by a few short looks that disturb nobody.
+//! Everything that `meditopia status` shows, gathered by a few short reads.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,30 +12,30 @@ use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 
-/// A sender beats its heart every second or faster; one that was not seen for so long does not send.
-const SENDER_SEEN_WITHIN_MS: i64 = 10_000;
+/// A sender whose heartbeat is older does not send; it writes one at least every second.
+const HEARTBEAT_VALID_MS: i64 = 10_000;
 
 /// A spool at one moment.
 pub struct Snapshot {
-    /// Wall time of the look, in milliseconds.
+    /// When the snapshot was taken, as wall time in milliseconds.
     pub now_ms: i64,
-    /// What the spool says it is.
+    /// What the spool records about itself.
     pub known: Description,
     pub stats: Stats,
-    /// The pause in words, with the API's answer; empty where there is none.
+    /// A description of the pause with the API's answer; empty if there is no pause.
     pub pause: String,
-    /// `None` where the store cannot be read.
+    /// `None` if the store cannot be read.
     pub rejected: Option<Vec<RejectedCount>>,
-    pub room: Condition,
+    pub disk: Condition,
     elected: Elected,
     retry: Option<Retry>,
-    /// Events delivered in a second; `None` where that was not measured.
+    /// Events delivered per second; `None` if that was not measured.
     pub rate: Option<f64>,
     taken: Instant,
 }
 
 impl Snapshot {
-    /// Looks at the spool at `dir`, which `client` has open.
+    /// Reads the spool at `dir`, which `client` has open.
     pub fn take(client: &Client, dir: &Path) -> Result<Self, Failure> {
         let stats = client.stats()?;
         let now_ms = wall_ms();
@@ -51,7 +51,7 @@ impl Snapshot {
         };
         Ok(Self {
             known: spool::describe(dir)?,
-            room: client.room()?,
+            disk: client.room()?,
             elected: client.elected()?,
             retry: client.retry()?,
             now_ms,
@@ -63,52 +63,67 @@ impl Snapshot {
         })
     }
 
-    /// Adds the rate since an earlier look.
-    pub fn since(mut self, earlier: &Self) -> Self {
+    /// Takes a second snapshot a second later to measure the rate, unless nothing is being sent.
+    pub fn with_rate(client: &Client, dir: &Path) -> Result<Self, Failure> {
+        const INTERVAL: Duration = Duration::from_secs(1);
+        let first = Self::take(client, dir)?;
+        if first.stats.pending == 0 || first.stats.paused.is_some() || !first.is_sender_alive() {
+            return Ok(first);
+        }
+        std::thread::sleep(INTERVAL);
+        Ok(Self::take(client, dir)?.with_rate_since(&first))
+    }
+
+    /// Adds the rate since an earlier snapshot.
+    pub fn with_rate_since(mut self, earlier: &Self) -> Self {
         let seconds = self.taken.duration_since(earlier.taken).as_secs_f64();
         let delivered = self.stats.delivered.saturating_sub(earlier.stats.delivered);
         self.rate = (seconds > 0.0).then(|| delivered as f64 / seconds);
         self
     }
 
-    /// Whether a sender lives: one that was seen lately and is elected. Of one in another container nobody
-    /// can tell that; it has to be seen just now, or to have a pid that is somebody's here too.
+    /// Whether a sender is alive: it is elected, and its heartbeat is recent.
+    ///
+    /// The election of a sender in another container cannot be seen. Such a sender counts as alive if its
+    /// heartbeat is very recent, or if it is recent and a process with its pid exists here.
     pub fn is_sender_alive(&self) -> bool {
-        const JUST_NOW_MS: i64 = 2_000;
+        const VERY_RECENT_MS: i64 = 2_000;
         let (Some(pid), Some(seen)) = (self.stats.sender_pid, self.stats.sender_seen_ms) else {
             return false;
         };
         let ago = self.now_ms - seen;
         match self.elected {
-            // What a copy says of its sender is said of the other one's.
+            // In a copy the heartbeat is that of the original's sender.
             _ if self.known.is_elsewhere => false,
             Elected::Nobody => false,
-            Elected::Somebody => ago < SENDER_SEEN_WITHIN_MS,
-            Elected::Unknown => ago < JUST_NOW_MS || (ago < SENDER_SEEN_WITHIN_MS && exists(pid)),
+            Elected::Somebody => ago < HEARTBEAT_VALID_MS,
+            Elected::Unknown => {
+                ago < VERY_RECENT_MS || (ago < HEARTBEAT_VALID_MS && process_exists(pid))
+            }
         }
     }
 
-    /// What a sender that lives waits for after failures.
+    /// The retry that a living sender waits for after failures.
     pub fn retry(&self) -> Option<&Retry> {
         let retry = self.retry.as_ref();
         retry.filter(|_| self.stats.paused.is_none() && self.is_sender_alive())
     }
 
-    /// How long the oldest event waits, in milliseconds.
+    /// The age of the oldest pending event in milliseconds.
     pub fn oldest_age_ms(&self) -> Option<i64> {
         let oldest = self.stats.oldest_pending_ms?;
         Some((self.now_ms - oldest).max(0))
     }
 
-    /// Rejected events that are kept.
+    /// The number of rejected events that are kept.
     pub fn rejected_kept(&self) -> u64 {
         let counts = self.rejected.iter().flatten();
         counts.map(|count| count.events).sum()
     }
 
-    /// All of it as one object: the statistics, and what stands beside them.
+    /// The whole snapshot as one object: the statistics and further members.
     pub fn to_json(&self, dir: &Path) -> Value {
-        let mut all: Map<String, Value> =
+        let mut object: Map<String, Value> =
             serde_json::from_str(&self.stats.to_json()).unwrap_or_default();
         let sender = self.stats.sender_pid.map(|pid| {
             json!({ "pid": pid, "seen_ms": self.stats.sender_seen_ms, "alive": self.is_sender_alive() })
@@ -128,7 +143,7 @@ impl Snapshot {
                 "message": format!("waiting for a retry: {}", retry.in_words(self.now_ms)),
             })
         });
-        let beside = json!({
+        let further = json!({
             "time_ms": self.now_ms,
             "spool": dir.to_string_lossy(),
             "endpoint": self.known.endpoint,
@@ -140,31 +155,20 @@ impl Snapshot {
             "oldest_age_ms": self.oldest_age_ms(),
             "rejected_kept": kept,
             "delivered_per_s": self.rate,
-            "free_bytes": self.room.free_bytes,
-            "disk_full": self.room.is_full,
+            "free_bytes": self.disk.free_bytes,
+            "disk_full": self.disk.is_full,
         });
-        if let Value::Object(beside) = beside {
-            all.extend(beside);
+        if let Value::Object(members) = further {
+            object.extend(members);
         }
-        Value::Object(all)
+        Value::Object(object)
     }
 }
 
-/// Two looks, so that the second has a rate; one where nobody sends or nothing waits.
-pub fn with_rate(client: &Client, dir: &Path) -> Result<Snapshot, Failure> {
-    const APART: Duration = Duration::from_secs(1);
-    let first = Snapshot::take(client, dir)?;
-    if first.stats.pending == 0 || first.stats.paused.is_some() || !first.is_sender_alive() {
-        return Ok(first);
-    }
-    std::thread::sleep(APART);
-    Ok(Snapshot::take(client, dir)?.since(&first))
-}
-
-fn exists(pid: u32) -> bool {
+fn process_exists(pid: u32) -> bool {
     let pid = i32::try_from(pid)
         .ok()
         .and_then(rustix::process::Pid::from_raw);
-    let asked = pid.map(rustix::process::test_kill_process);
-    matches!(asked, Some(Ok(()) | Err(rustix::io::Errno::PERM)))
+    let probe = pid.map(rustix::process::test_kill_process);
+    matches!(probe, Some(Ok(()) | Err(rustix::io::Errno::PERM)))
 }

@@ -24,7 +24,7 @@ fn stopped(api: &Sandbox, orders: &[&str]) -> Place {
     let output = limited(&place, orders);
     assert_eq!(output.status.code(), Some(STOPPED), "{}", said(&output));
     assert!(
-        said(&output).contains("run the command again to go on"),
+        said(&output).contains("run the command again to continue"),
         "{}",
         said(&output)
     );
@@ -65,7 +65,7 @@ fn a_last_commit_by_again_that_fails_half_way_says_how_to_go_on_without_queueing
     fs::write(&journal, "in the way").unwrap();
     let said = place.ends_with(1, &["x.ndjson", "--again"]);
     assert!(
-        said.contains("run the command again without --again to go on"),
+        said.contains("run the command again without --again to continue"),
         "{said}"
     );
 
@@ -81,7 +81,7 @@ fn an_interrupted_import_whose_file_of_bad_records_is_gone_goes_on_with_another_
     let place = stopped(&api, &orders);
     let said = place.ends_with(1, &["x.ndjson", "--bad", "b2"]);
     assert!(
-        said.contains("its bad records are in") && said.contains("give that with --bad"),
+        said.contains("its bad records are in") && said.contains("name that file with --bad"),
         "{said}"
     );
 
@@ -146,7 +146,7 @@ fn an_ended_import_does_not_cut_a_file_of_bad_records_that_another_one_has_made_
 
     place.input("x.ndjson", format!("{text}{{}}\n"));
     let said = place.ends_with(1, &["x.ndjson", "--bad", "b1"]);
-    assert!(said.contains("is there already"), "{said}");
+    assert!(said.contains("exists already"), "{said}");
     assert_eq!(place.bad("b1").len(), 3);
 }
 
@@ -172,7 +172,7 @@ fn what_is_added_as_all_or_nothing_and_is_bad_does_not_let_the_rest_be_queued_ag
     place.input("x.ndjson", format!("{text}{{}}\n"));
     let orders = ["x.ndjson", "--all-or-nothing", "--bad", "b1"];
     let said = place.ends_with(NOTHING_QUEUED, &orders);
-    assert!(said.contains("mend the input and run it again"), "{said}");
+    assert!(said.contains("fix the input and run the command again"), "{said}");
 
     place.input("x.ndjson", format!("{text}{}", lines(&["a"], 50..60)));
     place.ends_with(0, &["x.ndjson", "--all-or-nothing", "--bad", "b2"]);

@@ -163,14 +163,14 @@ fn bad_elements_and_rows_do_not_hide_those_behind_them() {
         lines,
         [(3, Some("event")), (5, None), (6, Some("partner_user_id"))]
     );
-    assert_eq!(told[1].2, "has 2 fields, the header has 3");
+    assert_eq!(told[1].2, "has 2 fields, but the header has 3");
     assert_eq!(place.waiting(), 4);
 
     for (name, text, why) in [
         ("c.csv", "token,user,event\n", "the column \"user\""),
         ("d.csv", "token,event\n", "no column partner_user_id"),
         ("e.json", "{\"x\":1}", "neither an array nor"),
-        ("f.json", "", "there is no JSON array in it"),
+        ("f.json", "", "the input contains no JSON array"),
     ] {
         place.input(name, text);
         let said = place.ends_with(STOPPED, &[name]);
@@ -192,7 +192,7 @@ fn all_or_nothing_queues_nothing_when_one_record_is_bad() {
 
     place.input("x.ndjson", good);
     let said = place.ends_with(1, &orders);
-    assert!(said.contains("is there already"), "{said}");
+    assert!(said.contains("exists already"), "{said}");
     fs::remove_file(place.inputs.path().join("x.ndjson.rejected.ndjson")).unwrap();
     place.ends_with(0, &orders);
     assert_eq!(place.waiting(), 200);

@@ -1,7 +1,7 @@
-//! The client that sends now, and the statistics of its spool.
+//! The client that sends, and the state of its spool.
 //!
-//! A reload may put another client in its place. The statistics are read from the disk, which may hang:
-//! so one thread reads at a time, whoever else asks waits for the same answer, and not for ever.
+//! A reload may replace the client. The state is read from the disk, which may hang: so only one thread
+//! reads at a time, and all callers wait for the same result, with a deadline.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,36 +15,36 @@ use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// How long an answer stands for those who ask after it.
+/// How long a result is reused.
 const FRESH: Duration = Duration::from_millis(500);
-/// How long one waits for the disk.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a caller waits for the disk.
+const DISK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What was read of the spool.
-pub struct Look {
+/// What was read from the spool.
+pub struct SpoolState {
     pub stats: Stats,
-    /// What all that waits is waiting for after failures.
+    /// The retry that all pending events wait for after failures.
     pub retry: Option<Retry>,
-    /// What counts against `max_spool_bytes`.
+    /// The bytes that count against `max_spool_bytes`.
     pub waiting_bytes: u64,
 }
 
-/// The client that sends now.
-pub struct Current {
+/// The client that sends.
+pub struct CurrentClient {
     client: RwLock<Arc<Client>>,
-    /// `max_spool_bytes`; 0: no limit.
+    /// `max_spool_bytes`; 0 means no limit.
     limit_bytes: AtomicU64,
     reading: Mutex<Reading>,
 }
 
 #[derive(Default)]
 struct Reading {
-    last: Option<(Instant, Arc<Look>)>,
-    /// One that outlasted the patience of whoever began it.
-    under_way: Option<JoinHandle<Result<Look>>>,
+    last: Option<(Instant, Arc<SpoolState>)>,
+    /// A reading that did not end before the deadline of the caller that began it.
+    under_way: Option<JoinHandle<Result<SpoolState>>>,
 }
 
-impl Current {
+impl CurrentClient {
     pub fn new(client: Client, settings: &Settings) -> Self {
         Self {
             client: RwLock::new(Arc::new(client)),
@@ -53,51 +53,52 @@ impl Current {
         }
     }
 
-    pub fn client(&self) -> Arc<Client> {
+    /// The client.
+    pub fn get(&self) -> Arc<Client> {
         self.client
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    /// Puts another client in place.
+    /// Replaces the client.
     pub fn replace(&self, client: Client, settings: &Settings) {
         self.limit_bytes
             .store(limit_of(settings), Ordering::Relaxed);
         *self.client.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(client);
     }
 
-    /// The value of `max_spool_bytes`.
+    /// The value of `max_spool_bytes`; 0 means no limit.
     pub fn limit_bytes(&self) -> u64 {
         self.limit_bytes.load(Ordering::Relaxed)
     }
 
-    /// Of this process's sender. Errors: the client was closed.
+    /// The vitals of this process's sender. Errors: the client was closed.
     pub fn vitals(&self) -> Result<Vitals> {
-        self.client().vitals()
+        self.get().vitals()
     }
 
-    /// Of the spool, at most half a second old.
+    /// The state of the spool, at most half a second old.
     ///
-    /// Errors: what is wrong, in words; also that the disk does not answer.
-    pub async fn look(&self) -> std::result::Result<Arc<Look>, String> {
-        timeout(PATIENCE, self.read())
+    /// Errors: a message about what failed, for instance that the disk does not answer.
+    pub async fn spool_state(&self) -> std::result::Result<Arc<SpoolState>, String> {
+        timeout(DISK_TIMEOUT, self.read())
             .await
-            .map_err(|_| format!("the spool's disk did not answer within {PATIENCE:?}"))?
+            .map_err(|_| format!("the spool's disk did not answer within {DISK_TIMEOUT:?}"))?
     }
 
-    async fn read(&self) -> std::result::Result<Arc<Look>, String> {
+    async fn read(&self) -> std::result::Result<Arc<SpoolState>, String> {
         let mut reading = self.reading.lock().await;
-        if let Some((at, look)) = &reading.last
+        if let Some((at, state)) = &reading.last
             && at.elapsed() < FRESH
         {
-            return Ok(look.clone());
+            return Ok(state.clone());
         }
         loop {
             let under_way = reading.under_way.get_or_insert_with(|| {
-                let client = self.client();
+                let client = self.get();
                 tokio::task::spawn_blocking(move || {
-                    Ok(Look {
+                    Ok(SpoolState {
                         stats: client.stats()?,
                         retry: client.retry()?,
                         waiting_bytes: client.waiting_bytes()?,
@@ -107,12 +108,12 @@ impl Current {
             let read = under_way.await;
             reading.under_way = None;
             match read {
-                Ok(Ok(look)) => {
-                    let look = Arc::new(look);
-                    reading.last = Some((Instant::now(), look.clone()));
-                    return Ok(look);
+                Ok(Ok(state)) => {
+                    let state = Arc::new(state);
+                    reading.last = Some((Instant::now(), state.clone()));
+                    return Ok(state);
                 }
-                // Of a client that a reload has replaced meanwhile.
+                // A reload has replaced the client meanwhile: read from the new one.
                 Ok(Err(e)) if e.kind() == ErrorKind::Closed && self.vitals().is_ok() => {}
                 Ok(Err(e)) => return Err(e.to_string()),
                 Err(e) => return Err(e.to_string()),

@@ -1,4 +1,4 @@
-//! The spool: is it there, is it its owner's alone, can it be written to, and is there room?
+//! Checks the spool's directory: existence, access rights, identity and disk space.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -9,11 +9,11 @@ use meditopia::spool::{self, Belonging};
 
 use super::{Finding, Report};
 
-/// Less than so much beyond what is needed is soon too little.
+/// Free space below this many times what is needed is a warning.
 const SCARCE: u64 = 10;
 const MIB: u64 = 1024 * 1024;
 
-pub fn examine(settings: &Settings, report: &mut Report) {
+pub fn check(settings: &Settings, report: &mut Report) {
     let Some(dir) = &settings.spool else {
         return;
     };
@@ -23,7 +23,7 @@ pub fn examine(settings: &Settings, report: &mut Report) {
             _ => Finding::fail(
                 "spool",
                 format!("{}: {e}", dir.display()),
-                "name a directory of this user",
+                "name a directory that belongs to this user",
             ),
         });
         return;
@@ -31,12 +31,15 @@ pub fn examine(settings: &Settings, report: &mut Report) {
     match spool::check_directory(dir) {
         Ok(()) => report.add(&Finding::ok(
             "spool rights",
-            format!("{} is this user's alone, on a local disk", dir.display()),
+            format!(
+                "only this user can access {}, and it is on a local disk",
+                dir.display()
+            ),
         )),
         Err(e) if settings.allow_network_spool && e.message().contains("network") => {
-            report.add(&Finding::warn("spool rights", first(&e), "allow_network_spool is set: be sure that locks hold there, and that one host uses it"));
+            report.add(&Finding::warn("spool rights", problem(&e), "allow_network_spool is set: make sure that locks work there and that only one host uses it"));
         }
-        Err(e) => report.add(&Finding::fail("spool rights", first(&e), rest(&e))),
+        Err(e) => report.add(&Finding::fail("spool rights", problem(&e), advice(&e))),
     }
     report.add(&writable(dir));
     let configured = Belonging {
@@ -46,9 +49,12 @@ pub fn examine(settings: &Settings, report: &mut Report) {
     match spool::describe(dir) {
         Ok(known) if known.is_elsewhere => report.add(&Finding::fail(
             "spool identity",
-            format!("{} is a copy of a spool made elsewhere", dir.display()),
             format!(
-                "if the other is gone: {}",
+                "{} is a copy of a spool that was made elsewhere",
+                dir.display()
+            ),
+            format!(
+                "if the original is gone: {}",
                 known.adopt_command(dir, known.belonging())
             ),
         )),
@@ -60,7 +66,7 @@ pub fn examine(settings: &Settings, report: &mut Report) {
                     known.endpoint, known.account, settings.endpoint, settings.account
                 ),
                 format!(
-                    "use another spool, or give it away: {}",
+                    "use another spool, or change what this one belongs to: {}",
                     known.adopt_command(dir, configured)
                 ),
             ));
@@ -72,75 +78,74 @@ pub fn examine(settings: &Settings, report: &mut Report) {
         Err(e) => {
             report.add(&Finding::warn(
                 "spool identity",
-                first(&e),
-                "the first enqueue makes one",
+                problem(&e),
+                "the first enqueue creates one",
             ));
             return;
         }
     }
     match spool::condition(dir) {
-        Ok(now) => report.add(&room(&now)),
-        Err(e) => report.add(&Finding::fail("disk", first(&e), rest(&e))),
+        Ok(space) => report.add(&disk_space(&space)),
+        Err(e) => report.add(&Finding::fail("disk", problem(&e), advice(&e))),
     }
 }
 
-fn room(now: &spool::Condition) -> Finding {
-    let free = format!("{} MiB free", now.free_bytes / MIB);
-    if now.is_full {
+fn disk_space(space: &spool::Condition) -> Finding {
+    let free = format!("{} MiB free", space.free_bytes / MIB);
+    if space.is_full {
         return Finding::fail(
             "disk",
             format!("full ({free}): enqueue is refused"),
-            "free some space; what was acknowledged is kept",
+            "free some space; every acknowledged event is kept",
         );
     }
-    if now.free_bytes < SCARCE * now.needed_bytes {
+    if space.free_bytes < SCARCE * space.needed_bytes {
         return Finding::warn("disk", free, "free some space before events are refused");
     }
-    if !now.has_reserve {
+    if !space.has_reserve {
         return Finding::warn(
             "disk",
-            format!("{free}, and no reserve is set aside for a full disk"),
-            "the next sender sets it aside; not every file system can",
+            format!("{free}, but there is no reserve for a full disk"),
+            "the next sender creates it, unless the file system does not support it",
         );
     }
-    Finding::ok("disk", format!("{free}, and the reserve is set aside"))
+    Finding::ok("disk", format!("{free}, and the reserve is in place"))
 }
 
-/// The first enqueue will make it, if it can.
+/// Checks whether the first enqueue will be able to create the directory.
 fn missing(dir: &Path) -> Finding {
-    let above = dir.ancestors().skip(1).find(|above| above.exists());
-    let above = above.unwrap_or(Path::new("/"));
-    match trial(above) {
+    let parent = dir.ancestors().skip(1).find(|dir| dir.exists());
+    let parent = parent.unwrap_or(Path::new("/"));
+    match create_and_remove_file(parent) {
         Ok(()) => Finding::warn(
             "spool",
-            format!("{} is not there yet", dir.display()),
-            "the first enqueue makes it",
+            format!("{} does not exist yet", dir.display()),
+            "the first enqueue creates it",
         ),
         Err(e) => Finding::fail(
             "spool",
             format!(
-                "{} is not there, and cannot be made in {}: {e}",
+                "{} does not exist and cannot be created in {}: {e}",
                 dir.display(),
-                above.display()
+                parent.display()
             ),
-            "make it and give it to the user whose programs enqueue",
+            "create it for the user whose applications enqueue",
         ),
     }
 }
 
 fn writable(dir: &Path) -> Finding {
-    match trial(dir) {
-        Ok(()) => Finding::ok("spool writable", "a file can be made and removed"),
+    match create_and_remove_file(dir) {
+        Ok(()) => Finding::ok("spool writable", "a file can be created and removed"),
         Err(e) => Finding::fail(
             "spool writable",
-            format!("no file can be made in {}: {e}", dir.display()),
-            "look at the directory's mode and owner, and whether its file system is mounted read-only or full",
+            format!("no file can be created in {}: {e}", dir.display()),
+            "check the directory's mode and owner, and whether its file system is read-only or full",
         ),
     }
 }
 
-/// Makes a file and removes it.
-fn trial(dir: &Path) -> std::io::Result<()> {
+fn create_and_remove_file(dir: &Path) -> std::io::Result<()> {
     let path = dir.join(format!(".doctor-{}", std::process::id()));
     std::fs::OpenOptions::new()
         .write(true)
@@ -149,19 +154,20 @@ fn trial(dir: &Path) -> std::io::Result<()> {
     std::fs::remove_file(&path)
 }
 
-/// Messages say what happened, and behind a semicolon what to do.
-pub(super) fn first(error: &Error) -> String {
+/// The first part of a message, up to the semicolon: what happened.
+pub(super) fn problem(error: &Error) -> String {
     let message = error.message();
     message
         .split_once("; ")
-        .map_or(message, |(first, _)| first)
+        .map_or(message, |(problem, _)| problem)
         .to_owned()
 }
 
-pub(super) fn rest(error: &Error) -> String {
+/// The part of a message after the semicolon: what to do.
+pub(super) fn advice(error: &Error) -> String {
     error
         .message()
         .split_once("; ")
-        .map_or("see the message", |(_, rest)| rest)
+        .map_or("see the message", |(_, advice)| advice)
         .to_owned()
 }

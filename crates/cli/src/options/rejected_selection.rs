@@ -1,4 +1,4 @@
-//! Which rejected events a command is about.
+//! The options that select rejected events.
 
 use meditopia::client::{Client, RejectedFilter, RejectedReason, Row};
 use meditopia::clock::wall_ms;
@@ -6,28 +6,28 @@ use meditopia::clock::wall_ms;
 use crate::failure::{FAILED, Failure, USAGE};
 use crate::times::{Period, Zone};
 
-/// The filters; together they narrow down. The time is that of the rejection.
+/// The filters. An event has to match all that are given; the period is that of the rejection.
 #[derive(Debug, clap::Args)]
 pub struct Selection {
-    /// Those with these ids, from the list
+    /// Those with these ids, as listed
     #[arg(long = "id", value_name = "ID", value_delimiter = ',',
         conflicts_with_all = ["user", "code", "reason", "since", "until", "may_be_delivered"])]
     ids: Vec<i64>,
-    /// Of this partner_user_id
+    /// Only those of this partner_user_id
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// Refused with this API code, such as A_1104
+    /// Only those refused with this API code, such as A_1104
     #[arg(long, value_name = "CODE")]
     code: Option<String>,
-    /// For this reason
+    /// Only those rejected for this reason
     #[arg(long, value_enum)]
     reason: Option<Reason>,
     #[command(flatten)]
     period: Period,
-    /// Whether an earlier request may have delivered them
+    /// Only those that an earlier request may have delivered (true), or cannot have (false)
     #[arg(long, value_name = "BOOL")]
     may_be_delivered: Option<bool>,
-    /// At most so many, the earliest first
+    /// At most this many, the earliest first
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }
@@ -43,15 +43,21 @@ enum Reason {
     SetAside,
 }
 
-/// Rejected events, chosen.
+/// The selected rejected events.
 pub struct Selected {
     filter: RejectedFilter,
     ids: Vec<i64>,
     limit: u64,
 }
 
+/// How the library is told which events are selected.
+pub enum Resolved<'a> {
+    Ids(Vec<i64>),
+    Filter(&'a RejectedFilter),
+}
+
 impl Selection {
-    /// Whether it narrows nothing down.
+    /// Whether no filter is given.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
             && self.user.is_none()
@@ -62,7 +68,7 @@ impl Selection {
             && self.limit.is_none()
     }
 
-    /// The filters with their times read.
+    /// Reads the times of the filters.
     pub fn read(&self, zone: &Zone) -> Result<Selected, Failure> {
         let (from_ms, until_ms) = self.period.read(zone)?;
         Ok(Selected {
@@ -84,16 +90,16 @@ impl Selection {
         })
     }
 
-    /// Refuses to take an empty selection for all events.
-    pub fn needs_all(&self, all: bool) -> Result<(), Failure> {
+    /// Requires either a filter or `--all`, so that a forgotten filter does not select all events.
+    pub fn require_filter_or_all(&self, all: bool) -> Result<(), Failure> {
         match (self.is_empty(), all) {
             (true, false) => Err(Failure::new(
                 USAGE,
-                "which events? choose them by --id, --user, --code, --reason, --since or --until, or say --all",
+                "which events? select them by --id, --user, --code, --reason, --since or --until, or give --all",
             )),
             (false, true) => Err(Failure::new(
                 USAGE,
-                "--all and a choice of events contradict each other; leave one out",
+                "--all contradicts the options that select events; leave one of them out",
             )),
             _ => Ok(()),
         }
@@ -101,54 +107,55 @@ impl Selection {
 }
 
 impl Selected {
-    /// Leaves out what is rejected from now on, so that nobody answers for what was not counted.
-    pub fn upto_now(mut self) -> Self {
+    /// Leaves out events that are rejected from now on, so that the operator confirms exactly those that
+    /// were counted.
+    pub fn until_now(mut self) -> Self {
         let until = self.filter.until_ms.unwrap_or(i64::MAX);
-        // The millisecond that runs is counted, too.
+        // Includes the current millisecond.
         self.filter.until_ms = Some(until.min(wall_ms().saturating_add(1)));
         self
     }
 
-    /// How many there are now, and of how many an earlier request may have delivered them.
+    /// The number of selected events, and of those among them that an earlier request may have delivered.
     pub fn count(&self, client: &Client) -> Result<(u64, u64), Failure> {
-        if self.is_listed() {
-            let (mut all, mut risky) = (0, 0);
-            self.each(client, |row| {
+        if self.needs_ids() {
+            let (mut all, mut perhaps_delivered) = (0, 0);
+            self.for_each(client, |row| {
                 all += 1;
-                risky += u64::from(row.reason.may_be_delivered());
+                perhaps_delivered += u64::from(row.reason.may_be_delivered());
                 Ok(())
             })?;
-            return Ok((all, risky));
+            return Ok((all, perhaps_delivered));
         }
         let all = client.count_rejected(&self.filter)?;
-        let risky = match self.filter.may_be_delivered {
+        let perhaps_delivered = match self.filter.may_be_delivered {
             Some(false) => 0,
             _ => client.count_rejected(&RejectedFilter {
                 may_be_delivered: Some(true),
                 ..self.filter.clone()
             })?,
         };
-        Ok((all, risky))
+        Ok((all, perhaps_delivered))
     }
 
-    /// The ids, where they have to be named one by one; else the filter says it.
-    pub fn named(&self, client: &Client) -> Result<Result<Vec<i64>, &RejectedFilter>, Failure> {
-        if !self.is_listed() {
-            return Ok(Err(&self.filter));
+    /// The ids of the selected events, or the filter if it expresses the whole selection.
+    pub fn resolve(&self, client: &Client) -> Result<Resolved<'_>, Failure> {
+        if !self.needs_ids() {
+            return Ok(Resolved::Filter(&self.filter));
         }
         let mut ids = Vec::new();
-        self.each(client, |row| {
+        self.for_each(client, |row| {
             ids.push(row.id);
             Ok(())
         })?;
-        Ok(Ok(ids))
+        Ok(Resolved::Ids(ids))
     }
 
-    /// Goes through them, the earliest first.
-    pub fn each(
+    /// Calls `visit` for each selected event, the earliest first.
+    pub fn for_each(
         &self,
         client: &Client,
-        mut take: impl FnMut(&Row) -> Result<(), Failure>,
+        mut visit: impl FnMut(&Row) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         for id in &self.ids {
             let filter = RejectedFilter {
@@ -156,10 +163,10 @@ impl Selected {
                 ..RejectedFilter::default()
             };
             match client.rejected_matching(&filter)?.next_row()? {
-                Some(row) if row.id == *id => take(&row)?,
+                Some(row) if row.id == *id => visit(&row)?,
                 _ => {
                     let message = format!(
-                        "no rejected event has the id {id}; it may be requeued or discarded by now: see meditopia rejected list"
+                        "no rejected event has the id {id}; it may have been requeued or discarded; see meditopia rejected list"
                     );
                     return Err(Failure::new(FAILED, message));
                 }
@@ -173,13 +180,14 @@ impl Selected {
         while left > 0
             && let Some(row) = rows.next_row()?
         {
-            take(&row)?;
+            visit(&row)?;
             left -= 1;
         }
         Ok(())
     }
 
-    fn is_listed(&self) -> bool {
+    /// Whether a filter of the library cannot express the selection.
+    fn needs_ids(&self) -> bool {
         !self.ids.is_empty() || self.limit < u64::MAX
     }
 }
