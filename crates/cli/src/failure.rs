@@ -1,7 +1,7 @@
 //! How a command ends when it did not do what was asked: with a message and an exit status.
 //!
-//! All commands share one table of statuses, so that a script can read a status without knowing which
-//! command it called.
+//! All commands share one table of statuses, so that a script can read a status without knowing
+//! which command it called.
 
 use std::fmt;
 use std::process::ExitCode;
@@ -46,8 +46,8 @@ impl Failure {
         }
     }
 
-    /// Ends a command successfully and silently because the reader of its output, such as `head`, has
-    /// closed the pipe.
+    /// Ends a command successfully and silently because the reader of its output, such as `head`,
+    /// has closed the pipe.
     pub fn reader_gone() -> Self {
         Self::new(0, "")
     }

@@ -1,9 +1,11 @@
 //! The command `meditopia`.
 //!
 //! Each subcommand is a module of `commands`; this file parses the command line and dispatches. The
-//! command is a crate of its own so that the library does not depend on what only a command line needs.
+//! command is a crate of its own so that the library does not depend on what only a command line
+//! needs.
 
-// These macros panic when nobody reads the output or the disk is full; `output` has safe replacements.
+// These macros panic when nobody reads the output or the disk is full; `output` has safe
+// replacements.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod commands;

@@ -1,10 +1,11 @@
 //! A command that root runs gives up root's rights and continues as the owner of the spool.
 //!
-//! Only the owner may access a spool. Applications of the owner could not open files that root created
-//! there, and the owner must not be able to make root read or write elsewhere, for instance through a
-//! symbolic link. So the command gives up root before it touches the spool, for good, while the process
-//! has a single thread. It starts no other program that could inherit root's environment, and the kernel
-//! does not let the new user read or trace a process that has changed its user.
+//! Only the owner may access a spool. Applications of the owner could not open files that root
+//! created there, and the owner must not be able to make root read or write elsewhere, for instance
+//! through a symbolic link. So the command gives up root before it touches the spool, for good,
+//! while the process has a single thread. It starts no other program that could inherit root's
+//! environment, and the kernel does not let the new user read or trace a process that has changed
+//! its user.
 
 use std::fs::File;
 use std::io::ErrorKind;

@@ -1,7 +1,8 @@
-//! Times as operators write and read them: a date, a date with a time, `2h ago`; a span such as `15m`.
+//! Times as operators write and read them: a date, a date with a time, `2h ago`; a span such as
+//! `15m`.
 //!
-//! They are read and printed in this host's time zone, or in UTC with `--utc`. A time with an offset of
-//! its own is read in that offset.
+//! They are read and printed in this host's time zone, or in UTC with `--utc`. A time with an
+//! offset of its own is read in that offset.
 
 use std::time::Duration;
 
@@ -54,7 +55,8 @@ impl Zone {
         })
     }
 
-    /// Reads a time on the command line, in milliseconds of wall time; `option` names it in the error.
+    /// Reads a time on the command line, in milliseconds of wall time; `option` names it in the
+    /// error.
     fn parse(&self, option: &str, text: &str) -> Result<i64, Failure> {
         self.read(text, &Timestamp::now().to_zoned(self.0.clone()))
             .ok_or_else(|| {
@@ -109,7 +111,8 @@ impl Zone {
     }
 }
 
-/// Reads a span on the command line such as `15m`, `1h30m` or `2 days`; clap adds the option to the error.
+/// Reads a span on the command line such as `15m`, `1h30m` or `2 days`; clap adds the option to the
+/// error.
 pub fn parse_span(text: &str) -> Result<Duration, String> {
     let invalid = || format!("\"{text}\" is not a span of time; write 90s, 15m, 1h30m or 2 days");
     let span: Span = text.trim().parse().map_err(|_| invalid())?;

@@ -1,7 +1,8 @@
 //! `meditopia adopt`: the operator's confirmation that a spool may be used where it is now.
 //!
-//! A spool records its location, endpoint and account, because two copies that both send would deliver
-//! every event twice. After a restore or a move only a person can know that there is no other copy.
+//! A spool records its location, endpoint and account, because two copies that both send would
+//! deliver every event twice. After a restore or a move only a person can know that there is no
+//! other copy.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,9 +22,9 @@ pub const EXAMPLES: &str = "Examples:
                                                          from now on its events go to this endpoint
 
 Only --endpoint and --account change what the spool belongs to. The command refuses to run if the
-configuration or the environment names another endpoint or account and neither option is given, and it
-refuses a change while a process sends to the old endpoint. First make sure that no other copy of the spool
-will ever send: events that are pending in both would be delivered twice.";
+configuration or the environment names another endpoint or account and neither option is given,
+and it refuses a change while a process sends to the old endpoint. First make sure that no other
+copy of the spool will ever send: events that are pending in both would be delivered twice.";
 
 /// The arguments of `meditopia adopt`.
 #[derive(clap::Args)]
@@ -73,8 +74,8 @@ fn destination(settings: &Settings) -> Belonging<'_> {
     }
 }
 
-/// Refuses a configuration for another endpoint or account. The operator may want the spool to change to
-/// it, but only the options on the command line may redirect events.
+/// Refuses a configuration for another endpoint or account. The operator may want the spool to
+/// change to it, but only the options on the command line may redirect events.
 fn refuse_other_configuration(
     dir: &Path,
     known: &Description,

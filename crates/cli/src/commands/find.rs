@@ -1,4 +1,5 @@
-//! `meditopia find`: what became of one user's events: delivered when, rejected why, pending since when.
+//! `meditopia find`: what became of one user's events: delivered when, rejected why, pending since
+//! when.
 
 use std::process::ExitCode;
 

@@ -7,18 +7,20 @@ use crate::options::spool::SpoolOptions;
 use crate::output::print_line;
 
 /// The last part of `meditopia hold --help`.
-pub const HOLD_EXAMPLES: &str = "Applications can still enqueue, and every event is kept. The hold outlasts any restart.
+pub const HOLD_EXAMPLES: &str =
+    "Applications can still enqueue, and every event is kept. The hold outlasts any restart.
 
 Example:
-  meditopia hold /var/spool/shop      sends nothing from now on, until: meditopia resume /var/spool/shop";
+  meditopia hold /var/spool/shop      then, to send again: meditopia resume /var/spool/shop";
 
 /// The last part of `meditopia resume --help`.
-pub const RESUME_EXAMPLES: &str = "This ends a hold, a pause for any other reason, and the wait after a failed request: the next request is
-sent at once. If the cause remains, the API's next answer pauses delivery again. A damaged store cannot be
-resumed: see meditopia recover.
+pub const RESUME_EXAMPLES: &str =
+    "This ends a hold, a pause for any other reason, and the wait after a failed request: the next
+request is sent at once. If the cause remains, the API's next answer pauses delivery again. A
+damaged store cannot be resumed: see meditopia recover.
 
 Example:
-  meditopia resume /var/spool/shop    after you have removed the cause that meditopia status reports";
+  meditopia resume /var/spool/shop    once the cause that meditopia status reports is gone";
 
 /// The arguments of both commands.
 #[derive(clap::Args)]

@@ -1,8 +1,8 @@
 //! `meditopia in-doubt`: the events of requests that no answer has settled.
 //!
-//! The sender repeats such a request byte for byte until an answer comes, so usually there is nothing to
-//! do. An operator only has to set aside an event on which the API fails every time, because it blocks all
-//! events behind it.
+//! The sender repeats such a request byte for byte until an answer comes, so usually there is
+//! nothing to do. An operator only has to set aside an event on which the API fails every time,
+//! because it blocks all events behind it.
 
 use std::process::ExitCode;
 

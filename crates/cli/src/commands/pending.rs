@@ -16,7 +16,8 @@ pub const EXAMPLES: &str = "Examples:
 /// The subcommands.
 #[derive(clap::Subcommand)]
 pub enum Pending {
-    /// List them, one per line, by the time of their enqueue: first those in the store, then those that no sender has taken over yet
+    /// List them, one per line, by the time of their enqueue: first those in the store, then those
+    /// that no sender has taken over yet
     List(ListOptions),
 }
 

@@ -22,7 +22,8 @@ Examples:
 /// The subcommands.
 #[derive(clap::Subcommand)]
 pub enum Receipts {
-    /// List the delivered requests, one per line, by the time of their delivery: time, status, events, kinds, users
+    /// List the delivered requests, one per line, by the time of their delivery: time, status,
+    /// events, kinds, users
     List(ListOptions),
 }
 
@@ -46,8 +47,8 @@ pub fn run(command: &Receipts) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints the receipts that match `filter`, and returns their number. If the filter names a user, only that
-/// user's share of each request is shown.
+/// Prints the receipts that match `filter`, and returns their number. If the filter names a user,
+/// only that user's share of each request is shown.
 pub fn print_all(
     client: &Client,
     filter: &ReceiptFilter,

@@ -1,7 +1,7 @@
 //! `meditopia recover`: builds a new store from what can be read of a damaged one.
 //!
-//! Without `--yes` the command only reports what it would do, because it cannot be undone: events that
-//! cannot be read are lost, and others may be delivered twice.
+//! Without `--yes` the command only reports what it would do, because it cannot be undone: events
+//! that cannot be read are lost, and others may be delivered twice.
 
 use std::process::ExitCode;
 

@@ -13,7 +13,8 @@ pub struct Confirmation {
 }
 
 impl Confirmation {
-    /// Returns if the operator confirms `action`, such as "discard 3 events". Asks only at a terminal.
+    /// Returns if the operator confirms `action`, such as "discard 3 events". Asks only at a
+    /// terminal.
     pub fn ask(&self, action: &str) -> Result<(), Failure> {
         if self.yes {
             return Ok(());

@@ -107,8 +107,8 @@ impl Selection {
 }
 
 impl Selected {
-    /// Leaves out events that are rejected from now on, so that the operator confirms exactly those that
-    /// were counted.
+    /// Leaves out events that are rejected from now on, so that the operator confirms exactly those
+    /// that were counted.
     pub fn until_now(mut self) -> Self {
         let until = self.filter.until_ms.unwrap_or(i64::MAX);
         // Includes the current millisecond.
@@ -116,7 +116,8 @@ impl Selected {
         self
     }
 
-    /// The number of selected events, and of those among them that an earlier request may have delivered.
+    /// The number of selected events, and of those among them that an earlier request may have
+    /// delivered.
     pub fn count(&self, client: &Client) -> Result<(u64, u64), Failure> {
         if self.needs_ids() {
             let (mut all, mut perhaps_delivered) = (0, 0);

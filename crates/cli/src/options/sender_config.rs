@@ -1,7 +1,8 @@
 //! The configuration of a command that sends.
 //!
-//! The command may share its configuration file with applications that only enqueue, so it sets the role
-//! itself. If nothing else configures a bearer token, the credential of the service manager is used.
+//! The command may share its configuration file with applications that only enqueue, so it sets the
+//! role itself. If nothing else configures a bearer token, the credential of the service manager is
+//! used.
 
 use std::path::Path;
 
@@ -21,8 +22,8 @@ pub struct SenderConfig {
 }
 
 impl SenderConfig {
-    /// Reads the file, the environment and the command line. From here on this process runs as the spool's
-    /// owner.
+    /// Reads the file, the environment and the command line. From here on this process runs as the
+    /// spool's owner.
     pub fn read(spool: &SpoolOptions, role: Role) -> Result<Self, Failure> {
         let mut config = spool.config_as_owner()?;
         config.set("role", role.name())?;

@@ -1,9 +1,10 @@
-//! The spool that a command is about, and the configuration of a command that opens it as an application
-//! does.
+//! The spool that a command is about, and the configuration of a command that opens it as an
+//! application does.
 //!
-//! A directory on the command line takes precedence over the environment, which takes precedence over the
-//! file. A command that only reads a spool or changes its state needs nothing but the directory: the spool
-//! itself knows its endpoint and account, so an operator does not have to repeat them.
+//! A directory on the command line takes precedence over the environment, which takes precedence
+//! over the file. A command that only reads a spool or changes its state needs nothing but the
+//! directory: the spool itself knows its endpoint and account, so an operator does not have to
+//! repeat them.
 
 use std::path::{Path, PathBuf};
 
@@ -85,8 +86,8 @@ impl NamedSpool {
     /// The configuration with which [`Client::open`] opens the spool as an application does.
     ///
     /// It consists of what the command line, the environment and the file set, and otherwise of the
-    /// endpoint and account that the spool belongs to. The file is read with the rights that the command
-    /// was started with; from here on this process runs as the spool's owner.
+    /// endpoint and account that the spool belongs to. The file is read with the rights that the
+    /// command was started with; from here on this process runs as the spool's owner.
     pub fn config_as_owner(&self) -> Result<Config, Failure> {
         self.sources().config_as_owner()
     }

@@ -1,8 +1,10 @@
-//! The log of a command on standard error: as text, as JSON lines, or in the format of the systemd journal.
+//! The log of a command on standard error: as text, as JSON lines, or in the format of the systemd
+//! journal.
 //!
-//! The library calls back on the thread that logs, which may be the one that sends. The callback therefore
-//! only puts the record into a queue, and a thread of its own writes it. If nobody reads standard error,
-//! the sender continues; records that do not fit into the queue are counted, and the count is logged.
+//! The library calls back on the thread that logs, which may be the one that sends. The callback
+//! therefore only puts the record into a queue, and a thread of its own writes it. If nobody reads
+//! standard error, the sender continues; records that do not fit into the queue are counted, and
+//! the count is logged.
 
 use std::fmt::Display;
 use std::io::Write;

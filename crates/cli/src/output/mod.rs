@@ -130,7 +130,8 @@ fn check_written(outcome: io::Result<()>) -> Result<(), Failure> {
 
 /// Prints what a command has done or found.
 ///
-/// If the reader has closed the pipe the command goes on, because what it does is wanted all the same.
+/// If the reader has closed the pipe the command goes on, because what it does is wanted all the
+/// same.
 pub fn print_line(text: impl Display) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let written = writeln!(out, "{text}").and_then(|()| out.flush());

@@ -1,5 +1,5 @@
-//! `meditopia adopt`: what it is told to change it changes, what an error says to type works, and what
-//! nobody named stays.
+//! `meditopia adopt`: what it is told to change it changes, what an error says to type works, and
+//! what nobody named stays.
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,5 +1,5 @@
-//! `meditopia doctor`: each thing that can stand between a spool and the API is found and named, nothing
-//! is sent that counts, and the token is never shown.
+//! `meditopia doctor`: each thing that can stand between a spool and the API is found and named,
+//! nothing is sent that counts, and the token is never shown.
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};

@@ -132,7 +132,8 @@ impl Live {
         }
     }
 
-    /// Ends the load, delivers the rest and checks that every event of it came once, in its user's order.
+    /// Ends the load, delivers the rest and checks that every event of it came once, in its user's
+    /// order.
     pub fn end_with_all_delivered(self, api: &Sandbox) -> u64 {
         self.end_with_these_too(api, 0)
     }

@@ -1,5 +1,5 @@
-//! The commands for an operator, run on spools that are alive: real processes beside an application that enqueues and a
-//! sender that delivers, against the sandbox.
+//! The commands for an operator, run on spools that are alive: real processes beside an application
+//! that enqueues and a sender that delivers, against the sandbox.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,5 +1,6 @@
-//! Where a spool lies: removed and made anew under its sender, copied, moved, seen by two containers
-//! under two paths. Never do two senders work on one store, nor one on a store that is not at its path.
+//! Where a spool lies: removed and made anew under its sender, copied, moved, seen by two
+//! containers under two paths. Never do two senders work on one store, nor one on a store that is
+//! not at its path.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,5 @@
-//! What `meditopia status` says of the sender: whether it lives, from the moment that it dies on, and what
-//! it waits for while the API is away.
+//! What `meditopia status` says of the sender: whether it lives, from the moment that it dies on,
+//! and what it waits for while the API is away.
 
 use std::path::Path;
 use std::process::Command;
@@ -35,7 +35,10 @@ fn a_sender_that_was_killed_or_has_ended_is_not_said_to_be_alive() {
 
         assert!(!sends(&place.spool()));
         let table = said(&["status"], &place.spool());
-        assert!(table.contains("events are pending, and no sender is running"), "{table}");
+        assert!(
+            table.contains("events are pending, and no sender is running"),
+            "{table}"
+        );
     }
 }
 

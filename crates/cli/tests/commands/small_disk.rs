@@ -1,4 +1,5 @@
-//! Disks that are small, or cannot be written to. Root has to mount them; they are gone with their test.
+//! Disks that are small, or cannot be written to. Root has to mount them; they are gone with their
+//! test.
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -69,7 +69,10 @@ fn status_looks_at_a_spool_without_a_store_and_says_that_nobody_sends() {
     assert!(status["oldest_age_ms"].as_i64().unwrap() >= 0);
     assert_eq!(status["endpoint"], api.endpoint());
     let table = said(&["status"], &host.spool());
-    assert!(table.contains("events are pending, and no sender is running"), "{table}");
+    assert!(
+        table.contains("events are pending, and no sender is running"),
+        "{table}"
+    );
     assert_eq!(names_in(&host.spool()), before);
 }
 

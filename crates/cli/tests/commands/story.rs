@@ -1,4 +1,5 @@
-//! A bad week of one spool: each trouble is found and mended with the commands alone, and nothing is lost.
+//! A bad week of one spool: each trouble is found and mended with the commands alone, and nothing
+//! is lost.
 
 use serde_json::{Value, json};
 

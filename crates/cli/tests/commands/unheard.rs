@@ -1,5 +1,5 @@
-//! Commands whose words nobody hears, because the reader of a pipe is gone or a disk is full: what they were
-//! asked for is done, and their exit status says so.
+//! Commands whose words nobody hears, because the reader of a pipe is gone or a disk is full: what
+//! they were asked for is done, and their exit status says so.
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! The operator's guide held to the program: its commands and options exist, and those that can be run
-//! here are run, one after the other, as a reader would.
+//! The operator's guide held to the program: its commands and options exist, and those that can be
+//! run here are run, one after the other, as a reader would.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -114,7 +114,8 @@ fn the_shell_script_of_the_readme_works_and_leaves_nothing_running() {
     let readme = readme();
     let dir = tempfile::tempdir().unwrap();
     let script = between(&readme, "```sh\n#!/bin/sh\n", "```");
-    // A sandbox that stayed would hold this test's end of standard error open, and `output` would wait for it.
+    // A sandbox that stayed would hold this test's end of standard error open, and `output` would
+    // wait for it.
     let ran = beside_the_example(dir.path(), "sh")
         .args(["-c", script])
         .output()

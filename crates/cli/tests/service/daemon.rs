@@ -28,8 +28,8 @@ fn place(api: &Sandbox) -> Place {
     Place::of(api.endpoint(), api.token())
 }
 
-/// Puts a pipe in the place of the token's file: to open one that nobody writes to takes for ever, as on
-/// a file system whose server is gone. Gives the way to the other end.
+/// Puts a pipe in the place of the token's file: to open one that nobody writes to takes for ever,
+/// as on a file system whose server is gone. Gives the way to the other end.
 fn hang_at_the_token(place: &Place) -> PathBuf {
     let pipe = place.path("pipe");
     assert!(

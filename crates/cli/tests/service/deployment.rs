@@ -1,8 +1,8 @@
 //! What is deployed beside the command: systemd accepts the units and their hardening fits what the
 //! command does, and Prometheus accepts the alerts, which fire and stay silent as they should.
 //!
-//! No unit is started: that takes a service manager as process 1. What can be seen without one is that
-//! the file is right, and that no system call of a real delivery is outside the filter.
+//! No unit is started: that takes a service manager as process 1. What can be seen without one is
+//! that the file is right, and that no system call of a real delivery is outside the filter.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

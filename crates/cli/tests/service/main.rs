@@ -1,4 +1,5 @@
-//! `meditopia run` and `meditopia flush` as a service: signals, endpoints for a monitor, units, deployment.
+//! `meditopia run` and `meditopia flush` as a service: signals, endpoints for a monitor, units,
+//! deployment.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

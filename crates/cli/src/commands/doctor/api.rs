@@ -1,8 +1,8 @@
 //! The API's answer to a request without events, or with the event of `--send-event`; and its clock.
 //!
-//! The API's documentation does not say how an empty list is answered. It does define the answers to a wrong
-//! token and a wrong address, and says that a request is processed as a whole. So any other answer of the
-//! API means that both are valid, and no answer can have counted an event.
+//! The API's documentation does not say how an empty list is answered. It does define the answers
+//! to a wrong token and a wrong address, and says that a request is processed as a whole. So any
+//! other answer of the API means that both are valid, and no answer can have counted an event.
 
 use std::time::Duration;
 

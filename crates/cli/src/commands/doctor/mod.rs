@@ -1,8 +1,8 @@
 //! `meditopia doctor`: checks everything between a spool and the API, and says what to fix.
 //!
-//! The checks run in the order in which a delivery would fail: configuration, spool, pause, token, name,
-//! connection, TLS, the API's answer, clock. The API gets a request without events: it checks the token and
-//! the address first, and whatever it answers, no event can be counted.
+//! The checks run in the order in which a delivery would fail: configuration, spool, pause, token,
+//! name, connection, TLS, the API's answer, clock. The API gets a request without events: it checks
+//! the token and the address first, and whatever it answers, no event can be counted.
 
 mod api;
 mod certificate;

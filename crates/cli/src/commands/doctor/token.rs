@@ -1,5 +1,5 @@
-//! Checks the bearer token: whether there is one, whether it fits a header, and who can read its file. The
-//! token is never shown.
+//! Checks the bearer token: whether there is one, whether it fits a header, and who can read its
+//! file. The token is never shown.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;

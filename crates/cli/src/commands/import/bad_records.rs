@@ -1,9 +1,10 @@
-//! The file of bad records: one JSON object per line, with line, record, field, reason and the record.
+//! The file of bad records: one JSON object per line, with line, record, field, reason and the
+//! record.
 //!
 //! Like the input it holds users' tokens, so only its owner can read it. An existing file is never
-//! overwritten. An import that continues appends to its own file, after cutting it to the length at the
-//! last commit. If that file is gone, the import may continue with another one, because a lost list of bad
-//! records is no reason to enqueue the good ones twice.
+//! overwritten. An import that continues appends to its own file, after cutting it to the length at
+//! the last commit. If that file is gone, the import may continue with another one, because a lost
+//! list of bad records is no reason to enqueue the good ones twice.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -49,8 +50,8 @@ pub struct BadRecords {
 }
 
 impl BadRecords {
-    /// A new file at `path`, created with the first bad record; or the existing file of an import that
-    /// continues, of which `committed_bytes` are covered by the last commit.
+    /// A new file at `path`, created with the first bad record; or the existing file of an import
+    /// that continues, of which `committed_bytes` are covered by the last commit.
     pub fn new(path: Option<PathBuf>, committed_bytes: Option<u64>) -> Result<Self, Failure> {
         let mut bad_records = Self {
             path,

@@ -1,12 +1,12 @@
 //! What an import records with each commit, and where a later run starts according to that.
 //!
-//! The rule is the same for a file and for a pipe: an import is identified by the bytes that it has read.
-//! An input that begins with them continues the import; any other input is a new one. A new input replaces
-//! an import that has ended, but never silently one that was interrupted.
+//! The rule is the same for a file and for a pipe: an import is identified by the bytes that it has
+//! read. An input that begins with them continues the import; any other input is a new one. A new
+//! input replaces an import that has ended, but never silently one that was interrupted.
 //!
-//! `--again` drops the checkpoint of an import that has ended, and that of an interrupted one if the input is
-//! another. With the same input an interrupted import continues even with `--again`, so that repeating the
-//! interrupted command finishes it.
+//! `--again` drops the checkpoint of an import that has ended, and that of an interrupted one if
+//! the input is another. With the same input an interrupted import continues even with `--again`,
+//! so that repeating the interrupted command finishes it.
 
 use std::io;
 use std::path::Path;

@@ -13,7 +13,8 @@ use crate::output::print_line;
 /// Checks every record of `input` and prints how many are good.
 pub fn check(options: &Options, input: Input, format: Format) -> Result<ExitCode, Failure> {
     let rules = options.rules()?;
-    // Without --bad nothing is written: a dry run must not leave a file that the import refuses later.
+    // Without --bad nothing is written: a dry run must not leave a file that the import refuses
+    // later.
     let bad_file = options
         .bad
         .as_ref()

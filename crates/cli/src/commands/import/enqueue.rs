@@ -95,7 +95,8 @@ fn start(
         Start::AtFirstRecord { own_bad_file } => (None, own_bad_file.then_some(0)),
         Start::After(last) => {
             let bytes = last.bad_bytes;
-            // After the end of an import its file may have been moved away and replaced by another one.
+            // After the end of an import its file may have been moved away and replaced by another
+            // one.
             let is_own = Path::new(&last.bad_file) == bad_file
                 && (import.ended_ms().is_none() || file_length(&bad_file) == Some(bytes));
             (Some(last), is_own.then_some(bytes))
@@ -130,8 +131,8 @@ fn first_checkpoint(
     Ok(has_more.then(|| last.with_bad_file(bad_records.path(), bad_records.bytes())))
 }
 
-/// Adds all good records to the import, with commits on the way. Returns why the input cannot be read to
-/// its end, if so.
+/// Adds all good records to the import, with commits on the way. Returns why the input cannot be
+/// read to its end, if so.
 fn read_all(
     options: &Options,
     import: &mut Import,
@@ -200,8 +201,8 @@ fn stopped(options: &Options, import: &Import, error: &Error) -> Failure {
             format!("{error}; then run the command again to continue; {so_far}"),
         );
     }
-    // The failed commit may have been the last one and complete on the disk all the same. Then --again
-    // would queue everything a second time.
+    // The failed commit may have been the last one and complete on the disk all the same. Then
+    // --again would queue everything a second time.
     let without = match options.again {
         true => " without --again",
         false => "",

@@ -1,7 +1,8 @@
 //! The bytes of an input: read in blocks, used in place, and hashed as they are consumed.
 //!
-//! By the hash an interrupted import recognises its input. It covers all bytes from the first one on, so a
-//! copy, a moved file or a repeated pipe is recognised, whatever its name and its times are.
+//! By the hash an interrupted import recognises its input. It covers all bytes from the first one
+//! on, so a copy, a moved file or a repeated pipe is recognised, whatever its name and its times
+//! are.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -10,8 +11,8 @@ use std::path::Path;
 use ring::digest::{Context, SHA256};
 
 const BLOCK_BYTES: usize = 256 * 1024;
-/// The beginning of the input has a hash of its own. An input that cannot be read twice is recognised by that
-/// while the whole beginning is still in the buffer.
+/// The beginning of the input has a hash of its own. An input that cannot be read twice is
+/// recognised by that while the whole beginning is still in the buffer.
 const HEAD_BYTES: usize = 64 * 1024;
 
 /// An input that is being read.
@@ -144,7 +145,8 @@ impl Input {
         hex(self.head.clone())
     }
 
-    /// What [`head_hash`](Self::head_hash) will be once `offset` bytes are consumed. Call this before any are.
+    /// What [`head_hash`](Self::head_hash) will be once `offset` bytes are consumed. Call this
+    /// before any are.
     pub fn head_hash_at(&mut self, offset: u64) -> io::Result<String> {
         let wanted = HEAD_BYTES.min(usize::try_from(offset).unwrap_or(HEAD_BYTES));
         self.fill(wanted)?;
@@ -177,7 +179,8 @@ impl Input {
         Ok(true)
     }
 
-    /// Returns to the first byte, if that is possible: any input while nothing is consumed, else only a file.
+    /// Returns to the first byte, if that is possible: any input while nothing is consumed, else
+    /// only a file.
     pub fn rewind(&mut self) -> io::Result<bool> {
         if self.offset == 0 {
             return Ok(true);

@@ -1,8 +1,8 @@
 //! `meditopia import`: enqueues many events from a file or a pipe, each of them once.
 //!
-//! Every record passes the same checks as an enqueue. The good ones gather in a staged segment. A commit
-//! ([`meditopia::client::Import`]) publishes the segment together with a checkpoint of the input, so after a
-//! kill at any point the next run continues where the last commit ended.
+//! Every record passes the same checks as an enqueue. The good ones gather in a staged segment. A
+//! commit ([`meditopia::client::Import`]) publishes the segment together with a checkpoint of the
+//! input, so after a kill at any point the next run continues where the last commit ended.
 //!
 //! - `input`, `splitter`, `reader`: from bytes to records
 //! - `bad_records`, `checkpoint`, `progress`: what a run leaves and shows
@@ -33,14 +33,14 @@ use crate::options::spool::NamedSpool;
 pub const EXIT_CODES: &str = r#"Formats, by the file's name or --format:
   ndjson  one JSON object per line (.ndjson .jsonl)
   json    an array of objects, or {"events": [...]} (.json)
-  csv     a header with token, partner_user_id, event and optionally event_value and received_at, in
-          any order (.csv); an empty event_value is null, an empty received_at is now
+  csv     a header with token, partner_user_id, event and optionally event_value and received_at,
+          in any order (.csv); an empty event_value is null, an empty received_at is now
 
-If a run is interrupted, even by kill -9, the same command continues it: nothing is queued twice and
-nothing is left out. An input is recognised by its bytes. One that was imported to its end is remembered
-for 30 days: only what was appended since is queued, unless --again is given. An interrupted import
-continues even with --again. If you cannot tell whether a run with --again came to its end, run the
-command without --again: that queues only what is missing.
+If a run is interrupted, even by kill -9, the same command continues it: nothing is queued twice
+and nothing is left out. An input is recognised by its bytes. One that was imported to its end is
+remembered for 30 days: only what was appended since is queued, unless --again is given. An
+interrupted import continues even with --again. If you cannot tell whether a run with --again came
+to its end, run the command without --again: that queues only what is missing.
 
 Exit status:
   0  every record is queued
@@ -77,7 +77,7 @@ pub struct Options {
     /// Only check the records; queue nothing
     #[arg(long)]
     dry_run: bool,
-    /// Import from the first record what was imported to its end before; an interrupted import continues
+    /// Start at the first record, even if all was imported before; an interrupted import continues
     #[arg(long)]
     again: bool,
     /// While the spool is full, wait for space instead of ending with status 10

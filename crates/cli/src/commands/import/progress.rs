@@ -1,4 +1,5 @@
-//! The progress of an import: a bar with rate and time left on a terminal, otherwise an occasional line.
+//! The progress of an import: a bar with rate and time left on a terminal, otherwise an occasional
+//! line.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! What `meditopia run` reports by itself: which process sends, whether its own sender is stuck, and a line
-//! of status for the service manager.
+//! What `meditopia run` reports by itself: which process sends, whether its own sender is stuck,
+//! and a line of status for the service manager.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +62,8 @@ pub async fn announce_changes(
         };
         status_at = Instant::now();
         let sender = health.describe_sender().await;
-        // During a reload the last heartbeat is that of this process, so it does not stand by for another.
+        // During a reload the last heartbeat is that of this process, so it does not stand by for
+        // another.
         let spool_state = health.client.spool_state().await;
         let sender_pid = spool_state.ok().and_then(|state| state.stats.sender_pid);
         if news == Announced::StandBy && sender_pid == Some(std::process::id()) {

@@ -1,7 +1,7 @@
 //! The client that sends, and the state of its spool.
 //!
-//! A reload may replace the client. The state is read from the disk, which may hang: so only one thread
-//! reads at a time, and all callers wait for the same result, with a deadline.
+//! A reload may replace the client. The state is read from the disk, which may hang: so only one
+//! thread reads at a time, and all callers wait for the same result, with a deadline.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};

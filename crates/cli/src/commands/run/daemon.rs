@@ -1,7 +1,7 @@
 //! The process of `meditopia run`: it opens the spool, sends, handles signals, and ends in order.
 //!
-//! It feeds the watchdog of the service manager only while the threads of the sender report in time. A
-//! process whose sender is stuck is therefore restarted even if its own timers still run.
+//! It feeds the watchdog of the service manager only while the threads of the sender report in
+//! time. A process whose sender is stuck is therefore restarted even if its own timers still run.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -131,7 +131,8 @@ pub async fn run(
 }
 
 impl Daemon<'_> {
-    /// Reads the configuration again and returns the one that is now in effect. A wrong one changes nothing.
+    /// Reads the configuration again and returns the one that is now in effect. A wrong one changes
+    /// nothing.
     fn reload(&self, old: SenderConfig) -> Result<SenderConfig, Failure> {
         let now = clock_gettime(ClockId::Monotonic);
         let usec = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;

@@ -1,7 +1,7 @@
 //! The HTTP endpoint of `meditopia run`, for Prometheus and a supervisor.
 //!
-//! Its answers hold no secret, but a partner's volume of business is confidential. So the endpoint listens
-//! on loopback by default, and no request changes anything.
+//! Its answers hold no secret, but a partner's volume of business is confidential. So the endpoint
+//! listens on loopback by default, and no request changes anything.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

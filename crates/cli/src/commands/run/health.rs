@@ -1,10 +1,10 @@
 //! Whether this process is alive, and whether the spool's events are being delivered.
 //!
-//! The process is alive if the threads of its sender report in time; see [`Vitals`]. A sender that waits for
-//! an unavailable API is alive. Ready means more: events are delivered, or would be, by this process or by
-//! the elected one for which it stands by. The process is not ready during a pause, and not while the API is
-//! unavailable, although the sender retries by itself. A single failure does not make it unready, because a
-//! probe would then flap (see [`Retry::is_lasting`]).
+//! The process is alive if the threads of its sender report in time; see [`Vitals`]. A sender that
+//! waits for an unavailable API is alive. Ready means more: events are delivered, or would be, by
+//! this process or by the elected one for which it stands by. The process is not ready during a
+//! pause, and not while the API is unavailable, although the sender retries by itself. A single
+//! failure does not make it unready, because a probe would then flap (see [`Retry::is_lasting`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,8 @@ use meditopia::stats::Stats;
 
 use super::current_client::CurrentClient;
 
-/// The sender of another process counts as stuck if its heartbeat is older; it writes one every second.
+/// The sender of another process counts as stuck if its heartbeat is older; it writes one every
+/// second.
 const HEARTBEAT_VALID: Duration = Duration::from_secs(30);
 
 /// The health of this process.

@@ -1,8 +1,8 @@
 //! `meditopia run`: the sender of one spool as a service.
 //!
 //! Usually a background thread of an application sends. Where that is not possible (PHP, scripts,
-//! applications that must not use the network), this process sends. It enqueues nothing and does not talk to
-//! applications: all that it shares with them is the spool.
+//! applications that must not use the network), this process sends. It enqueues nothing and does
+//! not talk to applications: all that it shares with them is the spool.
 //!
 //! - `daemon`: the course of the process, its signals and its end
 //! - `current_client`: the client that sends, and the state of its spool
@@ -39,9 +39,9 @@ pub const NOTES: &str = "Signals:
 The endpoint (--listen):
   /metrics  all counters of the spool, for Prometheus
   /healthz  503 when a thread of the sender is stuck
-  /readyz   503 with the reason while delivery is paused or hindered, no process sends, or the API is
-            unavailable: all pending events wait 5 s or longer for a retry, or there were 3 server
-            errors in a row
+  /readyz   503 with the reason while delivery is paused or hindered, no process sends, or the API
+            is unavailable: all pending events wait 5 s or longer for a retry, or there were 3
+            server errors in a row
 
 If another process already sends from the spool, this one stands by and replaces it when it ends.
 Under systemd: LoadCredential=bearer-token:FILE is used if nothing else configures a bearer token.

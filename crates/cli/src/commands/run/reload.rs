@@ -1,9 +1,9 @@
 //! Applies a new configuration to a running sender.
 //!
-//! A new token is handed to the current client. Any other change takes a new client: the current one ends
-//! after the request in flight, and the new one is elected in its place. The spool, its endpoint and its
-//! account cannot change while the process runs: such a change is refused by name, and the others are
-//! applied.
+//! A new token is handed to the current client. Any other change takes a new client: the current
+//! one ends after the request in flight, and the new one is elected in its place. The spool, its
+//! endpoint and its account cannot change while the process runs: such a change is refused by name,
+//! and the others are applied.
 
 use std::time::Duration;
 
@@ -50,7 +50,8 @@ pub fn apply(
     }
     new.settings = new.config.settings()?;
     if !plan.changed.is_empty() {
-        // Pending events are left to the new client, which is elected once the request in flight is answered.
+        // Pending events are left to the new client, which is elected once the request in flight is
+        // answered.
         let _ = current.get().close(Duration::ZERO);
         current.replace(start_client(&new, log)?, &new.settings);
         log.info(format_args!("reload: changed {}", plan.changed.join(", ")));

@@ -1,5 +1,5 @@
-//! Messages to the service manager, by the protocol of `sd_notify(3)`: a datagram with `NAME=value` lines
-//! to the socket that the environment names. Without a socket nothing is sent.
+//! Messages to the service manager, by the protocol of `sd_notify(3)`: a datagram with `NAME=value`
+//! lines to the socket that the environment names. Without a socket nothing is sent.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -17,8 +17,8 @@ pub struct ServiceManager {
 impl ServiceManager {
     /// The manager that the environment names.
     ///
-    /// Errors: the named socket cannot be used, so the manager would believe that the service never became
-    /// ready.
+    /// Errors: the named socket cannot be used, so the manager would believe that the service never
+    /// became ready.
     pub fn from_environment() -> Result<Self, String> {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let socket = match variable("NOTIFY_SOCKET") {

@@ -1,8 +1,9 @@
 //! `meditopia sandbox -- COMMAND`: runs one program against the sandbox and prints a summary.
 //!
-//! The program gets the address of the sandbox in its environment, because the port is known only once the
-//! sandbox listens. It keeps its own input and output; the summary follows after its end. The program never
-//! outlives the sandbox. Processes that it leaves in the background are not waited for.
+//! The program gets the address of the sandbox in its environment, because the port is known only
+//! once the sandbox listens. It keeps its own input and output; the summary follows after its end.
+//! The program never outlives the sandbox. Processes that it leaves in the background are not
+//! waited for.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -45,8 +46,8 @@ pub async fn run(options: &Options, endpoint: &str) -> Result<ExitStatus, String
     child.wait().await.map_err(failed)
 }
 
-/// Prints what arrived. Returns the exit code of the command, or an error if another number of events
-/// arrived than `--expect-events` says.
+/// Prints what arrived. Returns the exit code of the command, or an error if another number of
+/// events arrived than `--expect-events` says.
 pub fn print_summary(
     sandbox: &Handle,
     ended: ExitStatus,

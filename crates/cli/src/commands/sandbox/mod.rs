@@ -1,8 +1,8 @@
 //! `meditopia sandbox`: the local Partners API as a process of its own.
 //!
-//! One process serves one test. The first line of its output says where it listens. It ends when its
-//! standard input ends, so it never outlives the program that started it. With a command it runs as long as
-//! that command does and then prints what arrived (`command`).
+//! One process serves one test. The first line of its output says where it listens. It ends when
+//! its standard input ends, so it never outlives the program that started it. With a command it
+//! runs as long as that command does and then prints what arrived (`command`).
 
 mod command;
 
@@ -41,8 +41,8 @@ pub struct Options {
     /// Fail unless exactly this many different events of COMMAND were accepted
     #[arg(long, value_name = "N", requires = "command")]
     expect_events: Option<u64>,
-    /// Run this command with MEDITOPIA_ENDPOINT and MEDITOPIA_BEARER_TOKEN set, print what arrived, and end
-    /// with its exit code
+    /// Run this command with MEDITOPIA_ENDPOINT and MEDITOPIA_BEARER_TOKEN set, print what arrived,
+    /// and end with its exit code
     #[arg(last = true, value_name = "COMMAND", conflicts_with = "stay")]
     command: Vec<OsString>,
 }
@@ -90,8 +90,8 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
     })
 }
 
-/// Prints the first line of standard output: the addresses and the token, for the program that started
-/// the sandbox.
+/// Prints the first line of standard output: the addresses and the token, for the program that
+/// started the sandbox.
 fn announce(server: &Server) -> std::io::Result<()> {
     let line = serde_json::json!({
         "url": server.endpoint(),
@@ -104,7 +104,8 @@ fn announce(server: &Server) -> std::io::Result<()> {
     output.flush()
 }
 
-/// Uses a thread of its own, because reading standard input cannot be polled or cancelled everywhere.
+/// Uses a thread of its own, because reading standard input cannot be polled or cancelled
+/// everywhere.
 fn stop_with_standard_input(sandbox: Handle) {
     std::thread::spawn(move || {
         let mut input = std::io::stdin().lock();

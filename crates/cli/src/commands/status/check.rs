@@ -1,4 +1,5 @@
-//! `meditopia status --check`: one line and an exit status for Nagios and compatible monitoring systems.
+//! `meditopia status --check`: one line and an exit status for Nagios and compatible monitoring
+//! systems.
 
 use std::time::Duration;
 
@@ -12,34 +13,35 @@ use crate::times::{parse_span, show_span};
 /// The limits for a warning and for a critical result.
 #[derive(Debug, clap::Args)]
 pub struct Thresholds {
-    /// Warn if the oldest event has been pending this long; by default 15m, or --crit-age if that is shorter
+    /// Report WARNING if the oldest event has been pending this long; by default 15m, or --crit-age
+    /// if that is shorter
     #[arg(long, value_name = "SPAN", value_parser = parse_span, requires = "check")]
     warn_age: Option<Duration>,
-    /// Be critical if the oldest event has been pending this long
+    /// Report CRITICAL if the oldest event has been pending this long
     #[arg(long, value_name = "SPAN", value_parser = parse_span, default_value = "1h", requires = "check")]
     crit_age: Duration,
-    /// Warn if this many events are pending
+    /// Report WARNING if this many events are pending
     #[arg(long, value_name = "EVENTS", requires = "check")]
     warn_pending: Option<u64>,
-    /// Be critical if this many events are pending
+    /// Report CRITICAL if this many events are pending
     #[arg(long, value_name = "EVENTS", requires = "check")]
     crit_pending: Option<u64>,
-    /// Warn if this many rejected events are kept
+    /// Report WARNING if this many rejected events are kept
     #[arg(long, value_name = "EVENTS", requires = "check")]
     warn_rejected: Option<u64>,
-    /// Be critical if this many rejected events are kept
+    /// Report CRITICAL if this many rejected events are kept
     #[arg(long, value_name = "EVENTS", requires = "check")]
     crit_rejected: Option<u64>,
-    /// Warn if no sender was seen for this long
+    /// Report WARNING if no sender was seen for this long
     #[arg(long, value_name = "SPAN", value_parser = parse_span, requires = "check")]
     warn_sender: Option<Duration>,
-    /// Be critical if no sender was seen for this long
+    /// Report CRITICAL if no sender was seen for this long
     #[arg(long, value_name = "SPAN", value_parser = parse_span, requires = "check")]
     crit_sender: Option<Duration>,
-    /// Warn if the spool's disk has less than this many MiB free
+    /// Report WARNING if the spool's disk has less than this many MiB free
     #[arg(long, value_name = "MIB", requires = "check")]
     warn_free: Option<u64>,
-    /// Be critical if the spool's disk has less than this many MiB free
+    /// Report CRITICAL if the spool's disk has less than this many MiB free
     #[arg(long, value_name = "MIB", requires = "check")]
     crit_free: Option<u64>,
 }
@@ -52,7 +54,8 @@ impl Thresholds {
         self.warn_age.unwrap_or(WARN_AGE.min(self.crit_age))
     }
 
-    /// Refuses a pair of limits whose critical one is reached first, because its warning could never come.
+    /// Refuses a pair of limits whose critical one is reached first, because its warning could
+    /// never come.
     pub fn validate(&self) -> Result<(), Failure> {
         let pairs = [
             ("age", self.warn_age > Some(self.crit_age)),

@@ -1,7 +1,9 @@
-//! `meditopia status`: what is pending, what was delivered, which process sends, and what stops delivery.
+//! `meditopia status`: what is pending, what was delivered, which process sends, and what stops
+//! delivery.
 //!
-//! The command only does a few short reads, which disturb neither the sender nor the applications. So it
-//! also works on a spool without a sender, without a store or with a damaged one, and on a read-only disk.
+//! The command only does a few short reads, which disturb neither the sender nor the applications.
+//! So it also works on a spool without a sender, without a store or with a damaged one, and on a
+//! read-only disk.
 
 mod check;
 mod snapshot;
@@ -22,9 +24,11 @@ use crate::output::{Output, OutputOptions, print_line};
 use crate::times::Zone;
 
 /// The last part of `--help`.
-pub const EXAMPLES: &str = "Exit status: 0, or 1 if the spool cannot be read. With --check as Nagios defines it: 0 OK, 1 WARNING,
-2 CRITICAL, 3 UNKNOWN. A pause is critical, but a hold is a warning. An unavailable API is a warning: all
-pending events wait 5 s or longer for a retry, or there were 3 server errors in a row.
+pub const EXAMPLES: &str =
+    "Exit status: 0, or 1 if the spool cannot be read. With --check as Nagios defines it: 0 OK,
+1 WARNING, 2 CRITICAL, 3 UNKNOWN. A pause is critical, but a hold is a warning. So is an
+unavailable API, that is, if all pending events wait 5 s or longer for a retry, or after 3 server
+errors in a row.
 
 Examples:
   meditopia status /var/spool/shop
@@ -135,8 +139,8 @@ fn watch(
     }
 }
 
-/// Prints the line of `--check`. A monitoring system reads it from standard output, even if the spool cannot
-/// be read.
+/// Prints the line of `--check`. A monitoring system reads it from standard output, even if the
+/// spool cannot be read.
 fn run_check(options: &Options) -> ExitCode {
     let check = || -> Result<(Grade, String), Failure> {
         options.thresholds.validate()?;

@@ -84,8 +84,8 @@ impl Snapshot {
 
     /// Whether a sender is alive: it is elected, and its heartbeat is recent.
     ///
-    /// The election of a sender in another container cannot be seen. Such a sender counts as alive if its
-    /// heartbeat is very recent, or if it is recent and a process with its pid exists here.
+    /// The election of a sender in another container cannot be seen. Such a sender counts as alive
+    /// if its heartbeat is very recent, or if it is recent and a process with its pid exists here.
     pub fn is_sender_alive(&self) -> bool {
         const VERY_RECENT_MS: i64 = 2_000;
         let (Some(pid), Some(seen)) = (self.stats.sender_pid, self.stats.sender_seen_ms) else {

@@ -1,5 +1,5 @@
-//! Imports that are begun again, by `--again` or by themselves: whatever a message advises, when it is
-//! followed to the letter no record is queued twice.
+//! Imports that are begun again, by `--again` or by themselves: whatever a message advises, when it
+//! is followed to the letter no record is queued twice.
 
 use std::fs;
 use std::process::Output;
@@ -172,7 +172,10 @@ fn what_is_added_as_all_or_nothing_and_is_bad_does_not_let_the_rest_be_queued_ag
     place.input("x.ndjson", format!("{text}{{}}\n"));
     let orders = ["x.ndjson", "--all-or-nothing", "--bad", "b1"];
     let said = place.ends_with(NOTHING_QUEUED, &orders);
-    assert!(said.contains("fix the input and run the command again"), "{said}");
+    assert!(
+        said.contains("fix the input and run the command again"),
+        "{said}"
+    );
 
     place.input("x.ndjson", format!("{text}{}", lines(&["a"], 50..60)));
     place.ends_with(0, &["x.ndjson", "--all-or-nothing", "--bad", "b2"]);

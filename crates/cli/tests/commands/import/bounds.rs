@@ -1,4 +1,5 @@
-//! What an import keeps to: one at a time, the spool's size, its terminal, its memory, its owner's rights.
+//! What an import keeps to: one at a time, the spool's size, its terminal, its memory, its owner's
+//! rights.
 
 use std::fs::{self, File, Permissions};
 use std::io::{BufWriter, Write};
@@ -127,8 +128,8 @@ fn memory_does_not_grow_with_the_input() {
     }
 }
 
-/// The most memory that a process had, which has to succeed, as far as it was seen while it ran. What
-/// `wait` tells would do only alone: it counts what the process that started it had, too.
+/// The most memory that a process had, which has to succeed, as far as it was seen while it ran.
+/// What `wait` tells would do only alone: it counts what the process that started it had, too.
 fn peak_kib(command: &mut Command) -> i64 {
     let mut child = command
         .stdout(Stdio::null())

@@ -59,7 +59,8 @@ fn changes(call: &Call) -> bool {
     call.acts() && !matches!(call.number, libc::SYS_close | libc::SYS_flock)
 }
 
-/// Runs an import until it is about to make its `moment`th call that changes something, and kills it there; `false`: it ended before.
+/// Runs an import until it is about to make its `moment`th call that changes something, and kills
+/// it there; `false`: it ended before.
 fn killed_at(command: Command, moment: usize) -> bool {
     let mut tracer = Tracer::default();
     let pid = tracer.start(command);

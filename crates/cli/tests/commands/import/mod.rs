@@ -1,5 +1,5 @@
-//! `meditopia import`: every good record is queued once, whatever happens to the process that brings it,
-//! and every bad one is told with line, field and reason.
+//! `meditopia import`: every good record is queued once, whatever happens to the process that
+//! brings it, and every bad one is told with line, field and reason.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod again;

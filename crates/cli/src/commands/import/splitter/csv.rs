@@ -1,7 +1,8 @@
-//! Splits CSV with a header, as defined by RFC 4180: quoted fields may hold commas, quotes and line breaks.
+//! Splits CSV with a header, as defined by RFC 4180: quoted fields may hold commas, quotes and line
+//! breaks.
 //!
-//! The header names the fields, in any order. An empty `event_value` is null and an empty `received_at` is
-//! now, because CSV cannot distinguish an empty text from a missing one.
+//! The header names the fields, in any order. An empty `event_value` is null and an empty
+//! `received_at` is now, because CSV cannot distinguish an empty text from a missing one.
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use meditopia::error::{Error, ErrorKind};
@@ -67,8 +68,8 @@ impl CsvSplitter {
         }
     }
 
-    /// See [`super::Splitter::next`]. The CSV reader consumes all bytes that it sees, so one record may take
-    /// several calls, and its text is copied to `texts`.
+    /// See [`super::Splitter::next`]. The CSV reader consumes all bytes that it sees, so one record
+    /// may take several calls, and its text is copied to `texts`.
     pub fn next(&mut self, buffered: &[u8], ended: bool) -> Split {
         if buffered.is_empty() && !ended {
             return Split::NeedMore;

@@ -1,7 +1,8 @@
 //! Splits a JSON array of events, or `{"events": [...]}`, holding at most one event in memory.
 //!
-//! An element ends where its brackets are balanced outside of strings, or before the next comma. Whether the
-//! element is valid JSON is checked later, so that one bad element does not hide the following ones.
+//! An element ends where its brackets are balanced outside of strings, or before the next comma.
+//! Whether the element is valid JSON is checked later, so that one bad element does not hide the
+//! following ones.
 
 use serde::{Deserialize, Serialize};
 

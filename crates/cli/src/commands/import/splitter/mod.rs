@@ -1,8 +1,8 @@
 //! Finds where the records of an input begin and end; there is one module for each format.
 //!
-//! A splitter is called repeatedly with the buffered bytes of the input, and each call consumes some of
-//! them. So neither a long input nor a long record has to fit in memory. What the splitter has to know about
-//! earlier bytes goes into the checkpoint ([`SplitterState`]).
+//! A splitter is called repeatedly with the buffered bytes of the input, and each call consumes
+//! some of them. So neither a long input nor a long record has to fit in memory. What the splitter
+//! has to know about earlier bytes goes into the checkpoint ([`SplitterState`]).
 
 mod csv;
 mod json_array;
@@ -47,8 +47,8 @@ impl Format {
     }
 }
 
-/// What a splitter knows about earlier bytes: enough to continue after any record. The names are a file
-/// format.
+/// What a splitter knows about earlier bytes: enough to continue after any record. The names are a
+/// file format.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SplitterState {
