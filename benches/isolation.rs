@@ -1,20 +1,30 @@
-//! Requests per event with bad events among them: the table and the plot of the README, on the real
-//! delivery code.
+//! Requests per event with bad events among them: the table and the plot of the README, measured on
+//! the real delivery code.
 //!
-//! Counted, not timed, so a shared machine cannot spoil it, and the same on every run: each figure
-//! is a mean over seeds that start at 1. Exits with 1 if a row is over its goal or over 1.1 times the
-//! better of the two policies that people write by hand (see [`policies`]), or if the README or
-//! the plot do not show these figures; `UPDATE_README=1` writes them there.
+//! Requests are counted, not timed, so the result is the same on every machine and every run: each
+//! figure is a mean over seeds that start at 1. The bench exits with 1 if a row is over its goal or
+//! over 1.1 times the better of the two policies that people write by hand (`isolation::policies` in
+//! the test kit), or if the README or the plot does not show these figures; `UPDATE_README=1` writes
+//! them there.
 //!
-//! What was tried and is not what `delivery` does: the length whose answer is as likely one as the
-//! other, for groups and for unknown events (as good below 2 %; up to 9 % more requests from 25 to 38 %, 2 %
-//! more in bursts and with 20 or more bad ones of the first 100); the cheapest length for the belief's mean rate
-//! (4 to 8 % more with one bad of the first 100); the fewest requests per settled event (5 % more with 5 of them); a
-//! group's cheapest tree for the belief as a whole instead of the mean over its rates (within 1 % either way, at several times the
-//! work); counting that nothing stands behind the first 100 (2 % fewer with one or two bad ones of them, 1 %
-//! more with 5, for 100 times the table); forgetting half as fast or twice as fast (within 0.3 %; not at all costs
-//! three quarters more in bursts); a first belief that leans more on bad events, or less (moves the cost
-//! between one bad of the first 100 and many). The column *rate known* says how little is left to find.
+//! These alternatives were tried and rejected:
+//!
+//! - The length at which both answers are equally likely, for groups and for unknown events: as good
+//!   below 2 %; up to 9 % more requests from 25 to 38 %; 2 % more in bursts and with 20 or more bad
+//!   events of the first 100.
+//! - The cheapest length for the mean rate of the belief: 4 to 8 % more with one bad event of the
+//!   first 100.
+//! - The fewest requests per settled event: 5 % more with 5 bad events of the first 100.
+//! - For a group, the cheapest tree for the belief as a whole instead of the mean over its rates:
+//!   within 1 % either way, at several times the work.
+//! - Counting on nothing behind the first 100 events: 2 % fewer with one or two bad events among them,
+//!   1 % more with 5, for 100 times the table.
+//! - Forgetting half as fast or twice as fast: within 0.3 %. Not forgetting at all: three quarters
+//!   more in bursts.
+//! - A prior that expects more bad events, or fewer: it only moves cost between one bad event of the
+//!   first 100 and many.
+//!
+//! The column *rate known* shows how little is left to gain.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

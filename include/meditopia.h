@@ -4,37 +4,41 @@
  *
  * THE MODEL
  *
- * An enqueue appends the event to a file in the *spool*, a directory of yours on a local disk, and
- * returns. A *sender* takes what was appended and delivers it, at most 100 events a request. There is
- * one sender a spool at any time, elected among all processes that may send: a background thread of
- * one of them (`role` "both", the default), a call of meditopia_flush, or the daemon `meditopia run`.
- * When it dies, another one follows within a second.
+ * An enqueue appends the event to a file in the *spool*, a directory on a local disk that belongs
+ * to your user, and returns. A *sender* takes the appended events over and delivers them, at most
+ * 100 in one request. At any time a spool has one sender, which the processes that may send elect
+ * among themselves: a background thread of one of them (`role` "both", the default), a call of
+ * meditopia_flush, or the daemon `meditopia run`. If the process of the sender dies, another one
+ * takes its place within a second.
  *
  * PROMISES
  *
- * 1. When an enqueue returns MEDITOPIA_OK the event is safe: it is pending, delivered, or kept among
- *    the rejected with its reason until you remove it there. With `durability` "process" (default)
- *    that holds for the death of the process by any signal, with "power" also for a power cut.
- * 2. An event is rejected only after the API refused it alone. Its neighbours never share its fate.
+ * 1. When an enqueue returns MEDITOPIA_OK, the event is safe: it is pending, delivered, or kept among
+ *    the rejected events with the reason, until you remove it there. With `durability` "process" (the
+ *    default) the event survives the death of the process by any signal; with "power" it also
+ *    survives a power cut.
+ * 2. An event is rejected only after the API refused it alone in a request. Its neighbours never share
+ *    its fate.
  * 3. Events of one partner_user_id whose enqueues did not overlap arrive in the order of the enqueues.
- * 4. An event is sent again only if no answer has settled its request; such events are listed
- *    (meditopia_in_doubt_open).
+ * 4. An event is sent again only if no answer settled its request. meditopia_in_doubt_open lists such
+ *    events.
  * 5. Enqueue does no network I/O and never waits for the sender. Every other call that waits has a
  *    deadline.
- * 6. The library writes nothing to stdout (nor to stderr, the message of a defect of its own apart),
- *    installs no signal handler, reads no environment (meditopia_config_load_env apart) and never
- *    ends your process. Its threads have all signals blocked.
- * 7. The bearer token is in no file, log or error of the library.
+ * 6. The library writes nothing to stdout, and nothing to stderr except the message about a defect in
+ *    itself. It installs no signal handler, reads no environment variable (except in
+ *    meditopia_config_load_env) and never ends your process. Its threads block all signals.
+ * 7. The bearer token is in no file, log record or error of the library.
  *
- * A refused token or address, or anything unclear, does not lose events: delivery *pauses*, keeps all,
- * says why (pause_reason) and goes on by itself once the cause is gone.
+ * A refused token, a refused address or an answer that the library does not understand loses no event:
+ * delivery *pauses*. The library keeps every event, says why it paused (pause_reason), and goes on by
+ * itself when the cause is gone.
  *
  * LIFECYCLE
  *
- *   meditopia_config_new, _set ...   options; the spool is the only one without a default
+ *   meditopia_config_new, _set ...   the options; only the spool has to be set
  *   meditopia_client_open            copies them
  *   meditopia_enqueue ...            from any thread
- *   meditopia_flush                  only where you want to wait for delivery
+ *   meditopia_flush                  only if you want to wait for delivery
  *   meditopia_client_close, _free    a process that ends without them loses nothing
  *
  * A COMPLETE PROGRAM   (cc example.c -lmeditopia)
@@ -63,33 +67,36 @@
  *
  * CONVENTIONS
  *
- * A function that can fail returns meditopia_status, 0 or above for success, and takes a
- * meditopia_error as its last argument; NULL there is always accepted. No other NULL is, except where
- * it is said; the answer is MEDITOPIA_ERROR_INVALID_ARGUMENT. Any function may return that, and
- * MEDITOPIA_ERROR_INTERNAL, a defect of the library caught at its door.
+ * A function that can fail returns a meditopia_status, which is 0 or above for success, and takes a
+ * meditopia_error as its last argument, where NULL is always accepted. Any other argument may be NULL
+ * only where its documentation says so; otherwise the function returns
+ * MEDITOPIA_ERROR_INVALID_ARGUMENT. Every function may return that error, and
+ * MEDITOPIA_ERROR_INTERNAL for a defect in the library.
  *
- * Strings that you pass are UTF-8 and borrowed for the call. What the library gives you through an
- * `out` argument is yours: free it with the function of its name. `*_free(NULL)` does nothing.
- * Outputs are blank after an error (NULL, 0), never uninitialised.
+ * Strings that you pass are UTF-8 and borrowed for the call. An object that the library gives you
+ * through an `out` argument is yours: free it with the `*_free` function of its type. `*_free(NULL)`
+ * does nothing. After an error every output is blank (NULL, 0, or the value that means "none"), never
+ * uninitialised.
  *
- * A struct that starts with struct_size may grow at its end in a later version. Set struct_size to
- * sizeof the struct before the call; no byte beyond it is written, and the library leaves the field
- * as it is, so that one struct serves a loop. meditopia_error is frozen and has none.
+ * A struct that starts with struct_size may grow at its end in a later version. Set struct_size to the
+ * sizeof of the struct before the call. The library writes no byte beyond it and does not change
+ * struct_size, so one struct serves a whole loop. meditopia_error has no struct_size, because its
+ * layout never changes.
  *
  * THREADS
  *
- * Any function may be called with one meditopia_client from any number of threads at the same time. A
- * meditopia_text may be read by any number. A meditopia_config and a meditopia_cursor belong to one
- * thread at a time. Free each once, after the last call with it by any thread has returned. Nothing
- * is kept per thread: an error is in the meditopia_error of its call and nowhere else. No function
- * is safe in a signal handler.
+ * Any number of threads may use one meditopia_client at the same time, or read one meditopia_text. A
+ * meditopia_config, a meditopia_cursor or a meditopia_receipts may be used by one thread at a time.
+ * Free each handle once, after the last call with it on any thread has returned. Nothing is kept per
+ * thread: the error of a call is in the meditopia_error that was passed to it and nowhere else. No
+ * function is safe in a signal handler.
  *
  * FORK
  *
- * A client that was opened before fork works in the child: it writes to files of its own. The log
- * callback does not run there. A child whose parent was the sender when it forked may enqueue, but
- * not send or list (MEDITOPIA_ERROR_FORKED) unless it execs; another process sends for it. Free
- * inherited handles or not, as you like.
+ * A client that was opened before fork works in the child, which writes to files of its own. The log
+ * callback does not run in the child. If the parent was the sender when it forked, the child may
+ * enqueue, but not send or list (MEDITOPIA_ERROR_FORKED) unless it calls exec; another process sends
+ * its events. The child may free the handles that it inherited, or leave them.
  */
 
 #ifndef MEDITOPIA_H
@@ -99,16 +106,16 @@
 #include <stdint.h>
 
 /**
- * The version of this header. `MEDITOPIA_ABI_MAJOR` is also the number in the library's name
- * (libmeditopia.so.0); `MEDITOPIA_ABI_MINOR` grows whenever something is added.
+ * The version of this header. `MEDITOPIA_ABI_MAJOR` is also part of the library's file name
+ * (libmeditopia.so.0). `MEDITOPIA_ABI_MINOR` grows whenever something is added.
  */
 typedef enum meditopia_abi {
   /**
-   * Changes when a program has to be compiled again.
+   * Changes when applications have to be compiled again.
    */
   MEDITOPIA_ABI_MAJOR = 0,
   /**
-   * Grows when a function, a constant or the end of a struct is added.
+   * Grows when a function, a constant, or a field at the end of a struct is added.
    */
   MEDITOPIA_ABI_MINOR = 2,
 } meditopia_abi;
@@ -122,25 +129,25 @@ typedef enum meditopia_format {
    */
   MEDITOPIA_FORMAT_JSON = 0,
   /**
-   * The text format that Prometheus scrapes.
+   * The text format of Prometheus.
    */
   MEDITOPIA_FORMAT_PROMETHEUS = 1,
 } meditopia_format;
 
 /**
- * The values of `meditopia_log_record.level`. Less is more urgent.
+ * The values of `meditopia_log_record.level`. A lower number is more urgent.
  */
 typedef enum meditopia_log_level {
   /**
-   * Somebody has to act: delivery is paused, the disk is full.
+   * Somebody has to act: delivery is paused, or the disk is full.
    */
   MEDITOPIA_LOG_ERROR = 1,
   /**
-   * Somebody should look: an event was rejected, nobody sends.
+   * Somebody should look: an event was rejected, or no process sends.
    */
   MEDITOPIA_LOG_WARN = 2,
   /**
-   * What has changed and needs nobody: a pause is over, or goes on after a probe; the disk has room
+   * A change that needs no action: a pause is over, or goes on after a probe; the disk has room
    * again; another process may send.
    */
   MEDITOPIA_LOG_INFO = 3,
@@ -151,30 +158,32 @@ typedef enum meditopia_log_level {
 } meditopia_log_level;
 
 /**
- * Why delivery is paused: the values of every `pause_reason`. A pause keeps every event, probes
- * with one request at growing intervals (30 s to 15 min), and ends at once with
- * `meditopia_set_bearer_token` (where the token was the cause) or `meditopia_resume`.
+ * Why delivery is paused: the values of every `pause_reason` field. During a pause the library
+ * keeps every event and sends one probe request at growing intervals (30 s to 15 min).
+ * `meditopia_set_bearer_token` (if the token was the cause) and `meditopia_resume` end a pause at
+ * once.
  */
 typedef enum meditopia_pause_reason {
   /**
-   * It is not paused.
+   * Delivery is not paused.
    */
   MEDITOPIA_PAUSE_NONE = 0,
   /**
-   * The API refused the bearer token.
+   * The API refused the bearer token, or the sender has none.
    */
   MEDITOPIA_PAUSE_AUTH = 1,
   /**
-   * The API refused this host's address: ask Meditopia to allow it.
+   * The API refused the address of this host. Ask Meditopia to allow the address.
    */
   MEDITOPIA_PAUSE_IP = 2,
   /**
-   * What answers at the endpoint does not look like the Partners API: a wrong URL, a proxy.
+   * The answers do not look like those of the Partners API: the URL is wrong, or a proxy
+   * answers.
    */
   MEDITOPIA_PAUSE_MISROUTED = 3,
   /**
-   * Lone refusals of many different users in a row (`brake_users`): more likely our mistake
-   * than theirs.
+   * The API refused events of many different users in a row, each alone in a request
+   * (`brake_users`). A mistake of the application is more likely than so many bad users.
    */
   MEDITOPIA_PAUSE_MASS_REJECTION = 4,
   /**
@@ -182,7 +191,7 @@ typedef enum meditopia_pause_reason {
    */
   MEDITOPIA_PAUSE_SERVER_ERROR = 5,
   /**
-   * The store cannot be trusted until an operator recovers it.
+   * The store cannot be trusted until an operator recovers it (`meditopia recover`).
    */
   MEDITOPIA_PAUSE_STORE_DAMAGED = 6,
   /**
@@ -196,7 +205,7 @@ typedef enum meditopia_pause_reason {
  */
 typedef enum meditopia_reason {
   /**
-   * The API refused the event alone in a request; it was not delivered.
+   * The API refused the event alone in a request. The event was not delivered.
    */
   MEDITOPIA_REASON_REFUSED = 1,
   /**
@@ -204,22 +213,22 @@ typedef enum meditopia_reason {
    */
   MEDITOPIA_REASON_EXPIRED = 2,
   /**
-   * The event was sent, but no answer has settled whether it arrived. It is being repeated.
+   * The event was sent, but no answer settled whether it arrived. The sender repeats it.
    */
   MEDITOPIA_REASON_IN_DOUBT = 3,
   /**
-   * The API refused the event alone in a request, but an earlier request with it was never
-   * settled: it may have been delivered then. Look before you requeue.
+   * The API refused the event alone in a request, but no answer settled an earlier request with
+   * it: that request may have delivered the event. Check before you requeue it.
    */
   MEDITOPIA_REASON_REFUSED_MAY_BE_DELIVERED = 4,
   /**
-   * The event was in doubt, and an operator set it aside (`meditopia_in_doubt_set_aside`): it may
-   * have been delivered.
+   * The event was in doubt, and an operator set it aside (`meditopia_in_doubt_set_aside`). It
+   * may have been delivered.
    */
   MEDITOPIA_REASON_SET_ASIDE = 5,
   /**
-   * The event was older than `event_ttl_s`, and an earlier request with it was never settled: it may
-   * have been delivered then.
+   * The event was older than `event_ttl_s`, but no answer settled an earlier request with it:
+   * that request may have delivered the event.
    */
   MEDITOPIA_REASON_EXPIRED_MAY_BE_DELIVERED = 6,
   /**
@@ -237,54 +246,55 @@ typedef enum meditopia_reason {
  */
 typedef enum meditopia_status_code {
   /**
-   * It is done.
+   * Success.
    */
   MEDITOPIA_OK = 0,
   /**
-   * The end of a list: there is no further row or record. No error.
+   * The end of a list or of the log: there is no further entry. This is a success.
    */
   MEDITOPIA_DONE = 1,
   /**
-   * An argument is NULL where it may not be, not UTF-8, or out of range; or a `struct_size` is
-   * not set. The message names it. A mistake in the calling code.
+   * An argument is NULL where NULL is not allowed, is not UTF-8 or is out of range, or a
+   * `struct_size` is not set. The message names the argument. This is a mistake in the calling
+   * code.
    */
   MEDITOPIA_ERROR_INVALID_ARGUMENT = -1,
   /**
-   * An event breaks a rule of the API. The message names the field, `event_index` the event.
-   * Nothing was queued, not even the good events of the same call.
+   * An event breaks a rule of the API. The message names the field, and `event_index` is the
+   * index of the event. Nothing was queued, not even the valid events of the same call.
    */
   MEDITOPIA_ERROR_INVALID_EVENT = -2,
   /**
-   * The configuration is incomplete or contradictory, or a key or value is not known.
+   * The configuration is incomplete or contradictory, or a key or a value is not known.
    */
   MEDITOPIA_ERROR_CONFIG = -3,
   /**
-   * Another client of this process has the same spool open with another value for a key; the
+   * Another client of this process has the same spool open with another value of an option. The
    * message names the key.
    */
   MEDITOPIA_ERROR_CONFLICT = -4,
   /**
-   * The spool belongs to another user, endpoint, account or place on disk. An operator decides
-   * (`meditopia adopt`).
+   * The spool belongs to another user, endpoint or account, or was copied or moved. An operator
+   * decides what to do (`meditopia adopt`).
    */
   MEDITOPIA_ERROR_SPOOL_MISMATCH = -5,
   /**
-   * The disk, or `max_spool_bytes`, is full. This event was not queued; every event that was
-   * acknowledged before stays safe. Retryable.
+   * The disk is full, or the spool has reached `max_spool_bytes`. The events of this call were
+   * not queued; every event that was acknowledged before stays safe. Retryable.
    */
   MEDITOPIA_ERROR_SPOOL_FULL = -6,
   /**
-   * The operating system refused a read or a write. An enqueue that fails so is unknown: its
-   * event may still be delivered. Retryable.
+   * The operating system refused a read or a write. If an enqueue fails with this error, its
+   * outcome is unknown: the event may still be delivered. Retryable.
    */
   MEDITOPIA_ERROR_IO = -7,
   /**
-   * Delivery is paused; `pause_reason` says why. Everything is kept, and enqueue goes on.
+   * Delivery is paused; `pause_reason` says why. Every event is kept, and enqueue still works.
    * Retryable.
    */
   MEDITOPIA_ERROR_PAUSED = -8,
   /**
-   * The deadline passed first. Everything is kept, and delivery goes on. Retryable.
+   * The deadline passed first. Every event is kept, and delivery goes on. Retryable.
    */
   MEDITOPIA_ERROR_TIMEOUT = -9,
   /**
@@ -292,74 +302,76 @@ typedef enum meditopia_status_code {
    */
   MEDITOPIA_ERROR_CLOSED = -10,
   /**
-   * The store of the spool is damaged, or of a newer version than this library. Enqueue goes on.
+   * The store of the spool is damaged, or a newer version of the library wrote it. Enqueue still
+   * works.
    */
   MEDITOPIA_ERROR_STORE = -11,
   /**
-   * This process was forked from one that had the store open. Here it may enqueue, but neither
-   * send nor list; any other process may.
+   * This process was forked from one that had the store open. It may enqueue, but neither send
+   * nor list; any other process may do both.
    */
   MEDITOPIA_ERROR_FORKED = -12,
   /**
-   * A defect of this library, caught at its door. Please report the message.
+   * A defect in this library, caught before it reached your code. Please report the message.
    */
   MEDITOPIA_ERROR_INTERNAL = -13,
 } meditopia_status_code;
 
 /**
- * A client of one spool. Any number of threads may call any of its functions at the same time,
- * and a process forked from its owner may go on with it. Clients of one process that name the same
- * spool share what is behind them.
+ * A client of one spool. Any number of threads may call its functions at the same time, and a
+ * process forked from the one that opened it may go on using it. Clients of one process that name
+ * the same spool share one writer, one sender and one log.
  */
 typedef struct meditopia_client meditopia_client;
 
 /**
- * Options for `meditopia_client_open`. Plain memory: it opens nothing, and survives fork. One
- * thread at a time.
+ * Options for `meditopia_client_open`. A configuration is plain memory: it opens nothing and
+ * survives fork. One thread at a time may use it.
  */
 typedef struct meditopia_config meditopia_config;
 
 /**
- * A position in a list of events. One thread at a time; it may move between threads. It holds no
- * transaction, so it may stay open as long as you like.
+ * A position in a list of events. One thread at a time may use it; it may move between threads. It
+ * holds no transaction, so it may stay open as long as you like.
  */
 typedef struct meditopia_cursor meditopia_cursor;
 
 /**
- * A position in the list of receipts. One thread at a time; it may move between threads. It holds no
- * transaction, so it may stay open as long as you like.
+ * A position in a list of receipts. One thread at a time may use it; it may move between threads.
+ * It holds no transaction, so it may stay open as long as you like.
  */
 typedef struct meditopia_receipts meditopia_receipts;
 
 /**
- * A text made by the library, UTF-8. It never changes, so any number of threads may read it; the
- * caller frees it once with `meditopia_text_free`. It does not depend on the client or the config
- * that it came from.
+ * A UTF-8 text made by the library. It never changes, so any number of threads may read it at the
+ * same time. The caller frees it once with `meditopia_text_free`. It stays valid when the client
+ * or the config that it came from is freed.
  */
 typedef struct meditopia_text meditopia_text;
 
 /**
- * What every fallible function returns: one of `meditopia_status_code`.
+ * The result of every function that can fail: one of `meditopia_status_code`.
  *
  * 0 and above is success. Treat a negative number that you do not know like
- * `MEDITOPIA_ERROR_INTERNAL`: a later version may have more of them.
+ * `MEDITOPIA_ERROR_INTERNAL`, because a later version may add errors.
  */
 typedef int32_t meditopia_status;
 
 /**
- * What went wrong. Any function accepts NULL in its place.
+ * What went wrong in a call. Every function accepts NULL in place of this struct.
  *
- * The caller owns it and need not initialise it: every call fills it in, after a success with
- * that status, no numbers and empty strings. Its layout is frozen for ever. One struct belongs to
- * one call at a time.
+ * The caller owns the struct and need not initialise it, because every call fills it in. After a
+ * success it holds that status, and every other field says that there is nothing: 0, an empty
+ * string, or -1 for `event_index`. The layout never changes. Only one call at a time may use one
+ * struct.
  */
 typedef struct meditopia_error {
   /**
-   * What the call returned.
+   * The status that the call returned.
    */
   int32_t status;
   /**
-   * HTTP status of the API's answer that led here; 0: none.
+   * HTTP status of the API's answer that led to the error; 0: none.
    */
   int32_t http_status;
   /**
@@ -367,34 +379,35 @@ typedef struct meditopia_error {
    */
   int32_t retryable;
   /**
-   * One of `meditopia_pause_reason`; not `MEDITOPIA_PAUSE_NONE` only with
+   * One of `meditopia_pause_reason`. It differs from `MEDITOPIA_PAUSE_NONE` only with
    * `MEDITOPIA_ERROR_PAUSED`.
    */
   int32_t pause_reason;
   /**
-   * Which event of the call is meant, counted from 0; -1: none.
+   * Which event of the call the error is about, counted from 0; -1: none.
    */
   int64_t event_index;
   /**
-   * The API's own code, such as "A_1002"; empty: none. NUL-terminated UTF-8.
+   * The API's error code, such as "A_1002"; empty: none. NUL-terminated UTF-8.
    */
   char api_code[32];
   /**
-   * What happened, to what, and what to do next. NUL-terminated UTF-8, cut between two
-   * characters where it is too long. Never contains a bearer token.
+   * What happened, to what, and what to do next. NUL-terminated UTF-8; a longer text is cut
+   * between two characters. Never contains a bearer token.
    */
   char message[512];
   /**
-   * Zero; a later version may give them a meaning.
+   * Zero. A later version may give these bytes a meaning.
    */
   uint64_t reserved[9];
 } meditopia_error;
 
 /**
- * What a `meditopia_flush` or `meditopia_client_close` did. It is written whatever the status is, also
- * after `MEDITOPIA_ERROR_TIMEOUT` and `MEDITOPIA_ERROR_PAUSED`; all zero where nothing is known.
+ * What happened to the events during a `meditopia_flush` or `meditopia_client_close`. It is
+ * written whatever the status is, also with `MEDITOPIA_ERROR_TIMEOUT` and
+ * `MEDITOPIA_ERROR_PAUSED`. It is all zero if nothing is known.
  *
- * Counts are events of the whole spool, other processes' included.
+ * The counts are events of the whole spool, those of other processes included.
  */
 typedef struct meditopia_report {
   /**
@@ -406,62 +419,64 @@ typedef struct meditopia_report {
    */
   int32_t pause_reason;
   /**
-   * Accepted by the API since the call began.
+   * Events that the API accepted since the call began.
    */
   uint64_t delivered;
   /**
-   * Refused by the API, each alone in a request, since the call began. They are kept and listed
-   * by `meditopia_rejected_open`.
+   * Events that the API refused since the call began, each alone in a request. They are kept,
+   * and `meditopia_rejected_open` lists them.
    */
   uint64_t rejected;
   /**
-   * Older than `event_ttl_s` since the call began. They are kept and listed with the rejected.
+   * Events that expired since the call began, because they were older than `event_ttl_s`. They
+   * are kept and listed with the rejected events.
    */
   uint64_t expired;
   /**
-   * Waiting when the call returned. Where its time did not suffice to count what has not been taken
-   * over from the journal yet, about.
+   * Events that were waiting when the call returned. If the deadline passes before the journal
+   * is counted, this is an estimate.
    */
   uint64_t pending;
   /**
-   * Of the pending: sent, but no answer has settled whether they arrived.
+   * Of the pending events: sent, but no answer settled whether they arrived.
    */
   uint64_t in_doubt;
   /**
-   * Since when delivery is paused, milliseconds since 1970-01-01T00:00:00Z; 0: it is not, or that is
-   * not known.
+   * When the pause began, in milliseconds since 1970-01-01T00:00:00Z; 0: delivery is not paused,
+   * or the time is not known.
    */
   int64_t paused_since_ms;
   /**
-   * When a request asks next whether the pause is over; 0: it is not paused, or only an operator
-   * ends it.
+   * When the next probe is sent to see whether the pause can end, in milliseconds since
+   * 1970-01-01T00:00:00Z; 0: delivery is not paused, or only an operator can end the pause.
    */
   int64_t next_probe_ms;
 } meditopia_report;
 
 /**
- * How long something took, counted in buckets whose bounds never change.
+ * Durations, counted in buckets whose bounds never change.
  */
 typedef struct meditopia_histogram {
   /**
-   * How often it was measured.
+   * How many durations were measured.
    */
   uint64_t count;
   /**
-   * All durations together, in microseconds.
+   * The sum of the durations, in microseconds.
    */
   uint64_t sum_us;
   /**
-   * How often it took longer than the bound before and at most the bound of its own. The last has no
-   * bound. `meditopia_stats_text` names the bounds.
+   * How many durations fell into each bucket: they were longer than the bound of the bucket
+   * before, and at most its own. The last bucket has no bound. `meditopia_stats_text` names the
+   * bounds.
    */
   uint64_t buckets[15];
 } meditopia_histogram;
 
 /**
- * Counters and states of a spool, all its processes together. Counters are events since the spool
- * was made, where nothing else is said. Times are milliseconds since 1970-01-01T00:00:00Z; -1:
- * there is none.
+ * Counters and gauges of a spool, over all its processes. A counter is a number of events since
+ * the spool was created, unless its comment says otherwise. A time is in milliseconds since
+ * 1970-01-01T00:00:00Z; -1: there is none.
  */
 typedef struct meditopia_stats {
   /**
@@ -473,27 +488,28 @@ typedef struct meditopia_stats {
    */
   int32_t pause_reason;
   /**
-   * Acknowledged by the enqueues of this process, since it opened the spool.
+   * Events that this process enqueued, and that were acknowledged, since it opened the spool.
    */
   uint64_t enqueued;
   /**
-   * Accepted by the API.
+   * Events that the API accepted.
    */
   uint64_t delivered;
   /**
-   * Refused by the API, each alone in a request.
+   * Events that the API refused, each alone in a request.
    */
   uint64_t rejected;
   /**
-   * Older than `event_ttl_s` before they could be sent.
+   * Events that were older than `event_ttl_s` before they could be sent.
    */
   uint64_t expired;
   /**
-   * Waiting now; about, while more than 4 MiB of them are not taken over by a sender.
+   * Events that wait now. An estimate while more than 4 MiB of the journal are left for a sender
+   * to take over.
    */
   uint64_t pending;
   /**
-   * Of the pending: sent, but no answer has settled whether they arrived.
+   * Of the pending events: sent, but no answer settled whether they arrived.
    */
   uint64_t in_doubt;
   /**
@@ -501,23 +517,23 @@ typedef struct meditopia_stats {
    */
   uint64_t requests;
   /**
-   * Of the requests: sent again because no answer settled them.
+   * Of the requests: those sent again because no answer settled them.
    */
   uint64_t retried_requests;
   /**
-   * Of the requests: refused by the API.
+   * Of the requests: those that the API refused.
    */
   uint64_t refused_requests;
   /**
-   * Of the requests: sent to find out which event of a refused request was the bad one.
+   * Of the requests: those sent to find the bad events of a refused request.
    */
   uint64_t isolation_requests;
   /**
-   * Since when delivery is paused.
+   * When the pause began.
    */
   int64_t paused_since_ms;
   /**
-   * When a paused sender tries again.
+   * When a paused sender sends its next probe.
    */
   int64_t next_probe_ms;
   /**
@@ -525,13 +541,14 @@ typedef struct meditopia_stats {
    */
   uint64_t journal_bytes;
   /**
-   * Files of the journal. A process that enqueues keeps one, also when it is taken over, and up to
-   * four whose threads often enqueue at the same time.
+   * Files of the journal. A process that enqueues keeps one, even when all of it is taken over.
+   * A process whose threads often enqueue at the same time keeps up to four.
    */
   uint64_t segments;
   /**
-   * Places of the journal that could not be read and were set aside under `damaged/` in the spool.
-   * One is a record, that is an enqueue of one or more events, or several in a row.
+   * Places of the journal that could not be read and were set aside under `damaged/` in the
+   * spool. A place is one record, which is one enqueue of one or more events, or several records
+   * in a row.
    */
   uint64_t damaged_records;
   /**
@@ -539,76 +556,79 @@ typedef struct meditopia_stats {
    */
   int64_t oldest_pending_ms;
   /**
-   * When a sender was last at work. Long ago, with events pending: nobody sends.
+   * When a sender was last at work. If that was long ago and events are pending, no process is
+   * sending.
    */
   int64_t sender_seen_ms;
   /**
-   * The process id of the sender that was seen then; -1: there never was one.
+   * The process id of that sender; -1: there never was one.
    */
   int64_t sender_pid;
   /**
-   * Files of the journal whose end was cut short. The death of a process does that, and then what
-   * is missing was not acknowledged; so does a power cut, and then with `durability` = `process`
-   * acknowledged events may be missing.
+   * Files of the journal whose end was cut short. The death of a process cuts a file short; the
+   * missing part was then not acknowledged. A power cut does so too; with `durability` "process"
+   * the missing part may then hold acknowledged events.
    */
   uint64_t torn_tails;
   /**
-   * Events that `meditopia recover` could not read out of a damaged store.
+   * Events that `meditopia recover` could not read from a damaged store.
    */
   uint64_t lost;
   /**
-   * Of the requests: their events were accepted. This and what follows counts since the store has
-   * version 3.
+   * Of the requests: those whose events the API accepted. This field and the ones below count
+   * from version 3 of the store on.
    */
   uint64_t delivered_requests;
   /**
-   * Of the requests: too large.
+   * Of the requests: those that were too large.
    */
   uint64_t too_large_requests;
   /**
-   * Of the requests: not processed, to be sent again later (no connection, 429).
+   * Of the requests: those that were not processed and will be sent again later (no connection,
+   * HTTP 429).
    */
   uint64_t postponed_requests;
   /**
-   * Of the requests: no answer has settled them.
+   * Of the requests: those that no answer settled.
    */
   uint64_t in_doubt_requests;
   /**
-   * Of the requests: no event was to blame; delivery paused, or stayed so.
+   * Of the requests: those that failed through no fault of an event, so that delivery paused or
+   * stayed paused.
    */
   uint64_t pausing_requests;
   /**
-   * Bytes of the bodies of requests that were sent.
+   * Bytes of the request bodies that were sent.
    */
   uint64_t sent_bytes;
   /**
-   * How often delivery was paused, for whatever reason.
+   * How many times delivery paused, for any reason.
    */
   uint64_t pauses;
   /**
-   * How long an enqueue took: of this process, one call of `meditopia_enqueue` in 64. Bounds in
-   * microseconds: 0.5 1 2 5 10 20 50 100 200 500 1000 10000 100000 1000000.
+   * How long the enqueues of this process took; one call of `meditopia_enqueue` in 64 is
+   * measured. Bounds in microseconds: 0.5 1 2 5 10 20 50 100 200 500 1000 10000 100000 1000000.
    */
   struct meditopia_histogram enqueue;
   /**
-   * How long requests took, from their first byte to their answer. Bounds in milliseconds:
-   * 1 2.5 5 10 25 50 100 250 500 1000 2500 5000 10000 30000.
+   * How long requests took, from their first byte to their answer. Bounds in milliseconds: 1 2.5
+   * 5 10 25 50 100 250 500 1000 2500 5000 10000 30000.
    */
   struct meditopia_histogram request;
   /**
-   * How long events took, from their enqueue until they were accepted. Bounds in seconds:
+   * How long events took, from their enqueue until the API accepted them. Bounds in seconds:
    * 0.01 0.1 0.5 1 2.5 5 10 15 30 60 300 1800 3600 86400.
    */
   struct meditopia_histogram delivery;
 } meditopia_stats;
 
 /**
- * One line of the log. Never contains a bearer token.
+ * One record of the log. Never contains a bearer token.
  */
 typedef struct meditopia_log_record {
   /**
-   * For `meditopia_log_next` set it to sizeof(meditopia_log_record) before the call. For a
-   * callback the library has set it: fields beyond it are not there.
+   * For `meditopia_log_next`, set it to sizeof(meditopia_log_record) before the call. For a
+   * callback the library has set it; fields beyond that size are not there.
    */
   uint32_t struct_size;
   /**
@@ -620,23 +640,24 @@ typedef struct meditopia_log_record {
    */
   int64_t time_ms;
   /**
-   * What happened. NUL-terminated UTF-8, cut between two characters where it is too long.
+   * What happened. NUL-terminated UTF-8; a longer text is cut between two characters.
    */
   char message[512];
 } meditopia_log_record;
 
 /**
- * What a host gives to `meditopia_set_log_callback`. `record` lives for the call only.
+ * The function that an application passes to `meditopia_set_log_callback`. `record` is valid
+ * during the call only.
  *
- * It runs on a thread of the library or on one that is inside a call to it, possibly on several
- * at once, so it has to be quick and thread-safe. It must not throw, not longjmp, and not call
- * this library.
+ * The function runs on a thread of the library, or on a thread that is inside a call of it, and
+ * possibly on several threads at once. So it has to be quick and thread-safe, and must not throw,
+ * call longjmp or call this library.
  */
 typedef void (*meditopia_log_fn)(const struct meditopia_log_record *record, void *user_data);
 
 /**
- * One event of a list. Its strings belong to the cursor and live until the next call on it; none
- * is NULL after `MEDITOPIA_OK`.
+ * One event of a list. Its strings belong to the cursor and are valid until the next call with the
+ * cursor. After `MEDITOPIA_OK` none of them is NULL.
  */
 typedef struct meditopia_row {
   /**
@@ -648,22 +669,24 @@ typedef struct meditopia_row {
    */
   int32_t http_status;
   /**
-   * Above 0; grows along a list. What requeue and discard take. Of an event that no sender has taken
-   * over yet it is 2^62 or more, and only tells where it stands in this list.
+   * Greater than 0, and increasing along a list. The functions that requeue, discard or set
+   * aside events take it. The id of an event that no sender has taken over yet is 2^62 or more,
+   * and only says where the event stands in this list.
    */
   int64_t id;
   /**
-   * When it was enqueued; in the list of `meditopia_in_doubt_open`, when its first request left.
-   * Milliseconds since 1970-01-01T00:00:00Z.
+   * When the event was enqueued; in a list of `meditopia_in_doubt_open`, when its first request
+   * was sent. Milliseconds since 1970-01-01T00:00:00Z.
    */
   int64_t first_ms;
   /**
-   * In doubt: its last request; rejected: its rejection; else 0. Milliseconds since
-   * 1970-01-01T00:00:00Z.
+   * In doubt: when the last request was sent. Rejected: when the event was rejected. Otherwise
+   * 0. Milliseconds since 1970-01-01T00:00:00Z.
    */
   int64_t last_ms;
   /**
-   * How many requests carried the event; in the list of `meditopia_pending_open` those in doubt.
+   * How many requests carried the event. A list of `meditopia_pending_open` counts only those in
+   * doubt.
    */
   uint32_t attempts;
   /**
@@ -671,26 +694,27 @@ typedef struct meditopia_row {
    */
   int32_t reason;
   /**
-   * The event as it goes to the API. NUL-terminated.
+   * The event as it is sent to the API. NUL-terminated.
    */
   const char *event_json;
   /**
-   * Its length in bytes, without the NUL.
+   * The length of `event_json` in bytes, without the NUL.
    */
   size_t event_json_len;
   /**
-   * The API's code, such as "A_2001"; empty: none. NUL-terminated.
+   * The API's error code, such as "A_2001"; empty: none. NUL-terminated.
    */
   const char *api_code;
   /**
-   * The API's message, or what the library has to say. NUL-terminated.
+   * The message of the API, or of the library. NUL-terminated.
    */
   const char *message;
 } meditopia_row;
 
 /**
- * Which rejected events a call is about. A field of 0 or NULL asks for nothing; with
- * `{ .struct_size = sizeof(meditopia_filter) }` all events are taken. Several fields: all must hold.
+ * Selects rejected events. A field of 0 or NULL sets no condition:
+ * `{ .struct_size = sizeof(meditopia_filter) }` selects all events. If several fields are set, an
+ * event has to meet all of them.
  */
 typedef struct meditopia_filter {
   /**
@@ -698,34 +722,37 @@ typedef struct meditopia_filter {
    */
   uint32_t struct_size;
   /**
-   * One of `meditopia_reason`, but not `MEDITOPIA_REASON_IN_DOUBT`; 0: any.
+   * One of `meditopia_reason`; 0: any. No rejected event has `MEDITOPIA_REASON_IN_DOUBT`,
+   * `MEDITOPIA_REASON_PENDING` or `MEDITOPIA_REASON_JOURNALLED`.
    */
   int32_t reason;
   /**
-   * Only this user's; NULL: any. UTF-8, borrowed for the call.
+   * Only events of this user; NULL: all users. UTF-8, borrowed for the call.
    */
   const char *partner_user_id;
   /**
-   * Only those that the API refused with this code; NULL: any. UTF-8, borrowed for the call.
+   * Only events that the API refused with this code; NULL: all events. UTF-8, borrowed for the
+   * call.
    */
   const char *api_code;
   /**
-   * Only those rejected at this time or later, milliseconds since 1970-01-01T00:00:00Z; 0: any.
+   * Only events rejected at this time or later, milliseconds since 1970-01-01T00:00:00Z; 0: no
+   * limit.
    */
   int64_t from_ms;
   /**
-   * Only those rejected before this time; 0: any.
+   * Only events rejected before this time; 0: no limit.
    */
   int64_t until_ms;
   /**
-   * Only those with a greater id; 0: from the first.
+   * Only events with a greater id; 0: from the first.
    */
   int64_t after_id;
 } meditopia_filter;
 
 /**
- * One request that the API has taken. Its string belongs to the list and lives until the next call on
- * it; it is not NULL after `MEDITOPIA_OK`.
+ * One request that the API accepted. Its string belongs to the list and is valid until the next
+ * call with the list. After `MEDITOPIA_OK` it is not NULL.
  */
 typedef struct meditopia_receipt {
   /**
@@ -737,7 +764,7 @@ typedef struct meditopia_receipt {
    */
   int32_t http_status;
   /**
-   * Above 0; grows along the list.
+   * Greater than 0, and increasing along the list.
    */
   int64_t id;
   /**
@@ -745,44 +772,44 @@ typedef struct meditopia_receipt {
    */
   int64_t time_ms;
   /**
-   * How many requests carried this batch; more than 1 where no answer had settled an earlier one.
+   * How many requests carried this batch; more than 1 if no answer settled an earlier one.
    */
   uint32_t attempts;
   /**
-   * How many events it held.
+   * How many events the batch held.
    */
   uint32_t events;
   /**
-   * Of these: "register".
+   * How many of them were "register".
    */
   uint32_t register_events;
   /**
-   * Of these: "signin".
+   * How many of them were "signin".
    */
   uint32_t signin_events;
   /**
-   * Of these: "audio".
+   * How many of them were "audio".
    */
   uint32_t audio_events;
   /**
-   * Of these: "video".
+   * How many of them were "video".
    */
   uint32_t video_events;
   /**
-   * Of these: "content".
+   * How many of them were "content".
    */
   uint32_t content_events;
   /**
-   * How many users they belong to.
+   * How many users the events belong to.
    */
   uint32_t users;
   /**
-   * Whose they were, in the order of their first events:
+   * The users and their events, in the order of the users' first events:
    * [{"partner_user_id":"u-1","events":{"video":2}},...]. NUL-terminated.
    */
   const char *users_json;
   /**
-   * Its length in bytes, without the NUL.
+   * The length of `users_json` in bytes, without the NUL.
    */
   size_t users_json_len;
 } meditopia_receipt;
@@ -792,107 +819,121 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The ABI of the loaded library: major << 16 | minor.
+ * The ABI version of the loaded library: major << 16 | minor.
  *
- * A program that loads the library by itself (dlopen, PHP, Python) may use it if the major equals
- * `MEDITOPIA_ABI_MAJOR` and the minor is not less than `MEDITOPIA_ABI_MINOR` of its header.
- * Callable from any thread, at any time; does not block and cannot fail.
+ * An application that loads the library at run time (dlopen, PHP, Python) may use it if its major
+ * version equals the `MEDITOPIA_ABI_MAJOR` of the application's header, and its minor version is
+ * at least the `MEDITOPIA_ABI_MINOR` of that header. Callable from any thread at any time; does
+ * not block and cannot fail.
  */
 uint32_t meditopia_abi_version(void);
 
 /**
  * The version of the loaded library, such as "0.1.0".
  *
- * Returns a constant of the library, never NULL. Callable from any thread, at any time; does not
+ * Returns a constant of the library, never NULL. Callable from any thread at any time; does not
  * block.
  */
 const char *meditopia_version(void);
 
 /**
- * The name of a status as it is written in this header, such as "MEDITOPIA_ERROR_PAUSED".
+ * The name of a status as this header writes it, such as "MEDITOPIA_ERROR_PAUSED".
  *
- * For logs. Returns a constant of the library, never NULL; "MEDITOPIA_ERROR_UNKNOWN" for a number
- * that this version does not have. Callable from any thread, at any time; does not block.
+ * For logs. Returns a constant of the library, never NULL: "MEDITOPIA_ERROR_UNKNOWN" for a number
+ * that this version does not know. Callable from any thread at any time; does not block.
  */
 const char *meditopia_status_name(meditopia_status status);
 
 /**
- * The bytes of a text, NUL-terminated; they live until `meditopia_text_free`.
+ * The bytes of a text, NUL-terminated. They stay valid until `meditopia_text_free`.
  *
- * NULL for NULL. Callable from any thread; does not block.
+ * Returns NULL for NULL. Callable from any thread; does not block.
  */
 const char *meditopia_text_data(const struct meditopia_text *text);
 
 /**
- * The length of a text in bytes, without the NUL after it.
+ * The length of a text in bytes, without the NUL at its end.
  *
- * 0 for NULL. Callable from any thread; does not block.
+ * Returns 0 for NULL. Callable from any thread; does not block.
  */
 size_t meditopia_text_len(const struct meditopia_text *text);
 
 /**
- * Frees a text; NULL does nothing.
+ * Frees a text. NULL does nothing.
  */
 void meditopia_text_free(struct meditopia_text *text);
 
 /**
- * A configuration with every default. Free it with `meditopia_config_free`.
+ * Makes a configuration with the default of every option. Free it with `meditopia_config_free`.
  *
- * NULL only after a defect of this library. Callable from any thread; does not block.
+ * Returns NULL only after a defect in this library. Callable from any thread; does not block.
  */
 struct meditopia_config *meditopia_config_new(void);
 
 /**
- * Sets one option. Later calls win, also over what a file or the environment said.
+ * Sets one option. The last call that sets an option wins, whether the value came from this
+ * function, from a file or from the environment.
  *
- * `key` and `value` are UTF-8 and borrowed for the call. Every value is text: numbers in decimal,
- * booleans as "true" or "false", and an empty value unsets what has no default.
+ * `key` and `value` are UTF-8 and borrowed for the call. Every value is text: numbers are decimal,
+ * booleans are "true" or "false". An empty value unsets an option that has no default.
  *
  *   key                  type, default, range: meaning
  *
- *   spool                path, required, no default: a directory of this user's alone, on a local
- *                        disk; made (0700) if it is not there. The events live here
- *   endpoint             URL, https://partners.meditopia.com/default/v1/events: the full URL.
- *                        https only; http to loopback, for tests
- *   account              text, empty: sets spools of several accounts apart
- *   bearer_token         secret, none: what the API calls Bearer Token. Needed to send, not to
- *                        enqueue. Never read back, never logged
- *   bearer_token_file    path, none: a file that holds the bearer token, read again when the API
- *                        refuses the token
- *   durability           "process", "power" or "memory"; process: survive the death of the
- *                        process; a power cut too (each enqueue waits for the disk); or nothing:
- *                        a private temporary spool for tests, removed at close
- *   role                 "both" or "enqueue"; both: enqueue and send, or only enqueue and leave
- *                        sending to another process. No thread starts with "enqueue"
- *   flush_interval_ms    number, 10000: how long an event waits at most for its batch to fill
- *   batch_max            number, 100, 1 to 100: events in one request
- *   lanes                number, 1, 1 to 16: requests in flight; a user's events share one lane
- *   connect_timeout_ms   number, 10000: to look the name up, connect and agree on TLS
- *   request_timeout_ms   number, 30000: from the first byte sent to the last byte received
- *   proxy                URL, none: an HTTP proxy. The environment's is not looked at
+ *   spool                path, required, no default: a directory on a local disk that belongs to
+ *                        this user alone. It holds the events, and is created (0700) if it does
+ *                        not exist
+ *   endpoint             URL, https://partners.meditopia.com/default/v1/events: the full URL that
+ *                        events are posted to. https only; http only to loopback, for tests
+ *   account              text, empty: tells the spools of several accounts apart
+ *   bearer_token         secret, none: the API's bearer token. Needed to send, not to enqueue.
+ *                        Never read back, never logged
+ *   bearer_token_file    path, none: a file that holds the bearer token. It takes precedence over
+ *                        bearer_token, and is read again when the API refuses the token
+ *   durability           "process", "power" or "memory"; process: what an acknowledged event
+ *                        survives. "process": the death of the process. "power": also a power cut
+ *                        (each enqueue waits for the disk). "memory": nothing; a private temporary
+ *                        spool for tests, removed at close
+ *   role                 "both" or "enqueue"; both: "both": enqueue, and send when elected.
+ *                        "enqueue": only enqueue, start no thread, and leave sending to another
+ *                        process
+ *   flush_interval_ms    number, 10000, 10 to 86400000: longest time that an event waits for its
+ *                        batch to fill
+ *   batch_max            number, 100, 1 to 100: maximum number of events in one request
+ *   lanes                number, 1, 1 to 16: maximum number of requests in flight. All events of a
+ *                        user go through one lane
+ *   connect_timeout_ms   number, 10000, 10 to 3600000: time limit for the name look-up, the
+ *                        connection and TLS together
+ *   request_timeout_ms   number, 30000, 10 to 3600000: time limit from the first byte sent to the
+ *                        last byte received
+ *   proxy                URL, none: an HTTP proxy. It may contain a password, so it is never read
+ *                        back. Proxies that the environment names are ignored
  *   ca_file              path, none: PEM certificates to trust instead of the system's
- *   max_spool_bytes      number, 0 = no limit: when the spool is larger, enqueue returns
- *                        MEDITOPIA_ERROR_SPOOL_FULL. Approximate; rejected events not counted
- *   max_event_bytes      number, 65536: the longest event, as JSON
- *   utc_offset           "+HH:MM" or "-HH:MM", +00:00: the zone that received_at is converted to
- *   event_ttl_s          number, 0 = never: older events are not sent; they are kept and listed
- *                        as expired
- *   max_requests_per_s   number, 0 = no limit: for one sender
- *   brake_users          number, 20, 0 = off: after lone refusals of so many different users
- *                        in a row nothing more is rejected; after as many more delivery pauses
- *                        (MEDITOPIA_PAUSE_MASS_REJECTION)
- *   receipts_days        number, 7, 0 = off: for how long it can be asked whose events were delivered
- *                        when (`meditopia_receipts_open`)
- *   log_level            "error", "warn", "info" or "debug"; info: the least level that is logged
+ *   max_spool_bytes      number, 0 = no limit: if the spool is larger than this, enqueue returns
+ *                        MEDITOPIA_ERROR_SPOOL_FULL. Approximate; rejected events do not count
+ *   max_event_bytes      number, 65536, 256 to 1048576: maximum size of one event, as JSON
+ *   utc_offset           "+HH:MM" or "-HH:MM", +00:00: the time zone that received_at is converted
+ *                        to
+ *   event_ttl_s          number, 0 = never: age from which events are not sent any more; they are
+ *                        kept and listed as expired
+ *   max_requests_per_s   number, 0 = no limit, up to 10000: maximum number of requests per second
+ *                        from one sender
+ *   brake_users          number, 20, 0 = off, up to 1000000: after lone refusals of this many
+ *                        different users in a row, nothing more is rejected; after as many again,
+ *                        delivery pauses (MEDITOPIA_PAUSE_MASS_REJECTION)
+ *   receipts_days        number, 7, 0 = off, up to 3650: how many days receipts are kept. A
+ *                        receipt says when the events of which users were delivered
+ *                        (`meditopia_receipts_open`)
+ *   log_level            "error", "warn", "info", "debug" or "off"; info: the least urgent level
+ *                        that is logged
  *   allow_network_spool  boolean, false: accept a spool on a network file system, where locks and
  *                        promises may not hold
  *
  * Does not block.
  *
  * Errors:
- *   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8
- *   MEDITOPIA_ERROR_CONFIG            an unknown key (the message names the nearest known one) or
- *                                     a value out of range; nothing is changed
+ *   MEDITOPIA_ERROR_INVALID_ARGUMENT  an argument is NULL or not UTF-8
+ *   MEDITOPIA_ERROR_CONFIG            the key is unknown (the message names the nearest known
+ *                                     key), or the value is out of range; nothing is changed
  *
  * Example:
  *
@@ -905,13 +946,14 @@ meditopia_status meditopia_config_set(struct meditopia_config *config,
                                       struct meditopia_error *error);
 
 /**
- * Reads one option back, as text; a default where nothing was set. Secrets are refused.
+ * Reads one option as text; if nothing has set it, its default. Secrets are refused.
  *
- * `*out` gets a new text for `meditopia_text_free`; NULL after an error. Does not block.
+ * `*out` receives a new text, to be freed with `meditopia_text_free`; after an error it is NULL.
+ * Does not block.
  *
  * Errors:
- *   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8
- *   MEDITOPIA_ERROR_CONFIG            an unknown key, or a secret
+ *   MEDITOPIA_ERROR_INVALID_ARGUMENT  an argument is NULL or not UTF-8
+ *   MEDITOPIA_ERROR_CONFIG            the key is unknown, or the option is a secret
  */
 meditopia_status meditopia_config_get(const struct meditopia_config *config,
                                       const char *key,
@@ -919,13 +961,13 @@ meditopia_status meditopia_config_get(const struct meditopia_config *config,
                                       struct meditopia_error *error);
 
 /**
- * Sets options from the environment: `MEDITOPIA_ENDPOINT`, `MEDITOPIA_SPOOL` and so on, each key
- * of `meditopia_config_set` in capitals.
+ * Sets options from environment variables: `MEDITOPIA_ENDPOINT`, `MEDITOPIA_SPOOL` and so on, one
+ * for each key of `meditopia_config_set`, in capitals.
  *
- * The only function of this library that reads the environment. As for every reader, no other
- * thread may call setenv meanwhile. An unknown key is logged when a client opens, and ignored, so
- * that hosts of two versions can share one environment. After an error any part of it may be set.
- * Does not block.
+ * No other function of this library reads the environment. As with every reader of the
+ * environment, no other thread may call setenv at the same time. An unknown key is ignored, and
+ * logged when a client opens, so that applications with two versions of the library can share one
+ * environment. After an error, some of the options may have been set. Does not block.
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_CONFIG` (the message names the
  * variable).
@@ -934,45 +976,46 @@ meditopia_status meditopia_config_load_env(struct meditopia_config *config,
                                            struct meditopia_error *error);
 
 /**
- * Sets options from a TOML file of `key = value` lines with the keys of `meditopia_config_set`.
+ * Sets options from a TOML file of `key = value` lines, with the keys of `meditopia_config_set`.
  *
- * `path` is UTF-8 and borrowed for the call. An unknown key is logged when a client opens, and
- * ignored. After an error any part of the file may be set. Reads the file, and blocks no longer
- * than that.
+ * `path` is UTF-8 and borrowed for the call. An unknown key is ignored, and logged when a client
+ * opens. After an error, some of the options may have been set. Blocks only while it reads the
+ * file.
  *
  * Errors:
- *   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8
- *   MEDITOPIA_ERROR_CONFIG            it cannot be read, is not TOML, or a value is out of range
+ *   MEDITOPIA_ERROR_INVALID_ARGUMENT  an argument is NULL or not UTF-8
+ *   MEDITOPIA_ERROR_CONFIG            the file cannot be read or is not TOML, or a value is out of
+ *                                     range
  */
 meditopia_status meditopia_config_load_file(struct meditopia_config *config,
                                             const char *path,
                                             struct meditopia_error *error);
 
 /**
- * Frees a configuration; NULL does nothing. Clients opened from it have their own copy.
+ * Frees a configuration. Clients opened from it have a copy of their own. NULL does nothing.
  */
 void meditopia_config_free(struct meditopia_config *config);
 
 /**
- * Opens a client of the spool that `config` names; makes the spool if it is not there.
+ * Opens a client of the spool that `config` names, and creates the spool if it does not exist.
  *
- * The configuration is copied and may be freed at once. `*out` gets the client for
- * `meditopia_client_free`; NULL after an error. `error` may be NULL.
+ * The configuration is copied, so you may free it at once. `*out` receives the client, to be freed
+ * with `meditopia_client_free`; after an error it is NULL. `error` may be NULL.
  *
- * Reads a few small files; no network I/O, and no thread: with `role` "both" one starts at the
- * first enqueue. Callable from any thread. A prefork master may open it, and its workers use what
- * they inherit.
+ * Reads a few small files. Does no network I/O and starts no thread: with `role` "both" a thread
+ * starts at the first enqueue. Callable from any thread. The master of a prefork server may open
+ * the client, and its workers use the handle that they inherit.
  *
  * Errors:
- *   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL
- *   MEDITOPIA_ERROR_CONFIG            no spool, or options that contradict each other
- *   MEDITOPIA_ERROR_CONFLICT          this process has the spool open with another value for the
+ *   MEDITOPIA_ERROR_INVALID_ARGUMENT  an argument is NULL
+ *   MEDITOPIA_ERROR_CONFIG            no spool is named, or options contradict each other
+ *   MEDITOPIA_ERROR_CONFLICT          this process has the spool open with another value of the
  *                                     key that the message names
- *   MEDITOPIA_ERROR_SPOOL_MISMATCH    the spool is another user's, endpoint's or account's, or
+ *   MEDITOPIA_ERROR_SPOOL_MISMATCH    the spool belongs to another user, endpoint or account, or
  *                                     was copied or moved
- *   MEDITOPIA_ERROR_SPOOL_FULL        no room to make it
+ *   MEDITOPIA_ERROR_SPOOL_FULL        there is no room to create the spool
  *   MEDITOPIA_ERROR_IO
- *   MEDITOPIA_ERROR_STORE             of a newer version than this library
+ *   MEDITOPIA_ERROR_STORE             a newer version of the library wrote the spool
  *
  * Example:
  *
@@ -987,23 +1030,23 @@ meditopia_status meditopia_client_open(const struct meditopia_config *config,
                                        struct meditopia_error *error);
 
 /**
- * Waits until everything that was enqueued on this spool before the call, by any process, is
- * delivered or rejected. Sends itself if nobody else does, even with `role` "enqueue".
+ * Waits until every event that any process enqueued on this spool before the call is delivered or
+ * rejected. If no other process sends, this call sends, even with `role` "enqueue".
  *
- * `timeout_ms` is how long it waits at most, 0 to 4294967295 milliseconds, name look-up included.
- * `report` (may be NULL, else set its `struct_size`) is written whatever the status; with
- * `MEDITOPIA_OK` its `rejected` may well be above 0.
+ * `timeout_ms` is the longest time that it waits, 0 to 4294967295 milliseconds, name look-up
+ * included. `report` may be NULL; otherwise set its `struct_size`. It is written whatever the
+ * status is. Even with `MEDITOPIA_OK` its `rejected` may be above 0.
  *
  * Callable from any thread.
  *
  * Errors:
- *   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL, or `struct_size` not set
+ *   MEDITOPIA_ERROR_INVALID_ARGUMENT  `client` is NULL, or `struct_size` is not set
  *   MEDITOPIA_ERROR_TIMEOUT           events are still waiting; they are kept
- *   MEDITOPIA_ERROR_PAUSED            `pause_reason` says why (a missing bearer token is one);
- *                                     everything is kept
+ *   MEDITOPIA_ERROR_PAUSED            `pause_reason` says why (a missing bearer token is one
+ *                                     reason); every event is kept
  *   MEDITOPIA_ERROR_CONFIG            `ca_file` cannot be used
  *   MEDITOPIA_ERROR_SPOOL_FULL, MEDITOPIA_ERROR_IO, MEDITOPIA_ERROR_STORE
- *   MEDITOPIA_ERROR_FORKED            this process may not send, and nobody else did in time
+ *   MEDITOPIA_ERROR_FORKED            this process may not send, and no other process did in time
  *   MEDITOPIA_ERROR_CLOSED
  *
  * Example:
@@ -1018,16 +1061,20 @@ meditopia_status meditopia_flush(struct meditopia_client *client,
                                  struct meditopia_error *error);
 
 /**
- * Ends the work of a client: with `role` "both", if anything was enqueued or flushed by this
- * process, it flushes and stops; with "enqueue" it only stops and never sends. What is not delivered by then waits in the spool for the next sender.
+ * Closes a client. With `role` "both", closing the last client of this process on the spool first
+ * flushes, if the process has enqueued or flushed anything, and then stops the sender of this
+ * process. With "enqueue" nothing is sent. Events that are not delivered by then wait in the spool
+ * for the next sender.
  *
- * `timeout_ms` is how long it waits at most, 0 to 4294967295 milliseconds; 0 is legal and loses
- * nothing. `report` (may be NULL, else set its `struct_size`) is written whatever the status; to
- * count what waits it reads the part of the spool that no sender has taken over yet.
+ * `timeout_ms` is the longest time that it waits, 0 to 4294967295 milliseconds. 0 is allowed and
+ * loses nothing. `report` may be NULL; otherwise set its `struct_size`. It is written whatever the
+ * status is. To count the pending events, the call reads the part of the spool that no sender has
+ * taken over yet.
  *
- * The client is closed whatever the status, `MEDITOPIA_ERROR_INVALID_ARGUMENT` apart: other calls
- * return `MEDITOPIA_ERROR_CLOSED` from now on, and the log callback runs no more. Closing again is
- * `MEDITOPIA_OK`. Callable from any thread. A process that ends without it loses nothing.
+ * The client is closed whatever the status is, except with `MEDITOPIA_ERROR_INVALID_ARGUMENT`:
+ * from now on other calls return `MEDITOPIA_ERROR_CLOSED`, and the log callback does not run any
+ * more. Closing a client again returns `MEDITOPIA_OK`. Callable from any thread. A process that
+ * ends without this call loses nothing.
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, and as for `meditopia_flush`
  * `MEDITOPIA_ERROR_TIMEOUT`, `MEDITOPIA_ERROR_PAUSED`, `MEDITOPIA_ERROR_CONFIG`,
@@ -1040,27 +1087,27 @@ meditopia_status meditopia_client_close(struct meditopia_client *client,
                                         struct meditopia_error *error);
 
 /**
- * Frees a client, after the last call by any thread; closes it with a timeout of 0 if it is open.
- * NULL does nothing.
+ * Frees a client, after the last call with it on any thread has returned. An open client is closed
+ * first, with a timeout of 0. NULL does nothing.
  *
- * Callable from any thread, and in a forked process for its own copy of the handle. Cursors and
- * texts are freed on their own, before or after.
+ * Callable from any thread. A forked process may free its own copy of the handle. Cursors and
+ * texts are freed on their own, before or after the client.
  */
 void meditopia_client_free(struct meditopia_client *client);
 
 /**
- * Replaces the bearer token of this process, from the next request on; ends a pause for
- * `MEDITOPIA_PAUSE_AUTH` at once. If another process sends, and its token was refused, it gives way
- * within a second or so to this one, provided that this one may send: `role` = "both", or a
- * `meditopia_flush` that waits.
+ * Replaces the bearer token of this process, from its next request on. A pause for
+ * `MEDITOPIA_PAUSE_AUTH` ends at once. If another process is the sender and the API refused its
+ * token, that process hands over to this one within about a second, provided that this process may
+ * send: with `role` "both", or during a `meditopia_flush` that waits.
  *
- * `bearer_token` is UTF-8, without "Bearer " before it, and borrowed for the call. It is kept in
- * memory only. Does not block. Callable from any thread.
+ * `bearer_token` is UTF-8, without "Bearer " before it, and borrowed for the call. The library
+ * keeps it in memory only. Does not block. Callable from any thread.
  *
  * Errors:
- *   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8
- *   MEDITOPIA_ERROR_CONFIG            empty, or not fit for an HTTP header
- *   MEDITOPIA_ERROR_IO                the sender could not be told
+ *   MEDITOPIA_ERROR_INVALID_ARGUMENT  an argument is NULL or not UTF-8
+ *   MEDITOPIA_ERROR_CONFIG            the token is empty or not valid in an HTTP header
+ *   MEDITOPIA_ERROR_IO                the sender could not be notified
  *   MEDITOPIA_ERROR_CLOSED
  */
 meditopia_status meditopia_set_bearer_token(struct meditopia_client *client,
@@ -1068,31 +1115,31 @@ meditopia_status meditopia_set_bearer_token(struct meditopia_client *client,
                                             struct meditopia_error *error);
 
 /**
- * Stops sending from this spool, in every process, until `meditopia_resume`; survives a restart.
- * Enqueue goes on. Holding twice is `MEDITOPIA_OK`.
+ * Stops sending from this spool, in every process, until `meditopia_resume`. The hold survives
+ * restarts. Enqueue still works. Holding a spool that is held already returns `MEDITOPIA_OK`.
  *
- * A request that is on its way is finished. Waits until the spool's sender has taken the order,
- * normally less than a second and at most five. Callable from any thread.
+ * A request in flight is finished. The call waits until the spool's sender has carried the command
+ * out, normally less than a second and at most five seconds. Callable from any thread.
  *
- * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (it may still take
- * effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (the command may still
+ * take effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
  * `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
  */
 meditopia_status meditopia_hold(struct meditopia_client *client, struct meditopia_error *error);
 
 /**
- * Ends a hold, any other pause but `MEDITOPIA_PAUSE_STORE_DAMAGED`, and the wait after a failed
- * request, also one that the API asked for: the sender tries again at once. Resuming what is not paused is `MEDITOPIA_OK`.
+ * Ends a hold or any other pause except `MEDITOPIA_PAUSE_STORE_DAMAGED`, and the wait after a
+ * failed request, even if the API asked for that wait: the sender tries again at once. Resuming a
+ * spool that is not paused returns `MEDITOPIA_OK`.
  *
  * Blocking, threads and errors as for `meditopia_hold`.
  */
-meditopia_status meditopia_resume(struct meditopia_client *client,
-                                  struct meditopia_error *error);
+meditopia_status meditopia_resume(struct meditopia_client *client, struct meditopia_error *error);
 
 /**
- * Queues one event. When it returns `MEDITOPIA_OK` the event is safe at the configured
- * `durability` and will be delivered, or kept with the reason why not, whatever happens to this
- * process.
+ * Queues one event. When it returns `MEDITOPIA_OK`, the event is safe at the configured
+ * `durability`: whatever happens to this process, the event will be delivered, or kept with the
+ * reason why not.
  *
  * All strings are UTF-8, NUL-terminated and borrowed for the call only.
  *
@@ -1100,23 +1147,23 @@ meditopia_status meditopia_resume(struct meditopia_client *client,
  *   token            the user's token (not the bearer token); not empty
  *   partner_user_id  the user's id in your application; not empty
  *   event            "register", "signin", "audio", "video" or "content"
- *   event_value      more about the event; NULL is sent as null, anything else as a JSON string
- *   received_at      "YYYY-MM-DD HH:MM:SS", passed on unchanged; or RFC 3339, such as
- *                    "2024-08-06T15:04:05Z", converted to `utc_offset` with fractions cut; NULL:
- *                    now
+ *   event_value      more about the event; NULL is sent as null, any other value as a JSON string
+ *   received_at      "YYYY-MM-DD HH:MM:SS", sent unchanged; or RFC 3339, such as
+ *                    "2024-08-06T15:04:05Z", converted to `utc_offset` without fractions of a
+ *                    second; NULL: now
  *   error            may be NULL
  *
- * The whole event is at most `max_event_bytes` as JSON.
+ * The whole event takes at most `max_event_bytes` as JSON.
  *
- * Does no network I/O and never waits for the sender: it costs one write to a file, and with
- * `durability` "power" one wait for the disk. Callable from any thread, also after fork. Events of
- * one user whose calls did not overlap arrive in the order of the calls.
+ * Does no network I/O and never waits for the sender. It costs one write to a file and, with
+ * `durability` "power", one wait for the disk. Callable from any thread, also after fork. Events
+ * of one user whose calls did not overlap arrive in the order of the calls.
  *
  * Errors:
- *   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8; the message names the argument
+ *   MEDITOPIA_ERROR_INVALID_ARGUMENT  an argument is NULL or not UTF-8; the message names it
  *   MEDITOPIA_ERROR_INVALID_EVENT     the message names the field; nothing is queued
  *   MEDITOPIA_ERROR_SPOOL_FULL        nothing is queued; try again when there is room
- *   MEDITOPIA_ERROR_IO                unknown: the event may still be delivered
+ *   MEDITOPIA_ERROR_IO                the outcome is unknown: the event may still be delivered
  *   MEDITOPIA_ERROR_CLOSED
  *
  * Example:
@@ -1133,12 +1180,12 @@ meditopia_status meditopia_enqueue(struct meditopia_client *client,
                                    struct meditopia_error *error);
 
 /**
- * Queues one event whose strings carry their lengths in bytes: `meditopia_enqueue` for languages
- * whose strings need not end with NUL.
+ * Queues one event whose strings carry their lengths in bytes. It is `meditopia_enqueue` for
+ * languages whose strings need not end with a NUL.
  *
- * A NUL byte inside does not cut a string; it is part of it. `event_value` and `received_at` may
- * be NULL with length 0, which means null and now; NULL with another length is an error, and so
- * is NULL for the others. An `event_value` that is not NULL with length 0 is the empty string.
+ * A NUL byte is part of a string and does not end it. `event_value` and `received_at` may be NULL
+ * with length 0, which means null and now. NULL with another length is an error, and so is NULL
+ * for the other strings. An `event_value` that is not NULL and has length 0 is the empty string.
  *
  * Blocking, threads, fork and errors as for `meditopia_enqueue`.
  */
@@ -1156,20 +1203,22 @@ meditopia_status meditopia_enqueue_n(struct meditopia_client *client,
                                      struct meditopia_error *error);
 
 /**
- * Queues many events at once: all of them or none, also across a crash.
+ * Queues many events at once: all of them or none, even across a crash.
  *
  * `json` is `len` bytes of UTF-8, borrowed for the call: one event object, an array of them, or
- * {"events": [...]} as in the API's own documentation. There may be more than 100; they are cut
- * into requests later. Members are those of `meditopia_enqueue`; an unknown or repeated member is
- * an error. A missing `event_value` is null, and one that is there goes out byte for byte; a
- * missing or null `received_at` is now.
+ * {"events": [...]} as in the API's own documentation. It may hold more than 100 events; the
+ * sender divides them into requests. An event has the members token, partner_user_id, event,
+ * event_value and received_at, as in `meditopia_enqueue`; an unknown or repeated member is an
+ * error. A missing `event_value` is null, and any other is sent byte for byte. A missing or null
+ * `received_at` is now.
  *
- * `accepted` (may be NULL) gets the number of events queued; 0 after an error.
+ * `accepted` (may be NULL) receives the number of events queued; 0 after an error.
  *
- * Cheaper than one call an event. Blocking, threads and fork as for `meditopia_enqueue`.
+ * Cheaper than one call per event. Blocking, threads and fork as for `meditopia_enqueue`.
  *
- * Errors: those of `meditopia_enqueue`, `MEDITOPIA_ERROR_INVALID_ARGUMENT` also for what is not
- * JSON. With `MEDITOPIA_ERROR_INVALID_EVENT`, `event_index` says which event it was, counted from 0.
+ * Errors: those of `meditopia_enqueue`; `MEDITOPIA_ERROR_INVALID_ARGUMENT` also if `json` is not
+ * JSON. With `MEDITOPIA_ERROR_INVALID_EVENT`, `event_index` says which event it was, counted from
+ * 0.
  *
  * Example:
  *
@@ -1184,13 +1233,13 @@ meditopia_status meditopia_enqueue_json(struct meditopia_client *client,
                                         struct meditopia_error *error);
 
 /**
- * Reads the counters and states of the spool.
+ * Reads the counters and gauges of the spool.
  *
- * `stats` is the caller's; set its `struct_size`. Looks into the store, and into at most 8 MiB of what
- * no sender has taken over; never waits for the sender. `meditopia_sender_seen` is cheaper. Callable
- * from any thread.
+ * `stats` is the caller's; set its `struct_size`. The call reads the store, and at most 8 MiB of
+ * the journal that no sender has taken over yet. It never waits for the sender.
+ * `meditopia_sender_seen` is cheaper. Callable from any thread.
  *
- * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, or `struct_size` not set),
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (an argument is NULL, or `struct_size` is not set),
  * `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
  * `MEDITOPIA_ERROR_CLOSED`.
  *
@@ -1205,14 +1254,16 @@ meditopia_status meditopia_get_stats(struct meditopia_client *client,
                                      struct meditopia_error *error);
 
 /**
- * Says when a sender was last at work on the spool, and whether events wait: for a host that only
- * enqueues and wants to know that somebody sends.
+ * Says when a sender was last at work on the spool, and whether events wait. It is meant for an
+ * application that only enqueues and has to know that another process sends.
  *
- *   seen_ms  gets the time in milliseconds since 1970-01-01T00:00:00Z; -1: there never was one
- *   waiting  gets 1 if events seem to wait, else 0
+ *   seen_ms  receives the time in milliseconds since 1970-01-01T00:00:00Z; -1: there never was a
+ *            sender
+ *   waiting  receives 1 if events seem to wait, 0 otherwise
  *
- * Reads one small file and the sizes of the journal's files, so it suits a web request; what waits is
- * as of the sender's last word, at most a second old while it runs. Callable from any thread.
+ * Reads one small file and the sizes of the journal's files, so it is cheap enough for a web
+ * request. `waiting` relies on the sender's heartbeat, which is at most a second old while the
+ * sender runs. Callable from any thread.
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_CLOSED`.
  */
@@ -1222,10 +1273,11 @@ meditopia_status meditopia_sender_seen(struct meditopia_client *client,
                                        struct meditopia_error *error);
 
 /**
- * Reads the counters and states of the spool as text, for a metrics page or a log.
+ * Reads the counters and gauges of the spool as text, for a metrics page or a log.
  *
- * `format` is one of `meditopia_format`. `*out` gets a new text for `meditopia_text_free`; NULL
- * after an error. Blocking, threads and errors as for `meditopia_get_stats`.
+ * `format` is one of `meditopia_format`. `*out` receives a new text, to be freed with
+ * `meditopia_text_free`; after an error it is NULL. Blocking, threads and errors as for
+ * `meditopia_get_stats`.
  */
 meditopia_status meditopia_stats_text(struct meditopia_client *client,
                                       int32_t format,
@@ -1233,16 +1285,17 @@ meditopia_status meditopia_stats_text(struct meditopia_client *client,
                                       struct meditopia_error *error);
 
 /**
- * Has `callback` called with every record of `log_level` and above, instead of the one before it.
- * NULL unsets it.
+ * Sets the function that is called with every record of `log_level` or more urgent. It replaces
+ * the previous callback; NULL only removes that one.
  *
- * `user_data` is handed to the callback; it may be NULL, and must live until the callback is
- * replaced or unset, or the client is closed. When this function or `meditopia_client_close`
- * returns, the callback before it runs no more; it does not run in a forked process either. Waits
- * for a callback that is running. Callable from any thread, but not from the callback.
+ * `user_data` is passed to the callback. It may be NULL, and has to stay valid until the callback
+ * is replaced or removed, or the client is closed. When this function or `meditopia_client_close`
+ * returns, the previous callback is not running and will not run again. No callback runs in a
+ * forked process. Waits for a callback that is running. Callable from any thread, but not from the
+ * callback.
  *
- * The library writes its log nowhere else: not to stdout, stderr or syslog. Languages whose code may not run on
- * a foreign thread (PHP) poll `meditopia_log_next` instead.
+ * The library writes its log nowhere else: not to stdout, stderr or syslog. Languages whose code
+ * may not run on a foreign thread (PHP) poll `meditopia_log_next` instead.
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_CLOSED`.
  *
@@ -1260,33 +1313,36 @@ meditopia_status meditopia_set_log_callback(struct meditopia_client *client,
                                             struct meditopia_error *error);
 
 /**
- * Takes the oldest record that no call of this function has taken yet, for hosts that cannot be called
- * back. A callback takes none.
+ * Takes the oldest log record that no call of this function has taken yet, for applications that
+ * cannot use a callback. A callback takes no records away from this function.
  *
- * `record` is the caller's; set its `struct_size`. A few hundred records wait; beyond that the
- * oldest are dropped. Returns `MEDITOPIA_OK` with a record, or `MEDITOPIA_DONE` when none waits.
- * Does not block. Callable from any thread; each record goes to one caller.
+ * `record` is the caller's; set its `struct_size`. A few hundred records are kept; beyond that,
+ * the oldest are dropped. Returns `MEDITOPIA_OK` with a record, or `MEDITOPIA_DONE` if there is
+ * none. Does not block. Callable from any thread; each record goes to one caller.
  *
- * After `meditopia_client_close` it gives what is left, what the close has said among it.
+ * After `meditopia_client_close` it still returns the records that are left, among them those that
+ * the close wrote.
  *
- * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, or `struct_size` not set),
- * `MEDITOPIA_ERROR_CLOSED` (the client is closed, and nothing is left).
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (an argument is NULL, or `struct_size` is not set),
+ * `MEDITOPIA_ERROR_CLOSED` (the client is closed, and no record is left).
  */
 meditopia_status meditopia_log_next(struct meditopia_client *client,
                                     struct meditopia_log_record *record,
                                     struct meditopia_error *error);
 
 /**
- * Lists the events that were rejected, have expired or were set aside, oldest first. They stay until
- * an operator requeues or discards them. For more than user and code see `meditopia_rejected_find`.
+ * Lists the events that were rejected, that expired or that were set aside, oldest first. They
+ * stay in the list until an operator requeues or discards them. `meditopia_rejected_find` filters
+ * by more than user and code.
  *
- *   partner_user_id  only this user's; NULL: any. UTF-8, borrowed for the call
- *   api_code         only those that the API refused with this code; NULL: any
- *   after_id         only those with a greater id; 0: from the first
- *   out              gets the cursor for `meditopia_cursor_free`; NULL after an error
+ *   partner_user_id  only events of this user; NULL: all users. UTF-8, borrowed for the call
+ *   api_code         only events that the API refused with this code; NULL: all events
+ *   after_id         only events with a greater id; 0: from the first
+ *   out              receives the cursor, to be freed with `meditopia_cursor_free`; NULL after an
+ *                    error
  *
- * Reads the store, by page, beside the sender and without waiting for it. Callable from any
- * thread.
+ * Reads the store page by page while a sender may be at work, and never waits for the sender.
+ * Callable from any thread.
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
  * `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
@@ -1311,8 +1367,9 @@ meditopia_status meditopia_rejected_open(struct meditopia_client *client,
                                          struct meditopia_error *error);
 
 /**
- * Lists the events that were sent while no answer has settled whether they arrived, with their
- * attempts, oldest first. They are repeated before anything else; nothing has to be done.
+ * Lists the events in doubt, oldest first. They were sent, but no answer settled whether they
+ * arrived. Each row says how many requests carried its event. The sender repeats these events
+ * before anything else; you need not do anything.
  *
  * `after_id`, `out`, blocking, threads and errors as for `meditopia_rejected_open`.
  */
@@ -1322,16 +1379,19 @@ meditopia_status meditopia_in_doubt_open(struct meditopia_client *client,
                                          struct meditopia_error *error);
 
 /**
- * Lists the events that wait: first those that a sender has taken over (`MEDITOPIA_REASON_PENDING`, or
- * `MEDITOPIA_REASON_IN_DOUBT`), then those that none has (`MEDITOPIA_REASON_JOURNALLED`).
+ * Lists the events that wait: first those that a sender has taken over (`MEDITOPIA_REASON_PENDING`
+ * or `MEDITOPIA_REASON_IN_DOUBT`), then those that none has taken over yet
+ * (`MEDITOPIA_REASON_JOURNALLED`).
  *
- *   partner_user_id  only this user's; NULL: any. UTF-8, borrowed for the call
- *   after_id         only those with a greater id; 0: from the first
- *   out              gets the cursor for `meditopia_cursor_free`; NULL after an error
+ *   partner_user_id  only events of this user; NULL: all users. UTF-8, borrowed for the call
+ *   after_id         only events with a greater id; 0: from the first
+ *   out              receives the cursor, to be freed with `meditopia_cursor_free`; NULL after an
+ *                    error
  *
- * Each page is read by itself beside a running sender: what is delivered while you walk is not listed,
- * what is enqueued may be. One that is set behind its user's bad events meanwhile may come twice. With
- * a user, each page may go through all that waits.
+ * Each page is read on its own while a sender may be at work. Events that are delivered while you
+ * walk the list are not listed, and events that are enqueued meanwhile may be. An event that the
+ * sender moves to another queue meanwhile may be listed twice. With a user, reading one page may
+ * read every event that waits.
  *
  * Blocking, threads and errors as for `meditopia_rejected_open`.
  */
@@ -1344,12 +1404,13 @@ meditopia_status meditopia_pending_open(struct meditopia_client *client,
 /**
  * Goes to the next event: `MEDITOPIA_OK` with a row, or `MEDITOPIA_DONE` at the end of the list.
  *
- * `row` is the caller's; set its `struct_size` once. Its strings live until the next call on this
- * cursor. After `MEDITOPIA_DONE` or an error all of it but `struct_size` is zero.
+ * `row` is the caller's; set its `struct_size` once. Its strings are valid until the next call
+ * with this cursor. After `MEDITOPIA_DONE` or an error, every field except `struct_size` is zero.
  *
- * May read a page of the store; never waits for the sender. One thread at a time.
+ * May read a page of the store; never waits for the sender. One thread at a time may use the
+ * cursor.
  *
- * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, or `struct_size` not set),
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (an argument is NULL, or `struct_size` is not set),
  * `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
  * `MEDITOPIA_ERROR_CLOSED`.
  */
@@ -1358,25 +1419,26 @@ meditopia_status meditopia_cursor_next(struct meditopia_cursor *cursor,
                                        struct meditopia_error *error);
 
 /**
- * Frees a cursor and the strings of its last row; NULL does nothing.
+ * Frees a cursor and the strings of its last row. NULL does nothing.
  */
 void meditopia_cursor_free(struct meditopia_cursor *cursor);
 
 /**
- * Lists the rejected events that `filter` takes, oldest first. They stay until an operator requeues
- * or discards them.
+ * Lists the rejected events that `filter` selects, oldest first. They stay in the list until an
+ * operator requeues or discards them.
  *
- *   filter  which; it is read during the call only
- *   out     gets the cursor for `meditopia_cursor_free`; NULL after an error
+ *   filter  which events; read during the call only
+ *   out     receives the cursor, to be freed with `meditopia_cursor_free`; NULL after an error
  *
- * Reads the store, by page, beside the sender and without waiting for it. Callable from any
- * thread.
+ * Reads the store page by page while a sender may be at work, and never waits for the sender.
+ * Callable from any thread.
  *
- * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, `struct_size` not set, a reason that no rejected
- * event has, or a field that this version does not know), `MEDITOPIA_ERROR_IO`,
- * `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (an argument is NULL, `struct_size` is not set, no
+ * rejected event can have that `reason`, or a field is set that this version does not know),
+ * `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
+ * `MEDITOPIA_ERROR_CLOSED`.
  *
- * Example: what was rejected in the last hour.
+ * Example: the events rejected in the last hour.
  *
  *   meditopia_filter filter = { .struct_size = sizeof filter };
  *   filter.from_ms = (int64_t)(time(NULL) - 3600) * 1000;
@@ -1388,17 +1450,18 @@ meditopia_status meditopia_rejected_find(struct meditopia_client *client,
                                          struct meditopia_error *error);
 
 /**
- * Sends rejected or expired events again, as if they were enqueued now: they go to the end.
+ * Sends rejected or expired events again, as if they were enqueued now: they go to the end of
+ * their queue.
  *
- * `ids` are `count` ids of rows, borrowed for the call; NULL with `count` 0 is nothing to do. An
- * id that is not in the list any more is skipped. `changed` (may be NULL) gets how many were
- * there; 0 after an error. All of them change together or none does.
+ * `ids` are `count` ids of rows, borrowed for the call; NULL with `count` 0 does nothing. An id
+ * that is not in the list any more is skipped. `changed` (may be NULL) receives the number of
+ * events that were in the list; 0 after an error. All of them change together or none does.
  *
- * Waits until the spool's sender has taken the order, normally less than a second and at most
- * five. Callable from any thread.
+ * Waits until the spool's sender has carried the command out, normally less than a second and at
+ * most five seconds. Callable from any thread.
  *
- * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (it may still take
- * effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (the command may still
+ * take effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
  * `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
  */
 meditopia_status meditopia_rejected_requeue(struct meditopia_client *client,
@@ -1408,16 +1471,19 @@ meditopia_status meditopia_rejected_requeue(struct meditopia_client *client,
                                             struct meditopia_error *error);
 
 /**
- * Sends all rejected events that `filter` takes again, as if they were enqueued now: they go to the
- * end, in the order of their rejection, so each user's stay in their order.
+ * Sends all rejected events that `filter` selects again, as if they were enqueued now. They go to
+ * the end of their queue in the order of their rejection, so the events of each user keep their
+ * order.
  *
- * Only events that are in the list when the call begins. They change in portions of 1,000, each as
- * a whole. `changed` (may be NULL) gets how many there were; 0 after an error.
+ * Only events that are in the list when the call begins are sent again. They change in portions of
+ * 1,000; each portion changes as a whole. `changed` (may be NULL) receives the number of events; 0
+ * after an error.
  *
- * Blocking, threads and errors as for `meditopia_rejected_requeue`; of the errors for `filter` see
- * `meditopia_rejected_find`. After `MEDITOPIA_ERROR_TIMEOUT` the sender may be still at it.
+ * Blocking, threads and errors as for `meditopia_rejected_requeue`; for the errors of `filter` see
+ * `meditopia_rejected_find`. After `MEDITOPIA_ERROR_TIMEOUT` the sender may still be changing
+ * events.
  *
- * Example: after a user was created at the partner's.
+ * Example: the API did not know this user, and does now.
  *
  *   meditopia_filter filter = { .struct_size = sizeof filter, .partner_user_id = "user-17" };
  *   status = meditopia_rejected_requeue_matching(client, &filter, &changed, &error);
@@ -1428,9 +1494,8 @@ meditopia_status meditopia_rejected_requeue_matching(struct meditopia_client *cl
                                                      struct meditopia_error *error);
 
 /**
- * Forgets rejected or expired events for ever. This and
- * `meditopia_rejected_discard_matching` are the only functions that remove an event which was not
- * delivered.
+ * Removes rejected or expired events for good. No other function but
+ * `meditopia_rejected_discard_matching` removes an event that was not delivered.
  *
  * Arguments, blocking, threads and errors as for `meditopia_rejected_requeue`.
  */
@@ -1441,7 +1506,8 @@ meditopia_status meditopia_rejected_discard(struct meditopia_client *client,
                                             struct meditopia_error *error);
 
 /**
- * Forgets all rejected events that `filter` takes for ever: export them first if in doubt.
+ * Removes all rejected events that `filter` selects for good. If you may need them later, export
+ * them first.
  *
  * Arguments, blocking, threads and errors as for `meditopia_rejected_requeue_matching`.
  */
@@ -1451,22 +1517,24 @@ meditopia_status meditopia_rejected_discard_matching(struct meditopia_client *cl
                                                      struct meditopia_error *error);
 
 /**
- * Writes the rejected events that `filter` takes to a new file, one JSON object a line (NDJSON):
+ * Writes the rejected events that `filter` selects to a new file, one JSON object per line
+ * (NDJSON):
  *
  *   {"id":1,"reason":"refused","may_be_delivered":false,"api_code":"U_404","message":"...",
  *    "http_status":404,"attempts":3,"first_ms":...,"last_ms":...,"event":{...}}
  *
- * on one line. `reason` is "refused", "expired" or "set_aside"; `http_status` may be null; `event` is
- * what went to the API. The events stay in the list.
+ * In the file, each object is on one line. `reason` is "refused", "expired" or "set_aside";
+ * `http_status` may be null; `event` is the event in the form that is sent to the API. The events
+ * stay in the list.
  *
- *   path     must not exist; the file is its owner's alone (0600). After an error it may hold a
- *            part. UTF-8, borrowed for the call
- *   written  (may be NULL) gets how many events it holds; 0 after an error
+ *   path     the file must not exist; only its owner may read it (0600). After an error it may
+ *            hold a part of the events. UTF-8, borrowed for the call
+ *   written  (may be NULL) receives the number of events in the file; 0 after an error
  *
- * Reads the store, by page, beside the sender and without waiting for it; takes as long as the disk
- * does. Callable from any thread.
+ * Reads the store page by page while a sender may be at work, and never waits for the sender.
+ * Blocks for as long as the disk takes. Callable from any thread.
  *
- * Errors: as for `meditopia_rejected_find`, and `MEDITOPIA_ERROR_IO` for the file.
+ * Errors: as for `meditopia_rejected_find`; `MEDITOPIA_ERROR_IO` also for the file.
  */
 meditopia_status meditopia_rejected_export(struct meditopia_client *client,
                                            const struct meditopia_filter *filter,
@@ -1475,14 +1543,18 @@ meditopia_status meditopia_rejected_export(struct meditopia_client *client,
                                            struct meditopia_error *error);
 
 /**
- * Takes events that are in doubt out of their batch, so that the rest can go: for the one that the
- * API answers with a server error again and again (`MEDITOPIA_PAUSE_SERVER_ERROR`).
+ * Takes events in doubt out of their batch, so that the rest of the batch can be delivered. Use it
+ * if an event makes the API answer with a server error again and again
+ * (`MEDITOPIA_PAUSE_SERVER_ERROR`).
  *
- * `ids` are ids of rows of `meditopia_in_doubt_open`. The events go to the list of the rejected as
- * `MEDITOPIA_REASON_SET_ASIDE`, since they may have been delivered, and can be requeued from there. An
- * event whose request is on its way at that moment stays: after `meditopia_hold` no further one leaves,
- * but the one on its way is not waited for, so call again when `changed` is less than asked for. Which
- * one of a batch it is, setting aside halves and `meditopia_resume` find out.
+ * `ids` are ids of rows of `meditopia_in_doubt_open`. The events move to the list of rejected
+ * events with `MEDITOPIA_REASON_SET_ASIDE`, because they may have been delivered. From there they
+ * can be requeued.
+ *
+ * An event whose request is in flight at that moment stays in its batch. After `meditopia_hold` no
+ * further request is sent, but the call does not wait for one in flight: call it again if
+ * `changed` is less than the number of ids. To find the event that fails, set aside half of the
+ * batch, call `meditopia_resume`, and go on with the half that holds it.
  *
  * Arguments, blocking, threads and errors as for `meditopia_rejected_requeue`.
  */
@@ -1493,17 +1565,21 @@ meditopia_status meditopia_in_doubt_set_aside(struct meditopia_client *client,
                                               struct meditopia_error *error);
 
 /**
- * Lists which requests the API has taken within the last `receipts_days`, oldest first: "where are
- * the events of this user?" A batch that was delivered while the disk was full is not listed.
+ * Lists the requests that the API accepted within the last `receipts_days`, oldest first. It
+ * answers "where are the events of this user?" A batch that was delivered while the disk was full
+ * is not listed.
  *
- *   partner_user_id  only those with an event of this user; NULL: any. UTF-8, borrowed for the call
- *   from_ms          only those of this time or later, milliseconds since 1970-01-01T00:00:00Z; 0: any
- *   until_ms         only those before this time; 0: any
- *   after_id         only those with a greater id; 0: from the first
- *   out              gets the list for `meditopia_receipts_free`; NULL after an error
+ *   partner_user_id  only requests with an event of this user; NULL: all users. UTF-8, borrowed
+ *                    for the call
+ *   from_ms          only requests of this time or later, milliseconds since 1970-01-01T00:00:00Z;
+ *                    0: no limit
+ *   until_ms         only requests before this time; 0: no limit
+ *   after_id         only receipts with a greater id; 0: from the first
+ *   out              receives the list, to be freed with `meditopia_receipts_free`; NULL after an
+ *                    error
  *
- * Reads the store, by page, beside the sender and without waiting for it. With a user, all receipts
- * of the time are gone through. Callable from any thread.
+ * Reads the store page by page while a sender may be at work, and never waits for the sender. With
+ * a user, every receipt of that time is read. Callable from any thread.
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
  * `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
@@ -1529,12 +1605,13 @@ meditopia_status meditopia_receipts_open(struct meditopia_client *client,
                                          struct meditopia_error *error);
 
 /**
- * Goes to the next receipt: `MEDITOPIA_OK` with one, or `MEDITOPIA_DONE` at the end of the list.
+ * Goes to the next receipt: `MEDITOPIA_OK` with a receipt, or `MEDITOPIA_DONE` at the end of the
+ * list.
  *
- * `receipt` is the caller's; set its `struct_size` once. Its string lives until the next call on this
- * list. After `MEDITOPIA_DONE` or an error all of it but `struct_size` is zero.
+ * `receipt` is the caller's; set its `struct_size` once. Its string is valid until the next call
+ * with this list. After `MEDITOPIA_DONE` or an error, every field except `struct_size` is zero.
  *
- * May read pages of the store; never waits for the sender. One thread at a time.
+ * May read pages of the store; never waits for the sender. One thread at a time may use the list.
  *
  * Errors: as for `meditopia_cursor_next`.
  */
@@ -1543,7 +1620,7 @@ meditopia_status meditopia_receipts_next(struct meditopia_receipts *receipts,
                                          struct meditopia_error *error);
 
 /**
- * Frees a list of receipts and the string of its last one; NULL does nothing.
+ * Frees a list of receipts and the string of its last one. NULL does nothing.
  */
 void meditopia_receipts_free(struct meditopia_receipts *receipts);
 

@@ -1,7 +1,8 @@
-/* meditopia.hpp - meditopia.h for C++17: owners, exceptions or results, ranges, std::chrono.
+/* meditopia.hpp - meditopia.h for C++17: owning classes, exceptions or results, ranges, std::chrono.
  *
- * Header only and thin: every function is one of meditopia.h, where the model, the promises and each
- * option are said. Nothing is compiled into your program but the conversion of arguments and errors.
+ * Header only and thin: every function calls the function of meditopia.h with the same purpose.
+ * meditopia.h documents the model, the promises and each option. Only the conversion of arguments and
+ * errors is compiled into your program.
  *
  *   #include <meditopia.hpp>
  *   #include <iostream>
@@ -19,26 +20,28 @@
  *
  * TWO WAYS TO FAIL
  *
- * A function that can fail throws a class of its own for each MEDITOPIA_ERROR_..., all below
- * meditopia::error. Each has a twin `try_...` that is noexcept and returns a meditopia::result. With
- * -fno-exceptions only the twins are there. Where memory is exhausted, a twin ends the program, as the
- * library itself does.
+ * A function that can fail throws an exception, one class for each MEDITOPIA_ERROR_..., all derived
+ * from meditopia::error. Each such function has a variant `try_...` that is noexcept and returns a
+ * meditopia::result. With -fno-exceptions only the variants exist. If memory is exhausted, a variant
+ * ends the program, as the library itself does.
  *
- * OWNERS
+ * OWNERSHIP
  *
- * config, client and event_list own what meditopia.h gives them, can be moved and not copied. A client
- * that is destroyed waits for nothing and loses nothing; close it to wait for delivery. One that was
- * moved from answers MEDITOPIA_ERROR_INVALID_ARGUMENT.
+ * config, client and event_list own a handle of meditopia.h. They can be moved but not copied. A client
+ * that is destroyed waits for nothing and loses nothing; close it to wait for delivery. Calls of a
+ * client that was moved from fail with MEDITOPIA_ERROR_INVALID_ARGUMENT.
  *
  * THREADS, FORK
  *
- * As meditopia.h says: one client serves all threads (set_log, moving and destroying apart), a config
- * and an event_list one at a time; a child goes on with what was opened before fork.
+ * As in meditopia.h: any number of threads may use one client (but not set its log function, move it or
+ * destroy it at the same time as another call), and one thread at a time a config or an event_list. A
+ * child may go on using objects that were opened before fork.
  *
  * VERSIONS
  *
- * config and client look whether the loaded library fits this header (meditopia_abi_version), and fail
- * with abi_mismatch if not, saying which library was found. glibc before 2.34 needs -ldl for that.
+ * config and client check that the loaded library fits this header (meditopia_abi_version). If it does
+ * not, they fail with abi_mismatch, and the message says which library was found. glibc before 2.34
+ * needs -ldl for that check.
  */
 
 #ifndef MEDITOPIA_HPP

@@ -1,7 +1,7 @@
 /* Made from src/ffi by `UPDATE_HEADERS=1 cargo test --test abi headers`; do not edit.
  *
  * The flat form of meditopia.h for PHP's FFI::cdef and Python's cffi: the same types, numbers and
- * functions, without preprocessor lines. What they mean is said in meditopia.h.
+ * functions, without preprocessor lines. meditopia.h documents them.
  */
 
 typedef enum meditopia_abi {

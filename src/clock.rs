@@ -1,14 +1,14 @@
-//! Time, asked for in one place so that tests can hold it.
+//! The two clocks of the host.
 //!
-//! Two readings are needed and never mixed: time since boot orders records, waits and backoff,
-//! because nobody can set it back; wall time is for people and for `received_at`.
+//! They are never mixed. Time since boot orders records and measures waits, because it cannot be set
+//! back. Wall time is for people and for `received_at`.
 //!
-//! A Linux time namespace, as a container may have, shows time since boot with an offset. Records of
-//! several namespaces are ordered by one clock, so the offset is taken off: all see the host's time.
+//! In a Linux time namespace, which a container may have, time since boot has an offset. Records from
+//! several namespaces must be ordered by one clock, so the offset is subtracted: every process reads
+//! the time since boot of the host.
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// This moment moved forward by `wait`.
+    /// The moment that comes `wait` after this one.
     pub fn after(self, wait: Duration) -> Self {
         let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
         let millis = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
@@ -32,41 +32,30 @@ impl Moment {
         }
     }
 
-    /// How long it is from this moment to `later`; zero if it has passed.
+    /// The time from this moment to `later`; zero if `later` has passed.
     pub fn until(self, later: Self) -> Duration {
         Duration::from_nanos(later.boot_ns.saturating_sub(self.boot_ns))
     }
 
-    /// The moment whose wall time was `wall_ms`, as seen after a restart. That may be from another wall: it is now
-    /// at the earliest, and `longest` from now at the latest.
-    pub(crate) fn recall(self, wall_ms: i64, longest: Duration) -> Self {
+    /// Restores a deadline of which only the wall time was kept. The wall clock may have been set
+    /// since, so the deadline is now at the earliest, and `longest` from now at the latest.
+    pub(crate) fn restore_deadline(self, wall_ms: i64, longest: Duration) -> Self {
         let left = wall_ms.saturating_sub(self.wall_ms);
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
         self.after(left.min(longest))
     }
 
-    /// Whether `other` has been reached; decided by the clock that nobody can set.
+    /// Whether `other` has been reached, by the time since boot.
     pub fn reached(self, other: Self) -> bool {
         self.boot_ns >= other.boot_ns
     }
 }
 
-/// Where time comes from.
-pub trait Clock: Send + Sync {
-    /// Reads both clocks.
-    fn now(&self) -> Moment;
-}
-
-/// The clocks of this host.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Moment {
-        Moment {
-            boot_ns: boot_ns(),
-            wall_ms: wall_ms(),
-        }
+/// Reads both clocks of this host.
+pub fn now() -> Moment {
+    Moment {
+        boot_ns: boot_ns(),
+        wall_ms: wall_ms(),
     }
 }
 
@@ -80,19 +69,20 @@ pub fn boot_ns() -> u64 {
     namespace_boot_ns().saturating_add_signed(-ahead)
 }
 
-/// By how much the time since boot that this process sees is ahead of the host's.
+/// By how much the time since boot in this process's namespace is ahead of the host's.
 static AHEAD_NS: AtomicI64 = AtomicI64::new(UNKNOWN);
-/// No offset: the kernel allows a few hundred years.
+/// The offset was not read yet. No real offset has this value: the kernel allows a few hundred years.
 const UNKNOWN: i64 = i64::MIN;
 
-/// This process has been forked: its time namespace may not be its parent's.
+/// Reads the offset again at the next use: this process was forked, and its time namespace may not
+/// be its parent's.
 pub(crate) fn forget_namespace() {
     AHEAD_NS.store(UNKNOWN, Ordering::Relaxed);
 }
 
-/// Asks the kernel; zero where it knows of no namespaces.
+/// Reads the offset from the kernel; zero if the kernel has no time namespaces.
 fn namespace_ahead_ns() -> i64 {
-    /// The inode of the namespace that the host has booted into.
+    /// The time namespace of the host, with its fixed inode number.
     const INITIAL: &str = "time:[4026531834]";
     let namespace = |process: &str, which: &str| -> Option<PathBuf> {
         fs::read_link(format!("/proc/{process}/ns/{which}")).ok()
@@ -100,8 +90,8 @@ fn namespace_ahead_ns() -> i64 {
     let Some(own) = namespace("self", "time").filter(|own| own.as_os_str() != INITIAL) else {
         return 0;
     };
-    // Offsets are shown for the children's namespace, which a process that has called `unshare` does
-    // not share; its parent may.
+    // `timens_offsets` shows the offsets of the namespace for children. After `unshare` that is not
+    // the process's own namespace, but it may be the one that its parent gives to children.
     let parent = rustix::process::getppid().map(|parent| parent.as_raw_nonzero().to_string());
     ["self", parent.as_deref().unwrap_or("self")]
         .into_iter()
@@ -111,8 +101,8 @@ fn namespace_ahead_ns() -> i64 {
         .unwrap_or(0)
 }
 
-/// The offset of the boot time in a text such as `monotonic 0 0\nboottime 1000 500`, which stands
-/// for 1,000 seconds and 500 nanoseconds.
+/// The boot-time offset in a text such as `monotonic 0 0\nboottime 1000 500`, which means 1,000
+/// seconds and 500 nanoseconds.
 fn boottime_offset_ns(offsets: &str) -> Option<i64> {
     let mut words = offsets
         .lines()
@@ -126,7 +116,7 @@ fn boottime_offset_ns(offsets: &str) -> Option<i64> {
 fn namespace_boot_ns() -> u64 {
     #[cfg(target_os = "linux")]
     const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Boottime;
-    // On macOS the monotonic clock is the one that goes on during sleep.
+    // On macOS it is the monotonic clock that goes on during sleep.
     #[cfg(not(target_os = "linux"))]
     const SINCE_BOOT: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
 
@@ -140,41 +130,12 @@ pub fn wall_ms() -> i64 {
     time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
 }
 
-/// A clock that stands still until it is moved, for tests and simulations.
-#[derive(Debug)]
-pub struct ManualClock(Mutex<Moment>);
-
-impl ManualClock {
-    /// A clock that shows `start`.
-    pub fn at(start: Moment) -> Self {
-        Self(Mutex::new(start))
-    }
-
-    /// Moves both readings forward.
-    pub fn advance(&self, by: Duration) {
-        let mut moment = self
-            .0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        *moment = moment.after(by);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Moment {
-        *self
-            .0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn offsets_of_a_time_namespace_are_read_as_the_kernel_writes_them() {
+    fn the_boot_time_offset_of_a_time_namespace_is_read_as_the_kernel_writes_it() {
         let offsets = |boottime: &str| {
             boottime_offset_ns(&format!("monotonic           0         0\n{boottime}\n"))
         };
@@ -182,7 +143,7 @@ mod tests {
             offsets("boottime         1000         0"),
             Some(1_000_000_000_000)
         );
-        // A second back and half of one forth.
+        // One second back and half a second forward.
         assert_eq!(
             offsets("boottime           -1 500000000"),
             Some(-500_000_000)

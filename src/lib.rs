@@ -13,7 +13,7 @@
 //! store     transport    SQLite and HTTPS
 //! journal   spool        what makes an acknowledged event safe, and the directory it lives in
 //! event     config       the five fields; every option
-//! log  stats  error  clock
+//! log  stats  error  process  mutex  clock
 //! ```
 //!
 //! An event is acknowledged when its record is in the journal. The elected sender takes records
@@ -25,13 +25,15 @@ pub mod config;
 pub mod delivery;
 pub mod error;
 pub mod event;
+pub mod exchange;
 mod ffi;
 pub mod journal;
 pub mod log;
+mod mutex;
+mod process;
 mod sender;
 mod spelling;
 pub mod spool;
 pub mod stats;
 pub mod store;
-mod sync;
 pub mod transport;

@@ -1,11 +1,11 @@
-//! The HTTPS client: posts one batch, blocks up to its timeouts, and says what became of it.
+//! The HTTPS client: posts one batch, blocks up to its timeouts, and reports the exchange.
 //!
-//! What it must not get wrong is the difference between [`Exchange::NotSent`] and
-//! [`Exchange::Unsettled`]: the first may be repeated freely, the second may already stand at the
-//! server. `NotSent` needs a proof (see `connect`); whatever has none is `Unsettled`.
+//! The difference between [`Exchange::NotSent`] and [`Exchange::Unsettled`] must be right: a request
+//! that was not sent may be repeated freely, and the API may already have the events of an unsettled
+//! one. `NotSent` needs a proof (see `connect`); every failure without one is `Unsettled`.
 //!
-//! Nothing is taken from the environment: proxy and trusted roots come from [`Options`] and fixed paths.
-//! Redirects, statuses and bodies are reported and not judged; that is the business of `delivery`.
+//! Nothing is read from the environment: the proxy and the trusted roots come from [`Options`] and
+//! fixed paths. Redirects, statuses and bodies are reported as they are; `delivery` judges them.
 
 use std::fmt;
 use std::io::Read;
@@ -22,47 +22,45 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::exchange::{Answer, BODY_LIMIT_BYTES, Exchange};
 
 mod connect;
-mod line;
 mod names;
 mod roots;
+mod tcp;
 mod wording;
 
-use crate::delivery::{Answer, Exchange};
-use connect::Unconnected;
-use names::Names;
+use connect::ConnectFailed;
+use names::NameCache;
 pub use names::Spawn;
 use wording::Peer;
 
-/// How much of an answer's body is read.
-pub const BODY_LIMIT_BYTES: usize = 64 * 1024;
-/// Idle connections that are kept for the next requests: one for each lane.
+/// How many idle connections are kept for later requests: one for each lane.
 const IDLE_CONNECTIONS: usize = 16;
 /// An idle connection older than this is not used again. It is shorter than the shortest common
-/// keep-alive (5 s) so that the server seldom closes one just as a request leaves, which nobody can
-/// tell from a request that was taken.
+/// keep-alive (5 s), so that the server seldom closes a connection just as a request leaves. Such a
+/// request cannot be told from one that the server took.
 const IDLE_AGE: Duration = Duration::from_secs(4);
 
 /// Where to post, and how long to wait.
 pub struct Options {
     /// The full URL, already validated: `https`, or `http` to loopback.
     pub endpoint: String,
-    /// For a connection to come about: look-up, TCP, proxy and TLS together.
+    /// The time to connect: look-up, TCP, proxy and TLS together.
     pub connect_timeout: Duration,
     /// From the first byte of a request to the last byte of its answer.
     pub request_timeout: Duration,
-    /// `http://` or `https://` address of a proxy, with `user:password@` if it asks for them.
+    /// The `http://` or `https://` address of a proxy, with `user:password@` if the proxy needs them.
     pub proxy: Option<String>,
-    /// PEM bundle of the only roots to trust, instead of the system's.
+    /// A PEM bundle of the only roots to trust, instead of the system's.
     pub ca_file: Option<PathBuf>,
     /// Starts the thread of a name look-up.
     pub spawn: Spawn,
 }
 
 impl Options {
-    /// Posts to `endpoint` directly, trusting the system's roots: 10 s to connect, 30 s a request, plain
-    /// threads.
+    /// Posts to `endpoint` directly and trusts the system's roots: 10 s to connect, 30 s for a request,
+    /// plain threads.
     pub fn new(endpoint: impl Into<String>) -> Self {
         Self {
             endpoint: endpoint.into(),
@@ -70,13 +68,13 @@ impl Options {
             request_timeout: Duration::from_secs(30),
             proxy: None,
             ca_file: None,
-            spawn: names::spawn_plainly,
+            spawn: names::spawn_thread,
         }
     }
 }
 
-/// The client of one endpoint. Shared by all threads that send; each request in flight has a connection
-/// of its own, and up to 16 idle ones are kept.
+/// The client of one endpoint, shared by all threads that send. Each request in flight has a
+/// connection of its own, and up to 16 idle connections are kept.
 pub struct Transport {
     endpoint: Uri,
     peer: Peer,
@@ -84,8 +82,8 @@ pub struct Transport {
     request_timeout: Duration,
     proxy: Option<Proxy>,
     ca_file: Option<RootCerts>,
-    names: Arc<Names>,
-    /// Made by the first request, because the system's roots are big and may never be needed.
+    names: Arc<NameCache>,
+    /// Made by the first request, because the system's roots are large and may never be needed.
     agent: OnceLock<Agent>,
 }
 
@@ -105,13 +103,13 @@ impl Transport {
             .map(roots::from_file)
             .transpose()?;
         Ok(Self {
-            peer: Peer::of(&endpoint),
+            peer: Peer::from_uri(&endpoint),
             endpoint,
             connect_timeout: options.connect_timeout,
             request_timeout: options.request_timeout,
             proxy,
             ca_file,
-            names: Arc::new(Names::new(options.spawn)),
+            names: Arc::new(NameCache::new(options.spawn)),
             agent: OnceLock::new(),
         })
     }
@@ -125,21 +123,22 @@ impl Transport {
     pub fn post_dated(&self, token: &SecretString, body: &[u8]) -> (Exchange, Option<String>) {
         let mut date = None;
         let exchange = self.exchange(token, body, |headers| {
-            let told = headers.get(DATE);
-            date = told.and_then(|told| Some(told.to_str().ok()?.to_owned()));
+            let value = headers.get(DATE);
+            date = value.and_then(|value| Some(value.to_str().ok()?.to_owned()));
         });
         (exchange, date)
     }
 
-    /// Posts; `look` sees the headers of the answer, if there is one.
+    /// Posts, and passes the headers of the answer, if there is one, to `read_headers`.
     fn exchange(
         &self,
         token: &SecretString,
         body: &[u8],
-        look: impl FnOnce(&HeaderMap),
+        read_headers: impl FnOnce(&HeaderMap),
     ) -> Exchange {
         let Some(authorization) = bearer(token) else {
-            let why = "the bearer token holds a character that a header cannot carry".into();
+            let why =
+                "the bearer token contains a character that an HTTP header cannot carry".into();
             return Exchange::NotSent { why };
         };
         let request = Request::post(self.endpoint.clone())
@@ -155,19 +154,19 @@ impl Transport {
             }
         };
         let answered = self.agent().run(request);
-        let answered = answered.inspect(|response| look(response.headers()));
-        match answered.and_then(read) {
+        let answered = answered.inspect(|response| read_headers(response.headers()));
+        match answered.and_then(read_answer) {
             Ok(answer) => Exchange::Answered(answer),
-            Err(ureq::Error::Other(cause)) if cause.is::<Unconnected>() => Exchange::NotSent {
+            Err(ureq::Error::Other(cause)) if cause.is::<ConnectFailed>() => Exchange::NotSent {
                 why: cause.to_string(),
             },
             Err(error) => Exchange::Unsettled {
-                why: self.unsettled(&error),
+                why: self.describe_unsettled(&error),
             },
         }
     }
 
-    fn unsettled(&self, error: &ureq::Error) -> String {
+    fn describe_unsettled(&self, error: &ureq::Error) -> String {
         match error {
             ureq::Error::Timeout(_) => format!(
                 "no complete answer from {} within {:?}",
@@ -176,7 +175,7 @@ impl Transport {
             error => format!(
                 "sent to {}, but no complete answer: {}",
                 self.peer,
-                wording::of_error(error)
+                wording::describe(error)
             ),
         }
     }
@@ -195,11 +194,12 @@ impl Transport {
                 .max_idle_connections(IDLE_CONNECTIONS)
                 .max_idle_connections_per_host(IDLE_CONNECTIONS)
                 .max_idle_age(IDLE_AGE)
-                .max_response_header_size(line::INPUT_BYTES)
-                .input_buffer_size(line::INPUT_BYTES)
-                .output_buffer_size(line::OUTPUT_BYTES)
-                // Each phase has its limit so that it is named to `Line`, which bounds them as a whole.
-                // The limits over several phases would cost a thread per request.
+                .max_response_header_size(tcp::INPUT_BYTES)
+                .input_buffer_size(tcp::INPUT_BYTES)
+                .output_buffer_size(tcp::OUTPUT_BYTES)
+                // Each phase has a timeout so that ureq names the phase to `TcpConnection`, which limits
+                // all of them together. ureq's own timeouts over several phases would cost a thread per
+                // request.
                 .timeout_connect(Some(self.connect_timeout))
                 .timeout_send_request(Some(self.request_timeout))
                 .timeout_send_body(Some(self.request_timeout))
@@ -207,7 +207,7 @@ impl Transport {
                 .timeout_recv_body(Some(self.request_timeout))
                 .build();
             let chain = connect::chain(Arc::clone(&self.names), self.request_timeout);
-            Agent::with_parts(config, chain, connect::Later)
+            Agent::with_parts(config, chain, connect::DeferredResolver)
         })
     }
 
@@ -231,28 +231,28 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// The addresses of `host`, as a request would look them up.
+/// Resolves `host` as a request would.
 ///
-/// The error says why there are none, for people, without naming the host.
-pub fn look_up(
+/// The error says why there is no address, in words for people that do not name the host.
+pub fn resolve(
     host: &str,
     port: u16,
     timeout: Duration,
 ) -> std::result::Result<Vec<SocketAddr>, String> {
     let now = Instant::now();
-    Names::new(names::spawn_plainly).resolve(host, port, now, now + timeout)
+    NameCache::new(names::spawn_thread).resolve(host, port, now, now + timeout)
 }
 
-/// A TCP connection to one of `addresses`, as a request would make it.
+/// Connects to one of `addresses` as a request would, without TLS.
 pub fn connect_to(
     addresses: &[SocketAddr],
     timeout: Duration,
 ) -> std::result::Result<(TcpStream, SocketAddr), String> {
-    connect::dial(addresses, Instant::now() + timeout).map_err(|cause| wording::of_io(&cause))
+    connect::dial(addresses, Instant::now() + timeout).map_err(|cause| wording::describe_io(&cause))
 }
 
 fn parse_proxy(address: &str) -> Result<Proxy> {
-    // The address may hold a password, so no message repeats it.
+    // The address may contain a password, so no message repeats the address.
     let refused = |why: &str| Error::new(ErrorKind::Config, format!("proxy: {why}"));
     let expected = "not an address; expected http://[user:password@]host:port";
     let proxy = Proxy::new(address).map_err(|_| refused(expected))?;
@@ -268,7 +268,7 @@ fn bearer(token: &SecretString) -> Option<HeaderValue> {
     Some(value)
 }
 
-fn read(response: Response<Body>) -> std::result::Result<Answer, ureq::Error> {
+fn read_answer(response: Response<Body>) -> std::result::Result<Answer, ureq::Error> {
     let status = response.status().as_u16();
     let retry_after = response.headers().get(RETRY_AFTER);
     let retry_after = retry_after

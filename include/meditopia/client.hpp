@@ -24,7 +24,8 @@ using log_function = std::function<void(const log_record&)>;
 
 namespace detail {
 
-/// What the library calls. An exception ends here: it must not cross C, nor end the host for a log line.
+/// The callback that the library calls. It drops an exception of the function, which must neither cross
+/// C nor end the process for a log record.
 extern "C" inline void meditopia_hpp_forward(const meditopia_log_record* record, void* function) noexcept {
 #if MEDITOPIA_EXCEPTIONS
   try {
@@ -38,11 +39,12 @@ extern "C" inline void meditopia_hpp_forward(const meditopia_log_record* record,
 
 }  // namespace detail
 
-/// A client of one spool; any number of threads may use it at once. What each call costs, how long it may
-/// block and how it fails is said in meditopia.h at the function of the same name.
+/// A client of one spool; any number of threads may use it at once. meditopia.h documents what each
+/// call costs, how long it may block and how it can fail, at the function of the same name.
 class client {
  public:
-  /// Opens the spool that `config` names, and makes it if it is not there. No network, no thread.
+  /// Opens the spool that `config` names, and creates it if it does not exist. Does no network I/O and
+  /// starts no thread.
   static result<client> try_open(const config& config) noexcept {
     if (!detail::abi_fits()) return detail::abi_misfit();
     failure failure;
@@ -54,9 +56,9 @@ class client {
   }
 
   client(client&&) noexcept = default;
-  /// Lets go of the client that was here, which waits for nothing.
+  /// Frees the client that was held before, which waits for nothing.
   client& operator=(client&& other) noexcept {
-    handle_ = std::move(other.handle_);  // first: afterwards no log function of it runs
+    handle_ = std::move(other.handle_);  // first: after this the old log function no longer runs
     log_ = std::move(other.log_);
     return *this;
   }
@@ -65,40 +67,41 @@ class client {
   /// Waits for nothing and loses nothing; `close` waits for delivery.
   ~client() = default;
 
-  /// Whether it has not been moved from.
+  /// False after the client was moved from.
   explicit operator bool() const noexcept { return handle_ != nullptr; }
   /// For functions of meditopia.h.
   meditopia_client* raw() const noexcept { return handle_.get(); }
 
-  /// Queues one event: when it returns without a failure, the event is safe. No network; one write to a
-  /// file. Without `value` the API gets null, without `at` it is now.
+  /// Queues one event: when it returns without a failure, the event is safe. Does no network I/O, only
+  /// one write to a file. Without `value` the API gets null; without `at` the event happened now.
   result<void> try_enqueue(std::string_view token, std::string_view partner_user_id, std::string_view event,
                            std::optional<std::string_view> value = std::nullopt,
                            std::optional<received_at> at = std::nullopt) noexcept {
     const std::string_view when = at ? at->text() : std::string_view{};
     return call([&](meditopia_client* handle, meditopia_error* error) {
-      return meditopia_enqueue_n(handle, there(token), token.size(), there(partner_user_id), partner_user_id.size(),
-                                 there(event), event.size(), value ? there(*value) : nullptr,
-                                 value ? value->size() : 0, at ? there(when) : nullptr, when.size(), error);
+      return meditopia_enqueue_n(handle, not_null(token), token.size(), not_null(partner_user_id),
+                                 partner_user_id.size(), not_null(event), event.size(),
+                                 value ? not_null(*value) : nullptr, value ? value->size() : 0,
+                                 at ? not_null(when) : nullptr, when.size(), error);
     });
   }
 
-  /// Queues an event object, an array of them, or {"events": [...]}: all or none. How many they were.
+  /// Queues an event object, an array of them, or {"events": [...]}: all or none. Returns their number.
   result<std::size_t> try_enqueue_json(std::string_view json) noexcept {
     return counted([&](meditopia_client* handle, std::size_t* accepted, meditopia_error* error) {
-      return meditopia_enqueue_json(handle, there(json), json.size(), accepted, error);
+      return meditopia_enqueue_json(handle, not_null(json), json.size(), accepted, error);
     });
   }
 
-  /// Waits until what was enqueued before is delivered or rejected, at most for a std::chrono duration or
-  /// until a time_point. The report is there after a failure, too.
+  /// Waits until every event enqueued before is delivered or rejected, at most for a std::chrono
+  /// duration or until a time_point. The result has a report even after a failure.
   template <class Deadline>
   flush_result try_flush(Deadline deadline) noexcept {
     return reported(meditopia_flush, detail::timeout_ms(deadline));
   }
 
-  /// Flushes, if this client may send, and ends; whatever the outcome, other calls are `errc::closed`
-  /// from now on. A deadline of 0 is legal and loses nothing.
+  /// Flushes, if this client may send, and closes. Whatever the outcome, other calls fail with
+  /// `errc::closed` from now on. A deadline of 0 is allowed and loses nothing.
   template <class Deadline>
   flush_result try_close(Deadline deadline) noexcept {
     return reported(meditopia_client_close, detail::timeout_ms(deadline));
@@ -112,7 +115,7 @@ class client {
     });
   }
 
-  /// Stops sending from this spool, in every process, until `resume`; enqueue goes on.
+  /// Stops sending from this spool, in every process, until `resume`. Enqueue still works.
   result<void> try_hold() noexcept { return call(meditopia_hold); }
   /// Ends a hold or another pause: the sender tries again at once.
   result<void> try_resume() noexcept { return call(meditopia_resume); }
@@ -137,7 +140,7 @@ class client {
     return copy;
   }
 
-  /// The rejected events that `filter` takes, oldest first; they stay in the list.
+  /// The rejected events that `filter` selects, oldest first. They stay in the list.
   result<event_list> try_rejected(const filter& filter = {}) noexcept {
     const detail::c_filter wanted(filter);
     if (!wanted) return wanted.refused();
@@ -146,24 +149,25 @@ class client {
     });
   }
 
-  /// The events that were sent while no answer has settled whether they arrived.
+  /// The events in doubt: they were sent, but no answer settled whether they arrived.
   result<event_list> try_in_doubt(std::int64_t after_id = 0) noexcept {
     return listed([&](meditopia_client* handle, meditopia_cursor** out, meditopia_error* error) {
       return meditopia_in_doubt_open(handle, after_id, out, error);
     });
   }
 
-  /// Sends rejected events again: those of a filter, or a container of ids. How many there were.
+  /// Sends rejected events again, selected by a filter or by a container of ids. Returns their number.
   template <class Which>
   result<std::size_t> try_requeue(const Which& which) noexcept {
     return changed(which, meditopia_rejected_requeue, meditopia_rejected_requeue_matching);
   }
-  /// Forgets rejected events for ever: those of a filter, or a container of ids.
+  /// Removes rejected events for good, selected by a filter or by a container of ids. Returns their
+  /// number.
   template <class Which>
   result<std::size_t> try_discard(const Which& which) noexcept {
     return changed(which, meditopia_rejected_discard, meditopia_rejected_discard_matching);
   }
-  /// Takes events in doubt out of their batch into the list of the rejected.
+  /// Moves events in doubt from their batch to the rejected events. Returns their number.
   template <class Ids>
   result<std::size_t> try_set_aside(const Ids& ids) noexcept {
     return counted([&](meditopia_client* handle, std::size_t* count, meditopia_error* error) {
@@ -171,7 +175,8 @@ class client {
     });
   }
 
-  /// Writes the rejected events that `filter` takes to a new file, a JSON object a line. How many.
+  /// Writes the rejected events that `filter` selects to a new file, one JSON object per line. Returns
+  /// their number.
   result<std::size_t> try_export_rejected(std::string_view path, const filter& filter = {}) noexcept {
     const detail::c_text file(path);
     const detail::c_filter wanted(filter);
@@ -182,9 +187,10 @@ class client {
     });
   }
 
-  /// Has `function` called with every log record; an empty one unsets it. It runs on threads of the
-  /// library, perhaps several at once, and must not call this client; what it throws is dropped.
-  /// When this returns, the function before it runs no more. One thread at a time.
+  /// Sets the function that is called with every log record; an empty function removes it. The function
+  /// runs on threads of the library, perhaps on several at once, and must not call this client.
+  /// Exceptions that it throws are dropped. When this call returns, the previous function no longer
+  /// runs. One thread at a time may set it.
   result<void> try_set_log(log_function function) noexcept {
     auto kept = function ? std::make_unique<log_function>(std::move(function)) : nullptr;
     const auto outcome = call([&](meditopia_client* handle, meditopia_error* error) {
@@ -194,7 +200,8 @@ class client {
     return outcome;
   }
 
-  /// The oldest log record that nobody has taken, instead of a function; nullopt: none waits.
+  /// Takes the oldest log record that no call has taken yet; nullopt if there is none. For applications
+  /// that set no log function.
   result<std::optional<log_record>> try_log_next() noexcept {
     meditopia_log_record raw{};
     raw.struct_size = sizeof raw;
@@ -257,8 +264,9 @@ class client {
 
   client() noexcept = default;
 
-  /// meditopia.h takes NULL for "not there", and an empty view may have it for its data.
-  static const char* there(std::string_view text) noexcept { return text.data() == nullptr ? "" : text.data(); }
+  /// A pointer that is not NULL: the data of an empty view may be NULL, which meditopia.h takes for a
+  /// missing string.
+  static const char* not_null(std::string_view text) noexcept { return text.data() == nullptr ? "" : text.data(); }
 
   template <class Call>
   result<void> call(Call function) const noexcept {
@@ -307,7 +315,7 @@ class client {
     }
   }
 
-  // In this order: the function is destroyed after the client, which may be calling it.
+  // The order matters: the client may be calling the function, so the function is destroyed after it.
   std::unique_ptr<log_function> log_;
   std::unique_ptr<meditopia_client, deleter> handle_;
 };

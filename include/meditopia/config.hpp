@@ -15,15 +15,15 @@
 
 namespace meditopia {
 
-/// Options for a client, by the keys of meditopia_config_set; later calls win. Plain memory: it opens
-/// nothing. One thread at a time.
+/// Options for a client, with the keys of meditopia_config_set; the last call that sets an option wins.
+/// Plain memory: it opens nothing. One thread at a time may use it.
 class config {
  public:
-  /// Every default.
+  /// A configuration with the default of every option.
   config() noexcept : handle_(detail::abi_fits() ? meditopia_config_new() : nullptr) {}
 
-  /// Sets one option. `value` is text, a bool, a whole number, or a duration, which is rounded up to the
-  /// unit that the key ends with (`_ms`, `_s`).
+  /// Sets one option. `value` is a string, a bool, a whole number or a duration. A duration is rounded
+  /// up to the unit that the key ends with (`_ms`, `_s`).
   template <class Value>
   result<void> try_set(std::string_view key, const Value& value) noexcept {
     if constexpr (std::is_convertible_v<const Value&, std::string_view>) {
@@ -37,13 +37,14 @@ class config {
     }
   }
 
-  /// Sets options from the environment (`MEDITOPIA_SPOOL` ...). No other thread may call setenv meanwhile.
+  /// Sets options from environment variables (`MEDITOPIA_SPOOL` ...). No other thread may call setenv
+  /// at the same time.
   result<void> try_load_env() noexcept {
     if (!detail::abi_fits()) return detail::abi_misfit();
     return result<void>::from([&](meditopia_error* error) { return meditopia_config_load_env(handle_.get(), error); });
   }
 
-  /// Sets options from a TOML file of the same keys.
+  /// Sets options from a TOML file with the same keys.
   result<void> try_load_file(std::string_view path) noexcept {
     if (!detail::abi_fits()) return detail::abi_misfit();
     const detail::c_text file(path);
@@ -52,7 +53,7 @@ class config {
         [&](meditopia_error* error) { return meditopia_config_load_file(handle_.get(), file.get(), error); });
   }
 
-  /// Reads one option back; a default where nothing was set. Secrets are refused.
+  /// Reads one option; if nothing has set it, its default. Secrets are refused.
   result<std::string> try_get(std::string_view key) const noexcept {
     if (!detail::abi_fits()) return detail::abi_misfit();
     const detail::c_text name(key);

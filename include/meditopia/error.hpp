@@ -1,4 +1,4 @@
-// What went wrong, as a value (failure) and as exceptions. Part of meditopia.hpp.
+// Errors, as a value (failure) and as exceptions. Part of meditopia.hpp.
 
 #ifndef MEDITOPIA_ERROR_HPP
 #define MEDITOPIA_ERROR_HPP
@@ -20,8 +20,8 @@
 
 namespace meditopia {
 
-/// The kinds of failure: `MEDITOPIA_ERROR_...` of meditopia.h, and what only this header can find.
-/// A later library may have more of them; treat one that you do not know like `internal`.
+/// The kinds of failure: `MEDITOPIA_ERROR_...` of meditopia.h, and one that only this header finds. A
+/// later library may have more kinds; treat one that you do not know like `internal`.
 enum class errc : std::int32_t {
   invalid_argument = MEDITOPIA_ERROR_INVALID_ARGUMENT,
   invalid_event = MEDITOPIA_ERROR_INVALID_EVENT,
@@ -40,7 +40,7 @@ enum class errc : std::int32_t {
   abi_mismatch = -1000,
 };
 
-/// Why delivery is paused; `none`: it is not.
+/// Why delivery is paused; `none` if it is not.
 enum class pause_reason : std::int32_t {
   none = MEDITOPIA_PAUSE_NONE,
   auth = MEDITOPIA_PAUSE_AUTH,
@@ -52,7 +52,7 @@ enum class pause_reason : std::int32_t {
   hold = MEDITOPIA_PAUSE_HOLD,
 };
 
-/// What a call could not do, and why. Plain memory: it owns nothing, and copying it cannot fail.
+/// What went wrong in a call. Plain memory: it owns nothing, and copying it cannot fail.
 class failure {
  public:
   errc code() const noexcept { return static_cast<errc>(raw_.status); }
@@ -64,26 +64,27 @@ class failure {
   }
   /// Whether the same call may succeed later without any change by the caller.
   bool retryable() const noexcept { return raw_.retryable != 0; }
-  /// HTTP status of the API's answer that led here.
+  /// HTTP status of the API's answer that led to the failure.
   std::optional<int> http_status() const noexcept {
     return raw_.http_status == 0 ? std::nullopt : std::optional<int>{raw_.http_status};
   }
-  /// The API's own code, such as "A_1002"; empty: none.
+  /// The API's error code, such as "A_1002"; empty if there is none.
   std::string_view api_code() const noexcept { return raw_.api_code; }
-  /// Not `none` only with `errc::paused`.
+  /// Why delivery is paused; `none` unless the code is `errc::paused`.
   pause_reason paused_by() const noexcept { return static_cast<pause_reason>(raw_.pause_reason); }
-  /// Which event of the call is meant, counted from 0.
+  /// Which event of the call the failure is about, counted from 0.
   std::optional<std::size_t> event_index() const noexcept {
     return raw_.event_index < 0 ? std::nullopt
                                 : std::optional<std::size_t>{static_cast<std::size_t>(raw_.event_index)};
   }
-  /// For functions of meditopia.h, which fill it in.
+  /// For the functions of meditopia.h, which fill it in.
   meditopia_error* raw() noexcept { return &raw_; }
   const meditopia_error& raw() const noexcept { return raw_; }
 
-  /// Not initialised: every call fills it in, and clearing it each time would cost more than the call.
+  /// Not initialised: every call fills it in, and clearing it each time would take longer than the
+  /// call.
   failure() noexcept {}  // NOLINT
-  /// A failure that was found before the library was asked.
+  /// A failure found before the library was called.
   failure(errc code, std::string_view message) noexcept : raw_{} {
     raw_.status = static_cast<std::int32_t>(code);
     raw_.event_index = -1;
@@ -109,32 +110,36 @@ class error : public std::runtime_error {
   meditopia::failure failure_;
 };
 
-/// An argument is not UTF-8, contains a NUL where none may be, or is out of range: a mistake in the code.
+/// An argument is not UTF-8, contains a NUL byte that is not allowed, or is out of range: a mistake in
+/// the calling code.
 class invalid_argument : public error { using error::error; };
 /// An event breaks a rule of the API; nothing was queued. The message names the field.
 class invalid_event : public error { using error::error; };
 /// The configuration is incomplete or contradictory, or a key or value is not known.
 class config_error : public error { using error::error; };
-/// This process has the spool open with another value for a key.
+/// This process has the spool open with another value of an option.
 class conflict : public error { using error::error; };
-/// The spool belongs to another user, endpoint, account or place on disk.
+/// The spool belongs to another user, endpoint or account, or was copied or moved.
 class spool_mismatch : public error { using error::error; };
-/// The disk or `max_spool_bytes` is full; this event was not queued.
+/// The disk is full, or the spool has reached `max_spool_bytes`. The events of the call were not
+/// queued.
 class spool_full : public error { using error::error; };
-/// The operating system refused a read or a write. An enqueue that fails so is unknown.
+/// The operating system refused a read or a write. The outcome of an enqueue that fails with it is
+/// unknown.
 class io_error : public error { using error::error; };
-/// The client was closed before.
+/// The client was closed before the call.
 class closed : public error { using error::error; };
-/// The store is damaged, or of a newer version.
+/// The store is damaged, or a newer version of the library wrote it.
 class store_error : public error { using error::error; };
-/// Forked from a process that had the store open: it may enqueue, but neither send nor list.
+/// This process was forked from one that had the store open: it may enqueue, but neither send nor list.
 class forked : public error { using error::error; };
-/// A defect of the library.
+/// A defect in the library.
 class internal_error : public error { using error::error; };
 /// The loaded library does not fit the header that this program was compiled with.
 class abi_mismatch : public error { using error::error; };
 
-/// Not all was delivered, and all is kept. After flush and close, `report()` says what was done.
+/// Some events were not delivered; all of them are kept. After flush and close, `report()` says what
+/// happened to the events.
 class incomplete : public error {
  public:
   explicit incomplete(const meditopia::failure& failure, const meditopia_report& report = {})
@@ -144,7 +149,7 @@ class incomplete : public error {
  private:
   meditopia_report report_;
 };
-/// Delivery is paused; `failure().paused_by()` says why. Enqueue goes on.
+/// Delivery is paused; `failure().paused_by()` says why. Enqueue still works.
 class paused : public incomplete { using incomplete::incomplete; };
 /// The deadline passed first; delivery goes on.
 class timed_out : public incomplete { using incomplete::incomplete; };

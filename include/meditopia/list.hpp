@@ -1,4 +1,4 @@
-// Lists of events as input ranges, and which events a call is about. Part of meditopia.hpp.
+// Lists of events as input ranges, and filters that select events. Part of meditopia.hpp.
 
 #ifndef MEDITOPIA_LIST_HPP
 #define MEDITOPIA_LIST_HPP
@@ -16,50 +16,52 @@
 
 namespace meditopia {
 
-/// One event of a list, with strings of its own: it outlives the list.
+/// One event of a list. It has strings of its own, so it outlives the list.
 struct listed_event {
-  /// Grows along a list; what requeue, discard and set_aside take.
+  /// Increases along a list. requeue, discard and set_aside take it.
   std::int64_t id = 0;
   meditopia::reason reason{};
   std::optional<int> http_status;
-  /// In doubt: the first request; else the enqueue.
+  /// When the event was enqueued; if it is in doubt, when its first request was sent.
   time_point first;
-  /// In doubt: the last request; else the rejection.
+  /// When the event was rejected; if it is in doubt, when its last request was sent.
   time_point last;
-  /// How many requests carried it.
+  /// How many requests carried the event.
   std::uint32_t attempts = 0;
-  /// The event as it goes to the API.
+  /// The event as it is sent to the API.
   std::string json;
-  /// The API's code, such as "A_2001"; empty: none.
+  /// The API's error code, such as "A_2001"; empty if there is none.
   std::string api_code;
-  /// The API's message, or what the library has to say.
+  /// The message of the API, or of the library.
   std::string message;
 };
 
-/// Which rejected events a call is about; what is not set asks for nothing, several must all hold.
+/// Selects rejected events. A field that is not set is no condition; an event has to meet all that are
+/// set.
 struct filter {
   std::optional<std::string_view> partner_user_id = std::nullopt;
   std::optional<std::string_view> api_code = std::nullopt;
   std::optional<meditopia::reason> reason = std::nullopt;
-  /// Rejected at this time or later.
+  /// Only events rejected at this time or later.
   std::optional<time_point> from = std::nullopt;
-  /// Rejected before this time.
+  /// Only events rejected before this time.
   std::optional<time_point> until = std::nullopt;
-  /// Only with a greater id.
+  /// Only events with a greater id.
   std::int64_t after_id = 0;
 };
 
-/// A list of events, oldest first, read by page while it is gone through: an input range.
+/// A list of events, oldest first: an input range that reads the store page by page.
 ///
 ///   for (const meditopia::listed_event& event : client.rejected()) std::cout << event.json << '\n';
 ///
-/// One thread at a time, once from begin to end; an event that an iterator shows is there until the next
-/// step. It holds no transaction, so it may stay open, and may outlive its client's close.
+/// One thread at a time may use it, and it can be walked once. The event that an iterator points to is
+/// valid until the next step. The list holds no transaction, so it may stay open, even after its client
+/// is closed.
 class event_list {
  public:
   explicit event_list(meditopia_cursor* cursor) noexcept : cursor_(cursor) {}
 
-  /// Goes to the next event, which stays until the next step; nullptr at the end.
+  /// Goes to the next event, which is valid until the next step; nullptr at the end.
   result<const listed_event*> try_next() noexcept {
     failure failure;
     meditopia_row row{};
@@ -98,7 +100,7 @@ class event_list {
       event_ = list_->next();
       return *this;
     }
-    /// What `*i++` gives: the event before the step, copied.
+    /// The result of `i++`: a copy of the event before the step.
     class before {
      public:
       explicit before(const listed_event& event) : event_(event) {}
@@ -137,7 +139,7 @@ class event_list {
 
 namespace detail {
 
-/// A filter as meditopia.h takes it, with C strings of its own.
+/// A filter for meditopia.h, with C strings of its own.
 class c_filter {
  public:
   explicit c_filter(const filter& wanted)
@@ -148,7 +150,7 @@ class c_filter {
     raw_.api_code = wanted.api_code ? code_.get() : nullptr;
     raw_.from_ms = wanted.from ? to_ms(*wanted.from) : 0;
     raw_.until_ms = wanted.until ? to_ms(*wanted.until) : 0;
-    // 0 would ask for no end at all; nothing was rejected before 1970 either.
+    // 0 means no limit in meditopia.h. No event was rejected before 1970, so -1 selects the same events.
     if (wanted.until && raw_.until_ms == 0) raw_.until_ms = -1;
     raw_.after_id = wanted.after_id;
   }

@@ -1,4 +1,4 @@
-// What the noexcept functions return, and the look at the library's version. Part of meditopia.hpp.
+// The results of the noexcept functions, and the check of the library's version. Part of meditopia.hpp.
 
 #ifndef MEDITOPIA_RESULT_HPP
 #define MEDITOPIA_RESULT_HPP
@@ -16,7 +16,7 @@
 
 namespace meditopia {
 
-/// A `T`, or why there is none: `if (auto made = client::try_open(config)) use(*made);`
+/// A `T`, or the reason why there is none: `if (auto made = client::try_open(config)) use(*made);`
 template <class T>
 class [[nodiscard]] result {
  public:
@@ -25,17 +25,17 @@ class [[nodiscard]] result {
 
   bool ok() const noexcept { return value_.has_value(); }
   explicit operator bool() const noexcept { return ok(); }
-  /// Only of one that is ok.
+  /// Only if the result is ok.
   T& operator*() & noexcept { return *value_; }
   const T& operator*() const& noexcept { return *value_; }
   T&& operator*() && noexcept { return *std::move(value_); }
   T* operator->() noexcept { return &*value_; }
   const T* operator->() const noexcept { return &*value_; }
-  /// Only of one that is not ok.
+  /// Only if the result is not ok.
   const failure& error() const noexcept { return failure_; }
 
 #if MEDITOPIA_EXCEPTIONS
-  /// The value, or the exception for the failure.
+  /// Returns the value, or throws the exception for the failure.
   T value() && {
     if (!ok()) raise(failure_);
     return *std::move(value_);
@@ -47,11 +47,11 @@ class [[nodiscard]] result {
   failure failure_;
 };
 
-/// Done, or why not.
+/// Success, or the reason of the failure.
 template <>
 class [[nodiscard]] result<void> {
  public:
-  /// Calls a function of meditopia.h with the error that it fills in.
+  /// Calls a function of meditopia.h with an error for it to fill in.
   template <class Call>
   static result from(Call call) noexcept {
     result made;
@@ -62,11 +62,11 @@ class [[nodiscard]] result<void> {
 
   bool ok() const noexcept { return ok_; }
   explicit operator bool() const noexcept { return ok(); }
-  /// Only of one that is not ok.
+  /// Only if the result is not ok.
   const failure& error() const noexcept { return failure_; }
 
 #if MEDITOPIA_EXCEPTIONS
-  /// Nothing, or the exception for the failure.
+  /// Throws the exception for the failure, if there is one.
   void value() const {
     if (!ok()) raise(failure_);
   }
@@ -78,7 +78,7 @@ class [[nodiscard]] result<void> {
   bool ok_ = true;
 };
 
-/// What flush and close return: done or why not, and what was done in any case.
+/// The result of flush and close: success or the reason of the failure, and a report in both cases.
 class [[nodiscard]] flush_result : public result<void> {
  public:
   flush_result(const result<void>& outcome, const meditopia::report& report) noexcept
@@ -86,7 +86,8 @@ class [[nodiscard]] flush_result : public result<void> {
   const meditopia::report& report() const noexcept { return report_; }
 
 #if MEDITOPIA_EXCEPTIONS
-  /// The report, or the exception for the failure; `paused` and `timed_out` carry the report.
+  /// Returns the report, or throws the exception for the failure; `paused` and `timed_out` carry the
+  /// report.
   meditopia::report value() const {
     if (!ok()) raise(error(), report_);
     return report_;
@@ -99,21 +100,22 @@ class [[nodiscard]] flush_result : public result<void> {
 
 namespace detail {
 
-/// An argument that meditopia.h takes as a C string. A NUL inside would cut it short, silently.
+/// A string that meditopia.h takes as a C string. A NUL byte inside would silently cut it short.
 class c_text {
  public:
   explicit c_text(std::string_view text) : text_(text) {}
   explicit operator bool() const noexcept { return text_.find('\0') == std::string::npos; }
   const char* get() const noexcept { return text_.c_str(); }
   static failure refused(std::string_view argument) noexcept {
-    return {errc::invalid_argument, std::string(argument) + ": it contains a NUL byte"};
+    return {errc::invalid_argument, std::string(argument) + ": contains a NUL byte"};
   }
 
  private:
   std::string text_;
 };
 
-/// Whether the loaded library has all that this header calls: the same major, and no older minor.
+/// Whether the loaded library has every function that this header calls: the same major version, and at
+/// least the same minor version.
 inline bool abi_fits() noexcept {
   const std::uint32_t found = meditopia_abi_version();
   return found >> 16U == MEDITOPIA_ABI_MAJOR && (found & 0xffffU) >= MEDITOPIA_ABI_MINOR;

@@ -1,4 +1,4 @@
-// Plain values: times, deadlines, kinds of events, reports, statistics, log records. Part of meditopia.hpp.
+// Plain values: times, kinds of events, reports, statistics and log records. Part of meditopia.hpp.
 
 #ifndef MEDITOPIA_VALUES_HPP
 #define MEDITOPIA_VALUES_HPP
@@ -17,7 +17,7 @@
 
 namespace meditopia {
 
-/// The events that the API knows. Any other text is refused as `invalid_event`.
+/// The kinds of events that the API knows. Any other string fails with `invalid_event`.
 namespace event_type {
 inline constexpr std::string_view registration = "register";
 inline constexpr std::string_view signin = "signin";
@@ -39,7 +39,7 @@ enum class stats_format : std::int32_t {
   prometheus = MEDITOPIA_FORMAT_PROMETHEUS,
 };
 
-/// Why an event is in a list; meditopia.h says more of each.
+/// Why an event is in a list; meditopia.h explains each reason.
 enum class reason : std::int32_t {
   refused = MEDITOPIA_REASON_REFUSED,
   expired = MEDITOPIA_REASON_EXPIRED,
@@ -57,7 +57,7 @@ inline time_point from_ms(std::int64_t ms) noexcept {
   return time_point{std::chrono::duration_cast<time_point::duration>(std::chrono::milliseconds{ms})};
 }
 
-/// Where 0 and -1 mean: there is none.
+/// A time, or nullopt for 0 and -1, which mean that there is none.
 inline std::optional<time_point> some_time(std::int64_t ms) noexcept {
   return ms <= 0 ? std::nullopt : std::optional<time_point>{from_ms(ms)};
 }
@@ -66,7 +66,8 @@ inline std::int64_t to_ms(time_point at) noexcept {
   return std::chrono::floor<std::chrono::milliseconds>(at).time_since_epoch().count();
 }
 
-/// Rounded up, so that no deadline comes early; what is out of range is the nearest that is in it.
+/// A timeout in milliseconds, rounded up so that no deadline comes early, and limited to the range of
+/// the type.
 template <class Rep, class Period>
 std::uint32_t timeout_ms(std::chrono::duration<Rep, Period> timeout) noexcept {
   const double ms = std::ceil(std::chrono::duration<double, std::milli>(timeout).count());
@@ -83,18 +84,19 @@ std::uint32_t timeout_ms(std::chrono::time_point<Clock, Duration> deadline) noex
 
 }  // namespace detail
 
-/// When an event happened: a text that meditopia_enqueue takes, borrowed, or a time of the system's clock.
+/// When an event happened: a string in a format of meditopia_enqueue, which is borrowed, or a time of
+/// the system clock.
 class received_at {
  public:
   received_at(const char* text) noexcept : text_(text) {}
   received_at(std::string_view text) noexcept : text_(text) {}
   received_at(const std::string& text) noexcept : text_(text) {}
-  /// Fractions of a second are cut; it goes out in `utc_offset`.
+  /// Fractions of a second are cut off. The library converts the time to `utc_offset`.
   template <class Duration>
   received_at(std::chrono::time_point<std::chrono::system_clock, Duration> at) noexcept {
     const std::time_t time = std::chrono::floor<std::chrono::seconds>(time_point{at}).time_since_epoch().count();
     std::tm date{};
-    gmtime_r(&time, &date);  // a time_point has no year that it could not tell
+    gmtime_r(&time, &date);  // cannot fail: it can represent the year of any time_point
     const int length =
         std::snprintf(buffer_, sizeof buffer_, "%04d-%02d-%02dT%02d:%02d:%02dZ", date.tm_year + 1900, date.tm_mon + 1,
                       date.tm_mday, date.tm_hour, date.tm_min, date.tm_sec);
@@ -109,7 +111,8 @@ class received_at {
   std::size_t length_ = 0;
 };
 
-/// What a flush or close did: the fields of meditopia_report, and its times.
+/// What happened to the events during a flush or a close: the fields of meditopia_report, with times as
+/// time_point.
 struct report : meditopia_report {
   report() noexcept : meditopia_report{} { struct_size = sizeof(meditopia_report); }
   meditopia::pause_reason paused_by() const noexcept { return static_cast<meditopia::pause_reason>(pause_reason); }
@@ -117,7 +120,7 @@ struct report : meditopia_report {
   std::optional<time_point> next_probe() const noexcept { return detail::some_time(next_probe_ms); }
 };
 
-/// Counters and states of a spool: the fields of meditopia_stats, and its times.
+/// Counters and gauges of a spool: the fields of meditopia_stats, with times as time_point.
 struct stats : meditopia_stats {
   stats() noexcept : meditopia_stats{} { struct_size = sizeof(meditopia_stats); }
   meditopia::pause_reason paused_by() const noexcept { return static_cast<meditopia::pause_reason>(pause_reason); }
@@ -127,7 +130,7 @@ struct stats : meditopia_stats {
   std::optional<time_point> sender_seen() const noexcept { return detail::some_time(sender_seen_ms); }
 };
 
-/// One line of the log.
+/// One record of the log.
 struct log_record {
   log_level level;
   time_point time;

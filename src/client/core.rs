@@ -11,14 +11,14 @@ use crate::config::{Durability, Settings};
 use crate::delivery::Policy;
 use crate::error::Result;
 use crate::event::Rules;
-use crate::journal::process::spawn_quiet;
-use crate::journal::writer::{Safety, Writer};
+use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
+use crate::mutex::lock;
+use crate::process::spawn_with_signals_blocked;
 use crate::sender::{Orders, Report, Sender, Token};
-use crate::spool::{self, Belonging, NetworkFileSystem, Spool};
+use crate::spool::{self, Destination, NetworkFileSystem, Spool};
 use crate::stats::histogram::{ENQUEUE_BOUNDS_US, SharedHistogram};
 use crate::store::CommitSafety;
-use crate::sync::lock;
 use crate::transport;
 
 /// One single enqueue of so many is measured.
@@ -65,7 +65,7 @@ pub fn connection(settings: &Settings) -> transport::Options {
             .as_ref()
             .map(|proxy| proxy.expose().to_owned()),
         ca_file: settings.ca_file.clone(),
-        spawn: spawn_quiet,
+        spawn: spawn_with_signals_blocked,
         ..transport::Options::new(settings.endpoint.as_str())
     }
 }
@@ -79,7 +79,7 @@ impl Core {
                 (dir.clone(), Some(dir))
             }
         };
-        let belonging = Belonging {
+        let destination = Destination {
             endpoint: settings.endpoint.as_str(),
             account: &settings.account,
         };
@@ -88,7 +88,7 @@ impl Core {
         } else {
             NetworkFileSystem::Refuse
         };
-        let spool = Arc::new(Spool::open(&dir, belonging, network)?);
+        let spool = Arc::new(Spool::open(&dir, destination, network)?);
         Ok(Self::on(settings, spool, temporary))
     }
 
@@ -117,8 +117,10 @@ impl Core {
     ) -> Self {
         let log = Arc::new(Log::new(settings.log_level));
         let (safety, commits) = match settings.durability {
-            Durability::Power => (Safety::Power, CommitSafety::Power),
-            Durability::Process | Durability::Memory => (Safety::Process, CommitSafety::Process),
+            Durability::Power => (RecordDurability::Power, CommitSafety::Power),
+            Durability::Process | Durability::Memory => {
+                (RecordDurability::Process, CommitSafety::Process)
+            }
         };
         let limit = settings.max_spool_bytes.map_or(0, |bytes| bytes.get());
         let orders = Orders {

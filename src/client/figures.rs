@@ -6,9 +6,10 @@ use std::time::Instant;
 use super::core::Core;
 use super::listing;
 use crate::error::{PauseReason, Result};
-use crate::journal::heartbeat::Heartbeat;
-use crate::journal::{reader, usage};
+use crate::journal::round::Offsets;
+use crate::journal::{backlog, usage};
 use crate::sender::Report;
+use crate::spool::Heartbeat;
 use crate::stats::Stats;
 use crate::store::sqlite::Reader;
 use crate::store::{PauseState, Totals};
@@ -79,7 +80,7 @@ impl Core {
     /// two looks; after some that were disturbed, as the last one found them.
     fn look(&self, deadline: Instant) -> Result<Looked> {
         let Some(store) = Reader::open(&self.spool)? else {
-            let waiting = reader::count(&self.spool, &reader::Offsets::new(), deadline)?;
+            let waiting = backlog::count_events(&self.spool, &Offsets::new(), deadline)?;
             return Ok(Looked {
                 waiting,
                 ..Looked::default()
@@ -96,7 +97,7 @@ impl Core {
                 };
                 Ok((store.offsets()?, looked))
             })?;
-            looked.waiting = reader::count(&self.spool, &offsets, deadline)?;
+            looked.waiting = backlog::count_events(&self.spool, &offsets, deadline)?;
             tries += 1;
             if tries == LOOKS || store.offsets()? == offsets {
                 return Ok(looked);
@@ -105,7 +106,7 @@ impl Core {
     }
 
     pub(super) fn stats(&self) -> Result<Stats> {
-        let (segments, journal_bytes) = usage::segments(&self.spool)?;
+        let (segments, journal_bytes) = usage::journal_size(&self.spool)?;
         let mut stats = Stats {
             enqueued: self.enqueued.load(Ordering::Relaxed),
             enqueue_seconds: self.enqueue_took.read(),
@@ -139,7 +140,7 @@ impl Core {
 
     fn fill_from_store(&self, stats: &mut Stats, journal_bytes: u64) -> Result<()> {
         let Some(store) = Reader::open(&self.spool)? else {
-            let waiting = reader::estimate(&self.spool, &reader::Offsets::new(), journal_bytes)?;
+            let waiting = backlog::estimate(&self.spool, &Offsets::new(), journal_bytes)?;
             stats.pending = waiting.events;
             stats.oldest_pending_ms = waiting.oldest_ms;
             return Ok(());
@@ -147,7 +148,7 @@ impl Core {
         let totals = store.totals()?;
         let offsets = store.offsets()?;
         stats.journal_bytes = journal_bytes.saturating_sub(offsets.values().sum());
-        let waiting = reader::estimate(&self.spool, &offsets, stats.journal_bytes)?;
+        let waiting = backlog::estimate(&self.spool, &offsets, stats.journal_bytes)?;
         stats.pending = totals.pending + waiting.events;
         stats.delivered = totals.delivered;
         stats.rejected = totals.rejected;

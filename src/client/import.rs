@@ -27,13 +27,13 @@ use super::core::Core;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Batch, Rules};
-use crate::journal::staged::{self, Staged};
+use crate::journal::staged_segment::{self, StagedSegment};
 use crate::journal::usage;
 use crate::spool::{open_dir, replace_file, try_lock};
 
 const VERSION: u32 = 1;
 /// A commit is due when so much has been gathered, as much as a writer puts into one segment.
-const DUE_BYTES: u64 = crate::journal::writer::SEGMENT_BYTES;
+const DUE_BYTES: u64 = crate::journal::open_segment::SEGMENT_BYTES;
 /// Or when the first of it is so old: who brings events slowly need not wait for megabytes.
 const DUE_AFTER: Duration = Duration::from_secs(5);
 /// With `max_spool_bytes`, one commit brings at most this part of it.
@@ -68,7 +68,7 @@ pub struct Import {
     core: Arc<Core>,
     name: String,
     dir: PathBuf,
-    staged: Option<Staged>,
+    staged: Option<StagedSegment>,
     /// When the first of the gathered events came.
     since: Instant,
     events: usize,
@@ -83,12 +83,12 @@ pub struct Import {
 impl Import {
     pub(super) fn open(core: Arc<Core>, name: &str) -> Result<Self> {
         let spool = &core.spool;
-        let above = spool.imports();
-        spool.make_dir(&above)?;
+        let above = spool.imports_dir();
+        spool.ensure_dir(&above)?;
         forget_old(&above);
         let dir = above.join(directory_name(name));
         let lock = loop {
-            spool.make_dir(&dir)?;
+            spool.ensure_dir(&dir)?;
             match locked(&dir)? {
                 // Another process has forgotten it just now.
                 Some(lock) if lock.metadata().is_ok_and(|about| about.nlink() == 0) => {}
@@ -106,9 +106,9 @@ impl Import {
         };
         let last = read(&dir)?;
         let noted = last.as_ref().and_then(|last| last.segment.as_deref());
-        staged::clear(&dir, noted)?;
+        staged_segment::remove_unpublished(&dir, noted)?;
         if let Some(noted) = noted {
-            staged::publish(spool, &dir, noted)?;
+            staged_segment::publish(spool, &dir, noted)?;
         }
         let limit = core.settings.max_spool_bytes.map(|bytes| bytes.get());
         Ok(Self {
@@ -163,7 +163,7 @@ impl Import {
             Some(staged) => staged,
             none => {
                 self.since = Instant::now();
-                none.insert(Staged::create(&self.core.spool, &self.dir)?)
+                none.insert(StagedSegment::create(&self.core.spool, &self.dir)?)
             }
         };
         staged.push(fragment)?;
@@ -173,7 +173,7 @@ impl Import {
 
     /// Bytes of events that were gathered since the last commit.
     pub fn gathered_bytes(&self) -> u64 {
-        self.staged.as_ref().map_or(0, Staged::len)
+        self.staged.as_ref().map_or(0, StagedSegment::len)
     }
 
     /// Whether enough was gathered, or long enough ago, for a commit to be worth its syncs.
@@ -189,7 +189,7 @@ impl Import {
     pub fn check_room(&self) -> Result<()> {
         let (spool, gathered) = (&self.core.spool, self.gathered_bytes());
         let refused = |why: String| Err(Error::new(ErrorKind::SpoolFull, why));
-        if spool.is_full()? {
+        if spool.reserve().is_disk_full()? {
             return refused(format!(
                 "{}: the disk is full; free some space",
                 spool.name()
@@ -204,7 +204,7 @@ impl Import {
                 spool.name()
             ));
         }
-        let used = usage::measure(spool)?;
+        let used = usage::pending_bytes(spool)?;
         if used.saturating_add(gathered) > limit {
             return refused(format!(
                 "{}: {used} bytes wait for delivery, max_spool_bytes is {limit}; see why nothing is sent, or raise the limit",
@@ -243,7 +243,11 @@ impl Import {
     }
 
     fn carry_out(&mut self, checkpoint: Box<RawValue>, ended_ms: Option<i64>) -> Result<()> {
-        let segment = self.staged.take().map(Staged::complete).transpose()?;
+        let segment = self
+            .staged
+            .take()
+            .map(StagedSegment::complete)
+            .transpose()?;
         let progress = Progress {
             version: VERSION,
             import: self.name.clone(),
@@ -253,7 +257,7 @@ impl Import {
         };
         write(&self.dir, &progress)?;
         match &progress.segment {
-            Some(segment) => staged::publish(&self.core.spool, &self.dir, segment),
+            Some(segment) => staged_segment::publish(&self.core.spool, &self.dir, segment),
             None => Ok(()),
         }
     }

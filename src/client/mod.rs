@@ -40,10 +40,10 @@ use crate::clock;
 use crate::config::{BearerToken, Config, Role, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{self, Batch, Fields, RawFields};
-use crate::journal::process::PerProcess;
 use crate::journal::segment;
 use crate::journal::usage;
 use crate::log::{Callback, Log, Record};
+use crate::process::PerProcess;
 use crate::sender::Command;
 use crate::stats::Stats;
 pub use crate::store::{ReceiptFilter, RejectedFilter, RejectedReason};
@@ -285,7 +285,7 @@ impl Client {
     /// Bytes that wait for delivery, as they count against `max_spool_bytes`: about, for the sender's part
     /// may be a second old. Errors: [`ErrorKind::Closed`], [`ErrorKind::Io`].
     pub fn waiting_bytes(&self) -> Result<u64> {
-        usage::measure(&self.core()?.spool)
+        usage::pending_bytes(&self.core()?.spool)
     }
 
     /// Sets or unsets the callback that log records go to; see [`crate::log::Log::set_callback`].

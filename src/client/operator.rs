@@ -13,7 +13,7 @@ use super::core::Core;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sender::Elected;
-use crate::spool::{self, Condition, Spool};
+use crate::spool::{self, DiskSpace, Spool};
 use crate::store::sqlite::Reader;
 use crate::store::{PauseState, RejectedFilter, RejectedReason};
 
@@ -34,8 +34,8 @@ impl Client {
     /// is to be acted on; [`ErrorKind::Store`] if a newer version wrote it; [`ErrorKind::Io`].
     pub fn of_spool(dir: &Path, purpose: Purpose) -> Result<Self> {
         let opened = match purpose {
-            Purpose::Look => Spool::to_look_at(dir)?,
-            Purpose::Act => Spool::existing(dir)?,
+            Purpose::Look => Spool::open_read_only(dir)?,
+            Purpose::Act => Spool::open_existing(dir)?,
         };
         let known = spool::describe(dir)?;
         let path = dir.to_str().ok_or_else(|| {
@@ -110,8 +110,8 @@ impl Client {
     }
 
     /// The disk that it lies on, and the room there. Errors: [`ErrorKind::Io`], [`ErrorKind::Closed`].
-    pub fn room(&self) -> Result<Condition> {
-        self.core()?.spool.condition()
+    pub fn room(&self) -> Result<DiskSpace> {
+        self.core()?.spool.disk_space()
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::listing::{Row, RowReason, in_doubt_rows};
 use crate::error::Result;
 use crate::event;
-use crate::journal::reader::{Offsets, Round};
+use crate::journal::round::{Offsets, Round};
 use crate::spool::Spool;
 use crate::store::sqlite::Reader;
 use crate::store::{LaneState, Place, StoredRun, pending_event_id, run_of_event};
@@ -125,7 +125,7 @@ impl Pages {
         page: &mut VecDeque<Row>,
     ) -> Result<Next> {
         let more = round
-            .take(PAGE_BYTES, |fragment, enqueued_ms| {
+            .read_chunk(PAGE_BYTES, |fragment, enqueued_ms| {
                 if self.takes(fragment, enqueued_ms) && id > self.filter.after_id {
                     page.push_back(Row {
                         reason: RowReason::Journalled,

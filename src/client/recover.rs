@@ -4,10 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::heartbeat::Heartbeat;
 use crate::sender::election::{Seat, holder};
 use crate::sender::lane_of;
-use crate::spool::Spool;
+use crate::spool::{Heartbeat, Spool};
 use crate::store::sqlite::recover::{self, Repair, Salvage};
 
 /// Looks at the store of the spool at `dir`, says what can be read of it and what would be lost, and,
@@ -20,7 +19,7 @@ use crate::store::sqlite::recover::{self, Repair, Salvage};
 /// no spool; [`ErrorKind::Store`] if a newer version wrote it; [`ErrorKind::SpoolFull`];
 /// [`ErrorKind::Io`].
 pub fn recover(dir: &Path, repair: Repair) -> Result<Salvage> {
-    let spool = Arc::new(Spool::existing(dir)?);
+    let spool = Arc::new(Spool::open_existing(dir)?);
     let Some(_seat) = Seat::try_take(&spool)? else {
         return Err(Error::new(
             ErrorKind::Timeout,
@@ -33,7 +32,7 @@ pub fn recover(dir: &Path, repair: Repair) -> Result<Salvage> {
     };
     let found = recover::recover(&spool, repair, lane_of)?;
     if found.kept.is_some() {
-        Heartbeat::pause(&spool, None)?;
+        Heartbeat::publish_pause(&spool, None)?;
     }
     Ok(found)
 }

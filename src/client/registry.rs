@@ -13,9 +13,9 @@ use once_cell::race::OnceBox;
 use super::core::Core;
 use crate::config::{self, Settings, TokenSource};
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::process::PerProcess;
+use crate::mutex::lock;
+use crate::process::PerProcess;
 use crate::spool::DirectoryId;
-use crate::sync::lock;
 
 type Cores = Mutex<HashMap<DirectoryId, Arc<Core>>>;
 
@@ -37,7 +37,7 @@ pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
     }
     let fresh = Core::open(settings)?;
     let mut cores = lock(cores());
-    let place = fresh.spool.place();
+    let place = fresh.spool.directory_id();
     if let Some(known) = cores.get(&place) {
         match config::conflict(&known.settings, &fresh.settings) {
             None => return joined(known, &fresh.settings),
@@ -77,7 +77,7 @@ fn find(settings: &Settings) -> Result<Option<Arc<Core>>> {
     if lock(cores()).is_empty() {
         return Ok(None);
     }
-    let Some(place) = settings.spool.as_deref().and_then(DirectoryId::of_own) else {
+    let Some(place) = settings.spool.as_deref().and_then(DirectoryId::read) else {
         return Ok(None);
     };
     match lock(cores()).get(&place) {
@@ -100,7 +100,7 @@ fn joined(known: &Arc<Core>, settings: &Settings) -> Result<Arc<Core>> {
 pub(super) fn in_child(core: &Core) -> Arc<Core> {
     let mut cores = lock(cores());
     let own = cores
-        .entry(core.spool.place())
+        .entry(core.spool.directory_id())
         .or_insert_with(|| Arc::new(Core::for_child(core)));
     counted(own)
 }
@@ -110,7 +110,7 @@ pub(super) fn in_child(core: &Core) -> Arc<Core> {
 pub(super) fn detach(core: &Core) -> bool {
     let mut cores = lock(cores());
     let last = core.handles.fetch_sub(1, Ordering::AcqRel) == 1;
-    let place = core.spool.place();
+    let place = core.spool.directory_id();
     if last
         && !core.outlives_handles()
         && cores

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::error::Result;
-use crate::journal::heartbeat::Heartbeat;
 use crate::journal::usage;
 use crate::log::Log;
-use crate::spool::Spool;
+use crate::spool::{Heartbeat, Spool};
 
 /// So many flush intervals without a sender are too many.
 const INTERVALS: u32 = 10;
@@ -35,7 +34,7 @@ impl SenderSeen {
         Ok(Self {
             seen_ms: heartbeat.as_ref().map(|heartbeat| heartbeat.seen_ms),
             pid: heartbeat.as_ref().map(|heartbeat| heartbeat.pid),
-            waiting: usage::measure(spool)? > 0,
+            waiting: usage::pending_bytes(spool)? > 0,
         })
     }
 }

@@ -1,20 +1,21 @@
 //! How likely a bad event is, as a belief over a small grid of rates.
 //!
-//! Nobody tells a sender how many of its events the API will refuse, and the best length of a
-//! request depends on just that. So every queue holds a weight for each of 17 rates from 1 in
-//! 10,000 to 98 in 100, learns from each settled event by Bayes' rule, and answers every question
-//! as the mean over the weights. The grid is dense where the best length changes, from 5 in 1,000 to
-//! 36 in 100; below, full batches are best, and above, each event alone.
+//! A sender does not know how many of its events the API will refuse, yet the best length of a
+//! request depends on that rate. So every queue has a weight for each of 17 rates, from 1 in 10,000
+//! to 98 in 100. It updates the weights by Bayes' rule with each settled event, and takes the mean
+//! over them wherever a rate is needed. The grid is dense where the best length changes, from 5 in
+//! 1,000 to 36 in 100. Below that range full batches are best, and above it each event alone.
 //!
-//! Before anything is known, a rate weighs the less the higher it is, about with its square root:
-//! most partners send clean events, so half of the weight lies on 1 in 10,000 and nine tenths on 2 in
-//! 1,000 and below, yet every rate keeps enough to be found out after a handful of rejections. With
-//! each settled event the belief forgets: 2 in 10,000 of the weight go back to that beginning, so that
-//! 5,000 events later the past counts for about a third. A bad hour is believed when it comes and
-//! is not held against the clean events after it. Neither figure is delicate; `benches/isolation`
-//! shows what they cost.
+//! In the prior, the weight of a rate falls about with the square root of the rate, because most
+//! partners send clean events: half of the weight is on 1 in 10,000, and nine tenths are on 2 in
+//! 1,000 and below. Even so, a handful of rejections is enough to find any rate.
 //!
-//! This is not a statistic for people; `stats` counts events.
+//! With each settled event the belief forgets: 2 in 10,000 of the weight go back to the prior, so
+//! that after 5,000 events the past counts for about a third. The belief thus follows a burst of bad
+//! events when it begins, and soon forgets it when clean events follow. Neither figure is delicate;
+//! `benches/isolation` shows what they cost.
+//!
+//! A belief is not a statistic for people; `stats` counts events.
 
 /// How many rates the grid has.
 pub const RATES: usize = 17;
@@ -25,14 +26,14 @@ pub const RATE: [f64; RATES] = [
     0.36, 0.6, 0.98,
 ];
 
-/// The weight of each rate before anything is known: its power -0.54, times its distance from its
-/// neighbours on a scale of logarithms, scaled to a sum of 1.
-const AT_FIRST: [f64; RATES] = normalised([
+/// The weights before any event is settled: each rate to the power of -0.54, times the distance
+/// between its neighbours on a logarithmic scale, normalised to a sum of 1.
+const PRIOR: [f64; RATES] = normalised([
     542.9, 255.3, 92.8, 39.6, 20.7, 12.6, 8.46, 6.39, 4.84, 3.69, 2.79, 2.12, 1.83, 1.51, 1.86,
     1.86, 0.755,
 ]);
 
-/// The share of the weight that goes back to its beginning with each settled event.
+/// The share of the weight that goes back to the prior with each settled event.
 const FORGOTTEN_PER_EVENT: f64 = 0.0002;
 
 /// A weight for each rate of bad events; the weights sum to 1.
@@ -43,18 +44,19 @@ pub struct Belief {
 
 impl Default for Belief {
     fn default() -> Self {
-        Self { weights: AT_FIRST }
+        Self { weights: PRIOR }
     }
 }
 
 impl Belief {
-    /// The weights, for the store. [`from_weights`](Self::from_weights) gives back the same belief, bit for bit.
+    /// The weights, for the store. [`from_weights`](Self::from_weights) restores the same belief, bit
+    /// for bit.
     pub fn weights(&self) -> [f64; RATES] {
         self.weights
     }
 
-    /// The belief with these weights; the first belief if they could not have come from
-    /// [`weights`](Self::weights), since a wrong belief costs requests and a NaN costs all of them.
+    /// The belief with these weights, or the prior if they cannot have come from
+    /// [`weights`](Self::weights): a wrong belief costs requests, and a NaN would spoil every decision.
     pub fn from_weights(weights: [f64; RATES]) -> Self {
         let sum: f64 = weights.iter().sum();
         let sound =
@@ -67,26 +69,26 @@ impl Belief {
     }
 
     /// Learns that `events` events were accepted.
-    pub fn saw_good(&mut self, events: usize) {
+    pub fn learn_accepted(&mut self, events: usize) {
         if events > 0 {
-            self.learn(events, |rate| power(1.0 - rate, events));
+            self.update(events, |rate| power(1.0 - rate, events));
         }
     }
 
     /// Learns that one event was refused alone.
-    pub fn saw_bad(&mut self) {
-        self.learn(1, |rate| rate);
+    pub fn learn_refused(&mut self) {
+        self.update(1, |rate| rate);
     }
 
-    fn learn(&mut self, events: usize, likelihood: impl Fn(f64) -> f64) {
+    fn update(&mut self, events: usize, likelihood: impl Fn(f64) -> f64) {
         let mut sum = 0.0;
         for (weight, rate) in self.weights.iter_mut().zip(RATE) {
             *weight *= likelihood(rate);
             sum += *weight;
         }
         let kept = power(1.0 - FORGOTTEN_PER_EVENT, events);
-        for (weight, at_first) in self.weights.iter_mut().zip(AT_FIRST) {
-            *weight = kept * (*weight / sum) + (1.0 - kept) * at_first;
+        for (weight, prior) in self.weights.iter_mut().zip(PRIOR) {
+            *weight = kept * (*weight / sum) + (1.0 - kept) * prior;
         }
     }
 }

@@ -1,19 +1,22 @@
-//! The brake: lone refusals of many different users in a row are more likely our mistake than theirs.
+//! The brake: lone refusals of many different users in a row are more likely a mistake of the
+//! application than of its users.
 //!
 //! A wrong column in an import looks to the API like a thousand bad events. So after `limit` users
-//! nothing more is rejected. But an import that is sorted by user may hold that many bad users side by
-//! side, and those behind them are not to wait for an operator. So before all pauses, the brake looks
-//! ahead: as many users again are asked for, and each who is refused goes unjudged to the suspects.
-//! One acceptance shows that the API can still be pleased; the count starts again, and the
-//! suspects are judged. Their refusals do not count: they are expected.
+//! nothing more is rejected. But an import that is sorted by user may have that many bad users side
+//! by side, and the users behind them must not wait for an operator. So before delivery pauses, the
+//! engine sends events of as many users again, and moves each one that is refused to the suspects'
+//! queue without rejecting it.
+//!
+//! One accepted event shows that the API does not refuse everything. The count starts again, and the
+//! suspects' events are judged. Refusals of suspects do not count, because they are expected.
 
 use super::verdict::Refusal;
 use std::collections::BTreeSet;
 
-/// Counts users refused alone since the last acceptance.
+/// Counts users whose events were refused alone since the last accepted event.
 #[derive(Debug)]
 pub(super) struct Brake {
-    /// After how many different users nothing is rejected; 0 is never.
+    /// After how many different users nothing is rejected; 0 turns the brake off.
     limit: usize,
     users: BTreeSet<String>,
 }
@@ -26,12 +29,12 @@ impl Brake {
         }
     }
 
-    /// Any acceptance, or an operator, shows that not everything is refused.
+    /// An event was accepted, or an operator resumed: the count starts again.
     pub fn release(&mut self) {
         self.users.clear();
     }
 
-    pub fn refused_alone(&mut self, user: &str) {
+    pub fn count_refused(&mut self, user: &str) {
         if self.limit > 0 {
             self.users.insert(user.to_owned());
         }
@@ -46,17 +49,17 @@ impl Brake {
         self.limit > 0 && self.users.len() >= self.limit
     }
 
-    /// Whether it has looked ahead far enough.
-    pub fn has_seen_enough(&self) -> bool {
+    /// Whether so many more users were refused under the brake that delivery has to pause.
+    pub fn must_pause(&self) -> bool {
         self.is_on() && self.users.len() - self.limit >= self.limit
     }
 
-    /// Why all pauses; `last` is the refusal that came last.
-    pub fn why(&self, last: &Refusal) -> String {
+    /// The message of the pause; `last` is the latest refusal.
+    pub fn pause_message(&self, last: &Refusal) -> String {
         let Refusal { code, message, .. } = last;
         let users = self.users.len();
         format!(
-            "events of {users} different users were refused in a row; the last: {code} {message}"
+            "events of {users} different users were refused in a row; the last refusal: {code} {message}"
         )
     }
 }

@@ -1,52 +1,56 @@
-//! What finding bad events costs where their rate is known: the ground on which lengths are chosen.
+//! What it costs to find bad events at a known rate: the numbers from which lengths are chosen.
 //!
-//! With a known rate nothing about lengths is a rule of thumb. The place of the first bad event in a
-//! refused prefix has falling chances, the cheapest way to it by requests that take prefixes is a
-//! small dynamic program, and with that the cost of each first length is known, too. Both count the
-//! lone request that confirms an inferred event and spare the one for an event that was just refused
-//! alone. Hence halves are not always best: of a group of four, one event goes first; and two unknown
-//! events never go together where three are to be had, since up to 30 in 100 bad ones three are
-//! cheaper, and beyond that each alone is.
+//! At a known rate no rule of thumb is needed. The first bad event of a refused prefix is more likely
+//! near the front, and a small dynamic program finds the cheapest way to it by requests that take
+//! prefixes. From that follows the cost of each length of a first request. Both count the lone
+//! request that confirms an inferred bad event, and spare it for an event that was just refused alone.
 //!
-//! The tables, one for each rate of the belief's grid, are worked out by the compiler, with nothing
-//! but the four operations, and so are the same on every machine.
+//! Halving is therefore not always best. Of a group of four, one event goes first. Two unknown events
+//! never go together if there are three: up to 30 bad events in 100 three are cheaper, and beyond
+//! that each one alone is.
+//!
+//! There is one table for each rate of the belief's grid. The compiler computes them with the four
+//! basic operations only, so they are the same on every machine.
 
 use super::belief::{RATE, RATES};
-use super::step::BATCH_LIMIT;
+use crate::exchange::BATCH_LIMIT;
 
-/// What it costs at each rate of the grid.
-pub static AT_RATE: [Cost; RATES] = at_each_rate();
+/// The costs at each rate of the grid.
+pub static COST_AT_RATE: [Cost; RATES] = costs_at_each_rate();
 
-/// Mean numbers of requests where each event is bad with the same chance.
+/// Mean numbers of requests if each event is bad with the same chance. The arrays are indexed by a
+/// number of events.
 #[derive(Debug, Clone, Copy)]
 pub struct Cost {
-    /// The chance that of so many unknown events one or more are bad.
+    /// The chance that at least one of so many unknown events is bad.
     bad_in: [f64; BATCH_LIMIT + 1],
-    /// Requests until the first bad one of so many is refused alone, once one is known to be there.
+    /// Requests until the first bad event of a group of this size is refused alone.
     find_in: [f64; BATCH_LIMIT + 1],
-    /// Requests that come after one with so many unknown events, until they are settled or the first bad one is.
+    /// Requests that follow one with so many unknown events, until they or the first bad event among
+    /// them is settled.
     search: [f64; BATCH_LIMIT + 1],
-    /// What so many unknown events cost more than the best that could be done for as many as are settled.
+    /// Requests for so many unknown events, search included, less what the events that are settled by
+    /// them would cost at `per_event`.
     first: [f64; BATCH_LIMIT + 1],
-    /// Requests per event, at best, without end.
+    /// The lowest possible requests per event in an endless queue.
     per_event: f64,
 }
 
 impl Cost {
-    /// Requests per event that no choice of prefixes can beat, without end.
+    /// Requests per event in an endless queue that no choice of prefixes can beat.
     pub fn per_event(&self) -> f64 {
         self.per_event
     }
 
-    /// What it costs to take 1, 2, 3, ... unknown events: the request, and after a refusal those
-    /// until the bad one is found, less the least that the events so settled could cost.
-    pub fn of_first(&self) -> impl Iterator<Item = f64> {
+    /// The excess cost of a request with 1, 2, 3, ... unknown events: the request, and after a refusal
+    /// the search for the bad event, less the lowest possible cost of the events that both settle.
+    pub fn unknown_events(&self) -> impl Iterator<Item = f64> {
         self.first[1..].iter().copied()
     }
 
-    /// What is left to pay after a request with the first 1, 2, 3, ... events of a group that holds
-    /// a bad one, times the chance of there being such a group.
-    pub fn of_split(&self, group: usize) -> impl Iterator<Item = f64> {
+    /// The cost that remains after a request with the first 1, 2, 3, ... events of a refused group,
+    /// times the chance that the group holds a bad event.
+    pub fn splits(&self, group: usize) -> impl Iterator<Item = f64> {
         let bad_in_all = self.bad_in[group];
         let behind = self.find_in[1..group].iter().rev();
         let in_front = self.search[1..group].iter().zip(&self.bad_in[1..group]);
@@ -58,7 +62,7 @@ impl Cost {
     }
 
     /// The costs at `rate`, which is neither 0 nor 1.
-    pub const fn at(rate: f64) -> Self {
+    pub const fn at_rate(rate: f64) -> Self {
         let mut cost = Self {
             bad_in: [0.0; BATCH_LIMIT + 1],
             find_in: [0.0; BATCH_LIMIT + 1],
@@ -88,10 +92,10 @@ impl Cost {
         cost
     }
 
-    /// The best way through a group, given those through all smaller ones.
+    /// The fewest requests that find the first bad event of a group, given those of all smaller groups.
     const fn best_find(&self, group: usize) -> f64 {
         if group == 1 {
-            // It is inferred, and still has to be refused alone.
+            // The bad event is inferred, and still has to be refused alone.
             return 1.0;
         }
         let mut best = f64::INFINITY;
@@ -105,11 +109,11 @@ impl Cost {
     }
 }
 
-const fn at_each_rate() -> [Cost; RATES] {
-    let mut costs = [Cost::at(RATE[0]); RATES];
+const fn costs_at_each_rate() -> [Cost; RATES] {
+    let mut costs = [Cost::at_rate(RATE[0]); RATES];
     let mut i = 1;
     while i < RATES {
-        costs[i] = Cost::at(RATE[i]);
+        costs[i] = Cost::at_rate(RATE[i]);
         i += 1;
     }
     costs

@@ -1,67 +1,67 @@
 //! Finding the bad events of a queue with few requests, without ever leaving its order.
 //!
 //! The API refuses a whole request for one bad event and does not say which one it was. One rule
-//! finds it: *the next request always takes a prefix of its queue; only its length varies.* Order
-//! per user is kept for free, and what a crash must keep is one number and a belief.
+//! finds the event: *the next request always takes a prefix of its queue; only its length varies.*
+//! This keeps the order per user for free, and a crash has to keep no more than two numbers and a
+//! belief.
 //!
-//! A refused prefix of `m` events is a *group*: it holds a bad one. The next request takes a shorter
-//! prefix of it. Accepted, that is delivered and the group shrinks; refused, it is the group. An event
-//! that is refused alone is rejected, and what stood behind it is unknown again. This is the nested
-//! procedure of Sobel and Groll (1959), with delivery.
+//! A refused prefix of `m` events is a *group*: at least one of them is bad. The next request takes a
+//! shorter prefix of the group. If it is accepted, its events are delivered and the group shrinks; if
+//! it is refused, it becomes the group. An event that is refused alone is rejected, and the events
+//! behind it are unknown again. This is the nested procedure of Sobel and Groll (1959), with delivery.
 //!
-//! Each length is the cheapest by [`cost`](super::cost), as the mean over the belief: of a group, the one that leaves
-//! the fewest requests until its bad event is found; of unknown events, the one that costs the fewest for what it
-//! settles. That is near the length whose answer is as likely one as the other, but not the same: see there.
+//! Each length is the cheapest by [`cost`](super::cost), as the mean over the belief. In a group, it
+//! leaves the fewest requests until the bad event is found. Of unknown events, it costs the fewest
+//! requests for the events that it settles. That is near the length at which both answers are equally
+//! likely, but not the same.
 //!
-//! An event that the group leaves as the only suspect is still sent alone: an inference can be wrong
-//! (a user was created in the meantime), and its own refusal brings its own message.
+//! The last suspect of a group is still sent alone: the inference can be wrong (its user was created
+//! in the meantime), and only its own refusal brings its own message.
 
-use super::belief::{Belief, RATES};
-use super::cost::{AT_RATE, Cost};
-use super::step::BATCH_LIMIT;
+use super::belief::Belief;
+use super::cost::{COST_AT_RATE, Cost};
+use crate::exchange::BATCH_LIMIT;
 
-/// Where one queue stands in finding its bad events. Plain, so that the store can keep it.
+/// What is known about the bad events of one queue. The fields are public so that the store can keep
+/// them.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Isolation {
     /// How likely a bad event is in this queue.
     pub belief: Belief,
-    /// How many events at the head hold at least one bad one; 0 where nothing is known.
+    /// The size of the group at the head of the queue; 0 if there is none.
     pub group: usize,
-    /// How many events at the head were part of a batch that was refused after being in doubt, and
-    /// so may be at the API already. Their answers teach nothing about the events to come.
+    /// How many events at the head were part of a batch that was refused after being in doubt. The
+    /// API may have them already, so their answers teach nothing about later events.
     pub doubtful: usize,
-    /// What is believed of these while there are any: an API that refuses what it has already refuses
-    /// them all. Not kept by the store; a crash costs a few requests more.
-    pub of_doubtful: Option<Belief>,
+    /// The belief about the doubtful events while there are any: an API that refuses what it already
+    /// has refuses all of them. The store does not keep it; a crash costs a few more requests.
+    pub doubtful_belief: Option<Belief>,
 }
 
-/// What a refusal of a prefix means.
+/// What the refusal of a prefix means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finding {
     /// The prefix holds a bad event; a shorter one goes next.
     Narrowed,
     /// The event was refused alone: it is the bad one.
     Alone {
-        /// Whether an earlier request that nobody answered may have delivered it.
+        /// Whether an earlier request without an answer may have delivered it.
         may_be_delivered: bool,
     },
 }
 
 impl Isolation {
-    /// The size of [`to_bytes`](Self::to_bytes).
-    pub const BYTES: usize = (RATES + 2) * 8;
-
-    /// How many events the next request takes, of `available` at the head and at most `max` (both
-    /// at least 1, else the answer is 0), and never more than [`BATCH_LIMIT`].
+    /// How many events the next request takes: at most `available` and `max`, and never more than
+    /// [`BATCH_LIMIT`]. 0 only if `available` or `max` is 0.
     pub fn next_len(&self, available: usize, max: usize) -> usize {
         let limit = available.min(max).min(BATCH_LIMIT);
         match self.group {
             _ if limit <= 1 => limit,
-            0 => self.cheapest(limit, Cost::of_first),
+            0 => self.cheapest_length(limit, Cost::unknown_events),
             1 => 1,
             group => {
                 let group = group.min(BATCH_LIMIT);
-                self.cheapest(limit.min(group - 1), |cost| cost.of_split(group))
+                self.cheapest_length(limit.min(group - 1), |cost| cost.splits(group))
             }
         }
     }
@@ -70,10 +70,10 @@ impl Isolation {
     pub fn accepted(&mut self, events: usize) {
         let doubtful = events.min(self.doubtful);
         if doubtful > 0 {
-            self.belief_of_doubtful().saw_good(doubtful);
+            self.doubtful_belief_mut().learn_accepted(doubtful);
         }
-        self.belief.saw_good(events - doubtful);
-        self.leave(events);
+        self.belief.learn_accepted(events - doubtful);
+        self.head_removed(events);
     }
 
     /// The first `events` events were refused together.
@@ -88,102 +88,65 @@ impl Isolation {
         }
         let may_be_delivered = self.doubtful > 0;
         if may_be_delivered {
-            self.belief_of_doubtful().saw_bad();
+            self.doubtful_belief_mut().learn_refused();
         } else {
-            self.belief.saw_bad();
+            self.belief.learn_refused();
         }
         self.group = 0;
-        self.leave(1);
+        self.head_removed(1);
         Finding::Alone { may_be_delivered }
     }
 
-    /// The first event leaves for a reason of its own (it is too large): the belief learns nothing,
-    /// and if it stood in a group, the rest of that group is unknown again.
-    /// Tells whether it may be at the API already.
-    pub fn set_aside(&mut self) -> bool {
+    /// The first event leaves the queue because it is too large: the belief learns nothing, and the
+    /// rest of its group is unknown again. Returns whether the event may be delivered already.
+    pub fn too_large_alone(&mut self) -> bool {
         let may_be_delivered = self.doubtful > 0;
         self.removed(0);
         may_be_delivered
     }
 
-    /// The event at `position` (0 is the head) was taken out of the queue by somebody else.
+    /// The event at `position` (0 is the head) expired, or an operator set it aside.
     pub fn removed(&mut self, position: usize) {
         if position < self.group {
             self.group = 0;
         }
         if position < self.doubtful {
             self.doubtful -= 1;
-            self.forget_if_settled();
+            self.forget_settled_doubt();
         }
     }
 
-    /// The first `events` events were refused, or found too large, after an attempt that nobody
-    /// answered.
-    pub fn doubt(&mut self, events: usize) {
+    /// The first `events` events were refused, or were too large, while they were in doubt.
+    pub fn mark_doubtful(&mut self, events: usize) {
         self.doubtful = self.doubtful.max(events);
     }
 
-    /// The state as bytes, little endian; [`from_bytes`](Self::from_bytes) gives it back bit for bit.
-    pub fn to_bytes(&self) -> [u8; Self::BYTES] {
-        let mut bytes = [0; Self::BYTES];
-        let counts = [self.group as u64, self.doubtful as u64];
-        let words = self
-            .belief
-            .weights()
-            .map(f64::to_bits)
-            .into_iter()
-            .chain(counts);
-        for (slot, word) in bytes.chunks_exact_mut(8).zip(words) {
-            slot.copy_from_slice(&word.to_le_bytes());
-        }
-        bytes
-    }
-
-    /// The state with these bytes; `None` if their number is not [`BYTES`](Self::BYTES). Impossible
-    /// weights become the first belief.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
-        let mut words = [0_u64; RATES + 2];
-        for (word, slot) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
-            *word = u64::from_le_bytes(*slot);
-        }
-        let mut weights = [0.0; RATES];
-        for (weight, word) in weights.iter_mut().zip(words) {
-            *weight = f64::from_bits(word);
-        }
-        Some(Self {
-            belief: Belief::from_weights(weights),
-            group: usize::try_from(words[RATES]).ok()?,
-            doubtful: usize::try_from(words[RATES + 1]).ok()?,
-            of_doubtful: None,
-        })
-    }
-
-    fn leave(&mut self, events: usize) {
+    fn head_removed(&mut self, events: usize) {
         self.group = self.group.saturating_sub(events);
         self.doubtful = self.doubtful.saturating_sub(events);
-        self.forget_if_settled();
+        self.forget_settled_doubt();
     }
 
-    fn belief_of_doubtful(&mut self) -> &mut Belief {
-        self.of_doubtful.get_or_insert(self.belief)
+    fn doubtful_belief_mut(&mut self) -> &mut Belief {
+        self.doubtful_belief.get_or_insert(self.belief)
     }
 
-    fn forget_if_settled(&mut self) {
+    fn forget_settled_doubt(&mut self) {
         if self.doubtful == 0 {
-            self.of_doubtful = None;
+            self.doubtful_belief = None;
         }
     }
 
-    /// The length, 1 to `limit`, that costs least as the belief has it; `of` lists what each costs.
-    fn cheapest<C>(&self, limit: usize, of: impl Fn(&'static Cost) -> C) -> usize
+    /// The length, 1 to `limit`, with the lowest mean cost over the belief. `costs` lists the costs of
+    /// the lengths at one rate.
+    fn cheapest_length<C>(&self, limit: usize, costs: impl Fn(&'static Cost) -> C) -> usize
     where
         C: Iterator<Item = f64>,
     {
-        let belief = self.of_doubtful.unwrap_or(self.belief);
+        let belief = self.doubtful_belief.unwrap_or(self.belief);
         let mut means = [0.0; BATCH_LIMIT];
-        for (weight, at_rate) in belief.weights().iter().zip(&AT_RATE) {
-            for (mean, cost) in means.iter_mut().zip(of(at_rate)) {
+        for (weight, at_rate) in belief.weights().iter().zip(&COST_AT_RATE) {
+            for (mean, cost) in means.iter_mut().zip(costs(at_rate)) {
                 *mean += weight * cost;
             }
         }

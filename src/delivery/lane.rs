@@ -1,87 +1,32 @@
 //! One lane: two queues, one request in flight, and at most one batch in doubt.
 //!
-//! A lane holds the events of the users that hash to it. Those of users with a rejected event stand
-//! in a queue of their own, the *suspects*, so that they do not spoil the full batches; both queues
-//! share the lane's one request, which is what keeps the order per user.
+//! A lane holds the events of the users that hash to it. The events of users with a rejected event
+//! are in a queue of their own, the *suspects'*, so that they do not spoil the full batches. Both
+//! queues share the lane's one request, which keeps the order per user.
 //!
-//! A batch is *in doubt* from the moment before its bytes leave until an answer settles it. While
-//! one is, nothing else of the lane goes: it is repeated from the same queue with the same number of
-//! events - hence the same bytes - also after a restart, which cannot know whether the bytes left.
+//! A batch is *in doubt* from the moment before its bytes leave until an answer settles it. Until
+//! then the lane sends nothing else: it repeats the batch from the same queue with the same number of
+//! events, and so with the same bytes. A restart does not change that, because the new process
+//! cannot know whether the bytes left.
 //!
 //! A lane knows nothing of the other lanes, of pauses or of the brake; see [`engine`](super::engine).
 
 use super::backoff::Backoff;
 use super::byte_limit::ByteLimit;
 use super::isolation::{Finding, Isolation};
+use super::queue::{Head, Queue};
 use super::waiting::{Due, Waiting};
 use crate::clock::Moment;
 use std::time::Duration;
 
-/// Which of a lane's two queues.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Queue {
-    /// Where events stand by default.
-    Regular,
-    /// Where the events of users stand who had one rejected.
-    Suspects,
-}
-
-impl Queue {
-    /// Both, in the order in which arrays hold them.
-    pub const BOTH: [Self; 2] = [Self::Regular, Self::Suspects];
-
-    /// The place of this queue in an array of both: 0 or 1.
-    pub fn index(self) -> usize {
-        match self {
-            Self::Regular => 0,
-            Self::Suspects => 1,
-        }
-    }
-
-    fn other(self) -> Self {
-        match self {
-            Self::Regular => Self::Suspects,
-            Self::Suspects => Self::Regular,
-        }
-    }
-}
-
-/// What waits at the head of one queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head<'a> {
-    /// The bytes of each event from the head on: up to `batch_max` of them, all if there are fewer.
-    pub sizes: &'a [u32],
-    /// When the oldest of them was enqueued, in milliseconds of wall time.
-    pub oldest_ms: i64,
-    /// Whether more events stand behind these.
-    pub more: bool,
-}
-
-impl Head<'_> {
-    /// The head of an empty queue.
-    pub const EMPTY: Head<'static> = Head {
-        sizes: &[],
-        oldest_ms: 0,
-        more: false,
-    };
-
-    fn bytes(&self, events: usize) -> u64 {
-        self.sizes
-            .iter()
-            .take(events)
-            .map(|size| u64::from(*size))
-            .sum()
-    }
-}
-
-/// A batch whose fate is not known.
+/// A batch whose outcome is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InDoubt {
-    /// The queue whose head it is.
+    /// The queue at whose head the batch is.
     pub queue: Queue,
     /// How many events from the head on.
     pub events: usize,
-    /// How many requests with it nobody settled, the one in flight included.
+    /// How many requests carried it and were not settled, the one in flight included.
     pub attempts: u32,
     /// When the first of them left, in milliseconds of wall time.
     pub first_ms: i64,
@@ -89,14 +34,14 @@ pub struct InDoubt {
     pub last_ms: i64,
 }
 
-/// All of a lane that must survive a crash.
+/// The state of a lane that must survive a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LaneState {
     /// The isolation of each queue, by [`Queue::index`].
     pub isolations: [Isolation; 2],
     /// The batch in doubt.
     pub in_doubt: Option<InDoubt>,
-    /// The rest after a failure.
+    /// The backoff after failed requests.
     pub backoff: Backoff,
     /// How many times in a row the batch in doubt was answered with a server error.
     pub server_errors: u32,
@@ -104,29 +49,29 @@ pub struct LaneState {
 
 /// Which of a lane's queues goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// The one that did not go last.
-    InTurn,
-    /// The regular one while it has anything that is due.
+pub(super) enum QueueOrder {
+    /// The queue that did not go last.
+    Alternating,
+    /// The regular queue, if it has an event that is due.
     RegularFirst,
 }
 
-/// What a lane wants to do.
+/// What a lane would do next if there were no backoff, pause or pacing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum LaneStep {
     Send { queue: Queue, events: usize },
     Wait { until: Moment },
-    Nothing,
+    Idle,
 }
 
-/// A request whose answer is awaited.
+/// The batch of a request in flight.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Flight {
+pub(super) struct InFlight {
     pub queue: Queue,
     pub events: usize,
     bytes: u64,
-    /// The batch as it stood in doubt before this request.
-    earlier: Option<InDoubt>,
+    /// The batch as it was in doubt before this request, if it was.
+    in_doubt_before: Option<InDoubt>,
 }
 
 /// One lane; see the top of this file.
@@ -134,9 +79,9 @@ pub(super) struct Flight {
 pub(super) struct Lane {
     state: LaneState,
     waiting: [Waiting; 2],
-    in_flight: Option<Flight>,
-    /// The batch last offered and its bytes: sizes are only seen when a request is chosen.
-    offered: Option<(Queue, usize, u64)>,
+    in_flight: Option<InFlight>,
+    /// The batch chosen last, with its bytes: sizes are known only while a batch is chosen.
+    chosen: Option<(Queue, usize, u64)>,
     byte_limit: ByteLimit,
     served_last: Option<Queue>,
 }
@@ -158,21 +103,21 @@ impl Lane {
         self.in_flight.is_some()
     }
 
-    /// What to send next, the rest after a failure not considered. `turn` says which queue goes first.
-    pub fn wish(
+    /// What to send next, whatever the backoff says.
+    pub fn next_step(
         &mut self,
         heads: &[Head<'_>; 2],
         batch_max: usize,
-        turn: Turn,
+        order: QueueOrder,
         due: Due,
         now: Moment,
-    ) -> Wish {
-        if let Some(InDoubt { queue, events, .. }) = self.still_there(heads, batch_max) {
-            return self.offer(queue, events, heads[queue.index()]);
+    ) -> LaneStep {
+        if let Some(InDoubt { queue, events, .. }) = self.remaining_in_doubt(heads, batch_max) {
+            return self.choose(queue, events, heads[queue.index()]);
         }
-        let first = match (turn, self.served_last) {
-            (Turn::InTurn, Some(last)) => last.other(),
-            (Turn::InTurn, None) | (Turn::RegularFirst, _) => Queue::Regular,
+        let first = match (order, self.served_last) {
+            (QueueOrder::Alternating, Some(last)) => last.other(),
+            (QueueOrder::Alternating, None) | (QueueOrder::RegularFirst, _) => Queue::Regular,
         };
         let mut soonest: Option<Moment> = None;
         for queue in [first, first.other()] {
@@ -184,155 +129,154 @@ impl Lane {
                 continue;
             }
             let due = if isolation.group > 0 { Due::Now } else { due };
-            let until = waiting.until(head, batch_max, due, now);
-            if now.reached(until) {
+            let sends_at = waiting.sends_at(head, batch_max, due, now);
+            if now.reached(sends_at) {
                 let events = isolation.next_len(head.sizes.len(), batch_max);
                 let prefix = head.sizes.get(..events).unwrap_or(head.sizes);
                 let events = self.byte_limit.fitting(prefix, now);
-                return self.offer(queue, events, head);
+                return self.choose(queue, events, head);
             }
-            soonest = Some(soonest.map_or(until, |other| other.min(until)));
+            soonest = Some(soonest.map_or(sends_at, |other| other.min(sends_at)));
         }
-        soonest.map_or(Wish::Nothing, |until| Wish::Wait { until })
+        soonest.map_or(LaneStep::Idle, |until| LaneStep::Wait { until })
     }
 
-    /// The end of the rest after a failure, if it is still to come.
-    pub fn resting_until(&self, now: Moment) -> Option<Moment> {
-        self.state.backoff.resting_until(now)
+    /// The end of the backoff, if it is still to come.
+    pub fn waits_until(&self, now: Moment) -> Option<Moment> {
+        self.state.backoff.waits_until(now)
     }
 
-    /// Ends a rest early.
-    pub fn try_at_once(&mut self) {
+    pub fn end_backoff(&mut self) {
         self.state.backoff.reset();
     }
 
-    /// The API is well again: a batch that it still cannot take gets all of its attempts anew.
+    /// The API answers again: a batch that still causes server errors gets all of its attempts anew.
     pub fn forget_server_errors(&mut self) {
         self.state.server_errors = 0;
     }
 
     /// A request is about to leave: its batch is in doubt from here on.
     pub fn sending(&mut self, queue: Queue, events: usize, now: Moment) {
-        let bytes = match self.offered {
+        let bytes = match self.chosen {
             Some((of, count, bytes)) if (of, count) == (queue, events) => bytes,
             _ => 0,
         };
-        let earlier = self.state.in_doubt;
-        self.in_flight = Some(Flight {
+        let before = self.state.in_doubt;
+        self.in_flight = Some(InFlight {
             queue,
             events,
             bytes,
-            earlier,
+            in_doubt_before: before,
         });
         self.served_last = Some(queue);
         self.state.in_doubt = Some(InDoubt {
             queue,
             events,
-            attempts: earlier.map_or(0, |doubt| doubt.attempts).saturating_add(1),
-            first_ms: earlier.map_or(now.wall_ms, |doubt| doubt.first_ms),
+            attempts: before.map_or(0, |batch| batch.attempts).saturating_add(1),
+            first_ms: before.map_or(now.wall_ms, |batch| batch.first_ms),
             last_ms: now.wall_ms,
         });
     }
 
-    /// The request in flight has ended; what its end means is told by one of the methods below.
-    pub fn landed(&mut self) -> Option<Flight> {
+    /// The request in flight has ended; one of the methods below applies its verdict.
+    pub fn take_in_flight(&mut self) -> Option<InFlight> {
         self.in_flight.take()
     }
 
-    pub fn delivered(&mut self, flight: &Flight) {
-        self.settled();
-        self.isolation(flight.queue).accepted(flight.events);
-        self.left(flight.queue, flight.events);
+    pub fn delivered(&mut self, batch: &InFlight) {
+        self.settle();
+        self.isolation(batch.queue).accepted(batch.events);
+        self.head_removed(batch.queue, batch.events);
     }
 
     /// The batch was refused; a lone event leaves the queue.
-    pub fn refused(&mut self, flight: &Flight) -> Finding {
-        self.doubted(flight);
-        self.settled();
-        let finding = self.isolation(flight.queue).refused(flight.events);
+    pub fn refused(&mut self, batch: &InFlight) -> Finding {
+        self.mark_if_doubtful(batch);
+        self.settle();
+        let finding = self.isolation(batch.queue).refused(batch.events);
         if matches!(finding, Finding::Alone { .. }) {
-            self.left(flight.queue, 1);
+            self.head_removed(batch.queue, 1);
         }
         finding
     }
 
-    /// A lone event was refused, and none may be rejected now. Tells whether it leaves for the
-    /// suspects, unjudged; else it stays at the head, and goes alone again.
-    pub fn refused_but_kept(&mut self, flight: &Flight) -> bool {
-        self.doubted(flight);
-        self.settled();
-        let isolation = self.isolation(flight.queue);
-        if flight.queue == Queue::Suspects || isolation.doubtful > 0 {
+    /// A lone event was refused while none may be rejected. Returns whether it moves to the suspects'
+    /// queue; if not, it stays at the head and goes alone again.
+    pub fn refused_but_kept(&mut self, batch: &InFlight) -> bool {
+        self.mark_if_doubtful(batch);
+        self.settle();
+        let isolation = self.isolation(batch.queue);
+        if batch.queue == Queue::Suspects || isolation.doubtful > 0 {
             isolation.group = 1;
             return false;
         }
         isolation.refused(1);
-        self.left(flight.queue, 1);
+        self.head_removed(batch.queue, 1);
         true
     }
 
     /// A batch of several events was too large: half of its bytes are tried next.
-    pub fn too_large(&mut self, flight: &Flight, now: Moment) {
-        self.doubted(flight);
-        self.settled();
-        self.byte_limit.exceeded(flight.bytes, now);
+    pub fn too_large(&mut self, batch: &InFlight, now: Moment) {
+        self.mark_if_doubtful(batch);
+        self.settle();
+        self.byte_limit.exceeded(batch.bytes, now);
     }
 
-    /// A lone event is too large and leaves the queue. Tells whether it may be at the API already.
-    pub fn too_large_alone(&mut self, flight: &Flight) -> bool {
-        self.doubted(flight);
-        self.settled();
-        let may_be_delivered = self.isolation(flight.queue).set_aside();
-        self.left(flight.queue, 1);
+    /// A lone event is too large and leaves the queue. Returns whether it may be delivered already.
+    pub fn too_large_alone(&mut self, batch: &InFlight) -> bool {
+        self.mark_if_doubtful(batch);
+        self.settle();
+        let may_be_delivered = self.isolation(batch.queue).too_large_alone();
+        self.head_removed(batch.queue, 1);
         may_be_delivered
     }
 
-    /// The request is known to have had no effect: what was in doubt before it still is.
-    pub fn without_effect(&mut self, flight: &Flight) {
-        self.state.in_doubt = flight.earlier;
+    /// The request is known to have had no effect: a batch that was in doubt before it still is.
+    pub fn without_effect(&mut self, batch: &InFlight) {
+        self.state.in_doubt = batch.in_doubt_before;
     }
 
-    /// Rest before the next request.
-    pub fn rest(&mut self, asked: Option<Duration>, now: Moment, rng: &mut fastrand::Rng) {
+    /// A request failed: the lane waits before the next one, for `asked` at least.
+    pub fn back_off(&mut self, asked: Option<Duration>, now: Moment, rng: &mut fastrand::Rng) {
         self.state.backoff.failed(asked, now, rng);
     }
 
-    /// No answer came: try once more at once, then rest.
+    /// No answer came: the lane tries once more at once, and backs off after that.
     pub fn connection_lost(&mut self, now: Moment, rng: &mut fastrand::Rng) {
         self.state.backoff.connection_lost(now, rng);
     }
 
-    /// The API answered the batch in doubt with a server error: how many times by now.
-    pub fn server_error(&mut self) -> u32 {
+    /// The API answered the batch in doubt with a server error. Returns how many times in a row.
+    pub fn count_server_error(&mut self) -> u32 {
         self.state.server_errors = self.state.server_errors.saturating_add(1);
         self.state.server_errors
     }
 
-    /// The event at `position` was taken out of `queue` by somebody else.
+    /// The event at `position` of `queue` expired, or an operator set it aside.
     pub fn removed(&mut self, queue: Queue, position: usize) {
         self.isolation(queue).removed(position);
         self.waiting[queue.index()].removed(position);
-        if let Some(doubt) = &mut self.state.in_doubt
-            && doubt.queue == queue
-            && position < doubt.events
+        if let Some(batch) = &mut self.state.in_doubt
+            && batch.queue == queue
+            && position < batch.events
         {
-            doubt.events -= 1;
-            if doubt.events == 0 {
+            batch.events -= 1;
+            if batch.events == 0 {
                 self.state.in_doubt = None;
             }
             self.state.server_errors = 0;
         }
     }
 
-    /// The batch in doubt, as far as the queue still has it: a store that lost rows must not make
-    /// the lane ask for them for ever.
-    fn still_there(&mut self, heads: &[Head<'_>; 2], batch_max: usize) -> Option<InDoubt> {
-        let doubt = self.state.in_doubt.as_mut()?;
-        let head = heads[doubt.queue.index()];
+    /// The batch in doubt, as far as its queue still has it: if a store lost rows, the lane must not
+    /// wait for them for ever.
+    fn remaining_in_doubt(&mut self, heads: &[Head<'_>; 2], batch_max: usize) -> Option<InDoubt> {
+        let batch = self.state.in_doubt.as_mut()?;
+        let head = heads[batch.queue.index()];
         if head.sizes.len() < batch_max && !head.more {
-            doubt.events = doubt.events.min(head.sizes.len());
+            batch.events = batch.events.min(head.sizes.len());
         }
-        if doubt.events == 0 {
+        if batch.events == 0 {
             self.state.in_doubt = None;
         }
         self.state.in_doubt
@@ -342,24 +286,24 @@ impl Lane {
         &mut self.state.isolations[queue.index()]
     }
 
-    fn doubted(&mut self, flight: &Flight) {
-        if flight.earlier.is_some() {
-            self.isolation(flight.queue).doubt(flight.events);
+    fn mark_if_doubtful(&mut self, batch: &InFlight) {
+        if batch.in_doubt_before.is_some() {
+            self.isolation(batch.queue).mark_doubtful(batch.events);
         }
     }
 
-    fn settled(&mut self) {
+    fn settle(&mut self) {
         self.state.in_doubt = None;
         self.state.backoff.reset();
         self.state.server_errors = 0;
     }
 
-    fn left(&mut self, queue: Queue, events: usize) {
-        self.waiting[queue.index()].left(events);
+    fn head_removed(&mut self, queue: Queue, events: usize) {
+        self.waiting[queue.index()].head_removed(events);
     }
 
-    fn offer(&mut self, queue: Queue, events: usize, head: Head<'_>) -> Wish {
-        self.offered = Some((queue, events, head.bytes(events)));
-        Wish::Send { queue, events }
+    fn choose(&mut self, queue: Queue, events: usize, head: Head<'_>) -> LaneStep {
+        self.chosen = Some((queue, events, head.bytes(events)));
+        LaneStep::Send { queue, events }
     }
 }

@@ -1,14 +1,14 @@
-//! Why all lanes stand still, and when one request may try again.
+//! Why delivery is paused, and when the next probe may go.
 //!
-//! A pause keeps every event and blames none. Most pauses probe: one request at a time, after 30
-//! seconds first and then after twice as long each time, up to 15 minutes. `hold` and
-//! `store_damaged` never probe, because their cause is not at the other end of the line.
+//! A pause keeps every event and blames none. Most pauses probe: one request at a time, first after
+//! 30 seconds and then after twice as long each time, up to 15 minutes. A `hold` never probes, because
+//! only an operator ends it. `store_damaged` is no pause of the engine: without a store there is none.
 
 use crate::clock::Moment;
 use crate::error::PauseReason;
 use std::time::Duration;
 
-/// How long after its beginning a pause probes for the first time.
+/// The time from the beginning of a pause to its first probe.
 pub const FIRST_PROBE: Duration = Duration::from_secs(30);
 
 /// The longest time between two probes.
@@ -17,39 +17,39 @@ pub const LONGEST_PROBE: Duration = Duration::from_secs(15 * 60);
 /// A pause of the whole spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pause {
-    /// Why.
+    /// What delivery waits for.
     pub reason: PauseReason,
     /// Since when, in milliseconds of wall time.
     pub since_ms: i64,
-    /// When the next probe may go; `None` where only an operator ends the pause. A store keeps its
-    /// `wall_ms`; [`Engine::new`](super::Engine::new) works out the rest.
+    /// When the next probe may go; `None` if only an operator ends the pause. A store keeps its
+    /// `wall_ms`, from which [`Engine::new`](super::Engine::new) restores the rest.
     pub probe_at: Option<Moment>,
     /// The time before the next probe; the one after it waits twice as long.
     pub probe_wait: Duration,
-    /// The HTTP status that led here.
+    /// The HTTP status of the answer that caused the pause.
     pub status: Option<u16>,
-    /// The API's code that led here.
+    /// The API's code in that answer.
     pub code: Option<String>,
-    /// The API's message that led here, or what was seen instead of one.
+    /// The API's message in that answer, or what was observed instead.
     pub message: String,
 }
 
 /// What an answer or an operator did to the pause, for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PauseChange {
-    /// A pause with this reason began, in place of another one if there was one.
+    /// A pause with this reason began, and replaced an earlier one if there was one.
     Begun(PauseReason),
-    /// The pause with this reason ended; everything may go on.
+    /// The pause with this reason ended, and delivery goes on.
     Ended(PauseReason),
 }
 
 impl Pause {
     /// A pause that begins now.
-    pub fn begin(reason: PauseReason, message: impl Into<String>, now: Moment) -> Self {
+    pub fn new(reason: PauseReason, message: impl Into<String>, now: Moment) -> Self {
         Self {
             reason,
             since_ms: now.wall_ms,
-            probe_at: probes(reason).then(|| now.after(FIRST_PROBE)),
+            probe_at: ends_by_probe(reason).then(|| now.after(FIRST_PROBE)),
             probe_wait: FIRST_PROBE,
             status: None,
             code: None,
@@ -57,37 +57,38 @@ impl Pause {
         }
     }
 
-    /// Adds the answer that led here.
-    pub fn answered(mut self, status: Option<u16>, code: Option<String>) -> Self {
+    /// The same pause, with the answer that caused it.
+    pub fn with_answer(mut self, status: Option<u16>, code: Option<String>) -> Self {
         self.status = status;
         self.code = code;
         self
     }
 
-    /// The same pause after a restart. Only its wall times survived, and they may be from another
-    /// wall: the probe comes now at the earliest, and after `probe_wait` at the latest.
+    /// The same pause after a restart. Only its wall times survived, and the wall clock may have been
+    /// set since: the probe goes now at the earliest, and after `probe_wait` at the latest.
     pub(super) fn restored(mut self, now: Moment) -> Self {
         self.since_ms = self.since_ms.min(now.wall_ms);
         self.probe_wait = self.probe_wait.clamp(FIRST_PROBE, LONGEST_PROBE);
         let probe_ms = self.probe_at.map_or(now.wall_ms, |at| at.wall_ms);
-        self.probe_at = probes(self.reason).then(|| now.recall(probe_ms, self.probe_wait));
+        self.probe_at =
+            ends_by_probe(self.reason).then(|| now.restore_deadline(probe_ms, self.probe_wait));
         self
     }
 
-    /// A probe came back without an end to the pause.
+    /// A probe did not end the pause: the next one waits longer, and for `asked` at least.
     pub(super) fn probe_later(&mut self, asked: Option<Duration>, now: Moment) {
         self.probe_wait = (self.probe_wait * 2).min(LONGEST_PROBE);
         let wait = self.probe_wait.max(asked.unwrap_or_default());
-        self.probe_at = probes(self.reason).then(|| now.after(wait));
+        self.probe_at = ends_by_probe(self.reason).then(|| now.after(wait));
     }
 
-    /// A probe told nothing about the reason (it was too large): the next one goes at once.
-    pub(super) fn probe_again(&mut self, now: Moment) {
-        self.probe_at = probes(self.reason).then_some(now);
+    /// A probe was too large to say anything about the pause: the next one goes at once.
+    pub(super) fn probe_now(&mut self, now: Moment) {
+        self.probe_at = ends_by_probe(self.reason).then_some(now);
     }
 }
 
 /// Whether an answer of the API can end a pause with this reason.
-pub(super) fn probes(reason: PauseReason) -> bool {
+pub(super) fn ends_by_probe(reason: PauseReason) -> bool {
     !matches!(reason, PauseReason::Hold | PauseReason::StoreDamaged)
 }

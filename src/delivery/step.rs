@@ -1,54 +1,10 @@
-//! What goes into the engine and what comes out of it: plain values, for the caller to act on.
+//! What the engine decides: plain values, on which the caller acts.
 
-use super::lane::{LaneState, Queue};
-use super::pause::{Pause, PauseChange};
+use super::pause::PauseChange;
+use super::queue::Queue;
 use super::verdict::Refusal;
 use crate::clock::Moment;
 use crate::error::PauseReason;
-use std::num::NonZeroU32;
-use std::time::Duration;
-
-/// The most events that the API takes in one request.
-pub const BATCH_LIMIT: usize = 100;
-
-/// How delivery goes about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
-    /// The most events in one request, 1 to [`BATCH_LIMIT`].
-    pub batch_max: usize,
-    /// How long an event may wait for company.
-    pub flush_interval: Duration,
-    /// How many lanes; more if the restored state has more.
-    pub lanes: usize,
-    /// After lone refusals of this many different users in a row nothing more is rejected, and after
-    /// as many more delivery pauses; 0 is off.
-    pub brake_users: u32,
-    /// The most requests a second over all lanes, evenly spaced.
-    pub max_requests_per_s: Option<NonZeroU32>,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            batch_max: BATCH_LIMIT,
-            flush_interval: Duration::from_secs(10),
-            lanes: 1,
-            brake_users: 20,
-            max_requests_per_s: None,
-        }
-    }
-}
-
-/// What an engine before this one left behind; the default is a new spool.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Restored {
-    /// [`Engine::lane_state`](super::Engine::lane_state) of each lane.
-    pub lanes: Vec<LaneState>,
-    /// [`Engine::pause_state`](super::Engine::pause_state). Only the wall times are believed, and not far.
-    pub pause: Option<Pause>,
-    /// [`Engine::refused_in_a_row`](super::Engine::refused_in_a_row).
-    pub refused_in_a_row: Vec<String>,
-}
 
 /// What a lane has to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,12 +25,12 @@ pub enum Step {
     },
     /// Nothing until something new is enqueued, or the lane's request in flight is answered.
     Idle,
-    /// Everything is kept.
+    /// Nothing is sent, and every event is kept.
     Paused {
         /// Why.
         reason: PauseReason,
-        /// When this lane may ask again for a probe; `None` where there is nothing to wait for but
-        /// an operator, another lane's probe, or a first event to probe with.
+        /// When this lane may ask again for a probe; `None` if it waits for an operator, for another
+        /// lane's probe, or for a first event to probe with.
         probe_at: Option<Moment>,
     },
 }
@@ -90,19 +46,19 @@ pub enum Effect {
         /// How many events.
         events: usize,
     },
-    /// The first event of the queue leaves it for the rejected store.
+    /// The first event of the queue moves to the rejected events.
     Rejected {
         /// The queue.
         queue: Queue,
-        /// The API's words about this event alone.
+        /// The API's code and message for this event alone.
         refusal: Refusal,
-        /// Whether an earlier request that nobody settled may have delivered it.
+        /// Whether an earlier request without an answer may have delivered the event.
         may_be_delivered: bool,
-        /// Whether its user's other events now belong in the suspects queue.
+        /// Whether the other events of its user move to the suspects' queue.
         suspect: bool,
     },
-    /// The first event of the regular queue was refused alone, and is not judged now: with all of its
-    /// user's events it belongs in the suspects queue.
+    /// The first event of the regular queue was refused alone, but may not be rejected now: all
+    /// events of its user move to the suspects' queue.
     Unjudged,
     /// Every event stays where it is.
     Kept,
@@ -115,4 +71,12 @@ pub struct Outcome {
     pub effect: Effect,
     /// To the pause, if anything.
     pub pause: Option<PauseChange>,
+}
+
+impl Outcome {
+    /// The answer changed nothing.
+    pub(super) const UNCHANGED: Self = Self {
+        effect: Effect::Kept,
+        pause: None,
+    };
 }

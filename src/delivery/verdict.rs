@@ -1,21 +1,19 @@
 //! What one exchange with the API means for the events in it.
 //!
-//! [`judge`] is the table of verdicts, by API code first and by status second. Its last row is the
-//! surprising one: whatever is not understood pauses delivery and keeps every event, because a
+//! [`judge`] holds the table of verdicts, by API code first and by status second. Its last row is the
+//! surprising one: an answer that is not understood pauses delivery and keeps every event, because a
 //! wrong URL or a captive portal must never reject a million of them.
 //!
-//! Codes are compared exactly. A code that is one of the four known ones but for its case or blanks
-//! around it is neither known nor safely "another code": it pauses as misrouted.
+//! Codes are compared exactly. A code that differs from one of the four known ones only in case or in
+//! surrounding blanks is neither known nor safely another code: it pauses as misrouted.
 //!
-//! What happens next - isolating, waiting, probing - is decided by the engine, not here.
+//! The engine decides what happens next: to isolate, to wait or to probe.
 
 use crate::clock::Moment;
 use crate::error::PauseReason;
+use crate::exchange::{Answer, BODY_LIMIT_BYTES, Exchange};
 use serde_json::Value;
 use std::time::Duration;
-
-/// How much of a body is worth reading: 64 KiB.
-pub const BODY_LIMIT: usize = 64 * 1024;
 
 /// The longest `Retry-After` that is honoured.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
@@ -26,37 +24,7 @@ pub const MESSAGE_CHARS: usize = 300;
 /// How many characters of a code of the API are kept.
 pub const CODE_CHARS: usize = 64;
 
-/// How one request ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Exchange {
-    /// The API, or something in its place, answered.
-    Answered(Answer),
-    /// It failed before the first byte of the request was written: nothing can have arrived.
-    NotSent {
-        /// For the log.
-        why: String,
-    },
-    /// The request was written, but no status came back: it may have arrived.
-    Unsettled {
-        /// For the log.
-        why: String,
-    },
-}
-
-/// An answer as it came over the wire.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The `Retry-After` header.
-    pub retry_after: Option<String>,
-    /// The body, [`BODY_LIMIT`] bytes at most.
-    pub body: Vec<u8>,
-    /// Whether the body came to its end within the limit.
-    pub whole: bool,
-}
-
-/// The API's own words about an event or a batch that it refused.
+/// What the API said about an event or a batch that it refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The API's code, [`CODE_CHARS`] characters at most.
@@ -76,7 +44,7 @@ pub enum Verdict {
     Refused(Refusal),
     /// None was processed: the request was too large.
     TooLarge {
-        /// Present where the API itself said so, and not something on the way to it.
+        /// Present if the API itself said so, and not a proxy or gateway.
         refusal: Option<Refusal>,
     },
     /// None was processed, and the same request may succeed later.
@@ -88,25 +56,25 @@ pub enum Verdict {
     InDoubt {
         /// What the API asked for, at most [`LONGEST_RETRY_AFTER`].
         after: Option<Duration>,
-        /// The status where the API answered with a server error.
+        /// The status, if the API answered with a server error.
         server_error: Option<u16>,
     },
-    /// No event is to blame: keep all and stop.
+    /// No event is to blame: delivery stops and keeps all of them.
     Pause {
-        /// Why.
+        /// What delivery waits for.
         reason: PauseReason,
         /// The HTTP status.
         status: u16,
         /// The API's code, if it gave one.
         code: Option<String>,
-        /// The API's message, or what was seen instead of one.
+        /// The API's message, or what was observed instead.
         message: String,
-        /// Whether the events may have been processed all the same.
+        /// Whether the events may have been processed nevertheless.
         in_doubt: bool,
     },
 }
 
-/// Judges one exchange; `now` is needed for a `Retry-After` that is a date.
+/// Judges one exchange. `now` is needed for a `Retry-After` that is a date.
 pub fn judge(exchange: &Exchange, now: Moment) -> Verdict {
     match exchange {
         Exchange::Answered(answer) => judge_answer(answer, now),
@@ -119,63 +87,68 @@ pub fn judge(exchange: &Exchange, now: Moment) -> Verdict {
 }
 
 fn judge_answer(answer: &Answer, now: Moment) -> Verdict {
-    use Body::{Cut, Failure, Other, Success};
-    use Meaning::{Address, NearlyKnown, TheEvents, Token};
+    use Blame::{Address, Events, NearlyKnown, Token};
+    use Body::{Cut, Error, Other, Success};
 
     let status = answer.status;
     let after = || retry_after(answer.retry_after.as_deref(), now);
-    let pause = |reason, spoken: Spoken| spoken.pause(reason, status);
+    let pause = |reason, error: ApiError| error.pause(reason, status);
 
     #[rustfmt::skip]
-    let verdict = match (status, read(answer)) {
+    let verdict = match (status, read_body(answer)) {
         (204, _)                                                  => Verdict::Delivered,
-        (_, Failure(Token, said))                                 => pause(PauseReason::Auth, said),
-        (_, Failure(Address, said))                               => pause(PauseReason::Ip, said),
-        (_, Failure(NearlyKnown, said))                           => pause(PauseReason::Misrouted, said),
+        (_, Error(Token, error))                                  => pause(PauseReason::Auth, error),
+        (_, Error(Address, error))                                => pause(PauseReason::Ip, error),
+        (_, Error(NearlyKnown, error))                            => pause(PauseReason::Misrouted, error),
         (429 | 425, _)                                            => Verdict::Retry { after: after() },
         (408, _)                                                  => Verdict::InDoubt { after: after(), server_error: None },
         (500..=599, _)                                            => Verdict::InDoubt { after: after(), server_error: Some(status) },
         (200..=299, Success)                                      => Verdict::Delivered,
         (200..=299 | 400..=499, Cut)                              => Verdict::InDoubt { after: None, server_error: None },
-        (400 | 401 | 403 | 404 | 409 | 422, Failure(TheEvents, said)) => Verdict::Refused(said.refusal(status)),
-        (413, Failure(TheEvents, said))                           => Verdict::TooLarge { refusal: Some(said.refusal(status)) },
+        (400 | 401 | 403 | 404 | 409 | 422, Error(Events, error)) => Verdict::Refused(error.refusal(status)),
+        (413, Error(Events, error))                               => Verdict::TooLarge { refusal: Some(error.refusal(status)) },
         (413, _)                                                  => Verdict::TooLarge { refusal: None },
-        (401, Other | Success)                                    => pause(PauseReason::Auth, Spoken::nothing(status)),
-        (_, Failure(TheEvents, said))                             => pause(PauseReason::Misrouted, said),
-        (_, Other | Success | Cut)                                => pause(PauseReason::Misrouted, Spoken::nothing(status)),
+        (401, Other | Success)                                    => pause(PauseReason::Auth, ApiError::missing(status)),
+        (_, Error(Events, error))                                 => pause(PauseReason::Misrouted, error),
+        (_, Other | Success | Cut)                                => pause(PauseReason::Misrouted, ApiError::missing(status)),
     };
     verdict
 }
 
-/// What the body of an answer turned out to be.
+/// What the body of an answer is.
 enum Body {
     /// JSON that says `"success": true`.
     Success,
     /// An API error body: JSON of the documented shape.
-    Failure(Meaning, Spoken),
-    /// The connection ended in the middle of it.
+    Error(Blame, ApiError),
+    /// The beginning of a body: the connection ended before the rest of it.
     Cut,
     /// Anything else: empty, HTML, JSON of another shape, or longer than anything the API says.
     Other,
 }
 
-/// Whom a code blames.
+/// What a code blames.
 #[derive(Clone, Copy, PartialEq)]
-enum Meaning {
+enum Blame {
+    /// The bearer token.
     Token,
+    /// The address of this host.
     Address,
+    /// Nothing for certain: the code is almost one that blames the token or the address.
     NearlyKnown,
-    TheEvents,
+    /// The events of the request.
+    Events,
 }
 
-/// A code and a message of the API, made fit to be shown.
-struct Spoken {
+/// A code and a message of the API, made safe to be shown.
+struct ApiError {
     code: Option<String>,
     message: String,
 }
 
-impl Spoken {
-    fn nothing(status: u16) -> Self {
+impl ApiError {
+    /// Stands for the error of an answer that has none.
+    fn missing(status: u16) -> Self {
         Self {
             code: None,
             message: format!("HTTP {status} without an error body of the Partners API"),
@@ -201,9 +174,9 @@ impl Spoken {
     }
 }
 
-fn read(answer: &Answer) -> Body {
+fn read_body(answer: &Answer) -> Body {
     if !answer.whole {
-        return if answer.body.len() < BODY_LIMIT {
+        return if answer.body.len() < BODY_LIMIT_BYTES {
             Body::Cut
         } else {
             Body::Other
@@ -214,21 +187,21 @@ fn read(answer: &Answer) -> Body {
     };
     match (body.get("success"), body.get("errors")) {
         (Some(Value::Bool(true)), _) => Body::Success,
-        (Some(Value::Bool(false)), Some(Value::Array(errors))) => read_errors(errors),
+        (Some(Value::Bool(false)), Some(Value::Array(errors))) => decisive_error(errors),
         _ => Body::Other,
     }
 }
 
-/// The error that decides: one that blames nobody's events wherever it stands, else the first.
-fn read_errors(errors: &[Value]) -> Body {
+/// The error that decides: the first that does not blame the events, or else the first of all.
+fn decisive_error(errors: &[Value]) -> Body {
     let coded = || {
         errors
             .iter()
             .filter_map(|error| Some((error.get("code")?.as_str()?, error)))
     };
     let decisive = coded()
-        .find(|(code, _)| matches!(meaning(code), Meaning::Token | Meaning::Address))
-        .or_else(|| coded().find(|(code, _)| meaning(code) == Meaning::NearlyKnown))
+        .find(|(code, _)| matches!(blame(code), Blame::Token | Blame::Address))
+        .or_else(|| coded().find(|(code, _)| blame(code) == Blame::NearlyKnown))
         .or_else(|| coded().next());
     let Some((code, error)) = decisive else {
         return Body::Other;
@@ -237,32 +210,33 @@ fn read_errors(errors: &[Value]) -> Body {
         .get("message")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    let spoken = Spoken {
-        code: Some(shown(code, CODE_CHARS)),
-        message: shown(message, MESSAGE_CHARS),
+    let shown = ApiError {
+        code: Some(printable(code, CODE_CHARS)),
+        message: printable(message, MESSAGE_CHARS),
     };
-    Body::Failure(meaning(code), spoken)
+    Body::Error(blame(code), shown)
 }
 
-fn meaning(code: &str) -> Meaning {
+fn blame(code: &str) -> Blame {
     match code {
-        "A_1000" | "A_1001" | "A_1002" => Meaning::Token,
-        "A_1004" => Meaning::Address,
+        "A_1000" | "A_1001" | "A_1002" => Blame::Token,
+        "A_1004" => Blame::Address,
         _ => match code.trim().to_ascii_uppercase().as_str() {
-            "A_1000" | "A_1001" | "A_1002" | "A_1004" => Meaning::NearlyKnown,
-            _ => Meaning::TheEvents,
+            "A_1000" | "A_1001" | "A_1002" | "A_1004" => Blame::NearlyKnown,
+            _ => Blame::Events,
         },
     }
 }
 
-fn shown(text: &str, chars: usize) -> String {
+/// At most the first `chars` characters of `text`, without control characters.
+fn printable(text: &str, chars: usize) -> String {
     text.chars()
         .filter(|c| !c.is_control())
         .take(chars)
         .collect()
 }
 
-/// Seconds or an HTTP date; a date that has passed is zero, and what is neither is nothing.
+/// Reads seconds or an HTTP date. A date that has passed is zero; anything else is `None`.
 fn retry_after(header: Option<&str>, now: Moment) -> Option<Duration> {
     let header = header?.trim();
     let asked = if !header.is_empty() && header.bytes().all(|b| b.is_ascii_digit()) {

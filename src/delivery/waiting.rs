@@ -1,13 +1,13 @@
 //! When a queue that is not full is due.
 //!
-//! Enqueue times come from a wall clock that may have been set since. So they may shorten a wait
-//! but never lengthen it: the wait itself is counted by the clock that nobody can set, from when
-//! the event was first seen at the head of its queue.
+//! Enqueue times come from a wall clock that may have been set since. They may therefore shorten a
+//! wait but never lengthen it: the wait itself is measured by the time since boot, from when the
+//! event was first seen at the head of its queue.
 //!
-//! What was once found due stays due. Isolation may send ten of a hundred due events; the ninety
+//! An event that was due once stays due. Isolation may send ten of a hundred due events; the ninety
 //! behind them have waited long enough already.
 
-use super::lane::Head;
+use super::queue::Head;
 use crate::clock::Moment;
 use std::time::Duration;
 
@@ -16,44 +16,44 @@ use std::time::Duration;
 pub(super) enum Due {
     /// When its oldest event has waited this long.
     After(Duration),
-    /// Whenever there is anything: a flush or a probe asks for it.
+    /// As soon as it has an event: a flush or a probe asks for it.
     Now,
 }
 
-/// Since when one queue waits.
+/// How long one queue has waited.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Waiting {
     oldest_ms: i64,
     due_at: Option<Moment>,
-    /// How many events from the head on were found due and have not left yet.
-    released: usize,
+    /// How many events from the head on were found due and are still in the queue.
+    due_events: usize,
 }
 
 impl Waiting {
-    /// When the queue with this head may go, at `now` or later.
-    pub fn until(&mut self, head: Head<'_>, batch_max: usize, due: Due, now: Moment) -> Moment {
+    /// When the queue with this head may send, at `now` or later.
+    pub fn sends_at(&mut self, head: Head<'_>, batch_max: usize, due: Due, now: Moment) -> Moment {
         let full = head.sizes.len() >= batch_max || head.more;
-        let until = match due {
-            Due::After(interval) if self.released == 0 && !full => {
+        let sends_at = match due {
+            Due::After(interval) if self.due_events == 0 && !full => {
                 self.due_at(head.oldest_ms, interval, now)
             }
             Due::Now | Due::After(_) => now,
         };
-        if now.reached(until) {
-            self.released = self.released.max(head.sizes.len().min(batch_max));
+        if now.reached(sends_at) {
+            self.due_events = self.due_events.max(head.sizes.len().min(batch_max));
         }
-        until
+        sends_at
     }
 
     /// The first `events` events left the queue.
-    pub fn left(&mut self, events: usize) {
-        self.released = self.released.saturating_sub(events);
+    pub fn head_removed(&mut self, events: usize) {
+        self.due_events = self.due_events.saturating_sub(events);
     }
 
-    /// The event at `position` was taken out by somebody else.
+    /// The event at `position` expired, or an operator set it aside.
     pub fn removed(&mut self, position: usize) {
-        if position < self.released {
-            self.released -= 1;
+        if position < self.due_events {
+            self.due_events -= 1;
         }
     }
 

@@ -1,50 +1,30 @@
-//! What comes in from C: strings, arrays and handles, each checked as far as a pointer can be.
+//! Input from C: strings and arrays, checked as far as a pointer can be checked.
 //!
 //! Every error names the argument as the header does. Strings are borrowed for the call and never
-//! copied here. A string that C measured (`*_n`) may hold NUL bytes; whether an event may is for
-//! `event.rs` to say.
+//! copied here. A string with a length (`*_n`) may contain NUL bytes; `event.rs` decides whether an
+//! event may.
 
 use std::ffi::{CStr, c_char};
 
 use crate::error::{Error, ErrorKind, Result};
 
-use super::output::Growing;
-
-/// The error for a NULL where there may be none.
-pub(super) fn null(name: &str) -> Error {
-    invalid(format!("{name} is NULL"))
+/// The error for a NULL where NULL is not allowed.
+pub(super) fn null_argument(name: &str) -> Error {
+    invalid_argument(format!("{name} is NULL"))
 }
 
 /// An error about the arguments of a call.
-pub(super) fn invalid(message: impl Into<String>) -> Error {
+pub(super) fn invalid_argument(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
 }
 
-/// A handle that any thread may use at the same time.
-///
-/// # Safety
-/// `handle` is NULL or a live handle that nobody changes meanwhile.
-pub(super) unsafe fn shared<'a, T>(name: &str, handle: *const T) -> Result<&'a T> {
-    // SAFETY: NULL or live and unchanged (contract above).
-    unsafe { handle.as_ref() }.ok_or_else(|| null(name))
-}
-
-/// A handle that only one thread uses at a time.
-///
-/// # Safety
-/// `handle` is NULL or a live handle that nobody else uses meanwhile.
-pub(super) unsafe fn exclusive<'a, T>(name: &str, handle: *mut T) -> Result<&'a mut T> {
-    // SAFETY: NULL or live and ours alone (contract above).
-    unsafe { handle.as_mut() }.ok_or_else(|| null(name))
-}
-
-/// A NUL-terminated string that must be there.
+/// A NUL-terminated string; NULL is an error.
 ///
 /// # Safety
 /// `text` is NULL or NUL-terminated, and lives for `'a`.
 pub(super) unsafe fn required<'a>(name: &str, text: *const c_char) -> Result<&'a str> {
     // SAFETY: passed on.
-    unsafe { optional(name, text) }?.ok_or_else(|| null(name))
+    unsafe { optional(name, text) }?.ok_or_else(|| null_argument(name))
 }
 
 /// A NUL-terminated string; NULL is `None`.
@@ -57,13 +37,13 @@ pub(super) unsafe fn optional<'a>(name: &str, text: *const c_char) -> Result<Opt
     bytes.map(|bytes| utf8(name, bytes)).transpose()
 }
 
-/// The bytes of a NUL-terminated string that must be there; nobody has looked whether they are UTF-8.
+/// The bytes of a NUL-terminated string, UTF-8 or not; NULL is an error.
 ///
 /// # Safety
 /// `text` is NULL or NUL-terminated, and lives for `'a`.
 pub(super) unsafe fn required_bytes<'a>(name: &str, text: *const c_char) -> Result<&'a [u8]> {
     // SAFETY: passed on.
-    unsafe { optional_bytes(text) }.ok_or_else(|| null(name))
+    unsafe { optional_bytes(text) }.ok_or_else(|| null_argument(name))
 }
 
 /// The bytes of a NUL-terminated string; NULL is `None`.
@@ -75,7 +55,7 @@ pub(super) unsafe fn optional_bytes<'a>(text: *const c_char) -> Option<&'a [u8]>
     (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes())
 }
 
-/// The bytes of a string of `len` bytes that must be there.
+/// The bytes of a string of `len` bytes; NULL is an error.
 ///
 /// # Safety
 /// `text` is NULL or holds `len` bytes, and lives for `'a`.
@@ -85,7 +65,7 @@ pub(super) unsafe fn required_n<'a>(
     len: usize,
 ) -> Result<&'a [u8]> {
     // SAFETY: passed on.
-    unsafe { optional_n(name, text, len) }?.ok_or_else(|| null(name))
+    unsafe { optional_n(name, text, len) }?.ok_or_else(|| null_argument(name))
 }
 
 /// The bytes of a string of `len` bytes; NULL with length 0 is `None`.
@@ -112,63 +92,27 @@ pub(super) unsafe fn array<'a, T>(name: &str, first: *const T, count: usize) -> 
     if first.is_null() {
         return match count {
             0 => Ok(&[]),
-            _ => Err(null(name)),
+            _ => Err(null_argument(name)),
         };
     }
     if count > isize::MAX as usize / size_of::<T>() {
-        return Err(invalid(format!(
-            "{name}: a length of {count} is more than memory holds"
+        return Err(invalid_argument(format!(
+            "{name}: a length of {count} is more than memory can hold"
         )));
     }
     if !first.is_aligned() {
-        return Err(invalid(format!("{name} is not aligned for its type")));
+        return Err(invalid_argument(format!(
+            "{name} is not aligned for its type"
+        )));
     }
-    // SAFETY: not NULL, aligned, within bounds, initialised and alive (checked, and contract above).
+    // SAFETY: not NULL, aligned and in bounds (checked above); initialised and alive (contract).
     Ok(unsafe { std::slice::from_raw_parts(first, count) })
 }
 
-/// A struct of the caller's that may be of an older or a newer header. What this version does not know
-/// must be zero: a condition that nobody looks at would take too much.
-///
-/// # Safety
-/// `from` is NULL, or starts with a `u32` that says how many bytes there may be read.
-pub(super) unsafe fn taken<T: Growing>(name: &str, from: *const T) -> Result<T> {
-    if from.is_null() {
-        return Err(null(name));
-    }
-    if !from.is_aligned() {
-        return Err(invalid(format!("{name} is not aligned for its type")));
-    }
-    // SAFETY: not NULL, aligned, and it starts with a u32 (contract above).
-    let struct_size = unsafe { from.cast::<u32>().read() } as usize;
-    if struct_size < T::FIRST_SIZE {
-        return Err(invalid(format!(
-            "{name}.struct_size is {struct_size}; set it to sizeof({}), at least {}, before the call",
-            T::NAME,
-            T::FIRST_SIZE
-        )));
-    }
-    // SAFETY: so many bytes may be read (contract above).
-    let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), struct_size) };
-    let (known, unknown) = bytes.split_at(struct_size.min(size_of::<T>()));
-    if unknown.iter().any(|&byte| byte != 0) {
-        return Err(invalid(format!(
-            "{name} sets a field that this version of the library does not know; leave it 0 or update the library"
-        )));
-    }
-    let mut value = T::BLANK;
-    // SAFETY: `known` is not longer than a `T` and lies elsewhere; whatever bytes a caller of the
-    // same or an older header has set are a `T`, whose fields are numbers and pointers.
-    unsafe {
-        std::ptr::copy_nonoverlapping(known.as_ptr(), (&raw mut value).cast::<u8>(), known.len());
-    }
-    Ok(value)
-}
-
 fn utf8<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a str> {
-    // The bytes stay out of the message: this may be a bearer token.
+    // The message does not quote the bytes, because they may be a bearer token.
     std::str::from_utf8(bytes).map_err(|cause| {
-        invalid(format!(
+        invalid_argument(format!(
             "{name} is not UTF-8 (at byte {})",
             cause.valid_up_to()
         ))

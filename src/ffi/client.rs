@@ -1,4 +1,4 @@
-//! The client's life: open, flush, close, free, and what an operator may change meanwhile.
+//! The life of a client: open, flush, close and free, and what an operator may change meanwhile.
 
 use std::ffi::c_char;
 use std::time::Duration;
@@ -6,50 +6,47 @@ use std::time::Duration;
 use crate::client::{Client, Report};
 use crate::error::Result;
 
-use super::argument::{required, shared};
+use super::argument::required;
 use super::config::meditopia_config;
-use super::error::{ErrorSlot, meditopia_error};
-use super::output::{Grown, place};
+use super::error::meditopia_error;
+use super::growing::GrowingOutput;
+use super::guard::guard;
+use super::handle::{Handle, Shared, free, give, read_only, shared};
+use super::output::out_param;
+use super::panic::guard_or;
 use super::report::meditopia_report;
 use super::status::meditopia_status;
-use super::{free, give, guard, guard_or};
 
-/// A client of one spool. Any number of threads may call any of its functions at the same time,
-/// and a process forked from its owner may go on with it. Clients of one process that name the same
-/// spool share what is behind them.
+/// A client of one spool. Any number of threads may call its functions at the same time, and a
+/// process forked from the one that opened it may go on using it. Clients of one process that name
+/// the same spool share one writer, one sender and one log.
 pub struct meditopia_client {
     pub(super) client: Client,
 }
 
-// A handle is shared between the threads of the host, a cursor moves between them.
-const _: () = {
-    const fn any_thread_at_a_time<T: Send + Sync>() {}
-    const fn one_thread_at_a_time<T: Send>() {}
-    any_thread_at_a_time::<meditopia_client>();
-    any_thread_at_a_time::<super::text::meditopia_text>();
-    one_thread_at_a_time::<meditopia_config>();
-    one_thread_at_a_time::<super::cursor::meditopia_cursor>();
-};
+impl Handle for meditopia_client {
+    type Access = Shared;
+}
 
-/// Opens a client of the spool that `config` names; makes the spool if it is not there.
+/// Opens a client of the spool that `config` names, and creates the spool if it does not exist.
 ///
-/// The configuration is copied and may be freed at once. `*out` gets the client for
-/// `meditopia_client_free`; NULL after an error. `error` may be NULL.
+/// The configuration is copied, so you may free it at once. `*out` receives the client, to be freed
+/// with `meditopia_client_free`; after an error it is NULL. `error` may be NULL.
 ///
-/// Reads a few small files; no network I/O, and no thread: with `role` "both" one starts at the
-/// first enqueue. Callable from any thread. A prefork master may open it, and its workers use what
-/// they inherit.
+/// Reads a few small files. Does no network I/O and starts no thread: with `role` "both" a thread
+/// starts at the first enqueue. Callable from any thread. The master of a prefork server may open
+/// the client, and its workers use the handle that they inherit.
 ///
 /// Errors:
-///   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL
-///   MEDITOPIA_ERROR_CONFIG            no spool, or options that contradict each other
-///   MEDITOPIA_ERROR_CONFLICT          this process has the spool open with another value for the
+///   MEDITOPIA_ERROR_INVALID_ARGUMENT  an argument is NULL
+///   MEDITOPIA_ERROR_CONFIG            no spool is named, or options contradict each other
+///   MEDITOPIA_ERROR_CONFLICT          this process has the spool open with another value of the
 ///                                     key that the message names
-///   MEDITOPIA_ERROR_SPOOL_MISMATCH    the spool is another user's, endpoint's or account's, or
+///   MEDITOPIA_ERROR_SPOOL_MISMATCH    the spool belongs to another user, endpoint or account, or
 ///                                     was copied or moved
-///   MEDITOPIA_ERROR_SPOOL_FULL        no room to make it
+///   MEDITOPIA_ERROR_SPOOL_FULL        there is no room to create the spool
 ///   MEDITOPIA_ERROR_IO
-///   MEDITOPIA_ERROR_STORE             of a newer version than this library
+///   MEDITOPIA_ERROR_STORE             a newer version of the library wrote the spool
 ///
 /// Example:
 ///
@@ -64,12 +61,11 @@ pub unsafe extern "C" fn meditopia_client_open(
     out: *mut *mut meditopia_client,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: NULL or the caller's pointer, says the header.
-        let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
-        // SAFETY: the header asks for a live config that no thread changes meanwhile.
-        let config = unsafe { shared("config", config) }?;
+    guard(error, || {
+        // SAFETY: the header demands NULL or a writable pointer.
+        let out = unsafe { out_param("out", out, std::ptr::null_mut()) }?;
+        // SAFETY: the header demands a live config that no other thread uses.
+        let config = unsafe { read_only("config", config) }?;
         *out = give(meditopia_client {
             client: Client::open(&config.config)?,
         });
@@ -77,23 +73,23 @@ pub unsafe extern "C" fn meditopia_client_open(
     })
 }
 
-/// Waits until everything that was enqueued on this spool before the call, by any process, is
-/// delivered or rejected. Sends itself if nobody else does, even with `role` "enqueue".
+/// Waits until every event that any process enqueued on this spool before the call is delivered or
+/// rejected. If no other process sends, this call sends, even with `role` "enqueue".
 ///
-/// `timeout_ms` is how long it waits at most, 0 to 4294967295 milliseconds, name look-up included.
-/// `report` (may be NULL, else set its `struct_size`) is written whatever the status; with
-/// `MEDITOPIA_OK` its `rejected` may well be above 0.
+/// `timeout_ms` is the longest time that it waits, 0 to 4294967295 milliseconds, name look-up
+/// included. `report` may be NULL; otherwise set its `struct_size`. It is written whatever the
+/// status is. Even with `MEDITOPIA_OK` its `rejected` may be above 0.
 ///
 /// Callable from any thread.
 ///
 /// Errors:
-///   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL, or `struct_size` not set
+///   MEDITOPIA_ERROR_INVALID_ARGUMENT  `client` is NULL, or `struct_size` is not set
 ///   MEDITOPIA_ERROR_TIMEOUT           events are still waiting; they are kept
-///   MEDITOPIA_ERROR_PAUSED            `pause_reason` says why (a missing bearer token is one);
-///                                     everything is kept
+///   MEDITOPIA_ERROR_PAUSED            `pause_reason` says why (a missing bearer token is one
+///                                     reason); every event is kept
 ///   MEDITOPIA_ERROR_CONFIG            `ca_file` cannot be used
 ///   MEDITOPIA_ERROR_SPOOL_FULL, MEDITOPIA_ERROR_IO, MEDITOPIA_ERROR_STORE
-///   MEDITOPIA_ERROR_FORKED            this process may not send, and nobody else did in time
+///   MEDITOPIA_ERROR_FORKED            this process may not send, and no other process did in time
 ///   MEDITOPIA_ERROR_CLOSED
 ///
 /// Example:
@@ -108,9 +104,8 @@ pub unsafe extern "C" fn meditopia_flush(
     report: *mut meditopia_report,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: the header asks for a live client and for NULL or a report that says its size.
+    guard(error, || {
+        // SAFETY: the header demands a live client, and NULL or a report that says its size.
         unsafe {
             reported(client, report, |client| {
                 client.flush(milliseconds(timeout_ms))
@@ -119,16 +114,20 @@ pub unsafe extern "C" fn meditopia_flush(
     })
 }
 
-/// Ends the work of a client: with `role` "both", if anything was enqueued or flushed by this
-/// process, it flushes and stops; with "enqueue" it only stops and never sends. What is not delivered by then waits in the spool for the next sender.
+/// Closes a client. With `role` "both", closing the last client of this process on the spool first
+/// flushes, if the process has enqueued or flushed anything, and then stops the sender of this
+/// process. With "enqueue" nothing is sent. Events that are not delivered by then wait in the spool
+/// for the next sender.
 ///
-/// `timeout_ms` is how long it waits at most, 0 to 4294967295 milliseconds; 0 is legal and loses
-/// nothing. `report` (may be NULL, else set its `struct_size`) is written whatever the status; to
-/// count what waits it reads the part of the spool that no sender has taken over yet.
+/// `timeout_ms` is the longest time that it waits, 0 to 4294967295 milliseconds. 0 is allowed and
+/// loses nothing. `report` may be NULL; otherwise set its `struct_size`. It is written whatever the
+/// status is. To count the pending events, the call reads the part of the spool that no sender has
+/// taken over yet.
 ///
-/// The client is closed whatever the status, `MEDITOPIA_ERROR_INVALID_ARGUMENT` apart: other calls
-/// return `MEDITOPIA_ERROR_CLOSED` from now on, and the log callback runs no more. Closing again is
-/// `MEDITOPIA_OK`. Callable from any thread. A process that ends without it loses nothing.
+/// The client is closed whatever the status is, except with `MEDITOPIA_ERROR_INVALID_ARGUMENT`:
+/// from now on other calls return `MEDITOPIA_ERROR_CLOSED`, and the log callback does not run any
+/// more. Closing a client again returns `MEDITOPIA_OK`. Callable from any thread. A process that
+/// ends without this call loses nothing.
 ///
 /// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, and as for `meditopia_flush`
 /// `MEDITOPIA_ERROR_TIMEOUT`, `MEDITOPIA_ERROR_PAUSED`, `MEDITOPIA_ERROR_CONFIG`,
@@ -141,9 +140,8 @@ pub unsafe extern "C" fn meditopia_client_close(
     report: *mut meditopia_report,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: the header asks for a live client and for NULL or a report that says its size.
+    guard(error, || {
+        // SAFETY: the header demands a live client, and NULL or a report that says its size.
         unsafe {
             reported(client, report, |client| {
                 let timeout = milliseconds(timeout_ms);
@@ -157,36 +155,36 @@ pub unsafe extern "C" fn meditopia_client_close(
     })
 }
 
-/// Frees a client, after the last call by any thread; closes it with a timeout of 0 if it is open.
-/// NULL does nothing.
+/// Frees a client, after the last call with it on any thread has returned. An open client is closed
+/// first, with a timeout of 0. NULL does nothing.
 ///
-/// Callable from any thread, and in a forked process for its own copy of the handle. Cursors and
-/// texts are freed on their own, before or after.
+/// Callable from any thread. A forked process may free its own copy of the handle. Cursors and
+/// texts are freed on their own, before or after the client.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_client_free(client: *mut meditopia_client) {
     guard_or((), || {
-        // SAFETY: NULL or a live client, says the header.
+        // SAFETY: the header demands NULL or a live client.
         if let Ok(open) = unsafe { shared("client", client) } {
-            // What it could not do in no time waits in the spool, and nobody is left to tell.
+            // A timeout is no loss: the events wait in the spool. There is nowhere to report it.
             let _ = open.client.close(Duration::ZERO);
         }
-        // SAFETY: NULL or a client of the library that nobody uses any more, says the header.
+        // SAFETY: the header demands NULL or a client that no other call uses or has freed.
         unsafe { free(client) }
     });
 }
 
-/// Replaces the bearer token of this process, from the next request on; ends a pause for
-/// `MEDITOPIA_PAUSE_AUTH` at once. If another process sends, and its token was refused, it gives way
-/// within a second or so to this one, provided that this one may send: `role` = "both", or a
-/// `meditopia_flush` that waits.
+/// Replaces the bearer token of this process, from its next request on. A pause for
+/// `MEDITOPIA_PAUSE_AUTH` ends at once. If another process is the sender and the API refused its
+/// token, that process hands over to this one within about a second, provided that this process may
+/// send: with `role` "both", or during a `meditopia_flush` that waits.
 ///
-/// `bearer_token` is UTF-8, without "Bearer " before it, and borrowed for the call. It is kept in
-/// memory only. Does not block. Callable from any thread.
+/// `bearer_token` is UTF-8, without "Bearer " before it, and borrowed for the call. The library
+/// keeps it in memory only. Does not block. Callable from any thread.
 ///
 /// Errors:
-///   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8
-///   MEDITOPIA_ERROR_CONFIG            empty, or not fit for an HTTP header
-///   MEDITOPIA_ERROR_IO                the sender could not be told
+///   MEDITOPIA_ERROR_INVALID_ARGUMENT  an argument is NULL or not UTF-8
+///   MEDITOPIA_ERROR_CONFIG            the token is empty or not valid in an HTTP header
+///   MEDITOPIA_ERROR_IO                the sender could not be notified
 ///   MEDITOPIA_ERROR_CLOSED
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_set_bearer_token(
@@ -194,9 +192,8 @@ pub unsafe extern "C" fn meditopia_set_bearer_token(
     bearer_token: *const c_char,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: the header asks for a live client and for a string that outlives the call.
+    guard(error, || {
+        // SAFETY: the header demands a live client, and a string that outlives the call.
         let (client, bearer_token) = unsafe {
             (
                 shared("client", client)?,
@@ -207,29 +204,29 @@ pub unsafe extern "C" fn meditopia_set_bearer_token(
     })
 }
 
-/// Stops sending from this spool, in every process, until `meditopia_resume`; survives a restart.
-/// Enqueue goes on. Holding twice is `MEDITOPIA_OK`.
+/// Stops sending from this spool, in every process, until `meditopia_resume`. The hold survives
+/// restarts. Enqueue still works. Holding a spool that is held already returns `MEDITOPIA_OK`.
 ///
-/// A request that is on its way is finished. Waits until the spool's sender has taken the order,
-/// normally less than a second and at most five. Callable from any thread.
+/// A request in flight is finished. The call waits until the spool's sender has carried the command
+/// out, normally less than a second and at most five seconds. Callable from any thread.
 ///
-/// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (it may still take
-/// effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
+/// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (the command may still
+/// take effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
 /// `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_hold(
     client: *mut meditopia_client,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: the header asks for a live client.
+    guard(error, || {
+        // SAFETY: the header demands a live client.
         unsafe { shared("client", client) }?.client.hold()
     })
 }
 
-/// Ends a hold, any other pause but `MEDITOPIA_PAUSE_STORE_DAMAGED`, and the wait after a failed
-/// request, also one that the API asked for: the sender tries again at once. Resuming what is not paused is `MEDITOPIA_OK`.
+/// Ends a hold or any other pause except `MEDITOPIA_PAUSE_STORE_DAMAGED`, and the wait after a
+/// failed request, even if the API asked for that wait: the sender tries again at once. Resuming a
+/// spool that is not paused returns `MEDITOPIA_OK`.
 ///
 /// Blocking, threads and errors as for `meditopia_hold`.
 #[unsafe(no_mangle)]
@@ -237,24 +234,23 @@ pub unsafe extern "C" fn meditopia_resume(
     client: *mut meditopia_client,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: the header asks for a live client.
+    guard(error, || {
+        // SAFETY: the header demands a live client.
         unsafe { shared("client", client) }?.client.resume()
     })
 }
 
-/// Runs `work` and writes its report whatever comes of it.
+/// Runs `work` and writes its report, whatever the result is.
 ///
 /// # Safety
-/// `client` is NULL or live; `report` is NULL or starts with its size and is the caller's.
+/// `client` is NULL or live. `report` is NULL or starts with its size, and no other call uses it.
 unsafe fn reported(
     client: *const meditopia_client,
     report: *mut meditopia_report,
     work: impl FnOnce(&Client) -> (Report, Result<()>),
 ) -> Result<()> {
     // SAFETY: passed on.
-    let report = unsafe { Grown::optional("report", report) }?;
+    let report = unsafe { GrowingOutput::optional("report", report) }?;
     // SAFETY: passed on.
     let client = unsafe { shared("client", client) }?;
     let (done, result) = work(&client.client);

@@ -1,21 +1,22 @@
-//! The three ways to queue events.
+//! The three ways to enqueue events.
 
 use std::ffi::c_char;
 
 use crate::event::RawFields;
 
 use super::argument::{
-    array, null, optional_bytes, optional_n, required_bytes, required_n, shared,
+    array, null_argument, optional_bytes, optional_n, required_bytes, required_n,
 };
 use super::client::meditopia_client;
-use super::error::{ErrorSlot, meditopia_error};
-use super::guard;
-use super::output::optional_place;
+use super::error::meditopia_error;
+use super::guard::guard;
+use super::handle::shared;
+use super::output::optional_out_param;
 use super::status::meditopia_status;
 
-/// Queues one event. When it returns `MEDITOPIA_OK` the event is safe at the configured
-/// `durability` and will be delivered, or kept with the reason why not, whatever happens to this
-/// process.
+/// Queues one event. When it returns `MEDITOPIA_OK`, the event is safe at the configured
+/// `durability`: whatever happens to this process, the event will be delivered, or kept with the
+/// reason why not.
 ///
 /// All strings are UTF-8, NUL-terminated and borrowed for the call only.
 ///
@@ -23,23 +24,23 @@ use super::status::meditopia_status;
 ///   token            the user's token (not the bearer token); not empty
 ///   partner_user_id  the user's id in your application; not empty
 ///   event            "register", "signin", "audio", "video" or "content"
-///   event_value      more about the event; NULL is sent as null, anything else as a JSON string
-///   received_at      "YYYY-MM-DD HH:MM:SS", passed on unchanged; or RFC 3339, such as
-///                    "2024-08-06T15:04:05Z", converted to `utc_offset` with fractions cut; NULL:
-///                    now
+///   event_value      more about the event; NULL is sent as null, any other value as a JSON string
+///   received_at      "YYYY-MM-DD HH:MM:SS", sent unchanged; or RFC 3339, such as
+///                    "2024-08-06T15:04:05Z", converted to `utc_offset` without fractions of a
+///                    second; NULL: now
 ///   error            may be NULL
 ///
-/// The whole event is at most `max_event_bytes` as JSON.
+/// The whole event takes at most `max_event_bytes` as JSON.
 ///
-/// Does no network I/O and never waits for the sender: it costs one write to a file, and with
-/// `durability` "power" one wait for the disk. Callable from any thread, also after fork. Events of
-/// one user whose calls did not overlap arrive in the order of the calls.
+/// Does no network I/O and never waits for the sender. It costs one write to a file and, with
+/// `durability` "power", one wait for the disk. Callable from any thread, also after fork. Events
+/// of one user whose calls did not overlap arrive in the order of the calls.
 ///
 /// Errors:
-///   MEDITOPIA_ERROR_INVALID_ARGUMENT  NULL or not UTF-8; the message names the argument
+///   MEDITOPIA_ERROR_INVALID_ARGUMENT  an argument is NULL or not UTF-8; the message names it
 ///   MEDITOPIA_ERROR_INVALID_EVENT     the message names the field; nothing is queued
 ///   MEDITOPIA_ERROR_SPOOL_FULL        nothing is queued; try again when there is room
-///   MEDITOPIA_ERROR_IO                unknown: the event may still be delivered
+///   MEDITOPIA_ERROR_IO                the outcome is unknown: the event may still be delivered
 ///   MEDITOPIA_ERROR_CLOSED
 ///
 /// Example:
@@ -56,9 +57,8 @@ pub unsafe extern "C" fn meditopia_enqueue(
     received_at: *const c_char,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: the header asks for a live client and for strings that outlive the call.
+    guard(error, || {
+        // SAFETY: the header demands a live client, and strings that outlive the call.
         let (client, fields) = unsafe {
             let fields = RawFields {
                 token: required_bytes("token", token)?,
@@ -73,12 +73,12 @@ pub unsafe extern "C" fn meditopia_enqueue(
     })
 }
 
-/// Queues one event whose strings carry their lengths in bytes: `meditopia_enqueue` for languages
-/// whose strings need not end with NUL.
+/// Queues one event whose strings carry their lengths in bytes. It is `meditopia_enqueue` for
+/// languages whose strings need not end with a NUL.
 ///
-/// A NUL byte inside does not cut a string; it is part of it. `event_value` and `received_at` may
-/// be NULL with length 0, which means null and now; NULL with another length is an error, and so
-/// is NULL for the others. An `event_value` that is not NULL with length 0 is the empty string.
+/// A NUL byte is part of a string and does not end it. `event_value` and `received_at` may be NULL
+/// with length 0, which means null and now. NULL with another length is an error, and so is NULL
+/// for the other strings. An `event_value` that is not NULL and has length 0 is the empty string.
 ///
 /// Blocking, threads, fork and errors as for `meditopia_enqueue`.
 #[unsafe(no_mangle)]
@@ -96,10 +96,9 @@ pub unsafe extern "C" fn meditopia_enqueue_n(
     received_at_len: usize,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: the header asks for a live client and for strings of these lengths that outlive
-        // the call.
+    guard(error, || {
+        // SAFETY: the header demands a live client, and strings of these lengths that outlive the
+        // call.
         let (client, fields) = unsafe {
             let fields = RawFields {
                 token: required_n("token", token, token_len)?,
@@ -118,20 +117,22 @@ pub unsafe extern "C" fn meditopia_enqueue_n(
     })
 }
 
-/// Queues many events at once: all of them or none, also across a crash.
+/// Queues many events at once: all of them or none, even across a crash.
 ///
 /// `json` is `len` bytes of UTF-8, borrowed for the call: one event object, an array of them, or
-/// {"events": [...]} as in the API's own documentation. There may be more than 100; they are cut
-/// into requests later. Members are those of `meditopia_enqueue`; an unknown or repeated member is
-/// an error. A missing `event_value` is null, and one that is there goes out byte for byte; a
-/// missing or null `received_at` is now.
+/// {"events": [...]} as in the API's own documentation. It may hold more than 100 events; the
+/// sender divides them into requests. An event has the members token, partner_user_id, event,
+/// event_value and received_at, as in `meditopia_enqueue`; an unknown or repeated member is an
+/// error. A missing `event_value` is null, and any other is sent byte for byte. A missing or null
+/// `received_at` is now.
 ///
-/// `accepted` (may be NULL) gets the number of events queued; 0 after an error.
+/// `accepted` (may be NULL) receives the number of events queued; 0 after an error.
 ///
-/// Cheaper than one call an event. Blocking, threads and fork as for `meditopia_enqueue`.
+/// Cheaper than one call per event. Blocking, threads and fork as for `meditopia_enqueue`.
 ///
-/// Errors: those of `meditopia_enqueue`, `MEDITOPIA_ERROR_INVALID_ARGUMENT` also for what is not
-/// JSON. With `MEDITOPIA_ERROR_INVALID_EVENT`, `event_index` says which event it was, counted from 0.
+/// Errors: those of `meditopia_enqueue`; `MEDITOPIA_ERROR_INVALID_ARGUMENT` also if `json` is not
+/// JSON. With `MEDITOPIA_ERROR_INVALID_EVENT`, `event_index` says which event it was, counted from
+/// 0.
 ///
 /// Example:
 ///
@@ -146,14 +147,13 @@ pub unsafe extern "C" fn meditopia_enqueue_json(
     accepted: *mut usize,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: NULL or the caller's size_t, says the header.
-        let accepted = unsafe { optional_place(accepted, 0) };
+    guard(error, || {
+        // SAFETY: the header demands NULL or a writable size_t.
+        let accepted = unsafe { optional_out_param(accepted, 0) };
         if json.is_null() {
-            return Err(null("json"));
+            return Err(null_argument("json"));
         }
-        // SAFETY: the header asks for a live client and for `len` bytes that outlive the call.
+        // SAFETY: the header demands a live client, and `len` bytes that outlive the call.
         let (client, json) = unsafe {
             (
                 shared("client", client)?,

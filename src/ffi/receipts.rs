@@ -1,4 +1,4 @@
-//! Receipts: which requests the API has taken, and whose events were in them.
+//! Receipts: which requests the API accepted, and which users had events in them.
 
 use std::ffi::c_char;
 use std::fmt::Write as _;
@@ -6,23 +6,30 @@ use std::fmt::Write as _;
 use crate::client::{Receipt, ReceiptFilter, Receipts};
 use crate::event::EventKind;
 
-use super::argument::{exclusive, optional, shared};
+use super::argument::optional;
 use super::client::meditopia_client;
-use super::error::{ErrorSlot, meditopia_error};
-use super::output::{Growing, Grown, Terminated, place};
+use super::error::meditopia_error;
+use super::growing::{Growing, GrowingOutput};
+use super::guard::{Step, guard};
+use super::handle::{Exclusive, Handle, exclusive, free, give, shared};
+use super::output::{Terminated, out_param};
+use super::panic::guard_or;
 use super::status::meditopia_status;
-use super::{Step, free, give, guard, guard_or};
 
-/// A position in the list of receipts. One thread at a time; it may move between threads. It holds no
-/// transaction, so it may stay open as long as you like.
+/// A position in a list of receipts. One thread at a time may use it; it may move between threads.
+/// It holds no transaction, so it may stay open as long as you like.
 pub struct meditopia_receipts {
     receipts: Receipts,
-    /// What the pointer of the receipt that C has last seen points into.
+    /// The string that the last receipt given to C points into.
     users_json: Option<Terminated>,
 }
 
-/// One request that the API has taken. Its string belongs to the list and lives until the next call on
-/// it; it is not NULL after `MEDITOPIA_OK`.
+impl Handle for meditopia_receipts {
+    type Access = Exclusive;
+}
+
+/// One request that the API accepted. Its string belongs to the list and is valid until the next
+/// call with the list. After `MEDITOPIA_OK` it is not NULL.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct meditopia_receipt {
@@ -30,35 +37,35 @@ pub struct meditopia_receipt {
     pub struct_size: u32,
     /// HTTP status of the answer.
     pub http_status: i32,
-    /// Above 0; grows along the list.
+    /// Greater than 0, and increasing along the list.
     pub id: i64,
     /// When the answer came. Milliseconds since 1970-01-01T00:00:00Z.
     pub time_ms: i64,
-    /// How many requests carried this batch; more than 1 where no answer had settled an earlier one.
+    /// How many requests carried this batch; more than 1 if no answer settled an earlier one.
     pub attempts: u32,
-    /// How many events it held.
+    /// How many events the batch held.
     pub events: u32,
-    /// Of these: "register".
+    /// How many of them were "register".
     pub register_events: u32,
-    /// Of these: "signin".
+    /// How many of them were "signin".
     pub signin_events: u32,
-    /// Of these: "audio".
+    /// How many of them were "audio".
     pub audio_events: u32,
-    /// Of these: "video".
+    /// How many of them were "video".
     pub video_events: u32,
-    /// Of these: "content".
+    /// How many of them were "content".
     pub content_events: u32,
-    /// How many users they belong to.
+    /// How many users the events belong to.
     pub users: u32,
-    /// Whose they were, in the order of their first events:
+    /// The users and their events, in the order of the users' first events:
     /// [{"partner_user_id":"u-1","events":{"video":2}},...]. NUL-terminated.
     pub users_json: *const c_char,
-    /// Its length in bytes, without the NUL.
+    /// The length of `users_json` in bytes, without the NUL.
     pub users_json_len: usize,
 }
 
-// SAFETY: repr(C), starts with `struct_size`, and its fields leave no padding, with pointers of 8
-// bytes and of 4 (the numbers before them end on a multiple of 8).
+// SAFETY: repr(C), starts with `struct_size`, and has no padding. That holds for pointers of 8
+// bytes and of 4: the numbers before them end on a multiple of 8.
 unsafe impl Growing for meditopia_receipt {
     const NAME: &'static str = "meditopia_receipt";
     const FIRST_SIZE: usize = 56 + 2 * size_of::<usize>();
@@ -80,8 +87,8 @@ unsafe impl Growing for meditopia_receipt {
     };
 }
 
-/// `receipt` for C; its string is kept in `held` until the next one.
-pub(super) fn lend(held: &mut Option<Terminated>, receipt: &Receipt) -> meditopia_receipt {
+/// The receipt for C. Its string stays in `held` until the next receipt replaces it.
+pub(super) fn receipt_for_c(held: &mut Option<Terminated>, receipt: &Receipt) -> meditopia_receipt {
     let users_json = held.insert(Terminated::exact(users_json(receipt)));
     let [register, signin, audio, video, content] = receipt.kinds();
     meditopia_receipt {
@@ -114,7 +121,7 @@ fn users_json(receipt: &Receipt) -> String {
             .map(|(kind, count)| format!("\"{kind}\":{count}"))
             .collect();
         let kinds = kinds.join(",");
-        // Writing to a String does not fail.
+        // Writing to a `String` does not fail.
         let _ = write!(
             json,
             "{comma}{{\"partner_user_id\":{user},\"events\":{{{kinds}}}}}"
@@ -124,17 +131,21 @@ fn users_json(receipt: &Receipt) -> String {
     json
 }
 
-/// Lists which requests the API has taken within the last `receipts_days`, oldest first: "where are
-/// the events of this user?" A batch that was delivered while the disk was full is not listed.
+/// Lists the requests that the API accepted within the last `receipts_days`, oldest first. It
+/// answers "where are the events of this user?" A batch that was delivered while the disk was full
+/// is not listed.
 ///
-///   partner_user_id  only those with an event of this user; NULL: any. UTF-8, borrowed for the call
-///   from_ms          only those of this time or later, milliseconds since 1970-01-01T00:00:00Z; 0: any
-///   until_ms         only those before this time; 0: any
-///   after_id         only those with a greater id; 0: from the first
-///   out              gets the list for `meditopia_receipts_free`; NULL after an error
+///   partner_user_id  only requests with an event of this user; NULL: all users. UTF-8, borrowed
+///                    for the call
+///   from_ms          only requests of this time or later, milliseconds since 1970-01-01T00:00:00Z;
+///                    0: no limit
+///   until_ms         only requests before this time; 0: no limit
+///   after_id         only receipts with a greater id; 0: from the first
+///   out              receives the list, to be freed with `meditopia_receipts_free`; NULL after an
+///                    error
 ///
-/// Reads the store, by page, beside the sender and without waiting for it. With a user, all receipts
-/// of the time are gone through. Callable from any thread.
+/// Reads the store page by page while a sender may be at work, and never waits for the sender. With
+/// a user, every receipt of that time is read. Callable from any thread.
 ///
 /// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
 /// `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
@@ -160,11 +171,10 @@ pub unsafe extern "C" fn meditopia_receipts_open(
     out: *mut *mut meditopia_receipts,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: NULL or the caller's pointer, says the header.
-        let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
-        // SAFETY: the header asks for a live client and for a string that outlives the call.
+    guard(error, || {
+        // SAFETY: the header demands NULL or a writable pointer.
+        let out = unsafe { out_param("out", out, std::ptr::null_mut()) }?;
+        // SAFETY: the header demands a live client, and a string that outlives the call.
         let (client, user) = unsafe {
             (
                 shared("client", client)?,
@@ -186,12 +196,13 @@ pub unsafe extern "C" fn meditopia_receipts_open(
     })
 }
 
-/// Goes to the next receipt: `MEDITOPIA_OK` with one, or `MEDITOPIA_DONE` at the end of the list.
+/// Goes to the next receipt: `MEDITOPIA_OK` with a receipt, or `MEDITOPIA_DONE` at the end of the
+/// list.
 ///
-/// `receipt` is the caller's; set its `struct_size` once. Its string lives until the next call on this
-/// list. After `MEDITOPIA_DONE` or an error all of it but `struct_size` is zero.
+/// `receipt` is the caller's; set its `struct_size` once. Its string is valid until the next call
+/// with this list. After `MEDITOPIA_DONE` or an error, every field except `struct_size` is zero.
 ///
-/// May read pages of the store; never waits for the sender. One thread at a time.
+/// May read pages of the store; never waits for the sender. One thread at a time may use the list.
 ///
 /// Errors: as for `meditopia_cursor_next`.
 #[unsafe(no_mangle)]
@@ -200,32 +211,31 @@ pub unsafe extern "C" fn meditopia_receipts_next(
     receipt: *mut meditopia_receipt,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: the header asks for a receipt that says its size, and for a live list that no other
+    guard(error, || {
+        // SAFETY: the header demands a receipt that says its size, and a live list that no other
         // thread uses.
         let (mut receipt, receipts) = unsafe {
             (
-                Grown::<meditopia_receipt>::at("receipt", receipt)?,
+                GrowingOutput::<meditopia_receipt>::new("receipt", receipt)?,
                 exclusive("receipts", receipts)?,
             )
         };
         receipts.users_json = None;
         match receipts.receipts.next_receipt()? {
             Some(next) => {
-                receipt.fill(&lend(&mut receipts.users_json, &next));
-                Ok(Step::Given)
+                receipt.fill(&receipt_for_c(&mut receipts.users_json, &next));
+                Ok(Step::Entry)
             }
             None => Ok(Step::Done),
         }
     })
 }
 
-/// Frees a list of receipts and the string of its last one; NULL does nothing.
+/// Frees a list of receipts and the string of its last one. NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_receipts_free(receipts: *mut meditopia_receipts) {
     guard_or((), || {
-        // SAFETY: NULL or a list of the library that nobody uses any more, says the header.
+        // SAFETY: the header demands NULL or a list that no other call uses or has freed.
         unsafe { free(receipts) }
     });
 }

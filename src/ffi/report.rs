@@ -1,14 +1,15 @@
-//! What a flush or a close did.
+//! What happened to the events during a flush or a close.
 
 use crate::client::Report;
 
-use super::output::Growing;
+use super::growing::Growing;
 use super::status::pause_number;
 
-/// What a `meditopia_flush` or `meditopia_client_close` did. It is written whatever the status is, also
-/// after `MEDITOPIA_ERROR_TIMEOUT` and `MEDITOPIA_ERROR_PAUSED`; all zero where nothing is known.
+/// What happened to the events during a `meditopia_flush` or `meditopia_client_close`. It is
+/// written whatever the status is, also with `MEDITOPIA_ERROR_TIMEOUT` and
+/// `MEDITOPIA_ERROR_PAUSED`. It is all zero if nothing is known.
 ///
-/// Counts are events of the whole spool, other processes' included.
+/// The counts are events of the whole spool, those of other processes included.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct meditopia_report {
@@ -16,23 +17,24 @@ pub struct meditopia_report {
     pub struct_size: u32,
     /// Why delivery is paused: one of `meditopia_pause_reason`.
     pub pause_reason: i32,
-    /// Accepted by the API since the call began.
+    /// Events that the API accepted since the call began.
     pub delivered: u64,
-    /// Refused by the API, each alone in a request, since the call began. They are kept and listed
-    /// by `meditopia_rejected_open`.
+    /// Events that the API refused since the call began, each alone in a request. They are kept,
+    /// and `meditopia_rejected_open` lists them.
     pub rejected: u64,
-    /// Older than `event_ttl_s` since the call began. They are kept and listed with the rejected.
+    /// Events that expired since the call began, because they were older than `event_ttl_s`. They
+    /// are kept and listed with the rejected events.
     pub expired: u64,
-    /// Waiting when the call returned. Where its time did not suffice to count what has not been taken
-    /// over from the journal yet, about.
+    /// Events that were waiting when the call returned. If the deadline passes before the journal
+    /// is counted, this is an estimate.
     pub pending: u64,
-    /// Of the pending: sent, but no answer has settled whether they arrived.
+    /// Of the pending events: sent, but no answer settled whether they arrived.
     pub in_doubt: u64,
-    /// Since when delivery is paused, milliseconds since 1970-01-01T00:00:00Z; 0: it is not, or that is
-    /// not known.
+    /// When the pause began, in milliseconds since 1970-01-01T00:00:00Z; 0: delivery is not paused,
+    /// or the time is not known.
     pub paused_since_ms: i64,
-    /// When a request asks next whether the pause is over; 0: it is not paused, or only an operator
-    /// ends it.
+    /// When the next probe is sent to see whether the pause can end, in milliseconds since
+    /// 1970-01-01T00:00:00Z; 0: delivery is not paused, or only an operator can end the pause.
     pub next_probe_ms: i64,
 }
 

@@ -1,13 +1,15 @@
-//! Counters and states of a spool, as a struct and as text.
+//! The counters and gauges of a spool, as a struct and as text.
 
 use crate::stats::Stats;
 use crate::stats::histogram::{BUCKETS, Histogram};
 
-use super::argument::{invalid, shared};
+use super::argument::invalid_argument;
 use super::client::meditopia_client;
-use super::error::{ErrorSlot, meditopia_error};
-use super::guard;
-use super::output::{Growing, Grown, place};
+use super::error::meditopia_error;
+use super::growing::{Growing, GrowingOutput};
+use super::guard::guard;
+use super::handle::shared;
+use super::output::out_param;
 use super::status::{meditopia_status, pause_number};
 use super::text::meditopia_text;
 
@@ -16,20 +18,21 @@ use super::text::meditopia_text;
 pub enum meditopia_format {
     /// One JSON object.
     MEDITOPIA_FORMAT_JSON = 0,
-    /// The text format that Prometheus scrapes.
+    /// The text format of Prometheus.
     MEDITOPIA_FORMAT_PROMETHEUS = 1,
 }
 
-/// How long something took, counted in buckets whose bounds never change.
+/// Durations, counted in buckets whose bounds never change.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct meditopia_histogram {
-    /// How often it was measured.
+    /// How many durations were measured.
     pub count: u64,
-    /// All durations together, in microseconds.
+    /// The sum of the durations, in microseconds.
     pub sum_us: u64,
-    /// How often it took longer than the bound before and at most the bound of its own. The last has no
-    /// bound. `meditopia_stats_text` names the bounds.
+    /// How many durations fell into each bucket: they were longer than the bound of the bucket
+    /// before, and at most its own. The last bucket has no bound. `meditopia_stats_text` names the
+    /// bounds.
     pub buckets: [u64; 15],
 }
 
@@ -49,9 +52,9 @@ impl From<&Histogram> for meditopia_histogram {
     }
 }
 
-/// Counters and states of a spool, all its processes together. Counters are events since the spool
-/// was made, where nothing else is said. Times are milliseconds since 1970-01-01T00:00:00Z; -1:
-/// there is none.
+/// Counters and gauges of a spool, over all its processes. A counter is a number of events since
+/// the spool was created, unless its comment says otherwise. A time is in milliseconds since
+/// 1970-01-01T00:00:00Z; -1: there is none.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct meditopia_stats {
@@ -59,72 +62,77 @@ pub struct meditopia_stats {
     pub struct_size: u32,
     /// Why delivery is paused: one of `meditopia_pause_reason`.
     pub pause_reason: i32,
-    /// Acknowledged by the enqueues of this process, since it opened the spool.
+    /// Events that this process enqueued, and that were acknowledged, since it opened the spool.
     pub enqueued: u64,
-    /// Accepted by the API.
+    /// Events that the API accepted.
     pub delivered: u64,
-    /// Refused by the API, each alone in a request.
+    /// Events that the API refused, each alone in a request.
     pub rejected: u64,
-    /// Older than `event_ttl_s` before they could be sent.
+    /// Events that were older than `event_ttl_s` before they could be sent.
     pub expired: u64,
-    /// Waiting now; about, while more than 4 MiB of them are not taken over by a sender.
+    /// Events that wait now. An estimate while more than 4 MiB of the journal are left for a sender
+    /// to take over.
     pub pending: u64,
-    /// Of the pending: sent, but no answer has settled whether they arrived.
+    /// Of the pending events: sent, but no answer settled whether they arrived.
     pub in_doubt: u64,
     /// Requests sent, of every kind.
     pub requests: u64,
-    /// Of the requests: sent again because no answer settled them.
+    /// Of the requests: those sent again because no answer settled them.
     pub retried_requests: u64,
-    /// Of the requests: refused by the API.
+    /// Of the requests: those that the API refused.
     pub refused_requests: u64,
-    /// Of the requests: sent to find out which event of a refused request was the bad one.
+    /// Of the requests: those sent to find the bad events of a refused request.
     pub isolation_requests: u64,
-    /// Since when delivery is paused.
+    /// When the pause began.
     pub paused_since_ms: i64,
-    /// When a paused sender tries again.
+    /// When a paused sender sends its next probe.
     pub next_probe_ms: i64,
     /// Bytes on disk that no sender has taken over yet.
     pub journal_bytes: u64,
-    /// Files of the journal. A process that enqueues keeps one, also when it is taken over, and up to
-    /// four whose threads often enqueue at the same time.
+    /// Files of the journal. A process that enqueues keeps one, even when all of it is taken over.
+    /// A process whose threads often enqueue at the same time keeps up to four.
     pub segments: u64,
-    /// Places of the journal that could not be read and were set aside under `damaged/` in the spool.
-    /// One is a record, that is an enqueue of one or more events, or several in a row.
+    /// Places of the journal that could not be read and were set aside under `damaged/` in the
+    /// spool. A place is one record, which is one enqueue of one or more events, or several records
+    /// in a row.
     pub damaged_records: u64,
     /// When the oldest pending event was enqueued.
     pub oldest_pending_ms: i64,
-    /// When a sender was last at work. Long ago, with events pending: nobody sends.
+    /// When a sender was last at work. If that was long ago and events are pending, no process is
+    /// sending.
     pub sender_seen_ms: i64,
-    /// The process id of the sender that was seen then; -1: there never was one.
+    /// The process id of that sender; -1: there never was one.
     pub sender_pid: i64,
-    /// Files of the journal whose end was cut short. The death of a process does that, and then what
-    /// is missing was not acknowledged; so does a power cut, and then with `durability` = `process`
-    /// acknowledged events may be missing.
+    /// Files of the journal whose end was cut short. The death of a process cuts a file short; the
+    /// missing part was then not acknowledged. A power cut does so too; with `durability` "process"
+    /// the missing part may then hold acknowledged events.
     pub torn_tails: u64,
-    /// Events that `meditopia recover` could not read out of a damaged store.
+    /// Events that `meditopia recover` could not read from a damaged store.
     pub lost: u64,
-    /// Of the requests: their events were accepted. This and what follows counts since the store has
-    /// version 3.
+    /// Of the requests: those whose events the API accepted. This field and the ones below count
+    /// from version 3 of the store on.
     pub delivered_requests: u64,
-    /// Of the requests: too large.
+    /// Of the requests: those that were too large.
     pub too_large_requests: u64,
-    /// Of the requests: not processed, to be sent again later (no connection, 429).
+    /// Of the requests: those that were not processed and will be sent again later (no connection,
+    /// HTTP 429).
     pub postponed_requests: u64,
-    /// Of the requests: no answer has settled them.
+    /// Of the requests: those that no answer settled.
     pub in_doubt_requests: u64,
-    /// Of the requests: no event was to blame; delivery paused, or stayed so.
+    /// Of the requests: those that failed through no fault of an event, so that delivery paused or
+    /// stayed paused.
     pub pausing_requests: u64,
-    /// Bytes of the bodies of requests that were sent.
+    /// Bytes of the request bodies that were sent.
     pub sent_bytes: u64,
-    /// How often delivery was paused, for whatever reason.
+    /// How many times delivery paused, for any reason.
     pub pauses: u64,
-    /// How long an enqueue took: of this process, one call of `meditopia_enqueue` in 64. Bounds in
-    /// microseconds: 0.5 1 2 5 10 20 50 100 200 500 1000 10000 100000 1000000.
+    /// How long the enqueues of this process took; one call of `meditopia_enqueue` in 64 is
+    /// measured. Bounds in microseconds: 0.5 1 2 5 10 20 50 100 200 500 1000 10000 100000 1000000.
     pub enqueue: meditopia_histogram,
-    /// How long requests took, from their first byte to their answer. Bounds in milliseconds:
-    /// 1 2.5 5 10 25 50 100 250 500 1000 2500 5000 10000 30000.
+    /// How long requests took, from their first byte to their answer. Bounds in milliseconds: 1 2.5
+    /// 5 10 25 50 100 250 500 1000 2500 5000 10000 30000.
     pub request: meditopia_histogram,
-    /// How long events took, from their enqueue until they were accepted. Bounds in seconds:
+    /// How long events took, from their enqueue until the API accepted them. Bounds in seconds:
     /// 0.01 0.1 0.5 1 2.5 5 10 15 30 60 300 1800 3600 86400.
     pub delivery: meditopia_histogram,
 }
@@ -208,13 +216,13 @@ impl From<&Stats> for meditopia_stats {
     }
 }
 
-/// Reads the counters and states of the spool.
+/// Reads the counters and gauges of the spool.
 ///
-/// `stats` is the caller's; set its `struct_size`. Looks into the store, and into at most 8 MiB of what
-/// no sender has taken over; never waits for the sender. `meditopia_sender_seen` is cheaper. Callable
-/// from any thread.
+/// `stats` is the caller's; set its `struct_size`. The call reads the store, and at most 8 MiB of
+/// the journal that no sender has taken over yet. It never waits for the sender.
+/// `meditopia_sender_seen` is cheaper. Callable from any thread.
 ///
-/// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (NULL, or `struct_size` not set),
+/// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (an argument is NULL, or `struct_size` is not set),
 /// `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
 /// `MEDITOPIA_ERROR_CLOSED`.
 ///
@@ -229,12 +237,11 @@ pub unsafe extern "C" fn meditopia_get_stats(
     stats: *mut meditopia_stats,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: the header asks for stats that say their size, and for a live client.
+    guard(error, || {
+        // SAFETY: the header demands stats that say their size, and a live client.
         let (mut stats, client) = unsafe {
             (
-                Grown::<meditopia_stats>::at("stats", stats)?,
+                GrowingOutput::<meditopia_stats>::new("stats", stats)?,
                 shared("client", client)?,
             )
         };
@@ -243,14 +250,16 @@ pub unsafe extern "C" fn meditopia_get_stats(
     })
 }
 
-/// Says when a sender was last at work on the spool, and whether events wait: for a host that only
-/// enqueues and wants to know that somebody sends.
+/// Says when a sender was last at work on the spool, and whether events wait. It is meant for an
+/// application that only enqueues and has to know that another process sends.
 ///
-///   seen_ms  gets the time in milliseconds since 1970-01-01T00:00:00Z; -1: there never was one
-///   waiting  gets 1 if events seem to wait, else 0
+///   seen_ms  receives the time in milliseconds since 1970-01-01T00:00:00Z; -1: there never was a
+///            sender
+///   waiting  receives 1 if events seem to wait, 0 otherwise
 ///
-/// Reads one small file and the sizes of the journal's files, so it suits a web request; what waits is
-/// as of the sender's last word, at most a second old while it runs. Callable from any thread.
+/// Reads one small file and the sizes of the journal's files, so it is cheap enough for a web
+/// request. `waiting` relies on the sender's heartbeat, which is at most a second old while the
+/// sender runs. Callable from any thread.
 ///
 /// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_CLOSED`.
 #[unsafe(no_mangle)]
@@ -260,13 +269,16 @@ pub unsafe extern "C" fn meditopia_sender_seen(
     waiting: *mut i32,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
-        // SAFETY: NULL or the caller's numbers, says the header.
-        let (seen_ms, waiting) =
-            unsafe { (place("seen_ms", seen_ms, -1), place("waiting", waiting, 0)) };
+    guard(error, || {
+        // SAFETY: the header demands NULL or writable numbers.
+        let (seen_ms, waiting) = unsafe {
+            (
+                out_param("seen_ms", seen_ms, -1),
+                out_param("waiting", waiting, 0),
+            )
+        };
         let (seen_ms, waiting) = (seen_ms?, waiting?);
-        // SAFETY: the header asks for a live client.
+        // SAFETY: the header demands a live client.
         let client = unsafe { shared("client", client) }?;
         let seen = client.client.sender_seen()?;
         *seen_ms = seen.seen_ms.unwrap_or(-1);
@@ -275,10 +287,11 @@ pub unsafe extern "C" fn meditopia_sender_seen(
     })
 }
 
-/// Reads the counters and states of the spool as text, for a metrics page or a log.
+/// Reads the counters and gauges of the spool as text, for a metrics page or a log.
 ///
-/// `format` is one of `meditopia_format`. `*out` gets a new text for `meditopia_text_free`; NULL
-/// after an error. Blocking, threads and errors as for `meditopia_get_stats`.
+/// `format` is one of `meditopia_format`. `*out` receives a new text, to be freed with
+/// `meditopia_text_free`; after an error it is NULL. Blocking, threads and errors as for
+/// `meditopia_get_stats`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_stats_text(
     client: *mut meditopia_client,
@@ -286,22 +299,21 @@ pub unsafe extern "C" fn meditopia_stats_text(
     out: *mut *mut meditopia_text,
     error: *mut meditopia_error,
 ) -> meditopia_status {
-    // SAFETY: NULL or the caller's struct, says the header.
-    guard(unsafe { ErrorSlot::at(error) }, || {
+    guard(error, || {
         const JSON: i32 = meditopia_format::MEDITOPIA_FORMAT_JSON as i32;
         const PROMETHEUS: i32 = meditopia_format::MEDITOPIA_FORMAT_PROMETHEUS as i32;
-        // SAFETY: NULL or the caller's pointer, says the header.
-        let out = unsafe { place("out", out, std::ptr::null_mut()) }?;
+        // SAFETY: the header demands NULL or a writable pointer.
+        let out = unsafe { out_param("out", out, std::ptr::null_mut()) }?;
         let write = match format {
             JSON => Stats::to_json,
             PROMETHEUS => Stats::to_prometheus,
             unknown => {
-                return Err(invalid(format!(
+                return Err(invalid_argument(format!(
                     "format: {unknown} is neither MEDITOPIA_FORMAT_JSON nor MEDITOPIA_FORMAT_PROMETHEUS"
                 )));
             }
         };
-        // SAFETY: the header asks for a live client.
+        // SAFETY: the header demands a live client.
         let client = unsafe { shared("client", client) }?;
         *out = meditopia_text::give(write(&client.client.stats()?));
         Ok(())

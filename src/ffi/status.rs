@@ -1,84 +1,88 @@
 //! What a call returns, why delivery is paused, and the numbers of both.
 //!
-//! The numbers are the ABI: none is ever given to another meaning. The two matches from the
+//! The numbers are part of the ABI: a number never gets another meaning. The two matches on the
 //! crate's own kinds are exhaustive, so a kind without a number does not compile.
 
 use std::ffi::{CStr, c_char};
 
 use crate::error::{ErrorKind, PauseReason};
 
-use super::guard_or;
+use super::panic::guard_or;
 
-/// What every fallible function returns: one of `meditopia_status_code`.
+/// The result of every function that can fail: one of `meditopia_status_code`.
 ///
 /// 0 and above is success. Treat a negative number that you do not know like
-/// `MEDITOPIA_ERROR_INTERNAL`: a later version may have more of them.
+/// `MEDITOPIA_ERROR_INTERNAL`, because a later version may add errors.
 pub type meditopia_status = i32;
 
 /// The values of `meditopia_status`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum meditopia_status_code {
-    /// It is done.
+    /// Success.
     MEDITOPIA_OK = 0,
-    /// The end of a list: there is no further row or record. No error.
+    /// The end of a list or of the log: there is no further entry. This is a success.
     MEDITOPIA_DONE = 1,
-    /// An argument is NULL where it may not be, not UTF-8, or out of range; or a `struct_size` is
-    /// not set. The message names it. A mistake in the calling code.
+    /// An argument is NULL where NULL is not allowed, is not UTF-8 or is out of range, or a
+    /// `struct_size` is not set. The message names the argument. This is a mistake in the calling
+    /// code.
     MEDITOPIA_ERROR_INVALID_ARGUMENT = -1,
-    /// An event breaks a rule of the API. The message names the field, `event_index` the event.
-    /// Nothing was queued, not even the good events of the same call.
+    /// An event breaks a rule of the API. The message names the field, and `event_index` is the
+    /// index of the event. Nothing was queued, not even the valid events of the same call.
     MEDITOPIA_ERROR_INVALID_EVENT = -2,
-    /// The configuration is incomplete or contradictory, or a key or value is not known.
+    /// The configuration is incomplete or contradictory, or a key or a value is not known.
     MEDITOPIA_ERROR_CONFIG = -3,
-    /// Another client of this process has the same spool open with another value for a key; the
+    /// Another client of this process has the same spool open with another value of an option. The
     /// message names the key.
     MEDITOPIA_ERROR_CONFLICT = -4,
-    /// The spool belongs to another user, endpoint, account or place on disk. An operator decides
-    /// (`meditopia adopt`).
+    /// The spool belongs to another user, endpoint or account, or was copied or moved. An operator
+    /// decides what to do (`meditopia adopt`).
     MEDITOPIA_ERROR_SPOOL_MISMATCH = -5,
-    /// The disk, or `max_spool_bytes`, is full. This event was not queued; every event that was
-    /// acknowledged before stays safe. Retryable.
+    /// The disk is full, or the spool has reached `max_spool_bytes`. The events of this call were
+    /// not queued; every event that was acknowledged before stays safe. Retryable.
     MEDITOPIA_ERROR_SPOOL_FULL = -6,
-    /// The operating system refused a read or a write. An enqueue that fails so is unknown: its
-    /// event may still be delivered. Retryable.
+    /// The operating system refused a read or a write. If an enqueue fails with this error, its
+    /// outcome is unknown: the event may still be delivered. Retryable.
     MEDITOPIA_ERROR_IO = -7,
-    /// Delivery is paused; `pause_reason` says why. Everything is kept, and enqueue goes on.
+    /// Delivery is paused; `pause_reason` says why. Every event is kept, and enqueue still works.
     /// Retryable.
     MEDITOPIA_ERROR_PAUSED = -8,
-    /// The deadline passed first. Everything is kept, and delivery goes on. Retryable.
+    /// The deadline passed first. Every event is kept, and delivery goes on. Retryable.
     MEDITOPIA_ERROR_TIMEOUT = -9,
     /// The client was closed before this call.
     MEDITOPIA_ERROR_CLOSED = -10,
-    /// The store of the spool is damaged, or of a newer version than this library. Enqueue goes on.
+    /// The store of the spool is damaged, or a newer version of the library wrote it. Enqueue still
+    /// works.
     MEDITOPIA_ERROR_STORE = -11,
-    /// This process was forked from one that had the store open. Here it may enqueue, but neither
-    /// send nor list; any other process may.
+    /// This process was forked from one that had the store open. It may enqueue, but neither send
+    /// nor list; any other process may do both.
     MEDITOPIA_ERROR_FORKED = -12,
-    /// A defect of this library, caught at its door. Please report the message.
+    /// A defect in this library, caught before it reached your code. Please report the message.
     MEDITOPIA_ERROR_INTERNAL = -13,
 }
 
-/// Why delivery is paused: the values of every `pause_reason`. A pause keeps every event, probes
-/// with one request at growing intervals (30 s to 15 min), and ends at once with
-/// `meditopia_set_bearer_token` (where the token was the cause) or `meditopia_resume`.
+/// Why delivery is paused: the values of every `pause_reason` field. During a pause the library
+/// keeps every event and sends one probe request at growing intervals (30 s to 15 min).
+/// `meditopia_set_bearer_token` (if the token was the cause) and `meditopia_resume` end a pause at
+/// once.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum meditopia_pause_reason {
-    /// It is not paused.
+    /// Delivery is not paused.
     MEDITOPIA_PAUSE_NONE = 0,
-    /// The API refused the bearer token.
+    /// The API refused the bearer token, or the sender has none.
     MEDITOPIA_PAUSE_AUTH = 1,
-    /// The API refused this host's address: ask Meditopia to allow it.
+    /// The API refused the address of this host. Ask Meditopia to allow the address.
     MEDITOPIA_PAUSE_IP = 2,
-    /// What answers at the endpoint does not look like the Partners API: a wrong URL, a proxy.
+    /// The answers do not look like those of the Partners API: the URL is wrong, or a proxy
+    /// answers.
     MEDITOPIA_PAUSE_MISROUTED = 3,
-    /// Lone refusals of many different users in a row (`brake_users`): more likely our mistake
-    /// than theirs.
+    /// The API refused events of many different users in a row, each alone in a request
+    /// (`brake_users`). A mistake of the application is more likely than so many bad users.
     MEDITOPIA_PAUSE_MASS_REJECTION = 4,
     /// The API answers the same request with server errors again and again.
     MEDITOPIA_PAUSE_SERVER_ERROR = 5,
-    /// The store cannot be trusted until an operator recovers it.
+    /// The store cannot be trusted until an operator recovers it (`meditopia recover`).
     MEDITOPIA_PAUSE_STORE_DAMAGED = 6,
     /// An operator asked for it: `meditopia_hold`.
     MEDITOPIA_PAUSE_HOLD = 7,
@@ -117,7 +121,7 @@ pub(super) const NAMES: [(meditopia_status_code, &CStr); 15] = {
 
 const UNKNOWN: &CStr = c"MEDITOPIA_ERROR_UNKNOWN";
 
-/// The stable number of a kind of error.
+/// The number of a kind of error.
 pub(super) fn status_of(kind: ErrorKind) -> meditopia_status {
     use meditopia_status_code::*;
     let code = match kind {
@@ -138,7 +142,7 @@ pub(super) fn status_of(kind: ErrorKind) -> meditopia_status {
     code as meditopia_status
 }
 
-/// The stable number of a pause, or of none.
+/// The number of a reason to pause; `None` is no pause.
 pub(super) fn pause_number(pause: Option<PauseReason>) -> i32 {
     use meditopia_pause_reason::*;
     let reason = match pause {
@@ -154,10 +158,10 @@ pub(super) fn pause_number(pause: Option<PauseReason>) -> i32 {
     reason as i32
 }
 
-/// The name of a status as it is written in this header, such as "MEDITOPIA_ERROR_PAUSED".
+/// The name of a status as this header writes it, such as "MEDITOPIA_ERROR_PAUSED".
 ///
-/// For logs. Returns a constant of the library, never NULL; "MEDITOPIA_ERROR_UNKNOWN" for a number
-/// that this version does not have. Callable from any thread, at any time; does not block.
+/// For logs. Returns a constant of the library, never NULL: "MEDITOPIA_ERROR_UNKNOWN" for a number
+/// that this version does not know. Callable from any thread at any time; does not block.
 #[unsafe(no_mangle)]
 pub extern "C" fn meditopia_status_name(status: meditopia_status) -> *const c_char {
     guard_or(std::ptr::null(), || {

@@ -1,18 +1,20 @@
-//! A text of any length that the library made and the caller frees.
+//! Texts of any length that the library makes and the caller frees.
 
 use std::ffi::c_char;
 
-use crate::error::Result;
-
-use super::argument::shared;
+use super::handle::{Handle, Shared, free, give, shared};
 use super::output::Terminated;
-use super::{free, give, guard_or};
+use super::panic::guard_or;
 
-/// A text made by the library, UTF-8. It never changes, so any number of threads may read it; the
-/// caller frees it once with `meditopia_text_free`. It does not depend on the client or the config
-/// that it came from.
+/// A UTF-8 text made by the library. It never changes, so any number of threads may read it at the
+/// same time. The caller frees it once with `meditopia_text_free`. It stays valid when the client
+/// or the config that it came from is freed.
 pub struct meditopia_text {
     text: Terminated,
+}
+
+impl Handle for meditopia_text {
+    type Access = Shared;
 }
 
 impl meditopia_text {
@@ -24,35 +26,35 @@ impl meditopia_text {
     }
 }
 
-/// The bytes of a text, NUL-terminated; they live until `meditopia_text_free`.
+/// The bytes of a text, NUL-terminated. They stay valid until `meditopia_text_free`.
 ///
-/// NULL for NULL. Callable from any thread; does not block.
+/// Returns NULL for NULL. Callable from any thread; does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_text_data(text: *const meditopia_text) -> *const c_char {
     guard_or(std::ptr::null(), || {
-        // SAFETY: NULL or a live text, says the header.
-        let text: Result<&meditopia_text> = unsafe { shared("text", text) };
+        // SAFETY: the header demands NULL or a live text.
+        let text = unsafe { shared("text", text) };
         text.map_or(std::ptr::null(), |text| text.text.as_ptr())
     })
 }
 
-/// The length of a text in bytes, without the NUL after it.
+/// The length of a text in bytes, without the NUL at its end.
 ///
-/// 0 for NULL. Callable from any thread; does not block.
+/// Returns 0 for NULL. Callable from any thread; does not block.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_text_len(text: *const meditopia_text) -> usize {
     guard_or(0, || {
-        // SAFETY: NULL or a live text, says the header.
-        let text: Result<&meditopia_text> = unsafe { shared("text", text) };
+        // SAFETY: the header demands NULL or a live text.
+        let text = unsafe { shared("text", text) };
         text.map_or(0, |text| text.text.len())
     })
 }
 
-/// Frees a text; NULL does nothing.
+/// Frees a text. NULL does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_text_free(text: *mut meditopia_text) {
     guard_or((), || {
-        // SAFETY: NULL or a text of the library that nobody uses any more, says the header.
+        // SAFETY: the header demands NULL or a text that no other call uses or has freed.
         unsafe { free(text) }
     });
 }

@@ -1,19 +1,19 @@
-//! The journal: where an event is safe before anybody has thought of sending it.
+//! The journal: where an event is acknowledged, before a sender exists or has started.
 //!
-//! Any number of processes append, each to segments of its own ([`writer`]); the one elected sender
-//! reads them in the order in which things happened on this host ([`reader`]) and removes them when
-//! their events are in the store.
+//! Any number of processes append, each to segments of its own ([`writer`]). The one elected sender
+//! reads the segments in the order in which events were enqueued on this host ([`round`]), and
+//! removes them once their events are in the store ([`removal`]).
 
-pub mod cursor;
-pub(crate) mod damaged;
-pub mod ending;
-pub(crate) mod fork_closed;
-pub(crate) mod heartbeat;
-pub(crate) mod process;
-pub mod reader;
+pub(crate) mod backlog;
+pub(crate) mod damage;
+mod group_commit;
+pub(crate) mod open_segment;
+pub(crate) mod removal;
+pub mod round;
 pub mod segment;
-pub(crate) mod staged;
-mod stripes;
+pub(crate) mod segment_reader;
+pub(crate) mod staged_segment;
+mod striped_lock;
 pub(crate) mod usage;
 pub mod writer;
 

@@ -1,7 +1,7 @@
 //! The format of a journal segment: a header, then records.
 //!
-//! A record is one enqueue, of one event or of many: all of it survives a crash or none. Numbers are
-//! little-endian.
+//! A record is one enqueue of one event or of many: either all of it survives a crash, or none of
+//! it. Numbers are little-endian.
 //!
 //! ```text
 //! header (64 bytes)   magic "MEDITJRN" | version u32 | boot count u32 | created boot_ns u64
@@ -14,13 +14,13 @@
 //! A record's time is read under its writer's lock before its write, so records of a segment are
 //! sorted by time, and what happened before an append on this host has an earlier time.
 //!
-//! A record's header has a checksum of its own, so that its length can be trusted without its
-//! payload: a record that is cut short was being written, and everything else is damage whose extent
-//! is known. The checksum covers where the record stands ([`Position`]) as well: bytes that a disk
-//! has written to a wrong place, or kept from a file that was there before, are no record here.
+//! A record's header has a checksum of its own, so that its length can be trusted without the
+//! payload: a record that is cut short was being written, and everything else is damage of known
+//! extent. The checksum also covers the record's [`Position`]: bytes that the disk has written to a
+//! wrong place, or kept from an earlier file, are no record there.
 //!
 //! A header of any version begins with magic and version and ends with its checksum, so that an
-//! older library tells a newer segment from a damaged one.
+//! older library can distinguish a newer segment from a damaged one.
 
 use std::ops::Range;
 
@@ -37,7 +37,7 @@ const SEGMENT_MAGIC: [u8; 8] = *b"MEDITJRN";
 const RECORD_MAGIC: [u8; 4] = *b"MREC";
 /// Bytes of a record's header that its own checksum covers.
 const CHECKED_LEN: usize = 20;
-/// The version of this format; a newer one is left alone.
+/// The version of this format. Segments of a newer version are left alone.
 pub const VERSION: u32 = 1;
 
 /// What a segment says about itself.
@@ -63,7 +63,7 @@ pub enum BadHeader {
 }
 
 impl Header {
-    /// The header as it stands at the beginning of the file.
+    /// The bytes at the beginning of the file.
     pub fn encode(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
         bytes[..8].copy_from_slice(&SEGMENT_MAGIC);
@@ -103,7 +103,7 @@ impl Header {
     }
 }
 
-/// Starts a record in `buffer`, which is emptied.
+/// Empties `buffer` and begins a record in it.
 pub fn begin_record(buffer: &mut Vec<u8>) {
     buffer.clear();
     buffer.resize(RECORD_HEADER_LEN, 0);
@@ -125,22 +125,22 @@ pub fn push_fragment<E>(
 /// Where a record stands: in which segment, and where there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// When its segment was created: its header and its name both tell.
+    /// When its segment was created, as the segment's header and its file name say.
     pub created_boot_ns: u64,
-    /// Bytes of the segment before it.
+    /// Bytes of the segment before the record.
     pub offset: u64,
 }
 
 impl Position {
-    /// The position `bytes` further on.
-    pub fn further(self, bytes: usize) -> Self {
+    /// The position that is `bytes` behind this one.
+    pub fn plus(self, bytes: usize) -> Self {
         Self {
             offset: self.offset + bytes as u64,
             ..self
         }
     }
 
-    /// The checksum of a record's header here, which begins with `header`.
+    /// The checksum of a record's header at this position, which begins with `header`.
     fn checksum(self, header: &[u8]) -> u32 {
         let mut bytes = [0; 16 + CHECKED_LEN];
         bytes[..8].copy_from_slice(&self.created_boot_ns.to_le_bytes());
@@ -162,25 +162,23 @@ pub fn finish_record(buffer: &mut [u8], events: u32, boot_ns: u64, position: Pos
     header[24..].copy_from_slice(&crc32c::crc32c(payload).to_le_bytes());
 }
 
-/// What stands at a place of a segment.
+/// What [`parse_record`] finds.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Parsed {
     /// A whole record.
     Record {
         /// Time since boot.
         boot_ns: u64,
-        /// Number of events.
-        events: u32,
-        /// Where its payload stands in the bytes given.
+        /// Where the payload is in the parsed bytes.
         payload: Range<usize>,
     },
-    /// The bytes end before the record does; it needs this many from its start on.
+    /// The bytes end before the record does.
     Partial {
-        /// Bytes from the record's start to its end, as far as they are known.
+        /// Bytes from the record's start to its end, or to the end of its header if that is cut.
         needed: usize,
     },
-    /// A record whose header is whole and whose payload is not.
-    Spoiled {
+    /// A record whose header is valid and whose payload is not.
+    DamagedPayload {
         /// Bytes from the record's start to its end.
         length: usize,
     },
@@ -188,10 +186,10 @@ pub enum Parsed {
     Damaged,
 }
 
-/// Reads the record that begins at the start of `bytes`, which stand at `position`.
+/// Reads the record that begins at the start of `bytes`, which are at `position`.
 pub fn parse_record(bytes: &[u8], position: Position) -> Parsed {
     let Some(header) = bytes.get(..RECORD_HEADER_LEN) else {
-        return if could_begin(bytes, position) {
+        return if may_begin_header(bytes, position) {
             Parsed::Partial {
                 needed: RECORD_HEADER_LEN,
             }
@@ -207,44 +205,44 @@ pub fn parse_record(bytes: &[u8], position: Position) -> Parsed {
         return Parsed::Partial { needed: end };
     };
     let events = u32_at(header, 8);
-    // The second can only be a defect of the writer; no event of such a record may vanish silently.
+    // A wrong number of fragments can only be a bug of the writer; no event of such a record may
+    // vanish silently.
     if u32_at(header, 24) != crc32c::crc32c(payload) || count_fragments(payload) != Some(events) {
-        return Parsed::Spoiled { length: end };
+        return Parsed::DamagedPayload { length: end };
     }
     Parsed::Record {
         boot_ns: u64_at(header, 12),
-        events,
         payload: RECORD_HEADER_LEN..end,
     }
 }
 
-/// Whether `bytes`, fewer than a header, may be the beginning of one.
-fn could_begin(bytes: &[u8], position: Position) -> bool {
+/// Whether `bytes`, which are fewer than a record's header, may be the beginning of one.
+fn may_begin_header(bytes: &[u8], position: Position) -> bool {
     let known = bytes.len().min(RECORD_MAGIC.len());
     let checked = bytes.get(..CHECKED_LEN + 4);
     bytes[..known] == RECORD_MAGIC[..known]
         && checked.is_none_or(|checked| is_header(checked, position))
 }
 
-/// Whether `bytes` begin with what its own checksum covers of a record's header at `position`.
+/// Whether `bytes` begin with the header of a record at `position`, by the header's own checksum.
 fn is_header(bytes: &[u8], position: Position) -> bool {
     bytes[..4] == RECORD_MAGIC
         && u32_at(bytes, 4) as usize <= PAYLOAD_MAX
         && u32_at(bytes, CHECKED_LEN) == position.checksum(bytes)
 }
 
-/// What stands at a place of a segment to which nothing will be added.
+/// What [`next_piece`] finds in a segment to which nothing will be added.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece {
     /// A whole record.
     Record {
         /// Time since boot.
         boot_ns: u64,
-        /// Where its payload stands in the bytes given.
+        /// Where the payload is in the parsed bytes.
         payload: Range<usize>,
     },
-    /// So many bytes that are no record: one whose payload is damaged, or everything up to the next
-    /// header of a record.
+    /// Bytes that are no record: one whose payload is damaged, or everything up to the next header
+    /// of a record.
     Damaged {
         /// How many.
         length: usize,
@@ -253,13 +251,11 @@ pub enum Piece {
     Torn,
 }
 
-/// Tells what begins at the start of `bytes`, the rest of a segment from `position` on.
+/// Reads what begins at the start of `bytes`, the rest of a segment from `position` on.
 pub fn next_piece(bytes: &[u8], position: Position) -> Piece {
     match parse_record(bytes, position) {
-        Parsed::Record {
-            boot_ns, payload, ..
-        } => Piece::Record { boot_ns, payload },
-        Parsed::Spoiled { length } => Piece::Damaged { length },
+        Parsed::Record { boot_ns, payload } => Piece::Record { boot_ns, payload },
+        Parsed::DamagedPayload { length } => Piece::Damaged { length },
         Parsed::Partial { .. } | Parsed::Damaged if bytes.is_empty() => Piece::Torn,
         parsed => match find_header(bytes, position) {
             Some(length) => Piece::Damaged { length },
@@ -271,19 +267,17 @@ pub fn next_piece(bytes: &[u8], position: Position) -> Piece {
     }
 }
 
-/// Where the next whole header of a record stands, behind the start of `bytes`.
+/// The distance to the next whole header of a record behind the start of `bytes`.
 fn find_header(bytes: &[u8], position: Position) -> Option<usize> {
     bytes
         .windows(RECORD_HEADER_LEN)
         .enumerate()
         .skip(1)
-        .find(|(at, window)| {
-            window[..4] == RECORD_MAGIC && is_header(window, position.further(*at))
-        })
+        .find(|(at, window)| window[..4] == RECORD_MAGIC && is_header(window, position.plus(*at)))
         .map(|(at, _)| at)
 }
 
-/// Whether there is nothing in `bytes` that could be worth keeping.
+/// Whether all `bytes` are zero, so that there is nothing worth saving.
 pub fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|&byte| byte == 0)
 }
@@ -311,7 +305,8 @@ fn count_fragments(payload: &[u8]) -> Option<u32> {
     Some(count)
 }
 
-/// The file name of a segment: what its header says, the writer's pid, and a number against chance.
+/// The file name of a segment: boot count and time of its header, the writer's pid, and a random
+/// number that keeps names apart.
 pub fn file_name(header: &Header, pid: i32, random: u32) -> String {
     format!(
         "{:08}-{:020}-{pid}-{random:08x}.log",
@@ -319,7 +314,8 @@ pub fn file_name(header: &Header, pid: i32, random: u32) -> String {
     )
 }
 
-/// Boot count and time of creation by the name of a segment; `None` if the name is not one.
+/// Boot count and time of creation from the name of a segment; `None` if the name is not a
+/// segment's.
 pub fn parse_name(name: &str) -> Option<(u32, u64)> {
     let mut parts = name.strip_suffix(".log")?.splitn(3, '-');
     let boot_count = parts.next()?.parse().ok()?;

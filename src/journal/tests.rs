@@ -1,21 +1,22 @@
-//! Journal promises that need both sides, on a real directory.
+//! Promises of the journal that writers and the sender keep together, in a real directory.
 
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::cursor::Damage;
-use super::ending::{self, Removal, Tail};
-use super::reader::{Chunk, Offsets, Round};
+use super::damage::Damage;
+use super::open_segment::SEGMENT_BYTES;
+use super::removal::{self, Removal, Tail};
+use super::round::{Chunk, Offsets, Round};
 use super::segment;
-use super::writer::{SEGMENT_BYTES, Safety, Writer};
+use super::writer::{RecordDurability, Writer};
 use crate::error::{Error, ErrorKind};
-use crate::spool::{Belonging, NetworkFileSystem, Spool};
+use crate::spool::{Destination, NetworkFileSystem, Spool};
 
 mod damage;
 
-const BELONGING: Belonging<'_> = Belonging {
+const DESTINATION: Destination<'_> = Destination {
     endpoint: "https://api.example/events",
     account: "",
 };
@@ -30,7 +31,7 @@ impl Journal {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("spool");
-        let spool = Spool::open(&path, BELONGING, NetworkFileSystem::Refuse).unwrap();
+        let spool = Spool::open(&path, DESTINATION, NetworkFileSystem::Refuse).unwrap();
         Self {
             _dir: dir,
             spool: Arc::new(spool),
@@ -39,11 +40,11 @@ impl Journal {
     }
 
     fn writer(&self) -> Writer {
-        Writer::new(self.spool.clone(), Safety::Process, 0)
+        Writer::new(self.spool.clone(), RecordDurability::Process, 0)
     }
 
-    /// One whole round, in chunks of about `chunk_bytes`.
-    fn take_by(&mut self, chunk_bytes: usize) -> (Vec<String>, Vec<Damage>) {
+    /// Reads one whole round, in chunks of about `chunk_bytes`.
+    fn read_round_in_chunks(&mut self, chunk_bytes: usize) -> (Vec<String>, Vec<Damage>) {
         let (mut events, mut damage) = (Vec::new(), Vec::new());
         let mut round = Round::begin(&self.spool, &self.offsets).unwrap();
         loop {
@@ -52,7 +53,7 @@ impl Journal {
                 damage: passed,
                 more,
             } = round
-                .take(chunk_bytes, |fragment, _| {
+                .read_chunk(chunk_bytes, |fragment, _| {
                     events.push(String::from_utf8(fragment.to_vec()).unwrap());
                 })
                 .unwrap();
@@ -64,23 +65,24 @@ impl Journal {
         }
     }
 
-    fn take(&mut self) -> Vec<String> {
-        self.take_by(usize::MAX).0
+    fn read_round(&mut self) -> Vec<String> {
+        self.read_round_in_chunks(usize::MAX).0
     }
 
-    /// As if the host had restarted: the segments are of an earlier boot.
+    /// Makes the segments belong to an earlier boot, as if the host had restarted.
     fn reboot(&mut self) {
         let identity = self.spool.dir().join("identity.json");
         let mut text: serde_json::Value =
             serde_json::from_slice(&fs::read(&identity).unwrap()).unwrap();
         text["boot_id"] = "an earlier boot".into();
         fs::write(&identity, text.to_string()).unwrap();
-        self.spool =
-            Arc::new(Spool::open(self.spool.dir(), BELONGING, NetworkFileSystem::Refuse).unwrap());
+        self.spool = Arc::new(
+            Spool::open(self.spool.dir(), DESTINATION, NetworkFileSystem::Refuse).unwrap(),
+        );
     }
 
     fn segments(&self) -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(self.spool.journal()) else {
+        let Ok(entries) = fs::read_dir(self.spool.journal_dir()) else {
             return Vec::new();
         };
         let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
@@ -88,14 +90,14 @@ impl Journal {
         paths
     }
 
-    /// What stands at the ends of the segments that were read, as far as their writers have ended.
+    /// The tails of the segments that were read and whose writers have ended.
     fn tails(&mut self) -> Vec<(String, Tail)> {
         let round = Round::begin(&self.spool, &self.offsets).unwrap();
-        let finished = round.finished();
+        let finished = round.finished_segments();
         finished
-            .filter(|(name, _)| ending::is_abandoned(&self.spool, name))
+            .filter(|(name, _)| removal::is_abandoned(&self.spool, name))
             .filter_map(|(name, at)| {
-                let tail = ending::tail(&self.spool, name, at).unwrap()?;
+                let tail = removal::read_tail(&self.spool, name, at).unwrap()?;
                 Some((name.to_owned(), tail))
             })
             .collect()
@@ -107,8 +109,8 @@ impl Journal {
         }
         let round = Round::begin(&self.spool, &self.offsets).unwrap();
         round
-            .finished()
-            .map(|(name, at)| ending::remove(&self.spool, name, at).unwrap())
+            .finished_segments()
+            .map(|(name, at)| removal::remove_segment(&self.spool, name, at).unwrap())
             .collect()
     }
 }
@@ -128,7 +130,7 @@ fn append(writer: &Writer, fragments: &[&str]) {
 }
 
 #[test]
-fn writers_that_begin_a_new_spool_at_the_same_moment_all_succeed() {
+fn writers_that_create_the_first_segments_of_a_spool_at_the_same_moment_all_succeed() {
     for _ in 0..200 {
         let journal = Journal::new();
         let start = std::sync::Barrier::new(4);
@@ -145,7 +147,7 @@ fn writers_that_begin_a_new_spool_at_the_same_moment_all_succeed() {
 }
 
 #[test]
-fn what_happened_before_is_taken_over_before_across_writers() {
+fn events_of_several_writers_are_read_in_the_order_of_their_enqueue() {
     let mut journal = Journal::new();
     let writers = [journal.writer(), journal.writer(), journal.writer()];
     let mut expected = Vec::new();
@@ -155,12 +157,12 @@ fn what_happened_before_is_taken_over_before_across_writers() {
         expected.push(event);
     }
     // Small chunks force merging across many refills.
-    assert_eq!(journal.take_by(100).0, expected);
-    assert!(journal.take().is_empty(), "taken over twice");
+    assert_eq!(journal.read_round_in_chunks(100).0, expected);
+    assert!(journal.read_round().is_empty(), "taken over twice");
 }
 
 #[test]
-fn threads_that_crowd_get_more_segments_and_what_they_do_one_after_another_keeps_its_order() {
+fn threads_that_contend_get_more_segments_and_their_events_keep_the_order_of_enqueue() {
     let mut journal = Journal::new();
     let writer = journal.writer();
     let turn = AtomicUsize::new(0);
@@ -169,7 +171,8 @@ fn threads_that_crowd_get_more_segments_and_what_they_do_one_after_another_keeps
         for _ in 0..2 {
             threads.spawn(|| {
                 loop {
-                    // A turn is one append of whichever thread comes first; the next begins when it is done.
+                    // A turn is one append by the first thread that comes; the next turn begins
+                    // after it.
                     let mine = turn.load(Ordering::Acquire);
                     if mine % 2 == 1 {
                         std::hint::spin_loop();
@@ -192,23 +195,23 @@ fn threads_that_crowd_get_more_segments_and_what_they_do_one_after_another_keeps
             });
         }
     });
-    let mut taken = journal.take();
+    let mut taken = journal.read_round();
     taken.retain(|event| event != "noise");
     assert!(taken.len() > 2_000);
-    assert!(taken.is_sorted(), "in another order than they happened");
+    assert!(taken.is_sorted(), "not in the order of their enqueue");
 }
 
 #[test]
-fn a_batch_is_one_record_and_stays_together() {
+fn the_events_of_a_batch_stay_together_in_one_record() {
     let mut journal = Journal::new();
     let writer = journal.writer();
     append(&writer, &["a", "b", "c"]);
     append(&writer, &["d"]);
-    assert_eq!(journal.take_by(1).0, ["a", "b", "c", "d"]);
+    assert_eq!(journal.read_round_in_chunks(1).0, ["a", "b", "c", "d"]);
 }
 
 #[test]
-fn a_refused_event_leaves_nothing_behind() {
+fn an_invalid_event_leaves_nothing_in_the_journal() {
     let mut journal = Journal::new();
     let writer = journal.writer();
     append(&writer, &["good"]);
@@ -221,41 +224,44 @@ fn a_refused_event_leaves_nothing_behind() {
     });
     assert_eq!(refusal.unwrap_err().kind(), ErrorKind::InvalidEvent);
     append(&writer, &["good again"]);
-    assert_eq!(journal.take(), ["good", "good again"]);
+    assert_eq!(journal.read_round(), ["good", "good again"]);
 }
 
 #[test]
-fn a_segment_in_use_is_never_removed_and_an_idle_one_goes_when_its_writer_ends() {
+fn a_segment_is_removed_only_after_its_writer_has_ended() {
     let mut journal = Journal::new();
     let writer = journal.writer();
     append(&writer, &["one"]);
-    journal.take();
+    journal.read_round();
     assert_eq!(journal.remove_finished(), [Removal::Kept]);
     append(&writer, &["two"]);
-    assert_eq!(journal.take(), ["two"]);
+    assert_eq!(journal.read_round(), ["two"]);
     drop(writer);
     assert_eq!(journal.remove_finished(), [Removal::Removed]);
 }
 
 #[test]
-fn a_record_that_came_after_the_reading_keeps_its_segment() {
+fn a_segment_with_a_record_that_was_not_read_is_kept() {
     let mut journal = Journal::new();
     let writer = journal.writer();
     append(&writer, &["one"]);
-    journal.take();
+    journal.read_round();
     let (name, taken) = journal.offsets.clone().into_iter().next().unwrap();
     append(&writer, &["late"]);
     drop(writer);
     assert_eq!(
-        ending::remove(&journal.spool, &name, taken).unwrap(),
+        removal::remove_segment(&journal.spool, &name, taken).unwrap(),
         Removal::Kept
     );
-    assert_eq!(ending::tail(&journal.spool, &name, taken).unwrap(), None);
-    assert_eq!(journal.take(), ["late"]);
+    assert_eq!(
+        removal::read_tail(&journal.spool, &name, taken).unwrap(),
+        None
+    );
+    assert_eq!(journal.read_round(), ["late"]);
 }
 
 #[test]
-fn a_full_segment_is_followed_by_a_new_one() {
+fn a_writer_creates_a_new_segment_when_one_is_full() {
     let mut journal = Journal::new();
     let writer = journal.writer();
     let large = "x".repeat(1024 * 1024);
@@ -263,17 +269,17 @@ fn a_full_segment_is_followed_by_a_new_one() {
         append(&writer, &[&large]);
     }
     assert_eq!(journal.segments().len(), 2);
-    assert_eq!(journal.take().len(), 9);
+    assert_eq!(journal.read_round().len(), 9);
 }
 
 #[test]
-fn a_spool_limit_refuses_and_lets_go_when_space_is_back() {
+fn an_enqueue_beyond_the_spool_limit_is_refused_until_there_is_room_again() {
     let mut journal = Journal::new();
-    let writer = Writer::new(journal.spool.clone(), Safety::Process, 4_096);
+    let writer = Writer::new(journal.spool.clone(), RecordDurability::Process, 4_096);
     let half = "x".repeat(3_000);
     append(&writer, &[&half]);
     drop(writer);
-    let writer = Writer::new(journal.spool.clone(), Safety::Process, 4_096);
+    let writer = Writer::new(journal.spool.clone(), RecordDurability::Process, 4_096);
     let refused = writer.append(|buffer, _| {
         segment::push_fragment(buffer, |out| {
             out.extend_from_slice(half.as_bytes());
@@ -282,16 +288,16 @@ fn a_spool_limit_refuses_and_lets_go_when_space_is_back() {
         Ok(1)
     });
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::SpoolFull);
-    assert_eq!(journal.take().len(), 1);
+    assert_eq!(journal.read_round().len(), 1);
     journal.remove_finished();
     append(&writer, &[&half]);
-    assert_eq!(journal.take().len(), 1);
+    assert_eq!(journal.read_round().len(), 1);
 }
 
 #[test]
-fn every_thread_that_asked_for_power_safety_gets_its_answer() {
+fn an_enqueue_with_power_durability_returns_in_every_thread() {
     let mut journal = Journal::new();
-    let writer = Writer::new(journal.spool.clone(), Safety::Power, 0);
+    let writer = Writer::new(journal.spool.clone(), RecordDurability::Power, 0);
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let writer = &writer;
@@ -302,7 +308,7 @@ fn every_thread_that_asked_for_power_safety_gets_its_answer() {
             });
         }
     });
-    let events = journal.take();
+    let events = journal.read_round();
     for thread in 0..4 {
         let of_thread: Vec<_> = events
             .iter()

@@ -16,8 +16,8 @@ use super::election::Seat;
 use super::wake;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::process::pid;
 use crate::log::Log;
+use crate::process::pid;
 use crate::spool::{Spool, remove_file, replace_file};
 use crate::store::RejectedFilter;
 
@@ -85,8 +85,8 @@ pub(super) fn submit(
     deadline: Instant,
     heir: Heir,
 ) -> Result<Submitted> {
-    let dir = spool.commands();
-    spool.make_dir(&dir)?;
+    let dir = spool.commands_dir();
+    spool.ensure_dir(&dir)?;
     let path = dir.join(format!(
         "{:08}-{:020}-{}-{:08x}.{WAITING}",
         spool.boot_count(),
@@ -133,7 +133,7 @@ pub(super) fn submit(
 /// Takes the commands that wait out of their authors' hands, the earliest first. What is no command
 /// is put aside, and answers that nobody came for are swept.
 pub(super) fn claim(spool: &Spool, log: &Log) -> Result<Vec<(PathBuf, Command)>> {
-    let dir = spool.commands();
+    let dir = spool.commands_dir();
     let entries = match fs::read_dir(&dir) {
         Ok(entries) => entries,
         Err(e) if e.kind() == IoKind::NotFound => return Ok(Vec::new()),

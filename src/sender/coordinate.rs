@@ -12,14 +12,14 @@ use super::take_over::TakeOver;
 use super::vitals::Thread;
 use super::wake::{Doorbell, Heard};
 use super::{Shared, commands, lane, succession};
-use crate::clock::{self, Clock, SystemClock};
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::heartbeat::Heartbeat;
-use crate::journal::process::{pid, spawn_quiet};
-use crate::journal::reader::Offsets;
+use crate::journal::round::Offsets;
 use crate::log::Level;
+use crate::mutex::{lock, wait};
+use crate::process::{pid, spawn_with_signals_blocked};
+use crate::spool::Heartbeat;
 use crate::store::DiskUse;
-use crate::sync::{lock, wait};
 
 /// Other processes' segments are looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -243,7 +243,7 @@ impl Term {
             }
         }
         if shared.token.current().is_none() {
-            shared.on_state(|state| state.token_missing(&why, SystemClock.now()))?;
+            shared.on_state(|state| state.token_missing(&why, clock::now()))?;
         }
         Ok(())
     }
@@ -254,7 +254,7 @@ impl Term {
             return Ok(());
         }
         for _ in 0..FORGET_COMMITS {
-            let more = shared.on_state(|state| state.forget_receipts(SystemClock.now()))?;
+            let more = shared.on_state(|state| state.forget_receipts(clock::now()))?;
             if more != Some(true) {
                 self.forgotten = Some(Instant::now());
                 break;
@@ -277,7 +277,7 @@ impl Term {
                 seen_ms: clock::wall_ms(),
                 boot_count: state.taken_upto.0,
                 taken_upto_boot_ns: state.taken_upto.1,
-                hungry: state.hungry,
+                take_over_is_limited: state.hungry,
                 pending_bytes: state.totals.pending_bytes,
                 taken_bytes,
                 paused: pause.map(|pause| pause.reason.name().to_owned()),
@@ -297,7 +297,7 @@ fn start_lanes(shared: &Arc<Shared>) -> Result<()> {
     for lane in 0..wanted {
         if !desk.lanes[lane] {
             let for_lane = shared.clone();
-            spawn_quiet(
+            spawn_with_signals_blocked(
                 "meditopia-lane",
                 Box::new(move || for_lane.through_panics(|| lane::run(&for_lane, lane))),
             )

@@ -8,14 +8,13 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::journal::fork_closed::{Announced, ForkClosed, Known};
-use crate::journal::heartbeat::Heartbeat;
-use crate::spool::{Spool, open_dir, try_lock};
+use crate::process::{Announcement, CloseOnFork, FileKey};
+use crate::spool::{Heartbeat, Spool, open_dir, try_lock};
 
 /// The right to send, held while it lives.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    _lock: ForkClosed,
+    _lock: CloseOnFork,
 }
 
 impl Seat {
@@ -24,12 +23,12 @@ impl Seat {
     /// Errors: [`Io`](crate::error::ErrorKind::Io); [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if another directory stands at the
     /// spool's path by now.
     pub(crate) fn try_take(spool: &Arc<Spool>) -> Result<Option<Self>> {
-        let announced = Announced::new(Known::Inode(spool.inode()))?;
+        let announced = Announcement::new(FileKey::Inode(spool.inode()))?;
         let dir = announced.opened(open_dir(spool.dir())?);
         if !try_lock(&dir, spool.name())? {
             return Ok(None);
         }
-        spool.check_place(dir.metadata())?;
+        spool.check_same_directory(dir.metadata())?;
         Ok(Some(Self { _lock: dir }))
     }
 }

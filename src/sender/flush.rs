@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::{Sender, succession, wake};
-use crate::clock::{self, Clock, SystemClock};
+use crate::clock;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
-use crate::journal::heartbeat::Heartbeat;
+use crate::mutex::{lock_until, wait};
+use crate::spool::Heartbeat;
 use crate::store::sqlite::Reader;
-use crate::sync::{lock_until, wait};
 
 /// How often a flush looks at what another process's sender has done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -107,7 +107,7 @@ impl Sender {
             } else if !state.hungry {
                 return Ok(Progress::Waiting);
             }
-            return Ok(match state.standing_pause(SystemClock.now()) {
+            return Ok(match state.standing_pause(clock::now()) {
                 Some(error) => Progress::Paused(error),
                 None => Progress::Waiting,
             });
@@ -147,7 +147,7 @@ impl Sender {
         };
         let taken =
             (heartbeat.boot_count, heartbeat.taken_upto_boot_ns) >= (goal.boot_count, goal.boot_ns);
-        if !taken && !heartbeat.hungry {
+        if !taken && !heartbeat.take_over_is_limited {
             return Ok(Progress::Waiting);
         }
         let Some(store) = Reader::open(spool)? else {

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::state::{Next, State};
 use super::vitals::Thread;
-use crate::clock::{Clock, SystemClock};
+use crate::clock;
 use crate::config::BearerToken;
-use crate::delivery::Exchange;
 use crate::error::Result;
-use crate::sync::{lock, wait};
+use crate::exchange::Exchange;
+use crate::mutex::{lock, wait};
 
 /// A lane with nothing to do looks again after this, in case a change was missed.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
@@ -89,7 +89,7 @@ fn wait_for_request(
                 if stop {
                     return Ok(Next::Idle);
                 }
-                state.next(lane, SystemClock.now(), body)
+                state.next(lane, clock::now(), body)
             })?;
             if state.take_news() || (settled.is_some() && next != Next::Send) {
                 shared.changed.notify_all();
@@ -102,7 +102,7 @@ fn wait_for_request(
                 drop(shared.tell(desk));
                 return Some(generation);
             }
-            Ok(Some(Next::Wait(until))) => SystemClock.now().until(until).min(IDLE_LOOK),
+            Ok(Some(Next::Wait(until))) => clock::now().until(until).min(IDLE_LOOK),
             Ok(Some(Next::Idle) | None) => IDLE_LOOK,
             Err(e) => {
                 drop(desk);
@@ -121,7 +121,7 @@ fn wait_for_request(
 fn settle(shared: &Shared, state: &mut State, lane: usize, sent: &Sent) -> Result<()> {
     let token = sent.token.as_deref();
     state.measure(&sent.exchange, sent.bytes, sent.took);
-    state.settle(lane, &sent.exchange, token, SystemClock.now())?;
+    state.settle(lane, &sent.exchange, token, clock::now())?;
     // Replaced while the request was on its way: the refusal was of the old one.
     if state.is_token_refused() {
         if shared.token.differs_from(state.refused_token.as_deref()) {

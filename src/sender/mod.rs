@@ -45,14 +45,14 @@ use self::election::Seat;
 use self::file_state::FileState;
 use self::state::{Note, State};
 use self::vitals::{GLANCE, Pulse};
-use crate::clock::{Clock, SystemClock};
+use crate::clock;
 use crate::config::LANES_MAX;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
-use crate::journal::process::spawn_quiet;
 use crate::log::Log;
+use crate::mutex::{lock, lock_until, wait};
+use crate::process::spawn_with_signals_blocked;
 use crate::spool::Spool;
 use crate::store::sqlite::SqliteStore;
-use crate::sync::{lock, lock_until, wait};
 use crate::transport::{self, Transport};
 
 /// How long an operator's command waits for another process's sender.
@@ -163,7 +163,7 @@ impl Sender {
         }
         let shared = self.shared.clone();
         let body = move || shared.through_panics(|| coordinate::run(&shared));
-        let started = spawn_quiet("meditopia", Box::new(body));
+        let started = spawn_with_signals_blocked("meditopia", Box::new(body));
         match started {
             Ok(()) => {
                 desk.coordinating = true;
@@ -255,7 +255,7 @@ impl Sender {
     fn carry_out_as(&self, _seat: &Seat, command: &Command) -> Result<Option<usize>> {
         match self.shared.open_state() {
             Ok(mut state) => wishes::in_steps(command, |step| {
-                state.carry_out(step, SystemClock.now()).map(Some)
+                state.carry_out(step, clock::now()).map(Some)
             }),
             Err(e) if e.kind() == ErrorKind::Forked => Ok(None),
             Err(e) => Err(e),
@@ -267,7 +267,7 @@ impl Sender {
         match commands::submit(spool, command, deadline, heir) {
             // An operator must be able to act on a full disk of all days.
             Err(e) if e.kind() == ErrorKind::SpoolFull => {
-                spool.spend_reserve()?;
+                spool.reserve().release()?;
                 commands::submit(spool, command, deadline, heir)
             }
             done => done,
@@ -280,7 +280,7 @@ impl Sender {
         let desk = lock_until(&self.shared.desk, Instant::now() + GLANCE)?;
         let (file, error) = desk.damaged.as_ref()?;
         let reason = error.pause_reason();
-        reason.filter(|_| *file == FileState::of(&self.shared.spool.store()))
+        reason.filter(|_| *file == FileState::of(&self.shared.spool.store_path()))
     }
 
     /// Whether it is alive, and what it is to its spool.
@@ -313,7 +313,7 @@ impl Shared {
         // Sound rows of a damaged store could be sent in the meantime, but in which order?
         let mut desk = lock(&self.desk);
         if let Some((file, error)) = &desk.damaged {
-            if *file == FileState::of(&self.spool.store()) {
+            if *file == FileState::of(&self.spool.store_path()) {
                 return Err(error.clone());
             }
             desk.damaged = None;
@@ -336,7 +336,7 @@ impl Shared {
     /// Carries out a command, if this process is elected; says how many rows it changed.
     fn carry_out(&self, command: &Command) -> Result<Option<usize>> {
         wishes::in_steps(command, |step| {
-            self.on_state(|state| state.carry_out(step, SystemClock.now()))
+            self.on_state(|state| state.carry_out(step, clock::now()))
         })
     }
 

@@ -8,7 +8,7 @@ use super::{Orders, Sender, Token};
 use crate::config::{BearerToken, TokenSource};
 use crate::delivery::Policy;
 use crate::log::{Level, Log};
-use crate::spool::{Belonging, NetworkFileSystem, Spool};
+use crate::spool::{Destination, NetworkFileSystem, Spool};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Change, CommitSafety, Place, Run, Store, Totals};
 use crate::transport;
@@ -20,12 +20,12 @@ const EVENT: &[u8] = br#"{"token":"t","partner_user_id":"u","event":"video","eve
 /// A spool in which one event waits, and a sender of it that does not run yet.
 fn one_event_for(server: &Server, dir: &tempfile::TempDir, log: &Arc<Log>) -> Sender {
     let endpoint = server.http();
-    let belonging = Belonging {
+    let destination = Destination {
         endpoint: &endpoint,
         account: "",
     };
     let path = dir.path().join("spool");
-    let spool = Arc::new(Spool::open(&path, belonging, NetworkFileSystem::Refuse).unwrap());
+    let spool = Arc::new(Spool::open(&path, destination, NetworkFileSystem::Refuse).unwrap());
     let mut run = Run::default();
     run.push(EVENT, crate::clock::wall_ms());
     let append = Change::Append {

@@ -16,9 +16,8 @@ use super::Shared;
 use super::state::State;
 use super::take_over::TakeOver;
 use crate::error::{Error, Result};
-use crate::journal::damaged::set_aside;
-use crate::journal::ending::{self, Removal, Tail};
-use crate::journal::reader::Offsets;
+use crate::journal::removal::{self, Removal, Tail};
+use crate::journal::round::Offsets;
 use crate::journal::segment::HEADER_LEN;
 use crate::log::Level;
 use crate::spool::{Spool, sync_dir};
@@ -64,8 +63,8 @@ impl DiskSpace {
     /// Sets the reserve aside, again or for the first time, if there is room.
     pub(super) fn look(&mut self, shared: &Shared) -> Result<()> {
         let spool = &shared.spool;
-        let was_full = spool.is_flagged_full();
-        if spool.keep_reserve()? && was_full {
+        let was_full = spool.reserve().is_disk_flagged_full();
+        if spool.reserve().ensure()? && was_full {
             shared.log.write(
                 Level::Info,
                 format_args!("{}: there is room on the disk again", spool.name()),
@@ -134,7 +133,10 @@ impl DiskSpace {
                     return Ok(());
                 }
                 Err(e) => {
-                    return Err(Error::io(shared.spool.journal().join(name).display(), e));
+                    return Err(Error::io(
+                        shared.spool.journal_dir().join(name).display(),
+                        e,
+                    ));
                 }
             }
         }
@@ -156,7 +158,7 @@ impl DiskSpace {
 
 /// Before the disk is full it is best to be careful already.
 fn disk_use(spool: &Spool) -> Result<DiskUse> {
-    Ok(if spool.free_bytes()? < ROOMY_BYTES {
+    Ok(if spool.reserve().free_bytes()? < ROOMY_BYTES {
         DiskUse::Tight
     } else {
         DiskUse::Roomy
@@ -167,7 +169,7 @@ fn disk_use(spool: &Spool) -> Result<DiskUse> {
 fn punch(spool: &Spool, name: &str, from: u64, upto: u64) -> std::io::Result<()> {
     let file = match OpenOptions::new()
         .write(true)
-        .open(spool.journal().join(name))
+        .open(spool.journal_dir().join(name))
     {
         Ok(file) => file,
         Err(e) if e.kind() == IoKind::NotFound => return Ok(()),
@@ -196,12 +198,12 @@ pub(super) fn remove_abandoned(shared: &Shared, round: &TakeOver, taken: &Offset
         }
         let mut gone = Vec::with_capacity(ended.len());
         for (name, upto, tail) in &ended {
-            if ending::remove(spool, name, tail.upto.max(*upto))? == Removal::Removed {
+            if removal::remove_segment(spool, name, tail.upto.max(*upto))? == Removal::Removed {
                 gone.push(name.clone());
                 bytes += upto;
             }
         }
-        sync_dir(&spool.journal())?;
+        sync_dir(&spool.journal_dir())?;
         shared.on_state(|state| state.forget_segments(&gone))?;
     }
     Ok(bytes)
@@ -212,12 +214,12 @@ pub(super) fn remove_abandoned(shared: &Shared, round: &TakeOver, taken: &Offset
 fn tails(spool: &Spool, abandoned: &[(String, u64)]) -> Result<Vec<(String, u64, Tail)>> {
     let mut ended = Vec::with_capacity(abandoned.len());
     for (name, upto) in abandoned {
-        let Some(tail) = ending::tail(spool, name, *upto)? else {
+        let Some(tail) = removal::read_tail(spool, name, *upto)? else {
             continue;
         };
         let torn = tail.torn.as_ref().and_then(|torn| torn.keep.as_ref());
         for damage in tail.damage.iter().chain(torn) {
-            set_aside(spool, damage)?;
+            damage.save(spool)?;
         }
         ended.push((name.clone(), *upto, tail));
     }

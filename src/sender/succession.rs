@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::wake::{self, Ring};
 use super::{Shared, State};
 use crate::error::{PauseReason, Result};
-use crate::journal::heartbeat::Heartbeat;
+use crate::spool::Heartbeat;
 use crate::store::PauseState;
 use crate::store::sqlite::Reader;
 

@@ -6,10 +6,9 @@
 use super::state::State;
 use crate::error::Result;
 use crate::event;
-use crate::journal::cursor::Damage;
-use crate::journal::damaged::set_aside;
-use crate::journal::ending::{self, Tail};
-use crate::journal::reader::{Offsets, Round};
+use crate::journal::damage::Damage;
+use crate::journal::removal::{self, Tail};
+use crate::journal::round::{Offsets, Round};
 use crate::journal::segment;
 use crate::log::Level;
 use crate::spool::Spool;
@@ -59,19 +58,21 @@ impl TakeOver {
         let mut full = Vec::new();
         let mut open: Vec<Run> = vec![Run::default(); self.lanes];
         let (mut events, mut bytes) = (0, 0);
-        let read = self.round.take(self.chunk_bytes, |fragment, enqueued_ms| {
-            let lane = match self.lanes {
-                1 => 0,
-                lanes => lane_of(event::user_of(fragment), lanes),
-            };
-            let run = &mut open[lane];
-            run.push(fragment, enqueued_ms);
-            events += 1;
-            bytes += fragment.len() as u64;
-            if run.slots.len() == RUN_EVENTS {
-                full.push((regular(lane), std::mem::take(run)));
-            }
-        })?;
+        let read = self
+            .round
+            .read_chunk(self.chunk_bytes, |fragment, enqueued_ms| {
+                let lane = match self.lanes {
+                    1 => 0,
+                    lanes => lane_of(event::user_of(fragment), lanes),
+                };
+                let run = &mut open[lane];
+                run.push(fragment, enqueued_ms);
+                events += 1;
+                bytes += fragment.len() as u64;
+                if run.slots.len() == RUN_EVENTS {
+                    full.push((regular(lane), std::mem::take(run)));
+                }
+            })?;
         let rest = open.into_iter().enumerate();
         full.extend(
             rest.filter(|(_, run)| !run.slots.is_empty())
@@ -79,7 +80,7 @@ impl TakeOver {
         );
         // What is skipped must be safe elsewhere before it is skipped.
         for damage in &read.damage {
-            set_aside(spool, damage)?;
+            damage.save(spool)?;
         }
         self.done = !read.more;
         if read.offsets.is_empty() {
@@ -96,12 +97,12 @@ impl TakeOver {
 
     /// What lies in the journal and is no segment.
     pub(super) fn foreign(&self) -> &[String] {
-        self.round.foreign()
+        self.round.foreign_names()
     }
 
     /// The time up to which all is taken over once the last chunk is committed.
     pub(super) fn upto(&self) -> (u32, u64) {
-        self.round.upto()
+        self.round.cutoff()
     }
 
     /// Bytes of the journal that are taken over and still stand there.
@@ -116,14 +117,14 @@ impl TakeOver {
 
     /// Segments of which an offset is known, and no file.
     pub(super) fn missing(&self, taken: &Offsets) -> Vec<String> {
-        self.round.missing(taken)
+        self.round.missing_segments(taken)
     }
 
     /// Segments read to their end whose writers have ended.
     pub(super) fn abandoned(&self, spool: &Spool) -> Vec<(String, u64)> {
         self.round
-            .finished()
-            .filter(|(name, _)| ending::is_abandoned(spool, name))
+            .finished_segments()
+            .filter(|(name, _)| removal::is_abandoned(spool, name))
             .map(|(name, taken)| (name.to_owned(), taken))
             .collect()
     }

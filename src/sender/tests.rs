@@ -9,13 +9,14 @@ use std::time::Duration;
 use super::state::{Next, Orders, State};
 use super::take_over::TakeOver;
 use crate::clock::Moment;
-use crate::delivery::{Answer, Exchange, Policy};
+use crate::delivery::Policy;
 use crate::error::Error;
 use crate::event::{self, Fields, Rules};
+use crate::exchange::{Answer, Exchange};
 use crate::journal::segment;
-use crate::journal::writer::{Safety, Writer};
+use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
-use crate::spool::{Belonging, NetworkFileSystem, Spool};
+use crate::spool::{Destination, NetworkFileSystem, Spool};
 use crate::store::sqlite::{Reader, SqliteStore};
 use crate::store::{CommitSafety, RejectedFilter};
 
@@ -41,16 +42,16 @@ struct Story {
 impl Story {
     fn new(seed: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let belonging = Belonging {
+        let destination = Destination {
             endpoint: "https://api.example/events",
             account: "",
         };
         let path = dir.path().join("spool");
-        let spool = Spool::open(&path, belonging, NetworkFileSystem::Refuse).unwrap();
+        let spool = Spool::open(&path, destination, NetworkFileSystem::Refuse).unwrap();
         let spool = Arc::new(spool);
         let mut rng = fastrand::Rng::with_seed(seed);
         Self {
-            writer: Writer::new(spool.clone(), Safety::Process, 0),
+            writer: Writer::new(spool.clone(), RecordDurability::Process, 0),
             spool,
             state: None,
             lanes: rng.usize(1..=3),

@@ -11,7 +11,7 @@ use arc_swap::ArcSwapOption;
 use super::file_state::FileState;
 use crate::config::{BearerToken, TokenSource};
 use crate::error::Result;
-use crate::sync::lock;
+use crate::mutex::lock;
 
 /// The token that requests carry now.
 pub(crate) struct Token {

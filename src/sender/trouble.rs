@@ -8,10 +8,10 @@ use super::file_state::FileState;
 use super::state::Note;
 use super::take_over::lane_of;
 use crate::error::{Error, ErrorKind, PauseReason};
-use crate::journal::heartbeat::Heartbeat;
 use crate::log::Level;
+use crate::mutex::lock;
+use crate::spool::Heartbeat;
 use crate::store::sqlite::recover;
-use crate::sync::lock;
 
 /// How long a thread rests after a panic.
 const PANIC_REST: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ impl Shared {
     /// the reserve is for.
     pub(super) fn trouble(&self, e: &Error) {
         let e = &self.confirmed(e);
-        let spent = (e.kind() == ErrorKind::SpoolFull).then(|| self.spool.spend_reserve());
+        let spent = (e.kind() == ErrorKind::SpoolFull).then(|| self.spool.reserve().release());
         let mut desk = lock(&self.desk);
         if let Some(Err(e)) = spent {
             desk.notes
@@ -35,11 +35,11 @@ impl Shared {
         let damaged = e.pause_reason() == Some(PauseReason::StoreDamaged);
         let news = damaged && desk.damaged.is_none();
         if news {
-            desk.damaged = Some((FileState::of(&self.spool.store()), e.clone()));
+            desk.damaged = Some((FileState::of(&self.spool.store_path()), e.clone()));
         }
         drop(self.tell(desk));
         if news {
-            let found = Heartbeat::pause(&self.spool, e.pause_reason());
+            let found = Heartbeat::publish_pause(&self.spool, e.pause_reason());
             found.unwrap_or_else(|e| self.log.error(format_args!("{e}")));
         }
         self.changed.notify_all();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use crate::config::LANES_MAX;
 use crate::error::Error;
-use crate::sync::lock_until;
+use crate::mutex::lock_until;
 
 /// How long a look at the vitals waits for a step that is being taken.
 pub(super) const GLANCE: Duration = Duration::from_millis(100);

@@ -58,13 +58,13 @@ pub(crate) struct Doorbell {
 impl Doorbell {
     /// Binds the socket, in place of a dead sender's.
     pub(crate) fn hang(spool: &Spool) -> Result<Self> {
-        let failed = |e: io::Error| Error::io(spool.wake().display(), e);
-        remove_file(&spool.wake())?;
+        let failed = |e: io::Error| Error::io(spool.wake_socket().display(), e);
+        remove_file(&spool.wake_socket())?;
         let (_dir, path) = short_path(spool)?;
         let socket = UnixDatagram::bind(path).map_err(failed)?;
         // Not by the descriptor: chmod of a socket's descriptor does not reach its file.
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        fs::set_permissions(spool.wake(), private).map_err(failed)?;
+        fs::set_permissions(spool.wake_socket(), private).map_err(failed)?;
         Ok(Self { socket })
     }
 
@@ -127,7 +127,7 @@ fn short_path(spool: &Spool) -> Result<(File, PathBuf)> {
     let path = if cfg!(target_os = "linux") {
         PathBuf::from(format!("/proc/self/fd/{}/wake", dir.as_raw_fd()))
     } else {
-        spool.wake()
+        spool.wake_socket()
     };
     Ok((dir, path))
 }

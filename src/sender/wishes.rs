@@ -2,7 +2,7 @@
 
 use super::commands::Command;
 use super::state::State;
-use crate::clock::{Clock, Moment, SystemClock};
+use crate::clock::{self, Moment};
 use crate::error::{Error, PauseReason, Result};
 
 /// What a step of a command has done.
@@ -78,7 +78,7 @@ impl State {
     /// Requests carry another token from now on.
     pub(super) fn token_replaced(&mut self) -> Result<()> {
         let change = self.engine.token_replaced();
-        self.tell_pause(change, SystemClock.now());
+        self.tell_pause(change, clock::now());
         self.commit_pause()
     }
 

@@ -1,74 +1,67 @@
-//! Directories and files of a spool: private, on a local disk, and durable when it matters.
+//! The directory of a spool: only this user can write to it, and its disk has locks that can be
+//! trusted.
 
-use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind as IoKind, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::fs::{self, DirBuilder, File, Metadata};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use rustix::fs::FlockOperation;
-
-use super::named;
+use super::files::{directory_error, open_dir, spool_name, sync_parent};
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::process::pid;
 
-/// Replaces a file as a whole, durably: readers see the old one or the new one.
-pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
-    let fresh = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let mut file = private_file().truncate(true).open(&fresh)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)
-    };
-    write().map_err(|e| Error::io(path.display(), e))?;
-    sync_parent(path)
+/// Which directory on which disk. One directory under two paths has one id; a new directory at an
+/// old path has another, even where the file system reuses the inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DirectoryId {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    born: Option<SystemTime>,
 }
 
-/// Takes the lock of an open file or directory, called `what` in errors; `false`: somebody else has it.
-pub(crate) fn try_lock(file: &File, what: impl fmt::Display) -> Result<bool> {
-    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-        Err(e) => Err(Error::io(what, e)),
+impl DirectoryId {
+    /// Reads the id of `dir`, if that is a directory to which only this user can write.
+    pub(crate) fn read(dir: &Path) -> Option<Self> {
+        let about = std::fs::metadata(dir).ok()?;
+        check_rights(dir, &about).ok()?;
+        about.is_dir().then(|| Self::from_metadata(&about))
+    }
+
+    pub(super) fn from_metadata(about: &Metadata) -> Self {
+        Self {
+            device: about.dev(),
+            inode: about.ino(),
+            born: about.created().ok(),
+        }
     }
 }
 
-/// Removes a file, if it is there.
-pub(crate) fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != IoKind::NotFound => Err(Error::io(path.display(), e)),
-        _ => Ok(()),
-    }
+/// Checks that a spool may be in `dir`, which has to exist: that only this user can write to it,
+/// and that it is not on a network file system.
+///
+/// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch),
+/// [`Io`](crate::error::ErrorKind::Io).
+pub fn check_directory(dir: &Path) -> Result<()> {
+    let handle = open_dir(dir)?;
+    let about = handle
+        .metadata()
+        .map_err(|e| Error::io(spool_name(dir), e))?;
+    check_rights(dir, &about)?;
+    refuse_network_file_system(dir, &handle)
 }
 
-/// Options for a file that only its owner can read (0600, whatever the umask lets through).
-pub(crate) fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).mode(0o600);
-    options
-}
-
-/// Creates `dir` (0700) and what is missing above it.
+/// Creates `dir` (0700) and the directories that are missing above it.
 pub(super) fn create_with_parents(dir: &Path) -> Result<()> {
     let mut builder = DirBuilder::new();
     builder.mode(0o700).recursive(true);
-    builder.create(dir).map_err(|e| unusable(dir, e))
+    builder.create(dir).map_err(|e| directory_error(dir, e))
 }
 
-/// Creates `dir` (0700), durably, in a directory that has to be there.
-pub(super) fn create(dir: &Path) -> Result<()> {
-    let mut builder = DirBuilder::new();
-    match builder.mode(0o700).create(dir) {
-        Ok(()) => sync_parent(dir),
-        Err(e) if e.kind() == IoKind::AlreadyExists => Ok(()),
-        Err(e) => Err(unusable(dir, e)),
-    }
-}
-
-/// Opens the spool's directory, which has to be this user's alone.
-pub(super) fn open_own_dir(dir: &Path) -> Result<(File, fs::Metadata)> {
+/// Opens the spool's directory, to which only this user may be able to write.
+pub(super) fn open_own_dir(dir: &Path) -> Result<(File, Metadata)> {
     let handle = match open_dir(dir) {
-        // Another user's spool cannot even be opened, but whose it is can be told.
+        // Another user's spool cannot be opened, but its metadata says whose it is.
         Err(e) => {
             if let Ok(about) = fs::metadata(dir) {
                 check_rights(dir, &about)?;
@@ -77,61 +70,21 @@ pub(super) fn open_own_dir(dir: &Path) -> Result<(File, fs::Metadata)> {
         }
         Ok(handle) => handle,
     };
-    let about = handle.metadata().map_err(|e| Error::io(named(dir), e))?;
+    let about = handle
+        .metadata()
+        .map_err(|e| Error::io(spool_name(dir), e))?;
     check_rights(dir, &about)?;
     Ok((handle, about))
 }
 
-pub(crate) fn open_dir(dir: &Path) -> Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_DIRECTORY)
-        .open(dir)
-        .map_err(|e| unusable(dir, e))
-}
-
-pub(super) fn unusable(dir: &Path, cause: std::io::Error) -> Error {
-    // What is there already, and yet was to be made, is something else than a directory.
-    let cause = match cause.kind() {
-        IoKind::AlreadyExists => std::io::Error::from_raw_os_error(libc::ENOTDIR),
-        _ => cause,
-    };
-    let remedy = match cause.kind() {
-        IoKind::PermissionDenied => format!(
-            "; this process runs as uid {}, which needs a directory of its own here",
-            rustix::process::geteuid().as_raw()
-        ),
-        IoKind::NotFound | IoKind::NotADirectory | IoKind::ReadOnlyFilesystem => {
-            "; name a directory that is there, or that can be made".to_owned()
-        }
-        _ => String::new(),
-    };
-    Error::io(named(dir), cause).and_then_say(&remedy)
-}
-
-/// Makes the entry of `path` in its directory durable.
-pub(crate) fn sync_parent(path: &Path) -> Result<()> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
-        _ => sync_dir(Path::new(".")),
-    }
-}
-
-/// Makes the entries of a directory durable.
-pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
-    open_dir(dir)?
-        .sync_all()
-        .map_err(|e| Error::io(dir.display(), e))
-}
-
-/// Makes the way to `dir` durable: its own entry, and those of the directories above it that this
-/// user may have made, whichever process it was.
-pub(super) fn sync_way(dir: &Path) -> Result<()> {
+/// Makes the path to `dir` durable: its own entry, and the entries of the directories above it that
+/// a process of this user may have created.
+pub(super) fn sync_ancestors(dir: &Path) -> Result<()> {
     sync_parent(dir)?;
     let us = rustix::process::geteuid().as_raw();
     for above in dir.ancestors().skip(1) {
         let is_ours = fs::metadata(above).is_ok_and(|about| about.uid() == us);
-        // Where one may not even look one has made nothing either.
+        // A directory that this user cannot open was not created by this user's processes.
         if !is_ours || above.parent().is_none() || sync_parent(above).is_err() {
             break;
         }
@@ -139,12 +92,12 @@ pub(super) fn sync_way(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn check_rights(dir: &Path, about: &fs::Metadata) -> Result<()> {
+pub(super) fn check_rights(dir: &Path, about: &Metadata) -> Result<()> {
     let us = rustix::process::geteuid().as_raw();
     let refuse = |why: String| {
         Err(Error::new(
             ErrorKind::SpoolMismatch,
-            format!("{}: {why}", named(dir)),
+            format!("{}: {why}", spool_name(dir)),
         ))
     };
     if about.uid() != us {
@@ -155,7 +108,7 @@ pub(super) fn check_rights(dir: &Path, about: &fs::Metadata) -> Result<()> {
     }
     if about.mode() & 0o022 != 0 {
         return refuse(format!(
-            "others may write to it (mode {:04o}); chmod 0700",
+            "others may write to it (mode {:04o}); run chmod 0700 on it",
             about.mode() & 0o7777
         ));
     }
@@ -163,7 +116,7 @@ pub(super) fn check_rights(dir: &Path, about: &fs::Metadata) -> Result<()> {
 }
 
 #[cfg(target_os = "linux")]
-pub(super) fn refuse_network(dir: &Path, handle: &File) -> Result<()> {
+pub(super) fn refuse_network_file_system(dir: &Path, handle: &File) -> Result<()> {
     const NETWORK: [(u32, &str); 10] = [
         (0x0000_6969, "NFS"),
         (0x0000_517B, "SMB"),
@@ -176,14 +129,14 @@ pub(super) fn refuse_network(dir: &Path, handle: &File) -> Result<()> {
         (0x0BD0_0BD0, "Lustre"),
         (0x6573_5546, "FUSE"),
     ];
-    let about = rustix::fs::fstatfs(handle).map_err(|e| Error::io(named(dir), e))?;
+    let about = rustix::fs::fstatfs(handle).map_err(|e| Error::io(spool_name(dir), e))?;
     let kind = about.f_type as u32;
     match NETWORK.iter().find(|(magic, _)| *magic == kind) {
         Some((_, name)) => Err(Error::new(
             ErrorKind::SpoolMismatch,
             format!(
-                "{}: lies on a network file system ({name}), whose locks cannot be trusted; use a local disk, or set allow_network_spool = true",
-                named(dir)
+                "{}: is on a network file system ({name}), whose locks cannot be trusted; use a local disk, or set allow_network_spool = true",
+                spool_name(dir)
             ),
         )),
         None => Ok(()),
@@ -191,6 +144,23 @@ pub(super) fn refuse_network(dir: &Path, handle: &File) -> Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn refuse_network(_: &Path, _: &File) -> Result<()> {
+pub(super) fn refuse_network_file_system(_: &Path, _: &File) -> Result<()> {
     Ok(())
+}
+
+/// The path of a new private directory for `durability = memory`; the client removes it at close.
+pub(crate) fn temporary_dir() -> PathBuf {
+    // The environment is not read: TMPDIR belongs to the application.
+    let shared_memory = Path::new("/dev/shm");
+    let base = if shared_memory.is_dir() {
+        shared_memory
+    } else {
+        Path::new("/tmp")
+    };
+    base.join(format!(
+        "meditopia-{}-{:x}-{:08x}",
+        pid(),
+        clock::boot_ns(),
+        fastrand::u32(..)
+    ))
 }

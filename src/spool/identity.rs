@@ -1,4 +1,5 @@
-//! Whose spool it is: one user, endpoint and account, one place on one disk, and the boots it has seen.
+//! `identity.json`: the user, endpoint and account that a spool belongs to, the directory that it
+//! was created in, and the boots that it has seen.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind as IoKind, Read};
@@ -8,12 +9,21 @@ use std::path::Path;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use super::directory::{open_own_dir, private_file, replace_file, sync_way, try_lock};
-use super::{Belonging, named};
+use super::directory::{open_own_dir, sync_ancestors};
+use super::files::{private_file, replace_file, spool_name, try_lock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spelling::shell_word;
 
 const FORMAT: u32 = 1;
+
+/// Where the events of a spool go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Destination<'a> {
+    /// The URL that receives them.
+    pub endpoint: &'a str,
+    /// Free text that distinguishes two accounts at one endpoint.
+    pub account: &'a str,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {
@@ -27,42 +37,43 @@ pub(super) struct Identity {
     pub(super) boot_count: u32,
 }
 
-/// Takes over a spool that was copied or moved here, or whose endpoint or account has changed.
+/// Makes a spool usable again that was copied or moved to `dir`, or whose endpoint or account
+/// changes.
 ///
-/// The caller vouches that no other copy of it will ever send: everything pending in both would be
+/// The caller promises that no other copy of it will ever send: everything pending in both would be
 /// sent twice.
 ///
-/// Errors: [`Timeout`](ErrorKind::Timeout) if the endpoint or account changes while a process sends from it: that one
-/// would send to the old ones; [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is no spool;
-/// [`Io`](ErrorKind::Io).
-pub fn adopt(dir: &Path, belonging: Belonging<'_>) -> Result<()> {
+/// Errors: [`Timeout`](ErrorKind::Timeout) if the endpoint or account changes while a process sends
+/// from the spool, because that process would go on sending to the old destination;
+/// [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is no spool; [`Io`](ErrorKind::Io).
+pub fn adopt(dir: &Path, destination: Destination<'_>) -> Result<()> {
     let (handle, about) = open_own_dir(dir)?;
-    let _setup = setup_lock(dir)?;
+    let _setup = lock_identity(dir)?;
     let Some(mut identity) = read_identity(dir)? else {
         return Err(Error::new(
             ErrorKind::SpoolMismatch,
-            format!("{}: there is no spool to adopt", named(dir)),
+            format!("{}: there is no spool to adopt", spool_name(dir)),
         ));
     };
-    if (&*identity.endpoint, &*identity.account) != (belonging.endpoint, belonging.account) {
-        expect_no_sender(dir, &handle)?;
+    if (&*identity.endpoint, &*identity.account) != (destination.endpoint, destination.account) {
+        lock_out_senders(dir, &handle)?;
     }
-    identity.endpoint = belonging.endpoint.to_owned();
-    identity.account = belonging.account.to_owned();
+    identity.endpoint = destination.endpoint.to_owned();
+    identity.account = destination.account.to_owned();
     (identity.device, identity.inode) = (about.dev(), about.ino());
     write_identity(dir, &identity)
 }
 
-/// Takes the lock that a sender holds, as long as the directory's `handle` is open.
-fn expect_no_sender(dir: &Path, handle: &File) -> Result<()> {
-    if try_lock(handle, named(dir))? {
+/// Takes the lock of a sender; no process is elected while the directory's `handle` is open.
+fn lock_out_senders(dir: &Path, handle: &File) -> Result<()> {
+    if try_lock(handle, spool_name(dir))? {
         return Ok(());
     }
     Err(Error::new(
         ErrorKind::Timeout,
         format!(
-            "{}: a process sends from it for the endpoint and account that it has; end that one, then adopt",
-            named(dir)
+            "{}: a process is sending from it to its present endpoint and account; end that one, then adopt",
+            spool_name(dir)
         ),
     ))
 }
@@ -74,39 +85,39 @@ pub struct Description {
     pub endpoint: String,
     /// The account that it belongs to.
     pub account: String,
-    /// It was copied or moved here: no client opens it until an operator adopts it.
+    /// It was copied or moved to this directory: no client opens it until an operator adopts it.
     pub is_elsewhere: bool,
 }
 
-/// What the spool at `dir` says about itself. Changes nothing.
+/// Reads what the spool at `dir` says about itself. Changes nothing.
 ///
-/// Errors: [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is none, or it is another user's;
-/// [`Store`](ErrorKind::Store) if a newer version wrote it; [`Io`](ErrorKind::Io).
+/// Errors: [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is no spool, or it is another
+/// user's; [`Store`](ErrorKind::Store) if a newer version wrote it; [`Io`](ErrorKind::Io).
 pub fn describe(dir: &Path) -> Result<Description> {
-    let (identity, about) = known_identity(dir)?;
+    let (identity, about) = require_identity(dir)?;
     Ok(Description {
-        is_elsewhere: identity.is_elsewhere(&about, &boot_id()?),
+        is_elsewhere: identity.is_elsewhere(&about, &read_boot_id()?),
         endpoint: identity.endpoint,
         account: identity.account,
     })
 }
 
 impl Description {
-    /// The shell command that gives the spool at `dir` to `wanted`.
-    pub fn adopt_command(&self, dir: &Path, wanted: Belonging<'_>) -> String {
-        adopt_command(dir, self.belonging(), wanted)
+    /// The shell command that adopts the spool at `dir` for `wanted`.
+    pub fn adopt_command(&self, dir: &Path, wanted: Destination<'_>) -> String {
+        adopt_command(dir, self.destination(), wanted)
     }
 
-    /// To whom it belongs.
-    pub fn belonging(&self) -> Belonging<'_> {
-        Belonging {
+    /// Where its events go.
+    pub fn destination(&self) -> Destination<'_> {
+        Destination {
             endpoint: &self.endpoint,
             account: &self.account,
         }
     }
 }
 
-fn adopt_command(dir: &Path, owned: Belonging<'_>, wanted: Belonging<'_>) -> String {
+fn adopt_command(dir: &Path, owned: Destination<'_>, wanted: Destination<'_>) -> String {
     let options = differences(owned, wanted)
         .map(|(what, _, wanted)| format!(" --{what} {}", shell_word(wanted)));
     format!(
@@ -116,10 +127,10 @@ fn adopt_command(dir: &Path, owned: Belonging<'_>, wanted: Belonging<'_>) -> Str
     )
 }
 
-/// What differs: its name, the one that is owned and the one that is wanted.
+/// What differs: its name, the present value and the wanted one.
 fn differences<'a>(
-    owned: Belonging<'a>,
-    wanted: Belonging<'a>,
+    owned: Destination<'a>,
+    wanted: Destination<'a>,
 ) -> impl Iterator<Item = (&'static str, &'a str, &'a str)> {
     let both = [
         ("endpoint", owned.endpoint, wanted.endpoint),
@@ -129,52 +140,52 @@ fn differences<'a>(
         .filter(|(_, owned, wanted)| owned != wanted)
 }
 
-/// The identity of a spool that has to be there and to be this user's.
-pub(super) fn known_identity(dir: &Path) -> Result<(Identity, fs::Metadata)> {
+/// The identity of the spool at `dir`, which has to exist and to be this user's.
+pub(super) fn require_identity(dir: &Path) -> Result<(Identity, fs::Metadata)> {
     let (_, about) = open_own_dir(dir)?;
     match read_identity(dir)? {
         Some(identity) => Ok((identity, about)),
         None => Err(Error::new(
             ErrorKind::SpoolMismatch,
             format!(
-                "{}: there is no spool; name a directory that a program of yours enqueues to",
-                named(dir)
+                "{}: there is no spool; name a directory that one of your applications enqueues to",
+                spool_name(dir)
             ),
         )),
     }
 }
 
 impl Identity {
-    /// Whether it was made for another directory. A device number may change with a boot, an inode
-    /// does not.
+    /// Whether it was written for another directory. A reboot may change the device number, but not
+    /// the inode.
     fn is_elsewhere(&self, about: &fs::Metadata, boot_id: &str) -> bool {
         let same_device = self.device == about.dev() || self.boot_id != boot_id;
         self.inode != about.ino() || !same_device
     }
 
-    /// How many boots of the host it has seen, this one included.
-    pub(super) fn boots_until(&self, boot_id: &str) -> u32 {
+    /// How many boots of the host the spool has seen, including the one with this id.
+    pub(super) fn boot_count_at(&self, boot_id: &str) -> u32 {
         self.boot_count + u32::from(self.boot_id != boot_id)
     }
 
-    /// Whether nothing has to be written: it knows this boot and this place.
-    pub(super) fn is_settled(&self, about: &fs::Metadata, boot_id: &str) -> bool {
+    /// Whether it already has this directory and this boot, so that nothing has to be written.
+    pub(super) fn is_up_to_date(&self, about: &fs::Metadata, boot_id: &str) -> bool {
         self.boot_id == boot_id && self.device == about.dev() && self.inode == about.ino()
     }
 
-    pub(super) fn check(&self, dir: &Path, belonging: Belonging<'_>) -> Result<()> {
-        let owned = Belonging {
+    pub(super) fn check(&self, dir: &Path, destination: Destination<'_>) -> Result<()> {
+        let owned = Destination {
             endpoint: &self.endpoint,
             account: &self.account,
         };
-        match differences(owned, belonging).next() {
+        match differences(owned, destination).next() {
             None => Ok(()),
             Some((what, theirs, ours)) => Err(Error::new(
                 ErrorKind::SpoolMismatch,
                 format!(
-                    "{}: belongs to {what} {theirs:?}, not {ours:?}; use another spool, or give it away: {}",
-                    named(dir),
-                    adopt_command(dir, owned, belonging)
+                    "{}: belongs to {what} {theirs:?}, not {ours:?}; use another spool, or adopt this one: {}",
+                    spool_name(dir),
+                    adopt_command(dir, owned, destination)
                 ),
             )),
         }
@@ -182,22 +193,22 @@ impl Identity {
 }
 
 /// Writes the identity of a new spool, or counts a new boot, one process at a time.
-pub(super) fn settle_identity(
+pub(super) fn update_identity(
     dir: &Path,
     about: &fs::Metadata,
-    belonging: Belonging<'_>,
+    destination: Destination<'_>,
     boot_id: &str,
 ) -> Result<Identity> {
-    let _setup = setup_lock(dir)?;
+    let _setup = lock_identity(dir)?;
     let identity = match read_identity(dir)? {
-        Some(identity) if identity.is_settled(about, boot_id) => return Ok(identity),
+        Some(identity) if identity.is_up_to_date(about, boot_id) => return Ok(identity),
         Some(known) => {
             if known.is_elsewhere(about, boot_id) {
                 return Err(Error::new(
                     ErrorKind::SpoolMismatch,
                     format!(
-                        "{}: is a copy of a spool made elsewhere; sending from both would deliver everything twice; if the other is gone: meditopia adopt {}",
-                        named(dir),
+                        "{}: is a copy of another spool; sending from both would deliver every event twice; if the other one is gone: meditopia adopt {}",
+                        spool_name(dir),
                         shell_word(&dir.display().to_string())
                     ),
                 ));
@@ -205,7 +216,7 @@ pub(super) fn settle_identity(
             Identity {
                 device: about.dev(),
                 boot_id: boot_id.to_owned(),
-                boot_count: known.boots_until(boot_id),
+                boot_count: known.boot_count_at(boot_id),
                 ..known
             }
         }
@@ -214,19 +225,19 @@ pub(super) fn settle_identity(
                 ErrorKind::Store,
                 format!(
                     "{}: has a store but no identity.json; restore that file, or use another spool",
-                    named(dir)
+                    spool_name(dir)
                 ),
             ));
         }
         None => {
-            // Before anybody finds a spool here: what it is then told is safe must not hang on an
-            // entry that is not.
-            sync_way(dir)?;
+            // Before another process can find the spool: what that process acknowledges must not
+            // depend on a directory entry that is not durable.
+            sync_ancestors(dir)?;
             Identity {
                 format: FORMAT,
                 uid: about.uid(),
-                endpoint: belonging.endpoint.to_owned(),
-                account: belonging.account.to_owned(),
+                endpoint: destination.endpoint.to_owned(),
+                account: destination.account.to_owned(),
                 device: about.dev(),
                 inode: about.ino(),
                 boot_id: boot_id.to_owned(),
@@ -256,7 +267,7 @@ pub(super) fn read_identity(dir: &Path) -> Result<Option<Identity>> {
             ErrorKind::Store,
             format!(
                 "{}: has format {}, this library knows {FORMAT}; use a newer libmeditopia",
-                named(dir),
+                spool_name(dir),
                 identity.format
             ),
         ));
@@ -270,8 +281,8 @@ pub(super) fn write_identity(dir: &Path, identity: &Identity) -> Result<()> {
     replace_file(&dir.join("identity.json"), &text)
 }
 
-/// Serialises the few processes that find a spool new, or a boot new to it.
-pub(super) fn setup_lock(dir: &Path) -> Result<File> {
+/// Waits for the lock under which processes write the identity one at a time.
+pub(super) fn lock_identity(dir: &Path) -> Result<File> {
     let path = dir.join("identity.lock");
     let file = private_file()
         .open(&path)
@@ -281,9 +292,9 @@ pub(super) fn setup_lock(dir: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// Tells one boot of the host from the next.
+/// What distinguishes one boot of the host from the next.
 #[cfg(target_os = "linux")]
-pub(super) fn boot_id() -> Result<String> {
+pub(super) fn read_boot_id() -> Result<String> {
     let path = Path::new("/proc/sys/kernel/random/boot_id");
     let mut text = String::with_capacity(64);
     File::open(path)
@@ -292,9 +303,9 @@ pub(super) fn boot_id() -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
-/// Without a boot id, the time of boot to the minute tells boots apart.
+/// Without a boot id, the minute of the boot distinguishes boots.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn boot_id() -> Result<String> {
+pub(super) fn read_boot_id() -> Result<String> {
     let booted_ms = crate::clock::wall_ms() - (crate::clock::boot_ns() / 1_000_000) as i64;
     Ok(format!("booted-{}", booted_ms / 60_000))
 }

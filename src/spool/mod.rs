@@ -1,267 +1,42 @@
-//! The spool directory: where everything lives that outlasts a process, and whose it is.
+//! The spool directory: everything that outlives a process, and whose it is.
 //!
 //! ```text
-//! <spool>/identity.json   to which user, endpoint and account it belongs; boots seen
-//!         journal/        segments of events, one per writing process
+//! <spool>/identity.json   the user, endpoint and account that the spool belongs to; the boots it has seen
+//!         journal/        segments of events, one for each process that writes
 //!         store.db        what the sender has taken over (SQLite)
-//!         sender.json     who sends, its heartbeat, how far it has taken over
-//!         commands/       operators' wishes, for the sender to carry out
-//!         import/         imports under way, and what was imported lately
+//!         sender.json     the heartbeat of the sender
+//!         commands/       what operators ask the sender to do
+//!         import/         imports in progress, and what was imported lately
 //!         damaged/        bytes of segments that could not be read
-//!         store.db.damaged-<time>   a store that was replaced by `recover`
+//!         store.db.damaged-<time>   a store that `recover` has replaced
 //!         wake            socket of the sender
-//!         reserve         blocks for the day when the disk is full; `full` on that day
+//!         reserve         blocks that delivery needs on a full disk; while it is full, the name is `full`
 //! ```
 //!
-//! A spool belongs to one user, one endpoint and one account for ever, because events of different
-//! ones must not mix. It also remembers its inode: two copies of one spool would send everything
-//! twice, so a copy is refused until an operator adopts it.
+//! A spool belongs to one user, endpoint and account, because events of different ones must not
+//! mix. It also remembers its inode: two copies of one spool would send every event twice, so a
+//! copy is refused until an operator adopts it.
+//!
+//! The files of this module depend on each other from the bottom up: `files`, `directory`,
+//! `identity` and `reserve`, `open`, then `disk_space` and `heartbeat`.
 
-mod condition;
 mod directory;
+mod disk_space;
+mod files;
+mod heartbeat;
 mod identity;
+mod open;
 mod reserve;
 #[cfg(test)]
 mod tests;
 
-use std::fs::Metadata;
-use std::io::ErrorKind as IoKind;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
-
-pub use self::condition::{Condition, check_directory, condition};
-pub(crate) use self::directory::{
+pub(crate) use self::directory::temporary_dir;
+pub use self::directory::{DirectoryId, check_directory};
+pub use self::disk_space::{DiskSpace, disk_space};
+pub(crate) use self::files::{
     open_dir, private_file, remove_file, replace_file, sync_dir, sync_parent, try_lock,
 };
-pub use self::identity::{Description, adopt, describe};
+pub(crate) use self::heartbeat::Heartbeat;
+pub use self::identity::{Description, Destination, adopt, describe};
+pub use self::open::{NetworkFileSystem, Spool};
 pub(crate) use self::reserve::FULL_SEEN_WITHIN;
-use self::reserve::ROOM_BYTES;
-
-use self::directory::{check_rights, create_with_parents, open_own_dir, refuse_network};
-use self::identity::{boot_id, known_identity, read_identity, settle_identity};
-use crate::clock;
-use crate::error::{Error, ErrorKind, Result};
-
-/// Whether a spool may live on a file system that other hosts see too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NetworkFileSystem {
-    /// Refused: locks and memory maps cannot be trusted there.
-    Refuse,
-    /// The operator vouches for it.
-    Allow,
-}
-
-/// To whom a spool belongs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Belonging<'a> {
-    /// The URL that its events go to.
-    pub endpoint: &'a str,
-    /// Free text that tells two accounts at one endpoint apart.
-    pub account: &'a str,
-}
-
-/// An open spool directory.
-#[derive(Debug)]
-pub struct Spool {
-    dir: PathBuf,
-    boot_count: u32,
-    place: DirectoryId,
-}
-
-/// Which directory on which disk: the same under two paths is one, a new one at an old path is another,
-/// also where the file system gives the old one's number again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct DirectoryId {
-    device: u64,
-    inode: u64,
-    born: Option<SystemTime>,
-}
-
-impl DirectoryId {
-    /// The directory at `dir`, if it is this user's alone.
-    pub(crate) fn of_own(dir: &Path) -> Option<Self> {
-        let about = std::fs::metadata(dir).ok()?;
-        check_rights(dir, &about).ok()?;
-        about.is_dir().then(|| Self::of(&about))
-    }
-
-    fn of(about: &Metadata) -> Self {
-        Self {
-            device: about.dev(),
-            inode: about.ino(),
-            born: about.created().ok(),
-        }
-    }
-}
-
-impl Spool {
-    /// Opens the spool at `dir`, or creates it (0700) with this belonging.
-    ///
-    /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if it belongs to another user, endpoint or account, is
-    /// writable by others, lies on a network file system, or is a copy; [`Store`](crate::error::ErrorKind::Store) if a
-    /// newer version wrote it; [`Io`](crate::error::ErrorKind::Io).
-    pub fn open(dir: &Path, belonging: Belonging<'_>, network: NetworkFileSystem) -> Result<Self> {
-        create_with_parents(dir)?;
-        let (handle, about) = open_own_dir(dir)?;
-        if network == NetworkFileSystem::Refuse {
-            refuse_network(dir, &handle)?;
-        }
-        let boot_id = boot_id()?;
-        let known = read_identity(dir)?;
-        let is_new = known.is_none();
-        let identity = match known {
-            Some(identity) if identity.is_settled(&about, &boot_id) => identity,
-            _ => settle_identity(dir, &about, belonging, &boot_id)?,
-        };
-        identity.check(dir, belonging)?;
-        let spool = Self {
-            dir: dir.to_owned(),
-            boot_count: identity.boot_count,
-            place: DirectoryId::of(&about),
-        };
-        if is_new {
-            // Where it cannot be done the sender tries again, and says why not.
-            let _ = spool.keep_reserve();
-        }
-        Ok(spool)
-    }
-
-    /// Opens a spool as what it says it is, for an operator.
-    ///
-    /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if there is none; as [`open`](Self::open).
-    pub(crate) fn existing(dir: &Path) -> Result<Self> {
-        let (identity, _) = known_identity(dir)?;
-        let belonging = Belonging {
-            endpoint: &identity.endpoint,
-            account: &identity.account,
-        };
-        Self::open(dir, belonging, NetworkFileSystem::Allow)
-    }
-
-    /// Opens a spool to look at, also one that was copied here or lies on a disk that cannot be written
-    /// to: nothing is changed, and no boot is counted.
-    ///
-    /// Errors: as [`describe`].
-    pub(crate) fn to_look_at(dir: &Path) -> Result<Self> {
-        let (identity, about) = known_identity(dir)?;
-        Ok(Self {
-            dir: dir.to_owned(),
-            boot_count: identity.boots_until(&boot_id()?),
-            place: DirectoryId::of(&about),
-        })
-    }
-
-    /// Where it is.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    /// How many boots of the host it has seen; the first is 1.
-    pub fn boot_count(&self) -> u32 {
-        self.boot_count
-    }
-
-    /// Where it really is.
-    pub fn place(&self) -> DirectoryId {
-        self.place
-    }
-
-    /// Its device and inode.
-    pub(crate) fn inode(&self) -> (u64, u64) {
-        (self.place.device, self.place.inode)
-    }
-
-    /// `journal/`, with the segments.
-    pub fn journal(&self) -> PathBuf {
-        self.dir.join("journal")
-    }
-
-    /// `damaged/`, with bytes of segments that could not be read.
-    pub fn damaged(&self) -> PathBuf {
-        self.dir.join("damaged")
-    }
-
-    /// `commands/`, with operators' wishes.
-    pub fn commands(&self) -> PathBuf {
-        self.dir.join("commands")
-    }
-
-    /// `import/`, with imports under way.
-    pub fn imports(&self) -> PathBuf {
-        self.dir.join("import")
-    }
-
-    /// The SQLite database.
-    pub fn store(&self) -> PathBuf {
-        self.dir.join("store.db")
-    }
-
-    /// The sender's heartbeat.
-    pub fn sender(&self) -> PathBuf {
-        self.dir.join("sender.json")
-    }
-
-    /// The sender's wake-up socket.
-    pub fn wake(&self) -> PathBuf {
-        self.dir.join("wake")
-    }
-
-    /// Makes one of its directories, if it is not there.
-    pub fn make_dir(&self, dir: &Path) -> Result<()> {
-        directory::create(dir)
-    }
-
-    /// Checks that it still stands at its path. A lock is on the directory, but what lies in it is found
-    /// by path: in a directory made in its place it is another spool's.
-    pub(crate) fn check_path(&self) -> Result<()> {
-        self.check_place(std::fs::metadata(&self.dir))
-    }
-
-    /// Whether the directory at its path still is this spool, and not removed or another one.
-    ///
-    /// Errors: [`Io`](crate::error::ErrorKind::Io), [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch).
-    pub(crate) fn check_place(&self, about: std::io::Result<Metadata>) -> Result<()> {
-        match about {
-            Ok(about) if DirectoryId::of(&about) == self.place => Ok(()),
-            Ok(_) => Err(Error::new(
-                ErrorKind::SpoolMismatch,
-                format!(
-                    "{}: another directory stands there now; open it again",
-                    self.name()
-                ),
-            )),
-            Err(e) if e.kind() == IoKind::NotFound => Err(Error::io(
-                format!("{} was removed; open it again", self.name()),
-                e,
-            )),
-            Err(e) => Err(Error::io(self.name(), e)),
-        }
-    }
-
-    /// How messages name it.
-    pub fn name(&self) -> String {
-        named(&self.dir)
-    }
-}
-
-fn named(dir: &Path) -> String {
-    format!("spool {}", dir.display())
-}
-
-/// A directory of its own for `durability = memory`, removed at close.
-pub(crate) fn temporary_dir() -> PathBuf {
-    // The environment is not read: TMPDIR belongs to the host.
-    let shared_memory = Path::new("/dev/shm");
-    let base = if shared_memory.is_dir() {
-        shared_memory
-    } else {
-        Path::new("/tmp")
-    };
-    base.join(format!(
-        "meditopia-{}-{:x}-{:08x}",
-        rustix::process::getpid().as_raw_nonzero(),
-        clock::boot_ns(),
-        fastrand::u32(..)
-    ))
-}

@@ -1,13 +1,14 @@
-//! Whose a spool is, and who may open it.
+//! To which user and destination a spool belongs, and who may open it.
 
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
 
-use super::identity::write_identity;
-use super::*;
-use crate::error::ErrorKind;
+use super::identity::{read_identity, write_identity};
+use super::{Destination, NetworkFileSystem, Spool, adopt};
+use crate::error::{ErrorKind, Result};
 
-const OURS: Belonging<'_> = Belonging {
+const OURS: Destination<'_> = Destination {
     endpoint: "https://api.example/events",
     account: "",
 };
@@ -28,7 +29,7 @@ fn a_new_spool_is_private_and_opens_again() {
     assert_eq!(first.boot_count(), 1);
     assert_eq!(mode(&dir), 0o700);
     assert_eq!(mode(&dir.join("identity.json")), 0o600);
-    assert_eq!(open(&dir).unwrap().place(), first.place());
+    assert_eq!(open(&dir).unwrap().directory_id(), first.directory_id());
 }
 
 #[test]
@@ -38,11 +39,11 @@ fn a_spool_of_another_endpoint_or_account_is_refused_and_unchanged() {
     open(&dir).unwrap();
     let before = fs::read(dir.join("identity.json")).unwrap();
     for other in [
-        Belonging {
+        Destination {
             endpoint: "https://other.example/events",
             ..OURS
         },
-        Belonging {
+        Destination {
             account: "staging",
             ..OURS
         },
@@ -54,7 +55,7 @@ fn a_spool_of_another_endpoint_or_account_is_refused_and_unchanged() {
 }
 
 #[test]
-fn a_copied_spool_is_refused_until_adopted() {
+fn a_copied_spool_is_refused_until_an_operator_adopts_it() {
     let parent = tempfile::tempdir().unwrap();
     let (dir, copy) = (parent.path().join("spool"), parent.path().join("copy"));
     open(&dir).unwrap();
@@ -85,7 +86,7 @@ fn a_reboot_is_counted_once_and_survives_a_changed_device_number() {
 }
 
 #[test]
-fn a_spool_that_others_may_write_to_is_refused() {
+fn a_spool_that_other_users_may_write_to_is_refused() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("spool");
     open(&dir).unwrap();

@@ -21,7 +21,7 @@ pub use self::receipts::{Receipt, ReceiptFilter, Share, Shares};
 pub use self::rejected::{Rejected, RejectedFilter, RejectedReason};
 
 use crate::error::{Error, Result};
-use crate::journal::reader::Offsets;
+use crate::journal::round::Offsets;
 
 /// Which queue of which lane a run waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use super::sqlite::{Reader, SqliteStore, recover};
 use super::*;
 use crate::error::ErrorKind;
-use crate::spool::{Belonging, NetworkFileSystem, Spool};
+use crate::spool::{Destination, NetworkFileSystem, Spool};
 
 const REGULAR: Place = Place { lane: 0, queue: 0 };
 const SUSPECTS: Place = Place { lane: 0, queue: 1 };
@@ -21,13 +21,13 @@ struct Opened {
 
 fn spool() -> Opened {
     let dir = tempfile::tempdir().unwrap();
-    let belonging = Belonging {
+    let destination = Destination {
         endpoint: "https://api.example/events",
         account: "",
     };
     let spool = Spool::open(
         &dir.path().join("spool"),
-        belonging,
+        destination,
         NetworkFileSystem::Refuse,
     )
     .unwrap();

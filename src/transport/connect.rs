@@ -1,12 +1,12 @@
-//! Setting a connection up: names, TCP, the proxy, TLS. What fails here was never sent.
+//! Connecting: host name, TCP, proxy, TLS. A request that fails here was never sent.
 //!
-//! Everything that can go wrong before a request's first byte goes wrong inside [`connect`](Connector),
-//! TLS included: ureq finishes the handshake before it hands the connection out. So the proof that a
-//! request was not sent is an error that carries [`Unconnected`], and nothing else is taken for one: an
-//! error nobody thought of counts as sent, which can cost a repeated request and never an event.
+//! Every failure before a request's first byte happens inside [`connect`](Connector), TLS included,
+//! because ureq finishes the handshake before it hands the connection out. An error that carries
+//! [`ConnectFailed`] therefore proves that the request was not sent. Every other error counts as sent:
+//! that can cost a repeated request, but never an event.
 //!
-//! Names are looked up here and not in ureq's resolver, which is asked before every request even
-//! when an open connection is at hand.
+//! Names are looked up here and not in ureq's resolver, which ureq calls before every request even if
+//! an open connection is available.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -23,28 +23,28 @@ use ureq::unversioned::transport::{
     RustlsConnector, Transport, time,
 };
 
-use super::line::{Cut, Line};
-use super::names::Names;
+use super::names::NameCache;
+use super::tcp::{ConnectionCut, TcpConnection};
 use super::wording::{self, Peer};
 
-/// No connection came about; the text is for people.
+/// No connection was made; the text says why, for people.
 #[derive(Debug)]
-pub(super) struct Unconnected(pub(super) String);
+pub(super) struct ConnectFailed(pub(super) String);
 
-impl fmt::Display for Unconnected {
+impl fmt::Display for ConnectFailed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Unconnected {}
+impl std::error::Error for ConnectFailed {}
 
-fn unconnected(why: impl Into<String>) -> Error {
-    Error::Other(Box::new(Unconnected(why.into())))
+fn connect_failed(why: impl Into<String>) -> Error {
+    Error::Other(Box::new(ConnectFailed(why.into())))
 }
 
-/// The whole chain: through the proxy or directly, then TLS where the endpoint asks for it.
-pub(super) fn chain(names: Arc<Names>, request_timeout: Duration) -> impl Connector {
+/// The whole chain: through the proxy or directly, then TLS if the endpoint is `https`.
+pub(super) fn chain(names: Arc<NameCache>, request_timeout: Duration) -> impl Connector {
     let dial = Dial {
         names: Arc::clone(&names),
         request_timeout,
@@ -56,20 +56,21 @@ pub(super) fn chain(names: Arc<Names>, request_timeout: Duration) -> impl Connec
     ().chain(Proxied(ConnectProxyConnector::default()))
         .chain(dial)
         .chain(tls)
-        .chain(Strict)
+        .chain(RequireCloseNotify)
 }
 
-/// Leaves every look-up to [`Dial`].
+/// Resolves nothing, because [`Dial`] looks names up.
 #[derive(Debug)]
-pub(super) struct Later;
+pub(super) struct DeferredResolver;
 
-impl Resolver for Later {
+impl Resolver for DeferredResolver {
     fn resolve(&self, _: &Uri, _: &Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
         Ok(self.empty())
     }
 }
 
-/// A tunnel through the configured proxy, which sees the endpoint's name and nothing of a TLS request.
+/// A tunnel through the configured proxy, which sees the name of the endpoint and nothing of a
+/// request over TLS.
 #[derive(Debug)]
 struct Proxied(ConnectProxyConnector);
 
@@ -83,31 +84,31 @@ impl Connector<()> for Proxied {
     ) -> Result<Option<Self::Out>, Error> {
         self.0.connect(details, chained).map_err(|error| {
             let Some(proxy) = details.config.proxy() else {
-                return unconnected(wording::of_error(&error));
+                return connect_failed(wording::describe(&error));
             };
-            let (proxy, target) = (Peer::of(proxy.uri()), Peer::of(details.uri));
+            let (proxy, target) = (Peer::from_uri(proxy.uri()), Peer::from_uri(details.uri));
             match error {
-                Error::Other(cause) if cause.is::<Unconnected>() => {
-                    unconnected(format!("proxy: {cause}"))
+                Error::Other(cause) if cause.is::<ConnectFailed>() => {
+                    connect_failed(format!("proxy: {cause}"))
                 }
-                Error::ConnectProxyFailed(reason) => unconnected(format!(
+                Error::ConnectProxyFailed(reason) => connect_failed(format!(
                     "proxy {proxy} refused a connection to {target}: {}",
-                    wording::of_refusal(&reason)
+                    wording::describe_proxy_refusal(&reason)
                 )),
-                error => unconnected(format!("proxy {proxy}: {}", wording::of_error(&error))),
+                error => connect_failed(format!("proxy {proxy}: {}", wording::describe(&error))),
             }
         })
     }
 }
 
-/// A TCP connection, when nobody made one before.
+/// A TCP connection, unless an earlier connector made one.
 struct Dial {
-    names: Arc<Names>,
+    names: Arc<NameCache>,
     request_timeout: Duration,
 }
 
 impl<In: Transport> Connector<In> for Dial {
-    type Out = Either<In, Line>;
+    type Out = Either<In, TcpConnection>;
 
     fn connect(
         &self,
@@ -117,18 +118,21 @@ impl<In: Transport> Connector<In> for Dial {
         if let Some(transport) = chained {
             return Ok(Some(Either::A(transport)));
         }
-        let peer = Peer::of(details.uri);
+        let peer = Peer::from_uri(details.uri);
         let (now, deadline) = (Instant::now(), deadline(details));
         let addresses = self
             .names
             .resolve(&peer.host, peer.port, now, deadline)
-            .map_err(|why| unconnected(format!("look up {}: {why}", peer.host)))?;
+            .map_err(|why| connect_failed(format!("look up {}: {why}", peer.host)))?;
         let (stream, address) = dial(&addresses, deadline).map_err(|cause| {
             self.names.forget(&peer.host, peer.port);
-            unconnected(format!("connect to {peer}: {}", wording::of_io(&cause)))
+            connect_failed(format!(
+                "connect to {peer}: {}",
+                wording::describe_io(&cause)
+            ))
         })?;
-        let line = Line::new(stream, address, deadline, self.request_timeout);
-        Ok(Some(Either::B(line)))
+        let connection = TcpConnection::new(stream, address, deadline, self.request_timeout);
+        Ok(Some(Either::B(connection)))
     }
 }
 
@@ -138,10 +142,10 @@ impl fmt::Debug for Dial {
     }
 }
 
-/// TLS over whatever connection there is, for an `https` address.
+/// TLS over the connection, for an `https` address.
 struct Tls {
     rustls: RustlsConnector,
-    names: Arc<Names>,
+    names: Arc<NameCache>,
 }
 
 impl<In: Transport> Connector<In> for Tls {
@@ -153,11 +157,11 @@ impl<In: Transport> Connector<In> for Tls {
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, Error> {
         self.rustls.connect(details, chained).map_err(|error| {
-            let peer = Peer::of(details.uri);
+            let peer = Peer::from_uri(details.uri);
             self.names.forget(&peer.host, peer.port);
-            unconnected(format!(
+            connect_failed(format!(
                 "TLS with {peer}: {}",
-                wording::of_handshake(&error)
+                wording::describe_handshake(&error)
             ))
         })
     }
@@ -169,27 +173,27 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// A TLS connection that ends without saying so was cut, perhaps by somebody between; ureq would take
-/// it for the regular end of an answer without a length.
+/// Treats a TLS connection that ends without a `close_notify` as cut, perhaps by an attacker. ureq
+/// would take that for the regular end of an answer without a length.
 #[derive(Debug)]
-struct Strict;
+struct RequireCloseNotify;
 
-impl<In: Transport> Connector<In> for Strict {
-    type Out = Whole<In>;
+impl<In: Transport> Connector<In> for RequireCloseNotify {
+    type Out = CloseNotifyRequired<In>;
 
     fn connect(
         &self,
         _: &ConnectionDetails,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, Error> {
-        Ok(chained.map(Whole))
+        Ok(chained.map(CloseNotifyRequired))
     }
 }
 
 #[derive(Debug)]
-struct Whole<T>(T);
+struct CloseNotifyRequired<T>(T);
 
-impl<T: Transport> Transport for Whole<T> {
+impl<T: Transport> Transport for CloseNotifyRequired<T> {
     fn buffers(&mut self) -> &mut dyn Buffers {
         self.0.buffers()
     }
@@ -201,7 +205,7 @@ impl<T: Transport> Transport for Whole<T> {
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         self.0.await_input(timeout).map_err(|error| match error {
             Error::Io(cause) if cause.kind() == ErrorKind::UnexpectedEof => {
-                Error::Other(Box::new(Cut))
+                Error::Other(Box::new(ConnectionCut))
             }
             error => error,
         })
@@ -223,7 +227,7 @@ fn deadline(details: &ConnectionDetails) -> Instant {
     start.checked_add(*details.timeout.after).unwrap_or(start)
 }
 
-/// Tries one address after the other; each gets half of the time that is left, the last one all of it.
+/// Tries one address after another. Each gets half of the time that is left, and the last one all.
 pub(super) fn dial(
     addresses: &[SocketAddr],
     deadline: Instant,

@@ -1,12 +1,12 @@
-//! Host names to addresses, off the caller's thread and behind a small cache.
+//! A small cache of host names and their addresses, with look-ups off the caller's thread.
 //!
-//! The system's look-up cannot be given a deadline, so it runs on a thread of its own and the caller
-//! stops waiting when its time is up. One thread per name at most: whoever comes while a look-up is
-//! under way waits for that one, so a resolver that hangs costs one thread and not one per retry.
+//! The system's look-up takes no deadline, so it runs on a thread of its own, and the caller stops
+//! waiting at its deadline. There is at most one such thread for each name: a caller that comes during
+//! a look-up waits for the same one. A resolver that hangs thus costs one thread, not one per retry.
 //!
-//! Addresses live [`LIFETIME`] and are forgotten as soon as a connection to them fails, so a change of
-//! DNS is followed at the next attempt. Failures are not kept: the sender's backoff spaces attempts.
-//! IP literals and `localhost` need no look-up at all.
+//! Addresses are used for [`LIFETIME`] and dropped as soon as a connection to them fails, so the next
+//! attempt follows a change of DNS. Failures are not cached: the sender's backoff spaces the attempts.
+//! IP literals and `localhost` need no look-up.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,32 +17,33 @@ use std::time::{Duration, Instant};
 /// How long a look-up's addresses are used for new connections.
 const LIFETIME: Duration = Duration::from_secs(60);
 
-/// Starts a thread with this name that runs this closure once.
+/// Starts a thread with this name, which runs this closure once.
 pub type Spawn = fn(&'static str, Box<dyn FnOnce() + Send>) -> io::Result<()>;
 
-/// Asks the system; replaced in tests.
-type Ask = Box<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
+/// Looks a name up: by the system, or by a function of a test.
+type Resolve = Box<dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
 
-/// The look-ups of one transport.
-pub(super) struct Names {
+/// The name cache of one transport.
+pub(super) struct NameCache {
     spawn: Spawn,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    ask: Ask,
+    resolve: Resolve,
     table: Mutex<HashMap<Name, Entry>>,
-    settled: Condvar,
+    look_up_finished: Condvar,
 }
 
+/// A host, in lower case, and a port.
 type Name = (String, u16);
 
 #[derive(Default)]
 struct Entry {
     known: Option<Known>,
-    asking: bool,
-    /// Counts finished look-ups, so that a waiter can tell the one it waited for from an older one.
-    round: u64,
+    look_up_runs: bool,
+    /// How many look-ups have finished: when it grows, the look-up that a caller waits for has.
+    finished: u64,
     failure: Option<String>,
 }
 
@@ -51,17 +52,17 @@ struct Known {
     until: Instant,
 }
 
-impl Names {
-    /// Look-ups by the system's resolver, on threads started by `spawn`.
+impl NameCache {
+    /// A cache that looks names up by the system's resolver, on threads started by `spawn`.
     pub(super) fn new(spawn: Spawn) -> Self {
-        Self::asking(spawn, Box::new(ask_the_system))
+        Self::with_resolver(spawn, Box::new(resolve_by_system))
     }
 
-    pub(super) fn asking(spawn: Spawn, ask: Ask) -> Self {
+    pub(super) fn with_resolver(spawn: Spawn, resolve: Resolve) -> Self {
         let shared = Shared {
-            ask,
+            resolve,
             table: Mutex::default(),
-            settled: Condvar::new(),
+            look_up_finished: Condvar::new(),
         };
         Self {
             spawn,
@@ -69,9 +70,9 @@ impl Names {
         }
     }
 
-    /// The addresses of `host`, at least one; waits for a look-up until `deadline`.
+    /// The addresses of `host`, at least one. Waits for a look-up until `deadline`.
     ///
-    /// The error says why there are none, for people, without naming the host.
+    /// The error says why there is no address, in words for people that do not name the host.
     pub(super) fn resolve(
         &self,
         host: &str,
@@ -83,22 +84,25 @@ impl Names {
             return Ok(addresses);
         }
         let name = (host.to_ascii_lowercase(), port);
-        let (round, ours) = {
+        let (finished, is_first) = {
             let mut table = self.shared.lock();
             let entry = table.entry(name.clone()).or_default();
             if let Some(known) = entry.known.as_ref().filter(|known| now < known.until) {
                 return Ok(known.addresses.clone());
             }
-            (entry.round, !std::mem::replace(&mut entry.asking, true))
+            (
+                entry.finished,
+                !std::mem::replace(&mut entry.look_up_runs, true),
+            )
         };
-        if ours {
+        if is_first {
             self.start(name.clone())
-                .map_err(|cause| format!("no thread for the look-up: {cause}"))?;
+                .map_err(|cause| format!("cannot start a thread for the look-up: {cause}"))?;
         }
-        self.shared.wait(&name, round, deadline)
+        self.shared.wait(&name, finished, deadline)
     }
 
-    /// Drops what is known about `host`: a connection to its addresses failed.
+    /// Drops the addresses of `host`: a connection to them failed.
     pub(super) fn forget(&self, host: &str, port: u16) {
         let name = (host.to_ascii_lowercase(), port);
         if let Some(entry) = self.shared.lock().get_mut(&name) {
@@ -106,14 +110,14 @@ impl Names {
         }
     }
 
-    // Called without the lock: a `spawn` that fails drops the ticket, which takes it.
+    // Called without the lock: a `spawn` that fails drops the look-up, which takes the lock.
     fn start(&self, name: Name) -> io::Result<()> {
-        let ticket = Ticket {
+        let look_up = LookUp {
             shared: Arc::clone(&self.shared),
             name,
             found: Err(io::Error::other("the look-up was abandoned")),
         };
-        (self.spawn)("meditopia-names", Box::new(move || ticket.run()))
+        (self.spawn)("meditopia-names", Box::new(move || look_up.run()))
     }
 }
 
@@ -124,22 +128,27 @@ impl Shared {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn wait(&self, name: &Name, round: u64, deadline: Instant) -> Result<Vec<SocketAddr>, String> {
+    fn wait(
+        &self,
+        name: &Name,
+        finished: u64,
+        deadline: Instant,
+    ) -> Result<Vec<SocketAddr>, String> {
         let mut table = self.lock();
         loop {
-            if let Some(entry) = table.get(name).filter(|entry| entry.round != round) {
+            if let Some(entry) = table.get(name).filter(|entry| entry.finished != finished) {
                 return match (&entry.known, &entry.failure) {
                     (Some(known), _) => Ok(known.addresses.clone()),
                     (None, Some(failure)) => Err(failure.clone()),
-                    // Found, and forgotten by another thread before this one woke.
+                    // Found, and dropped again by another thread before this one woke.
                     (None, None) => Err("its addresses do not answer".into()),
                 };
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err("no answer from the resolver in time".into());
+                return Err("the resolver did not answer in time".into());
             }
-            table = match self.settled.wait_timeout(table, left) {
+            table = match self.look_up_finished.wait_timeout(table, left) {
                 Ok((table, _)) => table,
                 Err(poisoned) => poisoned.into_inner().0,
             };
@@ -147,27 +156,27 @@ impl Shared {
     }
 }
 
-/// One look-up under way. Dropping it settles the look-up, whatever became of its thread.
-struct Ticket {
+/// One look-up. Dropping it finishes the look-up, even if its thread could not be started.
+struct LookUp {
     shared: Arc<Shared>,
     name: Name,
     found: io::Result<Vec<SocketAddr>>,
 }
 
-impl Ticket {
+impl LookUp {
     fn run(mut self) {
-        self.found = (self.shared.ask)(&self.name.0, self.name.1);
+        self.found = (self.shared.resolve)(&self.name.0, self.name.1);
     }
 }
 
-impl Drop for Ticket {
+impl Drop for LookUp {
     fn drop(&mut self) {
         let mut table = self.shared.lock();
         let entry = table.entry(self.name.clone()).or_default();
-        entry.asking = false;
-        entry.round += 1;
+        entry.look_up_runs = false;
+        entry.finished += 1;
         (entry.known, entry.failure) = match &self.found {
-            Ok(addresses) if addresses.is_empty() => (None, Some("it has no address".into())),
+            Ok(addresses) if addresses.is_empty() => (None, Some("the name has no address".into())),
             Ok(addresses) => {
                 let known = Known {
                     addresses: addresses.clone(),
@@ -175,9 +184,9 @@ impl Drop for Ticket {
                 };
                 (Some(known), None)
             }
-            Err(cause) => (None, Some(in_short(cause))),
+            Err(cause) => (None, Some(short_reason(cause))),
         };
-        self.shared.settled.notify_all();
+        self.shared.look_up_finished.notify_all();
     }
 }
 
@@ -193,19 +202,19 @@ fn without_look_up(host: &str, port: u16) -> Option<Vec<SocketAddr>> {
     Some(addresses.into_iter().map(at_port).collect())
 }
 
-fn ask_the_system(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+fn resolve_by_system(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     Ok((host, port).to_socket_addrs()?.collect())
 }
 
-fn in_short(cause: &io::Error) -> String {
+fn short_reason(cause: &io::Error) -> String {
     let text = cause.to_string();
     text.strip_prefix("failed to lookup address information: ")
         .map_or(text.clone(), |short| short.to_ascii_lowercase())
 }
 
-/// Starts a plain thread, for programs that do not need more. Its stack is sized here because the
-/// standard library would otherwise read the environment for it.
-pub(super) fn spawn_plainly(name: &'static str, run: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+/// Starts a plain thread. The stack size is set because the standard library would otherwise read it
+/// from the environment.
+pub(super) fn spawn_thread(name: &'static str, run: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     const STACK_BYTES: usize = 1024 * 1024;
     std::thread::Builder::new()
         .name(name.into())

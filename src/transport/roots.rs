@@ -1,8 +1,8 @@
-//! Whom TLS trusts: `ca_file` alone, else the system's bundle, else the one compiled in.
+//! The trusted roots of TLS: `ca_file` alone, or else the system's bundle, or else the compiled-in one.
 //!
-//! The paths are fixed here because the usual finders ask the environment (`SSL_CERT_FILE`) first. A
-//! `ca_file` is read strictly, since somebody chose it; a system's bundle often holds a few certificates
-//! that cannot be used, which are skipped as everybody does.
+//! The paths are fixed here because the usual crates read the environment (`SSL_CERT_FILE`) first. A
+//! `ca_file` is read strictly, because an operator chose it. A system's bundle often contains a few
+//! unusable certificates, which are skipped as other programs do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Where systems keep their bundle: Debian, Fedora, RHEL, openSUSE, Alpine and macOS, FreeBSD.
+/// Where systems keep their bundles: Debian, Fedora, RHEL, openSUSE, Alpine and macOS, FreeBSD.
 pub(super) const SYSTEM_BUNDLES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -23,7 +23,7 @@ pub(super) const SYSTEM_BUNDLES: [&str; 6] = [
     "/usr/local/share/certs/ca-root-nss.crt",
 ];
 
-/// The certificates of an operator's bundle, all of them usable and at least one.
+/// The certificates of an operator's bundle: at least one, and all of them usable.
 pub(super) fn from_file(path: &Path) -> Result<RootCerts> {
     let refused = |why: String| {
         let message = format!("ca_file: {}: {why}", path.display());
@@ -47,13 +47,13 @@ pub(super) fn from_file(path: &Path) -> Result<RootCerts> {
     }
     if roots.is_empty() {
         return Err(refused(
-            "no certificate in it; a PEM bundle is expected".into(),
+            "contains no certificate; a PEM bundle is expected".into(),
         ));
     }
     Ok(RootCerts::from(roots))
 }
 
-/// The first of `bundles` that holds a usable certificate, else the roots compiled in.
+/// The first of `bundles` with a usable certificate, or else the compiled-in roots.
 pub(super) fn from_system(bundles: &[PathBuf]) -> RootCerts {
     let usable = |path: &PathBuf| {
         let pem = fs::read(path).ok()?;

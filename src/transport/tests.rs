@@ -1,5 +1,5 @@
-//! The client against real servers on loopback, written with std: each test tells what the server does
-//! to the connection and checks what the client makes of it.
+//! The client against real servers on loopback, written with std: each test scripts what the server
+//! does with the connection, and checks what the client reports.
 
 use std::process::Command;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use super::{Answer, BODY_LIMIT_BYTES, Exchange, Options, Transport};
 use secrecy::SecretString;
 
 mod answers;
-mod guest;
 mod proxies;
 pub(crate) mod server;
 mod settling;
+mod side_effects;
 mod tls;
 
 const TOKEN: &str = "s3cret-t0ken";
@@ -86,12 +86,12 @@ impl Exchange {
 
 const CHILD: &str = "MEDITOPIA_TRANSPORT_TEST_CHILD";
 
-/// The argument that a parent test gave, when this is the child process of [`in_child`].
+/// The argument of the parent test, if this is the child process of [`in_child`].
 fn child_argument() -> Option<String> {
     std::env::var(CHILD).ok()
 }
 
-/// Runs one test again in a process of its own, where it finds `argument`; gives back its output.
+/// Runs one test again in a process of its own, which reads `argument`; returns its output.
 #[track_caller]
 fn in_child(test: &str, argument: &str, environment: &[(&str, &str)]) -> String {
     let output = Command::new(std::env::current_exe().unwrap())

@@ -1,4 +1,4 @@
-//! Failures in the words of the person who reads them at night, without codes and type names.
+//! Failures in words for people, without error numbers and type names.
 
 use std::fmt;
 use std::io;
@@ -7,9 +7,9 @@ use rustls::CertificateError;
 use ureq::Error;
 use ureq::http::Uri;
 
-use super::line::Cut;
+use super::tcp::ConnectionCut;
 
-/// Host and port of an address; never its user, password or path.
+/// The host and port of an address, without its user, password or path.
 #[derive(Debug, Clone)]
 pub(super) struct Peer {
     pub(super) host: String,
@@ -17,7 +17,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn of(uri: &Uri) -> Self {
+    pub(super) fn from_uri(uri: &Uri) -> Self {
         let default_port = if uri.scheme_str() == Some("https") {
             443
         } else {
@@ -36,7 +36,7 @@ impl fmt::Display for Peer {
     }
 }
 
-pub(super) fn of_io(error: &io::Error) -> String {
+pub(super) fn describe_io(error: &io::Error) -> String {
     use io::ErrorKind::*;
     let words = match error.kind() {
         ConnectionRefused => "connection refused",
@@ -45,59 +45,61 @@ pub(super) fn of_io(error: &io::Error) -> String {
         ConnectionReset | ConnectionAborted | BrokenPipe => "the connection was reset",
         NetworkUnreachable => "network unreachable",
         HostUnreachable => "host unreachable",
-        _ => return without_code(&error.to_string()).to_owned(),
+        _ => return without_error_number(&error.to_string()).to_owned(),
     };
     words.to_owned()
 }
 
-fn without_code(text: &str) -> &str {
+fn without_error_number(text: &str) -> &str {
     text.rfind(" (os error").map_or(text, |at| &text[..at])
 }
 
-pub(super) fn of_error(error: &Error) -> String {
+pub(super) fn describe(error: &Error) -> String {
     match error {
-        Error::Io(cause) => of_io(cause),
+        Error::Io(cause) => describe_io(cause),
         Error::Timeout(_) => "timed out".into(),
         Error::Protocol(cause) => format!("not a valid HTTP answer: {cause}"),
         Error::LargeResponseHeader(_, limit) => {
-            format!("the head of the answer is over {limit} bytes")
+            format!("the head of the answer is larger than {limit} bytes")
         }
-        Error::Other(cause) if cause.is::<Cut>() => Cut.to_string(),
+        Error::Other(cause) if cause.is::<ConnectionCut>() => ConnectionCut.to_string(),
         other => other.to_string(),
     }
 }
 
-/// What a proxy answered to CONNECT; ureq says "proxy server responded 407/407".
-pub(super) fn of_refusal(reason: &str) -> String {
+/// What a proxy answered to CONNECT. ureq reports it as "proxy server responded 407/407".
+pub(super) fn describe_proxy_refusal(reason: &str) -> String {
     match reason.rsplit_once('/') {
-        Some((_, "407")) => "HTTP 407; give user and password in the proxy option".into(),
+        Some((_, "407")) => "HTTP 407; set the user and password in the option proxy".into(),
         Some((_, status)) => format!("HTTP {status}"),
         None => reason.to_owned(),
     }
 }
 
-pub(super) fn of_handshake(error: &Error) -> String {
-    let of_rustls = |error: &rustls::Error| match error {
-        rustls::Error::InvalidCertificate(cause) => of_certificate(cause),
-        rustls::Error::InvalidMessage(_) => "the other side does not speak TLS".into(),
-        rustls::Error::AlertReceived(alert) => format!("refused by the other side ({alert:?})"),
+pub(super) fn describe_handshake(error: &Error) -> String {
+    let describe_rustls = |error: &rustls::Error| match error {
+        rustls::Error::InvalidCertificate(cause) => describe_certificate(cause),
+        rustls::Error::InvalidMessage(_) => "the server does not speak TLS".into(),
+        rustls::Error::AlertReceived(alert) => {
+            format!("the server refused the handshake ({alert:?})")
+        }
         other => other.to_string(),
     };
     match error {
-        Error::Rustls(cause) => of_rustls(cause),
+        Error::Rustls(cause) => describe_rustls(cause),
         Error::Io(cause) => match cause.get_ref().and_then(|inner| inner.downcast_ref()) {
-            Some(inner) => of_rustls(inner),
-            None => of_io(cause),
+            Some(inner) => describe_rustls(inner),
+            None => describe_io(cause),
         },
-        other => of_error(other),
+        other => describe(other),
     }
 }
 
-fn of_certificate(error: &CertificateError) -> String {
+fn describe_certificate(error: &CertificateError) -> String {
     use CertificateError::*;
     match error {
         UnknownIssuer => {
-            "certificate not trusted (unknown issuer); set ca_file if a private CA or a proxy signs it"
+            "certificate not trusted (unknown issuer); set ca_file if a private CA or a proxy signed it"
                 .into()
         }
         Expired | ExpiredContext { .. } => "certificate has expired; check this host's clock too".into(),

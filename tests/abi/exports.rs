@@ -1,12 +1,12 @@
-//! The shared library as a linker sees it: the header's functions and nothing else, a soname, no
-//! way to unmap it, and nothing needed but the C library.
+//! The shared library as a linker sees it: it exports the functions of the header and nothing else,
+//! has a soname, is never unmapped, and needs nothing but the C library.
 //!
-//! Cargo has built the library next to this test.
+//! Cargo builds the library into the directory of this test.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-/// What any Linux with this C library has.
+/// The libraries that every Linux system with this C library has.
 const EVERYWHERE: [&str; 7] = [
     "ld-linux",
     "libc.so",
@@ -29,19 +29,19 @@ fn in_crate(path: &str) -> PathBuf {
     meditopia_testkit::root().join(path)
 }
 
-/// What `command` prints when it succeeds.
-fn says(command: &mut Command) -> String {
+/// The output of `command`, which has to succeed.
+fn output_of(command: &mut Command) -> String {
     let output = command
         .output()
         .unwrap_or_else(|cause| panic!("{command:?}: {cause}"));
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}:\n{complaint}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}:\n{errors}");
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-/// The values of a kind of entry in the library's dynamic section.
-fn dynamic(kind: &str) -> Vec<String> {
-    says(Command::new("readelf").args(["-d", "-W"]).arg(library()))
+/// The values of one kind of entry in the library's dynamic section.
+fn dynamic_entries(kind: &str) -> Vec<String> {
+    output_of(Command::new("readelf").args(["-d", "-W"]).arg(library()))
         .lines()
         .filter(|line| line.contains(&format!("({kind})")))
         .map(|line| {
@@ -56,7 +56,7 @@ fn dynamic(kind: &str) -> Vec<String> {
 
 #[test]
 fn the_library_exports_exactly_the_functions_of_the_header() {
-    let mut exported: Vec<String> = says(
+    let mut exported: Vec<String> = output_of(
         Command::new("nm")
             .args(["-D", "--defined-only", "--format=just-symbols"])
             .arg(library()),
@@ -83,15 +83,15 @@ fn declared_functions(header: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_library_has_its_major_version_in_its_name_and_stays_mapped() {
-    assert_eq!(dynamic("SONAME"), ["libmeditopia.so.0"]);
-    let flags = dynamic("FLAGS_1").join(" ");
+fn the_library_has_its_major_version_in_its_soname_and_stays_mapped() {
+    assert_eq!(dynamic_entries("SONAME"), ["libmeditopia.so.0"]);
+    let flags = dynamic_entries("FLAGS_1").join(" ");
     assert!(flags.contains("NODELETE"), "{flags}");
 }
 
 #[test]
 fn the_library_needs_nothing_but_the_c_library() {
-    let needed = dynamic("NEEDED");
+    let needed = dynamic_entries("NEEDED");
     assert!(!needed.is_empty());
     for name in needed {
         assert!(
@@ -99,7 +99,7 @@ fn the_library_needs_nothing_but_the_c_library() {
             "it needs {name}"
         );
     }
-    for line in says(Command::new("ldd").arg(library())).lines() {
+    for line in output_of(Command::new("ldd").arg(library())).lines() {
         let path = line.split_whitespace().next().unwrap_or_default();
         let name = path.rsplit('/').next().unwrap_or_default();
         let known = name.starts_with("linux-vdso")
@@ -110,26 +110,26 @@ fn the_library_needs_nothing_but_the_c_library() {
 }
 
 #[test]
-fn what_a_host_was_given_survives_dlclose() {
+fn functions_and_constants_of_the_library_stay_valid_after_dlclose() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let program = dir.path().join("door");
-    says(
+    let program = dir.path().join("dlclose");
+    output_of(
         Command::new("gcc")
             .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-I"])
             .arg(in_crate("include"))
             .arg("-o")
             .arg(&program)
-            .arg(in_crate("tests/c/door.c"))
+            .arg(in_crate("tests/c/dlclose.c"))
             .arg("-ldl"),
     );
-    says(Command::new(&program).arg(library()));
+    output_of(Command::new(&program).arg(library()));
 }
 
 #[test]
-fn a_program_that_is_linked_with_it_asks_for_the_soname() {
+fn a_program_linked_with_the_library_needs_it_by_its_soname() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let program = dir.path().join("quickstart");
-    says(
+    output_of(
         Command::new("gcc")
             .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-I"])
             .arg(in_crate("include"))
@@ -138,6 +138,6 @@ fn a_program_that_is_linked_with_it_asks_for_the_soname() {
             .arg(in_crate("bindings/c/quickstart.c"))
             .arg(library()),
     );
-    let needs = says(Command::new("readelf").args(["-d", "-W"]).arg(&program));
+    let needs = output_of(Command::new("readelf").args(["-d", "-W"]).arg(&program));
     assert!(needs.contains("[libmeditopia.so.0]"), "{needs}");
 }

@@ -1,14 +1,14 @@
-//! The committed headers: what src/ffi says, nothing else, and readable by those they are for.
+//! The committed headers are what cbindgen makes of `src/ffi`, and compilers and FFI parsers accept
+//! them.
 //!
-//! cbindgen is a dev-dependency, so that a user builds without it. It is given the files of the C
-//! door in the order in which a reader wants the functions. After a change of src/ffi run
-//! `UPDATE_HEADERS=1 cargo test --test abi headers` and commit the headers with it.
+//! cbindgen is a dev-dependency, so that users build without it. It gets the files of the C API in
+//! the order in which a reader wants the functions. After a change of `src/ffi`, run
+//! `UPDATE_HEADERS=1 cargo test --test abi headers` and commit the headers with the change.
 
-// Clippy takes only the functions marked as tests for tests, not what they call.
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The order of the header.
+/// The files of `src/ffi`, in the order of the header.
 const SOURCES: [&str; 13] = [
     "version", "status", "error", "text", "config", "client", "enqueue", "report", "stats", "log",
     "cursor", "rejected", "receipts",
@@ -52,19 +52,19 @@ fn generate(files: &[&str]) -> String {
     String::from_utf8(header).expect("a header is UTF-8")
 }
 
-fn is_current(header: &str, files: &[&str]) {
+fn assert_current(header: &str, files: &[&str]) {
     let fresh = generate(files);
     if std::env::var_os("UPDATE_HEADERS").is_some() {
         std::fs::write(in_crate(header), &fresh).expect("the header can be written");
     }
     assert!(
         fresh == read(header),
-        "{header} is not what src/ffi says; run UPDATE_HEADERS=1 cargo test --test abi headers"
+        "{header} is not what cbindgen makes of src/ffi; run UPDATE_HEADERS=1 cargo test --test abi headers"
     );
 }
 
 /// Compiles `source` with `compiler` and the strictest warnings.
-fn compiles(compiler: &str, standard: &str, name: &str, source: &str) {
+fn assert_compiles(compiler: &str, standard: &str, name: &str, source: &str) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let file = dir.path().join(name);
     std::fs::write(&file, source).expect("the source can be written");
@@ -82,12 +82,12 @@ fn compiles(compiler: &str, standard: &str, name: &str, source: &str) {
         .arg(&file)
         .output()
         .unwrap_or_else(|cause| panic!("{compiler}: {cause}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{compiler} {standard}:\n{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{compiler} {standard}:\n{errors}");
 }
 
 /// The program in the comment at the top of the header.
-fn example() -> String {
+fn example_program() -> String {
     let header = read("include/meditopia.h");
     let lines: Vec<&str> = header
         .lines()
@@ -100,56 +100,57 @@ fn example() -> String {
 }
 
 #[test]
-fn meditopia_h_says_what_the_source_says() {
-    is_current("include/meditopia.h", &["include/cbindgen.toml"]);
+fn meditopia_h_is_what_cbindgen_makes_of_src_ffi() {
+    assert_current("include/meditopia.h", &["include/cbindgen.toml"]);
 }
 
 #[test]
-fn meditopia_ffi_h_says_what_the_source_says() {
-    is_current(
+fn meditopia_ffi_h_is_what_cbindgen_makes_of_src_ffi() {
+    assert_current(
         "include/meditopia_ffi.h",
         &["include/cbindgen.toml", "include/cbindgen_ffi.toml"],
     );
 }
 
-/// Composer installs a copy of `bindings/php` and nothing beside it, and runs nothing of ours.
+/// Composer installs a copy of `bindings/php` without the rest of the repository, and runs no
+/// script that could generate the header.
 #[test]
 fn the_php_package_has_the_same_meditopia_ffi_h() {
-    is_current(
+    assert_current(
         "bindings/php/include/meditopia_ffi.h",
         &["include/cbindgen.toml", "include/cbindgen_ffi.toml"],
     );
 }
 
 #[test]
-fn meditopia_h_alone_compiles_as_c_of_1999_and_of_2017() {
+fn meditopia_h_compiles_on_its_own_as_c99_and_as_c17() {
     for standard in ["-std=c99", "-std=c17"] {
-        compiles("gcc", standard, "alone.c", "#include <meditopia.h>\n");
+        assert_compiles("gcc", standard, "alone.c", "#include <meditopia.h>\n");
     }
 }
 
 #[test]
-fn meditopia_h_alone_compiles_as_cpp_and_its_functions_have_c_linkage() {
+fn meditopia_h_compiles_on_its_own_as_cpp_and_its_functions_have_c_linkage() {
     let source = "#include <meditopia.h>\n\
                   extern \"C\" uint32_t meditopia_abi_version(void);\n\
                   int main() { return meditopia_abi_version() == 0; }\n";
-    compiles("g++", "-std=c++17", "alone.cpp", source);
+    assert_compiles("g++", "-std=c++17", "alone.cpp", source);
 }
 
 #[test]
-fn the_program_in_the_header_compiles() {
-    let program = example();
+fn the_example_program_in_meditopia_h_compiles() {
+    let program = example_program();
     assert!(
         program.contains("int main(void)"),
         "found no program, but:\n{program}"
     );
     for standard in ["-std=c99", "-std=c17"] {
-        compiles("gcc", standard, "example.c", &program);
+        assert_compiles("gcc", standard, "example.c", &program);
     }
 }
 
 #[test]
-fn meditopia_ffi_h_has_no_preprocessor_line_and_one_declarator_a_line() {
+fn meditopia_ffi_h_has_no_preprocessor_lines_and_one_declarator_per_line() {
     let header = read("include/meditopia_ffi.h");
     assert!(!header.contains("extern \"C\""));
     assert!(!header.contains("__attribute__"));
@@ -170,7 +171,7 @@ fn meditopia_ffi_h_has_no_preprocessor_line_and_one_declarator_a_line() {
             );
             assert!(
                 !text.contains(','),
-                "PHP reads only the first declarator of: {line}"
+                "PHP reads only the first declarator of this line: {line}"
             );
         }
     }
@@ -181,7 +182,7 @@ fn meditopia_ffi_h_has_no_preprocessor_line_and_one_declarator_a_line() {
 }
 
 #[test]
-fn meditopia_ffi_h_is_c_by_itself_once_the_integer_types_are_known() {
+fn meditopia_ffi_h_compiles_once_the_integer_types_are_included() {
     let source = "#include <stddef.h>\n#include <stdint.h>\n#include <meditopia_ffi.h>\n";
-    compiles("gcc", "-std=c99", "flat.c", source);
+    assert_compiles("gcc", "-std=c99", "flat.c", source);
 }

@@ -29,7 +29,7 @@ fn one_bad_user_in_a_hundred_costs_little_more_than_a_request_for_each_rejected_
     let bad = (0..USERS).filter(|user| is_bad(*user));
     api.set_unknown_users(bad.map(|user| format!("u-{user}")));
     let client = Host::of(&api).open();
-    let (zipf, mut rng) = (Zipf::of(USERS), fastrand::Rng::with_seed(1));
+    let (zipf, mut rng) = (Zipf::over(USERS), fastrand::Rng::with_seed(1));
     let mut sent = vec![0_u64; USERS];
     for _ in 0..events {
         let user = zipf.draw(&mut rng);

@@ -1,7 +1,7 @@
 //! The protocol between a writer and the sender that removes its segments, as a model, at every interleaving.
 //!
 //! A file system in memory with links, descriptors and locks; a writer that does what `journal::writer` does and
-//! a sender that does what `journal::ending::remove` and the take-over do, one system call a step.
+//! a sender that does what `journal::removal::remove_segment` and the take-over do, one system call a step.
 //! `shuttle` walks all orders of the steps. That the model can fail, four tests show that leave out one
 //! rule of the protocol each. `tests/deletion.rs` forces the orders on the real code.
 

@@ -1,14 +1,24 @@
-//! What the engine promises, told as stories of one spool.
+//! The promises of the engine, each held by a short story of one spool.
 
 mod batches;
 mod brake;
 mod in_doubt;
 mod pauses;
 
+use super::answers::SERVER_ERRORS_MAX;
 use super::*;
 use crate::delivery::lane::InDoubt;
 use crate::delivery::pause::{FIRST_PROBE, LONGEST_PROBE, PauseChange};
+use crate::delivery::step::{Effect, Outcome};
+use crate::delivery::verdict::{Refusal, Verdict};
 use crate::delivery::{backoff, byte_limit};
+
+/// The head of an empty queue.
+const EMPTY: Head<'static> = Head {
+    sizes: &[],
+    oldest_ms: 0,
+    more: false,
+};
 
 const REGULAR: usize = 0;
 const SUSPECTS: usize = 1;
@@ -45,8 +55,8 @@ impl Spool {
         Self::with(Policy::default())
     }
 
-    /// A spool of one lane in which `count` events of 100 bytes wait.
-    fn holding(count: usize) -> Self {
+    /// A spool with one lane and `count` pending events of 100 bytes.
+    fn with_events(count: usize) -> Self {
         let mut spool = Self::new();
         spool.events[0][REGULAR] = vec![100; count];
         spool
@@ -68,7 +78,7 @@ impl Spool {
         self.engine.next(lane, heads, urgent, self.now)
     }
 
-    /// Sends what the lane wants to send, and tells what that was.
+    /// Sends the next batch of the lane: its queue, its events, and whether it probes.
     fn send_from(&mut self, lane: usize) -> (Queue, usize, bool) {
         match self.step(lane, true) {
             Step::Send {
@@ -126,7 +136,7 @@ impl Spool {
         self.wait(self.now.until(at));
     }
 
-    fn rest(&mut self) {
+    fn wait_for_backoff(&mut self) {
         if let Step::Wait { until } = self.step(0, true) {
             self.wait(self.now.until(until));
         }
@@ -158,7 +168,7 @@ impl Spool {
         self.engine = Engine::new(Policy::default(), restored, self.now);
     }
 
-    /// Refuses lone events, each of another user, until the brake pauses or `most` are gone.
+    /// Refuses lone events, each of another user, until delivery pauses or `most` are rejected.
     fn refuse_alone(&mut self, most: usize) -> usize {
         let mut rejected = 0;
         while rejected < most && self.reason().is_none() {

@@ -1,6 +1,7 @@
-//! What the isolation promises, for any events and any state that it can meet.
+//! The promises of isolation, for any events and any restored state.
 
 use super::*;
+use crate::delivery::belief::RATES;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 
@@ -23,7 +24,7 @@ fn settle(bad: &[bool], max: usize, isolation: &mut Isolation) -> (Vec<Fate>, us
             queue.len()
         );
         requests += 1;
-        assert!(requests <= bad.len() * 9 + 1, "not coming to an end");
+        assert!(requests <= bad.len() * 9 + 1, "does not come to an end");
         if queue.iter().take(taken).any(|(_, bad)| *bad) {
             match isolation.refused(taken) {
                 Finding::Narrowed => assert!(taken > 1),
@@ -52,7 +53,7 @@ fn events() -> impl Strategy<Value = Vec<bool>> {
 
 proptest! {
     #[test]
-    fn every_event_meets_its_own_fate_in_order(bad in events(), max in 1..=100_usize, learnt in events()) {
+    fn every_event_is_delivered_or_rejected_in_its_order(bad in events(), max in 1..=100_usize, learnt in events()) {
         let mut isolation = Isolation::default();
         settle(&learnt, max, &mut isolation);
 
@@ -60,40 +61,48 @@ proptest! {
 
         let expected: Vec<_> = bad.iter().enumerate().map(|(event, bad)| if *bad { Fate::Rejected(event) } else { Fate::Delivered(event) }).collect();
         prop_assert_eq!(fates, expected);
-        // Even one bad event in each batch costs no more than a search through it.
+        // Even one bad event in each batch costs no more than a search through the batch.
         let found = bad.iter().filter(|bad| **bad).count();
         prop_assert!(requests <= bad.len().div_ceil(max) + found * 10 + bad.len(), "{} requests", requests);
         prop_assert_eq!(isolation.group, 0);
     }
 
     #[test]
-    fn a_state_survives_as_bytes_bit_for_bit(bad in events(), group in 0..200_usize, doubtful in 0..200_usize) {
+    fn a_belief_survives_its_export_bit_for_bit(bad in events()) {
         let mut isolation = Isolation::default();
         settle(&bad, 100, &mut isolation);
-        isolation.group = group;
-        isolation.doubtful = doubtful;
 
-        let restored = Isolation::from_bytes(&isolation.to_bytes()).unwrap();
+        let exported = isolation.belief.weights();
+        let restored = Belief::from_weights(exported);
 
-        prop_assert_eq!(restored.to_bytes(), isolation.to_bytes());
-        prop_assert_eq!(restored, isolation);
+        prop_assert_eq!(restored.weights().map(f64::to_bits), exported.map(f64::to_bits));
+        prop_assert_eq!(restored, isolation.belief);
     }
 
     #[test]
-    fn any_bytes_give_a_state_that_still_settles_everything(bytes in proptest::collection::vec(any::<u8>(), Isolation::BYTES), bad in events()) {
-        let mut isolation = Isolation::from_bytes(&bytes).unwrap();
-        isolation.group %= 1_000;
+    fn any_restored_state_still_settles_every_event(
+        weights in proptest::array::uniform17(any::<u64>().prop_map(f64::from_bits)),
+        group in 0..1_000_usize,
+        doubtful in any::<usize>(),
+        bad in events(),
+    ) {
+        let mut isolation = Isolation {
+            belief: Belief::from_weights(weights),
+            group,
+            doubtful,
+            ..Isolation::default()
+        };
         let (fates, _) = settle(&bad, 100, &mut isolation);
         prop_assert_eq!(fates.len(), bad.len());
     }
 
     #[test]
-    fn a_belief_stays_a_belief(steps in proptest::collection::vec(proptest::option::of(0..=100_usize), 0..300)) {
+    fn the_weights_of_a_belief_stay_positive_and_sum_to_one(steps in proptest::collection::vec(proptest::option::of(0..=100_usize), 0..300)) {
         let mut belief = Belief::default();
         for step in steps {
             match step {
-                Some(good) => belief.saw_good(good),
-                None => belief.saw_bad(),
+                Some(good) => belief.learn_accepted(good),
+                None => belief.learn_refused(),
             }
             let weights = belief.weights();
             prop_assert!(weights.iter().all(|weight| *weight > 0.0));
@@ -128,13 +137,13 @@ fn an_event_found_by_inference_is_still_sent_alone() {
 }
 
 #[test]
-fn an_event_refused_alone_is_not_asked_about_again() {
+fn an_event_refused_alone_is_rejected_without_a_second_request() {
     let (_, requests) = settle(&[true], 100, &mut Isolation::default());
     assert_eq!(requests, 1);
 }
 
 #[test]
-fn an_inferred_event_that_is_accepted_alone_is_one_more_accepted() {
+fn an_inferred_bad_event_that_is_accepted_alone_counts_as_accepted() {
     let mut inferred = Isolation {
         group: 1,
         ..Isolation::default()
@@ -146,10 +155,10 @@ fn an_inferred_event_that_is_accepted_alone_is_one_more_accepted() {
 }
 
 #[test]
-fn a_refusal_after_a_doubt_teaches_nothing_and_says_so() {
+fn a_batch_refused_after_being_in_doubt_teaches_the_belief_nothing_and_may_be_delivered() {
     let mut isolation = Isolation::default();
     let before = isolation.belief;
-    isolation.doubt(3);
+    isolation.mark_doubtful(3);
     assert_eq!(isolation.refused(3), Finding::Narrowed);
     assert_eq!(
         isolation.refused(1),
@@ -160,7 +169,7 @@ fn a_refusal_after_a_doubt_teaches_nothing_and_says_so() {
     isolation.accepted(1);
     assert_eq!(isolation.belief, before);
 
-    // The third of them is still one that may be there, though its group is long dissolved.
+    // The third event may still be delivered already, although its group was dissolved.
     assert_eq!((isolation.group, isolation.doubtful), (0, 1));
     assert_eq!(
         isolation.refused(1),
@@ -178,10 +187,10 @@ fn a_refusal_after_a_doubt_teaches_nothing_and_says_so() {
 }
 
 #[test]
-fn a_batch_that_is_refused_whole_after_its_doubt_is_soon_found_out() {
+fn a_batch_in_doubt_whose_every_event_is_refused_takes_few_requests_more_than_events() {
     let mut isolation = Isolation::default();
     let before = isolation.belief;
-    isolation.doubt(100);
+    isolation.mark_doubtful(100);
     let (fates, requests) = settle(&[true; 100], 100, &mut isolation);
     assert_eq!(fates.len(), 100);
     assert!(requests <= 110, "{requests}");
@@ -190,7 +199,7 @@ fn a_batch_that_is_refused_whole_after_its_doubt_is_soon_found_out() {
 }
 
 #[test]
-fn a_group_that_lost_a_member_from_outside_is_unknown_again() {
+fn a_group_from_which_an_operator_takes_an_event_is_unknown_again() {
     let mut isolation = Isolation {
         group: 10,
         doubtful: 4,
@@ -205,21 +214,20 @@ fn a_group_that_lost_a_member_from_outside_is_unknown_again() {
 }
 
 #[test]
-fn impossible_weights_become_the_first_belief() {
+fn impossible_weights_become_the_prior() {
     for weight in [f64::NAN, f64::INFINITY, -1.0, 0.0, 2.0] {
         assert_eq!(Belief::from_weights([weight; RATES]), Belief::default());
     }
-    assert_eq!(Isolation::from_bytes(&[0; 7]), None);
 }
 
 #[test]
-fn a_steady_rate_costs_as_much_as_if_it_were_known() {
+fn events_with_a_steady_bad_rate_cost_as_much_as_if_the_rate_were_known() {
     const EVENTS: usize = 60_000;
     for rate in [0.03, 0.06, 0.12, 0.21, 0.25, 0.28, 0.36, 0.6] {
         let mut rng = fastrand::Rng::with_seed(1);
         let bad: Vec<bool> = (0..EVENTS).map(|_| rng.f64() < rate).collect();
         let (_, requests) = settle(&bad, 100, &mut Isolation::default());
-        let known = Cost::at(rate).per_event() * EVENTS as f64;
+        let known = Cost::at_rate(rate).per_event() * EVENTS as f64;
         let ratio = requests as f64 / known;
         assert!(
             (0.96..1.03).contains(&ratio),
@@ -229,22 +237,22 @@ fn a_steady_rate_costs_as_much_as_if_it_were_known() {
 }
 
 #[test]
-fn two_unknown_events_never_go_together_where_three_are_to_be_had() {
+fn two_unknown_events_never_go_together_if_there_are_three() {
     for rate in 1..100_u64 {
         let mut rng = fastrand::Rng::with_seed(rate);
         let mut isolation = Isolation::default();
         for _ in 0..2_000 {
             assert_ne!(isolation.next_len(100, 100), 2, "at {rate} %");
             match rng.u64(..100) < rate {
-                true => isolation.belief.saw_bad(),
-                false => isolation.belief.saw_good(1),
+                true => isolation.belief.learn_refused(),
+                false => isolation.belief.learn_accepted(1),
             }
         }
     }
 }
 
 #[test]
-fn all_bad_is_found_out_at_once_and_forgotten_after_good_ones() {
+fn an_isolation_adapts_to_only_bad_events_at_once_and_back_to_good_ones_later() {
     let mut isolation = Isolation::default();
     let (_, requests) = settle(&[true; 300], 100, &mut isolation);
     assert!(requests <= 310, "{requests}");

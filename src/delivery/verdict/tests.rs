@@ -1,4 +1,4 @@
-//! Each row of the table of verdicts, and the bodies that nobody documented.
+//! Each row of the table of verdicts, and bodies that are not documented.
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn with_retry_after(status: u16, header: &str) -> Verdict {
 const HTML: &str = "<html><body>Welcome to the hotel network</body></html>";
 
 #[test]
-fn a_204_delivers_and_so_does_any_2xx_that_says_success() {
+fn a_204_and_any_2xx_whose_body_says_success_mean_delivered() {
     assert_eq!(verdict(204, ""), Verdict::Delivered);
     assert_eq!(verdict(200, r#"{"success": true}"#), Verdict::Delivered);
     assert_eq!(
@@ -56,7 +56,7 @@ fn a_204_delivers_and_so_does_any_2xx_that_says_success() {
 }
 
 #[test]
-fn a_2xx_that_does_not_say_success_keeps_all_in_doubt() {
+fn a_2xx_that_does_not_say_success_pauses_with_its_events_in_doubt() {
     for body in [
         "",
         HTML,
@@ -75,7 +75,7 @@ fn a_2xx_that_does_not_say_success_keeps_all_in_doubt() {
 }
 
 #[test]
-fn the_codes_of_the_token_pause_as_auth_whatever_the_status() {
+fn a_code_that_blames_the_bearer_token_pauses_as_auth_with_any_status() {
     for code in ["A_1000", "A_1001", "A_1002"] {
         for status in [400, 401, 403, 404, 413, 422, 429] {
             assert_eq!(
@@ -95,7 +95,7 @@ fn the_codes_of_the_token_pause_as_auth_whatever_the_status() {
 }
 
 #[test]
-fn a_refused_address_pauses_as_ip_with_the_words_of_the_api() {
+fn a_refused_address_pauses_as_ip_with_the_code_and_message_of_the_api() {
     assert_eq!(
         verdict(401, &errors(&["A_1004"])),
         Verdict::Pause {
@@ -120,7 +120,7 @@ fn a_401_without_an_api_error_body_pauses_as_auth() {
 }
 
 #[test]
-fn another_code_refuses_where_the_status_says_so() {
+fn a_code_that_blames_events_is_a_refusal_with_each_documented_status() {
     for status in [400, 401, 403, 404, 409, 422] {
         let refusal = Refusal {
             code: "U_404".into(),
@@ -135,7 +135,7 @@ fn another_code_refuses_where_the_status_says_so() {
 }
 
 #[test]
-fn another_code_with_a_status_nobody_documented_keeps_all() {
+fn a_code_that_blames_events_with_an_undocumented_status_pauses_as_misrouted() {
     for status in [301, 402, 405, 410, 418, 451] {
         assert_eq!(
             pause_of(&verdict(status, &errors(&["U_404"]))),
@@ -146,7 +146,7 @@ fn another_code_with_a_status_nobody_documented_keeps_all() {
 }
 
 #[test]
-fn what_is_not_the_api_never_costs_an_event() {
+fn an_answer_that_is_not_from_the_api_never_costs_an_event() {
     for status in [
         100, 301, 302, 307, 400, 403, 404, 405, 409, 410, 422, 600, 999,
     ] {
@@ -161,7 +161,7 @@ fn what_is_not_the_api_never_costs_an_event() {
 }
 
 #[test]
-fn a_body_of_nearly_the_documented_shape_refuses_nobody() {
+fn an_error_body_that_differs_from_the_documented_shape_refuses_no_event() {
     let odd = [
         r#"{"success": false, "errors": []}"#,
         r#"{"success": false, "errors": {}}"#,
@@ -185,7 +185,7 @@ fn a_body_of_nearly_the_documented_shape_refuses_nobody() {
 }
 
 #[test]
-fn bytes_that_are_not_utf_8_and_deep_nesting_are_just_another_body() {
+fn a_body_that_is_not_utf_8_or_is_deeply_nested_pauses_like_any_unknown_one() {
     let mut answer = answer(422, "");
     answer.body = vec![0xff, 0xfe, b'{'];
     assert!(pause_of(&judge(&Exchange::Answered(answer), NOW)).is_some());
@@ -193,7 +193,7 @@ fn bytes_that_are_not_utf_8_and_deep_nesting_are_just_another_body() {
 }
 
 #[test]
-fn one_code_of_the_token_or_address_wins_over_all_others() {
+fn a_code_that_blames_the_token_or_the_address_takes_precedence_over_all_others() {
     assert_eq!(
         pause_of(&verdict(422, &errors(&["U_404", "A_1002"]))),
         Some((PauseReason::Auth, false))
@@ -212,7 +212,7 @@ fn one_code_of_the_token_or_address_wins_over_all_others() {
 }
 
 #[test]
-fn a_code_that_is_nearly_a_known_one_keeps_all() {
+fn a_code_that_is_nearly_a_known_one_pauses_as_misrouted() {
     for code in ["a_1002", " A_1000", "A_1004 "] {
         assert_eq!(
             pause_of(&verdict(401, &errors(&[code]))),
@@ -223,7 +223,7 @@ fn a_code_that_is_nearly_a_known_one_keeps_all() {
 }
 
 #[test]
-fn too_large_tells_the_api_from_a_proxy() {
+fn a_413_carries_a_refusal_only_if_the_api_itself_sent_it() {
     assert_eq!(verdict(413, HTML), Verdict::TooLarge { refusal: None });
     let refusal = Refusal {
         code: "L_1".into(),
@@ -239,7 +239,7 @@ fn too_large_tells_the_api_from_a_proxy() {
 }
 
 #[test]
-fn busy_is_retried_without_a_doubt() {
+fn a_batch_answered_as_busy_is_retried_and_not_in_doubt() {
     for status in [425, 429] {
         assert_eq!(verdict(status, HTML), Verdict::Retry { after: None });
     }
@@ -250,7 +250,7 @@ fn busy_is_retried_without_a_doubt() {
 }
 
 #[test]
-fn a_server_error_and_a_lost_answer_leave_a_doubt() {
+fn a_server_error_or_a_lost_answer_leaves_the_batch_in_doubt() {
     for status in [500, 502, 503, 504, 599] {
         let expected = Verdict::InDoubt {
             after: None,
@@ -286,7 +286,7 @@ fn a_server_error_and_a_lost_answer_leave_a_doubt() {
 }
 
 #[test]
-fn an_answer_that_was_cut_off_leaves_a_doubt_unless_its_status_says_enough() {
+fn an_answer_that_was_cut_off_leaves_the_batch_in_doubt_unless_its_status_is_enough() {
     let cut = |status| {
         let mut answer = answer(status, r#"{"success": false, "err"#);
         answer.whole = false;
@@ -312,8 +312,8 @@ fn an_answer_that_was_cut_off_leaves_a_doubt_unless_its_status_says_enough() {
 }
 
 #[test]
-fn a_body_beyond_the_limit_is_not_the_api_and_not_a_doubt() {
-    let mut answer = answer(403, &"x".repeat(BODY_LIMIT));
+fn a_body_over_the_limit_is_not_from_the_api_and_leaves_nothing_in_doubt() {
+    let mut answer = answer(403, &"x".repeat(BODY_LIMIT_BYTES));
     answer.whole = false;
     assert_eq!(
         pause_of(&judge(&Exchange::Answered(answer), NOW)),
@@ -322,7 +322,7 @@ fn a_body_beyond_the_limit_is_not_the_api_and_not_a_doubt() {
 }
 
 #[test]
-fn retry_after_is_seconds_or_a_date_and_never_more_than_an_hour() {
+fn a_retry_after_is_read_as_seconds_or_a_date_and_capped_at_an_hour() {
     let secs = Duration::from_secs;
     let cases = [
         ("0", Some(secs(0))),
@@ -356,7 +356,7 @@ fn retry_after_is_seconds_or_a_date_and_never_more_than_an_hour() {
 }
 
 #[test]
-fn the_words_of_the_api_are_cut_and_cleaned() {
+fn codes_and_messages_of_the_api_are_shortened_and_lose_control_characters() {
     let body = serde_json::json!({
         "success": false,
         "errors": [{"code": "U\n\u{1b}[31m404", "message": format!("a\u{0}b\r\n{}", "ğ".repeat(1_000))}],

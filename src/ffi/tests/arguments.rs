@@ -1,13 +1,13 @@
-//! Every pointer of every function may be wrong, and the answer names it.
+//! Each argument of each function may be bad, and the error names it.
 //!
-//! Which arguments there are to spoil comes from the header; how each function is called, from `calls`.
+//! The list of arguments comes from the header, and `calls` knows how to call each function.
 
 mod calls;
 
 use std::ffi::CStr;
 use std::ptr::null_mut;
 
-use self::calls::{How, Spoil, call};
+use self::calls::{Arguments, Flaw, call};
 use super::super::client::*;
 use super::super::config::*;
 use super::super::cursor::*;
@@ -17,7 +17,7 @@ use super::super::status::{meditopia_status, meditopia_status_code, meditopia_st
 use super::super::text::*;
 use super::{INVALID_ARGUMENT, OK, Opened, dirty_error, header, text_of};
 
-/// Where the header says that NULL is fine.
+/// The arguments where the header allows NULL.
 const MAY_BE_NULL: [(&str, &str); 18] = [
     ("meditopia_flush", "report"),
     ("meditopia_client_close", "report"),
@@ -39,13 +39,14 @@ const MAY_BE_NULL: [(&str, &str); 18] = [
     ("meditopia_in_doubt_set_aside", "changed"),
 ];
 
-/// Calls each function that returns a status once for each of its arguments of this kind.
-fn spoil_each(
-    how: How,
+/// Calls each function that returns a status once for each of its arguments of this kind, with that
+/// argument bad.
+fn call_with_each_argument_bad(
+    flaw: Flaw,
     of_kind: impl Fn(&str) -> bool,
     check: impl Fn(&str, &str, meditopia_status, &meditopia_error),
 ) {
-    let mut spoilt = 0;
+    let mut tried = 0;
     for function in header::functions(include_str!("../../../include/meditopia_ffi.h")) {
         if !function
             .parameters
@@ -59,26 +60,29 @@ fn spoil_each(
                 continue;
             }
             let (name, argument) = (&function.name, &parameter.name);
-            let spoil = Spoil::of(argument, how);
+            let arguments = Arguments::new(argument, flaw);
             let opened = Opened::new();
             let mut error = dirty_error();
-            // SAFETY: only one argument is spoilt, in a way that the header answers.
-            let status = unsafe { call(name, &opened, &spoil, &mut error) };
+            // SAFETY: only one argument is bad, and the header promises an error for it.
+            let status = unsafe { call(name, &opened, &arguments, &mut error) };
             let status = status.unwrap_or_else(|| panic!("{name} has no caller here"));
-            assert!(spoil.is_done(), "{name} is not called with {argument}");
+            assert!(
+                arguments.bad_one_was_used(),
+                "{name} is not called with {argument}"
+            );
             assert_eq!(error.status, status, "{name}");
             check(name, argument, status, &error);
-            spoilt += 1;
+            tried += 1;
         }
     }
-    assert!(spoilt > 10, "only {spoilt} arguments");
+    assert!(tried > 10, "only {tried} arguments");
 }
 
 #[test]
-fn null_where_it_may_not_be_is_an_error_that_names_the_argument() {
+fn a_null_where_none_is_allowed_is_an_error_that_names_the_argument() {
     let is_pointer = |kind: &str| kind.ends_with('*');
-    spoil_each(
-        How::Null,
+    call_with_each_argument_bad(
+        Flaw::Null,
         is_pointer,
         |function, argument, status, error| {
             if MAY_BE_NULL.contains(&(function, argument)) {
@@ -96,10 +100,10 @@ fn null_where_it_may_not_be_is_an_error_that_names_the_argument() {
 }
 
 #[test]
-fn a_text_that_is_not_utf_8_is_an_error_that_names_the_argument_and_repeats_nothing() {
+fn a_string_that_is_not_utf_8_is_an_error_that_names_the_argument_and_does_not_quote_it() {
     let is_text = |kind: &str| kind == "const char *";
-    spoil_each(
-        How::NotUtf8,
+    call_with_each_argument_bad(
+        Flaw::NotUtf8,
         is_text,
         |function, argument, status, error| {
             let message = text_of(&error.message);
@@ -118,20 +122,20 @@ fn a_text_that_is_not_utf_8_is_an_error_that_names_the_argument_and_repeats_noth
 }
 
 #[test]
-fn nobody_has_to_ask_for_the_error() {
+fn every_function_accepts_null_for_its_error() {
     for function in header::functions(include_str!("../../../include/meditopia_ffi.h")) {
-        let spoil = Spoil::of("client", How::Null);
+        let arguments = Arguments::new("client", Flaw::Null);
         let opened = Opened::new();
-        // SAFETY: a NULL client is answered with a status.
-        let status = unsafe { call(&function.name, &opened, &spoil, null_mut()) };
-        if spoil.is_done() {
+        // SAFETY: the header promises an error for a NULL client.
+        let status = unsafe { call(&function.name, &opened, &arguments, null_mut()) };
+        if arguments.bad_one_was_used() {
             assert_eq!(status, Some(INVALID_ARGUMENT), "{}", function.name);
         }
     }
 }
 
 #[test]
-fn null_to_a_function_without_a_status_is_nothing_to_do() {
+fn functions_without_a_status_accept_null() {
     // SAFETY: NULL, as the header allows.
     unsafe {
         assert!(meditopia_text_data(std::ptr::null()).is_null());
@@ -144,13 +148,13 @@ fn null_to_a_function_without_a_status_is_nothing_to_do() {
 }
 
 #[test]
-fn a_length_without_a_text_is_an_error_and_so_is_one_beyond_memory() {
+fn a_null_with_a_length_and_a_length_beyond_memory_are_errors() {
     let opened = Opened::new();
     let (t, n) = (c"video".as_ptr(), 5);
     let null = std::ptr::null();
     let mut error = dirty_error();
     let client = opened.client;
-    // SAFETY: a NULL is never read, and neither is a length that no memory holds.
+    // SAFETY: the library reads neither through a NULL nor a length that exceeds memory.
     unsafe {
         let status = meditopia_enqueue_n(client, t, n, t, n, t, n, null, 3, null, 0, &mut error);
         assert_eq!(status, INVALID_ARGUMENT);
@@ -177,13 +181,13 @@ fn a_length_without_a_text_is_an_error_and_so_is_one_beyond_memory() {
 }
 
 #[test]
-fn a_nul_inside_a_measured_text_does_not_cut_it() {
+fn a_nul_byte_does_not_end_a_string_that_has_a_length() {
     let opened = Opened::new();
     let (event, len) = (c"video".as_ptr(), 5);
     let mut error = dirty_error();
     let null = std::ptr::null();
-    let cut = b"video\0x";
-    // SAFETY: texts of these lengths.
+    let with_nul = b"video\0x";
+    // SAFETY: strings of these lengths.
     let status = unsafe {
         meditopia_enqueue_n(
             opened.client,
@@ -191,8 +195,8 @@ fn a_nul_inside_a_measured_text_does_not_cut_it() {
             len,
             event,
             len,
-            cut.as_ptr().cast(),
-            cut.len(),
+            with_nul.as_ptr().cast(),
+            with_nul.len(),
             null,
             0,
             null,
@@ -200,13 +204,13 @@ fn a_nul_inside_a_measured_text_does_not_cut_it() {
             &mut error,
         )
     };
-    // Cut at the NUL it would be an event.
+    // If the string ended at the NUL, this would be a valid event.
     let invalid = meditopia_status_code::MEDITOPIA_ERROR_INVALID_EVENT as meditopia_status;
     assert_eq!(status, invalid, "{}", text_of(&error.message));
 }
 
 #[test]
-fn every_status_has_its_name() {
+fn meditopia_status_name_knows_every_status_of_the_header() {
     let header = include_str!("../../../include/meditopia_ffi.h");
     let (_, from) = header.split_once("MEDITOPIA_OK = 0").expect("the statuses");
     let (between, _) = from.split_once('}').expect("their end");
@@ -218,8 +222,8 @@ fn every_status_has_its_name() {
         };
         let number: meditopia_status = number.parse().expect("a number");
         // SAFETY: a constant of the library.
-        let says = unsafe { CStr::from_ptr(meditopia_status_name(number)) };
-        assert_eq!(says.to_str(), Ok(name));
+        let found = unsafe { CStr::from_ptr(meditopia_status_name(number)) };
+        assert_eq!(found.to_str(), Ok(name));
         seen += 1;
     }
     assert_eq!(seen, 15);

@@ -1,22 +1,21 @@
-//! Structs that grow at their end: callers of an older and of a newer header, and never a byte
-//! written beyond what the caller said was there.
+//! Structs that grow at their end: a caller may have an older or a newer header, and no byte is
+//! written beyond the size that the caller set.
 
 use crate::client::Report;
 use crate::error::{Error, ErrorKind, PauseReason};
 
-use super::super::argument::taken;
-use super::super::output::{Growing, Grown};
+use super::super::growing::{Growing, GrowingOutput, read_growing};
 use super::super::rejected::meditopia_filter;
 use super::super::report::meditopia_report;
 
-/// A report with room behind it, as of a header that knows more.
+/// A report of a newer header, which has more fields.
 #[repr(C)]
-struct Roomy {
+struct NewerReport {
     report: meditopia_report,
     later: [u64; 2],
 }
 
-fn filled(struct_size: usize) -> Result<Roomy, Error> {
+fn filled(struct_size: usize) -> Result<NewerReport, Error> {
     let full = Report {
         pause: Some(PauseReason::Hold),
         delivered: 1,
@@ -27,7 +26,7 @@ fn filled(struct_size: usize) -> Result<Roomy, Error> {
         paused_since_ms: Some(6),
         next_probe_ms: Some(7),
     };
-    let mut room = Roomy {
+    let mut newer = NewerReport {
         report: meditopia_report {
             struct_size: struct_size as u32,
             in_doubt: 99,
@@ -35,18 +34,19 @@ fn filled(struct_size: usize) -> Result<Roomy, Error> {
         },
         later: [99; 2],
     };
-    // SAFETY: 64 bytes are there, and no test says more.
-    let mut grown = unsafe { Grown::at("report", (&raw mut room).cast::<meditopia_report>()) }?;
-    grown.fill(&(&full).into());
-    Ok(room)
+    // SAFETY: no test sets a size beyond that of the struct.
+    let mut output =
+        unsafe { GrowingOutput::new("report", (&raw mut newer).cast::<meditopia_report>()) }?;
+    output.fill(&(&full).into());
+    Ok(newer)
 }
 
 #[test]
-fn a_caller_with_a_longer_struct_gets_what_this_version_knows_and_keeps_the_rest() {
-    let room = filled(size_of::<Roomy>()).expect("longer is fine");
-    assert_eq!(room.report.struct_size as usize, size_of::<Roomy>());
-    assert_eq!(room.report.pause_reason, 7);
-    let Roomy { report, later } = room;
+fn a_longer_struct_gets_the_fields_that_this_version_knows_and_keeps_the_others() {
+    let newer = filled(size_of::<NewerReport>()).expect("a longer struct is allowed");
+    assert_eq!(newer.report.struct_size as usize, size_of::<NewerReport>());
+    assert_eq!(newer.report.pause_reason, 7);
+    let NewerReport { report, later } = newer;
     let counts = [
         report.delivered,
         report.rejected,
@@ -71,38 +71,38 @@ fn a_struct_size_below_the_first_version_is_an_error_that_says_what_to_set() {
     }
 }
 
-/// A filter with room behind it, as of a header that knows more.
+/// A filter of a newer header, which has one more field.
 #[repr(C)]
-struct RoomyFilter {
+struct NewerFilter {
     filter: meditopia_filter,
     later: u64,
 }
 
 #[test]
-fn a_condition_that_this_version_does_not_know_is_an_error_unless_it_asks_for_nothing() {
-    let taken_with = |later| {
-        let room = RoomyFilter {
+fn a_filter_field_that_this_version_does_not_know_is_an_error_unless_it_is_zero() {
+    let read_with = |later| {
+        let newer = NewerFilter {
             filter: meditopia_filter {
-                struct_size: size_of::<RoomyFilter>() as u32,
+                struct_size: size_of::<NewerFilter>() as u32,
                 after_id: 7,
                 ..meditopia_filter::BLANK
             },
             later,
         };
-        // SAFETY: as many bytes are there as it says.
-        unsafe { taken::<meditopia_filter>("filter", (&raw const room).cast()) }
+        // SAFETY: its struct_size is its size.
+        unsafe { read_growing::<meditopia_filter>("filter", (&raw const newer).cast()) }
     };
-    assert_eq!(taken_with(0).map(|filter| filter.after_id), Ok(7));
-    let error = taken_with(1).err().expect("an unknown condition");
+    assert_eq!(read_with(0).map(|filter| filter.after_id), Ok(7));
+    let error = read_with(1).err().expect("an unknown condition");
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     assert!(error.message().contains("does not know"), "{error}");
 }
 
 #[test]
-fn a_filter_of_no_size_is_an_error_that_says_what_to_set() {
+fn a_filter_without_a_struct_size_is_an_error_that_says_what_to_set() {
     let filter = meditopia_filter::BLANK;
     // SAFETY: a filter.
-    let error = unsafe { taken("filter", &raw const filter) }.err();
+    let error = unsafe { read_growing("filter", &raw const filter) }.err();
     let expected = format!(
         "filter.struct_size is 0; set it to sizeof(meditopia_filter), at least {}, before the call",
         size_of::<meditopia_filter>()
@@ -110,7 +110,7 @@ fn a_filter_of_no_size_is_an_error_that_says_what_to_set() {
     assert_eq!(error.expect("too small").message(), expected);
 }
 
-/// As if `meditopia_report` had got its last field in a second version.
+/// A struct that got its last field in the second version of the header.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Second {
@@ -131,15 +131,15 @@ unsafe impl Growing for Second {
 }
 
 #[test]
-fn a_caller_with_a_shorter_struct_is_never_written_beyond_it() {
+fn a_struct_of_an_older_header_is_not_written_beyond_its_size() {
     let mut old = Second {
         struct_size: 8,
         first: 99,
         second: 99,
     };
-    // SAFETY: 8 bytes are there, and more.
-    let mut grown = unsafe { Grown::at("old", &raw mut old) }.expect("the first version");
-    grown.fill(&Second {
+    // SAFETY: the struct is longer than its struct_size.
+    let mut output = unsafe { GrowingOutput::new("old", &raw mut old) }.expect("the first version");
+    output.fill(&Second {
         struct_size: 0,
         first: 1,
         second: 2,

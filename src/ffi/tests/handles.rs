@@ -1,4 +1,4 @@
-//! What calls on live handles come to: counts, texts, log records, the end.
+//! Calls with live handles: counts, texts, options, log records, close.
 
 use std::ffi::{CStr, c_void};
 use std::ptr::null_mut;
@@ -8,18 +8,43 @@ use crate::log::{Level, Record};
 
 use super::super::client::*;
 use super::super::config::*;
+use super::super::cursor::meditopia_cursor;
 use super::super::enqueue::*;
 use super::super::error::meditopia_error;
-use super::super::log::{UserData, meditopia_log_record, meditopia_set_log_callback, telling};
-use super::super::output::Growing;
+use super::super::growing::Growing;
+use super::super::handle::{Exclusive, Handle, Shared};
+use super::super::log::{UserData, forward_to, meditopia_log_record, meditopia_set_log_callback};
+use super::super::receipts::meditopia_receipts;
 use super::super::stats::*;
 use super::super::status::{meditopia_status, meditopia_status_code};
 use super::super::text::*;
 use super::super::version::{meditopia_abi_version, meditopia_version};
 use super::{INVALID_ARGUMENT, OK, Opened, dirty_error, text_of};
 
+/// Compiles only if each handle has the access that the header promises, and if the structs that
+/// the caller owns are no handles.
+const _: () = {
+    const fn any_number_of_threads<T: Handle<Access = Shared>>() {}
+    const fn one_thread_at_a_time<T: Handle<Access = Exclusive>>() {}
+    any_number_of_threads::<meditopia_client>();
+    any_number_of_threads::<meditopia_text>();
+    one_thread_at_a_time::<meditopia_config>();
+    one_thread_at_a_time::<meditopia_cursor>();
+    one_thread_at_a_time::<meditopia_receipts>();
+
+    // A handle would implement this trait twice, and `_` below would be ambiguous.
+    trait NoHandle<Marker> {
+        fn check() {}
+    }
+    impl<T> NoHandle<()> for T {}
+    enum Twice {}
+    impl<T: Handle> NoHandle<Twice> for T {}
+    let _ = <meditopia_error as NoHandle<_>>::check;
+    let _ = <meditopia_stats as NoHandle<_>>::check;
+};
+
 #[test]
-fn a_text_is_terminated_and_measured() {
+fn a_text_ends_with_a_nul_and_knows_its_length() {
     let text = meditopia_text::give("café".into());
     // SAFETY: a text of the library, freed once.
     unsafe {
@@ -33,7 +58,7 @@ fn a_text_is_terminated_and_measured() {
 }
 
 #[test]
-fn what_is_enqueued_is_counted_and_all_or_none_of_an_array_is() {
+fn enqueued_events_are_counted_and_an_array_is_queued_whole_or_not_at_all() {
     let opened = Opened::new();
     let mut stats = meditopia_stats {
         struct_size: size_of::<meditopia_stats>() as u32,
@@ -43,10 +68,10 @@ fn what_is_enqueued_is_counted_and_all_or_none_of_an_array_is() {
     let mut error = dirty_error();
     let good = br#"{"token":"t","partner_user_id":"u","event":"video"}"#;
     let two = [b"[".as_slice(), good, b",", good, b"]"].concat();
-    let spoilt = [b"[".as_slice(), good, b",7]"].concat();
+    let with_a_bad_event = [b"[".as_slice(), good, b",7]"].concat();
     let (t, u, e) = (c"t".as_ptr(), c"u".as_ptr(), c"audio".as_ptr());
     let null = std::ptr::null();
-    // SAFETY: live handles and texts of these lengths.
+    // SAFETY: live handles, and strings of these lengths.
     unsafe {
         let client = opened.client;
         assert_eq!(
@@ -59,7 +84,10 @@ fn what_is_enqueued_is_counted_and_all_or_none_of_an_array_is() {
         assert_eq!(enqueue_json(&two, &mut accepted, &mut error), OK);
         assert_eq!(accepted, 2);
         let invalid = meditopia_status_code::MEDITOPIA_ERROR_INVALID_EVENT as meditopia_status;
-        assert_eq!(enqueue_json(&spoilt, &mut accepted, &mut error), invalid);
+        assert_eq!(
+            enqueue_json(&with_a_bad_event, &mut accepted, &mut error),
+            invalid
+        );
         assert_eq!((accepted, error.event_index), (0, 1));
         assert_eq!(meditopia_get_stats(client, &mut stats, &mut error), OK);
         assert_eq!(stats.enqueued, 3, "{}", opened.spool.path().display());
@@ -67,23 +95,23 @@ fn what_is_enqueued_is_counted_and_all_or_none_of_an_array_is() {
 }
 
 #[test]
-fn stats_come_as_text_in_the_two_formats_and_in_no_other() {
+fn statistics_are_written_as_json_or_for_prometheus_and_in_no_other_format() {
     let opened = Opened::new();
     let mut text = null_mut();
     let mut error = dirty_error();
-    // SAFETY: a live client and a place for a text.
+    // SAFETY: a live client and an out parameter.
     unsafe {
         for (format, starts) in [(0, "{"), (1, "")] {
             assert_eq!(
                 meditopia_stats_text(opened.client, format, &mut text, &mut error),
                 OK
             );
-            let seen = CStr::from_ptr(meditopia_text_data(text))
+            let written = CStr::from_ptr(meditopia_text_data(text))
                 .to_str()
                 .expect("UTF-8");
             assert!(
-                seen.contains("enqueued") && seen.starts_with(starts),
-                "{seen}"
+                written.contains("enqueued") && written.starts_with(starts),
+                "{written}"
             );
             meditopia_text_free(text);
         }
@@ -95,11 +123,11 @@ fn stats_come_as_text_in_the_two_formats_and_in_no_other() {
 }
 
 #[test]
-fn a_config_reads_back_what_was_set_and_never_a_secret() {
+fn a_config_reads_back_an_option_that_was_set_but_no_secret() {
     let opened = Opened::new();
     let mut text = null_mut();
     let mut error = dirty_error();
-    // SAFETY: a live config and texts.
+    // SAFETY: a live config and strings.
     unsafe {
         let config = opened.config;
         let set = |key: &CStr, value: &CStr| {
@@ -121,7 +149,7 @@ fn a_config_reads_back_what_was_set_and_never_a_secret() {
 }
 
 #[test]
-fn after_close_calls_say_so_and_closing_again_is_fine() {
+fn a_closed_client_refuses_calls_and_may_be_closed_again() {
     let opened = Opened::new();
     let closed = meditopia_status_code::MEDITOPIA_ERROR_CLOSED as meditopia_status;
     // SAFETY: a live client.
@@ -137,33 +165,33 @@ fn after_close_calls_say_so_and_closing_again_is_fine() {
 
 /// Collects the records; `user_data` is the list.
 unsafe extern "C" fn collect(record: *const meditopia_log_record, user_data: *mut c_void) {
-    // SAFETY: the library gives a record, and the test gave this list.
+    // SAFETY: the library passes a record, and the list that the test set.
     let (record, list) = unsafe { (&*record, &*user_data.cast::<Mutex<Vec<(i32, String)>>>()) };
     assert_eq!(
         record.struct_size as usize,
         size_of::<meditopia_log_record>()
     );
     list.lock()
-        .expect("nobody panicked")
+        .expect("no thread panicked")
         .push((record.level, text_of(&record.message)));
 }
 
 #[test]
-fn a_log_callback_gets_the_record_and_what_the_host_left_for_it() {
+fn a_log_callback_gets_the_record_and_its_user_data() {
     let list: Mutex<Vec<(i32, String)>> = Mutex::new(Vec::new());
-    let tell = telling(collect, UserData((&raw const list).cast_mut().cast()));
-    tell(&Record {
+    let callback = forward_to(collect, UserData((&raw const list).cast_mut().cast()));
+    callback(&Record {
         level: Level::Warn,
         time_ms: 5,
-        message: "nobody sends".into(),
+        message: "no process sends".into(),
     });
-    drop(tell);
-    let told = list.into_inner().expect("nobody panicked");
-    assert_eq!(told, [(2, "nobody sends".to_owned())]);
+    drop(callback);
+    let records = list.into_inner().expect("no thread panicked");
+    assert_eq!(records, [(2, "no process sends".to_owned())]);
 }
 
 #[test]
-fn a_log_callback_is_unset_by_null() {
+fn a_null_removes_the_log_callback() {
     let opened = Opened::new();
     let list: Mutex<Vec<(i32, String)>> = Mutex::new(Vec::new());
     // SAFETY: a live client; the list outlives the callback.
@@ -178,15 +206,15 @@ fn a_log_callback_is_unset_by_null() {
             meditopia_set_log_callback(client, None, null_mut(), null_mut()),
             OK
         );
-        let told = list.lock().expect("nobody panicked").len();
+        let before = list.lock().expect("no thread panicked").len();
         assert_eq!(meditopia_hold(client, null_mut()), OK);
         assert_eq!(meditopia_resume(client, null_mut()), OK);
-        assert_eq!(list.lock().expect("nobody panicked").len(), told);
+        assert_eq!(list.lock().expect("no thread panicked").len(), before);
     }
 }
 
 #[test]
-fn the_library_says_which_it_is() {
+fn the_library_reports_its_version_and_its_abi_version() {
     // SAFETY: a constant of the library.
     let version = unsafe { CStr::from_ptr(meditopia_version()) };
     assert_eq!(version.to_str(), Ok(env!("CARGO_PKG_VERSION")));

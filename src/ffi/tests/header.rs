@@ -1,4 +1,4 @@
-//! The functions of the committed header, read with as little C as they are written in.
+//! Reads the functions of the committed header: a parser for the small part of C that it uses.
 
 /// One function of the header.
 pub struct Function {

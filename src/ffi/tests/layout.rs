@@ -1,4 +1,5 @@
-//! C and Rust see the same bytes: every size and offset, as a compiled C program prints them.
+//! The structs have the same layout in C and in Rust: every size and offset is compared with those
+//! that a compiled C program prints.
 
 use std::mem::offset_of;
 use std::path::Path;
@@ -6,14 +7,14 @@ use std::process::Command;
 
 use super::super::cursor::meditopia_row;
 use super::super::error::meditopia_error;
+use super::super::growing::Growing;
 use super::super::log::meditopia_log_record;
-use super::super::output::Growing;
 use super::super::receipts::meditopia_receipt;
 use super::super::rejected::meditopia_filter;
 use super::super::report::meditopia_report;
 use super::super::stats::{meditopia_histogram, meditopia_stats};
 
-/// One struct as Rust lays it out.
+/// The layout of one struct in Rust.
 struct Layout {
     name: &'static str,
     size: usize,
@@ -71,8 +72,8 @@ fn layouts() -> Vec<Layout> {
     ]
 }
 
-/// What a C program built with this header prints.
-fn seen_by_c(header: &str, layouts: &[Layout]) -> String {
+/// The layouts that a C program built with this header prints.
+fn layouts_in_c(header: &str, layouts: &[Layout]) -> String {
     let mut program = format!(
         "#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n#include <{header}>\n"
     );
@@ -109,7 +110,7 @@ fn seen_by_c(header: &str, layouts: &[Layout]) -> String {
     String::from_utf8(ran.stdout).expect("UTF-8")
 }
 
-fn seen_by_rust(layouts: &[Layout]) -> String {
+fn layouts_in_rust(layouts: &[Layout]) -> String {
     let mut all = String::new();
     for Layout { name, size, fields } in layouts {
         all.push_str(&format!("{name} {size}\n"));
@@ -124,15 +125,15 @@ fn seen_by_rust(layouts: &[Layout]) -> String {
 fn every_size_and_offset_is_the_same_in_c_and_in_rust() {
     for header in ["meditopia.h", "meditopia_ffi.h"] {
         assert_eq!(
-            seen_by_c(header, &layouts()),
-            seen_by_rust(&layouts()),
+            layouts_in_c(header, &layouts()),
+            layouts_in_rust(&layouts()),
             "{header}"
         );
     }
 }
 
 #[test]
-fn no_struct_has_padding_and_none_of_their_fields_is_missing_above() {
+fn the_fields_listed_above_fill_each_struct_without_padding() {
     for Layout { name, size, fields } in layouts() {
         let filled: usize = fields.iter().map(|(_, _, size)| size).sum();
         assert_eq!(filled, size, "{name}");
@@ -140,10 +141,10 @@ fn no_struct_has_padding_and_none_of_their_fields_is_missing_above() {
 }
 
 #[test]
-fn the_error_is_frozen_and_the_others_are_as_in_their_first_version() {
+fn the_error_struct_is_frozen_and_the_other_structs_keep_their_first_size() {
     assert_eq!(size_of::<meditopia_error>(), 640);
     assert_eq!(offset_of!(meditopia_error, message), 56);
-    // Once one of them has grown, its FIRST_SIZE stays and the equality ends here.
+    // When one of these structs grows, its FIRST_SIZE stays, and its line here has to change.
     assert_eq!(size_of::<meditopia_filter>(), meditopia_filter::FIRST_SIZE);
     assert_eq!(meditopia_report::FIRST_SIZE, 48);
     assert_eq!(size_of::<meditopia_row>(), meditopia_row::FIRST_SIZE);

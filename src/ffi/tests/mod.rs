@@ -1,7 +1,7 @@
-//! What the C door owes its callers, whatever stands behind it.
+//! What the C API promises its callers, whatever the code behind it does.
 //!
-//! The tests call the exports as C does. Which functions and arguments there are is read from the
-//! committed header, so none is forgotten. Nothing here sends: the clients only enqueue.
+//! The tests call the exports as C does. They read the functions and their arguments from the
+//! committed header, so none is forgotten. No test sends: the clients only enqueue.
 
 mod arguments;
 mod growth;
@@ -29,7 +29,7 @@ const INVALID_ARGUMENT: meditopia_status =
 const INTERNAL: meditopia_status =
     meditopia_status_code::MEDITOPIA_ERROR_INTERNAL as meditopia_status;
 
-/// A meditopia_error full of what a stack may hold.
+/// A meditopia_error as on a stack: not initialised, with old values in every field.
 fn dirty_error() -> meditopia_error {
     meditopia_error {
         status: 77,
@@ -50,7 +50,7 @@ fn text_of(array: &[c_char]) -> String {
     text.to_str().expect("UTF-8").to_owned()
 }
 
-/// A config and a client of a spool of their own, which never sends.
+/// A config, and a client of a new spool that never sends.
 struct Opened {
     config: *mut meditopia_config,
     client: *mut meditopia_client,

@@ -1,4 +1,5 @@
-//! What C reads after a call: the right number in each field, whole characters, nothing left over.
+//! What C reads after a call: the right value in each field, whole characters, nothing of an
+//! earlier call.
 
 use std::ffi::CStr;
 use std::ptr::null_mut;
@@ -11,25 +12,25 @@ use crate::stats::histogram::{BUCKETS, Histogram};
 
 use super::super::client::*;
 use super::super::config::*;
-use super::super::cursor::{lend, meditopia_row};
+use super::super::cursor::{meditopia_row, row_for_c};
 use super::super::error::ErrorSlot;
 use super::super::log::meditopia_log_record;
-use super::super::output::fitted;
-use super::super::receipts::lend as lend_receipt;
+use super::super::output::truncated;
+use super::super::receipts::receipt_for_c;
 use super::super::report::meditopia_report;
 use super::super::stats::*;
 use super::super::status::{pause_number, status_of};
 use super::{INVALID_ARGUMENT, OK, Opened, dirty_error, text_of};
 
 #[test]
-fn an_error_arrives_with_all_that_is_known() {
+fn an_error_fills_in_every_field_of_meditopia_error() {
     let known = Error::new(ErrorKind::Paused, "paused: the API refused this address")
         .paused_for(PauseReason::Ip)
         .answered(Some(401), Some("A_1004".into()))
         .at_event(17);
     let mut error = dirty_error();
     // SAFETY: a meditopia_error.
-    unsafe { ErrorSlot::at(&mut error) }.put(&known);
+    unsafe { ErrorSlot::new(&mut error) }.put(&known);
     assert_eq!(error.status, -8);
     assert_eq!(error.http_status, 401);
     assert_eq!(error.retryable, 1);
@@ -44,10 +45,10 @@ fn an_error_arrives_with_all_that_is_known() {
 }
 
 #[test]
-fn a_success_leaves_nothing_of_an_earlier_error() {
+fn a_success_clears_an_earlier_error() {
     let mut error = dirty_error();
     let opened = Opened::new();
-    // SAFETY: live handles and texts.
+    // SAFETY: live handles and strings.
     let status = unsafe {
         let (key, value) = (c"account".as_ptr(), c"a".as_ptr());
         meditopia_config_set(opened.config, key, value, &mut error)
@@ -65,23 +66,23 @@ fn a_success_leaves_nothing_of_an_earlier_error() {
 
 #[test]
 fn a_long_message_is_cut_between_two_characters() {
-    // Two bytes each after one: 511 bytes would end in the middle of one.
+    // One byte, then characters of two bytes each: byte 511 is in the middle of one.
     let long = format!("a{}", "é".repeat(300));
-    let message: [_; 512] = fitted(&long);
+    let message: [_; 512] = truncated(&long);
     assert_eq!(text_of(&message), format!("a{}", "é".repeat(255)));
-    // Four bytes each: three of them have to go.
-    let message: [_; 32] = fitted(&"🧘".repeat(9));
+    // Characters of four bytes each: the last three bytes that fit are part of one.
+    let message: [_; 32] = truncated(&"🧘".repeat(9));
     assert_eq!(text_of(&message), "🧘".repeat(7));
-    // What fits to the last byte is whole.
-    let message: [_; 4] = fitted("abc");
+    // A text that fits exactly stays whole.
+    let message: [_; 4] = truncated("abc");
     assert_eq!(text_of(&message), "abc");
-    // A NUL would hide what follows.
-    let message: [_; 8] = fitted("a\0b");
+    // A NUL would hide the characters after it.
+    let message: [_; 8] = truncated("a\0b");
     assert_eq!(text_of(&message), "a?b");
 }
 
 #[test]
-fn a_report_is_blank_even_where_the_call_goes_no_further() {
+fn a_report_is_blank_even_if_the_client_is_null() {
     let mut report = meditopia_report {
         struct_size: size_of::<meditopia_report>() as u32,
         pause_reason: 9,
@@ -93,7 +94,7 @@ fn a_report_is_blank_even_where_the_call_goes_no_further() {
         paused_since_ms: 9,
         next_probe_ms: 9,
     };
-    // SAFETY: NULL is answered with a status.
+    // SAFETY: the header promises an error for NULL.
     let status = unsafe { meditopia_flush(null_mut(), 0, &mut report, null_mut()) };
     assert_eq!(status, INVALID_ARGUMENT);
     assert_eq!(
@@ -103,7 +104,7 @@ fn a_report_is_blank_even_where_the_call_goes_no_further() {
 }
 
 #[test]
-fn stats_that_are_not_known_are_minus_one_and_the_others_are_in_their_fields() {
+fn unknown_times_in_the_statistics_are_minus_one_and_known_values_are_in_their_fields() {
     let nothing = meditopia_stats::from(&Stats::default());
     assert_eq!(nothing.pause_reason, 0);
     assert_eq!((nothing.paused_since_ms, nothing.next_probe_ms), (-1, -1));
@@ -145,9 +146,9 @@ fn stats_that_are_not_known_are_minus_one_and_the_others_are_in_their_fields() {
         pausing_requests: 25,
         sent_bytes: 26,
         pauses: 27,
-        enqueue_seconds: taking(28),
-        request_seconds: taking(29),
-        delivery_seconds: taking(30),
+        enqueue_seconds: histogram_of(28),
+        request_seconds: histogram_of(29),
+        delivery_seconds: histogram_of(30),
     });
     assert_eq!(all.pause_reason, 4);
     assert_eq!(
@@ -186,14 +187,14 @@ fn stats_that_are_not_known_are_minus_one_and_the_others_are_in_their_fields() {
     }
 }
 
-fn taking(us: u64) -> Histogram {
+fn histogram_of(us: u64) -> Histogram {
     let mut counts = [0; BUCKETS];
     (counts[3], counts[14]) = (us, 1);
     Histogram { counts, sum_us: us }
 }
 
 #[test]
-fn a_receipt_arrives_with_its_users_as_json() {
+fn a_receipt_has_its_users_as_json() {
     let receipt = Receipt {
         id: 1,
         time_ms: 2,
@@ -212,7 +213,7 @@ fn a_receipt_arrives_with_its_users_as_json() {
         ],
     };
     let mut held = None;
-    let seen = lend_receipt(&mut held, &receipt);
+    let seen = receipt_for_c(&mut held, &receipt);
     assert_eq!((seen.id, seen.time_ms, seen.http_status), (1, 2, 204));
     assert_eq!((seen.attempts, seen.events, seen.users), (3, 8, 2));
     assert_eq!([seen.register_events, seen.signin_events], [1, 3]);
@@ -236,7 +237,7 @@ fn a_receipt_arrives_with_its_users_as_json() {
 }
 
 #[test]
-fn a_row_arrives_with_its_texts_and_its_reason() {
+fn a_row_has_its_strings_and_its_reason() {
     let mut row = Row {
         id: 7,
         reason: RowReason::Refused {
@@ -251,21 +252,21 @@ fn a_row_arrives_with_its_texts_and_its_reason() {
         message: "User\0 not found.".into(),
     };
     let mut held = None;
-    let seen = lend(&mut held, &row);
+    let seen = row_for_c(&mut held, &row);
     assert_eq!(
         (seen.id, seen.http_status, seen.first_ms, seen.last_ms),
         (7, 404, 1, 2)
     );
     assert_eq!((seen.attempts, seen.reason), (3, 1));
     assert_eq!(seen.event_json_len, row.event_json.len());
-    let text = |from| {
+    let string_at = |from| {
         // SAFETY: `held` lives.
         let text = unsafe { CStr::from_ptr(from) };
         text.to_str().expect("UTF-8").to_owned()
     };
-    assert_eq!(text(seen.event_json), row.event_json);
-    assert_eq!(text(seen.api_code), "A_2001");
-    assert_eq!(text(seen.message), "User? not found.");
+    assert_eq!(string_at(seen.event_json), row.event_json);
+    assert_eq!(string_at(seen.api_code), "A_2001");
+    assert_eq!(string_at(seen.message), "User? not found.");
 
     row.http_status = None;
     let reasons = [
@@ -294,7 +295,7 @@ fn a_row_arrives_with_its_texts_and_its_reason() {
     ];
     for (reason, number) in reasons {
         row.reason = reason;
-        let seen: meditopia_row = lend(&mut held, &row);
+        let seen: meditopia_row = row_for_c(&mut held, &row);
         assert_eq!((seen.reason, seen.http_status), (number, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! A panic behind any export stays behind it.
+//! A panic in any export does not reach the caller.
 
 use std::cell::Cell;
 use std::ptr::{null, null_mut};
@@ -21,36 +21,37 @@ thread_local! {
     static ARMED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The guard calls this before the body of each export.
-pub(crate) fn strike() {
+/// Panics once after a test has armed it. The guard calls this function before the body of each
+/// export.
+pub(crate) fn panic_if_armed() {
     if ARMED.replace(false) {
-        panic!("struck on purpose");
+        panic!("a panic on purpose");
     }
 }
 
-/// What an export gave back.
+/// What an export returned.
 #[derive(Debug, PartialEq)]
-enum Gave {
+enum Returned {
     Status(meditopia_status),
     Null,
     Zero,
     Nothing,
 }
 
-fn pointer<T>(given: *const T) -> Gave {
-    assert!(given.is_null());
-    Gave::Null
+fn pointer<T>(pointer: *const T) -> Returned {
+    assert!(pointer.is_null());
+    Returned::Null
 }
 
-type Export = (&'static str, unsafe fn(*mut meditopia_error) -> Gave);
+type Export = (&'static str, unsafe fn(*mut meditopia_error) -> Returned);
 
-// The SAFETY of the whole table: the header allows NULL, or answers it with a status.
+// SAFETY of the whole table: the header allows NULL, or promises an error for it.
 #[allow(clippy::undocumented_unsafe_blocks)]
-/// Every export, with NULL for everything: the panic comes before any of it is looked at.
+/// Every export, called with NULL for every pointer: the panic comes before any of them is read.
 const EXPORTS: [Export; 42] = {
-    use Gave::{Nothing, Status, Zero};
-    fn number(given: usize) -> Gave {
-        assert_eq!(given, 0);
+    use Returned::{Nothing, Status, Zero};
+    fn number(value: usize) -> Returned {
+        assert_eq!(value, 0);
         Zero
     }
     [
@@ -256,33 +257,33 @@ const EXPORTS: [Export; 42] = {
 };
 
 #[test]
-fn a_panic_behind_any_export_becomes_an_error_or_an_empty_value() {
+fn a_panic_in_any_export_becomes_an_error_or_an_empty_value() {
     for (name, call) in EXPORTS {
         let mut error = dirty_error();
         ARMED.set(true);
         // SAFETY: see the table.
-        let gave = unsafe { call(&mut error) };
-        assert!(!ARMED.replace(false), "{name} is not behind the guard");
-        if let Gave::Status(status) = gave {
+        let returned = unsafe { call(&mut error) };
+        assert!(!ARMED.replace(false), "{name} does not run under the guard");
+        if let Returned::Status(status) = returned {
             assert_eq!(status, INTERNAL, "{name}");
             assert_eq!(error.status, INTERNAL, "{name}");
             assert_eq!(error.retryable, 0, "{name}");
             let message = text_of(&error.message);
-            assert!(message.contains("struck on purpose"), "{name}: {message}");
+            assert!(message.contains("a panic on purpose"), "{name}: {message}");
         }
     }
 }
 
 #[test]
-fn a_panic_without_anybody_to_tell_is_still_a_status() {
+fn a_panic_in_a_call_without_an_error_struct_still_returns_a_status() {
     ARMED.set(true);
-    // SAFETY: NULL is answered with a status.
+    // SAFETY: the header promises an error for NULL.
     let status = unsafe { meditopia_hold(null_mut(), null_mut()) };
     assert_eq!(status, INTERNAL);
 }
 
 #[test]
-fn every_function_of_the_header_is_tried_with_a_panic() {
+fn the_panic_test_covers_every_function_of_the_header() {
     let mut tried: Vec<String> = EXPORTS.iter().map(|(name, _)| (*name).to_owned()).collect();
     let mut declared: Vec<String> =
         header::functions(include_str!("../../../include/meditopia_ffi.h"))

@@ -1,11 +1,10 @@
-//! What is torn, damaged, or no segment of ours.
+//! Torn tails, damaged bytes, and files in the journal that are no segments.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use super::super::damaged::set_aside;
-use super::super::ending::Torn;
+use super::super::removal::Torn;
 use super::*;
 
 fn cut(segment: &Path, bytes: u64) {
@@ -15,7 +14,7 @@ fn cut(segment: &Path, bytes: u64) {
 }
 
 #[test]
-fn a_torn_tail_of_a_dead_writer_is_told_and_its_segment_removed() {
+fn the_torn_tail_of_a_dead_writer_is_reported_and_its_segment_removed() {
     let mut journal = Journal::new();
     let writer = journal.writer();
     append(&writer, &["whole"]);
@@ -23,18 +22,18 @@ fn a_torn_tail_of_a_dead_writer_is_told_and_its_segment_removed() {
     drop(writer);
     cut(&journal.segments()[0], 5);
 
-    assert_eq!(journal.take(), ["whole"]);
+    assert_eq!(journal.read_round(), ["whole"]);
     let (_, tail) = journal.tails().remove(0);
     assert!(tail.damage.is_empty());
     let torn = tail.torn.unwrap();
-    // In the same boot nothing of it was acknowledged.
+    // In the same boot, none of the tail was acknowledged.
     assert_eq!((torn.bytes, torn.keep), (45, None));
     assert_eq!(journal.remove_finished(), [Removal::Removed]);
     assert!(journal.segments().is_empty());
 }
 
 #[test]
-fn what_a_power_cut_has_torn_is_kept_and_what_it_has_zeroed_is_told() {
+fn a_tail_that_a_power_cut_has_torn_is_saved_and_one_of_zeros_is_only_reported() {
     for (zeros, kept) in [(0, true), (45, false)] {
         let mut journal = Journal::new();
         let writer = journal.writer();
@@ -49,7 +48,7 @@ fn what_a_power_cut_has_torn_is_kept_and_what_it_has_zeroed_is_told() {
         fs::write(&segment, &bytes).unwrap();
         journal.reboot();
 
-        assert_eq!(journal.take(), ["whole"]);
+        assert_eq!(journal.read_round(), ["whole"]);
         let Some(Torn { bytes: 45, keep }) = journal.tails().remove(0).1.torn else {
             panic!("not torn");
         };
@@ -59,7 +58,7 @@ fn what_a_power_cut_has_torn_is_kept_and_what_it_has_zeroed_is_told() {
 }
 
 #[test]
-fn a_segment_that_is_empty_after_a_reboot_is_told_and_one_of_this_boot_is_not() {
+fn an_empty_segment_is_reported_as_torn_only_after_a_reboot() {
     let mut journal = Journal::new();
     append(&journal.writer(), &["gone"]);
     let segment = journal.segments().remove(0);
@@ -69,7 +68,7 @@ fn a_segment_that_is_empty_after_a_reboot_is_told_and_one_of_this_boot_is_not() 
         .unwrap()
         .set_len(0)
         .unwrap();
-    assert!(journal.take().is_empty());
+    assert!(journal.read_round().is_empty());
     assert_eq!(journal.tails()[0].1.torn, None);
     journal.reboot();
     assert!(journal.tails()[0].1.torn.is_some());
@@ -77,7 +76,7 @@ fn a_segment_that_is_empty_after_a_reboot_is_told_and_one_of_this_boot_is_not() 
 }
 
 #[test]
-fn damage_is_reported_and_reading_goes_on_behind_it_wherever_it_is() {
+fn damage_anywhere_in_a_segment_is_reported_and_the_records_behind_it_are_read() {
     let event = "a payload long enough to be hit";
     let mut journal = Journal::new();
     let writer = journal.writer();
@@ -93,7 +92,7 @@ fn damage_is_reported_and_reading_goes_on_behind_it_wherever_it_is() {
         hit[offset] ^= 0x40;
         fs::write(&segment, &hit).unwrap();
         journal.offsets.clear();
-        let (events, mut damage) = journal.take_by(1);
+        let (events, mut damage) = journal.read_round_in_chunks(1);
         for (_, tail) in journal.tails() {
             assert_eq!(tail.torn, None, "byte {offset}");
             damage.extend(tail.damage);
@@ -118,7 +117,7 @@ fn damage_is_reported_and_reading_goes_on_behind_it_wherever_it_is() {
 }
 
 #[test]
-fn a_damaged_header_is_told_once() {
+fn a_damaged_segment_header_is_reported_once() {
     let mut journal = Journal::new();
     let writer = journal.writer();
     append(&writer, &["one"]);
@@ -126,15 +125,15 @@ fn a_damaged_header_is_told_once() {
     let mut bytes = fs::read(&segment).unwrap();
     bytes[3] ^= 1;
     fs::write(&segment, &bytes).unwrap();
-    let (events, damage) = journal.take_by(1);
+    let (events, damage) = journal.read_round_in_chunks(1);
     assert_eq!((events.len(), damage.len()), (1, 1));
     append(&writer, &["two"]);
-    let (events, damage) = journal.take_by(1);
+    let (events, damage) = journal.read_round_in_chunks(1);
     assert_eq!((events.len(), damage.len()), (1, 0));
 }
 
 #[test]
-fn damaged_bytes_are_never_overwritten_by_others() {
+fn a_file_of_damaged_bytes_is_never_overwritten_by_other_bytes() {
     let journal = Journal::new();
     let damage = |bytes: &[u8]| Damage {
         segment: "a.log".to_owned(),
@@ -142,29 +141,32 @@ fn damaged_bytes_are_never_overwritten_by_others() {
         bytes: bytes.to_vec(),
     };
     for bytes in [&b"one"[..], b"one", b"two", b"\0\0", b"one", b"two"] {
-        set_aside(&journal.spool, &damage(bytes)).unwrap();
+        damage(bytes).save(&journal.spool).unwrap();
     }
-    let read = |name| fs::read(journal.spool.damaged().join(name)).unwrap();
+    let read = |name| fs::read(journal.spool.damaged_dir().join(name)).unwrap();
     assert_eq!(read("a.log-7"), b"one");
     assert_eq!(read("a.log-7-2"), b"two");
-    assert_eq!(fs::read_dir(journal.spool.damaged()).unwrap().count(), 2);
+    assert_eq!(
+        fs::read_dir(journal.spool.damaged_dir()).unwrap().count(),
+        2
+    );
 }
 
 #[test]
-fn what_is_no_segment_is_left_alone_and_named() {
+fn files_in_the_journal_that_are_no_segments_are_left_alone_and_listed() {
     let mut journal = Journal::new();
     append(&journal.writer(), &["one"]);
     let segment = journal.segments().remove(0);
-    let dir = journal.spool.journal();
+    let dir = journal.spool.journal_dir();
     fs::write(dir.join("notes.txt"), "hello").unwrap();
     fs::write(dir.join("access.log"), "GET /").unwrap();
-    // These have a segment's name.
+    // The following have a segment's name.
     fs::create_dir(dir.join("00000001-1-1-1.log")).unwrap();
     symlink(&segment, dir.join("00000001-1-1-2.log")).unwrap();
     let pipe = dir.join("00000001-1-1-3.log");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
 
-    assert_eq!(journal.take(), ["one"]);
+    assert_eq!(journal.read_round(), ["one"]);
     journal.remove_finished();
     let mut left: Vec<_> = journal.segments();
     left.sort();
@@ -183,11 +185,11 @@ fn what_is_no_segment_is_left_alone_and_named() {
         ]
     );
     let round = Round::begin(&journal.spool, &journal.offsets).unwrap();
-    assert_eq!(round.foreign(), names);
+    assert_eq!(round.foreign_names(), names);
 }
 
 #[test]
-fn a_segment_of_a_newer_version_stops_the_round_and_stays() {
+fn a_segment_of_a_newer_version_fails_the_round_and_is_kept() {
     let mut journal = Journal::new();
     append(&journal.writer(), &["one"]);
     let segment = journal.segments().remove(0);
@@ -202,8 +204,8 @@ fn a_segment_of_a_newer_version_stops_the_round_and_stays() {
         let refused = match read {
             Err(e) => e,
             Ok(round) => {
-                let (name, at) = round.finished().next().unwrap();
-                ending::tail(&journal.spool, name, at).unwrap_err()
+                let (name, at) = round.finished_segments().next().unwrap();
+                removal::read_tail(&journal.spool, name, at).unwrap_err()
             }
         };
         assert_eq!(refused.kind(), ErrorKind::Store);

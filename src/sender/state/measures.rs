@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::State;
 use crate::clock::Moment;
-use crate::delivery::{Exchange, Verdict};
+use crate::delivery::Verdict;
+use crate::exchange::Exchange;
 use crate::stats::histogram::{DELIVERY_BOUNDS_US, REQUEST_BOUNDS_US};
 
 impl State {

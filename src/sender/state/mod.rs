@@ -25,14 +25,13 @@ use std::time::Duration;
 
 use super::window::Window;
 use super::{token, translate};
-use crate::clock::{Clock, Moment, SystemClock};
+use crate::clock::{self, Moment};
 use crate::config::BearerToken;
-use crate::delivery::{
-    Effect, Engine, Exchange, Head, Policy, Queue, Restored, Step, Verdict, judge,
-};
+use crate::delivery::{Effect, Engine, Head, Policy, Queue, Restored, Step, Verdict, judge};
 use crate::error::{PauseReason, Result};
 use crate::event;
-use crate::journal::reader::Offsets;
+use crate::exchange::Exchange;
+use crate::journal::round::Offsets;
 use crate::log::{Level, Log};
 use crate::store::{Change, CommitSafety, PauseState, Place, Rest, Store, Suspect, Totals};
 
@@ -145,7 +144,7 @@ impl State {
         let committed_pause = store.pause()?;
         restored.refused_in_a_row = store.refused_in_a_row()?;
         restored.pause = committed_pause.as_ref().map(translate::pause_to_delivery);
-        let engine = Engine::new(orders.policy.clone(), restored, SystemClock.now());
+        let engine = Engine::new(orders.policy.clone(), restored, clock::now());
         let suspects = store
             .suspects()?
             .into_iter()

@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::{Due, State};
 use crate::clock::Moment;
-use crate::delivery::{Exchange, PauseChange, Verdict};
+use crate::delivery::{PauseChange, Verdict};
+use crate::exchange::Exchange;
 use crate::log::{Level, Log};
 
 impl State {

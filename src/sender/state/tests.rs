@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::outcome::SUSPECTS_REMEMBERED;
 use super::{Next, Orders, State};
-use crate::clock::{Clock, Moment, SystemClock};
-use crate::delivery::{Answer, Exchange, Policy};
+use crate::clock::{self, Moment};
+use crate::delivery::Policy;
+use crate::exchange::{Answer, Exchange};
 use crate::log::Log;
 use crate::sender::Command;
-use crate::spool::{Belonging, NetworkFileSystem, Spool};
+use crate::spool::{Destination, NetworkFileSystem, Spool};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{
     Change, CommitSafety, Place, Rejected, RejectedFilter, RejectedReason, Run, Store, Suspect,
@@ -26,12 +27,12 @@ struct Opened {
 
 fn store() -> Opened {
     let dir = tempfile::tempdir().unwrap();
-    let belonging = Belonging {
+    let destination = Destination {
         endpoint: "https://api.example/events",
         account: "",
     };
     let path = dir.path().join("spool");
-    let spool = Spool::open(&path, belonging, NetworkFileSystem::Refuse).unwrap();
+    let spool = Spool::open(&path, destination, NetworkFileSystem::Refuse).unwrap();
     let store = SqliteStore::open(&spool).unwrap();
     Opened { _dir: dir, store }
 }
@@ -94,7 +95,7 @@ fn next(state: &mut State, now: Moment) -> Next {
 fn a_backlog_expires_in_many_commits_and_nothing_of_it_is_sent() {
     const EVENTS: u64 = 40_000;
     let mut opened = store();
-    let now = SystemClock.now();
+    let now = clock::now();
     let runs = waiting(EVENTS as usize / 100, 100, now.wall_ms - HOUR_MS);
     fill(&mut opened.store, &runs);
     let mut state = state(opened.store, Some(Duration::from_secs(60)));
@@ -127,7 +128,7 @@ fn suspects_of_whom_nothing_waits_are_forgotten_beyond_some_thousands() {
     let changes: Vec<_> = before.iter().map(Change::Suspect).collect();
     commit(&mut opened.store, &changes);
     let mut state = state(opened.store, None);
-    let now = SystemClock.now();
+    let now = clock::now();
     assert_eq!(next(&mut state, now), Next::Send);
     let refusal = br#"{"success":false,"errors":[{"code":"A_1104","message":"User not found."}]}"#;
     let answer = Exchange::Answered(Answer {
@@ -168,7 +169,7 @@ fn a_command_for_many_rejected_events_is_taken_in_steps() {
     let mut steps = 0;
     let changed = crate::sender::wishes::in_steps(&command, |step| {
         steps += 1;
-        state.carry_out(step, SystemClock.now()).map(Some)
+        state.carry_out(step, clock::now()).map(Some)
     });
     assert_eq!(changed.unwrap(), Some(ROWS - 1));
     assert_eq!(steps, 3);

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::journal::reader::Offsets;
+use crate::journal::round::Offsets;
 use crate::store::checksum::{Checksum, corrupt};
 use crate::store::{InDoubt, LaneState, Place, QueueState, Rest, Run, Slot, StoredRun, Suspect};
 

@@ -11,7 +11,7 @@ use once_cell::race::OnceBox;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::error::{Error, ErrorKind, PauseReason, Result};
-use crate::journal::process::PerProcess;
+use crate::process::PerProcess;
 use crate::spool::{Spool, private_file, remove_file, sync_parent};
 use crate::store::{Totals, rows};
 
@@ -109,7 +109,7 @@ pub(super) fn connect(path: &Path, spool: &str, mode: OpenFlags) -> Result<Conne
 /// Opens the store to read it. A reader keeps its own marks in the shared memory beside the store; on a
 /// disk that cannot be written to there may be none, and then nobody can be writing either.
 pub(super) fn connect_to_read(spool: &Spool) -> Result<Connection> {
-    let (path, name) = (spool.store(), spool.name());
+    let (path, name) = (spool.store_path(), spool.name());
     let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let can_write = rustix::fs::access(spool.dir(), rustix::fs::Access::WRITE_OK);
     if can_write.is_ok() || path.with_extension("db-shm").exists() {

@@ -27,7 +27,7 @@ use super::{
     Store, StoredRun, Suspect, Totals,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::reader::Offsets;
+use crate::journal::round::Offsets;
 use crate::spool::Spool;
 
 /// The sender's page cache; the store is read in order, so a small one serves.
@@ -62,7 +62,7 @@ impl SqliteStore {
     pub fn open(spool: &Spool) -> Result<Self> {
         let in_use = InUse::begin(spool)?;
         let name = spool.name();
-        let path = spool.store();
+        let path = spool.store_path();
         recover::finish(&path)?;
         if !find(&path, &name)? {
             create(&path, &name)?;

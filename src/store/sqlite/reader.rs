@@ -8,7 +8,7 @@ use super::connection::{
     InUse, RECEIPTS_SINCE, RESTS_SINCE, check_version, connect_to_read, find, store_error,
 };
 use crate::error::{Error, Result};
-use crate::journal::reader::Offsets;
+use crate::journal::round::Offsets;
 use crate::spool::Spool;
 use crate::store::{
     LaneState, PauseState, Place, Receipt, ReceiptFilter, Rejected, RejectedFilter, RejectedReason,
@@ -31,7 +31,7 @@ impl Reader {
     /// Errors: as [`SqliteStore::open`](super::SqliteStore::open).
     pub fn open(spool: &Spool) -> Result<Option<Self>> {
         let in_use = InUse::begin(spool)?;
-        let path = spool.store();
+        let path = spool.store_path();
         let name = spool.name();
         if !find(&path, &name)? {
             return Ok(None);

@@ -35,7 +35,7 @@ pub(crate) fn recover(
     lane_of: fn(&[u8], usize) -> usize,
 ) -> Result<Salvage> {
     let _in_use = InUse::begin(spool)?;
-    let path = spool.store();
+    let path = spool.store_path();
     if repair == Repair::Replace {
         finish(&path)?;
     }
@@ -81,7 +81,7 @@ pub(crate) fn recover(
 /// Errors: [`Io`](crate::error::ErrorKind::Io) if the disk fails.
 pub(crate) fn is_damaged(spool: &Spool, lane_of: fn(&[u8], usize) -> usize) -> Result<bool> {
     for part in ["db", "db-wal"] {
-        read_through(&spool.store().with_extension(part))?;
+        read_through(&spool.store_path().with_extension(part))?;
     }
     Ok(recover(spool, Repair::Look, lane_of)?.damage.is_some())
 }

@@ -15,7 +15,7 @@ use super::scan::{Scan, each};
 use crate::config::LANES_MAX;
 use crate::error::Result;
 use crate::event;
-use crate::journal::reader;
+use crate::journal::{round, segment_reader};
 use crate::spool::Spool;
 use crate::store::{Place, StoredRun, Suspect, Totals, rows};
 
@@ -290,13 +290,13 @@ impl Work<'_> {
                 known.insert(name, upto);
             },
         );
-        let segments = reader::segments(self.spool)?;
+        let segments = round::list_segments(self.spool)?;
         // Without a trace of damage a segment without an offset is new.
         for segment in &segments {
             if self.found.damage.is_none() || known.contains_key(segment) {
                 continue;
             }
-            if let Some(upto) = reader::behind_hole(self.spool, segment)? {
+            if let Some(upto) = segment_reader::first_record_after_hole(self.spool, segment)? {
                 known.insert(segment.clone(), upto);
             }
             self.found.read_again.push(segment.clone());

@@ -22,7 +22,7 @@ fn taken_back_to(version: usize, opened: &Opened) {
         "DROP TABLE receipts; ALTER TABLE state DROP COLUMN measures; PRAGMA user_version = 2",
         "DROP TABLE refused_in_a_row; DROP TABLE rests; PRAGMA user_version = 1",
     ];
-    let raw = rusqlite::Connection::open(opened.spool.store()).unwrap();
+    let raw = rusqlite::Connection::open(opened.spool.store_path()).unwrap();
     for step in &STEPS_BACK[..3 - version] {
         raw.execute_batch(step).unwrap();
     }
@@ -77,7 +77,7 @@ fn what_is_recovered_of_a_store_of_an_earlier_version_is_of_this_one() {
         let opened = spool();
         filled(&opened);
         taken_back_to(version, &opened);
-        let raw = rusqlite::Connection::open(opened.spool.store()).unwrap();
+        let raw = rusqlite::Connection::open(opened.spool.store_path()).unwrap();
         raw.execute("UPDATE pause SET message = 'held!'", [])
             .unwrap();
         drop(raw);
@@ -96,7 +96,7 @@ fn what_is_recovered_of_a_store_of_an_earlier_version_is_of_this_one() {
 fn a_store_of_a_newer_version_or_of_another_program_is_left_alone() {
     let opened = spool();
     drop(SqliteStore::open(&opened.spool).unwrap());
-    let raw = rusqlite::Connection::open(opened.spool.store()).unwrap();
+    let raw = rusqlite::Connection::open(opened.spool.store_path()).unwrap();
     raw.pragma_update(None, "user_version", 99).unwrap();
     let error = SqliteStore::open(&opened.spool).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store);
@@ -124,14 +124,14 @@ fn a_store_of_a_newer_version_or_of_another_program_is_left_alone() {
 fn a_file_that_is_no_database_stops_the_sender_and_is_not_touched() {
     let opened = spool();
     fs::write(
-        opened.spool.store(),
+        opened.spool.store_path(),
         "this is not a database, by far".repeat(100),
     )
     .unwrap();
-    let before = fs::read(opened.spool.store()).unwrap();
+    let before = fs::read(opened.spool.store_path()).unwrap();
     let error = SqliteStore::open(&opened.spool).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store, "{error}");
-    assert_eq!(fs::read(opened.spool.store()).unwrap(), before);
+    assert_eq!(fs::read(opened.spool.store_path()).unwrap(), before);
 }
 
 /// A store with something in every table.
@@ -232,7 +232,7 @@ fn a_value_that_was_changed_behind_the_stores_back_is_damage_wherever_it_is() {
     ] {
         let opened = spool();
         filled(&opened);
-        let raw = rusqlite::Connection::open(opened.spool.store()).unwrap();
+        let raw = rusqlite::Connection::open(opened.spool.store_path()).unwrap();
         raw.execute(&format!("UPDATE {change}"), []).unwrap();
         drop(raw);
         let error = read_all(&opened.spool).expect_err(change);
@@ -248,16 +248,19 @@ fn a_store_that_has_shrunk_or_lost_a_part_is_damaged_and_never_made_anew() {
         filled(&opened);
         let file = fs::OpenOptions::new()
             .write(true)
-            .open(opened.spool.store())
+            .open(opened.spool.store_path())
             .unwrap();
         file.set_len(length).unwrap();
         let error = SqliteStore::open(&opened.spool).unwrap_err();
         assert_eq!(error.pause_reason(), Some(PauseReason::StoreDamaged));
-        assert_eq!(fs::metadata(opened.spool.store()).unwrap().len(), length);
+        assert_eq!(
+            fs::metadata(opened.spool.store_path()).unwrap().len(),
+            length
+        );
     }
     let opened = spool();
     let store = SqliteStore::open(&opened.spool).unwrap();
-    fs::remove_file(opened.spool.store()).unwrap();
+    fs::remove_file(opened.spool.store_path()).unwrap();
     let error = SqliteStore::open(&opened.spool).unwrap_err();
     assert_eq!(error.pause_reason(), Some(PauseReason::StoreDamaged));
     assert!(Reader::open(&opened.spool).is_err());
@@ -280,7 +283,7 @@ fn a_log_that_is_cut_anywhere_hides_nothing_that_was_committed_before_a_checkpoi
         let log = fs::read(opened.spool.dir().join("store.db-wal")).unwrap();
         for length in (0..=log.len()).step_by(512) {
             let copy = spool();
-            fs::copy(opened.spool.store(), copy.spool.store()).unwrap();
+            fs::copy(opened.spool.store_path(), copy.spool.store_path()).unwrap();
             fs::write(copy.spool.dir().join("store.db-wal"), &log[..length]).unwrap();
             let copied = SqliteStore::open(&copy.spool).unwrap();
             let runs = copied.runs(REGULAR, 0, 100).unwrap().len();
@@ -312,10 +315,10 @@ fn a_log_that_was_begun_anew_hides_nothing_that_is_in_the_store_however_it_is_cu
     let mut store = SqliteStore::open(&opened.spool).unwrap();
     let large = run(&[&"x".repeat(1024 * 1024)]);
     let log_path = opened.spool.dir().join("store.db-wal");
-    let store_bytes = || fs::metadata(opened.spool.store()).unwrap().len();
+    let store_bytes = || fs::metadata(opened.spool.store_path()).unwrap().len();
     let runs_with = |log: &[u8]| {
         let copy = spool();
-        fs::copy(opened.spool.store(), copy.spool.store()).unwrap();
+        fs::copy(opened.spool.store_path(), copy.spool.store_path()).unwrap();
         fs::write(copy.spool.dir().join("store.db-wal"), log).unwrap();
         let copied = SqliteStore::open(&copy.spool).unwrap();
         copied.runs(REGULAR, 0, 100).unwrap().len()

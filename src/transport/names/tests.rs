@@ -1,4 +1,4 @@
-//! The cache of look-ups, with a resolver that the test controls.
+//! The name cache, with a resolver that the test controls.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -15,18 +15,18 @@ fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
-/// A resolver whose n-th look-up, counted from 0, is `answer(n)`; and the count.
+/// A cache whose n-th look-up, counted from 0, is `answer(n)`, and the count of look-ups.
 fn names(
     answer: impl Fn(usize) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
-) -> (Names, Arc<AtomicUsize>) {
+) -> (NameCache, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&count);
     let ask = move |_: &str, _: u16| answer(counter.fetch_add(1, Ordering::SeqCst));
-    (Names::asking(spawn_plainly, Box::new(ask)), count)
+    (NameCache::with_resolver(spawn_thread, Box::new(ask)), count)
 }
 
-/// A resolver that is stuck until the sender is dropped.
-fn stuck() -> (Names, Arc<AtomicUsize>, Sender<()>) {
+/// A cache whose resolver is stuck until the channel's sender is dropped.
+fn stuck() -> (NameCache, Arc<AtomicUsize>, Sender<()>) {
     let (release, wait) = channel::<()>();
     let wait = Mutex::new(wait);
     let (names, count) = names(move |_| {
@@ -37,7 +37,7 @@ fn stuck() -> (Names, Arc<AtomicUsize>, Sender<()>) {
 }
 
 #[test]
-fn a_name_is_looked_up_once_in_its_lifetime() {
+fn a_host_name_is_looked_up_once_while_its_addresses_are_cached() {
     let (names, count) = names(|round| Ok(vec![address(round as u8)]));
     let start = Instant::now();
 
@@ -57,7 +57,7 @@ fn a_name_is_looked_up_once_in_its_lifetime() {
 }
 
 #[test]
-fn an_address_that_failed_is_looked_up_anew() {
+fn a_host_name_whose_addresses_failed_is_looked_up_again() {
     let (names, _) = names(|round| Ok(vec![address(round as u8)]));
     names.resolve(HOST, 443, Instant::now(), soon()).unwrap();
 
@@ -68,7 +68,7 @@ fn an_address_that_failed_is_looked_up_anew() {
 }
 
 #[test]
-fn a_failure_is_worded_and_not_kept() {
+fn a_failed_look_up_is_reported_in_words_and_not_cached() {
     let (names, _) = names(|round| match round {
         0 => Err(io::Error::other(
             "failed to lookup address information: Name or service not known",
@@ -80,7 +80,7 @@ fn a_failure_is_worded_and_not_kept() {
     let resolve = || names.resolve(HOST, 443, Instant::now(), soon());
 
     assert_eq!(resolve().unwrap_err(), "name or service not known");
-    assert_eq!(resolve().unwrap_err(), "it has no address");
+    assert_eq!(resolve().unwrap_err(), "the name has no address");
     assert_eq!(resolve().unwrap(), [address(7)]);
 }
 
@@ -93,7 +93,7 @@ fn a_stuck_look_up_costs_its_caller_the_deadline_and_the_process_one_thread() {
         let why = names
             .resolve(HOST, 443, Instant::now(), deadline)
             .unwrap_err();
-        assert_eq!(why, "no answer from the resolver in time");
+        assert_eq!(why, "the resolver did not answer in time");
     }
     drop(release);
 
@@ -105,7 +105,7 @@ fn a_stuck_look_up_costs_its_caller_the_deadline_and_the_process_one_thread() {
 }
 
 #[test]
-fn callers_that_come_together_share_a_look_up() {
+fn callers_that_wait_at_the_same_time_share_one_look_up() {
     let (names, count, release) = stuck();
 
     std::thread::scope(|scope| {
@@ -122,21 +122,24 @@ fn callers_that_come_together_share_a_look_up() {
 }
 
 #[test]
-fn a_thread_that_cannot_start_leaves_the_next_look_up_free() {
+fn a_look_up_whose_thread_cannot_start_does_not_block_the_next_one() {
     static REFUSED: AtomicUsize = AtomicUsize::new(0);
     fn refuse_once(name: &'static str, run: Box<dyn FnOnce() + Send>) -> io::Result<()> {
         if REFUSED.fetch_add(1, Ordering::SeqCst) == 0 {
             return Err(io::Error::other("too many threads"));
         }
-        spawn_plainly(name, run)
+        spawn_thread(name, run)
     }
-    let names = Names::asking(refuse_once, Box::new(|_, _| Ok(vec![address(3)])));
+    let names = NameCache::with_resolver(refuse_once, Box::new(|_, _| Ok(vec![address(3)])));
 
     let why = names
         .resolve(HOST, 443, Instant::now(), soon())
         .unwrap_err();
 
-    assert_eq!(why, "no thread for the look-up: too many threads");
+    assert_eq!(
+        why,
+        "cannot start a thread for the look-up: too many threads"
+    );
     assert_eq!(
         names.resolve(HOST, 443, Instant::now(), soon()).unwrap(),
         [address(3)]
@@ -144,7 +147,7 @@ fn a_thread_that_cannot_start_leaves_the_next_look_up_free() {
 }
 
 #[test]
-fn literals_and_localhost_need_no_look_up() {
+fn ip_literals_and_localhost_need_no_look_up() {
     let (names, count) = names(|_| Ok(vec![address(9)]));
     let resolve = |host| {
         names

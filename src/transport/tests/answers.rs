@@ -1,4 +1,4 @@
-//! Answers of every shape, and the request as the server sees it.
+//! Answers of every shape, and the request that the server receives.
 
 use super::server::Server;
 use super::*;
@@ -44,7 +44,7 @@ fn many_posts_share_one_connection() {
 }
 
 #[test]
-fn sixteen_threads_keep_sixteen_connections() {
+fn sixteen_threads_use_at_most_sixteen_connections() {
     let server = Server::answering(NO_CONTENT);
     let transport = Options::new(server.http()).open();
     let together = std::sync::Barrier::new(16);
@@ -65,7 +65,7 @@ fn sixteen_threads_keep_sixteen_connections() {
 }
 
 #[test]
-fn a_body_larger_than_every_buffer_arrives_whole() {
+fn a_request_body_larger_than_every_buffer_arrives_whole() {
     let server = Server::answering(NO_CONTENT);
     let body: Vec<u8> = (0..3_000_000_u32).map(|at| at as u8).collect();
 
@@ -76,7 +76,7 @@ fn a_body_larger_than_every_buffer_arrives_whole() {
 }
 
 #[test]
-fn an_error_answer_brings_its_status_body_and_retry_after() {
+fn an_error_answer_is_reported_with_its_status_body_and_retry_after() {
     let server = Server::answering(
         "HTTP/1.1 429 Slow Down\r\nRetry-After: 17\r\nContent-Length: 5\r\n\r\nlater",
     );
@@ -119,7 +119,7 @@ fn interim_answers_are_skipped() {
 }
 
 #[test]
-fn a_continue_before_the_body_was_read_changes_nothing() {
+fn a_100_continue_before_the_request_body_was_read_is_skipped() {
     let server = Server::start(|peer| {
         peer.send(b"HTTP/1.1 100 Continue\r\n\r\n");
         peer.serve(NO_CONTENT);
@@ -136,7 +136,7 @@ fn a_continue_before_the_body_was_read_changes_nothing() {
 }
 
 #[test]
-fn a_chunked_answer_is_joined() {
+fn the_chunks_of_a_chunked_answer_are_joined() {
     let server = Server::answering(
         "HTTP/1.1 422 No\r\nTransfer-Encoding: chunked\r\n\r\n\
          3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n",
@@ -159,7 +159,7 @@ fn an_answer_without_a_length_ends_with_its_connection() {
 }
 
 #[test]
-fn a_compressed_body_that_nobody_asked_for_stays_as_it_is() {
+fn a_compressed_body_that_was_not_asked_for_is_not_decompressed() {
     let gzip = b"\x1f\x8b\x08\x00\x00\x00\x00\x00";
     let mut answer =
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 8\r\n\r\n".to_vec();
@@ -173,7 +173,7 @@ fn a_compressed_body_that_nobody_asked_for_stays_as_it_is() {
 }
 
 #[test]
-fn a_body_of_exactly_the_limit_is_whole() {
+fn an_answer_body_of_exactly_the_limit_is_whole() {
     let answer = |length: usize| {
         let mut answer =
             format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes();
@@ -189,7 +189,7 @@ fn a_body_of_exactly_the_limit_is_whole() {
 }
 
 #[test]
-fn an_enormous_body_is_cut_and_its_connection_given_up() {
+fn an_enormous_answer_body_is_cut_and_its_connection_is_not_used_again() {
     const ENORMOUS: usize = 64 * 1024 * 1024;
     let server = Server::start(|peer| {
         peer.request();
@@ -206,7 +206,7 @@ fn an_enormous_body_is_cut_and_its_connection_given_up() {
 }
 
 #[test]
-fn bytes_behind_an_answer_never_become_the_next_answer() {
+fn bytes_after_an_answer_never_become_the_next_answer() {
     let smuggled = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 204 No Content\r\n\r\n";
     let server = Server::answering(smuggled);
     let transport = Options::new(server.http()).open();
@@ -217,7 +217,7 @@ fn bytes_behind_an_answer_never_become_the_next_answer() {
 }
 
 #[test]
-fn an_answer_given_before_the_request_was_read_counts() {
+fn an_answer_that_comes_before_the_request_was_read_counts() {
     let server = Server::start(|peer| {
         peer.head();
         peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig");

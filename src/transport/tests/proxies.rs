@@ -1,9 +1,10 @@
-//! Proxies: a tunnel by CONNECT for every endpoint, and refusals that were never sent.
+//! Proxies: a tunnel by CONNECT for every endpoint, and requests that a proxy refused, which were
+//! never sent.
 
 use super::server::{Authority, Server, refusing_address};
 use super::*;
 
-/// Grants every CONNECT and notes it.
+/// A proxy that grants and records every CONNECT.
 fn tunnel() -> Server {
     Server::start(|peer| {
         let Some(request) = peer.request() else {
@@ -15,7 +16,7 @@ fn tunnel() -> Server {
     })
 }
 
-fn by(proxy: &Server) -> String {
+fn address_of(proxy: &Server) -> String {
     format!("http://{}", proxy.address)
 }
 
@@ -28,7 +29,7 @@ fn an_https_endpoint_is_reached_through_the_proxy_and_the_proxy_never_sees_the_t
     let proxy = tunnel();
     let options = Options::new(server.https())
         .ca_file(authority.bundle())
-        .proxy(by(&proxy));
+        .proxy(address_of(&proxy));
     let transport = options.open();
 
     for _ in 0..3 {
@@ -52,14 +53,14 @@ fn an_http_endpoint_is_reached_through_the_proxy() {
     let server = Server::answering(NO_CONTENT);
     let proxy = tunnel();
 
-    let transport = Options::new(server.http()).proxy(by(&proxy)).open();
+    let transport = Options::new(server.http()).proxy(address_of(&proxy)).open();
 
     assert_eq!(transport.post_once().answer().status, 204);
     assert_eq!((proxy.requests().len(), server.requests().len()), (1, 1));
 }
 
 #[test]
-fn a_proxy_behind_tls_is_checked_against_the_same_roots() {
+fn the_certificate_of_an_https_proxy_is_checked_against_the_same_roots() {
     let authority = Authority::new();
     let server = Server::answering(NO_CONTENT);
     let proxy = Server::start_tls(&authority.certify("localhost"), |peer| {
@@ -82,7 +83,7 @@ fn a_proxy_behind_tls_is_checked_against_the_same_roots() {
 }
 
 #[test]
-fn user_and_password_go_to_the_proxy_and_into_no_message() {
+fn the_user_and_password_of_a_proxy_go_to_it_and_into_no_message() {
     let server = Server::answering(NO_CONTENT);
     let proxy = tunnel();
     let address = format!("http://ada:l0velace@{}", proxy.address);
@@ -105,18 +106,18 @@ fn user_and_password_go_to_the_proxy_and_into_no_message() {
 }
 
 #[test]
-fn a_proxy_that_refuses_is_not_sent() {
+fn a_request_that_the_proxy_refuses_is_not_sent() {
     let refusals = [
         (
             "407 Proxy Authentication Required",
-            "HTTP 407; give user and password",
+            "HTTP 407; set the user and password",
         ),
         ("403 Forbidden", "HTTP 403"),
         ("502 Bad Gateway", "HTTP 502"),
     ];
     for (status, expected) in refusals {
         let proxy = Server::answering(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"));
-        let options = Options::new("https://partners.example.invalid/").proxy(by(&proxy));
+        let options = Options::new("https://partners.example.invalid/").proxy(address_of(&proxy));
 
         let why = options.open().post_once().not_sent();
 
@@ -129,7 +130,7 @@ fn a_proxy_that_refuses_is_not_sent() {
 }
 
 #[test]
-fn a_proxy_that_is_away_or_hangs_up_is_not_sent() {
+fn a_request_is_not_sent_if_the_proxy_is_down_or_hangs_up() {
     let away = refusing_address();
     let options = Options::new("https://partners.example.invalid/");
     let why = options
@@ -140,21 +141,21 @@ fn a_proxy_that_is_away_or_hangs_up_is_not_sent() {
     assert_eq!(why, format!("proxy: connect to {away}: connection refused"));
 
     let rude = Server::start(|peer| drop(peer.request()));
-    let options = Options::new("https://partners.example.invalid/").proxy(by(&rude));
+    let options = Options::new("https://partners.example.invalid/").proxy(address_of(&rude));
     let why = options.open().post_once().not_sent();
     assert!(why.starts_with(&format!("proxy {}", rude.address)), "{why}");
 }
 
-/// The refusal takes the proxy about 2 s; the time for connecting is over before.
+/// The refusal takes the proxy about 2 s; the connect timeout ends before.
 #[test]
-fn a_proxy_that_drips_its_answer_is_given_up_in_time() {
+fn a_proxy_that_answers_too_slowly_is_given_up_at_the_connect_timeout() {
     let proxy = Server::start(|peer| {
         peer.request();
-        peer.drip(b"HTTP/1.1 403 Forbidden\r\nX: ", millis(20));
-        peer.drip(&[b'x'; 70], millis(20));
+        peer.send_slowly(b"HTTP/1.1 403 Forbidden\r\nX: ", millis(20));
+        peer.send_slowly(&[b'x'; 70], millis(20));
         peer.send(b"\r\n\r\n");
     });
-    let options = Options::new("https://partners.example.invalid/").proxy(by(&proxy));
+    let options = Options::new("https://partners.example.invalid/").proxy(address_of(&proxy));
 
     let why = options
         .connect_timeout(millis(300))
@@ -166,7 +167,7 @@ fn a_proxy_that_drips_its_answer_is_given_up_in_time() {
 }
 
 #[test]
-fn a_bad_proxy_option_is_named_without_its_password() {
+fn an_invalid_proxy_option_is_reported_without_its_password() {
     for address in [
         "http://ada:l0velace@",
         "http://ada:l0velace@ho st",

@@ -1,4 +1,4 @@
-//! Servers that do what a test says: one closure per connection, plain or TLS.
+//! Servers that run the script of a test: one closure per connection, plain or TLS.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,8 +11,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 
-/// How long a server holds a connection open for a client that is expected to leave first.
-const HOLD: Duration = Duration::from_secs(20);
+/// How long a server keeps a connection open for a client that is expected to close it first.
+const KEEP_OPEN: Duration = Duration::from_secs(20);
 
 pub(crate) struct Server {
     pub(super) address: SocketAddr,
@@ -35,7 +35,7 @@ impl Request {
     }
 }
 
-/// One connection as the script of a server sees it.
+/// One connection, for the script of a server.
 pub(super) struct Peer {
     stream: Stream,
     seen: Arc<Mutex<Vec<Request>>>,
@@ -103,7 +103,7 @@ impl Server {
             for stream in listener.incoming() {
                 let (stream, serve) = (stream.unwrap(), Arc::clone(&serve));
                 connections.fetch_add(1, Ordering::SeqCst);
-                stream.set_read_timeout(Some(HOLD)).unwrap();
+                stream.set_read_timeout(Some(KEEP_OPEN)).unwrap();
                 std::thread::spawn(move || serve(stream));
             }
         });
@@ -132,7 +132,7 @@ impl Server {
 }
 
 impl Peer {
-    /// Reads one whole request; `None` when the client has gone.
+    /// Reads one whole request; `None` if the client closed the connection.
     pub(super) fn request(&mut self) -> Option<Request> {
         let head = self.head()?;
         let mut request = Request {
@@ -148,7 +148,7 @@ impl Peer {
         Some(request)
     }
 
-    /// Reads as far as the empty line behind the headers.
+    /// Reads up to the empty line after the headers.
     pub(super) fn head(&mut self) -> Option<String> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -159,19 +159,19 @@ impl Peer {
         Some(String::from_utf8(head).unwrap())
     }
 
-    /// Reads so little that the request is certainly under way and certainly not read.
+    /// Reads one byte: the request has certainly begun and is certainly not read whole.
     pub(super) fn first_byte(&mut self) -> Option<u8> {
         let mut byte = [0];
         self.read_exact(&mut byte).ok().map(|()| byte[0])
     }
 
-    /// Sends, and does not mind a client that has left.
+    /// Sends; a client that closed the connection is no error.
     pub(super) fn send(&mut self, bytes: &[u8]) {
         let _ = self.write_all(bytes).and_then(|()| self.flush());
     }
 
-    /// Sends byte by byte with a pause before each; false when the client has left.
-    pub(super) fn drip(&mut self, bytes: &[u8], pause: Duration) -> bool {
+    /// Sends byte by byte with a pause before each; false if the client closed the connection.
+    pub(super) fn send_slowly(&mut self, bytes: &[u8], pause: Duration) -> bool {
         let mut clock = Pace::every(pause);
         bytes.iter().all(|byte| {
             clock.tick();
@@ -185,15 +185,15 @@ impl Peer {
         }
     }
 
-    /// Keeps the connection open, reading nothing that was sent before, until the client leaves.
-    pub(super) fn hold(&mut self) {
+    /// Keeps the connection open and discards what arrives, until the client closes it.
+    pub(super) fn keep_open(&mut self) {
         let mut sink = [0; 4096];
         while matches!(self.read(&mut sink), Ok(count) if count > 0) {}
     }
 
     /// Keeps the connection open without reading until `done` is dropped.
     pub(super) fn stall(&mut self, done: &Mutex<Receiver<()>>) {
-        let _ = done.lock().unwrap().recv_timeout(HOLD);
+        let _ = done.lock().unwrap().recv_timeout(KEEP_OPEN);
     }
 
     /// Ends the connection with RST instead of FIN.
@@ -202,11 +202,11 @@ impl Peer {
     }
 
     /// Closes now instead of when the script ends.
-    pub(super) fn shut(&mut self) {
+    pub(super) fn close_now(&mut self) {
         self.tcp().shutdown(Shutdown::Both).unwrap();
     }
 
-    /// Says over TLS that nothing follows, as an orderly server does.
+    /// Announces over TLS that nothing follows, as an orderly server does.
     pub(super) fn close_notify(&mut self) {
         if let Stream::Tls(stream) = &mut self.stream {
             stream.conn.send_close_notify();
@@ -268,7 +268,7 @@ impl Write for Peer {
     }
 }
 
-/// Lets a slow peer be slow: each tick waits for a message that never comes.
+/// Slows a peer down: each tick waits for a message that never comes.
 struct Pace {
     pause: Duration,
     never: Receiver<()>,
@@ -290,7 +290,7 @@ impl Pace {
     }
 }
 
-/// A port on which nobody listens.
+/// An address on which no server listens.
 pub(super) fn refusing_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -298,7 +298,7 @@ pub(super) fn refusing_address() -> SocketAddr {
         .unwrap()
 }
 
-/// A private CA, its bundle in a file, and what it signs.
+/// A private CA, with its bundle in a file.
 pub(super) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     bundle: tempfile::NamedTempFile,

@@ -1,14 +1,14 @@
-//! What was sent and what was not: the line that decides whether an event may stand twice.
+//! Whether a request was sent, which decides whether the API may get an event twice.
 
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
-use super::super::names::{Names, spawn_plainly};
+use super::super::names::{NameCache, spawn_thread};
 use super::server::{Server, refusing_address};
 use super::*;
 
 #[test]
-fn a_refused_connection_is_not_sent() {
+fn a_request_is_not_sent_if_the_connection_is_refused() {
     let address = refusing_address();
 
     let why = Options::new(format!("http://{address}/"))
@@ -20,7 +20,7 @@ fn a_refused_connection_is_not_sent() {
 }
 
 #[test]
-fn localhost_reaches_a_server_without_a_look_up() {
+fn a_server_on_localhost_is_reached_without_a_look_up() {
     let server = Server::answering(NO_CONTENT);
     let mut options = Options::new(format!("http://localhost:{}/", server.address.port()));
     options.spawn = |_, _| panic!("a look-up was started");
@@ -29,12 +29,12 @@ fn localhost_reaches_a_server_without_a_look_up() {
 }
 
 #[test]
-fn a_change_of_address_is_followed_once_the_old_one_fails() {
+fn a_changed_address_is_used_once_the_old_one_has_failed() {
     let server = Server::answering(NO_CONTENT);
     let addresses = Mutex::new(vec![server.address, refusing_address()]);
     let ask = move |_: &str, _: u16| Ok(vec![addresses.lock().unwrap().pop().unwrap()]);
     let mut transport = Options::new("http://partners.example/").open();
-    transport.names = Arc::new(Names::asking(spawn_plainly, Box::new(ask)));
+    transport.names = Arc::new(NameCache::with_resolver(spawn_thread, Box::new(ask)));
 
     let why = transport.post_once().not_sent();
     assert_eq!(why, "connect to partners.example:80: connection refused");
@@ -42,7 +42,7 @@ fn a_change_of_address_is_followed_once_the_old_one_fails() {
 }
 
 #[test]
-fn a_name_that_cannot_be_looked_up_is_not_sent() {
+fn a_request_is_not_sent_if_its_host_name_cannot_be_looked_up() {
     let mut options = Options::new("https://partners.example.invalid/");
     options.spawn = |_, _| Err(std::io::Error::other("no threads today"));
 
@@ -56,7 +56,7 @@ fn a_name_that_cannot_be_looked_up_is_not_sent() {
 }
 
 #[test]
-fn a_token_that_no_header_can_carry_is_not_sent() {
+fn a_bearer_token_that_no_header_can_carry_is_not_sent() {
     let server = Server::answering(NO_CONTENT);
     let transport = Options::new(server.http()).open();
 
@@ -72,7 +72,7 @@ fn a_token_that_no_header_can_carry_is_not_sent() {
 }
 
 #[test]
-fn a_connection_closed_before_the_answer_is_unsettled() {
+fn a_request_is_unsettled_if_its_connection_closes_before_the_answer() {
     let closes: [fn(&mut super::server::Peer); 5] = [
         |peer| assert!(peer.first_byte().is_some()),
         |peer| {
@@ -97,7 +97,7 @@ fn a_connection_closed_before_the_answer_is_unsettled() {
 }
 
 #[test]
-fn a_server_that_hangs_up_in_the_middle_of_the_body_leaves_it_unsettled() {
+fn a_request_is_unsettled_if_the_server_hangs_up_in_the_middle_of_its_body() {
     let server = Server::start(|peer| {
         peer.head();
         peer.reset();
@@ -110,7 +110,7 @@ fn a_server_that_hangs_up_in_the_middle_of_the_body_leaves_it_unsettled() {
 }
 
 #[test]
-fn an_answer_that_ends_early_is_unsettled() {
+fn a_request_is_unsettled_if_its_answer_ends_early() {
     let cut_short = [
         "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nonly this",
         "HTTP/1.1 422 No\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nonly",
@@ -130,7 +130,7 @@ fn an_answer_that_ends_early_is_unsettled() {
 }
 
 #[test]
-fn an_answer_without_a_length_that_is_reset_is_unsettled() {
+fn a_request_is_unsettled_if_an_answer_without_a_length_is_reset() {
     let server = Server::start(|peer| {
         peer.request();
         peer.send(b"HTTP/1.1 422 No\r\nConnection: close\r\n\r\nhalf of");
@@ -143,7 +143,7 @@ fn an_answer_without_a_length_that_is_reset_is_unsettled() {
 }
 
 #[test]
-fn what_is_not_http_is_unsettled() {
+fn a_request_is_unsettled_if_its_answer_is_not_http() {
     let nonsense: [&[u8]; 4] = [
         b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
         b"HTTP/1.1 999999 Huh\r\n\r\n",
@@ -164,7 +164,7 @@ fn what_is_not_http_is_unsettled() {
 }
 
 #[test]
-fn an_endless_head_is_unsettled() {
+fn a_request_is_unsettled_if_the_head_of_its_answer_never_ends() {
     let server = Server::start(|peer| {
         peer.request();
         peer.send(b"HTTP/1.1 200 OK\r\nX: ");
@@ -175,8 +175,8 @@ fn an_endless_head_is_unsettled() {
 }
 
 #[test]
-fn a_silent_server_is_unsettled_when_the_time_is_up() {
-    let server = Server::start(|peer| peer.hold());
+fn a_request_to_a_silent_server_is_unsettled_after_the_request_timeout() {
+    let server = Server::start(|peer| peer.keep_open());
     let transport = Options::new(server.http())
         .request_timeout(millis(200))
         .open();
@@ -189,14 +189,14 @@ fn a_silent_server_is_unsettled_when_the_time_is_up() {
     );
 }
 
-/// The whole answer takes the server about 1.6 s: head and body are each within the limit, their sum
-/// is not.
+/// The whole answer takes the server about 1.6 s: head and body are each within the timeout, but their
+/// sum is not.
 #[test]
-fn head_and_body_share_one_limit_however_slowly_they_drip() {
+fn the_head_and_body_of_an_answer_share_one_timeout_however_slowly_they_arrive() {
     let server = Server::start(|peer| {
         peer.request();
-        peer.drip(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n", millis(20));
-        peer.drip(&[b'x'; 40], millis(20));
+        peer.send_slowly(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n", millis(20));
+        peer.send_slowly(&[b'x'; 40], millis(20));
     });
     let transport = Options::new(server.http())
         .request_timeout(millis(1_100))
@@ -225,17 +225,17 @@ fn a_server_that_does_not_read_holds_a_request_no_longer_than_its_limit() {
 }
 
 #[test]
-fn each_request_on_a_connection_has_its_own_limit() {
+fn each_request_on_a_connection_has_its_own_timeout() {
     let server = Server::start(|peer| {
         while peer.request().is_some() {
-            peer.drip(NO_CONTENT, millis(10));
+            peer.send_slowly(NO_CONTENT, millis(10));
         }
     });
     let transport = Options::new(server.http())
         .request_timeout(Duration::from_secs(2))
         .open();
 
-    // About 0.3 s each: together beyond the limit, each well within it.
+    // About 0.3 s each: each is well within the timeout, and all together are beyond it.
     for _ in 0..10 {
         transport.post_once().answer();
     }
@@ -249,9 +249,9 @@ fn a_connection_that_the_server_closed_while_idle_is_replaced() {
     let server = Server::start(move |peer| {
         peer.request();
         peer.send(NO_CONTENT);
-        // Dropped with the connection of the first request, after its FIN was queued.
+        // Dropped after the FIN of the first request's connection was queued.
         if let Some(closed) = closed.lock().unwrap().take() {
-            peer.shut();
+            peer.close_now();
             drop(closed);
         }
     });

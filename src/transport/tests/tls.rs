@@ -1,4 +1,4 @@
-//! TLS against real servers: whom the client trusts, and that nothing leaves before it does.
+//! TLS against real servers: which certificates the client trusts, and that nothing is sent before.
 
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
@@ -25,7 +25,7 @@ fn a_server_certified_by_ca_file_is_trusted() {
 }
 
 #[test]
-fn a_large_body_arrives_whole_over_tls() {
+fn a_large_request_body_arrives_whole_over_tls() {
     let authority = Authority::new();
     let server = Server::start_tls(&authority.certify("localhost"), |peer| {
         peer.serve(NO_CONTENT)
@@ -41,7 +41,7 @@ fn a_large_body_arrives_whole_over_tls() {
 }
 
 #[test]
-fn an_unknown_issuer_is_not_sent_whatever_the_roots_are() {
+fn a_request_is_not_sent_if_the_certificate_has_an_unknown_issuer() {
     let (ours, theirs) = (Authority::new(), Authority::new());
     let server = Server::start_tls(&theirs.certify("localhost"), |peer| peer.serve(NO_CONTENT));
     let named = Options::new(server.https()).ca_file(ours.bundle());
@@ -59,7 +59,7 @@ fn an_unknown_issuer_is_not_sent_whatever_the_roots_are() {
 }
 
 #[test]
-fn an_expired_certificate_is_not_sent() {
+fn a_request_is_not_sent_if_the_certificate_has_expired() {
     let authority = Authority::new();
     let expired = authority.certify_with("localhost", |params| {
         params.not_after = rcgen::date_time_ymd(2001, 1, 1);
@@ -76,7 +76,7 @@ fn an_expired_certificate_is_not_sent() {
 }
 
 #[test]
-fn a_certificate_of_another_host_is_not_sent() {
+fn a_request_is_not_sent_if_the_certificate_is_for_another_host() {
     let authority = Authority::new();
     let other = authority.certify("elsewhere.example");
     let server = Server::start_tls(&other, |peer| peer.serve(NO_CONTENT));
@@ -94,7 +94,7 @@ fn a_certificate_of_another_host_is_not_sent() {
 }
 
 #[test]
-fn an_https_endpoint_is_never_served_in_the_clear() {
+fn a_request_to_an_https_endpoint_is_never_sent_in_the_clear() {
     let server = Server::start(|peer| {
         peer.first_byte();
         peer.send(NO_CONTENT);
@@ -103,12 +103,12 @@ fn an_https_endpoint_is_never_served_in_the_clear() {
 
     let why = Options::new(server.https()).open().post_once().not_sent();
 
-    assert!(why.ends_with("the other side does not speak TLS"), "{why}");
+    assert!(why.ends_with("the server does not speak TLS"), "{why}");
     assert_eq!(server.requests().len(), 0);
 }
 
 #[test]
-fn a_handshake_that_never_ends_is_not_sent() {
+fn a_request_is_not_sent_if_the_tls_handshake_never_ends() {
     let (done, wait) = channel();
     let wait = Mutex::new(wait);
     let server = Server::start(move |peer| peer.stall(&wait));
@@ -126,7 +126,7 @@ fn a_handshake_that_never_ends_is_not_sent() {
 }
 
 #[test]
-fn a_handshake_that_is_cut_is_not_sent() {
+fn a_request_is_not_sent_if_the_tls_handshake_is_cut_off() {
     let server = Server::start(|peer| {
         peer.first_byte();
     });
@@ -137,7 +137,7 @@ fn a_handshake_that_is_cut_is_not_sent() {
 }
 
 #[test]
-fn a_connection_closed_after_the_handshake_is_unsettled() {
+fn a_request_is_unsettled_if_the_connection_closes_after_the_tls_handshake() {
     let authority = Authority::new();
     let identity = authority.certify("localhost");
     for tell in [true, false] {
@@ -156,7 +156,7 @@ fn a_connection_closed_after_the_handshake_is_unsettled() {
 }
 
 #[test]
-fn an_answer_without_a_length_must_end_with_a_close_notify() {
+fn an_answer_without_a_length_over_tls_must_end_with_a_close_notify() {
     let authority = Authority::new();
     let identity = authority.certify("localhost");
     let post = |orderly: bool| {
@@ -178,7 +178,7 @@ fn an_answer_without_a_length_must_end_with_a_close_notify() {
 }
 
 #[test]
-fn a_new_connection_resumes_the_session() {
+fn a_new_connection_resumes_the_tls_session() {
     let authority = Authority::new();
     let (tell, resumed) = channel();
     let tell = Mutex::new(tell);
@@ -201,7 +201,7 @@ fn a_new_connection_resumes_the_session() {
 }
 
 #[test]
-fn a_bad_ca_file_is_named_at_once() {
+fn an_unusable_ca_file_is_named_before_the_first_request() {
     let authority = Authority::new();
     let pem = std::fs::read_to_string(authority.bundle()).unwrap();
     let not_a_certificate =
@@ -209,8 +209,8 @@ fn a_bad_ca_file_is_named_at_once() {
     let cut = &pem[..pem.len() / 2];
     let directory = tempfile::tempdir().unwrap();
     let bundles = [
-        (String::new(), "no certificate in it"),
-        ("hello\n".to_owned(), "no certificate in it"),
+        (String::new(), "contains no certificate"),
+        ("hello\n".to_owned(), "contains no certificate"),
         (
             format!("{pem}{not_a_certificate}"),
             "certificate 2 is unusable",
@@ -236,7 +236,7 @@ fn a_bad_ca_file_is_named_at_once() {
 }
 
 #[test]
-fn the_first_usable_bundle_of_the_system_is_taken() {
+fn the_first_usable_bundle_of_the_system_supplies_the_roots() {
     use super::super::roots::from_system;
     use ureq::tls::RootCerts;
     let authority = Authority::new();

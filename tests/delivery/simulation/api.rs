@@ -1,7 +1,7 @@
 //! The API as it really is: what it refuses, what it has processed, and what goes wrong on the way.
 
 use super::plan::Plan;
-use meditopia::delivery::{Answer, Exchange};
+use meditopia::exchange::{Answer, Exchange};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An event on its way.

@@ -7,10 +7,9 @@ use super::api::{Api, Event};
 use super::plan::Plan;
 use super::store::Store;
 use meditopia::clock::Moment;
-use meditopia::delivery::{
-    BATCH_LIMIT, Engine, Head, InDoubt, Policy, Queue, Restored, Step, Verdict, judge,
-};
+use meditopia::delivery::{Engine, Head, InDoubt, Policy, Queue, Restored, Step, Verdict, judge};
 use meditopia::error::PauseReason;
+use meditopia::exchange::BATCH_LIMIT;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use meditopia::client::Client;
-use meditopia::spool::{self, Belonging};
+use meditopia::spool::{self, Destination};
 use meditopia_testkit::c_host::Program;
 use meditopia_testkit::host::Host;
 use meditopia_testkit::patience::wait_until;
@@ -37,11 +37,11 @@ impl Template {
         let dir = tempfile::tempdir().unwrap();
         let spool = dir.path().join("spool");
         copy_dir(&self.program.spool(), &spool);
-        let belonging = Belonging {
+        let destination = Destination {
             endpoint: self.api.endpoint(),
             account: "",
         };
-        spool::adopt(&spool, belonging).unwrap();
+        spool::adopt(&spool, destination).unwrap();
         let host = Host::of(&self.api)
             .with("spool", spool.to_str().unwrap())
             // Nothing of this process keeps the spool once its client is closed.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use meditopia::error::Result;
-use meditopia::journal::reader::{Offsets, Round};
-use meditopia::spool::{Belonging, NetworkFileSystem, Spool};
+use meditopia::journal::round::{Offsets, Round};
+use meditopia::spool::{Destination, NetworkFileSystem, Spool};
 use meditopia::store::sqlite::{Reader, SqliteStore};
 use meditopia::store::{LaneState, Place, RejectedFilter, Store, StoredRun};
 
@@ -55,7 +55,7 @@ enum Opened {
 
 impl Opened {
     fn open(spool: &Spool, wanted: As) -> Result<Self> {
-        if !spool.store().exists() {
+        if !spool.store_path().exists() {
             return Ok(Self::Nothing);
         }
         // Left by a death in the middle of the store's creation: only a sender may roll it back.
@@ -111,11 +111,11 @@ impl Opened {
 impl Found {
     /// Opens the spool at `dir`, as `life` has left it, and looks at all of it.
     pub fn at(dir: &Path, life: &Life, wanted: As) -> Result<Self> {
-        let belonging = Belonging {
+        let destination = Destination {
             endpoint: &life.endpoint,
             account: "",
         };
-        let spool = Spool::open(dir, belonging, NetworkFileSystem::Refuse)?;
+        let spool = Spool::open(dir, destination, NetworkFileSystem::Refuse)?;
         let store = Opened::open(&spool, wanted)?;
         let mut found = Self {
             store_touched: matches!(store, Opened::Sending(_)),
@@ -132,7 +132,7 @@ impl Found {
         found.in_store = found.pending.len();
         let mut round = Round::begin(&spool, &store.offsets()?)?;
         loop {
-            let chunk = round.take(CHUNK_BYTES, |fragment, _| {
+            let chunk = round.read_chunk(CHUNK_BYTES, |fragment, _| {
                 found.pending.extend(pending(fragment));
             })?;
             found.damage += chunk.damage.len();

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use meditopia::client::Client;
 use meditopia::config::Config;
 use meditopia::event::Fields;
-use meditopia::spool::{self, Belonging};
+use meditopia::spool::{self, Destination};
 
 use disk::{Disk, Fate, Node};
 use found::{As, Found};
@@ -300,11 +300,11 @@ fn deliver_the_rest(life: &Life, story: &Story, cuts: u64) {
         let found = Found::at(&bench.spool(), life, As::Reader).unwrap();
 
         let api = life::api();
-        let belonging = Belonging {
+        let destination = Destination {
             endpoint: api.endpoint(),
             account: "",
         };
-        spool::adopt(&bench.spool(), belonging).unwrap();
+        spool::adopt(&bench.spool(), destination).unwrap();
         let mut config = Config::new();
         for (key, value) in [
             ("spool", bench.spool().to_str().unwrap()),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use meditopia::config::{Config, Settings};
-use meditopia::spool::{self, Belonging, Description};
+use meditopia::spool::{self, Description, Destination};
 
 use crate::failure::{Failure, USAGE};
 use crate::options::spool::SpoolOptions;
@@ -67,8 +67,8 @@ fn checked(endpoint: &str, account: &str) -> Result<Settings, Failure> {
     Ok(config.settings()?)
 }
 
-fn destination(settings: &Settings) -> Belonging<'_> {
-    Belonging {
+fn destination(settings: &Settings) -> Destination<'_> {
+    Destination {
         endpoint: settings.endpoint.as_str(),
         account: &settings.account,
     }
@@ -79,8 +79,8 @@ fn destination(settings: &Settings) -> Belonging<'_> {
 fn refuse_other_configuration(
     dir: &Path,
     known: &Description,
-    wanted: Belonging<'_>,
-    configured: Belonging<'_>,
+    wanted: Destination<'_>,
+    configured: Destination<'_>,
 ) -> Result<(), Failure> {
     if configured == wanted {
         return Ok(());
@@ -90,20 +90,20 @@ fn refuse_other_configuration(
         format!(
             "spool {} belongs to {}, but the configuration names {}; nothing was changed; to move the spool there: {}; to leave it as it is, correct the configuration (file, environment)",
             dir.display(),
-            describe(known.belonging()),
+            describe(known.destination()),
             describe(configured),
             known.adopt_command(dir, configured)
         ),
     ))
 }
 
-fn result(dir: &Path, before: &Description, now: Belonging<'_>) -> String {
+fn result(dir: &Path, before: &Description, now: Destination<'_>) -> String {
     let dir = dir.display();
-    match (now == before.belonging(), before.is_elsewhere) {
+    match (now == before.destination(), before.is_elsewhere) {
         (false, _) => format!(
             "{dir} now belongs to {}, no longer to {}",
             describe(now),
-            describe(before.belonging())
+            describe(before.destination())
         ),
         (true, true) => format!(
             "{dir} may be used here now, and belongs to {} as before",
@@ -116,9 +116,9 @@ fn result(dir: &Path, before: &Description, now: Belonging<'_>) -> String {
     }
 }
 
-fn describe(belonging: Belonging<'_>) -> String {
-    match belonging.account {
-        "" => belonging.endpoint.to_owned(),
-        account => format!("{} (account {account:?})", belonging.endpoint),
+fn describe(destination: Destination<'_>) -> String {
+    match destination.account {
+        "" => destination.endpoint.to_owned(),
+        account => format!("{} (account {account:?})", destination.endpoint),
     }
 }

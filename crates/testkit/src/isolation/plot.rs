@@ -1,8 +1,8 @@
-//! The curve as an SVG: requests per event against the rate of bad events, both on scales of logarithms.
+//! The curve as an SVG: requests per event against the rate of bad events, both on logarithmic scales.
 //!
-//! Plain text without scripts or fonts of its own, light and dark by the reader's preference. What
-//! tells the lines apart is not colour alone: width and dashes differ, too. Each point of this
-//! library's line says its figures when pointed at.
+//! The SVG has no scripts and no fonts of its own, and follows the reader's preference for light or
+//! dark. The lines differ in width and dashes, not in colour alone. Each point of this library's line
+//! shows its figures in a tooltip.
 
 use super::rows::{Point, percent};
 use std::fmt::Write;
@@ -39,7 +39,7 @@ const STYLE: &str = "\
   }
 ";
 
-/// The whole picture.
+/// The whole plot.
 pub fn svg(curve: &[Point]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\" aria-labelledby=\"title about\">\n\
@@ -151,7 +151,7 @@ fn axes(svg: &mut String) {
     );
 }
 
-/// In the corner that every line stays out of, in the order in which the lines end.
+/// In the corner that no line crosses; the entries are in the order in which the lines end.
 fn legend(svg: &mut String) {
     const ENTRIES: [(&str, &str); 4] = [
         ("halving", "halving a refused batch"),
@@ -178,7 +178,7 @@ fn legend(svg: &mut String) {
     }
 }
 
-/// What the picture shows, for those who do not see it.
+/// A description of the plot, for readers who cannot see it.
 fn in_words(curve: &[Point]) -> String {
     let mut words = String::from(
         "Requests per event of this library, of halving a refused batch, and the floor that nothing can beat; one by one is always 1.",
@@ -236,7 +236,7 @@ fn y(requests: f64) -> f64 {
     HEIGHT - BOTTOM - part(requests, REQUESTS) * (HEIGHT - TOP - BOTTOM)
 }
 
-/// Where a value stands between two others on a scale of logarithms: 0 to 1.
+/// The position of a value between two others on a logarithmic scale: 0 to 1.
 fn part(value: f64, [least, most]: [f64; 2]) -> f64 {
     (value / least).ln() / (most / least).ln()
 }

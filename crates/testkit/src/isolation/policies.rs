@@ -1,13 +1,15 @@
-//! How many requests it takes to settle events, by this library, by hand, and at least.
+//! How many requests settle events: with this library, with the policies that people write by hand,
+//! and at least.
 //!
-//! *Halving* sends the two halves of a refused batch. *One by one* sends each event alone. The
-//! *floor* is what no procedure can beat: a request teaches one bit at most, so the entropy of
-//! what there is to find out; and each bad event needs a request of its own, and 100 good ones one.
+//! *Halving* sends the two halves of a refused batch. *One by one* sends each event alone. No procedure
+//! can beat the *floor*, which is the larger of two numbers: the entropy of which events are bad,
+//! because an answer tells one bit at most, and one request for each bad event and for 100 good ones.
 
-use meditopia::delivery::{BATCH_LIMIT, Isolation};
+use meditopia::delivery::Isolation;
+use meditopia::exchange::BATCH_LIMIT;
 use std::collections::VecDeque;
 
-/// Requests that the isolation of this library needs; `true` is a bad event.
+/// Requests that the isolation of this library takes; `true` is a bad event.
 pub fn isolating(events: &[bool]) -> usize {
     let mut queue: VecDeque<bool> = events.iter().copied().collect();
     let mut isolation = Isolation::default();
@@ -26,7 +28,7 @@ pub fn isolating(events: &[bool]) -> usize {
     requests
 }
 
-/// Requests that halving needs, batch after batch.
+/// Requests that halving takes, batch after batch.
 pub fn halving(events: &[bool]) -> usize {
     events.chunks(BATCH_LIMIT).map(halving_batch).sum()
 }
@@ -46,7 +48,7 @@ pub fn floor_at(rate: f64) -> f64 {
     entropy.max(unspared(rate, 1.0 - rate))
 }
 
-/// The floor for a batch with `bad` bad events, when all places are as likely.
+/// The floor for a batch with `bad` bad events, if all positions are equally likely.
 pub fn floor_of_batch(bad: usize) -> f64 {
     let good = BATCH_LIMIT - bad;
     let entropy: f64 = (0..bad)

@@ -1,4 +1,4 @@
-//! What stands in the README: the tables between two marks, and the plot beside this file.
+//! The published figures: the tables between two marks in the README, and the plot in `benches`.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(in_crate(path)).expect(path)
 }
 
-/// The README up to the tables, the tables, and the rest.
+/// The README before the tables, the tables, and the README after them.
 fn readme() -> [String; 3] {
     let readme = read("README.md");
     let (before, rest) = readme.split_once(START).expect(START);
@@ -32,7 +32,7 @@ pub fn plot() -> String {
     read("benches/isolation.svg")
 }
 
-/// Which of both are not up to date; writes them instead if the environment has `UPDATE_README`.
+/// Which of the two are out of date. Writes both instead if `UPDATE_README` is set.
 pub fn stale(table: &str, plot: &str) -> Vec<&'static str> {
     if std::env::var_os("UPDATE_README").is_some() {
         let [before, _, after] = readme();

@@ -1,14 +1,14 @@
 //! The situations in which requests are counted, and the goals of the design for them.
 //!
-//! Users are independent except where a row says so, the backlog is full, the brake is off, and the
+//! Users are independent unless a row says otherwise, the backlog is full, and the brake is off. The
 //! lone request that confirms an inferred bad event is counted.
 
 use super::policies::{floor_at, floor_of_batch, halving, isolating};
 use super::users;
-use meditopia::delivery::BATCH_LIMIT;
 use meditopia::delivery::cost::Cost;
+use meditopia::exchange::BATCH_LIMIT;
 
-/// How much more than the better of what people write by hand is too much anywhere.
+/// No row may take more than this many times the requests of the better policy written by hand.
 const MORE_THAN_BY_HAND: f64 = 1.1;
 
 /// Requests in one situation, per event or for a batch.
@@ -18,7 +18,7 @@ pub struct Row {
     pub this: f64,
     pub halving: f64,
     pub one_by_one: f64,
-    /// What no choice of prefixes can beat, even if it knew the rate from the start.
+    /// The fewest requests of any choice of prefixes that knows the rate from the start.
     pub rate_known: Option<f64>,
     pub floor: f64,
 }
@@ -90,7 +90,7 @@ pub fn curve() -> Vec<Point> {
     low.chain(high).map(point).collect()
 }
 
-/// One point of the plot: as many events as make its noise invisible.
+/// One point of the plot, from so many events that the noise is invisible.
 pub fn point(rate: f64) -> Point {
     let events = (200.0 / rate).clamp(10_000.0, 200_000.0) as usize;
     let [this, halving] = mean(10, events, |rng| rng.f64() < rate);
@@ -102,7 +102,7 @@ pub fn point(rate: f64) -> Point {
     }
 }
 
-/// Each event is bad with the same chance.
+/// Each event is bad with the same probability.
 fn steady(rate: f64, events: usize, goal: Option<f64>) -> Row {
     let [this, halving] = mean(40, events, |rng| rng.f64() < rate);
     Row {
@@ -111,12 +111,12 @@ fn steady(rate: f64, events: usize, goal: Option<f64>) -> Row {
         this,
         halving,
         one_by_one: 1.0,
-        rate_known: (rate > 0.0).then(|| Cost::at(rate).per_event()),
+        rate_known: (rate > 0.0).then(|| Cost::at_rate(rate).per_event()),
         floor: floor_at(rate),
     }
 }
 
-/// The bad ones come in blocks.
+/// The bad events come in blocks.
 fn bursts() -> Row {
     const BLOCK: usize = 1_000;
     const BLOCKS: usize = 10;
@@ -165,7 +165,7 @@ fn first_batch(bad: usize, goal: Option<f64>) -> Row {
     }
 }
 
-/// Requests per event of this library and of halving, each seed a new spool.
+/// Requests per event of this library and of halving; each seed is a new spool.
 fn mean(seeds: u64, events: usize, mut is_bad: impl FnMut(&mut fastrand::Rng) -> bool) -> [f64; 2] {
     let mut requests = [0, 0];
     for seed in 1..=seeds {
@@ -177,7 +177,7 @@ fn mean(seeds: u64, events: usize, mut is_bad: impl FnMut(&mut fastrand::Rng) ->
     requests.map(|requests| requests as f64 / (seeds * events as u64) as f64)
 }
 
-/// A rate as people write it: at most two digits.
+/// A rate in percent, with as many digits as it needs.
 pub fn percent(rate: f64) -> String {
     let text = format!("{:.4}", rate * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))

@@ -26,7 +26,7 @@ pub fn markdown(per_event: &[Row], first_batches: &[Row]) -> String {
     text
 }
 
-/// One row; a batch's requests have one decimal, an event's four.
+/// One row. Requests for a batch have one decimal, requests per event have four.
 pub fn line(row: &Row) -> String {
     let decimals = if row.one_by_one > 1.0 { 1 } else { 4 };
     let figure = |figure: f64| format!("{figure:.decimals$}");

@@ -1,16 +1,16 @@
-//! The row where bad events come from bad users: the real engine with its suspects, on a million events.
+//! The row in which bad events come from bad users: the real engine with its suspects, on a million
+//! events.
 //!
-//! Every event of one user in a hundred is bad, and some users have many more events than others.
-//! Such a user is found once and then stands among the suspects, so the floor is near: full batches,
+//! Every event of one user in a hundred is bad, and some users have many more events than others. A
+//! bad user is found once and is a suspect from then on, so the floor is within reach: full batches,
 //! and one request for each rejected event.
 
 use super::policies::{halving, unspared};
 use super::rows::Row;
 use super::zipf::Zipf;
 use meditopia::clock::Moment;
-use meditopia::delivery::{
-    BATCH_LIMIT, Effect, Engine, Head, Policy, Queue, Refusal, Restored, Step, Verdict,
-};
+use meditopia::delivery::{Effect, Engine, Head, Policy, Queue, Refusal, Restored, Step, Verdict};
+use meditopia::exchange::BATCH_LIMIT;
 use std::collections::{BTreeMap, VecDeque};
 
 const EVENTS: usize = 1_000_000;
@@ -18,10 +18,10 @@ const USERS: usize = 10_000;
 const BAD_USERS: f64 = 0.01;
 const SEEDS: u64 = 3;
 
-/// How many times full batches and a request for each rejected event the design allows.
+/// The goal, as a multiple of full batches and one request for each rejected event.
 const GOAL: f64 = 1.15;
 
-/// The seed that comes out worst.
+/// The row of the worst seed.
 pub fn row() -> Row {
     (1..=SEEDS)
         .map(row_of_seed)
@@ -46,7 +46,7 @@ fn row_of_seed(seed: u64) -> Row {
     }
 }
 
-/// Who has the next event.
+/// Draws the user of the next event.
 struct Users {
     rng: fastrand::Rng,
     zipf: Zipf,
@@ -59,7 +59,7 @@ impl Users {
         Self {
             bad: (0..USERS).map(|_| rng.f64() < BAD_USERS).collect(),
             rng,
-            zipf: Zipf::of(USERS),
+            zipf: Zipf::over(USERS),
         }
     }
 
@@ -73,11 +73,11 @@ impl Users {
     }
 }
 
-/// A million events that nobody holds: they are drawn when needed.
+/// A million events, which are drawn when they are needed.
 struct Backlog {
     users: Users,
     left: usize,
-    /// How many events of each suspect stand in the suspects queue.
+    /// How many events of each suspect are in the suspects' queue.
     suspects: BTreeMap<usize, usize>,
     queues: [VecDeque<usize>; 2],
 }
@@ -109,13 +109,13 @@ impl Backlog {
     fn suspect(&mut self, user: usize) {
         let before = self.queues[0].len();
         self.queues[0].retain(|other| *other != user);
-        let theirs = before - self.queues[0].len();
-        *self.suspects.entry(user).or_default() += theirs;
-        self.queues[1].extend(std::iter::repeat_n(user, theirs));
+        let moved = before - self.queues[0].len();
+        *self.suspects.entry(user).or_default() += moved;
+        self.queues[1].extend(std::iter::repeat_n(user, moved));
     }
 
-    /// Takes the first event of a queue out.
-    fn leave(&mut self, queue: Queue, delivered: bool) -> Option<usize> {
+    /// Removes the first event of a queue.
+    fn remove_first(&mut self, queue: Queue, delivered: bool) -> Option<usize> {
         let user = self.queues[queue.index()].pop_front()?;
         if queue == Queue::Suspects
             && let Some(events) = self.suspects.get_mut(&user)
@@ -128,7 +128,7 @@ impl Backlog {
         Some(user)
     }
 
-    /// How many requests it takes until nothing is left.
+    /// Settles all events and returns the number of requests.
     fn drain(mut self) -> usize {
         let now = Moment {
             boot_ns: 0,
@@ -166,11 +166,11 @@ impl Backlog {
             match engine.answered(0, None, &verdict, now, &mut rng).effect {
                 Effect::Delivered { events, .. } => {
                     for _ in 0..events {
-                        self.leave(queue, true);
+                        self.remove_first(queue, true);
                     }
                 }
                 Effect::Rejected { suspect, .. } => {
-                    if let Some(user) = self.leave(queue, false)
+                    if let Some(user) = self.remove_first(queue, false)
                         && suspect
                     {
                         self.suspect(user);

@@ -1,13 +1,13 @@
-//! Whose the next event is, where some users have many more events than others.
+//! Draws users of whom some have many more events than others.
 
-/// Zipf's law: the second user has half as many events as the first, the third a third.
+/// Zipf's law: the second user has half as many events as the first, and the third a third.
 pub struct Zipf {
-    /// The chance that an event is of this user or an earlier one.
+    /// The chance that an event belongs to this user or an earlier one.
     up_to: Vec<f64>,
 }
 
 impl Zipf {
-    pub fn of(users: usize) -> Self {
+    pub fn over(users: usize) -> Self {
         let mut sum = 0.0;
         let mut up_to: Vec<f64> = (1..=users)
             .map(|rank| {

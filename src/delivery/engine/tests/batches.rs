@@ -1,16 +1,16 @@
-//! When a batch goes, how long a failure rests it, and what a 413 teaches.
+//! When a batch goes, how long a lane backs off after a failure, and what a 413 teaches.
 
 use super::*;
 
 #[test]
-fn a_full_batch_goes_at_once_and_a_small_one_after_the_interval() {
-    let mut spool = Spool::holding(100);
+fn a_full_batch_goes_at_once_and_a_partial_one_after_the_flush_interval() {
+    let mut spool = Spool::with_events(100);
     assert!(matches!(
         spool.step(0, false),
         Step::Send { events: 100, .. }
     ));
 
-    let mut spool = Spool::holding(3);
+    let mut spool = Spool::with_events(3);
     let Step::Wait { until } = spool.step(0, false) else {
         panic!("sent too early")
     };
@@ -20,20 +20,20 @@ fn a_full_batch_goes_at_once_and_a_small_one_after_the_interval() {
 }
 
 #[test]
-fn a_flush_sends_what_there_is_and_an_empty_lane_is_idle() {
-    let mut spool = Spool::holding(3);
+fn a_flush_sends_a_partial_batch_at_once_and_an_empty_lane_is_idle() {
+    let mut spool = Spool::with_events(3);
     assert!(matches!(spool.step(0, true), Step::Send { events: 3, .. }));
     spool.events[0][REGULAR].clear();
     assert_eq!(spool.step(0, true), Step::Idle);
     assert_eq!(
-        spool.engine.next(99, [Head::EMPTY; 2], true, spool.now),
+        spool.engine.next(99, [EMPTY; 2], true, spool.now),
         Step::Idle
     );
 }
 
 #[test]
-fn time_waited_before_the_sender_came_counts() {
-    let mut spool = Spool::holding(3);
+fn the_time_that_an_event_waited_before_the_sender_started_counts() {
+    let mut spool = Spool::with_events(3);
     spool.oldest_ms -= 7_000;
     let Step::Wait { until } = spool.step(0, false) else {
         panic!("sent too early")
@@ -44,13 +44,13 @@ fn time_waited_before_the_sender_came_counts() {
 }
 
 #[test]
-fn an_enqueue_time_in_the_future_waits_no_longer_than_the_interval() {
+fn an_event_with_an_enqueue_time_in_the_future_waits_no_longer_than_the_interval() {
     for future in [1, 3_600_000, i64::MAX / 2] {
-        let mut spool = Spool::holding(3);
+        let mut spool = Spool::with_events(3);
         spool.oldest_ms += future;
         assert!(matches!(spool.step(0, false), Step::Wait { .. }));
         spool.wait(secs(5));
-        // The wall clock is set back in the middle of it.
+        // The wall clock is set back in the middle of the wait.
         spool.now.wall_ms -= 86_400_000;
         let Step::Wait { until } = spool.step(0, false) else {
             panic!("sent too early")
@@ -62,8 +62,8 @@ fn an_enqueue_time_in_the_future_waits_no_longer_than_the_interval() {
 }
 
 #[test]
-fn what_was_due_once_does_not_wait_again_behind_a_shorter_prefix() {
-    let mut spool = Spool::holding(150);
+fn an_event_that_was_due_does_not_wait_again_behind_a_shorter_prefix() {
+    let mut spool = Spool::with_events(150);
     spool.refuse_alone(10);
     spool.events[0][REGULAR].clear();
     assert_eq!(spool.step(0, true), Step::Idle);
@@ -83,8 +83,8 @@ fn what_was_due_once_does_not_wait_again_behind_a_shorter_prefix() {
 }
 
 #[test]
-fn an_isolation_goes_on_at_once_also_after_a_restart() {
-    let mut spool = Spool::holding(50);
+fn an_isolation_goes_on_without_a_wait_after_a_restart() {
+    let mut spool = Spool::with_events(50);
     spool.send();
     spool.answer(refused());
     spool.crash();
@@ -92,7 +92,7 @@ fn an_isolation_goes_on_at_once_also_after_a_restart() {
 }
 
 #[test]
-fn both_queues_take_turns_when_both_are_due() {
+fn the_two_queues_of_a_lane_take_turns_when_both_are_due() {
     let mut spool = Spool::new();
     spool.events[0] = [vec![100; 500], vec![100; 500]];
     let mut turns = [0, 0];
@@ -105,8 +105,8 @@ fn both_queues_take_turns_when_both_are_due() {
 }
 
 #[test]
-fn one_request_at_a_time_is_in_flight_in_a_lane() {
-    let mut spool = Spool::holding(500);
+fn a_lane_has_one_request_in_flight_at_a_time() {
+    let mut spool = Spool::with_events(500);
     spool.send();
     assert_eq!(spool.step(0, true), Step::Idle);
     spool.answer(Verdict::Delivered);
@@ -114,7 +114,7 @@ fn one_request_at_a_time_is_in_flight_in_a_lane() {
 }
 
 #[test]
-fn pacing_holds_over_all_lanes() {
+fn the_requests_of_all_lanes_together_keep_to_the_pacing() {
     let mut spool = Spool::with(Policy {
         lanes: 4,
         max_requests_per_s: std::num::NonZeroU32::new(5),
@@ -136,14 +136,14 @@ fn pacing_holds_over_all_lanes() {
 }
 
 #[test]
-fn a_failure_rests_the_lane_and_a_flush_does_not_hurry_it() {
-    let mut spool = Spool::holding(3);
+fn a_lane_backs_off_after_a_failure_and_a_flush_does_not_shorten_the_wait() {
+    let mut spool = Spool::with_events(3);
     spool.send();
     spool.answer(Verdict::Retry {
         after: Some(secs(900)),
     });
     let Step::Wait { until } = spool.step(0, true) else {
-        panic!("did not rest")
+        panic!("did not back off")
     };
     assert_eq!(spool.now.until(until), secs(900));
     spool.wait(secs(900));
@@ -151,7 +151,7 @@ fn a_failure_rests_the_lane_and_a_flush_does_not_hurry_it() {
 }
 
 #[test]
-fn a_failing_lane_does_not_hold_up_another() {
+fn a_failing_lane_does_not_delay_another_lane() {
     let mut spool = Spool::with(Policy {
         lanes: 2,
         ..Policy::default()
@@ -170,7 +170,7 @@ fn a_failing_lane_does_not_hold_up_another() {
 }
 
 #[test]
-fn too_large_halves_by_bytes_down_to_one_event() {
+fn a_batch_that_is_too_large_is_halved_by_bytes_down_to_one_event() {
     let mut spool = Spool::new();
     spool.events[0][REGULAR] = vec![1_000, 10, 10, 10, 10, 10];
     assert_eq!(spool.send(), 6);
@@ -185,8 +185,9 @@ fn too_large_halves_by_bytes_down_to_one_event() {
 }
 
 #[test]
-fn too_large_alone_is_rejected_when_the_api_says_so_and_misrouted_when_a_proxy_does() {
-    let mut spool = Spool::holding(2);
+fn an_event_too_large_alone_is_rejected_if_the_api_says_so_and_pauses_as_misrouted_if_a_proxy_does()
+{
+    let mut spool = Spool::with_events(2);
     spool.send();
     assert_eq!(
         spool
@@ -217,22 +218,22 @@ fn too_large_alone_is_rejected_when_the_api_says_so_and_misrouted_when_a_proxy_d
 }
 
 #[test]
-fn the_limit_learnt_from_a_413_relaxes() {
-    let mut spool = Spool::holding(1_000);
+fn the_byte_limit_learnt_from_a_413_doubles_with_time() {
+    let mut spool = Spool::with_events(1_000);
     spool.send();
     spool.answer(Verdict::TooLarge { refusal: None });
     assert_eq!(spool.send(), 50);
     spool.answer(Verdict::Delivered);
-    spool.wait(byte_limit::HOLDS);
+    spool.wait(byte_limit::DOUBLED_AFTER);
     assert_eq!(spool.send(), 100);
 }
 
 #[test]
-fn a_batch_in_doubt_that_is_too_large_is_split_and_its_events_stay_doubtful() {
-    let mut spool = Spool::holding(2);
+fn a_batch_in_doubt_that_is_too_large_is_split_and_its_events_may_be_delivered() {
+    let mut spool = Spool::with_events(2);
     spool.send();
     spool.answer(LOST);
-    spool.rest();
+    spool.wait_for_backoff();
     spool.send();
     spool.answer(Verdict::TooLarge { refusal: None });
     for _ in 0..2 {

@@ -1,8 +1,8 @@
-//! Many users refused in a row are more likely our mistake than theirs.
+//! The brake: many users refused in a row are more likely the application's mistake than theirs.
 
 use super::*;
 
-/// After the end of a pause twenty are rejected again, and as many asked for beyond them.
+/// After the pause ends, twenty events are rejected again, and twenty more are refused unjudged.
 fn assert_counts_anew(spool: &mut Spool) {
     let regular = spool.events[0][REGULAR].len();
     spool.refuse_alone(100);
@@ -10,8 +10,8 @@ fn assert_counts_anew(spool: &mut Spool) {
 }
 
 #[test]
-fn after_twenty_users_refused_in_a_row_nothing_is_rejected_and_after_forty_all_pause() {
-    let mut spool = Spool::holding(1_000);
+fn after_twenty_users_refused_in_a_row_no_event_is_rejected_and_after_forty_delivery_pauses() {
+    let mut spool = Spool::with_events(1_000);
     assert_eq!(spool.refuse_alone(100), 20);
     assert_eq!(spool.reason(), Some(PauseReason::MassRejection));
     assert_eq!(spool.events[0][SUSPECTS].len(), 20, "kept, unjudged");
@@ -19,15 +19,15 @@ fn after_twenty_users_refused_in_a_row_nothing_is_rejected_and_after_forty_all_p
 }
 
 #[test]
-fn twenty_five_bad_users_side_by_side_do_not_stop_those_behind_them() {
-    let mut spool = Spool::holding(1_000);
+fn twenty_five_bad_users_side_by_side_do_not_stop_the_users_behind_them() {
+    let mut spool = Spool::with_events(1_000);
     assert_eq!(spool.refuse_alone(20), 20);
     for user in 20..25 {
         assert_eq!(spool.send(), 1);
         let outcome = spool.answer_to(0, &format!("bad-{user}"), refused());
         assert_eq!((outcome.effect, outcome.pause), (Effect::Unjudged, None));
     }
-    // Nobody is judged before somebody is accepted, and the suspects wait for that.
+    // The suspects wait until an event is accepted, and only then are judged.
     let (queue, ..) = spool.send_from(0);
     assert_eq!(queue, Queue::Regular);
     spool.answer(Verdict::Delivered);
@@ -45,14 +45,14 @@ fn twenty_five_bad_users_side_by_side_do_not_stop_those_behind_them() {
 }
 
 #[test]
-fn under_the_brake_a_refused_suspect_pauses_and_is_not_rejected() {
-    let mut spool = Spool::holding(22);
+fn a_suspect_refused_under_the_brake_is_not_rejected_and_delivery_pauses() {
+    let mut spool = Spool::with_events(22);
     assert_eq!(spool.refuse_alone(20), 20);
     for user in ["21", "22"] {
         spool.send();
         assert_eq!(spool.answer_to(0, user, refused()).effect, Effect::Unjudged);
     }
-    // Nobody else is there.
+    // No other user has an event.
     while let (queue, 2.., _) = spool.send_from(0) {
         assert_eq!(queue, Queue::Suspects);
         assert_eq!(spool.answer_to(0, "21", refused()).pause, None);
@@ -67,12 +67,12 @@ fn under_the_brake_a_refused_suspect_pauses_and_is_not_rejected() {
 }
 
 #[test]
-fn under_the_brake_an_event_that_may_be_delivered_keeps_its_place_and_pauses() {
-    let mut spool = Spool::holding(1_000);
+fn an_event_refused_under_the_brake_that_may_be_delivered_keeps_its_place_and_delivery_pauses() {
+    let mut spool = Spool::with_events(1_000);
     spool.refuse_alone(20);
     assert_eq!(spool.send(), 1);
     spool.answer(LOST);
-    spool.rest();
+    spool.wait_for_backoff();
     spool.send();
     let outcome = spool.answer_to(0, "21", refused());
     assert_eq!(outcome.effect, Effect::Kept);
@@ -80,7 +80,7 @@ fn under_the_brake_an_event_that_may_be_delivered_keeps_its_place_and_pauses() {
         outcome.pause,
         Some(PauseChange::Begun(PauseReason::MassRejection))
     );
-    // Judged in its place, it is said to be in doubt.
+    // When it is judged in its place, its rejection says that it may be delivered.
     spool.engine.resume();
     assert_eq!(spool.send(), 1);
     let Effect::Rejected {
@@ -93,14 +93,14 @@ fn under_the_brake_an_event_that_may_be_delivered_keeps_its_place_and_pauses() {
 }
 
 #[test]
-fn one_user_refused_many_times_or_an_acceptance_in_between_does_not_brake() {
-    let mut spool = Spool::holding(1_000);
+fn one_user_refused_many_times_or_an_acceptance_between_refusals_does_not_engage_the_brake() {
+    let mut spool = Spool::with_events(1_000);
     for _ in 0..5 {
         assert_eq!(spool.refuse_alone(19), 19);
         spool.send();
         spool.answer(Verdict::Delivered);
     }
-    let mut spool = Spool::holding(1_000);
+    let mut spool = Spool::with_events(1_000);
     for _ in 0..200 {
         spool.send();
         spool.answer_to(0, "always the same", refused());
@@ -109,7 +109,7 @@ fn one_user_refused_many_times_or_an_acceptance_in_between_does_not_brake() {
 }
 
 #[test]
-fn suspects_do_not_count_for_the_brake() {
+fn refusals_of_suspects_do_not_count_for_the_brake() {
     let mut spool = Spool::new();
     spool.events[0] = [vec![], vec![100; 100]];
     assert_eq!(spool.refuse_alone(100), 100);
@@ -117,7 +117,7 @@ fn suspects_do_not_count_for_the_brake() {
 }
 
 #[test]
-fn a_brake_of_0_is_off() {
+fn brake_users_of_0_turns_the_brake_off() {
     let mut spool = Spool::with(Policy {
         brake_users: 0,
         ..Policy::default()
@@ -127,8 +127,8 @@ fn a_brake_of_0_is_off() {
 }
 
 #[test]
-fn every_probe_under_the_brake_asks_for_another_user_and_what_it_refuses_stays_pending() {
-    let mut spool = Spool::holding(1_000);
+fn each_probe_under_the_brake_sends_another_user_and_refused_events_stay_pending() {
+    let mut spool = Spool::with_events(1_000);
     spool.refuse_alone(100);
     let kept = spool.events[0].iter().map(Vec::len).sum::<usize>();
     for probe in 0..20 {
@@ -147,7 +147,7 @@ fn every_probe_under_the_brake_asks_for_another_user_and_what_it_refuses_stays_p
 }
 
 #[test]
-fn a_probe_that_narrows_a_group_does_not_end_the_pause_for_refusals() {
+fn a_probe_that_narrows_a_group_does_not_end_a_mass_rejection_pause() {
     let mut spool = Spool::with(Policy {
         lanes: 2,
         ..Policy::default()
@@ -164,7 +164,7 @@ fn a_probe_that_narrows_a_group_does_not_end_the_pause_for_refusals() {
 
 #[test]
 fn an_accepted_probe_releases_the_brake() {
-    let mut spool = Spool::holding(1_000);
+    let mut spool = Spool::with_events(1_000);
     spool.refuse_alone(100);
     spool.probe();
     assert_eq!(
@@ -175,8 +175,8 @@ fn an_accepted_probe_releases_the_brake() {
 }
 
 #[test]
-fn a_refused_token_under_the_brake_does_not_release_it() {
-    let mut spool = Spool::holding(1_000);
+fn a_refused_token_does_not_release_the_brake() {
+    let mut spool = Spool::with_events(1_000);
     spool.refuse_alone(100);
     spool.probe();
     spool.answer(paused(PauseReason::Auth));
@@ -189,8 +189,8 @@ fn a_refused_token_under_the_brake_does_not_release_it() {
 }
 
 #[test]
-fn a_refused_probe_of_another_pause_ends_that_one_also_under_the_brake() {
-    let mut spool = Spool::holding(1_000);
+fn a_probe_refused_under_the_brake_ends_a_pause_with_another_reason() {
+    let mut spool = Spool::with_events(1_000);
     spool.refuse_alone(20);
     spool.send();
     spool.answer(paused(PauseReason::Auth));
@@ -201,7 +201,7 @@ fn a_refused_probe_of_another_pause_ends_that_one_also_under_the_brake() {
 }
 
 #[test]
-fn a_lone_refusal_that_was_on_its_way_when_the_brake_came_stays_pending() {
+fn a_lone_event_in_flight_when_the_brake_engages_stays_pending_when_refused() {
     let mut spool = Spool::with(Policy {
         lanes: 2,
         ..Policy::default()
@@ -217,8 +217,8 @@ fn a_lone_refusal_that_was_on_its_way_when_the_brake_came_stays_pending() {
 }
 
 #[test]
-fn the_brake_remembers_its_count_over_a_restart() {
-    let mut spool = Spool::holding(1_000);
+fn the_brake_keeps_its_count_over_a_restart() {
+    let mut spool = Spool::with_events(1_000);
     spool.refuse_alone(15);
     spool.crash();
     assert_eq!(spool.refuse_alone(100), 5);
@@ -226,8 +226,8 @@ fn the_brake_remembers_its_count_over_a_restart() {
 }
 
 #[test]
-fn an_answer_that_nobody_awaits_changes_nothing() {
-    let mut spool = Spool::holding(10);
+fn an_answer_without_a_request_in_flight_changes_nothing() {
+    let mut spool = Spool::with_events(10);
     assert_eq!(spool.answer(Verdict::Delivered).effect, Effect::Kept);
     let outcome = spool
         .engine

@@ -1,20 +1,20 @@
-//! What was sent and not answered is repeated as it was, before all else.
+//! A batch that was sent and not answered is repeated unchanged, before anything else.
 
 use super::*;
 
 #[test]
 fn a_batch_in_doubt_is_repeated_before_anything_else() {
-    let mut spool = Spool::holding(3);
+    let mut spool = Spool::with_events(3);
     spool.send();
     spool.answer(LOST);
     spool.events[0] = [vec![100; 100], vec![100; 100]];
     for attempt in 2..6 {
-        spool.rest();
+        spool.wait_for_backoff();
         assert_eq!(spool.send_from(0), (Queue::Regular, 3, false));
         assert_eq!(spool.in_doubt().unwrap().attempts, attempt);
         spool.answer(LOST);
     }
-    spool.rest();
+    spool.wait_for_backoff();
     assert_eq!(spool.send(), 3);
     assert_eq!(
         spool.answer(Verdict::Delivered).effect,
@@ -27,23 +27,23 @@ fn a_batch_in_doubt_is_repeated_before_anything_else() {
 }
 
 #[test]
-fn a_crash_repeats_what_may_have_left() {
-    let mut spool = Spool::holding(3);
+fn a_batch_in_flight_at_a_crash_is_repeated() {
+    let mut spool = Spool::with_events(3);
     spool.send();
     spool.crash();
     spool.events[0][REGULAR] = vec![100; 1_000];
     assert_eq!(spool.send(), 3);
     assert_eq!(spool.in_doubt().unwrap().attempts, 2);
     spool.answer(BUSY);
-    // Busy settles its own request, but not the one before the crash.
+    // The busy answer settles its own request, but not the one before the crash.
     assert_eq!(spool.in_doubt().unwrap().attempts, 1);
-    spool.rest();
+    spool.wait_for_backoff();
     assert_eq!(spool.send(), 3);
 }
 
 #[test]
-fn a_batch_in_doubt_is_repeated_whole_also_with_a_smaller_batch_max() {
-    let mut spool = Spool::holding(100);
+fn a_batch_in_doubt_is_repeated_whole_even_with_a_smaller_batch_max() {
+    let mut spool = Spool::with_events(100);
     spool.send();
     let state = *spool.engine.lane_state(0).unwrap();
     let policy = Policy {
@@ -61,15 +61,15 @@ fn a_batch_in_doubt_is_repeated_whole_also_with_a_smaller_batch_max() {
         more: true,
     };
     assert!(matches!(
-        engine.next(0, [head, Head::EMPTY], false, spool.now),
+        engine.next(0, [head, EMPTY], false, spool.now),
         Step::Send { events: 100, .. }
     ));
 }
 
 #[test]
-fn a_request_that_had_no_effect_leaves_no_doubt() {
+fn a_request_that_had_no_effect_leaves_nothing_in_doubt() {
     for verdict in [BUSY, paused(PauseReason::Auth), paused(PauseReason::Ip)] {
-        let mut spool = Spool::holding(3);
+        let mut spool = Spool::with_events(3);
         spool.send();
         assert!(spool.in_doubt().is_some());
         spool.answer(verdict);
@@ -78,8 +78,8 @@ fn a_request_that_had_no_effect_leaves_no_doubt() {
 }
 
 #[test]
-fn a_misrouted_2xx_stays_in_doubt() {
-    let mut spool = Spool::holding(3);
+fn a_batch_answered_with_a_misrouted_2xx_stays_in_doubt() {
+    let mut spool = Spool::with_events(3);
     spool.send();
     spool.answer(Verdict::Pause {
         reason: PauseReason::Misrouted,
@@ -93,11 +93,11 @@ fn a_misrouted_2xx_stays_in_doubt() {
 }
 
 #[test]
-fn a_refusal_after_a_doubt_says_that_the_event_may_be_delivered() {
-    let mut spool = Spool::holding(1);
+fn an_event_refused_after_being_in_doubt_is_rejected_as_may_be_delivered() {
+    let mut spool = Spool::with_events(1);
     spool.send();
     spool.answer(LOST);
-    spool.rest();
+    spool.wait_for_backoff();
     spool.send();
     assert_eq!(
         spool.answer(refused()).effect,
@@ -112,8 +112,8 @@ fn a_refusal_after_a_doubt_says_that_the_event_may_be_delivered() {
 }
 
 #[test]
-fn a_lone_refusal_without_a_doubt_makes_a_suspect() {
-    let mut spool = Spool::holding(1);
+fn an_event_refused_alone_makes_its_user_a_suspect() {
+    let mut spool = Spool::with_events(1);
     spool.send();
     let Effect::Rejected {
         may_be_delivered,
@@ -128,11 +128,11 @@ fn a_lone_refusal_without_a_doubt_makes_a_suspect() {
 
 #[test]
 fn a_store_that_lost_the_batch_in_doubt_does_not_stall_the_lane() {
-    let mut spool = Spool::holding(10);
+    let mut spool = Spool::with_events(10);
     spool.send();
     spool.answer(LOST);
     spool.events[0][REGULAR].truncate(4);
-    spool.rest();
+    spool.wait_for_backoff();
     assert_eq!(spool.send(), 4);
     spool.answer(LOST);
     spool.events[0][REGULAR].clear();
@@ -142,8 +142,8 @@ fn a_store_that_lost_the_batch_in_doubt_does_not_stall_the_lane() {
 }
 
 #[test]
-fn an_event_set_aside_leaves_the_batch_in_doubt() {
-    let mut spool = Spool::holding(2);
+fn an_event_set_aside_is_taken_out_of_the_batch_in_doubt() {
+    let mut spool = Spool::with_events(2);
     spool.send();
     spool.answer(BROKEN);
     spool.engine.removed(0, Queue::Regular, 5);

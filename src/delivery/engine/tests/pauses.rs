@@ -1,11 +1,11 @@
-//! What stops all lanes, what is asked meanwhile, and what ends it.
+//! What pauses delivery, what probes the pause, and what ends it.
 
 use super::*;
 
 #[test]
-fn a_refused_token_in_the_middle_of_isolation_blames_nobody_and_forgets_nothing() {
+fn a_token_refused_in_the_middle_of_isolation_blames_no_event_and_keeps_the_group() {
     for reason in [PauseReason::Auth, PauseReason::Ip, PauseReason::Misrouted] {
-        let mut spool = Spool::holding(100);
+        let mut spool = Spool::with_events(100);
         spool.send();
         spool.answer(refused());
         let (group, narrower) = (spool.group(), spool.send());
@@ -21,7 +21,7 @@ fn a_refused_token_in_the_middle_of_isolation_blames_nobody_and_forgets_nothing(
 
 #[test]
 fn probes_wait_30_seconds_and_then_twice_as_long_up_to_15_minutes() {
-    let mut spool = Spool::holding(100);
+    let mut spool = Spool::with_events(100);
     spool.send();
     spool.answer(paused(PauseReason::Auth));
     let mut expected = FIRST_PROBE;
@@ -48,9 +48,9 @@ fn probes_wait_30_seconds_and_then_twice_as_long_up_to_15_minutes() {
 }
 
 #[test]
-fn a_probe_that_is_lost_or_put_off_does_not_end_the_pause() {
+fn a_probe_that_brings_no_judgement_does_not_end_the_pause() {
     for verdict in [LOST, BROKEN, BUSY, Verdict::TooLarge { refusal: None }] {
-        let mut spool = Spool::holding(100);
+        let mut spool = Spool::with_events(100);
         spool.send();
         spool.answer(paused(PauseReason::Ip));
         spool.probe();
@@ -60,8 +60,8 @@ fn a_probe_that_is_lost_or_put_off_does_not_end_the_pause() {
 }
 
 #[test]
-fn a_probe_that_the_api_judges_ends_the_pause() {
-    let mut spool = Spool::holding(100);
+fn a_probe_that_the_api_refuses_for_an_event_ends_the_pause() {
+    let mut spool = Spool::with_events(100);
     spool.send();
     spool.answer(paused(PauseReason::Ip));
     spool.probe();
@@ -73,8 +73,8 @@ fn a_probe_that_the_api_judges_ends_the_pause() {
 }
 
 #[test]
-fn a_probe_with_another_reason_changes_the_reason() {
-    let mut spool = Spool::holding(100);
+fn a_probe_answered_with_another_pause_reason_changes_the_reason() {
+    let mut spool = Spool::with_events(100);
     spool.send();
     spool.answer(paused(PauseReason::Auth));
     spool.probe();
@@ -85,7 +85,7 @@ fn a_probe_with_another_reason_changes_the_reason() {
 }
 
 #[test]
-fn only_one_probe_goes_over_all_lanes_and_lanes_take_turns() {
+fn one_probe_at_a_time_goes_over_all_lanes_and_the_lanes_take_turns() {
     let mut spool = Spool::with(Policy {
         lanes: 3,
         ..Policy::default()
@@ -122,7 +122,7 @@ fn only_one_probe_goes_over_all_lanes_and_lanes_take_turns() {
 }
 
 #[test]
-fn an_answer_already_on_its_way_neither_ends_nor_changes_a_pause() {
+fn the_answer_to_a_request_in_flight_before_a_pause_neither_ends_nor_changes_it() {
     for verdict in [
         Verdict::Delivered,
         refused(),
@@ -144,7 +144,7 @@ fn an_answer_already_on_its_way_neither_ends_nor_changes_a_pause() {
 
 #[test]
 fn a_hold_never_probes_and_only_the_operator_ends_it() {
-    let mut spool = Spool::holding(100);
+    let mut spool = Spool::with_events(100);
     spool.send();
     assert_eq!(
         spool.engine.hold(spool.now),
@@ -161,7 +161,6 @@ fn a_hold_never_probes_and_only_the_operator_ends_it() {
         }
     );
     assert_eq!(spool.engine.token_replaced(), None);
-    assert_eq!(spool.engine.recovered(), None);
     assert_eq!(
         spool.engine.resume(),
         Some(PauseChange::Ended(PauseReason::Hold))
@@ -171,8 +170,8 @@ fn a_hold_never_probes_and_only_the_operator_ends_it() {
 }
 
 #[test]
-fn a_hold_is_not_ended_by_a_probe_that_was_on_its_way() {
-    let mut spool = Spool::holding(100);
+fn a_hold_is_not_ended_by_a_probe_that_was_in_flight() {
+    let mut spool = Spool::with_events(100);
     spool.send();
     spool.answer(paused(PauseReason::Auth));
     spool.probe();
@@ -182,32 +181,8 @@ fn a_hold_is_not_ended_by_a_probe_that_was_on_its_way() {
 }
 
 #[test]
-fn a_damaged_store_outlasts_everything_but_its_recovery() {
-    let mut spool = Spool::holding(100);
-    spool
-        .engine
-        .pause(PauseReason::StoreDamaged, "page 7", spool.now);
-    assert_eq!(spool.engine.hold(spool.now), None);
-    assert_eq!(spool.engine.resume(), None);
-    assert_eq!(spool.engine.token_replaced(), None);
-    spool.crash();
-    spool.wait(secs(1_000_000));
-    assert_eq!(
-        spool.step(0, true),
-        Step::Paused {
-            reason: PauseReason::StoreDamaged,
-            probe_at: None
-        }
-    );
-    assert_eq!(
-        spool.engine.recovered(),
-        Some(PauseChange::Ended(PauseReason::StoreDamaged))
-    );
-}
-
-#[test]
-fn a_new_token_ends_a_pause_for_the_old_one_at_once_and_no_other() {
-    let mut spool = Spool::holding(100);
+fn a_new_token_ends_an_auth_pause_at_once_and_no_other_pause() {
+    let mut spool = Spool::with_events(100);
     spool.send();
     spool.answer(paused(PauseReason::Auth));
     assert_eq!(
@@ -221,9 +196,9 @@ fn a_new_token_ends_a_pause_for_the_old_one_at_once_and_no_other() {
 }
 
 #[test]
-fn an_operator_who_resumes_need_not_wait_for_a_rest() {
+fn a_resume_ends_the_backoff_of_a_lane_with_and_without_a_hold() {
     for held in [true, false] {
-        let mut spool = Spool::holding(100);
+        let mut spool = Spool::with_events(100);
         spool.send();
         spool.answer(Verdict::Retry {
             after: Some(secs(3_600)),
@@ -239,7 +214,7 @@ fn an_operator_who_resumes_need_not_wait_for_a_rest() {
 #[test]
 fn a_pause_survives_a_restart_and_a_clock_that_was_set() {
     for shift_ms in [0, -86_400_000_000, 86_400_000_000] {
-        let mut spool = Spool::holding(100);
+        let mut spool = Spool::with_events(100);
         spool.send();
         spool.answer(paused(PauseReason::Auth));
         spool.now.boot_ns = 5;
@@ -257,17 +232,21 @@ fn a_pause_survives_a_restart_and_a_clock_that_was_set() {
 }
 
 #[test]
-fn the_same_batch_answered_with_server_errors_again_and_again_pauses() {
-    let mut spool = Spool::holding(3);
-    for error in 1..=SERVER_ERRORS {
-        // Lost answers in between neither count nor break the row.
-        spool.rest();
+fn ten_server_errors_in_a_row_for_the_same_batch_pause_delivery() {
+    let mut spool = Spool::with_events(3);
+    for error in 1..=SERVER_ERRORS_MAX {
+        // Lost answers between them neither count nor reset the count.
+        spool.wait_for_backoff();
         spool.send();
         spool.answer(LOST);
-        spool.rest();
+        spool.wait_for_backoff();
         spool.send();
         let outcome = spool.answer(BROKEN);
-        assert_eq!(outcome.pause.is_some(), error == SERVER_ERRORS, "{error}");
+        assert_eq!(
+            outcome.pause.is_some(),
+            error == SERVER_ERRORS_MAX,
+            "{error}"
+        );
     }
     assert_eq!(spool.reason(), Some(PauseReason::ServerError));
     assert_eq!(spool.probe(), 3);
@@ -278,15 +257,15 @@ fn the_same_batch_answered_with_server_errors_again_and_again_pauses() {
 }
 
 #[test]
-fn server_errors_of_different_batches_do_not_pause() {
-    let mut spool = Spool::holding(10_000);
+fn server_errors_of_different_batches_do_not_pause_delivery() {
+    let mut spool = Spool::with_events(10_000);
     for _ in 0..5 {
-        for _ in 1..SERVER_ERRORS {
-            spool.rest();
+        for _ in 1..SERVER_ERRORS_MAX {
+            spool.wait_for_backoff();
             spool.send();
             spool.answer(BROKEN);
         }
-        spool.rest();
+        spool.wait_for_backoff();
         spool.send();
         spool.answer(Verdict::Delivered);
     }
@@ -294,7 +273,7 @@ fn server_errors_of_different_batches_do_not_pause() {
 }
 
 #[test]
-fn a_probe_does_not_cut_short_the_rest_that_another_lane_was_asked_for() {
+fn a_successful_probe_does_not_end_the_backoff_of_another_lane() {
     let mut spool = Spool::with(Policy {
         lanes: 2,
         ..Policy::default()
@@ -322,14 +301,14 @@ fn a_probe_does_not_cut_short_the_rest_that_another_lane_was_asked_for() {
 }
 
 #[test]
-fn a_batch_that_still_breaks_the_api_gets_all_of_its_attempts_anew() {
+fn a_batch_that_still_causes_server_errors_after_a_pause_gets_all_attempts_anew() {
     let mut spool = Spool::with(Policy {
         lanes: 2,
         ..Policy::default()
     });
     spool.events = vec![[vec![100; 3], vec![]], [vec![100; 3], vec![]]];
-    for _ in 0..SERVER_ERRORS {
-        spool.rest();
+    for _ in 0..SERVER_ERRORS_MAX {
+        spool.wait_for_backoff();
         spool.send();
         spool.answer(BROKEN);
     }
@@ -340,7 +319,7 @@ fn a_batch_that_still_breaks_the_api_gets_all_of_its_attempts_anew() {
         outcome.pause,
         Some(PauseChange::Ended(PauseReason::ServerError))
     );
-    spool.rest();
+    spool.wait_for_backoff();
     spool.send();
     assert_eq!(spool.answer(BROKEN).pause, None);
 }

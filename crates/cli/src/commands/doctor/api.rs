@@ -7,11 +7,12 @@
 use std::time::Duration;
 
 use meditopia::client::connection;
-use meditopia::clock::{Clock, Moment, SystemClock};
+use meditopia::clock::{self, Moment};
 use meditopia::config::{BearerToken, Settings};
-use meditopia::delivery::{Exchange, Verdict, judge};
+use meditopia::delivery::{Verdict, judge};
 use meditopia::error::PauseReason;
 use meditopia::event::{Fields, Rules, encode};
+use meditopia::exchange::Exchange;
 use meditopia::transport::Transport;
 use secrecy::SecretString;
 
@@ -64,7 +65,7 @@ pub fn check(
     };
     let secret = SecretString::from(token.map_or(NO_TOKEN, BearerToken::expose));
     let (exchange, date) = transport.post_dated(&secret, event.unwrap_or(br#"{"events":[]}"#));
-    let now = SystemClock.now();
+    let now = clock::now();
     if matches!(exchange, Exchange::Answered(_)) && settings.endpoint.is_https() {
         report.add(&Finding::ok(
             "TLS",

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 
 use meditopia::config::Settings;
-use meditopia::transport::{connect_to, look_up};
+use meditopia::transport::{connect_to, resolve};
 
 use super::certificate;
 use super::{Finding, Report};
@@ -22,7 +22,7 @@ pub fn check(settings: &Settings, report: &mut Report) -> bool {
             settings.endpoint.port(),
         ),
     };
-    let addresses = match look_up(host, port, settings.connect_timeout) {
+    let addresses = match resolve(host, port, settings.connect_timeout) {
         Ok(addresses) => addresses,
         Err(why) => {
             report.add(&Finding::fail(

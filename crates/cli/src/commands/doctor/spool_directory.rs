@@ -5,7 +5,7 @@ use std::path::Path;
 
 use meditopia::config::Settings;
 use meditopia::error::Error;
-use meditopia::spool::{self, Belonging};
+use meditopia::spool::{self, Destination};
 
 use super::{Finding, Report};
 
@@ -42,7 +42,7 @@ pub fn check(settings: &Settings, report: &mut Report) {
         Err(e) => report.add(&Finding::fail("spool rights", problem(&e), advice(&e))),
     }
     report.add(&writable(dir));
-    let configured = Belonging {
+    let configured = Destination {
         endpoint: settings.endpoint.as_str(),
         account: &settings.account,
     };
@@ -55,10 +55,10 @@ pub fn check(settings: &Settings, report: &mut Report) {
             ),
             format!(
                 "if the original is gone: {}",
-                known.adopt_command(dir, known.belonging())
+                known.adopt_command(dir, known.destination())
             ),
         )),
-        Ok(known) if known.belonging() != configured => {
+        Ok(known) if known.destination() != configured => {
             report.add(&Finding::fail(
                 "spool identity",
                 format!(
@@ -84,13 +84,13 @@ pub fn check(settings: &Settings, report: &mut Report) {
             return;
         }
     }
-    match spool::condition(dir) {
+    match spool::disk_space(dir) {
         Ok(space) => report.add(&disk_space(&space)),
         Err(e) => report.add(&Finding::fail("disk", problem(&e), advice(&e))),
     }
 }
 
-fn disk_space(space: &spool::Condition) -> Finding {
+fn disk_space(space: &spool::DiskSpace) -> Finding {
     let free = format!("{} MiB free", space.free_bytes / MIB);
     if space.is_full {
         return Finding::fail(

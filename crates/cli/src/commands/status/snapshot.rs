@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use meditopia::client::{Client, Elected, RejectedCount, Retry};
 use meditopia::clock::wall_ms;
 use meditopia::error::PauseReason;
-use meditopia::spool::{self, Condition, Description};
+use meditopia::spool::{self, Description, DiskSpace};
 use meditopia::stats::Stats;
 use serde_json::{Map, Value, json};
 
@@ -26,7 +26,7 @@ pub struct Snapshot {
     pub pause: String,
     /// `None` if the store cannot be read.
     pub rejected: Option<Vec<RejectedCount>>,
-    pub disk: Condition,
+    pub disk: DiskSpace,
     elected: Elected,
     retry: Option<Retry>,
     /// Events delivered per second; `None` if that was not measured.

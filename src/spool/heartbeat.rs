@@ -1,46 +1,49 @@
-//! What the sender tells all other processes of its spool, in `sender.json`.
+//! What the sender publishes for all other processes of its spool, in `sender.json`.
 //!
-//! A file, because readers must not need the store: a php-fpm worker looks at it to respect
-//! `max_spool_bytes`, and a `flush` that waits for another process's sender reads how far it is.
+//! It is a file because readers must not need the store: a php-fpm worker reads it to respect
+//! `max_spool_bytes`, and a `flush` that waits for the sender of another process reads its
+//! progress.
 
 use std::fs;
 use std::io::ErrorKind as IoKind;
 
 use serde::{Deserialize, Serialize};
 
+use super::files::private_file;
+use super::open::Spool;
 use crate::clock;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
-use crate::spool::{Spool, private_file};
 
-/// The sender's word about itself.
+/// The sender's process, its progress, and the bytes that are pending.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Heartbeat {
     pub pid: u32,
-    /// The namespace that its pid is of, if it can be told.
+    /// The namespace that `pid` belongs to, if it is known.
     pub pid_namespace: Option<u64>,
     /// Wall time of this heartbeat, in milliseconds.
     pub seen_ms: i64,
-    /// Everything enqueued before this time of this boot has been taken over.
+    /// Everything enqueued before `taken_upto_boot_ns` of this boot has been taken over.
     pub boot_count: u32,
     pub taken_upto_boot_ns: u64,
-    /// The journal holds more than the disk has room for in the store.
-    pub hungry: bool,
+    /// The disk is so full that only a part of the journal is taken over.
+    #[serde(rename = "hungry")]
+    pub take_over_is_limited: bool,
     /// Bytes of events that are pending in the store.
     pub pending_bytes: u64,
-    /// Bytes of segments that still stand in the journal although they were taken over.
+    /// Bytes of segments that were taken over and are still in the journal.
     pub taken_bytes: u64,
     /// Why delivery is paused, if it is.
     pub paused: Option<String>,
-    /// Since when, wall time in milliseconds.
+    /// Since when delivery is paused: wall time in milliseconds.
     pub paused_since_ms: Option<i64>,
 }
 
 impl Heartbeat {
-    /// The last heartbeat; `None` if there has never been a sender, or if a power cut has torn the
-    /// file: the next sender writes a new one, and nobody depends on an old one.
+    /// Reads the last heartbeat; `None` if there has never been a sender, or if a power cut has
+    /// torn the file. The next sender writes a new one, and no reader depends on an old one.
     pub(crate) fn read(spool: &Spool) -> Result<Option<Self>> {
-        let path = spool.sender();
+        let path = spool.heartbeat_path();
         match fs::read(&path) {
             Ok(text) => Ok(serde_json::from_slice(&text).ok()),
             Err(e) if e.kind() == IoKind::NotFound => Ok(None),
@@ -48,8 +51,8 @@ impl Heartbeat {
         }
     }
 
-    /// Says why nothing is sent, or that nothing stands in the way any more, and leaves the rest.
-    pub(crate) fn pause(spool: &Spool, reason: Option<PauseReason>) -> Result<()> {
+    /// Publishes why delivery is paused, or that it is not, and keeps the rest of the heartbeat.
+    pub(crate) fn publish_pause(spool: &Spool, reason: Option<PauseReason>) -> Result<()> {
         let mut last = Self::read(spool)?.unwrap_or_default();
         if last.pause_reason() != reason {
             last.paused_since_ms = reason.map(|_| clock::wall_ms());
@@ -63,15 +66,16 @@ impl Heartbeat {
         self.paused.as_deref().and_then(PauseReason::from_name)
     }
 
-    /// Since when the store is damaged, if the sender has found that.
+    /// Since when the store is damaged, if the sender has found it damaged.
     pub(crate) fn damaged_since_ms(&self) -> Option<i64> {
         let damaged = self.pause_reason() == Some(PauseReason::StoreDamaged);
         self.paused_since_ms.filter(|_| damaged)
     }
 
-    /// Replaces it. Not synced: after a power cut the next sender writes a new one.
+    /// Replaces the published heartbeat. Not synced: after a power cut the next sender writes a new
+    /// one.
     pub(crate) fn write(&self, spool: &Spool) -> Result<()> {
-        let path = spool.sender();
+        let path = spool.heartbeat_path();
         let fresh = path.with_extension("new");
         let text = serde_json::to_vec(self)
             .map_err(|e| Error::new(ErrorKind::Internal, format!("heartbeat: {e}")))?;

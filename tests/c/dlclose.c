@@ -1,5 +1,5 @@
-/* Loads the library as a plugin host does: dlopen, use, dlclose - and goes on using what it was
- * given, because the library stays mapped. Prints nothing when all is well. */
+/* Loads the library as a program with plugins does: dlopen, use, dlclose. It then still uses a function
+ * and a constant of the library, because the library stays mapped. Prints nothing if all is well. */
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include <meditopia.h>
 
 static int failed(const char *what) {
-  fprintf(stderr, "door.c: %s\n", what);
+  fprintf(stderr, "dlclose.c: %s\n", what);
   return 1;
 }
 

@@ -1,9 +1,9 @@
-//! How a segment ends: what stands behind its last whole record is judged once its writer has ended,
-//! and then the segment goes.
+//! Removing a segment whose writer has ended: its tail is read and judged, then the file is
+//! unlinked.
 //!
-//! The order is what makes a removal safe: everything that was read is committed durably, then the
-//! segment's lock is taken, its size read again, and only if nothing is behind what was taken over it is
-//! unlinked, under the lock.
+//! The order makes a removal safe: the sender commits everything that it read, durably, then takes
+//! the segment's lock and reads its size again. Only if nothing stands behind what was taken over
+//! is the segment unlinked, under the lock.
 
 use std::fs::{self, File};
 use std::io::ErrorKind as IoKind;
@@ -11,52 +11,54 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use rustix::fs::FlockOperation;
 
-use super::cursor::{Damage, header_by_name, newer, open_segment, pieces};
+use super::damage::Damage;
 use super::segment::{self, BadHeader, HEADER_LEN, Header, Position};
+use super::segment_reader::{find_record, header_from_name, newer_version, open_for_reading};
 use crate::error::{Error, Result};
 use crate::spool::Spool;
 
 /// What stands behind the last whole record of a segment whose writer has ended.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tail {
-    /// The segment's size: so far it is taken over once this is dealt with.
+    /// The segment's size: how far it is taken over once this tail is.
     pub upto: u64,
-    /// Bytes that are no record, nor the beginning of one.
+    /// Bytes that are neither a record nor the beginning of one.
     pub damage: Vec<Damage>,
-    /// What was being written when its writer ended, or zeros: nothing that was acknowledged after
-    /// the death of a process, but perhaps after a power cut.
+    /// What was being written when the writer ended, or zeros. After the death of a process, none
+    /// of it was acknowledged; after a power cut, it may have been.
     pub torn: Option<Torn>,
 }
 
-/// The end of a segment that was cut short, or is zero.
+/// An incomplete record or zeros at the end of a segment.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Torn {
-    /// How much there is of it.
+    /// How long it is.
     pub bytes: u64,
-    /// What is worth keeping: after a reboot it may have been acknowledged, in part.
+    /// The bytes, if they are worth saving: after a reboot, a part of them may have been
+    /// acknowledged.
     pub keep: Option<Damage>,
 }
 
 /// What became of a segment that was read to its end.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Removal {
-    /// Its writer lives, or there is more to read.
+    /// The segment is still there: its writer lives, or there is more to read.
     Kept,
-    /// It is gone, or was before.
+    /// The segment is gone, now or already before.
     Removed,
 }
 
-/// Whether the writer of a segment has ended. What is abandoned stays so.
+/// Whether the writer of a segment has ended. No other process will append to it.
 pub fn is_abandoned(spool: &Spool, name: &str) -> bool {
-    open_segment(&spool.journal().join(name)).is_ok_and(|file| is_free(&file))
+    open_for_reading(&spool.journal_dir().join(name)).is_ok_and(|file| is_free(&file))
 }
 
-/// Looks at the end of an abandoned segment that was read up to `taken`; `None` while a whole record
-/// stands there, which the next round reads.
-pub fn tail(spool: &Spool, name: &str, taken: u64) -> Result<Option<Tail>> {
-    let path = spool.journal().join(name);
+/// Reads the tail of an abandoned segment behind `taken`; `None` while a whole record stands there,
+/// which the next round reads.
+pub fn read_tail(spool: &Spool, name: &str, taken: u64) -> Result<Option<Tail>> {
+    let path = spool.journal_dir().join(name);
     let io = |e: std::io::Error| Error::io(path.display(), e);
-    let file = match open_segment(&path) {
+    let file = match open_for_reading(&path) {
         Ok(file) => file,
         Err(e) if e.kind() == IoKind::NotFound => return Ok(Some(Tail::default())),
         Err(e) => return Err(io(e)),
@@ -72,19 +74,19 @@ pub fn tail(spool: &Spool, name: &str, taken: u64) -> Result<Option<Tail>> {
         upto: size,
         ..Tail::default()
     };
-    let by_name = header_by_name(name, &about);
-    let rebooted = by_name.boot_count < spool.boot_count();
+    let named_header = header_from_name(name, &about);
+    let rebooted = named_header.boot_count < spool.boot_count();
     let header = read(0, size.min(HEADER_LEN as u64))?;
     let decoded = Header::decode(&header);
     match decoded {
         Ok(_) => {}
-        Err(BadHeader::Newer) => return Err(newer(&path)),
-        // Short: its writer died while it created the segment, or a power cut took what was in it.
+        Err(BadHeader::Newer) => return Err(newer_version(&path)),
+        // Its writer died while it created the segment, or a power cut took what was in it.
         Err(BadHeader::Short) => {
             tail.torn = rebooted.then(|| torn(name, 0, header, rebooted));
             return Ok(Some(tail));
         }
-        // Else it was told when the first record was looked for.
+        // In a longer segment, the round has reported the damaged header already.
         Err(BadHeader::Damaged) if size == HEADER_LEN as u64 => tail.damage.push(Damage {
             segment: name.to_owned(),
             offset: 0,
@@ -93,18 +95,19 @@ pub fn tail(spool: &Spool, name: &str, taken: u64) -> Result<Option<Tail>> {
         Err(BadHeader::Damaged) => {}
     }
     let position = Position {
-        created_boot_ns: decoded.unwrap_or(by_name).created_boot_ns,
+        created_boot_ns: decoded.unwrap_or(named_header).created_boot_ns,
         offset: taken,
     };
     let bytes = read(taken, size)?;
-    let (damage, at, record) = pieces(name, &bytes, position);
-    if record.is_some() {
+    let found = find_record(name, &bytes, position);
+    if found.record.is_some() {
         return Ok(None);
     }
-    tail.damage.extend(damage);
-    if at < bytes.len() {
-        let offset = position.further(at).offset;
-        tail.torn = Some(torn(name, offset, bytes[at..].to_vec(), rebooted));
+    tail.damage.extend(found.damage);
+    if found.skipped < bytes.len() {
+        let offset = position.plus(found.skipped).offset;
+        let bytes = bytes[found.skipped..].to_vec();
+        tail.torn = Some(torn(name, offset, bytes, rebooted));
     }
     Ok(Some(tail))
 }
@@ -120,17 +123,17 @@ fn torn(name: &str, offset: u64, bytes: Vec<u8>, rebooted: bool) -> Torn {
     }
 }
 
-/// Removes a segment whose writer has ended, if `taken` is all of it: taken over **durably**, its
-/// [`tail`] included. The caller syncs the directory.
-pub fn remove(spool: &Spool, name: &str, taken: u64) -> Result<Removal> {
-    let path = spool.journal().join(name);
+/// Removes a segment whose writer has ended, if all of it is before `taken`. Everything before
+/// `taken`, the tail included, has to be taken over **durably**. The caller syncs the directory.
+pub fn remove_segment(spool: &Spool, name: &str, taken: u64) -> Result<Removal> {
+    let path = spool.journal_dir().join(name);
     let io = |e: std::io::Error| Error::io(path.display(), e);
-    let file = match open_segment(&path) {
+    let file = match open_for_reading(&path) {
         Ok(file) => file,
         Err(e) if e.kind() == IoKind::NotFound => return Ok(Removal::Removed),
         Err(e) => return Err(io(e)),
     };
-    // Under the lock the size is final: its writer is gone.
+    // Under the lock the size is final: the writer has ended.
     if !is_free(&file) || file.metadata().map_err(io)?.size() > taken {
         return Ok(Removal::Kept);
     }

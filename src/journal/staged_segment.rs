@@ -1,44 +1,44 @@
-//! A segment that is written where no sender looks, and published as a whole by one rename.
+//! A segment that is written beside the journal and published whole by one rename.
 //!
-//! A writer's segment acknowledges record by record. Whoever brings many events wants a moment at which
-//! they are queued, all of them, and must be able to tell after a crash whether it has passed: the
+//! A writer's segment acknowledges record by record. An import needs one moment at which all of
+//! many events are queued, and after a crash it must know whether that moment has passed: the
 //! staged file is still there, or it is not.
 //!
-//! A round of the sender notes the time, lists the segments and takes what is older. A published segment
-//! holds records that are older than its publication, so a round may overlook it. Order holds all the
-//! same if the next one is created only after it was published: the records of that are then later than
-//! any round which can have overlooked this one.
+//! A round of the sender notes its cutoff, lists the segments, and reads the records before the
+//! cutoff. The records of a published segment are older than its publication, so a round may miss
+//! them. The order still holds if the next staged segment is created only after this one was
+//! published: its records are then later than the cutoff of any round that has missed this segment.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind as IoKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::process::pid;
 use super::segment::{self, HEADER_LEN, Header, Position};
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::process::pid;
 use crate::spool::{Spool, remove_file, sync_dir};
 
-/// Records gather here before they are written.
+/// How many bytes of records are written at once.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-/// A segment that nobody reads yet. Dropped before it is complete, it is removed.
+/// A segment that no sender reads yet. If it is dropped before it is complete, its file is removed.
 #[derive(Debug)]
-pub(crate) struct Staged {
+pub(crate) struct StagedSegment {
     file: File,
     path: PathBuf,
     name: String,
     header: Header,
     record: Vec<u8>,
     buffer: Vec<u8>,
-    /// With what is in the buffer.
+    /// Bytes of the segment, those in the buffer included.
     len: u64,
     is_complete: bool,
 }
 
-impl Staged {
-    /// Begins one in `dir`, which lies in the spool.
+impl StagedSegment {
+    /// Creates a segment in `dir`, a directory of the spool.
     pub(crate) fn create(spool: &Spool, dir: &Path) -> Result<Self> {
         let header = Header {
             boot_count: spool.boot_count(),
@@ -66,12 +66,13 @@ impl Staged {
         })
     }
 
-    /// Bytes that it will have.
+    /// Bytes that the segment has once it is complete.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Adds a record of one event. One record each, so that damage costs the events that it touches.
+    /// Adds a record of one event. Each event has a record of its own, so that damage costs only
+    /// the events that it hits.
     pub(crate) fn push(&mut self, fragment: &[u8]) -> Result<()> {
         segment::begin_record(&mut self.record);
         segment::push_fragment(&mut self.record, |out| {
@@ -86,12 +87,12 @@ impl Staged {
         self.buffer.extend_from_slice(&self.record);
         self.len += self.record.len() as u64;
         if self.buffer.len() >= BUFFER_BYTES {
-            self.write()?;
+            self.write_buffer()?;
         }
         Ok(())
     }
 
-    fn write(&mut self) -> Result<()> {
+    fn write_buffer(&mut self) -> Result<()> {
         self.file
             .write_all(&self.buffer)
             .map_err(|e| Error::io(self.path.display(), e))?;
@@ -99,9 +100,9 @@ impl Staged {
         Ok(())
     }
 
-    /// Writes all of it, so that it survives a power cut, and gives its name for [`publish`].
+    /// Writes and syncs the whole segment; returns its file name for [`publish`].
     pub(crate) fn complete(mut self) -> Result<String> {
-        self.write()?;
+        self.write_buffer()?;
         self.file
             .sync_all()
             .map_err(|e| Error::io(self.path.display(), e))?;
@@ -110,38 +111,38 @@ impl Staged {
     }
 }
 
-impl Drop for Staged {
+impl Drop for StagedSegment {
     fn drop(&mut self) {
         if !self.is_complete {
-            // Whoever comes next removes what is not noted anywhere.
+            // If this fails, the next import removes the file.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Moves the complete segment `name` from `dir` into the journal, durably. If it is not there any more
-/// it was published before.
+/// Moves the complete segment `name` from `dir` into the journal, durably. If it is no longer in
+/// `dir`, it was published before.
 pub(crate) fn publish(spool: &Spool, dir: &Path, name: &str) -> Result<()> {
-    let (from, journal) = (dir.join(name), spool.journal());
+    let (from, journal) = (dir.join(name), spool.journal_dir());
     spool.check_path()?;
-    spool.make_dir(&journal)?;
+    spool.ensure_dir(&journal)?;
     match fs::rename(&from, journal.join(name)) {
         Err(e) if e.kind() != IoKind::NotFound => return Err(Error::io(from.display(), e)),
         _ => {}
     }
-    // In this order: should a power cut leave both names, the second rename replaces a file by itself,
-    // and how far it is taken over hangs on the name.
+    // In this order: if a power cut leaves both names, the next rename replaces the file by itself,
+    // and the offset up to which it is taken over still belongs to that name.
     sync_dir(&journal)?;
     sync_dir(dir)
 }
 
-/// Removes the segments in `dir` but `noted`, which somebody else publishes.
-pub(crate) fn clear(dir: &Path, noted: Option<&str>) -> Result<()> {
+/// Removes the staged segments in `dir`, except `kept`, which the caller is going to publish.
+pub(crate) fn remove_unpublished(dir: &Path, kept: Option<&str>) -> Result<()> {
     let entries = fs::read_dir(dir).map_err(|e| Error::io(dir.display(), e))?;
     for entry in entries {
         let name = entry.map_err(|e| Error::io(dir.display(), e))?.file_name();
         let name = name.to_string_lossy();
-        if segment::parse_name(&name).is_some() && noted != Some(&*name) {
+        if segment::parse_name(&name).is_some() && kept != Some(&*name) {
             remove_file(&dir.join(&*name))?;
         }
     }
@@ -153,28 +154,29 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::journal::reader::{Offsets, Round, count};
-    use crate::spool::{Belonging, NetworkFileSystem};
+    use crate::journal::backlog::count_events;
+    use crate::journal::round::{Offsets, Round};
+    use crate::spool::{Destination, NetworkFileSystem};
 
-    fn waiting(spool: &Spool) -> u64 {
+    fn events_in_journal(spool: &Spool) -> u64 {
         let deadline = Instant::now() + Duration::from_secs(60);
-        count(spool, &Offsets::new(), deadline).unwrap()
+        count_events(spool, &Offsets::new(), deadline).unwrap()
     }
 
     fn spool() -> (tempfile::TempDir, Spool) {
         let parent = tempfile::tempdir().unwrap();
-        let belonging = Belonging {
+        let destination = Destination {
             endpoint: "https://api.example/events",
             account: "",
         };
         let dir = parent.path().join("spool");
-        let spool = Spool::open(&dir, belonging, NetworkFileSystem::Refuse).unwrap();
-        spool.make_dir(&spool.imports()).unwrap();
+        let spool = Spool::open(&dir, destination, NetworkFileSystem::Refuse).unwrap();
+        spool.ensure_dir(&spool.imports_dir()).unwrap();
         (parent, spool)
     }
 
-    fn staged(spool: &Spool, numbers: std::ops::Range<u32>) -> String {
-        let mut staged = Staged::create(spool, &spool.imports()).unwrap();
+    fn stage(spool: &Spool, numbers: std::ops::Range<u32>) -> String {
+        let mut staged = StagedSegment::create(spool, &spool.imports_dir()).unwrap();
         for number in numbers {
             staged.push(format!("event {number}").as_bytes()).unwrap();
         }
@@ -182,52 +184,52 @@ mod tests {
     }
 
     #[test]
-    fn a_published_segment_is_read_like_a_writers_and_nothing_of_it_before() {
+    fn a_staged_segment_is_read_whole_once_it_is_published_and_not_before() {
         let (_parent, spool) = spool();
-        let name = staged(&spool, 0..5_000);
-        assert_eq!(waiting(&spool), 0);
-        publish(&spool, &spool.imports(), &name).unwrap();
-        // Whoever does not know whether it was done does it again.
-        publish(&spool, &spool.imports(), &name).unwrap();
+        let name = stage(&spool, 0..5_000);
+        assert_eq!(events_in_journal(&spool), 0);
+        publish(&spool, &spool.imports_dir(), &name).unwrap();
+        // A process that does not know whether the segment was published publishes it again.
+        publish(&spool, &spool.imports_dir(), &name).unwrap();
 
         let mut read = Vec::new();
         let mut round = Round::begin(&spool, &Offsets::new()).unwrap();
         let chunk = round
-            .take(usize::MAX, |fragment, _| read.push(fragment.to_vec()))
+            .read_chunk(usize::MAX, |fragment, _| read.push(fragment.to_vec()))
             .unwrap();
 
         assert!(chunk.damage.is_empty());
         assert_eq!(read.len(), 5_000);
         assert!((0..5_000).all(|number| read[number] == format!("event {number}").as_bytes()));
-        assert_eq!(round.finished().count(), 1);
+        assert_eq!(round.finished_segments().count(), 1);
     }
 
     #[test]
-    fn a_round_that_overlooks_a_segment_takes_nothing_of_the_next() {
+    fn a_round_that_misses_a_published_segment_reads_nothing_of_the_next_one() {
         let (_parent, spool) = spool();
-        let first = staged(&spool, 0..3);
-        // It has noted its time and listed the segments.
+        let first = stage(&spool, 0..3);
+        // The round has noted its cutoff and listed the segments.
         let mut round = Round::begin(&spool, &Offsets::new()).unwrap();
-        publish(&spool, &spool.imports(), &first).unwrap();
-        let second = staged(&spool, 3..6);
-        publish(&spool, &spool.imports(), &second).unwrap();
-        assert!(round.upto().1 < segment::parse_name(&second).unwrap().1);
-        let mut taken = 0;
-        round.take(usize::MAX, |_, _| taken += 1).unwrap();
-        assert_eq!(taken, 0);
-        assert_eq!(waiting(&spool), 6);
+        publish(&spool, &spool.imports_dir(), &first).unwrap();
+        let second = stage(&spool, 3..6);
+        publish(&spool, &spool.imports_dir(), &second).unwrap();
+        assert!(round.cutoff().1 < segment::parse_name(&second).unwrap().1);
+        let mut read = 0;
+        round.read_chunk(usize::MAX, |_, _| read += 1).unwrap();
+        assert_eq!(read, 0);
+        assert_eq!(events_in_journal(&spool), 6);
     }
 
     #[test]
-    fn what_is_not_complete_or_not_noted_is_removed() {
+    fn staged_segments_that_are_incomplete_or_not_kept_are_removed() {
         let (_parent, spool) = spool();
-        let noted = staged(&spool, 0..1);
-        staged(&spool, 1..2);
-        drop(Staged::create(&spool, &spool.imports()).unwrap());
-        assert_eq!(fs::read_dir(spool.imports()).unwrap().count(), 2);
-        clear(&spool.imports(), Some(&noted)).unwrap();
-        let left: Vec<_> = fs::read_dir(spool.imports()).unwrap().collect();
+        let kept = stage(&spool, 0..1);
+        stage(&spool, 1..2);
+        drop(StagedSegment::create(&spool, &spool.imports_dir()).unwrap());
+        assert_eq!(fs::read_dir(spool.imports_dir()).unwrap().count(), 2);
+        remove_unpublished(&spool.imports_dir(), Some(&kept)).unwrap();
+        let left: Vec<_> = fs::read_dir(spool.imports_dir()).unwrap().collect();
         assert_eq!(left.len(), 1);
-        assert_eq!(*left[0].as_ref().unwrap().file_name(), *noted);
+        assert_eq!(*left[0].as_ref().unwrap().file_name(), *kept);
     }
 }

@@ -1,20 +1,21 @@
-//! Taking a lock whose holder may have panicked.
+//! Locking a mutex whose holder may have panicked.
 //!
-//! Every state behind a lock here is either rebuilt from disk or changed in one step, so a panic in
-//! another thread does not make it unusable; the panic itself is reported where it happened.
+//! Every state behind a mutex of this crate is either rebuilt from disk or changed in one step, so
+//! a panic in another thread does not make it unusable. The panic itself is reported where it
+//! happened.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-/// How often a wait with a deadline tries a lock that somebody holds.
+/// How often a wait with a deadline tries a mutex that another thread holds.
 const TRY_EVERY: Duration = Duration::from_micros(500);
 
-/// Locks `mutex`, also after a panic of another holder.
+/// Locks `mutex`, even if another holder has panicked.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Locks `mutex` unless that takes until `deadline`.
+/// Locks `mutex`; `None` if another thread holds it until `deadline`.
 pub(crate) fn lock_until<T: ?Sized>(
     mutex: &Mutex<T>,
     deadline: Instant,

@@ -1,12 +1,13 @@
-//! One TCP connection, under ureq's HTTP and under TLS: where every byte passes and every wait ends.
+//! One TCP connection beneath ureq's HTTP and TLS, with deadlines for every read and write.
 //!
-//! ureq gives each phase of a request its own time and hands on "what is left of this phase"; a server
-//! that drips would be given several of them. So the line keeps two deadlines of its own, told apart
-//! by the phase that ureq names: one for setting the connection up (proxy and TLS included), one for the
-//! request that begins with [`Timeout::SendRequest`] and ends with the last byte of its answer.
+//! ureq gives each phase of a request its own timeout, so a server that sends slowly would get several
+//! of them. The connection therefore has two deadlines of its own, and the phase that ureq names
+//! selects one: the first is for connecting (proxy and TLS included), the second for the request, from
+//! [`Timeout::SendRequest`] to the last byte of its answer.
 //!
-//! A peer that stops reading may have answered first (413 and 401 come so): a failed write of
-//! a request is therefore not the end, the answer is still read. The line is then never used again.
+//! A server may answer before it has read the whole request, and then stop reading (413 and 401 often
+//! come so). After a failed write of a request the answer is therefore still read. The connection is
+//! not used again after that.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read};
@@ -17,18 +18,19 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 use ureq::{Error, Timeout};
 
-/// Takes an answer's head whole; longer heads are refused.
+/// The size of the input buffer: an answer's head has to fit into it.
 pub(super) const INPUT_BYTES: usize = 16 * 1024;
-/// Takes most requests in one write, and a TLS record of the largest size with its frame.
+/// The size of the output buffer: most requests fit into it, and a TLS record of the largest size.
 pub(super) const OUTPUT_BYTES: usize = 32 * 1024;
-/// Socket timeouts are rounded up to this, which saves setting them again for every read and write.
+/// Socket timeouts are rounded up to a multiple of this, so that they need not be set again for every
+/// read and write.
 const TIMEOUT_STEP: Duration = Duration::from_millis(100);
 
-pub(super) struct Line {
+pub(super) struct TcpConnection {
     stream: TcpStream,
     peer: SocketAddr,
     buffers: LazyBuffers,
-    set_up_by: Instant,
+    connected_by: Instant,
     request_timeout: Duration,
     answered_by: Instant,
     sending_head: bool,
@@ -37,33 +39,33 @@ pub(super) struct Line {
     write_timeout: Option<Duration>,
 }
 
-/// The peer cut the connection; kept apart from `ErrorKind::ConnectionReset`, which ureq takes for the
+/// The peer cut the connection. This is not `ErrorKind::ConnectionReset`, which ureq takes for the
 /// regular end of an answer without a length.
 #[derive(Debug)]
-pub(super) struct Cut;
+pub(super) struct ConnectionCut;
 
-impl fmt::Display for Cut {
+impl fmt::Display for ConnectionCut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the connection was reset")
     }
 }
 
-impl std::error::Error for Cut {}
+impl std::error::Error for ConnectionCut {}
 
-impl Line {
+impl TcpConnection {
     pub(super) fn new(
         stream: TcpStream,
         peer: SocketAddr,
-        set_up_by: Instant,
+        connected_by: Instant,
         request_timeout: Duration,
     ) -> Self {
         Self {
             stream,
             peer,
             buffers: LazyBuffers::new(INPUT_BYTES, OUTPUT_BYTES),
-            set_up_by,
+            connected_by,
             request_timeout,
-            answered_by: set_up_by,
+            answered_by: connected_by,
             sending_head: false,
             peer_stopped_reading: false,
             read_timeout: None,
@@ -71,7 +73,7 @@ impl Line {
         }
     }
 
-    fn left(&mut self, timeout: NextTimeout) -> Result<Duration, Error> {
+    fn time_left(&mut self, timeout: NextTimeout) -> Result<Duration, Error> {
         let now = Instant::now();
         let sending_head = timeout.reason == Timeout::SendRequest;
         if sending_head && !self.sending_head {
@@ -79,7 +81,7 @@ impl Line {
         }
         self.sending_head = sending_head;
         let deadline = match timeout.reason {
-            Timeout::Connect => self.set_up_by,
+            Timeout::Connect => self.connected_by,
             _ => self.answered_by,
         };
         let left = deadline.saturating_duration_since(now);
@@ -90,10 +92,10 @@ impl Line {
     }
 
     fn write_all(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let flags = SendFlags::NOSIGNAL | behind(timeout.reason);
+        let flags = SendFlags::NOSIGNAL | send_flags(timeout.reason);
         let mut written = 0;
         while written < amount {
-            let left = self.left(timeout)?;
+            let left = self.time_left(timeout)?;
             if self.write_timeout != Some(left) {
                 self.stream.set_write_timeout(Some(left))?;
                 self.write_timeout = Some(left);
@@ -102,15 +104,15 @@ impl Line {
             match send(&self.stream, bytes, flags).map_err(io::Error::from) {
                 Ok(0) => return Err(Error::Io(ErrorKind::WriteZero.into())),
                 Ok(taken) => written += taken,
-                Err(error) if may_go_on(&error) => {}
-                Err(error) => return Err(named(error)),
+                Err(error) if is_retryable(&error) => {}
+                Err(error) => return Err(classify(error)),
             }
         }
         Ok(())
     }
 }
 
-impl Transport for Line {
+impl Transport for TcpConnection {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
@@ -119,9 +121,9 @@ impl Transport for Line {
         if self.peer_stopped_reading {
             return Ok(());
         }
-        let of_a_request = matches!(timeout.reason, Timeout::SendRequest | Timeout::SendBody);
+        let is_request = matches!(timeout.reason, Timeout::SendRequest | Timeout::SendBody);
         match self.write_all(amount, timeout) {
-            Err(Error::Other(cause)) if of_a_request && cause.is::<Cut>() => {
+            Err(Error::Other(cause)) if is_request && cause.is::<ConnectionCut>() => {
                 self.peer_stopped_reading = true;
                 Ok(())
             }
@@ -131,7 +133,7 @@ impl Transport for Line {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         loop {
-            let left = self.left(timeout)?;
+            let left = self.time_left(timeout)?;
             if self.read_timeout != Some(left) {
                 self.stream.set_read_timeout(Some(left))?;
                 self.read_timeout = Some(left);
@@ -141,13 +143,13 @@ impl Transport for Line {
                     self.buffers.input_appended(amount);
                     return Ok(amount > 0);
                 }
-                Err(error) if may_go_on(&error) => {}
-                Err(error) => return Err(named(error)),
+                Err(error) if is_retryable(&error) => {}
+                Err(error) => return Err(classify(error)),
             }
         }
     }
 
-    /// Nothing may be waiting on an idle line: neither bytes that nobody asked for, nor its end.
+    /// Whether an idle connection can be used again: neither unexpected bytes nor its end wait in it.
     fn is_open(&mut self) -> bool {
         let mut byte = [0];
         let peeked = recv(
@@ -159,14 +161,14 @@ impl Transport for Line {
     }
 }
 
-impl fmt::Debug for Line {
+impl fmt::Debug for TcpConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Line").field(&self.peer).finish()
+        f.debug_tuple("TcpConnection").field(&self.peer).finish()
     }
 }
 
-/// A body follows each head at once, so they can share a packet, and the server wakes once for both.
-fn behind(phase: Timeout) -> SendFlags {
+/// A body follows each head at once, so both can share a packet, and the server wakes only once.
+fn send_flags(phase: Timeout) -> SendFlags {
     match phase {
         #[cfg(target_os = "linux")]
         Timeout::SendRequest => SendFlags::MORE,
@@ -179,15 +181,15 @@ fn rounded_up(left: Duration) -> Duration {
     u32::try_from(steps).map_or(left, |steps| TIMEOUT_STEP.saturating_mul(steps))
 }
 
-/// A signal, or a socket timeout: `left` decides whether the time is really over.
-fn may_go_on(error: &io::Error) -> bool {
+/// Whether the error is a signal or a socket timeout. `time_left` then decides about the deadline.
+fn is_retryable(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock)
 }
 
-fn named(error: io::Error) -> Error {
+fn classify(error: io::Error) -> Error {
     match error.kind() {
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
-            Error::Other(Box::new(Cut))
+            Error::Other(Box::new(ConnectionCut))
         }
         _ => Error::Io(error),
     }

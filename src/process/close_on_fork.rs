@@ -1,12 +1,13 @@
 //! Descriptors that a forked child closes at once.
 //!
-//! Locks taken with `flock` live until their last descriptor is closed, so a child that only sleeps
-//! would keep its dead parent's locks. [`ForkClosed`] descriptors are closed in the child by the one
-//! `pthread_atfork` handler that this library installs; that handler does nothing else.
+//! A lock taken with `flock` lasts until its last descriptor is closed, so a child that only sleeps
+//! would keep its dead parent's locks. The one `pthread_atfork` handler that this library installs
+//! closes [`CloseOnFork`] files in the child, and does nothing else.
 //!
-//! Another thread may fork just after a file was opened, when nobody has noted its number yet. So
-//! what is about to be opened is announced before, by what a child can tell it by, and a child that
-//! finds an announcement looks for it among its descriptors. Announcing takes no system call.
+//! Another thread may fork just after a file was opened, when its descriptor is not registered yet.
+//! So a thread announces a file before it opens it, with a [`FileKey`] that a child can recognise
+//! the file by. A child that finds an announcement searches its descriptors for that file.
+//! Announcing takes no system call.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -18,48 +19,48 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use rustix::fs::FlockOperation;
 
-use super::process::Owner;
+use super::owner::Owner;
 use crate::error::{Error, Result};
 
-/// How many descriptors can be open for closing at fork: a few for each open spool.
-const SLOTS_MAX: usize = 1024;
-static SLOTS: [Slot; SLOTS_MAX] = [const { Slot::new() }; SLOTS_MAX];
+/// How many such files a process can have open: each open spool needs a few.
+const MAX_SLOTS: usize = 1024;
+static SLOTS: [Slot; MAX_SLOTS] = [const { Slot::new() }; MAX_SLOTS];
 
 /// States of a slot; a positive one is a descriptor, plus one.
 const FREE: i32 = 0;
-/// Being filled in; nothing is open yet.
-const TAKEN: i32 = -1;
+/// A thread is writing its announcement; the file is not open yet.
+const CLAIMED: i32 = -1;
 const ANNOUNCED_BY_NAME: i32 = -2;
 const ANNOUNCED_BY_INODE: i32 = -3;
 
-/// Descriptors that a child tries where it cannot list those it has.
-const TRIED_MAX: RawFd = 65_536;
+/// How many descriptors a child tries where it cannot list those that are open.
+const MAX_TRIED: RawFd = 65_536;
 
-/// Room for one descriptor.
+/// Where one descriptor is registered.
 struct Slot {
     state: AtomicI32,
     key: [AtomicU64; 2],
 }
 
-/// How a child knows a file that has just been opened.
+/// How a child recognises a file that was announced.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Known<'a> {
-    /// By the last part of its path, which no other file has.
+pub(crate) enum FileKey<'a> {
+    /// By the last component of its path, which no other file has.
     Name(&'a str),
     /// By device and inode.
     Inode((u64, u64)),
 }
 
-/// A file that is about to be opened.
+/// The announcement of a file that is about to be opened.
 #[derive(Debug)]
-pub(crate) struct Announced {
+pub(crate) struct Announcement {
     slot: usize,
 }
 
-/// A file that a forked child closes at once, so that its `flock` dies with the process that took it.
-/// Dropping it gives the lock up, whoever else has a copy.
+/// A file that a forked child closes at once, so that its `flock` ends with the process that took
+/// it. Dropping it releases the lock even if a child still has a copy of the descriptor.
 #[derive(Debug)]
-pub(crate) struct ForkClosed {
+pub(crate) struct CloseOnFork {
     file: ManuallyDrop<File>,
     owner: Owner,
     slot: usize,
@@ -73,10 +74,10 @@ impl Slot {
         }
     }
 
-    fn announce(&self, known: Known<'_>) {
-        let (state, key) = match known {
-            Known::Name(name) => (ANNOUNCED_BY_NAME, [hash(name.as_bytes()), 0]),
-            Known::Inode((device, inode)) => (ANNOUNCED_BY_INODE, [device, inode]),
+    fn announce(&self, file: FileKey<'_>) {
+        let (state, key) = match file {
+            FileKey::Name(name) => (ANNOUNCED_BY_NAME, [hash(name.as_bytes()), 0]),
+            FileKey::Inode((device, inode)) => (ANNOUNCED_BY_INODE, [device, inode]),
         };
         for (word, value) in self.key.iter().zip(key) {
             word.store(value, Ordering::Relaxed);
@@ -89,32 +90,32 @@ impl Slot {
     }
 }
 
-impl Announced {
+impl Announcement {
     /// Announces a file. Call it before opening the file.
-    pub(crate) fn new(known: Known<'_>) -> Result<Self> {
+    pub(crate) fn new(file: FileKey<'_>) -> Result<Self> {
         install_fork_handler().map_err(|e| Error::io("pthread_atfork", e))?;
-        let taken = SLOTS.iter().position(|slot| {
+        let claimed = SLOTS.iter().position(|slot| {
             slot.state
-                .compare_exchange(FREE, TAKEN, Ordering::AcqRel, Ordering::Relaxed)
+                .compare_exchange(FREE, CLAIMED, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
         });
-        let Some(slot) = taken else {
+        let Some(slot) = claimed else {
             return Err(Error::io(
-                "more spools open than this library can watch over at fork",
+                "more files of spools are open than this library can close at fork",
                 io::Error::from_raw_os_error(libc::EMFILE),
             ));
         };
-        SLOTS[slot].announce(known);
+        SLOTS[slot].announce(file);
         Ok(Self { slot })
     }
 
-    /// The file is open. Call it before taking a lock on it.
-    pub(crate) fn opened(self, file: File) -> ForkClosed {
+    /// Registers the file, now that it is open. Call it before taking a lock on it.
+    pub(crate) fn opened(self, file: File) -> CloseOnFork {
         let slot = ManuallyDrop::new(self).slot;
         SLOTS[slot]
             .state
             .store(file.as_raw_fd() + 1, Ordering::Release);
-        ForkClosed {
+        CloseOnFork {
             file: ManuallyDrop::new(file),
             owner: Owner::current(),
             slot,
@@ -122,14 +123,14 @@ impl Announced {
     }
 }
 
-impl Drop for Announced {
-    /// It could not be opened.
+impl Drop for Announcement {
+    /// The file could not be opened.
     fn drop(&mut self) {
         SLOTS[self.slot].state.store(FREE, Ordering::Release);
     }
 }
 
-impl Deref for ForkClosed {
+impl Deref for CloseOnFork {
     type Target = File;
 
     fn deref(&self) -> &File {
@@ -137,11 +138,11 @@ impl Deref for ForkClosed {
     }
 }
 
-impl Drop for ForkClosed {
+impl Drop for CloseOnFork {
     fn drop(&mut self) {
-        // In a child the handler has closed it already; the number may be somebody else's by now.
+        // In a child the handler has closed it already, and its number may belong to another file.
         if self.owner.is_current() {
-            // A child that is between fork and exec may hold a copy: the lock must not wait for it.
+            // A child between fork and exec may hold a copy: the lock must not outlast this drop.
             let _ = rustix::fs::flock(&*self.file, FlockOperation::Unlock);
             SLOTS[self.slot].state.store(FREE, Ordering::Release);
             // SAFETY: dropped once, here; `self` is not used afterwards.
@@ -155,8 +156,7 @@ fn install_fork_handler() -> io::Result<()> {
     if INSTALLED.load(Ordering::Acquire) {
         return Ok(());
     }
-    // Two threads may come here at once: a handler that runs twice does no harm, one that is not
-    // there yet would.
+    // Two threads may both install it: a handler that runs twice does no harm, a missing one would.
     // SAFETY: the handler below only closes descriptors, which is safe after a fork, and it stays
     // mapped: the library is linked with `-z nodelete`.
     match unsafe { libc::pthread_atfork(None, None, Some(close_inherited)) } {
@@ -174,7 +174,7 @@ extern "C" fn close_inherited() {
     for slot in &SLOTS {
         match slot.state.load(Ordering::Relaxed) {
             FREE => {}
-            TAKEN => slot.state.store(FREE, Ordering::Relaxed),
+            CLAIMED => slot.state.store(FREE, Ordering::Relaxed),
             ANNOUNCED_BY_NAME | ANNOUNCED_BY_INODE => announced = true,
             registered => {
                 slot.state.store(FREE, Ordering::Relaxed);
@@ -188,7 +188,7 @@ extern "C" fn close_inherited() {
                 close(descriptor);
             }
         });
-        // The threads that announced them are not in this process.
+        // The threads that announced these files are not in this process.
         for slot in &SLOTS {
             if slot.state.load(Ordering::Relaxed) != FREE {
                 slot.state.store(FREE, Ordering::Relaxed);
@@ -198,14 +198,14 @@ extern "C" fn close_inherited() {
 }
 
 fn close(descriptor: RawFd) {
-    // SAFETY: it was opened for a `ForkClosed`, whose copy in this process is never used or dropped
-    // again (`ForkClosed::drop` compares the owner).
+    // SAFETY: it was opened for a `CloseOnFork`, whose copy in this process is never used or
+    // dropped again (`CloseOnFork::drop` compares the owner).
     unsafe { libc::close(descriptor) };
 }
 
 /// Whether `descriptor` is open and was announced.
 fn is_announced(descriptor: RawFd) -> bool {
-    // SAFETY: used for two system calls, which tell where nothing is open.
+    // SAFETY: used for two system calls, which fail where nothing is open.
     let file = unsafe { BorrowedFd::borrow_raw(descriptor) };
     let Ok(about) = rustix::fs::fstat(file) else {
         return false;
@@ -221,7 +221,7 @@ fn is_announced(descriptor: RawFd) -> bool {
         })
 }
 
-/// The hash of the last part of the path that `descriptor` was opened at.
+/// The hash of the last component of the path that `descriptor` was opened at.
 fn hash_of_name(descriptor: RawFd) -> Option<u64> {
     let mut link = [0; 32];
     write!(&mut link[..], "/proc/self/fd/{descriptor}\0").ok()?;
@@ -231,7 +231,7 @@ fn hash_of_name(descriptor: RawFd) -> Option<u64> {
     path[..length].rsplit(|&byte| byte == b'/').next().map(hash)
 }
 
-/// FNV-1a: it needs no table and no state, and a slot has room for it.
+/// FNV-1a: it needs no table and no state, and its result fits into a slot.
 fn hash(name: &[u8]) -> u64 {
     name.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -258,8 +258,8 @@ fn each_descriptor(mut visit: impl FnMut(RawFd)) {
             return;
         }
     }
-    // All numbers are in use, or there is no /proc.
-    (0..TRIED_MAX).for_each(visit);
+    // The process has no descriptor left, or there is no /proc.
+    (0..MAX_TRIED).for_each(visit);
 }
 
 #[cfg(test)]
@@ -274,9 +274,9 @@ mod tests {
 
     const NAME: &str = "00000001-a-file.log";
 
-    /// Runs `take`, which locks the file at the path and forks an idle child, in a process of its
-    /// own that ends then; says whether the child has kept the lock.
-    fn is_kept(take: impl FnOnce(&Path, &dyn Fn()) -> ForkClosed) -> bool {
+    /// Runs `lock_and_fork`, which locks the file at the path and forks an idle child, in a process
+    /// that then ends. Returns whether the idle child has kept the lock.
+    fn idle_child_keeps_lock(lock_and_fork: impl FnOnce(&Path, &dyn Fn()) -> CloseOnFork) -> bool {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(NAME);
         let other = File::create(&path).unwrap();
@@ -290,15 +290,16 @@ mod tests {
                 unsafe { libc::_exit(0) }
             }
         };
-        // SAFETY: the child only runs `take`, which takes no lock of another thread, and ends.
+        // SAFETY: the child only runs `lock_and_fork`, which takes no lock of another thread, and
+        // ends.
         let parent = unsafe { libc::fork() };
         if parent == 0 {
-            // So that the idle child ends with the test.
+            // The idle child ends when the test closes its end of the socket.
             drop(ours);
-            // Not dropped, which would give the lock up: it ends as if it was killed.
-            let taken = catch_unwind(AssertUnwindSafe(|| take(&path, &fork_idle)));
+            // The file is not dropped, which would release the lock: the process ends as if killed.
+            let locked = catch_unwind(AssertUnwindSafe(|| lock_and_fork(&path, &fork_idle)));
             // SAFETY: ends the child without running anything of the test harness.
-            unsafe { libc::_exit(i32::from(taken.is_err())) }
+            unsafe { libc::_exit(i32::from(locked.is_err())) }
         }
         drop(theirs);
         let mut status = 0;
@@ -309,15 +310,15 @@ mod tests {
         flock(&other, FlockOperation::NonBlockingLockExclusive).is_err()
     }
 
-    fn locked(file: ForkClosed) -> ForkClosed {
+    fn locked(file: CloseOnFork) -> CloseOnFork {
         flock(&*file, FlockOperation::NonBlockingLockExclusive).unwrap();
         file
     }
 
     #[test]
-    fn a_lock_of_a_parent_that_has_died_is_not_kept_by_an_idle_child() {
-        assert!(!is_kept(|path, fork_idle| {
-            let announced = Announced::new(Known::Name(NAME)).unwrap();
+    fn an_idle_child_does_not_keep_the_lock_of_its_dead_parent() {
+        assert!(!idle_child_keeps_lock(|path, fork_idle| {
+            let announced = Announcement::new(FileKey::Name(NAME)).unwrap();
             let file = announced.opened(File::open(path).unwrap());
             fork_idle();
             locked(file)
@@ -325,16 +326,16 @@ mod tests {
     }
 
     #[test]
-    fn neither_is_one_on_a_file_that_was_just_being_opened_at_the_fork() {
+    fn an_idle_child_does_not_keep_the_lock_of_a_file_that_was_being_opened_at_the_fork() {
         for by_name in [true, false] {
-            assert!(!is_kept(|path, fork_idle| {
+            assert!(!idle_child_keeps_lock(|path, fork_idle| {
                 let about = std::fs::metadata(path).unwrap();
-                let known = if by_name {
-                    Known::Name(NAME)
+                let key = if by_name {
+                    FileKey::Name(NAME)
                 } else {
-                    Known::Inode((about.dev(), about.ino()))
+                    FileKey::Inode((about.dev(), about.ino()))
                 };
-                let announced = Announced::new(known).unwrap();
+                let announced = Announcement::new(key).unwrap();
                 let file = File::open(path).unwrap();
                 fork_idle();
                 locked(announced.opened(file))
@@ -343,11 +344,11 @@ mod tests {
     }
 
     #[test]
-    fn nor_where_the_child_has_no_descriptor_left_to_list_the_others() {
-        assert!(!is_kept(|path, fork_idle| {
-            let announced = Announced::new(Known::Name(NAME)).unwrap();
+    fn an_idle_child_without_a_free_descriptor_does_not_keep_the_lock_of_its_dead_parent() {
+        assert!(!idle_child_keeps_lock(|path, fork_idle| {
+            let announced = Announcement::new(FileKey::Name(NAME)).unwrap();
             let file = File::open(path).unwrap();
-            // The lowest free number was taken, so all below are in use.
+            // The file got the lowest free number, so all numbers below are in use.
             let in_use = file.as_raw_fd() as u64 + 1;
             let all_in_use = libc::rlimit {
                 rlim_cur: in_use,
@@ -362,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_closes_nothing_else() {
+    fn a_child_closes_only_the_files_that_were_announced() {
         let dir = tempfile::tempdir().unwrap();
         let [ours, other] = [NAME, "00000001-another.log"].map(|name| dir.path().join(name));
         let about = std::fs::metadata(dir.path()).unwrap();
@@ -370,8 +371,8 @@ mod tests {
         let directory = File::open(dir.path()).unwrap();
         let elsewhere = File::open("/").unwrap();
 
-        let _by_name = Announced::new(Known::Name(NAME)).unwrap();
-        let _by_inode = Announced::new(Known::Inode((about.dev(), about.ino()))).unwrap();
+        let _by_name = Announcement::new(FileKey::Name(NAME)).unwrap();
+        let _by_inode = Announcement::new(FileKey::Inode((about.dev(), about.ino()))).unwrap();
         // SAFETY: the child only asks which descriptors are open, and ends.
         let child = unsafe { libc::fork() };
         if child == 0 {

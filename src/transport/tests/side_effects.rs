@@ -1,9 +1,10 @@
-//! A good guest: nothing from the environment, no thread for a request, no secret in a text.
+//! No side effects on the application: no read of the environment, no thread for a request, no
+//! secret in a text.
 
 use super::server::{Authority, Server, refusing_address};
 use super::*;
 
-/// The number of the next thread: the standard library counts the threads that it makes.
+/// The number of the next thread: the standard library counts the threads that it starts.
 fn next_thread() -> u64 {
     let id = std::thread::spawn(|| std::thread::current().id())
         .join()
@@ -17,7 +18,7 @@ fn next_thread() -> u64 {
 
 #[test]
 fn no_request_starts_a_thread() {
-    const NAME: &str = "transport::tests::guest::no_request_starts_a_thread";
+    const NAME: &str = "transport::tests::side_effects::no_request_starts_a_thread";
     let Some(endpoint) = child_argument() else {
         let server = Server::answering(NO_CONTENT);
         in_child(NAME, &server.http(), &[]);
@@ -32,12 +33,13 @@ fn no_request_starts_a_thread() {
         transport.post_once().answer();
     }
 
-    assert_eq!(next_thread() - before, 1, "only the one that counts");
+    assert_eq!(next_thread() - before, 1, "only the thread that counts");
 }
 
 #[test]
-fn the_environment_has_no_say() {
-    const NAME: &str = "transport::tests::guest::the_environment_has_no_say";
+fn a_request_reads_nothing_from_the_environment() {
+    const NAME: &str =
+        "transport::tests::side_effects::a_request_reads_nothing_from_the_environment";
     let Some(argument) = child_argument() else {
         let authority = Authority::new();
         let plain = Server::answering(NO_CONTENT);
@@ -77,7 +79,7 @@ fn the_environment_has_no_say() {
 }
 
 #[test]
-fn the_token_is_in_no_text() {
+fn the_bearer_token_appears_in_no_error_and_no_debug_text() {
     let authority = Authority::new();
     let sealed = Server::start_tls(&authority.certify("localhost"), |peer| {
         peer.serve(NO_CONTENT)

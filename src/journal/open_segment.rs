@@ -1,0 +1,169 @@
+//! The segment that a writer appends to: created, locked, and cut back after a failed write.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::group_commit::GroupCommit;
+use super::segment::{self, Header, Position};
+use crate::clock::{self, Moment};
+use crate::error::{Error, ErrorKind, Result};
+use crate::process::{Announcement, CloseOnFork, FileKey, pid};
+use crate::spool::{Spool, sync_parent, try_lock};
+
+/// A segment that has reached this size is left to the sender, and a new one is created.
+pub const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
+/// The wall times of a segment's records are computed from its creation. Once that is wrong by more
+/// than this, because the clock was set, a new segment is created.
+const WALL_STEP_MS: u64 = 1_000;
+
+/// A segment that this process appends to.
+#[derive(Debug)]
+pub(super) struct OpenSegment {
+    file: CloseOnFork,
+    path: PathBuf,
+    header: Header,
+    /// Bytes that hold whole records; at most a partial record stands behind them.
+    len: AtomicU64,
+    commit: GroupCommit,
+}
+
+/// An append that did not happen.
+pub(super) struct AppendFailure {
+    pub(super) error: Error,
+    /// The partial record could not be cut off, so nothing may be appended any more.
+    pub(super) must_seal: bool,
+}
+
+impl OpenSegment {
+    /// Creates and locks a new segment with its header; `durably`: it survives a power cut.
+    pub(super) fn create(spool: &Spool, durably: bool) -> Result<Self> {
+        let journal = spool.journal_dir();
+        spool.check_path()?;
+        let mut made = false;
+        loop {
+            let created_boot_ns = clock::boot_ns();
+            let header = Header {
+                boot_count: spool.boot_count(),
+                created_boot_ns,
+                created_wall_ms: clock::wall_ms(),
+            };
+            let name = segment::file_name(&header, pid(), fastrand::u32(..));
+            let path = journal.join(&name);
+            let announced = Announcement::new(FileKey::Name(&name))?;
+            let mut options = OpenOptions::new();
+            options.append(true).create_new(true).mode(0o600);
+            let file = match options.open(&path) {
+                Ok(file) => file,
+                // Another process may be creating the directory right now, so create it, whether it
+                // exists or not.
+                Err(e) if e.kind() == io::ErrorKind::NotFound && !made => {
+                    spool.check_path()?;
+                    spool.ensure_dir(&journal)?;
+                    made = true;
+                    continue;
+                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(e) => return Err(write_error(&path, e)),
+            };
+            let file = announced.opened(file);
+            match try_lock(&file, path.display()) {
+                Ok(true) if !is_unlinked(&file) => {}
+                // Between creation and lock, the sender found it empty and without a writer, and
+                // removes it.
+                Ok(_) => continue,
+                Err(e) => {
+                    let _ = fs::remove_file(&path);
+                    return Err(e);
+                }
+            }
+            if let Err(e) = (&*file).write_all(&header.encode()) {
+                // Nothing in it is acknowledged, and this process holds its lock.
+                let _ = fs::remove_file(&path);
+                return Err(write_error(&path, e));
+            }
+            if durably {
+                sync_parent(&path)?;
+                // Another process may have created the journal, or the spool, and not have synced
+                // that yet.
+                sync_parent(&journal)?;
+            }
+            return Ok(Self {
+                file,
+                path,
+                header,
+                len: AtomicU64::new(segment::HEADER_LEN as u64),
+                commit: GroupCommit::default(),
+            });
+        }
+    }
+
+    /// Whether a record of this moment may be appended: there is room, and the clock was not set.
+    pub(super) fn accepts(&self, now: Moment) -> bool {
+        self.len.load(Ordering::Relaxed) < SEGMENT_BYTES
+            && self.header.wall_ms(now.boot_ns).abs_diff(now.wall_ms) <= WALL_STEP_MS
+    }
+
+    /// Whether its file was removed. Only a sender should do that, and it waits for the writer's
+    /// end.
+    pub(super) fn is_unlinked(&self) -> bool {
+        is_unlinked(&self.file)
+    }
+
+    /// Where the next record will stand; the caller holds the stripe's lock.
+    pub(super) fn end(&self) -> Position {
+        Position {
+            created_boot_ns: self.header.created_boot_ns,
+            offset: self.len.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Appends a whole record and returns where it ends; the caller holds the stripe's lock.
+    pub(super) fn append(&self, record: &[u8]) -> std::result::Result<u64, AppendFailure> {
+        let start = self.len.load(Ordering::Relaxed);
+        match (&*self.file).write_all(record) {
+            Ok(()) => {
+                let end = start + record.len() as u64;
+                self.len.store(end, Ordering::Release);
+                Ok(end)
+            }
+            Err(e) => Err(AppendFailure {
+                must_seal: self.file.set_len(start).is_err(),
+                error: write_error(&self.path, e),
+            }),
+        }
+    }
+
+    /// Returns once everything before `end` survives a power cut. After a failed sync, `seal` makes
+    /// sure that nothing is appended any more.
+    pub(super) fn sync_until(&self, end: u64, seal: impl Fn()) -> Result<()> {
+        let sync = || {
+            let len = self.len.load(Ordering::Acquire);
+            (len, self.file.sync_data())
+        };
+        self.commit.sync_until(end, sync, |e| {
+            seal();
+            Error::new(
+                ErrorKind::Io,
+                format!(
+                    "{}: sync failed: {e}; the event is written but may not survive a power cut",
+                    self.path.display()
+                ),
+            )
+        })
+    }
+}
+
+fn is_unlinked(file: &File) -> bool {
+    file.metadata().map_or(true, |about| about.nlink() == 0)
+}
+
+fn write_error(path: &Path, cause: io::Error) -> Error {
+    let error = Error::io(path.display(), cause);
+    match error.kind() {
+        ErrorKind::SpoolFull => error.and_then_say("; nothing was queued; free some space"),
+        _ => error,
+    }
+}

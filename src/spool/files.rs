@@ -1,0 +1,106 @@
+//! Files and directories in a spool: private, and durable when it matters.
+
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind as IoKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::FlockOperation;
+
+use crate::error::{Error, Result};
+
+/// Replaces a whole file, durably: readers see the old content or the new one.
+pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
+    let fresh = path.with_extension("new");
+    let write = || -> std::io::Result<()> {
+        let mut file = private_file().truncate(true).open(&fresh)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&fresh, path)
+    };
+    write().map_err(|e| Error::io(path.display(), e))?;
+    sync_parent(path)
+}
+
+/// Takes the lock of an open file or directory, which errors call `what`; `false`: it is held
+/// already.
+pub(crate) fn try_lock(file: &File, what: impl fmt::Display) -> Result<bool> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(e) => Err(Error::io(what, e)),
+    }
+}
+
+/// Removes a file, if it exists.
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != IoKind::NotFound => Err(Error::io(path.display(), e)),
+        _ => Ok(()),
+    }
+}
+
+/// Options to write a file that only its owner can read (0600, less what the umask takes away).
+pub(crate) fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).mode(0o600);
+    options
+}
+
+/// Creates `dir` (0700), durably, in a directory that has to exist; does nothing if it is there.
+pub(super) fn ensure_dir(dir: &Path) -> Result<()> {
+    let mut builder = DirBuilder::new();
+    match builder.mode(0o700).create(dir) {
+        Ok(()) => sync_parent(dir),
+        Err(e) if e.kind() == IoKind::AlreadyExists => Ok(()),
+        Err(e) => Err(directory_error(dir, e)),
+    }
+}
+
+pub(crate) fn open_dir(dir: &Path) -> Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY)
+        .open(dir)
+        .map_err(|e| directory_error(dir, e))
+}
+
+/// Makes the entry of `path` in its directory durable.
+pub(crate) fn sync_parent(path: &Path) -> Result<()> {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
+        _ => sync_dir(Path::new(".")),
+    }
+}
+
+/// Makes the entries of a directory durable.
+pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
+    open_dir(dir)?
+        .sync_all()
+        .map_err(|e| Error::io(dir.display(), e))
+}
+
+pub(super) fn directory_error(dir: &Path, cause: std::io::Error) -> Error {
+    // This is how creating a directory fails where its path is that of another kind of file.
+    let cause = match cause.kind() {
+        IoKind::AlreadyExists => std::io::Error::from_raw_os_error(libc::ENOTDIR),
+        _ => cause,
+    };
+    let remedy = match cause.kind() {
+        IoKind::PermissionDenied => format!(
+            "; this process runs as uid {}, which needs a directory of its own here",
+            rustix::process::geteuid().as_raw()
+        ),
+        IoKind::NotFound | IoKind::NotADirectory | IoKind::ReadOnlyFilesystem => {
+            "; name a directory that is there, or that can be created".to_owned()
+        }
+        _ => String::new(),
+    };
+    Error::io(spool_name(dir), cause).and_then_say(&remedy)
+}
+
+/// How messages name the spool at `dir`.
+pub(super) fn spool_name(dir: &Path) -> String {
+    format!("spool {}", dir.display())
+}
