@@ -4,17 +4,17 @@ use std::path::Path;
 
 use meditopia::client::Client;
 use meditopia::error::PauseReason;
-use meditopia_testkit::c_host::Program;
-use meditopia_testkit::host::{Host, Opened, Story, secs};
-use meditopia_testkit::patience::wait_until;
+use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::told::Told;
+use meditopia_testkit::spool::{ClientExt, SpoolClient, TestSpool};
+use meditopia_testkit::status_client::StatusClient;
+use meditopia_testkit::wait::{secs, wait_until};
 
 /// A process of its own that is elected, has an event, and whose token the API has refused.
 struct Refused {
     api: Sandbox,
-    program: Program,
-    sender: Told,
+    program: CProgram,
+    sender: StatusClient,
 }
 
 impl Refused {
@@ -25,8 +25,8 @@ impl Refused {
             ("bearer_token", "stale"),
             ("flush_interval_ms", "20"),
         ];
-        let program = Program::of("teller.c").configured(&api, &options);
-        let mut sender = Told::start(program.command(&[]));
+        let program = CProgram::compile("status_client.c").with_config(&api, &options);
+        let mut sender = StatusClient::start(program.command(&[]));
         sender.enqueue("u-1", 1);
         let refused = Self {
             api,
@@ -41,13 +41,13 @@ impl Refused {
     }
 
     /// A client of this process on the same spool.
-    fn other(&self, role: &str, token: &str) -> Opened {
-        Host::at(self.api.endpoint())
+    fn other(&self, role: &str, token: &str) -> SpoolClient {
+        TestSpool::for_endpoint(self.api.endpoint())
             .with("spool", self.program.spool().to_str().unwrap())
             .with("bearer_token", token)
             .with("role", role)
             .with("flush_interval_ms", "20")
-            .open()
+            .into_client()
     }
 
     fn assert_paused(&self, client: &Client) {
@@ -88,7 +88,7 @@ fn a_worker_with_another_token_takes_over_from_a_sender_whose_token_was_refused(
 fn a_flush_with_another_token_delivers_what_the_sender_cannot() {
     let refused = Refused::sender();
     let script = refused.other("enqueue", refused.api.token());
-    let report = script.flushed(secs(60));
+    let report = script.flush_ok(secs(60));
     assert_eq!((report.delivered, report.pending), (1, 0));
 }
 

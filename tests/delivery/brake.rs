@@ -3,8 +3,9 @@
 
 use meditopia::client::Client;
 use meditopia::error::PauseReason;
-use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 use serde_json::json;
 
 /// An API that knows no user whose name begins with `bad-`.
@@ -25,12 +26,12 @@ fn enqueue_four_each(client: &Client, kind: &str, users: std::ops::Range<usize>)
 #[test]
 fn twenty_five_bad_users_in_a_row_do_not_stop_an_import_that_is_sorted_by_user() {
     let api = api();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     enqueue_four_each(&client, "a", 0..50);
     enqueue_four_each(&client, "bad", 0..25);
     enqueue_four_each(&client, "c", 0..50);
 
-    let report = client.flushed(secs(60));
+    let report = client.flush_ok(secs(60));
 
     assert_eq!((report.delivered, report.rejected), (400, 100));
     let users = client.rejected_users();
@@ -42,7 +43,9 @@ fn twenty_five_bad_users_in_a_row_do_not_stop_an_import_that_is_sorted_by_user()
 #[test]
 fn when_everything_is_refused_few_are_rejected_and_the_rest_is_kept() {
     let api = api();
-    let client = Host::of(&api).with("brake_users", "5").open();
+    let client = TestSpool::for_sandbox(&api)
+        .with("brake_users", "5")
+        .into_client();
     enqueue_four_each(&client, "bad", 0..50);
     let (report, outcome) = client.flush(secs(30));
     assert_eq!(
@@ -60,7 +63,7 @@ fn when_everything_is_refused_few_are_rejected_and_the_rest_is_kept() {
     // The mistake is mended: what was kept arrives, each user's events in their order.
     api.set_unknown(json!([]));
     client.resume().unwrap();
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     let events = api.events();
     assert_eq!(events.len() as u64, 200 - report.rejected);
     for user in 5..50 {
@@ -78,7 +81,9 @@ fn when_everything_is_refused_few_are_rejected_and_the_rest_is_kept() {
 #[test]
 fn senders_that_live_for_one_flush_share_the_count() {
     let api = api();
-    let host = Host::of(&api).with("brake_users", "5").with("role", "both");
+    let host = TestSpool::for_sandbox(&api)
+        .with("brake_users", "5")
+        .with("role", "both");
     let mut rejected = 0;
     let mut lives = 0;
     let reason = loop {
@@ -100,11 +105,11 @@ fn senders_that_live_for_one_flush_share_the_count() {
 #[test]
 fn a_chatty_bad_user_alone_is_no_reason_to_brake() {
     let api = api();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     for number in 0..300 {
         client.enqueue_for("bad-1", number);
     }
-    assert_eq!(client.flushed(secs(60)).rejected, 300);
+    assert_eq!(client.flush_ok(secs(60)).rejected, 300);
     client.enqueue_for("a-1", 0);
-    assert_eq!(client.flushed(secs(60)).delivered, 1);
+    assert_eq!(client.flush_ok(secs(60)).delivered, 1);
 }

@@ -12,13 +12,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use meditopia::client::Client;
 use meditopia::error::PauseReason;
-use meditopia_testkit::c_host::Program;
-use meditopia_testkit::host::{Host, Story, secs};
-use meditopia_testkit::ledger::{Arrivals, Event};
-use meditopia_testkit::patience::wait_until;
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::enqueuer::Enqueuer;
+use meditopia_testkit::fault_table::trial_count;
+use meditopia_testkit::ledger::{Arrivals, Event, assert_survived_deaths};
+use meditopia_testkit::process::{OnDrop, has_open};
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::trials::trials;
-use meditopia_testkit::workers::{AtDrop, Worker, assert_sound, opens, sender_pid};
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::{secs, wait_until};
 use rustix::fs::FlockOperation;
 use serde_json::json;
 
@@ -33,15 +34,15 @@ const SUCCESSOR_WITHIN: Duration = Duration::from_secs(10);
 #[test]
 fn a_command_is_carried_out_though_its_sender_ends_without_having_taken_it() {
     let api = Sandbox::start();
-    let host = Host::of(&api);
+    let host = TestSpool::for_sandbox(&api);
     let client = host.client();
     client.enqueue_for("u-1", 1);
     // A sender that looks at nothing any more, and is about to end.
-    let place = std::fs::File::open(host.spool()).unwrap();
+    let place = std::fs::File::open(host.path()).unwrap();
     rustix::fs::flock(&place, FlockOperation::LockExclusive).unwrap();
     std::thread::scope(|threads| {
         let held = threads.spawn(|| client.hold());
-        let commands = host.spool().join("commands");
+        let commands = host.path().join("commands");
         wait_until("the command waits", || {
             std::fs::read_dir(&commands).is_ok_and(|mut waiting| waiting.next().is_some())
         });
@@ -54,14 +55,14 @@ fn a_command_is_carried_out_though_its_sender_ends_without_having_taken_it() {
 
 #[test]
 fn sixty_four_processes_have_one_sender_at_any_moment_and_each_death_a_successor() {
-    let deaths = trials(12, 300) as usize;
+    let deaths = trial_count(12, 300) as usize;
     let api = Sandbox::builder().seed(SEED).start();
     api.set_fault(json!({"fault": "delay", "ms": [0, 20], "when": "after"}));
-    let program = Program::of("enqueuer.c").configured(&api, &[("flush_interval_ms", "20")]);
+    let program = CProgram::compile("enqueuer.c").with_config(&api, &[("flush_interval_ms", "20")]);
     let observer = observer(&api, &program);
     let store = program.spool().join("store.db");
     let workers: Vec<_> = (0..PROCESSES)
-        .map(|_| RwLock::new(Arc::new(Worker::start(&program, "both"))))
+        .map(|_| RwLock::new(Arc::new(Enqueuer::start(&program, "both"))))
         .collect();
     let acknowledged: Mutex<Vec<Event>> = Mutex::default();
     let over = AtomicBool::new(false);
@@ -69,7 +70,7 @@ fn sixty_four_processes_have_one_sender_at_any_moment_and_each_death_a_successor
     let mut rng = fastrand::Rng::with_seed(SEED);
     let mut waits = Vec::new();
     let looks = std::thread::scope(|scope| {
-        let end = AtDrop(|| over.store(true, Ordering::Relaxed));
+        let end = OnDrop(|| over.store(true, Ordering::Relaxed));
         let (workers, acknowledged, over) = (&workers, &acknowledged, &over);
         for thread in 0..THREADS {
             scope.spawn(move || {
@@ -102,7 +103,7 @@ fn sixty_four_processes_have_one_sender_at_any_moment_and_each_death_a_successor
             let requests = api.ledger().requests + rng.u64(1..10);
             api.wait_for_requests(requests);
             let index = position(workers, elected).unwrap();
-            let fresh = Arc::new(Worker::start(&program, "both"));
+            let fresh = Arc::new(Enqueuer::start(&program, "both"));
             let old = std::mem::replace(&mut *workers[index].write().unwrap(), fresh);
             old.kill();
             waits.push(successor(&observer, elected));
@@ -111,7 +112,7 @@ fn sixty_four_processes_have_one_sender_at_any_moment_and_each_death_a_successor
         watch.join().unwrap()
     });
     // By the sender that is elected now, so that no further death repeats anything.
-    observer.flushed(secs(60));
+    observer.flush_ok(secs(60));
 
     waits.sort();
     println!(
@@ -120,26 +121,26 @@ fn sixty_four_processes_have_one_sender_at_any_moment_and_each_death_a_successor
         waits[deaths - 1]
     );
     let acknowledged = acknowledged.into_inner().unwrap();
-    assert_sound("death of the elected of 64", &api, deaths, &acknowledged)
-        .assert_connections_follow_each_other();
+    assert_survived_deaths("death of the elected of 64", &api, deaths, &acknowledged)
+        .assert_one_connection_at_a_time();
     assert!(waits[deaths - 1] < SUCCESSOR_WITHIN);
 }
 
 #[test]
 fn a_stopped_sender_keeps_the_election_and_carries_on_when_woken_or_is_followed_when_killed() {
-    let rounds = trials(2, 30) as usize;
+    let rounds = trial_count(2, 30) as usize;
     let api = Sandbox::start();
     // Long enough to stop a sender that waits for an answer.
     api.set_fault(json!({"fault": "delay", "ms": 300, "when": "before"}));
-    let program = Program::of("enqueuer.c").configured(&api, &[("flush_interval_ms", "20")]);
+    let program = CProgram::compile("enqueuer.c").with_config(&api, &[("flush_interval_ms", "20")]);
     let observer = observer(&api, &program);
-    let mut workers: Vec<_> = (0..4).map(|_| Worker::start(&program, "both")).collect();
+    let mut workers: Vec<_> = (0..4).map(|_| Enqueuer::start(&program, "both")).collect();
     let mut acknowledged: Vec<Event> = Vec::new();
     let mut number = 0;
     let mut waits = Vec::new();
 
     for round in 0..rounds {
-        let mut enqueue_in_all = |workers: &[&Worker]| {
+        let mut enqueue_in_all = |workers: &[&Enqueuer]| {
             for (index, worker) in workers.iter().enumerate() {
                 let user = format!("u-{round}-{index}");
                 assert!(worker.enqueue(&user, number), "enqueue goes on");
@@ -152,8 +153,8 @@ fn a_stopped_sender_keeps_the_election_and_carries_on_when_woken_or_is_followed_
         let index = workers.iter().position(|w| w.pid() == pid).unwrap();
         let (sender, others): (Vec<_>, Vec<_>) =
             workers.iter().partition(|worker| worker.pid() == pid);
-        observer.flushed(secs(60));
-        let repeats_before = Arrivals::of(&api).repeats();
+        observer.flush_ok(secs(60));
+        let repeats_before = Arrivals::from_sandbox(&api).repeats();
 
         enqueue_in_all(&others);
         wait_until("a request is on its way", || {
@@ -172,14 +173,14 @@ fn a_stopped_sender_keeps_the_election_and_carries_on_when_woken_or_is_followed_
         assert_eq!(others[1].sender(), seen, "another one sends");
         assert_eq!(api.ledger().requests, requests, "another one sends");
 
-        sender[0].wake();
-        observer.flushed(secs(60));
+        sender[0].resume();
+        observer.flush_ok(secs(60));
         assert_eq!(
             others[0].sender().0,
             i64::from(pid),
             "it is not the sender any more"
         );
-        assert_eq!(Arrivals::of(&api).repeats(), repeats_before);
+        assert_eq!(Arrivals::from_sandbox(&api).repeats(), repeats_before);
 
         enqueue_in_all(&others);
         wait_until("a request is on its way", || {
@@ -188,29 +189,29 @@ fn a_stopped_sender_keeps_the_election_and_carries_on_when_woken_or_is_followed_
         sender[0].stop();
         sender[0].kill();
         waits.push(successor(&observer, pid));
-        workers[index] = Worker::start(&program, "both");
+        workers[index] = Enqueuer::start(&program, "both");
     }
-    observer.flushed(secs(60));
+    observer.flush_ok(secs(60));
 
     println!("killed while stopped, they were followed after {waits:?}");
-    assert_sound(
+    assert_survived_deaths(
         "SIGSTOP, then death, of the elected",
         &api,
         rounds,
         &acknowledged,
     )
-    .assert_connections_follow_each_other();
+    .assert_one_connection_at_a_time();
     assert!(waits.iter().all(|wait| *wait < SUCCESSOR_WITHIN));
 }
 
 /// A client that sends when nobody else does.
-fn observer(api: &Sandbox, program: &Program) -> Client {
+fn observer(api: &Sandbox, program: &CProgram) -> Client {
     let spool = program.spool();
-    let host = Host::of(api).with("spool", spool.to_str().unwrap());
+    let host = TestSpool::for_sandbox(api).with("spool", spool.to_str().unwrap());
     host.client()
 }
 
-fn position(workers: &[RwLock<Arc<Worker>>], pid: u32) -> Option<usize> {
+fn position(workers: &[RwLock<Arc<Enqueuer>>], pid: u32) -> Option<usize> {
     let mut pids = workers.iter().map(|worker| worker.read().unwrap().pid());
     pids.position(|of_it| of_it == pid)
 }
@@ -219,7 +220,7 @@ fn position(workers: &[RwLock<Arc<Worker>>], pid: u32) -> Option<usize> {
 fn elected(observer: &Client, is_ours: impl Fn(u32) -> bool) -> u32 {
     let mut elected = None;
     wait_until("one is elected", || {
-        elected = sender_pid(observer).filter(|pid| is_ours(*pid));
+        elected = observer.sender_pid().filter(|pid| is_ours(*pid));
         elected.is_some()
     });
     elected.unwrap()
@@ -228,14 +229,16 @@ fn elected(observer: &Client, is_ours: impl Fn(u32) -> bool) -> u32 {
 /// How long it takes until another process than `dead` says that it sends.
 fn successor(observer: &Client, dead: u32) -> Duration {
     wait_until("it has a successor", || {
-        sender_pid(observer).is_some_and(|pid| pid != dead)
+        observer.sender_pid().is_some_and(|pid| pid != dead)
     })
 }
 
 /// Whoever is seen with the store open may have died since: then it is not seen a second time.
-fn assert_one_has_it_open(workers: &[Arc<Worker>], store: &Path) {
-    let have_it = |workers: &[Arc<Worker>]| -> Vec<Arc<Worker>> {
-        let having = workers.iter().filter(|worker| opens(worker.pid(), store));
+fn assert_one_has_it_open(workers: &[Arc<Enqueuer>], store: &Path) {
+    let have_it = |workers: &[Arc<Enqueuer>]| -> Vec<Arc<Enqueuer>> {
+        let having = workers
+            .iter()
+            .filter(|worker| has_open(worker.pid(), store));
         having.cloned().collect()
     };
     let senders = have_it(workers);

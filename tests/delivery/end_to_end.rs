@@ -4,20 +4,21 @@ use meditopia::client::{Client, RowReason};
 use meditopia::config::Config;
 use meditopia::error::{ErrorKind, PauseReason};
 use meditopia::log::Level;
-use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 use serde_json::json;
 
 #[test]
 fn what_was_enqueued_arrives_in_order_and_byte_for_byte() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     for number in 0..250 {
         client.enqueue_for("u-1", number);
     }
     client.enqueue_json(br#"{"token":"t","partner_user_id":"u-1","event":"audio","event_value":{"a": [1, 2.50]},"received_at":"2024-08-06T17:04:05+02:00"}"#).unwrap();
 
-    let report = client.flushed(secs(10));
+    let report = client.flush_ok(secs(10));
 
     assert_eq!(
         (report.delivered, report.pending, report.in_doubt),
@@ -44,10 +45,10 @@ fn only_a_lone_event_is_judged_and_its_neighbours_arrive() {
         .unknown_user("u-17")
         .unknown_user("u-60")
         .start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..100);
 
-    let report = client.flushed(secs(30));
+    let report = client.flush_ok(secs(30));
 
     assert_eq!(
         (report.delivered, report.rejected, report.pending),
@@ -64,7 +65,7 @@ fn only_a_lone_event_is_judged_and_its_neighbours_arrive() {
 #[test]
 fn a_refused_address_in_the_middle_of_isolation_blames_nobody() {
     let api = Sandbox::builder().unknown_user("u-17").start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..100);
     api.set_faults(json!({"faults": [
         {"fault": "status", "status": 401, "code": "A_1004", "message": "no", "after_requests": 3}
@@ -80,7 +81,7 @@ fn a_refused_address_in_the_middle_of_isolation_blames_nobody() {
 
     api.clear_faults();
     client.resume().unwrap();
-    client.flushed(secs(10));
+    client.flush_ok(secs(10));
     assert_eq!(client.rejected_users(), ["u-17"]);
     assert_eq!(api.ledger().accepted_events, 99);
 }
@@ -88,7 +89,9 @@ fn a_refused_address_in_the_middle_of_isolation_blames_nobody() {
 #[test]
 fn a_wrong_token_loses_nothing_and_the_right_one_goes_on_at_once() {
     let api = Sandbox::start();
-    let client = Host::of(&api).with("bearer_token", "wrong").open();
+    let client = TestSpool::for_sandbox(&api)
+        .with("bearer_token", "wrong")
+        .into_client();
     client.enqueue_users(0..50);
 
     let (report, outcome) = client.flush(secs(10));
@@ -101,7 +104,7 @@ fn a_wrong_token_loses_nothing_and_the_right_one_goes_on_at_once() {
     assert!(client.in_doubt_rows().is_empty());
 
     client.set_bearer_token(api.token()).unwrap();
-    assert_eq!(client.flushed(secs(10)).delivered, 50);
+    assert_eq!(client.flush_ok(secs(10)).delivered, 50);
 }
 
 #[test]
@@ -112,7 +115,7 @@ fn what_does_not_look_like_the_api_pauses_and_rejects_nothing() {
         json!({"fault": "status", "status": 200, "body": "<html>log in</html>", "content_type": "text/html"}),
     ] {
         let api = Sandbox::start();
-        let client = Host::of(&api).open();
+        let client = TestSpool::for_sandbox(&api).into_client();
         client.enqueue_users(0..10);
         api.set_fault(fault.clone());
 
@@ -127,14 +130,14 @@ fn what_does_not_look_like_the_api_pauses_and_rejects_nothing() {
         assert_eq!((report.pending, report.rejected), (10, 0), "{fault}");
         api.clear_faults();
         client.resume().unwrap();
-        assert_eq!(client.flushed(secs(10)).delivered, 10, "{fault}");
+        assert_eq!(client.flush_ok(secs(10)).delivered, 10, "{fault}");
     }
 }
 
 #[test]
 fn a_batch_without_an_answer_is_listed_in_doubt_and_repeated_byte_for_byte() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..30);
     api.set_fault(json!({"fault": "status", "status": 503, "when": "after"}));
 
@@ -148,7 +151,7 @@ fn a_batch_without_an_answer_is_listed_in_doubt_and_repeated_byte_for_byte() {
 
     client.enqueue_users(30..60);
     api.clear_faults();
-    client.flushed(secs(30));
+    client.flush_ok(secs(30));
     let requests = api.requests();
     let first = &requests[0];
     let repeated: Vec<_> = requests
@@ -163,14 +166,14 @@ fn a_batch_without_an_answer_is_listed_in_doubt_and_repeated_byte_for_byte() {
 #[test]
 fn a_suspected_user_stays_in_order_when_events_come_while_a_batch_is_in_doubt() {
     let api = Sandbox::builder().unknown_user("u-x").start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     let of_suspect = |numbers: std::ops::Range<usize>| {
         numbers.for_each(|number| client.enqueue_for("u-x", number));
     };
     // So many acceptances that regular batches are long, and so many refusals that the suspects' are not.
     client.enqueue_users(0..500);
     of_suspect(0..10);
-    client.flushed(secs(10));
+    client.flush_ok(secs(10));
 
     api.set_fault(json!({"fault": "status", "status": 503, "when": "after"}));
     client.enqueue_users(500..510);
@@ -183,7 +186,7 @@ fn a_suspected_user_stays_in_order_when_events_come_while_a_batch_is_in_doubt() 
 
     api.clear_faults();
     api.set_unknown_users(Vec::<String>::new());
-    client.flushed(secs(30));
+    client.flush_ok(secs(30));
     let values: Vec<_> = api
         .events()
         .into_iter()
@@ -197,16 +200,16 @@ fn a_suspected_user_stays_in_order_when_events_come_while_a_batch_is_in_doubt() 
 #[test]
 fn a_requeued_event_goes_to_the_end_and_arrives() {
     let api = Sandbox::builder().unknown_user("u-3").start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..10);
-    client.flushed(secs(10));
+    client.flush_ok(secs(10));
     let rejected = client.rejected_rows();
     assert_eq!(rejected.len(), 1);
 
     api.set_unknown_users(Vec::<String>::new());
     client.enqueue_users(10..12);
     assert_eq!(client.requeue_rejected(&[rejected[0].id, 999]).unwrap(), 1);
-    client.flushed(secs(10));
+    client.flush_ok(secs(10));
 
     assert!(client.rejected_rows().is_empty());
     let users: Vec<_> = api
@@ -221,17 +224,17 @@ fn a_requeued_event_goes_to_the_end_and_arrives() {
 #[test]
 fn a_background_sender_delivers_at_the_interval_and_at_a_full_batch() {
     let api = Sandbox::start();
-    let client = Host::of(&api)
+    let client = TestSpool::for_sandbox(&api)
         .with("role", "both")
         .with("flush_interval_ms", "50")
-        .open();
+        .into_client();
     client.enqueue_users(0..5);
     api.wait_for_events(5);
 
-    let full = Host::of(&api)
+    let full = TestSpool::for_sandbox(&api)
         .with("role", "both")
         .with("flush_interval_ms", "3600000")
-        .open();
+        .into_client();
     full.enqueue_users(0..100);
     api.wait_for_events(105);
 
@@ -239,7 +242,7 @@ fn a_background_sender_delivers_at_the_interval_and_at_a_full_batch() {
     outcome.unwrap();
     assert_eq!(report.pending, 0);
     assert_eq!(
-        std::fs::read_dir(client.host.spool().join("journal"))
+        std::fs::read_dir(client.spool.path().join("journal"))
             .unwrap()
             .count(),
         0,
@@ -250,7 +253,7 @@ fn a_background_sender_delivers_at_the_interval_and_at_a_full_batch() {
 #[test]
 fn a_held_spool_sends_nothing_until_it_is_resumed() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.hold().unwrap();
     client.enqueue_users(0..10);
     let (report, outcome) = client.flush(secs(5));
@@ -258,7 +261,7 @@ fn a_held_spool_sends_nothing_until_it_is_resumed() {
     assert_eq!(report.next_probe_ms, None, "only an operator ends it");
     assert_eq!(api.ledger().requests, 0);
     client.resume().unwrap();
-    let report = client.flushed(secs(5));
+    let report = client.flush_ok(secs(5));
     assert_eq!(report.delivered, 10);
     assert_eq!((report.pause, report.paused_since_ms), (None, None));
 }
@@ -282,10 +285,10 @@ fn every_users_events_keep_their_order_through_isolation_suspicion_and_lanes() {
     // Refused for a while and then good again: their events wait among the suspects meanwhile.
     api.set_unknown(json!([{"prefix": "bad-"}]));
     api.set_faults(json!({"faults": [{"fault": "reset", "probability": 0.05, "when": "after"}]}));
-    let client = Host::of(&api)
+    let client = TestSpool::for_sandbox(&api)
         .with("lanes", "4")
         .with("brake_users", "0")
-        .open();
+        .into_client();
     for number in 0..3_000 {
         let user = if number % 37 == 0 {
             format!("bad-{}", number % 5)
@@ -294,11 +297,11 @@ fn every_users_events_keep_their_order_through_isolation_suspicion_and_lanes() {
         };
         client.enqueue_for(&user, number);
         if number == 1_500 {
-            client.flushed(secs(60));
+            client.flush_ok(secs(60));
             api.set_unknown_users(Vec::<String>::new());
         }
     }
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
 
     let accepted = accepted_by_user(&api);
     for (user, numbers) in &accepted {
@@ -329,7 +332,9 @@ fn every_users_events_keep_their_order_through_isolation_suspicion_and_lanes() {
 #[test]
 fn an_event_that_waited_too_long_is_listed_as_expired_and_not_sent() {
     let api = Sandbox::start();
-    let client = Host::of(&api).with("event_ttl_s", "1").open();
+    let client = TestSpool::for_sandbox(&api)
+        .with("event_ttl_s", "1")
+        .into_client();
     client.enqueue_users(0..150);
     let enqueued = std::time::Instant::now();
     while enqueued.elapsed() <= secs(1) {
@@ -337,7 +342,7 @@ fn an_event_that_waited_too_long_is_listed_as_expired_and_not_sent() {
     }
     client.enqueue_users(150..153);
 
-    let report = client.flushed(secs(10));
+    let report = client.flush_ok(secs(10));
 
     assert_eq!(
         (report.delivered, report.expired, report.rejected),
@@ -357,8 +362,9 @@ fn a_token_file_is_followed_and_a_refused_token_is_not_tried_again_by_the_next_f
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("token");
     std::fs::write(&file, "wrong\n").unwrap();
-    let host = Host::at(api.endpoint()).with("bearer_token_file", file.to_str().unwrap());
-    let client = host.open();
+    let host =
+        TestSpool::for_endpoint(api.endpoint()).with("bearer_token_file", file.to_str().unwrap());
+    let client = host.into_client();
     client.enqueue_users(0..10);
     for _ in 0..3 {
         let (_, outcome) = client.flush(secs(10));
@@ -367,14 +373,14 @@ fn a_token_file_is_followed_and_a_refused_token_is_not_tried_again_by_the_next_f
     assert_eq!(api.ledger().requests, 1);
 
     std::fs::write(&file, api.token()).unwrap();
-    assert_eq!(client.flushed(secs(10)).delivered, 10);
+    assert_eq!(client.flush_ok(secs(10)).delivered, 10);
 }
 
 #[test]
 fn a_conflicting_second_client_is_refused_and_an_equal_one_shares_the_spool() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
-    let mut other = client.host.config().clone();
+    let client = TestSpool::for_sandbox(&api).into_client();
+    let mut other = client.spool.config().clone();
     let second = meditopia::client::Client::open(&other).unwrap();
     second.enqueue_users(0..3);
     client.enqueue_users(3..5);
@@ -392,13 +398,13 @@ fn a_conflicting_second_client_is_refused_and_an_equal_one_shares_the_spool() {
         second.flush(secs(1)).1.unwrap_err().kind(),
         ErrorKind::Closed
     );
-    assert_eq!(client.flushed(secs(10)).delivered, 5);
+    assert_eq!(client.flush_ok(secs(10)).delivered, 5);
 }
 
 #[test]
 fn a_batch_is_in_doubt_in_the_store_before_its_answer_can_come() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..30);
     api.set_fault(json!({"fault": "delay", "ms": 500, "when": "before"}));
     std::thread::scope(|scope| {
@@ -416,7 +422,7 @@ fn a_batch_is_in_doubt_in_the_store_before_its_answer_can_come() {
 #[test]
 fn a_batch_in_doubt_is_repeated_whole_though_batch_max_was_lowered() {
     let api = Sandbox::start();
-    let host = Host::of(&api);
+    let host = TestSpool::for_sandbox(&api);
     let client = host.client();
     // Taken over one by one: more rows than are read ahead.
     client.hold().unwrap();
@@ -431,8 +437,8 @@ fn a_batch_in_doubt_is_repeated_whole_though_batch_max_was_lowered() {
     client.close(secs(1)).unwrap();
 
     api.clear_faults();
-    let client = host.with("batch_max", "10").open();
-    client.flushed(secs(20));
+    let client = host.with("batch_max", "10").into_client();
+    client.flush_ok(secs(20));
     let requests = api.requests();
     assert!(
         requests
@@ -445,7 +451,11 @@ fn a_batch_in_doubt_is_repeated_whole_though_batch_max_was_lowered() {
 #[test]
 fn a_log_callback_may_be_slow_or_call_back_without_holding_anybody_up() {
     let api = Sandbox::start();
-    let client = std::sync::Arc::new(Host::of(&api).with("bearer_token", "wrong").open());
+    let client = std::sync::Arc::new(
+        TestSpool::for_sandbox(&api)
+            .with("bearer_token", "wrong")
+            .into_client(),
+    );
     let (tell, told) = std::sync::mpsc::channel();
     let again = client.clone();
     client
@@ -470,13 +480,13 @@ fn a_log_callback_may_be_slow_or_call_back_without_holding_anybody_up() {
 #[test]
 fn a_token_file_that_is_not_there_is_named_by_the_pause_and_taken_once_it_is() {
     let api = Sandbox::start();
-    let host = Host::of(&api)
+    let host = TestSpool::for_sandbox(&api)
         .with("role", "both")
         .with("flush_interval_ms", "10");
-    let file = host.spool().with_extension("token");
+    let file = host.path().with_extension("token");
     let client = host
         .with("bearer_token_file", file.to_str().unwrap())
-        .open();
+        .into_client();
     client.enqueue_users(0..3);
 
     let error = client.flush(secs(10)).1.unwrap_err();
@@ -492,7 +502,7 @@ fn a_token_file_that_is_not_there_is_named_by_the_pause_and_taken_once_it_is() {
 #[test]
 fn a_flush_in_vain_says_what_came_of_the_last_request() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..3);
     api.set_fault(json!({"fault": "status", "status": 503}));
 
@@ -508,7 +518,7 @@ fn a_flush_in_vain_says_what_came_of_the_last_request() {
 #[test]
 fn a_pause_says_what_to_do() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..3);
     api.refuse_address();
 
@@ -540,11 +550,11 @@ fn the_report_of_a_temporary_spools_close_tells_what_goes_with_it() {
 #[test]
 fn what_was_taken_over_counts_no_more_as_bytes_of_the_journal() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..3);
     assert!(client.stats().unwrap().journal_bytes > 0);
 
-    client.flushed(secs(10));
+    client.flush_ok(secs(10));
 
     assert_eq!(client.stats().unwrap().journal_bytes, 0);
 }
@@ -552,10 +562,10 @@ fn what_was_taken_over_counts_no_more_as_bytes_of_the_journal() {
 #[test]
 fn a_lone_refusal_is_logged_as_a_warning() {
     let api = Sandbox::builder().unknown_user("u-1").start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(1..2);
 
-    client.flushed(secs(10));
+    client.flush_ok(secs(10));
 
     let record = std::iter::from_fn(|| client.log_next().unwrap())
         .find(|record| record.message.contains("refused alone"))
@@ -566,9 +576,9 @@ fn a_lone_refusal_is_logged_as_a_warning() {
 #[test]
 fn a_damaged_store_pauses_sending_and_lets_enqueue_go_on() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..3);
-    let store = client.host.spool().join("store.db");
+    let store = client.spool.path().join("store.db");
     let garbage = "this is no database, by far ".repeat(200);
     std::fs::write(&store, &garbage).unwrap();
 
@@ -584,16 +594,16 @@ fn a_damaged_store_pauses_sending_and_lets_enqueue_go_on() {
     assert_eq!(std::fs::read_to_string(&store).unwrap(), garbage);
 
     std::fs::remove_file(&store).unwrap();
-    assert_eq!(client.flushed(secs(10)).delivered, 5);
+    assert_eq!(client.flush_ok(secs(10)).delivered, 5);
 }
 
 #[test]
 fn a_program_that_holds_the_store_makes_no_flush_miss_its_deadline() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..3);
-    client.flushed(secs(10));
-    let holder = rusqlite::Connection::open(client.host.spool().join("store.db")).unwrap();
+    client.flush_ok(secs(10));
+    let holder = rusqlite::Connection::open(client.spool.path().join("store.db")).unwrap();
     holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
     client.enqueue_users(3..5);
 
@@ -601,5 +611,5 @@ fn a_program_that_holds_the_store_makes_no_flush_miss_its_deadline() {
 
     assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Timeout);
     holder.execute_batch("ROLLBACK").unwrap();
-    assert_eq!(client.flushed(secs(10)).delivered, 2);
+    assert_eq!(client.flush_ok(secs(10)).delivered, 2);
 }

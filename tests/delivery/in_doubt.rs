@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use meditopia_testkit::host::{Host, Story, secs};
+use meditopia_testkit::background_sender::BackgroundSender;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::stepped::Stepped;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 use serde_json::{Value, json};
 
 const IN_DOUBT: i64 = 3;
@@ -19,8 +20,8 @@ fn untold() -> Value {
     json!({"fault": "status", "status": 503, "when": "after", "retry_after": REST_S})
 }
 
-fn rows(stepped: &mut Stepped, list: &str) -> Vec<Value> {
-    stepped.host.ask_json(list).as_array().unwrap().clone()
+fn rows(stepped: &mut BackgroundSender, list: &str) -> Vec<Value> {
+    stepped.client.ask_json(list).as_array().unwrap().clone()
 }
 
 fn figure(rows: &[Value], member: &str) -> Vec<i64> {
@@ -46,7 +47,7 @@ fn times_accepted(api: &Sandbox) -> BTreeMap<String, usize> {
 
 #[test]
 fn the_list_tells_which_events_may_stand_twice_since_when_and_after_how_many_requests() {
-    let mut stepped = Stepped::start(&[]);
+    let mut stepped = BackgroundSender::start(&[]);
     stepped.api.set_fault(untold());
     let before = stepped.now_ms();
     stepped.enqueue_users(0..3);
@@ -62,9 +63,9 @@ fn the_list_tells_which_events_may_stand_twice_since_when_and_after_how_many_req
     // More comes, the request fails again, and the process dies: only its times and their number change.
     stepped.enqueue_users(3..6);
     let again = stepped.now_ms() + REST_S * 1_000;
-    stepped.pass(REST_S + 1);
+    stepped.advance(REST_S + 1);
     stepped.wait_for_answers(2);
-    stepped.die_and_return();
+    stepped.kill_and_restart();
     let listed = rows(&mut stepped, "in_doubt");
     assert_eq!(users(&listed), ["u-0", "u-1", "u-2"]);
     assert_eq!(figure(&listed, "attempts"), [2; 3]);
@@ -76,8 +77,8 @@ fn the_list_tells_which_events_may_stand_twice_since_when_and_after_how_many_req
 
     stepped.api.clear_faults();
     // The process that came after keeps to what the API asked of the one before.
-    stepped.pass(REST_S + 1);
-    stepped.host.ask("flush 60000");
+    stepped.advance(REST_S + 1);
+    stepped.client.ask("flush 60000");
     assert!(rows(&mut stepped, "in_doubt").is_empty());
     let requests = stepped.api.requests();
     let repeats = requests
@@ -93,24 +94,24 @@ fn the_list_tells_which_events_may_stand_twice_since_when_and_after_how_many_req
 
 #[test]
 fn a_sender_that_dies_while_its_bytes_are_on_the_way_leaves_them_listed() {
-    let mut stepped = Stepped::start(&[]);
+    let mut stepped = BackgroundSender::start(&[]);
     // The API has them, and its answer never comes.
     let silence = json!({"fault": "delay", "ms": 3_600_000, "when": "after"});
     stepped.api.set_fault(silence);
     stepped.enqueue_users(0..3);
     stepped.api.wait_for_events(3);
-    stepped.host.process.kill();
+    stepped.client.process.kill();
 
-    let other = Host::of(&stepped.api)
+    let other = TestSpool::for_sandbox(&stepped.api)
         .with("spool", stepped.program.spool().to_str().unwrap())
-        .open();
+        .into_client();
     let listed = other.in_doubt_rows();
     assert_eq!(listed.len(), 3);
     assert!(listed.iter().all(|row| row.attempts == 1));
     other.enqueue_users(3..5);
     stepped.api.clear_faults();
 
-    assert_eq!(other.flushed(secs(60)).delivered, 5);
+    assert_eq!(other.flush_ok(secs(60)).delivered, 5);
     let requests = stepped.api.requests();
     assert_eq!(requests[0].body_hash, requests[1].body_hash);
     let twice = times_accepted(&stepped.api)
@@ -121,16 +122,16 @@ fn a_sender_that_dies_while_its_bytes_are_on_the_way_leaves_them_listed() {
 
 #[test]
 fn a_refusal_of_what_was_in_doubt_says_that_it_may_be_delivered_and_a_later_one_does_not() {
-    let mut stepped = Stepped::start(&[]);
+    let mut stepped = BackgroundSender::start(&[]);
     stepped.api.set_fault(untold());
     stepped.enqueue_users(0..3);
     stepped.wait_for_answers(1);
     // The user is removed after the API has taken the event and before it could say so.
     stepped.api.set_unknown_users(["u-1"]);
     stepped.api.clear_faults();
-    stepped.host.enqueue("u-1", 7);
-    stepped.pass(REST_S + 1);
-    stepped.host.ask("flush 60000");
+    stepped.client.enqueue("u-1", 7);
+    stepped.advance(REST_S + 1);
+    stepped.client.ask("flush 60000");
 
     let rejected = rows(&mut stepped, "rejected");
     assert_eq!(users(&rejected), ["u-1", "u-1"]);
@@ -149,26 +150,26 @@ fn a_refusal_of_what_was_in_doubt_says_that_it_may_be_delivered_and_a_later_one_
 
 #[test]
 fn what_is_in_doubt_stays_so_through_a_pause_and_another_number_of_events_in_a_request() {
-    let mut stepped = Stepped::start(&[]);
+    let mut stepped = BackgroundSender::start(&[]);
     stepped.api.set_fault(untold());
     stepped.enqueue_users(0..10);
     stepped.wait_for_answers(1);
     let listed = rows(&mut stepped, "in_doubt");
     stepped.api.clear_faults();
     stepped.api.refuse_address();
-    stepped.pass(REST_S + 1);
+    stepped.advance(REST_S + 1);
     stepped.wait_for_stats("the pause", |stats| stats["paused"] == "ip");
     // The API never looked at it: nothing is settled, and there is no further request in doubt.
     assert_eq!(rows(&mut stepped, "in_doubt"), listed);
-    stepped.host.process.kill();
+    stepped.client.process.kill();
 
-    let other = Host::of(&stepped.api)
+    let other = TestSpool::for_sandbox(&stepped.api)
         .with("spool", stepped.program.spool().to_str().unwrap())
         .with("batch_max", "4")
-        .open();
+        .into_client();
     stepped.api.allow_address();
     other.resume().unwrap();
-    assert_eq!(other.flushed(secs(60)).delivered, 10);
+    assert_eq!(other.flush_ok(secs(60)).delivered, 10);
     let requests = stepped.api.requests();
     assert!(
         requests

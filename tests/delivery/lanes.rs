@@ -3,13 +3,15 @@
 use std::sync::Mutex;
 
 use meditopia::client::Client;
-use meditopia_testkit::c_host::Program;
-use meditopia_testkit::host::{Host, Opened, Story, secs};
-use meditopia_testkit::ledger::{Arrivals, Event, by_user, listed, lost, out_of_order};
-use meditopia_testkit::patience::wait_until;
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::enqueuer::Enqueuer;
+use meditopia_testkit::fault_table::trial_count;
+use meditopia_testkit::ledger::{
+    Arrivals, Event, events_of_rows, first_disorder, lost_events, numbers_by_user,
+};
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::trials::trials;
-use meditopia_testkit::workers::Worker;
+use meditopia_testkit::spool::{ClientExt, SpoolClient, TestSpool};
+use meditopia_testkit::wait::{secs, wait_until};
 use serde_json::{Value, json};
 
 const LANES: usize = 16;
@@ -55,18 +57,18 @@ fn assert_others_pass(api: &Sandbox, client: &Client, round: usize) {
 }
 
 fn assert_in_order(api: &Sandbox) {
-    for (user, numbers) in Arrivals::of(api).first_appearances() {
-        assert_eq!(out_of_order(&numbers), None, "{user}: {numbers:?}");
+    for (user, numbers) in Arrivals::from_sandbox(api).first_appearances() {
+        assert_eq!(first_disorder(&numbers), None, "{user}: {numbers:?}");
     }
 }
 
-fn sixteen_lanes(api: &Sandbox) -> Opened {
-    Host::of(api)
+fn sixteen_lanes(api: &Sandbox) -> SpoolClient {
+    TestSpool::for_sandbox(api)
         .with("role", "both")
         .with("lanes", "16")
         .with("flush_interval_ms", "20")
         .with("request_timeout_ms", "3600000")
-        .open()
+        .into_client()
 }
 
 #[test]
@@ -80,7 +82,10 @@ fn a_lane_that_waits_for_its_answer_holds_up_no_other() {
     // All the while it was one request.
     assert_eq!(api.ledger().delayed, 1);
     let doubted = client.in_doubt_rows();
-    assert!(listed(&doubted).contains(&(SLOW.into(), 0)), "{doubted:?}");
+    assert!(
+        events_of_rows(&doubted).contains(&(SLOW.into(), 0)),
+        "{doubted:?}"
+    );
     assert_in_order(&api);
 }
 
@@ -110,9 +115,12 @@ fn a_lane_that_rests_after_a_failure_holds_up_no_other() {
         // An operator who knows that all is well again does not wait for the end of a rest.
         client.hold().unwrap();
         client.resume().unwrap();
-        client.flushed(secs(60));
+        client.flush_ok(secs(60));
         assert_in_order(&api);
-        assert_eq!(Arrivals::of(&api).first_appearances()[SLOW], [0, 1, 2, 3]);
+        assert_eq!(
+            Arrivals::from_sandbox(&api).first_appearances()[SLOW],
+            [0, 1, 2, 3]
+        );
     }
 }
 
@@ -121,7 +129,7 @@ fn each_users_events_keep_their_order_over_sixteen_lanes_whichever_process_takes
     const PROCESSES: usize = 4;
     const THREADS: usize = 6;
     const USERS_OF_A_THREAD: usize = 8;
-    let rounds = trials(40, 1_000);
+    let rounds = trial_count(40, 1_000);
     let api = Sandbox::builder().seed(5).start();
     api.set_unknown(json!([{"user": "u-3-3"}, {"user": "u-5-1"}]));
     api.set_faults(json!({"faults": [
@@ -133,9 +141,9 @@ fn each_users_events_keep_their_order_over_sixteen_lanes_whichever_process_takes
         ("flush_interval_ms", "20"),
         ("brake_users", "0"),
     ];
-    let program = Program::of("enqueuer.c").configured(&api, &options);
+    let program = CProgram::compile("enqueuer.c").with_config(&api, &options);
     let workers: Vec<_> = (0..PROCESSES)
-        .map(|_| Worker::start(&program, "both"))
+        .map(|_| Enqueuer::start(&program, "both"))
         .collect();
     let acknowledged: Mutex<Vec<Event>> = Mutex::default();
 
@@ -155,22 +163,22 @@ fn each_users_events_keep_their_order_over_sixteen_lanes_whichever_process_takes
             });
         }
     });
-    let observer = Host::of(&api)
+    let observer = TestSpool::for_sandbox(&api)
         .with("spool", program.spool().to_str().unwrap())
         .with("lanes", "16")
-        .open();
-    observer.flushed(secs(120));
+        .into_client();
+    observer.flush_ok(secs(120));
 
     let acknowledged = acknowledged.into_inner().unwrap();
-    let arrivals = Arrivals::of(&api);
+    let arrivals = Arrivals::from_sandbox(&api);
     let accepted = arrivals.first_appearances();
-    let rejected = by_user(listed(&observer.rejected_rows()));
+    let rejected = numbers_by_user(events_of_rows(&observer.rejected_rows()));
     assert_eq!(
-        lost(&acknowledged, &[&accepted, &rejected]),
+        lost_events(&acknowledged, &[&accepted, &rejected]),
         Vec::<&Event>::new()
     );
     for (user, numbers) in &accepted {
-        assert_eq!(out_of_order(numbers), None, "{user}: {numbers:?}");
+        assert_eq!(first_disorder(numbers), None, "{user}: {numbers:?}");
     }
     let blamed: Vec<_> = rejected.keys().map(String::as_str).collect();
     assert!(
@@ -181,8 +189,8 @@ fn each_users_events_keep_their_order_over_sixteen_lanes_whichever_process_takes
     assert!(api.ledger().connections >= LANES as u64);
 }
 
-fn stored_lanes(client: &Opened) -> i64 {
-    let store = client.host.spool().join("store.db");
+fn stored_lanes(client: &SpoolClient) -> i64 {
+    let store = client.spool.path().join("store.db");
     let store = rusqlite::Connection::open(store).unwrap();
     store
         .query_row("SELECT lanes FROM state", [], |row| row.get(0))
@@ -192,7 +200,7 @@ fn stored_lanes(client: &Opened) -> i64 {
 #[test]
 fn another_number_of_lanes_applies_once_the_old_rows_have_drained_and_order_is_kept() {
     let api = Sandbox::start();
-    let mut host = Host::of(&api).with("lanes", "1");
+    let mut host = TestSpool::for_sandbox(&api).with("lanes", "1");
     let mut round = 0;
     let mut enqueue_all = |client: &Client| {
         users()
@@ -211,7 +219,7 @@ fn another_number_of_lanes_applies_once_the_old_rows_have_drained_and_order_is_k
         drop(before);
 
         host = host.with("lanes", &lanes.to_string());
-        let client = host.open();
+        let client = host.into_client();
         enqueue_all(&client);
         client.flush(secs(60)).1.unwrap_err();
         assert_eq!(stored_lanes(&client), last);
@@ -224,16 +232,16 @@ fn another_number_of_lanes_applies_once_the_old_rows_have_drained_and_order_is_k
 
         // The old rows go, and what comes then is spread anew.
         client.resume().unwrap();
-        client.flushed(secs(60));
+        client.flush_ok(secs(60));
         enqueue_all(&client);
-        client.flushed(secs(60));
+        client.flush_ok(secs(60));
         assert_eq!(stored_lanes(&client), lanes);
         client.close(secs(60)).unwrap();
-        host = client.host;
+        host = client.spool;
         last = lanes;
     }
     assert_in_order(&api);
-    let accepted = Arrivals::of(&api).first_appearances();
+    let accepted = Arrivals::from_sandbox(&api).first_appearances();
     assert!(accepted.values().all(|numbers| numbers.len() == 12));
     assert_eq!(api.ledger().accepted_events, 1_200);
 }
@@ -241,7 +249,7 @@ fn another_number_of_lanes_applies_once_the_old_rows_have_drained_and_order_is_k
 #[test]
 fn a_sender_that_stays_spreads_its_events_anew_once_it_has_drained() {
     let api = Sandbox::start();
-    let host = Host::of(&api).with("lanes", "1");
+    let host = TestSpool::for_sandbox(&api).with("lanes", "1");
     let before = host.client();
     before.hold().unwrap();
     before.enqueue_users(0..50);
@@ -251,7 +259,7 @@ fn a_sender_that_stays_spreads_its_events_anew_once_it_has_drained() {
         .with("role", "both")
         .with("lanes", "16")
         .with("flush_interval_ms", "20")
-        .open();
+        .into_client();
     client.enqueue_users(50..60);
     client.resume().unwrap();
     api.wait_for_events(60);

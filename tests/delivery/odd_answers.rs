@@ -3,20 +3,20 @@
 //! The rule: what is not understood keeps every event and blames nobody. Each shape comes with a status
 //! that would deliver, one that would refuse and one of a server error, where that makes a difference.
 
-use meditopia_testkit::judged::{
-    AUTH, AUTH_IN_DOUBT, Case, DELIVERED, IN_DOUBT, IP, LOST, MISROUTED, MISROUTED_IN_DOUBT, api,
-    case, check, page, raw, rejected, said,
+use meditopia_testkit::answer_cases::{
+    AUTH, AUTH_IN_DOUBT, Case, DELIVERED, IN_DOUBT, IP, MISROUTED, MISROUTED_IN_DOUBT,
+    REPEATED_IN_DOUBT, api_error, case, check_cases, json_body, plain_page, raw_bytes, rejected,
 };
 use serde_json::{Value, json};
 
 const SUCCESS: &str = r#"{"success": true}"#;
-/// What `judged::api` says.
+/// What `answer_cases::api_error` says.
 const REFUSAL: &str = r#"{"success":false,"errors":[{"code":"A_1104","message":"It is not so."}]}"#;
-const REFUSED: meditopia_testkit::judged::Becomes = rejected(404, "A_1104");
+const REFUSED: meditopia_testkit::answer_cases::Expected = rejected(404, "A_1104");
 
 /// An answer with these header lines, as it is.
 fn http(status: &str, headers: &str, body: &str) -> Value {
-    raw(head(status, headers) + body)
+    raw_bytes(head(status, headers) + body)
 }
 
 fn head(status: &str, headers: &str) -> String {
@@ -31,12 +31,12 @@ fn whole(status: &str, body: &str) -> String {
 #[test]
 #[rustfmt::skip]
 fn an_empty_body_delivers_with_204_and_else_keeps_all() {
-    check(vec![
-        case("200", said(200, ""), MISROUTED_IN_DOUBT),
-        case("204", raw("HTTP/1.1 204 No Content\r\n\r\n"), DELIVERED),
-        case("401", said(401, ""), AUTH),
-        case("404", said(404, ""), MISROUTED),
-        case("503", said(503, ""), IN_DOUBT),
+    check_cases(vec![
+        case("200", json_body(200, ""), MISROUTED_IN_DOUBT),
+        case("204", raw_bytes("HTTP/1.1 204 No Content\r\n\r\n"), DELIVERED),
+        case("401", json_body(401, ""), AUTH),
+        case("404", json_body(404, ""), MISROUTED),
+        case("503", json_body(503, ""), IN_DOUBT),
     ]);
 }
 
@@ -45,7 +45,7 @@ fn an_empty_body_delivers_with_204_and_else_keeps_all() {
 fn html_is_not_the_api_whatever_it_says_within() {
     let html = |status| json!({"fault": "status", "status": status, "content_type": "application/json",
         "body": r#"<html>{"success": true}</html>"#});
-    check(vec![
+    check_cases(vec![
         case("200", html(200), MISROUTED_IN_DOUBT),
         case("401", html(401), AUTH),
         case("404", html(404), MISROUTED),
@@ -56,34 +56,34 @@ fn html_is_not_the_api_whatever_it_says_within() {
 #[test]
 #[rustfmt::skip]
 fn json_that_breaks_off_is_not_the_api() {
-    check(vec![
-        case("200",           said(200, &SUCCESS[..SUCCESS.len() - 1]), MISROUTED_IN_DOUBT),
-        case("404",           said(404, &REFUSAL[..REFUSAL.len() - 1]), MISROUTED),
-        case("404 of a code", said(404, r#"{"success":false,"errors":[{"code":"A_11"#), MISROUTED),
-        case("503",           said(503, &REFUSAL[..REFUSAL.len() - 1]), IN_DOUBT),
+    check_cases(vec![
+        case("200",           json_body(200, &SUCCESS[..SUCCESS.len() - 1]), MISROUTED_IN_DOUBT),
+        case("404",           json_body(404, &REFUSAL[..REFUSAL.len() - 1]), MISROUTED),
+        case("404 of a code", json_body(404, r#"{"success":false,"errors":[{"code":"A_11"#), MISROUTED),
+        case("503",           json_body(503, &REFUSAL[..REFUSAL.len() - 1]), IN_DOUBT),
     ]);
 }
 
 #[test]
 #[rustfmt::skip]
 fn json_of_another_shape_is_not_the_api() {
-    check(vec![
-        case("200 null",                  said(200, "null"), MISROUTED_IN_DOUBT),
-        case("200 {}",                    said(200, "{}"), MISROUTED_IN_DOUBT),
-        case("200 with a text",           said(200, r#"{"success": "true"}"#), MISROUTED_IN_DOUBT),
-        case("200 with a list of it",     said(200, r#"[{"success": true}]"#), MISROUTED_IN_DOUBT),
-        case("200 with it further down",  said(200, r#"{"data": {"success": true}}"#), MISROUTED_IN_DOUBT),
-        case("200 and something behind",  said(200, r#"{"success": true} true"#), MISROUTED_IN_DOUBT),
-        case("404 {}",                    said(404, "{}"), MISROUTED),
-        case("404 with success",          said(404, SUCCESS), MISROUTED),
-        case("404 without errors",        said(404, r#"{"success":false}"#), MISROUTED),
-        case("404 with no errors",        said(404, r#"{"success":false,"errors":[]}"#), MISROUTED),
-        case("404 with one error alone",  said(404, r#"{"success":false,"errors":{"code":"A_1104","message":""}}"#), MISROUTED),
-        case("404 with a number as code", said(404, r#"{"success":false,"errors":[{"code":1104,"message":""}]}"#), MISROUTED),
-        case("404 without success",       said(404, r#"{"errors":[{"code":"A_1104","message":""}]}"#), MISROUTED),
-        case("422 of a framework",        said(422, r#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#), MISROUTED),
-        case("401 of a gateway",          said(401, r#"{"message":"Unauthorized"}"#), AUTH),
-        case("503 of a gateway",          said(503, r#"{"message":"Service Unavailable"}"#), IN_DOUBT),
+    check_cases(vec![
+        case("200 null",                  json_body(200, "null"), MISROUTED_IN_DOUBT),
+        case("200 {}",                    json_body(200, "{}"), MISROUTED_IN_DOUBT),
+        case("200 with a text",           json_body(200, r#"{"success": "true"}"#), MISROUTED_IN_DOUBT),
+        case("200 with a list of it",     json_body(200, r#"[{"success": true}]"#), MISROUTED_IN_DOUBT),
+        case("200 with it further down",  json_body(200, r#"{"data": {"success": true}}"#), MISROUTED_IN_DOUBT),
+        case("200 and something behind",  json_body(200, r#"{"success": true} true"#), MISROUTED_IN_DOUBT),
+        case("404 {}",                    json_body(404, "{}"), MISROUTED),
+        case("404 with success",          json_body(404, SUCCESS), MISROUTED),
+        case("404 without errors",        json_body(404, r#"{"success":false}"#), MISROUTED),
+        case("404 with no errors",        json_body(404, r#"{"success":false,"errors":[]}"#), MISROUTED),
+        case("404 with one error alone",  json_body(404, r#"{"success":false,"errors":{"code":"A_1104","message":""}}"#), MISROUTED),
+        case("404 with a number as code", json_body(404, r#"{"success":false,"errors":[{"code":1104,"message":""}]}"#), MISROUTED),
+        case("404 without success",       json_body(404, r#"{"errors":[{"code":"A_1104","message":""}]}"#), MISROUTED),
+        case("422 of a framework",        json_body(422, r#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#), MISROUTED),
+        case("401 of a gateway",          json_body(401, r#"{"message":"Unauthorized"}"#), AUTH),
+        case("503 of a gateway",          json_body(503, r#"{"message":"Service Unavailable"}"#), IN_DOUBT),
     ]);
 }
 
@@ -91,11 +91,11 @@ fn json_of_another_shape_is_not_the_api() {
 #[rustfmt::skip]
 fn of_several_errors_one_of_the_token_or_address_decides_else_the_first() {
     let errors = |status, codes: &[&str]| {
-        let error = |code: &&str| json!({"code": code, "message": meditopia_testkit::judged::MESSAGE});
+        let error = |code: &&str| json!({"code": code, "message": meditopia_testkit::answer_cases::MESSAGE});
         let errors: Vec<Value> = codes.iter().map(error).collect();
-        said(status, &json!({"success": false, "errors": errors}).to_string())
+        json_body(status, &json!({"success": false, "errors": errors}).to_string())
     };
-    check(vec![
+    check_cases(vec![
         case("two refusals",             errors(404, &["A_1104", "A_1103"]), REFUSED),
         case("the token first",          errors(404, &["A_1002", "A_1104"]), AUTH),
         case("the token last",           errors(422, &["A_1104", "A_1103", "A_1000"]), AUTH),
@@ -110,12 +110,12 @@ fn of_several_errors_one_of_the_token_or_address_decides_else_the_first() {
 #[test]
 #[rustfmt::skip]
 fn a_code_of_the_token_or_address_in_another_case_blames_nobody() {
-    check(vec![
-        case("the token",               api(401, "a_1002"), MISROUTED),
-        case("the token with a blank",  api(404, "A_1000 "), MISROUTED),
-        case("the address",             api(401, "a_1004"), MISROUTED),
-        case("an event",                api(404, "a_1104"), rejected(404, "a_1104")),
-        case("the token with 503",      api(503, "a_1002"), MISROUTED_IN_DOUBT),
+    check_cases(vec![
+        case("the token",               api_error(401, "a_1002"), MISROUTED),
+        case("the token with a blank",  api_error(404, "A_1000 "), MISROUTED),
+        case("the address",             api_error(401, "a_1004"), MISROUTED),
+        case("an event",                api_error(404, "a_1104"), rejected(404, "a_1104")),
+        case("the token with 503",      api_error(503, "a_1002"), MISROUTED_IN_DOUBT),
     ]);
 }
 
@@ -129,7 +129,7 @@ fn enormous(status: &str, begin: &str) -> Value {
 #[test]
 #[rustfmt::skip]
 fn a_body_of_64_mib_is_not_the_api() {
-    check(vec![
+    check_cases(vec![
         case("200", enormous("200 OK", SUCCESS), MISROUTED_IN_DOUBT),
         case("404", enormous("404 Not Found", REFUSAL), MISROUTED),
         case("401", enormous("401 Unauthorized", REFUSAL), AUTH),
@@ -149,27 +149,27 @@ fn chunked(status: &str, body: &str, pieces: Option<usize>) -> Value {
 #[rustfmt::skip]
 fn a_chunked_body_counts_if_it_comes_to_its_end() {
     let broken = http("404 Not Found", "Transfer-Encoding: chunked\r\n", "soon\r\n");
-    check(vec![
+    check_cases(vec![
         case("200", chunked("200 OK", SUCCESS, None), DELIVERED),
         case("404", chunked("404 Not Found", REFUSAL, None), REFUSED),
         case("503", chunked("503 Service Unavailable", REFUSAL, None), IN_DOUBT),
-        case("200 without its end", chunked("200 OK", SUCCESS, Some(SUCCESS.len())), LOST),
-        case("404 without its end", chunked("404 Not Found", REFUSAL, Some(REFUSAL.len())), LOST),
-        case("503 without its end", chunked("503 Service Unavailable", REFUSAL, Some(9)), LOST),
-        case("404 with a length that is none", broken, LOST),
+        case("200 without its end", chunked("200 OK", SUCCESS, Some(SUCCESS.len())), REPEATED_IN_DOUBT),
+        case("404 without its end", chunked("404 Not Found", REFUSAL, Some(REFUSAL.len())), REPEATED_IN_DOUBT),
+        case("503 without its end", chunked("503 Service Unavailable", REFUSAL, Some(9)), REPEATED_IN_DOUBT),
+        case("404 with a length that is none", broken, REPEATED_IN_DOUBT),
     ]);
 }
 
 #[test]
 #[rustfmt::skip]
 fn a_1xx_before_the_answer_is_passed_over() {
-    let after = |interim: &str, answer: String| raw(format!("HTTP/1.1 {interim}\r\n\r\n{answer}"));
-    check(vec![
+    let after = |interim: &str, answer: String| raw_bytes(format!("HTTP/1.1 {interim}\r\n\r\n{answer}"));
+    check_cases(vec![
         case("100, 204", after("100 Continue", "HTTP/1.1 204 No Content\r\n\r\n".into()), DELIVERED),
         case("103, 200", after("103 Early Hints\r\nLink: </a>", whole("200 OK", SUCCESS)), DELIVERED),
         case("102, 404", after("102 Processing", whole("404 Not Found", REFUSAL)), REFUSED),
         case("100, 503", after("100 Continue", whole("503 Service Unavailable", "")), IN_DOUBT),
-        case("100 and no more", after("100 Continue", String::new()), LOST),
+        case("100 and no more", after("100 Continue", String::new()), REPEATED_IN_DOUBT),
     ]);
 }
 
@@ -177,10 +177,10 @@ fn a_1xx_before_the_answer_is_passed_over() {
 #[rustfmt::skip]
 fn a_body_short_of_its_content_length_is_no_answer() {
     let promised = |status, body: &str| http(status, "Content-Length: 999\r\n", body);
-    check(vec![
-        case("200", promised("200 OK", SUCCESS), LOST),
-        case("404", promised("404 Not Found", REFUSAL), LOST),
-        case("503", promised("503 Service Unavailable", REFUSAL), LOST),
+    check_cases(vec![
+        case("200", promised("200 OK", SUCCESS), REPEATED_IN_DOUBT),
+        case("404", promised("404 Not Found", REFUSAL), REPEATED_IN_DOUBT),
+        case("503", promised("503 Service Unavailable", REFUSAL), REPEATED_IN_DOUBT),
     ]);
 }
 
@@ -193,7 +193,7 @@ fn a_body_beyond_its_content_length_is_read_no_further() {
         answer["keep_open"] = json!(true);
         answer
     };
-    check(vec![
+    check_cases(vec![
         case("200", short("200 OK", SUCCESS), MISROUTED_IN_DOUBT),
         case("204", short("204 No Content", SUCCESS), DELIVERED),
         case("404", short("404 Not Found", REFUSAL), MISROUTED),
@@ -211,7 +211,7 @@ fn gzip_that_nobody_asked_for_is_not_the_api() {
         let bytes = [head(status, &headers).as_bytes(), body].concat();
         json!({"fault": "raw", "bytes": bytes})
     };
-    check(vec![
+    check_cases(vec![
         case("200", zipped("200 OK", SUCCESS), MISROUTED_IN_DOUBT),
         case("404", zipped("404 Not Found", REFUSAL), MISROUTED),
         case("401", zipped("401 Unauthorized", REFUSAL), AUTH),
@@ -223,8 +223,8 @@ fn gzip_that_nobody_asked_for_is_not_the_api() {
 #[rustfmt::skip]
 fn http_1_0_means_what_http_1_1_does() {
     // Its body ends with the connection.
-    let old = |status: &str, body: &str| raw(format!("HTTP/1.0 {status}\r\n\r\n{body}"));
-    check(vec![
+    let old = |status: &str, body: &str| raw_bytes(format!("HTTP/1.0 {status}\r\n\r\n{body}"));
+    check_cases(vec![
         case("204",                 old("204 No Content", ""), DELIVERED),
         case("200",                 old("200 OK", SUCCESS), DELIVERED),
         case("404",                 old("404 Not Found", REFUSAL), REFUSED),
@@ -237,16 +237,16 @@ fn http_1_0_means_what_http_1_1_does() {
 #[test]
 #[rustfmt::skip]
 fn a_connection_that_is_closed_early_leaves_all_in_doubt() {
-    let first = |bytes: usize, status: &str, body: &str| raw(&whole(status, body)[..bytes]);
-    check(vec![
-        case("before the request is read", json!({"fault": "hang_up"}), LOST),
-        case("before the answer",          json!({"fault": "close"}), LOST),
-        case("within the status",          raw("HTTP/1.1 20"), LOST),
-        case("within the head, 204",       raw("HTTP/1.1 204 No Content\r\nServer: x"), LOST),
-        case("within the head, 404",       first(40, "404 Not Found", REFUSAL), LOST),
-        case("within the body, 200",       first(whole("200 OK", "").len() + 9, "200 OK", SUCCESS), LOST),
-        case("within the body, 404",       first(whole("404 Not Found", REFUSAL).len() - 1, "404 Not Found", REFUSAL), LOST),
-        case("within the body, 503",       first(whole("503 No", REFUSAL).len() - 9, "503 No", REFUSAL), LOST),
+    let first = |bytes: usize, status: &str, body: &str| raw_bytes(&whole(status, body)[..bytes]);
+    check_cases(vec![
+        case("before the request is read", json!({"fault": "hang_up"}), REPEATED_IN_DOUBT),
+        case("before the answer",          json!({"fault": "close"}), REPEATED_IN_DOUBT),
+        case("within the status",          raw_bytes("HTTP/1.1 20"), REPEATED_IN_DOUBT),
+        case("within the head, 204",       raw_bytes("HTTP/1.1 204 No Content\r\nServer: x"), REPEATED_IN_DOUBT),
+        case("within the head, 404",       first(40, "404 Not Found", REFUSAL), REPEATED_IN_DOUBT),
+        case("within the body, 200",       first(whole("200 OK", "").len() + 9, "200 OK", SUCCESS), REPEATED_IN_DOUBT),
+        case("within the body, 404",       first(whole("404 Not Found", REFUSAL).len() - 1, "404 Not Found", REFUSAL), REPEATED_IN_DOUBT),
+        case("within the body, 503",       first(whole("503 No", REFUSAL).len() - 9, "503 No", REFUSAL), REPEATED_IN_DOUBT),
     ]);
 }
 
@@ -258,15 +258,15 @@ fn an_answer_byte_by_byte_counts_within_the_limit_of_the_request() {
     let in_time = |status, body| slow(1, whole(status, body));
     // Each byte comes within the limit and the whole does not.
     let too_late = |status, body| slow(50, whole(status, body));
-    check(vec![
+    check_cases(vec![
         case("204 in time",  slow(5, "HTTP/1.1 204 No Content\r\n\r\n".into()), DELIVERED),
         case("200 in time",  in_time("200 OK", SUCCESS), DELIVERED),
         case("404 in time",  in_time("404 Not Found", REFUSAL), REFUSED),
         case("503 in time",  in_time("503 Service Unavailable", REFUSAL), IN_DOUBT),
-        case("204 too late", slow(50, "HTTP/1.1 204 No Content\r\n\r\n".into()), LOST).with(SHORT),
-        case("200 too late", too_late("200 OK", SUCCESS), LOST).with(SHORT),
-        case("404 too late", too_late("404 Not Found", REFUSAL), LOST).with(SHORT),
-        case("503 too late", too_late("503 Service Unavailable", REFUSAL), LOST).with(SHORT),
+        case("204 too late", slow(50, "HTTP/1.1 204 No Content\r\n\r\n".into()), REPEATED_IN_DOUBT).with_options(SHORT),
+        case("200 too late", too_late("200 OK", SUCCESS), REPEATED_IN_DOUBT).with_options(SHORT),
+        case("404 too late", too_late("404 Not Found", REFUSAL), REPEATED_IN_DOUBT).with_options(SHORT),
+        case("503 too late", too_late("503 Service Unavailable", REFUSAL), REPEATED_IN_DOUBT).with_options(SHORT),
     ]);
 }
 
@@ -274,12 +274,12 @@ fn an_answer_byte_by_byte_counts_within_the_limit_of_the_request() {
 #[rustfmt::skip]
 fn what_is_not_http_leaves_all_in_doubt_and_an_odd_status_blames_nobody() {
     let cases: Vec<Case> = vec![
-        case("another protocol",     raw("SSH-2.0-OpenSSH_9.2\r\n"), LOST),
-        case("a page without a head", raw("<html>404</html>\r\n\r\n"), LOST),
-        case("a status of letters",  raw("HTTP/1.1 OK 204\r\n\r\n"), LOST),
-        case("a status beyond 599",  raw(whole("600 Odd", REFUSAL)), MISROUTED),
-        case("101",                  raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), MISROUTED),
-        case("a page that says 503", page(503), IN_DOUBT),
+        case("another protocol",     raw_bytes("SSH-2.0-OpenSSH_9.2\r\n"), REPEATED_IN_DOUBT),
+        case("a page without a head", raw_bytes("<html>404</html>\r\n\r\n"), REPEATED_IN_DOUBT),
+        case("a status of letters",  raw_bytes("HTTP/1.1 OK 204\r\n\r\n"), REPEATED_IN_DOUBT),
+        case("a status beyond 599",  raw_bytes(whole("600 Odd", REFUSAL)), MISROUTED),
+        case("101",                  raw_bytes("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), MISROUTED),
+        case("a page that says 503", plain_page(503), IN_DOUBT),
     ];
-    check(cases);
+    check_cases(cases);
 }

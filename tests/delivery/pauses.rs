@@ -6,9 +6,10 @@
 
 use meditopia::client::{Client, Repair, recover};
 use meditopia::error::{ErrorKind, PauseReason};
-use meditopia_testkit::host::{Host, Story, secs};
+use meditopia_testkit::background_sender::BackgroundSender;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::stepped::Stepped;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 use serde_json::{Value, json};
 
 const EVENTS: u64 = 6;
@@ -59,20 +60,20 @@ impl Cause {
 
 /// A sender that is paused, or about to be.
 struct Paused {
-    stepped: Stepped,
+    stepped: BackgroundSender,
     kept: u64,
 }
 
 impl std::ops::Deref for Paused {
-    type Target = Stepped;
+    type Target = BackgroundSender;
 
-    fn deref(&self) -> &Stepped {
+    fn deref(&self) -> &BackgroundSender {
         &self.stepped
     }
 }
 
 impl std::ops::DerefMut for Paused {
-    fn deref_mut(&mut self) -> &mut Stepped {
+    fn deref_mut(&mut self) -> &mut BackgroundSender {
         &mut self.stepped
     }
 }
@@ -89,7 +90,7 @@ impl Paused {
 
     fn about_to() -> Self {
         Self {
-            stepped: Stepped::start(&[("brake_users", "2")]),
+            stepped: BackgroundSender::start(&[("brake_users", "2")]),
             kept: EVENTS,
         }
     }
@@ -97,7 +98,7 @@ impl Paused {
     /// A flush says that all pauses. By then the answer that led here, or the probe, is committed.
     fn flush_is_refused(&mut self) {
         let kept = self.kept;
-        let answer = self.host.ask("flush 60000");
+        let answer = self.client.ask("flush 60000");
         assert!(answer.starts_with("MEDITOPIA_ERROR_PAUSED "), "{answer}");
         assert!(answer.ends_with(&format!(" {kept}")), "{answer}");
     }
@@ -108,7 +109,7 @@ impl Paused {
         assert_eq!(stats["paused"], Value::Null);
         assert_eq!(stats["delivered"], self.kept);
         assert_eq!(self.api.ledger().distinct_events, self.kept);
-        self.stepped.host.end();
+        self.stepped.client.close();
     }
 }
 
@@ -130,7 +131,7 @@ fn a_pause_says_why_since_when_and_until_when_and_blames_nobody() {
         assert_eq!(stats["rejected"], cause.rejected());
         assert_eq!(stats["in_doubt"], 0);
 
-        let complaint = paused.host.ask("complaint");
+        let complaint = paused.client.ask("complaint");
         let since = jiff::Timestamp::from_millisecond(since).unwrap();
         let since = since.strftime("%Y-%m-%d %H:%M:%SZ");
         for part in [
@@ -140,7 +141,7 @@ fn a_pause_says_why_since_when_and_until_when_and_blames_nobody() {
             assert!(complaint.contains(&part), "{complaint} lacks {part:?}");
         }
         let tells = format!("paused ({reason}): ");
-        let log = paused.host.log_with(&tells);
+        let log = paused.client.read_log_until(&tells);
         let said: Vec<_> = log
             .iter()
             .filter(|record| record.contains(&tells))
@@ -154,7 +155,7 @@ fn a_pause_says_why_since_when_and_until_when_and_blames_nobody() {
 
         paused.api.clear_ledger();
         (cause.mend)(&paused.api);
-        assert_eq!(paused.host.ask("resume"), "MEDITOPIA_OK");
+        assert_eq!(paused.client.ask("resume"), "MEDITOPIA_OK");
         paused.assert_all_arrive();
     }
 }
@@ -169,7 +170,7 @@ fn a_probe_goes_after_half_a_minute_and_ever_later_ones_and_the_first_good_one_e
             let requests = paused.api.ledger().requests;
             let due = paused.stats()["next_probe_ms"].clone();
             let before = paused.now_ms() + waits[0] * 1_000;
-            paused.pass(waits[0]);
+            paused.advance(waits[0]);
             paused.api.wait_for_requests(requests + 1);
             let stats =
                 paused.wait_for_stats("the next probe", |stats| stats["next_probe_ms"] != due);
@@ -182,16 +183,16 @@ fn a_probe_goes_after_half_a_minute_and_ever_later_ones_and_the_first_good_one_e
             assert_eq!(stats["rejected"], cause.rejected());
             assert_eq!(stats["pending"], paused.kept);
         }
-        let log = paused.host.log();
+        let log = paused.client.read_log();
         let later = |record: &&String| record.contains("next probe in 900 s");
         assert_eq!(log.iter().filter(later).count(), 2, "{log:?}");
 
         paused.api.clear_ledger();
         (cause.mend)(&paused.api);
-        paused.pass(PROBE_WAITS_S[6]);
+        paused.advance(PROBE_WAITS_S[6]);
         paused.wait_for_stats("the end", |stats| stats["paused"] == Value::Null);
         let over = format!("delivery goes on after the pause ({reason})");
-        paused.host.log_with(&over);
+        paused.client.read_log_until(&over);
         paused.assert_all_arrive();
     }
 }
@@ -202,7 +203,7 @@ fn a_pause_outlives_its_process_and_so_does_the_time_of_its_next_probe() {
     let told = paused.stats();
     let requests = paused.api.ledger().requests;
 
-    paused.die_and_return();
+    paused.kill_and_restart();
     paused.flush_is_refused();
 
     let stats = paused.stats();
@@ -211,7 +212,7 @@ fn a_pause_outlives_its_process_and_so_does_the_time_of_its_next_probe() {
     }
     assert_eq!(paused.api.ledger().requests, requests);
     paused.api.allow_address();
-    paused.pass(PROBE_WAITS_S[0]);
+    paused.advance(PROBE_WAITS_S[0]);
     paused.assert_all_arrive();
 }
 
@@ -225,15 +226,15 @@ fn server_errors_are_counted_over_processes_that_each_meet_one() {
     for errors in 1..=10 {
         let stats = paused.wait_for_answers(errors);
         assert_eq!(stats["paused"] == "server_error", errors == 10, "{stats}");
-        paused.die_and_return();
+        paused.kill_and_restart();
         if errors < 10 {
-            paused.pass(601);
-            paused.host.ask("flush 300");
+            paused.advance(601);
+            paused.client.ask("flush 300");
         }
     }
     paused.api.clear_faults();
-    paused.pass(PROBE_WAITS_S[0]);
-    paused.host.ask("flush 300");
+    paused.advance(PROBE_WAITS_S[0]);
+    paused.client.ask("flush 300");
     paused.assert_all_arrive();
 }
 
@@ -249,11 +250,11 @@ fn ten_server_errors_for_one_batch_pause_and_nine_do_not() {
         assert_eq!(stats["paused"] == "server_error", errors == 10, "{stats}");
         assert_eq!(stats["in_doubt"], EVENTS, "{stats}");
         if errors < 10 {
-            paused.pass(601);
+            paused.advance(601);
         }
     }
     paused.flush_is_refused();
-    let complaint = paused.host.ask("complaint");
+    let complaint = paused.client.ask("complaint");
     assert!(
         complaint.contains("answered HTTP 503 10 times in a row"),
         "{complaint}"
@@ -266,7 +267,7 @@ fn ten_server_errors_for_one_batch_pause_and_nine_do_not() {
     );
     assert!(
         paused
-            .host
+            .client
             .ask_json("rejected")
             .as_array()
             .unwrap()
@@ -274,23 +275,23 @@ fn ten_server_errors_for_one_batch_pause_and_nine_do_not() {
     );
 
     paused.api.clear_faults();
-    paused.pass(PROBE_WAITS_S[0]);
+    paused.advance(PROBE_WAITS_S[0]);
     paused.assert_all_arrive();
 }
 
 #[test]
 fn a_hold_lasts_until_somebody_resumes() {
     let mut paused = Paused::about_to();
-    assert_eq!(paused.host.ask("hold"), "MEDITOPIA_OK");
+    assert_eq!(paused.client.ask("hold"), "MEDITOPIA_OK");
     paused.enqueue_users(0..EVENTS);
     paused.flush_is_refused();
-    paused.pass(24 * 3_600);
-    assert_eq!(paused.host.ask("token other-token"), "MEDITOPIA_OK");
+    paused.advance(24 * 3_600);
+    assert_eq!(paused.client.ask("token other-token"), "MEDITOPIA_OK");
     paused.flush_is_refused();
     let stats = paused.stats();
     assert_eq!(stats["paused"], "hold");
     assert_eq!(stats["next_probe_ms"], Value::Null);
-    let complaint = paused.host.ask("complaint");
+    let complaint = paused.client.ask("complaint");
     assert!(
         complaint.contains("it ends when an operator resumes"),
         "{complaint}"
@@ -298,15 +299,15 @@ fn a_hold_lasts_until_somebody_resumes() {
     assert_eq!(paused.api.ledger().requests, 0);
 
     let token = format!("token {}", paused.api.token());
-    assert_eq!(paused.host.ask(&token), "MEDITOPIA_OK");
-    assert_eq!(paused.host.ask("resume"), "MEDITOPIA_OK");
+    assert_eq!(paused.client.ask(&token), "MEDITOPIA_OK");
+    assert_eq!(paused.client.ask("resume"), "MEDITOPIA_OK");
     paused.assert_all_arrive();
 }
 
 #[test]
 fn another_token_ends_a_pause_for_the_old_one_at_once_and_no_other_pause() {
     let mut paused = Paused::by(&CAUSES[0]);
-    assert_eq!(paused.host.ask("token sandbox-token"), "MEDITOPIA_OK");
+    assert_eq!(paused.client.ask("token sandbox-token"), "MEDITOPIA_OK");
     paused.flush_is_refused();
     assert_eq!(
         paused.api.ledger().requests,
@@ -314,13 +315,13 @@ fn another_token_ends_a_pause_for_the_old_one_at_once_and_no_other_pause() {
         "the same token was tried again"
     );
     paused.stepped.api.set_token("renewed");
-    assert_eq!(paused.host.ask("token renewed"), "MEDITOPIA_OK");
+    assert_eq!(paused.client.ask("token renewed"), "MEDITOPIA_OK");
     paused.assert_all_arrive();
 
     for cause in &CAUSES[1..] {
         let mut paused = Paused::by(cause);
         let requests = paused.api.ledger().requests;
-        assert_eq!(paused.host.ask("token renewed"), "MEDITOPIA_OK");
+        assert_eq!(paused.client.ask("token renewed"), "MEDITOPIA_OK");
         paused.flush_is_refused();
         assert_eq!(paused.stats()["paused"], cause.reason);
         assert_eq!(paused.api.ledger().requests, requests);
@@ -330,13 +331,13 @@ fn another_token_ends_a_pause_for_the_old_one_at_once_and_no_other_pause() {
 #[test]
 fn a_token_file_that_changes_ends_the_pause_without_anybody_calling() {
     let mut api = Sandbox::start();
-    let host = Host::at(api.endpoint()).with("role", "both");
-    let file = host.spool().with_extension("token");
+    let host = TestSpool::for_endpoint(api.endpoint()).with("role", "both");
+    let file = host.path().with_extension("token");
     std::fs::write(&file, "stale\n").unwrap();
     let client = host
         .with("bearer_token_file", file.to_str().unwrap())
         .with("flush_interval_ms", "10")
-        .open();
+        .into_client();
     client.enqueue_users(0..3);
     let error = client.flush(secs(60)).1.unwrap_err();
     assert_eq!(error.pause_reason(), Some(PauseReason::Auth));
@@ -354,14 +355,14 @@ fn a_token_file_that_changes_ends_the_pause_without_anybody_calling() {
 #[test]
 fn a_damaged_store_pauses_until_recover_and_resume_does_not_help() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..3);
     let (tell, told) = std::sync::mpsc::channel();
     let callback = move |record: &meditopia::log::Record| {
         let _ = tell.send(record.message.clone());
     };
     client.set_log_callback(Some(Box::new(callback))).unwrap();
-    let store = client.host.spool().join("store.db");
+    let store = client.spool.path().join("store.db");
     std::fs::write(&store, "this is no database ".repeat(200)).unwrap();
 
     let mut since = Vec::new();
@@ -382,9 +383,9 @@ fn a_damaged_store_pauses_until_recover_and_resume_does_not_help() {
     assert_eq!(api.ledger().requests, 0);
     client.enqueue_users(3..5);
 
-    let found = recover(&client.host.spool(), Repair::Replace).unwrap();
+    let found = recover(&client.spool.path(), Repair::Replace).unwrap();
     assert!(found.kept.is_some());
-    assert_eq!(client.flushed(secs(60)).delivered, 5);
+    assert_eq!(client.flush_ok(secs(60)).delivered, 5);
     assert_eq!(client.stats().unwrap().paused, None);
 }
 
@@ -393,10 +394,10 @@ fn a_damaged_store_pauses_until_recover_and_resume_does_not_help() {
 /// Users whose events are refused, of a hundred.
 const BAD: [&str; 3] = ["u-17", "u-18", "u-60"];
 
-fn isolating() -> (Sandbox, meditopia_testkit::host::Opened) {
+fn isolating() -> (Sandbox, meditopia_testkit::spool::SpoolClient) {
     let api = Sandbox::start();
     api.set_unknown_users(BAD);
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..100);
     (api, client)
 }
@@ -410,7 +411,7 @@ fn assert_isolated(api: &Sandbox, client: &Client) {
 #[test]
 fn an_auth_or_ip_error_anywhere_in_an_isolation_blames_nobody_and_costs_its_own_request_only() {
     let (api, client) = isolating();
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     assert_isolated(&api, &client);
     let undisturbed = api.ledger().requests;
 
@@ -426,7 +427,7 @@ fn an_auth_or_ip_error_anywhere_in_an_isolation_blames_nobody_and_costs_its_own_
             assert!(BAD.starts_with(&so_far.iter().map(String::as_str).collect::<Vec<_>>()));
 
             client.resume().unwrap();
-            client.flushed(secs(60));
+            client.flush_ok(secs(60));
             assert_isolated(&api, &client);
             // It went on where it was, in a sender that has read its state from the store.
             assert_eq!(

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use meditopia::client::{Client, PendingFilter, Row, RowReason};
-use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 use serde_json::{Value, json};
 
 /// From here on ids only tell a place in the list.
@@ -51,7 +52,7 @@ fn ids(rows: &[Row]) -> Vec<i64> {
 #[test]
 fn every_waiting_event_is_listed_once_taken_over_or_not_and_by_page() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..10);
     let before = pending(&client, &all());
     assert_eq!(users(&before), named(0..10), "nobody has sent yet");
@@ -93,7 +94,7 @@ fn every_waiting_event_is_listed_once_taken_over_or_not_and_by_page() {
 #[test]
 fn waiting_events_are_found_by_user_and_by_time() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     for number in 0..500 {
         client.enqueue_for("a", number);
         client.enqueue_for("with \"quotes\" é", number);
@@ -134,7 +135,9 @@ fn what_is_settled_of_a_run_is_not_listed_any_more() {
     // Ten of a run of a hundred leave, and then no more.
     let failing = json!({"fault": "status", "status": 503, "after_requests": 1});
     api.set_fault(failing);
-    let client = Host::of(&api).with("batch_max", "10").open();
+    let client = TestSpool::for_sandbox(&api)
+        .with("batch_max", "10")
+        .into_client();
     client.enqueue_users(0..100);
     client.flush(secs(2)).1.unwrap_err();
     assert_eq!(users(&pending(&client, &all())), named(10..100));
@@ -143,8 +146,10 @@ fn what_is_settled_of_a_run_is_not_listed_any_more() {
 #[test]
 fn a_list_is_walked_beside_a_running_sender_and_disturbs_it_not() {
     let api = Sandbox::start();
-    let client = Host::of(&api).with("role", "both").open();
-    let reader = client.host.client();
+    let client = TestSpool::for_sandbox(&api)
+        .with("role", "both")
+        .into_client();
+    let reader = client.spool.client();
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| client.enqueue_users(0..20_000));
         while !writer.is_finished() {
@@ -153,7 +158,7 @@ fn a_list_is_walked_beside_a_running_sender_and_disturbs_it_not() {
             assert_eq!(ids.len(), rows.len(), "an event is listed once");
         }
     });
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     assert!(pending(&reader, &all()).is_empty());
     assert_eq!(api.ledger().accepted_events, 20_000);
 }

@@ -2,8 +2,9 @@
 
 use meditopia::client::{Client, Receipt, ReceiptFilter};
 use meditopia::event::{EventKind, Fields};
-use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 use serde_json::json;
 
 fn receipts(client: &Client, filter: &ReceiptFilter) -> Vec<Receipt> {
@@ -30,7 +31,7 @@ fn wall_ms() -> i64 {
 #[test]
 fn each_delivered_request_leaves_a_receipt_of_whose_events_when_and_which() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     let before = wall_ms();
     for number in 0..250 {
         client
@@ -43,7 +44,7 @@ fn each_delivered_request_leaves_a_receipt_of_whose_events_when_and_which() {
             })
             .unwrap();
     }
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     let kept = receipts(&client, &all());
     let events: Vec<u32> = kept.iter().map(|receipt| receipt.events).collect();
     assert_eq!(events, [100, 100, 50]);
@@ -67,11 +68,13 @@ fn each_delivered_request_leaves_a_receipt_of_whose_events_when_and_which() {
 #[test]
 fn a_user_is_found_among_the_receipts_of_thousands() {
     let api = Sandbox::start();
-    let client = Host::of(&api).with("batch_max", "2").open();
+    let client = TestSpool::for_sandbox(&api)
+        .with("batch_max", "2")
+        .into_client();
     client.enqueue_for("first \"é\"", 0);
     client.enqueue_users(0..1_200);
     client.enqueue_for("last", 0);
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     let kept = receipts(&client, &all());
     assert_eq!(kept.len(), 601, "more than two pages");
     let found = |user: &str| receipts(&client, &of_user(user));
@@ -98,12 +101,12 @@ fn only_what_was_accepted_has_a_receipt_and_it_counts_the_requests() {
     let api = Sandbox::start();
     api.set_unknown(json!([{"user": "bad"}]));
     api.set_fault(json!({"fault": "close", "when": "after", "count": 1}));
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..3);
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     client.enqueue_for("bad", 0);
     client.enqueue_users(3..5);
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     let kept = receipts(&client, &all());
     assert_eq!(kept[0].attempts, 2, "the first answer did not come");
     assert_eq!(kept[0].events, 3);
@@ -118,15 +121,15 @@ fn only_what_was_accepted_has_a_receipt_and_it_counts_the_requests() {
 #[test]
 fn without_days_none_is_kept_and_what_was_kept_goes() {
     let api = Sandbox::start();
-    let host = Host::of(&api);
+    let host = TestSpool::for_sandbox(&api);
     let client = host.client();
     client.enqueue_users(0..3);
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     assert_eq!(receipts(&client, &all()).len(), 1);
     drop(client);
 
-    let off = host.with("receipts_days", "0").open();
+    let off = host.with("receipts_days", "0").into_client();
     off.enqueue_users(0..3);
-    off.flushed(secs(60));
+    off.flush_ok(secs(60));
     assert_eq!(receipts(&off, &all()), []);
 }

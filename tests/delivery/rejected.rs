@@ -2,23 +2,24 @@
 
 use meditopia::client::{Client, RejectedFilter, RejectedReason, Row, RowReason};
 use meditopia::error::ErrorKind;
-use meditopia_testkit::host::{Host, Opened, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, SpoolClient, TestSpool};
+use meditopia_testkit::wait::secs;
 use serde_json::{Value, json};
 
 /// Five users, two of them bad, each with 30 events; the bad ones' are rejected.
-fn with_rejected(api: &Sandbox) -> Opened {
+fn with_rejected(api: &Sandbox) -> SpoolClient {
     api.set_unknown(json!([
         {"user": "bad-1"},
         {"user": "bad-2", "code": "U_1009", "message": "User is not active.", "status": 409},
     ]));
-    let client = Host::of(api).open();
+    let client = TestSpool::for_sandbox(api).into_client();
     for number in 0..30 {
         for user in ["a", "bad-1", "b", "bad-2", "c"] {
             client.enqueue_for(user, number);
         }
     }
-    assert_eq!(client.flushed(secs(60)).rejected, 60);
+    assert_eq!(client.flush_ok(secs(60)).rejected, 60);
     client
 }
 
@@ -79,7 +80,7 @@ fn a_rejected_event_keeps_all_that_is_known_of_it_over_a_restart() {
     );
 
     client.close(secs(30)).unwrap();
-    assert_eq!(client.host.client().rejected_rows(), rows);
+    assert_eq!(client.spool.client().rejected_rows(), rows);
 }
 
 fn wall_ms() -> i64 {
@@ -142,7 +143,7 @@ fn requeued_events_of_a_user_arrive_in_their_order_and_the_others_stay() {
     let client = with_rejected(&api);
     api.set_unknown(json!([{"user": "bad-2"}]));
     assert_eq!(client.requeue_matching(&of_user("bad-1")).unwrap(), 30);
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     assert_eq!(arrived(&api, "bad-1"), numbers(0..30));
     assert_eq!(client.rejected_rows().len(), 30);
     assert_eq!(client.requeue_matching(&of_user("bad-1")).unwrap(), 0);
@@ -153,17 +154,19 @@ fn thousands_are_requeued_and_discarded_by_filter_through_the_process_that_sends
     const EVENTS: usize = 2_500;
     let api = Sandbox::start();
     api.set_unknown(json!([{"user": "bad-1"}, {"user": "bad-2"}]));
-    let client = Host::of(&api).with("role", "both").open();
+    let client = TestSpool::for_sandbox(&api)
+        .with("role", "both")
+        .into_client();
     for number in 0..EVENTS {
         client.enqueue_for("bad-1", number);
         client.enqueue_for("bad-2", number);
     }
-    client.flushed(secs(120));
+    client.flush_ok(secs(120));
     assert_eq!(client.rejected_rows().len(), 2 * EVENTS);
     api.set_unknown(json!([]));
     assert_eq!(client.discard_matching(&of_user("bad-2")).unwrap(), EVENTS);
     assert_eq!(client.requeue_matching(&all()).unwrap(), EVENTS);
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     assert_eq!(arrived(&api, "bad-1"), numbers(0..EVENTS));
     assert_eq!(arrived(&api, "bad-2"), numbers(0..0));
     assert!(client.rejected_rows().is_empty());
@@ -199,10 +202,10 @@ fn an_export_holds_a_line_for_each_event_as_it_was_sent() {
 #[test]
 fn an_exported_event_stands_on_one_line_whatever_its_value_looks_like() {
     let api = Sandbox::builder().unknown_user("u").start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     let pretty = "{\"token\":\"t\",\"partner_user_id\":\"u\",\"event\":\"video\",\"event_value\":{\n  \"a\": 1\r\n}}";
     client.enqueue_json(pretty.as_bytes()).unwrap();
-    assert_eq!(client.flushed(secs(60)).rejected, 1);
+    assert_eq!(client.flush_ok(secs(60)).rejected, 1);
     let mut text = Vec::new();
     let all = RejectedFilter::default();
     assert_eq!(client.export_rejected(&all, &mut text).unwrap(), 1);
@@ -213,9 +216,11 @@ fn an_exported_event_stands_on_one_line_whatever_its_value_looks_like() {
 }
 
 /// A batch of ten, others behind it, that the API answers with a server error.
-fn with_a_poisonous_batch(api: &Sandbox) -> Opened {
+fn with_a_poisonous_batch(api: &Sandbox) -> SpoolClient {
     api.set_fault(json!({"fault": "status", "status": 500}));
-    let client = Host::of(api).with("batch_max", "10").open();
+    let client = TestSpool::for_sandbox(api)
+        .with("batch_max", "10")
+        .into_client();
     client.enqueue_users(0..25);
     let (report, outcome) = client.flush(secs(2));
     assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Timeout);
@@ -248,7 +253,7 @@ fn an_event_that_the_api_fails_on_again_and_again_is_set_aside_and_the_rest_goes
 
     api.clear_faults();
     api.clear_ledger();
-    assert_eq!(client.flushed(secs(60)).delivered, 23);
+    assert_eq!(client.flush_ok(secs(60)).delivered, 23);
     assert_eq!(
         api.requests()[0].events,
         8,
@@ -259,7 +264,7 @@ fn an_event_that_the_api_fails_on_again_and_again_is_set_aside_and_the_rest_goes
         ..all()
     });
     assert_eq!(requeued.unwrap(), 2);
-    assert_eq!(client.flushed(secs(60)).delivered, 2);
+    assert_eq!(client.flush_ok(secs(60)).delivered, 2);
     assert_eq!(api.ledger().accepted_events, 25);
 }
 

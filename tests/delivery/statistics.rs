@@ -7,8 +7,9 @@ use meditopia::client::Client;
 use meditopia::error::ErrorKind;
 use meditopia::log::Record;
 use meditopia::stats::Stats;
-use meditopia_testkit::host::{Host, Opened, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, SpoolClient, TestSpool};
+use meditopia_testkit::wait::secs;
 use serde_json::json;
 
 fn by_verdict(stats: &Stats) -> [u64; 6] {
@@ -23,11 +24,11 @@ fn by_verdict(stats: &Stats) -> [u64; 6] {
 }
 
 /// A story with every verdict in it, and its statistics.
-fn eventful(api: &Sandbox) -> Opened {
-    let client = Host::of(api).open();
+fn eventful(api: &Sandbox) -> SpoolClient {
+    let client = TestSpool::for_sandbox(api).into_client();
     let sent = |events: usize| {
         client.enqueue_users(0..events);
-        client.flushed(secs(60));
+        client.flush_ok(secs(60));
     };
     sent(250);
     api.set_fault(json!({"fault": "status", "status": 413, "count": 1}));
@@ -43,7 +44,7 @@ fn eventful(api: &Sandbox) -> Opened {
     client.flush(secs(60)).1.unwrap_err();
     api.allow_address();
     client.resume().unwrap();
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     client
 }
 
@@ -73,7 +74,7 @@ fn every_request_is_counted_by_its_verdict_and_all_outlasts_the_sender() {
     assert!(stats.sent_bytes > least, "{stats:?}");
 
     client.close(secs(30)).unwrap();
-    let again = client.host.client();
+    let again = client.spool.client();
     let kept = again.stats().unwrap();
     assert_eq!(by_verdict(&kept), by_verdict(&stats));
     assert_eq!(
@@ -87,9 +88,9 @@ fn every_request_is_counted_by_its_verdict_and_all_outlasts_the_sender() {
 #[test]
 fn the_bytes_sent_are_those_of_the_bodies() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_for("u", 7);
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     let body = r#"{"events":[{"token":"token","partner_user_id":"u","event":"video","event_value":"7","received_at":"2024-08-06 15:04:05"}]}"#;
     assert_eq!(client.stats().unwrap().sent_bytes, body.len() as u64);
 }
@@ -97,7 +98,7 @@ fn the_bytes_sent_are_those_of_the_bodies() {
 #[test]
 fn one_enqueue_in_64_is_measured() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..640);
     let stats = client.stats().unwrap();
     assert_eq!(stats.enqueue_seconds.count(), 10);
@@ -114,7 +115,7 @@ fn promtool_finds_nothing_wrong_with_the_metrics() {
 #[test]
 fn what_waits_has_an_age_before_anybody_has_sent() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     assert_eq!(client.stats().unwrap().oldest_pending_ms, None);
     client.enqueue_users(0..3);
     let stats = client.stats().unwrap();
@@ -127,7 +128,7 @@ fn what_waits_has_an_age_before_anybody_has_sent() {
     assert_eq!(stats.oldest_pending_ms, Some(first.first_ms));
     assert_eq!(stats.pending, 3);
 
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     assert_eq!(client.stats().unwrap().oldest_pending_ms, None);
     client.enqueue_users(0..1);
     assert!(client.stats().unwrap().oldest_pending_ms.is_some());
@@ -137,7 +138,7 @@ fn what_waits_has_an_age_before_anybody_has_sent() {
 fn what_waits_in_a_long_journal_is_told_about_without_reading_it_all() {
     const EVENTS: u64 = 120_000;
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..EVENTS as usize);
     let stats = client.stats().unwrap();
     assert!(stats.journal_bytes > 12 << 20, "{stats:?}");
@@ -159,7 +160,7 @@ fn read_bytes() -> u64 {
 #[test]
 fn a_host_that_only_enqueues_learns_whether_somebody_sends_and_something_waits() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     let seen = |client: &Client| client.sender_seen().unwrap();
     assert_eq!(
         (seen(&client).seen_ms, seen(&client).waiting),
@@ -167,7 +168,7 @@ fn a_host_that_only_enqueues_learns_whether_somebody_sends_and_something_waits()
     );
     client.enqueue_users(0..1);
     assert_eq!((seen(&client).seen_ms, seen(&client).waiting), (None, true));
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     let after = seen(&client);
     assert!(after.seen_ms.is_some() && !after.waiting, "{after:?}");
     assert_eq!(after.pid, Some(std::process::id()));
@@ -184,7 +185,9 @@ fn messages(client: &Client) -> Vec<String> {
 #[test]
 fn an_enqueuing_process_says_once_that_nobody_sends() {
     let api = Sandbox::start();
-    let client = Host::of(&api).with("flush_interval_ms", "10").open();
+    let client = TestSpool::for_sandbox(&api)
+        .with("flush_interval_ms", "10")
+        .into_client();
     let told = |client: &Client| {
         let all = messages(client);
         let told = all.iter().filter(|said| said.contains("nobody has sent"));
@@ -209,7 +212,9 @@ fn an_enqueuing_process_says_once_that_nobody_sends() {
 #[test]
 fn a_callback_hears_what_a_close_logs() {
     let api = Sandbox::start();
-    let client = Host::of(&api).with("role", "both").open();
+    let client = TestSpool::for_sandbox(&api)
+        .with("role", "both")
+        .into_client();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let hears = heard.clone();
     let callback = move |record: &Record| hears.lock().unwrap().push(record.message.clone());
@@ -227,7 +232,9 @@ fn a_callback_hears_what_a_close_logs() {
 #[test]
 fn what_a_close_logs_can_be_polled_after_it() {
     let api = Sandbox::start();
-    let client = Host::of(&api).with("role", "both").open();
+    let client = TestSpool::for_sandbox(&api)
+        .with("role", "both")
+        .into_client();
     api.refuse_address();
     client.enqueue_users(0..1);
     client.close(secs(30)).unwrap_err();

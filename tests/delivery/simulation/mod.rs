@@ -25,7 +25,7 @@ use std::panic;
 /// What all days together came to.
 #[derive(Default)]
 struct Year {
-    days: meditopia_testkit::trials::Outcome,
+    days: meditopia_testkit::fault_table::Outcome,
     crashes: usize,
     good: Cost,
 }
@@ -37,12 +37,12 @@ fn nothing_is_lost_and_only_lone_events_are_judged_on_any_bad_day() {
         live(seed.parse().expect("a number"), &mut year);
         return;
     }
-    let days = meditopia_testkit::trials::trials(3_000, 100_000);
+    let days = meditopia_testkit::fault_table::trial_count(3_000, 100_000);
     let mut year = Year::default();
     for seed in 0..days {
         live(seed, &mut year);
     }
-    meditopia_testkit::trials::report(
+    meditopia_testkit::fault_table::add_row(
         "simulated day: lost answers, crashes, pauses, clocks",
         year.days,
         "a batch a lane for each lost answer",

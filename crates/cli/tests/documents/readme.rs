@@ -11,7 +11,7 @@ use meditopia_testkit::sandbox::Sandbox;
 const SONAME: &str = "libmeditopia.so.0";
 
 fn in_crate(path: &str) -> PathBuf {
-    meditopia_testkit::root().join(path)
+    meditopia_testkit::repository_root().join(path)
 }
 
 fn readme() -> String {

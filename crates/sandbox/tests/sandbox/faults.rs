@@ -3,15 +3,17 @@
 use std::io::{ErrorKind, Read};
 
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::sandbox::wire::{Caller, events_of, numbered, request};
+use meditopia_testkit::sandbox::raw_http::{
+    RawConnection, events_json, numbered_events_json, request_text,
+};
 use serde_json::{Value, json};
 
 /// Orders one fault, sends one good event, and returns what was heard until the connection ended.
 fn suffer(sandbox: &Sandbox, fault: Value) -> (String, Result<(), ErrorKind>) {
     sandbox.set_fault(fault);
-    let mut caller = Caller::new(sandbox);
-    caller.say(&request(sandbox, &numbered(1)));
-    caller.hear_all()
+    let mut caller = RawConnection::new(sandbox);
+    caller.send(&request_text(sandbox, &numbered_events_json(1)));
+    caller.read_until_closed()
 }
 
 fn last_request(sandbox: &Sandbox) -> meditopia_testkit::sandbox::Request {
@@ -57,9 +59,9 @@ fn a_fault_after_processing_leaves_the_events_accepted_and_the_caller_untold() {
     }
 
     sandbox.set_fault(json!({ "fault": "status", "status": 502, "when": "after" }));
-    let mut caller = Caller::new(&sandbox);
-    assert_eq!(caller.post(&sandbox, &numbered(1)).status, 502);
-    assert_eq!(caller.post(&sandbox, &events_of(["bad"])).status, 502);
+    let mut caller = RawConnection::new(&sandbox);
+    assert_eq!(caller.post(&sandbox, &numbered_events_json(1)).status, 502);
+    assert_eq!(caller.post(&sandbox, &events_json(["bad"])).status, 502);
     let summary = sandbox.ledger();
     assert_eq!((summary.accepted_events, summary.distinct_events), (4, 1));
     assert_eq!(
@@ -73,8 +75,8 @@ fn faults_are_added_and_ended_one_by_one_and_the_others_go_on_counting() {
     let sandbox = Sandbox::start();
     sandbox.set_faults(json!({ "max_body_bytes": 9, "faults": [
         { "fault": "status", "status": 503, "count": 2 }, { "fault": "delay", "ms": 1 }] }));
-    let mut caller = Caller::new(&sandbox);
-    assert_eq!(caller.post(&sandbox, &numbered(1)).status, 503);
+    let mut caller = RawConnection::new(&sandbox);
+    assert_eq!(caller.post(&sandbox, &numbered_events_json(1)).status, 503);
 
     let change = |document: Value| sandbox.try_patch("faults", &document);
     change(json!({ "remove": ["delay", "reset"], "add": [{ "fault": "redirect", "to": "/" }] }))
@@ -91,7 +93,7 @@ fn faults_are_added_and_ended_one_by_one_and_the_others_go_on_counting() {
         (&order["struck"], &order["max_body_bytes"]),
         (&json!([1, 0]), &json!(9))
     );
-    let mut status = || caller.post(&sandbox, &numbered(1)).status;
+    let mut status = || caller.post(&sandbox, &numbered_events_json(1)).status;
     assert_eq!([status(), status()], [503, 302]);
     change(json!({ "remove": ["redirect"] })).unwrap();
     assert_eq!(status(), 413);
@@ -135,12 +137,12 @@ fn raw_bytes_are_sent_as_they_are_and_the_connection_may_go_on() {
 
     let odd = "HTTP/1.1 299 Odd\r\nContent-Length: 2\r\n\r\nok";
     sandbox.set_fault(json!({ "fault": "raw", "text": odd, "keep_open": true, "count": 2 }));
-    let mut caller = Caller::new(&sandbox);
+    let mut caller = RawConnection::new(&sandbox);
     for _ in 0..2 {
-        let heard = caller.post(&sandbox, &numbered(1));
+        let heard = caller.post(&sandbox, &numbered_events_json(1));
         assert_eq!((heard.status, heard.body.as_str()), (299, "ok"));
     }
-    assert_eq!(caller.post(&sandbox, &numbered(1)).status, 204);
+    assert_eq!(caller.post(&sandbox, &numbered_events_json(1)).status, 204);
     assert_eq!(sandbox.ledger().connections, 3);
 }
 
@@ -151,8 +153,8 @@ fn raw_bytes_come_slowly_or_with_any_amount_behind_them() {
     let begun = std::time::Instant::now();
     let slow = json!({ "fault": "raw", "text": text, "every_ms": 4, "keep_open": true });
     sandbox.set_fault(slow);
-    let mut caller = Caller::new(&sandbox);
-    assert_eq!(caller.post(&sandbox, &numbered(1)).status, 204);
+    let mut caller = RawConnection::new(&sandbox);
+    assert_eq!(caller.post(&sandbox, &numbered_events_json(1)).status, 204);
     assert!(begun.elapsed().as_millis() >= 4 * text.len() as u128);
 
     let much = 3 * 64 * 1024 + 1;
@@ -168,27 +170,30 @@ fn raw_bytes_come_slowly_or_with_any_amount_behind_them() {
 fn a_hang_up_ends_the_connection_while_the_body_is_still_to_come() {
     let sandbox = Sandbox::start();
     sandbox.set_fault(json!({ "fault": "hang_up", "count": 1 }));
-    let mut caller = Caller::new(&sandbox);
-    let whole = request(&sandbox, &numbered(3));
+    let mut caller = RawConnection::new(&sandbox);
+    let whole = request_text(&sandbox, &numbered_events_json(3));
     let (head, body) = whole.split_once("\r\n\r\n").unwrap();
-    caller.say(&format!("{head}\r\n\r\n"));
-    let (heard, _) = caller.hear_all();
+    caller.send(&format!("{head}\r\n\r\n"));
+    let (heard, _) = caller.read_until_closed();
     assert_eq!(heard, "");
     let last = last_request(&sandbox);
     assert_eq!(
         (last.outcome.as_str(), last.fault.as_deref(), last.bytes),
         ("faulted", Some("hang_up"), 0)
     );
-    assert_eq!(Caller::new(&sandbox).post(&sandbox, body).status, 204);
+    assert_eq!(
+        RawConnection::new(&sandbox).post(&sandbox, body).status,
+        204
+    );
 }
 
 #[test]
 fn a_status_comes_with_a_page_a_body_of_its_own_or_an_api_error() {
     let sandbox = Sandbox::start();
-    let mut caller = Caller::new(&sandbox);
+    let mut caller = RawConnection::new(&sandbox);
     let mut hear = |fault: Value| {
         sandbox.set_fault(fault);
-        caller.post(&sandbox, &numbered(1))
+        caller.post(&sandbox, &numbered_events_json(1))
     };
 
     let page = hear(json!({ "fault": "status", "status": 503 }));
@@ -228,10 +233,10 @@ fn a_status_comes_with_a_page_a_body_of_its_own_or_an_api_error() {
 #[test]
 fn what_stands_between_may_redirect_ask_for_a_login_or_claim_success() {
     let sandbox = Sandbox::start();
-    let mut caller = Caller::new(&sandbox);
+    let mut caller = RawConnection::new(&sandbox);
     let mut hear = |fault: Value| {
         sandbox.set_fault(fault);
-        caller.post(&sandbox, &numbered(1))
+        caller.post(&sandbox, &numbered_events_json(1))
     };
 
     let moved = hear(json!({ "fault": "redirect", "to": "http://127.0.0.1:1/x" }));
@@ -267,18 +272,18 @@ fn what_stands_between_may_redirect_ask_for_a_login_or_claim_success() {
 #[test]
 fn a_body_over_the_limit_is_413_and_one_at_the_limit_is_not() {
     let sandbox = Sandbox::start();
-    let mut caller = Caller::new(&sandbox);
-    sandbox.set_faults(json!({ "max_body_bytes": numbered(5).len() }));
-    assert_eq!(caller.post(&sandbox, &numbered(6)).status, 413);
-    assert_eq!(caller.post(&sandbox, &numbered(5)).status, 204);
+    let mut caller = RawConnection::new(&sandbox);
+    sandbox.set_faults(json!({ "max_body_bytes": numbered_events_json(5).len() }));
+    assert_eq!(caller.post(&sandbox, &numbered_events_json(6)).status, 413);
+    assert_eq!(caller.post(&sandbox, &numbered_events_json(5)).status, 204);
     sandbox.clear_faults();
-    assert_eq!(caller.post(&sandbox, &numbered(6)).status, 204);
+    assert_eq!(caller.post(&sandbox, &numbered_events_json(6)).status, 204);
 }
 
 #[test]
 fn faults_strike_when_and_as_often_as_ordered() {
     let sandbox = Sandbox::start();
-    let mut caller = Caller::new(&sandbox);
+    let mut caller = RawConnection::new(&sandbox);
     sandbox.set_faults(json!({ "faults": [
         { "fault": "status", "status": 503, "after_requests": 2, "count": 1 },
         { "fault": "status", "status": 500, "containing": "\"partner_user_id\":\"u-7\"" },
@@ -289,7 +294,7 @@ fn faults_strike_when_and_as_often_as_ordered() {
             .map(|body| caller.post(&sandbox, body).status)
             .collect()
     };
-    let (few, many) = (numbered(3), numbered(8));
+    let (few, many) = (numbered_events_json(3), numbered_events_json(8));
     assert_eq!(
         statuses(&[&few, &many, &few, &few, &many]),
         [204, 500, 503, 204, 500]
@@ -306,9 +311,9 @@ fn the_same_seed_meets_the_same_faults() {
     let run = |seed| -> Vec<u16> {
         let order = json!({ "faults": [{ "fault": "status", "status": 503, "probability": 0.5 }] });
         let sandbox = Sandbox::builder().seed(seed).faults(&order).start();
-        let mut caller = Caller::new(&sandbox);
+        let mut caller = RawConnection::new(&sandbox);
         (0..64)
-            .map(|_| caller.post(&sandbox, &numbered(1)).status)
+            .map(|_| caller.post(&sandbox, &numbered_events_json(1)).status)
             .collect()
     };
     assert_eq!(run(1), run(1));
@@ -320,8 +325,8 @@ fn the_same_seed_meets_the_same_faults() {
 fn a_delayed_request_is_carried_through_when_its_caller_has_hung_up() {
     let sandbox = Sandbox::start();
     sandbox.set_fault(json!({ "fault": "delay", "ms": [40, 60] }));
-    let mut caller = Caller::new(&sandbox);
-    caller.say(&request(&sandbox, &numbered(4)));
+    let mut caller = RawConnection::new(&sandbox);
+    caller.send(&request_text(&sandbox, &numbered_events_json(4)));
     drop(caller);
 
     let summary = sandbox.wait_for_events(4);
@@ -333,8 +338,8 @@ fn a_delayed_request_is_carried_through_when_its_caller_has_hung_up() {
 fn a_delay_after_processing_holds_back_the_answer_and_not_the_events() {
     let sandbox = Sandbox::start();
     sandbox.set_fault(json!({ "fault": "delay", "ms": 3_600_000, "when": "after" }));
-    let mut caller = Caller::new(&sandbox);
-    caller.say(&request(&sandbox, &numbered(4)));
+    let mut caller = RawConnection::new(&sandbox);
+    caller.send(&request_text(&sandbox, &numbered_events_json(4)));
     assert_eq!(sandbox.wait_for_events(4).outcome("accepted"), 1);
     caller.stream.set_nonblocking(true).unwrap();
     let heard = caller.stream.read(&mut [0]).map_err(|cause| cause.kind());

@@ -1,8 +1,8 @@
 //! The curve as an SVG: requests per event against the rate of bad events, both on logarithmic scales.
 //!
 //! The SVG has no scripts and no fonts of its own, and follows the reader's preference for light or
-//! dark. The lines differ in width and dashes, not in colour alone. Each point of this library's line
-//! shows its figures in a tooltip.
+//! dark. The lines differ not only in colour but in width and dashes. A tooltip on each point of this
+//! library's line shows its figures.
 
 use super::rows::{Point, percent};
 use std::fmt::Write;
@@ -151,7 +151,7 @@ fn axes(svg: &mut String) {
     );
 }
 
-/// In the corner that no line crosses; the entries are in the order in which the lines end.
+/// The legend, in the corner that no line enters, in the order in which the lines end.
 fn legend(svg: &mut String) {
     const ENTRIES: [(&str, &str); 4] = [
         ("halving", "halving a refused batch"),
@@ -178,7 +178,7 @@ fn legend(svg: &mut String) {
     }
 }
 
-/// A description of the plot, for readers who cannot see it.
+/// A description of the picture, for readers who cannot see it.
 fn in_words(curve: &[Point]) -> String {
     let mut words = String::from(
         "Requests per event of this library, of halving a refused batch, and the floor that nothing can beat; one by one is always 1.",
@@ -236,7 +236,7 @@ fn y(requests: f64) -> f64 {
     HEIGHT - BOTTOM - part(requests, REQUESTS) * (HEIGHT - TOP - BOTTOM)
 }
 
-/// The position of a value between two others on a logarithmic scale: 0 to 1.
+/// The place of a value between two others on a logarithmic scale: 0 to 1.
 fn part(value: f64, [least, most]: [f64; 2]) -> f64 {
     (value / least).ln() / (most / least).ln()
 }

@@ -1,9 +1,9 @@
-//! How many requests settle events: with this library, with the policies that people write by hand,
-//! and at least.
+//! The number of requests that it takes to settle events: with this library, with what people write by
+//! hand, and at least.
 //!
 //! *Halving* sends the two halves of a refused batch. *One by one* sends each event alone. No procedure
-//! can beat the *floor*, which is the larger of two numbers: the entropy of which events are bad,
-//! because an answer tells one bit at most, and one request for each bad event and for 100 good ones.
+//! needs fewer requests than the *floor*: the answer to a request gives one bit at most, so it takes as
+//! many as the entropy of the unknown; and each bad event needs a request alone, 100 good ones one.
 
 use meditopia::delivery::Isolation;
 use meditopia::exchange::BATCH_LIMIT;
@@ -45,7 +45,7 @@ fn halving_batch(batch: &[bool]) -> usize {
 pub fn floor_at(rate: f64) -> f64 {
     let bits = |p: f64| if p > 0.0 { -p * p.log2() } else { 0.0 };
     let entropy = bits(rate) + bits(1.0 - rate);
-    entropy.max(unspared(rate, 1.0 - rate))
+    entropy.max(one_each_or_full_batches(rate, 1.0 - rate))
 }
 
 /// The floor for a batch with `bad` bad events, if all positions are equally likely.
@@ -58,6 +58,6 @@ pub fn floor_of_batch(bad: usize) -> f64 {
 }
 
 /// One request for each bad event, and one for each 100 good ones.
-pub fn unspared(bad: f64, good: f64) -> f64 {
+pub fn one_each_or_full_batches(bad: f64, good: f64) -> f64 {
     bad + good / BATCH_LIMIT as f64
 }

@@ -8,7 +8,7 @@ use super::users;
 use meditopia::delivery::cost::Cost;
 use meditopia::exchange::BATCH_LIMIT;
 
-/// No row may take more than this many times the requests of the better policy written by hand.
+/// No row may need more than this many times the better one of halving and one by one.
 const MORE_THAN_BY_HAND: f64 = 1.1;
 
 /// Requests in one situation, per event or for a batch.
@@ -18,7 +18,7 @@ pub struct Row {
     pub this: f64,
     pub halving: f64,
     pub one_by_one: f64,
-    /// The fewest requests of any choice of prefixes that knows the rate from the start.
+    /// The best that a choice of prefixes can reach if it knows the rate from the start.
     pub rate_known: Option<f64>,
     pub floor: f64,
 }
@@ -90,7 +90,7 @@ pub fn curve() -> Vec<Point> {
     low.chain(high).map(point).collect()
 }
 
-/// One point of the plot, from so many events that the noise is invisible.
+/// One point of the plot, from so many events that its noise is invisible.
 pub fn point(rate: f64) -> Point {
     let events = (200.0 / rate).clamp(10_000.0, 200_000.0) as usize;
     let [this, halving] = mean(10, events, |rng| rng.f64() < rate);

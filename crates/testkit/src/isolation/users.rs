@@ -1,11 +1,11 @@
 //! The row in which bad events come from bad users: the real engine with its suspects, on a million
 //! events.
 //!
-//! Every event of one user in a hundred is bad, and some users have many more events than others. A
-//! bad user is found once and is a suspect from then on, so the floor is within reach: full batches,
-//! and one request for each rejected event.
+//! Every event of one user in a hundred is bad, and some users have many more events than others.
+//! Such a user is found once and is a suspect from then on, so the number of requests is near the
+//! floor: full batches, and one request for each rejected event.
 
-use super::policies::{halving, unspared};
+use super::policies::{halving, one_each_or_full_batches};
 use super::rows::Row;
 use super::zipf::Zipf;
 use meditopia::clock::Moment;
@@ -21,7 +21,7 @@ const SEEDS: u64 = 3;
 /// The goal, as a multiple of full batches and one request for each rejected event.
 const GOAL: f64 = 1.15;
 
-/// The row of the worst seed.
+/// The row of the seed with the most requests, compared with its floor.
 pub fn row() -> Row {
     (1..=SEEDS)
         .map(row_of_seed)
@@ -34,10 +34,10 @@ fn row_of_seed(seed: u64) -> Row {
     let mut users = Users::with_seed(seed);
     let events: Vec<bool> = (0..EVENTS).map(|_| users.next_is_bad()).collect();
     let rejected = events.iter().filter(|bad| **bad).count();
-    let floor = unspared(per_event(rejected), per_event(EVENTS - rejected));
+    let floor = one_each_or_full_batches(per_event(rejected), per_event(EVENTS - rejected));
     Row {
         name: "every event of 1 % of 10,000 users, Zipf".to_owned(),
-        goal: Some(GOAL * unspared(per_event(rejected), 1.0)),
+        goal: Some(GOAL * one_each_or_full_batches(per_event(rejected), 1.0)),
         this: per_event(Backlog::with_seed(seed).drain()),
         halving: per_event(halving(&events)),
         one_by_one: 1.0,
@@ -46,7 +46,7 @@ fn row_of_seed(seed: u64) -> Row {
     }
 }
 
-/// Draws the user of the next event.
+/// Draws the user of each event.
 struct Users {
     rng: fastrand::Rng,
     zipf: Zipf,
@@ -59,7 +59,7 @@ impl Users {
         Self {
             bad: (0..USERS).map(|_| rng.f64() < BAD_USERS).collect(),
             rng,
-            zipf: Zipf::over(USERS),
+            zipf: Zipf::new(USERS),
         }
     }
 
@@ -73,7 +73,7 @@ impl Users {
     }
 }
 
-/// A million events, which are drawn when they are needed.
+/// A backlog of a million events, which are drawn when they are needed.
 struct Backlog {
     users: Users,
     left: usize,
@@ -176,7 +176,7 @@ impl Backlog {
                         self.suspect(user);
                     }
                 }
-                // Nothing else happens to an event while the brake is off.
+                // No other effect concerns an event while the brake is off.
                 _ => {}
             }
         }

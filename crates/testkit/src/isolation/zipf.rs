@@ -1,13 +1,13 @@
-//! Draws users of whom some have many more events than others.
+//! Draws users so that some have many more events than others.
 
 /// Zipf's law: the second user has half as many events as the first, and the third a third.
 pub struct Zipf {
-    /// The chance that an event belongs to this user or an earlier one.
+    /// The chance that an event is of this user or of one before it.
     up_to: Vec<f64>,
 }
 
 impl Zipf {
-    pub fn over(users: usize) -> Self {
+    pub fn new(users: usize) -> Self {
         let mut sum = 0.0;
         let mut up_to: Vec<f64> = (1..=users)
             .map(|rank| {

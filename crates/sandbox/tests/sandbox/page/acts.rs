@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::page_of;
 use meditopia_testkit::browser::key;
-use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::sandbox::wire::{Caller, events_of, numbered};
+use meditopia_testkit::sandbox::raw_http::{RawConnection, events_json, numbered_events_json};
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
 const KINDS: [&str; 10] = [
     "delay",
@@ -25,22 +26,22 @@ const KINDS: [&str; 10] = [
 fn a_click_makes_a_user_unknown_and_its_next_event_is_refused_and_shown_with_the_reason() {
     let api = Sandbox::start();
     let browser = page_of(&api);
-    let host = Host::of(&api).open();
+    let host = TestSpool::for_sandbox(&api).into_client();
     host.enqueue_for("ada", 1);
-    assert_eq!(host.flushed(secs(30)).delivered, 1);
-    browser.until_shown("#feed", "ada");
+    assert_eq!(host.flush_ok(secs(30)).delivered, 1);
+    browser.wait_for_text("#feed", "ada");
 
     browser.click("#feed .event button");
-    browser.until_shown("#users", "ada");
+    browser.wait_for_text("#users", "ada");
     host.enqueue_for("ada", 2);
-    assert_eq!(host.flushed(secs(30)).rejected, 1);
-    browser.until_shown(".request.bad", "404 A_1104 User not found. (ada)");
+    assert_eq!(host.flush_ok(secs(30)).rejected, 1);
+    browser.wait_for_text(".request.bad", "404 A_1104 User not found. (ada)");
 
     browser.click("#users button");
-    browser.until_shown("#users-note", "all known");
+    browser.wait_for_text("#users-note", "all known");
     host.enqueue_for("ada", 3);
-    assert_eq!(host.flushed(secs(30)).delivered, 1);
-    browser.until_shown("#count-events", "2");
+    assert_eq!(host.flush_ok(secs(30)).delivered, 1);
+    browser.wait_for_text("#count-events", "2");
 }
 
 #[test]
@@ -54,29 +55,29 @@ fn every_fault_can_be_switched_on_and_off_and_says_when_it_strikes() {
     for kind in KINDS {
         let switch = format!("#fault-{kind}");
         browser.click(&switch);
-        browser.until_shown("#faults-note", "1 on");
+        browser.wait_for_text("#faults-note", "1 on");
         let order: Value = api.get("faults");
         assert_eq!(order["faults"][0]["fault"], json!(kind), "{order}");
         if kind != "delay" {
-            let mut caller = Caller::new(&api);
-            caller.say(&meditopia_testkit::sandbox::wire::request(
+            let mut caller = RawConnection::new(&api);
+            caller.send(&meditopia_testkit::sandbox::raw_http::request_text(
                 &api,
-                &numbered(1),
+                &numbered_events_json(1),
             ));
             // What it hears is for other tests; some of these answers are no HTTP.
-            browser.until_shown("#feed .request", kind);
-            browser.until_shown(&format!("label:has({switch})"), "struck 1 time");
+            browser.wait_for_text("#feed .request", kind);
+            browser.wait_for_text(&format!("label:has({switch})"), "struck 1 time");
         }
         browser.click(&switch);
-        browser.until_shown("#faults-note", "none");
+        browser.wait_for_text("#faults-note", "none");
         assert_eq!(api.get::<Value>("faults")["faults"], json!([]));
     }
 
     browser.click("#fault-max_body_bytes");
-    browser.until_shown("#faults-note", "1 on");
+    browser.wait_for_text("#faults-note", "1 on");
     assert_eq!(api.get::<Value>("faults")["max_body_bytes"], json!(20_000));
     browser.click("#faults-off");
-    browser.until_shown("#faults-note", "none");
+    browser.wait_for_text("#faults-note", "none");
     assert_eq!(api.get::<Value>("faults")["max_body_bytes"], Value::Null);
 }
 
@@ -84,16 +85,16 @@ fn every_fault_can_be_switched_on_and_off_and_says_when_it_strikes() {
 fn what_is_set_beside_a_fault_is_ordered_and_other_faults_keep_their_counts() {
     let api = Sandbox::start();
     api.set_fault(json!({ "fault": "delay", "ms": [0, 1], "count": 9 }));
-    Caller::new(&api).post(&api, &numbered(1));
+    RawConnection::new(&api).post(&api, &numbered_events_json(1));
     let browser = page_of(&api);
-    browser.until_shown("#faults", r#"{"count":9,"fault":"delay","ms":[0,1]}"#);
+    browser.wait_for_text("#faults", r#"{"count":9,"fault":"delay","ms":[0,1]}"#);
     browser.click("#fault-status");
-    browser.until("!document.querySelector('#status-status').closest('.options').hidden");
+    browser.wait_until("!document.querySelector('#status-status').closest('.options').hidden");
     browser.fill("#status-status", "429");
     browser.fill("#status-retry_after", "7");
     browser.fill("#status-percent", "50");
     browser.press(key::TAB);
-    browser.until("document.querySelector('#said').textContent === 'Status is on'");
+    browser.wait_until("document.querySelector('#said').textContent === 'Status is on'");
     let expected = json!({ "fault": "status", "status": 429, "retry_after": "7", "when": "before", "probability": 0.5 });
     // The last of three changes may still be on its way.
     for _ in 0..600 {
@@ -108,7 +109,7 @@ fn what_is_set_beside_a_fault_is_ordered_and_other_faults_keep_their_counts() {
 
     browser.fill("#status-status", "99");
     browser.press(key::TAB);
-    browser.until_shown("#failure", "status 99 is not within 200 to 599");
+    browser.wait_for_text("#failure", "status 99 is not within 200 to 599");
 }
 
 #[test]
@@ -116,7 +117,7 @@ fn the_token_and_the_address_are_revoked_and_restored_and_the_token_is_told_nowh
     let api = Sandbox::builder().token("a-secret-token").start();
     let browser = page_of(&api);
     let answer = || {
-        let heard = Caller::new(&api).post(&api, &numbered(1));
+        let heard = RawConnection::new(&api).post(&api, &numbered_events_json(1));
         (
             heard.status,
             heard.status != 204 && heard.body.contains("A_100"),
@@ -124,16 +125,16 @@ fn the_token_and_the_address_are_revoked_and_restored_and_the_token_is_told_nowh
     };
     for switch in ["#token", "#address"] {
         browser.click(switch);
-        browser.until_shown(&format!("{switch}-says"), "requests are refused with");
+        browser.wait_for_text(&format!("{switch}-says"), "requests are refused with");
         assert_eq!(answer(), (401, true), "{switch}");
         browser.click(switch);
-        browser.until(&format!(
+        browser.wait_until(&format!(
             "!document.querySelector('{switch}-says').innerText.includes('refused')"
         ));
         assert_eq!(answer(), (204, false), "{switch}");
     }
-    browser.until_shown("#feed", "A_1004");
-    let whole = browser.value("document.documentElement.outerHTML");
+    browser.wait_for_text("#feed", "A_1004");
+    let whole = browser.evaluate("document.documentElement.outerHTML");
     assert!(!whole.as_str().unwrap().contains("secret"));
 }
 
@@ -141,66 +142,68 @@ fn the_token_and_the_address_are_revoked_and_restored_and_the_token_is_told_nowh
 fn a_cleared_ledger_leaves_an_empty_page() {
     let api = Sandbox::start();
     let browser = page_of(&api);
-    Caller::new(&api).post(&api, &numbered(3));
-    browser.until_shown("#count-events", "3");
+    RawConnection::new(&api).post(&api, &numbered_events_json(3));
+    browser.wait_for_text("#count-events", "3");
     browser.click("#clear");
-    browser.until_shown("#count-events", "0");
-    browser.until("document.querySelectorAll('#feed li').length === 0");
+    browser.wait_for_text("#count-events", "0");
+    browser.wait_until("document.querySelectorAll('#feed li').length === 0");
     assert_eq!(api.ledger().requests, 0);
-    Caller::new(&api).post(&api, &numbered(2));
-    browser.until_shown("#feed", "2 events · #2");
+    RawConnection::new(&api).post(&api, &numbered_events_json(2));
+    browser.wait_for_text("#feed", "2 events · #2");
 }
 
 #[test]
 fn everything_can_be_done_by_keyboard_alone() {
     let api = Sandbox::start();
     let browser = page_of(&api);
-    browser.walk_to("#user");
+    browser.tab_to("#user");
     browser.press("ada");
     browser.press(key::ENTER);
-    browser.until_shown("#users", "ada");
-    browser.until_shown("#said", "ada is unknown now");
+    browser.wait_for_text("#users", "ada");
+    browser.wait_for_text("#said", "ada is unknown now");
     assert_eq!(
-        Caller::new(&api).post(&api, &events_of(["ada"])).status,
+        RawConnection::new(&api)
+            .post(&api, &events_json(["ada"]))
+            .status,
         404
     );
 
-    browser.walk_to("#users button");
+    browser.tab_to("#users button");
     browser.press(key::ENTER);
-    browser.until_shown("#users-note", "all known");
+    browser.wait_for_text("#users-note", "all known");
     // The button is gone; the focus is not lost with it.
-    browser.until("document.activeElement.id === 'user'");
+    browser.wait_until("document.activeElement.id === 'user'");
 
-    browser.walk_to("#token");
+    browser.tab_to("#token");
     browser.press(key::SPACE);
-    browser.until_shown("#token-says", "revoked");
+    browser.wait_for_text("#token-says", "revoked");
     browser.press(key::SPACE);
-    browser.until_shown("#token-says", "good");
+    browser.wait_for_text("#token-says", "good");
 
-    browser.walk_to("#fault-reset");
+    browser.tab_to("#fault-reset");
     browser.press(key::SPACE);
-    browser.until_shown("#faults-note", "1 on");
-    browser.walk_to("#reset-percent");
-    browser.walk_to("#faults-off");
+    browser.wait_for_text("#faults-note", "1 on");
+    browser.tab_to("#reset-percent");
+    browser.tab_to("#faults-off");
     browser.press(key::ENTER);
-    browser.until_shown("#faults-note", "none");
+    browser.wait_for_text("#faults-note", "none");
 
-    browser.walk_to("#pause");
+    browser.tab_to("#pause");
     browser.press(key::SPACE);
-    Caller::new(&api).post(&api, &events_of(["grace"]));
-    browser.until_shown("#held", "1 new");
+    RawConnection::new(&api).post(&api, &events_json(["grace"]));
+    browser.wait_for_text("#held", "1 new");
     assert!(!browser.text("#feed").contains("grace"));
     browser.press(key::SPACE);
-    browser.until_shown("#feed", "grace");
-    browser.walk_to("#feed .event button");
+    browser.wait_for_text("#feed", "grace");
+    browser.tab_to("#feed .event button");
     browser.press(key::ENTER);
-    browser.until_shown("#users", "grace");
+    browser.wait_for_text("#users", "grace");
 
-    browser.walk_to("#clear");
+    browser.tab_to("#clear");
     browser.press(key::ENTER);
-    browser.until_shown("#count-requests", "0");
+    browser.wait_for_text("#count-requests", "0");
 
-    let unnamed = browser.value(
+    let unnamed = browser.evaluate(
         "[...document.querySelectorAll('input, select, button')].filter((control) => \
          !(control.ariaLabel || control.innerText?.trim() || control.labels?.[0]?.innerText.trim())).map(({ outerHTML }) => outerHTML)",
     );

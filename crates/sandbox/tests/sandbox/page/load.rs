@@ -8,21 +8,21 @@ use serde_json::{Value, json};
 
 use super::page_of;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::sandbox::wire::{Caller, numbered, request};
+use meditopia_testkit::sandbox::raw_http::{RawConnection, numbered_events_json, request_text};
 
 /// Sends `requests` requests of 100 events, back to back.
 fn flood(api: &Sandbox, requests: usize) {
-    let mut caller = Caller::new(api);
-    let request = request(api, &numbered(100));
+    let mut caller = RawConnection::new(api);
+    let request = request_text(api, &numbered_events_json(100));
     for _ in 0..requests {
-        caller.say(&request);
-        assert_eq!(caller.hear().status, 204);
+        caller.send(&request);
+        assert_eq!(caller.read_response().status, 204);
     }
 }
 
 fn subscribe(api: &Sandbox, headers: &str) -> TcpStream {
-    let mut caller = Caller::new(api);
-    caller.say(&format!(
+    let mut caller = RawConnection::new(api);
+    caller.send(&format!(
         "GET /sandbox/live HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n"
     ));
     caller.stream
@@ -130,8 +130,8 @@ fn a_sandbox_that_is_told_to_stop_does_not_wait_for_its_pages() {
     let api = Sandbox::start();
     let mut reader = subscribe(&api, "");
     read_until(&mut reader, "\n\n");
-    meditopia_testkit::sandbox::wire::Caller::new(&api)
-        .say("POST /sandbox/stop HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    meditopia_testkit::sandbox::raw_http::RawConnection::new(&api)
+        .send("POST /sandbox/stop HTTP/1.1\r\nhost: localhost\r\n\r\n");
     let mut rest = Vec::new();
     match reader.read_to_end(&mut rest) {
         // The chunk of length 0 is a stream that was ended in order, not cut.
@@ -147,24 +147,24 @@ fn a_page_shows_two_hundred_rows_however_many_come_and_says_what_it_skipped() {
     // Each time the page is told of a hundred of them at least: its rows are full after that.
     for count in ["150", "300", "450"] {
         flood(&api, 150);
-        browser.until_shown("#count-requests", count);
+        browser.wait_for_text("#count-requests", count);
     }
     for _ in 0..7 {
         flood(&api, 150);
     }
-    browser.until_shown("#count-requests", "1,500");
-    browser.until_shown("#count-events", "150,000");
-    browser.until("document.querySelector('.request')?.innerText.includes('#1500 ')");
-    let rows = browser.value("document.querySelectorAll('#feed > li').length");
+    browser.wait_for_text("#count-requests", "1,500");
+    browser.wait_for_text("#count-events", "150,000");
+    browser.wait_until("document.querySelector('.request')?.innerText.includes('#1500 ')");
+    let rows = browser.evaluate("document.querySelectorAll('#feed > li').length");
     assert_eq!(rows, json!(200));
 
     browser.click("#pause");
     flood(&api, 500);
-    browser.until_shown("#held", "500 new");
+    browser.wait_for_text("#held", "500 new");
     browser.click("#pause");
-    browser.until("document.querySelector('.request').innerText.includes('#2000 ')");
+    browser.wait_until("document.querySelector('.request').innerText.includes('#2000 ')");
     // How many of them came while the page was told of others depends on the machine; 301 at least did not fit.
-    browser.until_shown("#feed", "requests skipped");
-    let rows = browser.value("document.querySelectorAll('#feed > li').length");
+    browser.wait_for_text("#feed", "requests skipped");
+    let rows = browser.evaluate("document.querySelectorAll('#feed > li').length");
     assert_eq!(rows, json!(200));
 }

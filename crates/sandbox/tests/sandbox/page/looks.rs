@@ -9,9 +9,10 @@ use serde_json::json;
 
 use super::{LIVE, page_of};
 use meditopia_testkit::browser::Browser;
-use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::sandbox::wire::Caller;
+use meditopia_testkit::sandbox::raw_http::RawConnection;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
 const PICTURE: &str = "crates/sandbox/tests/sandbox/page/page.png";
 
@@ -30,18 +31,18 @@ fn looks_good(browser: &Browser, state: &str) {
     for (size, width, height) in [("desk", 1280, 900), ("phone", 390, 844)] {
         browser.resize(width, height);
         browser.reload();
-        browser.until(LIVE);
+        browser.wait_until(LIVE);
         for scheme in ["light", "dark"] {
-            browser.prefer(scheme);
-            browser.until(&format!(
+            browser.prefer_color_scheme(scheme);
+            browser.wait_until(&format!(
                 "matchMedia('(prefers-color-scheme: {scheme})').matches"
             ));
-            let over = browser.value("document.documentElement.scrollWidth - innerWidth");
+            let over = browser.evaluate("document.documentElement.scrollWidth - innerWidth");
             assert!(
                 over.as_i64().unwrap() <= 0,
                 "{state} {size}: {over} pixels too wide"
             );
-            assert_eq!(browser.value(PALE), json!([]), "{state} {size} {scheme}");
+            assert_eq!(browser.evaluate(PALE), json!([]), "{state} {size} {scheme}");
             picture(browser, &format!("{state}-{size}-{scheme}"));
         }
     }
@@ -76,8 +77,8 @@ fn nothing_is_cut_off_or_pale_on_a_desk_or_a_phone_in_light_or_dark() {
     looks_good(&browser, "empty");
 
     a_day(&api);
-    browser.until_shown("#note-spoiled", "status");
-    browser.until_shown("#users-note", "2 unknown");
+    browser.wait_for_text("#note-spoiled", "status");
+    browser.wait_for_text("#users-note", "2 unknown");
     looks_good(&browser, "busy");
 
     api.set_faults(json!({ "max_body_bytes": 20_000, "faults": [
@@ -88,17 +89,19 @@ fn nothing_is_cut_off_or_pale_on_a_desk_or_a_phone_in_light_or_dark() {
     api.revoke_token();
     api.refuse_address();
     // Whether the answer is lost or a 503 is up to chance.
-    Caller::new(&api).say(&meditopia_testkit::sandbox::wire::request(&api, "{}"));
+    RawConnection::new(&api).send(&meditopia_testkit::sandbox::raw_http::request_text(
+        &api, "{}",
+    ));
     let long = "a-user-whose-name-has-no-end-and-no-space-".repeat(3);
     api.set_unknown(json!([long, { "prefix": "bad-", "status": 422, "code": "A_1200" }]));
-    browser.until_shown("#access-note", "both refused");
-    browser.until_shown("#faults-note", "4 on");
+    browser.wait_for_text("#access-note", "both refused");
+    browser.wait_for_text("#faults-note", "4 on");
     looks_good(&browser, "faulted");
 }
 
 /// What a developer might see after some minutes: all outcomes, and events of all kinds.
 fn a_day(api: &Sandbox) {
-    let host = Host::of(api).open();
+    let host = TestSpool::for_sandbox(api).into_client();
     let enqueue = |user: &str, event: &str, value: Option<&str>| {
         host.enqueue(&meditopia::event::Fields {
             token: "token",
@@ -110,34 +113,34 @@ fn a_day(api: &Sandbox) {
         .unwrap();
     };
     host.enqueue_users(0..100);
-    host.flushed(secs(30));
+    host.flush_ok(secs(30));
     api.set_unknown_users(["u-17", "u-18"]);
     enqueue("ada", "register", None);
     enqueue("grace", "audio", Some("sleep-story-12"));
     enqueue("u-17", "video", Some("morning-42"));
     enqueue("linus", "content", Some("breathing"));
-    host.flushed(secs(30));
+    host.flush_ok(secs(30));
     api.set_fault(json!({ "fault": "status", "status": 503, "count": 1 }));
-    Caller::new(api).post(
+    RawConnection::new(api).post(
         api,
-        &meditopia_testkit::sandbox::wire::events_of(["margaret", "joan"]),
+        &meditopia_testkit::sandbox::raw_http::events_json(["margaret", "joan"]),
     );
     api.clear_faults();
     enqueue("joan", "signin", None);
-    host.flushed(secs(30));
+    host.flush_ok(secs(30));
 }
 
 #[test]
 fn the_readme_shows_the_page() {
-    let path = meditopia_testkit::root().join(PICTURE);
+    let path = meditopia_testkit::repository_root().join(PICTURE);
     if std::env::var_os("UPDATE_README").is_some() {
         let api = Sandbox::start();
         let browser = page_of(&api);
         a_day(&api);
-        browser.until_shown("#note-spoiled", "status");
-        browser.until_shown("#users", "u-18");
+        browser.wait_for_text("#note-spoiled", "status");
+        browser.wait_for_text("#users", "u-18");
         browser.resize(1024, 660);
-        browser.prefer("light");
+        browser.prefer_color_scheme("light");
         fs::write(&path, browser.screenshot()).unwrap();
     }
     let picture = fs::read(path).unwrap();

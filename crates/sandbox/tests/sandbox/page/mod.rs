@@ -15,7 +15,7 @@ const LIVE: &str = "document.querySelector('#connection')?.dataset.state === 'li
 /// The page of a sandbox in a browser, once it has been told how things are.
 fn page_of(api: &Sandbox) -> Browser {
     let browser = Browser::open(&page_url(api));
-    browser.until(LIVE);
+    browser.wait_until(LIVE);
     browser
 }
 

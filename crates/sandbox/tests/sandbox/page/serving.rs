@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::page_of;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::sandbox::wire::{Caller, Heard};
+use meditopia_testkit::sandbox::raw_http::{RawConnection, RawResponse};
 
-fn ask(api: &Sandbox, what: &str) -> Heard {
-    let mut caller = Caller::new(api);
-    caller.say(&format!("{what} HTTP/1.1\r\nhost: localhost\r\n\r\n"));
-    caller.hear()
+fn ask(api: &Sandbox, what: &str) -> RawResponse {
+    let mut caller = RawConnection::new(api);
+    caller.send(&format!("{what} HTTP/1.1\r\nhost: localhost\r\n\r\n"));
+    caller.read_response()
 }
 
 #[test]
@@ -61,25 +61,26 @@ fn a_page_of_another_site_may_not_act_on_the_sandbox() {
         let asked = format!(
             "POST /sandbox/stop HTTP/1.1\r\nhost: localhost\r\norigin: {origin}\r\ncontent-length: 0"
         );
-        let mut caller = Caller::new(&api);
-        caller.say(&format!("{asked}\r\n\r\n"));
-        let heard = caller.hear();
+        let mut caller = RawConnection::new(&api);
+        caller.send(&format!("{asked}\r\n\r\n"));
+        let heard = caller.read_response();
         assert_eq!(heard.status, 403, "{origin}");
         assert!(heard.body.contains(origin), "{}", heard.body);
     }
     let own =
         "DELETE /sandbox/ledger HTTP/1.1\r\nhost: localhost\r\norigin: http://localhost\r\n\r\n";
-    let mut caller = Caller::new(&api);
-    caller.say(own);
-    assert_eq!(caller.hear().status, 204);
+    let mut caller = RawConnection::new(&api);
+    caller.send(own);
+    assert_eq!(caller.read_response().status, 204);
 }
 
 #[test]
 fn a_browser_that_opens_the_page_asks_for_nothing_else() {
     let api = Sandbox::start();
     let browser = page_of(&api);
-    assert_eq!(browser.complaints(), Vec::<String>::new());
-    let asked = browser.value("performance.getEntriesByType('resource').map(({ name }) => name)");
+    assert_eq!(browser.console_messages(), Vec::<String>::new());
+    let asked =
+        browser.evaluate("performance.getEntriesByType('resource').map(({ name }) => name)");
     for url in asked.as_array().unwrap() {
         let url = url.as_str().unwrap();
         let own = url.starts_with("data:")
@@ -107,7 +108,7 @@ fn the_lines_that_an_empty_page_shows_deliver_an_event() {
     let said = String::from_utf8_lossy(&ran.stdout);
     assert!(said.starts_with("HTTP/1.1 204"), "{ran:?}");
 
-    browser.until_shown("#feed", "user-1");
-    browser.until("!document.querySelector('#start').open");
+    browser.wait_for_text("#feed", "user-1");
+    browser.wait_until("!document.querySelector('#start').open");
     assert_eq!(api.events()[0].fields.event_value, Value::Null);
 }

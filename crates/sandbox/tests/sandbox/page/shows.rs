@@ -3,16 +3,17 @@
 use serde_json::json;
 
 use super::{page_of, page_url};
-use meditopia_testkit::c_host::Program;
-use meditopia_testkit::host::{Host, Story, secs};
+use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::sandbox::wire::Caller;
+use meditopia_testkit::sandbox::raw_http::RawConnection;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
 #[test]
 fn what_a_program_in_c_delivers_is_shown_as_it_comes() {
     let api = Sandbox::builder().unknown_user("stranger").start();
     let browser = page_of(&api);
-    let program = Program::of("delivers.c");
+    let program = CProgram::compile("delivers.c");
     let delivered = std::process::Command::new(program.path())
         .args(["ada", "stranger", "grace"])
         .env("MEDITOPIA_ENDPOINT", api.endpoint())
@@ -22,14 +23,14 @@ fn what_a_program_in_c_delivers_is_shown_as_it_comes() {
     assert!(delivered.success());
 
     let ledger = api.ledger();
-    browser.until_shown("#count-events", "2");
-    browser.until_shown("#count-requests", &ledger.requests.to_string());
-    browser.until_shown("#count-refused", &ledger.refused.to_string());
-    browser.until_shown("#note-refused", "A_1104");
+    browser.wait_for_text("#count-events", "2");
+    browser.wait_for_text("#count-requests", &ledger.requests.to_string());
+    browser.wait_for_text("#count-refused", &ledger.refused.to_string());
+    browser.wait_for_text("#note-refused", "A_1104");
     let feed = browser.text("#feed");
     assert!(feed.contains("User not found. (stranger)"), "{feed}");
     assert!(feed.contains("ada") && feed.contains("grace"), "{feed}");
-    let rows = browser.value("document.querySelectorAll('.request').length");
+    let rows = browser.evaluate("document.querySelectorAll('.request').length");
     assert_eq!(rows, json!(ledger.requests));
 }
 
@@ -37,16 +38,19 @@ fn what_a_program_in_c_delivers_is_shown_as_it_comes() {
 fn of_a_long_refused_request_the_page_shows_the_event_that_the_api_does_not_name() {
     let api = Sandbox::builder().unknown_user("u-70").start();
     let browser = page_of(&api);
-    let mut caller = Caller::new(&api);
-    let refused = caller.post(&api, &meditopia_testkit::sandbox::wire::numbered(100));
+    let mut caller = RawConnection::new(&api);
+    let refused = caller.post(
+        &api,
+        &meditopia_testkit::sandbox::raw_http::numbered_events_json(100),
+    );
     assert!(!refused.body.contains("70"), "{}", refused.body);
 
-    browser.until_shown(
+    browser.wait_for_text(
         ".request.bad .why",
         "404 A_1104 User not found. (event 71: u-70)",
     );
-    browser.until_shown(".event.culprit .user", "u-70");
-    browser.until_shown(".request.bad .more", "and 97 more");
+    browser.wait_for_text(".event.culprit .user", "u-70");
+    browser.wait_for_text(".request.bad .more", "and 97 more");
 }
 
 #[test]
@@ -55,23 +59,23 @@ fn an_answer_that_a_fault_spoiled_says_what_has_become_of_the_events() {
     let browser = page_of(&api);
     let send = |when: &str, body: &str| {
         api.set_fault(json!({ "fault": "status", "status": 502, "when": when }));
-        assert_eq!(Caller::new(&api).post(&api, body).status, 502);
+        assert_eq!(RawConnection::new(&api).post(&api, body).status, 502);
     };
     let (good, bad) = (
-        meditopia_testkit::sandbox::wire::events_of(["good"]),
-        meditopia_testkit::sandbox::wire::events_of(["bad"]),
+        meditopia_testkit::sandbox::raw_http::events_json(["good"]),
+        meditopia_testkit::sandbox::raw_http::events_json(["bad"]),
     );
     send("before", &good);
-    browser.until_shown(".request", "The API did not see it; no event was accepted.");
+    browser.wait_for_text(".request", "The API did not see it; no event was accepted.");
     send("after", &good);
-    browser.until_shown(
+    browser.wait_for_text(
         ".request",
         "Its events are in, but the caller does not know.",
     );
-    browser.until_shown(".request", "The same bytes for the second time.");
+    browser.wait_for_text(".request", "The same bytes for the second time.");
     send("after", &bad);
-    browser.until_shown(".request", "The caller was not told so.");
-    browser.until_shown("#note-spoiled", "status × 3");
+    browser.wait_for_text(".request", "The caller was not told so.");
+    browser.wait_for_text("#note-spoiled", "status × 3");
 }
 
 #[test]
@@ -80,7 +84,7 @@ fn whatever_an_event_or_a_path_contains_stays_text() {
         r#"<img src=x onerror="document.title='broken'"><script>document.title='broken'</script>"#;
     let api = Sandbox::builder().unknown_user(hostile).start();
     let browser = page_of(&api);
-    let host = Host::of(&api).open();
+    let host = TestSpool::for_sandbox(&api).into_client();
     host.enqueue(&meditopia::event::Fields {
         token: "token",
         partner_user_id: "plain",
@@ -90,27 +94,30 @@ fn whatever_an_event_or_a_path_contains_stays_text() {
     })
     .unwrap();
     host.enqueue_for(hostile, 1);
-    host.flushed(secs(30));
-    let mut caller = Caller::new(&api);
-    caller.say("GET /%3Cb%3Ebold HTTP/1.1\r\nhost: localhost\r\n\r\n");
-    caller.hear();
+    host.flush_ok(secs(30));
+    let mut caller = RawConnection::new(&api);
+    caller.send("GET /%3Cb%3Ebold HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    caller.read_response();
     api.set_fault(json!({ "fault": "status", "code": "<b>X</b>", "message": hostile, "status": 422, "containing": hostile }));
     api.set_unknown(
         json!([{ "prefix": "<u>p", "code": "<s>", "message": "<em>no</em>" }, hostile]),
     );
-    Caller::new(&api).post(
+    RawConnection::new(&api).post(
         &api,
-        &meditopia_testkit::sandbox::wire::events_of(["<u>p</u>"]),
+        &meditopia_testkit::sandbox::raw_http::events_json(["<u>p</u>"]),
     );
 
-    browser.until_shown("#feed", "<em>no</em>");
-    browser.until_shown("#feed", "/%3Cb%3Ebold");
-    browser.until_shown("#feed", "<img src=x onerror=");
-    browser.until_shown("#users", "<u>p");
-    let made = browser.value("document.querySelectorAll('main img, main b, main i, main u, main s, main em, .columns script').length");
+    browser.wait_for_text("#feed", "<em>no</em>");
+    browser.wait_for_text("#feed", "/%3Cb%3Ebold");
+    browser.wait_for_text("#feed", "<img src=x onerror=");
+    browser.wait_for_text("#users", "<u>p");
+    let made = browser.evaluate("document.querySelectorAll('main img, main b, main i, main u, main s, main em, .columns script').length");
     assert_eq!(made, json!(0));
-    assert_eq!(browser.value("document.title"), json!("Meditopia sandbox"));
-    assert_eq!(browser.complaints(), Vec::<String>::new());
+    assert_eq!(
+        browser.evaluate("document.title"),
+        json!("Meditopia sandbox")
+    );
+    assert_eq!(browser.console_messages(), Vec::<String>::new());
 }
 
 #[test]
@@ -118,24 +125,24 @@ fn the_page_comes_back_by_itself_when_the_sandbox_does() {
     let api = Sandbox::start();
     let port = api.address().port();
     let browser = page_of(&api);
-    Caller::new(&api).post(
+    RawConnection::new(&api).post(
         &api,
-        &meditopia_testkit::sandbox::wire::events_of(["before"]),
+        &meditopia_testkit::sandbox::raw_http::events_json(["before"]),
     );
-    browser.until_shown("#feed", "before");
+    browser.wait_for_text("#feed", "before");
     drop(api);
-    browser.until_shown("#connection", "trying again every second");
-    browser.until("document.querySelector('#controls').disabled");
+    browser.wait_for_text("#connection", "trying again every second");
+    browser.wait_until("document.querySelector('#controls').disabled");
 
     let again = Sandbox::builder().port(port).start();
     assert_eq!(page_url(&again), format!("http://127.0.0.1:{port}/"));
-    browser.until_shown("#connection", "Live");
-    browser.until("document.querySelectorAll('.request').length === 0");
-    browser.until_shown("#count-requests", "0");
-    Caller::new(&again).post(
+    browser.wait_for_text("#connection", "Live");
+    browser.wait_until("document.querySelectorAll('.request').length === 0");
+    browser.wait_for_text("#count-requests", "0");
+    RawConnection::new(&again).post(
         &again,
-        &meditopia_testkit::sandbox::wire::events_of(["after"]),
+        &meditopia_testkit::sandbox::raw_http::events_json(["after"]),
     );
-    browser.until_shown("#feed", "after");
+    browser.wait_for_text("#feed", "after");
     assert!(!browser.text("#feed").contains("before"));
 }

@@ -1,5 +1,4 @@
-//! A host of the library, for tests of delivery: a spool in a temporary directory, a client on it,
-//! and shorthand for what the tests are about.
+//! A spool in a temporary directory, a client on it, and shorthand for what tests do with a client.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,23 +10,20 @@ use meditopia::event::Fields;
 
 use crate::sandbox::Sandbox;
 
-pub const fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-/// A spool and how it is opened.
-pub struct Host {
+/// A spool and the configuration that opens it.
+pub struct TestSpool {
     dir: tempfile::TempDir,
     config: Config,
 }
 
-impl Host {
-    /// A new spool whose events go to `api`; nothing is sent but by `flush`.
-    pub fn of(api: &Sandbox) -> Self {
-        Self::at(api.endpoint()).with("bearer_token", api.token())
+impl TestSpool {
+    /// A new spool whose events go to `api`; its clients send only in `flush`.
+    pub fn for_sandbox(api: &Sandbox) -> Self {
+        Self::for_endpoint(api.endpoint()).with("bearer_token", api.token())
     }
 
-    pub fn at(endpoint: &str) -> Self {
+    /// A new spool whose events go to `endpoint`; its clients send only in `flush`.
+    pub fn for_endpoint(endpoint: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let spool = dir.path().join("spool");
         Self {
@@ -39,12 +35,14 @@ impl Host {
         .with("role", "enqueue")
     }
 
+    /// Sets one option.
     pub fn with(mut self, key: &str, value: &str) -> Self {
         self.config.set(key, value).unwrap();
         self
     }
 
-    pub fn spool(&self) -> PathBuf {
+    /// The directory of the spool, unless the option `spool` was set.
+    pub fn path(&self) -> PathBuf {
         self.dir.path().join("spool")
     }
 
@@ -52,26 +50,27 @@ impl Host {
         &self.config
     }
 
+    /// Opens one more client.
     pub fn client(&self) -> Client {
         Client::open(&self.config).unwrap()
     }
 
-    /// A client whose spool lives as long as it.
-    pub fn open(self) -> Opened {
-        Opened {
+    /// Opens a client that keeps the spool's directory for as long as it lives.
+    pub fn into_client(self) -> SpoolClient {
+        SpoolClient {
             client: self.client(),
-            host: self,
+            spool: self,
         }
     }
 }
 
-/// A client together with its host.
-pub struct Opened {
+/// A client together with its spool.
+pub struct SpoolClient {
     client: Client,
-    pub host: Host,
+    pub spool: TestSpool,
 }
 
-impl std::ops::Deref for Opened {
+impl std::ops::Deref for SpoolClient {
     type Target = Client;
 
     fn deref(&self) -> &Client {
@@ -79,18 +78,29 @@ impl std::ops::Deref for Opened {
     }
 }
 
-/// What tests ask of a client, in their words.
-pub trait Story {
+/// Shorthand for what tests do with a client.
+pub trait ClientExt {
+    /// Enqueues one event of `user`; its `event_value` is `number`.
     fn enqueue_for(&self, user: &str, number: usize);
+
+    /// Enqueues one event each of the users `u-<number>`.
     fn enqueue_users(&self, numbers: std::ops::Range<usize>);
-    fn flushed(&self, timeout: Duration) -> Report;
+
+    /// A flush that must succeed.
+    fn flush_ok(&self, timeout: Duration) -> Report;
+
     fn rejected_rows(&self) -> Vec<Row>;
+
+    /// The users of the rejected events, in their order.
     fn rejected_users(&self) -> Vec<String>;
+
     fn in_doubt_rows(&self) -> Vec<Row>;
+
+    /// The pid of the sender that published the last heartbeat.
+    fn sender_pid(&self) -> Option<u32>;
 }
 
-impl Story for Client {
-    /// One event of `user`; `event_value` tells its number.
+impl ClientExt for Client {
     fn enqueue_for(&self, user: &str, number: usize) {
         self.enqueue(&Fields {
             token: "token",
@@ -102,21 +112,20 @@ impl Story for Client {
         .unwrap();
     }
 
-    /// One event each of the users `u-<number>`.
     fn enqueue_users(&self, numbers: std::ops::Range<usize>) {
         for number in numbers {
             self.enqueue_for(&format!("u-{number}"), number);
         }
     }
 
-    fn flushed(&self, timeout: Duration) -> Report {
+    fn flush_ok(&self, timeout: Duration) -> Report {
         let (report, outcome) = self.flush(timeout);
         outcome.unwrap();
         report
     }
 
     fn rejected_rows(&self) -> Vec<Row> {
-        all(self.rejected(None, None, 0))
+        all_rows(self.rejected(None, None, 0))
     }
 
     fn rejected_users(&self) -> Vec<String> {
@@ -130,11 +139,15 @@ impl Story for Client {
     }
 
     fn in_doubt_rows(&self) -> Vec<Row> {
-        all(self.in_doubt(0))
+        all_rows(self.in_doubt(0))
+    }
+
+    fn sender_pid(&self) -> Option<u32> {
+        self.stats().unwrap().sender_pid
     }
 }
 
-fn all(cursor: Result<meditopia::client::Cursor>) -> Vec<Row> {
+fn all_rows(cursor: Result<meditopia::client::Cursor>) -> Vec<Row> {
     let mut cursor = cursor.unwrap();
     let mut rows = Vec::new();
     while let Some(row) = cursor.next_row().unwrap() {

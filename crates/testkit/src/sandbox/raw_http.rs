@@ -1,4 +1,4 @@
-//! Requests to a sandbox written by hand on a raw socket, for what an HTTP client would hide.
+//! Requests to a sandbox on a raw socket, for what an HTTP client would hide.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -8,19 +8,20 @@ use serde_json::{Value, json};
 use super::Sandbox;
 
 /// One raw connection to a sandbox.
-pub struct Caller {
+pub struct RawConnection {
     pub stream: TcpStream,
 }
 
-/// What came back before the connection ended or the answer was whole.
+/// One answer of the sandbox.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Heard {
+pub struct RawResponse {
     pub status: u16,
     pub head: String,
     pub body: String,
 }
 
-impl Heard {
+impl RawResponse {
+    /// The code of an answer that must be an API error body.
     pub fn code(&self) -> String {
         let body: Value = serde_json::from_str(&self.body).expect("an API error body");
         assert_eq!(body["success"], json!(false));
@@ -42,21 +43,21 @@ impl Heard {
     }
 }
 
-impl Caller {
+impl RawConnection {
     pub fn new(sandbox: &Sandbox) -> Self {
         Self {
             stream: TcpStream::connect(sandbox.address()).expect("the sandbox listens"),
         }
     }
 
-    pub fn say(&mut self, text: &str) {
+    pub fn send(&mut self, text: &str) {
         self.stream
             .write_all(text.as_bytes())
             .expect("the sandbox reads");
     }
 
     /// Reads one answer by its Content-Length.
-    pub fn hear(&mut self) -> Heard {
+    pub fn read_response(&mut self) -> RawResponse {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -72,15 +73,15 @@ impl Caller {
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).expect("a whole body");
         let status = head[9..12].parse().expect("a status");
-        Heard {
+        RawResponse {
             status,
             head,
             body: String::from_utf8(body).expect("a text"),
         }
     }
 
-    /// Reads until the other side ends it, and says how it did.
-    pub fn hear_all(&mut self) -> (String, Result<(), ErrorKind>) {
+    /// Reads until the other side ends the connection; the text, and whether the end was an error.
+    pub fn read_until_closed(&mut self) -> (String, Result<(), ErrorKind>) {
         let mut bytes = Vec::new();
         let ended = self
             .stream
@@ -90,14 +91,14 @@ impl Caller {
         (String::from_utf8(bytes).expect("a text"), ended)
     }
 
-    pub fn post(&mut self, sandbox: &Sandbox, body: &str) -> Heard {
-        self.say(&request(sandbox, body));
-        self.hear()
+    pub fn post(&mut self, sandbox: &Sandbox, body: &str) -> RawResponse {
+        self.send(&request_text(sandbox, body));
+        self.read_response()
     }
 }
 
-pub fn request(sandbox: &Sandbox, body: &str) -> String {
-    request_with(
+pub fn request_text(sandbox: &Sandbox, body: &str) -> String {
+    request_text_with(
         &format!(
             "authorization: Bearer {}\r\ncontent-type: application/json\r\n",
             sandbox.token()
@@ -106,7 +107,7 @@ pub fn request(sandbox: &Sandbox, body: &str) -> String {
     )
 }
 
-pub fn request_with(headers: &str, body: &str) -> String {
+pub fn request_text_with(headers: &str, body: &str) -> String {
     let length = body.len();
     format!(
         "POST /default/v1/events HTTP/1.1\r\nhost: localhost\r\nuser-agent: test/1\r\n\
@@ -114,20 +115,20 @@ pub fn request_with(headers: &str, body: &str) -> String {
     )
 }
 
-pub fn event_of(user: &str) -> String {
+pub fn event_json(user: &str) -> String {
     format!(
         r#"{{"token":"t-{user}","partner_user_id":"{user}","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}}"#
     )
 }
 
-pub fn events_of<S: AsRef<str>>(users: impl IntoIterator<Item = S>) -> String {
+pub fn events_json<S: AsRef<str>>(users: impl IntoIterator<Item = S>) -> String {
     let events: Vec<String> = users
         .into_iter()
-        .map(|user| event_of(user.as_ref()))
+        .map(|user| event_json(user.as_ref()))
         .collect();
     format!(r#"{{"events":[{}]}}"#, events.join(","))
 }
 
-pub fn numbered(count: usize) -> String {
-    events_of((0..count).map(|number| format!("u-{number}")))
+pub fn numbered_events_json(count: usize) -> String {
+    events_json((0..count).map(|number| format!("u-{number}")))
 }

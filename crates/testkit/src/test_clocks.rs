@@ -1,47 +1,49 @@
-//! Programs on clocks of a preloaded shim (`tests/c/clock_shim.c`), which a test steps while they run.
+//! Clocks that a test sets while a program runs on them. A preloaded library puts them in the place
+//! of the kernel's (`tests/c/clock_shim.c`).
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::c_host::Program;
-use crate::steered::Steered;
+use crate::c_program::CProgram;
+use crate::remote_client::RemoteClient;
 
 /// The clocks that the programs of one test see.
-pub struct Clocks {
+pub struct TestClocks {
     shim: PathBuf,
     path: PathBuf,
-    steps: File,
+    offsets: File,
 }
 
-impl Clocks {
-    pub fn of(program: &Program) -> Self {
+impl TestClocks {
+    /// Clocks in the directory of `program`, which show the real time until they are set.
+    pub fn new(program: &CProgram) -> Self {
         let path = program.dir().join("clocks");
         fs::write(&path, [0; 16]).unwrap();
         Self {
-            shim: program.shim("clock_shim.c"),
-            steps: File::options().write(true).open(&path).unwrap(),
+            shim: program.compile_preload("clock_shim.c"),
+            offsets: File::options().write(true).open(&path).unwrap(),
             path,
         }
     }
 
-    /// Sets the wall clock to so many seconds off the real one.
+    /// Sets the wall clock to this many seconds from the real one.
     pub fn set_wall(&self, seconds: i64) {
         self.set(0, seconds);
     }
 
-    /// Sets the time since boot, and with it that of a host that has slept or booted again.
+    /// Sets the time since boot to this many seconds from the real one, as after a host has slept.
     pub fn set_boot(&self, seconds: i64) {
         self.set(8, seconds);
     }
 
     fn set(&self, at: u64, seconds: i64) {
         let nanos = seconds * 1_000_000_000;
-        self.steps.write_all_at(&nanos.to_ne_bytes(), at).unwrap();
+        self.offsets.write_all_at(&nanos.to_ne_bytes(), at).unwrap();
     }
 
-    /// Another boot, so many seconds ago.
+    /// Shows another boot, `up_s` seconds ago, to the programs that start after this.
     pub fn reboot(&self, boot_id: &str, up_s: i64) {
         fs::write(self.path.with_extension("boot_id"), format!("{boot_id}\n")).unwrap();
         let uptime = fs::read_to_string("/proc/uptime").unwrap();
@@ -49,11 +51,12 @@ impl Clocks {
         self.set_boot(up_s - seconds as i64);
     }
 
-    pub fn start(&self, program: &Program) -> Steered {
+    /// Starts a client of `program` on these clocks.
+    pub fn start_client(&self, program: &CProgram) -> RemoteClient {
         let mut command: Command = program.command(&[]);
         command
             .env("LD_PRELOAD", &self.shim)
             .env("CLOCK_SHIM", &self.path);
-        Steered::start(command)
+        RemoteClient::start(command)
     }
 }

@@ -1,6 +1,6 @@
 /* A host that does what it is told, a line at a time, and tells what came of it.
  *
- *   teller CONFIG.toml [DESCRIPTORS]
+ *   status_client CONFIG.toml [DESCRIPTORS]
  *
  *   enqueue USER NUMBER   one event
  *   fill USER             events of USER, numbered from 0 on, until one is refused
@@ -19,7 +19,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "program.h"
 
 enum { DESCRIPTORS_MAX = 4096, CHILDREN_MAX = 1000 };
 

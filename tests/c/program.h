@@ -1,8 +1,8 @@
 /* What the test programs share: a client from a configuration file, and an end with words where
  * something goes wrong. A program that succeeds prints only what its test asks for. */
 
-#ifndef TESTS_C_HOST_H
-#define TESTS_C_HOST_H
+#ifndef TESTS_C_PROGRAM_H
+#define TESTS_C_PROGRAM_H
 
 #include <inttypes.h>
 #include <stdio.h>

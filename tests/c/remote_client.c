@@ -1,6 +1,6 @@
 /* A host that does what its input says, one line at a time, and answers each line with one.
  *
- *   steered CONFIG.toml
+ *   remote_client CONFIG.toml
  *
  *   enqueue USER NUMBER   an event at a fixed time                 ok
  *   users FROM TO         an event each of u-FROM to u-TO, all in one record      ok
@@ -16,7 +16,7 @@
 
 #include <string.h>
 
-#include "host.h"
+#include "program.h"
 
 static char complaint[sizeof((meditopia_error *)0)->message];
 

@@ -1,9 +1,9 @@
-//! What becomes of three events when requests with one of them are answered to order.
+//! Cases of one answer of the API, and what the library must do with three events because of it.
 //!
-//! A case enqueues an event each of `u-0`, `u-1` and `u-2`, lets the sandbox give an answer to every
-//! request that holds `u-1`'s, and flushes. Where the answer may stand for accepted events the sandbox
-//! has accepted them before it: the worst case for who repeats a request. In the end the answer is mended,
-//! and what was kept has to arrive.
+//! A case enqueues an event each of `u-0`, `u-1` and `u-2`, has the sandbox give the answer to every
+//! request that contains the event of `u-1`, and flushes. If such an answer can mean that the API has
+//! accepted the events, the sandbox accepts them before it answers: the worst case for a sender that
+//! repeats the request. Then the sandbox answers correctly again, and the events that were kept must arrive.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,97 +14,97 @@ use meditopia::client::{Client, RowReason};
 use meditopia::error::{ErrorKind, PauseReason};
 use serde_json::{Value, json};
 
-use crate::host::{Host, Opened, Story, secs};
 use crate::sandbox::Sandbox;
+use crate::spool::{ClientExt, SpoolClient, TestSpool};
+use crate::wait::WAIT_LIMIT;
 
-/// How long a case waits for what has to come.
-const PATIENCE: Duration = secs(60);
-/// Cases at a time: most of their time they wait.
+/// How many cases run at a time. They wait most of the time.
 const AT_A_TIME: usize = 8;
-/// A retry that should rest may have been due before a test on a busy machine has stopped it.
+/// On a busy machine, this many retries may become due before the test has stopped the sender.
 const LATE_RETRIES: u64 = 2;
-/// More than any way to find one event of three takes.
+/// More requests than isolation needs to find one event of three.
 const ISOLATION_AT_MOST: u64 = 5;
 
-/// What becomes of the three events.
+/// What the library must do with the three events.
 #[derive(Debug, Clone, Copy)]
-pub enum Becomes {
-    /// One request, and all have left.
+pub enum Expected {
+    /// Delivered, all in one request.
     Delivered,
-    /// `u-1`'s is refused alone, once, and rejected with these words; the others arrive.
+    /// The event of `u-1` is refused alone, once, and rejected with this answer; the others arrive.
     Rejected { status: u16, code: &'static str },
-    /// All are kept, and the same request rests before it is sent again: so many requests until then.
+    /// All are kept, and the same request waits before it is sent again, after `requests` requests.
     Retried { doubt: Doubt, requests: u64 },
-    /// All are kept, and after one request no other is sent.
+    /// All are kept, and no second request is sent.
     Paused { reason: PauseReason, doubt: Doubt },
 }
 
-/// Whether the events may have been accepted.
+/// Whether the API may have accepted the events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
     None,
     InDoubt,
 }
 
-pub const DELIVERED: Becomes = Becomes::Delivered;
-pub const RETRIED: Becomes = retried(Doubt::None, 1);
-pub const IN_DOUBT: Becomes = retried(Doubt::InDoubt, 1);
-/// In doubt, and repeated at once before it rests: most often a connection was only too old.
-pub const LOST: Becomes = retried(Doubt::InDoubt, 2);
-pub const AUTH: Becomes = paused(PauseReason::Auth, Doubt::None);
-pub const AUTH_IN_DOUBT: Becomes = paused(PauseReason::Auth, Doubt::InDoubt);
-pub const IP: Becomes = paused(PauseReason::Ip, Doubt::None);
-pub const IP_IN_DOUBT: Becomes = paused(PauseReason::Ip, Doubt::InDoubt);
-pub const MISROUTED: Becomes = paused(PauseReason::Misrouted, Doubt::None);
-pub const MISROUTED_IN_DOUBT: Becomes = paused(PauseReason::Misrouted, Doubt::InDoubt);
+pub const DELIVERED: Expected = Expected::Delivered;
+pub const RETRIED: Expected = retried(Doubt::None, 1);
+pub const IN_DOUBT: Expected = retried(Doubt::InDoubt, 1);
+/// In doubt and repeated at once, because the cause is mostly that a connection was too old; then the
+/// request waits.
+pub const REPEATED_IN_DOUBT: Expected = retried(Doubt::InDoubt, 2);
+pub const AUTH: Expected = paused(PauseReason::Auth, Doubt::None);
+pub const AUTH_IN_DOUBT: Expected = paused(PauseReason::Auth, Doubt::InDoubt);
+pub const IP: Expected = paused(PauseReason::Ip, Doubt::None);
+pub const IP_IN_DOUBT: Expected = paused(PauseReason::Ip, Doubt::InDoubt);
+pub const MISROUTED: Expected = paused(PauseReason::Misrouted, Doubt::None);
+pub const MISROUTED_IN_DOUBT: Expected = paused(PauseReason::Misrouted, Doubt::InDoubt);
 
-const fn retried(doubt: Doubt, requests: u64) -> Becomes {
-    Becomes::Retried { doubt, requests }
+const fn retried(doubt: Doubt, requests: u64) -> Expected {
+    Expected::Retried { doubt, requests }
 }
 
-const fn paused(reason: PauseReason, doubt: Doubt) -> Becomes {
-    Becomes::Paused { reason, doubt }
+const fn paused(reason: PauseReason, doubt: Doubt) -> Expected {
+    Expected::Paused { reason, doubt }
 }
 
-pub const fn rejected(status: u16, code: &'static str) -> Becomes {
-    Becomes::Rejected { status, code }
+pub const fn rejected(status: u16, code: &'static str) -> Expected {
+    Expected::Rejected { status, code }
 }
 
 /// The message of every API error body that a case orders.
 pub const MESSAGE: &str = "It is not so.";
 
-/// A named case: what the sandbox answers, and what becomes of the events.
+/// A named case: what the sandbox answers, and what the library must do.
 pub struct Case {
     name: &'static str,
     answer: Value,
-    becomes: Becomes,
+    expected: Expected,
     options: &'static [(&'static str, &'static str)],
 }
 
-pub fn case(name: &'static str, answer: Value, becomes: Becomes) -> Case {
+pub fn case(name: &'static str, answer: Value, expected: Expected) -> Case {
     Case {
         name,
         answer,
-        becomes,
+        expected,
         options: &[],
     }
 }
 
 impl Case {
-    pub fn with(mut self, options: &'static [(&'static str, &'static str)]) -> Self {
+    pub fn with_options(mut self, options: &'static [(&'static str, &'static str)]) -> Self {
         self.options = options;
         self
     }
 
-    /// The answer as a fault that strikes every request with an event of `u-1`.
+    /// The answer as a fault of every request that contains the event of `u-1`.
     fn fault(&self) -> Value {
         let mut fault = self.answer.clone();
-        // It comes before anybody has seen whose events there are.
+        // This fault strikes before the sandbox has read the events.
         if fault["fault"] != "hang_up" {
             fault["containing"] = json!(r#""u-1""#);
-            fault["when"] = match self.becomes {
-                Becomes::Delivered => json!("after"),
-                Becomes::Retried { doubt, .. } | Becomes::Paused { doubt, .. }
+            fault["when"] = match self.expected {
+                Expected::Delivered => json!("after"),
+                Expected::Retried { doubt, .. } | Expected::Paused { doubt, .. }
                     if doubt == Doubt::InDoubt =>
                 {
                     json!("after")
@@ -117,34 +117,34 @@ impl Case {
 
     fn check(&self) {
         let api = Sandbox::start();
-        let mut host = Host::of(&api);
+        let mut spool = TestSpool::for_sandbox(&api);
         for (key, value) in self.options {
-            host = host.with(key, value);
+            spool = spool.with(key, value);
         }
-        let client = host.open();
+        let client = spool.into_client();
         client.enqueue_users(0..3);
         api.set_fault(self.fault());
-        match self.becomes {
-            Becomes::Delivered => check_delivered(&api, &client),
-            Becomes::Rejected { status, code } => check_rejected(&api, &client, status, code),
-            Becomes::Retried { doubt, requests } => {
-                check_retried(&client, doubt, requests);
+        match self.expected {
+            Expected::Delivered => assert_delivered(&api, &client),
+            Expected::Rejected { status, code } => assert_rejected(&api, &client, status, code),
+            Expected::Retried { doubt, requests } => {
+                assert_retried(&client, doubt, requests);
                 let sent = api.ledger().requests;
                 let bound = requests..=requests + LATE_RETRIES;
                 assert!(bound.contains(&sent), "{sent} requests");
-                check_kept_arrive(&api, &client, doubt);
+                assert_kept_events_arrive(&api, &client, doubt);
             }
-            Becomes::Paused { reason, doubt } => {
-                check_paused(&client, reason, doubt);
+            Expected::Paused { reason, doubt } => {
+                assert_paused(&client, reason, doubt);
                 assert_eq!(api.ledger().requests, 1);
-                check_kept_arrive(&api, &client, doubt);
+                assert_kept_events_arrive(&api, &client, doubt);
             }
         }
     }
 }
 
-/// Checks all cases, some at a time, and names those that fail.
-pub fn check(cases: Vec<Case>) {
+/// Checks all cases, some at a time, and names the ones that fail.
+pub fn check_cases(cases: Vec<Case>) {
     let count = cases.len();
     let waiting = Mutex::new(cases.into_iter());
     let failed = Mutex::new(Vec::new());
@@ -171,8 +171,8 @@ pub fn check(cases: Vec<Case>) {
     );
 }
 
-fn check_delivered(api: &Sandbox, client: &Client) {
-    let report = client.flushed(PATIENCE);
+fn assert_delivered(api: &Sandbox, client: &Client) {
+    let report = client.flush_ok(WAIT_LIMIT);
     assert_eq!(
         (report.delivered, report.rejected, report.pending),
         (3, 0, 0)
@@ -182,8 +182,8 @@ fn check_delivered(api: &Sandbox, client: &Client) {
     assert_eq!((ledger.requests, ledger.accepted_events), (1, 3));
 }
 
-fn check_rejected(api: &Sandbox, client: &Client, status: u16, code: &str) {
-    let report = client.flushed(PATIENCE);
+fn assert_rejected(api: &Sandbox, client: &Client, status: u16, code: &str) {
+    let report = client.flush_ok(WAIT_LIMIT);
     assert_eq!(
         (report.delivered, report.rejected, report.pending),
         (2, 1, 0)
@@ -206,30 +206,30 @@ fn check_rejected(api: &Sandbox, client: &Client, status: u16, code: &str) {
     assert_eq!(api.ledger().accepted_events, 2);
 }
 
-/// Flushes until so many requests have failed, and holds what is left.
-pub fn check_retried(client: &Opened, doubt: Doubt, requests: u64) {
+/// Flushes until `requests` requests have failed, holds delivery, and checks that all events are kept.
+pub fn assert_retried(client: &SpoolClient, doubt: Doubt, requests: u64) {
     let (report, outcome) = std::thread::scope(|scope| {
-        let flush = scope.spawn(|| client.flush(PATIENCE));
+        let flush = scope.spawn(|| client.flush(WAIT_LIMIT));
         wait_for_retries(client, requests, || flush.is_finished());
         client.hold().unwrap();
         flush.join().unwrap()
     });
     assert_eq!(outcome.unwrap_err().pause_reason(), Some(PauseReason::Hold));
     assert_eq!((report.delivered, report.rejected), (0, 0));
-    check_kept(client, doubt, requests);
+    assert_kept(client, doubt, requests);
 }
 
-fn check_paused(client: &Client, reason: PauseReason, doubt: Doubt) {
-    let (report, outcome) = client.flush(PATIENCE);
+fn assert_paused(client: &Client, reason: PauseReason, doubt: Doubt) {
+    let (report, outcome) = client.flush(WAIT_LIMIT);
     let error = outcome.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Paused, "{error}");
     assert_eq!(error.pause_reason(), Some(reason), "{error}");
     assert_eq!(report.pause, Some(reason));
     assert_eq!((report.delivered, report.rejected), (0, 0));
-    check_kept(client, doubt, 1);
+    assert_kept(client, doubt, 1);
 }
 
-fn check_kept(client: &Client, doubt: Doubt, requests: u64) {
+fn assert_kept(client: &Client, doubt: Doubt, requests: u64) {
     let stats = client.stats().unwrap();
     let doubted = if doubt == Doubt::InDoubt { 3 } else { 0 };
     assert_eq!((stats.pending, stats.in_doubt), (3, doubted));
@@ -242,11 +242,11 @@ fn check_kept(client: &Client, doubt: Doubt, requests: u64) {
     );
 }
 
-/// Mends the answer: all arrive; and where they were in doubt, by the same bytes.
-fn check_kept_arrive(api: &Sandbox, client: &Client, doubt: Doubt) {
+/// Has the sandbox answer correctly: all events must arrive, and by the same bytes if they were in doubt.
+fn assert_kept_events_arrive(api: &Sandbox, client: &Client, doubt: Doubt) {
     api.clear_faults();
     client.resume().unwrap();
-    assert_eq!(client.flushed(PATIENCE).delivered, 3);
+    assert_eq!(client.flush_ok(WAIT_LIMIT).delivered, 3);
     assert!(client.in_doubt_rows().is_empty());
     let ledger = api.ledger();
     assert_eq!(ledger.distinct_events, 3);
@@ -260,11 +260,11 @@ fn check_kept_arrive(api: &Sandbox, client: &Client, doubt: Doubt) {
     }
 }
 
-/// Waits until the log says that so many requests have failed and will be repeated.
-fn wait_for_retries(client: &Client, mut requests: u64, is_over: impl Fn() -> bool) {
+/// Waits until the log says that `requests` requests have failed and will be repeated.
+fn wait_for_retries(client: &Client, mut requests: u64, is_finished: impl Fn() -> bool) {
     let begun = Instant::now();
     while requests > 0 {
-        let goes_on = begun.elapsed() < PATIENCE && !is_over();
+        let goes_on = begun.elapsed() < WAIT_LIMIT && !is_finished();
         assert!(goes_on, "no retry after {requests} of the requests");
         match client.log_next().unwrap() {
             Some(record) if record.message.contains("wait for a retry") => requests -= 1,
@@ -276,22 +276,22 @@ fn wait_for_retries(client: &Client, mut requests: u64, is_over: impl Fn() -> bo
 
 // ---- answers
 
-/// The API's error body with this code.
-pub fn api(status: u16, code: &str) -> Value {
+/// An API error body with this code.
+pub fn api_error(status: u16, code: &str) -> Value {
     json!({"fault": "status", "status": status, "code": code, "message": MESSAGE})
 }
 
-/// The page of a proxy or another server.
-pub fn page(status: u16) -> Value {
+/// A page of a proxy or another server, with this status.
+pub fn plain_page(status: u16) -> Value {
     json!({"fault": "status", "status": status})
 }
 
 /// JSON of any shape.
-pub fn said(status: u16, body: &str) -> Value {
+pub fn json_body(status: u16, body: &str) -> Value {
     json!({"fault": "status", "status": status, "body": body, "content_type": "application/json"})
 }
 
-/// Bytes as they are, and the end of the connection.
-pub fn raw(text: impl Into<String>) -> Value {
+/// These bytes, and the end of the connection.
+pub fn raw_bytes(text: impl Into<String>) -> Value {
     json!({"fault": "raw", "text": text.into()})
 }

@@ -1,7 +1,8 @@
-//! After a death: a successor delivers what is left, and what was promised is held against what came.
+//! Trials in which processes are killed: a successor delivers what they left, and the promises are
+//! checked against what the API received.
 //!
-//! Many trials share one API, each with users of its own, and are settled together at the end: by then
-//! the last request of a process that was killed has come in too.
+//! Many trials share one API, each with users of its own, and are checked together at the end: by then
+//! the last request of a process that was killed has arrived, too.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -9,46 +10,44 @@ use std::path::Path;
 use meditopia::client::{Client, ReceiptFilter, Row};
 use meditopia::config::Config;
 
-use crate::host::{Story, secs};
-use crate::ledger::number;
-use crate::sandbox::{Fields, Sandbox};
-use crate::trials::Outcome;
+use crate::fault_table::Outcome;
+use crate::ledger::{Event, event_number, events_of_rows};
+use crate::sandbox::Sandbox;
+use crate::spool::ClientExt;
+use crate::wait::secs;
 
-/// User and number.
-pub type Event = (String, u64);
+/// The API does not know users whose names begin with this.
+pub const UNKNOWN_USER_PREFIX: &str = "unknown-";
 
-/// The API does not know users whose names begin so.
-pub const UNKNOWN: &str = "unknown-";
-
-/// What one trial has promised, and what its successor found.
+/// The promises of one trial, and what its successor found.
 #[derive(Debug)]
-pub struct Trial {
-    /// Where the process died, for messages.
+pub struct CrashTrial {
+    /// The moment at which the process died, for messages.
     pub moment: String,
     pub users: BTreeSet<String>,
     pub acknowledged: BTreeSet<Event>,
     in_doubt: BTreeSet<Event>,
     rejected: BTreeSet<Event>,
-    /// Events of its users that receipts tell of; `None` where those may have gone with their spool.
-    pub receipted: Option<u64>,
+    /// The number of its events that receipts list; `None` if a spool with receipts may be gone.
+    pub in_receipts: Option<u64>,
 }
 
-/// A sandbox whose API does not know the users of [`UNKNOWN`].
-pub fn sandbox() -> Sandbox {
+/// A sandbox whose API does not know the users of [`UNKNOWN_USER_PREFIX`].
+pub fn sandbox_with_unknown_users() -> Sandbox {
     let api = Sandbox::start();
-    api.set_unknown(serde_json::json!([{ "prefix": UNKNOWN }]));
+    api.set_unknown(serde_json::json!([{ "prefix": UNKNOWN_USER_PREFIX }]));
     api
 }
 
-/// A directory for spools in memory where there is one: what a kill leaves is the kernel's, and
-/// hundreds of trials need not wait for a disk.
-pub fn dir() -> tempfile::TempDir {
+/// A directory for spools in memory, if this machine has one: a kill leaves the same there as on a
+/// disk, and hundreds of trials need not wait for a disk.
+pub fn memory_dir() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
 
-impl Trial {
-    /// A successor delivers everything that the dead have left in `spool`, which is empty then.
-    pub fn inherit(
+impl CrashTrial {
+    /// Has a successor deliver everything that the killed processes left in `spool`.
+    pub fn deliver_rest(
         api: &Sandbox,
         spool: &Path,
         options: &[(&str, &str)],
@@ -66,7 +65,7 @@ impl Trial {
             config.set(key, value).unwrap();
         }
         let successor = Client::open(&config).unwrap_or_else(|e| panic!("{moment}: {e}"));
-        // Opening sends nothing: this is what the dead have listed.
+        // Opening sends nothing, so these rows are of the killed processes.
         let in_doubt = events(&successor.in_doubt_rows());
         let (report, outcome) = successor.flush(secs(30));
         outcome.unwrap_or_else(|e| panic!("{moment}: {e}"));
@@ -74,7 +73,7 @@ impl Trial {
         assert!(successor.in_doubt_rows().is_empty(), "{moment}");
         let rejected = events(&successor.rejected_rows());
         let users: BTreeSet<String> = users.into_iter().collect();
-        let receipted = receipted(&successor, &users);
+        let in_receipts = count_in_receipts(&successor, &users);
         successor.close(secs(30)).unwrap();
         assert!(!spool.join("damaged").exists(), "{moment}: damage");
         Self {
@@ -83,13 +82,13 @@ impl Trial {
             acknowledged: acknowledged.into_iter().collect(),
             in_doubt,
             rejected,
-            receipted: Some(receipted),
+            in_receipts: Some(in_receipts),
         }
     }
 }
 
-/// How many events of these users the receipts tell of.
-fn receipted(client: &Client, users: &BTreeSet<String>) -> u64 {
+/// The number of these users' events that the receipts list.
+fn count_in_receipts(client: &Client, users: &BTreeSet<String>) -> u64 {
     let mut receipts = client.receipts(&ReceiptFilter::default()).unwrap();
     let mut events = 0;
     while let Some(receipt) = receipts.next_receipt().unwrap() {
@@ -102,8 +101,8 @@ fn receipted(client: &Client, users: &BTreeSet<String>) -> u64 {
     events.into()
 }
 
-/// Holds all trials against the API's ledger. `lanes` requests of each may have come twice.
-pub fn settle(api: &Sandbox, trials: &[Trial], lanes: usize) -> Outcome {
+/// Checks all trials against the API's ledger. In each, `lanes` requests may have come twice.
+pub fn check_trials(api: &Sandbox, trials: &[CrashTrial], lanes: usize) -> Outcome {
     let bodies: HashMap<u64, String> = api
         .requests()
         .into_iter()
@@ -112,7 +111,10 @@ pub fn settle(api: &Sandbox, trials: &[Trial], lanes: usize) -> Outcome {
     let mut arrived: BTreeMap<Event, Vec<u64>> = BTreeMap::new();
     let mut order: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for event in api.events() {
-        let (user, number) = (event.fields.partner_user_id.clone(), number(&event.fields));
+        let (user, number) = (
+            event.fields.partner_user_id.clone(),
+            event_number(&event.fields),
+        );
         let requests = arrived.entry((user.clone(), number)).or_default();
         if requests.is_empty() {
             order.entry(user).or_default().push(number);
@@ -127,7 +129,7 @@ pub fn settle(api: &Sandbox, trials: &[Trial], lanes: usize) -> Outcome {
 
     let mut outcome = Outcome::default();
     for trial in trials {
-        let Trial { moment, .. } = trial;
+        let CrashTrial { moment, .. } = trial;
         let of_trial = |user: &String| -> Vec<(&Event, &Vec<u64>)> {
             arrived
                 .range((user.clone(), 0)..=(user.clone(), u64::MAX))
@@ -142,7 +144,7 @@ pub fn settle(api: &Sandbox, trials: &[Trial], lanes: usize) -> Outcome {
         assert!(lost.is_empty(), "{moment}: {lost:?} are lost");
         for event in &trial.rejected {
             assert!(
-                event.0.starts_with(UNKNOWN),
+                event.0.starts_with(UNKNOWN_USER_PREFIX),
                 "{moment}: {event:?} was rejected"
             );
         }
@@ -168,9 +170,10 @@ pub fn settle(api: &Sandbox, trials: &[Trial], lanes: usize) -> Outcome {
             "{moment}: {repeated} requests came again"
         );
 
-        // A receipt is exactly as durable as what it tells of: each event has one, however often it came.
-        if let Some(receipted) = trial.receipted {
-            assert_eq!(receipted, came.len() as u64, "{moment}: receipts");
+        // A receipt is as durable as the delivery that it records: each event is in exactly one,
+        // however often it came.
+        if let Some(in_receipts) = trial.in_receipts {
+            assert_eq!(in_receipts, came.len() as u64, "{moment}: receipts");
         }
 
         outcome.trials += 1;
@@ -184,10 +187,5 @@ pub fn settle(api: &Sandbox, trials: &[Trial], lanes: usize) -> Outcome {
 }
 
 fn events(rows: &[Row]) -> BTreeSet<Event> {
-    rows.iter()
-        .map(|row| {
-            let event: Fields = serde_json::from_str(&row.event_json).unwrap();
-            (event.partner_user_id.clone(), number(&event))
-        })
-        .collect()
+    events_of_rows(rows).into_iter().collect()
 }
