@@ -7,6 +7,7 @@ mod bad_users;
 mod brake;
 mod election;
 mod end_to_end;
+mod flush;
 mod in_doubt;
 mod isolation_figures;
 mod lanes;

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use meditopia::client::Client;
-use meditopia::spool::{self, Belonging};
+use meditopia::spool::{self, Destination};
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::TestSpool;
@@ -41,7 +41,7 @@ impl Template {
             endpoint: self.api.endpoint(),
             account: "",
         };
-        spool::adopt(&spool, belonging).unwrap();
+        spool::adopt(&spool, destination).unwrap();
         let host = TestSpool::for_sandbox(&self.api)
             .with("spool", spool.to_str().unwrap())
             // Nothing of this process keeps the spool once its client is closed.

@@ -9,7 +9,6 @@ mod import;
 mod live;
 mod misused;
 mod owner;
-mod places;
 mod recover;
 mod rejected;
 mod sender;

@@ -94,36 +94,3 @@ fn what_is_wrong_with_a_configuration_is_told_once() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(said.matches("is no option").count(), 1, "{said}");
 }
-
-#[test]
-fn a_flush_whose_certificates_come_late_delivers_when_they_are_there() {
-    let api = Sandbox::start();
-    let dir = tempfile::tempdir().unwrap();
-    let bundle = dir.path().join("ca.pem");
-    let client = TestSpool::for_sandbox(&api)
-        .with("ca_file", bundle.to_str().unwrap())
-        .into_client();
-    client.enqueue_for("u-1", 0);
-    let error = client.flush(secs(60)).1.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    std::fs::write(&bundle, made.cert.pem()).unwrap();
-    wait_until("it delivers", || client.flush(secs(1)).1.is_ok());
-    assert_eq!(api.ledger().accepted_events, 1);
-}
-
-#[test]
-fn a_report_misses_no_event_that_is_taken_over_meanwhile() {
-    const EVENTS: usize = 8_000;
-    let api = Sandbox::start();
-    api.refuse_address();
-    for _ in 0..20 {
-        let client = TestSpool::for_sandbox(&api).into_client();
-        client.enqueue_users(0..EVENTS);
-        for _ in 0..20 {
-            let (report, outcome) = client.flush(secs(0));
-            outcome.unwrap_err();
-            assert_eq!(report.pending, EVENTS as u64);
-        }
-    }
-}
