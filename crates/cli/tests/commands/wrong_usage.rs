@@ -1,34 +1,34 @@
-//! Commands that are given something wrong: they say so before they do or tell anything else.
+//! Wrong arguments: commands report them before they do anything else.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
+use meditopia_testkit::meditopia;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::TestSpool;
 
-const FAILED: i32 = 1;
-const USAGE: i32 = 2;
-const UNKNOWN: i32 = 3;
+use crate::cli::{FAILED, UNKNOWN, USAGE, stderr, stdout};
 
-fn meditopia(words: &str, spool: &Path) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_meditopia"));
+/// Runs a subcommand with the spool as its first argument.
+fn run_words(words: &str, spool: &Path) -> Output {
     let mut words = words.split(' ');
+    let mut command = meditopia();
     command.args(words.next()).arg(spool).args(words);
     command.output().unwrap()
 }
 
+/// Checks the exit status; returns standard output and standard error.
 #[track_caller]
-fn ends_with(status: i32, output: &Output) -> (String, String) {
+fn assert_status(status: i32, output: &Output) -> (String, String) {
     assert_eq!(output.status.code(), Some(status), "{output:?}");
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    (text(&output.stdout), text(&output.stderr))
+    (stdout(output), stderr(output))
 }
 
 #[test]
-fn the_event_that_doctor_is_to_send_is_checked_before_anything_is_looked_at() {
+fn doctor_checks_the_event_to_send_before_anything_else() {
     let api = Sandbox::start();
-    let host = TestSpool::for_sandbox(&api);
-    host.client();
+    let spool = TestSpool::for_sandbox(&api);
+    spool.client();
     let token = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(token.path(), "user-token").unwrap();
     let token = token.path().display();
@@ -43,29 +43,29 @@ fn the_event_that_doctor_is_to_send_is_checked_before_anything_is_looked_at() {
         ),
         ("doctor --event video".to_owned(), "--send-event"),
     ] {
-        let (told, said) = ends_with(USAGE, &meditopia(&words, &host.path()));
-        assert_eq!(told, "", "{words}");
-        assert!(said.contains(part), "{words}: {said}");
+        let (out, err) = assert_status(USAGE, &run_words(&words, &spool.path()));
+        assert_eq!(out, "", "{words}");
+        assert!(err.contains(part), "{words}: {err}");
     }
     assert_eq!(api.ledger().requests, 0);
 }
 
 #[test]
-fn doctor_takes_the_spool_as_every_other_command_does() {
+fn doctor_accepts_the_spool_as_an_argument_like_other_commands() {
     let api = Sandbox::start();
-    let host = TestSpool::for_sandbox(&api);
-    host.client();
-    let mut doctor = Command::new(env!("CARGO_BIN_EXE_meditopia"));
-    doctor.arg("doctor").arg(host.path());
+    let spool = TestSpool::for_sandbox(&api);
+    spool.client();
+    let mut doctor = meditopia();
+    doctor.arg("doctor").arg(spool.path());
     doctor.env("MEDITOPIA_BEARER_TOKEN", api.token());
-    let (told, _) = ends_with(0, &doctor.output().unwrap());
-    assert!(told.contains("ok    spool identity"), "{told}");
+    let (out, _) = assert_status(0, &doctor.output().unwrap());
+    assert!(out.contains("ok    spool identity"), "{out}");
 }
 
 #[test]
-fn a_warning_that_would_come_after_what_is_critical_is_refused() {
-    let host = TestSpool::for_endpoint("http://127.0.0.1:9/events");
-    host.client();
+fn status_check_refuses_a_warning_limit_beyond_the_critical_one() {
+    let spool = TestSpool::for_endpoint("http://127.0.0.1:9/events");
+    spool.client();
     for (limits, refused) in [
         ("--warn-age 1h --crit-age 10m", Some("age")),
         ("--warn-age 2h", Some("age")),
@@ -77,28 +77,28 @@ fn a_warning_that_would_come_after_what_is_critical_is_refused() {
         ("--warn-age 10m --crit-age 10m", None),
         ("--warn-free 2 --crit-free 1", None),
     ] {
-        let output = meditopia(&format!("status --check {limits}"), &host.path());
+        let output = run_words(&format!("status --check {limits}"), &spool.path());
         let status = if refused.is_some() { UNKNOWN } else { 0 };
-        let (told, _) = ends_with(status, &output);
+        let (out, _) = assert_status(status, &output);
         if let Some(what) = refused {
             let part = format!("UNKNOWN - --warn-{what}: --crit-{what}");
-            assert!(told.contains(&part), "{limits}: {told}");
+            assert!(out.contains(&part), "{limits}: {out}");
         }
     }
 }
 
 #[test]
-fn a_spool_that_is_no_directory_is_refused_with_what_to_name_instead() {
+fn a_spool_that_is_not_a_directory_is_refused_and_the_error_says_what_to_name() {
     let file = tempfile::NamedTempFile::new().unwrap();
     for words in ["run", "flush", "status"] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_meditopia"));
+        let mut command = meditopia();
         command.arg(words).arg(file.path());
         command.env("MEDITOPIA_ENDPOINT", "http://127.0.0.1:9/events");
         command.env("MEDITOPIA_BEARER_TOKEN", "t");
-        let (_, said) = ends_with(FAILED, &command.output().unwrap());
+        let (_, err) = assert_status(FAILED, &command.output().unwrap());
         assert!(
-            said.contains("Not a directory") && said.contains("; name a directory that is there"),
-            "{words}: {said}"
+            err.contains("Not a directory") && err.contains("; name a directory that is there"),
+            "{words}: {err}"
         );
     }
 }

@@ -1,34 +1,23 @@
-//! What root does with `meditopia` is done by the spool's owner, and root is not to be had again.
+//! Commands that root runs: they continue as the spool's owner and keep no right of root.
 //!
-//! Without root there is nobody to change to, and only the messages are tested.
+//! Without root only the messages are tested.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 
-use meditopia_testkit::privileges::is_root;
+use meditopia_testkit::privileges::{is_root, report_skip};
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 
-/// A user that the system has no name for.
+use crate::cli::{command, output, run, stderr, stdout};
+
+/// The uid of a user without a name.
 const OWNER: u32 = 12_345;
 
-fn meditopia(arguments: &[&str], spool: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_meditopia"))
-        .args(arguments)
-        .arg(spool)
-        .output()
-        .unwrap()
-}
-
-fn says(arguments: &[&str], spool: &Path) -> String {
-    let output = meditopia(arguments, spool);
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn everything_in(dir: &Path) -> Vec<PathBuf> {
+/// The directory and everything below it.
+fn tree(dir: &Path) -> Vec<PathBuf> {
     let (mut found, mut left) = (Vec::new(), vec![dir.to_owned()]);
     while let Some(path) = left.pop() {
         if path.symlink_metadata().unwrap().is_dir() {
@@ -43,58 +32,57 @@ fn everything_in(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A spool with waiting events that belongs to `OWNER` and that `OWNER` can reach.
+/// A spool with ten pending events that belongs to [`OWNER`], who has access to it.
 fn spool_of_owner() -> TestSpool {
-    let host = TestSpool::for_endpoint("http://127.0.0.1:9/events");
-    host.client().enqueue_users(0..10);
-    let parent = host.path().parent().unwrap().to_owned();
+    let spool = TestSpool::for_endpoint("http://127.0.0.1:9/events");
+    spool.client().enqueue_users(0..10);
+    let parent = spool.path().parent().unwrap().to_owned();
     fs::set_permissions(parent, Permissions::from_mode(0o755)).unwrap();
-    for path in everything_in(&host.path()) {
+    for path in tree(&spool.path()) {
         lchown(path, Some(OWNER), Some(OWNER)).unwrap();
     }
-    host
+    spool
 }
 
 #[test]
-fn what_root_makes_in_a_spool_belongs_to_the_spools_owner() {
+fn files_that_root_creates_in_a_spool_belong_to_the_spools_owner() {
     if !is_root() {
-        println!("not tested: this process is not root's");
+        report_skip("this process does not run as root");
         return;
     }
-    let host = spool_of_owner();
-    let before = everything_in(&host.path()).len();
-    says(&["hold"], &host.path());
-    says(&["resume"], &host.path());
-    says(&["adopt"], &host.path());
+    let spool = spool_of_owner();
+    let before = tree(&spool.path()).len();
+    run(&["hold"], &spool.path());
+    run(&["resume"], &spool.path());
+    run(&["adopt"], &spool.path());
 
-    let found = everything_in(&host.path());
-    assert!(host.path().join("store.db").exists());
+    let found = tree(&spool.path());
+    assert!(spool.path().join("store.db").exists());
     assert!(found.len() > before);
     for path in found {
-        let about = path.symlink_metadata().unwrap();
-        assert_eq!((about.uid(), about.gid()), (OWNER, OWNER), "{path:?}");
+        let metadata = path.symlink_metadata().unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (OWNER, OWNER), "{path:?}");
     }
 }
 
 #[test]
-fn a_command_of_roots_keeps_nothing_of_root() {
+fn a_command_run_by_root_keeps_no_id_group_or_capability_of_root() {
     if !is_root() {
-        println!("not tested: this process is not root's");
+        report_skip("this process does not run as root");
         return;
     }
-    let host = spool_of_owner();
-    let mut watch = Command::new(env!("CARGO_BIN_EXE_meditopia"));
-    let watch = watch.args(["status", "--watch=60"]).arg(host.path());
+    let spool = spool_of_owner();
+    let mut watch = command(&["status", "--watch=60"], &spool.path());
     let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     let mut output = BufReader::new(watch.stdout.take().unwrap());
     output.read_line(&mut line).unwrap();
-    let about = fs::read_to_string(format!("/proc/{}/status", watch.id())).unwrap();
+    let proc_status = fs::read_to_string(format!("/proc/{}/status", watch.id())).unwrap();
     watch.kill().unwrap();
     watch.wait().unwrap();
     assert!(line.contains("pending 10"), "{line}");
     let field = |name: &str| {
-        let value = about
+        let value = proc_status
             .lines()
             .find_map(|line| line.strip_prefix(name))
             .unwrap();
@@ -113,16 +101,16 @@ fn a_command_of_roots_keeps_nothing_of_root() {
 }
 
 #[test]
-fn a_file_that_the_owner_of_a_spool_cannot_reach_is_named_with_the_owner_and_a_way_out() {
+fn an_error_about_a_file_that_the_spools_owner_cannot_access_names_the_owner_and_a_remedy() {
     if !is_root() {
-        println!("not tested: this process is not root's");
+        report_skip("this process does not run as root");
         return;
     }
-    let host = spool_of_owner();
-    let of_root = tempfile::tempdir().unwrap();
-    fs::set_permissions(of_root.path(), Permissions::from_mode(0o700)).unwrap();
+    let spool = spool_of_owner();
+    let dir_of_root = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir_of_root.path(), Permissions::from_mode(0o700)).unwrap();
     let path = |name: &str, text: &str| {
-        let path = of_root.path().join(name);
+        let path = dir_of_root.path().join(name);
         fs::write(&path, text).unwrap();
         path.display().to_string()
     };
@@ -130,9 +118,9 @@ fn a_file_that_the_owner_of_a_spool_cannot_reach_is_named_with_the_owner_and_a_w
         "x.ndjson",
         r#"{"token":"t","partner_user_id":"u","event":"video"}"#,
     );
-    let refused = meditopia(&["import", &events, "--spool"], &host.path());
+    let refused = output(&["import", &events, "--spool"], &spool.path());
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    let said = String::from_utf8(refused.stderr).unwrap();
+    let said = stderr(&refused);
     for part in [
         "cannot be accessed as the spool's owner, uid 12345",
         "Permission denied",
@@ -144,8 +132,8 @@ fn a_file_that_the_owner_of_a_spool_cannot_reach_is_named_with_the_owner_and_a_w
 
     let token = path("token", "s3cret");
     let config = path("shop.toml", &format!("bearer_token_file = {token:?}"));
-    let examined = meditopia(&["doctor", "--config", &config, "--spool"], &host.path());
-    let said = String::from_utf8(examined.stdout).unwrap();
+    let examined = output(&["doctor", "--config", &config, "--spool"], &spool.path());
+    let said = stdout(&examined);
     for part in [
         "shop.toml, but the spool's owner, uid 12345, cannot; let uid 12345 read it",
         "Permission denied (os error 13); let uid 12345 read it; this command runs as that user",
@@ -155,12 +143,12 @@ fn a_file_that_the_owner_of_a_spool_cannot_reach_is_named_with_the_owner_and_a_w
 }
 
 #[test]
-fn root_is_told_when_the_owner_of_a_spool_cannot_be_known() {
+fn a_command_run_by_root_fails_if_the_owner_of_the_spool_is_unknown() {
     let dir = tempfile::tempdir().unwrap();
     let nowhere = dir.path().join("nowhere");
-    let refused = meditopia(&["hold"], &nowhere);
+    let refused = output(&["hold"], &nowhere);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    let said = String::from_utf8(refused.stderr).unwrap();
+    let said = stderr(&refused);
     let expected = if is_root() {
         "root cannot tell who owns it; name a spool that exists"
     } else {
