@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod clocks;
+mod containers;
 mod footprint;
 mod fork;
 mod namespaces;

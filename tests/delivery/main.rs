@@ -9,6 +9,7 @@ mod damaged_store;
 mod election;
 mod end_to_end;
 mod fixtures;
+mod flush;
 mod in_doubt;
 mod isolation;
 mod isolation_cost;

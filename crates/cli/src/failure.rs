@@ -1,36 +1,37 @@
-//! What a command ends with when it did not do what was asked: a message and an exit status.
+//! How a command ends when it did not do what was asked: with a message and an exit status.
 //!
-//! One table of statuses for all commands, so that a script need not know which one it called.
+//! All commands share one table of statuses, so that a script can read a status without knowing
+//! which command it called.
 
 use std::fmt;
 use std::process::ExitCode;
 
 use meditopia::{Error, ErrorKind};
 
-use crate::output::complain;
+use crate::output::print_error;
 
-/// It did not work; the message says why, and what to do next.
+/// The command failed; the message says why, and what to do next.
 pub const FAILED: u8 = 1;
-/// The command line or the configuration is wrong. The same for an unknown option.
+/// The command line or the configuration is wrong. clap uses the same status for an unknown option.
 pub const USAGE: u8 = 2;
-/// Nothing was done: it takes a yes, at the terminal or by `--yes`.
+/// Nothing was done, because the action has to be confirmed at the terminal or with `--yes`.
 pub const NEEDS_YES: u8 = 3;
-/// It was done, and some events are lost.
+/// The action was carried out, and some events are lost.
 pub const EVENTS_LOST: u8 = 4;
-/// There is nothing of what was looked for.
+/// Nothing matches the search.
 pub const NOTHING_FOUND: u8 = 5;
-/// The time was over, or nobody waited; what is left is kept, and goes with the next sender.
-pub const LEFT: u8 = 6;
-/// Delivery is paused: all is kept, and somebody has to look at the reason.
+/// The command ended before everything was delivered; the next sender delivers the rest.
+pub const EVENTS_LEFT: u8 = 6;
+/// Delivery is paused: every event is kept, and an operator has to look at the reason.
 pub const PAUSED: u8 = 7;
-/// Some of what was given is bad; the rest was done.
+/// Some records are bad; the others were enqueued.
 pub const SOME_BAD: u8 = 8;
-/// Some of what was given is bad, so nothing was done.
+/// Some records are bad, so nothing was enqueued.
 pub const NOTHING_QUEUED: u8 = 9;
-/// It has stopped on the way; the same command goes on there.
+/// The import stopped on the way; the same command continues from there.
 pub const STOPPED: u8 = 10;
 
-/// Why a command ends, for the person who gave it.
+/// Why a command ends, for the person who ran it.
 #[derive(Debug)]
 pub struct Failure {
     status: u8,
@@ -38,7 +39,6 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with its exit status and what a person reads.
     pub fn new(status: u8, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -46,27 +46,28 @@ impl Failure {
         }
     }
 
-    /// The end of a command whose output nobody reads any more, as `head` does: no error.
-    pub fn quiet() -> Self {
+    /// Ends a command successfully and silently because the reader of its output, such as `head`,
+    /// has closed the pipe.
+    pub fn reader_gone() -> Self {
         Self::new(0, "")
     }
 
-    /// The same with another exit status, for a command whose statuses have another meaning.
+    /// Replaces the exit status, for a command that gives the statuses another meaning.
     pub fn with_status(self, status: u8) -> Self {
         Self { status, ..self }
     }
 
-    /// Its exit status.
-    pub fn code(&self) -> ExitCode {
+    /// The exit status.
+    pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.status)
     }
 
-    /// Prints it to standard error; gives the exit status.
-    pub fn tell(&self) -> ExitCode {
+    /// Prints the message to standard error and returns the exit status.
+    pub fn report(&self) -> ExitCode {
         if !self.message.is_empty() {
-            complain(format_args!("meditopia: {self}"));
+            print_error(format_args!("meditopia: {self}"));
         }
-        self.code()
+        self.exit_code()
     }
 }
 

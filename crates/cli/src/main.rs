@@ -1,42 +1,28 @@
-//! The `meditopia` command.
+//! The command `meditopia`.
 //!
-//! Each subcommand is one module with its own arguments and a `run`; this file only chooses between
-//! them. It is a crate of its own, so that the library stays free of what only a command line needs.
+//! Each subcommand is a module of `commands`; this file parses the command line and dispatches. The
+//! command is a crate of its own so that the library does not depend on what only a command line
+//! needs.
 
-// They panic where the reader is gone or the disk is full; `output` has what does not.
+// These macros panic when nobody reads the output or the disk is full; `output` has safe
+// replacements.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-mod adopt;
-mod completions;
-mod confirm;
-mod doctor;
+mod commands;
 mod failure;
-mod find;
-mod flush;
-mod hold;
-mod import;
-mod in_doubt;
-mod list_options;
-mod man;
+mod options;
 mod output;
 mod owner;
-mod pauses;
-mod pending;
-mod receipts;
-mod recover;
-mod rejected;
-mod rows;
-mod run;
-mod sandbox;
-mod selection;
-mod spool_options;
-mod status;
 mod times;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use commands::{
+    adopt, completions, doctor, find, flush, hold, import, in_doubt, man, pending, receipts,
+    recover, rejected, run, sandbox, status,
+};
 use failure::Failure;
 
 #[derive(Parser)]
@@ -52,52 +38,52 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Send from a spool as a service, until told to end
+    /// Deliver a spool's events as a service, until stopped
     #[command(after_help = run::NOTES)]
     Run(run::Options),
-    /// Deliver once what waits in a spool, and say what came of it
+    /// Deliver a spool's pending events once, and report the result
     #[command(after_help = flush::EXIT_CODES)]
     Flush(flush::Options),
-    /// Serve a local Partners API with a ledger and with faults to order, for tests and trials
+    /// Serve a local Partners API with a ledger, and with faults on request, for tests and trials
     #[command(after_long_help = sandbox::CONTROL_HELP)]
     Sandbox(sandbox::Options),
-    /// Take over a spool that was copied or moved, or whose endpoint or account has changed
+    /// Make a copied or moved spool usable again, or give a spool another endpoint or account
     #[command(after_help = adopt::EXAMPLES)]
     Adopt(adopt::Options),
-    /// Show what waits in a spool, what went, who sends, and why nothing goes
+    /// Show what is pending and what was delivered, which process sends, and what stops delivery
     #[command(after_help = status::EXAMPLES)]
     Status(status::Options),
-    /// Find out what has become of a user's events: delivered then, waiting since, rejected because
+    /// Show what became of a user's events: delivered when, pending since when, rejected why
     #[command(after_help = find::EXAMPLES)]
     Find(find::Options),
-    /// List the events that wait to be sent
+    /// List the events that are still to be sent
     #[command(subcommand, after_help = pending::EXAMPLES)]
     Pending(pending::Pending),
-    /// List the requests that the API has taken, with their times and users
+    /// List the requests that the API accepted, with their times and users
     #[command(subcommand, after_help = receipts::EXAMPLES)]
     Receipts(receipts::Receipts),
     /// List the events of unanswered requests, and set aside one that the API fails on
     #[command(subcommand, after_help = in_doubt::EXAMPLES)]
     InDoubt(in_doubt::InDoubt),
-    /// List, show, requeue, discard or export the events that the API refused
+    /// List, show, requeue, discard or export rejected events
     #[command(subcommand, after_help = rejected::EXAMPLES)]
     Rejected(rejected::Rejected),
-    /// Stop sending from a spool until it is resumed; programs go on enqueueing
+    /// Stop sending from a spool until it is resumed; applications can still enqueue
     #[command(after_help = hold::HOLD_EXAMPLES)]
     Hold(hold::Options),
-    /// End any pause of a spool: send again at once
+    /// End any pause of a spool and send again at once
     #[command(after_help = hold::RESUME_EXAMPLES)]
     Resume(hold::Options),
-    /// Look at everything between a spool and the API, and say what to do; sends no event
+    /// Check everything between a spool and the API, and say what to fix; sends no event
     #[command(after_help = doctor::EXIT_CODES)]
     Doctor(doctor::Options),
-    /// Queue the events of a file: NDJSON, a JSON array or CSV; each once, whatever interrupts it
+    /// Enqueue the events of an NDJSON, JSON or CSV file, each once even after an interruption
     #[command(after_long_help = import::EXIT_CODES)]
     Import(import::Options),
-    /// Look at a damaged store, say what can be read of it and what is at risk, and with --yes recover it
+    /// Report what can be read of a damaged store and what is at risk; with --yes, recover it
     #[command(after_help = recover::EXIT_CODES)]
     Recover(recover::Options),
-    /// Print what makes a shell complete this command
+    /// Print a script that makes a shell complete this command
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Options),
     /// Write the manual pages of this command into a directory
@@ -107,9 +93,9 @@ enum Command {
 fn main() -> ExitCode {
     let command_line = match CommandLine::try_parse() {
         Ok(command_line) => command_line,
-        Err(e) => return misused(&e),
+        Err(e) => return end_unparsed(&e),
     };
-    let ended = match command_line.command {
+    let outcome = match command_line.command {
         Command::Run(options) => run::run(&options),
         Command::Flush(options) => flush::run(&options),
         Command::Sandbox(options) => sandbox::run(&options).map_err(Failure::from),
@@ -130,13 +116,15 @@ fn main() -> ExitCode {
         }
         Command::Man(options) => man::run(&options, CommandLine::command()).map_err(Failure::from),
     };
-    ended.unwrap_or_else(|failure| failure.tell())
+    outcome.unwrap_or_else(|failure| failure.report())
 }
 
-/// Tells what is wrong with the command line, or the help. To a monitoring system a check that cannot
-/// be made is of unknown outcome.
-fn misused(error: &clap::Error) -> ExitCode {
-    // Where nobody can be told there is nothing to tell.
+/// Prints what is wrong with the command line, or the help that was asked for.
+///
+/// With `--check` a wrong command line ends with UNKNOWN, because a monitoring system would take the
+/// usual status 2 for CRITICAL.
+fn end_unparsed(error: &clap::Error) -> ExitCode {
+    // If printing fails there is no other place to report it.
     let _ = error.print();
     if error.use_stderr() && std::env::args_os().any(|argument| argument == "--check") {
         return ExitCode::from(status::UNKNOWN);

@@ -1,10 +1,11 @@
-//! With whose rights a command runs: one that root calls goes on as the spool's owner.
+//! A command that root runs gives up root's rights and continues as the owner of the spool.
 //!
-//! A spool is its owner's alone. What root made in it the owner's programs could not open, and what a
-//! user puts into a directory must not have root read or write elsewhere. So root is given up before
-//! the spool is touched, for good, and while the process has one thread. No other program is started, so
-//! nothing of root's environment reaches one; and a process that has changed its user can be neither
-//! read nor traced by it.
+//! Only the owner may access a spool. Applications of the owner could not open files that root
+//! created there, and the owner must not be able to make root read or write elsewhere, for instance
+//! through a symbolic link. So the command gives up root before it touches the spool, for good,
+//! while the process has a single thread. It starts no other program that could inherit root's
+//! environment, and the kernel does not let the new user read or trace a process that has changed
+//! its user.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -18,48 +19,48 @@ use nix::unistd::{
 
 use crate::failure::{FAILED, Failure};
 
-/// Goes on as the owner of the directory `spool` if root runs this process; else does nothing.
-/// To be called before any thread is started.
+/// Makes this process continue as the owner of the directory `spool` if root runs it; otherwise does
+/// nothing. Call this before any thread is started.
 ///
-/// Errors: who owns it cannot be told, or the kernel does not let this process become that user. Then
-/// nothing may be done with the spool.
+/// Errors: the owner cannot be determined, or the kernel does not let this process become that user.
+/// The command must then not touch the spool.
 pub fn become_owner_of(spool: &Path) -> Result<(), Failure> {
     if !geteuid().is_root() && !getuid().is_root() {
         return Ok(());
     }
     let shown = spool.display();
-    let about = std::fs::metadata(spool).map_err(|e| {
+    let metadata = std::fs::metadata(spool).map_err(|e| {
         failure(format!(
-            "spool {shown}: {e}, so root cannot tell whose it is; name a spool that is there, or make the directory and give it to its user: install -d -m 0700 -o USER {shown}"
+            "spool {shown}: {e}, so root cannot tell who owns it; name a spool that exists, or create the directory for its user: install -d -m 0700 -o USER {shown}"
         ))
     })?;
-    let uid = Uid::from_raw(about.uid());
+    let uid = Uid::from_raw(metadata.uid());
     if uid.is_root() {
         return Ok(());
     }
-    let (gid, groups) = groups_of(uid, Gid::from_raw(about.gid())).map_err(|e| {
+    let (gid, groups) = groups_of(uid, Gid::from_raw(metadata.gid())).map_err(|e| {
         failure(format!(
-            "spool {shown}: the groups of its owner, uid {uid}: {e}; run the command as that user"
+            "spool {shown}: cannot look up the groups of its owner, uid {uid}: {e}; run the command as that user"
         ))
     })?;
-    // The groups first: without root they can no longer be changed.
+    // The groups come first, because only root can change them.
     setgroups(&groups)
         .and_then(|()| setgid(gid))
         .and_then(|()| setuid(uid))
         .map_err(|e| {
             failure(format!(
-                "spool {shown}: belongs to uid {uid}, and root cannot become that user here: {e}; run the command as that user"
+                "spool {shown}: it belongs to uid {uid}, and root cannot become that user here: {e}; run the command as that user"
             ))
         })?;
-    check(uid, gid, &groups).map_err(|what| {
+    verify_change(uid, gid, &groups).map_err(|problem| {
         failure(format!(
-            "spool {shown}: belongs to uid {uid}, and {what}; run the command as that user"
+            "spool {shown}: it belongs to uid {uid}, and {problem}; run the command as that user"
         ))
     })
 }
 
-/// What messages call the user that this process runs as.
-pub fn name() -> String {
+/// The name of the user that this process runs as, or `uid 1000` for a user without a name.
+pub fn current_user() -> String {
     let uid = geteuid();
     match User::from_uid(uid) {
         Ok(Some(user)) => user.name,
@@ -67,34 +68,35 @@ pub fn name() -> String {
     }
 }
 
-/// Whether this process may not read a file.
-pub fn is_refused(file: &Path) -> bool {
+/// Whether this process lacks the permission to read a file.
+pub fn is_unreadable(file: &Path) -> bool {
     File::open(file).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied)
 }
 
-/// The main group and all groups of a user; for one that the system has no name for, the group of its
-/// directory, but never root's.
-fn groups_of(uid: Uid, of_directory: Gid) -> nix::Result<(Gid, Vec<Gid>)> {
+/// The main group and all groups of a user.
+///
+/// A user whom the system does not know gets the group of the spool's directory, but never root's.
+fn groups_of(uid: Uid, group_of_directory: Gid) -> nix::Result<(Gid, Vec<Gid>)> {
     let named = User::from_uid(uid)?;
     let Some((user, name)) = named.and_then(|user| {
         let name = std::ffi::CString::new(user.name.as_bytes()).ok()?;
         Some((user, name))
     }) else {
         let own = Gid::from_raw(uid.as_raw());
-        let gid = if of_directory.as_raw() == 0 {
+        let gid = if group_of_directory.as_raw() == 0 {
             own
         } else {
-            of_directory
+            group_of_directory
         };
         return Ok((gid, vec![gid]));
     };
     Ok((user.gid, getgrouplist(&name, user.gid)?))
 }
 
-/// Does not take the kernel's word: that it is that user now, and that there is no way back.
-fn check(uid: Uid, gid: Gid, groups: &[Gid]) -> Result<(), String> {
+/// Verifies that this process runs as that user now, and that it cannot become root again.
+fn verify_change(uid: Uid, gid: Gid, groups: &[Gid]) -> Result<(), String> {
     let is_owner = (getuid(), geteuid()) == (uid, uid) && (getgid(), getegid()) == (gid, gid);
-    let left: Vec<Gid> = getgroups().map_err(|e| format!("its groups cannot be told: {e}"))?;
+    let left: Vec<Gid> = getgroups().map_err(|e| format!("its groups cannot be read: {e}"))?;
     if !is_owner || left.iter().any(|group| !groups.contains(group)) {
         return Err("this process did not become that user".to_owned());
     }

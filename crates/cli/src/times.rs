@@ -1,7 +1,8 @@
-//! Times as operators write and read them: a date, a moment, `2h ago`; a span such as `15m`.
+//! Times as operators write and read them: a date, a date with a time, `2h ago`; a span such as
+//! `15m`.
 //!
-//! Read and printed in this host's time zone unless `--utc` says otherwise; a moment that says its own
-//! offset is taken at its word.
+//! They are read and printed in this host's time zone, or in UTC with `--utc`. A time with an
+//! offset of its own is read in that offset.
 
 use std::time::Duration;
 
@@ -11,11 +12,11 @@ use jiff::{Span, SpanRelativeTo, Timestamp, Unit, Zoned};
 
 use crate::failure::{Failure, USAGE};
 
-/// How a time on the command line may look.
+/// The forms of a time on the command line, for error messages.
 const TIME_FORMS: &str =
     "a time is 2026-11-20, 2026-11-20 14:00, 2026-11-20T14:00:00+01:00, or '2h ago', '3 days ago'";
 
-/// The time that a list is narrowed down to.
+/// The options that limit a list to a period of time.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Period {
     /// At this time or later: 2026-11-20, 2026-11-20T14:00:00Z, '2h ago'
@@ -27,26 +28,26 @@ pub struct Period {
 }
 
 impl Period {
-    /// Whether it narrows nothing down.
+    /// Whether neither option is given.
     pub fn is_empty(&self) -> bool {
         self.since.is_none() && self.until.is_none()
     }
 
-    /// From when, and until before when, in wall time in milliseconds.
+    /// The first millisecond of the period, and the first one after it, in wall time.
     pub fn read(&self, zone: &Zone) -> Result<(Option<i64>, Option<i64>), Failure> {
         Ok((
-            zone.parse_if("--since", self.since.as_deref())?,
-            zone.parse_if("--until", self.until.as_deref())?,
+            zone.parse_optional("--since", self.since.as_deref())?,
+            zone.parse_optional("--until", self.until.as_deref())?,
         ))
     }
 }
 
-/// The time zone of what is printed and of times that do not say their own.
+/// The time zone for printing times, and for reading those without an offset.
 pub struct Zone(TimeZone);
 
 impl Zone {
-    /// UTC, or the host's.
-    pub fn of(utc: bool) -> Self {
+    /// UTC if `utc` is set, otherwise this host's time zone.
+    pub fn new(utc: bool) -> Self {
         Self(if utc {
             TimeZone::UTC
         } else {
@@ -54,17 +55,18 @@ impl Zone {
         })
     }
 
-    /// Wall time in milliseconds of a time on the command line; `option` names it in the error.
+    /// Reads a time on the command line, in milliseconds of wall time; `option` names it in the
+    /// error.
     fn parse(&self, option: &str, text: &str) -> Result<i64, Failure> {
         self.read(text, &Timestamp::now().to_zoned(self.0.clone()))
             .ok_or_else(|| {
-                let message = format!("{option}: \"{text}\" is no time; {TIME_FORMS}");
+                let message = format!("{option}: \"{text}\" is not a time; {TIME_FORMS}");
                 Failure::new(USAGE, message)
             })
     }
 
-    /// The same for an option that may be absent.
-    fn parse_if(&self, option: &str, text: Option<&str>) -> Result<Option<i64>, Failure> {
+    /// Reads the time of an option that may be absent.
+    fn parse_optional(&self, option: &str, text: Option<&str>) -> Result<Option<i64>, Failure> {
         text.map(|text| self.parse(option, text)).transpose()
     }
 
@@ -77,7 +79,7 @@ impl Zone {
             let back: Span = text.parse().ok()?;
             return Some(now.checked_add(back).ok()?.timestamp().as_millisecond());
         }
-        // Dates without dashes are taken for other numbers too easily.
+        // A date without dashes is too easily confused with another number.
         if !text.contains('-') {
             return None;
         }
@@ -109,17 +111,18 @@ impl Zone {
     }
 }
 
-/// A span on the command line such as `15m`, `1h30m` or `2 days`; clap says which option it was.
+/// Reads a span on the command line such as `15m`, `1h30m` or `2 days`; clap adds the option to the
+/// error.
 pub fn parse_span(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("\"{text}\" is no span of time; write 90s, 15m, 1h30m or 2 days");
-    let span: Span = text.trim().parse().map_err(|_| wrong())?;
+    let invalid = || format!("\"{text}\" is not a span of time; write 90s, 15m, 1h30m or 2 days");
+    let span: Span = text.trim().parse().map_err(|_| invalid())?;
     let seconds = span
         .total((Unit::Second, SpanRelativeTo::days_are_24_hours()))
-        .map_err(|_| wrong())?;
-    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+        .map_err(|_| invalid())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| invalid())
 }
 
-/// A span as people read it: `0.2 s`, `45 s`, `3 min`, `2 h 5 min`, `3 d 4 h`.
+/// A span as an operator reads it: `0.2 s`, `45 s`, `3 min`, `2 h 5 min`, `3 d 4 h`.
 pub fn show_span(ms: i64) -> String {
     let ms = ms.max(0);
     let s = ms / 1_000;
@@ -145,8 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_read_as_people_write_it() {
-        for (text, meant) in [
+    fn a_time_is_read_in_the_forms_that_operators_write() {
+        for (text, expected) in [
             ("2026-11-20", "2026-11-20 00:00:00 +01:00"),
             ("2026-11-20 14:30", "2026-11-20 14:30:00 +01:00"),
             ("2026-11-20T14:30:05", "2026-11-20 14:30:05 +01:00"),
@@ -156,7 +159,7 @@ mod tests {
             ("3 days ago", "2026-11-21 12:00:00 +01:00"),
             ("1 week 30m ago", "2026-11-17 11:30:00 +01:00"),
         ] {
-            assert_eq!(read(text).as_deref(), Some(meant), "{text}");
+            assert_eq!(read(text).as_deref(), Some(expected), "{text}");
         }
         for text in [
             "",
@@ -172,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_is_read_as_people_write_it() {
+    fn a_span_of_time_is_read_in_the_forms_that_operators_write() {
         for (text, seconds) in [
             ("90s", 90),
             ("15m", 900),

@@ -50,7 +50,9 @@ pub mod test_clocks;
 pub mod tracer;
 pub mod wait;
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The root of the repository.
 pub fn repository_root() -> &'static Path {
@@ -74,6 +76,19 @@ pub fn meditopia_command() -> PathBuf {
     let command = directory_of_this_test().with_file_name("meditopia");
     assert!(command.exists(), "{} is not built", command.display());
     command
+}
+
+/// The command `meditopia` with an empty environment, so that no variable of the test configures it.
+pub fn meditopia() -> Command {
+    let mut command = Command::new(meditopia_command());
+    command.env_clear();
+    command
+}
+
+/// An address of this host at which no process listens.
+pub fn unused_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("the address of a listener")
 }
 
 /// The directory of the running test, and of the libraries that it was linked with.

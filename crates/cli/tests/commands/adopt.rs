@@ -1,60 +1,65 @@
-//! `meditopia adopt`: what it is told to change it changes, what an error says to type works, and what
-//! nobody named stays.
+//! `meditopia adopt`: it changes only what its options name, and the command that a message names works
+//! when it is typed.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
+use meditopia::Client;
 use meditopia::ErrorKind;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::service::ConfiguredSpool;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
+use meditopia_testkit::{meditopia, meditopia_command};
 
-/// A place whose three events are for the first API, while the configuration names the second.
-fn astray() -> (Sandbox, Sandbox, ConfiguredSpool) {
+use crate::cli::{FAILED, USAGE, copy_spool, run, stderr, stdout};
+
+/// A spool whose three events belong to the first API, while its configuration names the second.
+fn misconfigured() -> (Sandbox, Sandbox, ConfiguredSpool) {
     let (before, after) = (Sandbox::start(), Sandbox::start());
-    let place = ConfiguredSpool::new(before.endpoint(), before.token());
-    place.client().enqueue_users(0..3);
-    place.write_config(&format!(
+    let spool = ConfiguredSpool::new(before.endpoint(), before.token());
+    spool.client().enqueue_users(0..3);
+    spool.write_config(&format!(
         "endpoint = {:?}\nspool = {:?}\nbearer_token = {:?}\n",
         after.endpoint(),
-        place.spool(),
+        spool.spool(),
         after.token()
     ));
-    (before, after, place)
+    (before, after, spool)
 }
 
+/// The message of a command that has to fail with `status`.
 #[track_caller]
-fn complaint(output: &Output, status: i32) -> String {
+fn message_of(output: &Output, status: i32) -> String {
     assert_eq!(output.status.code(), Some(status), "{output:?}");
     assert!(output.stdout.is_empty(), "{output:?}");
-    String::from_utf8(output.stderr.clone()).unwrap()
+    stderr(output)
 }
 
-/// Types the `meditopia adopt` command of a message, up to the next part of the sentence.
+/// Types the `meditopia adopt` command of a message, which ends at a line break or a semicolon.
 fn type_command_of(message: &str) -> String {
     let (_, command) = message.split_once("meditopia adopt ").expect(message);
     let (command, _) = command.split_once(['\n', ';']).expect(message);
     let typed = Command::new("sh")
         .arg("-c")
         .arg(format!("\"$0\" adopt {command}"))
-        .arg(env!("CARGO_BIN_EXE_meditopia"))
+        .arg(meditopia_command())
         .env_clear()
         .output()
         .unwrap();
     assert!(typed.status.success(), "{command}: {typed:?}");
-    String::from_utf8(typed.stdout).unwrap()
+    stdout(&typed)
 }
 
 #[test]
-fn the_command_that_a_mismatch_names_gives_the_spool_away() {
-    let (before, after, place) = astray();
-    let refused = complaint(&place.output("flush", &[]), 1);
+fn the_command_that_a_mismatch_error_names_changes_the_spools_endpoint() {
+    let (before, after, spool) = misconfigured();
+    let refused = message_of(&spool.output("flush", &[]), FAILED);
 
-    let told = type_command_of(&refused);
+    let adopted = type_command_of(&refused);
 
-    assert!(told.contains("now belongs to"), "{told}");
-    let flushed = place.output("flush", &[]);
+    assert!(adopted.contains("now belongs to"), "{adopted}");
+    let flushed = spool.output("flush", &[]);
     assert!(flushed.status.success(), "{flushed:?}");
     assert_eq!(
         (before.ledger().requests, after.ledger().accepted_events),
@@ -63,95 +68,81 @@ fn the_command_that_a_mismatch_names_gives_the_spool_away() {
 }
 
 #[test]
-fn a_configuration_alone_gives_nothing_away_and_the_command_that_does_is_named() {
-    let (before, after, place) = astray();
-    let identity = std::fs::read(place.spool().join("identity.json")).unwrap();
+fn adopt_with_a_configuration_alone_changes_nothing_and_names_the_command_that_does() {
+    let (before, after, spool) = misconfigured();
+    let identity = || std::fs::read(spool.spool().join("identity.json")).unwrap();
+    let identity_before = identity();
 
-    let refused = complaint(&place.output("adopt", &[]), 2);
+    let refused = message_of(&spool.output("adopt", &[]), USAGE);
 
     assert!(refused.contains("nothing was changed"), "{refused}");
-    let kept = std::fs::read(place.spool().join("identity.json")).unwrap();
-    assert_eq!(identity, kept);
-    // What is named on the command line is taken, whatever the configuration says.
-    let named = place.output("adopt", &["--endpoint", before.endpoint()]);
+    assert_eq!(identity(), identity_before);
+    // An option on the command line takes precedence over the configuration.
+    let named = spool.output("adopt", &["--endpoint", before.endpoint()]);
     assert!(named.status.success(), "{named:?}");
     assert!(type_command_of(&refused).contains(&format!("now belongs to {}", after.endpoint())));
 }
 
 #[test]
-fn an_account_with_blanks_and_quotes_is_named_as_a_shell_takes_it() {
-    let (before, _after, place) = astray();
-    let spool = place.spool();
+fn an_error_quotes_an_account_with_blanks_and_quotes_for_the_shell() {
+    let (before, _after, spool) = misconfigured();
     let flush = |account: &str| {
-        let mut flush = Command::new(env!("CARGO_BIN_EXE_meditopia"));
-        let flush = flush.arg("flush").arg(&spool).env_clear();
-        let flush = flush.env("MEDITOPIA_BEARER_TOKEN", before.token());
+        let mut flush = meditopia();
+        flush.arg("flush").arg(spool.spool());
+        flush.env("MEDITOPIA_BEARER_TOKEN", before.token());
         flush.env("MEDITOPIA_ACCOUNT", account).output().unwrap()
     };
-    let refused = complaint(&flush("the cook's $HOME"), 1);
+    let refused = message_of(&flush("the cook's $HOME"), FAILED);
     type_command_of(&refused);
     assert!(flush("the cook's $HOME").status.success());
 }
 
 #[test]
-fn it_says_what_it_changed_and_what_not() {
-    let (_before, _after, place) = astray();
-    let spool = place.spool();
-    let copy = place.path("copy");
-    let copied = Command::new("cp").arg("-a").args([&spool, &copy]).status();
-    assert!(copied.unwrap().success());
-    let adopt = |spool: &Path| {
-        let mut adopt = Command::new(env!("CARGO_BIN_EXE_meditopia"));
-        let output = adopt.arg("adopt").arg(spool).env_clear().output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    assert!(adopt(&copy).contains("may send from here now"));
+fn adopt_says_what_it_changed_and_what_it_left_unchanged() {
+    let (_before, _after, spool) = misconfigured();
+    let copy = spool.path("copy");
+    copy_spool(&spool.spool(), &copy);
+    let adopt = |spool: &Path| run(&["adopt"], spool);
+    assert!(adopt(&copy).contains("may be used here now"));
     assert!(adopt(&copy).contains("stays as it is"));
-    assert!(adopt(&spool).contains("stays as it is"));
+    assert!(adopt(&spool.spool()).contains("stays as it is"));
 }
 
 #[test]
-fn a_spool_is_not_given_away_under_its_sender() {
+fn adopt_refuses_another_endpoint_while_a_process_sends() {
     let (before, after) = (Sandbox::start(), Sandbox::start());
-    let place = ConfiguredSpool::new(before.endpoint(), before.token());
-    place.client().enqueue_users(0..3);
-    let mut sender = place.start_service(&[]);
+    let spool = ConfiguredSpool::new(before.endpoint(), before.token());
+    spool.client().enqueue_users(0..3);
+    let mut sender = spool.start_service(&[]);
     before.wait_for_events(3);
-    let give_away = || place.output("adopt", &["--endpoint", after.endpoint()]);
-    let refused = complaint(&give_away(), 1);
+    let change_endpoint = || spool.output("adopt", &["--endpoint", after.endpoint()]);
+    let refused = message_of(&change_endpoint(), FAILED);
     assert!(refused.contains("end that one, then adopt"), "{refused}");
-    // What changes nothing disturbs nobody.
-    let kept = place.output("adopt", &[]);
-    assert!(kept.status.success(), "{kept:?}");
+    // Without a change it may run beside the sender.
+    let unchanged = spool.output("adopt", &[]);
+    assert!(unchanged.status.success(), "{unchanged:?}");
     sender.kill();
     sender.wait_for_end();
-    let given = give_away();
-    assert!(given.status.success(), "{given:?}");
+    let changed = change_endpoint();
+    assert!(changed.status.success(), "{changed:?}");
 }
 
 #[test]
-fn a_spool_that_moved_to_another_endpoint_sends_again_once_an_operator_adopts_it() {
+fn a_spool_whose_endpoint_has_changed_sends_again_once_an_operator_adopts_it() {
     let (before, after) = (Sandbox::start(), Sandbox::start());
-    let host = TestSpool::for_sandbox(&before);
-    let client = host.client();
+    let spool = TestSpool::for_sandbox(&before);
+    let client = spool.client();
     client.enqueue_users(0..3);
     drop(client);
-    let host = host.with("endpoint", after.endpoint()).with("lanes", "2");
-    let Err(error) = meditopia::Client::open(host.config()) else {
+    let spool = spool.with("endpoint", after.endpoint()).with("lanes", "2");
+    let Err(error) = Client::open(spool.config()) else {
         panic!("opened");
     };
     assert_eq!(error.kind(), ErrorKind::SpoolMismatch);
     assert!(error.message().contains("meditopia adopt"), "{error}");
 
-    let adopted = Command::new(env!("CARGO_BIN_EXE_meditopia"))
-        .arg("adopt")
-        .arg(host.path())
-        .args(["--endpoint", after.endpoint()])
-        .output()
-        .unwrap();
-    assert!(adopted.status.success(), "{adopted:?}");
-    assert_eq!(host.into_client().flush_ok(secs(10)).delivered, 3);
+    run(&["adopt", "--endpoint", after.endpoint()], &spool.path());
+    assert_eq!(spool.into_client().flush_ok(secs(10)).delivered, 3);
     assert_eq!(
         (before.ledger().requests, after.ledger().accepted_events),
         (0, 3)

@@ -1,21 +1,24 @@
-//! The commands for an operator, run on spools that are alive: real processes beside an application that enqueues and a
-//! sender that delivers, against the sandbox.
+//! The commands for an operator, as real processes beside an application that enqueues and a sender that
+//! delivers to the sandbox.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+// Fixtures.
+mod cli;
+mod live_spool;
+
+// Tests.
 mod adopt;
 mod doctor;
+mod event_lists;
+mod hold;
 mod import;
-mod live;
-mod misused;
-mod owner;
-mod places;
+mod incidents;
 mod recover;
 mod rejected;
-mod sender;
-mod settled;
+mod run_by_root;
 mod status;
-mod story;
+mod status_of_sender;
 mod terminal;
-mod unheard;
-mod waiting;
+mod unread_output;
+mod wrong_usage;

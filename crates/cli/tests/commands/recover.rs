@@ -1,50 +1,49 @@
-//! `meditopia recover` from the outside: what it refuses, what it says, and that it can be killed.
+//! `meditopia recover` as a process: what it refuses, what it prints, and what a kill leaves.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use meditopia::Client;
-use meditopia::{ErrorKind, PauseReason};
+use meditopia::PauseReason;
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::fault_table::Outcome;
 use meditopia_testkit::ledger::event_number;
+use meditopia_testkit::meditopia;
 use meditopia_testkit::process::ChildProcess;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
 
+use crate::cli::{stderr, stdout};
+
 const EVENTS: u64 = 250;
-/// What a run holds at most.
+/// The number of events in a full run.
 const RUN: u64 = 100;
 
 fn recover(spool: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_meditopia"));
+    let mut command = meditopia();
     command.arg("recover").arg(spool).args(arguments);
     command
 }
 
-fn told(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn client(api: &Sandbox, spool: &Path) -> Client {
-    let host = TestSpool::for_sandbox(api)
+/// A client that may send.
+fn sender_of(spool: &Path, api: &Sandbox) -> Client {
+    let spool = TestSpool::for_sandbox(api)
         .with("spool", spool.to_str().unwrap())
         .with("role", "both");
-    host.client()
+    spool.client()
 }
 
-/// A spool whose store holds events that wait, and one run with a flipped bit.
-fn damaged(api: &Sandbox) -> CProgram {
-    let program = CProgram::compile("enqueue_job.c").with_config(api, &[("role", "enqueue")]);
+/// A spool whose store holds pending events, with a flipped bit in one run.
+fn spool_with_damage(api: &Sandbox) -> CProgram {
+    let program = CProgram::compile("enqueues.c").with_config(api, &[("role", "enqueue")]);
     program.run(&[&EVENTS.to_string()]);
     api.refuse_address();
-    let sender = client(api, &program.spool());
+    let sender = sender_of(&program.spool(), api);
     let (_, outcome) = sender.flush(secs(60));
     assert_eq!(outcome.unwrap_err().pause_reason(), Some(PauseReason::Ip));
     let _ = sender.close(secs(30));
@@ -53,7 +52,7 @@ fn damaged(api: &Sandbox) -> CProgram {
 
     let store = program.spool().join("store.db");
     let mut bytes = fs::read(&store).unwrap();
-    // Number 42 is in the first run; the place is the same in all of them, so the first hit will do.
+    // Event 42 is in the first run.
     let event = br#""event_value":"42""#;
     let at = bytes
         .windows(event.len())
@@ -72,14 +71,14 @@ fn arrived(api: &Sandbox) -> BTreeSet<u64> {
 }
 
 #[test]
-fn recover_says_what_it_risks_does_it_when_told_and_keeps_the_damaged_store() {
+fn recover_reports_the_risk_and_with_yes_recovers_and_keeps_the_damaged_store() {
     let api = Sandbox::start();
-    let program = damaged(&api);
+    let program = spool_with_damage(&api);
     let spool = program.spool();
 
-    // A host in C is not kept from enqueueing, and is told why nothing is sent.
+    // An application in C can still enqueue, and a flush says why nothing is sent.
     program.run(&["4"]);
-    let sender = client(&api, &spool);
+    let sender = sender_of(&spool, &api);
     let _ = sender.resume();
     let paused = sender.flush(secs(60)).1.unwrap_err();
     assert_eq!(
@@ -90,10 +89,10 @@ fn recover_says_what_it_risks_does_it_when_told_and_keeps_the_damaged_store() {
     let _ = sender.close(secs(30));
     drop(sender);
 
-    let looked = recover(&spool, &[]).output().unwrap();
-    assert_eq!(looked.status.code(), Some(3), "{looked:?}");
-    let text = told(&looked);
-    // Whether the sender took the four over before it met the damage is chance.
+    let examined = recover(&spool, &[]).output().unwrap();
+    assert_eq!(examined.status.code(), Some(3), "{examined:?}");
+    let text = stdout(&examined);
+    // It is a matter of timing whether the sender took the four events over before it met the damage.
     let readable = [
         "150 pending events in 2 runs",
         "154 pending events in 3 runs",
@@ -101,7 +100,7 @@ fn recover_says_what_it_risks_does_it_when_told_and_keeps_the_damaged_store() {
     .map(|readable| format!("readable: {readable}, 0 rejected events"));
     assert!(
         text.lines()
-            .any(|said| readable.iter().any(|line| line == said)),
+            .any(|printed| readable.iter().any(|line| line == printed)),
         "{text}"
     );
     for line in [
@@ -109,14 +108,14 @@ fn recover_says_what_it_risks_does_it_when_told_and_keeps_the_damaged_store() {
         "nothing was done; run it again with --yes to recover",
     ] {
         assert!(
-            text.lines().any(|said| said == line),
+            text.lines().any(|printed| printed == line),
             "no {line:?} in:\n{text}"
         );
     }
 
     let done = recover(&spool, &["--yes"]).output().unwrap();
     assert_eq!(done.status.code(), Some(4), "{done:?}");
-    assert!(told(&done).contains("is kept as"), "{done:?}");
+    assert!(stdout(&done).contains("is kept as"), "{done:?}");
     let kept = |name: &str| name.starts_with("store.db.damaged-");
     let names = fs::read_dir(&spool)
         .unwrap()
@@ -127,17 +126,17 @@ fn recover_says_what_it_risks_does_it_when_told_and_keeps_the_damaged_store() {
         Some(0)
     );
 
-    let sender = client(&api, &spool);
+    let sender = sender_of(&spool, &api);
     sender.resume().unwrap();
     sender.flush_ok(secs(60));
     assert_eq!(sender.stats().unwrap().lost, RUN);
-    // The first run is lost; the four that came later bear numbers of its.
+    // The first run is lost. The four later events have the numbers 0 to 3 again.
     let expected: BTreeSet<u64> = (0..4).chain(RUN..EVENTS).collect();
     assert_eq!(arrived(&api), expected);
 }
 
 #[test]
-fn recover_is_refused_while_a_process_sends_and_does_nothing_to_a_sound_store() {
+fn recover_is_refused_while_a_process_sends_and_leaves_a_sound_store_alone() {
     let api = Sandbox::start();
     let program = CProgram::compile("linger.c").with_config(&api, &[("role", "both")]);
     let mut child = program
@@ -155,16 +154,13 @@ fn recover_is_refused_while_a_process_sends_and_does_nothing_to_a_sound_store() 
 
     let refused = recover(&program.spool(), &["--yes"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
-    let complaint = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(
-        complaint.contains(&format!("pid {pid} sends")),
-        "{complaint}"
-    );
+    let message = stderr(&refused);
+    assert!(message.contains(&format!("pid {pid} sends")), "{message}");
 
     running.kill();
     let sound = recover(&program.spool(), &["--yes"]).output().unwrap();
     assert_eq!(sound.status.code(), Some(0), "{sound:?}");
-    assert!(told(&sound).contains("sound"), "{sound:?}");
+    assert!(stdout(&sound).contains("sound"), "{sound:?}");
     let nowhere = recover(&program.dir().join("nowhere"), &[])
         .output()
         .unwrap();
@@ -172,12 +168,12 @@ fn recover_is_refused_while_a_process_sends_and_does_nothing_to_a_sound_store() 
 }
 
 #[test]
-fn a_recover_that_is_killed_leaves_the_old_store_or_the_new_one() {
+fn a_killed_recover_leaves_the_old_store_or_the_new_one() {
     let trials = meditopia_testkit::fault_table::trial_count(25, 500);
     let mut rng = fastrand::Rng::with_seed(3);
-    let (mut delivered, mut said) = (0, 0);
+    let (mut delivered, mut reported_lost) = (0, 0);
     let api = Sandbox::start();
-    let program = damaged(&api);
+    let program = spool_with_damage(&api);
     let whole = fs::read(program.spool().join("store.db")).unwrap();
     for _ in 0..trials {
         api.clear_ledger();
@@ -185,7 +181,7 @@ fn a_recover_that_is_killed_leaves_the_old_store_or_the_new_one() {
         for name in ["store.db-wal", "store.db-shm"] {
             let _ = fs::remove_file(spool.join(name));
         }
-        // Another file: what a recovery before has kept is a link to the old one.
+        // Replaces the file, because an earlier recovery keeps a hard link to the old one.
         fs::write(spool.join("again"), &whole).unwrap();
         fs::rename(spool.join("again"), spool.join("store.db")).unwrap();
         let child = recover(&spool, &["--yes"])
@@ -193,12 +189,12 @@ fn a_recover_that_is_killed_leaves_the_old_store_or_the_new_one() {
             .spawn()
             .unwrap();
         let mut running = ChildProcess(child);
-        // Where it is cut is chance; what it leaves has to be good wherever that is.
+        // The kill comes at a random moment.
         std::thread::sleep(Duration::from_micros(rng.u64(..40_000)));
         let _ = running.0.kill();
         running.0.wait().unwrap();
 
-        let mut sender = client(&api, &spool);
+        let mut sender = sender_of(&spool, &api);
         let _ = sender.resume();
         match sender.flush(secs(60)).1 {
             Ok(()) => {}
@@ -208,12 +204,12 @@ fn a_recover_that_is_killed_leaves_the_old_store_or_the_new_one() {
                 drop(sender);
                 let again = recover(&spool, &["--yes"]).output().unwrap();
                 assert_eq!(again.status.code(), Some(4), "{again:?}");
-                sender = client(&api, &spool);
+                sender = sender_of(&spool, &api);
                 sender.resume().unwrap();
                 sender.flush_ok(secs(60));
             }
         }
-        said += sender.stats().unwrap().lost;
+        reported_lost += sender.stats().unwrap().lost;
         sender.close(secs(30)).unwrap();
         let arrived = arrived(&api);
         assert_eq!(arrived, (RUN..EVENTS).collect());
@@ -224,91 +220,12 @@ fn a_recover_that_is_killed_leaves_the_old_store_or_the_new_one() {
         acknowledged: trials * EVENTS,
         delivered,
         rejected: 0,
-        lost: trials * EVENTS - delivered - said,
+        lost: trials * EVENTS - delivered - reported_lost,
         duplicated: 0,
     };
     meditopia_testkit::fault_table::add_row(
-        &format!("kill -9 during recover ({said} events said to be lost)"),
+        &format!("kill -9 during recover ({reported_lost} events said to be lost)"),
         outcome,
         0,
     );
-}
-
-#[test]
-fn what_is_foreign_is_left_alone_wherever_it_lies() {
-    let api = Sandbox::start();
-    let program = CProgram::compile("enqueue_job.c").with_config(&api, &[("role", "enqueue")]);
-    program.run(&["10"]);
-    let spool = program.spool();
-    let foreign = [
-        "lost+found/x",
-        "journal/lost+found/x",
-        "commands/x/y",
-        "damaged/x/y",
-    ];
-    for path in foreign {
-        let path = spool.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, "not ours").unwrap();
-    }
-    for name in ["journal/access.log", "commands/notes.txt", "README"] {
-        fs::write(spool.join(name), "not ours").unwrap();
-    }
-    symlink("/dev/zero", spool.join("journal/00000001-1-1-1.log")).unwrap();
-    assert!(
-        Command::new("mkfifo")
-            .arg(spool.join("journal/00000001-1-1-2.log"))
-            .status()
-            .unwrap()
-            .success()
-    );
-
-    let sender = client(&api, &spool);
-    assert_eq!(sender.flush_ok(secs(60)).delivered, 10);
-    sender.close(secs(30)).unwrap();
-    drop(sender);
-    for path in foreign {
-        assert_eq!(fs::read_to_string(spool.join(path)).unwrap(), "not ours");
-    }
-    assert_eq!(
-        fs::read_to_string(spool.join("journal/access.log")).unwrap(),
-        "not ours"
-    );
-    assert!(spool.join("journal/00000001-1-1-1.log").is_symlink());
-}
-
-#[test]
-fn an_older_library_enqueues_beside_a_newer_store_or_segment_and_sends_nothing() {
-    let api = Sandbox::start();
-    let program = CProgram::compile("enqueue_job.c").with_config(&api, &[("role", "enqueue")]);
-    program.run(&["10"]);
-    let segment = fs::read_dir(program.spool().join("journal"))
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
-    let mut bytes = fs::read(&segment).unwrap();
-    // Its version, under a checksum that is right.
-    bytes[8] += 1;
-    let crc = crc32c(&bytes[..60]);
-    bytes[60..64].copy_from_slice(&crc.to_le_bytes());
-    fs::write(&segment, &bytes).unwrap();
-
-    let sender = client(&api, &program.spool());
-    let error = sender.flush(secs(60)).1.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Store, "{error}");
-    assert!(error.message().contains("newer"), "{error}");
-    program.run(&["5"]);
-    let _ = sender.close(Duration::ZERO);
-    assert_eq!(api.ledger().requests, 0);
-    assert_eq!(fs::read(&segment).unwrap(), bytes);
-}
-
-/// CRC-32C, bit by bit: the test does not take the library's word for it.
-fn crc32c(bytes: &[u8]) -> u32 {
-    let step = |crc: u32| (crc >> 1) ^ (0x82F6_3B78 & (crc & 1).wrapping_neg());
-    !bytes.iter().fold(!0, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc))
-    })
 }

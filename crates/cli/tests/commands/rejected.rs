@@ -2,24 +2,29 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
-use serde_json::{Value, json};
-
-use crate::live::{Live, objects, refused, said, status_when, user_of};
+use meditopia_testkit::meditopia_command;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
+use serde_json::{Value, json};
 
-/// A live spool whose host also enqueues three events each of two users that the API does not know.
-fn with_rejected(api: &Sandbox) -> Live {
+use crate::cli::{
+    FAILED, NEEDS_YES, USAGE, command, run, run_failing, run_json, stderr, user_of, wait_for_status,
+};
+use crate::live_spool::LiveSpool;
+
+/// A live spool with three rejected events of each of two users whom the API does not know.
+fn with_rejected(api: &Sandbox) -> LiveSpool {
     api.set_unknown_users(["bad-1", "bad-2"]);
-    let live = Live::start(api);
+    let live = LiveSpool::start(api);
     for number in 0..3 {
         live.client.enqueue_for("bad-1", number);
         live.client.enqueue_for("bad-2", number);
-        live.go_on(50);
+        live.wait_for_enqueued(50);
     }
-    status_when(&live.spool(), |status| status["rejected"] == 6);
+    wait_for_status(&live.path(), |status| status["rejected"] == 6);
     live
 }
 
@@ -27,14 +32,14 @@ fn with_rejected(api: &Sandbox) -> Live {
 fn rejected_events_are_listed_filtered_and_exported_beside_a_running_sender() {
     let api = Sandbox::start();
     let live = with_rejected(&api);
-    let spool = live.spool();
+    let spool = live.path();
     let count = |filter: &[&str]| {
         let all: Vec<&str> = ["rejected", "list", "--json"]
             .iter()
             .chain(filter)
             .copied()
             .collect();
-        objects(&all, &spool).len()
+        run_json(&all, &spool).len()
     };
     assert_eq!(count(&[]), 6);
     assert_eq!(count(&["--user=bad-1"]), 3);
@@ -46,8 +51,8 @@ fn rejected_events_are_listed_filtered_and_exported_beside_a_running_sender() {
     assert_eq!(count(&["--until=1h ago"]), 0);
     assert_eq!(count(&["--since", "2020-01-01", "--utc", "--limit=4"]), 4);
 
-    let exported = objects(&["rejected", "export"], &spool);
-    assert_eq!(exported, objects(&["rejected", "list", "--json"], &spool));
+    let exported = run_json(&["rejected", "export"], &spool);
+    assert_eq!(exported, run_json(&["rejected", "list", "--json"], &spool));
     for user in ["bad-1", "bad-2"] {
         let of_user = exported.iter().filter(|row| user_of(row) == user);
         let numbers: Vec<_> = of_user.map(|row| &row["event"]["event_value"]).collect();
@@ -56,15 +61,15 @@ fn rejected_events_are_listed_filtered_and_exported_beside_a_running_sender() {
     assert!(exported.iter().all(|row| row["api_code"] == "A_1104"));
 
     let id = exported[1]["id"].to_string();
-    let shown = said(&["rejected", "show", "--id", &id], &spool);
+    let shown = run(&["rejected", "show", "--id", &id], &spool);
     assert!(
         shown.contains("A_1104") && shown.contains(user_of(&exported[1])),
         "{shown}"
     );
-    let list = said(&["rejected", "list"], &spool);
+    let list = run(&["rejected", "list"], &spool);
     assert_eq!(list.lines().count(), 7, "{list}");
     let file = spool.with_file_name("out.ndjson");
-    let told = said(
+    let told = run(
         &["rejected", "export", "--output", file.to_str().unwrap()],
         &spool,
     );
@@ -79,90 +84,94 @@ fn rejected_events_are_listed_filtered_and_exported_beside_a_running_sender() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert_eq!(lines, exported);
-    let again = refused(
+    let again = run_failing(
         &["rejected", "export", "--output", file.to_str().unwrap()],
         &spool,
-        1,
+        FAILED,
     );
     assert!(again.contains("name a new file"), "{again}");
     live.end_with_all_delivered(&api);
 }
 
 #[test]
-fn requeued_events_arrive_once_the_user_is_known_and_discarded_ones_go_only_by_a_yes() {
+fn requeued_events_arrive_once_their_user_is_known_and_discard_needs_a_yes() {
     let api = Sandbox::start();
     let live = with_rejected(&api);
-    let spool = live.spool();
+    let spool = live.path();
 
-    let which = refused(&["rejected", "discard", "--yes"], &spool, 2);
-    assert!(which.contains("--all"), "{which}");
-    let asks = refused(&["rejected", "discard", "--user=bad-2"], &spool, 3);
-    assert!(asks.contains("would discard 3 events for good"), "{asks}");
-    assert!(asks.contains("--yes"), "{asks}");
-    assert_eq!(objects(&["rejected", "list", "--json"], &spool).len(), 6);
+    let ambiguous = run_failing(&["rejected", "discard", "--yes"], &spool, USAGE);
+    assert!(ambiguous.contains("--all"), "{ambiguous}");
+    let question = run_failing(&["rejected", "discard", "--user=bad-2"], &spool, NEEDS_YES);
+    assert!(
+        question.contains("would discard 3 events for good"),
+        "{question}"
+    );
+    assert!(question.contains("--yes"), "{question}");
+    assert_eq!(run_json(&["rejected", "list", "--json"], &spool).len(), 6);
 
-    let told = said(&["rejected", "discard", "--user=bad-2", "--yes"], &spool);
+    let told = run(&["rejected", "discard", "--user=bad-2", "--yes"], &spool);
     assert!(told.contains("discarded 3 events"), "{told}");
     api.set_unknown_users(["bad-2"]);
-    let told = said(
+    let told = run(
         &["rejected", "requeue", "--user=bad-1", "--limit=1"],
         &spool,
     );
     assert!(told.contains("requeued 1 event;"), "{told}");
-    said(&["rejected", "requeue", "--all"], &spool);
-    let none = said(&["rejected", "requeue", "--all"], &spool);
+    run(&["rejected", "requeue", "--all"], &spool);
+    let none = run(&["rejected", "requeue", "--all"], &spool);
     assert!(none.contains("nothing was done"), "{none}");
-    let gone = refused(&["rejected", "requeue", "--id=1"], &spool, 1);
+    let gone = run_failing(&["rejected", "requeue", "--id=1"], &spool, FAILED);
     assert!(gone.contains("no rejected event has the id 1"), "{gone}");
 
-    assert!(objects(&["rejected", "list", "--json"], &spool).is_empty());
+    assert!(run_json(&["rejected", "list", "--json"], &spool).is_empty());
     live.end_with_all_delivered(&api);
-    let came = |user: &str| {
+    let arrived = |user: &str| {
         let events = api.events().into_iter();
         let of_user = events.filter(|event| event.fields.partner_user_id == user);
         of_user
             .map(|event| event.fields.event_value)
             .collect::<Vec<_>>()
     };
-    assert_eq!(came("bad-1"), [json!("0"), json!("1"), json!("2")]);
-    assert!(came("bad-2").is_empty());
+    assert_eq!(arrived("bad-1"), [json!("0"), json!("1"), json!("2")]);
+    assert!(arrived("bad-2").is_empty());
 }
 
 #[test]
-fn what_may_have_arrived_already_is_requeued_only_by_a_yes() {
+fn requeue_needs_a_yes_for_events_that_may_have_been_delivered() {
     let api = Sandbox::start();
-    let host = TestSpool::for_sandbox(&api);
-    let client = host.client();
+    let spool = TestSpool::for_sandbox(&api);
+    let client = spool.client();
     client.enqueue_for("u-1", 1);
     api.set_fault(json!({ "fault": "close", "when": "after" }));
     let _ = client.flush(secs(1));
-    let ids = objects(&["in-doubt", "list", "--json"], &host.path());
+    let ids = run_json(&["in-doubt", "list", "--json"], &spool.path());
     assert_eq!(ids.len(), 1);
     let id = ids[0]["id"].to_string();
-    said(
+    run(
         &["in-doubt", "set-aside", "--yes", "--id", &id],
-        &host.path(),
+        &spool.path(),
     );
-    let asks = refused(&["rejected", "requeue", "--all"], &host.path(), 3);
-    assert!(asks.contains("may have been delivered"), "{asks}");
-    said(&["rejected", "requeue", "--all", "--yes"], &host.path());
+    let question = run_failing(&["rejected", "requeue", "--all"], &spool.path(), NEEDS_YES);
+    assert!(question.contains("may have been delivered"), "{question}");
+    run(&["rejected", "requeue", "--all", "--yes"], &spool.path());
     api.clear_faults();
-    said(&["resume"], &host.path());
+    run(&["resume"], &spool.path());
     client.flush_ok(secs(60));
-    // It had arrived, and the operator has chosen to have it twice.
+    // The event had arrived before, and the operator chose to deliver it twice.
     assert!(api.events().len() >= 2);
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_ends_a_list_without_a_word() {
+fn a_list_ends_silently_when_its_reader_closes_the_pipe() {
     let api = Sandbox::start();
-    let host = TestSpool::for_sandbox(&api);
-    host.client().enqueue_users(0..5_000);
+    let spool = TestSpool::for_sandbox(&api);
+    spool.client().enqueue_users(0..5_000);
     let script = "\"$0\" pending list --json \"$1\" | head -n 1; exit ${PIPESTATUS[0]}";
-    let mut shell = std::process::Command::new("bash");
+    let mut shell = Command::new("bash");
     shell
-        .args(["-c", script, env!("CARGO_BIN_EXE_meditopia")])
-        .arg(host.path());
+        .args(["-c", script])
+        .arg(meditopia_command())
+        .arg(spool.path());
     let output = shell.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
@@ -171,16 +180,12 @@ fn a_reader_that_has_seen_enough_ends_a_list_without_a_word() {
         1
     );
 
-    // A disk that takes no more is an error.
-    let mut full = crate::live::command(&["pending", "list", "--json"], &host.path());
+    // A full disk, however, is an error.
+    let mut full = command(&["pending", "list", "--json"], &spool.path());
     let full = full
         .stdout(fs::File::create("/dev/full").unwrap())
         .output()
         .unwrap();
     assert_eq!(full.status.code(), Some(1), "{full:?}");
-    assert!(output_says(&full.stderr, "standard output"), "{full:?}");
-}
-
-fn output_says(bytes: &[u8], what: &str) -> bool {
-    String::from_utf8_lossy(bytes).contains(what)
+    assert!(stderr(&full).contains("standard output"), "{full:?}");
 }

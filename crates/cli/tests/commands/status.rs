@@ -5,20 +5,25 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
-
-use crate::live::{Live, command, output, refused, said, status, status_when};
 use meditopia_testkit::disks::ReadOnlyView;
-use meditopia_testkit::privileges::is_root;
+use meditopia_testkit::meditopia_command;
+use meditopia_testkit::privileges::{is_root, report_skip};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
+use serde_json::Value;
 
-/// A spool with ten events that wait.
-fn waiting(api: &Sandbox) -> TestSpool {
-    let host = TestSpool::for_sandbox(api);
-    host.client().enqueue_users(0..10);
-    host
+use crate::cli::{
+    FAILED, USAGE, command, copy_spool, output, run, run_failing, status, stderr, stdout,
+    wait_for_status,
+};
+use crate::live_spool::LiveSpool;
+
+/// A spool with ten pending events.
+fn spool_with_pending(api: &Sandbox) -> TestSpool {
+    let spool = TestSpool::for_sandbox(api);
+    spool.client().enqueue_users(0..10);
+    spool
 }
 
 fn check(arguments: &[&str], spool: &Path) -> (i32, String) {
@@ -28,23 +33,22 @@ fn check(arguments: &[&str], spool: &Path) -> (i32, String) {
         .copied()
         .collect();
     let output = output(&all, spool);
-    let line = String::from_utf8(output.stdout).unwrap();
-    (output.status.code().unwrap(), line)
+    (output.status.code().unwrap(), stdout(&output))
 }
 
 #[test]
-fn status_tells_what_goes_on_and_disturbs_neither_writer_nor_sender() {
+fn status_shows_progress_and_disturbs_neither_writer_nor_sender() {
     let api = Sandbox::start();
-    let live = Live::start(&api);
-    let us = std::process::id();
-    status_when(&live.spool(), |status| {
+    let live = LiveSpool::start(&api);
+    let own_pid = std::process::id();
+    wait_for_status(&live.path(), |status| {
         status["delivered"].as_u64() > Some(100)
     });
     let mut last = 0;
     for _ in 0..5 {
-        let status = status(&live.spool());
+        let status = status(&live.path());
         let count = |name: &str| status[name].as_u64().unwrap();
-        assert_eq!(status["sender"]["pid"], us, "{status:#}");
+        assert_eq!(status["sender"]["pid"], own_pid, "{status:#}");
         assert_eq!(status["sender"]["alive"], true, "{status:#}");
         assert_eq!(status["paused"], Value::Null);
         assert!(count("delivered") >= last, "{status:#}");
@@ -53,26 +57,32 @@ fn status_tells_what_goes_on_and_disturbs_neither_writer_nor_sender() {
             "{status:#}"
         );
         last = count("delivered");
-        let table = said(&["status"], &live.spool());
-        assert!(table.contains(&format!("pid {us} is alive")), "{table}");
+        let table = run(&["status"], &live.path());
+        assert!(
+            table.contains(&format!("pid {own_pid} is alive")),
+            "{table}"
+        );
     }
     let enqueued = live.end_with_all_delivered(&api);
     assert!(last <= enqueued);
 }
 
 #[test]
-fn status_looks_at_a_spool_without_a_store_and_says_that_nobody_sends() {
+fn status_of_a_spool_without_a_store_says_that_no_sender_is_running() {
     let api = Sandbox::start();
-    let host = waiting(&api);
-    let before = names_in(&host.path());
-    let status = status(&host.path());
+    let spool = spool_with_pending(&api);
+    let before = names_in(&spool.path());
+    let status = status(&spool.path());
     assert_eq!(status["pending"], 10);
     assert_eq!(status["sender"], Value::Null);
     assert!(status["oldest_age_ms"].as_i64().unwrap() >= 0);
     assert_eq!(status["endpoint"], api.endpoint());
-    let table = said(&["status"], &host.path());
-    assert!(table.contains("events wait, and nobody sends"), "{table}");
-    assert_eq!(names_in(&host.path()), before);
+    let table = run(&["status"], &spool.path());
+    assert!(
+        table.contains("events are pending, and no sender is running"),
+        "{table}"
+    );
+    assert_eq!(names_in(&spool.path()), before);
 }
 
 fn names_in(dir: &Path) -> Vec<String> {
@@ -86,28 +96,28 @@ fn names_in(dir: &Path) -> Vec<String> {
 #[test]
 fn status_says_that_a_store_is_damaged_and_what_to_do() {
     let api = Sandbox::start();
-    let host = waiting(&api);
-    said(&["hold"], &host.path());
-    fs::write(host.path().join("store.db"), vec![7; 8192]).unwrap();
+    let spool = spool_with_pending(&api);
+    run(&["hold"], &spool.path());
+    fs::write(spool.path().join("store.db"), vec![7; 8192]).unwrap();
     for name in ["store.db-wal", "store.db-shm"] {
-        let _ = fs::remove_file(host.path().join(name));
+        let _ = fs::remove_file(spool.path().join(name));
     }
-    assert_eq!(status(&host.path())["paused"], "store_damaged");
-    let table = said(&["status"], &host.path());
+    assert_eq!(status(&spool.path())["paused"], "store_damaged");
+    let table = run(&["status"], &spool.path());
     assert!(table.contains("meditopia recover"), "{table}");
-    assert_eq!(check(&[], &host.path()).0, 2);
+    assert_eq!(check(&[], &spool.path()).0, 2);
 }
 
 #[test]
-fn status_looks_at_a_disk_that_cannot_be_written_to() {
+fn status_reads_a_spool_on_a_read_only_disk() {
     let api = Sandbox::start();
-    let host = TestSpool::for_sandbox(&api);
-    let client = host.client();
+    let spool = TestSpool::for_sandbox(&api);
+    let client = spool.client();
     client.enqueue_users(0..10);
     client.flush_ok(secs(60));
     client.enqueue_users(0..5);
-    let spool = host.path();
-    // A sender that has ended in peace leaves no log of the store.
+    let spool = spool.path();
+    // A sender that has ended properly leaves no log of the store.
     assert!(!spool.join("store.db-shm").exists());
     let Some(view) = ReadOnlyView::mount(&spool) else {
         return;
@@ -119,86 +129,78 @@ fn status_looks_at_a_disk_that_cannot_be_written_to() {
     );
     drop(view);
 
-    // One that runs has one, and readers who cannot write there see all that is in it.
-    let live = Live::start(&api);
-    live.go_on(100);
-    let view = ReadOnlyView::mount(&live.spool()).unwrap();
-    let seen = status_when(view.path(), |seen| seen["delivered"].as_u64() > Some(100));
+    // A running sender has a log, and readers without write access see everything in it.
+    let live = LiveSpool::start(&api);
+    live.wait_for_enqueued(100);
+    let view = ReadOnlyView::mount(&live.path()).unwrap();
+    let seen = wait_for_status(view.path(), |seen| seen["delivered"].as_u64() > Some(100));
     assert_eq!(seen["sender"]["pid"], std::process::id());
-    // One that was killed leaves a log, and what it shared.
+    // A killed sender leaves a log and its shared memory file.
     let killed = tempfile::tempdir().unwrap();
     let copy = killed.path().join("copy");
-    let copied = Command::new("cp")
-        .arg("-a")
-        .args([live.spool(), copy.clone()])
-        .status();
-    assert!(copied.unwrap().success());
+    copy_spool(&live.path(), &copy);
     let view = ReadOnlyView::mount(&copy).unwrap();
     assert!(status(view.path())["delivered"].as_u64() > Some(100));
     drop(view);
     fs::remove_file(copy.join("store.db-shm")).unwrap();
     let view = ReadOnlyView::mount(&copy).unwrap();
-    let unread = refused(&["status"], view.path(), 1);
+    let unread = run_failing(&["status"], view.path(), FAILED);
     assert!(unread.contains("copy the spool"), "{unread}");
     live.end_with_all_delivered(&api);
 }
 
 #[test]
-fn status_of_a_copy_says_to_adopt_it_and_acts_are_refused() {
+fn status_of_a_copy_says_to_adopt_it_and_other_commands_refuse_it() {
     let api = Sandbox::start();
-    let host = waiting(&api);
-    let copy = host.path().with_file_name("copy");
-    let copied = Command::new("cp")
-        .arg("-a")
-        .args([host.path(), copy.clone()])
-        .status();
-    assert!(copied.unwrap().success());
-    let table = said(&["status"], &copy);
+    let spool = spool_with_pending(&api);
+    let copy = spool.path().with_file_name("copy");
+    copy_spool(&spool.path(), &copy);
+    let table = run(&["status"], &copy);
     assert!(table.contains("meditopia adopt"), "{table}");
     assert_eq!(check(&[], &copy).0, 2);
-    let held = refused(&["hold"], &copy, 1);
+    let held = run_failing(&["hold"], &copy, FAILED);
     assert!(held.contains("meditopia adopt"), "{held}");
-    said(&["adopt"], &copy);
-    said(&["hold"], &copy);
+    run(&["adopt"], &copy);
+    run(&["hold"], &copy);
 }
 
 #[test]
-fn status_of_another_users_spool_says_whose_it_is() {
+fn status_of_another_users_spool_names_its_owner() {
     if !is_root() {
-        println!("not tested: without root there is no second user");
+        report_skip("without root there is no second user");
         return;
     }
     let api = Sandbox::start();
-    let host = waiting(&api);
-    let parent = host.path().parent().unwrap().to_owned();
+    let spool = spool_with_pending(&api);
+    let parent = spool.path().parent().unwrap().to_owned();
     std::os::unix::fs::chown(&parent, Some(54_321), Some(54_321)).unwrap();
-    // Where the command was built another user may not look.
+    // The other user may have no access to the directory in which the command was built.
     let program = parent.join("meditopia");
-    fs::copy(env!("CARGO_BIN_EXE_meditopia"), &program).unwrap();
+    fs::copy(meditopia_command(), &program).unwrap();
     let mut setpriv = Command::new("setpriv");
     let user = ["--reuid=54321", "--regid=54321", "--clear-groups"];
     let output = setpriv
         .args(user)
         .arg(&program)
         .arg("status")
-        .arg(host.path())
+        .arg(spool.path())
         .output();
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = String::from_utf8(output.stderr).unwrap();
+    let said = stderr(&output);
     assert!(said.contains("belongs to uid 0"), "{said}");
     assert!(said.contains("run as that user"), "{said}");
 }
 
 #[test]
-fn a_check_grades_a_spool_as_nagios_wants_it() {
+fn status_check_prints_a_line_and_a_status_for_nagios() {
     let api = Sandbox::start();
-    let host = waiting(&api);
-    let spool = host.path();
-    let (code, line) = check(&[], &spool);
+    let spool = spool_with_pending(&api);
+    let path = spool.path();
+    let (code, line) = check(&[], &path);
     assert_eq!(code, 0, "{line}");
     assert!(
-        line.starts_with("MEDITOPIA OK - 10 events wait, 0 rejected | pending=10;;;0 "),
+        line.starts_with("MEDITOPIA OK - 10 events pending, 0 rejected | pending=10;;;0 "),
         "{line}"
     );
     assert_eq!(line.lines().count(), 1);
@@ -224,37 +226,37 @@ fn a_check_grades_a_spool_as_nagios_wants_it() {
         (vec!["--warn-free=99999999999"], 1),
         (vec!["--crit-free=99999999999"], 2),
     ] {
-        let (code, line) = check(&arguments, &spool);
+        let (code, line) = check(&arguments, &path);
         assert_eq!(code, grade, "{arguments:?}: {line}");
         let name = ["OK", "WARNING", "CRITICAL"][grade as usize];
         assert!(line.starts_with(&format!("MEDITOPIA {name} - ")), "{line}");
     }
 
-    said(&["hold"], &spool);
-    let (code, line) = check(&[], &spool);
+    run(&["hold"], &path);
+    let (code, line) = check(&[], &path);
     assert_eq!(code, 1, "{line}");
-    said(&["resume"], &spool);
+    run(&["resume"], &path);
     api.refuse_address();
-    let _ = host.client().flush(secs(60));
-    let (code, line) = check(&[], &spool);
+    let _ = spool.client().flush(secs(60));
+    let (code, line) = check(&[], &path);
     assert_eq!(code, 2, "{line}");
     assert!(line.contains("paused: ip"), "{line}");
 
-    let (code, line) = check(&[], &spool.join("nowhere"));
+    let (code, line) = check(&[], &path.join("nowhere"));
     assert_eq!(code, 3, "{line}");
     assert!(line.starts_with("MEDITOPIA UNKNOWN - "), "{line}");
-    assert_eq!(check(&["--warn-age=soon"], &spool).0, 3);
-    refused(&["status", "--no-such-option"], &spool, 2);
+    assert_eq!(check(&["--warn-age=soon"], &path).0, 3);
+    run_failing(&["status", "--no-such-option"], &path, USAGE);
 }
 
 #[test]
-fn a_watch_appends_lines_and_ends_with_its_reader() {
+fn status_watch_appends_lines_and_ends_with_its_reader() {
     let api = Sandbox::start();
-    let live = Live::start(&api);
+    let live = LiveSpool::start(&api);
     for json in [false, true] {
         let mut arguments = vec!["status", "--watch=0.1"];
         arguments.extend(json.then_some("--json"));
-        let mut watch = command(&arguments, &live.spool());
+        let mut watch = command(&arguments, &live.path());
         let mut watch = watch
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -271,7 +273,7 @@ fn a_watch_appends_lines_and_ends_with_its_reader() {
                 ),
             }
         }
-        // Whoever reads has seen enough.
+        // The reader closes the pipe.
         drop(lines);
         let ended = watch.wait_with_output().unwrap();
         assert_eq!(ended.status.code(), Some(0), "{ended:?}");

@@ -1,29 +1,31 @@
-//! What a terminal makes different: colours, and questions. `script` lends one.
+//! What commands do differently at a terminal: colours and questions. `script` provides the terminal.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::live::{objects, said};
+use meditopia_testkit::meditopia_command;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
 
-/// What a command shows on a terminal where `typed` is typed, and its exit status.
+use crate::cli::{run, run_json};
+
+/// Runs a command on a terminal at which `typed` is typed; returns its exit status and what it shows.
 fn at_terminal(
     arguments: &str,
     spool: &Path,
     environment: &[(&str, &str)],
     typed: &str,
 ) -> (i32, String) {
-    let line = format!(
+    let command = format!(
         "'{}' {arguments} '{}'",
-        env!("CARGO_BIN_EXE_meditopia"),
+        meditopia_command().display(),
         spool.display()
     );
     let mut script = Command::new("script");
     script
-        .args(["-q", "-e", "-c", &line, "/dev/null"])
+        .args(["-q", "-e", "-c", &command, "/dev/null"])
         .env("TERM", "xterm")
         .env_remove("NO_COLOR");
     script.envs(environment.iter().copied());
@@ -43,42 +45,42 @@ fn at_terminal(
 }
 
 #[test]
-fn colours_are_for_terminals_and_for_those_who_want_them() {
-    let host = TestSpool::for_endpoint("http://127.0.0.1:9/events");
-    host.client().enqueue_users(0..1);
-    let spool = host.path();
+fn output_is_coloured_on_a_terminal_or_if_an_option_asks_for_it() {
+    let spool = TestSpool::for_endpoint("http://127.0.0.1:9/events");
+    spool.client().enqueue_users(0..1);
+    let path = spool.path();
     let is_coloured = |text: &str| text.contains("\x1b[");
-    assert!(is_coloured(&at_terminal("status", &spool, &[], "").1));
+    assert!(is_coloured(&at_terminal("status", &path, &[], "").1));
     assert!(!is_coloured(
-        &at_terminal("status", &spool, &[("NO_COLOR", "1")], "").1
+        &at_terminal("status", &path, &[("NO_COLOR", "1")], "").1
     ));
     assert!(is_coloured(
-        &at_terminal("status", &spool, &[("NO_COLOR", "")], "").1
+        &at_terminal("status", &path, &[("NO_COLOR", "")], "").1
     ));
     assert!(!is_coloured(
-        &at_terminal("status --color never", &spool, &[], "").1
+        &at_terminal("status --color never", &path, &[], "").1
     ));
     assert!(!is_coloured(
-        &at_terminal("status", &spool, &[("TERM", "dumb")], "").1
+        &at_terminal("status", &path, &[("TERM", "dumb")], "").1
     ));
-    assert!(!is_coloured(&said(&["status"], &spool)));
-    assert!(is_coloured(&said(&["status", "--color=always"], &spool)));
-    assert!(!is_coloured(&said(
+    assert!(!is_coloured(&run(&["status"], &path)));
+    assert!(is_coloured(&run(&["status", "--color=always"], &path)));
+    assert!(!is_coloured(&run(
         &["status", "--json", "--color=always"],
-        &spool
+        &path
     )));
 }
 
 #[test]
-fn discard_asks_at_a_terminal_and_keeps_all_unless_the_answer_is_yes() {
+fn discard_asks_at_a_terminal_and_keeps_every_event_unless_the_answer_is_yes() {
     let api = Sandbox::builder().unknown_user("u-0").start();
-    let host = TestSpool::for_sandbox(&api);
-    let client = host.client();
+    let spool = TestSpool::for_sandbox(&api);
+    let client = spool.client();
     client.enqueue_users(0..1);
     client.flush_ok(secs(60));
-    let left = || objects(&["rejected", "list", "--json"], &host.path()).len();
+    let left = || run_json(&["rejected", "list", "--json"], &spool.path()).len();
     for (typed, status, kept) in [("n\n", 3, 1), ("\n", 3, 1), ("y\n", 0, 0)] {
-        let (ended, shown) = at_terminal("rejected discard --all", &host.path(), &[], typed);
+        let (ended, shown) = at_terminal("rejected discard --all", &spool.path(), &[], typed);
         assert_eq!(ended, status, "{typed:?}: {shown}");
         assert!(shown.contains("discard 1 event for good? [y/N]"), "{shown}");
         assert_eq!(left(), kept, "{typed:?}: {shown}");
@@ -86,11 +88,11 @@ fn discard_asks_at_a_terminal_and_keeps_all_unless_the_answer_is_yes() {
 }
 
 #[test]
-fn what_the_api_says_cannot_steer_a_terminal() {
+fn text_in_events_cannot_control_the_terminal() {
     let api = Sandbox::start();
-    let host = TestSpool::for_sandbox(&api);
-    let client = host.client();
+    let spool = TestSpool::for_sandbox(&api);
+    let client = spool.client();
     client.enqueue_for("u-\u{9b}2J\u{202e}", 1);
-    let listed = said(&["pending", "list"], &host.path());
+    let listed = run(&["pending", "list"], &spool.path());
     assert!(listed.contains("u-\u{fffd}2J\u{fffd}"), "{listed:?}");
 }

@@ -1,33 +1,34 @@
-//! The operator's guide held to the program: its commands and options exist, and those that can be run
-//! here are run, one after the other, as a reader would.
+//! The operator's guide: its commands and options exist, and its marked commands run in the order in which
+//! a reader would type them.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
-/// What stands before a block that is run.
+use meditopia_testkit::{meditopia, meditopia_command, repository_root};
+
+/// The mark before a block that this test runs.
 const RUN: &str = "<!-- run -->\n";
 
 fn guide() -> String {
-    let path = meditopia_testkit::repository_root().join("crates/cli/src/GUIDE.md");
+    let path = repository_root().join("crates/cli/src/GUIDE.md");
     fs::read_to_string(path).unwrap()
 }
 
-/// The shell blocks of the guide, and whether each is to be run.
+/// The shell blocks of the guide, and whether each is marked to be run.
 fn blocks(guide: &str) -> Vec<(bool, &str)> {
     let mut blocks = Vec::new();
     let mut rest = guide;
     while let Some((before, after)) = rest.split_once("```sh\n") {
-        let (block, behind) = after.split_once("```").unwrap();
+        let (block, following) = after.split_once("```").unwrap();
         blocks.push((before.ends_with(RUN), block));
-        rest = behind;
+        rest = following;
     }
     blocks
 }
 
 #[test]
-fn what_the_guide_has_one_type_works() {
+fn the_marked_commands_of_the_guide_work() {
     let guide = guide();
     let runs: String = blocks(&guide)
         .into_iter()
@@ -35,19 +36,20 @@ fn what_the_guide_has_one_type_works() {
         .collect();
     assert!(runs.lines().count() >= 10, "{runs}");
     let dir = tempfile::tempdir().unwrap();
-    let commands = Path::new(env!("CARGO_BIN_EXE_meditopia")).parent().unwrap();
+    let command = meditopia_command();
+    let directory = command.parent().unwrap();
     let output = Command::new("sh")
         .args(["-e", "-x", "-u", "-c", &runs])
         .current_dir(dir.path())
         .env_clear()
-        .env("PATH", format!("{}:/usr/bin:/bin", commands.display()))
+        .env("PATH", format!("{}:/usr/bin:/bin", directory.display()))
         .output()
         .unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("\"outcome\":\"delivered\""), "{said}");
-    assert!(said.contains("the store is sound"), "{said}");
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed);
+    assert!(output.status.success(), "{printed}");
+    assert!(printed.contains("\"outcome\":\"delivered\""), "{printed}");
+    assert!(printed.contains("the store is sound"), "{printed}");
 }
 
 #[test]
@@ -59,10 +61,7 @@ fn every_command_and_option_of_the_guide_exists() {
             for command in line.split("meditopia ").skip(1) {
                 let words: Vec<&str> = command.split_whitespace().collect();
                 let name = words[0];
-                let help = Command::new(env!("CARGO_BIN_EXE_meditopia"))
-                    .args([name, "--help"])
-                    .output()
-                    .unwrap();
+                let help = meditopia().args([name, "--help"]).output().unwrap();
                 assert!(help.status.success(), "{line}");
                 let help = String::from_utf8(help.stdout).unwrap();
                 let options = words.iter().take_while(|word| **word != "--");

@@ -1,4 +1,4 @@
-//! What a document tells its reader to type works as it says.
+//! The documents: what they tell the reader to type works, and what they claim is true.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

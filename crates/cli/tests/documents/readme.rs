@@ -1,5 +1,5 @@
-//! The README held to what it says: its program delivers, its table of options is the library's,
-//! and the tests that it names exist.
+//! The README: its programs work, its table of options is that of the library, and the tests that it
+//! names exist.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,31 +7,25 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::{built_library, meditopia_command, repository_root};
 
 const SONAME: &str = "libmeditopia.so.0";
 
-fn in_crate(path: &str) -> PathBuf {
-    meditopia_testkit::repository_root().join(path)
+fn in_repository(path: &str) -> PathBuf {
+    repository_root().join(path)
 }
 
 fn readme() -> String {
-    fs::read_to_string(in_crate("README.md")).unwrap()
+    fs::read_to_string(in_repository("README.md")).unwrap()
 }
 
-/// What stands between two marks, the first time.
+/// The text between the first `start` and the next `end`.
 fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
     let (_, rest) = text.split_once(start).expect(start);
     rest.split_once(end).expect(end).0
 }
 
-/// Cargo has built the library next to this test.
-fn library() -> PathBuf {
-    std::env::current_exe()
-        .unwrap()
-        .with_file_name("libmeditopia.so")
-}
-
-/// Compiles the README's program as `example` in `dir`, with the library beside it.
+/// Compiles the program of the README as `example` in `dir`, beside the library.
 fn compile_example(dir: &Path) -> PathBuf {
     let readme = readme();
     let source = between(&readme, "```c\n", "```");
@@ -39,9 +33,9 @@ fn compile_example(dir: &Path) -> PathBuf {
     fs::write(&example, source).unwrap();
     let compiled = Command::new("gcc")
         .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-I"])
-        .arg(in_crate("include"))
+        .arg(in_repository("include"))
         .arg("-o")
-        .args([&program, &example, &library()])
+        .args([&program, &example, &built_library("libmeditopia.so")])
         .output()
         .unwrap();
     assert!(
@@ -49,7 +43,7 @@ fn compile_example(dir: &Path) -> PathBuf {
         "{}",
         String::from_utf8_lossy(&compiled.stderr)
     );
-    symlink(library(), dir.join(SONAME)).unwrap();
+    symlink(built_library("libmeditopia.so"), dir.join(SONAME)).unwrap();
     program
 }
 
@@ -75,10 +69,11 @@ fn the_program_in_the_readme_delivers() {
     assert_eq!(api.events()[0].fields.partner_user_id, "user-1");
 }
 
-/// A command in a directory with the README's program, where `meditopia` is on the path.
+/// A command in a directory with the README's program, with `meditopia` in the PATH.
 fn beside_the_example(dir: &Path, program: impl AsRef<std::ffi::OsStr>) -> Command {
     compile_example(dir);
-    let built = Path::new(env!("CARGO_BIN_EXE_meditopia")).parent().unwrap();
+    let meditopia = meditopia_command();
+    let built = meditopia.parent().unwrap();
     let mut command = Command::new(program);
     command
         .current_dir(dir)
@@ -104,9 +99,9 @@ fn the_pytest_fixture_of_the_readme_works() {
         .args(["-q", "-p", "no:cacheprovider"])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&ran.stdout);
-    assert!(ran.status.success(), "{said}");
-    assert!(said.contains("2 passed"), "{said}");
+    let printed = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{printed}");
+    assert!(printed.contains("2 passed"), "{printed}");
 }
 
 #[test]
@@ -114,27 +109,31 @@ fn the_shell_script_of_the_readme_works_and_leaves_nothing_running() {
     let readme = readme();
     let dir = tempfile::tempdir().unwrap();
     let script = between(&readme, "```sh\n#!/bin/sh\n", "```");
-    // A sandbox that stayed would hold this test's end of standard error open, and `output` would wait for it.
+    // A sandbox that stayed would hold this test's end of standard error open, and `output` would
+    // wait for it.
     let ran = beside_the_example(dir.path(), "sh")
         .args(["-c", script])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&ran.stdout);
+    let printed = String::from_utf8_lossy(&ran.stdout);
     assert!(ran.status.success(), "{ran:?}");
-    assert!(said.starts_with("1 delivered, 0 rejected\n{"), "{said}");
-    let ledger: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    assert!(
+        printed.starts_with("1 delivered, 0 rejected\n{"),
+        "{printed}"
+    );
+    let ledger: serde_json::Value = serde_json::from_str(printed.lines().last().unwrap()).unwrap();
     assert_eq!(ledger["accepted_events"], 1);
     assert_eq!(ledger["by_status"]["503"], 1);
 }
 
 #[test]
-fn the_table_of_options_is_that_of_the_library() {
+fn the_readmes_table_of_options_is_that_of_the_library() {
     let readme = readme();
     let shown = between(&readme, "--test documents options -->\n", "<!-- end -->");
     let current = meditopia::internals::config::markdown();
     if std::env::var_os("UPDATE_README").is_some() {
         let updated = readme.replacen(shown, &current, 1);
-        return fs::write(in_crate("README.md"), updated).unwrap();
+        return fs::write(in_repository("README.md"), updated).unwrap();
     }
     assert_eq!(
         shown, current,
@@ -150,7 +149,7 @@ fn every_test_that_the_readme_names_exists() {
 
 #[test]
 fn every_test_that_the_guarantees_name_exists() {
-    let guarantees = fs::read_to_string(in_crate("docs/guarantees.md")).unwrap();
+    let guarantees = fs::read_to_string(in_repository("docs/guarantees.md")).unwrap();
     assert_names_tests(between(
         &guarantees,
         "## Processes",
@@ -178,7 +177,7 @@ fn assert_names_tests(text: &str) {
 }
 
 fn sources(dirs: &[&str]) -> Vec<String> {
-    let mut waiting: Vec<PathBuf> = dirs.iter().map(|dir| in_crate(dir)).collect();
+    let mut waiting: Vec<PathBuf> = dirs.iter().map(|dir| in_repository(dir)).collect();
     let mut sources = Vec::new();
     while let Some(path) = waiting.pop() {
         if path.is_dir() {

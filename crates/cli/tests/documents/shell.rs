@@ -1,26 +1,30 @@
-//! What a shell and `man` get from the command: completions that complete, pages that render.
+//! The completions and the manual pages that the command generates.
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Output};
 
-const MEDITOPIA: &str = env!("CARGO_BIN_EXE_meditopia");
+use meditopia_testkit::meditopia;
 
-fn succeed(command: &mut Command) -> String {
+/// Runs a command that has to succeed without any message on standard error; returns its output.
+fn run(command: &mut Command) -> String {
     let Output {
         status,
         stdout,
         stderr,
     } = command.output().unwrap();
-    let said = String::from_utf8_lossy(&stderr);
-    assert!(status.success() && said.is_empty(), "{command:?}: {said}");
+    let errors = String::from_utf8_lossy(&stderr);
+    assert!(
+        status.success() && errors.is_empty(),
+        "{command:?}: {errors}"
+    );
     String::from_utf8(stdout).unwrap()
 }
 
 /// The names under `Commands:` in the help of `words`.
 fn subcommands(words: &[String]) -> Vec<String> {
-    let help = succeed(Command::new(MEDITOPIA).args(words).arg("-h"));
+    let help = run(meditopia().args(words).arg("-h"));
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    // What is indented deeper goes on with the line above.
+    // A line with a deeper indent continues the line above.
     listed
         .take_while(|line| line.starts_with("  "))
         .filter_map(|line| line.strip_prefix("  "))
@@ -31,7 +35,7 @@ fn subcommands(words: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Every command by its words, those of commands below commands, too.
+/// The words of every command, including subcommands of subcommands.
 fn all_commands() -> Vec<Vec<String>> {
     let mut found = vec![vec![]];
     let mut next = 0;
@@ -45,17 +49,17 @@ fn all_commands() -> Vec<Vec<String>> {
 }
 
 #[test]
-fn every_command_has_a_manual_page_and_all_render_without_a_warning() {
+fn every_command_has_a_manual_page_that_renders_without_a_warning() {
     let dir = tempfile::tempdir().unwrap();
     let pages = dir.path().join("man 1");
-    succeed(Command::new(MEDITOPIA).args(["man", "--out"]).arg(&pages));
+    run(meditopia().args(["man", "--out"]).arg(&pages));
     let written: BTreeSet<String> = fs::read_dir(&pages)
         .unwrap()
         .map(|page| page.unwrap().file_name().into_string().unwrap())
         .collect();
     let commands = all_commands();
     assert!(commands.len() > 4, "{commands:?}");
-    let wanted: BTreeSet<String> = commands
+    let expected: BTreeSet<String> = commands
         .iter()
         .map(|words| {
             format!(
@@ -66,14 +70,12 @@ fn every_command_has_a_manual_page_and_all_render_without_a_warning() {
             )
         })
         .collect();
-    assert_eq!(written, wanted);
+    assert_eq!(written, expected);
     for page in &written {
-        let text = succeed(
-            Command::new("man")
-                .args(["--warnings", "--local-file"])
-                .arg(pages.join(page))
-                .env("MANWIDTH", "100"),
-        );
+        let text = run(Command::new("man")
+            .args(["--warnings", "--local-file"])
+            .arg(pages.join(page))
+            .env("MANWIDTH", "100"));
         assert!(text.contains("SYNOPSIS"), "{page}: {text}");
     }
 }
@@ -82,7 +84,7 @@ fn every_command_has_a_manual_page_and_all_render_without_a_warning() {
 fn bash_completes_every_command_and_its_options() {
     let dir = tempfile::tempdir().unwrap();
     let script = dir.path().join("meditopia.bash");
-    let completions = succeed(Command::new(MEDITOPIA).args(["completions", "bash"]));
+    let completions = run(meditopia().args(["completions", "bash"]));
     fs::write(&script, completions).unwrap();
     let complete = |words: &[&str]| {
         let ask = r#"source "$1"; shift
@@ -94,7 +96,7 @@ fn bash_completes_every_command_and_its_options() {
         bash.args(["--norc", "-c", ask, "bash"])
             .arg(&script)
             .args(words);
-        succeed(&mut bash)
+        run(&mut bash)
             .lines()
             .map(str::to_owned)
             .collect::<BTreeSet<_>>()
@@ -108,9 +110,9 @@ fn bash_completes_every_command_and_its_options() {
 }
 
 #[test]
-fn zsh_and_fish_get_completions_that_name_every_command() {
+fn the_completions_for_zsh_and_fish_name_every_command() {
     for shell in ["zsh", "fish"] {
-        let script = succeed(Command::new(MEDITOPIA).args(["completions", shell]));
+        let script = run(meditopia().args(["completions", shell]));
         for name in subcommands(&[]) {
             assert!(script.contains(&name), "{shell}: {name}");
         }
@@ -118,9 +120,9 @@ fn zsh_and_fish_get_completions_that_name_every_command() {
 }
 
 #[test]
-fn help_is_plain_where_no_terminal_reads_it() {
+fn help_has_no_colours_unless_a_terminal_reads_it() {
     for words in all_commands() {
-        let help = succeed(Command::new(MEDITOPIA).args(&words).arg("--help"));
+        let help = run(meditopia().args(&words).arg("--help"));
         assert!(!help.contains('\u{1b}'), "{words:?}");
         assert!(help.contains("Usage:"), "{words:?}");
     }

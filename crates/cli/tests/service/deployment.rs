@@ -1,49 +1,49 @@
-//! What is deployed beside the command: systemd accepts the units and their hardening fits what the
-//! command does, and Prometheus accepts the alerts, which fire and stay silent as they should.
+//! The files that are deployed beside the command: units for systemd, alerts and a dashboard for Prometheus.
 //!
-//! No unit is started: that takes a service manager as process 1. What can be seen without one is that
-//! the file is right, and that no system call of a real delivery is outside the filter.
+//! No unit is started, because that takes systemd as process 1. The tests check that systemd accepts the
+//! units, and that a real delivery makes no system call outside their filters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use meditopia_testkit::meditopia_command;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::service::{ConfiguredSpool, Service};
 use meditopia_testkit::spool::ClientExt;
 use rustix::process::Signal;
 
-/// In tenths: systemd calls up to 2.0 "OK" at worst.
+/// The highest exposure that `systemd-analyze security` may report, in tenths. It calls 2.0 "OK".
 const EXPOSURE_MAX: &str = "--threshold=20";
 
-fn in_crate(path: &str) -> PathBuf {
+fn in_repository(path: &str) -> PathBuf {
     meditopia_testkit::repository_root().join(path)
 }
 
-/// Runs it; its output, which has to be that of a success.
-fn says(command: &mut Command) -> String {
+/// Runs a command that has to succeed; returns everything that it prints.
+fn output_of(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|e| {
         panic!("{:?}: {e}; run .ci/setup", command.get_program());
     });
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    assert!(output.status.success(), "{command:?}:\n{said}");
-    said
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    assert!(output.status.success(), "{command:?}:\n{printed}");
+    printed
 }
 
-/// The units as an installation has them, for the user `daemon`.
-fn installed() -> (tempfile::TempDir, Vec<PathBuf>) {
+/// The units as an installation has them, as instances for the user `daemon`.
+fn installed_units() -> (tempfile::TempDir, Vec<PathBuf>) {
     let dir = tempfile::tempdir().unwrap();
-    let command = env!("CARGO_BIN_EXE_meditopia");
+    let command = meditopia_command();
     let mut instances = Vec::new();
-    for entry in fs::read_dir(in_crate("bindings/systemd")).unwrap() {
+    for entry in fs::read_dir(in_repository("bindings/systemd")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
         if name.contains('@') {
             let unit = fs::read_to_string(&path).unwrap();
             let instance = dir.path().join(name.replace('@', "@daemon"));
-            let unit = unit.replace("/usr/bin/meditopia", command);
+            let unit = unit.replace("/usr/bin/meditopia", command.to_str().unwrap());
             fs::write(&instance, unit).unwrap();
             instances.push(instance);
         }
@@ -53,22 +53,22 @@ fn installed() -> (tempfile::TempDir, Vec<PathBuf>) {
 }
 
 #[test]
-fn systemd_finds_nothing_wrong_with_the_units() {
-    let (_dir, units) = installed();
-    let said = says(
+fn systemd_accepts_the_units() {
+    let (_dir, units) = installed_units();
+    let complaints = output_of(
         Command::new("systemd-analyze")
             .args(["verify", "--man=no", "--recursive-errors=no"])
             .args(&units),
     );
-    assert_eq!(said, "");
+    assert_eq!(complaints, "");
 }
 
 #[test]
-fn the_services_are_hardened() {
-    let (_dir, units) = installed();
+fn the_systemd_services_are_hardened() {
+    let (_dir, units) = installed_units();
     for unit in units {
         if unit.extension().unwrap() == "service" {
-            says(
+            output_of(
                 Command::new("systemd-analyze")
                     .args(["security", "--offline=true", "--no-pager", EXPOSURE_MAX])
                     .arg(&unit),
@@ -77,13 +77,13 @@ fn the_services_are_hardened() {
     }
 }
 
-/// Every set of system calls that systemd knows, without the sets inside it.
-fn sets() -> BTreeMap<String, Vec<String>> {
-    let text = says(Command::new("systemd-analyze").args(["syscall-filter", "--no-pager"]));
+/// Every set of system calls that systemd knows, with its direct members.
+fn syscall_sets() -> BTreeMap<String, Vec<String>> {
+    let text = output_of(Command::new("systemd-analyze").args(["syscall-filter", "--no-pager"]));
     let mut sets: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut current = String::new();
     for line in text.lines() {
-        // Colours are for terminals; comments begin with #.
+        // A comment begins with #.
         if line.starts_with('@') {
             line.clone_into(&mut current);
         } else if !line.trim().starts_with('#') && line.starts_with(' ') {
@@ -104,10 +104,10 @@ fn calls_of(set: &str, sets: &BTreeMap<String, Vec<String>>) -> BTreeSet<String>
     members.iter().flat_map(expand).collect()
 }
 
-/// What the filter of a unit lets through.
-fn allowed(unit: &str) -> BTreeSet<String> {
-    let unit = fs::read_to_string(in_crate(unit)).unwrap();
-    let sets = sets();
+/// The system calls that the filter of a unit allows.
+fn allowed_calls(unit: &str) -> BTreeSet<String> {
+    let unit = fs::read_to_string(in_repository(unit)).unwrap();
+    let sets = syscall_sets();
     let mut allowed = BTreeSet::new();
     for line in unit.lines() {
         let Some(filter) = line.strip_prefix("SystemCallFilter=") else {
@@ -128,8 +128,8 @@ fn allowed(unit: &str) -> BTreeSet<String> {
     allowed
 }
 
-/// The system calls in what `strace -f -o` has written.
-fn called(trace: &Path) -> BTreeSet<String> {
+/// The system calls in the output of `strace -f -o`.
+fn traced_calls(trace: &Path) -> BTreeSet<String> {
     let text = fs::read_to_string(trace).unwrap();
     let call = |line: &str| {
         let (_pid, rest) = line.split_once(' ')?;
@@ -145,8 +145,8 @@ fn called(trace: &Path) -> BTreeSet<String> {
     text.lines().filter_map(call).collect()
 }
 
-/// `command`, traced.
-fn traced(command: &Command, trace: &Path) -> Command {
+/// The same command under `strace`.
+fn under_strace(command: &Command, trace: &Path) -> Command {
     let mut strace = Command::new("strace");
     strace
         .args(["-f", "-qq", "-o"])
@@ -158,28 +158,28 @@ fn traced(command: &Command, trace: &Path) -> Command {
 }
 
 #[test]
-fn no_system_call_of_a_delivery_is_outside_the_filter_of_its_unit() {
+fn a_delivery_makes_no_system_call_outside_the_filter_of_its_unit() {
     let api = Sandbox::builder().unknown_user("u-7").start();
-    let place = ConfiguredSpool::new(api.endpoint(), api.token());
-    let trace = place.path("trace");
+    let spool = ConfiguredSpool::new(api.endpoint(), api.token());
+    let trace = spool.path("trace");
 
-    place.client().enqueue_users(0..200);
-    says(&mut traced(&place.command("flush", &[]), &trace));
-    let of_flush = called(&trace);
+    spool.client().enqueue_users(0..200);
+    output_of(&mut under_strace(&spool.command("flush", &[]), &trace));
+    let of_flush = traced_calls(&trace);
 
-    let command = place.command("run", &["--listen", "127.0.0.1:0"]);
-    let mut service = Service::start(traced(&command, &trace));
+    let command = spool.command("run", &["--listen", "127.0.0.1:0"]);
+    let mut service = Service::start(under_strace(&command, &trace));
     service.wait_for_log("elected");
-    place.client().enqueue_users(200..400);
+    spool.client().enqueue_users(200..400);
     api.wait_for_events(398);
     service.wait_for_answer("/metrics", 200, "meditopia_events_delivered_total");
-    // Not to strace, which would only detach.
+    // strace itself would only detach.
     let children = service.read_proc(&format!("task/{}/children", service.pid()));
     let pid = children.trim().parse().unwrap();
     rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), Signal::TERM)
         .unwrap();
     assert!(service.wait_for_end().success());
-    let of_run = called(&trace);
+    let of_run = traced_calls(&trace);
 
     for (unit, called) in [
         ("bindings/systemd/meditopia-flush@.service", of_flush),
@@ -190,8 +190,8 @@ fn no_system_call_of_a_delivery_is_outside_the_filter_of_its_unit() {
             "{called:?}"
         );
         assert!(called.len() > 30, "{called:?}");
-        let allowed = allowed(unit);
-        // SQLite gives a new file the owner of its neighbour only as root, which no unit runs as.
+        let allowed = allowed_calls(unit);
+        // SQLite calls fchown only as root, and no unit runs as root.
         let as_root = rustix::process::geteuid().is_root();
         let outside: Vec<&String> = called
             .difference(&allowed)
@@ -203,21 +203,21 @@ fn no_system_call_of_a_delivery_is_outside_the_filter_of_its_unit() {
 }
 
 #[test]
-fn each_alert_fires_when_it_should_and_not_before() {
-    let dir = in_crate("bindings/prometheus");
-    says(
+fn each_prometheus_alert_fires_when_it_should_and_not_before() {
+    let dir = in_repository("bindings/prometheus");
+    output_of(
         Command::new("promtool")
             .args(["check", "rules", "meditopia.rules.yml"])
             .current_dir(&dir),
     );
-    says(
+    output_of(
         Command::new("promtool")
             .args(["test", "rules", "meditopia.test.yml"])
             .current_dir(&dir),
     );
     let rules = fs::read_to_string(dir.join("meditopia.rules.yml")).unwrap();
     let cases = fs::read_to_string(dir.join("meditopia.test.yml")).unwrap();
-    let guide = fs::read_to_string(in_crate("crates/cli/src/GUIDE.md")).unwrap();
+    let guide = fs::read_to_string(in_repository("crates/cli/src/GUIDE.md")).unwrap();
     let alerts: Vec<&str> = rules
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- alert: "))
@@ -235,7 +235,7 @@ fn each_alert_fires_when_it_should_and_not_before() {
     }
 }
 
-/// Every name of a metric in a text.
+/// The names of metrics in a text.
 fn metrics_in(text: &str) -> BTreeSet<&str> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
         .filter(|word| word.starts_with("meditopia_"))
@@ -243,16 +243,18 @@ fn metrics_in(text: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn alerts_and_dashboard_use_metrics_that_the_service_has() {
+fn alerts_and_dashboard_use_only_metrics_that_the_service_has() {
     let api = Sandbox::start();
-    let place = ConfiguredSpool::new(api.endpoint(), api.token());
-    let service = place.start_service(&[]);
+    let spool = ConfiguredSpool::new(api.endpoint(), api.token());
+    let service = spool.start_service(&[]);
     service.wait_for_answer("/metrics", 200, "meditopia_sender_seen_timestamp_seconds{");
     let (_, text) = service.get("/metrics");
     let there = metrics_in(&text);
-    let dashboard = fs::read_to_string(in_crate("bindings/prometheus/dashboard.json")).unwrap();
+    let dashboard =
+        fs::read_to_string(in_repository("bindings/prometheus/dashboard.json")).unwrap();
     let _: serde_json::Value = serde_json::from_str(&dashboard).unwrap();
-    let rules = fs::read_to_string(in_crate("bindings/prometheus/meditopia.rules.yml")).unwrap();
+    let rules =
+        fs::read_to_string(in_repository("bindings/prometheus/meditopia.rules.yml")).unwrap();
     for used in [metrics_in(&dashboard), metrics_in(&rules)] {
         assert!(used.len() > 5);
         let missing: Vec<_> = used.difference(&there).collect();

@@ -1,4 +1,4 @@
-//! The HTTP endpoint of `meditopia run`: small, bounded, and right.
+//! The HTTP endpoint of `meditopia run`: its answers, and the limits on its clients.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -10,15 +10,17 @@ use meditopia_testkit::spool::ClientExt;
 use meditopia_testkit::wait::{WAIT_LIMIT, wait_until};
 use serde_json::json;
 
-/// What a thousand scrapes may add to the memory: what an allocator keeps.
+use crate::fixtures::configured;
+
+/// The memory that a thousand scrapes may add, which the allocator keeps.
 const GROWTH_KB: u64 = 4 * 1024;
 
-fn running() -> (Sandbox, ConfiguredSpool, Service) {
+fn start_service() -> (Sandbox, ConfiguredSpool, Service) {
     let api = Sandbox::start();
-    let place = ConfiguredSpool::new(api.endpoint(), api.token());
-    let service = place.start_service(&[]);
+    let spool = configured(&api);
+    let service = spool.start_service(&[]);
     service.wait_for_log("elected");
-    (api, place, service)
+    (api, spool, service)
 }
 
 fn descriptors(service: &Service) -> usize {
@@ -27,7 +29,7 @@ fn descriptors(service: &Service) -> usize {
         .count()
 }
 
-/// A figure of the process, in kB or by count.
+/// A figure in `/proc/<pid>/status`.
 fn figure(service: &Service, name: &str) -> u64 {
     let status = service.read_proc("status");
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();
@@ -35,15 +37,15 @@ fn figure(service: &Service, name: &str) -> u64 {
 }
 
 #[test]
-fn its_metrics_are_what_prometheus_reads_and_tell_what_happened() {
-    let (api, place, service) = running();
-    place.client().enqueue_users(0..100);
+fn the_metrics_of_a_service_are_valid_for_prometheus_and_count_deliveries() {
+    let (api, spool, service) = start_service();
+    spool.client().enqueue_users(0..100);
     api.wait_for_events(100);
     service.wait_for_answer("/metrics", 200, "meditopia_events_delivered_total");
-    let spool = place.spool();
+    let path = spool.spool();
     let delivered = format!(
         "meditopia_events_delivered_total{{spool=\"{}\"}} 100\n",
-        spool.display()
+        path.display()
     );
     service.wait_for_answer("/metrics", 200, &delivered);
     let (_, text) = service.get("/metrics");
@@ -53,32 +55,32 @@ fn its_metrics_are_what_prometheus_reads_and_tell_what_happened() {
 }
 
 #[test]
-fn it_is_not_ready_while_delivery_is_held() {
-    let (_api, place, service) = running();
+fn a_service_is_not_ready_while_delivery_is_held() {
+    let (_api, spool, service) = start_service();
     service.wait_for_answer("/readyz", 200, "sending");
-    place.client().hold().unwrap();
+    spool.client().hold().unwrap();
     service.wait_for_answer("/readyz", 503, "paused (hold)");
     service.wait_for_answer("/healthz", 200, "alive");
-    place.client().resume().unwrap();
+    spool.client().resume().unwrap();
     service.wait_for_answer("/readyz", 200, "sending");
 }
 
 #[test]
-fn it_is_not_ready_while_the_api_is_away_for_long() {
-    let (api, place, service) = running();
+fn a_service_is_not_ready_while_the_api_is_unavailable() {
+    let (api, spool, service) = start_service();
     api.set_fault(json!({ "fault": "status", "status": 429, "retry_after": 60 }));
-    place.client().enqueue_users(0..100);
+    spool.client().enqueue_users(0..100);
     service.wait_for_answer("/readyz", 503, "waiting for a retry: next try in ");
     service.wait_for_answer("/healthz", 200, "alive");
     api.clear_faults();
-    place.client().resume().unwrap();
+    spool.client().resume().unwrap();
     service.wait_for_answer("/readyz", 200, "sending");
     api.wait_for_events(100);
 }
 
 #[test]
-fn what_it_does_not_have_is_said() {
-    let (_api, _place, service) = running();
+fn the_endpoint_of_a_service_refuses_unknown_paths_and_methods() {
+    let (_api, _spool, service) = start_service();
     let (status, body) = service.get("/");
     assert_eq!(status, 404);
     assert!(body.contains("/metrics"));
@@ -94,8 +96,8 @@ fn what_it_does_not_have_is_said() {
 }
 
 #[test]
-fn a_thousand_scrapes_leave_nothing_behind() {
-    let (_api, _place, service) = running();
+fn a_thousand_scrapes_leave_no_descriptors_and_little_memory() {
+    let (_api, _spool, service) = start_service();
     let scrape = |times: usize| {
         for path in ["/metrics", "/readyz", "/healthz"]
             .iter()
@@ -121,13 +123,15 @@ fn a_thousand_scrapes_leave_nothing_behind() {
 }
 
 #[test]
-fn connections_that_only_hold_their_place_do_not_keep_a_scrape_away() {
-    let (_api, _place, service) = running();
+fn idle_connections_do_not_prevent_a_scrape() {
+    let (_api, _spool, service) = start_service();
     let before = descriptors(&service);
     let idle: Vec<TcpStream> = (0..20)
         .map(|_| TcpStream::connect(service.address()).unwrap())
         .collect();
-    wait_until("the first of them", || descriptors(&service) > before);
+    wait_until("the first connection is accepted", || {
+        descriptors(&service) > before
+    });
     assert!(descriptors(&service) < before + 20);
     let mut scrape = TcpStream::connect(service.address()).unwrap();
     scrape.set_read_timeout(Some(2 * WAIT_LIMIT)).unwrap();

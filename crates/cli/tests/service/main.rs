@@ -1,9 +1,16 @@
-//! `meditopia run` and `meditopia flush` as a service: signals, endpoints for a monitor, units, deployment.
+//! The commands that run unattended: `meditopia run` and `meditopia flush` with their units and alerts, and
+//! `meditopia sandbox`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod daemon;
+mod fixtures;
+
 mod deployment;
+mod ending;
 mod endpoint;
 mod flush;
+mod health;
+mod log;
+mod reload;
 mod sandbox;
+mod start;

@@ -1,4 +1,4 @@
-//! `meditopia sandbox` as a process: how it starts and ends, and the command that it runs.
+//! `meditopia sandbox` as a process: how it starts and ends, and how it runs a command.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -7,12 +7,13 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::meditopia;
 use meditopia_testkit::sandbox::raw_http::{numbered_events_json, request_text_with};
 use serde_json::Value;
 
-/// Starts the bare command and reads its first line.
+/// Starts the sandbox without a command; returns its first line of output.
 fn start(argument: &str, input: Stdio) -> (Child, Value) {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_meditopia"))
+    let mut process = meditopia()
         .args(["sandbox", argument])
         .stdin(input)
         .stdout(Stdio::piped())
@@ -24,25 +25,25 @@ fn start(argument: &str, input: Stdio) -> (Child, Value) {
     (process, serde_json::from_str(&line).unwrap())
 }
 
-/// Whether it ends by itself, and without an error; one that does not is ended.
+/// Whether the process ends by itself and without an error. If not, kills it.
 fn ends_well(mut process: Child) -> bool {
     let mut output = process.stdout.take().unwrap();
-    let (at_end, ended) = mpsc::channel();
-    std::thread::spawn(move || at_end.send(output.read_to_end(&mut Vec::new())));
+    let (end, ended) = mpsc::channel();
+    std::thread::spawn(move || end.send(output.read_to_end(&mut Vec::new())));
     if ended.recv_timeout(Duration::from_secs(30)).is_err() {
         process.kill().unwrap();
     }
     process.wait().unwrap().success()
 }
 
-fn tell_to_stop(said: &Value) {
-    let control = said["control"].as_str().unwrap();
+fn request_stop(first_line: &Value) {
+    let control = first_line["control"].as_str().unwrap();
     let answer = ureq::post(format!("{control}/stop")).send_empty().unwrap();
     assert_eq!(answer.status(), 200);
 }
 
 #[test]
-fn it_says_where_it_listens_and_ends_with_its_standard_input() {
+fn the_sandbox_prints_where_it_listens_and_ends_with_its_standard_input() {
     let (mut process, said) = start("--token=mine", Stdio::piped());
     assert_eq!(said["token"], "mine");
     let control = said["control"].as_str().unwrap();
@@ -53,27 +54,27 @@ fn it_says_where_it_listens_and_ends_with_its_standard_input() {
 }
 
 #[test]
-fn it_ends_when_it_is_told_to_in_the_middle_of_an_answer_too() {
+fn the_sandbox_stops_on_request_even_during_an_answer() {
     let slow = r#"--faults={"faults":[{"fault":"delay","ms":3600000}]}"#;
     let (process, said) = start(slow, Stdio::piped());
     let address = said["url"].as_str().unwrap().split('/').nth(2).unwrap();
-    let mut waiting = TcpStream::connect(address).unwrap();
-    let asked = request_text_with("", &numbered_events_json(1));
-    waiting.write_all(asked.as_bytes()).unwrap();
-    tell_to_stop(&said);
+    let mut connection = TcpStream::connect(address).unwrap();
+    let request = request_text_with("", &numbered_events_json(1));
+    connection.write_all(request.as_bytes()).unwrap();
+    request_stop(&said);
     assert!(ends_well(process));
 }
 
 #[test]
-fn it_may_stay_when_its_standard_input_has_ended() {
+fn the_sandbox_with_stay_keeps_running_when_its_standard_input_ends() {
     let (process, said) = start("--stay", Stdio::null());
-    tell_to_stop(&said);
+    request_stop(&said);
     assert!(ends_well(process));
 }
 
 #[test]
-fn a_bad_order_at_the_start_is_an_error_that_says_what_is_wrong() {
-    let output = Command::new(env!("CARGO_BIN_EXE_meditopia"))
+fn the_sandbox_refuses_an_invalid_fault_and_says_what_is_wrong() {
+    let output = meditopia()
         .args(["sandbox", r#"--faults={"faults":[{"fault":"explode"}]}"#])
         .stdin(Stdio::null())
         .output()
@@ -83,11 +84,9 @@ fn a_bad_order_at_the_start_is_an_error_that_says_what_is_wrong() {
     assert!(output.stdout.is_empty());
 }
 
-// ---- a command of its own ----
-
-/// Runs `sh -c script` under a sandbox with `options`.
-fn hosting(options: &[&str], script: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_meditopia"))
+/// Runs `sh -c script` as the command of a sandbox with `options`.
+fn run_script(options: &[&str], script: &str) -> Output {
+    meditopia()
         .arg("sandbox")
         .args(options)
         .args(["--", "sh", "-c", script])
@@ -96,10 +95,10 @@ fn hosting(options: &[&str], script: &str) -> Output {
         .unwrap()
 }
 
-/// Runs a C program as the sandbox's command: it delivers with the library.
-fn hosting_a_client(options: &[&str]) -> Output {
+/// Runs a C program that delivers with the library as the command of a sandbox.
+fn run_c_client(options: &[&str]) -> Output {
     let program = CProgram::compile("delivers.c");
-    Command::new(env!("CARGO_BIN_EXE_meditopia"))
+    meditopia()
         .arg("sandbox")
         .args(options)
         .arg("--")
@@ -111,13 +110,13 @@ fn hosting_a_client(options: &[&str]) -> Output {
 }
 
 #[test]
-fn a_command_is_told_where_to_deliver_and_what_arrived_is_told_after_it() {
-    let output = hosting_a_client(&[
+fn a_command_of_the_sandbox_delivers_to_it_and_a_summary_follows() {
+    let output = run_c_client(&[
         "--unknown-prefix=bad-",
         "--unknown-prefix=wor",
         "--expect-events=2",
     ]);
-    let told = String::from_utf8_lossy(&output.stdout);
+    let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     for line in [
         "accepted events: 2 different, of 2 users, and 1 repeated",
@@ -125,38 +124,42 @@ fn a_command_is_told_where_to_deliver_and_what_arrived_is_told_after_it() {
         r#"first event: {"token":"t","partner_user_id":"known-1","#,
         r#"last event:  {"token":"t","partner_user_id":"known-1","#,
     ] {
-        assert!(told.contains(line), "{line} is not in\n{told}");
+        assert!(printed.contains(line), "{line} is not in\n{printed}");
     }
 }
 
 #[test]
-fn events_that_were_expected_in_vain_are_an_error_with_both_numbers() {
-    let output = hosting(&["--expect-events=7"], "exit 0");
+fn the_sandbox_fails_with_both_numbers_if_expected_events_are_missing() {
+    let output = run_script(&["--expect-events=7"], "exit 0");
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
         said.contains("7 different events were expected, 0 were accepted"),
         "{said}"
     );
-    assert!(hosting(&["--expect-events=0"], "exit 0").status.success());
+    assert!(
+        run_script(&["--expect-events=0"], "exit 0")
+            .status
+            .success()
+    );
 }
 
 #[test]
-fn the_exit_code_is_that_of_the_command() {
-    assert_eq!(hosting(&[], "exit 0").status.code(), Some(0));
-    assert_eq!(hosting(&[], "exit 42").status.code(), Some(42));
-    assert_eq!(hosting(&[], "kill -9 $$").status.code(), Some(128 + 9));
+fn the_sandbox_ends_with_the_exit_code_of_its_command() {
+    assert_eq!(run_script(&[], "exit 0").status.code(), Some(0));
+    assert_eq!(run_script(&[], "exit 42").status.code(), Some(42));
+    assert_eq!(run_script(&[], "kill -9 $$").status.code(), Some(128 + 9));
 }
 
 #[test]
-fn a_command_has_the_output_for_itself_until_it_ends() {
-    let output = hosting(
+fn a_command_of_the_sandbox_has_the_output_for_itself_until_it_ends() {
+    let output = run_script(
         &["--token=mine"],
         "echo $MEDITOPIA_BEARER_TOKEN $MEDITOPIA_ENDPOINT",
     );
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert!(told.starts_with("mine http://127.0.0.1:"), "{told}");
-    let lines: Vec<&str> = told.lines().skip(1).collect();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.starts_with("mine http://127.0.0.1:"), "{printed}");
+    let lines: Vec<&str> = printed.lines().skip(1).collect();
     assert_eq!(
         lines,
         [
@@ -167,8 +170,8 @@ fn a_command_has_the_output_for_itself_until_it_ends() {
 }
 
 #[test]
-fn a_command_that_cannot_be_started_is_named() {
-    let output = Command::new(env!("CARGO_BIN_EXE_meditopia"))
+fn the_sandbox_names_a_command_that_cannot_be_started() {
+    let output = meditopia()
         .args(["sandbox", "--", "/nowhere/quickstart"])
         .output()
         .unwrap();
@@ -178,8 +181,8 @@ fn a_command_that_cannot_be_started_is_named() {
 }
 
 #[test]
-fn a_sandbox_that_is_ended_ends_its_command() {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_meditopia"))
+fn a_sandbox_that_is_terminated_kills_its_command() {
+    let mut process = meditopia()
         .args(["sandbox", "--", "sh", "-c", "echo $$; exec sleep 3600"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -190,7 +193,7 @@ fn a_sandbox_that_is_ended_ends_its_command() {
     output.read_line(&mut line).unwrap();
     let kill = Command::new("kill").arg(process.id().to_string()).status();
     assert!(kill.unwrap().success());
-    // The end of the output comes when both have ended, however late; the command holds it too.
+    // The command inherits the output, so the output ends only when both processes have ended.
     output.read_to_end(&mut Vec::new()).unwrap();
     assert_eq!(process.wait().unwrap().code(), Some(128 + 9));
 }

@@ -1,4 +1,5 @@
-//! What an import keeps to: one at a time, the spool's size, its terminal, its memory, its owner's rights.
+//! The limits of an import: one at a time, the size of the spool, its memory, and the access rights of its
+//! files; and how it shows its progress.
 
 use std::fs::{self, File, Permissions};
 use std::io::{BufWriter, Write};
@@ -6,16 +7,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::{Place, SOME_BAD, STOPPED, arrived_once, line, lines, said};
+use meditopia_testkit::meditopia_command;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
 
+use super::{Fixture, SOME_BAD, STOPPED, arrived_once, printed, record, records};
+
 #[test]
-fn two_imports_of_one_input_do_not_run_at_once() {
+fn two_imports_of_one_input_cannot_run_at_the_same_time() {
     let api = Sandbox::start();
-    let place = Place::of(&api);
-    let mut first = place.command(&["-", "--format", "ndjson", "--commit-bytes", "1"]);
+    let fixture = Fixture::new(&api);
+    let mut first = fixture.command(&["-", "--format", "ndjson", "--commit-bytes", "1"]);
     let mut first = first
         .stdin(Stdio::piped())
         .stderr(Stdio::null())
@@ -23,46 +26,46 @@ fn two_imports_of_one_input_do_not_run_at_once() {
         .spawn()
         .unwrap();
     let mut input = first.stdin.take().unwrap();
-    input.write_all(lines(&["a"], 0..10).as_bytes()).unwrap();
-    place.wait_for_records("-", 1);
-    let said = place.ends_with(1, &["-", "--format", "ndjson"]);
-    assert!(said.contains("another process imports"), "{said}");
+    input.write_all(records(&["a"], 0..10).as_bytes()).unwrap();
+    fixture.wait_for_committed("-", 1);
+    let printed = fixture.import_ending_with(1, &["-", "--format", "ndjson"]);
+    assert!(printed.contains("another process imports"), "{printed}");
     drop(input);
     assert!(first.wait().unwrap().success());
-    assert_eq!(place.waiting(), 10);
+    assert_eq!(fixture.pending(), 10);
 }
 
 #[test]
-fn a_full_spool_ends_the_import_which_goes_on_when_there_is_room() {
+fn an_import_stops_at_a_full_spool_and_continues_when_there_is_space() {
     let api = Sandbox::start();
-    let place = Place::of(&api);
-    place.input("x.ndjson", lines(&["a"], 0..2_000));
-    let limited = |more: &[&str]| {
-        let mut command = place.command(&["x.ndjson"]);
+    let fixture = Fixture::new(&api);
+    fixture.input("x.ndjson", records(&["a"], 0..2_000));
+    let import_limited = |more: &[&str]| {
+        let mut command = fixture.command(&["x.ndjson"]);
         command
             .args(more)
             .env("MEDITOPIA_MAX_SPOOL_BYTES", "100000");
         command
     };
-    let output = limited(&[]).output().unwrap();
-    assert_eq!(output.status.code(), Some(STOPPED), "{}", said(&output));
+    let output = import_limited(&[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(STOPPED), "{}", printed(&output));
     assert!(
-        said(&output).contains("max_spool_bytes is 100000"),
+        printed(&output).contains("max_spool_bytes is 100000"),
         "{}",
-        said(&output)
+        printed(&output)
     );
-    let some = place.waiting();
+    let some = fixture.pending();
     assert!(some > 0 && some < 2_000, "{some}");
 
-    let mut waiting = limited(&["--wait"])
+    let mut import = import_limited(&["--wait"])
         .stderr(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let client = place.host.client();
+    let client = fixture.spool.client();
     let status = loop {
         client.flush_ok(secs(30));
-        if let Some(status) = waiting.try_wait().unwrap() {
+        if let Some(status) = import.try_wait().unwrap() {
             break status;
         }
     };
@@ -72,15 +75,15 @@ fn a_full_spool_ends_the_import_which_goes_on_when_there_is_room() {
 }
 
 #[test]
-fn a_terminal_gets_a_bar_and_everything_else_plain_lines() {
+fn an_import_shows_a_progress_bar_on_a_terminal_and_plain_lines_elsewhere() {
     let api = Sandbox::start();
-    let place = Place::of(&api);
-    place.input("x.ndjson", lines(&["a"], 0..2_000));
-    let plain = place.import(&["x.ndjson"]);
-    let told = String::from_utf8_lossy(&plain.stderr).into_owned();
+    let fixture = Fixture::new(&api);
+    fixture.input("x.ndjson", records(&["a"], 0..2_000));
+    let plain = fixture.import(&["x.ndjson"]);
+    let progress = String::from_utf8_lossy(&plain.stderr).into_owned();
     assert!(
-        told.starts_with("import: 2,000 records, ") && told.ends_with("/s\n"),
-        "{told:?}"
+        progress.starts_with("import: 2,000 records, ") && progress.ends_with("/s\n"),
+        "{progress:?}"
     );
     assert_eq!(
         String::from_utf8_lossy(&plain.stdout),
@@ -89,47 +92,47 @@ fn a_terminal_gets_a_bar_and_everything_else_plain_lines() {
 
     let command = format!(
         "{} import x.ndjson --again --spool {}",
-        env!("CARGO_BIN_EXE_meditopia"),
-        place.host.path().display()
+        meditopia_command().display(),
+        fixture.spool.path().display()
     );
     let terminal = Command::new("script")
         .args(["--quiet", "--return", "--command", &command, "/dev/null"])
-        .current_dir(place.inputs.path())
+        .current_dir(fixture.inputs.path())
         .env("TERM", "xterm")
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let told = said(&terminal);
-    assert!(terminal.status.success(), "{told}");
+    let shown = printed(&terminal);
+    assert!(terminal.status.success(), "{shown}");
     for part in ["\u{2588}", "100 %", "2,000 records", "/s", "left"] {
-        assert!(told.contains(part), "{part} is not in {told:?}");
+        assert!(shown.contains(part), "{part} is not in {shown:?}");
     }
 }
 
 #[test]
-fn memory_does_not_grow_with_the_input() {
+fn the_memory_of_an_import_does_not_grow_with_its_input() {
     const MARGIN_KIB: i64 = 4 * 1024;
     let api = Sandbox::start();
-    let place = Place::of(&api);
-    let peak = |records: usize, orders: &[&str]| {
-        let path = place.inputs.path().join("x.ndjson");
+    let fixture = Fixture::new(&api);
+    let peak = |count: usize, arguments: &[&str]| {
+        let path = fixture.inputs.path().join("x.ndjson");
         let mut file = BufWriter::new(File::create(&path).unwrap());
-        for number in 0..records {
-            writeln!(file, "{}", line("a", number)).unwrap();
+        for number in 0..count {
+            writeln!(file, "{}", record("a", number)).unwrap();
         }
         drop(file);
-        peak_kib(place.command(&["x.ndjson"]).args(orders))
+        peak_kib(fixture.command(&["x.ndjson"]).args(arguments))
     };
-    for orders in [&[][..], &["--all-or-nothing"]] {
-        let (small, large) = (peak(100_000, orders), peak(1_000_000, orders));
-        println!("{orders:?}: {small} KiB for 100,000 records, {large} KiB for 1,000,000");
+    for arguments in [&[][..], &["--all-or-nothing"]] {
+        let (small, large) = (peak(100_000, arguments), peak(1_000_000, arguments));
+        println!("{arguments:?}: {small} KiB for 100,000 records, {large} KiB for 1,000,000");
         assert!(large < small + MARGIN_KIB, "{small} KiB, then {large} KiB");
-        fs::remove_dir_all(place.host.path().join("journal")).unwrap();
+        fs::remove_dir_all(fixture.spool.path().join("journal")).unwrap();
     }
 }
 
-/// The most memory that a process had, which has to succeed, as far as it was seen while it ran. What
-/// `wait` tells would do only alone: it counts what the process that started it had, too.
+/// The peak memory of a process that has to succeed, sampled while it runs. The figure that `wait`
+/// reports would include the memory of the process that started it.
 fn peak_kib(command: &mut Command) -> i64 {
     let mut child = command
         .stdout(Stdio::null())
@@ -148,25 +151,30 @@ fn peak_kib(command: &mut Command) -> i64 {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert!(child.wait().unwrap().success());
-    assert!(peak > 0, "it was never seen");
+    assert!(peak > 0, "no sample was taken");
     peak
 }
 
 #[test]
-fn what_lies_in_the_spool_and_beside_the_input_is_its_owners_alone() {
+fn only_the_owner_can_access_the_files_of_an_import() {
     let api = Sandbox::start();
-    let place = Place::of(&api);
-    place.input("x.ndjson", format!("{}{{}}\n", lines(&["a"], 0..5)));
-    place.ends_with(SOME_BAD, &["x.ndjson", "--bad", "elsewhere"]);
+    let fixture = Fixture::new(&api);
+    fixture.input("x.ndjson", format!("{}{{}}\n", records(&["a"], 0..5)));
+    fixture.import_ending_with(SOME_BAD, &["x.ndjson", "--bad", "elsewhere"]);
     let mut left = vec![
-        place.host.path().join("import"),
-        place.host.path().join("journal"),
-        place.inputs.path().join("elsewhere"),
+        fixture.spool.path().join("import"),
+        fixture.spool.path().join("journal"),
+        fixture.inputs.path().join("elsewhere"),
     ];
     while let Some(path) = left.pop() {
-        let about = fs::symlink_metadata(&path).unwrap();
-        assert_eq!(about.permissions().mode() & 0o077, 0, "{}", path.display());
-        if about.is_dir() {
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        assert_eq!(
+            metadata.permissions().mode() & 0o077,
+            0,
+            "{}",
+            path.display()
+        );
+        if metadata.is_dir() {
             left.extend(
                 fs::read_dir(&path)
                     .unwrap()
@@ -174,16 +182,16 @@ fn what_lies_in_the_spool_and_beside_the_input_is_its_owners_alone() {
             );
         }
     }
-    // A file that is there is not written over, and nothing is queued then.
-    let precious = place.input("precious", "mine");
+    // An existing file is not overwritten, and nothing is enqueued then.
+    let precious = fixture.input("precious", "mine");
     fs::set_permissions(&precious, Permissions::from_mode(0o600)).unwrap();
-    place.ends_with(1, &["x.ndjson", "--again", "--bad", "precious"]);
+    fixture.import_ending_with(1, &["x.ndjson", "--again", "--bad", "precious"]);
     assert_eq!(fs::read(&precious).unwrap(), b"mine");
-    assert_eq!(place.waiting(), 5);
+    assert_eq!(fixture.pending(), 5);
 }
 
 #[test]
-fn imports_of_different_names_do_not_stand_in_each_others_way() {
+fn imports_of_different_names_do_not_block_each_other() {
     const ROUNDS: usize = 300;
     let api = Sandbox::start();
     let client = TestSpool::for_sandbox(&api).into_client();

@@ -1,50 +1,51 @@
-//! Imports that are killed at any moment, and taken up again.
+//! Imports that are killed at any moment, and continued.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::{Place, SOME_BAD, arrived_once, lines, said};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::tracer::{SystemCall, TraceEvent, Tracer};
 use meditopia_testkit::wait::secs;
 
+use super::{Fixture, SOME_BAD, arrived_once, printed, records};
+
 #[test]
-fn standard_input_is_taken_up_only_if_the_same_comes_again() {
+fn an_interrupted_import_of_standard_input_continues_only_with_the_same_input() {
     let api = Sandbox::start();
-    let place = Place::of(&api);
-    let text = lines(&["a"], 0..2_000);
+    let fixture = Fixture::new(&api);
+    let text = records(&["a"], 0..2_000);
     let pipe = |text: &str, then: Then| {
-        let mut command = place.command(&["-", "--format", "ndjson", "--commit-bytes", "1000"]);
+        let mut command = fixture.command(&["-", "--format", "ndjson", "--commit-bytes", "1000"]);
         let mut process = command
             .stdin(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut input = process.stdin.take().unwrap();
-        // It may have refused, and be gone.
+        // Writing fails if the command has refused the input and ended.
         let _ = input.write_all(text.as_bytes());
         if then == Then::Kill {
-            place.wait_for_records("-", 1);
+            fixture.wait_for_committed("-", 1);
             process.kill().unwrap();
         }
         drop(input);
         process.wait_with_output().unwrap()
     };
     pipe(&text, Then::Kill);
-    let other = pipe(&lines(&["b"], 0..10), Then::End);
-    assert_eq!(other.status.code(), Some(1), "{}", said(&other));
+    let other = pipe(&records(&["b"], 0..10), Then::End);
+    assert_eq!(other.status.code(), Some(1), "{}", printed(&other));
     assert!(
-        said(&other).contains("this is another input"),
+        printed(&other).contains("this is another input"),
         "{}",
-        said(&other)
+        printed(&other)
     );
     let same = pipe(&text, Then::End);
-    assert_eq!(same.status.code(), Some(0), "{}", said(&same));
-    let news = pipe(&lines(&["b"], 0..10), Then::End);
-    assert_eq!(news.status.code(), Some(0), "{}", said(&news));
-    place.host.client().flush_ok(secs(30));
+    assert_eq!(same.status.code(), Some(0), "{}", printed(&same));
+    let new_input = pipe(&records(&["b"], 0..10), Then::End);
+    assert_eq!(new_input.status.code(), Some(0), "{}", printed(&new_input));
+    fixture.spool.client().flush_ok(secs(30));
     let users = arrived_once(&api);
     assert_eq!((users["a"].len(), users["b"].len()), (2_000, 10));
 }
@@ -55,21 +56,23 @@ enum Then {
     Kill,
 }
 
-fn changes(call: &SystemCall) -> bool {
-    // Locks and descriptors go with their process.
+/// Whether a kill before this call leaves something else behind than a kill after it.
+fn has_lasting_effect(call: &SystemCall) -> bool {
+    // Locks and descriptors end with their process.
     call.has_effect() && !matches!(call.number, libc::SYS_close | libc::SYS_flock)
 }
 
-/// Runs an import until it is about to make its `moment`th call that changes something, and kills it there; `false`: it ended before.
-fn killed_at(command: Command, moment: usize) -> bool {
+/// Runs an import and kills it before its `moment`th call with a lasting effect. Returns `false` if the
+/// import ended before.
+fn kill_before_call(command: Command, moment: usize) -> bool {
     let mut tracer = Tracer::default();
     let pid = tracer.start(command);
-    let (mut left, mut begun) = (moment, false);
+    let (mut left, mut has_begun) = (moment, false);
     while let Some(event) = tracer.next_event() {
         match event {
             TraceEvent::Entry(call) => {
-                begun |= call.path().ends_with("import");
-                if begun && changes(&call) {
+                has_begun |= call.path().ends_with("import");
+                if has_begun && has_lasting_effect(&call) {
                     if left == 0 {
                         tracer.kill(pid);
                         return true;
@@ -86,19 +89,19 @@ fn killed_at(command: Command, moment: usize) -> bool {
 }
 
 #[test]
-fn an_import_that_is_killed_before_any_of_its_calls_queues_each_record_once() {
-    die_at_each_call(false);
+fn an_import_that_is_killed_before_any_system_call_queues_each_record_once() {
+    kill_at_each_call(false);
 }
 
 #[test]
-fn an_import_of_all_or_nothing_that_is_killed_before_any_of_its_calls_queues_each_record_once() {
-    die_at_each_call(true);
+fn an_all_or_nothing_import_that_is_killed_before_any_system_call_queues_each_record_once() {
+    kill_at_each_call(true);
 }
 
-fn die_at_each_call(all_or_nothing: bool) {
+fn kill_at_each_call(all_or_nothing: bool) {
     const RECORDS: usize = 12;
     let api = Sandbox::start();
-    let place = Place::of(&api);
+    let fixture = Fixture::new(&api);
     let mut users = Vec::new();
     for moment in 0.. {
         let (a, b) = (
@@ -106,75 +109,78 @@ fn die_at_each_call(all_or_nothing: bool) {
             format!("{all_or_nothing}-{moment}-b"),
         );
         let name = format!("{all_or_nothing}-{moment}.ndjson");
-        let mut text = lines(&[&a, &b], 0..RECORDS);
+        let mut text = records(&[&a, &b], 0..RECORDS);
         let status = if all_or_nothing { 0 } else { SOME_BAD };
-        let mut orders = vec![name.as_str(), "--commit-bytes", "1500"];
+        let mut arguments = vec![name.as_str(), "--commit-bytes", "1500"];
         if all_or_nothing {
-            orders.push("--all-or-nothing");
+            arguments.push("--all-or-nothing");
         } else {
             text = format!("{{}}\n{text}{{}}\n");
         }
-        place.input(&name, &text);
-        let mut command = place.command(&orders);
+        fixture.input(&name, &text);
+        let mut command = fixture.command(&arguments);
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        let was_killed = killed_at(command, moment);
-        place.ends_with(status, &orders);
+        let was_killed = kill_before_call(command, moment);
+        fixture.import_ending_with(status, &arguments);
         if !all_or_nothing {
-            let told = place.bad(&format!("{name}.rejected.ndjson"));
-            let lines: Vec<_> = told.iter().map(|bad| bad.0).collect();
+            let bad = fixture.bad_records(&format!("{name}.rejected.ndjson"));
+            let lines: Vec<_> = bad.iter().map(|bad| bad.0).collect();
             assert_eq!(lines, [1, 2 * RECORDS as u64 + 2], "killed at {moment}");
         }
         users.extend([a, b]);
         if !was_killed {
-            println!("{moment} moments");
-            assert!(moment > 10, "only {moment} moments");
+            println!("killed at {moment} moments");
+            assert!(moment > 10, "killed only at {moment} moments");
             break;
         }
     }
-    place.host.client().flush_ok(secs(120));
+    fixture.spool.client().flush_ok(secs(120));
     let arrived = arrived_once(&api);
     for user in &users {
         let numbers = arrived.get(user).map_or(0, Vec::len);
         assert_eq!(numbers, RECORDS, "{user}");
     }
     assert_eq!(arrived.len(), users.len());
-    assert!(!place.host.path().join("damaged").exists());
+    assert!(!fixture.spool.path().join("damaged").exists());
 }
 
 #[test]
-fn an_import_beside_a_sender_and_a_writer_is_killed_often_and_brings_each_record_once() {
+fn an_import_that_is_killed_often_beside_a_sender_and_a_writer_queues_each_record_once() {
     const RECORDS: usize = 10_000;
     const KILLS: u64 = 8;
     let api = Sandbox::start();
-    let place = Place::of(&api);
-    let path = place.input("x.ndjson", lines(&["a", "b", "c"], 0..RECORDS));
+    let fixture = Fixture::new(&api);
+    let path = fixture.input("x.ndjson", records(&["a", "b", "c"], 0..RECORDS));
     let name = path.to_str().unwrap().to_owned();
-    let spool = place.host.path();
-    let host = TestSpool::for_sandbox(&api)
-        .with("spool", spool.to_str().unwrap())
+    let spool = TestSpool::for_sandbox(&api)
+        .with("spool", fixture.spool.path().to_str().unwrap())
         .with("role", "both")
         .with("flush_interval_ms", "20");
-    let client = host.client();
-    let orders = ["x.ndjson", "--commit-bytes", "20000"];
+    let client = spool.client();
+    let arguments = ["x.ndjson", "--commit-bytes", "20000"];
     let mut live = 0;
     for kill in 1..=KILLS {
-        let mut command = place.command(&orders);
+        let mut command = fixture.command(&arguments);
         let mut process = command
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let target = kill * 3 * RECORDS as u64 / (KILLS + 1);
-        while place.records(&name) < target {
+        while fixture.committed_records(&name) < target {
             client.enqueue_for("live", live);
             live += 1;
             std::thread::sleep(Duration::from_millis(1));
-            assert_eq!(process.try_wait().unwrap(), None, "it ended at {kill}");
+            assert_eq!(
+                process.try_wait().unwrap(),
+                None,
+                "ended before kill {kill}"
+            );
         }
         process.kill().unwrap();
         process.wait().unwrap();
     }
-    place.ends_with(0, &orders);
+    fixture.import_ending_with(0, &arguments);
     client.flush_ok(secs(120));
     let users = arrived_once(&api);
     assert_eq!(users["live"].len(), live);

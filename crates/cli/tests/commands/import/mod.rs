@@ -1,7 +1,8 @@
-//! `meditopia import`: every good record is queued once, whatever happens to the process that brings it,
-//! and every bad one is told with line, field and reason.
+//! `meditopia import`: every good record is enqueued once, even if the process is killed, and every bad
+//! one is listed with line, field and reason.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
 mod again;
 mod bounds;
 mod interrupted;
@@ -13,29 +14,29 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use meditopia_testkit::ledger::{Arrivals, first_disorder};
+use meditopia_testkit::meditopia;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::TestSpool;
 use meditopia_testkit::wait::wait_until;
 use serde_json::Value;
 
-const SOME_BAD: i32 = 8;
-const NOTHING_QUEUED: i32 = 9;
-const STOPPED: i32 = 10;
+use crate::cli::{NOTHING_QUEUED, SOME_BAD, STOPPED};
 
 /// A spool, and a directory for inputs.
-struct Place {
-    host: TestSpool,
+struct Fixture {
+    spool: TestSpool,
     inputs: tempfile::TempDir,
 }
 
-impl Place {
-    fn of(api: &Sandbox) -> Self {
-        let host = TestSpool::for_sandbox(api);
-        host.client();
+impl Fixture {
+    fn new(api: &Sandbox) -> Self {
+        let spool = TestSpool::for_sandbox(api);
+        spool.client();
         let inputs = tempfile::tempdir().unwrap();
-        Self { host, inputs }
+        Self { spool, inputs }
     }
 
+    /// Writes an input file.
     fn input(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.inputs.path().join(name);
         fs::write(&path, text).unwrap();
@@ -43,9 +44,9 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_meditopia"));
+        let mut command = meditopia();
         command.arg("import").args(arguments);
-        command.arg("--spool").arg(self.host.path());
+        command.arg("--spool").arg(self.spool.path());
         command.current_dir(self.inputs.path()).stdin(Stdio::null());
         command
     }
@@ -54,21 +55,25 @@ impl Place {
         self.command(arguments).output().unwrap()
     }
 
-    /// Imports, which has to end with this status; gives what it said.
+    /// Runs an import that has to end with `status`; returns everything that it printed.
     #[track_caller]
-    fn ends_with(&self, status: i32, arguments: &[&str]) -> String {
+    fn import_ending_with(&self, status: i32, arguments: &[&str]) -> String {
         let output = self.import(arguments);
-        let said = said(&output);
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
-        said
+        let printed = printed(&output);
+        assert_eq!(
+            output.status.code(),
+            Some(status),
+            "{arguments:?}: {printed}"
+        );
+        printed
     }
 
-    fn waiting(&self) -> u64 {
-        self.host.client().stats().unwrap().pending
+    fn pending(&self) -> u64 {
+        self.spool.client().stats().unwrap().pending
     }
 
-    /// Lines of the file of bad records: line, field, reason.
-    fn bad(&self, name: &str) -> Vec<(u64, Option<String>, String)> {
+    /// The contents of a file of bad records: line, field, reason.
+    fn bad_records(&self, name: &str) -> Vec<(u64, Option<String>, String)> {
         let text = fs::read_to_string(self.inputs.path().join(name)).unwrap();
         text.lines()
             .map(|line| {
@@ -83,9 +88,9 @@ impl Place {
             .collect()
     }
 
-    /// How many records the last commit of an import knows.
-    fn records(&self, name: &str) -> u64 {
-        let dirs = fs::read_dir(self.host.path().join("import"));
+    /// The number of records in the last commit of an import.
+    fn committed_records(&self, name: &str) -> u64 {
+        let dirs = fs::read_dir(self.spool.path().join("import"));
         let read = |dir: PathBuf| -> Option<Value> {
             serde_json::from_slice(&fs::read(dir.join("progress.json")).ok()?).ok()
         };
@@ -96,31 +101,34 @@ impl Place {
         of_name.map_or(0, |one| one["checkpoint"]["records"].as_u64().unwrap())
     }
 
-    fn wait_for_records(&self, name: &str, records: u64) {
+    fn wait_for_committed(&self, name: &str, records: u64) {
         wait_until(&format!("{records} records of {name}"), || {
-            self.records(name) >= records
+            self.committed_records(name) >= records
         });
     }
 }
 
-fn said(output: &Output) -> String {
+/// Everything that a command printed, on standard output and standard error.
+fn printed(output: &Output) -> String {
     let text = [&output.stdout[..], &output.stderr[..]].concat();
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn line(user: &str, number: usize) -> String {
+/// A record in NDJSON.
+fn record(user: &str, number: usize) -> String {
     format!(
         r#"{{"token":"t","partner_user_id":"{user}","event":"video","event_value":"{number}","received_at":"2024-08-06 15:04:05"}}"#
     )
 }
 
-fn lines(users: &[&str], numbers: std::ops::Range<usize>) -> String {
+/// Lines with one record of each user for each number.
+fn records(users: &[&str], numbers: std::ops::Range<usize>) -> String {
     numbers
-        .flat_map(|number| users.iter().map(move |user| line(user, number) + "\n"))
+        .flat_map(|number| users.iter().map(move |user| record(user, number) + "\n"))
         .collect()
 }
 
-/// What has arrived, checked to be each event once and in its user's order.
+/// The numbers that arrived of each user; checks that each arrived once, in the order of its user.
 fn arrived_once(api: &Sandbox) -> BTreeMap<String, Vec<u64>> {
     let arrivals = Arrivals::from_sandbox(api);
     assert_eq!(arrivals.duplicates(), 0);

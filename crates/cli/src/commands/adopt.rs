@@ -1,0 +1,125 @@
+//! `meditopia adopt`: the operator's confirmation that a spool may be used where it is now.
+//!
+//! A spool records its location, endpoint and account, because two copies that both send would
+//! deliver every event twice. After a restore or a move only a person can know that there is no
+//! other copy.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use meditopia::Config;
+use meditopia::internals::config::Settings;
+use meditopia::internals::spool::{self, Description, Destination};
+
+use crate::failure::{Failure, USAGE};
+use crate::options::spool::SpoolOptions;
+use crate::output::print_line;
+
+/// What `--help` says at its end.
+pub const EXAMPLES: &str = "Examples:
+  meditopia adopt /var/spool/shop                        after a move: continue as before
+  meditopia adopt /var/spool/shop --account staging      from now on it belongs to another account
+  meditopia adopt /var/spool/shop --endpoint https://partners.meditopia.com/default/v1/events
+                                                         from now on its events go to this endpoint
+
+Only --endpoint and --account change what the spool belongs to. The command refuses to run if the
+configuration or the environment names another endpoint or account and neither option is given,
+and it refuses a change while a process sends to the old endpoint. First make sure that no other
+copy of the spool will ever send: events that are pending in both would be delivered twice.";
+
+/// The arguments of `meditopia adopt`.
+#[derive(clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    spool: SpoolOptions,
+    /// The new endpoint for its events; by default the present one
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// The new account that it belongs to; by default the present one
+    #[arg(long, value_name = "TEXT")]
+    account: Option<String>,
+}
+
+/// Writes the new endpoint and account of the spool.
+pub fn run(options: &Options) -> Result<ExitCode, Failure> {
+    let configured = options.spool.config_with_printed_warnings()?;
+    let dir = PathBuf::from(configured.get("spool")?);
+    let known = spool::describe(&dir)?;
+    let with_options = |endpoint: &str, account: &str| {
+        checked(
+            options.endpoint.as_deref().unwrap_or(endpoint),
+            options.account.as_deref().unwrap_or(account),
+        )
+    };
+    let wanted = with_options(&known.endpoint, &known.account)?;
+    let configured = with_options(&configured.get("endpoint")?, &configured.get("account")?)?;
+    refuse_other_configuration(&dir, &known, destination(&wanted), destination(&configured))?;
+    spool::adopt(&dir, destination(&wanted))?;
+    print_line(result(&dir, &known, destination(&wanted)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The endpoint and the account after the checks that every configuration has to pass.
+fn checked(endpoint: &str, account: &str) -> Result<Settings, Failure> {
+    let mut config = Config::new();
+    config.set("durability", "memory")?;
+    config.set("endpoint", endpoint)?;
+    config.set("account", account)?;
+    Ok(config.settings()?)
+}
+
+fn destination(settings: &Settings) -> Destination<'_> {
+    Destination {
+        endpoint: settings.endpoint.as_str(),
+        account: &settings.account,
+    }
+}
+
+/// Refuses a configuration for another endpoint or account. The operator may want the spool to
+/// change to it, but only the options on the command line may redirect events.
+fn refuse_other_configuration(
+    dir: &Path,
+    known: &Description,
+    wanted: Destination<'_>,
+    configured: Destination<'_>,
+) -> Result<(), Failure> {
+    if configured == wanted {
+        return Ok(());
+    }
+    Err(Failure::new(
+        USAGE,
+        format!(
+            "spool {} belongs to {}, but the configuration names {}; nothing was changed; to move the spool there: {}; to leave it as it is, correct the configuration (file, environment)",
+            dir.display(),
+            describe(known.destination()),
+            describe(configured),
+            known.adopt_command(dir, configured)
+        ),
+    ))
+}
+
+fn result(dir: &Path, before: &Description, now: Destination<'_>) -> String {
+    let dir = dir.display();
+    match (now == before.destination(), before.is_elsewhere) {
+        (false, _) => format!(
+            "{dir} now belongs to {}, no longer to {}",
+            describe(now),
+            describe(before.destination())
+        ),
+        (true, true) => format!(
+            "{dir} may be used here now, and belongs to {} as before",
+            describe(now)
+        ),
+        (true, false) => format!(
+            "{dir} needs no adoption and stays as it is: it belongs to {}",
+            describe(now)
+        ),
+    }
+}
+
+fn describe(destination: Destination<'_>) -> String {
+    match destination.account {
+        "" => destination.endpoint.to_owned(),
+        account => format!("{} (account {account:?})", destination.endpoint),
+    }
+}

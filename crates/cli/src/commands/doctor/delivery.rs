@@ -1,0 +1,69 @@
+//! Checks whether a pause, a damaged store or a retry stops delivery, whatever the API says.
+//!
+//! Like `status`, this only reads: nothing is changed, and a running sender is not disturbed.
+
+use std::path::Path;
+
+use meditopia::Client;
+use meditopia::internals::client::{Elected, Purpose};
+use meditopia::internals::clock::wall_ms;
+use meditopia::internals::config::Settings;
+use meditopia::internals::spool;
+use meditopia::{PauseReason, Result};
+
+use super::spool_directory::{advice, problem};
+use super::{Finding, Report};
+use crate::output::pauses;
+use crate::output::{event_count, sanitize};
+use crate::times::Zone;
+
+const NAME: &str = "delivery";
+
+pub fn check(settings: &Settings, report: &mut Report) {
+    // A directory without a spool has been reported already.
+    let Some(dir) = &settings.spool else {
+        return;
+    };
+    if spool::describe(dir).is_err() {
+        return;
+    }
+    report.add(&match check_spool(dir) {
+        Ok(finding) => finding,
+        Err(e) => Finding::fail(NAME, problem(&e), advice(&e)),
+    });
+}
+
+fn check_spool(dir: &Path) -> Result<Finding> {
+    let client = Client::open_existing(dir, Purpose::Read)?;
+    let stats = client.stats()?;
+    let now_ms = wall_ms();
+    let pending = format!("{} pending", event_count(stats.pending));
+    if let Some(reason) = stats.paused {
+        let paused = pauses::describe(reason, &stats, now_ms, &Zone::new(false));
+        let answer = match client.pause() {
+            Ok(Some(pause)) => pause.message,
+            Ok(None) => String::new(),
+            Err(e) => problem(&e),
+        };
+        let answer = match answer.as_str() {
+            "" => answer,
+            answer => format!(" ({})", sanitize(answer)),
+        };
+        let finding = match reason {
+            // A store that cannot be read does not say how many events are pending.
+            PauseReason::StoreDamaged => format!("{paused}{answer}: nothing is sent"),
+            _ => format!("{paused}{answer}: nothing is sent, {pending}"),
+        };
+        return Ok(Finding::fail(NAME, finding, pauses::advice(reason, dir)));
+    }
+    let elected = client.elected()?;
+    let retry = client.retry()?.filter(|retry| retry.is_lasting);
+    Ok(match retry.filter(|_| elected != Elected::Nobody) {
+        Some(retry) => Finding::warn(
+            NAME,
+            format!("waiting for a retry: {}; {pending}", retry.in_words(now_ms)),
+            "the sender tries again by itself; its log has the last failure",
+        ),
+        None => Finding::ok(NAME, format!("nothing stops it; {pending}")),
+    })
+}

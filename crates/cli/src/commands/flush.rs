@@ -1,0 +1,127 @@
+//! `meditopia flush`: a single delivery, for cron, timers and the end of a script.
+//!
+//! The command sends by itself, unless another process is elected; then it waits for that one.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use meditopia::LogLevel as Level;
+use meditopia::internals::config::Role;
+use meditopia::{Client, Report};
+use meditopia::{Error, ErrorKind};
+
+use crate::failure::{EVENTS_LEFT, FAILED, Failure, PAUSED, USAGE};
+use crate::options::sender_config::SenderConfig;
+use crate::options::spool::SpoolOptions;
+use crate::output::log::{Log, LogFormat};
+use crate::output::print_line;
+
+/// The last part of `--help`.
+pub const EXIT_CODES: &str = "Exit status:
+  0  every event enqueued before is delivered or rejected; the output says how many
+  1  it failed: see the message
+  2  the command line or the configuration is wrong
+  6  the timeout passed; the next sender delivers the rest
+  7  delivery is paused and an operator has to look at the reason; every event is kept";
+
+/// The arguments of `meditopia flush`.
+#[derive(clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    spool: SpoolOptions,
+    /// How long the delivery may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u32,
+    /// Print one JSON object
+    #[arg(long, conflicts_with = "quiet")]
+    json: bool,
+    /// Print nothing if everything is delivered and nothing was rejected; for cron
+    #[arg(long, short)]
+    quiet: bool,
+    /// The format of warnings on standard error; by default journal under systemd, otherwise text
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+/// Delivers once and prints the result.
+pub fn run(options: &Options) -> Result<ExitCode, Failure> {
+    let sender = SenderConfig::read(&options.spool, Role::Enqueue)?;
+    let format = options
+        .log_format
+        .unwrap_or_else(LogFormat::of_standard_error);
+    let level = sender.settings.log_level.min(Some(Level::Warn));
+    let (log, log_thread) =
+        Log::start(format, level).map_err(|e| Failure::from(format!("cannot start: {e}")))?;
+    log.warn_about(&sender.config);
+    let client = Client::open(&sender.config)?;
+    client.set_log_callback(Some(log.callback()))?;
+    let (report, outcome) = client.flush(Duration::from_secs(options.timeout.into()));
+    drop(client);
+    drop(log);
+    log_thread.finish();
+
+    let error = outcome.err();
+    let status = status(error.as_ref());
+    let line = if options.json {
+        json(&report, error.as_ref(), status)
+    } else {
+        sentence(&report, error.as_ref())
+    };
+    if !(options.quiet && status == 0 && report.rejected == 0) {
+        print_line(line)?;
+    }
+    Ok(ExitCode::from(status))
+}
+
+fn status(error: Option<&Error>) -> u8 {
+    match error.map(Error::kind) {
+        None => 0,
+        Some(ErrorKind::Timeout) => EVENTS_LEFT,
+        Some(ErrorKind::Paused) => PAUSED,
+        Some(ErrorKind::Config) => USAGE,
+        Some(_) => FAILED,
+    }
+}
+
+fn sentence(report: &Report, error: Option<&Error>) -> String {
+    let mut line = format!(
+        "{} delivered, {} rejected",
+        report.delivered, report.rejected
+    );
+    if report.expired > 0 {
+        line.push_str(&format!(", {} expired", report.expired));
+    }
+    match (report.pending, report.in_doubt) {
+        (0, _) => line.push_str("; nothing pending"),
+        (pending, 0) => line.push_str(&format!("; {pending} pending")),
+        (pending, in_doubt) => {
+            line.push_str(&format!("; {pending} pending, {in_doubt} of them in doubt"));
+        }
+    }
+    if let Some(error) = error {
+        line.push_str(&format!(": {error}"));
+    }
+    line
+}
+
+fn json(report: &Report, error: Option<&Error>, status: u8) -> String {
+    let outcome = match status {
+        0 => "delivered",
+        EVENTS_LEFT => "left",
+        PAUSED => "paused",
+        _ => "failed",
+    };
+    serde_json::json!({
+        "outcome": outcome,
+        "delivered": report.delivered,
+        "rejected": report.rejected,
+        "expired": report.expired,
+        "pending": report.pending,
+        "in_doubt": report.in_doubt,
+        "paused": report.pause.map(|reason| reason.name()),
+        "paused_since_ms": report.paused_since_ms,
+        "next_probe_ms": report.next_probe_ms,
+        "message": error.map(Error::message),
+    })
+    .to_string()
+}

@@ -1,0 +1,51 @@
+//! `meditopia hold` and `meditopia resume`: an operator's pause, and the end of any pause.
+
+use std::process::ExitCode;
+
+use crate::failure::Failure;
+use crate::options::spool::SpoolOptions;
+use crate::output::print_line;
+
+/// The last part of `meditopia hold --help`.
+pub const HOLD_EXAMPLES: &str =
+    "Applications can still enqueue, and every event is kept. The hold outlasts any restart.
+
+Example:
+  meditopia hold /var/spool/shop      then, to send again: meditopia resume /var/spool/shop";
+
+/// The last part of `meditopia resume --help`.
+pub const RESUME_EXAMPLES: &str =
+    "This ends a hold, a pause for any other reason, and the wait after a failed request: the next
+request is sent at once. If the cause remains, the API's next answer pauses delivery again. A
+damaged store cannot be resumed: see meditopia recover.
+
+Example:
+  meditopia resume /var/spool/shop    once the cause that meditopia status reports is gone";
+
+/// The arguments of both commands.
+#[derive(clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    spool: SpoolOptions,
+}
+
+/// Stops sending from the spool.
+pub fn hold(options: &Options) -> Result<ExitCode, Failure> {
+    options.spool.open_to_change()?.hold()?;
+    print_line("held: nothing is sent until: meditopia resume")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends any pause of the spool.
+pub fn resume(options: &Options) -> Result<ExitCode, Failure> {
+    let client = options.spool.open_to_change()?;
+    let before = client.stats()?.paused;
+    client.resume()?;
+    match before {
+        Some(reason) => print_line(format_args!("resumed: delivery was paused ({reason})"))?,
+        None => print_line(
+            "resumed: delivery was not paused; a wait after a failed request, if any, is over",
+        )?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,207 @@
+//! The bytes of an input: read in blocks, used in place, and hashed as they are consumed.
+//!
+//! By the hash an interrupted import recognises its input. It covers all bytes from the first one
+//! on, so a copy, a moved file or a repeated pipe is recognised, whatever its name and its times
+//! are.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use ring::digest::{Context, SHA256};
+
+const BLOCK_BYTES: usize = 256 * 1024;
+/// The beginning of the input has a hash of its own. An input that cannot be read twice is
+/// recognised by that while the whole beginning is still in the buffer.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// An input that is being read.
+pub struct Input {
+    source: Source,
+    /// The number of bytes, if it is known.
+    total: Option<u64>,
+    buffer: Vec<u8>,
+    /// The bytes of the buffer up to here are consumed.
+    consumed: usize,
+    ended: bool,
+    offset: u64,
+    /// The number of the line with the next byte, counted from 1.
+    line: u64,
+    /// The hash of all consumed bytes.
+    hash: Context,
+    /// The hash of the first [`HEAD_BYTES`] of them.
+    head: Context,
+}
+
+enum Source {
+    /// A regular file, which can be read again.
+    File(File),
+    /// A pipe, a terminal or the like.
+    Stream(Box<dyn Read>),
+}
+
+impl Input {
+    /// Opens `path`; `-` is standard input.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let source = if path == Path::new("-") {
+            Source::Stream(Box::new(io::stdin()))
+        } else {
+            let file = File::open(path)?;
+            let metadata = file.metadata()?;
+            if metadata.is_dir() {
+                return Err(io::ErrorKind::IsADirectory.into());
+            }
+            if metadata.is_file() {
+                Source::File(file)
+            } else {
+                Source::Stream(Box::new(file))
+            }
+        };
+        let total = match &source {
+            Source::File(file) => Some(file.metadata()?.len()),
+            Source::Stream(_) => None,
+        };
+        Ok(Self {
+            source,
+            total,
+            buffer: Vec::new(),
+            consumed: 0,
+            ended: false,
+            offset: 0,
+            line: 1,
+            hash: Context::new(&SHA256),
+            head: Context::new(&SHA256),
+        })
+    }
+
+    /// The number of bytes of the input; `None` if it is not a regular file.
+    pub fn total(&self) -> Option<u64> {
+        self.total
+    }
+
+    /// How many bytes are consumed.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The number of the line with the next byte, counted from 1.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// The bytes that were read and are not consumed yet.
+    pub fn buffered(&self) -> &[u8] {
+        &self.buffer[self.consumed..]
+    }
+
+    /// Whether [`buffered`](Self::buffered) holds the last bytes of the input.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Reads another block.
+    pub fn read_more(&mut self) -> io::Result<()> {
+        if self.consumed > 0 {
+            self.buffer.drain(..self.consumed);
+            self.consumed = 0;
+        }
+        let length = self.buffer.len();
+        self.buffer.resize(length + BLOCK_BYTES, 0);
+        let read = loop {
+            let block = &mut self.buffer[length..];
+            let read = match &mut self.source {
+                Source::File(file) => file.read(block),
+                Source::Stream(stream) => stream.read(block),
+            };
+            match read {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        self.buffer
+            .truncate(length + read.as_ref().map_or(0, |read| *read));
+        self.ended = read? == 0;
+        Ok(())
+    }
+
+    /// Consumes the next `bytes`.
+    pub fn consume(&mut self, bytes: usize) {
+        let consumed = &self.buffer[self.consumed..self.consumed + bytes];
+        self.hash.update(consumed);
+        let of_head = HEAD_BYTES.saturating_sub(usize::try_from(self.offset).unwrap_or(HEAD_BYTES));
+        self.head.update(&consumed[..of_head.min(bytes)]);
+        self.line += consumed.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        self.offset += bytes as u64;
+        self.consumed += bytes;
+    }
+
+    /// The hash of all consumed bytes.
+    pub fn hash(&self) -> String {
+        hex(self.hash.clone())
+    }
+
+    /// The hash of the first consumed bytes, at most [`HEAD_BYTES`].
+    pub fn head_hash(&self) -> String {
+        hex(self.head.clone())
+    }
+
+    /// What [`head_hash`](Self::head_hash) will be once `offset` bytes are consumed. Call this
+    /// before any are.
+    pub fn head_hash_at(&mut self, offset: u64) -> io::Result<String> {
+        let wanted = HEAD_BYTES.min(usize::try_from(offset).unwrap_or(HEAD_BYTES));
+        self.fill(wanted)?;
+        let mut head = Context::new(&SHA256);
+        head.update(&self.buffered()[..wanted.min(self.buffered().len())]);
+        Ok(hex(head))
+    }
+
+    /// Reads until at least `bytes` are buffered, or the input has ended.
+    pub fn fill(&mut self, bytes: usize) -> io::Result<()> {
+        while self.buffered().len() < bytes && !self.ended {
+            self.read_more()?;
+        }
+        Ok(())
+    }
+
+    /// Consumes the input up to `offset`. Returns whether it is that long.
+    pub fn consume_until(&mut self, offset: u64) -> io::Result<bool> {
+        while self.offset < offset {
+            let left = usize::try_from(offset - self.offset).unwrap_or(usize::MAX);
+            let step = self.buffered().len().min(left);
+            if step > 0 {
+                self.consume(step);
+            } else if self.ended {
+                return Ok(false);
+            } else {
+                self.read_more()?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Returns to the first byte, if that is possible: any input while nothing is consumed, else
+    /// only a file.
+    pub fn rewind(&mut self) -> io::Result<bool> {
+        if self.offset == 0 {
+            return Ok(true);
+        }
+        let Source::File(file) = &mut self.source else {
+            return Ok(false);
+        };
+        file.seek(SeekFrom::Start(0))?;
+        self.buffer.clear();
+        (self.consumed, self.ended, self.offset, self.line) = (0, false, 0, 1);
+        self.hash = Context::new(&SHA256);
+        self.head = Context::new(&SHA256);
+        Ok(true)
+    }
+}
+
+fn hex(hash: Context) -> String {
+    let digest = hash.finish();
+    digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}

@@ -1,0 +1,164 @@
+//! Finds where the records of an input begin and end; there is one module for each format.
+//!
+//! A splitter is called repeatedly with the buffered bytes of the input, and each call consumes
+//! some of them. So neither a long input nor a long record has to fit in memory. What the splitter
+//! has to know about earlier bytes goes into the checkpoint ([`SplitterState`]).
+
+mod csv;
+mod json_array;
+mod ndjson;
+
+use std::ops::Range;
+use std::path::Path;
+
+use meditopia::Error;
+use meditopia::internals::event::{Batch, Rules, encode_json_event};
+use serde::{Deserialize, Serialize};
+
+use self::csv::CsvSplitter;
+use self::json_array::{JsonArraySplitter, Position};
+use self::ndjson::NdjsonSplitter;
+
+/// The maximum length of a record. A longer one is bad and not kept in memory.
+pub const RECORD_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// The format of an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// One JSON object per line
+    Ndjson,
+    /// An array of JSON objects, or {"events": [...]}
+    Json,
+    /// Comma-separated values with a header
+    Csv,
+}
+
+impl Format {
+    /// The format that a file's name stands for.
+    pub fn from_name(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        match extension.as_str() {
+            "ndjson" | "jsonl" | "jsonlines" => Some(Self::Ndjson),
+            "json" => Some(Self::Json),
+            "csv" | "tsv" => Some(Self::Csv),
+            _ => None,
+        }
+    }
+}
+
+/// What a splitter knows about earlier bytes: enough to continue after any record. The names are a
+/// file format.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SplitterState {
+    /// JSON: the position in the array.
+    #[serde(rename = "place")]
+    pub position: Position,
+    /// JSON: whether the array is a member of `{"events": ...}`.
+    pub wrapped: bool,
+    /// CSV: which field each column is.
+    pub columns: Vec<usize>,
+}
+
+/// What a splitter has found at the beginning of the buffered bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Split {
+    /// More bytes are needed.
+    NeedMore,
+    /// So many bytes can be consumed; no record ends there.
+    Skip(usize),
+    /// A record. With it, `consumed` bytes can be consumed.
+    Record {
+        range: Range<usize>,
+        consumed: usize,
+    },
+    /// The end of a record that is bad, for instance too long. `consumed` bytes can be consumed.
+    Bad { why: String, consumed: usize },
+    /// There are no more records.
+    End,
+    /// The beginning of the next record cannot be found.
+    Broken(String),
+}
+
+/// The splitter of one format.
+pub enum Splitter {
+    Ndjson(NdjsonSplitter),
+    Json(JsonArraySplitter),
+    Csv(Box<CsvSplitter>),
+}
+
+impl Splitter {
+    /// A splitter that continues in the state of a checkpoint.
+    pub fn new(format: Format, delimiter: u8, state: &SplitterState) -> Self {
+        match format {
+            Format::Ndjson => Self::Ndjson(NdjsonSplitter::default()),
+            Format::Json => Self::Json(JsonArraySplitter::new(state)),
+            Format::Csv => Self::Csv(Box::new(CsvSplitter::new(delimiter, state))),
+        }
+    }
+
+    /// What a later splitter needs to continue here.
+    pub fn state(&self) -> SplitterState {
+        match self {
+            Self::Ndjson(_) => SplitterState::default(),
+            Self::Json(array) => array.state(),
+            Self::Csv(csv) => csv.state(),
+        }
+    }
+
+    /// Whether the buffered bytes begin with a whole record or between two records, not within one.
+    pub fn is_between_records(&self) -> bool {
+        match self {
+            Self::Ndjson(lines) => lines.is_between_records(),
+            Self::Json(array) => array.is_between_records(),
+            Self::Csv(csv) => csv.is_between_records(),
+        }
+    }
+
+    /// Examines the buffered bytes; `ended` means that they are the last ones.
+    pub fn next(&mut self, buffered: &[u8], ended: bool) -> Split {
+        match self {
+            Self::Ndjson(lines) => lines.next(buffered, ended),
+            Self::Json(array) => array.next(buffered, ended),
+            Self::Csv(csv) => csv.next(buffered, ended),
+        }
+    }
+
+    /// The last record as it was in the input, for the person who corrects it.
+    pub fn original(&self, record: &[u8]) -> OriginalRecord {
+        match self {
+            Self::Ndjson(_) | Self::Json(_) => {
+                OriginalRecord::Text(String::from_utf8_lossy(record).trim().to_owned())
+            }
+            Self::Csv(csv) => OriginalRecord::Columns(csv.texts()),
+        }
+    }
+
+    /// Checks the last record and appends its event to `out`.
+    pub fn check(
+        &self,
+        record: &[u8],
+        rules: &Rules,
+        now: i64,
+        out: &mut Batch,
+    ) -> Result<(), Error> {
+        match self {
+            Self::Ndjson(_) | Self::Json(_) => encode_json_event(record, rules, now, out),
+            Self::Csv(csv) => out.push(&csv.fields()?, rules, now),
+        }
+    }
+}
+
+/// A record as it was in the input.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum OriginalRecord {
+    Text(String),
+    Columns(Vec<String>),
+}
+
+/// Why a record above [`RECORD_MAX_BYTES`] is bad.
+fn too_long() -> String {
+    format!("is longer than {} MiB", RECORD_MAX_BYTES / (1024 * 1024))
+}

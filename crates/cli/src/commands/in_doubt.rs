@@ -1,0 +1,132 @@
+//! `meditopia in-doubt`: the events of requests that no answer has settled.
+//!
+//! The sender repeats such a request byte for byte until an answer comes, so usually there is
+//! nothing to do. An operator only has to set aside an event on which the API fails every time,
+//! because it blocks all events behind it.
+
+use std::process::ExitCode;
+
+use meditopia::Client;
+
+use crate::failure::{FAILED, Failure, USAGE};
+use crate::options::confirmation::Confirmation;
+use crate::options::spool::SpoolOptions;
+use crate::output::event_rows::{Detail, RowPrinter};
+use crate::output::{OutputOptions, event_count, print_line};
+
+/// The last part of `--help`.
+pub const EXAMPLES: &str = "Examples:
+  meditopia in-doubt list /var/spool/shop
+  meditopia in-doubt set-aside /var/spool/shop --id 8519680 --yes
+
+Events that were set aside are listed by meditopia rejected and can be requeued from there.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 needs confirmation: at the terminal, or by --yes.";
+
+/// The subcommands.
+#[derive(clap::Subcommand)]
+pub enum InDoubt {
+    /// List them, one per line
+    List(ListOptions),
+    /// Remove events from their batch, so that the rest can be sent
+    SetAside(SetAsideOptions),
+}
+
+/// The arguments of `list`.
+#[derive(clap::Args)]
+pub struct ListOptions {
+    #[command(flatten)]
+    spool: SpoolOptions,
+    #[command(flatten)]
+    output: OutputOptions,
+}
+
+/// The arguments of `set-aside`.
+#[derive(clap::Args)]
+pub struct SetAsideOptions {
+    #[command(flatten)]
+    spool: SpoolOptions,
+    /// Those with these ids, as listed
+    #[arg(
+        long = "id",
+        value_name = "ID",
+        value_delimiter = ',',
+        conflicts_with = "all"
+    )]
+    ids: Vec<i64>,
+    /// All that are in doubt now
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
+/// Carries out the subcommand.
+pub fn run(command: &InDoubt) -> Result<ExitCode, Failure> {
+    match command {
+        InDoubt::List(options) => list(options),
+        InDoubt::SetAside(options) => set_aside(options),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(options: &ListOptions) -> Result<(), Failure> {
+    let client = options.spool.open_to_read()?;
+    let mut out = options.output.open();
+    let mut printer = RowPrinter::new(&options.output, Detail::Line);
+    printer.print_all(&mut client.in_doubt(0)?, u64::MAX, &mut out)?;
+    if printer.printed() == 0 && !options.output.json {
+        out.line("nothing is in doubt")?;
+    }
+    out.flush()
+}
+
+fn set_aside(options: &SetAsideOptions) -> Result<(), Failure> {
+    if options.ids.is_empty() && !options.all {
+        let message =
+            "which events? name them by --id, as meditopia in-doubt list shows it, or give --all";
+        return Err(Failure::new(USAGE, message));
+    }
+    let client = options.spool.open_to_change()?;
+    let in_doubt = ids_in_doubt(&client)?;
+    let ids = if options.all {
+        in_doubt.clone()
+    } else {
+        options.ids.clone()
+    };
+    if let Some(absent) = ids.iter().find(|id| !in_doubt.contains(id)) {
+        let message = format!(
+            "no event in doubt has the id {absent}; it may have been settled; see meditopia in-doubt list"
+        );
+        return Err(Failure::new(FAILED, message));
+    }
+    if ids.is_empty() {
+        return print_line("nothing is in doubt; nothing was done");
+    }
+    let count = ids.len() as u64;
+    options.confirmation.ask(&format!(
+        "set {} aside; the API may have received them already",
+        event_count(count)
+    ))?;
+    let changed = client.set_aside(&ids)? as u64;
+    print_line(format_args!(
+        "set {} aside; see meditopia rejected list --reason set-aside",
+        event_count(changed)
+    ))?;
+    if changed < count {
+        let message = format!(
+            "{} could not be set aside: a request with them is in flight; run meditopia hold, then try again",
+            event_count(count - changed)
+        );
+        return Err(Failure::new(FAILED, message));
+    }
+    Ok(())
+}
+
+fn ids_in_doubt(client: &Client) -> Result<Vec<i64>, Failure> {
+    let mut rows = client.in_doubt(0)?;
+    let mut ids = Vec::new();
+    while let Some(row) = rows.next_row()? {
+        ids.push(row.id);
+    }
+    Ok(ids)
+}

@@ -1,0 +1,188 @@
+//! `meditopia rejected`: lists the rejected events, and lets an operator decide about them.
+//!
+//! They stay until then: to be sent again once the cause is removed, to be exported for somebody
+//! who can remove it, or to be discarded for good.
+
+use std::fs::OpenOptions;
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::failure::{FAILED, Failure};
+use crate::options::confirmation::Confirmation;
+use crate::options::rejected_selection::{Resolved, Selected, Selection};
+use crate::options::spool::SpoolOptions;
+use crate::output::event_rows::{Detail, RowPrinter};
+use crate::output::{OutputOptions, event_count, print_line};
+use crate::times::Zone;
+
+/// The last part of `--help`.
+pub const EXAMPLES: &str = "Examples:
+  meditopia rejected list /var/spool/shop --code A_1104 --since '2 days ago'
+  meditopia rejected show /var/spool/shop --id 17
+  meditopia rejected requeue /var/spool/shop --user u-17      once the API knows the user
+  meditopia rejected export /var/spool/shop > rejected.ndjson
+  meditopia rejected discard /var/spool/shop --until 2026-11-01 --yes
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 needs confirmation: at the terminal, or by --yes.";
+
+/// The subcommands.
+#[derive(clap::Subcommand)]
+pub enum Rejected {
+    /// List them, one per line
+    List(ShowOptions),
+    /// Show all that is known about them: the event, the API's answer, times
+    Show(ShowOptions),
+    /// Put them back at the end of the queue, to be sent again
+    Requeue(ChangeOptions),
+    /// Remove them for good
+    Discard(ChangeOptions),
+    /// Write them as NDJSON, one object per line with the event as it was sent; they are kept
+    Export(ExportOptions),
+}
+
+/// The arguments of `list` and `show`.
+#[derive(clap::Args)]
+pub struct ShowOptions {
+    #[command(flatten)]
+    spool: SpoolOptions,
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    output: OutputOptions,
+}
+
+/// The arguments of `requeue` and `discard`.
+#[derive(clap::Args)]
+pub struct ChangeOptions {
+    #[command(flatten)]
+    spool: SpoolOptions,
+    #[command(flatten)]
+    selection: Selection,
+    /// All events that are rejected now
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
+    /// Read times in UTC instead of this host's time zone
+    #[arg(long)]
+    utc: bool,
+}
+
+/// The arguments of `export`.
+#[derive(clap::Args)]
+pub struct ExportOptions {
+    #[command(flatten)]
+    spool: SpoolOptions,
+    #[command(flatten)]
+    selection: Selection,
+    /// Write to a new file that only its owner can read, instead of standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Read times in UTC instead of this host's time zone
+    #[arg(long)]
+    utc: bool,
+}
+
+/// Carries out the subcommand.
+pub fn run(command: &Rejected) -> Result<ExitCode, Failure> {
+    match command {
+        Rejected::List(options) => show(options, Detail::Line),
+        Rejected::Show(options) => show(options, Detail::Full),
+        Rejected::Requeue(options) => requeue(options),
+        Rejected::Discard(options) => discard(options),
+        Rejected::Export(options) => export(options),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(options: &ShowOptions, detail: Detail) -> Result<(), Failure> {
+    let selected = options.selection.read(&Zone::new(options.output.utc))?;
+    let client = options.spool.open_to_read()?;
+    let mut out = options.output.open();
+    let mut printer = RowPrinter::new(&options.output, detail);
+    selected.for_each(&client, |row| printer.print(row, &mut out))?;
+    if printer.printed() == 0 && !options.output.json {
+        out.line("no rejected event matches")?;
+    }
+    out.flush()
+}
+
+fn selected(options: &ChangeOptions) -> Result<Selected, Failure> {
+    options.selection.require_filter_or_all(options.all)?;
+    let selected = options.selection.read(&Zone::new(options.utc))?;
+    Ok(selected.until_now())
+}
+
+fn requeue(options: &ChangeOptions) -> Result<(), Failure> {
+    let selected = selected(options)?;
+    let client = options.spool.open_to_change()?;
+    let (count, perhaps_delivered) = selected.count(&client)?;
+    if count == 0 {
+        return print_line("no rejected event matches; nothing was done");
+    }
+    if perhaps_delivered > 0 {
+        options.confirmation.ask(&format!(
+            "requeue {}, of which {perhaps_delivered} may have been delivered before and would then arrive twice",
+            event_count(count)
+        ))?;
+    }
+    let changed = match selected.resolve(&client)? {
+        Resolved::Ids(ids) => client.requeue_rejected(&ids)?,
+        Resolved::Filter(filter) => client.requeue_matching(filter)?,
+    };
+    print_line(format_args!(
+        "requeued {}; they are sent after all pending events",
+        event_count(changed as u64)
+    ))
+}
+
+fn discard(options: &ChangeOptions) -> Result<(), Failure> {
+    let selected = selected(options)?;
+    let client = options.spool.open_to_change()?;
+    let (count, _) = selected.count(&client)?;
+    if count == 0 {
+        return print_line("no rejected event matches; nothing was done");
+    }
+    let action = format!("discard {} for good", event_count(count));
+    options.confirmation.ask(&action)?;
+    let changed = match selected.resolve(&client)? {
+        Resolved::Ids(ids) => client.discard_rejected(&ids)?,
+        Resolved::Filter(filter) => client.discard_matching(filter)?,
+    };
+    print_line(format_args!("discarded {}", event_count(changed as u64)))
+}
+
+fn export(options: &ExportOptions) -> Result<(), Failure> {
+    let selected = options.selection.read(&Zone::new(options.utc))?;
+    let client = options.spool.open_to_read()?;
+    let Some(path) = &options.output else {
+        let output = OutputOptions::plain_json();
+        let mut out = output.open();
+        selected.for_each(&client, |row| out.line(row.to_json()?))?;
+        return out.flush();
+    };
+    let mut written = 0;
+    let mut file = OpenOptions::new();
+    let file = file.write(true).create_new(true).mode(0o600);
+    let mut file = BufWriter::new(file.open(path).map_err(|e| cannot_write(path, &e))?);
+    selected.for_each(&client, |row| {
+        written += 1;
+        writeln!(file, "{}", row.to_json()?).map_err(|e| cannot_write(path, &e))
+    })?;
+    let file = file
+        .into_inner()
+        .map_err(|e| cannot_write(path, e.error()))?;
+    file.sync_all().map_err(|e| cannot_write(path, &e))?;
+    print_line(format_args!(
+        "exported {} to {}",
+        event_count(written),
+        path.display()
+    ))
+}
+
+fn cannot_write(path: &Path, cause: &std::io::Error) -> Failure {
+    let remedy = "name a new file where the spool's owner may write, or write to standard output";
+    Failure::new(FAILED, format!("{}: {cause}; {remedy}", path.display()))
+}

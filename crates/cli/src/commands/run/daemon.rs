@@ -1,0 +1,253 @@
+//! The process of `meditopia run`: it opens the spool, sends, handles signals, and ends in order.
+//!
+//! It feeds the watchdog of the service manager only while the threads of the sender report in
+//! time. A process whose sender is stuck is therefore restarted even if its own timers still run.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use meditopia::Report;
+use meditopia::internals::client::Standing;
+use meditopia::{ErrorKind, Result as Outcome};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::current_client::CurrentClient;
+use super::endpoint::{self, EndpointState, Reach};
+use super::health::Health;
+use super::service_manager::ServiceManager;
+use super::{Options, announce, reload};
+use crate::failure::{EVENTS_LEFT, Failure};
+use crate::options::sender_config::SenderConfig;
+use crate::output::log::Log;
+
+/// How much the sender may be overdue if there is no watchdog.
+const TOLERANCE: Duration = Duration::from_secs(30);
+/// The interval of requests to the manager for more time to end, and the time that each asks for.
+const EXTEND_EVERY: Duration = Duration::from_secs(1);
+const EXTEND_BY: Duration = Duration::from_secs(15);
+/// The sender counts as stuck if it needs this much longer than its deadline to end.
+const END_GRACE: Duration = Duration::from_secs(5);
+
+/// The signals that tell a process to end.
+struct EndSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl EndSignals {
+    fn install() -> Result<Self, Failure> {
+        Ok(Self {
+            terminate: install_handler(SignalKind::terminate())?,
+            interrupt: install_handler(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+fn install_handler(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|e| Failure::from(format!("cannot handle signals: {e}")))
+}
+
+/// What the parts of the process share.
+struct Daemon<'a> {
+    options: &'a Options,
+    log: Log,
+    manager: Arc<ServiceManager>,
+    health: Arc<Health>,
+    spool: Arc<str>,
+}
+
+/// Runs until a signal ends the process.
+pub async fn run(
+    options: &Options,
+    mut config: SenderConfig,
+    log: Log,
+) -> Result<ExitCode, Failure> {
+    // Installed first, so that an early signal cannot kill the process while the spool is open.
+    let (mut end_signals, mut hang_up) = (
+        EndSignals::install()?,
+        install_handler(SignalKind::hangup())?,
+    );
+    let manager = Arc::new(ServiceManager::from_environment()?);
+    let listener = match options.listen {
+        Some(address) => {
+            let reach = if options.listen_anywhere {
+                Reach::AnyHost
+            } else {
+                Reach::ThisHost
+            };
+            Some(endpoint::listen(address, reach).await?)
+        }
+        None => None,
+    };
+    let spool: Arc<str> = config.spool_name().into();
+    let client = reload::start_client(&config, &log)?;
+    let current = Arc::new(CurrentClient::new(client, &config.settings));
+    let tolerance = manager
+        .watchdog()
+        .map_or(TOLERANCE, |watchdog| watchdog / 2);
+    let health = Arc::new(Health::new(current.clone(), tolerance));
+    let daemon = Daemon {
+        options,
+        log: log.clone(),
+        manager: manager.clone(),
+        health: health.clone(),
+        spool: spool.clone(),
+    };
+
+    if let Some(tcp) = listener {
+        let address = tcp.local_addr().map_err(|e| Failure::from(e.to_string()))?;
+        log.info(format_args!("listening on http://{address}"));
+        let state = EndpointState {
+            health: health.clone(),
+            spool: spool.clone(),
+        };
+        tokio::spawn(endpoint::serve(tcp, state));
+    }
+    tokio::spawn(announce::announce_changes(
+        health,
+        manager.clone(),
+        log.clone(),
+        spool,
+    ));
+    tokio::spawn(feed_watchdog(daemon.health.clone(), manager.clone()));
+    manager.send("READY=1");
+
+    let signal = loop {
+        tokio::select! {
+            signal = end_signals.next() => break signal,
+            _ = hang_up.recv() => config = daemon.reload(config)?,
+        }
+    };
+    daemon.end(signal, &mut end_signals).await
+}
+
+impl Daemon<'_> {
+    /// Reads the configuration again and returns the one that is now in effect. A wrong one changes
+    /// nothing.
+    fn reload(&self, old: SenderConfig) -> Result<SenderConfig, Failure> {
+        let now = clock_gettime(ClockId::Monotonic);
+        let usec = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
+        self.manager
+            .send(&format!("RELOADING=1\nMONOTONIC_USEC={usec}"));
+        let in_effect = match SenderConfig::read(&self.options.spool, old.settings.role) {
+            Ok(new) => reload::apply(&self.health.client, old, new, &self.log)?,
+            Err(why) => {
+                self.log
+                    .error(format_args!("reload: {why}; nothing was changed"));
+                old
+            }
+        };
+        self.manager.send("READY=1");
+        Ok(in_effect)
+    }
+
+    /// Delivers what is pending within `--drain-timeout`, and logs what is left.
+    async fn end(&self, signal: &str, end_signals: &mut EndSignals) -> Result<ExitCode, Failure> {
+        self.health.set_ending();
+        let standing = self.health.client.vitals().map(|vitals| vitals.standing);
+        // Pending events are left to the process that is elected.
+        let is_stand_by = standing == Ok(Standing::StandBy);
+        let timeout = if is_stand_by {
+            Duration::ZERO
+        } else {
+            Duration::from_secs(self.options.drain_timeout.into())
+        };
+        self.manager
+            .send(&format!("STOPPING=1\nSTATUS={signal}: draining"));
+        self.log.info(format_args!(
+            "{}: {signal}: ending within {} s; a second signal ends it at once",
+            self.spool,
+            timeout.as_secs()
+        ));
+        let client = self.health.client.get();
+        let mut closing = tokio::task::spawn_blocking(move || client.close_with_report(timeout));
+        let end_by = Instant::now() + timeout + END_GRACE;
+        loop {
+            let left = end_by.saturating_duration_since(Instant::now());
+            tokio::select! {
+                closed = &mut closing => {
+                    let (report, outcome) = closed.map_err(|e| Failure::from(e.to_string()))?;
+                    self.report_end(signal, &report, outcome, is_stand_by);
+                    return Ok(ExitCode::SUCCESS);
+                }
+                signal = end_signals.next() => {
+                    return Err(self.end_at_once(&format!("received {signal} as a second signal")));
+                }
+                () = sleep(EXTEND_EVERY.min(left)) => {
+                    if left.is_zero() {
+                        return Err(self.end_at_once("the sender is stuck"));
+                    }
+                    let extend = EXTEND_BY.as_micros();
+                    self.manager.send(&format!("EXTEND_TIMEOUT_USEC={extend}"));
+                }
+            }
+        }
+    }
+
+    fn report_end(&self, signal: &str, report: &Report, outcome: Outcome<()>, is_stand_by: bool) {
+        let spool = &self.spool;
+        let done = format!(
+            "{} delivered, {} rejected since {signal}",
+            report.delivered, report.rejected
+        );
+        let line = match (report.pending, outcome) {
+            (pending, _) if is_stand_by => {
+                format!("{pending} events pending; another process sends them")
+            }
+            (0, Ok(())) => format!("{done}; nothing pending"),
+            (pending, Ok(())) => format!("{done}; {pending} events left for the next sender"),
+            (pending, Err(error)) => {
+                let in_doubt = match report.in_doubt {
+                    0 => String::new(),
+                    in_doubt => format!(", {in_doubt} of them in doubt"),
+                };
+                let cause = if error.kind() == ErrorKind::Timeout {
+                    format!("the drain timeout passed: {error}")
+                } else {
+                    error.to_string()
+                };
+                format!("{done}; {pending} events left for the next sender{in_doubt} ({cause})")
+            }
+        };
+        self.manager.send_status(&format!("ended: {line}"));
+        if report.pending > 0 && !is_stand_by {
+            self.log.warn(format_args!("{spool}: ended: {line}"));
+        } else {
+            self.log.info(format_args!("{spool}: ended: {line}"));
+        }
+    }
+
+    fn end_at_once(&self, why: &str) -> Failure {
+        let line = format!(
+            "{}: ended at once: {why}; pending events are kept, and a request that was in flight is in doubt",
+            self.spool
+        );
+        self.manager.send_status(&line);
+        Failure::new(EVENTS_LEFT, line)
+    }
+}
+
+/// Reports to the manager twice per watchdog interval that this process is alive, as long as it is.
+async fn feed_watchdog(health: Arc<Health>, manager: Arc<ServiceManager>) {
+    let Some(watchdog) = manager.watchdog() else {
+        return;
+    };
+    let mut ticks = interval(watchdog / 2);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if health.check_alive().is_ok() {
+            manager.send("WATCHDOG=1");
+        }
+    }
+}

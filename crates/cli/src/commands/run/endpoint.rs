@@ -1,0 +1,133 @@
+//! The HTTP endpoint of `meditopia run`, for Prometheus and a supervisor.
+//!
+//! Its answers hold no secret, but a partner's volume of business is confidential. So the endpoint
+//! listens on loopback by default, and no request changes anything.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use meditopia::internals::client::Standing;
+use tokio::net::TcpListener;
+
+use super::health::Health;
+use super::listener::LimitedListener;
+use crate::failure::{Failure, USAGE};
+
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Whether other hosts may reach the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    ThisHost,
+    AnyHost,
+}
+
+/// What the endpoint answers from.
+#[derive(Clone)]
+pub struct EndpointState {
+    pub health: Arc<Health>,
+    /// The value of the metrics' `spool` label.
+    pub spool: Arc<str>,
+}
+
+/// Listens on `address`. Refuses an address that other hosts can reach, unless `reach` allows it.
+pub async fn listen(address: SocketAddr, reach: Reach) -> Result<TcpListener, Failure> {
+    if reach == Reach::ThisHost && !address.ip().is_loopback() {
+        return Err(Failure::new(
+            USAGE,
+            format!(
+                "--listen {address}: other hosts can reach this address; listen on 127.0.0.1, or add --listen-anywhere"
+            ),
+        ));
+    }
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|e| Failure::from(format!("--listen {address}: {e}; choose another port")))
+}
+
+/// Answers until the process ends.
+pub async fn serve(tcp: TcpListener, state: EndpointState) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .fallback(unknown)
+        .layer(DefaultBodyLimit::max(0))
+        .with_state(state);
+    axum::serve(LimitedListener::new(tcp), router).await
+}
+
+async fn healthz(State(state): State<EndpointState>) -> Response {
+    let alive = state.health.check_alive();
+    answer(alive.map(|()| "alive".to_owned()))
+}
+
+async fn readyz(State(state): State<EndpointState>) -> Response {
+    answer(state.health.check_ready().await)
+}
+
+fn answer(outcome: Result<String, String>) -> Response {
+    let (status, text) = match outcome {
+        Ok(text) => (StatusCode::OK, text),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
+    };
+    (status, format!("{text}\n")).into_response()
+}
+
+async fn metrics(State(state): State<EndpointState>) -> Response {
+    let client = &state.health.client;
+    let (spool, vitals) = match (client.spool_state().await, client.vitals()) {
+        (Ok(spool), Ok(vitals)) => (spool, vitals),
+        (Err(why), _) => return answer(Err(why)),
+        (_, Err(why)) => return answer(Err(why.to_string())),
+    };
+    let mut text = spool.stats.to_prometheus_with(&[("spool", &state.spool)]);
+    let labels = spool_label(&state.spool);
+    let mut gauge = |name: &str, help: &str, value: String| {
+        text.push_str(&format!(
+            "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{labels} {value}\n"
+        ));
+    };
+    gauge(
+        "meditopia_spool_bytes",
+        "Bytes of pending events, as counted against max_spool_bytes.",
+        spool.waiting_bytes.to_string(),
+    );
+    gauge(
+        "meditopia_spool_limit_bytes",
+        "The value of max_spool_bytes; 0 means no limit.",
+        client.limit_bytes().to_string(),
+    );
+    gauge(
+        "meditopia_run_elected",
+        "Whether this process is the one that sends.",
+        u8::from(vitals.standing == Standing::Elected).to_string(),
+    );
+    gauge(
+        "meditopia_run_overdue_seconds",
+        "By how much a thread of the sender is overdue.",
+        format!("{:.3}", vitals.overdue.as_secs_f64()),
+    );
+    ([(CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response()
+}
+
+fn spool_label(spool: &str) -> String {
+    let escaped = spool
+        .replace('\\', r"\\")
+        .replace('"', r#"\""#)
+        .replace('\n', r"\n");
+    format!("{{spool=\"{escaped}\"}}")
+}
+
+async fn unknown(uri: Uri) -> Response {
+    let text = format!(
+        "{} does not exist; there are /metrics, /healthz and /readyz\n",
+        uri.path()
+    );
+    (StatusCode::NOT_FOUND, text).into_response()
+}

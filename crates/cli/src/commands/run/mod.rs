@@ -1,0 +1,101 @@
+//! `meditopia run`: the sender of one spool as a service.
+//!
+//! Usually a background thread of an application sends. Where that is not possible (PHP, scripts,
+//! applications that must not use the network), this process sends. It enqueues nothing and does
+//! not talk to applications: all that it shares with them is the spool.
+//!
+//! - `daemon`: the course of the process, its signals and its end
+//! - `current_client`: the client that sends, and the state of its spool
+//! - `reload`: a new configuration after SIGHUP
+//! - `health`, `announce`, `service_manager`: whether delivery works, for the log and for systemd
+//! - `endpoint`, `listener`: the same over HTTP, for Prometheus and probes
+
+mod announce;
+mod current_client;
+mod daemon;
+mod endpoint;
+mod health;
+mod listener;
+mod reload;
+mod service_manager;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use meditopia::internals::config::Role;
+
+use crate::failure::Failure;
+use crate::options::sender_config::SenderConfig;
+use crate::options::spool::SpoolOptions;
+use crate::output::log::{Log, LogFormat};
+
+/// The last part of `--help`.
+pub const NOTES: &str = "Signals:
+  SIGTERM, SIGINT  deliver what is pending within --drain-timeout, log what is left, and end;
+                   a second signal ends the process at once
+  SIGHUP           read the configuration and the token again; an option that cannot change while
+                   the process runs (endpoint, account, spool) is named in the log
+
+The endpoint (--listen):
+  /metrics  all counters of the spool, for Prometheus
+  /healthz  503 when a thread of the sender is stuck
+  /readyz   503 with the reason while delivery is paused or hindered, no process sends, or the API
+            is unavailable: all pending events wait 5 s or longer for a retry, or there were 3
+            server errors in a row
+
+If another process already sends from the spool, this one stands by and replaces it when it ends.
+Under systemd: LoadCredential=bearer-token:FILE is used if nothing else configures a bearer token.
+
+Exit status:
+  0  a signal ended it; the next sender delivers what is left, if anything
+  1  it could not start or continue: see the message
+  2  the command line or the configuration is wrong
+  6  it ended at once, by a second signal or because it was stuck; pending events are kept";
+
+/// The arguments of `meditopia run`.
+#[derive(clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    spool: SpoolOptions,
+    /// Serve /metrics, /healthz and /readyz on 127.0.0.1:PORT; port 0 lets the kernel choose one
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// Allow --listen an address that other hosts can reach; the endpoint asks for no password
+    #[arg(long, requires = "listen")]
+    listen_anywhere: bool,
+    /// How long SIGTERM and SIGINT wait for the delivery of pending events
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    drain_timeout: u32,
+    /// The format of the log on standard error; by default journal under systemd, otherwise text
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+/// Sends until a signal ends the process.
+pub fn run(options: &Options) -> Result<ExitCode, Failure> {
+    // This gives up root, which has to happen before there is a second thread.
+    let config = SenderConfig::read(&options.spool, Role::Both)?;
+    let format = options
+        .log_format
+        .unwrap_or_else(LogFormat::of_standard_error);
+    let is_silent = config.settings.log_level.is_none();
+    let failed = |e: std::io::Error| Failure::from(format!("cannot start: {e}"));
+    let (log, log_thread) = Log::start(format, config.settings.log_level).map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let outcome = runtime.block_on(daemon::run(options, config, log.clone()));
+    // A thread that hangs on the disk must not keep the process alive.
+    runtime.shutdown_background();
+    let code = outcome.unwrap_or_else(|failure| {
+        if is_silent {
+            return failure.report();
+        }
+        log.error(&failure);
+        failure.exit_code()
+    });
+    drop(log);
+    log_thread.finish();
+    Ok(code)
+}

@@ -1,0 +1,175 @@
+//! Everything that `meditopia status` shows, gathered by a few short reads.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use meditopia::Client;
+use meditopia::PauseReason;
+use meditopia::Stats;
+use meditopia::internals::client::{Elected, RejectedCount, Retry};
+use meditopia::internals::clock::wall_ms;
+use meditopia::internals::spool::{self, Description, DiskSpace};
+use serde_json::{Map, Value, json};
+
+use crate::failure::Failure;
+
+/// A sender whose heartbeat is older does not send; it writes one at least every second.
+const HEARTBEAT_VALID_MS: i64 = 10_000;
+
+/// A spool at one moment.
+pub struct Snapshot {
+    /// When the snapshot was taken, as wall time in milliseconds.
+    pub now_ms: i64,
+    /// What the spool records about itself.
+    pub known: Description,
+    pub stats: Stats,
+    /// A description of the pause with the API's answer; empty if there is no pause.
+    pub pause: String,
+    /// `None` if the store cannot be read.
+    pub rejected: Option<Vec<RejectedCount>>,
+    pub disk: DiskSpace,
+    elected: Elected,
+    retry: Option<Retry>,
+    /// Events delivered per second; `None` if that was not measured.
+    pub rate: Option<f64>,
+    taken: Instant,
+}
+
+impl Snapshot {
+    /// Reads the spool at `dir`, which `client` has open.
+    pub fn take(client: &Client, dir: &Path) -> Result<Self, Failure> {
+        let stats = client.stats()?;
+        let now_ms = wall_ms();
+        let pause = match client.pause() {
+            Ok(None) => String::new(),
+            Ok(Some(pause)) => pause.error(stats.pending, now_ms).message().to_owned(),
+            Err(e) => e.message().to_owned(),
+        };
+        let rejected = match client.rejected_by_code() {
+            Ok(counts) => Some(counts),
+            Err(e) if e.pause_reason() == Some(PauseReason::StoreDamaged) => None,
+            Err(e) => return Err(e.into()),
+        };
+        Ok(Self {
+            known: spool::describe(dir)?,
+            disk: client.disk()?,
+            elected: client.elected()?,
+            retry: client.retry()?,
+            now_ms,
+            stats,
+            pause,
+            rejected,
+            rate: None,
+            taken: Instant::now(),
+        })
+    }
+
+    /// Takes a second snapshot a second later to measure the rate, unless nothing is being sent.
+    pub fn with_rate(client: &Client, dir: &Path) -> Result<Self, Failure> {
+        const INTERVAL: Duration = Duration::from_secs(1);
+        let first = Self::take(client, dir)?;
+        if first.stats.pending == 0 || first.stats.paused.is_some() || !first.is_sender_alive() {
+            return Ok(first);
+        }
+        std::thread::sleep(INTERVAL);
+        Ok(Self::take(client, dir)?.with_rate_since(&first))
+    }
+
+    /// Adds the rate since an earlier snapshot.
+    pub fn with_rate_since(mut self, earlier: &Self) -> Self {
+        let seconds = self.taken.duration_since(earlier.taken).as_secs_f64();
+        let delivered = self.stats.delivered.saturating_sub(earlier.stats.delivered);
+        self.rate = (seconds > 0.0).then(|| delivered as f64 / seconds);
+        self
+    }
+
+    /// Whether a sender is alive: it is elected, and its heartbeat is recent.
+    ///
+    /// The election of a sender in another container cannot be seen. Such a sender counts as alive
+    /// if its heartbeat is very recent, or if it is recent and a process with its pid exists here.
+    pub fn is_sender_alive(&self) -> bool {
+        const VERY_RECENT_MS: i64 = 2_000;
+        let (Some(pid), Some(seen)) = (self.stats.sender_pid, self.stats.sender_seen_ms) else {
+            return false;
+        };
+        let ago = self.now_ms - seen;
+        match self.elected {
+            // In a copy the heartbeat is that of the original's sender.
+            _ if self.known.is_elsewhere => false,
+            Elected::Nobody => false,
+            Elected::Somebody => ago < HEARTBEAT_VALID_MS,
+            Elected::Unknown => {
+                ago < VERY_RECENT_MS || (ago < HEARTBEAT_VALID_MS && process_exists(pid))
+            }
+        }
+    }
+
+    /// The retry that a living sender waits for after failures.
+    pub fn retry(&self) -> Option<&Retry> {
+        let retry = self.retry.as_ref();
+        retry.filter(|_| self.stats.paused.is_none() && self.is_sender_alive())
+    }
+
+    /// The age of the oldest pending event in milliseconds.
+    pub fn oldest_age_ms(&self) -> Option<i64> {
+        let oldest = self.stats.oldest_pending_ms?;
+        Some((self.now_ms - oldest).max(0))
+    }
+
+    /// The number of rejected events that are kept.
+    pub fn rejected_kept(&self) -> u64 {
+        let counts = self.rejected.iter().flatten();
+        counts.map(|count| count.events).sum()
+    }
+
+    /// The whole snapshot as one object: the statistics and further members.
+    pub fn to_json(&self, dir: &Path) -> Value {
+        let mut object: Map<String, Value> =
+            serde_json::from_str(&self.stats.to_json()).unwrap_or_default();
+        let sender = self.stats.sender_pid.map(|pid| {
+            json!({ "pid": pid, "seen_ms": self.stats.sender_seen_ms, "alive": self.is_sender_alive() })
+        });
+        let kept = self.rejected.as_ref().map(|counts| {
+            let count = |count: &RejectedCount| {
+                json!({ "reason": count.reason, "api_code": count.api_code, "events": count.events })
+            };
+            counts.iter().map(count).collect::<Vec<_>>()
+        });
+        let retry = self.retry().map(|retry| {
+            json!({
+                "next_ms": retry.next_ms,
+                "server_errors": retry.server_errors,
+                "connection_lost": retry.connection_lost,
+                "lasting": retry.is_lasting,
+                "message": format!("waiting for a retry: {}", retry.in_words(self.now_ms)),
+            })
+        });
+        let further = json!({
+            "time_ms": self.now_ms,
+            "spool": dir.to_string_lossy(),
+            "endpoint": self.known.endpoint,
+            "account": self.known.account,
+            "is_elsewhere": self.known.is_elsewhere,
+            "pause_message": (!self.pause.is_empty()).then_some(&self.pause),
+            "retry": retry,
+            "sender": sender,
+            "oldest_age_ms": self.oldest_age_ms(),
+            "rejected_kept": kept,
+            "delivered_per_s": self.rate,
+            "free_bytes": self.disk.free_bytes,
+            "disk_full": self.disk.is_full,
+        });
+        if let Value::Object(members) = further {
+            object.extend(members);
+        }
+        Value::Object(object)
+    }
+}
+
+fn process_exists(pid: u32) -> bool {
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
+    let probe = pid.map(rustix::process::test_kill_process);
+    matches!(probe, Some(Ok(()) | Err(rustix::io::Errno::PERM)))
+}

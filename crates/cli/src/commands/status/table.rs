@@ -1,0 +1,223 @@
+//! Renders a snapshot for an operator: as a table that ends with what to do next, or as one line.
+
+use std::path::Path;
+
+use meditopia::PauseReason;
+use meditopia::RejectedReason;
+use meditopia::internals::client::RejectedCount;
+
+use super::snapshot::Snapshot;
+use crate::output::pauses;
+use crate::output::{Output, Tone, byte_size, event_count, grouped, sanitize};
+use crate::times::{Zone, show_span};
+
+/// The lines of the table.
+pub fn lines(snapshot: &Snapshot, dir: &Path, zone: &Zone, out: &Output) -> Vec<String> {
+    let stats = &snapshot.stats;
+    let mut rows = vec![("spool", dir.display().to_string())];
+    rows.push(("endpoint", sanitize(&snapshot.known.endpoint)));
+    if !snapshot.known.account.is_empty() {
+        rows.push(("account", sanitize(&snapshot.known.account)));
+    }
+    let (tone, state) = state(snapshot, zone);
+    rows.push(("state", out.paint(tone, &state)));
+    if !snapshot.pause.is_empty() {
+        rows.push(("", sanitize(&snapshot.pause)));
+    }
+    rows.push(("sender", sender(snapshot, zone)));
+    rows.push(("pending", pending(snapshot)));
+    rows.push(("in doubt", event_count(stats.in_doubt)));
+    let kept = rejected(snapshot);
+    rows.push((
+        "rejected",
+        match snapshot.rejected_kept() {
+            0 => kept,
+            _ => out.paint(Tone::Warning, &kept),
+        },
+    ));
+    rows.push((
+        "rate",
+        match snapshot.rate {
+            Some(rate) => format!("{rate:.1} events delivered per second"),
+            None => "not measured: nothing is being sent".to_owned(),
+        },
+    ));
+    rows.push(("journal", journal(snapshot)));
+    let free = format!("{} free", byte_size(snapshot.disk.free_bytes));
+    rows.push((
+        "disk",
+        match snapshot.disk.is_full {
+            true => out.paint(Tone::Bad, &format!("full: enqueue is refused; {free}")),
+            false => free,
+        },
+    ));
+    rows.push(("in all", totals(snapshot)));
+    for advice in advice(snapshot, dir) {
+        rows.push(("next", advice));
+    }
+    let line = |(name, text): (&str, String)| {
+        format!("{}  {text}", out.paint(Tone::Label, &format!("{name:<8}")))
+    };
+    rows.into_iter().map(line).collect()
+}
+
+/// The most important figures in one line, for `--watch` into a file or a pipe.
+pub fn line(snapshot: &Snapshot, zone: &Zone) -> String {
+    let stats = &snapshot.stats;
+    let oldest = snapshot
+        .oldest_age_ms()
+        .map_or_else(|| "-".to_owned(), show_span);
+    let paused = stats.paused.map_or("no", PauseReason::name);
+    let sender = match (stats.sender_pid, snapshot.is_sender_alive()) {
+        (Some(pid), true) => pid.to_string(),
+        _ => "none".to_owned(),
+    };
+    let retry = snapshot.retry().map_or_else(String::new, |retry| {
+        format!("  {}", retry.in_words(snapshot.now_ms))
+    });
+    format!(
+        "{}  pending {}  oldest {oldest}  in doubt {}  rejected {}  delivered {}  rate {:.1}/s  sender {sender}  paused {paused}{retry}",
+        zone.show(snapshot.now_ms),
+        stats.pending,
+        stats.in_doubt,
+        snapshot.rejected_kept(),
+        stats.delivered,
+        snapshot.rate.unwrap_or(0.0),
+    )
+}
+
+fn state(snapshot: &Snapshot, zone: &Zone) -> (Tone, String) {
+    let stats = &snapshot.stats;
+    if snapshot.known.is_elsewhere {
+        return (
+            Tone::Bad,
+            "copied or moved here; nothing can open it until it is adopted".to_owned(),
+        );
+    }
+    let Some(reason) = stats.paused else {
+        return match (stats.pending, snapshot.is_sender_alive(), snapshot.retry()) {
+            (0, ..) => (Tone::Good, "everything is delivered".to_owned()),
+            (_, false, _) => (
+                Tone::Warning,
+                "events are pending, and no sender is running".to_owned(),
+            ),
+            (_, true, None) => (Tone::Good, "sending".to_owned()),
+            (_, true, Some(retry)) => (
+                Tone::Warning,
+                format!("waiting for a retry: {}", retry.in_words(snapshot.now_ms)),
+            ),
+        };
+    };
+    let tone = match reason {
+        PauseReason::Hold => Tone::Warning,
+        _ => Tone::Bad,
+    };
+    (tone, pauses::describe(reason, stats, snapshot.now_ms, zone))
+}
+
+fn sender(snapshot: &Snapshot, zone: &Zone) -> String {
+    let (Some(pid), Some(at)) = (snapshot.stats.sender_pid, snapshot.stats.sender_seen_ms) else {
+        return "no sender was ever seen".to_owned();
+    };
+    match snapshot.is_sender_alive() {
+        true => format!("pid {pid} is alive"),
+        false => format!(
+            "none; the last was pid {pid}, seen {} ({} ago)",
+            zone.show(at),
+            show_span(snapshot.now_ms - at)
+        ),
+    }
+}
+
+fn pending(snapshot: &Snapshot) -> String {
+    let pending = event_count(snapshot.stats.pending);
+    match snapshot.oldest_age_ms() {
+        Some(age) => format!("{pending}, the oldest for {}", show_span(age)),
+        None => pending,
+    }
+}
+
+fn rejected(snapshot: &Snapshot) -> String {
+    let Some(counts) = &snapshot.rejected else {
+        return "unknown: the store cannot be read".to_owned();
+    };
+    let part = |count: &RejectedCount| format!("{} {}", grouped(count.events), reason(count));
+    let parts: Vec<_> = counts.iter().map(part).collect();
+    match parts.as_slice() {
+        [] => "none kept".to_owned(),
+        parts => format!(
+            "{} kept: {}",
+            grouped(snapshot.rejected_kept()),
+            parts.join(", ")
+        ),
+    }
+}
+
+fn reason(count: &RejectedCount) -> String {
+    match (count.api_code.as_str(), count.reason) {
+        ("", RejectedReason::Refused) => "refused without a code".to_owned(),
+        ("", RejectedReason::Expired) => "expired".to_owned(),
+        ("", RejectedReason::SetAside) => "set aside".to_owned(),
+        (code, _) => sanitize(code),
+    }
+}
+
+fn journal(snapshot: &Snapshot) -> String {
+    let stats = &snapshot.stats;
+    let s = if stats.segments == 1 { "" } else { "s" };
+    let mut text = format!(
+        "{} segment{s}, {} not taken over",
+        grouped(stats.segments),
+        byte_size(stats.journal_bytes)
+    );
+    if stats.damaged_records > 0 {
+        text += &format!(", {} damaged records", grouped(stats.damaged_records));
+    }
+    if stats.lost > 0 {
+        text += &format!(", {} lost to a damaged store", event_count(stats.lost));
+    }
+    text
+}
+
+fn totals(snapshot: &Snapshot) -> String {
+    let stats = &snapshot.stats;
+    format!(
+        "{} delivered, {} rejected, {} expired, in {} requests",
+        grouped(stats.delivered),
+        grouped(stats.rejected),
+        grouped(stats.expired),
+        grouped(stats.requests)
+    )
+}
+
+/// What to do next, as a command where there is one.
+fn advice(snapshot: &Snapshot, dir: &Path) -> Vec<String> {
+    let spool = dir.display();
+    let stats = &snapshot.stats;
+    let mut advice = Vec::new();
+    if snapshot.known.is_elsewhere {
+        advice.push(format!(
+            "if no other copy will ever send: meditopia adopt {spool}"
+        ));
+    }
+    if let Some(reason) = stats.paused {
+        advice.push(pauses::advice(reason, dir));
+    } else if stats.pending > 0 && !snapshot.is_sender_alive() {
+        advice.push("start the process that sends from this spool".to_owned());
+    } else if stats.pending > 0 && snapshot.retry().is_some() {
+        advice.push(format!(
+            "the sender tries again by itself; for the cause see its log, or run: meditopia doctor --spool {spool}"
+        ));
+    }
+    if snapshot.disk.is_full {
+        advice.push(
+            "free some space on the spool's disk; every acknowledged event is kept".to_owned(),
+        );
+    }
+    if snapshot.rejected_kept() > 0 && stats.paused != Some(PauseReason::MassRejection) {
+        advice.push(format!(
+            "see what was rejected: meditopia rejected list {spool}"
+        ));
+    }
+    advice
+}

@@ -1,0 +1,49 @@
+//! What operators are told about a pause: the reason, and what ends it.
+
+use std::path::Path;
+
+use meditopia::PauseReason;
+use meditopia::Stats;
+
+use crate::times::{Zone, show_span};
+
+/// The reason of the pause, its beginning, and the next probe.
+pub fn describe(reason: PauseReason, stats: &Stats, now_ms: i64, zone: &Zone) -> String {
+    let mut text = format!("paused: {reason}");
+    if let Some(since) = stats.paused_since_ms {
+        text += &format!(", since {}", zone.show(since));
+    }
+    match (stats.next_probe_ms, reason) {
+        (Some(at), _) if at <= now_ms => text += ", the next probe is due",
+        (Some(at), _) => text += &format!(", next probe in {}", show_span(at - now_ms)),
+        (None, PauseReason::StoreDamaged) => {}
+        (None, _) => text += ", until it is resumed",
+    }
+    text
+}
+
+/// What the operator can do to end the pause.
+pub fn advice(reason: PauseReason, spool: &Path) -> String {
+    let spool = spool.display();
+    match reason {
+        PauseReason::Auth => format!(
+            "put a valid bearer token where the sender reads it; delivery then continues by itself, or at once with: meditopia resume {spool}"
+        ),
+        PauseReason::Ip => format!(
+            "ask Meditopia to allow this host's address; delivery then continues by itself, or at once with: meditopia resume {spool}"
+        ),
+        PauseReason::Misrouted => format!(
+            "check the endpoint and what is in between (proxy, firewall); then: meditopia resume {spool}"
+        ),
+        PauseReason::MassRejection => format!(
+            "find out why so many users are refused: meditopia rejected list {spool}; then: meditopia resume {spool}"
+        ),
+        PauseReason::ServerError => format!(
+            "the API fails on one batch: meditopia in-doubt list {spool}; set aside the event that causes it, then: meditopia resume {spool}"
+        ),
+        PauseReason::StoreDamaged => {
+            format!("copy the spool, stop its sender, then: meditopia recover {spool}")
+        }
+        PauseReason::Hold => format!("to send again: meditopia resume {spool}"),
+    }
+}

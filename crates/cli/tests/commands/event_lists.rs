@@ -1,0 +1,127 @@
+//! `meditopia pending`, `find`, `receipts` and `in-doubt`.
+
+use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
+use serde_json::json;
+
+use crate::cli::{
+    FAILED, NEEDS_YES, NOTHING_FOUND, USAGE, output, run, run_failing, run_json, status, user_of,
+};
+use crate::live_spool::LiveSpool;
+
+#[test]
+fn pending_events_are_listed_in_order_while_others_are_enqueued_and_delivery_is_held() {
+    let api = Sandbox::start();
+    let live = LiveSpool::start(&api);
+    live.wait_for_enqueued(100);
+    let spool = live.path();
+    run(&["hold"], &spool);
+    live.wait_for_enqueued(200);
+    let rows = run_json(&["pending", "list", "--user=live-3", "--json"], &spool);
+    let numbers: Vec<u64> = rows
+        .iter()
+        .map(|row| {
+            row["event"]["event_value"]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+        .collect();
+    assert!(numbers.len() >= 19, "{numbers:?}");
+    assert!(
+        numbers.windows(2).all(|pair| pair[1] == pair[0] + 10),
+        "{numbers:?}"
+    );
+    assert_eq!(
+        run_json(&["pending", "list", "--json", "--limit=5"], &spool).len(),
+        5
+    );
+    assert!(run_json(&["pending", "list", "--json", "--until=1h ago"], &spool).is_empty());
+    assert!(run(&["pending", "list", "--limit=1"], &spool).contains("live-"));
+    run(&["resume"], &spool);
+    live.end_with_all_delivered(&api);
+}
+
+#[test]
+fn find_lists_the_pending_rejected_and_delivered_events_of_a_user() {
+    let api = Sandbox::builder().unknown_user("u-1").start();
+    let spool = TestSpool::for_sandbox(&api);
+    let client = spool.client();
+    client.enqueue_for("u-1", 0);
+    client.enqueue_for("u-2", 1);
+    client.flush_ok(secs(60));
+    client.enqueue_for("u-1", 2);
+    let found = run_json(&["find", "--user=u-1", "--json"], &spool.path());
+    assert!(found.iter().all(|row| user_of(row) == "u-1"));
+    let reasons: Vec<_> = found
+        .iter()
+        .map(|row| row["reason"].as_str().unwrap())
+        .collect();
+    assert_eq!(reasons, ["refused", "journalled"]);
+    assert_eq!(found[0]["api_code"], "A_1104");
+    let table = run(&["find", "--user=u-1"], &spool.path());
+    assert!(
+        table.contains("A_1104") && table.contains("in the journal"),
+        "{table}"
+    );
+    let delivered = run_json(&["find", "--user=u-2", "--json"], &spool.path());
+    assert_eq!(delivered.len(), 1);
+    assert_eq!(delivered[0]["reason"], "delivered");
+    assert_eq!(delivered[0]["users"], json!({ "u-2": { "video": 1 } }));
+    let table = run(&["find", "--user=u-2", "--since=1h ago"], &spool.path());
+    assert!(table.contains("delivered 1 event (1 video)"), "{table}");
+    let receipts = run_json(&["receipts", "list", "--json"], &spool.path());
+    assert_eq!(receipts, delivered);
+    assert!(run(&["receipts", "list", "--until=1h ago"], &spool.path()).contains("no receipt"));
+    let nothing = output(&["find", "--user=u-9"], &spool.path());
+    assert_eq!(nothing.status.code(), Some(NOTHING_FOUND), "{nothing:?}");
+    let wrong = run_failing(
+        &["find", "--user=u-1", "--since=whenever"],
+        &spool.path(),
+        USAGE,
+    );
+    assert!(wrong.contains("2h ago"), "{wrong}");
+}
+
+#[test]
+fn an_event_that_the_api_fails_on_can_be_set_aside_and_the_rest_is_delivered() {
+    let api = Sandbox::start();
+    let spool = TestSpool::for_sandbox(&api);
+    let client = spool.client();
+    client.enqueue_users(0..3);
+    api.set_fault(json!({ "fault": "status", "status": 500 }));
+    let _ = client.flush(secs(1));
+    assert_eq!(status(&spool.path())["in_doubt"], 3);
+    let rows = run_json(&["in-doubt", "list", "--json"], &spool.path());
+    let bad = rows.iter().find(|row| user_of(row) == "u-1").unwrap();
+    let id = bad["id"].to_string();
+    run_failing(&["in-doubt", "set-aside"], &spool.path(), USAGE);
+    let question = run_failing(
+        &["in-doubt", "set-aside", "--id", &id],
+        &spool.path(),
+        NEEDS_YES,
+    );
+    assert!(question.contains("would set 1 event aside"), "{question}");
+    assert!(
+        run_failing(
+            &["in-doubt", "set-aside", "--id=1", "--yes"],
+            &spool.path(),
+            FAILED
+        )
+        .contains("id 1")
+    );
+    run(
+        &["in-doubt", "set-aside", "--id", &id, "--yes"],
+        &spool.path(),
+    );
+    let set_aside = run_json(
+        &["rejected", "list", "--reason=set-aside", "--json"],
+        &spool.path(),
+    );
+    assert_eq!(set_aside.iter().map(user_of).collect::<Vec<_>>(), ["u-1"]);
+    api.clear_faults();
+    run(&["resume"], &spool.path());
+    assert_eq!(client.flush_ok(secs(60)).delivered, 2);
+}
