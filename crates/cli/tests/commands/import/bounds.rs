@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use meditopia_testkit::child::run_in_child;
 use meditopia_testkit::meditopia_command;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
@@ -193,16 +194,19 @@ fn only_the_owner_can_access_the_files_of_an_import() {
 #[test]
 fn imports_of_different_names_do_not_block_each_other() {
     const ROUNDS: usize = 300;
-    let api = Sandbox::start();
-    let client = TestSpool::for_sandbox(&api).into_client();
-    std::thread::scope(|scope| {
-        for name in ["a", "b"] {
-            let client = &client;
-            scope.spawn(move || {
-                for _ in 0..ROUNDS {
-                    drop(client.import(name).unwrap());
-                }
-            });
-        }
+    // Other tests fork, and a child holds the lock of an import until it has become its program.
+    run_in_child(|| {
+        let api = Sandbox::start();
+        let client = TestSpool::for_sandbox(&api).into_client();
+        std::thread::scope(|scope| {
+            for name in ["a", "b"] {
+                let client = &client;
+                scope.spawn(move || {
+                    for _ in 0..ROUNDS {
+                        drop(client.import(name).unwrap());
+                    }
+                });
+            }
+        });
     });
 }
