@@ -25,7 +25,7 @@ fn two_imports_of_one_input_do_not_run_at_once() {
     input.write_all(lines(&["a"], 0..10).as_bytes()).unwrap();
     place.wait_for_records("-", 1);
     let said = place.ends_with(1, &["-", "--format", "ndjson"]);
-    assert!(said.contains("another process imports"), "{said}");
+    assert!(said.contains("another process is importing"), "{said}");
     drop(input);
     assert!(first.wait().unwrap().success());
     assert_eq!(place.waiting(), 10);
