@@ -43,7 +43,7 @@ fn main() {
         .map(|row| row.name.as_str())
         .collect();
     let plot = plot::svg(&rows::curve());
-    let stale = published::stale(&table, &plot);
+    let stale = published::outdated(&table, &plot);
     for (what, which) in [("over their limit", &over), ("not up to date", &stale)] {
         if !which.is_empty() {
             eprintln!("{what}: {}", which.join("; "));

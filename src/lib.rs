@@ -1,39 +1,77 @@
 //! libmeditopia: queues user-activity events durably and delivers them, in batches, to the Meditopia
 //! Partners API.
 //!
-//! The crate is a shared library first: its door for hosts is `include/meditopia.h`, written in
-//! `ffi`. Rust programs can use [`client::Client`] directly. The rooms, from the top down (arrows
-//! only point down):
+//! The crate is a shared library first: applications use the C API of `include/meditopia.h`, which
+//! the module `ffi` implements. A Rust program uses [`Client`]:
+//!
+//! ```
+//! # fn main() -> meditopia::Result<()> {
+//! use meditopia::{Client, Config, Fields};
+//!
+//! let mut config = Config::new();
+//! config.set("durability", "memory")?; // an application names its `spool` instead
+//! let client = Client::open(&config)?;
+//! client.enqueue(&Fields {
+//!     token: "user-token-1",
+//!     partner_user_id: "user-1",
+//!     event: "video",
+//!     event_value: None,
+//!     received_at: None,
+//! })?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The modules
+//!
+//! From the top down. A module imports only from lines below its own.
 //!
 //! ```text
-//! ffi                    the C door: converts, guards, delegates
-//! client                 handles, one core for each spool of a process, lists, statistics
-//! sender                 the I/O shell: election, take-over, lanes, commands, deadlines
-//! delivery               pure decisions: verdicts, isolation, backoff, pauses
-//! store     transport    SQLite and HTTPS
-//! journal   spool        what makes an acknowledged event safe, and the directory it lives in
-//! event     config       the five fields; every option
-//! log  stats  error  process  mutex  clock
+//! ffi                      the C API: converts, guards, delegates
+//! client                   clients, one core for each spool of a process, lists, statistics
+//! sender                   the I/O around delivery: election, take-over, lanes, commands, deadlines
+//! store      transport     the sender's state on disk (SQLite); HTTPS
+//! delivery   journal       pure decisions about requests; where an acknowledged event is safe
+//! config     spool         every option; the directory that holds everything
+//! stats event log exchange process
+//! error clock mutex spelling
 //! ```
 //!
 //! An event is acknowledged when its record is in the journal. The elected sender takes records
-//! over into the store, and delivery decides from there which prefix of which lane goes next.
+//! over into the store, and delivery decides which prefix of which lane goes next. `docs/design.md`
+//! tells the whole story.
 
-pub mod client;
-pub mod clock;
-pub mod config;
-pub mod delivery;
-pub mod error;
-pub mod event;
-pub mod exchange;
+// Without it, what only the other crates of this workspace use counts as unused.
+#![cfg_attr(not(feature = "internals"), allow(dead_code, unused_imports))]
+
+mod client;
+mod clock;
+mod config;
+mod delivery;
+mod error;
+mod event;
+mod exchange;
 mod ffi;
-pub mod journal;
-pub mod log;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
+mod journal;
+mod log;
 mod mutex;
 mod process;
 mod sender;
 mod spelling;
-pub mod spool;
-pub mod stats;
-pub mod store;
-pub mod transport;
+mod spool;
+mod stats;
+mod store;
+mod transport;
+
+pub use client::{
+    Client, Cursor, Import, ImportEnd, PendingFilter, Receipt, ReceiptFilter, Receipts,
+    RejectedFilter, RejectedReason, Report, Row, RowReason, SenderSeen, UserShare,
+};
+pub use config::Config;
+pub use error::{Error, ErrorKind, PauseReason, Result};
+pub use event::{EventKind, Fields};
+pub use log::{Callback as LogCallback, Level as LogLevel, Record as LogRecord};
+pub use stats::Stats;

@@ -10,12 +10,14 @@ mod cursor;
 mod export;
 mod import;
 mod in_doubt;
+#[cfg(feature = "internals")]
 mod operator;
 mod pending;
 mod receipts;
 mod recover;
 mod registry;
 mod report;
+#[cfg(feature = "internals")]
 mod retry;
 mod row;
 mod spool_client;
@@ -26,10 +28,12 @@ mod watchdog;
 pub use self::connection::{check_connection, connection};
 pub use self::cursor::Cursor;
 pub use self::import::{Import, ImportEnd};
+#[cfg(feature = "internals")]
 pub use self::operator::{Purpose, RejectedCount};
 pub use self::pending::PendingFilter;
 pub use self::receipts::{Receipt, Receipts, UserShare};
 pub use self::recover::recover;
+#[cfg(feature = "internals")]
 pub use self::retry::Retry;
 pub use self::row::{Row, RowReason};
 pub use self::spool_client::Client;

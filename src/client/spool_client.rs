@@ -16,7 +16,7 @@ use crate::journal::segment;
 use crate::journal::usage;
 use crate::log::{Callback, Log, Record};
 use crate::process::PerProcess;
-use crate::sender::{Command, Report, Vitals};
+use crate::sender::{Command, Report};
 use crate::stats::Stats;
 
 /// What an application opens on a spool. All methods may be called from any thread, also after
@@ -53,8 +53,8 @@ impl Client {
     /// version of the library wrote it; [`ErrorKind::Io`].
     ///
     /// ```
-    /// # fn main() -> meditopia::error::Result<()> {
-    /// use meditopia::{client::Client, config::Config, event::Fields};
+    /// # fn main() -> meditopia::Result<()> {
+    /// use meditopia::{Client, Config, Fields};
     ///
     /// let mut config = Config::new();
     /// config.set("durability", "memory")?;
@@ -219,7 +219,8 @@ impl Client {
 
     /// Whether the sender of this process is alive, and what its standing on the spool is. Waits at
     /// most for the step that the sender is taking. Errors: [`ErrorKind::Closed`].
-    pub fn vitals(&self) -> Result<Vitals> {
+    #[cfg(feature = "internals")]
+    pub fn vitals(&self) -> Result<crate::sender::Vitals> {
         Ok(self.core()?.sender.vitals())
     }
 

@@ -7,9 +7,9 @@
 //! version may share them. Nothing is read unasked, not even the environment.
 //!
 //! ```
-//! use meditopia::config::Config;
+//! use meditopia::Config;
 //!
-//! # fn main() -> meditopia::error::Result<()> {
+//! # fn main() -> meditopia::Result<()> {
 //! let mut config = Config::new();
 //! config.load_env([("MEDITOPIA_FLUSH_INTERVAL_MS".into(), "2000".into())])?;
 //! config.set("spool", "/var/lib/shop/meditopia")?;

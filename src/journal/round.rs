@@ -9,7 +9,7 @@
 //! An incomplete record at the end is normal while the writer lives: it is being written. Anything
 //! else that is no record is damage: the round reports it with its bytes, and goes on at the next
 //! whole record. What stands behind the last whole record is judged once the writer has ended
-//! ([`super::removal`]).
+//! (`removal`).
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};

@@ -6,6 +6,9 @@
 //! every call can keep its deadline whatever the network does.
 //!
 //! The threads run while somebody wants them: the background sender of `role = both`, or a `flush`.
+//!
+//! The files below import this one for [`Shared`], which owns all that they work on, and this one
+//! imports them for the parts of it. A file of its own for `Shared` would only hide that circle.
 
 mod commands;
 mod coordinate;

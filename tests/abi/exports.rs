@@ -26,7 +26,7 @@ fn library() -> PathBuf {
 }
 
 fn in_crate(path: &str) -> PathBuf {
-    meditopia_testkit::root().join(path)
+    meditopia_testkit::repository_root().join(path)
 }
 
 /// The output of `command`, which has to succeed.

@@ -15,7 +15,7 @@ const SOURCES: [&str; 13] = [
 ];
 
 fn in_crate(path: &str) -> PathBuf {
-    meditopia_testkit::root().join(path)
+    meditopia_testkit::repository_root().join(path)
 }
 
 fn read(path: &str) -> String {

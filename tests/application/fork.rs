@@ -6,11 +6,13 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use meditopia_testkit::c_host::{Program, Running};
-use meditopia_testkit::host::{Host, Story, secs};
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::fault_table::Outcome;
 use meditopia_testkit::ledger::Arrivals;
+use meditopia_testkit::process::ChildProcess;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::trials::Outcome;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
 /// How many events each child enqueues.
 const OF_A_CHILD: u64 = 200;
@@ -19,12 +21,12 @@ const OF_A_CHILD: u64 = 200;
 /// many the program left to the next sender.
 fn assert_forks(role: &str, arguments: &[&str], others: &[(&str, u64)]) -> u64 {
     let api = Sandbox::start();
-    let program =
-        Program::of("fork.c").configured(&api, &[("role", role), ("flush_interval_ms", "20")]);
+    let program = CProgram::compile("fork.c")
+        .with_config(&api, &[("role", role), ("flush_interval_ms", "20")]);
 
     assert_eq!(program.run(arguments), "");
-    let host = Host::of(&api).with("spool", program.spool().to_str().unwrap());
-    let left = host.client().flushed(secs(30)).delivered;
+    let host = TestSpool::for_sandbox(&api).with("spool", program.spool().to_str().unwrap());
+    let left = host.client().flush_ok(secs(30)).delivered;
 
     let mut expected: BTreeMap<String, Vec<u64>> = others
         .iter()
@@ -33,7 +35,7 @@ fn assert_forks(role: &str, arguments: &[&str], others: &[(&str, u64)]) -> u64 {
     for child in 0..3 {
         expected.insert(format!("child-{child}"), (0..OF_A_CHILD).collect());
     }
-    let arrivals = Arrivals::of(&api);
+    let arrivals = Arrivals::from_sandbox(&api);
     let arrived = arrivals.first_appearances();
     assert!(
         arrived.keys().eq(expected.keys()),
@@ -93,8 +95,8 @@ fn what_orphans_of_a_sender_enqueue_goes_with_the_next_sender() {
 #[test]
 fn a_child_that_sleeps_does_not_keep_its_dead_parent_elected() {
     let api = Sandbox::start();
-    let program = Program::of("fork.c")
-        .configured(&api, &[("role", "both"), ("flush_interval_ms", "3600000")]);
+    let program = CProgram::compile("fork.c")
+        .with_config(&api, &[("role", "both"), ("flush_interval_ms", "3600000")]);
     let mut parent = program
         .command(&["sleeper", "forked"])
         .stdin(Stdio::piped())
@@ -104,22 +106,22 @@ fn a_child_that_sleeps_does_not_keep_its_dead_parent_elected() {
     let children = (parent.stdin.take().unwrap(), parent.stderr.take().unwrap());
     assert!(parent.wait().unwrap().success());
 
-    let host = Host::of(&api).with("spool", program.spool().to_str().unwrap());
-    assert_eq!(host.client().flushed(secs(30)).delivered, 1);
+    let host = TestSpool::for_sandbox(&api).with("spool", program.spool().to_str().unwrap());
+    assert_eq!(host.client().flush_ok(secs(30)).delivered, 1);
 
     let (input, mut complaints) = children;
     drop(input);
     // It ends with the last child.
     let complaints = std::io::read_to_string(&mut complaints).unwrap();
     assert_eq!(complaints, "");
-    let left = host.client().flushed(secs(30)).delivered;
+    let left = host.client().flush_ok(secs(30)).delivered;
     assert_eq!(left, 3 * OF_A_CHILD);
 }
 
 /// Kills a writer and sender whose children idle on, and waits for its successor's work.
 fn assert_followed(what: &str, preload: Option<&str>) {
     const EVENTS: u64 = 50;
-    let lives = meditopia_testkit::trials::trials(2, 50);
+    let lives = meditopia_testkit::fault_table::trial_count(2, 50);
     let mut outcome = Outcome {
         trials: lives,
         ..Outcome::default()
@@ -127,13 +129,13 @@ fn assert_followed(what: &str, preload: Option<&str>) {
     let mut longest = Duration::ZERO;
     for _ in 0..lives {
         let api = Sandbox::start();
-        let program = Program::of("idle.c")
-            .configured(&api, &[("role", "both"), ("flush_interval_ms", "3600000")]);
+        let program = CProgram::compile("idle.c")
+            .with_config(&api, &[("role", "both"), ("flush_interval_ms", "3600000")]);
         let mut command = program.command(&[&EVENTS.to_string()]);
         if let Some(source) = preload {
-            command.env("LD_PRELOAD", program.shim(source));
+            command.env("LD_PRELOAD", program.compile_preload(source));
         }
-        let mut parent = Running(
+        let mut parent = ChildProcess(
             command
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
@@ -149,7 +151,7 @@ fn assert_followed(what: &str, preload: Option<&str>) {
         assert_eq!(line, "ready\n");
 
         // Stands for election already.
-        let host = Host::of(&api)
+        let host = TestSpool::for_sandbox(&api)
             .with("spool", program.spool().to_str().unwrap())
             .with("role", "both")
             .with("flush_interval_ms", "10");
@@ -165,7 +167,7 @@ fn assert_followed(what: &str, preload: Option<&str>) {
         });
         drop(children);
 
-        let arrivals = Arrivals::of(&api);
+        let arrivals = Arrivals::from_sandbox(&api);
         let arrived = arrivals.first_appearances();
         assert_eq!(arrived["parent"], (0..EVENTS).collect::<Vec<_>>());
         assert_eq!(arrived["successor"], [0]);
@@ -174,12 +176,12 @@ fn assert_followed(what: &str, preload: Option<&str>) {
         outcome.duplicated += arrivals.duplicates() as u64;
     }
     println!("{what}: followed within {longest:?}");
-    meditopia_testkit::trials::report(what, outcome, 0);
+    meditopia_testkit::fault_table::add_row(what, outcome, 0);
     assert!(longest < secs(10), "{longest:?}");
     assert_eq!(outcome.duplicated, 0);
 }
 
-fn segments(program: &Program) -> Vec<String> {
+fn segments(program: &CProgram) -> Vec<String> {
     let entries = std::fs::read_dir(program.spool().join("journal")).unwrap();
     entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -211,17 +213,17 @@ fn the_same_where_the_children_were_forked_while_a_lock_file_was_being_opened() 
 #[test]
 fn every_fork_of_a_loaded_process_gives_a_child_that_works_at_once() {
     const OF_A_CHILD: u64 = 3;
-    let forks = meditopia_testkit::trials::trials(100, 1_000);
+    let forks = meditopia_testkit::fault_table::trial_count(100, 1_000);
     let api = Sandbox::start();
-    let program =
-        Program::of("storm.c").configured(&api, &[("role", "both"), ("flush_interval_ms", "10")]);
+    let program = CProgram::compile("storm.c")
+        .with_config(&api, &[("role", "both"), ("flush_interval_ms", "10")]);
     let busy: Vec<u64> = program
         .run(&[&forks.to_string()])
         .split_whitespace()
         .map(|count| count.parse().unwrap())
         .collect();
 
-    let arrivals = Arrivals::of(&api);
+    let arrivals = Arrivals::from_sandbox(&api);
     let arrived = arrivals.first_appearances();
     let mut expected = BTreeMap::from([
         ("first".to_owned(), 1),
@@ -236,7 +238,7 @@ fn every_fork_of_a_loaded_process_gives_a_child_that_works_at_once() {
         duplicated: arrivals.duplicates() as u64,
         ..Outcome::default()
     };
-    meditopia_testkit::trials::report("fork under load", outcome, 0);
+    meditopia_testkit::fault_table::add_row("fork under load", outcome, 0);
     assert!(arrived.keys().eq(expected.keys()));
     for (user, events) in &expected {
         assert_eq!(arrived[user], (0..*events).collect::<Vec<_>>(), "{user}");

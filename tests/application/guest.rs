@@ -1,8 +1,11 @@
 //! A good guest: what a host in C sees of the library in its process, and what it does not see.
 
-use meditopia_testkit::c_host::{Program, assert_good, says};
-use meditopia_testkit::host::{Host, Story, secs};
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::privileges::report_skip;
+use meditopia_testkit::process::{assert_success, stdout_of};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
 /// What other libraries would follow.
 const ENVIRONMENT: [(&str, &str); 8] = [
@@ -18,14 +21,14 @@ const ENVIRONMENT: [(&str, &str); 8] = [
 
 fn be_a_guest(role: &str) {
     let api = Sandbox::start();
-    let program = Program::of("guest.c").configured(&api, &[("role", role)]);
+    let program = CProgram::compile("guest.c").with_config(&api, &[("role", role)]);
 
-    let said = says(program.command(&[role]).envs(ENVIRONMENT));
+    let said = stdout_of(program.command(&[role]).envs(ENVIRONMENT));
 
     assert_eq!(said, "");
     // What a close without patience left is there for the next one.
-    let host = Host::of(&api).with("spool", program.spool().to_str().unwrap());
-    host.client().flushed(secs(30));
+    let host = TestSpool::for_sandbox(&api).with("spool", program.spool().to_str().unwrap());
+    host.client().flush_ok(secs(30));
     assert_eq!(api.ledger().distinct_events, 260);
 }
 
@@ -55,14 +58,14 @@ fn assert_quickstart(said: &str) {
 #[test]
 fn a_program_that_holds_the_static_library_does_the_same() {
     let api = api_of_quickstart();
-    let program = Program::static_of("bindings/c/quickstart.c").configured(&api, &[]);
+    let program = CProgram::compile_static("bindings/c/quickstart.c").with_config(&api, &[]);
     assert_quickstart(&program.run(&[]));
 }
 
 #[test]
 fn a_checker_finds_no_wrong_access_and_no_leak() {
     let api = api_of_quickstart();
-    let program = Program::in_crate("bindings/c/quickstart.c").configured(&api, &[]);
+    let program = CProgram::compile_from_root("bindings/c/quickstart.c").with_config(&api, &[]);
     let valgrind = [
         "valgrind",
         "--quiet",
@@ -75,11 +78,11 @@ fn a_checker_finds_no_wrong_access_and_no_leak() {
     let mut command = program.command_under(&valgrind, &[]);
     let output = match command.output() {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            println!("not checked: valgrind is not here");
+            report_skip("valgrind is not installed");
             return;
         }
         output => output.unwrap(),
     };
-    assert_good(&command, &output);
+    assert_success(&command, &output);
     assert_quickstart(std::str::from_utf8(&output.stdout).unwrap());
 }

@@ -1,43 +1,30 @@
 //! Hosts in containers that share one spool: a clock since boot of their own, and pids of their own.
 
-use std::process::Command;
-
-use meditopia_testkit::c_host::Program;
-use meditopia_testkit::host::{Host, Story, secs};
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::fault_table::Outcome;
 use meditopia_testkit::ledger::Arrivals;
+use meditopia_testkit::privileges::can_run_under;
+use meditopia_testkit::remote_client::RemoteClient;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::steered::Steered;
-use meditopia_testkit::trials::Outcome;
-
-/// Whether this user and kernel can do it; says so where not.
-fn can(runner: &[&str]) -> bool {
-    let tried = Command::new(runner[0])
-        .args(&runner[1..])
-        .arg("true")
-        .output();
-    let can = tried.is_ok_and(|output| output.status.success());
-    if !can {
-        println!("skipped: {runner:?} is not possible here");
-    }
-    can
-}
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
 /// Processes under these runners enqueue for one user in turns, each event after the last was acknowledged.
 fn take_turns(what: &str, runners: &[&[&str]]) {
     if !runners
         .iter()
         .filter(|runner| !runner.is_empty())
-        .all(|runner| can(runner))
+        .all(|runner| can_run_under(runner))
     {
         return;
     }
-    let turns = meditopia_testkit::trials::trials(300, 10_000);
+    let turns = meditopia_testkit::fault_table::trial_count(300, 10_000);
     let api = Sandbox::start();
-    let program = Program::of("steered.c").configured(&api, &[("role", "enqueue")]);
-    let mut hosts: Vec<Steered> = runners
+    let program = CProgram::compile("remote_client.c").with_config(&api, &[("role", "enqueue")]);
+    let mut hosts: Vec<RemoteClient> = runners
         .iter()
         .map(|runner| {
-            Steered::start(match runner {
+            RemoteClient::start(match runner {
                 [] => program.command(&[]),
                 runner => program.command_under(runner, &[]),
             })
@@ -47,12 +34,12 @@ fn take_turns(what: &str, runners: &[&[&str]]) {
     for number in 0..turns {
         hosts[(number % count) as usize].enqueue("u-1", number);
     }
-    hosts.into_iter().for_each(Steered::end);
+    hosts.into_iter().for_each(RemoteClient::close);
 
-    let sender = Host::of(&api).with("spool", program.spool().to_str().unwrap());
-    let report = sender.client().flushed(secs(60));
+    let sender = TestSpool::for_sandbox(&api).with("spool", program.spool().to_str().unwrap());
+    let report = sender.client().flush_ok(secs(60));
     assert_eq!((report.delivered, report.pending), (turns, 0));
-    let arrivals = Arrivals::of(&api);
+    let arrivals = Arrivals::from_sandbox(&api);
     let arrived = &arrivals.first_appearances()["u-1"];
     assert!(
         arrived.iter().copied().eq(0..turns),
@@ -65,7 +52,7 @@ fn take_turns(what: &str, runners: &[&[&str]]) {
         duplicated: arrivals.duplicates() as u64,
         ..Outcome::default()
     };
-    meditopia_testkit::trials::report(what, outcome, 0);
+    meditopia_testkit::fault_table::add_row(what, outcome, 0);
     assert_eq!(outcome.duplicated, 0);
 }
 

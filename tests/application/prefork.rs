@@ -12,11 +12,13 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use meditopia_testkit::c_host::{Program, Running, says};
-use meditopia_testkit::host::{Host, Story, secs};
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::fault_table::Outcome;
 use meditopia_testkit::ledger::Arrivals;
+use meditopia_testkit::process::{ChildProcess, stdout_of};
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::trials::Outcome;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
 /// Requests that are on their way to a server at once.
 const CALLERS: u64 = 4;
@@ -27,14 +29,14 @@ const TROUBLE_EVERY: u64 = 100;
 struct Case {
     name: String,
     api: Sandbox,
-    program: Program,
+    program: CProgram,
 }
 
 impl Case {
     fn new(name: &str, role: &str) -> Self {
         let api = Sandbox::start();
-        let program = Program::of("prefork.c")
-            .configured(&api, &[("role", role), ("flush_interval_ms", "20")]);
+        let program = CProgram::compile("prefork.c")
+            .with_config(&api, &[("role", role), ("flush_interval_ms", "20")]);
         Self {
             name: format!("{name}, role = {role}"),
             api,
@@ -62,8 +64,8 @@ impl Case {
     }
 
     /// A host on the same spool, in the test.
-    fn host(&self) -> Host {
-        Host::of(&self.api).with("spool", self.program.spool().to_str().unwrap())
+    fn host(&self) -> TestSpool {
+        TestSpool::for_sandbox(&self.api).with("spool", self.program.spool().to_str().unwrap())
     }
 
     fn library(&self) -> PathBuf {
@@ -72,11 +74,11 @@ impl Case {
 
     /// The host has ended: delivers what it left, checks all of it and adds the row.
     fn assert_all_came(&self, trials: u64, kills: u64) {
-        let report = self.host().client().flushed(secs(120));
+        let report = self.host().client().flush_ok(secs(120));
         assert_eq!((report.pending, report.in_doubt), (0, 0));
 
         let acknowledged = self.acknowledged();
-        let arrivals = Arrivals::of(&self.api);
+        let arrivals = Arrivals::from_sandbox(&self.api);
         let arrived = arrivals.first_appearances();
         let came = |user: &str| arrived.get(user).map_or(0, |numbers| numbers.len() as u64);
         let outcome = Outcome {
@@ -91,7 +93,7 @@ impl Case {
             ..Outcome::default()
         };
         // Each killed process may have been the sender, with a batch on its way.
-        meditopia_testkit::trials::report(&self.name, outcome, kills);
+        meditopia_testkit::fault_table::add_row(&self.name, outcome, kills);
         assert_eq!(outcome.lost, 0);
         assert!(outcome.duplicated <= kills);
         arrivals.assert_only_whole_requests_came_twice();
@@ -112,7 +114,7 @@ impl Case {
 
     /// Calls the server under `command` while its workers are killed and reloaded.
     fn serve(&self, requests: u64, command: &mut Command) {
-        let mut master = Running(command.stderr(Stdio::piped()).spawn().unwrap());
+        let mut master = ChildProcess(command.stderr(Stdio::piped()).spawn().unwrap());
         let pid = i32::try_from(master.0.id()).unwrap();
         let mut complaints = BufReader::new(master.0.stderr.take().unwrap()).lines();
         let url = complaints
@@ -200,7 +202,7 @@ fn signal(process: i32, number: i32) {
     unsafe { libc::kill(process, number) };
 }
 
-fn segments(program: &Program) -> Vec<String> {
+fn segments(program: &CProgram) -> Vec<String> {
     let entries = fs::read_dir(program.spool().join("journal")).unwrap();
     entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -208,7 +210,7 @@ fn segments(program: &Program) -> Vec<String> {
 }
 
 fn in_crate(path: &str) -> PathBuf {
-    meditopia_testkit::root().join(path)
+    meditopia_testkit::repository_root().join(path)
 }
 
 /// Where `.ci/setup` has put it.
@@ -238,7 +240,7 @@ fn under_gunicorn(role: &str, master_enqueues: &str) {
         .env("ACKNOWLEDGED", case.acknowledged_file())
         .env("MASTER_ENQUEUES", master_enqueues);
     case.serve(
-        meditopia_testkit::trials::trials(1_000, 100_000),
+        meditopia_testkit::fault_table::trial_count(1_000, 100_000),
         &mut command,
     );
 }
@@ -260,7 +262,7 @@ fn under_c(role: &str, master: &str) {
         .program
         .command(&[acknowledged.to_str().unwrap(), "4", "150", master]);
     case.serve(
-        meditopia_testkit::trials::trials(2_000, 100_000),
+        meditopia_testkit::fault_table::trial_count(2_000, 100_000),
         &mut command,
     );
 }
@@ -280,12 +282,12 @@ fn in_children(name: &str, program: impl Fn(&Case) -> Command) {
     for role in ["enqueue", "both"] {
         let case = Case::new(name, role);
         let (processes, events) = (
-            meditopia_testkit::trials::trials(8, 100),
-            meditopia_testkit::trials::trials(200, 1_000),
+            meditopia_testkit::fault_table::trial_count(8, 100),
+            meditopia_testkit::fault_table::trial_count(200, 1_000),
         );
         let mut command = program(&case);
         command.args([processes.to_string(), events.to_string()]);
-        assert_eq!(says(&mut command), "");
+        assert_eq!(stdout_of(&mut command), "");
         case.assert_all_came(processes, processes / 3);
     }
 }

@@ -7,42 +7,23 @@ use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use meditopia::client::Client;
-use meditopia::error::ErrorKind;
-use meditopia_testkit::c_host::{Program, Running, says};
-use meditopia_testkit::host::{Host, Story};
+use meditopia::Client;
+use meditopia::ErrorKind;
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::disks::FuseDisk;
+use meditopia_testkit::privileges::{is_root, runner_as_user};
+use meditopia_testkit::process::{ChildProcess, stdout_of};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
 
 const SOMEBODY: u32 = 54_321;
 const ANOTHER: u32 = 54_322;
 
-fn is_root() -> bool {
-    Path::new("/proc/self").metadata().unwrap().uid() == 0
-}
-
-/// What starts a program as the user `uid` with a umask.
-fn as_user(uid: u32, umask: &str) -> Vec<String> {
-    let user = [
-        "setpriv".to_owned(),
-        format!("--reuid={uid}"),
-        format!("--regid={uid}"),
-        "--clear-groups".to_owned(),
-    ];
-    let shell = [
-        "sh".to_owned(),
-        "-c".to_owned(),
-        format!("umask {umask}; exec \"$@\""),
-        "sh".to_owned(),
-    ];
-    let user = user.into_iter().take(if is_root() { 4 } else { 0 });
-    user.chain(shell).collect()
-}
-
 /// A program whose spool will be in a directory of `SOMEBODY`'s.
-fn program_of_somebody(api: &Sandbox) -> (Program, PathBuf) {
-    let program = Program::for_anybody("linger.c");
+fn program_of_somebody(api: &Sandbox) -> (CProgram, PathBuf) {
+    let program = CProgram::compile_for_any_user("linger.c");
     let home = program.dir().join("home");
     std::fs::create_dir(&home).unwrap();
     if is_root() {
@@ -50,10 +31,10 @@ fn program_of_somebody(api: &Sandbox) -> (Program, PathBuf) {
     }
     let spool = home.join("spool");
     let options = [("spool", spool.to_str().unwrap()), ("role", "both")];
-    (program.configured(api, &options), spool)
+    (program.with_config(api, &options), spool)
 }
 
-fn ready(program: &Program, runner: &[String]) -> Running {
+fn ready(program: &CProgram, runner: &[String]) -> ChildProcess {
     let runner: Vec<&str> = runner.iter().map(String::as_str).collect();
     let mut child = program
         .command_under(&runner, &[])
@@ -66,7 +47,7 @@ fn ready(program: &Program, runner: &[String]) -> Running {
         .read_line(&mut said)
         .unwrap();
     assert_eq!(said, "ready\n");
-    Running(child)
+    ChildProcess(child)
 }
 
 /// The mode of everything in `dir`, and of itself under the name "".
@@ -95,10 +76,10 @@ fn nobody_else_can_read_a_spool_whatever_the_umask() {
     for umask in ["000", "077"] {
         let api = Sandbox::start();
         let (program, spool) = program_of_somebody(&api);
-        let runner = as_user(SOMEBODY, umask);
+        let runner = runner_as_user(SOMEBODY, umask);
         let _sender = ready(&program, &runner);
         let words: Vec<&str> = runner.iter().map(String::as_str).collect();
-        says(&mut program.command_under(&words, &["command"]));
+        stdout_of(&mut program.command_under(&words, &["command"]));
 
         let found = modes(&spool);
         let expected = [
@@ -132,23 +113,26 @@ fn a_spool_of_another_user_is_refused_also_to_root() {
     if !is_root() {
         // Without root there is no second user, but there are directories of one.
         let options = [("spool", "/"), ("role", "both")];
-        assert_refused(&program.configured(&api, &options), &as_user(0, "022"));
+        assert_refused(
+            &program.with_config(&api, &options),
+            &runner_as_user(0, "022"),
+        );
         return;
     }
-    drop(ready(&program, &as_user(SOMEBODY, "022")));
+    drop(ready(&program, &runner_as_user(SOMEBODY, "022")));
     let before = modes(&spool);
-    assert_refused(&program, &as_user(ANOTHER, "022"));
-    assert_refused(&program, &as_user(0, "022"));
+    assert_refused(&program, &runner_as_user(ANOTHER, "022"));
+    assert_refused(&program, &runner_as_user(0, "022"));
     assert_eq!(modes(&spool), before);
 }
 
 #[test]
 fn a_process_that_has_a_spool_open_is_refused_it_again_once_others_may_write_there() {
-    let host = Host::at("http://127.0.0.1:9/events").with("role", "enqueue");
+    let host = TestSpool::for_endpoint("http://127.0.0.1:9/events").with("role", "enqueue");
     let client = host.client();
     client.enqueue_for("user", 1);
     let open_to = |mode: u32| {
-        fs::set_permissions(host.spool(), Permissions::from_mode(mode)).unwrap();
+        fs::set_permissions(host.path(), Permissions::from_mode(mode)).unwrap();
         Client::open(host.config())
     };
     let Err(refused) = open_to(0o777) else {
@@ -159,7 +143,7 @@ fn a_process_that_has_a_spool_open_is_refused_it_again_once_others_may_write_the
     assert!(open_to(0o700).is_ok());
 }
 
-fn assert_refused(program: &Program, runner: &[String]) {
+fn assert_refused(program: &CProgram, runner: &[String]) {
     let words: Vec<&str> = runner.iter().map(String::as_str).collect();
     let output = program.command_under(&words, &[]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -171,40 +155,14 @@ fn assert_refused(program: &Program, runner: &[String]) {
     assert!(said.contains("belongs to uid"), "{said}");
 }
 
-/// A file system in user space, as many that other hosts see too are; ends with its test.
-struct NetworkDisk(tempfile::TempDir);
-
-impl NetworkDisk {
-    fn mount() -> Option<Self> {
-        if !is_root() || !Path::new("/dev/fuse").exists() {
-            println!("not tested: this process may not mount a file system in user space");
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        for name in ["behind", "seen"] {
-            std::fs::create_dir(dir.path().join(name)).unwrap();
-        }
-        let mut bindfs = Command::new("bindfs");
-        says(bindfs.args(["behind", "seen"]).current_dir(dir.path()));
-        Some(Self(dir))
-    }
-}
-
-impl Drop for NetworkDisk {
-    fn drop(&mut self) {
-        let seen = self.0.path().join("seen");
-        let _ = Command::new("umount").arg("-l").arg(seen).status();
-    }
-}
-
 #[test]
 fn a_spool_on_a_network_file_system_is_refused_unless_the_operator_vouches_for_it() {
-    let Some(disk) = NetworkDisk::mount() else {
+    let Some(disk) = FuseDisk::mount() else {
         return;
     };
     let api = Sandbox::start();
-    let spool = disk.0.path().join("seen/spool");
-    let host = Host::of(&api).with("spool", spool.to_str().unwrap());
+    let spool = disk.spool();
+    let host = TestSpool::for_sandbox(&api).with("spool", spool.to_str().unwrap());
     let Err(refused) = Client::open(host.config()) else {
         panic!("opened");
     };
@@ -215,10 +173,10 @@ fn a_spool_on_a_network_file_system_is_refused_unless_the_operator_vouches_for_i
         "{refused}"
     );
 
-    let client = host.with("allow_network_spool", "true").open();
+    let client = host.with("allow_network_spool", "true").into_client();
     client.enqueue_users(0..10);
     assert_eq!(
-        client.flushed(meditopia_testkit::host::secs(30)).delivered,
+        client.flush_ok(meditopia_testkit::wait::secs(30)).delivered,
         10
     );
 }

@@ -6,14 +6,15 @@ use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 
-use meditopia::client::Client;
-use meditopia_testkit::c_host::Program;
-use meditopia_testkit::host::{Host, Story, secs};
-use meditopia_testkit::ledger::{Arrivals, Event};
-use meditopia_testkit::patience::wait_until;
+use meditopia::Client;
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::enqueuer::Enqueuer;
+use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
+use meditopia_testkit::ledger::{Arrivals, Event, assert_survived_deaths};
+use meditopia_testkit::process::{open_descriptors, spawn_reporting};
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::trials::{Outcome, report, trials};
-use meditopia_testkit::workers::{Worker, assert_sound, descriptors, start_telling};
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::{secs, wait_until};
 use serde_json::json;
 
 const SEED: u64 = 5;
@@ -60,7 +61,7 @@ impl Holdings {
             line.split_whitespace().nth(1).unwrap().parse().unwrap()
         };
         Self {
-            descriptors: descriptors(pid).len(),
+            descriptors: open_descriptors(pid).len(),
             threads: field("Threads:") as usize,
             mappings: maps.lines().filter(|l| l.contains("libmeditopia")).count(),
             resident_kb: field("VmRSS:"),
@@ -77,36 +78,36 @@ impl Holdings {
 }
 
 /// A client that sends what `program` has left, if nobody else does.
-fn observer(api: &Sandbox, program: &Program) -> Client {
+fn observer(api: &Sandbox, program: &CProgram) -> Client {
     let spool = program.spool();
-    let host = Host::of(api).with("spool", spool.to_str().unwrap());
+    let host = TestSpool::for_sandbox(api).with("spool", spool.to_str().unwrap());
     host.client()
 }
 
 fn unload(role: &str, way: &str, threads: usize) {
-    let rounds = trials(60, 1_000);
+    let rounds = trial_count(60, 1_000);
     let first_rounds = rounds / 10;
     let api = Sandbox::start();
-    let program = Program::loading("unload.c")
-        .configured(&api, &[("role", role), ("flush_interval_ms", "20")]);
+    let program = CProgram::compile_with_dlopen("unload.c")
+        .with_config(&api, &[("role", role), ("flush_interval_ms", "20")]);
     let observer = observer(&api, &program);
     let library = program.library();
-    let host = Worker::spawn(&mut program.command(&[library.to_str().unwrap(), way]));
+    let host = Enqueuer::spawn(&mut program.command(&[library.to_str().unwrap(), way]));
 
     let turn = |rounds: u64| {
-        let answer = host.ask(&format!("{rounds}\n"));
-        assert_eq!(answer.as_deref(), Some("done\n"), "it died");
+        let answer = host.ask(&rounds.to_string());
+        assert_eq!(answer.as_deref(), Some("done"), "it died");
     };
     turn(first_rounds);
-    observer.flushed(secs(60));
+    observer.flush_ok(secs(60));
     let early = Holdings::at_rest(host.pid(), threads);
     turn(rounds - first_rounds);
-    observer.flushed(secs(60));
+    observer.flush_ok(secs(60));
     let late = Holdings::at_rest(host.pid(), threads);
 
-    let arrivals = Arrivals::of(&api);
+    let arrivals = Arrivals::from_sandbox(&api);
     let delivered = arrivals.first_appearances().remove("plugin").unwrap();
-    report(
+    add_row(
         &format!("dlclose, {way}"),
         Outcome {
             trials: rounds,
@@ -165,7 +166,11 @@ fn a_host_whose_exit_handlers_enqueue_may_do_so() {
         let acknowledged = ends(role, &["atexit"]);
         for handler in ["early-handler", "late-handler"] {
             let of_it = acknowledged.iter().filter(|(user, _)| user == handler);
-            assert_eq!(of_it.count() as u64, OF_A_HANDLER * trials(3, 50), "{role}");
+            assert_eq!(
+                of_it.count() as u64,
+                OF_A_HANDLER * trial_count(3, 50),
+                "{role}"
+            );
         }
     }
 }
@@ -181,16 +186,16 @@ fn ends(role: &str, ways: &[&str]) -> Vec<Event> {
     let api = Sandbox::builder().seed(SEED).start();
     // So that most find a request on its way.
     api.set_fault(json!({"fault": "delay", "ms": [0, 50], "when": "after"}));
-    let program = Program::of("ends.c").configured(&api, &[("flush_interval_ms", "10")]);
+    let program = CProgram::compile("ends.c").with_config(&api, &[("flush_interval_ms", "10")]);
 
     let mut rng = fastrand::Rng::with_seed(SEED);
     let mut acknowledged = Vec::new();
     let mut lives = 0;
     for way in ways {
-        for _ in 0..trials(3, 50) {
+        for _ in 0..trial_count(3, 50) {
             let life = lives.to_string();
             let mut command = program.command(&[role, &life, way]);
-            let (mut process, events) = start_telling(command.stdin(Stdio::piped()));
+            let (mut process, events) = spawn_reporting(command.stdin(Stdio::piped()));
             acknowledged.extend(events.iter().take(rng.usize(1..300)));
             process.0.stdin.take().unwrap().write_all(b"\n").unwrap();
             acknowledged.extend(&events);
@@ -210,8 +215,8 @@ fn ends(role: &str, ways: &[&str]) -> Vec<Event> {
     }
 
     api.clear_faults();
-    observer(&api, &program).flushed(secs(60));
+    observer(&api, &program).flush_ok(secs(60));
     let fault = format!("role {role}: {}", ways.join(", "));
-    assert_sound(&fault, &api, lives, &acknowledged);
+    assert_survived_deaths(&fault, &api, lives, &acknowledged);
     acknowledged
 }

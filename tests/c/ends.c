@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "program.h"
 
 enum { THREADS = 3, LONGEST_LIFE = 1000000, OF_A_HANDLER = 50 };
 

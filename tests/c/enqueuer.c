@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "program.h"
 
 static void answer(const char *line) {
   CHECK(write(STDOUT_FILENO, line, strlen(line)) == (ssize_t)strlen(line));

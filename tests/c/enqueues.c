@@ -2,7 +2,7 @@
  *
  *   enqueues CONFIG.toml EVENTS  one event each, of four users in turn */
 
-#include "host.h"
+#include "program.h"
 
 enum { USERS = 4 };
 

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "program.h"
 
 enum { CHILDREN = 3, BEFORE = 10, AFTER = 100, BUSY = 5000, PATIENCE_S = 60 };
 

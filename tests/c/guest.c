@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "program.h"
 
 /* SIGKILL and SIGSTOP cannot be blocked, and the C library keeps 32 and 33 for itself. */
 static const uint64_t ALL_SIGNALS = ~(UINT64_C(1) << 8 | UINT64_C(1) << 18 | UINT64_C(3) << 31);

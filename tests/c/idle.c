@@ -7,7 +7,7 @@
 #include <spawn.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "program.h"
 
 extern char **environ;
 

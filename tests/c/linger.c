@@ -3,7 +3,7 @@
  *   linger CONFIG.toml          enqueues, flushes, says "ready" and lives until its input ends
  *   linger CONFIG.toml command  has the sender, another process, carry out two commands */
 
-#include "host.h"
+#include "program.h"
 
 int main(int argc, char **argv) {
   meditopia_error error;

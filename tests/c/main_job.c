@@ -8,7 +8,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 
-#include "host.h"
+#include "program.h"
 
 static meditopia_client *client;
 static long threads, users, first, last;

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "program.h"
 
 enum { USERS_OF_A_THREAD = 10, LONGEST_LIFE = 1000000 };
 

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "program.h"
 
 enum { WORKERS_MAX = 16 };
 

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "program.h"
 
 enum { TEXT_BYTES = 8 << 20, PATIENCE_MS = 60000 };
 

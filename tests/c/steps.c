@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "program.h"
 
 enum { MARK = 0x4d450000, BEGIN = 1, END, ACKNOWLEDGED, FAILED };
 

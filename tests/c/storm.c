@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "program.h"
 
 enum { OF_A_CHILD = 3, PATIENCE_S = 60 };
 

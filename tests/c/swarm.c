@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "program.h"
 
 static void enqueue_next(meditopia_client *client, long number) {
   char user[32];

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "program.h"
 
 static void *symbol(void *library, const char *name) {
   void *address = dlsym(library, name);

@@ -1,14 +1,17 @@
-//! The brake: many users refused in a row are more likely our mistake than theirs, but a few dozen side
-//! by side in an import are not to stop the others.
+//! The brake: if many users are refused in a row, the cause is probably not in their events. A few
+//! dozen bad users side by side in an import must not stop the others, though.
 
-use meditopia::client::Client;
-use meditopia::error::PauseReason;
-use meditopia_testkit::host::{Host, Story, secs};
+use meditopia::Client;
+use meditopia::PauseReason;
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 use serde_json::json;
 
+use crate::fixtures::{accepted_values, values};
+
 /// An API that knows no user whose name begins with `bad-`.
-fn api() -> Sandbox {
+fn api_without_bad_users() -> Sandbox {
     let api = Sandbox::start();
     api.set_unknown(json!([{"prefix": "bad-"}]));
     api
@@ -24,13 +27,13 @@ fn enqueue_four_each(client: &Client, kind: &str, users: std::ops::Range<usize>)
 
 #[test]
 fn twenty_five_bad_users_in_a_row_do_not_stop_an_import_that_is_sorted_by_user() {
-    let api = api();
-    let client = Host::of(&api).open();
+    let api = api_without_bad_users();
+    let client = TestSpool::for_sandbox(&api).into_client();
     enqueue_four_each(&client, "a", 0..50);
     enqueue_four_each(&client, "bad", 0..25);
     enqueue_four_each(&client, "c", 0..50);
 
-    let report = client.flushed(secs(60));
+    let report = client.flush_ok(secs(60));
 
     assert_eq!((report.delivered, report.rejected), (400, 100));
     let users = client.rejected_users();
@@ -40,9 +43,11 @@ fn twenty_five_bad_users_in_a_row_do_not_stop_an_import_that_is_sorted_by_user()
 }
 
 #[test]
-fn when_everything_is_refused_few_are_rejected_and_the_rest_is_kept() {
-    let api = api();
-    let client = Host::of(&api).with("brake_users", "5").open();
+fn if_the_api_refuses_everything_few_events_are_rejected_and_the_rest_is_kept() {
+    let api = api_without_bad_users();
+    let client = TestSpool::for_sandbox(&api)
+        .with("brake_users", "5")
+        .into_client();
     enqueue_four_each(&client, "bad", 0..50);
     let (report, outcome) = client.flush(secs(30));
     assert_eq!(
@@ -57,54 +62,49 @@ fn when_everything_is_refused_few_are_rejected_and_the_rest_is_kept() {
     users.dedup();
     assert_eq!(users.len(), 5, "{users:?}");
 
-    // The mistake is mended: what was kept arrives, each user's events in their order.
+    // Once the cause is removed, the events that were kept arrive, those of each user in order.
     api.set_unknown(json!([]));
     client.resume().unwrap();
-    client.flushed(secs(60));
-    let events = api.events();
-    assert_eq!(events.len() as u64, 200 - report.rejected);
+    client.flush_ok(secs(60));
+    assert_eq!(api.events().len() as u64, 200 - report.rejected);
     for user in 5..50 {
-        let of_user = format!("bad-{user}");
-        let numbers: Vec<_> = events
-            .iter()
-            .filter(|event| event.fields.partner_user_id == of_user)
-            .map(|event| event.fields.event_value.clone())
-            .collect();
-        let expected: Vec<_> = (0..4).map(|number| json!(number.to_string())).collect();
-        assert_eq!(numbers, expected, "{of_user}");
+        let user = format!("bad-{user}");
+        assert_eq!(accepted_values(&api, &user), values(0..4), "{user}");
     }
 }
 
 #[test]
-fn senders_that_live_for_one_flush_share_the_count() {
-    let api = api();
-    let host = Host::of(&api).with("brake_users", "5").with("role", "both");
+fn senders_that_live_for_one_flush_share_the_count_of_the_brake() {
+    let api = api_without_bad_users();
+    let spool = TestSpool::for_sandbox(&api)
+        .with("brake_users", "5")
+        .with("role", "both");
     let mut rejected = 0;
-    let mut lives = 0;
+    let mut clients = 0;
     let reason = loop {
-        let client = host.client();
-        client.enqueue_for(&format!("bad-{lives}"), lives);
+        let client = spool.client();
+        client.enqueue_for(&format!("bad-{clients}"), clients);
         let (report, outcome) = client.flush(secs(30));
         rejected += report.rejected;
-        lives += 1;
+        clients += 1;
         client.close(secs(30)).unwrap_or_default();
-        if let Err(e) = outcome {
-            break e.pause_reason();
+        if let Err(error) = outcome {
+            break error.pause_reason();
         }
-        assert!(lives < 20, "no brake: {rejected} rejected");
+        assert!(clients < 20, "no brake: {rejected} rejected");
     };
     assert_eq!(reason, Some(PauseReason::MassRejection));
     assert_eq!(rejected, 5);
 }
 
 #[test]
-fn a_chatty_bad_user_alone_is_no_reason_to_brake() {
-    let api = api();
-    let client = Host::of(&api).open();
+fn many_refusals_of_a_single_user_do_not_trigger_the_brake() {
+    let api = api_without_bad_users();
+    let client = TestSpool::for_sandbox(&api).into_client();
     for number in 0..300 {
         client.enqueue_for("bad-1", number);
     }
-    assert_eq!(client.flushed(secs(60)).rejected, 300);
+    assert_eq!(client.flush_ok(secs(60)).rejected, 300);
     client.enqueue_for("a-1", 0);
-    assert_eq!(client.flushed(secs(60)).delivered, 1);
+    assert_eq!(client.flush_ok(secs(60)).delivered, 1);
 }

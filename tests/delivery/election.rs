@@ -1,51 +1,55 @@
-//! One sender at any moment: sixty-four processes stand for election on one spool, the elected one
-//! dies again and again, or is stopped and woken.
+//! The election: sixty-four processes on one spool have one sender at any moment, although the
+//! elected process is killed again and again, or stopped and resumed.
 //!
-//! That there was one sender is seen from outside, in two ways. Only the sender opens the store, so no
-//! two processes may have it open at once. And a process never shares a connection, so with one lane
-//! the requests of a connection follow each other in the API's ledger, with none of another between.
+//! The tests check from outside, in two ways, that there is only one sender. Only the sender opens
+//! the store, so two processes must never have it open at once. And processes do not share
+//! connections, so with one lane the API's ledger must list all requests of one connection before
+//! those of the next.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use meditopia::client::Client;
-use meditopia::error::PauseReason;
-use meditopia_testkit::c_host::Program;
-use meditopia_testkit::host::{Host, Story, secs};
-use meditopia_testkit::ledger::{Arrivals, Event};
-use meditopia_testkit::patience::wait_until;
+use meditopia::Client;
+use meditopia::PauseReason;
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::enqueuer::Enqueuer;
+use meditopia_testkit::fault_table::trial_count;
+use meditopia_testkit::ledger::{Arrivals, Event, assert_survived_deaths};
+use meditopia_testkit::process::{OnDrop, has_open};
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::trials::trials;
-use meditopia_testkit::workers::{AtDrop, Worker, assert_sound, opens, sender_pid};
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::{secs, wait_until};
 use rustix::fs::FlockOperation;
 use serde_json::json;
+
+use crate::fixtures::{spool_of, wall_ms};
 
 const PROCESSES: usize = 64;
 const THREADS: usize = 4;
 const SEED: u64 = 17;
-/// Between two events of a thread, so that requests are many and not full.
-const REST: Duration = Duration::from_millis(1);
-/// A successor takes a second on an idle machine; this one may be busy.
+/// The time between two events of a thread, so that there are many requests with few events each.
+const ENQUEUE_EVERY: Duration = Duration::from_millis(1);
+/// A new sender takes a second on an idle machine, but this one may be busy.
 const SUCCESSOR_WITHIN: Duration = Duration::from_secs(10);
 
 #[test]
-fn a_command_is_carried_out_though_its_sender_ends_without_having_taken_it() {
+fn a_command_is_carried_out_although_the_sender_ends_without_claiming_it() {
     let api = Sandbox::start();
-    let host = Host::of(&api);
-    let client = host.client();
+    let spool = TestSpool::for_sandbox(&api);
+    let client = spool.client();
     client.enqueue_for("u-1", 1);
-    // A sender that looks at nothing any more, and is about to end.
-    let place = std::fs::File::open(host.spool()).unwrap();
-    rustix::fs::flock(&place, FlockOperation::LockExclusive).unwrap();
+    // This lock makes the test the elected sender, one that ends without claiming any command.
+    let election = std::fs::File::open(spool.path()).unwrap();
+    rustix::fs::flock(&election, FlockOperation::LockExclusive).unwrap();
     std::thread::scope(|threads| {
         let held = threads.spawn(|| client.hold());
-        let commands = host.spool().join("commands");
+        let commands = spool.path().join("commands");
         wait_until("the command waits", || {
             std::fs::read_dir(&commands).is_ok_and(|mut waiting| waiting.next().is_some())
         });
-        drop(place);
+        drop(election);
         held.join().unwrap().unwrap();
         assert_eq!(std::fs::read_dir(&commands).unwrap().count(), 0);
     });
@@ -53,29 +57,29 @@ fn a_command_is_carried_out_though_its_sender_ends_without_having_taken_it() {
 }
 
 #[test]
-fn sixty_four_processes_have_one_sender_at_any_moment_and_each_death_a_successor() {
-    let deaths = trials(12, 300) as usize;
+fn sixty_four_processes_have_one_sender_at_any_moment_and_a_successor_after_each_death() {
+    let deaths = trial_count(12, 300) as usize;
     let api = Sandbox::builder().seed(SEED).start();
     api.set_fault(json!({"fault": "delay", "ms": [0, 20], "when": "after"}));
-    let program = Program::of("enqueuer.c").configured(&api, &[("flush_interval_ms", "20")]);
+    let program = CProgram::compile("enqueuer.c").with_config(&api, &[("flush_interval_ms", "20")]);
     let observer = observer(&api, &program);
     let store = program.spool().join("store.db");
     let workers: Vec<_> = (0..PROCESSES)
-        .map(|_| RwLock::new(Arc::new(Worker::start(&program, "both"))))
+        .map(|_| RwLock::new(Arc::new(Enqueuer::start(&program, "both"))))
         .collect();
     let acknowledged: Mutex<Vec<Event>> = Mutex::default();
-    let over = AtomicBool::new(false);
+    let ended = AtomicBool::new(false);
 
     let mut rng = fastrand::Rng::with_seed(SEED);
     let mut waits = Vec::new();
-    let looks = std::thread::scope(|scope| {
-        let end = AtDrop(|| over.store(true, Ordering::Relaxed));
-        let (workers, acknowledged, over) = (&workers, &acknowledged, &over);
+    let checks = std::thread::scope(|scope| {
+        let end = OnDrop(|| ended.store(true, Ordering::Relaxed));
+        let (workers, acknowledged, ended) = (&workers, &acknowledged, &ended);
         for thread in 0..THREADS {
             scope.spawn(move || {
                 for number in 0.. {
                     for index in (thread..PROCESSES).step_by(THREADS) {
-                        if over.load(Ordering::Relaxed) {
+                        if ended.load(Ordering::Relaxed) {
                             return;
                         }
                         let worker = workers[index].read().unwrap().clone();
@@ -83,26 +87,26 @@ fn sixty_four_processes_have_one_sender_at_any_moment_and_each_death_a_successor
                         if worker.enqueue(&user, number) {
                             acknowledged.lock().unwrap().push((user, number));
                         }
-                        std::thread::sleep(REST);
+                        std::thread::sleep(ENQUEUE_EVERY);
                     }
                 }
             });
         }
         let watch = scope.spawn(move || {
-            let mut looks = 0;
-            while !over.load(Ordering::Relaxed) {
+            let mut checks = 0;
+            while !ended.load(Ordering::Relaxed) {
                 let all: Vec<_> = workers.iter().map(|w| w.read().unwrap().clone()).collect();
-                assert_one_has_it_open(&all, &store);
-                looks += 1;
+                assert_one_has_store_open(&all, &store);
+                checks += 1;
             }
-            looks
+            checks
         });
         for _ in 0..deaths {
             let elected = elected(&observer, |pid| position(workers, pid).is_some());
             let requests = api.ledger().requests + rng.u64(1..10);
             api.wait_for_requests(requests);
             let index = position(workers, elected).unwrap();
-            let fresh = Arc::new(Worker::start(&program, "both"));
+            let fresh = Arc::new(Enqueuer::start(&program, "both"));
             let old = std::mem::replace(&mut *workers[index].write().unwrap(), fresh);
             old.kill();
             waits.push(successor(&observer, elected));
@@ -110,39 +114,39 @@ fn sixty_four_processes_have_one_sender_at_any_moment_and_each_death_a_successor
         drop(end);
         watch.join().unwrap()
     });
-    // By the sender that is elected now, so that no further death repeats anything.
-    observer.flushed(secs(60));
+    // The sender that is elected now delivers the rest, so that no further death repeats anything.
+    observer.flush_ok(secs(60));
 
     waits.sort();
     println!(
-        "{looks} looks; a successor after {:?} in the median, {:?} at most",
+        "{checks} checks; a successor after {:?} in the median, {:?} at most",
         waits[deaths / 2],
         waits[deaths - 1]
     );
     let acknowledged = acknowledged.into_inner().unwrap();
-    assert_sound("death of the elected of 64", &api, deaths, &acknowledged)
-        .assert_connections_follow_each_other();
+    assert_survived_deaths("death of the elected of 64", &api, deaths, &acknowledged)
+        .assert_one_connection_at_a_time();
     assert!(waits[deaths - 1] < SUCCESSOR_WITHIN);
 }
 
 #[test]
-fn a_stopped_sender_keeps_the_election_and_carries_on_when_woken_or_is_followed_when_killed() {
-    let rounds = trials(2, 30) as usize;
+fn a_stopped_sender_stays_elected_and_continues_when_resumed_and_is_succeeded_when_killed() {
+    let rounds = trial_count(2, 30) as usize;
     let api = Sandbox::start();
-    // Long enough to stop a sender that waits for an answer.
+    // Long enough to stop a sender while it waits for an answer.
     api.set_fault(json!({"fault": "delay", "ms": 300, "when": "before"}));
-    let program = Program::of("enqueuer.c").configured(&api, &[("flush_interval_ms", "20")]);
+    let program = CProgram::compile("enqueuer.c").with_config(&api, &[("flush_interval_ms", "20")]);
     let observer = observer(&api, &program);
-    let mut workers: Vec<_> = (0..4).map(|_| Worker::start(&program, "both")).collect();
+    let mut workers: Vec<_> = (0..4).map(|_| Enqueuer::start(&program, "both")).collect();
     let mut acknowledged: Vec<Event> = Vec::new();
     let mut number = 0;
     let mut waits = Vec::new();
 
     for round in 0..rounds {
-        let mut enqueue_in_all = |workers: &[&Worker]| {
+        let mut enqueue_in_all = |workers: &[&Enqueuer]| {
             for (index, worker) in workers.iter().enumerate() {
                 let user = format!("u-{round}-{index}");
-                assert!(worker.enqueue(&user, number), "enqueue goes on");
+                assert!(worker.enqueue(&user, number), "enqueue works");
                 acknowledged.push((user, number));
                 number += 1;
             }
@@ -152,100 +156,101 @@ fn a_stopped_sender_keeps_the_election_and_carries_on_when_woken_or_is_followed_
         let index = workers.iter().position(|w| w.pid() == pid).unwrap();
         let (sender, others): (Vec<_>, Vec<_>) =
             workers.iter().partition(|worker| worker.pid() == pid);
-        observer.flushed(secs(60));
-        let repeats_before = Arrivals::of(&api).repeats();
+        observer.flush_ok(secs(60));
+        let repeats_before = Arrivals::from_sandbox(&api).repeats();
 
         enqueue_in_all(&others);
-        wait_until("a request is on its way", || {
+        wait_until("a request is in flight", || {
             api.ledger().outcome("open") > 0
         });
         sender[0].stop();
-        wait_until("it is dealt with", || api.ledger().outcome("open") == 0);
+        wait_until("the request has ended", || {
+            api.ledger().outcome("open") == 0
+        });
         let requests = api.ledger().requests;
         let seen = others[0].sender();
         for _ in 0..5 {
             enqueue_in_all(&others);
         }
-        wait_until("its heartbeat is old", || {
-            now_ms() - others[0].sender().1 > 3_000
+        wait_until("the heartbeat is old", || {
+            wall_ms() - others[0].sender().1 > 3_000
         });
-        assert_eq!(others[1].sender(), seen, "another one sends");
-        assert_eq!(api.ledger().requests, requests, "another one sends");
+        assert_eq!(others[1].sender(), seen, "another process sends");
+        assert_eq!(api.ledger().requests, requests, "another process sends");
 
-        sender[0].wake();
-        observer.flushed(secs(60));
+        sender[0].resume();
+        observer.flush_ok(secs(60));
         assert_eq!(
             others[0].sender().0,
             i64::from(pid),
-            "it is not the sender any more"
+            "the resumed process is no longer the sender"
         );
-        assert_eq!(Arrivals::of(&api).repeats(), repeats_before);
+        assert_eq!(Arrivals::from_sandbox(&api).repeats(), repeats_before);
 
         enqueue_in_all(&others);
-        wait_until("a request is on its way", || {
+        wait_until("a request is in flight", || {
             api.ledger().outcome("open") > 0
         });
         sender[0].stop();
         sender[0].kill();
         waits.push(successor(&observer, pid));
-        workers[index] = Worker::start(&program, "both");
+        workers[index] = Enqueuer::start(&program, "both");
     }
-    observer.flushed(secs(60));
+    observer.flush_ok(secs(60));
 
-    println!("killed while stopped, they were followed after {waits:?}");
-    assert_sound(
+    println!("successors of senders that were killed while stopped, after {waits:?}");
+    assert_survived_deaths(
         "SIGSTOP, then death, of the elected",
         &api,
         rounds,
         &acknowledged,
     )
-    .assert_connections_follow_each_other();
+    .assert_one_connection_at_a_time();
     assert!(waits.iter().all(|wait| *wait < SUCCESSOR_WITHIN));
 }
 
-/// A client that sends when nobody else does.
-fn observer(api: &Sandbox, program: &Program) -> Client {
-    let spool = program.spool();
-    let host = Host::of(api).with("spool", spool.to_str().unwrap());
-    host.client()
+/// A client of this process on the spool. Its flushes send if no other process does.
+fn observer(api: &Sandbox, program: &CProgram) -> Client {
+    spool_of(program, api).client()
 }
 
-fn position(workers: &[RwLock<Arc<Worker>>], pid: u32) -> Option<usize> {
+fn position(workers: &[RwLock<Arc<Enqueuer>>], pid: u32) -> Option<usize> {
     let mut pids = workers.iter().map(|worker| worker.read().unwrap().pid());
-    pids.position(|of_it| of_it == pid)
+    pids.position(|other| other == pid)
 }
 
-/// The pid of the sender, once it is one of ours.
+/// Waits until the sender is one of our processes, and returns its pid.
 fn elected(observer: &Client, is_ours: impl Fn(u32) -> bool) -> u32 {
     let mut elected = None;
-    wait_until("one is elected", || {
-        elected = sender_pid(observer).filter(|pid| is_ours(*pid));
+    wait_until("a process is elected", || {
+        elected = observer.sender_pid().filter(|pid| is_ours(*pid));
         elected.is_some()
     });
     elected.unwrap()
 }
 
-/// How long it takes until another process than `dead` says that it sends.
+/// Waits until another process than `dead` is the sender, and returns how long that took.
 fn successor(observer: &Client, dead: u32) -> Duration {
-    wait_until("it has a successor", || {
-        sender_pid(observer).is_some_and(|pid| pid != dead)
+    wait_until("there is a successor", || {
+        observer.sender_pid().is_some_and(|pid| pid != dead)
     })
 }
 
-/// Whoever is seen with the store open may have died since: then it is not seen a second time.
-fn assert_one_has_it_open(workers: &[Arc<Worker>], store: &Path) {
-    let have_it = |workers: &[Arc<Worker>]| -> Vec<Arc<Worker>> {
-        let having = workers.iter().filter(|worker| opens(worker.pid(), store));
+/// Checks that at most one process has the store open. A process that has died meanwhile does not
+/// count: the second check finds nothing.
+fn assert_one_has_store_open(workers: &[Arc<Enqueuer>], store: &Path) {
+    let having_store_open = |workers: &[Arc<Enqueuer>]| -> Vec<Arc<Enqueuer>> {
+        let having = workers
+            .iter()
+            .filter(|worker| has_open(worker.pid(), store));
         having.cloned().collect()
     };
-    let senders = have_it(workers);
+    let senders = having_store_open(workers);
     if senders.len() > 1 {
-        let senders: Vec<u32> = have_it(&senders).iter().map(|w| w.pid()).collect();
+        let senders: Vec<u32> = having_store_open(&senders)
+            .iter()
+            .map(|w| w.pid())
+            .collect();
         assert!(senders.len() <= 1, "{senders:?} have the store open");
     }
-}
-
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(now.as_millis()).unwrap()
 }

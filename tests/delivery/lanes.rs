@@ -1,26 +1,31 @@
-//! Lanes: each user's events in order whoever enqueues them, and no lane holds up another one.
+//! Lanes: the events of each user stay in order whichever process enqueues them, and no lane delays
+//! another.
 
 use std::sync::Mutex;
 
-use meditopia::client::Client;
-use meditopia_testkit::c_host::Program;
-use meditopia_testkit::host::{Host, Opened, Story, secs};
-use meditopia_testkit::ledger::{Arrivals, Event, by_user, listed, lost, out_of_order};
-use meditopia_testkit::patience::wait_until;
+use meditopia::Client;
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::enqueuer::Enqueuer;
+use meditopia_testkit::fault_table::trial_count;
+use meditopia_testkit::ledger::{
+    Arrivals, Event, events_of_rows, first_disorder, lost_events, numbers_by_user,
+};
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::trials::trials;
-use meditopia_testkit::workers::Worker;
+use meditopia_testkit::spool::{ClientExt, SpoolClient, TestSpool};
+use meditopia_testkit::wait::{secs, wait_until};
 use serde_json::{Value, json};
+
+use crate::fixtures::{read_log, spool_of};
 
 const LANES: usize = 16;
 const SLOW: &str = "slow";
 
-/// The lane of a user, among so many. It is how the rows of a store are spread: no version may change it.
+/// The lane of a user. Stores depend on this function, so no version of the library may change it.
 fn lane_of(user: &str, lanes: usize) -> usize {
     crc32c::crc32c(user.as_bytes()) as usize % lanes
 }
 
-/// Users of all lanes.
+/// A hundred users, with at least one in each lane.
 fn users() -> Vec<String> {
     let users: Vec<_> = (0..100).map(|number| format!("u-{number}")).collect();
     for lane in 0..LANES {
@@ -29,14 +34,15 @@ fn users() -> Vec<String> {
     users
 }
 
-/// A fault that strikes the requests with an event of the slow user.
-fn strikes_slow(mut fault: Value) -> Value {
+/// Limits a fault to requests with an event of the slow user.
+fn for_slow_user(mut fault: Value) -> Value {
     fault["containing"] = json!(format!(r#""partner_user_id":"{SLOW}""#));
     fault
 }
 
-/// Events of the slow user and of all others; those of other lanes arrive while the slow one waits.
-fn assert_others_pass(api: &Sandbox, client: &Client, round: usize) {
+/// Enqueues an event of the slow user and one of each other user, and checks that those of other
+/// lanes arrive while the slow user's lane waits.
+fn assert_other_lanes_deliver(api: &Sandbox, client: &Client, round: usize) {
     let already = api.ledger().accepted_events;
     client.enqueue_for(SLOW, round);
     let users = users();
@@ -55,37 +61,40 @@ fn assert_others_pass(api: &Sandbox, client: &Client, round: usize) {
 }
 
 fn assert_in_order(api: &Sandbox) {
-    for (user, numbers) in Arrivals::of(api).first_appearances() {
-        assert_eq!(out_of_order(&numbers), None, "{user}: {numbers:?}");
+    for (user, numbers) in Arrivals::from_sandbox(api).first_appearances() {
+        assert_eq!(first_disorder(&numbers), None, "{user}: {numbers:?}");
     }
 }
 
-fn sixteen_lanes(api: &Sandbox) -> Opened {
-    Host::of(api)
+fn sixteen_lanes(api: &Sandbox) -> SpoolClient {
+    TestSpool::for_sandbox(api)
         .with("role", "both")
         .with("lanes", "16")
         .with("flush_interval_ms", "20")
         .with("request_timeout_ms", "3600000")
-        .open()
+        .into_client()
 }
 
 #[test]
-fn a_lane_that_waits_for_its_answer_holds_up_no_other() {
+fn a_lane_that_waits_for_an_answer_delays_no_other_lane() {
     let api = Sandbox::start();
     let client = sixteen_lanes(&api);
-    api.set_fault(strikes_slow(json!({"fault": "delay", "ms": 3_600_000})));
+    api.set_fault(for_slow_user(json!({"fault": "delay", "ms": 3_600_000})));
     for round in 0..3 {
-        assert_others_pass(&api, &client, round);
+        assert_other_lanes_deliver(&api, &client, round);
     }
-    // All the while it was one request.
+    // All this time the slow lane had a single request.
     assert_eq!(api.ledger().delayed, 1);
-    let doubted = client.in_doubt_rows();
-    assert!(listed(&doubted).contains(&(SLOW.into(), 0)), "{doubted:?}");
+    let in_doubt = client.in_doubt_rows();
+    assert!(
+        events_of_rows(&in_doubt).contains(&(SLOW.into(), 0)),
+        "{in_doubt:?}"
+    );
     assert_in_order(&api);
 }
 
 #[test]
-fn a_lane_that_rests_after_a_failure_holds_up_no_other() {
+fn a_lane_that_waits_after_a_failure_delays_no_other_lane() {
     for fault in [
         json!({"fault": "status", "status": 503, "retry_after": 3_600}),
         json!({"fault": "status", "status": 429, "retry_after": 3_600}),
@@ -94,34 +103,37 @@ fn a_lane_that_rests_after_a_failure_holds_up_no_other() {
         let api = Sandbox::start();
         let client = sixteen_lanes(&api);
         let after = fault["when"] == "after";
-        api.set_fault(strikes_slow(fault));
+        api.set_fault(for_slow_user(fault));
         client.enqueue_for(SLOW, 0);
         api.wait_for_requests(1);
         if after {
-            // What its answer did not tell: it was accepted, and is in doubt for ten minutes.
+            // The API has accepted the event and answered 500: it is in doubt for ten minutes.
             api.wait_for_events(1);
             api.clear_ledger();
         }
         for round in 1..4 {
-            assert_others_pass(&api, &client, round);
+            assert_other_lanes_deliver(&api, &client, round);
         }
 
         api.clear_faults();
-        // An operator who knows that all is well again does not wait for the end of a rest.
+        // An operator ends the backoff with hold and resume.
         client.hold().unwrap();
         client.resume().unwrap();
-        client.flushed(secs(60));
+        client.flush_ok(secs(60));
         assert_in_order(&api);
-        assert_eq!(Arrivals::of(&api).first_appearances()[SLOW], [0, 1, 2, 3]);
+        assert_eq!(
+            Arrivals::from_sandbox(&api).first_appearances()[SLOW],
+            [0, 1, 2, 3]
+        );
     }
 }
 
 #[test]
-fn each_users_events_keep_their_order_over_sixteen_lanes_whichever_process_takes_them() {
+fn the_events_of_each_user_keep_their_order_over_sixteen_lanes_whichever_process_enqueues_them() {
     const PROCESSES: usize = 4;
     const THREADS: usize = 6;
     const USERS_OF_A_THREAD: usize = 8;
-    let rounds = trials(40, 1_000);
+    let rounds = trial_count(40, 1_000);
     let api = Sandbox::builder().seed(5).start();
     api.set_unknown(json!([{"user": "u-3-3"}, {"user": "u-5-1"}]));
     api.set_faults(json!({"faults": [
@@ -133,9 +145,9 @@ fn each_users_events_keep_their_order_over_sixteen_lanes_whichever_process_takes
         ("flush_interval_ms", "20"),
         ("brake_users", "0"),
     ];
-    let program = Program::of("enqueuer.c").configured(&api, &options);
+    let program = CProgram::compile("enqueuer.c").with_config(&api, &options);
     let workers: Vec<_> = (0..PROCESSES)
-        .map(|_| Worker::start(&program, "both"))
+        .map(|_| Enqueuer::start(&program, "both"))
         .collect();
     let acknowledged: Mutex<Vec<Event>> = Mutex::default();
 
@@ -147,7 +159,8 @@ fn each_users_events_keep_their_order_over_sixteen_lanes_whichever_process_takes
                 for number in 0..rounds {
                     for user in 0..USERS_OF_A_THREAD {
                         let user = format!("u-{thread}-{user}");
-                        // The next event of a user may go through any process: order is the spool's.
+                        // Any process may enqueue the next event of a user: the spool keeps the
+                        // order.
                         assert!(workers[rng.usize(..PROCESSES)].enqueue(&user, number));
                         acknowledged.lock().unwrap().push((user, number));
                     }
@@ -155,34 +168,31 @@ fn each_users_events_keep_their_order_over_sixteen_lanes_whichever_process_takes
             });
         }
     });
-    let observer = Host::of(&api)
-        .with("spool", program.spool().to_str().unwrap())
-        .with("lanes", "16")
-        .open();
-    observer.flushed(secs(120));
+    let observer = spool_of(&program, &api).with("lanes", "16").into_client();
+    observer.flush_ok(secs(120));
 
     let acknowledged = acknowledged.into_inner().unwrap();
-    let arrivals = Arrivals::of(&api);
+    let arrivals = Arrivals::from_sandbox(&api);
     let accepted = arrivals.first_appearances();
-    let rejected = by_user(listed(&observer.rejected_rows()));
+    let rejected = numbers_by_user(events_of_rows(&observer.rejected_rows()));
     assert_eq!(
-        lost(&acknowledged, &[&accepted, &rejected]),
+        lost_events(&acknowledged, &[&accepted, &rejected]),
         Vec::<&Event>::new()
     );
     for (user, numbers) in &accepted {
-        assert_eq!(out_of_order(numbers), None, "{user}: {numbers:?}");
+        assert_eq!(first_disorder(numbers), None, "{user}: {numbers:?}");
     }
-    let blamed: Vec<_> = rejected.keys().map(String::as_str).collect();
+    let refused: Vec<_> = rejected.keys().map(String::as_str).collect();
     assert!(
-        blamed.iter().all(|user| ["u-3-3", "u-5-1"].contains(user)),
-        "{blamed:?}"
+        refused.iter().all(|user| ["u-3-3", "u-5-1"].contains(user)),
+        "{refused:?}"
     );
     arrivals.assert_only_whole_requests_came_twice();
     assert!(api.ledger().connections >= LANES as u64);
 }
 
-fn stored_lanes(client: &Opened) -> i64 {
-    let store = client.host.spool().join("store.db");
+fn stored_lanes(client: &SpoolClient) -> i64 {
+    let store = client.spool.path().join("store.db");
     let store = rusqlite::Connection::open(store).unwrap();
     store
         .query_row("SELECT lanes FROM state", [], |row| row.get(0))
@@ -190,9 +200,9 @@ fn stored_lanes(client: &Opened) -> i64 {
 }
 
 #[test]
-fn another_number_of_lanes_applies_once_the_old_rows_have_drained_and_order_is_kept() {
+fn a_changed_number_of_lanes_applies_once_the_store_is_empty_and_keeps_the_order() {
     let api = Sandbox::start();
-    let mut host = Host::of(&api).with("lanes", "1");
+    let mut spool = TestSpool::for_sandbox(&api).with("lanes", "1");
     let mut round = 0;
     let mut enqueue_all = |client: &Client| {
         users()
@@ -202,62 +212,62 @@ fn another_number_of_lanes_applies_once_the_old_rows_have_drained_and_order_is_k
     };
     let mut last = 1;
     for lanes in [16, 3, 1, 8] {
-        let before = host.client();
+        let before = spool.client();
         before.hold().unwrap();
         enqueue_all(&before);
-        // Taken over, into rows of as many lanes as there were.
+        // This takes the events over, into rows of the old number of lanes.
         before.flush(secs(60)).1.unwrap_err();
         before.close(secs(60)).unwrap();
         drop(before);
 
-        host = host.with("lanes", &lanes.to_string());
-        let client = host.open();
+        spool = spool.with("lanes", &lanes.to_string());
+        let client = spool.into_client();
         enqueue_all(&client);
         client.flush(secs(60)).1.unwrap_err();
         assert_eq!(stored_lanes(&client), last);
-        let log: Vec<_> = std::iter::from_fn(|| client.log_next().unwrap()).collect();
-        let waits = format!("lanes = {lanes} applies once the 100 pending events have gone");
+        let log = read_log(&client);
+        let message = format!("lanes = {lanes} applies once the 100 pending events have gone");
         assert!(
-            log.iter().any(|record| record.message.contains(&waits)),
+            log.iter().any(|record| record.message.contains(&message)),
             "{log:?}"
         );
 
-        // The old rows go, and what comes then is spread anew.
+        // The old rows are delivered, and later events go to the new lanes.
         client.resume().unwrap();
-        client.flushed(secs(60));
+        client.flush_ok(secs(60));
         enqueue_all(&client);
-        client.flushed(secs(60));
+        client.flush_ok(secs(60));
         assert_eq!(stored_lanes(&client), lanes);
         client.close(secs(60)).unwrap();
-        host = client.host;
+        spool = client.spool;
         last = lanes;
     }
     assert_in_order(&api);
-    let accepted = Arrivals::of(&api).first_appearances();
+    let accepted = Arrivals::from_sandbox(&api).first_appearances();
     assert!(accepted.values().all(|numbers| numbers.len() == 12));
     assert_eq!(api.ledger().accepted_events, 1_200);
 }
 
 #[test]
-fn a_sender_that_stays_spreads_its_events_anew_once_it_has_drained() {
+fn a_running_sender_applies_a_changed_number_of_lanes_once_the_store_is_empty() {
     let api = Sandbox::start();
-    let host = Host::of(&api).with("lanes", "1");
-    let before = host.client();
+    let spool = TestSpool::for_sandbox(&api).with("lanes", "1");
+    let before = spool.client();
     before.hold().unwrap();
     before.enqueue_users(0..50);
     before.flush(secs(60)).1.unwrap_err();
     drop(before);
-    let client = host
+    let client = spool
         .with("role", "both")
         .with("lanes", "16")
         .with("flush_interval_ms", "20")
-        .open();
+        .into_client();
     client.enqueue_users(50..60);
     client.resume().unwrap();
     api.wait_for_events(60);
 
     wait_until("the lanes are sixteen", || stored_lanes(&client) == 16);
-    api.set_fault(strikes_slow(json!({"fault": "delay", "ms": 3_600_000})));
+    api.set_fault(for_slow_user(json!({"fault": "delay", "ms": 3_600_000})));
     api.clear_ledger();
-    assert_others_pass(&api, &client, 1);
+    assert_other_lanes_deliver(&api, &client, 1);
 }

@@ -1,53 +1,55 @@
-//! Every pause from its cause to each of its ends: it keeps all, blames nobody, and says why, since when
-//! and until when in the figures, in the error of a flush and in the log.
+//! Every pause from its cause to each way in which it ends: delivery keeps all events, rejects
+//! none, and says why it is paused, since when and until when - in the statistics, in the error of
+//! a flush and in the log.
 //!
-//! Probes wait for half a minute and more. The programs here run on clocks that the test steps, so
-//! that the waits are the product's own and the test does not wait.
+//! Probes wait for half a minute and more. The programs here therefore run on clocks that the test
+//! sets forward: the waits are those of the library, and the test does not wait.
 
-use meditopia::client::{Client, Repair, recover};
-use meditopia::error::{ErrorKind, PauseReason};
-use meditopia_testkit::host::{Host, Story, secs};
+use meditopia::PauseReason;
+use meditopia_testkit::background_sender::BackgroundSender;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::stepped::Stepped;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 use serde_json::{Value, json};
 
 const EVENTS: u64 = 6;
-/// Documented in the README: the first probe after half a minute, later ones up to a quarter of an hour.
+/// Documented in the README: the first probe after half a minute, later ones up to a quarter of an
+/// hour.
 const PROBE_WAITS_S: [i64; 7] = [30, 60, 120, 240, 480, 900, 900];
 
-/// What makes all pause, and what mends it.
+/// What pauses delivery, and what removes the cause.
 struct Cause {
     reason: &'static str,
     begin: fn(&Sandbox),
-    mend: fn(&Sandbox),
+    remove: fn(&Sandbox),
 }
 
 const CAUSES: [Cause; 4] = [
     Cause {
         reason: "auth",
         begin: Sandbox::revoke_token,
-        mend: |api| api.put("token", &json!({"token": api.token()})),
+        remove: |api| api.put("token", &json!({"token": api.token()})),
     },
     Cause {
         reason: "ip",
         begin: Sandbox::refuse_address,
-        mend: Sandbox::allow_address,
+        remove: Sandbox::allow_address,
     },
     Cause {
         reason: "misrouted",
         begin: |api| api.set_fault(json!({"fault": "redirect", "to": "/"})),
-        mend: Sandbox::clear_faults,
+        remove: Sandbox::clear_faults,
     },
     Cause {
-        // Two users may be judged, and the next two stand aside: see `brake.rs`.
+        // Events of two users are rejected, and those of the next two are not (see `brake.rs`).
         reason: "mass_rejection",
         begin: |api| api.set_unknown(json!([{"prefix": "u-"}])),
-        mend: |api| api.set_unknown(json!([])),
+        remove: |api| api.set_unknown(json!([])),
     },
 ];
 
 impl Cause {
-    /// Events that are rejected before it pauses.
+    /// How many events are rejected before delivery pauses.
     fn rejected(&self) -> u64 {
         if self.reason == "mass_rejection" {
             2
@@ -57,47 +59,47 @@ impl Cause {
     }
 }
 
-/// A sender that is paused, or about to be.
-struct Paused {
-    stepped: Stepped,
+/// A sender that is paused or will be, with the number of events that it must keep.
+struct PausedSender {
+    sender: BackgroundSender,
     kept: u64,
 }
 
-impl std::ops::Deref for Paused {
-    type Target = Stepped;
+impl std::ops::Deref for PausedSender {
+    type Target = BackgroundSender;
 
-    fn deref(&self) -> &Stepped {
-        &self.stepped
+    fn deref(&self) -> &BackgroundSender {
+        &self.sender
     }
 }
 
-impl std::ops::DerefMut for Paused {
-    fn deref_mut(&mut self) -> &mut Stepped {
-        &mut self.stepped
+impl std::ops::DerefMut for PausedSender {
+    fn deref_mut(&mut self) -> &mut BackgroundSender {
+        &mut self.sender
     }
 }
 
-impl Paused {
-    fn by(cause: &Cause) -> Self {
-        let mut paused = Self::about_to();
+impl PausedSender {
+    fn paused_by(cause: &Cause) -> Self {
+        let mut paused = Self::not_yet_paused();
         (cause.begin)(&paused.api);
         paused.kept -= cause.rejected();
         paused.enqueue_users(0..EVENTS);
-        paused.flush_is_refused();
+        paused.assert_flush_is_refused();
         paused
     }
 
-    fn about_to() -> Self {
+    fn not_yet_paused() -> Self {
         Self {
-            stepped: Stepped::start(&[("brake_users", "2")]),
+            sender: BackgroundSender::start(&[("brake_users", "2")]),
             kept: EVENTS,
         }
     }
 
-    /// A flush says that all pauses. By then the answer that led here, or the probe, is committed.
-    fn flush_is_refused(&mut self) {
+    /// Checks that a flush fails because of the pause. By then the last answer has been committed.
+    fn assert_flush_is_refused(&mut self) {
         let kept = self.kept;
-        let answer = self.host.ask("flush 60000");
+        let answer = self.client.ask("flush 60000");
         assert!(answer.starts_with("MEDITOPIA_ERROR_PAUSED "), "{answer}");
         assert!(answer.ends_with(&format!(" {kept}")), "{answer}");
     }
@@ -108,7 +110,7 @@ impl Paused {
         assert_eq!(stats["paused"], Value::Null);
         assert_eq!(stats["delivered"], self.kept);
         assert_eq!(self.api.ledger().distinct_events, self.kept);
-        self.stepped.host.end();
+        self.sender.client.close();
     }
 }
 
@@ -117,7 +119,7 @@ fn a_pause_says_why_since_when_and_until_when_and_blames_nobody() {
     for cause in &CAUSES {
         let reason = cause.reason;
         let before = jiff::Timestamp::now().as_millisecond();
-        let mut paused = Paused::by(cause);
+        let mut paused = PausedSender::paused_by(cause);
         let after = paused.now_ms();
 
         let stats = paused.stats();
@@ -130,7 +132,7 @@ fn a_pause_says_why_since_when_and_until_when_and_blames_nobody() {
         assert_eq!(stats["rejected"], cause.rejected());
         assert_eq!(stats["in_doubt"], 0);
 
-        let complaint = paused.host.ask("complaint");
+        let complaint = paused.client.ask("complaint");
         let since = jiff::Timestamp::from_millisecond(since).unwrap();
         let since = since.strftime("%Y-%m-%d %H:%M:%SZ");
         for part in [
@@ -139,37 +141,37 @@ fn a_pause_says_why_since_when_and_until_when_and_blames_nobody() {
         ] {
             assert!(complaint.contains(&part), "{complaint} lacks {part:?}");
         }
-        let tells = format!("paused ({reason}): ");
-        let log = paused.host.log_with(&tells);
-        let said: Vec<_> = log
+        let message = format!("paused ({reason}): ");
+        let log = paused.client.read_log_until(&message);
+        let records: Vec<_> = log
             .iter()
-            .filter(|record| record.contains(&tells))
+            .filter(|record| record.contains(&message))
             .collect();
-        assert_eq!(said.len(), 1, "{reason}: {log:?}");
-        let begins_as_an_error = said[0].starts_with("1 ");
+        assert_eq!(records.len(), 1, "{reason}: {log:?}");
+        let is_error = records[0].starts_with("1 ");
         assert!(
-            begins_as_an_error && said[0].contains("next probe in 30 s"),
-            "{said:?}"
+            is_error && records[0].contains("next probe in 30 s"),
+            "{records:?}"
         );
 
         paused.api.clear_ledger();
-        (cause.mend)(&paused.api);
-        assert_eq!(paused.host.ask("resume"), "MEDITOPIA_OK");
+        (cause.remove)(&paused.api);
+        assert_eq!(paused.client.ask("resume"), "MEDITOPIA_OK");
         paused.assert_all_arrive();
     }
 }
 
 #[test]
-fn a_probe_goes_after_half_a_minute_and_ever_later_ones_and_the_first_good_one_ends_the_pause() {
+fn probes_are_sent_after_growing_waits_and_the_first_success_ends_the_pause() {
     for cause in &CAUSES {
         let reason = cause.reason;
-        let mut paused = Paused::by(cause);
+        let mut paused = PausedSender::paused_by(cause);
         let since = paused.stats()["paused_since_ms"].clone();
         for waits in PROBE_WAITS_S.windows(2) {
             let requests = paused.api.ledger().requests;
             let due = paused.stats()["next_probe_ms"].clone();
             let before = paused.now_ms() + waits[0] * 1_000;
-            paused.pass(waits[0]);
+            paused.advance(waits[0]);
             paused.api.wait_for_requests(requests + 1);
             let stats =
                 paused.wait_for_stats("the next probe", |stats| stats["next_probe_ms"] != due);
@@ -182,42 +184,42 @@ fn a_probe_goes_after_half_a_minute_and_ever_later_ones_and_the_first_good_one_e
             assert_eq!(stats["rejected"], cause.rejected());
             assert_eq!(stats["pending"], paused.kept);
         }
-        let log = paused.host.log();
+        let log = paused.client.read_log();
         let later = |record: &&String| record.contains("next probe in 900 s");
         assert_eq!(log.iter().filter(later).count(), 2, "{log:?}");
 
         paused.api.clear_ledger();
-        (cause.mend)(&paused.api);
-        paused.pass(PROBE_WAITS_S[6]);
+        (cause.remove)(&paused.api);
+        paused.advance(PROBE_WAITS_S[6]);
         paused.wait_for_stats("the end", |stats| stats["paused"] == Value::Null);
         let over = format!("delivery goes on after the pause ({reason})");
-        paused.host.log_with(&over);
+        paused.client.read_log_until(&over);
         paused.assert_all_arrive();
     }
 }
 
 #[test]
 fn a_pause_outlives_its_process_and_so_does_the_time_of_its_next_probe() {
-    let mut paused = Paused::by(&CAUSES[1]);
-    let told = paused.stats();
+    let mut paused = PausedSender::paused_by(&CAUSES[1]);
+    let before = paused.stats();
     let requests = paused.api.ledger().requests;
 
-    paused.die_and_return();
-    paused.flush_is_refused();
+    paused.kill_and_restart();
+    paused.assert_flush_is_refused();
 
     let stats = paused.stats();
-    for figure in ["paused", "paused_since_ms", "next_probe_ms"] {
-        assert_eq!(stats[figure], told[figure], "{figure}");
+    for gauge in ["paused", "paused_since_ms", "next_probe_ms"] {
+        assert_eq!(stats[gauge], before[gauge], "{gauge}");
     }
     assert_eq!(paused.api.ledger().requests, requests);
     paused.api.allow_address();
-    paused.pass(PROBE_WAITS_S[0]);
+    paused.advance(PROBE_WAITS_S[0]);
     paused.assert_all_arrive();
 }
 
 #[test]
-fn server_errors_are_counted_over_processes_that_each_meet_one() {
-    let mut paused = Paused::about_to();
+fn server_errors_are_counted_across_processes_that_each_get_one() {
+    let mut paused = PausedSender::not_yet_paused();
     paused
         .api
         .set_fault(json!({"fault": "status", "status": 503, "retry_after": 600}));
@@ -225,21 +227,21 @@ fn server_errors_are_counted_over_processes_that_each_meet_one() {
     for errors in 1..=10 {
         let stats = paused.wait_for_answers(errors);
         assert_eq!(stats["paused"] == "server_error", errors == 10, "{stats}");
-        paused.die_and_return();
+        paused.kill_and_restart();
         if errors < 10 {
-            paused.pass(601);
-            paused.host.ask("flush 300");
+            paused.advance(601);
+            paused.client.ask("flush 300");
         }
     }
     paused.api.clear_faults();
-    paused.pass(PROBE_WAITS_S[0]);
-    paused.host.ask("flush 300");
+    paused.advance(PROBE_WAITS_S[0]);
+    paused.client.ask("flush 300");
     paused.assert_all_arrive();
 }
 
 #[test]
-fn ten_server_errors_for_one_batch_pause_and_nine_do_not() {
-    let mut paused = Paused::about_to();
+fn ten_server_errors_for_one_batch_pause_delivery_and_nine_do_not() {
+    let mut paused = PausedSender::not_yet_paused();
     paused
         .api
         .set_fault(json!({"fault": "status", "status": 503, "when": "after", "retry_after": 600}));
@@ -249,11 +251,11 @@ fn ten_server_errors_for_one_batch_pause_and_nine_do_not() {
         assert_eq!(stats["paused"] == "server_error", errors == 10, "{stats}");
         assert_eq!(stats["in_doubt"], EVENTS, "{stats}");
         if errors < 10 {
-            paused.pass(601);
+            paused.advance(601);
         }
     }
-    paused.flush_is_refused();
-    let complaint = paused.host.ask("complaint");
+    paused.assert_flush_is_refused();
+    let complaint = paused.client.ask("complaint");
     assert!(
         complaint.contains("answered HTTP 503 10 times in a row"),
         "{complaint}"
@@ -266,7 +268,7 @@ fn ten_server_errors_for_one_batch_pause_and_nine_do_not() {
     );
     assert!(
         paused
-            .host
+            .client
             .ask_json("rejected")
             .as_array()
             .unwrap()
@@ -274,23 +276,23 @@ fn ten_server_errors_for_one_batch_pause_and_nine_do_not() {
     );
 
     paused.api.clear_faults();
-    paused.pass(PROBE_WAITS_S[0]);
+    paused.advance(PROBE_WAITS_S[0]);
     paused.assert_all_arrive();
 }
 
 #[test]
-fn a_hold_lasts_until_somebody_resumes() {
-    let mut paused = Paused::about_to();
-    assert_eq!(paused.host.ask("hold"), "MEDITOPIA_OK");
+fn a_hold_lasts_until_an_operator_resumes() {
+    let mut paused = PausedSender::not_yet_paused();
+    assert_eq!(paused.client.ask("hold"), "MEDITOPIA_OK");
     paused.enqueue_users(0..EVENTS);
-    paused.flush_is_refused();
-    paused.pass(24 * 3_600);
-    assert_eq!(paused.host.ask("token other-token"), "MEDITOPIA_OK");
-    paused.flush_is_refused();
+    paused.assert_flush_is_refused();
+    paused.advance(24 * 3_600);
+    assert_eq!(paused.client.ask("token other-token"), "MEDITOPIA_OK");
+    paused.assert_flush_is_refused();
     let stats = paused.stats();
     assert_eq!(stats["paused"], "hold");
     assert_eq!(stats["next_probe_ms"], Value::Null);
-    let complaint = paused.host.ask("complaint");
+    let complaint = paused.client.ask("complaint");
     assert!(
         complaint.contains("it ends when an operator resumes"),
         "{complaint}"
@@ -298,142 +300,92 @@ fn a_hold_lasts_until_somebody_resumes() {
     assert_eq!(paused.api.ledger().requests, 0);
 
     let token = format!("token {}", paused.api.token());
-    assert_eq!(paused.host.ask(&token), "MEDITOPIA_OK");
-    assert_eq!(paused.host.ask("resume"), "MEDITOPIA_OK");
+    assert_eq!(paused.client.ask(&token), "MEDITOPIA_OK");
+    assert_eq!(paused.client.ask("resume"), "MEDITOPIA_OK");
     paused.assert_all_arrive();
 }
 
 #[test]
-fn another_token_ends_a_pause_for_the_old_one_at_once_and_no_other_pause() {
-    let mut paused = Paused::by(&CAUSES[0]);
-    assert_eq!(paused.host.ask("token sandbox-token"), "MEDITOPIA_OK");
-    paused.flush_is_refused();
+fn a_new_token_ends_a_pause_caused_by_the_old_one_at_once_and_no_other_pause() {
+    let mut paused = PausedSender::paused_by(&CAUSES[0]);
+    assert_eq!(paused.client.ask("token sandbox-token"), "MEDITOPIA_OK");
+    paused.assert_flush_is_refused();
     assert_eq!(
         paused.api.ledger().requests,
         1,
         "the same token was tried again"
     );
-    paused.stepped.api.set_token("renewed");
-    assert_eq!(paused.host.ask("token renewed"), "MEDITOPIA_OK");
+    paused.sender.api.set_token("renewed");
+    assert_eq!(paused.client.ask("token renewed"), "MEDITOPIA_OK");
     paused.assert_all_arrive();
 
     for cause in &CAUSES[1..] {
-        let mut paused = Paused::by(cause);
+        let mut paused = PausedSender::paused_by(cause);
         let requests = paused.api.ledger().requests;
-        assert_eq!(paused.host.ask("token renewed"), "MEDITOPIA_OK");
-        paused.flush_is_refused();
+        assert_eq!(paused.client.ask("token renewed"), "MEDITOPIA_OK");
+        paused.assert_flush_is_refused();
         assert_eq!(paused.stats()["paused"], cause.reason);
         assert_eq!(paused.api.ledger().requests, requests);
     }
 }
 
 #[test]
-fn a_token_file_that_changes_ends_the_pause_without_anybody_calling() {
-    let mut api = Sandbox::start();
-    let host = Host::at(api.endpoint()).with("role", "both");
-    let file = host.spool().with_extension("token");
-    std::fs::write(&file, "stale\n").unwrap();
-    let client = host
-        .with("bearer_token_file", file.to_str().unwrap())
-        .with("flush_interval_ms", "10")
-        .open();
-    client.enqueue_users(0..3);
-    let error = client.flush(secs(60)).1.unwrap_err();
-    assert_eq!(error.pause_reason(), Some(PauseReason::Auth));
+fn an_answer_that_does_not_look_like_the_apis_pauses_delivery_and_rejects_nothing() {
+    for fault in [
+        json!({"fault": "status", "status": 404, "body": "<html>not here</html>", "content_type": "text/html"}),
+        json!({"fault": "status", "status": 302, "headers": {"Location": "https://login.example/"}}),
+        json!({"fault": "status", "status": 200, "body": "<html>log in</html>", "content_type": "text/html"}),
+    ] {
+        let api = Sandbox::start();
+        let client = TestSpool::for_sandbox(&api).into_client();
+        client.enqueue_users(0..10);
+        api.set_fault(fault.clone());
 
-    for token in ["first", "second"] {
-        let accepted = api.ledger().accepted_events;
-        api.set_token(token);
-        std::fs::write(&file, format!("{token}\n")).unwrap();
-        client.enqueue_users(0..1);
-        api.wait_for_events(accepted + 1);
-    }
-    assert!(client.rejected_rows().is_empty());
-}
+        let (report, outcome) = client.flush(secs(10));
 
-#[test]
-fn a_damaged_store_pauses_until_recover_and_resume_does_not_help() {
-    let api = Sandbox::start();
-    let client = Host::of(&api).open();
-    client.enqueue_users(0..3);
-    let (tell, told) = std::sync::mpsc::channel();
-    let callback = move |record: &meditopia::log::Record| {
-        let _ = tell.send(record.message.clone());
-    };
-    client.set_log_callback(Some(Box::new(callback))).unwrap();
-    let store = client.host.spool().join("store.db");
-    std::fs::write(&store, "this is no database ".repeat(200)).unwrap();
-
-    let mut since = Vec::new();
-    for _ in 0..2 {
-        let (report, outcome) = client.flush(secs(60));
         let error = outcome.unwrap_err();
-        assert_eq!(error.pause_reason(), Some(PauseReason::StoreDamaged));
-        assert!(error.message().contains("meditopia recover"), "{error}");
-        let stats = client.stats().unwrap();
-        assert_eq!(stats.paused, Some(PauseReason::StoreDamaged));
-        assert_eq!(stats.next_probe_ms, None);
-        assert_eq!(report.paused_since_ms, stats.paused_since_ms);
-        since.push(stats.paused_since_ms.expect("since when"));
-        assert!(client.resume().is_err());
+        assert_eq!(
+            error.pause_reason(),
+            Some(PauseReason::Misrouted),
+            "{fault}: {error}"
+        );
+        assert_eq!((report.pending, report.rejected), (10, 0), "{fault}");
+        api.clear_faults();
+        client.resume().unwrap();
+        assert_eq!(client.flush_ok(secs(10)).delivered, 10, "{fault}");
     }
-    assert_eq!(since[0], since[1]);
-    assert!(told.recv_timeout(secs(60)).unwrap().contains("recover"));
-    assert_eq!(api.ledger().requests, 0);
-    client.enqueue_users(3..5);
-
-    let found = recover(&client.host.spool(), Repair::Replace).unwrap();
-    assert!(found.kept.is_some());
-    assert_eq!(client.flushed(secs(60)).delivered, 5);
-    assert_eq!(client.stats().unwrap().paused, None);
-}
-
-// ---- in the middle of an isolation ----
-
-/// Users whose events are refused, of a hundred.
-const BAD: [&str; 3] = ["u-17", "u-18", "u-60"];
-
-fn isolating() -> (Sandbox, meditopia_testkit::host::Opened) {
-    let api = Sandbox::start();
-    api.set_unknown_users(BAD);
-    let client = Host::of(&api).open();
-    client.enqueue_users(0..100);
-    (api, client)
-}
-
-fn assert_isolated(api: &Sandbox, client: &Client) {
-    assert_eq!(client.rejected_users(), BAD);
-    let ledger = api.ledger();
-    assert_eq!((ledger.accepted_events, ledger.distinct_events), (97, 97));
 }
 
 #[test]
-fn an_auth_or_ip_error_anywhere_in_an_isolation_blames_nobody_and_costs_its_own_request_only() {
-    let (api, client) = isolating();
-    client.flushed(secs(60));
-    assert_isolated(&api, &client);
-    let undisturbed = api.ledger().requests;
+fn a_held_spool_sends_nothing_until_it_is_resumed() {
+    let api = Sandbox::start();
+    let client = TestSpool::for_sandbox(&api).into_client();
+    client.hold().unwrap();
+    client.enqueue_users(0..10);
+    let (report, outcome) = client.flush(secs(5));
+    assert_eq!(outcome.unwrap_err().pause_reason(), Some(PauseReason::Hold));
+    assert_eq!(report.next_probe_ms, None, "only an operator ends it");
+    assert_eq!(api.ledger().requests, 0);
+    client.resume().unwrap();
+    let report = client.flush_ok(secs(5));
+    assert_eq!(report.delivered, 10);
+    assert_eq!((report.pause, report.paused_since_ms), (None, None));
+}
 
-    for (code, reason) in [("A_1002", PauseReason::Auth), ("A_1004", PauseReason::Ip)] {
-        for after_requests in 0..undisturbed {
-            let (api, client) = isolating();
-            api.set_fault(json!({"fault": "status", "status": 401, "code": code,
-                "after_requests": after_requests, "count": 1}));
-            let error = client.flush(secs(60)).1.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Paused);
-            assert_eq!(error.pause_reason(), Some(reason));
-            let so_far = client.rejected_users();
-            assert!(BAD.starts_with(&so_far.iter().map(String::as_str).collect::<Vec<_>>()));
+#[test]
+fn the_error_of_a_pause_says_what_the_operator_can_do() {
+    let api = Sandbox::start();
+    let client = TestSpool::for_sandbox(&api).into_client();
+    client.enqueue_users(0..3);
+    api.refuse_address();
 
-            client.resume().unwrap();
-            client.flushed(secs(60));
-            assert_isolated(&api, &client);
-            // It went on where it was, in a sender that has read its state from the store.
-            assert_eq!(
-                api.ledger().requests,
-                undisturbed + 1,
-                "after {after_requests}"
-            );
-        }
-    }
+    let (report, outcome) = client.flush(secs(10));
+    let stats = client.stats().unwrap();
+    assert!(report.paused_since_ms.is_some() && report.next_probe_ms > report.paused_since_ms);
+    assert_eq!(report.paused_since_ms, stats.paused_since_ms);
+    assert_eq!(report.next_probe_ms, stats.next_probe_ms);
+
+    let error = outcome.unwrap_err();
+    let words = "(A_1004, HTTP 401); ask Meditopia to allow this host's address; 3 events are kept";
+    assert!(error.message().contains(words), "{error}");
 }

@@ -1,10 +1,13 @@
-//! Receipts: one for each delivered request, as durable as the delivery, found by user and time.
+//! Receipts: one for each delivered request, found by user and by time.
 
-use meditopia::client::{Client, Receipt, ReceiptFilter};
-use meditopia::event::{EventKind, Fields};
-use meditopia_testkit::host::{Host, Story, secs};
+use meditopia::{Client, Receipt, ReceiptFilter};
+use meditopia::{EventKind, Fields};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 use serde_json::json;
+
+use crate::fixtures::wall_ms;
 
 fn receipts(client: &Client, filter: &ReceiptFilter) -> Vec<Receipt> {
     let mut cursor = client.receipts(filter).unwrap();
@@ -22,15 +25,10 @@ fn of_user(user: &str) -> ReceiptFilter {
     }
 }
 
-fn wall_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.unwrap().as_millis() as i64
-}
-
 #[test]
-fn each_delivered_request_leaves_a_receipt_of_whose_events_when_and_which() {
+fn each_delivered_request_leaves_a_receipt_with_its_time_its_users_and_their_events() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     let before = wall_ms();
     for number in 0..250 {
         client
@@ -43,7 +41,7 @@ fn each_delivered_request_leaves_a_receipt_of_whose_events_when_and_which() {
             })
             .unwrap();
     }
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     let kept = receipts(&client, &all());
     let events: Vec<u32> = kept.iter().map(|receipt| receipt.events).collect();
     assert_eq!(events, [100, 100, 50]);
@@ -55,25 +53,31 @@ fn each_delivered_request_leaves_a_receipt_of_whose_events_when_and_which() {
     }
     assert_eq!(kept[0].users.len(), 60);
     assert_eq!(kept[0].users[7].user, "u-7");
-    assert_eq!(kept[0].users[7].kinds, [0, 0, 2, 0, 0], "7 and 67: audio");
+    assert_eq!(
+        kept[0].users[7].kinds,
+        [0, 0, 2, 0, 0],
+        "the audio events 7 and 67"
+    );
     assert!(kept.is_sorted_by(|one, next| one.id < next.id));
-    let behind = ReceiptFilter {
+    let later = ReceiptFilter {
         after_id: kept[0].id,
         ..all()
     };
-    assert_eq!(receipts(&client, &behind), kept[1..]);
+    assert_eq!(receipts(&client, &later), kept[1..]);
 }
 
 #[test]
-fn a_user_is_found_among_the_receipts_of_thousands() {
+fn the_receipts_of_a_user_are_found_among_those_of_thousands() {
     let api = Sandbox::start();
-    let client = Host::of(&api).with("batch_max", "2").open();
+    let client = TestSpool::for_sandbox(&api)
+        .with("batch_max", "2")
+        .into_client();
     client.enqueue_for("first \"é\"", 0);
     client.enqueue_users(0..1_200);
     client.enqueue_for("last", 0);
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     let kept = receipts(&client, &all());
-    assert_eq!(kept.len(), 601, "more than two pages");
+    assert_eq!(kept.len(), 601, "more than the list reads at a time, twice");
     let found = |user: &str| receipts(&client, &of_user(user));
     assert_eq!(found("first \"é\""), kept[..1]);
     assert_eq!(found("last"), kept[600..]);
@@ -94,18 +98,18 @@ fn a_user_is_found_among_the_receipts_of_thousands() {
 }
 
 #[test]
-fn only_what_was_accepted_has_a_receipt_and_it_counts_the_requests() {
+fn only_accepted_events_have_a_receipt_and_it_counts_the_requests() {
     let api = Sandbox::start();
     api.set_unknown(json!([{"user": "bad"}]));
     api.set_fault(json!({"fault": "close", "when": "after", "count": 1}));
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..3);
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     client.enqueue_for("bad", 0);
     client.enqueue_users(3..5);
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     let kept = receipts(&client, &all());
-    assert_eq!(kept[0].attempts, 2, "the first answer did not come");
+    assert_eq!(kept[0].attempts, 2, "the first answer was lost");
     assert_eq!(kept[0].events, 3);
     assert_eq!(
         kept[1..].iter().map(|receipt| receipt.events).sum::<u32>(),
@@ -116,17 +120,17 @@ fn only_what_was_accepted_has_a_receipt_and_it_counts_the_requests() {
 }
 
 #[test]
-fn without_days_none_is_kept_and_what_was_kept_goes() {
+fn receipts_days_of_zero_keeps_no_receipts_and_removes_the_old_ones() {
     let api = Sandbox::start();
-    let host = Host::of(&api);
-    let client = host.client();
+    let spool = TestSpool::for_sandbox(&api);
+    let client = spool.client();
     client.enqueue_users(0..3);
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     assert_eq!(receipts(&client, &all()).len(), 1);
     drop(client);
 
-    let off = host.with("receipts_days", "0").open();
+    let off = spool.with("receipts_days", "0").into_client();
     off.enqueue_users(0..3);
-    off.flushed(secs(60));
+    off.flush_ok(secs(60));
     assert_eq!(receipts(&off, &all()), []);
 }

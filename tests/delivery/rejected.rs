@@ -1,24 +1,29 @@
-//! The rejected store: what is in it, who finds it there, and how it goes back or for good.
+//! Rejected events: what is kept of them, how they are found, and how they are requeued, discarded,
+//! exported or set aside.
 
-use meditopia::client::{Client, RejectedFilter, RejectedReason, Row, RowReason};
-use meditopia::error::ErrorKind;
-use meditopia_testkit::host::{Host, Opened, Story, secs};
+use meditopia::ErrorKind;
+use meditopia::{Client, RejectedFilter, RejectedReason, Row, RowReason};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, SpoolClient, TestSpool};
+use meditopia_testkit::wait::secs;
 use serde_json::{Value, json};
 
-/// Five users, two of them bad, each with 30 events; the bad ones' are rejected.
-fn with_rejected(api: &Sandbox) -> Opened {
+use crate::fixtures::{accepted_values, values, wall_ms};
+
+/// A client that has delivered 30 events each of three users and had 30 each of two others
+/// rejected.
+fn with_rejected(api: &Sandbox) -> SpoolClient {
     api.set_unknown(json!([
         {"user": "bad-1"},
         {"user": "bad-2", "code": "U_1009", "message": "User is not active.", "status": 409},
     ]));
-    let client = Host::of(api).open();
+    let client = TestSpool::for_sandbox(api).into_client();
     for number in 0..30 {
         for user in ["a", "bad-1", "b", "bad-2", "c"] {
             client.enqueue_for(user, number);
         }
     }
-    assert_eq!(client.flushed(secs(60)).rejected, 60);
+    assert_eq!(client.flush_ok(secs(60)).rejected, 60);
     client
 }
 
@@ -38,22 +43,8 @@ fn of_user(user: &str) -> RejectedFilter {
     }
 }
 
-/// What arrived of a user, by number.
-fn arrived(api: &Sandbox, user: &str) -> Vec<Value> {
-    let events = api.events();
-    events
-        .iter()
-        .filter(|event| event.fields.partner_user_id == user)
-        .map(|event| event.fields.event_value.clone())
-        .collect()
-}
-
-fn numbers(range: std::ops::Range<usize>) -> Vec<Value> {
-    range.map(|number| json!(number.to_string())).collect()
-}
-
 #[test]
-fn a_rejected_event_keeps_all_that_is_known_of_it_over_a_restart() {
+fn a_rejected_event_keeps_its_reason_answer_and_times_over_a_restart() {
     let api = Sandbox::start();
     let before = wall_ms();
     let client = with_rejected(&api);
@@ -79,13 +70,7 @@ fn a_rejected_event_keeps_all_that_is_known_of_it_over_a_restart() {
     );
 
     client.close(secs(30)).unwrap();
-    assert_eq!(client.host.client().rejected_rows(), rows);
-}
-
-fn wall_ms() -> i64 {
-    let now = std::time::SystemTime::now();
-    let since = now.duration_since(std::time::UNIX_EPOCH).unwrap();
-    since.as_millis() as i64
+    assert_eq!(client.spool.client().rejected_rows(), rows);
 }
 
 #[test]
@@ -129,48 +114,50 @@ fn rejected_events_are_found_by_user_code_reason_time_and_row() {
     };
     assert_eq!(count(until), before);
     assert_eq!(count(from), 60 - before);
-    let behind = RejectedFilter {
+    let later = RejectedFilter {
         after_id: rows[9].id,
         ..all()
     };
-    assert_eq!(matching(&client, &behind), rows[10..]);
+    assert_eq!(matching(&client, &later), rows[10..]);
 }
 
 #[test]
-fn requeued_events_of_a_user_arrive_in_their_order_and_the_others_stay() {
+fn requeued_events_of_a_user_arrive_in_order_and_those_of_other_users_stay_rejected() {
     let api = Sandbox::start();
     let client = with_rejected(&api);
     api.set_unknown(json!([{"user": "bad-2"}]));
     assert_eq!(client.requeue_matching(&of_user("bad-1")).unwrap(), 30);
-    client.flushed(secs(60));
-    assert_eq!(arrived(&api, "bad-1"), numbers(0..30));
+    client.flush_ok(secs(60));
+    assert_eq!(accepted_values(&api, "bad-1"), values(0..30));
     assert_eq!(client.rejected_rows().len(), 30);
     assert_eq!(client.requeue_matching(&of_user("bad-1")).unwrap(), 0);
 }
 
 #[test]
-fn thousands_are_requeued_and_discarded_by_filter_through_the_process_that_sends() {
+fn thousands_of_rejected_events_are_requeued_and_discarded_by_filter_through_the_sender() {
     const EVENTS: usize = 2_500;
     let api = Sandbox::start();
     api.set_unknown(json!([{"user": "bad-1"}, {"user": "bad-2"}]));
-    let client = Host::of(&api).with("role", "both").open();
+    let client = TestSpool::for_sandbox(&api)
+        .with("role", "both")
+        .into_client();
     for number in 0..EVENTS {
         client.enqueue_for("bad-1", number);
         client.enqueue_for("bad-2", number);
     }
-    client.flushed(secs(120));
+    client.flush_ok(secs(120));
     assert_eq!(client.rejected_rows().len(), 2 * EVENTS);
     api.set_unknown(json!([]));
     assert_eq!(client.discard_matching(&of_user("bad-2")).unwrap(), EVENTS);
     assert_eq!(client.requeue_matching(&all()).unwrap(), EVENTS);
-    client.flushed(secs(60));
-    assert_eq!(arrived(&api, "bad-1"), numbers(0..EVENTS));
-    assert_eq!(arrived(&api, "bad-2"), numbers(0..0));
+    client.flush_ok(secs(60));
+    assert_eq!(accepted_values(&api, "bad-1"), values(0..EVENTS));
+    assert_eq!(accepted_values(&api, "bad-2"), values(0..0));
     assert!(client.rejected_rows().is_empty());
 }
 
 #[test]
-fn an_export_holds_a_line_for_each_event_as_it_was_sent() {
+fn an_export_of_rejected_events_has_one_line_for_each_event_as_it_was_sent() {
     let api = Sandbox::start();
     let client = with_rejected(&api);
     let mut text = Vec::new();
@@ -193,16 +180,20 @@ fn an_export_holds_a_line_for_each_event_as_it_was_sent() {
         assert_eq!(line["last_ms"], row.last_ms);
         assert_eq!(line["event"]["partner_user_id"], "bad-2");
     }
-    assert_eq!(client.rejected_rows().len(), 60, "they stay");
+    assert_eq!(
+        client.rejected_rows().len(),
+        60,
+        "an export removes nothing"
+    );
 }
 
 #[test]
-fn an_exported_event_stands_on_one_line_whatever_its_value_looks_like() {
+fn an_exported_event_is_one_line_even_if_its_value_has_line_breaks() {
     let api = Sandbox::builder().unknown_user("u").start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     let pretty = "{\"token\":\"t\",\"partner_user_id\":\"u\",\"event\":\"video\",\"event_value\":{\n  \"a\": 1\r\n}}";
     client.enqueue_json(pretty.as_bytes()).unwrap();
-    assert_eq!(client.flushed(secs(60)).rejected, 1);
+    assert_eq!(client.flush_ok(secs(60)).rejected, 1);
     let mut text = Vec::new();
     let all = RejectedFilter::default();
     assert_eq!(client.export_rejected(&all, &mut text).unwrap(), 1);
@@ -212,10 +203,13 @@ fn an_exported_event_stands_on_one_line_whatever_its_value_looks_like() {
     assert_eq!(line["event"]["event_value"], json!({"a": 1}));
 }
 
-/// A batch of ten, others behind it, that the API answers with a server error.
-fn with_a_poisonous_batch(api: &Sandbox) -> Opened {
+/// A client with a batch of ten events in doubt, because the API answers with a server error, and
+/// 15 events behind it.
+fn with_batch_in_doubt(api: &Sandbox) -> SpoolClient {
     api.set_fault(json!({"fault": "status", "status": 500}));
-    let client = Host::of(api).with("batch_max", "10").open();
+    let client = TestSpool::for_sandbox(api)
+        .with("batch_max", "10")
+        .into_client();
     client.enqueue_users(0..25);
     let (report, outcome) = client.flush(secs(2));
     assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Timeout);
@@ -224,9 +218,9 @@ fn with_a_poisonous_batch(api: &Sandbox) -> Opened {
 }
 
 #[test]
-fn an_event_that_the_api_fails_on_again_and_again_is_set_aside_and_the_rest_goes() {
+fn an_event_in_doubt_is_set_aside_and_the_rest_of_its_batch_is_delivered() {
     let api = Sandbox::start();
-    let client = with_a_poisonous_batch(&api);
+    let client = with_batch_in_doubt(&api);
     let doubt = client.in_doubt_rows();
     assert_eq!(doubt.len(), 10);
 
@@ -235,7 +229,7 @@ fn an_event_that_the_api_fails_on_again_and_again_is_set_aside_and_the_rest_goes
     assert_eq!(
         client.set_aside(&ids).unwrap(),
         0,
-        "they are not in doubt any more"
+        "they are no longer in doubt"
     );
     assert_eq!(client.in_doubt_rows().len(), 8);
     let aside = client.rejected_rows();
@@ -248,31 +242,82 @@ fn an_event_that_the_api_fails_on_again_and_again_is_set_aside_and_the_rest_goes
 
     api.clear_faults();
     api.clear_ledger();
-    assert_eq!(client.flushed(secs(60)).delivered, 23);
+    assert_eq!(client.flush_ok(secs(60)).delivered, 23);
     assert_eq!(
         api.requests()[0].events,
         8,
-        "what is left of the batch, and no other"
+        "the rest of the batch, and no other event"
     );
     let requeued = client.requeue_matching(&RejectedFilter {
         reason: Some(RejectedReason::SetAside),
         ..all()
     });
     assert_eq!(requeued.unwrap(), 2);
-    assert_eq!(client.flushed(secs(60)).delivered, 2);
+    assert_eq!(client.flush_ok(secs(60)).delivered, 2);
     assert_eq!(api.ledger().accepted_events, 25);
 }
 
 #[test]
-fn an_id_of_an_old_list_never_means_another_event() {
+fn an_id_from_an_old_list_never_refers_to_another_event() {
     let api = Sandbox::start();
-    let client = with_a_poisonous_batch(&api);
+    let client = with_batch_in_doubt(&api);
     let doubt = client.in_doubt_rows();
-    // What stood behind it has moved one place forward.
+    // The events behind the first one have moved one place forward.
     assert_eq!(client.set_aside(&[doubt[0].id]).unwrap(), 1);
     assert_eq!(client.set_aside(&[doubt[5].id]).unwrap(), 0);
     let now = client.in_doubt_rows();
     assert_eq!(client.set_aside(&[now[4].id]).unwrap(), 1);
     let aside = client.rejected_rows();
     assert_eq!(aside[1].event_json, doubt[5].event_json);
+}
+
+#[test]
+fn a_requeued_event_goes_to_the_end_of_its_queue_and_arrives() {
+    let api = Sandbox::builder().unknown_user("u-3").start();
+    let client = TestSpool::for_sandbox(&api).into_client();
+    client.enqueue_users(0..10);
+    client.flush_ok(secs(10));
+    let rejected = client.rejected_rows();
+    assert_eq!(rejected.len(), 1);
+
+    api.set_unknown_users(Vec::<String>::new());
+    client.enqueue_users(10..12);
+    assert_eq!(client.requeue_rejected(&[rejected[0].id, 999]).unwrap(), 1);
+    client.flush_ok(secs(10));
+
+    assert!(client.rejected_rows().is_empty());
+    let users: Vec<_> = api
+        .events()
+        .into_iter()
+        .map(|event| event.fields.partner_user_id)
+        .collect();
+    assert_eq!(users.len(), 12);
+    assert!(users.contains(&"u-3".to_owned()));
+}
+
+#[test]
+fn an_event_that_waited_too_long_is_listed_as_expired_and_not_sent() {
+    let api = Sandbox::start();
+    let client = TestSpool::for_sandbox(&api)
+        .with("event_ttl_s", "1")
+        .into_client();
+    client.enqueue_users(0..150);
+    let enqueued = std::time::Instant::now();
+    while enqueued.elapsed() <= secs(1) {
+        std::thread::yield_now();
+    }
+    client.enqueue_users(150..153);
+
+    let report = client.flush_ok(secs(10));
+
+    assert_eq!(
+        (report.delivered, report.expired, report.rejected),
+        (3, 150, 0)
+    );
+    let rows = client.rejected_rows();
+    assert_eq!(rows.len(), 150);
+    let expired = RowReason::Expired {
+        may_be_delivered: false,
+    };
+    assert!(rows.iter().all(|row| row.reason == expired));
 }

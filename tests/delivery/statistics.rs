@@ -1,14 +1,10 @@
-//! What the statistics count of real requests, what they say before anybody sends, and what the log does.
+//! What the statistics count of real requests, and what they say before any sender has run.
 
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
-
-use meditopia::client::Client;
-use meditopia::error::ErrorKind;
-use meditopia::log::Record;
-use meditopia::stats::Stats;
-use meditopia_testkit::host::{Host, Opened, Story, secs};
+use meditopia::Client;
+use meditopia::Stats;
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, SpoolClient, TestSpool};
+use meditopia_testkit::wait::secs;
 use serde_json::json;
 
 fn by_verdict(stats: &Stats) -> [u64; 6] {
@@ -22,35 +18,35 @@ fn by_verdict(stats: &Stats) -> [u64; 6] {
     ]
 }
 
-/// A story with every verdict in it, and its statistics.
-fn eventful(api: &Sandbox) -> Opened {
-    let client = Host::of(api).open();
-    let sent = |events: usize| {
+/// A client with requests of every verdict.
+fn client_with_every_verdict(api: &Sandbox) -> SpoolClient {
+    let client = TestSpool::for_sandbox(api).into_client();
+    let send = |events: usize| {
         client.enqueue_users(0..events);
-        client.flushed(secs(60));
+        client.flush_ok(secs(60));
     };
-    sent(250);
+    send(250);
     api.set_fault(json!({"fault": "status", "status": 413, "count": 1}));
-    sent(4);
+    send(4);
     api.set_fault(json!({"fault": "status", "status": 429, "retry_after": 0, "count": 1}));
-    sent(1);
+    send(1);
     api.set_fault(json!({"fault": "close", "when": "after", "count": 1}));
-    sent(1);
+    send(1);
     api.set_unknown(json!([{"user": "u-0"}]));
-    sent(1);
+    send(1);
     api.refuse_address();
     client.enqueue_users(1..2);
     client.flush(secs(60)).1.unwrap_err();
     api.allow_address();
     client.resume().unwrap();
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     client
 }
 
 #[test]
-fn every_request_is_counted_by_its_verdict_and_all_outlasts_the_sender() {
+fn every_request_is_counted_by_its_verdict_and_the_counters_outlive_the_sender() {
     let api = Sandbox::start();
-    let client = eventful(&api);
+    let client = client_with_every_verdict(&api);
     let stats = client.stats().unwrap();
     let [delivered, refused, too_large, postponed, in_doubt, pausing] = by_verdict(&stats);
     assert_eq!(
@@ -62,7 +58,7 @@ fn every_request_is_counted_by_its_verdict_and_all_outlasts_the_sender() {
     assert_eq!(by_verdict(&stats).iter().sum::<u64>(), stats.requests);
     assert_eq!(stats.pauses, 1);
     assert_eq!(stats.delivery_seconds.count(), stats.delivered);
-    // All but the one that was cut off had an answer.
+    // All requests but the one that was cut off had an answer.
     assert_eq!(stats.request_seconds.count(), stats.requests - 1);
     assert!(stats.request_seconds.sum_us > 0);
     let one = format!(
@@ -73,8 +69,8 @@ fn every_request_is_counted_by_its_verdict_and_all_outlasts_the_sender() {
     assert!(stats.sent_bytes > least, "{stats:?}");
 
     client.close(secs(30)).unwrap();
-    let again = client.host.client();
-    let kept = again.stats().unwrap();
+    let later_client = client.spool.client();
+    let kept = later_client.stats().unwrap();
     assert_eq!(by_verdict(&kept), by_verdict(&stats));
     assert_eq!(
         (kept.sent_bytes, kept.pauses),
@@ -85,19 +81,19 @@ fn every_request_is_counted_by_its_verdict_and_all_outlasts_the_sender() {
 }
 
 #[test]
-fn the_bytes_sent_are_those_of_the_bodies() {
+fn the_counter_of_sent_bytes_counts_request_bodies() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_for("u", 7);
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     let body = r#"{"events":[{"token":"token","partner_user_id":"u","event":"video","event_value":"7","received_at":"2024-08-06 15:04:05"}]}"#;
     assert_eq!(client.stats().unwrap().sent_bytes, body.len() as u64);
 }
 
 #[test]
-fn one_enqueue_in_64_is_measured() {
+fn the_duration_of_one_enqueue_in_64_is_measured() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..640);
     let stats = client.stats().unwrap();
     assert_eq!(stats.enqueue_seconds.count(), 10);
@@ -105,16 +101,19 @@ fn one_enqueue_in_64_is_measured() {
 }
 
 #[test]
-fn promtool_finds_nothing_wrong_with_the_metrics() {
+fn promtool_finds_nothing_wrong_with_the_metrics_of_a_client() {
     let api = Sandbox::start();
-    let text = eventful(&api).stats().unwrap().to_prometheus();
+    let text = client_with_every_verdict(&api)
+        .stats()
+        .unwrap()
+        .to_prometheus();
     meditopia_testkit::promtool::check_metrics(&text);
 }
 
 #[test]
-fn what_waits_has_an_age_before_anybody_has_sent() {
+fn the_oldest_pending_event_has_a_time_before_any_sender_has_run() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     assert_eq!(client.stats().unwrap().oldest_pending_ms, None);
     client.enqueue_users(0..3);
     let stats = client.stats().unwrap();
@@ -127,17 +126,17 @@ fn what_waits_has_an_age_before_anybody_has_sent() {
     assert_eq!(stats.oldest_pending_ms, Some(first.first_ms));
     assert_eq!(stats.pending, 3);
 
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     assert_eq!(client.stats().unwrap().oldest_pending_ms, None);
     client.enqueue_users(0..1);
     assert!(client.stats().unwrap().oldest_pending_ms.is_some());
 }
 
 #[test]
-fn what_waits_in_a_long_journal_is_told_about_without_reading_it_all() {
+fn the_pending_events_of_a_long_journal_are_estimated_without_reading_all_of_it() {
     const EVENTS: u64 = 120_000;
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..EVENTS as usize);
     let stats = client.stats().unwrap();
     assert!(stats.journal_bytes > 12 << 20, "{stats:?}");
@@ -149,7 +148,7 @@ fn what_waits_in_a_long_journal_is_told_about_without_reading_it_all() {
     assert!(read_bytes() - read < 4 * (10 << 20));
 }
 
-/// What this thread has read.
+/// How many bytes this thread has read so far.
 fn read_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/io").unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix("rchar: "));
@@ -157,9 +156,9 @@ fn read_bytes() -> u64 {
 }
 
 #[test]
-fn a_host_that_only_enqueues_learns_whether_somebody_sends_and_something_waits() {
+fn a_process_that_only_enqueues_learns_whether_a_sender_runs_and_events_are_pending() {
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     let seen = |client: &Client| client.sender_seen().unwrap();
     assert_eq!(
         (seen(&client).seen_ms, seen(&client).waiting),
@@ -167,7 +166,7 @@ fn a_host_that_only_enqueues_learns_whether_somebody_sends_and_something_waits()
     );
     client.enqueue_users(0..1);
     assert_eq!((seen(&client).seen_ms, seen(&client).waiting), (None, true));
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     let after = seen(&client);
     assert!(after.seen_ms.is_some() && !after.waiting, "{after:?}");
     assert_eq!(after.pid, Some(std::process::id()));
@@ -175,72 +174,14 @@ fn a_host_that_only_enqueues_learns_whether_somebody_sends_and_something_waits()
     assert!(seen(&client).waiting);
 }
 
-fn messages(client: &Client) -> Vec<String> {
-    std::iter::from_fn(|| client.log_next().unwrap())
-        .map(|record| record.message)
-        .collect()
-}
-
 #[test]
-fn an_enqueuing_process_says_once_that_nobody_sends() {
+fn events_that_were_taken_over_no_longer_count_as_bytes_of_the_journal() {
     let api = Sandbox::start();
-    let client = Host::of(&api).with("flush_interval_ms", "10").open();
-    let told = |client: &Client| {
-        let all = messages(client);
-        let told = all.iter().filter(|said| said.contains("no sender has run"));
-        told.count()
-    };
-    client.enqueue_users(0..10);
-    let until = Instant::now() + secs(30);
-    let mut count = 0;
-    while count == 0 && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(5));
-        client.enqueue_users(0..1);
-        count += told(&client);
-    }
-    assert_eq!(count, 1);
-    let again = Instant::now() + Duration::from_millis(300);
-    while Instant::now() < again {
-        client.enqueue_users(0..10);
-    }
-    assert_eq!(told(&client), 0, "not again so soon");
-}
+    let client = TestSpool::for_sandbox(&api).into_client();
+    client.enqueue_users(0..3);
+    assert!(client.stats().unwrap().journal_bytes > 0);
 
-#[test]
-fn a_callback_hears_what_a_close_logs() {
-    let api = Sandbox::start();
-    let client = Host::of(&api).with("role", "both").open();
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let hears = heard.clone();
-    let callback = move |record: &Record| hears.lock().unwrap().push(record.message.clone());
-    client.set_log_callback(Some(Box::new(callback))).unwrap();
-    api.refuse_address();
-    client.enqueue_users(0..1);
-    client.close(secs(30)).unwrap_err();
-    let heard = heard.lock().unwrap();
-    assert!(
-        heard.iter().any(|said| said.contains("paused (ip)")),
-        "{heard:?}"
-    );
-}
+    client.flush_ok(secs(10));
 
-#[test]
-fn what_a_close_logs_can_be_polled_after_it() {
-    let api = Sandbox::start();
-    let client = Host::of(&api).with("role", "both").open();
-    api.refuse_address();
-    client.enqueue_users(0..1);
-    client.close(secs(30)).unwrap_err();
-    let mut left = Vec::new();
-    let error = loop {
-        match client.log_next() {
-            Ok(record) => left.extend(record.map(|record| record.message)),
-            Err(error) => break error,
-        }
-    };
-    assert!(
-        left.iter().any(|said| said.contains("paused (ip)")),
-        "{left:?}"
-    );
-    assert_eq!(error.kind(), ErrorKind::Closed);
+    assert_eq!(client.stats().unwrap().journal_bytes, 0);
 }

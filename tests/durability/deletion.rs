@@ -13,11 +13,12 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 
-use meditopia_testkit::c_host::Program;
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::crash_trials::{CrashTrial, check_trials, sandbox_with_unknown_users};
+use meditopia_testkit::fault_table::{add_row, trial_count};
+use meditopia_testkit::ledger::Event;
 use meditopia_testkit::schedule::{Schedule, Turn};
-use meditopia_testkit::settlement::{Event, Trial, sandbox, settle};
-use meditopia_testkit::tracer::{Call, Event as Seen, Mark, Tracer};
-use meditopia_testkit::trials::{report, trials};
+use meditopia_testkit::tracer::{Mark, SystemCall, TraceEvent as Seen, Tracer};
 
 /// What the writer does. It is killed when it has done all, and that is a step like the others.
 struct Story<'a> {
@@ -95,18 +96,18 @@ fn a_writer_that_rotates_leaves_the_full_segment_and_loses_nothing() {
 }
 
 fn explore(story: &Story<'_>) {
-    let api = sandbox();
-    let dir = meditopia_testkit::settlement::dir();
+    let api = sandbox_with_unknown_users();
+    let dir = meditopia_testkit::crash_trials::memory_dir();
     let spool = dir.path().join("spool");
     let options = [("role", "enqueue"), ("max_event_bytes", "1048576")];
-    let program = Program::of("steps.c").configured(
+    let program = CProgram::compile("steps.c").with_config(
         &api,
         &[&options[..], &[("spool", spool.to_str().unwrap())]].concat(),
     );
 
     let mut settled = Vec::new();
     let mut done = BTreeSet::new();
-    let mut schedule = Schedule::new(trials(story.preemptions.0, story.preemptions.1));
+    let mut schedule = Schedule::new(trial_count(story.preemptions.0, story.preemptions.1));
     loop {
         let [user, before] = ["own", "before"].map(|name| format!("{name}{}", settled.len()));
         let _ = fs::remove_dir_all(&spool);
@@ -115,9 +116,10 @@ fn explore(story: &Story<'_>) {
         let mut acknowledged = race(&program, story, &user, &mut schedule, &mut done);
         acknowledged.push((before.clone(), 0));
         let moment = format!("{}: {schedule}", story.name);
-        let mut trial = Trial::inherit(&api, &spool, &[], moment, [user, before], acknowledged);
+        let mut trial =
+            CrashTrial::deliver_rest(&api, &spool, &[], moment, [user, before], acknowledged);
         // The spool of before, with its receipts, may be the one that was removed.
-        trial.receipted = None;
+        trial.in_receipts = None;
         settled.push(trial);
         if !schedule.advance() {
             break;
@@ -126,14 +128,14 @@ fn explore(story: &Story<'_>) {
     for landmark in story.landmarks {
         assert!(done.contains(*landmark), "never {landmark:?}: {done:?}");
     }
-    let outcome = settle(&api, &settled, 0);
+    let outcome = check_trials(&api, &settled, 0);
     let fault = format!("interleavings of removal with a writer that {}", story.name);
-    report(&fault, outcome, 0);
+    add_row(&fault, outcome, 0);
 }
 
 /// Runs writer and sender against each other as the schedule says; what the writer was told is safe.
 fn race(
-    program: &Program,
+    program: &CProgram,
     story: &Story<'_>,
     user: &str,
     schedule: &mut Schedule,
@@ -198,8 +200,8 @@ fn race(
         }
         let turn = match (&writer.place, &sender.place) {
             (Place::Before(_), Place::Before(_)) => schedule.choose(),
-            (Place::Before(_), _) => schedule.must(Turn::Writer),
-            (_, Place::Before(_)) => schedule.must(Turn::Sender),
+            (Place::Before(_), _) => schedule.force(Turn::Writer),
+            (_, Place::Before(_)) => schedule.force(Turn::Sender),
             _ => break,
         };
         let racer = if turn == Turn::Writer {
@@ -246,7 +248,7 @@ struct Racer {
 enum Place {
     Running,
     /// Stands before a step.
-    Before(Call),
+    Before(SystemCall),
     Ended,
 }
 
@@ -267,7 +269,7 @@ impl Racer {
     }
 
     /// Whether `call` is one that the other process could notice, or that could notice the other's.
-    fn is_step(&mut self, call: &Call) -> bool {
+    fn is_step(&mut self, call: &SystemCall) -> bool {
         match call.mark() {
             Some(Mark::Begin) => self.begun = true,
             Some(Mark::End) => return true,
@@ -304,7 +306,7 @@ impl Racer {
         }
     }
 
-    fn note(&mut self, call: &Call, value: i64) {
+    fn note(&mut self, call: &SystemCall, value: i64) {
         if call.number == libc::SYS_flock && value == 0 {
             self.locked.insert(call.arguments[0]);
         }
@@ -316,18 +318,18 @@ impl Racer {
 
 /// Makes nothing of a write of megabytes, and tells the writer that all is written.
 fn pretend(tracer: &Tracer, event: &Seen) {
-    let is_huge = |call: &Call| call.number == libc::SYS_write && call.arguments[2] > 1 << 23;
+    let is_huge = |call: &SystemCall| call.number == libc::SYS_write && call.arguments[2] > 1 << 23;
     match event {
         Seen::Entry(call) if is_huge(call) => tracer.skip(call),
         Seen::Exit(call, _) if is_huge(call) => {
-            tracer.returns(call, call.arguments[2].cast_signed())
+            tracer.set_result(call, call.arguments[2].cast_signed())
         }
         _ => {}
     }
 }
 
 /// When an event is acknowledged the file that it was written to has a name.
-fn assert_its_segment_is_there(call: &Call, schedule: &str) {
+fn assert_its_segment_is_there(call: &SystemCall, schedule: &str) {
     let mut segments = 0;
     for entry in fs::read_dir(format!("/proc/{}/fd", call.pid)).unwrap() {
         let path = entry.unwrap().path();

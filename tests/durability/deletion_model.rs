@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use meditopia_testkit::trials::{Outcome, report, trials};
+use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
 use shuttle::scheduler::DfsScheduler;
 use shuttle::{Config, Runner};
 
@@ -60,12 +60,12 @@ fn no_order_of_steps_loses_a_record_or_takes_one_twice() {
         trials: orders,
         ..Outcome::default()
     };
-    report(fault, outcome, 0);
+    add_row(fault, outcome, 0);
 }
 
 #[test]
 fn no_random_order_of_two_writers_and_a_sender_loses_a_record() {
-    shuttle::check_random(|| play(LARGE, ALL), trials(20_000, 2_000_000) as usize);
+    shuttle::check_random(|| play(LARGE, ALL), trial_count(20_000, 2_000_000) as usize);
 }
 
 #[test]

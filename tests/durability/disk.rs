@@ -3,72 +3,18 @@
 //!
 //! The small disks are file systems in memory, which root has to mount.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use meditopia_testkit::c_host::{Program, says};
-use meditopia_testkit::host::{Host, Story, secs};
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::disks::SmallDisk;
+use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
 use meditopia_testkit::ledger::Arrivals;
-use meditopia_testkit::patience::wait_until;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::told::Told;
-use meditopia_testkit::trials::{Outcome, report, trials};
-
-/// A file system of its own, gone with its test.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `None`, with a word of it, where this process may not mount.
-    fn of(mebibytes: u64) -> Option<Self> {
-        if Path::new("/proc/self").metadata().unwrap().uid() != 0 {
-            println!("not tested: only root can mount a small disk");
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let size = format!("size={mebibytes}m,mode=0700");
-        let mut mount = Command::new("mount");
-        says(
-            mount
-                .args(["-t", "tmpfs", "-o", &size, "none"])
-                .arg(dir.path()),
-        );
-        Some(Self(dir))
-    }
-
-    fn spool(&self) -> PathBuf {
-        self.0.path().join("spool")
-    }
-
-    /// Somebody else takes all that is left.
-    fn stuff(&self) {
-        let mut file = File::create(self.0.path().join("ballast")).unwrap();
-        let block = [1; 4096];
-        while file.write_all(&block).is_ok() {}
-    }
-
-    fn unstuff(&self) {
-        fs::remove_file(self.0.path().join("ballast")).unwrap();
-    }
-
-    /// The kernel does not make a disk read-only while anybody writes to it.
-    fn remount(&self, how: &str) {
-        let mut mount = Command::new("mount");
-        mount
-            .arg("-o")
-            .arg(format!("remount,{how}"))
-            .arg(self.0.path());
-        wait_until(how, || mount.output().unwrap().status.success());
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::status_client::StatusClient;
+use meditopia_testkit::wait::secs;
 
 /// Bytes that the journal's segments really take.
 fn journal_bytes(spool: &Path) -> u64 {
@@ -79,15 +25,15 @@ fn journal_bytes(spool: &Path) -> u64 {
     })
 }
 
-fn teller(spool: &Path, api: &Sandbox, options: &[(&str, &str)]) -> Program {
+fn teller(spool: &Path, api: &Sandbox, options: &[(&str, &str)]) -> CProgram {
     let mut all = vec![("spool", spool.to_str().unwrap()), ("role", "enqueue")];
     all.extend_from_slice(options);
-    Program::of("teller.c").configured(api, &all)
+    CProgram::compile("status_client.c").with_config(api, &all)
 }
 
 /// Checks that exactly the events of these users came, each once and in order.
 fn assert_arrived(api: &Sandbox, users: &[(&str, u64)]) -> u64 {
-    let arrivals = Arrivals::of(api);
+    let arrivals = Arrivals::from_sandbox(api);
     let arrived = arrivals.first_appearances();
     for (user, events) in users {
         let expected: Vec<u64> = (0..*events).collect();
@@ -104,42 +50,46 @@ fn assert_arrived(api: &Sandbox, users: &[(&str, u64)]) -> u64 {
 
 #[test]
 fn what_was_acknowledged_is_delivered_while_the_disk_is_still_full() {
-    let rounds = trials(2, 20);
+    let rounds = trial_count(2, 20);
     let mut outcome = Outcome {
         trials: rounds,
         ..Outcome::default()
     };
     for _ in 0..rounds {
-        let Some(disk) = SmallDisk::of(8) else { return };
+        let Some(disk) = SmallDisk::mount(8) else {
+            return;
+        };
         let api = Sandbox::start();
         let program = teller(&disk.spool(), &api, &[]);
-        let mut host = Told::start(program.command(&[]));
+        let mut host = StatusClient::start(program.command(&[]));
 
-        let filled = host.tell("fill u-1");
-        filled.assert("ERROR_SPOOL_FULL");
+        let filled = host.ask("fill u-1");
+        filled.assert_status("ERROR_SPOOL_FULL");
         assert!(filled.count > 10_000, "full after {}", filled.count);
-        disk.stuff();
+        disk.fill();
 
-        host.flush().assert("OK");
+        host.flush().assert_status("OK");
         outcome.acknowledged += filled.count;
         outcome.duplicated += assert_arrived(&api, &[("u-1", filled.count)]);
         outcome.delivered += filled.count;
 
         // What was delivered has given its blocks back, whatever the others hold.
-        let mut second = Told::start(program.command(&[]));
+        let mut second = StatusClient::start(program.command(&[]));
         second.enqueue("u-2", 0);
         host.enqueue("u-3", 0);
-        second.flush().assert("OK");
+        second.flush().assert_status("OK");
         outcome.duplicated +=
             assert_arrived(&api, &[("u-1", filled.count), ("u-2", 1), ("u-3", 1)]);
-        disk.unstuff();
+        disk.free();
     }
-    report("disk full", outcome, format_args!("{rounds} requests"));
+    add_row("disk full", outcome, format_args!("{rounds} requests"));
 }
 
 #[test]
 fn a_sender_in_the_background_delivers_from_a_full_disk_too() {
-    let Some(disk) = SmallDisk::of(8) else { return };
+    let Some(disk) = SmallDisk::mount(8) else {
+        return;
+    };
     let api = Sandbox::start();
     let options = [
         ("role", "both"),
@@ -149,63 +99,67 @@ fn a_sender_in_the_background_delivers_from_a_full_disk_too() {
     // Nothing goes while it fills.
     api.refuse_address();
     let program = teller(&disk.spool(), &api, &options);
-    let mut host = Told::start(program.command(&[]));
-    let filled = host.tell("fill u-1");
-    filled.assert("ERROR_SPOOL_FULL");
-    disk.stuff();
+    let mut host = StatusClient::start(program.command(&[]));
+    let filled = host.ask("fill u-1");
+    filled.assert_status("ERROR_SPOOL_FULL");
+    disk.fill();
     api.allow_address();
-    Host::of(&api)
+    TestSpool::for_sandbox(&api)
         .with("spool", disk.spool().to_str().unwrap())
         .with("lanes", "4")
         .client()
         .resume()
         .unwrap();
 
-    host.flush().assert("OK");
+    host.flush().assert_status("OK");
 
     assert_arrived(&api, &[("u-1", filled.count)]);
     host.enqueue("u-2", 0);
-    host.flush().assert("OK");
+    host.flush().assert_status("OK");
     assert_arrived(&api, &[("u-1", filled.count), ("u-2", 1)]);
 }
 
 #[test]
 fn enqueue_stays_refused_while_the_reserve_is_spent_and_works_again_when_there_is_room() {
-    let Some(disk) = SmallDisk::of(4) else { return };
+    let Some(disk) = SmallDisk::mount(4) else {
+        return;
+    };
     let mut api = Sandbox::start();
     let program = teller(&disk.spool(), &api, &[]);
-    let mut host = Told::start(program.command(&[]));
-    let filled = host.tell("fill u-1");
-    filled.assert("ERROR_SPOOL_FULL");
-    disk.stuff();
+    let mut host = StatusClient::start(program.command(&[]));
+    let filled = host.ask("fill u-1");
+    filled.assert_status("ERROR_SPOOL_FULL");
+    disk.fill();
     // The sender finds the disk full, and the API does not let it deliver.
     let good = api.token().to_owned();
     api.set_token("another");
-    host.flush().assert("ERROR_PAUSED");
+    host.flush().assert_status("ERROR_PAUSED");
     assert!(disk.spool().join("full").exists());
     assert!(!disk.spool().join("reserve").exists());
-    let refused = host.tell("enqueue u-2 0");
-    refused.assert("ERROR_SPOOL_FULL");
+    let refused = host.ask("enqueue u-2 0");
+    refused.assert_status("ERROR_SPOOL_FULL");
     assert!(
         refused.message.contains("the disk is full"),
         "{}",
         refused.message
     );
-    let mut newcomer = Told::start(program.command(&[]));
-    newcomer.tell("enqueue u-2 0").assert("ERROR_SPOOL_FULL");
+    let mut newcomer = StatusClient::start(program.command(&[]));
+    newcomer
+        .ask("enqueue u-2 0")
+        .assert_status("ERROR_SPOOL_FULL");
 
     // Also where nobody sends any more, room is enough.
-    disk.unstuff();
+    disk.free();
     disk.remount("size=16m");
     newcomer.enqueue("u-2", 0);
     host.enqueue("u-2", 1);
 
     api.set_token(&good);
-    let client = Host::of(&api)
+    let client = TestSpool::for_sandbox(&api)
         .with("spool", disk.spool().to_str().unwrap())
         .client();
     client.resume().unwrap();
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     assert_arrived(&api, &[("u-1", filled.count), ("u-2", 2)]);
     assert!(disk.spool().join("reserve").exists());
     assert!(!disk.spool().join("full").exists());
@@ -221,17 +175,17 @@ fn five_hundred_idle_workers_hold_no_more_than_what_is_pending() {
     let spool = dir.path().join("spool");
     let api = Sandbox::start();
     let program = teller(&spool, &api, &[]);
-    let mut host = Told::start(program.command(&[]));
-    let mut prefork = Told::start(program.command(&[]));
+    let mut host = StatusClient::start(program.command(&[]));
+    let mut prefork = StatusClient::start(program.command(&[]));
     prefork
-        .tell(&format!("fork {WORKERS} {EVENTS}"))
-        .assert("OK");
+        .ask(&format!("fork {WORKERS} {EVENTS}"))
+        .assert_status("OK");
     let before = journal_bytes(&spool);
     assert!(before > WORKERS * EVENTS * 100);
 
     let flushed = host.flush();
 
-    flushed.assert("OK");
+    flushed.assert_status("OK");
     assert_eq!(flushed.count, WORKERS * EVENTS);
     let after = journal_bytes(&spool);
     println!("{WORKERS} idle workers: {before} bytes pending, then {after} held");
@@ -247,11 +201,11 @@ fn a_limit_of_the_spool_refuses_and_lets_go_as_a_full_disk_does() {
     let spool = dir.path().join("spool");
     let api = Sandbox::start();
     let program = teller(&spool, &api, &[("max_spool_bytes", "1000000")]);
-    let mut host = Told::start(program.command(&[]));
+    let mut host = StatusClient::start(program.command(&[]));
     let mut acknowledged = 0;
     for _ in 0..3 {
-        let filled = host.tell(&format!("fill u-{acknowledged}"));
-        filled.assert("ERROR_SPOOL_FULL");
+        let filled = host.ask(&format!("fill u-{acknowledged}"));
+        filled.assert_status("ERROR_SPOOL_FULL");
         assert!(
             filled.message.contains("max_spool_bytes"),
             "{}",
@@ -259,26 +213,28 @@ fn a_limit_of_the_spool_refuses_and_lets_go_as_a_full_disk_does() {
         );
         assert!(filled.count > 1_000, "only {}", filled.count);
         acknowledged += filled.count;
-        host.flush().assert("OK");
+        host.flush().assert_status("OK");
         assert_eq!(api.ledger().distinct_events, acknowledged);
     }
 }
 
 #[test]
 fn a_read_only_disk_is_said_and_gone_when_it_is_writable_again() {
-    let Some(disk) = SmallDisk::of(8) else { return };
+    let Some(disk) = SmallDisk::mount(8) else {
+        return;
+    };
     let api = Sandbox::start();
     let program = teller(&disk.spool(), &api, &[]);
-    let mut first = Told::start(program.command(&[]));
+    let mut first = StatusClient::start(program.command(&[]));
     first.enqueue("u-1", 0);
     drop(first);
-    let mut host = Told::start(program.command(&[]));
-    host.tell("flush 0");
-    drop(Told::start(program.command(&[])));
+    let mut host = StatusClient::start(program.command(&[]));
+    host.ask("flush 0");
+    drop(StatusClient::start(program.command(&[])));
     disk.remount("ro");
 
-    let refused = host.tell("enqueue u-1 1");
-    refused.assert("ERROR_IO");
+    let refused = host.ask("enqueue u-1 1");
+    refused.assert_status("ERROR_IO");
     assert!(refused.message.contains("Read-only"), "{}", refused.message);
     assert!(matches!(
         host.flush().status.as_str(),
@@ -287,7 +243,7 @@ fn a_read_only_disk_is_said_and_gone_when_it_is_writable_again() {
 
     disk.remount("rw");
     host.enqueue("u-1", 1);
-    host.flush().assert("OK");
+    host.flush().assert_status("OK");
     assert_arrived(&api, &[("u-1", 2)]);
 }
 
@@ -297,7 +253,7 @@ fn a_spool_that_is_removed_or_replaced_under_a_writer_is_noticed() {
     let spool = dir.path().join("spool");
     let api = Sandbox::start();
     let program = teller(&spool, &api, &[]);
-    let mut host = Told::start(program.command(&[]));
+    let mut host = StatusClient::start(program.command(&[]));
     host.enqueue("u-1", 0);
     fs::remove_dir_all(&spool).unwrap();
 
@@ -311,24 +267,24 @@ fn a_spool_that_is_removed_or_replaced_under_a_writer_is_noticed() {
     assert!(!spool.exists());
 
     // Another spool in its place is not this one, though it has the same name.
-    let mut other = Told::start(program.command(&[]));
+    let mut other = StatusClient::start(program.command(&[]));
     other.enqueue("u-2", 0);
-    let refused = host.tell("enqueue u-1 1");
+    let refused = host.ask("enqueue u-1 1");
     assert_eq!(
         refused.status, "ERROR_SPOOL_MISMATCH",
         "{}",
         refused.message
     );
-    host.flush().assert("ERROR_SPOOL_MISMATCH");
-    other.flush().assert("OK");
+    host.flush().assert_status("ERROR_SPOOL_MISMATCH");
+    other.flush().assert_status("OK");
     assert_arrived(&api, &[("u-2", 1)]);
 }
 
 /// Enqueues until the writer has looked around.
-fn refusal(host: &mut Told) -> meditopia_testkit::told::Answer {
+fn refusal(host: &mut StatusClient) -> meditopia_testkit::status_client::StatusReply {
     let patience = std::time::Instant::now() + secs(30);
     loop {
-        let answer = host.tell("enqueue u-1 1");
+        let answer = host.ask("enqueue u-1 1");
         if answer.status != "OK" {
             return answer;
         }
@@ -342,22 +298,22 @@ fn a_process_without_descriptors_is_told_and_loses_nothing() {
     let spool = dir.path().join("spool");
     let api = Sandbox::start();
     let program = teller(&spool, &api, &[]);
-    let mut host = Told::start(program.command(&["64"]));
-    host.tell("exhaust");
-    let refused = host.tell("enqueue u-1 0");
-    refused.assert("ERROR_IO");
+    let mut host = StatusClient::start(program.command(&["64"]));
+    host.ask("exhaust");
+    let refused = host.ask("enqueue u-1 0");
+    refused.assert_status("ERROR_IO");
     assert!(
         refused.message.contains("Too many open files"),
         "{}",
         refused.message
     );
-    host.tell("relent");
+    host.ask("relent");
     host.enqueue("u-1", 0);
     // A segment is open now: appending needs no descriptor, sending does.
-    host.tell("exhaust");
+    host.ask("exhaust");
     host.enqueue("u-1", 1);
-    assert_ne!(host.tell("flush 2000").status, "OK");
-    host.tell("relent");
-    host.flush().assert("OK");
+    assert_ne!(host.ask("flush 2000").status, "OK");
+    host.ask("relent");
+    host.flush().assert_status("OK");
     assert_arrived(&api, &[("u-1", 2)]);
 }

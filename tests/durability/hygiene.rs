@@ -6,11 +6,13 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use meditopia_testkit::c_host::Program;
-use meditopia_testkit::host::{Host, Story};
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::child::run_in_child;
+use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
 use meditopia_testkit::ledger::Arrivals;
+use meditopia_testkit::process::open_descriptors;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::trials::{Outcome, report, trials};
+use meditopia_testkit::spool::{ClientExt, TestSpool};
 
 /// What a file of the spool may differ in size after the same work.
 const GROWTH_BYTES: u64 = 64 * 1024;
@@ -22,9 +24,9 @@ const PEAK_KB: u64 = 40 * 1024;
 
 #[test]
 fn thousands_of_short_lived_processes_leave_no_litter() {
-    let processes = trials(1_000, 10_000);
+    let processes = trial_count(1_000, 10_000);
     let api = Sandbox::start();
-    let program = Program::of("swarm.c").configured(&api, &[]);
+    let program = CProgram::compile("swarm.c").with_config(&api, &[]);
     let mut listings = Vec::new();
     for first in [0, processes] {
         swarm(&program, first, processes);
@@ -52,7 +54,7 @@ fn thousands_of_short_lived_processes_leave_no_litter() {
         );
     }
     let delivered = assert_all_came(&api, 2 * processes);
-    report(
+    add_row(
         "one event in each of many processes",
         Outcome {
             trials: 2 * processes,
@@ -67,9 +69,9 @@ fn thousands_of_short_lived_processes_leave_no_litter() {
 #[test]
 fn a_process_opens_as_fast_with_thousands_of_segments_waiting() {
     const OPENINGS: u64 = 40;
-    let processes = trials(1_000, 10_000);
+    let processes = trial_count(1_000, 10_000);
     let api = Sandbox::start();
-    let program = Program::of("swarm.c").configured(&api, &[]);
+    let program = CProgram::compile("swarm.c").with_config(&api, &[]);
     let median_of_openings = |first: u64| {
         let mut times: Vec<Duration> = (first..first + OPENINGS)
             .map(|number| program.run(&["open", &number.to_string()]))
@@ -94,7 +96,7 @@ fn a_process_opens_as_fast_with_thousands_of_segments_waiting() {
 
 #[test]
 fn a_backlog_is_drained_with_flat_memory() {
-    let events = trials(100_000, 1_000_000);
+    let events = trial_count(100_000, 1_000_000);
     let small = peak_of_draining(events / 10);
     let large = peak_of_draining(events);
     println!(
@@ -105,28 +107,30 @@ fn a_backlog_is_drained_with_flat_memory() {
     assert!(large < PEAK_KB);
 }
 
-/// The most memory of a process that drains so many events, in kB.
 #[test]
 fn a_process_that_goes_through_many_spools_keeps_few_of_them_open() {
-    let dir = tempfile::tempdir().unwrap();
-    for number in 0..1_100 {
-        let spool = dir.path().join(number.to_string());
-        let host = Host::at("http://127.0.0.1:9/events")
-            .with("role", "enqueue")
-            .with("spool", spool.to_str().unwrap());
-        host.client().enqueue_for("user", number);
-    }
-    let open = fs::read_dir("/proc/self/fd")
-        .unwrap()
-        .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
-        .filter(|file| file.starts_with(dir.path()))
-        .count();
-    assert!((1..=16).contains(&open), "{open}");
+    run_in_child(|| {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..1_100 {
+            let path = dir.path().join(number.to_string());
+            let spool = TestSpool::for_endpoint("http://127.0.0.1:9/events")
+                .with("role", "enqueue")
+                .with("spool", path.to_str().unwrap());
+            spool.client().enqueue_for("user", number);
+        }
+        let open = open_descriptors(std::process::id())
+            .iter()
+            .filter_map(|descriptor| fs::read_link(descriptor).ok())
+            .filter(|file| file.starts_with(dir.path()))
+            .count();
+        assert!((1..=16).contains(&open), "{open}");
+    });
 }
 
+/// The most memory that a process has while it drains `events` events, in kB.
 fn peak_of_draining(events: u64) -> u64 {
     let api = Sandbox::start();
-    let program = Program::of("swarm.c").configured(&api, &[]);
+    let program = CProgram::compile("swarm.c").with_config(&api, &[]);
     program.run(&["many", &events.to_string()]);
     let begun = Instant::now();
     let peak = program.run(&["drain"]).trim_end().parse().unwrap();
@@ -137,18 +141,18 @@ fn peak_of_draining(events: u64) -> u64 {
 }
 
 /// So many processes with one event each.
-fn swarm(program: &Program, first: u64, count: u64) {
+fn swarm(program: &CProgram, first: u64, count: u64) {
     program.run(&["each", &first.to_string(), &count.to_string()]);
 }
 
 /// All events, each once and each user's in order; says how many.
 fn assert_all_came(api: &Sandbox, events: u64) -> u64 {
-    let arrivals = Arrivals::of(api);
+    let arrivals = Arrivals::from_sandbox(api);
     assert_eq!(arrivals.duplicates(), 0);
     let delivered = arrivals.first_appearances();
     for (user, numbers) in &delivered {
         assert_eq!(
-            meditopia_testkit::ledger::out_of_order(numbers),
+            meditopia_testkit::ledger::first_disorder(numbers),
             None,
             "{user}"
         );

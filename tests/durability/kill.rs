@@ -8,12 +8,15 @@
 
 use std::sync::mpsc::Receiver;
 
-use meditopia_testkit::c_host::{Program, Running};
-use meditopia_testkit::host::{Host, Story, secs};
-use meditopia_testkit::ledger::{Arrivals, Event, by_user, listed, lost, out_of_order};
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::fault_table::{Outcome, add_row};
+use meditopia_testkit::ledger::{
+    Arrivals, Event, events_of_rows, first_disorder, lost_events, numbers_by_user,
+};
+use meditopia_testkit::process::{ChildProcess, spawn_reporting};
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::trials::{Outcome, report};
-use meditopia_testkit::workers::start_telling;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 use serde_json::json;
 
 const SEED: u64 = 9;
@@ -62,7 +65,7 @@ fn die_often(lanes: usize) {
     // So that many deaths find a request on its way, taken by the API and not answered.
     api.set_fault(json!({"fault": "delay", "ms": [0, 20], "when": "after"}));
     let lane_count = lanes.to_string();
-    let program = Program::of("mortal.c").configured(
+    let program = CProgram::compile("mortal.c").with_config(
         &api,
         &[
             ("role", "both"),
@@ -89,22 +92,22 @@ fn die_often(lanes: usize) {
 
     api.clear_faults();
     let spool = program.spool();
-    let client = Host::of(&api)
+    let client = TestSpool::for_sandbox(&api)
         .with("spool", spool.to_str().unwrap())
         .with("lanes", &lane_count)
         .client();
     client.resume().unwrap();
-    let left = client.flushed(secs(120));
+    let left = client.flush_ok(secs(120));
     assert_eq!((left.pending, left.in_doubt), (0, 0));
     assert!(!spool.join("damaged").exists(), "a record was damaged");
 
-    let arrivals = Arrivals::of(&api);
+    let arrivals = Arrivals::from_sandbox(&api);
     let delivered = arrivals.first_appearances();
-    let rejected = by_user(listed(&client.rejected_rows()));
-    let lost = lost(&acknowledged, &[&delivered, &rejected]);
+    let rejected = numbers_by_user(events_of_rows(&client.rejected_rows()));
+    let lost = lost_events(&acknowledged, &[&delivered, &rejected]);
     let bound = KILLS * lanes;
     let repeats = arrivals.repeats();
-    report(
+    add_row(
         &format!("kill -9 of a service, {lanes} lanes"),
         Outcome {
             trials: KILLS as u64,
@@ -120,17 +123,17 @@ fn die_often(lanes: usize) {
     arrivals.assert_only_whole_requests_came_twice();
     assert!(repeats <= bound, "{repeats} requests were repeated");
     for (user, numbers) in &delivered {
-        assert_eq!(out_of_order(numbers), None, "{user}");
+        assert_eq!(first_disorder(numbers), None, "{user}");
         assert!(!UNKNOWN.contains(&user.as_str()));
     }
     assert!(rejected.keys().eq(UNKNOWN));
     for (user, numbers) in &rejected {
-        assert_eq!(out_of_order(numbers), None, "{user}, among the rejected");
+        assert_eq!(first_disorder(numbers), None, "{user}, among the rejected");
     }
 }
 
 /// Starts the program; what it was told is safe comes through the channel.
-fn live(program: &Program, life: usize, pace: &Pace) -> (Running, Receiver<Event>) {
+fn live(program: &CProgram, life: usize, pace: &Pace) -> (ChildProcess, Receiver<Event>) {
     let arguments = [life, THREADS, EVENTS, pace.rest_us].map(|number| number.to_string());
-    start_telling(&mut program.command(&arguments.each_ref().map(String::as_str)))
+    spawn_reporting(&mut program.command(&arguments.each_ref().map(String::as_str)))
 }

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use meditopia_testkit::c_host::Program;
-use meditopia_testkit::host::{Host, Story};
+use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::ledger::Arrivals;
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
 use serde_json::json;
 
 const USERS: usize = 2_000;
@@ -44,8 +44,8 @@ fn do_the_job(lanes: usize) {
         {"fault": "reset", "when": "after", "probability": 0.01},
     ]}));
     let lanes = lanes.to_string();
-    let program =
-        Program::of("main_job.c").configured(&api, &[("role", "enqueue"), ("lanes", &lanes)]);
+    let program = CProgram::compile("main_job.c")
+        .with_config(&api, &[("role", "enqueue"), ("lanes", &lanes)]);
 
     let mut delivered = 0;
     let mut rejected = 0;
@@ -73,7 +73,7 @@ fn do_the_job(lanes: usize) {
     assert_eq!(delivered, (USERS * EVENTS_OF_A_USER) as u64 - bad);
     assert_eq!(delivered, summary.distinct_events);
 
-    let arrivals = Arrivals::of(&api);
+    let arrivals = Arrivals::from_sandbox(&api);
     let whole: Vec<u64> = (0..EVENTS_OF_A_USER as u64).collect();
     let first_appearances = arrivals.first_appearances();
     for user in (0..USERS).filter(|user| !is_unknown(*user)) {
@@ -83,7 +83,7 @@ fn do_the_job(lanes: usize) {
     arrivals.assert_only_whole_requests_came_twice();
 
     let mut rows: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    let host = Host::of(&api).with("spool", program.spool().to_str().unwrap());
+    let host = TestSpool::for_sandbox(&api).with("spool", program.spool().to_str().unwrap());
     for row in host.with("lanes", &lanes).client().rejected_rows() {
         let event: meditopia_testkit::sandbox::Fields =
             serde_json::from_str(&row.event_json).unwrap();
@@ -92,7 +92,7 @@ fn do_the_job(lanes: usize) {
         assert_eq!(row.api_code, format!("A_9{:0>3}", user));
         assert_eq!(row.message, format!("nobody is {user}"));
         let numbers = rows.entry(user.to_owned()).or_default();
-        numbers.push(meditopia_testkit::ledger::number(&event));
+        numbers.push(meditopia_testkit::ledger::event_number(&event));
     }
     assert_eq!(rows.len(), unknown.len());
     for user in unknown {

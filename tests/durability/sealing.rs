@@ -10,10 +10,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use meditopia_testkit::c_host::Program;
-use meditopia_testkit::settlement::{Event, Trial, sandbox, settle};
-use meditopia_testkit::tracer::{Call, Event as Seen, Mark, Tracer};
-use meditopia_testkit::trials::report;
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::crash_trials::{CrashTrial, check_trials, sandbox_with_unknown_users};
+use meditopia_testkit::fault_table::add_row;
+use meditopia_testkit::ledger::Event;
+use meditopia_testkit::tracer::{Mark, SystemCall, TraceEvent as Seen, Tracer};
 
 const IO: i32 = -7;
 const SPOOL_FULL: i32 = -6;
@@ -31,7 +32,7 @@ struct Account {
 }
 
 /// Which of the calls on segments in the section fail, and how.
-type Fault = fn(&mut Faults, &Call) -> Option<Answer>;
+type Fault = fn(&mut Faults, &SystemCall) -> Option<Answer>;
 
 enum Answer {
     Errno(i32),
@@ -101,7 +102,7 @@ fn a_segment_whose_torn_record_cannot_be_cut_off_is_sealed_and_a_new_one_follows
 }
 
 /// The first write of the section ends in the middle, and its rest finds no room.
-fn torn_write(faults: &mut Faults, call: &Call) -> Option<Answer> {
+fn torn_write(faults: &mut Faults, call: &SystemCall) -> Option<Answer> {
     if call.number != libc::SYS_write {
         return None;
     }
@@ -114,9 +115,9 @@ fn torn_write(faults: &mut Faults, call: &Call) -> Option<Answer> {
 
 /// Enqueues three events, then one under the fault, then two more; a successor delivers all.
 fn enqueue_under(durability: &str, what: &str, fault: Fault) -> Account {
-    let api = sandbox();
-    let program =
-        Program::of("steps.c").configured(&api, &[("role", "enqueue"), ("durability", durability)]);
+    let api = sandbox_with_unknown_users();
+    let program = CProgram::compile("steps.c")
+        .with_config(&api, &[("role", "enqueue"), ("durability", durability)]);
     let account = run(&program, fault);
     assert_eq!(account.acknowledged, [0, 1, 2, 4, 5]);
 
@@ -125,7 +126,7 @@ fn enqueue_under(durability: &str, what: &str, fault: Fault) -> Account {
         .iter()
         .map(|n| (USER.to_owned(), *n))
         .collect();
-    let trial = Trial::inherit(
+    let trial = CrashTrial::deliver_rest(
         &api,
         &program.spool(),
         &[],
@@ -133,15 +134,15 @@ fn enqueue_under(durability: &str, what: &str, fault: Fault) -> Account {
         [USER.to_owned()],
         acknowledged,
     );
-    report(
+    add_row(
         &format!("{what}, {durability}"),
-        settle(&api, &[trial], 0),
+        check_trials(&api, &[trial], 0),
         0,
     );
     account
 }
 
-fn run(program: &Program, fault: Fault) -> Account {
+fn run(program: &CProgram, fault: Fault) -> Account {
     let steps = ["open", "enqueue:u-1:0:3", "begin", "enqueue:u-1:3:3", "end"];
     let mut tracer = Tracer::default();
     tracer.start(program.command(&steps));
@@ -168,7 +169,7 @@ fn run(program: &Program, fault: Fault) -> Account {
                     promised = fault(&mut faults, &call);
                     match promised {
                         Some(Answer::Errno(_)) => tracer.skip(&call),
-                        Some(Answer::Short(bytes)) => tracer.shorten(&call, bytes),
+                        Some(Answer::Short(bytes)) => tracer.shorten_write(&call, bytes),
                         None => {}
                     }
                     account.note(&call);
@@ -177,7 +178,7 @@ fn run(program: &Program, fault: Fault) -> Account {
             }
             Seen::Exit(call, _) => {
                 if let Some(Answer::Errno(errno)) = promised.take() {
-                    tracer.returns(&call, -i64::from(errno));
+                    tracer.set_result(&call, -i64::from(errno));
                 }
                 tracer.resume(&call);
             }
@@ -187,7 +188,7 @@ fn run(program: &Program, fault: Fault) -> Account {
 }
 
 impl Account {
-    fn note(&mut self, call: &Call) {
+    fn note(&mut self, call: &SystemCall) {
         let path = call.path();
         let seen = call.name();
         match self.segments.iter_mut().find(|(known, _)| *known == path) {

@@ -12,10 +12,13 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 
-use meditopia_testkit::c_host::Program;
-use meditopia_testkit::settlement::{Event, Trial, UNKNOWN, sandbox, settle};
-use meditopia_testkit::tracer::{Call, Event as Seen, Mark, Tracer};
-use meditopia_testkit::trials::{Outcome, report, trials};
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::crash_trials::{
+    CrashTrial, UNKNOWN_USER_PREFIX, check_trials, sandbox_with_unknown_users,
+};
+use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
+use meditopia_testkit::ledger::Event;
+use meditopia_testkit::tracer::{Mark, SystemCall, TraceEvent as Seen, Tracer};
 
 /// A section is over when so many further calls were not reached: threads do not run quite the same
 /// each time.
@@ -108,7 +111,7 @@ fn a_later_enqueue_may_die_at_every_call() {
 #[test]
 fn an_enqueue_that_rotates_may_die_at_every_call() {
     // With power it makes the same calls and more; 9 MB are delivered after each death.
-    for durability in &["power", "process"][..trials(1, 2) as usize] {
+    for durability in &["power", "process"][..trial_count(1, 2) as usize] {
         kill_everywhere(
             &format!("kill -9 at each system call: an enqueue that rotates, {durability}"),
             &Section {
@@ -131,7 +134,7 @@ fn an_enqueue_that_rotates_may_die_at_every_call() {
 #[test]
 fn a_take_over_may_die_at_every_call() {
     take_over("process", 1);
-    if trials(0, 1) == 1 {
+    if trial_count(0, 1) == 1 {
         take_over("power", 1);
         take_over("process", 4);
     }
@@ -140,7 +143,7 @@ fn a_take_over_may_die_at_every_call() {
 #[test]
 fn a_delivery_may_die_at_every_call() {
     deliver("process", 1);
-    if trials(0, 1) == 1 {
+    if trial_count(0, 1) == 1 {
         deliver("power", 1);
         deliver("process", 4);
     }
@@ -152,7 +155,7 @@ fn a_lone_rejection_may_die_at_every_call() {
         "kill -9 at each system call: isolation and a lone rejection",
         &Section {
             options: &[],
-            found: &[("first", 1), (UNKNOWN, 1), ("last", 1)],
+            found: &[("first", 1), (UNKNOWN_USER_PREFIX, 1), ("last", 1)],
             steps: &["open", "flush"],
             part: FIRST_LANE,
             landmarks: &["sendto socket", "recvfrom socket", "pwrite wal"],
@@ -206,12 +209,12 @@ fn deliver(durability: &str, lanes: usize) {
 }
 
 fn kill_everywhere(fault: &str, section: &Section<'_>) {
-    let api = sandbox();
+    let api = sandbox_with_unknown_users();
     let options = [&[("role", "enqueue")], section.options].concat();
-    let dir = meditopia_testkit::settlement::dir();
+    let dir = meditopia_testkit::crash_trials::memory_dir();
     let spool = dir.path().join("spool");
     let options = [&options, &[("spool", spool.to_str().unwrap())][..]].concat();
-    let program = Program::of("steps.c").configured(&api, &options);
+    let program = CProgram::compile("steps.c").with_config(&api, &options);
     let lanes = section
         .options
         .iter()
@@ -235,7 +238,7 @@ fn kill_everywhere(fault: &str, section: &Section<'_>) {
             }
             let at = death.at.as_deref().unwrap_or("its end");
             let acknowledged = death.acknowledged.iter().map(|own| (user("own"), *own));
-            lives.push(Trial::inherit(
+            lives.push(CrashTrial::deliver_rest(
                 &api,
                 &spool,
                 section.options,
@@ -262,9 +265,9 @@ fn kill_everywhere(fault: &str, section: &Section<'_>) {
     }
     let outcome = Outcome {
         trials: kills,
-        ..settle(&api, &lives, lanes)
+        ..check_trials(&api, &lives, lanes)
     };
-    report(fault, outcome, format!("{} requests", kills * lanes as u64));
+    add_row(fault, outcome, format!("{} requests", kills * lanes as u64));
 }
 
 /// A user of this trial whose events go over the first lane, or over the second for `ELSEWHERE`.
@@ -278,7 +281,7 @@ fn user_of_lane(name: &str, trial: usize, lanes: usize) -> String {
 
 /// Makes the segments of dead writers; says which events are in them.
 fn leave_behind(
-    program: &Program,
+    program: &CProgram,
     section: &Section<'_>,
     user: &dyn Fn(&str) -> String,
 ) -> Vec<Event> {
@@ -299,7 +302,7 @@ fn leave_behind(
 
 /// Runs the steps up to the moment, or to their end.
 fn live(
-    program: &Program,
+    program: &CProgram,
     section: &Section<'_>,
     moment: Moment,
     named: &dyn Fn(&str) -> String,
@@ -309,7 +312,7 @@ fn live(
     let complaints = program.dir().join("stderr");
     command.stderr(File::create(&complaints).unwrap());
 
-    let everything = trials(0, 1) == 1;
+    let everything = trial_count(0, 1) == 1;
     let mut tracer = Tracer::default();
     let pid = tracer.start(command);
     let mut in_section = false;
@@ -339,7 +342,7 @@ fn live(
                     Mark::Failed { number, status } => panic!("enqueue of {number}: {status}"),
                 }
             }
-        } else if (everything || call.acts()) && section.part.has(call, in_section) {
+        } else if (everything || call.has_effect()) && section.part.has(call, in_section) {
             if now == moment {
                 death.at = Some(call.name());
                 tracer.kill(pid);
@@ -354,7 +357,7 @@ fn live(
 }
 
 impl Part {
-    fn has(self, call: &Call, in_section: bool) -> bool {
+    fn has(self, call: &SystemCall, in_section: bool) -> bool {
         match self {
             Self::Marked => call.thread == 0 && in_section,
             Self::Thread(number) => call.thread == number,

@@ -14,14 +14,17 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::time::Duration;
 
-use meditopia::client::Client;
-use meditopia_testkit::c_host::Program;
-use meditopia_testkit::host::{Host, Story, secs};
-use meditopia_testkit::ledger::{Arrivals, Event, Numbers, by_user, listed, lost, out_of_order};
-use meditopia_testkit::patience::wait_until;
+use meditopia::Client;
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::enqueuer::Enqueuer;
+use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
+use meditopia_testkit::ledger::{
+    Arrivals, Event, NumbersByUser, events_of_rows, first_disorder, lost_events, numbers_by_user,
+};
+use meditopia_testkit::process::OnDrop;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::trials::{Outcome, report, trials};
-use meditopia_testkit::workers::{AtDrop, Worker, sender_pid};
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::{secs, wait_until};
 use serde_json::json;
 
 const SEED: u64 = 31;
@@ -52,7 +55,7 @@ fn whoever_dies_with_four_lanes_each_has_at_most_one_batch_in_doubt() {
 struct Work {
     state: Mutex<Ration>,
     changed: Condvar,
-    workers: RwLock<Vec<Arc<Worker>>>,
+    workers: RwLock<Vec<Arc<Enqueuer>>>,
 }
 
 #[derive(Default)]
@@ -65,7 +68,7 @@ struct Ration {
 }
 
 fn torture(lanes: usize) {
-    let deaths = trials(100, 1_000) as usize;
+    let deaths = trial_count(100, 1_000) as usize;
     let api = Sandbox::builder()
         .seed(SEED)
         .unknown_user(UNKNOWN[0])
@@ -78,9 +81,9 @@ fn torture(lanes: usize) {
     ]}));
     let lane_count = lanes.to_string();
     let options = [("flush_interval_ms", "20"), ("lanes", &*lane_count)];
-    let program = Program::of("enqueuer.c").configured(&api, &options);
+    let program = CProgram::compile("enqueuer.c").with_config(&api, &options);
     let spool = program.spool();
-    let observer = Host::of(&api)
+    let observer = TestSpool::for_sandbox(&api)
         .with("spool", spool.to_str().unwrap())
         .with("lanes", &lane_count)
         .client();
@@ -89,18 +92,18 @@ fn torture(lanes: usize) {
         changed: Condvar::new(),
         workers: RwLock::new(
             (0..ENQUEUERS)
-                .map(|_| Arc::new(Worker::start(&program, "enqueue")))
+                .map(|_| Arc::new(Enqueuer::start(&program, "enqueue")))
                 .collect(),
         ),
     };
 
     let mut rng = fastrand::Rng::with_seed(SEED + lanes as u64);
-    let mut candidates: Vec<Worker> = Vec::new();
+    let mut candidates: Vec<Enqueuer> = Vec::new();
     let mut stood = 0;
     let mut doubts: Vec<BTreeSet<Event>> = Vec::new();
     let mut senders_died = 0;
     std::thread::scope(|scope| {
-        let _end = AtDrop(|| work.end());
+        let _end = OnDrop(|| work.end());
         for thread in 0..THREADS {
             let (work, rng) = (&work, rng.fork());
             scope.spawn(move || enqueue_through_all(work, thread, rng));
@@ -110,7 +113,7 @@ fn torture(lanes: usize) {
                 candidates.push(stand(&program, &work, &mut stood));
             }
             if death % DEATHS_BETWEEN_DRAINS == DEATHS_BETWEEN_DRAINS - 1 {
-                observer.flushed(secs(300));
+                observer.flush_ok(secs(300));
             }
             let requests_before = api.ledger().requests;
             let acknowledged_before = work.begin_life(rng.bool());
@@ -123,7 +126,7 @@ fn torture(lanes: usize) {
                 _ => {}
             }
             if death % ENQUEUERS_SHARE == 0 {
-                let fresh = Arc::new(Worker::start(&program, "enqueue"));
+                let fresh = Arc::new(Enqueuer::start(&program, "enqueue"));
                 let index = rng.usize(..ENQUEUERS);
                 let old = std::mem::replace(&mut work.workers.write().unwrap()[index], fresh);
                 old.kill();
@@ -136,7 +139,7 @@ fn torture(lanes: usize) {
                 candidates.swap_remove(index.unwrap()).kill();
                 senders_died += 1;
                 doubts.push(in_doubt(&observer));
-                candidates.iter().for_each(Worker::wake);
+                candidates.iter().for_each(Enqueuer::resume);
             }
         }
     });
@@ -150,19 +153,19 @@ fn torture(lanes: usize) {
 
     api.clear_faults();
     observer.resume().unwrap();
-    let last = observer.flushed(secs(300));
+    let last = observer.flush_ok(secs(300));
     assert_eq!((last.pending, last.in_doubt), (0, 0));
     assert!(!spool.join("damaged").exists(), "a record was damaged");
 
     let acknowledged = std::mem::take(&mut work.state.lock().unwrap().acknowledged);
-    let arrivals = Arrivals::of(&api);
+    let arrivals = Arrivals::from_sandbox(&api);
     let delivered = arrivals.first_appearances();
-    let rejected = by_user(listed(&observer.rejected_rows()));
-    let lost = lost(&acknowledged, &[&delivered, &rejected]);
+    let rejected = numbers_by_user(events_of_rows(&observer.rejected_rows()));
+    let lost = lost_events(&acknowledged, &[&delivered, &rejected]);
     let repeats = arrivals.repeats();
     let bound = senders_died * lanes + lost_answers as usize;
-    let count = |numbers: &Numbers| numbers.values().map(|n| n.len() as u64).sum();
-    report(
+    let count = |numbers: &NumbersByUser| numbers.values().map(|n| n.len() as u64).sum();
+    add_row(
         &format!("kill -9 of senders and enqueuers, {lanes} lanes"),
         Outcome {
             trials: deaths as u64,
@@ -178,7 +181,7 @@ fn torture(lanes: usize) {
     assert!(lost.is_empty(), "lost: {lost:?}");
     arrivals.assert_only_whole_requests_came_twice();
     assert!(repeats <= bound, "{repeats} requests were repeated");
-    for (requests, events) in arrivals.repeated() {
+    for (requests, events) in arrivals.repeated_bodies() {
         let answer_lost = requests.iter().any(|r| r.fault.as_deref() == Some("reset"));
         let was_listed = doubts.iter().any(|listed| events.is_subset(listed));
         assert!(
@@ -187,12 +190,12 @@ fn torture(lanes: usize) {
         );
     }
     for (user, numbers) in &delivered {
-        assert_eq!(out_of_order(numbers), None, "{user}");
+        assert_eq!(first_disorder(numbers), None, "{user}");
         assert!(!UNKNOWN.contains(&user.as_str()));
     }
     assert!(rejected.keys().eq(UNKNOWN));
     for (user, numbers) in &rejected {
-        assert_eq!(out_of_order(numbers), None, "{user}, among the rejected");
+        assert_eq!(first_disorder(numbers), None, "{user}, among the rejected");
     }
 }
 
@@ -250,8 +253,8 @@ fn enqueue_through_all(work: &Work, thread: usize, mut rng: fastrand::Rng) {
 }
 
 /// One more process that sends if it is elected. It stands from its first event on.
-fn stand(program: &Program, work: &Work, stood: &mut u64) -> Worker {
-    let candidate = Worker::start(program, "both");
+fn stand(program: &CProgram, work: &Work, stood: &mut u64) -> Enqueuer {
+    let candidate = Enqueuer::start(program, "both");
     assert!(candidate.enqueue("candidate", *stood), "it lives");
     work.acknowledge("candidate", *stood);
     *stood += 1;
@@ -259,15 +262,19 @@ fn stand(program: &Program, work: &Work, stood: &mut u64) -> Worker {
 }
 
 /// The pid of the candidate that sends, once one does.
-fn elected(observer: &Client, candidates: &[Worker]) -> u32 {
+fn elected(observer: &Client, candidates: &[Enqueuer]) -> u32 {
     let mut elected = None;
     wait_until("one is elected", || {
-        elected = sender_pid(observer).filter(|pid| candidates.iter().any(|c| c.pid() == *pid));
+        elected = observer
+            .sender_pid()
+            .filter(|pid| candidates.iter().any(|c| c.pid() == *pid));
         elected.is_some()
     });
     elected.unwrap()
 }
 
 fn in_doubt(observer: &Client) -> BTreeSet<Event> {
-    listed(&observer.in_doubt_rows()).into_iter().collect()
+    events_of_rows(&observer.in_doubt_rows())
+        .into_iter()
+        .collect()
 }

@@ -6,8 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use meditopia::config::{Config, Settings};
-use meditopia::spool::{self, Description, Destination};
+use meditopia::Config;
+use meditopia::internals::config::Settings;
+use meditopia::internals::spool::{self, Description, Destination};
 
 use crate::failure::{Failure, USAGE};
 use crate::output::say;

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use meditopia::error::{Error, ErrorKind};
+use meditopia::{Error, ErrorKind};
 
 use crate::output::complain;
 

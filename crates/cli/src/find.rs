@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use meditopia::client::{PendingFilter, ReceiptFilter, RejectedFilter};
+use meditopia::{PendingFilter, ReceiptFilter, RejectedFilter};
 
 use crate::failure::{Failure, NOTHING_FOUND};
 use crate::output::OutputOptions;

@@ -5,10 +5,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use meditopia::client::{Client, Report};
-use meditopia::config::Role;
-use meditopia::error::{Error, ErrorKind};
-use meditopia::log::Level;
+use meditopia::LogLevel as Level;
+use meditopia::internals::config::Role;
+use meditopia::{Client, Report};
+use meditopia::{Error, ErrorKind};
 
 use crate::failure::{FAILED, Failure, LEFT, PAUSED, USAGE};
 use crate::output::say;

@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use meditopia::client::Client;
+use meditopia::Client;
 
 use crate::confirm::Confirmation;
 use crate::failure::{FAILED, Failure, USAGE};

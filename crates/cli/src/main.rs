@@ -59,7 +59,7 @@ enum Command {
     #[command(after_help = flush::EXIT_CODES)]
     Flush(flush::Options),
     /// Serve a local Partners API with a ledger and with faults to order, for tests and trials
-    #[command(after_long_help = sandbox::CONTROL)]
+    #[command(after_long_help = sandbox::CONTROL_HELP)]
     Sandbox(sandbox::Options),
     /// Take over a spool that was copied or moved, or whose endpoint or account has changed
     #[command(after_help = adopt::EXAMPLES)]

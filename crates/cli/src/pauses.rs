@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use meditopia::error::PauseReason;
-use meditopia::stats::Stats;
+use meditopia::PauseReason;
+use meditopia::Stats;
 
 use crate::times::{Zone, show_span};
 

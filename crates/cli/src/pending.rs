@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use meditopia::client::PendingFilter;
+use meditopia::PendingFilter;
 
 use crate::failure::Failure;
 use crate::list_options::ListOptions;

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use meditopia::client::{Client, Receipt, ReceiptFilter};
-use meditopia::event::EventKind;
+use meditopia::EventKind;
+use meditopia::{Client, Receipt, ReceiptFilter};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;

@@ -5,7 +5,7 @@
 
 use std::process::ExitCode;
 
-use meditopia::client::{Repair, Salvage, recover};
+use meditopia::internals::client::{Repair, Salvage, recover};
 
 use crate::failure::{EVENTS_LOST, Failure, NEEDS_YES};
 use crate::output::say;

@@ -1,6 +1,6 @@
 //! Listed events on standard output: a line each, all that is known of each, or a JSON object a line.
 
-use meditopia::client::{Cursor, Row, RowReason};
+use meditopia::{Cursor, Row, RowReason};
 use serde::Deserialize;
 
 use crate::failure::Failure;

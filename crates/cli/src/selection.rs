@@ -1,7 +1,7 @@
 //! Which rejected events a command is about.
 
-use meditopia::client::{Client, RejectedFilter, RejectedReason, Row};
-use meditopia::clock::wall_ms;
+use meditopia::internals::clock::wall_ms;
+use meditopia::{Client, RejectedFilter, RejectedReason, Row};
 
 use crate::failure::{FAILED, Failure, USAGE};
 use crate::times::{Period, Zone};

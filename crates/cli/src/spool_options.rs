@@ -6,9 +6,10 @@
 
 use std::path::{Path, PathBuf};
 
-use meditopia::client::{Client, Purpose};
-use meditopia::config::Config;
-use meditopia::spool;
+use meditopia::Client;
+use meditopia::Config;
+use meditopia::internals::client::Purpose;
+use meditopia::internals::spool;
 
 use crate::failure::{Failure, USAGE};
 use crate::output::complain;

@@ -1,38 +1,43 @@
-//! The rules of the Partners API: what one request to `/default/v1/events` is answered, and why.
+//! The rules of the Partners API: which answer a request to `/default/v1/events` gets, and why.
 //!
-//! A request is judged by a pure function of its head, its body and the [`Rules`] in force; nothing
-//! here knows of sockets, faults or the ledger. The API text leaves three things open, decided here
-//! on the strict side, because a sandbox that forgives hides mistakes: an event has exactly its five
-//! members, `token` and `partner_user_id` are not empty, and fields are checked before users.
-//! The codes `A_1000` to `A_1004` are the API's; those from `A_1100` on stand for what it does not name.
+//! [`judge`] is a pure function of a request's head, its body and the [`Rules`] in force; it knows
+//! nothing of sockets, faults or the ledger. The API's text leaves three questions open. The
+//! sandbox takes the strict side, because a tolerant sandbox hides mistakes: an event has exactly
+//! its five members, `token` and `partner_user_id` are not empty, and fields are checked before
+//! users. The codes `A_1000` to `A_1004` are the API's own; codes from `A_1100` on stand for errors
+//! that the text does not name.
+
+mod event;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use self::event::Event;
 use super::users::UnknownUsers;
 
 /// The most events that one request may carry.
-pub const EVENTS_PER_REQUEST: usize = 100;
+pub(crate) const EVENTS_PER_REQUEST: usize = 100;
 
-/// What the API holds a request against; replaced as a whole whenever the test changes its mind.
+/// What a request is judged by. A change replaces the rules as a whole.
 #[derive(Debug, Clone)]
-pub struct Rules {
-    /// The one bearer token that is good; `None` when it has been revoked.
+pub(crate) struct Rules {
+    /// The only bearer token that is good; `None` after it was revoked.
     pub token: Option<String>,
-    /// The addresses that may call.
+    /// The addresses that may send requests.
     pub allowed: Vec<IpAddr>,
     /// The users that the API does not know.
     pub unknown: UnknownUsers,
 }
 
-/// Why a request was refused, as the API says it.
+/// Why a request was refused, in the API's terms.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     pub status: u16,
     pub code: Cow<'static, str>,
     pub message: Cow<'static, str>,
@@ -48,9 +53,9 @@ impl Refusal {
     }
 }
 
-/// A refusal, and the event that it is for if it is for one. The API keeps the second to itself.
+/// A refusal, and the event that caused it, if one did. The API does not say which event it was.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refused {
+pub(crate) struct Refused {
     pub refusal: Refusal,
     /// Counted from 0.
     pub event: Option<usize>,
@@ -78,12 +83,12 @@ const NOT_A_LIST: Refusal = Refusal::new(422, "A_1101", "The body has to be {\"e
 const WRONG_COUNT: Refusal = Refusal::new(422, "A_1102", "A request has to carry 1 to 100 events.");
 const INVALID_EVENT: Refusal = Refusal::new(422, "A_1103", "Invalid event.");
 
-/// The list of events in a request body, each still as it was written.
-pub struct Events<'a>(Option<Vec<&'a RawValue>>);
+/// The events of a request body, each as the text that was received.
+pub(crate) struct EventTexts<'a>(Option<Vec<&'a RawValue>>);
 
-impl<'a> Events<'a> {
+impl<'a> EventTexts<'a> {
     /// Splits a body into its events without judging them.
-    pub fn of(body: &'a [u8]) -> Self {
+    pub(crate) fn parse(body: &'a [u8]) -> Self {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Body<'a> {
@@ -97,32 +102,28 @@ impl<'a> Events<'a> {
         )
     }
 
-    /// How many there are; 0 when the body is not such a list.
-    pub fn count(&self) -> usize {
-        self.texts().len()
-    }
-
-    /// The text of each.
-    pub fn texts(&self) -> &[&'a RawValue] {
+    /// The texts; none if the body is not a list of events.
+    pub(crate) fn as_slice(&self) -> &[&'a RawValue] {
         self.0.as_deref().unwrap_or_default()
     }
 }
 
 /// One event of an accepted request.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Accepted<'a> {
+pub(crate) struct Accepted<'a> {
     /// The event as it was received, byte for byte.
     pub text: &'a str,
-    /// A hash of the five fields' values; equal for a duplicate, whatever its member order.
+    /// A hash of the values of the five fields. A duplicate has the same, in whatever order its
+    /// members are.
     pub identity: u64,
 }
 
 /// Judges one request: either all of its events are accepted, or none is.
-pub fn judge<'a>(
+pub(crate) fn judge<'a>(
     rules: &Rules,
     caller: IpAddr,
     headers: &HeaderMap,
-    events: &Events<'a>,
+    events: &EventTexts<'a>,
 ) -> Result<Vec<Accepted<'a>>, Refused> {
     check_bearer(rules, headers)?;
     if !rules.allowed.contains(&caller) {
@@ -134,16 +135,16 @@ pub fn judge<'a>(
     if texts.is_empty() || texts.len() > EVENTS_PER_REQUEST {
         return Err(WRONG_COUNT.into());
     }
-    let events: Vec<WireEvent<'a>> = texts
+    let events: Vec<Event<'a>> = texts
         .iter()
         .enumerate()
-        .map(|(at, text)| WireEvent::read(text).ok_or_else(|| refused(INVALID_EVENT, at)))
+        .map(|(index, text)| Event::parse(text).ok_or_else(|| refused(INVALID_EVENT, index)))
         .collect::<Result<_, _>>()?;
-    let unknown = |(at, event): (usize, &WireEvent<'_>)| {
+    let unknown_user = |(index, event): (usize, &Event<'_>)| {
         let refusal = rules.unknown.refusal_of(&event.partner_user_id)?;
-        Some(refused(refusal, at))
+        Some(refused(refusal, index))
     };
-    if let Some(refused) = events.iter().enumerate().find_map(unknown) {
+    if let Some(refused) = events.iter().enumerate().find_map(unknown_user) {
         return Err(refused);
     }
     Ok(texts
@@ -187,191 +188,5 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
         Ok(())
     } else {
         Err(NOT_JSON)
-    }
-}
-
-#[derive(Deserialize, Hash)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Register,
-    Signin,
-    Audio,
-    Video,
-    Content,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireEvent<'a> {
-    #[serde(borrow)]
-    token: Cow<'a, str>,
-    #[serde(borrow)]
-    partner_user_id: Cow<'a, str>,
-    event: Kind,
-    #[serde(borrow)]
-    event_value: &'a RawValue,
-    #[serde(borrow)]
-    received_at: Cow<'a, str>,
-}
-
-impl<'a> WireEvent<'a> {
-    fn read(text: &'a RawValue) -> Option<Self> {
-        let event: Self = serde_json::from_str(text.get()).ok()?;
-        let filled = !event.token.is_empty() && !event.partner_user_id.is_empty();
-        (filled && is_date_and_time(&event.received_at)).then_some(event)
-    }
-
-    fn identity(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (
-            &self.token,
-            &self.partner_user_id,
-            &self.event,
-            self.event_value.get(),
-            &self.received_at,
-        )
-            .hash(&mut hasher);
-        hasher.finish()
-    }
-}
-
-/// Whether `text` is a real `YYYY-MM-DD HH:MM:SS`: of exactly this shape, and on the calendar.
-fn is_date_and_time(text: &str) -> bool {
-    let shaped = text.len() == 19
-        && text.bytes().enumerate().all(|(at, byte)| match at {
-            4 | 7 => byte == b'-',
-            10 => byte == b' ',
-            13 | 16 => byte == b':',
-            _ => byte.is_ascii_digit(),
-        });
-    // The library below takes a leap second (and makes it :59), which PHP's own check would not.
-    shaped && !text.ends_with("60") && text.parse::<jiff::civil::DateTime>().is_ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::http::HeaderValue;
-
-    const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-
-    fn judge_body(body: &str) -> Result<usize, String> {
-        let rules = Rules {
-            token: Some("good".into()),
-            allowed: vec![LOOPBACK],
-            unknown: UnknownUsers::not_found(vec!["u-17".into()], Vec::new()),
-        };
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            header::AUTHORIZATION,
-            HeaderValue::from_static("Bearer good"),
-        );
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json; charset=utf-8"),
-        );
-        judge(&rules, LOOPBACK, &headers, &Events::of(body.as_bytes()))
-            .map(|accepted| accepted.len())
-            .map_err(|refused| refused.refusal.code.into_owned())
-    }
-
-    fn judge_event(event: &str) -> Result<usize, String> {
-        judge_body(&format!(r#"{{"events":[{event}]}}"#))
-    }
-
-    #[test]
-    fn times_that_are_not_on_the_calendar_are_refused() {
-        for good in [
-            "2024-02-29 00:00:00",
-            "2024-08-06 15:04:05",
-            "1999-12-31 23:59:59",
-        ] {
-            assert!(is_date_and_time(good), "{good}");
-        }
-        for bad in [
-            "2024-02-30 10:00:00",
-            "2023-02-29 10:00:00",
-            "2024-13-01 10:00:00",
-            "2024-01-01 24:00:00",
-            "2024-01-01 23:59:60",
-            "2024-01-01 23:60:00",
-            "2024-01-01T10:00:00",
-            "2024-01-01 10:00",
-            "2024-1-01 10:00:00",
-            "2024-01-01 10:00:00 ",
-            "2024-01-01 10:00:0x",
-            "",
-        ] {
-            assert!(!is_date_and_time(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn an_event_needs_its_five_members_with_their_types_and_no_other() {
-        let good = r#"{"token":"t","partner_user_id":"u","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}"#;
-        assert_eq!(judge_event(good), Ok(1));
-        for value in ["12", "\"x\"", "[1,{}]", "{\"a\":1}", "true", "1e400"] {
-            assert_eq!(judge_event(&good.replace("null", value)), Ok(1), "{value}");
-        }
-        for (from, to) in [
-            (r#""token":"t","#, ""),
-            (r#""partner_user_id":"u","#, ""),
-            (r#""event":"video","#, ""),
-            (r#""event_value":null,"#, ""),
-            (r#","received_at":"2024-08-06 15:04:05""#, ""),
-            (r#""t""#, "1"),
-            (r#""t""#, r#""""#),
-            (r#""u""#, "7"),
-            (r#""u""#, r#""""#),
-            (r#""video""#, r#""login""#),
-            (r#""video""#, r#""Video""#),
-            (r#""video""#, "null"),
-            (r#""2024-08-06 15:04:05""#, "1722956645"),
-            (r#"{"token""#, r#"{"extra":1,"token""#),
-            (r#"{"token""#, r#"{"token":"t","token""#),
-        ] {
-            let bad = good.replacen(from, to, 1);
-            assert_ne!(bad, good, "{from} is in the good event");
-            assert_eq!(judge_event(&bad), Err("A_1103".into()), "{bad}");
-        }
-        assert_eq!(judge_event("null"), Err("A_1103".into()));
-    }
-
-    #[test]
-    fn fields_are_checked_before_users() {
-        let unknown = r#"{"token":"t","partner_user_id":"u-17","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}"#;
-        assert_eq!(judge_event(unknown), Err("A_1104".into()));
-        assert_eq!(
-            judge_event(&format!("{unknown},{{}}")),
-            Err("A_1103".into())
-        );
-    }
-
-    #[test]
-    fn a_body_is_an_object_with_a_list_of_1_to_100_events() {
-        for body in [
-            "",
-            "x",
-            "[]",
-            "{}",
-            r#"{"events":{}}"#,
-            r#"{"events":[]} x"#,
-            r#"{"events":[],"more":1}"#,
-        ] {
-            assert_eq!(judge_body(body), Err("A_1101".into()), "{body}");
-        }
-        assert_eq!(judge_body(r#"{"events":[]}"#), Err("A_1102".into()));
-    }
-
-    #[test]
-    fn a_duplicate_has_the_same_identity_whatever_the_order_of_its_members() {
-        let identity = |text: &str| {
-            let raw: &RawValue = serde_json::from_str(text).expect("JSON");
-            WireEvent::read(raw).expect("an event").identity()
-        };
-        let one = r#"{"token":"t","partner_user_id":"u","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}"#;
-        let same = r#"{"received_at":"2024-08-06 15:04:05","event_value":null,"event":"video","partner_user_id":"\u0075","token":"t"}"#;
-        assert_eq!(identity(one), identity(same));
-        assert_ne!(identity(one), identity(&one.replace("null", "\"null\"")));
     }
 }

@@ -1,31 +1,30 @@
-//! A sandbox on a thread of its own, for tests and programs that have no runtime.
+//! A sandbox on a thread of its own, for tests and for programs without a tokio runtime.
 
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-use super::{Options, Server};
+use super::{Handle, Options, Server};
 
-/// A running sandbox that ends when this value is dropped.
+/// A sandbox that runs on a thread of its own and ends when this value is dropped.
 ///
-/// Dropping cuts every connection at once, as the end of a process would; no request is finished
-/// first.
+/// Dropping it closes every connection at once, as the death of a process would. A request that is
+/// being answered is cut off.
 pub struct Background {
-    endpoint: String,
-    control: String,
-    token: String,
+    handle: Handle,
+    /// Dropped to end the thread.
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Background {
-    /// Starts a thread that serves a sandbox; returns when the sandbox listens.
+    /// Starts the thread, and returns once the sandbox listens.
     ///
-    /// Errors: as [`Server::bind`]; the thread or its runtime cannot be started.
+    /// Errors: those of [`Server::bind`], or the thread or its runtime cannot be started.
     pub fn start(options: &Options) -> Result<Self, String> {
         let options = options.clone();
-        let (listens, listening) = mpsc::sync_channel(1);
+        let (started, start) = mpsc::sync_channel(1);
         let (end, ended) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new()
             .name("sandbox".into())
@@ -35,58 +34,39 @@ impl Background {
                     .build();
                 let runtime = match runtime {
                     Ok(runtime) => runtime,
-                    Err(cause) => return send(&listens, Err(format!("cannot start: {cause}"))),
+                    Err(cause) => return send(&started, Err(format!("cannot start: {cause}"))),
                 };
                 runtime.block_on(async {
                     let server = match Server::bind(&options).await {
                         Ok(server) => server,
-                        Err(cause) => return send(&listens, Err(cause)),
+                        Err(cause) => return send(&started, Err(cause)),
                     };
-                    send(
-                        &listens,
-                        Ok((
-                            server.endpoint(),
-                            server.control(),
-                            server.token().to_owned(),
-                        )),
-                    );
+                    send(&started, Ok(server.handle()));
                     tokio::select! {
-                        // A listener that failed refuses connections, which is what a test then sees.
+                        // If the listener fails, clients are refused, which a test will notice.
                         _ = server.serve() => {}
                         _ = ended => {}
                     }
                 });
             })
             .map_err(|cause| format!("cannot start a thread: {cause}"))?;
-        let (endpoint, control, token) = listening
+        let handle = start
             .recv()
             .map_err(|_| "the sandbox's thread ended before it listened".to_owned())??;
         Ok(Self {
-            endpoint,
-            control,
-            token,
+            handle,
             end: Some(end),
             thread: Some(thread),
         })
     }
 
-    /// The full URL that events are posted to.
-    pub fn endpoint(&self) -> &str {
-        &self.endpoint
-    }
-
-    /// The URL that all routes of the control API begin with.
-    pub fn control(&self) -> &str {
-        &self.control
-    }
-
-    /// The bearer token that is good at the start.
-    pub fn token(&self) -> &str {
-        &self.token
+    /// The sandbox's handle. A clone of it outlives the thread, and still reads the ledger.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
     }
 }
 
-/// The receiver waits for exactly one message, so a failed send has nobody to tell.
+/// `start` waits for exactly one message, so sending that one cannot fail.
 fn send<T>(to: &mpsc::SyncSender<T>, message: T) {
     let _ = to.send(message);
 }
@@ -95,7 +75,7 @@ impl Drop for Background {
     fn drop(&mut self) {
         drop(self.end.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was printed where it happened.
+            // A panic of the thread has been printed where it happened.
             let _ = thread.join();
         }
     }

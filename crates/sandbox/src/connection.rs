@@ -1,9 +1,10 @@
-//! Connections that can be made to misbehave: reset, closed without an answer, or sent other bytes.
+//! Connections that can misbehave: be reset, be closed without an answer, or carry other bytes.
 //!
-//! The HTTP server above writes honest answers only. To break one, whoever handles the request leaves
-//! a [`Fate`] with the connection and lets the server send a stand-in answer; the connection meets its
-//! fate at that write, so nothing of the stand-in reaches the wire. A reset is a real one: the
-//! socket is closed with a zero linger time, and the kernel sends RST.
+//! axum's HTTP server writes correct answers only. To send something else, the handler of a request
+//! leaves a [`Substitute`] with the connection and returns any answer. When the server writes that
+//! answer, the connection carries out the substitute instead, so that no byte of the answer is
+//! sent. A reset is a real one: the socket is closed with a linger time of zero, and the kernel
+//! sends RST.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,66 +22,69 @@ use tokio::time::{Sleep, sleep};
 
 static FILLER: [u8; 64 * 1024] = [b' '; 64 * 1024];
 
-/// What happens to a connection instead of its next answer.
+/// What a connection does instead of writing its next answer.
 #[derive(Debug, Clone)]
-pub enum Fate {
+pub(crate) enum Substitute {
     /// The peer sees "connection reset".
     Reset,
     /// The peer sees the end of the stream.
     Close,
-    /// The peer sees other bytes.
-    Raw(Raw),
+    /// The peer receives other bytes.
+    Raw(RawBytes),
 }
 
 /// Bytes that HTTP may not allow.
 #[derive(Debug, Clone)]
-pub struct Raw {
+pub(crate) struct RawBytes {
     pub bytes: Bytes,
-    /// So many spaces behind them.
+    /// How many spaces follow `bytes`.
     pub filler_bytes: usize,
-    /// One byte of `bytes` at a time, with this long before each.
-    pub every: Option<Duration>,
-    pub then: Then,
+    /// If set, `bytes` are sent one at a time, with this delay before each.
+    pub delay_per_byte: Option<Duration>,
+    pub after: AfterRaw,
 }
 
-/// What follows bytes that were sent raw.
+/// What happens to a connection after raw bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
+pub(crate) enum AfterRaw {
     Close,
     KeepOpen,
 }
 
-/// Who is at the other end of a connection, and the way to seal its fate.
+/// The peer of a connection. A substitute for the next answer is left here.
 #[derive(Debug, Clone)]
-pub struct Peer {
-    /// Connections are counted from 1.
+pub(crate) struct Peer {
+    /// The number of the connection, from 1.
     pub connection: u64,
     pub address: SocketAddr,
-    fate: Arc<Mutex<Option<Fate>>>,
+    substitute: Arc<Mutex<Option<Substitute>>>,
 }
 
 impl Peer {
-    /// Replaces the answer that the server is about to write.
-    pub fn meets(&self, fate: Fate) {
-        *self.fate.lock().unwrap_or_else(PoisonError::into_inner) = Some(fate);
+    /// Replaces the answer that the server writes next.
+    pub(crate) fn replace_next_answer(&self, substitute: Substitute) {
+        *self.lock_substitute() = Some(substitute);
     }
 
-    fn take_fate(&self) -> Option<Fate> {
-        self.fate
+    fn take_substitute(&self) -> Option<Substitute> {
+        self.lock_substitute().take()
+    }
+
+    fn lock_substitute(&self) -> std::sync::MutexGuard<'_, Option<Substitute>> {
+        self.substitute
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .take()
     }
 }
 
 /// Accepts connections and counts them.
-pub struct CountingListener {
+pub(crate) struct CountingListener {
     tcp: TcpListener,
     accepted: u64,
 }
 
 impl CountingListener {
-    pub fn new(tcp: TcpListener) -> Self {
+    pub(crate) fn new(tcp: TcpListener) -> Self {
         Self { tcp, accepted: 0 }
     }
 }
@@ -91,20 +95,21 @@ impl Listener for CountingListener {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.tcp).await;
-        // Without it a small answer may wait for the peer's delayed ACK; a peer that is gone shows at the first read.
+        // Otherwise a small answer may wait for the peer's delayed ACK. If this fails, the peer has
+        // gone, and the first read says so.
         let _ = stream.set_nodelay(true);
         self.accepted += 1;
         let peer = Peer {
             connection: self.accepted,
             address,
-            fate: Arc::default(),
+            substitute: Arc::default(),
         };
         (
             Connection {
                 stream,
                 peer,
-                sealed: None,
-                pause: None,
+                unfinished: None,
+                delay: None,
             },
             address,
         )
@@ -122,58 +127,64 @@ impl Connected<IncomingStream<'_, CountingListener>> for Peer {
 }
 
 /// A TCP stream whose next write may be replaced.
-pub struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     peer: Peer,
-    sealed: Option<Fate>,
-    /// Before the next byte of an answer that comes slowly.
-    pause: Option<Pin<Box<Sleep>>>,
+    /// The substitute that is being carried out.
+    unfinished: Option<Substitute>,
+    /// The delay before the next byte of raw bytes.
+    delay: Option<Pin<Box<Sleep>>>,
 }
 
 impl Connection {
-    /// Only a fate that leaves the connection open is over when it is ready.
-    fn poll_meet(
+    /// Carries out a substitute. Returns `Ok` only when the substitute has ended and left the
+    /// connection open; `answer` then counts as written.
+    fn poll_substitute(
         &mut self,
         context: &mut Context<'_>,
-        fate: &mut Fate,
+        substitute: &mut Substitute,
         answer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match fate {
-            Fate::Reset => {
+        match substitute {
+            Substitute::Reset => {
                 self.stream.set_zero_linger()?;
                 Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
             }
-            Fate::Close => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-            Fate::Raw(raw) => {
+            Substitute::Close => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+            Substitute::Raw(raw) => {
                 ready!(self.poll_write_raw(context, raw))?;
-                match raw.then {
-                    Then::Close => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-                    Then::KeepOpen => Poll::Ready(Ok(answer.len())),
+                match raw.after {
+                    AfterRaw::Close => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+                    AfterRaw::KeepOpen => Poll::Ready(Ok(answer.len())),
                 }
             }
         }
     }
 
-    fn poll_write_raw(&mut self, context: &mut Context<'_>, raw: &mut Raw) -> Poll<io::Result<()>> {
+    fn poll_write_raw(
+        &mut self,
+        context: &mut Context<'_>,
+        raw: &mut RawBytes,
+    ) -> Poll<io::Result<()>> {
         while !raw.bytes.is_empty() {
             let mut piece = raw.bytes.len();
-            if let Some(every) = raw.every {
-                let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(every)));
-                ready!(pause.as_mut().poll(context));
+            if let Some(time) = raw.delay_per_byte {
+                let delay = self.delay.get_or_insert_with(|| Box::pin(sleep(time)));
+                ready!(delay.as_mut().poll(context));
                 piece = 1;
             }
-            let written = ready!(self.poll_write_plainly(context, &raw.bytes[..piece]))?;
-            self.pause = None;
+            let written = ready!(self.poll_write_stream(context, &raw.bytes[..piece]))?;
+            self.delay = None;
             let _ = raw.bytes.split_to(written);
         }
         while raw.filler_bytes > 0 {
             let piece = &FILLER[..raw.filler_bytes.min(FILLER.len())];
-            raw.filler_bytes -= ready!(self.poll_write_plainly(context, piece))?;
+            raw.filler_bytes -= ready!(self.poll_write_stream(context, piece))?;
         }
         Poll::Ready(Ok(()))
     }
 
-    fn poll_write_plainly(
+    fn poll_write_stream(
         &mut self,
         context: &mut Context<'_>,
         bytes: &[u8],
@@ -193,20 +204,24 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    // The server is told that writes are not vectored (the trait's default), so that an answer without
-    // a body is one write: what makes `Then::KeepOpen` swallow the whole stand-in.
+    // `is_write_vectored` stays false, the trait's default. The server then writes an answer
+    // without a body in a single call, so that one substitute replaces all of it.
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         answer: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        let Some(mut fate) = this.sealed.take().or_else(|| this.peer.take_fate()) else {
-            return this.poll_write_plainly(context, answer);
+        let substitute = this
+            .unfinished
+            .take()
+            .or_else(|| this.peer.take_substitute());
+        let Some(mut substitute) = substitute else {
+            return this.poll_write_stream(context, answer);
         };
-        let written = this.poll_meet(context, &mut fate, answer);
+        let written = this.poll_substitute(context, &mut substitute, answer);
         if !matches!(written, Poll::Ready(Ok(_))) {
-            this.sealed = Some(fate);
+            this.unfinished = Some(substitute);
         }
         written
     }

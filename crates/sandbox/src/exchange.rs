@@ -1,8 +1,8 @@
-//! One request and its answer: arrival, faults, judgement, ledger, answer.
+//! One request from arrival to answer: faults, judgement, ledger.
 //!
-//! A request is carried through on a task of its own. A caller that hangs up does not undo what the
-//! API has begun; the real one goes on working, too, and that is how events come to be accepted
-//! without anybody having been told.
+//! Each request is handled on a task of its own, which continues when the caller hangs up: the real
+//! API also finishes what it has begun. That is how events are accepted although the caller never
+//! received the answer.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,89 +13,98 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
-use super::Sandbox;
 use super::answer::Answer;
-use super::api::{Events, judge};
+use super::api::{Accepted, EventTexts, Refused, judge};
 use super::connection::Peer;
-use super::faults::{Plan, When};
-use super::ledger::{Arrival, Outcome, Settled};
-use super::recent::Told;
+use super::faults::{Fault, Plan, When};
+use super::ledger::{Arrival, Ending, Outcome};
+use super::recent::Details;
+use super::state::Sandbox;
 
-/// The longest body that is read at all, in bytes; 100 events need far less.
+/// Where the API takes events.
+pub(crate) const EVENTS_PATH: &str = "/default/v1/events";
+
+/// The longest body that is read, in bytes. A request of 100 events needs far less.
 const LONGEST_BODY: usize = 64 << 20;
 
 /// `POST /default/v1/events`.
-pub async fn events(
+pub(crate) async fn events(
     State(sandbox): State<Arc<Sandbox>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    if let Some(fault) = sandbox.change(|state| state.faults.before_the_body()) {
-        let settled = Settled {
+    if let Some(fault) = sandbox.change(|state| state.faults.plan_before_body()) {
+        let ending = Ending {
             outcome: Outcome::Faulted,
             status: None,
             code: None,
             fault: Some(fault.name),
         };
-        record(&sandbox, &peer, &head.headers, settled, Told::default());
-        return fault.answer.send_to(&peer);
+        record_unread(&sandbox, &peer, &head.headers, ending, Details::default());
+        return fault.answer.into_response_for(&peer);
     }
     let Ok(body) = to_bytes(body, LONGEST_BODY).await else {
-        return without_judgement(
+        return answer_unread(
             &sandbox,
             &peer,
             &head.headers,
             Outcome::Incomplete,
             StatusCode::PAYLOAD_TOO_LARGE,
-            Told::default(),
+            Details::default(),
         );
     };
-    let exchange = tokio::spawn(carry_through(sandbox, peer.clone(), head.headers, body));
-    match exchange.await {
-        Ok(answer) => answer.send_to(&peer),
+    let handling = tokio::spawn(handle(sandbox, peer.clone(), head.headers, body));
+    match handling.await {
+        Ok(answer) => answer.into_response_for(&peer),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
-/// Every other method and path.
-pub async fn not_found(
+/// Any other method or path.
+pub(crate) async fn not_found(
     State(sandbox): State<Arc<Sandbox>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    without_judgement(
+    answer_unread(
         &sandbox,
         &peer,
         &headers,
         Outcome::NotFound,
         StatusCode::NOT_FOUND,
-        Told::because(&format!("{method} {}", uri.path())),
+        Details::with_reason(&format!("{method} {}", uri.path())),
     )
 }
 
-fn without_judgement(
+/// Answers a request whose body was not read, and records it.
+fn answer_unread(
     sandbox: &Sandbox,
     peer: &Peer,
     headers: &HeaderMap,
     outcome: Outcome,
     status: StatusCode,
-    told: Told,
+    details: Details,
 ) -> Response {
-    let settled = Settled {
+    let ending = Ending {
         outcome,
         status: Some(status.as_u16()),
         code: None,
         fault: None,
     };
-    record(sandbox, peer, headers, settled, told);
-    Answer::page(status).send_to(peer)
+    record_unread(sandbox, peer, headers, ending, details);
+    Answer::html_page(status).into_response_for(peer)
 }
 
-/// A request whose body nobody looked at.
-fn record(sandbox: &Sandbox, peer: &Peer, headers: &HeaderMap, settled: Settled, told: Told) {
+fn record_unread(
+    sandbox: &Sandbox,
+    peer: &Peer,
+    headers: &HeaderMap,
+    ending: Ending,
+    details: Details,
+) {
     sandbox.change(|state| {
         let arrival = Arrival {
             connection: peer.connection,
@@ -104,100 +113,100 @@ fn record(sandbox: &Sandbox, peer: &Peer, headers: &HeaderMap, settled: Settled,
             user_agent: user_agent(headers),
             delay_ms: 0,
         };
-        let number = state.ledger.arrived(&arrival);
-        state.settle(number, settled, told);
+        let number = state.ledger.record_arrival(&arrival);
+        state.record_ending(number, ending, details);
     });
 }
 
-async fn carry_through(
-    sandbox: Arc<Sandbox>,
-    peer: Peer,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer {
-    let events = Events::of(&body);
+/// Handles a request whose body has been read, and returns its answer.
+async fn handle(sandbox: Arc<Sandbox>, peer: Peer, headers: HeaderMap, body: Bytes) -> Answer {
+    let events = EventTexts::parse(&body);
     let (number, plan) = sandbox.change(|state| {
         let plan = state.faults.plan(&body);
         let arrival = Arrival {
             connection: peer.connection,
-            events: events.count(),
+            events: events.as_slice().len(),
             body: &body,
             user_agent: user_agent(&headers),
             delay_ms: plan.delay_ms(),
         };
-        (state.ledger.arrived(&arrival), plan)
+        (state.ledger.record_arrival(&arrival), plan)
     });
 
     wait(plan.delay_before).await;
-    let answer = settle(
-        &sandbox,
-        number,
-        &plan,
-        peer.address.ip(),
-        &headers,
-        &events,
-    );
+    let answer = match &plan.fault {
+        Some(fault) if fault.when == When::Before => {
+            record_fault_before(&sandbox, number, fault, &events)
+        }
+        _ => judge_and_record(
+            &sandbox,
+            number,
+            &plan,
+            peer.address.ip(),
+            &headers,
+            &events,
+        ),
+    };
     wait(plan.delay_after).await;
     answer
 }
 
-fn settle(
+/// Records a request that the API never saw because of `fault`.
+fn record_fault_before(
+    sandbox: &Sandbox,
+    number: u64,
+    fault: &Fault,
+    events: &EventTexts<'_>,
+) -> Answer {
+    let ending = Ending {
+        outcome: Outcome::Faulted,
+        status: fault.answer.status(),
+        code: None,
+        fault: Some(fault.name),
+    };
+    let details = Details::of_events(events.as_slice(), None);
+    sandbox.change(|state| state.record_ending(number, ending, details));
+    fault.answer.clone()
+}
+
+fn judge_and_record(
     sandbox: &Sandbox,
     number: u64,
     plan: &Plan,
     caller: IpAddr,
     headers: &HeaderMap,
-    events: &Events<'_>,
+    events: &EventTexts<'_>,
 ) -> Answer {
-    if let Some(fault) = &plan.fault
-        && fault.when == When::Before
-    {
-        let settled = Settled {
-            outcome: Outcome::Faulted,
-            status: fault.answer.status(),
-            code: None,
-            fault: Some(fault.name),
-        };
-        let told = Told::of(events.texts(), None);
-        sandbox.change(|state| state.settle(number, settled, told));
-        return fault.answer.clone();
-    }
-
     let rules = sandbox.read(|state| Arc::clone(&state.rules));
     let judged = judge(&rules, caller, headers, events);
-    let (answer, fault) = match &plan.fault {
-        Some(fault) => (fault.answer.clone(), Some(fault.name)),
-        None => (
-            match &judged {
-                Ok(_) => Answer::no_content(),
-                Err(refused) => Answer::refusal(&refused.refusal),
-            },
-            None,
-        ),
+    let answer = match (&plan.fault, &judged) {
+        (Some(fault), _) => fault.answer.clone(),
+        (None, Ok(_)) => Answer::no_content(),
+        (None, Err(refused)) => Answer::refusal(&refused.refusal),
     };
-    let told = match &plan.fault {
-        // A refused request that is told "success" was told wrong as well.
-        Some(fault) => fault.tells_success && judged.is_ok(),
-        None => true,
-    };
-    let settled = Settled {
-        outcome: outcome(&judged, told),
+    let ending = Ending {
+        outcome: outcome(&judged, plan.fault.as_ref()),
         status: answer.status(),
-        code: judged.as_ref().err().map(|no| no.refusal.code.clone()),
-        fault,
+        code: judged
+            .as_ref()
+            .err()
+            .map(|refused| refused.refusal.code.clone()),
+        fault: plan.fault.as_ref().map(|fault| fault.name),
     };
-    let told = Told::of(events.texts(), judged.as_ref().err());
+    let details = Details::of_events(events.as_slice(), judged.as_ref().err());
     sandbox.change(|state| {
         if let Ok(accepted) = &judged {
-            state.ledger.accept(number, accepted);
+            state.ledger.record_accepted(number, accepted);
         }
-        state.settle(number, settled, told);
+        state.record_ending(number, ending, details);
     });
     answer
 }
 
-fn outcome<T, E>(judged: &Result<T, E>, told: bool) -> Outcome {
-    match (judged, told) {
+fn outcome(judged: &Result<Vec<Accepted<'_>>, Refused>, fault: Option<&Fault>) -> Outcome {
+    // A fault's answer that means success tells the truth about accepted events only.
+    let answer_is_true = fault.is_none_or(|fault| fault.means_success && judged.is_ok());
+    match (judged, answer_is_true) {
         (Ok(_), true) => Outcome::Accepted,
         (Ok(_), false) => Outcome::AcceptedUntold,
         (Err(_), true) => Outcome::Refused,

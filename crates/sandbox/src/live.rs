@@ -1,8 +1,9 @@
-//! What the page is told while it is open: server-sent events, at most four in a second.
+//! The live stream that feeds the page: server-sent events, at most four per second.
 //!
-//! Nothing is queued for a reader. Each frame is made when the reader has room for it, of what is
-//! known then, and says how many requests it leaves out. So a thousand requests a second and one
-//! cost a page about the same, and a reader that does not read costs the sandbox two frames.
+//! Nothing is queued for a reader. The next frame is made from the current state when the reader
+//! has taken the one before, and says how many requests it leaves out. So a page costs about the
+//! same at a thousand requests per second as at one, and a reader that stops reading costs two
+//! frames of memory.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::State;
+use axum::extract;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -22,33 +23,36 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::api::Rules;
-use super::{Sandbox, State as All};
+use super::state::{Sandbox, State};
 
-/// The least time between two frames.
-const PAUSE: Duration = Duration::from_millis(250);
+/// The minimum time between two frames.
+const FRAME_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The most readers at once; a browser that has forgotten its tabs needs a few.
-const READERS: usize = 32;
+/// The most readers at a time. A browser with some forgotten tabs needs a few.
+const MOST_READERS: usize = 32;
 
-/// The most unknown users that a frame lists.
+/// How many unknown users a frame lists.
 const USERS_SHOWN: usize = 200;
 
 /// `GET /sandbox/live`.
-pub fn router() -> Router<Arc<Sandbox>> {
+pub(crate) fn router() -> Router<Arc<Sandbox>> {
     Router::new().route("/live", get(live))
 }
 
-async fn live(State(sandbox): State<Arc<Sandbox>>, headers: HeaderMap) -> Response {
-    let Some(place) = Place::claim(&sandbox) else {
-        let full = format!("{READERS} readers are here already; close a page\n");
+async fn live(
+    extract::State(sandbox): extract::State<Arc<Sandbox>>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(slot) = ReaderSlot::claim(&sandbox) else {
+        let full = format!("{MOST_READERS} pages are open already; close one of them\n");
         return (StatusCode::SERVICE_UNAVAILABLE, full).into_response();
     };
-    let seen = headers
+    let position = headers
         .get("last-event-id")
         .and_then(|id| id.to_str().ok()?.strip_prefix(sandbox.run.as_str()))
         .and_then(|rest| rest.strip_prefix('.')?.parse().ok());
     let (frames, received) = mpsc::channel(1);
-    tokio::spawn(tell(sandbox, seen, frames, place));
+    tokio::spawn(send_frames(sandbox, position, frames, slot));
     let head = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
@@ -57,12 +61,13 @@ async fn live(State(sandbox): State<Arc<Sandbox>>, headers: HeaderMap) -> Respon
     (head, Body::new(Frames(received))).into_response()
 }
 
-/// One of the places for readers; free again when dropped.
-struct Place(Arc<Sandbox>);
+/// Counts one reader until it is dropped.
+struct ReaderSlot(Arc<Sandbox>);
 
-impl Place {
+impl ReaderSlot {
+    /// Returns `None` if there are as many readers as allowed.
     fn claim(sandbox: &Arc<Sandbox>) -> Option<Self> {
-        let count = |reading| (reading < READERS).then_some(reading + 1);
+        let count = |readers| (readers < MOST_READERS).then_some(readers + 1);
         sandbox
             .readers
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, count)
@@ -71,29 +76,36 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ReaderSlot {
     fn drop(&mut self) {
         self.0.readers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Makes one frame after another until the reader has gone or the sandbox ends.
-async fn tell(
+/// Sends frames until the reader has gone or the sandbox stops.
+async fn send_frames(
     sandbox: Arc<Sandbox>,
-    seen: Option<u64>,
+    position: Option<u64>,
     frames: mpsc::Sender<Bytes>,
-    _place: Place,
+    _slot: ReaderSlot,
 ) {
     let mut changes = sandbox.changes.subscribe();
-    let mut told = Position { seen, rules: None };
-    while let Ok(room) = frames.reserve().await {
+    let mut sent = Sent {
+        position,
+        rules: None,
+    };
+    while let Ok(permit) = frames.reserve().await {
         changes.mark_unchanged();
-        room.send(sandbox.read(|state| told.frame(&sandbox.run, state)).into());
+        permit.send(
+            sandbox
+                .read(|state| sent.next_frame(&sandbox.run, state))
+                .into(),
+        );
         tokio::select! {
             () = frames.closed() => return,
             () = async {
-                tokio::time::sleep(PAUSE).await;
-                // The sender lives as long as `sandbox`, so waiting for it cannot fail.
+                tokio::time::sleep(FRAME_INTERVAL).await;
+                // The sender of the changes lives as long as `sandbox`, so waiting cannot fail.
                 let _ = changes.changed().await;
             } => {}
         }
@@ -103,20 +115,22 @@ async fn tell(
     }
 }
 
-/// What a reader knows already.
-struct Position {
-    /// So many of the requests that there ever were; none when it has just come.
-    seen: Option<u64>,
-    /// The rules that it was told, held so that others cannot take their address.
+/// What a reader has received so far.
+struct Sent {
+    /// How many of all requests it has seen or skipped; `None` for a new reader.
+    position: Option<u64>,
+    /// The rules that it was sent last. They are kept alive so that comparing pointers tells
+    /// whether the rules have changed.
     rules: Option<Arc<Rules>>,
 }
 
-impl Position {
-    fn frame(&mut self, run: &str, state: &All) -> String {
-        let ever = state.recent.ever();
-        let requests = state.recent.after(self.seen.unwrap_or_default());
-        let skipped = self.seen.map_or(0, |seen| {
-            ever.saturating_sub(seen)
+impl Sent {
+    fn next_frame(&mut self, run: &str, state: &State) -> String {
+        let total = state.recent.total();
+        let requests = state.recent.after(self.position.unwrap_or_default());
+        let skipped = self.position.map_or(0, |position| {
+            total
+                .saturating_sub(position)
                 .saturating_sub(requests.len() as u64)
         });
         let frame = json!({
@@ -128,19 +142,16 @@ impl Position {
             "rules": self.changed_rules(state),
             "faults": state.faults.to_json(),
         });
-        self.seen = Some(ever);
-        // JSON has no bare line break, so that one line of data holds it.
-        format!("id: {run}.{ever}\nretry: 1000\ndata: {frame}\n\n")
+        self.position = Some(total);
+        // The frame fits on one line of data: this JSON has no line breaks.
+        format!("id: {run}.{total}\nretry: 1000\ndata: {frame}\n\n")
     }
 
-    /// The rules without the token, if they are others than those told last.
-    fn changed_rules(&mut self, state: &All) -> Option<Value> {
+    /// The rules without the token, if they have changed since the last frame.
+    fn changed_rules(&mut self, state: &State) -> Option<Value> {
         let rules = &state.rules;
-        if self
-            .rules
-            .as_ref()
-            .is_some_and(|told| Arc::ptr_eq(told, rules))
-        {
+        let unchanged = |last: &Arc<Rules>| Arc::ptr_eq(last, rules);
+        if self.rules.as_ref().is_some_and(unchanged) {
             return None;
         }
         self.rules = Some(Arc::clone(rules));

@@ -1,6 +1,6 @@
-//! A sandbox that listens, and the HTTP service in front of it.
+//! A sandbox that listens, and its HTTP service.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,29 +11,30 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use super::connection::{CountingListener, Peer};
-use super::faults::Faults;
+use super::exchange::EVENTS_PATH;
+use super::faults::{Faults, Order};
 use super::ledger::Ledger;
-use super::{EVENTS_PATH, Options, Sandbox, control, exchange, live, page, url};
+use super::state::Sandbox;
+use super::{Options, control, exchange, live, page};
 
-/// How long a stop waits for requests that are still being answered.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// After a stop, requests that are still being answered get this much time.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A sandbox that listens and does not answer yet.
+/// A sandbox on a tokio runtime. It listens, and answers once [`serve`](Self::serve) is awaited.
 pub struct Server {
     sandbox: Arc<Sandbox>,
     listener: TcpListener,
-    address: SocketAddr,
-    token: String,
 }
 
 impl Server {
-    /// Listens on 127.0.0.1. Needs a tokio runtime with I/O and time.
+    /// Listens on 127.0.0.1. Call it on a tokio runtime that has I/O and time enabled.
     ///
-    /// Errors: the faults cannot be read, or the port cannot be used; the text says which.
+    /// Errors: the faults of `options` are not understood, or the port cannot be used. The text
+    /// says which.
     pub async fn bind(options: &Options) -> Result<Self, String> {
         let mut faults = Faults::with_seed(options.seed);
         if let Some(text) = &options.faults {
-            faults.replace(Faults::order_from_json(text.as_bytes())?);
+            faults.replace(Order::from_json(text.as_bytes())?);
         }
         let port = options.port;
         let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await;
@@ -42,70 +43,70 @@ impl Server {
         Ok(Self {
             sandbox: Arc::new(Sandbox::new(options, faults, address)),
             listener,
-            address,
-            token: options.token.clone(),
         })
     }
 
-    /// The full URL that events are posted to.
-    pub fn endpoint(&self) -> String {
-        url(self.address)
-    }
-
-    /// The URL that all routes of the control API begin with.
-    pub fn control(&self) -> String {
-        format!("http://{}/sandbox", self.address)
-    }
-
-    /// The URL of the page for a browser.
-    pub fn page(&self) -> String {
-        format!("http://{}/", self.address)
-    }
-
-    /// The bearer token that is good at the start.
-    pub fn token(&self) -> &str {
-        &self.token
-    }
-
-    /// A handle that stops the server and reads its ledger while it serves.
+    /// A handle, which stays usable while the server serves and afterwards.
     pub fn handle(&self) -> Handle {
         Handle(Arc::clone(&self.sandbox))
     }
 
-    /// Serves until something stops it: a [`Handle`] or `POST /sandbox/stop`.
+    /// Serves until [`Handle::stop`] or `POST /sandbox/stop` stops it.
     ///
     /// Errors: the listener failed.
     pub async fn serve(self) -> std::io::Result<()> {
         let sandbox = self.sandbox;
         let service = router(Arc::clone(&sandbox)).into_make_service_with_connect_info::<Peer>();
-        let stopping = Arc::new(Notify::new());
-        let answered = Arc::clone(&stopping);
+        let shutdown = Arc::new(Notify::new());
+        let shutdown_ordered = Arc::clone(&shutdown);
         let server = axum::serve(CountingListener::new(self.listener), service)
-            .with_graceful_shutdown(async move { answered.notified().await });
+            .with_graceful_shutdown(async move { shutdown_ordered.notified().await });
         tokio::select! {
             ended = server => ended,
             () = async {
                 sandbox.stopped.notified().await;
-                stopping.notify_one();
-                tokio::time::sleep(PATIENCE).await;
+                shutdown.notify_one();
+                tokio::time::sleep(STOP_TIMEOUT).await;
             } => Ok(()),
         }
     }
 }
 
-/// A handle on a sandbox that serves.
+/// A handle of a sandbox: its addresses, its ledger, and a way to stop it. Clones are handles of
+/// the same sandbox.
 #[derive(Clone)]
 pub struct Handle(Arc<Sandbox>);
 
 impl Handle {
-    /// Has the server stop; requests that are being answered get one second more.
-    pub fn stop(&self) {
-        self.0.stop();
+    /// The full URL that events are posted to.
+    pub fn endpoint(&self) -> &str {
+        &self.0.addresses.endpoint
     }
 
-    /// Reads the ledger; no request is settled meanwhile.
+    /// The URL that the routes of the control API are below, without a slash at its end.
+    pub fn control_url(&self) -> &str {
+        &self.0.addresses.control
+    }
+
+    /// The URL of the page for a browser.
+    pub fn page_url(&self) -> &str {
+        &self.0.addresses.page
+    }
+
+    /// The bearer token that was good when the sandbox started.
+    pub fn token(&self) -> &str {
+        &self.0.first_token
+    }
+
+    /// Calls `read` with the ledger, and returns what `read` returns. No request is recorded
+    /// meanwhile, so `read` should be short.
     pub fn ledger<T>(&self, read: impl FnOnce(&Ledger) -> T) -> T {
         self.0.read(|state| read(&state.ledger))
+    }
+
+    /// Makes the server stop. Requests that are still being answered get one more second.
+    pub fn stop(&self) {
+        self.0.stop();
     }
 }
 

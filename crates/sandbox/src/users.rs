@@ -1,8 +1,8 @@
-//! The users that the sandbox does not know, and how each of them is refused.
+//! The users that the sandbox does not know, and how it refuses each of them.
 //!
-//! A test names users one by one or by a prefix (`bad-` for a whole population). An entry may carry
-//! its own status, code and message, so that a client meets the refusals that the API text does not
-//! list. A full name wins over a prefix; of prefixes the first that fits wins.
+//! A test names single users, or a prefix for a whole group of them (`bad-`). An entry may have a
+//! status, a code and a message of its own, for refusals that the API's text does not list. A full
+//! name takes precedence over a prefix, and the first matching prefix over later ones.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::api::Refusal;
 
-/// Who is unknown. Everybody else is known.
+/// The users that are unknown. All others are known.
 #[derive(Debug, Clone, Default)]
-pub struct UnknownUsers {
+pub(crate) struct UnknownUsers {
     entries: Vec<Entry>,
     by_name: HashMap<String, usize>,
     prefixes: Vec<usize>,
@@ -41,22 +41,22 @@ struct Detailed {
     message: String,
 }
 
-/// Which users an entry is for.
+/// The users that an entry is for.
 #[derive(PartialEq, Eq, Hash)]
-enum Whom<'a> {
+enum Key<'a> {
     User(&'a str),
     Prefix(&'a str),
 }
 
 impl Entry {
-    fn whom(&self) -> Whom<'_> {
+    fn key(&self) -> Key<'_> {
         match self {
-            Self::Name(name) => Whom::User(name),
+            Self::Name(name) => Key::User(name),
             Self::Detailed(Detailed {
                 user: Some(name), ..
-            }) => Whom::User(name),
+            }) => Key::User(name),
             Self::Detailed(Detailed { prefix, .. }) => {
-                Whom::Prefix(prefix.as_deref().unwrap_or_default())
+                Key::Prefix(prefix.as_deref().unwrap_or_default())
             }
         }
     }
@@ -81,8 +81,8 @@ struct Document {
 }
 
 impl UnknownUsers {
-    /// Users refused as not found, by name or by how their names begin.
-    pub fn not_found(names: Vec<String>, prefixes: Vec<String>) -> Self {
+    /// Users that are refused as not found, by name and by prefix.
+    pub(crate) fn not_found(names: Vec<String>, prefixes: Vec<String>) -> Self {
         let mut users = Self::default();
         for name in names {
             users.add(Entry::Name(name));
@@ -99,30 +99,30 @@ impl UnknownUsers {
         users
     }
 
-    /// Reads `{"unknown": [...]}` as the control API takes it.
-    pub fn from_json(text: &[u8]) -> Result<Self, String> {
+    /// Reads `{"unknown": [...]}`, as the control API takes it.
+    pub(crate) fn from_json(text: &[u8]) -> Result<Self, String> {
         let document: Document =
             serde_json::from_slice(text).map_err(|cause| format!("users: {cause}"))?;
         let mut users = Self::default();
-        for entry in read_entries("entry", document.unknown)? {
+        for entry in parse_entries("entry", document.unknown)? {
             users.add(entry);
         }
         Ok(users)
     }
 
-    /// The same document back.
-    pub fn to_json(&self) -> serde_json::Value {
+    /// The document that [`from_json`](Self::from_json) reads.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
         serde_json::json!({ "unknown": self.entries })
     }
 
-    /// The same with the latest `limit` entries only, and the number of all.
-    pub fn latest_as_json(&self, limit: usize) -> serde_json::Value {
+    /// The same document with only the `limit` newest entries, and the number of all entries.
+    pub(crate) fn latest_as_json(&self, limit: usize) -> serde_json::Value {
         let skipped = self.entries.len().saturating_sub(limit);
         serde_json::json!({ "unknown": &self.entries[skipped..], "count": self.entries.len() })
     }
 
-    /// These users with some entries added and others removed, as `{"unknown": [...], "known": [...]}` says.
-    pub fn changed(&self, text: &[u8]) -> Result<Self, String> {
+    /// A copy with entries added and removed as `{"unknown": [...], "known": [...]}` says.
+    pub(crate) fn changed(&self, text: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Change {
@@ -133,30 +133,30 @@ impl UnknownUsers {
         }
         let change: Change =
             serde_json::from_slice(text).map_err(|cause| format!("users: {cause}"))?;
-        let added = read_entries("unknown", change.unknown)?;
-        let removed = read_entries("known", change.known)?;
-        // An entry replaces the one before it for the same users.
-        let gone: HashSet<Whom> = added.iter().chain(&removed).map(Entry::whom).collect();
-        let kept = self.entries.iter().filter(|e| !gone.contains(&e.whom()));
+        let added = parse_entries("unknown", change.unknown)?;
+        let removed = parse_entries("known", change.known)?;
+        // A new entry replaces an older one for the same users.
+        let replaced: HashSet<Key> = added.iter().chain(&removed).map(Entry::key).collect();
+        let kept = self.entries.iter().filter(|e| !replaced.contains(&e.key()));
         let mut users = Self::default();
         for entry in kept.cloned().chain(added.iter().cloned()) {
             users.add(entry);
         }
         for entry in &removed {
-            if let Whom::User(name) = entry.whom()
+            if let Key::User(name) = entry.key()
                 && let Some(prefix) = users.prefix_of(name)
             {
                 return Err(format!(
-                    "users: {name:?} is unknown by the prefix {prefix:?}; remove that: \
-                     {{\"known\":[{{\"prefix\":{prefix:?}}}]}}"
+                    "users: {name:?} is unknown because of the prefix {prefix:?}; to remove the \
+                     prefix, send {{\"known\":[{{\"prefix\":{prefix:?}}}]}}"
                 ));
             }
         }
         Ok(users)
     }
 
-    /// How this user is refused; `None` for a known one.
-    pub fn refusal_of(&self, user: &str) -> Option<Refusal> {
+    /// How this user is refused, or `None` if the user is known.
+    pub(crate) fn refusal_of(&self, user: &str) -> Option<Refusal> {
         let by_name = self.by_name.get(user).copied();
         let index = by_name.or_else(|| Some(self.first_prefix_of(user)?.0))?;
         Some(match &self.entries[index] {
@@ -179,7 +179,7 @@ impl UnknownUsers {
 
     fn first_prefix_of(&self, user: &str) -> Option<(usize, &str)> {
         self.prefixes.iter().find_map(|&index| {
-            let Whom::Prefix(prefix) = self.entries[index].whom() else {
+            let Key::Prefix(prefix) = self.entries[index].key() else {
                 return None;
             };
             user.starts_with(prefix).then_some((index, prefix))
@@ -188,31 +188,31 @@ impl UnknownUsers {
 
     fn add(&mut self, entry: Entry) {
         let index = self.entries.len();
-        match entry.whom() {
-            Whom::User(name) => {
+        match entry.key() {
+            Key::User(name) => {
                 self.by_name.insert(name.to_owned(), index);
             }
-            Whom::Prefix(_) => self.prefixes.push(index),
+            Key::Prefix(_) => self.prefixes.push(index),
         }
         self.entries.push(entry);
     }
 }
 
-/// Reads every entry of one list; an error says which of `what` is wrong.
-fn read_entries(what: &str, values: Vec<serde_json::Value>) -> Result<Vec<Entry>, String> {
-    let read = |(index, value)| {
-        read_entry(value).map_err(|cause| format!("users: {what} {index}: {cause}"))
+/// Reads every entry of a list. An error names the list and the place in it.
+fn parse_entries(list: &str, values: Vec<serde_json::Value>) -> Result<Vec<Entry>, String> {
+    let parse = |(index, value)| {
+        parse_entry(value).map_err(|cause| format!("users: {list} {index}: {cause}"))
     };
-    values.into_iter().enumerate().map(read).collect()
+    values.into_iter().enumerate().map(parse).collect()
 }
 
-fn read_entry(value: serde_json::Value) -> Result<Entry, String> {
+fn parse_entry(value: serde_json::Value) -> Result<Entry, String> {
     if let serde_json::Value::String(name) = value {
         return Ok(Entry::Name(name));
     }
     let entry: Detailed = serde_json::from_value(value).map_err(|cause| cause.to_string())?;
     if entry.user.is_some() == entry.prefix.is_some() {
-        return Err("has to have either \"user\" or \"prefix\"".into());
+        return Err("needs either \"user\" or \"prefix\"".into());
     }
     if !(400..=599).contains(&entry.status) {
         return Err(format!(
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_wins_over_a_prefix_and_the_first_prefix_over_the_second() {
+    fn a_name_takes_precedence_over_a_prefix_and_the_first_prefix_over_the_second() {
         let text = br#"{"unknown":["bad-7",{"prefix":"bad-","status":422,"code":"X_1"},{"prefix":"b","code":"X_2"}]}"#;
         let users = UnknownUsers::from_json(text).expect("a good document");
         assert_eq!(code_of(&users, "bad-7"), Some((404, "A_1104".into())));
@@ -247,16 +247,16 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_would_match_nobody_is_refused() {
+    fn an_entry_that_would_match_no_user_is_refused() {
         for (text, part) in [
             (r#"{"unknown":[{"usr":"a"}]}"#, "unknown field `usr`"),
             (
                 r#"{"unknown":["a",{"status":404}]}"#,
-                "entry 1: has to have either",
+                "entry 1: needs either",
             ),
             (
                 r#"{"unknown":[{"user":"a","prefix":"b"}]}"#,
-                "entry 0: has to have either",
+                "entry 0: needs either",
             ),
             (
                 r#"{"unknown":[{"user":"a","status":204}]}"#,

@@ -1,7 +1,7 @@
-//! A headless Chromium, steered through chromedriver over plain HTTP (the WebDriver protocol).
+//! A headless Chromium, driven through chromedriver over plain HTTP (the WebDriver protocol).
 //!
-//! One at a time in a test program: a browser takes what a small machine has. It ends with its
-//! fixture, and by the kernel if the test itself is killed. Nothing is waited for by time: `until` asks again.
+//! A test program runs one browser at a time, because a browser needs most of a small machine. The
+//! browser ends when its value is dropped, or by the kernel if the test is killed.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -12,20 +12,20 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-/// How long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::wait::WAIT_LIMIT;
 
-/// How WebDriver names a reference to an element.
+/// The name that WebDriver has for a reference to an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// The private code points that stand for keys.
+/// WebDriver's code points for keys.
 pub mod key {
     pub const TAB: &str = "\u{e004}";
     pub const ENTER: &str = "\u{e007}";
     pub const SPACE: &str = " ";
 }
 
-static TURN: Mutex<()> = Mutex::new(());
+/// Held while a browser runs.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A browser with one page open.
 pub struct Browser {
@@ -33,13 +33,13 @@ pub struct Browser {
     session: String,
     agent: ureq::Agent,
     _profile: tempfile::TempDir,
-    _turn: MutexGuard<'static, ()>,
+    _only_browser: MutexGuard<'static, ()>,
 }
 
 impl Browser {
-    /// Starts one and opens `url`.
+    /// Starts a browser and opens `url`.
     pub fn open(url: &str) -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let only_browser = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let mut driver = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "chromedriver", "--port=0"])
             .stdin(Stdio::null())
@@ -63,18 +63,18 @@ impl Browser {
             agent: ureq::Agent::config_builder()
                 .http_status_as_error(false)
                 .proxy(None)
-                .timeout_recv_response(Some(2 * PATIENCE))
+                .timeout_recv_response(Some(2 * WAIT_LIMIT))
                 .build()
                 .into(),
             _profile: profile,
-            _turn: turn,
+            _only_browser: only_browser,
         };
-        browser.begin();
-        browser.ask("/url", &json!({ "url": url }));
+        browser.start_session();
+        browser.post("/url", &json!({ "url": url }));
         browser
     }
 
-    fn begin(&mut self) {
+    fn start_session(&mut self) {
         let arguments = [
             "--headless",
             "--no-sandbox",
@@ -93,17 +93,17 @@ impl Browser {
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL" },
         } } });
-        let begun = self.ask("", &wanted);
+        let begun = self.post("", &wanted);
         let id = begun["sessionId"].as_str().expect("a session");
         self.session = format!("{}/{id}", self.session);
     }
 
-    fn ask(&self, path: &str, body: &Value) -> Value {
-        self.try_ask(path, body)
+    fn post(&self, path: &str, body: &Value) -> Value {
+        self.try_post(path, body)
             .unwrap_or_else(|cause| panic!("POST {path} {body}: {cause}"))
     }
 
-    fn try_ask(&self, path: &str, body: &Value) -> Result<Value, String> {
+    fn try_post(&self, path: &str, body: &Value) -> Result<Value, String> {
         let answer = self
             .agent
             .post(format!("{}{path}", self.session))
@@ -116,44 +116,45 @@ impl Browser {
             .limit(64 << 20)
             .read_to_string()
             .map_err(|cause| cause.to_string())?;
-        let mut told: Value = serde_json::from_str(&text).map_err(|cause| cause.to_string())?;
+        let mut answer_body: Value =
+            serde_json::from_str(&text).map_err(|cause| cause.to_string())?;
         if answer.status() == 200 {
-            Ok(told["value"].take())
+            Ok(answer_body["value"].take())
         } else {
-            Err(told["value"]["message"].to_string())
+            Err(answer_body["value"]["message"].to_string())
         }
     }
 
     /// The value of a JavaScript expression.
-    pub fn value(&self, expression: &str) -> Value {
+    pub fn evaluate(&self, expression: &str) -> Value {
         let script = format!("return {expression};");
-        self.ask("/execute/sync", &json!({ "script": script, "args": [] }))
+        self.post("/execute/sync", &json!({ "script": script, "args": [] }))
     }
 
     /// Waits until an expression is true.
-    pub fn until(&self, expression: &str) {
+    pub fn wait_until(&self, expression: &str) {
         let begun = Instant::now();
-        while self.value(&format!("Boolean({expression})")) != json!(true) {
+        while self.evaluate(&format!("Boolean({expression})")) != json!(true) {
             assert!(
-                begun.elapsed() < PATIENCE,
-                "waited {PATIENCE:?} until {expression}\n{}",
+                begun.elapsed() < WAIT_LIMIT,
+                "waited {WAIT_LIMIT:?} until {expression}\n{}",
                 self.text("body")
             );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    /// Waits until the first element that fits shows this text somewhere.
-    pub fn until_shown(&self, selector: &str, text: &str) {
+    /// Waits until the first element that matches shows this text somewhere.
+    pub fn wait_for_text(&self, selector: &str, text: &str) {
         let (selector, text) = (json!(selector), json!(text));
-        self.until(&format!(
+        self.wait_until(&format!(
             "document.querySelector({selector})?.innerText.includes({text})"
         ));
     }
 
-    /// The text of the first element that fits, as it is rendered.
+    /// The text of the first element that matches, as it is rendered.
     pub fn text(&self, selector: &str) -> String {
-        let text = self.value(&format!(
+        let text = self.evaluate(&format!(
             "document.querySelector({}).innerText",
             json!(selector)
         ));
@@ -161,27 +162,27 @@ impl Browser {
     }
 
     fn element(&self, selector: &str) -> String {
-        let found = self.ask(
+        let found = self.post(
             "/element",
             &json!({ "using": "css selector", "value": selector }),
         );
         found[ELEMENT].as_str().expect("an element").to_owned()
     }
 
-    /// A click as of a mouse: where the element is hidden or covered it fails.
+    /// Clicks as with a mouse: this fails if the element is hidden or covered.
     pub fn click(&self, selector: &str) {
         let element = self.element(selector);
-        self.ask(&format!("/element/{element}/click"), &json!({}));
+        self.post(&format!("/element/{element}/click"), &json!({}));
     }
 
-    /// Types into the element, in the place of what is there.
+    /// Replaces the text of the element by typing.
     pub fn fill(&self, selector: &str, text: &str) {
         let field = format!("document.querySelector({})", json!(selector));
-        self.value(&format!("({field}.focus(), {field}.select())"));
+        self.evaluate(&format!("({field}.focus(), {field}.select())"));
         self.press(text);
     }
 
-    /// Types keys one by one to whatever has the focus.
+    /// Types keys one by one to the element that has the focus.
     pub fn press(&self, keys: &str) {
         let strokes: Vec<Value> = keys
             .chars()
@@ -193,43 +194,46 @@ impl Browser {
                 ]
             })
             .collect();
-        self.ask(
+        self.post(
             "/actions",
             &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": strokes }] }),
         );
     }
 
-    /// Presses the tabulator until the element has the focus, as somebody without a mouse does; every stop on the
-    /// way has to be visible and to show that it has the focus.
-    pub fn walk_to(&self, selector: &str) {
+    /// Presses the tab key until the element has the focus, as a user without a mouse does. Each element
+    /// that gets the focus must be visible and show that it has the focus.
+    pub fn tab_to(&self, selector: &str) {
         let here = format!("document.activeElement.matches({})", json!(selector));
         let mut stops = Vec::new();
-        while self.value(&here) != json!(true) {
+        while self.evaluate(&here) != json!(true) {
             self.press(key::TAB);
-            let stop = self.value(
+            let stop = self.evaluate(
                 "(({ tagName, id, innerText }, { outlineStyle, outlineWidth }, box) => \
                   ({ name: `${tagName}#${id} ${innerText}`, seen: outlineStyle !== 'none' && parseFloat(outlineWidth) > 1 && box.width > 1 }))\
                   (document.activeElement, getComputedStyle(document.activeElement), document.activeElement.getBoundingClientRect())",
             );
             let name = stop["name"].as_str().unwrap_or_default().to_owned();
-            // Between the last element and the first the focus is with the browser's own frame.
+            // Between the last element and the first, the browser's own frame has the focus.
             if !name.starts_with("BODY") {
                 assert_eq!(stop["seen"], json!(true), "{name} hides its focus");
             }
             stops.push(name);
-            assert!(stops.len() < 300, "{selector} is on no way: {stops:#?}");
+            assert!(
+                stops.len() < 300,
+                "{selector} never gets the focus: {stops:#?}"
+            );
         }
     }
 
-    /// Speaks Chromium's own protocol, for what WebDriver has no words for.
+    /// Sends a command of Chromium's own protocol, for what WebDriver cannot do.
     pub fn devtools(&self, command: &str, parameters: Value) -> Value {
-        self.ask(
+        self.post(
             "/goog/cdp/execute",
             &json!({ "cmd": command, "params": parameters }),
         )
     }
 
-    /// A window of so many CSS pixels, as on a phone or on a desk.
+    /// Sets the size of the window in CSS pixels.
     pub fn resize(&self, width: u32, height: u32) {
         let size =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
@@ -238,18 +242,18 @@ impl Browser {
 
     /// Loads the page again.
     pub fn reload(&self) {
-        self.ask("/refresh", &json!({}));
+        self.post("/refresh", &json!({}));
     }
 
-    /// `light` or `dark`.
-    pub fn prefer(&self, scheme: &str) {
+    /// Sets the colour scheme that the user prefers: `light` or `dark`.
+    pub fn prefer_color_scheme(&self, scheme: &str) {
         let feature = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": feature }));
     }
 
-    /// What the page and the browser have complained about since it was asked last.
-    pub fn complaints(&self) -> Vec<String> {
-        let log = self.ask("/se/log", &json!({ "type": "browser" }));
+    /// The messages on the browser's console since the last call.
+    pub fn console_messages(&self) -> Vec<String> {
+        let log = self.post("/se/log", &json!({ "type": "browser" }));
         let entries = log.as_array().cloned().unwrap_or_default();
         entries
             .iter()
@@ -257,7 +261,7 @@ impl Browser {
             .collect()
     }
 
-    /// What the window shows, as a PNG.
+    /// A picture of the window, as a PNG.
     pub fn screenshot(&self) -> Vec<u8> {
         let shot = self.devtools("Page.captureScreenshot", json!({ "format": "png" }));
         let text = shot["data"].as_str().expect("a picture");
@@ -267,7 +271,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends the browser with its session; it may have ended before.
+        // The end of the session ends the browser. Both may have ended already.
         let _ = self.agent.delete(&self.session).call();
         let _ = self.driver.kill();
         let _ = self.driver.wait();

@@ -1,9 +1,9 @@
-//! What Prometheus' own tool says of metrics.
+//! Prometheus' own check of metrics.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-/// Has `promtool check metrics` read `text`, which it must find nothing wrong with.
+/// Checks that `promtool check metrics` finds nothing wrong with `text`.
 pub fn check_metrics(text: &str) {
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
@@ -15,9 +15,9 @@ pub fn check_metrics(text: &str) {
     let mut input = promtool.stdin.take().unwrap();
     input.write_all(text.as_bytes()).unwrap();
     drop(input);
-    let said = promtool.wait_with_output().unwrap();
+    let output = promtool.wait_with_output().unwrap();
     assert!(
-        said.status.success() && said.stdout.is_empty() && said.stderr.is_empty(),
-        "{said:?}\n{text}"
+        output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(),
+        "{output:?}\n{text}"
     );
 }

@@ -1,6 +1,6 @@
-//! The sandbox as a fixture: one server on a thread of the test, steered over its control API.
+//! A sandbox for one test: a server on a thread of the test, driven over its control API.
 
-pub mod wire;
+pub mod raw_http;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// How long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a test waits for something that must happen before it fails.
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
 
 /// A running sandbox; ends when it is dropped.
 pub struct Sandbox {
@@ -23,26 +23,26 @@ pub struct Sandbox {
     agent: ureq::Agent,
 }
 
-/// How a sandbox is to start.
+/// The settings that a sandbox starts with.
 #[derive(Default)]
 pub struct Builder {
     options: Options,
 }
 
 impl Builder {
-    /// The one bearer token that is good; `sandbox-token` unless set.
+    /// The only valid bearer token; `sandbox-token` unless set.
     pub fn token(mut self, token: &str) -> Self {
         self.options.token = token.to_owned();
         self
     }
 
-    /// A user that the API does not know; may be called again.
+    /// Adds a user that the API does not know.
     pub fn unknown_user(mut self, user: &str) -> Self {
         self.options.unknown_users.push(user.to_owned());
         self
     }
 
-    /// Faults in force from the first request on, as for [`Sandbox::set_faults`].
+    /// Orders faults from the first request on, as for [`Sandbox::set_faults`].
     pub fn faults(mut self, order: &Value) -> Self {
         self.options.faults = Some(order.to_string());
         self
@@ -66,11 +66,11 @@ impl Builder {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
-            .timeout_recv_response(Some(2 * PATIENCE))
+            .timeout_recv_response(Some(2 * WAIT_LIMIT))
             .build()
             .into();
         Sandbox {
-            token: server.token().to_owned(),
+            token: server.handle().token().to_owned(),
             server,
             agent,
         }
@@ -78,22 +78,22 @@ impl Builder {
 }
 
 impl Sandbox {
-    /// A sandbox that knows every user and does no wrong.
+    /// A sandbox that knows every user and has no faults.
     pub fn start() -> Self {
         Builder::default().start()
     }
 
-    /// A sandbox with something set from its start.
+    /// A sandbox with other settings.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
     /// The full URL that events are posted to.
     pub fn endpoint(&self) -> &str {
-        self.server.endpoint()
+        self.server.handle().endpoint()
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         let authority = self
             .endpoint()
@@ -106,10 +106,10 @@ impl Sandbox {
 
     /// The URL that the control API begins with.
     pub fn control(&self) -> &str {
-        self.server.control()
+        self.server.handle().control_url()
     }
 
-    /// The bearer token that was good at the start, or was set last.
+    /// The bearer token that was set last, or the one from the start.
     pub fn token(&self) -> &str {
         &self.token
     }
@@ -119,7 +119,7 @@ impl Sandbox {
         self.put("faults", &order);
     }
 
-    /// Puts one fault in the place of all.
+    /// Replaces all faults by one.
     pub fn set_fault(&self, fault: Value) {
         self.set_faults(json!({ "faults": [fault] }));
     }
@@ -140,12 +140,12 @@ impl Sandbox {
         self.put("users", &json!({ "unknown": entries }));
     }
 
-    /// From now on no bearer token is good.
+    /// From now on no bearer token is valid.
     pub fn revoke_token(&self) {
         self.put("token", &json!({ "token": null }));
     }
 
-    /// From now on only this bearer token is good.
+    /// From now on only this bearer token is valid.
     pub fn set_token(&mut self, token: &str) {
         self.put("token", &json!({ "token": token }));
         self.token = token.to_owned();
@@ -161,12 +161,12 @@ impl Sandbox {
         self.put("addresses", &json!({ "allowed": ["127.0.0.1"] }));
     }
 
-    /// All counts.
+    /// The counts of the ledger.
     pub fn ledger(&self) -> Summary {
         self.get("ledger")
     }
 
-    /// Forgets what happened so far; sequence numbers go on.
+    /// Empties the ledger. Its sequence numbers go on.
     pub fn clear_ledger(&self) {
         let answer = self
             .agent
@@ -176,29 +176,29 @@ impl Sandbox {
         assert_eq!(answer.status(), 204);
     }
 
-    /// Waits until at least so many events are accepted, and gives the counts of then.
+    /// Waits until at least this many events are accepted, and returns the counts.
     pub fn wait_for_events(&self, events: u64) -> Summary {
         let summary: Summary = self.get(&format!(
             "ledger?events={events}&within_ms={}",
-            PATIENCE.as_millis()
+            WAIT_LIMIT.as_millis()
         ));
         assert!(
             summary.accepted_events >= events,
-            "waited {PATIENCE:?} for {events} events: {summary:#?}"
+            "waited {WAIT_LIMIT:?} for {events} events: {summary:#?}"
         );
         summary
     }
 
-    /// Waits until at least so many requests have ended, and gives the counts of then.
+    /// Waits until at least this many requests have ended, and returns the counts.
     pub fn wait_for_requests(&self, requests: u64) -> Summary {
         let summary: Summary = self.get(&format!(
             "ledger?requests={requests}&within_ms={}",
-            PATIENCE.as_millis()
+            WAIT_LIMIT.as_millis()
         ));
         let ended = summary.requests - summary.outcome("open");
         assert!(
             ended >= requests,
-            "waited {PATIENCE:?} for {requests} requests: {summary:#?}"
+            "waited {WAIT_LIMIT:?} for {requests} requests: {summary:#?}"
         );
         summary
     }
@@ -226,20 +226,20 @@ impl Sandbox {
         self.lines("ledger/requests")
     }
 
-    /// Sends one document to the control API, which has to take it.
+    /// Sends one document to the control API, which must accept it.
     pub fn put(&self, what: &str, document: &Value) {
         if let Err(message) = self.try_put(what, document) {
             panic!("PUT {what} {document}: {message}");
         }
     }
 
-    /// Sends one document to the control API; an error is what it says is wrong.
+    /// Sends one document to the control API; the error is its answer.
     pub fn try_put(&self, what: &str, document: &Value) -> Result<(), String> {
         let request = self.agent.put(self.at(what));
         Self::send(request, document)
     }
 
-    /// Changes some of what is in force; an error is what it says is wrong.
+    /// Changes a part of the settings over the control API; the error is its answer.
     pub fn try_patch(&self, what: &str, document: &Value) -> Result<(), String> {
         let request = self.agent.patch(self.at(what));
         Self::send(request, document)
@@ -302,7 +302,7 @@ pub struct Summary {
     pub refused: u64,
     /// Requests whose answer a fault replaced.
     pub faults: u64,
-    /// Requests that a fault held up.
+    /// Requests that a fault delayed.
     pub delayed: u64,
     pub by_outcome: BTreeMap<String, u64>,
     pub by_status: BTreeMap<String, u64>,
@@ -311,25 +311,25 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// How many requests ended so.
+    /// The number of requests with this outcome.
     pub fn outcome(&self, outcome: &str) -> u64 {
         self.by_outcome.get(outcome).copied().unwrap_or_default()
     }
 
-    /// How many requests the API refused with this code.
+    /// The number of requests that the API refused with this code.
     pub fn code(&self, code: &str) -> u64 {
         self.by_code.get(code).copied().unwrap_or_default()
     }
 }
 
-/// One event that the API took.
+/// One event that the API accepted.
 #[derive(Debug)]
 pub struct AcceptedEvent {
     pub sequence: u64,
-    /// The number of the request that brought it.
+    /// The number of the request that contained it.
     pub request: u64,
     pub fields: Fields,
-    /// As it was received, byte for byte.
+    /// The event as it was received, byte for byte.
     pub text: String,
 }
 
@@ -351,9 +351,9 @@ pub struct Request {
     pub connection: u64,
     pub events: u32,
     pub bytes: u32,
-    /// Equal for requests with the same body.
+    /// The same for requests with the same body.
     pub body_hash: String,
-    /// 1 for the first time that these bytes came.
+    /// 1 for the first request with this body.
     pub attempt: u32,
     /// `accepted`, `refused`, `faulted`, `accepted_untold`, `refused_untold`, `incomplete`, `not_found`, `open`.
     pub outcome: String,

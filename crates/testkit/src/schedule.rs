@@ -1,9 +1,9 @@
-//! Who makes the next step of two: all orders, depth first, with a bound on how often the turn is taken
-//! from one that could go on. Most races need only one or two such moments.
+//! All orders of the steps of two processes, depth first. The number of preemptions is bounded: how
+//! often the turn is taken from a process that could go on. Most races need only one or two.
 
 use std::fmt;
 
-/// Whose step it is.
+/// The process that makes the next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     Writer,
@@ -19,33 +19,33 @@ impl Turn {
     }
 }
 
-/// One order of steps, and from it the next one.
+/// One order of steps, which can be changed to the next one.
 pub struct Schedule {
     choices: Vec<Choice>,
     at: usize,
     last: Turn,
-    preemptions: u64,
+    most_preemptions: u64,
 }
 
 /// A moment at which both could go on.
 struct Choice {
     taken: Turn,
-    /// Who had the turn.
+    /// The process that had the turn before.
     before: Turn,
     both_tried: bool,
 }
 
 impl Schedule {
-    pub fn new(preemptions: u64) -> Self {
+    pub fn new(most_preemptions: u64) -> Self {
         Self {
             choices: Vec::new(),
             at: 0,
             last: Turn::Writer,
-            preemptions,
+            most_preemptions,
         }
     }
 
-    /// Both can make a step: who does?
+    /// Decides which process makes the next step when both can.
     pub fn choose(&mut self) -> Turn {
         if self.at == self.choices.len() {
             self.choices.push(Choice {
@@ -59,15 +59,15 @@ impl Schedule {
         self.last
     }
 
-    /// Only this one can make a step.
-    pub fn must(&mut self, turn: Turn) -> Turn {
+    /// Notes that only this process can make the next step.
+    pub fn force(&mut self, turn: Turn) -> Turn {
         self.last = turn;
         turn
     }
 
-    /// Goes to the next schedule; `false`: there is none.
+    /// Changes to the next order; `false` if there is none.
     pub fn advance(&mut self) -> bool {
-        // What lies behind the steps of this run was chosen for a longer one.
+        // Choices after the last step of this run belong to a longer run before it.
         self.choices.truncate(self.at);
         while let Some(mut choice) = self.choices.pop() {
             if choice.both_tried {
@@ -76,7 +76,7 @@ impl Schedule {
             choice.taken = choice.taken.other();
             choice.both_tried = true;
             self.choices.push(choice);
-            if self.taken_away() <= self.preemptions {
+            if self.preemption_count() <= self.most_preemptions {
                 self.at = 0;
                 self.last = Turn::Writer;
                 return true;
@@ -86,7 +86,7 @@ impl Schedule {
         false
     }
 
-    fn taken_away(&self) -> u64 {
+    fn preemption_count(&self) -> u64 {
         let count = self
             .choices
             .iter()

@@ -1,5 +1,5 @@
-//! `meditopia run` as a fixture: a place with a spool, a token and a configuration, the process, what it
-//! logs, its endpoint, and a service manager that listens to it.
+//! The command `meditopia run` as a service: the spool and the files that configure it, its process,
+//! its log, its HTTP endpoint, and a service manager that listens to it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,31 +11,31 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use meditopia::client::Client;
-use meditopia::config::Config;
+use meditopia::Client;
+use meditopia::Config;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::patience::{PATIENCE, wait_until};
+use crate::wait::{WAIT_LIMIT, wait_until};
 
-/// A directory with a spool, and the file that configures whoever sends from it.
-pub struct Place {
+/// A directory with a spool, a configuration file for the commands, and a file with the bearer token.
+pub struct ConfiguredSpool {
     dir: tempfile::TempDir,
     endpoint: String,
 }
 
-impl Place {
-    /// With a token's file that holds `token`.
-    pub fn of(endpoint: &str, token: &str) -> Self {
+impl ConfiguredSpool {
+    /// Makes the spool and both files.
+    pub fn new(endpoint: &str, token: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let place = Self {
+        let configured = Self {
             dir,
             endpoint: endpoint.to_owned(),
         };
-        place.write_token(token);
-        place.configure(&format!("bearer_token_file = {:?}", place.token_file()));
-        // One enqueuing host makes the spool, as in life.
-        drop(place.host());
-        place
+        configured.write_token(token);
+        let file = configured.token_file();
+        configured.configure(&format!("bearer_token_file = {file:?}"));
+        drop(configured.client());
+        configured
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -50,13 +50,14 @@ impl Place {
         self.path("token")
     }
 
+    /// Replaces the token's file by a rename.
     pub fn write_token(&self, token: &str) {
         let fresh = self.path("token.new");
         fs::write(&fresh, token).unwrap();
         fs::rename(fresh, self.token_file()).unwrap();
     }
 
-    /// Replaces the configuration: these lines, beside spool and endpoint.
+    /// Replaces the configuration by spool, endpoint, and `lines`.
     pub fn configure(&self, lines: &str) {
         let (spool, endpoint) = (self.spool(), &self.endpoint);
         self.write_config(&format!(
@@ -68,8 +69,8 @@ impl Place {
         fs::write(self.path("config.toml"), text).unwrap();
     }
 
-    /// A host that only enqueues.
-    pub fn host(&self) -> Client {
+    /// Opens a client that only enqueues.
+    pub fn client(&self) -> Client {
         let mut config = Config::new();
         config.set("endpoint", &self.endpoint).unwrap();
         config.set("spool", self.spool().to_str().unwrap()).unwrap();
@@ -77,9 +78,9 @@ impl Place {
         Client::open(&config).unwrap()
     }
 
-    /// A command of `meditopia` on this place, with nothing of this process's environment.
+    /// The command `meditopia <name>` with this configuration and an empty environment.
     pub fn command(&self, name: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(crate::command());
+        let mut command = Command::new(crate::meditopia_command());
         command
             .arg(name)
             .arg("--config")
@@ -94,8 +95,8 @@ impl Place {
         self.command(name, arguments).output().unwrap()
     }
 
-    /// The service, with its endpoint on a free port.
-    pub fn run(&self, arguments: &[&str]) -> Service {
+    /// Starts the service, with its endpoint on a free port.
+    pub fn start_service(&self, arguments: &[&str]) -> Service {
         let mut command = self.command("run", arguments);
         command.args(["--listen", "127.0.0.1:0"]);
         Service::start(command)
@@ -135,8 +136,8 @@ impl Service {
         self.log.lock().unwrap().clone()
     }
 
-    /// Waits until the log has a line that holds `text`; gives that line.
-    pub fn said(&self, text: &str) -> String {
+    /// Waits for a line of the log that contains `text`, and returns it.
+    pub fn wait_for_log(&self, text: &str) -> String {
         let mut found = None;
         let begun = Instant::now();
         while found.is_none() {
@@ -145,7 +146,10 @@ impl Service {
                 .lines()
                 .find(|line| line.contains(text))
                 .map(str::to_owned);
-            assert!(begun.elapsed() < PATIENCE, "waited for {text:?} in\n{log}");
+            assert!(
+                begun.elapsed() < WAIT_LIMIT,
+                "waited for {text:?} in\n{log}"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         found.unwrap()
@@ -155,8 +159,8 @@ impl Service {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for its end; its log is complete then.
-    pub fn ended(&mut self) -> ExitStatus {
+    /// Waits until it ends. Its log is complete then.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
         let mut ended = None;
         wait_until("the end of the service", || {
             ended = self.child.try_wait().unwrap();
@@ -165,10 +169,10 @@ impl Service {
         ended.unwrap()
     }
 
-    /// SIGTERM, and the end.
-    pub fn terminated(&mut self) -> ExitStatus {
+    /// Sends SIGTERM and waits until it ends.
+    pub fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
-        self.ended()
+        self.wait_for_end()
     }
 
     pub fn kill(&mut self) {
@@ -176,17 +180,17 @@ impl Service {
         self.child.wait().unwrap();
     }
 
-    /// Where the endpoint listens.
+    /// The address that the endpoint listens on.
     pub fn address(&self) -> String {
-        let line = self.said("listening on http://");
+        let line = self.wait_for_log("listening on http://");
         let (_, address) = line.split_once("http://").unwrap();
         address.trim_end_matches(['"', '}']).to_owned()
     }
 
-    /// Status and body of one request on a connection of its own.
+    /// Makes one request on a new connection; the status and the body of the answer.
     pub fn get(&self, path: &str) -> (u16, String) {
         let mut connection = TcpStream::connect(self.address()).unwrap();
-        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        connection.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
         write!(
             connection,
             "GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
@@ -199,13 +203,13 @@ impl Service {
         (status, body.to_owned())
     }
 
-    /// Waits until `path` is answered with this status and `text` in the body.
-    pub fn answers(&self, path: &str, status: u16, text: &str) {
+    /// Waits until `path` is answered with this status and with `text` in the body.
+    pub fn wait_for_answer(&self, path: &str, status: u16, text: &str) {
         let mut last = (0, String::new());
         let begun = Instant::now();
         while last.0 != status || !last.1.contains(text) {
             assert!(
-                begun.elapsed() < PATIENCE,
+                begun.elapsed() < WAIT_LIMIT,
                 "waited for {status} {text:?} of {path}: {last:?}; log:\n{}",
                 self.log()
             );
@@ -214,8 +218,8 @@ impl Service {
         }
     }
 
-    /// A file of its process in /proc.
-    pub fn proc(&self, name: &str) -> String {
+    /// Reads a file of its process in /proc.
+    pub fn read_proc(&self, name: &str) -> String {
         let bytes = fs::read(format!("/proc/{}/{name}", self.pid())).unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
     }
@@ -229,22 +233,22 @@ impl Drop for Service {
     }
 }
 
-/// The socket that a service manager listens on.
-pub struct Manager {
+/// A service manager: the socket that it receives notifications on.
+pub struct ServiceManager {
     socket: UnixDatagram,
     name: String,
 }
 
-impl Manager {
-    pub fn at(path: &Path) -> Self {
+impl ServiceManager {
+    pub fn listen(path: &Path) -> Self {
         Self {
             socket: UnixDatagram::bind(path).unwrap(),
             name: path.to_str().unwrap().to_owned(),
         }
     }
 
-    /// In the abstract namespace.
-    pub fn named(name: &str) -> Self {
+    /// Listens in the abstract namespace.
+    pub fn listen_abstract(name: &str) -> Self {
         let address = SocketAddr::from_abstract_name(name).unwrap();
         Self {
             socket: UnixDatagram::bind_addr(&address).unwrap(),
@@ -252,13 +256,13 @@ impl Manager {
         }
     }
 
-    /// What `NOTIFY_SOCKET` says.
-    pub fn name(&self) -> &str {
+    /// The value for `NOTIFY_SOCKET`.
+    pub fn notify_socket(&self) -> &str {
         &self.name
     }
 
-    /// The next datagram; none within `time`.
-    fn next(&self, time: Duration) -> Option<String> {
+    /// The next datagram; `None` if none came within `time`.
+    fn receive(&self, time: Duration) -> Option<String> {
         let mut text = [0; 4096];
         self.socket
             .set_read_timeout(Some(time.max(Duration::from_millis(1))))
@@ -267,34 +271,34 @@ impl Manager {
         Some(String::from_utf8(text[..bytes].to_vec()).unwrap())
     }
 
-    /// Waits for a datagram that holds `text`; gives it.
-    pub fn hears(&self, text: &str) -> String {
+    /// Waits for a datagram that contains `text`, and returns it.
+    pub fn wait_for_message(&self, text: &str) -> String {
         let begun = Instant::now();
         loop {
-            assert!(begun.elapsed() < PATIENCE, "waited to hear {text}");
-            if let Some(told) = self.next(PATIENCE)
-                && told.contains(text)
+            assert!(
+                begun.elapsed() < WAIT_LIMIT,
+                "waited for the message {text}"
+            );
+            if let Some(message) = self.receive(WAIT_LIMIT)
+                && message.contains(text)
             {
-                return told;
+                return message;
             }
         }
     }
 
-    /// Waits until there has been no sign of life for `time`: what makes a manager restart a service.
-    pub fn misses_life_for(&self, time: Duration) {
+    /// Waits until no watchdog message has come for `time`: then a manager restarts the service.
+    pub fn wait_for_silence(&self, time: Duration) {
         let begun = Instant::now();
-        let mut alive = Instant::now();
-        while alive.elapsed() < time {
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "it goes on saying that it is alive"
-            );
-            let left = time.saturating_sub(alive.elapsed());
+        let mut last_message = Instant::now();
+        while last_message.elapsed() < time {
+            assert!(begun.elapsed() < WAIT_LIMIT, "the watchdog messages go on");
+            let left = time.saturating_sub(last_message.elapsed());
             if self
-                .next(left)
-                .is_some_and(|told| told.contains("WATCHDOG=1"))
+                .receive(left)
+                .is_some_and(|message| message.contains("WATCHDOG=1"))
             {
-                alive = Instant::now();
+                last_message = Instant::now();
             }
         }
     }

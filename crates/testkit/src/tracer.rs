@@ -1,11 +1,12 @@
-//! A small tracer: sees every system call of real processes, before and after, and stops the world there.
+//! A small tracer, which stops real processes before and after each of their system calls.
 //!
-//! A process that it starts stands still at each entry and exit of a system call until [`Tracer::resume`];
-//! meanwhile the test may look at its files, step another process, change the call, or kill. Threads and forked
-//! children are followed. Programs tell where a section begins and what was acknowledged by a
-//! call that changes nothing: `getpriority` of a number that no process has (`tests/c/steps.c`).
+//! A thread of a traced process stands still at each entry and exit of a system call until
+//! [`Tracer::resume`]. Meanwhile the test can read its files, let another process make a step, change the
+//! call, or kill the process. The tracer follows threads and forked children. A program marks where a
+//! section begins and which events were acknowledged with a call that changes nothing: `getpriority` of
+//! a number that no process has (`tests/c/steps.c`).
 //!
-//! The kernel answers only to the thread that started a process, so a tracer stays in its test's thread.
+//! The kernel lets only the thread that started a process trace it, so a tracer stays in its test's thread.
 
 mod call;
 
@@ -16,21 +17,21 @@ use std::process::{Command, ExitStatus};
 
 use libc::{c_long, c_void, pid_t};
 
-pub use self::call::{Call, Mark};
+pub use self::call::{Mark, SystemCall};
 
-/// What has happened to one of the processes.
+/// An event of one of the processes.
 #[derive(Debug, Clone)]
-pub enum Event {
+pub enum TraceEvent {
     /// A thread stands before a system call.
-    Entry(Call),
-    /// A thread stands behind a system call, which returned this.
-    Exit(Call, i64),
+    Entry(SystemCall),
+    /// A thread stands after a system call, which returned this value.
+    Exit(SystemCall, i64),
     /// A process has ended, with all its threads.
     Ended(pid_t, ExitStatus),
 }
 
-impl Event {
-    /// Whose it is.
+impl TraceEvent {
+    /// The process that it happened in.
     pub fn pid(&self) -> pid_t {
         match self {
             Self::Entry(call) | Self::Exit(call, _) => call.pid,
@@ -43,22 +44,22 @@ impl Event {
 #[derive(Default)]
 pub struct Tracer {
     tasks: HashMap<pid_t, Task>,
-    /// How many threads each process has had.
+    /// How many threads each process has started.
     threads: HashMap<pid_t, usize>,
-    /// Stops that were seen while something else was waited for.
-    seen: VecDeque<(pid_t, i32)>,
-    /// Not for another thread: see above.
-    here: PhantomData<*const ()>,
+    /// Stops that were received while the tracer waited for another one.
+    pending: VecDeque<(pid_t, i32)>,
+    /// Keeps the value in its thread: see above.
+    not_send: PhantomData<*const ()>,
 }
 
 struct Task {
     pid: pid_t,
     thread: usize,
-    call: Option<Call>,
+    call: Option<SystemCall>,
 }
 
 impl Tracer {
-    /// Starts `command`; it stands before its first instruction, and goes on when this returns.
+    /// Starts `command` and traces it from its first instruction on.
     pub fn start(&mut self, mut command: Command) -> pid_t {
         // SAFETY: between fork and exec the child makes one system call.
         unsafe {
@@ -71,72 +72,75 @@ impl Tracer {
         let mut status = 0;
         // SAFETY: waits for the child just made, which stops by itself at its exec.
         unsafe { libc::waitpid(pid, &mut status, libc::__WALL) };
-        assert!(libc::WIFSTOPPED(status), "it does not stop at its exec");
+        assert!(
+            libc::WIFSTOPPED(status),
+            "the program does not stop at its exec"
+        );
         let options = libc::PTRACE_O_EXITKILL
             | libc::PTRACE_O_TRACESYSGOOD
             | libc::PTRACE_O_TRACECLONE
             | libc::PTRACE_O_TRACEFORK
             | libc::PTRACE_O_TRACEVFORK;
         request(libc::PTRACE_SETOPTIONS, pid, options as usize);
-        self.adopt(pid);
-        go_on(pid, 0);
+        self.add_thread(pid);
+        continue_thread(pid, 0);
         pid
     }
 
-    /// Waits until something happens; what stands still stays so. `None`: no process is left.
-    pub fn next_event(&mut self) -> Option<Event> {
+    /// Waits for the next event. Threads that stand still stay so. `None` if no process is left.
+    pub fn next_event(&mut self) -> Option<TraceEvent> {
         loop {
-            let (tid, status) = match self.seen.pop_front() {
-                Some(seen) => seen,
+            let (tid, status) = match self.pending.pop_front() {
+                Some(stop) => stop,
                 None => wait()?,
             };
-            if let Some(event) = self.understand(tid, status) {
+            if let Some(event) = self.interpret_stop(tid, status) {
                 return Some(event);
             }
         }
     }
 
-    /// Lets a thread go on that stands at a system call.
-    pub fn resume(&self, call: &Call) {
-        go_on(call.tid, 0);
+    /// Lets the thread go on that stands at this system call.
+    pub fn resume(&self, call: &SystemCall) {
+        continue_thread(call.tid, 0);
     }
 
-    /// Ends a process as the kernel does where memory runs out; returns when nothing of it is left.
+    /// Kills a process, as the kernel does when memory runs out; returns when nothing of it is left.
     pub fn kill(&mut self, pid: pid_t) {
-        // SAFETY: a process of ours that was not waited for yet, so the number is still its own.
+        // SAFETY: this process was not waited for yet, so the number is still its own.
         unsafe { libc::kill(pid, libc::SIGKILL) };
-        self.seen
+        self.pending
             .retain(|(tid, _)| self.tasks.get(tid).is_none_or(|task| task.pid != pid));
         while let Some((tid, status)) = wait() {
             let ended = libc::WIFEXITED(status) || libc::WIFSIGNALED(status);
             if ended && tid == pid {
                 break;
             }
-            // Of another process, whose new thread may not be known yet.
+            // A stop of another process, whose new thread may not be known yet.
             let of = self.tasks.get(&tid).map(|task| task.pid);
             if of.or_else(|| process_of(tid)).is_some_and(|of| of != pid) {
-                self.seen.push_back((tid, status));
+                self.pending.push_back((tid, status));
             }
         }
         self.forget(pid);
     }
 
-    /// At an entry: the call does not happen; at its exit it has failed with `errno`, see [`Self::returns`].
-    pub fn skip(&self, call: &Call) {
-        poke(call.tid, libc::ORIG_RAX, u64::MAX);
+    /// At an entry: the call does not happen. At its exit, give it a result: [`Self::set_result`].
+    pub fn skip(&self, call: &SystemCall) {
+        write_register(call.tid, libc::ORIG_RAX, u64::MAX);
     }
 
-    /// At an exit: what the program gets to see.
-    pub fn returns(&self, call: &Call, value: i64) {
-        poke(call.tid, libc::RAX, value.cast_unsigned());
+    /// At an exit: sets the value that the call returns to the program.
+    pub fn set_result(&self, call: &SystemCall, value: i64) {
+        write_register(call.tid, libc::RAX, value.cast_unsigned());
     }
 
-    /// At the entry of a `write`: only so many bytes of it are written.
-    pub fn shorten(&self, call: &Call, bytes: u64) {
-        poke(call.tid, libc::RDX, bytes);
+    /// At the entry of a `write`: only the first `bytes` bytes are written.
+    pub fn shorten_write(&self, call: &SystemCall, bytes: u64) {
+        write_register(call.tid, libc::RDX, bytes);
     }
 
-    fn understand(&mut self, tid: pid_t, status: i32) -> Option<Event> {
+    fn interpret_stop(&mut self, tid: pid_t, status: i32) -> Option<TraceEvent> {
         if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
             let task = self.tasks.remove(&tid)?;
             if task.pid != tid {
@@ -144,29 +148,29 @@ impl Tracer {
             }
             self.forget(tid);
             use std::os::unix::process::ExitStatusExt;
-            return Some(Event::Ended(tid, ExitStatus::from_raw(status)));
+            return Some(TraceEvent::Ended(tid, ExitStatus::from_raw(status)));
         }
         let signal = libc::WSTOPSIG(status);
         let is_new = !self.tasks.contains_key(&tid);
         if is_new {
-            self.adopt(tid);
+            self.add_thread(tid);
         }
         if signal == libc::SIGTRAP | 0x80 {
-            return self.at_call(tid);
+            return self.interpret_call_stop(tid);
         }
-        // A new thread begins with a stop of its own; a clone or an exec is told by a trap. Neither
-        // is a signal to the program; all else is.
-        let is_ours = (is_new && signal == libc::SIGSTOP) || signal == libc::SIGTRAP;
-        go_on(tid, if is_ours { 0 } else { signal });
+        // A new thread begins with a stop of its own, and a trap reports a clone or an exec. These are
+        // for the tracer. Any other signal is for the program.
+        let for_tracer = (is_new && signal == libc::SIGSTOP) || signal == libc::SIGTRAP;
+        continue_thread(tid, if for_tracer { 0 } else { signal });
         None
     }
 
-    fn at_call(&mut self, tid: pid_t) -> Option<Event> {
+    fn interpret_call_stop(&mut self, tid: pid_t) -> Option<TraceEvent> {
         let task = self.tasks.get_mut(&tid)?;
         match task.call.take() {
             Some(call) => {
-                let value = peek(tid, libc::RAX)?.cast_signed();
-                Some(Event::Exit(call, value))
+                let value = read_register(tid, libc::RAX)?.cast_signed();
+                Some(TraceEvent::Exit(call, value))
             }
             None => {
                 let registers = [
@@ -179,22 +183,22 @@ impl Tracer {
                 ];
                 let mut arguments = [0; 6];
                 for (argument, register) in arguments.iter_mut().zip(registers) {
-                    *argument = peek(tid, register)?;
+                    *argument = read_register(tid, register)?;
                 }
-                let call = Call {
+                let call = SystemCall {
                     pid: task.pid,
                     tid,
                     thread: task.thread,
-                    number: peek(tid, libc::ORIG_RAX)?.cast_signed(),
+                    number: read_register(tid, libc::ORIG_RAX)?.cast_signed(),
                     arguments,
                 };
                 task.call = Some(call.clone());
-                Some(Event::Entry(call))
+                Some(TraceEvent::Entry(call))
             }
         }
     }
 
-    fn adopt(&mut self, tid: pid_t) {
+    fn add_thread(&mut self, tid: pid_t) {
         let pid = process_of(tid).unwrap_or(tid);
         let threads = self.threads.entry(pid).or_default();
         self.tasks.insert(
@@ -222,25 +226,25 @@ impl Drop for Tracer {
     }
 }
 
-/// The next stop or end of anything that this thread has started or traces.
+/// The next stop or end of a process that this thread has started or of a thread that it traces.
 fn wait() -> Option<(pid_t, i32)> {
     let mut status = 0;
-    // Children of other tests' threads are theirs.
-    // SAFETY: plain memory owned here.
+    // Without the children that the threads of other tests have started.
+    // SAFETY: the status is plain memory of this function.
     match unsafe { libc::waitpid(-1, &mut status, libc::__WALL | libc::__WNOTHREAD) } {
         -1 => None,
         tid => Some((tid, status)),
     }
 }
 
-/// Lets a stopped thread run to its next system call, with a signal for it or 0.
-fn go_on(tid: pid_t, signal: i32) {
+/// Lets a stopped thread run to its next system call and delivers `signal` to it, or none for 0.
+fn continue_thread(tid: pid_t, signal: i32) {
     request(libc::PTRACE_SYSCALL, tid, signal as usize);
 }
 
-/// One that fails is about a thread that a kill or its own process's end has taken meanwhile.
+/// Makes a ptrace request. It fails if the thread has ended meanwhile, which is no error here.
 fn request(what: libc::c_uint, tid: pid_t, data: usize) -> c_long {
-    // SAFETY: none of the requests made so writes to memory of this process.
+    // SAFETY: none of the requests that are made through this function writes to memory of this process.
     unsafe {
         libc::ptrace(
             what,
@@ -251,8 +255,8 @@ fn request(what: libc::c_uint, tid: pid_t, data: usize) -> c_long {
     }
 }
 
-fn peek(tid: pid_t, register: i32) -> Option<u64> {
-    // SAFETY: a register's value is the return value; errno tells it from a failure.
+fn read_register(tid: pid_t, register: i32) -> Option<u64> {
+    // SAFETY: the call returns the value of a register; errno tells it from a failure.
     unsafe {
         *libc::__errno_location() = 0;
         let at = (register as usize * size_of::<u64>()) as *mut c_void;
@@ -261,9 +265,9 @@ fn peek(tid: pid_t, register: i32) -> Option<u64> {
     }
 }
 
-fn poke(tid: pid_t, register: i32, value: u64) {
+fn write_register(tid: pid_t, register: i32, value: u64) {
     let at = (register as usize * size_of::<u64>()) as *mut c_void;
-    // SAFETY: changes a register of a stopped thread that this test traces.
+    // SAFETY: the call changes a register of a stopped thread that this test traces.
     let outcome = unsafe { libc::ptrace(libc::PTRACE_POKEUSER, tid, at, value as *mut c_void) };
     assert_eq!(outcome, 0, "{}", std::io::Error::last_os_error());
 }

@@ -6,6 +6,9 @@
 //!
 //! When a commit fails the state in memory is ahead of the store. The caller then drops it and
 //! opens it again: what the store does not know has not happened.
+//!
+//! `commits` and `notes` import this file for [`State`], whose methods they hold, and this file
+//! imports what they define; `take_over` and the sender import it, too.
 
 mod commits;
 mod heads;

@@ -1,10 +1,10 @@
-//! The API as it really is: what it refuses, what it has processed, and what goes wrong on the way.
+//! The simulated API: what it refuses, what it has processed, and what goes wrong on the way.
 
 use super::plan::Plan;
-use meditopia::exchange::{Answer, Exchange};
+use meditopia::internals::exchange::{Answer, Exchange};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// An event on its way.
+/// An event of the simulation.
 #[derive(Clone, Copy, Debug)]
 pub struct Event {
     pub id: usize,
@@ -18,12 +18,12 @@ pub struct Event {
 #[derive(Default)]
 pub struct Api {
     pub requests: usize,
-    /// Each event once, in the order in which it came first.
+    /// Each processed event once, in the order of first arrival.
     pub processed: Vec<usize>,
-    /// The members of the batch in which each event came last.
+    /// For each processed event, the members of the batch in which it arrived last.
     pub batch_of: BTreeMap<usize, Vec<usize>>,
     pub refused_alone: BTreeSet<usize>,
-    /// Events that came again.
+    /// How often an event arrived that had been processed before.
     pub repeated: usize,
     body_limit: Option<u64>,
     deleted: Option<(usize, usize)>,
@@ -52,8 +52,8 @@ impl Api {
         !batch.iter().any(|event| self.is_bad(event)) && self.fits(batch)
     }
 
-    /// Nothing changes any more: who is to be deleted is deleted now.
-    pub fn settle_down(&mut self) {
+    /// Deletes the user who is to be deleted; from now on nothing changes any more.
+    pub fn delete_user(&mut self) {
         if let Some((_, after)) = &mut self.deleted {
             *after = 0;
         }
@@ -63,8 +63,8 @@ impl Api {
         self.batch_of.contains_key(&event.id)
     }
 
-    /// Takes a batch, if it does not refuse it. What is there already may only come again in the same
-    /// batch, listed as in doubt with this many `attempts` before it left.
+    /// Processes a batch, unless the API refuses it. An event may arrive again only in the same
+    /// batch, and only if that batch was recorded as in doubt with more than one attempt.
     pub fn process(&mut self, batch: &[Event], attempts: u32) {
         if !self.accepts(batch) {
             return;
@@ -76,15 +76,21 @@ impl Api {
                 continue;
             };
             self.repeated += 1;
-            // A batch that is refused after its doubt must be split, and may come again in parts.
+            // A batch in doubt that is refused later must be split, so its parts may arrive again.
             if self.deleted.is_none() {
-                assert_eq!(earlier, members, "event {id} came again in another batch");
-                assert!(attempts > 1, "event {id} came again without a doubt");
+                assert_eq!(
+                    earlier, members,
+                    "event {id} arrived again in another batch"
+                );
+                assert!(
+                    attempts > 1,
+                    "event {id} arrived again without having been in doubt"
+                );
             }
         }
     }
 
-    /// An exchange on a good day.
+    /// An exchange in which nothing goes wrong.
     pub fn answer(&mut self, batch: &[Event], attempts: u32) -> Exchange {
         if self.accepts(batch) {
             self.process(batch, attempts);
@@ -103,7 +109,7 @@ impl Api {
     /// An exchange that goes wrong, in one of the ways that exchanges do.
     pub fn fail(&mut self, batch: &[Event], attempts: u32, rng: &mut fastrand::Rng) -> Exchange {
         let kind = rng.u32(..12);
-        // From 5 on the request arrives, and only the answer goes wrong.
+        // From 5 on the request may arrive; only the answer goes wrong.
         if kind >= 5 && rng.bool() {
             self.process(batch, attempts);
         }
@@ -125,18 +131,21 @@ impl Api {
         }
     }
 
-    /// Requests that halving these events takes, batch after batch: what people write by hand.
-    pub fn halving(&self, events: &[Event], batch_max: usize) -> usize {
+    /// How many requests it takes to halve each refused batch until the bad events are found: the
+    /// method that people write by hand.
+    pub fn requests_of_halving(&self, events: &[Event], batch_max: usize) -> usize {
         let batches = events.chunks(batch_max);
-        batches.map(|batch| self.halving_batch(batch)).sum()
+        batches
+            .map(|batch| self.requests_of_halving_batch(batch))
+            .sum()
     }
 
-    fn halving_batch(&self, batch: &[Event]) -> usize {
+    fn requests_of_halving_batch(&self, batch: &[Event]) -> usize {
         if batch.len() == 1 || self.accepts(batch) {
             return 1;
         }
         let (left, right) = batch.split_at(batch.len() / 2);
-        1 + self.halving_batch(left) + self.halving_batch(right)
+        1 + self.requests_of_halving_batch(left) + self.requests_of_halving_batch(right)
     }
 }
 

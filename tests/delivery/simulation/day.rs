@@ -1,15 +1,18 @@
-//! One day: rounds in which events come, lanes are asked, answers land and things go wrong, until all is settled.
+//! One day: rounds in which events are enqueued, lanes send, answers arrive and things go wrong,
+//! until all events are settled.
 //!
-//! A day is bad first and then turns good: nothing goes wrong any more, the last events come, and what
-//! is left has to be settled, in not many more requests than halving by hand would take.
+//! A day is bad first and then turns good: nothing goes wrong any more, the last events are
+//! enqueued, and what is left must be settled in not many more requests than halving would take.
 
 use super::api::{Api, Event};
 use super::plan::Plan;
 use super::store::Store;
-use meditopia::clock::Moment;
-use meditopia::delivery::{Engine, Head, InDoubt, Policy, Queue, Restored, Step, Verdict, judge};
-use meditopia::error::PauseReason;
-use meditopia::exchange::BATCH_LIMIT;
+use meditopia::PauseReason;
+use meditopia::internals::clock::Moment;
+use meditopia::internals::delivery::{
+    Engine, Head, InDoubt, Policy, Queue, Restored, Step, Verdict, judge,
+};
+use meditopia::internals::exchange::BATCH_LIMIT;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -18,13 +21,13 @@ const START: Moment = Moment {
     wall_ms: 1_722_956_645_000,
 };
 
-/// A day turns good at the latest after this time: pauses may eat all of it.
+/// A day turns good after this time at the latest, because pauses may last all day.
 const BAD_AT_MOST: Duration = Duration::from_secs(3 * 86_400);
 
-/// No day needs as many requests; one that does will not come to an end.
+/// No day needs so many requests. One that does would never end.
 const REQUESTS_AT_MOST: usize = 60_000;
 
-/// A day, and all who take part in it.
+/// A day with everything that takes part in it.
 pub struct Day {
     pub events: Vec<Event>,
     pub api: Api,
@@ -37,16 +40,16 @@ pub struct Day {
     engine: Engine,
     now: Moment,
     to_enqueue: VecDeque<Event>,
-    /// The batches whose request ended without an answer that settled it, by lane.
+    /// For each lane, the batch whose last request ended without settling it.
     unsettled: Vec<Option<BTreeSet<usize>>>,
     in_flight: Vec<Option<Vec<Event>>>,
 }
 
-/// How the day stood when it turned good.
+/// The state of the day when it turned good.
 #[derive(Clone, Copy)]
 pub struct Good {
     pub requests_before: usize,
-    /// What halving takes for all that was left.
+    /// The requests that halving takes for all events that were left.
     pub halving: usize,
 }
 
@@ -84,25 +87,25 @@ impl Day {
         }
     }
 
-    /// Lives the day until nothing is left to do.
-    pub fn live(&mut self) {
+    /// Simulates the day until nothing is left to do.
+    pub fn run(&mut self) {
         let mut idle_rounds = 0;
         while !self.is_over() {
             if self.is_bad_day() {
-                self.misfortune();
+                self.go_wrong();
                 self.enqueue_some();
             } else {
                 self.turn_good();
-                self.operator_looks();
+                self.operator_resumes();
             }
-            let was = self.api.requests;
+            let requests_before = self.api.requests;
             let mut soonest: Option<Moment> = None;
             for lane in 0..self.engine.lanes() {
-                let wake = self.turn(lane);
+                let wake = self.step_lane(lane);
                 soonest = [soonest, wake].into_iter().flatten().min();
             }
-            self.land_some();
-            if self.api.requests == was && self.in_flight.iter().all(Option::is_none) {
+            self.receive_some();
+            if self.api.requests == requests_before && self.in_flight.iter().all(Option::is_none) {
                 idle_rounds += 1;
                 let pause = self.engine.pause_state();
                 assert!(idle_rounds < 2_000, "stalled: {pause:?}");
@@ -111,10 +114,7 @@ impl Day {
             } else {
                 idle_rounds = 0;
             }
-            assert!(
-                self.api.requests < REQUESTS_AT_MOST,
-                "does not come to an end"
-            );
+            assert!(self.api.requests < REQUESTS_AT_MOST, "the day does not end");
         }
     }
 
@@ -134,7 +134,7 @@ impl Day {
             && self.store.is_empty()
     }
 
-    /// The last events come, and nothing goes wrong from here on.
+    /// Enqueues the last events. Nothing goes wrong from here on.
     fn turn_good(&mut self) {
         if self.good.is_some() {
             return;
@@ -142,11 +142,11 @@ impl Day {
         while let Some(event) = self.to_enqueue.pop_front() {
             self.enqueue(event);
         }
-        self.api.settle_down();
+        self.api.delete_user();
         let queues = self.store.queues.iter().flatten();
         let halving = queues.map(|queue| {
             let events: Vec<Event> = queue.iter().copied().collect();
-            self.api.halving(&events, self.batch_max())
+            self.api.requests_of_halving(&events, self.batch_max())
         });
         self.good = Some(Good {
             requests_before: self.api.requests,
@@ -154,8 +154,8 @@ impl Day {
         });
     }
 
-    /// The operator who reads the log in the morning. Probes end the other pauses by themselves.
-    fn operator_looks(&mut self) {
+    /// An operator resumes where no probe would end the pause.
+    fn operator_resumes(&mut self) {
         let reason = self.engine.pause_state().map(|pause| pause.reason);
         if matches!(reason, Some(PauseReason::Hold | PauseReason::MassRejection)) {
             self.engine.resume();
@@ -179,7 +179,7 @@ impl Day {
         });
     }
 
-    fn misfortune(&mut self) {
+    fn go_wrong(&mut self) {
         let weather = &self.plan.weather;
         match self.rng.u32(..40) {
             0 if weather.crashes => self.crash(),
@@ -192,7 +192,7 @@ impl Day {
             4 if weather.operator => {
                 self.engine.token_replaced();
             }
-            // Somebody sets the wall clock.
+            // The wall clock is set.
             5 if weather.clocks => self.now.wall_ms += self.rng.i64(-100_000_000..100_000_000),
             6 if weather.clocks => {
                 self.now = self.now.after(Duration::from_secs(self.rng.u64(..4_000)));
@@ -226,8 +226,9 @@ impl Day {
         doubt.map_or(0, |doubt| doubt.attempts)
     }
 
-    /// Asks one lane what to do, and does it. Returns when the lane wants to be asked again.
-    fn turn(&mut self, lane: usize) -> Option<Moment> {
+    /// Lets one lane take its next step. Returns the time at which the lane has something to do
+    /// again.
+    fn step_lane(&mut self, lane: usize) -> Option<Moment> {
         let max = self.policy.batch_max;
         let queues = &self.store.queues[lane];
         let sizes = [0, 1].map(|queue| {
@@ -283,25 +284,25 @@ impl Day {
         self.store.commit_lane(lane, &self.engine);
         let doubt = self.store.lanes[lane].in_doubt;
         let InDoubt {
-            events: journalled, ..
+            events: recorded, ..
         } = doubt.expect("in doubt before the bytes leave");
-        assert_eq!(journalled, events);
+        assert_eq!(recorded, events);
         self.api.requests += 1;
         self.in_flight[lane] = Some(batch);
     }
 
-    /// Answers come when they come.
-    fn land_some(&mut self) {
+    /// Lets some of the answers arrive.
+    fn receive_some(&mut self) {
         for lane in 0..self.in_flight.len() {
             if self.rng.u8(..4) > 0
                 && let Some(batch) = self.in_flight[lane].take()
             {
-                self.land(lane, &batch);
+                self.receive(lane, &batch);
             }
         }
     }
 
-    fn land(&mut self, lane: usize, batch: &[Event]) {
+    fn receive(&mut self, lane: usize, batch: &[Event]) {
         let attempts = self.attempts(lane);
         let goes_wrong =
             self.is_bad_day() && self.rng.u8(..100) < self.plan.weather.trouble_percent;
@@ -324,7 +325,7 @@ impl Day {
         let outcome = self
             .engine
             .answered(lane, Some(&user), &verdict, self.now, &mut self.rng);
-        // The process may die before the commit: the answer is as good as lost.
+        // The process may die before the commit: then the answer is lost.
         if self.is_bad_day() && self.plan.weather.crashes && self.rng.u8(..50) == 0 {
             self.unsettled[lane] = Some(ids(batch));
             return self.crash();
@@ -334,18 +335,21 @@ impl Day {
         self.store.commit_lane(lane, &self.engine);
         self.store.commit_pause(&self.engine);
         if self.store.lanes[lane].in_doubt.is_none() {
-            assert!(self.unsettled[lane].is_none(), "a doubt was forgotten");
+            assert!(
+                self.unsettled[lane].is_none(),
+                "a batch in doubt was forgotten"
+            );
         }
-        self.few_are_unsure(lane);
+        self.assert_few_are_uncertain(lane);
     }
 
-    /// What the API has and the store does not know of: at most a batch a lane.
-    fn few_are_unsure(&self, lane: usize) {
+    /// Checks that the API has processed at most one batch of a lane without the store knowing it.
+    fn assert_few_are_uncertain(&self, lane: usize) {
         let waiting = self.store.queues[lane].iter().flatten();
-        let unsure = waiting.filter(|event| self.api.has(event)).count();
+        let uncertain = waiting.filter(|event| self.api.has(event)).count();
         assert!(
-            unsure <= self.batch_max(),
-            "{unsure} events of lane {lane} may come twice"
+            uncertain <= self.batch_max(),
+            "{uncertain} events of lane {lane} may come twice"
         );
     }
 }

@@ -1,13 +1,14 @@
-//! A year of bad days for the delivery engine, told by seeds.
+//! Simulated days for the delivery engine, each made from a seed.
 //!
 //! Each day has events of several users, an API that refuses some of them, a network that loses
 //! answers, an operator, a clock that is set back and forth, and a process that dies at every point
-//! where a real one can. Time costs nothing here. When the bad part of the day is over, the ledger of
-//! the API and the rejected store are held against what was enqueued.
+//! where a real one can. Time is simulated too. When the bad part of the day is over, the API's
+//! ledger and the rejected events are compared with the events that were enqueued.
 //!
-//! A seed makes a [`plan`], a plan makes a [`day`] with an [`api`] and a [`store`], and [`promises`] says what has
-//! to be true of it. A day that breaks one is shrunk to a small plan that breaks one, too, and the
-//! test prints both the plan and the line that replays it. `make soak` lives 100,000 days.
+//! A seed makes a [`plan`], a plan makes a [`day`] with an [`api`] and a [`store`], and
+//! [`promises`] says what must be true at its end. If a day breaks a promise, proptest shrinks the
+//! plan to a small one that breaks a promise too, and the test prints that plan and the command
+//! that replays the day. `make soak` simulates 100,000 days.
 
 mod api;
 mod day;
@@ -22,81 +23,82 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestError;
 use std::panic;
 
-/// What all days together came to.
+/// The totals of all days.
 #[derive(Default)]
-struct Year {
-    days: meditopia_testkit::trials::Outcome,
+struct Totals {
+    days: meditopia_testkit::fault_table::Outcome,
     crashes: usize,
     good: Cost,
 }
 
 #[test]
-fn nothing_is_lost_and_only_lone_events_are_judged_on_any_bad_day() {
+fn no_event_is_lost_and_only_events_refused_alone_are_rejected_on_any_simulated_day() {
     if let Ok(seed) = std::env::var("SIMULATION_SEED") {
-        let mut year = Year::default();
-        live(seed.parse().expect("a number"), &mut year);
+        let mut totals = Totals::default();
+        simulate(seed.parse().expect("a number"), &mut totals);
         return;
     }
-    let days = meditopia_testkit::trials::trials(3_000, 100_000);
-    let mut year = Year::default();
+    let days = meditopia_testkit::fault_table::trial_count(3_000, 100_000);
+    let mut totals = Totals::default();
     for seed in 0..days {
-        live(seed, &mut year);
+        simulate(seed, &mut totals);
     }
-    meditopia_testkit::trials::report(
+    meditopia_testkit::fault_table::add_row(
         "simulated day: lost answers, crashes, pauses, clocks",
-        year.days,
+        totals.days,
         "a batch a lane for each lost answer",
     );
-    assert!(year.crashes as u64 > days, "{} crashes", year.crashes);
+    assert!(totals.crashes as u64 > days, "{} crashes", totals.crashes);
     assert!(
-        year.days.duplicated > 0,
+        totals.days.duplicated > 0,
         "no answer was ever lost after a delivery"
     );
     let Cost {
         requests, halving, ..
-    } = year.good;
+    } = totals.good;
     assert!(
         requests * 100 <= halving * promises::SHARE_OF_HALVING,
         "{requests} requests on good days, where halving takes {halving}"
     );
 }
 
-/// Lives the day of a seed. One that breaks a promise is shrunk and told.
-fn live(seed: u64, year: &mut Year) {
-    let (mut runner, tree) = Plan::of_seed(seed);
+/// Simulates the day of a seed. If the day breaks a promise, its plan is shrunk and printed.
+fn simulate(seed: u64, totals: &mut Totals) {
+    let (mut runner, tree) = Plan::from_seed(seed);
     let plan = tree.current();
-    let told = panic::catch_unwind(|| {
+    let checked = panic::catch_unwind(|| {
         let mut day = Day::new(&plan);
-        day.live();
+        day.run();
         promises::check(&day);
         day
     });
-    let Ok(day) = told else {
-        // The panics on the way to a small plan are nobody's news.
+    let Ok(day) = checked else {
+        // The panics while the plan is shrunk would only hide the last one.
         panic::set_hook(Box::new(|_| {}));
         let shrunk = runner.run_one(tree, |plan| {
             let mut day = Day::new(&plan);
-            day.live();
+            day.run();
             promises::check(&day);
             Ok(())
         });
         let _ = panic::take_hook();
-        let TestError::Fail(why, small) = shrunk.expect_err("the same day, the same end") else {
+        let TestError::Fail(why, small) = shrunk.expect_err("the same day ends in the same way")
+        else {
             panic!("seed {seed} broke a promise, and its plan could not be shrunk");
         };
         panic!(
-            "{why}\n{small:#?}\nreplay: SIMULATION_SEED={seed} cargo test --features cli --test simulation"
+            "{why}\n{small:#?}\nreplay: SIMULATION_SEED={seed} cargo test --test delivery simulation"
         );
     };
-    year.crashes += day.crashes;
-    let days = &mut year.days;
+    totals.crashes += day.crashes;
+    let days = &mut totals.days;
     days.trials += 1;
     days.acknowledged += day.events.len() as u64;
     days.delivered += day.store.delivered.len() as u64;
     days.rejected += day.store.rejected.len() as u64;
     days.duplicated += day.api.repeated as u64;
     if let Some(cost) = promises::cost_of_good_part(&day) {
-        year.good.requests += cost.requests;
-        year.good.halving += cost.halving;
+        totals.good.requests += cost.requests;
+        totals.good.halving += cost.halving;
     }
 }

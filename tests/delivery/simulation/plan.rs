@@ -1,9 +1,10 @@
-//! What a day is made of: a plain value that proptest draws from a seed, and shrinks when it breaks a promise.
+//! The plan of a day: a plain value that proptest draws from a seed, and shrinks if the day breaks
+//! a promise.
 //!
-//! All that is not written down here - which answer goes wrong, when the process dies - is chance, and
-//! chance comes from `luck`. So the same plan is the same day, whoever made it.
+//! Whatever the plan leaves open - which answer goes wrong, when the process dies - is drawn from a
+//! generator that is seeded with `luck`. So the same plan always makes the same day.
 
-use meditopia::delivery::Policy;
+use meditopia::internals::delivery::Policy;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -22,10 +23,10 @@ pub struct Plan {
     pub events: Vec<Planned>,
 }
 
-/// How delivery is set up.
+/// The configuration of delivery.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What is over the API's limit must be cut down to it.
+    /// May be larger than the API allows; the engine must then use the API's limit.
     pub batch_max: usize,
     pub flush_interval_ms: u64,
     pub lanes: usize,
@@ -33,21 +34,22 @@ pub struct Settings {
     pub max_requests_per_s: u32,
 }
 
-/// What the API thinks of the events.
+/// What the API refuses.
 #[derive(Clone, Debug)]
 pub struct Api {
     pub bad_percent: u8,
-    /// Whether all events of a user are as good as one of them.
+    /// Whether either all events of a user are bad or none.
     pub bad_by_user: bool,
     pub body_limit: Option<u64>,
-    /// A user who is deleted after so many requests: good events turn bad, those in doubt too.
+    /// A user who is deleted after this many requests: the user's good events turn bad, also those
+    /// in doubt.
     pub deleted: Option<(usize, usize)>,
 }
 
 /// What goes wrong before the day turns good.
 #[derive(Clone, Debug)]
 pub struct Weather {
-    /// It turns good after so many requests.
+    /// The day turns good after this many requests.
     pub bad_until: usize,
     /// How many of 100 requests go wrong.
     pub trouble_percent: u8,
@@ -61,16 +63,16 @@ pub struct Weather {
 pub struct Planned {
     pub user: usize,
     pub bytes: u32,
-    /// It is bad if this is under `bad_percent`.
-    pub lot: u8,
+    /// The event is bad if this is less than `bad_percent`.
+    pub percentile: u8,
 }
 
 /// How many users there are at most.
 pub const USERS: usize = 40;
 
 impl Plan {
-    /// The plan of a seed, and what shrinks it.
-    pub fn of_seed(seed: u64) -> (TestRunner, impl ValueTree<Value = Self>) {
+    /// The plan of a seed, with the runner that can shrink it.
+    pub fn from_seed(seed: u64) -> (TestRunner, impl ValueTree<Value = Self>) {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
@@ -97,13 +99,13 @@ impl Plan {
 
     /// Whether the API calls this event bad from the start.
     pub fn is_bad(&self, event: &Planned) -> bool {
-        let lot = if self.api.bad_by_user {
-            // Any fixed lot does, as long as users differ.
+        let percentile = if self.api.bad_by_user {
+            // Any fixed function of the user will do, as long as users differ.
             (event.user * 37 + self.events.len()) % 100
         } else {
-            usize::from(event.lot)
+            usize::from(event.percentile)
         };
-        lot < usize::from(self.api.bad_percent)
+        percentile < usize::from(self.api.bad_percent)
     }
 }
 
@@ -143,8 +145,8 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn event(users: usize)(user in 0..users, bytes in 100..2_000_u32, lot in 0..100_u8) -> Planned {
-        Planned { user, bytes, lot }
+    fn event(users: usize)(user in 0..users, bytes in 100..2_000_u32, percentile in 0..100_u8) -> Planned {
+        Planned { user, bytes, percentile }
     }
 }
 

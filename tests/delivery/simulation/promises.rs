@@ -1,13 +1,14 @@
-//! What has to be true when a day is over: what was enqueued against what became of it, and what it took.
+//! What must be true when a day is over: what became of each event, and how many requests it took.
 
 use super::day::Day;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// On a good day, requests beyond 1.1 times those of halving that the bad part may cost: a belief
-/// learnt from other events, a doubt to clear up, probes. For each queue of each lane.
+/// How many requests beyond 1.1 times those of halving the good part of a day may take, for each
+/// queue of each lane, because of the bad part: a belief learnt from other events, a batch in
+/// doubt, probes.
 const SLACK: usize = 40;
 
-/// What the good part of a day took.
+/// The requests of the good part of a day.
 #[derive(Clone, Copy, Default)]
 pub struct Cost {
     pub requests: usize,
@@ -16,7 +17,7 @@ pub struct Cost {
 
 pub fn check(day: &Day) {
     every_event_is_delivered_or_rejected(day);
-    users_events_came_in_order(day);
+    events_of_each_user_arrived_in_order(day);
     if let Some(cost) = cost_of_good_part(day) {
         let queues = 2 * day.store.queues.len();
         let at_most = cost.halving * 11 / 10 + SLACK * queues;
@@ -29,10 +30,10 @@ pub fn check(day: &Day) {
     }
 }
 
-/// All good days together take at most this share of the requests of halving, in percent.
+/// All good parts together take at most this share of the requests of halving, in percent.
 pub const SHARE_OF_HALVING: usize = 65;
 
-/// Where no brake has a say in it.
+/// The cost of the good part, if the brake was off.
 pub fn cost_of_good_part(day: &Day) -> Option<Cost> {
     let good = day.good.filter(|_| day.policy.brake_users == 0)?;
     Some(Cost {
@@ -57,7 +58,7 @@ fn every_event_is_delivered_or_rejected(day: &Day) {
     }
 }
 
-fn users_events_came_in_order(day: &Day) {
+fn events_of_each_user_arrived_in_order(day: &Day) {
     let mut last: BTreeMap<usize, usize> = BTreeMap::new();
     for id in &day.api.processed {
         let user = day.events[*id].user;

@@ -1,10 +1,10 @@
-//! The obvious store: what is committed survives a crash, all else does not.
+//! The simplest possible store: what is committed survives a crash, and nothing else does.
 
 use super::api::{Api, Event};
-use meditopia::delivery::{Effect, Engine, LaneState, Pause, Restored};
+use meditopia::internals::delivery::{Effect, Engine, LaneState, Pause, Restored};
 use std::collections::{BTreeSet, VecDeque};
 
-/// All that is committed.
+/// Everything that is committed.
 pub struct Store {
     pub queues: Vec<[VecDeque<Event>; 2]>,
     pub lanes: Vec<LaneState>,
@@ -42,7 +42,7 @@ impl Store {
         self.queues[lane][queue].push_back(event);
     }
 
-    /// What a new process finds.
+    /// The state that a new process restores.
     pub fn restored(&self) -> Restored {
         Restored {
             lanes: self.lanes.clone(),
@@ -60,7 +60,7 @@ impl Store {
         self.lanes[lane] = *engine.lane_state(lane).expect("a lane");
     }
 
-    /// Does what an answer asks for with the events of its batch.
+    /// Applies the effect of an answer to the events of its batch.
     pub fn commit_effect(&mut self, lane: usize, batch: &[Event], effect: &Effect, api: &Api) {
         match effect {
             Effect::Delivered { queue, events } => {
@@ -90,7 +90,7 @@ impl Store {
                 );
                 assert!(
                     *may_be_delivered || !api.has(&event),
-                    "{event:?} was delivered, unsaid"
+                    "{event:?} was delivered, and its rejection does not say so"
                 );
                 self.rejected.push(event);
                 if *suspect {
@@ -98,10 +98,14 @@ impl Store {
                 }
             }
             Effect::Unjudged => {
-                assert_eq!(batch.len(), 1, "only who is refused alone stands aside");
+                assert_eq!(
+                    batch.len(),
+                    1,
+                    "only an event that was refused alone is set apart"
+                );
                 assert!(
                     !self.rejected.iter().any(|event| event.id == batch[0].id),
-                    "judged and unjudged"
+                    "an event was rejected and then left unjudged"
                 );
                 self.suspect(lane, batch[0].user);
             }
@@ -109,7 +113,7 @@ impl Store {
         }
     }
 
-    /// An acceptance clears the users of whom nothing is left among the suspects.
+    /// Clears the users of an accepted batch that have no more events in the suspects' queue.
     fn clear_suspects(&mut self, lane: usize, accepted: &[Event]) {
         let [_, suspects] = &self.queues[lane];
         for event in accepted {

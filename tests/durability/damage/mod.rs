@@ -11,25 +11,25 @@ mod store;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use meditopia::client::Client;
-use meditopia::spool::{self, Destination};
-use meditopia_testkit::c_host::Program;
-use meditopia_testkit::host::Host;
-use meditopia_testkit::patience::wait_until;
+use meditopia::Client;
+use meditopia::internals::spool::{self, Destination};
+use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::TestSpool;
+use meditopia_testkit::wait::wait_until;
 
 const SEED: u64 = 7;
 
 /// A spool that is copied for each trial.
 struct Template {
     api: Sandbox,
-    program: Program,
+    program: CProgram,
 }
 
 /// A copy of it, with a client of its own.
 struct Copy {
     dir: tempfile::TempDir,
-    host: Host,
+    host: TestSpool,
 }
 
 impl Template {
@@ -42,7 +42,7 @@ impl Template {
             account: "",
         };
         spool::adopt(&spool, destination).unwrap();
-        let host = Host::of(&self.api)
+        let host = TestSpool::for_sandbox(&self.api)
             .with("spool", spool.to_str().unwrap())
             // Nothing of this process keeps the spool once its client is closed.
             .with("role", "both");

@@ -6,11 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Template, try_in_shares, wait_until};
-use meditopia_testkit::c_host::Program;
-use meditopia_testkit::host::{Story, secs};
-use meditopia_testkit::ledger::number;
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
+use meditopia_testkit::ledger::event_number;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::trials::{Outcome, report, trials};
+use meditopia_testkit::spool::ClientExt;
+use meditopia_testkit::wait::secs;
 
 const HEADER: usize = 64;
 const RECORD_HEADER: usize = 28;
@@ -54,7 +55,10 @@ fn records(segment: &[u8]) -> Vec<std::ops::Range<usize>> {
 /// The numbers of the events that arrived since the ledger was cleared; none came twice.
 fn arrived(api: &Sandbox) -> BTreeSet<u64> {
     let events = api.events();
-    let numbers: BTreeSet<u64> = events.iter().map(|event| number(&event.fields)).collect();
+    let numbers: BTreeSet<u64> = events
+        .iter()
+        .map(|event| event_number(&event.fields))
+        .collect();
     assert_eq!(numbers.len(), events.len(), "an event came twice");
     numbers
 }
@@ -68,7 +72,7 @@ fn assert_all_but_the_touched_arrive(segment: &Segment, damaged: &[u8], what: &s
     fs::write(&segment, damaged).unwrap();
 
     let client = copy.client();
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     // The end of a segment is judged when it goes.
     wait_until("the segment to go", || {
         client.stats().unwrap().segments == 0
@@ -146,7 +150,7 @@ fn set_aside(spool: &Path, segment: &str) -> Vec<(std::ops::Range<usize>, Vec<u8
 
 fn segment_of(events: u64) -> Segment {
     let api = Sandbox::start();
-    let program = Program::of("enqueues.c").configured(&api, &[("role", "enqueue")]);
+    let program = CProgram::compile("enqueues.c").with_config(&api, &[("role", "enqueue")]);
     program.run(&[&events.to_string()]);
     let whole = fs::read(only_segment(&program.spool())).unwrap();
     assert_eq!(records(&whole).len() as u64, events);
@@ -173,7 +177,7 @@ fn tell(fault: &str, events: u64, fates: &[Fates]) {
         lost: trials * events - delivered - traced,
         duplicated: 0,
     };
-    report(
+    add_row(
         &format!("{fault} ({traced} set aside and counted)"),
         outcome,
         0,
@@ -184,7 +188,7 @@ fn tell(fault: &str, events: u64, fates: &[Fates]) {
 fn a_flipped_bit_anywhere_in_a_segment_costs_its_record_and_no_other() {
     const EVENTS: u64 = 12;
     let fates = try_in_shares(
-        trials(100, 10_000),
+        trial_count(100, 10_000),
         || segment_of(EVENTS),
         |segment, trial, rng| {
             let mut damaged = segment.whole.clone();
@@ -205,7 +209,7 @@ fn a_flipped_bit_anywhere_in_a_segment_costs_its_record_and_no_other() {
 fn whatever_a_disk_does_to_a_segment_costs_what_it_touches_and_no_more() {
     const EVENTS: u64 = 60;
     let fates = try_in_shares(
-        trials(48, 3_000),
+        trial_count(48, 3_000),
         || segment_of(EVENTS),
         |segment, trial, rng| {
             let whole = &segment.whole;

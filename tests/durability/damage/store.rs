@@ -8,17 +8,20 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
-use meditopia::client::{Client, Repair, recover};
-use meditopia::error::{Error, ErrorKind, PauseReason};
-use meditopia::event::Fields;
+use meditopia::Client;
+use meditopia::Fields;
+use meditopia::internals::client::{Repair, recover};
+use meditopia::{Error, ErrorKind, PauseReason};
 
 use super::segment::SECTOR;
 use super::{Copy, Template, try_in_shares, wait_until};
-use meditopia_testkit::c_host::{Program, Running};
-use meditopia_testkit::host::{Host, Story, secs};
-use meditopia_testkit::ledger::number;
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
+use meditopia_testkit::ledger::event_number;
+use meditopia_testkit::process::ChildProcess;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::trials::{Outcome, report, trials};
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
 /// An event: user and number.
 type Event = (String, u64);
@@ -34,8 +37,8 @@ struct Killed {
 impl Killed {
     fn senders() -> Killed {
         let api = Sandbox::builder().unknown_user("u-0-7").start();
-        let program = Program::of("mortal.c")
-            .configured(&api, &[("role", "both"), ("flush_interval_ms", "20")]);
+        let program = CProgram::compile("mortal.c")
+            .with_config(&api, &[("role", "both"), ("flush_interval_ms", "20")]);
         let mut acknowledged = BTreeSet::new();
         let mut delivered = BTreeSet::new();
         for (life, events) in [(0, 30), (1, 400), (2, 400)] {
@@ -46,7 +49,7 @@ impl Killed {
                 .spawn()
                 .unwrap();
             let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-            let mut running = Running(child);
+            let mut running = ChildProcess(child);
             for line in lines.take(4 * events) {
                 let line = line.unwrap();
                 let (user, number) = line.split_once(' ').unwrap();
@@ -57,7 +60,7 @@ impl Killed {
                 // The three of the unknown user go to the rejected store.
                 api.wait_for_events(4 * events as u64 - 3);
                 wait_until("the rejections", || {
-                    let client = Host::of(&api)
+                    let client = TestSpool::for_sandbox(&api)
                         .with("spool", spool.to_str().unwrap())
                         .client();
                     client.rejected_rows().len() == 3
@@ -110,7 +113,12 @@ fn accepted(api: &Sandbox) -> BTreeSet<Event> {
     let events = api.events();
     events
         .iter()
-        .map(|event| (event.fields.partner_user_id.clone(), number(&event.fields)))
+        .map(|event| {
+            (
+                event.fields.partner_user_id.clone(),
+                event_number(&event.fields),
+            )
+        })
         .collect()
 }
 
@@ -222,7 +230,7 @@ fn recovered(copy: &Copy, what: &str) -> Option<u64> {
 
     let client = copy.client();
     let _ = client.resume();
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     let stats = client.stats().unwrap();
     assert_eq!(stats.lost, lost.unwrap_or(done.lost_rejected), "{what}");
     assert_eq!(stats.paused, None, "{what}");
@@ -236,25 +244,29 @@ fn rejected(client: &Client) -> BTreeSet<Event> {
         .map(|row| serde_json::from_str::<meditopia_testkit::sandbox::Fields>(&row.event_json));
     fields
         .map(|fields| fields.unwrap())
-        .map(|event| (event.partner_user_id.clone(), number(&event)))
+        .map(|event| (event.partner_user_id.clone(), event_number(&event)))
         .collect()
 }
 
 #[test]
 fn a_damaged_store_delivers_all_or_stops_and_recover_says_what_is_lost() {
-    let all = try_in_shares(trials(40, 3_000), Killed::senders, |killed, trial, rng| {
-        killed.template.api.clear_ledger();
-        let copy = killed.template.copy();
-        let log = copy.spool().join("store.db-wal");
-        let has_log = fs::metadata(&log).is_ok_and(|about| about.len() > 0);
-        let store = if trial % 3 == 2 && has_log {
-            log
-        } else {
-            copy.spool().join("store.db")
-        };
-        let what = damage_file(&store, rng);
-        killed.is_delivered_or_said_to_be_lost(&copy, &what)
-    });
+    let all = try_in_shares(
+        trial_count(40, 3_000),
+        Killed::senders,
+        |killed, trial, rng| {
+            killed.template.api.clear_ledger();
+            let copy = killed.template.copy();
+            let log = copy.spool().join("store.db-wal");
+            let has_log = fs::metadata(&log).is_ok_and(|about| about.len() > 0);
+            let store = if trial % 3 == 2 && has_log {
+                log
+            } else {
+                copy.spool().join("store.db")
+            };
+            let what = damage_file(&store, rng);
+            killed.is_delivered_or_said_to_be_lost(&copy, &what)
+        },
+    );
     let sum = |of: fn(&Fates) -> u64| all.iter().map(of).sum::<u64>();
     let trials = all.len() as u64;
     let (stopped, missing) = (
@@ -274,7 +286,7 @@ fn a_damaged_store_delivers_all_or_stops_and_recover_says_what_is_lost() {
         lost: sum(|fates| fates.lost),
         duplicated: sum(|fates| fates.repeated),
     };
-    report(
+    add_row(
         &format!(
             "a damaged store ({stopped} stopped and were recovered, {missing} events said to be lost, {unknown} times as unknown)"
         ),

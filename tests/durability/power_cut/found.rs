@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use meditopia::error::Result;
-use meditopia::journal::round::{Offsets, Round};
-use meditopia::spool::{Destination, NetworkFileSystem, Spool};
-use meditopia::store::sqlite::{Reader, SqliteStore};
-use meditopia::store::{LaneState, Place, RejectedFilter, Store, StoredRun};
+use meditopia::Result;
+use meditopia::internals::journal::round::{Offsets, Round};
+use meditopia::internals::spool::{Destination, NetworkFileSystem, Spool};
+use meditopia::internals::store::sqlite::{Reader, SqliteStore};
+use meditopia::internals::store::{LaneState, Place, RejectedFilter, Store, StoredRun};
 
 use super::api;
 use super::life::Life;

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::recording::{Recorder, Recording};
-use meditopia_testkit::c_host::{Program, assert_good};
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::fault_table::trial_count;
+use meditopia_testkit::process::assert_success;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::trials::trials;
 
 /// Below the recorded directory, two directories that the library has to make first.
 const SPOOL: &str = "var/events/spool";
@@ -37,12 +38,12 @@ pub struct Life {
     pub spool: &'static Path,
     /// What really stands there in the end.
     pub root: PathBuf,
-    _program: Program,
+    _program: CProgram,
 }
 
 /// A life that goes on.
 struct Host {
-    program: Program,
+    program: CProgram,
     recorder: Recorder,
     api: Sandbox,
     root: PathBuf,
@@ -61,7 +62,7 @@ pub fn api() -> Sandbox {
 impl Host {
     fn start(durability: Durability, options: &[(&str, &str)]) -> Self {
         let api = api();
-        let program = Program::of("recorded.c");
+        let program = CProgram::compile("recorded.c");
         let root = program.dir().join("disk");
         std::fs::create_dir(&root).unwrap();
         let root = root.canonicalize().unwrap();
@@ -74,7 +75,7 @@ impl Host {
         all.extend_from_slice(options);
         Self {
             recorder: Recorder::of(&root),
-            program: program.configured(&api, &all),
+            program: program.with_config(&api, &all),
             api,
             root,
         }
@@ -90,7 +91,7 @@ impl Host {
         let arguments: Vec<_> = arguments.split(' ').collect();
         let mut command = self.recorded(&arguments);
         let output = command.output().unwrap();
-        assert_good(&command, &output);
+        assert_success(&command, &output);
     }
 
     /// Starts it beside others.
@@ -164,7 +165,7 @@ pub fn beginning(durability: Durability) -> Life {
 /// `make soak` they are taken over together, and the log becomes so long that it begins anew.
 pub fn rotation(durability: Durability) -> Life {
     let host = Host::start(durability, &[("role", "enqueue")]);
-    let before = trials(0, 480);
+    let before = trial_count(0, 480);
     if before > 0 {
         host.run(&format!("enqueue 0 {before} 0 20 1 60000 4 leave"));
     }

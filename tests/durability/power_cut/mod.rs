@@ -21,16 +21,16 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use meditopia::client::Client;
-use meditopia::config::Config;
-use meditopia::event::Fields;
-use meditopia::spool::{self, Destination};
+use meditopia::Client;
+use meditopia::Config;
+use meditopia::Fields;
+use meditopia::internals::spool::{self, Destination};
 
 use disk::{Disk, Fate, Node};
 use found::{As, Found};
 use image::{Bench, Boot};
 use life::{Durability, Life};
-use meditopia_testkit::trials::{Outcome, report, trials};
+use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
 use promises::{Cost, Story};
 use recording::{Change, Recording, Step};
 
@@ -73,7 +73,7 @@ fn a_rotating_writer_without_power_durability_loses_only_unsynced_tails_to_a_pow
 #[test]
 fn processes_that_make_a_spool_together_lose_nothing_acknowledged_to_a_power_cut() {
     let mut sum = Cost::default();
-    for _ in 0..trials(8, 200) {
+    for _ in 0..trial_count(8, 200) {
         let life = life::beginning(Durability::Power);
         assert_recorded_as_it_was(&life);
         let mut story = Story::of(&life);
@@ -89,11 +89,11 @@ fn every_cut_keeps_the_promise(name: &str, cuts: u64, life: Life) {
     let deaths = die_at_every_moment(&life, &mut story);
     row(name, "death of the processes", life.durability, deaths);
     let started = Instant::now();
-    let cuts = cut_on_all_cores(&life, &story, trials(cuts, 200 * cuts));
+    let cuts = cut_on_all_cores(&life, &story, trial_count(cuts, 200 * cuts));
     let each = started.elapsed() / u32::try_from(cuts.trials).unwrap();
     println!("{name}, {}: {each:?} a cut", life.durability.name());
     row(name, "power cut", life.durability, cuts);
-    deliver_the_rest(&life, &story, trials(4, 200));
+    deliver_the_rest(&life, &story, trial_count(4, 200));
 }
 
 fn row(name: &str, fault: &str, durability: Durability, cost: Cost) {
@@ -105,7 +105,7 @@ fn row(name: &str, fault: &str, durability: Durability, cost: Cost) {
         ("power cut", Durability::Process) => "since the last sync",
         _ => "a batch a lane",
     };
-    report(
+    add_row(
         &format!("{fault}, durability = {} ({name})", durability.name()),
         Outcome {
             trials: cost.trials,
@@ -203,7 +203,7 @@ fn changes_what_is_found(recording: &Recording, step: usize, committing: &mut bo
             file,
             change: Change::Write { data, .. },
             ..
-        } if trials(0, 1) == 0 => {
+        } if trial_count(0, 1) == 0 => {
             match (&*recording.names[*file], data.len()) {
                 ("store.db-wal", FRAME_HEADER_BYTES) => {
                     // The size of the database in pages stands only in the last frame of a commit. Where
@@ -243,7 +243,7 @@ fn look(life: &Life, bench: &mut Bench, rng: &mut fastrand::Rng) -> Result<Found
 /// Cuts the power at moments that are spread over the life, so often in all.
 fn cut_on_all_cores(life: &Life, story: &Story, cuts: u64) -> Cost {
     // In `make test` the cores are for the other tests.
-    let cores = match trials(0, 1) {
+    let cores = match trial_count(0, 1) {
         0 => 1,
         _ => std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
     };

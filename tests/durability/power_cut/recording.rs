@@ -84,7 +84,7 @@ impl Recorder {
     /// Compiles it. What happens below `root`, which is empty, will be recorded.
     pub fn of(root: &Path) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let source = meditopia_testkit::root().join("tests/c/record.c");
+        let source = meditopia_testkit::repository_root().join("tests/c/record.c");
         let output = Command::new("gcc")
             .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"])
             .args(["-O1", "-g", "-pthread", "-shared", "-fPIC", "-o"])

@@ -6,14 +6,15 @@
 
 use std::time::Duration;
 
-use meditopia::client::connection;
-use meditopia::clock::{self, Moment};
-use meditopia::config::{BearerToken, Settings};
-use meditopia::delivery::{Verdict, judge};
-use meditopia::error::PauseReason;
-use meditopia::event::{Fields, Rules, encode};
-use meditopia::exchange::Exchange;
-use meditopia::transport::Transport;
+use meditopia::Fields;
+use meditopia::PauseReason;
+use meditopia::internals::client::connection;
+use meditopia::internals::clock::{self, Moment};
+use meditopia::internals::config::{BearerToken, Settings};
+use meditopia::internals::delivery::{Verdict, judge};
+use meditopia::internals::event::{Rules, encode};
+use meditopia::internals::exchange::Exchange;
+use meditopia::internals::transport::Transport;
 use secrecy::SecretString;
 
 use super::{Finding, Report};
@@ -35,7 +36,12 @@ pub fn event(rules: &Rules, user: &str, token: &str, kind: &str) -> Result<Vec<u
         received_at: None,
     };
     let mut body = br#"{"events":["#.to_vec();
-    encode(&fields, rules, meditopia::clock::wall_ms(), &mut body)?;
+    encode(
+        &fields,
+        rules,
+        meditopia::internals::clock::wall_ms(),
+        &mut body,
+    )?;
     body.extend_from_slice(b"]}");
     Ok(body)
 }

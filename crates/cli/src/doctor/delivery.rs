@@ -4,11 +4,12 @@
 
 use std::path::Path;
 
-use meditopia::client::{Client, Elected, Purpose};
-use meditopia::clock::wall_ms;
-use meditopia::config::Settings;
-use meditopia::error::{PauseReason, Result};
-use meditopia::spool;
+use meditopia::Client;
+use meditopia::internals::client::{Elected, Purpose};
+use meditopia::internals::clock::wall_ms;
+use meditopia::internals::config::Settings;
+use meditopia::internals::spool;
+use meditopia::{PauseReason, Result};
 
 use super::place::{first, rest};
 use super::{Finding, Report};

@@ -14,8 +14,8 @@ mod token;
 use std::path::Path;
 use std::process::ExitCode;
 
-use meditopia::config::Settings;
-use meditopia::event::Rules;
+use meditopia::internals::config::Settings;
+use meditopia::internals::event::Rules;
 use serde::Serialize;
 
 use crate::failure::{Failure, USAGE};

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 
-use meditopia::config::Settings;
-use meditopia::transport::{connect_to, resolve};
+use meditopia::internals::config::Settings;
+use meditopia::internals::transport::{connect_to, resolve};
 
 use super::certificate;
 use super::{Finding, Report};

@@ -3,9 +3,9 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use meditopia::config::Settings;
-use meditopia::error::Error;
-use meditopia::spool::{self, Destination};
+use meditopia::Error;
+use meditopia::internals::config::Settings;
+use meditopia::internals::spool::{self, Destination};
 
 use super::{Finding, Report};
 

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use meditopia::config::{BearerToken, Settings, TokenSource};
+use meditopia::internals::config::{BearerToken, Settings, TokenSource};
 
 use super::{Finding, Report};
 use crate::owner;

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use meditopia::client::Import;
+use meditopia::Import;
 
 use super::Options;
 use super::bad::length;

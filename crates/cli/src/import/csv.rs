@@ -4,8 +4,8 @@
 //! now, because CSV cannot tell an empty text from none.
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-use meditopia::error::{Error, ErrorKind};
-use meditopia::event::Fields;
+use meditopia::Fields;
+use meditopia::{Error, ErrorKind};
 
 use super::records::{Found, NO_FIELDS, RECORD_MAX_BYTES, Shape, text, too_long};
 

@@ -1,7 +1,7 @@
 //! `meditopia import`: many events from a file or a pipe, each queued once.
 //!
 //! Every record is checked by the library's own checks. The good ones gather in a staged segment and are
-//! queued with a commit ([`meditopia::client::Import`]) that also notes how far the input is read; a
+//! queued with a commit ([`meditopia::Import`]) that also notes how far the input is read; a
 //! run that was killed is taken up by the next one of the same input, wherever it was.
 
 mod array;
@@ -18,8 +18,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use meditopia::client::Client;
-use meditopia::config::Config;
+use meditopia::Client;
+use meditopia::Config;
 
 use self::input::Input;
 use self::records::Format;
@@ -165,7 +165,7 @@ impl Options {
     }
 
     /// The rules of the checks, without a spool.
-    fn rules(&self) -> Result<meditopia::event::Rules, Failure> {
+    fn rules(&self) -> Result<meditopia::internals::event::Rules, Failure> {
         let mut config: Config = self.spool.loaded()?;
         config.set("durability", "memory")?;
         Ok(config.settings()?.rules())

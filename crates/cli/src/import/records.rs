@@ -7,8 +7,9 @@
 use std::ops::Range;
 use std::path::Path;
 
-use meditopia::error::{Error, ErrorKind};
-use meditopia::event::{Batch, Fields, Rules, encode_json_event};
+use meditopia::Fields;
+use meditopia::internals::event::{Batch, Rules, encode_json_event};
+use meditopia::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
 use super::array::{Array, Place};

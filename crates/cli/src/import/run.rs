@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use meditopia::client::{Client, Import, ImportEnd};
-use meditopia::clock;
-use meditopia::error::{Error, ErrorKind};
-use meditopia::event::{Batch, Rules, field_of};
+use meditopia::internals::clock;
+use meditopia::internals::event::{Batch, Rules, field_of};
+use meditopia::{Client, Import, ImportEnd};
+use meditopia::{Error, ErrorKind};
 
 use super::Options;
 use super::bad::{Bad, BadRecords, length};

@@ -5,8 +5,9 @@
 
 use std::path::Path;
 
-use meditopia::client::check_connection;
-use meditopia::config::{Config, Durability, Role, Settings, TokenSource};
+use meditopia::Config;
+use meditopia::internals::client::check_connection;
+use meditopia::internals::config::{Durability, Role, Settings, TokenSource};
 
 use crate::failure::{Failure, USAGE};
 use crate::spool_options::SpoolOptions;

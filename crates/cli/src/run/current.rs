@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use meditopia::client::{Client, Retry, Vitals};
-use meditopia::config::Settings;
-use meditopia::error::{ErrorKind, Result};
-use meditopia::stats::Stats;
+use meditopia::Client;
+use meditopia::Stats;
+use meditopia::internals::client::{Retry, Vitals};
+use meditopia::internals::config::Settings;
+use meditopia::{ErrorKind, Result};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use meditopia::client::{Report, Standing};
-use meditopia::error::{ErrorKind, Result as Outcome};
+use meditopia::Report;
+use meditopia::internals::client::Standing;
+use meditopia::{ErrorKind, Result as Outcome};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};

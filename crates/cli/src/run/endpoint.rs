@@ -12,7 +12,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use meditopia::client::Standing;
+use meditopia::internals::client::Standing;
 use tokio::net::TcpListener;
 
 use super::health::Health;

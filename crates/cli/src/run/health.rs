@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use meditopia::client::{Retry, Standing, Vitals};
-use meditopia::stats::Stats;
+use meditopia::Stats;
+use meditopia::internals::client::{Retry, Standing, Vitals};
 
 use super::current::Current;
 
@@ -136,7 +136,7 @@ fn now_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use meditopia::error::{Error, ErrorKind, PauseReason};
+    use meditopia::{Error, ErrorKind, PauseReason};
 
     use super::*;
 

@@ -20,7 +20,7 @@ mod watch;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use meditopia::config::Role;
+use meditopia::internals::config::Role;
 
 use self::configured::Configured;
 use self::output::{Format, Output};

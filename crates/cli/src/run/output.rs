@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use meditopia::config::Config;
-use meditopia::log::{Callback, Level, Record};
+use meditopia::Config;
+use meditopia::{LogCallback as Callback, LogLevel as Level, LogRecord as Record};
 
 /// How many records wait for a slow reader.
 const QUEUE_RECORDS: usize = 1_024;

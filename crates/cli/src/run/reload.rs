@@ -7,9 +7,9 @@
 
 use std::time::Duration;
 
-use meditopia::client::Client;
-use meditopia::config::{BearerToken, Settings, TokenSource, differences};
-use meditopia::error::Result;
+use meditopia::Client;
+use meditopia::Result;
+use meditopia::internals::config::{BearerToken, Settings, TokenSource, differences};
 
 use super::configured::Configured;
 use super::current::Current;
@@ -98,7 +98,7 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use meditopia::config::Config;
+    use meditopia::Config;
 
     use super::*;
 

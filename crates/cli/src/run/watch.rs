@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use meditopia::client::Standing;
+use meditopia::internals::client::Standing;
 use tokio::time::Instant;
 
 use super::health::Health;

@@ -87,7 +87,9 @@ fn tell(ledger: &Ledger, summary: &Summary) -> String {
     for (fault, count) in &summary.by_fault {
         let _ = writeln!(told, "requests spoiled by {fault}: {count}");
     }
-    if let Some((first, last)) = ledger.ends() {
+    let mut events = ledger.event_texts();
+    if let Some(first) = events.next() {
+        let last = events.next_back().unwrap_or(first);
         let _ = writeln!(told, "first event: {first}\nlast event:  {last}");
     }
     told

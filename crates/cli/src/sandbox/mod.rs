@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use meditopia_sandbox::{Handle, Server};
 
-pub use meditopia_sandbox::CONTROL;
+pub use meditopia_sandbox::CONTROL_HELP;
 
 /// The arguments of `meditopia sandbox`.
 #[derive(clap::Args)]
@@ -68,18 +68,17 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
         .map_err(|cause| format!("cannot start: {cause}"))?;
     runtime.block_on(async {
         let server = Server::bind(&options.sandbox()).await?;
+        let handle = server.handle();
         if options.command.is_empty() {
-            announce(&server).map_err(|cause| format!("standard output: {cause}"))?;
+            announce(&handle).map_err(|cause| format!("standard output: {cause}"))?;
             if !options.stay && !std::io::stdin().is_terminal() {
-                stop_with_standard_input(server.handle());
+                stop_with_standard_input(handle);
             }
             server.serve().await.map_err(|cause| cause.to_string())?;
             return Ok(ExitCode::SUCCESS);
         }
-        let handle = server.handle();
-        let endpoint = server.endpoint();
         tokio::select! {
-            ended = command::run(options, &endpoint) => {
+            ended = command::run(options, handle.endpoint()) => {
                 command::conclude(&handle, ended?, options.expect_events)
             }
             ended = server.serve() => Err(match ended {
@@ -91,12 +90,12 @@ pub fn run(options: &Options) -> Result<ExitCode, String> {
 }
 
 /// Prints the first line of standard output: the addresses, for the program that started the sandbox.
-fn announce(server: &Server) -> std::io::Result<()> {
+fn announce(sandbox: &Handle) -> std::io::Result<()> {
     let line = serde_json::json!({
-        "url": server.endpoint(),
-        "control": server.control(),
-        "page": server.page(),
-        "token": server.token(),
+        "url": sandbox.endpoint(),
+        "control": sandbox.control_url(),
+        "page": sandbox.page_url(),
+        "token": sandbox.token(),
     });
     let mut output = std::io::stdout().lock();
     writeln!(output, "{line}")?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meditopia::error::PauseReason;
+use meditopia::PauseReason;
 
 use super::snapshot::Snapshot;
 use crate::failure::{Failure, USAGE};

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use meditopia::client::Client;
+use meditopia::Client;
 
 use self::check::{Grade, Thresholds};
 use self::snapshot::{Snapshot, with_rate};

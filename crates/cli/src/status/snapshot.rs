@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use meditopia::client::{Client, Elected, RejectedCount, Retry};
-use meditopia::clock::wall_ms;
-use meditopia::error::PauseReason;
-use meditopia::spool::{self, Description, DiskSpace};
-use meditopia::stats::Stats;
+use meditopia::Client;
+use meditopia::PauseReason;
+use meditopia::Stats;
+use meditopia::internals::client::{Elected, RejectedCount, Retry};
+use meditopia::internals::clock::wall_ms;
+use meditopia::internals::spool::{self, Description, DiskSpace};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use meditopia::client::{RejectedCount, RejectedReason};
-use meditopia::error::PauseReason;
+use meditopia::PauseReason;
+use meditopia::RejectedReason;
+use meditopia::internals::client::RejectedCount;
 
 use super::snapshot::Snapshot;
 use crate::output::{Output, Tone, bytes, events, grouped, plain};

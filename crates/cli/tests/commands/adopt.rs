@@ -4,16 +4,17 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use meditopia::error::ErrorKind;
-use meditopia_testkit::host::{Host, Story, secs};
+use meditopia::ErrorKind;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::service::Place;
+use meditopia_testkit::service::ConfiguredSpool;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
 /// A place whose three events are for the first API, while the configuration names the second.
-fn astray() -> (Sandbox, Sandbox, Place) {
+fn astray() -> (Sandbox, Sandbox, ConfiguredSpool) {
     let (before, after) = (Sandbox::start(), Sandbox::start());
-    let place = Place::of(before.endpoint(), before.token());
-    place.host().enqueue_users(0..3);
+    let place = ConfiguredSpool::new(before.endpoint(), before.token());
+    place.client().enqueue_users(0..3);
     place.write_config(&format!(
         "endpoint = {:?}\nspool = {:?}\nbearer_token = {:?}\n",
         after.endpoint(),
@@ -113,9 +114,9 @@ fn it_says_what_it_changed_and_what_not() {
 #[test]
 fn a_spool_is_not_given_away_under_its_sender() {
     let (before, after) = (Sandbox::start(), Sandbox::start());
-    let place = Place::of(before.endpoint(), before.token());
-    place.host().enqueue_users(0..3);
-    let mut sender = place.run(&[]);
+    let place = ConfiguredSpool::new(before.endpoint(), before.token());
+    place.client().enqueue_users(0..3);
+    let mut sender = place.start_service(&[]);
     before.wait_for_events(3);
     let give_away = || place.output("adopt", &["--endpoint", after.endpoint()]);
     let refused = complaint(&give_away(), 1);
@@ -124,7 +125,7 @@ fn a_spool_is_not_given_away_under_its_sender() {
     let kept = place.output("adopt", &[]);
     assert!(kept.status.success(), "{kept:?}");
     sender.kill();
-    sender.ended();
+    sender.wait_for_end();
     let given = give_away();
     assert!(given.status.success(), "{given:?}");
 }
@@ -132,12 +133,12 @@ fn a_spool_is_not_given_away_under_its_sender() {
 #[test]
 fn a_spool_that_moved_to_another_endpoint_sends_again_once_an_operator_adopts_it() {
     let (before, after) = (Sandbox::start(), Sandbox::start());
-    let host = Host::of(&before);
+    let host = TestSpool::for_sandbox(&before);
     let client = host.client();
     client.enqueue_users(0..3);
     drop(client);
     let host = host.with("endpoint", after.endpoint()).with("lanes", "2");
-    let Err(error) = meditopia::client::Client::open(host.config()) else {
+    let Err(error) = meditopia::Client::open(host.config()) else {
         panic!("opened");
     };
     assert_eq!(error.kind(), ErrorKind::SpoolMismatch);
@@ -145,12 +146,12 @@ fn a_spool_that_moved_to_another_endpoint_sends_again_once_an_operator_adopts_it
 
     let adopted = Command::new(env!("CARGO_BIN_EXE_meditopia"))
         .arg("adopt")
-        .arg(host.spool())
+        .arg(host.path())
         .args(["--endpoint", after.endpoint()])
         .output()
         .unwrap();
     assert!(adopted.status.success(), "{adopted:?}");
-    assert_eq!(host.open().flushed(secs(10)).delivered, 3);
+    assert_eq!(host.into_client().flush_ok(secs(10)).delivered, 3);
     assert_eq!(
         (before.ledger().requests, after.ledger().accepted_events),
         (0, 3)

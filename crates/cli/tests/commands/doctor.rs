@@ -9,9 +9,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use meditopia_testkit::host::{Host, Story, secs};
-use meditopia_testkit::patience::wait_until;
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::{secs, wait_until};
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
 
@@ -22,13 +22,13 @@ const FAILURES: i32 = 2;
 
 /// A spool in its directory, and what the environment says beside.
 struct Patient {
-    host: Host,
+    host: TestSpool,
     variables: Vec<(String, String)>,
 }
 
 impl Patient {
     fn at(endpoint: &str, token: &str) -> Self {
-        let host = Host::at(endpoint);
+        let host = TestSpool::for_endpoint(endpoint);
         host.client();
         let patient = Self {
             host,
@@ -49,7 +49,7 @@ impl Patient {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_meditopia"));
         command.arg("doctor").args(arguments);
-        command.arg("--spool").arg(self.host.spool());
+        command.arg("--spool").arg(self.host.path());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -337,7 +337,7 @@ fn a_clock_that_is_off_is_told_by_how_much() {
 fn a_spool_that_others_may_write_to_that_is_read_only_or_of_another_endpoint_is_told() {
     let api = Sandbox::start();
     let patient = Patient::of(&api);
-    let spool = patient.host.spool();
+    let spool = patient.host.path();
     fs::set_permissions(&spool, Permissions::from_mode(0o770)).unwrap();
     let lines = patient.told(FAILURES, &[]);
     assert_says(&lines, "FAIL  spool rights", "mode 0770");
@@ -387,7 +387,7 @@ fn a_hold_and_any_other_pause_are_failures_with_what_ends_them() {
     patient.told(OK, &[]);
 
     api.refuse_address();
-    let sending = Host::of(&api).with("spool", patient.host.spool().to_str().unwrap());
+    let sending = TestSpool::for_sandbox(&api).with("spool", patient.host.path().to_str().unwrap());
     sending.client().flush(secs(10)).1.unwrap_err();
     api.allow_address();
     let lines = patient.told(FAILURES, &[]);
@@ -403,7 +403,7 @@ fn a_hold_and_any_other_pause_are_failures_with_what_ends_them() {
 fn a_damaged_store_is_a_failure_and_is_left_as_it_is() {
     let api = Sandbox::start();
     let patient = Patient::of(&api);
-    let spool = patient.host.spool();
+    let spool = patient.host.path();
     let damaged = vec![7; 8192];
     fs::write(spool.join("store.db"), &damaged).unwrap();
     let lines = patient.told(FAILURES, &[]);
@@ -417,8 +417,8 @@ fn a_sender_that_waits_for_a_retry_is_a_warning_and_is_not_disturbed() {
     let api = Sandbox::start();
     api.set_fault(json!({ "fault": "status", "status": 429, "retry_after": 60, "count": 1 }));
     let patient = Patient::of(&api);
-    let sending = Host::of(&api)
-        .with("spool", patient.host.spool().to_str().unwrap())
+    let sending = TestSpool::for_sandbox(&api)
+        .with("spool", patient.host.path().to_str().unwrap())
         .with("role", "both")
         .with("flush_interval_ms", "20");
     let client = sending.client();

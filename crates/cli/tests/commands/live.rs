@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use meditopia::client::Client;
+use meditopia::Client;
 use serde_json::Value;
 
-use meditopia_testkit::host::{Host, Story, secs};
-use meditopia_testkit::ledger::{Arrivals, out_of_order};
+use meditopia_testkit::ledger::{Arrivals, first_disorder};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
 /// The command with the spool as its last word, and an environment that says nothing of spools.
 pub fn command(arguments: &[&str], spool: &Path) -> Command {
@@ -76,7 +77,7 @@ pub fn user_of(row: &Value) -> &str {
 
 /// A host that enqueues one event after another, of ten users in turn, and sends in the background.
 pub struct Live {
-    pub host: Host,
+    pub host: TestSpool,
     pub client: Arc<Client>,
     stop: Arc<AtomicBool>,
     enqueued: Arc<AtomicU64>,
@@ -87,10 +88,10 @@ const USERS: u64 = 10;
 
 impl Live {
     pub fn start(api: &Sandbox) -> Self {
-        Self::on(Host::of(api))
+        Self::on(TestSpool::for_sandbox(api))
     }
 
-    pub fn on(host: Host) -> Self {
+    pub fn on(host: TestSpool) -> Self {
         let host = host.with("role", "both").with("flush_interval_ms", "10");
         let client = Arc::new(host.client());
         let (stop, enqueued) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
@@ -116,7 +117,7 @@ impl Live {
     }
 
     pub fn spool(&self) -> PathBuf {
-        self.host.spool()
+        self.host.path()
     }
 
     pub fn enqueued(&self) -> u64 {
@@ -149,12 +150,12 @@ impl Live {
     /// The same with some more events that the test has enqueued for its users.
     pub fn end_with_these_too(mut self, api: &Sandbox, more: u64) -> u64 {
         self.stop_enqueueing();
-        self.client.flushed(secs(60));
-        let arrivals = Arrivals::of(api);
+        self.client.flush_ok(secs(60));
+        let arrivals = Arrivals::from_sandbox(api);
         let mut came = 0;
         for (user, numbers) in arrivals.first_appearances() {
             if user.starts_with("live-") {
-                assert_eq!(out_of_order(&numbers), None, "{user}");
+                assert_eq!(first_disorder(&numbers), None, "{user}");
                 came += numbers.len() as u64;
             }
         }

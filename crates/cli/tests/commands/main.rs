@@ -14,7 +14,6 @@ mod recover;
 mod rejected;
 mod sender;
 mod settled;
-mod small_disk;
 mod status;
 mod story;
 mod terminal;

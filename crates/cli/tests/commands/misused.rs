@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use meditopia_testkit::host::Host;
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::TestSpool;
 
 const FAILED: i32 = 1;
 const USAGE: i32 = 2;
@@ -27,7 +27,7 @@ fn ends_with(status: i32, output: &Output) -> (String, String) {
 #[test]
 fn the_event_that_doctor_is_to_send_is_checked_before_anything_is_looked_at() {
     let api = Sandbox::start();
-    let host = Host::of(&api);
+    let host = TestSpool::for_sandbox(&api);
     host.client();
     let token = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(token.path(), "user-token").unwrap();
@@ -43,7 +43,7 @@ fn the_event_that_doctor_is_to_send_is_checked_before_anything_is_looked_at() {
         ),
         ("doctor --event video".to_owned(), "--send-event"),
     ] {
-        let (told, said) = ends_with(USAGE, &meditopia(&words, &host.spool()));
+        let (told, said) = ends_with(USAGE, &meditopia(&words, &host.path()));
         assert_eq!(told, "", "{words}");
         assert!(said.contains(part), "{words}: {said}");
     }
@@ -53,10 +53,10 @@ fn the_event_that_doctor_is_to_send_is_checked_before_anything_is_looked_at() {
 #[test]
 fn doctor_takes_the_spool_as_every_other_command_does() {
     let api = Sandbox::start();
-    let host = Host::of(&api);
+    let host = TestSpool::for_sandbox(&api);
     host.client();
     let mut doctor = Command::new(env!("CARGO_BIN_EXE_meditopia"));
-    doctor.arg("doctor").arg(host.spool());
+    doctor.arg("doctor").arg(host.path());
     doctor.env("MEDITOPIA_BEARER_TOKEN", api.token());
     let (told, _) = ends_with(0, &doctor.output().unwrap());
     assert!(told.contains("ok    spool identity"), "{told}");
@@ -64,7 +64,7 @@ fn doctor_takes_the_spool_as_every_other_command_does() {
 
 #[test]
 fn a_warning_that_would_come_after_what_is_critical_is_refused() {
-    let host = Host::at("http://127.0.0.1:9/events");
+    let host = TestSpool::for_endpoint("http://127.0.0.1:9/events");
     host.client();
     for (limits, refused) in [
         ("--warn-age 1h --crit-age 10m", Some("age")),
@@ -77,7 +77,7 @@ fn a_warning_that_would_come_after_what_is_critical_is_refused() {
         ("--warn-age 10m --crit-age 10m", None),
         ("--warn-free 2 --crit-free 1", None),
     ] {
-        let output = meditopia(&format!("status --check {limits}"), &host.spool());
+        let output = meditopia(&format!("status --check {limits}"), &host.path());
         let status = if refused.is_some() { UNKNOWN } else { 0 };
         let (told, _) = ends_with(status, &output);
         if let Some(what) = refused {

@@ -8,14 +8,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use meditopia_testkit::host::{Host, Story};
+use meditopia_testkit::privileges::is_root;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
 
 /// A user that the system has no name for.
 const OWNER: u32 = 12_345;
-
-fn is_root() -> bool {
-    Path::new("/proc/self").metadata().unwrap().uid() == 0
-}
 
 fn meditopia(arguments: &[&str], spool: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_meditopia"))
@@ -47,12 +44,12 @@ fn everything_in(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// A spool with waiting events that belongs to `OWNER` and that `OWNER` can reach.
-fn spool_of_owner() -> Host {
-    let host = Host::at("http://127.0.0.1:9/events");
+fn spool_of_owner() -> TestSpool {
+    let host = TestSpool::for_endpoint("http://127.0.0.1:9/events");
     host.client().enqueue_users(0..10);
-    let parent = host.spool().parent().unwrap().to_owned();
+    let parent = host.path().parent().unwrap().to_owned();
     fs::set_permissions(parent, Permissions::from_mode(0o755)).unwrap();
-    for path in everything_in(&host.spool()) {
+    for path in everything_in(&host.path()) {
         lchown(path, Some(OWNER), Some(OWNER)).unwrap();
     }
     host
@@ -65,13 +62,13 @@ fn what_root_makes_in_a_spool_belongs_to_the_spools_owner() {
         return;
     }
     let host = spool_of_owner();
-    let before = everything_in(&host.spool()).len();
-    says(&["hold"], &host.spool());
-    says(&["resume"], &host.spool());
-    says(&["adopt"], &host.spool());
+    let before = everything_in(&host.path()).len();
+    says(&["hold"], &host.path());
+    says(&["resume"], &host.path());
+    says(&["adopt"], &host.path());
 
-    let found = everything_in(&host.spool());
-    assert!(host.spool().join("store.db").exists());
+    let found = everything_in(&host.path());
+    assert!(host.path().join("store.db").exists());
     assert!(found.len() > before);
     for path in found {
         let about = path.symlink_metadata().unwrap();
@@ -87,7 +84,7 @@ fn a_command_of_roots_keeps_nothing_of_root() {
     }
     let host = spool_of_owner();
     let mut watch = Command::new(env!("CARGO_BIN_EXE_meditopia"));
-    let watch = watch.args(["status", "--watch=60"]).arg(host.spool());
+    let watch = watch.args(["status", "--watch=60"]).arg(host.path());
     let mut watch = watch.stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     let mut output = BufReader::new(watch.stdout.take().unwrap());
@@ -133,7 +130,7 @@ fn a_file_that_the_owner_of_a_spool_cannot_reach_is_named_with_the_owner_and_a_w
         "x.ndjson",
         r#"{"token":"t","partner_user_id":"u","event":"video"}"#,
     );
-    let refused = meditopia(&["import", &events, "--spool"], &host.spool());
+    let refused = meditopia(&["import", &events, "--spool"], &host.path());
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let said = String::from_utf8(refused.stderr).unwrap();
     for part in [
@@ -147,7 +144,7 @@ fn a_file_that_the_owner_of_a_spool_cannot_reach_is_named_with_the_owner_and_a_w
 
     let token = path("token", "s3cret");
     let config = path("shop.toml", &format!("bearer_token_file = {token:?}"));
-    let examined = meditopia(&["doctor", "--config", &config, "--spool"], &host.spool());
+    let examined = meditopia(&["doctor", "--config", &config, "--spool"], &host.path());
     let said = String::from_utf8(examined.stdout).unwrap();
     for part in [
         "shop.toml, but uid 12345, whose the spool is, cannot; let uid 12345 read it",

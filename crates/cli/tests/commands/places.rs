@@ -3,19 +3,20 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use meditopia::client::Client;
-use meditopia::error::ErrorKind;
-use meditopia_testkit::c_host::{Program, says};
-use meditopia_testkit::host::{Host, Story, secs};
-use meditopia_testkit::ledger::{Arrivals, Event};
-use meditopia_testkit::patience::wait_until;
+use meditopia::Client;
+use meditopia::ErrorKind;
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::enqueuer::Enqueuer;
+use meditopia_testkit::fault_table::trial_count;
+use meditopia_testkit::ledger::{Arrivals, Event, assert_survived_deaths};
+use meditopia_testkit::privileges::can_run_under;
+use meditopia_testkit::process::{has_open, open_descriptors, stdout_of};
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::trials::trials;
-use meditopia_testkit::workers::{Worker, assert_sound, descriptors, opens};
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::{secs, wait_until};
 use serde_json::json;
 
 const SEED: u64 = 23;
@@ -24,30 +25,31 @@ const SEED: u64 = 23;
 fn a_sender_whose_spool_was_replaced_never_touches_the_new_one() {
     for aside in [true, false] {
         let api = Sandbox::start();
-        let program = Program::of("enqueuer.c").configured(&api, &[("flush_interval_ms", "20")]);
-        let old = Worker::start(&program, "both");
+        let program =
+            CProgram::compile("enqueuer.c").with_config(&api, &[("flush_interval_ms", "20")]);
+        let old = Enqueuer::start(&program, "both");
         assert!(old.enqueue("old", 0));
         api.wait_for_events(1);
-        assert!(opens(old.pid(), &program.spool().join("store.db")));
+        assert!(has_open(old.pid(), &program.spool().join("store.db")));
 
         let gone = program.dir().join("gone");
         fs::rename(program.spool(), &gone).unwrap();
         if !aside {
             fs::remove_dir_all(&gone).unwrap();
         }
-        let new = Worker::start(&program, "enqueue");
+        let new = Enqueuer::start(&program, "enqueue");
         for number in 0..50 {
             assert!(new.enqueue("new", number));
         }
         wait_until("it has let go of the old store", || !has_a_store(old.pid()));
         let client = client_at(&api, &program.spool());
-        assert_eq!(client.flushed(secs(30)).delivered, 50);
+        assert_eq!(client.flush_ok(secs(30)).delivered, 50);
         for number in 50..100 {
             assert!(new.enqueue("new", number));
         }
-        assert_eq!(client.flushed(secs(30)).delivered, 50);
+        assert_eq!(client.flush_ok(secs(30)).delivered, 50);
 
-        let arrivals = Arrivals::of(&api);
+        let arrivals = Arrivals::from_sandbox(&api);
         assert!(
             arrivals.first_appearances()["new"]
                 .iter()
@@ -76,14 +78,14 @@ fn a_copy_is_refused_until_adopted_and_then_sends_what_waits_in_it() {
 
 fn a_copy_is_refused_until_adopted(elsewhere: &Path) {
     let api = Sandbox::start();
-    let host = Host::of(&api);
+    let host = TestSpool::for_sandbox(&api);
     let client = host.client();
     client.enqueue_users(0..2);
-    client.flushed(secs(10));
+    client.flush_ok(secs(10));
     client.enqueue_users(2..7);
     drop(client);
     let copy = elsewhere.join("spool");
-    says(Command::new("cp").arg("-a").arg(host.spool()).arg(&copy));
+    stdout_of(Command::new("cp").arg("-a").arg(host.path()).arg(&copy));
 
     let host = host.with("spool", copy.to_str().unwrap());
     let refused = Client::open(host.config()).err().expect("refused");
@@ -92,7 +94,7 @@ fn a_copy_is_refused_until_adopted(elsewhere: &Path) {
     assert_eq!(api.ledger().accepted_events, 2);
 
     let mut adopt = Command::new(env!("CARGO_BIN_EXE_meditopia"));
-    says(
+    stdout_of(
         adopt
             .arg("adopt")
             .arg(&copy)
@@ -100,27 +102,27 @@ fn a_copy_is_refused_until_adopted(elsewhere: &Path) {
             // Variables of the tests are no options, which it would say.
             .env_clear(),
     );
-    assert_eq!(host.client().flushed(secs(10)).delivered, 5);
-    assert_eq!(Arrivals::of(&api).duplicates(), 0);
+    assert_eq!(host.client().flush_ok(secs(10)).delivered, 5);
+    assert_eq!(Arrivals::from_sandbox(&api).duplicates(), 0);
 }
 
 #[test]
 fn a_spool_that_is_moved_within_its_file_system_goes_on() {
     let api = Sandbox::start();
-    let host = Host::of(&api);
+    let host = TestSpool::for_sandbox(&api);
     let client = host.client();
     client.enqueue_users(0..5);
     drop(client);
-    let moved = host.spool().with_file_name("moved");
-    fs::rename(host.spool(), &moved).unwrap();
+    let moved = host.path().with_file_name("moved");
+    fs::rename(host.path(), &moved).unwrap();
 
-    assert_eq!(client_at(&api, &moved).flushed(secs(10)).delivered, 5);
+    assert_eq!(client_at(&api, &moved).flush_ok(secs(10)).delivered, 5);
 }
 
 #[test]
 fn two_containers_on_one_volume_have_one_sender() {
-    let deaths = trials(20, 200) as usize;
-    if !can_contain() {
+    let deaths = trial_count(20, 200) as usize;
+    if !can_run_under(&UNSHARE) {
         return;
     }
     let api = Sandbox::builder().seed(SEED).start();
@@ -146,7 +148,7 @@ fn two_containers_on_one_volume_have_one_sender() {
         let mut elected: Vec<u32> = Vec::new();
         wait_until("one is elected", || {
             let pids = containers.iter().map(|container| container.program);
-            elected = pids.filter(|pid| opens(*pid, &store)).collect();
+            elected = pids.filter(|pid| has_open(*pid, &store)).collect();
             !elected.is_empty()
         });
         assert_eq!(elected.len(), 1, "two senders on one store");
@@ -158,15 +160,15 @@ fn two_containers_on_one_volume_have_one_sender() {
         containers[index] = Container::start(&places[index], "both");
     }
     // By the one that is elected now.
-    client_at(&api, &volume.path().join("spool")).flushed(secs(60));
+    client_at(&api, &volume.path().join("spool")).flush_ok(secs(60));
 
     let fault = "death of the sender in one of two containers";
-    assert_sound(fault, &api, deaths, &acknowledged).assert_connections_follow_each_other();
+    assert_survived_deaths(fault, &api, deaths, &acknowledged).assert_one_connection_at_a_time();
 }
 
 #[test]
 fn a_process_with_the_pid_of_the_dead_sender_is_taken_for_itself() {
-    if !can_contain() {
+    if !can_run_under(&UNSHARE) {
         return;
     }
     let api = Sandbox::start();
@@ -201,7 +203,7 @@ fn a_process_with_the_pid_of_the_dead_sender_is_taken_for_itself() {
         journal().is_disjoint(&of_the_dead)
     });
     assert_eq!(journal().len(), 2, "of the two that live");
-    let arrivals = Arrivals::of(&api);
+    let arrivals = Arrivals::from_sandbox(&api);
     assert!(
         arrivals.first_appearances()["dead"]
             .iter()
@@ -213,15 +215,15 @@ fn a_process_with_the_pid_of_the_dead_sender_is_taken_for_itself() {
 
 /// A process alone in its pid namespace, with the volume at a place of its own.
 struct Container {
-    worker: Worker,
+    worker: Enqueuer,
     /// The program's pid outside.
     program: u32,
 }
 
 impl Container {
     /// Where `volume` stands in containers, and the program that they run.
-    fn place(api: &Sandbox, volume: &Path) -> (PathBuf, PathBuf, Program) {
-        let mut program = Program::of("enqueuer.c");
+    fn place(api: &Sandbox, volume: &Path) -> (PathBuf, PathBuf, CProgram) {
+        let mut program = CProgram::compile("enqueuer.c");
         let mount_point = program.dir().join("volume");
         fs::create_dir(&mount_point).unwrap();
         let spool = mount_point.join("spool");
@@ -229,16 +231,16 @@ impl Container {
             ("spool", spool.to_str().unwrap()),
             ("flush_interval_ms", "20"),
         ];
-        program = program.configured(api, &options);
+        program = program.with_config(api, &options);
         (volume.to_owned(), mount_point, program)
     }
 
-    fn start((volume, mount_point, program): &(PathBuf, PathBuf, Program), role: &str) -> Self {
+    fn start((volume, mount_point, program): &(PathBuf, PathBuf, CProgram), role: &str) -> Self {
         let script = r#"mount --bind "$1" "$2" && shift 2 && exec "$@""#;
         let mut runner: Vec<&str> = UNSHARE.to_vec();
         runner.extend(["sh", "-c", script, "sh"]);
         runner.extend([volume.to_str().unwrap(), mount_point.to_str().unwrap()]);
-        let worker = Worker::spawn(&mut program.command_under(&runner, &[role]));
+        let worker = Enqueuer::spawn(&mut program.command_under(&runner, &[role]));
         let children = format!("/proc/{0}/task/{0}/children", worker.pid());
         let mut program = 0;
         wait_until("the program has taken the shell's place", || {
@@ -256,7 +258,7 @@ impl Container {
         // Whoever adopts it may reap it in its own time.
         wait_until("it has ended", || {
             matches!(
-                meditopia_testkit::workers::state(self.program),
+                meditopia_testkit::process::state_of(self.program),
                 None | Some('Z')
             )
         });
@@ -272,29 +274,14 @@ const UNSHARE: [&str; 6] = [
     "--kill-child",
 ];
 
-/// Whether this test may make namespaces; says so where it may not.
-fn can_contain() -> bool {
-    let tried = Command::new(UNSHARE[0])
-        .args(&UNSHARE[1..])
-        .arg("true")
-        .output();
-    let can = tried.is_ok_and(|output| output.status.success());
-    if !can {
-        // Not by eprintln, which a passing test keeps to itself.
-        let why = b"skipped: needs root, and unshare to make pid and mount namespaces\n";
-        std::io::stderr().write_all(why).unwrap();
-    }
-    can
-}
-
 fn client_at(api: &Sandbox, spool: &Path) -> Client {
-    let host = Host::of(api).with("spool", spool.to_str().unwrap());
+    let host = TestSpool::for_sandbox(api).with("spool", spool.to_str().unwrap());
     host.client()
 }
 
 /// Whether a process has any store open, be it one that is gone.
 fn has_a_store(pid: u32) -> bool {
-    let links = descriptors(pid).into_iter().map(fs::read_link);
+    let links = open_descriptors(pid).into_iter().map(fs::read_link);
     links
         .flatten()
         .any(|open| open.to_string_lossy().contains("store.db"))

@@ -8,13 +8,15 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use meditopia::client::Client;
-use meditopia::error::{ErrorKind, PauseReason};
-use meditopia_testkit::c_host::{Program, Running};
-use meditopia_testkit::host::{Host, Story, secs};
-use meditopia_testkit::ledger::number;
+use meditopia::Client;
+use meditopia::{ErrorKind, PauseReason};
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::fault_table::Outcome;
+use meditopia_testkit::ledger::event_number;
+use meditopia_testkit::process::ChildProcess;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::trials::Outcome;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
 const EVENTS: u64 = 250;
 /// What a run holds at most.
@@ -31,15 +33,15 @@ fn told(output: &Output) -> String {
 }
 
 fn client(api: &Sandbox, spool: &Path) -> Client {
-    let host = Host::of(api)
+    let host = TestSpool::for_sandbox(api)
         .with("spool", spool.to_str().unwrap())
         .with("role", "both");
     host.client()
 }
 
 /// A spool whose store holds events that wait, and one run with a flipped bit.
-fn damaged(api: &Sandbox) -> Program {
-    let program = Program::of("enqueues.c").configured(api, &[("role", "enqueue")]);
+fn damaged(api: &Sandbox) -> CProgram {
+    let program = CProgram::compile("enqueues.c").with_config(api, &[("role", "enqueue")]);
     program.run(&[&EVENTS.to_string()]);
     api.refuse_address();
     let sender = client(api, &program.spool());
@@ -65,7 +67,7 @@ fn damaged(api: &Sandbox) -> Program {
 fn arrived(api: &Sandbox) -> BTreeSet<u64> {
     api.events()
         .iter()
-        .map(|event| number(&event.fields))
+        .map(|event| event_number(&event.fields))
         .collect()
 }
 
@@ -127,7 +129,7 @@ fn recover_says_what_it_risks_does_it_when_told_and_keeps_the_damaged_store() {
 
     let sender = client(&api, &spool);
     sender.resume().unwrap();
-    sender.flushed(secs(60));
+    sender.flush_ok(secs(60));
     assert_eq!(sender.stats().unwrap().lost, RUN);
     // The first run is lost; the four that came later bear numbers of its.
     let expected: BTreeSet<u64> = (0..4).chain(RUN..EVENTS).collect();
@@ -137,7 +139,7 @@ fn recover_says_what_it_risks_does_it_when_told_and_keeps_the_damaged_store() {
 #[test]
 fn recover_is_refused_while_a_process_sends_and_does_nothing_to_a_sound_store() {
     let api = Sandbox::start();
-    let program = Program::of("linger.c").configured(&api, &[("role", "both")]);
+    let program = CProgram::compile("linger.c").with_config(&api, &[("role", "both")]);
     let mut child = program
         .command(&[])
         .stdin(Stdio::piped())
@@ -149,7 +151,7 @@ fn recover_is_refused_while_a_process_sends_and_does_nothing_to_a_sound_store() 
         .read_line(&mut said)
         .unwrap();
     let pid = child.id();
-    let mut running = Running(child);
+    let mut running = ChildProcess(child);
 
     let refused = recover(&program.spool(), &["--yes"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
@@ -171,7 +173,7 @@ fn recover_is_refused_while_a_process_sends_and_does_nothing_to_a_sound_store() 
 
 #[test]
 fn a_recover_that_is_killed_leaves_the_old_store_or_the_new_one() {
-    let trials = meditopia_testkit::trials::trials(25, 500);
+    let trials = meditopia_testkit::fault_table::trial_count(25, 500);
     let mut rng = fastrand::Rng::with_seed(3);
     let (mut delivered, mut said) = (0, 0);
     let api = Sandbox::start();
@@ -190,7 +192,7 @@ fn a_recover_that_is_killed_leaves_the_old_store_or_the_new_one() {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let mut running = Running(child);
+        let mut running = ChildProcess(child);
         // Where it is cut is chance; what it leaves has to be good wherever that is.
         std::thread::sleep(Duration::from_micros(rng.u64(..40_000)));
         let _ = running.0.kill();
@@ -208,7 +210,7 @@ fn a_recover_that_is_killed_leaves_the_old_store_or_the_new_one() {
                 assert_eq!(again.status.code(), Some(4), "{again:?}");
                 sender = client(&api, &spool);
                 sender.resume().unwrap();
-                sender.flushed(secs(60));
+                sender.flush_ok(secs(60));
             }
         }
         said += sender.stats().unwrap().lost;
@@ -225,7 +227,7 @@ fn a_recover_that_is_killed_leaves_the_old_store_or_the_new_one() {
         lost: trials * EVENTS - delivered - said,
         duplicated: 0,
     };
-    meditopia_testkit::trials::report(
+    meditopia_testkit::fault_table::add_row(
         &format!("kill -9 during recover ({said} events said to be lost)"),
         outcome,
         0,
@@ -235,7 +237,7 @@ fn a_recover_that_is_killed_leaves_the_old_store_or_the_new_one() {
 #[test]
 fn what_is_foreign_is_left_alone_wherever_it_lies() {
     let api = Sandbox::start();
-    let program = Program::of("enqueues.c").configured(&api, &[("role", "enqueue")]);
+    let program = CProgram::compile("enqueues.c").with_config(&api, &[("role", "enqueue")]);
     program.run(&["10"]);
     let spool = program.spool();
     let foreign = [
@@ -262,7 +264,7 @@ fn what_is_foreign_is_left_alone_wherever_it_lies() {
     );
 
     let sender = client(&api, &spool);
-    assert_eq!(sender.flushed(secs(60)).delivered, 10);
+    assert_eq!(sender.flush_ok(secs(60)).delivered, 10);
     sender.close(secs(30)).unwrap();
     drop(sender);
     for path in foreign {
@@ -278,7 +280,7 @@ fn what_is_foreign_is_left_alone_wherever_it_lies() {
 #[test]
 fn an_older_library_enqueues_beside_a_newer_store_or_segment_and_sends_nothing() {
     let api = Sandbox::start();
-    let program = Program::of("enqueues.c").configured(&api, &[("role", "enqueue")]);
+    let program = CProgram::compile("enqueues.c").with_config(&api, &[("role", "enqueue")]);
     program.run(&["10"]);
     let segment = fs::read_dir(program.spool().join("journal"))
         .unwrap()

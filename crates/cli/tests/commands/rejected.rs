@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::{Value, json};
 
 use crate::live::{Live, objects, refused, said, status_when, user_of};
-use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
 /// A live spool whose host also enqueues three events each of two users that the API does not know.
 fn with_rejected(api: &Sandbox) -> Live {
@@ -130,24 +131,24 @@ fn requeued_events_arrive_once_the_user_is_known_and_discarded_ones_go_only_by_a
 #[test]
 fn what_may_have_arrived_already_is_requeued_only_by_a_yes() {
     let api = Sandbox::start();
-    let host = Host::of(&api);
+    let host = TestSpool::for_sandbox(&api);
     let client = host.client();
     client.enqueue_for("u-1", 1);
     api.set_fault(json!({ "fault": "close", "when": "after" }));
     let _ = client.flush(secs(1));
-    let ids = objects(&["in-doubt", "list", "--json"], &host.spool());
+    let ids = objects(&["in-doubt", "list", "--json"], &host.path());
     assert_eq!(ids.len(), 1);
     let id = ids[0]["id"].to_string();
     said(
         &["in-doubt", "set-aside", "--yes", "--id", &id],
-        &host.spool(),
+        &host.path(),
     );
-    let asks = refused(&["rejected", "requeue", "--all"], &host.spool(), 3);
+    let asks = refused(&["rejected", "requeue", "--all"], &host.path(), 3);
     assert!(asks.contains("may have been delivered"), "{asks}");
-    said(&["rejected", "requeue", "--all", "--yes"], &host.spool());
+    said(&["rejected", "requeue", "--all", "--yes"], &host.path());
     api.clear_faults();
-    said(&["resume"], &host.spool());
-    client.flushed(secs(60));
+    said(&["resume"], &host.path());
+    client.flush_ok(secs(60));
     // It had arrived, and the operator has chosen to have it twice.
     assert!(api.events().len() >= 2);
 }
@@ -155,13 +156,13 @@ fn what_may_have_arrived_already_is_requeued_only_by_a_yes() {
 #[test]
 fn a_reader_that_has_seen_enough_ends_a_list_without_a_word() {
     let api = Sandbox::start();
-    let host = Host::of(&api);
+    let host = TestSpool::for_sandbox(&api);
     host.client().enqueue_users(0..5_000);
     let script = "\"$0\" pending list --json \"$1\" | head -n 1; exit ${PIPESTATUS[0]}";
     let mut shell = std::process::Command::new("bash");
     shell
         .args(["-c", script, env!("CARGO_BIN_EXE_meditopia")])
-        .arg(host.spool());
+        .arg(host.path());
     let output = shell.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
@@ -171,7 +172,7 @@ fn a_reader_that_has_seen_enough_ends_a_list_without_a_word() {
     );
 
     // A disk that takes no more is an error.
-    let mut full = crate::live::command(&["pending", "list", "--json"], &host.spool());
+    let mut full = crate::live::command(&["pending", "list", "--json"], &host.path());
     let full = full
         .stdout(fs::File::create("/dev/full").unwrap())
         .output()

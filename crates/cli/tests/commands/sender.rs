@@ -7,18 +7,18 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::live::{Live, output, said, status, status_when};
-use meditopia_testkit::host::Story;
-use meditopia_testkit::patience::wait_until;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::service::{Place, Service};
+use meditopia_testkit::service::{ConfiguredSpool, Service};
+use meditopia_testkit::spool::ClientExt;
+use meditopia_testkit::wait::wait_until;
 
 fn sends(spool: &Path) -> bool {
     status(spool)["sender"]["alive"] == true
 }
 
-fn started(api: &Sandbox) -> (Place, Service) {
-    let place = Place::of(api.endpoint(), api.token());
-    let service = place.run(&[]);
+fn started(api: &Sandbox) -> (ConfiguredSpool, Service) {
+    let place = ConfiguredSpool::new(api.endpoint(), api.token());
+    let service = place.start_service(&[]);
     status_when(&place.spool(), |seen| seen["sender"]["alive"] == true);
     (place, service)
 }
@@ -26,12 +26,12 @@ fn started(api: &Sandbox) -> (Place, Service) {
 #[test]
 fn a_sender_that_was_killed_or_has_ended_is_not_said_to_be_alive() {
     let api = Sandbox::start();
-    let terminate = |service: &mut Service| assert!(service.terminated().success());
+    let terminate = |service: &mut Service| assert!(service.terminate().success());
     for end in [Service::kill, terminate] {
         let (place, mut service) = started(&api);
 
         end(&mut service);
-        place.host().enqueue_users(0..3);
+        place.client().enqueue_users(0..3);
 
         assert!(!sends(&place.spool()));
         let table = said(&["status"], &place.spool());
@@ -83,12 +83,12 @@ fn a_sender_is_seen_from_a_container_that_cannot_see_its_lock() {
 }
 
 /// A sender that sends what is enqueued at once.
-fn prompt(place: &Place) -> Service {
+fn prompt(place: &ConfiguredSpool) -> Service {
     place.configure(&format!(
         "flush_interval_ms = 20\nbearer_token_file = {:?}",
         place.token_file()
     ));
-    place.run(&[])
+    place.start_service(&[])
 }
 
 #[test]
@@ -96,9 +96,9 @@ fn an_api_that_nobody_listens_for_is_waited_for_and_status_says_so() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nowhere = format!("http://{}/events", port.local_addr().unwrap());
     drop(port);
-    let place = Place::of(&nowhere, "token");
+    let place = ConfiguredSpool::new(&nowhere, "token");
     let _service = prompt(&place);
-    place.host().enqueue_users(0..3);
+    place.client().enqueue_users(0..3);
 
     let seen = status_when(&place.spool(), |seen| !seen["retry"].is_null());
 
@@ -113,9 +113,9 @@ fn an_api_that_nobody_listens_for_is_waited_for_and_status_says_so() {
 fn an_api_that_fails_is_waited_for_with_the_number_of_its_failures_until_it_is_back() {
     let api = Sandbox::start();
     api.set_fault(json!({ "fault": "status", "status": 503, "retry_after": 60 }));
-    let place = Place::of(api.endpoint(), api.token());
+    let place = ConfiguredSpool::new(api.endpoint(), api.token());
     let _service = prompt(&place);
-    place.host().enqueue_users(0..3);
+    place.client().enqueue_users(0..3);
 
     let seen = status_when(&place.spool(), |seen| seen["retry"]["server_errors"] == 1);
 

@@ -8,13 +8,15 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::live::{Live, command, output, refused, said, status, status_when};
-use crate::small_disk::{ReadOnly, is_root};
-use meditopia_testkit::host::{Host, Story, secs};
+use meditopia_testkit::disks::ReadOnlyView;
+use meditopia_testkit::privileges::is_root;
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
 /// A spool with ten events that wait.
-fn waiting(api: &Sandbox) -> Host {
-    let host = Host::of(api);
+fn waiting(api: &Sandbox) -> TestSpool {
+    let host = TestSpool::for_sandbox(api);
     host.client().enqueue_users(0..10);
     host
 }
@@ -62,15 +64,15 @@ fn status_tells_what_goes_on_and_disturbs_neither_writer_nor_sender() {
 fn status_looks_at_a_spool_without_a_store_and_says_that_nobody_sends() {
     let api = Sandbox::start();
     let host = waiting(&api);
-    let before = names_in(&host.spool());
-    let status = status(&host.spool());
+    let before = names_in(&host.path());
+    let status = status(&host.path());
     assert_eq!(status["pending"], 10);
     assert_eq!(status["sender"], Value::Null);
     assert!(status["oldest_age_ms"].as_i64().unwrap() >= 0);
     assert_eq!(status["endpoint"], api.endpoint());
-    let table = said(&["status"], &host.spool());
+    let table = said(&["status"], &host.path());
     assert!(table.contains("events wait, and nobody sends"), "{table}");
-    assert_eq!(names_in(&host.spool()), before);
+    assert_eq!(names_in(&host.path()), before);
 }
 
 fn names_in(dir: &Path) -> Vec<String> {
@@ -85,29 +87,29 @@ fn names_in(dir: &Path) -> Vec<String> {
 fn status_says_that_a_store_is_damaged_and_what_to_do() {
     let api = Sandbox::start();
     let host = waiting(&api);
-    said(&["hold"], &host.spool());
-    fs::write(host.spool().join("store.db"), vec![7; 8192]).unwrap();
+    said(&["hold"], &host.path());
+    fs::write(host.path().join("store.db"), vec![7; 8192]).unwrap();
     for name in ["store.db-wal", "store.db-shm"] {
-        let _ = fs::remove_file(host.spool().join(name));
+        let _ = fs::remove_file(host.path().join(name));
     }
-    assert_eq!(status(&host.spool())["paused"], "store_damaged");
-    let table = said(&["status"], &host.spool());
+    assert_eq!(status(&host.path())["paused"], "store_damaged");
+    let table = said(&["status"], &host.path());
     assert!(table.contains("meditopia recover"), "{table}");
-    assert_eq!(check(&[], &host.spool()).0, 2);
+    assert_eq!(check(&[], &host.path()).0, 2);
 }
 
 #[test]
 fn status_looks_at_a_disk_that_cannot_be_written_to() {
     let api = Sandbox::start();
-    let host = Host::of(&api);
+    let host = TestSpool::for_sandbox(&api);
     let client = host.client();
     client.enqueue_users(0..10);
-    client.flushed(secs(60));
+    client.flush_ok(secs(60));
     client.enqueue_users(0..5);
-    let spool = host.spool();
+    let spool = host.path();
     // A sender that has ended in peace leaves no log of the store.
     assert!(!spool.join("store.db-shm").exists());
-    let Some(view) = ReadOnly::view(&spool) else {
+    let Some(view) = ReadOnlyView::mount(&spool) else {
         return;
     };
     let seen = status(view.path());
@@ -120,7 +122,7 @@ fn status_looks_at_a_disk_that_cannot_be_written_to() {
     // One that runs has one, and readers who cannot write there see all that is in it.
     let live = Live::start(&api);
     live.go_on(100);
-    let view = ReadOnly::view(&live.spool()).unwrap();
+    let view = ReadOnlyView::mount(&live.spool()).unwrap();
     let seen = status_when(view.path(), |seen| seen["delivered"].as_u64() > Some(100));
     assert_eq!(seen["sender"]["pid"], std::process::id());
     // One that was killed leaves a log, and what it shared.
@@ -131,11 +133,11 @@ fn status_looks_at_a_disk_that_cannot_be_written_to() {
         .args([live.spool(), copy.clone()])
         .status();
     assert!(copied.unwrap().success());
-    let view = ReadOnly::view(&copy).unwrap();
+    let view = ReadOnlyView::mount(&copy).unwrap();
     assert!(status(view.path())["delivered"].as_u64() > Some(100));
     drop(view);
     fs::remove_file(copy.join("store.db-shm")).unwrap();
-    let view = ReadOnly::view(&copy).unwrap();
+    let view = ReadOnlyView::mount(&copy).unwrap();
     let unread = refused(&["status"], view.path(), 1);
     assert!(unread.contains("copy the spool"), "{unread}");
     live.end_with_all_delivered(&api);
@@ -145,10 +147,10 @@ fn status_looks_at_a_disk_that_cannot_be_written_to() {
 fn status_of_a_copy_says_to_adopt_it_and_acts_are_refused() {
     let api = Sandbox::start();
     let host = waiting(&api);
-    let copy = host.spool().with_file_name("copy");
+    let copy = host.path().with_file_name("copy");
     let copied = Command::new("cp")
         .arg("-a")
-        .args([host.spool(), copy.clone()])
+        .args([host.path(), copy.clone()])
         .status();
     assert!(copied.unwrap().success());
     let table = said(&["status"], &copy);
@@ -168,7 +170,7 @@ fn status_of_another_users_spool_says_whose_it_is() {
     }
     let api = Sandbox::start();
     let host = waiting(&api);
-    let parent = host.spool().parent().unwrap().to_owned();
+    let parent = host.path().parent().unwrap().to_owned();
     std::os::unix::fs::chown(&parent, Some(54_321), Some(54_321)).unwrap();
     // Where the command was built another user may not look.
     let program = parent.join("meditopia");
@@ -179,7 +181,7 @@ fn status_of_another_users_spool_says_whose_it_is() {
         .args(user)
         .arg(&program)
         .arg("status")
-        .arg(host.spool())
+        .arg(host.path())
         .output();
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
@@ -192,7 +194,7 @@ fn status_of_another_users_spool_says_whose_it_is() {
 fn a_check_grades_a_spool_as_nagios_wants_it() {
     let api = Sandbox::start();
     let host = waiting(&api);
-    let spool = host.spool();
+    let spool = host.path();
     let (code, line) = check(&[], &spool);
     assert_eq!(code, 0, "{line}");
     assert!(

@@ -1,16 +1,16 @@
 //! A bad week of one spool: each trouble is found and mended with the commands alone, and nothing is lost.
 
+use meditopia_testkit::disks::SmallDisk;
+use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::wait_until;
 use serde_json::{Value, json};
 
 use crate::live::{Live, objects, output, said, status_when, user_of};
-use crate::small_disk::SmallDisk;
-use meditopia_testkit::host::{Host, Story};
-use meditopia_testkit::patience::wait_until;
-use meditopia_testkit::sandbox::Sandbox;
 
 #[test]
 fn an_operator_finds_and_mends_an_outage_a_revoked_token_bad_users_and_a_full_disk() {
-    let Some(disk) = SmallDisk::of(24) else {
+    let Some(disk) = SmallDisk::mount(24) else {
         return;
     };
     let mut api = Sandbox::start();
@@ -18,7 +18,7 @@ fn an_operator_finds_and_mends_an_outage_a_revoked_token_bad_users_and_a_full_di
     let token = dir.path().join("token");
     std::fs::write(&token, api.token()).unwrap();
     let spool = disk.spool();
-    let host = Host::at(api.endpoint())
+    let host = TestSpool::for_endpoint(api.endpoint())
         .with("spool", spool.to_str().unwrap())
         .with("bearer_token_file", token.to_str().unwrap());
     let mut live = Live::on(host);
@@ -86,14 +86,14 @@ fn an_operator_finds_and_mends_an_outage_a_revoked_token_bad_users_and_a_full_di
     let enqueued = live.stop_enqueueing();
     wait_until("nothing is free", || {
         // What the sender gives back of the disk when it is full is taken, too.
-        disk.stuff();
+        disk.fill();
         let table = said(&["status"], &spool);
         table.contains("0 bytes free") || table.contains("KiB free")
     });
     assert_eq!(free("--crit-free=1"), Some(2));
     said(&["hold"], &spool);
     said(&["resume"], &spool);
-    disk.unstuff();
+    disk.free();
     assert_eq!(free("--crit-free=1"), Some(0));
     live.client
         .enqueue_for("live-0", usize::try_from(enqueued).unwrap());

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::live::{objects, said};
-use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
 /// What a command shows on a terminal where `typed` is typed, and its exit status.
 fn at_terminal(
@@ -43,9 +44,9 @@ fn at_terminal(
 
 #[test]
 fn colours_are_for_terminals_and_for_those_who_want_them() {
-    let host = Host::at("http://127.0.0.1:9/events");
+    let host = TestSpool::for_endpoint("http://127.0.0.1:9/events");
     host.client().enqueue_users(0..1);
-    let spool = host.spool();
+    let spool = host.path();
     let is_coloured = |text: &str| text.contains("\x1b[");
     assert!(is_coloured(&at_terminal("status", &spool, &[], "").1));
     assert!(!is_coloured(
@@ -71,13 +72,13 @@ fn colours_are_for_terminals_and_for_those_who_want_them() {
 #[test]
 fn discard_asks_at_a_terminal_and_keeps_all_unless_the_answer_is_yes() {
     let api = Sandbox::builder().unknown_user("u-0").start();
-    let host = Host::of(&api);
+    let host = TestSpool::for_sandbox(&api);
     let client = host.client();
     client.enqueue_users(0..1);
-    client.flushed(secs(60));
-    let left = || objects(&["rejected", "list", "--json"], &host.spool()).len();
+    client.flush_ok(secs(60));
+    let left = || objects(&["rejected", "list", "--json"], &host.path()).len();
     for (typed, status, kept) in [("n\n", 3, 1), ("\n", 3, 1), ("y\n", 0, 0)] {
-        let (ended, shown) = at_terminal("rejected discard --all", &host.spool(), &[], typed);
+        let (ended, shown) = at_terminal("rejected discard --all", &host.path(), &[], typed);
         assert_eq!(ended, status, "{typed:?}: {shown}");
         assert!(shown.contains("discard 1 event for good? [y/N]"), "{shown}");
         assert_eq!(left(), kept, "{typed:?}: {shown}");
@@ -87,9 +88,9 @@ fn discard_asks_at_a_terminal_and_keeps_all_unless_the_answer_is_yes() {
 #[test]
 fn what_the_api_says_cannot_steer_a_terminal() {
     let api = Sandbox::start();
-    let host = Host::of(&api);
+    let host = TestSpool::for_sandbox(&api);
     let client = host.client();
     client.enqueue_for("u-\u{9b}2J\u{202e}", 1);
-    let listed = said(&["pending", "list"], &host.spool());
+    let listed = said(&["pending", "list"], &host.path());
     assert!(listed.contains("u-\u{fffd}2J\u{fffd}"), "{listed:?}");
 }

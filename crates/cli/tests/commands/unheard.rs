@@ -5,8 +5,8 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use meditopia_testkit::host::{Host, Story};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
 
 const FAILED: i32 = 1;
 const FAILURES: i32 = 2;
@@ -16,14 +16,14 @@ const SOME_BAD: i32 = 8;
 /// A spool with events, and a file with a good record and a bad one.
 struct Place {
     api: Sandbox,
-    host: Host,
+    host: TestSpool,
     inputs: tempfile::TempDir,
 }
 
 impl Place {
     fn new() -> Self {
         let api = Sandbox::start();
-        let host = Host::of(&api);
+        let host = TestSpool::for_sandbox(&api);
         host.client().enqueue_users(0..3);
         let inputs = tempfile::tempdir().unwrap();
         let good = r#"{"token":"t","partner_user_id":"u","event":"video"}"#;
@@ -34,7 +34,7 @@ impl Place {
     fn command(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_meditopia"));
         command.args(words.split(' '));
-        command.arg("--spool").arg(self.host.spool());
+        command.arg("--spool").arg(self.host.path());
         command.current_dir(self.inputs.path());
         command.env("MEDITOPIA_BEARER_TOKEN", self.api.token());
         command.stdin(Stdio::null());

@@ -10,7 +10,7 @@ use std::process::Command;
 const RUN: &str = "<!-- run -->\n";
 
 fn guide() -> String {
-    let path = meditopia_testkit::root().join("crates/cli/src/GUIDE.md");
+    let path = meditopia_testkit::repository_root().join("crates/cli/src/GUIDE.md");
     fs::read_to_string(path).unwrap()
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod design;
 mod guide;
 mod readme;
+mod references;
 mod shell;

@@ -11,7 +11,7 @@ use meditopia_testkit::sandbox::Sandbox;
 const SONAME: &str = "libmeditopia.so.0";
 
 fn in_crate(path: &str) -> PathBuf {
-    meditopia_testkit::root().join(path)
+    meditopia_testkit::repository_root().join(path)
 }
 
 fn readme() -> String {
@@ -131,7 +131,7 @@ fn the_shell_script_of_the_readme_works_and_leaves_nothing_running() {
 fn the_table_of_options_is_that_of_the_library() {
     let readme = readme();
     let shown = between(&readme, "--test documents options -->\n", "<!-- end -->");
-    let current = meditopia::config::markdown();
+    let current = meditopia::internals::config::markdown();
     if std::env::var_os("UPDATE_README").is_some() {
         let updated = readme.replacen(shown, &current, 1);
         return fs::write(in_crate("README.md"), updated).unwrap();

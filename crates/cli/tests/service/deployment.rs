@@ -9,16 +9,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use meditopia_testkit::host::Story;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::service::{Place, Service};
+use meditopia_testkit::service::{ConfiguredSpool, Service};
+use meditopia_testkit::spool::ClientExt;
 use rustix::process::Signal;
 
 /// In tenths: systemd calls up to 2.0 "OK" at worst.
 const EXPOSURE_MAX: &str = "--threshold=20";
 
 fn in_crate(path: &str) -> PathBuf {
-    meditopia_testkit::root().join(path)
+    meditopia_testkit::repository_root().join(path)
 }
 
 /// Runs it; its output, which has to be that of a success.
@@ -160,25 +160,25 @@ fn traced(command: &Command, trace: &Path) -> Command {
 #[test]
 fn no_system_call_of_a_delivery_is_outside_the_filter_of_its_unit() {
     let api = Sandbox::builder().unknown_user("u-7").start();
-    let place = Place::of(api.endpoint(), api.token());
+    let place = ConfiguredSpool::new(api.endpoint(), api.token());
     let trace = place.path("trace");
 
-    place.host().enqueue_users(0..200);
+    place.client().enqueue_users(0..200);
     says(&mut traced(&place.command("flush", &[]), &trace));
     let of_flush = called(&trace);
 
     let command = place.command("run", &["--listen", "127.0.0.1:0"]);
     let mut service = Service::start(traced(&command, &trace));
-    service.said("elected");
-    place.host().enqueue_users(200..400);
+    service.wait_for_log("elected");
+    place.client().enqueue_users(200..400);
     api.wait_for_events(398);
-    service.answers("/metrics", 200, "meditopia_events_delivered_total");
+    service.wait_for_answer("/metrics", 200, "meditopia_events_delivered_total");
     // Not to strace, which would only detach.
-    let children = service.proc(&format!("task/{}/children", service.pid()));
+    let children = service.read_proc(&format!("task/{}/children", service.pid()));
     let pid = children.trim().parse().unwrap();
     rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), Signal::TERM)
         .unwrap();
-    assert!(service.ended().success());
+    assert!(service.wait_for_end().success());
     let of_run = called(&trace);
 
     for (unit, called) in [
@@ -245,9 +245,9 @@ fn metrics_in(text: &str) -> BTreeSet<&str> {
 #[test]
 fn alerts_and_dashboard_use_metrics_that_the_service_has() {
     let api = Sandbox::start();
-    let place = Place::of(api.endpoint(), api.token());
-    let service = place.run(&[]);
-    service.answers("/metrics", 200, "meditopia_sender_seen_timestamp_seconds{");
+    let place = ConfiguredSpool::new(api.endpoint(), api.token());
+    let service = place.start_service(&[]);
+    service.wait_for_answer("/metrics", 200, "meditopia_sender_seen_timestamp_seconds{");
     let (_, text) = service.get("/metrics");
     let there = metrics_in(&text);
     let dashboard = fs::read_to_string(in_crate("bindings/prometheus/dashboard.json")).unwrap();

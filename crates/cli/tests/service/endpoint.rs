@@ -4,20 +4,20 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use meditopia_testkit::host::Story;
-use meditopia_testkit::patience::{PATIENCE, wait_until};
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::service::{Place, Service};
+use meditopia_testkit::service::{ConfiguredSpool, Service};
+use meditopia_testkit::spool::ClientExt;
+use meditopia_testkit::wait::{WAIT_LIMIT, wait_until};
 use serde_json::json;
 
 /// What a thousand scrapes may add to the memory: what an allocator keeps.
 const GROWTH_KB: u64 = 4 * 1024;
 
-fn running() -> (Sandbox, Place, Service) {
+fn running() -> (Sandbox, ConfiguredSpool, Service) {
     let api = Sandbox::start();
-    let place = Place::of(api.endpoint(), api.token());
-    let service = place.run(&[]);
-    service.said("elected");
+    let place = ConfiguredSpool::new(api.endpoint(), api.token());
+    let service = place.start_service(&[]);
+    service.wait_for_log("elected");
     (api, place, service)
 }
 
@@ -29,7 +29,7 @@ fn descriptors(service: &Service) -> usize {
 
 /// A figure of the process, in kB or by count.
 fn figure(service: &Service, name: &str) -> u64 {
-    let status = service.proc("status");
+    let status = service.read_proc("status");
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
@@ -37,15 +37,15 @@ fn figure(service: &Service, name: &str) -> u64 {
 #[test]
 fn its_metrics_are_what_prometheus_reads_and_tell_what_happened() {
     let (api, place, service) = running();
-    place.host().enqueue_users(0..100);
+    place.client().enqueue_users(0..100);
     api.wait_for_events(100);
-    service.answers("/metrics", 200, "meditopia_events_delivered_total");
+    service.wait_for_answer("/metrics", 200, "meditopia_events_delivered_total");
     let spool = place.spool();
     let delivered = format!(
         "meditopia_events_delivered_total{{spool=\"{}\"}} 100\n",
         spool.display()
     );
-    service.answers("/metrics", 200, &delivered);
+    service.wait_for_answer("/metrics", 200, &delivered);
     let (_, text) = service.get("/metrics");
     assert!(text.contains("meditopia_run_elected{"), "{text}");
 
@@ -55,24 +55,24 @@ fn its_metrics_are_what_prometheus_reads_and_tell_what_happened() {
 #[test]
 fn it_is_not_ready_while_delivery_is_held() {
     let (_api, place, service) = running();
-    service.answers("/readyz", 200, "sending");
-    place.host().hold().unwrap();
-    service.answers("/readyz", 503, "paused (hold)");
-    service.answers("/healthz", 200, "alive");
-    place.host().resume().unwrap();
-    service.answers("/readyz", 200, "sending");
+    service.wait_for_answer("/readyz", 200, "sending");
+    place.client().hold().unwrap();
+    service.wait_for_answer("/readyz", 503, "paused (hold)");
+    service.wait_for_answer("/healthz", 200, "alive");
+    place.client().resume().unwrap();
+    service.wait_for_answer("/readyz", 200, "sending");
 }
 
 #[test]
 fn it_is_not_ready_while_the_api_is_away_for_long() {
     let (api, place, service) = running();
     api.set_fault(json!({ "fault": "status", "status": 429, "retry_after": 60 }));
-    place.host().enqueue_users(0..100);
-    service.answers("/readyz", 503, "waiting for a retry: next try in ");
-    service.answers("/healthz", 200, "alive");
+    place.client().enqueue_users(0..100);
+    service.wait_for_answer("/readyz", 503, "waiting for a retry: next try in ");
+    service.wait_for_answer("/healthz", 200, "alive");
     api.clear_faults();
-    place.host().resume().unwrap();
-    service.answers("/readyz", 200, "sending");
+    place.client().resume().unwrap();
+    service.wait_for_answer("/readyz", 200, "sending");
     api.wait_for_events(100);
 }
 
@@ -130,7 +130,7 @@ fn connections_that_only_hold_their_place_do_not_keep_a_scrape_away() {
     wait_until("the first of them", || descriptors(&service) > before);
     assert!(descriptors(&service) < before + 20);
     let mut scrape = TcpStream::connect(service.address()).unwrap();
-    scrape.set_read_timeout(Some(2 * PATIENCE)).unwrap();
+    scrape.set_read_timeout(Some(2 * WAIT_LIMIT)).unwrap();
     write!(
         scrape,
         "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

@@ -6,8 +6,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use meditopia_testkit::c_host::Program;
-use meditopia_testkit::sandbox::wire::{numbered, request_with};
+use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::sandbox::raw_http::{numbered_events_json, request_text_with};
 use serde_json::Value;
 
 /// Starts the bare command and reads its first line.
@@ -58,7 +58,7 @@ fn it_ends_when_it_is_told_to_in_the_middle_of_an_answer_too() {
     let (process, said) = start(slow, Stdio::piped());
     let address = said["url"].as_str().unwrap().split('/').nth(2).unwrap();
     let mut waiting = TcpStream::connect(address).unwrap();
-    let asked = request_with("", &numbered(1));
+    let asked = request_text_with("", &numbered_events_json(1));
     waiting.write_all(asked.as_bytes()).unwrap();
     tell_to_stop(&said);
     assert!(ends_well(process));
@@ -98,7 +98,7 @@ fn hosting(options: &[&str], script: &str) -> Output {
 
 /// Runs a C program as the sandbox's command: it delivers with the library.
 fn hosting_a_client(options: &[&str]) -> Output {
-    let program = Program::of("delivers.c");
+    let program = CProgram::compile("delivers.c");
     Command::new(env!("CARGO_BIN_EXE_meditopia"))
         .arg("sandbox")
         .args(options)

@@ -2,7 +2,7 @@ use super::*;
 
 fn faults(seed: u64, text: &str) -> Faults {
     let mut faults = Faults::with_seed(seed);
-    faults.replace(Faults::order_from_json(text.as_bytes()).expect("a good order"));
+    faults.replace(Order::from_json(text.as_bytes()).expect("a good order"));
     faults
 }
 
@@ -15,7 +15,7 @@ fn struck(faults: &mut Faults, bodies: &[&'static str]) -> Vec<Option<u16>> {
 }
 
 #[test]
-fn a_count_after_some_requests_strikes_exactly_then() {
+fn a_fault_with_a_count_strikes_so_often_after_the_requests_that_it_spares() {
     let mut faults = faults(
         1,
         r#"{"faults":[{"fault":"status","status":503,"count":2,"after_requests":1}]}"#,
@@ -28,7 +28,7 @@ fn a_count_after_some_requests_strikes_exactly_then() {
 }
 
 #[test]
-fn the_first_fault_wins_and_the_second_keeps_its_strikes() {
+fn the_first_fault_answers_and_the_second_keeps_its_count_for_later_requests() {
     let mut faults = faults(
         1,
         r#"{"faults":[{"fault":"status","status":500,"count":1},{"fault":"status","status":502,"count":1}]}"#,
@@ -37,7 +37,7 @@ fn the_first_fault_wins_and_the_second_keeps_its_strikes() {
 }
 
 #[test]
-fn a_fault_may_pick_its_requests_by_text_and_by_length() {
+fn a_fault_may_choose_requests_by_their_text_and_their_length() {
     let mut faults = faults(
         1,
         r#"{"max_body_bytes":7,"faults":[{"fault":"status","status":500,"containing":"u-1"},
@@ -48,7 +48,7 @@ fn a_fault_may_pick_its_requests_by_text_and_by_length() {
         struck(&mut faults, &bodies),
         [None, None, Some(500), Some(502), Some(502)]
     );
-    faults.replace(Faults::order_from_json(br#"{"max_body_bytes":7}"#).expect("a good order"));
+    faults.replace(Order::from_json(br#"{"max_body_bytes":7}"#).expect("a good order"));
     assert_eq!(
         struck(&mut faults, &["1234567", "12345678"]),
         [None, Some(413)]
@@ -66,7 +66,7 @@ fn the_same_seed_gives_the_same_faults_and_about_the_ordered_share() {
 }
 
 #[test]
-fn delays_add_up_beside_a_fault() {
+fn delays_add_up_and_another_fault_still_answers() {
     let mut faults = faults(
         1,
         r#"{"faults":[{"fault":"delay","ms":20},{"fault":"reset"},{"fault":"delay","ms":[3,5],"when":"after"}]}"#,
@@ -78,7 +78,7 @@ fn delays_add_up_beside_a_fault() {
 }
 
 #[test]
-fn an_order_that_would_be_misunderstood_is_refused() {
+fn an_order_of_a_fault_with_a_mistake_is_refused() {
     for (fault, part) in [
         (
             r#"{"fault":"status","status":503,"probabilty":1}"#,
@@ -125,10 +125,10 @@ fn an_order_that_would_be_misunderstood_is_refused() {
             "before the body",
         ),
         (r#"{"fault":"hang_up","when":"after"}"#, "before the body"),
-        (r#"7"#, "has to be an object"),
+        (r#"7"#, "must be a JSON object"),
     ] {
         let text = format!(r#"{{"faults":[{{"fault":"reset"}},{fault}]}}"#);
-        let message = Faults::order_from_json(text.as_bytes())
+        let message = Order::from_json(text.as_bytes())
             .err()
             .unwrap_or_else(|| panic!("{fault} was taken"));
         assert!(
@@ -136,16 +136,16 @@ fn an_order_that_would_be_misunderstood_is_refused() {
             "{fault}: {message}"
         );
     }
-    assert!(Faults::order_from_json(br#"{"fault":[]}"#).is_err());
+    assert!(Order::from_json(br#"{"fault":[]}"#).is_err());
 }
 
 #[test]
-fn a_hang_up_is_decided_before_the_body_and_counts_for_itself() {
+fn a_hang_up_is_decided_before_the_body_and_has_its_own_counts() {
     let mut faults = faults(
         1,
         r#"{"faults":[{"fault":"reset","count":1},{"fault":"hang_up","count":1,"after_requests":1}]}"#,
     );
-    let hangs_up = |faults: &mut Faults| faults.before_the_body().map(|fault| fault.name);
+    let hangs_up = |faults: &mut Faults| faults.plan_before_body().map(|fault| fault.name);
     assert_eq!(hangs_up(&mut faults), None);
     assert!(faults.plan(&Bytes::new()).fault.is_some());
     assert_eq!(hangs_up(&mut faults), Some("hang_up"));

@@ -1,15 +1,15 @@
-// The sandbox's page: shows what `/sandbox/live` tells and acts through the control API.
+// The sandbox's page: it shows what `/sandbox/live` sends, and its switches call the control API.
 //
-// What is shown may come from anybody, so it reaches the document as text only (`make`). What is kept
-// is bounded: a number of rows, and as many held back while the feed is paused.
+// What it shows may come from an attacker, so that `make` puts it into the document as text only. It
+// keeps a fixed number of rows, and at most as many more while the feed is paused.
 
 const ROWS = 200;
 const EVENTS_PATH = "/default/v1/events";
 const ADDRESS = "127.0.0.1";
 
-const at = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en");
-const many = (count, one) => `${number(count)} ${one}${count === 1 ? "" : "s"}`;
+const counted = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
 
 function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
@@ -21,32 +21,33 @@ function make(name, attributes = {}, ...children) {
   return element;
 }
 
-// Acting
+// Requests to the control API
 
-// One after another: of two orders given quickly the later one has to win.
-let acting = Promise.resolve();
-function act(...order_) {
-  acting = acting.then(() => carryOut(...order_));
-  return acting;
+// They are sent one after another: if two changes follow each other quickly, the later one must win.
+let lastChange = Promise.resolve();
+function apply(...request) {
+  lastChange = lastChange.then(() => send(...request));
+  return lastChange;
 }
 
-async function carryOut(method, what, document_, said) {
-  at("failure").hidden = true;
+/** Sends a document to the control API. If the API accepts it, a screen reader reads `announcement`. */
+async function send(method, what, document_, announcement) {
+  byId("failure").hidden = true;
   try {
     const body = document_ === undefined ? undefined : JSON.stringify(document_);
     const answer = await fetch(`/sandbox/${what}`, { method, body });
     if (!answer.ok) throw new Error((await answer.text()).trim());
-    at("said").textContent = said;
+    byId("announcement").textContent = announcement;
     return true;
   } catch (error) {
-    at("failure").textContent = `${method} /sandbox/${what}: ${error.message}`;
-    at("failure").hidden = false;
+    byId("failure").textContent = `${method} /sandbox/${what}: ${error.message}`;
+    byId("failure").hidden = false;
     return false;
   }
 }
 
-const makeUnknown = (user) => act("PATCH", "users", { unknown: [user] }, `${user} is unknown now`);
-const makeKnown = (entry, name) => act("PATCH", "users", { known: [entry] }, `${name} is known now`);
+const makeUnknown = (user) => apply("PATCH", "users", { unknown: [user] }, `${user} is unknown now`);
+const makeKnown = (entry, name) => apply("PATCH", "users", { known: [entry] }, `${name} is known now`);
 
 // Users and access
 
@@ -63,63 +64,63 @@ function showRules({ token_good: good, addresses, users }) {
       make("span", { className: "note", textContent: `${status} ${code}` }),
       make("button", {
         type: "button", textContent: "Make known", ariaLabel: `Make ${name} known`,
-        onclick: () => makeKnown(user ?? { prefix }, name).then(() => at("user").focus()),
+        onclick: () => makeKnown(user ?? { prefix }, name).then(() => byId("user").focus()),
       }));
   });
   const more = users.count - users.unknown.length;
   if (more > 0) rows.push(make("li", { className: "note", textContent: `and ${number(more)} more` }));
-  at("users").replaceChildren(...rows);
-  at("users-note").textContent = users.count ? `${number(users.count)} unknown` : "all known";
+  byId("users").replaceChildren(...rows);
+  byId("users-note").textContent = users.count ? `${number(users.count)} unknown` : "all known";
 
   const allowed = addresses.includes(ADDRESS);
-  at("token").checked = good;
-  at("token-says").textContent = good ? "good" : "revoked: requests are refused with A_1002";
-  at("address").checked = allowed;
-  at("address-says").textContent = allowed ? "may call" : "may not call: requests are refused with A_1004";
+  byId("token").checked = good;
+  byId("token-note").textContent = good ? "good" : "revoked: requests are refused with A_1002";
+  byId("address").checked = allowed;
+  byId("address-note").textContent = allowed ? "allowed" : "not allowed: requests are refused with A_1004";
   const closed = [!good && "token revoked", !allowed && "address refused"].filter(Boolean);
-  at("access-note").textContent = closed.length === 2 ? "both refused" : closed.join();
+  byId("access-note").textContent = closed.length === 2 ? "both refused" : closed.join();
   for (const button of document.querySelectorAll(".event button")) nameUserButton(button);
 }
 
-at("user-form").addEventListener("submit", async (event) => {
+byId("user-form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  if (await makeUnknown(at("user").value)) at("user").value = "";
+  if (await makeUnknown(byId("user").value)) byId("user").value = "";
 });
-at("token").addEventListener("change", ({ target }) =>
-  act("PUT", "token", { revoked: !target.checked }, target.checked ? "The token is good again" : "The token is revoked"));
-at("address").addEventListener("change", ({ target }) =>
-  act("PUT", "addresses", { allowed: target.checked ? [ADDRESS] : [] },
-    target.checked ? "The address may call again" : "The address may not call"));
-at("clear").addEventListener("click", () => act("DELETE", "ledger", undefined, "The ledger is empty"));
+byId("token").addEventListener("change", ({ target }) =>
+  apply("PUT", "token", { revoked: !target.checked }, target.checked ? "The token is good again" : "The token is revoked"));
+byId("address").addEventListener("change", ({ target }) =>
+  apply("PUT", "addresses", { allowed: target.checked ? [ADDRESS] : [] },
+    target.checked ? "The address is allowed again" : "The address is not allowed"));
+byId("clear").addEventListener("click", () => apply("DELETE", "ledger", undefined, "The ledger is cleared"));
 
 // Faults
 
 const WHEN = { when: ["before", "after"] };
 const FAULTS = [
-  { fault: "delay", title: "Delay", says: "answers late", fields: { ms: 2000, ...WHEN } },
-  { fault: "status", title: "Status", says: "a proxy's error page instead of the API", fields: { status: 503, retry_after: "", ...WHEN } },
-  { fault: "login_page", title: "Login page", says: "200 with HTML, as a hotel's network", fields: WHEN },
-  { fault: "redirect", title: "Redirect", says: "302 to another place", fields: { to: "http://127.0.0.1:1/" } },
-  { fault: "reset", title: "Reset", says: "a TCP reset instead of an answer", fields: WHEN },
-  { fault: "close", title: "Close", says: "the end of the connection instead of an answer", fields: WHEN },
-  { fault: "hang_up", title: "Hang up", says: "the end before the request is read", fields: {} },
-  { fault: "truncated", title: "Truncated", says: "half an answer, then the end", fields: { status: 200, ...WHEN } },
-  { fault: "success", title: "200 with a body", says: "success: true instead of 204", fields: {} },
-  { fault: "raw", title: "Raw bytes", says: "what is no HTTP at all", fields: { text: "SSH-2.0-OpenSSH_9.2\r\n" } },
-  { fault: "max_body_bytes", title: "Body limit", says: "413 for longer requests", fields: { max_body_bytes: 20000 } },
+  { fault: "delay", title: "Delay", description: "answers late", fields: { ms: 2000, ...WHEN } },
+  { fault: "status", title: "Status", description: "an error page, as a proxy sends it", fields: { status: 503, retry_after: "", ...WHEN } },
+  { fault: "login_page", title: "Login page", description: "200 with HTML, as a hotel's network sends it", fields: WHEN },
+  { fault: "redirect", title: "Redirect", description: "302 to another URL", fields: { to: "http://127.0.0.1:1/" } },
+  { fault: "reset", title: "Reset", description: "a TCP reset instead of an answer", fields: WHEN },
+  { fault: "close", title: "Close", description: "the end of the connection instead of an answer", fields: WHEN },
+  { fault: "hang_up", title: "Hang up", description: "the connection ends before the request is read", fields: {} },
+  { fault: "truncated", title: "Truncated", description: "half an answer, then the connection ends", fields: { status: 200, ...WHEN } },
+  { fault: "success", title: "200 with a body", description: "success: true instead of 204", fields: {} },
+  { fault: "raw", title: "Raw bytes", description: "bytes that are not HTTP", fields: { text: "SSH-2.0-OpenSSH_9.2\r\n" } },
+  { fault: "max_body_bytes", title: "Body limit", description: "413 for a longer body", fields: { max_body_bytes: 20000 } },
 ];
 const LABELS = {
-  ms: "Milliseconds", status: "Status", retry_after: "Retry-After, s", to: "To", text: "Bytes",
-  when: "The API", max_body_bytes: "Bytes at most", percent: "Of requests, %",
+  ms: "Milliseconds", status: "Status", retry_after: "Retry-After, s", to: "URL", text: "Bytes",
+  when: "The API", max_body_bytes: "Limit in bytes", percent: "Share of requests, %",
 };
-const WHEN_SAYS = { before: "sees nothing", after: "has dealt with it" };
+const WHEN_TEXT = { before: "never sees the request", after: "has handled the request" };
 const rows = new Map();
 
 function field(row, name, usual) {
   const props = { id: `${row.fault}-${name}`, onchange: () => order(row) };
   let input;
   if (Array.isArray(usual)) {
-    input = make("select", props, ...usual.map((value) => make("option", { value, textContent: WHEN_SAYS[value] })));
+    input = make("select", props, ...usual.map((value) => make("option", { value, textContent: WHEN_TEXT[value] })));
   } else if (typeof usual === "number") {
     input = make("input", { ...props, type: "number", min: 0, required: true, value: usual });
   } else {
@@ -130,17 +131,17 @@ function field(row, name, usual) {
   return make("label", { className: wide ? "wide" : "" }, LABELS[name], input);
 }
 
-// An input has one line; the line ends of bytes are written as in an order.
+// An input has only one line, so line breaks are written as escapes, as in JSON.
 const escaped = (text) => JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"');
 const unescaped = (text) => text.replaceAll("\\r", "\r").replaceAll("\\n", "\n");
 
 function buildFault(spec) {
   const row = { ...spec, inputs: {}, pending: 0, limit: spec.fault === "max_body_bytes" };
   row.toggle = make("input", { type: "checkbox", role: "switch", id: `fault-${row.fault}` });
-  row.toggle.addEventListener("change", () => (row.toggle.checked ? order(row) : end(row)));
+  row.toggle.addEventListener("change", () => (row.toggle.checked ? order(row) : switchOff(row)));
   row.struck = make("small");
   const label = make("label", { className: "switch" }, row.toggle,
-    make("span", {}, row.title, make("small", { textContent: row.says }), row.struck));
+    make("span", {}, row.title, make("small", { textContent: row.description }), row.struck));
   const fields = Object.entries(row.fields).map(([name, usual]) => field(row, name, usual));
   if (!row.limit) fields.push(field(row, "percent", 100));
   row.options = make("div", { className: "options", role: "group", ariaLabel: `${row.title}: options`, hidden: true }, ...fields);
@@ -164,17 +165,17 @@ function orderOf(row) {
 async function order(row) {
   if (Object.values(row.inputs).some((input) => !input.reportValidity())) return;
   row.pending += 1;
-  await act("PATCH", "faults", orderOf(row), `${row.title} is on`);
+  await apply("PATCH", "faults", orderOf(row), `${row.title} is on`);
   row.pending -= 1;
 }
 
-function end(row) {
+function switchOff(row) {
   const change = row.limit ? { max_body_bytes: null } : { remove: [row.fault] };
-  return act("PATCH", "faults", change, `${row.title} is off`);
+  return apply("PATCH", "faults", change, `${row.title} is off`);
 }
 
-at("faults").append(...FAULTS.map(buildFault));
-at("faults-off").addEventListener("click", () => act("PUT", "faults", {}, "All faults are off"));
+byId("faults").append(...FAULTS.map(buildFault));
+byId("faults-off").addEventListener("click", () => apply("PUT", "faults", {}, "All faults are off"));
 
 function showFaults({ max_body_bytes: limit, faults, struck }) {
   let on = 0;
@@ -182,27 +183,27 @@ function showFaults({ max_body_bytes: limit, faults, struck }) {
     const ordered = faults.filter(({ fault }) => fault === row.fault);
     const limits = limit === null ? [] : [{ max_body_bytes: limit }];
     const orders = row.limit ? limits : ordered;
-    const strikes = struck.reduce((sum, count, place) => sum + (ordered.includes(faults[place]) ? count : 0), 0);
+    const strikes = struck.reduce((sum, count, index) => sum + (ordered.includes(faults[index]) ? count : 0), 0);
     on += orders.length;
     row.toggle.checked = orders.length > 0;
-    row.struck.textContent = strikes ? `struck ${many(strikes, "time")}` : "";
+    row.struck.textContent = strikes ? `struck ${counted(strikes, "time")}` : "";
     const simple = orders.length === 1 && Object.keys(orders[0]).every((name) =>
       name === "fault" || name === "probability" || (name in row.inputs && typeof orders[0][name] !== "object"));
     row.options.hidden = !simple;
     row.asOrdered.hidden = simple || orders.length === 0;
-    // What was typed is not written over by a frame from before it was ordered.
+    // A frame from before an order must not overwrite what the user has typed.
     if (simple && row.pending === 0) showOptions(row, orders[0]);
     if (!simple) row.asOrdered.textContent = orders.map((one) => JSON.stringify(one)).join("\n");
   }
-  at("faults-note").textContent = on ? `${number(on)} on` : "none";
-  at("faults-off").hidden = on === 0;
+  byId("faults-note").textContent = on ? `${number(on)} on` : "none";
+  byId("faults-off").hidden = on === 0;
 }
 
-function showOptions(row, order_) {
+function showOptions(row, ordered) {
   for (const [name, input] of Object.entries(row.inputs)) {
     if (input === document.activeElement) continue;
-    const said = name === "percent" ? (order_.probability ?? 1) * 100 : order_[name];
-    if (said !== undefined) input.value = name === "text" ? escaped(said) : said;
+    const value = name === "percent" ? (ordered.probability ?? 1) * 100 : ordered[name];
+    if (value !== undefined) input.value = name === "text" ? escaped(value) : value;
   }
 }
 
@@ -210,23 +211,23 @@ function showOptions(row, order_) {
 
 function showCounts(ledger) {
   const put = (id, value) => {
-    at(id).textContent = number(value);
-    at(id).parentElement.classList.toggle("some", value > 0);
+    byId(id).textContent = number(value);
+    byId(id).parentElement.classList.toggle("some", value > 0);
   };
   put("count-requests", ledger.requests);
   put("count-accepted", ledger.accepted_requests);
   put("count-refused", ledger.refused);
-  put("count-spoiled", ledger.faults);
+  put("count-faulted", ledger.faults);
   put("count-events", ledger.accepted_events);
   const open = ledger.by_outcome.open ?? 0;
-  const connections = ledger.requests ? `on ${many(ledger.connections, "connection")}` : "none yet";
-  at("note-requests").textContent = open ? `${number(open)} not answered yet` : connections;
+  const connections = ledger.requests ? `on ${counted(ledger.connections, "connection")}` : "none yet";
+  byId("note-requests").textContent = open ? `${number(open)} not answered yet` : connections;
   const by = (counts, usual) => Object.entries(counts).map(([name, count]) => `${name} × ${number(count)}`).join(", ") || usual;
-  at("note-refused").textContent = by(ledger.by_code, "requests");
-  at("note-spoiled").textContent = by(ledger.by_fault, "by a fault");
+  byId("note-refused").textContent = by(ledger.by_code, "requests");
+  byId("note-faulted").textContent = by(ledger.by_fault, "requests");
   const repeated = ledger.accepted_events - ledger.distinct_events;
   const once = ledger.accepted_events ? "each once" : "none yet";
-  at("note-events").textContent = repeated ? `${number(repeated)} of them repeated` : once;
+  byId("note-events").textContent = repeated ? `${number(repeated)} of them repeated` : once;
 }
 
 // The feed
@@ -234,11 +235,11 @@ function showCounts(ledger) {
 const OUTCOMES = {
   accepted: ["good", "Accepted", () => ""],
   refused: ["bad", "Refused", () => ""],
-  faulted: ["odd", "Spoiled", () => "The API did not see it; no event was accepted."],
-  accepted_untold: ["odd", "Accepted, untold", () => "Its events are in, but the caller does not know."],
-  refused_untold: ["odd", "Refused, untold", () => "The caller was not told so."],
-  incomplete: ["odd", "Incomplete", () => "Its body did not come whole."],
-  not_found: ["odd", "Not found", ({ reason }) => `${reason ?? ""} is not of the API.`],
+  faulted: ["odd", "Faulted", () => "The API did not see the request; no event was accepted."],
+  accepted_untold: ["odd", "Accepted, answer lost", () => "The API accepted the events, but its answer was not sent."],
+  refused_untold: ["odd", "Refused, answer lost", () => "The API refused the request, but its answer was not sent."],
+  incomplete: ["odd", "Incomplete", () => "The body did not arrive completely."],
+  not_found: ["odd", "Not found", ({ reason }) => `${reason ?? ""} is not a route of the API.`],
 };
 
 function explain(request) {
@@ -254,8 +255,8 @@ function explain(request) {
     sentences.push(events === 1 ? `(${user})` : `(event ${culprit + 1}: ${user})`);
   }
   sentences.push(OUTCOMES[outcome][2](request));
-  if (attempt > 1 && request.bytes) sentences.push(`The same bytes for the ${ordinal(attempt)} time.`);
-  if (delay) sentences.push(`Held up ${number(delay)} ms.`);
+  if (attempt > 1 && request.bytes) sentences.push(`The same body for the ${ordinal(attempt)} time.`);
+  if (delay) sentences.push(`Delayed by ${number(delay)} ms.`);
   return [...parts, ...sentences].filter((text) => text !== "").join(" ");
 }
 
@@ -268,13 +269,13 @@ function showRequest(request) {
   const head = make("p", {},
     make("span", { className: "what", textContent: what }),
     make("span", { className: "why", textContent: explain(request) }),
-    make("span", { className: "when", textContent: `${many(request.events, "event")} · #${request.request} · ${clock.format(request.time_ms)}` }));
+    make("span", { className: "when", textContent: `${counted(request.events, "event")} · #${request.request} · ${clock.format(request.time_ms)}` }));
   const item = make("li", { className: `request ${kind}` }, head);
-  // The refused one first; of a long request two others are enough to know it by.
+  // The refused event comes first. Of a long request, two other events are enough to recognise it.
   const culprit = request.refused_event;
   const others = request.shown.filter((event) => event.at !== culprit);
-  const room = request.events <= 5 ? 5 : 2;
-  const lines = [...request.shown.filter((event) => event.at === culprit), ...others.slice(0, room)];
+  const othersShown = request.events <= 5 ? 5 : 2;
+  const lines = [...request.shown.filter((event) => event.at === culprit), ...others.slice(0, othersShown)];
   if (lines.length) {
     const list = make("ul", { className: "events" }, ...lines.map((event) => showEvent(event, event.at === culprit)));
     const more = request.events - lines.length;
@@ -306,18 +307,18 @@ function nameUserButton(button) {
 }
 
 const showSkipped = (count) =>
-  make("li", { className: "skipped", textContent: `${many(count, "request")} skipped: they came faster than this page shows` });
+  make("li", { className: "skipped", textContent: `${counted(count, "request")} skipped: they arrived faster than this page shows them` });
 
-/** Newest first, and no more than `ROWS`; what is cut off says so. */
+/** The rows, newest first, at most `ROWS`. One row says how many requests were skipped. */
 const feed = {
   paused: false,
   held: [],
   skipped: 0,
 
-  take(requests, skipped) {
+  add(requests, skipped) {
     this.skipped += skipped;
     this.held.push(...requests);
-    // One row is for what was skipped.
+    // One row is left for the number of skipped requests.
     const over = this.held.length - (ROWS - 1);
     if (over > 0) {
       this.held.splice(0, over);
@@ -325,14 +326,14 @@ const feed = {
     }
     if (!this.paused) this.show();
     const waiting = this.held.length + this.skipped;
-    at("held").textContent = this.paused ? `${number(waiting)} new` : "";
+    byId("held").textContent = this.paused ? `${number(waiting)} new` : "";
   },
 
   show() {
     const news = this.held.map(showRequest).reverse();
     if (this.skipped) news.push(showSkipped(this.skipped));
-    at("feed").prepend(...news);
-    while (at("feed").childElementCount > ROWS) at("feed").lastElementChild.remove();
+    byId("feed").prepend(...news);
+    while (byId("feed").childElementCount > ROWS) byId("feed").lastElementChild.remove();
     this.held = [];
     this.skipped = 0;
   },
@@ -340,25 +341,25 @@ const feed = {
   clear() {
     this.held = [];
     this.skipped = 0;
-    at("feed").replaceChildren();
+    byId("feed").replaceChildren();
   },
 };
 
-at("pause").addEventListener("click", () => {
+byId("pause").addEventListener("click", () => {
   feed.paused = !feed.paused;
-  at("pause").ariaPressed = String(feed.paused);
-  feed.take([], 0);
+  byId("pause").ariaPressed = String(feed.paused);
+  feed.add([], 0);
 });
 
-// Said aloud now and then, because a screen reader cannot follow a hundred requests a second.
-const aloud = { requests: 0, refused: 0, timer: null };
-function sayAloud(requests, skipped) {
-  aloud.requests += requests.length + skipped;
-  aloud.refused += requests.filter(({ outcome }) => outcome !== "accepted").length;
-  if (aloud.requests === 0) return;
-  aloud.timer ??= setTimeout(() => {
-    at("said").textContent = `${many(aloud.requests, "request")} more, ${number(aloud.refused)} of them not accepted`;
-    Object.assign(aloud, { requests: 0, refused: 0, timer: null });
+// A screen reader cannot follow a hundred requests per second, so it gets a summary now and then.
+const unannounced = { requests: 0, refused: 0, timer: null };
+function announceRequests(requests, skipped) {
+  unannounced.requests += requests.length + skipped;
+  unannounced.refused += requests.filter(({ outcome }) => outcome !== "accepted").length;
+  if (unannounced.requests === 0) return;
+  unannounced.timer ??= setTimeout(() => {
+    byId("announcement").textContent = `${counted(unannounced.requests, "more request")}, ${number(unannounced.refused)} of them not accepted`;
+    Object.assign(unannounced, { requests: 0, refused: 0, timer: null });
   }, 5000);
 }
 
@@ -369,8 +370,8 @@ let clearings;
 let everSent = false;
 
 function showStart(requests) {
-  at("start-empty").hidden = requests > 0;
-  if (requests > 0 && !everSent) at("start").open = false;
+  byId("start-empty").hidden = requests > 0;
+  if (requests > 0 && !everSent) byId("start").open = false;
   everSent ||= requests > 0;
 }
 
@@ -379,21 +380,21 @@ function show(frame) {
   const cleared = run !== frame.run || clearings !== frame.clearings;
   ({ run, clearings } = frame);
   if (cleared) feed.clear();
-  if (restarted) at("said").textContent = "The sandbox has been started again; its ledger is new";
+  if (restarted) byId("announcement").textContent = "The sandbox was restarted; its ledger is empty";
   showCounts(frame.ledger);
   if (frame.rules) showRules(frame.rules);
   showFaults(frame.faults);
   const skipped = cleared ? 0 : frame.skipped;
-  feed.take(frame.requests, skipped);
-  sayAloud(frame.requests, skipped);
+  feed.add(frame.requests, skipped);
+  announceRequests(frame.requests, skipped);
   showStart(frame.ledger.requests);
 }
 
 function showConnection(state, text) {
-  if (at("connection").dataset.state === state) return;
-  at("connection").dataset.state = state;
-  at("connection").textContent = text;
-  at("controls").disabled = state !== "live";
+  if (byId("connection").dataset.state === state) return;
+  byId("connection").dataset.state = state;
+  byId("connection").textContent = text;
+  byId("controls").disabled = state !== "live";
 }
 
 function connect() {
@@ -404,32 +405,32 @@ function connect() {
   };
   source.onerror = () => {
     showConnection("lost", `No sandbox at ${location.host}; trying again every second`);
-    // A browser gives up where the answer was no stream; the next one may be.
+    // If the answer was not a stream, the browser gives up. The next answer may be one.
     if (source.readyState === EventSource.CLOSED) setTimeout(connect, 1000);
   };
 }
 
-// How to begin
+// How to send a first event
 
 const endpoint = `${location.origin}${EVENTS_PATH}`;
 const today = new Date().toISOString().slice(0, 19).replace("T", " ");
 const example = { token: "user-token-1", partner_user_id: "user-1", event: "video", event_value: null, received_at: today };
-at("endpoint").textContent = endpoint;
-at("variable-endpoint").textContent = endpoint;
-at("line-environment").textContent = `eval "$(curl -s ${location.origin}/sandbox/environment)"`;
-at("line-curl").textContent = `curl -i "$MEDITOPIA_ENDPOINT" \\
+byId("endpoint").textContent = endpoint;
+byId("variable-endpoint").textContent = endpoint;
+byId("line-environment").textContent = `eval "$(curl -s ${location.origin}/sandbox/environment)"`;
+byId("line-curl").textContent = `curl -i "$MEDITOPIA_ENDPOINT" \\
   -H "Authorization: Bearer $MEDITOPIA_BEARER_TOKEN" \\
   -H 'Content-Type: application/json' \\
   -d '${JSON.stringify({ events: [example] })}'`;
 for (const button of document.querySelectorAll("[data-copies]")) {
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(at(button.dataset.copies).textContent);
+    await navigator.clipboard.writeText(byId(button.dataset.copies).textContent);
     button.textContent = "Copied";
     setTimeout(() => (button.textContent = "Copy"), 1500);
   });
 }
 
-// A phone shows the requests first; each panel opens by a touch.
+// On a phone the panels start closed, so that the requests are visible; a tap opens a panel.
 if (matchMedia("(max-width: 56rem)").matches) {
   for (const panel of document.querySelectorAll(".panel")) panel.open = false;
 }

@@ -1,17 +1,20 @@
-//! The sandbox's faults, each seen from the other end of the wire and in the ledger.
+//! Each fault, seen from the other end of the connection and in the ledger.
 
 use std::io::{ErrorKind, Read};
 
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::sandbox::wire::{Caller, events_of, numbered, request};
+use meditopia_testkit::sandbox::raw_http::{
+    RawConnection, events_json, numbered_events_json, request_text,
+};
 use serde_json::{Value, json};
 
-/// Orders one fault, sends one good event, and returns what was heard until the connection ended.
-fn suffer(sandbox: &Sandbox, fault: Value) -> (String, Result<(), ErrorKind>) {
+/// Orders one fault, sends one good event, and returns what was received until the connection
+/// ended, and how it ended.
+fn send_one_event_with(sandbox: &Sandbox, fault: Value) -> (String, Result<(), ErrorKind>) {
     sandbox.set_fault(fault);
-    let mut caller = Caller::new(sandbox);
-    caller.say(&request(sandbox, &numbered(1)));
-    caller.hear_all()
+    let mut connection = RawConnection::new(sandbox);
+    connection.send(&request_text(sandbox, &numbered_events_json(1)));
+    connection.read_until_closed()
 }
 
 fn last_request(sandbox: &Sandbox) -> meditopia_testkit::sandbox::Request {
@@ -19,15 +22,15 @@ fn last_request(sandbox: &Sandbox) -> meditopia_testkit::sandbox::Request {
 }
 
 #[test]
-fn a_reset_is_a_real_one_and_a_close_is_a_plain_end() {
+fn a_reset_fault_sends_a_tcp_reset_and_a_close_fault_ends_the_stream() {
     let sandbox = Sandbox::start();
-    let (heard, ended) = suffer(&sandbox, json!({ "fault": "reset" }));
+    let (received, ended) = send_one_event_with(&sandbox, json!({ "fault": "reset" }));
     assert_eq!(
-        (heard.as_str(), ended),
+        (received.as_str(), ended),
         ("", Err(ErrorKind::ConnectionReset))
     );
-    let (heard, ended) = suffer(&sandbox, json!({ "fault": "close" }));
-    assert_eq!((heard.as_str(), ended), ("", Ok(())));
+    let (received, ended) = send_one_event_with(&sandbox, json!({ "fault": "close" }));
+    assert_eq!((received.as_str(), ended), ("", Ok(())));
 
     let summary = sandbox.ledger();
     assert_eq!(
@@ -43,11 +46,12 @@ fn a_reset_is_a_real_one_and_a_close_is_a_plain_end() {
 }
 
 #[test]
-fn a_fault_after_processing_leaves_the_events_accepted_and_the_caller_untold() {
+fn a_fault_after_the_api_leaves_the_events_accepted_and_replaces_the_answer() {
     let sandbox = Sandbox::builder().unknown_user("bad").start();
     for (position, fault) in ["reset", "close", "truncated"].iter().enumerate() {
-        let (heard, _) = suffer(&sandbox, json!({ "fault": fault, "when": "after" }));
-        assert!(!heard.contains("204"), "{heard}");
+        let (received, _) =
+            send_one_event_with(&sandbox, json!({ "fault": fault, "when": "after" }));
+        assert!(!received.contains("204"), "{received}");
         let last = last_request(&sandbox);
         assert_eq!(
             (last.outcome.as_str(), last.fault.as_deref()),
@@ -57,9 +61,12 @@ fn a_fault_after_processing_leaves_the_events_accepted_and_the_caller_untold() {
     }
 
     sandbox.set_fault(json!({ "fault": "status", "status": 502, "when": "after" }));
-    let mut caller = Caller::new(&sandbox);
-    assert_eq!(caller.post(&sandbox, &numbered(1)).status, 502);
-    assert_eq!(caller.post(&sandbox, &events_of(["bad"])).status, 502);
+    let mut connection = RawConnection::new(&sandbox);
+    assert_eq!(
+        connection.post(&sandbox, &numbered_events_json(1)).status,
+        502
+    );
+    assert_eq!(connection.post(&sandbox, &events_json(["bad"])).status, 502);
     let summary = sandbox.ledger();
     assert_eq!((summary.accepted_events, summary.distinct_events), (4, 1));
     assert_eq!(
@@ -69,151 +76,120 @@ fn a_fault_after_processing_leaves_the_events_accepted_and_the_caller_untold() {
 }
 
 #[test]
-fn faults_are_added_and_ended_one_by_one_and_the_others_go_on_counting() {
-    let sandbox = Sandbox::start();
-    sandbox.set_faults(json!({ "max_body_bytes": 9, "faults": [
-        { "fault": "status", "status": 503, "count": 2 }, { "fault": "delay", "ms": 1 }] }));
-    let mut caller = Caller::new(&sandbox);
-    assert_eq!(caller.post(&sandbox, &numbered(1)).status, 503);
-
-    let change = |document: Value| sandbox.try_patch("faults", &document);
-    change(json!({ "remove": ["delay", "reset"], "add": [{ "fault": "redirect", "to": "/" }] }))
-        .unwrap();
-    let order: Value = sandbox.get("faults");
-    let names: Vec<&Value> = order["faults"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|f| &f["fault"])
-        .collect();
-    assert_eq!(names, ["status", "redirect"]);
-    assert_eq!(
-        (&order["struck"], &order["max_body_bytes"]),
-        (&json!([1, 0]), &json!(9))
-    );
-    let mut status = || caller.post(&sandbox, &numbered(1)).status;
-    assert_eq!([status(), status()], [503, 302]);
-    change(json!({ "remove": ["redirect"] })).unwrap();
-    assert_eq!(status(), 413);
-    change(json!({ "max_body_bytes": null })).unwrap();
-    assert_eq!(status(), 204);
-
-    let unknown = change(json!({ "remove": ["rest"] })).unwrap_err();
-    assert!(
-        unknown.contains("no fault \"rest\" to remove; there are delay, status,"),
-        "{unknown}"
-    );
-    let bad = change(json!({ "add": [{ "fault": "status", "status": 99 }], "remove": ["status"] }));
-    assert!(bad.unwrap_err().contains("add 0: status 99"));
-    assert_eq!(
-        sandbox.get::<Value>("faults")["struck"],
-        json!([2]),
-        "nothing was changed"
-    );
-}
-
-#[test]
 fn a_truncated_answer_promises_more_than_it_sends() {
     let sandbox = Sandbox::start();
-    let (heard, ended) = suffer(&sandbox, json!({ "fault": "truncated" }));
+    let (received, ended) = send_one_event_with(&sandbox, json!({ "fault": "truncated" }));
     assert_eq!(ended, Ok(()));
     assert!(
-        heard.starts_with("HTTP/1.1 200 OK\r\n") && heard.contains("Content-Length: 4096\r\n"),
-        "{heard}"
+        received.starts_with("HTTP/1.1 200 OK\r\n")
+            && received.contains("Content-Length: 4096\r\n"),
+        "{received}"
     );
-    assert!(heard.ends_with("\r\n\r\n{\"success\": tr"), "{heard}");
+    assert!(received.ends_with("\r\n\r\n{\"success\": tr"), "{received}");
     assert_eq!(sandbox.ledger().accepted_events, 0);
 }
 
 #[test]
-fn raw_bytes_are_sent_as_they_are_and_the_connection_may_go_on() {
+fn raw_bytes_are_sent_as_they_are_and_the_connection_may_stay_open() {
     let sandbox = Sandbox::start();
-    let (heard, ended) = suffer(&sandbox, json!({ "fault": "raw", "text": "HTTP/1.1 2" }));
-    assert_eq!((heard.as_str(), ended), ("HTTP/1.1 2", Ok(())));
-    let (heard, _) = suffer(&sandbox, json!({ "fault": "raw", "bytes": [72, 0, 10] }));
-    assert_eq!(heard.as_bytes(), [72, 0, 10]);
+    let (received, ended) =
+        send_one_event_with(&sandbox, json!({ "fault": "raw", "text": "HTTP/1.1 2" }));
+    assert_eq!((received.as_str(), ended), ("HTTP/1.1 2", Ok(())));
+    let (received, _) =
+        send_one_event_with(&sandbox, json!({ "fault": "raw", "bytes": [72, 0, 10] }));
+    assert_eq!(received.as_bytes(), [72, 0, 10]);
 
     let odd = "HTTP/1.1 299 Odd\r\nContent-Length: 2\r\n\r\nok";
     sandbox.set_fault(json!({ "fault": "raw", "text": odd, "keep_open": true, "count": 2 }));
-    let mut caller = Caller::new(&sandbox);
+    let mut connection = RawConnection::new(&sandbox);
     for _ in 0..2 {
-        let heard = caller.post(&sandbox, &numbered(1));
-        assert_eq!((heard.status, heard.body.as_str()), (299, "ok"));
+        let received = connection.post(&sandbox, &numbered_events_json(1));
+        assert_eq!((received.status, received.body.as_str()), (299, "ok"));
     }
-    assert_eq!(caller.post(&sandbox, &numbered(1)).status, 204);
+    assert_eq!(
+        connection.post(&sandbox, &numbered_events_json(1)).status,
+        204
+    );
     assert_eq!(sandbox.ledger().connections, 3);
 }
 
 #[test]
-fn raw_bytes_come_slowly_or_with_any_amount_behind_them() {
+fn raw_bytes_may_be_sent_slowly_or_with_any_number_of_spaces_appended() {
     let sandbox = Sandbox::start();
     let text = "HTTP/1.1 204 Slow\r\n\r\n";
     let begun = std::time::Instant::now();
     let slow = json!({ "fault": "raw", "text": text, "every_ms": 4, "keep_open": true });
     sandbox.set_fault(slow);
-    let mut caller = Caller::new(&sandbox);
-    assert_eq!(caller.post(&sandbox, &numbered(1)).status, 204);
+    let mut connection = RawConnection::new(&sandbox);
+    assert_eq!(
+        connection.post(&sandbox, &numbered_events_json(1)).status,
+        204
+    );
     assert!(begun.elapsed().as_millis() >= 4 * text.len() as u128);
 
     let much = 3 * 64 * 1024 + 1;
-    let (heard, ended) = suffer(
+    let (received, ended) = send_one_event_with(
         &sandbox,
         json!({ "fault": "raw", "text": "x", "filler_bytes": much }),
     );
-    assert_eq!((heard.len(), ended), (1 + much, Ok(())));
-    assert!(heard.starts_with("x ") && heard.ends_with("  "));
+    assert_eq!((received.len(), ended), (1 + much, Ok(())));
+    assert!(received.starts_with("x ") && received.ends_with("  "));
 }
 
 #[test]
-fn a_hang_up_ends_the_connection_while_the_body_is_still_to_come() {
+fn a_hang_up_fault_ends_the_connection_before_the_body_arrives() {
     let sandbox = Sandbox::start();
     sandbox.set_fault(json!({ "fault": "hang_up", "count": 1 }));
-    let mut caller = Caller::new(&sandbox);
-    let whole = request(&sandbox, &numbered(3));
+    let mut connection = RawConnection::new(&sandbox);
+    let whole = request_text(&sandbox, &numbered_events_json(3));
     let (head, body) = whole.split_once("\r\n\r\n").unwrap();
-    caller.say(&format!("{head}\r\n\r\n"));
-    let (heard, _) = caller.hear_all();
-    assert_eq!(heard, "");
+    connection.send(&format!("{head}\r\n\r\n"));
+    let (received, _) = connection.read_until_closed();
+    assert_eq!(received, "");
     let last = last_request(&sandbox);
     assert_eq!(
         (last.outcome.as_str(), last.fault.as_deref(), last.bytes),
         ("faulted", Some("hang_up"), 0)
     );
-    assert_eq!(Caller::new(&sandbox).post(&sandbox, body).status, 204);
+    assert_eq!(
+        RawConnection::new(&sandbox).post(&sandbox, body).status,
+        204
+    );
 }
 
 #[test]
-fn a_status_comes_with_a_page_a_body_of_its_own_or_an_api_error() {
+fn a_status_fault_sends_a_page_a_body_of_its_own_or_an_api_error() {
     let sandbox = Sandbox::start();
-    let mut caller = Caller::new(&sandbox);
-    let mut hear = |fault: Value| {
+    let mut connection = RawConnection::new(&sandbox);
+    let mut answer_with = |fault: Value| {
         sandbox.set_fault(fault);
-        caller.post(&sandbox, &numbered(1))
+        connection.post(&sandbox, &numbered_events_json(1))
     };
 
-    let page = hear(json!({ "fault": "status", "status": 503 }));
+    let page = answer_with(json!({ "fault": "status", "status": 503 }));
     assert_eq!(page.status, 503);
     assert!(
         page.head.contains("content-type: text/html")
             && page.body.contains("503 Service Unavailable")
     );
-    let seconds = hear(json!({ "fault": "status", "status": 429, "retry_after": 7 }));
+    let seconds = answer_with(json!({ "fault": "status", "status": 429, "retry_after": 7 }));
     assert!(
         seconds.status == 429 && seconds.head.contains("retry-after: 7\r\n"),
         "{}",
         seconds.head
     );
     let date = "Wed, 21 Oct 2026 07:28:00 GMT";
-    let dated = hear(json!({ "fault": "status", "status": 503, "retry_after": date }));
+    let dated = answer_with(json!({ "fault": "status", "status": 503, "retry_after": date }));
     assert!(
         dated.head.contains(&format!("retry-after: {date}\r\n")),
         "{}",
         dated.head
     );
-    let api =
-        hear(json!({ "fault": "status", "status": 413, "code": "A_9999", "message": "Too long." }));
+    let api = answer_with(
+        json!({ "fault": "status", "status": 413, "code": "A_9999", "message": "Too long." }),
+    );
     assert_eq!(api.refusal(), (413, "A_9999".into()));
-    let own = hear(
+    let own = answer_with(
         json!({ "fault": "status", "status": 500, "body": "{", "content_type": "application/json", "headers": { "x-a": "b" } }),
     );
     assert_eq!((own.status, own.body.as_str()), (500, "{"));
@@ -226,34 +202,34 @@ fn a_status_comes_with_a_page_a_body_of_its_own_or_an_api_error() {
 }
 
 #[test]
-fn what_stands_between_may_redirect_ask_for_a_login_or_claim_success() {
+fn a_fault_may_redirect_show_a_login_page_or_claim_success() {
     let sandbox = Sandbox::start();
-    let mut caller = Caller::new(&sandbox);
-    let mut hear = |fault: Value| {
+    let mut connection = RawConnection::new(&sandbox);
+    let mut answer_with = |fault: Value| {
         sandbox.set_fault(fault);
-        caller.post(&sandbox, &numbered(1))
+        connection.post(&sandbox, &numbered_events_json(1))
     };
 
-    let moved = hear(json!({ "fault": "redirect", "to": "http://127.0.0.1:1/x" }));
+    let moved = answer_with(json!({ "fault": "redirect", "to": "http://127.0.0.1:1/x" }));
     assert!(
         moved.status == 302 && moved.head.contains("location: http://127.0.0.1:1/x\r\n"),
         "{}",
         moved.head
     );
     assert_eq!(
-        hear(json!({ "fault": "redirect", "to": "/", "status": 308 })).status,
+        answer_with(json!({ "fault": "redirect", "to": "/", "status": 308 })).status,
         308
     );
-    let login = hear(json!({ "fault": "login_page" }));
+    let login = answer_with(json!({ "fault": "login_page" }));
     assert!(login.status == 200 && login.body.contains("Log in"));
-    let lie = hear(json!({ "fault": "success", "when": "before" }));
+    let lie = answer_with(json!({ "fault": "success", "when": "before" }));
     assert_eq!(
         (lie.status, lie.body.as_str()),
         (200, r#"{"success": true}"#)
     );
     assert_eq!(sandbox.ledger().accepted_events, 0);
 
-    let truth = hear(json!({ "fault": "success" }));
+    let truth = answer_with(json!({ "fault": "success" }));
     assert_eq!(truth.body, r#"{"success": true}"#);
     assert_eq!(
         (
@@ -265,20 +241,29 @@ fn what_stands_between_may_redirect_ask_for_a_login_or_claim_success() {
 }
 
 #[test]
-fn a_body_over_the_limit_is_413_and_one_at_the_limit_is_not() {
+fn a_body_over_the_limit_is_answered_413_and_one_at_the_limit_is_not() {
     let sandbox = Sandbox::start();
-    let mut caller = Caller::new(&sandbox);
-    sandbox.set_faults(json!({ "max_body_bytes": numbered(5).len() }));
-    assert_eq!(caller.post(&sandbox, &numbered(6)).status, 413);
-    assert_eq!(caller.post(&sandbox, &numbered(5)).status, 204);
+    let mut connection = RawConnection::new(&sandbox);
+    sandbox.set_faults(json!({ "max_body_bytes": numbered_events_json(5).len() }));
+    assert_eq!(
+        connection.post(&sandbox, &numbered_events_json(6)).status,
+        413
+    );
+    assert_eq!(
+        connection.post(&sandbox, &numbered_events_json(5)).status,
+        204
+    );
     sandbox.clear_faults();
-    assert_eq!(caller.post(&sandbox, &numbered(6)).status, 204);
+    assert_eq!(
+        connection.post(&sandbox, &numbered_events_json(6)).status,
+        204
+    );
 }
 
 #[test]
 fn faults_strike_when_and_as_often_as_ordered() {
     let sandbox = Sandbox::start();
-    let mut caller = Caller::new(&sandbox);
+    let mut connection = RawConnection::new(&sandbox);
     sandbox.set_faults(json!({ "faults": [
         { "fault": "status", "status": 503, "after_requests": 2, "count": 1 },
         { "fault": "status", "status": 500, "containing": "\"partner_user_id\":\"u-7\"" },
@@ -286,10 +271,10 @@ fn faults_strike_when_and_as_often_as_ordered() {
     let mut statuses = |bodies: &[&str]| -> Vec<u16> {
         bodies
             .iter()
-            .map(|body| caller.post(&sandbox, body).status)
+            .map(|body| connection.post(&sandbox, body).status)
             .collect()
     };
-    let (few, many) = (numbered(3), numbered(8));
+    let (few, many) = (numbered_events_json(3), numbered_events_json(8));
     assert_eq!(
         statuses(&[&few, &many, &few, &few, &many]),
         [204, 500, 503, 204, 500]
@@ -302,13 +287,13 @@ fn faults_strike_when_and_as_often_as_ordered() {
 }
 
 #[test]
-fn the_same_seed_meets_the_same_faults() {
+fn sandboxes_with_the_same_seed_strike_the_same_requests() {
     let run = |seed| -> Vec<u16> {
         let order = json!({ "faults": [{ "fault": "status", "status": 503, "probability": 0.5 }] });
         let sandbox = Sandbox::builder().seed(seed).faults(&order).start();
-        let mut caller = Caller::new(&sandbox);
+        let mut connection = RawConnection::new(&sandbox);
         (0..64)
-            .map(|_| caller.post(&sandbox, &numbered(1)).status)
+            .map(|_| connection.post(&sandbox, &numbered_events_json(1)).status)
             .collect()
     };
     assert_eq!(run(1), run(1));
@@ -317,12 +302,12 @@ fn the_same_seed_meets_the_same_faults() {
 }
 
 #[test]
-fn a_delayed_request_is_carried_through_when_its_caller_has_hung_up() {
+fn a_delayed_request_is_finished_after_its_caller_has_hung_up() {
     let sandbox = Sandbox::start();
     sandbox.set_fault(json!({ "fault": "delay", "ms": [40, 60] }));
-    let mut caller = Caller::new(&sandbox);
-    caller.say(&request(&sandbox, &numbered(4)));
-    drop(caller);
+    let mut connection = RawConnection::new(&sandbox);
+    connection.send(&request_text(&sandbox, &numbered_events_json(4)));
+    drop(connection);
 
     let summary = sandbox.wait_for_events(4);
     assert_eq!(summary.delayed, 1);
@@ -330,57 +315,16 @@ fn a_delayed_request_is_carried_through_when_its_caller_has_hung_up() {
 }
 
 #[test]
-fn a_delay_after_processing_holds_back_the_answer_and_not_the_events() {
+fn a_delay_after_the_api_delays_the_answer_and_not_the_events() {
     let sandbox = Sandbox::start();
     sandbox.set_fault(json!({ "fault": "delay", "ms": 3_600_000, "when": "after" }));
-    let mut caller = Caller::new(&sandbox);
-    caller.say(&request(&sandbox, &numbered(4)));
+    let mut connection = RawConnection::new(&sandbox);
+    connection.send(&request_text(&sandbox, &numbered_events_json(4)));
     assert_eq!(sandbox.wait_for_events(4).outcome("accepted"), 1);
-    caller.stream.set_nonblocking(true).unwrap();
-    let heard = caller.stream.read(&mut [0]).map_err(|cause| cause.kind());
-    assert_eq!(heard, Err(ErrorKind::WouldBlock));
-}
-
-#[test]
-fn control_documents_that_are_not_understood_are_400_and_change_nothing() {
-    let sandbox = Sandbox::start();
-    let order = json!({ "faults": [{ "fault": "status", "status": 503 }] });
-    sandbox.set_faults(order.clone());
-    for (what, document, part) in [
-        (
-            "faults",
-            json!({ "faults": [{ "fault": "status", "statsu": 503 }] }),
-            "unknown field `statsu`",
-        ),
-        ("faults", json!({ "fault": [] }), "unknown field `fault`"),
-        (
-            "users",
-            json!({ "unknown": [{ "name": "u" }] }),
-            "unknown field `name`",
-        ),
-        ("token", json!({ "tokens": "x" }), "unknown field `tokens`"),
-        (
-            "addresses",
-            json!({ "allowed": ["localhost"] }),
-            "addresses: invalid IP address",
-        ),
-    ] {
-        let message = sandbox
-            .try_put(what, &document)
-            .expect_err("a document with a mistake");
-        assert!(
-            message.starts_with("400") && message.contains(part),
-            "{what}: {message}"
-        );
-    }
-    assert_eq!(sandbox.get::<Value>("faults")["faults"], order["faults"]);
-    assert_eq!(
-        sandbox.get::<Value>("token"),
-        json!({ "token": "sandbox-token" })
-    );
-    assert_eq!(
-        sandbox.get::<Value>("addresses"),
-        json!({ "allowed": ["127.0.0.1"] })
-    );
-    assert_eq!(sandbox.get::<Value>("users"), json!({ "unknown": [] }));
+    connection.stream.set_nonblocking(true).unwrap();
+    let received = connection
+        .stream
+        .read(&mut [0])
+        .map_err(|cause| cause.kind());
+    assert_eq!(received, Err(ErrorKind::WouldBlock));
 }

@@ -1,7 +1,9 @@
-//! The sandbox: its API, its faults, and its page in a real browser.
+//! The sandbox: its rules, its ledger, its faults, its control API, and its page in a real browser.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod api;
+mod control;
 mod faults;
+mod ledger;
 mod page;

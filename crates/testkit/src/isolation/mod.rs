@@ -1,5 +1,6 @@
-//! What bad events cost, counted on the library's delivery code: the rows of the README's table, and
-//! its plot. `benches/isolation.rs` prints and publishes them; a test holds what is published to them.
+//! The requests that bad events cost, counted on the library's delivery code: the rows of the README's
+//! tables, and its plot. `benches/isolation.rs` prints and publishes them; a test checks that the
+//! published ones are up to date.
 
 pub mod plot;
 pub mod policies;

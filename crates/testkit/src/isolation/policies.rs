@@ -5,8 +5,8 @@
 //! can beat the *floor*, which is the larger of two numbers: the entropy of which events are bad,
 //! because an answer tells one bit at most, and one request for each bad event and for 100 good ones.
 
-use meditopia::delivery::Isolation;
-use meditopia::exchange::BATCH_LIMIT;
+use meditopia::internals::delivery::Isolation;
+use meditopia::internals::exchange::BATCH_LIMIT;
 use std::collections::VecDeque;
 
 /// Requests that the isolation of this library takes; `true` is a bad event.
@@ -45,7 +45,7 @@ fn halving_batch(batch: &[bool]) -> usize {
 pub fn floor_at(rate: f64) -> f64 {
     let bits = |p: f64| if p > 0.0 { -p * p.log2() } else { 0.0 };
     let entropy = bits(rate) + bits(1.0 - rate);
-    entropy.max(unspared(rate, 1.0 - rate))
+    entropy.max(one_each_or_full_batches(rate, 1.0 - rate))
 }
 
 /// The floor for a batch with `bad` bad events, if all positions are equally likely.
@@ -58,6 +58,6 @@ pub fn floor_of_batch(bad: usize) -> f64 {
 }
 
 /// One request for each bad event, and one for each 100 good ones.
-pub fn unspared(bad: f64, good: f64) -> f64 {
+pub fn one_each_or_full_batches(bad: f64, good: f64) -> f64 {
     bad + good / BATCH_LIMIT as f64
 }

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 const START: &str = "UPDATE_README=1 cargo bench --locked --bench isolation -->\n";
 const END: &str = "<!-- end -->";
 
-fn in_crate(path: &str) -> PathBuf {
-    crate::root().join(path)
+fn in_repository(path: &str) -> PathBuf {
+    crate::repository_root().join(path)
 }
 
 fn read(path: &str) -> String {
-    std::fs::read_to_string(in_crate(path)).expect(path)
+    std::fs::read_to_string(in_repository(path)).expect(path)
 }
 
 /// The README before the tables, the tables, and the README after them.
@@ -33,20 +33,20 @@ pub fn plot() -> String {
 }
 
 /// Which of the two are out of date. Writes both instead if `UPDATE_README` is set.
-pub fn stale(table: &str, plot: &str) -> Vec<&'static str> {
+pub fn outdated(table: &str, plot: &str) -> Vec<&'static str> {
     if std::env::var_os("UPDATE_README").is_some() {
         let [before, _, after] = readme();
         let readme = [&before, START, table, END, &after].concat();
-        std::fs::write(in_crate("README.md"), readme).expect("README.md");
-        std::fs::write(in_crate("benches/isolation.svg"), plot).expect("the plot");
+        std::fs::write(in_repository("README.md"), readme).expect("README.md");
+        std::fs::write(in_repository("benches/isolation.svg"), plot).expect("the plot");
         return Vec::new();
     }
-    let mut stale = Vec::new();
+    let mut outdated = Vec::new();
     if self::table() != table {
-        stale.push("the table in README.md");
+        outdated.push("the table in README.md");
     }
     if self::plot() != plot {
-        stale.push("benches/isolation.svg");
+        outdated.push("benches/isolation.svg");
     }
-    stale
+    outdated
 }

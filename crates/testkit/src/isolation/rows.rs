@@ -5,8 +5,8 @@
 
 use super::policies::{floor_at, floor_of_batch, halving, isolating};
 use super::users;
-use meditopia::delivery::cost::Cost;
-use meditopia::exchange::BATCH_LIMIT;
+use meditopia::internals::delivery::cost::Cost;
+use meditopia::internals::exchange::BATCH_LIMIT;
 
 /// No row may take more than this many times the requests of the better policy written by hand.
 const MORE_THAN_BY_HAND: f64 = 1.1;

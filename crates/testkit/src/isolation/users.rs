@@ -5,12 +5,14 @@
 //! bad user is found once and is a suspect from then on, so the floor is within reach: full batches,
 //! and one request for each rejected event.
 
-use super::policies::{halving, unspared};
+use super::policies::{halving, one_each_or_full_batches};
 use super::rows::Row;
 use super::zipf::Zipf;
-use meditopia::clock::Moment;
-use meditopia::delivery::{Effect, Engine, Head, Policy, Queue, Refusal, Restored, Step, Verdict};
-use meditopia::exchange::BATCH_LIMIT;
+use meditopia::internals::clock::Moment;
+use meditopia::internals::delivery::{
+    Effect, Engine, Head, Policy, Queue, Refusal, Restored, Step, Verdict,
+};
+use meditopia::internals::exchange::BATCH_LIMIT;
 use std::collections::{BTreeMap, VecDeque};
 
 const EVENTS: usize = 1_000_000;
@@ -34,10 +36,10 @@ fn row_of_seed(seed: u64) -> Row {
     let mut users = Users::with_seed(seed);
     let events: Vec<bool> = (0..EVENTS).map(|_| users.next_is_bad()).collect();
     let rejected = events.iter().filter(|bad| **bad).count();
-    let floor = unspared(per_event(rejected), per_event(EVENTS - rejected));
+    let floor = one_each_or_full_batches(per_event(rejected), per_event(EVENTS - rejected));
     Row {
         name: "every event of 1 % of 10,000 users, Zipf".to_owned(),
-        goal: Some(GOAL * unspared(per_event(rejected), 1.0)),
+        goal: Some(GOAL * one_each_or_full_batches(per_event(rejected), 1.0)),
         this: per_event(Backlog::with_seed(seed).drain()),
         halving: per_event(halving(&events)),
         one_by_one: 1.0,
@@ -59,7 +61,7 @@ impl Users {
         Self {
             bad: (0..USERS).map(|_| rng.f64() < BAD_USERS).collect(),
             rng,
-            zipf: Zipf::over(USERS),
+            zipf: Zipf::new(USERS),
         }
     }
 
@@ -176,7 +178,7 @@ impl Backlog {
                         self.suspect(user);
                     }
                 }
-                // Nothing else happens to an event while the brake is off.
+                // No other effect concerns an event while the brake is off.
                 _ => {}
             }
         }

@@ -7,7 +7,7 @@ pub struct Zipf {
 }
 
 impl Zipf {
-    pub fn over(users: usize) -> Self {
+    pub fn new(users: usize) -> Self {
         let mut sum = 0.0;
         let mut up_to: Vec<f64> = (1..=users)
             .map(|rank| {

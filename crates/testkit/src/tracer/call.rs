@@ -1,4 +1,4 @@
-//! One system call, and what it is about.
+//! One system call: its arguments, its file, and the mark that it may be.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use libc::pid_t;
 
-/// What the programs of `tests/c` call `getpriority` of, plus the kind of the mark.
+/// The number for which the programs of `tests/c` call `getpriority`, before the kind of the mark is added.
 const MARK: u64 = 0x4d45_0000;
 
-/// A system call that a thread stands before or behind.
+/// A system call that a thread stands before or after.
 #[derive(Debug, Clone)]
-pub struct Call {
+pub struct SystemCall {
     pub pid: pid_t,
     pub tid: pid_t,
     /// 0 is the main thread; the others follow in the order of their start.
@@ -22,21 +22,21 @@ pub struct Call {
     pub arguments: [u64; 6],
 }
 
-/// What a program tells its tracer.
+/// What a program reports to its tracer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
     /// The section of interest begins.
     Begin,
     /// It ends.
     End,
-    /// Events up to this number, exclusive, are acknowledged, from the first one of this call on.
+    /// `count` events from number `from` on were acknowledged.
     Acknowledged { from: u64, count: u64 },
-    /// An enqueue has returned this error, negative as in C.
+    /// The enqueue of this event returned an error, negative as in C.
     Failed { number: u64, status: i32 },
 }
 
-impl Call {
-    /// The mark that it is, if it is one.
+impl SystemCall {
+    /// The mark, if this call is one.
     pub fn mark(&self) -> Option<Mark> {
         if self.number != libc::SYS_getpriority {
             return None;
@@ -60,9 +60,9 @@ impl Call {
         }
     }
 
-    /// Whether it may change something that outlives the process, or that another one sees: between two
-    /// calls of a thread that do not, a death is the same death.
-    pub fn acts(&self) -> bool {
+    /// Whether the call may change something that outlives the process or that another process sees.
+    /// It makes no difference at which of several calls without an effect a process dies.
+    pub fn has_effect(&self) -> bool {
         match self.number {
             libc::SYS_openat => self.arguments[2] as i32 & libc::O_CREAT != 0,
             libc::SYS_write
@@ -86,7 +86,7 @@ impl Call {
         }
     }
 
-    /// The file that it is about: by its path where it has one, else what its descriptor is.
+    /// The file that the call is about: the path in its arguments, or the file of its descriptor.
     pub fn path(&self) -> PathBuf {
         let at = match self.number {
             libc::SYS_open
@@ -116,12 +116,12 @@ impl Call {
         }
     }
 
-    /// Whether it is about a segment of a journal.
+    /// Whether the call is about a segment of a journal.
     pub fn is_of_segment(&self) -> bool {
         is_segment(&self.path())
     }
 
-    /// Its name and the kind of its file, the same in every run.
+    /// The name of the call and the kind of its file, the same in every run.
     pub fn name(&self) -> String {
         let path = self.path();
         let kind = if is_segment(&path) {
@@ -169,7 +169,7 @@ impl Call {
         let Ok(memory) = File::open(format!("/proc/{}/mem", self.tid)) else {
             return PathBuf::new();
         };
-        // Up to the end of a page at a time: behind it may be nothing.
+        // Reads up to the end of one page at a time, because the next page may not be mapped.
         const PAGE: u64 = 4096;
         let mut bytes = Vec::new();
         while bytes.len() < libc::PATH_MAX as usize && !bytes.contains(&0) {
@@ -186,7 +186,7 @@ impl Call {
 }
 
 fn is_segment(path: &Path) -> bool {
-    // One that is gone is shown so by the kernel.
+    // The kernel adds " (deleted)" to the path of a file that was removed.
     let path = path.to_string_lossy();
     path.contains("/journal/") && path.trim_end_matches(" (deleted)").ends_with(".log")
 }

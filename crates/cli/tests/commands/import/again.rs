@@ -5,8 +5,9 @@ use std::fs;
 use std::process::Output;
 
 use super::{NOTHING_QUEUED, Place, SOME_BAD, STOPPED, arrived_once, lines, said};
-use meditopia_testkit::host::{Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::ClientExt;
+use meditopia_testkit::wait::secs;
 
 const RECORDS: usize = 2_000;
 
@@ -38,13 +39,13 @@ fn a_command_with_again_that_has_stopped_goes_on_when_it_is_given_again_and_queu
     place.input("x.ndjson", format!("{{}}\n{}", lines(&["a"], 0..RECORDS)));
     place.ends_with(SOME_BAD, &["x.ndjson"]);
     let client = place.host.client();
-    client.flushed(secs(30));
+    client.flush_ok(secs(30));
     api.clear_ledger();
 
     let mut stops = 0;
     let ended = loop {
         let output = limited(&place, &["x.ndjson", "--again", "--bad", "b1"]);
-        client.flushed(secs(30));
+        client.flush_ok(secs(30));
         if output.status.code() != Some(STOPPED) || stops > RECORDS {
             break output;
         }
@@ -61,7 +62,7 @@ fn a_last_commit_by_again_that_fails_half_way_says_how_to_go_on_without_queueing
     let api = Sandbox::start();
     let place = Place::of(&api);
     place.input("x.ndjson", lines(&["a"], 0..10));
-    let journal = place.host.spool().join("journal");
+    let journal = place.host.path().join("journal");
     fs::write(&journal, "in the way").unwrap();
     let said = place.ends_with(1, &["x.ndjson", "--again"]);
     assert!(
@@ -92,7 +93,7 @@ fn an_interrupted_import_whose_file_of_bad_records_is_gone_goes_on_with_another_
     // Not even by the way.
     place.ends_with(1, &["x.ndjson", "--bad", "b1", "--again"]);
     place.ends_with(SOME_BAD, &["x.ndjson", "--bad", "b2"]);
-    place.host.client().flushed(secs(30));
+    place.host.client().flush_ok(secs(30));
     assert_eq!(arrived_once(&api)["a"].len(), RECORDS);
 }
 
@@ -100,7 +101,7 @@ fn an_interrupted_import_whose_file_of_bad_records_is_gone_goes_on_with_another_
 fn another_input_takes_the_place_of_an_interrupted_one_only_by_again() {
     let api = Sandbox::start();
     let place = stopped(&api, &["x.ndjson", "--bad", "b1"]);
-    place.host.client().flushed(secs(30));
+    place.host.client().flush_ok(secs(30));
     place.input("x.ndjson", lines(&["b"], 0..10));
     let said = place.ends_with(1, &["x.ndjson", "--bad", "b2"]);
     assert!(said.contains("this is another input"), "{said}");
@@ -176,6 +177,6 @@ fn what_is_added_as_all_or_nothing_and_is_bad_does_not_let_the_rest_be_queued_ag
 
     place.input("x.ndjson", format!("{text}{}", lines(&["a"], 50..60)));
     place.ends_with(0, &["x.ndjson", "--all-or-nothing", "--bad", "b2"]);
-    place.host.client().flushed(secs(30));
+    place.host.client().flush_ok(secs(30));
     assert_eq!(arrived_once(&api)["a"].len(), 60);
 }

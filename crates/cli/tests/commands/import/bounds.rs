@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::{Place, SOME_BAD, STOPPED, arrived_once, line, lines, said};
-use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::secs;
 
 #[test]
 fn two_imports_of_one_input_do_not_run_at_once() {
@@ -60,13 +61,13 @@ fn a_full_spool_ends_the_import_which_goes_on_when_there_is_room() {
         .unwrap();
     let client = place.host.client();
     let status = loop {
-        client.flushed(secs(30));
+        client.flush_ok(secs(30));
         if let Some(status) = waiting.try_wait().unwrap() {
             break status;
         }
     };
     assert!(status.success(), "{status}");
-    client.flushed(secs(30));
+    client.flush_ok(secs(30));
     assert_eq!(arrived_once(&api)["a"].len(), 2_000);
 }
 
@@ -89,7 +90,7 @@ fn a_terminal_gets_a_bar_and_everything_else_plain_lines() {
     let command = format!(
         "{} import x.ndjson --again --spool {}",
         env!("CARGO_BIN_EXE_meditopia"),
-        place.host.spool().display()
+        place.host.path().display()
     );
     let terminal = Command::new("script")
         .args(["--quiet", "--return", "--command", &command, "/dev/null"])
@@ -123,7 +124,7 @@ fn memory_does_not_grow_with_the_input() {
         let (small, large) = (peak(100_000, orders), peak(1_000_000, orders));
         println!("{orders:?}: {small} KiB for 100,000 records, {large} KiB for 1,000,000");
         assert!(large < small + MARGIN_KIB, "{small} KiB, then {large} KiB");
-        fs::remove_dir_all(place.host.spool().join("journal")).unwrap();
+        fs::remove_dir_all(place.host.path().join("journal")).unwrap();
     }
 }
 
@@ -158,8 +159,8 @@ fn what_lies_in_the_spool_and_beside_the_input_is_its_owners_alone() {
     place.input("x.ndjson", format!("{}{{}}\n", lines(&["a"], 0..5)));
     place.ends_with(SOME_BAD, &["x.ndjson", "--bad", "elsewhere"]);
     let mut left = vec![
-        place.host.spool().join("import"),
-        place.host.spool().join("journal"),
+        place.host.path().join("import"),
+        place.host.path().join("journal"),
         place.inputs.path().join("elsewhere"),
     ];
     while let Some(path) = left.pop() {
@@ -185,7 +186,7 @@ fn what_lies_in_the_spool_and_beside_the_input_is_its_owners_alone() {
 fn imports_of_different_names_do_not_stand_in_each_others_way() {
     const ROUNDS: usize = 300;
     let api = Sandbox::start();
-    let client = Host::of(&api).open();
+    let client = TestSpool::for_sandbox(&api).into_client();
     std::thread::scope(|scope| {
         for name in ["a", "b"] {
             let client = &client;

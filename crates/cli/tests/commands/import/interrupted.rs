@@ -5,9 +5,10 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::{Place, SOME_BAD, arrived_once, lines, said};
-use meditopia_testkit::host::{Host, Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::tracer::{Call, Event, Tracer};
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::tracer::{SystemCall, TraceEvent, Tracer};
+use meditopia_testkit::wait::secs;
 
 #[test]
 fn standard_input_is_taken_up_only_if_the_same_comes_again() {
@@ -43,7 +44,7 @@ fn standard_input_is_taken_up_only_if_the_same_comes_again() {
     assert_eq!(same.status.code(), Some(0), "{}", said(&same));
     let news = pipe(&lines(&["b"], 0..10), Then::End);
     assert_eq!(news.status.code(), Some(0), "{}", said(&news));
-    place.host.client().flushed(secs(30));
+    place.host.client().flush_ok(secs(30));
     let users = arrived_once(&api);
     assert_eq!((users["a"].len(), users["b"].len()), (2_000, 10));
 }
@@ -54,9 +55,9 @@ enum Then {
     Kill,
 }
 
-fn changes(call: &Call) -> bool {
+fn changes(call: &SystemCall) -> bool {
     // Locks and descriptors go with their process.
-    call.acts() && !matches!(call.number, libc::SYS_close | libc::SYS_flock)
+    call.has_effect() && !matches!(call.number, libc::SYS_close | libc::SYS_flock)
 }
 
 /// Runs an import until it is about to make its `moment`th call that changes something, and kills it there; `false`: it ended before.
@@ -66,7 +67,7 @@ fn killed_at(command: Command, moment: usize) -> bool {
     let (mut left, mut begun) = (moment, false);
     while let Some(event) = tracer.next_event() {
         match event {
-            Event::Entry(call) => {
+            TraceEvent::Entry(call) => {
                 begun |= call.path().ends_with("import");
                 if begun && changes(&call) {
                     if left == 0 {
@@ -77,8 +78,8 @@ fn killed_at(command: Command, moment: usize) -> bool {
                 }
                 tracer.resume(&call);
             }
-            Event::Exit(call, _) => tracer.resume(&call),
-            Event::Ended(..) => return false,
+            TraceEvent::Exit(call, _) => tracer.resume(&call),
+            TraceEvent::Ended(..) => return false,
         }
     }
     false
@@ -130,14 +131,14 @@ fn die_at_each_call(all_or_nothing: bool) {
             break;
         }
     }
-    place.host.client().flushed(secs(120));
+    place.host.client().flush_ok(secs(120));
     let arrived = arrived_once(&api);
     for user in &users {
         let numbers = arrived.get(user).map_or(0, Vec::len);
         assert_eq!(numbers, RECORDS, "{user}");
     }
     assert_eq!(arrived.len(), users.len());
-    assert!(!place.host.spool().join("damaged").exists());
+    assert!(!place.host.path().join("damaged").exists());
 }
 
 #[test]
@@ -148,8 +149,8 @@ fn an_import_beside_a_sender_and_a_writer_is_killed_often_and_brings_each_record
     let place = Place::of(&api);
     let path = place.input("x.ndjson", lines(&["a", "b", "c"], 0..RECORDS));
     let name = path.to_str().unwrap().to_owned();
-    let spool = place.host.spool();
-    let host = Host::of(&api)
+    let spool = place.host.path();
+    let host = TestSpool::for_sandbox(&api)
         .with("spool", spool.to_str().unwrap())
         .with("role", "both")
         .with("flush_interval_ms", "20");
@@ -174,7 +175,7 @@ fn an_import_beside_a_sender_and_a_writer_is_killed_often_and_brings_each_record
         process.wait().unwrap();
     }
     place.ends_with(0, &orders);
-    client.flushed(secs(120));
+    client.flush_ok(secs(120));
     let users = arrived_once(&api);
     assert_eq!(users["live"].len(), live);
     for user in ["a", "b", "c"] {

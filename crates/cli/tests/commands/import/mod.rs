@@ -12,10 +12,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use meditopia_testkit::host::Host;
-use meditopia_testkit::ledger::{Arrivals, out_of_order};
-use meditopia_testkit::patience::wait_until;
+use meditopia_testkit::ledger::{Arrivals, first_disorder};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::TestSpool;
+use meditopia_testkit::wait::wait_until;
 use serde_json::Value;
 
 const SOME_BAD: i32 = 8;
@@ -24,13 +24,13 @@ const STOPPED: i32 = 10;
 
 /// A spool, and a directory for inputs.
 struct Place {
-    host: Host,
+    host: TestSpool,
     inputs: tempfile::TempDir,
 }
 
 impl Place {
     fn of(api: &Sandbox) -> Self {
-        let host = Host::of(api);
+        let host = TestSpool::for_sandbox(api);
         host.client();
         let inputs = tempfile::tempdir().unwrap();
         Self { host, inputs }
@@ -45,7 +45,7 @@ impl Place {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_meditopia"));
         command.arg("import").args(arguments);
-        command.arg("--spool").arg(self.host.spool());
+        command.arg("--spool").arg(self.host.path());
         command.current_dir(self.inputs.path()).stdin(Stdio::null());
         command
     }
@@ -85,7 +85,7 @@ impl Place {
 
     /// How many records the last commit of an import knows.
     fn records(&self, name: &str) -> u64 {
-        let dirs = fs::read_dir(self.host.spool().join("import"));
+        let dirs = fs::read_dir(self.host.path().join("import"));
         let read = |dir: PathBuf| -> Option<Value> {
             serde_json::from_slice(&fs::read(dir.join("progress.json")).ok()?).ok()
         };
@@ -122,11 +122,11 @@ fn lines(users: &[&str], numbers: std::ops::Range<usize>) -> String {
 
 /// What has arrived, checked to be each event once and in its user's order.
 fn arrived_once(api: &Sandbox) -> BTreeMap<String, Vec<u64>> {
-    let arrivals = Arrivals::of(api);
+    let arrivals = Arrivals::from_sandbox(api);
     assert_eq!(arrivals.duplicates(), 0);
     let users = arrivals.first_appearances();
     for (user, numbers) in &users {
-        assert_eq!(out_of_order(numbers), None, "{user}");
+        assert_eq!(first_disorder(numbers), None, "{user}");
     }
     users
 }

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::Value;
 
 use super::{NOTHING_QUEUED, Place, SOME_BAD, STOPPED, arrived_once, line, lines};
-use meditopia_testkit::host::{Story, secs};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::ClientExt;
+use meditopia_testkit::wait::secs;
 
 #[test]
 fn each_format_brings_the_same_events() {
@@ -31,7 +32,7 @@ fn each_format_brings_the_same_events() {
     place.ends_with(0, &["6.csv"]);
     place.input("7.tsv", "token\tpartner_user_id\tevent\nt\te\tsignin\n");
     place.ends_with(0, &["7.tsv"]);
-    place.host.client().flushed(secs(30));
+    place.host.client().flush_ok(secs(30));
 
     let events: Vec<_> = api.events().into_iter().map(|event| event.fields).collect();
     let users: Vec<&str> = events
@@ -196,7 +197,7 @@ fn all_or_nothing_queues_nothing_when_one_record_is_bad() {
     fs::remove_file(place.inputs.path().join("x.ndjson.rejected.ndjson")).unwrap();
     place.ends_with(0, &orders);
     assert_eq!(place.waiting(), 200);
-    let segments = fs::read_dir(place.host.spool().join("journal")).unwrap();
+    let segments = fs::read_dir(place.host.path().join("journal")).unwrap();
     assert_eq!(segments.count(), 1, "they became visible at once");
 }
 
@@ -237,6 +238,6 @@ fn an_input_that_is_cut_short_is_taken_up_when_it_is_whole() {
     assert!(said.contains("another input"), "{said}");
     place.input("x.json", &whole);
     place.ends_with(0, &["x.json"]);
-    place.host.client().flushed(secs(30));
+    place.host.client().flush_ok(secs(30));
     assert_eq!(arrived_once(&api)["a"].len(), 40);
 }

@@ -1,21 +1,22 @@
-//! The sandbox's page in a real browser: what it shows is what came, and what is clicked is done.
+//! The sandbox's page in a real browser: it shows what arrived, and its controls change the
+//! sandbox.
 
-mod acts;
+mod controls;
+mod feed;
+mod layout;
 mod load;
-mod looks;
 mod serving;
-mod shows;
 
 use meditopia_testkit::browser::Browser;
 use meditopia_testkit::sandbox::Sandbox;
 
-/// Whether the page has been told how things are.
+/// Whether the page has received its first frame.
 const LIVE: &str = "document.querySelector('#connection')?.dataset.state === 'live'";
 
-/// The page of a sandbox in a browser, once it has been told how things are.
+/// The page of a sandbox in a browser, once the page has received its first frame.
 fn page_of(api: &Sandbox) -> Browser {
     let browser = Browser::open(&page_url(api));
-    browser.until(LIVE);
+    browser.wait_until(LIVE);
     browser
 }
 

@@ -1,0 +1,150 @@
+//! Disks of a test's own: one that is small, one that cannot be written to, and one over FUSE.
+//!
+//! Only root can mount them. Each is unmounted when its value is dropped.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::privileges::{is_root, report_skip};
+use crate::process::stdout_of;
+use crate::wait::wait_until;
+
+/// A directory that something was mounted on.
+struct MountPoint(PathBuf);
+
+impl Drop for MountPoint {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn mount(arguments: &[&str], paths: &[&Path]) {
+    stdout_of(Command::new("mount").args(arguments).args(paths));
+}
+
+/// Whether this process may mount; says so if not.
+fn can_mount(what: &str) -> bool {
+    if !is_root() {
+        report_skip(&format!("only root can mount {what}"));
+    }
+    is_root()
+}
+
+/// A file system in memory of a few mebibytes.
+pub struct SmallDisk {
+    // Unmounted before the directory is removed.
+    _mounted: MountPoint,
+    dir: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    /// `None` if this process may not mount.
+    pub fn mount(mebibytes: u64) -> Option<Self> {
+        if !can_mount("a small disk") {
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let size = format!("size={mebibytes}m,mode=0700");
+        mount(&["-t", "tmpfs", "-o", &size, "none"], &[dir.path()]);
+        Some(Self {
+            _mounted: MountPoint(dir.path().to_owned()),
+            dir,
+        })
+    }
+
+    /// The path for a spool on it.
+    pub fn spool(&self) -> PathBuf {
+        self.dir.path().join("spool")
+    }
+
+    /// Fills all free space with another file.
+    pub fn fill(&self) {
+        let mut file = File::create(self.ballast()).unwrap();
+        let block = [1; 4096];
+        while file.write_all(&block).is_ok() {}
+    }
+
+    /// Removes the file that [`SmallDisk::fill`] made.
+    pub fn free(&self) {
+        fs::remove_file(self.ballast()).unwrap();
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.dir.path().join("ballast")
+    }
+
+    /// Mounts it again with another option, such as `ro`.
+    pub fn remount(&self, option: &str) {
+        let mut mount = Command::new("mount");
+        mount
+            .arg("-o")
+            .arg(format!("remount,{option}"))
+            .arg(self.dir.path());
+        // The kernel refuses `ro` while a process writes to the disk.
+        wait_until(option, || mount.output().unwrap().status.success());
+    }
+}
+
+/// A second path to a directory, under which it cannot be written to.
+pub struct ReadOnlyView {
+    _mounted: MountPoint,
+    view: tempfile::TempDir,
+}
+
+impl ReadOnlyView {
+    /// `None` if this process may not mount.
+    pub fn mount(dir: &Path) -> Option<Self> {
+        if !can_mount("a directory read-only") {
+            return None;
+        }
+        let view = tempfile::tempdir().unwrap();
+        mount(&["--bind"], &[dir, view.path()]);
+        let mounted = MountPoint(view.path().to_owned());
+        mount(&["-o", "remount,bind,ro"], &[view.path()]);
+        Some(Self {
+            _mounted: mounted,
+            view,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        self.view.path()
+    }
+}
+
+/// A file system over FUSE. The library treats it as a network file system, because other hosts may
+/// see it, too.
+pub struct FuseDisk {
+    _mounted: MountPoint,
+    dir: tempfile::TempDir,
+}
+
+impl FuseDisk {
+    /// `None` if this process may not mount it.
+    pub fn mount() -> Option<Self> {
+        if !can_mount("a file system over FUSE") {
+            return None;
+        }
+        if !Path::new("/dev/fuse").exists() {
+            report_skip("this machine has no /dev/fuse");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["behind", "mounted"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        let mut bindfs = Command::new("bindfs");
+        stdout_of(bindfs.args(["behind", "mounted"]).current_dir(dir.path()));
+        Some(Self {
+            _mounted: MountPoint(dir.path().join("mounted")),
+            dir,
+        })
+    }
+
+    /// The path for a spool on it.
+    pub fn spool(&self) -> PathBuf {
+        self.dir.path().join("mounted/spool")
+    }
+}

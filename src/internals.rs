@@ -1,0 +1,18 @@
+//! What the other crates of this workspace use beyond the public surface. No version promises any
+//! of it: it exists only with the feature `internals`, and the documentation does not show it.
+
+/// Re-exports everything that a private module of this crate marks as `pub`.
+macro_rules! internal {
+    ($($module:ident)*) => {
+        $(
+            #[allow(missing_docs, reason = "the module documents itself")]
+            pub mod $module {
+                pub use crate::$module::*;
+            }
+        )*
+    };
+}
+
+internal! {
+    client clock config delivery error event exchange journal log spool stats store transport
+}
