@@ -1,7 +1,7 @@
 //! Statistics: how many events wait, how many were delivered, and why delivery is paused.
 //!
-//! One table ([`table`]) says the name, the meaning and the kind of each figure. The struct, the
-//! JSON and the Prometheus text are all made from it, so that none of them can lack a figure or
+//! One table (`stats/table.rs`) says the name, the meaning and the kind of each figure. The struct,
+//! the JSON and the Prometheus text are all made from it, so that none of them can lack a figure or
 //! call it something else. [`Stats`] is a snapshot: what it holds is gathered elsewhere, and it
 //! reads no clock.
 
