@@ -250,9 +250,13 @@ fn every_command_that_a_document_for_developers_tells_to_type_has_its_target() {
                 }
             }
             if let Some(filter) = after("--lib") {
-                let module = filter.replace("::", "/");
-                let file = in_repository(&format!("src/{module}.rs"));
-                check(file.exists() || file.with_extension("").join("mod.rs").exists());
+                let module = in_repository(&format!("src/{}", filter.replace("::", "/")));
+                let places = [module.with_extension("rs"), module];
+                let mut sources = places
+                    .iter()
+                    .filter(|place| place.exists())
+                    .flat_map(|place| files(place));
+                check(sources.any(|source| read(source).contains("#[test]")));
             }
         }
     }
