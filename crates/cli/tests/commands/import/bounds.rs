@@ -30,7 +30,10 @@ fn two_imports_of_one_input_cannot_run_at_the_same_time() {
     input.write_all(records(&["a"], 0..10).as_bytes()).unwrap();
     fixture.wait_for_committed("-", 1);
     let printed = fixture.import_ending_with(1, &["-", "--format", "ndjson"]);
-    assert!(printed.contains("another process is importing"), "{printed}");
+    assert!(
+        printed.contains("another process is importing"),
+        "{printed}"
+    );
     drop(input);
     assert!(first.wait().unwrap().success());
     assert_eq!(fixture.pending(), 10);
