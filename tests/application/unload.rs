@@ -96,15 +96,19 @@ fn unload(role: &str, way: &str, threads: usize) {
     let library = program.library();
     let process = Enqueuer::spawn(&mut program.command(&[library.to_str().unwrap(), way]));
 
-    let do_rounds = |rounds: u64| {
+    let deliver_rounds = |rounds: u64, in_all: u64| {
         let answer = process.ask(&rounds.to_string());
         assert_eq!(answer.as_deref(), Some("done"), "it died");
+        if way == "abandoned" {
+            // Its sender lives on. If the observer sent first, that sender would not have a
+            // connection yet when its descriptors are counted.
+            api.wait_for_events(in_all);
+        }
+        observer.flush_ok(secs(60));
     };
-    do_rounds(first_rounds);
-    observer.flush_ok(secs(60));
+    deliver_rounds(first_rounds, first_rounds);
     let early = Holdings::at_rest(process.pid(), threads);
-    do_rounds(rounds - first_rounds);
-    observer.flush_ok(secs(60));
+    deliver_rounds(rounds - first_rounds, rounds);
     let late = Holdings::at_rest(process.pid(), threads);
 
     let arrivals = Arrivals::from_sandbox(&api);
