@@ -25,7 +25,7 @@ fn sender_of(spool: &Path, api: &Sandbox) -> Client {
 #[test]
 fn files_of_other_programs_in_a_spool_are_left_alone() {
     let api = Sandbox::start();
-    let program = CProgram::compile("enqueues.c").with_config(&api, &[("role", "enqueue")]);
+    let program = CProgram::compile("enqueue_job.c").with_config(&api, &[("role", "enqueue")]);
     program.run(&["10"]);
     let spool = program.spool();
     let foreign = [
@@ -62,7 +62,7 @@ fn files_of_other_programs_in_a_spool_are_left_alone() {
 #[test]
 fn an_older_library_enqueues_beside_a_newer_store_or_segment_and_sends_nothing() {
     let api = Sandbox::start();
-    let program = CProgram::compile("enqueues.c").with_config(&api, &[("role", "enqueue")]);
+    let program = CProgram::compile("enqueue_job.c").with_config(&api, &[("role", "enqueue")]);
     program.run(&["10"]);
     let segment = fs::read_dir(program.spool().join("journal"))
         .unwrap()

@@ -40,7 +40,7 @@ fn sender_of(spool: &Path, api: &Sandbox) -> Client {
 
 /// A spool whose store holds pending events, with a flipped bit in one run.
 fn spool_with_damage(api: &Sandbox) -> CProgram {
-    let program = CProgram::compile("enqueues.c").with_config(api, &[("role", "enqueue")]);
+    let program = CProgram::compile("enqueue_job.c").with_config(api, &[("role", "enqueue")]);
     program.run(&[&EVENTS.to_string()]);
     api.refuse_address();
     let sender = sender_of(&program.spool(), api);
