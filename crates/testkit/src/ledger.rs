@@ -15,7 +15,7 @@ use crate::sandbox::{Fields, Request, Sandbox};
 /// An event: its user, and the number that the test gave to it.
 pub type Event = (String, u64);
 
-/// The numbers of each user's events, in an order that the function tells which returns them.
+/// The numbers of each user's events. The function that returns them says in which order.
 pub type NumbersByUser = BTreeMap<String, Vec<u64>>;
 
 /// The number that a test gave to an event.
