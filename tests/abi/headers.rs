@@ -52,7 +52,12 @@ fn generate(files: &[&str]) -> String {
 fn assert_current(header: &str, files: &[&str]) {
     let fresh = generate(files);
     if std::env::var_os("UPDATE_HEADERS").is_some() {
-        std::fs::write(repository_path(header), &fresh).expect("the header can be written");
+        // Other tests compile the header at the same time, so it is replaced as a whole.
+        let path = repository_path(header);
+        let fresh_path = path.with_extension("new");
+        std::fs::write(&fresh_path, &fresh)
+            .and_then(|()| std::fs::rename(&fresh_path, &path))
+            .expect("the header can be written");
     }
     assert!(
         fresh == read(header),
