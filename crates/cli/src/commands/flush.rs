@@ -5,10 +5,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use meditopia::LogLevel as Level;
 use meditopia::internals::config::Role;
-use meditopia::{Client, Report};
-use meditopia::{Error, ErrorKind};
+use meditopia::{Client, Error, ErrorKind, LogLevel as Level, Report};
 
 use crate::failure::{EVENTS_LEFT, FAILED, Failure, PAUSED, USAGE};
 use crate::options::sender_config::SenderConfig;

@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use meditopia::EventKind;
-use meditopia::{Client, Receipt, ReceiptFilter};
+use meditopia::{Client, EventKind, Receipt, ReceiptFilter};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;

@@ -8,10 +8,9 @@
 
 use std::path::{Path, PathBuf};
 
-use meditopia::Client;
-use meditopia::Config;
 use meditopia::internals::client::Purpose;
 use meditopia::internals::spool;
+use meditopia::{Client, Config};
 
 use crate::failure::{Failure, USAGE};
 use crate::output::print_error;

@@ -13,9 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
 use std::time::Duration;
 
-use meditopia::Config;
 use meditopia::internals::clock::wall_ms;
-use meditopia::{LogCallback as Callback, LogLevel as Level, LogRecord as Record};
+use meditopia::{Config, LogCallback as Callback, LogLevel as Level, LogRecord as Record};
 
 /// The number of records that are kept for a slow reader.
 const QUEUE_RECORDS: usize = 1_024;

@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use meditopia::PauseReason;
-use meditopia::Stats;
+use meditopia::{PauseReason, Stats};
 
 use crate::times::{Zone, show_span};
 

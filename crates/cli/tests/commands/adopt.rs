@@ -1,11 +1,10 @@
-//! `meditopia adopt`: it changes only what its options name, and the command that a message names works
-//! when it is typed.
+//! `meditopia adopt`: it changes only what its options name, and the command that a message names
+//! works when it is typed.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-use meditopia::Client;
-use meditopia::ErrorKind;
+use meditopia::{Client, ErrorKind};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::service::ConfiguredSpool;
 use meditopia_testkit::spool::{ClientExt, TestSpool};

@@ -1,5 +1,5 @@
-//! A series of incidents on one spool: the commands alone are enough to find and end each of them, and
-//! no event is lost.
+//! A series of incidents on one spool: the commands alone are enough to find and end each of them,
+//! and no event is lost.
 
 use meditopia_testkit::disks::SmallDisk;
 use meditopia_testkit::sandbox::Sandbox;

@@ -80,14 +80,14 @@ impl LiveSpool {
         self.enqueued()
     }
 
-    /// Stops enqueueing, delivers the rest, and checks that every event arrived once, in the order of
-    /// its user. Returns the number of events.
+    /// Stops enqueueing, delivers the rest, and checks that every event arrived once, in the order
+    /// of its user. Returns the number of events.
     pub fn end_with_all_delivered(self, api: &Sandbox) -> u64 {
         self.end_with_more_delivered(api, 0)
     }
 
-    /// Like [`end_with_all_delivered`](Self::end_with_all_delivered), with `more` events that the test
-    /// has enqueued for the same users.
+    /// Like [`end_with_all_delivered`](Self::end_with_all_delivered), with `more` events that the
+    /// test has enqueued for the same users.
     pub fn end_with_more_delivered(mut self, api: &Sandbox, more: u64) -> u64 {
         self.stop_enqueueing();
         self.client.flush_ok(secs(60));

@@ -1,5 +1,5 @@
-//! The commands for an operator, as real processes beside an application that enqueues and a sender that
-//! delivers to the sandbox.
+//! The commands for an operator, as real processes beside an application that enqueues and a sender
+//! that delivers to the sandbox.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -7,8 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use meditopia::Client;
-use meditopia::PauseReason;
+use meditopia::{Client, PauseReason};
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::fault_table::Outcome;
 use meditopia_testkit::ledger::event_number;
@@ -92,7 +91,8 @@ fn recover_reports_the_risk_and_with_yes_recovers_and_keeps_the_damaged_store() 
     let examined = recover(&spool, &[]).output().unwrap();
     assert_eq!(examined.status.code(), Some(3), "{examined:?}");
     let text = stdout(&examined);
-    // It is a matter of timing whether the sender took the four events over before it met the damage.
+    // It is a matter of timing whether the sender took the four events over before it met the
+    // damage.
     let readable = [
         "150 pending events in 2 runs",
         "154 pending events in 3 runs",
@@ -145,9 +145,9 @@ fn recover_is_refused_while_a_process_sends_and_leaves_a_sound_store_alone() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut said = String::new();
+    let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut said)
+        .read_line(&mut line)
         .unwrap();
     let pid = child.id();
     let mut running = ChildProcess(child);

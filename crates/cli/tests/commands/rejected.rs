@@ -69,11 +69,14 @@ fn rejected_events_are_listed_filtered_and_exported_beside_a_running_sender() {
     let list = run(&["rejected", "list"], &spool);
     assert_eq!(list.lines().count(), 7, "{list}");
     let file = spool.with_file_name("out.ndjson");
-    let told = run(
+    let exported_to_file = run(
         &["rejected", "export", "--output", file.to_str().unwrap()],
         &spool,
     );
-    assert!(told.contains("exported 6 events"), "{told}");
+    assert!(
+        exported_to_file.contains("exported 6 events"),
+        "{exported_to_file}"
+    );
     assert_eq!(
         fs::metadata(&file).unwrap().permissions().mode() & 0o777,
         0o600
@@ -109,14 +112,14 @@ fn requeued_events_arrive_once_their_user_is_known_and_discard_needs_a_yes() {
     assert!(question.contains("--yes"), "{question}");
     assert_eq!(run_json(&["rejected", "list", "--json"], &spool).len(), 6);
 
-    let told = run(&["rejected", "discard", "--user=bad-2", "--yes"], &spool);
-    assert!(told.contains("discarded 3 events"), "{told}");
+    let discarded = run(&["rejected", "discard", "--user=bad-2", "--yes"], &spool);
+    assert!(discarded.contains("discarded 3 events"), "{discarded}");
     api.set_unknown_users(["bad-2"]);
-    let told = run(
+    let requeued = run(
         &["rejected", "requeue", "--user=bad-1", "--limit=1"],
         &spool,
     );
-    assert!(told.contains("requeued 1 event;"), "{told}");
+    assert!(requeued.contains("requeued 1 event;"), "{requeued}");
     run(&["rejected", "requeue", "--all"], &spool);
     let none = run(&["rejected", "requeue", "--all"], &spool);
     assert!(none.contains("nothing was done"), "{none}");

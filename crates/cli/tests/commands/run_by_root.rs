@@ -120,25 +120,25 @@ fn an_error_about_a_file_that_the_spools_owner_cannot_access_names_the_owner_and
     );
     let refused = output(&["import", &events, "--spool"], &spool.path());
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    let said = stderr(&refused);
+    let errors = stderr(&refused);
     for part in [
         "cannot be accessed as the spool's owner, uid 12345",
         "Permission denied",
         "--bad",
     ] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(errors.contains(part), "{part}: {errors}");
     }
-    assert!(!said.contains("interrupted"), "{said}");
+    assert!(!errors.contains("interrupted"), "{errors}");
 
     let token = path("token", "s3cret");
     let config = path("shop.toml", &format!("bearer_token_file = {token:?}"));
     let examined = output(&["doctor", "--config", &config, "--spool"], &spool.path());
-    let said = stdout(&examined);
+    let findings = stdout(&examined);
     for part in [
         "shop.toml, but the spool's owner, uid 12345, cannot; let uid 12345 read it",
         "Permission denied (os error 13); let uid 12345 read it; this command runs as that user",
     ] {
-        assert!(said.contains(part), "{part}: {said}");
+        assert!(findings.contains(part), "{part}: {findings}");
     }
 }
 
@@ -148,12 +148,12 @@ fn a_command_run_by_root_fails_if_the_owner_of_the_spool_is_unknown() {
     let nowhere = dir.path().join("nowhere");
     let refused = output(&["hold"], &nowhere);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    let said = stderr(&refused);
+    let errors = stderr(&refused);
     let expected = if is_root() {
         "root cannot tell who owns it; name a spool that exists"
     } else {
         "name a directory that is there"
     };
-    assert!(said.contains(expected), "{said}");
+    assert!(errors.contains(expected), "{errors}");
     assert!(!nowhere.exists());
 }

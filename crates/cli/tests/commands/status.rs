@@ -187,9 +187,9 @@ fn status_of_another_users_spool_names_its_owner() {
         .output();
     let output = output.unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = stderr(&output);
-    assert!(said.contains("belongs to uid 0"), "{said}");
-    assert!(said.contains("run as that user"), "{said}");
+    let errors = stderr(&output);
+    assert!(errors.contains("belongs to uid 0"), "{errors}");
+    assert!(errors.contains("run as that user"), "{errors}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What commands do differently at a terminal: colours and questions. `script` provides the terminal.
+//! What commands do differently at a terminal: colours and questions. `script` provides the
+//! terminal.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,7 +12,8 @@ use meditopia_testkit::wait::secs;
 
 use crate::cli::{run, run_json};
 
-/// Runs a command on a terminal at which `typed` is typed; returns its exit status and what it shows.
+/// Runs a command on a terminal at which `typed` is typed; returns its exit status and what it
+/// shows.
 fn at_terminal(
     arguments: &str,
     spool: &Path,

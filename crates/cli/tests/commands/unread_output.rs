@@ -1,5 +1,5 @@
-//! Commands whose output cannot be written, because the reader has closed the pipe or the disk is full:
-//! they do what they were asked for, and their exit status says so.
+//! Commands whose output cannot be written, because the reader has closed the pipe or the disk is
+//! full: they do what they were asked for, and their exit status says so.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -82,9 +82,9 @@ fn full() -> Stdio {
 fn a_command_whose_reader_closes_the_pipe_is_carried_out_and_ends_with_its_usual_status() {
     let fixture = Fixture::new();
     for (words, status) in Fixture::commands() {
-        let (exit, said) = fixture.run(words, closed());
-        assert_eq!(exit, Some(status), "{words}: {said}");
-        assert!(!said.contains("standard output"), "{words}: {said}");
+        let (exit, errors) = fixture.run(words, closed());
+        assert_eq!(exit, Some(status), "{words}: {errors}");
+        assert!(!errors.contains("standard output"), "{words}: {errors}");
     }
     assert_eq!(fixture.spool.client().stats().unwrap().delivered, 4);
 }
@@ -98,11 +98,11 @@ fn a_command_whose_output_meets_a_full_disk_is_carried_out_and_reports_the_missi
             "doctor" => DOCTOR_FAIL,
             _ => FAILED,
         };
-        let (exit, said) = fixture.run(words, full());
-        assert_eq!(exit, Some(status), "{words}: {said}");
+        let (exit, errors) = fixture.run(words, full());
+        assert_eq!(exit, Some(status), "{words}: {errors}");
         assert!(
-            said.contains("standard output: No space left"),
-            "{words}: {said}"
+            errors.contains("standard output: No space left"),
+            "{words}: {errors}"
         );
     }
     assert_eq!(fixture.spool.client().stats().unwrap().delivered, 4);

@@ -1,5 +1,5 @@
-//! The operator's guide: its commands and options exist, and its marked commands run in the order in which
-//! a reader would type them.
+//! The operator's guide: its commands and options exist, and its marked commands run in the order
+//! in which a reader would type them.
 
 use std::collections::BTreeSet;
 use std::fs;

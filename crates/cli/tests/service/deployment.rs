@@ -1,7 +1,8 @@
-//! The files that are deployed beside the command: units for systemd, alerts and a dashboard for Prometheus.
+//! The files that are deployed beside the command: units for systemd, alerts and a dashboard for
+//! Prometheus.
 //!
-//! No unit is started, because that takes systemd as process 1. The tests check that systemd accepts the
-//! units, and that a real delivery makes no system call outside their filters.
+//! No unit is started, because that takes systemd as process 1. The tests check that systemd
+//! accepts the units, and that a real delivery makes no system call outside their filters.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -91,6 +91,6 @@ fn a_flush_reports_an_unknown_option_of_the_configuration_once() {
     let spool = configured(&api);
     spool.configure("colour = \"red\"");
     let output = spool.output("flush", &[]);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said.matches("is not an option").count(), 1, "{said}");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(errors.matches("is not an option").count(), 1, "{errors}");
 }

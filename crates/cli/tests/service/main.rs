@@ -1,5 +1,5 @@
-//! The commands that run unattended: `meditopia run` and `meditopia flush` with their units and alerts, and
-//! `meditopia sandbox`.
+//! The commands that run unattended: `meditopia run` and `meditopia flush` with their units and
+//! alerts, and `meditopia sandbox`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

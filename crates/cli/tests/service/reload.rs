@@ -13,13 +13,13 @@ fn a_reload_with_a_new_token_ends_the_pause() {
     let spool = configured(&api);
     spool.configure("flush_interval_ms = 20\nbearer_token = \"sandbox-token\"");
     let service = spool.start_service(&[]);
-    let host = spool.client();
-    host.enqueue_users(0..1);
+    let client = spool.client();
+    client.enqueue_users(0..1);
     api.wait_for_events(1);
     service.wait_for_answer("/readyz", 200, "sending");
 
     api.set_token("renewed");
-    host.enqueue_users(1..2);
+    client.enqueue_users(1..2);
     service.wait_for_answer("/readyz", 503, "paused (auth)");
     service.wait_for_answer("/healthz", 200, "alive");
     spool.configure("flush_interval_ms = 20\nbearer_token = \"renewed\"");

@@ -44,11 +44,11 @@ fn request_stop(first_line: &Value) {
 
 #[test]
 fn the_sandbox_prints_where_it_listens_and_ends_with_its_standard_input() {
-    let (mut process, said) = start("--token=mine", Stdio::piped());
-    assert_eq!(said["token"], "mine");
-    let control = said["control"].as_str().unwrap();
+    let (mut process, first_line) = start("--token=mine", Stdio::piped());
+    assert_eq!(first_line["token"], "mine");
+    let control = first_line["control"].as_str().unwrap();
     let url = control.replace("/sandbox", "/default/v1/events");
-    assert_eq!(said["url"].as_str(), Some(url.as_str()));
+    assert_eq!(first_line["url"].as_str(), Some(url.as_str()));
     drop(process.stdin.take());
     assert!(ends_well(process));
 }
@@ -56,19 +56,24 @@ fn the_sandbox_prints_where_it_listens_and_ends_with_its_standard_input() {
 #[test]
 fn the_sandbox_stops_on_request_even_during_an_answer() {
     let slow = r#"--faults={"faults":[{"fault":"delay","ms":3600000}]}"#;
-    let (process, said) = start(slow, Stdio::piped());
-    let address = said["url"].as_str().unwrap().split('/').nth(2).unwrap();
+    let (process, first_line) = start(slow, Stdio::piped());
+    let address = first_line["url"]
+        .as_str()
+        .unwrap()
+        .split('/')
+        .nth(2)
+        .unwrap();
     let mut connection = TcpStream::connect(address).unwrap();
     let request = request_text_with("", &numbered_events_json(1));
     connection.write_all(request.as_bytes()).unwrap();
-    request_stop(&said);
+    request_stop(&first_line);
     assert!(ends_well(process));
 }
 
 #[test]
 fn the_sandbox_with_stay_keeps_running_when_its_standard_input_ends() {
-    let (process, said) = start("--stay", Stdio::null());
-    request_stop(&said);
+    let (process, first_line) = start("--stay", Stdio::null());
+    request_stop(&first_line);
     assert!(ends_well(process));
 }
 
@@ -132,10 +137,10 @@ fn a_command_of_the_sandbox_delivers_to_it_and_a_summary_follows() {
 fn the_sandbox_fails_with_both_numbers_if_expected_events_are_missing() {
     let output = run_script(&["--expect-events=7"], "exit 0");
     assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr);
+    let errors = String::from_utf8_lossy(&output.stderr);
     assert!(
-        said.contains("7 different events were expected, 0 were accepted"),
-        "{said}"
+        errors.contains("7 different events were expected, 0 were accepted"),
+        "{errors}"
     );
     assert!(
         run_script(&["--expect-events=0"], "exit 0")
@@ -176,8 +181,11 @@ fn the_sandbox_names_a_command_that_cannot_be_started() {
         .output()
         .unwrap();
     assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("/nowhere/quickstart: No such file"), "{said}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("/nowhere/quickstart: No such file"),
+        "{errors}"
+    );
 }
 
 #[test]

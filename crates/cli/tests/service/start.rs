@@ -29,9 +29,9 @@ fn a_service_that_cannot_start_says_why() {
     let spool = configured(&api);
     let assert_refused = |arguments: &[&str], status: i32, why: &str| {
         let output = spool.output("run", arguments);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(status), "{said}");
-        assert!(said.contains(why), "{said}");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{errors}");
+        assert!(errors.contains(why), "{errors}");
     };
     assert_refused(&["--listen", "0.0.0.0:0"], 2, "--listen-anywhere");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

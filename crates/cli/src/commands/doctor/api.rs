@@ -6,8 +6,6 @@
 
 use std::time::Duration;
 
-use meditopia::Fields;
-use meditopia::PauseReason;
 use meditopia::internals::client::connection;
 use meditopia::internals::clock::{self, Moment};
 use meditopia::internals::config::{BearerToken, Settings};
@@ -15,6 +13,7 @@ use meditopia::internals::delivery::{Verdict, judge};
 use meditopia::internals::event::{Rules, encode};
 use meditopia::internals::exchange::Exchange;
 use meditopia::internals::transport::Transport;
+use meditopia::{Fields, PauseReason};
 use secrecy::SecretString;
 
 use super::{Finding, Report};

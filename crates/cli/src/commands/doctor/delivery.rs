@@ -4,12 +4,11 @@
 
 use std::path::Path;
 
-use meditopia::Client;
 use meditopia::internals::client::{Elected, Purpose};
 use meditopia::internals::clock::wall_ms;
 use meditopia::internals::config::Settings;
 use meditopia::internals::spool;
-use meditopia::{PauseReason, Result};
+use meditopia::{Client, PauseReason, Result};
 
 use super::spool_directory::{advice, problem};
 use super::{Finding, Report};

@@ -4,8 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use meditopia::{Client, Import, ImportEnd};
-use meditopia::{Error, ErrorKind};
+use meditopia::{Client, Error, ErrorKind, Import, ImportEnd};
 
 use super::Options;
 use super::bad_records::{BadRecords, file_length};

@@ -21,8 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use meditopia::Client;
-use meditopia::Config;
+use meditopia::{Client, Config};
 
 use self::input::Input;
 use self::splitter::Format;

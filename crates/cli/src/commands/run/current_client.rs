@@ -7,11 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use meditopia::Client;
-use meditopia::Stats;
 use meditopia::internals::client::{Retry, Vitals};
 use meditopia::internals::config::Settings;
-use meditopia::{ErrorKind, Result};
+use meditopia::{Client, ErrorKind, Result, Stats};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;

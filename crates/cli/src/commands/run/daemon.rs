@@ -7,9 +7,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use meditopia::Report;
 use meditopia::internals::client::Standing;
-use meditopia::{ErrorKind, Result as Outcome};
+use meditopia::{ErrorKind, Report, Result as Outcome};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, sleep};

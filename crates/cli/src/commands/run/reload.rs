@@ -7,9 +7,8 @@
 
 use std::time::Duration;
 
-use meditopia::Client;
-use meditopia::Result;
 use meditopia::internals::config::{BearerToken, Settings, TokenSource, differences};
+use meditopia::{Client, Result};
 
 use super::current_client::CurrentClient;
 use crate::options::sender_config::SenderConfig;

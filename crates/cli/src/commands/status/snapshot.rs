@@ -3,12 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use meditopia::Client;
-use meditopia::PauseReason;
-use meditopia::Stats;
 use meditopia::internals::client::{Elected, RejectedCount, Retry};
 use meditopia::internals::clock::wall_ms;
 use meditopia::internals::spool::{self, Description, DiskSpace};
+use meditopia::{Client, PauseReason, Stats};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use meditopia::PauseReason;
-use meditopia::RejectedReason;
 use meditopia::internals::client::RejectedCount;
+use meditopia::{PauseReason, RejectedReason};
 
 use super::snapshot::Snapshot;
 use crate::output::pauses;

@@ -1,5 +1,5 @@
-//! `meditopia doctor`: it finds and names everything that can stop delivery, sends nothing that counts,
-//! and never shows the token.
+//! `meditopia doctor`: it finds and names everything that can stop delivery, sends nothing that
+//! counts, and never shows the token.
 
 mod api;
 mod network;

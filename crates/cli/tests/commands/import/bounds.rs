@@ -1,5 +1,5 @@
-//! The limits of an import: one at a time, the size of the spool, its memory, and the access rights of its
-//! files; and how it shows its progress.
+//! The limits of an import: one at a time, the size of the spool, its memory, and the access rights
+//! of its files; and how it shows its progress.
 
 use std::fs::{self, File, Permissions};
 use std::io::{BufWriter, Write};

@@ -62,8 +62,8 @@ fn has_lasting_effect(call: &SystemCall) -> bool {
     call.has_effect() && !matches!(call.number, libc::SYS_close | libc::SYS_flock)
 }
 
-/// Runs an import and kills it before its `moment`th call with a lasting effect. Returns `false` if the
-/// import ended before.
+/// Runs an import and kills it before its `moment`th call with a lasting effect. Returns `false` if
+/// the import ended before.
 fn kill_before_call(command: Command, moment: usize) -> bool {
     let mut tracer = Tracer::default();
     let pid = tracer.start(command);

@@ -1,5 +1,5 @@
-//! `meditopia import`: every good record is enqueued once, even if the process is killed, and every bad
-//! one is listed with line, field and reason.
+//! `meditopia import`: every good record is enqueued once, even if the process is killed, and every
+//! bad one is listed with line, field and reason.
 
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 

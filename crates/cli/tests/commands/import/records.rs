@@ -1,4 +1,5 @@
-//! Which records are good and which are bad: formats, bad records, and inputs that are imported again.
+//! Which records are good and which are bad: formats, bad records, and inputs that are imported
+//! again.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

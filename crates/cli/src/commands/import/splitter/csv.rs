@@ -5,8 +5,7 @@
 //! `received_at` is now, because CSV cannot distinguish an empty text from a missing one.
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-use meditopia::Fields;
-use meditopia::{Error, ErrorKind};
+use meditopia::{Error, ErrorKind, Fields};
 
 use super::{RECORD_MAX_BYTES, Split, SplitterState, too_long};
 
