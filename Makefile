@@ -54,18 +54,18 @@ bench: bench-setup toolchain
 	cd benches && python3 -m figures
 
 # Runs the same for seconds, to see that all of it works; what it prints says nothing about time.
-bench-check: bench-setup toolchain
-	$(CARGO) build --locked --profile demo
+bench-check: bench-setup demo-build
 	cd benches && MEDITOPIA_BENCH_PROFILE=demo python3 -m figures --short
 
 # What `make install` and `make deb` take: BUILT=target/demo is the quick build.
 BUILT ?= $(TARGET)/release
 
-# Builds the library and the command as they are shipped, in minutes. The library comes last and by
-# itself: what it shares with the command must not get the features that only the command asks for.
+# Builds the library and the command as they are shipped, in minutes. Each has a cargo call and a
+# directory of its own, so that no feature that only the command asks for gets into the library.
 release: toolchain
-	$(CARGO) build --locked --release --package meditopia-cli
 	$(CARGO) build --locked --release
+	$(CARGO) build --locked --release --package meditopia-cli --target-dir $(TARGET)/command
+	@cp $(TARGET)/command/release/meditopia $(TARGET)/release/meditopia
 	@mkdir -p $(TARGET)/release/installable
 	@sh bindings/install/native_libraries.sh >$(TARGET)/release/installable/native-static-libs
 	@sh bindings/install/static.sh $(TARGET)/release $(TARGET)/release/installable/libmeditopia.a

@@ -43,6 +43,8 @@
 
 // Without it, what only the other crates of this workspace use counts as unused.
 #![cfg_attr(not(feature = "internals"), allow(dead_code, unused_imports))]
+// Every type in a public signature has a public name.
+#![cfg_attr(not(feature = "internals"), deny(unnameable_types))]
 
 mod client;
 mod clock;
@@ -70,8 +72,11 @@ pub use client::{
     Client, Cursor, Import, ImportEnd, PendingFilter, Receipt, ReceiptFilter, Receipts,
     RejectedFilter, RejectedReason, Report, Row, RowReason, SenderSeen, UserShare,
 };
-pub use config::Config;
+pub use config::{BearerToken, Config, Durability, Endpoint, Proxy, Role, Settings, TokenSource};
 pub use error::{Error, ErrorKind, PauseReason, Result};
-pub use event::{EventKind, Fields};
+pub use event::{Batch, EventKind, Fields, Rules, UtcOffset};
 pub use log::{Callback as LogCallback, Level as LogLevel, Record as LogRecord};
 pub use stats::Stats;
+pub use stats::histogram::{
+    Bounds, DELIVERY_BOUNDS_US, ENQUEUE_BOUNDS_US, Histogram, REQUEST_BOUNDS_US,
+};

@@ -41,7 +41,7 @@ pub(super) fn in_doubt_rows(store: &Reader) -> Result<Vec<Row>> {
                 attempts: batch.attempts,
                 event_json: String::from_utf8_lossy(fragment).into_owned(),
                 api_code: String::new(),
-                message: "a request with this event was not answered; the request is repeated until the API answers"
+                message: "no answer settled a request with this event; the request is repeated until one does"
                     .to_owned(),
             });
         }

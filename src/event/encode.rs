@@ -106,7 +106,7 @@ fn push_checked(
             return Err(invalid(format!("{name}: is empty")));
         }
     }
-    let kind = EventKind::from_name(fields.event).ok_or_else(|| unknown_kind(fields.event))?;
+    let kind = EventKind::from_bytes(fields.event).ok_or_else(|| unknown_kind(fields.event))?;
     // Escaping never shortens a text, so one that is too long is refused before it is copied.
     let texts = fields.token.len() + fields.partner_user_id.len() + value.len();
     check_len(texts, rules)?;

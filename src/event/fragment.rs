@@ -40,7 +40,7 @@ fn user_and_rest(fragment: &[u8]) -> Option<(&[u8], &[u8])> {
 pub(crate) fn user_and_kind(fragment: &[u8]) -> Option<(&[u8], EventKind)> {
     let (user, rest) = user_and_rest(fragment)?;
     let name = escape::until_quote(rest.strip_prefix(EVENT)?)?;
-    Some((user, EventKind::from_name(name)?))
+    Some((user, EventKind::from_bytes(name)?))
 }
 
 /// `user` escaped as in a fragment, to find the user's events by equality with [`user_of`].

@@ -39,7 +39,12 @@ impl EventKind {
     }
 
     /// The kind with this [`name`](Self::name), in lower case as the API writes it.
-    pub(super) fn from_name(name: &[u8]) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::from_bytes(name.as_bytes())
+    }
+
+    /// [`from_name`](Self::from_name) of bytes that nothing has checked to be UTF-8.
+    pub(super) fn from_bytes(name: &[u8]) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|kind| kind.name().as_bytes() == name)

@@ -108,7 +108,7 @@ pub(super) fn check_rights(dir: &Path, about: &Metadata) -> Result<()> {
     }
     if about.mode() & 0o022 != 0 {
         return refuse(format!(
-            "others may write to it (mode {:04o}); run chmod 0700 on it",
+            "others may write to it (mode {:04o}); run chmod 0700 on the spool",
             about.mode() & 0o7777
         ));
     }

@@ -147,7 +147,8 @@ impl Engine {
         let Some(refusal) = refusal else {
             self.lane_of(request).without_effect(batch);
             let message = "a request with a single event was refused as too large, \
-                           without an error body of the Partners API";
+                           without an error body of the Partners API; \
+                           a proxy on the way to it probably refused the request";
             let pause =
                 Pause::new(PauseReason::Misrouted, message, *now).with_answer(Some(413), None);
             return self.pause_for_answer(request, pause);

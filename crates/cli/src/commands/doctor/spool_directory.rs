@@ -49,10 +49,7 @@ pub fn check(settings: &Settings, report: &mut Report) {
     match spool::describe(dir) {
         Ok(known) if known.is_elsewhere => report.add(&Finding::fail(
             "spool identity",
-            format!(
-                "{} is a copy of a spool that was made elsewhere",
-                dir.display()
-            ),
+            format!("{} is a copy of another spool", dir.display()),
             format!(
                 "if the original is gone: {}",
                 known.adopt_command(dir, known.destination())
