@@ -49,8 +49,8 @@ wheel: toolchain
 # Measures every figure beside its reference, half an hour on a machine that does nothing else, and
 # writes benches/README.md; UPDATE_README=1 writes what bad events cost into README.md and its plot, too.
 bench: bench-setup toolchain
-	$(CARGO) build --locked --release
 	$(CARGO) bench --locked --bench isolation
+	$(CARGO) build --locked --release
 	cd benches && python3 -m figures
 
 # Runs the same for seconds, to see that all of it works; what it prints says nothing about time.

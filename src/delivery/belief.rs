@@ -13,7 +13,7 @@
 //! With each settled event the belief forgets: 2 in 10,000 of the weight go back to the prior, so
 //! that after 5,000 events the past counts for about a third. The belief thus follows a burst of bad
 //! events when it begins, and soon forgets it when clean events follow. Neither figure is delicate;
-//! `benches/isolation` shows what they cost.
+//! `benches/isolation.rs` shows what they cost.
 //!
 //! A belief is not a statistic for people; `stats` counts events.
 

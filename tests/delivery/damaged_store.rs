@@ -55,6 +55,8 @@ fn a_damaged_store_pauses_delivery_until_recover_and_resume_does_not_end_the_pau
         assert_eq!(report.paused_since_ms, stats.paused_since_ms);
         since.push(stats.paused_since_ms.expect("since when"));
         assert!(client.resume().is_err());
+        assert!(client.hold().is_err());
+        client.set_bearer_token(api.token()).unwrap();
     }
     assert_eq!(since[0], since[1]);
     assert!(logged.recv_timeout(secs(60)).unwrap().contains("recover"));

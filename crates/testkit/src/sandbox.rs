@@ -5,7 +5,7 @@ pub mod raw_http;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use meditopia_sandbox::{Background, Options};
 use serde::Deserialize;
@@ -62,7 +62,18 @@ impl Builder {
 
     /// Starts it; returns when it listens.
     pub fn start(self) -> Sandbox {
-        let server = Background::start(&self.options).expect("the sandbox starts");
+        let begun = Instant::now();
+        let server = loop {
+            match Background::start(&self.options) {
+                Ok(server) => break server,
+                // Until it has become its program, a child that another test has forked holds a
+                // copy of the socket that listened at this port before.
+                Err(_) if self.options.port != 0 && begun.elapsed() < WAIT_LIMIT => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(cause) => panic!("the sandbox does not start: {cause}"),
+            }
+        };
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
