@@ -62,9 +62,10 @@ pub enum meditopia_status_code {
 }
 
 /// Why delivery is paused: the values of every `pause_reason` field. During a pause the library
-/// keeps every event and sends one probe request at growing intervals (30 s to 15 min).
-/// `meditopia_set_bearer_token` (if the token was the cause) and `meditopia_resume` end a pause at
-/// once.
+/// keeps every event. Except for `MEDITOPIA_PAUSE_STORE_DAMAGED` and `MEDITOPIA_PAUSE_HOLD`, it sends
+/// one probe request at growing intervals (30 s to 15 min), and the answer can end the pause.
+/// `meditopia_set_bearer_token` (if the token was the cause) and `meditopia_resume` (except
+/// `MEDITOPIA_PAUSE_STORE_DAMAGED`) end a pause at once.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum meditopia_pause_reason {
