@@ -214,7 +214,7 @@ fn a_group_from_which_an_operator_takes_an_event_is_unknown_again() {
 }
 
 #[test]
-fn impossible_weights_become_the_prior() {
+fn a_belief_with_impossible_weights_is_replaced_by_the_prior() {
     for weight in [f64::NAN, f64::INFINITY, -1.0, 0.0, 2.0] {
         assert_eq!(Belief::from_weights([weight; RATES]), Belief::default());
     }
