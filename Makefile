@@ -1,4 +1,4 @@
-# The words here are the same everywhere: demo, test, bench, soak, fuzz, wheel, install.
+# The words here are the same everywhere: demo, test, bench, soak, wheel, install.
 # `make demo` is the first command of a newcomer, `make test` the second.
 
 CARGO ?= cargo

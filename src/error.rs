@@ -46,7 +46,7 @@ pub enum ErrorKind {
 pub enum PauseReason {
     /// The API refused the bearer token.
     Auth,
-    /// The API refused the address of this host.
+    /// The API does not accept requests from the address of this host.
     Ip,
     /// The answers from the endpoint do not look like those of the API.
     Misrouted,

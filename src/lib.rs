@@ -24,7 +24,8 @@
 //!
 //! # The modules
 //!
-//! From the top down. A module imports only from lines below its own.
+//! From the top down. A module imports only from lines below its own; the exact rule is the table in
+//! section 3 of `docs/design.md`.
 //!
 //! ```text
 //! ffi                      the C API: converts, guards, delegates

@@ -39,7 +39,7 @@ use wording::Peer;
 const IDLE_CONNECTIONS: usize = 16;
 /// An idle connection older than this is not used again. It is shorter than the shortest common
 /// keep-alive (5 s), so that the server seldom closes a connection just as a request leaves. Such a
-/// request cannot be told from one that the server took.
+/// request cannot be distinguished from one that the API accepted.
 const IDLE_AGE: Duration = Duration::from_secs(4);
 
 /// Where to post, and how long to wait.

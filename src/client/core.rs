@@ -20,7 +20,7 @@ use crate::spool::{self, Destination, NetworkFileSystem, Spool};
 use crate::stats::histogram::{ENQUEUE_BOUNDS_US, SharedHistogram};
 use crate::store::CommitSafety;
 
-/// One in so many calls of enqueue is measured.
+/// One call of enqueue in this many is measured.
 const SAMPLED_ONE_IN: u64 = 64;
 
 pub(super) struct Core {

@@ -14,7 +14,7 @@ use crate::journal::usage;
 use crate::log::Log;
 use crate::spool::{Heartbeat, Spool};
 
-/// A sender that was not seen for so many flush intervals is missing.
+/// A sender that was not seen for this many flush intervals is missing.
 const INTERVALS: u32 = 10;
 /// Minimum interval between two warnings.
 const WARN_EVERY: Duration = Duration::from_secs(3_600);

@@ -49,7 +49,7 @@ impl Brake {
         self.limit > 0 && self.users.len() >= self.limit
     }
 
-    /// Whether so many more users were refused under the brake that delivery has to pause.
+    /// Whether enough users were refused while the brake is on that delivery has to pause.
     pub fn must_pause(&self) -> bool {
         self.is_on() && self.users.len() - self.limit >= self.limit
     }

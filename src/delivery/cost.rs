@@ -22,15 +22,15 @@ pub static COST_AT_RATE: [Cost; RATES] = costs_at_each_rate();
 /// number of events.
 #[derive(Debug, Clone, Copy)]
 pub struct Cost {
-    /// The chance that at least one of so many unknown events is bad.
+    /// The chance that at least one of this many unknown events is bad.
     bad_in: [f64; BATCH_LIMIT + 1],
     /// Requests until the first bad event of a group of this size is refused alone.
     find_in: [f64; BATCH_LIMIT + 1],
-    /// Requests that follow one with so many unknown events, until they or the first bad event among
-    /// them is settled.
+    /// Requests that follow one with this many unknown events, until they or the first bad event
+    /// among them is settled.
     search: [f64; BATCH_LIMIT + 1],
-    /// Requests for so many unknown events, search included, less what the events that are settled by
-    /// them would cost at `per_event`.
+    /// Requests for this many unknown events, search included, less what the events that are settled
+    /// by them would cost at `per_event`.
     first: [f64; BATCH_LIMIT + 1],
     /// The lowest possible requests per event in an endless queue.
     per_event: f64,

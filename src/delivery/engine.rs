@@ -120,7 +120,7 @@ impl Engine {
         }
     }
 
-    /// Under the brake the suspects wait: the refusal of one of them would say nothing.
+    /// While the brake is on, the suspects wait: the refusal of one of them would say nothing.
     fn queue_order(&self) -> QueueOrder {
         if self.brake.is_on() {
             QueueOrder::RegularFirst

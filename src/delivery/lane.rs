@@ -150,7 +150,8 @@ impl Lane {
         self.state.backoff.reset();
     }
 
-    /// The API answers again: a batch that still causes server errors gets all of its attempts anew.
+    /// The API answers again: a batch that still causes server errors gets all of its attempts
+    /// again.
     pub fn forget_server_errors(&mut self) {
         self.state.server_errors = 0;
     }
@@ -201,7 +202,7 @@ impl Lane {
     }
 
     /// A lone event was refused while none may be rejected. Returns whether it moves to the suspects'
-    /// queue; if not, it stays at the head and goes alone again.
+    /// queue; if not, it stays at the head and is sent alone again.
     pub fn refused_but_kept(&mut self, batch: &InFlight) -> bool {
         self.mark_if_doubtful(batch);
         self.settle();

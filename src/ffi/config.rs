@@ -1,7 +1,7 @@
 //! The options of a client, before it is opened.
 //!
-//! The table of keys in the documentation of `meditopia_config_set` is the reference for users;
-//! `crate::config` checks the values.
+//! The table of keys in the documentation of `meditopia_config_set` is the reference for users. It is
+//! written by hand; `crate::config` checks the values, and `OPTIONS` there is the other table.
 
 use std::ffi::c_char;
 use std::path::Path;
@@ -63,7 +63,7 @@ pub extern "C" fn meditopia_config_new() -> *mut meditopia_config {
 ///                        spool for tests, removed at close
 ///   role                 "both" or "enqueue"; both: "both": enqueue, and send when elected.
 ///                        "enqueue": only enqueue, start no thread, and leave sending to another
-///                        process
+///                        process; only a call of meditopia_flush sends in this one
 ///   flush_interval_ms    number, 10000, 10 to 86400000: longest time that an event waits for its
 ///                        batch to fill
 ///   batch_max            number, 100, 1 to 100: maximum number of events in one request

@@ -15,12 +15,12 @@ use super::status::meditopia_status;
 /// The values of `meditopia_log_record.level`. A lower number is more urgent.
 #[repr(C)]
 pub enum meditopia_log_level {
-    /// Somebody has to act: delivery is paused, or the disk is full.
+    /// Events are at risk or are not being delivered: delivery is paused, or the disk is full.
     MEDITOPIA_LOG_ERROR = 1,
-    /// Somebody should look: an event was rejected, or no process sends.
+    /// Something that an operator should check: an event was rejected, or no process sends.
     MEDITOPIA_LOG_WARN = 2,
-    /// A change that needs no action: a pause is over, or goes on after a probe; the disk has room
-    /// again; another process may send.
+    /// What the library does, a few records per hour: a pause is over, or goes on after a probe; the
+    /// disk has room again; another process may send.
     MEDITOPIA_LOG_INFO = 3,
     /// Every request.
     MEDITOPIA_LOG_DEBUG = 4,

@@ -122,7 +122,8 @@ pub struct meditopia_stats {
     pub delivery: meditopia_histogram,
 }
 
-// SAFETY: repr(C), starts with `struct_size`, and 4 + 4 + 27 * 8 + 3 * 17 * 8 leaves no padding.
+// SAFETY: repr(C), starts with `struct_size` and one more field of 4 bytes; every field after them is
+// made of 8-byte numbers, which leaves no padding.
 unsafe impl Growing for meditopia_stats {
     const NAME: &'static str = "meditopia_stats";
     const FIRST_SIZE: usize = 168;

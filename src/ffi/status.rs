@@ -62,9 +62,10 @@ pub enum meditopia_status_code {
 }
 
 /// Why delivery is paused: the values of every `pause_reason` field. During a pause the library
-/// keeps every event and sends one probe request at growing intervals (30 s to 15 min).
-/// `meditopia_set_bearer_token` (if the token was the cause) and `meditopia_resume` end a pause at
-/// once.
+/// keeps every event. Except during `MEDITOPIA_PAUSE_STORE_DAMAGED` and `MEDITOPIA_PAUSE_HOLD`, and
+/// while it has no bearer token, the library sends one probe request at growing intervals (30 s to
+/// 15 min); its answer can end the pause. `meditopia_set_bearer_token` (if the token was the cause)
+/// and `meditopia_resume` (except `MEDITOPIA_PAUSE_STORE_DAMAGED`) end a pause at once.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum meditopia_pause_reason {
@@ -72,7 +73,8 @@ pub enum meditopia_pause_reason {
     MEDITOPIA_PAUSE_NONE = 0,
     /// The API refused the bearer token, or the sender has none.
     MEDITOPIA_PAUSE_AUTH = 1,
-    /// The API refused the address of this host. Ask Meditopia to allow the address.
+    /// The API does not accept requests from the address of this host. Ask Meditopia to allow the
+    /// address.
     MEDITOPIA_PAUSE_IP = 2,
     /// The answers do not look like those of the Partners API: the URL is wrong, or a proxy
     /// answers.

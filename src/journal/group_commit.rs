@@ -27,11 +27,11 @@ struct State {
     is_running: bool,
     failed: Option<Error>,
     /// Where the records end that wait for a sync, one of each thread.
-    unsynced: Vec<u64>,
+    waiting_ends: Vec<u64>,
     /// How many threads waited when the last sync ended.
-    expected: usize,
+    served_last_time: usize,
     /// How long the last sync took.
-    took: Duration,
+    last_sync_took: Duration,
 }
 
 impl GroupCommit {
@@ -47,7 +47,7 @@ impl GroupCommit {
     ) -> Result<()> {
         let mut state = lock(&self.state);
         if state.synced_upto < end {
-            state.unsynced.push(end);
+            state.waiting_ends.push(end);
             self.arrived.notify_one();
         }
         loop {
@@ -70,9 +70,9 @@ impl GroupCommit {
             let (upto, synced) = sync();
             state = lock(&self.state);
             state.is_running = false;
-            state.took = began.elapsed();
-            state.expected = state.unsynced.len();
-            state.unsynced.retain(|end| *end > upto);
+            state.last_sync_took = began.elapsed();
+            state.served_last_time = state.waiting_ends.len();
+            state.waiting_ends.retain(|end| *end > upto);
             match synced {
                 Ok(()) => state.synced_upto = upto,
                 // The kernel may have dropped the pages: this file is never trusted again.
@@ -86,8 +86,8 @@ impl GroupCommit {
     /// likely to be back with their next records. Without it, every other sync would serve a single
     /// thread.
     fn gather<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
-        let until = Instant::now() + (state.took / 4).min(GATHER_AT_MOST);
-        while state.unsynced.len() < state.expected {
+        let until = Instant::now() + (state.last_sync_took / 4).min(GATHER_AT_MOST);
+        while state.waiting_ends.len() < state.served_last_time {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;

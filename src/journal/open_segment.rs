@@ -30,7 +30,7 @@ pub(super) struct OpenSegment {
     commit: GroupCommit,
 }
 
-/// An append that did not happen.
+/// An append that failed. A part of the record may be in the file.
 pub(super) struct AppendFailure {
     pub(super) error: Error,
     /// The partial record could not be cut off, so nothing may be appended any more.

@@ -146,7 +146,7 @@ impl Round {
         self.segments.iter().map(|reader| reader.offset).sum()
     }
 
-    /// Puts the next record of a segment in line, if it is not later than the cutoff.
+    /// Queues the next record of a segment, if it is not later than the cutoff.
     fn queue_next_of(&mut self, index: usize) -> Result<()> {
         let reader = &mut self.segments[index];
         let Some((boot_ns, damage)) = reader.find_next()? else {

@@ -62,7 +62,7 @@ impl<'a> Reserve<'a> {
         match allocate() {
             Ok(()) => Ok(true),
             // There is no room, or this file system cannot allocate blocks: the spool works
-            // without.
+            // without a reserve.
             Err(e) if is_full(&e) || e.raw_os_error() == Some(libc::EOPNOTSUPP) => {
                 if flagged {
                     let _ = File::options()
@@ -83,7 +83,7 @@ impl<'a> Reserve<'a> {
         let path = self.flag_path();
         match fs::rename(self.path(), &path) {
             Ok(()) => {}
-            // Released before; or there never was a reserve, and the flag alone has to do.
+            // The reserve was released before, or never existed. The flag alone then stops the writers.
             Err(e) if e.kind() == IoKind::NotFound => {}
             Err(e) => return Err(Error::io(path.display(), e)),
         }

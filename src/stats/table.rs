@@ -1,9 +1,9 @@
-//! The table of all figures: the one place that says what a figure is called, what it means, of
-//! which kind it is, and where it is read.
+//! The table of all figures: what a figure is called, what it means, of which kind it is, and where
+//! it is read. The C struct in `src/ffi/stats.rs` repeats the fields, with their text for the header.
 //!
 //! A macro that wants the table passes its own name to `for_each_figure!`: the struct [`Stats`],
-//! its JSON and its Prometheus text, the copy of the store's totals and the C struct are all made
-//! so. The table is in the order of the JSON, which only ever grows. A line reads:
+//! its JSON and its Prometheus text, the copy of the store's totals and the conversion to the C struct
+//! are all made so. The table is in the order of the JSON, which only ever grows. A line reads:
 //!
 //! ```text
 //! /// What it means; the first line is also its HELP text for Prometheus.

@@ -106,9 +106,9 @@ fn describe_certificate(error: &CertificateError) -> String {
         NotValidYet | NotValidYetContext { .. } => {
             "certificate is not valid yet; check this host's clock".into()
         }
-        NotValidForName => "certificate is for another host".into(),
+        NotValidForName => "certificate is for another name".into(),
         NotValidForNameContext { presented, .. } => {
-            format!("certificate is for another host ({})", presented.join(", "))
+            format!("certificate is for another name ({})", presented.join(", "))
         }
         Revoked => "certificate was revoked".into(),
         other => format!("certificate refused: {other}"),

@@ -1,5 +1,5 @@
-//! Promise: the library disturbs no application, and works in whatever an application does around
-//! it: fork, threads, unloading, exits, changed clocks, namespaces, other users.
+//! Promise 6, the application does not notice the library, whatever the application does around it:
+//! fork, threads, unloading, exits, changed clocks, namespaces, other users.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -46,15 +46,15 @@ fn a_library_that_no_thread_uses_stays_mapped_and_keeps_one_segment_open() {
 
 /// The resources of a process.
 #[derive(Debug)]
-struct Holdings {
+struct Resources {
     descriptors: usize,
     threads: usize,
     mappings: usize,
     resident_kb: u64,
 }
 
-impl Holdings {
-    fn of(pid: u32) -> Self {
+impl Resources {
+    fn of_process(pid: u32) -> Self {
         let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let field = |name: &str| {
@@ -71,11 +71,11 @@ impl Holdings {
 
     /// The resources once the process has only `threads` threads: the ones of the last round end
     /// later.
-    fn at_rest(pid: u32, threads: usize) -> Self {
+    fn once_idle(pid: u32, threads: usize) -> Self {
         wait_until("the threads of the last round have ended", || {
-            Self::of(pid).threads == threads
+            Self::of_process(pid).threads == threads
         });
-        Self::of(pid)
+        Self::of_process(pid)
     }
 }
 
@@ -107,9 +107,9 @@ fn unload(role: &str, way: &str, threads: usize) {
         observer.flush_ok(secs(60));
     };
     deliver_rounds(first_rounds, first_rounds);
-    let early = Holdings::at_rest(process.pid(), threads);
+    let early = Resources::once_idle(process.pid(), threads);
     deliver_rounds(rounds - first_rounds, rounds);
-    let late = Holdings::at_rest(process.pid(), threads);
+    let late = Resources::once_idle(process.pid(), threads);
 
     let arrivals = Arrivals::from_sandbox(&api);
     let delivered = arrivals.first_appearances().remove("plugin").unwrap();
@@ -131,7 +131,7 @@ fn unload(role: &str, way: &str, threads: usize) {
     assert_eq!(late.mappings, early.mappings);
     // The sender's thread opens and closes descriptors meanwhile.
     wait_until("it holds no more descriptors than at first", || {
-        Holdings::of(process.pid()).descriptors <= early.descriptors
+        Resources::of_process(process.pid()).descriptors <= early.descriptors
     });
     assert!(late.resident_kb <= early.resident_kb + GROWTH_KB);
 }

@@ -1,6 +1,6 @@
-//! Every pause from its cause to each way in which it ends: delivery keeps all events, rejects
-//! none, and says why it is paused, since when and until when - in the statistics, in the error of
-//! a flush and in the log.
+//! Each pause: its cause, and every way that ends it. Delivery keeps all events, rejects none, and
+//! says why it is paused, since when and until when - in the statistics, in the error of a flush and
+//! in the log.
 //!
 //! Probes wait for half a minute and more. The programs here therefore run on clocks that the test
 //! sets forward: the waits are those of the library, and the test does not wait.

@@ -159,7 +159,7 @@ fn run(size: Size, rules: Rules) {
     assert!(disk.list().is_empty(), "a segment without a writer is left");
 }
 
-/// What `Segment::create` and `Writer::append` do, and the end of each segment by a rotation or a
+/// What `OpenSegment::create` and `Writer::append` do, and the end of each segment by a rotation or a
 /// death. Returns the acknowledged records.
 fn write(disk: &Disk, rules: Rules, writer: u32, segments: u32) -> Vec<u32> {
     let mut acknowledged = Vec::new();

@@ -1,5 +1,4 @@
-//! Promise: what is acknowledged is safe, through kills, power cuts, full and failing disks, and
-//! damage.
+//! Promise 1, acknowledged is safe: through kills, power cuts, full and failing disks, and damage.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -204,7 +204,7 @@ fn judge_and_record(
 }
 
 fn outcome(judged: &Result<Vec<Accepted<'_>>, Refused>, fault: Option<&Fault>) -> Outcome {
-    // A fault's answer that means success tells the truth about accepted events only.
+    // If a fault's answer means success, the API must have accepted the events.
     let answer_is_true = fault.is_none_or(|fault| fault.means_success && judged.is_ok());
     match (judged, answer_is_true) {
         (Ok(_), true) => Outcome::Accepted,

@@ -15,7 +15,7 @@ use crate::sandbox::{Fields, Request, Sandbox};
 /// An event: its user, and the number that the test gave to it.
 pub type Event = (String, u64);
 
-/// The numbers of each user's events. The function that returns them says in which order.
+/// The numbers of each user's events, in the order that each function documents.
 pub type NumbersByUser = BTreeMap<String, Vec<u64>>;
 
 /// The number that a test gave to an event.
@@ -171,8 +171,8 @@ impl Arrivals {
     }
 }
 
-/// Adds a row to the fault table and checks what `deaths` may do to events at most: none is lost,
-/// each user's are in order, and each death repeats at most one request, as a whole.
+/// Adds a row to the fault table and checks the bounds for this many deaths: no event is lost, each
+/// user's are in order, and each death repeats at most one request, as a whole.
 pub fn assert_survived_deaths(
     fault: &str,
     api: &Sandbox,

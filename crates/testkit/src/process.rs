@@ -14,7 +14,7 @@ use crate::ledger::Event;
 pub struct ChildProcess(pub Child);
 
 impl ChildProcess {
-    /// Kills it, as the kernel does when memory runs out. It must still be running.
+    /// Kills it by SIGKILL. It must still be running.
     pub fn kill(&mut self) {
         self.0.kill().expect("it still runs");
         let status = self.0.wait().unwrap();

@@ -23,9 +23,9 @@ pub use self::call::{Mark, SystemCall};
 /// An event of one of the processes.
 #[derive(Debug, Clone)]
 pub enum TraceEvent {
-    /// A thread stands before a system call.
+    /// A thread is stopped before a system call.
     Entry(SystemCall),
-    /// A thread stands after a system call, which returned this value.
+    /// A thread is stopped after a system call, which returned this value.
     Exit(SystemCall, i64),
     /// A process has ended, with all its threads.
     Ended(pid_t, ExitStatus),
@@ -88,7 +88,7 @@ impl Tracer {
         pid
     }
 
-    /// Waits for the next event. Threads that stand still stay so. `None` if no process is left.
+    /// Waits for the next event. Stopped threads stay stopped. `None` if no process is left.
     pub fn next_event(&mut self) -> Option<TraceEvent> {
         loop {
             let (tid, status) = match self.pending.pop_front() {
@@ -106,8 +106,7 @@ impl Tracer {
         continue_thread(call.tid, 0);
     }
 
-    /// Kills a process, as the kernel does when memory runs out; returns when nothing of it is
-    /// left.
+    /// Kills a process by SIGKILL; returns when nothing of it is left.
     pub fn kill(&mut self, pid: pid_t) {
         // SAFETY: this process was not waited for yet, so the number is still its own.
         unsafe { libc::kill(pid, libc::SIGKILL) };

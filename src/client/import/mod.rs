@@ -12,7 +12,8 @@
 //! ```
 //!
 //! A segment that the file does not name is removed, and the caller imports its events again.
-//! Everything is synced whatever the durability is, because a commit brings megabytes.
+//! Everything is synced whatever the durability is: a commit contains megabytes, so one sync costs
+//! little per event.
 
 mod progress;
 
@@ -32,11 +33,13 @@ use crate::event::{Batch, Rules};
 use crate::journal::staged_segment::{self, StagedSegment};
 use crate::journal::usage;
 
-/// A commit is due when so much has been gathered: as much as a writer puts into one segment.
+/// A commit is due when this many bytes have been gathered: as many as a writer puts into one
+/// segment.
 const DUE_BYTES: u64 = crate::journal::open_segment::SEGMENT_BYTES;
-/// A commit is also due when the first gathered event is so old, so that slow input is queued, too.
+/// A commit is also due when the first gathered event is this old, so that slow input is queued,
+/// too.
 const DUE_AFTER: Duration = Duration::from_secs(5);
-/// A commit brings at most one part in so many of `max_spool_bytes`.
+/// A commit contains at most one part in this many of `max_spool_bytes`.
 const PARTS_OF_LIMIT: u64 = 8;
 
 /// Whether a commit is the last one of its import.
@@ -82,7 +85,7 @@ impl Import {
                     return Err(Error::new(
                         ErrorKind::Timeout,
                         format!(
-                            "{}: another process is importing {name:?}; wait until it has ended",
+                            "{}: another process is importing {name:?}; wait until it ends",
                             spool.name()
                         ),
                     ));

@@ -6,15 +6,15 @@ use proptest::prelude::*;
 use std::collections::VecDeque;
 
 #[derive(Debug, PartialEq)]
-enum Fate {
+enum Outcome {
     Delivered(usize),
     Rejected(usize),
 }
 
 /// Settles all events against an API that refuses a request with a bad one in it.
-fn settle(bad: &[bool], max: usize, isolation: &mut Isolation) -> (Vec<Fate>, usize) {
+fn settle(bad: &[bool], max: usize, isolation: &mut Isolation) -> (Vec<Outcome>, usize) {
     let mut queue: VecDeque<(usize, bool)> = bad.iter().copied().enumerate().collect();
-    let mut fates = Vec::new();
+    let mut outcomes = Vec::new();
     let mut requests = 0;
     while !queue.is_empty() {
         let taken = isolation.next_len(queue.len(), max);
@@ -30,19 +30,19 @@ fn settle(bad: &[bool], max: usize, isolation: &mut Isolation) -> (Vec<Fate>, us
                 Finding::Narrowed => assert!(taken > 1),
                 Finding::Alone { .. } => {
                     assert_eq!(taken, 1);
-                    fates.extend(queue.pop_front().map(|(event, _)| Fate::Rejected(event)));
+                    outcomes.extend(queue.pop_front().map(|(event, _)| Outcome::Rejected(event)));
                 }
             }
         } else {
             isolation.accepted(taken);
-            fates.extend(
+            outcomes.extend(
                 queue
                     .drain(..taken)
-                    .map(|(event, _)| Fate::Delivered(event)),
+                    .map(|(event, _)| Outcome::Delivered(event)),
             );
         }
     }
-    (fates, requests)
+    (outcomes, requests)
 }
 
 fn events() -> impl Strategy<Value = Vec<bool>> {
@@ -57,10 +57,10 @@ proptest! {
         let mut isolation = Isolation::default();
         settle(&learnt, max, &mut isolation);
 
-        let (fates, requests) = settle(&bad, max, &mut isolation);
+        let (outcomes, requests) = settle(&bad, max, &mut isolation);
 
-        let expected: Vec<_> = bad.iter().enumerate().map(|(event, bad)| if *bad { Fate::Rejected(event) } else { Fate::Delivered(event) }).collect();
-        prop_assert_eq!(fates, expected);
+        let expected: Vec<_> = bad.iter().enumerate().map(|(event, bad)| if *bad { Outcome::Rejected(event) } else { Outcome::Delivered(event) }).collect();
+        prop_assert_eq!(outcomes, expected);
         // Even one bad event in each batch costs no more than a search through the batch.
         let found = bad.iter().filter(|bad| **bad).count();
         prop_assert!(requests <= bad.len().div_ceil(max) + found * 10 + bad.len(), "{} requests", requests);
@@ -92,8 +92,8 @@ proptest! {
             doubtful,
             ..Isolation::default()
         };
-        let (fates, _) = settle(&bad, 100, &mut isolation);
-        prop_assert_eq!(fates.len(), bad.len());
+        let (outcomes, _) = settle(&bad, 100, &mut isolation);
+        prop_assert_eq!(outcomes.len(), bad.len());
     }
 
     #[test]
@@ -191,8 +191,8 @@ fn a_batch_in_doubt_whose_every_event_is_refused_takes_few_requests_more_than_ev
     let mut isolation = Isolation::default();
     let before = isolation.belief;
     isolation.mark_doubtful(100);
-    let (fates, requests) = settle(&[true; 100], 100, &mut isolation);
-    assert_eq!(fates.len(), 100);
+    let (outcomes, requests) = settle(&[true; 100], 100, &mut isolation);
+    assert_eq!(outcomes.len(), 100);
     assert!(requests <= 110, "{requests}");
     assert_eq!(isolation.belief, before);
     assert_eq!(isolation.next_len(100, 100), 100);
@@ -214,7 +214,7 @@ fn a_group_from_which_an_operator_takes_an_event_is_unknown_again() {
 }
 
 #[test]
-fn impossible_weights_become_the_prior() {
+fn a_belief_with_impossible_weights_is_replaced_by_the_prior() {
     for weight in [f64::NAN, f64::INFINITY, -1.0, 0.0, 2.0] {
         assert_eq!(Belief::from_weights([weight; RATES]), Belief::default());
     }

@@ -45,7 +45,7 @@ fn an_error_fills_in_every_field_of_meditopia_error() {
 }
 
 #[test]
-fn a_success_clears_an_earlier_error() {
+fn a_successful_call_clears_the_error_struct_of_an_earlier_call() {
     let mut error = dirty_error();
     let opened = Opened::new();
     // SAFETY: live handles and strings.
@@ -237,7 +237,7 @@ fn a_receipt_has_its_users_as_json() {
 }
 
 #[test]
-fn a_row_has_its_strings_and_its_reason() {
+fn a_row_of_a_list_has_the_strings_and_reason_of_its_event() {
     let mut row = Row {
         id: 7,
         reason: RowReason::Refused {

@@ -105,7 +105,7 @@ fn a_redirect_is_an_answer_and_is_not_followed() {
 }
 
 #[test]
-fn interim_answers_are_skipped() {
+fn http_1xx_answers_are_skipped_until_the_final_answer() {
     let server = Server::answering(
         "HTTP/1.1 100 Continue\r\n\r\n\
          HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n\

@@ -87,7 +87,7 @@ fn a_request_is_not_sent_if_the_certificate_is_for_another_host() {
     let why = transport.post_once().not_sent();
 
     assert!(
-        why.contains("another host") && why.contains("elsewhere.example"),
+        why.contains("another name") && why.contains("elsewhere.example"),
         "{why}"
     );
     assert_eq!(server.requests().len(), 0);

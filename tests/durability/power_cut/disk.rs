@@ -54,23 +54,23 @@ struct File {
 
 /// What a cut does to changes that are not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// All are there: the processes were killed, and the power stayed on.
+pub enum CutEffect {
+    /// All are on the disk: the processes were killed, and the power stayed on.
     Kept,
-    /// None is there.
+    /// None is on the disk.
     Lost,
-    /// All changes before some moment are there, and some sectors of the change at that moment.
+    /// All changes before some moment are on the disk, and some sectors of the change at that moment.
     Cut,
-    /// Each write is there as a whole, in some sectors, or not at all.
+    /// Each write is on the disk as a whole, in some sectors, or not at all.
     Reordered,
     /// Each sector has what it had at some moment.
     Torn,
 }
 
-impl Fate {
+impl CutEffect {
     pub const OF_POWER: [Self; 4] = [Self::Lost, Self::Cut, Self::Reordered, Self::Torn];
 
-    /// Whether a change is there only if all unsynced changes before it are there, too.
+    /// Whether a change is on the disk only if all unsynced changes before it are on it, too.
     pub fn keeps_order(self) -> bool {
         matches!(self, Self::Kept | Self::Lost | Self::Cut)
     }
@@ -174,29 +174,29 @@ impl<'a> Disk<'a> {
     }
 
     /// What the disk may hold after a cut at this moment.
-    pub fn cut(&self, fate: Fate, rng: &mut fastrand::Rng) -> Image {
-        // For the fates that keep the order: all changes before `upto` are there.
+    pub fn cut(&self, effect: CutEffect, rng: &mut fastrand::Rng) -> Image {
+        // For the effects that keep the order: all changes before `upto` are on the disk.
         let first = self.files.iter().filter_map(|file| file.pending.first());
         let first = first.chain(self.entries.first()).min().copied();
-        let upto = match fate {
-            Fate::Kept => self.now,
-            Fate::Cut => rng.usize(first.unwrap_or(self.now)..=self.now),
+        let upto = match effect {
+            CutEffect::Kept => self.now,
+            CutEffect::Cut => rng.usize(first.unwrap_or(self.now)..=self.now),
             _ => 0,
         };
         let mut directories = self.directories.clone();
         let chance = rng.f64();
-        let logged = match fate {
-            Fate::Cut | Fate::Kept => upto,
-            Fate::Lost => 0,
+        let logged = match effect {
+            CutEffect::Cut | CutEffect::Kept => upto,
+            CutEffect::Lost => 0,
             _ => rng.usize(self.logged..=self.now.max(self.logged)),
         };
         let by_log = rng.bool();
         for step in &self.entries {
-            let is_there = match fate {
-                Fate::Kept | Fate::Cut | Fate::Lost => {
+            let is_there = match effect {
+                CutEffect::Kept | CutEffect::Cut | CutEffect::Lost => {
                     *step < logged || (by_log && *step < self.logged)
                 }
-                Fate::Reordered | Fate::Torn => {
+                CutEffect::Reordered | CutEffect::Torn => {
                     if by_log {
                         *step < logged
                     } else {
@@ -214,7 +214,7 @@ impl<'a> Disk<'a> {
             ROOT,
             Path::new(""),
             &mut image,
-            fate,
+            effect,
             upto,
             rng,
         );
@@ -228,7 +228,7 @@ impl<'a> Disk<'a> {
         directory: Inode,
         path: &Path,
         image: &mut Image,
-        fate: Fate,
+        effect: CutEffect,
         upto: usize,
         rng: &mut fastrand::Rng,
     ) {
@@ -237,19 +237,19 @@ impl<'a> Disk<'a> {
             match self.recording.kinds[*node] {
                 Kind::Directory => {
                     image.push((path.clone(), Node::Directory));
-                    self.list(directories, *node, &path, image, fate, upto, rng);
+                    self.list(directories, *node, &path, image, effect, upto, rng);
                 }
-                Kind::File => image.push((path, self.file(*node, fate, upto, rng))),
+                Kind::File => image.push((path, self.file(*node, effect, upto, rng))),
                 Kind::Socket => image.push((path, Node::Socket)),
                 Kind::Volatile => {}
             }
         }
     }
 
-    fn file(&self, inode: Inode, fate: Fate, upto: usize, rng: &mut fastrand::Rng) -> Node {
+    fn file(&self, inode: Inode, effect: CutEffect, upto: usize, rng: &mut fastrand::Rng) -> Node {
         let file = &self.files[inode];
         let version = file.version;
-        if file.pending.is_empty() || fate == Fate::Lost {
+        if file.pending.is_empty() || effect == CutEffect::Lost {
             return Node::Synced { inode, version };
         }
         let changes: Vec<(usize, &Change, u64)> = file
@@ -264,7 +264,7 @@ impl<'a> Disk<'a> {
         let mut unsynced = Span::default();
         let mut size = file.durable.len() as u64;
         let cuts = truncations(&changes, size);
-        if fate.keeps_order() {
+        if effect.keeps_order() {
             for (index, (step, change, size_then)) in changes.iter().enumerate() {
                 let sectors = match step.cmp(&upto) {
                     std::cmp::Ordering::Less => None,
@@ -284,7 +284,7 @@ impl<'a> Disk<'a> {
             let done = rng.usize(0..=cuts.len());
             let last_cut = done.checked_sub(1).map(|last| cuts[last]);
             let changes = &changes[..cuts.get(done).copied().unwrap_or(changes.len())];
-            let mut versions = Versions::draw(fate, changes, rng);
+            let mut versions = Versions::draw(effect, changes, rng);
             for &cut in &cuts[..done] {
                 versions.add_whole_change(cut, changes[cut].1);
             }
@@ -390,7 +390,7 @@ struct Versions {
 }
 
 impl Versions {
-    fn draw(fate: Fate, changes: &[(usize, &Change, u64)], rng: &mut fastrand::Rng) -> Self {
+    fn draw(effect: CutEffect, changes: &[(usize, &Change, u64)], rng: &mut fastrand::Rng) -> Self {
         let all = changes.iter().map(|(_, change, _)| sectors(change));
         let all = all
             .reduce(|a, b| a.start.min(b.start)..a.end.max(b.end))
@@ -399,7 +399,7 @@ impl Versions {
             first: all.start,
             changes: vec![0; (all.end - all.start) as usize],
         };
-        if fate == Fate::Torn {
+        if effect == CutEffect::Torn {
             let count = changes.len() as u32;
             versions.changes.fill_with(|| rng.u32(0..=count));
             return versions;

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::disk::{Disk, Fate};
+use super::disk::{CutEffect, Disk};
 use super::found::Found;
 use super::recording::{Change, Inode, Recording, Step};
 use super::workload::{Durability, Workload};
@@ -51,7 +51,7 @@ pub struct Cost {
     pub delivered: u64,
     pub pending: u64,
     pub rejected: u64,
-    /// Acknowledged, and gone with an unsynced tail.
+    /// Acknowledged, and lost with an unsynced tail.
     pub missing: u64,
     /// Pending although the API has them.
     pub repeated: u64,
@@ -196,8 +196,8 @@ impl Expectations {
     }
 
     /// Checks what was found after a cut at `moment`.
-    pub fn check(&self, moment: usize, fate: Fate, found: &Found) -> Result<Cost, String> {
-        let only_killed = fate == Fate::Kept;
+    pub fn check(&self, moment: usize, effect: CutEffect, found: &Found) -> Result<Cost, String> {
+        let only_killed = effect == CutEffect::Kept;
         let strict = only_killed || self.durability == Durability::Power;
         let mut pending = vec![false; self.events.len()];
         let mut rejected = vec![false; self.events.len()];
@@ -253,7 +253,7 @@ impl Expectations {
                 }
             }
         }
-        self.check_tails(moment, fate, found, &pending)?;
+        self.check_tails(moment, effect, found, &pending)?;
         Ok(cost)
     }
 
@@ -300,7 +300,7 @@ impl Expectations {
     fn check_tails(
         &self,
         moment: usize,
-        fate: Fate,
+        effect: CutEffect,
         found: &Found,
         pending: &[bool],
     ) -> Result<(), String> {
@@ -318,7 +318,7 @@ impl Expectations {
                 }
                 if let Some(hole) = hole
                     && in_journal[*number]
-                    && (fate.keeps_order() || found.damage == 0)
+                    && (effect.keeps_order() || found.damage == 0)
                 {
                     return Err(format!(
                         "event {hole} is missing, but {number} after it in its segment is there"

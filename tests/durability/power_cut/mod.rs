@@ -26,7 +26,7 @@ use meditopia::Config;
 use meditopia::Fields;
 use meditopia::internals::spool::{self, Destination};
 
-use disk::{Disk, Fate, Node};
+use disk::{CutEffect, Disk, Node};
 use expectations::{Cost, Expectations};
 use found::{Access, Found};
 use image::{Boot, ImageDir};
@@ -128,7 +128,7 @@ fn add_fault_row(name: &str, fault: &str, durability: Durability, cost: Cost) {
 fn assert_recording_is_complete(workload: &Workload) {
     let mut disk = Disk::new(&workload.recording);
     disk.advance(workload.recording.steps.len());
-    let image = disk.cut(Fate::Kept, &mut fastrand::Rng::with_seed(SEED));
+    let image = disk.cut(CutEffect::Kept, &mut fastrand::Rng::with_seed(SEED));
     let mut listed = BTreeSet::new();
     for (path, node) in &image {
         let real = workload.root.join(path);
@@ -182,14 +182,14 @@ fn kill_at_every_moment(workload: &Workload, expectations: &mut Expectations) ->
     for step in 0..steps.len() {
         disk.advance(step + 1);
         let opened = if changes_what_is_found(&workload.recording, step, &mut committing) {
-            let image = disk.cut(Fate::Kept, &mut rng);
+            let image = disk.cut(CutEffect::Kept, &mut rng);
             dir.place(&disk, &image, Boot::Same);
             let opened = open_spool(workload, &mut dir, &mut rng);
             Rc::new(opened.unwrap_or_else(|e| panic!("death after step {step}: {e}")))
         } else {
             found[step].clone()
         };
-        let cost = expectations.check(step + 1, Fate::Kept, &opened);
+        let cost = expectations.check(step + 1, CutEffect::Kept, &opened);
         sum += cost.unwrap_or_else(|e| panic!("death after step {step}: {e}"));
         found.push(opened);
         expectations.learn(&workload.recording, step, &disk, |moment| &found[moment]);
@@ -287,12 +287,13 @@ fn cut_at_moments(
         let mut rng = fastrand::Rng::with_seed(SEED + trial);
         let moment = (trial as usize * steps / cuts as usize) + 1;
         disk.advance(moment);
-        let fate = Fate::OF_POWER[rng.usize(0..Fate::OF_POWER.len())];
-        let image = disk.cut(fate, &mut rng);
+        let effect = CutEffect::OF_POWER[rng.usize(0..CutEffect::OF_POWER.len())];
+        let image = disk.cut(effect, &mut rng);
         dir.place(&disk, &image, Boot::New);
         let cost = open_spool(workload, &mut dir, &mut rng)
-            .and_then(|found| expectations.check(moment, fate, &found));
-        sum += cost.unwrap_or_else(|e| panic!("cut {trial} at {moment} of {steps}, {fate:?}: {e}"));
+            .and_then(|found| expectations.check(moment, effect, &found));
+        sum +=
+            cost.unwrap_or_else(|e| panic!("cut {trial} at {moment} of {steps}, {effect:?}: {e}"));
     }
     sum
 }
@@ -305,8 +306,8 @@ fn deliver_the_rest(workload: &Workload, expectations: &Expectations, cuts: u64)
     for trial in 0..cuts {
         let mut rng = fastrand::Rng::with_seed(SEED + trial);
         disk.advance((2 * trial as usize + 1) * steps / (2 * cuts as usize));
-        let fate = Fate::OF_POWER[rng.usize(0..Fate::OF_POWER.len())];
-        let image = disk.cut(fate, &mut rng);
+        let effect = CutEffect::OF_POWER[rng.usize(0..CutEffect::OF_POWER.len())];
+        let image = disk.cut(effect, &mut rng);
         let mut dir = ImageDir::new(workload.spool);
         dir.place(&disk, &image, Boot::New);
         if !dir.spool().join("identity.json").exists() {
@@ -358,7 +359,7 @@ fn deliver_the_rest(workload: &Workload, expectations: &Expectations, cuts: u64)
             .iter()
             .filter(|event| good(event.user))
             .collect();
-        assert_eq!(arrived.len(), expected.len() + 1, "cut {trial}, {fate:?}");
+        assert_eq!(arrived.len(), expected.len() + 1, "cut {trial}, {effect:?}");
         for user in expected
             .iter()
             .map(|event| event.user)
@@ -373,7 +374,7 @@ fn deliver_the_rest(workload: &Workload, expectations: &Expectations, cuts: u64)
                 .collect();
             assert_eq!(
                 came, were_pending,
-                "user {user} after cut {trial}, {fate:?}"
+                "user {user} after cut {trial}, {effect:?}"
             );
         }
         assert!(

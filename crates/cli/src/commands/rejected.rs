@@ -1,7 +1,7 @@
 //! `meditopia rejected`: lists the rejected events, and lets an operator decide about them.
 //!
-//! They stay until then: to be sent again once the cause is removed, to be exported for somebody
-//! who can remove it, or to be discarded for good.
+//! They stay until then: to be sent again once the cause is removed, to be exported for another
+//! person who can remove it, or to be discarded for good.
 
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write};

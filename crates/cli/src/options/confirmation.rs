@@ -20,7 +20,9 @@ impl Confirmation {
             return Ok(());
         }
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-            let message = format!("would {action}; nothing was done: run it again with --yes");
+            let message = format!(
+                "this would {action}; nothing was done; to do it, run the command again with --yes"
+            );
             return Err(Failure::new(NEEDS_YES, message));
         }
         let mut question = io::stderr();

@@ -10,12 +10,12 @@ use crate::times::{Period, Zone};
 pub struct ListOptions {
     #[command(flatten)]
     pub spool: SpoolOptions,
-    /// Only those of this partner_user_id
+    /// List only entries of this partner_user_id
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
     #[command(flatten)]
     period: Period,
-    /// At most this many
+    /// List at most COUNT
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     #[command(flatten)]

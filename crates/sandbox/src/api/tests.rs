@@ -93,7 +93,7 @@ fn an_event_needs_its_five_members_with_their_types_and_no_other() {
 }
 
 #[test]
-fn fields_are_checked_before_users() {
+fn the_sandbox_checks_the_fields_of_an_event_before_its_user() {
     let unknown = r#"{"token":"t","partner_user_id":"u-17","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}"#;
     assert_eq!(judge_event(unknown), Err("A_1104".into()));
     assert_eq!(

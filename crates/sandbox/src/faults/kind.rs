@@ -1,7 +1,7 @@
 //! The kinds of faults, as they are written in an order, and the answer that each gives.
 //!
 //! Most of them answer as something between the client and the API would: a proxy, a load balancer,
-//! a hotel's login page. The others replace what the connection sends, see `connection`.
+//! a captive portal's login page. The others replace what the connection sends, see `connection`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

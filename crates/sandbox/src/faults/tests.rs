@@ -56,7 +56,7 @@ fn a_fault_may_choose_requests_by_their_text_and_their_length() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_faults_and_about_the_ordered_share() {
+fn a_fault_with_a_seed_strikes_the_same_requests_again_and_about_the_ordered_share() {
     let text = r#"{"faults":[{"fault":"status","status":503,"probability":0.3}]}"#;
     let run = |seed| struck(&mut faults(seed, text), &["a"; 2_000]);
     assert_eq!(run(7), run(7));

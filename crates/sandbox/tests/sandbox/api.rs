@@ -72,7 +72,7 @@ fn the_bearer_token_is_checked_before_everything_else() {
 }
 
 #[test]
-fn a_request_carries_1_to_100_events() {
+fn the_sandbox_refuses_requests_with_0_or_101_events() {
     let sandbox = Sandbox::start();
     let mut connection = RawConnection::new(&sandbox);
     assert_eq!(

@@ -71,7 +71,7 @@ fn the_environment_route_gives_a_shell_the_endpoint_and_the_token() {
 }
 
 #[test]
-fn users_become_unknown_and_known_one_by_one() {
+fn a_patch_makes_single_users_unknown_or_known_to_the_sandbox() {
     let sandbox = Sandbox::start();
     sandbox.set_unknown(json!(["a", { "prefix": "bad-" }]));
     let change = |document: Value| sandbox.try_patch("users", &document);

@@ -23,7 +23,7 @@ use crate::failure::Failure;
 const SKEW_WARNED: Duration = Duration::from_secs(5);
 /// A larger difference may also make certificates seem invalid.
 const SKEW_FAILED: Duration = Duration::from_secs(300);
-/// The token to send if none is configured. The API refuses it, but the way to the API is tested.
+/// The token to send if none is configured. The API refuses it, but the connection to the API is tested.
 const NO_TOKEN: &str = "none";
 
 /// The body of a request with one event.
@@ -96,7 +96,9 @@ fn judge_answer(exchange: &Exchange, now: Moment, has_token: bool, has_event: bo
         Exchange::Answered(answer) => format!("HTTP {}", answer.status),
     };
     match judge(exchange, now) {
-        Verdict::Delivered if has_event => Finding::ok(NAME, "it accepted the event, which counts"),
+        Verdict::Delivered if has_event => {
+            Finding::ok(NAME, "it accepted the event, and counts it as a real one")
+        }
         Verdict::Delivered => Finding::ok(
             NAME,
             "token and address are valid; it accepted the empty request",

@@ -10,7 +10,7 @@ use crate::output::print_error;
 
 /// The interval between two lines.
 const PRINT_EVERY: Duration = Duration::from_secs(5);
-/// The clock is read only once in so many records.
+/// The clock is read only once in this many records.
 const CHECK_EVERY: u64 = 512;
 
 /// Shows the progress while an import runs.

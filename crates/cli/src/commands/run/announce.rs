@@ -54,7 +54,7 @@ pub async fn announce_changes(
         let Ok(vitals) = health.client.vitals() else {
             continue;
         };
-        let news = match vitals.standing {
+        let new_standing = match vitals.standing {
             Standing::Elected if announced != Announced::Elected => Announced::Elected,
             Standing::StandBy if announced != Announced::StandBy => Announced::StandBy,
             _ if status_at.elapsed() >= STATUS_EVERY => announced,
@@ -66,19 +66,19 @@ pub async fn announce_changes(
         // another.
         let spool_state = health.client.spool_state().await;
         let sender_pid = spool_state.ok().and_then(|state| state.stats.sender_pid);
-        if news == Announced::StandBy && sender_pid == Some(std::process::id()) {
+        if new_standing == Announced::StandBy && sender_pid == Some(std::process::id()) {
             continue;
         }
-        match (news, &sender) {
+        match (new_standing, &sender) {
             (Announced::Elected, _) if announced != Announced::Elected => {
                 log.info(format_args!("{spool}: elected; this process sends"));
-                announced = news;
+                announced = new_standing;
             }
             (Announced::StandBy, Ok(sender)) if announced != Announced::StandBy => {
                 log.info(format_args!(
                     "{spool}: {sender}; this process replaces it when it ends"
                 ));
-                announced = news;
+                announced = new_standing;
             }
             // The elected process has not written a heartbeat yet: a later check will log it.
             _ => {}

@@ -1,4 +1,4 @@
-//! The process of `meditopia run`: it opens the spool, sends, handles signals, and ends in order.
+//! The process of `meditopia run`: it opens the spool, sends, handles signals, and shuts down cleanly.
 //!
 //! It feeds the watchdog of the service manager only while the threads of the sender report in
 //! time. A process whose sender is stuck is therefore restarted even if its own timers still run.

@@ -46,7 +46,7 @@ pub struct Options {
     spool: SpoolOptions,
     #[command(flatten)]
     output: OutputOptions,
-    /// Repeat every so many seconds: redrawn on a terminal, otherwise one line each time
+    /// Repeat every N seconds: redrawn on a terminal, otherwise one line each time
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
     watch: Option<Duration>,
     /// Say in one line and by the exit status whether all is well, for a monitoring system

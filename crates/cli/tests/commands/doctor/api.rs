@@ -16,7 +16,11 @@ fn doctor_sends_an_event_only_if_asked_and_of_the_given_user() {
     let file = file.path().to_str().unwrap();
 
     let lines = fixture.findings(OK, &["--send-event", "somebody", "--user-token-file", file]);
-    assert_finding(&lines, "ok    API", "it accepted the event, which counts");
+    assert_finding(
+        &lines,
+        "ok    API",
+        "it accepted the event, and counts it as a real one",
+    );
     let lines = fixture.findings(
         FAILURES,
         &["--send-event", "nobody", "--user-token-file", file],

@@ -16,7 +16,7 @@ const FIELDS: [&str; 5] = [
     "event_value",
     "received_at",
 ];
-/// The first so many of [`FIELDS`] are required.
+/// How many of [`FIELDS`], from the first, are required.
 const REQUIRED: usize = 3;
 /// A record with more fields is bad.
 const COLUMNS_MAX: usize = 64;

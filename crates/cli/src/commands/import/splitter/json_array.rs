@@ -12,7 +12,7 @@ pub struct JsonArraySplitter {
     position: Position,
     wrapped: bool,
     scan: ElementScan,
-    /// The first so many buffered bytes of the element are scanned.
+    /// How many buffered bytes of the element, from the first, are scanned.
     scanned: usize,
     /// The rest of the element belongs to a record that is too long.
     skipping: bool,

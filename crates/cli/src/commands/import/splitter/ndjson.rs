@@ -4,7 +4,7 @@ use super::{RECORD_MAX_BYTES, Split, too_long};
 
 #[derive(Default)]
 pub struct NdjsonSplitter {
-    /// The first so many buffered bytes contain no line break.
+    /// How many buffered bytes, from the first, contain no line break.
     searched: usize,
     /// The rest of the line belongs to a record that is too long.
     skipping: bool,
