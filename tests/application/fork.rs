@@ -152,7 +152,7 @@ fn assert_successor_takes_over(what: &str, preload: Option<&str>) {
         longest = longest.max(killed.elapsed());
         let dead = format!("-{}-", parent.0.id());
         let waited = wait_until("its segments are removed", || {
-            segments(&program).iter().all(|name| !name.contains(&dead))
+            program.segments().iter().all(|name| !name.contains(&dead))
         });
         assert!(waited < secs(30), "{waited:?}");
         drop(children);
@@ -169,13 +169,6 @@ fn assert_successor_takes_over(what: &str, preload: Option<&str>) {
     add_row(what, outcome, 0);
     assert!(longest < secs(10), "{longest:?}");
     assert_eq!(outcome.duplicated, 0);
-}
-
-fn segments(program: &CProgram) -> Vec<String> {
-    let entries = std::fs::read_dir(program.spool().join("journal")).unwrap();
-    entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect()
 }
 
 #[test]

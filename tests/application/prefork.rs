@@ -111,7 +111,7 @@ impl Case {
                 "{user}: {numbers:?}"
             );
         }
-        assert_eq!(segments(&self.program), Vec::<String>::new(), "left behind");
+        assert_eq!(self.program.segments(), Vec::<String>::new(), "left behind");
     }
 
     /// Starts a server and sends requests to it while its workers are killed and reloaded.
@@ -202,13 +202,6 @@ fn request(url: &str) -> Option<i32> {
 fn signal(process: i32, number: i32) {
     // SAFETY: `kill` takes no memory; the process was started by this test.
     unsafe { libc::kill(process, number) };
-}
-
-fn segments(program: &CProgram) -> Vec<String> {
-    let entries = fs::read_dir(program.spool().join("journal")).unwrap();
-    entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect()
 }
 
 /// The path that `.ci/setup` installs gunicorn at.

@@ -128,6 +128,14 @@ impl CProgram {
         self.dir().join("spool")
     }
 
+    /// The names of the segments in the journal.
+    pub fn segments(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.spool().join("journal")).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
     /// Writes the configuration: the spool, what it takes to reach `api`, and then `options`.
     pub fn with_config(self, api: &Sandbox, options: &[(&str, &str)]) -> Self {
         let spool = self.spool();

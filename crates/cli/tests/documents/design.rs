@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn in_repository(path: &str) -> PathBuf {
-    meditopia_testkit::repository_root().join(path)
-}
+use meditopia_testkit::repository_path;
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|cause| panic!("{}: {cause}", path.display()))
@@ -21,7 +19,7 @@ struct Module {
 
 /// The table of modules, from the top down.
 fn modules_of_the_design() -> Vec<Module> {
-    let design = read(&in_repository("docs/design.md"));
+    let design = read(&repository_path("docs/design.md"));
     let (_, table) = design.split_once("| module of `src/` |").unwrap();
     let (table, _) = table.split_once("\n\n").unwrap();
     let code = |cell: &str| -> Vec<String> {
@@ -48,7 +46,7 @@ fn modules_of_the_design() -> Vec<Module> {
 fn source_of(module: &str) -> String {
     let mut waiting: Vec<PathBuf> = [format!("src/{module}.rs"), format!("src/{module}")]
         .iter()
-        .map(|path| in_repository(path))
+        .map(|path| repository_path(path))
         .filter(|path| path.exists())
         .collect();
     assert!(!waiting.is_empty(), "there is no module {module}");
@@ -130,7 +128,7 @@ fn each_module_imports_what_the_design_allows_and_arrows_point_down() {
 
 #[test]
 fn the_design_has_a_row_for_each_module_of_the_library() {
-    let root = read(&in_repository("src/lib.rs"));
+    let root = read(&repository_path("src/lib.rs"));
     let declared: BTreeSet<String> = root
         .lines()
         .filter_map(|line| line.strip_suffix(';')?.rsplit_once("mod "))
@@ -165,7 +163,7 @@ fn delivery_does_no_io_and_reads_no_clock() {
 
 #[test]
 fn the_sandbox_does_not_depend_on_the_library() {
-    let manifest = read(&in_repository("crates/sandbox/Cargo.toml"));
+    let manifest = read(&repository_path("crates/sandbox/Cargo.toml"));
     let (_, dependencies) = manifest.split_once("\n[dependencies]\n").unwrap();
     let dependencies = dependencies.split("\n[").next().unwrap();
     assert!(!dependencies.contains("meditopia"), "{dependencies}");

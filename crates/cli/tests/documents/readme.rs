@@ -7,16 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::{built_library, meditopia_command, repository_root};
+use meditopia_testkit::{built_library, meditopia_command, repository_path};
 
 const SONAME: &str = "libmeditopia.so.0";
 
-fn in_repository(path: &str) -> PathBuf {
-    repository_root().join(path)
-}
-
 fn readme() -> String {
-    fs::read_to_string(in_repository("README.md")).unwrap()
+    fs::read_to_string(repository_path("README.md")).unwrap()
 }
 
 /// The text between the first `start` and the next `end`.
@@ -33,7 +29,7 @@ fn compile_example(dir: &Path) -> PathBuf {
     fs::write(&example, source).unwrap();
     let compiled = Command::new("gcc")
         .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-I"])
-        .arg(in_repository("include"))
+        .arg(repository_path("include"))
         .arg("-o")
         .args([&program, &example, &built_library("libmeditopia.so")])
         .output()
@@ -133,7 +129,7 @@ fn the_readmes_table_of_options_is_that_of_the_library() {
     let current = meditopia::internals::config::markdown();
     if std::env::var_os("UPDATE_README").is_some() {
         let updated = readme.replacen(shown, &current, 1);
-        return fs::write(in_repository("README.md"), updated).unwrap();
+        return fs::write(repository_path("README.md"), updated).unwrap();
     }
     assert_eq!(
         shown, current,
@@ -149,7 +145,7 @@ fn every_test_that_the_readme_names_exists() {
 
 #[test]
 fn every_test_that_the_guarantees_name_exists() {
-    let guarantees = fs::read_to_string(in_repository("docs/guarantees.md")).unwrap();
+    let guarantees = fs::read_to_string(repository_path("docs/guarantees.md")).unwrap();
     assert_names_tests(between(
         &guarantees,
         "## Processes",
@@ -177,7 +173,7 @@ fn assert_names_tests(text: &str) {
 }
 
 fn sources(dirs: &[&str]) -> Vec<String> {
-    let mut waiting: Vec<PathBuf> = dirs.iter().map(|dir| in_repository(dir)).collect();
+    let mut waiting: Vec<PathBuf> = dirs.iter().map(|dir| repository_path(dir)).collect();
     let mut sources = Vec::new();
     while let Some(path) = waiting.pop() {
         if path.is_dir() {

@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use meditopia_testkit::repository_path;
+
 /// The documents for developers.
 const DOCUMENTS: [&str; 3] = ["docs/design.md", "CONTRIBUTING.md", "tests/README.md"];
-
-fn in_repository(path: &str) -> PathBuf {
-    meditopia_testkit::repository_root().join(path)
-}
 
 fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
@@ -21,7 +19,7 @@ fn read(path: impl AsRef<Path>) -> String {
 fn text_and_blocks(document: &str) -> (String, Vec<String>) {
     let (mut text, mut blocks) = (String::new(), Vec::new());
     let mut in_block = false;
-    for line in read(in_repository(document)).lines() {
+    for line in read(repository_path(document)).lines() {
         if line.trim_start().starts_with("```") {
             in_block = !in_block;
         } else if in_block {
@@ -79,7 +77,7 @@ fn files(below: &Path) -> Vec<PathBuf> {
 
 /// The Rust sources of the library.
 fn library() -> Vec<String> {
-    let mut sources = files(&in_repository("src"));
+    let mut sources = files(&repository_path("src"));
     sources.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
     sources.iter().map(read).collect()
 }
@@ -115,7 +113,7 @@ fn every_file_that_a_document_for_developers_names_exists() {
             let is_file = is_below || name.ends_with(".md");
             if is_path && is_file && (top.contains(first) || !is_below) {
                 named += 1;
-                if !in_repository(&name).exists() {
+                if !repository_path(&name).exists() {
                     missing.push(name);
                 }
             }
@@ -182,8 +180,8 @@ fn every_link_of_a_document_for_developers_leads_somewhere() {
             }
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
             let path = match file {
-                "" => in_repository(document),
-                file => in_repository(document).parent().unwrap().join(file),
+                "" => repository_path(document),
+                file => repository_path(document).parent().unwrap().join(file),
             };
             assert!(path.exists(), "{document} links to {link}");
             if !anchor.is_empty() {
@@ -214,7 +212,7 @@ fn headings(document: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_command_that_a_document_for_developers_tells_to_type_has_its_target() {
-    let makefile = read(in_repository("Makefile"));
+    let makefile = read(repository_path("Makefile"));
     let mut seen = 0;
     for document in DOCUMENTS {
         for command in commands(document) {
@@ -230,14 +228,14 @@ fn every_command_that_a_document_for_developers_tells_to_type_has_its_target() {
                 continue;
             }
             if let Some(key) = after("--only") {
-                let results = read(in_repository("benches/results.json"));
+                let results = read(repository_path("benches/results.json"));
                 check(results.contains(&format!("\"{key}\": {{")));
             }
             let package = match after("-p") {
-                None => in_repository("."),
+                None => repository_path("."),
                 Some(package) => {
                     let name = package.strip_prefix("meditopia-").unwrap_or_default();
-                    in_repository(&format!("crates/{name}"))
+                    repository_path(&format!("crates/{name}"))
                 }
             };
             check(package.join("Cargo.toml").exists());
@@ -250,7 +248,7 @@ fn every_command_that_a_document_for_developers_tells_to_type_has_its_target() {
                 }
             }
             if let Some(filter) = after("--lib") {
-                let module = in_repository(&format!("src/{}", filter.replace("::", "/")));
+                let module = repository_path(&format!("src/{}", filter.replace("::", "/")));
                 let places = [module.with_extension("rs"), module];
                 let mut sources = places
                     .iter()
@@ -281,8 +279,8 @@ fn has_test(program: &Path, filter: &str) -> bool {
 
 #[test]
 fn every_option_is_described_in_the_header_and_is_a_keyword_of_python() {
-    let header = read(in_repository("include/meditopia.h"));
-    let python = read(in_repository("bindings/python/src/meditopia/_client.py"));
+    let header = read(repository_path("include/meditopia.h"));
+    let python = read(repository_path("bindings/python/src/meditopia/_client.py"));
     for option in meditopia::internals::config::reference() {
         let key = option.key;
         assert!(
@@ -298,11 +296,11 @@ fn every_option_is_described_in_the_header_and_is_a_keyword_of_python() {
 
 #[test]
 fn the_readme_of_the_tests_has_a_row_for_each_test_program() {
-    let readme = read(in_repository("tests/README.md"));
+    let readme = read(repository_path("tests/README.md"));
     let (_, table) = readme.split_once("## The test programs").unwrap();
     let (table, _) = table.split_once("\n## ").unwrap();
-    let mut places = vec![in_repository("tests")];
-    let crates = fs::read_dir(in_repository("crates")).unwrap();
+    let mut places = vec![repository_path("tests")];
+    let crates = fs::read_dir(repository_path("crates")).unwrap();
     places.extend(crates.map(|entry| entry.unwrap().path().join("tests")));
     let mut programs = 0;
     for place in places.iter().filter(|place| place.is_dir()) {

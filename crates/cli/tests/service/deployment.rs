@@ -9,18 +9,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use meditopia_testkit::meditopia_command;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::service::{ConfiguredSpool, Service};
 use meditopia_testkit::spool::ClientExt;
+use meditopia_testkit::{meditopia_command, repository_path};
 use rustix::process::Signal;
 
 /// The highest exposure that `systemd-analyze security` may report, in tenths. It calls 2.0 "OK".
 const EXPOSURE_MAX: &str = "--threshold=20";
-
-fn in_repository(path: &str) -> PathBuf {
-    meditopia_testkit::repository_root().join(path)
-}
 
 /// Runs a command that has to succeed; returns everything that it prints.
 fn output_of(command: &mut Command) -> String {
@@ -38,7 +34,7 @@ fn installed_units() -> (tempfile::TempDir, Vec<PathBuf>) {
     let dir = tempfile::tempdir().unwrap();
     let command = meditopia_command();
     let mut instances = Vec::new();
-    for entry in fs::read_dir(in_repository("bindings/systemd")).unwrap() {
+    for entry in fs::read_dir(repository_path("bindings/systemd")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
         if name.contains('@') {
@@ -107,7 +103,7 @@ fn calls_of(set: &str, sets: &BTreeMap<String, Vec<String>>) -> BTreeSet<String>
 
 /// The system calls that the filter of a unit allows.
 fn allowed_calls(unit: &str) -> BTreeSet<String> {
-    let unit = fs::read_to_string(in_repository(unit)).unwrap();
+    let unit = fs::read_to_string(repository_path(unit)).unwrap();
     let sets = syscall_sets();
     let mut allowed = BTreeSet::new();
     for line in unit.lines() {
@@ -205,7 +201,7 @@ fn a_delivery_makes_no_system_call_outside_the_filter_of_its_unit() {
 
 #[test]
 fn each_prometheus_alert_fires_when_it_should_and_not_before() {
-    let dir = in_repository("bindings/prometheus");
+    let dir = repository_path("bindings/prometheus");
     output_of(
         Command::new("promtool")
             .args(["check", "rules", "meditopia.rules.yml"])
@@ -218,7 +214,7 @@ fn each_prometheus_alert_fires_when_it_should_and_not_before() {
     );
     let rules = fs::read_to_string(dir.join("meditopia.rules.yml")).unwrap();
     let cases = fs::read_to_string(dir.join("meditopia.test.yml")).unwrap();
-    let guide = fs::read_to_string(in_repository("crates/cli/src/GUIDE.md")).unwrap();
+    let guide = fs::read_to_string(repository_path("crates/cli/src/GUIDE.md")).unwrap();
     let alerts: Vec<&str> = rules
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- alert: "))
@@ -252,10 +248,10 @@ fn alerts_and_dashboard_use_only_metrics_that_the_service_has() {
     let (_, text) = service.get("/metrics");
     let there = metrics_in(&text);
     let dashboard =
-        fs::read_to_string(in_repository("bindings/prometheus/dashboard.json")).unwrap();
+        fs::read_to_string(repository_path("bindings/prometheus/dashboard.json")).unwrap();
     let _: serde_json::Value = serde_json::from_str(&dashboard).unwrap();
     let rules =
-        fs::read_to_string(in_repository("bindings/prometheus/meditopia.rules.yml")).unwrap();
+        fs::read_to_string(repository_path("bindings/prometheus/meditopia.rules.yml")).unwrap();
     for used in [metrics_in(&dashboard), metrics_in(&rules)] {
         assert!(used.len() > 5);
         let missing: Vec<_> = used.difference(&there).collect();
