@@ -278,6 +278,17 @@ fn has_test(program: &Path, filter: &str) -> bool {
 }
 
 #[test]
+fn the_example_of_style_is_the_head_of_the_file_that_it_names() {
+    let document = read(repository_path("CONTRIBUTING.md"));
+    let (before, block) = document.split_once("```rust\n").unwrap();
+    let (example, _) = block.split_once("```").unwrap();
+    let (_, named) = before.trim_end().rsplit_once("From\n`").unwrap();
+    let file = named.trim_end_matches("`:");
+    let source = read(repository_path(file));
+    assert!(source.starts_with(example), "{file} begins otherwise");
+}
+
+#[test]
 fn every_option_is_described_in_the_header_and_is_a_keyword_of_python() {
     let header = read(repository_path("include/meditopia.h"));
     let python = read(repository_path("bindings/python/src/meditopia/_client.py"));
