@@ -17,11 +17,12 @@
  *    the rejected events with the reason, until you remove it there. With `durability` "process" (the
  *    default) the event survives the death of the process by any signal; with "power" it also
  *    survives a power cut.
- * 2. An event is rejected only after the API refused it alone in a request. Its neighbours never share
- *    its fate.
+ * 2. An event is rejected only after the API refused it alone in a request. The other events of its
+ *    request are not affected.
  * 3. Events of one partner_user_id whose enqueues did not overlap arrive in the order of the enqueues.
- * 4. An event is sent again only if no answer settled its request. meditopia_in_doubt_open lists such
- *    events.
+ * 4. An event is sent again only if no answer settled its request, or the process died between the
+ *    204 and the local commit: at most one batch a lane. meditopia_in_doubt_open lists such events. A
+ *    power cut with `durability` "process" may also repeat what was delivered since the last sync.
  * 5. Enqueue does no network I/O and never waits for the sender. Every other call that waits has a
  *    deadline.
  * 6. The library writes nothing to stdout, and nothing to stderr except the message about a defect in
@@ -31,7 +32,8 @@
  *
  * A refused token, a refused address or an answer that the library does not understand loses no event:
  * delivery *pauses*. The library keeps every event, says why it paused (pause_reason), and goes on by
- * itself when the cause is gone.
+ * itself when the cause is gone. Only an operator ends MEDITOPIA_PAUSE_HOLD (meditopia_resume) and
+ * MEDITOPIA_PAUSE_STORE_DAMAGED (`meditopia recover`).
  *
  * LIFECYCLE
  *
@@ -139,16 +141,16 @@ typedef enum meditopia_format {
  */
 typedef enum meditopia_log_level {
   /**
-   * Somebody has to act: delivery is paused, or the disk is full.
+   * Events are at risk or are not being delivered: delivery is paused, or the disk is full.
    */
   MEDITOPIA_LOG_ERROR = 1,
   /**
-   * Somebody should look: an event was rejected, or no process sends.
+   * Something that an operator should check: an event was rejected, or no process sends.
    */
   MEDITOPIA_LOG_WARN = 2,
   /**
-   * A change that needs no action: a pause is over, or goes on after a probe; the disk has room
-   * again; another process may send.
+   * What the library does, a few records per hour: a pause is over, or goes on after a probe; the
+   * disk has room again; another process may send.
    */
   MEDITOPIA_LOG_INFO = 3,
   /**
@@ -159,9 +161,10 @@ typedef enum meditopia_log_level {
 
 /**
  * Why delivery is paused: the values of every `pause_reason` field. During a pause the library
- * keeps every event and sends one probe request at growing intervals (30 s to 15 min).
- * `meditopia_set_bearer_token` (if the token was the cause) and `meditopia_resume` end a pause at
- * once.
+ * keeps every event. Except during `MEDITOPIA_PAUSE_STORE_DAMAGED` and `MEDITOPIA_PAUSE_HOLD`, and
+ * while it has no bearer token, the library sends one probe request at growing intervals (30 s to
+ * 15 min); its answer can end the pause. `meditopia_set_bearer_token` (if the token was the cause)
+ * and `meditopia_resume` (except `MEDITOPIA_PAUSE_STORE_DAMAGED`) end a pause at once.
  */
 typedef enum meditopia_pause_reason {
   /**
@@ -173,7 +176,8 @@ typedef enum meditopia_pause_reason {
    */
   MEDITOPIA_PAUSE_AUTH = 1,
   /**
-   * The API refused the address of this host. Ask Meditopia to allow the address.
+   * The API does not accept requests from the address of this host. Ask Meditopia to allow the
+   * address.
    */
   MEDITOPIA_PAUSE_IP = 2,
   /**
@@ -895,7 +899,7 @@ struct meditopia_config *meditopia_config_new(void);
  *                        spool for tests, removed at close
  *   role                 "both" or "enqueue"; both: "both": enqueue, and send when elected.
  *                        "enqueue": only enqueue, start no thread, and leave sending to another
- *                        process
+ *                        process; only a call of meditopia_flush sends in this one
  *   flush_interval_ms    number, 10000, 10 to 86400000: longest time that an event waits for its
  *                        batch to fill
  *   batch_max            number, 100, 1 to 100: maximum number of events in one request
