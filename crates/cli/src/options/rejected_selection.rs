@@ -13,21 +13,21 @@ pub struct Selection {
     #[arg(long = "id", value_name = "ID", value_delimiter = ',',
         conflicts_with_all = ["user", "code", "reason", "since", "until", "may_be_delivered"])]
     ids: Vec<i64>,
-    /// Only those of this partner_user_id
+    /// Only events of this partner_user_id
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// Only those refused with this API code, such as A_1104
+    /// Only events refused with this API code, such as A_1104
     #[arg(long, value_name = "CODE")]
     code: Option<String>,
-    /// Only those rejected for this reason
+    /// Only events rejected for this reason
     #[arg(long, value_enum)]
     reason: Option<Reason>,
     #[command(flatten)]
     period: Period,
-    /// Only those that an earlier request may have delivered (true), or cannot have (false)
+    /// Only events that an earlier request may have delivered (true), or cannot have (false)
     #[arg(long, value_name = "BOOL")]
     may_be_delivered: Option<bool>,
-    /// At most this many, the earliest first
+    /// At most COUNT events, the earliest first
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
 }

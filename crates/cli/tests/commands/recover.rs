@@ -155,7 +155,10 @@ fn recover_is_refused_while_a_process_sends_and_leaves_a_sound_store_alone() {
     let refused = recover(&program.spool(), &["--yes"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
     let message = stderr(&refused);
-    assert!(message.contains(&format!("pid {pid} is sending")), "{message}");
+    assert!(
+        message.contains(&format!("pid {pid} is sending")),
+        "{message}"
+    );
 
     running.kill();
     let sound = recover(&program.spool(), &["--yes"]).output().unwrap();

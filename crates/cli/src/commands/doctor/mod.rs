@@ -45,7 +45,7 @@ pub struct Options {
     /// Print one JSON object per line instead of text
     #[arg(long)]
     json: bool,
-    /// Send one event of this user, which counts if the API accepts it; the spool is not used
+    /// Send one event of this user, which counts as a real one if the API accepts it; the spool is not used
     #[arg(long, value_name = "USER", requires = "user_token_file")]
     send_event: Option<String>,
     /// The file with that user's token
