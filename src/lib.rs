@@ -42,7 +42,8 @@
 //! over into the store, and delivery decides which prefix of which lane goes next. `docs/design.md`
 //! tells the whole story.
 
-// Without it, what only the other crates of this workspace use counts as unused.
+// Without the feature, the compiler counts as unused what only the other crates of this workspace
+// use.
 #![cfg_attr(not(feature = "internals"), allow(dead_code, unused_imports))]
 // Every type in a public signature has a public name.
 #![cfg_attr(not(feature = "internals"), deny(unnameable_types))]
