@@ -12,7 +12,7 @@ const GATHER_AT_MOST: Duration = Duration::from_millis(2);
 
 /// The syncs of one segment.
 #[derive(Debug, Default)]
-pub(super) struct GroupCommit {
+pub(crate) struct GroupCommit {
     state: Mutex<State>,
     /// A sync has ended.
     ended: Condvar,
@@ -39,7 +39,7 @@ impl GroupCommit {
     ///
     /// `sync` syncs the file and returns how far that reaches: the file's length before it began.
     /// `fail` runs once, when a sync has failed, and returns the error for all threads that wait.
-    pub(super) fn sync_until(
+    pub(crate) fn sync_until(
         &self,
         end: u64,
         sync: impl Fn() -> (u64, io::Result<()>),

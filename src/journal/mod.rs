@@ -6,7 +6,7 @@
 
 pub(crate) mod backlog;
 pub(crate) mod damage;
-mod group_commit;
+pub(crate) mod group_commit;
 pub(crate) mod open_segment;
 pub(crate) mod removal;
 pub mod round;

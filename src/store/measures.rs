@@ -3,6 +3,7 @@
 //! One blob in the row of the sums, so that a request pays for one row. A store of an earlier version has
 //! an empty one, and what a later version adds stands at its end.
 
+use super::Totals;
 use crate::stats::histogram::Histogram;
 
 /// Sums over the life of the spool, since its store had this version.
@@ -82,5 +83,40 @@ impl Measures {
             *number = u64::from_le_bytes(*bytes);
         }
         measures
+    }
+}
+
+impl Totals {
+    /// Every sum that the ledger keeps, in the order of its numbers there. New ones go to the end. What is
+    /// pending is not among them: the queues tell it.
+    pub(super) fn numbers(&mut self) -> impl Iterator<Item = &mut u64> {
+        let Self {
+            pending: _,
+            pending_bytes: _,
+            delivered,
+            rejected,
+            expired,
+            requests,
+            retried_requests,
+            refused_requests,
+            isolation_requests,
+            damaged_records,
+            torn_tails,
+            lost,
+            measures,
+        } = self;
+        let sums = [
+            delivered,
+            rejected,
+            expired,
+            requests,
+            retried_requests,
+            refused_requests,
+            isolation_requests,
+            damaged_records,
+            torn_tails,
+            lost,
+        ];
+        sums.into_iter().chain(measures.numbers())
     }
 }

@@ -8,12 +8,30 @@
 //! Only the elected sender writes; [`sqlite::Reader`] lets any process look.
 
 mod checksum;
+mod codec;
+pub mod contract;
+pub mod disk;
+mod entry;
+mod fold;
+mod frame;
+mod handed_out;
+mod ledger;
+pub mod log_store;
 mod measures;
+pub mod next_ledger;
 mod pause;
+mod queue_file;
+mod read_ahead;
+mod receipt_files;
 mod receipts;
+mod recovery;
 mod rejected;
+mod rejected_file;
 mod rows;
+mod spool_disk;
 pub mod sqlite;
+pub mod sync_point;
+pub mod syncs;
 
 pub use self::measures::{Measures, Verdicts};
 pub use self::pause::PauseState;
@@ -90,6 +108,8 @@ pub struct StoredRun {
     pub origin: i64,
     /// Its events.
     pub run: Run,
+    /// A bit for the place of each event that has left it.
+    pub marks: u128,
 }
 
 /// A batch whose fate is not known: the first events of a queue.
@@ -382,5 +402,7 @@ pub trait Store: Send {
     fn totals(&self) -> Result<Totals>;
 }
 
+#[cfg(test)]
+mod log_tests;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 //! from a time on begins at its row, and forgetting the old ones takes them off the front, both without an
 //! index that every request would have to pay for.
 
+use super::codec::{Decoder, put, put_signed};
 use crate::event::{self, EventKind};
 
 /// Numbers of rows for each millisecond.
@@ -28,6 +29,31 @@ pub struct Receipt {
     pub events: u32,
     /// Whose, and of which kinds.
     pub shares: Shares,
+}
+
+impl Receipt {
+    /// The bytes of its entry in the ledger.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(16 + self.shares.0.len());
+        put_signed(&mut out, self.time_ms);
+        put(&mut out, u64::from(self.http_status));
+        put(&mut out, u64::from(self.attempts));
+        put(&mut out, u64::from(self.events));
+        out.extend_from_slice(&self.shares.0);
+        out
+    }
+
+    /// Reads the bytes of an entry back.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut from = Decoder(bytes);
+        Some(Self {
+            time_ms: from.signed()?,
+            http_status: from.small()?,
+            attempts: from.small()?,
+            events: from.small()?,
+            shares: Shares(from.0.to_vec()),
+        })
+    }
 }
 
 /// The events of a request by user and kind.

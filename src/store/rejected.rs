@@ -14,6 +14,15 @@ pub enum RejectedReason {
     SetAside,
 }
 
+impl RejectedReason {
+    /// The reason that is stored as this number.
+    pub(super) fn from_number(number: u8) -> Option<Self> {
+        [Self::Refused, Self::Expired, Self::SetAside]
+            .into_iter()
+            .find(|reason| *reason as u8 == number)
+    }
+}
+
 /// An event that will not be sent again unless it is requeued.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
@@ -56,4 +65,21 @@ pub struct RejectedFilter {
     pub until_ms: Option<i64>,
     /// Behind this row.
     pub after_id: i64,
+}
+
+impl RejectedFilter {
+    /// Whether it takes an event, whatever the event's id.
+    pub(super) fn takes(&self, event: &Rejected) -> bool {
+        self.user.as_ref().is_none_or(|user| *user == event.user)
+            && self
+                .api_code
+                .as_ref()
+                .is_none_or(|code| *code == event.api_code)
+            && self.reason.is_none_or(|reason| reason == event.reason)
+            && self
+                .may_be_delivered
+                .is_none_or(|may| may == event.may_be_delivered)
+            && self.from_ms.is_none_or(|from| event.last_ms >= from)
+            && self.until_ms.is_none_or(|until| event.last_ms < until)
+    }
 }

@@ -91,7 +91,15 @@ pub(in crate::store) fn run(row: &Row<'_>) -> Result<(Place, StoredRun)> {
         return Err(corrupt(format!("the events of run {id} do not add up")));
     }
     let origin = row.get(1)?;
-    Ok((place, StoredRun { id, origin, run }))
+    Ok((
+        place,
+        StoredRun {
+            id,
+            origin,
+            run,
+            marks: 0,
+        },
+    ))
 }
 
 pub(in crate::store) fn read_runs(

@@ -1,0 +1,226 @@
+//! What the sender needs of a store, whichever keeps it.
+
+use std::sync::Arc;
+
+use super::disk::Disk;
+use super::next_ledger::{NextLedger, SpareLedger};
+use super::sync_point::SyncPoint;
+use super::syncs::Syncs;
+use super::{
+    DiskUse, LaneState, PauseState, Place, Receipt, Rejected, RejectedFilter, Rest, Run, StoredRun,
+    Suspect, Totals,
+};
+use crate::error::{Error, Result};
+use crate::journal::round::Offsets;
+
+/// One change of a commit.
+#[derive(Debug, Clone, Copy)]
+pub enum Change<'a> {
+    /// A run goes to the end of a queue; `origin` if it stood elsewhere before.
+    Append {
+        /// Where.
+        place: Place,
+        /// The run that it comes from.
+        origin: Option<i64>,
+        /// Its events.
+        run: &'a Run,
+    },
+    /// The first runs of a queue are settled.
+    Settle {
+        /// Which queue.
+        place: Place,
+        /// The last of them.
+        upto: i64,
+    },
+    /// Events have left a run that still waits.
+    Mark {
+        /// Its queue.
+        place: Place,
+        /// The run.
+        run: i64,
+        /// A bit for the place of each event that has left it, now and before.
+        marks: u128,
+    },
+    /// So many events have left a queue, by the other changes of the commit.
+    Leave {
+        /// Which queue.
+        place: Place,
+        /// How many.
+        events: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+    /// What is known of a lane.
+    Lane {
+        /// Which.
+        lane: u8,
+        /// All of it.
+        state: &'a LaneState,
+    },
+    /// How a lane rests.
+    Rest {
+        /// Which.
+        lane: u8,
+        /// All of it.
+        rest: &'a Rest,
+    },
+    /// A request was delivered. Not kept while the disk is full: it has to hold events then.
+    Receipt(&'a Receipt),
+    /// An event goes to the rejected events.
+    Reject(&'a Rejected),
+    /// A rejected event is forgotten.
+    Forget {
+        /// Its id there.
+        rejected: i64,
+    },
+    /// How far a segment is taken over.
+    Taken {
+        /// Its file name.
+        segment: &'a str,
+        /// Bytes from its beginning.
+        upto: u64,
+    },
+    /// A segment is gone.
+    Gone {
+        /// Its file name.
+        segment: &'a str,
+    },
+    /// A user is (still) suspect.
+    Suspect(&'a Suspect),
+    /// A user is not suspect any more.
+    Cleared {
+        /// The JSON-escaped `partner_user_id`.
+        user: &'a [u8],
+    },
+    /// One more user was refused alone since the last acceptance.
+    RefusedInARow {
+        /// The `partner_user_id`.
+        user: &'a str,
+    },
+    /// Something was accepted, or an operator has resumed: nobody is refused in a row.
+    AcceptedSince,
+    /// Delivery is paused, or not any more.
+    Pause(Option<&'a PauseState>),
+    /// The number of lanes that runs are spread over.
+    Lanes(u8),
+    /// The sums, as they now are. What is pending is not among them.
+    Totals(&'a Totals),
+}
+
+/// What the lanes need of a store. There is one writer at any time.
+pub trait Store: Send {
+    /// Makes all changes or none. Waits for no sync: what is committed survives the death of the
+    /// process, and a power cut once [`Syncs::sync_until`] has returned for it.
+    ///
+    /// After an error the store has to be opened again.
+    ///
+    /// Errors: [`crate::error::ErrorKind::Store`] when the store is damaged;
+    /// [`crate::error::ErrorKind::SpoolFull`]; [`crate::error::ErrorKind::Io`].
+    fn commit(&mut self, changes: &[Change<'_>]) -> Result<()>;
+
+    /// Has the commits up to [`end_joint_commit`](Self::end_joint_commit) be one.
+    ///
+    /// What is read meanwhile has their changes. When one of them fails, none has happened.
+    fn begin_joint_commit(&mut self);
+
+    /// Makes the commits since [`begin_joint_commit`](Self::begin_joint_commit), if there are any.
+    ///
+    /// Errors: as [`commit`](Self::commit).
+    fn end_joint_commit(&mut self) -> Result<()>;
+
+    /// The number of the last commit, for [`Syncs::sync_until`].
+    fn committed(&self) -> u64;
+
+    /// What makes commits durable.
+    fn syncs(&self) -> Arc<Syncs>;
+
+    /// Checks that this process still is the one that may write, before a request leaves it.
+    fn check_lock(&self) -> Result<()>;
+
+    /// What to fail with where the store contradicts itself.
+    fn damaged(&self, what: &str) -> Error;
+
+    /// The state of a lane; the default if nothing is known of it.
+    fn lane(&self, lane: u8) -> LaneState;
+
+    /// How a lane rests.
+    fn rest(&self, lane: u8) -> Rest;
+
+    /// The runs of a queue behind run `after`, in order: at least one if there is any, at most `limit`.
+    fn runs(&mut self, place: Place, after: i64, limit: usize) -> Result<Vec<StoredRun>>;
+
+    /// The last run ever appended; 0: none.
+    fn last_run(&self) -> i64;
+
+    /// The earliest origin of all pending runs; `None`: nothing is pending.
+    fn first_origin(&mut self) -> Result<Option<i64>>;
+
+    /// All suspects.
+    fn suspects(&self) -> Vec<Suspect>;
+
+    /// The users refused alone since the last acceptance.
+    fn refused_in_a_row(&self) -> Vec<String>;
+
+    /// The first `limit` rejected events that `filter` takes, by id.
+    fn rejected_matching(
+        &self,
+        filter: &RejectedFilter,
+        limit: usize,
+    ) -> Result<Vec<(i64, Rejected)>>;
+
+    /// Rejected events by id; unknown ones are left out.
+    fn rejected(&self, ids: &[i64]) -> Result<Vec<(i64, Rejected)>>;
+
+    /// The pause that outlasted the last sender.
+    fn pause(&self) -> Option<PauseState>;
+
+    /// The number of lanes that pending runs are spread over; 0: not decided yet.
+    fn lanes(&self) -> u8;
+
+    /// The sums.
+    fn totals(&self) -> Totals;
+}
+
+/// What taking over the journal of a host needs of its store besides.
+pub trait Intake: Store {
+    /// How far each segment is taken over.
+    fn offsets(&self) -> Offsets;
+
+    /// Says how much disk it may use from now on.
+    fn set_disk_use(&mut self, disk_use: DiskUse);
+
+    /// Where its files are.
+    fn disk(&self) -> Arc<dyn Disk>;
+
+    /// Whether the ledger is to go on in its next file.
+    fn wants_next_ledger(&self) -> bool;
+
+    /// Begins the next file. Until [`use_next_ledger`](Self::use_next_ledger), after
+    /// [`NextLedger::publish`] outside of every lock, nothing may be committed.
+    ///
+    /// Errors: as [`commit`](Store::commit).
+    fn begin_next_ledger(&mut self, spare: SpareLedger) -> Result<NextLedger>;
+
+    /// Goes on in the next file.
+    fn use_next_ledger(&mut self, next: NextLedger);
+
+    /// Notes what may go once everything up to now is durable.
+    fn note_sync_point(&mut self) -> SyncPoint;
+
+    /// Commits that everything up to the point is durable; says the number of that commit, which has to be
+    /// durable itself before anything goes.
+    ///
+    /// Errors: as [`commit`](Store::commit).
+    fn commit_sync_point(&mut self) -> Result<u64>;
+
+    /// Forgets the files that [`SyncPoint::remove`] has removed.
+    ///
+    /// Errors: as [`commit`](Store::commit).
+    fn forget_removed(&mut self, point: &SyncPoint) -> Result<()>;
+
+    /// Forgets receipts that are older than `before_ms`, or of a time that has not come at `now_ms`; a file
+    /// of them at a time. Says whether there may be more.
+    ///
+    /// Errors: as [`commit`](Store::commit).
+    fn forget_receipts(&mut self, before_ms: i64, now_ms: i64) -> Result<bool>;
+}

@@ -1,0 +1,397 @@
+//! The state of the store: the fold of what its ledger says.
+//!
+//! The sender, whoever looks, and a recovery all get their state by [`Fold::apply`], entry by entry. The
+//! sender applies what it is about to write by the same function, so memory and file cannot differ.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::entry::{Entry, Isolation, Numbers, Point, QueueFile, QueuePosition, RejectedFile};
+use super::{InDoubt, LaneState, PauseState, Place, QueueState, Rest, Suspect, Totals};
+use crate::journal::round::Offsets;
+
+/// What is known of one queue.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Queue {
+    pub(super) position: QueuePosition,
+    /// Its files, in order; runs are appended to the last one.
+    pub(super) files: Vec<QueueFile>,
+    /// Events that have left a run that still waits, a bit for each place.
+    pub(super) marks: BTreeMap<i64, u128>,
+    pub(super) isolation: Isolation,
+}
+
+impl Queue {
+    /// Where the next run is appended; a file number of 0: there is no file yet.
+    pub(super) fn tail(&self) -> Point {
+        Point {
+            file: self.files.last().map_or(0, |file| file.number),
+            offset: self.position.tail,
+        }
+    }
+
+    /// The point where the runs of `file` end.
+    pub(super) fn end_of(&self, file: u64) -> Option<u64> {
+        let tail = self.tail();
+        if file == tail.file {
+            return Some(tail.offset);
+        }
+        let found = self.files.iter().find(|known| known.number == file);
+        found.map(|file| file.end)
+    }
+
+    /// The file that comes behind `file`.
+    pub(super) fn file_behind(&self, file: u64) -> Option<u64> {
+        let at = self.files.iter().position(|known| known.number == file)?;
+        self.files.get(at + 1).map(|file| file.number)
+    }
+
+    /// The files in which runs may wait.
+    pub(super) fn files_in_use(&self) -> impl Iterator<Item = &QueueFile> {
+        let head = self.position.head.file;
+        self.files
+            .iter()
+            .skip_while(move |file| file.number != head)
+    }
+}
+
+/// What is known of one lane beside its queues.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Lane {
+    in_doubt: Option<InDoubt>,
+    rest: Rest,
+}
+
+/// The state of a store.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Fold {
+    /// By lane, two for each.
+    queues: Vec<Queue>,
+    by_lane: Vec<Lane>,
+    pub(super) lanes: u8,
+    /// Segments by number: their names, and how far they are taken over.
+    pub(super) segments: BTreeMap<u64, (String, u64)>,
+    segment_numbers: HashMap<String, u64>,
+    pub(super) suspects: HashMap<Vec<u8>, Suspect>,
+    pub(super) refused_in_a_row: Vec<String>,
+    pub(super) pause: Option<PauseState>,
+    totals: Totals,
+    /// In the order of their ids.
+    pub(super) rejected: Vec<RejectedFile>,
+    pub(super) numbers: Numbers,
+}
+
+impl Fold {
+    pub(super) fn queue(&self, place: Place) -> &Queue {
+        static EMPTY: std::sync::LazyLock<Queue> = std::sync::LazyLock::new(Queue::default);
+        self.queues.get(index(place)).unwrap_or(&EMPTY)
+    }
+
+    pub(super) fn queue_mut(&mut self, place: Place) -> &mut Queue {
+        let index = index(place);
+        if self.queues.len() <= index {
+            self.queues.resize_with(index + 1, Queue::default);
+        }
+        &mut self.queues[index]
+    }
+
+    fn lane_mut(&mut self, lane: u8) -> &mut Lane {
+        let lane = usize::from(lane);
+        if self.by_lane.len() <= lane {
+            self.by_lane.resize_with(lane + 1, Lane::default);
+        }
+        &mut self.by_lane[lane]
+    }
+
+    /// Every queue that was ever used.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Place, &Queue)> {
+        self.queues.iter().enumerate().map(|(index, queue)| {
+            let place = Place {
+                lane: (index / 2) as u8,
+                queue: (index % 2) as u8,
+            };
+            (place, queue)
+        })
+    }
+
+    /// The sums, and what waits.
+    pub(super) fn totals(&self) -> Totals {
+        let sum = |of: fn(&QueuePosition) -> u64| -> u64 {
+            self.queues.iter().map(|queue| of(&queue.position)).sum()
+        };
+        Totals {
+            pending: sum(|position| position.events),
+            pending_bytes: sum(|position| position.bytes),
+            ..self.totals
+        }
+    }
+
+    /// The state of a lane, as delivery wants it.
+    pub(super) fn lane_state(&self, lane: u8) -> LaneState {
+        LaneState {
+            in_doubt: self.in_doubt(lane),
+            queues: [0, 1].map(|queue| {
+                let queue = self.queue(Place { lane, queue });
+                QueueState {
+                    skip: 0,
+                    group: queue.isolation.group,
+                    doubtful: queue.isolation.doubtful,
+                    belief: queue.isolation.belief.clone(),
+                }
+            }),
+        }
+    }
+
+    pub(super) fn in_doubt(&self, lane: u8) -> Option<InDoubt> {
+        self.by_lane.get(usize::from(lane))?.in_doubt
+    }
+
+    pub(super) fn rest(&self, lane: u8) -> Rest {
+        let lane = self.by_lane.get(usize::from(lane));
+        lane.map_or_else(Rest::default, |lane| lane.rest)
+    }
+
+    pub(super) fn segment_number(&self, name: &str) -> Option<u64> {
+        self.segment_numbers.get(name).copied()
+    }
+
+    pub(super) fn offsets(&self) -> Offsets {
+        self.segments.values().cloned().collect()
+    }
+
+    /// The sums that differ in `now`.
+    pub(super) fn changed_totals(&self, now: &Totals) -> Vec<(u8, u64)> {
+        let (mut known, mut now) = (self.totals, *now);
+        let pairs = known.numbers().zip(now.numbers()).enumerate();
+        pairs
+            .filter(|(_, (known, now))| known != now)
+            .map(|(place, (_, now))| (place as u8, *now))
+            .collect()
+    }
+
+    /// The file that holds a rejected event, and the place of its bit there.
+    pub(super) fn rejected_file(&self, id: i64) -> Option<(usize, usize)> {
+        let after = self.rejected.partition_point(|file| file.first_id <= id);
+        let at = after.checked_sub(1)?;
+        let file = &self.rejected[at];
+        (id < file.next_id).then(|| (at, (id - file.first_id) as usize))
+    }
+
+    /// Takes one entry in.
+    ///
+    /// Errors: what the entry contradicts, in words.
+    pub(super) fn apply(&mut self, entry: &Entry<'_>) -> Result<(), &'static str> {
+        match entry {
+            Entry::Snapshot { .. } | Entry::Elected { .. } => {}
+            Entry::Queue { place, position } => self.move_queue(*place, position)?,
+            Entry::QueueFiles { place, files } => {
+                let last = files.iter().map(|file| file.number).max().unwrap_or(0);
+                self.numbers.queue_file = self.numbers.queue_file.max(last);
+                self.queue_mut(*place).files.clone_from(files);
+            }
+            Entry::Marks { place, run, marks } => {
+                let known = &mut self.queue_mut(*place).marks;
+                match *marks {
+                    0 => known.remove(run),
+                    marks => known.insert(*run, marks),
+                };
+            }
+            Entry::Isolation { place, isolation } => {
+                self.queue_mut(*place).isolation.clone_from(isolation);
+            }
+            Entry::InDoubt { lane, in_doubt } => self.lane_mut(*lane).in_doubt = *in_doubt,
+            Entry::Rest { lane, rest } => self.lane_mut(*lane).rest = *rest,
+            Entry::Segment { number, name } => {
+                self.numbers.segment = self.numbers.segment.max(*number);
+                self.segment_numbers.insert((*name).to_owned(), *number);
+                self.segments.insert(*number, ((*name).to_owned(), 0));
+            }
+            Entry::Taken { number, upto } => match self.segments.get_mut(number) {
+                Some((_, known)) => *known = *upto,
+                None => return Err("it speaks of a segment that it has not named"),
+            },
+            Entry::Gone { number } => {
+                if let Some((name, _)) = self.segments.remove(number) {
+                    self.segment_numbers.remove(&name);
+                }
+            }
+            Entry::Suspect(suspect) => {
+                self.suspects.insert(suspect.user.clone(), suspect.clone());
+            }
+            Entry::Cleared { user } => {
+                self.suspects.remove(*user);
+            }
+            Entry::RefusedInARow { user } => self.refused_in_a_row.push((*user).to_owned()),
+            Entry::AcceptedSince => self.refused_in_a_row.clear(),
+            Entry::Pause(pause) => self.pause.clone_from(pause),
+            Entry::Lanes(lanes) => self.lanes = *lanes,
+            Entry::Totals(changed) => {
+                for (place, value) in changed {
+                    // A number of a later version has no place here.
+                    if let Some(known) = self.totals.numbers().nth(usize::from(*place)) {
+                        *known = *value;
+                    }
+                }
+            }
+            Entry::RejectedFile(_)
+            | Entry::RejectedTail { .. }
+            | Entry::Forgotten(_)
+            | Entry::RejectedGone { .. } => self.apply_to_rejected(entry)?,
+            Entry::Receipt { id, .. } => self.numbers.receipt = self.numbers.receipt.max(*id),
+            Entry::ReceiptsForgotten { below } => self.numbers.receipts_from = *below,
+            Entry::Numbers(numbers) => self.numbers = *numbers,
+        }
+        Ok(())
+    }
+
+    fn move_queue(&mut self, place: Place, position: &QueuePosition) -> Result<(), &'static str> {
+        self.numbers.run = self.numbers.run.max(position.last_run);
+        let queue = self.queue_mut(place);
+        if position.last_run < queue.position.last_run
+            || position.passed < queue.position.passed
+            || position.passed > position.last_run
+        {
+            return Err("a queue goes back");
+        }
+        if position.passed > queue.position.passed {
+            queue.marks = queue.marks.split_off(&(position.passed + 1));
+        }
+        queue.position = *position;
+        Ok(())
+    }
+
+    fn apply_to_rejected(&mut self, entry: &Entry<'_>) -> Result<(), &'static str> {
+        match entry {
+            Entry::RejectedFile(file) => {
+                self.rejected.retain(|known| known.number != file.number);
+                let at = self
+                    .rejected
+                    .partition_point(|known| known.first_id < file.first_id);
+                self.rejected.insert(at, file.clone());
+                self.numbers.rejected_file = self.numbers.rejected_file.max(file.number);
+                self.numbers.rejected = self.numbers.rejected.max(file.next_id - 1);
+            }
+            Entry::RejectedTail {
+                number,
+                first_id,
+                next_id,
+                end,
+            } => {
+                if self
+                    .rejected
+                    .last()
+                    .is_none_or(|last| last.number != *number)
+                {
+                    if self.numbers.rejected_file >= *number {
+                        return Err("a file of rejected events is begun twice");
+                    }
+                    self.rejected.push(RejectedFile {
+                        number: *number,
+                        first_id: *first_id,
+                        ..RejectedFile::default()
+                    });
+                    self.numbers.rejected_file = *number;
+                }
+                if let Some(last) = self.rejected.last_mut() {
+                    last.next_id = *next_id;
+                    last.end = *end;
+                    let bits = (*next_id - last.first_id).max(0) as usize;
+                    last.forgotten.resize(bits.div_ceil(8), 0);
+                }
+                self.numbers.rejected = self.numbers.rejected.max(*next_id - 1);
+            }
+            Entry::Forgotten(ids) => {
+                for id in ids {
+                    let Some((file, bit)) = self.rejected_file(*id) else {
+                        return Err("it forgets a rejected event that there is not");
+                    };
+                    let forgotten = &mut self.rejected[file].forgotten;
+                    if let Some(byte) = forgotten.get_mut(bit / 8) {
+                        *byte |= 1 << (bit % 8);
+                    }
+                }
+            }
+            Entry::RejectedGone { number } => {
+                self.rejected.retain(|file| file.number != *number);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Entries that make this state of an empty one.
+    pub(super) fn snapshot(&self) -> Vec<Entry<'_>> {
+        let mut entries = vec![Entry::Numbers(self.numbers), Entry::Lanes(self.lanes)];
+        for (number, (name, upto)) in &self.segments {
+            entries.push(Entry::Segment {
+                number: *number,
+                name,
+            });
+            entries.push(Entry::Taken {
+                number: *number,
+                upto: *upto,
+            });
+        }
+        for (place, queue) in self
+            .places()
+            .filter(|(_, queue)| **queue != Queue::default())
+        {
+            entries.push(Entry::QueueFiles {
+                place,
+                files: queue.files.clone(),
+            });
+            entries.push(Entry::Queue {
+                place,
+                position: queue.position,
+            });
+            entries.extend(queue.marks.iter().map(|(&run, &marks)| Entry::Marks {
+                place,
+                run,
+                marks,
+            }));
+            entries.push(Entry::Isolation {
+                place,
+                isolation: queue.isolation.clone(),
+            });
+        }
+        for (lane, state) in (0..).zip(&self.by_lane) {
+            entries.push(Entry::InDoubt {
+                lane,
+                in_doubt: state.in_doubt,
+            });
+            entries.push(Entry::Rest {
+                lane,
+                rest: state.rest,
+            });
+        }
+        entries.extend(self.suspects.values().cloned().map(Entry::Suspect));
+        let refused = self.refused_in_a_row.iter();
+        entries.extend(refused.map(|user| Entry::RefusedInARow { user }));
+        entries.push(Entry::Pause(self.pause.clone()));
+        let sums = Self::default().changed_totals(&self.totals);
+        entries.push(Entry::Totals(sums));
+        entries.extend(self.rejected.iter().cloned().map(Entry::RejectedFile));
+        entries
+    }
+}
+
+impl RejectedFile {
+    /// Whether the event whose bit this is was forgotten.
+    pub(super) fn is_forgotten(&self, bit: usize) -> bool {
+        let byte = self.forgotten.get(bit / 8).copied().unwrap_or(0);
+        byte >> (bit % 8) & 1 == 1
+    }
+
+    /// How many of its events are not forgotten.
+    pub(super) fn remaining(&self) -> u64 {
+        let forgotten: u64 = self
+            .forgotten
+            .iter()
+            .map(|byte| u64::from(byte.count_ones()))
+            .sum();
+        (self.next_id - self.first_id).max(0).cast_unsigned() - forgotten
+    }
+}
+
+fn index(place: Place) -> usize {
+    usize::from(place.lane) * 2 + usize::from(place.queue)
+}

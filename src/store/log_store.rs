@@ -1,0 +1,484 @@
+//! The store of one host: a ledger, and beside it the files of the queues and of rejected events.
+//!
+//! A commit writes runs and rejected events first, then one record of the ledger that speaks of them.
+//! What no record speaks of has not happened, and is written over.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use super::contract::{Change, Intake, Store};
+use super::disk::{Disk, Folder};
+use super::entry::{Entry, Isolation, Point, QueuePosition};
+use super::fold::Fold;
+use super::frame::{RECORD_HEADER_LEN, begin_record};
+use super::handed_out::HandedOut;
+use super::ledger::{self, Ledger};
+use super::next_ledger::{NextLedger, SpareLedger};
+use super::queue_file::Unreadable;
+use super::receipts::first_id_of;
+use super::recovery::{self, CannotOpen};
+use super::rejected_file::read_matching;
+use super::spool_disk::SpoolDisk;
+use super::sync_point::SyncPoint;
+use super::syncs::{Syncs, Touched};
+use super::{
+    DiskUse, LaneState, PauseState, Place, Receipt, Rejected, RejectedFilter, Rest, StoredRun,
+    Suspect, Totals,
+};
+use crate::error::{Error, ErrorKind, PauseReason, Result};
+use crate::journal::round::Offsets;
+use crate::spool::Spool;
+
+/// The store, opened by the one process that may write to it.
+#[derive(Debug)]
+pub struct LogStore {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) boot_count: u32,
+    pub(super) fold: Fold,
+    pub(super) ledger: Ledger,
+    pub(super) syncs: Arc<Syncs>,
+    /// The record that is being made, header included.
+    pub(super) record: Vec<u8>,
+    /// Queues whose position the record has yet to say.
+    pub(super) moved: Vec<Place>,
+    /// Rejected events that the record has yet to say are forgotten.
+    forgotten: Vec<i64>,
+    is_joint: bool,
+    pub(super) is_full_disk: bool,
+    pub(super) handed_out: HashMap<Place, HandedOut>,
+    /// Up to here the blocks of settled runs were given back.
+    pub(super) punched: HashMap<Place, Point>,
+}
+
+impl LogStore {
+    /// Opens or creates the store of `spool` for its elected sender.
+    ///
+    /// Errors: [`ErrorKind::Store`] if it is damaged or of a newer version; [`ErrorKind::Timeout`] while
+    /// another process has it; [`ErrorKind::Io`].
+    pub fn open(spool: &Arc<Spool>) -> Result<Self> {
+        let disk: Arc<dyn Disk> = Arc::new(SpoolDisk::new(spool.clone()));
+        Self::open_on(disk, spool.boot_count())
+    }
+
+    /// Opens or creates a store on any disk, as [`open`](Self::open) does.
+    pub fn open_on(disk: Arc<dyn Disk>, boot_count: u32) -> Result<Self> {
+        let opened = recovery::open(&disk, boot_count).map_err(|e| cannot_open(&*disk, e))?;
+        let name = ledger::file_name(opened.ledger.header.number);
+        // Of what an earlier sender has left, nothing is known to be synced but what its records say.
+        let touched = files_in_use(&opened.fold);
+        let syncs = Syncs::new(
+            disk.clone(),
+            (opened.ledger.file.clone(), name),
+            opened.ledger.seq,
+            opened.durable,
+            touched,
+        );
+        let mut store = Self {
+            disk,
+            boot_count,
+            fold: opened.fold,
+            ledger: opened.ledger,
+            syncs: Arc::new(syncs),
+            record: Vec::new(),
+            moved: Vec::new(),
+            forgotten: Vec::new(),
+            is_joint: false,
+            is_full_disk: false,
+            handed_out: HashMap::new(),
+            punched: HashMap::new(),
+        };
+        begin_record(&mut store.record);
+        store.say(&Entry::Elected {
+            pid: crate::process::pid().cast_unsigned(),
+            wall_ms: crate::clock::wall_ms(),
+        })?;
+        store.write_record()?;
+        Ok(store)
+    }
+
+    /// Adds an entry to the record that is being made, and takes it in.
+    pub(super) fn say(&mut self, entry: &Entry<'_>) -> Result<()> {
+        entry.encode(&mut self.record);
+        let applied = self.fold.apply(entry);
+        applied.map_err(|what| {
+            let name = self.disk.describe(None);
+            Error::new(
+                ErrorKind::Internal,
+                format!("{name}: a commit contradicts the store: {what}"),
+            )
+        })
+    }
+
+    /// Writes the record, if it says anything.
+    pub(super) fn write_record(&mut self) -> Result<()> {
+        for place in std::mem::take(&mut self.moved) {
+            let position = self.fold.queue(place).position;
+            Entry::Queue { place, position }.encode(&mut self.record);
+        }
+        let forgotten = std::mem::take(&mut self.forgotten);
+        for ids in forgotten.chunks(1_000) {
+            self.say(&Entry::Forgotten(ids.to_vec()))?;
+        }
+        if self.record.len() > RECORD_HEADER_LEN {
+            self.append_record()?;
+        }
+        Ok(())
+    }
+
+    /// Appends the record as it is.
+    pub(super) fn append_record(&mut self) -> Result<()> {
+        let mut record = std::mem::take(&mut self.record);
+        let written = self.ledger.append(&mut record, self.syncs.durable());
+        begin_record(&mut record);
+        self.record = record;
+        written.map_err(|e| self.ledger_error(e))?;
+        self.syncs.wrote(self.ledger.seq);
+        Ok(())
+    }
+
+    pub(super) fn ledger_error(&self, e: io::Error) -> Error {
+        let name = ledger::file_name(self.ledger.header.number);
+        let error = Error::io(self.disk.describe(Some((Folder::Ledger, &name))), e);
+        match error.kind() {
+            ErrorKind::SpoolFull => error.with_note("; what waits is kept; free some space"),
+            _ => error,
+        }
+    }
+
+    /// Says of a queue that its position has changed, with the next record.
+    pub(super) fn move_queue(
+        &mut self,
+        place: Place,
+        change: impl FnOnce(&mut QueuePosition),
+    ) -> Result<()> {
+        let mut position = self.fold.queue(place).position;
+        change(&mut position);
+        let moved = self.fold.apply(&Entry::Queue { place, position });
+        moved.map_err(|what| self.damaged(what))?;
+        if !self.moved.contains(&place) {
+            self.moved.push(place);
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, change: Change<'_>) -> Result<()> {
+        match change {
+            // Runs and rejected events are written before all else.
+            Change::Append { .. } | Change::Reject(_) => Ok(()),
+            Change::Settle { place, upto } => self.settle(place, upto),
+            Change::Mark { place, run, marks } => self.say(&Entry::Marks { place, run, marks }),
+            Change::Leave {
+                place,
+                events,
+                bytes,
+            } => self.move_queue(place, |position| {
+                position.events = position.events.saturating_sub(events);
+                position.bytes = position.bytes.saturating_sub(bytes);
+            }),
+            Change::Lane { lane, state } => self.say_lane(lane, state),
+            Change::Rest { lane, rest } => self.say(&Entry::Rest { lane, rest: *rest }),
+            Change::Receipt(receipt) => self.say_receipt(receipt),
+            Change::Forget { rejected } => {
+                self.forgotten.push(rejected);
+                Ok(())
+            }
+            Change::Taken { segment, upto } => {
+                let number = match self.fold.segment_number(segment) {
+                    Some(number) => number,
+                    None => {
+                        let number = self.fold.numbers.segment + 1;
+                        self.say(&Entry::Segment {
+                            number,
+                            name: segment,
+                        })?;
+                        number
+                    }
+                };
+                self.say(&Entry::Taken { number, upto })
+            }
+            Change::Gone { segment } => match self.fold.segment_number(segment) {
+                Some(number) => self.say(&Entry::Gone { number }),
+                None => Ok(()),
+            },
+            Change::Suspect(suspect) => self.say(&Entry::Suspect(suspect.clone())),
+            Change::Cleared { user } => self.say(&Entry::Cleared { user }),
+            Change::RefusedInARow { user } => self.say(&Entry::RefusedInARow { user }),
+            Change::AcceptedSince => self.say(&Entry::AcceptedSince),
+            Change::Pause(pause) => self.say(&Entry::Pause(pause.cloned())),
+            Change::Lanes(lanes) => self.say(&Entry::Lanes(lanes)),
+            Change::Totals(totals) => {
+                let changed = self.fold.changed_totals(totals);
+                match changed.is_empty() {
+                    true => Ok(()),
+                    false => self.say(&Entry::Totals(changed)),
+                }
+            }
+        }
+    }
+
+    /// Says what of a lane has changed.
+    fn say_lane(&mut self, lane: u8, state: &LaneState) -> Result<()> {
+        if state.in_doubt != self.fold.in_doubt(lane) {
+            let in_doubt = state.in_doubt;
+            self.say(&Entry::InDoubt { lane, in_doubt })?;
+        }
+        for (queue, state) in (0..).zip(&state.queues) {
+            let place = Place { lane, queue };
+            let isolation = Isolation {
+                group: state.group,
+                doubtful: state.doubtful,
+                belief: state.belief.clone(),
+            };
+            if isolation != self.fold.queue(place).isolation {
+                self.say(&Entry::Isolation { place, isolation })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn say_receipt(&mut self, receipt: &Receipt) -> Result<()> {
+        if self.is_full_disk {
+            return Ok(());
+        }
+        // Grows also where the clock was set back.
+        let id = first_id_of(receipt.time_ms).max(self.fold.numbers.receipt + 1);
+        let bytes = receipt.encode();
+        self.say(&Entry::Receipt { id, bytes: &bytes })
+    }
+
+    fn commit_all(&mut self, changes: &[Change<'_>]) -> Result<()> {
+        self.append_runs(changes)?;
+        self.append_rejected(changes)?;
+        for change in changes {
+            self.apply(*change)?;
+        }
+        if self.is_joint {
+            return Ok(());
+        }
+        self.write_record()
+    }
+
+    pub(super) fn unreadable(&self, what: &str, e: Unreadable) -> Error {
+        unreadable(&*self.disk, what, e)
+    }
+}
+
+impl Store for LogStore {
+    fn commit(&mut self, changes: &[Change<'_>]) -> Result<()> {
+        self.commit_all(changes)
+    }
+
+    fn begin_joint_commit(&mut self) {
+        self.is_joint = true;
+    }
+
+    fn end_joint_commit(&mut self) -> Result<()> {
+        self.is_joint = false;
+        self.write_record()
+    }
+
+    fn committed(&self) -> u64 {
+        self.ledger.seq
+    }
+
+    fn syncs(&self) -> Arc<Syncs> {
+        self.syncs.clone()
+    }
+
+    fn check_lock(&self) -> Result<()> {
+        let checked = self.ledger.file.check_open();
+        checked.map_err(|e| self.ledger_error(e))
+    }
+
+    fn damaged(&self, what: &str) -> Error {
+        damaged(&*self.disk, what)
+    }
+
+    fn lane(&self, lane: u8) -> LaneState {
+        self.fold.lane_state(lane)
+    }
+
+    fn rest(&self, lane: u8) -> Rest {
+        self.fold.rest(lane)
+    }
+
+    fn runs(&mut self, place: Place, after: i64, limit: usize) -> Result<Vec<StoredRun>> {
+        self.hand_out(place, after, limit)
+    }
+
+    fn last_run(&self) -> i64 {
+        self.fold.numbers.run
+    }
+
+    fn first_origin(&mut self) -> Result<Option<i64>> {
+        self.earliest_origin()
+    }
+
+    fn suspects(&self) -> Vec<Suspect> {
+        self.fold.suspects.values().cloned().collect()
+    }
+
+    fn refused_in_a_row(&self) -> Vec<String> {
+        self.fold.refused_in_a_row.clone()
+    }
+
+    fn rejected_matching(
+        &self,
+        filter: &RejectedFilter,
+        limit: usize,
+    ) -> Result<Vec<(i64, Rejected)>> {
+        rejected_matching(&*self.disk, &self.fold, filter, limit)
+    }
+
+    fn rejected(&self, ids: &[i64]) -> Result<Vec<(i64, Rejected)>> {
+        let mut found = Vec::with_capacity(ids.len());
+        for &id in ids {
+            let one = RejectedFilter {
+                after_id: id - 1,
+                ..RejectedFilter::default()
+            };
+            let first = rejected_matching(&*self.disk, &self.fold, &one, 1)?;
+            found.extend(first.into_iter().filter(|(found, _)| *found == id));
+        }
+        Ok(found)
+    }
+
+    fn pause(&self) -> Option<PauseState> {
+        self.fold.pause.clone()
+    }
+
+    fn lanes(&self) -> u8 {
+        self.fold.lanes
+    }
+
+    fn totals(&self) -> Totals {
+        self.fold.totals()
+    }
+}
+
+impl Intake for LogStore {
+    fn offsets(&self) -> Offsets {
+        self.fold.offsets()
+    }
+
+    fn set_disk_use(&mut self, disk_use: DiskUse) {
+        self.is_full_disk = disk_use == DiskUse::Tight;
+    }
+
+    fn disk(&self) -> Arc<dyn Disk> {
+        self.disk.clone()
+    }
+
+    fn wants_next_ledger(&self) -> bool {
+        self.is_ledger_used_up()
+    }
+
+    fn begin_next_ledger(&mut self, spare: SpareLedger) -> Result<NextLedger> {
+        self.begin_ledger(spare)
+    }
+
+    fn use_next_ledger(&mut self, next: NextLedger) {
+        self.use_ledger(next);
+    }
+
+    fn note_sync_point(&mut self) -> SyncPoint {
+        self.note_removable()
+    }
+
+    fn commit_sync_point(&mut self) -> Result<u64> {
+        self.write_sync_record()
+    }
+
+    fn forget_receipts(&mut self, before_ms: i64, now_ms: i64) -> Result<bool> {
+        self.forget_old_receipts(before_ms, now_ms)
+    }
+
+    fn forget_removed(&mut self, point: &SyncPoint) -> Result<()> {
+        self.forget_files(point)
+    }
+}
+
+/// The first `limit` rejected events that `filter` takes.
+pub(super) fn rejected_matching(
+    disk: &dyn Disk,
+    fold: &Fold,
+    filter: &RejectedFilter,
+    limit: usize,
+) -> Result<Vec<(i64, Rejected)>> {
+    let mut found = Vec::new();
+    if limit == 0 {
+        return Ok(found);
+    }
+    let read = read_matching(disk, &fold.rejected, filter, |id, event| {
+        found.push((id, event));
+        found.len() < limit
+    });
+    match read {
+        Ok(()) => Ok(found),
+        Err((number, e)) => Err(unreadable(disk, &format!("rejected/{number}"), e)),
+    }
+}
+
+/// Every file that the state speaks of.
+pub(super) fn files_in_use(fold: &Fold) -> Touched {
+    let mut touched = Touched::default();
+    for (place, queue) in fold.places() {
+        for file in queue.files_in_use() {
+            let name = super::queue_file::file_name(place, file.number);
+            touched.files.insert((Folder::Queues, name));
+        }
+    }
+    for file in &fold.rejected {
+        let name = super::rejected_file::file_name(file.number);
+        touched.files.insert((Folder::Rejected, name));
+    }
+    for (folder, _) in touched.files.clone() {
+        touched.folders.insert(folder);
+    }
+    touched
+}
+
+/// The store cannot be trusted until an operator recovers it.
+pub(super) fn damaged(disk: &dyn Disk, what: &str) -> Error {
+    Error::new(
+        ErrorKind::Store,
+        format!(
+            "{}: {what}; enqueue goes on, nothing is sent; keep a copy of the spool, then `meditopia recover` it",
+            disk.describe(None)
+        ),
+    )
+    .paused_for(PauseReason::StoreDamaged)
+}
+
+fn cannot_open(disk: &dyn Disk, e: CannotOpen) -> Error {
+    let spool = disk.describe(None);
+    match e {
+        CannotOpen::Held => Error::new(
+            ErrorKind::Timeout,
+            format!("{spool}: the last sender still has the ledger; it is tried again"),
+        ),
+        CannotOpen::Newer(what) => Error::new(
+            ErrorKind::Store,
+            format!(
+                "{spool}: {what}, which this library does not know; let a newer libmeditopia send"
+            ),
+        ),
+        CannotOpen::Damaged(what) => damaged(disk, &what),
+        CannotOpen::Io(what, e) => Error::io(what, e),
+    }
+}
+
+pub(super) fn unreadable(disk: &dyn Disk, what: &str, e: Unreadable) -> Error {
+    match e {
+        Unreadable::Io(e) if e.kind() == io::ErrorKind::NotFound => {
+            damaged(disk, &format!("{what} is gone"))
+        }
+        Unreadable::Io(e) => Error::io(format!("{}: {what}", disk.describe(None)), e),
+        Unreadable::Newer(version) => cannot_open(
+            disk,
+            CannotOpen::Newer(format!("{what} has version {version}")),
+        ),
+        Unreadable::Damaged(how) => damaged(disk, &format!("{what}: {how}")),
+    }
+}

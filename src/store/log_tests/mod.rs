@@ -1,0 +1,145 @@
+//! The store in a real directory.
+
+use std::sync::Arc;
+
+use super::contract::{Change, Intake, Store};
+use super::log_store::LogStore;
+use super::next_ledger::SpareLedger;
+use super::{
+    LaneState, Place, Receipt, Rejected, RejectedFilter, RejectedReason, Run, Shares, Totals,
+};
+use crate::spool::{Destination, NetworkFileSystem, Spool};
+
+const PLACE: Place = Place { lane: 0, queue: 0 };
+
+fn spool() -> (tempfile::TempDir, Arc<Spool>) {
+    let parent = tempfile::tempdir().unwrap();
+    let destination = Destination {
+        endpoint: "https://api.example/events",
+        account: "",
+    };
+    let dir = parent.path().join("spool");
+    let spool = Spool::open(&dir, destination, NetworkFileSystem::Refuse).unwrap();
+    (parent, Arc::new(spool))
+}
+
+fn run_of(first: usize, events: usize) -> Run {
+    let mut run = Run::default();
+    for number in first..first + events {
+        let fragment = format!(
+            r#"{{"partner_user_id":"user-{number}","event":"audio","received_at":"2026-01-01T00:00:00Z"}}"#
+        );
+        run.push(fragment.as_bytes(), number as i64);
+    }
+    run
+}
+
+fn rejected(number: usize) -> Rejected {
+    Rejected {
+        user: format!("user-{number}"),
+        event: run_of(number, 1).body,
+        reason: RejectedReason::Refused,
+        may_be_delivered: false,
+        api_code: "A_1".to_owned(),
+        message: "bad".to_owned(),
+        http_status: Some(400),
+        attempts: 1,
+        first_ms: 1,
+        last_ms: 2,
+    }
+}
+
+#[test]
+fn what_was_committed_is_there_when_the_store_is_opened_again() {
+    let (_parent, spool) = spool();
+    let mut store = LogStore::open(&spool).unwrap();
+    let runs: Vec<Run> = (0..10).map(|number| run_of(number * 100, 100)).collect();
+    let totals = Totals {
+        delivered: 7,
+        ..Totals::default()
+    };
+    let mut changes: Vec<Change<'_>> = runs
+        .iter()
+        .map(|run| Change::Append {
+            place: PLACE,
+            origin: None,
+            run,
+        })
+        .collect();
+    changes.push(Change::Taken {
+        segment: "00000001-1-1-1.log",
+        upto: 4711,
+    });
+    changes.push(Change::Totals(&totals));
+    changes.push(Change::Lanes(1));
+    store.commit(&changes).unwrap();
+    let read = store.runs(PLACE, 0, 32).unwrap();
+    assert_eq!(read.len(), 10);
+    let event = rejected(3);
+    store
+        .commit(&[
+            Change::Settle {
+                place: PLACE,
+                upto: read[2].id,
+            },
+            Change::Mark {
+                place: PLACE,
+                run: read[3].id,
+                marks: 0b11,
+            },
+            Change::Leave {
+                place: PLACE,
+                events: 302,
+                bytes: 302,
+            },
+            Change::Reject(&event),
+            Change::Receipt(&Receipt {
+                time_ms: 1_000,
+                http_status: 204,
+                attempts: 1,
+                events: 300,
+                shares: Shares::of([&runs[0].body[..]].into_iter()),
+            }),
+            Change::Lane {
+                lane: 0,
+                state: &LaneState::default(),
+            },
+        ])
+        .unwrap();
+    let before = store.fold.clone();
+    let seq = store.committed();
+    store.syncs().sync_until(seq).unwrap();
+    drop(store);
+
+    let mut store = LogStore::open(&spool).unwrap();
+    assert_eq!(store.fold, before);
+    let read = store.runs(PLACE, 0, 32).unwrap();
+    assert_eq!(read.len(), 7);
+    assert_eq!(read[0].marks, 0b11);
+    assert_eq!(read[0].run, runs[3]);
+    assert_eq!(store.totals().pending, 698);
+    assert_eq!(store.totals().delivered, 7);
+    let found = store
+        .rejected_matching(&RejectedFilter::default(), 10)
+        .unwrap();
+    assert_eq!(found, vec![(1, event)]);
+    store.commit(&[Change::Forget { rejected: 1 }]).unwrap();
+    assert!(store.rejected(&[1]).unwrap().is_empty());
+
+    let spare = SpareLedger::take(&*store.disk()).unwrap();
+    let next = store.begin_next_ledger(spare).unwrap();
+    next.publish().unwrap();
+    store.use_next_ledger(next);
+    store.commit(&[Change::Lanes(2)]).unwrap();
+    let before = store.fold.clone();
+    drop(store);
+    let store = LogStore::open(&spool).unwrap();
+    assert_eq!(store.fold, before);
+    let receipts = super::receipt_files::read_receipts(
+        &*store.disk(),
+        &super::ReceiptFilter::default(),
+        0,
+        10,
+    );
+    assert_eq!(receipts.unwrap().len(), 1);
+}

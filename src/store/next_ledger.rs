@@ -1,0 +1,259 @@
+//! The next file of the ledger: begun under the sender's lock, made durable outside of it, used then.
+//!
+//! Nothing may be committed in between, for no record may follow a snapshot before its name is durable.
+//! The same way leads out of a failed sync: what the kernel may have lost is written anew, from memory
+//! and from pages whose checksums still hold, and the files that failed are not used again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Place;
+use super::disk::{Access, Disk, DiskFile, Folder};
+use super::entry::{Entry, Point, QueueFile, RejectedFile};
+use super::frame::{FileHeader, HEADER_LEN, Kind};
+use super::ledger::{self, Ledger};
+use super::log_store::LogStore;
+use super::queue_file::{self, QueueReader, encode_run};
+use super::recovery::{self, Spare};
+use super::rejected_file::{self, RejectedReader};
+use super::syncs::{Syncs, Touched};
+use crate::error::{Error, Result};
+
+/// The blocks of the next file, taken outside of the sender's lock.
+#[derive(Debug)]
+pub struct SpareLedger(Spare);
+
+impl SpareLedger {
+    /// Opens the spare file, or makes it.
+    ///
+    /// Errors: [`Io`](crate::error::ErrorKind::Io), [`SpoolFull`](crate::error::ErrorKind::SpoolFull).
+    pub fn take(disk: &dyn Disk) -> Result<Self> {
+        let taken = Spare::take(disk);
+        taken.map(Self).map_err(|e| {
+            let name = disk.describe(Some((Folder::Ledger, ledger::SPARE)));
+            Error::io(name, e)
+        })
+    }
+}
+
+/// A file that holds a snapshot and does not count yet.
+#[derive(Debug)]
+pub struct NextLedger {
+    disk: Arc<dyn Disk>,
+    ledger: Ledger,
+    syncs: Arc<Syncs>,
+    old: (Arc<dyn DiskFile>, u64),
+    /// The old file holds receipts.
+    keeps_old: bool,
+}
+
+impl NextLedger {
+    /// Makes the file, and everything that it speaks of, durable, and gives it its name. Takes as long as
+    /// the disk does.
+    ///
+    /// Errors: [`Io`](crate::error::ErrorKind::Io), [`SpoolFull`](crate::error::ErrorKind::SpoolFull); the
+    /// store has to be opened again then.
+    pub fn publish(&self) -> Result<()> {
+        self.syncs
+            .sync_touched()
+            .map_err(|(name, e)| Error::io(format!("{name}: sync failed"), e))?;
+        let number = self.ledger.header.number;
+        let name = ledger::file_name(number);
+        let failed = |e| Error::io(self.disk.describe(Some((Folder::Ledger, &name))), e);
+        recovery::publish(&*self.disk, &self.ledger).map_err(failed)?;
+        // From here on the old file is only kept for its receipts; what fails is tidied up later.
+        let _ = self.old.0.truncate(self.old.1);
+        let _ = match self.keeps_old {
+            true => recovery::put_finished_away(&*self.disk, number),
+            false => {
+                let old = ledger::file_name(number - 1);
+                self.disk.remove(Folder::Ledger, &old)
+            }
+        };
+        Spare::set_aside(&*self.disk);
+        Ok(())
+    }
+}
+
+impl LogStore {
+    /// Whether the ledger is to go on in its next file: this one is full, or a sync has failed.
+    pub(super) fn is_ledger_used_up(&self) -> bool {
+        self.ledger.is_full() || self.syncs.failed() != Touched::default()
+    }
+
+    /// Writes the snapshot of the next file.
+    pub(super) fn begin_ledger(&mut self, spare: SpareLedger) -> Result<NextLedger> {
+        for (folder, name) in self.syncs.failed().files {
+            match folder {
+                Folder::Queues => {
+                    if let Some((place, number)) = queue_file::parse_name(&name) {
+                        self.copy_queue_file(place, number)?;
+                    }
+                }
+                Folder::Rejected => {
+                    if let Some(number) = rejected_file::parse_name(&name) {
+                        self.copy_rejected_file(number)?;
+                    }
+                }
+                Folder::Ledger | Folder::Receipts => {}
+            }
+            self.syncs.forget(folder, &name);
+        }
+        // What the copying has said is in the snapshot.
+        super::frame::begin_record(&mut self.record);
+        self.moved.clear();
+        let number = self.ledger.header.number + 1;
+        let begun = spare
+            .0
+            .begin(self.boot_count, &self.fold, self.ledger.seq, number);
+        let ledger = begun.map_err(|e| self.ledger_error(e))?;
+        Ok(NextLedger {
+            disk: self.disk.clone(),
+            keeps_old: self.fold.numbers.receipt >= self.ledger.header.first_id,
+            ledger,
+            syncs: self.syncs.clone(),
+            old: (self.ledger.file.clone(), self.ledger.end),
+        })
+    }
+
+    /// Goes on in a file that was published.
+    pub(super) fn use_ledger(&mut self, next: NextLedger) {
+        let seq = next.ledger.seq;
+        let name = ledger::file_name(next.ledger.header.number);
+        let syncs = Syncs::new(
+            self.disk.clone(),
+            (next.ledger.file.clone(), name),
+            seq,
+            seq,
+            Touched::default(),
+        );
+        self.syncs.made_durable(seq);
+        self.ledger = next.ledger;
+        self.syncs = Arc::new(syncs);
+    }
+
+    /// Copies the runs of a file that still wait to a new one, in its place.
+    fn copy_queue_file(&mut self, place: Place, number: u64) -> Result<()> {
+        let queue = self.fold.queue(place);
+        let is_in_use = queue.files_in_use().any(|file| file.number == number);
+        let Some(end) = queue.end_of(number).filter(|_| is_in_use) else {
+            return Ok(());
+        };
+        let from = match queue.position.head {
+            head if head.file == number => head.offset,
+            _ => HEADER_LEN as u64,
+        };
+        let name = queue_file::file_name(place, number);
+        let what = format!("queues/{name}");
+        let (new, file, header) = self.new_queue_file(place)?;
+        let mut reader = QueueReader::open(&*self.disk, place, number, end)
+            .map_err(|e| self.unreadable(&what, e))?;
+        let mut moved = HashMap::new();
+        let (mut at, mut to) = (from, HEADER_LEN as u64);
+        while let Some((run, behind)) = reader.run_at(at).map_err(|e| self.unreadable(&what, e))? {
+            let mut bytes = Vec::new();
+            encode_run(
+                &mut bytes,
+                (run.id, run.origin),
+                &run.run,
+                header.position(to),
+            );
+            let written = file.write_at(&bytes, to);
+            written.map_err(|e| Error::io(self.disk.describe(None), e))?;
+            to += bytes.len() as u64;
+            moved.insert(
+                run.id,
+                Point {
+                    file: new,
+                    offset: to,
+                },
+            );
+            at = behind;
+        }
+        let queue = self.fold.queue(place);
+        let (is_head, is_tail) = (
+            queue.position.head.file == number,
+            queue.tail().file == number,
+        );
+        let files = queue.files.iter().map(|file| match file.number == number {
+            true => QueueFile {
+                number: new,
+                end: to,
+            },
+            false => *file,
+        });
+        let files = files.collect();
+        self.say(&Entry::QueueFiles { place, files })?;
+        self.move_queue(place, |position| {
+            if is_head {
+                position.head = Point {
+                    file: new,
+                    offset: HEADER_LEN as u64,
+                };
+            }
+            if is_tail {
+                position.tail = to;
+            }
+        })?;
+        if let Some(known) = self.handed_out.get_mut(&place) {
+            known.move_ends(&moved);
+        }
+        Ok(())
+    }
+
+    /// Copies the rejected events of a file that are not forgotten to a new one, in its place.
+    pub(super) fn copy_rejected_file(&mut self, number: u64) -> Result<()> {
+        let known = self.fold.rejected.iter().find(|file| file.number == number);
+        let Some(known) = known.cloned() else {
+            return Ok(());
+        };
+        let new = self.fold.numbers.rejected_file + 1;
+        let name = rejected_file::file_name(new);
+        self.create(Folder::Rejected, &name, Kind::Rejected, |header| {
+            FileHeader {
+                number: new,
+                first_id: known.first_id,
+                ..header
+            }
+        })?;
+        let what = format!("rejected/{}", rejected_file::file_name(number));
+        let failed = |store: &Self, e| store.unreadable(&what, e);
+        let (file, header) =
+            rejected_file::open(&*self.disk, new, Access::Write).map_err(|e| failed(self, e))?;
+        let mut reader =
+            RejectedReader::open(&*self.disk, number, known.end).map_err(|e| failed(self, e))?;
+        let mut to = HEADER_LEN as u64;
+        while let Some(next) = reader.peek().map_err(|e| failed(self, e))? {
+            if known.is_forgotten((next.id - known.first_id).max(0) as usize) {
+                reader.skip(&next);
+                continue;
+            }
+            let event = reader.read(&next).map_err(|e| failed(self, e))?;
+            let mut bytes = Vec::new();
+            rejected_file::encode(&mut bytes, next.id, &event, header.position(to));
+            let written = file.write_at(&bytes, to);
+            written.map_err(|e| Error::io(self.disk.describe(None), e))?;
+            to += bytes.len() as u64;
+        }
+        self.say(&Entry::RejectedGone { number })?;
+        self.say(&Entry::RejectedFile(RejectedFile {
+            number: new,
+            end: to,
+            ..known
+        }))
+    }
+
+    fn new_queue_file(&self, place: Place) -> Result<(u64, Box<dyn DiskFile>, FileHeader)> {
+        let number = self.fold.numbers.queue_file + 1;
+        let name = queue_file::file_name(place, number);
+        self.create(Folder::Queues, &name, Kind::Queue, |header| FileHeader {
+            number,
+            lane: place.lane,
+            queue: place.queue,
+            ..header
+        })?;
+        let (file, header) = queue_file::open(&*self.disk, place, number, Access::Write)
+            .map_err(|e| self.unreadable(&format!("queues/{name}"), e))?;
+        Ok((number, file, header))
+    }
+}

@@ -1,0 +1,248 @@
+//! The files of rejected events: each a header and records, in the order of their ids.
+//!
+//! ```text
+//! record (40 bytes)  magic u32 | payload length u32 | id u64 | crc32c of the user u32
+//!                    | crc32c of the API code u32 | reason u8 | may be delivered u8 | HTTP status u16
+//!                    | zeros u32 | crc32c u32 of all before | crc32c u32 of the payload
+//!        payload     attempts, enqueued and rejected wall_ms, user, API code, message, fragment
+//! ```
+//!
+//! Most filters need only the headers. Which events are forgotten is in the ledger.
+
+use std::io;
+
+use super::codec::{Decoder, put, put_bytes, put_signed};
+use super::disk::{Access, Disk, DiskFile, Folder};
+use super::entry::RejectedFile;
+use super::frame::{
+    BadHeader, FileHeader, HEADER_LEN, Kind, Position, read_upto, u16_at, u32_at, u64_at,
+};
+use super::queue_file::Unreadable;
+use super::read_ahead::ReadAhead;
+use super::{Rejected, RejectedFilter, RejectedReason};
+
+/// A file that has reached this size gets no more events.
+pub(super) const FILE_BYTES: u64 = 8 * 1024 * 1024;
+pub(super) const RECORD_HEADER_LEN: usize = 40;
+const RECORD_MAGIC: [u8; 4] = *b"QREJ";
+const READ_BYTES: usize = 64 * 1024;
+
+/// The name of a file.
+pub(super) fn file_name(number: u64) -> String {
+    format!("{number:016}")
+}
+
+/// The number that a name says; `None` if it is none of these files'.
+pub(super) fn parse_name(name: &str) -> Option<u64> {
+    let number = name.parse().ok()?;
+    (file_name(number) == name).then_some(number)
+}
+
+/// Appends to `out` the record of an event, which will stand at `position`.
+pub(super) fn encode(out: &mut Vec<u8>, id: i64, event: &Rejected, position: Position) {
+    let start = out.len();
+    out.resize(start + RECORD_HEADER_LEN, 0);
+    put(out, u64::from(event.attempts));
+    put_signed(out, event.first_ms);
+    put_signed(out, event.last_ms);
+    put_bytes(out, event.user.as_bytes());
+    put_bytes(out, event.api_code.as_bytes());
+    put_bytes(out, event.message.as_bytes());
+    out.extend_from_slice(&event.event);
+    let (header, payload) = out[start..].split_at_mut(RECORD_HEADER_LEN);
+    header[..4].copy_from_slice(&RECORD_MAGIC);
+    header[4..8].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    header[8..16].copy_from_slice(&id.to_le_bytes());
+    header[16..20].copy_from_slice(&crc32c::crc32c(event.user.as_bytes()).to_le_bytes());
+    header[20..24].copy_from_slice(&crc32c::crc32c(event.api_code.as_bytes()).to_le_bytes());
+    header[24] = event.reason as u8;
+    header[25] = u8::from(event.may_be_delivered);
+    header[26..28].copy_from_slice(&event.http_status.unwrap_or(0).to_le_bytes());
+    let crc = position.checksum(&header[..32]);
+    header[32..36].copy_from_slice(&crc.to_le_bytes());
+    header[36..].copy_from_slice(&position.checksum(payload).to_le_bytes());
+}
+
+/// The header of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) id: i64,
+    length: usize,
+    user: u32,
+    api_code: u32,
+    pub(super) reason: RejectedReason,
+    may_be_delivered: bool,
+    http_status: u16,
+    payload_crc: u32,
+}
+
+impl Header {
+    fn decode(bytes: &[u8], position: Position) -> Option<Self> {
+        let bytes = bytes.get(..RECORD_HEADER_LEN)?;
+        let is_sound =
+            bytes[..4] == RECORD_MAGIC && u32_at(bytes, 32) == position.checksum(&bytes[..32]);
+        if !is_sound {
+            return None;
+        }
+        Some(Self {
+            id: u64_at(bytes, 8).cast_signed(),
+            length: u32_at(bytes, 4) as usize,
+            user: u32_at(bytes, 16),
+            api_code: u32_at(bytes, 20),
+            reason: RejectedReason::from_number(bytes[24])?,
+            may_be_delivered: bytes[25] != 0,
+            http_status: u16_at(bytes, 26),
+            payload_crc: u32_at(bytes, 36),
+        })
+    }
+
+    /// Bytes of the whole record.
+    fn length(&self) -> usize {
+        RECORD_HEADER_LEN + self.length
+    }
+
+    /// Whether `filter` may take the event, as far as the header tells.
+    fn may_match(&self, filter: &RejectedFilter) -> bool {
+        let is = |hash: u32, text: &Option<String>| {
+            text.as_ref()
+                .is_none_or(|text| crc32c::crc32c(text.as_bytes()) == hash)
+        };
+        is(self.user, &filter.user)
+            && is(self.api_code, &filter.api_code)
+            && filter.reason.is_none_or(|reason| reason == self.reason)
+            && filter
+                .may_be_delivered
+                .is_none_or(|may| may == self.may_be_delivered)
+    }
+
+    fn decode_rest(&self, bytes: &[u8], position: Position) -> Option<Rejected> {
+        let payload = bytes.get(RECORD_HEADER_LEN..self.length())?;
+        if position.checksum(payload) != self.payload_crc {
+            return None;
+        }
+        let mut from = Decoder(payload);
+        Some(Rejected {
+            attempts: from.small()?,
+            first_ms: from.signed()?,
+            last_ms: from.signed()?,
+            user: from.text()?.to_owned(),
+            api_code: from.text()?.to_owned(),
+            message: from.text()?.to_owned(),
+            event: from.0.to_vec(),
+            reason: self.reason,
+            may_be_delivered: self.may_be_delivered,
+            http_status: (self.http_status > 0).then_some(self.http_status),
+        })
+    }
+}
+
+/// Opens the file with this number.
+pub(super) fn open(
+    disk: &dyn Disk,
+    number: u64,
+    access: Access,
+) -> Result<(Box<dyn DiskFile>, FileHeader), Unreadable> {
+    let file = disk.open(Folder::Rejected, &file_name(number), access)?;
+    match FileHeader::decode(&read_upto(&*file, 0, HEADER_LEN)?, Kind::Rejected) {
+        Ok(header) if header.number == number => Ok((file, header)),
+        Ok(_) => Err(Unreadable::Damaged(
+            "its header is that of another file".to_owned(),
+        )),
+        Err(BadHeader::Newer(version)) => Err(Unreadable::Newer(version)),
+        Err(BadHeader::Damaged) => Err(Unreadable::Damaged("its header is damaged".to_owned())),
+    }
+}
+
+/// The records of one file, in order.
+#[derive(Debug)]
+pub(super) struct RejectedReader {
+    file: Box<dyn DiskFile>,
+    header: FileHeader,
+    offset: u64,
+    end: u64,
+    ahead: ReadAhead,
+}
+
+impl RejectedReader {
+    /// Opens a file to read its records before `end`.
+    pub(super) fn open(disk: &dyn Disk, number: u64, end: u64) -> Result<Self, Unreadable> {
+        let (file, header) = open(disk, number, Access::Read)?;
+        Ok(Self {
+            file,
+            header,
+            offset: HEADER_LEN as u64,
+            end,
+            ahead: ReadAhead::default(),
+        })
+    }
+
+    /// Goes to the record at `offset`.
+    pub(super) fn seek(&mut self, offset: u64) {
+        self.offset = offset;
+    }
+
+    /// The header of the next record; `None` at the end.
+    pub(super) fn peek(&mut self) -> Result<Option<Header>, Unreadable> {
+        if self.offset >= self.end {
+            return Ok(None);
+        }
+        let position = self.header.position(self.offset);
+        let bytes = self.bytes(RECORD_HEADER_LEN)?;
+        let header = Header::decode(bytes, position);
+        header.map(Some).ok_or_else(|| self.no_record())
+    }
+
+    /// Goes behind the record whose header this is.
+    pub(super) fn skip(&mut self, header: &Header) {
+        self.offset += header.length() as u64;
+    }
+
+    /// Reads the record whose header this is, and goes behind it.
+    pub(super) fn read(&mut self, header: &Header) -> Result<Rejected, Unreadable> {
+        let position = self.header.position(self.offset);
+        let event = header.decode_rest(self.bytes(header.length())?, position);
+        let event = event.ok_or_else(|| self.no_record())?;
+        self.skip(header);
+        Ok(event)
+    }
+
+    fn bytes(&mut self, length: usize) -> io::Result<&[u8]> {
+        let range = (self.offset, self.end);
+        self.ahead.bytes(&*self.file, range, length, READ_BYTES)
+    }
+
+    fn no_record(&self) -> Unreadable {
+        Unreadable::Damaged(format!("no rejected event stands at {}", self.offset))
+    }
+}
+
+/// Hands the events of `files` that `filter` takes to `sink`, in the order of their ids, until it
+/// returns `false`.
+pub(super) fn read_matching(
+    disk: &dyn Disk,
+    files: &[RejectedFile],
+    filter: &RejectedFilter,
+    mut sink: impl FnMut(i64, Rejected) -> bool,
+) -> Result<(), (u64, Unreadable)> {
+    for file in files {
+        if file.next_id <= filter.after_id.saturating_add(1) || file.remaining() == 0 {
+            continue;
+        }
+        let failed = |e| (file.number, e);
+        let mut reader = RejectedReader::open(disk, file.number, file.end).map_err(failed)?;
+        while let Some(header) = reader.peek().map_err(failed)? {
+            let bit = (header.id - file.first_id).max(0) as usize;
+            let is_out =
+                header.id <= filter.after_id || file.is_forgotten(bit) || !header.may_match(filter);
+            if is_out {
+                reader.skip(&header);
+                continue;
+            }
+            let event = reader.read(&header).map_err(failed)?;
+            if filter.takes(&event) && !sink(header.id, event) {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}

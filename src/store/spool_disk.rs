@@ -1,0 +1,224 @@
+//! The store's files in a spool directory. Every file of the store is opened here.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind as IoKind};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::fs::{FallocateFlags, FlockOperation};
+
+use super::disk::{Access, Disk, DiskFile, Folder};
+use crate::process::{Announcement, CloseOnFork, FileKey};
+use crate::spool::{Spool, sync_dir};
+
+/// The folders of a spool.
+#[derive(Debug, Clone)]
+pub(crate) struct SpoolDisk {
+    spool: Arc<Spool>,
+}
+
+impl SpoolDisk {
+    pub(crate) fn new(spool: Arc<Spool>) -> Self {
+        Self { spool }
+    }
+
+    fn folder(&self, folder: Folder) -> PathBuf {
+        self.spool.dir().join(folder.name())
+    }
+
+    fn path(&self, folder: Folder, name: &str) -> PathBuf {
+        self.folder(folder).join(name)
+    }
+
+    fn create(&self, folder: Folder, name: &str) -> io::Result<File> {
+        let mut options = private();
+        options.write(true).create_new(true);
+        match options.open(self.path(folder, name)) {
+            Err(e) if e.kind() == IoKind::NotFound => {
+                let made = self.spool.ensure_dir(&self.folder(folder));
+                made.map_err(|e| io::Error::other(e.message().to_owned()))?;
+                options.open(self.path(folder, name))
+            }
+            opened => opened,
+        }
+    }
+}
+
+/// Options of a file of the store: private, no other's link, and no pipe that could be waited for.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .mode(0o600)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options
+}
+
+impl Disk for SpoolDisk {
+    fn list(&self, folder: Folder) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.folder(folder)) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == IoKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(e),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            // A name that is no text is no file of the store.
+            names.extend(entry?.file_name().into_string());
+        }
+        Ok(names)
+    }
+
+    fn open(&self, folder: Folder, name: &str, access: Access) -> io::Result<Box<dyn DiskFile>> {
+        let path = self.path(folder, name);
+        let opened = match access {
+            Access::Read => Descriptor::Plain(private().open(&path)?),
+            Access::Create => Descriptor::Plain(self.create(folder, name)?),
+            // A child of the application that forks would keep the lock.
+            Access::Write => {
+                let about = fs::symlink_metadata(&path)?;
+                let key = FileKey::Inode((about.dev(), about.ino()));
+                let announced =
+                    Announcement::new(key).map_err(|e| io::Error::other(e.message().to_owned()))?;
+                let file = private().write(true).open(&path)?;
+                Descriptor::Lockable(announced.opened(file))
+            }
+        };
+        let about = opened.file().metadata()?;
+        if !about.is_file() {
+            return Err(io::Error::new(
+                IoKind::InvalidInput,
+                "is not a regular file",
+            ));
+        }
+        Ok(Box::new(OpenFile {
+            descriptor: opened,
+            inode: (about.dev(), about.ino()),
+        }))
+    }
+
+    fn rename(&self, from: (Folder, &str), to: (Folder, &str)) -> io::Result<()> {
+        let (old, new) = (self.path(from.0, from.1), self.path(to.0, to.1));
+        if to.0 != from.0 {
+            self.spool
+                .ensure_dir(&self.folder(to.0))
+                .map_err(|e| io::Error::other(e.message().to_owned()))?;
+        }
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        match renameat_with(CWD, &old, CWD, &new, RenameFlags::NOREPLACE) {
+            // Not every file system knows the flag; the caller's lock makes a plain rename safe.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => fs::rename(old, new),
+            renamed => Ok(renamed?),
+        }
+    }
+
+    fn remove(&self, folder: Folder, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.path(folder, name)) {
+            Err(e) if e.kind() != IoKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    fn sync(&self, folder: Folder) -> io::Result<()> {
+        sync_dir(&self.folder(folder)).map_err(|e| io::Error::other(e.message().to_owned()))
+    }
+
+    fn describe(&self, file: Option<(Folder, &str)>) -> String {
+        match file {
+            Some((folder, name)) => self.path(folder, name).display().to_string(),
+            None => self.spool.name(),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Descriptor {
+    Plain(File),
+    Lockable(CloseOnFork),
+}
+
+impl Descriptor {
+    fn file(&self) -> &File {
+        match self {
+            Self::Plain(file) => file,
+            Self::Lockable(file) => file,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    descriptor: Descriptor,
+    /// Which file it was when it was opened.
+    inode: (u64, u64),
+}
+
+impl DiskFile for OpenFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut got = 0;
+        while got < buffer.len() {
+            let at = offset + got as u64;
+            match self.descriptor.file().read_at(&mut buffer[got..], at) {
+                Ok(0) => break,
+                Ok(more) => got += more,
+                Err(e) if e.kind() == IoKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(got)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.check_open()?;
+        self.descriptor.file().write_all_at(bytes, offset)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.descriptor.file().metadata()?.len())
+    }
+
+    fn truncate(&self, size: u64) -> io::Result<()> {
+        self.check_open()?;
+        self.descriptor.file().set_len(size)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.descriptor.file().sync_data()
+    }
+
+    fn allocate(&self, from: u64, upto: u64) -> io::Result<()> {
+        let (file, keep) = (self.descriptor.file(), FallocateFlags::KEEP_SIZE);
+        let length = upto.saturating_sub(from);
+        rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, keep, from, length))?;
+        Ok(())
+    }
+
+    fn punch(&self, from: u64, upto: u64) -> io::Result<()> {
+        let (file, length) = (self.descriptor.file(), upto.saturating_sub(from));
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, hole, from, length))?;
+        Ok(())
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        match rustix::fs::flock(
+            self.descriptor.file(),
+            FlockOperation::NonBlockingLockExclusive,
+        ) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn check_open(&self) -> io::Result<()> {
+        let about = self.descriptor.file().metadata()?;
+        if (about.dev(), about.ino()) == self.inode {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            "its descriptor was closed by the application, and is another file's now",
+        ))
+    }
+}

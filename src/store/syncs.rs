@@ -1,0 +1,178 @@
+//! Syncs of the store, which whoever needs them waits for outside of the sender's lock.
+//!
+//! A record counts as durable once everything that it speaks of is: so the files of queues and rejected
+//! events that were written to are synced first, and the ledger then. One sync serves all who wait.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::disk::{Access, Disk, DiskFile, Folder};
+use crate::error::{Error, Result};
+use crate::journal::group_commit::GroupCommit;
+use crate::mutex::lock;
+
+/// The syncs of the ledger that is written to now, and of the files that its records speak of.
+#[derive(Debug)]
+pub struct Syncs {
+    disk: Arc<dyn Disk>,
+    ledger: Arc<dyn DiskFile>,
+    ledger_name: String,
+    touched: Mutex<Touched>,
+    /// The last record that was written.
+    written: AtomicU64,
+    /// The last record that is durable.
+    durable: AtomicU64,
+    group: GroupCommit,
+    /// The files whose sync has failed: nothing may be written to them any more.
+    failed: Mutex<Touched>,
+}
+
+/// What was written to since the last sync.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Touched {
+    pub(super) files: BTreeSet<(Folder, String)>,
+    pub(super) folders: BTreeSet<Folder>,
+    pub(super) ledger: bool,
+}
+
+impl Touched {
+    fn extend(&mut self, other: Self) {
+        self.files.extend(other.files);
+        self.folders.extend(other.folders);
+        self.ledger |= other.ledger;
+    }
+}
+
+impl Syncs {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        ledger: (Arc<dyn DiskFile>, String),
+        written: u64,
+        durable: u64,
+        touched: Touched,
+    ) -> Self {
+        Self {
+            disk,
+            ledger: ledger.0,
+            ledger_name: ledger.1,
+            touched: Mutex::new(touched),
+            written: AtomicU64::new(written),
+            durable: AtomicU64::new(durable),
+            group: GroupCommit::default(),
+            failed: Mutex::default(),
+        }
+    }
+
+    /// Bytes were written to a file, of which the next record will speak.
+    pub(super) fn touch(&self, folder: Folder, name: String) {
+        lock(&self.touched).files.insert((folder, name));
+    }
+
+    /// A name was given in a folder.
+    pub(super) fn touch_folder(&self, folder: Folder) {
+        lock(&self.touched).folders.insert(folder);
+    }
+
+    /// A record was written.
+    pub(super) fn wrote(&self, seq: u64) {
+        self.written.store(seq, Ordering::Release);
+    }
+
+    /// The last record that is durable.
+    pub(super) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    /// Returns once record `seq` and everything before it survives a power cut, by this thread's sync
+    /// or by another's. May take as long as the disk does.
+    ///
+    /// Errors: [`Io`](crate::error::ErrorKind::Io) if a sync has failed, for all who wait: no file may be
+    /// trusted then before it is written anew.
+    pub fn sync_until(&self, seq: u64) -> Result<()> {
+        if self.durable() >= seq {
+            return Ok(());
+        }
+        let what = Mutex::new(String::new());
+        self.group.sync_until(
+            seq,
+            || {
+                let upto = self.written.load(Ordering::Acquire);
+                let synced = self.sync_all().map_err(|(name, e)| {
+                    *lock(&what) = name;
+                    e
+                });
+                if synced.is_ok() {
+                    self.durable.fetch_max(upto, Ordering::AcqRel);
+                }
+                (upto, synced)
+            },
+            |e| {
+                let named = lock(&what).clone();
+                Error::io(
+                    format!("{named}: sync failed"),
+                    io::Error::other(e.to_string()),
+                )
+            },
+        )
+    }
+
+    /// Syncs what was touched, then the ledger.
+    fn sync_all(&self) -> std::result::Result<(), (String, io::Error)> {
+        self.sync_touched()?;
+        self.ledger.sync().map_err(|e| {
+            lock(&self.failed).ledger = true;
+            let name = (Folder::Ledger, &*self.ledger_name);
+            (self.disk.describe(Some(name)), e)
+        })
+    }
+
+    /// Syncs what was touched, without the ledger.
+    pub(super) fn sync_touched(&self) -> std::result::Result<(), (String, io::Error)> {
+        let touched = std::mem::take(&mut *lock(&self.touched));
+        let mut outcome = Ok(());
+        for (folder, name) in &touched.files {
+            let file = match self.disk.open(*folder, name, Access::Read) {
+                Ok(file) => file,
+                // Removed since: nothing speaks of it any more.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                Err(e) => {
+                    outcome = Err((self.disk.describe(Some((*folder, name))), e));
+                    break;
+                }
+            };
+            if let Err(e) = file.sync() {
+                lock(&self.failed).files.insert((*folder, name.clone()));
+                outcome = Err((self.disk.describe(Some((*folder, name))), e));
+            }
+        }
+        if outcome.is_ok() {
+            for folder in &touched.folders {
+                if let Err(e) = self.disk.sync(*folder) {
+                    outcome = Err((folder.name().to_owned(), e));
+                    break;
+                }
+            }
+        }
+        if outcome.is_err() {
+            lock(&self.touched).extend(touched);
+        }
+        outcome
+    }
+
+    /// A file is not used any more.
+    pub(super) fn forget(&self, folder: Folder, name: &str) {
+        lock(&self.touched).files.remove(&(folder, name.to_owned()));
+    }
+
+    /// Everything up to `seq` was made durable in another way.
+    pub(super) fn made_durable(&self, seq: u64) {
+        self.durable.fetch_max(seq, Ordering::AcqRel);
+    }
+
+    /// The files whose sync has failed.
+    pub(super) fn failed(&self) -> Touched {
+        lock(&self.failed).clone()
+    }
+}
