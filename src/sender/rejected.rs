@@ -78,7 +78,7 @@ impl State {
             run,
         }));
         changes.push(Change::Totals(&totals));
-        self.store.commit(&changes, self.orders.safety)?;
+        self.store.commit(&changes)?;
         self.totals = totals;
         for lane in lanes.keys() {
             self.appended(place(*lane));
@@ -88,7 +88,7 @@ impl State {
 
     /// Rejected events are forgotten.
     pub(super) fn discard(&mut self, found: &Found) -> Result<usize> {
-        self.store.commit(&forgotten(found), self.orders.safety)?;
+        self.store.commit(&forgotten(found))?;
         Ok(found.len())
     }
 
@@ -139,12 +139,11 @@ impl State {
             Queue::Regular => Vec::new(),
             Queue::Suspects => self.waits_no_more(rejected.iter().map(|event| &*event.event)),
         };
-        let mut changes = self.left(Settled {
-            changes: Vec::new(),
+        let mut changes: Vec<Change<'_>> = self.left(Settled {
+            changes: sifted.removals().collect(),
             events: rejected.len() as u64,
             bytes: rejected.iter().map(|event| event.event.len() as u64).sum(),
         });
-        changes.extend(sifted.removals());
         changes.extend(rejected.iter().map(Change::Reject));
         changes.extend(known.iter().map(Change::Suspect));
         let count = rejected.len();
@@ -157,7 +156,10 @@ impl State {
     }
 }
 
-fn forgotten(found: &Found) -> Vec<Change<'static>> {
-    let forget = |(id, _): &(i64, Rejected)| Change::Forget { rejected: *id };
-    found.iter().map(forget).collect()
+fn forgotten(found: &Found) -> Vec<Change<'_>> {
+    let forget = |(id, event)| Change::Forget {
+        rejected: *id,
+        event,
+    };
+    found.iter().map(|(id, event)| forget((id, event))).collect()
 }

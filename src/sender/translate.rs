@@ -9,8 +9,8 @@ use crate::delivery::{self, Isolation, Pause, Queue};
 use crate::error::PauseReason;
 use crate::store::{InDoubt, LaneState, PauseState, QueueState, Rest};
 
-/// What the store keeps of a lane; `skips` are the settled events at the head of each queue.
-pub(super) fn lane_to_store(lane: &delivery::LaneState, skips: [u32; 2]) -> LaneState {
+/// What the store keeps of a lane.
+pub(super) fn lane_to_store(lane: &delivery::LaneState) -> LaneState {
     LaneState {
         in_doubt: lane.in_doubt.map(|batch| InDoubt {
             queue: batch.queue.index() as u8,
@@ -22,7 +22,6 @@ pub(super) fn lane_to_store(lane: &delivery::LaneState, skips: [u32; 2]) -> Lane
         queues: [0, 1].map(|queue: usize| {
             let isolation = &lane.isolations[queue];
             QueueState {
-                skip: skips[queue],
                 group: isolation.group as u32,
                 doubtful: isolation.doubtful as u32,
                 belief: isolation.belief.weights().to_vec(),

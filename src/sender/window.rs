@@ -18,10 +18,9 @@ const BODY_END: &[u8] = b"]}";
 #[derive(Debug)]
 pub(super) struct Window {
     place: Place,
+    /// The first of them has an event that waits.
     runs: VecDeque<StoredRun>,
-    /// Events of the first run that are settled already.
-    skip: usize,
-    /// Events in `runs` behind `skip`.
+    /// Events in `runs` that wait.
     events: usize,
     /// Nothing stands in the store behind the last of `runs`.
     all_read: bool,
@@ -56,11 +55,10 @@ pub(super) struct HeadEvent<'a> {
 }
 
 impl Window {
-    pub(super) fn new(place: Place, skip: usize) -> Self {
+    pub(super) fn new(place: Place) -> Self {
         Self {
             place,
             runs: VecDeque::new(),
-            skip,
             events: 0,
             all_read: false,
             last_read: 0,
@@ -75,15 +73,14 @@ impl Window {
     }
 
     /// Reads runs until `wanted` events are at hand or there are no more; says whether it read any.
-    pub(super) fn fill(&mut self, store: &dyn Store, wanted: usize) -> Result<bool> {
+    pub(super) fn fill(&mut self, store: &mut dyn Store, wanted: usize) -> Result<bool> {
         let mut read = false;
         while self.events < wanted && !self.all_read {
             let runs = store.runs(self.place, self.last_read, READ_AHEAD_RUNS)?;
-            self.all_read = runs.len() < READ_AHEAD_RUNS;
+            self.all_read = runs.is_empty();
             for run in runs {
                 self.last_read = run.id;
-                let skipped = if self.runs.is_empty() { self.skip } else { 0 };
-                self.events += run.run.slots.len().saturating_sub(skipped);
+                self.events += run.waiting_count();
                 self.runs.push_back(run);
                 read = true;
             }
@@ -94,9 +91,15 @@ impl Window {
     /// Bytes of the first events, at most `most` of them.
     pub(super) fn measure(&mut self, most: usize) {
         self.sizes.clear();
-        let slots = self.runs.iter().flat_map(|stored| &stored.run.slots);
-        self.sizes
-            .extend(slots.skip(self.skip).take(most).map(|slot| slot.length));
+        for stored in &self.runs {
+            let left = most - self.sizes.len();
+            if left == 0 {
+                break;
+            }
+            let slots = stored.run.slots.iter().enumerate();
+            let waiting = slots.filter(|(place, _)| stored.waits(*place)).take(left);
+            self.sizes.extend(waiting.map(|(_, slot)| slot.length));
+        }
     }
 
     /// What [`measure`](Self::measure) found.
@@ -114,21 +117,13 @@ impl Window {
         self.all_read && self.events == 0
     }
 
-    /// Events of the first run that are settled already.
-    pub(super) fn skip(&self) -> usize {
-        self.skip
-    }
-
     /// The events at hand, in order.
     pub(super) fn events(&self) -> impl Iterator<Item = HeadEvent<'_>> {
-        self.runs
-            .iter()
-            .flat_map(|stored| stored.run.events())
-            .skip(self.skip)
-            .map(|(fragment, enqueued_ms)| HeadEvent {
-                fragment,
-                enqueued_ms,
-            })
+        let events = self.runs.iter().flat_map(StoredRun::waiting);
+        events.map(|(_, fragment, enqueued_ms)| HeadEvent {
+            fragment,
+            enqueued_ms,
+        })
     }
 
     /// A request has carried the first `events` events.
@@ -146,7 +141,7 @@ impl Window {
         self.carried.front().copied().unwrap_or(0)
     }
 
-    /// The row that the first run at hand comes from.
+    /// The run that the first run at hand comes from.
     pub(super) fn first_origin(&self) -> Option<i64> {
         self.runs.front().map(|stored| stored.origin)
     }
@@ -161,132 +156,128 @@ impl Window {
         body.clear();
         body.extend_from_slice(BODY_START);
         let mut left = events;
-        let mut skip = self.skip;
         for stored in &self.runs {
             if left == 0 {
                 break;
             }
-            let slots = &stored.run.slots;
-            let end = slots.len().min(skip + left);
-            let bytes = |slots: &[crate::store::Slot]| -> usize {
-                slots.iter().map(|slot| slot.length as usize + 1).sum()
-            };
-            let start = bytes(&slots[..skip]);
+            let count = stored.run.slots.len();
             // A run's fragments are joined by the comma that the wire wants.
-            let length = bytes(&slots[skip..end]) - 1;
-            if left < events {
+            if stored.marks == 0 && count <= left {
+                body.extend_from_slice(&stored.run.body);
                 body.push(b',');
+                left -= count;
+                continue;
             }
-            body.extend_from_slice(&stored.run.body[start..start + length]);
-            left -= end - skip;
-            skip = 0;
+            for (_, fragment, _) in stored.waiting().take(left) {
+                body.extend_from_slice(fragment);
+                body.push(b',');
+                left -= 1;
+            }
+        }
+        if left < events {
+            body.pop();
         }
         body.extend_from_slice(BODY_END);
     }
 
-    /// The first `events` events are settled; says which rows go. The new [`skip`](Self::skip) has
-    /// to be committed with them.
+    /// The first `events` events are settled; says what that changes in the store.
     pub(super) fn settle(&mut self, events: usize) -> Settled {
-        let mut changes = Vec::new();
-        let mut bytes = 0;
         self.carried.drain(..events.min(self.carried.len()));
-        let mut left = events;
-        while left > 0
-            && let Some(first) = self.runs.front()
-        {
-            let here = (first.run.slots.len() - self.skip).min(left);
-            bytes += first.run.slots[self.skip..self.skip + here]
-                .iter()
-                .map(|slot| u64::from(slot.length))
-                .sum::<u64>();
-            left -= here;
-            self.events -= here;
-            self.skip += here;
-            if self.skip == first.run.slots.len() {
-                changes.push(Change::Remove { id: first.id });
+        let mut settled = Settled::default();
+        let mut upto = None;
+        while let Some(first) = self.runs.front_mut() {
+            let left = events - settled.events as usize;
+            let here = first.waiting_count().min(left);
+            if here == first.waiting_count() {
+                settled.bytes += bytes_of(first.waiting());
+                settled.events += here as u64;
+                upto = Some(first.id);
                 self.runs.pop_front();
-                self.skip = 0;
+                continue;
             }
+            if left > 0 {
+                settled.bytes += bytes_of(first.waiting().take(left));
+                settled.events += left as u64;
+                let places: Vec<usize> = first.waiting().take(left).map(|(at, ..)| at).collect();
+                places.iter().for_each(|place| first.mark(*place));
+                settled.changes.push(Change::Mark {
+                    place: self.place,
+                    run: first.id,
+                    marks: first.marks,
+                });
+            }
+            break;
         }
-        Settled {
-            changes,
-            events: (events - left) as u64,
-            bytes,
+        self.events -= settled.events as usize;
+        if let Some(upto) = upto {
+            let place = self.place;
+            settled.changes.insert(0, Change::Settle { place, upto });
         }
+        if settled.events > 0 {
+            settled.changes.push(Change::Leave {
+                place: self.place,
+                events: settled.events,
+                bytes: settled.bytes,
+            });
+        }
+        settled
     }
 
     /// Takes the events that `wanted` names out of the runs at hand.
     pub(super) fn sift(&mut self, wanted: impl Fn(Candidate<'_>) -> bool) -> Sifted {
-        let mut sifted = Sifted {
-            moved: Vec::new(),
-            positions: Vec::new(),
-            place: self.place,
-            emptied: Vec::new(),
-            shortened: Vec::new(),
-        };
-        let mut skip = std::mem::take(&mut self.skip);
-        let mut kept_runs = VecDeque::with_capacity(self.runs.len());
-        self.events = 0;
-        for stored in self.runs.drain(..) {
-            let skipped = std::mem::take(&mut skip);
-            let first = self.events + sifted.positions.len();
-            let is_wanted = |place: usize, fragment: &[u8]| {
-                wanted(Candidate {
-                    position: first + place - skipped,
+        let mut sifted = Sifted::default();
+        let mut position = 0;
+        for stored in &mut self.runs {
+            let mut moved = Run::default();
+            let mut taken: u128 = 0;
+            for (place, fragment, enqueued_ms) in stored.waiting() {
+                let candidate = Candidate {
+                    position,
                     run: stored.id,
                     place,
                     fragment,
-                })
-            };
-            let holds_any = stored
-                .run
-                .events()
-                .enumerate()
-                .skip(skipped)
-                .any(|(place, (fragment, _))| is_wanted(place, fragment));
-            if !holds_any {
-                self.events += stored.run.slots.len() - skipped;
-                if kept_runs.is_empty() {
-                    self.skip = skipped;
-                } else if skipped > 0 {
-                    // Cannot be: only the first run has settled events.
-                    debug_assert!(false, "settled events behind the head");
-                }
-                kept_runs.push_back(stored);
-                continue;
-            }
-            let (mut kept, mut moved) = (Run::default(), Run::default());
-            for (place, (fragment, enqueued_ms)) in stored.run.events().enumerate().skip(skipped) {
-                if is_wanted(place, fragment) {
+                };
+                if wanted(candidate) {
                     moved.push(fragment, enqueued_ms);
-                    sifted.positions.push(first + place - skipped);
-                } else {
-                    kept.push(fragment, enqueued_ms);
+                    taken |= 1 << place;
+                    sifted.positions.push(position);
                 }
+                position += 1;
             }
-            sifted.moved.push((stored.origin, moved));
-            if kept.slots.is_empty() {
-                sifted.emptied.push(stored.id);
-            } else {
-                sifted.shortened.push((stored.id, kept.clone()));
-                self.events += kept.slots.len();
-                kept_runs.push_back(StoredRun {
-                    run: kept,
-                    ..stored
+            if taken > 0 {
+                stored.marks |= taken;
+                sifted.removals.push(Change::Mark {
+                    place: self.place,
+                    run: stored.id,
+                    marks: stored.marks,
                 });
+                sifted.moved.push((stored.origin, moved));
             }
         }
-        self.runs = kept_runs;
-        if !sifted.is_empty() {
-            // Which events moved is not worth remembering for a count that is best effort.
-            self.carried.clear();
+        if sifted.is_empty() {
+            return sifted;
         }
+        let slots = sifted.moved.iter().flat_map(|(_, run)| &run.slots);
+        let bytes = slots.map(|slot| u64::from(slot.length)).sum();
+        self.events -= sifted.positions.len();
+        sifted.removals.push(Change::Leave {
+            place: self.place,
+            events: sifted.positions.len() as u64,
+            bytes,
+        });
+        // Which events moved is not worth remembering for a count that is best effort.
+        self.carried.clear();
+        sifted.removals.append(&mut self.settle(0).changes);
         sifted
     }
 }
 
+fn bytes_of<'a>(events: impl Iterator<Item = (usize, &'a [u8], i64)>) -> u64 {
+    events.map(|(_, fragment, _)| fragment.len() as u64).sum()
+}
+
 /// What left a queue, to be committed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Settled {
     pub(super) changes: Vec<Change<'static>>,
     pub(super) events: u64,
@@ -294,15 +285,13 @@ pub(super) struct Settled {
 }
 
 /// What a sift has done to the runs at hand, to be committed together.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Sifted {
-    /// The events taken out, by the row that they stood in.
+    /// The events taken out, by the run that they stood in.
     pub(super) moved: Vec<(i64, Run)>,
     /// How far behind the head each of them stood.
     pub(super) positions: Vec<usize>,
-    place: Place,
-    emptied: Vec<i64>,
-    shortened: Vec<(i64, Run)>,
+    removals: Vec<Change<'static>>,
 }
 
 impl Sifted {
@@ -321,13 +310,7 @@ impl Sifted {
     }
 
     /// The changes that take them from where they stood.
-    pub(super) fn removals(&self) -> impl Iterator<Item = Change<'_>> {
-        let emptied = self.emptied.iter().map(|&id| Change::Remove { id });
-        let shortened = self.shortened.iter().map(|(id, run)| Change::Replace {
-            id: *id,
-            place: self.place,
-            run,
-        });
-        emptied.chain(shortened)
+    pub(super) fn removals(&self) -> impl Iterator<Item = Change<'static>> {
+        self.removals.iter().copied()
     }
 }

@@ -49,7 +49,7 @@ pub(crate) fn private_file() -> OpenOptions {
 }
 
 /// Creates `dir` (0700), durably, in a directory that has to exist; does nothing if it is there.
-pub(super) fn ensure_dir(dir: &Path) -> Result<()> {
+pub(crate) fn ensure_dir(dir: &Path) -> Result<()> {
     let mut builder = DirBuilder::new();
     match builder.mode(0o700).create(dir) {
         Ok(()) => sync_parent(dir),

@@ -34,7 +34,7 @@ pub(crate) use self::directory::temporary_dir;
 pub use self::directory::{DirectoryId, check_directory};
 pub use self::disk_space::{DiskSpace, disk_space};
 pub(crate) use self::files::{
-    open_dir, private_file, remove_file, replace_file, sync_dir, sync_parent, try_lock,
+    ensure_dir, open_dir, private_file, remove_file, replace_file, sync_dir, sync_parent, try_lock,
 };
 pub(crate) use self::heartbeat::Heartbeat;
 pub use self::identity::{Description, Destination, adopt, describe};

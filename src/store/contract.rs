@@ -72,6 +72,8 @@ pub enum Change<'a> {
     Forget {
         /// Its id there.
         rejected: i64,
+        /// What it is.
+        event: &'a Rejected,
     },
     /// How far a segment is taken over.
     Taken {

@@ -8,7 +8,7 @@
 //! makes an older library leave the store to a newer one.
 
 use super::codec::{Decoder, put, put_bytes, put_optional, put_signed};
-use super::{InDoubt, PauseState, Place, Rest, Suspect};
+use super::{InDoubt, PauseState, Place, RejectedReason, Rest, Suspect};
 use crate::error::PauseReason;
 
 /// Tags from here on may not be skipped.
@@ -141,6 +141,12 @@ pub(super) enum Entry<'a> {
     ReceiptsForgotten { below: i64 },
     /// The highest numbers given.
     Numbers(Numbers),
+    /// How many rejected events there are with a reason and an API code.
+    RejectedCount {
+        reason: RejectedReason,
+        api_code: &'a str,
+        events: u64,
+    },
 }
 
 /// Why bytes are no entries.
@@ -180,6 +186,7 @@ impl Entry<'_> {
             Self::Receipt { .. } => 23,
             Self::ReceiptsForgotten { .. } => 24,
             Self::Numbers(_) => 25,
+            Self::RejectedCount { .. } => 26,
         }
     }
 
@@ -325,6 +332,15 @@ impl Entry<'_> {
                 put(out, numbers.rejected_file);
                 put_signed(out, numbers.receipts_from);
             }
+            Self::RejectedCount {
+                reason,
+                api_code,
+                events,
+            } => {
+                out.push(*reason as u8);
+                put(out, *events);
+                out.extend_from_slice(api_code.as_bytes());
+            }
         }
     }
 }
@@ -351,7 +367,7 @@ pub(super) fn entries(payload: &[u8]) -> impl Iterator<Item = Result<Entry<'_>, 
 fn decode(tag: u8, value: &[u8]) -> Result<Option<Entry<'_>>, BadEntry> {
     let mut from = Decoder(value);
     let entry = match tag {
-        1..=25 => decode_known(tag, &mut from).ok_or(BadEntry::Damaged)?,
+        1..=26 => decode_known(tag, &mut from).ok_or(BadEntry::Damaged)?,
         0 | MUST_KNOW.. => return Err(BadEntry::Newer),
         _ => return Ok(None),
     };
@@ -495,6 +511,11 @@ fn decode_known<'a>(tag: u8, from: &mut Decoder<'a>) -> Option<Entry<'a>> {
             rejected_file: from.number()?,
             receipts_from: from.signed()?,
         }),
+        26 => Entry::RejectedCount {
+            reason: RejectedReason::from_number(from.byte()?)?,
+            events: from.number()?,
+            api_code: std::str::from_utf8(rest(from)).ok()?,
+        },
         _ => return None,
     })
 }

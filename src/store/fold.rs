@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::entry::{Entry, Isolation, Numbers, Point, QueueFile, QueuePosition, RejectedFile};
-use super::{InDoubt, LaneState, PauseState, Place, QueueState, Rest, Suspect, Totals};
+use super::{
+    InDoubt, LaneState, PauseState, Place, QueueState, RejectedReason, Rest, Suspect, Totals,
+};
 use crate::journal::round::Offsets;
 
 /// What is known of one queue.
@@ -45,6 +47,14 @@ impl Queue {
         self.files.get(at + 1).map(|file| file.number)
     }
 
+    /// Whether a run that waits may stand at `point`.
+    pub(super) fn holds(&self, point: Point) -> bool {
+        let head = self.position.head;
+        let mut files = self.files_in_use();
+        files.any(|file| file.number == point.file)
+            && (point.file != head.file || point.offset >= head.offset)
+    }
+
     /// The files in which runs may wait.
     pub(super) fn files_in_use(&self) -> impl Iterator<Item = &QueueFile> {
         let head = self.position.head.file;
@@ -77,6 +87,8 @@ pub(super) struct Fold {
     totals: Totals,
     /// In the order of their ids.
     pub(super) rejected: Vec<RejectedFile>,
+    /// How many rejected events there are, by reason and API code.
+    pub(super) rejected_counts: BTreeMap<(RejectedReason, String), u64>,
     pub(super) numbers: Numbers,
 }
 
@@ -132,13 +144,17 @@ impl Fold {
             queues: [0, 1].map(|queue| {
                 let queue = self.queue(Place { lane, queue });
                 QueueState {
-                    skip: 0,
                     group: queue.isolation.group,
                     doubtful: queue.isolation.doubtful,
                     belief: queue.isolation.belief.clone(),
                 }
             }),
         }
+    }
+
+    /// The number of the lanes of which something is known.
+    pub(super) fn lane_end(&self) -> u8 {
+        self.by_lane.len().max(self.queues.len().div_ceil(2)) as u8
     }
 
     pub(super) fn in_doubt(&self, lane: u8) -> Option<InDoubt> {
@@ -239,6 +255,17 @@ impl Fold {
             Entry::Receipt { id, .. } => self.numbers.receipt = self.numbers.receipt.max(*id),
             Entry::ReceiptsForgotten { below } => self.numbers.receipts_from = *below,
             Entry::Numbers(numbers) => self.numbers = *numbers,
+            Entry::RejectedCount {
+                reason,
+                api_code,
+                events,
+            } => {
+                let key = (*reason, (*api_code).to_owned());
+                match *events {
+                    0 => self.rejected_counts.remove(&key),
+                    events => self.rejected_counts.insert(key, events),
+                };
+            }
         }
         Ok(())
     }
@@ -370,6 +397,12 @@ impl Fold {
         let sums = Self::default().changed_totals(&self.totals);
         entries.push(Entry::Totals(sums));
         entries.extend(self.rejected.iter().cloned().map(Entry::RejectedFile));
+        let counts = self.rejected_counts.iter();
+        entries.extend(counts.map(|((reason, api_code), events)| Entry::RejectedCount {
+            reason: *reason,
+            api_code,
+            events: *events,
+        }));
         entries
     }
 }

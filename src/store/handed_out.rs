@@ -223,11 +223,29 @@ impl LogStore {
             rejected_file::encode(&mut bytes, id, event, position);
         }
         self.append_to(Folder::Rejected, &name, &*file, (&bytes, end))?;
+        for event in &events {
+            self.count_rejected(event, |events| events + 1)?;
+        }
         self.say(&Entry::RejectedTail {
             number,
             first_id,
             next_id: next_id + events.len() as i64,
             end: end + bytes.len() as u64,
+        })
+    }
+
+    /// Counts the rejected events of the same reason and code anew.
+    pub(super) fn count_rejected(
+        &mut self,
+        event: &Rejected,
+        count: impl FnOnce(u64) -> u64,
+    ) -> Result<()> {
+        let key = (event.reason, event.api_code.clone());
+        let events = count(self.fold.rejected_counts.get(&key).copied().unwrap_or(0));
+        self.say(&Entry::RejectedCount {
+            reason: event.reason,
+            api_code: &event.api_code,
+            events,
         })
     }
 

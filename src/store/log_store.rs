@@ -56,8 +56,8 @@ impl LogStore {
     ///
     /// Errors: [`ErrorKind::Store`] if it is damaged or of a newer version; [`ErrorKind::Timeout`] while
     /// another process has it; [`ErrorKind::Io`].
-    pub fn open(spool: &Arc<Spool>) -> Result<Self> {
-        let disk: Arc<dyn Disk> = Arc::new(SpoolDisk::new(spool.clone()));
+    pub fn open(spool: &Spool) -> Result<Self> {
+        let disk: Arc<dyn Disk> = Arc::new(SpoolDisk::new(spool));
         Self::open_on(disk, spool.boot_count())
     }
 
@@ -179,9 +179,9 @@ impl LogStore {
             Change::Lane { lane, state } => self.say_lane(lane, state),
             Change::Rest { lane, rest } => self.say(&Entry::Rest { lane, rest: *rest }),
             Change::Receipt(receipt) => self.say_receipt(receipt),
-            Change::Forget { rejected } => {
+            Change::Forget { rejected, event } => {
                 self.forgotten.push(rejected);
-                Ok(())
+                self.count_rejected(event, |events| events.saturating_sub(1))
             }
             Change::Taken { segment, upto } => {
                 let number = match self.fold.segment_number(segment) {
@@ -451,7 +451,7 @@ pub(super) fn damaged(disk: &dyn Disk, what: &str) -> Error {
     .paused_for(PauseReason::StoreDamaged)
 }
 
-fn cannot_open(disk: &dyn Disk, e: CannotOpen) -> Error {
+pub(super) fn cannot_open(disk: &dyn Disk, e: CannotOpen) -> Error {
     let spool = disk.describe(None);
     match e {
         CannotOpen::Held => Error::new(

@@ -1,7 +1,6 @@
 //! What the store counts of requests beside the sums: their verdicts, their bytes and how long they took.
 //!
-//! One blob in the row of the sums, so that a request pays for one row. A store of an earlier version has
-//! an empty one, and what a later version adds stands at its end.
+//! The ledger names each sum by its place in one list of all of them ([`Totals::numbers`]).
 
 use super::Totals;
 use crate::stats::histogram::Histogram;
@@ -39,7 +38,7 @@ pub struct Verdicts {
 }
 
 impl Measures {
-    /// Every number, in the order of the blob. New ones go to the end.
+    /// Every number, in the order of the list. New ones go to the end.
     fn numbers(&mut self) -> impl Iterator<Item = &mut u64> {
         let Self {
             verdicts,
@@ -64,25 +63,6 @@ impl Measures {
             .into_iter()
             .chain([sent_bytes, pauses])
             .chain(histograms)
-    }
-
-    /// Empty while nothing is counted.
-    pub(super) fn to_bytes(mut self) -> Vec<u8> {
-        if self == Self::default() {
-            return Vec::new();
-        }
-        self.numbers()
-            .flat_map(|number| number.to_le_bytes())
-            .collect()
-    }
-
-    /// A number that `bytes` lacks is 0.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
-        let mut measures = Self::default();
-        for (number, bytes) in measures.numbers().zip(bytes.as_chunks().0) {
-            *number = u64::from_le_bytes(*bytes);
-        }
-        measures
     }
 }
 

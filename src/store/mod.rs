@@ -1,13 +1,12 @@
 //! The store: what the sender has taken over and not yet seen accepted.
 //!
-//! Pending, in doubt, rejected and the counters change together, so they live in one database and
-//! every step of the sender is one [`Store::commit`]. A pending row is a *run*: up to 100 events of one
-//! lane, kept as the bytes that the wire will carry. Taking over, marking in doubt and settling then
-//! cost a row change a batch, and a batch that is repeated after a crash is byte for byte the same.
+//! There is one storage idea: append-only files with checksums, and a state that is the fold of what was
+//! appended. A pending run is up to 100 events of one lane, kept as the bytes that the wire will carry, so
+//! a batch that is repeated after a crash is byte for byte the same. Every step of the sender is one record
+//! of the ledger.
 //!
-//! Only the elected sender writes; [`sqlite::Reader`] lets any process look.
+//! Only the elected sender writes; a [`Reader`] lets any process look.
 
-mod checksum;
 mod codec;
 pub mod contract;
 pub mod disk;
@@ -22,24 +21,24 @@ pub mod next_ledger;
 mod pause;
 mod queue_file;
 mod read_ahead;
+pub mod reader;
 mod receipt_files;
 mod receipts;
 mod recovery;
 mod rejected;
 mod rejected_file;
-mod rows;
 mod spool_disk;
-pub mod sqlite;
 pub mod sync_point;
 pub mod syncs;
 
+pub use self::contract::{Change, Intake, Store};
+pub use self::log_store::LogStore;
 pub use self::measures::{Measures, Verdicts};
 pub use self::pause::PauseState;
+pub use self::reader::Reader;
 pub use self::receipts::{Receipt, ReceiptFilter, Share, Shares};
 pub use self::rejected::{Rejected, RejectedFilter, RejectedReason};
 
-use crate::error::{Error, Result};
-use crate::journal::round::Offsets;
 
 /// Which queue of which lane a run waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -112,6 +111,32 @@ pub struct StoredRun {
     pub marks: u128,
 }
 
+impl StoredRun {
+    /// Whether the event at `place` has not left the run.
+    pub fn waits(&self, place: usize) -> bool {
+        self.marks >> place & 1 == 0
+    }
+
+    /// The event at `place` leaves the run.
+    pub fn mark(&mut self, place: usize) {
+        self.marks |= 1 << place;
+    }
+
+    /// How many events wait.
+    pub fn waiting_count(&self) -> usize {
+        self.run.slots.len() - self.marks.count_ones() as usize
+    }
+
+    /// The events that wait: place, fragment, time of enqueue.
+    pub fn waiting(&self) -> impl Iterator<Item = (usize, &[u8], i64)> {
+        let marks = self.marks;
+        let events = self.run.events().enumerate();
+        events
+            .filter(move |(place, _)| marks >> place & 1 == 0)
+            .map(|(place, (fragment, enqueued_ms))| (place, fragment, enqueued_ms))
+    }
+}
+
 /// A batch whose fate is not known: the first events of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InDoubt {
@@ -130,8 +155,6 @@ pub struct InDoubt {
 /// What must outlast a crash about a queue.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QueueState {
-    /// Events at the head of its first run that are settled already.
-    pub skip: u32,
     /// Length of the head that is known to hold a bad event; 0: none is known.
     pub group: u32,
     /// Length of the head that may stand at the API already.
@@ -223,89 +246,6 @@ pub(crate) fn run_of_event(id: i64) -> i64 {
 const PLACES: i64 = 128;
 const CHECK_BITS: u32 = 16;
 
-/// One change of a commit.
-#[derive(Debug, Clone, Copy)]
-pub enum Change<'a> {
-    /// A run goes to the end of a queue; `origin` if it stood elsewhere before.
-    Append {
-        /// Where.
-        place: Place,
-        /// The row that it comes from.
-        origin: Option<i64>,
-        /// Its events.
-        run: &'a Run,
-    },
-    /// A run loses some events.
-    Replace {
-        /// Its row.
-        id: i64,
-        /// Where it waits.
-        place: Place,
-        /// What is left.
-        run: &'a Run,
-    },
-    /// A run is settled.
-    Remove {
-        /// Its row.
-        id: i64,
-    },
-    /// What is known of a lane.
-    Lane {
-        /// Which.
-        lane: u8,
-        /// All of it.
-        state: &'a LaneState,
-    },
-    /// How a lane rests.
-    Rest {
-        /// Which.
-        lane: u8,
-        /// All of it.
-        rest: &'a Rest,
-    },
-    /// A request was delivered. Not kept while the disk is full: it has to hold events then.
-    Receipt(&'a Receipt),
-    /// An event goes to the rejected store.
-    Reject(&'a Rejected),
-    /// An event leaves the rejected store.
-    Forget {
-        /// Its row there.
-        rejected: i64,
-    },
-    /// How far a segment is taken over.
-    Taken {
-        /// Its file name.
-        segment: &'a str,
-        /// Bytes from its beginning.
-        upto: u64,
-    },
-    /// A segment is gone.
-    Gone {
-        /// Its file name.
-        segment: &'a str,
-    },
-    /// A user is (still) suspect.
-    Suspect(&'a Suspect),
-    /// A user is not suspect any more.
-    Cleared {
-        /// The JSON-escaped `partner_user_id`.
-        user: &'a [u8],
-    },
-    /// One more user was refused alone since the last acceptance.
-    RefusedInARow {
-        /// The `partner_user_id`.
-        user: &'a str,
-    },
-    /// Something was accepted, or an operator has resumed: nobody is refused in a row.
-    AcceptedSince,
-    /// Delivery is paused, or not any more.
-    Pause(Option<&'a PauseState>),
-    /// The number of lanes that runs are spread over.
-    Lanes(u8),
-    /// The sums, as they now are.
-    Totals(&'a Totals),
-}
-
 /// What a commit survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitSafety {
@@ -324,85 +264,5 @@ pub enum DiskUse {
     Tight,
 }
 
-/// What the sender needs of a database. There is one writer at any time.
-pub trait Store: Send {
-    /// Makes all changes or none.
-    ///
-    /// Errors: [`crate::error::ErrorKind::Store`] when the store is damaged or another sender has
-    /// taken over; [`crate::error::ErrorKind::SpoolFull`]; [`crate::error::ErrorKind::Io`].
-    fn commit(&mut self, changes: &[Change<'_>], safety: CommitSafety) -> Result<()>;
-
-    /// Has the commits up to [`end_joint_commit`](Self::end_joint_commit) be one, all with the same safety.
-    ///
-    /// What is read meanwhile has their changes. When one of them fails, none has happened.
-    fn begin_joint_commit(&mut self);
-
-    /// Makes the commits since [`begin_joint_commit`](Self::begin_joint_commit), if there are any.
-    ///
-    /// Errors: as [`commit`](Self::commit).
-    fn end_joint_commit(&mut self) -> Result<()>;
-
-    /// Has everything committed so far survive damage of the store's log too, durably. `false`: a
-    /// reader is in the way just now.
-    fn checkpoint(&mut self) -> Result<bool>;
-
-    /// What to fail with where the store contradicts itself.
-    fn damaged(&self, what: &str) -> Error;
-
-    /// Says how much disk it may use from now on.
-    fn set_disk_use(&mut self, disk_use: DiskUse) -> Result<()>;
-
-    /// How far each segment is taken over.
-    fn offsets(&self) -> Result<Offsets>;
-
-    /// The state of a lane; the default if nothing is known of it.
-    fn lane(&self, lane: u8) -> Result<LaneState>;
-
-    /// How a lane rests.
-    fn rest(&self, lane: u8) -> Result<Rest>;
-
-    /// The runs of a queue behind row `after`, at most `limit`, in order.
-    fn runs(&self, place: Place, after: i64, limit: usize) -> Result<Vec<StoredRun>>;
-
-    /// The row of the last run ever appended; 0: none.
-    fn last_run(&self) -> Result<i64>;
-
-    /// The earliest origin of all pending runs; `None`: nothing is pending.
-    fn first_origin(&self) -> Result<Option<i64>>;
-
-    /// All suspects.
-    fn suspects(&self) -> Result<Vec<Suspect>>;
-
-    /// The users refused alone since the last acceptance.
-    fn refused_in_a_row(&self) -> Result<Vec<String>>;
-
-    /// The first `limit` rejected events that `filter` takes, by row.
-    fn rejected_matching(
-        &self,
-        filter: &RejectedFilter,
-        limit: usize,
-    ) -> Result<Vec<(i64, Rejected)>>;
-
-    /// Rejected events by row; unknown rows are left out.
-    fn rejected(&self, ids: &[i64]) -> Result<Vec<(i64, Rejected)>>;
-
-    /// Forgets the first receipts that are older than `before_ms`, at most `limit`; says how many. `now_ms`
-    /// tells which are of a time that has not come.
-    ///
-    /// Errors: as [`commit`](Self::commit).
-    fn forget_receipts(&mut self, before_ms: i64, now_ms: i64, limit: usize) -> Result<usize>;
-
-    /// The pause that outlasted the last sender.
-    fn pause(&self) -> Result<Option<PauseState>>;
-
-    /// The number of lanes that pending runs are spread over; 0: not decided yet.
-    fn lanes(&self) -> Result<u8>;
-
-    /// The sums.
-    fn totals(&self) -> Result<Totals>;
-}
-
 #[cfg(test)]
 mod log_tests;
-#[cfg(test)]
-mod tests;

@@ -289,11 +289,6 @@ impl QueueCursor {
         }
     }
 
-    /// Goes behind the run whose header [`peek`](Self::peek) has returned.
-    pub(super) fn skip(&mut self, header: &RunHeader) {
-        self.at.offset += header.length() as u64;
-    }
-
     /// The file of the next run, opened, and where it stands there; `None` at the end of the queue.
     fn reader(
         &mut self,

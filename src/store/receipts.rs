@@ -86,13 +86,6 @@ impl Shares {
         Self(bytes)
     }
 
-    pub(super) fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self(bytes)
-    }
-
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
 
     /// Each user's share, in the order of their first events.
     pub fn iter(&self) -> impl Iterator<Item = Share<'_>> {

@@ -90,6 +90,12 @@ pub(super) fn open(disk: &Arc<dyn Disk>, boot_count: u32) -> Result<Opened, Cann
 }
 
 fn create(disk: &Arc<dyn Disk>, boot_count: u32) -> Result<Opened, CannotOpen> {
+    check_nothing_is_there(&**disk)?;
+    begin(disk, boot_count, Fold::default(), 0, 1)
+}
+
+/// Checks that no queue is there without a ledger.
+pub(super) fn check_nothing_is_there(disk: &dyn Disk) -> Result<(), CannotOpen> {
     for folder in [Folder::Queues, Folder::Rejected] {
         let names = disk
             .list(folder)
@@ -103,7 +109,7 @@ fn create(disk: &Arc<dyn Disk>, boot_count: u32) -> Result<Opened, CannotOpen> {
             return Err(CannotOpen::Damaged(what));
         }
     }
-    begin(disk, boot_count, Fold::default(), 0, 1)
+    Ok(())
 }
 
 fn begin_next(
@@ -221,7 +227,7 @@ pub(super) fn put_finished_away(disk: &dyn Disk, highest: u64) -> io::Result<()>
 }
 
 /// Folds a ledger as far as it counts; `true`: a power cut took its end.
-fn read(
+pub(super) fn read(
     disk: &dyn Disk,
     file: &dyn DiskFile,
     header: &FileHeader,
@@ -378,7 +384,7 @@ impl Queue {
     }
 }
 
-fn newer_file(name: &str, version: u32) -> CannotOpen {
+pub(super) fn newer_file(name: &str, version: u32) -> CannotOpen {
     CannotOpen::Newer(format!("ledger/{name} has version {version}"))
 }
 
@@ -386,6 +392,6 @@ fn newer_record(name: &str) -> CannotOpen {
     CannotOpen::Newer(format!("ledger/{name} holds records of a newer version"))
 }
 
-fn damaged(name: &str, what: &str) -> CannotOpen {
+pub(super) fn damaged(name: &str, what: &str) -> CannotOpen {
     CannotOpen::Damaged(format!("ledger/{name}: {what}"))
 }

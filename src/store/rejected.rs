@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Why an event is in the rejected store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RejectedReason {
     /// The API refused it alone.

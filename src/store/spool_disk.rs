@@ -4,27 +4,30 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind as IoKind};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, FlockOperation};
 
 use super::disk::{Access, Disk, DiskFile, Folder};
 use crate::process::{Announcement, CloseOnFork, FileKey};
-use crate::spool::{Spool, sync_dir};
+use crate::spool::{Spool, ensure_dir, sync_dir};
 
 /// The folders of a spool.
 #[derive(Debug, Clone)]
 pub(crate) struct SpoolDisk {
-    spool: Arc<Spool>,
+    dir: PathBuf,
+    name: String,
 }
 
 impl SpoolDisk {
-    pub(crate) fn new(spool: Arc<Spool>) -> Self {
-        Self { spool }
+    pub(crate) fn new(spool: &Spool) -> Self {
+        Self {
+            dir: spool.dir().to_owned(),
+            name: spool.name(),
+        }
     }
 
     fn folder(&self, folder: Folder) -> PathBuf {
-        self.spool.dir().join(folder.name())
+        self.dir.join(folder.name())
     }
 
     fn path(&self, folder: Folder, name: &str) -> PathBuf {
@@ -36,7 +39,7 @@ impl SpoolDisk {
         options.write(true).create_new(true);
         match options.open(self.path(folder, name)) {
             Err(e) if e.kind() == IoKind::NotFound => {
-                let made = self.spool.ensure_dir(&self.folder(folder));
+                let made = ensure_dir(&self.folder(folder));
                 made.map_err(|e| io::Error::other(e.message().to_owned()))?;
                 options.open(self.path(folder, name))
             }
@@ -101,8 +104,7 @@ impl Disk for SpoolDisk {
     fn rename(&self, from: (Folder, &str), to: (Folder, &str)) -> io::Result<()> {
         let (old, new) = (self.path(from.0, from.1), self.path(to.0, to.1));
         if to.0 != from.0 {
-            self.spool
-                .ensure_dir(&self.folder(to.0))
+            ensure_dir(&self.folder(to.0))
                 .map_err(|e| io::Error::other(e.message().to_owned()))?;
         }
         use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -127,7 +129,7 @@ impl Disk for SpoolDisk {
     fn describe(&self, file: Option<(Folder, &str)>) -> String {
         match file {
             Some((folder, name)) => self.path(folder, name).display().to_string(),
-            None => self.spool.name(),
+            None => self.name.clone(),
         }
     }
 }

@@ -60,9 +60,8 @@ impl State {
             *any = true;
             return self.commit(changes.to_vec());
         }
-        let skips = [0, 1].map(|queue: usize| self.lanes[lane].windows[queue].skip() as u32);
         let known = self.engine.lane_state(lane).copied().unwrap_or_default();
-        let state = translate::lane_to_store(&known, skips);
+        let state = translate::lane_to_store(&known);
         let totals = self.totals;
         let mut all = Vec::with_capacity(changes.len() + 5);
         all.extend_from_slice(changes);
@@ -113,7 +112,7 @@ impl State {
         if all.is_empty() {
             return Ok(());
         }
-        self.store.commit(&all, self.orders.safety)?;
+        self.store.commit(&all)?;
         self.committed_pause = pause;
         for (lane, rest) in rests {
             self.lanes[lane].committed_rest = rest;

@@ -26,7 +26,7 @@ impl State {
         for queue in Queue::BOTH {
             loop {
                 let at = &mut self.lanes[lane];
-                let read = at.windows[queue.index()].fill(&*self.store, wanted)?;
+                let read = at.windows[queue.index()].fill(&mut *self.store, wanted)?;
                 at.unsifted |= read && queue == Queue::Regular;
                 let sifted = at.unsifted && self.sift(lane)?;
                 let expired = self.expire(lane, queue, now)?;

@@ -36,7 +36,7 @@ use crate::event;
 use crate::exchange::Exchange;
 use crate::journal::round::Offsets;
 use crate::log::{Level, Log};
-use crate::store::{Change, CommitSafety, PauseState, Place, Rest, Store, Suspect, Totals};
+use crate::store::{Change, CommitSafety, Intake, PauseState, Place, Rest, Store, Suspect, Totals};
 
 /// What a sender is told about its work.
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ pub(super) enum Next {
 }
 
 pub(super) struct State {
-    pub(super) store: Box<dyn Store>,
+    pub(super) store: Box<dyn Intake>,
     pub(super) engine: Engine,
     pub(super) orders: Orders,
     pub(super) totals: Totals,
@@ -108,16 +108,16 @@ struct Lane {
 impl State {
     /// Reads what the last sender left.
     pub(super) fn open(
-        mut store: Box<dyn Store>,
+        mut store: Box<dyn Intake>,
         mut orders: Orders,
         log: Arc<Log>,
     ) -> Result<Self> {
         let mut notes = Vec::new();
-        let totals = store.totals()?;
-        let stored_lanes = usize::from(store.lanes()?);
+        let totals = store.totals();
+        let stored_lanes = usize::from(store.lanes());
         let wanted = orders.policy.lanes;
         if stored_lanes == 0 || (totals.pending == 0 && stored_lanes != wanted) {
-            store.commit(&[Change::Lanes(wanted as u8)], CommitSafety::Process)?;
+            store.commit(&[Change::Lanes(wanted as u8)])?;
         } else if stored_lanes != wanted {
             notes.push(Note::new(Level::Warn, format_args!(
                 "lanes = {wanted} applies once the {} pending events have gone over {stored_lanes} lanes",
@@ -128,12 +128,9 @@ impl State {
         let mut lanes = Vec::with_capacity(orders.policy.lanes);
         let mut restored = Restored::default();
         for lane in 0..orders.policy.lanes as u8 {
-            let stored = store.lane(lane)?;
-            let windows = [0, 1].map(|queue| {
-                let skip = stored.queues[usize::from(queue)].skip;
-                Window::new(Place { lane, queue }, skip as usize)
-            });
-            let rest = store.rest(lane)?;
+            let stored = store.lane(lane);
+            let windows = [0, 1].map(|queue| Window::new(Place { lane, queue }));
+            let rest = store.rest(lane);
             restored
                 .lanes
                 .push(translate::lane_to_delivery(&stored, &rest));
@@ -144,17 +141,17 @@ impl State {
                 committed_rest: rest,
             });
         }
-        let committed_pause = store.pause()?;
-        restored.refused_in_a_row = store.refused_in_a_row()?;
+        let committed_pause = store.pause();
+        restored.refused_in_a_row = store.refused_in_a_row();
         restored.pause = committed_pause.as_ref().map(translate::pause_to_delivery);
         let engine = Engine::new(orders.policy.clone(), restored, clock::now());
         let suspects = store
-            .suspects()?
+            .suspects()
             .into_iter()
             .map(|suspect| (suspect.user.clone(), suspect))
             .collect();
         Ok(Self {
-            offsets: store.offsets()?,
+            offsets: store.offsets(),
             store,
             engine,
             orders,
@@ -192,7 +189,7 @@ impl State {
     }
 
     /// Whether nothing that was taken over up to row `mark` is pending any more.
-    pub(super) fn is_settled_upto(&self, mark: i64) -> Result<bool> {
+    pub(super) fn is_settled_upto(&mut self, mark: i64) -> Result<bool> {
         Ok(self.store.first_origin()?.is_none_or(|first| first > mark))
     }
 

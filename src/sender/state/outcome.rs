@@ -10,8 +10,6 @@ use crate::event;
 use crate::sender::window::Settled;
 use crate::store::{Change, Receipt, Rejected, RejectedReason, Shares, Suspect};
 
-/// Receipts that are forgotten in one commit.
-const RECEIPTS_A_COMMIT: usize = 1_000;
 /// Suspects of whom nothing waits are forgotten when there are more in all.
 pub(in crate::sender) const SUSPECTS_REMEMBERED: usize = 10_000;
 /// So many of them go in one commit.
@@ -69,17 +67,14 @@ impl State {
         self.commit_lane(lane, &changes)
     }
 
-    /// Forgets some of the receipts that are older than they are kept; says whether there may be more.
+    /// Forgets receipts that are older than they are kept; says whether there may be more.
     pub(in crate::sender) fn forget_receipts(&mut self, now: Moment) -> Result<bool> {
         let kept = self
             .orders
             .receipts_kept
             .map(|kept| kept.as_millis() as u64);
         let before_ms = kept.map_or(i64::MAX, |kept| now.wall_ms.saturating_sub_unsigned(kept));
-        let forgotten = self
-            .store
-            .forget_receipts(before_ms, now.wall_ms, RECEIPTS_A_COMMIT)?;
-        Ok(forgotten == RECEIPTS_A_COMMIT)
+        self.store.forget_receipts(before_ms, now.wall_ms)
     }
 
     /// Counts what left a queue; the changes take it out of the store.

@@ -1,0 +1,451 @@
+//! Looking into a store that another process, or this one, is writing to.
+//!
+//! A look folds the ledger and takes no lock. Where the records end is where the state ends: of a live
+//! file half a record may be seen, and that is no damage. So a look is always true of some moment, on a
+//! disk that cannot be written to and in a copy as well.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::disk::{Access, Disk, DiskFile, Folder};
+use super::entry::Point;
+use super::fold::{Fold, Queue};
+use super::frame::{BadHeader, FileHeader, HEADER_LEN};
+use super::ledger::{self, Reading, Stop};
+use super::log_store::{cannot_open, rejected_matching, unreadable};
+use super::queue_file::{self, QueueCursor, Unreadable};
+use super::receipt_files::read_receipts;
+use super::recovery::{self, CannotOpen};
+use super::rejected_file::read_matching;
+use super::spool_disk::SpoolDisk;
+use super::{
+    LaneState, PauseState, Place, Receipt, ReceiptFilter, Rejected, RejectedFilter, RejectedReason,
+    Rest, StoredRun, Totals,
+};
+use crate::error::{Error, Result};
+use crate::journal::round::Offsets;
+use crate::spool::Spool;
+
+/// How often a look begins again because the sender went on to the next file meanwhile, or because what
+/// it saw was half a record.
+const TRIES: u32 = 5;
+const BETWEEN_TRIES: Duration = Duration::from_millis(2);
+
+/// A look into the store of a spool by any process, the sender's included.
+#[derive(Debug)]
+pub struct Reader {
+    disk: Arc<dyn Disk>,
+    file: Box<dyn DiskFile>,
+    header: FileHeader,
+    reading: Reading,
+    fold: Fold,
+    boot_count: u32,
+}
+
+/// How far a list of pending runs was read: for each queue, where its next run stands.
+#[derive(Debug, Clone, Default)]
+pub struct ListPosition {
+    /// Runs before this one were listed.
+    pub from: i64,
+    queues: Vec<(Place, Point)>,
+}
+
+impl Reader {
+    /// Looks into the store; `None` if nobody has sent from this spool yet.
+    ///
+    /// Errors: [`Store`](crate::error::ErrorKind::Store) if it is damaged or of a newer version;
+    /// [`Io`](crate::error::ErrorKind::Io).
+    pub fn open(spool: &Spool) -> Result<Option<Self>> {
+        Self::open_on(Arc::new(SpoolDisk::new(spool)), spool.boot_count())
+    }
+
+    /// The same, on any disk.
+    pub fn open_on(disk: Arc<dyn Disk>, boot_count: u32) -> Result<Option<Self>> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match Self::look(&disk, boot_count) {
+                Ok(Some(reader)) if tries < TRIES && !reader.is_of_last_file()? => {}
+                Err(CannotOpen::Held | CannotOpen::Damaged(_)) if tries < TRIES => {
+                    std::thread::sleep(BETWEEN_TRIES);
+                }
+                looked => return looked.map_err(|e| cannot_open(&*disk, e)),
+            }
+        }
+    }
+
+    fn look(disk: &Arc<dyn Disk>, boot_count: u32) -> std::result::Result<Option<Self>, CannotOpen> {
+        let failed = |e| CannotOpen::Io(disk.describe(None), e);
+        let numbers = ledger::numbers(&**disk, Folder::Ledger).map_err(failed)?;
+        let Some(&highest) = numbers.last() else {
+            return recovery::check_nothing_is_there(&**disk).map(|()| None);
+        };
+        let name = ledger::file_name(highest);
+        let (file, header) = match ledger::open(&**disk, Folder::Ledger, highest, Access::Read) {
+            Ok(opened) => opened,
+            // Finished since it was listed.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(CannotOpen::Held),
+            Err(e) => return Err(failed(e)),
+        };
+        let header = match header {
+            Ok(header) => header,
+            Err(BadHeader::Newer(version)) => return Err(recovery::newer_file(&name, version)),
+            Err(BadHeader::Damaged) => {
+                return Err(recovery::damaged(&name, "its header is damaged"));
+            }
+        };
+        let (fold, reading, _) = recovery::read(&**disk, &*file, &header, boot_count)?;
+        Ok(Some(Self {
+            disk: disk.clone(),
+            file,
+            header,
+            reading,
+            fold,
+            boot_count,
+        }))
+    }
+
+    fn is_of_last_file(&self) -> Result<bool> {
+        let numbers = ledger::numbers(&*self.disk, Folder::Ledger)
+            .map_err(|e| Error::io(self.disk.describe(None), e))?;
+        Ok(numbers.last().is_none_or(|last| *last <= self.header.number))
+    }
+
+    /// Looks again, at what was appended since.
+    ///
+    /// Errors: as [`open`](Self::open).
+    pub fn refresh(&mut self) -> Result<()> {
+        let is_same_file = self.is_of_last_file()?;
+        if is_same_file {
+            let read = self
+                .reading
+                .read_on(&*self.file, &self.header, &mut self.fold, |_, _| Ok(None));
+            read.map_err(|e| Error::io(self.disk.describe(None), e))?;
+            if self.reading.stop == Stop::NoRecord {
+                return Ok(());
+            }
+        }
+        if let Some(fresh) = Self::open_on(self.disk.clone(), self.boot_count)? {
+            *self = fresh;
+        }
+        Ok(())
+    }
+
+    /// The sums.
+    pub fn totals(&self) -> Totals {
+        self.fold.totals()
+    }
+
+    /// The number of lanes; 0: not decided yet.
+    pub fn lane_count(&self) -> u8 {
+        self.fold.lanes
+    }
+
+    /// How far each segment is taken over.
+    pub fn offsets(&self) -> Offsets {
+        self.fold.offsets()
+    }
+
+    /// The pause, if delivery is paused.
+    pub fn pause(&self) -> Option<&PauseState> {
+        self.fold.pause.as_ref()
+    }
+
+    /// The state of every lane.
+    pub fn lanes(&self) -> Vec<(u8, LaneState)> {
+        let lanes = 0..self.fold.lane_end();
+        lanes.map(|lane| (lane, self.fold.lane_state(lane))).collect()
+    }
+
+    /// How a lane rests.
+    pub fn rest(&self, lane: u8) -> Rest {
+        self.fold.rest(lane)
+    }
+
+    /// Whether events wait in a lane.
+    pub fn has_pending(&self, lane: u8) -> bool {
+        let waits = |queue| self.fold.queue(Place { lane, queue }).position.events > 0;
+        waits(0) || waits(1)
+    }
+
+    /// The first `limit` runs of a queue.
+    ///
+    /// Errors: [`Store`](crate::error::ErrorKind::Store) if one of them is damaged;
+    /// [`Io`](crate::error::ErrorKind::Io).
+    pub fn first_runs(&mut self, place: Place, limit: usize) -> Result<Vec<StoredRun>> {
+        self.settled(|reader| {
+            let queue = reader.fold.queue(place);
+            let mut cursor = QueueCursor::new(place, queue.position.head);
+            let mut runs = Vec::new();
+            while runs.len() < limit
+                && let Some(run) = reader.next_run(place, queue, &mut cursor)?
+            {
+                runs.push(run);
+            }
+            Ok(runs)
+        })
+    }
+
+    /// The next runs of all queues from `position` on, at most `limit`, by their ids.
+    ///
+    /// Errors: as [`first_runs`](Self::first_runs).
+    pub fn next_runs(
+        &mut self,
+        position: &mut ListPosition,
+        limit: usize,
+    ) -> Result<Vec<(Place, StoredRun)>> {
+        let begun = position.clone();
+        let (runs, now) = self.settled(|reader| {
+            let mut position = begun.clone();
+            let runs = reader.merge_runs(&mut position, limit)?;
+            Ok((runs, position))
+        })?;
+        *position = now;
+        Ok(runs)
+    }
+
+    fn merge_runs(
+        &self,
+        position: &mut ListPosition,
+        limit: usize,
+    ) -> std::result::Result<Vec<(Place, StoredRun)>, Failed> {
+        let mut heads = Vec::new();
+        for (place, queue) in self.fold.places() {
+            let known = position.queues.iter().find(|(of, _)| *of == place);
+            let at = match known.filter(|(_, point)| queue.holds(*point)) {
+                Some((_, point)) => *point,
+                None => self.seek(place, queue, position.from)?,
+            };
+            let mut head = Head {
+                place,
+                queue,
+                at,
+                cursor: QueueCursor::new(place, at),
+                run: None,
+            };
+            self.advance(&mut head)?;
+            while head.run.as_ref().is_some_and(|run| run.id < position.from) {
+                self.advance(&mut head)?;
+            }
+            heads.push(head);
+        }
+        let mut runs = Vec::new();
+        while runs.len() < limit {
+            let waiting = heads.iter_mut().filter(|head| head.run.is_some());
+            let first = waiting.min_by_key(|head| head.run.as_ref().map(|run| run.id));
+            let Some(head) = first else {
+                break;
+            };
+            if let Some(run) = head.run.take() {
+                position.from = run.id + 1;
+                runs.push((head.place, run));
+            }
+            self.advance(head)?;
+        }
+        position.queues = heads.iter().map(|head| (head.place, head.at)).collect();
+        Ok(runs)
+    }
+
+    fn advance(&self, head: &mut Head<'_>) -> std::result::Result<(), Failed> {
+        head.at = head.cursor.at();
+        head.run = self.next_run(head.place, head.queue, &mut head.cursor)?;
+        Ok(())
+    }
+
+    /// A point at or before the first run from `from` on.
+    fn seek(
+        &self,
+        place: Place,
+        queue: &Queue,
+        from: i64,
+    ) -> std::result::Result<Point, Failed> {
+        let head = queue.position.head;
+        let files: Vec<u64> = queue.files_in_use().map(|file| file.number).collect();
+        let (mut low, mut high) = (0, files.len());
+        while low + 1 < high {
+            let middle = low + (high - low) / 2;
+            let at = Point {
+                file: files[middle],
+                offset: HEADER_LEN as u64,
+            };
+            let mut cursor = QueueCursor::new(place, at);
+            let first = cursor
+                .peek(&*self.disk, queue)
+                .map_err(|e| self.failed(place, at, e))?;
+            match first {
+                Some(run) if run.id <= from => low = middle,
+                _ => high = middle,
+            }
+        }
+        Ok(match low {
+            0 => head,
+            _ => Point {
+                file: files[low],
+                offset: HEADER_LEN as u64,
+            },
+        })
+    }
+
+    fn next_run(
+        &self,
+        place: Place,
+        queue: &Queue,
+        cursor: &mut QueueCursor,
+    ) -> std::result::Result<Option<StoredRun>, Failed> {
+        let next = cursor.next(&*self.disk, queue);
+        let mut run = next.map_err(|e| self.failed(place, cursor.at(), e))?;
+        if let Some(run) = &mut run {
+            run.marks = queue.marks.get(&run.id).copied().unwrap_or(0);
+        }
+        Ok(run)
+    }
+
+    fn failed(&self, place: Place, at: Point, e: Unreadable) -> Failed {
+        let name = queue_file::file_name(place, at.file);
+        Failed(unreadable(&*self.disk, &format!("queues/{name}"), e))
+    }
+
+    /// Reads files that the sender may remove meanwhile: then it looks again and reads what is there now.
+    fn settled<T>(
+        &mut self,
+        read: impl Fn(&Self) -> std::result::Result<T, Failed>,
+    ) -> Result<T> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match read(self) {
+                Ok(read) => return Ok(read),
+                Err(Failed(e)) if tries >= TRIES => return Err(e),
+                Err(_) => self.refresh()?,
+            }
+        }
+    }
+
+    /// The last run ever appended; 0: none.
+    pub fn last_run(&self) -> i64 {
+        self.fold.numbers.run
+    }
+
+    /// The earliest origin of all pending runs; `None`: nothing is pending.
+    ///
+    /// Errors: as [`first_runs`](Self::first_runs).
+    pub fn first_origin(&mut self) -> Result<Option<i64>> {
+        self.settled(|reader| {
+            let mut earliest: Option<i64> = None;
+            for (place, queue) in reader.fold.places() {
+                if queue.position.events == 0 {
+                    continue;
+                }
+                let head = queue.position.head;
+                let first = QueueCursor::new(place, head)
+                    .peek(&*reader.disk, queue)
+                    .map_err(|e| reader.failed(place, head, e))?;
+                let origin = first.map(|run| run.origin);
+                earliest = earliest.into_iter().chain(origin).min();
+            }
+            Ok(earliest)
+        })
+    }
+
+    /// The wall time at which the oldest pending event was enqueued.
+    ///
+    /// Errors: as [`first_runs`](Self::first_runs).
+    pub fn oldest_pending_ms(&mut self) -> Result<Option<i64>> {
+        let places: Vec<Place> = self.fold.places().map(|(place, _)| place).collect();
+        let mut oldest = None;
+        for place in places {
+            for run in self.first_runs(place, 1)? {
+                let first = run.waiting().map(|(_, _, enqueued_ms)| enqueued_ms).min();
+                oldest = oldest.into_iter().chain(first).min();
+            }
+        }
+        Ok(oldest)
+    }
+
+    /// The first `limit` rejected events that `filter` takes, by id.
+    ///
+    /// Errors: as [`first_runs`](Self::first_runs).
+    pub fn rejected(
+        &mut self,
+        filter: &RejectedFilter,
+        limit: usize,
+    ) -> Result<Vec<(i64, Rejected)>> {
+        self.settled(|reader| {
+            rejected_matching(&*reader.disk, &reader.fold, filter, limit).map_err(Failed)
+        })
+    }
+
+    /// How many rejected events `filter` takes. By reason and API code alone, that is known; else the
+    /// events are read.
+    ///
+    /// Errors: as [`first_runs`](Self::first_runs).
+    pub fn count_rejected(&mut self, filter: &RejectedFilter) -> Result<u64> {
+        let by_code = RejectedFilter {
+            api_code: filter.api_code.clone(),
+            reason: filter.reason,
+            ..RejectedFilter::default()
+        };
+        if by_code == *filter {
+            let counts = self.fold.rejected_counts.iter();
+            return Ok(counts
+                .filter(|((reason, code), _)| {
+                    filter.reason.is_none_or(|wanted| wanted == *reason)
+                        && filter.api_code.as_ref().is_none_or(|wanted| wanted == code)
+                })
+                .map(|(_, events)| *events)
+                .sum());
+        }
+        self.settled(|reader| {
+            let mut count = 0;
+            let read = read_matching(&*reader.disk, &reader.fold.rejected, filter, |_, _| {
+                count += 1;
+                true
+            });
+            match read {
+                Ok(()) => Ok(count),
+                Err((number, e)) => {
+                    let what = format!("rejected/{number}");
+                    Err(Failed(unreadable(&*reader.disk, &what, e)))
+                }
+            }
+        })
+    }
+
+    /// How many rejected events there are, by reason and API code; the most first.
+    pub fn rejected_by_code(&self) -> Vec<(RejectedReason, String, u64)> {
+        let counts = self.fold.rejected_counts.iter();
+        let mut counts: Vec<_> = counts
+            .map(|((reason, code), events)| (*reason, code.clone(), *events))
+            .collect();
+        counts.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| a.1.cmp(&b.1)));
+        counts
+    }
+
+    /// The id of the last rejected event ever; 0: none.
+    pub fn last_rejected(&self) -> i64 {
+        self.fold.numbers.rejected
+    }
+
+    /// The next `limit` receipts of the time that `filter` names, whoever is in them.
+    ///
+    /// Errors: [`Io`](crate::error::ErrorKind::Io).
+    pub fn receipts(&self, filter: &ReceiptFilter, limit: usize) -> Result<Vec<(i64, Receipt)>> {
+        let from = self.fold.numbers.receipts_from;
+        read_receipts(&*self.disk, filter, from, limit)
+            .map_err(|e| Error::io(format!("{}: receipts", self.disk.describe(None)), e))
+    }
+}
+
+/// A queue while its runs are merged with those of others.
+struct Head<'a> {
+    place: Place,
+    queue: &'a Queue,
+    /// Where `run` stands, or the next one would.
+    at: Point,
+    cursor: QueueCursor,
+    run: Option<StoredRun>,
+}
+
+/// What could not be read, and may be there at the next look.
+struct Failed(Error);
