@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::vitals::Thread;
-use super::{Orders, Sender, Token};
+use super::{Sender, SenderOptions, Token};
 use crate::config::{BearerToken, TokenSource};
 use crate::delivery::Policy;
 use crate::log::{Level, Log};
@@ -41,7 +41,7 @@ fn one_event_for(server: &Server, dir: &tempfile::TempDir, log: &Arc<Log>) -> Se
     let changes = [Change::Lanes(1), append, Change::Totals(&totals)];
     let mut store = SqliteStore::open(&spool).unwrap();
     store.commit(&changes, CommitSafety::Process).unwrap();
-    let orders = Orders {
+    let options = SenderOptions {
         policy: Policy {
             flush_interval: Duration::from_millis(1),
             ..Policy::default()
@@ -52,8 +52,8 @@ fn one_event_for(server: &Server, dir: &tempfile::TempDir, log: &Arc<Log>) -> Se
     };
     let token = Token::from_source(&TokenSource::Given(BearerToken::new("token").unwrap()));
     let connection = transport::Options::new(endpoint);
-    let interval = orders.policy.flush_interval;
-    Sender::new(spool, log.clone(), orders, connection, token, interval)
+    let interval = options.policy.flush_interval;
+    Sender::new(spool, log.clone(), options, connection, token, interval)
 }
 
 #[test]
@@ -63,8 +63,8 @@ fn a_thread_that_panicked_starts_anew_delivers_and_ends_when_asked_to() {
         let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
         let log = Arc::new(Log::new(Some(Level::Warn)));
         let sender = one_event_for(&server, &dir, &log);
-        sender.shared.pulse.strike_at_next(thread);
-        sender.want().unwrap();
+        sender.shared.liveness.panic_at_next_report(thread);
+        let wanted = sender.want().unwrap();
         let begun = Instant::now();
         while sender
             .sums(Instant::now() + PATIENCE)
@@ -77,11 +77,11 @@ fn a_thread_that_panicked_starts_anew_delivers_and_ends_when_asked_to() {
         let said = log.next().expect("a panic is told");
         assert!(
             said.message
-                .contains("the sender panicked: struck on purpose"),
+                .contains("the sender panicked: panics on purpose"),
             "{}",
             said.message
         );
-        sender.release();
+        drop(wanted);
         assert!(
             sender.wait_ended(Instant::now() + PATIENCE),
             "{thread:?}: it does not end"

@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::state::{Next, Orders, State};
+use super::state::{Next, SenderOptions, State};
 use super::take_over::TakeOver;
 use crate::clock::Moment;
 use crate::delivery::Policy;
@@ -70,7 +70,7 @@ impl Story {
 
     fn state(&mut self) -> &mut State {
         self.state.get_or_insert_with(|| {
-            let orders = Orders {
+            let options = SenderOptions {
                 policy: Policy {
                     lanes: self.lanes,
                     brake_users: 0,
@@ -82,7 +82,7 @@ impl Story {
                 receipts_kept: Some(Duration::from_secs(60)),
             };
             let store = SqliteStore::open(&self.spool).unwrap();
-            State::open(Box::new(store), orders, Arc::new(Log::new(None))).unwrap()
+            State::open(Box::new(store), options, Arc::new(Log::new(None))).unwrap()
         })
     }
 
