@@ -348,3 +348,5 @@ fn decode<T: for<'a> Deserialize<'a>>(path: &Path, text: &[u8]) -> Result<T> {
     })
 }
 
+#[cfg(test)]
+mod tests;

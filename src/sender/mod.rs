@@ -209,6 +209,17 @@ impl Shared {
 }
 
 #[cfg(test)]
+impl Sender {
+    /// Calls `during` while a step takes as long as that does.
+    pub(crate) fn in_a_long_step<T>(&self, during: impl FnOnce() -> T) -> T {
+        let _step = self.shared.session();
+        during()
+    }
+}
+
+#[cfg(test)]
+mod deadline_tests;
+#[cfg(test)]
 mod panic_tests;
 #[cfg(test)]
 mod tests;

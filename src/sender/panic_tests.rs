@@ -1,5 +1,7 @@
-//! A panic of one of the sender's threads: it starts anew, nothing is lost, and it still ends when asked to.
+//! Panics: a thread of the sender starts anew, nothing is lost, and it still ends when asked to; and a
+//! caller's panic does not keep the sender running.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,11 +16,11 @@ use crate::store::{Change, CommitSafety, Place, Run, Store, Totals};
 use crate::transport;
 use crate::transport::tests::server::Server;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const EVENT: &[u8] = br#"{"token":"t","partner_user_id":"u","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}"#;
 
 /// A spool in which one event waits, and a sender of it that does not run yet.
-fn one_event_for(server: &Server, dir: &tempfile::TempDir, log: &Arc<Log>) -> Sender {
+pub(super) fn one_event_for(server: &Server, dir: &tempfile::TempDir, log: &Arc<Log>) -> Sender {
     let endpoint = server.http();
     let destination = Destination {
         endpoint: &endpoint,
@@ -54,6 +56,23 @@ fn one_event_for(server: &Server, dir: &tempfile::TempDir, log: &Arc<Log>) -> Se
     let connection = transport::Options::new(endpoint);
     let interval = options.policy.flush_interval;
     Sender::new(spool, log.clone(), options, connection, token, interval)
+}
+
+#[test]
+fn a_caller_that_panics_leaves_no_sender_running() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
+    let sender = one_event_for(&server, &dir, &Arc::new(Log::new(None)));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _wanted = sender.want().unwrap();
+        panic!("on purpose");
+    }));
+    assert!(panicked.is_err());
+    assert!(
+        sender.wait_ended(Instant::now() + PATIENCE),
+        "it does not end"
+    );
+    assert!(!sender.shared.threads.is_wanted() && !sender.shared.threads.is_coordinating());
 }
 
 #[test]
