@@ -2,8 +2,8 @@
 //!
 //! Only the elected process may write to the store. A process that wants a change leaves a file
 //! here, wakes the sender, and waits for the answer beside it. If no process is elected, the author
-//! wins the election itself. Either way all files are carried out in the order of their time, those
-//! first that a sender left behind when it died: so an old `hold` cannot undo a new `resume`. An
+//! wins the election itself. Either way all files are carried out in the order of their time, also
+//! those that a sender had claimed when it died: so an old `hold` cannot undo a new `resume`. An
 //! author that gives up takes its file back; the file of an author that died is carried out like
 //! any other.
 //!
@@ -96,9 +96,6 @@ impl Shared {
         wake::send(spool, wake::Wake::Look);
         let mut may_win = true;
         loop {
-            if let Some(answer) = waiting.take_answer()? {
-                return answer;
-            }
             if may_win && let Some(election) = Election::try_win(spool)? {
                 may_win = match self.carry_out_as(&election, deadline) {
                     Ok(()) => true,
@@ -109,27 +106,29 @@ impl Shared {
                         return Err(e);
                     }
                 };
-            } else if Instant::now() >= deadline {
-                return Err(waiting.give_up(spool));
-            } else {
-                std::thread::sleep(LOOK_EVERY);
             }
+            if let Some(answer) = waiting.take_answer()? {
+                return answer;
+            }
+            if Instant::now() >= deadline {
+                return Err(waiting.give_up(spool));
+            }
+            std::thread::sleep(LOOK_EVERY);
         }
     }
 
-    /// Carries out all commands that wait, in the place of a sender. An error of one of them is its
-    /// answer.
+    /// Carries out all commands that wait, in the place of a sender.
     fn carry_out_as(&self, election: &Election, deadline: Instant) -> Result<()> {
         let damage = self.session_until(deadline)?.damage().cloned();
         let mut state = self.open_state(election, damage)?;
-        let done = carry_out_waiting(&self.spool, &self.log, election, |step| {
+        // The error of a command is its answer, and the state that failed is not used again.
+        let _ = carry_out_waiting(&self.spool, &self.log, election, |step| {
             state.carry_out(step, clock::now()).map(Some)
         });
         for note in state.take_notes() {
             note.write(&self.log);
         }
-        // After a failed step the state is not used again.
-        done.map(drop).or(Ok(()))
+        Ok(())
     }
 }
 
@@ -201,7 +200,7 @@ pub(super) fn carry_out_waiting(
             continue;
         };
         match in_steps(&command, &mut step) {
-            // The state is gone: whoever is elected next carries the command out as a whole.
+            // The state is gone: the next elected sender carries the command out as a whole.
             Ok(None) => break,
             Ok(Some(changed)) => answer(&claimed, election, Ok(changed))?,
             Err(e) => {

@@ -45,7 +45,7 @@ enum Phase {
     /// It leaves the spool alone for so long.
     Rest(Duration),
     /// This process is elected.
-    Elected(Box<Elected>),
+    Elected(Box<ElectedSender>),
 }
 
 /// Runs until nobody wants the sender.
@@ -73,7 +73,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
 
 /// Stands for election; waits if another process is elected.
 fn stand_for_election(shared: &Arc<Shared>) -> Phase {
-    match Elected::begin(shared) {
+    match ElectedSender::begin(shared) {
         Ok(Some(elected)) => Phase::Elected(Box::new(elected)),
         Ok(None) => {
             shared.session().forget_error();
@@ -90,7 +90,7 @@ fn stand_for_election(shared: &Arc<Shared>) -> Phase {
 }
 
 /// Looks at everything, and waits for the next look.
-fn work(shared: &Arc<Shared>, mut elected: Box<Elected>) -> Phase {
+fn work(shared: &Arc<Shared>, mut elected: Box<ElectedSender>) -> Phase {
     let session = shared.session();
     if session.state().is_none() {
         // A step has failed: the election is given up, and the next one reads the store again.
@@ -163,7 +163,7 @@ fn rest_after(error: &Error) -> Duration {
 }
 
 /// The time of this process as the spool's sender.
-struct Elected {
+struct ElectedSender {
     election: Arc<Election>,
     space: DiskSpace,
     wake: WakeSocket,
@@ -177,7 +177,7 @@ struct Elected {
     token_error: Option<String>,
 }
 
-impl Elected {
+impl ElectedSender {
     /// Wins the election if no process is elected, and opens the store.
     fn begin(shared: &Arc<Shared>) -> Result<Option<Self>> {
         let Some(election) = Election::try_win(&shared.spool)? else {

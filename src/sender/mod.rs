@@ -41,13 +41,14 @@ pub(crate) use state::SenderOptions;
 pub(crate) use take_over::lane_of;
 pub(crate) use threads::Wanted;
 pub(crate) use token::Token;
+pub(crate) use vitals::LOOK_WAIT;
 pub use vitals::{Standing, Vitals};
 
 use self::election::Election;
 use self::session::{Damage, Session};
 use self::state::State;
 use self::threads::Threads;
-use self::vitals::{LOOK_WAIT, Liveness};
+use self::vitals::Liveness;
 use crate::config::BearerToken;
 use crate::error::{Error, PauseReason, Result};
 use crate::log::Log;
@@ -165,10 +166,12 @@ impl Sender {
         self.shared.command(command, deadline)
     }
 
-    /// Whether this process has found the store damaged, and it still is the same one.
-    pub(crate) fn found_damage(&self) -> Option<PauseReason> {
+    /// Whether this process has found the store damaged, and it still is the same one. Waits for a
+    /// step for a moment at most, and not beyond `deadline`.
+    pub(crate) fn found_damage(&self, deadline: Instant) -> Option<PauseReason> {
         // A sender that is busy with the store has not found it damaged.
-        let session = self.shared.session_until(Instant::now() + LOOK_WAIT).ok()?;
+        let deadline = deadline.min(Instant::now() + LOOK_WAIT);
+        let session = self.shared.session_until(deadline).ok()?;
         let damage = session.damage()?.clone();
         drop(session);
         let reason = damage.error.pause_reason();

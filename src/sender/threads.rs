@@ -1,7 +1,7 @@
 //! Who wants the sender, which of its threads run, and how they wait for each other.
 //!
-//! The lock in here is held for moments only: never during a step, a read or a write. So whoever
-//! wants the sender, or wants it no more, waits for no disk.
+//! The lock in here is held for moments only: never during a step, a read or a write. So a
+//! caller that wants the sender, or wants it no more, waits for no disk.
 //!
 //! A thread that waits notes the number of changes *before* it looks at anything, and then waits
 //! until the number is another one. So no change is missed between the look and the wait, although
@@ -124,7 +124,7 @@ impl Threads {
     }
 
     fn end(&self, note: impl FnOnce(&mut Counts)) -> bool {
-        // Under the same lock: whoever wants the sender after this sees that the thread has ended.
+        // Under the same lock: a caller that wants the sender after this sees that the thread has ended.
         let mut counts = lock(&self.counts);
         if counts.wanted > 0 {
             return false;

@@ -13,7 +13,7 @@ use crate::config::LANES_MAX;
 use crate::error::Error;
 
 /// How long a look at the vitals waits for a step that is being taken.
-pub(super) const LOOK_WAIT: Duration = Duration::from_millis(100);
+pub(crate) const LOOK_WAIT: Duration = Duration::from_millis(100);
 /// No report is expected of a thread.
 const NOTHING: u64 = 0;
 const THREADS: usize = 1 + LANES_MAX as usize;
