@@ -1101,9 +1101,10 @@ void meditopia_client_free(struct meditopia_client *client);
 
 /**
  * Replaces the bearer token of this process, from its next request on. A pause for
- * `MEDITOPIA_PAUSE_AUTH` ends at once. If another process is the sender and the API refused its
- * token, that process hands over to this one within about a second, provided that this process may
- * send: with `role` "both", or during a `meditopia_flush` that waits.
+ * `MEDITOPIA_PAUSE_AUTH` ends with the next step of this process's sender. If another process is
+ * the sender and the API refused its token, that process hands over to this one within about a
+ * second, provided that this process may send: with `role` "both", or during a `meditopia_flush`
+ * that waits.
  *
  * `bearer_token` is UTF-8, without "Bearer " before it, and borrowed for the call. The library
  * keeps it in memory only. Does not block. Callable from any thread.
@@ -1111,7 +1112,6 @@ void meditopia_client_free(struct meditopia_client *client);
  * Errors:
  *   MEDITOPIA_ERROR_INVALID_ARGUMENT  an argument is NULL or not UTF-8
  *   MEDITOPIA_ERROR_CONFIG            the token is empty or not valid in an HTTP header
- *   MEDITOPIA_ERROR_IO                the sender could not be notified
  *   MEDITOPIA_ERROR_CLOSED
  */
 meditopia_status meditopia_set_bearer_token(struct meditopia_client *client,

@@ -41,6 +41,48 @@ pub enum ErrorKind {
     Internal,
 }
 
+impl ErrorKind {
+    pub(crate) const ALL: [Self; 13] = [
+        Self::InvalidArgument,
+        Self::InvalidEvent,
+        Self::Config,
+        Self::Conflict,
+        Self::SpoolMismatch,
+        Self::SpoolFull,
+        Self::Io,
+        Self::Paused,
+        Self::Timeout,
+        Self::Closed,
+        Self::Store,
+        Self::Forked,
+        Self::Internal,
+    ];
+
+    /// The name that one process tells another one.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "invalid_argument",
+            Self::InvalidEvent => "invalid_event",
+            Self::Config => "config",
+            Self::Conflict => "conflict",
+            Self::SpoolMismatch => "spool_mismatch",
+            Self::SpoolFull => "spool_full",
+            Self::Io => "io",
+            Self::Paused => "paused",
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::Store => "store",
+            Self::Forked => "forked",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// The kind with this [`name`](Self::name).
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
 /// Why delivery is paused. A pause keeps every event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PauseReason {

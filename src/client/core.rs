@@ -15,7 +15,7 @@ use crate::event::Rules;
 use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
 use crate::mutex::lock;
-use crate::sender::{Orders, Report, Sender, Token};
+use crate::sender::{Report, Sender, SenderOptions, Token, Wanted};
 use crate::spool::{self, Destination, NetworkFileSystem, Spool};
 use crate::stats::histogram::{ENQUEUE_BOUNDS_US, SharedHistogram};
 use crate::store::CommitSafety;
@@ -45,12 +45,11 @@ pub(super) struct Core {
 }
 
 /// Whether this process sends in the background.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Background {
     /// Nothing was enqueued yet.
     Off,
-    /// The sender was asked to run.
-    On,
+    /// The sender is wanted.
+    On(Wanted),
     /// The last client was closed.
     Stopped,
 }
@@ -112,7 +111,7 @@ impl Core {
             }
         };
         let limit = settings.max_spool_bytes.map_or(0, |bytes| bytes.get());
-        let orders = Orders {
+        let options = SenderOptions {
             policy: Policy {
                 batch_max: settings.batch_max,
                 flush_interval: settings.flush_interval,
@@ -130,7 +129,7 @@ impl Core {
             sender: Sender::new(
                 spool.clone(),
                 log.clone(),
-                orders,
+                options,
                 connection(&settings),
                 token,
                 settings.flush_interval,
@@ -195,9 +194,8 @@ impl Core {
             return Ok(());
         }
         let mut background = lock(&self.background);
-        if *background == Background::Off {
-            self.sender.want()?;
-            *background = Background::On;
+        if matches!(*background, Background::Off) {
+            *background = Background::On(self.sender.want()?);
         }
         self.background_decided.store(true, Ordering::Release);
         Ok(())
@@ -210,12 +208,13 @@ impl Core {
         {
             return (self.report(before, deadline), Err(e));
         }
-        if let Err(e) = self.sender.want() {
-            return (self.report(before, deadline), Err(e));
-        }
+        let wanted = match self.sender.want() {
+            Ok(wanted) => wanted,
+            Err(e) => return (self.report(before, deadline), Err(e)),
+        };
         let outcome = self.sender.flush(deadline);
         let report = self.report(before, deadline);
-        self.sender.release();
+        drop(wanted);
         if !self.settings.role.sends() {
             // When this call returns, another process can be elected.
             self.sender.wait_ended(deadline);
@@ -232,14 +231,14 @@ impl Core {
             // thread.
             let before = std::mem::replace(&mut *lock(&self.background), Background::Stopped);
             // A process that has enqueued nothing has no thread, and a close does not start one.
-            if before == Background::On {
-                outcome = self.sender.flush(deadline);
-            }
+            let Background::On(wanted) = before else {
+                self.writer.close();
+                return Ok(());
+            };
+            outcome = self.sender.flush(deadline);
             self.writer.close();
-            if before == Background::On {
-                self.sender.release();
-                self.sender.wait_ended(deadline);
-            }
+            drop(wanted);
+            self.sender.wait_ended(deadline);
         }
         outcome
     }

@@ -23,6 +23,8 @@ mod row;
 mod spool_client;
 mod statistics;
 mod stored_events;
+#[cfg(test)]
+mod tests;
 mod watchdog;
 
 pub use self::connection::{check_connection, connection};

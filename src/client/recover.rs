@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::sender::election::{Seat, holder};
+use crate::sender::election::{Election, describe_elected};
 use crate::sender::lane_of;
 use crate::spool::{Heartbeat, Spool};
 use crate::store::sqlite::recover::{self, Repair, Salvage};
@@ -21,13 +21,13 @@ use crate::store::sqlite::recover::{self, Repair, Salvage};
 /// [`ErrorKind::SpoolFull`]; [`ErrorKind::Io`].
 pub fn recover(dir: &Path, repair: Repair) -> Result<Salvage> {
     let spool = Arc::new(Spool::open_existing(dir)?);
-    let Some(_seat) = Seat::try_take(&spool)? else {
+    let Some(_election) = Election::try_win(&spool)? else {
         return Err(Error::new(
             ErrorKind::Timeout,
             format!(
                 "{}: {} is sending from this spool; end that process, then recover",
                 spool.name(),
-                holder(&spool)
+                describe_elected(&spool)
             ),
         ));
     };

@@ -2,7 +2,8 @@
 //!
 //! A core with `role = enqueue` stays open after its last client, so that a php-fpm worker opens
 //! the spool once and not at every request. A core with `role = both` is closed with its last
-//! client. A process that opens many spools keeps only a few cores without a client.
+//! client. A process that opens many spools keeps only a few cores without a client. Cores are
+//! opened and closed outside of the lock, under which nothing waits for a disk.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -31,15 +32,44 @@ fn cores() -> &'static Cores {
 
 /// The core for these settings, open already or new, with one more client counted.
 pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
-    if let Some(known) = find(&settings)? {
+    if let Some(known) = find(&settings) {
+        use_token_of(&settings, &known);
         return Ok(known);
     }
-    let fresh = Core::open(settings)?;
+    let fresh = Arc::new(Core::open(settings)?);
+    match insert(&fresh)? {
+        Inserted::Fresh { replaced, idle } => {
+            if let Some(replaced) = replaced {
+                replaced.writer.close();
+            }
+            drop(idle);
+            Ok(fresh)
+        }
+        Inserted::Known(known) => {
+            use_token_of(&fresh.settings, &known);
+            Ok(known)
+        }
+    }
+}
+
+/// The core that clients with the settings of a new one use.
+enum Inserted {
+    /// The new one. The others have no client, and are closed outside of the lock.
+    Fresh {
+        replaced: Option<Arc<Core>>,
+        idle: Vec<Arc<Core>>,
+    },
+    /// One that another thread has inserted meanwhile, or that a new path led to.
+    Known(Arc<Core>),
+}
+
+/// Inserts `fresh`, unless there is a core for its settings; one more client is counted.
+fn insert(fresh: &Arc<Core>) -> Result<Inserted> {
     let mut cores = lock(cores());
     let directory = fresh.spool.directory_id();
     if let Some(known) = cores.get(&directory) {
         match config::conflict(&known.settings, &fresh.settings) {
-            None => return attach(known, &fresh.settings),
+            None => return Ok(Inserted::Known(add_client(known))),
             Some(key) if known.clients.load(Ordering::Acquire) > 0 => {
                 return Err(Error::new(
                     ErrorKind::Conflict,
@@ -50,51 +80,46 @@ pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
                 ));
             }
             // The known core has no client, so a core with the new settings replaces it.
-            Some(_) => known.writer.close(),
+            Some(_) => {}
         }
     }
-    let fresh = Arc::new(fresh);
-    close_idle(&mut cores);
-    cores.insert(directory, fresh.clone());
-    Ok(add_client(&fresh))
+    let replaced = cores.remove(&directory);
+    let idle = remove_idle(&mut cores);
+    cores.insert(directory, add_client(fresh));
+    Ok(Inserted::Fresh { replaced, idle })
 }
 
 /// Makes room for one more core.
-fn close_idle(cores: &mut HashMap<DirectoryId, Arc<Core>>) {
+fn remove_idle(cores: &mut HashMap<DirectoryId, Arc<Core>>) -> Vec<Arc<Core>> {
     let is_idle = |core: &Arc<Core>| core.clients.load(Ordering::Acquire) == 0;
     let idle = cores.values().filter(|core| is_idle(core)).count();
     let mut too_many = (idle + 1).saturating_sub(IDLE_MAX);
-    cores.retain(|_, core| {
-        let is_closed = too_many > 0 && is_idle(core);
-        too_many -= usize::from(is_closed);
-        !is_closed
+    let removed = cores.extract_if(|_, core| {
+        let is_removed = too_many > 0 && is_idle(core);
+        too_many -= usize::from(is_removed);
+        is_removed
     });
+    removed.map(|(_, core)| core).collect()
 }
 
 /// The core that is open with these settings, found by the ID of the directory alone, because a
 /// php-fpm worker asks at every request. [`open`] reports whatever is unusual.
-fn find(settings: &Settings) -> Result<Option<Arc<Core>>> {
+fn find(settings: &Settings) -> Option<Arc<Core>> {
     if lock(cores()).is_empty() {
-        return Ok(None);
+        return None;
     }
-    let Some(directory) = settings.spool.as_deref().and_then(DirectoryId::read) else {
-        return Ok(None);
-    };
-    match lock(cores()).get(&directory) {
-        Some(known) if config::conflict(&known.settings, settings).is_none() => {
-            attach(known, settings).map(Some)
-        }
-        _ => Ok(None),
-    }
+    let directory = settings.spool.as_deref().and_then(DirectoryId::read)?;
+    let cores = lock(cores());
+    let known = cores.get(&directory)?;
+    let is_same = config::conflict(&known.settings, settings).is_none();
+    is_same.then(|| add_client(known))
 }
 
-/// Adds a client to a core. Its bearer token replaces the one of earlier clients, because later
-/// calls win.
-fn attach(known: &Arc<Core>, settings: &Settings) -> Result<Arc<Core>> {
+/// The bearer token of a later client replaces that of earlier ones, because later calls win.
+fn use_token_of(settings: &Settings, core: &Core) {
     if let TokenSource::Given(token) = &settings.bearer_token {
-        known.sender.replace_token(token.clone())?;
+        core.sender.replace_token(token.clone());
     }
-    Ok(add_client(known))
 }
 
 /// The core of a forked child for the spool of its parent's `core`, with one more client counted.
@@ -112,14 +137,17 @@ pub(super) fn detach(core: &Core) -> bool {
     let mut cores = lock(cores());
     let last = core.clients.fetch_sub(1, Ordering::AcqRel) == 1;
     let directory = core.spool.directory_id();
+    let mut removed = None;
     if last
         && !core.outlives_clients()
         && cores
             .get(&directory)
             .is_some_and(|known| std::ptr::eq(&**known, core))
     {
-        cores.remove(&directory);
+        removed = cores.remove(&directory);
     }
+    drop(cores);
+    drop(removed);
     last
 }
 

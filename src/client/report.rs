@@ -54,7 +54,7 @@ impl Core {
                 )
             }
         };
-        let damage = self.sender.found_damage().or(unreadable);
+        let damage = self.sender.found_damage(deadline).or(unreadable);
         let pause = now.pause.filter(|_| damage.is_none());
         let since_ms = match damage {
             None => pause.as_ref().map(|pause| pause.since_ms),

@@ -224,12 +224,14 @@ impl Client {
         Ok(self.core()?.sender.vitals())
     }
 
-    /// Replaces the bearer token of this process's sender. A pause for a refused token ends.
+    /// Replaces the bearer token of this process's sender. Waits for nothing: the sender's next step
+    /// ends a pause for a refused token.
     ///
-    /// Errors: [`ErrorKind::Config`] if the token does not fit a header; [`ErrorKind::Closed`];
-    /// [`ErrorKind::Io`].
+    /// Errors: [`ErrorKind::Config`] if the token does not fit a header; [`ErrorKind::Closed`].
     pub fn set_bearer_token(&self, token: &str) -> Result<()> {
-        self.core()?.sender.replace_token(BearerToken::new(token)?)
+        let core = self.core()?;
+        core.sender.replace_token(BearerToken::new(token)?);
+        Ok(())
     }
 
     /// Stops sending from this spool until [`resume`](Self::resume); enqueue goes on. Waits up to 5

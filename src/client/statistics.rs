@@ -1,12 +1,14 @@
 //! The statistics of a process and its spool, read from where each figure stands.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::core::Core;
 use super::in_doubt::in_doubt_count;
 use crate::error::{PauseReason, Result};
 use crate::journal::round::Offsets;
 use crate::journal::{backlog, usage};
+use crate::sender::LOOK_WAIT;
 use crate::spool::Heartbeat;
 use crate::stats::{Stats, for_each_figure};
 use crate::store::Totals;
@@ -39,7 +41,7 @@ impl Core {
         };
         // Only reading a damaged row reveals its bad checksum, and the reads below may not touch
         // that row. So ask the sender, which stops at it.
-        let mut damage = self.sender.found_damage();
+        let mut damage = self.sender.found_damage(Instant::now() + LOOK_WAIT);
         let mut damaged_since_ms = None;
         if let Some(heartbeat) = Heartbeat::read(&self.spool)? {
             stats.sender_seen_ms = Some(heartbeat.seen_ms);

@@ -1,24 +1,28 @@
-//! Operators' wishes on their way to the sender: small files in `commands/`.
+//! Operators' commands on their way to the sender: small files in `commands/`.
 //!
-//! Only the sender may write to the store. A process that wants a change and finds another one
-//! elected leaves a file here, rings, and waits for the answer beside it. A wish whose author gave
-//! up is taken back by its author; one that was left by a dead author is carried out like any other.
+//! Only the elected process may write to the store. A process that wants a change leaves a file
+//! here, wakes the sender, and waits for the answer beside it. If no process is elected, the author
+//! wins the election itself. Either way all files are carried out in the order of their time, also
+//! those that a sender had claimed when it died: so an old `hold` cannot undo a new `resume`. An
+//! author that gives up takes its file back; the file of an author that died is carried out like
+//! any other.
+//!
+//! The files are not synced: no author outlives a power cut.
 
 use std::fs;
-use std::io::ErrorKind as IoKind;
+use std::io::{ErrorKind as IoKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::election::Seat;
-use super::wake;
+use super::election::{Election, describe_elected};
+use super::{Shared, wake};
 use crate::clock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::log::Log;
 use crate::process::pid;
-use crate::spool::{Spool, remove_file, replace_file};
+use crate::spool::{Spool, private_file, remove_file};
 use crate::store::RejectedFilter;
 
 /// A change that only the sender may make.
@@ -41,11 +45,27 @@ pub(crate) enum Command {
     SetAside(Vec<i64>),
 }
 
-/// What came of it.
+/// What a step of a command has done.
+pub(super) struct Carried {
+    /// Rows that it changed.
+    pub(super) changed: usize,
+    /// What is left to do.
+    pub(super) rest: Option<Command>,
+}
+
+/// What came of a command.
 #[derive(Debug, Serialize, Deserialize)]
 struct Answer {
     changed: usize,
-    error: Option<String>,
+    error: Option<AnsweredError>,
+}
+
+/// An error on its way to another process.
+#[derive(Debug, Serialize, Deserialize)]
+struct AnsweredError {
+    kind: String,
+    message: String,
+    pause_reason: Option<String>,
 }
 
 /// File name endings of a command that waits, that the sender has, and of its answer.
@@ -57,82 +77,162 @@ const ANSWER_KEPT: Duration = Duration::from_secs(60);
 /// How often an author looks for its answer.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Who takes a place that has become free while a command waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Heir {
-    /// The author of the command, who then carries it out.
-    ThisProcess,
-    /// Whoever stands for election; the author may not send.
-    SomebodyElse,
-}
-
-/// What has become of a command.
-#[derive(Debug)]
-pub(super) enum Submitted {
-    /// The sender has carried it out, and this many rows have changed.
-    Answered(usize),
-    /// The sender has ended without it; it is taken back, and here is the place.
-    Vacant(Seat),
-}
-
-/// Leaves `command` for the sender and waits for its answer.
-///
-/// Errors: [`ErrorKind::Timeout`] if no sender has taken it by `deadline` (it is taken back),
-/// what the sender answered, or [`ErrorKind::Io`].
-pub(super) fn submit(
-    spool: &Arc<Spool>,
-    command: &Command,
-    deadline: Instant,
-    heir: Heir,
-) -> Result<Submitted> {
-    let dir = spool.commands_dir();
-    spool.ensure_dir(&dir)?;
-    let path = dir.join(format!(
-        "{:08}-{:020}-{}-{:08x}.{WAITING}",
-        spool.boot_count(),
-        clock::boot_ns(),
-        pid(),
-        fastrand::u32(..)
-    ));
-    replace_file(&path, &encode(command)?)?;
-    wake::ring(spool, wake::Ring::Look);
-
-    let answer = path.with_extension(ANSWERED);
-    loop {
-        if let Some(text) = read(&answer)? {
-            let _ = fs::remove_file(&answer);
-            let answer: Answer = decode(&answer, &text)?;
-            return match answer.error {
-                None => Ok(Submitted::Answered(answer.changed)),
-                Some(message) => Err(Error::new(ErrorKind::Io, message)),
-            };
+impl Shared {
+    /// Has the elected process carry `command` out, or this one if none is; says how many rows it
+    /// changed.
+    ///
+    /// Errors: [`ErrorKind::Timeout`] if no sender has taken it by `deadline` (it is taken back),
+    /// or what came of it.
+    pub(super) fn command(&self, command: &Command, deadline: Instant) -> Result<usize> {
+        let spool = &self.spool;
+        let waiting = match Waiting::leave(spool, command) {
+            // An operator must be able to act on a full disk of all days.
+            Err(e) if e.kind() == ErrorKind::SpoolFull => {
+                spool.reserve().release()?;
+                Waiting::leave(spool, command)?
+            }
+            left => left?,
+        };
+        wake::send(spool, wake::Wake::Look);
+        let mut may_win = true;
+        loop {
+            if may_win && let Some(election) = Election::try_win(spool)? {
+                may_win = match self.carry_out_as(&election, deadline) {
+                    Ok(()) => true,
+                    // A child of a process with an open store asks like everybody else.
+                    Err(e) if e.kind() == ErrorKind::Forked => false,
+                    Err(e) => {
+                        waiting.take_back();
+                        return Err(e);
+                    }
+                };
+            }
+            if let Some(answer) = waiting.take_answer()? {
+                return answer;
+            }
+            if Instant::now() >= deadline {
+                return Err(waiting.give_up(spool));
+            }
+            std::thread::sleep(LOOK_EVERY);
         }
-        // Only who has the place claims commands, so one that is still there nobody has seen.
-        if heir == Heir::ThisProcess
-            && let Some(seat) = Seat::try_take(spool)?
-            && fs::remove_file(&path).is_ok()
-        {
-            return Ok(Submitted::Vacant(seat));
+    }
+
+    /// Carries out all commands that wait, in the place of a sender.
+    fn carry_out_as(&self, election: &Election, deadline: Instant) -> Result<()> {
+        let damage = self.session_until(deadline)?.damage().cloned();
+        let mut state = self.open_state(election, damage)?;
+        // The error of a command is its answer, and the state that failed is not used again.
+        let _ = carry_out_waiting(&self.spool, &self.log, election, |step| {
+            state.carry_out(step, clock::now()).map(Some)
+        });
+        for note in state.take_notes() {
+            note.write(&self.log);
         }
-        if Instant::now() >= deadline {
-            // Gone: the sender has claimed it.
-            let what = match fs::remove_file(&path) {
-                Ok(()) => "did not take the command in time; nothing was changed; try again",
-                Err(_) => "is still carrying the command out; look at the outcome",
-            };
-            let holder = super::election::holder(spool);
-            return Err(Error::new(
-                ErrorKind::Timeout,
-                format!("{}: {holder} sends and {what}", spool.name()),
-            ));
-        }
-        std::thread::sleep(LOOK_EVERY);
+        Ok(())
     }
 }
 
-/// Takes the commands that wait out of their authors' hands, the earliest first. What is no command
-/// is put aside, and answers that nobody came for are swept.
-pub(super) fn claim(spool: &Spool, log: &Log) -> Result<Vec<(PathBuf, Command)>> {
+/// A command that its author has left for the sender.
+struct Waiting {
+    path: PathBuf,
+}
+
+impl Waiting {
+    fn leave(spool: &Spool, command: &Command) -> Result<Self> {
+        let dir = spool.commands_dir();
+        spool.ensure_dir(&dir)?;
+        let path = dir.join(format!(
+            "{:08}-{:020}-{}-{:08x}.{WAITING}",
+            spool.boot_count(),
+            clock::boot_ns(),
+            pid(),
+            fastrand::u32(..)
+        ));
+        write(&path, command)?;
+        Ok(Self { path })
+    }
+
+    /// The answer, once there is one.
+    fn take_answer(&self) -> Result<Option<Result<usize>>> {
+        let path = self.path.with_extension(ANSWERED);
+        let Some(text) = read(&path)? else {
+            return Ok(None);
+        };
+        let _ = fs::remove_file(&path);
+        let answer: Answer = decode(&path, &text)?;
+        Ok(Some(match answer.error {
+            None => Ok(answer.changed),
+            Some(error) => Err(error.into_error()),
+        }))
+    }
+
+    /// Takes the command back; says whether no sender had claimed it.
+    fn take_back(&self) -> bool {
+        fs::remove_file(&self.path).is_ok()
+    }
+
+    fn give_up(&self, spool: &Spool) -> Error {
+        let what = if self.take_back() {
+            "did not take the command in time; nothing was changed; try again"
+        } else {
+            "is still carrying the command out; look at the outcome"
+        };
+        let elected = describe_elected(spool);
+        let name = spool.name();
+        Error::new(
+            ErrorKind::Timeout,
+            format!("{name}: {elected} sends and {what}"),
+        )
+    }
+}
+
+/// Carries out the commands that wait, the earliest first, by `step`, and answers each; says how
+/// many there were. If one fails, those behind it go on waiting.
+pub(super) fn carry_out_waiting(
+    spool: &Spool,
+    log: &Log,
+    election: &Election,
+    mut step: impl FnMut(&Command) -> Result<Option<Carried>>,
+) -> Result<usize> {
+    let mut count = 0;
+    for path in waiting(spool)? {
+        let Some((claimed, command)) = claim(&path, log, election) else {
+            continue;
+        };
+        match in_steps(&command, &mut step) {
+            // The state is gone: the next elected sender carries the command out as a whole.
+            Ok(None) => break,
+            Ok(Some(changed)) => answer(&claimed, election, Ok(changed))?,
+            Err(e) => {
+                answer(&claimed, election, Err(&e))?;
+                return Err(e);
+            }
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Carries out `command`, each step by itself, so that others come to the store in between; says
+/// how many rows were changed. `None`: the state has gone meanwhile.
+pub(super) fn in_steps(
+    command: &Command,
+    mut step: impl FnMut(&Command) -> Result<Option<Carried>>,
+) -> Result<Option<usize>> {
+    let mut changed = 0;
+    let mut rest = Some(command.clone());
+    while let Some(next) = rest {
+        let Some(carried) = step(&next)? else {
+            return Ok(None);
+        };
+        changed += carried.changed;
+        rest = carried.rest;
+    }
+    Ok(Some(changed))
+}
+
+/// The files of commands, the earliest first. Removes answers that nobody has come for.
+fn waiting(spool: &Spool) -> Result<Vec<PathBuf>> {
     let dir = spool.commands_dir();
     let entries = match fs::read_dir(&dir) {
         Ok(entries) => entries,
@@ -142,42 +242,72 @@ pub(super) fn claim(spool: &Spool, log: &Log) -> Result<Vec<(PathBuf, Command)>>
     let mut paths: Vec<PathBuf> = entries
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .collect();
+    paths.retain(
+        |path| match path.extension().and_then(|extension| extension.to_str()) {
+            // A sender that died has claimed it: to carry it out again is harmless.
+            Some(WAITING | CLAIMED) => true,
+            Some(ANSWERED) if is_old(path) => {
+                let _ = fs::remove_file(path);
+                false
+            }
+            _ => false,
+        },
+    );
     paths.sort_unstable();
-    let mut commands = Vec::new();
-    for path in paths {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            // One that is claimed already was by a sender that died: to carry it out again is harmless.
-            Some(WAITING | CLAIMED) => {}
-            Some(ANSWERED) if is_old(&path) => {
-                let _ = fs::remove_file(&path);
-                continue;
-            }
-            _ => continue,
-        }
-        let claimed = path.with_extension(CLAIMED);
-        // Gone: its author has taken it back.
-        if fs::rename(&path, &claimed).is_err() {
-            continue;
-        }
-        match read(&claimed).and_then(|text| decode(&claimed, &text.unwrap_or_default())) {
-            Ok(command) => commands.push((claimed, command)),
-            Err(e) => {
-                log.error(format_args!("{e}; put aside as .bad"));
-                let _ = fs::rename(&claimed, claimed.with_extension("bad"));
-            }
+    Ok(paths)
+}
+
+/// Takes a command out of its author's hands; `None`: the author has taken it back, or it is no
+/// command, and then it is put aside.
+fn claim(path: &Path, log: &Log, _election: &Election) -> Option<(PathBuf, Command)> {
+    let claimed = path.with_extension(CLAIMED);
+    fs::rename(path, &claimed).ok()?;
+    match read(&claimed).and_then(|text| decode(&claimed, &text.unwrap_or_default())) {
+        Ok(command) => Some((claimed, command)),
+        Err(e) => {
+            log.error(format_args!("{e}; put aside as .bad"));
+            let _ = fs::rename(&claimed, claimed.with_extension("bad"));
+            None
         }
     }
-    Ok(commands)
 }
 
 /// Answers a claimed command and removes it.
-pub(super) fn answer(claimed: &Path, outcome: std::result::Result<usize, &Error>) -> Result<()> {
+fn answer(
+    claimed: &Path,
+    _election: &Election,
+    outcome: std::result::Result<usize, &Error>,
+) -> Result<()> {
     let answer = Answer {
         changed: outcome.unwrap_or(0),
-        error: outcome.err().map(|e| e.message().to_owned()),
+        error: outcome.err().map(AnsweredError::from_error),
     };
-    replace_file(&claimed.with_extension(ANSWERED), &encode(&answer)?)?;
+    write(&claimed.with_extension(ANSWERED), &answer)?;
     remove_file(claimed)
+}
+
+impl AnsweredError {
+    fn from_error(error: &Error) -> Self {
+        Self {
+            kind: error.kind().name().to_owned(),
+            message: error.message().to_owned(),
+            pause_reason: error.pause_reason().map(|reason| reason.name().to_owned()),
+        }
+    }
+
+    fn into_error(self) -> Error {
+        // A newer version may know another kind.
+        let kind = ErrorKind::from_name(&self.kind).unwrap_or(ErrorKind::Io);
+        let error = Error::new(kind, self.message);
+        match self
+            .pause_reason
+            .as_deref()
+            .and_then(PauseReason::from_name)
+        {
+            Some(reason) => error.paused_for(reason),
+            None => error,
+        }
+    }
 }
 
 fn is_old(path: &Path) -> bool {
@@ -195,8 +325,17 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-fn encode(value: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|e| Error::new(ErrorKind::Internal, format!("command: {e}")))
+/// Writes a file that appears as a whole.
+fn write(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_vec(value)
+        .map_err(|e| Error::new(ErrorKind::Internal, format!("command: {e}")))?;
+    let fresh = path.with_extension("new");
+    let write = || {
+        let mut file = private_file().truncate(true).open(&fresh)?;
+        file.write_all(&text)?;
+        fs::rename(&fresh, path)
+    };
+    write().map_err(|e| Error::io(path.display(), e))
 }
 
 fn decode<T: for<'a> Deserialize<'a>>(path: &Path, text: &[u8]) -> Result<T> {
@@ -207,3 +346,6 @@ fn decode<T: for<'a> Deserialize<'a>>(path: &Path, text: &[u8]) -> Result<T> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests;

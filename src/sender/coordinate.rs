@@ -1,22 +1,23 @@
-//! The coordinating thread: elected or waiting for it, and once elected a loop that looks at the
-//! journal, the commands and the token at every ring, and at least every second.
+//! The coordinator: one thread that stands for election and, while this process is elected, takes
+//! the journal over, carries out commands and publishes the heartbeat.
+//!
+//! It is a loop over phases ([`Phase`]). An elected coordinator looks at everything when it is
+//! woken, and at least every second.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::election::{Seat, pid_namespace};
+use super::election::{self, Election, pid_namespace};
 use super::reclaim::{self, DiskSpace};
-use super::state::{Note, State};
+use super::state::State;
 use super::take_over::TakeOver;
 use super::vitals::Thread;
-use super::wake::{Doorbell, Heard};
-use super::{Shared, commands, lane, succession};
+use super::wake::{Reasons, WakeSocket};
+use super::{Shared, commands, lane};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::journal::round::Offsets;
 use crate::log::Level;
-use crate::mutex::{lock, wait};
 use crate::process::{pid, spawn_with_signals_blocked};
 use crate::spool::Heartbeat;
 use crate::store::DiskUse;
@@ -24,206 +25,223 @@ use crate::store::DiskUse;
 /// Other processes' segments are looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The same while the journal holds more than the disk has room for in the store.
-const HUNGRY_LOOK: Duration = Duration::from_millis(20);
-/// How often a process that is not elected tries to be.
+const LIMITED_LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often a process that is not elected stands for election.
 const STAND_EVERY: Duration = Duration::from_millis(300);
-/// How long to leave a spool alone that cannot be opened.
-const TROUBLE_REST: Duration = Duration::from_secs(1);
+/// How long to leave a spool alone after an error.
+const ERROR_REST: Duration = Duration::from_secs(1);
+/// The same after a full disk: it has got the reserve since.
 const FULL_REST: Duration = Duration::from_millis(100);
-/// At most so often is an unasked heartbeat written.
-const BEAT_EVERY: Duration = Duration::from_millis(200);
+/// At most so often is a heartbeat published that no flush waits for.
+const HEARTBEAT_EVERY: Duration = Duration::from_millis(200);
 /// How often old receipts are looked for, and how many commits a look may spend on them.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 const FORGET_COMMITS: usize = 10;
 
-/// Runs until nobody wants it.
+/// What the coordinator is at.
+enum Phase {
+    /// Another process is elected, or nobody: it stands for election.
+    StandBy,
+    /// It leaves the spool alone for so long.
+    Rest(Duration),
+    /// This process is elected.
+    Elected(Box<ElectedSender>),
+}
+
+/// Runs until nobody wants the sender.
 pub(super) fn run(shared: &Arc<Shared>) {
-    let mut term: Option<Term> = None;
+    let mut phase = Phase::StandBy;
     loop {
-        shared.pulse.here(Thread::Coordinator, LOOK_EVERY);
-        let mut desk = lock(&shared.desk);
-        if desk.wanted == 0 {
-            // The lanes first: their requests are answered before the seat is given up.
-            if desk.lanes.contains(&true) {
-                drop(wait(&shared.changed, desk, LOOK_EVERY));
-                continue;
+        shared.liveness.report(Thread::Coordinator, LOOK_EVERY);
+        if !shared.threads.is_wanted() {
+            match end(shared, phase) {
+                Some(next) => phase = next,
+                None => return,
             }
-            drop(desk);
-            if let Some(term) = &mut term {
-                // What this process closed by itself can go at once, and what others hold for nothing.
-                term.space.hurry();
-                let _ = term.look(shared, Heard::FLUSH);
-            }
-            desk = lock(&shared.desk);
-            if desk.wanted > 0 {
-                continue;
-            }
-            desk.state = None;
-            term = None;
-            desk.coordinating = false;
-            shared.pulse.excuse(Thread::Coordinator);
-            drop(desk);
-            drop(term);
-            shared.changed.notify_all();
-            return;
+            continue;
         }
-        // A lane may have failed: the seat goes too, and with the next one the store is read again.
-        let failed = term.is_some() && desk.state.is_none();
-        let pause = desk
-            .trouble
-            .as_ref()
-            .map_or(TROUBLE_REST, |(e, _)| rest_after(e));
-        drop(desk);
-        if failed {
-            term = None;
-            rest(shared, pause);
-        } else if let Some(current) = &mut term {
-            match current.look(shared, current.heard) {
-                Ok(()) => {
-                    shared.trouble_is_over();
-                    let pause = if shared.is_hungry() {
-                        HUNGRY_LOOK
-                    } else {
-                        LOOK_EVERY
-                    };
-                    current.heard = current.bell.wait(pause.min(shared.flush_interval));
-                    if current.heard.another_token && step_aside(shared) {
-                        term = None;
-                        rest(shared, succession::STEP_ASIDE);
-                    }
-                }
-                Err(e) => {
-                    shared.trouble(&e);
-                    // A newer version may know what to do with what this one cannot read.
-                    if e.kind() == ErrorKind::Store {
-                        shared.drop_state();
-                        term = None;
-                    }
-                    rest(shared, rest_after(&e));
-                }
+        phase = match phase {
+            Phase::StandBy => stand_for_election(shared),
+            Phase::Rest(time) => {
+                shared.threads.rest(time);
+                Phase::StandBy
             }
-        } else {
-            term = stand(shared);
-        }
+            Phase::Elected(elected) => work(shared, elected),
+        };
     }
 }
 
-/// Stands for election; rests if there is nothing to win.
-fn stand(shared: &Arc<Shared>) -> Option<Term> {
-    match Term::begin(shared) {
-        Ok(Some(term)) => return Some(term),
+/// Stands for election; waits if another process is elected.
+fn stand_for_election(shared: &Arc<Shared>) -> Phase {
+    match ElectedSender::begin(shared) {
+        Ok(Some(elected)) => Phase::Elected(Box::new(elected)),
         Ok(None) => {
-            lock(&shared.desk).trouble = None;
-            shared.is_rung.store(false, Ordering::SeqCst);
+            shared.session().forget_error();
+            shared.wake_is_sent.store(false, Ordering::SeqCst);
             // What cannot be read just now is read at the next time.
-            let _ = succession::ask(shared);
-            rest(shared, STAND_EVERY);
+            let _ = election::ask_for_it(shared);
+            Phase::Rest(STAND_EVERY)
         }
         Err(e) => {
-            shared.trouble(&e);
-            rest(shared, rest_after(&e));
+            shared.note_error(&e);
+            Phase::Rest(rest_after(&e))
         }
     }
-    None
 }
 
-/// Leaves the desk to a process with another token, if this one's was refused.
-fn step_aside(shared: &Shared) -> bool {
-    let mut desk = lock(&shared.desk);
-    let aside = desk.state.as_ref().is_some_and(succession::steps_aside);
-    if aside {
-        desk.drop_state();
-        desk.notes.push(Note::new(
+/// Looks at everything, and waits for the next look.
+fn work(shared: &Arc<Shared>, mut elected: Box<ElectedSender>) -> Phase {
+    let session = shared.session();
+    if session.state().is_none() {
+        // A step has failed: the election is given up, and the next one reads the store again.
+        let rest = session.last_error().map_or(ERROR_REST, rest_after);
+        return Phase::Rest(rest);
+    }
+    drop(session);
+    if let Err(e) = elected.look(shared) {
+        shared.note_error(&e);
+        // A newer version may know what to do with what this one cannot read.
+        if e.kind() == ErrorKind::Store {
+            shared.session().close();
+            return Phase::Rest(rest_after(&e));
+        }
+        shared.threads.rest(rest_after(&e));
+        return Phase::Elected(elected);
+    }
+    shared.session().went_well();
+    shared.threads.notify();
+    elected.wait(shared);
+    if elected.reasons.another_token && give_election_up(shared) {
+        return Phase::Rest(election::GIVEN_UP_FOR);
+    }
+    Phase::Elected(elected)
+}
+
+/// Ends, once all requests are answered; `None`: it has ended.
+fn end(shared: &Arc<Shared>, phase: Phase) -> Option<Phase> {
+    // The lanes first: their requests are answered before the election is given up.
+    let seen = shared.threads.changes();
+    if shared.threads.has_lanes() {
+        shared.threads.wait(seen, LOOK_EVERY);
+        return Some(phase);
+    }
+    if let Phase::Elected(mut elected) = phase {
+        // What this process closed by itself can go at once, and what others hold for nothing.
+        elected.space.give_back_at_once();
+        elected.reasons = Reasons::FLUSH;
+        let _ = elected.look(shared);
+        if shared.threads.is_wanted() {
+            return Some(Phase::Elected(elected));
+        }
+        shared.session().close();
+    }
+    shared.liveness.expect_none(Thread::Coordinator);
+    (!shared.threads.end_coordinator()).then_some(Phase::StandBy)
+}
+
+/// Gives the election up to a process with another token, if this one's was refused.
+fn give_election_up(shared: &Shared) -> bool {
+    let mut session = shared.session();
+    let may = session.step(|state| Ok(election::may_be_given_up(state)));
+    let gives_up = matches!(may, Ok(Some(true)));
+    if gives_up {
+        session.close();
+        session.say(
             Level::Info,
             format_args!("another process has another token; it may send"),
-        ));
+        );
     }
-    drop(shared.tell(desk));
-    aside
+    shared.release(session);
+    gives_up
 }
 
-/// A full disk has got the reserve since.
-fn rest_after(trouble: &Error) -> Duration {
-    match trouble.kind() {
+fn rest_after(error: &Error) -> Duration {
+    match error.kind() {
         ErrorKind::SpoolFull => FULL_REST,
-        _ => TROUBLE_REST,
-    }
-}
-
-/// Waits, unless nobody wants the sender any more.
-fn rest(shared: &Shared, time: Duration) {
-    let mut desk = lock(&shared.desk);
-    let until = Instant::now() + time;
-    while desk.wanted > 0 {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
-        desk = wait(&shared.changed, desk, left);
+        _ => ERROR_REST,
     }
 }
 
 /// The time of this process as the spool's sender.
-struct Term {
-    _seat: Seat,
+struct ElectedSender {
+    election: Arc<Election>,
     space: DiskSpace,
-    bell: Doorbell,
-    heard: Heard,
-    beaten: Option<Instant>,
+    wake: WakeSocket,
+    /// What the next look is for.
+    reasons: Reasons,
+    published: Option<Instant>,
     pid_namespace: Option<u64>,
     /// When no old receipt was left.
     forgotten: Option<Instant>,
     /// What was wrong with the token's file, to log it once.
-    token_trouble: Option<String>,
+    token_error: Option<String>,
 }
 
-impl Term {
-    /// Wins the election, if it is free, and opens the store.
+impl ElectedSender {
+    /// Wins the election if no process is elected, and opens the store.
     fn begin(shared: &Arc<Shared>) -> Result<Option<Self>> {
-        let Some(seat) = Seat::try_take(&shared.spool)? else {
+        let Some(election) = Election::try_win(&shared.spool)? else {
             return Ok(None);
         };
         shared.transport()?;
-        // Before the store tells which token was refused last; what is wrong with it, the first look says.
+        // Before the store says which token was refused last; the first look says what is wrong
+        // with the file.
         let _ = shared.token.follow_file();
         let space = DiskSpace::of(&shared.spool)?;
         // A store of an earlier version is upgraded here, which takes as long as it is large.
-        shared.pulse.excuse(Thread::Coordinator);
-        let mut state = shared.open_state()?;
+        shared.liveness.expect_none(Thread::Coordinator);
+        let damage = shared.session().damage().cloned();
+        let mut state = shared.open_state(&election, damage)?;
         state.store.set_disk_use(space.in_use)?;
-        let bell = Doorbell::hang(&shared.spool)?;
-        let mut desk = lock(&shared.desk);
-        desk.state = Some(state);
-        desk.generation += 1;
-        desk.trouble = None;
+        let wake = WakeSocket::bind(&shared.spool, &election)?;
+        let election = Arc::new(election);
+        shared.session().open(state, election.clone());
         Ok(Some(Self {
-            _seat: seat,
+            election,
             space,
-            bell,
-            heard: Heard::FLUSH,
-            beaten: None,
+            wake,
+            reasons: Reasons::FLUSH,
+            published: None,
             pid_namespace: pid_namespace(),
             forgotten: None,
-            token_trouble: None,
+            token_error: None,
         }))
     }
 
+    /// Waits until the next look is due.
+    fn wait(&mut self, shared: &Shared) {
+        let session = shared.session();
+        let is_limited = session
+            .state()
+            .is_some_and(|state| state.take_over_is_limited);
+        drop(session);
+        let every = if is_limited {
+            LIMITED_LOOK_EVERY
+        } else {
+            LOOK_EVERY
+        };
+        self.reasons = self.wake.wait(every.min(shared.flush_interval));
+    }
+
     /// One look at everything.
-    fn look(&mut self, shared: &Arc<Shared>, heard: Heard) -> Result<()> {
-        // Before the journal is listed: what is enqueued from here on may be missed, and rings again.
-        shared.is_rung.swap(false, Ordering::SeqCst);
+    fn look(&mut self, shared: &Arc<Shared>) -> Result<()> {
+        // Before the journal is listed: what is enqueued from here on may be missed, and wakes the
+        // sender again.
+        shared.wake_is_sent.swap(false, Ordering::SeqCst);
         shared.enqueued_since_look.store(0, Ordering::Relaxed);
-        shared.on_state(|_| shared.spool.check_path())?;
+        shared.step(|_| shared.spool.check_path())?;
         self.follow_token(shared)?;
-        spread_anew(shared)?;
+        change_lanes(shared)?;
         start_lanes(shared)?;
         self.space.look(shared)?;
-        let taken_bytes = take_over(shared, &mut self.space)?;
-        carry_out(shared)?;
+        carry_out_commands(shared, &self.election)?;
+        let taken_bytes = self.take_over(shared)?;
         self.forget_receipts(shared)?;
-        let due = self.beaten.is_none_or(|at| at.elapsed() >= BEAT_EVERY);
-        if due || heard.flush {
-            self.beat(shared, taken_bytes, heard)?;
+        let is_due = self
+            .published
+            .is_none_or(|at| at.elapsed() >= HEARTBEAT_EVERY);
+        if is_due || self.reasons.flush {
+            self.publish_heartbeat(shared, taken_bytes)?;
         }
         Ok(())
     }
@@ -232,20 +250,58 @@ impl Term {
     fn follow_token(&mut self, shared: &Shared) -> Result<()> {
         let mut why = "no bearer token; set bearer_token or bearer_token_file".to_owned();
         match shared.token.follow_file() {
-            Ok(true) => shared.token_replaced()?,
+            Ok(true) => shared.threads.notify(),
             Ok(false) => {}
             Err(e) => {
                 e.message().clone_into(&mut why);
-                if self.token_trouble.as_deref() != Some(e.message()) {
+                if self.token_error.as_deref() != Some(e.message()) {
                     shared.log.warn(format_args!("{e}"));
-                    self.token_trouble = Some(why.clone());
+                    self.token_error = Some(why.clone());
                 }
             }
         }
-        if shared.token.current().is_none() {
-            shared.on_state(|state| state.token_missing(&why, clock::now()))?;
-        }
+        // The step tells the engine if there is another token.
+        shared.step(|state| match shared.token.current() {
+            Some(_) => Ok(()),
+            None => state.token_missing(&why, clock::now()),
+        })?;
         Ok(())
+    }
+
+    /// Takes the journal over, as far as there is room, and gives back what that makes free. Says
+    /// how many of its bytes are taken and still stand there.
+    fn take_over(&mut self, shared: &Shared) -> Result<u64> {
+        let session = shared.session();
+        let Some(state) = session.state() else {
+            return Ok(0);
+        };
+        let (offsets, lanes) = (state.offsets.clone(), state.lane_count());
+        drop(session);
+        let (spool, space) = (&shared.spool, &mut self.space);
+        let mut round = TakeOver::begin(spool, &offsets, lanes, space.chunk_bytes())?;
+        while space.has_room_for_more(pending_bytes(shared))
+            && let Some(chunk) = round.read(spool)?
+        {
+            shared.liveness.report(Thread::Coordinator, LOOK_EVERY);
+            shared.step(|state| {
+                // After the reading: what was read is this spool's.
+                spool.check_path()?;
+                state.take_over(&chunk)
+            })?;
+            shared.threads.notify();
+            if space.in_use == DiskUse::Tight {
+                space.give_back(shared, &self.election)?;
+            }
+            // The rest of the round may take minutes.
+            carry_out_commands(shared, &self.election)?;
+        }
+        shared.step(|state| {
+            state.note_round(&round);
+            Ok(())
+        })?;
+        let removed = reclaim::remove_abandoned(shared, &self.election, &round, &offsets)?;
+        space.give_back(shared, &self.election)?;
+        Ok(round.taken_bytes().saturating_sub(removed))
     }
 
     /// Lets go of old receipts, some thousands at a look.
@@ -254,7 +310,7 @@ impl Term {
             return Ok(());
         }
         for _ in 0..FORGET_COMMITS {
-            let more = shared.on_state(|state| state.forget_receipts(clock::now()))?;
+            let more = shared.step(|state| state.forget_receipts(clock::now()))?;
             if more != Some(true) {
                 self.forgotten = Some(Instant::now());
                 break;
@@ -264,11 +320,11 @@ impl Term {
     }
 
     /// Tells other processes how far this one is.
-    fn beat(&mut self, shared: &Shared, taken_bytes: u64, heard: Heard) -> Result<()> {
-        let heartbeat = shared.on_state(|state| {
-            if heard.flush {
-                // Whoever rang waits for what is taken over by now.
-                state.urgent_upto = state.store.last_run()?;
+    fn publish_heartbeat(&mut self, shared: &Shared, taken_bytes: u64) -> Result<()> {
+        let heartbeat = shared.step(|state| {
+            if self.reasons.flush {
+                // The flush waits for what is taken over by now.
+                state.send_at_once_upto(state.store.last_run()?);
             }
             let pause = state.engine.pause_state();
             Ok(Heartbeat {
@@ -277,98 +333,63 @@ impl Term {
                 seen_ms: clock::wall_ms(),
                 boot_count: state.taken_upto.0,
                 taken_upto_boot_ns: state.taken_upto.1,
-                take_over_is_limited: state.hungry,
+                take_over_is_limited: state.take_over_is_limited,
                 pending_bytes: state.totals.pending_bytes,
                 taken_bytes,
                 paused: pause.map(|pause| pause.reason.name().to_owned()),
                 paused_since_ms: pause.map(|pause| pause.since_ms),
             })
         })?;
-        self.beaten = Some(Instant::now());
+        self.published = Some(Instant::now());
         heartbeat.map_or(Ok(()), |heartbeat| heartbeat.write(&shared.spool))
     }
 }
 
+/// Carries out what operators have asked for.
+fn carry_out_commands(shared: &Shared, election: &Election) -> Result<()> {
+    let (spool, log) = (&shared.spool, &shared.log);
+    let count = commands::carry_out_waiting(spool, log, election, |step| {
+        shared.liveness.expect_none(Thread::Coordinator);
+        shared.step(|state| state.carry_out(step, clock::now()))
+    })?;
+    if count > 0 {
+        shared.threads.notify();
+    }
+    Ok(())
+}
+
+/// Bytes of events that are pending in the store.
+fn pending_bytes(shared: &Shared) -> u64 {
+    let session = shared.session();
+    session
+        .state()
+        .map_or(0, |state| state.totals.pending_bytes)
+}
+
 /// Every lane has a thread while somebody wants the sender.
 fn start_lanes(shared: &Arc<Shared>) -> Result<()> {
-    let mut desk = lock(&shared.desk);
-    let lanes = desk.state.as_ref().map_or(0, State::lane_count);
-    let wanted = if desk.wanted > 0 { lanes } else { 0 };
-    for lane in 0..wanted {
-        if !desk.lanes[lane] {
-            let for_lane = shared.clone();
-            spawn_with_signals_blocked(
-                "meditopia-lane",
-                Box::new(move || for_lane.through_panics(|| lane::run(&for_lane, lane))),
-            )
+    let lanes = shared.session().state().map_or(0, State::lane_count);
+    for lane in 0..lanes {
+        let for_lane = shared.clone();
+        let body = move || for_lane.run_again_after_panics(|| lane::run(&for_lane, lane));
+        shared
+            .threads
+            .start_lane(lane, || {
+                spawn_with_signals_blocked("meditopia-lane", Box::new(body))
+            })
             .map_err(|e| Error::io("start of a lane's thread", e))?;
-            desk.lanes[lane] = true;
-        }
     }
     Ok(())
 }
 
-/// Applies a number of lanes that had to wait until the rows of the last one were gone.
-fn spread_anew(shared: &Shared) -> Result<()> {
-    let wanted = shared.orders.policy.lanes;
-    let mut desk = lock(&shared.desk);
-    let stale = |state: &mut State| state.lane_count() != wanted && state.is_drained();
-    if let Some(state) = desk.state.take_if(stale) {
-        let (orders, log) = (shared.orders.clone(), shared.log.clone());
-        desk.state = Some(State::open(state.store, orders, log)?);
-        desk.generation += 1;
-    }
-    Ok(())
-}
-
-/// Takes the journal over, as far as there is room, and gives back what that makes free. Says how many
-/// of its bytes are taken and still stand there.
-fn take_over(shared: &Shared, space: &mut DiskSpace) -> Result<u64> {
-    let (offsets, lanes): (Offsets, usize) = match &lock(&shared.desk).state {
-        Some(state) => (state.offsets.clone(), state.lane_count()),
-        None => return Ok(0),
-    };
-    let spool = &shared.spool;
-    let mut round = TakeOver::begin(spool, &offsets, lanes, space.chunk_bytes())?;
-    while !space.is_sated(shared.pending_bytes())
-        && let Some(chunk) = round.read(spool)?
-    {
-        shared.pulse.here(Thread::Coordinator, LOOK_EVERY);
-        shared.on_state(|state| {
-            // After the reading: what was read is this spool's.
-            spool.check_path()?;
-            state.take_over(&chunk)
-        })?;
-        shared.changed.notify_all();
-        if space.in_use == DiskUse::Tight {
-            space.give_back(shared)?;
-        }
-    }
-    shared.on_state(|state| {
-        state.hungry = !round.is_done();
-        if !state.hungry {
-            state.taken_upto = round.upto();
-        }
-        state.say_foreign(round.foreign());
-        Ok(())
-    })?;
-    let removed = reclaim::remove_abandoned(shared, &round, &offsets)?;
-    space.give_back(shared)?;
-    Ok(round.taken_bytes().saturating_sub(removed))
-}
-
-/// Carries out what operators have asked for.
-fn carry_out(shared: &Shared) -> Result<()> {
-    for (path, command) in commands::claim(&shared.spool, &shared.log)? {
-        shared.pulse.excuse(Thread::Coordinator);
-        match shared.carry_out(&command) {
-            Ok(None) => return Ok(()),
-            Ok(Some(changed)) => commands::answer(&path, Ok(changed))?,
-            Err(e) => {
-                commands::answer(&path, Err(&e))?;
-                return Err(e);
-            }
-        }
+/// Applies a number of lanes that had to wait until all events of the last one were settled.
+fn change_lanes(shared: &Shared) -> Result<()> {
+    let wanted = shared.options.policy.lanes;
+    let mut session = shared.session();
+    let is_due = |state: &State| state.lane_count() != wanted && state.is_drained();
+    if session.state().is_some_and(is_due) {
+        let (options, log) = (shared.options.clone(), shared.log.clone());
+        session.reopen(|state| State::open(state.store, options, log))?;
     }
     Ok(())
 }

@@ -1,28 +1,47 @@
-//! One sender per spool: whoever holds the `flock` on the spool's directory.
+//! One sender per spool: the process that holds the `flock` on the spool's directory is elected.
 //!
 //! The lock dies with its process, so a successor needs nobody's word; a child of the sender closes
 //! its copy at fork. A lock on the directory itself cannot be recreated beside its holder.
+//!
+//! A sender whose token was refused gives the election up to a process that has another token.
+//! Tokens are renewed in one worker first. The one that was elected long ago may never hear of it,
+//! and would keep all others from sending. So while delivery is paused for the token, each process
+//! on stand-by compares its own with the fingerprint of the refused one. If it differs, the process
+//! wakes the sender, and the sender gives the election up for long enough to be followed. A process
+//! does not ask with a token that it has seen refused: two wrong tokens must not hand the election
+//! back and forth for ever.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::error::Result;
+use super::state::State;
+use super::{Shared, wake};
+use crate::error::{PauseReason, Result};
 use crate::process::{Announcement, CloseOnFork, FileKey};
 use crate::spool::{Heartbeat, Spool, open_dir, try_lock};
+use crate::store::PauseState;
+use crate::store::sqlite::Reader;
 
-/// The right to send, held while it lives.
+/// How long a sender that has given the election up does not stand for it itself.
+pub(super) const GIVEN_UP_FOR: Duration = Duration::from_secs(1);
+
+/// This process is the elected one, as long as the value lives. What only the elected one may do
+/// takes it as a parameter.
 #[derive(Debug)]
-pub(crate) struct Seat {
+pub(crate) struct Election {
     _lock: CloseOnFork,
 }
 
-impl Seat {
-    /// Takes the right to send if nobody has it.
+impl Election {
+    /// Wins the election if no process is elected. Use [`Elected::look`] to only look: a process
+    /// that won for a moment would keep a candidate from it.
     ///
-    /// Errors: [`Io`](crate::error::ErrorKind::Io); [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if another directory stands at the
+    /// Errors: [`Io`](crate::error::ErrorKind::Io);
+    /// [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if another directory stands at the
     /// spool's path by now.
-    pub(crate) fn try_take(spool: &Arc<Spool>) -> Result<Option<Self>> {
+    pub(crate) fn try_win(spool: &Arc<Spool>) -> Result<Option<Self>> {
         let announced = Announcement::new(FileKey::Inode(spool.inode()))?;
         let dir = announced.opened(open_dir(spool.dir())?);
         if !try_lock(&dir, spool.name())? {
@@ -33,13 +52,12 @@ impl Seat {
     }
 }
 
-/// Whether a process holds the right to send, as far as can be known without taking it: who took it for
-/// a moment, to see, would keep a candidate from its turn.
+/// Whether a process is elected, as far as can be known without standing for election.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Elected {
-    /// One does.
+    /// One is.
     Somebody,
-    /// None does.
+    /// None is.
     Nobody,
     /// The last one was in a pid namespace whose locks this process does not see, or there is no `/proc`.
     Unknown,
@@ -96,12 +114,43 @@ pub(super) fn pid_namespace() -> Option<u64> {
         .map(|about| about.ino())
 }
 
-/// Who sends from `spool`, for messages.
-pub(crate) fn holder(spool: &Spool) -> String {
+/// The process that is elected, for messages.
+pub(crate) fn describe_elected(spool: &Spool) -> String {
     match Heartbeat::read(spool) {
         Ok(Some(heartbeat)) => format!("pid {}", heartbeat.pid),
         _ => "another process".to_owned(),
     }
+}
+
+/// Asks the sender to give the election up, if its token was refused and this process has another.
+pub(super) fn ask_for_it(shared: &Shared) -> Result<()> {
+    let spool = &shared.spool;
+    let paused = Heartbeat::read(spool)?.and_then(|heartbeat| heartbeat.pause_reason());
+    if paused != Some(PauseReason::Auth) {
+        return Ok(());
+    }
+    // A process that sends with the file says what is wrong with it.
+    let _ = shared.token.follow_file();
+    if !shared.token.is_untried() {
+        return Ok(());
+    }
+    let pause = Reader::open(spool)?.map_or(Ok(None), |store| store.pause())?;
+    if pause.is_some_and(|pause| may_end(shared, &pause)) {
+        wake::send(spool, wake::Wake::AnotherToken);
+    }
+    Ok(())
+}
+
+/// Whether the token of this process may end `pause`.
+pub(super) fn may_end(shared: &Shared, pause: &PauseState) -> bool {
+    pause.reason == PauseReason::Auth
+        && shared.token.is_untried()
+        && shared.token.differs_from(pause.fingerprint.as_deref())
+}
+
+/// Whether this sender has nothing better than a refused token, and no request in flight.
+pub(super) fn may_be_given_up(state: &State) -> bool {
+    state.is_token_refused() && !state.is_in_flight()
 }
 
 #[cfg(test)]

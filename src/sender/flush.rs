@@ -2,18 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Sender, succession, wake};
+use super::election::{self, Elected};
+use super::{Sender, wake};
 use crate::clock;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
-use crate::mutex::{lock_until, wait};
 use crate::spool::Heartbeat;
 use crate::store::sqlite::Reader;
 
 /// How often a flush looks at what another process's sender has done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How often a flush asks the sender to look.
-const RING_EVERY: Duration = Duration::from_secs(1);
+/// How often a flush wakes the sender.
+const WAKE_EVERY: Duration = Duration::from_secs(1);
 
 /// What has become of the spool's events during a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,33 +67,31 @@ impl Sender {
             boot_ns: clock::boot_ns(),
             mark: None,
         };
-        let mut rung: Option<Instant> = None;
+        let mut woken: Option<Instant> = None;
         loop {
-            // Again and again: whoever heard it may have died, or nobody was elected yet.
-            if rung.is_none_or(|at| at.elapsed() >= RING_EVERY) {
-                wake::ring(&shared.spool, wake::Ring::Flush);
-                rung = Some(Instant::now());
+            // Again and again: the sender that heard it may have died, or none was elected yet.
+            if woken.is_none_or(|at| at.elapsed() >= WAKE_EVERY) {
+                wake::send(&shared.spool, wake::Wake::Flush);
+                woken = Some(Instant::now());
             }
+            let seen = shared.threads.changes();
             let left = deadline.saturating_duration_since(Instant::now());
             match self.look(&mut goal, deadline)? {
                 Progress::Done => return Ok(()),
                 Progress::Paused(error) => return Err(error),
                 _ if left.is_zero() => return Err(self.timeout()),
-                Progress::Waiting => {
-                    if let Some(desk) = lock_until(&shared.desk, deadline) {
-                        drop(wait(&shared.changed, desk, left.min(LOOK_EVERY)));
-                    }
-                }
+                Progress::Waiting => shared.threads.wait(seen, left.min(LOOK_EVERY)),
             }
         }
     }
 
     fn look(&self, goal: &mut Goal, deadline: Instant) -> Result<Progress> {
         // A step of the sender may hold it for as long as the disk takes.
-        let Some(mut desk) = lock_until(&self.shared.desk, deadline) else {
+        let Ok(mut session) = self.shared.session_until(deadline) else {
             return Ok(Progress::Waiting);
         };
-        if let Some(state) = &mut desk.state {
+        let knows_token = session.knows_token();
+        if let Some(state) = session.state_mut() {
             if state.taken_upto >= (goal.boot_count, goal.boot_ns) {
                 let mark = match goal.mark {
                     Some(mark) => mark,
@@ -103,23 +101,23 @@ impl Sender {
                 if state.is_settled_upto(mark)? {
                     return Ok(Progress::Done);
                 }
-                state.urgent_upto = state.urgent_upto.max(mark);
-            } else if !state.hungry {
+                state.send_at_once_upto(mark);
+            } else if !state.take_over_is_limited {
                 return Ok(Progress::Waiting);
             }
             return Ok(match state.standing_pause(clock::now()) {
-                Some(error) => Progress::Paused(error),
-                None => Progress::Waiting,
+                // The next step may end the pause.
+                Some(error) if knows_token => Progress::Paused(error),
+                _ => Progress::Waiting,
             });
         }
         // What was seen before the call may have passed; the sender tries again every second.
-        let fresh = |(error, at): (Error, Instant)| (at >= goal.since).then_some(error);
-        let trouble = desk.trouble.clone().and_then(fresh);
-        drop(desk);
-        match trouble {
+        let last_error = session.last_error_since(goal.since).cloned();
+        drop(session);
+        match last_error {
             // A process that may not open the store cannot see either what another one does with it.
             Some(error) if error.kind() == ErrorKind::Forked => Err(error),
-            Some(error) if !self.has_other_sender() => match error.pause_reason() {
+            Some(error) if !self.is_another_elected() => match error.pause_reason() {
                 // The same to a caller as a pause that the store remembers.
                 Some(reason) => {
                     let paused = format!("paused ({reason}): {}", error.message());
@@ -164,8 +162,8 @@ impl Sender {
             }
         }
         match store.pause()? {
-            // The sender gives its seat to this process, which has another token.
-            Some(pause) if succession::may_end(&self.shared, &pause) => Ok(Progress::Waiting),
+            // The sender gives the election up to this process, which has another token.
+            Some(pause) if election::may_end(&self.shared, &pause) => Ok(Progress::Waiting),
             Some(pause) if pause.probe_ms.is_none_or(|at| at > clock::wall_ms()) => {
                 let pending = store.totals()?.pending;
                 Ok(Progress::Paused(pause.error(pending, clock::wall_ms())))
@@ -174,19 +172,19 @@ impl Sender {
         }
     }
 
-    fn has_other_sender(&self) -> bool {
-        matches!(
-            super::election::Seat::try_take(&self.shared.spool),
-            Ok(None)
-        )
+    /// Whether a process is elected, though this one is not. A look that cannot know says no: this
+    /// process was the elected one when it met its error.
+    fn is_another_elected(&self) -> bool {
+        matches!(Elected::look(&self.shared.spool), Ok(Elected::Somebody))
     }
 
     fn timeout(&self) -> Error {
         let spool = &self.shared.spool;
-        let failure = lock_until(&self.shared.desk, Instant::now()).and_then(|desk| {
-            let trouble = desk.trouble.as_ref().map(|(e, _)| e.message().to_owned());
-            trouble.or_else(|| {
-                let why = desk.state.as_ref()?.last_failure.as_ref()?;
+        let session = self.shared.session_until(Instant::now()).ok();
+        let failure = session.and_then(|session| {
+            let last_error = session.last_error().map(|e| e.message().to_owned());
+            last_error.or_else(|| {
+                let why = session.state()?.last_failure.as_ref()?;
                 Some(format!("the last request: {why}"))
             })
         });

@@ -10,7 +10,6 @@ use crate::clock;
 use crate::config::BearerToken;
 use crate::error::Result;
 use crate::exchange::Exchange;
-use crate::mutex::{lock, wait};
 
 /// A lane with nothing to do looks again after this, in case a change was missed.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
@@ -32,7 +31,7 @@ pub(super) fn run(shared: &Shared, lane: usize) {
     let mut sent = None;
     while let Some(generation) = wait_for_request(shared, lane, sent.take(), &mut body) {
         let limits = shared.connection.connect_timeout + shared.connection.request_timeout;
-        shared.pulse.here(Thread::Lane(lane), limits);
+        shared.liveness.report(Thread::Lane(lane), limits);
         let token = shared.token.current();
         let begun = Instant::now();
         let exchange = post(shared, token.as_deref(), &body);
@@ -44,8 +43,7 @@ pub(super) fn run(shared: &Shared, lane: usize) {
             token,
         });
     }
-    shared.pulse.excuse(Thread::Lane(lane));
-    shared.changed.notify_all();
+    shared.liveness.expect_none(Thread::Lane(lane));
 }
 
 fn post(shared: &Shared, token: Option<&BearerToken>, body: &[u8]) -> Exchange {
@@ -65,22 +63,20 @@ fn wait_for_request(
     mut sent: Option<Sent>,
     body: &mut Vec<u8>,
 ) -> Option<u64> {
-    shared.pulse.here(Thread::Lane(lane), IDLE_LOOK);
-    let mut desk = lock(&shared.desk);
     loop {
-        shared.pulse.here(Thread::Lane(lane), IDLE_LOOK);
-        desk = shared.tell(desk);
-        let stop = desk.wanted == 0;
-        if stop && sent.is_none() {
-            // Under the same lock: who wants the sender after this sees that the lane has no thread.
-            desk.lanes[lane] = false;
+        shared.liveness.report(Thread::Lane(lane), IDLE_LOOK);
+        // Before the look: what changes after it ends the wait.
+        let mut seen = shared.threads.changes();
+        let stop = !shared.threads.is_wanted();
+        if stop && sent.is_none() && shared.threads.end_lane(lane) {
             return None;
         }
+        let mut session = shared.session();
         // A state that was opened since knows the request as in doubt, and repeats it.
         let settled = sent
             .take()
-            .filter(|sent| sent.generation == desk.generation);
-        let stepped = desk.step(|state| {
+            .filter(|sent| sent.generation == session.generation());
+        let stepped = session.step(|state| {
             // To settle one batch and to put the next one in doubt is one commit.
             let next = state.in_one_commit(lane, |state| {
                 if let Some(sent) = &settled {
@@ -92,28 +88,24 @@ fn wait_for_request(
                 state.next(lane, clock::now(), body)
             })?;
             if state.take_news() || (settled.is_some() && next != Next::Send) {
-                shared.changed.notify_all();
+                shared.threads.notify_others(&mut seen);
             }
             Ok(next)
         });
+        let generation = session.generation();
+        shared.release(session);
         let rest = match stepped {
-            Ok(Some(Next::Send)) => {
-                let generation = desk.generation;
-                drop(shared.tell(desk));
-                return Some(generation);
-            }
+            Ok(Some(Next::Send)) => return Some(generation),
             Ok(Some(Next::Wait(until))) => clock::now().until(until).min(IDLE_LOOK),
             Ok(Some(Next::Idle) | None) => IDLE_LOOK,
             Err(e) => {
-                drop(desk);
-                shared.trouble(&e);
-                desk = lock(&shared.desk);
+                shared.note_error(&e);
                 IDLE_LOOK
             }
         };
-        // To tell a note lets go of the lock: look again before waiting.
-        if !stop && desk.notes.is_empty() {
-            desk = wait(&shared.changed, desk, rest.max(Duration::from_millis(1)));
+        if !stop {
+            let rest = rest.max(Duration::from_millis(1));
+            shared.threads.wait(seen, rest);
         }
     }
 }

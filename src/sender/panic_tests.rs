@@ -1,10 +1,12 @@
-//! A panic of one of the sender's threads: it starts anew, nothing is lost, and it still ends when asked to.
+//! Panics: a thread of the sender starts anew, nothing is lost, and it still ends when asked to; and a
+//! caller's panic does not keep the sender running.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::vitals::Thread;
-use super::{Orders, Sender, Token};
+use super::{Sender, SenderOptions, Token};
 use crate::config::{BearerToken, TokenSource};
 use crate::delivery::Policy;
 use crate::log::{Level, Log};
@@ -14,11 +16,11 @@ use crate::store::{Change, CommitSafety, Place, Run, Store, Totals};
 use crate::transport;
 use crate::transport::tests::server::Server;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const EVENT: &[u8] = br#"{"token":"t","partner_user_id":"u","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}"#;
 
 /// A spool in which one event waits, and a sender of it that does not run yet.
-fn one_event_for(server: &Server, dir: &tempfile::TempDir, log: &Arc<Log>) -> Sender {
+pub(super) fn one_event_for(server: &Server, dir: &tempfile::TempDir, log: &Arc<Log>) -> Sender {
     let endpoint = server.http();
     let destination = Destination {
         endpoint: &endpoint,
@@ -41,7 +43,7 @@ fn one_event_for(server: &Server, dir: &tempfile::TempDir, log: &Arc<Log>) -> Se
     let changes = [Change::Lanes(1), append, Change::Totals(&totals)];
     let mut store = SqliteStore::open(&spool).unwrap();
     store.commit(&changes, CommitSafety::Process).unwrap();
-    let orders = Orders {
+    let options = SenderOptions {
         policy: Policy {
             flush_interval: Duration::from_millis(1),
             ..Policy::default()
@@ -52,8 +54,25 @@ fn one_event_for(server: &Server, dir: &tempfile::TempDir, log: &Arc<Log>) -> Se
     };
     let token = Token::from_source(&TokenSource::Given(BearerToken::new("token").unwrap()));
     let connection = transport::Options::new(endpoint);
-    let interval = orders.policy.flush_interval;
-    Sender::new(spool, log.clone(), orders, connection, token, interval)
+    let interval = options.policy.flush_interval;
+    Sender::new(spool, log.clone(), options, connection, token, interval)
+}
+
+#[test]
+fn a_caller_that_panics_leaves_no_sender_running() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
+    let sender = one_event_for(&server, &dir, &Arc::new(Log::new(None)));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _wanted = sender.want().unwrap();
+        panic!("on purpose");
+    }));
+    assert!(panicked.is_err());
+    assert!(
+        sender.wait_ended(Instant::now() + PATIENCE),
+        "it does not end"
+    );
+    assert!(!sender.shared.threads.is_wanted() && !sender.shared.threads.is_coordinating());
 }
 
 #[test]
@@ -63,8 +82,8 @@ fn a_thread_that_panicked_starts_anew_delivers_and_ends_when_asked_to() {
         let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
         let log = Arc::new(Log::new(Some(Level::Warn)));
         let sender = one_event_for(&server, &dir, &log);
-        sender.shared.pulse.strike_at_next(thread);
-        sender.want().unwrap();
+        sender.shared.liveness.panic_at_next_report(thread);
+        let wanted = sender.want().unwrap();
         let begun = Instant::now();
         while sender
             .sums(Instant::now() + PATIENCE)
@@ -77,11 +96,11 @@ fn a_thread_that_panicked_starts_anew_delivers_and_ends_when_asked_to() {
         let said = log.next().expect("a panic is told");
         assert!(
             said.message
-                .contains("the sender panicked: struck on purpose"),
+                .contains("the sender panicked: panics on purpose"),
             "{}",
             said.message
         );
-        sender.release();
+        drop(wanted);
         assert!(
             sender.wait_ended(Instant::now() + PATIENCE),
             "{thread:?}: it does not end"

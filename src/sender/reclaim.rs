@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::FallocateFlags;
 
 use super::Shared;
+use super::election::Election;
 use super::state::State;
 use super::take_over::TakeOver;
 use crate::error::{Error, Result};
@@ -72,7 +73,7 @@ impl DiskSpace {
         }
         let now = disk_use(spool)?;
         if now != self.in_use {
-            shared.on_state(|state| state.store.set_disk_use(now))?;
+            shared.step(|state| state.store.set_disk_use(now))?;
             self.in_use = now;
         }
         Ok(())
@@ -86,23 +87,23 @@ impl DiskSpace {
         }
     }
 
-    /// Whether the store holds as much as it may.
-    pub(super) fn is_sated(&self, pending_bytes: u64) -> bool {
-        self.in_use == DiskUse::Tight && pending_bytes >= TIGHT_PENDING_BYTES
+    /// Whether the store may hold more than these bytes.
+    pub(super) fn has_room_for_more(&self, pending_bytes: u64) -> bool {
+        self.in_use == DiskUse::Roomy || pending_bytes < TIGHT_PENDING_BYTES
     }
 
     /// The next [`give_back`](Self::give_back) waits for nothing: it may be the last one for long.
-    pub(super) fn hurry(&mut self) {
+    pub(super) fn give_back_at_once(&mut self) {
         self.due = Instant::now();
     }
 
     /// Gives back the blocks of what was taken over, if it is time.
-    pub(super) fn give_back(&mut self, shared: &Shared) -> Result<()> {
+    pub(super) fn give_back(&mut self, shared: &Shared, _election: &Election) -> Result<()> {
         if !self.can_punch {
             return Ok(());
         }
         let due = self.in_use == DiskUse::Tight || Instant::now() >= self.due;
-        let Some(ranges) = shared.on_state(|state| {
+        let Some(ranges) = shared.step(|state| {
             self.given_back
                 .retain(|name, _| state.offsets.contains_key(name));
             let ranges = self.ranges(&state.offsets);
@@ -182,18 +183,23 @@ fn punch(spool: &Spool, name: &str, from: u64, upto: u64) -> std::io::Result<()>
 
 /// Removes segments that are taken over and whose writers have ended, and forgets those that are
 /// gone. Says how many bytes went.
-pub(super) fn remove_abandoned(shared: &Shared, round: &TakeOver, taken: &Offsets) -> Result<u64> {
+pub(super) fn remove_abandoned(
+    shared: &Shared,
+    _election: &Election,
+    round: &TakeOver,
+    taken: &Offsets,
+) -> Result<u64> {
     let spool = &shared.spool;
     let mut bytes = 0;
     // Left by a sender that died between an unlink and its commit, or removed by hand.
     let missing = round.missing(taken);
     if !missing.is_empty() {
-        shared.on_state(|state| state.forget_segments(&missing))?;
+        shared.step(|state| state.forget_segments(&missing))?;
     }
     for some in round.abandoned(spool).chunks(REMOVED_AT_ONCE) {
         let ended = tails(spool, some)?;
         // Before an unlink, everything that was read from the segment has to be on the disk.
-        if shared.on_state(|state| state.take_tails_over(&ended))? != Some(true) {
+        if shared.step(|state| state.take_tails_over(&ended))? != Some(true) {
             return Ok(bytes);
         }
         let mut gone = Vec::with_capacity(ended.len());
@@ -204,7 +210,7 @@ pub(super) fn remove_abandoned(shared: &Shared, round: &TakeOver, taken: &Offset
             }
         }
         sync_dir(&spool.journal_dir())?;
-        shared.on_state(|state| state.forget_segments(&gone))?;
+        shared.step(|state| state.forget_segments(&gone))?;
     }
     Ok(bytes)
 }

@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::state::{Next, Orders, State};
+use super::state::{Next, SenderOptions, State};
 use super::take_over::TakeOver;
 use crate::clock::Moment;
 use crate::delivery::Policy;
@@ -70,7 +70,7 @@ impl Story {
 
     fn state(&mut self) -> &mut State {
         self.state.get_or_insert_with(|| {
-            let orders = Orders {
+            let options = SenderOptions {
                 policy: Policy {
                     lanes: self.lanes,
                     brake_users: 0,
@@ -82,7 +82,7 @@ impl Story {
                 receipts_kept: Some(Duration::from_secs(60)),
             };
             let store = SqliteStore::open(&self.spool).unwrap();
-            State::open(Box::new(store), orders, Arc::new(Log::new(None))).unwrap()
+            State::open(Box::new(store), options, Arc::new(Log::new(None))).unwrap()
         })
     }
 
@@ -120,7 +120,7 @@ impl Story {
     }
 
     /// One request of one lane, answered by an API that knows the bad users.
-    fn send(&mut self, lane: usize, trouble: f64) {
+    fn send(&mut self, lane: usize, failures: f64) {
         let mut body = std::mem::take(&mut self.body);
         let now = self.now;
         let next = self.state().next(lane, now, &mut body).unwrap();
@@ -134,18 +134,18 @@ impl Story {
             Next::Send => {}
         }
         let chance = self.rng.f64();
-        if chance < trouble / 3.0 {
+        if chance < failures / 3.0 {
             // The process dies before the bytes leave.
             self.state = None;
             return;
         }
         let answer = self.api();
-        if chance < trouble / 2.0 {
+        if chance < failures / 2.0 {
             // It dies after them.
             self.state = None;
             return;
         }
-        let exchange = if chance < trouble {
+        let exchange = if chance < failures {
             Exchange::Unsettled {
                 why: "lost".to_owned(),
             }

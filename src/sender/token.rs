@@ -3,12 +3,14 @@
 //! Read by every request and replaced by anybody at any time, also in a forked child while another
 //! thread of the parent held it: hence a lock-free cell.
 
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwapOption;
 
-use super::file_state::FileState;
 use crate::config::{BearerToken, TokenSource};
 use crate::error::Result;
 use crate::mutex::lock;
@@ -16,6 +18,8 @@ use crate::mutex::lock;
 /// The token that requests carry now.
 pub(crate) struct Token {
     current: ArcSwapOption<BearerToken>,
+    /// Grows with each replacement.
+    version: AtomicU64,
     /// The one that this process has seen refused last.
     refused: ArcSwapOption<BearerToken>,
     file: Option<PathBuf>,
@@ -24,6 +28,10 @@ pub(crate) struct Token {
 }
 
 const SALT_BYTES: usize = 16;
+
+/// The version of no token: what an engine knows that was told of none.
+pub(super) const UNTOLD: u64 = 0;
+const FIRST_VERSION: u64 = 1;
 
 /// What tells this token from others without telling the token: a salt and a hash.
 pub(super) fn fingerprint(token: &BearerToken) -> Vec<u8> {
@@ -50,6 +58,7 @@ impl Token {
         };
         Self {
             current: ArcSwapOption::new(given),
+            version: AtomicU64::new(FIRST_VERSION),
             refused: ArcSwapOption::empty(),
             file: source.file().map(ToOwned::to_owned),
             seen: Mutex::default(),
@@ -60,6 +69,7 @@ impl Token {
     pub(crate) fn for_child(&self) -> Self {
         Self {
             current: ArcSwapOption::new(self.current.load_full()),
+            version: AtomicU64::new(FIRST_VERSION),
             refused: ArcSwapOption::new(self.refused.load_full()),
             file: self.file.clone(),
             seen: Mutex::default(),
@@ -69,6 +79,11 @@ impl Token {
     /// The token, if there is one.
     pub(super) fn current(&self) -> Option<Arc<BearerToken>> {
         self.current.load_full()
+    }
+
+    /// Another number after each replacement of the token.
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// Whether `fingerprint` is that of another token than the one that requests carry now.
@@ -106,6 +121,7 @@ impl Token {
             .is_some_and(|current| current.expose() == token.expose());
         if !same {
             self.current.store(Some(Arc::new(token)));
+            self.version.fetch_add(1, Ordering::AcqRel);
         }
         !same
     }
@@ -124,5 +140,24 @@ impl Token {
         *seen = state;
         drop(seen);
         Ok(self.replace(token))
+    }
+}
+
+/// Device, inode, size and time of change of a file: whether it was replaced or rewritten shows
+/// without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileState(u64, u64, u64, i64, i64);
+
+impl FileState {
+    /// The state of the file at `path`; `None` where it cannot be looked at.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let about = fs::metadata(path).ok()?;
+        Some(Self(
+            about.dev(),
+            about.ino(),
+            about.len(),
+            about.mtime(),
+            about.mtime_nsec(),
+        ))
     }
 }

@@ -1,8 +1,8 @@
-//! Whether the sender of this process is alive, for whoever supervises it.
+//! Whether the sender of this process is alive, for the program that supervises it.
 //!
-//! A thread that is stuck cannot say so; so each says beforehand until when it will be heard again: the
-//! coordinating one at every look, a lane's at every step and for as long as a request may take.
-//! Who has not been heard by then is *overdue*, and how much of that is too much is for the supervisor to
+//! A thread that is stuck cannot say so. So each says beforehand until when it will report again: the
+//! coordinator at every look, a lane at every step and for as long as a request may take. A thread
+//! that has not reported by then is *overdue*; how much of that is too much is for the supervisor to
 //! say. The time is one that does not run while the host sleeps.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use crate::config::LANES_MAX;
 use crate::error::Error;
-use crate::mutex::lock_until;
 
 /// How long a look at the vitals waits for a step that is being taken.
-pub(super) const GLANCE: Duration = Duration::from_millis(100);
-/// Nothing is expected of a thread.
+pub(crate) const LOOK_WAIT: Duration = Duration::from_millis(100);
+/// No report is expected of a thread.
 const NOTHING: u64 = 0;
 const THREADS: usize = 1 + LANES_MAX as usize;
 
@@ -24,7 +23,7 @@ const THREADS: usize = 1 + LANES_MAX as usize;
 pub struct Vitals {
     /// What it is to its spool.
     pub standing: Standing,
-    /// How long ago one of its threads should have been heard; zero when all is well.
+    /// How long ago one of its threads should have reported; zero when all is well.
     pub overdue: Duration,
 }
 
@@ -35,7 +34,7 @@ pub enum Standing {
     Off,
     /// It is elected, and sends what is due.
     Elected,
-    /// It stands for election, and another process is elected or nobody yet.
+    /// Another process is elected, or nobody yet; this one takes its place when it ends.
     StandBy,
     /// It would send, and something keeps it from that; it tries again by itself.
     Hindered(Error),
@@ -50,49 +49,49 @@ pub(super) enum Thread {
     Lane(usize),
 }
 
-/// Until when each thread will be heard again.
-pub(super) struct Pulse {
-    born: Instant,
-    /// Nanoseconds since `born`.
+/// Until when each thread will report again.
+pub(super) struct Liveness {
+    created: Instant,
+    /// Nanoseconds since `created`.
     due: [AtomicU64; THREADS],
-    /// Whom a test has panic at its next sign of life: its place in `due`, from 1 on.
+    /// The thread that a test has panic at its next report: its place in `due`, from 1 on.
     #[cfg(test)]
-    struck: AtomicU64,
+    to_panic: AtomicU64,
 }
 
-impl Pulse {
+impl Liveness {
     pub(super) fn new() -> Self {
         Self {
-            born: Instant::now(),
+            created: Instant::now(),
             due: [const { AtomicU64::new(NOTHING) }; THREADS],
             #[cfg(test)]
-            struck: AtomicU64::new(0),
+            to_panic: AtomicU64::new(0),
         }
     }
 
-    /// `thread` is here, and will be again within `time`.
-    pub(super) fn here(&self, thread: Thread, time: Duration) {
+    /// `thread` reports, and will again within `time`.
+    pub(super) fn report(&self, thread: Thread, time: Duration) {
         #[cfg(test)]
-        self.strike(thread);
-        let due = (self.born.elapsed() + time).as_nanos();
+        self.panic_if_asked(thread);
+        let due = (self.created.elapsed() + time).as_nanos();
         self.due(thread)
             .store(u64::try_from(due).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// `thread` has ended, or does what takes as long as it takes.
-    pub(super) fn excuse(&self, thread: Thread) {
+    /// No report is expected: `thread` has ended, or does what takes as long as it takes.
+    pub(super) fn expect_none(&self, thread: Thread) {
         self.due(thread).store(NOTHING, Ordering::Relaxed);
     }
 
-    /// All threads wait for something that takes as long as it takes.
-    pub(super) fn excuse_all(&self) {
+    /// The same of all threads.
+    pub(super) fn expect_none_of_all(&self) {
         for due in &self.due {
             due.store(NOTHING, Ordering::Relaxed);
         }
     }
 
     fn overdue(&self) -> Duration {
-        let now = self.born.elapsed();
+        let now = self.created.elapsed();
         let due = self.due.iter().map(|due| due.load(Ordering::Relaxed));
         due.filter(|due| *due != NOTHING)
             .map(|due| now.saturating_sub(Duration::from_nanos(due)))
@@ -114,37 +113,40 @@ impl Thread {
     }
 }
 
-/// Looks at the sender without waiting for it.
+/// Looks at the sender, and waits for it no longer than [`LOOK_WAIT`].
 pub(super) fn look(shared: &Shared) -> Vitals {
-    let standing = match lock_until(&shared.desk, Instant::now() + GLANCE) {
-        None => Standing::Busy,
-        Some(desk) if !desk.coordinating => Standing::Off,
-        Some(desk) => match (&desk.trouble, &desk.state) {
-            (Some((trouble, _)), _) => Standing::Hindered(trouble.clone()),
-            (None, Some(_)) => Standing::Elected,
-            (None, None) => Standing::StandBy,
-        },
+    let standing = if shared.threads.is_coordinating() {
+        match shared.session_until(Instant::now() + LOOK_WAIT) {
+            Err(_) => Standing::Busy,
+            Ok(session) => match (session.last_error(), session.state()) {
+                (Some(error), _) => Standing::Hindered(error.clone()),
+                (None, Some(_)) => Standing::Elected,
+                (None, None) => Standing::StandBy,
+            },
+        }
+    } else {
+        Standing::Off
     };
     Vitals {
         standing,
-        overdue: shared.pulse.overdue(),
+        overdue: shared.liveness.overdue(),
     }
 }
 
 #[cfg(test)]
-impl Pulse {
-    /// Has `thread` panic when it is here next.
-    pub(super) fn strike_at_next(&self, thread: Thread) {
+impl Liveness {
+    /// Has `thread` panic at its next report.
+    pub(super) fn panic_at_next_report(&self, thread: Thread) {
         let place = thread.place() as u64 + 1;
-        self.struck.store(place, Ordering::SeqCst);
+        self.to_panic.store(place, Ordering::SeqCst);
     }
 
-    fn strike(&self, thread: Thread) {
+    fn panic_if_asked(&self, thread: Thread) {
         let place = thread.place() as u64 + 1;
-        let is_struck = self
-            .struck
+        let is_asked = self
+            .to_panic
             .compare_exchange(place, 0, Ordering::SeqCst, Ordering::SeqCst);
-        assert!(is_struck.is_err(), "struck on purpose");
+        assert!(is_asked.is_err(), "panics on purpose");
     }
 }
 
@@ -153,22 +155,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_thread_that_is_longest_overdue_counts_and_an_excused_one_does_not() {
-        let pulse = Pulse::new();
-        assert_eq!(pulse.overdue(), Duration::ZERO);
-        pulse.here(Thread::Coordinator, Duration::from_secs(3_600));
-        pulse.here(Thread::Lane(15), Duration::ZERO);
-        while pulse.overdue() == Duration::ZERO {
+    fn the_thread_that_is_longest_overdue_counts_and_one_of_which_none_is_expected_does_not() {
+        let liveness = Liveness::new();
+        assert_eq!(liveness.overdue(), Duration::ZERO);
+        liveness.report(Thread::Coordinator, Duration::from_secs(3_600));
+        liveness.report(Thread::Lane(15), Duration::ZERO);
+        while liveness.overdue() == Duration::ZERO {
             std::thread::yield_now();
         }
-        pulse.here(Thread::Lane(15), Duration::from_secs(3_600));
-        assert_eq!(pulse.overdue(), Duration::ZERO);
+        liveness.report(Thread::Lane(15), Duration::from_secs(3_600));
+        assert_eq!(liveness.overdue(), Duration::ZERO);
 
-        pulse.here(Thread::Coordinator, Duration::ZERO);
-        pulse.excuse(Thread::Coordinator);
-        assert_eq!(pulse.overdue(), Duration::ZERO);
-        pulse.here(Thread::Lane(0), Duration::ZERO);
-        pulse.excuse_all();
-        assert_eq!(pulse.overdue(), Duration::ZERO);
+        liveness.report(Thread::Coordinator, Duration::ZERO);
+        liveness.expect_none(Thread::Coordinator);
+        assert_eq!(liveness.overdue(), Duration::ZERO);
+        liveness.report(Thread::Lane(0), Duration::ZERO);
+        liveness.expect_none_of_all();
+        assert_eq!(liveness.overdue(), Duration::ZERO);
     }
 }

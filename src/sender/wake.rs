@@ -1,7 +1,8 @@
-//! The sender's doorbell: a datagram socket in the spool.
+//! How the sender is woken: a datagram socket in the spool.
 //!
-//! Whoever wants the sender to look at once sends it one byte: an enqueue of the sender's own process
-//! when a batch is full, a `flush` of any process, `close`. A lost ring costs a second, no event.
+//! To have the sender look at once, a process sends it one byte: an enqueue of the sender's own
+//! process when a batch is full, a `flush` of any process, `close`. A lost byte costs a second, no
+//! event.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,54 +11,55 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::election::Election;
 use crate::error::{Error, Result};
 use crate::spool::{Spool, open_dir, remove_file};
 
 /// A look for full batches waits so long for more of them: one commit takes them all over.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// What a ring asks for.
+/// What the sender is woken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ring {
+pub(super) enum Wake {
     /// A look at the journal.
     Look,
     /// A look, and that whatever is found goes at once.
     Flush,
-    /// The seat, if the sender's token was refused: there is another one.
+    /// That it gives the election up, if its token was refused: there is another one.
     AnotherToken,
 }
 
-/// What was heard while waiting, beside the asks for a look.
+/// What the sender was woken for while it waited, besides a look.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Heard {
+pub(super) struct Reasons {
     /// Somebody waits in a `flush`.
-    pub(crate) flush: bool,
+    pub(super) flush: bool,
     /// Somebody has another token than the refused one.
-    pub(crate) another_token: bool,
+    pub(super) another_token: bool,
 }
 
-impl Heard {
-    fn add(&mut self, ring: u8) {
-        self.flush |= ring == Ring::Flush as u8;
-        self.another_token |= ring == Ring::AnotherToken as u8;
-    }
-
+impl Reasons {
     /// A flush.
-    pub(crate) const FLUSH: Self = Self {
+    pub(super) const FLUSH: Self = Self {
         flush: true,
         another_token: false,
     };
+
+    fn add(&mut self, wake: u8) {
+        self.flush |= wake == Wake::Flush as u8;
+        self.another_token |= wake == Wake::AnotherToken as u8;
+    }
 }
 
 /// The sender's end.
 #[derive(Debug)]
-pub(crate) struct Doorbell {
+pub(super) struct WakeSocket {
     socket: UnixDatagram,
 }
 
-impl Doorbell {
-    /// Binds the socket, in place of a dead sender's.
-    pub(crate) fn hang(spool: &Spool) -> Result<Self> {
+impl WakeSocket {
+    /// Binds the socket, in place of a dead sender's: only the elected one may.
+    pub(super) fn bind(spool: &Spool, _election: &Election) -> Result<Self> {
         let failed = |e: io::Error| Error::io(spool.wake_socket().display(), e);
         remove_file(&spool.wake_socket())?;
         let (_dir, path) = short_path(spool)?;
@@ -68,56 +70,57 @@ impl Doorbell {
         Ok(Self { socket })
     }
 
-    /// Waits for a ring, at most `timeout`; one that asks for no more than a look waits for others a moment.
-    pub(crate) fn wait(&self, timeout: Duration) -> Heard {
-        let mut heard = Heard::default();
-        let Some(ring) = self.recv(timeout) else {
-            return heard;
+    /// Waits to be woken, at most `timeout`. If a look is all that is asked for, it waits for more a
+    /// moment.
+    pub(super) fn wait(&self, timeout: Duration) -> Reasons {
+        let mut reasons = Reasons::default();
+        let Some(wake) = self.receive(timeout) else {
+            return reasons;
         };
-        heard.add(ring);
+        reasons.add(wake);
         let until = Instant::now() + GATHER;
-        while heard == Heard::default() {
+        while reasons == Reasons::default() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            if let Some(ring) = self.recv(left) {
-                heard.add(ring);
+            if let Some(wake) = self.receive(left) {
+                reasons.add(wake);
             }
         }
-        // The rings that came meanwhile are answered by the same look.
+        // The same look answers all that came meanwhile.
         if self.socket.set_nonblocking(true).is_ok() {
-            let mut ring = [0];
-            while self.socket.recv(&mut ring).is_ok() {
-                heard.add(ring[0]);
+            let mut wake = [0];
+            while self.socket.recv(&mut wake).is_ok() {
+                reasons.add(wake[0]);
             }
             let _ = self.socket.set_nonblocking(false);
         }
-        heard
+        reasons
     }
 
-    /// The next ring, if one comes within `timeout`.
-    fn recv(&self, timeout: Duration) -> Option<u8> {
+    /// The next byte, if one comes within `timeout`.
+    fn receive(&self, timeout: Duration) -> Option<u8> {
         // Zero would mean for ever.
         let timeout = timeout.max(Duration::from_millis(1));
         if self.socket.set_read_timeout(Some(timeout)).is_err() {
             std::thread::sleep(timeout);
             return None;
         }
-        let mut ring = [0];
-        self.socket.recv(&mut ring).ok().map(|_| ring[0])
+        let mut wake = [0];
+        self.socket.recv(&mut wake).ok().map(|_| wake[0])
     }
 }
 
-/// Rings; without a sender nobody hears it.
-pub(crate) fn ring(spool: &Spool, ask: Ring) {
+/// Wakes the sender; without a sender nobody hears it.
+pub(super) fn send(spool: &Spool, wake: Wake) {
     let Ok((_dir, path)) = short_path(spool) else {
         return;
     };
     if let Ok(socket) = UnixDatagram::unbound()
         && socket.set_nonblocking(true).is_ok()
     {
-        let _ = socket.send_to(&[ask as u8], path);
+        let _ = socket.send_to(&[wake as u8], path);
     }
 }
 

@@ -27,7 +27,6 @@ pub(crate) struct Heartbeat {
     pub boot_count: u32,
     pub taken_upto_boot_ns: u64,
     /// The disk is so full that only a part of the journal is taken over.
-    #[serde(rename = "hungry")]
     pub take_over_is_limited: bool,
     /// Bytes of events that are pending in the store.
     pub pending_bytes: u64,

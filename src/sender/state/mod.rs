@@ -14,6 +14,7 @@ mod commits;
 mod heads;
 mod measures;
 mod notes;
+mod operator;
 mod outcome;
 #[cfg(test)]
 mod tests;
@@ -38,9 +39,9 @@ use crate::journal::round::Offsets;
 use crate::log::{Level, Log};
 use crate::store::{Change, CommitSafety, Intake, PauseState, Place, Rest, Store, Suspect, Totals};
 
-/// What a sender is told about its work.
+/// What the configuration says about a sender's work.
 #[derive(Debug, Clone)]
-pub(crate) struct Orders {
+pub(crate) struct SenderOptions {
     pub(crate) policy: Policy,
     pub(crate) safety: CommitSafety,
     pub(crate) event_ttl: Option<Duration>,
@@ -69,7 +70,7 @@ pub(super) enum Next {
 pub(super) struct State {
     pub(super) store: Box<dyn Intake>,
     pub(super) engine: Engine,
-    pub(super) orders: Orders,
+    pub(super) orders: SenderOptions,
     pub(super) totals: Totals,
     pub(super) offsets: Offsets,
     /// What lies in the journal and is no segment.
@@ -77,7 +78,7 @@ pub(super) struct State {
     /// Everything enqueued up to this time (boot count, nanoseconds since boot) is taken over.
     pub(super) taken_upto: (u32, u64),
     /// The journal holds more than the disk has room for in the store.
-    pub(super) hungry: bool,
+    pub(super) take_over_is_limited: bool,
     /// Runs up to this row are to be sent without waiting for more: a flush was asked for.
     pub(super) urgent_upto: i64,
     /// Something has happened that a flush or another lane waits for.
@@ -109,7 +110,7 @@ impl State {
     /// Reads what the last sender left.
     pub(super) fn open(
         mut store: Box<dyn Intake>,
-        mut orders: Orders,
+        mut orders: SenderOptions,
         log: Arc<Log>,
     ) -> Result<Self> {
         let mut notes = Vec::new();
@@ -158,7 +159,7 @@ impl State {
             totals,
             foreign: Vec::new(),
             taken_upto: (0, 0),
-            hungry: false,
+            take_over_is_limited: false,
             urgent_upto: 0,
             news: false,
             notes,

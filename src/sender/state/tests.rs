@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::outcome::SUSPECTS_REMEMBERED;
-use super::{Next, Orders, State};
+use super::{Next, SenderOptions, State};
 use crate::clock::{self, Moment};
 use crate::delivery::Policy;
 use crate::exchange::{Answer, Exchange};
@@ -42,7 +42,7 @@ fn commit(store: &mut SqliteStore, changes: &[Change<'_>]) {
 }
 
 fn state(store: SqliteStore, event_ttl: Option<Duration>) -> State {
-    let orders = Orders {
+    let options = SenderOptions {
         policy: Policy {
             flush_interval: Duration::from_millis(1),
             ..Policy::default()
@@ -51,7 +51,7 @@ fn state(store: SqliteStore, event_ttl: Option<Duration>) -> State {
         event_ttl,
         receipts_kept: None,
     };
-    State::open(Box::new(store), orders, Arc::new(Log::new(None))).unwrap()
+    State::open(Box::new(store), options, Arc::new(Log::new(None))).unwrap()
 }
 
 fn fragment(user: &str) -> String {
@@ -167,7 +167,7 @@ fn a_command_for_many_rejected_events_is_taken_in_steps() {
         upto: ROWS as i64 - 1,
     };
     let mut steps = 0;
-    let changed = crate::sender::wishes::in_steps(&command, |step| {
+    let changed = crate::sender::commands::in_steps(&command, |step| {
         steps += 1;
         state.carry_out(step, clock::now()).map(Some)
     });

@@ -1,39 +1,18 @@
-//! What an operator or the host asks of the sender, carried out by the one process that may.
+//! What an operator or the application asks of the sender: commands, another token, how it stands.
 
-use super::commands::Command;
-use super::state::State;
+use super::State;
 use crate::clock::{self, Moment};
 use crate::error::{Error, PauseReason, Result};
-
-/// What a step of a command has done.
-pub(super) struct Carried {
-    /// Rows that it changed.
-    changed: usize,
-    /// What is left to do.
-    rest: Option<Command>,
-}
-
-/// Carries out `command`, each step by itself, so that others come to the store in between; says how many rows
-/// were changed. `None`: the store has gone to another sender meanwhile, who may do it again as a whole.
-pub(super) fn in_steps(
-    command: &Command,
-    mut step: impl FnMut(&Command) -> Result<Option<Carried>>,
-) -> Result<Option<usize>> {
-    let mut changed = 0;
-    let mut rest = Some(command.clone());
-    while let Some(next) = rest {
-        let Some(carried) = step(&next)? else {
-            return Ok(None);
-        };
-        changed += carried.changed;
-        rest = carried.rest;
-    }
-    Ok(Some(changed))
-}
+use crate::sender::commands::{Carried, Command};
+use crate::sender::take_over::TakeOver;
 
 impl State {
     /// Takes the first step of `command`.
-    pub(super) fn carry_out(&mut self, command: &Command, now: Moment) -> Result<Carried> {
+    pub(in crate::sender) fn carry_out(
+        &mut self,
+        command: &Command,
+        now: Moment,
+    ) -> Result<Carried> {
         let mut rest = None;
         let changed = match command {
             Command::Hold => {
@@ -76,26 +55,40 @@ impl State {
     }
 
     /// Requests carry another token from now on.
-    pub(super) fn token_replaced(&mut self) -> Result<()> {
+    pub(in crate::sender) fn token_replaced(&mut self) -> Result<()> {
         let change = self.engine.token_replaced();
         self.tell_pause(change, clock::now());
         self.commit_pause()
     }
 
     /// The pause that a caller has to be told about: one that no probe is about to end.
-    pub(super) fn standing_pause(&self, now: Moment) -> Option<Error> {
+    pub(in crate::sender) fn standing_pause(&self, now: Moment) -> Option<Error> {
         let probes_now = self.probe_at().is_some_and(|at| now.reached(at));
         let pause = self.pause_state().filter(|_| !probes_now)?;
         Some(pause.error(self.totals.pending, now.wall_ms))
     }
 
     /// There is no token to send with: that is a pause like one for a refused token.
-    pub(super) fn token_missing(&mut self, why: &str, now: Moment) -> Result<()> {
+    pub(in crate::sender) fn token_missing(&mut self, why: &str, now: Moment) -> Result<()> {
         if self.engine.pause_state().is_some() {
             return Ok(());
         }
         let change = self.engine.pause(PauseReason::Auth, why, now);
         self.tell_pause(change, now);
         self.commit_pause()
+    }
+
+    /// Notes how far the journal is taken over after a round, and what in it is no segment.
+    pub(in crate::sender) fn note_round(&mut self, round: &TakeOver) {
+        self.take_over_is_limited = !round.is_done();
+        if !self.take_over_is_limited {
+            self.taken_upto = round.upto();
+        }
+        self.say_foreign(round.foreign());
+    }
+
+    /// Runs up to row `row` are sent without waiting for more: a flush waits for them.
+    pub(in crate::sender) fn send_at_once_upto(&mut self, row: i64) {
+        self.urgent_upto = self.urgent_upto.max(row);
     }
 }

@@ -1,0 +1,291 @@
+//! What this process's sender knows, behind one lock.
+//!
+//! The lock is held during a step and never during a request. A step may take as long as the disk
+//! does, so the sender's own threads lock it without a deadline, and calls of the application with
+//! theirs ([`Shared::session_until`]).
+
+use std::fmt;
+use std::mem;
+use std::sync::{Arc, MutexGuard};
+use std::time::Instant;
+
+use super::Shared;
+use super::election::Election;
+use super::state::{Note, State};
+use super::take_over::lane_of;
+use super::token::{FileState, Token, UNTOLD};
+use crate::error::{Error, ErrorKind, PauseReason, Result};
+use crate::log::Level;
+use crate::mutex::{lock, lock_until};
+use crate::spool::{Heartbeat, Spool};
+use crate::store::sqlite::recover;
+
+pub(super) struct Session {
+    token: Arc<Token>,
+    open: Option<Open>,
+    /// Counts openings, so that an answer is never applied to a state that did not send it.
+    generation: u64,
+    /// Why nothing can be sent just now, though somebody wants it, and when that was seen last.
+    last_error: Option<(Error, Instant)>,
+    damage: Option<Damage>,
+    /// For the log, once the lock is free.
+    notes: Vec<Note>,
+}
+
+/// The state, while this process is elected.
+struct Open {
+    state: State,
+    /// How often the token was replaced when the engine was told last.
+    token_version: u64,
+    /// The state goes before the election does.
+    election: Arc<Election>,
+}
+
+/// The store that was found damaged, and how: it is not opened again.
+#[derive(Clone)]
+pub(super) struct Damage {
+    file: Option<FileState>,
+    pub(super) error: Error,
+}
+
+impl Damage {
+    /// Whether the file of the store is still the one that was found damaged.
+    pub(super) fn lasts(&self, spool: &Spool) -> bool {
+        self.file == FileState::of(&spool.store_path())
+    }
+}
+
+impl Session {
+    pub(super) fn new(token: Arc<Token>) -> Self {
+        Self {
+            token,
+            open: None,
+            generation: 0,
+            last_error: None,
+            damage: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// This process is elected, and has opened its state.
+    pub(super) fn open(&mut self, state: State, election: Arc<Election>) {
+        self.open = Some(Open {
+            state,
+            // The first step tells the engine if the token is another one than the refused one.
+            token_version: UNTOLD,
+            election,
+        });
+        self.generation += 1;
+        self.last_error = None;
+    }
+
+    /// Drops the state. The next one that opens the store reads what it knows, and the answers to
+    /// requests in flight change nothing.
+    pub(super) fn close(&mut self) {
+        self.open = None;
+        self.generation += 1;
+    }
+
+    /// The state, while this process is elected.
+    pub(super) fn state(&self) -> Option<&State> {
+        self.open.as_ref().map(|open| &open.state)
+    }
+
+    /// The same, for what is no step: it changes nothing in the store.
+    pub(super) fn state_mut(&mut self) -> Option<&mut State> {
+        self.open.as_mut().map(|open| &mut open.state)
+    }
+
+    /// Which opening the state is of.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Takes a step, if this process is elected. After a failed one the state in memory may be ahead
+    /// of the store, so it goes: what the store does not know has not happened.
+    pub(super) fn step<T>(
+        &mut self,
+        step: impl FnOnce(&mut State) -> Result<T>,
+    ) -> Result<Option<T>> {
+        let Some(open) = &mut self.open else {
+            return Ok(None);
+        };
+        let taken = open
+            .tell_token(&self.token)
+            .and_then(|()| step(&mut open.state));
+        self.notes.append(&mut open.state.take_notes());
+        if taken.is_err() {
+            self.close();
+        }
+        taken.map(Some)
+    }
+
+    /// Replaces the state by the one that `reopen` makes of it.
+    pub(super) fn reopen(&mut self, reopen: impl FnOnce(State) -> Result<State>) -> Result<()> {
+        let Some(open) = self.open.take() else {
+            return Ok(());
+        };
+        self.generation += 1;
+        let state = reopen(open.state)?;
+        self.open(state, open.election);
+        Ok(())
+    }
+
+    /// Whether the engine has been told of the token that requests carry now.
+    pub(super) fn knows_token(&self) -> bool {
+        let version = self.token.version();
+        self.open
+            .as_ref()
+            .is_none_or(|open| open.token_version == version)
+    }
+
+    /// Notes why nothing is sent just now; says whether that is news.
+    fn note_error(&mut self, error: &Error) -> bool {
+        let is_news = self
+            .last_error
+            .as_ref()
+            .is_none_or(|(known, _)| known != error);
+        self.last_error = Some((error.clone(), Instant::now()));
+        is_news
+    }
+
+    /// All went well, unless a lane has dropped the state meanwhile.
+    pub(super) fn went_well(&mut self) {
+        if self.open.is_some() {
+            self.last_error = None;
+        }
+    }
+
+    /// Nothing is known any more to keep this process from sending.
+    pub(super) fn forget_error(&mut self) {
+        self.last_error = None;
+    }
+
+    /// Why nothing can be sent just now.
+    pub(super) fn last_error(&self) -> Option<&Error> {
+        self.last_error.as_ref().map(|(error, _)| error)
+    }
+
+    /// The same, if it was seen at `since` or later.
+    pub(super) fn last_error_since(&self, since: Instant) -> Option<&Error> {
+        let seen = self.last_error.as_ref().filter(|(_, at)| *at >= since);
+        seen.map(|(error, _)| error)
+    }
+
+    /// Notes that the store is damaged; says whether that is news.
+    fn note_damage(&mut self, spool: &Spool, error: &Error) -> bool {
+        let is_news = self.damage.is_none();
+        if is_news {
+            self.damage = Some(Damage {
+                file: FileState::of(&spool.store_path()),
+                error: error.clone(),
+            });
+        }
+        is_news
+    }
+
+    /// The store that was found damaged.
+    pub(super) fn damage(&self) -> Option<&Damage> {
+        self.damage.as_ref()
+    }
+
+    /// The damaged store was replaced.
+    pub(super) fn forget_damage(&mut self) {
+        self.damage = None;
+    }
+
+    /// Leaves a note for the log.
+    pub(super) fn say(&mut self, level: Level, message: fmt::Arguments<'_>) {
+        self.notes.push(Note::new(level, message));
+    }
+}
+
+impl Open {
+    /// Tells the engine that requests carry another token now, if they do.
+    fn tell_token(&mut self, token: &Token) -> Result<()> {
+        let version = token.version();
+        if self.token_version != version {
+            if token.differs_from(self.state.refused_token.as_deref()) {
+                self.state.token_replaced()?;
+            }
+            self.token_version = version;
+        }
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// For the sender's own threads.
+    pub(super) fn session(&self) -> MutexGuard<'_, Session> {
+        lock(&self.session)
+    }
+
+    /// For calls of the application, which end by their deadline.
+    ///
+    /// Errors: [`ErrorKind::Timeout`].
+    pub(super) fn session_until(&self, deadline: Instant) -> Result<MutexGuard<'_, Session>> {
+        lock_until(&self.session, deadline).ok_or_else(|| {
+            let name = self.spool.name();
+            let what = "the sender is in the middle of a long step; try again";
+            Error::new(ErrorKind::Timeout, format!("{name}: {what}"))
+        })
+    }
+
+    /// Takes a step of a thread of the sender; see [`Session::step`].
+    pub(super) fn step<T>(&self, step: impl FnOnce(&mut State) -> Result<T>) -> Result<Option<T>> {
+        let mut session = self.session();
+        let taken = session.step(step);
+        self.release(session);
+        taken
+    }
+
+    /// Releases the lock, and then writes the notes to the log: the callback of an application may
+    /// be slow.
+    pub(super) fn release(&self, mut session: MutexGuard<'_, Session>) {
+        let notes = mem::take(&mut session.notes);
+        drop(session);
+        for note in notes {
+            note.write(&self.log);
+        }
+    }
+
+    /// Notes why nothing is sent just now, for callers, and logs it when it is news.
+    pub(super) fn note_error(&self, error: &Error) {
+        let error = &self.confirm_damage(error);
+        // A full disk is the moment that the reserve is for.
+        let is_full = error.kind() == ErrorKind::SpoolFull;
+        let released = is_full.then(|| self.spool.reserve().release());
+        let mut session = self.session();
+        if let Some(Err(e)) = released {
+            session.say(Level::Error, format_args!("{e}"));
+        }
+        if session.note_error(error) {
+            session.say(Level::Error, format_args!("{error}"));
+        }
+        let is_damage = error.pause_reason() == Some(PauseReason::StoreDamaged);
+        let is_new_damage = is_damage && session.note_damage(&self.spool, error);
+        self.release(session);
+        if is_new_damage {
+            let published = Heartbeat::publish_pause(&self.spool, error.pause_reason());
+            published.unwrap_or_else(|e| self.log.error(format_args!("{e}")));
+        }
+        self.threads.notify();
+    }
+
+    /// Reads the whole store before it is called damaged; the error says what came of it.
+    fn confirm_damage(&self, error: &Error) -> Error {
+        let is_damage = error.pause_reason() == Some(PauseReason::StoreDamaged);
+        if !is_damage || self.session().damage().is_some() {
+            return error.clone();
+        }
+        self.liveness.expect_none_of_all();
+        let unread = match recover::is_damaged(&self.spool, lane_of) {
+            Ok(true) => return error.clone(),
+            Ok(false) => "is sound".to_owned(),
+            Err(why) => why.message().to_owned(),
+        };
+        let name = self.spool.name();
+        let said = "could not be read just now; it is tried again";
+        Error::new(ErrorKind::Io, format!("{name}: store.db {said} ({unread})"))
+    }
+}
