@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::spool::{Destination, NetworkFileSystem, Spool};
 
 mod damage;
+mod measure;
 
 const DESTINATION: Destination<'_> = Destination {
     endpoint: "https://api.example/events",

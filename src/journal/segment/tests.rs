@@ -17,7 +17,7 @@ fn record_at(position: Position, fragments: &[&str], boot_ns: u64) -> Vec<u8> {
         })
         .unwrap();
     }
-    finish_record(&mut buffer, fragments.len() as u32, boot_ns, position);
+    finish_record(&mut buffer, fragments.len() as u32, 0, boot_ns, position);
     buffer
 }
 
@@ -92,9 +92,10 @@ fn a_record_is_valid_only_at_the_position_that_it_was_written_for() {
 fn a_payload_whose_fragments_are_not_what_its_header_says_is_damage() {
     for (first, second, events) in [(3, 3, 1), (3, 3, 3), (3, u32::MAX, 2), (4, 3, 2), (3, 2, 2)] {
         let mut bytes = record(&["one", "two"], 7);
-        bytes[28..32].copy_from_slice(&u32::to_le_bytes(first));
-        bytes[35..39].copy_from_slice(&u32::to_le_bytes(second));
-        finish_record(&mut bytes, events, 7, AT);
+        let payload = &mut bytes[RECORD_HEADER_LEN..];
+        payload[..4].copy_from_slice(&u32::to_le_bytes(first));
+        payload[7..11].copy_from_slice(&u32::to_le_bytes(second));
+        finish_record(&mut bytes, events, 0, 7, AT);
         let damaged = Parsed::DamagedPayload {
             length: bytes.len(),
         };
