@@ -53,12 +53,21 @@ pub struct Round {
     damage: Vec<Damage>,
 }
 
-/// When the next record of a segment was enqueued. Of two at the same time, the one of the segment
-/// with the lower number comes first.
+/// When the next record of a segment was enqueued, and the segment's number: of two records of the
+/// same time, the one of the segment with the lower number comes first. As one number they are
+/// compared in one step, which is half of the work of merging.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Next {
-    time: BootTime,
-    segment: usize,
+struct Next(u128);
+
+impl Next {
+    fn new(time: BootTime, segment: usize) -> Self {
+        let boot = u128::from(time.boot_count) << 96 | u128::from(time.boot_ns) << 32;
+        Self(boot | segment as u128)
+    }
+
+    fn segment(self) -> usize {
+        (self.0 & u128::from(u32::MAX)) as usize
+    }
 }
 
 impl Round {
@@ -121,9 +130,9 @@ impl Round {
         let mut bytes = 0;
         let mut next = self.next.pop().map(|Reverse(next)| next);
         while bytes < max_bytes
-            && let Some(Next { time, segment }) = next
+            && let Some(record) = next
         {
-            next = self.read_record(segment, time, |fragment, wall_ms| {
+            next = self.read_record(record, |fragment, wall_ms| {
                 bytes += fragment.len();
                 sink(fragment, wall_ms);
             })?;
@@ -143,13 +152,13 @@ impl Round {
         })
     }
 
-    /// Reads the record of a segment that was found at `time`, and finds the next one.
+    /// Reads the record that was found before, and finds the next one of its segment.
     fn read_record(
         &mut self,
-        number: usize,
-        time: BootTime,
+        record: Next,
         mut sink: impl FnMut(&[u8], i64),
     ) -> Result<Option<Next>> {
+        let number = record.segment();
         let mut reader = self.reader(number);
         match reader.buffer.found.clone() {
             Some(found) => {
@@ -162,11 +171,11 @@ impl Round {
             // Another segment got the buffer, so the record is read again.
             None => {
                 let next = self.find_next_of(number)?;
-                match next {
-                    Some(next) if next.time == time => self.read_record(number, time, sink),
-                    // It was damaged or removed meanwhile.
-                    next => Ok(next),
+                if next == Some(record) {
+                    return self.read_record(record, sink);
                 }
+                // It was damaged or removed meanwhile.
+                Ok(next)
             }
         }
     }
@@ -223,10 +232,7 @@ impl Round {
             boot_count,
             boot_ns,
         };
-        Ok((time <= self.cutoff).then_some(Next {
-            time,
-            segment: number,
-        }))
+        Ok((time <= self.cutoff).then(|| Next::new(time, number)))
     }
 
     fn reader(&mut self, number: usize) -> SegmentReader<'_> {
