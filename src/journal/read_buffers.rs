@@ -135,3 +135,57 @@ impl ReadBuffers {
         index
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All bytes that the buffers hold after each of `segments` has read as much as it wants.
+    fn held_after(segments: usize, wanted: impl Fn(usize) -> usize) -> usize {
+        let mut buffers = ReadBuffers::new(segments);
+        for segment in 0..segments {
+            let mut number = BufferNumber::default();
+            let size = buffers.size();
+            buffers.of(segment, &mut number).bytes = Vec::with_capacity(size.max(wanted(segment)));
+            buffers.shrink(number);
+        }
+        let sizes = buffers.buffers.iter().map(|buffer| buffer.bytes.capacity());
+        sizes.sum()
+    }
+
+    #[test]
+    fn the_buffers_of_any_number_of_segments_keep_their_limit() {
+        for segments in [1, 16, 17, 1_000, 1_024, 10_000] {
+            let held = held_after(segments, |_| 0);
+            assert!(held <= ALL_BYTES, "{segments} segments: {held}");
+        }
+    }
+
+    #[test]
+    fn a_large_record_costs_the_other_segments_their_buffers_and_is_given_up_as_they_are() {
+        const LARGE: usize = 64 * 1024 * 1024;
+        assert_eq!(
+            held_after(10, |segment| if segment == 9 { LARGE } else { 0 }),
+            LARGE
+        );
+        assert_eq!(held_after(10, |_| LARGE), LARGE);
+        let last = held_after(5_000, |segment| if segment == 9 { LARGE } else { 0 });
+        assert!(last <= ALL_BYTES, "{last}");
+    }
+
+    #[test]
+    fn the_buffer_that_was_used_least_recently_is_given_up() {
+        let mut buffers = ReadBuffers::new(ALL_BYTES);
+        let most = buffers.most;
+        let mut numbers = vec![BufferNumber::default(); most + 1];
+        for (segment, number) in numbers.iter_mut().enumerate().take(most) {
+            buffers.of(segment, number).bytes.push(1);
+        }
+        buffers.of(0, &mut numbers[0]);
+        buffers.of(most, &mut numbers[most]);
+        let mut is_held =
+            |segment: usize| !buffers.of(segment, &mut numbers[segment]).bytes.is_empty();
+        assert!(is_held(0));
+        assert!(!is_held(1));
+    }
+}

@@ -37,6 +37,38 @@ fn a_record_reads_back_as_it_was_written() {
 }
 
 #[test]
+fn a_header_says_how_many_events_stand_before_its_record() {
+    let mut bytes = record(&["one", "two"], 7);
+    finish_record(&mut bytes, 2, 70_000, 7, AT);
+    let header = RecordHeader::decode(&bytes, AT).unwrap();
+    let expected = RecordHeader {
+        payload_len: bytes.len() as u32 - RECORD_HEADER_LEN as u32,
+        events: 2,
+        events_before: 70_000,
+        boot_ns: 7,
+    };
+    assert_eq!(header, expected);
+    // What it says is covered by its checksum.
+    bytes[13] ^= 1;
+    assert_eq!(RecordHeader::decode(&bytes, AT), None);
+}
+
+#[test]
+fn the_first_and_the_last_header_in_bytes_are_found_and_nothing_that_resembles_one() {
+    let mut bytes = b"MREC, says the end of an event, MREC".to_vec();
+    let first = bytes.len();
+    bytes.extend(record_at(AT.plus(first), &["one"], 7));
+    bytes.extend(record_at(AT.plus(bytes.len()), &["MREC"], 8));
+    let last = bytes.len();
+    bytes.extend(record_at(AT.plus(last), &["three"], 9));
+    bytes.extend(b"MREC and a header that is cut");
+    let found = |at: Option<(usize, RecordHeader)>| at.map(|(at, header)| (at, header.boot_ns));
+    assert_eq!(found(first_header(&bytes, AT)), Some((first, 7)));
+    assert_eq!(found(last_header(&bytes, AT)), Some((last, 9)));
+    assert_eq!(found(last_header(&bytes, AT.plus(1))), None);
+}
+
+#[test]
 fn every_cut_of_a_record_is_partial_and_never_damage() {
     let bytes = record(&["one", "two"], 7);
     for cut in 0..bytes.len() {
