@@ -437,8 +437,7 @@ typedef struct meditopia_report {
    */
   uint64_t expired;
   /**
-   * Events that were waiting when the call returned. If the deadline passes before the journal
-   * is counted, this is an estimate.
+   * Events that were waiting when the call returned.
    */
   uint64_t pending;
   /**
@@ -508,8 +507,7 @@ typedef struct meditopia_stats {
    */
   uint64_t expired;
   /**
-   * Events that wait now. An estimate while more than 4 MiB of the journal are left for a sender
-   * to take over.
+   * Events that wait now.
    */
   uint64_t pending;
   /**
@@ -1239,8 +1237,8 @@ meditopia_status meditopia_enqueue_json(struct meditopia_client *client,
 /**
  * Reads the counters and gauges of the spool.
  *
- * `stats` is the caller's; set its `struct_size`. The call reads the store, and at most 8 MiB of
- * the journal that no sender has taken over yet. It never waits for the sender.
+ * `stats` is the caller's; set its `struct_size`. The call reads the store, and a few places of
+ * each file of the journal that no sender has taken over yet. It never waits for the sender.
  * `meditopia_sender_seen` is cheaper. Callable from any thread.
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (an argument is NULL, or `struct_size` is not set),

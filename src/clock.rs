@@ -51,6 +51,15 @@ impl Moment {
     }
 }
 
+/// A time of one of the host's boots. It orders what was enqueued on the host, across boots.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BootTime {
+    /// How many boots of the host the spool had seen.
+    pub boot_count: u32,
+    /// Time since that boot, in nanoseconds.
+    pub boot_ns: u64,
+}
+
 /// Reads both clocks of this host.
 pub fn now() -> Moment {
     Moment {

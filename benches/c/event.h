@@ -1,6 +1,6 @@
 /* The events that every contender enqueues: the same bytes for all, so that only the way differs.
  *
- * The library's record of one event is RECORD_BYTES long: 28 bytes of header, 4 of length, and the
+ * The library's record of one event is RECORD_BYTES long: 32 bytes of header, 4 of length, and the
  * event as JSON. A bare appender writes as many; a queue in memory takes the JSON alone. There are a
  * few dozen different ones, which stay in the first-level cache as an event that a host has just
  * made would.
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EVENTS = 64, RECORD_HEADER_BYTES = 32, FRAGMENT_BYTES = 148, RECORD_BYTES = 180 };
+enum { EVENTS = 64, RECORD_HEADER_BYTES = 36, FRAGMENT_BYTES = 148, RECORD_BYTES = 184 };
 
 #define EVENT_KIND "video"
 #define EVENT_VALUE "morning calm"

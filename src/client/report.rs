@@ -38,10 +38,9 @@ impl Core {
         })
     }
 
-    /// What has changed since the totals were `before`, and what is pending. If the deadline passes
-    /// before the journal is counted, its part is an estimate.
+    /// What has changed since the totals were `before`, and what is pending.
     pub(super) fn report(&self, before: Totals, deadline: Instant) -> Report {
-        let (unreadable, now) = match self.snapshot(deadline) {
+        let (unreadable, now) = match self.snapshot() {
             Ok(now) => (None, now),
             Err(e) => {
                 let totals = self.totals(deadline);
@@ -79,9 +78,9 @@ impl Core {
 
     /// Reads the store, then counts the journal behind it. If the sender took events over between
     /// the two, both are read again; the last try counts as it is.
-    fn snapshot(&self, deadline: Instant) -> Result<Snapshot> {
+    fn snapshot(&self) -> Result<Snapshot> {
         let Some(store) = Reader::open(&self.spool)? else {
-            let journalled = backlog::count_events(&self.spool, &Offsets::new(), deadline)?;
+            let journalled = backlog::count(&self.spool, &Offsets::new())?.events;
             return Ok(Snapshot {
                 journalled,
                 ..Snapshot::default()
@@ -98,7 +97,7 @@ impl Core {
                 };
                 Ok((store.offsets()?, snapshot))
             })?;
-            snapshot.journalled = backlog::count_events(&self.spool, &offsets, deadline)?;
+            snapshot.journalled = backlog::count(&self.spool, &offsets)?.events;
             tries += 1;
             if tries == TRIES || store.offsets()? == offsets {
                 return Ok(snapshot);

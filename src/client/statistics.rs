@@ -65,7 +65,7 @@ impl Core {
 
     fn read_store(&self, stats: &mut Stats, journal_bytes: u64) -> Result<()> {
         let Some(store) = Reader::open(&self.spool)? else {
-            let journalled = backlog::estimate(&self.spool, &Offsets::new(), journal_bytes)?;
+            let journalled = backlog::count(&self.spool, &Offsets::new())?;
             stats.pending = journalled.events;
             stats.oldest_pending_ms = journalled.oldest_ms;
             return Ok(());
@@ -73,7 +73,7 @@ impl Core {
         let totals = store.totals()?;
         let offsets = store.offsets()?;
         stats.journal_bytes = journal_bytes.saturating_sub(offsets.values().sum());
-        let journalled = backlog::estimate(&self.spool, &offsets, stats.journal_bytes)?;
+        let journalled = backlog::count(&self.spool, &offsets)?;
         stats.pending = totals.pending + journalled.events;
         copy_totals(&totals, stats);
         stats.in_doubt = in_doubt_count(&store)?;

@@ -25,8 +25,7 @@ pub struct meditopia_report {
     /// Events that expired since the call began, because they were older than `event_ttl_s`. They
     /// are kept and listed with the rejected events.
     pub expired: u64,
-    /// Events that were waiting when the call returned. If the deadline passes before the journal
-    /// is counted, this is an estimate.
+    /// Events that were waiting when the call returned.
     pub pending: u64,
     /// Of the pending events: sent, but no answer settled whether they arrived.
     pub in_doubt: u64,

@@ -55,8 +55,7 @@ pub struct meditopia_stats {
     pub rejected: u64,
     /// Events that were older than `event_ttl_s` before they could be sent.
     pub expired: u64,
-    /// Events that wait now. An estimate while more than 4 MiB of the journal are left for a sender
-    /// to take over.
+    /// Events that wait now.
     pub pending: u64,
     /// Of the pending events: sent, but no answer settled whether they arrived.
     pub in_doubt: u64,
@@ -215,8 +214,8 @@ for_each_figure!(convert_to_c);
 
 /// Reads the counters and gauges of the spool.
 ///
-/// `stats` is the caller's; set its `struct_size`. The call reads the store, and at most 8 MiB of
-/// the journal that no sender has taken over yet. It never waits for the sender.
+/// `stats` is the caller's; set its `struct_size`. The call reads the store, and a few places of
+/// each file of the journal that no sender has taken over yet. It never waits for the sender.
 /// `meditopia_sender_seen` is cheaper. Callable from any thread.
 ///
 /// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (an argument is NULL, or `struct_size` is not set),

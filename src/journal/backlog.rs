@@ -1,12 +1,37 @@
-//! How many events of the journal have not been taken over: counted, or estimated from a part of
-//! them.
+//! How many events of the journal have not been taken over.
+//!
+//! Each record's header says how many events stand before it in its segment. So the number behind an
+//! offset is exact after two headers: the one at the offset and the last one of the segment. This is
+//! as cheap for events of 60 kB as for events of 60 bytes, and what the sender gave back before the
+//! offset is not needed.
+//!
+//! A record that is being written does not count, nor does one that is cut short. Damage in the
+//! middle of a segment counts as the events that stood there, by the headers around it; damage that
+//! begins at the offset, and headers that are damaged at the end, count as none. A record of which
+//! only the payload is damaged counts as its header says. Once the sender has passed over the damage,
+//! it is behind the offset, and counts no more.
 
-use std::time::Instant;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind as IoKind};
+use std::os::unix::fs::MetadataExt;
 
-use super::round::{Offsets, READ_BUFFERS_BYTES, Round};
-use super::usage;
-use crate::error::Result;
+use super::listing::Listing;
+use super::round::Offsets;
+use super::segment::{
+    self, BadHeader, HEADER_LEN, Header, Position, RECORD_HEADER_LEN, RecordHeader,
+};
+use super::segment_reader::{header_from_name, newer_version, open_for_reading, read_at};
+use crate::clock::BootTime;
+use crate::error::{Error, Result};
 use crate::spool::Spool;
+
+/// What is read at once: a small segment whole.
+const LOOK_BYTES: u64 = 4 * 1024;
+/// How many bytes at a segment's end are searched for the last record. If that record is larger,
+/// the headers are read from the first one on.
+const SEARCH_BYTES: u64 = 256 * 1024;
+/// What is read at once where one header after another is read.
+const WALK_BYTES: u64 = 64 * 1024;
 
 /// The events of the journal that have not been taken over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,44 +42,197 @@ pub struct Backlog {
     pub oldest_ms: Option<i64>,
 }
 
-/// Counts the events behind `taken`. If `deadline` passes before the end of the journal, the number
-/// is estimated from the events that were read and the bytes that were not.
-pub fn count_events(spool: &Spool, taken: &Offsets, deadline: Instant) -> Result<u64> {
-    let mut round = Round::begin(spool, taken)?;
-    let before = round.taken_bytes();
-    let mut events = 0;
-    while round
-        .read_chunk(READ_BUFFERS_BYTES, |_, _| events += 1)?
-        .more
-    {
-        if Instant::now() >= deadline {
-            let read = round.taken_bytes().saturating_sub(before);
-            let (_, bytes) = usage::journal_size(spool)?;
-            return Ok(extrapolate(events, read, bytes.saturating_sub(before)));
-        }
-    }
-    Ok(events)
-}
-
-/// The backlog behind `taken`, which has `bytes`. Reads a few MiB at most; if there is more, the
-/// number of events is estimated from those that were read.
-pub fn estimate(spool: &Spool, taken: &Offsets, bytes: u64) -> Result<Backlog> {
-    let mut round = Round::begin(spool, taken)?;
+/// Counts the events behind `taken`.
+pub fn count(spool: &Spool, taken: &Offsets) -> Result<Backlog> {
     let mut backlog = Backlog::default();
-    let before = round.taken_bytes();
-    let chunk = round.read_chunk(READ_BUFFERS_BYTES, |_, wall_ms| {
-        backlog.events += 1;
-        backlog.oldest_ms.get_or_insert(wall_ms);
-    })?;
-    let read = round.taken_bytes().saturating_sub(before);
-    if chunk.more {
-        backlog.events = extrapolate(backlog.events, read, bytes);
+    let mut oldest: Option<(BootTime, i64)> = None;
+    for name in Listing::read(spool)?.names() {
+        let Some(waiting) = count_segment(spool, name, taken.get(name).copied())? else {
+            continue;
+        };
+        backlog.events += waiting.events;
+        let first = (waiting.first, waiting.first_wall_ms);
+        oldest = Some(oldest.map_or(first, |oldest| oldest.min(first)));
     }
+    backlog.oldest_ms = oldest.map(|(_, wall_ms)| wall_ms);
     Ok(backlog)
 }
 
-/// The number of events in `bytes`, if they are as large as `events`, which have `read` bytes.
-fn extrapolate(events: u64, read: u64, bytes: u64) -> u64 {
-    let whole = u128::from(events) * u128::from(bytes.max(read)) / u128::from(read.max(1));
-    u64::try_from(whole).unwrap_or(u64::MAX)
+/// The events of one segment that have not been taken over: at least one.
+struct Waiting {
+    events: u64,
+    /// When the first of them was enqueued.
+    first: BootTime,
+    first_wall_ms: i64,
+}
+
+fn count_segment(spool: &Spool, name: &str, taken: Option<u64>) -> Result<Option<Waiting>> {
+    let path = spool.journal_dir().join(name);
+    let from = taken.unwrap_or(HEADER_LEN as u64);
+    let count = || -> io::Result<std::result::Result<Option<Waiting>, BadHeader>> {
+        let about = fs::symlink_metadata(&path)?;
+        // Most often nothing is new, and the file is not even opened.
+        if from >= about.len() {
+            return Ok(Ok(None));
+        }
+        let mut look = Look::open(open_for_reading(&path)?, about.len());
+        let header = match Header::decode(look.bytes(0, HEADER_LEN as u64, LOOK_BYTES)?) {
+            Err(BadHeader::Newer) => return Ok(Err(BadHeader::Newer)),
+            Err(BadHeader::Damaged | BadHeader::Short) => header_from_name(name, about.mtime()),
+            Ok(header) => header,
+        };
+        look.created_boot_ns = header.created_boot_ns;
+        Ok(Ok(count_records(&mut look, &header, from)?))
+    };
+    match count() {
+        Ok(Ok(waiting)) => Ok(waiting),
+        Ok(Err(_)) => Err(newer_version(&path)),
+        // The sender has removed it: it is taken over.
+        Err(e) if e.kind() == IoKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(path.display(), e)),
+    }
+}
+
+fn count_records(look: &mut Look, header: &Header, from: u64) -> io::Result<Option<Waiting>> {
+    let Some(first) = look.first_record(from)? else {
+        return Ok(None);
+    };
+    let last = look.last_record(first)?;
+    let is_whole = last.end() <= look.size;
+    let of_last = if is_whole { last.header.events } else { 0 };
+    let upto = u64::from(last.header.events_before) + u64::from(of_last);
+    let events = upto.saturating_sub(first.header.events_before.into());
+    Ok((events > 0).then(|| Waiting {
+        events,
+        first: BootTime {
+            boot_count: header.boot_count,
+            boot_ns: first.header.boot_ns,
+        },
+        first_wall_ms: header.wall_ms(first.header.boot_ns),
+    }))
+}
+
+/// A record's header, and where the record begins.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    offset: u64,
+    header: RecordHeader,
+}
+
+impl Found {
+    fn end(&self) -> u64 {
+        self.offset + self.header.record_len() as u64
+    }
+}
+
+/// A segment of which single places are read.
+struct Look {
+    file: File,
+    /// Its size, or less if it was cut while it was read.
+    size: u64,
+    created_boot_ns: u64,
+    /// What was read last, and where it stands.
+    read: Vec<u8>,
+    start: u64,
+}
+
+impl Look {
+    fn open(file: File, size: u64) -> Self {
+        Self {
+            file,
+            size,
+            created_boot_ns: 0,
+            read: Vec::new(),
+            start: 0,
+        }
+    }
+
+    /// The bytes from `from` on: `needed` ones, unless the segment ends before, and as many more as
+    /// are there. What has to be read is read up to `ahead`.
+    fn bytes(&mut self, from: u64, needed: u64, ahead: u64) -> io::Result<&[u8]> {
+        let upto = (from + needed).min(self.size);
+        let has_it = self.start <= from && upto <= self.start + self.read.len() as u64;
+        if !has_it {
+            let length = needed.max(ahead).min(self.size.saturating_sub(from));
+            self.read.resize(length as usize, 0);
+            let got = read_at(&self.file, &mut self.read, from)?;
+            self.read.truncate(got);
+            self.start = from;
+            if (got as u64) < length {
+                self.size = from + got as u64;
+            }
+        }
+        let at = from.saturating_sub(self.start) as usize;
+        Ok(self.read.get(at..).unwrap_or_default())
+    }
+
+    fn position(&self, offset: u64) -> Position {
+        Position {
+            created_boot_ns: self.created_boot_ns,
+            offset,
+        }
+    }
+
+    /// The first header of a record at `from` or behind it.
+    fn first_record(&mut self, from: u64) -> io::Result<Option<Found>> {
+        let length = RECORD_HEADER_LEN as u64;
+        let position = self.position(from);
+        if let Some(header) = RecordHeader::decode(self.bytes(from, length, LOOK_BYTES)?, position)
+        {
+            return Ok(Some(Found {
+                offset: from,
+                header,
+            }));
+        }
+        let mut offset = from;
+        while offset + length <= self.size {
+            let position = self.position(offset);
+            let bytes = self.bytes(offset, WALK_BYTES, WALK_BYTES)?;
+            if let Some((at, header)) = segment::first_header(bytes, position) {
+                let offset = offset + at as u64;
+                return Ok(Some(Found { offset, header }));
+            }
+            // A header may begin in these bytes and end behind them.
+            let whole = (bytes.len() as u64 + 1).saturating_sub(length);
+            offset += whole.max(1);
+        }
+        Ok(None)
+    }
+
+    /// The last header of a record: `first` or one behind it.
+    fn last_record(&mut self, first: Found) -> io::Result<Found> {
+        let mut length = LOOK_BYTES;
+        while length <= SEARCH_BYTES {
+            let from = self.size.saturating_sub(length).max(first.offset);
+            let position = self.position(from);
+            let rest = self.size.saturating_sub(from);
+            if let Some((at, header)) =
+                segment::last_header(self.bytes(from, rest, rest)?, position)
+            {
+                let offset = from + at as u64;
+                return Ok(Found { offset, header });
+            }
+            if from == first.offset {
+                return Ok(first);
+            }
+            length *= 4;
+        }
+        let mut last = first;
+        loop {
+            let end = last.end();
+            let position = self.position(end);
+            let bytes = self.bytes(end, RECORD_HEADER_LEN as u64, WALK_BYTES)?;
+            let next = match RecordHeader::decode(bytes, position) {
+                Some(header) => Some(Found {
+                    offset: end,
+                    header,
+                }),
+                None => self.first_record(end)?,
+            };
+            match next {
+                Some(next) => last = next,
+                None => return Ok(last),
+            }
+        }
+    }
 }

@@ -7,7 +7,9 @@
 pub(crate) mod backlog;
 pub(crate) mod damage;
 pub(crate) mod group_commit;
+mod listing;
 pub(crate) mod open_segment;
+mod read_buffers;
 pub(crate) mod removal;
 pub mod round;
 pub mod segment;

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::group_commit::GroupCommit;
 use super::segment::{self, Header, Position};
@@ -27,6 +27,8 @@ pub(super) struct OpenSegment {
     header: Header,
     /// Bytes that hold whole records; at most a partial record stands behind them.
     len: AtomicU64,
+    /// The events of these records. Changed only under the stripe's lock.
+    events: AtomicU32,
     commit: GroupCommit,
 }
 
@@ -95,6 +97,7 @@ impl OpenSegment {
                 path,
                 header,
                 len: AtomicU64::new(segment::HEADER_LEN as u64),
+                events: AtomicU32::new(0),
                 commit: GroupCommit::default(),
             });
         }
@@ -112,23 +115,30 @@ impl OpenSegment {
         is_unlinked(&self.file)
     }
 
-    /// Where the next record will stand; the caller holds the stripe's lock.
-    pub(super) fn end(&self) -> Position {
-        Position {
-            created_boot_ns: self.header.created_boot_ns,
-            offset: self.len.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Appends a whole record and returns where it ends; the caller holds the stripe's lock.
-    pub(super) fn append(&self, record: &[u8]) -> std::result::Result<u64, AppendFailure> {
+    /// Completes the record in `record`, appends it whole, and returns where it ends; the caller
+    /// holds the stripe's lock.
+    pub(super) fn append(
+        &self,
+        record: &mut [u8],
+        events: u32,
+        boot_ns: u64,
+    ) -> std::result::Result<u64, AppendFailure> {
         let start = self.len.load(Ordering::Relaxed);
+        let events_before = self.events.load(Ordering::Relaxed);
+        let position = Position {
+            created_boot_ns: self.header.created_boot_ns,
+            offset: start,
+        };
+        segment::finish_record(record, events, events_before, boot_ns, position);
         match (&*self.file).write_all(record) {
             Ok(()) => {
                 let end = start + record.len() as u64;
+                let events = events_before.saturating_add(events);
+                self.events.store(events, Ordering::Relaxed);
                 self.len.store(end, Ordering::Release);
                 Ok(end)
             }
+            // The next record stands where this one should have stood, behind as many events.
             Err(e) => Err(AppendFailure {
                 must_seal: self.file.set_len(start).is_err(),
                 error: write_error(&self.path, e),

@@ -5,17 +5,15 @@
 //! the segment's lock and reads its size again. Only if nothing stands behind what was taken over
 //! is the segment unlinked, under the lock.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind as IoKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
-
-use rustix::fs::FlockOperation;
 
 use super::damage::Damage;
 use super::segment::{self, BadHeader, HEADER_LEN, Header, Position};
 use super::segment_reader::{find_record, header_from_name, newer_version, open_for_reading};
 use crate::error::{Error, Result};
-use crate::spool::Spool;
+use crate::spool::{Spool, try_lock_to_look};
 
 /// What stands behind the last whole record of a segment whose writer has ended.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -50,7 +48,9 @@ pub enum Removal {
 
 /// Whether the writer of a segment has ended. No other process will append to it.
 pub fn is_abandoned(spool: &Spool, name: &str) -> bool {
-    open_for_reading(&spool.journal_dir().join(name)).is_ok_and(|file| is_free(&file))
+    let path = spool.journal_dir().join(name);
+    open_for_reading(&path)
+        .is_ok_and(|file| try_lock_to_look(&file, path.display()).is_ok_and(|lock| lock.is_some()))
 }
 
 /// Reads the tail of an abandoned segment behind `taken`; `None` while a whole record stands there,
@@ -74,7 +74,7 @@ pub fn read_tail(spool: &Spool, name: &str, taken: u64) -> Result<Option<Tail>> 
         upto: size,
         ..Tail::default()
     };
-    let named_header = header_from_name(name, &about);
+    let named_header = header_from_name(name, about.mtime());
     let rebooted = named_header.boot_count < spool.boot_count();
     let header = read(0, size.min(HEADER_LEN as u64))?;
     let decoded = Header::decode(&header);
@@ -134,14 +134,10 @@ pub fn remove_segment(spool: &Spool, name: &str, taken: u64) -> Result<Removal> 
         Err(e) => return Err(io(e)),
     };
     // Under the lock the size is final: the writer has ended.
-    if !is_free(&file) || file.metadata().map_err(io)?.size() > taken {
+    let lock = try_lock_to_look(&file, path.display())?;
+    if lock.is_none() || file.metadata().map_err(io)?.size() > taken {
         return Ok(Removal::Kept);
     }
     fs::remove_file(&path).map_err(io)?;
     Ok(Removal::Removed)
-}
-
-/// Takes the lock of a segment, unless its writer lives.
-fn is_free(file: &File) -> bool {
-    rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
 }

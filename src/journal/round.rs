@@ -3,8 +3,9 @@
 //! A round notes the time, **then** lists the segments and their sizes, and reads only records up
 //! to that time, its cutoff. So an event that was enqueued after another enqueue had returned can
 //! never be taken over before that one, although segments are read one after the other. Records are
-//! merged from all segments through small buffers, so memory does not grow with the backlog, and
-//! handed out in chunks that the caller commits one by one.
+//! merged from all segments and handed out in chunks that the caller commits one by one. The buffers
+//! of all segments together have a limit (`read_buffers`), so memory does not grow with the backlog,
+//! and by little more than the name for each segment.
 //!
 //! An incomplete record at the end is normal while the writer lives: it is being written. Anything
 //! else that is no record is damage: the round reports it with its bytes, and goes on at the next
@@ -12,21 +13,19 @@
 //! (`removal`).
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
-use std::fs;
-use std::io::ErrorKind as IoKind;
+use std::collections::binary_heap::PeekMut;
+use std::collections::{BinaryHeap, HashMap};
+use std::path::PathBuf;
 
 use super::damage::Damage;
+use super::listing::Listing;
+pub(crate) use super::listing::list_segments;
+use super::read_buffers::ReadBuffers;
 use super::segment;
-use super::segment_reader::SegmentReader;
-use crate::clock;
-use crate::error::{Error, Result};
+use super::segment_reader::{Segment, SegmentReader};
+use crate::clock::BootTime;
+use crate::error::Result;
 use crate::spool::Spool;
-
-/// The size that the buffers of all segments of a round should have together.
-pub(super) const READ_BUFFERS_BYTES: usize = 4 * 1024 * 1024;
-const READ_BUFFER_MAX: usize = 256 * 1024;
-const READ_BUFFER_MIN: usize = 1024;
 
 /// How far each segment has been taken over, by its file name.
 pub type Offsets = HashMap<String, u64>;
@@ -44,13 +43,31 @@ pub struct Chunk {
 
 /// One ordered pass over all segments.
 pub struct Round {
-    /// Boot count, and nanoseconds since boot.
-    cutoff: (u32, u64),
-    segments: Vec<SegmentReader>,
+    cutoff: BootTime,
+    journal: PathBuf,
+    listing: Listing,
+    segments: Vec<Segment>,
+    buffers: ReadBuffers,
     /// The next record of each segment, the earliest first.
-    next: BinaryHeap<Reverse<(u32, u64, usize)>>,
+    next: BinaryHeap<Reverse<Next>>,
     damage: Vec<Damage>,
-    foreign_names: Vec<String>,
+}
+
+/// When the next record of a segment was enqueued, and the segment's number: of two records of the
+/// same time, the one of the segment with the lower number comes first. As one number they are
+/// compared in one step, which is half of the work of merging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Next(u128);
+
+impl Next {
+    fn new(time: BootTime, segment: usize) -> Self {
+        let boot = u128::from(time.boot_count) << 96 | u128::from(time.boot_ns) << 32;
+        Self(boot | segment as u128)
+    }
+
+    fn segment(self) -> usize {
+        (self.0 & u128::from(u32::MAX)) as usize
+    }
 }
 
 impl Round {
@@ -60,38 +77,47 @@ impl Round {
     /// [`Store`](crate::error::ErrorKind::Store) if a newer version wrote one of them: then nothing
     /// is read, because the order could not be kept.
     pub fn begin(spool: &Spool, taken: &Offsets) -> Result<Self> {
-        let cutoff = (spool.boot_count(), clock::boot_ns());
-        let (names, foreign_names) = list_journal(spool)?;
-        let buffer =
-            (READ_BUFFERS_BYTES / names.len().max(1)).clamp(READ_BUFFER_MIN, READ_BUFFER_MAX);
+        let cutoff = spool.boot_time();
+        let mut listing = Listing::read(spool)?;
+        let names = std::mem::take(&mut listing.segments);
         let mut round = Self {
             cutoff,
+            journal: spool.journal_dir(),
             segments: Vec::with_capacity(names.len()),
+            buffers: ReadBuffers::new(names.len()),
             next: BinaryHeap::with_capacity(names.len()),
             damage: Vec::new(),
-            foreign_names,
+            listing,
         };
-        for name in names {
-            let offset = taken.get(&name).copied();
-            let Some((segment, damage)) = SegmentReader::open(spool, name, offset, buffer)? else {
-                continue;
-            };
-            round.segments.push(segment);
-            round.damage.extend(damage);
-            round.queue_next_of(round.segments.len() - 1)?;
+        for at in names {
+            let name = round.listing.name(at);
+            let offset = taken.get(name).copied();
+            if let Some(segment) = Segment::of(&round.journal.join(name), at, offset)? {
+                round.segments.push(segment);
+                round.begin_segment(round.segments.len() - 1, offset)?;
+            }
         }
         Ok(round)
     }
 
-    /// The time (boot count, nanoseconds since boot) up to which a finished round has read
-    /// everything.
-    pub fn cutoff(&self) -> (u32, u64) {
+    fn begin_segment(&mut self, number: usize, taken: Option<u64>) -> Result<()> {
+        if !self.segments[number].at_end {
+            let damage = self.reader(number).read_header(taken)?;
+            self.damage.extend(damage);
+            let next = self.find_next_of(number)?;
+            self.next.extend(next.map(Reverse));
+        }
+        Ok(())
+    }
+
+    /// The time up to which a finished round has read everything.
+    pub fn cutoff(&self) -> BootTime {
         self.cutoff
     }
 
     /// The names of files in the journal that are no segments. They are left alone.
     pub fn foreign_names(&self) -> &[String] {
-        &self.foreign_names
+        &self.listing.foreign
     }
 
     /// Hands the fragments of the next records to `sink`, with the wall time of their enqueue,
@@ -102,22 +128,22 @@ impl Round {
         mut sink: impl FnMut(&[u8], i64),
     ) -> Result<Chunk> {
         let mut bytes = 0;
+        let mut next = self.next.pop().map(|Reverse(next)| next);
         while bytes < max_bytes
-            && let Some(Reverse((_, boot_ns, index))) = self.next.pop()
+            && let Some(record) = next
         {
-            let reader = &mut self.segments[index];
-            let wall_ms = reader.header.wall_ms(boot_ns);
-            for fragment in segment::fragments(reader.payload()) {
+            next = self.read_record(record, |fragment, wall_ms| {
                 bytes += fragment.len();
                 sink(fragment, wall_ms);
-            }
-            reader.advance();
-            self.queue_next_of(index)?;
+            })?;
+            next = self.swap_for_earlier(next);
         }
+        self.next.extend(next.map(Reverse));
         let mut offsets = Vec::new();
-        for reader in self.segments.iter_mut().filter(|reader| reader.moved) {
-            reader.moved = false;
-            offsets.push((reader.name.clone(), reader.offset));
+        for segment in self.segments.iter_mut().filter(|segment| segment.moved) {
+            segment.moved = false;
+            let name = self.listing.name(segment.name).to_owned();
+            offsets.push((name, segment.offset));
         }
         Ok(Chunk {
             offsets,
@@ -126,65 +152,98 @@ impl Round {
         })
     }
 
+    /// Reads the record that was found before, and finds the next one of its segment.
+    fn read_record(
+        &mut self,
+        record: Next,
+        mut sink: impl FnMut(&[u8], i64),
+    ) -> Result<Option<Next>> {
+        let number = record.segment();
+        let mut reader = self.reader(number);
+        match reader.buffer.found.clone() {
+            Some(found) => {
+                let wall_ms = reader.segment.header.wall_ms(found.boot_ns);
+                for fragment in segment::fragments(reader.take(&found)) {
+                    sink(fragment, wall_ms);
+                }
+                self.find_next_of(number)
+            }
+            // Another segment got the buffer, so the record is read again.
+            None => {
+                let next = self.find_next_of(number)?;
+                if next == Some(record) {
+                    return self.read_record(record, sink);
+                }
+                // It was damaged or removed meanwhile.
+                Ok(next)
+            }
+        }
+    }
+
+    /// Queues `next` if the queue has an earlier one, and returns the earlier one.
+    fn swap_for_earlier(&mut self, next: Option<Next>) -> Option<Next> {
+        let Some(mut earliest) = self.next.peek_mut() else {
+            return next;
+        };
+        match next {
+            None => Some(PeekMut::pop(earliest).0),
+            Some(next) if earliest.0 < next => {
+                Some(std::mem::replace(&mut *earliest, Reverse(next)).0)
+            }
+            next => next,
+        }
+    }
+
     /// The segments that this round has read to their end.
     pub fn finished_segments(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.segments
-            .iter()
-            .filter(|reader| reader.at_end)
-            .map(|reader| (reader.name.as_str(), reader.offset))
+        let finished = self.segments.iter().filter(|segment| segment.at_end);
+        finished.map(|segment| (self.listing.name(segment.name), segment.offset))
     }
 
     /// The segments in `taken` that the round did not find.
     pub fn missing_segments(&self, taken: &Offsets) -> Vec<String> {
-        let found: HashSet<&str> = self.segments.iter().map(|reader| &*reader.name).collect();
-        let missing = taken.keys().filter(|name| !found.contains(name.as_str()));
-        missing.cloned().collect()
+        let is_missing = |name: &&String| {
+            let found = self
+                .segments
+                .binary_search_by(|segment| self.listing.name(segment.name).cmp(name));
+            found.is_err()
+        };
+        taken.keys().filter(is_missing).cloned().collect()
     }
 
     /// Bytes that were taken over or read, and are still in the journal.
     pub fn taken_bytes(&self) -> u64 {
-        self.segments.iter().map(|reader| reader.offset).sum()
+        self.segments.iter().map(|segment| segment.offset).sum()
     }
 
-    /// Queues the next record of a segment, if it is not later than the cutoff.
-    fn queue_next_of(&mut self, index: usize) -> Result<()> {
-        let reader = &mut self.segments[index];
-        let Some((boot_ns, damage)) = reader.find_next()? else {
-            return Ok(());
+    /// Finds the next record of a segment, if it is not later than the cutoff.
+    fn find_next_of(&mut self, number: usize) -> Result<Option<Next>> {
+        let mut reader = self.reader(number);
+        let found = reader.find_next()?;
+        let segment = &self.segments[number];
+        let Some((boot_ns, damage)) = found else {
+            self.buffers.release(number, segment.buffer);
+            return Ok(None);
         };
+        self.buffers.shrink(segment.buffer);
         self.damage.extend(damage);
-        let time = (reader.header.boot_count, boot_ns);
-        if time <= self.cutoff {
-            self.next.push(Reverse((time.0, time.1, index)));
-        }
-        Ok(())
+        let boot_count = segment.header.boot_count;
+        let time = BootTime {
+            boot_count,
+            boot_ns,
+        };
+        Ok((time <= self.cutoff).then(|| Next::new(time, number)))
     }
-}
 
-/// The names of all segments, the earliest first.
-pub(crate) fn list_segments(spool: &Spool) -> Result<Vec<String>> {
-    Ok(list_journal(spool)?.0)
-}
-
-/// The names of all segments, the earliest first, and those of everything else.
-fn list_journal(spool: &Spool) -> Result<(Vec<String>, Vec<String>)> {
-    let journal = spool.journal_dir();
-    let entries = match fs::read_dir(&journal) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == IoKind::NotFound => return Ok((Vec::new(), Vec::new())),
-        Err(e) => return Err(Error::io(journal.display(), e)),
-    };
-    let (mut names, mut foreign) = (Vec::new(), Vec::new());
-    for entry in entries {
-        let entry = entry.map_err(|e| Error::io(journal.display(), e))?;
-        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-        match entry.file_name().into_string() {
-            Ok(name) if is_file && segment::parse_name(&name).is_some() => names.push(name),
-            Ok(name) => foreign.push(name),
-            Err(name) => foreign.push(name.to_string_lossy().into_owned()),
+    fn reader(&mut self, number: usize) -> SegmentReader<'_> {
+        let buffer_size = self.buffers.size();
+        let segment = &mut self.segments[number];
+        SegmentReader {
+            buffer: self.buffers.of(number, &mut segment.buffer),
+            buffer_size,
+            journal: &self.journal,
+            name: self.listing.name(segment.name),
+            segment,
         }
     }
-    names.sort_unstable();
-    foreign.sort_unstable();
-    Ok((names, foreign))
 }

@@ -6,7 +6,7 @@
 //! ```text
 //! header (64 bytes)   magic "MEDITJRN" | version u32 | boot count u32 | created boot_ns u64
 //!                     | created wall_ms i64 | zeros | crc32c u32 of all before
-//! record (28 bytes)   magic u32 | payload length u32 | events u32 | boot_ns u64
+//! record (32 bytes)   magic u32 | payload length u32 | events u32 | events before u32 | boot_ns u64
 //!                     | crc32c u32 of all before and of the record's position | crc32c u32 of the payload
 //!        payload      for each event: length u32 | JSON fragment
 //! ```
@@ -19,15 +19,25 @@
 //! extent. The checksum also covers the record's [`Position`]: bytes that the disk has written to a
 //! wrong place, or kept from an earlier file, are no record there.
 //!
+//! A record's header also says how many events the records before it have, so two headers tell how
+//! many events stand between them, whatever their size, and although the sender may have given the
+//! bytes between them back (`backlog`).
+//!
 //! A header of any version begins with magic and version and ends with its checksum, so that an
 //! older library can distinguish a newer segment from a damaged one.
 
 use std::ops::Range;
 
+pub use self::search::{Piece, first_header, last_header, next_piece};
+
+mod search;
+#[cfg(test)]
+mod tests;
+
 /// Bytes of a segment's header.
 pub const HEADER_LEN: usize = 64;
 /// Bytes of a record before its payload.
-pub const RECORD_HEADER_LEN: usize = 28;
+pub const RECORD_HEADER_LEN: usize = 32;
 /// Bytes before each fragment in a payload.
 pub const FRAGMENT_PREFIX_LEN: usize = 4;
 /// The largest payload of one record; a longer length is damage.
@@ -36,7 +46,7 @@ pub const PAYLOAD_MAX: usize = 64 * 1024 * 1024;
 const SEGMENT_MAGIC: [u8; 8] = *b"MEDITJRN";
 const RECORD_MAGIC: [u8; 4] = *b"MREC";
 /// Bytes of a record's header that its own checksum covers.
-const CHECKED_LEN: usize = 20;
+const CHECKED_LEN: usize = 24;
 /// The version of this format. Segments of a newer version are left alone.
 pub const VERSION: u32 = 1;
 
@@ -150,16 +160,68 @@ impl Position {
     }
 }
 
-/// Completes the record in `buffer`, which will stand at `position`.
-pub fn finish_record(buffer: &mut [u8], events: u32, boot_ns: u64, position: Position) {
+/// What a record's header says of the record, beside its position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// Bytes of its payload.
+    pub payload_len: u32,
+    /// Its events.
+    pub events: u32,
+    /// The events of all records before it in its segment.
+    pub events_before: u32,
+    /// Time since boot of its enqueue.
+    pub boot_ns: u64,
+}
+
+impl RecordHeader {
+    fn encode(&self, payload_crc: u32, position: Position) -> [u8; RECORD_HEADER_LEN] {
+        let mut bytes = [0; RECORD_HEADER_LEN];
+        bytes[..4].copy_from_slice(&RECORD_MAGIC);
+        bytes[4..8].copy_from_slice(&self.payload_len.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.events.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.events_before.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.boot_ns.to_le_bytes());
+        let crc = position.checksum(&bytes);
+        bytes[24..28].copy_from_slice(&crc.to_le_bytes());
+        bytes[28..].copy_from_slice(&payload_crc.to_le_bytes());
+        bytes
+    }
+
+    /// Reads the header at the start of `bytes`, which are at `position`; `None` if that is none,
+    /// by the header's own checksum.
+    pub fn decode(bytes: &[u8], position: Position) -> Option<Self> {
+        let bytes = bytes.get(..RECORD_HEADER_LEN)?;
+        is_header(bytes, position).then(|| Self {
+            payload_len: u32_at(bytes, 4),
+            events: u32_at(bytes, 8),
+            events_before: u32_at(bytes, 12),
+            boot_ns: u64_at(bytes, 16),
+        })
+    }
+
+    /// Bytes of the whole record.
+    pub fn record_len(&self) -> usize {
+        RECORD_HEADER_LEN + self.payload_len as usize
+    }
+}
+
+/// Completes the record in `buffer`, which will stand at `position`, behind records that have
+/// `events_before` events.
+pub fn finish_record(
+    buffer: &mut [u8],
+    events: u32,
+    events_before: u32,
+    boot_ns: u64,
+    position: Position,
+) {
     let (header, payload) = buffer.split_at_mut(RECORD_HEADER_LEN);
-    header[..4].copy_from_slice(&RECORD_MAGIC);
-    header[4..8].copy_from_slice(&(payload.len() as u32).to_le_bytes());
-    header[8..12].copy_from_slice(&events.to_le_bytes());
-    header[12..20].copy_from_slice(&boot_ns.to_le_bytes());
-    let crc = position.checksum(header);
-    header[20..24].copy_from_slice(&crc.to_le_bytes());
-    header[24..].copy_from_slice(&crc32c::crc32c(payload).to_le_bytes());
+    let said = RecordHeader {
+        payload_len: payload.len() as u32,
+        events,
+        events_before,
+        boot_ns,
+    };
+    header.copy_from_slice(&said.encode(crc32c::crc32c(payload), position));
 }
 
 /// What [`parse_record`] finds.
@@ -197,21 +259,22 @@ pub fn parse_record(bytes: &[u8], position: Position) -> Parsed {
             Parsed::Damaged
         };
     };
-    if !is_header(header, position) {
+    let Some(said) = RecordHeader::decode(header, position) else {
         return Parsed::Damaged;
-    }
-    let end = RECORD_HEADER_LEN + u32_at(header, 4) as usize;
+    };
+    let end = said.record_len();
     let Some(payload) = bytes.get(RECORD_HEADER_LEN..end) else {
         return Parsed::Partial { needed: end };
     };
-    let events = u32_at(header, 8);
     // A wrong number of fragments can only be a bug of the writer; no event of such a record may
     // vanish silently.
-    if u32_at(header, 24) != crc32c::crc32c(payload) || count_fragments(payload) != Some(events) {
+    if u32_at(header, CHECKED_LEN + 4) != crc32c::crc32c(payload)
+        || count_fragments(payload) != Some(said.events)
+    {
         return Parsed::DamagedPayload { length: end };
     }
     Parsed::Record {
-        boot_ns: u64_at(header, 12),
+        boot_ns: said.boot_ns,
         payload: RECORD_HEADER_LEN..end,
     }
 }
@@ -229,52 +292,6 @@ fn is_header(bytes: &[u8], position: Position) -> bool {
     bytes[..4] == RECORD_MAGIC
         && u32_at(bytes, 4) as usize <= PAYLOAD_MAX
         && u32_at(bytes, CHECKED_LEN) == position.checksum(bytes)
-}
-
-/// What [`next_piece`] finds in a segment to which nothing will be added.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// A whole record.
-    Record {
-        /// Time since boot.
-        boot_ns: u64,
-        /// Where the payload is in the parsed bytes.
-        payload: Range<usize>,
-    },
-    /// Bytes that are no record: one whose payload is damaged, or everything up to the next header
-    /// of a record.
-    Damaged {
-        /// How many.
-        length: usize,
-    },
-    /// A record that was being written, or zeros, to the end.
-    Torn,
-}
-
-/// Reads what begins at the start of `bytes`, the rest of a segment from `position` on.
-pub fn next_piece(bytes: &[u8], position: Position) -> Piece {
-    match parse_record(bytes, position) {
-        Parsed::Record { boot_ns, payload } => Piece::Record { boot_ns, payload },
-        Parsed::DamagedPayload { length } => Piece::Damaged { length },
-        Parsed::Partial { .. } | Parsed::Damaged if bytes.is_empty() => Piece::Torn,
-        parsed => match find_header(bytes, position) {
-            Some(length) => Piece::Damaged { length },
-            None if matches!(parsed, Parsed::Partial { .. }) || is_zero(bytes) => Piece::Torn,
-            None => Piece::Damaged {
-                length: bytes.len(),
-            },
-        },
-    }
-}
-
-/// The distance to the next whole header of a record behind the start of `bytes`.
-fn find_header(bytes: &[u8], position: Position) -> Option<usize> {
-    bytes
-        .windows(RECORD_HEADER_LEN)
-        .enumerate()
-        .skip(1)
-        .find(|(at, window)| window[..4] == RECORD_MAGIC && is_header(window, position.plus(*at)))
-        .map(|(at, _)| at)
 }
 
 /// Whether all `bytes` are zero, so that there is nothing worth saving.
@@ -335,6 +352,3 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     word.copy_from_slice(&bytes[at..at + 8]);
     u64::from_le_bytes(word)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,4 @@
-//! Reads one segment: record after record, through a small buffer, skipping what is damaged.
+//! Reads one segment: record after record, through a buffer, skipping what is damaged.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind as IoKind, Read};
@@ -7,14 +7,16 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::damage::Damage;
+use super::listing::NameAt;
+use super::read_buffers::{Buffer, BufferNumber, FoundRecord};
 use super::segment::{self, BadHeader, HEADER_LEN, Header, Parsed, Piece, Position};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spool::Spool;
 
-/// One segment being read.
-pub(super) struct SegmentReader {
-    pub(super) name: String,
-    path: PathBuf,
+/// What a round keeps of a segment, of which there may be tens of thousands.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) name: NameAt,
     pub(super) header: Header,
     /// The segment's size when the round began.
     size: u64,
@@ -24,80 +26,79 @@ pub(super) struct SegmentReader {
     pub(super) moved: bool,
     /// No whole record stands behind `offset`.
     pub(super) at_end: bool,
-    /// Where the payload of the found record is in `buffer`.
-    found_payload: Range<usize>,
-    /// The length of the found record.
-    found_length: usize,
-    buffer: Vec<u8>,
-    buffer_start: u64,
-    buffer_size: usize,
+    pub(super) buffer: BufferNumber,
 }
 
-impl SegmentReader {
-    /// Opens a segment behind `taken`. A damaged header is reported once: at the first reading,
-    /// after which the header counts as taken over.
-    pub(super) fn open(
-        spool: &Spool,
-        name: String,
-        taken: Option<u64>,
-        buffer_size: usize,
-    ) -> Result<Option<(Self, Option<Damage>)>> {
-        let path = spool.journal_dir().join(&name);
-        let about = match fs::symlink_metadata(&path) {
+impl Segment {
+    /// A segment that nothing was read of yet, from `taken` on; `None` if its file is gone.
+    pub(super) fn of(path: &Path, name: NameAt, taken: Option<u64>) -> Result<Option<Self>> {
+        let about = match fs::symlink_metadata(path) {
             Ok(about) => about,
             // The sender has removed it, if that is another process; otherwise an operator has.
             Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io(path.display(), e)),
         };
-        let mut reader = Self {
+        let offset = taken.unwrap_or(HEADER_LEN as u64);
+        Ok(Some(Self {
+            name,
             header: Header {
                 boot_count: 0,
                 created_boot_ns: 0,
                 created_wall_ms: 0,
             },
             size: about.len(),
-            offset: taken.unwrap_or(HEADER_LEN as u64),
+            offset,
             moved: false,
-            at_end: false,
-            found_payload: 0..0,
-            found_length: 0,
-            buffer: Vec::new(),
-            buffer_start: 0,
-            buffer_size,
-            name,
-            path,
-        };
-        if reader.offset >= reader.size {
-            // Nothing new: the file is not even opened.
-            reader.at_end = true;
-            return Ok(Some((reader, None)));
-        }
-        reader.fill(0, HEADER_LEN)?;
-        let mut damage = None;
-        reader.header = match Header::decode(&reader.buffer) {
-            Ok(header) => header,
-            Err(BadHeader::Newer) => return Err(newer_version(&reader.path)),
+            // If there is nothing new, the file is not even opened.
+            at_end: offset >= about.len(),
+            buffer: BufferNumber::default(),
+        }))
+    }
+}
+
+/// A segment, and the buffer through which it is read.
+pub(super) struct SegmentReader<'r> {
+    pub(super) segment: &'r mut Segment,
+    pub(super) buffer: &'r mut Buffer,
+    pub(super) buffer_size: usize,
+    pub(super) journal: &'r Path,
+    pub(super) name: &'r str,
+}
+
+impl SegmentReader<'_> {
+    /// Reads the segment's header. A damaged one is reported once: at the first reading, after
+    /// which the header counts as taken over.
+    pub(super) fn read_header(&mut self, taken: Option<u64>) -> Result<Option<Damage>> {
+        // Most often, the next record stands in the same read.
+        let is_near = self.segment.offset < self.buffer_size as u64;
+        let ahead = if is_near { self.buffer_size } else { 0 };
+        self.fill(0, HEADER_LEN, ahead)?;
+        match Header::decode(&self.buffer.bytes) {
+            Ok(header) => self.segment.header = header,
+            Err(BadHeader::Newer) => return Err(newer_version(&self.path())),
             // The records have checksums of their own; the file name has the time of creation.
             Err(BadHeader::Damaged | BadHeader::Short) => {
+                let path = self.path();
+                let modified_s = fs::symlink_metadata(path).map_or(0, |about| about.mtime());
+                self.segment.header = header_from_name(self.name, modified_s);
                 if taken.is_none() {
-                    damage = Some(Damage {
-                        segment: reader.name.clone(),
+                    self.segment.moved = true;
+                    return Ok(Some(Damage {
+                        segment: self.name.to_owned(),
                         offset: 0,
-                        bytes: reader.buffer.iter().copied().take(HEADER_LEN).collect(),
-                    });
-                    reader.moved = true;
+                        bytes: self.buffer.bytes.iter().copied().take(HEADER_LEN).collect(),
+                    }));
                 }
-                header_from_name(&reader.name, &about)
             }
-        };
-        Ok(Some((reader, damage)))
+        }
+        Ok(None)
     }
 
     /// The position at which the next record should begin.
     fn position(&self) -> Position {
         Position {
-            created_boot_ns: self.header.created_boot_ns,
-            offset: self.offset,
+            created_boot_ns: self.segment.header.created_boot_ns,
+            offset: self.segment.offset,
         }
     }
 
@@ -105,22 +106,22 @@ impl SegmentReader {
     pub(super) fn find_next(&mut self) -> Result<Option<(u64, Vec<Damage>)>> {
         let mut was_read_again = false;
         loop {
+            let (offset, size) = (self.segment.offset, self.segment.size);
             match segment::parse_record(self.unread(), self.position()) {
                 Parsed::Record { boot_ns, payload } => {
-                    self.set_found(payload);
+                    self.set_found(boot_ns, payload);
                     return Ok(Some((boot_ns, Vec::new())));
                 }
-                Parsed::Partial { needed } if self.offset + needed as u64 <= self.size => {
-                    self.fill(self.offset, needed)?;
+                Parsed::Partial { needed } if offset + needed as u64 <= size => {
+                    self.fill(offset, needed, self.buffer_size)?;
                 }
                 // The writer may have cut off a partial record, and written another one, between
                 // two reads: read these bytes again.
                 Parsed::DamagedPayload { .. } | Parsed::Damaged
-                    if !was_read_again && self.offset < self.size =>
+                    if !was_read_again && offset < size =>
                 {
                     was_read_again = true;
-                    self.buffer.clear();
-                    self.fill(self.offset, segment::RECORD_HEADER_LEN)?;
+                    self.fill(offset, segment::RECORD_HEADER_LEN, self.buffer_size)?;
                 }
                 Parsed::Partial { .. } | Parsed::DamagedPayload { .. } | Parsed::Damaged => {
                     return self.skip_damage();
@@ -131,75 +132,94 @@ impl SegmentReader {
 
     /// Skips bytes that are no record, if a whole record stands behind them.
     fn skip_damage(&mut self) -> Result<Option<(u64, Vec<Damage>)>> {
-        let remaining = (self.size - self.offset.min(self.size)) as usize;
+        let (offset, size) = (self.segment.offset, self.segment.size);
+        let remaining = size.saturating_sub(offset) as usize;
         if remaining > 0 {
-            self.fill(self.offset, remaining)?;
+            self.fill(offset, remaining, 0)?;
         }
-        let found = find_record(&self.name, self.unread(), self.position());
+        let found = find_record(self.name, self.unread(), self.position());
         if let Some((boot_ns, payload)) = found.record {
-            self.offset += found.skipped as u64;
-            self.moved = true;
-            self.set_found(payload);
+            self.segment.offset += found.skipped as u64;
+            self.segment.moved = true;
+            self.set_found(boot_ns, payload);
             return Ok(Some((boot_ns, found.damage)));
         }
-        self.at_end = true;
-        self.buffer = Vec::new();
+        self.segment.at_end = true;
         Ok(None)
     }
 
     /// Makes the record whose payload is in this range of [`unread`](Self::unread) the found one.
-    fn set_found(&mut self, payload: Range<usize>) {
-        let at = (self.offset - self.buffer_start) as usize;
-        self.found_length = payload.end;
-        self.found_payload = payload.start + at..payload.end + at;
+    fn set_found(&mut self, boot_ns: u64, payload: Range<usize>) {
+        let at = (self.segment.offset - self.buffer.start) as usize;
+        self.buffer.found = Some(FoundRecord {
+            boot_ns,
+            length: payload.end,
+            payload: payload.start + at..payload.end + at,
+        });
     }
 
-    /// The payload of the found record.
-    pub(super) fn payload(&self) -> &[u8] {
-        &self.buffer[self.found_payload.clone()]
+    /// Takes the found record: it is read, and the segment goes on behind it. Returns its payload.
+    pub(super) fn take(&mut self, found: &FoundRecord) -> &[u8] {
+        self.buffer.found = None;
+        self.segment.offset += found.length as u64;
+        self.segment.moved = true;
+        self.buffer
+            .bytes
+            .get(found.payload.clone())
+            .unwrap_or_default()
     }
 
-    /// Moves behind the found record.
-    pub(super) fn advance(&mut self) {
-        self.offset += self.found_length as u64;
-        self.moved = true;
-    }
-
-    /// The bytes of the buffer from `offset` on.
+    /// The bytes of the buffer from the segment's offset on.
     fn unread(&self) -> &[u8] {
-        let at = self.offset.saturating_sub(self.buffer_start) as usize;
-        self.buffer.get(at..).unwrap_or_default()
+        let at = self.segment.offset.checked_sub(self.buffer.start);
+        at.and_then(|at| self.buffer.bytes.get(at as usize..))
+            .unwrap_or_default()
     }
 
-    /// Fills the buffer with at least `needed` bytes from `start` on, or up to the segment's end.
-    fn fill(&mut self, start: u64, needed: usize) -> Result<()> {
-        let left = (self.size - start) as usize;
-        let wanted = needed.max(self.buffer_size).min(left);
-        let read = || -> std::io::Result<Vec<u8>> {
-            let file = open_for_reading(&self.path)?;
-            let mut buffer = vec![0; wanted];
-            let mut got = 0;
-            while got < wanted {
-                match file.read_at(&mut buffer[got..], start + got as u64)? {
-                    // The writer has cut off a partial record since the segment was listed.
-                    0 => break,
-                    more => got += more,
-                }
-            }
-            buffer.truncate(got);
-            Ok(buffer)
+    fn path(&self) -> PathBuf {
+        self.journal.join(self.name)
+    }
+
+    /// Fills the buffer with `needed` bytes from `start` on, and more up to `ahead`, or up to the
+    /// segment's end.
+    fn fill(&mut self, start: u64, needed: usize, ahead: usize) -> Result<()> {
+        let left = self.segment.size.saturating_sub(start) as usize;
+        let wanted = needed.max(ahead).min(left);
+        let path = self.path();
+        let bytes = &mut self.buffer.bytes;
+        let kept = 2 * wanted.max(self.buffer_size);
+        if !(wanted..=kept).contains(&bytes.capacity()) {
+            *bytes = Vec::with_capacity(wanted);
+        }
+        bytes.resize(wanted, 0);
+        let got = match open_for_reading(&path).and_then(|file| read_at(&file, bytes, start)) {
+            // The sender has removed it while another process reads: it is taken over.
+            Err(e) if e.kind() == IoKind::NotFound => 0,
+            read => read.map_err(|e| Error::io(path.display(), e))?,
         };
-        self.buffer = match read() {
-            // The sender has removed it while another process counts the backlog: it is taken over.
-            Err(e) if e.kind() == IoKind::NotFound => Vec::new(),
-            read => read.map_err(|e| Error::io(self.path.display(), e))?,
-        };
-        self.buffer_start = start;
-        if self.buffer.len() < wanted {
-            self.size = start + self.buffer.len() as u64;
+        bytes.truncate(got);
+        self.buffer.start = start;
+        self.buffer.found = None;
+        if got < wanted {
+            self.segment.size = start + got as u64;
         }
         Ok(())
     }
+}
+
+/// Fills `buffer` from `start` on; returns how many bytes there were.
+pub(super) fn read_at(file: &File, buffer: &mut [u8], start: u64) -> std::io::Result<usize> {
+    let mut got = 0;
+    while got < buffer.len() {
+        match file.read_at(&mut buffer[got..], start + got as u64) {
+            // The writer has cut off a partial record since the size was read.
+            Ok(0) => break,
+            Ok(more) => got += more,
+            Err(e) if e.kind() == IoKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(got)
 }
 
 /// What [`find_record`] finds in the rest of a segment.
@@ -258,13 +278,13 @@ pub(super) fn newer_version(path: &Path) -> Error {
     )
 }
 
-/// The header that a segment's file name and its metadata stand in for, where its own is damaged.
-pub(super) fn header_from_name(name: &str, about: &fs::Metadata) -> Header {
+/// The header that a segment's file name and the time of its last change stand in for, where its own is damaged.
+pub(super) fn header_from_name(name: &str, modified_s: i64) -> Header {
     let (boot_count, created_boot_ns) = segment::parse_name(name).unwrap_or_default();
     Header {
         boot_count,
         created_boot_ns,
-        created_wall_ms: about.mtime() * 1_000,
+        created_wall_ms: modified_s.saturating_mul(1_000),
     }
 }
 

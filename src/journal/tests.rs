@@ -14,7 +14,10 @@ use super::writer::{RecordDurability, Writer};
 use crate::error::{Error, ErrorKind};
 use crate::spool::{Destination, NetworkFileSystem, Spool};
 
+mod count;
 mod damage;
+mod many_segments;
+mod measure;
 
 const DESTINATION: Destination<'_> = Destination {
     endpoint: "https://api.example/events",

@@ -131,8 +131,7 @@ impl Writer {
         self.check_disk_and_segment(stripe, now.boot_ns)?;
         self.check_limit(stripe, record.len() as u64)?;
         let segment = self.segment(stripe, now)?;
-        segment::finish_record(record, events, now.boot_ns, segment.end());
-        match segment.append(record) {
+        match segment.append(record, events, now.boot_ns) {
             Ok(end) => {
                 let must_sync = self.durability == RecordDurability::Power;
                 Ok(must_sync.then(|| (segment.clone(), end)))

@@ -26,7 +26,7 @@ pub struct Report {
     pub rejected: u64,
     /// Events expired since the call began.
     pub expired: u64,
-    /// Events that wait at its return. Where the deadline did not suffice to count the journal, about.
+    /// Events that wait at its return.
     pub pending: u64,
     /// Of these, events whose last request was never answered.
     pub in_doubt: u64,
@@ -47,8 +47,7 @@ enum Progress {
 /// What one flush waits for.
 struct Goal {
     since: Instant,
-    boot_count: u32,
-    boot_ns: u64,
+    enqueued_upto: BootTime,
     /// The last row that can hold an event of before the call, once it is known.
     mark: Option<i64>,
 }
@@ -63,8 +62,7 @@ impl Sender {
         let shared = &self.shared;
         let mut goal = Goal {
             since: Instant::now(),
-            boot_count: shared.spool.boot_count(),
-            boot_ns: clock::boot_ns(),
+            enqueued_upto: shared.spool.boot_time(),
             mark: None,
         };
         let mut woken: Option<Instant> = None;
@@ -92,7 +90,7 @@ impl Sender {
         };
         let knows_token = session.knows_token();
         if let Some(state) = session.state_mut() {
-            if state.taken_upto >= (goal.boot_count, goal.boot_ns) {
+            if state.taken_upto >= goal.enqueued_upto {
                 let mark = match goal.mark {
                     Some(mark) => mark,
                     None => state.store.last_run()?,
@@ -143,8 +141,7 @@ impl Sender {
         let Some(heartbeat) = Heartbeat::read(spool)? else {
             return Ok(Progress::Waiting);
         };
-        let taken =
-            (heartbeat.boot_count, heartbeat.taken_upto_boot_ns) >= (goal.boot_count, goal.boot_ns);
+        let taken = heartbeat.taken_upto() >= goal.enqueued_upto;
         if !taken && !heartbeat.take_over_is_limited {
             return Ok(Progress::Waiting);
         }

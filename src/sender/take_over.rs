@@ -4,6 +4,7 @@
 //! on meanwhile.
 
 use super::state::State;
+use crate::clock::BootTime;
 use crate::error::Result;
 use crate::event;
 use crate::journal::damage::Damage;
@@ -101,7 +102,7 @@ impl TakeOver {
     }
 
     /// The time up to which all is taken over once the last chunk is committed.
-    pub(super) fn upto(&self) -> (u32, u64) {
+    pub(super) fn upto(&self) -> BootTime {
         self.round.cutoff()
     }
 

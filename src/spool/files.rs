@@ -33,6 +33,27 @@ pub(crate) fn try_lock(file: &File, what: impl fmt::Display) -> Result<bool> {
     }
 }
 
+/// Takes the lock of an open file only to look at it; `None`: it is held already.
+pub(crate) fn try_lock_to_look(
+    file: &File,
+    what: impl fmt::Display,
+) -> Result<Option<LockToLook<'_>>> {
+    Ok(try_lock(file, what)?.then_some(LockToLook(file)))
+}
+
+/// A lock that is given up when this value is dropped.
+///
+/// Closing the file would not be enough. A lock belongs to the open file description, which a child
+/// forked meanwhile shares, so the lock would last as long as the child.
+pub(crate) struct LockToLook<'f>(&'f File);
+
+impl Drop for LockToLook<'_> {
+    fn drop(&mut self) {
+        // It fails only for a descriptor that is not open.
+        let _ = rustix::fs::flock(self.0, FlockOperation::Unlock);
+    }
+}
+
 /// Removes a file, if it exists.
 pub(crate) fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
@@ -103,4 +124,26 @@ pub(super) fn directory_error(dir: &Path, cause: std::io::Error) -> Error {
 /// How messages name the spool at `dir`.
 pub(super) fn spool_name(dir: &Path) -> String {
     format!("spool {}", dir.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_taken_to_look_is_free_again_although_a_child_shares_the_open_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("locked");
+        let file = private_file().open(&path).unwrap();
+        // A forked child has the same open file description, as a duplicate has.
+        let of_child = file.try_clone().unwrap();
+        let other = private_file().open(&path).unwrap();
+        let lock = try_lock_to_look(&file, "file").unwrap();
+        assert!(lock.is_some());
+        assert!(try_lock_to_look(&other, "file").unwrap().is_none());
+        drop(lock);
+        drop(file);
+        assert!(try_lock(&other, "file").unwrap());
+        drop(of_child);
+    }
 }

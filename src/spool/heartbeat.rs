@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files::private_file;
 use super::open::Spool;
-use crate::clock;
+use crate::clock::{self, BootTime};
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 
 /// The sender's process, its progress, and the bytes that are pending.
@@ -58,6 +58,14 @@ impl Heartbeat {
         }
         last.paused = reason.map(|reason| reason.name().to_owned());
         last.write(spool)
+    }
+
+    /// Everything enqueued before this time has been taken over.
+    pub(crate) fn taken_upto(&self) -> BootTime {
+        BootTime {
+            boot_count: self.boot_count,
+            boot_ns: self.taken_upto_boot_ns,
+        }
     }
 
     /// Why delivery is paused, if it is.

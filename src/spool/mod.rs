@@ -35,6 +35,7 @@ pub use self::directory::{DirectoryId, check_directory};
 pub use self::disk_space::{DiskSpace, disk_space};
 pub(crate) use self::files::{
     ensure_dir, open_dir, private_file, remove_file, replace_file, sync_dir, sync_parent, try_lock,
+    try_lock_to_look,
 };
 pub(crate) use self::heartbeat::Heartbeat;
 pub use self::identity::{Description, Destination, adopt, describe};

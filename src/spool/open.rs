@@ -13,6 +13,7 @@ use super::identity::{
     Destination, read_boot_id, read_identity, require_identity, update_identity,
 };
 use super::reserve::Reserve;
+use crate::clock::{self, BootTime};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Whether a spool may live on a file system that other hosts see too.
@@ -102,6 +103,14 @@ impl Spool {
     /// How many boots of the host it has seen; the first is 1.
     pub fn boot_count(&self) -> u32 {
         self.boot_count
+    }
+
+    /// Now, as a time that orders what is enqueued.
+    pub fn boot_time(&self) -> BootTime {
+        BootTime {
+            boot_count: self.boot_count,
+            boot_ns: clock::boot_ns(),
+        }
     }
 
     /// Which directory on which disk it is, whatever its path.

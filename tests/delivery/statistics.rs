@@ -1,9 +1,11 @@
 //! What the statistics count of real requests, and what they say before any sender has run.
 
-use meditopia::{Client, Stats};
+use meditopia::{Client, Fields, Stats};
+use meditopia_testkit::child::run_in_child;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, SpoolClient, TestSpool};
 use meditopia_testkit::wait::secs;
+use rustix::process::{Resource, Rlimit, setrlimit};
 use serde_json::json;
 
 fn by_verdict(stats: &Stats) -> [u64; 6] {
@@ -132,19 +134,60 @@ fn the_oldest_pending_event_has_a_time_before_any_sender_has_run() {
 }
 
 #[test]
-fn the_pending_events_of_a_long_journal_are_estimated_without_reading_all_of_it() {
-    const EVENTS: u64 = 120_000;
+fn the_pending_events_of_a_long_journal_are_counted_exactly_without_reading_it() {
     let api = Sandbox::start();
     let client = TestSpool::for_sandbox(&api).into_client();
-    client.enqueue_users(0..EVENTS as usize);
+    let long = "x".repeat(60_000);
+    let mut events = 0;
+    for _ in 0..200 {
+        client.enqueue_users(0..300);
+        enqueue_value(&client, &long).unwrap();
+        events += 301;
+    }
     let stats = client.stats().unwrap();
-    assert!(stats.journal_bytes > 12 << 20, "{stats:?}");
-    assert!(stats.pending.abs_diff(EVENTS) < EVENTS / 20, "{stats:?}");
+    assert!(stats.journal_bytes > 20 << 20, "{stats:?}");
+    assert_eq!(stats.pending, events);
     let read = read_bytes();
     for _ in 0..4 {
         client.stats().unwrap();
     }
-    assert!(read_bytes() - read < 4 * (10 << 20));
+    // The journal has three segments or four.
+    assert!(read_bytes() - read < 4 * 4 * 110_000);
+}
+
+fn enqueue_value(client: &Client, value: &str) -> Result<(), meditopia::Error> {
+    client.enqueue(&Fields {
+        token: "token",
+        partner_user_id: "u-long",
+        event: "video",
+        event_value: Some(value),
+        received_at: Some("2024-08-06 15:04:05"),
+    })
+}
+
+#[test]
+fn after_a_write_that_failed_half_way_and_was_cut_back_the_count_is_exact() {
+    run_in_child(|| {
+        let api = Sandbox::start();
+        let client = TestSpool::for_sandbox(&api)
+            .with("role", "enqueue")
+            .into_client();
+        client.enqueue_users(0..3);
+        let size = client.stats().unwrap().journal_bytes;
+        // SAFETY: this only changes what the kernel does for a signal of this process.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+        let limit = |bytes| Rlimit {
+            current: bytes,
+            maximum: None,
+        };
+        setrlimit(Resource::Fsize, limit(Some(size + 50))).unwrap();
+        enqueue_value(&client, "does not fit").unwrap_err();
+        setrlimit(Resource::Fsize, limit(None)).unwrap();
+        assert_eq!(client.stats().unwrap().journal_bytes, size);
+        client.enqueue_users(3..5);
+        let stats = client.stats().unwrap();
+        assert_eq!((stats.pending, stats.segments), (5, 1), "{stats:?}");
+    });
 }
 
 /// How many bytes this thread has read so far.

@@ -65,7 +65,7 @@ def contests(settings: Settings) -> list[Row]:
             reference=contender("bare write(2) append", appender, *events),
             goal=Goal(1.5),
             rounds=settings.rounds(9),
-            note="180 bytes a record, warm, on one CPU",
+            note="184 bytes a record, warm, on one CPU",
         ),
         Row(
             key="enqueue-rdkafka",
@@ -166,7 +166,7 @@ def curve(
             Series(f"bare append, {apart}", points(counts, outcomes, lambda outcome: outcome.reference.median)),
         ],
         log_x=True,
-        about="Durability: process. A record is one write(2) of 180 bytes for both.",
+        about="Durability: process. A record is one write(2) of 184 bytes for both.",
     )
     return Table(
         key=f"throughput-{workers}",

@@ -38,7 +38,7 @@ def tables(settings: Settings) -> list[Table]:
             "Instructions of one enqueue",
             ["an event", "by", "instructions", "system calls"],
             rows,
-            "Counted by callgrind and strace on warm calls, without the kernel's part; the record has 180 bytes but for the long value.",
+            "Counted by callgrind and strace on warm calls, without the kernel's part; the record has 184 bytes but for the long value.",
         )
     ]
 

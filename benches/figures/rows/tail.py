@@ -21,9 +21,9 @@ from ..table import Table
 from ..workshop import BENCHES, PROGRAMS, Settings, compile_c, scratch
 from .enqueue import compile_appender, compile_meditopia, compile_rdkafka
 
-#: 180 MB, which is more than twenty segments of 8 MiB.
+#: 184 MB, which is more than twenty segments of 8 MiB.
 EVENTS = 1_000_000
-#: 72 MB in 20 s.
+#: 74 MB in 20 s.
 PACED_EVENTS = 400_000
 PACED_RATE = 20_000
 PLOT = "enqueue_latency.svg"

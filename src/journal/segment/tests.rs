@@ -17,7 +17,7 @@ fn record_at(position: Position, fragments: &[&str], boot_ns: u64) -> Vec<u8> {
         })
         .unwrap();
     }
-    finish_record(&mut buffer, fragments.len() as u32, boot_ns, position);
+    finish_record(&mut buffer, fragments.len() as u32, 0, boot_ns, position);
     buffer
 }
 
@@ -34,6 +34,38 @@ fn a_record_reads_back_as_it_was_written() {
     assert_eq!(boot_ns, 7);
     let read: Vec<_> = fragments(&bytes[payload]).collect();
     assert_eq!(read, [&b"one"[..], b"", b"three"]);
+}
+
+#[test]
+fn a_header_says_how_many_events_stand_before_its_record() {
+    let mut bytes = record(&["one", "two"], 7);
+    finish_record(&mut bytes, 2, 70_000, 7, AT);
+    let header = RecordHeader::decode(&bytes, AT).unwrap();
+    let expected = RecordHeader {
+        payload_len: bytes.len() as u32 - RECORD_HEADER_LEN as u32,
+        events: 2,
+        events_before: 70_000,
+        boot_ns: 7,
+    };
+    assert_eq!(header, expected);
+    // What it says is covered by its checksum.
+    bytes[13] ^= 1;
+    assert_eq!(RecordHeader::decode(&bytes, AT), None);
+}
+
+#[test]
+fn the_first_and_the_last_header_in_bytes_are_found_and_nothing_that_resembles_one() {
+    let mut bytes = b"MREC, says the end of an event, MREC".to_vec();
+    let first = bytes.len();
+    bytes.extend(record_at(AT.plus(first), &["one"], 7));
+    bytes.extend(record_at(AT.plus(bytes.len()), &["MREC"], 8));
+    let last = bytes.len();
+    bytes.extend(record_at(AT.plus(last), &["three"], 9));
+    bytes.extend(b"MREC and a header that is cut");
+    let found = |at: Option<(usize, RecordHeader)>| at.map(|(at, header)| (at, header.boot_ns));
+    assert_eq!(found(first_header(&bytes, AT)), Some((first, 7)));
+    assert_eq!(found(last_header(&bytes, AT)), Some((last, 9)));
+    assert_eq!(found(last_header(&bytes, AT.plus(1))), None);
 }
 
 #[test]
@@ -92,9 +124,10 @@ fn a_record_is_valid_only_at_the_position_that_it_was_written_for() {
 fn a_payload_whose_fragments_are_not_what_its_header_says_is_damage() {
     for (first, second, events) in [(3, 3, 1), (3, 3, 3), (3, u32::MAX, 2), (4, 3, 2), (3, 2, 2)] {
         let mut bytes = record(&["one", "two"], 7);
-        bytes[28..32].copy_from_slice(&u32::to_le_bytes(first));
-        bytes[35..39].copy_from_slice(&u32::to_le_bytes(second));
-        finish_record(&mut bytes, events, 7, AT);
+        let payload = &mut bytes[RECORD_HEADER_LEN..];
+        payload[..4].copy_from_slice(&u32::to_le_bytes(first));
+        payload[7..11].copy_from_slice(&u32::to_le_bytes(second));
+        finish_record(&mut bytes, events, 0, 7, AT);
         let damaged = Parsed::DamagedPayload {
             length: bytes.len(),
         };

@@ -27,14 +27,14 @@ fn the_torn_tail_of_a_dead_writer_is_reported_and_its_segment_removed() {
     assert!(tail.damage.is_empty());
     let torn = tail.torn.unwrap();
     // In the same boot, none of the tail was acknowledged.
-    assert_eq!((torn.bytes, torn.keep), (45, None));
+    assert_eq!((torn.bytes, torn.keep), (49, None));
     assert_eq!(journal.remove_finished(), [Removal::Removed]);
     assert!(journal.segments().is_empty());
 }
 
 #[test]
 fn a_tail_that_a_power_cut_has_torn_is_saved_and_one_of_zeros_is_only_reported() {
-    for (zeros, kept) in [(0, true), (45, false)] {
+    for (zeros, kept) in [(0, true), (49, false)] {
         let mut journal = Journal::new();
         let writer = journal.writer();
         append(&writer, &["whole"]);
@@ -49,7 +49,7 @@ fn a_tail_that_a_power_cut_has_torn_is_saved_and_one_of_zeros_is_only_reported()
         journal.reboot();
 
         assert_eq!(journal.read_round(), ["whole"]);
-        let Some(Torn { bytes: 45, keep }) = journal.tails().remove(0).1.torn else {
+        let Some(Torn { bytes: 49, keep }) = journal.tails().remove(0).1.torn else {
             panic!("not torn");
         };
         assert_eq!(keep.is_some(), kept);

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use super::window::Window;
 use super::{token, translate};
-use crate::clock::{self, Moment};
+use crate::clock::{self, BootTime, Moment};
 use crate::config::BearerToken;
 use crate::delivery::{Effect, Engine, Head, Policy, Queue, Restored, Step, Verdict, judge};
 use crate::error::{PauseReason, Result};
@@ -75,8 +75,8 @@ pub(super) struct State {
     pub(super) offsets: Offsets,
     /// What lies in the journal and is no segment.
     pub(super) foreign: Vec<String>,
-    /// Everything enqueued up to this time (boot count, nanoseconds since boot) is taken over.
-    pub(super) taken_upto: (u32, u64),
+    /// Everything enqueued up to this time is taken over.
+    pub(super) taken_upto: BootTime,
     /// The journal holds more than the disk has room for in the store.
     pub(super) take_over_is_limited: bool,
     /// Runs up to this row are to be sent without waiting for more: a flush was asked for.
@@ -158,7 +158,7 @@ impl State {
             orders,
             totals,
             foreign: Vec::new(),
-            taken_upto: (0, 0),
+            taken_upto: BootTime::default(),
             take_over_is_limited: false,
             urgent_upto: 0,
             news: false,

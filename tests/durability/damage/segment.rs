@@ -14,7 +14,7 @@ use meditopia_testkit::spool::ClientExt;
 use meditopia_testkit::wait::secs;
 
 const HEADER: usize = 64;
-const RECORD_HEADER: usize = 28;
+const RECORD_HEADER: usize = 32;
 /// The bytes that a disk writes as one unit.
 pub const SECTOR: usize = 512;
 

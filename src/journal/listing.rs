@@ -1,0 +1,84 @@
+//! The names in the journal's directory. Tens of thousands may wait there after an outage, so they
+//! stand one behind another in one text.
+
+use std::fs;
+use std::io::ErrorKind as IoKind;
+
+use super::segment;
+use crate::error::{Error, Result};
+use crate::spool::Spool;
+
+/// What is in the journal.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    text: String,
+    /// The segments, the earliest first.
+    pub(super) segments: Vec<NameAt>,
+    /// The names of everything else.
+    pub(super) foreign: Vec<String>,
+}
+
+/// Where a name is in the text of its [`Listing`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NameAt {
+    start: u32,
+    length: u32,
+}
+
+impl Listing {
+    /// Lists the journal of `spool`.
+    pub(super) fn read(spool: &Spool) -> Result<Self> {
+        let journal = spool.journal_dir();
+        let mut listing = Self::default();
+        let entries = match fs::read_dir(&journal) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == IoKind::NotFound => return Ok(listing),
+            Err(e) => return Err(Error::io(journal.display(), e)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|e| Error::io(journal.display(), e))?;
+            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+            let name = entry.file_name();
+            match name.to_str() {
+                Some(name) if is_file && segment::parse_name(name).is_some() => listing.add(name),
+                _ => listing.foreign.push(name.to_string_lossy().into_owned()),
+            }
+        }
+        let text = &listing.text;
+        listing
+            .segments
+            .sort_unstable_by_key(|name| name.within(text));
+        listing.foreign.sort_unstable();
+        Ok(listing)
+    }
+
+    fn add(&mut self, name: &str) {
+        self.segments.push(NameAt {
+            start: self.text.len() as u32,
+            length: name.len() as u32,
+        });
+        self.text.push_str(name);
+    }
+
+    pub(super) fn name(&self, at: NameAt) -> &str {
+        at.within(&self.text)
+    }
+
+    /// The names of the segments, the earliest first.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().map(|at| self.name(*at))
+    }
+}
+
+impl NameAt {
+    fn within(self, text: &str) -> &str {
+        let start = self.start as usize;
+        text.get(start..start + self.length as usize)
+            .unwrap_or_default()
+    }
+}
+
+/// The names of all segments, the earliest first.
+pub(crate) fn list_segments(spool: &Spool) -> Result<Vec<String>> {
+    Ok(Listing::read(spool)?.names().map(str::to_owned).collect())
+}
