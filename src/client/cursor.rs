@@ -9,7 +9,7 @@ use super::pending::{Pages, PendingFilter};
 use super::row::{Row, RowReason};
 use crate::error::Result;
 use crate::spool::Spool;
-use crate::store::sqlite::Reader;
+use crate::store::Reader;
 use crate::store::{RejectedFilter, RejectedReason};
 
 /// Rows of a page.
@@ -55,7 +55,7 @@ impl Cursor {
 
     pub(super) fn in_doubt(spool: &Spool, after: i64) -> Result<Self> {
         let rows = match Reader::open(spool)? {
-            Some(store) => in_doubt_rows(&store)?,
+            Some(mut store) => in_doubt_rows(&mut store)?,
             None => Vec::new(),
         };
         Ok(Self {
@@ -83,7 +83,7 @@ impl Cursor {
             }
             Source::InDoubt => return Ok(()),
         };
-        let Some(store) = Reader::open(spool)? else {
+        let Some(mut store) = Reader::open(spool)? else {
             return Ok(());
         };
         for (id, rejected) in store.rejected(filter, PAGE_ROWS)? {

@@ -2,20 +2,20 @@
 
 use super::row::{Row, RowReason};
 use crate::error::Result;
-use crate::store::sqlite::Reader;
+use crate::store::Reader;
 use crate::store::{Place, pending_event_id};
 
 /// How many events are in doubt.
-pub(super) fn in_doubt_count(store: &Reader) -> Result<u64> {
-    let lanes = store.lanes()?;
+pub(super) fn in_doubt_count(store: &Reader) -> u64 {
+    let lanes = store.lanes();
     let events = lanes.iter().filter_map(|(_, lane)| lane.in_doubt);
-    Ok(events.map(|batch| u64::from(batch.events)).sum())
+    events.map(|batch| u64::from(batch.events)).sum()
 }
 
 /// The events in doubt, by ID.
-pub(super) fn in_doubt_rows(store: &Reader) -> Result<Vec<Row>> {
+pub(super) fn in_doubt_rows(store: &mut Reader) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for (lane, state) in store.lanes()? {
+    for (lane, state) in store.lanes() {
         let Some(batch) = state.in_doubt else {
             continue;
         };
@@ -23,15 +23,13 @@ pub(super) fn in_doubt_rows(store: &Reader) -> Result<Vec<Row>> {
             lane,
             queue: batch.queue,
         };
-        let skip = state.queues[usize::from(batch.queue)].skip as usize;
-        let runs = store.runs(place, 0, batch.events as usize + 1)?;
+        let runs = store.first_runs_with(place, batch.events as usize)?;
         let events = runs.iter().flat_map(|stored| {
-            let numbered = stored.run.events().enumerate();
-            numbered.map(|(number, (fragment, _))| {
+            stored.waiting().map(|(number, fragment, _)| {
                 (pending_event_id(stored.id, number, fragment), fragment)
             })
         });
-        for (id, fragment) in events.skip(skip).take(batch.events as usize) {
+        for (id, fragment) in events.take(batch.events as usize) {
             rows.push(Row {
                 id,
                 reason: RowReason::InDoubt,

@@ -41,5 +41,5 @@ pub use self::row::{Row, RowReason};
 pub use self::spool_client::Client;
 pub use self::watchdog::SenderSeen;
 pub use crate::sender::{Elected, Report, Standing, Vitals};
-pub use crate::store::sqlite::recover::{Repair, Salvage};
+pub use crate::store::recover::{Repair, Salvage};
 pub use crate::store::{ReceiptFilter, RejectedFilter, RejectedReason};

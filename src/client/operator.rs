@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sender::Elected;
 use crate::spool::{self, DiskSpace, Spool};
-use crate::store::sqlite::Reader;
+use crate::store::Reader;
 use crate::store::{PauseState, RejectedFilter, RejectedReason};
 
 /// What an operator opens a spool for.
@@ -82,7 +82,7 @@ impl Client {
     /// not paused. Errors: as [`stats`](Self::stats).
     pub fn pause(&self) -> Result<Option<PauseState>> {
         match Reader::open(&self.core()?.spool)? {
-            Some(store) => store.pause(),
+            Some(store) => Ok(store.pause().cloned()),
             None => Ok(None),
         }
     }
@@ -98,7 +98,7 @@ impl Client {
         let Some(store) = Reader::open(&self.core()?.spool)? else {
             return Ok(Vec::new());
         };
-        let counts = store.rejected_by_code()?.into_iter();
+        let counts = store.rejected_by_code().into_iter();
         let count = |(reason, api_code, events)| RejectedCount {
             reason,
             api_code,
@@ -110,7 +110,7 @@ impl Client {
     /// How many rejected events match `filter` now. Errors: as [`stats`](Self::stats).
     pub fn count_rejected(&self, filter: &RejectedFilter) -> Result<u64> {
         match Reader::open(&self.core()?.spool)? {
-            Some(store) => store.count_rejected(filter),
+            Some(mut store) => store.count_rejected(filter),
             None => Ok(0),
         }
     }
@@ -123,6 +123,6 @@ impl Client {
 
 /// The number of lanes of the store; `None` if there is no store, or it cannot be read.
 fn known_lanes(spool: &Spool) -> Option<u8> {
-    let lanes = Reader::open(spool).ok()??.lane_count().ok()?;
+    let lanes = Reader::open(spool).ok()??.lane_count();
     (lanes > 0).then_some(lanes)
 }

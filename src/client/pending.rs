@@ -15,8 +15,8 @@ use crate::error::Result;
 use crate::event;
 use crate::journal::round::{Offsets, Round};
 use crate::spool::Spool;
-use crate::store::sqlite::Reader;
-use crate::store::{LaneState, Place, StoredRun, pending_event_id, run_of_event};
+use crate::store::reader::ListPosition;
+use crate::store::{Reader, pending_event_id, run_of_event};
 
 /// Runs read from the store at a time: 3,200 events at most.
 const PAGE_RUNS: usize = 32;
@@ -48,9 +48,9 @@ pub(super) struct Pages {
 }
 
 enum Next {
-    /// The runs from this row on.
+    /// The runs from here on.
     Store {
-        from: i64,
+        at: ListPosition,
     },
     /// The rest of the journal, and the ID of its next event.
     Journal {
@@ -66,7 +66,7 @@ impl Pages {
             spool,
             escaped_user: filter.user.as_deref().map(event::escaped_user),
             next: Next::Store {
-                from: run_of_event(filter.after_id),
+                at: ListPosition::from_run(run_of_event(filter.after_id)),
             },
             filter,
         }
@@ -77,7 +77,7 @@ impl Pages {
         let mut page = VecDeque::new();
         while page.is_empty() {
             match std::mem::replace(&mut self.next, Next::End) {
-                Next::Store { from } => self.next = self.read_store(from, &mut page)?,
+                Next::Store { at } => self.next = self.read_store(at, &mut page)?,
                 Next::Journal { round, id } => {
                     self.next = self.read_journal(round, id, &mut page)?;
                 }
@@ -87,29 +87,28 @@ impl Pages {
         Ok(page)
     }
 
-    fn read_store(&self, from: i64, page: &mut VecDeque<Row>) -> Result<Next> {
-        let Some(store) = Reader::open(&self.spool)? else {
+    fn read_store(&self, mut at: ListPosition, page: &mut VecDeque<Row>) -> Result<Next> {
+        let Some(mut store) = Reader::open(&self.spool)? else {
             return self.journal(&Offsets::new());
         };
-        let read = store.at_one_moment(|store| StorePage::read(store, from))?;
-        for (place, stored) in &read.runs {
-            let settled = read.settled_events(*place, stored.id);
-            let events = stored.run.events().enumerate().skip(settled);
-            for (number, (fragment, enqueued_ms)) in events {
+        let runs = store.next_runs(&mut at, PAGE_RUNS)?;
+        let in_doubt = in_doubt_rows(&mut store)?;
+        let in_doubt: HashMap<i64, Row> = in_doubt.into_iter().map(|row| (row.id, row)).collect();
+        for (_, stored) in &runs {
+            for (number, fragment, enqueued_ms) in stored.waiting() {
                 if !self.matches(fragment, enqueued_ms) {
                     continue;
                 }
                 let id = pending_event_id(stored.id, number, fragment);
                 if id > self.filter.after_id {
-                    let doubt = read.in_doubt.get(&id);
-                    page.push_back(row(id, fragment, enqueued_ms, doubt));
+                    page.push_back(row(id, fragment, enqueued_ms, in_doubt.get(&id)));
                 }
             }
         }
-        match (read.runs.last(), read.offsets) {
-            (_, Some(offsets)) => self.journal(&offsets),
-            (Some((_, last)), None) => Ok(Next::Store { from: last.id + 1 }),
-            (None, None) => Ok(Next::End),
+        // The last page of the store and how far the journal is taken over are of one moment.
+        match runs.len() < PAGE_RUNS {
+            true => self.journal(&store.offsets()),
+            false => Ok(Next::Store { at }),
         }
     }
 
@@ -162,57 +161,6 @@ fn row(id: i64, fragment: &[u8], enqueued_ms: i64, doubt: Option<&Row>) -> Row {
         event_json: String::from_utf8_lossy(fragment).into_owned(),
         api_code: String::new(),
         message: doubt.map_or_else(String::new, |doubt| doubt.message.clone()),
-    }
-}
-
-/// One page of the store, and what else is needed to list its events.
-struct StorePage {
-    runs: Vec<(Place, StoredRun)>,
-    lanes: Vec<(u8, LaneState)>,
-    /// The first run of each queue whose head is partly settled.
-    heads: HashMap<Place, i64>,
-    in_doubt: HashMap<i64, Row>,
-    /// How far the journal is taken over, if these are the last runs.
-    offsets: Option<Offsets>,
-}
-
-impl StorePage {
-    fn read(store: &Reader, from: i64) -> Result<Self> {
-        let runs = store.runs_from(from, PAGE_RUNS)?;
-        let lanes = store.lanes()?;
-        let mut heads = HashMap::new();
-        for (lane, state) in &lanes {
-            for (queue, known) in [0, 1].into_iter().zip(&state.queues) {
-                let place = Place { lane: *lane, queue };
-                if known.skip > 0
-                    && let Some(first) = store.runs(place, 0, 1)?.first()
-                {
-                    heads.insert(place, first.id);
-                }
-            }
-        }
-        let in_doubt = in_doubt_rows(store)?;
-        Ok(Self {
-            offsets: match runs.len() < PAGE_RUNS {
-                true => Some(store.offsets()?),
-                false => None,
-            },
-            runs,
-            lanes,
-            heads,
-            in_doubt: in_doubt.into_iter().map(|row| (row.id, row)).collect(),
-        })
-    }
-
-    /// How many events at the beginning of a run are settled already.
-    fn settled_events(&self, place: Place, run: i64) -> usize {
-        if self.heads.get(&place) != Some(&run) {
-            return 0;
-        }
-        let lane = self.lanes.iter().find(|(lane, _)| *lane == place.lane);
-        lane.map_or(0, |(_, state)| {
-            state.queues[usize::from(place.queue)].skip as usize
-        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::event::{self, EventKind};
 use crate::spool::Spool;
-use crate::store::sqlite::Reader;
+use crate::store::Reader;
 use crate::store::{Receipt as Row, ReceiptFilter};
 
 /// Receipts of a page: about a megabyte if each of them has a hundred users.

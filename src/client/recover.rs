@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sender::election::{Election, describe_elected};
 use crate::sender::lane_of;
 use crate::spool::{Heartbeat, Spool};
-use crate::store::sqlite::recover::{self, Repair, Salvage};
+use crate::store::recover::{self, Repair, Salvage};
 
 /// Reads the store of the spool at `dir`, and returns what can be read of it and what would be
 /// lost. With [`Repair::Replace`], a damaged store is replaced by a new one that holds everything

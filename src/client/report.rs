@@ -9,7 +9,7 @@ use crate::journal::backlog;
 use crate::journal::round::Offsets;
 use crate::sender::Report;
 use crate::spool::Heartbeat;
-use crate::store::sqlite::Reader;
+use crate::store::Reader;
 use crate::store::{PauseState, Totals};
 
 /// How often a report reads store and journal while events move from the journal to the store.
@@ -30,9 +30,8 @@ impl Core {
     pub(super) fn totals(&self, deadline: Instant) -> Totals {
         self.sender.sums(deadline).unwrap_or_else(|| {
             let read = || {
-                Reader::open(&self.spool)?
-                    .map(|store| store.totals())
-                    .transpose()
+                let store = Reader::open(&self.spool)?;
+                Ok::<_, crate::error::Error>(store.map(|store| store.totals()))
             };
             read().ok().flatten().unwrap_or_default()
         })
@@ -79,7 +78,7 @@ impl Core {
     /// Reads the store, then counts the journal behind it. If the sender took events over between
     /// the two, both are read again; the last try counts as it is.
     fn snapshot(&self) -> Result<Snapshot> {
-        let Some(store) = Reader::open(&self.spool)? else {
+        let Some(mut store) = Reader::open(&self.spool)? else {
             let journalled = backlog::count(&self.spool, &Offsets::new())?.events;
             return Ok(Snapshot {
                 journalled,
@@ -88,18 +87,16 @@ impl Core {
         };
         let mut tries = 0;
         loop {
-            let (offsets, mut snapshot) = store.at_one_moment(|store| {
-                let snapshot = Snapshot {
-                    totals: store.totals()?,
-                    pause: store.pause()?,
-                    in_doubt: in_doubt_count(store)?,
-                    journalled: 0,
-                };
-                Ok((store.offsets()?, snapshot))
-            })?;
-            snapshot.journalled = backlog::count(&self.spool, &offsets)?.events;
+            let offsets = store.offsets();
+            let snapshot = Snapshot {
+                totals: store.totals(),
+                pause: store.pause().cloned(),
+                in_doubt: in_doubt_count(&store),
+                journalled: backlog::count(&self.spool, &offsets)?.events,
+            };
             tries += 1;
-            if tries == TRIES || store.offsets()? == offsets {
+            store.refresh()?;
+            if tries == TRIES || store.offsets() == offsets {
                 return Ok(snapshot);
             }
         }

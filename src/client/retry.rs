@@ -8,8 +8,8 @@ use super::spool_client::Client;
 use crate::clock;
 use crate::config::LANES_MAX;
 use crate::error::{PauseReason, Result};
+use crate::store::Reader;
 use crate::store::Rest;
-use crate::store::sqlite::Reader;
 
 /// A shorter backoff comes and goes with a single failure.
 const LASTING_MS: i64 = 5_000;
@@ -75,8 +75,8 @@ impl Client {
             };
             let mut rests = Vec::new();
             for lane in 0..LANES_MAX {
-                if store.has_pending(lane)? {
-                    rests.push(store.rest(lane)?);
+                if store.has_pending(lane) {
+                    rests.push(store.rest(lane));
                 }
             }
             Ok(rests)

@@ -11,8 +11,8 @@ use crate::journal::{backlog, usage};
 use crate::sender::LOOK_WAIT;
 use crate::spool::Heartbeat;
 use crate::stats::{Stats, for_each_figure};
+use crate::store::Reader;
 use crate::store::Totals;
-use crate::store::sqlite::Reader;
 
 macro_rules! define_copy_totals {
     ($(
@@ -64,22 +64,22 @@ impl Core {
     }
 
     fn read_store(&self, stats: &mut Stats, journal_bytes: u64) -> Result<()> {
-        let Some(store) = Reader::open(&self.spool)? else {
+        let Some(mut store) = Reader::open(&self.spool)? else {
             let journalled = backlog::count(&self.spool, &Offsets::new())?;
             stats.pending = journalled.events;
             stats.oldest_pending_ms = journalled.oldest_ms;
             return Ok(());
         };
-        let totals = store.totals()?;
-        let offsets = store.offsets()?;
+        let totals = store.totals();
+        let offsets = store.offsets();
         stats.journal_bytes = journal_bytes.saturating_sub(offsets.values().sum());
         let journalled = backlog::count(&self.spool, &offsets)?;
         stats.pending = totals.pending + journalled.events;
         copy_totals(&totals, stats);
-        stats.in_doubt = in_doubt_count(&store)?;
+        stats.in_doubt = in_doubt_count(&store);
         let oldest = [store.oldest_pending_ms()?, journalled.oldest_ms];
         stats.oldest_pending_ms = oldest.into_iter().flatten().min();
-        if let Some(pause) = store.pause()? {
+        if let Some(pause) = store.pause() {
             stats.paused = Some(pause.reason);
             stats.paused_since_ms = Some(pause.since_ms);
             stats.next_probe_ms = pause.probe_ms;

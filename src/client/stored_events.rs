@@ -11,7 +11,7 @@ use super::receipts::Receipts;
 use super::spool_client::Client;
 use crate::error::Result;
 use crate::sender::Command;
-use crate::store::sqlite::Reader;
+use crate::store::Reader;
 use crate::store::{ReceiptFilter, RejectedFilter};
 
 impl Client {
@@ -66,7 +66,7 @@ impl Client {
         let Some(store) = Reader::open(&core.spool)? else {
             return Ok(0);
         };
-        let upto = store.last_rejected()?;
+        let upto = store.last_rejected();
         drop(store);
         core.sender.command(&command(filter.clone(), upto))
     }

@@ -94,18 +94,12 @@ impl Shared {
             left => left?,
         };
         wake::send(spool, wake::Wake::Look);
-        let mut may_win = true;
         loop {
-            if may_win && let Some(election) = Election::try_win(spool)? {
-                may_win = match self.carry_out_as(&election, deadline) {
-                    Ok(()) => true,
-                    // A child of a process with an open store asks like everybody else.
-                    Err(e) if e.kind() == ErrorKind::Forked => false,
-                    Err(e) => {
-                        waiting.take_back();
-                        return Err(e);
-                    }
-                };
+            if let Some(election) = Election::try_win(spool)? {
+                if let Err(e) = self.carry_out_as(&election, deadline) {
+                    waiting.take_back();
+                    return Err(e);
+                }
             }
             if let Some(answer) = waiting.take_answer()? {
                 return answer;
@@ -123,7 +117,9 @@ impl Shared {
         let mut state = self.open_state(election, damage)?;
         // The error of a command is its answer, and the state that failed is not used again.
         let _ = carry_out_waiting(&self.spool, &self.log, election, |step| {
-            state.carry_out(step, clock::now()).map(Some)
+            let carried = state.carry_out(step, clock::now())?;
+            super::upkeep::keep(&state)?;
+            Ok(Some(carried))
         });
         for note in state.take_notes() {
             note.write(&self.log);

@@ -34,9 +34,9 @@ const ERROR_REST: Duration = Duration::from_secs(1);
 const FULL_REST: Duration = Duration::from_millis(100);
 /// At most so often is a heartbeat published that no flush waits for.
 const HEARTBEAT_EVERY: Duration = Duration::from_millis(200);
-/// How often old receipts are looked for, and how many commits a look may spend on them.
+/// How often old receipts are looked for, and how many files of them a look may remove.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
-const FORGET_COMMITS: usize = 10;
+const FORGET_FILES: usize = 10;
 
 /// What the coordinator is at.
 enum Phase {
@@ -188,11 +188,11 @@ impl ElectedSender {
         // with the file.
         let _ = shared.token.follow_file();
         let space = DiskSpace::of(&shared.spool)?;
-        // A store of an earlier version is upgraded here, which takes as long as it is large.
+        // After a boot, what is not known to be durable is read and verified here.
         shared.liveness.expect_none(Thread::Coordinator);
         let damage = shared.session().damage().cloned();
         let mut state = shared.open_state(&election, damage)?;
-        state.store.set_disk_use(space.in_use)?;
+        state.store.set_disk_use(space.in_use);
         let wake = WakeSocket::bind(&shared.spool, &election)?;
         let election = Arc::new(election);
         shared.session().open(state, election.clone());
@@ -237,6 +237,7 @@ impl ElectedSender {
         carry_out_commands(shared, &self.election)?;
         let taken_bytes = self.take_over(shared)?;
         self.forget_receipts(shared)?;
+        shared.keep_ledger_short()?;
         let is_due = self
             .published
             .is_none_or(|at| at.elapsed() >= HEARTBEAT_EVERY);
@@ -292,6 +293,7 @@ impl ElectedSender {
             if space.in_use == DiskUse::Tight {
                 space.give_back(shared, &self.election)?;
             }
+            shared.keep_ledger_short()?;
             // The rest of the round may take minutes.
             carry_out_commands(shared, &self.election)?;
         }
@@ -304,12 +306,12 @@ impl ElectedSender {
         Ok(round.taken_bytes().saturating_sub(removed))
     }
 
-    /// Lets go of old receipts, some thousands at a look.
+    /// Lets go of old receipts, some files of them at a look.
     fn forget_receipts(&mut self, shared: &Shared) -> Result<()> {
         if self.forgotten.is_some_and(|at| at.elapsed() < FORGET_EVERY) {
             return Ok(());
         }
-        for _ in 0..FORGET_COMMITS {
+        for _ in 0..FORGET_FILES {
             let more = shared.step(|state| state.forget_receipts(clock::now()))?;
             if more != Some(true) {
                 self.forgotten = Some(Instant::now());
@@ -324,7 +326,7 @@ impl ElectedSender {
         let heartbeat = shared.step(|state| {
             if self.reasons.flush {
                 // The flush waits for what is taken over by now.
-                state.send_at_once_upto(state.store.last_run()?);
+                state.send_at_once_upto(state.store.last_run());
             }
             let pause = state.engine.pause_state();
             Ok(Heartbeat {
@@ -350,7 +352,9 @@ fn carry_out_commands(shared: &Shared, election: &Election) -> Result<()> {
     let (spool, log) = (&shared.spool, &shared.log);
     let count = commands::carry_out_waiting(spool, log, election, |step| {
         shared.liveness.expect_none(Thread::Coordinator);
-        shared.step(|state| state.carry_out(step, clock::now()))
+        let carried = shared.step(|state| state.carry_out(step, clock::now()))?;
+        shared.keep_committed()?;
+        Ok(carried)
     })?;
     if count > 0 {
         shared.threads.notify();

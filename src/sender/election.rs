@@ -21,8 +21,7 @@ use super::{Shared, wake};
 use crate::error::{PauseReason, Result};
 use crate::process::{Announcement, CloseOnFork, FileKey};
 use crate::spool::{Heartbeat, Spool, open_dir, try_lock};
-use crate::store::PauseState;
-use crate::store::sqlite::Reader;
+use crate::store::{PauseState, Reader};
 
 /// How long a sender that has given the election up does not stand for it itself.
 pub(super) const GIVEN_UP_FOR: Duration = Duration::from_secs(1);
@@ -134,8 +133,9 @@ pub(super) fn ask_for_it(shared: &Shared) -> Result<()> {
     if !shared.token.is_untried() {
         return Ok(());
     }
-    let pause = Reader::open(spool)?.map_or(Ok(None), |store| store.pause())?;
-    if pause.is_some_and(|pause| may_end(shared, &pause)) {
+    let store = Reader::open(spool)?;
+    let pause = store.as_ref().and_then(Reader::pause);
+    if pause.is_some_and(|pause| may_end(shared, pause)) {
         wake::send(spool, wake::Wake::AnotherToken);
     }
     Ok(())

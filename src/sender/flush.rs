@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::election::{self, Elected};
 use super::{Sender, wake};
-use crate::clock;
+use crate::clock::{self, BootTime};
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::spool::Heartbeat;
-use crate::store::sqlite::Reader;
+use crate::store::Reader;
 
 /// How often a flush looks at what another process's sender has done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -93,7 +93,7 @@ impl Sender {
             if state.taken_upto >= goal.enqueued_upto {
                 let mark = match goal.mark {
                     Some(mark) => mark,
-                    None => state.store.last_run()?,
+                    None => state.store.last_run(),
                 };
                 goal.mark = Some(mark);
                 if state.is_settled_upto(mark)? {
@@ -113,8 +113,6 @@ impl Sender {
         let last_error = session.last_error_since(goal.since).cloned();
         drop(session);
         match last_error {
-            // A process that may not open the store cannot see either what another one does with it.
-            Some(error) if error.kind() == ErrorKind::Forked => Err(error),
             Some(error) if !self.is_another_elected() => match error.pause_reason() {
                 // The same to a caller as a pause that the store remembers.
                 Some(reason) => {
@@ -145,24 +143,24 @@ impl Sender {
         if !taken && !heartbeat.take_over_is_limited {
             return Ok(Progress::Waiting);
         }
-        let Some(store) = Reader::open(spool)? else {
+        let Some(mut store) = Reader::open(spool)? else {
             return Ok(Progress::Waiting);
         };
         if taken {
             let mark = match goal.mark {
                 Some(mark) => mark,
-                None => store.last_run()?,
+                None => store.last_run(),
             };
             goal.mark = Some(mark);
             if store.first_origin()?.is_none_or(|first| first > mark) {
                 return Ok(Progress::Done);
             }
         }
-        match store.pause()? {
+        match store.pause() {
             // The sender gives the election up to this process, which has another token.
-            Some(pause) if election::may_end(&self.shared, &pause) => Ok(Progress::Waiting),
+            Some(pause) if election::may_end(&self.shared, pause) => Ok(Progress::Waiting),
             Some(pause) if pause.probe_ms.is_none_or(|at| at > clock::wall_ms()) => {
-                let pending = store.totals()?.pending;
+                let pending = store.totals().pending;
                 Ok(Progress::Paused(pause.error(pending, clock::wall_ms())))
             }
             _ => Ok(Progress::Waiting),

@@ -87,6 +87,9 @@ fn wait_for_request(
                 }
                 state.next(lane, clock::now(), body)
             })?;
+            if next == Next::Send {
+                state.store.check_lock()?;
+            }
             if state.take_news() || (settled.is_some() && next != Next::Send) {
                 shared.threads.notify_others(&mut seen);
             }
@@ -95,7 +98,15 @@ fn wait_for_request(
         let generation = session.generation();
         shared.release(session);
         let rest = match stepped {
-            Ok(Some(Next::Send)) => return Some(generation),
+            // The batch has to be known as in doubt before it leaves.
+            Ok(Some(Next::Send)) => match shared.keep_before_sending() {
+                Ok(()) => return Some(generation),
+                Err(e) => {
+                    shared.session().close();
+                    shared.note_error(&e);
+                    IDLE_LOOK
+                }
+            },
             Ok(Some(Next::Wait(until))) => clock::now().until(until).min(IDLE_LOOK),
             Ok(Some(Next::Idle) | None) => IDLE_LOOK,
             Err(e) => {

@@ -24,6 +24,7 @@ mod take_over;
 mod threads;
 mod token;
 mod translate;
+mod upkeep;
 mod vitals;
 mod wake;
 mod window;
@@ -54,7 +55,7 @@ use crate::error::{Error, PauseReason, Result};
 use crate::log::Log;
 use crate::process::spawn_with_signals_blocked;
 use crate::spool::Spool;
-use crate::store::sqlite::SqliteStore;
+use crate::store::LogStore;
 use crate::transport::{self, Transport};
 
 /// How long an operator's command waits for the sender.
@@ -200,7 +201,7 @@ impl Shared {
             }
             self.session().forget_damage();
         }
-        let store = SqliteStore::open(&self.spool)?;
+        let store = LogStore::open(&self.spool)?;
         State::open(Box::new(store), self.options.clone(), self.log.clone())
     }
 

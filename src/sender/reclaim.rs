@@ -1,9 +1,8 @@
 //! Giving the journal's disk space back: segments of dead writers go, and living ones lose the blocks
 //! of what was taken over.
 //!
-//! Either happens only once the events are in the database itself, durably: until then the journal is
-//! the only safe copy, since SQLite takes a damaged log for one that a crash has cut. While the disk is
-//! full, blocks are given back after every chunk that is taken over, and no more is taken over than can
+//! Either happens only behind a sync point: until then the journal is the only copy that survives a power
+//! cut. While the disk is full, blocks are given back after every chunk that is taken over, and no more is taken over than can
 //! soon be delivered.
 
 use std::fs::OpenOptions;
@@ -22,7 +21,7 @@ use crate::journal::round::Offsets;
 use crate::journal::segment::HEADER_LEN;
 use crate::log::Level;
 use crate::spool::{Spool, sync_dir};
-use crate::store::{Change, CommitSafety, DiskUse};
+use crate::store::{Change, DiskUse};
 
 /// Segments removed between two commits.
 const REMOVED_AT_ONCE: usize = 256;
@@ -73,7 +72,10 @@ impl DiskSpace {
         }
         let now = disk_use(spool)?;
         if now != self.in_use {
-            shared.step(|state| state.store.set_disk_use(now))?;
+            shared.step(|state| {
+                state.store.set_disk_use(now);
+                Ok(())
+            })?;
             self.in_use = now;
         }
         Ok(())
@@ -97,33 +99,27 @@ impl DiskSpace {
         self.due = Instant::now();
     }
 
-    /// Gives back the blocks of what was taken over, if it is time.
+    /// Gives back the blocks of what was taken over, and the store's own of what is settled, if it is time.
     pub(super) fn give_back(&mut self, shared: &Shared, _election: &Election) -> Result<()> {
-        if !self.can_punch {
-            return Ok(());
-        }
         let due = self.in_use == DiskUse::Tight || Instant::now() >= self.due;
-        let Some(ranges) = shared.step(|state| {
+        let noted = shared.sync_point(|state, point| {
             self.given_back
                 .retain(|name, _| state.offsets.contains_key(name));
-            let ranges = self.ranges(&state.offsets);
+            let ranges = match self.can_punch {
+                true => self.ranges(&state.offsets),
+                false => Vec::new(),
+            };
             let bytes: u64 = ranges.iter().map(|(_, from, upto)| upto - from).sum();
-            if ranges.is_empty() || !(due || bytes >= GIVE_BACK_BYTES) {
-                return Ok(Vec::new());
-            }
-            state.store.commit(&[], CommitSafety::Power)?;
-            Ok(if state.store.checkpoint()? {
-                ranges
-            } else {
-                Vec::new()
-            })
-        })?
-        else {
-            return Ok(());
-        };
+            let is_worth_it = due && !(ranges.is_empty() && point.is_empty());
+            (is_worth_it || bytes >= GIVE_BACK_BYTES).then_some(ranges)
+        })?;
         if due {
             self.due = Instant::now() + GIVE_BACK_EVERY;
         }
+        let Some((ranges, point)) = noted else {
+            return Ok(());
+        };
+        shared.remove_files(&point)?;
         for (name, from, upto) in ranges {
             match punch(&shared.spool, &name, from, upto) {
                 Ok(()) => {
@@ -199,7 +195,8 @@ pub(super) fn remove_abandoned(
     for some in round.abandoned(spool).chunks(REMOVED_AT_ONCE) {
         let ended = tails(spool, some)?;
         // Before an unlink, everything that was read from the segment has to be on the disk.
-        if shared.step(|state| state.take_tails_over(&ended))? != Some(true) {
+        shared.step(|state| state.take_tails_over(&ended))?;
+        if shared.sync_point(|_, _| Some(()))?.is_none() {
             return Ok(bytes);
         }
         let mut gone = Vec::with_capacity(ended.len());
@@ -233,10 +230,8 @@ fn tails(spool: &Spool, abandoned: &[(String, u64)]) -> Result<Vec<(String, u64,
 }
 
 impl State {
-    /// Commits everything so far, and what stood at the ends of segments, so that it survives a power
-    /// cut, and damage of the store's log: events that only the log had would go with it. `false`:
-    /// not just now.
-    fn take_tails_over(&mut self, ended: &[(String, u64, Tail)]) -> Result<bool> {
+    /// Commits what stood at the ends of segments.
+    fn take_tails_over(&mut self, ended: &[(String, u64, Tail)]) -> Result<()> {
         let mut totals = self.totals;
         let mut changes = Vec::new();
         for (segment, taken, tail) in ended {
@@ -248,7 +243,7 @@ impl State {
             }
         }
         changes.push(Change::Totals(&totals));
-        self.store.commit(&changes, CommitSafety::Power)?;
+        self.store.commit(&changes)?;
         self.totals = totals;
         for (segment, taken, tail) in ended {
             self.say_tail(segment, tail);
@@ -256,7 +251,7 @@ impl State {
                 self.offsets.insert(segment.clone(), tail.upto);
             }
         }
-        self.store.checkpoint()
+        Ok(())
     }
 
     /// Segments are gone from the directory, durably.
@@ -265,7 +260,7 @@ impl State {
             .iter()
             .map(|segment| Change::Gone { segment })
             .collect();
-        self.store.commit(&changes, self.orders.safety)?;
+        self.store.commit(&changes)?;
         for name in gone {
             self.offsets.remove(name);
         }

@@ -157,9 +157,12 @@ impl State {
 }
 
 fn forgotten(found: &Found) -> Vec<Change<'_>> {
-    let forget = |(id, event)| Change::Forget {
-        rejected: *id,
-        event,
-    };
-    found.iter().map(|(id, event)| forget((id, event))).collect()
+    let mut changes = Vec::with_capacity(found.len());
+    for (id, event) in found {
+        changes.push(Change::Forget {
+            rejected: *id,
+            event,
+        });
+    }
+    changes
 }

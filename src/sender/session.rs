@@ -12,13 +12,12 @@ use std::time::Instant;
 use super::Shared;
 use super::election::Election;
 use super::state::{Note, State};
-use super::take_over::lane_of;
 use super::token::{FileState, Token, UNTOLD};
+use super::upkeep::between_ledgers;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::log::Level;
 use crate::mutex::{lock, lock_until};
 use crate::spool::{Heartbeat, Spool};
-use crate::store::sqlite::recover;
 
 pub(super) struct Session {
     token: Arc<Token>,
@@ -28,6 +27,8 @@ pub(super) struct Session {
     /// Why nothing can be sent just now, though somebody wants it, and when that was seen last.
     last_error: Option<(Error, Instant)>,
     damage: Option<Damage>,
+    /// The next ledger is being made durable: no step may be taken.
+    is_ledger_changing: bool,
     /// For the log, once the lock is free.
     notes: Vec<Note>,
 }
@@ -49,9 +50,9 @@ pub(super) struct Damage {
 }
 
 impl Damage {
-    /// Whether the file of the store is still the one that was found damaged.
+    /// Whether the ledger is still the one that was found damaged.
     pub(super) fn lasts(&self, spool: &Spool) -> bool {
-        self.file == FileState::of(&spool.store_path())
+        self.file == FileState::of(&spool.ledger_dir())
     }
 }
 
@@ -63,6 +64,7 @@ impl Session {
             generation: 0,
             last_error: None,
             damage: None,
+            is_ledger_changing: false,
             notes: Vec::new(),
         }
     }
@@ -83,6 +85,7 @@ impl Session {
     /// requests in flight change nothing.
     pub(super) fn close(&mut self) {
         self.open = None;
+        self.is_ledger_changing = false;
         self.generation += 1;
     }
 
@@ -94,6 +97,16 @@ impl Session {
     /// The same, for what is no step: it changes nothing in the store.
     pub(super) fn state_mut(&mut self) -> Option<&mut State> {
         self.open.as_mut().map(|open| &mut open.state)
+    }
+
+    /// From now on no step is taken.
+    pub(super) fn begin_ledger_change(&mut self) {
+        self.is_ledger_changing = true;
+    }
+
+    /// Steps go on.
+    pub(super) fn end_ledger_change(&mut self) {
+        self.is_ledger_changing = false;
     }
 
     /// Which opening the state is of.
@@ -177,7 +190,7 @@ impl Session {
         let is_news = self.damage.is_none();
         if is_news {
             self.damage = Some(Damage {
-                file: FileState::of(&spool.store_path()),
+                file: FileState::of(&spool.ledger_dir()),
                 error: error.clone(),
             });
         }
@@ -215,8 +228,14 @@ impl Open {
 }
 
 impl Shared {
-    /// For the sender's own threads.
+    /// For the sender's own threads; waits while the next ledger is made durable.
     pub(super) fn session(&self) -> MutexGuard<'_, Session> {
+        let steady = || Some(self.session_now()).filter(|session| !session.is_ledger_changing);
+        between_ledgers(None, steady).unwrap_or_else(|| self.session_now())
+    }
+
+    /// For the thread that changes the ledger.
+    pub(super) fn session_now(&self) -> MutexGuard<'_, Session> {
         lock(&self.session)
     }
 
@@ -224,7 +243,11 @@ impl Shared {
     ///
     /// Errors: [`ErrorKind::Timeout`].
     pub(super) fn session_until(&self, deadline: Instant) -> Result<MutexGuard<'_, Session>> {
-        lock_until(&self.session, deadline).ok_or_else(|| {
+        let steady = || {
+            let session = lock_until(&self.session, deadline)?;
+            (!session.is_ledger_changing).then_some(session)
+        };
+        between_ledgers(Some(deadline), steady).ok_or_else(|| {
             let name = self.spool.name();
             let what = "the sender is in the middle of a long step; try again";
             Error::new(ErrorKind::Timeout, format!("{name}: {what}"))
@@ -251,7 +274,6 @@ impl Shared {
 
     /// Notes why nothing is sent just now, for callers, and logs it when it is news.
     pub(super) fn note_error(&self, error: &Error) {
-        let error = &self.confirm_damage(error);
         // A full disk is the moment that the reserve is for.
         let is_full = error.kind() == ErrorKind::SpoolFull;
         let released = is_full.then(|| self.spool.reserve().release());
@@ -270,22 +292,5 @@ impl Shared {
             published.unwrap_or_else(|e| self.log.error(format_args!("{e}")));
         }
         self.threads.notify();
-    }
-
-    /// Reads the whole store before it is called damaged; the error says what came of it.
-    fn confirm_damage(&self, error: &Error) -> Error {
-        let is_damage = error.pause_reason() == Some(PauseReason::StoreDamaged);
-        if !is_damage || self.session().damage().is_some() {
-            return error.clone();
-        }
-        self.liveness.expect_none_of_all();
-        let unread = match recover::is_damaged(&self.spool, lane_of) {
-            Ok(true) => return error.clone(),
-            Ok(false) => "is sound".to_owned(),
-            Err(why) => why.message().to_owned(),
-        };
-        let name = self.spool.name();
-        let said = "could not be read just now; it is tried again";
-        Error::new(ErrorKind::Io, format!("{name}: store.db {said} ({unread})"))
     }
 }

@@ -306,7 +306,8 @@ impl Sifted {
             origin: Some(*origin),
             run,
         });
-        moved.chain(self.removals()).collect()
+        let removals = self.removals.iter().copied();
+        moved.chain(removals).collect()
     }
 
     /// The changes that take them from where they stood.

@@ -148,9 +148,9 @@ impl Spool {
         self.dir.join("import")
     }
 
-    /// The SQLite database.
-    pub fn store_path(&self) -> PathBuf {
-        self.dir.join("store.db")
+    /// `ledger/`, with what the sender did.
+    pub fn ledger_dir(&self) -> PathBuf {
+        self.dir.join("ledger")
     }
 
     /// The sender's heartbeat.

@@ -398,11 +398,13 @@ impl Fold {
         entries.push(Entry::Totals(sums));
         entries.extend(self.rejected.iter().cloned().map(Entry::RejectedFile));
         let counts = self.rejected_counts.iter();
-        entries.extend(counts.map(|((reason, api_code), events)| Entry::RejectedCount {
-            reason: *reason,
-            api_code,
-            events: *events,
-        }));
+        entries.extend(
+            counts.map(|((reason, api_code), events)| Entry::RejectedCount {
+                reason: *reason,
+                api_code,
+                events: *events,
+            }),
+        );
         entries
     }
 }

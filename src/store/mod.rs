@@ -24,6 +24,7 @@ mod read_ahead;
 pub mod reader;
 mod receipt_files;
 mod receipts;
+pub mod recover;
 mod recovery;
 mod rejected;
 mod rejected_file;
@@ -38,7 +39,6 @@ pub use self::pause::PauseState;
 pub use self::reader::Reader;
 pub use self::receipts::{Receipt, ReceiptFilter, Share, Shares};
 pub use self::rejected::{Rejected, RejectedFilter, RejectedReason};
-
 
 /// Which queue of which lane a run waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -47,8 +47,18 @@ pub struct Reader {
 #[derive(Debug, Clone, Default)]
 pub struct ListPosition {
     /// Runs before this one were listed.
-    pub from: i64,
+    from: i64,
     queues: Vec<(Place, Point)>,
+}
+
+impl ListPosition {
+    /// At the first run from this one on.
+    pub fn from_run(from: i64) -> Self {
+        Self {
+            from,
+            queues: Vec::new(),
+        }
+    }
 }
 
 impl Reader {
@@ -75,7 +85,10 @@ impl Reader {
         }
     }
 
-    fn look(disk: &Arc<dyn Disk>, boot_count: u32) -> std::result::Result<Option<Self>, CannotOpen> {
+    fn look(
+        disk: &Arc<dyn Disk>,
+        boot_count: u32,
+    ) -> std::result::Result<Option<Self>, CannotOpen> {
         let failed = |e| CannotOpen::Io(disk.describe(None), e);
         let numbers = ledger::numbers(&**disk, Folder::Ledger).map_err(failed)?;
         let Some(&highest) = numbers.last() else {
@@ -109,7 +122,9 @@ impl Reader {
     fn is_of_last_file(&self) -> Result<bool> {
         let numbers = ledger::numbers(&*self.disk, Folder::Ledger)
             .map_err(|e| Error::io(self.disk.describe(None), e))?;
-        Ok(numbers.last().is_none_or(|last| *last <= self.header.number))
+        Ok(numbers
+            .last()
+            .is_none_or(|last| *last <= self.header.number))
     }
 
     /// Looks again, at what was appended since.
@@ -155,7 +170,9 @@ impl Reader {
     /// The state of every lane.
     pub fn lanes(&self) -> Vec<(u8, LaneState)> {
         let lanes = 0..self.fold.lane_end();
-        lanes.map(|lane| (lane, self.fold.lane_state(lane))).collect()
+        lanes
+            .map(|lane| (lane, self.fold.lane_state(lane)))
+            .collect()
     }
 
     /// How a lane rests.
@@ -169,18 +186,19 @@ impl Reader {
         waits(0) || waits(1)
     }
 
-    /// The first `limit` runs of a queue.
+    /// The first runs of a queue in which `events` events wait, or all of its runs.
     ///
     /// Errors: [`Store`](crate::error::ErrorKind::Store) if one of them is damaged;
     /// [`Io`](crate::error::ErrorKind::Io).
-    pub fn first_runs(&mut self, place: Place, limit: usize) -> Result<Vec<StoredRun>> {
+    pub fn first_runs_with(&mut self, place: Place, events: usize) -> Result<Vec<StoredRun>> {
         self.settled(|reader| {
             let queue = reader.fold.queue(place);
             let mut cursor = QueueCursor::new(place, queue.position.head);
-            let mut runs = Vec::new();
-            while runs.len() < limit
+            let (mut runs, mut waiting) = (Vec::new(), 0);
+            while waiting < events
                 && let Some(run) = reader.next_run(place, queue, &mut cursor)?
             {
+                waiting += run.waiting_count();
                 runs.push(run);
             }
             Ok(runs)
@@ -189,7 +207,7 @@ impl Reader {
 
     /// The next runs of all queues from `position` on, at most `limit`, by their ids.
     ///
-    /// Errors: as [`first_runs`](Self::first_runs).
+    /// Errors: as [`first_runs_with`](Self::first_runs_with).
     pub fn next_runs(
         &mut self,
         position: &mut ListPosition,
@@ -254,12 +272,7 @@ impl Reader {
     }
 
     /// A point at or before the first run from `from` on.
-    fn seek(
-        &self,
-        place: Place,
-        queue: &Queue,
-        from: i64,
-    ) -> std::result::Result<Point, Failed> {
+    fn seek(&self, place: Place, queue: &Queue, from: i64) -> std::result::Result<Point, Failed> {
         let head = queue.position.head;
         let files: Vec<u64> = queue.files_in_use().map(|file| file.number).collect();
         let (mut low, mut high) = (0, files.len());
@@ -307,10 +320,7 @@ impl Reader {
     }
 
     /// Reads files that the sender may remove meanwhile: then it looks again and reads what is there now.
-    fn settled<T>(
-        &mut self,
-        read: impl Fn(&Self) -> std::result::Result<T, Failed>,
-    ) -> Result<T> {
+    fn settled<T>(&mut self, read: impl Fn(&Self) -> std::result::Result<T, Failed>) -> Result<T> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -329,7 +339,7 @@ impl Reader {
 
     /// The earliest origin of all pending runs; `None`: nothing is pending.
     ///
-    /// Errors: as [`first_runs`](Self::first_runs).
+    /// Errors: as [`first_runs_with`](Self::first_runs_with).
     pub fn first_origin(&mut self) -> Result<Option<i64>> {
         self.settled(|reader| {
             let mut earliest: Option<i64> = None;
@@ -350,12 +360,12 @@ impl Reader {
 
     /// The wall time at which the oldest pending event was enqueued.
     ///
-    /// Errors: as [`first_runs`](Self::first_runs).
+    /// Errors: as [`first_runs_with`](Self::first_runs_with).
     pub fn oldest_pending_ms(&mut self) -> Result<Option<i64>> {
         let places: Vec<Place> = self.fold.places().map(|(place, _)| place).collect();
         let mut oldest = None;
         for place in places {
-            for run in self.first_runs(place, 1)? {
+            for run in self.first_runs_with(place, 1)? {
                 let first = run.waiting().map(|(_, _, enqueued_ms)| enqueued_ms).min();
                 oldest = oldest.into_iter().chain(first).min();
             }
@@ -365,7 +375,7 @@ impl Reader {
 
     /// The first `limit` rejected events that `filter` takes, by id.
     ///
-    /// Errors: as [`first_runs`](Self::first_runs).
+    /// Errors: as [`first_runs_with`](Self::first_runs_with).
     pub fn rejected(
         &mut self,
         filter: &RejectedFilter,
@@ -379,7 +389,7 @@ impl Reader {
     /// How many rejected events `filter` takes. By reason and API code alone, that is known; else the
     /// events are read.
     ///
-    /// Errors: as [`first_runs`](Self::first_runs).
+    /// Errors: as [`first_runs_with`](Self::first_runs_with).
     pub fn count_rejected(&mut self, filter: &RejectedFilter) -> Result<u64> {
         let by_code = RejectedFilter {
             api_code: filter.api_code.clone(),

@@ -86,7 +86,6 @@ impl Shares {
         Self(bytes)
     }
 
-
     /// Each user's share, in the order of their first events.
     pub fn iter(&self) -> impl Iterator<Item = Share<'_>> {
         let mut rest = &self.0[..];

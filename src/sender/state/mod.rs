@@ -37,7 +37,7 @@ use crate::event;
 use crate::exchange::Exchange;
 use crate::journal::round::Offsets;
 use crate::log::{Level, Log};
-use crate::store::{Change, CommitSafety, Intake, PauseState, Place, Rest, Store, Suspect, Totals};
+use crate::store::{Change, CommitSafety, Intake, PauseState, Place, Rest, Suspect, Totals};
 
 /// What the configuration says about a sender's work.
 #[derive(Debug, Clone)]

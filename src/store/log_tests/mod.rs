@@ -123,10 +123,12 @@ fn what_was_committed_is_there_when_the_store_is_opened_again() {
         .rejected_matching(&RejectedFilter::default(), 10)
         .unwrap();
     assert_eq!(found, vec![(1, event.clone())]);
-    store.commit(&[Change::Forget {
+    store
+        .commit(&[Change::Forget {
             rejected: 1,
             event: &found[0].1,
-        }]).unwrap();
+        }])
+        .unwrap();
     assert!(store.rejected(&[1]).unwrap().is_empty());
 
     let spare = SpareLedger::take(&*store.disk()).unwrap();
