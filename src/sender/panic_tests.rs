@@ -11,7 +11,7 @@ use crate::config::{BearerToken, TokenSource};
 use crate::delivery::Policy;
 use crate::log::{Level, Log};
 use crate::spool::{Destination, NetworkFileSystem, Spool};
-use crate::store::sqlite::SqliteStore;
+use crate::store::LogStore;
 use crate::store::{Change, CommitSafety, Place, Run, Store, Totals};
 use crate::transport;
 use crate::transport::tests::server::Server;
@@ -41,8 +41,8 @@ pub(super) fn one_event_for(server: &Server, dir: &tempfile::TempDir, log: &Arc<
         ..Totals::default()
     };
     let changes = [Change::Lanes(1), append, Change::Totals(&totals)];
-    let mut store = SqliteStore::open(&spool).unwrap();
-    store.commit(&changes, CommitSafety::Process).unwrap();
+    let mut store = LogStore::open(&spool).unwrap();
+    store.commit(&changes).unwrap();
     let options = SenderOptions {
         policy: Policy {
             flush_interval: Duration::from_millis(1),

@@ -17,8 +17,8 @@ use crate::journal::segment;
 use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
 use crate::spool::{Destination, NetworkFileSystem, Spool};
-use crate::store::sqlite::{Reader, SqliteStore};
 use crate::store::{CommitSafety, RejectedFilter};
+use crate::store::{LogStore, Reader};
 
 const BAD: &[u8] = br#"{"success":false,"errors":[{"code":"A_2000","message":"User not found."}]}"#;
 
@@ -81,7 +81,7 @@ impl Story {
                 event_ttl: None,
                 receipts_kept: Some(Duration::from_secs(60)),
             };
-            let store = SqliteStore::open(&self.spool).unwrap();
+            let store = LogStore::open(&self.spool).unwrap();
             State::open(Box::new(store), options, Arc::new(Log::new(None))).unwrap()
         })
     }
@@ -221,7 +221,7 @@ impl Story {
         for (user, numbers) in by_user {
             assert!(numbers.is_sorted(), "{user} out of order: {numbers:?}");
         }
-        let store = Reader::open(&self.spool).unwrap().unwrap();
+        let mut store = Reader::open(&self.spool).unwrap().unwrap();
         let rejected = store
             .rejected(&RejectedFilter::default(), usize::MAX)
             .unwrap();

@@ -8,7 +8,7 @@ use crate::log::Log;
 use crate::sender::Sender;
 use crate::sender::panic_tests::{PATIENCE, one_event_for};
 use crate::store::PauseState;
-use crate::store::sqlite::Reader;
+use crate::store::Reader;
 use crate::transport::tests::server::Server;
 
 const DELIVERED: &str = "HTTP/1.1 204 No Content\r\n\r\n";
@@ -35,7 +35,7 @@ fn elect(spool: &Arc<Spool>) -> Election {
 }
 
 fn pause(spool: &Spool) -> Option<PauseState> {
-    Reader::open(spool).unwrap().unwrap().pause().unwrap()
+    Reader::open(spool).unwrap().unwrap().pause().cloned()
 }
 
 /// What a sender leaves behind that dies after it has claimed `command`.

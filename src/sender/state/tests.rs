@@ -11,7 +11,7 @@ use crate::exchange::{Answer, Exchange};
 use crate::log::Log;
 use crate::sender::Command;
 use crate::spool::{Destination, NetworkFileSystem, Spool};
-use crate::store::sqlite::SqliteStore;
+use crate::store::LogStore;
 use crate::store::{
     Change, CommitSafety, Place, Rejected, RejectedFilter, RejectedReason, Run, Store, Suspect,
     Totals,
@@ -22,7 +22,7 @@ const HOUR_MS: i64 = 3_600_000;
 
 struct Opened {
     _dir: tempfile::TempDir,
-    store: SqliteStore,
+    store: LogStore,
 }
 
 fn store() -> Opened {
@@ -33,15 +33,15 @@ fn store() -> Opened {
     };
     let path = dir.path().join("spool");
     let spool = Spool::open(&path, destination, NetworkFileSystem::Refuse).unwrap();
-    let store = SqliteStore::open(&spool).unwrap();
+    let store = LogStore::open(&spool).unwrap();
     Opened { _dir: dir, store }
 }
 
-fn commit(store: &mut SqliteStore, changes: &[Change<'_>]) {
-    store.commit(changes, CommitSafety::Process).unwrap();
+fn commit(store: &mut LogStore, changes: &[Change<'_>]) {
+    store.commit(changes).unwrap();
 }
 
-fn state(store: SqliteStore, event_ttl: Option<Duration>) -> State {
+fn state(store: LogStore, event_ttl: Option<Duration>) -> State {
     let options = SenderOptions {
         policy: Policy {
             flush_interval: Duration::from_millis(1),
@@ -68,7 +68,7 @@ fn waiting(runs: usize, events: usize, enqueued_ms: i64) -> Vec<Run> {
     vec![run; runs]
 }
 
-fn fill(store: &mut SqliteStore, runs: &[Run]) {
+fn fill(store: &mut LogStore, runs: &[Run]) {
     let events = runs.iter().map(|run| run.slots.len() as u64).sum();
     let totals = Totals {
         pending: events,
@@ -139,7 +139,7 @@ fn suspects_of_whom_nothing_waits_are_forgotten_beyond_some_thousands() {
     });
     state.settle(0, &answer, None, now).unwrap();
     assert_eq!(state.totals.rejected, 1);
-    let kept = state.store.suspects().unwrap();
+    let kept = state.store.suspects();
     assert_eq!(kept.len(), SUSPECTS_REMEMBERED);
     assert!(kept.iter().any(|suspect| suspect.user == b"u"));
 }
