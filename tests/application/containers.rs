@@ -11,9 +11,10 @@ use meditopia_testkit::enqueuer::Enqueuer;
 use meditopia_testkit::fault_table::trial_count;
 use meditopia_testkit::ledger::{Arrivals, Event, assert_survived_deaths};
 use meditopia_testkit::privileges::can_run_under;
-use meditopia_testkit::process::{has_open, state_of};
+use meditopia_testkit::process::state_of;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::store_files::writes_ledger;
 use meditopia_testkit::wait::{secs, wait_until};
 use serde_json::json;
 
@@ -28,7 +29,7 @@ fn two_containers_on_one_volume_have_one_sender() {
     let api = Sandbox::builder().seed(SEED).start();
     api.set_fault(json!({"fault": "delay", "ms": [0, 20], "when": "after"}));
     let volume = tempfile::tempdir().unwrap();
-    let store = volume.path().join("spool/store.db");
+    let spool = volume.path().join("spool");
     let images: Vec<_> = (0..2).map(|_| Image::new(&api, volume.path())).collect();
     let mut containers: Vec<_> = images.iter().map(|image| image.start("both")).collect();
     let mut acknowledged: Vec<Event> = Vec::new();
@@ -46,7 +47,7 @@ fn two_containers_on_one_volume_have_one_sender() {
         let mut elected: Vec<u32> = Vec::new();
         wait_until("one is elected", || {
             let pids = containers.iter().map(|container| container.pid);
-            elected = pids.filter(|pid| has_open(*pid, &store)).collect();
+            elected = pids.filter(|pid| writes_ledger(*pid, &spool)).collect();
             !elected.is_empty()
         });
         assert_eq!(elected.len(), 1, "two senders on one store");

@@ -78,11 +78,12 @@ fn other_users_cannot_read_a_spool_under_any_umask() {
             "commands/",
             "identity.json",
             "journal/",
+            "ledger/",
+            "ledger/0000000000000001",
+            "ledger/spare",
+            "queues/",
             "reserve",
             "sender.json",
-            "store.db",
-            "store.db-shm",
-            "store.db-wal",
             "wake=",
         ];
         for name in expected {

@@ -16,9 +16,10 @@ use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::enqueuer::Enqueuer;
 use meditopia_testkit::fault_table::trial_count;
 use meditopia_testkit::ledger::{Arrivals, Event, assert_survived_deaths};
-use meditopia_testkit::process::{OnDrop, has_open};
+use meditopia_testkit::process::OnDrop;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::store_files::writes_ledger;
 use meditopia_testkit::wait::{secs, wait_until};
 use rustix::fs::FlockOperation;
 use serde_json::json;
@@ -62,7 +63,7 @@ fn sixty_four_processes_have_one_sender_at_any_moment_and_a_successor_after_each
     api.set_fault(json!({"fault": "delay", "ms": [0, 20], "when": "after"}));
     let program = CProgram::compile("enqueuer.c").with_config(&api, &[("flush_interval_ms", "20")]);
     let observer = observer(&api, &program);
-    let store = program.spool().join("store.db");
+    let spool = program.spool();
     let workers: Vec<_> = (0..PROCESSES)
         .map(|_| RwLock::new(Arc::new(Enqueuer::start(&program, "both"))))
         .collect();
@@ -95,7 +96,7 @@ fn sixty_four_processes_have_one_sender_at_any_moment_and_a_successor_after_each
             let mut checks = 0;
             while !ended.load(Ordering::Relaxed) {
                 let all: Vec<_> = workers.iter().map(|w| w.read().unwrap().clone()).collect();
-                assert_one_has_store_open(&all, &store);
+                assert_one_writes_the_store(&all, &spool);
                 checks += 1;
             }
             checks
@@ -235,21 +236,18 @@ fn successor(observer: &Client, dead: u32) -> Duration {
     })
 }
 
-/// Checks that at most one process has the store open. A process that has died meanwhile does not
-/// count: the second check finds nothing.
-fn assert_one_has_store_open(workers: &[Arc<Enqueuer>], store: &Path) {
-    let having_store_open = |workers: &[Arc<Enqueuer>]| -> Vec<Arc<Enqueuer>> {
-        let having = workers
+/// Checks that at most one process has the ledger open to write. A process that has died meanwhile
+/// does not count: the second check finds nothing.
+fn assert_one_writes_the_store(workers: &[Arc<Enqueuer>], spool: &Path) {
+    let writing = |workers: &[Arc<Enqueuer>]| -> Vec<Arc<Enqueuer>> {
+        let writing = workers
             .iter()
-            .filter(|worker| has_open(worker.pid(), store));
-        having.cloned().collect()
+            .filter(|worker| writes_ledger(worker.pid(), spool));
+        writing.cloned().collect()
     };
-    let senders = having_store_open(workers);
+    let senders = writing(workers);
     if senders.len() > 1 {
-        let senders: Vec<u32> = having_store_open(&senders)
-            .iter()
-            .map(|w| w.pid())
-            .collect();
-        assert!(senders.len() <= 1, "{senders:?} have the store open");
+        let senders: Vec<u32> = writing(&senders).iter().map(|w| w.pid()).collect();
+        assert!(senders.len() <= 1, "{senders:?} write the store");
     }
 }

@@ -3,6 +3,7 @@
 use meditopia::{Client, Config, ErrorKind};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::store_files::ledger;
 use meditopia_testkit::wait::secs;
 use serde_json::json;
 
@@ -113,14 +114,14 @@ fn a_flush_ends_at_its_deadline_although_another_program_has_locked_the_store() 
     let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..3);
     client.flush_ok(secs(10));
-    let holder = rusqlite::Connection::open(client.spool.path().join("store.db")).unwrap();
-    holder.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let holder = std::fs::File::open(ledger(&client.spool.path())).unwrap();
+    holder.lock().unwrap();
     client.enqueue_users(3..5);
 
     let (_, outcome) = client.flush(std::time::Duration::from_millis(300));
 
     assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Timeout);
-    holder.execute_batch("ROLLBACK").unwrap();
+    drop(holder);
     assert_eq!(client.flush_ok(secs(10)).delivered, 2);
 }
 

@@ -4,6 +4,8 @@
 use std::sync::Mutex;
 
 use meditopia::Client;
+use meditopia::internals::spool::{self, Destination, NetworkFileSystem, Spool};
+use meditopia::internals::store::Reader;
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::enqueuer::Enqueuer;
 use meditopia_testkit::fault_table::trial_count;
@@ -191,12 +193,15 @@ fn the_events_of_each_user_keep_their_order_over_sixteen_lanes_whichever_process
     assert!(api.ledger().connections >= LANES as u64);
 }
 
-fn stored_lanes(client: &SpoolClient) -> i64 {
-    let store = client.spool.path().join("store.db");
-    let store = rusqlite::Connection::open(store).unwrap();
-    store
-        .query_row("SELECT lanes FROM state", [], |row| row.get(0))
-        .unwrap()
+fn stored_lanes(client: &SpoolClient) -> u8 {
+    let dir = client.spool.path();
+    let known = spool::describe(&dir).unwrap();
+    let destination = Destination {
+        endpoint: &known.endpoint,
+        account: &known.account,
+    };
+    let spool = Spool::open(&dir, destination, NetworkFileSystem::Refuse).unwrap();
+    Reader::open(&spool).unwrap().unwrap().lane_count()
 }
 
 #[test]

@@ -11,9 +11,10 @@ use meditopia::internals::spool::{self, Destination};
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::enqueuer::Enqueuer;
 use meditopia_testkit::ledger::Arrivals;
-use meditopia_testkit::process::{has_open, open_descriptors, stdout_of};
+use meditopia_testkit::process::stdout_of;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::store_files::{writes_any_ledger, writes_ledger};
 use meditopia_testkit::wait::{secs, wait_until};
 
 #[test]
@@ -25,7 +26,7 @@ fn a_sender_whose_spool_was_replaced_never_touches_the_new_one() {
         let old = Enqueuer::start(&program, "both");
         assert!(old.enqueue("old", 0));
         api.wait_for_events(1);
-        assert!(has_open(old.pid(), &program.spool().join("store.db")));
+        assert!(writes_ledger(old.pid(), &program.spool()));
 
         let moved = program.dir().join("moved");
         fs::rename(program.spool(), &moved).unwrap();
@@ -37,7 +38,7 @@ fn a_sender_whose_spool_was_replaced_never_touches_the_new_one() {
             assert!(new.enqueue("new", number));
         }
         wait_until("the old sender has closed its store", || {
-            !has_any_store_open(old.pid())
+            !writes_any_ledger(old.pid())
         });
         let client = client_at(&api, &program.spool());
         assert_eq!(client.flush_ok(secs(30)).delivered, 50);
@@ -54,7 +55,7 @@ fn a_sender_whose_spool_was_replaced_never_touches_the_new_one() {
                 .eq(0..100)
         );
         assert_eq!(arrivals.duplicates(), 0);
-        assert!(!has_any_store_open(old.pid()));
+        assert!(!writes_any_ledger(old.pid()));
     }
 }
 
@@ -112,12 +113,4 @@ fn client_at(api: &Sandbox, spool: &Path) -> Client {
     TestSpool::for_sandbox(api)
         .with("spool", spool.to_str().unwrap())
         .client()
-}
-
-/// Whether a process has a store open, even if its file is deleted.
-fn has_any_store_open(pid: u32) -> bool {
-    let links = open_descriptors(pid).into_iter().map(fs::read_link);
-    links
-        .flatten()
-        .any(|file| file.to_string_lossy().contains("store.db"))
 }

@@ -7,6 +7,7 @@
 //! | a program in C, compiled against the header and the library | [`c_program`] |
 //! | such a program in a process of its own, driven line by line | [`status_client`], [`remote_client`], [`enqueuer`] |
 //! | such a program on clocks that the test sets | [`test_clocks`], [`background_sender`] |
+//! | the files of a store: to damage them, and who writes to them | [`store_files`] |
 //! | a process: its output, its end, its descriptors | [`process`] |
 //! | the test itself in a process of its own | [`child`] |
 //! | a disk that is small, read-only or over FUSE | [`disks`] |
@@ -46,6 +47,7 @@ pub mod schedule;
 pub mod service;
 pub mod spool;
 pub mod status_client;
+pub mod store_files;
 pub mod test_clocks;
 pub mod tracer;
 pub mod wait;

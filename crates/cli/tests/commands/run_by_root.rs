@@ -10,6 +10,7 @@ use std::process::Stdio;
 
 use meditopia_testkit::privileges::{is_root, report_skip};
 use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::store_files::ledger;
 
 use crate::cli::{command, output, run, stderr, stdout};
 
@@ -57,7 +58,7 @@ fn files_that_root_creates_in_a_spool_belong_to_the_spools_owner() {
     run(&["adopt"], &spool.path());
 
     let found = tree(&spool.path());
-    assert!(spool.path().join("store.db").exists());
+    assert!(ledger(&spool.path()).exists());
     assert!(found.len() > before);
     for path in found {
         let metadata = path.symlink_metadata().unwrap();

@@ -129,10 +129,10 @@ impl SystemCall {
             " segment"
         } else if path.ends_with("journal") {
             " journal"
+        } else if let Some(folder) = store_folder(&path) {
+            folder
         } else {
             match path.file_name().and_then(OsStr::to_str) {
-                Some("store.db") => " store",
-                Some("store.db-wal") => " wal",
                 Some("identity.json") => " identity",
                 Some(name) if name.starts_with("socket:") => " socket",
                 _ => "",
@@ -190,4 +190,12 @@ fn is_segment(path: &Path) -> bool {
     // The kernel adds " (deleted)" to the path of a file that was removed.
     let path = path.to_string_lossy();
     path.contains("/journal/") && path.trim_end_matches(" (deleted)").ends_with(".log")
+}
+
+/// The folder of the store that a file is in.
+fn store_folder(path: &Path) -> Option<&'static str> {
+    let folder = path.parent()?.file_name()?.to_str()?;
+    [" ledger", " queues", " rejected", " receipts"]
+        .into_iter()
+        .find(|known| known[1..] == *folder)
 }

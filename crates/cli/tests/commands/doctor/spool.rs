@@ -7,6 +7,7 @@ use std::process::Command;
 
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::store_files::damage_ledger;
 use meditopia_testkit::wait::{secs, wait_until};
 use serde_json::json;
 
@@ -84,12 +85,12 @@ fn doctor_reports_a_damaged_store_as_a_failure_and_does_not_change_it() {
     let api = Sandbox::start();
     let fixture = Fixture::new(&api);
     let spool = fixture.spool.path();
-    let damaged = vec![7; 8192];
-    fs::write(spool.join("store.db"), &damaged).unwrap();
+    let ledger = damage_ledger(&spool);
+    let damaged = fs::read(&ledger).unwrap();
     let lines = fixture.findings(FAILURES, &[]);
     assert_finding(&lines, "FAIL  delivery: paused: store_damaged", "damaged");
     assert_finding(&lines, "FAIL  delivery", "meditopia recover ");
-    assert_eq!(fs::read(spool.join("store.db")).unwrap(), damaged);
+    assert_eq!(fs::read(ledger).unwrap(), damaged);
 }
 
 #[test]
