@@ -16,8 +16,11 @@ mod measures;
 mod notes;
 mod operator;
 mod outcome;
+mod rejected;
 #[cfg(test)]
 mod tests;
+mod translate;
+mod window;
 
 pub(super) use self::notes::Note;
 
@@ -27,8 +30,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::window::Window;
-use super::{token, translate};
+use self::window::Window;
+use super::token;
 use crate::clock::{self, Moment};
 use crate::config::BearerToken;
 use crate::delivery::{Effect, Engine, Head, Policy, Queue, Restored, Step, Verdict, judge};
@@ -258,7 +261,7 @@ impl State {
     }
 
     /// The head of a queue.
-    pub(super) fn window_mut(&mut self, lane: usize, queue: Queue) -> &mut Window {
+    fn window_mut(&mut self, lane: usize, queue: Queue) -> &mut Window {
         &mut self.lanes[lane].windows[queue.index()]
     }
 

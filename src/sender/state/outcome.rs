@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
+use super::window::Settled;
 use super::{Due, State};
 use crate::clock::Moment;
 use crate::delivery::{Queue, Refusal};
 use crate::error::Result;
 use crate::event;
-use crate::sender::window::Settled;
 use crate::store::{Change, Receipt, Rejected, RejectedReason, Shares, Suspect};
 
 /// Receipts that are forgotten in one commit.
@@ -83,7 +83,7 @@ impl State {
     }
 
     /// Counts what left a queue; the changes take it out of the store.
-    pub(in crate::sender) fn left(&mut self, settled: Settled) -> Vec<Change<'static>> {
+    pub(super) fn left(&mut self, settled: Settled) -> Vec<Change<'static>> {
         self.totals.pending = self.totals.pending.saturating_sub(settled.events);
         self.totals.pending_bytes = self.totals.pending_bytes.saturating_sub(settled.bytes);
         settled.changes
