@@ -265,7 +265,7 @@ impl State {
             .iter()
             .map(|segment| Change::Gone { segment })
             .collect();
-        self.store.commit(&changes, self.orders.safety)?;
+        self.store.commit(&changes, self.options.safety)?;
         for name in gone {
             self.offsets.remove(name);
         }

@@ -148,7 +148,7 @@ impl State {
             upto: *upto,
         }));
         changes.push(Change::Totals(&totals));
-        self.store.commit(&changes, self.orders.safety)?;
+        self.store.commit(&changes, self.options.safety)?;
         self.totals = totals;
         for (place, _) in &chunk.runs {
             self.appended(*place);

@@ -113,7 +113,7 @@ impl State {
         if all.is_empty() {
             return Ok(());
         }
-        self.store.commit(&all, self.orders.safety)?;
+        self.store.commit(&all, self.options.safety)?;
         self.committed_pause = pause;
         for (lane, rest) in rests {
             self.lanes[lane].committed_rest = rest;

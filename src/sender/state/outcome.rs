@@ -35,7 +35,7 @@ impl State {
                 *accepted.entry(user).or_default() += 1;
             }
         }
-        let receipt = self.orders.receipts_kept.map(|_| Receipt {
+        let receipt = self.options.receipts_kept.map(|_| Receipt {
             time_ms: now.wall_ms,
             http_status,
             attempts,
@@ -72,7 +72,7 @@ impl State {
     /// Forgets some of the receipts that are older than they are kept; says whether there may be more.
     pub(in crate::sender) fn forget_receipts(&mut self, now: Moment) -> Result<bool> {
         let kept = self
-            .orders
+            .options
             .receipts_kept
             .map(|kept| kept.as_millis() as u64);
         let before_ms = kept.map_or(i64::MAX, |kept| now.wall_ms.saturating_sub_unsigned(kept));

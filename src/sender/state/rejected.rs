@@ -78,7 +78,7 @@ impl State {
             run,
         }));
         changes.push(Change::Totals(&totals));
-        self.store.commit(&changes, self.orders.safety)?;
+        self.store.commit(&changes, self.options.safety)?;
         self.totals = totals;
         for lane in lanes.keys() {
             self.appended(place(*lane));
@@ -88,7 +88,7 @@ impl State {
 
     /// Rejected events are forgotten.
     pub(super) fn discard(&mut self, found: &Found) -> Result<usize> {
-        self.store.commit(&forgotten(found), self.orders.safety)?;
+        self.store.commit(&forgotten(found), self.options.safety)?;
         Ok(found.len())
     }
 
