@@ -17,17 +17,14 @@ pub(crate) mod election;
 mod flush;
 mod lane;
 mod reclaim;
-mod rejected;
 mod session;
 mod state;
 mod take_over;
 mod threads;
 mod token;
-mod translate;
 mod upkeep;
 mod vitals;
 mod wake;
-mod window;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -221,9 +218,5 @@ impl Sender {
     }
 }
 
-#[cfg(test)]
-mod deadline_tests;
-#[cfg(test)]
-mod panic_tests;
 #[cfg(test)]
 mod tests;

@@ -159,8 +159,17 @@ impl State {
         Ok(())
     }
 
+    /// Notes how far the journal is taken over after a round, and what in it is no segment.
+    pub(super) fn note_round(&mut self, round: &TakeOver) {
+        self.take_over_is_limited = !round.is_done();
+        if !self.take_over_is_limited {
+            self.taken_upto = round.upto();
+        }
+        self.say_foreign(round.foreign());
+    }
+
     /// Names what lies in the journal and is left alone, when it is news.
-    pub(super) fn say_foreign(&mut self, foreign: &[String]) {
+    fn say_foreign(&mut self, foreign: &[String]) {
         if self.foreign == foreign {
             return;
         }

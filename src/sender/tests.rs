@@ -1,6 +1,9 @@
 //! The sender's state on a real store, driven step by step by a seeded story: bad users, answers that
 //! do not come, crashes between any two steps. No socket, no thread, no sleep.
 
+mod deadlines;
+pub(super) mod panics;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::sync::Arc;

@@ -179,7 +179,7 @@ pub(super) fn between_ledgers<T>(
 
 /// Makes what a state that is in no session has committed survive a power cut, if that is asked for.
 pub(super) fn keep(state: &State) -> Result<()> {
-    match state.orders.safety {
+    match state.options.safety {
         CommitSafety::Process => Ok(()),
         CommitSafety::Power => state.store.syncs().sync_until(state.store.committed()),
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::*;
 use crate::log::Log;
 use crate::sender::Sender;
-use crate::sender::panic_tests::{PATIENCE, one_event_for};
+use crate::sender::tests::panics::{PATIENCE, one_event_for};
 use crate::store::PauseState;
 use crate::store::Reader;
 use crate::transport::tests::server::Server;

@@ -2,8 +2,8 @@
 //! rests, the brake and the pause is not committed yet.
 
 use super::State;
+use super::translate;
 use crate::error::Result;
-use crate::sender::translate;
 use crate::store::{Change, Rest};
 
 /// What has become of the count of the brake.

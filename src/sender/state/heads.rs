@@ -47,7 +47,7 @@ impl State {
 
     /// How many events have to be at hand: a batch, or what an earlier and larger one left in doubt.
     fn wanted(&self, lane: usize) -> usize {
-        let batch_max = self.orders.policy.batch_max;
+        let batch_max = self.options.policy.batch_max;
         let in_doubt = self
             .engine
             .lane_state(lane)
@@ -96,7 +96,7 @@ impl State {
 
     /// Moves events that are older than `event_ttl_s` to the rejected store; says whether there were any.
     fn expire(&mut self, lane: usize, queue: Queue, now: Moment) -> Result<bool> {
-        let Some(ttl) = self.orders.event_ttl else {
+        let Some(ttl) = self.options.event_ttl else {
             return Ok(false);
         };
         if self.is_bound(lane, queue) {

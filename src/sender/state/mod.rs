@@ -16,8 +16,11 @@ mod measures;
 mod notes;
 mod operator;
 mod outcome;
+mod rejected;
 #[cfg(test)]
 mod tests;
+mod translate;
+mod window;
 
 pub(super) use self::notes::Note;
 
@@ -27,8 +30,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::window::Window;
-use super::{token, translate};
+use self::window::Window;
+use super::token;
 use crate::clock::{self, BootTime, Moment};
 use crate::config::BearerToken;
 use crate::delivery::{Effect, Engine, Head, Policy, Queue, Restored, Step, Verdict, judge};
@@ -70,7 +73,7 @@ pub(super) enum Next {
 pub(super) struct State {
     pub(super) store: Box<dyn Intake>,
     pub(super) engine: Engine,
-    pub(super) orders: SenderOptions,
+    pub(super) options: SenderOptions,
     pub(super) totals: Totals,
     pub(super) offsets: Offsets,
     /// What lies in the journal and is no segment.
@@ -110,13 +113,13 @@ impl State {
     /// Reads what the last sender left.
     pub(super) fn open(
         mut store: Box<dyn Intake>,
-        mut orders: SenderOptions,
+        mut options: SenderOptions,
         log: Arc<Log>,
     ) -> Result<Self> {
         let mut notes = Vec::new();
         let totals = store.totals();
         let stored_lanes = usize::from(store.lanes());
-        let wanted = orders.policy.lanes;
+        let wanted = options.policy.lanes;
         if stored_lanes == 0 || (totals.pending == 0 && stored_lanes != wanted) {
             store.commit(&[Change::Lanes(wanted as u8)])?;
         } else if stored_lanes != wanted {
@@ -124,11 +127,11 @@ impl State {
                 "lanes = {wanted} applies once the {} pending events have gone over {stored_lanes} lanes",
                 totals.pending
             )));
-            orders.policy.lanes = stored_lanes;
+            options.policy.lanes = stored_lanes;
         }
-        let mut lanes = Vec::with_capacity(orders.policy.lanes);
+        let mut lanes = Vec::with_capacity(options.policy.lanes);
         let mut restored = Restored::default();
-        for lane in 0..orders.policy.lanes as u8 {
+        for lane in 0..options.policy.lanes as u8 {
             let stored = store.lane(lane);
             let windows = [0, 1].map(|queue| Window::new(Place { lane, queue }));
             let rest = store.rest(lane);
@@ -145,7 +148,7 @@ impl State {
         let committed_pause = store.pause();
         restored.refused_in_a_row = store.refused_in_a_row();
         restored.pause = committed_pause.as_ref().map(translate::pause_to_delivery);
-        let engine = Engine::new(orders.policy.clone(), restored, clock::now());
+        let engine = Engine::new(options.policy.clone(), restored, clock::now());
         let suspects = store
             .suspects()
             .into_iter()
@@ -155,7 +158,7 @@ impl State {
             offsets: store.offsets(),
             store,
             engine,
-            orders,
+            options,
             totals,
             foreign: Vec::new(),
             taken_upto: BootTime::default(),
@@ -255,7 +258,7 @@ impl State {
     }
 
     /// The head of a queue.
-    pub(super) fn window_mut(&mut self, lane: usize, queue: Queue) -> &mut Window {
+    fn window_mut(&mut self, lane: usize, queue: Queue) -> &mut Window {
         &mut self.lanes[lane].windows[queue.index()]
     }
 

@@ -1,10 +1,9 @@
-//! What an operator or the application asks of the sender: commands, another token, how it stands.
+//! What callers ask of the sender: operators' commands, another token, and that a flush need not wait.
 
 use super::State;
 use crate::clock::{self, Moment};
 use crate::error::{Error, PauseReason, Result};
 use crate::sender::commands::{Carried, Command};
-use crate::sender::take_over::TakeOver;
 
 impl State {
     /// Takes the first step of `command`.
@@ -76,15 +75,6 @@ impl State {
         let change = self.engine.pause(PauseReason::Auth, why, now);
         self.tell_pause(change, now);
         self.commit_pause()
-    }
-
-    /// Notes how far the journal is taken over after a round, and what in it is no segment.
-    pub(in crate::sender) fn note_round(&mut self, round: &TakeOver) {
-        self.take_over_is_limited = !round.is_done();
-        if !self.take_over_is_limited {
-            self.taken_upto = round.upto();
-        }
-        self.say_foreign(round.foreign());
     }
 
     /// Runs up to row `row` are sent without waiting for more: a flush waits for them.

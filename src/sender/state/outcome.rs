@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
+use super::window::Settled;
 use super::{Due, State};
 use crate::clock::Moment;
 use crate::delivery::{Queue, Refusal};
 use crate::error::Result;
 use crate::event;
-use crate::sender::window::Settled;
 use crate::store::{Change, Receipt, Rejected, RejectedReason, Shares, Suspect};
 
 /// Suspects of whom nothing waits are forgotten when there are more in all.
@@ -33,7 +33,7 @@ impl State {
                 *accepted.entry(user).or_default() += 1;
             }
         }
-        let receipt = self.orders.receipts_kept.map(|_| Receipt {
+        let receipt = self.options.receipts_kept.map(|_| Receipt {
             time_ms: now.wall_ms,
             http_status,
             attempts,
@@ -70,7 +70,7 @@ impl State {
     /// Forgets receipts that are older than they are kept; says whether there may be more.
     pub(in crate::sender) fn forget_receipts(&mut self, now: Moment) -> Result<bool> {
         let kept = self
-            .orders
+            .options
             .receipts_kept
             .map(|kept| kept.as_millis() as u64);
         let before_ms = kept.map_or(i64::MAX, |kept| now.wall_ms.saturating_sub_unsigned(kept));
@@ -78,7 +78,7 @@ impl State {
     }
 
     /// Counts what left a queue; the changes take it out of the store.
-    pub(in crate::sender) fn left(&mut self, settled: Settled) -> Vec<Change<'static>> {
+    pub(super) fn left(&mut self, settled: Settled) -> Vec<Change<'static>> {
         self.totals.pending = self.totals.pending.saturating_sub(settled.events);
         self.totals.pending_bytes = self.totals.pending_bytes.saturating_sub(settled.bytes);
         settled.changes

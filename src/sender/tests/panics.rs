@@ -5,22 +5,26 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::vitals::Thread;
-use super::{Sender, SenderOptions, Token};
 use crate::config::{BearerToken, TokenSource};
 use crate::delivery::Policy;
 use crate::log::{Level, Log};
+use crate::sender::vitals::Thread;
+use crate::sender::{Sender, SenderOptions, Token};
 use crate::spool::{Destination, NetworkFileSystem, Spool};
 use crate::store::LogStore;
 use crate::store::{Change, CommitSafety, Place, Run, Store, Totals};
 use crate::transport;
 use crate::transport::tests::server::Server;
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(in crate::sender) const PATIENCE: Duration = Duration::from_secs(60);
 const EVENT: &[u8] = br#"{"token":"t","partner_user_id":"u","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}"#;
 
 /// A spool in which one event waits, and a sender of it that does not run yet.
-pub(super) fn one_event_for(server: &Server, dir: &tempfile::TempDir, log: &Arc<Log>) -> Sender {
+pub(in crate::sender) fn one_event_for(
+    server: &Server,
+    dir: &tempfile::TempDir,
+    log: &Arc<Log>,
+) -> Sender {
     let endpoint = server.http();
     let destination = Destination {
         endpoint: &endpoint,

@@ -3,11 +3,11 @@
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use super::panic_tests::{PATIENCE, one_event_for};
-use super::{Command, Sender, Standing};
+use super::panics::{PATIENCE, one_event_for};
 use crate::config::BearerToken;
 use crate::error::ErrorKind;
 use crate::log::Log;
+use crate::sender::{Command, Sender, Standing};
 use crate::transport::tests::server::Server;
 
 /// Calls `call` in a thread of its own during a step that does not end before it, and fails if the

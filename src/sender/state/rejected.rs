@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::state::State;
-use super::take_over::{RUN_EVENTS, lane_of};
+use super::State;
 use super::window::Settled;
 use crate::clock::{self, Moment};
 use crate::delivery::Queue;
 use crate::error::Result;
 use crate::event;
 use crate::log::Level;
+use crate::sender::take_over::{RUN_EVENTS, lane_of};
 use crate::store::{Change, Place, Rejected, RejectedFilter, RejectedReason, Run, Suspect};
 
 /// Rejected events that change in one commit.
