@@ -31,7 +31,7 @@
 //! ffi                      the C API: converts, guards, delegates
 //! client                   clients, one core for each spool of a process, lists, statistics
 //! sender                   the I/O around delivery: election, take-over, lanes, commands, deadlines
-//! store      transport     the sender's state on disk (SQLite); HTTPS
+//! store      transport     the sender's state on disk; HTTPS
 //! delivery   journal       pure decisions about requests; where an acknowledged event is safe
 //! config     spool         every option; the directory that holds everything
 //! stats event log exchange process

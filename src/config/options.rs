@@ -22,7 +22,7 @@ const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 const TEN_YEARS_DAYS: u64 = 3_650;
 const TEN_YEARS_S: u64 = 10 * 366 * 86_400;
-/// The largest integer of SQLite and TOML.
+/// The largest integer of TOML.
 const MAX_BYTES: u64 = i64::MAX as u64;
 
 /// One option, documented.

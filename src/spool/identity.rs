@@ -220,7 +220,7 @@ pub(super) fn update_identity(
                 ..known
             }
         }
-        None if dir.join("store.db").exists() => {
+        None if dir.join("ledger").exists() => {
             return Err(Error::new(
                 ErrorKind::Store,
                 format!(

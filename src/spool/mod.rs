@@ -3,12 +3,14 @@
 //! ```text
 //! <spool>/identity.json   the user, endpoint and account that the spool belongs to; the boots it has seen
 //!         journal/        segments of events, one for each process that writes
-//!         store.db        what the sender has taken over (SQLite)
+//!         ledger/         what the sender did: the state of the store
+//!         queues/         events that the sender has taken over and not yet seen accepted
+//!         rejected/       events that are not sent again
+//!         receipts/       finished ledgers, for the receipts in them
 //!         sender.json     the heartbeat of the sender
 //!         commands/       what operators ask the sender to do
 //!         import/         imports in progress, and what was imported lately
-//!         damaged/        bytes of segments that could not be read
-//!         store.db.damaged-<time>   a store that `recover` has replaced
+//!         damaged/        bytes that could not be read, and files of the store that `recover` has replaced
 //!         wake            socket of the sender
 //!         reserve         blocks that delivery needs on a full disk; while it is full, the name is `full`
 //! ```

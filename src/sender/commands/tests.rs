@@ -83,7 +83,7 @@ fn the_error_of_a_command_keeps_its_kind_and_its_reason_on_the_way_to_another_pr
     let opened = open();
     let shared = &opened.sender.shared;
     let waiting = Waiting::leave(&shared.spool, &Command::Hold).unwrap();
-    let damaged = Error::new(ErrorKind::Store, "store.db is damaged");
+    let damaged = Error::new(ErrorKind::Store, "the ledger is damaged");
     let damaged = damaged.paused_for(PauseReason::StoreDamaged);
     let election = elect(&shared.spool);
     let done = carry_out_waiting(&shared.spool, &shared.log, &election, |_| {
