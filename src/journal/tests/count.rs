@@ -229,10 +229,10 @@ fn the_oldest_event_is_the_earliest_of_those_that_were_not_taken_over() {
 }
 
 #[test]
-fn ten_thousand_segments_are_counted_exactly_with_one_read_each() {
+fn a_thousand_segments_are_counted_exactly_with_one_read_each() {
     let journal = Journal::new();
     let records: Vec<_> = (0..3).map(|number| (number, "event".to_owned())).collect();
-    for created_boot_ns in 0..10_000 {
+    for created_boot_ns in 0..1_000 {
         let header = Header {
             boot_count: 1,
             created_boot_ns,
@@ -241,6 +241,6 @@ fn ten_thousand_segments_are_counted_exactly_with_one_read_each() {
         journal.write_segment(&header, &records);
     }
     let (reads_before, _) = reads();
-    assert_eq!(journal.count(), 30_000);
-    assert!(reads().0 - reads_before < 10_010);
+    assert_eq!(journal.count(), 3_000);
+    assert!(reads().0 - reads_before < 1_010);
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// More than a round has buffers.
-const SEGMENTS: u64 = 1_500;
+const SEGMENTS: u64 = 1_100;
 const RECORDS: u64 = 4;
 
 /// An event: its time, its segment, and its place there.
