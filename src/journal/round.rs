@@ -160,15 +160,24 @@ impl Round {
     ) -> Result<Option<Next>> {
         let number = record.segment();
         let mut reader = self.reader(number);
-        // If another segment got the buffer, the record is found again, unless it was removed or
-        // damaged meanwhile.
-        if let Some(found) = reader.buffer.found.clone() {
-            let wall_ms = reader.segment.header.wall_ms(found.boot_ns);
-            for fragment in segment::fragments(reader.take(&found)) {
-                sink(fragment, wall_ms);
+        match reader.buffer.found.clone() {
+            Some(found) => {
+                let wall_ms = reader.segment.header.wall_ms(found.boot_ns);
+                for fragment in segment::fragments(reader.take(&found)) {
+                    sink(fragment, wall_ms);
+                }
+                self.find_next_of(number)
+            }
+            // Another segment got the buffer, so the record is read again.
+            None => {
+                let next = self.find_next_of(number)?;
+                if next == Some(record) {
+                    return self.read_record(record, sink);
+                }
+                // It was damaged or removed meanwhile.
+                Ok(next)
             }
         }
-        self.find_next_of(number)
     }
 
     /// Queues `next` if the queue has an earlier one, and returns the earlier one.
