@@ -9,7 +9,7 @@ use super::damage::Damage;
 use super::open_segment::SEGMENT_BYTES;
 use super::removal::{self, Removal, Tail};
 use super::round::{Chunk, Offsets, Round};
-use super::segment;
+use super::segment::{self, Header, Position};
 use super::writer::{RecordDurability, Writer};
 use crate::error::{Error, ErrorKind};
 use crate::spool::{Destination, NetworkFileSystem, Spool};
@@ -44,6 +44,31 @@ impl Journal {
 
     fn writer(&self) -> Writer {
         Writer::new(self.spool.clone(), RecordDurability::Process, 0)
+    }
+
+    /// Writes a segment by hand, so that the times of its records are known; returns its path.
+    fn write_segment(&self, header: &Header, records: &[(u64, String)]) -> PathBuf {
+        let mut bytes = header.encode().to_vec();
+        for (number, (boot_ns, event)) in records.iter().enumerate() {
+            let mut record = Vec::new();
+            segment::begin_record(&mut record);
+            segment::push_fragment(&mut record, |out| {
+                out.extend_from_slice(event.as_bytes());
+                Ok::<_, Error>(())
+            })
+            .unwrap();
+            let position = Position {
+                created_boot_ns: header.created_boot_ns,
+                offset: bytes.len() as u64,
+            };
+            segment::finish_record(&mut record, 1, number as u32, *boot_ns, position);
+            bytes.extend(record);
+        }
+        let dir = self.spool.journal_dir();
+        self.spool.ensure_dir(&dir).unwrap();
+        let path = dir.join(segment::file_name(header, 1, 0));
+        fs::write(&path, bytes).unwrap();
+        path
     }
 
     /// Reads one whole round, in chunks of about `chunk_bytes`.
