@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 use super::damage::Damage;
 use super::listing::Listing;
+pub(crate) use super::listing::list_segments;
 use super::read_buffers::ReadBuffers;
 use super::segment;
 use super::segment_reader::{Segment, SegmentReader};

@@ -17,10 +17,12 @@ pub enum Folder {
     Queues,
     /// Events that are not sent again.
     Rejected,
+    /// What a recovery has replaced. Names there have a folder of their own before them.
+    Damaged,
 }
 
 impl Folder {
-    /// Every folder.
+    /// The folders that the store works with.
     pub const ALL: [Self; 4] = [Self::Ledger, Self::Receipts, Self::Queues, Self::Rejected];
 
     /// Its name in the spool.
@@ -30,6 +32,7 @@ impl Folder {
             Self::Receipts => "receipts",
             Self::Queues => "queues",
             Self::Rejected => "rejected",
+            Self::Damaged => "damaged",
         }
     }
 }

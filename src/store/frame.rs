@@ -29,7 +29,7 @@ pub(super) const VERSION: u32 = 1;
 pub(super) const RECORD_HEADER_LEN: usize = 32;
 /// A longer length is damage.
 pub(super) const PAYLOAD_MAX: usize = 16 * 1024 * 1024;
-const RECORD_MAGIC: [u8; 4] = *b"LREC";
+pub(super) const RECORD_MAGIC: [u8; 4] = *b"LREC";
 
 /// What a file of the store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl Kind {
 }
 
 /// What a file says about itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct FileHeader {
     /// How many boots of the host the spool had seen when the file was created.
     pub(super) boot_count: u32,
@@ -144,6 +144,35 @@ impl Position {
         seed[..8].copy_from_slice(&self.nonce.to_le_bytes());
         seed[8..].copy_from_slice(&self.offset.to_le_bytes());
         crc32c::crc32c_append(crc32c::crc32c(&seed), bytes)
+    }
+
+    /// A position at `offset` where `bytes` have the checksum `crc`. If they stand in a file at that
+    /// offset, it checks all that stands in the file: of a nonce, checksums see 32 bits only.
+    pub(super) fn with_checksum(offset: u64, bytes: &[u8], crc: u32) -> Self {
+        let at = |nonce| Self { nonce, offset };
+        let none = at(0).checksum(bytes);
+        // A checksum is linear in each bit of the nonce: solved for the lower 32, by elimination.
+        let mut rows: [(u32, u32); 32] = [(0, 0); 32];
+        for bit in 0..32 {
+            let (mut sum, mut bits) = (at(1 << bit).checksum(bytes) ^ none, 1_u32 << bit);
+            while sum != 0 {
+                let row = &mut rows[sum.leading_zeros() as usize];
+                if row.0 == 0 {
+                    *row = (sum, bits);
+                    break;
+                }
+                sum ^= row.0;
+                bits ^= row.1;
+            }
+        }
+        let (mut sum, mut nonce) = (crc ^ none, 0_u32);
+        for (row, bits) in rows {
+            if row != 0 && (sum ^ row) < sum {
+                sum ^= row;
+                nonce ^= bits;
+            }
+        }
+        at(u64::from(nonce))
     }
 
     /// The position that is `bytes` behind this one.

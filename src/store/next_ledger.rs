@@ -95,7 +95,7 @@ impl LogStore {
                         self.copy_rejected_file(number)?;
                     }
                 }
-                Folder::Ledger | Folder::Receipts => {}
+                Folder::Ledger | Folder::Receipts | Folder::Damaged => {}
             }
             self.syncs.forget(folder, &name);
         }

@@ -28,7 +28,7 @@ pub(super) const FILE_BYTES: u64 = 8 * 1024 * 1024;
 pub(super) const RUN_EVENTS_MAX: usize = 128;
 pub(super) const RUN_HEADER_LEN: usize = 40;
 const SLOT_LEN: usize = 17;
-const RUN_MAGIC: [u8; 4] = *b"QRUN";
+pub(super) const RUN_MAGIC: [u8; 4] = *b"QRUN";
 /// In the place of a kind where a fragment has none that is known.
 const NO_KIND: u8 = 255;
 /// Bytes that are read at once.

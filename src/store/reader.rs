@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::Point;
 use super::fold::{Fold, Queue};
-use super::frame::{BadHeader, FileHeader, HEADER_LEN};
+use super::frame::{FileHeader, HEADER_LEN};
 use super::ledger::{self, Reading, Stop};
 use super::log_store::{cannot_open, rejected_matching, unreadable};
 use super::queue_file::{self, QueueCursor, Unreadable};
@@ -103,10 +103,7 @@ impl Reader {
         };
         let header = match header {
             Ok(header) => header,
-            Err(BadHeader::Newer(version)) => return Err(recovery::newer_file(&name, version)),
-            Err(BadHeader::Damaged) => {
-                return Err(recovery::damaged(&name, "its header is damaged"));
-            }
+            Err(e) => return Err(recovery::bad_header(&name, e)),
         };
         let (fold, reading, _) = recovery::read(&**disk, &*file, &header, boot_count)?;
         Ok(Some(Self {

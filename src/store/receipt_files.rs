@@ -46,6 +46,21 @@ impl LogStore {
     }
 }
 
+/// How many receipts can be read, those that are forgotten left out.
+pub(super) fn count_receipts(disk: &dyn Disk, from_id: i64) -> io::Result<u64> {
+    let (mut count, mut last) = (0, i64::MIN);
+    for folder in [Folder::Receipts, Folder::Ledger] {
+        for number in ledger::numbers(disk, folder)? {
+            read_file(disk, folder, number, |id, _| {
+                count += u64::from(id >= from_id && id > last);
+                last = last.max(id);
+                true
+            })?;
+        }
+    }
+    Ok(count)
+}
+
 /// Hands the receipts of a file to `sink`, in order, until it returns `false`. What cannot be read ends
 /// the file: a receipt is no event.
 fn read_file(

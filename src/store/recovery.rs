@@ -68,10 +68,7 @@ pub(super) fn open(disk: &Arc<dyn Disk>, boot_count: u32) -> Result<Opened, Cann
         }
         let header = match header {
             Ok(header) => header,
-            Err(BadHeader::Newer(version)) => return Err(newer_file(&name, version)),
-            Err(BadHeader::Damaged) => {
-                return Err(damaged(&name, "its header is damaged"));
-            }
+            Err(e) => return Err(bad_header(&name, e)),
         };
         let (fold, reading, is_cut) = read(&**disk, &*file, &header, boot_count)?;
         remove_strangers(&**disk, &fold).map_err(in_ledger)?;
@@ -94,9 +91,9 @@ fn create(disk: &Arc<dyn Disk>, boot_count: u32) -> Result<Opened, CannotOpen> {
     begin(disk, boot_count, Fold::default(), 0, 1)
 }
 
-/// Checks that no queue is there without a ledger.
+/// Checks that nothing is there that only a ledger can have left.
 pub(super) fn check_nothing_is_there(disk: &dyn Disk) -> Result<(), CannotOpen> {
-    for folder in [Folder::Queues, Folder::Rejected] {
+    for folder in [Folder::Queues, Folder::Rejected, Folder::Receipts] {
         let names = disk
             .list(folder)
             .map_err(|e| CannotOpen::Io(disk.describe(None), e))?;
@@ -266,7 +263,9 @@ pub(super) fn read(
         .read_on(file, header, &mut fold, |before, entries| {
             let next = *seq.get_or_insert(reading.seq_of_first());
             seq = Some(next + 1);
-            if next <= known {
+            // A file gets its name only once its snapshot, and all that it speaks of, is durable.
+            let is_snapshot = matches!(entries.first(), Some(Entry::Snapshot { .. }));
+            if next <= known || is_snapshot {
                 return Ok(None);
             }
             missing(disk, before, entries)
@@ -384,11 +383,18 @@ impl Queue {
     }
 }
 
+pub(super) fn bad_header(name: &str, e: BadHeader) -> CannotOpen {
+    match e {
+        BadHeader::Newer(version) => newer_file(name, version),
+        BadHeader::Damaged => damaged(name, "its header is damaged"),
+    }
+}
+
 pub(super) fn newer_file(name: &str, version: u32) -> CannotOpen {
     CannotOpen::Newer(format!("ledger/{name} has version {version}"))
 }
 
-fn newer_record(name: &str) -> CannotOpen {
+pub(super) fn newer_record(name: &str) -> CannotOpen {
     CannotOpen::Newer(format!("ledger/{name} holds records of a newer version"))
 }
 

@@ -24,7 +24,7 @@ use super::{Rejected, RejectedFilter, RejectedReason};
 /// A file that has reached this size gets no more events.
 pub(super) const FILE_BYTES: u64 = 8 * 1024 * 1024;
 pub(super) const RECORD_HEADER_LEN: usize = 40;
-const RECORD_MAGIC: [u8; 4] = *b"QREJ";
+pub(super) const RECORD_MAGIC: [u8; 4] = *b"QREJ";
 const READ_BYTES: usize = 64 * 1024;
 
 /// The name of a file.
@@ -77,7 +77,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    fn decode(bytes: &[u8], position: Position) -> Option<Self> {
+    pub(super) fn decode(bytes: &[u8], position: Position) -> Option<Self> {
         let bytes = bytes.get(..RECORD_HEADER_LEN)?;
         let is_sound =
             bytes[..4] == RECORD_MAGIC && u32_at(bytes, 32) == position.checksum(&bytes[..32]);
@@ -97,7 +97,7 @@ impl Header {
     }
 
     /// Bytes of the whole record.
-    fn length(&self) -> usize {
+    pub(super) fn length(&self) -> usize {
         RECORD_HEADER_LEN + self.length
     }
 
@@ -115,7 +115,8 @@ impl Header {
                 .is_none_or(|may| may == self.may_be_delivered)
     }
 
-    fn decode_rest(&self, bytes: &[u8], position: Position) -> Option<Rejected> {
+    /// Reads the rest of the record from `bytes`, which begin with its header.
+    pub(super) fn decode_rest(&self, bytes: &[u8], position: Position) -> Option<Rejected> {
         let payload = bytes.get(RECORD_HEADER_LEN..self.length())?;
         if position.checksum(payload) != self.payload_crc {
             return None;

@@ -104,7 +104,9 @@ impl Disk for SpoolDisk {
     fn rename(&self, from: (Folder, &str), to: (Folder, &str)) -> io::Result<()> {
         let (old, new) = (self.path(from.0, from.1), self.path(to.0, to.1));
         if to.0 != from.0 {
-            ensure_dir(&self.folder(to.0)).map_err(|e| io::Error::other(e.message().to_owned()))?;
+            let made = ensure_dir(&self.folder(to.0));
+            let made = made.and_then(|()| new.parent().map_or(Ok(()), ensure_dir));
+            made.map_err(|e| io::Error::other(e.message().to_owned()))?;
         }
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         match renameat_with(CWD, &old, CWD, &new, RenameFlags::NOREPLACE) {
