@@ -13,6 +13,7 @@ use super::frame::{
     BadHeader, FileHeader, HEADER_LEN, Kind, RECORD_HEADER_LEN, RecordHeader, begin_record,
     find_record_header, finish_record, read_upto,
 };
+use super::guards::limit;
 use super::read_ahead::ReadAhead;
 
 /// A file that has reached this size is followed by the next one.
@@ -124,7 +125,7 @@ impl Ledger {
 
     /// Whether the next file should follow: this one is full of records, however long its snapshot is.
     pub(super) fn is_full(&self) -> bool {
-        self.end >= FILE_BYTES.max(4 * self.snapshot_end)
+        self.end >= limit(FILE_BYTES).max(4 * self.snapshot_end)
     }
 
     /// Allocates blocks ahead, so that a record finds room even where the disk has become full.
