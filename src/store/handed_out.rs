@@ -119,7 +119,6 @@ impl LogStore {
             .file
             .check_open()
             .map_err(|e| self.ledger_error(e))?;
-        self.syncs.touch(folder, name.to_owned());
         file.write_at(bytes, offset).map_err(|e| {
             let _ = file.truncate(offset);
             let error = failed(e);
@@ -127,7 +126,10 @@ impl LogStore {
                 ErrorKind::SpoolFull => error.with_note("; what waits is kept; free some space"),
                 _ => error,
             }
-        })
+        })?;
+        // Only now: a sync that another thread has begun before the write may not have seen it.
+        self.syncs.touch(folder, name.to_owned());
+        Ok(())
     }
 
     /// Makes the next file of a queue; says where its first run goes.
