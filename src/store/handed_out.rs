@@ -8,6 +8,7 @@ use super::contract::Change;
 use super::disk::{Access, DiskFile, Folder};
 use super::entry::{Entry, Point, QueueFile};
 use super::frame::{FileHeader, HEADER_LEN, Kind};
+use super::guards::limit;
 use super::log_store::LogStore;
 use super::queue_file::{self, QueueCursor, encode_run};
 use super::rejected_file;
@@ -65,7 +66,7 @@ impl LogStore {
 
     fn append_to_queue(&mut self, place: Place, runs: &[(i64, i64, &Run)]) -> Result<()> {
         let mut tail = self.fold.queue(place).tail();
-        if tail.file == 0 || tail.offset >= queue_file::FILE_BYTES {
+        if tail.file == 0 || tail.offset >= limit(queue_file::FILE_BYTES) {
             tail = self.begin_queue_file(place)?;
         }
         let name = queue_file::file_name(place, tail.file);
@@ -118,7 +119,6 @@ impl LogStore {
             .file
             .check_open()
             .map_err(|e| self.ledger_error(e))?;
-        self.syncs.touch(folder, name.to_owned());
         file.write_at(bytes, offset).map_err(|e| {
             let _ = file.truncate(offset);
             let error = failed(e);
@@ -126,7 +126,10 @@ impl LogStore {
                 ErrorKind::SpoolFull => error.with_note("; what waits is kept; free some space"),
                 _ => error,
             }
-        })
+        })?;
+        // Only now: a sync that another thread has begun before the write may not have seen it.
+        self.syncs.touch(folder, name.to_owned());
+        Ok(())
     }
 
     /// Makes the next file of a queue; says where its first run goes.
@@ -197,7 +200,8 @@ impl LogStore {
         let next_id = self.fold.numbers.rejected + 1;
         let last = self.fold.rejected.last();
         let current = last.filter(|file| {
-            file.end < rejected_file::FILE_BYTES && file.number == self.fold.numbers.rejected_file
+            file.end < limit(rejected_file::FILE_BYTES)
+                && file.number == self.fold.numbers.rejected_file
         });
         let (number, first_id, end) = match current {
             Some(file) => (file.number, file.first_id, file.end),

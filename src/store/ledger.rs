@@ -13,6 +13,7 @@ use super::frame::{
     BadHeader, FileHeader, HEADER_LEN, Kind, RECORD_HEADER_LEN, RecordHeader, begin_record,
     find_record_header, finish_record, read_upto,
 };
+use super::guards::limit;
 use super::read_ahead::ReadAhead;
 
 /// A file that has reached this size is followed by the next one.
@@ -124,7 +125,7 @@ impl Ledger {
 
     /// Whether the next file should follow: this one is full of records, however long its snapshot is.
     pub(super) fn is_full(&self) -> bool {
-        self.end >= FILE_BYTES.max(4 * self.snapshot_end)
+        self.end >= limit(FILE_BYTES).max(4 * self.snapshot_end)
     }
 
     /// Allocates blocks ahead, so that a record finds room even where the disk has become full.
@@ -181,6 +182,8 @@ pub(super) struct Reading {
     pub(super) durable: u64,
     /// Where the snapshot ends; 0: it is not whole.
     pub(super) snapshot_end: u64,
+    /// The `seq` of the snapshot's last record.
+    pub(super) snapshot_seq: u64,
     parts: u32,
     first_seq: u64,
     pub(super) stop: Stop,
@@ -193,6 +196,7 @@ impl Reading {
             seq: 0,
             durable: 0,
             snapshot_end: 0,
+            snapshot_seq: 0,
             parts: 0,
             first_seq: 0,
             stop: Stop::NoRecord,
@@ -252,6 +256,7 @@ impl Reading {
                 self.parts -= 1;
                 if self.parts == 0 {
                     self.snapshot_end = self.end;
+                    self.snapshot_seq = self.seq;
                 }
             }
         }
@@ -275,7 +280,7 @@ impl Reading {
         if self.snapshot_end == 0 {
             match found.first() {
                 Some(Entry::Snapshot { part: 0, of }) if self.parts == 0 => self.parts = *of,
-                Some(Entry::Snapshot { part, of }) if *part + self.parts == *of => {}
+                Some(Entry::Snapshot { part, of }) if part.checked_add(self.parts) == Some(*of) => {}
                 _ => {
                     return Ok(Some(Stop::Contradiction(
                         "its snapshot is not whole".to_owned(),

@@ -45,6 +45,8 @@ pub struct LogStore {
     /// Rejected events that the record has yet to say are forgotten.
     forgotten: Vec<i64>,
     is_joint: bool,
+    /// An operation has failed: the store has to be opened again.
+    is_spent: bool,
     pub(super) is_full_disk: bool,
     pub(super) handed_out: HashMap<Place, HandedOut>,
     /// Up to here the blocks of settled runs were given back.
@@ -84,6 +86,7 @@ impl LogStore {
             moved: Vec::new(),
             forgotten: Vec::new(),
             is_joint: false,
+            is_spent: false,
             is_full_disk: false,
             handed_out: HashMap::new(),
             punched: HashMap::new(),
@@ -101,13 +104,27 @@ impl LogStore {
     pub(super) fn say(&mut self, entry: &Entry<'_>) -> Result<()> {
         entry.encode(&mut self.record);
         let applied = self.fold.apply(entry);
-        applied.map_err(|what| {
+        applied.map_err(|what| self.contradiction(what))
+    }
+
+    fn contradiction(&self, what: &str) -> Error {
+        let name = self.disk.describe(None);
+        Error::new(
+            ErrorKind::Internal,
+            format!("{name}: a commit contradicts the store: {what}"),
+        )
+    }
+
+    /// Does `act`. After an error nothing more is written: memory may be ahead of the ledger.
+    pub(super) fn guarded<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.is_spent {
             let name = self.disk.describe(None);
-            Error::new(
-                ErrorKind::Internal,
-                format!("{name}: a commit contradicts the store: {what}"),
-            )
-        })
+            let what = format!("{name}: has to be opened again after an error");
+            return Err(Error::new(ErrorKind::Io, what));
+        }
+        let done = act(self);
+        self.is_spent = done.is_err();
+        done
     }
 
     /// Writes the record, if it says anything.
@@ -118,7 +135,7 @@ impl LogStore {
         }
         let forgotten = std::mem::take(&mut self.forgotten);
         for ids in forgotten.chunks(1_000) {
-            self.say(&Entry::Forgotten(ids.to_vec()))?;
+            Entry::Forgotten(ids.to_vec()).encode(&mut self.record);
         }
         if self.record.len() > RECORD_HEADER_LEN {
             self.append_record()?;
@@ -180,6 +197,8 @@ impl LogStore {
             Change::Rest { lane, rest } => self.say(&Entry::Rest { lane, rest: *rest }),
             Change::Receipt(receipt) => self.say_receipt(receipt),
             Change::Forget { rejected, event } => {
+                let forgotten = self.fold.apply(&Entry::Forgotten(vec![rejected]));
+                forgotten.map_err(|what| self.contradiction(what))?;
                 self.forgotten.push(rejected);
                 self.count_rejected(event, |events| events.saturating_sub(1))
             }
@@ -266,7 +285,7 @@ impl LogStore {
 
 impl Store for LogStore {
     fn commit(&mut self, changes: &[Change<'_>]) -> Result<()> {
-        self.commit_all(changes)
+        self.guarded(|store| store.commit_all(changes))
     }
 
     fn begin_joint_commit(&mut self) {
@@ -275,7 +294,7 @@ impl Store for LogStore {
 
     fn end_joint_commit(&mut self) -> Result<()> {
         self.is_joint = false;
-        self.write_record()
+        self.guarded(Self::write_record)
     }
 
     fn committed(&self) -> u64 {
@@ -335,7 +354,7 @@ impl Store for LogStore {
         let mut found = Vec::with_capacity(ids.len());
         for &id in ids {
             let one = RejectedFilter {
-                after_id: id - 1,
+                after_id: id.saturating_sub(1),
                 ..RejectedFilter::default()
             };
             let first = rejected_matching(&*self.disk, &self.fold, &one, 1)?;
@@ -375,7 +394,7 @@ impl Intake for LogStore {
     }
 
     fn begin_next_ledger(&mut self, spare: SpareLedger) -> Result<NextLedger> {
-        self.begin_ledger(spare)
+        self.guarded(|store| store.begin_ledger(spare))
     }
 
     fn use_next_ledger(&mut self, next: NextLedger) {
@@ -387,15 +406,15 @@ impl Intake for LogStore {
     }
 
     fn commit_sync_point(&mut self) -> Result<u64> {
-        self.write_sync_record()
+        self.guarded(Self::write_sync_record)
     }
 
     fn forget_receipts(&mut self, before_ms: i64, now_ms: i64) -> Result<bool> {
-        self.forget_old_receipts(before_ms, now_ms)
+        self.guarded(|store| store.forget_old_receipts(before_ms, now_ms))
     }
 
     fn forget_removed(&mut self, point: &SyncPoint) -> Result<()> {
-        self.forget_files(point)
+        self.guarded(|store| store.forget_files(point))
     }
 }
 

@@ -13,6 +13,7 @@ pub mod disk;
 mod entry;
 mod fold;
 mod frame;
+mod guards;
 mod handed_out;
 mod ledger;
 pub mod log_store;

@@ -255,8 +255,12 @@ pub(super) fn read(
     if !was_booted {
         return Ok((fold, reading, false));
     }
-    // What was not known to be durable is believed only as far as it is there.
-    let known = reading.durable.max(behind.unwrap_or(0));
+    // What was not known to be durable is believed only as far as it is there. A snapshot was durable, with
+    // all that it speaks of, before its file had a name.
+    let known = reading
+        .durable
+        .max(behind.unwrap_or(0))
+        .max(reading.snapshot_seq);
     let (mut fold, mut backed) = (Fold::default(), Reading::new());
     let mut seq = None;
     backed
@@ -280,7 +284,8 @@ fn missing(disk: &dyn Disk, before: &Fold, entries: &[Entry<'_>]) -> io::Result<
     for entry in entries {
         let found = match entry {
             Entry::Queue { place, position } => {
-                let files = entries.iter().find_map(|entry| match entry {
+                // The last one: a queue may go on in two files within a record.
+                let files = entries.iter().rev().find_map(|entry| match entry {
                     Entry::QueueFiles { place: of, files } if of == place => Some(files.clone()),
                     _ => None,
                 });

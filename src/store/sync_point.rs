@@ -8,6 +8,7 @@ use super::Place;
 use super::disk::{Access, Disk, Folder};
 use super::entry::{Entry, Point};
 use super::frame::HEADER_LEN;
+use super::guards::limit;
 use super::log_store::LogStore;
 use super::queue_file;
 use super::rejected_file;
@@ -73,8 +74,8 @@ impl LogStore {
             ..SyncPoint::default()
         };
         let at_least = match self.is_full_disk {
-            true => PUNCHED_WHEN_FULL,
-            false => PUNCHED_AT_LEAST,
+            true => limit(PUNCHED_WHEN_FULL),
+            false => limit(PUNCHED_AT_LEAST),
         };
         for (place, queue) in self.fold.places() {
             let head = queue.position.head;

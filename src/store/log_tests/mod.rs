@@ -1,4 +1,12 @@
-//! The store in a real directory.
+//! The store in a real directory, and on a disk in memory that anything may happen to.
+
+mod acts;
+mod power_cut;
+mod promises;
+mod random;
+mod schedule;
+mod sim_disk;
+mod world;
 
 use std::sync::Arc;
 

@@ -1,0 +1,458 @@
+//! A disk in memory: what the kernel has, what would survive a power cut, and who holds which lock.
+//!
+//! Every operation is counted, and can be made to fail, to be the last one of its process, or to be the
+//! moment when the application closes descriptors of the library. What a cut leaves is in `power_cut`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex};
+
+use super::power_cut::{Inode, NameOp, Pending};
+use super::schedule::Gate;
+use crate::mutex::lock;
+use crate::store::disk::{Access, Disk, DiskFile, Folder};
+
+/// A name in a folder.
+pub(super) type Name = (Folder, String);
+
+/// What happens at one operation of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It fails, once.
+    Error(i32),
+    /// It fails, and so does every later one of its kind that can.
+    ErrorForEver(i32),
+    /// A write writes only so many bytes, and fails. Any other operation fails.
+    Short(usize, i32),
+    /// The process is killed; a write has written so many bytes by then.
+    Kill(usize),
+    /// The application closes the descriptor that is the nth which is open.
+    Close(usize),
+    /// The application closes every descriptor of the library.
+    CloseAll,
+}
+
+/// What kind of operation is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Op {
+    Look,
+    Change,
+    Write,
+    Sync,
+}
+
+#[derive(Debug, Clone)]
+struct Handle {
+    inode: usize,
+    process: u32,
+    is_locked: bool,
+    is_open: bool,
+}
+
+/// Everything behind the mutex.
+#[derive(Debug, Default)]
+pub(super) struct Sim {
+    pub(super) inodes: Vec<Inode>,
+    pub(super) names: BTreeMap<Name, usize>,
+    pub(super) durable_names: BTreeMap<Name, usize>,
+    pub(super) name_ops: Vec<NameOp>,
+    handles: BTreeMap<u64, Handle>,
+    next_handle: u64,
+    /// By process: operations so far, the fault to come, and whether it was killed.
+    counts: HashMap<u32, u64>,
+    faults: HashMap<u32, (u64, Fault)>,
+    dead: HashMap<u32, bool>,
+    /// Syncs that fail, counted down; `u64::MAX`: for ever.
+    pub(super) failing_syncs: u64,
+    pub(super) gate: Gate,
+    /// Bytes that were asked for by reads, to find reads that allocate too much.
+    pub(super) largest_read: usize,
+}
+
+/// The disk, as one process sees it.
+#[derive(Debug, Clone)]
+pub(super) struct SimDisk {
+    pub(super) shared: Arc<(Mutex<Sim>, Condvar)>,
+    pub(super) process: u32,
+}
+
+#[derive(Debug)]
+struct SimFile {
+    disk: SimDisk,
+    handle: u64,
+}
+
+pub(super) fn errno(code: i32) -> io::Error {
+    io::Error::from_raw_os_error(code)
+}
+
+impl SimDisk {
+    pub(super) fn new() -> Self {
+        Self {
+            shared: Arc::default(),
+            process: 0,
+        }
+    }
+
+    /// The same disk for another process.
+    pub(super) fn process(&self, process: u32) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            process,
+        }
+    }
+
+    /// A disk that has the same files, for one process of its own.
+    pub(super) fn copy(&self) -> Self {
+        let sim = lock(&self.shared.0);
+        let copy = Sim {
+            inodes: sim.inodes.clone(),
+            names: sim.names.clone(),
+            durable_names: sim.durable_names.clone(),
+            name_ops: sim.name_ops.clone(),
+            ..Sim::default()
+        };
+        Self {
+            shared: Arc::new((Mutex::new(copy), Condvar::new())),
+            process: 0,
+        }
+    }
+
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Sim) -> T) -> T {
+        act(&mut lock(&self.shared.0))
+    }
+
+    /// Operations of this process so far.
+    pub(super) fn operations(&self) -> u64 {
+        self.with(|sim| sim.counts.get(&self.process).copied().unwrap_or(0))
+    }
+
+    /// Has `fault` happen at the operation that comes `after` that many more.
+    pub(super) fn fault_after(&self, after: u64, fault: Fault) {
+        let at = self.operations() + after;
+        self.with(|sim| sim.faults.insert(self.process, (at, fault)));
+    }
+
+    pub(super) fn clear_faults(&self) {
+        self.with(|sim| {
+            sim.faults.clear();
+            sim.failing_syncs = 0;
+        });
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.with(|sim| sim.dead.get(&self.process).copied().unwrap_or(false))
+    }
+
+    /// Ends this process.
+    pub(super) fn kill(&self) {
+        self.with(|sim| sim.kill(self.process));
+    }
+
+    /// The bytes of a file, as the kernel has them.
+    pub(super) fn content(&self, folder: Folder, name: &str) -> Option<Vec<u8>> {
+        self.with(|sim| {
+            let inode = *sim.names.get(&(folder, name.to_owned()))?;
+            Some(sim.inodes[inode].kernel.clone())
+        })
+    }
+
+    /// Changes the bytes of a file behind everybody's back, on the disk too.
+    pub(super) fn tamper(&self, folder: Folder, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        self.with(|sim| {
+            let inode = sim.names[&(folder, name.to_owned())];
+            let file = &mut sim.inodes[inode];
+            change(&mut file.kernel);
+            file.disk.clone_from(&file.kernel);
+            file.pending.clear();
+        });
+    }
+
+    /// Every file.
+    pub(super) fn files(&self) -> Vec<Name> {
+        self.with(|sim| sim.names.keys().cloned().collect())
+    }
+
+    /// Puts a file there, durably.
+    pub(super) fn put(&self, folder: Folder, name: &str, bytes: &[u8]) {
+        self.with(|sim| {
+            sim.inodes.push(Inode {
+                kernel: bytes.to_vec(),
+                disk: bytes.to_vec(),
+                pending: Vec::new(),
+            });
+            let inode = sim.inodes.len() - 1;
+            sim.names.insert((folder, name.to_owned()), inode);
+            sim.durable_names.insert((folder, name.to_owned()), inode);
+        });
+    }
+
+    /// Counts an operation and lets happen what is to happen at it. `Ok(Some(n))`: only `n` bytes of the
+    /// write are written, and the error that follows.
+    fn begin(&self, op: Op) -> io::Result<(std::sync::MutexGuard<'_, Sim>, Option<(usize, i32)>)> {
+        let mut sim = lock(&self.shared.0);
+        while !sim.gate.may_run(self.process) {
+            sim = self
+                .shared
+                .1
+                .wait(sim)
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
+        if sim.gate.ran(self.process) {
+            self.shared.1.notify_all();
+        }
+        if sim.dead.get(&self.process) == Some(&true) {
+            return Err(errno(libc::ESRCH));
+        }
+        let count = sim.counts.entry(self.process).or_insert(0);
+        let now = *count;
+        *count += 1;
+        let fault = sim.faults.get(&self.process).copied();
+        let Some((_, fault)) = fault.filter(|(at, fault)| match fault {
+            Fault::ErrorForEver(_) => now >= *at && op != Op::Look,
+            _ => now == *at,
+        }) else {
+            return Ok((sim, None));
+        };
+        match fault {
+            Fault::Error(code) | Fault::ErrorForEver(code) => Err(errno(code)),
+            Fault::Short(bytes, code) if op == Op::Write => Ok((sim, Some((bytes, code)))),
+            Fault::Short(_, code) => Err(errno(code)),
+            Fault::Kill(bytes) if op == Op::Write => Ok((sim, Some((bytes, libc::ESRCH)))),
+            Fault::Kill(_) => {
+                sim.kill(self.process);
+                Err(errno(libc::ESRCH))
+            }
+            Fault::Close(nth) => {
+                sim.close(self.process, Some(nth));
+                Ok((sim, None))
+            }
+            Fault::CloseAll => {
+                sim.close(self.process, None);
+                Ok((sim, None))
+            }
+        }
+    }
+}
+
+impl Sim {
+    pub(super) fn kill(&mut self, process: u32) {
+        self.dead.insert(process, true);
+        self.handles.retain(|_, handle| handle.process != process);
+    }
+
+    /// The application closes the nth open descriptor of a process, or all.
+    fn close(&mut self, process: u32, nth: Option<usize>) {
+        let open = self
+            .handles
+            .values_mut()
+            .filter(|handle| handle.process == process && handle.is_open);
+        for (at, handle) in open.enumerate() {
+            if nth.is_none_or(|nth| nth == at) {
+                handle.is_open = false;
+                handle.is_locked = false;
+            }
+        }
+    }
+
+    /// Everybody is gone, as after a power cut.
+    pub(super) fn forget_processes(&mut self) {
+        self.handles.clear();
+        self.faults.clear();
+        self.failing_syncs = 0;
+        let known: Vec<u32> = self.counts.keys().copied().collect();
+        self.dead
+            .extend(known.into_iter().map(|process| (process, true)));
+    }
+
+    fn handle(&self, handle: u64) -> io::Result<&Handle> {
+        let known = self.handles.get(&handle);
+        let open = known.filter(|handle| handle.is_open);
+        open.ok_or_else(|| errno(libc::EBADF))
+    }
+
+    fn inode_mut(&mut self, handle: u64) -> io::Result<&mut Inode> {
+        let inode = self.handle(handle)?.inode;
+        Ok(&mut self.inodes[inode])
+    }
+
+    fn sync_outcome(&mut self) -> io::Result<()> {
+        if self.failing_syncs == 0 {
+            return Ok(());
+        }
+        if self.failing_syncs < u64::MAX {
+            self.failing_syncs -= 1;
+        }
+        Err(errno(libc::EIO))
+    }
+}
+
+impl Disk for SimDisk {
+    fn list(&self, folder: Folder) -> io::Result<Vec<String>> {
+        let (sim, _) = self.begin(Op::Look)?;
+        let names = sim.names.keys().filter(|(of, _)| *of == folder);
+        Ok(names.map(|(_, name)| name.clone()).collect())
+    }
+
+    fn open(&self, folder: Folder, name: &str, access: Access) -> io::Result<Box<dyn DiskFile>> {
+        let op = match access {
+            Access::Create => Op::Change,
+            Access::Read | Access::Write => Op::Look,
+        };
+        let (mut sim, _) = self.begin(op)?;
+        let key = (folder, name.to_owned());
+        let inode = match (sim.names.get(&key).copied(), access) {
+            (Some(_), Access::Create) => return Err(errno(libc::EEXIST)),
+            (None, Access::Create) => {
+                sim.inodes.push(Inode::default());
+                let inode = sim.inodes.len() - 1;
+                sim.names.insert(key.clone(), inode);
+                sim.name_ops.push(NameOp::Create(key, inode));
+                inode
+            }
+            (Some(inode), _) => inode,
+            (None, _) => return Err(errno(libc::ENOENT)),
+        };
+        let handle = sim.next_handle;
+        sim.next_handle += 1;
+        sim.handles.insert(
+            handle,
+            Handle {
+                inode,
+                process: self.process,
+                is_locked: false,
+                is_open: true,
+            },
+        );
+        Ok(Box::new(SimFile {
+            disk: self.clone(),
+            handle,
+        }))
+    }
+
+    fn rename(&self, from: (Folder, &str), to: (Folder, &str)) -> io::Result<()> {
+        let (mut sim, _) = self.begin(Op::Change)?;
+        let (from, to) = ((from.0, from.1.to_owned()), (to.0, to.1.to_owned()));
+        if sim.names.contains_key(&to) {
+            return Err(errno(libc::EEXIST));
+        }
+        let inode = sim.names.remove(&from).ok_or_else(|| errno(libc::ENOENT))?;
+        sim.names.insert(to.clone(), inode);
+        sim.name_ops.push(NameOp::Rename(from, to));
+        Ok(())
+    }
+
+    fn remove(&self, folder: Folder, name: &str) -> io::Result<()> {
+        let (mut sim, _) = self.begin(Op::Change)?;
+        let key = (folder, name.to_owned());
+        if sim.names.remove(&key).is_some() {
+            sim.name_ops.push(NameOp::Remove(key));
+        }
+        Ok(())
+    }
+
+    fn sync(&self, folder: Folder) -> io::Result<()> {
+        let (mut sim, _) = self.begin(Op::Sync)?;
+        sim.sync_outcome()?;
+        sim.sync_names(folder);
+        Ok(())
+    }
+
+    fn describe(&self, file: Option<(Folder, &str)>) -> String {
+        match file {
+            Some((folder, name)) => format!("{}/{name}", folder.name()),
+            None => "spool".to_owned(),
+        }
+    }
+}
+
+impl DiskFile for SimFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let (mut sim, _) = self.disk.begin(Op::Look)?;
+        sim.largest_read = sim.largest_read.max(buffer.len());
+        let file = sim.inode_mut(self.handle)?;
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let bytes = file.kernel.get(from..).unwrap_or(&[]);
+        let got = bytes.len().min(buffer.len());
+        buffer[..got].copy_from_slice(&bytes[..got]);
+        Ok(got)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let (mut sim, short) = self.disk.begin(Op::Write)?;
+        let file = sim.inode_mut(self.handle)?;
+        let written = short.map_or(bytes.len(), |(written, _)| written.min(bytes.len()));
+        file.change(Pending::Write(offset as usize, bytes[..written].to_vec()));
+        match short {
+            None => Ok(()),
+            Some((_, libc::ESRCH)) => {
+                sim.kill(self.disk.process);
+                Err(errno(libc::ESRCH))
+            }
+            Some((_, code)) => Err(errno(code)),
+        }
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        let (mut sim, _) = self.disk.begin(Op::Look)?;
+        Ok(sim.inode_mut(self.handle)?.kernel.len() as u64)
+    }
+
+    fn truncate(&self, size: u64) -> io::Result<()> {
+        let (mut sim, _) = self.disk.begin(Op::Change)?;
+        let file = sim.inode_mut(self.handle)?;
+        file.change(Pending::Truncate(size as usize));
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let (mut sim, _) = self.disk.begin(Op::Sync)?;
+        let outcome = sim.sync_outcome();
+        let file = sim.inode_mut(self.handle)?;
+        match outcome {
+            Ok(()) => file.sync(),
+            // The kernel takes the pages for clean from now on, and never writes them.
+            Err(_) => file.pending.clear(),
+        }
+        outcome
+    }
+
+    fn allocate(&self, _from: u64, _upto: u64) -> io::Result<()> {
+        let (sim, _) = self.disk.begin(Op::Change)?;
+        sim.handle(self.handle)?;
+        Ok(())
+    }
+
+    fn punch(&self, from: u64, upto: u64) -> io::Result<()> {
+        let (mut sim, _) = self.disk.begin(Op::Change)?;
+        let file = sim.inode_mut(self.handle)?;
+        let upto = (upto as usize).min(file.kernel.len());
+        if let Some(length) = upto.checked_sub(from as usize) {
+            file.change(Pending::Write(from as usize, vec![0; length]));
+        }
+        Ok(())
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        let (mut sim, _) = self.disk.begin(Op::Look)?;
+        let inode = sim.handle(self.handle)?.inode;
+        let is_held = sim.handles.iter().any(|(other, handle)| {
+            *other != self.handle && handle.inode == inode && handle.is_locked
+        });
+        if let Some(handle) = sim.handles.get_mut(&self.handle) {
+            handle.is_locked = !is_held;
+        }
+        Ok(!is_held)
+    }
+
+    fn check_open(&self) -> io::Result<()> {
+        let (sim, _) = self.disk.begin(Op::Look)?;
+        sim.handle(self.handle).map(|_| ())
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        lock(&self.disk.shared.0).handles.remove(&self.handle);
+    }
+}
