@@ -15,10 +15,7 @@
 //!   last sync of any file. The model tries both.
 //! - A sync that has not ended may have had no effect.
 //!
-//! SQLite needed no exception: the first sync of a new log also syncs the directory, and with it
-//! the name of `store.db`. Its shared memory file is in no image.
-//!
-//! The model assumes, as SQLite does, that a write does not damage other bytes of its sector. It
+//! The model assumes that a write does not damage other bytes of its sector. It
 //! has no disks that report a sync without doing it, and no bits that change by themselves.
 
 use std::collections::BTreeMap;
@@ -138,12 +135,13 @@ impl<'a> Disk<'a> {
         &self.files[file].durable
     }
 
-    /// Whether all names in the path of `node` are synced.
-    pub fn has_durable_name(&self, node: Inode) -> bool {
-        node == ROOT
-            || self.directories.iter().any(|(directory, names)| {
-                names.values().any(|named| *named == node) && self.has_durable_name(*directory)
-            })
+    /// The name of `node`, if it and all names of the directories above are synced.
+    pub fn durable_name(&self, node: Inode) -> Option<&str> {
+        self.directories.iter().find_map(|(directory, names)| {
+            let (name, _) = names.iter().find(|(_, named)| **named == node)?;
+            let is_durable = *directory == ROOT || self.durable_name(*directory).is_some();
+            is_durable.then_some(&**name)
+        })
     }
 
     fn sync(&mut self, node: Inode, begun: usize) {
@@ -241,7 +239,6 @@ impl<'a> Disk<'a> {
                 }
                 Kind::File => image.push((path, self.file(*node, effect, upto, rng))),
                 Kind::Socket => image.push((path, Node::Socket)),
-                Kind::Volatile => {}
             }
         }
     }

@@ -2,14 +2,15 @@
 //!
 //! The recording shows which events were acknowledged at each moment, and which the API has. What
 //! is safe on the disk follows from what the library would find there if only its processes were
-//! killed ([`Expectations::learn`]): a sync of the store's log makes safe what was in the store
-//! when the sync began, and before a segment is removed, all that is in the store is safe.
+//! killed ([`Expectations::learn`]): each record of the ledger claims up to which record everything
+//! is durable, and what a segment held that was removed or punched must be safe elsewhere.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::disk::{CutEffect, Disk};
 use super::found::Found;
-use super::recording::{Change, Inode, Recording, Step};
+use super::recording::{Change, Entry, Inode, Recording, Role, Step};
 use super::workload::{Durability, Workload};
 
 const NEVER: usize = usize::MAX;
@@ -28,8 +29,9 @@ struct Event {
     safe: usize,
     /// The knowledge that it was delivered must survive every cut.
     settled: usize,
-    /// The segment that it is in; not a step.
+    /// The segment that it is in, and where its record ends there; not steps.
     segment: Inode,
+    end: u64,
     user: usize,
 }
 
@@ -40,7 +42,49 @@ pub struct Expectations {
     /// The events of each segment, in the order in which they were written.
     segments: BTreeMap<Inode, Vec<usize>>,
     requeued: usize,
-    store_log: Option<(Inode, usize)>,
+    /// The records of each ledger.
+    records: BTreeMap<Inode, Vec<LedgerRecord>>,
+    /// Up to which step each ledger is synced.
+    synced_upto: BTreeMap<Inode, usize>,
+    /// The highest record up to which everything is durable.
+    durable: u64,
+}
+
+/// A record of the ledger, and the step that wrote it.
+#[derive(Debug, Clone, Copy)]
+struct LedgerRecord {
+    step: usize,
+    seq: u64,
+    /// The last record that was durable when it was written.
+    durable: u64,
+}
+
+impl LedgerRecord {
+    fn parse(step: usize, bytes: &[u8]) -> Option<Self> {
+        let word = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        bytes.starts_with(b"LREC").then_some(())?;
+        Some(Self {
+            step,
+            seq: word(8)?,
+            durable: word(16)?,
+        })
+    }
+}
+
+/// The segments that lose their names in one step.
+pub fn removed_segments(recording: &Recording, entries: &[Entry]) -> Vec<Inode> {
+    if entries.iter().any(|entry| entry.node.is_some()) {
+        return Vec::new();
+    }
+    let names = entries.iter().map(|entry| &entry.name);
+    let inode_of = |name: &Arc<str>| {
+        let mut nodes = 0..recording.paths.len();
+        nodes.find(|node| {
+            recording.role(*node) == Role::Segment
+                && recording.paths[*node].ends_with(&format!("/{name}"))
+        })
+    };
+    names.filter_map(inode_of).collect()
 }
 
 /// What cuts did to events.
@@ -79,6 +123,7 @@ impl Expectations {
             safe: NEVER,
             settled: NEVER,
             segment: 0,
+            end: 0,
             user: 0,
         };
         let mut expectations = Self {
@@ -87,7 +132,9 @@ impl Expectations {
             events: vec![unknown; recording.event_count()],
             segments: BTreeMap::new(),
             requeued: NEVER,
-            store_log: None,
+            records: BTreeMap::new(),
+            synced_upto: BTreeMap::new(),
+            durable: 0,
         };
         for (step, what) in recording.steps.iter().enumerate() {
             expectations.read_step(recording, step, what);
@@ -119,15 +166,23 @@ impl Expectations {
             Step::Requeue => self.requeued = step,
             Step::Data {
                 file,
-                change: Change::Write { data, .. },
+                change: Change::Write { at, data },
                 ..
-            } if recording.names[*file].ends_with(".log") => {
-                for (number, user) in super::api::events(&recording.log[data.clone()]) {
-                    let event = &mut self.events[number];
-                    (event.segment, event.user) = (*file, user);
-                    self.segments.entry(*file).or_default().push(number);
+            } => match recording.role(*file) {
+                Role::Segment => {
+                    let end = at + data.len() as u64;
+                    for (number, user) in super::api::events(&recording.log[data.clone()]) {
+                        let event = &mut self.events[number];
+                        (event.segment, event.end, event.user) = (*file, end, user);
+                        self.segments.entry(*file).or_default().push(number);
+                    }
                 }
-            }
+                Role::Ledger => {
+                    let record = LedgerRecord::parse(step, &recording.log[data.clone()]);
+                    self.records.entry(*file).or_default().extend(record);
+                }
+                _ => {}
+            },
             _ => {}
         }
     }
@@ -148,27 +203,64 @@ impl Expectations {
     ) {
         match &recording.steps[step] {
             Step::Synced { node, begun } => {
-                if &*recording.names[*node] == "store.db-wal" {
-                    self.store_log = Some((*node, *begun));
+                match recording.role(*node) {
+                    Role::Ledger => {
+                        let known = self.synced_upto.entry(*node).or_default();
+                        *known = (*known).max(*begun);
+                    }
+                    Role::LedgerFolder => {}
+                    _ => return,
                 }
-                // The name of the log may be synced after its bytes.
-                if let Some((log, begun)) = self.store_log
-                    && disk.has_durable_name(log)
+                let claimed = self.claimed_durable(disk);
+                if claimed > self.durable
+                    && let Some(record) = self.record(claimed)
                 {
-                    self.note_store_is_safe(step, found(begun));
-                    self.note_settled(step, begun, found(begun));
+                    self.durable = claimed;
+                    let found = found(record.step + 1);
+                    self.note_store_is_safe(step, found);
+                    self.note_settled(step, record.step, found);
                 }
             }
-            // What was taken over from a segment is safe in the store before the segment is
-            // removed.
-            Step::Entries(entries)
-                if entries
-                    .iter()
-                    .any(|entry| entry.node.is_none() && entry.name.ends_with(".log")) =>
-            {
-                self.note_store_is_safe(step, found(step));
+            Step::Data {
+                file,
+                change: Change::Zero { at, length },
+                size,
+            } if recording.role(*file) == Role::Segment && at + length <= *size => {
+                self.note_segment_is_safe_elsewhere(step, *file, at + length);
+            }
+            Step::Entries(entries) => {
+                for segment in removed_segments(recording, entries) {
+                    self.note_segment_is_safe_elsewhere(step, segment, NEVER as u64);
+                }
             }
             _ => {}
+        }
+    }
+
+    /// The highest record that the synced ledgers say to be durable, with everything before it.
+    fn claimed_durable(&self, disk: &Disk<'_>) -> u64 {
+        let of_ledger = |(ledger, records): (&Inode, &Vec<LedgerRecord>)| {
+            let name = disk.durable_name(*ledger)?;
+            let upto = self.synced_upto.get(ledger)?;
+            let synced = records.iter().take_while(|record| record.step < *upto);
+            (name != "spare").then_some(synced.last()?.durable)
+        };
+        let all = self.records.iter().filter_map(of_ledger);
+        all.max().unwrap_or(0)
+    }
+
+    fn record(&self, seq: u64) -> Option<LedgerRecord> {
+        let mut all = self.records.values().flatten();
+        all.find(|record| record.seq == seq).copied()
+    }
+
+    /// The bytes of a segment before `upto` are gone: what was in them must be somewhere else.
+    fn note_segment_is_safe_elsewhere(&mut self, step: usize, segment: Inode, upto: u64) {
+        for number in self.segments.get(&segment).into_iter().flatten() {
+            let event = &mut self.events[*number];
+            if event.end <= upto {
+                event.safe = event.safe.min(step);
+            }
         }
     }
 

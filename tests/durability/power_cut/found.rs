@@ -1,13 +1,14 @@
 //! What the library finds when it opens a spool. This is the real code, in this process.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use meditopia::Result;
 use meditopia::internals::journal::round::{Offsets, Round};
 use meditopia::internals::spool::{Destination, NetworkFileSystem, Spool};
-use meditopia::internals::store::sqlite::{Reader, SqliteStore};
-use meditopia::internals::store::{LaneState, Place, RejectedFilter, Store, StoredRun};
+use meditopia::internals::store::reader::ListPosition;
+use meditopia::internals::store::{
+    Intake, LaneState, LogStore, Place, Reader, RejectedFilter, Store, StoredRun,
+};
 
 use super::api;
 use super::workload::Workload;
@@ -18,10 +19,9 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 /// How the store is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// As commands that list events open it. A store that only a sender can open is opened by a
-    /// sender.
+    /// As commands that list events open it.
     Reader,
-    /// As the elected sender opens it.
+    /// As the elected sender opens it, which makes of what a cut has left a store to go on with.
     Sender,
 }
 
@@ -44,68 +44,91 @@ pub struct Found {
     pub rejected: Vec<usize>,
     /// The number of ranges in the journal that are not records and have records after them.
     pub damage: usize,
-    /// Whether a sender opened the store, and may have written to it.
-    pub store_changed: bool,
 }
 
 enum OpenStore {
     Missing,
-    Reader(Reader),
-    Sender(Box<SqliteStore>),
+    Reader(Box<Reader>),
+    Sender(Box<LogStore>),
 }
 
 impl OpenStore {
     fn open(spool: &Spool, wanted: Access) -> Result<Self> {
-        if !spool.store_path().exists() {
-            return Ok(Self::Missing);
-        }
-        // A kill during the store's creation leaves this file, and only a sender may roll it back.
-        let creating = spool.dir().join("store.db-journal").exists();
-        if wanted == Access::Reader
-            && !creating
-            && let Some(reader) = Reader::open(spool)?
-        {
-            return Ok(Self::Reader(reader));
-        }
-        Ok(Self::Sender(Box::new(SqliteStore::open(spool)?)))
+        Ok(match wanted {
+            Access::Reader => {
+                Reader::open(spool)?.map_or(Self::Missing, |it| Self::Reader(Box::new(it)))
+            }
+            Access::Sender => Self::Sender(Box::new(LogStore::open(spool)?)),
+        })
     }
 
-    fn offsets(&self) -> Result<Offsets> {
+    fn offsets(&self) -> Offsets {
         match self {
-            Self::Missing => Ok(Offsets::new()),
+            Self::Missing => Offsets::new(),
             Self::Reader(store) => store.offsets(),
             Self::Sender(store) => store.offsets(),
         }
     }
 
-    fn lanes(&self, lanes: u8) -> Result<BTreeMap<u8, LaneState>> {
+    fn lane(&self, lane: u8) -> LaneState {
+        let known = match self {
+            Self::Missing => None,
+            Self::Reader(store) => store.lanes().into_iter().find(|(known, _)| *known == lane),
+            Self::Sender(store) => Some((lane, store.lane(lane))),
+        };
+        known.map(|(_, state)| state).unwrap_or_default()
+    }
+
+    fn pending_count(&self) -> u64 {
         match self {
-            Self::Missing => Ok(BTreeMap::new()),
-            Self::Reader(store) => Ok(store.lanes()?.into_iter().collect()),
-            Self::Sender(store) => (0..lanes)
-                .map(|lane| Ok((lane, store.lane(lane)?)))
-                .collect(),
+            Self::Missing => 0,
+            Self::Reader(store) => store.totals().pending,
+            Self::Sender(store) => store.totals().pending,
         }
     }
 
-    fn runs(&self, place: Place, after: i64) -> Result<Vec<StoredRun>> {
+    /// All runs of a queue, in order.
+    fn runs(&mut self, place: Place) -> Result<Vec<StoredRun>> {
         match self {
             Self::Missing => Ok(Vec::new()),
-            Self::Reader(store) => store.runs(place, after, PAGE),
-            Self::Sender(store) => store.runs(place, after, PAGE),
+            Self::Reader(store) => store.first_runs_with(place, usize::MAX),
+            Self::Sender(store) => {
+                let mut all: Vec<StoredRun> = Vec::new();
+                loop {
+                    let after = all.last().map_or(0, |run| run.id);
+                    let runs = store.runs(place, after, PAGE)?;
+                    if runs.is_empty() {
+                        return Ok(all);
+                    }
+                    all.extend(runs);
+                }
+            }
         }
     }
 
-    fn rejected(&self, events: usize) -> Result<Vec<usize>> {
-        // An event that is requeued and refused again has another row.
-        let most = 2 * events as i64;
+    fn rejected(&mut self) -> Result<Vec<usize>> {
+        let all = RejectedFilter::default();
         let rows = match self {
             Self::Missing => Vec::new(),
-            Self::Reader(store) => store.rejected(&RejectedFilter::default(), most as usize)?,
-            Self::Sender(store) => store.rejected(&(1..=most.min(1_000)).collect::<Vec<_>>())?,
+            Self::Reader(store) => store.rejected(&all, usize::MAX)?,
+            Self::Sender(store) => store.rejected_matching(&all, usize::MAX)?,
         };
         let numbers = rows.iter().flat_map(|(_, row)| api::events(&row.event));
         Ok(numbers.map(|(number, _)| number).collect())
+    }
+
+    /// How many runs a list of what is pending shows.
+    fn listed_runs(&mut self) -> Result<Option<usize>> {
+        let Self::Reader(reader) = self else {
+            return Ok(None);
+        };
+        let (mut position, mut count) = (ListPosition::from_run(0), 0);
+        loop {
+            match reader.next_runs(&mut position, PAGE)?.len() {
+                0 => return Ok(Some(count)),
+                more => count += more,
+            }
+        }
     }
 }
 
@@ -117,21 +140,24 @@ impl Found {
             account: "",
         };
         let spool = Spool::open(dir, destination, NetworkFileSystem::Refuse)?;
-        let store = OpenStore::open(&spool, wanted)?;
+        let mut store = OpenStore::open(&spool, wanted)?;
         let mut found = Self {
-            store_changed: matches!(store, OpenStore::Sender(_)),
-            rejected: store.rejected(workload.recording.event_count())?,
+            rejected: store.rejected()?,
             ..Self::default()
         };
-        let lanes = store.lanes(workload.lanes as u8)?;
+        let mut runs = 0;
         for lane in 0..workload.lanes as u8 {
-            let state = lanes.get(&lane).cloned().unwrap_or_default();
+            let state = store.lane(lane);
             for queue in [1, 0] {
-                found.read_queue(&store, Place { lane, queue }, &state)?;
+                runs += found.read_queue(&mut store, Place { lane, queue }, &state)?;
             }
         }
         found.in_store = found.pending.len();
-        let mut round = Round::begin(&spool, &store.offsets()?)?;
+        assert_eq!(found.in_store as u64, store.pending_count());
+        if let Some(listed) = store.listed_runs()? {
+            assert_eq!(listed, runs, "a list shows other runs");
+        }
+        let mut round = Round::begin(&spool, &store.offsets())?;
         loop {
             let chunk = round.read_chunk(CHUNK_BYTES, |fragment, _| {
                 found.pending.extend(pending(fragment));
@@ -143,32 +169,29 @@ impl Found {
         }
     }
 
-    fn read_queue(&mut self, store: &OpenStore, place: Place, state: &LaneState) -> Result<()> {
+    /// Reads a queue; says of how many runs.
+    fn read_queue(
+        &mut self,
+        store: &mut OpenStore,
+        place: Place,
+        state: &LaneState,
+    ) -> Result<usize> {
         let first = self.pending.len();
-        let mut after = 0;
-        loop {
-            let runs = store.runs(place, after)?;
-            let Some(last) = runs.last() else { break };
-            after = last.id;
-            for stored in &runs {
-                assert_eq!(stored.run.events().count(), stored.run.slots.len());
-                self.pending.extend(pending(&stored.run.body));
-            }
+        let runs = store.runs(place)?;
+        for stored in &runs {
+            assert_eq!(stored.run.events().count(), stored.run.slots.len());
+            let waiting = stored.waiting();
+            self.pending
+                .extend(waiting.flat_map(|(_, fragment, _)| pending(fragment)));
         }
-        let skip = state.queues[usize::from(place.queue)].skip as usize;
-        assert!(
-            first + skip <= self.pending.len(),
-            "skips more events than there are"
-        );
-        self.pending.drain(first..first + skip);
         if let Some(batch) = state.in_doubt
             && batch.queue == place.queue
         {
-            let batch = self.pending[first..].iter().take(batch.events as usize);
-            self.in_doubt.extend(batch.map(|event| event.number));
+            let in_doubt = self.pending[first..].iter().take(batch.events as usize);
+            self.in_doubt.extend(in_doubt.map(|event| event.number));
             self.batches_in_doubt += 1;
         }
-        Ok(())
+        Ok(runs.len())
     }
 }
 

@@ -121,10 +121,11 @@ impl ImageDir {
         self.placed.insert(path.to_owned(), placed);
     }
 
-    /// Notes that the library may have changed a file, so that the next image writes it again.
+    /// Notes that the library may have changed a file, or all files of a folder, so that the next
+    /// image writes them again.
     pub fn mark_changed(&mut self, name: &str) {
-        let path = self.spool.join(name);
-        self.placed.remove(&path);
+        let changed = self.spool.join(name);
+        self.placed.retain(|path, _| !path.starts_with(&changed));
     }
 
     fn remove_others(&self, dir: &Path, path: &Path, paths: &HashMap<&Path, ()>) {

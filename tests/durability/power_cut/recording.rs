@@ -19,8 +19,6 @@ pub const ROOT: Inode = 0;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     File,
-    /// SQLite's shared memory: it is mapped, never synced, and made again after a boot.
-    Volatile,
     Directory,
     Socket,
 }
@@ -66,8 +64,8 @@ pub struct Recording {
     pub log: Vec<u8>,
     pub steps: Vec<Step>,
     pub kinds: Vec<Kind>,
-    /// The name that each inode was made with.
-    pub names: Vec<Arc<str>>,
+    /// The path below the recorded directory that each inode was made with.
+    pub paths: Vec<Arc<str>>,
     pub requests: Vec<Request>,
 }
 
@@ -146,7 +144,7 @@ impl Header {
 /// The names and the sizes as the processes see them.
 struct FileSystem {
     kinds: Vec<Kind>,
-    names: Vec<Arc<str>>,
+    paths: Vec<Arc<str>>,
     sizes: Vec<u64>,
     directories: HashMap<Inode, BTreeMap<Arc<str>, Inode>>,
     handles: HashMap<u64, Inode>,
@@ -168,10 +166,10 @@ impl FileSystem {
             })
     }
 
-    fn make(&mut self, kind: Kind, name: Arc<str>) -> Inode {
+    fn make(&mut self, kind: Kind, path: &str) -> Inode {
         let node = self.kinds.len();
         self.kinds.push(kind);
-        self.names.push(name);
+        self.paths.push(path.into());
         self.sizes.push(0);
         if kind == Kind::Directory {
             self.directories.insert(node, BTreeMap::new());
@@ -192,7 +190,7 @@ impl FileSystem {
 
     fn create(&mut self, path: &str, kind: Kind) -> (Inode, Step) {
         let (directory, name) = self.place(path);
-        let node = self.make(kind, name.clone());
+        let node = self.make(kind, path);
         let step = self.enter(vec![Entry {
             directory,
             name,
@@ -216,17 +214,34 @@ impl FileSystem {
     }
 }
 
+/// What a file or a directory is to the library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    Segment,
+    Journal,
+    /// A ledger, under whichever name it was made.
+    Ledger,
+    LedgerFolder,
+    Queue,
+    QueueFolder,
+    RejectedFile,
+    RejectedFolder,
+    ReceiptsFolder,
+    /// The spool's other files and directories.
+    Other,
+}
+
 impl Recording {
     fn read(log: Vec<u8>) -> Self {
         let mut files = FileSystem {
             kinds: Vec::new(),
-            names: Vec::new(),
+            paths: Vec::new(),
             sizes: Vec::new(),
             directories: HashMap::new(),
             handles: HashMap::new(),
             syncs: HashMap::new(),
         };
-        assert_eq!(files.make(Kind::Directory, "".into()), ROOT);
+        assert_eq!(files.make(Kind::Directory, ""), ROOT);
         let mut conversations = Conversations::default();
         let mut steps = Vec::new();
         let mut from = 0;
@@ -237,10 +252,29 @@ impl Recording {
         }
         Self {
             kinds: files.kinds,
-            names: files.names,
+            paths: files.paths,
             requests: conversations.requests(),
             log,
             steps,
+        }
+    }
+
+    /// What `node` was when it was made.
+    pub fn role(&self, node: Inode) -> Role {
+        let path = &*self.paths[node];
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let folder = above.rsplit('/').next().unwrap_or("");
+        match (folder, name, self.kinds[node]) {
+            ("journal", name, Kind::File) if name.ends_with(".log") => Role::Segment,
+            ("ledger", _, Kind::File) => Role::Ledger,
+            ("queues", _, Kind::File) => Role::Queue,
+            ("rejected", _, Kind::File) => Role::RejectedFile,
+            (_, "journal", Kind::Directory) => Role::Journal,
+            (_, "ledger", Kind::Directory) => Role::LedgerFolder,
+            (_, "queues", Kind::Directory) => Role::QueueFolder,
+            (_, "rejected", Kind::Directory) => Role::RejectedFolder,
+            (_, "receipts", Kind::Directory) => Role::ReceiptsFolder,
+            _ => Role::Other,
         }
     }
 
@@ -275,11 +309,7 @@ fn read_record(
                 }
                 Some(node) => node,
                 None => {
-                    let kind = match text().ends_with("-shm") {
-                        true => Kind::Volatile,
-                        false => Kind::File,
-                    };
-                    let (node, step) = files.create(text(), kind);
+                    let (node, step) = files.create(text(), Kind::File);
                     steps.push(step);
                     node
                 }

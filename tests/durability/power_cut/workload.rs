@@ -163,8 +163,7 @@ pub fn creation(durability: Durability) -> Workload {
     workload.finish(durability, 1)
 }
 
-/// Events so large that segments get full and the store's log is checkpointed. In `make soak` they
-/// are taken over together, and the log becomes so long that SQLite starts it again.
+/// Events so large that segments get full, and the files of queues with them.
 pub fn rotation(durability: Durability) -> Workload {
     let workload = InProgress::start(durability, &[("role", "enqueue")]);
     let before = trial_count(0, 480);
