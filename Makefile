@@ -8,7 +8,7 @@ DEMO := $(TARGET)/demo
 RUST_NEEDED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 FAULT_TABLE = $(CURDIR)/$(TARGET)/faults-$@.md
 
-.PHONY: demo demo-build test test-bindings soak wheel bench bench-check bench-setup release install uninstall deb toolchain setup
+.PHONY: demo demo-build test test-bindings size-check soak wheel bench bench-check bench-setup release install uninstall deb toolchain setup
 
 # Builds the library, compiles the C quickstart against it, and lets it deliver to a local API.
 demo: demo-build
@@ -33,6 +33,14 @@ test-bindings: setup demo-build
 	sh bindings/php/test.sh $(DEMO)
 	sh bindings/cpp/test.sh $(DEMO)
 	sh bindings/recipes/test.sh $(DEMO)
+
+# Builds the library as it is shipped, and fails if it is larger than it may be, stripped.
+SIZE_MAX := 4200000
+size-check: toolchain
+	$(CARGO) build --locked --release
+	@strip -o $(TARGET)/release/stripped.so $(TARGET)/release/libmeditopia.so
+	@size=$$(wc -c <$(TARGET)/release/stripped.so); echo "libmeditopia.so, stripped: $$size bytes of $(SIZE_MAX)"; \
+	test "$$size" -le $(SIZE_MAX)
 
 # Runs the fault tests at full length: millions of power cuts, thousands of kills. Takes hours.
 soak: setup toolchain

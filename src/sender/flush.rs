@@ -50,6 +50,8 @@ struct Goal {
     enqueued_upto: BootTime,
     /// The last row that can hold an event of before the call, once it is known.
     mark: Option<i64>,
+    /// The last look into another process's store.
+    store: Option<Reader>,
 }
 
 impl Sender {
@@ -64,6 +66,7 @@ impl Sender {
             since: Instant::now(),
             enqueued_upto: shared.spool.boot_time(),
             mark: None,
+            store: None,
         };
         let mut woken: Option<Instant> = None;
         loop {
@@ -143,7 +146,12 @@ impl Sender {
         if !taken && !heartbeat.take_over_is_limited {
             return Ok(Progress::Waiting);
         }
-        let Some(mut store) = Reader::open(spool)? else {
+        // A look costs what was appended since the last one.
+        let store = match goal.store.take() {
+            Some(mut store) => store.refresh().map(|()| Some(store))?,
+            None => Reader::open(spool)?,
+        };
+        let Some(mut store) = store else {
             return Ok(Progress::Waiting);
         };
         if taken {
@@ -156,6 +164,7 @@ impl Sender {
                 return Ok(Progress::Done);
             }
         }
+        let store = &*goal.store.insert(store);
         match store.pause() {
             // The sender gives the election up to this process, which has another token.
             Some(pause) if election::may_end(&self.shared, pause) => Ok(Progress::Waiting),

@@ -83,13 +83,6 @@ impl Liveness {
         self.due(thread).store(NOTHING, Ordering::Relaxed);
     }
 
-    /// The same of all threads.
-    pub(super) fn expect_none_of_all(&self) {
-        for due in &self.due {
-            due.store(NOTHING, Ordering::Relaxed);
-        }
-    }
-
     fn overdue(&self) -> Duration {
         let now = self.created.elapsed();
         let due = self.due.iter().map(|due| due.load(Ordering::Relaxed));
@@ -168,9 +161,6 @@ mod tests {
 
         liveness.report(Thread::Coordinator, Duration::ZERO);
         liveness.expect_none(Thread::Coordinator);
-        assert_eq!(liveness.overdue(), Duration::ZERO);
-        liveness.report(Thread::Lane(0), Duration::ZERO);
-        liveness.expect_none_of_all();
         assert_eq!(liveness.overdue(), Duration::ZERO);
     }
 }

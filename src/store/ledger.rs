@@ -280,7 +280,8 @@ impl Reading {
         if self.snapshot_end == 0 {
             match found.first() {
                 Some(Entry::Snapshot { part: 0, of }) if self.parts == 0 => self.parts = *of,
-                Some(Entry::Snapshot { part, of }) if part.checked_add(self.parts) == Some(*of) => {}
+                Some(Entry::Snapshot { part, of }) if part.checked_add(self.parts) == Some(*of) => {
+                }
                 _ => {
                     return Ok(Some(Stop::Contradiction(
                         "its snapshot is not whole".to_owned(),

@@ -97,6 +97,7 @@ impl LogStore {
             wall_ms: crate::clock::wall_ms(),
         })?;
         store.write_record()?;
+        recovery::Spare::set_aside(&*store.disk);
         Ok(store)
     }
 

@@ -45,6 +45,8 @@ pub struct NextLedger {
     old: (Arc<dyn DiskFile>, u64),
     /// The old file holds receipts.
     keeps_old: bool,
+    /// Files that were copied, and that the new file does not speak of any more.
+    replaced: Vec<(Folder, String)>,
 }
 
 impl NextLedger {
@@ -70,6 +72,9 @@ impl NextLedger {
                 self.disk.remove(Folder::Ledger, &old)
             }
         };
+        for (folder, name) in &self.replaced {
+            let _ = self.disk.remove(*folder, name);
+        }
         Spare::set_aside(&*self.disk);
         Ok(())
     }
@@ -83,7 +88,8 @@ impl LogStore {
 
     /// Writes the snapshot of the next file.
     pub(super) fn begin_ledger(&mut self, spare: SpareLedger) -> Result<NextLedger> {
-        for (folder, name) in self.syncs.failed().files {
+        let mut replaced: Vec<(Folder, String)> = self.syncs.failed().files.into_iter().collect();
+        for (folder, name) in replaced.clone() {
             match folder {
                 Folder::Queues => {
                     if let Some((place, number)) = queue_file::parse_name(&name) {
@@ -99,6 +105,10 @@ impl LogStore {
             }
             self.syncs.forget(folder, &name);
         }
+        if let Some(number) = self.mostly_forgotten() {
+            self.copy_rejected_file(number)?;
+            replaced.push((Folder::Rejected, rejected_file::file_name(number)));
+        }
         // What the copying has said is in the snapshot.
         super::frame::begin_record(&mut self.record);
         self.moved.clear();
@@ -113,6 +123,7 @@ impl LogStore {
             ledger,
             syncs: self.syncs.clone(),
             old: (self.ledger.file.clone(), self.ledger.end),
+            replaced,
         })
     }
 
@@ -199,6 +210,19 @@ impl LogStore {
             known.move_ends(&moved);
         }
         Ok(())
+    }
+
+    /// A file of which more than half of the events are forgotten, and that is not appended to: one at a
+    /// time, for the sender waits meanwhile.
+    fn mostly_forgotten(&self) -> Option<u64> {
+        let last = self.fold.numbers.rejected_file;
+        let mut files = self.fold.rejected.iter();
+        let found = files.find(|file| {
+            let events = (file.next_id - file.first_id).max(0).cast_unsigned();
+            let remaining = file.remaining();
+            file.number != last && remaining > 0 && remaining < events / 2
+        });
+        found.map(|file| file.number)
     }
 
     /// Copies the rejected events of a file that are not forgotten to a new one, in its place.

@@ -303,7 +303,10 @@ impl World {
         totals.retried_requests += events.len() as u64;
         let mut changes: Vec<Change<'_>> = chosen
             .iter()
-            .map(|(id, _)| Change::Forget { rejected: *id })
+            .map(|(id, event)| Change::Forget {
+                rejected: *id,
+                event,
+            })
             .collect();
         changes.extend(runs.iter().map(|(lane, run)| Change::Append {
             place: Place {
@@ -336,7 +339,10 @@ impl World {
         totals.refused_requests += chosen.len() as u64;
         let mut changes: Vec<Change<'_>> = chosen
             .iter()
-            .map(|(id, _)| Change::Forget { rejected: *id })
+            .map(|(id, event)| Change::Forget {
+                rejected: *id,
+                event,
+            })
             .collect();
         changes.push(Change::Totals(&totals));
         self.commit(&changes)?;

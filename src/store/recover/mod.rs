@@ -217,10 +217,7 @@ fn places(disk: &dyn Disk, ledger: &LedgerFound) -> Result<BTreeMap<Place, Vec<u
 
 /// Segments of which the ledger does not say how far they are taken over; where there is a hole at their
 /// beginning, with the end of it.
-fn segments_read_again(
-    spool: &Spool,
-    ledger: &LedgerFound,
-) -> Result<Vec<(String, Option<u64>)>> {
+fn segments_read_again(spool: &Spool, ledger: &LedgerFound) -> Result<Vec<(String, Option<u64>)>> {
     let known: BTreeSet<String> = ledger.fold.offsets().into_keys().collect();
     let mut again = Vec::new();
     for name in round::list_segments(spool)? {
