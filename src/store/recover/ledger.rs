@@ -109,7 +109,8 @@ impl LedgerFound {
         };
         if !has_snapshot(&records) {
             let before = files.iter().rev();
-            let before = before.filter(|(number, _)| highest.is_none_or(|highest| *number < highest));
+            let before =
+                before.filter(|(number, _)| highest.is_none_or(|highest| *number < highest));
             if let Some((number, folder)) = before.copied().next() {
                 let base = read_records(disk, folder, number)?;
                 if has_snapshot(&base) {
@@ -185,7 +186,9 @@ pub(super) fn lock(disk: &dyn Disk) -> Result<Option<Box<dyn crate::store::disk:
     };
     let name = ledger::file_name(*highest);
     let failed = |e| Error::io(disk.describe(Some((Folder::Ledger, &name))), e);
-    let file = disk.open(Folder::Ledger, &name, Access::Write).map_err(failed)?;
+    let file = disk
+        .open(Folder::Ledger, &name, Access::Write)
+        .map_err(failed)?;
     match file.try_lock().map_err(failed)? {
         true => Ok(Some(file)),
         false => Err(cannot_open(disk, CannotOpen::Held)),
@@ -199,8 +202,8 @@ fn judge(
 ) -> std::result::Result<(Fold, u64), CannotOpen> {
     let name = ledger::file_name(number);
     let opened = ledger::open(disk, Folder::Ledger, number, Access::Read);
-    let (file, header) = opened
-        .map_err(|e| CannotOpen::Io(disk.describe(Some((Folder::Ledger, &name))), e))?;
+    let (file, header) =
+        opened.map_err(|e| CannotOpen::Io(disk.describe(Some((Folder::Ledger, &name))), e))?;
     let header = header.map_err(|e| recovery::bad_header(&name, e))?;
     let (fold, reading, _) = recovery::read(disk, &*file, &header, boot_count)?;
     Ok((fold, reading.seq))
@@ -242,7 +245,10 @@ fn part(record: &Record) -> Option<(u32, u32)> {
 }
 
 fn has_snapshot(records: &[At<Record>]) -> bool {
-    let parts: Vec<_> = records.iter().map_while(|record| part(&record.unit)).collect();
+    let parts: Vec<_> = records
+        .iter()
+        .map_while(|record| part(&record.unit))
+        .collect();
     let is_in_order = (0..).zip(&parts).all(|(at, (part, _))| at == *part);
     is_in_order && parts.last().is_some_and(|(part, of)| part + 1 == *of)
 }

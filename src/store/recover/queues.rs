@@ -115,7 +115,10 @@ impl QueueFound {
                     offset: at.offset,
                     end: at.end,
                     waiting: stored.waiting_count() as u64,
-                    bytes: stored.waiting().map(|(_, event, _)| event.len() as u64).sum(),
+                    bytes: stored
+                        .waiting()
+                        .map(|(_, event, _)| event.len() as u64)
+                        .sum(),
                 };
                 found.runs.insert(stored.id, run);
             }
@@ -265,7 +268,11 @@ fn ranges(ledger: &LedgerFound, known: &Queue, on_disk: &[u64]) -> Vec<(u64, (u6
     let (first, end) = whole_file();
     let mut ranges: Vec<(u64, (u64, u64))> = Vec::new();
     for file in known.files_in_use() {
-        let from = if file.number == head.file { head.offset } else { first };
+        let from = if file.number == head.file {
+            head.offset
+        } else {
+            first
+        };
         let end = match known.end_of(file.number) {
             Some(end) if ledger.is_whole() => end,
             _ => end,

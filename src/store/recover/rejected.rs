@@ -74,7 +74,9 @@ impl RejectedFound {
                 true => ledger.numbers_before.rejected_file,
                 false => 0,
             };
-            let parsed = names.iter().filter_map(|name| rejected_file::parse_name(name));
+            let parsed = names
+                .iter()
+                .filter_map(|name| rejected_file::parse_name(name));
             numbers.extend(parsed.filter(|number| *number > given));
         }
         // What the ledger names comes first: another file may hold copies of it.
@@ -111,7 +113,10 @@ impl RejectedFound {
             self.damaged(number, format!("it ends at {reached}"));
         }
         let bad_bytes = scanned.bad_bytes();
-        let (header, ids) = (scanned.header, self.take_ids(&ledger.fold, scanned, &mut is_clean));
+        let (header, ids) = (
+            scanned.header,
+            self.take_ids(&ledger.fold, scanned, &mut is_clean),
+        );
         let forgotten = |id| is_forgotten(&ledger.fold, id);
         let (Some(&low), Some(&high)) = (ids.first(), ids.last()) else {
             self.lost += match listed {

@@ -140,7 +140,8 @@ impl New<'_> {
                 false => {
                     let mut copied = vec![piece];
                     let mut bytes = piece.end - piece.from;
-                    while let Some(next) = pieces.next_if(|next| !next.is_kept && bytes < queue_file::FILE_BYTES)
+                    while let Some(next) =
+                        pieces.next_if(|next| !next.is_kept && bytes < queue_file::FILE_BYTES)
                     {
                         bytes += next.end - next.from;
                         copied.push(next);
@@ -204,7 +205,11 @@ impl New<'_> {
                 at += length as u64;
             }
         }
-        self.write(Folder::Queues, &queue_file::file_name(place, number), &bytes)?;
+        self.write(
+            Folder::Queues,
+            &queue_file::file_name(place, number),
+            &bytes,
+        )?;
         Ok(QueueFile {
             number,
             end: bytes.len() as u64,
@@ -322,7 +327,9 @@ fn sync_files(disk: &dyn Disk, fold: &Fold) -> io::Result<()> {
             opened => opened?.sync()?,
         }
     }
-    used.folders.iter().try_for_each(|folder| disk.sync(*folder))
+    used.folders
+        .iter()
+        .try_for_each(|folder| disk.sync(*folder))
 }
 
 /// Writes and publishes the new ledger; says its number.
@@ -365,7 +372,10 @@ fn write_ledger(
 fn move_the_rest(disk: &dyn Disk, fold: &Fold, kept: &str) -> io::Result<()> {
     let mut used: HashMap<Folder, BTreeSet<String>> = HashMap::new();
     for (place, queue) in fold.places() {
-        let names = queue.files.iter().map(|file| queue_file::file_name(place, file.number));
+        let names = queue
+            .files
+            .iter()
+            .map(|file| queue_file::file_name(place, file.number));
         used.entry(Folder::Queues).or_default().extend(names);
     }
     let rejected = fold.rejected.iter();

@@ -136,12 +136,7 @@ pub(super) fn read_file(disk: &dyn Disk, folder: Folder, name: &str) -> io::Resu
     Ok(bytes)
 }
 
-fn next_unit<T>(
-    bytes: &[u8],
-    from: usize,
-    units: &Units<T>,
-    header: &FileHeader,
-) -> Option<usize> {
+fn next_unit<T>(bytes: &[u8], from: usize, units: &Units<T>, header: &FileHeader) -> Option<usize> {
     magics(bytes, from, units.magic)
         .find(|at| (units.read)(&bytes[*at..], header.position(*at as u64)).is_some())
 }
