@@ -46,11 +46,16 @@ impl LogStore {
     }
 }
 
-/// How many receipts can be read, those that are forgotten left out.
-pub(super) fn count_receipts(disk: &dyn Disk, from_id: i64) -> io::Result<u64> {
+/// How many receipts can be read, those left out that are forgotten, and those in file `except`.
+pub(super) fn count_receipts(
+    disk: &dyn Disk,
+    from_id: i64,
+    except: Option<u64>,
+) -> io::Result<u64> {
     let (mut count, mut last) = (0, i64::MIN);
     for folder in [Folder::Receipts, Folder::Ledger] {
-        for number in ledger::numbers(disk, folder)? {
+        let numbers = ledger::numbers(disk, folder)?;
+        for number in numbers.into_iter().filter(|number| Some(*number) != except) {
             read_file(disk, folder, number, |id, _| {
                 count += u64::from(id >= from_id && id > last);
                 last = last.max(id);

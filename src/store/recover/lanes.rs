@@ -36,7 +36,7 @@ impl Users {
         self.lanes_least = self.lanes_least.max(place.lane.saturating_add(1));
         for (_, fragment, _) in stored.waiting() {
             let user = event::user_of(fragment);
-            if self.lanes_possible.len() > 1 {
+            if !self.lanes_possible.is_empty() {
                 self.lanes_possible
                     .retain(|&lanes| lane_of(user, usize::from(lanes)) == usize::from(place.lane));
             }

@@ -147,7 +147,10 @@ impl Found {
 
     fn sum(&self, disk: &dyn Disk) -> Result<Salvage> {
         let from = self.ledger.fold.numbers.receipts_from;
-        let receipts = count_receipts(disk, from).map_err(|e| Error::io(disk.describe(None), e))?;
+        let damaged = self.ledger.damage.as_ref().map(|_| self.ledger.number);
+        let receipts = count_receipts(disk, from, damaged);
+        let receipts = receipts.map_err(|e| Error::io(disk.describe(None), e))?;
+        let around_damage = self.ledger.receipts.iter().filter(|(id, _)| *id >= from);
         let queues = self.queues.values();
         let damage = self.ledger.damage.iter();
         let damage = damage.chain(queues.clone().filter_map(|queue| queue.damage.as_ref()));
@@ -157,8 +160,7 @@ impl Found {
             runs: queues.clone().map(|queue| queue.runs.len() as u64).sum(),
             pending: queues.map(QueueFound::events).sum(),
             rejected: self.rejected.events(),
-            // Those of a damaged ledger are read around its damage.
-            receipts: receipts.max(self.ledger.receipts.len() as u64),
+            receipts: receipts + around_damage.count() as u64,
             lost_pending: lost,
             lost_rejected: self.rejected.lost,
             read_again: self.segments.iter().map(|(name, _)| name.clone()).collect(),
