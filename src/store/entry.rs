@@ -78,6 +78,8 @@ pub(super) struct Numbers {
     pub(super) rejected_file: u64,
     /// Receipts below this id are forgotten.
     pub(super) receipts_from: i64,
+    /// What marks the runs and rejected events of the sender that writes now.
+    pub(super) session: u32,
 }
 
 /// One entry of a record.
@@ -86,7 +88,11 @@ pub(super) enum Entry<'a> {
     /// This record is part `part` of the `of` that a file begins with, and that hold all of the state.
     Snapshot { part: u32, of: u32 },
     /// Somebody was elected.
-    Elected { pid: u32, wall_ms: i64 },
+    Elected {
+        pid: u32,
+        wall_ms: i64,
+        session: u32,
+    },
     /// Which runs of a queue wait.
     Queue {
         place: Place,
@@ -212,9 +218,14 @@ impl Entry<'_> {
                 put(out, u64::from(*part));
                 put(out, u64::from(*of));
             }
-            Self::Elected { pid, wall_ms } => {
+            Self::Elected {
+                pid,
+                wall_ms,
+                session,
+            } => {
                 put(out, u64::from(*pid));
                 put_signed(out, *wall_ms);
+                put(out, u64::from(*session));
             }
             Self::Queue { place, position } => {
                 put_place(out, *place);
@@ -331,6 +342,7 @@ impl Entry<'_> {
                 put_signed(out, numbers.rejected);
                 put(out, numbers.rejected_file);
                 put_signed(out, numbers.receipts_from);
+                put(out, u64::from(numbers.session));
             }
             Self::RejectedCount {
                 reason,
@@ -387,6 +399,7 @@ fn decode_known<'a>(tag: u8, from: &mut Decoder<'a>) -> Option<Entry<'a>> {
         2 => Entry::Elected {
             pid: from.small()?,
             wall_ms: from.signed()?,
+            session: from.small()?,
         },
         3 => Entry::Queue {
             place: place(from)?,
@@ -510,6 +523,7 @@ fn decode_known<'a>(tag: u8, from: &mut Decoder<'a>) -> Option<Entry<'a>> {
             rejected: from.signed()?,
             rejected_file: from.number()?,
             receipts_from: from.signed()?,
+            session: from.small()?,
         }),
         26 => Entry::RejectedCount {
             reason: RejectedReason::from_number(from.byte()?)?,

@@ -11,6 +11,12 @@ use super::{
 };
 use crate::journal::round::Offsets;
 
+/// The numbers that runs, receipts and rejected events can have.
+const GIVEN: std::ops::Range<i64> = 0..1 << 62;
+
+/// A file of rejected events has at most so many ids, and a bit for each.
+pub(super) const FILE_IDS_MAX: i64 = 1 << 24;
+
 /// What is known of one queue.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Queue {
@@ -128,7 +134,8 @@ impl Fold {
     /// The sums, and what waits.
     pub(super) fn totals(&self) -> Totals {
         let sum = |of: fn(&QueuePosition) -> u64| -> u64 {
-            self.queues.iter().map(|queue| of(&queue.position)).sum()
+            let each = self.queues.iter().map(|queue| of(&queue.position));
+            each.fold(0, u64::saturating_add)
         };
         Totals {
             pending: sum(|position| position.events),
@@ -197,7 +204,8 @@ impl Fold {
     /// Errors: what the entry contradicts, in words.
     pub(super) fn apply(&mut self, entry: &Entry<'_>) -> Result<(), &'static str> {
         match entry {
-            Entry::Snapshot { .. } | Entry::Elected { .. } => {}
+            Entry::Snapshot { .. } => {}
+            Entry::Elected { session, .. } => self.numbers.session = *session,
             Entry::Queue { place, position } => self.move_queue(*place, position)?,
             Entry::QueueFiles { place, files } => {
                 let last = files.iter().map(|file| file.number).max().unwrap_or(0);
@@ -254,7 +262,15 @@ impl Fold {
             | Entry::RejectedGone { .. } => self.apply_to_rejected(entry)?,
             Entry::Receipt { id, .. } => self.numbers.receipt = self.numbers.receipt.max(*id),
             Entry::ReceiptsForgotten { below } => self.numbers.receipts_from = *below,
-            Entry::Numbers(numbers) => self.numbers = *numbers,
+            Entry::Numbers(numbers) => {
+                if [numbers.run, numbers.receipt, numbers.rejected]
+                    .iter()
+                    .any(|number| !GIVEN.contains(number))
+                {
+                    return Err("it has given more numbers than there are");
+                }
+                self.numbers = *numbers;
+            }
             Entry::RejectedCount {
                 reason,
                 api_code,
@@ -279,6 +295,9 @@ impl Fold {
         {
             return Err("a queue goes back");
         }
+        if !GIVEN.contains(&position.last_run) {
+            return Err("a run has a number that there is not");
+        }
         if position.passed > queue.position.passed {
             queue.marks = queue.marks.split_off(&(position.passed + 1));
         }
@@ -289,6 +308,10 @@ impl Fold {
     fn apply_to_rejected(&mut self, entry: &Entry<'_>) -> Result<(), &'static str> {
         match entry {
             Entry::RejectedFile(file) => {
+                let ids = file.first_id..=file.next_id;
+                if ids.is_empty() || !GIVEN.contains(ids.start()) || !GIVEN.contains(ids.end()) {
+                    return Err("a file of rejected events has ids that there are not");
+                }
                 self.rejected.retain(|known| known.number != file.number);
                 let at = self
                     .rejected
@@ -303,11 +326,18 @@ impl Fold {
                 next_id,
                 end,
             } => {
-                if self
-                    .rejected
-                    .last()
-                    .is_none_or(|last| last.number != *number)
-                {
+                let last = self.rejected.last().filter(|last| last.number == *number);
+                let (from, known_end) =
+                    last.map_or((*first_id, 0), |last| (last.next_id, last.end));
+                // Each event has its record, so that no number makes a bitmap longer than a file.
+                let room = end.saturating_sub(known_end);
+                let events = u64::try_from(next_id.saturating_sub(from)).ok();
+                let ids = next_id.saturating_sub(*first_id);
+                let is_too_much = events.is_none_or(|events| events > room) || ids > FILE_IDS_MAX;
+                if !GIVEN.contains(first_id) || is_too_much {
+                    return Err("a file of rejected events has ids that there are not");
+                }
+                if last.is_none() {
                     if self.numbers.rejected_file >= *number {
                         return Err("a file of rejected events is begun twice");
                     }
@@ -380,7 +410,7 @@ impl Fold {
                 isolation: queue.isolation.clone(),
             });
         }
-        for (lane, state) in (0..).zip(&self.by_lane) {
+        for (lane, state) in (0..=u8::MAX).zip(&self.by_lane) {
             entries.push(Entry::InDoubt {
                 lane,
                 in_doubt: state.in_doubt,
@@ -423,7 +453,8 @@ impl RejectedFile {
             .iter()
             .map(|byte| u64::from(byte.count_ones()))
             .sum();
-        (self.next_id - self.first_id).max(0).cast_unsigned() - forgotten
+        let ids = (self.next_id - self.first_id).max(0).cast_unsigned();
+        ids.saturating_sub(forgotten)
     }
 }
 

@@ -20,6 +20,7 @@
 use std::io;
 
 use super::disk::DiskFile;
+use super::guards::{Guard, is_up};
 
 /// Bytes of a file's header.
 pub(super) const HEADER_LEN: usize = 64;
@@ -141,7 +142,9 @@ impl Position {
     /// The checksum of `bytes` at this position.
     pub(super) fn checksum(self, bytes: &[u8]) -> u32 {
         let mut seed = [0; 16];
-        seed[..8].copy_from_slice(&self.nonce.to_le_bytes());
+        if is_up(Guard::Nonce) {
+            seed[..8].copy_from_slice(&self.nonce.to_le_bytes());
+        }
         seed[8..].copy_from_slice(&self.offset.to_le_bytes());
         crc32c::crc32c_append(crc32c::crc32c(&seed), bytes)
     }

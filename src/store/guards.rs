@@ -5,12 +5,12 @@
 /// One guard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Guard {
-    /// Queues and rejected events are written before the record that speaks of them.
-    DataFirst,
     /// A ledger's name is durable before a record follows its snapshot.
     NameIsSynced,
-    /// After a boot, a gap below what was durable is damage.
-    DurableGap,
+    /// After a boot, a gap is no damage if what is missing was not durable.
+    GapIsJudged,
+    /// After a boot, a gap in what was durable is damage.
+    GapIsDamage,
     /// After a boot, records are believed only as far as their data is there.
     Verification,
     /// A checksum is bound to its file.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::contract::Change;
 use super::disk::{Access, DiskFile, Folder};
 use super::entry::{Entry, Point, QueueFile};
+use super::fold::FILE_IDS_MAX;
 use super::frame::{FileHeader, HEADER_LEN, Kind};
 use super::guards::limit;
 use super::log_store::LogStore;
@@ -16,7 +17,7 @@ use super::{Place, Rejected, Run, StoredRun};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long an append waits for a file that an earlier sender's last write still holds.
-const LOCK_WAIT: Duration = Duration::from_secs(1);
+const LOCK_WAIT_MS: u64 = 1_000;
 /// Runs of one read have about so many bytes at most.
 const HANDED_OUT_BYTES: usize = 512 * 1024;
 
@@ -75,7 +76,8 @@ impl LogStore {
         let mut bytes = Vec::new();
         for (id, origin, run) in runs {
             let position = header.position(tail.offset + bytes.len() as u64);
-            encode_run(&mut bytes, (*id, *origin), run, position);
+            let session = self.fold.numbers.session;
+            encode_run(&mut bytes, (*id, *origin, session), run, position);
         }
         self.append_to(Folder::Queues, &name, &*file, (&bytes, tail.offset))?;
         let events: u64 = runs.iter().map(|(_, _, run)| run.slots.len() as u64).sum();
@@ -104,7 +106,7 @@ impl LogStore {
         file: &dyn DiskFile,
         (bytes, offset): (&[u8], u64),
     ) -> Result<()> {
-        let until = Instant::now() + LOCK_WAIT;
+        let until = Instant::now() + Duration::from_millis(limit(LOCK_WAIT_MS));
         let failed = |e| Error::io(self.disk.describe(Some((folder, name))), e);
         while !file.try_lock().map_err(failed)? {
             if Instant::now() >= until {
@@ -174,8 +176,7 @@ impl LogStore {
             first_id: 0,
         });
         let made = || -> io::Result<()> {
-            // Left by a commit that failed before its record: nothing speaks of it.
-            self.disk.remove(folder, name)?;
+            // Never over a file that is there: it may be a later sender's.
             let file = self.disk.open(folder, name, Access::Create)?;
             file.write_at(&header.encode(kind), 0)
         };
@@ -202,6 +203,9 @@ impl LogStore {
         let current = last.filter(|file| {
             file.end < limit(rejected_file::FILE_BYTES)
                 && file.number == self.fold.numbers.rejected_file
+                // Ids that a power cut may have taken are left out, between two files.
+                && file.next_id == next_id
+                && next_id - file.first_id < FILE_IDS_MAX / 2
         });
         let (number, first_id, end) = match current {
             Some(file) => (file.number, file.first_id, file.end),
@@ -224,7 +228,8 @@ impl LogStore {
         let mut bytes = Vec::new();
         for (id, event) in (next_id..).zip(&events) {
             let position = header.position(end + bytes.len() as u64);
-            rejected_file::encode(&mut bytes, id, event, position);
+            let session = self.fold.numbers.session;
+            rejected_file::encode(&mut bytes, (id, session), event, position);
         }
         self.append_to(Folder::Rejected, &name, &*file, (&bytes, end))?;
         for event in &events {

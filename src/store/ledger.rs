@@ -10,8 +10,8 @@ use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::{BadEntry, Entry, entries};
 use super::fold::Fold;
 use super::frame::{
-    BadHeader, FileHeader, HEADER_LEN, Kind, RECORD_HEADER_LEN, RecordHeader, begin_record,
-    find_record_header, finish_record, read_upto,
+    BadHeader, FileHeader, HEADER_LEN, Kind, PAYLOAD_MAX, RECORD_HEADER_LEN, RecordHeader,
+    begin_record, find_record_header, finish_record, read_upto,
 };
 use super::guards::limit;
 use super::read_ahead::ReadAhead;
@@ -106,6 +106,10 @@ impl Ledger {
     /// Appends the record in `record`, which [`begin_record`] has begun. After an error the end is where
     /// it was, unless even that fails.
     pub(super) fn append(&mut self, record: &mut [u8], durable: u64) -> io::Result<()> {
+        if record.len() > RECORD_HEADER_LEN + PAYLOAD_MAX {
+            let what = "a record would be too long to be read back";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
         finish_record(
             record,
             self.seq + 1,
@@ -237,7 +241,7 @@ impl Reading {
             let Some(payload) = payload.filter(|payload| record.matches(payload, position)) else {
                 return Ok(());
             };
-            if self.seq > 0 && record.seq != self.seq + 1 {
+            if self.seq > 0 && record.seq != self.seq.wrapping_add(1) {
                 let what = format!("record {} follows {}", record.seq, self.seq);
                 self.stop = Stop::Contradiction(what);
                 return Ok(());
@@ -317,7 +321,21 @@ pub(super) fn open(
     Ok((file, header))
 }
 
-/// Looks for the headers of whole records behind `from`; says the highest `durable` of them.
+/// Whether the header of a record stands at `at`, and the file ends within its payload.
+pub(super) fn is_record_begun(
+    file: &dyn DiskFile,
+    header: &FileHeader,
+    at: u64,
+) -> io::Result<bool> {
+    let bytes = read_upto(file, at, RECORD_HEADER_LEN)?;
+    let Some(record) = RecordHeader::decode(&bytes, header.position(at)) else {
+        return Ok(false);
+    };
+    Ok(file.size()? < at + (RECORD_HEADER_LEN + record.length) as u64)
+}
+
+/// Looks for the headers of whole records from `from` on, where no whole record stands; says the highest
+/// `durable` of them. The last record may be cut short, by the death of its writer, behind its header.
 pub(super) fn durable_behind(
     file: &dyn DiskFile,
     header: &FileHeader,
@@ -325,6 +343,9 @@ pub(super) fn durable_behind(
 ) -> io::Result<Option<u64>> {
     let mut highest = None;
     let mut at = from;
+    if is_record_begun(file, header, at)? {
+        return Ok(None);
+    }
     loop {
         let bytes = read_upto(file, at, READ_BYTES)?;
         if bytes.len() < RECORD_HEADER_LEN {

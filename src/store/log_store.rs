@@ -66,15 +66,16 @@ impl LogStore {
     /// Opens or creates a store on any disk, as [`open`](Self::open) does.
     pub fn open_on(disk: Arc<dyn Disk>, boot_count: u32) -> Result<Self> {
         let opened = recovery::open(&disk, boot_count).map_err(|e| cannot_open(&*disk, e))?;
-        let name = ledger::file_name(opened.ledger.header.number);
-        // Of what an earlier sender has left, nothing is known to be synced but what its records say.
-        let touched = files_in_use(&opened.fold);
+        // Of what an earlier sender has left, nothing is known to be synced but what its records say; not
+        // even the ledger's name, if it died while it published the file.
+        let mut touched = files_in_use(&opened.fold);
+        touched.folders.insert(Folder::Ledger);
         let syncs = Syncs::new(
             disk.clone(),
-            (opened.ledger.file.clone(), name),
+            (opened.ledger.file.clone(), opened.ledger.header.number),
             opened.ledger.seq,
             opened.durable,
-            touched,
+            (touched, opened.failed),
         );
         let mut store = Self {
             disk,
@@ -95,9 +96,17 @@ impl LogStore {
         store.say(&Entry::Elected {
             pid: crate::process::pid().cast_unsigned(),
             wall_ms: crate::clock::wall_ms(),
+            session: fastrand::u32(..),
         })?;
+        if !opened.strangers.is_empty() {
+            let numbers = store.fold.numbers;
+            store.say(&Entry::Numbers(numbers))?;
+        }
         store.write_record()?;
-        recovery::Spare::set_aside(&*store.disk);
+        for (folder, name) in opened.strangers {
+            let removed = store.disk.remove(folder, &name);
+            removed.map_err(|e| Error::io(store.disk.describe(Some((folder, &name))), e))?;
+        }
         Ok(store)
     }
 

@@ -11,6 +11,7 @@ mod codec;
 pub mod contract;
 pub mod disk;
 mod entry;
+mod failed_syncs;
 mod fold;
 mod frame;
 mod guards;

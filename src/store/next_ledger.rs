@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::Place;
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::{Entry, Point, QueueFile, RejectedFile};
+use super::failed_syncs;
 use super::frame::{FileHeader, HEADER_LEN, Kind};
 use super::ledger::{self, Ledger};
 use super::log_store::LogStore;
@@ -42,11 +43,13 @@ pub struct NextLedger {
     disk: Arc<dyn Disk>,
     ledger: Ledger,
     syncs: Arc<Syncs>,
+    /// Its name until it is published.
+    begun: String,
     old: (Arc<dyn DiskFile>, u64),
-    /// The old file holds receipts.
-    keeps_old: bool,
     /// Files that were copied, and that the new file does not speak of any more.
     replaced: Vec<(Folder, String)>,
+    /// The old file holds receipts.
+    keeps_old: bool,
 }
 
 impl NextLedger {
@@ -62,7 +65,7 @@ impl NextLedger {
         let number = self.ledger.header.number;
         let name = ledger::file_name(number);
         let failed = |e| Error::io(self.disk.describe(Some((Folder::Ledger, &name))), e);
-        recovery::publish(&*self.disk, &self.ledger).map_err(failed)?;
+        recovery::publish(&*self.disk, &self.ledger, &self.begun).map_err(failed)?;
         // From here on the old file is only kept for its receipts; what fails is tidied up later.
         let _ = self.old.0.truncate(self.old.1);
         let _ = match self.keeps_old {
@@ -75,6 +78,7 @@ impl NextLedger {
         for (folder, name) in &self.replaced {
             let _ = self.disk.remove(*folder, name);
         }
+        let _ = failed_syncs::forget(&*self.disk, number - 1);
         Spare::set_aside(&*self.disk);
         Ok(())
     }
@@ -88,22 +92,23 @@ impl LogStore {
 
     /// Writes the snapshot of the next file.
     pub(super) fn begin_ledger(&mut self, spare: SpareLedger) -> Result<NextLedger> {
-        let mut replaced: Vec<(Folder, String)> = self.syncs.failed().files.into_iter().collect();
-        for (folder, name) in replaced.clone() {
+        let mut replaced: Vec<_> = self.syncs.failed().files.into_iter().collect();
+        for (folder, name) in &replaced {
+            let folder = *folder;
             match folder {
                 Folder::Queues => {
-                    if let Some((place, number)) = queue_file::parse_name(&name) {
+                    if let Some((place, number)) = queue_file::parse_name(name) {
                         self.copy_queue_file(place, number)?;
                     }
                 }
                 Folder::Rejected => {
-                    if let Some(number) = rejected_file::parse_name(&name) {
+                    if let Some(number) = rejected_file::parse_name(name) {
                         self.copy_rejected_file(number)?;
                     }
                 }
                 Folder::Ledger | Folder::Receipts | Folder::Damaged => {}
             }
-            self.syncs.forget(folder, &name);
+            self.syncs.forget(folder, name);
         }
         if let Some(number) = self.mostly_forgotten() {
             self.copy_rejected_file(number)?;
@@ -113,30 +118,33 @@ impl LogStore {
         super::frame::begin_record(&mut self.record);
         self.moved.clear();
         let number = self.ledger.header.number + 1;
-        let begun = spare
-            .0
-            .begin(self.boot_count, &self.fold, self.ledger.seq, number);
-        let ledger = begun.map_err(|e| self.ledger_error(e))?;
+        let begun = spare.0.begin(
+            (&*self.disk, Some(&*self.ledger.file)),
+            self.boot_count,
+            &self.fold,
+            (self.ledger.seq, number),
+        );
+        let (ledger, begun) = begun.map_err(|e| self.ledger_error(e))?;
         Ok(NextLedger {
             disk: self.disk.clone(),
             keeps_old: self.fold.numbers.receipt >= self.ledger.header.first_id,
             ledger,
+            begun,
+            replaced,
             syncs: self.syncs.clone(),
             old: (self.ledger.file.clone(), self.ledger.end),
-            replaced,
         })
     }
 
     /// Goes on in a file that was published.
     pub(super) fn use_ledger(&mut self, next: NextLedger) {
         let seq = next.ledger.seq;
-        let name = ledger::file_name(next.ledger.header.number);
         let syncs = Syncs::new(
             self.disk.clone(),
-            (next.ledger.file.clone(), name),
+            (next.ledger.file.clone(), next.ledger.header.number),
             seq,
             seq,
-            Touched::default(),
+            (Touched::default(), Touched::default()),
         );
         self.syncs.made_durable(seq);
         self.ledger = next.ledger;
@@ -165,7 +173,7 @@ impl LogStore {
             let mut bytes = Vec::new();
             encode_run(
                 &mut bytes,
-                (run.id, run.origin),
+                (run.id, run.origin, self.fold.numbers.session),
                 &run.run,
                 header.position(to),
             );
@@ -248,13 +256,15 @@ impl LogStore {
             RejectedReader::open(&*self.disk, number, known.end).map_err(|e| failed(self, e))?;
         let mut to = HEADER_LEN as u64;
         while let Some(next) = reader.peek().map_err(|e| failed(self, e))? {
-            if known.is_forgotten((next.id - known.first_id).max(0) as usize) {
+            let bit = next.id.saturating_sub(known.first_id).max(0) as usize;
+            if known.is_forgotten(bit) {
                 reader.skip(&next);
                 continue;
             }
             let event = reader.read(&next).map_err(|e| failed(self, e))?;
             let mut bytes = Vec::new();
-            rejected_file::encode(&mut bytes, next.id, &event, header.position(to));
+            let as_now = (next.id, self.fold.numbers.session);
+            rejected_file::encode(&mut bytes, as_now, &event, header.position(to));
             let written = file.write_at(&bytes, to);
             written.map_err(|e| Error::io(self.disk.describe(None), e))?;
             to += bytes.len() as u64;

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! run (40 bytes)   magic u32 | body length u32 | events u16 | zeros u16 | id u64 | origin u64
-//!                  | crc32c u32 of all before | crc32c u32 of slots and body | zeros u32
+//!                  | session u32 | crc32c u32 of all before | crc32c u32 of slots and body
 //!      slots       for each event, 17 bytes: fragment length u32 | enqueued_ms i64
 //!                  | crc32c of its user u32 | kind u8
 //!      body        the fragments, joined by commas: what a request carries
 //! ```
 //!
 //! Both checksums are bound to the run's place, as in every file of the store. What the ledger does not
-//! name is no part of a queue: the next run is written over it.
+//! name is no part of a queue: the next run is written over it. The session is a random number of the
+//! sender that wrote the run: a power cut may leave an earlier sender's run where a later one was to stand,
+//! and the ledger tells whose it has to be.
 
 use std::io;
 
@@ -52,7 +54,7 @@ pub(super) fn parse_name(name: &str) -> Option<(Place, u64)> {
 /// Appends to `out` a run that will stand at `position`.
 pub(super) fn encode_run(
     out: &mut Vec<u8>,
-    (id, origin): (i64, i64),
+    (id, origin, session): (i64, i64, u32),
     run: &Run,
     position: Position,
 ) {
@@ -75,9 +77,10 @@ pub(super) fn encode_run(
     header[8..10].copy_from_slice(&(run.slots.len() as u16).to_le_bytes());
     header[12..20].copy_from_slice(&id.to_le_bytes());
     header[20..28].copy_from_slice(&origin.to_le_bytes());
-    let crc = position.checksum(&header[..28]);
-    header[28..32].copy_from_slice(&crc.to_le_bytes());
-    header[32..36].copy_from_slice(&position.checksum(payload).to_le_bytes());
+    header[28..32].copy_from_slice(&session.to_le_bytes());
+    let crc = position.checksum(&header[..32]);
+    header[32..36].copy_from_slice(&crc.to_le_bytes());
+    header[36..].copy_from_slice(&position.checksum(payload).to_le_bytes());
 }
 
 /// The header of a run.
@@ -86,6 +89,8 @@ pub(super) struct RunHeader {
     pub(super) id: i64,
     pub(super) origin: i64,
     pub(super) events: usize,
+    /// The session of its writer.
+    pub(super) session: u32,
     body: usize,
     payload_crc: u32,
 }
@@ -97,13 +102,14 @@ impl RunHeader {
         let events = usize::from(u16_at(bytes, 8));
         let is_sound = bytes[..4] == RUN_MAGIC
             && (1..=RUN_EVENTS_MAX).contains(&events)
-            && u32_at(bytes, 28) == position.checksum(&bytes[..28]);
+            && u32_at(bytes, 32) == position.checksum(&bytes[..32]);
         is_sound.then(|| Self {
             id: u64_at(bytes, 12).cast_signed(),
             origin: u64_at(bytes, 20).cast_signed(),
             events,
+            session: u32_at(bytes, 28),
             body: u32_at(bytes, 4) as usize,
-            payload_crc: u32_at(bytes, 32),
+            payload_crc: u32_at(bytes, 36),
         })
     }
 

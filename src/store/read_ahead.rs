@@ -22,7 +22,12 @@ impl ReadAhead {
         ahead: usize,
     ) -> io::Result<&[u8]> {
         if !self.holds(offset, length) {
-            let left = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let mut left = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
+            if length > ahead {
+                // So long a record says something wrong if the file is not as long.
+                let there = file.size()?.saturating_sub(offset);
+                left = left.min(usize::try_from(there).unwrap_or(usize::MAX));
+            }
             self.buffer.resize(length.max(ahead).min(left), 0);
             let got = file.read_at(&mut self.buffer, offset)?;
             self.buffer.truncate(got);
@@ -34,6 +39,6 @@ impl ReadAhead {
     /// Whether these bytes are at hand.
     pub(super) fn holds(&self, offset: u64, length: usize) -> bool {
         let end = self.start + self.buffer.len() as u64;
-        offset >= self.start && offset + length as u64 <= end
+        offset >= self.start && offset.saturating_add(length as u64) <= end
     }
 }

@@ -10,12 +10,19 @@ use std::sync::Arc;
 use super::Place;
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::{Entry, Point, QueueFile};
+use super::failed_syncs;
 use super::fold::{Fold, Queue};
-use super::frame::{BadHeader, FileHeader};
+use super::frame::{BadHeader, FileHeader, RECORD_HEADER_LEN};
+use super::guards::{Guard, is_up};
 use super::ledger::{self, Ledger, Reading, SPARE, Stop};
 use super::queue_file::{self, QueueCursor, Unreadable};
 use super::rejected_file::{self, RejectedReader};
+use super::syncs::Touched;
 
+/// What the name of a file begins with that was begun and not published.
+const BEGUN: &str = "next.";
+/// So many ids are left out after a boot of the host.
+const IDS_LEFT_OUT: i64 = 1 << 20;
 /// What the beginning of a file needs, and the records of a while.
 const SPARE_BYTES: u64 = 512 * 1024;
 
@@ -39,6 +46,10 @@ pub(super) struct Opened {
     pub(super) ledger: Ledger,
     /// The highest record that is known to be durable.
     pub(super) durable: u64,
+    /// Files that no record speaks of. Their numbers count as given, and once a record says so they may go.
+    pub(super) strangers: Vec<(Folder, String)>,
+    /// What must not be written to any more, because a sync has failed since the host was booted.
+    pub(super) failed: Touched,
 }
 
 /// Reads the store, whose lock is taken, as far as it counts. What a power cut took is left out; then, and
@@ -58,9 +69,15 @@ pub(super) fn open(disk: &Arc<dyn Disk>, boot_count: u32) -> Result<Opened, Cann
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             Err(e) => return Err(failed(e)),
         };
-        if !file.try_lock().map_err(failed)? {
+        let early = match (is_up(Guard::LockFirst), &header) {
+            (false, Ok(header)) => Some(read(&**disk, &*file, header, boot_count)?),
+            _ => None,
+        };
+        if is_up(Guard::LedgerLock) && !file.try_lock().map_err(failed)? {
             return Err(CannotOpen::Held);
         }
+        // Whoever had the lock before may have begun the next file, and cannot publish it without this name.
+        remove_begun(&**disk).map_err(in_ledger)?;
         // What is read from here on nobody else changes, if it still is the last file.
         let now = ledger::numbers(&**disk, Folder::Ledger).map_err(in_ledger)?;
         if now.last() != Some(&highest) {
@@ -70,25 +87,40 @@ pub(super) fn open(disk: &Arc<dyn Disk>, boot_count: u32) -> Result<Opened, Cann
             Ok(header) => header,
             Err(e) => return Err(bad_header(&name, e)),
         };
-        let (fold, reading, is_cut) = read(&**disk, &*file, &header, boot_count)?;
-        remove_strangers(&**disk, &fold).map_err(in_ledger)?;
+        let (mut fold, reading, is_cut) = match early {
+            Some(early) => early,
+            None => read(&**disk, &*file, &header, boot_count)?,
+        };
+        if now.len() > 1 {
+            // Whoever published this file may have died before its name was durable.
+            disk.sync(Folder::Ledger).map_err(in_ledger)?;
+        }
         put_finished_away(&**disk, highest).map_err(in_ledger)?;
+        let strangers = count_strangers(&**disk, &mut fold).map_err(in_ledger)?;
         let file: Arc<dyn DiskFile> = Arc::from(file);
         let ledger = Ledger::go_on(file, header, &reading);
         if !is_cut && header.boot_count == boot_count {
+            let failed = failed_syncs::read(&**disk, highest, &fold).map_err(in_ledger)?;
             return Ok(Opened {
                 fold,
                 ledger,
                 durable: reading.durable,
+                strangers,
+                failed,
             });
         }
-        return begin_next(disk, boot_count, fold, &ledger);
+        let opened = begin_next(disk, boot_count, fold, &ledger)?;
+        failed_syncs::forget(&**disk, highest).map_err(in_ledger)?;
+        return Ok(Opened {
+            strangers,
+            ..opened
+        });
     }
 }
 
 fn create(disk: &Arc<dyn Disk>, boot_count: u32) -> Result<Opened, CannotOpen> {
     check_nothing_is_there(&**disk)?;
-    begin(disk, boot_count, Fold::default(), 0, 1)
+    begin(disk, boot_count, Fold::default(), (0, 1), None)
 }
 
 /// Checks that nothing is there that only a ledger can have left.
@@ -112,10 +144,14 @@ pub(super) fn check_nothing_is_there(disk: &dyn Disk) -> Result<(), CannotOpen> 
 fn begin_next(
     disk: &Arc<dyn Disk>,
     boot_count: u32,
-    fold: Fold,
+    mut fold: Fold,
     old: &Ledger,
 ) -> Result<Opened, CannotOpen> {
-    let opened = begin(disk, boot_count, fold, old.seq, old.header.number + 1)?;
+    // Somebody may have seen ids that a power cut has taken.
+    fold.numbers.run += IDS_LEFT_OUT;
+    fold.numbers.rejected += IDS_LEFT_OUT;
+    let numbers = (old.seq, old.header.number + 1);
+    let opened = begin(disk, boot_count, fold, numbers, Some(&*old.file))?;
     put_finished_away(&**disk, opened.ledger.header.number)
         .map_err(|e| CannotOpen::Io(disk.describe(None), e))?;
     Ok(opened)
@@ -125,22 +161,24 @@ fn begin(
     disk: &Arc<dyn Disk>,
     boot_count: u32,
     fold: Fold,
-    seq: u64,
-    number: u64,
+    (seq, number): (u64, u64),
+    old: Option<&dyn DiskFile>,
 ) -> Result<Opened, CannotOpen> {
     let failed = |e| {
         let name = ledger::file_name(number);
         CannotOpen::Io(disk.describe(Some((Folder::Ledger, &name))), e)
     };
     let spare = Spare::take(&**disk).map_err(failed)?;
-    let ledger = spare
-        .begin(boot_count, &fold, seq, number)
+    let (ledger, begun) = spare
+        .begin((&**disk, old), boot_count, &fold, (seq, number))
         .map_err(failed)?;
-    publish(&**disk, &ledger).map_err(failed)?;
+    publish(&**disk, &ledger, &begun).map_err(failed)?;
     Ok(Opened {
         fold,
         durable: ledger.seq,
         ledger,
+        strangers: Vec::new(),
+        failed: Touched::default(),
     })
 }
 
@@ -175,14 +213,23 @@ impl Spare {
         }
     }
 
-    /// Writes the beginning of file `number`, which is not published yet.
+    /// Writes the beginning of file `number`, which is not published yet; says which name it has until then.
+    /// `old` is the file before it.
+    ///
+    /// No other file ever has that name, and whoever takes the lock of `old` after this process removes it.
+    /// So if this process had the lock once the name was given, only this file can follow `old`.
     pub(super) fn begin(
         self,
+        (disk, old): (&dyn Disk, Option<&dyn DiskFile>),
         boot_count: u32,
         fold: &Fold,
-        seq: u64,
-        number: u64,
-    ) -> io::Result<Ledger> {
+        (seq, number): (u64, u64),
+    ) -> io::Result<(Ledger, String)> {
+        let name = format!("{BEGUN}{:016x}", fastrand::u64(..));
+        disk.rename((Folder::Ledger, SPARE), (Folder::Ledger, &name))?;
+        if let Some(old) = old {
+            old.check_open()?;
+        }
         let header = FileHeader {
             boot_count,
             number,
@@ -196,17 +243,30 @@ impl Spare {
         if self.0.size()? > 0 {
             self.0.truncate(0)?;
         }
-        Ledger::begin(self.0, header, fold, seq)
+        Ok((Ledger::begin(self.0, header, fold, seq)?, name))
     }
 }
 
 /// Makes a file that was begun the one that counts. Everything that its snapshot speaks of must be
 /// durable by now.
-pub(super) fn publish(disk: &dyn Disk, ledger: &Ledger) -> io::Result<()> {
+pub(super) fn publish(disk: &dyn Disk, ledger: &Ledger, begun: &str) -> io::Result<()> {
     ledger.file.sync()?;
     let name = ledger::file_name(ledger.header.number);
-    disk.rename((Folder::Ledger, SPARE), (Folder::Ledger, &name))?;
-    disk.sync(Folder::Ledger)
+    disk.rename((Folder::Ledger, begun), (Folder::Ledger, &name))?;
+    match is_up(Guard::NameIsSynced) {
+        true => disk.sync(Folder::Ledger),
+        false => Ok(()),
+    }
+}
+
+/// Removes files that were begun and not published.
+fn remove_begun(disk: &dyn Disk) -> io::Result<()> {
+    for name in disk.list(Folder::Ledger)? {
+        if name.starts_with(BEGUN) {
+            disk.remove(Folder::Ledger, &name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Moves the files before `highest` to the receipts, which they may hold.
@@ -247,12 +307,24 @@ pub(super) fn read(
     }
     let behind = ledger::durable_behind(file, header, reading.end).map_err(failed)?;
     if let Some(durable) = behind
-        && (!was_booted || durable > reading.seq)
+        && (!was_booted || durable > reading.seq || !is_up(Guard::GapIsJudged))
+        && (!was_booted || is_up(Guard::GapIsDamage))
     {
         let what = format!("record {} cannot be read", reading.seq + 1);
         return Err(damaged(&name, &what));
     }
     if !was_booted {
+        // A writer that died left the beginning of its record. Nothing else may stand there.
+        let left = file.size().map_err(failed)?.saturating_sub(reading.end);
+        if left >= RECORD_HEADER_LEN as u64
+            && !ledger::is_record_begun(file, header, reading.end).map_err(failed)?
+        {
+            let what = format!("record {} cannot be read", reading.seq + 1);
+            return Err(damaged(&name, &what));
+        }
+        if left > 0 {
+            file.truncate(reading.end).map_err(failed)?;
+        }
         return Ok((fold, reading, false));
     }
     // What was not known to be durable is believed only as far as it is there. A snapshot was durable, with
@@ -269,12 +341,15 @@ pub(super) fn read(
             seq = Some(next + 1);
             // A file gets its name only once its snapshot, and all that it speaks of, is durable.
             let is_snapshot = matches!(entries.first(), Some(Entry::Snapshot { .. }));
-            if next <= known || is_snapshot {
+            if next <= known || is_snapshot || !is_up(Guard::Verification) {
                 return Ok(None);
             }
             missing(disk, before, entries)
         })
         .map_err(failed)?;
+    if !backed.has_snapshot() {
+        return Err(damaged(&name, "its snapshot is not whole"));
+    }
     let is_cut = behind.is_some() || matches!(backed.stop, Stop::NotBacked(_));
     Ok((fold, backed, is_cut))
 }
@@ -299,12 +374,19 @@ fn missing(disk: &dyn Disk, before: &Fold, entries: &[Entry<'_>]) -> io::Result<
                     0 => now.first_point(),
                     _ => known.tail(),
                 };
-                check_runs(disk, *place, &now, from, known.position.last_run)
+                let session = before.numbers.session;
+                check_runs(disk, *place, &now, from, known.position.last_run, session)
             }
-            Entry::RejectedTail { number, end, .. } => {
+            Entry::RejectedTail {
+                number,
+                next_id,
+                end,
+                ..
+            } => {
                 let last = before.rejected.last();
                 let from = last.filter(|file| file.number == *number);
-                check_rejected(disk, *number, from.map(|file| file.end), *end)
+                let range = (from.map(|file| file.end), *end);
+                check_rejected(disk, *number, range, *next_id, before.numbers.session)
             }
             _ => Ok(()),
         };
@@ -328,15 +410,21 @@ pub(super) fn check_runs(
     queue: &Queue,
     from: Point,
     last_run: i64,
+    session: u32,
 ) -> Result<(), Unreadable> {
     let mut cursor = QueueCursor::new(place, from);
     let mut last = last_run;
-    while let Some(run) = cursor.next(disk, queue)? {
-        if run.id <= last {
-            let what = format!("run {} stands behind run {last}", run.id);
+    while let Some(header) = cursor.peek(disk, queue)? {
+        let run = cursor.next(disk, queue)?;
+        if run.is_none_or(|run| run.id <= last) || header.session != session {
+            let what = format!("run {} does not belong behind run {last}", header.id);
             return Err(Unreadable::Damaged(what));
         }
-        last = run.id;
+        last = header.id;
+    }
+    if last != queue.position.last_run {
+        let what = format!("run {} is missing", queue.position.last_run);
+        return Err(Unreadable::Damaged(what));
     }
     Ok(())
 }
@@ -345,35 +433,52 @@ pub(super) fn check_runs(
 fn check_rejected(
     disk: &dyn Disk,
     number: u64,
-    from: Option<u64>,
-    end: u64,
+    (from, end): (Option<u64>, u64),
+    next_id: i64,
+    session: u32,
 ) -> Result<(), Unreadable> {
     let mut reader = RejectedReader::open(disk, number, end)?;
     if let Some(from) = from {
         reader.seek(from);
     }
+    let mut last = None;
     while let Some(header) = reader.peek()? {
         reader.read(&header)?;
+        if header.session != session {
+            let what = format!("rejected event {} is of another session", header.id);
+            return Err(Unreadable::Damaged(what));
+        }
+        last = Some(header.id);
+    }
+    if last.is_none_or(|last| last != next_id - 1) {
+        let what = format!("rejected event {} is missing", next_id - 1);
+        return Err(Unreadable::Damaged(what));
     }
     Ok(())
 }
 
-/// Removes files that no record has ever spoken of: their numbers are above all given ones.
-fn remove_strangers(disk: &dyn Disk, fold: &Fold) -> io::Result<()> {
+/// The files that no record has ever spoken of: their numbers are above all given ones, and count as given
+/// from now on. So a sender that removes them late cannot meet a file of a later one.
+fn count_strangers(disk: &dyn Disk, fold: &mut Fold) -> io::Result<Vec<(Folder, String)>> {
+    let mut strangers = Vec::new();
+    let given = fold.numbers;
     for name in disk.list(Folder::Queues)? {
-        if queue_file::parse_name(&name).is_some_and(|(_, number)| number > fold.numbers.queue_file)
+        if let Some((_, number)) = queue_file::parse_name(&name)
+            && number > given.queue_file
         {
-            disk.remove(Folder::Queues, &name)?;
+            fold.numbers.queue_file = fold.numbers.queue_file.max(number);
+            strangers.push((Folder::Queues, name));
         }
     }
     for name in disk.list(Folder::Rejected)? {
-        if rejected_file::parse_name(&name)
-            .is_some_and(|number| number > fold.numbers.rejected_file)
+        if let Some(number) = rejected_file::parse_name(&name)
+            && number > given.rejected_file
         {
-            disk.remove(Folder::Rejected, &name)?;
+            fold.numbers.rejected_file = fold.numbers.rejected_file.max(number);
+            strangers.push((Folder::Rejected, name));
         }
     }
-    Ok(())
+    Ok(strangers)
 }
 
 impl Queue {

@@ -3,7 +3,7 @@
 //! ```text
 //! record (40 bytes)  magic u32 | payload length u32 | id u64 | crc32c of the user u32
 //!                    | crc32c of the API code u32 | reason u8 | may be delivered u8 | HTTP status u16
-//!                    | zeros u32 | crc32c u32 of all before | crc32c u32 of the payload
+//!                    | session u32 | crc32c u32 of all before | crc32c u32 of the payload
 //!        payload     attempts, enqueued and rejected wall_ms, user, API code, message, fragment
 //! ```
 //!
@@ -39,7 +39,12 @@ pub(super) fn parse_name(name: &str) -> Option<u64> {
 }
 
 /// Appends to `out` the record of an event, which will stand at `position`.
-pub(super) fn encode(out: &mut Vec<u8>, id: i64, event: &Rejected, position: Position) {
+pub(super) fn encode(
+    out: &mut Vec<u8>,
+    (id, session): (i64, u32),
+    event: &Rejected,
+    position: Position,
+) {
     let start = out.len();
     out.resize(start + RECORD_HEADER_LEN, 0);
     put(out, u64::from(event.attempts));
@@ -58,6 +63,7 @@ pub(super) fn encode(out: &mut Vec<u8>, id: i64, event: &Rejected, position: Pos
     header[24] = event.reason as u8;
     header[25] = u8::from(event.may_be_delivered);
     header[26..28].copy_from_slice(&event.http_status.unwrap_or(0).to_le_bytes());
+    header[28..32].copy_from_slice(&session.to_le_bytes());
     let crc = position.checksum(&header[..32]);
     header[32..36].copy_from_slice(&crc.to_le_bytes());
     header[36..].copy_from_slice(&position.checksum(payload).to_le_bytes());
@@ -73,6 +79,8 @@ pub(super) struct Header {
     pub(super) reason: RejectedReason,
     may_be_delivered: bool,
     http_status: u16,
+    /// The session of its writer, as of a run.
+    pub(super) session: u32,
     payload_crc: u32,
 }
 
@@ -92,6 +100,7 @@ impl Header {
             reason: RejectedReason::from_number(bytes[24])?,
             may_be_delivered: bytes[25] != 0,
             http_status: u16_at(bytes, 26),
+            session: u32_at(bytes, 28),
             payload_crc: u32_at(bytes, 36),
         })
     }
@@ -232,7 +241,7 @@ pub(super) fn read_matching(
         let failed = |e| (file.number, e);
         let mut reader = RejectedReader::open(disk, file.number, file.end).map_err(failed)?;
         while let Some(header) = reader.peek().map_err(failed)? {
-            let bit = (header.id - file.first_id).max(0) as usize;
+            let bit = header.id.saturating_sub(file.first_id).max(0) as usize;
             let is_out =
                 header.id <= filter.after_id || file.is_forgotten(bit) || !header.may_match(filter);
             if is_out {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::disk::{Access, Disk, DiskFile, Folder};
+use super::{failed_syncs, ledger};
 use crate::error::{Error, Result};
 use crate::journal::group_commit::GroupCommit;
 use crate::mutex::lock;
@@ -18,7 +19,7 @@ use crate::mutex::lock;
 pub struct Syncs {
     disk: Arc<dyn Disk>,
     ledger: Arc<dyn DiskFile>,
-    ledger_name: String,
+    ledger_number: u64,
     touched: Mutex<Touched>,
     /// The last record that was written.
     written: AtomicU64,
@@ -27,6 +28,8 @@ pub struct Syncs {
     group: GroupCommit,
     /// The files whose sync has failed: nothing may be written to them any more.
     failed: Mutex<Touched>,
+    /// Held while files are synced: who finds nothing to sync must not be done before whoever syncs it.
+    syncing: Mutex<()>,
 }
 
 /// What was written to since the last sync.
@@ -48,20 +51,21 @@ impl Touched {
 impl Syncs {
     pub(super) fn new(
         disk: Arc<dyn Disk>,
-        ledger: (Arc<dyn DiskFile>, String),
+        (ledger, ledger_number): (Arc<dyn DiskFile>, u64),
         written: u64,
         durable: u64,
-        touched: Touched,
+        (touched, failed): (Touched, Touched),
     ) -> Self {
         Self {
             disk,
-            ledger: ledger.0,
-            ledger_name: ledger.1,
+            ledger,
+            ledger_number,
             touched: Mutex::new(touched),
             written: AtomicU64::new(written),
             durable: AtomicU64::new(durable),
             group: GroupCommit::default(),
-            failed: Mutex::default(),
+            failed: Mutex::new(failed),
+            syncing: Mutex::default(),
         }
     }
 
@@ -120,19 +124,46 @@ impl Syncs {
 
     /// Syncs what was touched, then the ledger.
     fn sync_all(&self) -> std::result::Result<(), (String, io::Error)> {
-        self.sync_touched()?;
-        self.ledger.sync().map_err(|e| {
+        let name = ledger::file_name(self.ledger_number);
+        let named = |e| (self.disk.describe(Some((Folder::Ledger, &name))), e);
+        if lock(&self.failed).ledger {
+            let what = "a sync has failed, and the ledger has to go on in another file";
+            return Err(named(io::Error::other(what)));
+        }
+        let synced = self.sync_touched().and_then(|()| {
+            self.ledger.sync().map_err(|e| {
+                self.note_failed(None);
+                named(e)
+            })
+        });
+        if synced.is_err() {
+            // Whatever it was: no later sync of this ledger would count.
             lock(&self.failed).ledger = true;
-            let name = (Folder::Ledger, &*self.ledger_name);
-            (self.disk.describe(Some(name)), e)
-        })
+        }
+        synced
+    }
+
+    /// Notes that a sync has failed, of these files or of the ledger, for whoever opens the store next.
+    fn note_failed(&self, files: impl IntoIterator<Item = (Folder, String)>) {
+        let mut failed = lock(&self.failed);
+        failed.files.extend(files);
+        // Where even that fails, only this process knows.
+        let _ = failed_syncs::note(&*self.disk, self.ledger_number, &failed);
     }
 
     /// Syncs what was touched, without the ledger.
     pub(super) fn sync_touched(&self) -> std::result::Result<(), (String, io::Error)> {
+        let _syncing = lock(&self.syncing);
         let touched = std::mem::take(&mut *lock(&self.touched));
         let mut outcome = Ok(());
+        let failed = lock(&self.failed).clone();
         for (folder, name) in &touched.files {
+            if failed.files.contains(&(*folder, name.clone())) {
+                let what = "its sync has failed before, and another one would say nothing";
+                let name = self.disk.describe(Some((*folder, name)));
+                outcome = Err((name, io::Error::other(what)));
+                break;
+            }
             let file = match self.disk.open(*folder, name, Access::Read) {
                 Ok(file) => file,
                 // Removed since: nothing speaks of it any more.
@@ -143,13 +174,16 @@ impl Syncs {
                 }
             };
             if let Err(e) = file.sync() {
-                lock(&self.failed).files.insert((*folder, name.clone()));
+                self.note_failed([(*folder, name.clone())]);
                 outcome = Err((self.disk.describe(Some((*folder, name))), e));
             }
         }
         if outcome.is_ok() {
             for folder in &touched.folders {
                 if let Err(e) = self.disk.sync(*folder) {
+                    // The names may be lost: the files need others.
+                    let named = touched.files.iter().filter(|(of, _)| of == folder);
+                    self.note_failed(named.cloned());
                     outcome = Err((folder.name().to_owned(), e));
                     break;
                 }

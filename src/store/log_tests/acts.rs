@@ -186,7 +186,7 @@ impl World {
     }
 
     /// One event of a queue goes to the rejected events.
-    fn reject(&mut self) -> Outcome {
+    pub(super) fn reject(&mut self) -> Outcome {
         let Some(place) = self.quiet_place() else {
             return Ok(());
         };
@@ -215,7 +215,7 @@ impl World {
     }
 
     /// The first events of a queue are too old.
-    fn expire(&mut self) -> Outcome {
+    pub(super) fn expire(&mut self) -> Outcome {
         let Some(place) = self.quiet_place() else {
             return Ok(());
         };
@@ -239,7 +239,7 @@ impl World {
     }
 
     /// The events of one user go to the suspects.
-    fn suspect(&mut self) -> Outcome {
+    pub(super) fn suspect(&mut self) -> Outcome {
         let lane = self.rng.u8(..LANES);
         if self.store().lane(lane).in_doubt.is_some() {
             return Ok(());
@@ -279,7 +279,7 @@ impl World {
     }
 
     /// An operator has rejected events sent again.
-    fn requeue(&mut self) -> Outcome {
+    pub(super) fn requeue(&mut self) -> Outcome {
         let all = self.all_rejected()?;
         let count = self.rng.usize(1..4);
         let chosen = self.rng.choose_multiple(all, count);
@@ -323,7 +323,7 @@ impl World {
     }
 
     /// An operator discards rejected events.
-    fn discard(&mut self) -> Outcome {
+    pub(super) fn discard(&mut self) -> Outcome {
         let all = self.all_rejected()?;
         let count = match self.rng.bool() {
             true => all.len(),

@@ -29,7 +29,13 @@ impl World {
         let bytes = self.rng.usize(..200);
         let codes = [libc::ENOSPC, libc::EIO, libc::EDQUOT, libc::EFBIG];
         let code = codes[self.rng.usize(..codes.len())];
-        match self.rng.u8(..12) {
+        // Who sees a sync fail has to note it, which needs a disk that works otherwise.
+        let (syncs_fail, peril) = (
+            self.disk.with(|sim| sim.failing_syncs > 0),
+            self.rng.u8(..12),
+        );
+        match peril {
+            0..=3 if syncs_fail => {}
             0 if perils.kills => self.own_disk().fault_after(after, Fault::Kill(bytes)),
             1 if perils.errors => self.own_disk().fault_after(after, Fault::Error(code)),
             2 if perils.errors => self
@@ -41,6 +47,7 @@ impl World {
             }
             4 if perils.failing_syncs => {
                 let times = self.rng.u64(1..3);
+                self.disk.clear_faults();
                 self.disk.with(|sim| sim.failing_syncs = times);
             }
             _ => {}

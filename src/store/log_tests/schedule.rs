@@ -4,44 +4,59 @@ use std::collections::VecDeque;
 
 use super::sim_disk::SimDisk;
 
-/// Turns that are still to be taken: a process, and how many operations it has. Without any, all may run.
+/// Some operations of one process in a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    pub(super) process: u32,
+    pub(super) operations: u64,
+    /// Before the first of them, the application of this process closes its nth open descriptor, or all.
+    pub(super) closes: Option<(u32, Option<usize>)>,
+}
+
+/// Turns that are still to be taken. Without any, all processes may run.
 #[derive(Debug, Default)]
-pub(super) struct Gate(VecDeque<(u32, u64)>);
+pub(super) struct Gate(VecDeque<Turn>);
 
 impl Gate {
     pub(super) fn may_run(&self, process: u32) -> bool {
-        self.0.front().is_none_or(|(turn, _)| *turn == process)
+        self.0.front().is_none_or(|turn| turn.process == process)
+    }
+
+    /// What the turn that begins now closes.
+    pub(super) fn take_close(&mut self) -> Option<(u32, Option<usize>)> {
+        self.0.front_mut().and_then(|turn| turn.closes.take())
     }
 
     /// Takes note of an operation; `true`: it is somebody else's turn now.
     pub(super) fn ran(&mut self, process: u32) -> bool {
-        let Some((turn, left)) = self.0.front_mut() else {
+        let Some(turn) = self.0.front_mut().filter(|turn| turn.process == process) else {
             return false;
         };
-        if *turn == process {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                self.0.pop_front();
-                return true;
-            }
+        turn.operations = turn.operations.saturating_sub(1);
+        let is_over = turn.operations == 0;
+        if is_over {
+            self.0.pop_front();
         }
-        false
+        is_over
     }
 }
 
 impl SimDisk {
     /// Has processes take turns.
-    pub(super) fn schedule(&self, turns: &[(u32, u64)]) {
-        let turns = turns
-            .iter()
-            .copied()
-            .filter(|(_, operations)| *operations > 0);
+    pub(super) fn schedule(&self, turns: &[Turn]) {
+        let turns = turns.iter().copied().filter(|turn| turn.operations > 0);
         self.with(|sim| sim.gate.0 = turns.collect());
     }
 
     /// This process has no more operations: its turns are over.
     pub(super) fn leave(&self) {
-        self.with(|sim| sim.gate.0.retain(|(process, _)| *process != self.process));
+        self.with(|sim| {
+            let turns = std::mem::take(&mut sim.gate.0);
+            sim.gate.0 = turns
+                .into_iter()
+                .filter(|turn| turn.process != self.process)
+                .collect();
+        });
         self.shared.1.notify_all();
     }
 }

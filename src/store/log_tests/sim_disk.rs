@@ -41,9 +41,10 @@ pub(super) enum Op {
     Sync,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Handle {
     inode: usize,
+    folder: Folder,
     process: u32,
     is_locked: bool,
     is_open: bool,
@@ -64,6 +65,12 @@ pub(super) struct Sim {
     dead: HashMap<u32, bool>,
     /// Syncs that fail, counted down; `u64::MAX`: for ever.
     pub(super) failing_syncs: u64,
+    /// So many syncs succeed before.
+    pub(super) good_syncs: u64,
+    /// Writes to queues and rejected events wait until the ledger was written: an ablation.
+    pub(super) is_data_late: bool,
+    late: Vec<(usize, Pending)>,
+    is_ledger_written: bool,
     pub(super) gate: Gate,
     /// Bytes that were asked for by reads, to find reads that allocate too much.
     pub(super) largest_read: usize,
@@ -198,8 +205,16 @@ impl SimDisk {
                 .wait(sim)
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
         }
+        if let Some((process, nth)) = sim.gate.take_close() {
+            sim.close(process, nth);
+        }
         if sim.gate.ran(self.process) {
             self.shared.1.notify_all();
+        }
+        if std::mem::take(&mut sim.is_ledger_written) {
+            for (inode, write) in std::mem::take(&mut sim.late) {
+                sim.inodes[inode].change(write);
+            }
         }
         if sim.dead.get(&self.process) == Some(&true) {
             return Err(errno(libc::ESRCH));
@@ -238,6 +253,8 @@ impl SimDisk {
 impl Sim {
     pub(super) fn kill(&mut self, process: u32) {
         self.dead.insert(process, true);
+        self.late.clear();
+        self.is_ledger_written = false;
         self.handles.retain(|_, handle| handle.process != process);
     }
 
@@ -258,6 +275,8 @@ impl Sim {
     /// Everybody is gone, as after a power cut.
     pub(super) fn forget_processes(&mut self) {
         self.handles.clear();
+        self.late.clear();
+        self.is_ledger_written = false;
         self.faults.clear();
         self.failing_syncs = 0;
         let known: Vec<u32> = self.counts.keys().copied().collect();
@@ -278,6 +297,10 @@ impl Sim {
 
     fn sync_outcome(&mut self) -> io::Result<()> {
         if self.failing_syncs == 0 {
+            return Ok(());
+        }
+        if self.good_syncs > 0 {
+            self.good_syncs -= 1;
             return Ok(());
         }
         if self.failing_syncs < u64::MAX {
@@ -319,6 +342,7 @@ impl Disk for SimDisk {
             handle,
             Handle {
                 inode,
+                folder,
                 process: self.process,
                 is_locked: false,
                 is_open: true,
@@ -380,6 +404,15 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let (mut sim, short) = self.disk.begin(Op::Write)?;
+        let Handle { inode, folder, .. } = *sim.handle(self.handle)?;
+        if sim.is_data_late && short.is_none() {
+            sim.is_ledger_written = folder == Folder::Ledger;
+            if folder != Folder::Ledger && offset > 0 {
+                sim.late
+                    .push((inode, Pending::Write(offset as usize, bytes.to_vec())));
+                return Ok(());
+            }
+        }
         let file = sim.inode_mut(self.handle)?;
         let written = short.map_or(bytes.len(), |(written, _)| written.min(bytes.len()));
         file.change(Pending::Write(offset as usize, bytes[..written].to_vec()));

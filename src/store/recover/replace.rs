@@ -26,6 +26,8 @@ use crate::store::recovery::{self, Spare};
 use crate::store::rejected_file;
 
 /// No number is given twice: those that were given in records that are lost are below these.
+/// No sender has this session: what is copied is durable before a record speaks of it.
+const SESSION: u32 = 0;
 const NUMBERS_MARGIN: i64 = 1_000_000;
 const FILES_MARGIN: u64 = 1_000;
 /// What a file that is not complete yet has behind its name.
@@ -200,7 +202,12 @@ impl New<'_> {
                 let read = (RUNS.read)(rest, old_header.position(at));
                 let (run, length) = read.ok_or_else(changed)?;
                 let position = header.position(bytes.len() as u64);
-                encode_run(&mut bytes, (run.id, run.origin), &run.run, position);
+                encode_run(
+                    &mut bytes,
+                    (run.id, run.origin, SESSION),
+                    &run.run,
+                    position,
+                );
                 at += length as u64;
             }
         }
@@ -254,7 +261,7 @@ impl New<'_> {
             let bit = usize::try_from(id - file.first_id).unwrap_or(usize::MAX);
             if id < file.next_id && bit != usize::MAX && !file.is_forgotten(bit) {
                 let position = header.position(bytes.len() as u64);
-                rejected_file::encode(&mut bytes, id, &event, position);
+                rejected_file::encode(&mut bytes, (id, SESSION), &event, position);
             }
         }
         self.write(Folder::Rejected, &rejected_file::file_name(number), &bytes)?;
@@ -349,7 +356,8 @@ fn write_ledger(
         fold.numbers.receipt = first - 1;
     }
     let number = found.ledger.number + 1;
-    let mut ledger = Spare::take(disk)?.begin(boot_count, &fold, seq, number)?;
+    let spare = Spare::take(disk)?;
+    let (mut ledger, begun) = spare.begin((disk, None), boot_count, &fold, (seq, number))?;
     let mut record = Vec::new();
     for chunk in receipts.chunks(RECEIPTS_AT_ONCE) {
         begin_record(&mut record);
@@ -363,7 +371,7 @@ fn write_ledger(
         Entry::Numbers(numbers).encode(&mut record);
         ledger.append(&mut record, seq)?;
     }
-    recovery::publish(disk, &ledger)?;
+    recovery::publish(disk, &ledger, &begun)?;
     Ok(number)
 }
 
