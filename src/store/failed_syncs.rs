@@ -69,7 +69,9 @@ pub(super) fn read(disk: &dyn Disk, ledger: u64, fold: &Fold) -> io::Result<Touc
 /// Removes the notes up to `ledger`, which is not written to any more.
 pub(super) fn forget(disk: &dyn Disk, ledger: u64) -> io::Result<()> {
     for name in disk.list(Folder::Ledger)? {
-        let number = name.strip_prefix(PREFIX).and_then(|number| number.parse::<u64>().ok());
+        let number = name
+            .strip_prefix(PREFIX)
+            .and_then(|number| number.parse::<u64>().ok());
         if number.is_some_and(|number| number <= ledger) {
             disk.remove(Folder::Ledger, &name)?;
         }

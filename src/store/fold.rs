@@ -300,7 +300,8 @@ impl Fold {
                 end,
             } => {
                 let last = self.rejected.last().filter(|last| last.number == *number);
-                let (from, known_end) = last.map_or((*first_id, 0), |last| (last.next_id, last.end));
+                let (from, known_end) =
+                    last.map_or((*first_id, 0), |last| (last.next_id, last.end));
                 // Each event has its record, so that no number makes a bitmap longer than a file.
                 let room = end.saturating_sub(known_end);
                 let events = u64::try_from(next_id.saturating_sub(from)).ok();
@@ -382,7 +383,7 @@ impl Fold {
                 isolation: queue.isolation.clone(),
             });
         }
-        for (lane, state) in (0..).zip(&self.by_lane) {
+        for (lane, state) in (0..=u8::MAX).zip(&self.by_lane) {
             entries.push(Entry::InDoubt {
                 lane,
                 in_doubt: state.in_doubt,

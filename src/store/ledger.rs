@@ -10,8 +10,8 @@ use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::{BadEntry, Entry, entries};
 use super::fold::Fold;
 use super::frame::{
-    BadHeader, FileHeader, HEADER_LEN, Kind, PAYLOAD_MAX, RECORD_HEADER_LEN, RecordHeader, begin_record,
-    find_record_header, finish_record, read_upto,
+    BadHeader, FileHeader, HEADER_LEN, Kind, PAYLOAD_MAX, RECORD_HEADER_LEN, RecordHeader,
+    begin_record, find_record_header, finish_record, read_upto,
 };
 use super::guards::limit;
 use super::read_ahead::ReadAhead;
@@ -284,7 +284,8 @@ impl Reading {
         if self.snapshot_end == 0 {
             match found.first() {
                 Some(Entry::Snapshot { part: 0, of }) if self.parts == 0 => self.parts = *of,
-                Some(Entry::Snapshot { part, of }) if part.checked_add(self.parts) == Some(*of) => {}
+                Some(Entry::Snapshot { part, of }) if part.checked_add(self.parts) == Some(*of) => {
+                }
                 _ => {
                     return Ok(Some(Stop::Contradiction(
                         "its snapshot is not whole".to_owned(),

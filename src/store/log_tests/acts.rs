@@ -1,5 +1,6 @@
 //! What the sender and the operator of a [`World`] do.
 
+use super::promises::Since;
 use super::world::{
     LANES, Mistake, Outcome, Trouble, World, event_of, leave, run_of, user_of, violation, waiting,
 };
@@ -436,6 +437,8 @@ impl World {
             .collect();
         if self.mistake == Mistake::RemovesEarly {
             self.remove_segments(&may_go);
+            self.cut();
+            return self.open_and_check(Since::Cut);
         }
         self.sync_until(point.seq())?;
         let seq = self.store().commit_sync_point()?;

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::formats::any_entry;
 use super::sim_disk::SimDisk;
 use super::world::run_of;
+use crate::store::contract::Store;
 use crate::store::disk::Folder;
 use crate::store::entry::{Entry, RejectedFile, entries};
 use crate::store::fold::Fold;
@@ -18,14 +19,21 @@ use crate::store::log_store::LogStore;
 use crate::store::queue_file::{self, QueueReader, encode_run};
 use crate::store::rejected_file::{self, read_matching};
 use crate::store::{Place, RejectedFilter};
-use crate::store::contract::Store;
 
 const PLACE: Place = Place { lane: 0, queue: 0 };
 /// What a reader may read at once of a short file.
 const AT_ONCE: usize = 300 * 1024;
 
 fn header(number: u64) -> FileHeader {
-    FileHeader { boot_count: 1, number, nonce: 5, created_ms: 0, lane: 0, queue: 0, first_id: 1 }
+    FileHeader {
+        boot_count: 1,
+        number,
+        nonce: 5,
+        created_ms: 0,
+        lane: 0,
+        queue: 0,
+        first_id: 1,
+    }
 }
 
 fn apply_all(payload: &[u8], fold: &mut Fold) {
@@ -70,7 +78,13 @@ fn read_rejected(bytes: &[u8], end: u64) -> (usize, usize) {
     let mut file = header(1).encode(Kind::Rejected).to_vec();
     file.extend_from_slice(bytes);
     disk.put(Folder::Rejected, &rejected_file::file_name(1), &file);
-    let known = RejectedFile { number: 1, first_id: 1, next_id: 100, end, forgotten: vec![0; 13] };
+    let known = RejectedFile {
+        number: 1,
+        first_id: 1,
+        next_id: 100,
+        end,
+        forgotten: vec![0; 13],
+    };
     let mut found = 0;
     let _ = read_matching(&disk, &[known], &RejectedFilter::default(), |_, _| {
         found += 1;
@@ -147,7 +161,15 @@ fn entries_of_any_values_neither_panic_nor_fill_memory() {
 #[test]
 fn a_run_is_read_back_and_one_of_four_gigabytes_is_not_allocated() {
     let mut bytes = Vec::new();
-    encode_run(&mut bytes, (1, 1, 7), &run_of(&[1, 2, 3]), Position { nonce: 5, offset: 64 });
+    encode_run(
+        &mut bytes,
+        (1, 1, 7),
+        &run_of(&[1, 2, 3]),
+        Position {
+            nonce: 5,
+            offset: 64,
+        },
+    );
     assert_eq!(read_queue(&bytes, u64::MAX).0, 1);
     bytes[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
     seal(&mut bytes, b"QRUN", 32, HEADER_LEN as u64);
@@ -163,7 +185,10 @@ fn a_ledger_of_any_entries_is_opened_or_refused() {
     for round in 0..4_000 {
         let mut file = header(1).encode(Kind::Ledger).to_vec();
         for seq in 1..=rng.u64(1..6) {
-            let position = Position { nonce: 5, offset: file.len() as u64 };
+            let position = Position {
+                nonce: 5,
+                offset: file.len() as u64,
+            };
             let mut record = Vec::new();
             begin_record(&mut record);
             if seq == 1 {

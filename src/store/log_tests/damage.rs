@@ -84,7 +84,10 @@ fn a_changed_byte_is_noticed_or_does_not_matter() {
     let mut noticed = 0;
     for (folder, name) in disk.files() {
         let length = disk.content(folder, &name).unwrap().len();
-        let last = ledger::numbers(&disk.copy(), Folder::Ledger).unwrap().pop().map(ledger::file_name);
+        let last = ledger::numbers(&disk.copy(), Folder::Ledger)
+            .unwrap()
+            .pop()
+            .map(ledger::file_name);
         let is_ledger = folder == Folder::Ledger && Some(&name) == last.as_ref();
         for at in 0..length {
             for boot in [1, 2] {
@@ -95,7 +98,10 @@ fn a_changed_byte_is_noticed_or_does_not_matter() {
                     Err(e) if is_damage(&e) => noticed += 1,
                     // After a boot, what was not durable is taken for cut.
                     _ if is_ledger && boot == 2 && at >= durable => {}
-                    other => panic!("byte {at} of {}/{name}, boot {boot}: {other:?}", folder.name()),
+                    other => panic!(
+                        "byte {at} of {}/{name}, boot {boot}: {other:?}",
+                        folder.name()
+                    ),
                 }
             }
         }
@@ -135,7 +141,14 @@ fn a_strangers_file_in_any_folder_does_not_matter() {
     let (disk, _) = small_store();
     let before = told(&disk.copy(), 1).unwrap();
     for folder in Folder::ALL {
-        for name in ["x", "..", "0000000000000000", "00.0.0000000000000999", "next.1", "spare.1"] {
+        for name in [
+            "x",
+            "..",
+            "0000000000000000",
+            "00.0.0000000000000999",
+            "next.1",
+            "spare.1",
+        ] {
             let copy = disk.copy();
             copy.put(folder, name, b"nothing of ours");
             assert_eq!(told(&copy, 1).unwrap(), before, "{}/{name}", folder.name());

@@ -34,8 +34,14 @@ fn signed(rng: &mut fastrand::Rng) -> i64 {
 
 /// An entry with this tag, and with any values.
 pub(super) fn any_entry(tag: u8, rng: &mut fastrand::Rng) -> Option<Entry<'static>> {
-    let place = Place { lane: rng.u8(..4), queue: rng.u8(..2) };
-    let point = Point { file: number(rng), offset: number(rng) };
+    let place = Place {
+        lane: rng.u8(..4),
+        queue: rng.u8(..2),
+    };
+    let point = Point {
+        file: number(rng),
+        offset: number(rng),
+    };
     let rejected = RejectedFile {
         number: number(rng),
         first_id: signed(rng),
@@ -44,8 +50,15 @@ pub(super) fn any_entry(tag: u8, rng: &mut fastrand::Rng) -> Option<Entry<'stati
         forgotten: vec![rng.u8(..); rng.usize(..5)],
     };
     Some(match tag {
-        1 => Entry::Snapshot { part: rng.u32(..3), of: rng.u32(..) },
-        2 => Entry::Elected { pid: rng.u32(..), wall_ms: signed(rng), session: rng.u32(..) },
+        1 => Entry::Snapshot {
+            part: rng.u32(..3),
+            of: rng.u32(..),
+        },
+        2 => Entry::Elected {
+            pid: rng.u32(..),
+            wall_ms: signed(rng),
+            session: rng.u32(..),
+        },
         3 => Entry::Queue {
             place,
             position: QueuePosition {
@@ -60,10 +73,17 @@ pub(super) fn any_entry(tag: u8, rng: &mut fastrand::Rng) -> Option<Entry<'stati
         4 => Entry::QueueFiles {
             place,
             files: (0..rng.usize(..40))
-                .map(|_| QueueFile { number: number(rng), end: number(rng) })
+                .map(|_| QueueFile {
+                    number: number(rng),
+                    end: number(rng),
+                })
                 .collect(),
         },
-        5 => Entry::Marks { place, run: signed(rng), marks: rng.u128(..) },
+        5 => Entry::Marks {
+            place,
+            run: signed(rng),
+            marks: rng.u128(..),
+        },
         6 => Entry::Isolation {
             place,
             isolation: Isolation {
@@ -92,9 +112,17 @@ pub(super) fn any_entry(tag: u8, rng: &mut fastrand::Rng) -> Option<Entry<'stati
                 server_errors: rng.u32(..),
             },
         },
-        9 => Entry::Segment { number: number(rng), name: "00000001-1-1-1.log" },
-        10 => Entry::Taken { number: number(rng), upto: number(rng) },
-        11 => Entry::Gone { number: number(rng) },
+        9 => Entry::Segment {
+            number: number(rng),
+            name: "00000001-1-1-1.log",
+        },
+        10 => Entry::Taken {
+            number: number(rng),
+            upto: number(rng),
+        },
+        11 => Entry::Gone {
+            number: number(rng),
+        },
         12 => Entry::Suspect(Suspect {
             user: vec![rng.u8(..); rng.usize(..300)],
             lane: rng.u8(..),
@@ -115,7 +143,11 @@ pub(super) fn any_entry(tag: u8, rng: &mut fastrand::Rng) -> Option<Entry<'stati
             fingerprint: rng.bool().then(|| vec![1, 2, 3]),
         })),
         17 => Entry::Lanes(rng.u8(..)),
-        18 => Entry::Totals((0..rng.usize(..9)).map(|_| (rng.u8(..), number(rng))).collect()),
+        18 => Entry::Totals(
+            (0..rng.usize(..9))
+                .map(|_| (rng.u8(..), number(rng)))
+                .collect(),
+        ),
         19 => Entry::RejectedFile(rejected),
         20 => Entry::RejectedTail {
             number: rejected.number,
@@ -124,8 +156,13 @@ pub(super) fn any_entry(tag: u8, rng: &mut fastrand::Rng) -> Option<Entry<'stati
             end: rejected.end,
         },
         21 => Entry::Forgotten((0..rng.usize(..9)).map(|_| signed(rng)).collect()),
-        22 => Entry::RejectedGone { number: number(rng) },
-        23 => Entry::Receipt { id: signed(rng), bytes: b"receipt" },
+        22 => Entry::RejectedGone {
+            number: number(rng),
+        },
+        23 => Entry::Receipt {
+            id: signed(rng),
+            bytes: b"receipt",
+        },
         24 => Entry::ReceiptsForgotten { below: signed(rng) },
         25 => Entry::Numbers(Numbers {
             run: signed(rng),
@@ -146,7 +183,9 @@ fn every_entry_is_read_back_as_it_was_written() {
     let mut rng = fastrand::Rng::with_seed(3);
     for _ in 0..300 {
         let mut payload = Vec::new();
-        let written: Vec<Entry<'_>> = (1..=25).map(|tag| any_entry(tag, &mut rng).unwrap()).collect();
+        let written: Vec<Entry<'_>> = (1..=25)
+            .map(|tag| any_entry(tag, &mut rng).unwrap())
+            .collect();
         for (tag, entry) in (1_u8..).zip(&written) {
             let at = payload.len();
             entry.encode(&mut payload);
@@ -189,7 +228,11 @@ fn a_header_of_a_newer_version_is_told_from_a_damaged_one() {
         assert_eq!(FileHeader::decode(&bytes, kind), Ok(header));
         for at in 0..bytes.len() {
             bytes[at] ^= 4;
-            assert_eq!(FileHeader::decode(&bytes, kind), Err(BadHeader::Damaged), "{at}");
+            assert_eq!(
+                FileHeader::decode(&bytes, kind),
+                Err(BadHeader::Damaged),
+                "{at}"
+            );
             bytes[at] ^= 4;
         }
         bytes[8] = 2;
@@ -198,12 +241,18 @@ fn a_header_of_a_newer_version_is_told_from_a_damaged_one() {
         assert_eq!(FileHeader::decode(&bytes, kind), Err(BadHeader::Newer(2)));
     }
     let bytes = header.encode(Kind::Queue);
-    assert_eq!(FileHeader::decode(&bytes, Kind::Ledger), Err(BadHeader::Damaged));
+    assert_eq!(
+        FileHeader::decode(&bytes, Kind::Ledger),
+        Err(BadHeader::Damaged)
+    );
 }
 
 #[test]
 fn a_record_is_one_only_where_it_was_written() {
-    let here = Position { nonce: 9, offset: 100 };
+    let here = Position {
+        nonce: 9,
+        offset: 100,
+    };
     let mut record = Vec::new();
     begin_record(&mut record);
     record.extend_from_slice(b"payload");
@@ -212,13 +261,22 @@ fn a_record_is_one_only_where_it_was_written() {
     assert_eq!((header.seq, header.durable, header.length), (12, 11, 7));
     assert!(header.matches(b"payload", here));
     assert!(!header.matches(b"paxload", here));
-    for other in [Position { nonce: 8, ..here }, Position { offset: 101, ..here }] {
+    for other in [
+        Position { nonce: 8, ..here },
+        Position {
+            offset: 101,
+            ..here
+        },
+    ] {
         assert_eq!(RecordHeader::decode(&record, other), None);
         assert!(!header.matches(b"payload", other));
     }
     let mut bytes = b"LREC in the way ".to_vec();
     bytes.extend_from_slice(&record);
-    let before = Position { nonce: 9, offset: 84 };
+    let before = Position {
+        nonce: 9,
+        offset: 84,
+    };
     assert_eq!(find_record_header(&bytes, before), Some((16, header)));
 }
 
@@ -306,15 +364,32 @@ fn golden_pause() -> PauseState {
 }
 
 fn golden_in_doubt() -> InDoubt {
-    InDoubt { queue: 0, events: 2, attempts: 3, first_ms: 4, last_ms: 5 }
+    InDoubt {
+        queue: 0,
+        events: 2,
+        attempts: 3,
+        first_ms: 4,
+        last_ms: 5,
+    }
 }
 
 fn golden_rest() -> Rest {
-    Rest { drawn_ms: 1, wait_ms: 2, until_ms: Some(3), connection_lost: true, server_errors: 4 }
+    Rest {
+        drawn_ms: 1,
+        wait_ms: 2,
+        until_ms: Some(3),
+        connection_lost: true,
+        server_errors: 4,
+    }
 }
 
 fn golden_suspect() -> Suspect {
-    Suspect { user: b"user-1".to_vec(), lane: 1, waiting: 2, accepted: true }
+    Suspect {
+        user: b"user-1".to_vec(),
+        lane: 1,
+        waiting: 2,
+        accepted: true,
+    }
 }
 
 #[test]
@@ -324,42 +399,84 @@ fn write_the_golden_spool() {
     let mut store = LogStore::open_on(Arc::new(disk.clone()), 3).unwrap();
     let runs = [run_of(&[1, 2]), run_of(&[3, 4, 5]), run_of(&[6])];
     let suspects = run_of(&[7, 8]);
-    let totals = Totals { delivered: 2, rejected: 2, ..Totals::default() };
+    let totals = Totals {
+        delivered: 2,
+        rejected: 2,
+        ..Totals::default()
+    };
     let mut changes: Vec<Change<'_>> = runs
         .iter()
-        .map(|run| Change::Append { place: REGULAR, origin: None, run })
+        .map(|run| Change::Append {
+            place: REGULAR,
+            origin: None,
+            run,
+        })
         .collect();
     changes.extend([
-        Change::Append { place: SUSPECTS, origin: Some(1), run: &suspects },
-        Change::Taken { segment: "00000003-1-1-1.log", upto: 4711 },
-        Change::Taken { segment: "00000003-2-1-1.log", upto: 12 },
+        Change::Append {
+            place: SUSPECTS,
+            origin: Some(1),
+            run: &suspects,
+        },
+        Change::Taken {
+            segment: "00000003-1-1-1.log",
+            upto: 4711,
+        },
+        Change::Taken {
+            segment: "00000003-2-1-1.log",
+            upto: 12,
+        },
         Change::Lanes(2),
     ]);
     store.commit(&changes).unwrap();
     store.runs(REGULAR, 0, 1).unwrap();
     let (first, second) = (golden_rejected(4), golden_rejected(9));
-    let mut state = LaneState { in_doubt: Some(golden_in_doubt()), ..LaneState::default() };
+    let mut state = LaneState {
+        in_doubt: Some(golden_in_doubt()),
+        ..LaneState::default()
+    };
     state.queues[0].belief = vec![0.25, 0.75];
     store
         .commit(&[
-            Change::Settle { place: REGULAR, upto: 1 },
-            Change::Mark { place: REGULAR, run: 2, marks: 0b10 },
-            Change::Leave { place: REGULAR, events: 3, bytes: 159 },
+            Change::Settle {
+                place: REGULAR,
+                upto: 1,
+            },
+            Change::Mark {
+                place: REGULAR,
+                run: 2,
+                marks: 0b10,
+            },
+            Change::Leave {
+                place: REGULAR,
+                events: 3,
+                bytes: 159,
+            },
             Change::Reject(&first),
             Change::Reject(&second),
             Change::Receipt(&golden_receipt(1_700_000_000_000)),
             Change::Suspect(&golden_suspect()),
             Change::RefusedInARow { user: "user-1" },
             Change::Pause(Some(&golden_pause())),
-            Change::Rest { lane: 1, rest: &golden_rest() },
-            Change::Lane { lane: 0, state: &state },
+            Change::Rest {
+                lane: 1,
+                rest: &golden_rest(),
+            },
+            Change::Lane {
+                lane: 0,
+                state: &state,
+            },
             Change::Totals(&totals),
         ])
         .unwrap();
-    let next = store.begin_next_ledger(SpareLedger::take(&disk).unwrap()).unwrap();
+    let next = store
+        .begin_next_ledger(SpareLedger::take(&disk).unwrap())
+        .unwrap();
     next.publish().unwrap();
     store.use_next_ledger(next);
-    store.commit(&[Change::Receipt(&golden_receipt(1_700_000_002_000))]).unwrap();
+    store
+        .commit(&[Change::Receipt(&golden_receipt(1_700_000_002_000))])
+        .unwrap();
     store.commit(&[Change::Forget { rejected: 2 }]).unwrap();
     drop(store);
     for (folder, name) in disk.files() {
@@ -388,14 +505,25 @@ fn the_golden_spool_is_read_back_exactly() {
         let disk = golden_disk();
         let mut store = LogStore::open_on(Arc::new(disk.clone()), boot).unwrap();
         let runs = store.runs(REGULAR, 0, 10).unwrap();
-        assert_eq!(runs.iter().map(|run| (run.id, run.origin)).collect::<Vec<_>>(), [(2, 2), (3, 3)]);
-        assert_eq!((&runs[0].run, &runs[1].run), (&run_of(&[3, 4, 5]), &run_of(&[6])));
+        assert_eq!(
+            runs.iter()
+                .map(|run| (run.id, run.origin))
+                .collect::<Vec<_>>(),
+            [(2, 2), (3, 3)]
+        );
+        assert_eq!(
+            (&runs[0].run, &runs[1].run),
+            (&run_of(&[3, 4, 5]), &run_of(&[6]))
+        );
         assert_eq!(waiting(&runs[0]), [(0, 3), (2, 5)]);
         let suspects = store.runs(SUSPECTS, 0, 10).unwrap();
         assert_eq!((suspects[0].id, suspects[0].origin), (4, 1));
         assert_eq!(suspects[0].run, run_of(&[7, 8]));
         let offsets = [("00000003-1-1-1.log", 4711), ("00000003-2-1-1.log", 12)];
-        assert_eq!(store.offsets(), offsets.map(|(name, upto)| (name.to_owned(), upto)).into());
+        assert_eq!(
+            store.offsets(),
+            offsets.map(|(name, upto)| (name.to_owned(), upto)).into()
+        );
         assert_eq!(store.lanes(), 2);
         assert_eq!(store.lane(0).in_doubt, Some(golden_in_doubt()));
         assert_eq!(store.lane(0).queues[0].belief, [0.25, 0.75]);
@@ -406,7 +534,9 @@ fn the_golden_spool_is_read_back_exactly() {
         let totals = store.totals();
         assert_eq!((totals.delivered, totals.rejected), (2, 2));
         assert_eq!((totals.pending, totals.pending_bytes), (5, 265));
-        let rejected = store.rejected_matching(&RejectedFilter::default(), 10).unwrap();
+        let rejected = store
+            .rejected_matching(&RejectedFilter::default(), 10)
+            .unwrap();
         assert_eq!(rejected, [(1, golden_rejected(4))]);
         let receipts = read_receipts(&disk, &ReceiptFilter::default(), 0, 10).unwrap();
         let receipts: Vec<Receipt> = receipts.into_iter().map(|(_, receipt)| receipt).collect();

@@ -30,7 +30,10 @@ impl World {
         let codes = [libc::ENOSPC, libc::EIO, libc::EDQUOT, libc::EFBIG];
         let code = codes[self.rng.usize(..codes.len())];
         // Who sees a sync fail has to note it, which needs a disk that works otherwise.
-        let (syncs_fail, peril) = (self.disk.with(|sim| sim.failing_syncs > 0), self.rng.u8(..12));
+        let (syncs_fail, peril) = (
+            self.disk.with(|sim| sim.failing_syncs > 0),
+            self.rng.u8(..12),
+        );
         match peril {
             0..=3 if syncs_fail => {}
             0 if perils.kills => self.own_disk().fault_after(after, Fault::Kill(bytes)),
@@ -52,7 +55,7 @@ impl World {
     }
 
     /// Opens the store, however often it fails because of a fault, and checks the promises.
-    fn open_and_check(&mut self, since: Since) -> Outcome {
+    pub(super) fn open_and_check(&mut self, since: Since) -> Outcome {
         for _ in 0..100 {
             let opened = self.open();
             match opened.and_then(|()| self.check(since)) {

@@ -52,7 +52,10 @@ impl SimDisk {
     pub(super) fn leave(&self) {
         self.with(|sim| {
             let turns = std::mem::take(&mut sim.gate.0);
-            sim.gate.0 = turns.into_iter().filter(|turn| turn.process != self.process).collect();
+            sim.gate.0 = turns
+                .into_iter()
+                .filter(|turn| turn.process != self.process)
+                .collect();
         });
         self.shared.1.notify_all();
     }

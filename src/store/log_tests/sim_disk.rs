@@ -408,7 +408,8 @@ impl DiskFile for SimFile {
         if sim.is_data_late && short.is_none() {
             sim.is_ledger_written = folder == Folder::Ledger;
             if folder != Folder::Ledger && offset > 0 {
-                sim.late.push((inode, Pending::Write(offset as usize, bytes.to_vec())));
+                sim.late
+                    .push((inode, Pending::Write(offset as usize, bytes.to_vec())));
                 return Ok(());
             }
         }

@@ -35,7 +35,11 @@ struct Told {
 
 fn append(store: &mut LogStore, told: &Mutex<Told>, events: [u64; 2]) -> Result<()> {
     let run = run_of(&events);
-    store.commit(&[Change::Append { place: PLACE, origin: None, run: &run }])?;
+    store.commit(&[Change::Append {
+        place: PLACE,
+        origin: None,
+        run: &run,
+    }])?;
     lock(told).appended.extend(events);
     Ok(())
 }
@@ -45,8 +49,16 @@ fn settle(store: &mut LogStore, told: &Mutex<Told>, rejects: bool) -> Result<()>
     let Some(first) = store.runs(PLACE, 0, 1)?.pop() else {
         return Ok(());
     };
-    let events: Vec<u64> = waiting(&first).into_iter().map(|(_, event)| event).collect();
-    let bytes = first.run.slots.iter().map(|slot| u64::from(slot.length)).sum();
+    let events: Vec<u64> = waiting(&first)
+        .into_iter()
+        .map(|(_, event)| event)
+        .collect();
+    let bytes = first
+        .run
+        .slots
+        .iter()
+        .map(|slot| u64::from(slot.length))
+        .sum();
     let rejected: Vec<Rejected> = events
         .iter()
         .map(|event| Rejected {
@@ -63,8 +75,15 @@ fn settle(store: &mut LogStore, told: &Mutex<Told>, rejects: bool) -> Result<()>
         })
         .collect();
     let mut changes = vec![
-        Change::Settle { place: PLACE, upto: first.id },
-        Change::Leave { place: PLACE, events: events.len() as u64, bytes },
+        Change::Settle {
+            place: PLACE,
+            upto: first.id,
+        },
+        Change::Leave {
+            place: PLACE,
+            events: events.len() as u64,
+            bytes,
+        },
     ];
     match rejects {
         true => {
@@ -126,7 +145,9 @@ fn tries(disk: &SimDisk, told: &Mutex<Told>, base: u64) {
 /// What the disk holds, against what the senders were told.
 fn check(disk: &SimDisk, told: &Told) -> std::result::Result<(), String> {
     let mut store = LogStore::open_on(Arc::new(disk.process(9)), 1).map_err(|e| format!("{e}"))?;
-    let runs = store.runs(PLACE, 0, usize::MAX).map_err(|e| format!("{e}"))?;
+    let runs = store
+        .runs(PLACE, 0, usize::MAX)
+        .map_err(|e| format!("{e}"))?;
     let mut waits = BTreeSet::new();
     for (_, event) in runs.iter().flat_map(waiting) {
         if !waits.insert(event) {
@@ -136,7 +157,10 @@ fn check(disk: &SimDisk, told: &Told) -> std::result::Result<(), String> {
     let rejected = store
         .rejected_matching(&RejectedFilter::default(), usize::MAX)
         .map_err(|e| format!("{e}"))?;
-    let rejected: BTreeSet<u64> = rejected.iter().map(|(_, event)| event_of(&event.event)).collect();
+    let rejected: BTreeSet<u64> = rejected
+        .iter()
+        .map(|(_, event)| event_of(&event.event))
+        .collect();
     for event in &told.appended {
         let left = told.tried_to_settle.contains(event);
         if !waits.contains(event) && !rejected.contains(event) && !left {
@@ -161,7 +185,11 @@ fn run(
 ) -> std::result::Result<(), String> {
     let disk = SimDisk::new();
     let told = Mutex::new(Told::default());
-    let turn = |process, operations, closes| Turn { process, operations, closes };
+    let turn = |process, operations, closes| Turn {
+        process,
+        operations,
+        closes,
+    };
     let end = u64::MAX / 2;
     disk.schedule(&[
         turn(FIRST, first, None),
@@ -170,7 +198,8 @@ fn run(
         turn(SECOND, end, None),
     ]);
     if is_killed {
-        disk.process(SECOND).fault_after(second.saturating_sub(1), Fault::Kill(3));
+        disk.process(SECOND)
+            .fault_after(second.saturating_sub(1), Fault::Kill(3));
     }
     std::thread::scope(|scope| {
         for (process, base) in [(FIRST, 1_000), (SECOND, 2_000)] {
