@@ -30,6 +30,7 @@ mod recovery;
 mod rejected;
 mod rejected_file;
 mod rows;
+mod spare;
 mod spool_disk;
 pub mod sqlite;
 pub mod sync_point;

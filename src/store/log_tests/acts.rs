@@ -12,6 +12,9 @@ use crate::store::{
     StoredRun, Suspect,
 };
 
+/// An event, by the run and the place that it waits in.
+type Found = (i64, usize, u64);
+
 fn rejected(event: u64, reason: RejectedReason) -> Rejected {
     Rejected {
         user: format!("u{}", user_of(event)),
@@ -92,7 +95,7 @@ impl World {
         &mut self,
         place: Place,
         events: usize,
-    ) -> Outcome<(Vec<StoredRun>, Vec<(i64, usize, u64)>)> {
+    ) -> Outcome<(Vec<StoredRun>, Vec<Found>)> {
         let runs = self.store().runs(place, 0, 32)?;
         let all = runs.iter().flat_map(|run| {
             waiting(run)
