@@ -21,6 +21,10 @@ pub(super) enum Guard {
     LedgerLock,
 }
 
+pub(super) use self::state::{is_up, limit};
+#[cfg(test)]
+pub(super) use self::state::{shrink, take_down};
+
 #[cfg(not(test))]
 mod state {
     use super::Guard;
@@ -65,7 +69,3 @@ mod state {
         SHRUNK.set(times);
     }
 }
-
-pub(super) use self::state::{is_up, limit};
-#[cfg(test)]
-pub(super) use self::state::{shrink, take_down};

@@ -30,6 +30,7 @@ pub mod recover;
 mod recovery;
 mod rejected;
 mod rejected_file;
+mod spare;
 mod spool_disk;
 pub mod sync_point;
 pub mod syncs;

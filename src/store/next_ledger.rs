@@ -15,8 +15,9 @@ use super::frame::{FileHeader, HEADER_LEN, Kind};
 use super::ledger::{self, Ledger};
 use super::log_store::LogStore;
 use super::queue_file::{self, QueueReader, encode_run};
-use super::recovery::{self, Spare};
+use super::recovery;
 use super::rejected_file::{self, RejectedReader};
+use super::spare::{self, Spare};
 use super::syncs::{Syncs, Touched};
 use crate::error::{Error, Result};
 
@@ -65,7 +66,7 @@ impl NextLedger {
         let number = self.ledger.header.number;
         let name = ledger::file_name(number);
         let failed = |e| Error::io(self.disk.describe(Some((Folder::Ledger, &name))), e);
-        recovery::publish(&*self.disk, &self.ledger, &self.begun).map_err(failed)?;
+        spare::publish(&*self.disk, &self.ledger, &self.begun).map_err(failed)?;
         // From here on the old file is only kept for its receipts; what fails is tidied up later.
         let _ = self.old.0.truncate(self.old.1);
         let _ = match self.keeps_old {
@@ -119,7 +120,7 @@ impl LogStore {
         self.moved.clear();
         let number = self.ledger.header.number + 1;
         let begun = spare.0.begin(
-            (&*self.disk, Some(&*self.ledger.file)),
+            Some(&*self.ledger.file),
             self.boot_count,
             &self.fold,
             (self.ledger.seq, number),
@@ -239,6 +240,10 @@ impl LogStore {
         let Some(known) = known.cloned() else {
             return Ok(());
         };
+        if known.remaining() == 0 {
+            // It may be gone already, and nobody misses it.
+            return self.say(&Entry::RejectedGone { number });
+        }
         let new = self.fold.numbers.rejected_file + 1;
         let name = rejected_file::file_name(new);
         self.create(Folder::Rejected, &name, Kind::Rejected, |header| {

@@ -14,17 +14,14 @@ use super::failed_syncs;
 use super::fold::{Fold, Queue};
 use super::frame::{BadHeader, FileHeader, RECORD_HEADER_LEN};
 use super::guards::{Guard, is_up};
-use super::ledger::{self, Ledger, Reading, SPARE, Stop};
+use super::ledger::{self, Ledger, Reading, Stop};
 use super::queue_file::{self, QueueCursor, Unreadable};
 use super::rejected_file::{self, RejectedReader};
+use super::spare::{Spare, publish, remove_begun};
 use super::syncs::Touched;
 
-/// What the name of a file begins with that was begun and not published.
-const BEGUN: &str = "next.";
 /// So many ids are left out after a boot of the host.
 const IDS_LEFT_OUT: i64 = 1 << 20;
-/// What the beginning of a file needs, and the records of a while.
-const SPARE_BYTES: u64 = 512 * 1024;
 
 /// Why a store cannot be opened.
 #[derive(Debug)]
@@ -170,7 +167,7 @@ fn begin(
     };
     let spare = Spare::take(&**disk).map_err(failed)?;
     let (ledger, begun) = spare
-        .begin((&**disk, old), boot_count, &fold, (seq, number))
+        .begin(old, boot_count, &fold, (seq, number))
         .map_err(failed)?;
     publish(&**disk, &ledger, &begun).map_err(failed)?;
     Ok(Opened {
@@ -180,93 +177,6 @@ fn begin(
         strangers: Vec::new(),
         failed: Touched::default(),
     })
-}
-
-/// The blocks of the next file, locked by this process.
-#[derive(Debug)]
-pub(super) struct Spare(Arc<dyn DiskFile>);
-
-impl Spare {
-    /// Opens and locks the spare, or makes one.
-    pub(super) fn take(disk: &dyn Disk) -> io::Result<Self> {
-        let opened = match disk.open(Folder::Ledger, SPARE, Access::Write) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                disk.open(Folder::Ledger, SPARE, Access::Create)?;
-                disk.open(Folder::Ledger, SPARE, Access::Write)
-            }
-            opened => opened,
-        }?;
-        if opened.try_lock()? {
-            Ok(Self(Arc::from(opened)))
-        } else {
-            Err(io::Error::new(
-                io::ErrorKind::WouldBlock,
-                "another process has it locked",
-            ))
-        }
-    }
-
-    /// Makes the spare and allocates its blocks, if there is room.
-    pub(super) fn set_aside(disk: &dyn Disk) {
-        if let Ok(spare) = Self::take(disk) {
-            let _ = spare.0.allocate(0, SPARE_BYTES);
-        }
-    }
-
-    /// Writes the beginning of file `number`, which is not published yet; says which name it has until then.
-    /// `old` is the file before it.
-    ///
-    /// No other file ever has that name, and whoever takes the lock of `old` after this process removes it.
-    /// So if this process had the lock once the name was given, only this file can follow `old`.
-    pub(super) fn begin(
-        self,
-        (disk, old): (&dyn Disk, Option<&dyn DiskFile>),
-        boot_count: u32,
-        fold: &Fold,
-        (seq, number): (u64, u64),
-    ) -> io::Result<(Ledger, String)> {
-        let name = format!("{BEGUN}{:016x}", fastrand::u64(..));
-        disk.rename((Folder::Ledger, SPARE), (Folder::Ledger, &name))?;
-        if let Some(old) = old {
-            old.check_open()?;
-        }
-        let header = FileHeader {
-            boot_count,
-            number,
-            nonce: fastrand::u64(..),
-            created_ms: crate::clock::wall_ms(),
-            lane: 0,
-            queue: 0,
-            first_id: fold.numbers.receipt + 1,
-        };
-        // Bytes of an earlier attempt are no records here, but they would be looked through.
-        if self.0.size()? > 0 {
-            self.0.truncate(0)?;
-        }
-        Ok((Ledger::begin(self.0, header, fold, seq)?, name))
-    }
-}
-
-/// Makes a file that was begun the one that counts. Everything that its snapshot speaks of must be
-/// durable by now.
-pub(super) fn publish(disk: &dyn Disk, ledger: &Ledger, begun: &str) -> io::Result<()> {
-    ledger.file.sync()?;
-    let name = ledger::file_name(ledger.header.number);
-    disk.rename((Folder::Ledger, begun), (Folder::Ledger, &name))?;
-    match is_up(Guard::NameIsSynced) {
-        true => disk.sync(Folder::Ledger),
-        false => Ok(()),
-    }
-}
-
-/// Removes files that were begun and not published.
-fn remove_begun(disk: &dyn Disk) -> io::Result<()> {
-    for name in disk.list(Folder::Ledger)? {
-        if name.starts_with(BEGUN) {
-            disk.remove(Folder::Ledger, &name)?;
-        }
-    }
-    Ok(())
 }
 
 /// Moves the files before `highest` to the receipts, which they may hold.

@@ -48,7 +48,8 @@ fn a_gap_that_is_never_judged_stops_delivery_where_nothing_is_damaged() {
 
 #[test]
 fn segments_that_go_before_the_sync_point_is_durable_lose_events() {
-    assert_ne!(first_broken(CUTS, Mistake::RemovesEarly), None);
+    let broken = first_broken(NONE, Mistake::RemovesEarly).unwrap();
+    assert!(broken.contains("is lost"), "{broken}");
 }
 
 #[test]
@@ -63,9 +64,9 @@ fn a_request_that_leaves_before_its_record_is_durable_is_repeated_as_another_one
 
 #[test]
 fn a_record_that_is_written_before_its_data_loses_events() {
-    let broken = (0..300_u64).find_map(|seed| {
+    let broken = (0..300_u64).find(|seed| {
         shrink(11);
-        let mut world = World::new(seed, Safety::Process);
+        let mut world = World::new(*seed, Safety::Process);
         world.disk.with(|sim| sim.is_data_late = true);
         world.open().unwrap();
         for _ in 0..6 {
@@ -76,7 +77,7 @@ fn a_record_that_is_written_before_its_data_loses_events() {
         let _ = world.take_over();
         world.kill();
         let checked = world.open().and_then(|()| world.check(Since::Nothing));
-        matches!(checked, Err(Trouble::Violation(_))).then_some(seed)
+        matches!(checked, Err(Trouble::Violation(_)))
     });
     assert_ne!(broken, None);
 }

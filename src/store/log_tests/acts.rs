@@ -1,5 +1,6 @@
 //! What the sender and the operator of a [`World`] do.
 
+use super::promises::Since;
 use super::world::{
     LANES, Mistake, Outcome, Trouble, World, event_of, leave, run_of, user_of, violation, waiting,
 };
@@ -10,6 +11,9 @@ use crate::store::{
     InDoubt, LaneState, PauseState, Place, Receipt, Rejected, RejectedReason, Rest, Run, Shares,
     StoredRun, Suspect,
 };
+
+/// An event, by the run and the place that it waits in.
+type Found = (i64, usize, u64);
 
 fn rejected(event: u64, reason: RejectedReason) -> Rejected {
     Rejected {
@@ -91,7 +95,7 @@ impl World {
         &mut self,
         place: Place,
         events: usize,
-    ) -> Outcome<(Vec<StoredRun>, Vec<(i64, usize, u64)>)> {
+    ) -> Outcome<(Vec<StoredRun>, Vec<Found>)> {
         let runs = self.store().runs(place, 0, 32)?;
         let all = runs.iter().flat_map(|run| {
             waiting(run)
@@ -442,6 +446,8 @@ impl World {
             .collect();
         if self.mistake == Mistake::RemovesEarly {
             self.remove_segments(&may_go);
+            self.cut();
+            return self.open_and_check(Since::Cut);
         }
         self.sync_until(point.seq())?;
         let seq = self.store().commit_sync_point()?;

@@ -2,7 +2,7 @@
 
 use super::promises::Since;
 use super::sim_disk::Fault;
-use super::world::{Outcome, Safety, Trouble, World, violation};
+use super::world::{Outcome, Safety, World};
 use crate::store::guards::shrink;
 
 type Act = fn(&mut World) -> Outcome;
@@ -38,7 +38,7 @@ fn world(safety: Safety) -> World {
 impl World {
     /// Goes through the story, whatever happens on the way, and checks every promise behind it.
     fn tell(&mut self, cuts_at_trouble: bool) -> Outcome {
-        let mut since = Since::Nothing;
+        let mut may_cut = cuts_at_trouble;
         for act in STORY {
             let acted = match &self.store {
                 None => self.open(),
@@ -46,9 +46,10 @@ impl World {
             };
             if let Err(trouble) = acted {
                 self.recover_from(trouble)?;
-                if cuts_at_trouble && since == Since::Nothing {
+                if may_cut {
                     self.cut();
-                    since = Since::Cut;
+                    self.open_and_check(Since::Cut)?;
+                    may_cut = false;
                 }
             }
             if self.own_disk().is_dead() {
@@ -56,22 +57,10 @@ impl World {
             }
         }
         self.drop_store();
-        self.open_again()?;
-        self.check(since)?;
+        self.open_and_check(Since::Nothing)?;
         // And what is durable by now survives.
         self.cut();
-        self.open_again()?;
-        self.check(Since::Cut)
-    }
-
-    fn open_again(&mut self) -> Outcome {
-        for _ in 0..5 {
-            match self.open() {
-                Err(Trouble::Failed(_)) => self.drop_store(),
-                opened => return opened,
-            }
-        }
-        violation("the store cannot be opened")
+        self.open_and_check(Since::Cut)
     }
 }
 

@@ -11,6 +11,7 @@ mod promises;
 mod random;
 mod schedule;
 mod sim_disk;
+mod syncs_beside;
 mod two_senders;
 mod world;
 

@@ -62,8 +62,8 @@ impl World {
                 return violation(format!("rejected id {id} was given twice"));
             }
         }
-        self.check_sums(pending, pending_bytes, rejected.len() as u64)?;
-        self.check_each(&found, &doubtful, since)
+        self.check_each(&found, &doubtful, since)?;
+        self.check_sums(pending, pending_bytes, rejected.len() as u64)
     }
 
     /// Checks the runs of a queue; says which events wait in it, in order.

@@ -55,7 +55,7 @@ impl World {
     }
 
     /// Opens the store, however often it fails because of a fault, and checks the promises.
-    fn open_and_check(&mut self, since: Since) -> Outcome {
+    pub(super) fn open_and_check(&mut self, since: Since) -> Outcome {
         for _ in 0..100 {
             let opened = self.open();
             match opened.and_then(|()| self.check(since)) {

@@ -22,6 +22,11 @@ impl Gate {
         self.0.front().is_none_or(|turn| turn.process == process)
     }
 
+    /// The turn ends, because nobody takes it.
+    pub(super) fn skip(&mut self) {
+        self.0.pop_front();
+    }
+
     /// What the turn that begins now closes.
     pub(super) fn take_close(&mut self) -> Option<(u32, Option<usize>)> {
         self.0.front_mut().and_then(|turn| turn.closes.take())
@@ -48,15 +53,9 @@ impl SimDisk {
         self.with(|sim| sim.gate.0 = turns.collect());
     }
 
-    /// This process has no more operations: its turns are over.
-    pub(super) fn leave(&self) {
-        self.with(|sim| {
-            let turns = std::mem::take(&mut sim.gate.0);
-            sim.gate.0 = turns
-                .into_iter()
-                .filter(|turn| turn.process != self.process)
-                .collect();
-        });
+    /// A process, or an actor, has no more operations: its turns are over.
+    pub(super) fn leave(&self, who: u32) {
+        self.with(|sim| sim.gate.0.retain(|turn| turn.process != who));
         self.shared.1.notify_all();
     }
 }

@@ -3,14 +3,32 @@
 //! Every operation is counted, and can be made to fail, to be the last one of its process, or to be the
 //! moment when the application closes descriptors of the library. What a cut leaves is in `power_cut`.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::power_cut::{Inode, NameOp, Pending};
 use super::schedule::Gate;
 use crate::mutex::lock;
 use crate::store::disk::{Access, Disk, DiskFile, Folder};
+
+/// How long a thread of a process waits for its turn.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+thread_local! {
+    /// Who this thread is when it comes to turns, if it is not its process.
+    static ACTOR: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// Has this thread take turns of its own.
+pub(super) fn act_as(actor: u32) {
+    ACTOR.set(Some(actor));
+}
+
+/// How many bytes a write writes, and its error.
+type CutShort = (usize, i32);
 
 /// A name in a folder.
 pub(super) type Name = (Folder, String);
@@ -196,19 +214,23 @@ impl SimDisk {
 
     /// Counts an operation and lets happen what is to happen at it. `Ok(Some(n))`: only `n` bytes of the
     /// write are written, and the error that follows.
-    fn begin(&self, op: Op) -> io::Result<(std::sync::MutexGuard<'_, Sim>, Option<(usize, i32)>)> {
+    fn begin(&self, op: Op) -> io::Result<(MutexGuard<'_, Sim>, Option<CutShort>)> {
         let mut sim = lock(&self.shared.0);
-        while !sim.gate.may_run(self.process) {
-            sim = self
-                .shared
-                .1
-                .wait(sim)
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let actor = ACTOR.get().unwrap_or(self.process);
+        while !sim.gate.may_run(actor) {
+            // Whose turn it is may wait for a lock of somebody whose turn it is not.
+            let waited = self.shared.1.wait_timeout(sim, PATIENCE);
+            let (woken, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+            sim = woken;
+            if waited.timed_out() && ACTOR.get().is_some() {
+                sim.gate.skip();
+                self.shared.1.notify_all();
+            }
         }
         if let Some((process, nth)) = sim.gate.take_close() {
             sim.close(process, nth);
         }
-        if sim.gate.ran(self.process) {
+        if sim.gate.ran(actor) {
             self.shared.1.notify_all();
         }
         if std::mem::take(&mut sim.is_ledger_written) {

@@ -208,7 +208,7 @@ fn run(
                 shrink(7);
                 take_down(guard);
                 tries(&disk, told, base);
-                disk.leave();
+                disk.leave(process);
             });
         }
     });

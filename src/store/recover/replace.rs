@@ -22,8 +22,9 @@ use crate::store::frame::{FileHeader, HEADER_LEN, Kind, begin_record};
 use crate::store::ledger;
 use crate::store::log_store::files_in_use;
 use crate::store::queue_file::{self, encode_run};
-use crate::store::recovery::{self, Spare};
+use crate::store::recovery;
 use crate::store::rejected_file;
+use crate::store::spare::{self, Spare};
 
 /// No number is given twice: those that were given in records that are lost are below these.
 /// No sender has this session: what is copied is durable before a record speaks of it.
@@ -357,7 +358,7 @@ fn write_ledger(
     }
     let number = found.ledger.number + 1;
     let spare = Spare::take(disk)?;
-    let (mut ledger, begun) = spare.begin((disk, None), boot_count, &fold, (seq, number))?;
+    let (mut ledger, begun) = spare.begin(None, boot_count, &fold, (seq, number))?;
     let mut record = Vec::new();
     for chunk in receipts.chunks(RECEIPTS_AT_ONCE) {
         begin_record(&mut record);
@@ -371,7 +372,7 @@ fn write_ledger(
         Entry::Numbers(numbers).encode(&mut record);
         ledger.append(&mut record, seq)?;
     }
-    recovery::publish(disk, &ledger, &begun)?;
+    spare::publish(disk, &ledger, &begun)?;
     Ok(number)
 }
 
