@@ -30,6 +30,7 @@ mod rejected;
 mod rejected_file;
 mod spool_disk;
 pub mod sync_point;
+mod synced_mark;
 pub mod syncs;
 
 pub use self::contract::{Change, Intake, Store};

@@ -15,6 +15,7 @@ use super::frame::{BadHeader, FileHeader};
 use super::ledger::{self, Ledger, Reading, SPARE, Stop};
 use super::queue_file::{self, QueueCursor, Unreadable};
 use super::rejected_file::{self, RejectedReader};
+use super::synced_mark;
 
 /// What the beginning of a file needs, and the records of a while.
 const SPARE_BYTES: u64 = 512 * 1024;
@@ -106,7 +107,11 @@ pub(super) fn check_nothing_is_there(disk: &dyn Disk) -> Result<(), CannotOpen> 
             return Err(CannotOpen::Damaged(what));
         }
     }
-    Ok(())
+    let marked = synced_mark::read(disk).map_err(|e| CannotOpen::Io(disk.describe(None), e))?;
+    match marked {
+        0 => Ok(()),
+        _ => Err(CannotOpen::Damaged("ledger: is gone".to_owned())),
+    }
 }
 
 fn begin_next(
@@ -233,6 +238,8 @@ pub(super) fn read(
     let name = ledger::file_name(header.number);
     let failed = |e| CannotOpen::Io(disk.describe(Some((Folder::Ledger, &name))), e);
     let was_booted = header.boot_count != boot_count;
+    // Before the ledger: its sender may go on meanwhile.
+    let marked = synced_mark::read(disk).map_err(failed)?;
     let (mut fold, mut reading) = (Fold::default(), Reading::new());
     reading
         .read_on(file, header, &mut fold, |_, _| Ok(None))
@@ -252,11 +259,15 @@ pub(super) fn read(
         let what = format!("record {} cannot be read", reading.seq + 1);
         return Err(damaged(&name, &what));
     }
+    if reading.seq < marked {
+        let what = format!("it ends at record {}, and {marked} was synced", reading.seq);
+        return Err(damaged(&name, &what));
+    }
     if !was_booted {
         return Ok((fold, reading, false));
     }
     // What was not known to be durable is believed only as far as it is there.
-    let known = reading.durable.max(behind.unwrap_or(0));
+    let known = reading.durable.max(behind.unwrap_or(0)).max(marked);
     let (mut fold, mut backed) = (Fold::default(), Reading::new());
     let mut seq = None;
     backed
