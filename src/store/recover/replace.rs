@@ -15,7 +15,6 @@ use super::scan::read_file;
 use super::{Found, lanes};
 use crate::error::{Error, Result};
 use crate::spool::Spool;
-use crate::store::Place;
 use crate::store::disk::{Access, Disk, Folder};
 use crate::store::entry::{Entry, Point, QueueFile, QueuePosition, RejectedFile};
 use crate::store::fold::{Fold, Queue};

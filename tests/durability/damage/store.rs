@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use meditopia::Client;
 use meditopia::Fields;
@@ -21,8 +21,8 @@ use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
 
-/// A store with delivered, rejected and pending events, left by senders that were killed. It still
-/// has its write-ahead log, and the segments that it took over are removed.
+/// A store with delivered, rejected and pending events, left by senders that were killed. The segments
+/// that it took over are removed.
 struct LeftStore {
     template: Template,
     acknowledged: BTreeSet<Event>,
@@ -65,7 +65,9 @@ impl LeftStore {
             service.kill();
         }
         api.allow_address();
-        assert!(program.spool().join("store.db-wal").exists());
+        for folder in STORE_FOLDERS {
+            assert!(!files_of(&program.spool(), folder).is_empty(), "{folder}");
+        }
         // Every trial enqueues this event.
         acknowledged.insert(("late".to_owned(), 1));
         Self {
@@ -213,8 +215,11 @@ fn recover_and_deliver(copy: &Copy, what: &str) -> Option<u64> {
     let done = recover(&copy.spool(), Repair::Replace).unwrap();
     assert_eq!(done.pending, diagnosis.pending, "{what}");
     assert_eq!(done.lost_pending, diagnosis.lost_pending, "{what}");
-    let kept = done.kept.clone().expect("the damaged store is kept");
-    assert_eq!(fs::read(kept).unwrap(), before[0], "{what}");
+    let kept = done.kept.clone().expect("what is damaged is kept");
+    for entry in fs::read_dir(kept).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        assert!(before.values().any(|old| *old == bytes), "{what}");
+    }
     let lost = done.lost_pending.map(|lost| lost + done.lost_rejected);
 
     let client = copy.client();
@@ -240,14 +245,9 @@ fn a_damaged_store_delivers_all_or_pauses_and_recover_says_how_much_is_lost_at_m
         |left, trial, rng| {
             left.template.api.clear_ledger();
             let copy = left.template.copy();
-            let log = copy.spool().join("store.db-wal");
-            let has_log = fs::metadata(&log).is_ok_and(|about| about.len() > 0);
-            let store = if trial % 3 == 2 && has_log {
-                log
-            } else {
-                copy.spool().join("store.db")
-            };
-            let what = damage_file(&store, rng);
+            let folder = STORE_FOLDERS[trial as usize % STORE_FOLDERS.len()];
+            let files = files_of(&copy.spool(), folder);
+            let what = damage_file(&files[rng.usize(..files.len())], rng);
             left.check(&copy, &what)
         },
     );
@@ -275,15 +275,29 @@ fn a_damaged_store_delivers_all_or_pauses_and_recover_says_how_much_is_lost_at_m
             "a damaged store ({stopped} stopped and were recovered, {missing} events said to be lost, {unknown} times as unknown)"
         ),
         outcome,
-        "what was settled since the last checkpoint",
+        "what was settled since the last sync",
     );
 }
 
-/// The bytes of the store and of its log.
-fn store_files(spool: &Path) -> Vec<Vec<u8>> {
-    ["store.db", "store.db-wal"]
-        .map(|name| fs::read(spool.join(name)).unwrap_or_default())
-        .to_vec()
+/// Where the sender's state is, what waits, and what was rejected.
+const STORE_FOLDERS: [&str; 3] = ["ledger", "queues", "rejected"];
+
+/// The files of the store that hold something, in order.
+fn files_of(spool: &Path, folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(spool.join(folder)).into_iter().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| !path.ends_with("spare") && fs::metadata(path).unwrap().len() > 0);
+    files.sort();
+    files
+}
+
+/// The bytes of the store.
+fn store_files(spool: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    STORE_FOLDERS
+        .iter()
+        .flat_map(|folder| files_of(spool, folder))
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect()
 }
 
 /// Damages a file at a place drawn from `rng`, and returns what was done.
