@@ -7,8 +7,7 @@
 //!         sender.json     the heartbeat of the sender
 //!         commands/       what operators ask the sender to do
 //!         import/         imports in progress, and what was imported lately
-//!         damaged/        bytes of segments that could not be read
-//!         store.db.damaged-<time>   a store that `recover` has replaced
+//!         damaged/        bytes of segments that could not be read, and files that `recover` has replaced
 //!         wake            socket of the sender
 //!         reserve         blocks that delivery needs on a full disk; while it is full, the name is `full`
 //! ```

@@ -136,7 +136,7 @@ fn recover_reports_the_risk_and_with_yes_recovers_and_keeps_the_damaged_store() 
 
     let done = recover(&spool, &["--yes"]).output().unwrap();
     assert_eq!(done.status.code(), Some(4), "{done:?}");
-    assert!(stdout(&done).contains("is kept as"), "{done:?}");
+    assert!(stdout(&done).contains("is kept in"), "{done:?}");
     let kept = fs::read_dir(spool.join("damaged")).unwrap();
     let kept: Vec<PathBuf> = kept.map(|entry| entry.unwrap().path()).collect();
     let [kept] = &kept[..] else {
