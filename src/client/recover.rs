@@ -10,8 +10,9 @@ use crate::spool::{Heartbeat, Spool};
 use crate::store::recover::{self, Repair, Salvage};
 
 /// Reads the store of the spool at `dir`, and returns what can be read of it and what would be
-/// lost. With [`Repair::Replace`], a damaged store is replaced by a new one that holds everything
-/// that can be read, and is kept beside it. A sound store is left as it is.
+/// lost. With [`Repair::Replace`], a damaged store gets a new ledger of everything that can be read, and
+/// what is damaged is kept under `damaged/`. A sound store is left as it is, but for files that nothing
+/// speaks of since a recovery was killed: these are moved there as well.
 ///
 /// Enqueue goes on meanwhile. If the process is killed at any moment, the spool has the old store
 /// or the new one.

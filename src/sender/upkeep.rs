@@ -137,12 +137,13 @@ impl Shared {
         self.sync_until(&syncs, point.seq())?;
         let committed = self.step(|state| {
             let seq = state.store.commit_sync_point()?;
-            Ok((seq, state.store.syncs()))
+            Ok((seq, state.store.syncs(), state.store.disk()))
         })?;
-        let Some((seq, syncs)) = committed else {
+        let Some((seq, syncs, disk)) = committed else {
             return Ok(None);
         };
         self.sync_until(&syncs, seq)?;
+        point.mark(&*disk)?;
         Ok(Some((noted, point)))
     }
 

@@ -33,6 +33,7 @@ mod rejected_file;
 mod spare;
 mod spool_disk;
 pub mod sync_point;
+mod synced_mark;
 pub mod syncs;
 
 pub use self::contract::{Change, Intake, Store};

@@ -19,6 +19,7 @@ use super::queue_file::{self, QueueCursor, Unreadable};
 use super::rejected_file::{self, RejectedReader};
 use super::spare::{Spare, publish, remove_begun};
 use super::syncs::Touched;
+use super::synced_mark;
 
 /// So many ids are left out after a boot of the host.
 const IDS_LEFT_OUT: i64 = 1 << 20;
@@ -97,6 +98,11 @@ pub(super) fn open(disk: &Arc<dyn Disk>, boot_count: u32) -> Result<Opened, Cann
         let file: Arc<dyn DiskFile> = Arc::from(file);
         let ledger = Ledger::go_on(file, header, &reading);
         if !is_cut && header.boot_count == boot_count {
+            // The beginning of a record that its writer did not finish.
+            let is_left = |size: u64| size > reading.end;
+            if ledger.file.size().map(is_left).map_err(in_ledger)? {
+                ledger.file.truncate(reading.end).map_err(in_ledger)?;
+            }
             let failed = failed_syncs::read(&**disk, highest, &fold).map_err(in_ledger)?;
             return Ok(Opened {
                 fold,
@@ -135,7 +141,11 @@ pub(super) fn check_nothing_is_there(disk: &dyn Disk) -> Result<(), CannotOpen> 
             return Err(CannotOpen::Damaged(what));
         }
     }
-    Ok(())
+    let marked = synced_mark::read(disk).map_err(|e| CannotOpen::Io(disk.describe(None), e))?;
+    match marked {
+        0 => Ok(()),
+        _ => Err(CannotOpen::Damaged("ledger: is gone".to_owned())),
+    }
 }
 
 fn begin_next(
@@ -203,6 +213,8 @@ pub(super) fn read(
     let name = ledger::file_name(header.number);
     let failed = |e| CannotOpen::Io(disk.describe(Some((Folder::Ledger, &name))), e);
     let was_booted = header.boot_count != boot_count;
+    // Before the ledger: its sender may go on meanwhile.
+    let marked = synced_mark::read(disk).map_err(failed)?;
     let (mut fold, mut reading) = (Fold::default(), Reading::new());
     reading
         .read_on(file, header, &mut fold, |_, _| Ok(None))
@@ -223,6 +235,10 @@ pub(super) fn read(
         let what = format!("record {} cannot be read", reading.seq + 1);
         return Err(damaged(&name, &what));
     }
+    if reading.seq < marked {
+        let what = format!("it ends at record {}, and {marked} was synced", reading.seq);
+        return Err(damaged(&name, &what));
+    }
     if !was_booted {
         // A writer that died left the beginning of its record. Nothing else may stand there.
         let left = file.size().map_err(failed)?.saturating_sub(reading.end);
@@ -232,9 +248,6 @@ pub(super) fn read(
             let what = format!("record {} cannot be read", reading.seq + 1);
             return Err(damaged(&name, &what));
         }
-        if left > 0 {
-            file.truncate(reading.end).map_err(failed)?;
-        }
         return Ok((fold, reading, false));
     }
     // What was not known to be durable is believed only as far as it is there. A snapshot was durable, with
@@ -242,7 +255,8 @@ pub(super) fn read(
     let known = reading
         .durable
         .max(behind.unwrap_or(0))
-        .max(reading.snapshot_seq);
+        .max(reading.snapshot_seq)
+        .max(marked);
     let (mut fold, mut backed) = (Fold::default(), Reading::new());
     let mut seq = None;
     backed

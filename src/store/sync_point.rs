@@ -12,6 +12,7 @@ use super::guards::limit;
 use super::log_store::LogStore;
 use super::queue_file;
 use super::rejected_file;
+use super::synced_mark;
 use crate::error::{Error, Result};
 
 /// Blocks of a file in use are given back in pieces of at least so many bytes.
@@ -39,6 +40,14 @@ impl SyncPoint {
     /// Whether there is nothing in the store to give back.
     pub fn is_empty(&self) -> bool {
         self.queue_files.is_empty() && self.rejected_files.is_empty() && self.settled.is_empty()
+    }
+
+    /// Says in a second place that the ledger reaches up to this point, whose record is durable. Only then
+    /// may anything go.
+    ///
+    /// Errors: [`Io`](crate::error::ErrorKind::Io).
+    pub fn mark(&self, disk: &dyn Disk) -> Result<()> {
+        synced_mark::write(disk, self.seq).map_err(|e| Error::io(disk.describe(None), e))
     }
 
     /// Removes the files, and gives back the blocks. The record that covers this has to be durable.

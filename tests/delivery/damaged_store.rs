@@ -1,19 +1,31 @@
 //! A damaged store pauses delivery until `recover`.
 
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
 use meditopia::internals::client::{Repair, recover};
 use meditopia::{ErrorKind, PauseReason};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
 
+/// Puts a file that is no ledger in the place of the ledger of a spool from which nobody has sent yet.
+fn put_garbage_for_a_ledger(spool: &Path) -> PathBuf {
+    let dir = spool.join("ledger");
+    fs::DirBuilder::new().mode(0o700).create(&dir).unwrap();
+    let path = dir.join(format!("{:016}", 1));
+    fs::write(&path, "this is no ledger, by far ".repeat(200)).unwrap();
+    path
+}
+
 #[test]
 fn a_damaged_store_pauses_delivery_and_lets_enqueue_continue() {
     let api = Sandbox::start();
     let client = TestSpool::for_sandbox(&api).into_client();
     client.enqueue_users(0..3);
-    let store = client.spool.path().join("store.db");
-    let garbage = "this is no database, by far ".repeat(200);
-    std::fs::write(&store, &garbage).unwrap();
+    let ledger = put_garbage_for_a_ledger(&client.spool.path());
+    let garbage = fs::read(&ledger).unwrap();
 
     let (report, outcome) = client.flush(secs(10));
 
@@ -24,9 +36,9 @@ fn a_damaged_store_pauses_delivery_and_lets_enqueue_continue() {
     let stats = client.stats().unwrap();
     assert_eq!(stats.paused, Some(PauseReason::StoreDamaged));
     client.enqueue_users(3..5);
-    assert_eq!(std::fs::read_to_string(&store).unwrap(), garbage);
+    assert_eq!(fs::read(&ledger).unwrap(), garbage);
 
-    std::fs::remove_file(&store).unwrap();
+    fs::remove_file(&ledger).unwrap();
     assert_eq!(client.flush_ok(secs(10)).delivered, 5);
 }
 
@@ -40,8 +52,8 @@ fn a_damaged_store_pauses_delivery_until_recover_and_resume_does_not_end_the_pau
         let _ = sender.send(record.message.clone());
     };
     client.set_log_callback(Some(Box::new(callback))).unwrap();
-    let store = client.spool.path().join("store.db");
-    std::fs::write(&store, "this is no database ".repeat(200)).unwrap();
+    let ledger = put_garbage_for_a_ledger(&client.spool.path());
+    let garbage = fs::read(&ledger).unwrap();
 
     let mut since = Vec::new();
     for _ in 0..2 {
@@ -64,7 +76,8 @@ fn a_damaged_store_pauses_delivery_until_recover_and_resume_does_not_end_the_pau
     client.enqueue_users(3..5);
 
     let found = recover(&client.spool.path(), Repair::Replace).unwrap();
-    assert!(found.kept.is_some());
+    let kept = found.kept.unwrap().join(format!("ledger-{:016}", 1));
+    assert_eq!(fs::read(kept).unwrap(), garbage);
     assert_eq!(client.flush_ok(secs(60)).delivered, 5);
     assert_eq!(client.stats().unwrap().paused, None);
 }

@@ -15,6 +15,7 @@ use crate::store::frame::{FileHeader, Kind, RECORD_HEADER_LEN, RECORD_MAGIC, Rec
 use crate::store::ledger;
 use crate::store::log_store::cannot_open;
 use crate::store::recovery::{self, CannotOpen};
+use crate::store::synced_mark;
 
 const RECORDS: Units<Record> = Units {
     kind: Kind::Ledger,
@@ -83,6 +84,7 @@ impl LedgerFound {
         };
         let mut found = Self {
             damage: Some(what),
+            seq: synced_mark::read(disk).map_err(failed)?,
             ..Self::default()
         };
         found.salvage(disk, numbers.last().copied())?;

@@ -21,7 +21,7 @@ use crate::store::{Place, StoredRun};
 pub(super) const RUNS: Units<StoredRun> = Units {
     kind: Kind::Queue,
     magic: RUN_MAGIC,
-    crc_at: 28,
+    crc_at: 32,
     read: |bytes, position| {
         let header = RunHeader::decode(bytes, position)?;
         let run = header.decode_rest(bytes, position)?;

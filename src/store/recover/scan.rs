@@ -10,6 +10,9 @@ use std::ops::Range;
 use crate::store::disk::{Access, Disk, Folder};
 use crate::store::frame::{BadHeader, FileHeader, HEADER_LEN, Kind, Position, u32_at};
 
+/// Reads the unit that bytes at a position begin with; says how long it is.
+type ReadUnit<T> = fn(&[u8], Position) -> Option<(T, usize)>;
+
 /// How the units of a kind of file begin.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Units<T> {
@@ -17,8 +20,7 @@ pub(super) struct Units<T> {
     pub(super) magic: [u8; 4],
     /// Where the header's checksum stands, which is that of all before.
     pub(super) crc_at: usize,
-    /// Reads the unit that the bytes begin with; says how long it is.
-    pub(super) read: fn(&[u8], Position) -> Option<(T, usize)>,
+    pub(super) read: ReadUnit<T>,
 }
 
 /// A unit, and where it stands.

@@ -45,7 +45,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     match &salvage.kept {
         Some(kept) => {
             print_line(format_args!(
-                "recovered; the damaged store is kept as {}",
+                "recovered; what was damaged is kept in {}",
                 kept.display()
             ))?;
             let code = if salvage.loses_events() {

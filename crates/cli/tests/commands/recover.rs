@@ -1,9 +1,9 @@
 //! `meditopia recover` as a process: what it refuses, what it prints, and what a kill leaves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -49,17 +49,38 @@ fn spool_with_damage(api: &Sandbox) -> CProgram {
     drop(sender);
     api.allow_address();
 
-    let store = program.spool().join("store.db");
-    let mut bytes = fs::read(&store).unwrap();
     // Event 42 is in the first run.
     let event = br#""event_value":"42""#;
-    let at = bytes
-        .windows(event.len())
-        .position(|window| window == event)
+    let at = |bytes: &[u8]| {
+        bytes
+            .windows(event.len())
+            .position(|window| window == event)
+    };
+    let mut files = store_files(&program.spool()).into_iter();
+    let in_queue = |path: &Path| path.parent().unwrap().ends_with("queues");
+    let (queue, mut bytes) = files
+        .find(|(path, bytes)| in_queue(path) && at(bytes).is_some())
         .unwrap();
+    let at = at(&bytes).unwrap();
     bytes[at + event.len() - 2] ^= 1;
-    fs::write(&store, bytes).unwrap();
+    fs::write(&queue, bytes).unwrap();
     program
+}
+
+const STORE_FOLDERS: [&str; 4] = ["ledger", "queues", "receipts", "rejected"];
+
+/// The files of the store and their bytes.
+fn store_files(spool: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for folder in STORE_FOLDERS {
+        let entries = fs::read_dir(spool.join(folder));
+        for entry in entries.into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let bytes = fs::read(&path).unwrap();
+            files.insert(path, bytes);
+        }
+    }
+    files
 }
 
 fn arrived(api: &Sandbox) -> BTreeSet<u64> {
@@ -115,12 +136,15 @@ fn recover_reports_the_risk_and_with_yes_recovers_and_keeps_the_damaged_store() 
 
     let done = recover(&spool, &["--yes"]).output().unwrap();
     assert_eq!(done.status.code(), Some(4), "{done:?}");
-    assert!(stdout(&done).contains("is kept as"), "{done:?}");
-    let kept = |name: &str| name.starts_with("store.db.damaged-");
-    let names = fs::read_dir(&spool)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name());
-    assert!(names.into_iter().any(|name| kept(name.to_str().unwrap())));
+    assert!(stdout(&done).contains("is kept in"), "{done:?}");
+    let kept = fs::read_dir(spool.join("damaged")).unwrap();
+    let kept: Vec<PathBuf> = kept.map(|entry| entry.unwrap().path()).collect();
+    let [kept] = &kept[..] else {
+        panic!("{kept:?}");
+    };
+    let files = fs::read_dir(kept).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    assert!(names.into_iter().any(|name| name.starts_with("queues-")));
     assert_eq!(
         recover(&spool, &["--yes"]).output().unwrap().status.code(),
         Some(0)
@@ -177,16 +201,16 @@ fn a_killed_recover_leaves_the_old_store_or_the_new_one() {
     let (mut delivered, mut reported_lost) = (0, 0);
     let api = Sandbox::start();
     let program = spool_with_damage(&api);
-    let whole = fs::read(program.spool().join("store.db")).unwrap();
+    let whole = store_files(&program.spool());
     for _ in 0..trials {
         api.clear_ledger();
         let spool = program.spool();
-        for name in ["store.db-wal", "store.db-shm"] {
-            let _ = fs::remove_file(spool.join(name));
+        for path in store_files(&spool).keys() {
+            fs::remove_file(path).unwrap();
         }
-        // Replaces the file, because an earlier recovery keeps a hard link to the old one.
-        fs::write(spool.join("again"), &whole).unwrap();
-        fs::rename(spool.join("again"), spool.join("store.db")).unwrap();
+        for (path, bytes) in &whole {
+            fs::write(path, bytes).unwrap();
+        }
         let child = recover(&spool, &["--yes"])
             .stdout(Stdio::null())
             .spawn()

@@ -124,6 +124,30 @@ fn runs_behind_a_gap_of_the_ledger_wait_although_it_does_not_name_them() {
 }
 
 #[test]
+fn a_ledger_that_is_cut_before_what_was_synced_when_a_segment_was_removed_is_damaged() {
+    let spooled = Spooled::new();
+    let mut store = LogStore::open(&spooled.spool).unwrap();
+    let (begin, disk) = (store.ledger.end, store.disk());
+    let run = super::run_of("even", 90 * super::EVENTS);
+    store.commit(&[super::append(REGULAR, &run)]).unwrap();
+    let point = store.note_sync_point();
+    store.syncs().sync_until(point.seq()).unwrap();
+    store.commit_sync_point().unwrap();
+    point.mark(&*disk).unwrap();
+    drop(store);
+    let ledger = spooled.ledger();
+    let bytes = fs::read(&ledger).unwrap();
+    fs::write(&ledger, &bytes[..begin as usize]).unwrap();
+
+    assert!(LogStore::open(&spooled.spool).is_err());
+    let done = spooled.recover(Repair::Replace);
+    assert!(done.damage.unwrap().contains("was synced"));
+    assert_eq!(done.lost_pending, Some(0));
+    let found = spooled.read();
+    assert!(found.waiting[&REGULAR].last().unwrap().contains("even-454"));
+}
+
+#[test]
 fn a_store_of_a_newer_version_is_left_alone() {
     let spooled = Spooled::new();
     for folder in ["ledger", "queues", "rejected"] {
