@@ -50,7 +50,7 @@ use self::vitals::Liveness;
 use crate::config::BearerToken;
 use crate::error::{Error, PauseReason, Result};
 use crate::log::Log;
-use crate::process::spawn_with_signals_blocked;
+use crate::process::{Owner, spawn_with_signals_blocked};
 use crate::spool::Spool;
 use crate::store::LogStore;
 use crate::transport::{self, Transport};
@@ -65,6 +65,7 @@ pub(crate) struct Sender {
 
 /// What the threads and the callers share.
 struct Shared {
+    owner: Owner,
     spool: Arc<Spool>,
     log: Arc<Log>,
     options: SenderOptions,
@@ -92,6 +93,7 @@ impl Sender {
         let token = Arc::new(token);
         Self {
             shared: Arc::new(Shared {
+                owner: Owner::current(),
                 spool,
                 log,
                 options,
@@ -189,6 +191,12 @@ impl Sender {
 }
 
 impl Shared {
+    /// Whether the caller runs in a child that a callback of the application has forked, on a copy of
+    /// a thread of this sender. There the thread ends: all that it works on is the parent's.
+    fn is_of_parent(&self) -> bool {
+        !self.owner.is_current()
+    }
+
     /// Opens the store as the elected one, unless it is the one that was found damaged.
     fn open_state(&self, _election: &Election, damage: Option<Damage>) -> Result<State> {
         // Sound rows of a damaged store could be sent in the meantime, but in which order?

@@ -15,6 +15,7 @@ use super::frame::{BadHeader, FileHeader};
 use super::ledger::{self, Ledger, Reading, SPARE, Stop};
 use super::queue_file::{self, QueueCursor, Unreadable};
 use super::rejected_file::{self, RejectedReader};
+use crate::process::random_u64;
 
 /// What the beginning of a file needs, and the records of a while.
 const SPARE_BYTES: u64 = 512 * 1024;
@@ -189,7 +190,7 @@ impl Spare {
         let header = FileHeader {
             boot_count,
             number,
-            nonce: fastrand::u64(..),
+            nonce: random_u64(),
             created_ms: crate::clock::wall_ms(),
             lane: 0,
             queue: 0,
