@@ -224,6 +224,18 @@ impl Sender {
         let _step = self.shared.session();
         during()
     }
+
+    /// Calls `during` while a thread holds each lock of the sender, and one makes the transport.
+    pub(crate) fn while_locked<T>(&self, during: impl FnOnce() -> T) -> T {
+        let shared = &self.shared;
+        let (_session, _threads) = (shared.session(), shared.threads.locked());
+        let mut returned = None;
+        let _ = shared.transport.get_or_try_init(|| {
+            returned = Some(during());
+            Err(())
+        });
+        returned.expect("the transport is made only now")
+    }
 }
 
 #[cfg(test)]
