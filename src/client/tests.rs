@@ -98,8 +98,7 @@ fn a_child_enqueues_sends_lists_and_closes_while_threads_of_its_parent_hold_ever
         assert!(begun.elapsed() < PATIENCE, "it is not elected");
         std::thread::yield_now();
     }
-    // Its lock is free in the child at once, so the child is the next one to be elected once the
-    // parent has let go.
+    // From here on the parent does not send, so the child has to.
     assert!(client.close(Duration::ZERO).is_err());
     assert!(core.sender.wait_ended(Instant::now() + PATIENCE));
     let client = Client::open(&config(&dir, "one")).unwrap();
