@@ -119,7 +119,10 @@ fn an_application_that_copies_its_spool_has_the_library_twice_and_forks_loses_no
         let numbers = arrived.get(user).map_or(&[][..], Vec::as_slice);
         outcome.acknowledged += known;
         outcome.lost += known.saturating_sub(numbers.len() as u64);
-        assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{user}");
+        assert!(
+            numbers.iter().copied().eq(0..numbers.len() as u64),
+            "{user}"
+        );
     }
     // A child ends without a close, perhaps as the sender, with a request in flight.
     let bound = acknowledged.children;
