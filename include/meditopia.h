@@ -95,10 +95,10 @@
  *
  * FORK
  *
- * A client that was opened before fork works in the child, which writes to files of its own. The log
- * callback does not run in the child. If the parent was the sender when it forked, the child may
- * enqueue, but not send or list (MEDITOPIA_ERROR_FORKED) unless it calls exec; another process sends
- * its events. The child may free the handles that it inherited, or leave them.
+ * A client that was opened before fork works in the child like in any other process: it enqueues,
+ * flushes, sends and lists, with files, threads and connections of its own. The log callback does not
+ * run in the child; the child may set its own. It may free the handles that it inherited, or leave
+ * them. If a log callback itself forks, the child must not return from it.
  */
 
 #ifndef MEDITOPIA_H
@@ -311,8 +311,7 @@ typedef enum meditopia_status_code {
    */
   MEDITOPIA_ERROR_STORE = -11,
   /**
-   * This process was forked from one that had the store open. It may enqueue, but neither send
-   * nor list; any other process may do both.
+   * Reserved; no version returns it. A forked process sends, flushes and lists like any other.
    */
   MEDITOPIA_ERROR_FORKED = -12,
   /**
@@ -1048,7 +1047,6 @@ meditopia_status meditopia_client_open(const struct meditopia_config *config,
  *                                     reason); every event is kept
  *   MEDITOPIA_ERROR_CONFIG            `ca_file` cannot be used
  *   MEDITOPIA_ERROR_SPOOL_FULL, MEDITOPIA_ERROR_IO, MEDITOPIA_ERROR_STORE
- *   MEDITOPIA_ERROR_FORKED            this process may not send, and no other process did in time
  *   MEDITOPIA_ERROR_CLOSED
  *
  * Example:
@@ -1080,8 +1078,7 @@ meditopia_status meditopia_flush(struct meditopia_client *client,
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, and as for `meditopia_flush`
  * `MEDITOPIA_ERROR_TIMEOUT`, `MEDITOPIA_ERROR_PAUSED`, `MEDITOPIA_ERROR_CONFIG`,
- * `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
- * `MEDITOPIA_ERROR_FORKED`.
+ * `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`.
  */
 meditopia_status meditopia_client_close(struct meditopia_client *client,
                                         uint32_t timeout_ms,
@@ -1125,7 +1122,7 @@ meditopia_status meditopia_set_bearer_token(struct meditopia_client *client,
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (the command may still
  * take effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
- * `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+ * `MEDITOPIA_ERROR_CLOSED`.
  */
 meditopia_status meditopia_hold(struct meditopia_client *client, struct meditopia_error *error);
 
@@ -1242,8 +1239,7 @@ meditopia_status meditopia_enqueue_json(struct meditopia_client *client,
  * `meditopia_sender_seen` is cheaper. Callable from any thread.
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (an argument is NULL, or `struct_size` is not set),
- * `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
- * `MEDITOPIA_ERROR_CLOSED`.
+ * `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_CLOSED`.
  *
  * Example:
  *
@@ -1292,9 +1288,9 @@ meditopia_status meditopia_stats_text(struct meditopia_client *client,
  *
  * `user_data` is passed to the callback. It may be NULL, and has to stay valid until the callback
  * is replaced or removed, or the client is closed. When this function or `meditopia_client_close`
- * returns, the previous callback is not running and will not run again. No callback runs in a
- * forked process. Waits for a callback that is running. Callable from any thread, but not from the
- * callback.
+ * returns, the previous callback is not running and will not run again. In a forked process the
+ * parent's callback does not run; if a callback forks, the child must not return from it. Waits
+ * for a callback that is running. Callable from any thread, but not from the callback.
  *
  * The library writes its log nowhere else: not to stdout, stderr or syslog. Languages whose code
  * may not run on a foreign thread (PHP) poll `meditopia_log_next` instead.
@@ -1347,7 +1343,7 @@ meditopia_status meditopia_log_next(struct meditopia_client *client,
  * Callable from any thread.
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
- * `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+ * `MEDITOPIA_ERROR_CLOSED`.
  *
  * Example:
  *
@@ -1413,8 +1409,7 @@ meditopia_status meditopia_pending_open(struct meditopia_client *client,
  * cursor.
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (an argument is NULL, or `struct_size` is not set),
- * `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
- * `MEDITOPIA_ERROR_CLOSED`.
+ * `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_CLOSED`.
  */
 meditopia_status meditopia_cursor_next(struct meditopia_cursor *cursor,
                                        struct meditopia_row *row,
@@ -1437,8 +1432,7 @@ void meditopia_cursor_free(struct meditopia_cursor *cursor);
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (an argument is NULL, `struct_size` is not set, no
  * rejected event can have that `reason`, or a field is set that this version does not know),
- * `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
- * `MEDITOPIA_ERROR_CLOSED`.
+ * `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_CLOSED`.
  *
  * Example: the events rejected in the last hour.
  *
@@ -1464,7 +1458,7 @@ meditopia_status meditopia_rejected_find(struct meditopia_client *client,
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (the command may still
  * take effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
- * `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+ * `MEDITOPIA_ERROR_CLOSED`.
  */
 meditopia_status meditopia_rejected_requeue(struct meditopia_client *client,
                                             const int64_t *ids,
@@ -1584,7 +1578,7 @@ meditopia_status meditopia_in_doubt_set_aside(struct meditopia_client *client,
  * a user, every receipt of that time is read. Callable from any thread.
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
- * `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+ * `MEDITOPIA_ERROR_CLOSED`.
  *
  * Example:
  *

@@ -35,14 +35,12 @@ pub enum ErrorKind {
     Closed,
     /// The store is damaged, or a newer version of the library wrote it.
     Store,
-    /// This process was forked from one that had the store open; it may only enqueue.
-    Forked,
     /// A defect of this library, caught before it reached the caller.
     Internal,
 }
 
 impl ErrorKind {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::InvalidArgument,
         Self::InvalidEvent,
         Self::Config,
@@ -54,7 +52,6 @@ impl ErrorKind {
         Self::Timeout,
         Self::Closed,
         Self::Store,
-        Self::Forked,
         Self::Internal,
     ];
 
@@ -72,7 +69,6 @@ impl ErrorKind {
             Self::Timeout => "timeout",
             Self::Closed => "closed",
             Self::Store => "store",
-            Self::Forked => "forked",
             Self::Internal => "internal",
         }
     }

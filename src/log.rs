@@ -5,9 +5,9 @@
 //! that fails, counts the record as lost. For the same reason several threads may run the callback
 //! at once. The one call that waits is [`Log::set_callback`]: when it has returned, the callback
 //! that was set before is not running and never runs again, so that its owner may free what the
-//! callback uses. A log belongs to the process that created it: in a forked child no callback runs,
-//! and [`Log::next`] may return nothing. It is not the application's log, and writes to no file or
-//! stream by itself.
+//! callback uses. A log belongs to the process that created it: in a forked child no callback runs
+//! and none can be set, and [`Log::next`] may return nothing. It is not the application's log, and
+//! writes to no file or stream by itself.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,7 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, TryLockError};
 use std::thread::ThreadId;
 
 use crate::clock;
-use crate::error::{Error, ErrorKind, Result};
+use crate::process::Owner;
 
 /// How many records are kept for polling. After that, a new record replaces the oldest.
 const RING_RECORDS: usize = 256;
@@ -91,7 +91,7 @@ pub struct Log {
     lost: AtomicU64,
     calls: Mutex<Calls>,
     call_ended: Condvar,
-    owner_pid: u32,
+    owner: Owner,
 }
 
 /// The callback, and the threads that are running it.
@@ -118,7 +118,7 @@ impl Log {
             lost: AtomicU64::new(0),
             calls: Mutex::default(),
             call_ended: Condvar::new(),
-            owner_pid: std::process::id(),
+            owner: Owner::current(),
         }
     }
 
@@ -138,7 +138,7 @@ impl Log {
             message: message.to_string(),
         };
         self.push(record.clone());
-        if self.is_owner() {
+        if self.owner.is_current() {
             self.call_back(&record);
         }
     }
@@ -181,23 +181,15 @@ impl Log {
     /// when it returns.
     ///
     /// Records that a callback itself logs go to the ring only. A callback that panics is caught.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Forked`] in a child of the process that created this log.
-    pub fn set_callback(&self, owner: u64, callback: Option<Callback>) -> Result<()> {
-        if !self.is_owner() {
-            return Err(Error::new(
-                ErrorKind::Forked,
-                "log: belongs to the parent process, from which this process was forked",
-            ));
+    pub fn set_callback(&self, owner: u64, callback: Option<Callback>) {
+        if self.owner.is_current() {
+            self.replace_callback(self.calls(), owner, callback);
         }
-        self.replace_callback(self.calls(), owner, callback);
-        Ok(())
     }
 
     /// Unsets the callback if `owner` set it, as [`set_callback`](Self::set_callback) does.
     pub(crate) fn unset_callback_of(&self, owner: u64) {
-        if !self.is_owner() {
+        if !self.owner.is_current() {
             return;
         }
         let calls = self.calls();
@@ -242,6 +234,11 @@ impl Log {
             }
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| callback(record)));
+        if !self.owner.is_current() {
+            // The callback has forked, and returns in the child, where it belongs to nobody.
+            std::mem::forget(callback);
+            return;
+        }
         // Drop it before the call counts as ended: nothing of the callback may outlive
         // `set_callback`.
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(callback)));
@@ -283,10 +280,6 @@ impl Log {
         self.calls
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    fn is_owner(&self) -> bool {
-        std::process::id() == self.owner_pid
     }
 }
 

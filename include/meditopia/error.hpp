@@ -34,7 +34,6 @@ enum class errc : std::int32_t {
   timeout = MEDITOPIA_ERROR_TIMEOUT,
   closed = MEDITOPIA_ERROR_CLOSED,
   store = MEDITOPIA_ERROR_STORE,
-  forked = MEDITOPIA_ERROR_FORKED,
   internal = MEDITOPIA_ERROR_INTERNAL,
   /// The loaded library does not fit this header.
   abi_mismatch = -1000,
@@ -131,8 +130,6 @@ class io_error : public error { using error::error; };
 class closed : public error { using error::error; };
 /// The store is damaged, or a newer version of the library wrote it.
 class store_error : public error { using error::error; };
-/// This process was forked from one that had the store open: it may enqueue, but neither send nor list.
-class forked : public error { using error::error; };
 /// A defect in the library.
 class internal_error : public error { using error::error; };
 /// The loaded library does not fit the header that this program was compiled with.
@@ -168,7 +165,6 @@ class timed_out : public incomplete { using incomplete::incomplete; };
     case errc::timeout: throw timed_out(failure, report);
     case errc::closed: throw closed(failure);
     case errc::store: throw store_error(failure);
-    case errc::forked: throw forked(failure);
     case errc::abi_mismatch: throw abi_mismatch(failure);
     case errc::internal: break;
   }

@@ -30,6 +30,13 @@ fn cores() -> &'static Cores {
         .get(|_| Cores::default())
 }
 
+/// Calls `during` while a thread has the cores locked.
+#[cfg(test)]
+pub(super) fn while_locked<T>(during: impl FnOnce() -> T) -> T {
+    let _cores = lock(cores());
+    during()
+}
+
 /// The core for these settings, open already or new, with one more client counted.
 pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
     if let Some(known) = find(&settings) {

@@ -160,9 +160,8 @@ impl Client {
     /// is delivered or rejected. Sends in this process if no other process does.
     ///
     /// The report counts from the start of the call, and is valid whatever the outcome. Errors:
-    /// [`ErrorKind::Paused`] with the reason; [`ErrorKind::Timeout`]; [`ErrorKind::Forked`] in a
-    /// child of a process that was sending; [`ErrorKind::Closed`]; [`ErrorKind::Store`];
-    /// [`ErrorKind::Config`] if no connection can be made with this configuration;
+    /// [`ErrorKind::Paused`] with the reason; [`ErrorKind::Timeout`]; [`ErrorKind::Closed`];
+    /// [`ErrorKind::Store`]; [`ErrorKind::Config`] if no connection can be made with this configuration;
     /// [`ErrorKind::Io`].
     pub fn flush(&self, timeout: Duration) -> (Report, Result<()>) {
         match self.core() {
@@ -249,7 +248,7 @@ impl Client {
     }
 
     /// The statistics of this process and of the spool. Errors: [`ErrorKind::Closed`],
-    /// [`ErrorKind::Forked`], [`ErrorKind::Store`], [`ErrorKind::Io`].
+    /// [`ErrorKind::Store`], [`ErrorKind::Io`].
     pub fn stats(&self) -> Result<Stats> {
         self.core()?.stats()
     }
@@ -272,7 +271,7 @@ impl Client {
     /// Errors: [`ErrorKind::Closed`].
     pub fn set_log_callback(&self, callback: Option<Callback>) -> Result<()> {
         let core = self.core()?;
-        core.log.set_callback(self.id, callback)?;
+        core.log.set_callback(self.id, callback);
         // Another thread may have closed the client after the check above and before the set.
         if self.closed.load(Ordering::Acquire) {
             core.log.unset_callback_of(self.id);

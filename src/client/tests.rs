@@ -1,10 +1,16 @@
-//! Calls of an application while the sender is in the middle of a step that does not end.
+//! Calls of an application while the sender is in the middle of a step that does not end, and in a child
+//! that was forked there.
 
+use std::io::Write;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::Client;
+use super::registry;
 use crate::config::Config;
+use crate::error::{Error, ErrorKind};
+use crate::event::Fields;
+use crate::process::tests::in_child;
 use crate::sender::Standing;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,4 +52,72 @@ fn close_with_0_and_another_client_do_not_wait_for_a_step_of_the_sender() {
         assert!(returned.is_ok(), "a call waits for the step");
     });
     assert!(core.sender.wait_ended(Instant::now() + PATIENCE));
+}
+
+const EVENT: Fields<'_> = Fields {
+    token: "token",
+    partner_user_id: "user",
+    event: "video",
+    event_value: None,
+    received_at: None,
+};
+
+/// What a child does with the client of its parent; says what went wrong.
+fn use_in_child(client: &Client) -> Result<(), String> {
+    let failed = |e: Error| e.to_string();
+    client.enqueue(&EVENT).map_err(failed)?;
+    let mut rejected = client.rejected(None, None, 0).map_err(failed)?;
+    if rejected.next_row().map_err(failed)?.is_some() {
+        return Err("something is rejected".to_owned());
+    }
+    client.set_bearer_token("of-the-child").map_err(failed)?;
+    let (_, flushed) = client.flush(Duration::from_secs(3));
+    // Nobody answers, so it has asked.
+    match flushed {
+        Err(e) if e.kind() == ErrorKind::Timeout && e.message().contains("last request") => {}
+        other => return Err(format!("{other:?}")),
+    }
+    let pending = client.stats().map_err(failed)?.pending;
+    if pending != 2 {
+        return Err(format!("{pending} are pending"));
+    }
+    match client.close(Duration::ZERO) {
+        Err(e) if e.kind() != ErrorKind::Timeout => Err(failed(e)),
+        _ => Ok(()),
+    }
+}
+
+#[test]
+fn a_child_enqueues_sends_lists_and_closes_while_threads_of_its_parent_hold_every_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = Client::open(&config(&dir, "one")).unwrap();
+    let core = client.core().unwrap().clone();
+    client.enqueue(&EVENT).unwrap();
+    let begun = Instant::now();
+    while core.sender.vitals().standing != Standing::Elected {
+        assert!(begun.elapsed() < PATIENCE, "it is not elected");
+        std::thread::yield_now();
+    }
+    // From here on the parent does not send, so the child has to.
+    assert!(client.close(Duration::ZERO).is_err());
+    assert!(core.sender.wait_ended(Instant::now() + PATIENCE));
+    let client = Client::open(&config(&dir, "one")).unwrap();
+    let core = client.core().unwrap().clone();
+
+    let mut worked = false;
+    let _ = core.writer.append(|_, _| {
+        worked = registry::while_locked(|| {
+            core.sender.while_locked(|| {
+                in_child(|| {
+                    let used = use_in_child(&client);
+                    if let Err(why) = &used {
+                        let _ = writeln!(std::io::stderr(), "in the child: {why}");
+                    }
+                    used.is_ok()
+                })
+            })
+        });
+        Err(Error::new(ErrorKind::InvalidArgument, "nothing to append"))
+    });
+    assert!(worked);
 }

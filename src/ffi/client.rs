@@ -89,7 +89,6 @@ pub unsafe extern "C" fn meditopia_client_open(
 ///                                     reason); every event is kept
 ///   MEDITOPIA_ERROR_CONFIG            `ca_file` cannot be used
 ///   MEDITOPIA_ERROR_SPOOL_FULL, MEDITOPIA_ERROR_IO, MEDITOPIA_ERROR_STORE
-///   MEDITOPIA_ERROR_FORKED            this process may not send, and no other process did in time
 ///   MEDITOPIA_ERROR_CLOSED
 ///
 /// Example:
@@ -131,8 +130,7 @@ pub unsafe extern "C" fn meditopia_flush(
 ///
 /// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, and as for `meditopia_flush`
 /// `MEDITOPIA_ERROR_TIMEOUT`, `MEDITOPIA_ERROR_PAUSED`, `MEDITOPIA_ERROR_CONFIG`,
-/// `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
-/// `MEDITOPIA_ERROR_FORKED`.
+/// `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_client_close(
     client: *mut meditopia_client,
@@ -212,7 +210,7 @@ pub unsafe extern "C" fn meditopia_set_bearer_token(
 ///
 /// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (the command may still
 /// take effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
-/// `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+/// `MEDITOPIA_ERROR_CLOSED`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_hold(
     client: *mut meditopia_client,

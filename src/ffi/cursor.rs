@@ -180,7 +180,7 @@ fn reason_number(reason: RowReason) -> i32 {
 /// Callable from any thread.
 ///
 /// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
-/// `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+/// `MEDITOPIA_ERROR_CLOSED`.
 ///
 /// Example:
 ///
@@ -291,8 +291,7 @@ pub unsafe extern "C" fn meditopia_pending_open(
 /// cursor.
 ///
 /// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (an argument is NULL, or `struct_size` is not set),
-/// `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
-/// `MEDITOPIA_ERROR_CLOSED`.
+/// `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_CLOSED`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_cursor_next(
     cursor: *mut meditopia_cursor,

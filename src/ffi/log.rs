@@ -100,9 +100,9 @@ impl UserData {
 ///
 /// `user_data` is passed to the callback. It may be NULL, and has to stay valid until the callback
 /// is replaced or removed, or the client is closed. When this function or `meditopia_client_close`
-/// returns, the previous callback is not running and will not run again. No callback runs in a
-/// forked process. Waits for a callback that is running. Callable from any thread, but not from the
-/// callback.
+/// returns, the previous callback is not running and will not run again. In a forked process the
+/// parent's callback does not run; if a callback forks, the child must not return from it. Waits
+/// for a callback that is running. Callable from any thread, but not from the callback.
 ///
 /// The library writes its log nowhere else: not to stdout, stderr or syslog. Languages whose code
 /// may not run on a foreign thread (PHP) poll `meditopia_log_next` instead.

@@ -148,7 +148,7 @@ fn users_json(receipt: &Receipt) -> String {
 /// a user, every receipt of that time is read. Callable from any thread.
 ///
 /// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
-/// `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+/// `MEDITOPIA_ERROR_CLOSED`.
 ///
 /// Example:
 ///

@@ -119,8 +119,7 @@ fn reason_from_number(number: i32) -> Result<(Option<RejectedReason>, Option<boo
 ///
 /// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (an argument is NULL, `struct_size` is not set, no
 /// rejected event can have that `reason`, or a field is set that this version does not know),
-/// `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
-/// `MEDITOPIA_ERROR_CLOSED`.
+/// `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_CLOSED`.
 ///
 /// Example: the events rejected in the last hour.
 ///
@@ -156,7 +155,7 @@ pub unsafe extern "C" fn meditopia_rejected_find(
 ///
 /// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (the command may still
 /// take effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
-/// `MEDITOPIA_ERROR_FORKED`, `MEDITOPIA_ERROR_CLOSED`.
+/// `MEDITOPIA_ERROR_CLOSED`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_rejected_requeue(
     client: *mut meditopia_client,

@@ -219,8 +219,7 @@ for_each_figure!(convert_to_c);
 /// `meditopia_sender_seen` is cheaper. Callable from any thread.
 ///
 /// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT` (an argument is NULL, or `struct_size` is not set),
-/// `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_FORKED`,
-/// `MEDITOPIA_ERROR_CLOSED`.
+/// `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`, `MEDITOPIA_ERROR_CLOSED`.
 ///
 /// Example:
 ///

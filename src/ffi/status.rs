@@ -54,8 +54,7 @@ pub enum meditopia_status_code {
     /// The store of the spool is damaged, or a newer version of the library wrote it. Enqueue still
     /// works.
     MEDITOPIA_ERROR_STORE = -11,
-    /// This process was forked from one that had the store open. It may enqueue, but neither send
-    /// nor list; any other process may do both.
+    /// Reserved; no version returns it. A forked process sends, flushes and lists like any other.
     MEDITOPIA_ERROR_FORKED = -12,
     /// A defect in this library, caught before it reached your code. Please report the message.
     MEDITOPIA_ERROR_INTERNAL = -13,
@@ -138,7 +137,6 @@ pub(super) fn status_of(kind: ErrorKind) -> meditopia_status {
         ErrorKind::Timeout => MEDITOPIA_ERROR_TIMEOUT,
         ErrorKind::Closed => MEDITOPIA_ERROR_CLOSED,
         ErrorKind::Store => MEDITOPIA_ERROR_STORE,
-        ErrorKind::Forked => MEDITOPIA_ERROR_FORKED,
         ErrorKind::Internal => MEDITOPIA_ERROR_INTERNAL,
     };
     code as meditopia_status

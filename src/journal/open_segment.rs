@@ -10,7 +10,7 @@ use super::group_commit::GroupCommit;
 use super::segment::{self, Header, Position};
 use crate::clock::{self, Moment};
 use crate::error::{Error, ErrorKind, Result};
-use crate::process::{Announcement, CloseOnFork, FileKey, pid};
+use crate::process::{Announcement, CloseOnFork, FileKey, pid, random_u64};
 use crate::spool::{Spool, sync_parent, try_lock};
 
 /// A segment that has reached this size is left to the sender, and a new one is created.
@@ -52,7 +52,7 @@ impl OpenSegment {
                 created_boot_ns,
                 created_wall_ms: clock::wall_ms(),
             };
-            let name = segment::file_name(&header, pid(), fastrand::u32(..));
+            let name = segment::file_name(&header, pid(), random_u64() as u32);
             let path = journal.join(&name);
             let announced = Announcement::new(FileKey::Name(&name))?;
             let mut options = OpenOptions::new();

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use super::segment::{self, HEADER_LEN, Header, Position};
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::process::pid;
+use crate::process::{Owner, pid, random_u64};
 use crate::spool::{Spool, remove_file, sync_dir};
 
 /// How many bytes of records are written at once.
@@ -37,6 +37,7 @@ pub(crate) struct StagedSegment {
     /// Its events.
     events: u32,
     is_complete: bool,
+    owner: Owner,
 }
 
 impl StagedSegment {
@@ -47,7 +48,7 @@ impl StagedSegment {
             created_boot_ns: clock::boot_ns(),
             created_wall_ms: clock::wall_ms(),
         };
-        let name = segment::file_name(&header, pid(), fastrand::u32(..));
+        let name = segment::file_name(&header, pid(), random_u64() as u32);
         let path = dir.join(&name);
         let mut options = OpenOptions::new();
         options.append(true).create_new(true).mode(0o600);
@@ -66,6 +67,7 @@ impl StagedSegment {
             len: HEADER_LEN as u64,
             events: 0,
             is_complete: false,
+            owner: Owner::current(),
         })
     }
 
@@ -118,7 +120,8 @@ impl StagedSegment {
 
 impl Drop for StagedSegment {
     fn drop(&mut self) {
-        if !self.is_complete {
+        // In a forked child it is still the parent's.
+        if !self.is_complete && self.owner.is_current() {
             // If this fails, the next import removes the file.
             let _ = fs::remove_file(&self.path);
         }

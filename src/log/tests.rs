@@ -1,5 +1,6 @@
 use super::*;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use crate::process::tests::{exit_status, in_child};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize};
 use std::sync::mpsc;
 
 fn messages(log: &Log) -> Vec<String> {
@@ -31,8 +32,8 @@ fn a_log_callback_is_unset_by_its_owner_and_by_no_other() {
             calls.fetch_add(1, Ordering::SeqCst);
         })
     };
-    log.set_callback(1, Some(counting())).unwrap();
-    log.set_callback(2, Some(counting())).unwrap();
+    log.set_callback(1, Some(counting()));
+    log.set_callback(2, Some(counting()));
     log.unset_callback_of(1);
     log.info(format_args!("called back"));
     log.unset_callback_of(2);
@@ -93,10 +94,10 @@ fn a_log_callback_gets_each_kept_record_until_it_is_unset() {
     let log = Log::new(Some(Level::Info));
     let (sender, seen) = mpsc::channel();
     let keep = move |record: &Record| sender.send(record.message.clone()).unwrap();
-    log.set_callback(0, Some(Box::new(keep))).unwrap();
+    log.set_callback(0, Some(Box::new(keep)));
     log.info(format_args!("one"));
     log.write(Level::Debug, format_args!("not kept"));
-    log.set_callback(0, None).unwrap();
+    log.set_callback(0, None);
     log.info(format_args!("two"));
     assert_eq!(seen.iter().collect::<Vec<_>>(), ["one"]);
     assert_eq!(messages(&log), ["one", "two"]);
@@ -119,15 +120,14 @@ fn unsetting_a_log_callback_waits_for_its_running_call_while_other_threads_log()
                 end.store(true, Ordering::SeqCst);
             }
         })),
-    )
-    .unwrap();
+    );
 
     std::thread::scope(|scope| {
         scope.spawn(|| log.info(format_args!("slow")));
         entered.recv().unwrap();
         log.info(format_args!("quick"));
         let unset = scope.spawn(|| {
-            log.set_callback(0, None).unwrap();
+            log.set_callback(0, None);
             assert!(ended.load(Ordering::SeqCst), "returned during the call");
         });
         // Once the callback is gone, the unsetting thread waits and no new call begins.
@@ -175,10 +175,9 @@ fn no_log_callback_runs_or_exists_after_it_was_replaced() {
                     assert!(!owned.0.load(Ordering::SeqCst));
                     calls.fetch_add(1, Ordering::SeqCst);
                 })),
-            )
-            .unwrap();
+            );
             std::thread::yield_now();
-            log.set_callback(0, None).unwrap();
+            log.set_callback(0, None);
             assert!(freed.load(Ordering::SeqCst), "still owned by a call");
         }
     });
@@ -194,10 +193,9 @@ fn a_log_callback_may_unset_itself_and_log() {
         0,
         Some(Box::new(move |_| {
             inner.info(format_args!("from inside"));
-            inner.set_callback(0, None).unwrap();
+            inner.set_callback(0, None);
         })),
-    )
-    .unwrap();
+    );
     log.info(format_args!("one"));
     log.info(format_args!("two"));
     assert_eq!(messages(&log), ["one", "from inside", "two"]);
@@ -209,29 +207,68 @@ fn a_log_callback_that_panics_is_caught_and_reported() {
     log.set_callback(
         0,
         Some(Box::new(|_| std::panic::resume_unwind(Box::new("x")))),
-    )
-    .unwrap();
+    );
     log.info(format_args!("one"));
-    log.set_callback(0, None).unwrap();
+    log.set_callback(0, None);
     assert_eq!(messages(&log), ["one", "the log callback panicked"]);
 }
 
 #[test]
-fn a_log_of_another_process_calls_no_callback() {
+fn a_child_runs_no_callback_of_its_parents_log_and_waits_for_none_of_its_locks() {
     let calls = Arc::new(AtomicUsize::new(0));
     let seen = calls.clone();
-    let mut log = Log::new(Some(Level::Info));
-    log.set_callback(
-        0,
-        Some(Box::new(move |_| {
-            seen.fetch_add(1, Ordering::SeqCst);
-        })),
-    )
-    .unwrap();
-    log.owner_pid += 1;
-    log.info(format_args!("kept"));
-    assert_eq!(calls.load(Ordering::SeqCst), 0);
-    assert_eq!(messages(&log), ["kept"]);
-    let error = log.set_callback(0, None).expect_err("not ours");
-    assert_eq!(error.kind(), ErrorKind::Forked);
+    let log = Log::new(Some(Level::Info));
+    let count = move |_: &Record| {
+        seen.fetch_add(1, Ordering::SeqCst);
+    };
+    log.set_callback(0, Some(Box::new(count)));
+    let (ring, running) = (log.ring.lock().unwrap(), log.calls());
+    assert!(in_child(|| {
+        log.info(format_args!("in the child"));
+        log.set_callback(1, None);
+        log.unset_callback_of(0);
+        log.next().is_none() && calls.load(Ordering::SeqCst) == 0
+    }));
+    drop((ring, running));
+    log.info(format_args!("in the parent"));
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_child_that_returns_from_the_callback_that_forked_it_waits_for_no_lock_of_its_parent() {
+    let log = Log::new(Some(Level::Info));
+    let child = Arc::new(AtomicI32::new(-1));
+    let (forks_soon, before_fork) = mpsc::channel();
+    let (is_held, held) = mpsc::channel();
+    let (has_forked, after_fork) = mpsc::channel();
+    let (forked, held) = (child.clone(), Mutex::new(held));
+    let fork = move |_: &Record| {
+        forks_soon.send(()).unwrap();
+        held.lock().unwrap().recv().unwrap();
+        // SAFETY: the child returns to this test, which ends it.
+        forked.store(unsafe { libc::fork() }, Ordering::SeqCst);
+        if forked.load(Ordering::SeqCst) == 0 {
+            // SAFETY: ends the child if it waits for ever.
+            unsafe { libc::alarm(10) };
+        } else {
+            has_forked.send(()).unwrap();
+        }
+    };
+    log.set_callback(0, Some(Box::new(fork)));
+    std::thread::scope(|scope| {
+        let log = &log;
+        scope.spawn(move || {
+            before_fork.recv().unwrap();
+            let _calls = log.calls();
+            is_held.send(()).unwrap();
+            after_fork.recv().unwrap();
+        });
+        log.info(format_args!("forks"));
+        let child = child.load(Ordering::SeqCst);
+        if child == 0 {
+            // SAFETY: ends the child without running anything of the test harness.
+            unsafe { libc::_exit(0) };
+        }
+        assert_eq!(exit_status(child), Some(0));
+    });
 }

@@ -37,8 +37,10 @@ const ANNOUNCED_BY_INODE: i32 = -3;
 const MAX_TRIED: RawFd = 65_536;
 
 /// Where one descriptor is registered.
-struct Slot {
+#[derive(Debug)]
+pub(super) struct Slot {
     state: AtomicI32,
+    /// What was announced, or device and inode of the descriptor.
     key: [AtomicU64; 2],
 }
 
@@ -54,7 +56,7 @@ pub(crate) enum FileKey<'a> {
 /// The announcement of a file that is about to be opened.
 #[derive(Debug)]
 pub(crate) struct Announcement {
-    slot: usize,
+    slot: &'static Slot,
 }
 
 /// A file that a forked child closes at once, so that its `flock` ends with the process that took
@@ -63,7 +65,7 @@ pub(crate) struct Announcement {
 pub(crate) struct CloseOnFork {
     file: ManuallyDrop<File>,
     owner: Owner,
-    slot: usize,
+    slot: &'static Slot,
 }
 
 impl Slot {
@@ -72,6 +74,35 @@ impl Slot {
             state: AtomicI32::new(FREE),
             key: [const { AtomicU64::new(0) }; 2],
         }
+    }
+
+    /// Takes a slot that is free; nothing is announced or registered there yet.
+    fn claim() -> Option<&'static Self> {
+        SLOTS.iter().find(|slot| {
+            slot.state
+                .compare_exchange(FREE, CLAIMED, Ordering::AcqRel, Ordering::Relaxed)
+                .is_ok()
+        })
+    }
+
+    /// Registers an open descriptor; `None` if no slot is free.
+    pub(super) fn register(descriptor: RawFd) -> Option<&'static Self> {
+        install_fork_handler().ok()?;
+        let slot = Self::claim()?;
+        slot.hold(descriptor);
+        Some(slot)
+    }
+
+    fn hold(&self, descriptor: RawFd) {
+        let place = inode_of(descriptor).unwrap_or_default();
+        for (word, value) in self.key.iter().zip(place) {
+            word.store(value, Ordering::Relaxed);
+        }
+        self.state.store(descriptor + 1, Ordering::Release);
+    }
+
+    pub(super) fn free(&self) {
+        self.state.store(FREE, Ordering::Release);
     }
 
     fn announce(&self, file: FileKey<'_>) {
@@ -94,27 +125,20 @@ impl Announcement {
     /// Announces a file. Call it before opening the file.
     pub(crate) fn new(file: FileKey<'_>) -> Result<Self> {
         install_fork_handler().map_err(|e| Error::io("pthread_atfork", e))?;
-        let claimed = SLOTS.iter().position(|slot| {
-            slot.state
-                .compare_exchange(FREE, CLAIMED, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
-        });
-        let Some(slot) = claimed else {
+        let Some(slot) = Slot::claim() else {
             return Err(Error::io(
                 "more files of spools are open than this library can close at fork",
                 io::Error::from_raw_os_error(libc::EMFILE),
             ));
         };
-        SLOTS[slot].announce(file);
+        slot.announce(file);
         Ok(Self { slot })
     }
 
     /// Registers the file, now that it is open. Call it before taking a lock on it.
     pub(crate) fn opened(self, file: File) -> CloseOnFork {
         let slot = ManuallyDrop::new(self).slot;
-        SLOTS[slot]
-            .state
-            .store(file.as_raw_fd() + 1, Ordering::Release);
+        slot.hold(file.as_raw_fd());
         CloseOnFork {
             file: ManuallyDrop::new(file),
             owner: Owner::current(),
@@ -126,7 +150,7 @@ impl Announcement {
 impl Drop for Announcement {
     /// The file could not be opened.
     fn drop(&mut self) {
-        SLOTS[self.slot].state.store(FREE, Ordering::Release);
+        self.slot.free();
     }
 }
 
@@ -144,7 +168,7 @@ impl Drop for CloseOnFork {
         if self.owner.is_current() {
             // A child between fork and exec may hold a copy: the lock must not outlast this drop.
             let _ = rustix::fs::flock(&*self.file, FlockOperation::Unlock);
-            SLOTS[self.slot].state.store(FREE, Ordering::Release);
+            self.slot.free();
             // SAFETY: dropped once, here; `self` is not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.file) }
         }
@@ -178,7 +202,10 @@ extern "C" fn close_inherited() {
             ANNOUNCED_BY_NAME | ANNOUNCED_BY_INODE => announced = true,
             registered => {
                 slot.state.store(FREE, Ordering::Relaxed);
-                close(registered - 1);
+                // The application may have closed it, and opened a file of its own under its number.
+                if inode_of(registered - 1) == Some(slot.key()) {
+                    close(registered - 1);
+                }
             }
         }
     }
@@ -203,14 +230,19 @@ fn close(descriptor: RawFd) {
     unsafe { libc::close(descriptor) };
 }
 
+/// Device and inode of what is open under this number.
+fn inode_of(descriptor: RawFd) -> Option<[u64; 2]> {
+    // SAFETY: used for one system call, which fails where nothing is open.
+    let file = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    let about = rustix::fs::fstat(file).ok()?;
+    Some([about.st_dev, about.st_ino])
+}
+
 /// Whether `descriptor` is open and was announced.
 fn is_announced(descriptor: RawFd) -> bool {
-    // SAFETY: used for two system calls, which fail where nothing is open.
-    let file = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    let Ok(about) = rustix::fs::fstat(file) else {
+    let Some(place) = inode_of(descriptor) else {
         return false;
     };
-    let place = [about.st_dev, about.st_ino];
     let name = hash_of_name(descriptor);
     SLOTS
         .iter()

@@ -1,15 +1,19 @@
 //! What the library has to know and do about the process that it runs in: notice a fork, give each
-//! process values of its own, close descriptors in a child, and start threads that run no signal
-//! handler.
+//! process values and random numbers of its own, close descriptors in a child, and start threads that
+//! run no signal handler.
 
 mod close_on_fork;
+mod closed_in_child;
 mod owner;
 mod per_process;
+mod random;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod thread;
 
 pub(crate) use self::close_on_fork::{Announcement, CloseOnFork, FileKey};
-pub(crate) use self::owner::pid;
+pub(crate) use self::closed_in_child::ClosedInChild;
+pub(crate) use self::owner::{Owner, pid};
 pub(crate) use self::per_process::PerProcess;
+pub(crate) use self::random::random_u64;
 pub(crate) use self::thread::spawn_with_signals_blocked;

@@ -21,7 +21,7 @@ use super::{Shared, wake};
 use crate::clock;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::log::Log;
-use crate::process::pid;
+use crate::process::{pid, random_u64};
 use crate::spool::{Spool, private_file, remove_file};
 use crate::store::RejectedFilter;
 
@@ -142,7 +142,7 @@ impl Waiting {
             spool.boot_count(),
             clock::boot_ns(),
             pid(),
-            fastrand::u32(..)
+            random_u64() as u32
         ));
         write(&path, command)?;
         Ok(Self { path })

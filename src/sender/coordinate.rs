@@ -4,6 +4,7 @@
 //! It is a loop over phases ([`Phase`]). An elected coordinator looks at everything when it is
 //! woken, and at least every second.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -52,6 +53,11 @@ enum Phase {
 pub(super) fn run(shared: &Arc<Shared>) {
     let mut phase = Phase::StandBy;
     loop {
+        if shared.is_of_parent() {
+            // Nothing of the parent's is dropped here.
+            mem::forget(phase);
+            return;
+        }
         shared.liveness.report(Thread::Coordinator, LOOK_EVERY);
         if !shared.threads.is_wanted() {
             match end(shared, phase) {

@@ -64,6 +64,9 @@ fn wait_for_request(
     body: &mut Vec<u8>,
 ) -> Option<u64> {
     loop {
+        if shared.is_of_parent() {
+            return None;
+        }
         shared.liveness.report(Thread::Lane(lane), IDLE_LOOK);
         // Before the look: what changes after it ends the wait.
         let mut seen = shared.threads.changes();
@@ -97,6 +100,10 @@ fn wait_for_request(
         });
         let generation = session.generation();
         shared.release(session);
+        // The log's callback may have forked.
+        if shared.is_of_parent() {
+            return None;
+        }
         let rest = match stepped {
             // The batch has to be known as in doubt before it leaves.
             Ok(Some(Next::Send)) => match shared.keep_before_sending() {

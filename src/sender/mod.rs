@@ -50,7 +50,7 @@ use self::vitals::Liveness;
 use crate::config::BearerToken;
 use crate::error::{Error, PauseReason, Result};
 use crate::log::Log;
-use crate::process::spawn_with_signals_blocked;
+use crate::process::{Owner, spawn_with_signals_blocked};
 use crate::spool::Spool;
 use crate::store::LogStore;
 use crate::transport::{self, Transport};
@@ -65,6 +65,7 @@ pub(crate) struct Sender {
 
 /// What the threads and the callers share.
 struct Shared {
+    owner: Owner,
     spool: Arc<Spool>,
     log: Arc<Log>,
     options: SenderOptions,
@@ -92,6 +93,7 @@ impl Sender {
         let token = Arc::new(token);
         Self {
             shared: Arc::new(Shared {
+                owner: Owner::current(),
                 spool,
                 log,
                 options,
@@ -189,6 +191,12 @@ impl Sender {
 }
 
 impl Shared {
+    /// Whether the caller runs in a child that a callback of the application has forked, on a copy of
+    /// a thread of this sender. There the thread ends: all that it works on is the parent's.
+    fn is_of_parent(&self) -> bool {
+        !self.owner.is_current()
+    }
+
     /// Opens the store as the elected one, unless it is the one that was found damaged.
     fn open_state(&self, _election: &Election, damage: Option<Damage>) -> Result<State> {
         // Sound rows of a damaged store could be sent in the meantime, but in which order?
@@ -215,6 +223,18 @@ impl Sender {
     pub(crate) fn in_a_long_step<T>(&self, during: impl FnOnce() -> T) -> T {
         let _step = self.shared.session();
         during()
+    }
+
+    /// Calls `during` while a thread holds each lock of the sender, and one makes the transport.
+    pub(crate) fn while_locked<T>(&self, during: impl FnOnce() -> T) -> T {
+        let shared = &self.shared;
+        let (_session, _threads) = (shared.session(), shared.threads.locked());
+        let mut returned = None;
+        let _ = shared.transport.get_or_try_init(|| {
+            returned = Some(during());
+            Err(())
+        });
+        returned.expect("the transport is made only now")
     }
 }
 

@@ -256,6 +256,10 @@ impl Shared {
 
     /// Takes a step of a thread of the sender; see [`Session::step`].
     pub(super) fn step<T>(&self, step: impl FnOnce(&mut State) -> Result<T>) -> Result<Option<T>> {
+        if self.is_of_parent() {
+            let what = "this process was forked in a callback of the log";
+            return Err(Error::new(ErrorKind::Internal, what));
+        }
         let mut session = self.session();
         let taken = session.step(step);
         self.release(session);

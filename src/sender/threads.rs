@@ -167,6 +167,11 @@ impl Threads {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn locked(&self) -> std::sync::MutexGuard<'_, impl Sized> {
+        lock(&self.counts)
+    }
+
     fn count_change(&self, counts: &mut Counts) {
         counts.changes += 1;
         self.changed.notify_all();

@@ -14,6 +14,7 @@ use arc_swap::ArcSwapOption;
 use crate::config::{BearerToken, TokenSource};
 use crate::error::Result;
 use crate::mutex::lock;
+use crate::process::random_u64;
 
 /// The token that requests carry now.
 pub(crate) struct Token {
@@ -37,7 +38,7 @@ const FIRST_VERSION: u64 = 1;
 pub(super) fn fingerprint(token: &BearerToken) -> Vec<u8> {
     let mut salt = [0; SALT_BYTES];
     // The salt need not be secret, only seldom the same twice.
-    salt[..8].copy_from_slice(&fastrand::u64(..).to_le_bytes());
+    salt[..8].copy_from_slice(&random_u64().to_le_bytes());
     salt[8..].copy_from_slice(&crate::clock::boot_ns().to_le_bytes());
     salted(&salt, token)
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::election::Election;
 use crate::error::{Error, Result};
+use crate::process::ClosedInChild;
 use crate::spool::{Spool, open_dir, remove_file};
 
 /// A look for full batches waits so long for more of them: one commit takes them all over.
@@ -54,7 +55,7 @@ impl Reasons {
 /// The sender's end.
 #[derive(Debug)]
 pub(super) struct WakeSocket {
-    socket: UnixDatagram,
+    socket: ClosedInChild<UnixDatagram>,
 }
 
 impl WakeSocket {
@@ -67,7 +68,9 @@ impl WakeSocket {
         // Not by the descriptor: chmod of a socket's descriptor does not reach its file.
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         fs::set_permissions(spool.wake_socket(), private).map_err(failed)?;
-        Ok(Self { socket })
+        Ok(Self {
+            socket: ClosedInChild::new(socket),
+        })
     }
 
     /// Waits to be woken, at most `timeout`. If a look is all that is asked for, it waits for more a

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use super::files::{directory_error, open_dir, spool_name, sync_parent};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::process::pid;
+use crate::process::{pid, random_u64};
 
 /// Which directory on which disk. One directory under two paths has one id; a new directory at an
 /// old path has another, even where the file system reuses the inode.
@@ -161,6 +161,6 @@ pub(crate) fn temporary_dir() -> PathBuf {
         "meditopia-{}-{:x}-{:08x}",
         pid(),
         clock::boot_ns(),
-        fastrand::u32(..)
+        random_u64() as u32
     ))
 }

@@ -9,13 +9,14 @@ use std::path::Path;
 use rustix::fs::FlockOperation;
 
 use crate::error::{Error, Result};
+use crate::process::ClosedInChild;
 
 /// Replaces a whole file, durably: readers see the old content or the new one.
 pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
     let fresh = path.with_extension("new");
     let write = || -> std::io::Result<()> {
-        let mut file = private_file().truncate(true).open(&fresh)?;
-        file.write_all(content)?;
+        let file = ClosedInChild::new(private_file().truncate(true).open(&fresh)?);
+        (&*file).write_all(content)?;
         file.sync_all()?;
         fs::rename(&fresh, path)
     };
@@ -97,7 +98,7 @@ pub(crate) fn sync_parent(path: &Path) -> Result<()> {
 
 /// Makes the entries of a directory durable.
 pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
-    open_dir(dir)?
+    ClosedInChild::new(open_dir(dir)?)
         .sync_all()
         .map_err(|e| Error::io(dir.display(), e))
 }

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use once_cell::race::OnceBox;
+
 use super::entry::{Entry, Isolation, Numbers, Point, QueueFile, QueuePosition, RejectedFile};
 use super::{
     InDoubt, LaneState, PauseState, Place, QueueState, RejectedReason, Rest, Suspect, Totals,
@@ -100,8 +102,10 @@ pub(super) struct Fold {
 
 impl Fold {
     pub(super) fn queue(&self, place: Place) -> &Queue {
-        static EMPTY: std::sync::LazyLock<Queue> = std::sync::LazyLock::new(Queue::default);
-        self.queues.get(index(place)).unwrap_or(&EMPTY)
+        // A lock that another thread of the parent held would stop a forked child for ever.
+        static EMPTY: OnceBox<Queue> = OnceBox::new();
+        let known = self.queues.get(index(place));
+        known.unwrap_or_else(|| EMPTY.get_or_init(Box::default))
     }
 
     pub(super) fn queue_mut(&mut self, place: Place) -> &mut Queue {

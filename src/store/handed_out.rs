@@ -15,6 +15,7 @@ use super::queue_file::{self, QueueCursor, encode_run};
 use super::rejected_file;
 use super::{Place, Rejected, Run, StoredRun};
 use crate::error::{Error, ErrorKind, Result};
+use crate::process::random_u64;
 
 /// How long an append waits for a file that an earlier sender's last write still holds.
 const LOCK_WAIT_MS: u64 = 1_000;
@@ -169,7 +170,7 @@ impl LogStore {
         let header = fill(FileHeader {
             boot_count: self.boot_count,
             number: 0,
-            nonce: fastrand::u64(..),
+            nonce: random_u64(),
             created_ms: crate::clock::wall_ms(),
             lane: 0,
             queue: 0,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use rustix::fs::{FallocateFlags, FlockOperation};
 
 use super::disk::{Access, Disk, DiskFile, Folder};
-use crate::process::{Announcement, CloseOnFork, FileKey};
+use crate::process::{Announcement, CloseOnFork, ClosedInChild, FileKey};
 use crate::spool::{Spool, ensure_dir, sync_dir};
 
 /// The folders of a spool.
@@ -76,8 +76,8 @@ impl Disk for SpoolDisk {
     fn open(&self, folder: Folder, name: &str, access: Access) -> io::Result<Box<dyn DiskFile>> {
         let path = self.path(folder, name);
         let opened = match access {
-            Access::Read => Descriptor::Plain(private().open(&path)?),
-            Access::Create => Descriptor::Plain(self.create(folder, name)?),
+            Access::Read => Descriptor::Plain(ClosedInChild::new(private().open(&path)?)),
+            Access::Create => Descriptor::Plain(ClosedInChild::new(self.create(folder, name)?)),
             // A child of the application that forks would keep the lock.
             Access::Write => {
                 let about = fs::symlink_metadata(&path)?;
@@ -137,7 +137,7 @@ impl Disk for SpoolDisk {
 
 #[derive(Debug)]
 enum Descriptor {
-    Plain(File),
+    Plain(ClosedInChild<File>),
     Lockable(CloseOnFork),
 }
 

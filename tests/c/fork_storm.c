@@ -1,12 +1,11 @@
 /* Many forks from a busy process: two threads enqueue and the sender sends all the time, so that at each
- * fork some lock is held.
+ * fork some lock is held, and the sender is in some step.
  *
  *   fork_storm CONFIG.toml FORKS
  *
- * Each child enqueues a few events at once; every fourth child leaves this to a child of its own. Every
- * tenth child checks that it may not send. Between the forks, programs are started with vfork and
- * posix_spawn. Users: first, child-0 ..., busy-0 and busy-1. Prints how many events busy-0 and busy-1
- * have. */
+ * Each child enqueues a few events at once and flushes; every fourth child leaves this to a child of its
+ * own. Between the forks, programs are started with vfork and posix_spawn. Users: first, child-0 ...,
+ * busy-0 and busy-1. Prints how many events busy-0 and busy-1 have. */
 
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -35,13 +34,12 @@ static void *enqueue_busily(void *argument) {
 }
 
 static void run_child(long index) {
-  meditopia_report report = {.struct_size = sizeof report};
   char user[32];
   long number;
   alarm(TIME_LIMIT_S);
   snprintf(user, sizeof user, "child-%ld", index);
   for (number = 0; number < EVENTS_PER_CHILD; number++) enqueue(client, user, number);
-  if (index % 10 == 0) CHECK(meditopia_flush(client, 30000, &report, NULL) == MEDITOPIA_ERROR_FORKED);
+  flush(client, 30000);
   _exit(0);
 }
 

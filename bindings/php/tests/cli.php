@@ -36,6 +36,26 @@ run([
         $client->enqueue('t', 'u-1', EventType::Video, "calm \0 morning", new DateTimeImmutable('2024-08-06T15:04:05Z'));
         check($client->flush(20)->delivered === 1, 'one is delivered');
     },
+    'a child of a process that sends flushes and lists as its parent does' => static function () use ($spool): void {
+        $client = Client::fromEnvironment(['spool' => $spool('forked'), 'role' => 'both']);
+        $client->enqueue('t', 'u-parent', EventType::Video);
+        $client->flush(20);
+        $child = pcntl_fork();
+        if ($child === 0) {
+            try {
+                $client->enqueue('t', 'u-child', EventType::Video);
+                $left = $client->flush(20)->pending + count([...$client->operator()->rejected()]);
+            } catch (Throwable $failure) {
+                fwrite(STDERR, $failure . "\n");
+                $left = 1;
+            }
+            // Without the shutdown functions of the tests.
+            posix_kill(getmypid(), $left === 0 ? SIGTERM : SIGABRT);
+        }
+        pcntl_waitpid($child, $status);
+        check(pcntl_wifsignaled($status) && pcntl_wtermsig($status) === SIGTERM, 'the child has flushed and listed');
+        check($client->flush(20)->pending === 0, 'nothing is left');
+    },
     'a rejected event is listed with the reason of the API and can be discarded' => static function () use ($spool): void {
         $client = Client::fromEnvironment(['spool' => $spool('rejected')]);
         check($client->enqueueMany([

@@ -90,23 +90,27 @@ assert client.flush(60).pending == 0
     }
 
 
-def test_a_child_of_a_sender_is_told_that_it_may_not_send(api, spool):
-    with meditopia.Client(**api.options(spool)) as client:
-        client.enqueue(token="t", partner_user_id="u", event="video")
-        client.flush(30)
-        api.set("faults", faults=[{"fault": "status", "status": 503}])
-        pid = os.fork()
-        if pid == 0:
-            try:
-                client.enqueue(token="t", partner_user_id="u", event="video")
-                list(client.rejected)
-            except meditopia.Forked as error:
-                os._exit(0 if "process" in str(error) else 2)
-            except BaseException:
-                os._exit(3)
-            os._exit(1)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-        api.set("faults", faults=[])
-        client.resume()
-        assert client.flush(60).pending == 0
-    assert api.ledger()["accepted_events"] == 2
+@pytest.mark.parametrize("parent_lives", [True, False], ids=["while its parent sends", "after its parent has ended"])
+def test_a_child_of_a_sender_flushes_and_lists(api, spool, parent_lives):
+    """In a program of its own, because the parent ends."""
+    code = f"""
+import os, meditopia
+client = meditopia.Client(**{api.options(str(spool))!r})
+client.enqueue(token="t", partner_user_id="u", event="video", event_value="0")
+client.flush(30)
+client.enqueue(token="t", partner_user_id="u", event="video", event_value="1")
+pid = os.fork()
+if pid == 0:
+    client.enqueue(token="t", partner_user_id="child", event="video", event_value="0")
+    assert client.flush(60).pending == 0
+    assert list(client.rejected) == []
+    os._exit(0)
+if not {parent_lives}:
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+client.close()
+"""
+    # The output ends when the child has ended.
+    run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert api.arrived() == {"u": [0, 1], "child": [0]}

@@ -17,7 +17,7 @@
 
 mod progress;
 
-use std::fs::File;
+use std::mem::ManuallyDrop;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Batch, Rules};
 use crate::journal::staged_segment::{self, StagedSegment};
 use crate::journal::usage;
+use crate::process::{CloseOnFork, Owner};
 
 /// A commit is due when this many bytes have been gathered: as many as a writer puts into one
 /// segment.
@@ -53,7 +54,10 @@ pub enum ImportEnd {
 
 /// An import that is open. Events that were not committed when it is dropped are not queued.
 pub struct Import {
-    core: Arc<Core>,
+    /// Its process. A child that has inherited it can only drop it.
+    owner: Owner,
+    /// Not dropped in a child: it would end what is the parent's.
+    core: ManuallyDrop<Arc<Core>>,
     name: String,
     dir: PathBuf,
     staged: Option<StagedSegment>,
@@ -65,7 +69,7 @@ pub struct Import {
     ended_ms: Option<i64>,
     /// The error that lost gathered events, after which nothing can be committed.
     failed: Option<Error>,
-    _lock: File,
+    _lock: CloseOnFork,
 }
 
 impl Import {
@@ -110,7 +114,8 @@ impl Import {
             checkpoint: last.map(|last| last.checkpoint.get().to_owned()),
             failed: None,
             _lock: lock,
-            core,
+            owner: Owner::current(),
+            core: ManuallyDrop::new(core),
         })
     }
 
@@ -253,6 +258,15 @@ impl Import {
     }
 
     fn check_usable(&self) -> Result<()> {
+        if !self.owner.is_current() {
+            return Err(Error::new(
+                ErrorKind::Closed,
+                format!(
+                    "import {:?}: was opened by the parent of this process; open it here once that has ended",
+                    self.name
+                ),
+            ));
+        }
         match &self.failed {
             Some(error) => Err(error.clone()),
             None => Ok(()),
@@ -264,5 +278,14 @@ impl Import {
         self.discard();
         self.failed = Some(error.clone());
         error
+    }
+}
+
+impl Drop for Import {
+    fn drop(&mut self) {
+        if self.owner.is_current() {
+            // SAFETY: dropped once, here; `self` is not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.core) }
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! The file that saves the progress of an import, and the directory of that file.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind as IoKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::process::{Announcement, CloseOnFork, FileKey};
 use crate::spool::{open_dir, replace_file, try_lock};
 
 const VERSION: u32 = 1;
@@ -83,8 +85,10 @@ fn progress_path(dir: &Path) -> PathBuf {
     dir.join("progress.json")
 }
 
-pub(super) fn try_lock_dir(dir: &Path) -> Result<Option<File>> {
-    let handle = open_dir(dir)?;
+pub(super) fn try_lock_dir(dir: &Path) -> Result<Option<CloseOnFork>> {
+    let about = fs::metadata(dir).map_err(|e| Error::io(dir.display(), e))?;
+    let announced = Announcement::new(FileKey::Inode((about.dev(), about.ino())))?;
+    let handle = announced.opened(open_dir(dir)?);
     Ok(try_lock(&handle, dir.display())?.then_some(handle))
 }
 

@@ -314,7 +314,6 @@ fn the_numbers_of_statuses_pauses_and_levels_never_change() {
         (ErrorKind::Timeout, -9),
         (ErrorKind::Closed, -10),
         (ErrorKind::Store, -11),
-        (ErrorKind::Forked, -12),
         (ErrorKind::Internal, -13),
     ];
     for (kind, number) in kinds {

@@ -40,6 +40,7 @@ use crate::event;
 use crate::exchange::Exchange;
 use crate::journal::round::Offsets;
 use crate::log::{Level, Log};
+use crate::process::random_u64;
 use crate::store::{Change, CommitSafety, Intake, PauseState, Place, Rest, Suspect, Totals};
 
 /// What the configuration says about a sender's work.
@@ -176,7 +177,7 @@ impl State {
             committed_pause,
             brake: None,
             lane_writes: LaneWrites::Each,
-            rng: fastrand::Rng::new(),
+            rng: fastrand::Rng::with_seed(random_u64()),
         })
     }
 

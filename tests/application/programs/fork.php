@@ -1,7 +1,8 @@
 <?php
 // PHP with pcntl_fork: fork.php LIBRARY HEADER CONFIG ACKNOWLEDGED PROCESSES EVENTS
 //
-// The client is opened and used before the fork. Every third process is killed in the middle of its events.
+// The client is opened and used before the fork. Every third process is killed in the middle
+// of its events; the others flush.
 
 const AT_ONCE = 4;
 
@@ -47,6 +48,7 @@ for ($start = 0, $batch = 0; $start < $processes; $start += AT_ONCE) {
                 }
                 enqueue("child-$index", $number);
             }
+            succeed('flush', $c->meditopia_flush($client, 60000, null, FFI::addr($error)));
             exit(0);
         }
         $children[$child] = $killed_at >= 0;

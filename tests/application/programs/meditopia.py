@@ -49,3 +49,6 @@ class Client:
         )
         os.write(self.acknowledged, f"{self.user} {self.number}\n".encode())
         self.number += 1
+
+    def flush(self):
+        self.succeed("meditopia_flush", self.handle, 60000, None)

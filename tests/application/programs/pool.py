@@ -1,6 +1,7 @@
 """Python's multiprocessing with fork: pool.py LIBRARY CONFIG ACKNOWLEDGED PROCESSES EVENTS
 
-The client is opened and used before the fork. Every third process is killed in the middle of its events."""
+The client is opened and used before the fork. Every third process is killed in the middle of its events;
+the others flush."""
 
 import multiprocessing
 import os
@@ -17,6 +18,7 @@ def work(client, events, killed_at):
         if number == killed_at:
             os.kill(os.getpid(), signal.SIGKILL)
         client.enqueue()
+    client.flush()
 
 
 def main():

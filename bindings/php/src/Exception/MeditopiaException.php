@@ -26,7 +26,6 @@ abstract class MeditopiaException extends RuntimeException
         -9 => TimedOut::class,
         -10 => Closed::class,
         -11 => StoreDamaged::class,
-        -12 => Forked::class,
         -13 => Internal::class,
     ];
 

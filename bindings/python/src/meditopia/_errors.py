@@ -97,10 +97,6 @@ class StoreError(MeditopiaError):
     """The store of the spool is damaged, or of a newer version than the library. Enqueue goes on."""
 
 
-class Forked(MeditopiaError):
-    """This process was forked from one that was sending: it may enqueue, but not send or list."""
-
-
 class InternalError(MeditopiaError):
     """A defect of the library, caught at its door. Please report the message."""
 
@@ -118,6 +114,5 @@ BY_STATUS: Dict[int, Type[MeditopiaError]] = {
     -9: TimedOut,
     -10: ClosedError,
     -11: StoreError,
-    -12: Forked,
     -13: InternalError,
 }

@@ -12,6 +12,7 @@ mod adopt;
 mod doctor;
 mod event_lists;
 mod hold;
+mod hostile_application;
 mod import;
 mod incidents;
 mod recover;
