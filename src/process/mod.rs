@@ -3,6 +3,7 @@
 //! handler.
 
 mod close_on_fork;
+mod own_descriptor;
 mod owner;
 mod per_process;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod tests;
 mod thread;
 
 pub(crate) use self::close_on_fork::{Announcement, CloseOnFork, FileKey};
+pub(crate) use self::own_descriptor::OwnDescriptor;
 pub(crate) use self::owner::pid;
 pub(crate) use self::per_process::PerProcess;
 pub(crate) use self::thread::spawn_with_signals_blocked;

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::election::Election;
 use crate::error::{Error, Result};
+use crate::process::OwnDescriptor;
 use crate::spool::{Spool, open_dir, remove_file};
 
 /// A look for full batches waits so long for more of them: one commit takes them all over.
@@ -54,7 +55,7 @@ impl Reasons {
 /// The sender's end.
 #[derive(Debug)]
 pub(super) struct WakeSocket {
-    socket: UnixDatagram,
+    socket: OwnDescriptor<UnixDatagram>,
 }
 
 impl WakeSocket {
@@ -63,7 +64,7 @@ impl WakeSocket {
         let failed = |e: io::Error| Error::io(spool.wake_socket().display(), e);
         remove_file(&spool.wake_socket())?;
         let (_dir, path) = short_path(spool)?;
-        let socket = UnixDatagram::bind(path).map_err(failed)?;
+        let socket = OwnDescriptor::new(UnixDatagram::bind(path).map_err(failed)?);
         // Not by the descriptor: chmod of a socket's descriptor does not reach its file.
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         fs::set_permissions(spool.wake_socket(), private).map_err(failed)?;
@@ -101,6 +102,11 @@ impl WakeSocket {
 
     /// The next byte, if one comes within `timeout`.
     fn receive(&self, timeout: Duration) -> Option<u8> {
+        // An application that has closed it may have a socket of its own there.
+        if self.socket.check().is_err() {
+            std::thread::sleep(timeout);
+            return None;
+        }
         // Zero would mean for ever.
         let timeout = timeout.max(Duration::from_millis(1));
         if self.socket.set_read_timeout(Some(timeout)).is_err() {

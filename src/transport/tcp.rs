@@ -18,6 +18,8 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 use ureq::{Error, Timeout};
 
+use crate::process::OwnDescriptor;
+
 /// The size of the input buffer: an answer's head has to fit into it.
 pub(super) const INPUT_BYTES: usize = 16 * 1024;
 /// The size of the output buffer: most requests fit into it, and a TLS record of the largest size.
@@ -27,7 +29,7 @@ pub(super) const OUTPUT_BYTES: usize = 32 * 1024;
 const TIMEOUT_STEP: Duration = Duration::from_millis(100);
 
 pub(super) struct TcpConnection {
-    stream: TcpStream,
+    stream: OwnDescriptor<TcpStream>,
     peer: SocketAddr,
     buffers: LazyBuffers,
     connected_by: Instant,
@@ -60,7 +62,7 @@ impl TcpConnection {
         request_timeout: Duration,
     ) -> Self {
         Self {
-            stream,
+            stream: OwnDescriptor::new(stream),
             peer,
             buffers: LazyBuffers::new(INPUT_BYTES, OUTPUT_BYTES),
             connected_by,
@@ -101,7 +103,7 @@ impl TcpConnection {
                 self.write_timeout = Some(left);
             }
             let bytes = &self.buffers.output()[written..amount];
-            match send(&self.stream, bytes, flags).map_err(io::Error::from) {
+            match send(&*self.stream, bytes, flags).map_err(io::Error::from) {
                 Ok(0) => return Err(Error::Io(ErrorKind::WriteZero.into())),
                 Ok(taken) => written += taken,
                 Err(error) if is_retryable(&error) => {}
@@ -153,7 +155,7 @@ impl Transport for TcpConnection {
     fn is_open(&mut self) -> bool {
         let mut byte = [0];
         let peeked = recv(
-            &self.stream,
+            &*self.stream,
             &mut byte,
             RecvFlags::PEEK | RecvFlags::DONTWAIT,
         );
