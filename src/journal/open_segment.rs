@@ -103,16 +103,19 @@ impl OpenSegment {
         }
     }
 
-    /// Whether a record of this moment may be appended: there is room, and the clock was not set.
-    pub(super) fn accepts(&self, now: Moment) -> bool {
-        self.len.load(Ordering::Relaxed) < SEGMENT_BYTES
+    /// Whether a record of so many bytes and of this moment may be appended: there is room, also
+    /// below the process's `limit` of files, and the clock was not set.
+    pub(super) fn accepts(&self, bytes: usize, limit: u64, now: Moment) -> bool {
+        let len = self.len.load(Ordering::Relaxed);
+        len < SEGMENT_BYTES
+            && len.saturating_add(bytes as u64) <= limit
             && self.header.wall_ms(now.boot_ns).abs_diff(now.wall_ms) <= WALL_STEP_MS
     }
 
-    /// Whether its file was removed. Only a sender should do that, and it waits for the writer's
-    /// end.
-    pub(super) fn is_unlinked(&self) -> bool {
-        is_unlinked(&self.file)
+    /// Whether its file was removed, which only a sender should do after the writer's end, or its
+    /// descriptor was closed by the application.
+    pub(super) fn is_lost(&self) -> bool {
+        is_unlinked(&self.file) || self.file.check().is_err()
     }
 
     /// Completes the record in `record`, appends it whole, and returns where it ends; the caller
@@ -140,7 +143,7 @@ impl OpenSegment {
             }
             // The next record stands where this one should have stood, behind as many events.
             Err(e) => Err(AppendFailure {
-                must_seal: self.file.set_len(start).is_err(),
+                must_seal: self.file.check().is_err() || self.file.set_len(start).is_err(),
                 error: write_error(&self.path, e),
             }),
         }

@@ -19,7 +19,7 @@ use super::striped_lock::StripedLock;
 use super::usage;
 use crate::clock::{self, Moment};
 use crate::error::{Error, ErrorKind, Result};
-use crate::spool::{FULL_SEEN_WITHIN, Spool};
+use crate::spool::{FULL_SEEN_WITHIN, Spool, file_limit};
 
 /// How much is appended between two measurements of the whole spool.
 const MEASURE_EVERY_BYTES: u64 = 256 * 1024;
@@ -65,6 +65,8 @@ struct Stripe {
     over_limit: bool,
     /// When the disk was last found to have room and the segment to be in its directory.
     checked_ns: u64,
+    /// The most bytes that a file may have, as of then.
+    file_limit: u64,
 }
 
 impl Writer {
@@ -130,7 +132,7 @@ impl Writer {
         }
         self.check_disk_and_segment(stripe, now.boot_ns)?;
         self.check_limit(stripe, record.len() as u64)?;
-        let segment = self.segment(stripe, now)?;
+        let segment = self.segment(stripe, record.len(), now)?;
         match segment.append(record, events, now.boot_ns) {
             Ok(end) => {
                 let must_sync = self.durability == RecordDurability::Power;
@@ -146,7 +148,7 @@ impl Writer {
     }
 
     /// Checks, now and then, what a writer is not notified of: that the sender has found the disk
-    /// full, and that an operator has removed the segment.
+    /// full, that an operator has removed the segment, and that the application has closed it.
     fn check_disk_and_segment(&self, stripe: &mut Stripe, now_ns: u64) -> Result<()> {
         if now_ns.saturating_sub(stripe.checked_ns) < FULL_SEEN_WITHIN.as_nanos() as u64 {
             return Ok(());
@@ -163,18 +165,34 @@ impl Writer {
         if stripe
             .segment
             .as_ref()
-            .is_some_and(|segment| segment.is_unlinked())
+            .is_some_and(|segment| segment.is_lost())
         {
             stripe.segment = None;
         }
+        stripe.file_limit = file_limit();
         stripe.checked_ns = now_ns;
         Ok(())
     }
 
     /// The segment to append to: the current one, or a new one if it is full or there is none.
-    fn segment<'s>(&self, stripe: &'s mut Stripe, now: Moment) -> Result<&'s Arc<OpenSegment>> {
+    fn segment<'s>(
+        &self,
+        stripe: &'s mut Stripe,
+        bytes: usize,
+        now: Moment,
+    ) -> Result<&'s Arc<OpenSegment>> {
+        let limit = stripe.file_limit;
+        // The sender writes it with others.
+        if bytes as u64 > limit / 2 {
+            return Err(Error::new(
+                ErrorKind::SpoolFull,
+                format!(
+                    "a batch of {bytes} bytes is too large for files of {limit} bytes (ulimit -f, RLIMIT_FSIZE); nothing was queued; raise the limit, or split the batch"
+                ),
+            ));
+        }
         let current = stripe.segment.as_deref();
-        if !current.is_some_and(|segment| segment.accepts(now)) {
+        if !current.is_some_and(|segment| segment.accepts(bytes, limit, now)) {
             // The old one is closed, and so unlocked, before the new one is created.
             stripe.segment = None;
         }

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use rustix::fs::FlockOperation;
 
+use super::own_descriptor::OwnDescriptor;
 use super::owner::Owner;
 use crate::error::{Error, Result};
 
@@ -63,7 +64,7 @@ pub(crate) struct Announcement {
 /// it. Dropping it releases the lock even if a child still has a copy of the descriptor.
 #[derive(Debug)]
 pub(crate) struct CloseOnFork {
-    file: ManuallyDrop<File>,
+    file: ManuallyDrop<OwnDescriptor<File>>,
     owner: Owner,
     slot: &'static Slot,
 }
@@ -140,7 +141,7 @@ impl Announcement {
         let slot = ManuallyDrop::new(self).slot;
         slot.hold(file.as_raw_fd());
         CloseOnFork {
-            file: ManuallyDrop::new(file),
+            file: ManuallyDrop::new(OwnDescriptor::new(file)),
             owner: Owner::current(),
             slot,
         }
@@ -162,12 +163,21 @@ impl Deref for CloseOnFork {
     }
 }
 
+impl CloseOnFork {
+    /// Checks that the descriptor still is this file's.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.file.check()
+    }
+}
+
 impl Drop for CloseOnFork {
     fn drop(&mut self) {
         // In a child the handler has closed it already, and its number may belong to another file.
-        if self.owner.is_current() {
+        if self.owner.is_current() && self.check().is_err() {
+            self.slot.free();
+        } else if self.owner.is_current() {
             // A child between fork and exec may hold a copy: the lock must not outlast this drop.
-            let _ = rustix::fs::flock(&*self.file, FlockOperation::Unlock);
+            let _ = rustix::fs::flock(&**self.file, FlockOperation::Unlock);
             self.slot.free();
             // SAFETY: dropped once, here; `self` is not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.file) }
@@ -299,7 +309,6 @@ mod tests {
     use super::*;
     use rustix::fs::flock;
     use std::io::Read;
-    use std::os::unix::fs::MetadataExt;
     use std::os::unix::net::UnixStream;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::path::Path;

@@ -4,33 +4,40 @@
 //! parent has closed them. If a thread forks just after a descriptor was opened, the child keeps
 //! that one; what holds a lock is a [`CloseOnFork`](super::CloseOnFork), of which no child keeps any.
 
+use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use super::close_on_fork::Slot;
+use super::own_descriptor::OwnDescriptor;
 use super::owner::Owner;
 
 /// A file or socket of which a forked child closes its copy at once.
 #[derive(Debug)]
-pub(crate) struct ClosedInChild<T> {
-    value: ManuallyDrop<T>,
+pub(crate) struct ClosedInChild<T: AsFd> {
+    value: ManuallyDrop<OwnDescriptor<T>>,
     owner: Owner,
     /// `None`: all are taken, and a child keeps its copy.
     slot: Option<&'static Slot>,
 }
 
-impl<T: AsRawFd> ClosedInChild<T> {
+impl<T: AsFd + AsRawFd> ClosedInChild<T> {
     pub(crate) fn new(value: T) -> Self {
         Self {
             slot: Slot::register(value.as_raw_fd()),
             owner: Owner::current(),
-            value: ManuallyDrop::new(value),
+            value: ManuallyDrop::new(OwnDescriptor::new(value)),
         }
+    }
+
+    /// Checks that the descriptor still is this file's.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.value.check()
     }
 }
 
-impl<T> Deref for ClosedInChild<T> {
+impl<T: AsFd> Deref for ClosedInChild<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -38,7 +45,7 @@ impl<T> Deref for ClosedInChild<T> {
     }
 }
 
-impl<T> Drop for ClosedInChild<T> {
+impl<T: AsFd> Drop for ClosedInChild<T> {
     fn drop(&mut self) {
         // In a child it is closed already, and its number may be another file's.
         if self.owner.is_current() {

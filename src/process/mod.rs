@@ -4,6 +4,7 @@
 
 mod close_on_fork;
 mod closed_in_child;
+mod own_descriptor;
 mod owner;
 mod per_process;
 mod random;

@@ -104,6 +104,11 @@ impl WakeSocket {
 
     /// The next byte, if one comes within `timeout`.
     fn receive(&self, timeout: Duration) -> Option<u8> {
+        // An application that has closed it may have a socket of its own there.
+        if self.socket.check().is_err() {
+            std::thread::sleep(timeout);
+            return None;
+        }
         // Zero would mean for ever.
         let timeout = timeout.max(Duration::from_millis(1));
         if self.socket.set_read_timeout(Some(timeout)).is_err() {

@@ -19,11 +19,12 @@
 //! mix. It also remembers its inode: two copies of one spool would send every event twice, so a
 //! copy is refused until an operator adopts it.
 //!
-//! The files of this module depend on each other from the bottom up: `files`, `directory`,
-//! `identity` and `reserve`, `open`, then `disk_space` and `heartbeat`.
+//! The files of this module depend on each other from the bottom up: `files`, `file_limit`,
+//! `directory`, `identity` and `reserve`, `open`, then `disk_space` and `heartbeat`.
 
 mod directory;
 mod disk_space;
+mod file_limit;
 mod files;
 mod heartbeat;
 mod identity;
@@ -35,6 +36,7 @@ mod tests;
 pub(crate) use self::directory::temporary_dir;
 pub use self::directory::{DirectoryId, check_directory};
 pub use self::disk_space::{DiskSpace, disk_space};
+pub(crate) use self::file_limit::{check_file_limit, file_limit};
 pub(crate) use self::files::{
     ensure_dir, open_dir, private_file, remove_file, replace_file, sync_dir, sync_parent, try_lock,
     try_lock_to_look,

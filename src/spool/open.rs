@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::directory::{
     DirectoryId, create_with_parents, open_own_dir, refuse_network_file_system,
 };
+use super::file_limit::refuse_low_file_limit;
 use super::files::{self, spool_name};
 use super::identity::{
     Destination, read_boot_id, read_identity, require_identity, update_identity,
@@ -38,12 +39,14 @@ impl Spool {
     ///
     /// Errors: [`SpoolMismatch`](ErrorKind::SpoolMismatch) if it belongs to another user, endpoint
     /// or account, if other users may write to it, if it is on a network file system, or if it is a
-    /// copy; [`Store`](ErrorKind::Store) if a newer version wrote it; [`Io`](ErrorKind::Io).
+    /// copy; [`Store`](ErrorKind::Store) if a newer version wrote it; [`Io`](ErrorKind::Io), also
+    /// where this process may only write files that are too small.
     pub fn open(
         dir: &Path,
         destination: Destination<'_>,
         network: NetworkFileSystem,
     ) -> Result<Self> {
+        refuse_low_file_limit(&spool_name(dir))?;
         create_with_parents(dir)?;
         let (handle, about) = open_own_dir(dir)?;
         if network == NetworkFileSystem::Refuse {

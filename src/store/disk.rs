@@ -65,6 +65,11 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// Returns once the names of a folder survive a power cut.
     fn sync(&self, folder: Folder) -> io::Result<()>;
 
+    /// The most bytes that a file may have. What would be more fails with `EFBIG`.
+    fn file_limit(&self) -> u64 {
+        u64::MAX
+    }
+
     /// How messages name a file, or the spool as a whole.
     fn describe(&self, file: Option<(Folder, &str)>) -> String;
 }

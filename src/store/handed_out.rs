@@ -68,7 +68,13 @@ impl LogStore {
 
     fn append_to_queue(&mut self, place: Place, runs: &[(i64, i64, &Run)]) -> Result<()> {
         let mut tail = self.fold.queue(place).tail();
-        if tail.file == 0 || tail.offset >= limit(queue_file::FILE_BYTES) {
+        let bytes: usize = runs
+            .iter()
+            .map(|(_, _, run)| queue_file::run_bytes(run))
+            .sum();
+        let is_full = tail.offset >= limit(queue_file::FILE_BYTES)
+            || tail.offset + bytes as u64 > self.disk.file_limit();
+        if tail.file == 0 || is_full {
             tail = self.begin_queue_file(place)?;
         }
         let name = queue_file::file_name(place, tail.file);
@@ -201,8 +207,10 @@ impl LogStore {
         }
         let next_id = self.fold.numbers.rejected + 1;
         let last = self.fold.rejected.last();
+        // What is rejected at once has at most as many bytes as a batch.
+        let full = (self.disk.file_limit() / 4).min(limit(rejected_file::FILE_BYTES));
         let current = last.filter(|file| {
-            file.end < limit(rejected_file::FILE_BYTES)
+            file.end < full
                 && file.number == self.fold.numbers.rejected_file
                 // Ids that a power cut may have taken are left out, between two files.
                 && file.next_id == next_id

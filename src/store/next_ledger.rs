@@ -88,7 +88,10 @@ impl NextLedger {
 impl LogStore {
     /// Whether the ledger is to go on in its next file: this one is full, or a sync has failed.
     pub(super) fn is_ledger_used_up(&self) -> bool {
-        self.ledger.is_full() || self.syncs.failed() != Touched::default()
+        let limit = self.disk.file_limit();
+        self.ledger.is_full()
+            || self.ledger.end > limit - limit / 4
+            || self.syncs.failed() != Touched::default()
     }
 
     /// Writes the snapshot of the next file.

@@ -51,6 +51,11 @@ pub(super) fn parse_name(name: &str) -> Option<(Place, u64)> {
     (file_name(place, number) == name).then_some((place, number))
 }
 
+/// How many bytes a run takes.
+pub(super) fn run_bytes(run: &Run) -> usize {
+    RUN_HEADER_LEN + run.slots.len() * SLOT_LEN + run.body.len()
+}
+
 /// Appends to `out` a run that will stand at `position`.
 pub(super) fn encode_run(
     out: &mut Vec<u8>,

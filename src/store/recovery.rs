@@ -18,8 +18,8 @@ use super::ledger::{self, Ledger, Reading, Stop};
 use super::queue_file::{self, QueueCursor, Unreadable};
 use super::rejected_file::{self, RejectedReader};
 use super::spare::{Spare, publish, remove_begun};
-use super::syncs::Touched;
 use super::synced_mark;
+use super::syncs::Touched;
 
 /// So many ids are left out after a boot of the host.
 const IDS_LEFT_OUT: i64 = 1 << 20;

@@ -9,7 +9,7 @@ use rustix::fs::{FallocateFlags, FlockOperation};
 
 use super::disk::{Access, Disk, DiskFile, Folder};
 use crate::process::{Announcement, CloseOnFork, ClosedInChild, FileKey};
-use crate::spool::{Spool, ensure_dir, sync_dir};
+use crate::spool::{Spool, check_file_limit, ensure_dir, file_limit, sync_dir};
 
 /// The folders of a spool.
 #[derive(Debug, Clone)]
@@ -95,10 +95,7 @@ impl Disk for SpoolDisk {
                 "is not a regular file",
             ));
         }
-        Ok(Box::new(OpenFile {
-            descriptor: opened,
-            inode: (about.dev(), about.ino()),
-        }))
+        Ok(Box::new(OpenFile { descriptor: opened }))
     }
 
     fn rename(&self, from: (Folder, &str), to: (Folder, &str)) -> io::Result<()> {
@@ -127,6 +124,10 @@ impl Disk for SpoolDisk {
         sync_dir(&self.folder(folder)).map_err(|e| io::Error::other(e.message().to_owned()))
     }
 
+    fn file_limit(&self) -> u64 {
+        file_limit()
+    }
+
     fn describe(&self, file: Option<(Folder, &str)>) -> String {
         match file {
             Some((folder, name)) => self.path(folder, name).display().to_string(),
@@ -153,8 +154,6 @@ impl Descriptor {
 #[derive(Debug)]
 struct OpenFile {
     descriptor: Descriptor,
-    /// Which file it was when it was opened.
-    inode: (u64, u64),
 }
 
 impl DiskFile for OpenFile {
@@ -169,16 +168,21 @@ impl DiskFile for OpenFile {
                 Err(e) => return Err(e),
             }
         }
+        // Bytes of another file would look like damage.
+        self.check_open()?;
         Ok(got)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.check_open()?;
+        check_file_limit(offset + bytes.len() as u64, file_limit())?;
         self.descriptor.file().write_all_at(bytes, offset)
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.descriptor.file().metadata()?.len())
+        let size = self.descriptor.file().metadata()?.len();
+        self.check_open()?;
+        Ok(size)
     }
 
     fn truncate(&self, size: u64) -> io::Result<()> {
@@ -187,12 +191,16 @@ impl DiskFile for OpenFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.descriptor.file().sync_data()
+        self.descriptor.file().sync_data()?;
+        // The sync of another file says nothing about this one.
+        self.check_open()
     }
 
     fn allocate(&self, from: u64, upto: u64) -> io::Result<()> {
         let (file, keep) = (self.descriptor.file(), FallocateFlags::KEEP_SIZE);
         let length = upto.saturating_sub(from);
+        self.check_open()?;
+        check_file_limit(upto, file_limit())?;
         rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, keep, from, length))?;
         Ok(())
     }
@@ -200,6 +208,7 @@ impl DiskFile for OpenFile {
     fn punch(&self, from: u64, upto: u64) -> io::Result<()> {
         let (file, length) = (self.descriptor.file(), upto.saturating_sub(from));
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        self.check_open()?;
         rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, hole, from, length))?;
         Ok(())
     }
@@ -216,12 +225,9 @@ impl DiskFile for OpenFile {
     }
 
     fn check_open(&self) -> io::Result<()> {
-        let about = self.descriptor.file().metadata()?;
-        if (about.dev(), about.ino()) == self.inode {
-            return Ok(());
+        match &self.descriptor {
+            Descriptor::Plain(file) => file.check(),
+            Descriptor::Lockable(file) => file.check(),
         }
-        Err(io::Error::other(
-            "its descriptor was closed by the application, and is another file's now",
-        ))
     }
 }

@@ -2,14 +2,16 @@
  *
  * FAULTY_DISK names a file with one line, which is read again at every call:
  *
- *   OPERATION ERRNO PATH [N]   OPERATION (write, read, sync or lock) on a file whose path contains PATH fails
- *                              with ERRNO; the first N such operations succeed
+ *   OPERATION ERRNO PATH [GOOD [BAD]]   OPERATION (write, read, sync, truncate, allocate or lock) on a file
+ *                                       whose path contains PATH fails with ERRNO; the first GOOD such operations
+ *                                       succeed, and after BAD of them that fail, they succeed again
  *
  * Without the file, or if it is empty, every operation succeeds. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,11 +31,14 @@ static long read_order(char *text, size_t size) {
   return length > 0 ? length : 0;
 }
 
+static pthread_mutex_t counts = PTHREAD_MUTEX_INITIALIZER;
+
 /* Whether this operation on this descriptor must fail. If so, errno is set. */
 static int fails(const char *operation, int fd) {
   char text[512], link[64], path[512], wanted[16], part[256];
-  static int passed;
-  int error, good = 0, kept = errno;
+  static char order[512];
+  static int passed, failed;
+  int error, good = 0, bad = 0, fields, kept = errno;
   long length = read_order(text, sizeof text);
   if (length == 0) return 0;
   text[length] = 0;
@@ -42,13 +47,22 @@ static int fails(const char *operation, int fd) {
   errno = kept;
   if (length <= 0) return 0;
   path[length] = 0;
-  if (sscanf(text, "%15s %d %255s %d", wanted, &error, part, &good) < 3) return 0;
+  fields = sscanf(text, "%15s %d %255s %d %d", wanted, &error, part, &good, &bad);
+  if (fields < 3) return 0;
   if (strcmp(wanted, operation) != 0 || strstr(path, part) == NULL) return 0;
-  if (passed < good) {
+  pthread_mutex_lock(&counts);
+  if (strcmp(order, text) != 0) {
+    strcpy(order, text);
+    passed = failed = 0;
+  }
+  if (passed < good || (fields == 5 && failed == bad)) {
     passed++;
+    pthread_mutex_unlock(&counts);
     errno = kept;
     return 0;
   }
+  failed++;
+  pthread_mutex_unlock(&counts);
   errno = error;
   return 1;
 }
@@ -74,3 +88,9 @@ int flock(int fd, int how) { return fails("lock", fd) ? -1 : REAL(flock)(fd, how
 int fsync(int fd) { return fails("sync", fd) ? -1 : REAL(fsync)(fd); }
 
 int fdatasync(int fd) { return fails("sync", fd) ? -1 : REAL(fdatasync)(fd); }
+
+int ftruncate64(int fd, off64_t size) { return fails("truncate", fd) ? -1 : REAL(ftruncate64)(fd, size); }
+
+int fallocate64(int fd, int mode, off64_t at, off64_t size) {
+  return fails("allocate", fd) ? -1 : REAL(fallocate64)(fd, mode, at, size);
+}

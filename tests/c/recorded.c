@@ -7,8 +7,8 @@
  *
  * enqueue: enqueues COUNT events, numbered from FIRST on. Event n is of user FIRST_USER + n % USERS and has
  * BYTES bytes of padding; its event_value has the number, BYTES and the padding. One call enqueues BATCH
- * events. END is how the program ends: "close" flushes and closes, "leave" ends without a close, "die" ends
- * as a killed process does.
+ * events. END is how the program ends: "close" flushes and closes, "leave" ends without a close, "stay" does
+ * so once its standard input ends, "die" ends as a killed process does.
  * send: flushes again and again until its standard input ends, and then once more.
  * requeue: requeues all rejected events and flushes. */
 
@@ -79,6 +79,7 @@ static void enqueue_all(const char *end) {
   for (i = 0; i < threads; i++) CHECK(pthread_join(thread[i], NULL) == 0);
   if (strcmp(end, "die") == 0) record_end();
   if (strcmp(end, "close") == 0) close_client(client);
+  if (strcmp(end, "stay") == 0) CHECK(getchar() == EOF);
 }
 
 static void send_all(void) {

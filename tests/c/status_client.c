@@ -7,6 +7,8 @@
  *   flush MILLISECONDS
  *   open_descriptors      opens descriptors until the limit, DESCRIPTORS, is reached
  *   close_descriptors     closes them again
+ *   close_all             closes every descriptor from 3 on, as closefrom(3) does
+ *   dup_over FILE         puts FILE in the place of every open descriptor from 3 on
  *   fork COUNT EVENTS     forks COUNT children, which enqueue EVENTS events each, of the users child-<n>, and
  *                         then wait until this process ends
  *
@@ -19,6 +21,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "program.h"
@@ -64,10 +67,22 @@ static void fork_children(long count, long events) {
   close(pipe_ends[0]);
 }
 
+/* Returns in how many places the file is. */
+static long dup_over(const char *path) {
+  int file = open(path, O_RDWR | O_CLOEXEC), number;
+  struct stat about;
+  long count = 0;
+  CHECK(file >= 0);
+  for (number = 3; number < DESCRIPTORS_MAX; number++)
+    if (number != file && fstat(number, &about) == 0) count += dup2(file, number) == number;
+  close(file);
+  return count;
+}
+
 int main(int argc, char **argv) {
   meditopia_error error;
   meditopia_status status;
-  char line[128], user[64];
+  char line[512], user[64], path[256];
   long number, count;
 
   CHECK(argc >= 2);
@@ -93,6 +108,11 @@ int main(int argc, char **argv) {
     } else if (strcmp(line, "close_descriptors\n") == 0) {
       while (opened_count > 0) close(opened[--opened_count]);
       answer(MEDITOPIA_OK, 0, &error);
+    } else if (strcmp(line, "close_all\n") == 0) {
+      for (number = 3; number < DESCRIPTORS_MAX; number++) close((int)number);
+      answer(MEDITOPIA_OK, 0, &error);
+    } else if (sscanf(line, "dup_over %255s", path) == 1) {
+      answer(MEDITOPIA_OK, dup_over(path), &error);
     } else if (sscanf(line, "fork %ld %ld", &count, &number) == 2) {
       fork_children(count, number);
       answer(MEDITOPIA_OK, count, &error);

@@ -6,15 +6,21 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use meditopia::Client;
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
-use meditopia_testkit::ledger::Arrivals;
+use meditopia_testkit::ledger::{Arrivals, events_of_rows, numbers_by_user};
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::status_client::StatusClient;
+use meditopia_testkit::store_files::ledger;
 
+/// A user whom the API does not know, so that its events are rejected.
+const UNKNOWN_USER: &str = "u-unknown";
 const EIO: i32 = 5;
+const EFBIG: i32 = 27;
 const ENOSPC: i32 = 28;
 const ENOLCK: i32 = 37;
 const EDQUOT: i32 = 122;
@@ -27,7 +33,7 @@ struct FaultyDisk {
 
 impl FaultyDisk {
     fn new(options: &[(&str, &str)]) -> Self {
-        let api = Sandbox::start();
+        let api = Sandbox::builder().unknown_user(UNKNOWN_USER).start();
         let program = CProgram::compile("status_client.c").with_config(&api, options);
         let shim = program.compile_preload("faulty_disk.c");
         Self { api, program, shim }
@@ -39,6 +45,13 @@ impl FaultyDisk {
             .env("LD_PRELOAD", &self.shim)
             .env("FAULTY_DISK", self.order_file());
         StatusClient::start(command)
+    }
+
+    /// A client in this process, which meets no faults.
+    fn client(&self) -> Client {
+        TestSpool::for_sandbox(&self.api)
+            .with("spool", self.program.spool().to_str().unwrap())
+            .client()
     }
 
     fn order_file(&self) -> PathBuf {
@@ -140,80 +153,165 @@ fn a_segment_that_cannot_be_read_is_named_in_the_error_and_all_events_wait_in_or
     );
 }
 
-/// SQLite calls the store malformed in both cases, but only a damaged one needs an operator.
 #[test]
 fn a_store_with_a_passing_read_error_is_not_taken_for_a_damaged_one() {
-    let disk = FaultyDisk::new(&[("role", "enqueue")]);
-    let mut number = 0;
-    let mut failures = 0;
-    for good in (0..trial_count(24, 96)).map(|read| read as usize) {
-        let mut client = disk.start_client();
-        client.enqueue("u-1", number);
-        number += 1;
-        disk.fail("read", EIO, &format!("store.db {good}"));
-        let reply = client.ask("flush 3000");
-        if reply.status != "OK" {
-            reply.assert_status("ERROR_IO");
-            assert!(reply.message.contains("store.db"), "{}", reply.message);
-            failures += 1;
+    for folder in ["ledger/", "queues/"] {
+        let disk = FaultyDisk::new(&[("role", "enqueue")]);
+        let mut number = 0;
+        let mut failures = 0;
+        for good in 0..trial_count(8, 32) {
+            let mut client = disk.start_client();
+            client.enqueue("u-1", number);
+            number += 1;
+            disk.fail("read", EIO, &format!("{folder} {good}"));
+            let reply = client.ask("flush 3000");
+            if reply.status != "OK" {
+                reply.assert_status("ERROR_IO");
+                assert!(reply.message.contains(folder), "{}", reply.message);
+                failures += 1;
+            }
+            disk.heal();
+            client.flush().assert_status("OK");
         }
-        disk.heal();
-        client.flush().assert_status("OK");
+        assert!(failures > 1, "{folder}: only {failures} reads failed");
+        let arrived = &Arrivals::from_sandbox(&disk.api).first_appearances()["u-1"];
+        assert_eq!(*arrived, (0..number).collect::<Vec<_>>());
     }
-    assert!(failures > 4, "only {failures} reads failed");
-    let arrived = &Arrivals::from_sandbox(&disk.api).first_appearances()["u-1"];
-    assert_eq!(*arrived, (0..number).collect::<Vec<_>>());
 }
 
 /// Operations on the store fail in the middle of a delivery, again and again.
 #[test]
 fn a_store_whose_disk_fails_and_heals_loses_nothing_and_repeats_at_most_a_batch_each_time() {
+    for durability in &["power", "process"][..trial_count(1, 2) as usize] {
+        fail_and_heal(durability);
+    }
+}
+
+fn fail_and_heal(durability: &str) {
     const EVENTS: u64 = 300;
-    let rounds = trial_count(2, 100);
-    let options = [("role", "both"), ("flush_interval_ms", "20")];
+    let rounds = trial_count(1, 40);
+    let options = [
+        ("role", "both"),
+        ("flush_interval_ms", "20"),
+        ("durability", durability),
+    ];
     let disk = FaultyDisk::new(&options);
     let faults = [
         ("write", EIO),
         ("write", ENOSPC),
+        ("write", EDQUOT),
+        ("write", EFBIG),
+        ("allocate", ENOSPC),
         ("sync", EIO),
         ("read", EIO),
     ];
     let mut client = disk.start_client();
-    let mut number = 0;
+    let (mut number, mut bad, mut trials) = (0, 0, 0);
     for round in 0..rounds {
-        for (operation, errno) in faults {
-            for event in 0..EVENTS {
-                client.enqueue("u-1", number);
-                number += 1;
-                if event == (round * 37) % EVENTS {
-                    disk.fail(operation, errno, "store.db");
+        for folder in ["ledger/", "queues/", "rejected/"] {
+            for (operation, errno) in faults {
+                for event in 0..EVENTS {
+                    client.enqueue("u-1", number);
+                    number += 1;
+                    if event == (round * 37) % EVENTS {
+                        disk.fail(operation, errno, folder);
+                        client.enqueue(UNKNOWN_USER, bad);
+                        bad += 1;
+                    }
                 }
+                // This gives the sender time to meet the fault. It may succeed all the same.
+                client.ask("flush 100");
+                disk.heal();
+                client.flush().assert_status("OK");
+                trials += 1;
             }
-            // This gives the sender time to meet the fault. It may succeed all the same.
-            client.ask("flush 100");
-            disk.heal();
-            client.flush().assert_status("OK");
         }
     }
+    let rejected = numbers_by_user(events_of_rows(&disk.client().rejected_rows()));
+    assert_eq!(rejected[UNKNOWN_USER], (0..bad).collect::<Vec<_>>());
     let arrivals = Arrivals::from_sandbox(&disk.api);
     let arrived = &arrivals.first_appearances()["u-1"];
     let distinct: BTreeSet<u64> = arrived.iter().copied().collect();
     let lost = number - distinct.len() as u64;
-    let bound = rounds * faults.len() as u64;
     add_row(
-        "the store's disk fails",
+        &format!("the store's disk fails, durability = {durability}"),
         Outcome {
-            trials: bound,
-            acknowledged: number,
+            trials,
+            acknowledged: number + bad,
             delivered: distinct.len() as u64,
+            rejected: bad,
             lost,
             duplicated: arrivals.repeats() as u64,
-            ..Outcome::default()
         },
-        format_args!("{bound} requests"),
+        format_args!("{trials} requests"),
     );
     assert_eq!(lost, 0);
     assert!(arrived.is_sorted());
     arrivals.assert_only_whole_requests_came_twice();
-    assert!(arrivals.repeats() as u64 <= bound);
+    assert!(arrivals.repeats() as u64 <= trials);
+}
+
+#[test]
+fn a_store_of_which_a_sync_fails_once_goes_on_in_new_files_and_repeats_nothing() {
+    for folder in ["ledger/", "queues/", "rejected/"] {
+        let disk = FaultyDisk::new(&[("role", "enqueue"), ("durability", "power")]);
+        let mut client = disk.start_client();
+        client.enqueue("u-1", 0);
+        client.enqueue(UNKNOWN_USER, 0);
+        client.flush().assert_status("OK");
+        let before = ledger(&disk.program.spool());
+        let retired = newest(&disk.program.spool().join(folder));
+
+        client.enqueue("u-1", 1);
+        client.enqueue(UNKNOWN_USER, 1);
+        disk.fail("sync", EIO, &format!("{folder} 0 1"));
+        client.flush().assert_status("OK");
+        client.enqueue("u-1", 2);
+        client.flush().assert_status("OK");
+
+        assert!(ledger(&disk.program.spool()) > before, "{folder}");
+        // Nothing is written again to the file whose sync has failed.
+        assert!(
+            newest(&disk.program.spool().join(folder)) > retired,
+            "{folder}"
+        );
+        drop(client);
+        let rejected = numbers_by_user(events_of_rows(&disk.client().rejected_rows()));
+        assert_eq!(rejected[UNKNOWN_USER], [0, 1], "{folder}");
+        let arrivals = Arrivals::from_sandbox(&disk.api);
+        assert_eq!(arrivals.first_appearances()["u-1"], [0, 1, 2], "{folder}");
+        assert_eq!(arrivals.duplicates(), 0, "{folder}");
+    }
+}
+
+#[test]
+fn a_store_whose_syncs_fail_for_ever_sends_nothing_more_and_loses_nothing() {
+    for folder in ["ledger/", "queues/"] {
+        let disk = FaultyDisk::new(&[("role", "enqueue"), ("durability", "power")]);
+        let mut client = disk.start_client();
+        client.enqueue("u-1", 0);
+        client.flush().assert_status("OK");
+        let requests = disk.api.ledger().requests;
+
+        disk.fail("sync", EIO, folder);
+        client.enqueue("u-1", 1);
+        let failed = client.ask("flush 3000");
+        failed.assert_status("ERROR_IO");
+        assert!(failed.message.contains(folder), "{}", failed.message);
+        assert_eq!(disk.api.ledger().requests, requests, "{folder}");
+        client.enqueue("u-1", 2);
+        disk.heal();
+        client.flush().assert_status("OK");
+
+        let arrivals = Arrivals::from_sandbox(&disk.api);
+        assert_eq!(arrivals.first_appearances()["u-1"], [0, 1, 2], "{folder}");
+        assert_eq!(arrivals.duplicates(), 0, "{folder}");
+    }
+}
+
+/// The name of the file in a folder of the store that was made last.
+fn newest(folder: &Path) -> String {
+    let names = fs::read_dir(folder).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name != "spare").max().unwrap()
 }

@@ -5,6 +5,7 @@
 mod damage;
 mod deletion;
 mod deletion_model;
+mod descriptors;
 mod disk;
 mod faulty_disk;
 mod foreign_files;

@@ -1,5 +1,5 @@
-//! `kill -9` before and after every system call of one enqueue, one take-over, one delivery and one
-//! rejection.
+//! `kill -9` before and after every system call of one enqueue, one take-over, one delivery, one
+//! rejection and one change to the next ledger.
 //!
 //! A program in C runs under a tracer and is killed at the n-th call of a thread, for n = 1, 2, 3
 //! ... until the section that the test is about has fewer calls. After each kill a successor
@@ -12,6 +12,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::path::Path;
 
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::crash_trials::{
@@ -33,8 +34,19 @@ struct Section<'a> {
     left: &'a [(&'a str, u64)],
     steps: &'a [&'a str],
     part: Part,
+    before: Before,
     /// Calls that must be among those of the kills, or the test does not check what it is for.
     required_calls: &'a [&'a str],
+}
+
+/// What has happened before the kill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    /// Another sender was killed with a batch in doubt, and the host has booted since.
+    Boot,
+    /// The first sync of a ledger in the part fails.
+    FailedSync,
 }
 
 /// The calls at which the process is killed.
@@ -48,6 +60,16 @@ enum Part {
 
 /// With several lanes, this user is in another lane than the other users.
 const IN_ANOTHER_LANE: &str = "elsewhere";
+
+/// What makes the next ledger the one that counts, and what comes of the last one.
+const NEXT_LEDGER: &[&str] = &[
+    "openat ledger",
+    "flock ledger",
+    "pwrite ledger",
+    "fdatasync ledger",
+    "renameat2 ledger",
+    "fsync ledger folder",
+];
 
 const COORDINATOR: Part = Part::Thread(1);
 const FIRST_LANE: Part = Part::Thread(2);
@@ -76,6 +98,7 @@ fn a_kill_at_any_system_call_of_a_first_enqueue_loses_nothing_acknowledged() {
                 left: &[],
                 steps: &["begin", "open", "enqueue:USER:0:2", "end"],
                 part: Part::Marked,
+                before: Before::Nothing,
                 required_calls: &[
                     "mkdir",
                     "rename",
@@ -104,6 +127,7 @@ fn a_kill_at_any_system_call_of_a_later_enqueue_loses_nothing_acknowledged() {
                     "end",
                 ],
                 part: Part::Marked,
+                before: Before::Nothing,
                 required_calls: &["write segment"],
             },
         );
@@ -128,6 +152,7 @@ fn a_kill_at_any_system_call_of_an_enqueue_that_rotates_loses_nothing_acknowledg
                     "end",
                 ],
                 part: Part::Marked,
+                before: Before::Nothing,
                 required_calls: &["close segment", "openat segment", "write segment"],
             },
         );
@@ -161,7 +186,45 @@ fn a_kill_at_any_system_call_of_a_rejection_loses_nothing_acknowledged() {
             left: &[("first", 1), (UNKNOWN_USER_PREFIX, 1), ("last", 1)],
             steps: &["open", "flush"],
             part: FIRST_LANE,
-            required_calls: &["sendto socket", "recvfrom socket", "pwrite wal"],
+            before: Before::Nothing,
+            required_calls: &[
+                "sendto socket",
+                "recvfrom socket",
+                "openat rejected",
+                "pwrite rejected",
+                "mkdir rejected folder",
+                "pwrite ledger",
+            ],
+        },
+    );
+}
+
+#[test]
+fn a_kill_at_any_system_call_of_the_first_sender_after_a_boot_loses_nothing_acknowledged() {
+    kill_everywhere(
+        "kill -9 at each system call: the next ledger after a boot",
+        &Section {
+            options: &[("batch_max", "2")],
+            left: &[("one", 3), (UNKNOWN_USER_PREFIX, 1), ("two", 2)],
+            steps: &["open", "flush"],
+            part: COORDINATOR,
+            before: Before::Boot,
+            required_calls: NEXT_LEDGER,
+        },
+    );
+}
+
+#[test]
+fn a_kill_at_any_system_call_after_a_failed_sync_of_the_ledger_loses_nothing_acknowledged() {
+    kill_everywhere(
+        "kill -9 at each system call: the next ledger after a failed sync",
+        &Section {
+            options: &[("durability", "power"), ("batch_max", "2")],
+            left: &[("one", 3), (UNKNOWN_USER_PREFIX, 1), ("two", 2)],
+            steps: &["open", "flush"],
+            part: FIRST_LANE,
+            before: Before::FailedSync,
+            required_calls: NEXT_LEDGER,
         },
     );
 }
@@ -177,11 +240,18 @@ fn take_over(durability: &str, lanes: usize) {
             left: &[("one", 3), ("two", 2)],
             steps: &["open", "enqueue:USER:0:2", "flush"],
             part: COORDINATOR,
+            before: Before::Nothing,
             required_calls: &[
                 "flock",
-                "rename",
-                "pwrite wal",
-                "pwrite store",
+                "openat ledger",
+                "flock ledger",
+                "renameat2 ledger",
+                "fsync ledger folder",
+                "openat queues",
+                "pwrite queues",
+                "fdatasync queues",
+                "pwrite ledger",
+                "fdatasync ledger",
                 "unlink segment",
             ],
         },
@@ -201,11 +271,12 @@ fn deliver(durability: &str, lanes: usize) {
             left: &[("one", 3), ("two", 3), (IN_ANOTHER_LANE, 2)],
             steps: &["open", "flush"],
             part: FIRST_LANE,
+            before: Before::Nothing,
             required_calls: &[
                 "connect socket",
                 "sendto socket",
                 "recvfrom socket",
-                "pwrite wal",
+                "pwrite ledger",
             ],
         },
     );
@@ -235,6 +306,9 @@ fn kill_everywhere(fault: &str, section: &Section<'_>) {
             let named = |step: &str| step.replace("USER", &user("own"));
             let _ = fs::remove_dir_all(&spool);
             let left = make_left_segments(&program, section, &user);
+            if section.before == Before::Boot {
+                die_and_boot(&program, &spool);
+            }
             let life = run_life(&program, section, moment, &named);
             if moment == Moment::Before(call) {
                 misses = if life.killed_at.is_some() {
@@ -324,6 +398,8 @@ fn run_life(
     let pid = tracer.start(command);
     let mut in_section = false;
     let mut calls = 0;
+    let mut failing = None;
+    let mut failures = u32::from(section.before != Before::FailedSync);
     let mut life = Life {
         killed_at: None,
         acknowledged: Vec::new(),
@@ -338,6 +414,14 @@ fn run_life(
             }
         };
         let is_entry = matches!(event, TraceEvent::Entry(_));
+        if failing == Some(call.tid) {
+            failing = None;
+            tracer.set_result(call, i64::from(-libc::EIO));
+        } else if failures == 0 && section.part.has(call, in_section) && is_sync_of_ledger(call) {
+            failures += 1;
+            failing = Some(call.tid);
+            tracer.skip(call);
+        }
         if let Some(mark) = call.mark() {
             if is_entry {
                 match mark {
@@ -361,6 +445,33 @@ fn run_life(
     }
     assert_eq!(fs::read_to_string(&stderr).unwrap(), "");
     life
+}
+
+fn is_sync_of_ledger(call: &SystemCall) -> bool {
+    call.number == libc::SYS_fdatasync && call.name() == "fdatasync ledger"
+}
+
+/// A sender takes everything over and is killed before its first request leaves; then the host boots.
+fn die_and_boot(program: &CProgram, spool: &Path) {
+    let mut tracer = Tracer::default();
+    let pid = tracer.start(program.command(&["open", "flush"]));
+    while let Some(event) = tracer.next_event() {
+        match &event {
+            TraceEvent::Entry(call)
+                if FIRST_LANE.has(call, false) && call.name() == "sendto socket" =>
+            {
+                tracer.kill(pid);
+                break;
+            }
+            TraceEvent::Entry(call) | TraceEvent::Exit(call, _) => tracer.resume(call),
+            TraceEvent::Ended(..) => panic!("the sender has ended"),
+        }
+    }
+    let path = spool.join("identity.json");
+    let identity = fs::read(&path).unwrap();
+    let mut identity: serde_json::Value = serde_json::from_slice(&identity).unwrap();
+    identity["boot_id"] = "the boot before".into();
+    fs::write(&path, identity.to_string()).unwrap();
 }
 
 impl Part {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 /// One request whose bytes were all sent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Request {
     /// The step that sent its last byte.
     pub sent: usize,

@@ -6,6 +6,7 @@
 //! checks what the library then finds: no acknowledged event is lost, no event is there twice, the
 //! order holds, and every event that the API may have already is in doubt.
 
+mod ablations;
 mod api;
 mod disk;
 mod expectations;
@@ -73,6 +74,17 @@ fn a_rotating_writer_without_power_durability_loses_only_unsynced_tails_to_a_pow
         CUTS / 5,
         workload::rotation(Durability::Process),
     );
+}
+
+#[test]
+fn a_living_writer_whose_blocks_are_given_back_loses_nothing_acknowledged_to_a_power_cut() {
+    for durability in [Durability::Power, Durability::Process] {
+        cut_everywhere(
+            "living writer",
+            CUTS / 5,
+            workload::living_writer(durability),
+        );
+    }
 }
 
 #[test]
@@ -216,6 +228,9 @@ fn open_spool(
     let failed = |e| format!("the spool does not open: {e}");
     let read = Found::read(&dir.spool(), workload, Access::Reader).map_err(failed)?;
     dir.mark_changed("identity.json");
+    if read.counted != read.in_store as u64 {
+        return Err(format!("{} events are counted in {read:?}", read.counted));
+    }
     if rng.u8(0..8) == 0 {
         let sent = Found::read(&dir.spool(), workload, Access::Sender).map_err(failed)?;
         if sent != read {
@@ -244,42 +259,55 @@ fn cut_on_all_cores(workload: &Workload, expectations: &Expectations, cuts: u64)
         let shares: Vec<_> = (0..cores)
             .map(|core| {
                 let share = cuts * core / cores..cuts * (core + 1) / cores;
-                scope.spawn(move || cut_at_moments(workload, expectations, share, cuts))
+                let recording = &workload.recording;
+                scope.spawn(move || cut_at_moments(workload, recording, expectations, share, cuts))
             })
             .collect();
         let mut sum = Cost::default();
         for share in shares {
-            sum += share
+            let cost = share
                 .join()
                 .unwrap_or_else(|e| std::panic::resume_unwind(e));
+            sum += cost.unwrap_or_else(|e| panic!("{e}"));
         }
         sum
     })
 }
 
+/// Cuts the power of `recording`: the workload's, or one that lacks something.
 fn cut_at_moments(
     workload: &Workload,
+    recording: &Recording,
     expectations: &Expectations,
     share: Range<u64>,
     cuts: u64,
-) -> Cost {
-    let steps = workload.recording.steps.len();
-    let mut disk = Disk::new(&workload.recording);
+) -> Result<Cost, String> {
+    let steps = recording.steps.len();
+    let moments = share.map(|trial| (trial, (trial as usize * steps / cuts as usize) + 1));
+    cut_each(workload, recording, expectations, moments)
+}
+
+/// Cuts the power at these moments, which come in their order, each with the number of its trial.
+fn cut_each(
+    workload: &Workload,
+    recording: &Recording,
+    expectations: &Expectations,
+    moments: impl Iterator<Item = (u64, usize)>,
+) -> Result<Cost, String> {
+    let mut disk = Disk::new(recording);
     let mut dir = ImageDir::new(workload.spool);
     let mut sum = Cost::default();
-    for trial in share {
+    for (trial, moment) in moments {
         let mut rng = fastrand::Rng::with_seed(SEED + trial);
-        let moment = (trial as usize * steps / cuts as usize) + 1;
         disk.advance(moment);
         let effect = CutEffect::OF_POWER[rng.usize(0..CutEffect::OF_POWER.len())];
         let image = disk.cut(effect, &mut rng);
         dir.place(&disk, &image, Boot::New);
         let cost = open_spool(workload, &mut dir, &mut rng)
             .and_then(|found| expectations.check(moment, effect, &found));
-        sum +=
-            cost.unwrap_or_else(|e| panic!("cut {trial} at {moment} of {steps}, {effect:?}: {e}"));
+        sum += cost.map_err(|e| format!("cut {trial} at step {moment}, {effect:?}: {e}"))?;
     }
-    sum
+    Ok(sum)
 }
 
 /// After some cuts, has a client really deliver what is left: each event must arrive once and in

@@ -60,6 +60,7 @@ pub enum Step {
     Other,
 }
 
+#[derive(Clone)]
 pub struct Recording {
     pub log: Vec<u8>,
     pub steps: Vec<Step>,
@@ -276,6 +277,51 @@ impl Recording {
             (_, "receipts", Kind::Directory) => Role::ReceiptsFolder,
             _ => Role::Other,
         }
+    }
+
+    /// The same, on a disk that reports the syncs of such files or directories without doing them.
+    pub fn without_syncs_of(&self, role: Role) -> Self {
+        let mut ablated = self.clone();
+        let mut count = 0;
+        for step in &mut ablated.steps {
+            if matches!(step, Step::Synced { node, .. } if self.role(*node) == role) {
+                *step = Step::Other;
+                count += 1;
+            }
+        }
+        assert!(count > 0, "no {role:?} is ever synced");
+        ablated
+    }
+
+    /// The same, but what removes bytes of a segment, as `removes` says, happens before up to `syncs`
+    /// syncs of ledgers before it, yet after the last write to the segment. Says between which steps
+    /// the recordings differ.
+    pub fn with_removals_before_syncs(
+        &self,
+        syncs: usize,
+        removes: impl Fn(&Self, &Step) -> Option<Inode>,
+    ) -> (Self, Vec<Range<usize>>) {
+        let mut ablated = self.clone();
+        let mut windows = Vec::new();
+        for (step, what) in self.steps.iter().enumerate() {
+            let Some(segment) = removes(self, what) else {
+                continue;
+            };
+            let is_write = |step: &Step| matches!(step, Step::Data { file, change: Change::Write { .. }, .. } if *file == segment);
+            let written = self.steps[..step].iter().rposition(is_write).unwrap_or(0);
+            let begun = self.steps[..step].iter().filter_map(|step| match step {
+                Step::Synced { node, begun } if self.role(*node) == Role::Ledger => Some(*begun),
+                _ => None,
+            });
+            let begun: Vec<usize> = begun.filter(|begun| *begun > written).collect();
+            // The begin of a sync is a step in which nothing happens, so the two can change places.
+            let to = begun.iter().rev().take(syncs).last();
+            if let Some(to) = to.filter(|to| matches!(ablated.steps[**to], Step::Other)) {
+                ablated.steps.swap(*to, step);
+                windows.push(to + 1..step + 1);
+            }
+        }
+        (ablated, windows)
     }
 
     /// One more than the highest number of an acknowledged event.

@@ -9,6 +9,7 @@ use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::fault_table::trial_count;
 use meditopia_testkit::process::assert_success;
 use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::wait::wait_until;
 
 /// The spool, in two directories of the recorded one that the library must make first.
 const SPOOL: &str = "var/events/spool";
@@ -149,6 +150,27 @@ pub fn writers(durability: Durability) -> Workload {
     }
     close_input_and_wait(sender);
     workload.finish(durability, 4)
+}
+
+/// A process that has enqueued and lives on, while another one sends: the blocks of its segments are
+/// given back, and those of the queues' files.
+pub fn living_writer(durability: Durability) -> Workload {
+    const EVENTS: u64 = 160;
+    const BYTES: u64 = 20_000;
+    let workload = InProgress::start(durability, &[("role", "enqueue")]);
+    let writer = workload.spawn(&format!("enqueue 0 {EVENTS} 0 20 1 {BYTES} 4 stay"));
+    let journal = workload.root.join(SPOOL).join("journal");
+    let journalled = || -> u64 {
+        let segments = std::fs::read_dir(&journal).into_iter().flatten();
+        let sizes = segments.map(|entry| entry.unwrap().metadata().unwrap().len());
+        sizes.sum()
+    };
+    wait_until("all events are enqueued", || journalled() > EVENTS * BYTES);
+    close_input_and_wait(workload.spawn("send"));
+    close_input_and_wait(writer);
+    workload.run("enqueue 160 20 0 20 1 100 4 leave");
+    close_input_and_wait(workload.spawn("send"));
+    workload.finish(durability, 1)
 }
 
 /// Several processes that create the same spool at the same time.

@@ -103,6 +103,7 @@ impl SystemCall {
             libc::SYS_openat
             | libc::SYS_unlinkat
             | libc::SYS_mkdirat
+            | libc::SYS_renameat2
             | libc::SYS_newfstatat
             | libc::SYS_statx => Some(self.arguments[1]),
             _ => None,
@@ -154,6 +155,8 @@ impl SystemCall {
             libc::SYS_getdents64 => "getdents",
             libc::SYS_unlink => "unlink",
             libc::SYS_rename => "rename",
+            libc::SYS_renameat2 => "renameat2",
+            libc::SYS_fallocate => "fallocate",
             libc::SYS_mkdir => "mkdir",
             libc::SYS_ftruncate => "ftruncate",
             libc::SYS_fsync => "fsync",
@@ -192,10 +195,20 @@ fn is_segment(path: &Path) -> bool {
     path.contains("/journal/") && path.trim_end_matches(" (deleted)").ends_with(".log")
 }
 
-/// The folder of the store that a file is in.
+/// The folder of the store that a file is in, or that the path names.
 fn store_folder(path: &Path) -> Option<&'static str> {
-    let folder = path.parent()?.file_name()?.to_str()?;
-    [" ledger", " queues", " rejected", " receipts"]
-        .into_iter()
-        .find(|known| known[1..] == *folder)
+    const FOLDERS: [(&str, &str); 4] = [
+        (" ledger", " ledger folder"),
+        (" queues", " queues folder"),
+        (" rejected", " rejected folder"),
+        (" receipts", " receipts folder"),
+    ];
+    let (name, above) = (path.file_name()?, path.parent()?.file_name());
+    FOLDERS.into_iter().find_map(|(of_file, of_folder)| {
+        let folder = OsStr::new(&of_file[1..]);
+        match above == Some(folder) {
+            true => Some(of_file),
+            false => (name == folder).then_some(of_folder),
+        }
+    })
 }
