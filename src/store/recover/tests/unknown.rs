@@ -148,6 +148,27 @@ fn a_ledger_that_is_cut_before_what_was_synced_when_a_segment_was_removed_is_dam
 }
 
 #[test]
+fn a_recovered_store_is_whole_if_the_host_restarts_before_anything_follows() {
+    let spooled = Spooled::new();
+    // The blocks of what was settled are given back: two runs at the beginning of the first file.
+    let queue = spooled.names("queues").remove(0);
+    let head = LogStore::open(&spooled.spool)
+        .unwrap()
+        .fold
+        .queue(REGULAR)
+        .position
+        .head;
+    zero(&spooled, &queue, 64..head.offset as usize);
+    zero(&spooled, &spooled.ledger(), 64..128);
+    let done = spooled.recover(Repair::Replace);
+    assert_eq!(done.lost_pending, Some(0), "{done:?}");
+    let disk = std::sync::Arc::new(crate::store::spool_disk::SpoolDisk::new(&spooled.spool));
+    let boot = spooled.spool.boot_count() + 1;
+    let mut store = LogStore::open_on(disk, boot).unwrap();
+    assert_eq!(contents(&mut store), spooled.contents);
+}
+
+#[test]
 fn a_store_of_a_newer_version_is_left_alone() {
     let spooled = Spooled::new();
     for folder in ["ledger", "queues", "rejected"] {
