@@ -307,9 +307,9 @@ fn each_descriptor(mut visit: impl FnMut(RawFd)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt;
     use rustix::fs::flock;
     use std::io::Read;
+    use std::os::unix::fs::MetadataExt;
     use std::os::unix::net::UnixStream;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::path::Path;

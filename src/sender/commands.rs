@@ -95,11 +95,11 @@ impl Shared {
         };
         wake::send(spool, wake::Wake::Look);
         loop {
-            if let Some(election) = Election::try_win(spool)? {
-                if let Err(e) = self.carry_out_as(&election, deadline) {
-                    waiting.take_back();
-                    return Err(e);
-                }
+            if let Some(election) = Election::try_win(spool)?
+                && let Err(e) = self.carry_out_as(&election, deadline)
+            {
+                waiting.take_back();
+                return Err(e);
             }
             if let Some(answer) = waiting.take_answer()? {
                 return answer;

@@ -28,6 +28,7 @@ use super::{
 };
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::journal::round::Offsets;
+use crate::process::random_u64;
 use crate::spool::Spool;
 
 /// The store, opened by the one process that may write to it.
@@ -96,7 +97,7 @@ impl LogStore {
         store.say(&Entry::Elected {
             pid: crate::process::pid().cast_unsigned(),
             wall_ms: crate::clock::wall_ms(),
-            session: fastrand::u32(..),
+            session: random_u64() as u32,
         })?;
         if !opened.strangers.is_empty() {
             let numbers = store.fold.numbers;

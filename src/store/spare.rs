@@ -13,6 +13,7 @@ use super::fold::Fold;
 use super::frame::FileHeader;
 use super::guards::{Guard, is_up};
 use super::ledger::{self, Ledger, SPARE};
+use crate::process::random_u64;
 
 /// What the name of a file begins with that was begun and not published.
 const BEGUN: &str = "next.";
@@ -30,7 +31,7 @@ impl Spare {
     /// Takes the blocks that were set aside, or makes a file.
     pub(super) fn take(disk: &dyn Disk) -> io::Result<Self> {
         let pid = crate::process::pid();
-        let name = format!("{BEGUN}{pid:x}.{:016x}", fastrand::u64(..));
+        let name = format!("{BEGUN}{pid:x}.{:016x}", random_u64());
         match disk.rename((Folder::Ledger, SPARE), (Folder::Ledger, &name)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 disk.open(Folder::Ledger, &name, Access::Create)?;
@@ -72,7 +73,7 @@ impl Spare {
         let header = FileHeader {
             boot_count,
             number,
-            nonce: fastrand::u64(..),
+            nonce: random_u64(),
             created_ms: crate::clock::wall_ms(),
             lane: 0,
             queue: 0,

@@ -14,6 +14,7 @@ use super::rejected::{EVENTS, FileFound};
 use super::scan::read_file;
 use super::{Found, lanes};
 use crate::error::{Error, Result};
+use crate::process::random_u64;
 use crate::spool::Spool;
 use crate::store::disk::{Access, Disk, Folder};
 use crate::store::entry::{Entry, Point, QueueFile, QueuePosition, RejectedFile};
@@ -277,7 +278,7 @@ impl New<'_> {
         FileHeader {
             boot_count: self.boot_count,
             number,
-            nonce: fastrand::u64(..),
+            nonce: random_u64(),
             created_ms: crate::clock::wall_ms(),
             ..FileHeader::default()
         }

@@ -7,6 +7,7 @@
 use std::io;
 use std::ops::Range;
 
+use crate::process::random_u64;
 use crate::store::disk::{Access, Disk, Folder};
 use crate::store::frame::{BadHeader, FileHeader, HEADER_LEN, Kind, Position, u32_at};
 
@@ -93,7 +94,7 @@ pub(super) fn scan<T>(
         Err(BadHeader::Newer(version)) => return Err(CannotScan::Newer(version)),
         Ok(header) if is_this(&header) => (header, true),
         _ => {
-            let nonce = find_nonce(&bytes, units).unwrap_or_else(|| fastrand::u64(..));
+            let nonce = find_nonce(&bytes, units).unwrap_or_else(random_u64);
             (FileHeader { nonce, ..expected }, false)
         }
     };
