@@ -79,6 +79,10 @@ impl Spare {
             queue: 0,
             first_id: fold.numbers.receipt + 1,
         };
+        // A power cut may have undone the renaming of an earlier attempt, and left its bytes.
+        if self.file.size()? > 0 {
+            self.file.truncate(0)?;
+        }
         let ledger = Ledger::begin(self.file, header, fold, seq)?;
         Ok((ledger, self.name))
     }

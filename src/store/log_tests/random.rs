@@ -155,11 +155,15 @@ pub(super) fn lives(seeds: std::ops::Range<u64>, perils: Perils) {
     assert!(broken.is_empty(), "{} of {count}: {first:#?}", broken.len());
 }
 
-fn count(default: u64) -> u64 {
-    let asked = std::env::var("MEDITOPIA_STORE_SEEDS").ok();
+fn asked(variable: &str, default: u64) -> u64 {
+    let asked = std::env::var(variable).ok();
     asked
         .and_then(|asked| asked.parse().ok())
         .unwrap_or(default)
+}
+
+fn count(default: u64) -> u64 {
+    asked("MEDITOPIA_STORE_SEEDS", default)
 }
 
 #[test]
@@ -212,7 +216,8 @@ fn whatever_befalls_a_store_it_keeps_every_promise() {
 }
 
 #[test]
-#[ignore = "takes as long as MEDITOPIA_STORE_SEEDS says"]
+#[ignore = "takes as long as MEDITOPIA_STORE_SEEDS says; MEDITOPIA_STORE_FROM is the first of them"]
 fn many_lives_of_a_store_keep_every_promise() {
-    lives(10_000..10_000 + count(20_000), ALL);
+    let from = asked("MEDITOPIA_STORE_FROM", 10_000);
+    lives(from..from + count(20_000), ALL);
 }
