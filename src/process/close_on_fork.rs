@@ -277,6 +277,7 @@ mod tests {
     use super::*;
     use rustix::fs::flock;
     use std::io::Read;
+    use std::os::unix::fs::MetadataExt;
     use std::os::unix::net::UnixStream;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::path::Path;
