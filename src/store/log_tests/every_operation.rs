@@ -150,3 +150,11 @@ fn every_sync_may_fail_once_or_for_ever() {
         }
     }
 }
+
+#[test]
+fn an_application_may_close_the_descriptors_of_the_store_at_every_operation() {
+    every_operation(|_| Fault::CloseAll);
+    for nth in 0..3 {
+        every_operation(|_| Fault::Close(nth));
+    }
+}

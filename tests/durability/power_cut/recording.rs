@@ -315,7 +315,7 @@ impl Recording {
             });
             let begun: Vec<usize> = begun.filter(|begun| *begun > written).collect();
             // The begin of a sync is a step in which nothing happens, so the two can change places.
-            let to = begun.iter().rev().take(syncs).last();
+            let to = begun.iter().rev().take(syncs).next_back();
             if let Some(to) = to.filter(|to| matches!(ablated.steps[**to], Step::Other)) {
                 ablated.steps.swap(*to, step);
                 windows.push(to + 1..step + 1);
