@@ -64,8 +64,9 @@ impl Shared {
 
     fn was_closed(&self) -> Error {
         let name = self.spool.name();
+        // Whoever waits goes on waiting: the error that closed it is noted by the one who met it.
         Error::new(
-            ErrorKind::Io,
+            ErrorKind::Timeout,
             format!("{name}: the store was closed meanwhile; it is opened again"),
         )
     }

@@ -19,6 +19,7 @@ use super::queue_file::Unreadable;
 use super::receipts::first_id_of;
 use super::recovery::{self, CannotOpen};
 use super::rejected_file::read_matching;
+use super::spare::Spare;
 use super::spool_disk::SpoolDisk;
 use super::sync_point::SyncPoint;
 use super::syncs::{Syncs, Touched};
@@ -108,6 +109,7 @@ impl LogStore {
             let removed = store.disk.remove(folder, &name);
             removed.map_err(|e| Error::io(store.disk.describe(Some((folder, &name))), e))?;
         }
+        Spare::set_aside(&*store.disk);
         Ok(store)
     }
 

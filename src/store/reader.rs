@@ -128,8 +128,9 @@ impl Reader {
     ///
     /// Errors: as [`open`](Self::open).
     pub fn refresh(&mut self) -> Result<()> {
-        let is_same_file = self.is_of_last_file()?;
-        if is_same_file {
+        // What a power cut took of a file of an earlier boot must not be read now.
+        let is_of_this_boot = self.header.boot_count == self.boot_count;
+        if is_of_this_boot && self.is_of_last_file()? {
             let read = self
                 .reading
                 .read_on(&*self.file, &self.header, &mut self.fold, |_, _| Ok(None));

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use meditopia::Result;
 use meditopia::internals::journal::round::{Offsets, Round};
 use meditopia::internals::spool::{Destination, NetworkFileSystem, Spool};
 use meditopia::internals::store::reader::ListPosition;
 use meditopia::internals::store::{
     Intake, LaneState, LogStore, Place, Reader, RejectedFilter, Store, StoredRun,
 };
+use meditopia::{Error, ErrorKind, Result};
 
 use super::api;
 use super::workload::Workload;
@@ -157,7 +157,10 @@ impl Found {
         found.in_store = found.pending.len();
         found.counted = store.pending_count();
         if let Some(listed) = store.listed_runs()? {
-            assert_eq!(listed, runs, "a list shows other runs");
+            if listed != runs {
+                let what = format!("a list shows {listed} runs of {runs}");
+                return Err(Error::new(ErrorKind::Internal, what));
+            }
         }
         let mut round = Round::begin(&spool, &store.offsets())?;
         loop {
