@@ -1,6 +1,6 @@
 //! The files of the store, as the rest of this room sees them: few operations, each of which can fail.
 //!
-//! [`SpoolDisk`](super::spool_disk::SpoolDisk) carries them out on the file system, and opens every file of
+//! `SpoolDisk` (`spool_disk`) carries them out on the file system, and opens every file of
 //! the store. The tests have a disk in memory whose power can be cut after any of them.
 
 use std::fmt;

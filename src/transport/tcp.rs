@@ -102,6 +102,8 @@ impl TcpConnection {
                 self.stream.set_write_timeout(Some(left))?;
                 self.write_timeout = Some(left);
             }
+            // An application that has closed the connection may have one of its own under the number.
+            self.stream.check()?;
             let bytes = &self.buffers.output()[written..amount];
             match send(&*self.stream, bytes, flags).map_err(io::Error::from) {
                 Ok(0) => return Err(Error::Io(ErrorKind::WriteZero.into())),
@@ -140,6 +142,7 @@ impl Transport for TcpConnection {
                 self.stream.set_read_timeout(Some(left))?;
                 self.read_timeout = Some(left);
             }
+            self.stream.check()?;
             match (&*self.stream).read(self.buffers.input_append_buf()) {
                 Ok(amount) => {
                     self.buffers.input_appended(amount);
@@ -159,7 +162,9 @@ impl Transport for TcpConnection {
             &mut byte,
             RecvFlags::PEEK | RecvFlags::DONTWAIT,
         );
-        !self.peer_stopped_reading && matches!(peeked, Err(rustix::io::Errno::AGAIN))
+        !self.peer_stopped_reading
+            && matches!(peeked, Err(rustix::io::Errno::AGAIN))
+            && self.stream.check().is_ok()
     }
 }
 

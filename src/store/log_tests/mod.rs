@@ -9,6 +9,7 @@ mod formats;
 mod power_cut;
 mod promises;
 mod random;
+mod readers;
 mod schedule;
 mod sim_disk;
 mod syncs_beside;

@@ -1,8 +1,8 @@
 //! A new ledger in the place of a damaged one, with what can be read of the store.
 //!
-//! First everything is read ([`ledger`], [`queues`], [`rejected`]), around what is damaged ([`scan`]), and
-//! what is known of the lanes is kept as far as it fits what is left ([`lanes`]). Nothing is changed for
-//! that. Then a new ledger is written that speaks of what was found ([`replace`]). It counts from the
+//! First everything is read (`ledger`, `queues`, `rejected`), around what is damaged (`scan`), and
+//! what is known of the lanes is kept as far as it fits what is left (`lanes`). Nothing is changed for
+//! that. Then a new ledger is written that speaks of what was found (`replace`). It counts from the
 //! moment that it has its name: if the process is killed before, the damaged store is as it was.
 
 mod lanes;

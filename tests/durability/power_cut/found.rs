@@ -156,11 +156,11 @@ impl Found {
         }
         found.in_store = found.pending.len();
         found.counted = store.pending_count();
-        if let Some(listed) = store.listed_runs()? {
-            if listed != runs {
-                let what = format!("a list shows {listed} runs of {runs}");
-                return Err(Error::new(ErrorKind::Internal, what));
-            }
+        if let Some(listed) = store.listed_runs()?
+            && listed != runs
+        {
+            let what = format!("a list shows {listed} runs of {runs}");
+            return Err(Error::new(ErrorKind::Internal, what));
         }
         let mut round = Round::begin(&spool, &store.offsets())?;
         loop {
