@@ -9,7 +9,6 @@ use std::io;
 use super::disk::{Access, Disk, Folder};
 use super::fold::Fold;
 use super::frame::read_upto;
-use super::log_store::files_in_use;
 use super::syncs::Touched;
 
 const PREFIX: &str = "failed.";
@@ -62,7 +61,7 @@ pub(super) fn read(disk: &dyn Disk, ledger: u64, fold: &Fold) -> io::Result<Touc
             _ => break,
         };
     }
-    failed.files = files_in_use(fold).files;
+    failed.files = Touched::of(&fold).files;
     Ok(failed)
 }
 

@@ -287,7 +287,7 @@ impl LogStore {
             let next = cursor.next(&*self.disk, queue);
             let failed = |e| {
                 let name = queue_file::file_name(place, cursor.at().file);
-                super::log_store::unreadable(&*self.disk, &format!("queues/{name}"), e)
+                super::failures::unreadable(&*self.disk, &format!("queues/{name}"), e)
             };
             let Some(mut run) = next.map_err(failed)? else {
                 break;
@@ -362,7 +362,7 @@ impl LogStore {
         let mut cursor = QueueCursor::new(place, queue.position.head);
         let header = cursor.peek(&*self.disk, queue).map_err(|e| {
             let name = queue_file::file_name(place, queue.position.head.file);
-            super::log_store::unreadable(&*self.disk, &format!("queues/{name}"), e)
+            super::failures::unreadable(&*self.disk, &format!("queues/{name}"), e)
         })?;
         let origin = header.map(|header| header.origin);
         known.first = origin.map(|origin| (passed, origin));

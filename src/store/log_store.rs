@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::contract::{Change, Intake, Store};
 use super::disk::{Disk, Folder};
 use super::entry::{Entry, Isolation, Point, QueuePosition};
+use super::failures::{cannot_open, damaged, unreadable};
 use super::fold::Fold;
 use super::frame::{RECORD_HEADER_LEN, begin_record};
 use super::handed_out::HandedOut;
@@ -17,8 +18,8 @@ use super::ledger::{self, Ledger};
 use super::next_ledger::{NextLedger, SpareLedger};
 use super::queue_file::Unreadable;
 use super::receipts::first_id_of;
-use super::recovery::{self, CannotOpen};
-use super::rejected_file::read_matching;
+use super::recovery;
+use super::rejected_file::rejected_matching;
 use super::spare::Spare;
 use super::spool_disk::SpoolDisk;
 use super::sync_point::SyncPoint;
@@ -27,7 +28,7 @@ use super::{
     DiskUse, LaneState, PauseState, Place, Receipt, Rejected, RejectedFilter, Rest, StoredRun,
     Suspect, Totals,
 };
-use crate::error::{Error, ErrorKind, PauseReason, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::journal::round::Offsets;
 use crate::process::random_u64;
 use crate::spool::Spool;
@@ -70,7 +71,7 @@ impl LogStore {
         let opened = recovery::open(&disk, boot_count).map_err(|e| cannot_open(&*disk, e))?;
         // Of what an earlier sender has left, nothing is known to be synced but what its records say; not
         // even the ledger's name, if it died while it published the file.
-        let mut touched = files_in_use(&opened.fold);
+        let mut touched = Touched::of(&opened.fold);
         touched.folders.insert(Folder::Ledger);
         let syncs = Syncs::new(
             disk.clone(),
@@ -360,7 +361,7 @@ impl Store for LogStore {
         filter: &RejectedFilter,
         limit: usize,
     ) -> Result<Vec<(i64, Rejected)>> {
-        rejected_matching(&*self.disk, &self.fold, filter, limit)
+        rejected_matching(&*self.disk, &self.fold.rejected, filter, limit)
     }
 
     fn rejected(&self, ids: &[i64]) -> Result<Vec<(i64, Rejected)>> {
@@ -370,7 +371,7 @@ impl Store for LogStore {
                 after_id: id.saturating_sub(1),
                 ..RejectedFilter::default()
             };
-            let first = rejected_matching(&*self.disk, &self.fold, &one, 1)?;
+            let first = rejected_matching(&*self.disk, &self.fold.rejected, &one, 1)?;
             found.extend(first.into_iter().filter(|(found, _)| *found == id));
         }
         Ok(found)
@@ -428,89 +429,5 @@ impl Intake for LogStore {
 
     fn forget_removed(&mut self, point: &SyncPoint) -> Result<()> {
         self.guarded(|store| store.forget_files(point))
-    }
-}
-
-/// The first `limit` rejected events that `filter` takes.
-pub(super) fn rejected_matching(
-    disk: &dyn Disk,
-    fold: &Fold,
-    filter: &RejectedFilter,
-    limit: usize,
-) -> Result<Vec<(i64, Rejected)>> {
-    let mut found = Vec::new();
-    if limit == 0 {
-        return Ok(found);
-    }
-    let read = read_matching(disk, &fold.rejected, filter, |id, event| {
-        found.push((id, event));
-        found.len() < limit
-    });
-    match read {
-        Ok(()) => Ok(found),
-        Err((number, e)) => Err(unreadable(disk, &format!("rejected/{number}"), e)),
-    }
-}
-
-/// Every file that the state speaks of.
-pub(super) fn files_in_use(fold: &Fold) -> Touched {
-    let mut touched = Touched::default();
-    for (place, queue) in fold.places() {
-        for file in queue.files_in_use() {
-            let name = super::queue_file::file_name(place, file.number);
-            touched.files.insert((Folder::Queues, name));
-        }
-    }
-    for file in &fold.rejected {
-        let name = super::rejected_file::file_name(file.number);
-        touched.files.insert((Folder::Rejected, name));
-    }
-    for (folder, _) in touched.files.clone() {
-        touched.folders.insert(folder);
-    }
-    touched
-}
-
-/// The store cannot be trusted until an operator recovers it.
-pub(super) fn damaged(disk: &dyn Disk, what: &str) -> Error {
-    Error::new(
-        ErrorKind::Store,
-        format!(
-            "{}: {what}; enqueue goes on, nothing is sent; keep a copy of the spool, then `meditopia recover` it",
-            disk.describe(None)
-        ),
-    )
-    .paused_for(PauseReason::StoreDamaged)
-}
-
-pub(super) fn cannot_open(disk: &dyn Disk, e: CannotOpen) -> Error {
-    let spool = disk.describe(None);
-    match e {
-        CannotOpen::Held => Error::new(
-            ErrorKind::Timeout,
-            format!("{spool}: the last sender still has the ledger; it is tried again"),
-        ),
-        CannotOpen::Newer(what) => Error::new(
-            ErrorKind::Store,
-            format!(
-                "{spool}: {what}, which this library does not know; let a newer libmeditopia send"
-            ),
-        ),
-        CannotOpen::Damaged(what) => damaged(disk, &what),
-        CannotOpen::Io(what, e) => Error::io(what, e),
-    }
-}
-
-pub(super) fn unreadable(disk: &dyn Disk, what: &str, e: Unreadable) -> Error {
-    match e {
-        Unreadable::Io(e) if e.kind() == io::ErrorKind::NotFound => {
-            damaged(disk, &format!("{what} is gone"))
-        }
-        Unreadable::Io(e) => Error::io(format!("{}: {what}", disk.describe(None)), e),
-        Unreadable::Newer(version) => cannot_open(
-            disk,
-            CannotOpen::Newer(format!("{what} has version {version}")),
-        ),
-        Unreadable::Damaged(how) => damaged(disk, &format!("{what}: {how}")),
     }
 }

@@ -12,6 +12,7 @@ pub mod contract;
 pub mod disk;
 mod entry;
 mod failed_syncs;
+mod failures;
 mod fold;
 mod frame;
 mod guards;

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::Point;
+use super::failures::{cannot_open, unreadable};
 use super::fold::{Fold, Queue};
 use super::frame::{FileHeader, HEADER_LEN};
 use super::ledger::{self, Reading, Stop};
-use super::log_store::{cannot_open, rejected_matching, unreadable};
 use super::queue_file::{self, QueueCursor, Unreadable};
 use super::receipt_files::read_receipts;
 use super::recovery::{self, CannotOpen};
-use super::rejected_file::read_matching;
+use super::rejected_file::{read_matching, rejected_matching};
 use super::spool_disk::SpoolDisk;
 use super::{
     LaneState, PauseState, Place, Receipt, ReceiptFilter, Rejected, RejectedFilter, RejectedReason,
@@ -380,7 +380,7 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<(i64, Rejected)>> {
         self.settled(|reader| {
-            rejected_matching(&*reader.disk, &reader.fold, filter, limit).map_err(Failed)
+            rejected_matching(&*reader.disk, &reader.fold.rejected, filter, limit).map_err(Failed)
         })
     }
 

@@ -14,6 +14,7 @@ use std::io;
 use super::codec::{Decoder, put, put_bytes, put_signed};
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::RejectedFile;
+use super::failures::unreadable;
 use super::frame::{
     BadHeader, FileHeader, HEADER_LEN, Kind, Position, read_upto, u16_at, u32_at, u64_at,
 };
@@ -255,4 +256,25 @@ pub(super) fn read_matching(
         }
     }
     Ok(())
+}
+
+/// The first `limit` rejected events that `filter` takes.
+pub(super) fn rejected_matching(
+    disk: &dyn Disk,
+    files: &[RejectedFile],
+    filter: &RejectedFilter,
+    limit: usize,
+) -> crate::error::Result<Vec<(i64, Rejected)>> {
+    let mut found = Vec::new();
+    if limit == 0 {
+        return Ok(found);
+    }
+    let read = read_matching(disk, files, filter, |id, event| {
+        found.push((id, event));
+        found.len() < limit
+    });
+    match read {
+        Ok(()) => Ok(found),
+        Err((number, e)) => Err(unreadable(disk, &format!("rejected/{number}"), e)),
+    }
 }

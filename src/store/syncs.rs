@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::disk::{Access, Disk, DiskFile, Folder};
+use super::fold::Fold;
 use super::{failed_syncs, ledger};
 use crate::error::{Error, Result};
 use crate::journal::group_commit::GroupCommit;
@@ -41,6 +42,25 @@ pub(super) struct Touched {
 }
 
 impl Touched {
+    /// Every file that the state speaks of, as if it had been written to.
+    pub(super) fn of(fold: &Fold) -> Self {
+        let mut touched = Self::default();
+        for (place, queue) in fold.places() {
+            for file in queue.files_in_use() {
+                let name = super::queue_file::file_name(place, file.number);
+                touched.files.insert((Folder::Queues, name));
+            }
+        }
+        for file in &fold.rejected {
+            let name = super::rejected_file::file_name(file.number);
+            touched.files.insert((Folder::Rejected, name));
+        }
+        for (folder, _) in touched.files.clone() {
+            touched.folders.insert(folder);
+        }
+        touched
+    }
+
     fn extend(&mut self, other: Self) {
         self.files.extend(other.files);
         self.folders.extend(other.folders);

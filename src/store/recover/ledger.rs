@@ -10,10 +10,10 @@ use super::scan::{At, CannotScan, Scanned, Units, scan};
 use crate::error::{Error, Result};
 use crate::store::disk::{Access, Disk, Folder};
 use crate::store::entry::{BadEntry, Entry, Numbers, entries};
+use crate::store::failures::cannot_open;
 use crate::store::fold::Fold;
 use crate::store::frame::{FileHeader, Kind, RECORD_HEADER_LEN, RECORD_MAGIC, RecordHeader};
 use crate::store::ledger;
-use crate::store::log_store::cannot_open;
 use crate::store::recovery::{self, CannotOpen};
 use crate::store::synced_mark;
 

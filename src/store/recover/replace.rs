@@ -21,11 +21,11 @@ use crate::store::entry::{Entry, Point, QueueFile, QueuePosition, RejectedFile};
 use crate::store::fold::{Fold, Queue};
 use crate::store::frame::{FileHeader, HEADER_LEN, Kind, begin_record};
 use crate::store::ledger;
-use crate::store::log_store::files_in_use;
 use crate::store::queue_file::{self, encode_run};
 use crate::store::recovery;
 use crate::store::rejected_file;
 use crate::store::spare::{self, Spare};
+use crate::store::syncs::Touched;
 
 /// No number is given twice: those that were given in records that are lost are below these.
 /// No sender has this session: what is copied is durable before a record speaks of it.
@@ -327,7 +327,7 @@ fn changed() -> io::Error {
 
 /// Makes everything durable that the new ledger speaks of.
 fn sync_files(disk: &dyn Disk, fold: &Fold) -> io::Result<()> {
-    let used = files_in_use(fold);
+    let used = Touched::of(&fold);
     for (folder, name) in &used.files {
         match disk.open(*folder, name, Access::Read) {
             // All that it held is forgotten.

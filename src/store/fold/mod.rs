@@ -3,6 +3,9 @@
 //! The sender, whoever looks, and a recovery all get their state by [`Fold::apply`], entry by entry. The
 //! sender applies what it is about to write by the same function, so memory and file cannot differ.
 
+mod rejected;
+mod snapshot;
+
 use std::collections::{BTreeMap, HashMap};
 
 use once_cell::race::OnceBox;
@@ -195,14 +198,6 @@ impl Fold {
             .collect()
     }
 
-    /// The file that holds a rejected event, and the place of its bit there.
-    pub(super) fn rejected_file(&self, id: i64) -> Option<(usize, usize)> {
-        let after = self.rejected.partition_point(|file| file.first_id <= id);
-        let at = after.checked_sub(1)?;
-        let file = &self.rejected[at];
-        (id < file.next_id).then(|| (at, (id - file.first_id) as usize))
-    }
-
     /// Takes one entry in.
     ///
     /// Errors: what the entry contradicts, in words.
@@ -307,158 +302,6 @@ impl Fold {
         }
         queue.position = *position;
         Ok(())
-    }
-
-    fn apply_to_rejected(&mut self, entry: &Entry<'_>) -> Result<(), &'static str> {
-        match entry {
-            Entry::RejectedFile(file) => {
-                let ids = file.first_id..=file.next_id;
-                if ids.is_empty() || !GIVEN.contains(ids.start()) || !GIVEN.contains(ids.end()) {
-                    return Err("a file of rejected events has ids that there are not");
-                }
-                self.rejected.retain(|known| known.number != file.number);
-                let at = self
-                    .rejected
-                    .partition_point(|known| known.first_id < file.first_id);
-                self.rejected.insert(at, file.clone());
-                self.numbers.rejected_file = self.numbers.rejected_file.max(file.number);
-                self.numbers.rejected = self.numbers.rejected.max(file.next_id - 1);
-            }
-            Entry::RejectedTail {
-                number,
-                first_id,
-                next_id,
-                end,
-            } => {
-                let last = self.rejected.last().filter(|last| last.number == *number);
-                let (from, known_end) =
-                    last.map_or((*first_id, 0), |last| (last.next_id, last.end));
-                // Each event has its record, so that no number makes a bitmap longer than a file.
-                let room = end.saturating_sub(known_end);
-                let events = u64::try_from(next_id.saturating_sub(from)).ok();
-                let ids = next_id.saturating_sub(*first_id);
-                let is_too_much = events.is_none_or(|events| events > room) || ids > FILE_IDS_MAX;
-                if !GIVEN.contains(first_id) || is_too_much {
-                    return Err("a file of rejected events has ids that there are not");
-                }
-                if last.is_none() {
-                    if self.numbers.rejected_file >= *number {
-                        return Err("a file of rejected events is begun twice");
-                    }
-                    self.rejected.push(RejectedFile {
-                        number: *number,
-                        first_id: *first_id,
-                        ..RejectedFile::default()
-                    });
-                    self.numbers.rejected_file = *number;
-                }
-                if let Some(last) = self.rejected.last_mut() {
-                    last.next_id = *next_id;
-                    last.end = *end;
-                    let bits = (*next_id - last.first_id).max(0) as usize;
-                    last.forgotten.resize(bits.div_ceil(8), 0);
-                }
-                self.numbers.rejected = self.numbers.rejected.max(*next_id - 1);
-            }
-            Entry::Forgotten(ids) => {
-                for id in ids {
-                    let Some((file, bit)) = self.rejected_file(*id) else {
-                        return Err("it forgets a rejected event that there is not");
-                    };
-                    let forgotten = &mut self.rejected[file].forgotten;
-                    if let Some(byte) = forgotten.get_mut(bit / 8) {
-                        *byte |= 1 << (bit % 8);
-                    }
-                }
-            }
-            Entry::RejectedGone { number } => {
-                self.rejected.retain(|file| file.number != *number);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Entries that make this state of an empty one.
-    pub(super) fn snapshot(&self) -> Vec<Entry<'_>> {
-        let mut entries = vec![Entry::Numbers(self.numbers), Entry::Lanes(self.lanes)];
-        for (number, (name, upto)) in &self.segments {
-            entries.push(Entry::Segment {
-                number: *number,
-                name,
-            });
-            entries.push(Entry::Taken {
-                number: *number,
-                upto: *upto,
-            });
-        }
-        for (place, queue) in self
-            .places()
-            .filter(|(_, queue)| **queue != Queue::default())
-        {
-            entries.push(Entry::QueueFiles {
-                place,
-                files: queue.files.clone(),
-            });
-            entries.push(Entry::Queue {
-                place,
-                position: queue.position,
-            });
-            entries.extend(queue.marks.iter().map(|(&run, &marks)| Entry::Marks {
-                place,
-                run,
-                marks,
-            }));
-            entries.push(Entry::Isolation {
-                place,
-                isolation: queue.isolation.clone(),
-            });
-        }
-        for (lane, state) in (0..=u8::MAX).zip(&self.by_lane) {
-            entries.push(Entry::InDoubt {
-                lane,
-                in_doubt: state.in_doubt,
-            });
-            entries.push(Entry::Rest {
-                lane,
-                rest: state.rest,
-            });
-        }
-        entries.extend(self.suspects.values().cloned().map(Entry::Suspect));
-        let refused = self.refused_in_a_row.iter();
-        entries.extend(refused.map(|user| Entry::RefusedInARow { user }));
-        entries.push(Entry::Pause(self.pause.clone()));
-        let sums = Self::default().changed_totals(&self.totals);
-        entries.push(Entry::Totals(sums));
-        entries.extend(self.rejected.iter().cloned().map(Entry::RejectedFile));
-        let counts = self.rejected_counts.iter();
-        entries.extend(
-            counts.map(|((reason, api_code), events)| Entry::RejectedCount {
-                reason: *reason,
-                api_code,
-                events: *events,
-            }),
-        );
-        entries
-    }
-}
-
-impl RejectedFile {
-    /// Whether the event whose bit this is was forgotten.
-    pub(super) fn is_forgotten(&self, bit: usize) -> bool {
-        let byte = self.forgotten.get(bit / 8).copied().unwrap_or(0);
-        byte >> (bit % 8) & 1 == 1
-    }
-
-    /// How many of its events are not forgotten.
-    pub(super) fn remaining(&self) -> u64 {
-        let forgotten: u64 = self
-            .forgotten
-            .iter()
-            .map(|byte| u64::from(byte.count_ones()))
-            .sum();
-        let ids = (self.next_id - self.first_id).max(0).cast_unsigned();
-        ids.saturating_sub(forgotten)
     }
 }
 
