@@ -36,6 +36,7 @@ mod spool_disk;
 pub mod sync_point;
 mod synced_mark;
 pub mod syncs;
+mod verification;
 
 pub use self::contract::{Change, Intake, Store};
 pub use self::log_store::LogStore;

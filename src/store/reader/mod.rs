@@ -4,6 +4,10 @@
 //! file half a record may be seen, and that is no damage. So a look is always true of some moment, on a
 //! disk that cannot be written to and in a copy as well.
 
+mod pending;
+
+pub use self::pending::ListPosition;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +16,7 @@ use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::Point;
 use super::failures::{cannot_open, unreadable};
 use super::fold::{Fold, Queue};
-use super::frame::{FileHeader, HEADER_LEN};
+use super::frame::FileHeader;
 use super::ledger::{self, Reading, Stop};
 use super::queue_file::{self, QueueCursor, Unreadable};
 use super::receipt_files::read_receipts;
@@ -41,24 +45,6 @@ pub struct Reader {
     reading: Reading,
     fold: Fold,
     boot_count: u32,
-}
-
-/// How far a list of pending runs was read: for each queue, where its next run stands.
-#[derive(Debug, Clone, Default)]
-pub struct ListPosition {
-    /// Runs before this one were listed.
-    from: i64,
-    queues: Vec<(Place, Point)>,
-}
-
-impl ListPosition {
-    /// At the first run from this one on.
-    pub fn from_run(from: i64) -> Self {
-        Self {
-            from,
-            queues: Vec::new(),
-        }
-    }
 }
 
 impl Reader {
@@ -200,101 +186,6 @@ impl Reader {
                 runs.push(run);
             }
             Ok(runs)
-        })
-    }
-
-    /// The next runs of all queues from `position` on, at most `limit`, by their ids.
-    ///
-    /// Errors: as [`first_runs_with`](Self::first_runs_with).
-    pub fn next_runs(
-        &mut self,
-        position: &mut ListPosition,
-        limit: usize,
-    ) -> Result<Vec<(Place, StoredRun)>> {
-        let begun = position.clone();
-        let (runs, now) = self.settled(|reader| {
-            let mut position = begun.clone();
-            let runs = reader.merge_runs(&mut position, limit)?;
-            Ok((runs, position))
-        })?;
-        *position = now;
-        Ok(runs)
-    }
-
-    fn merge_runs(
-        &self,
-        position: &mut ListPosition,
-        limit: usize,
-    ) -> std::result::Result<Vec<(Place, StoredRun)>, Failed> {
-        let mut heads = Vec::new();
-        for (place, queue) in self.fold.places() {
-            let known = position.queues.iter().find(|(of, _)| *of == place);
-            let at = match known.filter(|(_, point)| queue.holds(*point)) {
-                Some((_, point)) => *point,
-                None => self.seek(place, queue, position.from)?,
-            };
-            let mut head = Head {
-                place,
-                queue,
-                at,
-                cursor: QueueCursor::new(place, at),
-                run: None,
-            };
-            self.advance(&mut head)?;
-            while head.run.as_ref().is_some_and(|run| run.id < position.from) {
-                self.advance(&mut head)?;
-            }
-            heads.push(head);
-        }
-        let mut runs = Vec::new();
-        while runs.len() < limit {
-            let waiting = heads.iter_mut().filter(|head| head.run.is_some());
-            let first = waiting.min_by_key(|head| head.run.as_ref().map(|run| run.id));
-            let Some(head) = first else {
-                break;
-            };
-            if let Some(run) = head.run.take() {
-                position.from = run.id + 1;
-                runs.push((head.place, run));
-            }
-            self.advance(head)?;
-        }
-        position.queues = heads.iter().map(|head| (head.place, head.at)).collect();
-        Ok(runs)
-    }
-
-    fn advance(&self, head: &mut Head<'_>) -> std::result::Result<(), Failed> {
-        head.at = head.cursor.at();
-        head.run = self.next_run(head.place, head.queue, &mut head.cursor)?;
-        Ok(())
-    }
-
-    /// A point at or before the first run from `from` on.
-    fn seek(&self, place: Place, queue: &Queue, from: i64) -> std::result::Result<Point, Failed> {
-        let head = queue.position.head;
-        let files: Vec<u64> = queue.files_in_use().map(|file| file.number).collect();
-        let (mut low, mut high) = (0, files.len());
-        while low + 1 < high {
-            let middle = low + (high - low) / 2;
-            let at = Point {
-                file: files[middle],
-                offset: HEADER_LEN as u64,
-            };
-            let mut cursor = QueueCursor::new(place, at);
-            let first = cursor
-                .peek(&*self.disk, queue)
-                .map_err(|e| self.failed(place, at, e))?;
-            match first {
-                Some(run) if run.id <= from => low = middle,
-                _ => high = middle,
-            }
-        }
-        Ok(match low {
-            0 => head,
-            _ => Point {
-                file: files[low],
-                offset: HEADER_LEN as u64,
-            },
         })
     }
 
@@ -443,16 +334,6 @@ impl Reader {
         read_receipts(&*self.disk, filter, from, limit)
             .map_err(|e| Error::io(format!("{}: receipts", self.disk.describe(None)), e))
     }
-}
-
-/// A queue while its runs are merged with those of others.
-struct Head<'a> {
-    place: Place,
-    queue: &'a Queue,
-    /// Where `run` stands, or the next one would.
-    at: Point,
-    cursor: QueueCursor,
-    run: Option<StoredRun>,
 }
 
 /// What could not be read, and may be there at the next look.
