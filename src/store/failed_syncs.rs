@@ -61,7 +61,7 @@ pub(super) fn read(disk: &dyn Disk, ledger: u64, fold: &Fold) -> io::Result<Touc
             _ => break,
         };
     }
-    failed.files = Touched::of(&fold).files;
+    failed.files = Touched::of(fold).files;
     Ok(failed)
 }
 

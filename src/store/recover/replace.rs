@@ -327,7 +327,7 @@ fn changed() -> io::Error {
 
 /// Makes everything durable that the new ledger speaks of.
 fn sync_files(disk: &dyn Disk, fold: &Fold) -> io::Result<()> {
-    let used = Touched::of(&fold);
+    let used = Touched::of(fold);
     for (folder, name) in &used.files {
         match disk.open(*folder, name, Access::Read) {
             // All that it held is forgotten.
