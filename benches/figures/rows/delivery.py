@@ -48,7 +48,7 @@ def durable_cpu(settings: Settings) -> list[Row]:
             reference=contender(
                 "SQLite queue table + libcurl, durable", lambda place, api: [sqlite, place / "queue.db", api.url, events]
             ),
-            goal=Goal(0.2),
+            goal=Goal(0.17),
         ),
         Row(
             key="deliver-memory",
@@ -56,7 +56,7 @@ def durable_cpu(settings: Settings) -> list[Row]:
             unit="us CPU/event",
             ours=ours,
             reference=contender("libcurl over a queue in memory", lambda place, api: [memory, api.url, events]),
-            goal=Goal(2),
+            goal=Goal(4.5),
         ),
     ]
 
@@ -74,7 +74,11 @@ def python_cpu(settings: Settings) -> list[Row]:
         return Contender(name, lambda: said_by(command, events)["cpu_us_per_event"])
 
     ours = contender("libmeditopia through ctypes, durable", "meditopia", LIBRARY / "libmeditopia.so", spool=True)
-    peers = {"snowplow": "snowplow-tracker", "segment": "segment-analytics-python", "posthog": "posthog"}
+    peers = {
+        "snowplow": ("snowplow-tracker", 0.2),
+        "segment": ("segment-analytics-python", 0.08),
+        "posthog": ("posthog", 0.05),
+    }
     return [
         Row(
             key=f"deliver-python-{client}",
@@ -82,11 +86,11 @@ def python_cpu(settings: Settings) -> list[Row]:
             unit="us CPU/event",
             ours=ours,
             reference=contender(f"{package} {pinned_version(package)}, in memory", client),
-            goal=Goal(0.1),
+            goal=Goal(at_most),
             rounds=PYTHON_ROUNDS,
             note="From the first event to the last answer; start and imports are not counted, to the peers' advantage.",
         )
-        for client, package in peers.items()
+        for client, (package, at_most) in peers.items()
     ]
 
 
@@ -111,7 +115,7 @@ def requests_per_s(settings: Settings) -> list[Row]:
         return Row(key, what, "requests/s", ours, Contender("libcurl loop", lambda: post(tls)), goal)
 
     return [
-        row("drain", "requests of 100 events, the spool full at the start", False, Goal(0.95, at_least=True)),
+        row("drain", "requests of 100 events, the spool full at the start", False, Goal(0.8, at_least=True)),
         row("drain-tls", "the same over TLS", True, None),
     ]
 
