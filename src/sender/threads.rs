@@ -210,7 +210,7 @@ impl Shared {
                 .map(|text| (*text).to_owned())
                 .or_else(|| panic.downcast_ref::<String>().cloned())
                 .unwrap_or_default();
-            self.session().close();
+            self.session_now().close();
             self.note_error(&Error::new(
                 ErrorKind::Internal,
                 format!(

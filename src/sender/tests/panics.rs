@@ -111,3 +111,19 @@ fn a_thread_that_panicked_starts_anew_delivers_and_ends_when_asked_to() {
         );
     }
 }
+
+#[test]
+fn a_panic_while_the_next_ledger_is_made_durable_keeps_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
+    let sender = one_event_for(&server, &dir, &Arc::new(Log::new(None)));
+    let shared = &sender.shared;
+    let has_panicked = std::cell::Cell::new(false);
+    shared.run_again_after_panics(|| {
+        if !has_panicked.replace(true) {
+            shared.session_now().begin_ledger_change();
+            panic!("on purpose");
+        }
+    });
+    assert!(shared.session_until(Instant::now() + PATIENCE).is_ok());
+}
