@@ -2,8 +2,9 @@
 
 use std::io;
 
-use super::disk::Disk;
-use super::queue_file::Unreadable;
+use super::Place;
+use super::disk::{Disk, Folder};
+use super::queue_file::{self, Unreadable};
 use super::recovery::CannotOpen;
 use crate::error::{Error, ErrorKind, PauseReason};
 
@@ -34,6 +35,21 @@ pub(super) fn cannot_open(disk: &dyn Disk, e: CannotOpen) -> Error {
         ),
         CannotOpen::Damaged(what) => damaged(disk, &what),
         CannotOpen::Io(what, e) => Error::io(what, e),
+    }
+}
+
+/// A file of a queue cannot be read.
+pub(super) fn unreadable_queue(disk: &dyn Disk, place: Place, file: u64, e: Unreadable) -> Error {
+    let name = queue_file::file_name(place, file);
+    unreadable(disk, &format!("queues/{name}"), e)
+}
+
+/// A file of the sender's cannot be written to.
+pub(super) fn not_written(disk: &dyn Disk, folder: Folder, name: &str, e: io::Error) -> Error {
+    let error = Error::io(disk.describe(Some((folder, name))), e);
+    match error.kind() {
+        ErrorKind::SpoolFull => error.with_note("; what waits is kept; free some space"),
+        _ => error,
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::contract::Change;
+use super::contract::{Change, Store};
 use super::disk::{Access, DiskFile, Folder};
 use super::entry::{Entry, Point, QueueFile};
+use super::failures::{not_written, unreadable_queue};
 use super::fold::FILE_IDS_MAX;
 use super::frame::{FileHeader, HEADER_LEN, Kind};
 use super::guards::limit;
@@ -79,7 +80,7 @@ impl LogStore {
         }
         let name = queue_file::file_name(place, tail.file);
         let (file, header) = queue_file::open(&*self.disk, place, tail.file, Access::Write)
-            .map_err(|e| self.unreadable(&format!("queues/{name}"), e))?;
+            .map_err(|e| unreadable_queue(&*self.disk, place, tail.file, e))?;
         let mut bytes = Vec::new();
         for (id, origin, run) in runs {
             let position = header.position(tail.offset + bytes.len() as u64);
@@ -124,17 +125,10 @@ impl LogStore {
             std::thread::sleep(Duration::from_millis(1));
         }
         // Whoever has the ledger's lock waits for this file's; so nobody has written here since.
-        self.ledger
-            .file
-            .check_open()
-            .map_err(|e| self.ledger_error(e))?;
+        self.check_lock()?;
         file.write_at(bytes, offset).map_err(|e| {
             let _ = file.truncate(offset);
-            let error = failed(e);
-            match error.kind() {
-                ErrorKind::SpoolFull => error.with_note("; what waits is kept; free some space"),
-                _ => error,
-            }
+            not_written(&*self.disk, folder, name, e)
         })?;
         // Only now: a sync that another thread has begun before the write may not have seen it.
         self.syncs.touch(folder, name.to_owned());
@@ -143,14 +137,7 @@ impl LogStore {
 
     /// Makes the next file of a queue; says where its first run goes.
     pub(super) fn begin_queue_file(&mut self, place: Place) -> Result<Point> {
-        let number = self.fold.numbers.queue_file + 1;
-        let name = queue_file::file_name(place, number);
-        self.create(Folder::Queues, &name, Kind::Queue, |header| FileHeader {
-            number,
-            lane: place.lane,
-            queue: place.queue,
-            ..header
-        })?;
+        let number = self.create_queue_file(place)?;
         let tail = self.fold.queue(place).tail();
         let mut files = self.fold.queue(place).files.clone();
         if let Some(last) = files.last_mut() {
@@ -164,6 +151,19 @@ impl LogStore {
             file: number,
             offset,
         })
+    }
+
+    /// Creates the next file of a queue, which no record speaks of yet, and returns its number.
+    pub(super) fn create_queue_file(&self, place: Place) -> Result<u64> {
+        let number = self.fold.numbers.queue_file + 1;
+        let name = queue_file::file_name(place, number);
+        self.create(Folder::Queues, &name, Kind::Queue, |header| FileHeader {
+            number,
+            lane: place.lane,
+            queue: place.queue,
+            ..header
+        })?;
+        Ok(number)
     }
 
     pub(super) fn create(
@@ -285,10 +285,7 @@ impl LogStore {
         let mut bytes = 0;
         while runs.len() < limit && bytes < HANDED_OUT_BYTES {
             let next = cursor.next(&*self.disk, queue);
-            let failed = |e| {
-                let name = queue_file::file_name(place, cursor.at().file);
-                super::failures::unreadable(&*self.disk, &format!("queues/{name}"), e)
-            };
+            let failed = |e| unreadable_queue(&*self.disk, place, cursor.at().file, e);
             let Some(mut run) = next.map_err(failed)? else {
                 break;
             };
@@ -360,10 +357,9 @@ impl LogStore {
             return Ok(Some(origin));
         }
         let mut cursor = QueueCursor::new(place, queue.position.head);
-        let header = cursor.peek(&*self.disk, queue).map_err(|e| {
-            let name = queue_file::file_name(place, queue.position.head.file);
-            super::failures::unreadable(&*self.disk, &format!("queues/{name}"), e)
-        })?;
+        let header = cursor
+            .peek(&*self.disk, queue)
+            .map_err(|e| unreadable_queue(&*self.disk, place, queue.position.head.file, e))?;
         let origin = header.map(|header| header.origin);
         known.first = origin.map(|origin| (passed, origin));
         Ok(origin)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::contract::{Change, Intake, Store};
 use super::disk::{Disk, Folder};
 use super::entry::{Entry, Isolation, Point, QueuePosition};
-use super::failures::{cannot_open, damaged, unreadable};
+use super::failures::{cannot_open, damaged, not_written, unreadable};
 use super::fold::Fold;
 use super::frame::{RECORD_HEADER_LEN, begin_record};
 use super::handed_out::HandedOut;
@@ -170,11 +170,7 @@ impl LogStore {
 
     pub(super) fn ledger_error(&self, e: io::Error) -> Error {
         let name = ledger::file_name(self.ledger.header.number);
-        let error = Error::io(self.disk.describe(Some((Folder::Ledger, &name))), e);
-        match error.kind() {
-            ErrorKind::SpoolFull => error.with_note("; what waits is kept; free some space"),
-            _ => error,
-        }
+        not_written(&*self.disk, Folder::Ledger, &name, e)
     }
 
     /// Says of a queue that its position has changed, with the next record.

@@ -11,6 +11,7 @@ use super::Place;
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::{Entry, Point, QueueFile, RejectedFile};
 use super::failed_syncs;
+use super::failures::unreadable_queue;
 use super::frame::{FileHeader, HEADER_LEN, Kind};
 use super::ledger::{self, Ledger};
 use super::log_store::LogStore;
@@ -166,14 +167,13 @@ impl LogStore {
             head if head.file == number => head.offset,
             _ => HEADER_LEN as u64,
         };
-        let name = queue_file::file_name(place, number);
-        let what = format!("queues/{name}");
+        let failed = |store: &Self, e| unreadable_queue(&*store.disk, place, number, e);
         let (new, file, header) = self.new_queue_file(place)?;
-        let mut reader = QueueReader::open(&*self.disk, place, number, end)
-            .map_err(|e| self.unreadable(&what, e))?;
+        let mut reader =
+            QueueReader::open(&*self.disk, place, number, end).map_err(|e| failed(self, e))?;
         let mut moved = HashMap::new();
         let (mut at, mut to) = (from, HEADER_LEN as u64);
-        while let Some((run, behind)) = reader.run_at(at).map_err(|e| self.unreadable(&what, e))? {
+        while let Some((run, behind)) = reader.run_at(at).map_err(|e| failed(self, e))? {
             let mut bytes = Vec::new();
             encode_run(
                 &mut bytes,
@@ -286,16 +286,9 @@ impl LogStore {
     }
 
     fn new_queue_file(&self, place: Place) -> Result<(u64, Box<dyn DiskFile>, FileHeader)> {
-        let number = self.fold.numbers.queue_file + 1;
-        let name = queue_file::file_name(place, number);
-        self.create(Folder::Queues, &name, Kind::Queue, |header| FileHeader {
-            number,
-            lane: place.lane,
-            queue: place.queue,
-            ..header
-        })?;
+        let number = self.create_queue_file(place)?;
         let (file, header) = queue_file::open(&*self.disk, place, number, Access::Write)
-            .map_err(|e| self.unreadable(&format!("queues/{name}"), e))?;
+            .map_err(|e| unreadable_queue(&*self.disk, place, number, e))?;
         Ok((number, file, header))
     }
 }

@@ -162,9 +162,8 @@ fn first_file(disk: &dyn Disk, files: &[(u64, Folder)], first: i64) -> io::Resul
         };
         match header {
             Some(header) if header.first_id <= first => low = middle,
-            Some(_) => high = middle,
-            // Nothing is known of this one: begin before it.
-            None => high = middle,
+            // Of a file that has no header nothing is known: begin before it.
+            _ => high = middle,
         }
     }
     Ok(low)

@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::Point;
-use super::failures::{cannot_open, unreadable};
+use super::failures::{cannot_open, unreadable, unreadable_queue};
 use super::fold::{Fold, Queue};
 use super::frame::FileHeader;
 use super::ledger::{self, Reading, Stop};
-use super::queue_file::{self, QueueCursor, Unreadable};
+use super::queue_file::{QueueCursor, Unreadable};
 use super::receipt_files::read_receipts;
 use super::recovery::{self, CannotOpen};
 use super::rejected_file::{read_matching, rejected_matching};
@@ -204,8 +204,7 @@ impl Reader {
     }
 
     fn failed(&self, place: Place, at: Point, e: Unreadable) -> Failed {
-        let name = queue_file::file_name(place, at.file);
-        Failed(unreadable(&*self.disk, &format!("queues/{name}"), e))
+        Failed(unreadable_queue(&*self.disk, place, at.file, e))
     }
 
     /// Reads files that the sender may remove meanwhile: then it looks again and reads what is there now.
