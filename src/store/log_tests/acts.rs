@@ -1,14 +1,14 @@
-//! What the sender and the operator of a [`World`] do.
+//! What the sender of a [`World`] does.
 
 use super::promises::Since;
 use super::world::{
-    LANES, Mistake, Outcome, Trouble, World, event_of, leave, run_of, user_of, violation, waiting,
+    LANES, Mistake, Outcome, Trouble, World, leave, run_of, user_of, violation, waiting,
 };
 use crate::error::PauseReason;
 use crate::store::contract::{Change, Intake, Store};
 use crate::store::next_ledger::SpareLedger;
 use crate::store::{
-    InDoubt, LaneState, PauseState, Place, Receipt, Rejected, RejectedReason, Rest, Run, Shares,
+    InDoubt, LaneState, PauseState, Place, Receipt, Rejected, RejectedReason, Rest, Shares,
     StoredRun, Suspect,
 };
 
@@ -282,79 +282,8 @@ impl World {
         self.commit(&changes)
     }
 
-    /// An operator has rejected events sent again.
-    pub(super) fn requeue(&mut self) -> Outcome {
-        let all = self.all_rejected()?;
-        let count = self.rng.usize(1..4);
-        let chosen = self.rng.choose_multiple(all, count);
-        if chosen.is_empty() {
-            return Ok(());
-        }
-        let events: Vec<u64> = chosen
-            .iter()
-            .map(|(_, event)| event_of(&event.event))
-            .collect();
-        let runs: Vec<(u8, Run)> = events
-            .iter()
-            .map(|event| {
-                (
-                    (user_of(*event) % u64::from(LANES)) as u8,
-                    run_of(&[*event]),
-                )
-            })
-            .collect();
-        let mut totals = self.store().totals();
-        totals.retried_requests += events.len() as u64;
-        let mut changes: Vec<Change<'_>> = chosen
-            .iter()
-            .map(|(id, event)| Change::Forget {
-                rejected: *id,
-                event,
-            })
-            .collect();
-        changes.extend(runs.iter().map(|(lane, run)| Change::Append {
-            place: Place {
-                lane: *lane,
-                queue: 0,
-            },
-            origin: None,
-            run,
-        }));
-        changes.push(Change::Totals(&totals));
-        self.requeued.extend(&events);
-        self.commit(&changes)?;
-        self.answer()
-    }
-
-    /// An operator discards rejected events.
-    pub(super) fn discard(&mut self) -> Outcome {
-        let all = self.all_rejected()?;
-        let count = match self.rng.bool() {
-            true => all.len(),
-            false => self.rng.usize(1..4),
-        };
-        let chosen = self.rng.choose_multiple(all, count);
-        if chosen.is_empty() {
-            return Ok(());
-        }
-        self.discarded
-            .extend(chosen.iter().map(|(_, event)| event_of(&event.event)));
-        let mut totals = self.store().totals();
-        totals.refused_requests += chosen.len() as u64;
-        let mut changes: Vec<Change<'_>> = chosen
-            .iter()
-            .map(|(id, event)| Change::Forget {
-                rejected: *id,
-                event,
-            })
-            .collect();
-        changes.push(Change::Totals(&totals));
-        self.commit(&changes)?;
-        self.answer()
-    }
-
     /// Somebody is told that it has happened, so it has to last.
-    fn answer(&mut self) -> Outcome {
+    pub(super) fn answer(&mut self) -> Outcome {
         match self.is_joint {
             true => Ok(()),
             false => self.make_safe(),

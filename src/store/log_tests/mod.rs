@@ -6,6 +6,8 @@ mod arbitrary;
 mod damage;
 mod every_operation;
 mod formats;
+mod golden_spool;
+mod operator;
 mod power_cut;
 mod promises;
 mod random;
