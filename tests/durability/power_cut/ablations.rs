@@ -61,6 +61,14 @@ impl Sound {
         }
     }
 
+    /// What is found first without the syncs of each of the roles.
+    fn assert_loses_without_syncs_of(&self, roles: &[Role]) {
+        for role in roles {
+            let ablated = self.workload.recording.without_syncs_of(*role);
+            self.assert_loses(&format!("no sync of a {role:?}"), &ablated);
+        }
+    }
+
     /// What is found first after cuts of `ablated`.
     fn assert_loses(&self, what: &str, ablated: &Recording) {
         let cuts = trial_count(CUTS, 20 * CUTS);
@@ -74,8 +82,7 @@ impl Sound {
 
 #[test]
 fn power_cuts_find_each_kind_of_sync_that_is_left_out() {
-    let sound = Sound::of_power();
-    for role in [
+    Sound::of_power().assert_loses_without_syncs_of(&[
         Role::Segment,
         Role::Journal,
         Role::Ledger,
@@ -84,26 +91,19 @@ fn power_cuts_find_each_kind_of_sync_that_is_left_out() {
         Role::QueueFolder,
         Role::RejectedFile,
         Role::RejectedFolder,
-    ] {
-        let ablated = sound.workload.recording.without_syncs_of(role);
-        sound.assert_loses(&format!("no sync of a {role:?}"), &ablated);
-    }
+    ]);
 }
 
 #[test]
 fn power_cuts_without_power_durability_find_each_kind_of_sync_of_the_store_that_is_left_out() {
-    let sound = Sound::of_process();
-    for role in [
+    Sound::of_process().assert_loses_without_syncs_of(&[
         Role::Ledger,
         Role::LedgerFolder,
         Role::Queue,
         Role::QueueFolder,
         Role::RejectedFile,
         Role::RejectedFolder,
-    ] {
-        let ablated = sound.workload.recording.without_syncs_of(role);
-        sound.assert_loses(&format!("no sync of a {role:?}"), &ablated);
-    }
+    ]);
 }
 
 #[test]
