@@ -216,7 +216,7 @@ fn whatever_befalls_a_store_it_keeps_every_promise() {
 }
 
 #[test]
-#[ignore = "takes as long as MEDITOPIA_STORE_SEEDS says; MEDITOPIA_STORE_FROM is the first of them"]
+#[ignore = "`make soak` runs it; MEDITOPIA_STORE_SEEDS says how many lives, MEDITOPIA_STORE_FROM which is the first"]
 fn many_lives_of_a_store_keep_every_promise() {
     let from = asked("MEDITOPIA_STORE_FROM", 10_000);
     lives(from..from + count(20_000), ALL);

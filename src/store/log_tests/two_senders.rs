@@ -258,7 +258,7 @@ fn a_sender_whose_descriptors_are_closed_costs_no_event_in_any_order() {
 }
 
 #[test]
-#[ignore = "takes some minutes"]
+#[ignore = "takes most of a minute; `make soak` runs it"]
 fn no_order_of_two_senders_costs_an_event() {
     let broken = schedules(1, None);
     let first: Vec<&String> = broken.iter().take(8).collect();
