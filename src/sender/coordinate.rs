@@ -237,6 +237,9 @@ impl ElectedSender {
         shared.enqueued_since_look.store(0, Ordering::Relaxed);
         shared.step(|_| shared.spool.check_path())?;
         self.follow_token(shared)?;
+        if self.published.is_none() {
+            self.announce(shared)?;
+        }
         change_lanes(shared)?;
         start_lanes(shared)?;
         self.space.look(shared)?;
@@ -327,6 +330,30 @@ impl ElectedSender {
         Ok(())
     }
 
+    /// Tells other processes who the sender is, before it sends or takes over: that may take minutes.
+    fn announce(&self, shared: &Shared) -> Result<()> {
+        let spool = &shared.spool;
+        // How far the last sender was holds until this one has looked.
+        let last = Heartbeat::read(spool).ok().flatten().unwrap_or_default();
+        let heartbeat = shared.step(|state| Ok(self.heartbeat(state, last)))?;
+        // A full disk must not keep the lanes from starting; the end of the look reports it.
+        let _ = heartbeat.map(|heartbeat| heartbeat.write(spool));
+        Ok(())
+    }
+
+    /// A heartbeat of now, with the progress of `progress`.
+    fn heartbeat(&self, state: &State, progress: Heartbeat) -> Heartbeat {
+        let pause = state.engine.pause_state();
+        Heartbeat {
+            pid: pid().cast_unsigned(),
+            pid_namespace: self.pid_namespace,
+            seen_ms: clock::wall_ms(),
+            paused: pause.map(|pause| pause.reason.name().to_owned()),
+            paused_since_ms: pause.map(|pause| pause.since_ms),
+            ..progress
+        }
+    }
+
     /// Tells other processes how far this one is.
     fn publish_heartbeat(&mut self, shared: &Shared, taken_bytes: u64) -> Result<()> {
         let heartbeat = shared.step(|state| {
@@ -334,19 +361,15 @@ impl ElectedSender {
                 // The flush waits for what is taken over by now.
                 state.send_at_once_upto(state.store.last_run());
             }
-            let pause = state.engine.pause_state();
-            Ok(Heartbeat {
-                pid: pid().cast_unsigned(),
-                pid_namespace: self.pid_namespace,
-                seen_ms: clock::wall_ms(),
+            let progress = Heartbeat {
                 boot_count: state.taken_upto.boot_count,
                 taken_upto_boot_ns: state.taken_upto.boot_ns,
                 take_over_is_limited: state.take_over_is_limited,
                 pending_bytes: state.totals.pending_bytes,
                 taken_bytes,
-                paused: pause.map(|pause| pause.reason.name().to_owned()),
-                paused_since_ms: pause.map(|pause| pause.since_ms),
-            })
+                ..Heartbeat::default()
+            };
+            Ok(self.heartbeat(state, progress))
         })?;
         self.published = Some(Instant::now());
         heartbeat.map_or(Ok(()), |heartbeat| heartbeat.write(&shared.spool))
