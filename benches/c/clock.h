@@ -19,6 +19,9 @@ static inline int64_t now_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
 /* What the calling thread has computed, in the kernel too. */
 static inline int64_t thread_cpu_ns(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
 
+/* What all threads of the process have. */
+static inline int64_t process_cpu_ns(void) { return clock_ns(CLOCK_PROCESS_CPUTIME_ID); }
+
 static inline void fail(const char *what, const char *why) {
   fprintf(stderr, "%s: %s\n", what, why);
   exit(1);

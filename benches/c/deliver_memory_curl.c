@@ -3,7 +3,7 @@
  *   deliver_memory_curl URL EVENTS [--backlog] [--ca-file FILE]
  *
  * Without --backlog each hundred is posted as soon as it is there, so the buffer stays in the cache. With it
- * all are buffered before the first is posted, and `requests_per_s` is of the posting alone.
+ * all are buffered before the first is posted, and what it says is of the posting alone.
  */
 
 #define _GNU_SOURCE
@@ -66,10 +66,12 @@ int main(int argc, char **argv) {
     if (!backlog && queue.count == BATCH)
       deliver(&queue, &poster);
   }
-  int64_t began_ns = now_ns();
+  int64_t began_ns = now_ns(), began_cpu_ns = process_cpu_ns();
   deliver(&queue, &poster);
-  double seconds = (double)(now_ns() - began_ns) / 1e9;
+  double seconds = (double)(now_ns() - began_ns) / 1e9, cpu_us = (double)(process_cpu_ns() - began_cpu_ns) / 1e3;
+  double requests = (double)((events + BATCH - 1) / BATCH);
   close_poster(&poster);
-  printf("{\"seconds\": %.6f, \"requests_per_s\": %.1f}\n", seconds, (double)((events + BATCH - 1) / BATCH) / seconds);
+  printf("{\"seconds\": %.6f, \"requests_per_s\": %.1f, \"cpu_us_per_request\": %.2f}\n", seconds,
+         requests / seconds, cpu_us / requests);
   return 0;
 }

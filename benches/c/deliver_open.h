@@ -9,7 +9,7 @@
 #include "deliver_event.h"
 
 struct where {
-  const char *spool, *url, *role, *lanes, *ca_file;
+  const char *spool, *url, *role, *lanes, *ca_file, *ttl;
 };
 
 static inline meditopia_client *open_client(const struct where *where) {
@@ -21,6 +21,7 @@ static inline meditopia_client *open_client(const struct where *where) {
       meditopia_config_set(config, "role", where->role, &error) < 0 ||
       meditopia_config_set(config, "bearer_token", "bench", &error) < 0 ||
       (where->lanes != NULL && meditopia_config_set(config, "lanes", where->lanes, &error) < 0) ||
+      (where->ttl != NULL && meditopia_config_set(config, "event_ttl_s", where->ttl, &error) < 0) ||
       (where->ca_file != NULL && meditopia_config_set(config, "ca_file", where->ca_file, &error) < 0) ||
       meditopia_client_open(config, &client, &error) < 0)
     fail("open", error.message);
@@ -42,6 +43,15 @@ static inline void flush(meditopia_client *client) {
     fail("flush", error.message);
 }
 
+static inline void ask_for_stats(meditopia_client *client, long pending) {
+  meditopia_error error;
+  meditopia_stats stats = {.struct_size = sizeof stats};
+  if (meditopia_get_stats(client, &stats, &error) < 0)
+    fail("stats", error.message);
+  if (stats.pending != (uint64_t)pending)
+    fail("stats", "another number of pending events");
+}
+
 static inline void close_client(meditopia_client *client) {
   meditopia_error error;
   if (meditopia_client_close(client, UINT32_MAX, NULL, &error) < 0)
@@ -49,17 +59,19 @@ static inline void close_client(meditopia_client *client) {
   meditopia_client_free(client);
 }
 
-/* The most memory that the process ever had. What wait4 says of a child includes what it was before exec. */
-static inline long peak_kib(void) {
-  char line[256];
-  long kib = -1;
-  FILE *status = fopen("/proc/self/status", "r");
-  while (status != NULL && fgets(line, sizeof line, status) != NULL)
-    if (sscanf(line, "VmHWM: %ld", &kib) == 1)
-      break;
-  if (status != NULL)
-    fclose(status);
-  return kib;
+/* A figure of this process in /proc/self: VmHWM of `status` is the most KiB of memory that it ever had (what wait4
+ * says of a child includes what it was before exec), write_bytes of `io` what it has the kernel write to disks. */
+static inline long said_by_kernel(const char *file, const char *name) {
+  char path[64], line[256];
+  long value = -1;
+  snprintf(path, sizeof path, "/proc/self/%s", file);
+  FILE *lines = fopen(path, "r");
+  while (lines != NULL && value < 0 && fgets(line, sizeof line, lines) != NULL)
+    if (strncmp(line, name, strlen(name)) == 0 && line[strlen(name)] == ':')
+      value = atol(line + strlen(name) + 1);
+  if (lines != NULL)
+    fclose(lines);
+  return value;
 }
 
 #endif

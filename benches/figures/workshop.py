@@ -56,6 +56,17 @@ def compile_c(name: str, *libraries: str, ours: bool = False, part: Path | None 
     return program
 
 
+def compile_preloaded(name: str) -> Path:
+    """Compiles `benches/c/NAME.c` to a library that stands in for functions of libc."""
+    PROGRAMS.mkdir(parents=True, exist_ok=True)
+    library = PROGRAMS / f"{name}.so"
+    fresh = library.with_suffix(f".{os.getpid()}")
+    command = [os.environ.get("CC", "cc"), *C_FLAGS, "-shared", "-fPIC", BENCHES / "c" / f"{name}.c", "-o", fresh]
+    subprocess.run(list(map(str, command)), check=True)
+    fresh.rename(library)
+    return library
+
+
 @dataclass(frozen=True)
 class Settings:
     """How long a run is: the short form only shows that the harness works."""

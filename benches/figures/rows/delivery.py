@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..contest import Contender, Goal, Row, run
 from ..sink import Sink, sink
-from ..workshop import BENCHES, LIBRARY, VENV, Settings, compile_c, scratch
+from ..workshop import BENCHES, LIBRARY, VENV, Settings, compile_c, compile_preloaded, scratch
 
 EVENTS = 200_000
+DRAINED_EVENTS = 500_000
 PYTHON_EVENTS = 20_000
 BATCH = 100
 PYTHON_ROUNDS = 5
+SLOW_SYNC_MS = 5
 
 PYTHON = BENCHES / "python"
 REQUIREMENTS = PYTHON / "requirements.txt"
@@ -25,7 +27,7 @@ Command = Callable[[Path, Sink], Sequence[str | int | Path]]
 
 
 def contests(settings: Settings) -> list[Row]:
-    return [*durable_cpu(settings), *python_cpu(settings), *requests_per_s(settings)]
+    return [*durable_cpu(settings), *python_cpu(settings), *drains(settings), written(settings)]
 
 
 def durable_cpu(settings: Settings) -> list[Row]:
@@ -94,30 +96,64 @@ def python_cpu(settings: Settings) -> list[Row]:
     ]
 
 
-def requests_per_s(settings: Settings) -> list[Row]:
-    """How fast one lane empties a spool that is full when its process starts."""
-    events = settings.events(EVENTS)
+def drains(settings: Settings) -> list[Row]:
+    """What it takes one lane to empty a spool that is full when its process starts."""
+    events = settings.events(DRAINED_EVENTS)
     meditopia = compile_c("deliver_meditopia", ours=True)
     memory = compile_c("deliver_memory_curl", "curl")
+    slow_sync = {"LD_PRELOAD": str(compile_preloaded("slow_sync")), "SLOW_SYNC_MS": str(SLOW_SYNC_MS)}
 
-    def drain(tls: bool) -> float:
+    def drain(figure: str, tls: bool, env: Mapping[str, str]) -> float:
         with scratch() as place, counted(events, tls) as api:
             command = [meditopia, place / "spool", api.url, events, *trusting(api)]
             run([*command, "--fill"])
-            return run([*command, "--drain"]).said["requests_per_s"]
+            return run([*command, "--drain"], env=env).said[figure]
 
-    def post(tls: bool) -> float:
+    def post(figure: str, tls: bool) -> float:
         with counted(events, tls) as api:
-            return run([memory, api.url, events, "--backlog", *trusting(api)]).said["requests_per_s"]
+            return run([memory, api.url, events, "--backlog", *trusting(api)]).said[figure]
 
-    def row(key: str, what: str, tls: bool, goal: Goal | None) -> Row:
-        ours = Contender("libmeditopia, 1 lane", lambda: drain(tls))
-        return Row(key, what, "requests/s", ours, Contender("libcurl loop", lambda: post(tls)), goal)
+    def row(
+        key: str, what: str, goal: Goal | None, tls: bool = False, env: Mapping[str, str] | None = None, cpu: bool = False
+    ) -> Row:
+        figure, unit = ("cpu_us_per_request", "us CPU/request") if cpu else ("requests_per_s", "requests/s")
+        ours = Contender("libmeditopia, 1 lane", lambda: drain(figure, tls, env or {}))
+        return Row(key, what, unit, ours, Contender("libcurl loop", lambda: post(figure, tls)), goal)
 
+    fast_enough = Goal(0.8, at_least=True)
     return [
-        row("drain", "requests of 100 events, the spool full at the start", False, Goal(0.8, at_least=True)),
-        row("drain-tls", "the same over TLS", True, None),
+        row("drain", f"requests of 100 events, {events:,} in the spool at the start", fast_enough),
+        row("drain-slow-sync", f"the same where a sync takes {SLOW_SYNC_MS} ms longer", fast_enough, env=slow_sync),
+        row("drain-tls", "the same over TLS, syncs as they are", None, tls=True),
+        row("drain-cpu", "CPU of a request, with its share of the take-over", Goal(1.6), cpu=True),
     ]
+
+
+def written(settings: Settings) -> Row:
+    """What the disk is given for an event, by whoever enqueues and whoever sends."""
+    events = settings.events(DRAINED_EVENTS)
+    meditopia = compile_c("deliver_meditopia", ours=True)
+
+    def disk_bytes() -> float:
+        with scratch() as place, counted(events) as api:
+            command = [meditopia, place / "spool", api.url, events]
+            return sum(run([*command, step]).said["disk_bytes"] for step in ("--fill", "--drain")) / events
+
+    def record_bytes() -> float:
+        with scratch() as place:
+            run([meditopia, place / "spool", "http://127.0.0.1:9", events, "--fill"])
+            return sum(file.stat().st_size for file in (place / "spool" / "journal").iterdir()) / events
+
+    return Row(
+        key="disk-bytes",
+        what="enqueue to 204, written to disk",
+        unit="bytes/event",
+        ours=Contender("libmeditopia, all processes", disk_bytes),
+        reference=Contender("the event's record in the journal", record_bytes),
+        goal=Goal(2.3),
+        rounds=3,
+        note="write_bytes of /proc/self/io, which counts whole pages; a backlog, with receipts.",
+    )
 
 
 def trusting(api: Sink) -> list[str | Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from ..contest import Contender, Goal, Row, run
 from ..plots import Series, lines
 from ..sink import Sink, sink
 from ..table import Table
-from ..watch import Drain, watch
+from ..watch import Drain, disk_bytes, watch
 from ..workshop import BENCHES, PROGRAMS, Settings, compile_c, scratch
 
 BATCH = 100
@@ -31,6 +32,9 @@ LONG_ROUNDS = 3
 MEMORY_LIMIT_MIB = 40.0
 
 SEGMENTS = 10_000
+#: What a long outage leaves: as many events in each of the segments, and others that expired before.
+EVENTS_PER_SEGMENT = 1_000
+EXPIRED = 1_000_000
 
 MEMORY_PLOT, RATE_PLOT = "memory_drain.svg", "drain_rate.svg"
 #: A point of the rate's plot each so much of the backlog, and of the memory's each so many seconds.
@@ -79,7 +83,12 @@ class LongDrains:
 
 
 def tables(settings: Settings) -> list[Table]:
-    return [lanes_table(settings), backlog_table(settings), segments_table(settings)]
+    huge = [outage_table(settings)] if is_huge() else []
+    return [lanes_table(settings), backlog_table(settings), segments_table(settings), *huge]
+
+
+def is_huge() -> bool:
+    return bool(os.environ.get("MEDITOPIA_BENCH_HUGE"))
 
 
 def lanes_table(settings: Settings) -> Table:
@@ -99,7 +108,7 @@ def lanes_table(settings: Settings) -> Table:
 
 
 def backlog_table(settings: Settings) -> Table:
-    backlogs = [*BACKLOGS, *([HUGE_BACKLOG] if os.environ.get("MEDITOPIA_BENCH_HUGE") else [])]
+    backlogs = [*BACKLOGS, *([HUGE_BACKLOG] if is_huge() else [])]
     rows = []
     for backlog in backlogs:
         events = settings.events(backlog)
@@ -192,6 +201,37 @@ def segments_table(settings: Settings) -> Table:
         ],
         note="A segment's cost is what its drain takes longer than that of one segment with as many events.",
     )
+
+
+def outage_table(settings: Settings) -> Table:
+    segments, expired = (count // 100 if settings.short else count for count in (SEGMENTS, EXPIRED))
+    events = segments * EVENTS_PER_SEGMENT
+    program, fill_many = compile_c("deliver_meditopia", ours=True), compile_c("deliver_segments", ours=True)
+    with full_spool([program], expired, "--fill") as (spool, api):
+        time.sleep(1.1)
+        run([program, spool, api.url, expired, "--drain", "--ttl", 1])
+        run([fill_many, spool, api.url, segments, EVENTS_PER_SEGMENT])
+        look = run([program, spool, api.url, events, "--look"]).said
+        disk = disk_bytes(spool)
+        done = watch([program, spool, api.url, events, "--drain"], api, spool)
+    return Table(
+        key="outage",
+        title=f"{events:,} events of {segments:,} processes wait, {expired:,} are rejected",
+        columns=("what", "seconds", "VmHWM MiB", "disk, GB"),
+        rows=[
+            ("a process opens the spool and asks for the statistics", look["seconds"], mib(look["peak_kib"]), gb(disk)),
+            ("a process delivers all of them", round(done.seconds, 1), mib(done.peak_kib), gb(done.disk_peak_bytes)),
+        ],
+        note="The rejected events are some that expired. One lane, an API without delay.",
+    )
+
+
+def mib(kib: int) -> float:
+    return round(kib / 1024, 1)
+
+
+def gb(size: int) -> float:
+    return round(size / 1e9, 2)
 
 
 @contextmanager
