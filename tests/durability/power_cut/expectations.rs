@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::api::Request;
 use super::disk::{CutEffect, Disk};
 use super::found::Found;
 use super::recording::{Change, Entry, Inode, Recording, Role, Step};
@@ -87,6 +88,14 @@ pub fn removed_segments(recording: &Recording, entries: &[Entry]) -> Vec<Inode> 
     names.filter_map(inode_of).collect()
 }
 
+/// Whether the API has none of the request's events: it refused the request, or it refused its repetition where
+/// the process died before the answer came.
+fn is_refused(request: &Request, later: &[Request]) -> bool {
+    let mut same = later.iter().filter(|other| other.events == request.events);
+    let answer = same.find_map(|other| other.answered);
+    answer.is_some_and(|(_, status)| status != 204)
+}
+
 /// What cuts did to events.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cost {
@@ -139,17 +148,16 @@ impl Expectations {
         for (step, what) in recording.steps.iter().enumerate() {
             expectations.read_step(recording, step, what);
         }
-        for request in &recording.requests {
+        for (index, request) in recording.requests.iter().enumerate() {
+            let later = &recording.requests[index..];
+            if is_refused(request, later) {
+                continue;
+            }
             for number in &request.events {
                 let event = &mut expectations.events[*number];
-                match request.answered {
-                    Some((step, 204)) => {
-                        event.at_api = event.at_api.min(request.sent);
-                        event.answered = event.answered.min(step);
-                    }
-                    // The API refused the whole request and has none of its events.
-                    Some(_) => {}
-                    None => event.at_api = event.at_api.min(request.sent),
+                event.at_api = event.at_api.min(request.sent);
+                if let Some((step, _)) = request.answered {
+                    event.answered = event.answered.min(step);
                 }
             }
         }

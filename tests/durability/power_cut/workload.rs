@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use serde_json::json;
+
 use super::recording::{Recorder, Recording};
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::fault_table::trial_count;
@@ -129,7 +131,11 @@ fn close_input_and_wait(mut child: Child) {
 pub fn service(durability: Durability) -> Workload {
     let workload = InProgress::start(durability, &[("role", "both")]);
     workload.run("enqueue 0 120 0 20 2 10 1 close");
+    // It dies while a request is on its way.
+    let delay = json!({"fault": "delay", "ms": 20});
+    workload.api.set_fault(delay);
     workload.run("enqueue 120 120 0 20 2 10 1 die");
+    workload.api.clear_faults();
     workload.run("enqueue 240 60 0 20 1 10 20 close");
     workload
         .api
