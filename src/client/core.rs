@@ -203,19 +203,23 @@ impl Core {
 
     pub(super) fn flush(&self, deadline: Instant) -> (Report, Result<()>) {
         let before = self.totals(deadline);
-        if self.settings.role.sends()
-            && let Err(e) = self.send_in_background()
-        {
-            return (self.report(before, deadline), Err(e));
-        }
-        let wanted = match self.sender.want() {
+        let sends = self.settings.role.sends();
+        let ready = if sends {
+            self.send_in_background()
+        } else {
+            Ok(())
+        };
+        let wanted = match ready.and_then(|()| self.sender.want()) {
             Ok(wanted) => wanted,
-            Err(e) => return (self.report(before, deadline), Err(e)),
+            Err(e) => {
+                let outcome = Err(e);
+                return (self.report(before, deadline, &outcome), outcome);
+            }
         };
         let outcome = self.sender.flush(deadline);
-        let report = self.report(before, deadline);
+        let report = self.report(before, deadline, &outcome);
         drop(wanted);
-        if !self.settings.role.sends() {
+        if !sends {
             // When this call returns, another process can be elected.
             self.sender.wait_ended(deadline);
         }

@@ -34,7 +34,7 @@ pub fn recover(dir: &Path, repair: Repair) -> Result<Salvage> {
     };
     let found = recover::recover(&spool, repair, lane_of)?;
     if found.kept.is_some() {
-        Heartbeat::publish_pause(&spool, None)?;
+        Heartbeat::paused(&spool, None)?.write(&spool)?;
     }
     Ok(found)
 }

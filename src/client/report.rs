@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::core::Core;
 use super::in_doubt::in_doubt_count;
-use crate::error::Result;
+use crate::error::{Error, PauseReason, Result};
 use crate::journal::backlog;
 use crate::journal::round::Offsets;
 use crate::sender::Report;
@@ -31,14 +31,14 @@ impl Core {
         self.sender.sums(deadline).unwrap_or_else(|| {
             let read = || {
                 let store = Reader::open(&self.spool)?;
-                Ok::<_, crate::error::Error>(store.map(|store| store.totals()))
+                Ok::<_, Error>(store.map(|store| store.totals()))
             };
             read().ok().flatten().unwrap_or_default()
         })
     }
 
-    /// What has changed since the totals were `before`, and what is pending.
-    pub(super) fn report(&self, before: Totals, deadline: Instant) -> Report {
+    /// What has changed since the totals were `before`, and what is pending, after a call that came to `outcome`.
+    pub(super) fn report(&self, before: Totals, deadline: Instant, outcome: &Result<()>) -> Report {
         let (unreadable, now) = match self.snapshot() {
             Ok(now) => (None, now),
             Err(e) => {
@@ -52,7 +52,11 @@ impl Core {
                 )
             }
         };
-        let damage = self.sender.found_damage(deadline).or(unreadable);
+        let met = outcome.as_ref().err().and_then(Error::pause_reason);
+        let damage = met.filter(|reason| *reason == PauseReason::StoreDamaged);
+        let damage = damage
+            .or_else(|| self.sender.found_damage(deadline))
+            .or(unreadable);
         let pause = now.pause.filter(|_| damage.is_none());
         let since_ms = match damage {
             None => pause.as_ref().map(|pause| pause.since_ms),

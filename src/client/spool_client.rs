@@ -201,7 +201,9 @@ impl Client {
             Ok(())
         };
         core.log.unset_callback_of(self.id);
-        let report = before.map_or_else(Report::default, |before| core.report(before, deadline));
+        let report = before.map_or_else(Report::default, |before| {
+            core.report(before, deadline, &outcome)
+        });
         if last {
             core.remove_temporary();
         }

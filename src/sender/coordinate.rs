@@ -19,6 +19,7 @@ use super::{Shared, commands, lane};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Level;
+use crate::mutex::lock;
 use crate::process::{pid, spawn_with_signals_blocked};
 use crate::spool::Heartbeat;
 use crate::store::DiskUse;
@@ -333,6 +334,7 @@ impl ElectedSender {
     /// Tells other processes who the sender is, before it sends or takes over: that may take minutes.
     fn announce(&self, shared: &Shared) -> Result<()> {
         let spool = &shared.spool;
+        let _publishing = lock(&shared.publishing);
         // How far the last sender was holds until this one has looked.
         let last = Heartbeat::read(spool).ok().flatten().unwrap_or_default();
         let heartbeat = shared.step(|state| Ok(self.heartbeat(state, last)))?;
@@ -356,6 +358,8 @@ impl ElectedSender {
 
     /// Tells other processes how far this one is.
     fn publish_heartbeat(&mut self, shared: &Shared, taken_bytes: u64) -> Result<()> {
+        self.published = Some(Instant::now());
+        let _publishing = lock(&shared.publishing);
         let heartbeat = shared.step(|state| {
             if self.reasons.flush {
                 // The flush waits for what is taken over by now.
@@ -371,7 +375,6 @@ impl ElectedSender {
             };
             Ok(self.heartbeat(state, progress))
         })?;
-        self.published = Some(Instant::now());
         heartbeat.map_or(Ok(()), |heartbeat| heartbeat.write(&shared.spool))
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::election::{self, Elected};
+use super::state::State;
 use super::{Sender, wake};
 use crate::clock::{self, BootTime};
 use crate::error::{Error, ErrorKind, PauseReason, Result};
@@ -54,6 +55,37 @@ struct Goal {
     store: Option<Reader>,
 }
 
+impl Goal {
+    /// Looks at the work of this process's sender.
+    fn look_here(&mut self, state: &mut State, knows_token: bool) -> Result<Progress> {
+        if state.taken_upto >= self.enqueued_upto {
+            let mark = *self.mark.get_or_insert_with(|| state.store.last_run());
+            if state.is_settled_upto(mark)? {
+                return Ok(Progress::Done);
+            }
+            state.send_at_once_upto(mark);
+        } else if !state.take_over_is_limited {
+            return Ok(Progress::Waiting);
+        }
+        Ok(match state.standing_pause(clock::now()) {
+            // The next step may end the pause.
+            Some(error) if knows_token => Progress::Paused(error),
+            _ => Progress::Waiting,
+        })
+    }
+}
+
+/// A store that is found damaged is to a caller what a pause is that the store remembers.
+fn as_pause(error: Error) -> Error {
+    match error.pause_reason() {
+        Some(reason) if error.kind() != ErrorKind::Paused => {
+            let paused = format!("paused ({reason}): {}", error.message());
+            Error::new(ErrorKind::Paused, paused).paused_for(reason)
+        }
+        _ => error,
+    }
+}
+
 impl Sender {
     /// Waits until everything enqueued on the spool before this call is delivered or rejected; the
     /// threads must be wanted.
@@ -77,7 +109,7 @@ impl Sender {
             }
             let seen = shared.threads.changes();
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.look(&mut goal, deadline)? {
+            match self.look(&mut goal, deadline).map_err(as_pause)? {
                 Progress::Done => return Ok(()),
                 Progress::Paused(error) => return Err(error),
                 _ if left.is_zero() => return Err(self.timeout()),
@@ -93,41 +125,23 @@ impl Sender {
         };
         let knows_token = session.knows_token();
         if let Some(state) = session.state_mut() {
-            if state.taken_upto >= goal.enqueued_upto {
-                let mark = match goal.mark {
-                    Some(mark) => mark,
-                    None => state.store.last_run(),
-                };
-                goal.mark = Some(mark);
-                if state.is_settled_upto(mark)? {
-                    return Ok(Progress::Done);
-                }
-                state.send_at_once_upto(mark);
-            } else if !state.take_over_is_limited {
-                return Ok(Progress::Waiting);
+            let looked = goal.look_here(state, knows_token);
+            if let Err(error) = &looked {
+                // As after a failed step: the lanes must not go on in a store that cannot be read.
+                session.close();
+                self.shared.release(session);
+                self.shared.note_error(error);
             }
-            return Ok(match state.standing_pause(clock::now()) {
-                // The next step may end the pause.
-                Some(error) if knows_token => Progress::Paused(error),
-                _ => Progress::Waiting,
-            });
+            return looked;
         }
         // What was seen before the call may have passed; the sender tries again every second.
         let last_error = session.last_error_since(goal.since).cloned();
         drop(session);
         match last_error {
-            Some(error) if !self.is_another_elected() => match error.pause_reason() {
-                // The same to a caller as a pause that the store remembers.
-                Some(reason) => {
-                    let paused = format!("paused ({reason}): {}", error.message());
-                    let error = Error::new(ErrorKind::Paused, paused).paused_for(reason);
-                    Ok(Progress::Paused(error))
-                }
+            Some(error) if !self.is_another_elected() => match error.kind() {
                 // Held by another program, or out of room just now.
-                None if matches!(error.kind(), ErrorKind::Timeout | ErrorKind::SpoolFull) => {
-                    Ok(Progress::Waiting)
-                }
-                None => Err(error),
+                ErrorKind::Timeout | ErrorKind::SpoolFull => Ok(Progress::Waiting),
+                _ => Err(error),
             },
             _ => match self.look_elsewhere(goal) {
                 // Held by another program just now: look again.
@@ -155,11 +169,7 @@ impl Sender {
             return Ok(Progress::Waiting);
         };
         if taken {
-            let mark = match goal.mark {
-                Some(mark) => mark,
-                None => store.last_run(),
-            };
-            goal.mark = Some(mark);
+            let mark = *goal.mark.get_or_insert_with(|| store.last_run());
             if store.first_origin()?.is_none_or(|first| first > mark) {
                 return Ok(Progress::Done);
             }

@@ -76,6 +76,9 @@ struct Shared {
     liveness: Liveness,
     threads: Threads,
     session: Mutex<Session>,
+    /// Held while a heartbeat is made and written, so that none replaces one that knows more. It is taken before
+    /// the session's lock.
+    publishing: Mutex<()>,
     enqueued_since_look: AtomicUsize,
     /// This process has woken its sender, which has not looked yet.
     wake_is_sent: AtomicBool,
@@ -104,6 +107,7 @@ impl Sender {
                 liveness: Liveness::new(),
                 threads: Threads::default(),
                 session: Mutex::new(Session::new(token)),
+                publishing: Mutex::new(()),
                 enqueued_since_look: AtomicUsize::new(0),
                 wake_is_sent: AtomicBool::new(false),
             }),
@@ -228,6 +232,7 @@ impl Sender {
     /// Calls `during` while a thread holds each lock of the sender, and one makes the transport.
     pub(crate) fn while_locked<T>(&self, during: impl FnOnce() -> T) -> T {
         let shared = &self.shared;
+        let _publishing = crate::mutex::lock(&shared.publishing);
         let (_session, _threads) = (shared.session(), shared.threads.locked());
         let mut returned = None;
         let _ = shared.transport.get_or_try_init(|| {

@@ -185,16 +185,12 @@ impl Session {
         seen.map(|(error, _)| error)
     }
 
-    /// Notes that the store is damaged; says whether that is news.
-    fn note_damage(&mut self, spool: &Spool, error: &Error) -> bool {
-        let is_news = self.damage.is_none();
-        if is_news {
-            self.damage = Some(Damage {
-                file: FileState::of(&spool.ledger_dir()),
-                error: error.clone(),
-            });
-        }
-        is_news
+    /// Notes that the store is damaged, unless that is known.
+    fn note_damage(&mut self, spool: &Spool, error: &Error) {
+        self.damage.get_or_insert_with(|| Damage {
+            file: FileState::of(&spool.ledger_dir()),
+            error: error.clone(),
+        });
     }
 
     /// The store that was found damaged.
@@ -278,6 +274,14 @@ impl Shared {
 
     /// Notes why nothing is sent just now, for callers, and logs it when it is news.
     pub(super) fn note_error(&self, error: &Error) {
+        let is_damage = error.pause_reason() == Some(PauseReason::StoreDamaged);
+        // Before a caller can learn of it and ask since when.
+        if is_damage && self.session().damage().is_none() {
+            let _publishing = lock(&self.publishing);
+            let paused = Heartbeat::paused(&self.spool, error.pause_reason());
+            let published = paused.and_then(|heartbeat| heartbeat.write(&self.spool));
+            published.unwrap_or_else(|e| self.log.error(format_args!("{e}")));
+        }
         // A full disk is the moment that the reserve is for.
         let is_full = error.kind() == ErrorKind::SpoolFull;
         let released = is_full.then(|| self.spool.reserve().release());
@@ -288,13 +292,10 @@ impl Shared {
         if session.note_error(error) {
             session.say(Level::Error, format_args!("{error}"));
         }
-        let is_damage = error.pause_reason() == Some(PauseReason::StoreDamaged);
-        let is_new_damage = is_damage && session.note_damage(&self.spool, error);
-        self.release(session);
-        if is_new_damage {
-            let published = Heartbeat::publish_pause(&self.spool, error.pause_reason());
-            published.unwrap_or_else(|e| self.log.error(format_args!("{e}")));
+        if is_damage {
+            session.note_damage(&self.spool, error);
         }
+        self.release(session);
         self.threads.notify();
     }
 }

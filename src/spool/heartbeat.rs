@@ -50,14 +50,14 @@ impl Heartbeat {
         }
     }
 
-    /// Publishes why delivery is paused, or that it is not, and keeps the rest of the heartbeat.
-    pub(crate) fn publish_pause(spool: &Spool, reason: Option<PauseReason>) -> Result<()> {
+    /// The last heartbeat, but with this reason why delivery is paused, or none.
+    pub(crate) fn paused(spool: &Spool, reason: Option<PauseReason>) -> Result<Self> {
         let mut last = Self::read(spool)?.unwrap_or_default();
         if last.pause_reason() != reason {
             last.paused_since_ms = reason.map(|_| clock::wall_ms());
         }
         last.paused = reason.map(|reason| reason.name().to_owned());
-        last.write(spool)
+        Ok(last)
     }
 
     /// Everything enqueued before this time has been taken over.
