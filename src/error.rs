@@ -241,6 +241,15 @@ pub(crate) fn is_full(cause: &std::io::Error) -> bool {
     matches!(cause.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
+/// Whether an error says that this file system or kernel does not know the operation: to allocate blocks,
+/// to give them back, to rename without replacing. What is only an advantage is left out then.
+pub(crate) fn is_unsupported(cause: &std::io::Error) -> bool {
+    let unsupported = [libc::EOPNOTSUPP, libc::ENOSYS, libc::EINVAL];
+    cause
+        .raw_os_error()
+        .is_some_and(|errno| unsupported.contains(&errno))
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -15,7 +15,7 @@ use super::Shared;
 use super::election::Election;
 use super::state::State;
 use super::take_over::TakeOver;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, is_unsupported};
 use crate::journal::removal::{self, Removal, Tail};
 use crate::journal::round::Offsets;
 use crate::journal::segment::HEADER_LEN;
@@ -125,7 +125,7 @@ impl DiskSpace {
                 Ok(()) => {
                     self.given_back.insert(name, upto);
                 }
-                Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                Err(e) if is_unsupported(&e) => {
                     self.can_punch = false;
                     return Ok(());
                 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use rustix::fs::FallocateFlags;
 
 use super::files::{private_file, spool_name};
-use crate::error::{Error, Result, is_full};
+use crate::error::{Error, Result, is_full, is_unsupported};
 
 /// What the store needs to deliver in small steps: its log, its index, and one step's events.
 const RESERVE_BYTES: u64 = 1024 * 1024;
@@ -63,7 +63,7 @@ impl<'a> Reserve<'a> {
             Ok(()) => Ok(true),
             // There is no room, or this file system cannot allocate blocks: the spool works
             // without a reserve.
-            Err(e) if is_full(&e) || e.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+            Err(e) if is_full(&e) || is_unsupported(&e) => {
                 if flagged {
                     let _ = File::options()
                         .write(true)

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use rustix::fs::{FallocateFlags, FlockOperation};
 
 use super::disk::{Access, Disk, DiskFile, Folder};
+use crate::error::is_unsupported;
 use crate::process::{Announcement, CloseOnFork, ClosedInChild, FileKey};
 use crate::spool::{Spool, check_file_limit, ensure_dir, file_limit, sync_dir};
 
@@ -106,10 +107,11 @@ impl Disk for SpoolDisk {
             made.map_err(|e| io::Error::other(e.message().to_owned()))?;
         }
         use rustix::fs::{CWD, RenameFlags, renameat_with};
-        match renameat_with(CWD, &old, CWD, &new, RenameFlags::NOREPLACE) {
-            // Not every file system knows the flag; the caller's lock makes a plain rename safe.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => fs::rename(old, new),
-            renamed => Ok(renamed?),
+        let renamed = renameat_with(CWD, &old, CWD, &new, RenameFlags::NOREPLACE);
+        match renamed.map_err(io::Error::from) {
+            // The caller's lock makes a plain rename safe.
+            Err(e) if is_unsupported(&e) => fs::rename(old, new),
+            renamed => renamed,
         }
     }
 

@@ -2,8 +2,8 @@
  *
  * FAULTY_DISK names a file with one line, which is read again at every call:
  *
- *   OPERATION ERRNO PATH [GOOD [BAD]]   OPERATION (write, read, sync, truncate, allocate or lock) on a file
- *                                       whose path contains PATH fails with ERRNO; the first GOOD such operations
+ *   OPERATION ERRNO PATH [GOOD [BAD]]   OPERATION (write, read, sync, truncate, allocate, rename or
+ *                                       lock) on a file whose path contains PATH fails with ERRNO; the first GOOD such operations
  *                                       succeed, and after BAD of them that fail, they succeed again
  *
  * Without the file, or if it is empty, every operation succeeds. */
@@ -33,20 +33,16 @@ static long read_order(char *text, size_t size) {
 
 static pthread_mutex_t counts = PTHREAD_MUTEX_INITIALIZER;
 
-/* Whether this operation on this descriptor must fail. If so, errno is set. */
-static int fails(const char *operation, int fd) {
-  char text[512], link[64], path[512], wanted[16], part[256];
+/* Whether this operation on this path must fail. If so, errno is set. */
+static int fails_at(const char *operation, const char *path) {
+  char text[512], wanted[16], part[256];
   static char order[512];
   static int passed, failed;
   int error, good = 0, bad = 0, fields, kept = errno;
   long length = read_order(text, sizeof text);
+  errno = kept;
   if (length == 0) return 0;
   text[length] = 0;
-  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-  length = readlink(link, path, sizeof path - 1);
-  errno = kept;
-  if (length <= 0) return 0;
-  path[length] = 0;
   fields = sscanf(text, "%15s %d %255s %d %d", wanted, &error, part, &good, &bad);
   if (fields < 3) return 0;
   if (strcmp(wanted, operation) != 0 || strstr(path, part) == NULL) return 0;
@@ -65,6 +61,18 @@ static int fails(const char *operation, int fd) {
   pthread_mutex_unlock(&counts);
   errno = error;
   return 1;
+}
+
+static int fails(const char *operation, int fd) {
+  char link[64], path[512];
+  int kept = errno;
+  long length;
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  length = readlink(link, path, sizeof path - 1);
+  errno = kept;
+  if (length <= 0) return 0;
+  path[length] = 0;
+  return fails_at(operation, path);
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
@@ -93,4 +101,9 @@ int ftruncate64(int fd, off64_t size) { return fails("truncate", fd) ? -1 : REAL
 
 int fallocate64(int fd, int mode, off64_t at, off64_t size) {
   return fails("allocate", fd) ? -1 : REAL(fallocate64)(fd, mode, at, size);
+}
+
+/* Only the kind with flags: a plain rename is always there. */
+int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
+  return fails_at("rename", to) ? -1 : REAL(renameat2)(from_dir, from, to_dir, to, flags);
 }

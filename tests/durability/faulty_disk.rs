@@ -10,19 +10,24 @@ use std::path::{Path, PathBuf};
 
 use meditopia::Client;
 use meditopia_testkit::c_program::CProgram;
+use meditopia_testkit::disks::SmallDisk;
 use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
 use meditopia_testkit::ledger::{Arrivals, events_of_rows, numbers_by_user};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::status_client::StatusClient;
 use meditopia_testkit::store_files::ledger;
+use meditopia_testkit::wait::secs;
 
 /// A user whom the API does not know, so that its events are rejected.
 const UNKNOWN_USER: &str = "u-unknown";
 const EIO: i32 = 5;
+const EINVAL: i32 = 22;
 const EFBIG: i32 = 27;
 const ENOSPC: i32 = 28;
 const ENOLCK: i32 = 37;
+const ENOSYS: i32 = 38;
+const EOPNOTSUPP: i32 = 95;
 const EDQUOT: i32 = 122;
 
 struct FaultyDisk {
@@ -281,6 +286,55 @@ fn a_store_of_which_a_sync_fails_once_goes_on_in_new_files_and_repeats_nothing()
         let arrivals = Arrivals::from_sandbox(&disk.api);
         assert_eq!(arrivals.first_appearances()["u-1"], [0, 1, 2], "{folder}");
         assert_eq!(arrivals.duplicates(), 0, "{folder}");
+    }
+}
+
+#[test]
+fn a_disk_that_cannot_allocate_or_rename_with_flags_only_lacks_a_reserve() {
+    for errno in [EOPNOTSUPP, ENOSYS, EINVAL] {
+        for operation in ["allocate", "rename"] {
+            let case = format!("{operation}, errno {errno}");
+            let disk = FaultyDisk::new(&[("role", "enqueue")]);
+            disk.fail(operation, errno, "/");
+            let mut client = disk.start_client();
+            for number in 0..3 {
+                client.enqueue("u-1", number);
+                client.enqueue(UNKNOWN_USER, number);
+                client.flush().assert_status("OK");
+            }
+            let has_reserve = disk.program.spool().join("reserve").exists();
+            assert_eq!(has_reserve, operation == "rename", "{case}");
+            let rejected = numbers_by_user(events_of_rows(&disk.client().rejected_rows()));
+            assert_eq!(rejected[UNKNOWN_USER], [0, 1, 2], "{case}");
+            let arrivals = Arrivals::from_sandbox(&disk.api);
+            assert_eq!(arrivals.first_appearances()["u-1"], [0, 1, 2], "{case}");
+            assert_eq!(arrivals.duplicates(), 0, "{case}");
+        }
+    }
+}
+
+#[test]
+fn a_sender_that_cannot_give_blocks_of_the_journal_back_goes_on_and_tells_how_far_it_is() {
+    // On a disk that is nearly full, they are given back at once.
+    let Some(small) = SmallDisk::mount(8) else {
+        return;
+    };
+    for errno in [EOPNOTSUPP, ENOSYS, EINVAL] {
+        let spool = small.spool().with_extension(errno.to_string());
+        let spool = spool.to_str().unwrap();
+        let disk = FaultyDisk::new(&[("role", "both"), ("spool", spool)]);
+        disk.fail("allocate", errno, "journal/");
+        let mut sender = disk.start_client();
+        sender.enqueue("u-1", 0);
+        sender.flush().assert_status("OK");
+        for number in 1..100 {
+            sender.enqueue("u-1", number);
+        }
+        // This one learns from the sender's heartbeat what is taken over.
+        let other = TestSpool::for_sandbox(&disk.api).with("spool", spool);
+        other.client().flush_ok(secs(20));
+        let arrived = &Arrivals::from_sandbox(&disk.api).first_appearances()["u-1"];
+        assert!(arrived.iter().copied().eq(0..100), "errno {errno}");
     }
 }
 
