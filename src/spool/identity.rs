@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::directory::{open_own_dir, sync_ancestors};
 use super::files::{private_file, replace_file, spool_name, try_lock};
+use super::layers::{is_overlay, refuse_lower_layer};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spelling::shell_word;
 
@@ -47,7 +48,11 @@ pub(super) struct Identity {
 /// from the spool, because that process would go on sending to the old destination;
 /// [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is no spool; [`Io`](ErrorKind::Io).
 pub fn adopt(dir: &Path, destination: Destination<'_>) -> Result<()> {
-    let (handle, about) = open_own_dir(dir)?;
+    let (handle, mut about) = open_own_dir(dir)?;
+    if is_overlay(&handle) {
+        refuse_lower_layer(dir)?;
+        about = open_own_dir(dir)?.1;
+    }
     let _setup = lock_identity(dir)?;
     let Some(mut identity) = read_identity(dir)? else {
         return Err(Error::new(

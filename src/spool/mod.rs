@@ -20,7 +20,7 @@
 //! copy is refused until an operator adopts it.
 //!
 //! The files of this module depend on each other from the bottom up: `files`, `file_limit`,
-//! `directory`, `identity` and `reserve`, `open`, then `disk_space` and `heartbeat`.
+//! `directory`, `layers`, `identity` and `reserve`, `open`, then `disk_space` and `heartbeat`.
 
 mod directory;
 mod disk_space;
@@ -28,6 +28,7 @@ mod file_limit;
 mod files;
 mod heartbeat;
 mod identity;
+mod layers;
 mod open;
 mod reserve;
 #[cfg(test)]

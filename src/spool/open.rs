@@ -13,6 +13,7 @@ use super::files::{self, spool_name};
 use super::identity::{
     Destination, read_boot_id, read_identity, require_identity, update_identity,
 };
+use super::layers::{is_overlay, refuse_lower_layer};
 use super::reserve::Reserve;
 use crate::clock::{self, BootTime};
 use crate::error::{Error, ErrorKind, Result};
@@ -38,8 +39,8 @@ impl Spool {
     /// Opens the spool at `dir`, or creates it (0700) for this destination.
     ///
     /// Errors: [`SpoolMismatch`](ErrorKind::SpoolMismatch) if it belongs to another user, endpoint
-    /// or account, if other users may write to it, if it is on a network file system, or if it is a
-    /// copy; [`Store`](ErrorKind::Store) if a newer version wrote it; [`Io`](ErrorKind::Io), also
+    /// or account, if other users may write to it, if it is on a network file system or part of a
+    /// container's image, or if it is a copy; [`Store`](ErrorKind::Store) if a newer version wrote it; [`Io`](ErrorKind::Io), also
     /// where this process may only write files that are too small.
     pub fn open(
         dir: &Path,
@@ -48,9 +49,13 @@ impl Spool {
     ) -> Result<Self> {
         refuse_low_file_limit(&spool_name(dir))?;
         create_with_parents(dir)?;
-        let (handle, about) = open_own_dir(dir)?;
+        let (handle, mut about) = open_own_dir(dir)?;
         if network == NetworkFileSystem::Refuse {
             refuse_network_file_system(dir, &handle)?;
+        }
+        if is_overlay(&handle) {
+            refuse_lower_layer(dir)?;
+            about = open_own_dir(dir)?.1;
         }
         let boot_id = read_boot_id()?;
         let known = read_identity(dir)?;

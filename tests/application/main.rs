@@ -7,6 +7,7 @@ mod clocks;
 mod containers;
 mod footprint;
 mod fork;
+mod image;
 mod namespaces;
 mod permissions;
 mod prefork;

@@ -1,4 +1,5 @@
-//! Disks of a test's own: one that is small, one that cannot be written to, and one over FUSE.
+//! Disks of a test's own: one that is small, one that cannot be written to, one over FUSE, and one like a
+//! container's.
 //!
 //! Only root can mount them. Each is unmounted when its value is dropped.
 
@@ -146,5 +147,47 @@ impl FuseDisk {
     /// The path for a spool on it.
     pub fn spool(&self) -> PathBuf {
         self.dir.path().join("mounted/spool")
+    }
+}
+
+/// A disk like a container's: a directory as its image, and above it what the container writes.
+pub struct Overlay {
+    _mounted: [MountPoint; 2],
+    dir: tempfile::TempDir,
+}
+
+impl Overlay {
+    /// Calls `build` with the directory of the image; `None` if this process may not mount an overlay.
+    pub fn mount(build: impl FnOnce(&Path)) -> Option<Self> {
+        if !can_mount("an overlay") {
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        // An overlay may not lie on another one, which a test's own directory may be on.
+        mount(&["-t", "tmpfs", "-o", "mode=0700", "none"], &[dir.path()]);
+        let below = MountPoint(dir.path().to_owned());
+        let [image, upper, work, merged] =
+            ["image", "upper", "work", "merged"].map(|name| dir.path().join(name));
+        for path in [&image, &upper, &work, &merged] {
+            fs::create_dir(path).unwrap();
+        }
+        build(&image);
+        let [lower, upper, work] = [&image, &upper, &work].map(|path| path.display());
+        let layers = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+        let mut overlay = Command::new("mount");
+        overlay.args(["-t", "overlay", "-o", &layers, "none"]);
+        if !overlay.arg(&merged).output().unwrap().status.success() {
+            report_skip("this machine mounts no overlay");
+            return None;
+        }
+        Some(Self {
+            _mounted: [MountPoint(merged), below],
+            dir,
+        })
+    }
+
+    /// A path as the container sees it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join("merged").join(name)
     }
 }

@@ -10,7 +10,7 @@
 //! | the files of a store: to damage them, and who writes to them | [`store_files`] |
 //! | a process: its output, its end, its descriptors | [`process`] |
 //! | the test itself in a process of its own | [`child`] |
-//! | a disk that is small, read-only or over FUSE | [`disks`] |
+//! | a disk that is small, read-only, over FUSE or a container's | [`disks`] |
 //! | another user, or what only root may do | [`privileges`] |
 //! | to wait for something | [`wait`] |
 //! | the command `meditopia run`, its log, its endpoint and its service manager | [`service`] |

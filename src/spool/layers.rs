@@ -1,0 +1,73 @@
+//! A spool that was made when a container's image was built lies in a lower layer of an overlay.
+//!
+//! Every container of the image would begin with the same pending events and send them again, and what it
+//! writes is gone with it. So such a spool is refused. An empty directory of the image is fine: it counts
+//! as changed from the first look on, and what is created in it lies in the container's own layer.
+//!
+//! An overlay does not say what lies where. But a directory of which a lower layer holds a part has one link
+//! there, however many directories are in it; elsewhere a directory has two at least.
+
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
+
+use super::files::spool_name;
+use crate::error::{Error, ErrorKind, Result};
+use crate::process::random_u64;
+
+/// The directories of a spool that hold events.
+const WITH_EVENTS: [&str; 2] = ["journal", "ledger"];
+
+/// Whether the directory lies on an overlay, as the disk of a container does.
+#[cfg(target_os = "linux")]
+pub(super) fn is_overlay(handle: &File) -> bool {
+    const OVERLAY: u32 = 0x794c_7630;
+    rustix::fs::fstatfs(handle).is_ok_and(|about| about.f_type as u32 == OVERLAY)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_overlay(_: &File) -> bool {
+    false
+}
+
+/// Has the spool's directory copied to the upper layer, so that it does not change its identity later, and
+/// refuses a spool of which a lower layer holds a part.
+pub(super) fn refuse_lower_layer(dir: &Path) -> Result<()> {
+    copy_up(dir);
+    let in_image = |name: &&&str| {
+        let folder = dir.join(name);
+        folder.is_dir() && {
+            copy_up(&folder);
+            links(&folder) == Some(1)
+        }
+    };
+    let Some(folder) = WITH_EVENTS.iter().find(in_image) else {
+        return Ok(());
+    };
+    // Some file systems below an overlay count no links of directories at all.
+    let fresh = dir.join(format!("layer.{:016x}", random_u64()));
+    let counts_links = DirBuilder::new().mode(0o700).create(&fresh).is_ok()
+        && links(&fresh).is_some_and(|links| links > 1);
+    let _ = fs::remove_dir(&fresh);
+    if !counts_links {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::SpoolMismatch,
+        format!(
+            "{}: {folder}/ is part of the container's image, so every container would send its events again; mount a volume here, or name a directory that the image does not have",
+            spool_name(dir)
+        ),
+    ))
+}
+
+/// Setting the rights that a directory has changes nothing but its layer. Where that fails, nothing else can
+/// be written either.
+fn copy_up(dir: &Path) {
+    let rights = fs::metadata(dir).map(|about| about.permissions());
+    let _ = rights.and_then(|rights| fs::set_permissions(dir, rights));
+}
+
+fn links(dir: &Path) -> Option<u64> {
+    fs::symlink_metadata(dir).ok().map(|about| about.nlink())
+}
