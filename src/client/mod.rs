@@ -34,12 +34,12 @@ pub use self::import::{Import, ImportEnd};
 pub use self::operator::{Purpose, RejectedCount};
 pub use self::pending::PendingFilter;
 pub use self::receipts::{Receipt, Receipts, UserShare};
-pub use self::recover::recover;
+pub use self::recover::{Comparison, compare_copy, recover};
 #[cfg(feature = "internals")]
 pub use self::retry::Retry;
 pub use self::row::{Row, RowReason};
 pub use self::spool_client::Client;
 pub use self::watchdog::SenderSeen;
 pub use crate::sender::{Elected, Report, Standing, Vitals};
-pub use crate::store::recover::{Repair, Salvage};
+pub use crate::store::recover::{Mismatch, Repair, Salvage};
 pub use crate::store::{ReceiptFilter, RejectedFilter, RejectedReason};

@@ -58,6 +58,67 @@ pub fn count(spool: &Spool, taken: &Offsets) -> Result<Backlog> {
     Ok(backlog)
 }
 
+/// How many events of a segment wait, and when the first of them was enqueued.
+pub fn waiting(spool: &Spool, name: &str, taken: Option<u64>) -> Result<Option<(u64, BootTime)>> {
+    let waiting = count_segment(spool, name, taken)?;
+    Ok(waiting.map(|waiting| (waiting.events, waiting.first)))
+}
+
+/// What of a segment does not fit how far it is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gap {
+    /// A record or the segment's end stands there.
+    None,
+    /// The segment ends before.
+    Short {
+        /// Its size.
+        size: u64,
+    },
+    /// No record stands there.
+    Behind {
+        /// So far is the next one, or the segment's end.
+        bytes: u64,
+        /// At most so many events stood there, if that is known.
+        events: Option<u64>,
+    },
+}
+
+/// Looks whether a record, or the segment's end, stands where the segment is taken over up to.
+pub fn gap(spool: &Spool, name: &str, taken: Option<u64>) -> Result<Gap> {
+    let path = spool.journal_dir().join(name);
+    let from = taken.unwrap_or(HEADER_LEN as u64);
+    let look = || -> io::Result<Gap> {
+        let about = fs::symlink_metadata(&path)?;
+        let size = about.len();
+        if size <= from {
+            return Ok(match taken {
+                Some(upto) if size < upto => Gap::Short { size },
+                _ => Gap::None,
+            });
+        }
+        let mut look = Look::open(open_for_reading(&path)?, size);
+        let header = Header::decode(look.bytes(0, HEADER_LEN as u64, LOOK_BYTES)?);
+        let named = header_from_name(name, about.mtime());
+        look.created_boot_ns = header.unwrap_or(named).created_boot_ns;
+        Ok(match look.first_record(from)? {
+            Some(found) if found.offset == from => Gap::None,
+            Some(found) => Gap::Behind {
+                bytes: found.offset - from,
+                events: Some(found.header.events_before.into()),
+            },
+            // The beginning of a record is no gap.
+            None if !segment::is_zero(look.bytes(from, 1, LOOK_BYTES)?.get(..1).unwrap_or(&[])) => {
+                Gap::None
+            }
+            None => Gap::Behind {
+                bytes: size - from,
+                events: None,
+            },
+        })
+    };
+    look().map_err(|e| Error::io(path.display(), e))
+}
+
 /// The events of one segment that have not been taken over: at least one.
 struct Waiting {
     events: u64,

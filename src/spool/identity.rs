@@ -107,6 +107,11 @@ pub fn describe(dir: &Path) -> Result<Description> {
     })
 }
 
+/// The last boot of a host in which the spool at `dir` was used, as the spool counts them.
+pub(crate) fn last_boot_count(dir: &Path) -> Result<u32> {
+    Ok(require_identity(dir)?.0.boot_count)
+}
+
 impl Description {
     /// The shell command that adopts the spool at `dir` for `wanted`.
     pub fn adopt_command(&self, dir: &Path, wanted: Destination<'_>) -> String {

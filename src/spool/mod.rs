@@ -43,6 +43,7 @@ pub(crate) use self::files::{
     try_lock_to_look,
 };
 pub(crate) use self::heartbeat::Heartbeat;
+pub(crate) use self::identity::last_boot_count;
 pub use self::identity::{Description, Destination, adopt, describe};
 pub use self::open::{NetworkFileSystem, Spool};
 pub(crate) use self::reserve::FULL_SEEN_WITHIN;

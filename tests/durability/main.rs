@@ -11,6 +11,7 @@ mod faulty_disk;
 mod foreign_files;
 mod kill_processes;
 mod kill_service;
+mod live_copies;
 mod load;
 mod main_job;
 mod moved_spools;

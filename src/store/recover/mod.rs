@@ -5,6 +5,7 @@
 //! that. Then a new ledger is written that speaks of what was found (`replace`). It counts from the
 //! moment that it has its name: if the process is killed before, the damaged store is as it was.
 
+mod copy;
 mod lanes;
 mod ledger;
 mod queues;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use self::copy::Mismatch;
 use self::lanes::Users;
 use self::ledger::LedgerFound;
 use self::queues::QueueFound;
@@ -95,7 +97,7 @@ fn recover_on(
         Repair::Look => None,
         Repair::Replace => ledger::lock(&**disk)?,
     };
-    let found = Found::read(&**disk, spool, lane_of)?;
+    let found = Found::read(&**disk, spool, spool.boot_count(), lane_of)?;
     let mut salvage = found.salvage.clone();
     if repair == Repair::Replace {
         match &salvage.damage {
@@ -104,6 +106,20 @@ fn recover_on(
         }
     }
     Ok(salvage)
+}
+
+/// Compares the files of a copied spool, to which nobody writes: what will be read of its store, and what is
+/// of another moment than the ledger. `boot_count` is that of the last boot in which it was used: a shorter
+/// file is the copying's, and not that of a power cut.
+pub(crate) fn compare(
+    spool: &Spool,
+    boot_count: u32,
+    lane_of: fn(&[u8], usize) -> usize,
+) -> Result<(Salvage, Vec<Mismatch>)> {
+    let disk = SpoolDisk::new(spool);
+    let found = Found::read(&disk, spool, boot_count, lane_of)?;
+    let mismatches = copy::mismatches(&disk, spool, &found)?;
+    Ok((found.salvage, mismatches))
 }
 
 /// Everything that can be read of a store.
@@ -118,8 +134,13 @@ struct Found {
 }
 
 impl Found {
-    fn read(disk: &dyn Disk, spool: &Spool, lane_of: fn(&[u8], usize) -> usize) -> Result<Self> {
-        let ledger = LedgerFound::read(disk, spool.boot_count())?;
+    fn read(
+        disk: &dyn Disk,
+        spool: &Spool,
+        boot_count: u32,
+        lane_of: fn(&[u8], usize) -> usize,
+    ) -> Result<Self> {
+        let ledger = LedgerFound::read(disk, boot_count)?;
         let mut users = Users::new(lane_of);
         let mut queues = BTreeMap::new();
         for (place, on_disk) in places(disk, &ledger)? {

@@ -4,14 +4,17 @@
 //! deliver every event twice. After a restore or a move only a person can know that there is no
 //! other copy.
 
+mod comparison;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use meditopia::Config;
+use meditopia::internals::client::{Comparison, compare_copy};
 use meditopia::internals::config::Settings;
 use meditopia::internals::spool::{self, Description, Destination};
 
-use crate::failure::{Failure, USAGE};
+use crate::failure::{EVENTS_LOST, Failure, NEEDS_YES, USAGE};
 use crate::options::spool::SpoolOptions;
 use crate::output::print_line;
 
@@ -25,7 +28,17 @@ pub const EXAMPLES: &str = "Examples:
 Only --endpoint and --account change what the spool belongs to. The command refuses to run if the
 configuration or the environment names another endpoint or account and neither option is given,
 and it refuses a change while a process sends to the old endpoint. First make sure that no other
-copy of the spool will ever send: events that are pending in both would be delivered twice.";
+copy of the spool will ever send: events that are pending in both would be delivered twice.
+
+Files that were copied while a sender ran are of different moments. The command compares them and names
+what may be missing.
+
+Exit status:
+  0  the spool was adopted
+  1  the spool could not be adopted: see the message
+  2  the configuration names another endpoint or account; nothing was changed
+  3  events may be missing in the copy, or its store is damaged; without --yes nothing was changed
+  4  such a copy was adopted";
 
 /// The arguments of `meditopia adopt`.
 #[derive(clap::Args)]
@@ -38,6 +51,9 @@ pub struct Options {
     /// The new account that it belongs to; by default the present one
     #[arg(long, value_name = "TEXT")]
     account: Option<String>,
+    /// Adopt the copy even though events may be missing in it, or its store is damaged
+    #[arg(long)]
+    yes: bool,
 }
 
 /// Writes the new endpoint and account of the spool.
@@ -54,9 +70,27 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let wanted = with_options(&known.endpoint, &known.account)?;
     let configured = with_options(&configured.get("endpoint")?, &configured.get("account")?)?;
     refuse_other_configuration(&dir, &known, destination(&wanted), destination(&configured))?;
+    let compared = match known.is_elsewhere {
+        true => Some(compare_copy(&dir)?),
+        false => None,
+    };
+    let needs_operator = compared.as_ref().is_some_and(Comparison::needs_operator);
+    if let Some(compared) = &compared {
+        comparison::print(&dir, compared)?;
+    }
+    if needs_operator && !options.yes {
+        let again = known.adopt_command(&dir, destination(&wanted));
+        print_line(format_args!(
+            "nothing was changed; to lose nothing, end or hold the sender of the original (meditopia hold ORIGINAL), and copy it again; to use this copy as it is: {again} --yes"
+        ))?;
+        return Ok(ExitCode::from(NEEDS_YES));
+    }
     spool::adopt(&dir, destination(&wanted))?;
     print_line(result(&dir, &known, destination(&wanted)))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(match needs_operator {
+        true => ExitCode::from(EVENTS_LOST),
+        false => ExitCode::SUCCESS,
+    })
 }
 
 /// The endpoint and the account after the checks that every configuration has to pass.

@@ -9,6 +9,7 @@ mod live_spool;
 
 // Tests.
 mod adopt;
+mod adopt_copies;
 mod doctor;
 mod event_lists;
 mod hold;
