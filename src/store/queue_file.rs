@@ -3,8 +3,7 @@
 //! ```text
 //! run (40 bytes)   magic u32 | body length u32 | events u16 | zeros u16 | id u64 | origin u64
 //!                  | session u32 | crc32c u32 of all before | crc32c u32 of slots and body
-//!      slots       for each event, 17 bytes: fragment length u32 | enqueued_ms i64
-//!                  | crc32c of its user u32 | kind u8
+//!      slots       for each event, 12 bytes: fragment length u32 | enqueued_ms i64
 //!      body        the fragments, joined by commas: what a request carries
 //! ```
 //!
@@ -22,17 +21,14 @@ use super::frame::{
 };
 use super::read_ahead::ReadAhead;
 use super::{Place, Run, Slot, StoredRun};
-use crate::event;
 
 /// A file that has reached this size gets no more runs.
 pub(super) const FILE_BYTES: u64 = 8 * 1024 * 1024;
 /// A run has at most so many events: a bit for each fits its marks.
 pub(super) const RUN_EVENTS_MAX: usize = 128;
 pub(super) const RUN_HEADER_LEN: usize = 40;
-const SLOT_LEN: usize = 17;
+const SLOT_LEN: usize = 12;
 pub(super) const RUN_MAGIC: [u8; 4] = *b"QRUN";
-/// In the place of a kind where a fragment has none that is known.
-const NO_KIND: u8 = 255;
 /// Bytes that are read at once.
 const READ_BYTES: usize = 256 * 1024;
 
@@ -65,15 +61,9 @@ pub(super) fn encode_run(
 ) {
     let start = out.len();
     out.resize(start + RUN_HEADER_LEN, 0);
-    for (fragment, enqueued_ms) in run.events() {
-        let (user, kind) = match event::user_and_kind(fragment) {
-            Some((user, kind)) => (user, kind as u8),
-            None => (event::user_of(fragment), NO_KIND),
-        };
-        out.extend_from_slice(&(fragment.len() as u32).to_le_bytes());
-        out.extend_from_slice(&enqueued_ms.to_le_bytes());
-        out.extend_from_slice(&crc32c::crc32c(user).to_le_bytes());
-        out.push(kind);
+    for slot in &run.slots {
+        out.extend_from_slice(&slot.length.to_le_bytes());
+        out.extend_from_slice(&slot.enqueued_ms.to_le_bytes());
     }
     out.extend_from_slice(&run.body);
     let (header, payload) = out[start..].split_at_mut(RUN_HEADER_LEN);
