@@ -162,6 +162,46 @@ fn snapshot_parts(fold: &Fold) -> Vec<Vec<u8>> {
     parts
 }
 
+/// The whole records of a file, from an offset on to the first bytes that are none.
+#[derive(Debug)]
+pub(super) struct Records<'a> {
+    file: &'a dyn DiskFile,
+    header: &'a FileHeader,
+    at: u64,
+    ahead: ReadAhead,
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn new(file: &'a dyn DiskFile, header: &'a FileHeader, at: u64) -> Self {
+        Self {
+            file,
+            header,
+            at,
+            ahead: ReadAhead::default(),
+        }
+    }
+
+    /// The next record, its payload, and where it ends.
+    pub(super) fn next(&mut self) -> io::Result<Option<(RecordHeader, &[u8], u64)>> {
+        let (position, range) = (self.header.position(self.at), (self.at, u64::MAX));
+        let bytes = self
+            .ahead
+            .bytes(self.file, range, RECORD_HEADER_LEN, READ_BYTES)?;
+        let Some(record) = RecordHeader::decode(bytes, position) else {
+            return Ok(None);
+        };
+        let length = RECORD_HEADER_LEN + record.length;
+        let bytes = self.ahead.bytes(self.file, range, length, READ_BYTES)?;
+        // Of a live file, the header may have changed between the two reads.
+        let payload = bytes.get(RECORD_HEADER_LEN..length);
+        let payload = payload.filter(|payload| record.matches(payload, position));
+        Ok(payload.map(|payload| {
+            self.at += length as u64;
+            (record, payload, self.at)
+        }))
+    }
+}
+
 /// Why reading a ledger came to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stop {
@@ -227,20 +267,8 @@ impl Reading {
         mut check: impl FnMut(&Fold, &[Entry<'_>]) -> io::Result<Option<String>>,
     ) -> io::Result<()> {
         self.stop = Stop::NoRecord;
-        let mut ahead = ReadAhead::default();
-        loop {
-            let position = header.position(self.end);
-            let bytes = ahead.bytes(file, (self.end, u64::MAX), RECORD_HEADER_LEN, READ_BYTES)?;
-            let Some(record) = RecordHeader::decode(bytes, position) else {
-                return Ok(());
-            };
-            let length = RECORD_HEADER_LEN + record.length;
-            let bytes = ahead.bytes(file, (self.end, u64::MAX), length, READ_BYTES)?;
-            // Of a live file, the header may have changed between the two reads.
-            let payload = bytes.get(RECORD_HEADER_LEN..length);
-            let Some(payload) = payload.filter(|payload| record.matches(payload, position)) else {
-                return Ok(());
-            };
+        let mut records = Records::new(file, header, self.end);
+        while let Some((record, payload, end)) = records.next()? {
             if self.seq > 0 && record.seq != self.seq.wrapping_add(1) {
                 let what = format!("record {} follows {}", record.seq, self.seq);
                 self.stop = Stop::Contradiction(what);
@@ -255,7 +283,7 @@ impl Reading {
             }
             self.seq = record.seq;
             self.durable = self.durable.max(record.durable);
-            self.end += length as u64;
+            self.end = end;
             if self.parts > 0 && self.snapshot_end == 0 {
                 self.parts -= 1;
                 if self.parts == 0 {
@@ -264,6 +292,7 @@ impl Reading {
                 }
             }
         }
+        Ok(())
     }
 
     fn fold_record(

@@ -4,16 +4,14 @@ use std::io;
 
 use super::disk::{Access, Disk, Folder};
 use super::entry::{Entry, entries};
-use super::frame::{FileHeader, HEADER_LEN, RECORD_HEADER_LEN, RecordHeader};
-use super::ledger;
+use super::frame::{FileHeader, HEADER_LEN};
+use super::ledger::{self, Records};
 use super::log_store::LogStore;
-use super::read_ahead::ReadAhead;
 use super::receipts::{Receipt, ReceiptFilter, first_id_of};
 use crate::error::{Error, Result};
 
 /// A receipt from so far in the future was written while the clock was wrong, and may go.
 const FUTURE_MS: i64 = 24 * 3_600_000;
-const READ_BYTES: usize = 256 * 1024;
 
 impl LogStore {
     /// Forgets the receipts that are too old, and removes the first file if it holds no others.
@@ -80,20 +78,8 @@ fn read_file(
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
         Err(e) => return Err(e),
     };
-    let mut ahead = ReadAhead::default();
-    let mut at = HEADER_LEN as u64;
-    loop {
-        let position = header.position(at);
-        let bytes = ahead.bytes(&*file, (at, u64::MAX), RECORD_HEADER_LEN, READ_BYTES)?;
-        let Some(record) = RecordHeader::decode(bytes, position) else {
-            return Ok(true);
-        };
-        let length = RECORD_HEADER_LEN + record.length;
-        let bytes = ahead.bytes(&*file, (at, u64::MAX), length, READ_BYTES)?;
-        let payload = bytes.get(RECORD_HEADER_LEN..length);
-        let Some(payload) = payload.filter(|payload| record.matches(payload, position)) else {
-            return Ok(true);
-        };
+    let mut records = Records::new(&*file, &header, HEADER_LEN as u64);
+    while let Some((_, payload, _)) = records.next()? {
         for entry in entries(payload) {
             if let Ok(Entry::Receipt { id, bytes }) = entry
                 && let Some(receipt) = Receipt::decode(bytes)
@@ -102,8 +88,8 @@ fn read_file(
                 return Ok(false);
             }
         }
-        at += length as u64;
     }
+    Ok(true)
 }
 
 /// The next `limit` receipts of the time that `filter` names, whoever is in them; those below `from_id`
