@@ -286,7 +286,7 @@ impl LogStore {
         while runs.len() < limit && bytes < HANDED_OUT_BYTES {
             let next = cursor.next(&*self.disk, queue);
             let failed = |e| unreadable_queue(&*self.disk, place, cursor.at().file, e);
-            let Some(mut run) = next.map_err(failed)? else {
+            let Some(run) = next.map_err(failed)? else {
                 break;
             };
             known.runs.push_back(Known {
@@ -296,7 +296,6 @@ impl LogStore {
             });
             if run.id > after {
                 bytes += run.run.body.len();
-                run.marks = queue.marks.get(&run.id).copied().unwrap_or(0);
                 runs.push(run);
             }
         }

@@ -16,9 +16,9 @@ use std::io;
 
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::Point;
-use super::frame::{
-    BadHeader, FileHeader, HEADER_LEN, Kind, Position, read_upto, u16_at, u32_at, u64_at,
-};
+use super::fold::Queue;
+use super::frame::{FileHeader, HEADER_LEN, Kind, Position, u16_at, u32_at, u64_at};
+use super::opening::{Unreadable, open_as};
 use super::read_ahead::ReadAhead;
 use super::{Place, Run, Slot, StoredRun};
 
@@ -259,14 +259,15 @@ impl QueueCursor {
 
     /// Where the next run stands.
     pub(super) fn at(&self) -> Point {
+        run.marks = queue.marks_of(run.id);
         self.at
     }
 
-    /// The next run of `queue`; `None` at its end.
+    /// The next run of `queue`, with its marks; `None` at its end.
     pub(super) fn next(
         &mut self,
         disk: &dyn Disk,
-        queue: &super::fold::Queue,
+        queue: &Queue,
     ) -> Result<Option<StoredRun>, Unreadable> {
         let Some((reader, offset)) = self.reader(disk, queue)? else {
             return Ok(None);
@@ -282,7 +283,7 @@ impl QueueCursor {
     pub(super) fn peek(
         &mut self,
         disk: &dyn Disk,
-        queue: &super::fold::Queue,
+        queue: &Queue,
     ) -> Result<Option<RunHeader>, Unreadable> {
         match self.reader(disk, queue)? {
             Some((reader, offset)) => reader.header_at(offset),
@@ -294,7 +295,7 @@ impl QueueCursor {
     fn reader(
         &mut self,
         disk: &dyn Disk,
-        queue: &super::fold::Queue,
+        queue: &Queue,
     ) -> Result<Option<(&mut QueueReader, u64)>, Unreadable> {
         loop {
             if self.at == queue.tail() || self.at.file == 0 {

@@ -58,6 +58,11 @@ impl Queue {
         self.files.get(at + 1).map(|file| file.number)
     }
 
+    /// A bit for the place of each event that has left a run.
+    pub(super) fn marks_of(&self, run: i64) -> u128 {
+        self.marks.get(&run).copied().unwrap_or(0)
+    }
+
     /// Whether a run that waits may stand at `point`.
     pub(super) fn holds(&self, point: Point) -> bool {
         let head = self.position.head;

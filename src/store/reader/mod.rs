@@ -196,11 +196,7 @@ impl Reader {
         cursor: &mut QueueCursor,
     ) -> std::result::Result<Option<StoredRun>, Failed> {
         let next = cursor.next(&*self.disk, queue);
-        let mut run = next.map_err(|e| self.failed(place, cursor.at(), e))?;
-        if let Some(run) = &mut run {
-            run.marks = queue.marks.get(&run.id).copied().unwrap_or(0);
-        }
-        Ok(run)
+        next.map_err(|e| self.failed(place, cursor.at(), e))
     }
 
     fn failed(&self, place: Place, at: Point, e: Unreadable) -> Failed {
