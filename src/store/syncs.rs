@@ -49,14 +49,13 @@ impl Touched {
             for file in queue.files_in_use() {
                 let name = super::queue_file::file_name(place, file.number);
                 touched.files.insert((Folder::Queues, name));
+                touched.folders.insert(Folder::Queues);
             }
         }
         for file in &fold.rejected {
             let name = super::rejected_file::file_name(file.number);
             touched.files.insert((Folder::Rejected, name));
-        }
-        for (folder, _) in touched.files.clone() {
-            touched.folders.insert(folder);
+            touched.folders.insert(Folder::Rejected);
         }
         touched
     }
