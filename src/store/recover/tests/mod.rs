@@ -277,6 +277,8 @@ impl Spooled {
 
     /// Makes the store what it was before any damage.
     fn restore(&self) {
+        // A file may be put away twice within a millisecond then, under the same name.
+        let _ = fs::remove_dir_all(self.spool.damaged_dir());
         for path in self
             .read_files()
             .keys()
