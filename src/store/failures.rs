@@ -4,7 +4,8 @@ use std::io;
 
 use super::Place;
 use super::disk::{Disk, Folder};
-use super::queue_file::{self, Unreadable};
+use super::opening::Unreadable;
+use super::queue_file;
 use super::recovery::CannotOpen;
 use crate::error::{Error, ErrorKind, PauseReason};
 

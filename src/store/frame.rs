@@ -122,6 +122,12 @@ impl FileHeader {
         })
     }
 
+    /// Whether both are headers of the file with the same name.
+    pub(super) fn is_of_same_file(&self, other: &Self) -> bool {
+        let named = |header: &Self| (header.number, header.lane, header.queue);
+        named(self) == named(other)
+    }
+
     /// Where the record at `offset` of this file stands.
     pub(super) fn position(&self, offset: u64) -> Position {
         Position {

@@ -16,7 +16,7 @@ use super::frame::{RECORD_HEADER_LEN, begin_record};
 use super::handed_out::HandedOut;
 use super::ledger::{self, Ledger};
 use super::next_ledger::{NextLedger, SpareLedger};
-use super::queue_file::Unreadable;
+use super::opening::Unreadable;
 use super::receipts::first_id_of;
 use super::recovery;
 use super::rejected_file::rejected_matching;

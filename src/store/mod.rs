@@ -21,6 +21,7 @@ mod ledger;
 pub mod log_store;
 mod measures;
 pub mod next_ledger;
+mod opening;
 mod pause;
 mod queue_file;
 mod read_ahead;

@@ -150,23 +150,6 @@ pub(super) struct QueueReader {
     end: u64,
 }
 
-/// Why a file cannot be read as a queue.
-#[derive(Debug)]
-pub(super) enum Unreadable {
-    /// The disk failed.
-    Io(io::Error),
-    /// A newer version wrote it.
-    Newer(u32),
-    /// It is not what it should be.
-    Damaged(String),
-}
-
-impl From<io::Error> for Unreadable {
-    fn from(e: io::Error) -> Self {
-        Self::Io(e)
-    }
-}
-
 /// Opens the file with this number and checks that it is this queue's.
 pub(super) fn open(
     disk: &dyn Disk,
@@ -174,19 +157,20 @@ pub(super) fn open(
     number: u64,
     access: Access,
 ) -> Result<(Box<dyn DiskFile>, FileHeader), Unreadable> {
-    let file = disk.open(Folder::Queues, &file_name(place, number), access)?;
-    let header = match FileHeader::decode(&read_upto(&*file, 0, HEADER_LEN)?, Kind::Queue) {
-        Ok(header) => header,
-        Err(BadHeader::Newer(version)) => return Err(Unreadable::Newer(version)),
-        Err(BadHeader::Damaged) => {
-            return Err(Unreadable::Damaged("its header is damaged".to_owned()));
-        }
+    let expected = FileHeader {
+        number,
+        lane: place.lane,
+        queue: place.queue,
+        ..FileHeader::default()
     };
-    if (header.lane, header.queue, header.number) != (place.lane, place.queue, number) {
-        let what = "its header is that of another file".to_owned();
-        return Err(Unreadable::Damaged(what));
-    }
-    Ok((file, header))
+    let name = file_name(place, number);
+    open_as(
+        disk,
+        (Folder::Queues, &name),
+        Kind::Queue,
+        &expected,
+        access,
+    )
 }
 
 impl QueueReader {
@@ -259,7 +243,6 @@ impl QueueCursor {
 
     /// Where the next run stands.
     pub(super) fn at(&self) -> Point {
-        run.marks = queue.marks_of(run.id);
         self.at
     }
 
@@ -272,10 +255,11 @@ impl QueueCursor {
         let Some((reader, offset)) = self.reader(disk, queue)? else {
             return Ok(None);
         };
-        let Some((run, end)) = reader.run_at(offset)? else {
+        let Some((mut run, end)) = reader.run_at(offset)? else {
             return Ok(None);
         };
         self.at.offset = end;
+        run.marks = queue.marks_of(run.id);
         Ok(Some(run))
     }
 

@@ -15,10 +15,8 @@ use super::codec::{Decoder, put, put_bytes, put_signed};
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::RejectedFile;
 use super::failures::unreadable;
-use super::frame::{
-    BadHeader, FileHeader, HEADER_LEN, Kind, Position, read_upto, u16_at, u32_at, u64_at,
-};
-use super::queue_file::Unreadable;
+use super::frame::{FileHeader, HEADER_LEN, Kind, Position, u16_at, u32_at, u64_at};
+use super::opening::{Unreadable, open_as};
 use super::read_ahead::ReadAhead;
 use super::{Rejected, RejectedFilter, RejectedReason};
 
@@ -153,15 +151,18 @@ pub(super) fn open(
     number: u64,
     access: Access,
 ) -> Result<(Box<dyn DiskFile>, FileHeader), Unreadable> {
-    let file = disk.open(Folder::Rejected, &file_name(number), access)?;
-    match FileHeader::decode(&read_upto(&*file, 0, HEADER_LEN)?, Kind::Rejected) {
-        Ok(header) if header.number == number => Ok((file, header)),
-        Ok(_) => Err(Unreadable::Damaged(
-            "its header is that of another file".to_owned(),
-        )),
-        Err(BadHeader::Newer(version)) => Err(Unreadable::Newer(version)),
-        Err(BadHeader::Damaged) => Err(Unreadable::Damaged("its header is damaged".to_owned())),
-    }
+    let expected = FileHeader {
+        number,
+        ..FileHeader::default()
+    };
+    let name = file_name(number);
+    open_as(
+        disk,
+        (Folder::Rejected, &name),
+        Kind::Rejected,
+        &expected,
+        access,
+    )
 }
 
 /// The records of one file, in order.

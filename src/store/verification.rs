@@ -6,7 +6,8 @@ use super::Place;
 use super::disk::Disk;
 use super::entry::{Entry, Point, QueueFile};
 use super::fold::{Fold, Queue};
-use super::queue_file::{QueueCursor, Unreadable};
+use super::opening::Unreadable;
+use super::queue_file::QueueCursor;
 use super::rejected_file::RejectedReader;
 
 /// What of the bytes that a record speaks of is not there.

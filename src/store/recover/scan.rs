@@ -86,13 +86,9 @@ pub(super) fn scan<T>(
         io::ErrorKind::NotFound => CannotScan::Gone,
         _ => CannotScan::Io(e),
     })?;
-    let is_this = |header: &FileHeader| {
-        (header.number, header.lane, header.queue)
-            == (expected.number, expected.lane, expected.queue)
-    };
     let (header, is_header_sound) = match FileHeader::decode(&bytes, units.kind) {
         Err(BadHeader::Newer(version)) => return Err(CannotScan::Newer(version)),
-        Ok(header) if is_this(&header) => (header, true),
+        Ok(header) if header.is_of_same_file(&expected) => (header, true),
         _ => {
             let nonce = find_nonce(&bytes, units).unwrap_or_else(random_u64);
             (FileHeader { nonce, ..expected }, false)
