@@ -19,7 +19,7 @@ use super::next_ledger::{NextLedger, SpareLedger};
 use super::opening::Unreadable;
 use super::receipts::first_id_of;
 use super::recovery;
-use super::rejected_file::rejected_matching;
+use super::rejected_file::{rejected_matching, rejected_with_ids};
 use super::spare::Spare;
 use super::spool_disk::SpoolDisk;
 use super::sync_point::SyncPoint;
@@ -361,16 +361,7 @@ impl Store for LogStore {
     }
 
     fn rejected(&self, ids: &[i64]) -> Result<Vec<(i64, Rejected)>> {
-        let mut found = Vec::with_capacity(ids.len());
-        for &id in ids {
-            let one = RejectedFilter {
-                after_id: id.saturating_sub(1),
-                ..RejectedFilter::default()
-            };
-            let first = rejected_matching(&*self.disk, &self.fold.rejected, &one, 1)?;
-            found.extend(first.into_iter().filter(|(found, _)| *found == id));
-        }
-        Ok(found)
+        rejected_with_ids(&*self.disk, &self.fold.rejected, ids)
     }
 
     fn pause(&self) -> Option<PauseState> {

@@ -9,6 +9,7 @@
 //!
 //! Most filters need only the headers. Which events are forgotten is in the ledger.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use super::codec::{Decoder, put, put_bytes, put_signed};
@@ -237,26 +238,69 @@ pub(super) fn read_matching(
     mut sink: impl FnMut(i64, Rejected) -> bool,
 ) -> Result<(), (u64, Unreadable)> {
     for file in files {
-        if file.next_id <= filter.after_id.saturating_add(1) || file.remaining() == 0 {
+        if file.next_id <= filter.after_id.saturating_add(1) {
             continue;
         }
-        let failed = |e| (file.number, e);
-        let mut reader = RejectedReader::open(disk, file.number, file.end).map_err(failed)?;
-        while let Some(header) = reader.peek().map_err(failed)? {
-            let bit = header.id.saturating_sub(file.first_id).max(0) as usize;
-            let is_out =
-                header.id <= filter.after_id || file.is_forgotten(bit) || !header.may_match(filter);
-            if is_out {
-                reader.skip(&header);
-                continue;
-            }
-            let event = reader.read(&header).map_err(failed)?;
-            if filter.takes(&event) && !sink(header.id, event) {
-                return Ok(());
-            }
+        let may_match = |header: &Header| header.id > filter.after_id && header.may_match(filter);
+        let more = read_chosen(disk, file, may_match, |id, event| {
+            !filter.takes(&event) || sink(id, event)
+        });
+        if !more.map_err(|e| (file.number, e))? {
+            break;
         }
     }
     Ok(())
+}
+
+/// Hands the events of a file to `sink` that are not forgotten and whose headers are chosen, until it
+/// returns `false`; says whether it never did.
+fn read_chosen(
+    disk: &dyn Disk,
+    file: &RejectedFile,
+    is_chosen: impl Fn(&Header) -> bool,
+    mut sink: impl FnMut(i64, Rejected) -> bool,
+) -> Result<bool, Unreadable> {
+    if file.remaining() == 0 {
+        return Ok(true);
+    }
+    let mut reader = RejectedReader::open(disk, file.number, file.end)?;
+    while let Some(header) = reader.peek()? {
+        let bit = header.id.saturating_sub(file.first_id).max(0) as usize;
+        if file.is_forgotten(bit) || !is_chosen(&header) {
+            reader.skip(&header);
+            continue;
+        }
+        let event = reader.read(&header)?;
+        if !sink(header.id, event) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The rejected events with these ids, in the order of their ids; unknown ones are left out.
+pub(super) fn rejected_with_ids(
+    disk: &dyn Disk,
+    files: &[RejectedFile],
+    ids: &[i64],
+) -> crate::error::Result<Vec<(i64, Rejected)>> {
+    let wanted: BTreeSet<i64> = ids.iter().copied().collect();
+    let of_file = |file: &RejectedFile| wanted.range(file.first_id..file.next_id).next_back();
+    let mut found = Vec::new();
+    for file in files {
+        let Some(last) = of_file(file) else { continue };
+        let read = read_chosen(
+            disk,
+            file,
+            |header| wanted.contains(&header.id),
+            |id, event| {
+                found.push((id, event));
+                id < *last
+            },
+        );
+        read.map_err(|e| unreadable(disk, &format!("rejected/{}", file.number), e))?;
+    }
+    Ok(found)
 }
 
 /// The first `limit` rejected events that `filter` takes.

@@ -174,3 +174,25 @@ fn what_was_committed_is_there_when_the_store_is_opened_again() {
     );
     assert_eq!(receipts.unwrap().len(), 1);
 }
+
+#[test]
+fn rejected_events_are_found_by_their_ids_in_whichever_file_they_stand() {
+    let (_parent, spool) = spool();
+    let mut store = LogStore::open(&spool).unwrap();
+    super::guards::shrink(14);
+    for number in 1..=9 {
+        store.commit(&[Change::Reject(&rejected(number))]).unwrap();
+    }
+    super::guards::shrink(0);
+    assert!(store.fold.rejected.len() > 2);
+    let event = rejected(4);
+    store
+        .commit(&[Change::Forget {
+            rejected: 4,
+            event: &event,
+        }])
+        .unwrap();
+    let found = store.rejected(&[9, 4, 2, 3, 77, -1, i64::MAX]).unwrap();
+    let expected: Vec<_> = [2, 3, 9].map(|id| (id, rejected(id as usize))).into();
+    assert_eq!(found, expected);
+}
