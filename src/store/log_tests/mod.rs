@@ -12,6 +12,7 @@ mod power_cut;
 mod promises;
 mod random;
 mod readers;
+mod recovered;
 mod schedule;
 mod sim_disk;
 mod syncs_beside;

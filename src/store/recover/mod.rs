@@ -87,7 +87,7 @@ pub(crate) fn recover(
 }
 
 /// The same, with the store's files on any disk.
-fn recover_on(
+pub(super) fn recover_on(
     disk: &Arc<dyn Disk>,
     spool: &Spool,
     repair: Repair,

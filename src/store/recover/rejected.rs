@@ -171,7 +171,10 @@ impl RejectedFound {
         for at in scanned.units {
             let (id, event) = at.unit;
             self.last_seen = self.last_seen.max(id);
-            let is_new = self.seen.insert(id);
+            // Of two files whose ids overlap only one could keep this event (`keep_apart`).
+            let mut kept = self.files.iter().map(|found| &found.file);
+            let is_held = kept.any(|file| (file.first_id..file.next_id).contains(&id));
+            let is_new = self.seen.insert(id) && !is_held;
             *is_clean &= is_new && id > last;
             last = last.max(id);
             if !is_new {

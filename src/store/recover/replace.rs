@@ -27,11 +27,11 @@ use crate::store::rejected_file;
 use crate::store::spare::{self, Spare};
 use crate::store::syncs::Touched;
 
-/// No number is given twice: those that were given in records that are lost are below these.
 /// No sender has this session: what is copied is durable before a record speaks of it.
 const SESSION: u32 = 0;
-const NUMBERS_MARGIN: i64 = 1_000_000;
-const FILES_MARGIN: u64 = 1_000;
+/// No number is given twice: those that were given in records that are lost are below these.
+pub(super) const NUMBERS_MARGIN: i64 = 1_000_000;
+pub(super) const FILES_MARGIN: u64 = 1_000;
 /// What a file that is not complete yet has behind its name.
 const UNFINISHED: &str = ".new";
 /// Receipts of one record.

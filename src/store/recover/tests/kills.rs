@@ -32,7 +32,11 @@ fn kill_at_each_step(spooled: &Spooled, damage: impl Fn()) {
         assert!(done.is_err(), "step {steps}");
         let again = spooled.recover(Repair::Replace);
         let counts = |of: &super::Salvage| (of.pending, of.runs, of.rejected);
+        let lost = |of: &super::Salvage| (of.lost_pending, of.lost_rejected);
         assert_eq!(counts(&again), counts(&undisturbed), "step {steps}");
+        if again.kept.is_some() {
+            assert_eq!(lost(&again), lost(&undisturbed), "step {steps}");
+        }
         assert_eq!(spooled.read(), expected, "step {steps}");
         assert_no_file_is_left_over(spooled, steps);
         steps += 1;

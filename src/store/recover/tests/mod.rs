@@ -3,6 +3,8 @@
 mod damage;
 mod dying_disk;
 mod kills;
+mod owed;
+mod told;
 mod unknown;
 
 use std::collections::{BTreeMap, BTreeSet};
