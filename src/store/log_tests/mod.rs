@@ -15,6 +15,7 @@ mod readers;
 mod recovered;
 mod schedule;
 mod sim_disk;
+mod stopped_reader;
 mod syncs_beside;
 mod two_senders;
 mod world;
@@ -196,4 +197,96 @@ fn rejected_events_are_found_by_their_ids_in_whichever_file_they_stand() {
     let found = store.rejected(&[9, 4, 2, 3, 77, -1, i64::MAX]).unwrap();
     let expected: Vec<_> = [2, 3, 9].map(|id| (id, rejected(id as usize))).into();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_record_that_may_not_be_skipped_has_the_store_left_to_a_newer_version() {
+    for (tag, may_be_skipped) in [(100, true), (127, true), (128, false), (255, false)] {
+        let (_parent, spool) = spool();
+        let mut store = LogStore::open(&spool).unwrap();
+        let run = run_of(0, 3);
+        let append = Change::Append {
+            place: PLACE,
+            origin: None,
+            run: &run,
+        };
+        store.commit(&[append]).unwrap();
+        store.record.extend([tag, 2, 7, 7]);
+        store.append_record().unwrap();
+        let disk = store.disk();
+        drop(store);
+        let ledger = super::ledger::file_name(1);
+        let path = spool.dir().join("ledger").join(&ledger);
+        let before = std::fs::read(&path).unwrap();
+        let reader = super::Reader::open(&spool).map(|reader| reader.unwrap().totals().pending);
+        let sender = LogStore::open_on(disk, spool.boot_count());
+        if may_be_skipped {
+            assert_eq!(reader.unwrap(), 3);
+            assert_eq!(sender.unwrap().runs(PLACE, 0, 9).unwrap().len(), 1);
+            continue;
+        }
+        for refused in [reader.unwrap_err(), sender.unwrap_err()] {
+            // A pause would be this version's own, and an operator asked to recover.
+            let told = (refused.kind(), refused.pause_reason());
+            assert_eq!(told, (crate::error::ErrorKind::Store, None), "{refused}");
+            assert!(refused.message().contains("newer"), "{refused}");
+        }
+        assert!(std::fs::read(&path).unwrap() == before);
+    }
+}
+
+#[test]
+fn receipts_of_a_clock_that_was_a_year_ahead_are_found_and_go_in_time() {
+    const YEAR_MS: i64 = 365 * 24 * 3_600_000;
+    const NOW_MS: i64 = 1_700_000_000_000;
+    let (_parent, spool) = spool();
+    let disk: Arc<dyn super::disk::Disk> = Arc::new(super::spool_disk::SpoolDisk::new(&spool));
+    let run = run_of(0, 3);
+    for (boot, times) in [(0, [0, YEAR_MS]), (1, [1_000, 2_000])] {
+        let mut store = LogStore::open_on(disk.clone(), spool.boot_count() + boot).unwrap();
+        for after in times {
+            let receipt = Receipt {
+                time_ms: NOW_MS + after,
+                http_status: 204,
+                attempts: 1,
+                events: 3,
+                shares: Shares::of(run.events().map(|(fragment, _)| fragment)),
+            };
+            let append = Change::Append {
+                place: PLACE,
+                origin: None,
+                run: &run,
+            };
+            store.commit(&[append, Change::Receipt(&receipt)]).unwrap();
+            assert!(
+                !store
+                    .forget_receipts(NOW_MS - YEAR_MS, NOW_MS + after)
+                    .unwrap()
+            );
+        }
+    }
+    let mut store = LogStore::open_on(disk.clone(), spool.boot_count() + 1).unwrap();
+    let of_times = |store: &LogStore, from: i64, until: i64| {
+        let filter = super::ReceiptFilter {
+            from_ms: Some(NOW_MS + from),
+            until_ms: Some(NOW_MS + until),
+            ..super::ReceiptFilter::default()
+        };
+        let from_id = store.fold.numbers.receipts_from;
+        let found = super::receipt_files::read_receipts(&*disk, &filter, from_id, 9).unwrap();
+        assert!(found.is_sorted_by(|(a, _), (b, _)| a < b));
+        found.len()
+    };
+    assert_eq!(of_times(&store, 0, 2 * YEAR_MS), 4);
+    assert_eq!(of_times(&store, 500, 5_000), 2);
+    let spare = SpareLedger::take(&*disk).unwrap();
+    let next = store.begin_next_ledger(spare).unwrap();
+    next.publish().unwrap();
+    store.use_next_ledger(next);
+    while store
+        .forget_receipts(NOW_MS + 5_000, NOW_MS + 6_000)
+        .unwrap()
+    {}
+    assert_eq!(of_times(&store, 0, 2 * YEAR_MS), 0);
+    assert_eq!(store.runs(PLACE, 0, 9).unwrap().len(), 4);
 }

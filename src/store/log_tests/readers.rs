@@ -14,7 +14,7 @@ use crate::store::{Receipt, ReceiptFilter, RejectedFilter, Shares, Totals};
 const ROUNDS: usize = 400;
 
 /// Takes over a run, settles an earlier one, rejects and forgets events, and tidies up.
-fn send(store: &mut LogStore, round: usize) {
+pub(super) fn send(store: &mut LogStore, round: usize) {
     let run = run_of(round * 10, 10);
     let event = rejected(round);
     let totals = Totals {
@@ -85,7 +85,7 @@ fn send(store: &mut LogStore, round: usize) {
 }
 
 /// Looks once: everything that it sees is of one moment.
-fn look(reader: &mut Reader, requests_before: u64) -> u64 {
+pub(super) fn look(reader: &mut Reader, requests_before: u64) -> u64 {
     reader.refresh().unwrap();
     let (mut position, mut events) = (ListPosition::from_run(0), 0);
     loop {
