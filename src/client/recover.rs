@@ -66,7 +66,7 @@ const HEARTBEAT_AGE_MS: i64 = 2_000;
 /// Compares the files of the spool at `dir`, which was copied there and which nobody has adopted yet.
 /// Changes nothing.
 ///
-/// Errors: those of [`recover`].
+/// Errors: those of [`recover()`].
 pub fn compare_copy(dir: &Path) -> Result<Comparison> {
     let spool = Spool::open_read_only(dir)?;
     let last_boot = spool::last_boot_count(dir)?;
