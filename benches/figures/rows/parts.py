@@ -26,7 +26,7 @@ THREADS = {
     "meditopia": "the sender's: take events over from the journal into the store",
     "meditopia-lane": "the lane's: choose, mark, send, settle",
 }
-TAKE_OVER, SEND, THREAD = "coordinate::take_over", "Transport::post", "clone"
+TAKE_OVER, SEND, THREAD = "ElectedSender::take_over", "Agent::run_via_middleware", "clone"
 COMMIT = ["Store>::commit", "Store>::end_joint_commit"]
 
 
