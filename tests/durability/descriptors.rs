@@ -5,13 +5,14 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Instant;
 
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
 use meditopia_testkit::ledger::Arrivals;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::status_client::StatusClient;
-use meditopia_testkit::wait::wait_until;
+use meditopia_testkit::wait::WAIT_LIMIT;
 
 const EVENTS: u64 = 200;
 const LANES: u64 = 2;
@@ -101,9 +102,17 @@ fn disturb_often(fault: &str, durability: &str, disturb: impl Fn(&mut StatusClie
 
 /// A flush that meets what was closed returns the error.
 fn flush_until_it_succeeds(sender: &mut StatusClient) {
-    wait_until("the sender goes on", || {
-        sender.ask("flush 10000").status == "OK"
-    });
+    let begun = Instant::now();
+    loop {
+        let said = sender.ask("flush 10000");
+        if said.status == "OK" {
+            return;
+        }
+        assert!(
+            begun.elapsed() < WAIT_LIMIT,
+            "the sender does not go on: {said:?}"
+        );
+    }
 }
 
 #[test]
