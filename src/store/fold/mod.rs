@@ -6,7 +6,7 @@
 mod rejected;
 mod snapshot;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use once_cell::race::OnceBox;
 
@@ -212,7 +212,12 @@ impl Fold {
             Entry::Elected { session, .. } => self.numbers.session = *session,
             Entry::Queue { place, position } => self.move_queue(*place, position)?,
             Entry::QueueFiles { place, files } => {
-                let last = files.iter().map(|file| file.number).max().unwrap_or(0);
+                let numbers: BTreeSet<u64> = files.iter().map(|file| file.number).collect();
+                if numbers.len() < files.len() {
+                    // Whoever reads the queue would go from one to the other for ever.
+                    return Err("a queue has a file twice");
+                }
+                let last = numbers.last().copied().unwrap_or(0);
                 self.numbers.queue_file = self.numbers.queue_file.max(last);
                 self.queue_mut(*place).files.clone_from(files);
             }

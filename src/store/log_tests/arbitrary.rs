@@ -222,3 +222,15 @@ fn a_ledger_of_any_entries_is_opened_or_refused() {
     }
     assert!(opened > 100, "{opened}");
 }
+
+#[test]
+fn a_queue_that_has_a_file_twice_is_refused() {
+    let file = |number| crate::store::entry::QueueFile { number, end: 100 };
+    let of = |files: &[u64]| Entry::QueueFiles {
+        place: PLACE,
+        files: files.iter().map(|number| file(*number)).collect(),
+    };
+    let mut fold = Fold::default();
+    assert_eq!(fold.apply(&of(&[2, 3, 1])), Ok(()));
+    assert!(fold.apply(&of(&[2, 3, 2])).is_err());
+}

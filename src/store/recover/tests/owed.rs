@@ -10,6 +10,7 @@ use crate::journal::segment;
 use crate::journal::writer::{RecordDurability, Writer};
 use crate::store::contract::{Change, Intake, Store};
 use crate::store::frame::{FileHeader, Kind};
+use crate::store::guards::shrink;
 use crate::store::log_store::LogStore;
 use crate::store::next_ledger::SpareLedger;
 use crate::store::queue_file::encode_run;
@@ -220,13 +221,19 @@ fn runs_that_no_record_speaks_of_are_not_taken_while_the_ledger_is_whole() {
         .unwrap();
     drop(store);
     change(&spooled.ledger(), |bytes| bytes.truncate(end));
-    change(&spooled.names("rejected")[0], |bytes| {
-        bytes[300..364].fill(0)
-    });
+    // The file that the first of them stands in.
+    let path = spooled.names("queues").remove(1);
+    change(&path, |bytes| bytes[64] ^= 1);
     let done = spooled.recover(Repair::Replace);
-    assert!(done.damage.unwrap().contains("rejected/"));
+    assert!(done.damage.unwrap().contains("queues/00.0."));
     // The journal still has the others.
-    assert_eq!(spooled.read().waiting, spooled.contents.waiting);
+    assert!(
+        spooled
+            .read()
+            .events()
+            .is_subset(&spooled.contents.events())
+    );
+    assert_eq!(done.lost_pending, Some(super::EVENTS as u64));
 }
 
 #[test]
@@ -238,19 +245,23 @@ fn runs_in_a_gap_of_the_ledger_wait_although_a_later_record_names_a_later_file()
     store
         .commit(&[append(REGULAR, &run_of("even", 450))])
         .unwrap();
-    store
-        .commit(&[Change::Reject(&super::rejected(90))])
-        .unwrap();
+    // A file of rejected events each.
+    shrink(14);
+    let event = super::rejected(90);
+    store.commit(&[Change::Reject(&event)]).unwrap();
     let gap = begin..store.ledger.end as usize;
     store.begin_queue_file(OTHER).unwrap();
     store.commit(&[append(OTHER, &run_of("odd", 460))]).unwrap();
+    store.commit(&[Change::Reject(&event)]).unwrap();
+    shrink(0);
+    assert_eq!(store.fold.rejected.len(), 3);
     drop(store);
     change(&spooled.ledger(), |bytes| bytes[gap].fill(0));
     spooled.recover(Repair::Replace);
     let found = spooled.read();
     assert!(found.waiting[&REGULAR].last().unwrap().contains("even-454"));
     assert!(found.waiting[&OTHER].last().unwrap().contains("odd-464"));
-    assert_eq!(found.rejected.len(), spooled.contents.rejected.len() + 1);
+    assert_eq!(found.rejected.len(), spooled.contents.rejected.len() + 2);
 }
 
 #[test]
