@@ -76,17 +76,28 @@ impl Disk for SpoolDisk {
 
     fn open(&self, folder: Folder, name: &str, access: Access) -> io::Result<Box<dyn DiskFile>> {
         let path = self.path(folder, name);
-        let opened = match access {
-            Access::Read => Descriptor::Plain(ClosedInChild::new(private().open(&path)?)),
-            Access::Create => Descriptor::Plain(ClosedInChild::new(self.create(folder, name)?)),
+        let named = || fs::symlink_metadata(&path);
+        // What is there already is looked at first: the sender may rename it once it is open.
+        let (known, opened) = match access {
+            Access::Read => {
+                let known = named()?;
+                (
+                    known,
+                    Descriptor::Plain(ClosedInChild::new(private().open(&path)?)),
+                )
+            }
+            Access::Create => {
+                let file = ClosedInChild::new(self.create(folder, name)?);
+                (named()?, Descriptor::Plain(file))
+            }
             // A child of the application that forks would keep the lock.
             Access::Write => {
-                let about = fs::symlink_metadata(&path)?;
-                let key = FileKey::Inode((about.dev(), about.ino()));
+                let known = named()?;
+                let key = FileKey::Inode((known.dev(), known.ino()));
                 let announced =
                     Announcement::new(key).map_err(|e| io::Error::other(e.message().to_owned()))?;
                 let file = private().write(true).open(&path)?;
-                Descriptor::Lockable(announced.opened(file))
+                (known, Descriptor::Lockable(announced.opened(file)))
             }
         };
         let about = opened.file().metadata()?;
@@ -95,6 +106,11 @@ impl Disk for SpoolDisk {
                 IoKind::InvalidInput,
                 "is not a regular file",
             ));
+        }
+        if (about.dev(), about.ino()) != (known.dev(), known.ino()) {
+            // The application has closed the descriptor, and another file has its number by now.
+            std::mem::forget(opened);
+            return Err(rustix::io::Errno::BADF.into());
         }
         Ok(Box::new(OpenFile { descriptor: opened }))
     }
