@@ -150,6 +150,16 @@ pub(super) struct QueueReader {
     end: u64,
 }
 
+/// What the header of a queue's file says of its place and number.
+pub(super) fn expected_header(place: Place, number: u64) -> FileHeader {
+    FileHeader {
+        number,
+        lane: place.lane,
+        queue: place.queue,
+        ..FileHeader::default()
+    }
+}
+
 /// Opens the file with this number and checks that it is this queue's.
 pub(super) fn open(
     disk: &dyn Disk,
@@ -157,12 +167,7 @@ pub(super) fn open(
     number: u64,
     access: Access,
 ) -> Result<(Box<dyn DiskFile>, FileHeader), Unreadable> {
-    let expected = FileHeader {
-        number,
-        lane: place.lane,
-        queue: place.queue,
-        ..FileHeader::default()
-    };
+    let expected = expected_header(place, number);
     let name = file_name(place, number);
     open_as(
         disk,

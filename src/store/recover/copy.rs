@@ -17,7 +17,6 @@ use crate::spool::{Heartbeat, Spool};
 use crate::store::Place;
 use crate::store::disk::{Disk, Folder};
 use crate::store::fold::{Fold, Queue};
-use crate::store::frame::FileHeader;
 use crate::store::queue_file;
 
 /// Something in a copy that does not fit its ledger, in words.
@@ -122,12 +121,7 @@ fn taken_later(
             _ => continue,
         };
         let name = queue_file::file_name(place, number);
-        let expected = FileHeader {
-            number,
-            lane: place.lane,
-            queue: place.queue,
-            ..FileHeader::default()
-        };
+        let expected = queue_file::expected_header(place, number);
         // What cannot be read was told with the queue.
         let Ok(found) = scan(disk, (Folder::Queues, &name), &RUNS, expected, (first, end)) else {
             continue;

@@ -138,12 +138,7 @@ impl QueueFound {
     ) -> Result<Option<Scanned<StoredRun>>> {
         let place = self.place;
         let name = queue_file::file_name(place, number);
-        let expected = FileHeader {
-            number,
-            lane: place.lane,
-            queue: place.queue,
-            ..FileHeader::default()
-        };
+        let expected = queue_file::expected_header(place, number);
         let scanned = match scan(disk, (Folder::Queues, &name), &RUNS, expected, range) {
             Ok(scanned) => scanned,
             Err(CannotScan::Gone) => {
