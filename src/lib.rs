@@ -30,7 +30,8 @@
 //! ```text
 //! ffi                      the C API: converts, guards, delegates
 //! client                   clients, one core for each spool of a process, lists, statistics
-//! sender                   the I/O around delivery: election, take-over, lanes, commands, deadlines
+//! sender                   the I/O around dispatch: election, take-over, threads, syncs, deadlines
+//! dispatch                 the lanes of a store: the steps that turn decisions into commits
 //! store      transport     the sender's state on disk; HTTPS
 //! delivery   journal       pure decisions about requests; where an acknowledged event is safe
 //! config     spool         every option; the directory that holds everything
@@ -52,6 +53,7 @@ mod client;
 mod clock;
 mod config;
 mod delivery;
+mod dispatch;
 mod error;
 mod event;
 mod exchange;

@@ -10,6 +10,7 @@ use super::connection::connection;
 use super::watchdog::Watchdog;
 use crate::config::{Durability, Role, Settings};
 use crate::delivery::Policy;
+use crate::dispatch;
 use crate::error::Result;
 use crate::event::Rules;
 use crate::journal::writer::{RecordDurability, Writer};
@@ -112,16 +113,18 @@ impl Core {
         };
         let limit = settings.max_spool_bytes.map_or(0, |bytes| bytes.get());
         let options = SenderOptions {
-            policy: Policy {
-                batch_max: settings.batch_max,
-                flush_interval: settings.flush_interval,
-                lanes: usize::from(settings.lanes),
-                brake_users: settings.brake_users.map_or(0, |users| users.get()),
-                max_requests_per_s: settings.max_requests_per_s,
+            dispatch: dispatch::Options {
+                policy: Policy {
+                    batch_max: settings.batch_max,
+                    flush_interval: settings.flush_interval,
+                    lanes: usize::from(settings.lanes),
+                    brake_users: settings.brake_users.map_or(0, |users| users.get()),
+                    max_requests_per_s: settings.max_requests_per_s,
+                },
+                event_ttl: settings.event_ttl,
+                receipts_kept: settings.receipts_kept,
             },
             safety: commits,
-            event_ttl: settings.event_ttl,
-            receipts_kept: settings.receipts_kept,
         };
         Self {
             watchdog: Watchdog::new(settings.flush_interval),

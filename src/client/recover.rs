@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use crate::dispatch::lane_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sender::election::{Election, describe_elected};
-use crate::sender::lane_of;
 use crate::spool::{self, Heartbeat, Spool};
 use crate::store::recover::{self, Mismatch, Repair, Salvage};
 

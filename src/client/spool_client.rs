@@ -10,13 +10,14 @@ use super::registry;
 use super::watchdog::SenderSeen;
 use crate::clock;
 use crate::config::{BearerToken, Config};
+use crate::dispatch::Command;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::{self, Batch, Fields, RawFields};
 use crate::journal::segment;
 use crate::journal::usage;
 use crate::log::{Callback, Log, Record};
 use crate::process::PerProcess;
-use crate::sender::{Command, Report};
+use crate::sender::Report;
 use crate::stats::Stats;
 
 /// What an application opens on a spool. All methods may be called from any thread, also after

@@ -9,8 +9,8 @@ use super::export;
 use super::pending::PendingFilter;
 use super::receipts::Receipts;
 use super::spool_client::Client;
+use crate::dispatch::Command;
 use crate::error::Result;
-use crate::sender::Command;
 use crate::store::Reader;
 use crate::store::{ReceiptFilter, RejectedFilter};
 

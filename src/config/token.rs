@@ -12,10 +12,15 @@ use std::path::{Path, PathBuf};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::process::random_u64;
 
 /// More than servers accept in a header.
 const MAX_TOKEN_BYTES: usize = 16_384;
+
+/// Bytes of the salt at the beginning of a fingerprint.
+const SALT_BYTES: usize = 16;
 
 /// The bearer token that authorises requests to the API: visible ASCII, valid in a header.
 #[derive(Clone)]
@@ -79,6 +84,28 @@ impl BearerToken {
     /// The token itself, for the header and nothing else.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
+    }
+
+    /// What tells this token from others without telling the token: a salt and a hash.
+    pub(crate) fn fingerprint(&self) -> Vec<u8> {
+        let mut salt = [0; SALT_BYTES];
+        // The salt need not be secret, only seldom the same twice.
+        salt[..8].copy_from_slice(&random_u64().to_le_bytes());
+        salt[8..].copy_from_slice(&clock::boot_ns().to_le_bytes());
+        self.salted(&salt)
+    }
+
+    /// Whether `fingerprint` is one of this token.
+    pub(crate) fn has_fingerprint(&self, fingerprint: &[u8]) -> bool {
+        let salt = fingerprint.get(..SALT_BYTES).unwrap_or_default();
+        self.salted(salt) == fingerprint
+    }
+
+    fn salted(&self, salt: &[u8]) -> Vec<u8> {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        context.update(salt);
+        context.update(self.expose().as_bytes());
+        [salt, context.finish().as_ref()].concat()
     }
 }
 

@@ -19,39 +19,11 @@ use serde::{Deserialize, Serialize};
 use super::election::{Election, describe_elected};
 use super::{Shared, wake};
 use crate::clock;
+use crate::dispatch::{Carried, Command, in_steps};
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::log::Log;
 use crate::process::{pid, random_u64};
 use crate::spool::{Spool, private_file, remove_file};
-use crate::store::RejectedFilter;
-
-/// A change that only the sender may make.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Command {
-    /// Stop sending; enqueue goes on.
-    Hold,
-    /// Go on after any pause.
-    Resume,
-    /// Rejected events go back to the end of their lanes.
-    Requeue(Vec<i64>),
-    /// Rejected events are forgotten.
-    Discard(Vec<i64>),
-    /// The same for all up to row `upto` that a filter takes.
-    RequeueMatching { filter: RejectedFilter, upto: i64 },
-    /// The same.
-    DiscardMatching { filter: RejectedFilter, upto: i64 },
-    /// Events leave a batch in doubt for the rejected store.
-    SetAside(Vec<i64>),
-}
-
-/// What a step of a command has done.
-pub(super) struct Carried {
-    /// Rows that it changed.
-    pub(super) changed: usize,
-    /// What is left to do.
-    pub(super) rest: Option<Command>,
-}
 
 /// What came of a command.
 #[derive(Debug, Serialize, Deserialize)]
@@ -117,11 +89,11 @@ impl Shared {
         let mut state = self.open_state(election, damage)?;
         // The error of a command is its answer, and the state that failed is not used again.
         let _ = carry_out_waiting(&self.spool, &self.log, election, |step| {
-            let carried = state.carry_out(step, clock::now())?;
-            super::upkeep::keep(&state)?;
+            let carried = state.dispatcher.carry_out(step, clock::now())?;
+            self.keep_committed_of(&state)?;
             Ok(Some(carried))
         });
-        for note in state.take_notes() {
+        for note in state.dispatcher.take_notes() {
             note.write(&self.log);
         }
         Ok(())
@@ -207,24 +179,6 @@ pub(super) fn carry_out_waiting(
         count += 1;
     }
     Ok(count)
-}
-
-/// Carries out `command`, each step by itself, so that others come to the store in between; says
-/// how many rows were changed. `None`: the state has gone meanwhile.
-pub(super) fn in_steps(
-    command: &Command,
-    mut step: impl FnMut(&Command) -> Result<Option<Carried>>,
-) -> Result<Option<usize>> {
-    let mut changed = 0;
-    let mut rest = Some(command.clone());
-    while let Some(next) = rest {
-        let Some(carried) = step(&next)? else {
-            return Ok(None);
-        };
-        changed += carried.changed;
-        rest = carried.rest;
-    }
-    Ok(Some(changed))
 }
 
 /// The files of commands, the earliest first. Removes answers that nobody has come for.

@@ -199,7 +199,7 @@ impl ElectedSender {
         shared.liveness.expect_none(Thread::Coordinator);
         let damage = shared.session().damage().cloned();
         let mut state = shared.open_state(&election, damage)?;
-        state.store.set_disk_use(space.in_use);
+        state.dispatcher.store.set_disk_use(space.in_use);
         let wake = WakeSocket::bind(&shared.spool, &election)?;
         let election = Arc::new(election);
         shared.session().open(state, election.clone());
@@ -274,7 +274,7 @@ impl ElectedSender {
         // The step tells the engine if there is another token.
         shared.step(|state| match shared.token.current() {
             Some(_) => Ok(()),
-            None => state.token_missing(&why, clock::now()),
+            None => state.dispatcher.token_missing(&why, clock::now()),
         })?;
         Ok(())
     }
@@ -286,7 +286,7 @@ impl ElectedSender {
         let Some(state) = session.state() else {
             return Ok(0);
         };
-        let (offsets, lanes) = (state.offsets.clone(), state.lane_count());
+        let (offsets, lanes) = (state.offsets.clone(), state.dispatcher.lane_count());
         drop(session);
         let (spool, space) = (&shared.spool, &mut self.space);
         let mut round = TakeOver::begin(spool, &offsets, lanes, space.chunk_bytes())?;
@@ -321,8 +321,14 @@ impl ElectedSender {
         if self.forgotten.is_some_and(|at| at.elapsed() < FORGET_EVERY) {
             return Ok(());
         }
+        let kept = shared.options.dispatch.receipts_kept;
         for _ in 0..FORGET_FILES {
-            let more = shared.step(|state| state.forget_receipts(clock::now()))?;
+            let now_ms = clock::wall_ms();
+            let before_ms = kept.map_or(i64::MAX, |kept| {
+                now_ms.saturating_sub_unsigned(kept.as_millis() as u64)
+            });
+            let more =
+                shared.step(|state| state.dispatcher.store.forget_receipts(before_ms, now_ms))?;
             if more != Some(true) {
                 self.forgotten = Some(Instant::now());
                 break;
@@ -345,13 +351,13 @@ impl ElectedSender {
 
     /// A heartbeat of now, with the progress of `progress`.
     fn heartbeat(&self, state: &State, progress: Heartbeat) -> Heartbeat {
-        let pause = state.engine.pause_state();
+        let pause = state.dispatcher.pause_state();
         Heartbeat {
             pid: pid().cast_unsigned(),
             pid_namespace: self.pid_namespace,
             seen_ms: clock::wall_ms(),
-            paused: pause.map(|pause| pause.reason.name().to_owned()),
-            paused_since_ms: pause.map(|pause| pause.since_ms),
+            paused: pause.as_ref().map(|pause| pause.reason.name().to_owned()),
+            paused_since_ms: pause.as_ref().map(|pause| pause.since_ms),
             ..progress
         }
     }
@@ -363,13 +369,14 @@ impl ElectedSender {
         let heartbeat = shared.step(|state| {
             if self.reasons.flush {
                 // The flush waits for what is taken over by now.
-                state.send_at_once_upto(state.store.last_run());
+                let last = state.dispatcher.store.last_run();
+                state.dispatcher.send_at_once_upto(last);
             }
             let progress = Heartbeat {
                 boot_count: state.taken_upto.boot_count,
                 taken_upto_boot_ns: state.taken_upto.boot_ns,
                 take_over_is_limited: state.take_over_is_limited,
-                pending_bytes: state.totals.pending_bytes,
+                pending_bytes: state.dispatcher.totals.pending_bytes,
                 taken_bytes,
                 ..Heartbeat::default()
             };
@@ -384,7 +391,7 @@ fn carry_out_commands(shared: &Shared, election: &Election) -> Result<()> {
     let (spool, log) = (&shared.spool, &shared.log);
     let count = commands::carry_out_waiting(spool, log, election, |step| {
         shared.liveness.expect_none(Thread::Coordinator);
-        let carried = shared.step(|state| state.carry_out(step, clock::now()))?;
+        let carried = shared.step(|state| state.dispatcher.carry_out(step, clock::now()))?;
         shared.keep_committed()?;
         Ok(carried)
     })?;
@@ -399,12 +406,15 @@ fn pending_bytes(shared: &Shared) -> u64 {
     let session = shared.session();
     session
         .state()
-        .map_or(0, |state| state.totals.pending_bytes)
+        .map_or(0, |state| state.dispatcher.totals.pending_bytes)
 }
 
 /// Every lane has a thread while somebody wants the sender.
 fn start_lanes(shared: &Arc<Shared>) -> Result<()> {
-    let lanes = shared.session().state().map_or(0, State::lane_count);
+    let lanes = shared
+        .session()
+        .state()
+        .map_or(0, |state| state.dispatcher.lane_count());
     for lane in 0..lanes {
         let for_lane = shared.clone();
         let body = move || for_lane.run_again_after_panics(|| lane::run(&for_lane, lane));
@@ -420,12 +430,13 @@ fn start_lanes(shared: &Arc<Shared>) -> Result<()> {
 
 /// Applies a number of lanes that had to wait until all events of the last one were settled.
 fn change_lanes(shared: &Shared) -> Result<()> {
-    let wanted = shared.options.policy.lanes;
+    let wanted = shared.options.dispatch.policy.lanes;
     let mut session = shared.session();
-    let is_due = |state: &State| state.lane_count() != wanted && state.is_drained();
+    let is_due =
+        |state: &State| state.dispatcher.lane_count() != wanted && state.dispatcher.is_drained();
     if session.state().is_some_and(is_due) {
-        let (options, log) = (shared.options.clone(), shared.log.clone());
-        session.reopen(|state| State::open(state.store, options, log))?;
+        let (options, log) = (shared.options.dispatch.clone(), shared.log.clone());
+        session.reopen(|state| State::open(state.dispatcher.store, options, log))?;
     }
     Ok(())
 }

@@ -150,7 +150,7 @@ pub(super) fn may_end(shared: &Shared, pause: &PauseState) -> bool {
 
 /// Whether this sender has nothing better than a refused token, and no request in flight.
 pub(super) fn may_be_given_up(state: &State) -> bool {
-    state.is_token_refused() && !state.is_in_flight()
+    state.dispatcher.is_token_refused() && !state.dispatcher.is_in_flight()
 }
 
 #[cfg(test)]

@@ -58,16 +58,17 @@ struct Goal {
 impl Goal {
     /// Looks at the work of this process's sender.
     fn look_here(&mut self, state: &mut State, knows_token: bool) -> Result<Progress> {
+        let dispatcher = &mut state.dispatcher;
         if state.taken_upto >= self.enqueued_upto {
-            let mark = *self.mark.get_or_insert_with(|| state.store.last_run());
-            if state.is_settled_upto(mark)? {
+            let mark = *self.mark.get_or_insert_with(|| dispatcher.store.last_run());
+            if dispatcher.is_settled_upto(mark)? {
                 return Ok(Progress::Done);
             }
-            state.send_at_once_upto(mark);
+            dispatcher.send_at_once_upto(mark);
         } else if !state.take_over_is_limited {
             return Ok(Progress::Waiting);
         }
-        Ok(match state.standing_pause(clock::now()) {
+        Ok(match dispatcher.standing_pause(clock::now()) {
             // The next step may end the pause.
             Some(error) if knows_token => Progress::Paused(error),
             _ => Progress::Waiting,
@@ -198,7 +199,7 @@ impl Sender {
         let failure = session.and_then(|session| {
             let last_error = session.last_error().map(|e| e.message().to_owned());
             last_error.or_else(|| {
-                let why = session.state()?.last_failure.as_ref()?;
+                let why = session.state()?.dispatcher.last_failure.as_ref()?;
                 Some(format!("the last request: {why}"))
             })
         });

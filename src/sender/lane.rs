@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Shared;
-use super::state::{Next, State};
 use super::vitals::Thread;
 use crate::clock;
 use crate::config::BearerToken;
+use crate::dispatch::{Dispatcher, Next};
 use crate::error::Result;
 use crate::exchange::Exchange;
+use crate::store::Store;
 
 /// A lane with nothing to do looks again after this, in case a change was missed.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
@@ -80,20 +81,21 @@ fn wait_for_request(
             .take()
             .filter(|sent| sent.generation == session.generation());
         let stepped = session.step(|state| {
+            let dispatcher = &mut state.dispatcher;
             // To settle one batch and to put the next one in doubt is one commit.
-            let next = state.in_one_commit(lane, |state| {
+            let next = dispatcher.in_one_commit(lane, |dispatcher| {
                 if let Some(sent) = &settled {
-                    settle(shared, state, lane, sent)?;
+                    settle(shared, dispatcher, lane, sent)?;
                 }
                 if stop {
                     return Ok(Next::Idle);
                 }
-                state.next(lane, clock::now(), body)
+                dispatcher.next(lane, clock::now(), body)
             })?;
             if next == Next::Send {
-                state.store.check_lock()?;
+                dispatcher.store.check_lock()?;
             }
-            if state.take_news() || (settled.is_some() && next != Next::Send) {
+            if dispatcher.take_news() || (settled.is_some() && next != Next::Send) {
                 shared.threads.notify_others(&mut seen);
             }
             Ok(next)
@@ -128,14 +130,22 @@ fn wait_for_request(
     }
 }
 
-fn settle(shared: &Shared, state: &mut State, lane: usize, sent: &Sent) -> Result<()> {
+fn settle<S: Store + ?Sized>(
+    shared: &Shared,
+    dispatcher: &mut Dispatcher<S>,
+    lane: usize,
+    sent: &Sent,
+) -> Result<()> {
     let token = sent.token.as_deref();
-    state.measure(&sent.exchange, sent.bytes, sent.took);
-    state.settle(lane, &sent.exchange, token, clock::now())?;
+    dispatcher.measure(&sent.exchange, sent.bytes, sent.took);
+    dispatcher.settle(lane, &sent.exchange, token, clock::now())?;
     // Replaced while the request was on its way: the refusal was of the old one.
-    if state.is_token_refused() {
-        if shared.token.differs_from(state.refused_token.as_deref()) {
-            state.token_replaced()?;
+    if dispatcher.is_token_refused() {
+        if shared
+            .token
+            .differs_from(dispatcher.refused_token.as_deref())
+        {
+            dispatcher.token_replaced()?;
         } else {
             shared.token.was_refused();
         }

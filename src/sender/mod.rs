@@ -1,4 +1,4 @@
-//! The sender: the I/O shell around [`crate::delivery`].
+//! The sender: the I/O shell around [`crate::dispatch`].
 //!
 //! One thread *coordinates*: it wins the election, takes the journal over, carries out commands and
 //! publishes the heartbeat; one thread for each lane sends. Both work on one [`Session`] behind one
@@ -32,11 +32,8 @@ use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
 
-pub(crate) use commands::Command;
 pub use election::Elected;
 pub use flush::Report;
-pub(crate) use state::SenderOptions;
-pub(crate) use take_over::lane_of;
 pub(crate) use threads::Wanted;
 pub(crate) use token::Token;
 pub(crate) use vitals::LOOK_WAIT;
@@ -48,15 +45,23 @@ use self::state::State;
 use self::threads::Threads;
 use self::vitals::Liveness;
 use crate::config::BearerToken;
+use crate::dispatch::{self, Command};
 use crate::error::{Error, PauseReason, Result};
 use crate::log::Log;
 use crate::process::{Owner, spawn_with_signals_blocked};
 use crate::spool::Spool;
-use crate::store::LogStore;
+use crate::store::{CommitSafety, LogStore};
 use crate::transport::{self, Transport};
 
 /// How long an operator's command waits for the sender.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the configuration says about a sender's work.
+#[derive(Debug, Clone)]
+pub(crate) struct SenderOptions {
+    pub(crate) dispatch: dispatch::Options,
+    pub(crate) safety: CommitSafety,
+}
 
 /// Delivers what waits in one spool, when this process is the one elected.
 pub(crate) struct Sender {
@@ -142,7 +147,7 @@ impl Sender {
 
     /// Events were enqueued by this process: has the sender look when a batch is full.
     pub(crate) fn enqueued(&self, events: usize) {
-        let batch = self.shared.options.policy.batch_max;
+        let batch = self.shared.options.dispatch.policy.batch_max;
         let before = self
             .shared
             .enqueued_since_look
@@ -190,7 +195,7 @@ impl Sender {
     /// The sums of the store, if this process is elected and they can be looked at until `deadline`.
     pub(crate) fn sums(&self, deadline: Instant) -> Option<crate::store::Totals> {
         let session = self.shared.session_until(deadline).ok()?;
-        session.state().map(|state| state.totals)
+        session.state().map(|state| state.dispatcher.totals)
     }
 }
 
@@ -211,7 +216,11 @@ impl Shared {
             self.session().forget_damage();
         }
         let store = LogStore::open(&self.spool)?;
-        State::open(Box::new(store), self.options.clone(), self.log.clone())
+        State::open(
+            Box::new(store),
+            self.options.dispatch.clone(),
+            self.log.clone(),
+        )
     }
 
     /// The HTTPS client, made at the first request. What it cannot be made of now may be there later.

@@ -73,7 +73,7 @@ impl DiskSpace {
         let now = disk_use(spool)?;
         if now != self.in_use {
             shared.step(|state| {
-                state.store.set_disk_use(now);
+                state.dispatcher.store.set_disk_use(now);
                 Ok(())
             })?;
             self.in_use = now;
@@ -232,7 +232,7 @@ fn tails(spool: &Spool, abandoned: &[(String, u64)]) -> Result<Vec<(String, u64,
 impl State {
     /// Commits what stood at the ends of segments.
     fn take_tails_over(&mut self, ended: &[(String, u64, Tail)]) -> Result<()> {
-        let mut totals = self.totals;
+        let mut totals = self.dispatcher.totals;
         let mut changes = Vec::new();
         for (segment, taken, tail) in ended {
             totals.damaged_records += tail.damage.len() as u64;
@@ -242,9 +242,7 @@ impl State {
                 changes.push(Change::Taken { segment, upto });
             }
         }
-        changes.push(Change::Totals(&totals));
-        self.store.commit(&changes)?;
-        self.totals = totals;
+        self.dispatcher.commit_with_totals(changes, totals)?;
         for (segment, taken, tail) in ended {
             self.say_tail(segment, tail);
             if tail.upto > *taken {
@@ -260,7 +258,7 @@ impl State {
             .iter()
             .map(|segment| Change::Gone { segment })
             .collect();
-        self.store.commit(&changes)?;
+        self.dispatcher.store.commit(&changes)?;
         for name in gone {
             self.offsets.remove(name);
         }

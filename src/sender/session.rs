@@ -11,9 +11,10 @@ use std::time::Instant;
 
 use super::Shared;
 use super::election::Election;
-use super::state::{Note, State};
+use super::state::State;
 use super::token::{FileState, Token, UNTOLD};
 use super::upkeep::between_ledgers;
+use crate::dispatch::Note;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::log::Level;
 use crate::mutex::{lock, lock_until};
@@ -126,7 +127,7 @@ impl Session {
         let taken = open
             .tell_token(&self.token)
             .and_then(|()| step(&mut open.state));
-        self.notes.append(&mut open.state.take_notes());
+        self.notes.append(&mut open.state.dispatcher.take_notes());
         if taken.is_err() {
             self.close();
         }
@@ -214,8 +215,9 @@ impl Open {
     fn tell_token(&mut self, token: &Token) -> Result<()> {
         let version = token.version();
         if self.token_version != version {
-            if token.differs_from(self.state.refused_token.as_deref()) {
-                self.state.token_replaced()?;
+            let dispatcher = &mut self.state.dispatcher;
+            if token.differs_from(dispatcher.refused_token.as_deref()) {
+                dispatcher.token_replaced()?;
             }
             self.token_version = version;
         }

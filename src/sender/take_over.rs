@@ -5,18 +5,15 @@
 
 use super::state::State;
 use crate::clock::BootTime;
+use crate::dispatch::{NewRuns, Spread};
 use crate::error::Result;
-use crate::event;
 use crate::journal::damage::Damage;
 use crate::journal::removal::{self, Tail};
 use crate::journal::round::{Offsets, Round};
 use crate::journal::segment;
 use crate::log::Level;
 use crate::spool::Spool;
-use crate::store::{Change, Place, Run};
-
-/// Events in one run: what fits in a request.
-pub(super) const RUN_EVENTS: usize = 100;
+use crate::store::Change;
 
 /// One pass over the journal, in chunks.
 pub(super) struct TakeOver {
@@ -28,11 +25,9 @@ pub(super) struct TakeOver {
 
 /// Events read and not yet committed.
 pub(super) struct Chunk {
-    runs: Vec<(Place, Run)>,
+    runs: NewRuns,
     offsets: Vec<(String, u64)>,
     damage: Vec<Damage>,
-    events: u64,
-    bytes: u64,
 }
 
 impl TakeOver {
@@ -56,29 +51,12 @@ impl TakeOver {
         if self.done {
             return Ok(None);
         }
-        let mut full = Vec::new();
-        let mut open: Vec<Run> = vec![Run::default(); self.lanes];
-        let (mut events, mut bytes) = (0, 0);
+        let mut spread = Spread::over(self.lanes);
         let read = self
             .round
             .read_chunk(self.chunk_bytes, |fragment, enqueued_ms| {
-                let lane = match self.lanes {
-                    1 => 0,
-                    lanes => lane_of(event::user_of(fragment), lanes),
-                };
-                let run = &mut open[lane];
-                run.push(fragment, enqueued_ms);
-                events += 1;
-                bytes += fragment.len() as u64;
-                if run.slots.len() == RUN_EVENTS {
-                    full.push((regular(lane), std::mem::take(run)));
-                }
+                spread.push(fragment, enqueued_ms);
             })?;
-        let rest = open.into_iter().enumerate();
-        full.extend(
-            rest.filter(|(_, run)| !run.slots.is_empty())
-                .map(|(lane, run)| (regular(lane), run)),
-        );
         // What is skipped must be safe elsewhere before it is skipped.
         for damage in &read.damage {
             damage.save(spool)?;
@@ -88,11 +66,9 @@ impl TakeOver {
             return Ok(None);
         }
         Ok(Some(Chunk {
-            runs: full,
+            runs: spread.into_runs(),
             offsets: read.offsets,
             damage: read.damage,
-            events,
-            bytes,
         }))
     }
 
@@ -134,26 +110,14 @@ impl TakeOver {
 impl State {
     /// Commits a chunk.
     pub(super) fn take_over(&mut self, chunk: &Chunk) -> Result<()> {
-        let mut totals = self.totals;
-        totals.pending += chunk.events;
-        totals.pending_bytes += chunk.bytes;
+        let mut totals = self.dispatcher.totals;
         totals.damaged_records += chunk.damage.len() as u64;
-        let mut changes = Vec::with_capacity(chunk.runs.len() + chunk.offsets.len() + 1);
-        changes.extend(chunk.runs.iter().map(|(place, run)| Change::Append {
-            place: *place,
-            origin: None,
-            run,
-        }));
-        changes.extend(chunk.offsets.iter().map(|(segment, upto)| Change::Taken {
+        let taken = chunk.offsets.iter().map(|(segment, upto)| Change::Taken {
             segment,
             upto: *upto,
-        }));
-        changes.push(Change::Totals(&totals));
-        self.store.commit(&changes)?;
-        self.totals = totals;
-        for (place, _) in &chunk.runs {
-            self.appended(*place);
-        }
+        });
+        self.dispatcher
+            .append(&chunk.runs, taken.collect(), totals)?;
         self.offsets.extend(chunk.offsets.iter().cloned());
         self.say_damage(&chunk.damage);
         Ok(())
@@ -174,7 +138,7 @@ impl State {
             return;
         }
         for name in foreign {
-            self.say(
+            self.dispatcher.say(
                 Level::Warn,
                 format_args!("journal/{name} is no segment and is left alone"),
             );
@@ -190,7 +154,7 @@ impl State {
             } else {
                 ""
             };
-            self.say(
+            self.dispatcher.say(
                 Level::Warn,
                 format_args!(
                     "segment {segment}: its last {} bytes were cut short{kept}; they were not acknowledged unless power was lost",
@@ -207,7 +171,7 @@ impl State {
             } else {
                 "set aside under damaged/"
             };
-            self.say(
+            self.dispatcher.say(
                 Level::Error,
                 format_args!(
                     "segment {}: {} bytes at {} are no record; {kept}",
@@ -217,17 +181,5 @@ impl State {
                 ),
             );
         }
-    }
-}
-
-/// The lane of a user, the same for ever: order per user hangs on it.
-pub(crate) fn lane_of(escaped_user: &[u8], lanes: usize) -> usize {
-    crc32c::crc32c(escaped_user) as usize % lanes.max(1)
-}
-
-fn regular(lane: usize) -> Place {
-    Place {
-        lane: lane as u8,
-        queue: 0,
     }
 }

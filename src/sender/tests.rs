@@ -9,10 +9,11 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::state::{Next, SenderOptions, State};
+use super::state::State;
 use super::take_over::TakeOver;
 use crate::clock::Moment;
 use crate::delivery::Policy;
+use crate::dispatch::{self, Dispatcher, Next};
 use crate::error::Error;
 use crate::event::{self, Fields, Rules};
 use crate::exchange::{Answer, Exchange};
@@ -20,8 +21,7 @@ use crate::journal::segment;
 use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
 use crate::spool::{Destination, NetworkFileSystem, Spool};
-use crate::store::{CommitSafety, RejectedFilter};
-use crate::store::{LogStore, Reader};
+use crate::store::{Intake, LogStore, Reader, RejectedFilter};
 
 const BAD: &[u8] = br#"{"success":false,"errors":[{"code":"A_2000","message":"User not found."}]}"#;
 
@@ -73,20 +73,23 @@ impl Story {
 
     fn state(&mut self) -> &mut State {
         self.state.get_or_insert_with(|| {
-            let options = SenderOptions {
+            let options = dispatch::Options {
                 policy: Policy {
                     lanes: self.lanes,
                     brake_users: 0,
                     flush_interval: Duration::from_secs(1),
                     ..Policy::default()
                 },
-                safety: CommitSafety::Process,
                 event_ttl: None,
                 receipts_kept: Some(Duration::from_secs(60)),
             };
             let store = LogStore::open(&self.spool).unwrap();
             State::open(Box::new(store), options, Arc::new(Log::new(None))).unwrap()
         })
+    }
+
+    fn dispatcher(&mut self) -> &mut Dispatcher<dyn Intake> {
+        &mut self.state().dispatcher
     }
 
     fn enqueue(&mut self) {
@@ -115,7 +118,7 @@ impl Story {
     fn take_over(&mut self) {
         let spool = self.spool.clone();
         let state = self.state();
-        let lanes = state.lane_count();
+        let lanes = state.dispatcher.lane_count();
         let mut round = TakeOver::begin(&spool, &state.offsets.clone(), lanes, usize::MAX).unwrap();
         while let Some(chunk) = round.read(&spool).unwrap() {
             state.take_over(&chunk).unwrap();
@@ -126,7 +129,7 @@ impl Story {
     fn send(&mut self, lane: usize, failures: f64) {
         let mut body = std::mem::take(&mut self.body);
         let now = self.now;
-        let next = self.state().next(lane, now, &mut body).unwrap();
+        let next = self.dispatcher().next(lane, now, &mut body).unwrap();
         self.body = body;
         match next {
             Next::Idle => return,
@@ -155,7 +158,9 @@ impl Story {
         } else {
             Exchange::Answered(answer)
         };
-        self.state().settle(lane, &exchange, None, now).unwrap();
+        self.dispatcher()
+            .settle(lane, &exchange, None, now)
+            .unwrap();
     }
 
     fn api(&mut self) -> Answer {
@@ -203,7 +208,7 @@ impl Story {
     fn drain(&mut self) {
         self.take_over();
         let mut requests = 0;
-        while self.state().totals.pending > 0 {
+        while self.dispatcher().totals.pending > 0 {
             for lane in 0..self.lanes {
                 self.send(lane, 0.0);
             }

@@ -14,7 +14,6 @@ use arc_swap::ArcSwapOption;
 use crate::config::{BearerToken, TokenSource};
 use crate::error::Result;
 use crate::mutex::lock;
-use crate::process::random_u64;
 
 /// The token that requests carry now.
 pub(crate) struct Token {
@@ -28,27 +27,9 @@ pub(crate) struct Token {
     seen: Mutex<Option<FileState>>,
 }
 
-const SALT_BYTES: usize = 16;
-
 /// The version of no token: what an engine knows that was told of none.
 pub(super) const UNTOLD: u64 = 0;
 const FIRST_VERSION: u64 = 1;
-
-/// What tells this token from others without telling the token: a salt and a hash.
-pub(super) fn fingerprint(token: &BearerToken) -> Vec<u8> {
-    let mut salt = [0; SALT_BYTES];
-    // The salt need not be secret, only seldom the same twice.
-    salt[..8].copy_from_slice(&random_u64().to_le_bytes());
-    salt[8..].copy_from_slice(&crate::clock::boot_ns().to_le_bytes());
-    salted(&salt, token)
-}
-
-fn salted(salt: &[u8], token: &BearerToken) -> Vec<u8> {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    context.update(salt);
-    context.update(token.expose().as_bytes());
-    [salt, context.finish().as_ref()].concat()
-}
 
 impl Token {
     /// The token of the configuration. A file is read when it is first needed.
@@ -92,10 +73,7 @@ impl Token {
         match (self.current(), fingerprint) {
             (None, _) => false,
             (Some(_), None) => true,
-            (Some(token), Some(known)) => {
-                let salt = known.get(..SALT_BYTES).unwrap_or_default();
-                salted(salt, &token) != known
-            }
+            (Some(token), Some(known)) => !token.has_fingerprint(known),
         }
     }
 

@@ -34,6 +34,15 @@ impl Shared {
         self.keep_committed()
     }
 
+    /// The same for a state that is in no session.
+    pub(super) fn keep_committed_of(&self, state: &State) -> Result<()> {
+        let store = &state.dispatcher.store;
+        match self.options.safety {
+            CommitSafety::Process => Ok(()),
+            CommitSafety::Power => store.syncs().sync_until(store.committed()),
+        }
+    }
+
     /// Returns once everything that was committed so far survives a power cut.
     fn sync_committed(&self) -> Result<()> {
         let Some((syncs, seq)) = self.syncs(None) else {
@@ -58,7 +67,7 @@ impl Shared {
     /// What syncs the store, and the commit that is to be durable: `seq`, or else the last one.
     fn syncs(&self, seq: Option<u64>) -> Option<(Arc<Syncs>, u64)> {
         let session = self.session();
-        let store = &session.state()?.store;
+        let store = &session.state()?.dispatcher.store;
         Some((store.syncs(), seq.unwrap_or_else(|| store.committed())))
     }
 
@@ -73,7 +82,7 @@ impl Shared {
 
     /// Has the ledger go on in its next file, if the one in use is full or a sync of it has failed.
     pub(super) fn keep_ledger_short(&self) -> Result<()> {
-        let wants = |state: &State| state.store.wants_next_ledger();
+        let wants = |state: &State| state.dispatcher.store.wants_next_ledger();
         if self.session().state().is_some_and(wants) {
             self.use_next_ledger()?;
         }
@@ -86,10 +95,10 @@ impl Shared {
         let Some(state) = session.state_mut() else {
             return Err(self.was_closed());
         };
-        if !state.store.wants_next_ledger() {
+        if !state.dispatcher.store.wants_next_ledger() {
             return Ok(());
         }
-        let disk = state.store.disk();
+        let disk = state.dispatcher.store.disk();
         session.begin_ledger_change();
         drop(session);
         let used = self.write_next_ledger(&*disk);
@@ -110,14 +119,14 @@ impl Shared {
         let Some(state) = session.state_mut() else {
             return Err(self.was_closed());
         };
-        let next = state.store.begin_next_ledger(spare)?;
+        let next = state.dispatcher.store.begin_next_ledger(spare)?;
         drop(session);
         next.publish()?;
         let mut session = self.session_now();
         let Some(state) = session.state_mut() else {
             return Err(self.was_closed());
         };
-        state.store.use_next_ledger(next);
+        state.dispatcher.store.use_next_ledger(next);
         Ok(())
     }
 
@@ -128,17 +137,21 @@ impl Shared {
         note: impl FnOnce(&State, &SyncPoint) -> Option<T>,
     ) -> Result<Option<(T, SyncPoint)>> {
         let noted = self.step(|state| {
-            let point = state.store.note_sync_point();
+            let point = state.dispatcher.store.note_sync_point();
             let noted = note(state, &point);
-            Ok(noted.map(|noted| (noted, point, state.store.syncs())))
+            Ok(noted.map(|noted| (noted, point, state.dispatcher.store.syncs())))
         })?;
         let Some(Some((noted, point, syncs))) = noted else {
             return Ok(None);
         };
         self.sync_until(&syncs, point.seq())?;
         let committed = self.step(|state| {
-            let seq = state.store.commit_sync_point()?;
-            Ok((seq, state.store.syncs(), state.store.disk()))
+            let seq = state.dispatcher.store.commit_sync_point()?;
+            Ok((
+                seq,
+                state.dispatcher.store.syncs(),
+                state.dispatcher.store.disk(),
+            ))
         })?;
         let Some((seq, syncs, disk)) = committed else {
             return Ok(None);
@@ -153,12 +166,12 @@ impl Shared {
         if point.is_empty() {
             return Ok(());
         }
-        let disk = self.step(|state| Ok(state.store.disk()))?;
+        let disk = self.step(|state| Ok(state.dispatcher.store.disk()))?;
         let Some(disk) = disk else {
             return Ok(());
         };
         point.remove(&*disk)?;
-        self.step(|state| state.store.forget_removed(point))?;
+        self.step(|state| state.dispatcher.store.forget_removed(point))?;
         Ok(())
     }
 }
@@ -176,13 +189,5 @@ pub(super) fn between_ledgers<T>(
             return None;
         }
         std::thread::sleep(TRY_EVERY);
-    }
-}
-
-/// Makes what a state that is in no session has committed survive a power cut, if that is asked for.
-pub(super) fn keep(state: &State) -> Result<()> {
-    match state.options.safety {
-        CommitSafety::Process => Ok(()),
-        CommitSafety::Power => state.store.syncs().sync_until(state.store.committed()),
     }
 }

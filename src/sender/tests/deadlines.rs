@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::panics::{PATIENCE, one_event_for};
 use crate::config::BearerToken;
+use crate::dispatch::Command;
 use crate::error::ErrorKind;
 use crate::log::Log;
-use crate::sender::{Command, Sender, Standing};
+use crate::sender::{Sender, Standing};
 use crate::transport::tests::server::Server;
 
 /// Calls `call` in a thread of its own during a step that does not end before it, and fails if the

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{BearerToken, TokenSource};
 use crate::delivery::Policy;
+use crate::dispatch;
 use crate::log::{Level, Log};
 use crate::sender::vitals::Thread;
 use crate::sender::{Sender, SenderOptions, Token};
@@ -48,17 +49,19 @@ pub(in crate::sender) fn one_event_for(
     let mut store = LogStore::open(&spool).unwrap();
     store.commit(&changes).unwrap();
     let options = SenderOptions {
-        policy: Policy {
-            flush_interval: Duration::from_millis(1),
-            ..Policy::default()
+        dispatch: dispatch::Options {
+            policy: Policy {
+                flush_interval: Duration::from_millis(1),
+                ..Policy::default()
+            },
+            event_ttl: None,
+            receipts_kept: None,
         },
         safety: CommitSafety::Process,
-        event_ttl: None,
-        receipts_kept: None,
     };
     let token = Token::from_source(&TokenSource::Given(BearerToken::new("token").unwrap()));
     let connection = transport::Options::new(endpoint);
-    let interval = options.policy.flush_interval;
+    let interval = options.dispatch.policy.flush_interval;
     Sender::new(spool, log.clone(), options, connection, token, interval)
 }
 

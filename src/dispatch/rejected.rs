@@ -1,17 +1,14 @@
 //! What an operator does with single events: rejected ones go back or for good, and one that a batch
 //! in doubt cannot get rid of is set aside.
 
-use std::collections::BTreeMap;
-
-use super::State;
 use super::window::Settled;
+use super::{Dispatcher, Spread};
 use crate::clock::{self, Moment};
 use crate::delivery::Queue;
 use crate::error::Result;
 use crate::event;
 use crate::log::Level;
-use crate::sender::take_over::{RUN_EVENTS, lane_of};
-use crate::store::{Change, Place, Rejected, RejectedFilter, RejectedReason, Run, Suspect};
+use crate::store::{Change, Rejected, RejectedFilter, RejectedReason, Store, Suspect};
 
 /// Rejected events that change in one commit.
 const CHUNK_ROWS: usize = 1_000;
@@ -19,7 +16,7 @@ const CHUNK_ROWS: usize = 1_000;
 /// Rows of the rejected store.
 type Found = Vec<(i64, Rejected)>;
 
-impl State {
+impl<S: Store + ?Sized> Dispatcher<S> {
     /// The rejected events with these ids, in the order of their rejection.
     pub(super) fn found(&self, ids: &[i64]) -> Result<Found> {
         let mut ids = ids.to_vec();
@@ -51,38 +48,11 @@ impl State {
             return Ok(0);
         }
         let now_ms = clock::wall_ms();
-        let mut totals = self.totals;
-        let mut lanes: BTreeMap<u8, Vec<Run>> = BTreeMap::new();
+        let mut spread = Spread::over(self.lane_count());
         for (_, rejected) in found {
-            totals.pending += 1;
-            totals.pending_bytes += rejected.event.len() as u64;
-            let lane = lane_of(event::user_of(&rejected.event), self.lane_count());
-            let runs = lanes.entry(lane as u8).or_default();
-            match runs.last_mut() {
-                Some(run) if run.slots.len() < RUN_EVENTS => run.push(&rejected.event, now_ms),
-                _ => {
-                    let mut run = Run::default();
-                    run.push(&rejected.event, now_ms);
-                    runs.push(run);
-                }
-            }
+            spread.push(&rejected.event, now_ms);
         }
-        let place = |lane: u8| Place { lane, queue: 0 };
-        let mut changes = forgotten(found);
-        let runs = lanes
-            .iter()
-            .flat_map(|(lane, runs)| runs.iter().map(|run| (*lane, run)));
-        changes.extend(runs.map(|(lane, run)| Change::Append {
-            place: place(lane),
-            origin: None,
-            run,
-        }));
-        changes.push(Change::Totals(&totals));
-        self.store.commit(&changes)?;
-        self.totals = totals;
-        for lane in lanes.keys() {
-            self.appended(place(*lane));
-        }
+        self.append(&spread.into_runs(), forgotten(found), self.totals)?;
         Ok(found.len())
     }
 

@@ -3,19 +3,19 @@
 use std::collections::HashMap;
 
 use super::window::Settled;
-use super::{Due, State};
+use super::{Dispatcher, Due};
 use crate::clock::Moment;
 use crate::delivery::{Queue, Refusal};
 use crate::error::Result;
 use crate::event;
-use crate::store::{Change, Receipt, Rejected, RejectedReason, Shares, Suspect};
+use crate::store::{Change, Receipt, Rejected, RejectedReason, Shares, Store, Suspect};
 
 /// Suspects of whom nothing waits are forgotten when there are more in all.
-pub(in crate::sender) const SUSPECTS_REMEMBERED: usize = 10_000;
+pub(crate) const SUSPECTS_REMEMBERED: usize = 10_000;
 /// So many of them go in one commit.
 const FORGOTTEN_AT_ONCE: usize = 100;
 
-impl State {
+impl<S: Store + ?Sized> Dispatcher<S> {
     pub(super) fn deliver(
         &mut self,
         lane: usize,
@@ -65,16 +65,6 @@ impl State {
             .chain(receipt.iter().map(Change::Receipt))
             .collect();
         self.commit_lane(lane, &changes)
-    }
-
-    /// Forgets receipts that are older than they are kept; says whether there may be more.
-    pub(in crate::sender) fn forget_receipts(&mut self, now: Moment) -> Result<bool> {
-        let kept = self
-            .options
-            .receipts_kept
-            .map(|kept| kept.as_millis() as u64);
-        let before_ms = kept.map_or(i64::MAX, |kept| now.wall_ms.saturating_sub_unsigned(kept));
-        self.store.forget_receipts(before_ms, now.wall_ms)
     }
 
     /// Counts what left a queue; the changes take it out of the store.

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use super::State;
+use super::Dispatcher;
 use crate::clock::Moment;
 use crate::delivery::Verdict;
 use crate::exchange::Exchange;
 use crate::stats::histogram::{DELIVERY_BOUNDS_US, REQUEST_BOUNDS_US};
+use crate::store::Store;
 
-impl State {
+impl<S: Store + ?Sized> Dispatcher<S> {
     /// Counts a request that has come to its end, before it is settled.
-    pub(in crate::sender) fn measure(&mut self, exchange: &Exchange, bytes: usize, took: Duration) {
+    pub(crate) fn measure(&mut self, exchange: &Exchange, bytes: usize, took: Duration) {
         let measures = &mut self.totals.measures;
         match exchange {
             Exchange::NotSent { .. } => return,

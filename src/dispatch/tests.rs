@@ -4,17 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::outcome::SUSPECTS_REMEMBERED;
-use super::{Next, SenderOptions, State};
+use super::{Command, Dispatcher, Next, Options, in_steps};
 use crate::clock::{self, Moment};
 use crate::delivery::Policy;
 use crate::exchange::{Answer, Exchange};
 use crate::log::Log;
-use crate::sender::Command;
 use crate::spool::{Destination, NetworkFileSystem, Spool};
 use crate::store::LogStore;
 use crate::store::{
-    Change, CommitSafety, Place, Rejected, RejectedFilter, RejectedReason, Run, Store, Suspect,
-    Totals,
+    Change, Place, Rejected, RejectedFilter, RejectedReason, Run, Store, Suspect, Totals,
 };
 
 const REGULAR: Place = Place { lane: 0, queue: 0 };
@@ -41,17 +39,16 @@ fn commit(store: &mut LogStore, changes: &[Change<'_>]) {
     store.commit(changes).unwrap();
 }
 
-fn state(store: LogStore, event_ttl: Option<Duration>) -> State {
-    let options = SenderOptions {
+fn dispatcher(store: LogStore, event_ttl: Option<Duration>) -> Dispatcher<LogStore> {
+    let options = Options {
         policy: Policy {
             flush_interval: Duration::from_millis(1),
             ..Policy::default()
         },
-        safety: CommitSafety::Process,
         event_ttl,
         receipts_kept: None,
     };
-    State::open(Box::new(store), options, Arc::new(Log::new(None))).unwrap()
+    Dispatcher::open(Box::new(store), options, Arc::new(Log::new(None))).unwrap()
 }
 
 fn fragment(user: &str) -> String {
@@ -84,10 +81,10 @@ fn fill(store: &mut LogStore, runs: &[Run]) {
     commit(store, &changes);
 }
 
-fn next(state: &mut State, now: Moment) -> Next {
+fn next(dispatcher: &mut Dispatcher<LogStore>, now: Moment) -> Next {
     let mut body = Vec::new();
-    state
-        .in_one_commit(0, |state| state.next(0, now, &mut body))
+    dispatcher
+        .in_one_commit(0, |dispatcher| dispatcher.next(0, now, &mut body))
         .unwrap()
 }
 
@@ -98,19 +95,19 @@ fn a_backlog_expires_in_many_commits_and_nothing_of_it_is_sent() {
     let now = clock::now();
     let runs = waiting(EVENTS as usize / 100, 100, now.wall_ms - HOUR_MS);
     fill(&mut opened.store, &runs);
-    let mut state = state(opened.store, Some(Duration::from_secs(60)));
+    let mut dispatcher = dispatcher(opened.store, Some(Duration::from_secs(60)));
     let mut steps = 0;
     let mut expired = 0;
     while expired < EVENTS {
-        assert_ne!(next(&mut state, now), Next::Send);
-        let step = state.totals.expired - expired;
+        assert_ne!(next(&mut dispatcher, now), Next::Send);
+        let step = dispatcher.totals.expired - expired;
         assert!((1..EVENTS / 2).contains(&step), "{step} in one commit");
         expired += step;
         steps += 1;
     }
     assert!(steps > 2, "{steps}");
-    assert_eq!(next(&mut state, now), Next::Idle);
-    assert_eq!(state.totals.pending, 0);
+    assert_eq!(next(&mut dispatcher, now), Next::Idle);
+    assert_eq!(dispatcher.totals.pending, 0);
 }
 
 #[test]
@@ -127,9 +124,9 @@ fn suspects_of_whom_nothing_waits_are_forgotten_beyond_some_thousands() {
         .collect();
     let changes: Vec<_> = before.iter().map(Change::Suspect).collect();
     commit(&mut opened.store, &changes);
-    let mut state = state(opened.store, None);
+    let mut dispatcher = dispatcher(opened.store, None);
     let now = clock::now();
-    assert_eq!(next(&mut state, now), Next::Send);
+    assert_eq!(next(&mut dispatcher, now), Next::Send);
     let refusal = br#"{"success":false,"errors":[{"code":"A_1104","message":"User not found."}]}"#;
     let answer = Exchange::Answered(Answer {
         status: 404,
@@ -137,9 +134,9 @@ fn suspects_of_whom_nothing_waits_are_forgotten_beyond_some_thousands() {
         retry_after: None,
         whole: true,
     });
-    state.settle(0, &answer, None, now).unwrap();
-    assert_eq!(state.totals.rejected, 1);
-    let kept = state.store.suspects();
+    dispatcher.settle(0, &answer, None, now).unwrap();
+    assert_eq!(dispatcher.totals.rejected, 1);
+    let kept = dispatcher.store.suspects();
     assert_eq!(kept.len(), SUSPECTS_REMEMBERED);
     assert!(kept.iter().any(|suspect| suspect.user == b"u"));
 }
@@ -161,19 +158,19 @@ fn a_command_for_many_rejected_events_is_taken_in_steps() {
         last_ms: 1,
     };
     commit(&mut opened.store, &vec![Change::Reject(&rejected); ROWS]);
-    let mut state = state(opened.store, None);
+    let mut dispatcher = dispatcher(opened.store, None);
     let command = Command::DiscardMatching {
         filter: RejectedFilter::default(),
         upto: ROWS as i64 - 1,
     };
     let mut steps = 0;
-    let changed = crate::sender::commands::in_steps(&command, |step| {
+    let changed = in_steps(&command, |step| {
         steps += 1;
-        state.carry_out(step, clock::now()).map(Some)
+        dispatcher.carry_out(step, clock::now()).map(Some)
     });
     assert_eq!(changed.unwrap(), Some(ROWS - 1));
     assert_eq!(steps, 3);
-    let left = state
+    let left = dispatcher
         .store
         .rejected_matching(&RejectedFilter::default(), ROWS);
     assert_eq!(left.unwrap().len(), 1);

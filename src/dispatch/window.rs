@@ -2,7 +2,7 @@
 //!
 //! A window is a cache of the store and nothing more: dropped at any moment, it is read again. It
 //! never changes the store itself; what is settled or moved comes back as [`Change`]s for the
-//! sender's next commit.
+//! dispatcher's next commit.
 
 use std::collections::VecDeque;
 
@@ -73,7 +73,7 @@ impl Window {
     }
 
     /// Reads runs until `wanted` events are at hand or there are no more; says whether it read any.
-    pub(super) fn fill(&mut self, store: &mut dyn Store, wanted: usize) -> Result<bool> {
+    pub(super) fn fill<S: Store + ?Sized>(&mut self, store: &mut S, wanted: usize) -> Result<bool> {
         let mut read = false;
         while self.events < wanted && !self.all_read {
             let runs = store.runs(self.place, self.last_read, READ_AHEAD_RUNS)?;

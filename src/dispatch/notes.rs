@@ -2,13 +2,14 @@
 
 use std::fmt;
 
-use super::{Due, State};
+use super::{Dispatcher, Due};
 use crate::clock::Moment;
 use crate::delivery::{PauseChange, Verdict};
 use crate::exchange::Exchange;
 use crate::log::{Level, Log};
+use crate::store::Store;
 
-impl State {
+impl<S: Store + ?Sized> Dispatcher<S> {
     pub(super) fn say_answer(&mut self, due: Due, exchange: &Exchange, verdict: &Verdict) {
         let events = due.events;
         if let Some(why) = failure(exchange, verdict) {
@@ -47,7 +48,7 @@ impl State {
     }
 
     /// Counts and tells that a pause has begun, or tells that one has ended.
-    pub(in crate::sender) fn tell_pause(&mut self, change: Option<PauseChange>, now: Moment) {
+    pub(crate) fn tell_pause(&mut self, change: Option<PauseChange>, now: Moment) {
         match change {
             Some(PauseChange::Begun(reason)) => {
                 self.totals.measures.pauses += 1;
@@ -82,34 +83,34 @@ impl State {
 
     /// Leaves a note for the log. It is written once the lock is released, because a host's
     /// callback may be slow, or call back.
-    pub(in crate::sender) fn say(&mut self, level: Level, message: fmt::Arguments<'_>) {
+    pub(crate) fn say(&mut self, level: Level, message: fmt::Arguments<'_>) {
         if self.log.keeps(level) {
             self.notes.push(Note::new(level, message));
         }
     }
 
     /// The notes since the last call.
-    pub(in crate::sender) fn take_notes(&mut self) -> Vec<Note> {
+    pub(crate) fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)
     }
 }
 
 /// A record for the log.
 #[derive(Debug)]
-pub(in crate::sender) struct Note {
+pub(crate) struct Note {
     level: Level,
     message: String,
 }
 
 impl Note {
-    pub(in crate::sender) fn new(level: Level, message: fmt::Arguments<'_>) -> Self {
+    pub(crate) fn new(level: Level, message: fmt::Arguments<'_>) -> Self {
         Self {
             level,
             message: message.to_string(),
         }
     }
 
-    pub(in crate::sender) fn write(&self, log: &Log) {
+    pub(crate) fn write(&self, log: &Log) {
         log.write(self.level, format_args!("{}", self.message));
     }
 }

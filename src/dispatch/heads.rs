@@ -5,22 +5,22 @@
 
 use std::collections::HashMap;
 
-use super::State;
+use super::Dispatcher;
 use crate::clock::Moment;
 use crate::delivery::Queue;
 use crate::error::Result;
 use crate::event;
 use crate::log::Level;
-use crate::store::{Change, Place, Rejected, RejectedReason, Suspect};
+use crate::store::{Change, Place, Rejected, RejectedReason, Store, Suspect};
 
 /// How often heads are read and cleared in one commit: thousands of events each time, a million of
 /// which would keep everybody from the store for minutes.
 const ROUNDS_A_COMMIT: u32 = 4;
 
-impl State {
+impl<S: Store + ?Sized> Dispatcher<S> {
     /// Reads ahead, sets suspects' events aside and lets old events expire, where nothing at the
     /// head is bound by a request or a group. `false`: there is more of it to do, in another commit.
-    pub(in crate::sender) fn prepare(&mut self, lane: usize, now: Moment) -> Result<bool> {
+    pub(crate) fn prepare(&mut self, lane: usize, now: Moment) -> Result<bool> {
         let wanted = self.wanted(lane);
         let mut rounds = 0;
         for queue in Queue::BOTH {
@@ -153,7 +153,7 @@ impl State {
     }
 
     /// Events left the suspects queue without an answer; says what is now known of their users.
-    pub(in crate::sender) fn waits_no_more<'a>(
+    pub(crate) fn waits_no_more<'a>(
         &mut self,
         events: impl Iterator<Item = &'a [u8]>,
     ) -> Vec<Suspect> {

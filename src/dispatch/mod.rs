@@ -1,28 +1,34 @@
-//! All that a sender knows, and the steps it can take; one step is one commit.
+//! Between the decisions of [`crate::delivery`] and the memory of [`crate::store`]: what is known of the
+//! lanes of one store, and the steps that they can take.
 //!
-//! The decisions are [`crate::delivery`]'s and the memory is the store's. Between them this keeps
-//! the heads of the queues and turns each decision into the changes of a commit. It does no network
-//! I/O and starts no thread: the caller holds it behind a lock and sends outside of it.
+//! A [`Dispatcher`] keeps the heads of the queues and turns each decision into the changes of a commit;
+//! one step is one commit. It does no network I/O and starts no thread: the caller holds it behind a
+//! lock and sends outside of it. It knows nothing of a host, its journal or its files, so that it can
+//! serve any [`Store`].
 //!
-//! When a commit fails the state in memory is ahead of the store. The caller then drops it and
-//! opens it again: what the store does not know has not happened.
+//! When a commit fails the dispatcher is ahead of the store. The caller then drops it and opens it
+//! again: what the store does not know has not happened.
 //!
-//! `commits` and `notes` import this file for [`State`], whose methods they hold, and this file
-//! imports what they define; `take_over` and the sender import it, too.
+//! The files below import this one for [`Dispatcher`], whose methods they hold, and this file imports
+//! what they define.
 
+mod command;
 mod commits;
 mod heads;
 mod measures;
 mod notes;
-mod operator;
 mod outcome;
+mod pauses;
 mod rejected;
+mod spread;
 #[cfg(test)]
 mod tests;
 mod translate;
 mod window;
 
-pub(super) use self::notes::Note;
+pub(crate) use self::command::{Carried, Command, in_steps};
+pub(crate) use self::notes::Note;
+pub(crate) use self::spread::{NewRuns, Spread, lane_of};
 
 use self::commits::{BrakeChange, LaneWrites};
 
@@ -31,23 +37,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::window::Window;
-use super::token;
-use crate::clock::{self, BootTime, Moment};
+use crate::clock::{self, Moment};
 use crate::config::BearerToken;
 use crate::delivery::{Effect, Engine, Head, Policy, Queue, Restored, Step, Verdict, judge};
 use crate::error::{PauseReason, Result};
 use crate::event;
 use crate::exchange::Exchange;
-use crate::journal::round::Offsets;
 use crate::log::{Level, Log};
 use crate::process::random_u64;
-use crate::store::{Change, CommitSafety, Intake, PauseState, Place, Rest, Suspect, Totals};
+use crate::store::{Change, PauseState, Place, Rest, Store, Suspect, Totals};
 
-/// What the configuration says about a sender's work.
+/// What the configuration says about the work of lanes.
 #[derive(Debug, Clone)]
-pub(crate) struct SenderOptions {
+pub(crate) struct Options {
     pub(crate) policy: Policy,
-    pub(crate) safety: CommitSafety,
     pub(crate) event_ttl: Option<Duration>,
     /// How long receipts are kept; `None`: not at all.
     pub(crate) receipts_kept: Option<Duration>,
@@ -62,7 +65,7 @@ struct Due {
 
 /// What a lane has to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// Send the body.
     Send,
     /// Nothing before this moment, unless something changes.
@@ -71,20 +74,15 @@ pub(super) enum Next {
     Idle,
 }
 
-pub(super) struct State {
-    pub(super) store: Box<dyn Intake>,
-    pub(super) engine: Engine,
-    pub(super) options: SenderOptions,
-    pub(super) totals: Totals,
-    pub(super) offsets: Offsets,
-    /// What lies in the journal and is no segment.
-    pub(super) foreign: Vec<String>,
-    /// Everything enqueued up to this time is taken over.
-    pub(super) taken_upto: BootTime,
-    /// The journal holds more than the disk has room for in the store.
-    pub(super) take_over_is_limited: bool,
+/// The lanes of a store.
+pub(crate) struct Dispatcher<S: ?Sized> {
+    pub(crate) store: Box<S>,
+    engine: Engine,
+    options: Options,
+    /// The sums, as the last commit left them.
+    pub(crate) totals: Totals,
     /// Runs up to this row are to be sent without waiting for more: a flush was asked for.
-    pub(super) urgent_upto: i64,
+    urgent_upto: i64,
     /// Something has happened that a flush or another lane waits for.
     news: bool,
     notes: Vec<Note>,
@@ -96,9 +94,9 @@ pub(super) struct State {
     brake: Option<BrakeChange>,
     lane_writes: LaneWrites,
     /// Fingerprint of the token that the API refused last.
-    pub(super) refused_token: Option<Vec<u8>>,
+    pub(crate) refused_token: Option<Vec<u8>>,
     /// Why the last request came to nothing, if it did: for who waited in vain.
-    pub(super) last_failure: Option<String>,
+    pub(crate) last_failure: Option<String>,
     rng: fastrand::Rng,
 }
 
@@ -110,13 +108,11 @@ struct Lane {
     committed_rest: Rest,
 }
 
-impl State {
+impl<S: Store + ?Sized> Dispatcher<S> {
     /// Reads what the last sender left.
-    pub(super) fn open(
-        mut store: Box<dyn Intake>,
-        mut options: SenderOptions,
-        log: Arc<Log>,
-    ) -> Result<Self> {
+    ///
+    /// Errors: as [`Store::commit`].
+    pub(crate) fn open(mut store: Box<S>, mut options: Options, log: Arc<Log>) -> Result<Self> {
         let mut notes = Vec::new();
         let totals = store.totals();
         let stored_lanes = usize::from(store.lanes());
@@ -156,14 +152,10 @@ impl State {
             .map(|suspect| (suspect.user.clone(), suspect))
             .collect();
         Ok(Self {
-            offsets: store.offsets(),
             store,
             engine,
             options,
             totals,
-            foreign: Vec::new(),
-            taken_upto: BootTime::default(),
-            take_over_is_limited: false,
             urgent_upto: 0,
             news: false,
             notes,
@@ -182,25 +174,25 @@ impl State {
     }
 
     /// How many lanes events are spread over.
-    pub(super) fn lane_count(&self) -> usize {
+    pub(crate) fn lane_count(&self) -> usize {
         self.lanes.len()
     }
 
     /// New runs stand at the end of this queue.
-    pub(super) fn appended(&mut self, place: Place) {
+    pub(crate) fn appended(&mut self, place: Place) {
         if let Some(lane) = self.lanes.get_mut(usize::from(place.lane)) {
             lane.windows[usize::from(place.queue)].appended();
         }
     }
 
     /// Whether nothing that was taken over up to row `mark` is pending any more.
-    pub(super) fn is_settled_upto(&mut self, mark: i64) -> Result<bool> {
+    pub(crate) fn is_settled_upto(&mut self, mark: i64) -> Result<bool> {
         Ok(self.store.first_origin()?.is_none_or(|first| first > mark))
     }
 
     /// Decides what `lane` does next. If it is to send, the batch is in doubt in the store and its
     /// bytes are in `body` when this returns.
-    pub(super) fn next(&mut self, lane: usize, now: Moment, body: &mut Vec<u8>) -> Result<Next> {
+    pub(crate) fn next(&mut self, lane: usize, now: Moment, body: &mut Vec<u8>) -> Result<Next> {
         if lane >= self.lanes.len() {
             return Ok(Next::Idle);
         }
@@ -236,7 +228,7 @@ impl State {
         }
     }
 
-    /// Whether events should wait and no queue has one: a damaged index leads to no error of SQLite.
+    /// Whether events should wait and no queue has one: the store contradicts itself.
     fn has_lost_sight(&self) -> bool {
         let nothing_waits =
             |lane: &Lane| lane.in_flight.is_none() && lane.windows.iter().all(Window::is_exhausted);
@@ -244,17 +236,17 @@ impl State {
     }
 
     /// Whether nothing waits in the store.
-    pub(super) fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.totals.pending == 0 && !self.is_in_flight()
     }
 
     /// Whether any request is on its way.
-    pub(super) fn is_in_flight(&self) -> bool {
+    pub(crate) fn is_in_flight(&self) -> bool {
         (0..self.lanes.len()).any(|lane| self.is_lane_in_flight(lane))
     }
 
     /// Whether a request of this lane is on its way.
-    pub(super) fn is_lane_in_flight(&self, lane: usize) -> bool {
+    pub(crate) fn is_lane_in_flight(&self, lane: usize) -> bool {
         self.lanes[lane].in_flight.is_some()
     }
 
@@ -263,27 +255,8 @@ impl State {
         &mut self.lanes[lane].windows[queue.index()]
     }
 
-    /// Whether delivery is paused because the API refused the token.
-    pub(super) fn is_token_refused(&self) -> bool {
-        let pause = self.engine.pause_state();
-        pause.is_some_and(|pause| pause.reason == PauseReason::Auth)
-    }
-
-    /// When the pause is probed next, if it is.
-    pub(super) fn probe_at(&self) -> Option<Moment> {
-        self.engine.pause_state()?.probe_at
-    }
-
-    /// The pause as the store keeps it.
-    pub(super) fn pause_state(&self) -> Option<PauseState> {
-        let refused = self.refused_token.as_deref();
-        self.engine
-            .pause_state()
-            .map(|pause| translate::pause_to_store(pause, refused))
-    }
-
     /// Applies what came of the request in flight, which carried `token`.
-    pub(super) fn settle(
+    pub(crate) fn settle(
         &mut self,
         lane: usize,
         exchange: &Exchange,
@@ -318,7 +291,7 @@ impl State {
             ..
         } = &verdict
         {
-            self.refused_token = token.map(token::fingerprint);
+            self.refused_token = token.map(BearerToken::fingerprint);
         }
         self.say_answer(due, exchange, &verdict);
         self.tell_pause(outcome.pause, now);
@@ -362,6 +335,11 @@ impl State {
         self.commit_lane(lane, &[])
     }
 
+    /// Runs up to row `row` are sent without waiting for more: a flush waits for them.
+    pub(crate) fn send_at_once_upto(&mut self, row: i64) {
+        self.urgent_upto = self.urgent_upto.max(row);
+    }
+
     fn is_urgent(&mut self) -> Result<bool> {
         if self.urgent_upto == 0 {
             return Ok(false);
@@ -378,7 +356,7 @@ impl State {
     }
 
     /// Whether something has happened, since the last call, that a flush or another lane waits for.
-    pub(super) fn take_news(&mut self) -> bool {
+    pub(crate) fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.news)
     }
 }

@@ -1,10 +1,10 @@
 //! How what a step has changed gets into the store: with the lane's state, the sums, and what of the
 //! rests, the brake and the pause is not committed yet.
 
-use super::State;
-use super::translate;
+use super::Dispatcher;
+use super::{NewRuns, translate};
 use crate::error::Result;
-use crate::store::{Change, Rest};
+use crate::store::{Change, Rest, Store, Totals};
 
 /// What has become of the count of the brake.
 #[derive(Debug)]
@@ -32,9 +32,9 @@ pub(super) enum LaneWrites {
     Gathered { any: bool },
 }
 
-impl State {
+impl<S: Store + ?Sized> Dispatcher<S> {
     /// Takes a step of `lane` whose commits are one, in which the lane's state is written once.
-    pub(in crate::sender) fn in_one_commit<T>(
+    pub(crate) fn in_one_commit<T>(
         &mut self,
         lane: usize,
         step: impl FnOnce(&mut Self) -> Result<T>,
@@ -51,11 +51,7 @@ impl State {
     }
 
     /// Commits `changes` with what is now known of the lane and of the pause.
-    pub(in crate::sender) fn commit_lane(
-        &mut self,
-        lane: usize,
-        changes: &[Change<'_>],
-    ) -> Result<()> {
+    pub(crate) fn commit_lane(&mut self, lane: usize, changes: &[Change<'_>]) -> Result<()> {
         if let LaneWrites::Gathered { any } = &mut self.lane_writes {
             *any = true;
             return self.commit(changes.to_vec());
@@ -74,7 +70,7 @@ impl State {
     }
 
     /// Notes for the next commit how the count of the brake has changed since it was `before`.
-    pub(in crate::sender) fn watch_brake(&mut self, before: usize, user: Option<String>) {
+    pub(crate) fn watch_brake(&mut self, before: usize, user: Option<String>) {
         let count = self.engine.refused_in_a_row().len();
         self.brake = match user {
             Some(user) if count > before => Some(BrakeChange::Refused { user }),
@@ -84,8 +80,38 @@ impl State {
     }
 
     /// Commits the pause and the rests as they now are: after a resume, a hold, a new token.
-    pub(in crate::sender) fn commit_pause(&mut self) -> Result<()> {
+    pub(crate) fn commit_pause(&mut self) -> Result<()> {
         self.commit(Vec::new())
+    }
+
+    /// Appends `runs`, in one commit with `others`; `totals` are the sums after it but for what is appended.
+    pub(crate) fn append(
+        &mut self,
+        runs: &NewRuns,
+        others: Vec<Change<'_>>,
+        mut totals: Totals,
+    ) -> Result<()> {
+        totals.pending += runs.events;
+        totals.pending_bytes += runs.bytes;
+        let changes = runs.changes().chain(others).collect();
+        self.commit_with_totals(changes, totals)?;
+        for place in runs.places() {
+            self.appended(place);
+        }
+        Ok(())
+    }
+
+    /// Commits `changes`, after which the sums are `totals`.
+    pub(crate) fn commit_with_totals(
+        &mut self,
+        changes: Vec<Change<'_>>,
+        totals: Totals,
+    ) -> Result<()> {
+        let mut all = changes;
+        all.push(Change::Totals(&totals));
+        self.store.commit(&all)?;
+        self.totals = totals;
+        Ok(())
     }
 
     /// Commits `changes` with what of the rests, the brake and the pause is not committed yet.

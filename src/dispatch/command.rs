@@ -1,0 +1,99 @@
+//! What operators ask for, and how it is carried out: in steps, each of which is a commit.
+
+use serde::{Deserialize, Serialize};
+
+use super::Dispatcher;
+use crate::clock::Moment;
+use crate::error::Result;
+use crate::store::{RejectedFilter, Store};
+
+/// A change that only the sender may make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Command {
+    /// Stop sending; enqueue goes on.
+    Hold,
+    /// Go on after any pause.
+    Resume,
+    /// Rejected events go back to the end of their lanes.
+    Requeue(Vec<i64>),
+    /// Rejected events are forgotten.
+    Discard(Vec<i64>),
+    /// The same for all up to row `upto` that a filter takes.
+    RequeueMatching { filter: RejectedFilter, upto: i64 },
+    /// The same.
+    DiscardMatching { filter: RejectedFilter, upto: i64 },
+    /// Events leave a batch in doubt for the rejected store.
+    SetAside(Vec<i64>),
+}
+
+/// What a step of a command has done.
+pub(crate) struct Carried {
+    /// Rows that it changed.
+    pub(crate) changed: usize,
+    /// What is left to do.
+    pub(crate) rest: Option<Command>,
+}
+
+/// Carries out `command`, each step by itself, so that others come to the store in between; says
+/// how many rows were changed. `None`: the state has gone meanwhile.
+pub(crate) fn in_steps(
+    command: &Command,
+    mut step: impl FnMut(&Command) -> Result<Option<Carried>>,
+) -> Result<Option<usize>> {
+    let mut changed = 0;
+    let mut rest = Some(command.clone());
+    while let Some(next) = rest {
+        let Some(carried) = step(&next)? else {
+            return Ok(None);
+        };
+        changed += carried.changed;
+        rest = carried.rest;
+    }
+    Ok(Some(changed))
+}
+
+impl<S: Store + ?Sized> Dispatcher<S> {
+    /// Takes the first step of `command`.
+    pub(crate) fn carry_out(&mut self, command: &Command, now: Moment) -> Result<Carried> {
+        let mut rest = None;
+        let changed = match command {
+            Command::Hold => {
+                let change = self.engine.hold(now);
+                self.tell_pause(change, now);
+                self.commit_pause()?;
+                Ok(usize::from(change.is_some()))
+            }
+            Command::Resume => {
+                let refused_before = self.engine.refused_in_a_row().len();
+                let change = self.engine.resume();
+                self.watch_brake(refused_before, None);
+                self.tell_pause(change, now);
+                self.commit_pause()?;
+                Ok(usize::from(change.is_some()))
+            }
+            Command::Requeue(ids) => {
+                let found = self.found(ids)?;
+                self.requeue(&found)
+            }
+            Command::Discard(ids) => {
+                let found = self.found(ids)?;
+                self.discard(&found)
+            }
+            Command::RequeueMatching { filter, upto } => {
+                let (found, behind) = self.matching(filter, *upto)?;
+                let upto = *upto;
+                rest = behind.map(|filter| Command::RequeueMatching { filter, upto });
+                self.requeue(&found)
+            }
+            Command::DiscardMatching { filter, upto } => {
+                let (found, behind) = self.matching(filter, *upto)?;
+                let upto = *upto;
+                rest = behind.map(|filter| Command::DiscardMatching { filter, upto });
+                self.discard(&found)
+            }
+            Command::SetAside(ids) => self.set_aside(ids, now),
+        }?;
+        Ok(Carried { changed, rest })
+    }
+}
