@@ -48,7 +48,7 @@ pub fn check_directory(dir: &Path) -> Result<()> {
         .metadata()
         .map_err(|e| Error::io(spool_name(dir), e))?;
     check_rights(dir, &about)?;
-    refuse_network_file_system(dir, &handle)
+    refuse_network_file_system(dir, file_system(dir, &handle)?)
 }
 
 /// Creates `dir` (0700) and the directories that are missing above it.
@@ -115,8 +115,20 @@ pub(super) fn check_rights(dir: &Path, about: &Metadata) -> Result<()> {
     Ok(())
 }
 
+/// The kind of the file system that the spool's directory is on, by the kernel's number for it.
 #[cfg(target_os = "linux")]
-pub(super) fn refuse_network_file_system(dir: &Path, handle: &File) -> Result<()> {
+pub(super) fn file_system(dir: &Path, handle: &File) -> Result<u32> {
+    let about = rustix::fs::fstatfs(handle).map_err(|e| Error::io(spool_name(dir), e))?;
+    Ok(about.f_type as u32)
+}
+
+/// Only Linux has numbers: this one is no file system's.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn file_system(_: &Path, _: &File) -> Result<u32> {
+    Ok(0)
+}
+
+pub(super) fn refuse_network_file_system(dir: &Path, kind: u32) -> Result<()> {
     const NETWORK: [(u32, &str); 10] = [
         (0x0000_6969, "NFS"),
         (0x0000_517B, "SMB"),
@@ -129,8 +141,6 @@ pub(super) fn refuse_network_file_system(dir: &Path, handle: &File) -> Result<()
         (0x0BD0_0BD0, "Lustre"),
         (0x6573_5546, "FUSE"),
     ];
-    let about = rustix::fs::fstatfs(handle).map_err(|e| Error::io(spool_name(dir), e))?;
-    let kind = about.f_type as u32;
     match NETWORK.iter().find(|(magic, _)| *magic == kind) {
         Some((_, name)) => Err(Error::new(
             ErrorKind::SpoolMismatch,
@@ -141,11 +151,6 @@ pub(super) fn refuse_network_file_system(dir: &Path, handle: &File) -> Result<()
         )),
         None => Ok(()),
     }
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn refuse_network_file_system(_: &Path, _: &File) -> Result<()> {
-    Ok(())
 }
 
 /// The path of a new private directory for `durability = memory`; the client removes it at close.

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
-use super::directory::{open_own_dir, sync_ancestors};
+use super::directory::{file_system, open_own_dir, sync_ancestors};
 use super::files::{private_file, replace_file, spool_name, try_lock};
 use super::layers::{is_overlay, refuse_lower_layer};
 use crate::error::{Error, ErrorKind, Result};
@@ -49,7 +49,7 @@ pub(super) struct Identity {
 /// [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is no spool; [`Io`](ErrorKind::Io).
 pub fn adopt(dir: &Path, destination: Destination<'_>) -> Result<()> {
     let (handle, mut about) = open_own_dir(dir)?;
-    if is_overlay(&handle) {
+    if file_system(dir, &handle).is_ok_and(is_overlay) {
         refuse_lower_layer(dir)?;
         about = open_own_dir(dir)?.1;
     }

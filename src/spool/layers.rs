@@ -7,7 +7,7 @@
 //! An overlay does not say what lies where. But a directory of which a lower layer holds a part has one link
 //! there, however many directories are in it; elsewhere a directory has two at least.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
@@ -18,16 +18,10 @@ use crate::process::random_u64;
 /// The directories of a spool that hold events.
 const WITH_EVENTS: [&str; 2] = ["journal", "ledger"];
 
-/// Whether the directory lies on an overlay, as the disk of a container does.
-#[cfg(target_os = "linux")]
-pub(super) fn is_overlay(handle: &File) -> bool {
+/// Whether a [kind of file system](super::directory::file_system) is an overlay, as the disk of a container is.
+pub(super) fn is_overlay(kind: u32) -> bool {
     const OVERLAY: u32 = 0x794c_7630;
-    rustix::fs::fstatfs(handle).is_ok_and(|about| about.f_type as u32 == OVERLAY)
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn is_overlay(_: &File) -> bool {
-    false
+    kind == OVERLAY
 }
 
 /// Has the spool's directory copied to the upper layer, so that it does not change its identity later, and

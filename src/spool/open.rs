@@ -6,7 +6,7 @@ use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
 
 use super::directory::{
-    DirectoryId, create_with_parents, open_own_dir, refuse_network_file_system,
+    DirectoryId, create_with_parents, file_system, open_own_dir, refuse_network_file_system,
 };
 use super::file_limit::refuse_low_file_limit;
 use super::files::{self, spool_name};
@@ -50,10 +50,11 @@ impl Spool {
         refuse_low_file_limit(&spool_name(dir))?;
         create_with_parents(dir)?;
         let (handle, mut about) = open_own_dir(dir)?;
+        let kind = file_system(dir, &handle);
         if network == NetworkFileSystem::Refuse {
-            refuse_network_file_system(dir, &handle)?;
+            refuse_network_file_system(dir, kind.clone()?)?;
         }
-        if is_overlay(&handle) {
+        if kind.is_ok_and(is_overlay) {
             refuse_lower_layer(dir)?;
             about = open_own_dir(dir)?.1;
         }
