@@ -67,7 +67,7 @@ impl Shared {
         };
         wake::send(spool, wake::Wake::Look);
         loop {
-            if let Some(election) = Election::try_win(spool)?
+            if let Some(election) = Election::try_win_for(spool, &self.own_election)?
                 && let Err(e) = self.carry_out_as(&election, deadline)
             {
                 waiting.take_back();

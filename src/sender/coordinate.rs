@@ -187,7 +187,7 @@ struct ElectedSender {
 impl ElectedSender {
     /// Wins the election if no process is elected, and opens the store.
     fn begin(shared: &Arc<Shared>) -> Result<Option<Self>> {
-        let Some(election) = Election::try_win(&shared.spool)? else {
+        let Some(election) = Election::try_win_for(&shared.spool, &shared.own_election)? else {
             return Ok(None);
         };
         shared.transport()?;

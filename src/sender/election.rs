@@ -14,6 +14,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::state::State;
@@ -30,7 +31,32 @@ pub(super) const GIVEN_UP_FOR: Duration = Duration::from_secs(1);
 /// takes it as a parameter.
 #[derive(Debug)]
 pub(crate) struct Election {
+    /// It goes before the lock does, so a sender never takes itself for elected without the lock.
+    _own: Option<OwnElectionGuard>,
     _lock: CloseOnFork,
+}
+
+/// Whether a sender is elected itself: whether an [`Election`] that it has won lives.
+///
+/// `/proc/locks` cannot say that. It names processes, and another sender may have the same one: two
+/// copies of the library in a process exclude each other. The sender may also be in the election
+/// without a state: after an error it first drops the state.
+#[derive(Debug, Default)]
+pub(super) struct OwnElection(Arc<AtomicBool>);
+
+impl OwnElection {
+    pub(super) fn is_held(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[derive(Debug)]
+struct OwnElectionGuard(Arc<AtomicBool>);
+
+impl Drop for OwnElectionGuard {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
 }
 
 impl Election {
@@ -47,7 +73,21 @@ impl Election {
             return Ok(None);
         }
         spool.check_same_directory(dir.metadata())?;
-        Ok(Some(Self { _lock: dir }))
+        Ok(Some(Self {
+            _own: None,
+            _lock: dir,
+        }))
+    }
+
+    /// The same for a sender, which knows by `own` that it is elected.
+    pub(super) fn try_win_for(spool: &Arc<Spool>, own: &OwnElection) -> Result<Option<Self>> {
+        Ok(Self::try_win(spool)?.map(|election| {
+            own.0.store(true, Ordering::SeqCst);
+            Self {
+                _own: Some(OwnElectionGuard(own.0.clone())),
+                ..election
+            }
+        }))
     }
 }
 

@@ -92,7 +92,7 @@ impl Sender {
     /// threads must be wanted.
     ///
     /// Errors: [`ErrorKind::Paused`] with the reason; [`ErrorKind::Timeout`]; what keeps this
-    /// process from sending while no other does.
+    /// sender from sending while no other is elected.
     pub(crate) fn flush(&self, deadline: Instant) -> Result<()> {
         let shared = &self.shared;
         let mut goal = Goal {
@@ -187,10 +187,12 @@ impl Sender {
         }
     }
 
-    /// Whether a process is elected, though this one is not. A look that cannot know says no: this
-    /// process was the elected one when it met its error.
+    /// Whether another sender is elected, in this process or in another one. A look that cannot know
+    /// says no: this sender was the elected one when it met its error.
     fn is_another_elected(&self) -> bool {
-        matches!(Elected::look(&self.shared.spool), Ok(Elected::Somebody))
+        // After an error this sender keeps the election for a while without sending.
+        !self.shared.own_election.is_held()
+            && matches!(Elected::look(&self.shared.spool), Ok(Elected::Somebody))
     }
 
     fn timeout(&self) -> Error {

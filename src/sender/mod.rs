@@ -39,7 +39,7 @@ pub(crate) use token::Token;
 pub(crate) use vitals::LOOK_WAIT;
 pub use vitals::{Standing, Vitals};
 
-use self::election::Election;
+use self::election::{Election, OwnElection};
 use self::session::{Damage, Session};
 use self::state::State;
 use self::threads::Threads;
@@ -81,6 +81,7 @@ struct Shared {
     liveness: Liveness,
     threads: Threads,
     session: Mutex<Session>,
+    own_election: OwnElection,
     /// Held while a heartbeat is made and written, so that none replaces one that knows more. It is taken before
     /// the session's lock.
     publishing: Mutex<()>,
@@ -112,6 +113,7 @@ impl Sender {
                 liveness: Liveness::new(),
                 threads: Threads::default(),
                 session: Mutex::new(Session::new(token)),
+                own_election: OwnElection::default(),
                 publishing: Mutex::new(()),
                 enqueued_since_look: AtomicUsize::new(0),
                 wake_is_sent: AtomicBool::new(false),

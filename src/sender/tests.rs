@@ -2,6 +2,7 @@
 //! do not come, crashes between any two steps. No socket, no thread, no sleep.
 
 mod deadlines;
+mod errors;
 pub(super) mod panics;
 
 use std::collections::{BTreeMap, BTreeSet};

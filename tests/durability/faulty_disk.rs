@@ -349,7 +349,7 @@ fn a_store_whose_syncs_fail_for_ever_sends_nothing_more_and_loses_nothing() {
 
         disk.fail("sync", EIO, folder);
         client.enqueue("u-1", 1);
-        let failed = client.ask("flush 30000");
+        let failed = client.ask("flush 3000");
         failed.assert_status("ERROR_IO");
         assert!(failed.message.contains(folder), "{}", failed.message);
         assert_eq!(disk.api.ledger().requests, requests, "{folder}");

@@ -1,0 +1,59 @@
+//! What keeps the sender from sending reaches a flush, also while the sender still is elected.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::panics::{PATIENCE, one_event_for};
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::Log;
+use crate::process::pid;
+use crate::sender::Sender;
+use crate::sender::election::{Elected, Election, pid_namespace};
+use crate::spool::Heartbeat;
+use crate::transport::tests::server::Server;
+
+/// How long a flush is given that is to go on waiting.
+const A_WHILE: Duration = Duration::from_millis(200);
+
+/// Flushes while the sender meets the same error all the time, as on a broken disk.
+fn flush_while_failing(sender: &Sender, time: Duration) -> Result<()> {
+    let failed = Error::new(ErrorKind::Io, "ledger/0000000000000001: the disk is broken");
+    std::thread::scope(|threads| {
+        let flush = threads.spawn(|| sender.flush(Instant::now() + time));
+        while !flush.is_finished() {
+            sender.shared.note_error(&failed);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        flush.join().unwrap()
+    })
+}
+
+#[test]
+fn a_flush_says_the_error_of_a_sender_that_is_elected_itself_and_waits_for_another_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
+    let sender = &one_event_for(&server, &dir, &Arc::new(Log::new(None)));
+    let shared = &sender.shared;
+    let heartbeat = Heartbeat {
+        pid: pid().cast_unsigned(),
+        pid_namespace: pid_namespace(),
+        ..Heartbeat::default()
+    };
+    heartbeat.write(&shared.spool).unwrap();
+
+    let own = Election::try_win_for(&shared.spool, &shared.own_election).unwrap();
+    assert!(own.is_some() && Elected::look(&shared.spool) == Ok(Elected::Somebody));
+    let error = flush_while_failing(sender, PATIENCE).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+
+    // Another copy of the library in this process: the same pid, and yet another sender.
+    drop(own);
+    let anothers = Election::try_win(&shared.spool).unwrap();
+    assert!(anothers.is_some() && !shared.own_election.is_held());
+    let error = flush_while_failing(sender, A_WHILE).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+
+    drop(anothers);
+    let error = flush_while_failing(sender, PATIENCE).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+}
