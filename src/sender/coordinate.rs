@@ -177,6 +177,8 @@ struct ElectedSender {
     /// What the next look is for.
     reasons: Reasons,
     published: Option<Instant>,
+    /// When the last heartbeat of any kind was written.
+    seen: Option<Instant>,
     pid_namespace: Option<u64>,
     /// When no old receipt was left.
     forgotten: Option<Instant>,
@@ -209,6 +211,7 @@ impl ElectedSender {
             wake,
             reasons: Reasons::FLUSH,
             published: None,
+            seen: None,
             pid_namespace: pid_namespace(),
             forgotten: None,
             token_error: None,
@@ -288,9 +291,9 @@ impl ElectedSender {
         };
         let (offsets, lanes) = (state.offsets.clone(), state.dispatcher.lane_count());
         drop(session);
-        let (spool, space) = (&shared.spool, &mut self.space);
-        let mut round = TakeOver::begin(spool, &offsets, lanes, space.chunk_bytes())?;
-        while space.has_room_for_more(pending_bytes(shared))
+        let spool = &shared.spool;
+        let mut round = TakeOver::begin(spool, &offsets, lanes, self.space.chunk_bytes())?;
+        while self.space.has_room_for_more(pending_bytes(shared))
             && let Some(chunk) = round.read(spool)?
         {
             shared.liveness.report(Thread::Coordinator, LOOK_EVERY);
@@ -300,19 +303,22 @@ impl ElectedSender {
                 state.take_over(&chunk)
             })?;
             shared.threads.notify();
-            if space.in_use == DiskUse::Tight {
-                space.give_back(shared, &self.election)?;
+            if self.space.in_use == DiskUse::Tight {
+                self.space.give_back(shared, &self.election)?;
             }
             shared.keep_ledger_short()?;
             // The rest of the round may take minutes.
             carry_out_commands(shared, &self.election)?;
+            if self.seen.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
+                self.announce(shared)?;
+            }
         }
         shared.step(|state| {
             state.note_round(&round);
             Ok(())
         })?;
         let removed = reclaim::remove_abandoned(shared, &self.election, &round, &offsets)?;
-        space.give_back(shared, &self.election)?;
+        self.space.give_back(shared, &self.election)?;
         Ok(round.taken_bytes().saturating_sub(removed))
     }
 
@@ -337,11 +343,13 @@ impl ElectedSender {
         Ok(())
     }
 
-    /// Tells other processes who the sender is, before it sends or takes over: that may take minutes.
-    fn announce(&self, shared: &Shared) -> Result<()> {
+    /// Tells other processes who the sender is and that it is alive, before it sends or takes over and while
+    /// it takes over: that may take minutes.
+    fn announce(&mut self, shared: &Shared) -> Result<()> {
         let spool = &shared.spool;
+        self.seen = Some(Instant::now());
         let _publishing = lock(&shared.publishing);
-        // How far the last sender was holds until this one has looked.
+        // How far the last round was, of this sender or the one before, holds until this round has ended.
         let last = Heartbeat::read(spool).ok().flatten().unwrap_or_default();
         let heartbeat = shared.step(|state| Ok(self.heartbeat(state, last)))?;
         // A full disk must not keep the lanes from starting; the end of the look reports it.
@@ -365,6 +373,7 @@ impl ElectedSender {
     /// Tells other processes how far this one is.
     fn publish_heartbeat(&mut self, shared: &Shared, taken_bytes: u64) -> Result<()> {
         self.published = Some(Instant::now());
+        self.seen = self.published;
         let _publishing = lock(&shared.publishing);
         let heartbeat = shared.step(|state| {
             if self.reasons.flush {
@@ -440,3 +449,6 @@ fn change_lanes(shared: &Shared) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

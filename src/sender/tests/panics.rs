@@ -18,7 +18,7 @@ use crate::transport;
 use crate::transport::tests::server::Server;
 
 pub(in crate::sender) const PATIENCE: Duration = Duration::from_secs(60);
-const EVENT: &[u8] = br#"{"token":"t","partner_user_id":"u","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}"#;
+pub(in crate::sender) const EVENT: &[u8] = br#"{"token":"t","partner_user_id":"u","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}"#;
 
 /// A spool in which one event waits, and a sender of it that does not run yet.
 pub(in crate::sender) fn one_event_for(

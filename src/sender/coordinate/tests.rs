@@ -1,0 +1,59 @@
+//! What the coordinator publishes while it takes the journal over.
+
+use super::*;
+use crate::journal::segment;
+use crate::journal::writer::{RecordDurability, Writer};
+use crate::log::Log;
+use crate::sender::tests::panics::{EVENT, PATIENCE, one_event_for};
+use crate::transport::tests::server::Server;
+
+fn enqueue(writer: &Writer) {
+    let append = |record: &mut Vec<u8>, _| {
+        segment::push_fragment(record, |out| {
+            out.extend_from_slice(EVENT);
+            Ok::<_, Error>(())
+        })?;
+        Ok::<_, Error>(1)
+    };
+    writer.append(append).unwrap();
+}
+
+#[test]
+fn a_long_round_says_that_its_sender_is_alive_and_that_nothing_of_it_is_taken_over_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
+    let sender = one_event_for(&server, &dir, &Arc::new(Log::new(None)));
+    let (shared, spool) = (&sender.shared, &sender.shared.spool);
+    let writer = Writer::new(spool.clone(), RecordDurability::Process, 0);
+    enqueue(&writer);
+    let mut elected = ElectedSender::begin(shared).unwrap().unwrap();
+    let before = Heartbeat {
+        boot_count: spool.boot_count(),
+        taken_upto_boot_ns: 17,
+        pending_bytes: 18,
+        taken_bytes: 19,
+        ..Heartbeat::default()
+    };
+    before.write(spool).unwrap();
+
+    // No heartbeat of this sender yet, as after a long time without one.
+    let taken_bytes = elected.take_over(shared).unwrap();
+    let during = Heartbeat::read(spool).unwrap().unwrap();
+    assert!(during.pid == pid().cast_unsigned() && during.seen_ms > 0);
+    let progress = (
+        during.taken_upto(),
+        during.pending_bytes,
+        during.taken_bytes,
+    );
+    assert_eq!(progress, (before.taken_upto(), 18, 19));
+    elected.publish_heartbeat(shared, taken_bytes).unwrap();
+    let after = Heartbeat::read(spool).unwrap().unwrap();
+    assert!(after.taken_upto() > before.taken_upto() && after.taken_bytes == taken_bytes);
+    assert_eq!(after.pending_bytes, 2 * EVENT.len() as u64);
+
+    // A short one leaves it to the end of the look.
+    elected.seen = Some(Instant::now() + PATIENCE);
+    enqueue(&writer);
+    elected.take_over(shared).unwrap();
+    assert_eq!(Heartbeat::read(spool).unwrap(), Some(after));
+}
