@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::mem;
+use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
@@ -19,6 +20,7 @@ use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::log::Level;
 use crate::mutex::{lock, lock_until};
 use crate::spool::{Heartbeat, Spool};
+use crate::store;
 
 pub(super) struct Session {
     token: Arc<Token>,
@@ -46,15 +48,22 @@ struct Open {
 /// The store that was found damaged, and how: it is not opened again.
 #[derive(Clone)]
 pub(super) struct Damage {
-    file: Option<FileState>,
+    ledger: Option<(PathBuf, FileState)>,
     pub(super) error: Error,
 }
 
 impl Damage {
     /// Whether the ledger is still the one that was found damaged.
     pub(super) fn lasts(&self, spool: &Spool) -> bool {
-        self.file == FileState::of(&spool.ledger_dir())
+        self.ledger == ledger_in_use(spool)
     }
+}
+
+/// The file that a sender would open, and its state; `None` where there is none. A repair puts another
+/// file in its place, or bytes in it. The folder says less: files that are only set aside come and go in it.
+fn ledger_in_use(spool: &Spool) -> Option<(PathBuf, FileState)> {
+    let path = store::ledger_in_use(spool)?;
+    FileState::of(&path).map(|state| (path, state))
 }
 
 impl Session {
@@ -189,7 +198,7 @@ impl Session {
     /// Notes that the store is damaged, unless that is known.
     fn note_damage(&mut self, spool: &Spool, error: &Error) {
         self.damage.get_or_insert_with(|| Damage {
-            file: FileState::of(&spool.ledger_dir()),
+            ledger: ledger_in_use(spool),
             error: error.clone(),
         });
     }

@@ -40,6 +40,7 @@ pub mod syncs;
 mod verification;
 
 pub use self::contract::{Change, Intake, Store};
+pub(crate) use self::ledger::in_use as ledger_in_use;
 pub use self::log_store::LogStore;
 pub use self::measures::{Measures, Verdicts};
 pub use self::pause::PauseState;

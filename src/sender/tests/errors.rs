@@ -1,15 +1,17 @@
 //! What keeps the sender from sending reaches a flush, also while the sender still is elected.
 
+use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::panics::{PATIENCE, one_event_for};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::log::Log;
 use crate::process::pid;
 use crate::sender::Sender;
 use crate::sender::election::{Elected, Election, pid_namespace};
 use crate::spool::Heartbeat;
+use crate::store;
 use crate::transport::tests::server::Server;
 
 /// How long a flush is given that is to go on waiting.
@@ -56,4 +58,44 @@ fn a_flush_says_the_error_of_a_sender_that_is_elected_itself_and_waits_for_anoth
     drop(anothers);
     let error = flush_while_failing(sender, PATIENCE).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+}
+
+#[test]
+fn a_damaged_store_lasts_until_its_ledger_is_another_file_or_has_other_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
+    let sender = one_event_for(&server, &dir, &Arc::new(Log::new(None)));
+    let shared = &sender.shared;
+    let damaged = Error::new(ErrorKind::Store, "damaged").paused_for(PauseReason::StoreDamaged);
+    let is_damaged = || sender.found_damage(Instant::now() + PATIENCE).is_some();
+    let ledger = store::ledger_in_use(&shared.spool).unwrap();
+    let found_again = || {
+        shared.session().forget_damage();
+        shared.note_error(&damaged);
+        assert!(is_damaged());
+    };
+
+    found_again();
+    // Other files of the folder come and go.
+    let _ = fs::remove_file(ledger.with_file_name("spare"));
+    fs::write(ledger.with_file_name("next.17"), "begun").unwrap();
+    assert!(is_damaged());
+    // The same file with other bytes.
+    fs::write(&ledger, "repaired").unwrap();
+    assert!(!is_damaged());
+
+    found_again();
+    let copy = ledger.with_file_name("copy");
+    fs::copy(&ledger, &copy).unwrap();
+    fs::rename(copy, &ledger).unwrap();
+    assert!(!is_damaged());
+
+    found_again();
+    let next = ledger.with_file_name(format!("{:016}", 2));
+    fs::copy(&ledger, &next).unwrap();
+    assert!(!is_damaged());
+
+    found_again();
+    fs::remove_file(next).unwrap();
+    assert!(!is_damaged());
 }
