@@ -5,16 +5,18 @@
 //! selects one: the first is for connecting (proxy and TLS included), the second for the request, from
 //! [`Timeout::SendRequest`] to the last byte of its answer.
 //!
+//! A request's head waits for the first bytes of its body, and both leave by one system call.
+//!
 //! A server may answer before it has read the whole request, and then stop reading (413 and 401 often
 //! come so). After a failed write of a request the answer is therefore still read. The connection is
 //! not used again after that.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, IoSlice, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 use ureq::{Error, Timeout};
 
@@ -36,7 +38,11 @@ pub(super) struct TcpConnection {
     request_timeout: Duration,
     answered_by: Instant,
     sending_head: bool,
+    /// The head of a request, until its body follows.
+    head: Vec<u8>,
     peer_stopped_reading: bool,
+    /// Nobody has looked at the connection since the last byte that was read from it.
+    was_just_read: bool,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
 }
@@ -69,7 +75,9 @@ impl TcpConnection {
             request_timeout,
             answered_by: connected_by,
             sending_head: false,
+            head: Vec::new(),
             peer_stopped_reading: false,
+            was_just_read: false,
             read_timeout: None,
             write_timeout: None,
         }
@@ -93,10 +101,11 @@ impl TcpConnection {
         Ok(rounded_up(left))
     }
 
+    /// Sends the head that waits, if one does, and `amount` bytes of the output buffer.
     fn write_all(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let flags = SendFlags::NOSIGNAL | send_flags(timeout.reason);
+        let length = self.head.len() + amount;
         let mut written = 0;
-        while written < amount {
+        while written < length {
             let left = self.time_left(timeout)?;
             if self.write_timeout != Some(left) {
                 self.stream.set_write_timeout(Some(left))?;
@@ -104,15 +113,37 @@ impl TcpConnection {
             }
             // An application that has closed the connection may have one of its own under the number.
             self.stream.check()?;
-            let bytes = &self.buffers.output()[written..amount];
-            match send(&*self.stream, bytes, flags).map_err(io::Error::from) {
+            match self.send(written, amount) {
                 Ok(0) => return Err(Error::Io(ErrorKind::WriteZero.into())),
                 Ok(taken) => written += taken,
                 Err(error) if is_retryable(&error) => {}
                 Err(error) => return Err(classify(error)),
             }
         }
+        self.head.clear();
         Ok(())
+    }
+
+    /// Sends what the kernel takes at once, behind the first `written` bytes.
+    fn send(&mut self, written: usize, amount: usize) -> io::Result<usize> {
+        let head = self.head.get(written..).unwrap_or_default();
+        let behind_head = written.saturating_sub(self.head.len());
+        let body = &self.buffers.output()[behind_head..amount];
+        let parts = [IoSlice::new(head), IoSlice::new(body)];
+        let none = &mut SendAncillaryBuffer::default();
+        sendmsg(&*self.stream, &parts, none, SendFlags::NOSIGNAL).map_err(io::Error::from)
+    }
+
+    /// Sends a request's bytes. The server may have stopped reading: its answer is still read.
+    fn write_request(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        match self.write_all(amount, timeout) {
+            Err(Error::Other(cause)) if cause.is::<ConnectionCut>() => {
+                self.head.clear();
+                self.peer_stopped_reading = true;
+                Ok(())
+            }
+            other => other,
+        }
     }
 }
 
@@ -125,17 +156,23 @@ impl Transport for TcpConnection {
         if self.peer_stopped_reading {
             return Ok(());
         }
-        let is_request = matches!(timeout.reason, Timeout::SendRequest | Timeout::SendBody);
-        match self.write_all(amount, timeout) {
-            Err(Error::Other(cause)) if is_request && cause.is::<ConnectionCut>() => {
-                self.peer_stopped_reading = true;
+        match timeout.reason {
+            Timeout::SendRequest => {
+                self.time_left(timeout)?;
+                self.head
+                    .extend_from_slice(&self.buffers.output()[..amount]);
                 Ok(())
             }
-            other => other,
+            Timeout::SendBody => self.write_request(amount, timeout),
+            _ => self.write_all(amount, timeout),
         }
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        if !self.head.is_empty() {
+            // No body has followed it.
+            self.write_request(0, timeout)?;
+        }
         loop {
             let left = self.time_left(timeout)?;
             if self.read_timeout != Some(left) {
@@ -146,6 +183,7 @@ impl Transport for TcpConnection {
             match (&*self.stream).read(self.buffers.input_append_buf()) {
                 Ok(amount) => {
                     self.buffers.input_appended(amount);
+                    self.was_just_read = true;
                     return Ok(amount > 0);
                 }
                 Err(error) if is_retryable(&error) => {}
@@ -156,6 +194,10 @@ impl Transport for TcpConnection {
 
     /// Whether an idle connection can be used again: neither unexpected bytes nor its end wait in it.
     fn is_open(&mut self) -> bool {
+        // ureq asks when it puts a connection aside, and again before it uses it: the second look counts.
+        if std::mem::take(&mut self.was_just_read) {
+            return !self.peer_stopped_reading;
+        }
         let mut byte = [0];
         let peeked = recv(
             &*self.stream,
@@ -171,15 +213,6 @@ impl Transport for TcpConnection {
 impl fmt::Debug for TcpConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("TcpConnection").field(&self.peer).finish()
-    }
-}
-
-/// A body follows each head at once, so both can share a packet, and the server wakes only once.
-fn send_flags(phase: Timeout) -> SendFlags {
-    match phase {
-        #[cfg(target_os = "linux")]
-        Timeout::SendRequest => SendFlags::MORE,
-        _ => SendFlags::empty(),
     }
 }
 
