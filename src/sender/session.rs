@@ -285,6 +285,10 @@ impl Shared {
 
     /// Notes why nothing is sent just now, for callers, and logs it when it is news.
     pub(super) fn note_error(&self, error: &Error) {
+        // It would hide why the store was closed.
+        if *error == self.was_closed() {
+            return;
+        }
         let is_damage = error.pause_reason() == Some(PauseReason::StoreDamaged);
         // Before a caller can learn of it and ask since when.
         if is_damage && self.session().damage().is_none() {

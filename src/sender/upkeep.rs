@@ -71,7 +71,8 @@ impl Shared {
         Some((store.syncs(), seq.unwrap_or_else(|| store.committed())))
     }
 
-    fn was_closed(&self) -> Error {
+    /// What a thread meets that finds the store closed by another one.
+    pub(super) fn was_closed(&self) -> Error {
         let name = self.spool.name();
         // Whoever waits goes on waiting: the error that closed it is noted by the one who met it.
         Error::new(

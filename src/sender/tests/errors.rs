@@ -61,6 +61,17 @@ fn a_flush_says_the_error_of_a_sender_that_is_elected_itself_and_waits_for_anoth
 }
 
 #[test]
+fn the_error_that_closed_the_store_is_not_hidden_by_a_thread_that_finds_it_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
+    let sender = one_event_for(&server, &dir, &Arc::new(Log::new(None)));
+    let failed = Error::new(ErrorKind::Io, "ledger/0000000000000001: the disk is broken");
+    sender.shared.note_error(&failed);
+    sender.shared.note_error(&sender.shared.was_closed());
+    assert_eq!(sender.shared.session().last_error(), Some(&failed));
+}
+
+#[test]
 fn a_damaged_store_lasts_until_its_ledger_is_another_file_or_has_other_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
