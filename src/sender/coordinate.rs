@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::election::{self, Election, pid_namespace};
+use super::election::{self, Election};
+use super::publisher::Publisher;
 use super::reclaim::{self, DiskSpace};
 use super::state::State;
 use super::take_over::TakeOver;
@@ -19,9 +20,7 @@ use super::{Shared, commands, lane};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Level;
-use crate::mutex::lock;
-use crate::process::{pid, spawn_with_signals_blocked};
-use crate::spool::Heartbeat;
+use crate::process::spawn_with_signals_blocked;
 use crate::store::DiskUse;
 
 /// Other processes' segments are looked at this often.
@@ -176,10 +175,7 @@ struct ElectedSender {
     wake: WakeSocket,
     /// What the next look is for.
     reasons: Reasons,
-    published: Option<Instant>,
-    /// When the last heartbeat of any kind was written.
-    seen: Option<Instant>,
-    pid_namespace: Option<u64>,
+    publisher: Publisher,
     /// When no old receipt was left.
     forgotten: Option<Instant>,
     /// What was wrong with the token's file, to log it once.
@@ -210,9 +206,7 @@ impl ElectedSender {
             space,
             wake,
             reasons: Reasons::FLUSH,
-            published: None,
-            seen: None,
-            pid_namespace: pid_namespace(),
+            publisher: Publisher::new(),
             forgotten: None,
             token_error: None,
         }))
@@ -241,8 +235,8 @@ impl ElectedSender {
         shared.enqueued_since_look.store(0, Ordering::Relaxed);
         shared.step(|_| shared.spool.check_path())?;
         self.follow_token(shared)?;
-        if self.published.is_none() {
-            self.announce(shared)?;
+        if self.publisher.is_first() {
+            self.publisher.announce(shared)?;
         }
         change_lanes(shared)?;
         start_lanes(shared)?;
@@ -251,11 +245,9 @@ impl ElectedSender {
         let taken_bytes = self.take_over(shared)?;
         self.forget_receipts(shared)?;
         shared.keep_ledger_short()?;
-        let is_due = self
-            .published
-            .is_none_or(|at| at.elapsed() >= HEARTBEAT_EVERY);
-        if is_due || self.reasons.flush {
-            self.publish_heartbeat(shared, taken_bytes)?;
+        let for_flush = self.reasons.flush;
+        if for_flush || self.publisher.owes_progress_for(HEARTBEAT_EVERY) {
+            self.publisher.publish(shared, taken_bytes, for_flush)?;
         }
         Ok(())
     }
@@ -309,8 +301,8 @@ impl ElectedSender {
             shared.keep_ledger_short()?;
             // The rest of the round may take minutes.
             carry_out_commands(shared, &self.election)?;
-            if self.seen.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
-                self.announce(shared)?;
+            if self.publisher.is_silent_for(LOOK_EVERY) {
+                self.publisher.announce(shared)?;
             }
         }
         shared.step(|state| {
@@ -341,57 +333,6 @@ impl ElectedSender {
             }
         }
         Ok(())
-    }
-
-    /// Tells other processes who the sender is and that it is alive, before it sends or takes over and while
-    /// it takes over: that may take minutes.
-    fn announce(&mut self, shared: &Shared) -> Result<()> {
-        let spool = &shared.spool;
-        self.seen = Some(Instant::now());
-        let _publishing = lock(&shared.publishing);
-        // How far the last round was, of this sender or the one before, holds until this round has ended.
-        let last = Heartbeat::read(spool).ok().flatten().unwrap_or_default();
-        let heartbeat = shared.step(|state| Ok(self.heartbeat(state, last)))?;
-        // A full disk must not keep the lanes from starting; the end of the look reports it.
-        let _ = heartbeat.map(|heartbeat| heartbeat.write(spool));
-        Ok(())
-    }
-
-    /// A heartbeat of now, with the progress of `progress`.
-    fn heartbeat(&self, state: &State, progress: Heartbeat) -> Heartbeat {
-        let pause = state.dispatcher.pause_state();
-        Heartbeat {
-            pid: pid().cast_unsigned(),
-            pid_namespace: self.pid_namespace,
-            seen_ms: clock::wall_ms(),
-            paused: pause.as_ref().map(|pause| pause.reason.name().to_owned()),
-            paused_since_ms: pause.as_ref().map(|pause| pause.since_ms),
-            ..progress
-        }
-    }
-
-    /// Tells other processes how far this one is.
-    fn publish_heartbeat(&mut self, shared: &Shared, taken_bytes: u64) -> Result<()> {
-        self.published = Some(Instant::now());
-        self.seen = self.published;
-        let _publishing = lock(&shared.publishing);
-        let heartbeat = shared.step(|state| {
-            if self.reasons.flush {
-                // The flush waits for what is taken over by now.
-                let last = state.dispatcher.store.last_run();
-                state.dispatcher.send_at_once_upto(last);
-            }
-            let progress = Heartbeat {
-                boot_count: state.taken_upto.boot_count,
-                taken_upto_boot_ns: state.taken_upto.boot_ns,
-                take_over_is_limited: state.take_over_is_limited,
-                pending_bytes: state.dispatcher.totals.pending_bytes,
-                taken_bytes,
-                ..Heartbeat::default()
-            };
-            Ok(self.heartbeat(state, progress))
-        })?;
-        heartbeat.map_or(Ok(()), |heartbeat| heartbeat.write(&shared.spool))
     }
 }
 

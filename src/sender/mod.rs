@@ -16,6 +16,7 @@ mod coordinate;
 pub(crate) mod election;
 mod flush;
 mod lane;
+mod publisher;
 mod reclaim;
 mod session;
 mod state;

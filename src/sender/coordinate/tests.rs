@@ -4,7 +4,9 @@ use super::*;
 use crate::journal::segment;
 use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
+use crate::process::pid;
 use crate::sender::tests::panics::{EVENT, PATIENCE, one_event_for};
+use crate::spool::Heartbeat;
 use crate::transport::tests::server::Server;
 
 fn enqueue(writer: &Writer) {
@@ -46,13 +48,16 @@ fn a_long_round_says_that_its_sender_is_alive_and_that_nothing_of_it_is_taken_ov
         during.taken_bytes,
     );
     assert_eq!(progress, (before.taken_upto(), 18, 19));
-    elected.publish_heartbeat(shared, taken_bytes).unwrap();
+    elected
+        .publisher
+        .publish(shared, taken_bytes, false)
+        .unwrap();
     let after = Heartbeat::read(spool).unwrap().unwrap();
     assert!(after.taken_upto() > before.taken_upto() && after.taken_bytes == taken_bytes);
     assert_eq!(after.pending_bytes, 2 * EVENT.len() as u64);
 
     // A short one leaves it to the end of the look.
-    elected.seen = Some(Instant::now() + PATIENCE);
+    elected.publisher.has_told_at(Instant::now() + PATIENCE);
     enqueue(&writer);
     elected.take_over(shared).unwrap();
     assert_eq!(Heartbeat::read(spool).unwrap(), Some(after));

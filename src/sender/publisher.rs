@@ -1,0 +1,109 @@
+//! The heartbeats of an elected sender: who it is, and how far it is.
+
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::election::pid_namespace;
+use super::state::State;
+use crate::clock;
+use crate::error::Result;
+use crate::mutex::lock;
+use crate::process::pid;
+use crate::spool::Heartbeat;
+
+/// Publishes what other processes are to know of the sender.
+pub(super) struct Publisher {
+    pid_namespace: Option<u64>,
+    /// When a heartbeat with the sender's progress was written last.
+    told_progress: Option<Instant>,
+    /// When one of any kind was.
+    told: Option<Instant>,
+}
+
+impl Publisher {
+    pub(super) fn new() -> Self {
+        Self {
+            pid_namespace: pid_namespace(),
+            told_progress: None,
+            told: None,
+        }
+    }
+
+    /// Whether it has told nothing of the sender's progress yet.
+    pub(super) fn is_first(&self) -> bool {
+        self.told_progress.is_none()
+    }
+
+    /// Whether the last heartbeat is as old as this, or there was none.
+    pub(super) fn is_silent_for(&self, time: Duration) -> bool {
+        self.told.is_none_or(|at| at.elapsed() >= time)
+    }
+
+    /// The same of the last one with the sender's progress.
+    pub(super) fn owes_progress_for(&self, time: Duration) -> bool {
+        self.told_progress.is_none_or(|at| at.elapsed() >= time)
+    }
+
+    /// Tells other processes who the sender is and that it is alive, before it sends or takes over and while
+    /// it takes over: that may take minutes.
+    pub(super) fn announce(&mut self, shared: &Shared) -> Result<()> {
+        let spool = &shared.spool;
+        self.told = Some(Instant::now());
+        let _publishing = lock(&shared.publishing);
+        // How far the last round was, of this sender or the one before, holds until this round has ended.
+        let last = Heartbeat::read(spool).ok().flatten().unwrap_or_default();
+        let heartbeat = shared.step(|state| Ok(self.heartbeat(state, last)))?;
+        // A full disk must not keep the lanes from starting; the end of the look reports it.
+        let _ = heartbeat.map(|heartbeat| heartbeat.write(spool));
+        Ok(())
+    }
+
+    /// Tells other processes how far the sender is; `for_flush`: somebody waits for what is taken over by now.
+    pub(super) fn publish(
+        &mut self,
+        shared: &Shared,
+        taken_bytes: u64,
+        for_flush: bool,
+    ) -> Result<()> {
+        self.told_progress = Some(Instant::now());
+        self.told = self.told_progress;
+        let _publishing = lock(&shared.publishing);
+        let heartbeat = shared.step(|state| {
+            if for_flush {
+                let last = state.dispatcher.store.last_run();
+                state.dispatcher.send_at_once_upto(last);
+            }
+            let progress = Heartbeat {
+                boot_count: state.taken_upto.boot_count,
+                taken_upto_boot_ns: state.taken_upto.boot_ns,
+                take_over_is_limited: state.take_over_is_limited,
+                pending_bytes: state.dispatcher.totals.pending_bytes,
+                taken_bytes,
+                ..Heartbeat::default()
+            };
+            Ok(self.heartbeat(state, progress))
+        })?;
+        heartbeat.map_or(Ok(()), |heartbeat| heartbeat.write(&shared.spool))
+    }
+
+    /// A heartbeat of now, with the progress of `progress`.
+    fn heartbeat(&self, state: &State, progress: Heartbeat) -> Heartbeat {
+        let pause = state.dispatcher.pause_state();
+        Heartbeat {
+            pid: pid().cast_unsigned(),
+            pid_namespace: self.pid_namespace,
+            seen_ms: clock::wall_ms(),
+            paused: pause.as_ref().map(|pause| pause.reason.name().to_owned()),
+            paused_since_ms: pause.as_ref().map(|pause| pause.since_ms),
+            ..progress
+        }
+    }
+}
+
+#[cfg(test)]
+impl Publisher {
+    /// As if a heartbeat were written at `at`.
+    pub(super) fn has_told_at(&mut self, at: Instant) {
+        self.told = Some(at);
+    }
+}
