@@ -183,14 +183,23 @@ pub trait Store: Send {
     fn totals(&self) -> Totals;
 }
 
-/// What taking over the journal of a host needs of its store besides.
-pub trait Intake: Store {
+/// What the store of one host knows besides, whose events come from a journal.
+pub trait HostStore: Store {
     /// How far each segment is taken over.
     fn offsets(&self) -> Offsets;
 
     /// Says how much disk it may use from now on.
     fn set_disk_use(&mut self, disk_use: DiskUse);
 
+    /// Forgets receipts that are older than `before_ms`, or of a time that has not come at `now_ms`; a file
+    /// of them at a time. Says whether there may be more.
+    ///
+    /// Errors: as [`commit`](Store::commit).
+    fn forget_receipts(&mut self, before_ms: i64, now_ms: i64) -> Result<bool>;
+}
+
+/// What the files of such a store need of the sender.
+pub trait Intake: HostStore {
     /// Where its files are.
     fn disk(&self) -> Arc<dyn Disk>;
 
@@ -219,10 +228,4 @@ pub trait Intake: Store {
     ///
     /// Errors: as [`commit`](Store::commit).
     fn forget_removed(&mut self, point: &SyncPoint) -> Result<()>;
-
-    /// Forgets receipts that are older than `before_ms`, or of a time that has not come at `now_ms`; a file
-    /// of them at a time. Says whether there may be more.
-    ///
-    /// Errors: as [`commit`](Store::commit).
-    fn forget_receipts(&mut self, before_ms: i64, now_ms: i64) -> Result<bool>;
 }

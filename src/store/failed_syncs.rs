@@ -9,7 +9,7 @@ use std::io;
 use super::disk::{Access, Disk, Folder};
 use super::fold::Fold;
 use super::frame::read_upto;
-use super::syncs::Touched;
+use super::unsynced::Touched;
 
 const PREFIX: &str = "failed.";
 /// A longer note is not read to its end: then every file counts as failed.

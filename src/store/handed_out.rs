@@ -131,7 +131,7 @@ impl LogStore {
             not_written(&*self.disk, folder, name, e)
         })?;
         // Only now: a sync that another thread has begun before the write may not have seen it.
-        self.syncs.touch(folder, name.to_owned());
+        self.unsynced.touch(folder, name.to_owned());
         Ok(())
     }
 
@@ -188,8 +188,8 @@ impl LogStore {
             file.write_at(&header.encode(kind), 0)
         };
         made().map_err(|e| Error::io(self.disk.describe(Some((folder, name))), e))?;
-        self.syncs.touch(folder, name.to_owned());
-        self.syncs.touch_folder(folder);
+        self.unsynced.touch(folder, name.to_owned());
+        self.unsynced.touch_folder(folder);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use super::contract::{Change, Intake, Store};
+use super::contract::{Change, HostStore, Intake, Store};
 use super::disk::{Disk, Folder};
 use super::entry::{Entry, Isolation, Point, QueuePosition};
 use super::failures::{cannot_open, damaged, not_written, unreadable};
@@ -23,7 +23,8 @@ use super::rejected_file::{rejected_matching, rejected_with_ids};
 use super::spare::Spare;
 use super::spool_disk::SpoolDisk;
 use super::sync_point::SyncPoint;
-use super::syncs::{Syncs, Touched};
+use super::syncs::Syncs;
+use super::unsynced::{Touched, UnsyncedFiles};
 use super::{
     DiskUse, LaneState, PauseState, Place, Receipt, Rejected, RejectedFilter, Rest, StoredRun,
     Suspect, Totals,
@@ -41,6 +42,7 @@ pub struct LogStore {
     pub(super) fold: Fold,
     pub(super) ledger: Ledger,
     pub(super) syncs: Arc<Syncs>,
+    pub(super) unsynced: Arc<UnsyncedFiles>,
     /// The record that is being made, header included.
     pub(super) record: Vec<u8>,
     /// Queues whose position the record has yet to say.
@@ -73,19 +75,19 @@ impl LogStore {
         // even the ledger's name, if it died while it published the file.
         let mut touched = Touched::of(&opened.fold);
         touched.folders.insert(Folder::Ledger);
-        let syncs = Syncs::new(
+        let unsynced = Arc::new(UnsyncedFiles::new(
             disk.clone(),
             (opened.ledger.file.clone(), opened.ledger.header.number),
-            opened.ledger.seq,
-            opened.durable,
             (touched, opened.failed),
-        );
+        ));
+        let syncs = Syncs::new(unsynced.clone(), opened.ledger.seq, opened.durable);
         let mut store = Self {
             disk,
             boot_count,
             fold: opened.fold,
             ledger: opened.ledger,
             syncs: Arc::new(syncs),
+            unsynced,
             record: Vec::new(),
             moved: Vec::new(),
             forgotten: Vec::new(),
@@ -377,7 +379,7 @@ impl Store for LogStore {
     }
 }
 
-impl Intake for LogStore {
+impl HostStore for LogStore {
     fn offsets(&self) -> Offsets {
         self.fold.offsets()
     }
@@ -386,6 +388,12 @@ impl Intake for LogStore {
         self.is_full_disk = disk_use == DiskUse::Tight;
     }
 
+    fn forget_receipts(&mut self, before_ms: i64, now_ms: i64) -> Result<bool> {
+        self.guarded(|store| store.forget_old_receipts(before_ms, now_ms))
+    }
+}
+
+impl Intake for LogStore {
     fn disk(&self) -> Arc<dyn Disk> {
         self.disk.clone()
     }
@@ -408,10 +416,6 @@ impl Intake for LogStore {
 
     fn commit_sync_point(&mut self) -> Result<u64> {
         self.guarded(Self::write_sync_record)
-    }
-
-    fn forget_receipts(&mut self, before_ms: i64, now_ms: i64) -> Result<bool> {
-        self.guarded(|store| store.forget_old_receipts(before_ms, now_ms))
     }
 
     fn forget_removed(&mut self, point: &SyncPoint) -> Result<()> {

@@ -37,9 +37,10 @@ mod spool_disk;
 pub mod sync_point;
 mod synced_mark;
 pub mod syncs;
+mod unsynced;
 mod verification;
 
-pub use self::contract::{Change, Intake, Store};
+pub use self::contract::{Change, HostStore, Intake, Store};
 pub(crate) use self::ledger::in_use as ledger_in_use;
 pub use self::log_store::LogStore;
 pub use self::measures::{Measures, Verdicts};

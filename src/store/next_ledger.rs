@@ -19,7 +19,8 @@ use super::queue_file::{self, QueueReader, encode_run};
 use super::recovery;
 use super::rejected_file::{self, RejectedReader};
 use super::spare::{self, Spare};
-use super::syncs::{Syncs, Touched};
+use super::syncs::Syncs;
+use super::unsynced::{Touched, UnsyncedFiles};
 use crate::error::{Error, Result};
 
 /// The blocks of the next file, taken outside of the sender's lock.
@@ -44,7 +45,7 @@ impl SpareLedger {
 pub struct NextLedger {
     disk: Arc<dyn Disk>,
     ledger: Ledger,
-    syncs: Arc<Syncs>,
+    unsynced: Arc<UnsyncedFiles>,
     /// Its name until it is published.
     begun: String,
     old: (Arc<dyn DiskFile>, u64),
@@ -61,7 +62,7 @@ impl NextLedger {
     /// Errors: [`Io`](crate::error::ErrorKind::Io), [`SpoolFull`](crate::error::ErrorKind::SpoolFull); the
     /// store has to be opened again then.
     pub fn publish(&self) -> Result<()> {
-        self.syncs
+        self.unsynced
             .sync_touched()
             .map_err(|(name, e)| Error::io(format!("{name}: sync failed"), e))?;
         let number = self.ledger.header.number;
@@ -92,12 +93,12 @@ impl LogStore {
         let limit = self.disk.file_limit();
         self.ledger.is_full()
             || self.ledger.end > limit - limit / 4
-            || self.syncs.failed() != Touched::default()
+            || self.unsynced.failed() != Touched::default()
     }
 
     /// Writes the snapshot of the next file.
     pub(super) fn begin_ledger(&mut self, spare: SpareLedger) -> Result<NextLedger> {
-        let mut replaced: Vec<_> = self.syncs.failed().files.into_iter().collect();
+        let mut replaced: Vec<_> = self.unsynced.failed().files.into_iter().collect();
         for (folder, name) in &replaced {
             let folder = *folder;
             match folder {
@@ -113,7 +114,7 @@ impl LogStore {
                 }
                 Folder::Ledger | Folder::Receipts | Folder::Damaged => {}
             }
-            self.syncs.forget(folder, name);
+            self.unsynced.forget(folder, name);
         }
         if let Some(number) = self.mostly_forgotten() {
             self.copy_rejected_file(number)?;
@@ -136,7 +137,7 @@ impl LogStore {
             ledger,
             begun,
             replaced,
-            syncs: self.syncs.clone(),
+            unsynced: self.unsynced.clone(),
             old: (self.ledger.file.clone(), self.ledger.end),
         })
     }
@@ -144,16 +145,14 @@ impl LogStore {
     /// Goes on in a file that was published.
     pub(super) fn use_ledger(&mut self, next: NextLedger) {
         let seq = next.ledger.seq;
-        let syncs = Syncs::new(
+        self.unsynced = Arc::new(UnsyncedFiles::new(
             self.disk.clone(),
             (next.ledger.file.clone(), next.ledger.header.number),
-            seq,
-            seq,
             (Touched::default(), Touched::default()),
-        );
+        ));
         self.syncs.made_durable(seq);
         self.ledger = next.ledger;
-        self.syncs = Arc::new(syncs);
+        self.syncs = Arc::new(Syncs::new(self.unsynced.clone(), seq, seq));
     }
 
     /// Copies the runs of a file that still wait to a new one, in its place.

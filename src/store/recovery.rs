@@ -18,7 +18,7 @@ use super::queue_file;
 use super::rejected_file;
 use super::spare::{Spare, publish, remove_begun};
 use super::synced_mark;
-use super::syncs::Touched;
+use super::unsynced::Touched;
 use super::verification::missing;
 
 /// So many ids are left out after a boot of the host.

@@ -8,7 +8,7 @@ use super::sim_disk::SimDisk;
 use super::world::{LANES, Safety, World};
 use crate::error::{Error, PauseReason, Result};
 use crate::journal::round::Offsets;
-use crate::store::contract::{Intake, Store};
+use crate::store::contract::{HostStore, Store};
 use crate::store::disk::{Disk, Folder};
 use crate::store::guards::shrink;
 use crate::store::ledger;

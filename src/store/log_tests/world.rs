@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::sim_disk::SimDisk;
 use crate::error::{Error, PauseReason};
-use crate::store::contract::{Change, Intake, Store};
+use crate::store::contract::{Change, HostStore, Store};
 use crate::store::log_store::LogStore;
 use crate::store::{Place, Rejected, RejectedFilter, Run, StoredRun};
 

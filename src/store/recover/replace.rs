@@ -25,7 +25,7 @@ use crate::store::queue_file::{self, encode_run};
 use crate::store::recovery;
 use crate::store::rejected_file;
 use crate::store::spare::{self, Spare};
-use crate::store::syncs::Touched;
+use crate::store::unsynced::Touched;
 
 /// No sender has this session: what is copied is durable before a record speaks of it.
 const SESSION: u32 = 0;

@@ -6,7 +6,7 @@ use meditopia::internals::journal::round::{Offsets, Round};
 use meditopia::internals::spool::{Destination, NetworkFileSystem, Spool};
 use meditopia::internals::store::reader::ListPosition;
 use meditopia::internals::store::{
-    Intake, LaneState, LogStore, Place, Reader, RejectedFilter, Store, StoredRun,
+    HostStore, LaneState, LogStore, Place, Reader, RejectedFilter, Store, StoredRun,
 };
 use meditopia::{Error, ErrorKind, Result};
 
