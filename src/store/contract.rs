@@ -16,23 +16,25 @@ use crate::journal::round::Offsets;
 /// One change of a commit.
 #[derive(Debug, Clone, Copy)]
 pub enum Change<'a> {
-    /// A run goes to the end of a queue; `origin` if it stood elsewhere before.
+    /// A run goes to the end of a queue. Its id is larger than any that was ever given to a run whose
+    /// commit has happened; of two runs, the later change has the larger one. Some ids may be left out.
     Append {
         /// Where.
         place: Place,
-        /// The run that it comes from.
+        /// Of events that move to the suspects: the origin of the run that they come from.
         origin: Option<i64>,
-        /// Its events.
+        /// Its events, 1 to 128.
         run: &'a Run,
     },
-    /// The first runs of a queue are settled.
+    /// The first runs of a queue are settled; refused if no such run waits.
     Settle {
         /// Which queue.
         place: Place,
-        /// The last of them.
+        /// The last of them, which [`Store::runs`] has returned since the store was opened.
         upto: i64,
     },
-    /// Events have left a run that still waits.
+    /// Events have left a run that still waits. If none is left in the first runs of a queue, those are
+    /// settled by the same commit.
     Mark {
         /// Its queue.
         place: Place,
@@ -50,7 +52,7 @@ pub enum Change<'a> {
         /// Their bytes.
         bytes: u64,
     },
-    /// What is known of a lane.
+    /// What is known of a lane. Of two such changes in one commit the later one counts, here and below.
     Lane {
         /// Which.
         lane: u8,
@@ -66,9 +68,9 @@ pub enum Change<'a> {
     },
     /// A request was delivered. Not kept while the disk is full: it has to hold events then.
     Receipt(&'a Receipt),
-    /// An event goes to the rejected events.
+    /// An event goes to the rejected events. Its id is given as a run's is.
     Reject(&'a Rejected),
-    /// A rejected event is forgotten.
+    /// A rejected event is forgotten; refused if none has this id.
     Forget {
         /// Its id there.
         rejected: i64,
@@ -82,19 +84,19 @@ pub enum Change<'a> {
         /// Bytes from its beginning.
         upto: u64,
     },
-    /// A segment is gone.
+    /// A segment is gone, if anything is known of it.
     Gone {
         /// Its file name.
         segment: &'a str,
     },
     /// A user is (still) suspect.
     Suspect(&'a Suspect),
-    /// A user is not suspect any more.
+    /// A user is not suspect any more, if it was.
     Cleared {
         /// The JSON-escaped `partner_user_id`.
         user: &'a [u8],
     },
-    /// One more user was refused alone since the last acceptance.
+    /// One more user, not one of those before, was refused alone since the last acceptance.
     RefusedInARow {
         /// The `partner_user_id`.
         user: &'a str,
@@ -105,7 +107,8 @@ pub enum Change<'a> {
     Pause(Option<&'a PauseState>),
     /// The number of lanes that runs are spread over.
     Lanes(u8),
-    /// The sums, as they now are. What is pending is not among them.
+    /// The sums, as they now are. What is pending is not among them: the store counts it itself, and
+    /// what is said of it here is not read.
     Totals(&'a Totals),
 }
 
@@ -114,7 +117,8 @@ pub trait Store: Send {
     /// Makes all changes or none. Waits for no sync: what is committed survives the death of the
     /// process, and a power cut once [`Syncs::sync_until`] has returned for it.
     ///
-    /// After an error the store has to be opened again.
+    /// After an error the store takes no commit until it is opened again, and what is read of it until
+    /// then need not be true.
     ///
     /// Errors: [`crate::error::ErrorKind::Store`] when the store is damaged;
     /// [`crate::error::ErrorKind::SpoolFull`]; [`crate::error::ErrorKind::Io`].
@@ -122,7 +126,8 @@ pub trait Store: Send {
 
     /// Has the commits up to [`end_joint_commit`](Self::end_joint_commit) be one.
     ///
-    /// What is read meanwhile has their changes. When one of them fails, none has happened.
+    /// What is read meanwhile has their changes. When one of them fails, or the store is closed before the
+    /// end, none has happened.
     fn begin_joint_commit(&mut self);
 
     /// Makes the commits since [`begin_joint_commit`](Self::begin_joint_commit), if there are any.
@@ -130,7 +135,8 @@ pub trait Store: Send {
     /// Errors: as [`commit`](Self::commit).
     fn end_joint_commit(&mut self) -> Result<()>;
 
-    /// The number of the last commit, for [`Syncs::sync_until`].
+    /// The number of the last commit, for [`Syncs::sync_until`]. It grows with each commit that changes
+    /// something, also over another opening, and not with one that has no changes.
     fn committed(&self) -> u64;
 
     /// What makes commits durable.
@@ -148,19 +154,21 @@ pub trait Store: Send {
     /// How a lane rests.
     fn rest(&self, lane: u8) -> Rest;
 
-    /// The runs of a queue behind run `after`, in order: at least one if there is any, at most `limit`.
+    /// The runs of a queue behind run `after`, in order: at most `limit`, and at least one if there is any
+    /// and `limit` is not 0. `after` may be a run that is settled; behind 0 stand all.
     fn runs(&mut self, place: Place, after: i64, limit: usize) -> Result<Vec<StoredRun>>;
 
     /// The last run ever appended; 0: none.
     fn last_run(&self) -> i64;
 
-    /// The earliest origin of all pending runs; `None`: nothing is pending.
+    /// The earliest origin of all runs that are not settled, wherever they stand in their queues; `None`:
+    /// nothing is pending.
     fn first_origin(&mut self) -> Result<Option<i64>>;
 
-    /// All suspects.
+    /// All suspects, in any order.
     fn suspects(&self) -> Vec<Suspect>;
 
-    /// The users refused alone since the last acceptance.
+    /// The users refused alone since the last acceptance, in that order.
     fn refused_in_a_row(&self) -> Vec<String>;
 
     /// The first `limit` rejected events that `filter` takes, by id.
@@ -170,7 +178,7 @@ pub trait Store: Send {
         limit: usize,
     ) -> Result<Vec<(i64, Rejected)>>;
 
-    /// Rejected events by id; unknown ones are left out.
+    /// The rejected events with these ids, each once, by id; unknown ones are left out.
     fn rejected(&self, ids: &[i64]) -> Result<Vec<(i64, Rejected)>>;
 
     /// The pause that outlasted the last sender.
@@ -191,8 +199,8 @@ pub trait HostStore: Store {
     /// Says how much disk it may use from now on.
     fn set_disk_use(&mut self, disk_use: DiskUse);
 
-    /// Forgets receipts that are older than `before_ms`, or of a time that has not come at `now_ms`; a file
-    /// of them at a time. Says whether there may be more.
+    /// Forgets receipts that are older than `before_ms`; others may go with them whose time has not come
+    /// at `now_ms`, a file of them at a time. Says whether there may be more.
     ///
     /// Errors: as [`commit`](Store::commit).
     fn forget_receipts(&mut self, before_ms: i64, now_ms: i64) -> Result<bool>;

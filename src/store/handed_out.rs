@@ -12,6 +12,7 @@ use super::fold::FILE_IDS_MAX;
 use super::frame::{FileHeader, HEADER_LEN, Kind};
 use super::guards::limit;
 use super::log_store::LogStore;
+use super::origins::Descents;
 use super::queue_file::{self, QueueCursor, encode_run};
 use super::rejected_file;
 use super::{Place, Rejected, Run, StoredRun};
@@ -29,6 +30,8 @@ pub(super) struct HandedOut {
     runs: VecDeque<Known>,
     /// The origin of the first run that waits, and which run was settled last when it was looked up.
     first: Option<(i64, i64)>,
+    /// Of a suspects' queue, once it was asked for.
+    pub(super) descents: Option<Descents>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +94,12 @@ impl LogStore {
         let events: u64 = runs.iter().map(|(_, _, run)| run.slots.len() as u64).sum();
         let lengths = runs.iter().flat_map(|(_, _, run)| &run.slots);
         let event_bytes: u64 = lengths.map(|slot| u64::from(slot.length)).sum();
+        let known = self.handed_out.get_mut(&place);
+        if let Some(descents) = known.and_then(|known| known.descents.as_mut()) {
+            for (id, origin, _) in runs {
+                descents.append(*id, *origin);
+            }
+        }
         let last_run = runs.last().map_or(0, |(id, _, _)| *id);
         self.move_queue(place, |position| {
             if position.head.file == 0 {
@@ -277,8 +286,7 @@ impl LogStore {
         let queue = self.fold.queue(place);
         let known = self.handed_out.entry(place).or_default();
         let at = known.runs.iter().position(|run| run.id == after);
-        // What is read again replaces what was known of it.
-        known.runs.truncate(at.map_or(0, |at| at + 1));
+        let mut behind = known.runs.split_off(at.map_or(0, |at| at + 1));
         let from = known.runs.back().map_or(queue.position.head, |run| run.end);
         let mut cursor = QueueCursor::new(place, from);
         let mut runs: Vec<StoredRun> = Vec::new();
@@ -299,6 +307,10 @@ impl LogStore {
                 runs.push(run);
             }
         }
+        // What is read again is known anew; what was read before and stands behind it still is.
+        let last = known.runs.back().map_or(0, |run| run.id);
+        behind.retain(|run| run.id > last);
+        known.runs.append(&mut behind);
         Ok(runs)
     }
 
@@ -311,6 +323,9 @@ impl LogStore {
         {
             head = Some((run.id, run.end));
             known.runs.pop_front();
+        }
+        if let Some(descents) = &mut known.descents {
+            descents.settle(upto);
         }
         match head {
             Some((id, end)) if id == upto => self.move_queue(place, |position| {
@@ -327,23 +342,8 @@ impl LogStore {
         }
     }
 
-    /// The earliest origin of all runs that wait.
-    pub(super) fn earliest_origin(&mut self) -> Result<Option<i64>> {
-        let waiting: Vec<Place> = self
-            .fold
-            .places()
-            .filter(|(_, queue)| queue.position.events > 0)
-            .map(|(place, _)| place)
-            .collect();
-        let mut earliest = None;
-        for place in waiting {
-            let first = self.first_origin_of(place)?;
-            earliest = earliest.into_iter().chain(first).min();
-        }
-        Ok(earliest)
-    }
-
-    fn first_origin_of(&mut self, place: Place) -> Result<Option<i64>> {
+    /// The origin of the first run of a queue.
+    pub(super) fn first_origin_of(&mut self, place: Place) -> Result<Option<i64>> {
         let queue = self.fold.queue(place);
         let passed = queue.position.passed;
         let known = self.handed_out.entry(place).or_default();

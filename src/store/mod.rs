@@ -22,6 +22,7 @@ pub mod log_store;
 mod measures;
 pub mod next_ledger;
 mod opening;
+mod origins;
 mod pause;
 mod queue_file;
 mod read_ahead;

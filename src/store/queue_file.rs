@@ -280,6 +280,19 @@ impl QueueCursor {
         }
     }
 
+    /// The header of the next run, and goes behind that run without reading the rest of it.
+    pub(super) fn skip(
+        &mut self,
+        disk: &dyn Disk,
+        queue: &Queue,
+    ) -> Result<Option<RunHeader>, Unreadable> {
+        let header = self.peek(disk, queue)?;
+        if let Some(header) = &header {
+            self.at.offset += header.length() as u64;
+        }
+        Ok(header)
+    }
+
     /// The file of the next run, opened, and where it stands there; `None` at the end of the queue.
     fn reader(
         &mut self,

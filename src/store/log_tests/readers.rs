@@ -9,7 +9,7 @@ use crate::store::guards::shrink;
 use crate::store::log_store::LogStore;
 use crate::store::next_ledger::SpareLedger;
 use crate::store::reader::{ListPosition, Reader};
-use crate::store::{Receipt, ReceiptFilter, RejectedFilter, Shares, Totals};
+use crate::store::{Place, Receipt, ReceiptFilter, RejectedFilter, Shares, Totals};
 
 const ROUNDS: usize = 400;
 
@@ -116,6 +116,38 @@ pub(super) fn look(reader: &mut Reader, requests_before: u64) -> u64 {
         "{requests} requests, and {requests_before} before"
     );
     requests
+}
+
+#[test]
+fn a_reader_finds_the_first_origin_behind_runs_that_come_from_later_ones() {
+    let (_parent, spool) = spool();
+    let mut store = LogStore::open(&spool).unwrap();
+    let suspects = Place { queue: 1, ..PLACE };
+    let run = run_of(1, 1);
+    let append = |place, origin| Change::Append {
+        place,
+        origin,
+        run: &run,
+    };
+    store.commit(&[append(PLACE, None); 3]).unwrap();
+    let regular = store.runs(PLACE, 0, 3).unwrap();
+    for origin in [1, 2, 0].map(|at| regular[at].id) {
+        store.commit(&[append(suspects, Some(origin))]).unwrap();
+    }
+    let upto = regular[2].id;
+    let bytes = 3 * u64::from(run.slots[0].length);
+    store
+        .commit(&[
+            Change::Settle { place: PLACE, upto },
+            Change::Leave {
+                place: PLACE,
+                events: 3,
+                bytes,
+            },
+        ])
+        .unwrap();
+    let mut reader = Reader::open(&spool).unwrap().unwrap();
+    assert_eq!(reader.first_origin().unwrap(), Some(regular[0].id));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use super::fold::{Fold, Queue};
 use super::frame::FileHeader;
 use super::ledger::{self, Reading, Stop};
 use super::opening::Unreadable;
+use super::origins::earliest_origin_of;
 use super::queue_file::QueueCursor;
 use super::receipt_files::read_receipts;
 use super::recovery::{self, CannotOpen};
@@ -222,7 +223,7 @@ impl Reader {
         self.fold.numbers.run
     }
 
-    /// The earliest origin of all pending runs; `None`: nothing is pending.
+    /// The earliest origin of all runs that are not settled; `None`: nothing is pending.
     ///
     /// Errors: as [`first_runs_with`](Self::first_runs_with).
     pub fn first_origin(&mut self) -> Result<Option<i64>> {
@@ -232,11 +233,9 @@ impl Reader {
                 if queue.position.events == 0 {
                     continue;
                 }
-                let head = queue.position.head;
-                let first = QueueCursor::new(place, head)
-                    .peek(&*reader.disk, queue)
-                    .map_err(|e| reader.failed(place, head, e))?;
-                let origin = first.map(|run| run.origin);
+                let origin = earliest_origin_of(&*reader.disk, place, queue);
+                let origin = origin
+                    .map_err(|(file, e)| Failed(unreadable_queue(&*reader.disk, place, file, e)))?;
                 earliest = earliest.into_iter().chain(origin).min();
             }
             Ok(earliest)
