@@ -275,4 +275,6 @@ pub enum DiskUse {
 }
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod log_tests;

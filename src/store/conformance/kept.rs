@@ -1,0 +1,204 @@
+//! Stores that are closed and opened again: the model, and the store of a host in a real directory.
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+
+use super::model::{Model, Saved};
+use crate::mutex::lock;
+use crate::spool::{Destination, NetworkFileSystem, Spool};
+use crate::store::contract::{HostStore, Intake, Store};
+use crate::store::guards::shrink;
+use crate::store::log_store::LogStore;
+use crate::store::next_ledger::SpareLedger;
+use crate::store::{Reader, Receipt, ReceiptFilter};
+
+/// A store that can be opened, and opened again once it is closed.
+pub(super) trait Kept {
+    /// A new one of the same kind, in which nothing was ever committed.
+    fn another(&self) -> Box<dyn Kept>;
+
+    /// Opens the store as the last commit has left it.
+    fn open(&self) -> Opened;
+
+    /// The receipts that are kept, in order; none of a store that nobody can ask for them.
+    fn receipts(&self) -> Vec<Receipt> {
+        Vec::new()
+    }
+}
+
+/// An open store.
+pub(super) enum Opened {
+    /// One that has all that the lanes need.
+    Store(Box<dyn Store>),
+    /// One that a journal is taken over into, too.
+    HostStore(Box<dyn HostStore>),
+}
+
+impl Opened {
+    /// What a host's store does besides; `None` if this is none.
+    pub(super) fn host(&mut self) -> Option<&mut dyn HostStore> {
+        match self {
+            Self::Store(_) => None,
+            Self::HostStore(store) => Some(&mut **store),
+        }
+    }
+}
+
+impl Deref for Opened {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Store(store) => &**store,
+            Self::HostStore(store) => &**store,
+        }
+    }
+}
+
+impl DerefMut for Opened {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Self::Store(store) => &mut **store,
+            Self::HostStore(store) => &mut **store,
+        }
+    }
+}
+
+/// The model.
+pub(super) struct InMemory {
+    saved: Arc<Mutex<Saved>>,
+    is_of_a_host: bool,
+}
+
+impl InMemory {
+    /// A store that has what lanes need, and nothing else.
+    pub(super) fn of_lanes() -> Self {
+        Self {
+            saved: Arc::default(),
+            is_of_a_host: false,
+        }
+    }
+
+    pub(super) fn of_a_host() -> Self {
+        Self {
+            saved: Arc::default(),
+            is_of_a_host: true,
+        }
+    }
+}
+
+impl Kept for InMemory {
+    fn another(&self) -> Box<dyn Kept> {
+        Box::new(Self {
+            saved: Arc::default(),
+            ..*self
+        })
+    }
+
+    fn open(&self) -> Opened {
+        let model = Box::new(Model::open(&self.saved));
+        match self.is_of_a_host {
+            true => Opened::HostStore(model),
+            false => Opened::Store(model),
+        }
+    }
+
+    fn receipts(&self) -> Vec<Receipt> {
+        lock(&self.saved).receipts()
+    }
+}
+
+/// How large files become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Size {
+    AsInUse,
+    Small,
+}
+
+/// A log store in a spool of its own.
+pub(super) struct InDirectory {
+    spool: Spool,
+    size: Size,
+    _parent: TempDir,
+}
+
+impl InDirectory {
+    pub(super) fn new() -> Self {
+        Self::with_files(Size::AsInUse, tempfile::tempdir())
+    }
+
+    /// One that begins files of 4 KiB at most, and gives back what it can whenever it is opened: so that
+    /// what is read stands in many files, some of which were replaced.
+    pub(super) fn with_small_files() -> Self {
+        Self::with_files(Size::Small, tempfile::tempdir())
+    }
+
+    fn with_files(size: Size, parent: io::Result<TempDir>) -> Self {
+        let parent = parent.unwrap();
+        let destination = Destination {
+            endpoint: "https://api.example/events",
+            account: "",
+        };
+        let dir = parent.path().join("spool");
+        let spool = Spool::open(&dir, destination, NetworkFileSystem::Refuse).unwrap();
+        Self {
+            spool,
+            size,
+            _parent: parent,
+        }
+    }
+}
+
+impl Kept for InDirectory {
+    fn another(&self) -> Box<dyn Kept> {
+        // A test that needs many opens them hundreds of times: on a disk, it would mostly wait for syncs.
+        let parent = match tempfile::tempdir_in("/dev/shm") {
+            Err(_) => tempfile::tempdir(),
+            in_memory => in_memory,
+        };
+        Box::new(Self::with_files(self.size, parent))
+    }
+
+    fn open(&self) -> Opened {
+        let mut store = LogStore::open(&self.spool).unwrap();
+        if self.size == Size::Small {
+            shrink(11);
+            give_back(&mut store);
+        }
+        Opened::HostStore(Box::new(store))
+    }
+
+    fn receipts(&self) -> Vec<Receipt> {
+        let reader = Reader::open(&self.spool).unwrap().unwrap();
+        let found = reader.receipts(&ReceiptFilter::default(), usize::MAX);
+        let found = found.unwrap().into_iter();
+        found.map(|(_, receipt)| receipt).collect()
+    }
+}
+
+impl Drop for InDirectory {
+    fn drop(&mut self) {
+        if self.size == Size::Small {
+            shrink(0);
+        }
+    }
+}
+
+/// What a sender does for the files between its steps.
+fn give_back(store: &mut LogStore) {
+    let disk = store.disk();
+    let point = store.note_sync_point();
+    store.syncs().sync_until(point.seq()).unwrap();
+    let seq = store.commit_sync_point().unwrap();
+    store.syncs().sync_until(seq).unwrap();
+    point.mark(&*disk).unwrap();
+    point.remove(&*disk).unwrap();
+    store.forget_removed(&point).unwrap();
+    let spare = SpareLedger::take(&*disk).unwrap();
+    let next = store.begin_next_ledger(spare).unwrap();
+    next.publish().unwrap();
+    store.use_next_ledger(next);
+}
