@@ -138,8 +138,13 @@ impl<'a> Side<'a> {
             .into_iter()
             .collect();
         look.last_run = self.runs.name(look.last_run);
-        look.first_origin = look.first_origin.map(|origin| self.runs.name(origin));
+        look.first_origin = self.first_origin();
         look
+    }
+
+    fn first_origin(&mut self) -> Option<i64> {
+        let origin = self.store.first_origin().unwrap();
+        origin.map(|origin| self.runs.name(origin))
     }
 
     fn runs(&mut self, place: Place, after: i64, limit: usize) -> Vec<StoredRun> {
@@ -257,6 +262,11 @@ impl<'a> Pair<'a> {
         self.last.push_str(", reopened");
         self.both(Side::reopen);
         self.is_joint = false;
+        // What is asked for first, before everything is read.
+        if self.rng.bool() {
+            self.both(Side::first_origin);
+        }
+        self.read_runs();
     }
 
     fn read_runs(&mut self) {

@@ -101,7 +101,9 @@ pub(super) fn the_first_origin_is_the_next_one_once_a_run_is_settled(kept: &dyn 
     store.commit(&[settled, leave]).unwrap();
     assert_eq!(store.first_origin().unwrap(), Some(runs[2].id));
     drop(store);
+    // Asked for before anything is read, and again when all that was read is settled.
     let mut store = kept.open();
+    assert_eq!(store.first_origin().unwrap(), Some(runs[2].id));
     store.runs(REGULAR, 0, 1).unwrap();
     store.commit(&settle(REGULAR, &runs[2..3])).unwrap();
     assert_eq!(store.first_origin().unwrap(), Some(runs[3].id));
