@@ -18,6 +18,7 @@
 //! library can tell a newer file from a damaged one.
 
 use std::io;
+use std::ops::Range;
 
 use super::disk::DiskFile;
 use super::guards::{Guard, is_up};
@@ -31,6 +32,19 @@ pub(super) const RECORD_HEADER_LEN: usize = 32;
 /// A longer length is damage.
 pub(super) const PAYLOAD_MAX: usize = 16 * 1024 * 1024;
 pub(super) const RECORD_MAGIC: [u8; 4] = *b"LREC";
+/// The numbers that runs, receipts and rejected events can have, and records and files as well. No store
+/// gives so many; one that says so would leave none above them for what follows.
+pub(super) const GIVEN: Range<i64> = 0..1 << 62;
+
+/// Whether a run, a receipt or a rejected event can have this id. The first one is 1.
+pub(super) fn is_id(id: i64) -> bool {
+    id > 0 && GIVEN.contains(&id)
+}
+
+/// Whether a record or a file can have this number.
+pub(super) fn is_given(number: u64) -> bool {
+    i64::try_from(number).is_ok_and(|number| GIVEN.contains(&number))
+}
 
 /// What a file of the store holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,6 +225,7 @@ impl RecordHeader {
         let length = u32_at(bytes, 4) as usize;
         let is_sound = bytes[..4] == RECORD_MAGIC
             && length <= PAYLOAD_MAX
+            && is_given(u64_at(bytes, 8))
             && u32_at(bytes, 24) == position.checksum(&bytes[..24]);
         is_sound.then(|| Self {
             length,

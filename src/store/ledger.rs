@@ -11,8 +11,8 @@ use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::{BadEntry, Entry, entries};
 use super::fold::Fold;
 use super::frame::{
-    BadHeader, FileHeader, HEADER_LEN, Kind, PAYLOAD_MAX, RECORD_HEADER_LEN, RecordHeader,
-    begin_record, find_record_header, finish_record, read_upto,
+    BadHeader, FileHeader, GIVEN, HEADER_LEN, Kind, PAYLOAD_MAX, RECORD_HEADER_LEN, RecordHeader,
+    begin_record, find_record_header, finish_record, is_given, read_upto,
 };
 use super::guards::limit;
 use super::read_ahead::ReadAhead;
@@ -36,8 +36,16 @@ pub(super) fn file_name(number: u64) -> String {
 
 /// The number that a name says; `None` if it is none of these files'.
 pub(super) fn parse_name(name: &str) -> Option<u64> {
-    let number = name.parse().ok()?;
+    let number = name.parse().ok().filter(|number| is_given(*number))?;
     (file_name(number) == name).then_some(number)
+}
+
+/// Why a ledger is refused whose numbers leave none for what follows.
+pub(super) const NO_NUMBERS: &str = "it has given more numbers than there are";
+
+/// Whether there are numbers for the files and the records that follow.
+pub(super) fn leaves_numbers(number: u64, seq: u64) -> bool {
+    number.max(seq) < GIVEN.end.cast_unsigned() / 2
 }
 
 /// The numbers of the files in a folder, in order.

@@ -132,9 +132,10 @@ impl StoredRun {
         self.marks |= 1 << place;
     }
 
-    /// How many events wait.
+    /// How many events wait. A mark for a place where there is no event counts as none.
     pub fn waiting_count(&self) -> usize {
-        self.run.slots.len() - self.marks.count_ones() as usize
+        let places = 0..self.run.slots.len();
+        places.filter(|place| self.waits(*place)).count()
     }
 
     /// The events that wait: place, fragment, time of enqueue.

@@ -17,7 +17,9 @@ use std::io;
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::Point;
 use super::fold::Queue;
-use super::frame::{FileHeader, HEADER_LEN, Kind, Position, u16_at, u32_at, u64_at};
+use super::frame::{
+    FileHeader, HEADER_LEN, Kind, Position, is_given, is_id, u16_at, u32_at, u64_at,
+};
 use super::opening::{Unreadable, open_as};
 use super::read_ahead::ReadAhead;
 use super::{Place, Run, Slot, StoredRun};
@@ -27,7 +29,7 @@ pub(super) const FILE_BYTES: u64 = 8 * 1024 * 1024;
 /// A run has at most so many events: a bit for each fits its marks.
 pub(super) const RUN_EVENTS_MAX: usize = 128;
 pub(super) const RUN_HEADER_LEN: usize = 40;
-const SLOT_LEN: usize = 12;
+pub(super) const SLOT_LEN: usize = 12;
 pub(super) const RUN_MAGIC: [u8; 4] = *b"QRUN";
 /// Bytes that are read at once.
 const READ_BYTES: usize = 256 * 1024;
@@ -42,7 +44,11 @@ pub(super) fn parse_name(name: &str) -> Option<(Place, u64)> {
     let mut parts = name.splitn(3, '.');
     let lane = parts.next()?.parse().ok()?;
     let queue = parts.next()?.parse().ok().filter(|queue| *queue <= 1)?;
-    let number = parts.next()?.parse().ok()?;
+    let number = parts
+        .next()?
+        .parse()
+        .ok()
+        .filter(|number| is_given(*number))?;
     let place = Place { lane, queue };
     (file_name(place, number) == name).then_some((place, number))
 }
@@ -95,11 +101,13 @@ impl RunHeader {
     pub(super) fn decode(bytes: &[u8], position: Position) -> Option<Self> {
         let bytes = bytes.get(..RUN_HEADER_LEN)?;
         let events = usize::from(u16_at(bytes, 8));
+        let id = u64_at(bytes, 12).cast_signed();
         let is_sound = bytes[..4] == RUN_MAGIC
             && (1..=RUN_EVENTS_MAX).contains(&events)
+            && is_id(id)
             && u32_at(bytes, 32) == position.checksum(&bytes[..32]);
         is_sound.then(|| Self {
-            id: u64_at(bytes, 12).cast_signed(),
+            id,
             origin: u64_at(bytes, 20).cast_signed(),
             events,
             session: u32_at(bytes, 28),

@@ -11,7 +11,7 @@ use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::Entry;
 use super::failed_syncs;
 use super::fold::Fold;
-use super::frame::{BadHeader, FileHeader, RECORD_HEADER_LEN};
+use super::frame::{BadHeader, FileHeader, GIVEN, RECORD_HEADER_LEN};
 use super::guards::{Guard, is_up};
 use super::ledger::{self, Ledger, Reading, Stop};
 use super::queue_file;
@@ -155,8 +155,9 @@ fn begin_next(
     old: &Ledger,
 ) -> Result<Opened, CannotOpen> {
     // Somebody may have seen ids that a power cut has taken.
-    fold.numbers.run += IDS_LEFT_OUT;
-    fold.numbers.rejected += IDS_LEFT_OUT;
+    let left_out = |number: i64| (number + IDS_LEFT_OUT).min(GIVEN.end - 1);
+    fold.numbers.run = left_out(fold.numbers.run);
+    fold.numbers.rejected = left_out(fold.numbers.rejected);
     let numbers = (old.seq, old.header.number + 1);
     let opened = begin(disk, boot_count, fold, numbers, Some(&*old.file))?;
     put_finished_away(&**disk, opened.ledger.header.number)
@@ -194,7 +195,17 @@ pub(super) fn put_finished_away(disk: &dyn Disk, highest: u64) -> io::Result<()>
     for number in ledger::numbers(disk, Folder::Ledger)? {
         if number < highest {
             let name = ledger::file_name(number);
-            match disk.rename((Folder::Ledger, &name), (Folder::Receipts, &name)) {
+            let put_away = || disk.rename((Folder::Ledger, &name), (Folder::Receipts, &name));
+            let moved = match put_away() {
+                // Whoever copied the spool of a sender that ran has copied the file before it was moved, and
+                // once more behind that.
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                    disk.remove(Folder::Receipts, &name)?;
+                    put_away()
+                }
+                moved => moved,
+            };
+            match moved {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
                 _ => {}
             }
@@ -226,6 +237,9 @@ pub(super) fn read(
     }
     if !reading.has_snapshot() {
         return Err(damaged(&name, "its snapshot is not whole"));
+    }
+    if !ledger::leaves_numbers(header.number, reading.seq) {
+        return Err(damaged(&name, ledger::NO_NUMBERS));
     }
     let behind = ledger::durable_behind(file, header, reading.end).map_err(failed)?;
     if let Some(durable) = behind

@@ -16,7 +16,9 @@ use super::codec::{Decoder, put, put_bytes, put_signed};
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::RejectedFile;
 use super::failures::unreadable;
-use super::frame::{FileHeader, HEADER_LEN, Kind, Position, u16_at, u32_at, u64_at};
+use super::frame::{
+    FileHeader, HEADER_LEN, Kind, Position, is_given, is_id, u16_at, u32_at, u64_at,
+};
 use super::opening::{Unreadable, open_as};
 use super::read_ahead::ReadAhead;
 use super::{Rejected, RejectedFilter, RejectedReason};
@@ -34,7 +36,7 @@ pub(super) fn file_name(number: u64) -> String {
 
 /// The number that a name says; `None` if it is none of these files'.
 pub(super) fn parse_name(name: &str) -> Option<u64> {
-    let number = name.parse().ok()?;
+    let number = name.parse().ok().filter(|number| is_given(*number))?;
     (file_name(number) == name).then_some(number)
 }
 
@@ -87,13 +89,15 @@ pub(super) struct Header {
 impl Header {
     pub(super) fn decode(bytes: &[u8], position: Position) -> Option<Self> {
         let bytes = bytes.get(..RECORD_HEADER_LEN)?;
-        let is_sound =
-            bytes[..4] == RECORD_MAGIC && u32_at(bytes, 32) == position.checksum(&bytes[..32]);
+        let id = u64_at(bytes, 8).cast_signed();
+        let is_sound = bytes[..4] == RECORD_MAGIC
+            && is_id(id)
+            && u32_at(bytes, 32) == position.checksum(&bytes[..32]);
         if !is_sound {
             return None;
         }
         Some(Self {
-            id: u64_at(bytes, 8).cast_signed(),
+            id,
             length: u32_at(bytes, 4) as usize,
             user: u32_at(bytes, 16),
             api_code: u32_at(bytes, 20),
@@ -131,7 +135,7 @@ impl Header {
             return None;
         }
         let mut from = Decoder(payload);
-        Some(Rejected {
+        let event = Rejected {
             attempts: from.small()?,
             first_ms: from.signed()?,
             last_ms: from.signed()?,
@@ -142,7 +146,11 @@ impl Header {
             reason: self.reason,
             may_be_delivered: self.may_be_delivered,
             http_status: (self.http_status > 0).then_some(self.http_status),
-        })
+        };
+        // Else a list with a filter would not have the event, and one without it would.
+        let is_as_said = crc32c::crc32c(event.user.as_bytes()) == self.user
+            && crc32c::crc32c(event.api_code.as_bytes()) == self.api_code;
+        is_as_said.then_some(event)
     }
 }
 
@@ -265,7 +273,11 @@ fn read_chosen(
     }
     let mut reader = RejectedReader::open(disk, file.number, file.end)?;
     while let Some(header) = reader.peek()? {
-        let bit = header.id.saturating_sub(file.first_id).max(0) as usize;
+        if !(file.first_id..file.next_id).contains(&header.id) {
+            let what = format!("rejected event {} is not one of the file's", header.id);
+            return Err(Unreadable::Damaged(what));
+        }
+        let bit = (header.id - file.first_id) as usize;
         if file.is_forgotten(bit) || !is_chosen(&header) {
             reader.skip(&header);
             continue;

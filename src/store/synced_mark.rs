@@ -8,6 +8,7 @@
 use std::io;
 
 use super::disk::{Access, Disk, Folder};
+use super::frame::is_given;
 
 const PREFIX: &str = "synced.";
 
@@ -20,6 +21,7 @@ fn marks(disk: &dyn Disk) -> io::Result<Vec<u64>> {
     let mut marks: Vec<u64> = names
         .iter()
         .filter_map(|name| name.strip_prefix(PREFIX)?.parse().ok())
+        .filter(|seq| is_given(*seq))
         .collect();
     marks.sort_unstable();
     Ok(marks)

@@ -11,13 +11,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use once_cell::race::OnceBox;
 
 use super::entry::{Entry, Isolation, Numbers, Point, QueueFile, QueuePosition, RejectedFile};
+use super::frame::{GIVEN, is_given, is_id};
+use super::ledger::NO_NUMBERS;
 use super::{
     InDoubt, LaneState, PauseState, Place, QueueState, RejectedReason, Rest, Suspect, Totals,
 };
 use crate::journal::round::Offsets;
-
-/// The numbers that runs, receipts and rejected events can have.
-const GIVEN: std::ops::Range<i64> = 0..1 << 62;
 
 /// A file of rejected events has at most so many ids, and a bit for each.
 pub(super) const FILE_IDS_MAX: i64 = 1 << 24;
@@ -218,6 +217,9 @@ impl Fold {
                     return Err("a queue has a file twice");
                 }
                 let last = numbers.last().copied().unwrap_or(0);
+                if !is_given(last) {
+                    return Err("a queue has a file with a number that there is not");
+                }
                 self.numbers.queue_file = self.numbers.queue_file.max(last);
                 self.queue_mut(*place).files.clone_from(files);
             }
@@ -234,6 +236,9 @@ impl Fold {
             Entry::InDoubt { lane, in_doubt } => self.lane_mut(*lane).in_doubt = *in_doubt,
             Entry::Rest { lane, rest } => self.lane_mut(*lane).rest = *rest,
             Entry::Segment { number, name } => {
+                if !is_given(*number) {
+                    return Err("a segment has a number that there is not");
+                }
                 self.numbers.segment = self.numbers.segment.max(*number);
                 self.segment_numbers.insert((*name).to_owned(), *number);
                 self.segments.insert(*number, ((*name).to_owned(), 0));
@@ -269,14 +274,20 @@ impl Fold {
             | Entry::RejectedTail { .. }
             | Entry::Forgotten(_)
             | Entry::RejectedGone { .. } => self.apply_to_rejected(entry)?,
-            Entry::Receipt { id, .. } => self.numbers.receipt = self.numbers.receipt.max(*id),
+            Entry::Receipt { id, .. } => {
+                if !is_id(*id) {
+                    return Err("a receipt has an id that there is not");
+                }
+                self.numbers.receipt = self.numbers.receipt.max(*id);
+            }
             Entry::ReceiptsForgotten { below } => self.numbers.receipts_from = *below,
             Entry::Numbers(numbers) => {
-                if [numbers.run, numbers.receipt, numbers.rejected]
-                    .iter()
-                    .any(|number| !GIVEN.contains(number))
+                let ids = [numbers.run, numbers.receipt, numbers.rejected];
+                let of_files = [numbers.segment, numbers.queue_file, numbers.rejected_file];
+                if !ids.iter().all(|number| GIVEN.contains(number))
+                    || !of_files.iter().all(|number| is_given(*number))
                 {
-                    return Err("it has given more numbers than there are");
+                    return Err(NO_NUMBERS);
                 }
                 self.numbers = *numbers;
             }
@@ -296,7 +307,6 @@ impl Fold {
     }
 
     fn move_queue(&mut self, place: Place, position: &QueuePosition) -> Result<(), &'static str> {
-        self.numbers.run = self.numbers.run.max(position.last_run);
         let queue = self.queue_mut(place);
         if position.last_run < queue.position.last_run
             || position.passed < queue.position.passed
@@ -311,6 +321,8 @@ impl Fold {
             queue.marks = queue.marks.split_off(&(position.passed + 1));
         }
         queue.position = *position;
+        // Only now: a recovery goes on behind what is refused.
+        self.numbers.run = self.numbers.run.max(position.last_run);
         Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! What the state knows of rejected events: their files, and which of them are forgotten.
 
-use super::{FILE_IDS_MAX, Fold, GIVEN};
+use super::{FILE_IDS_MAX, Fold};
 use crate::store::entry::{Entry, RejectedFile};
+use crate::store::frame::{GIVEN, is_given};
 
 impl Fold {
     /// The file that holds a rejected event, and the place of its bit there.
@@ -15,9 +16,22 @@ impl Fold {
     pub(super) fn apply_to_rejected(&mut self, entry: &Entry<'_>) -> Result<(), &'static str> {
         match entry {
             Entry::RejectedFile(file) => {
-                let ids = file.first_id..=file.next_id;
-                if ids.is_empty() || !GIVEN.contains(ids.start()) || !GIVEN.contains(ids.end()) {
+                if !can_be_ids(file.first_id, file.next_id) || !is_given(file.number) {
                     return Err("a file of rejected events has ids that there are not");
+                }
+                if !is_bitmap(&file.forgotten, (file.next_id - file.first_id) as usize) {
+                    return Err(
+                        "a file of rejected events has forgotten events that there are not",
+                    );
+                }
+                let mut others = self
+                    .rejected
+                    .iter()
+                    .filter(|known| known.number != file.number);
+                if others
+                    .any(|known| file.first_id < known.next_id && known.first_id < file.next_id)
+                {
+                    return Err("two files of rejected events have the same ids");
                 }
                 self.rejected.retain(|known| known.number != file.number);
                 let at = self
@@ -34,17 +48,24 @@ impl Fold {
                 end,
             } => {
                 let last = self.rejected.last().filter(|last| last.number == *number);
-                let (from, known_end) =
-                    last.map_or((*first_id, 0), |last| (last.next_id, last.end));
+                let (first, from, known_end) = last.map_or((*first_id, *first_id, 0), |last| {
+                    (last.first_id, last.next_id, last.end)
+                });
                 // Each event has its record, so that no number makes a bitmap longer than a file.
                 let room = end.saturating_sub(known_end);
                 let events = u64::try_from(next_id.saturating_sub(from)).ok();
-                let ids = next_id.saturating_sub(*first_id);
-                let is_too_much = events.is_none_or(|events| events > room) || ids > FILE_IDS_MAX;
-                if !GIVEN.contains(first_id) || is_too_much {
+                let is_too_much = events.is_none_or(|events| events > room);
+                if !can_be_ids(first, *next_id) || !is_given(*number) || is_too_much {
                     return Err("a file of rejected events has ids that there are not");
                 }
                 if last.is_none() {
+                    if self
+                        .rejected
+                        .last()
+                        .is_some_and(|last| *first_id < last.next_id)
+                    {
+                        return Err("two files of rejected events have the same ids");
+                    }
                     if self.numbers.rejected_file >= *number {
                         return Err("a file of rejected events is begun twice");
                     }
@@ -81,6 +102,18 @@ impl Fold {
         }
         Ok(())
     }
+}
+
+/// Whether a file can hold these ids. One without any is never written.
+fn can_be_ids(first: i64, next: i64) -> bool {
+    GIVEN.contains(&first) && GIVEN.contains(&next) && (1..=FILE_IDS_MAX).contains(&(next - first))
+}
+
+/// Whether there is a bit for each id and no other one.
+fn is_bitmap(bytes: &[u8], bits: usize) -> bool {
+    let beyond = bytes.len() * 8 - bits.min(bytes.len() * 8);
+    let last = bytes.last().copied().unwrap_or(0);
+    bytes.len() == bits.div_ceil(8) && last.leading_zeros() as usize >= beyond
 }
 
 impl RejectedFile {

@@ -12,12 +12,12 @@ use crate::store::disk::{Access, Disk, Folder};
 use crate::store::entry::{BadEntry, Entry, Numbers, entries};
 use crate::store::failures::cannot_open;
 use crate::store::fold::Fold;
-use crate::store::frame::{FileHeader, Kind, RECORD_HEADER_LEN, RECORD_MAGIC, RecordHeader};
+use crate::store::frame::{FileHeader, Kind, RECORD_HEADER_LEN, RECORD_MAGIC, RecordHeader, is_id};
 use crate::store::ledger;
 use crate::store::recovery::{self, CannotOpen};
 use crate::store::synced_mark;
 
-const RECORDS: Units<Record> = Units {
+pub(super) const RECORDS: Units<Record> = Units {
     kind: Kind::Ledger,
     magic: RECORD_MAGIC,
     crc_at: 24,
@@ -33,7 +33,7 @@ const RECORDS: Units<Record> = Units {
 };
 
 #[derive(Debug)]
-struct Record {
+pub(super) struct Record {
     seq: u64,
     payload: Vec<u8>,
 }
@@ -131,7 +131,9 @@ impl LedgerFound {
         }
         for record in &records {
             for entry in entries(&record.unit.payload) {
-                if let Ok(Entry::Receipt { id, bytes }) = entry {
+                if let Ok(Entry::Receipt { id, bytes }) = entry
+                    && is_id(id)
+                {
                     self.receipts.push((id, bytes.to_vec()));
                 }
             }

@@ -11,6 +11,7 @@ mod ledger;
 mod queues;
 mod rejected;
 mod replace;
+mod replace_rejected;
 mod scan;
 #[cfg(test)]
 mod tests;

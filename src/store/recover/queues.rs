@@ -188,6 +188,13 @@ impl QueueFound {
                     place.lane, place.queue
                 ));
             }
+            let more = self.events().saturating_sub(known.position.events);
+            if more > 0 && self.damage.is_none() {
+                let Place { lane, queue } = self.place;
+                let what =
+                    format!("queue {lane}.{queue}: {more} events more wait than its sum says");
+                self.damage = Some(what);
+            }
             self.lost = Some(missing);
         } else if !ledger.has_snapshot || self.damage.is_some() {
             // It may have had more than the last record that is left says.

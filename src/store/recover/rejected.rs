@@ -1,14 +1,15 @@
 //! The rejected events that can be read, and the files that they can stay in.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 
 use super::ledger::{LedgerFound, whole_file};
-use super::scan::{CannotScan, Scanned, Units, scan};
+use super::scan::{At, CannotScan, Scanned, Units, scan};
 use crate::error::{Error, Result};
 use crate::store::disk::{Disk, Folder};
 use crate::store::entry::RejectedFile;
 use crate::store::failures::cannot_open;
-use crate::store::fold::Fold;
+use crate::store::fold::{FILE_IDS_MAX, Fold};
 use crate::store::frame::{FileHeader, Kind};
 use crate::store::recovery::CannotOpen;
 use crate::store::rejected_file::{self, Header, RECORD_MAGIC};
@@ -28,14 +29,20 @@ pub(super) const EVENTS: Units<(i64, Rejected)> = Units {
     },
 };
 
-/// What can be read of a file.
+/// An event that can be read, and where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct EventAt {
+    pub(super) file: u64,
+    pub(super) offset: u64,
+    pub(super) length: u64,
+}
+
+/// A file that holds whole events in their order and nothing else.
 #[derive(Debug)]
-pub(super) struct FileFound {
-    /// As the new ledger says it, but for the number of a file that has to be copied.
-    pub(super) file: RejectedFile,
-    pub(super) header: FileHeader,
-    /// It can stay as it is; else its events are copied.
-    pub(super) is_clean: bool,
+struct CleanFile {
+    number: u64,
+    ids: Range<i64>,
+    end: u64,
 }
 
 /// All rejected events that can be read.
@@ -43,21 +50,23 @@ pub(super) struct FileFound {
 pub(super) struct RejectedFound {
     /// What is wrong with them; `None`: nothing.
     pub(super) damage: Option<String>,
-    /// In the order of their ids.
-    pub(super) files: Vec<FileFound>,
+    /// By id. Of an event that stands twice, the one in a file that the ledger names.
+    pub(super) events: BTreeMap<i64, EventAt>,
+    /// How the files have to be read: one whose header is damaged has one that was found.
+    pub(super) headers: HashMap<u64, FileHeader>,
     pub(super) counts: BTreeMap<(RejectedReason, String), u64>,
     /// The highest id that was seen.
     pub(super) last_seen: i64,
     /// At most so many cannot be read.
     pub(super) lost: u64,
-    seen: BTreeSet<i64>,
+    clean: Vec<CleanFile>,
 }
 
 impl RejectedFound {
     pub(super) fn read(disk: &dyn Disk, ledger: &LedgerFound) -> Result<Self> {
         let mut found = Self::default();
         let fold = &ledger.fold;
-        let mut listed: HashMap<u64, &RejectedFile> = HashMap::new();
+        let mut listed: BTreeMap<u64, &RejectedFile> = BTreeMap::new();
         for file in &fold.rejected {
             found.last_seen = found.last_seen.max(file.next_id - 1);
             let is_appended_to = file.number == fold.numbers.rejected_file;
@@ -66,7 +75,10 @@ impl RejectedFound {
                 listed.insert(file.number, file);
             }
         }
-        let mut numbers: BTreeSet<u64> = listed.keys().copied().collect();
+        // What the ledger names comes first: another file may hold copies of it.
+        for (number, file) in &listed {
+            found.read_file(disk, ledger, *number, Some(file))?;
+        }
         if !ledger.is_whole() {
             let names = disk.list(Folder::Rejected);
             let names = names.map_err(|e| Error::io(disk.describe(None), e))?;
@@ -77,16 +89,16 @@ impl RejectedFound {
             let parsed = names
                 .iter()
                 .filter_map(|name| rejected_file::parse_name(name));
-            numbers.extend(parsed.filter(|number| *number > given));
+            let unnamed: BTreeSet<u64> = parsed
+                .filter(|number| *number > given && !listed.contains_key(number))
+                .collect();
+            for number in unnamed {
+                found.read_file(disk, ledger, number, None)?;
+            }
         }
-        // What the ledger names comes first: another file may hold copies of it.
-        let mut numbers: Vec<u64> = numbers.into_iter().collect();
-        numbers.sort_by_key(|number| (!listed.contains_key(number), *number));
-        for number in numbers {
-            found.read_file(disk, ledger, number, listed.get(&number).copied())?;
+        for (number, file) in &listed {
+            found.count_missing(ledger, *number, file);
         }
-        found.files.sort_by_key(|found| found.file.first_id);
-        found.keep_apart();
         Ok(found)
     }
 
@@ -103,120 +115,136 @@ impl RejectedFound {
             _ => all,
         };
         let Some(scanned) = self.scan(disk, number, (from, end))? else {
-            self.lost += listed.map_or(0, RejectedFile::remaining);
             return Ok(());
         };
-        let mut is_clean = scanned.is_clean();
-        let is_copy = !scanned.units.is_empty();
+        self.headers.insert(number, scanned.header);
         let reached = scanned.end();
         if scanned.bad.is_empty() && listed.is_some_and(|listed| reached < listed.end) {
             self.damaged(number, format!("it ends at {reached}"));
         }
-        let bad_bytes = scanned.bad_bytes();
-        let (header, ids) = (
-            scanned.header,
-            self.take_ids(&ledger.fold, scanned, &mut is_clean),
-        );
-        let forgotten = |id| is_forgotten(&ledger.fold, id);
-        let (Some(&low), Some(&high)) = (ids.first(), ids.last()) else {
-            self.lost += match listed {
-                Some(listed) => listed.remaining(),
-                None if is_copy => 0,
-                None => bad_bytes.div_ceil(RECORD_LEAST),
-            };
-            // An empty file that goes on being appended to stays.
-            if let Some(listed) = listed.filter(|listed| is_clean && listed.remaining() == 0) {
-                self.keep(listed.clone(), header, is_clean);
-            }
-            return Ok(());
+        // Behind the end that a gap of the ledger may have moved, bytes that are no event may have been some.
+        let known_end = listed.map_or(0, |listed| listed.end);
+        let unknown = scanned.bad.iter().map(|bad| {
+            let from = bad.start.max(known_end);
+            bad.end.saturating_sub(from)
+        });
+        let unknown: u64 = unknown.sum();
+        let (is_clean, units) = (scanned.is_clean(), scanned.units);
+        let of_another = |at: &&At<(i64, Rejected)>| {
+            let id = at.unit.0;
+            listed.is_some_and(|file| !(file.first_id..file.next_id).contains(&id))
         };
-        let first_id = listed.map_or(low, |file| file.first_id.min(low));
-        let next_id = listed.map_or(high + 1, |file| file.next_id.max(high + 1));
-        let mut file = RejectedFile {
-            number,
-            first_id,
-            next_id,
-            end: reached,
-            forgotten: vec![0; usize::try_from(next_id - first_id).unwrap_or(0).div_ceil(8)],
-        };
-        let mut missing = 0;
-        for id in first_id..next_id {
-            if forgotten(id) || !ids.contains(&id) {
-                missing += u64::from(!forgotten(id));
-                let bit = (id - first_id) as usize;
-                file.forgotten[bit / 8] |= 1 << (bit % 8);
-            }
+        if ledger.is_whole()
+            && let Some(at) = units.iter().find(of_another)
+        {
+            let what = format!("rejected event {} is not one of the file's", at.unit.0);
+            self.damaged(number, what);
         }
-        if missing > 0 && is_clean && listed.is_some() && ledger.is_whole() {
-            self.damaged(number, format!("{missing} events are missing"));
+        let had_units = !units.is_empty();
+        let taken = self.take_events(&ledger.fold, number, units);
+        // Of a copy of events that are all known, what cannot be read is known elsewhere too, or is missed there.
+        let is_copy = listed.is_none() && had_units && taken.count == 0;
+        if !ledger.is_whole() && !is_copy {
+            self.lost += unknown.div_ceil(RECORD_LEAST);
         }
-        self.lost += match listed {
-            // Behind a gap of the ledger, the file may have had more than the ledger says.
-            Some(_) if ledger.is_whole() => missing,
-            _ => missing.max(bad_bytes.div_ceil(RECORD_LEAST)),
-        };
-        self.keep(file, header, is_clean);
+        let of_ledger = listed.map(|listed| listed.first_id..listed.next_id);
+        let ids = of_ledger.into_iter().chain(taken.ids);
+        let ids = ids.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end));
+        if let Some(ids) = ids
+            && is_clean
+            && taken.is_in_order
+            && ids.end - ids.start <= FILE_IDS_MAX
+        {
+            let end = reached;
+            self.clean.push(CleanFile { number, ids, end });
+        }
         Ok(())
     }
 
-    /// The ids that this file adds to those that other files hold.
-    fn take_ids(
-        &mut self,
-        fold: &Fold,
-        scanned: Scanned<(i64, Rejected)>,
-        is_clean: &mut bool,
-    ) -> BTreeSet<i64> {
-        let mut ids = BTreeSet::new();
+    /// Takes the events of a file that no other one has given.
+    fn take_events(&mut self, fold: &Fold, number: u64, units: Vec<At<(i64, Rejected)>>) -> Taken {
+        let mut taken = Taken {
+            ids: None,
+            count: 0,
+            is_in_order: true,
+        };
         let mut last = i64::MIN;
-        for at in scanned.units {
+        for at in units {
             let (id, event) = at.unit;
             self.last_seen = self.last_seen.max(id);
-            // Of two files whose ids overlap only one could keep this event (`keep_apart`).
-            let mut kept = self.files.iter().map(|found| &found.file);
-            let is_held = kept.any(|file| (file.first_id..file.next_id).contains(&id));
-            let is_new = self.seen.insert(id) && !is_held;
-            *is_clean &= is_new && id > last;
+            taken.is_in_order &= id > last;
             last = last.max(id);
-            if !is_new {
+            taken.add(id);
+            if is_forgotten(fold, id) {
                 continue;
             }
-            ids.insert(id);
-            if !is_forgotten(fold, id) {
-                let key = (event.reason, event.api_code);
-                *self.counts.entry(key).or_default() += 1;
+            if self.events.contains_key(&id) {
+                taken.is_in_order = false;
+                continue;
             }
+            taken.count += 1;
+            let key = (event.reason, event.api_code);
+            *self.counts.entry(key).or_default() += 1;
+            let event = EventAt {
+                file: number,
+                offset: at.offset,
+                length: at.end - at.offset,
+            };
+            self.events.insert(id, event);
         }
-        ids
+        taken
     }
 
-    fn keep(&mut self, file: RejectedFile, header: FileHeader, is_clean: bool) {
-        self.files.push(FileFound {
-            file,
-            header,
-            is_clean,
-        });
+    fn count_missing(&mut self, ledger: &LedgerFound, number: u64, listed: &RejectedFile) {
+        let there = self.events.range(listed.first_id..listed.next_id).count();
+        let missing = listed.remaining().saturating_sub(there as u64);
+        if missing > 0 && ledger.is_whole() {
+            self.damaged(number, format!("{missing} events are missing"));
+        }
+        self.lost += missing;
     }
 
-    /// Files whose ids overlap cannot be searched: of two, the one that is not the ledger's is cut to the
-    /// ids behind the other's.
-    fn keep_apart(&mut self) {
-        let mut next = i64::MIN;
-        self.files.retain_mut(|found| {
-            let file = &mut found.file;
-            if file.first_id < next {
-                let cut = (next - file.first_id) as usize;
-                let bits = (file.next_id - file.first_id).max(0) as usize;
-                let kept: Vec<bool> = (cut..bits).map(|bit| file.is_forgotten(bit)).collect();
-                file.forgotten = vec![0; kept.len().div_ceil(8)];
-                for (bit, _) in kept.iter().enumerate().filter(|(_, forgotten)| **forgotten) {
-                    file.forgotten[bit / 8] |= 1 << (bit % 8);
-                }
-                file.first_id = next;
-                found.is_clean = false;
+    /// Where the new store finds the events, in the order of their ids. A file stays as it is if no other file
+    /// has an event among its ids; files whose ids overlap could not be searched. All else is copied.
+    pub(super) fn parts(&self) -> Vec<Part> {
+        let mut parts: BTreeMap<i64, Part> = BTreeMap::new();
+        let mut kept: BTreeMap<i64, i64> = BTreeMap::new();
+        for file in &self.clean {
+            let mut among = self.events.range(file.ids.clone());
+            let before = kept.range(..file.ids.end).next_back();
+            let overlaps = before.is_some_and(|(_, end)| *end > file.ids.start);
+            if file.ids.is_empty() || overlaps || among.any(|(_, at)| at.file != file.number) {
+                continue;
             }
-            next = next.max(file.next_id);
-            file.next_id > file.first_id
-        });
+            kept.insert(file.ids.start, file.ids.end);
+            parts.insert(file.ids.start, Part::Kept(self.described(file)));
+        }
+        let is_kept = |id: i64| {
+            let before = kept.range(..=id).next_back();
+            before.is_some_and(|(_, end)| *end > id)
+        };
+        let mut copied: Vec<(i64, EventAt)> = Vec::new();
+        let mut bytes = 0;
+        for (&id, &at) in self.events.iter().filter(|(id, _)| !is_kept(**id)) {
+            let first = copied.first().map_or(id, |(first, _)| *first);
+            let is_apart = kept.range(first..id).next().is_some();
+            let is_full = bytes >= rejected_file::FILE_BYTES || id - first >= FILE_IDS_MAX;
+            if is_apart || is_full {
+                parts.insert(first, Part::Copied(std::mem::take(&mut copied)));
+                bytes = 0;
+            }
+            bytes += at.length;
+            copied.push((id, at));
+        }
+        if let Some((first, _)) = copied.first() {
+            parts.insert(*first, Part::Copied(copied));
+        }
+        parts.into_values().collect()
+    }
+
+    fn described(&self, file: &CleanFile) -> RejectedFile {
+        let ids = self.events.range(file.ids.clone()).map(|(id, _)| *id);
+        file_of(file.number, file.ids.clone(), file.end, ids)
     }
 
     fn scan(
@@ -271,4 +299,52 @@ impl RejectedFound {
 fn is_forgotten(fold: &Fold, id: i64) -> bool {
     fold.rejected_file(id)
         .is_some_and(|(at, bit)| fold.rejected[at].is_forgotten(bit))
+}
+
+/// What a file adds to the events that are known.
+struct Taken {
+    /// From its first event to its last one, forgotten ones included.
+    ids: Option<Range<i64>>,
+    count: u64,
+    is_in_order: bool,
+}
+
+impl Taken {
+    fn add(&mut self, id: i64) {
+        let known = self.ids.take().unwrap_or(id..id);
+        self.ids = Some(known.start.min(id)..known.end.max(id + 1));
+    }
+}
+
+/// Events of the new store that stand in one file.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// In a file that stays.
+    Kept(RejectedFile),
+    /// In a file that is yet to be written.
+    Copied(Vec<(i64, EventAt)>),
+}
+
+/// What the ledger says of a file: all of `ids` are forgotten but those that are `there`.
+pub(super) fn file_of(
+    number: u64,
+    ids: Range<i64>,
+    end: u64,
+    there: impl Iterator<Item = i64>,
+) -> RejectedFile {
+    let bits = usize::try_from(ids.end - ids.start).unwrap_or(0);
+    let mut forgotten: Vec<u8> = (0..bits.div_ceil(8))
+        .map(|byte| u8::MAX >> (8 - (bits - byte * 8).min(8)))
+        .collect();
+    for id in there {
+        let bit = (id - ids.start) as usize;
+        forgotten[bit / 8] &= !(1 << (bit % 8));
+    }
+    RejectedFile {
+        number,
+        first_id: ids.start,
+        next_id: ids.end,
+        end,
+        forgotten,
+    }
 }

@@ -9,15 +9,15 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::ledger::LedgerFound;
 use super::queues::{Piece, QueueFound, RUNS};
-use super::rejected::{EVENTS, FileFound};
 use super::scan::read_file;
 use super::{Found, lanes};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::process::random_u64;
 use crate::spool::Spool;
 use crate::store::disk::{Access, Disk, Folder};
-use crate::store::entry::{Entry, Point, QueueFile, QueuePosition, RejectedFile};
+use crate::store::entry::{Entry, Point, QueueFile, QueuePosition};
 use crate::store::fold::{Fold, Queue};
 use crate::store::frame::{FileHeader, HEADER_LEN, Kind, begin_record};
 use crate::store::ledger;
@@ -28,7 +28,7 @@ use crate::store::spare::{self, Spare};
 use crate::store::unsynced::Touched;
 
 /// No sender has this session: what is copied is durable before a record speaks of it.
-const SESSION: u32 = 0;
+pub(super) const SESSION: u32 = 0;
 /// No number is given twice: those that were given in records that are lost are below these.
 pub(super) const NUMBERS_MARGIN: i64 = 1_000_000;
 pub(super) const FILES_MARGIN: u64 = 1_000;
@@ -54,10 +54,11 @@ pub(super) fn replace(disk: &Arc<dyn Disk>, spool: &Spool, found: Found) -> Resu
         }
     }
     if !found.ledger.is_whole() || found.rejected.damage.is_some() {
-        new.take_rejected(&found).map_err(failed)?;
+        new.take_rejected(&found.rejected).map_err(failed)?;
     }
     new.set_rest(&found);
     let fold = new.fold;
+    check_can_be_read(&**disk, &fold, &found.ledger)?;
     let kept = format!("store-{}", crate::clock::wall_ms());
     sync_files(&**disk, &fold).map_err(failed)?;
     let number = write_ledger(&**disk, spool.boot_count(), fold.clone(), &found).map_err(failed)?;
@@ -74,6 +75,22 @@ pub(super) fn replace(disk: &Arc<dyn Disk>, spool: &Spool, found: Found) -> Resu
     Ok(dir)
 }
 
+/// Checks that the new ledger will not be damaged itself. It could be where the old one said that it has given
+/// nearly all numbers there are, which no sender does.
+fn check_can_be_read(disk: &dyn Disk, fold: &Fold, old: &LedgerFound) -> Result<()> {
+    let mut read = Fold::default();
+    let mut entries = fold.snapshot().into_iter();
+    let checked = match ledger::leaves_numbers(old.number, old.seq) {
+        true => entries.try_for_each(|entry| read.apply(&entry)),
+        false => Err(ledger::NO_NUMBERS),
+    };
+    checked.map_err(|what| {
+        let name = disk.describe(None);
+        let what = format!("{name}: no new store can be made of this one: {what}");
+        Error::new(ErrorKind::Store, what)
+    })
+}
+
 /// Moves away what a recovery has left that was killed once its ledger counted.
 pub(super) fn put_away_the_rest(disk: &dyn Disk, fold: &Fold) -> Result<()> {
     let kept = format!("store-{}", crate::clock::wall_ms());
@@ -81,10 +98,10 @@ pub(super) fn put_away_the_rest(disk: &dyn Disk, fold: &Fold) -> Result<()> {
 }
 
 /// The new store, until it is published.
-struct New<'a> {
-    disk: &'a dyn Disk,
+pub(super) struct New<'a> {
+    pub(super) disk: &'a dyn Disk,
     boot_count: u32,
-    fold: Fold,
+    pub(super) fold: Fold,
 }
 
 impl New<'_> {
@@ -224,57 +241,7 @@ impl New<'_> {
         })
     }
 
-    /// Has the new ledger speak of the rejected events that were found.
-    fn take_rejected(&mut self, found: &Found) -> io::Result<()> {
-        let mut files = Vec::new();
-        for known in &found.rejected.files {
-            files.push(match known.is_clean {
-                true => known.file.clone(),
-                false => self.copy_rejected(known)?,
-            });
-        }
-        self.fold.rejected = files;
-        self.fold.rejected_counts = found.rejected.counts.clone();
-        // The next event goes to a new file, where no id is left out.
-        self.fold.numbers.rejected_file += 1;
-        Ok(())
-    }
-
-    fn copy_rejected(&mut self, known: &FileFound) -> io::Result<RejectedFile> {
-        self.fold.numbers.rejected_file += 1;
-        let number = self.fold.numbers.rejected_file;
-        let file = &known.file;
-        let header = FileHeader {
-            first_id: file.first_id,
-            ..self.header(number)
-        };
-        let mut bytes = header.encode(Kind::Rejected).to_vec();
-        let name = rejected_file::file_name(file.number);
-        let old = read_file(self.disk, Folder::Rejected, &name)?;
-        let mut at = HEADER_LEN;
-        while at < old.len() {
-            let Some(((id, event), length)) =
-                (EVENTS.read)(&old[at..], known.header.position(at as u64))
-            else {
-                at += 1;
-                continue;
-            };
-            at += length;
-            let bit = usize::try_from(id - file.first_id).unwrap_or(usize::MAX);
-            if id < file.next_id && bit != usize::MAX && !file.is_forgotten(bit) {
-                let position = header.position(bytes.len() as u64);
-                rejected_file::encode(&mut bytes, (id, SESSION), &event, position);
-            }
-        }
-        self.write(Folder::Rejected, &rejected_file::file_name(number), &bytes)?;
-        Ok(RejectedFile {
-            number,
-            end: bytes.len() as u64,
-            ..file.clone()
-        })
-    }
-
-    fn header(&self, number: u64) -> FileHeader {
+    pub(super) fn header(&self, number: u64) -> FileHeader {
         FileHeader {
             boot_count: self.boot_count,
             number,
@@ -285,7 +252,7 @@ impl New<'_> {
     }
 
     /// Writes a file, which gets its name when it is whole: a later recovery takes it for what it is.
-    fn write(&self, folder: Folder, name: &str, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&self, folder: Folder, name: &str, bytes: &[u8]) -> io::Result<()> {
         let unfinished = format!("{name}{UNFINISHED}");
         let file = self.disk.open(folder, &unfinished, Access::Create)?;
         file.write_at(bytes, 0)?;
@@ -321,7 +288,7 @@ impl New<'_> {
 }
 
 /// Bytes that could be read a moment ago.
-fn changed() -> io::Error {
+pub(super) fn changed() -> io::Error {
     io::Error::other("a file of the store has changed while it was read")
 }
 

@@ -59,11 +59,6 @@ impl<T> Scanned<T> {
     pub(super) fn end(&self) -> u64 {
         self.units.last().map_or(HEADER_LEN as u64, |last| last.end)
     }
-
-    /// How many bytes hold no unit.
-    pub(super) fn bad_bytes(&self) -> u64 {
-        self.bad.iter().map(|range| range.end - range.start).sum()
-    }
 }
 
 /// Why a file cannot be scanned at all.

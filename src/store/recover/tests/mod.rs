@@ -3,7 +3,9 @@
 mod damage;
 mod dying_disk;
 mod kills;
+mod overlaps;
 mod owed;
+mod snapshot;
 mod told;
 mod unknown;
 

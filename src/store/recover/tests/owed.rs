@@ -45,7 +45,7 @@ pub(super) fn second_run(path: &Path) -> usize {
 }
 
 /// The same file with a number so much higher.
-fn renumbered(path: &Path, by: u64) -> std::path::PathBuf {
+pub(super) fn renumbered(path: &Path, by: u64) -> std::path::PathBuf {
     let name = path.file_name().unwrap().to_str().unwrap();
     let (before, number) = name.split_at(name.len() - 16);
     let number = number.parse::<u64>().unwrap() + by;
@@ -173,25 +173,6 @@ fn what_stands_in_two_files_is_taken_once() {
         let expected = u64::from(suspect.user != b"even-77");
         assert_eq!(suspect.waiting, expected, "{suspect:?}");
     }
-}
-
-#[test]
-fn an_event_that_only_a_copy_still_holds_is_listed_or_told_as_lost() {
-    let spooled = Spooled::new();
-    damage_a_record(&spooled);
-    let path = spooled.names("rejected").remove(0);
-    fs::copy(&path, renumbered(&path, 100)).unwrap();
-    change(&path, |bytes| bytes[300] ^= 1);
-    let done = spooled.recover(Repair::Replace);
-    let found = spooled.read().rejected;
-    assert_eq!(found.len() as u64, done.rejected, "{done:?}");
-    let missing = spooled.contents.rejected.len() - found.len();
-    assert!(done.lost_rejected >= missing as u64, "{done:?}");
-    let store = LogStore::open(&spooled.spool).unwrap();
-    assert_eq!(
-        store.fold.rejected_counts.values().sum::<u64>(),
-        done.rejected
-    );
 }
 
 #[test]

@@ -1,0 +1,68 @@
+//! The rejected events of the new store: files that stay, and copies of all other events.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io;
+
+use super::rejected::{EVENTS, EventAt, Part, RejectedFound, file_of};
+use super::replace::{New, SESSION, changed};
+use super::scan::read_file;
+use crate::store::disk::Folder;
+use crate::store::entry::RejectedFile;
+use crate::store::frame::{FileHeader, Kind};
+use crate::store::rejected_file;
+
+impl New<'_> {
+    /// Has the new ledger speak of the rejected events that were found.
+    pub(super) fn take_rejected(&mut self, found: &RejectedFound) -> io::Result<()> {
+        let mut files = Vec::new();
+        for part in found.parts() {
+            files.push(match part {
+                Part::Kept(file) => file,
+                Part::Copied(events) => self.copy_rejected(found, &events)?,
+            });
+        }
+        self.fold.rejected = files;
+        self.fold.rejected_counts = found.counts.clone();
+        // The next event goes to a new file, where no id is left out.
+        self.fold.numbers.rejected_file += 1;
+        Ok(())
+    }
+
+    fn copy_rejected(
+        &mut self,
+        found: &RejectedFound,
+        events: &[(i64, EventAt)],
+    ) -> io::Result<RejectedFile> {
+        self.fold.numbers.rejected_file += 1;
+        let number = self.fold.numbers.rejected_file;
+        let ids = match events {
+            [(first, _), .., (last, _)] | [(first @ last, _)] => *first..*last + 1,
+            [] => 0..0,
+        };
+        let header = FileHeader {
+            first_id: ids.start,
+            ..self.header(number)
+        };
+        let mut bytes = header.encode(Kind::Rejected).to_vec();
+        let mut open: HashMap<u64, Vec<u8>> = HashMap::new();
+        for (id, at) in events {
+            let old = match open.entry(at.file) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let name = rejected_file::file_name(at.file);
+                    new.insert(read_file(self.disk, Folder::Rejected, &name)?)
+                }
+            };
+            let old_header = found.headers.get(&at.file).ok_or_else(changed)?;
+            let rest = old.get(at.offset as usize..).unwrap_or_default();
+            let read = (EVENTS.read)(rest, old_header.position(at.offset));
+            let ((_, event), _) = read.ok_or_else(changed)?;
+            let position = header.position(bytes.len() as u64);
+            rejected_file::encode(&mut bytes, (*id, SESSION), &event, position);
+        }
+        self.write(Folder::Rejected, &rejected_file::file_name(number), &bytes)?;
+        let there = events.iter().map(|(id, _)| *id);
+        Ok(file_of(number, ids, bytes.len() as u64, there))
+    }
+}
