@@ -8,7 +8,7 @@ DEMO := $(TARGET)/demo
 RUST_NEEDED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 FAULT_TABLE = $(CURDIR)/$(TARGET)/faults-$@.md
 
-.PHONY: demo demo-build test test-bindings size-check soak wheel bench bench-check bench-setup release install uninstall deb toolchain setup
+.PHONY: demo demo-build test test-bindings size-check soak fuzz wheel bench bench-check bench-setup release install uninstall deb toolchain setup
 
 # Builds the library, compiles the C quickstart against it, and lets it deliver to a local API.
 demo: demo-build
@@ -49,6 +49,11 @@ soak: setup toolchain
 	MEDITOPIA_SOAK=1 MEDITOPIA_FAULT_TABLE=$(FAULT_TABLE) $(CARGO) test --locked --workspace --no-fail-fast
 	$(CARGO) test --locked --lib -- --ignored many_lives_of_a_store no_order_of_two_senders
 	@.ci/fault-table show $(FAULT_TABLE)
+
+# Feeds the readers of the store with bytes that nobody has written: each target for so many seconds.
+FUZZ_SECONDS ?= 60
+fuzz: toolchain
+	@CARGO="$(CARGO)" crates/fuzz/run $(FUZZ_SECONDS)
 
 # Builds Python's package, with the library inside, into dist/.
 wheel: toolchain

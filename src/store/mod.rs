@@ -15,6 +15,8 @@ mod failed_syncs;
 mod failures;
 mod fold;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod guards;
 mod handed_out;
 mod ledger;

@@ -19,7 +19,7 @@ fn signed(rng: &mut fastrand::Rng) -> i64 {
 }
 
 /// An entry with this tag, and with any values.
-pub(super) fn any_entry(tag: u8, rng: &mut fastrand::Rng) -> Option<Entry<'static>> {
+pub(in crate::store) fn any_entry(tag: u8, rng: &mut fastrand::Rng) -> Option<Entry<'static>> {
     let place = Place {
         lane: rng.u8(..4),
         queue: rng.u8(..2),

@@ -2,10 +2,9 @@
 
 mod ablations;
 mod acts;
-mod arbitrary;
 mod damage;
 mod every_operation;
-mod formats;
+pub(super) mod formats;
 mod golden_spool;
 mod operator;
 mod power_cut;

@@ -73,7 +73,7 @@ impl Reader {
         }
     }
 
-    fn look(
+    pub(super) fn look(
         disk: &Arc<dyn Disk>,
         boot_count: u32,
     ) -> std::result::Result<Option<Self>, CannotOpen> {

@@ -123,6 +123,27 @@ pub(crate) fn compare(
     Ok((found.salvage, mismatches))
 }
 
+/// Where the units of a file stand that a recovery finds.
+#[cfg(any(test, fuzzing))]
+pub(super) fn units_found(
+    disk: &dyn Disk,
+    (folder, name): (Folder, &str),
+    expected: super::frame::FileHeader,
+) -> Vec<(u64, u64)> {
+    fn places<T>(
+        scanned: std::result::Result<scan::Scanned<T>, scan::CannotScan>,
+    ) -> Vec<(u64, u64)> {
+        let units = scanned.map(|scanned| scanned.units).unwrap_or_default();
+        units.iter().map(|at| (at.offset, at.end)).collect()
+    }
+    let (file, range) = ((folder, name), ledger::whole_file());
+    match folder {
+        Folder::Queues => places(scan::scan(disk, file, &queues::RUNS, expected, range)),
+        Folder::Rejected => places(scan::scan(disk, file, &rejected::EVENTS, expected, range)),
+        _ => places(scan::scan(disk, file, &ledger::RECORDS, expected, range)),
+    }
+}
+
 /// Everything that can be read of a store.
 struct Found {
     salvage: Salvage,
