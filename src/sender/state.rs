@@ -8,10 +8,10 @@ use crate::dispatch::{self, Dispatcher};
 use crate::error::Result;
 use crate::journal::round::Offsets;
 use crate::log::Log;
-use crate::store::Intake;
+use crate::store::FileStore;
 
 pub(super) struct State {
-    pub(super) dispatcher: Dispatcher<dyn Intake>,
+    pub(super) dispatcher: Dispatcher<dyn FileStore>,
     pub(super) offsets: Offsets,
     /// What lies in the journal and is no segment.
     pub(super) foreign: Vec<String>,
@@ -24,7 +24,7 @@ pub(super) struct State {
 impl State {
     /// Reads what the last sender left.
     pub(super) fn open(
-        store: Box<dyn Intake>,
+        store: Box<dyn FileStore>,
         options: dispatch::Options,
         log: Arc<Log>,
     ) -> Result<Self> {

@@ -22,7 +22,7 @@ use crate::journal::segment;
 use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
 use crate::spool::{Destination, NetworkFileSystem, Spool};
-use crate::store::{Intake, LogStore, Reader, RejectedFilter};
+use crate::store::{FileStore, LogStore, Reader, RejectedFilter};
 
 const BAD: &[u8] = br#"{"success":false,"errors":[{"code":"A_2000","message":"User not found."}]}"#;
 
@@ -89,7 +89,7 @@ impl Story {
         })
     }
 
-    fn dispatcher(&mut self) -> &mut Dispatcher<dyn Intake> {
+    fn dispatcher(&mut self) -> &mut Dispatcher<dyn FileStore> {
         &mut self.state().dispatcher
     }
 

@@ -206,8 +206,8 @@ pub trait HostStore: Store {
     fn forget_receipts(&mut self, before_ms: i64, now_ms: i64) -> Result<bool>;
 }
 
-/// What the files of such a store need of the sender.
-pub trait Intake: HostStore {
+/// Such a store in files, which need the sender: what is synced, replaced and removed when.
+pub trait FileStore: HostStore {
     /// Where its files are.
     fn disk(&self) -> Arc<dyn Disk>;
 

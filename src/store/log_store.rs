@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use super::contract::{Change, HostStore, Intake, Store};
+use super::contract::{Change, FileStore, HostStore, Store};
 use super::disk::{Disk, Folder};
 use super::entry::{Entry, Isolation, Point, QueuePosition};
 use super::failures::{cannot_open, damaged, not_written, unreadable};
@@ -393,7 +393,7 @@ impl HostStore for LogStore {
     }
 }
 
-impl Intake for LogStore {
+impl FileStore for LogStore {
     fn disk(&self) -> Arc<dyn Disk> {
         self.disk.clone()
     }

@@ -43,7 +43,7 @@ pub mod syncs;
 mod unsynced;
 mod verification;
 
-pub use self::contract::{Change, HostStore, Intake, Store};
+pub use self::contract::{Change, FileStore, HostStore, Store};
 pub(crate) use self::ledger::in_use as ledger_in_use;
 pub use self::log_store::LogStore;
 pub use self::measures::{Measures, Verdicts};

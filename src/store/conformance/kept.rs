@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::model::{Model, Saved};
 use crate::mutex::lock;
 use crate::spool::{Destination, NetworkFileSystem, Spool};
-use crate::store::contract::{HostStore, Intake, Store};
+use crate::store::contract::{FileStore, HostStore, Store};
 use crate::store::guards::shrink;
 use crate::store::log_store::LogStore;
 use crate::store::next_ledger::SpareLedger;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::disk::MemoryDisk;
 use crate::error::ErrorKind;
 use crate::spool::{Destination, NetworkFileSystem, Spool};
-use crate::store::contract::{Intake, Store};
+use crate::store::contract::{HostStore, Store};
 use crate::store::disk::{Disk, Folder};
 use crate::store::log_store::LogStore;
 use crate::store::recover::{Repair, Salvage, recover_on};

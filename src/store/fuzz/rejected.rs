@@ -41,12 +41,11 @@ pub(super) fn run(data: &[u8]) {
     assert!(disk.largest_read() <= READ_AHEAD + bytes.len());
 }
 
+/// Where an event begins and ends.
+type Range = (u64, u64);
+
 /// The events that a sender reads, one by one, and where they stand.
-fn read_events(
-    disk: &MemoryDisk,
-    number: u64,
-    end: u64,
-) -> (Vec<(u64, u64)>, Vec<(i64, Rejected)>) {
+fn read_events(disk: &MemoryDisk, number: u64, end: u64) -> (Vec<Range>, Vec<(i64, Rejected)>) {
     let (mut places, mut events) = (Vec::new(), Vec::new());
     let Ok(mut reader) = RejectedReader::open(disk, number, end) else {
         return (places, events);

@@ -6,6 +6,9 @@ use crate::store::frame::{HEADER_LEN, RECORD_HEADER_LEN, RECORD_MAGIC, u32_at};
 
 type File = (Folder, &'static str, &'static [u8]);
 
+/// A file that a change may alter.
+type Changed = (Folder, String, Vec<u8>);
+
 macro_rules! golden {
     ($folder:ident, $dir:literal, $name:literal) => {
         (
@@ -71,12 +74,12 @@ pub(super) fn payloads() -> Vec<Vec<u8>> {
 
 /// Whole stores.
 pub(super) fn spools() -> Vec<Vec<u8>> {
-    let golden: Vec<(Folder, String, Vec<u8>)> = GOLDEN
+    let golden: Vec<Changed> = GOLDEN
         .iter()
         .map(|(folder, name, bytes)| (*folder, (*name).to_owned(), bytes.to_vec()))
         .collect();
     let mut stores = vec![golden.clone()];
-    let mut change = |change: fn(&mut Vec<(Folder, String, Vec<u8>)>)| {
+    let mut change = |change: fn(&mut Vec<Changed>)| {
         let mut store = golden.clone();
         change(&mut store);
         stores.push(store);

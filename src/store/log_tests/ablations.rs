@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::promises::Since;
 use super::random::{ALL, NONE, Perils, life};
 use super::world::{Mistake, Safety, Trouble, World};
-use crate::store::contract::{Change, Intake, Store};
+use crate::store::contract::{Change, FileStore, Store};
 use crate::store::disk::Folder;
 use crate::store::frame::{Position, begin_record, finish_record};
 use crate::store::guards::{Guard, shrink, take_down};

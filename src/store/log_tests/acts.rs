@@ -5,7 +5,7 @@ use super::world::{
     LANES, Mistake, Outcome, Trouble, World, leave, run_of, user_of, violation, waiting,
 };
 use crate::error::PauseReason;
-use crate::store::contract::{Change, HostStore, Intake, Store};
+use crate::store::contract::{Change, FileStore, HostStore, Store};
 use crate::store::next_ledger::SpareLedger;
 use crate::store::{
     InDoubt, LaneState, PauseState, Place, Receipt, Rejected, RejectedReason, Rest, Shares,

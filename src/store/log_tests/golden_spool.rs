@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::sim_disk::SimDisk;
 use super::world::{run_of, waiting};
 use crate::error::PauseReason;
-use crate::store::contract::{Change, HostStore, Intake, Store};
+use crate::store::contract::{Change, FileStore, HostStore, Store};
 use crate::store::disk::Folder;
 use crate::store::log_store::LogStore;
 use crate::store::next_ledger::SpareLedger;

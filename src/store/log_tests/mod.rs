@@ -21,7 +21,7 @@ mod world;
 
 use std::sync::Arc;
 
-use super::contract::{Change, HostStore, Intake, Store};
+use super::contract::{Change, FileStore, HostStore, Store};
 use super::fold::Fold;
 use super::log_store::LogStore;
 use super::next_ledger::SpareLedger;

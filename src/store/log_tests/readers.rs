@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{PLACE, rejected, run_of, spool};
-use crate::store::contract::{Change, Intake, Store};
+use crate::store::contract::{Change, FileStore, Store};
 use crate::store::guards::shrink;
 use crate::store::log_store::LogStore;
 use crate::store::next_ledger::SpareLedger;

@@ -8,7 +8,7 @@ use super::sim_disk::{SimDisk, act_as};
 use super::world::{event_of, run_of};
 use crate::mutex::lock;
 use crate::store::Place;
-use crate::store::contract::{Change, Intake, Store};
+use crate::store::contract::{Change, FileStore, Store};
 use crate::store::log_store::LogStore;
 use crate::store::next_ledger::SpareLedger;
 

@@ -12,7 +12,7 @@ use super::sim_disk::{Fault, SimDisk};
 use super::world::{event_of, run_of, waiting};
 use crate::error::Result;
 use crate::mutex::lock;
-use crate::store::contract::{Change, Intake, Store};
+use crate::store::contract::{Change, FileStore, Store};
 use crate::store::guards::{Guard, shrink, take_down};
 use crate::store::log_store::LogStore;
 use crate::store::next_ledger::SpareLedger;

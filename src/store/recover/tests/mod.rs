@@ -20,7 +20,7 @@ use crate::error::PauseReason;
 use crate::journal::segment;
 use crate::journal::writer::{RecordDurability, Writer};
 use crate::spool::{Destination, NetworkFileSystem, Spool};
-use crate::store::contract::{Change, Intake, Store};
+use crate::store::contract::{Change, FileStore, Store};
 use crate::store::disk::Folder;
 use crate::store::log_store::LogStore;
 use crate::store::next_ledger::SpareLedger;

@@ -8,7 +8,7 @@ use super::{OTHER, REGULAR, Repair, Spooled, append, contents, lane_of, run_of};
 use crate::error::ErrorKind;
 use crate::journal::segment;
 use crate::journal::writer::{RecordDurability, Writer};
-use crate::store::contract::{Change, HostStore, Intake, Store};
+use crate::store::contract::{Change, FileStore, HostStore, Store};
 use crate::store::frame::{FileHeader, Kind};
 use crate::store::guards::shrink;
 use crate::store::log_store::LogStore;

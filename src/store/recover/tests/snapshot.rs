@@ -3,7 +3,7 @@
 use super::owed::change;
 use super::{Repair, Spooled};
 use crate::store::Suspect;
-use crate::store::contract::{Change, Intake, Store};
+use crate::store::contract::{Change, FileStore, Store};
 use crate::store::frame::RECORD_MAGIC;
 use crate::store::log_store::LogStore;
 use crate::store::next_ledger::SpareLedger;

@@ -5,7 +5,7 @@ use std::fs;
 
 use super::{LANES, REGULAR, Repair, SUSPECTS, Spooled, contents};
 use crate::error::ErrorKind;
-use crate::store::contract::{HostStore, Intake, Store};
+use crate::store::contract::{FileStore, HostStore, Store};
 use crate::store::log_store::LogStore;
 use crate::store::recover::recover;
 
