@@ -5,10 +5,11 @@
 //! and behind them those of another one who became suspect later, from earlier runs. There, a run can be
 //! earlier than all before it only if it is earlier than the one before it ([`Descents`]).
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use super::Place;
 use super::disk::Disk;
+use super::entry::Point;
 use super::failures::unreadable_queue;
 use super::fold::Queue;
 use super::log_store::LogStore;
@@ -50,15 +51,14 @@ impl Descents {
     }
 }
 
-/// Hands id and origin of each run of a queue that is not settled to `sink`; else says which file of the
-/// queue cannot be read.
+/// Hands id and origin of each run from where `cursor` stands to `sink`; else says which file of the queue
+/// cannot be read.
 fn read_origins(
     disk: &dyn Disk,
-    place: Place,
+    cursor: &mut QueueCursor,
     queue: &Queue,
     mut sink: impl FnMut(i64, i64),
-) -> std::result::Result<(), (u64, Unreadable)> {
-    let mut cursor = QueueCursor::new(place, queue.position.head);
+) -> std::result::Result<(), CannotRead> {
     loop {
         let next = cursor.skip(disk, queue);
         match next.map_err(|e| (cursor.at().file, e))? {
@@ -68,23 +68,65 @@ fn read_origins(
     }
 }
 
-/// The earliest origin of a queue, as whoever has read nothing of it finds it.
+/// The file of a queue that cannot be read, and why.
+type CannotRead = (u64, Unreadable);
+
+/// What a reader knows of the order of a suspects' queue. A flush asks again and again, and the queue may be
+/// long, so only what was appended meanwhile is read.
+#[derive(Debug)]
+pub(super) struct SeenOrigins {
+    descents: Descents,
+    /// Where what was not seen yet begins.
+    upto: Point,
+}
+
+impl SeenOrigins {
+    fn none_of(queue: &Queue) -> Self {
+        Self {
+            descents: Descents::default(),
+            upto: queue.position.head,
+        }
+    }
+
+    fn look(
+        &mut self,
+        disk: &dyn Disk,
+        place: Place,
+        queue: &Queue,
+    ) -> std::result::Result<(), CannotRead> {
+        let mut cursor = QueueCursor::new(place, self.upto);
+        read_origins(disk, &mut cursor, queue, |id, origin| {
+            self.descents.append(id, origin);
+        })?;
+        self.upto = cursor.at();
+        self.descents.settle(queue.position.passed);
+        Ok(())
+    }
+}
+
+/// The earliest origin of a queue, as a reader finds it that has `seen` what it says of its suspects' queues.
 pub(super) fn earliest_origin_of(
     disk: &dyn Disk,
     place: Place,
     queue: &Queue,
-) -> std::result::Result<Option<i64>, (u64, Unreadable)> {
-    let mut earliest: Option<i64> = None;
-    if place.queue == 1 {
-        read_origins(disk, place, queue, |_, origin| {
-            earliest = earliest.into_iter().chain([origin]).min();
-        })?;
-        return Ok(earliest);
-    }
+    seen: &mut HashMap<Place, SeenOrigins>,
+) -> std::result::Result<Option<i64>, CannotRead> {
     let mut cursor = QueueCursor::new(place, queue.position.head);
     let first = cursor.peek(disk, queue);
     let first = first.map_err(|e| (cursor.at().file, e))?;
-    Ok(first.map(|run| run.origin))
+    let mut behind = None;
+    if place.queue == 1 {
+        let known = seen
+            .entry(place)
+            .or_insert_with(|| SeenOrigins::none_of(queue));
+        if known.look(disk, place, queue).is_err() {
+            // Its files may have been copied together since: all that waits is read anew.
+            *known = SeenOrigins::none_of(queue);
+            known.look(disk, place, queue)?;
+        }
+        behind = known.descents.earliest();
+    }
+    Ok(first.map(|run| run.origin).into_iter().chain(behind).min())
 }
 
 impl LogStore {
@@ -113,7 +155,9 @@ impl LogStore {
         let known = &mut self.handed_out.entry(place).or_default().descents;
         if known.is_none() {
             let mut descents = Descents::default();
-            let read = read_origins(&*self.disk, place, self.fold.queue(place), |id, origin| {
+            let queue = self.fold.queue(place);
+            let mut cursor = QueueCursor::new(place, queue.position.head);
+            let read = read_origins(&*self.disk, &mut cursor, queue, |id, origin| {
                 descents.append(id, origin);
             });
             read.map_err(|(file, e)| unreadable_queue(&*self.disk, place, file, e))?;

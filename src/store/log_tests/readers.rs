@@ -1,5 +1,6 @@
 //! Readers beside a sender that appends, settles, rotates its files and removes them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -148,6 +149,40 @@ fn a_reader_finds_the_first_origin_behind_runs_that_come_from_later_ones() {
         .unwrap();
     let mut reader = Reader::open(&spool).unwrap().unwrap();
     assert_eq!(reader.first_origin().unwrap(), Some(regular[0].id));
+
+    // The same reader, which reads on from where it was, beside one that knows nothing.
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut waiting: VecDeque<i64> = store
+        .runs(suspects, 0, 9)
+        .unwrap()
+        .iter()
+        .map(|run| run.origin)
+        .collect();
+    for _ in 0..200 {
+        if rng.bool() || waiting.len() < 2 {
+            let origin = rng.i64(1..=upto);
+            store.commit(&[append(suspects, Some(origin))]).unwrap();
+            waiting.push_back(origin);
+        } else {
+            let first = store.runs(suspects, 0, 1).unwrap()[0].id;
+            let settle = Change::Settle {
+                place: suspects,
+                upto: first,
+            };
+            let leave = Change::Leave {
+                place: suspects,
+                events: 1,
+                bytes: bytes / 3,
+            };
+            store.commit(&[settle, leave]).unwrap();
+            waiting.pop_front();
+        }
+        reader.refresh().unwrap();
+        let earliest = waiting.iter().min().copied();
+        assert_eq!(reader.first_origin().unwrap(), earliest);
+        let mut fresh = Reader::open(&spool).unwrap().unwrap();
+        assert_eq!(fresh.first_origin().unwrap(), earliest);
+    }
 }
 
 #[test]

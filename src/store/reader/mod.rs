@@ -8,6 +8,7 @@ mod pending;
 
 pub use self::pending::ListPosition;
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use super::fold::{Fold, Queue};
 use super::frame::FileHeader;
 use super::ledger::{self, Reading, Stop};
 use super::opening::Unreadable;
-use super::origins::earliest_origin_of;
+use super::origins::{SeenOrigins, earliest_origin_of};
 use super::queue_file::QueueCursor;
 use super::receipt_files::read_receipts;
 use super::recovery::{self, CannotOpen};
@@ -47,6 +48,8 @@ pub struct Reader {
     reading: Reading,
     fold: Fold,
     boot_count: u32,
+    /// Of the queues that were asked for their earliest origin.
+    seen_origins: HashMap<Place, SeenOrigins>,
 }
 
 impl Reader {
@@ -101,6 +104,7 @@ impl Reader {
             reading,
             fold,
             boot_count,
+            seen_origins: HashMap::new(),
         }))
     }
 
@@ -206,7 +210,10 @@ impl Reader {
     }
 
     /// Reads files that the sender may remove meanwhile: then it looks again and reads what is there now.
-    fn settled<T>(&mut self, read: impl Fn(&Self) -> std::result::Result<T, Failed>) -> Result<T> {
+    fn settled<T>(
+        &mut self,
+        mut read: impl FnMut(&Self) -> std::result::Result<T, Failed>,
+    ) -> Result<T> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -227,19 +234,22 @@ impl Reader {
     ///
     /// Errors: as [`first_runs_with`](Self::first_runs_with).
     pub fn first_origin(&mut self) -> Result<Option<i64>> {
-        self.settled(|reader| {
+        let mut seen = std::mem::take(&mut self.seen_origins);
+        let found = self.settled(|reader| {
             let mut earliest: Option<i64> = None;
             for (place, queue) in reader.fold.places() {
                 if queue.position.events == 0 {
                     continue;
                 }
-                let origin = earliest_origin_of(&*reader.disk, place, queue);
+                let origin = earliest_origin_of(&*reader.disk, place, queue, &mut seen);
                 let origin = origin
                     .map_err(|(file, e)| Failed(unreadable_queue(&*reader.disk, place, file, e)))?;
                 earliest = earliest.into_iter().chain(origin).min();
             }
             Ok(earliest)
-        })
+        });
+        self.seen_origins = seen;
+        found
     }
 
     /// The wall time at which the oldest pending event was enqueued.
