@@ -35,7 +35,8 @@
 //! store      transport     the sender's state on disk; HTTPS
 //! delivery   journal       pure decisions about requests; where an acknowledged event is safe
 //! config     spool         every option; the directory that holds everything
-//! stats event log exchange process
+//! stats event log
+//! exchange process
 //! error clock mutex spelling
 //! ```
 //!

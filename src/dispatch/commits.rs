@@ -51,7 +51,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     }
 
     /// Commits `changes` with what is now known of the lane and of the pause.
-    pub(crate) fn commit_lane(&mut self, lane: usize, changes: &[Change<'_>]) -> Result<()> {
+    pub(super) fn commit_lane(&mut self, lane: usize, changes: &[Change<'_>]) -> Result<()> {
         if let LaneWrites::Gathered { any } = &mut self.lane_writes {
             *any = true;
             return self.commit(changes.to_vec());
@@ -70,7 +70,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     }
 
     /// Notes for the next commit how the count of the brake has changed since it was `before`.
-    pub(crate) fn watch_brake(&mut self, before: usize, user: Option<String>) {
+    pub(super) fn watch_brake(&mut self, before: usize, user: Option<String>) {
         let count = self.engine.refused_in_a_row().len();
         self.brake = match user {
             Some(user) if count > before => Some(BrakeChange::Refused { user }),
@@ -80,7 +80,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     }
 
     /// Commits the pause and the rests as they now are: after a resume, a hold, a new token.
-    pub(crate) fn commit_pause(&mut self) -> Result<()> {
+    pub(super) fn commit_pause(&mut self) -> Result<()> {
         self.commit(Vec::new())
     }
 

@@ -20,7 +20,7 @@ const ROUNDS_A_COMMIT: u32 = 4;
 impl<S: Store + ?Sized> Dispatcher<S> {
     /// Reads ahead, sets suspects' events aside and lets old events expire, where nothing at the
     /// head is bound by a request or a group. `false`: there is more of it to do, in another commit.
-    pub(crate) fn prepare(&mut self, lane: usize, now: Moment) -> Result<bool> {
+    pub(super) fn prepare(&mut self, lane: usize, now: Moment) -> Result<bool> {
         let wanted = self.wanted(lane);
         let mut rounds = 0;
         for queue in Queue::BOTH {
@@ -153,7 +153,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     }
 
     /// Events left the suspects queue without an answer; says what is now known of their users.
-    pub(crate) fn waits_no_more<'a>(
+    pub(super) fn waits_no_more<'a>(
         &mut self,
         events: impl Iterator<Item = &'a [u8]>,
     ) -> Vec<Suspect> {

@@ -179,7 +179,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     }
 
     /// New runs stand at the end of this queue.
-    pub(crate) fn appended(&mut self, place: Place) {
+    fn appended(&mut self, place: Place) {
         if let Some(lane) = self.lanes.get_mut(usize::from(place.lane)) {
             lane.windows[usize::from(place.queue)].appended();
         }
@@ -246,7 +246,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     }
 
     /// Whether a request of this lane is on its way.
-    pub(crate) fn is_lane_in_flight(&self, lane: usize) -> bool {
+    fn is_lane_in_flight(&self, lane: usize) -> bool {
         self.lanes[lane].in_flight.is_some()
     }
 

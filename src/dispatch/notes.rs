@@ -1,4 +1,4 @@
-//! What the log is told, kept until the lock is released: a host's callback may be slow, or call back.
+//! What the log is told, kept until the lock is released: an application's callback may be slow, or call back.
 
 use std::fmt;
 
@@ -48,7 +48,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     }
 
     /// Counts and tells that a pause has begun, or tells that one has ended.
-    pub(crate) fn tell_pause(&mut self, change: Option<PauseChange>, now: Moment) {
+    pub(super) fn tell_pause(&mut self, change: Option<PauseChange>, now: Moment) {
         match change {
             Some(PauseChange::Begun(reason)) => {
                 self.totals.measures.pauses += 1;
@@ -81,8 +81,8 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         }
     }
 
-    /// Leaves a note for the log. It is written once the lock is released, because a host's
-    /// callback may be slow, or call back.
+    /// Leaves a note for the log. It is written once the lock is released, because the callback
+    /// of an application may be slow, or call back.
     pub(crate) fn say(&mut self, level: Level, message: fmt::Arguments<'_>) {
         if self.log.keeps(level) {
             self.notes.push(Note::new(level, message));

@@ -11,7 +11,7 @@ use crate::event;
 use crate::store::{Change, Receipt, Rejected, RejectedReason, Shares, Store, Suspect};
 
 /// Suspects of whom nothing waits are forgotten when there are more in all.
-pub(crate) const SUSPECTS_REMEMBERED: usize = 10_000;
+pub(super) const SUSPECTS_REMEMBERED: usize = 10_000;
 /// So many of them go in one commit.
 const FORGOTTEN_AT_ONCE: usize = 100;
 
@@ -154,7 +154,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
             })
     }
 
-    /// Forgets suspects of whom nothing waits, other than `newest`, where there are more than a host's
+    /// Forgets suspects of whom nothing waits, other than `newest`, where there are more than a process's
     /// memory should hold: most of them never send again.
     fn forget_idle_suspects(&mut self, newest: &[u8]) -> Vec<Vec<u8>> {
         let over = self.suspects.len().saturating_sub(SUSPECTS_REMEMBERED);

@@ -13,7 +13,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     }
 
     /// When the pause is probed next, if it is.
-    pub(crate) fn probe_at(&self) -> Option<Moment> {
+    pub(super) fn probe_at(&self) -> Option<Moment> {
         self.engine.pause_state()?.probe_at
     }
 

@@ -16,7 +16,7 @@ use super::state::State;
 use super::take_over::TakeOver;
 use super::vitals::Thread;
 use super::wake::{Reasons, WakeSocket};
-use super::{Shared, commands, lane};
+use super::{Shared, commands, lane, session};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Level;
@@ -196,7 +196,10 @@ impl ElectedSender {
         // After a boot, what is not known to be durable is read and verified here.
         shared.liveness.expect_none(Thread::Coordinator);
         let damage = shared.session().damage().cloned();
-        let mut state = shared.open_state(&election, damage)?;
+        // Before it is read: what an operator repairs after that is not the damaged one.
+        let ledger = session::ledger_in_use(&shared.spool);
+        let opened = shared.open_state(&election, damage);
+        let mut state = opened.inspect_err(|e| shared.note_damage(e, || ledger))?;
         state.dispatcher.store.set_disk_use(space.in_use);
         let wake = WakeSocket::bind(&shared.spool, &election)?;
         let election = Arc::new(election);
@@ -241,12 +244,12 @@ impl ElectedSender {
         change_lanes(shared)?;
         start_lanes(shared)?;
         self.space.look(shared)?;
-        carry_out_commands(shared, &self.election)?;
+        carry_out_commands(shared, &self.election, &mut self.publisher)?;
         let taken_bytes = self.take_over(shared)?;
         self.forget_receipts(shared)?;
         shared.keep_ledger_short()?;
         let for_flush = self.reasons.flush;
-        if for_flush || self.publisher.owes_progress_for(HEARTBEAT_EVERY) {
+        if for_flush || self.publisher.is_progress_older_than(HEARTBEAT_EVERY) {
             self.publisher.publish(shared, taken_bytes, for_flush)?;
         }
         Ok(())
@@ -300,16 +303,16 @@ impl ElectedSender {
             }
             shared.keep_ledger_short()?;
             // The rest of the round may take minutes.
-            carry_out_commands(shared, &self.election)?;
-            if self.publisher.is_silent_for(LOOK_EVERY) {
-                self.publisher.announce(shared)?;
-            }
+            carry_out_commands(shared, &self.election, &mut self.publisher)?;
+            self.publisher.keep_alive(shared)?;
         }
         shared.step(|state| {
             state.note_round(&round);
             Ok(())
         })?;
-        let removed = reclaim::remove_abandoned(shared, &self.election, &round, &offsets)?;
+        let keep_alive = || self.publisher.keep_alive(shared);
+        let removed =
+            reclaim::remove_abandoned(shared, &self.election, &round, &offsets, keep_alive)?;
         self.space.give_back(shared, &self.election)?;
         Ok(round.taken_bytes().saturating_sub(removed))
     }
@@ -337,12 +340,17 @@ impl ElectedSender {
 }
 
 /// Carries out what operators have asked for.
-fn carry_out_commands(shared: &Shared, election: &Election) -> Result<()> {
+fn carry_out_commands(
+    shared: &Shared,
+    election: &Election,
+    publisher: &mut Publisher,
+) -> Result<()> {
     let (spool, log) = (&shared.spool, &shared.log);
     let count = commands::carry_out_waiting(spool, log, election, |step| {
         shared.liveness.expect_none(Thread::Coordinator);
         let carried = shared.step(|state| state.dispatcher.carry_out(step, clock::now()))?;
         shared.keep_committed()?;
+        publisher.keep_alive(shared)?;
         Ok(carried)
     })?;
     if count > 0 {

@@ -111,7 +111,12 @@ fn wait_for_request(
             Ok(Some(Next::Send)) => match shared.keep_before_sending() {
                 Ok(()) => return Some(generation),
                 Err(e) => {
-                    shared.session().close();
+                    let mut session = shared.session();
+                    // Another thread may have closed that state, and one have opened the next.
+                    if session.generation() == generation {
+                        session.close();
+                    }
+                    drop(session);
                     shared.note_error(&e);
                     IDLE_LOOK
                 }

@@ -83,8 +83,8 @@ struct Shared {
     threads: Threads,
     session: Mutex<Session>,
     own_election: OwnElection,
-    /// Held while a heartbeat is made and written, so that none replaces one that knows more. It is taken before
-    /// the session's lock.
+    /// Held while a heartbeat is made and written, so that none replaces one that knows more. It is
+    /// taken before the session's lock.
     publishing: Mutex<()>,
     enqueued_since_look: AtomicUsize,
     /// This process has woken its sender, which has not looked yet.

@@ -11,12 +11,15 @@ use crate::mutex::lock;
 use crate::process::pid;
 use crate::spool::Heartbeat;
 
+/// How often a heartbeat says that the sender is alive while it is busy.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
+
 /// Publishes what other processes are to know of the sender.
 pub(super) struct Publisher {
     pid_namespace: Option<u64>,
-    /// When a heartbeat with the sender's progress was written last.
+    /// When the last heartbeat was written that says how far the sender is.
     told_progress: Option<Instant>,
-    /// When one of any kind was.
+    /// When the last heartbeat was written.
     told: Option<Instant>,
 }
 
@@ -34,14 +37,18 @@ impl Publisher {
         self.told_progress.is_none()
     }
 
-    /// Whether the last heartbeat is as old as this, or there was none.
-    pub(super) fn is_silent_for(&self, time: Duration) -> bool {
-        self.told.is_none_or(|at| at.elapsed() >= time)
+    /// Whether the last heartbeat that says how far the sender is, is as old as this, or there was none.
+    pub(super) fn is_progress_older_than(&self, time: Duration) -> bool {
+        self.told_progress.is_none_or(|at| at.elapsed() >= time)
     }
 
-    /// The same of the last one with the sender's progress.
-    pub(super) fn owes_progress_for(&self, time: Duration) -> bool {
-        self.told_progress.is_none_or(|at| at.elapsed() >= time)
+    /// Tells other processes that the sender is alive, if the last heartbeat is a second old: for the steps
+    /// of what may take minutes.
+    pub(super) fn keep_alive(&mut self, shared: &Shared) -> Result<()> {
+        if self.told.is_none_or(|at| at.elapsed() >= ALIVE_EVERY) {
+            self.announce(shared)?;
+        }
+        Ok(())
     }
 
     /// Tells other processes who the sender is and that it is alive, before it sends or takes over and while

@@ -178,12 +178,13 @@ fn punch(spool: &Spool, name: &str, from: u64, upto: u64) -> std::io::Result<()>
 }
 
 /// Removes segments that are taken over and whose writers have ended, and forgets those that are
-/// gone. Says how many bytes went.
+/// gone. Says how many bytes went. It calls `keep_alive` between its steps, which may take minutes together.
 pub(super) fn remove_abandoned(
     shared: &Shared,
     _election: &Election,
     round: &TakeOver,
     taken: &Offsets,
+    mut keep_alive: impl FnMut() -> Result<()>,
 ) -> Result<u64> {
     let spool = &shared.spool;
     let mut bytes = 0;
@@ -208,6 +209,7 @@ pub(super) fn remove_abandoned(
         }
         sync_dir(&spool.journal_dir())?;
         shared.step(|state| state.forget_segments(&gone))?;
+        keep_alive()?;
     }
     Ok(bytes)
 }

@@ -48,9 +48,12 @@ struct Open {
 /// The store that was found damaged, and how: it is not opened again.
 #[derive(Clone)]
 pub(super) struct Damage {
-    ledger: Option<(PathBuf, FileState)>,
+    ledger: Option<LedgerState>,
     pub(super) error: Error,
 }
+
+/// The file that a sender opens, and its state.
+pub(super) type LedgerState = (PathBuf, FileState);
 
 impl Damage {
     /// Whether the ledger is still the one that was found damaged.
@@ -59,9 +62,9 @@ impl Damage {
     }
 }
 
-/// The file that a sender would open, and its state; `None` where there is none. A repair puts another
-/// file in its place, or bytes in it. The folder says less: files that are only set aside come and go in it.
-fn ledger_in_use(spool: &Spool) -> Option<(PathBuf, FileState)> {
+/// The file that a sender would open now; `None` where there is none. A repair puts another file in its
+/// place, or bytes in it. The folder says less: files that are only set aside come and go in it.
+pub(super) fn ledger_in_use(spool: &Spool) -> Option<LedgerState> {
     let path = store::ledger_in_use(spool)?;
     FileState::of(&path).map(|state| (path, state))
 }
@@ -196,9 +199,9 @@ impl Session {
     }
 
     /// Notes that the store is damaged, unless that is known.
-    fn note_damage(&mut self, spool: &Spool, error: &Error) {
+    fn note_damage(&mut self, ledger: Option<LedgerState>, error: &Error) {
         self.damage.get_or_insert_with(|| Damage {
-            ledger: ledger_in_use(spool),
+            ledger,
             error: error.clone(),
         });
     }
@@ -289,14 +292,7 @@ impl Shared {
         if *error == self.was_closed() {
             return;
         }
-        let is_damage = error.pause_reason() == Some(PauseReason::StoreDamaged);
-        // Before a caller can learn of it and ask since when.
-        if is_damage && self.session().damage().is_none() {
-            let _publishing = lock(&self.publishing);
-            let paused = Heartbeat::paused(&self.spool, error.pause_reason());
-            let published = paused.and_then(|heartbeat| heartbeat.write(&self.spool));
-            published.unwrap_or_else(|e| self.log.error(format_args!("{e}")));
-        }
+        self.note_damage(error, || ledger_in_use(&self.spool));
         // A full disk is the moment that the reserve is for.
         let is_full = error.kind() == ErrorKind::SpoolFull;
         let released = is_full.then(|| self.spool.reserve().release());
@@ -307,10 +303,23 @@ impl Shared {
         if session.note_error(error) {
             session.say(Level::Error, format_args!("{error}"));
         }
-        if is_damage {
-            session.note_damage(&self.spool, error);
-        }
         self.release(session);
         self.threads.notify();
+    }
+
+    /// Notes that the store is damaged, if `error` says so and it is not known, and tells other processes.
+    pub(super) fn note_damage(&self, error: &Error, ledger: impl FnOnce() -> Option<LedgerState>) {
+        let is_damage = error.pause_reason() == Some(PauseReason::StoreDamaged);
+        if !is_damage || self.session().damage().is_some() {
+            return;
+        }
+        let ledger = ledger();
+        // Before a caller can learn of it and ask since when.
+        let publishing = lock(&self.publishing);
+        let paused = Heartbeat::paused(&self.spool, error.pause_reason());
+        let published = paused.and_then(|heartbeat| heartbeat.write(&self.spool));
+        drop(publishing);
+        published.unwrap_or_else(|e| self.log.error(format_args!("{e}")));
+        self.session().note_damage(ledger, error);
     }
 }

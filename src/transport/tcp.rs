@@ -41,6 +41,8 @@ pub(super) struct TcpConnection {
     /// The head of a request, until its body follows.
     head: Vec<u8>,
     peer_stopped_reading: bool,
+    /// A part of what had to be sent may have been, so nothing may follow.
+    has_failed: bool,
     /// Nobody has looked at the connection since the last byte that was read from it.
     was_just_read: bool,
     read_timeout: Option<Duration>,
@@ -77,6 +79,7 @@ impl TcpConnection {
             sending_head: false,
             head: Vec::new(),
             peer_stopped_reading: false,
+            has_failed: false,
             was_just_read: false,
             read_timeout: None,
             write_timeout: None,
@@ -103,6 +106,16 @@ impl TcpConnection {
 
     /// Sends the head that waits, if one does, and `amount` bytes of the output buffer.
     fn write_all(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        // A layer above may offer the same bytes again.
+        if self.has_failed {
+            return Err(Error::Other(Box::new(ConnectionCut)));
+        }
+        let written = self.try_write_all(amount, timeout);
+        self.has_failed = written.is_err();
+        written
+    }
+
+    fn try_write_all(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         let length = self.head.len() + amount;
         let mut written = 0;
         while written < length {
@@ -183,7 +196,7 @@ impl Transport for TcpConnection {
             match (&*self.stream).read(self.buffers.input_append_buf()) {
                 Ok(amount) => {
                     self.buffers.input_appended(amount);
-                    self.was_just_read = true;
+                    self.was_just_read = amount > 0;
                     return Ok(amount > 0);
                 }
                 Err(error) if is_retryable(&error) => {}
@@ -196,7 +209,7 @@ impl Transport for TcpConnection {
     fn is_open(&mut self) -> bool {
         // ureq asks when it puts a connection aside, and again before it uses it: the second look counts.
         if std::mem::take(&mut self.was_just_read) {
-            return !self.peer_stopped_reading;
+            return !self.has_failed;
         }
         let mut byte = [0];
         let peeked = recv(
@@ -204,7 +217,7 @@ impl Transport for TcpConnection {
             &mut byte,
             RecvFlags::PEEK | RecvFlags::DONTWAIT,
         );
-        !self.peer_stopped_reading
+        !self.has_failed
             && matches!(peeked, Err(rustix::io::Errno::AGAIN))
             && self.stream.check().is_ok()
     }

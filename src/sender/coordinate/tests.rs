@@ -1,6 +1,7 @@
 //! What the coordinator publishes while it takes the journal over.
 
 use super::*;
+use crate::journal::round::Offsets;
 use crate::journal::segment;
 use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
@@ -61,4 +62,30 @@ fn a_long_round_says_that_its_sender_is_alive_and_that_nothing_of_it_is_taken_ov
     enqueue(&writer);
     elected.take_over(shared).unwrap();
     assert_eq!(Heartbeat::read(spool).unwrap(), Some(after));
+}
+
+#[test]
+fn the_removal_of_segments_says_between_its_steps_that_the_sender_is_alive() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
+    let sender = one_event_for(&server, &dir, &Arc::new(Log::new(None)));
+    let (shared, spool) = (&sender.shared, &sender.shared.spool);
+    let writer = Writer::new(spool.clone(), RecordDurability::Process, 0);
+    enqueue(&writer);
+    let elected = ElectedSender::begin(shared).unwrap().unwrap();
+
+    let mut round = TakeOver::begin(spool, &Offsets::new(), 1, usize::MAX).unwrap();
+    while let Some(chunk) = round.read(spool).unwrap() {
+        shared.step(|state| state.take_over(&chunk)).unwrap();
+    }
+    let taken = shared.session().state().unwrap().offsets.clone();
+    // Its writer has ended.
+    drop(writer);
+    let mut told = 0;
+    let bytes = reclaim::remove_abandoned(shared, &elected.election, &round, &taken, || {
+        told += 1;
+        Ok(())
+    });
+    assert!(bytes.unwrap() > 0);
+    assert_eq!(told, 1);
 }
