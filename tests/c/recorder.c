@@ -419,6 +419,24 @@ ssize_t send(int descriptor, const void *data, size_t length, int flags) {
   return sent;
 }
 
+ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags) {
+  uint64_t handle = handle_of(descriptor);
+  ssize_t sent;
+  if (handle == 0) return syscall(SYS_sendmsg, descriptor, message, flags);
+  lock();
+  sent = syscall(SYS_sendmsg, descriptor, message, flags);
+  if (sent > 0) {
+    size_t left = (size_t)sent, part;
+    for (part = 0; part < message->msg_iovlen && left > 0; part++) {
+      size_t length = message->msg_iov[part].iov_len < left ? message->msg_iov[part].iov_len : left;
+      add(SEND, handle, 0, 0, message->msg_iov[part].iov_base, length);
+      left -= length;
+    }
+  }
+  unlock();
+  return sent;
+}
+
 /* The call waits, so it is made without the lock. The library acts on the bytes only after the record. */
 static ssize_t received(int descriptor, const void *data, ssize_t got) {
   uint64_t handle = handle_of(descriptor);

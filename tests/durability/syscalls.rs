@@ -188,7 +188,7 @@ fn a_kill_at_any_system_call_of_a_rejection_loses_nothing_acknowledged() {
             part: FIRST_LANE,
             before: Before::Nothing,
             required_calls: &[
-                "sendto socket",
+                "sendmsg socket",
                 "recvfrom socket",
                 "openat rejected",
                 "pwrite rejected",
@@ -274,7 +274,7 @@ fn deliver(durability: &str, lanes: usize) {
             before: Before::Nothing,
             required_calls: &[
                 "connect socket",
-                "sendto socket",
+                "sendmsg socket",
                 "recvfrom socket",
                 "pwrite ledger",
             ],
@@ -458,7 +458,7 @@ fn die_and_boot(program: &CProgram, spool: &Path) {
     while let Some(event) = tracer.next_event() {
         match &event {
             TraceEvent::Entry(call)
-                if FIRST_LANE.has(call, false) && call.name() == "sendto socket" =>
+                if FIRST_LANE.has(call, false) && call.name() == "sendmsg socket" =>
             {
                 tracer.kill(pid);
                 break;

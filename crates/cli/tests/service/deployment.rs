@@ -183,7 +183,7 @@ fn a_delivery_makes_no_system_call_outside_the_filter_of_its_unit() {
         ("bindings/systemd/meditopia@.service", of_run),
     ] {
         assert!(
-            called.contains("sendto") || called.contains("write"),
+            called.contains("sendmsg") || called.contains("write"),
             "{called:?}"
         );
         assert!(called.len() > 30, "{called:?}");

@@ -82,6 +82,7 @@ impl SystemCall {
             | libc::SYS_close
             | libc::SYS_connect
             | libc::SYS_sendto
+            | libc::SYS_sendmsg
             | libc::SYS_recvfrom => true,
             _ => false,
         }
@@ -163,6 +164,7 @@ impl SystemCall {
             libc::SYS_fdatasync => "fdatasync",
             libc::SYS_connect => "connect",
             libc::SYS_sendto => "sendto",
+            libc::SYS_sendmsg => "sendmsg",
             libc::SYS_recvfrom => "recvfrom",
             other => return format!("call {other}{kind}"),
         };
