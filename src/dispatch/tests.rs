@@ -1,5 +1,7 @@
 //! Steps that must not become long: each is a commit of its own, and the store is free in between.
 
+mod any_store;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -278,6 +278,6 @@ pub enum DiskUse {
 }
 
 #[cfg(test)]
-mod conformance;
+pub(crate) mod conformance;
 #[cfg(test)]
 mod log_tests;

@@ -68,18 +68,23 @@ impl DerefMut for Opened {
 }
 
 /// The model.
-pub(super) struct InMemory {
+pub(crate) struct InMemory {
     saved: Arc<Mutex<Saved>>,
     is_of_a_host: bool,
 }
 
 impl InMemory {
     /// A store that has what lanes need, and nothing else.
-    pub(super) fn of_lanes() -> Self {
+    pub(crate) fn of_lanes() -> Self {
         Self {
             saved: Arc::default(),
             is_of_a_host: false,
         }
+    }
+
+    /// Opens the store as the last commit has left it, for what knows only lanes.
+    pub(crate) fn open_for_lanes(&self) -> Box<dyn Store> {
+        Box::new(Model::open(&self.saved))
     }
 
     pub(super) fn of_a_host() -> Self {

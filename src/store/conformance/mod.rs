@@ -20,6 +20,8 @@ mod queues;
 mod rejected;
 mod samples;
 
+pub(crate) use self::kept::InMemory;
+
 /// Makes a test of each sentence, for one store.
 macro_rules! hold {
     ($kept:expr; $($file:ident: $($sentence:ident)+;)+) => {
