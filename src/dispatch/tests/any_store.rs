@@ -25,6 +25,8 @@ struct Story {
     lanes: usize,
     now: Moment,
     enqueued: u32,
+    /// The request of each lane that no answer has settled.
+    in_doubt: BTreeMap<usize, Vec<u8>>,
     /// Users and numbers of the events that the API has accepted, in order.
     accepted: Vec<(u32, u32)>,
 }
@@ -39,6 +41,7 @@ impl Story {
             rng,
             now: clock::now(),
             enqueued: 0,
+            in_doubt: BTreeMap::new(),
             accepted: Vec::new(),
         }
     }
@@ -97,6 +100,9 @@ impl Story {
             }
             Next::Send => {}
         }
+        if let Some(known) = self.in_doubt.insert(lane, body.clone()) {
+            assert!(known == body, "what is in doubt is repeated as it was");
+        }
         let chance = self.rng.u32(0..100);
         if chance < failures / 3 {
             self.dispatcher = None;
@@ -111,7 +117,10 @@ impl Story {
             true => Exchange::Unsettled {
                 why: "lost".to_owned(),
             },
-            false => Exchange::Answered(answer),
+            false => {
+                self.in_doubt.remove(&lane);
+                Exchange::Answered(answer)
+            }
         };
         self.dispatcher()
             .in_one_commit(lane, |lanes| lanes.settle(lane, &exchange, None, now))
