@@ -63,7 +63,6 @@ const IN_ANOTHER_LANE: &str = "elsewhere";
 
 /// What makes the next ledger the one that counts, and what comes of the last one.
 const NEXT_LEDGER: &[&str] = &[
-    "openat ledger",
     "flock ledger",
     "pwrite ledger",
     "fdatasync ledger",
