@@ -69,9 +69,10 @@ impl RejectedFound {
         let mut listed: BTreeMap<u64, &RejectedFile> = BTreeMap::new();
         for file in &fold.rejected {
             found.last_seen = found.last_seen.max(file.next_id - 1);
-            let is_appended_to = file.number == fold.numbers.rejected_file;
-            // One that is all forgotten may be gone already.
-            if file.remaining() > 0 || (is_appended_to && ledger.is_whole()) {
+            // One that is all forgotten may be gone already, unless it was still appended to: then a record that
+            // is missing may have put an event there.
+            let is_appended_to = file.number >= ledger.numbers_before.rejected_file;
+            if file.remaining() > 0 || is_appended_to {
                 listed.insert(file.number, file);
             }
         }

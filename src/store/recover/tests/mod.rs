@@ -2,6 +2,7 @@
 
 mod damage;
 mod dying_disk;
+mod emptied;
 mod kills;
 mod overlaps;
 mod owed;
