@@ -17,7 +17,7 @@ pub enum Folder {
     Queues,
     /// Events that are not sent again.
     Rejected,
-    /// What a recovery has replaced. Names there have a folder of their own before them.
+    /// What a recovery has replaced, and ledgers of a copy that were there twice. Names there have a folder of their own before them.
     Damaged,
 }
 
@@ -72,6 +72,15 @@ pub trait Disk: fmt::Debug + Send + Sync {
 
     /// How messages name a file, or the spool as a whole.
     fn describe(&self, file: Option<(Folder, &str)>) -> String;
+}
+
+/// Moves a file, if it is there, to folder `kept` under `damaged/`.
+pub(super) fn put_away(disk: &dyn Disk, kept: &str, folder: Folder, name: &str) -> io::Result<()> {
+    let to = format!("{kept}/{}-{name}", folder.name());
+    match disk.rename((folder, name), (Folder::Damaged, &to)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
 }
 
 /// An open file.

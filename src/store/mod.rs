@@ -13,6 +13,7 @@ pub mod disk;
 mod entry;
 mod failed_syncs;
 mod failures;
+mod finished;
 mod fold;
 mod frame;
 #[cfg(any(test, fuzzing))]

@@ -12,11 +12,11 @@ use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::{Entry, Point, QueueFile, RejectedFile};
 use super::failed_syncs;
 use super::failures::unreadable_queue;
+use super::finished::{next_number, put_finished_away};
 use super::frame::{FileHeader, HEADER_LEN, Kind};
 use super::ledger::{self, Ledger};
 use super::log_store::LogStore;
 use super::queue_file::{self, QueueReader, encode_run};
-use super::recovery;
 use super::rejected_file::{self, RejectedReader};
 use super::spare::{self, Spare};
 use super::syncs::Syncs;
@@ -40,6 +40,14 @@ impl SpareLedger {
     }
 }
 
+/// The file that is in use until the next one is.
+#[derive(Debug)]
+struct OldLedger {
+    file: Arc<dyn DiskFile>,
+    number: u64,
+    end: u64,
+}
+
 /// A file that holds a snapshot and does not count yet.
 #[derive(Debug)]
 pub struct NextLedger {
@@ -48,7 +56,7 @@ pub struct NextLedger {
     unsynced: Arc<UnsyncedFiles>,
     /// Its name until it is published.
     begun: String,
-    old: (Arc<dyn DiskFile>, u64),
+    old: OldLedger,
     /// Files that were copied, and that the new file does not speak of any more.
     replaced: Vec<(Folder, String)>,
     /// The old file holds receipts.
@@ -70,18 +78,18 @@ impl NextLedger {
         let failed = |e| Error::io(self.disk.describe(Some((Folder::Ledger, &name))), e);
         spare::publish(&*self.disk, &self.ledger, &self.begun).map_err(failed)?;
         // From here on the old file is only kept for its receipts; what fails is tidied up later.
-        let _ = self.old.0.truncate(self.old.1);
+        let _ = self.old.file.truncate(self.old.end);
         let _ = match self.keeps_old {
-            true => recovery::put_finished_away(&*self.disk, number),
+            true => put_finished_away(&*self.disk, number),
             false => {
-                let old = ledger::file_name(number - 1);
+                let old = ledger::file_name(self.old.number);
                 self.disk.remove(Folder::Ledger, &old)
             }
         };
         for (folder, name) in &self.replaced {
             let _ = self.disk.remove(*folder, name);
         }
-        let _ = failed_syncs::forget(&*self.disk, number - 1);
+        let _ = failed_syncs::forget(&*self.disk, self.old.number);
         Spare::set_aside(&*self.disk);
         Ok(())
     }
@@ -123,7 +131,8 @@ impl LogStore {
         // What the copying has said is in the snapshot.
         super::frame::begin_record(&mut self.record);
         self.moved.clear();
-        let number = self.ledger.header.number + 1;
+        let number = next_number(&*self.disk, self.ledger.header.number);
+        let number = number.map_err(|e| Error::io(self.disk.describe(None), e))?;
         let begun = spare.0.begin(
             Some(&*self.ledger.file),
             self.boot_count,
@@ -138,7 +147,11 @@ impl LogStore {
             begun,
             replaced,
             unsynced: self.unsynced.clone(),
-            old: (self.ledger.file.clone(), self.ledger.end),
+            old: OldLedger {
+                file: self.ledger.file.clone(),
+                number: self.ledger.header.number,
+                end: self.ledger.end,
+            },
         })
     }
 

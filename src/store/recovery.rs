@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::Entry;
 use super::failed_syncs;
+use super::finished::{next_number, put_finished_away};
 use super::fold::Fold;
 use super::frame::{BadHeader, FileHeader, GIVEN, RECORD_HEADER_LEN};
 use super::guards::{Guard, is_up};
@@ -158,7 +159,9 @@ fn begin_next(
     let left_out = |number: i64| (number + IDS_LEFT_OUT).min(GIVEN.end - 1);
     fold.numbers.run = left_out(fold.numbers.run);
     fold.numbers.rejected = left_out(fold.numbers.rejected);
-    let numbers = (old.seq, old.header.number + 1);
+    let number = next_number(&**disk, old.header.number)
+        .map_err(|e| CannotOpen::Io(disk.describe(None), e))?;
+    let numbers = (old.seq, number);
     let opened = begin(disk, boot_count, fold, numbers, Some(&*old.file))?;
     put_finished_away(&**disk, opened.ledger.header.number)
         .map_err(|e| CannotOpen::Io(disk.describe(None), e))?;
@@ -188,30 +191,6 @@ fn begin(
         strangers: Vec::new(),
         failed: Touched::default(),
     })
-}
-
-/// Moves the files before `highest` to the receipts, which they may hold.
-pub(super) fn put_finished_away(disk: &dyn Disk, highest: u64) -> io::Result<()> {
-    for number in ledger::numbers(disk, Folder::Ledger)? {
-        if number < highest {
-            let name = ledger::file_name(number);
-            let put_away = || disk.rename((Folder::Ledger, &name), (Folder::Receipts, &name));
-            let moved = match put_away() {
-                // Whoever copied the spool of a sender that ran has copied the file before it was moved, and
-                // once more behind that.
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                    disk.remove(Folder::Receipts, &name)?;
-                    put_away()
-                }
-                moved => moved,
-            };
-            match moved {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Folds a ledger as far as it counts; `true`: a power cut took its end.

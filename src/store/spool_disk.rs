@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind as IoKind};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, FlockOperation};
 
@@ -125,8 +125,7 @@ impl Disk for SpoolDisk {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         let renamed = renameat_with(CWD, &old, CWD, &new, RenameFlags::NOREPLACE);
         match renamed.map_err(io::Error::from) {
-            // The caller's lock makes a plain rename safe.
-            Err(e) if is_unsupported(&e) => fs::rename(old, new),
+            Err(e) if is_unsupported(&e) => rename_if_free(&old, &new),
             renamed => renamed,
         }
     }
@@ -151,6 +150,16 @@ impl Disk for SpoolDisk {
             Some((folder, name)) => self.path(folder, name).display().to_string(),
             None => self.name.clone(),
         }
+    }
+}
+
+/// Gives a file another name, unless a file has it already. Nobody takes the name in between: whoever gives
+/// names holds the caller's lock.
+fn rename_if_free(old: &Path, new: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(new) {
+        Err(e) if e.kind() == IoKind::NotFound => fs::rename(old, new),
+        Err(e) => Err(e),
+        Ok(_) => Err(IoKind::AlreadyExists.into()),
     }
 }
 
@@ -247,5 +256,25 @@ impl DiskFile for OpenFile {
             Descriptor::Plain(file) => file.check(),
             Descriptor::Lockable(file) => file.check(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_rename_cannot_refuse_to_replace_no_file_is_replaced_either() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        fs::write(&old, "old").unwrap();
+        rename_if_free(&old, &new).unwrap();
+        fs::write(&old, "another").unwrap();
+        let refused = rename_if_free(&old, &new).unwrap_err();
+        assert_eq!(refused.kind(), IoKind::AlreadyExists);
+        assert_eq!(fs::read(&new).unwrap(), b"old");
+        assert_eq!(fs::read(&old).unwrap(), b"another");
+        let gone = rename_if_free(&dir.path().join("x"), &dir.path().join("y"));
+        assert_eq!(gone.unwrap_err().kind(), IoKind::NotFound);
     }
 }

@@ -4,6 +4,7 @@ mod ablations;
 mod acts;
 mod damage;
 mod every_operation;
+mod finished;
 pub(super) mod formats;
 mod golden_spool;
 mod operator;

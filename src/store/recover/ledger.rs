@@ -50,7 +50,7 @@ pub(super) struct LedgerFound {
     pub(super) numbers_before: Numbers,
     /// The highest record that was seen.
     pub(super) seq: u64,
-    /// The highest file there is; 0: none.
+    /// The highest ledger that is not finished; 0: none.
     pub(super) number: u64,
     /// The receipts of a damaged file, which will not be among the store's any more.
     pub(super) receipts: Vec<(i64, Vec<u8>)>,
@@ -104,7 +104,7 @@ impl LedgerFound {
             let numbers = ledger::numbers(disk, folder).map_err(failed)?;
             files.extend(numbers.into_iter().map(|number| (number, folder)));
         }
-        self.number = files.last().map_or(0, |(number, _)| *number);
+        self.number = highest.unwrap_or(0);
         let records = match highest {
             Some(highest) => read_records(disk, Folder::Ledger, highest)?,
             None => Vec::new(),

@@ -16,13 +16,13 @@ use super::{Found, lanes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::random_u64;
 use crate::spool::Spool;
-use crate::store::disk::{Access, Disk, Folder};
+use crate::store::disk::{Access, Disk, Folder, put_away};
 use crate::store::entry::{Entry, Point, QueueFile, QueuePosition};
+use crate::store::finished::{next_number, put_finished_away};
 use crate::store::fold::{Fold, Queue};
 use crate::store::frame::{FileHeader, HEADER_LEN, Kind, begin_record};
 use crate::store::ledger;
 use crate::store::queue_file::{self, encode_run};
-use crate::store::recovery;
 use crate::store::rejected_file;
 use crate::store::spare::{self, Spare};
 use crate::store::unsynced::Touched;
@@ -66,7 +66,7 @@ pub(super) fn replace(disk: &Arc<dyn Disk>, spool: &Spool, found: Found) -> Resu
         let name = ledger::file_name(found.ledger.number);
         put_away(&**disk, &kept, Folder::Ledger, &name).map_err(failed)?;
     }
-    recovery::put_finished_away(&**disk, number).map_err(failed)?;
+    put_finished_away(&**disk, number).map_err(failed)?;
     move_the_rest(&**disk, &fold, &kept).map_err(failed)?;
     let dir = spool.damaged_dir();
     spool.ensure_dir(&dir)?;
@@ -324,7 +324,7 @@ fn write_ledger(
     if let Some((first, _)) = receipts.first() {
         fold.numbers.receipt = first - 1;
     }
-    let number = found.ledger.number + 1;
+    let number = next_number(disk, found.ledger.number)?;
     let spare = Spare::take(disk)?;
     let (mut ledger, begun) = spare.begin(None, boot_count, &fold, (seq, number))?;
     let mut record = Vec::new();
@@ -371,12 +371,4 @@ fn move_the_rest(disk: &dyn Disk, fold: &Fold, kept: &str) -> io::Result<()> {
         }
     }
     moved.into_iter().try_for_each(|folder| disk.sync(folder))
-}
-
-fn put_away(disk: &dyn Disk, kept: &str, folder: Folder, name: &str) -> io::Result<()> {
-    let to = format!("{kept}/{}-{name}", folder.name());
-    match disk.rename((folder, name), (Folder::Damaged, &to)) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
-    }
 }
