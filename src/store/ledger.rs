@@ -4,7 +4,6 @@
 //! speaks of, are durable by then. Whoever holds the lock of the highest file is the only one who writes.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::disk::{Access, Disk, DiskFile, Folder};
@@ -16,8 +15,6 @@ use super::frame::{
 };
 use super::guards::limit;
 use super::read_ahead::ReadAhead;
-use super::spool_disk::SpoolDisk;
-use crate::spool::Spool;
 
 /// A file that has reached this size is followed by the next one.
 pub(super) const FILE_BYTES: u64 = 4 * 1024 * 1024;
@@ -54,13 +51,6 @@ pub(super) fn numbers(disk: &dyn Disk, folder: Folder) -> io::Result<Vec<u64>> {
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| parse_name(name)).collect();
     numbers.sort_unstable();
     Ok(numbers)
-}
-
-/// The path of the file with the highest number, if there is one that can be seen.
-pub(crate) fn in_use(spool: &Spool) -> Option<PathBuf> {
-    let numbers = numbers(&SpoolDisk::new(spool), Folder::Ledger).ok()?;
-    let highest = numbers.last()?;
-    Some(spool.ledger_dir().join(file_name(*highest)))
 }
 
 /// The file that records are appended to, whose lock this process holds.

@@ -45,13 +45,13 @@ mod unsynced;
 mod verification;
 
 pub use self::contract::{Change, FileStore, HostStore, Store};
-pub(crate) use self::ledger::in_use as ledger_in_use;
 pub use self::log_store::LogStore;
 pub use self::measures::{Measures, Verdicts};
 pub use self::pause::PauseState;
 pub use self::reader::Reader;
 pub use self::receipts::{Receipt, ReceiptFilter, Share, Shares};
 pub use self::rejected::{Rejected, RejectedFilter, RejectedReason};
+pub(crate) use self::spool_disk::ledger_in_use;
 
 /// Which queue of which lane a run waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

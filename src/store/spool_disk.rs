@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FallocateFlags, FlockOperation};
 
 use super::disk::{Access, Disk, DiskFile, Folder};
+use super::ledger;
 use crate::error::is_unsupported;
 use crate::process::{Announcement, CloseOnFork, ClosedInChild, FileKey};
 use crate::spool::{Spool, check_file_limit, ensure_dir, file_limit, sync_dir};
@@ -161,6 +162,13 @@ fn rename_if_free(old: &Path, new: &Path) -> io::Result<()> {
         Err(e) => Err(e),
         Ok(_) => Err(IoKind::AlreadyExists.into()),
     }
+}
+
+/// The path of the ledger with the highest number, if there is one that can be seen.
+pub(crate) fn ledger_in_use(spool: &Spool) -> Option<PathBuf> {
+    let numbers = ledger::numbers(&SpoolDisk::new(spool), Folder::Ledger).ok()?;
+    let highest = numbers.last()?;
+    Some(spool.ledger_dir().join(ledger::file_name(*highest)))
 }
 
 #[derive(Debug)]
