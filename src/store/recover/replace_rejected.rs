@@ -1,15 +1,12 @@
 //! The rejected events of the new store: files that stay, and copies of all other events.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::io;
 
 use super::rejected::{EVENTS, EventAt, Part, RejectedFound, file_of};
 use super::replace::{New, SESSION, changed};
-use super::scan::read_file;
-use crate::store::disk::Folder;
+use crate::store::disk::{Access, Disk, DiskFile, Folder};
 use crate::store::entry::RejectedFile;
-use crate::store::frame::{FileHeader, Kind};
+use crate::store::frame::{FileHeader, Kind, read_upto};
 use crate::store::rejected_file;
 
 impl New<'_> {
@@ -45,18 +42,11 @@ impl New<'_> {
             ..self.header(number)
         };
         let mut bytes = header.encode(Kind::Rejected).to_vec();
-        let mut open: HashMap<u64, Vec<u8>> = HashMap::new();
+        let mut old = OneOpen::new(self.disk);
         for (id, at) in events {
-            let old = match open.entry(at.file) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => {
-                    let name = rejected_file::file_name(at.file);
-                    new.insert(read_file(self.disk, Folder::Rejected, &name)?)
-                }
-            };
             let old_header = found.headers.get(&at.file).ok_or_else(changed)?;
-            let rest = old.get(at.offset as usize..).unwrap_or_default();
-            let read = (EVENTS.read)(rest, old_header.position(at.offset));
+            let event = old.read(at)?;
+            let read = (EVENTS.read)(&event, old_header.position(at.offset));
             let ((_, event), _) = read.ok_or_else(changed)?;
             let position = header.position(bytes.len() as u64);
             rejected_file::encode(&mut bytes, (*id, SESSION), &event, position);
@@ -64,5 +54,33 @@ impl New<'_> {
         self.write(Folder::Rejected, &rejected_file::file_name(number), &bytes)?;
         let there = events.iter().map(|(id, _)| *id);
         Ok(file_of(number, ids, bytes.len() as u64, there))
+    }
+}
+
+/// The file that was read last. Events of many files may go to one copy, so no more are open at a time, and
+/// none is in memory.
+struct OneOpen<'a> {
+    disk: &'a dyn Disk,
+    open: Option<(u64, Box<dyn DiskFile>)>,
+}
+
+impl<'a> OneOpen<'a> {
+    fn new(disk: &'a dyn Disk) -> Self {
+        Self { disk, open: None }
+    }
+
+    /// The bytes of an event.
+    fn read(&mut self, at: &EventAt) -> io::Result<Vec<u8>> {
+        let file = match self.open.take() {
+            Some((number, file)) if number == at.file => file,
+            _ => {
+                let name = rejected_file::file_name(at.file);
+                self.disk.open(Folder::Rejected, &name, Access::Read)?
+            }
+        };
+        let length = usize::try_from(at.length).unwrap_or(usize::MAX);
+        let bytes = read_upto(&*file, at.offset, length)?;
+        self.open = Some((at.file, file));
+        Ok(bytes)
     }
 }
