@@ -1,4 +1,4 @@
-//! What the sender needs of a store, whichever keeps it.
+//! What `dispatch` and `sender` need of a store, whichever keeps it.
 
 use std::sync::Arc;
 
@@ -199,14 +199,14 @@ pub trait HostStore: Store {
     /// Says how much disk it may use from now on.
     fn set_disk_use(&mut self, disk_use: DiskUse);
 
-    /// Forgets receipts that are older than `before_ms`; others may go with them whose time has not come
-    /// at `now_ms`, a file of them at a time. Says whether there may be more.
+    /// Forgets receipts that are older than `before_ms`; others may go with them that are dated later than
+    /// `now_ms`, a file of them at a time. Says whether there may be more.
     ///
     /// Errors: as [`commit`](Store::commit).
     fn forget_receipts(&mut self, before_ms: i64, now_ms: i64) -> Result<bool>;
 }
 
-/// Such a store in files, which need the sender: what is synced, replaced and removed when.
+/// The store of a host that keeps files: the sender syncs, replaces and removes them.
 pub trait FileStore: HostStore {
     /// Where its files are.
     fn disk(&self) -> Arc<dyn Disk>;

@@ -1,6 +1,6 @@
 //! Which commits survive a power cut, which whoever needs to know waits for outside of the sender's lock.
 //!
-//! What has to be flushed for that is the store's own affair ([`Flush`]). One flush serves all who wait.
+//! What has to be synced for that is the store's own affair ([`MakeDurable`]). One sync serves all who wait.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use crate::journal::group_commit::GroupCommit;
 use crate::mutex::lock;
 
 /// What a store does to make all that it has written durable.
-pub trait Flush: fmt::Debug + Send + Sync {
+pub trait MakeDurable: fmt::Debug + Send + Sync {
     /// Returns once everything that was written before the call survives a power cut; else says what
     /// could not be synced.
     fn sync_all(&self) -> std::result::Result<(), (String, io::Error)>;
@@ -21,7 +21,7 @@ pub trait Flush: fmt::Debug + Send + Sync {
 /// How far the commits of a store are durable.
 #[derive(Debug)]
 pub struct Syncs {
-    files: Arc<dyn Flush>,
+    files: Arc<dyn MakeDurable>,
     /// The last commit that was written.
     written: AtomicU64,
     /// The last commit that is durable.
@@ -31,7 +31,7 @@ pub struct Syncs {
 
 impl Syncs {
     /// Of a store that has written commits up to `written`, of which those up to `durable` are durable.
-    pub(super) fn new(files: Arc<dyn Flush>, written: u64, durable: u64) -> Self {
+    pub(super) fn new(files: Arc<dyn MakeDurable>, written: u64, durable: u64) -> Self {
         Self {
             files,
             written: AtomicU64::new(written),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::fold::Fold;
-use super::syncs::Flush;
+use super::syncs::MakeDurable;
 use super::{failed_syncs, ledger};
 use crate::mutex::lock;
 
@@ -149,7 +149,7 @@ impl UnsyncedFiles {
     }
 }
 
-impl Flush for UnsyncedFiles {
+impl MakeDurable for UnsyncedFiles {
     fn sync_all(&self) -> std::result::Result<(), (String, io::Error)> {
         let name = ledger::file_name(self.ledger_number);
         let named = |e| (self.disk.describe(Some((Folder::Ledger, &name))), e);

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::journal::round::Offsets;
 use crate::mutex::lock;
 use crate::store::contract::{Change, HostStore, Store};
-use crate::store::syncs::{Flush, Syncs};
+use crate::store::syncs::{MakeDurable, Syncs};
 use crate::store::{
     DiskUse, LaneState, PauseState, Place, Receipt, Rejected, RejectedFilter, Rest, StoredRun,
     Suspect, Totals,
@@ -73,7 +73,7 @@ pub(super) struct Model {
 #[derive(Debug)]
 struct Nothing;
 
-impl Flush for Nothing {
+impl MakeDurable for Nothing {
     fn sync_all(&self) -> std::result::Result<(), (String, io::Error)> {
         Ok(())
     }
