@@ -99,6 +99,7 @@ impl UnsyncedFiles {
         let _syncing = lock(&self.syncing);
         let touched = std::mem::take(&mut *lock(&self.touched));
         let mut outcome = Ok(());
+        let mut failing = Vec::new();
         let failed = lock(&self.failed).clone();
         for (folder, name) in &touched.files {
             if failed.files.contains(&(*folder, name.clone())) {
@@ -117,7 +118,7 @@ impl UnsyncedFiles {
                 }
             };
             if let Err(e) = file.sync() {
-                self.note_failed([(*folder, name.clone())]);
+                failing.push((*folder, name.clone()));
                 outcome = Err((self.disk.describe(Some((*folder, name))), e));
             }
         }
@@ -126,7 +127,7 @@ impl UnsyncedFiles {
                 if let Err(e) = self.disk.sync(*folder) {
                     // The names may be lost: the files need others.
                     let named = touched.files.iter().filter(|(of, _)| of == folder);
-                    self.note_failed(named.cloned());
+                    failing.extend(named.cloned());
                     outcome = Err((folder.name().to_owned(), e));
                     break;
                 }
@@ -134,6 +135,10 @@ impl UnsyncedFiles {
         }
         if outcome.is_err() {
             lock(&self.touched).extend(touched);
+        }
+        // Only now: another thread may replace the files that have failed at once, and forget them.
+        if !failing.is_empty() {
+            self.note_failed(failing);
         }
         outcome
     }
