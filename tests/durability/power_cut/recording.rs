@@ -279,6 +279,13 @@ impl Recording {
         }
     }
 
+    /// Whether such a file or directory is ever synced.
+    pub fn has_syncs_of(&self, role: Role) -> bool {
+        let is_one =
+            |step: &Step| matches!(step, Step::Synced { node, .. } if self.role(*node) == role);
+        self.steps.iter().any(is_one)
+    }
+
     /// The same, on a disk that reports the syncs of such files or directories without doing them.
     pub fn without_syncs_of(&self, role: Role) -> Self {
         let mut ablated = self.clone();
