@@ -55,12 +55,17 @@ fn last_record(disk: &dyn Disk, folder: Folder, number: u64) -> io::Result<u64> 
     Ok(last)
 }
 
-/// The number of the ledger that follows `number`. It is above those of the finished ones too: in a copy, they
-/// may be of a later moment than the ledger, and receipts are searched in the order of their files.
-pub(super) fn next_number(disk: &dyn Disk, number: u64) -> io::Result<u64> {
+/// The highest number of a finished ledger; 0: there is none. The next ledger gets a number above it: in a copy,
+/// the finished ones may be of a later moment, and receipts are searched in the order of their files.
+pub(super) fn highest_number(disk: &dyn Disk) -> io::Result<u64> {
     let finished = ledger::numbers(disk, Folder::Receipts)?;
     // A number that leaves hardly any above it was not given by a store.
     let given = |of: &&u64| ledger::leaves_numbers(of.saturating_mul(2), 0);
     let highest = finished.iter().rev().find(given);
-    Ok(number.max(highest.copied().unwrap_or(0)) + 1)
+    Ok(highest.copied().unwrap_or(0))
+}
+
+/// The number of the ledger that follows `number`.
+pub(super) fn next_number(disk: &dyn Disk, number: u64) -> io::Result<u64> {
+    Ok(highest_number(disk)?.max(number) + 1)
 }

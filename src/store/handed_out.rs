@@ -12,7 +12,7 @@ use super::fold::FILE_IDS_MAX;
 use super::frame::{FileHeader, HEADER_LEN, Kind};
 use super::guards::limit;
 use super::log_store::LogStore;
-use super::origins::Descents;
+use super::origins::SeenOrigins;
 use super::queue_file::{self, QueueCursor, encode_run};
 use super::rejected_file;
 use super::{Place, Rejected, Run, StoredRun};
@@ -30,8 +30,8 @@ pub(super) struct HandedOut {
     runs: VecDeque<Known>,
     /// The origin of the first run that waits, and which run was settled last when it was looked up.
     first: Option<(i64, i64)>,
-    /// Of a suspects' queue, once it was asked for.
-    pub(super) descents: Option<Descents>,
+    /// Of a suspects' queue, as far as it was asked for.
+    pub(super) seen_origins: SeenOrigins,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -94,12 +94,6 @@ impl LogStore {
         let events: u64 = runs.iter().map(|(_, _, run)| run.slots.len() as u64).sum();
         let lengths = runs.iter().flat_map(|(_, _, run)| &run.slots);
         let event_bytes: u64 = lengths.map(|slot| u64::from(slot.length)).sum();
-        let known = self.handed_out.get_mut(&place);
-        if let Some(descents) = known.and_then(|known| known.descents.as_mut()) {
-            for (id, origin, _) in runs {
-                descents.append(*id, *origin);
-            }
-        }
         let last_run = runs.last().map_or(0, |(id, _, _)| *id);
         self.move_queue(place, |position| {
             if position.head.file == 0 {
@@ -323,9 +317,6 @@ impl LogStore {
         {
             head = Some((run.id, run.end));
             known.runs.pop_front();
-        }
-        if let Some(descents) = &mut known.descents {
-            descents.settle(upto);
         }
         match head {
             Some((id, end)) if id == upto => self.move_queue(place, |position| {

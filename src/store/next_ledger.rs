@@ -12,7 +12,7 @@ use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::{Entry, Point, QueueFile, RejectedFile};
 use super::failed_syncs;
 use super::failures::unreadable_queue;
-use super::finished::{next_number, put_finished_away};
+use super::finished::{highest_number, put_finished_away};
 use super::frame::{FileHeader, HEADER_LEN, Kind};
 use super::ledger::{self, Ledger};
 use super::log_store::LogStore;
@@ -23,19 +23,28 @@ use super::syncs::Syncs;
 use super::unsynced::{Touched, UnsyncedFiles};
 use crate::error::{Error, Result};
 
-/// The blocks of the next file, taken outside of the sender's lock.
+/// What the next file needs of the disk, looked for outside of the sender's lock.
 #[derive(Debug)]
-pub struct SpareLedger(Spare);
+pub struct SpareLedger {
+    blocks: Spare,
+    /// Its number has to be above this one.
+    highest_finished: u64,
+}
 
 impl SpareLedger {
     /// Opens the spare file, or makes it.
     ///
     /// Errors: [`Io`](crate::error::ErrorKind::Io), [`SpoolFull`](crate::error::ErrorKind::SpoolFull).
     pub fn take(disk: &dyn Disk) -> Result<Self> {
-        let taken = Spare::take(disk);
-        taken.map(Self).map_err(|e| {
+        let highest = highest_number(disk);
+        let highest_finished = highest.map_err(|e| Error::io(disk.describe(None), e))?;
+        let blocks = Spare::take(disk).map_err(|e| {
             let name = disk.describe(Some((Folder::Ledger, ledger::SPARE)));
             Error::io(name, e)
+        })?;
+        Ok(Self {
+            blocks,
+            highest_finished,
         })
     }
 }
@@ -131,9 +140,8 @@ impl LogStore {
         // What the copying has said is in the snapshot.
         super::frame::begin_record(&mut self.record);
         self.moved.clear();
-        let number = next_number(&*self.disk, self.ledger.header.number);
-        let number = number.map_err(|e| Error::io(self.disk.describe(None), e))?;
-        let begun = spare.0.begin(
+        let number = self.ledger.header.number.max(spare.highest_finished) + 1;
+        let begun = spare.blocks.begin(
             Some(&*self.ledger.file),
             self.boot_count,
             &self.fold,

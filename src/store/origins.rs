@@ -5,7 +5,7 @@
 //! and behind them those of another one who became suspect later, from earlier runs. There, a run can be
 //! earlier than all before it only if it is earlier than the one before it ([`Descents`]).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::Place;
 use super::disk::Disk;
@@ -19,7 +19,7 @@ use crate::error::Result;
 
 /// The runs of a suspects' queue that come from an earlier one than the run before them.
 #[derive(Debug, Default)]
-pub(super) struct Descents {
+struct Descents {
     /// Where the last run of the queue comes from.
     last_origin: i64,
     /// Ids and origins, both growing.
@@ -28,7 +28,7 @@ pub(super) struct Descents {
 
 impl Descents {
     /// A run stands at the end of the queue.
-    pub(super) fn append(&mut self, id: i64, origin: i64) {
+    fn append(&mut self, id: i64, origin: i64) {
         if origin < self.last_origin {
             // Those are settled before it, and come from no earlier run.
             while self.runs.back().is_some_and(|(_, known)| *known >= origin) {
@@ -40,7 +40,7 @@ impl Descents {
     }
 
     /// The runs up to this one are settled.
-    pub(super) fn settle(&mut self, upto: i64) {
+    fn settle(&mut self, upto: i64) {
         while self.runs.front().is_some_and(|(id, _)| *id <= upto) {
             self.runs.pop_front();
         }
@@ -51,41 +51,33 @@ impl Descents {
     }
 }
 
-/// Hands id and origin of each run from where `cursor` stands to `sink`; else says which file of the queue
-/// cannot be read.
-fn read_origins(
-    disk: &dyn Disk,
-    cursor: &mut QueueCursor,
-    queue: &Queue,
-    mut sink: impl FnMut(i64, i64),
-) -> std::result::Result<(), CannotRead> {
-    loop {
-        let next = cursor.skip(disk, queue);
-        match next.map_err(|e| (cursor.at().file, e))? {
-            Some(run) => sink(run.id, run.origin),
-            None => return Ok(()),
-        }
-    }
-}
-
 /// The file of a queue that cannot be read, and why.
-type CannotRead = (u64, Unreadable);
+pub(super) type CannotRead = (u64, Unreadable);
 
-/// What a reader knows of the order of a suspects' queue. A flush asks again and again, and the queue may be
-/// long, so only what was appended meanwhile is read.
-#[derive(Debug)]
+/// What was seen of the order of a suspects' queue. A flush asks again and again, and the queue may be long,
+/// so only what was appended meanwhile is read.
+#[derive(Debug, Default)]
 pub(super) struct SeenOrigins {
     descents: Descents,
-    /// Where what was not seen yet begins.
-    upto: Point,
+    /// Where what was not seen yet begins; `None`: at the head.
+    upto: Option<Point>,
 }
 
 impl SeenOrigins {
-    fn none_of(queue: &Queue) -> Self {
-        Self {
-            descents: Descents::default(),
-            upto: queue.position.head,
+    /// The earliest origin of the runs behind the first one that come from an earlier run than the run
+    /// before them.
+    fn earliest_behind_first(
+        &mut self,
+        disk: &dyn Disk,
+        place: Place,
+        queue: &Queue,
+    ) -> std::result::Result<Option<i64>, CannotRead> {
+        if self.look(disk, place, queue).is_err() {
+            // Its files may have been copied since: all that waits is read anew.
+            *self = Self::default();
+            self.look(disk, place, queue)?;
         }
+        Ok(self.descents.earliest())
     }
 
     fn look(
@@ -94,39 +86,34 @@ impl SeenOrigins {
         place: Place,
         queue: &Queue,
     ) -> std::result::Result<(), CannotRead> {
-        let mut cursor = QueueCursor::new(place, self.upto);
-        read_origins(disk, &mut cursor, queue, |id, origin| {
-            self.descents.append(id, origin);
-        })?;
-        self.upto = cursor.at();
+        let from = self.upto.unwrap_or(queue.position.head);
+        let mut cursor = QueueCursor::new(place, from);
+        loop {
+            let next = cursor.skip(disk, queue);
+            match next.map_err(|e| (cursor.at().file, e))? {
+                Some(run) => self.descents.append(run.id, run.origin),
+                None => break,
+            }
+        }
+        self.upto = Some(cursor.at());
         self.descents.settle(queue.position.passed);
         Ok(())
     }
 }
 
-/// The earliest origin of a queue, as a reader finds it that has `seen` what it says of its suspects' queues.
+/// The earliest origin of a queue whose first run comes from `first`.
 pub(super) fn earliest_origin_of(
     disk: &dyn Disk,
     place: Place,
     queue: &Queue,
-    seen: &mut HashMap<Place, SeenOrigins>,
+    first: Option<i64>,
+    seen: &mut SeenOrigins,
 ) -> std::result::Result<Option<i64>, CannotRead> {
-    let mut cursor = QueueCursor::new(place, queue.position.head);
-    let first = cursor.peek(disk, queue);
-    let first = first.map_err(|e| (cursor.at().file, e))?;
-    let mut behind = None;
-    if place.queue == 1 {
-        let known = seen
-            .entry(place)
-            .or_insert_with(|| SeenOrigins::none_of(queue));
-        if known.look(disk, place, queue).is_err() {
-            // Its files may have been copied together since: all that waits is read anew.
-            *known = SeenOrigins::none_of(queue);
-            known.look(disk, place, queue)?;
-        }
-        behind = known.descents.earliest();
-    }
-    Ok(first.map(|run| run.origin).into_iter().chain(behind).min())
+    let behind = match place.queue {
+        1 => seen.earliest_behind_first(disk, place, queue)?,
+        _ => None,
+    };
+    Ok(first.into_iter().chain(behind).min())
 }
 
 impl LogStore {
@@ -141,28 +128,13 @@ impl LogStore {
         let mut earliest = None;
         for place in waiting {
             let first = self.first_origin_of(place)?;
-            let behind = match place.queue {
-                1 => self.descents_of(place)?.earliest(),
-                _ => None,
-            };
-            earliest = earliest.into_iter().chain(first).chain(behind).min();
+            let seen = &mut self.handed_out.entry(place).or_default().seen_origins;
+            let origin =
+                earliest_origin_of(&*self.disk, place, self.fold.queue(place), first, seen);
+            let origin =
+                origin.map_err(|(file, e)| unreadable_queue(&*self.disk, place, file, e))?;
+            earliest = earliest.into_iter().chain(origin).min();
         }
         Ok(earliest)
-    }
-
-    /// What is known of the order of a suspects' queue; read once, for the queue may be long.
-    fn descents_of(&mut self, place: Place) -> Result<&Descents> {
-        let known = &mut self.handed_out.entry(place).or_default().descents;
-        if known.is_none() {
-            let mut descents = Descents::default();
-            let queue = self.fold.queue(place);
-            let mut cursor = QueueCursor::new(place, queue.position.head);
-            let read = read_origins(&*self.disk, &mut cursor, queue, |id, origin| {
-                descents.append(id, origin);
-            });
-            read.map_err(|(file, e)| unreadable_queue(&*self.disk, place, file, e))?;
-            *known = Some(descents);
-        }
-        Ok(known.get_or_insert_default())
     }
 }

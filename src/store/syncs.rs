@@ -21,7 +21,7 @@ pub trait MakeDurable: fmt::Debug + Send + Sync {
 /// How far the commits of a store are durable.
 #[derive(Debug)]
 pub struct Syncs {
-    files: Arc<dyn MakeDurable>,
+    store: Arc<dyn MakeDurable>,
     /// The last commit that was written.
     written: AtomicU64,
     /// The last commit that is durable.
@@ -31,9 +31,9 @@ pub struct Syncs {
 
 impl Syncs {
     /// Of a store that has written commits up to `written`, of which those up to `durable` are durable.
-    pub(super) fn new(files: Arc<dyn MakeDurable>, written: u64, durable: u64) -> Self {
+    pub(super) fn new(store: Arc<dyn MakeDurable>, written: u64, durable: u64) -> Self {
         Self {
-            files,
+            store,
             written: AtomicU64::new(written),
             durable: AtomicU64::new(durable),
             group: GroupCommit::default(),
@@ -53,8 +53,8 @@ impl Syncs {
     /// Returns once commit `seq` and everything before it survives a power cut, by this thread's sync
     /// or by another's. May take as long as the disk does.
     ///
-    /// Errors: [`Io`](crate::error::ErrorKind::Io) if a sync has failed, for all who wait: no file may be
-    /// trusted then before it is written anew.
+    /// Errors: [`Io`](crate::error::ErrorKind::Io) if a sync has failed, for all who wait: what was written
+    /// since the last one has to be written anew.
     pub fn sync_until(&self, seq: u64) -> Result<()> {
         if self.durable() >= seq {
             return Ok(());
@@ -64,7 +64,7 @@ impl Syncs {
             seq,
             || {
                 let upto = self.written.load(Ordering::Acquire);
-                let synced = self.files.sync_all().map_err(|(name, e)| {
+                let synced = self.store.sync_all().map_err(|(name, e)| {
                     *lock(&what) = name;
                     e
                 });

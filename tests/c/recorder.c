@@ -235,6 +235,16 @@ static int is_connection(int descriptor) {
   return found;
 }
 
+/* The first `left` bytes of a call that takes several parts; they begin at `at`. */
+static void add_parts(enum act act, uint64_t handle, int64_t at, const struct iovec *part, size_t left) {
+  for (; left > 0; part++) {
+    size_t length = part->iov_len < left ? part->iov_len : left;
+    add(act, handle, at, 0, part->iov_base, length);
+    at += (int64_t)length;
+    left -= length;
+  }
+}
+
 ssize_t writev(int descriptor, const struct iovec *parts, int count) {
   uint64_t handle = handle_of(descriptor);
   ssize_t written;
@@ -242,15 +252,9 @@ ssize_t writev(int descriptor, const struct iovec *parts, int count) {
   lock();
   written = syscall(SYS_writev, descriptor, parts, count);
   if (written > 0) {
-    int to_api = is_connection(descriptor), part;
+    int to_api = is_connection(descriptor);
     int64_t at = to_api ? 0 : lseek(descriptor, 0, SEEK_CUR) - written;
-    size_t left = (size_t)written;
-    for (part = 0; part < count && left > 0; part++) {
-      size_t length = parts[part].iov_len < left ? parts[part].iov_len : left;
-      add(to_api ? SEND : WRITE, handle, at, 0, parts[part].iov_base, length);
-      at += (int64_t)length;
-      left -= length;
-    }
+    add_parts(to_api ? SEND : WRITE, handle, at, parts, (size_t)written);
   }
   unlock();
   return written;
@@ -408,31 +412,13 @@ int connect(int descriptor, __CONST_SOCKADDR_ARG to, socklen_t size) {
   return (int)syscall(SYS_connect, descriptor, address, size);
 }
 
-ssize_t send(int descriptor, const void *data, size_t length, int flags) {
-  uint64_t handle = handle_of(descriptor);
-  ssize_t sent;
-  if (handle == 0) return syscall(SYS_sendto, descriptor, data, length, flags, NULL, 0);
-  lock();
-  sent = syscall(SYS_sendto, descriptor, data, length, flags, NULL, 0);
-  if (sent > 0) add(SEND, handle, 0, 0, data, (size_t)sent);
-  unlock();
-  return sent;
-}
-
 ssize_t sendmsg(int descriptor, const struct msghdr *message, int flags) {
   uint64_t handle = handle_of(descriptor);
   ssize_t sent;
   if (handle == 0) return syscall(SYS_sendmsg, descriptor, message, flags);
   lock();
   sent = syscall(SYS_sendmsg, descriptor, message, flags);
-  if (sent > 0) {
-    size_t left = (size_t)sent, part;
-    for (part = 0; part < message->msg_iovlen && left > 0; part++) {
-      size_t length = message->msg_iov[part].iov_len < left ? message->msg_iov[part].iov_len : left;
-      add(SEND, handle, 0, 0, message->msg_iov[part].iov_base, length);
-      left -= length;
-    }
-  }
+  if (sent > 0) add_parts(SEND, handle, 0, message->msg_iov, (size_t)sent);
   unlock();
   return sent;
 }

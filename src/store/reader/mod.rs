@@ -241,7 +241,13 @@ impl Reader {
                 if queue.position.events == 0 {
                     continue;
                 }
-                let origin = earliest_origin_of(&*reader.disk, place, queue, &mut seen);
+                let head = queue.position.head;
+                let first = QueueCursor::new(place, head)
+                    .peek(&*reader.disk, queue)
+                    .map_err(|e| reader.failed(place, head, e))?;
+                let first = first.map(|run| run.origin);
+                let seen = seen.entry(place).or_default();
+                let origin = earliest_origin_of(&*reader.disk, place, queue, first, seen);
                 let origin = origin
                     .map_err(|(file, e)| Failed(unreadable_queue(&*reader.disk, place, file, e)))?;
                 earliest = earliest.into_iter().chain(origin).min();

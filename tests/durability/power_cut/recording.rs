@@ -281,22 +281,21 @@ impl Recording {
 
     /// Whether such a file or directory is ever synced.
     pub fn has_syncs_of(&self, role: Role) -> bool {
-        let is_one =
-            |step: &Step| matches!(step, Step::Synced { node, .. } if self.role(*node) == role);
-        self.steps.iter().any(is_one)
+        self.steps.iter().any(|step| self.is_sync_of(step, role))
+    }
+
+    fn is_sync_of(&self, step: &Step, role: Role) -> bool {
+        matches!(step, Step::Synced { node, .. } if self.role(*node) == role)
     }
 
     /// The same, on a disk that reports the syncs of such files or directories without doing them.
     pub fn without_syncs_of(&self, role: Role) -> Self {
+        assert!(self.has_syncs_of(role), "no {role:?} is ever synced");
         let mut ablated = self.clone();
-        let mut count = 0;
-        for step in &mut ablated.steps {
-            if matches!(step, Step::Synced { node, .. } if self.role(*node) == role) {
-                *step = Step::Other;
-                count += 1;
-            }
+        let syncs = ablated.steps.iter_mut();
+        for step in syncs.filter(|step| self.is_sync_of(step, role)) {
+            *step = Step::Other;
         }
-        assert!(count > 0, "no {role:?} is ever synced");
         ablated
     }
 
