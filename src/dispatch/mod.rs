@@ -22,7 +22,7 @@ mod pauses;
 mod rejected;
 mod spread;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod translate;
 mod window;
 

@@ -2,6 +2,8 @@
 
 mod any_store;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use crate::clock::{self, Moment};
 use crate::delivery::Policy;
 use crate::exchange::{Answer, Exchange};
 use crate::log::Log;
-use crate::spool::{Destination, NetworkFileSystem, Spool};
+use crate::spool::tests::new_spool;
 use crate::store::LogStore;
 use crate::store::{
     Change, Place, Rejected, RejectedFilter, RejectedReason, Run, Store, Suspect, Totals,
@@ -26,13 +28,7 @@ struct Opened {
 }
 
 fn store() -> Opened {
-    let dir = tempfile::tempdir().unwrap();
-    let destination = Destination {
-        endpoint: "https://api.example/events",
-        account: "",
-    };
-    let path = dir.path().join("spool");
-    let spool = Spool::open(&path, destination, NetworkFileSystem::Refuse).unwrap();
+    let (dir, spool) = new_spool();
     let store = LogStore::open(&spool).unwrap();
     Opened { _dir: dir, store }
 }
@@ -88,6 +84,22 @@ fn next(dispatcher: &mut Dispatcher<LogStore>, now: Moment) -> Next {
     dispatcher
         .in_one_commit(0, |dispatcher| dispatcher.next(0, now, &mut body))
         .unwrap()
+}
+
+/// The events that the API has accepted, by their numbers. Of each user, the first deliveries have to be in
+/// the order in which they were enqueued.
+pub(crate) fn accepted_in_order<U: Ord + Debug>(accepted: &[(U, u32)]) -> BTreeSet<u32> {
+    let mut first = BTreeSet::new();
+    let mut by_user: BTreeMap<&U, Vec<u32>> = BTreeMap::new();
+    for (user, number) in accepted {
+        if first.insert(*number) {
+            by_user.entry(user).or_default().push(*number);
+        }
+    }
+    for (user, numbers) in by_user {
+        assert!(numbers.is_sorted(), "{user:?} out of order: {numbers:?}");
+    }
+    first
 }
 
 #[test]

@@ -162,20 +162,14 @@ mod tests {
     use super::*;
     use crate::journal::backlog;
     use crate::journal::round::{Offsets, Round};
-    use crate::spool::{Destination, NetworkFileSystem};
+    use crate::spool::tests::new_spool;
 
     fn events_in_journal(spool: &Spool) -> u64 {
         backlog::count(spool, &Offsets::new()).unwrap().events
     }
 
     fn spool() -> (tempfile::TempDir, Spool) {
-        let parent = tempfile::tempdir().unwrap();
-        let destination = Destination {
-            endpoint: "https://api.example/events",
-            account: "",
-        };
-        let dir = parent.path().join("spool");
-        let spool = Spool::open(&dir, destination, NetworkFileSystem::Refuse).unwrap();
+        let (parent, spool) = new_spool();
         spool.ensure_dir(&spool.imports_dir()).unwrap();
         (parent, spool)
     }

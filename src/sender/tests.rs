@@ -5,7 +5,7 @@ mod deadlines;
 mod errors;
 pub(super) mod panics;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use super::state::State;
 use super::take_over::TakeOver;
 use crate::clock::Moment;
 use crate::delivery::Policy;
+use crate::dispatch::tests::accepted_in_order;
 use crate::dispatch::{self, Dispatcher, Next};
 use crate::error::Error;
 use crate::event::{self, Fields, Rules};
@@ -21,7 +22,8 @@ use crate::exchange::{Answer, Exchange};
 use crate::journal::segment;
 use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
-use crate::spool::{Destination, NetworkFileSystem, Spool};
+use crate::spool::Spool;
+use crate::spool::tests::new_spool;
 use crate::store::{FileStore, LogStore, Reader, RejectedFilter};
 
 const BAD: &[u8] = br#"{"success":false,"errors":[{"code":"A_2000","message":"User not found."}]}"#;
@@ -45,13 +47,7 @@ struct Story {
 
 impl Story {
     fn new(seed: u64) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let destination = Destination {
-            endpoint: "https://api.example/events",
-            account: "",
-        };
-        let path = dir.path().join("spool");
-        let spool = Spool::open(&path, destination, NetworkFileSystem::Refuse).unwrap();
+        let (dir, spool) = new_spool();
         let spool = Arc::new(spool);
         let mut rng = fastrand::Rng::with_seed(seed);
         Self {
@@ -220,16 +216,7 @@ impl Story {
     }
 
     fn check(&self) {
-        let mut first = BTreeSet::new();
-        let mut by_user: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
-        for (user, number) in &self.ledger {
-            if first.insert(*number) {
-                by_user.entry(user).or_default().push(*number);
-            }
-        }
-        for (user, numbers) in by_user {
-            assert!(numbers.is_sorted(), "{user} out of order: {numbers:?}");
-        }
+        let mut first = accepted_in_order(&self.ledger);
         let mut store = Reader::open(&self.spool).unwrap().unwrap();
         let rejected = store
             .rejected(&RejectedFilter::default(), usize::MAX)

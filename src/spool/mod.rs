@@ -32,7 +32,7 @@ mod layers;
 mod open;
 mod reserve;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use self::directory::temporary_dir;
 pub use self::directory::{DirectoryId, check_directory};

@@ -13,6 +13,18 @@ const OURS: Destination<'_> = Destination {
     account: "",
 };
 
+/// A new spool, in a directory of its own.
+pub(crate) fn new_spool() -> (tempfile::TempDir, Spool) {
+    let parent = tempfile::tempdir().unwrap();
+    let spool = new_spool_in(parent.path());
+    (parent, spool)
+}
+
+/// A new spool in `parent`.
+pub(crate) fn new_spool_in(parent: &Path) -> Spool {
+    open(&parent.join("spool")).unwrap()
+}
+
 fn open(dir: &Path) -> Result<Spool> {
     Spool::open(dir, OURS, NetworkFileSystem::Refuse)
 }

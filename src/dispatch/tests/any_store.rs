@@ -1,12 +1,13 @@
 //! The lanes of a store in memory, in a seeded story: bad users, answers that do not come, and the end of
 //! the process between any two steps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{self, Moment};
 use crate::delivery::Policy;
+use crate::dispatch::tests::accepted_in_order;
 use crate::dispatch::{Dispatcher, Next, Options, Spread};
 use crate::exchange::{Answer, Exchange};
 use crate::log::Log;
@@ -164,16 +165,7 @@ impl Story {
     }
 
     fn check(&mut self) {
-        let mut first = BTreeSet::new();
-        let mut by_user: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        for (user, number) in &self.accepted {
-            if first.insert(*number) {
-                by_user.entry(*user).or_default().push(*number);
-            }
-        }
-        for (user, numbers) in by_user {
-            assert!(numbers.is_sorted(), "{user} out of order: {numbers:?}");
-        }
+        let mut first = accepted_in_order(&self.accepted);
         let store = self.kept.open_for_lanes();
         let rejected = store.rejected_matching(&RejectedFilter::default(), usize::MAX);
         for (_, row) in rejected.unwrap() {

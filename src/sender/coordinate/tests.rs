@@ -6,6 +6,7 @@ use crate::journal::segment;
 use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
 use crate::process::pid;
+use crate::sender::Sender;
 use crate::sender::tests::panics::{EVENT, PATIENCE, one_event_for};
 use crate::spool::Heartbeat;
 use crate::transport::tests::server::Server;
@@ -21,14 +22,34 @@ fn enqueue(writer: &Writer) {
     writer.append(append).unwrap();
 }
 
+/// A sender that does not run, and a writer of its spool that has enqueued an event.
+struct Fixture {
+    sender: Sender,
+    writer: Writer,
+    _server: Server,
+    _dir: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
+        let sender = one_event_for(&server, &dir, &Arc::new(Log::new(None)));
+        let writer = Writer::new(sender.shared.spool.clone(), RecordDurability::Process, 0);
+        enqueue(&writer);
+        Self {
+            sender,
+            writer,
+            _server: server,
+            _dir: dir,
+        }
+    }
+}
+
 #[test]
 fn a_long_round_says_that_its_sender_is_alive_and_that_nothing_of_it_is_taken_over_yet() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
-    let sender = one_event_for(&server, &dir, &Arc::new(Log::new(None)));
-    let (shared, spool) = (&sender.shared, &sender.shared.spool);
-    let writer = Writer::new(spool.clone(), RecordDurability::Process, 0);
-    enqueue(&writer);
+    let fixture = Fixture::new();
+    let (shared, spool) = (&fixture.sender.shared, &fixture.sender.shared.spool);
     let mut elected = ElectedSender::begin(shared).unwrap().unwrap();
     let before = Heartbeat {
         boot_count: spool.boot_count(),
@@ -59,19 +80,15 @@ fn a_long_round_says_that_its_sender_is_alive_and_that_nothing_of_it_is_taken_ov
 
     // A short one leaves it to the end of the look.
     elected.publisher.has_told_at(Instant::now() + PATIENCE);
-    enqueue(&writer);
+    enqueue(&fixture.writer);
     elected.take_over(shared).unwrap();
     assert_eq!(Heartbeat::read(spool).unwrap(), Some(after));
 }
 
 #[test]
 fn the_removal_of_segments_says_between_its_steps_that_the_sender_is_alive() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::answering("HTTP/1.1 204 No Content\r\n\r\n");
-    let sender = one_event_for(&server, &dir, &Arc::new(Log::new(None)));
-    let (shared, spool) = (&sender.shared, &sender.shared.spool);
-    let writer = Writer::new(spool.clone(), RecordDurability::Process, 0);
-    enqueue(&writer);
+    let fixture = Fixture::new();
+    let (shared, spool) = (&fixture.sender.shared, &fixture.sender.shared.spool);
     let elected = ElectedSender::begin(shared).unwrap().unwrap();
 
     let mut round = TakeOver::begin(spool, &Offsets::new(), 1, usize::MAX).unwrap();
@@ -80,7 +97,7 @@ fn the_removal_of_segments_says_between_its_steps_that_the_sender_is_alive() {
     }
     let taken = shared.session().state().unwrap().offsets.clone();
     // Its writer has ended.
-    drop(writer);
+    drop(fixture.writer);
     let mut told = 0;
     let bytes = reclaim::remove_abandoned(shared, &elected.election, &round, &taken, || {
         told += 1;

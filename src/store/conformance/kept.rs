@@ -8,7 +8,8 @@ use tempfile::TempDir;
 
 use super::model::{Model, Saved};
 use crate::mutex::lock;
-use crate::spool::{Destination, NetworkFileSystem, Spool};
+use crate::spool::Spool;
+use crate::spool::tests::new_spool_in;
 use crate::store::contract::{FileStore, HostStore, Store};
 use crate::store::guards::shrink;
 use crate::store::log_store::LogStore;
@@ -143,14 +144,8 @@ impl InDirectory {
 
     fn with_files(size: Size, parent: io::Result<TempDir>) -> Self {
         let parent = parent.unwrap();
-        let destination = Destination {
-            endpoint: "https://api.example/events",
-            account: "",
-        };
-        let dir = parent.path().join("spool");
-        let spool = Spool::open(&dir, destination, NetworkFileSystem::Refuse).unwrap();
         Self {
-            spool,
+            spool: new_spool_in(parent.path()),
             size,
             _parent: parent,
         }

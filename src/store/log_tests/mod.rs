@@ -15,6 +15,7 @@ mod readers;
 mod recovered;
 mod schedule;
 mod sim_disk;
+mod sim_operations;
 mod stopped_reader;
 mod syncs_beside;
 mod two_senders;
@@ -29,18 +30,13 @@ use super::next_ledger::SpareLedger;
 use super::{
     LaneState, Place, Receipt, Rejected, RejectedFilter, RejectedReason, Run, Shares, Totals,
 };
-use crate::spool::{Destination, NetworkFileSystem, Spool};
+use crate::spool::Spool;
+use crate::spool::tests::new_spool;
 
 const PLACE: Place = Place { lane: 0, queue: 0 };
 
 fn spool() -> (tempfile::TempDir, Arc<Spool>) {
-    let parent = tempfile::tempdir().unwrap();
-    let destination = Destination {
-        endpoint: "https://api.example/events",
-        account: "",
-    };
-    let dir = parent.path().join("spool");
-    let spool = Spool::open(&dir, destination, NetworkFileSystem::Refuse).unwrap();
+    let (parent, spool) = new_spool();
     (parent, Arc::new(spool))
 }
 

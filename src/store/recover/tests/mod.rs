@@ -20,7 +20,8 @@ use crate::error::Error;
 use crate::error::PauseReason;
 use crate::journal::segment;
 use crate::journal::writer::{RecordDurability, Writer};
-use crate::spool::{Destination, NetworkFileSystem, Spool};
+use crate::spool::Spool;
+use crate::spool::tests::new_spool;
 use crate::store::contract::{Change, FileStore, Store};
 use crate::store::disk::Folder;
 use crate::store::log_store::LogStore;
@@ -110,13 +111,7 @@ struct Spooled {
 
 impl Spooled {
     fn new() -> Self {
-        let parent = tempfile::tempdir().unwrap();
-        let destination = Destination {
-            endpoint: "https://api.example/events",
-            account: "",
-        };
-        let dir = parent.path().join("spool");
-        let spool = Spool::open(&dir, destination, NetworkFileSystem::Refuse).unwrap();
+        let (parent, spool) = new_spool();
         let spool = Arc::new(spool);
         let segments = two_segments(&spool);
         let mut spooled = Self {
