@@ -98,12 +98,12 @@ class Run:
     peak_kib: int
 
 
-def run(command: Sequence[str | Path], *, cpus: set[int] | None = None, env: Mapping[str, str] | None = None) -> Run:
-    """Runs a program to its end, on these CPUs only if any are named; an exit code other than 0 is an error."""
+def run(command: Sequence[str | Path], *, cpu: int | None = None, env: Mapping[str, str] | None = None) -> Run:
+    """Runs a program to its end, on one CPU if asked; an exit code other than 0 is an error."""
 
     def pin() -> None:
-        if cpus is not None:
-            os.sched_setaffinity(0, cpus)
+        if cpu is not None:
+            os.sched_setaffinity(0, {cpu})
 
     process = subprocess.Popen(
         [str(part) for part in command],

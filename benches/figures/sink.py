@@ -129,21 +129,8 @@ def listener() -> socket.socket:
     return made
 
 
-#: The CPU of the sink, and those for a loop of one thread that posts to it. Left alone, the kernel now and then puts
-#: both on one, where a wake is so cheap that such a loop runs at three times its rate.
-CPUS = sorted(os.sched_getaffinity(0))
-SINK_CPUS = {CPUS[-1]}
-POSTING_CPUS = set(CPUS[:-1] or CPUS)
-
-
 def start(place: Path, config: Path, listeners: list[socket.socket]) -> subprocess.Popen:
     libc = ctypes.CDLL(None)
-
-    def prepare() -> None:
-        # It ends with the harness, also when that is killed, and then ends its worker.
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        os.sched_setaffinity(0, SINK_CPUS)
-
     descriptors = [made.fileno() for made in listeners]
     return subprocess.Popen(
         [nginx(), "-p", place, "-c", config],
@@ -154,7 +141,8 @@ def start(place: Path, config: Path, listeners: list[socket.socket]) -> subproce
         stdout=subprocess.DEVNULL,
         stderr=(place / "stderr").open("wb"),
         start_new_session=True,
-        preexec_fn=prepare,
+        # It ends with the harness, also when that is killed, and then ends its worker.
+        preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
     )
 
 

@@ -49,7 +49,7 @@ def cold(settings: Settings, built: dict[str, Path], program: str, *arguments: s
     runs = FEW_RUNS if settings.short else RUNS
     with scratch() as directory:
         paths = [directory / argument for argument in arguments]
-        return run([built["driver"], runs, built[program], *paths], cpus={last_cpu()}).said
+        return run([built["driver"], runs, built[program], *paths], cpu=last_cpu()).said
 
 
 def tables(settings: Settings) -> list[Table]:

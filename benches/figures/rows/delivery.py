@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..contest import Contender, Goal, Row, run
-from ..sink import POSTING_CPUS, Sink, sink
+from ..sink import Sink, sink
 from ..workshop import BENCHES, LIBRARY, VENV, Settings, compile_c, compile_preloaded, scratch
 
 EVENTS = 200_000
@@ -111,7 +111,7 @@ def drains(settings: Settings) -> list[Row]:
 
     def post(figure: str, tls: bool) -> float:
         with counted(events, tls) as api:
-            return run([memory, api.url, events, "--backlog", *trusting(api)], cpus=POSTING_CPUS).said[figure]
+            return run([memory, api.url, events, "--backlog", *trusting(api)]).said[figure]
 
     def row(
         key: str, what: str, goal: Goal | None, tls: bool = False, env: Mapping[str, str] | None = None, cpu: bool = False

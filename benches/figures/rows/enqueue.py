@@ -43,7 +43,7 @@ def last_cpu() -> int:
 def enqueue(program: Path, *options: str | int, cpu: int | None = None) -> dict:
     """Lets a contender enqueue into an empty directory, which is gone afterwards."""
     with scratch() as directory:
-        return run([program, directory, *options], cpus=None if cpu is None else {cpu}).said
+        return run([program, directory, *options], cpu=cpu).said
 
 
 def contender(name: str, program: Path, *options: str | int, alone: bool = True) -> Contender:

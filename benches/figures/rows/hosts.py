@@ -204,7 +204,7 @@ def python_rows(settings: Settings) -> list[Row]:
         def measure() -> float:
             with scratch() as directory:
                 command = [python, PYTHON / program, *before, directory, events]
-                return run(command, cpus={cpu}).said["ns_per_event"]
+                return run(command, cpu=cpu).said["ns_per_event"]
 
         return Contender(name, measure)
 

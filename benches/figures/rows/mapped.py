@@ -20,8 +20,8 @@ def tables(settings: Settings) -> list[Table]:
     mapped, appender = compile_c("mapped_appender"), compile_c("enqueue_appender")
     records = settings.events(100_000)
     with scratch() as place:
-        written = run([appender, place, "--events", records], cpus={1}).said["ns_per_event"]
-        through_map = run([mapped, place / "segment", records], cpus={1}).said["ns_per_record"]
+        written = run([appender, place, "--events", records], cpu=1).said["ns_per_event"]
+        through_map = run([mapped, place / "segment", records], cpu=1).said["ns_per_record"]
         rows = [
             ["append of a record by write(2)", f"{written:.0f} ns"],
             ["the same by memcpy to a mapped file", f"{through_map:.0f} ns"],
