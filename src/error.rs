@@ -163,6 +163,13 @@ impl Error {
     /// An error of the operating system about `what`. A full disk is an [`ErrorKind::SpoolFull`].
     pub fn io(what: impl fmt::Display, cause: impl Into<std::io::Error>) -> Self {
         let cause = cause.into();
+        // Such a cause says by itself what it is about.
+        if let Some(known) = cause
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<Self>())
+        {
+            return known.clone();
+        }
         let kind = if is_full(&cause) {
             ErrorKind::SpoolFull
         } else {

@@ -20,8 +20,8 @@ use crate::spool::DirectoryId;
 
 type Cores = Mutex<HashMap<DirectoryId, Arc<Core>>>;
 
-/// How many cores may stay open without a client; each keeps a segment open.
-const IDLE_MAX: usize = 16;
+/// How many cores may stay open without a client; each keeps a segment and the spool's directory open.
+const IDLE_MAX: usize = 8;
 
 fn cores() -> &'static Cores {
     static CORES: OnceBox<PerProcess<Cores>> = OnceBox::new();

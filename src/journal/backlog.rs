@@ -11,19 +11,19 @@
 //! only the payload is damaged counts as its header says. Once the sender has passed over the damage,
 //! it is behind the offset, and counts no more.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, ErrorKind as IoKind};
-use std::os::unix::fs::MetadataExt;
 
 use super::listing::Listing;
 use super::round::Offsets;
 use super::segment::{
     self, BadHeader, HEADER_LEN, Header, Position, RECORD_HEADER_LEN, RecordHeader,
 };
-use super::segment_reader::{header_from_name, newer_version, open_for_reading, read_at};
+use super::segment_reader::{header_from_name, newer_version, read_at};
 use crate::clock::BootTime;
-use crate::error::{Error, Result};
-use crate::spool::Spool;
+use crate::error::Result;
+use crate::process::ClosedInChild;
+use crate::spool::{Dir, Spool};
 
 /// What is read at once: a small segment whole.
 const LOOK_BYTES: u64 = 4 * 1024;
@@ -46,8 +46,11 @@ pub struct Backlog {
 pub fn count(spool: &Spool, taken: &Offsets) -> Result<Backlog> {
     let mut backlog = Backlog::default();
     let mut oldest: Option<(BootTime, i64)> = None;
-    for name in Listing::read(spool)?.names() {
-        let Some(waiting) = count_segment(spool, name, taken.get(name).copied())? else {
+    let Some(journal) = spool.journal().open()? else {
+        return Ok(backlog);
+    };
+    for name in Listing::of(&journal)?.names() {
+        let Some(waiting) = count_segment(&journal, name, taken.get(name).copied())? else {
             continue;
         };
         backlog.events += waiting.events;
@@ -60,7 +63,10 @@ pub fn count(spool: &Spool, taken: &Offsets) -> Result<Backlog> {
 
 /// How many events of a segment wait, and when the first of them was enqueued.
 pub fn waiting(spool: &Spool, name: &str, taken: Option<u64>) -> Result<Option<(u64, BootTime)>> {
-    let waiting = count_segment(spool, name, taken)?;
+    let Some(journal) = spool.journal().open()? else {
+        return Ok(None);
+    };
+    let waiting = count_segment(&journal, name, taken)?;
     Ok(waiting.map(|waiting| (waiting.events, waiting.first)))
 }
 
@@ -85,20 +91,20 @@ pub enum Gap {
 
 /// Looks whether a record, or the segment's end, stands where the segment is taken over up to.
 pub fn gap(spool: &Spool, name: &str, taken: Option<u64>) -> Result<Gap> {
-    let path = spool.journal_dir().join(name);
+    let journal = spool.journal().require()?;
     let from = taken.unwrap_or(HEADER_LEN as u64);
     let look = || -> io::Result<Gap> {
-        let about = fs::symlink_metadata(&path)?;
-        let size = about.len();
+        let about = journal.about(name)?;
+        let size = about.st_size.cast_unsigned();
         if size <= from {
             return Ok(match taken {
                 Some(upto) if size < upto => Gap::Short { size },
                 _ => Gap::None,
             });
         }
-        let mut look = Look::open(open_for_reading(&path)?, size);
+        let mut look = Look::open(journal.open(name)?, size);
         let header = Header::decode(look.bytes(0, HEADER_LEN as u64, LOOK_BYTES)?);
-        let named = header_from_name(name, about.mtime());
+        let named = header_from_name(name, about.st_mtime);
         look.created_boot_ns = header.unwrap_or(named).created_boot_ns;
         Ok(match look.first_record(from)? {
             Some(found) if found.offset == from => Gap::None,
@@ -116,7 +122,7 @@ pub fn gap(spool: &Spool, name: &str, taken: Option<u64>) -> Result<Gap> {
             },
         })
     };
-    look().map_err(|e| Error::io(path.display(), e))
+    look().map_err(|e| journal.error(name, e))
 }
 
 /// The events of one segment that have not been taken over: at least one.
@@ -127,19 +133,19 @@ struct Waiting {
     first_wall_ms: i64,
 }
 
-fn count_segment(spool: &Spool, name: &str, taken: Option<u64>) -> Result<Option<Waiting>> {
-    let path = spool.journal_dir().join(name);
+fn count_segment(journal: &Dir, name: &str, taken: Option<u64>) -> Result<Option<Waiting>> {
     let from = taken.unwrap_or(HEADER_LEN as u64);
     let count = || -> io::Result<std::result::Result<Option<Waiting>, BadHeader>> {
-        let about = fs::symlink_metadata(&path)?;
+        let about = journal.about(name)?;
+        let size = about.st_size.cast_unsigned();
         // Most often nothing is new, and the file is not even opened.
-        if from >= about.len() {
+        if from >= size {
             return Ok(Ok(None));
         }
-        let mut look = Look::open(open_for_reading(&path)?, about.len());
+        let mut look = Look::open(journal.open(name)?, size);
         let header = match Header::decode(look.bytes(0, HEADER_LEN as u64, LOOK_BYTES)?) {
             Err(BadHeader::Newer) => return Ok(Err(BadHeader::Newer)),
-            Err(BadHeader::Damaged | BadHeader::Short) => header_from_name(name, about.mtime()),
+            Err(BadHeader::Damaged | BadHeader::Short) => header_from_name(name, about.st_mtime),
             Ok(header) => header,
         };
         look.created_boot_ns = header.created_boot_ns;
@@ -147,10 +153,10 @@ fn count_segment(spool: &Spool, name: &str, taken: Option<u64>) -> Result<Option
     };
     match count() {
         Ok(Ok(waiting)) => Ok(waiting),
-        Ok(Err(_)) => Err(newer_version(&path)),
+        Ok(Err(_)) => Err(newer_version(&journal.path(name))),
         // The sender has removed it: it is taken over.
         Err(e) if e.kind() == IoKind::NotFound => Ok(None),
-        Err(e) => Err(Error::io(path.display(), e)),
+        Err(e) => Err(journal.error(name, e)),
     }
 }
 
@@ -188,7 +194,7 @@ impl Found {
 
 /// A segment of which single places are read.
 struct Look {
-    file: File,
+    file: ClosedInChild<File>,
     /// Its size, or less if it was cut while it was read.
     size: u64,
     created_boot_ns: u64,
@@ -198,7 +204,7 @@ struct Look {
 }
 
 impl Look {
-    fn open(file: File, size: u64) -> Self {
+    fn open(file: ClosedInChild<File>, size: u64) -> Self {
         Self {
             file,
             size,

@@ -5,12 +5,11 @@
 //! number behind. The library never removes these files, and `max_spool_bytes` does not count them:
 //! they are never larger than what was damaged.
 
-use std::fs;
 use std::io::ErrorKind as IoKind;
 
 use super::segment;
-use crate::error::{Error, Result};
-use crate::spool::{Spool, replace_file};
+use crate::error::Result;
+use crate::spool::{Safety, Spool};
 
 /// Bytes of a segment that are no record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,19 +28,22 @@ impl Damage {
         if segment::is_zero(&self.bytes) {
             return Ok(());
         }
-        let dir = spool.damaged_dir();
-        spool.ensure_dir(&dir)?;
+        let dir = spool.damaged().ensure()?;
         let name = format!("{}-{}", self.segment, self.offset);
         for number in 1_u64.. {
-            let path = match number {
-                1 => dir.join(&name),
-                _ => dir.join(format!("{name}-{number}")),
+            let name = match number {
+                1 => name.clone(),
+                _ => format!("{name}-{number}"),
             };
-            match fs::read(&path) {
+            let failed = |e| dir.error(&name, e);
+            match dir.read(&name) {
                 Ok(bytes) if bytes == self.bytes => break,
                 Ok(_) => {}
-                Err(e) if e.kind() == IoKind::NotFound => return replace_file(&path, &self.bytes),
-                Err(e) => return Err(Error::io(path.display(), e)),
+                Err(e) if e.kind() == IoKind::NotFound => {
+                    let saved = dir.replace(&name, &self.bytes, Safety::Power);
+                    return saved.map_err(failed);
+                }
+                Err(e) => return Err(failed(e)),
             }
         }
         Ok(())

@@ -1,12 +1,9 @@
 //! The names in the journal's directory. Tens of thousands may wait there after an outage, so they
 //! stand one behind another in one text.
 
-use std::fs;
-use std::io::ErrorKind as IoKind;
-
 use super::segment;
-use crate::error::{Error, Result};
-use crate::spool::Spool;
+use crate::error::Result;
+use crate::spool::{Dir, Spool};
 
 /// What is in the journal.
 #[derive(Debug, Default)]
@@ -28,20 +25,23 @@ pub(super) struct NameAt {
 impl Listing {
     /// Lists the journal of `spool`.
     pub(super) fn read(spool: &Spool) -> Result<Self> {
-        let journal = spool.journal_dir();
+        match spool.journal().open()? {
+            Some(journal) => Self::of(&journal),
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// Lists the open directory.
+    pub(super) fn of(journal: &Dir) -> Result<Self> {
         let mut listing = Self::default();
-        let entries = match fs::read_dir(&journal) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == IoKind::NotFound => return Ok(listing),
-            Err(e) => return Err(Error::io(journal.display(), e)),
-        };
-        for entry in entries {
-            let entry = entry.map_err(|e| Error::io(journal.display(), e))?;
-            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-            let name = entry.file_name();
-            match name.to_str() {
-                Some(name) if is_file && segment::parse_name(name).is_some() => listing.add(name),
-                _ => listing.foreign.push(name.to_string_lossy().into_owned()),
+        let failed = |e| journal.own_error(e);
+        for entry in journal.entries().map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            match entry.name() {
+                Some(name) if segment::parse_name(name).is_some() && entry.is_file(journal) => {
+                    listing.add(name);
+                }
+                _ => listing.foreign.push(entry.shown_name()),
             }
         }
         let text = &listing.text;

@@ -1,17 +1,19 @@
 //! The segment that a writer appends to: created, locked, and cut back after a failed write.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use rustix::fs::OFlags;
 
 use super::group_commit::GroupCommit;
 use super::segment::{self, Header, Position};
 use crate::clock::{self, Moment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::{Announcement, CloseOnFork, FileKey, pid, random_u64};
-use crate::spool::{Spool, sync_parent, try_lock};
+use crate::spool::{Spool, try_lock};
 
 /// A segment that has reached this size is left to the sender, and a new one is created.
 pub const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
@@ -42,9 +44,8 @@ pub(super) struct AppendFailure {
 impl OpenSegment {
     /// Creates and locks a new segment with its header; `durably`: it survives a power cut.
     pub(super) fn create(spool: &Spool, durably: bool) -> Result<Self> {
-        let journal = spool.journal_dir();
         spool.check_path()?;
-        let mut made = false;
+        let journal = spool.journal().ensure()?;
         loop {
             let created_boot_ns = clock::boot_ns();
             let header = Header {
@@ -53,20 +54,10 @@ impl OpenSegment {
                 created_wall_ms: clock::wall_ms(),
             };
             let name = segment::file_name(&header, pid(), random_u64() as u32);
-            let path = journal.join(&name);
+            let path = journal.path(&name);
             let announced = Announcement::new(FileKey::Name(&name))?;
-            let mut options = OpenOptions::new();
-            options.append(true).create_new(true).mode(0o600);
-            let file = match options.open(&path) {
+            let file = match journal.create(&name, OFlags::WRONLY | OFlags::APPEND) {
                 Ok(file) => file,
-                // Another process may be creating the directory right now, so create it, whether it
-                // exists or not.
-                Err(e) if e.kind() == io::ErrorKind::NotFound && !made => {
-                    spool.check_path()?;
-                    spool.ensure_dir(&journal)?;
-                    made = true;
-                    continue;
-                }
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(e) => return Err(write_error(&path, e)),
             };
@@ -77,20 +68,21 @@ impl OpenSegment {
                 // removes it.
                 Ok(_) => continue,
                 Err(e) => {
-                    let _ = fs::remove_file(&path);
+                    let _ = journal.remove(&name);
                     return Err(e);
                 }
             }
             if let Err(e) = (&*file).write_all(&header.encode()) {
                 // Nothing in it is acknowledged, and this process holds its lock.
-                let _ = fs::remove_file(&path);
+                let _ = journal.remove(&name);
                 return Err(write_error(&path, e));
             }
             if durably {
-                sync_parent(&path)?;
+                journal.sync().map_err(|e| journal.own_error(e))?;
                 // Another process may have created the journal, or the spool, and not have synced
                 // that yet.
-                sync_parent(&journal)?;
+                let above = spool.held_dir()?;
+                above.sync().map_err(|e| Error::io(spool.name(), e))?;
             }
             return Ok(Self {
                 file,

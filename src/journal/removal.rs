@@ -5,14 +5,13 @@
 //! the segment's lock and reads its size again. Only if nothing stands behind what was taken over
 //! is the segment unlinked, under the lock.
 
-use std::fs;
 use std::io::ErrorKind as IoKind;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::damage::Damage;
 use super::segment::{self, BadHeader, HEADER_LEN, Header, Position};
-use super::segment_reader::{find_record, header_from_name, newer_version, open_for_reading};
-use crate::error::{Error, Result};
+use super::segment_reader::{find_record, header_from_name, newer_version};
+use crate::error::Result;
 use crate::spool::{Spool, try_lock_to_look};
 
 /// What stands behind the last whole record of a segment whose writer has ended.
@@ -48,17 +47,21 @@ pub enum Removal {
 
 /// Whether the writer of a segment has ended. No other process will append to it.
 pub fn is_abandoned(spool: &Spool, name: &str) -> bool {
-    let path = spool.journal_dir().join(name);
-    open_for_reading(&path)
-        .is_ok_and(|file| try_lock_to_look(&file, path.display()).is_ok_and(|lock| lock.is_some()))
+    let Ok(Some(journal)) = spool.journal().open() else {
+        return false;
+    };
+    let opened = journal.open(name);
+    opened.is_ok_and(|file| try_lock_to_look(&file, name).is_ok_and(|lock| lock.is_some()))
 }
 
 /// Reads the tail of an abandoned segment behind `taken`; `None` while a whole record stands there,
 /// which the next round reads.
 pub fn read_tail(spool: &Spool, name: &str, taken: u64) -> Result<Option<Tail>> {
-    let path = spool.journal_dir().join(name);
-    let io = |e: std::io::Error| Error::io(path.display(), e);
-    let file = match open_for_reading(&path) {
+    let Some(journal) = spool.journal().open()? else {
+        return Ok(Some(Tail::default()));
+    };
+    let io = |e: std::io::Error| journal.error(name, e);
+    let file = match journal.open(name) {
         Ok(file) => file,
         Err(e) if e.kind() == IoKind::NotFound => return Ok(Some(Tail::default())),
         Err(e) => return Err(io(e)),
@@ -80,7 +83,7 @@ pub fn read_tail(spool: &Spool, name: &str, taken: u64) -> Result<Option<Tail>> 
     let decoded = Header::decode(&header);
     match decoded {
         Ok(_) => {}
-        Err(BadHeader::Newer) => return Err(newer_version(&path)),
+        Err(BadHeader::Newer) => return Err(newer_version(&journal.path(name))),
         // Its writer died while it created the segment, or a power cut took what was in it.
         Err(BadHeader::Short) => {
             tail.torn = rebooted.then(|| torn(name, 0, header, rebooted));
@@ -126,18 +129,20 @@ fn torn(name: &str, offset: u64, bytes: Vec<u8>, rebooted: bool) -> Torn {
 /// Removes a segment whose writer has ended, if all of it is before `taken`. Everything before
 /// `taken`, the tail included, has to be taken over **durably**. The caller syncs the directory.
 pub fn remove_segment(spool: &Spool, name: &str, taken: u64) -> Result<Removal> {
-    let path = spool.journal_dir().join(name);
-    let io = |e: std::io::Error| Error::io(path.display(), e);
-    let file = match open_for_reading(&path) {
+    let Some(journal) = spool.journal().open()? else {
+        return Ok(Removal::Removed);
+    };
+    let io = |e: std::io::Error| journal.error(name, e);
+    let file = match journal.open(name) {
         Ok(file) => file,
         Err(e) if e.kind() == IoKind::NotFound => return Ok(Removal::Removed),
         Err(e) => return Err(io(e)),
     };
     // Under the lock the size is final: the writer has ended.
-    let lock = try_lock_to_look(&file, path.display())?;
+    let lock = try_lock_to_look(&file, journal.path(name).display())?;
     if lock.is_none() || file.metadata().map_err(io)?.size() > taken {
         return Ok(Removal::Kept);
     }
-    fs::remove_file(&path).map_err(io)?;
+    journal.remove(name).map_err(io)?;
     Ok(Removal::Removed)
 }

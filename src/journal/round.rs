@@ -15,7 +15,6 @@
 use std::cmp::Reverse;
 use std::collections::binary_heap::PeekMut;
 use std::collections::{BinaryHeap, HashMap};
-use std::path::PathBuf;
 
 use super::damage::Damage;
 use super::listing::Listing;
@@ -25,7 +24,7 @@ use super::segment;
 use super::segment_reader::{Segment, SegmentReader};
 use crate::clock::BootTime;
 use crate::error::Result;
-use crate::spool::Spool;
+use crate::spool::{Dir, Spool};
 
 /// How far each segment has been taken over, by its file name.
 pub type Offsets = HashMap<String, u64>;
@@ -44,7 +43,8 @@ pub struct Chunk {
 /// One ordered pass over all segments.
 pub struct Round {
     cutoff: BootTime,
-    journal: PathBuf,
+    /// Open for as long as the round: the segments are opened again and again.
+    journal: Dir,
     listing: Listing,
     segments: Vec<Segment>,
     buffers: ReadBuffers,
@@ -78,11 +78,12 @@ impl Round {
     /// is read, because the order could not be kept.
     pub fn begin(spool: &Spool, taken: &Offsets) -> Result<Self> {
         let cutoff = spool.boot_time();
-        let mut listing = Listing::read(spool)?;
+        let journal = spool.journal().ensure()?;
+        let mut listing = Listing::of(&journal)?;
         let names = std::mem::take(&mut listing.segments);
         let mut round = Self {
             cutoff,
-            journal: spool.journal_dir(),
+            journal,
             segments: Vec::with_capacity(names.len()),
             buffers: ReadBuffers::new(names.len()),
             next: BinaryHeap::with_capacity(names.len()),
@@ -92,7 +93,7 @@ impl Round {
         for at in names {
             let name = round.listing.name(at);
             let offset = taken.get(name).copied();
-            if let Some(segment) = Segment::of(&round.journal.join(name), at, offset)? {
+            if let Some(segment) = Segment::of(&round.journal, (name, at), offset)? {
                 round.segments.push(segment);
                 round.begin_segment(round.segments.len() - 1, offset)?;
             }

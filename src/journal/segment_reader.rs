@@ -1,17 +1,18 @@
 //! Reads one segment: record after record, through a buffer, skipping what is damaged.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind as IoKind, Read};
+use std::fs::File;
+use std::io::ErrorKind as IoKind;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use super::damage::Damage;
 use super::listing::NameAt;
 use super::read_buffers::{Buffer, BufferNumber, FoundRecord};
 use super::segment::{self, BadHeader, HEADER_LEN, Header, Parsed, Piece, Position};
 use crate::error::{Error, ErrorKind, Result};
-use crate::spool::Spool;
+use crate::process::ClosedInChild;
+use crate::spool::{Dir, Spool};
 
 /// What a round keeps of a segment, of which there may be tens of thousands.
 #[derive(Debug)]
@@ -31,26 +32,28 @@ pub(super) struct Segment {
 
 impl Segment {
     /// A segment that nothing was read of yet, from `taken` on; `None` if its file is gone.
-    pub(super) fn of(path: &Path, name: NameAt, taken: Option<u64>) -> Result<Option<Self>> {
-        let about = match fs::symlink_metadata(path) {
-            Ok(about) => about,
-            // The sender has removed it, if that is another process; otherwise an operator has.
-            Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io(path.display(), e)),
+    pub(super) fn of(
+        journal: &Dir,
+        (name, at): (&str, NameAt),
+        taken: Option<u64>,
+    ) -> Result<Option<Self>> {
+        // The sender has removed it, if that is another process; otherwise an operator has.
+        let Some(size) = journal.size(name).map_err(|e| journal.error(name, e))? else {
+            return Ok(None);
         };
         let offset = taken.unwrap_or(HEADER_LEN as u64);
         Ok(Some(Self {
-            name,
+            name: at,
             header: Header {
                 boot_count: 0,
                 created_boot_ns: 0,
                 created_wall_ms: 0,
             },
-            size: about.len(),
+            size,
             offset,
             moved: false,
             // If there is nothing new, the file is not even opened.
-            at_end: offset >= about.len(),
+            at_end: offset >= size,
             buffer: BufferNumber::default(),
         }))
     }
@@ -61,7 +64,7 @@ pub(super) struct SegmentReader<'r> {
     pub(super) segment: &'r mut Segment,
     pub(super) buffer: &'r mut Buffer,
     pub(super) buffer_size: usize,
-    pub(super) journal: &'r Path,
+    pub(super) journal: &'r Dir,
     pub(super) name: &'r str,
 }
 
@@ -75,11 +78,11 @@ impl SegmentReader<'_> {
         self.fill(0, HEADER_LEN, ahead)?;
         match Header::decode(&self.buffer.bytes) {
             Ok(header) => self.segment.header = header,
-            Err(BadHeader::Newer) => return Err(newer_version(&self.path())),
+            Err(BadHeader::Newer) => return Err(newer_version(&self.journal.path(self.name))),
             // The records have checksums of their own; the file name has the time of creation.
             Err(BadHeader::Damaged | BadHeader::Short) => {
-                let path = self.path();
-                let modified_s = fs::symlink_metadata(path).map_or(0, |about| about.mtime());
+                let about = self.journal.about(self.name);
+                let modified_s = about.map_or(0, |about| about.st_mtime);
                 self.segment.header = header_from_name(self.name, modified_s);
                 if taken.is_none() {
                     self.segment.moved = true;
@@ -176,26 +179,25 @@ impl SegmentReader<'_> {
             .unwrap_or_default()
     }
 
-    fn path(&self) -> PathBuf {
-        self.journal.join(self.name)
-    }
-
     /// Fills the buffer with `needed` bytes from `start` on, and more up to `ahead`, or up to the
     /// segment's end.
     fn fill(&mut self, start: u64, needed: usize, ahead: usize) -> Result<()> {
         let left = self.segment.size.saturating_sub(start) as usize;
         let wanted = needed.max(ahead).min(left);
-        let path = self.path();
+        let (journal, name) = (self.journal, self.name);
         let bytes = &mut self.buffer.bytes;
         let kept = 2 * wanted.max(self.buffer_size);
         if !(wanted..=kept).contains(&bytes.capacity()) {
             *bytes = Vec::with_capacity(wanted);
         }
         bytes.resize(wanted, 0);
-        let got = match open_for_reading(&path).and_then(|file| read_at(&file, bytes, start)) {
+        let got = match journal
+            .open(name)
+            .and_then(|file| read_at(&file, bytes, start))
+        {
             // The sender has removed it while another process reads: it is taken over.
             Err(e) if e.kind() == IoKind::NotFound => 0,
-            read => read.map_err(|e| Error::io(path.display(), e))?,
+            read => read.map_err(|e| journal.error(name, e))?,
         };
         bytes.truncate(got);
         self.buffer.start = start;
@@ -208,7 +210,11 @@ impl SegmentReader<'_> {
 }
 
 /// Fills `buffer` from `start` on; returns how many bytes there were.
-pub(super) fn read_at(file: &File, buffer: &mut [u8], start: u64) -> std::io::Result<usize> {
+pub(super) fn read_at(
+    file: &ClosedInChild<File>,
+    buffer: &mut [u8],
+    start: u64,
+) -> std::io::Result<usize> {
     let mut got = 0;
     while got < buffer.len() {
         match file.read_at(&mut buffer[got..], start + got as u64) {
@@ -219,6 +225,8 @@ pub(super) fn read_at(file: &File, buffer: &mut [u8], start: u64) -> std::io::Re
             Err(e) => return Err(e),
         }
     }
+    // Bytes of another file would look like damage.
+    file.check()?;
     Ok(got)
 }
 
@@ -260,14 +268,6 @@ pub(super) fn find_record(segment: &str, bytes: &[u8], position: Position) -> Fo
     }
 }
 
-/// Opens a segment to read it, without waiting if a pipe has its name.
-pub(super) fn open_for_reading(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW)
-        .open(path)
-}
-
 pub(super) fn newer_version(path: &Path) -> Error {
     Error::new(
         ErrorKind::Store,
@@ -294,13 +294,8 @@ pub(super) fn header_from_name(name: &str, modified_s: i64) -> Header {
 /// This is for a recovery that has lost how far the segment is taken over: zeros at the beginning
 /// are not damage then. A sender that knows the offset reads behind the hole anyway.
 pub(crate) fn first_record_after_hole(spool: &Spool, name: &str) -> Result<Option<u64>> {
-    let path = spool.journal_dir().join(name);
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        open_for_reading(&path)?.read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().map_err(|e| Error::io(path.display(), e))?;
+    let journal = spool.journal().require()?;
+    let bytes = journal.read(name).map_err(|e| journal.error(name, e))?;
     let records = bytes.get(HEADER_LEN..).unwrap_or_default();
     let zeros = records.iter().take_while(|&&byte| byte == 0).count();
     let Some((_, created_boot_ns)) = segment::parse_name(name) else {

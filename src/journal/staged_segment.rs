@@ -9,16 +9,16 @@
 //! them. The order still holds if the next staged segment is created only after this one was
 //! published: its records are then later than the cutoff of any round that has missed this segment.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind as IoKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::segment::{self, HEADER_LEN, Header, Position};
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::process::{Owner, pid, random_u64};
-use crate::spool::{Spool, remove_file, sync_dir};
+use crate::process::{ClosedInChild, Owner, pid, random_u64};
+use crate::spool::{Spool, Subdirectory};
 
 /// How many bytes of records are written at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -26,8 +26,8 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// A segment that no sender reads yet. If it is dropped before it is complete, its file is removed.
 #[derive(Debug)]
 pub(crate) struct StagedSegment {
-    file: File,
-    path: PathBuf,
+    file: ClosedInChild<File>,
+    dir: Subdirectory,
     name: String,
     header: Header,
     record: Vec<u8>,
@@ -42,24 +42,22 @@ pub(crate) struct StagedSegment {
 
 impl StagedSegment {
     /// Creates a segment in `dir`, a directory of the spool.
-    pub(crate) fn create(spool: &Spool, dir: &Path) -> Result<Self> {
+    pub(crate) fn create(spool: &Spool, dir: &Subdirectory) -> Result<Self> {
         let header = Header {
             boot_count: spool.boot_count(),
             created_boot_ns: clock::boot_ns(),
             created_wall_ms: clock::wall_ms(),
         };
         let name = segment::file_name(&header, pid(), random_u64() as u32);
-        let path = dir.join(&name);
-        let mut options = OpenOptions::new();
-        options.append(true).create_new(true).mode(0o600);
-        let file = options
-            .open(&path)
-            .map_err(|e| Error::io(path.display(), e))?;
+        let opened = dir.ensure()?;
+        let file = opened
+            .create(&name, OFlags::WRONLY | OFlags::APPEND)
+            .map_err(|e| opened.error(&name, e))?;
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
         buffer.extend_from_slice(&header.encode());
         Ok(Self {
-            file,
-            path,
+            file: ClosedInChild::new(file),
+            dir: dir.clone(),
             name,
             header,
             record: Vec::new(),
@@ -100,19 +98,24 @@ impl StagedSegment {
     }
 
     fn write_buffer(&mut self) -> Result<()> {
-        self.file
-            .write_all(&self.buffer)
-            .map_err(|e| Error::io(self.path.display(), e))?;
+        let written = self
+            .file
+            .check()
+            .and_then(|()| (&*self.file).write_all(&self.buffer));
+        written.map_err(|e| self.error(e))?;
         self.buffer.clear();
         Ok(())
+    }
+
+    fn error(&self, cause: std::io::Error) -> Error {
+        Error::io(self.dir.path().join(&self.name).display(), cause)
     }
 
     /// Writes and syncs the whole segment; returns its file name for [`publish`].
     pub(crate) fn complete(mut self) -> Result<String> {
         self.write_buffer()?;
-        self.file
-            .sync_all()
-            .map_err(|e| Error::io(self.path.display(), e))?;
+        let synced = self.file.sync_all().and_then(|()| self.file.check());
+        synced.map_err(|e| self.error(e))?;
         self.is_complete = true;
         Ok(std::mem::take(&mut self.name))
     }
@@ -123,35 +126,37 @@ impl Drop for StagedSegment {
         // In a forked child it is still the parent's.
         if !self.is_complete && self.owner.is_current() {
             // If this fails, the next import removes the file.
-            let _ = fs::remove_file(&self.path);
+            let _ = self.dir.ensure().map(|dir| dir.remove(&self.name));
         }
     }
 }
 
 /// Moves the complete segment `name` from `dir` into the journal, durably. If it is no longer in
 /// `dir`, it was published before.
-pub(crate) fn publish(spool: &Spool, dir: &Path, name: &str) -> Result<()> {
-    let (from, journal) = (dir.join(name), spool.journal_dir());
+pub(crate) fn publish(spool: &Spool, dir: &Subdirectory, name: &str) -> Result<()> {
     spool.check_path()?;
-    spool.ensure_dir(&journal)?;
-    match fs::rename(&from, journal.join(name)) {
-        Err(e) if e.kind() != IoKind::NotFound => return Err(Error::io(from.display(), e)),
+    let (from, journal) = (dir.ensure()?, spool.journal().ensure()?);
+    match from.rename(name, &journal, name) {
+        Err(e) if e.kind() != IoKind::NotFound => return Err(from.error(name, e)),
         _ => {}
     }
     // In this order: if a power cut leaves both names, the next rename replaces the file by itself,
     // and the offset up to which it is taken over still belongs to that name.
-    sync_dir(&journal)?;
-    sync_dir(dir)
+    journal.sync().map_err(|e| journal.own_error(e))?;
+    from.sync().map_err(|e| from.own_error(e))
 }
 
 /// Removes the staged segments in `dir`, except `kept`, which the caller is going to publish.
-pub(crate) fn remove_unpublished(dir: &Path, kept: Option<&str>) -> Result<()> {
-    let entries = fs::read_dir(dir).map_err(|e| Error::io(dir.display(), e))?;
-    for entry in entries {
-        let name = entry.map_err(|e| Error::io(dir.display(), e))?.file_name();
-        let name = name.to_string_lossy();
-        if segment::parse_name(&name).is_some() && kept != Some(&*name) {
-            remove_file(&dir.join(&*name))?;
+pub(crate) fn remove_unpublished(dir: &Subdirectory, kept: Option<&str>) -> Result<()> {
+    let dir = dir.ensure()?;
+    let failed = |e| dir.own_error(e);
+    for entry in dir.entries().map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if let Some(name) = entry.name()
+            && segment::parse_name(name).is_some()
+            && kept != Some(name)
+        {
+            dir.remove(name).map_err(|e| dir.error(name, e))?;
         }
     }
     Ok(())
@@ -163,6 +168,7 @@ mod tests {
     use crate::journal::backlog;
     use crate::journal::round::{Offsets, Round};
     use crate::spool::tests::new_spool;
+    use std::fs;
 
     fn events_in_journal(spool: &Spool) -> u64 {
         backlog::count(spool, &Offsets::new()).unwrap().events
@@ -170,12 +176,12 @@ mod tests {
 
     fn spool() -> (tempfile::TempDir, Spool) {
         let (parent, spool) = new_spool();
-        spool.ensure_dir(&spool.imports_dir()).unwrap();
+        spool.imports().ensure().unwrap();
         (parent, spool)
     }
 
     fn stage(spool: &Spool, numbers: std::ops::Range<u32>) -> String {
-        let mut staged = StagedSegment::create(spool, &spool.imports_dir()).unwrap();
+        let mut staged = StagedSegment::create(spool, &spool.imports()).unwrap();
         for number in numbers {
             staged.push(format!("event {number}").as_bytes()).unwrap();
         }
@@ -187,9 +193,9 @@ mod tests {
         let (_parent, spool) = spool();
         let name = stage(&spool, 0..5_000);
         assert_eq!(events_in_journal(&spool), 0);
-        publish(&spool, &spool.imports_dir(), &name).unwrap();
+        publish(&spool, &spool.imports(), &name).unwrap();
         // A process that does not know whether the segment was published publishes it again.
-        publish(&spool, &spool.imports_dir(), &name).unwrap();
+        publish(&spool, &spool.imports(), &name).unwrap();
 
         let mut read = Vec::new();
         let mut round = Round::begin(&spool, &Offsets::new()).unwrap();
@@ -209,9 +215,9 @@ mod tests {
         let first = stage(&spool, 0..3);
         // The round has noted its cutoff and listed the segments.
         let mut round = Round::begin(&spool, &Offsets::new()).unwrap();
-        publish(&spool, &spool.imports_dir(), &first).unwrap();
+        publish(&spool, &spool.imports(), &first).unwrap();
         let second = stage(&spool, 3..6);
-        publish(&spool, &spool.imports_dir(), &second).unwrap();
+        publish(&spool, &spool.imports(), &second).unwrap();
         assert!(round.cutoff().boot_ns < segment::parse_name(&second).unwrap().1);
         let mut read = 0;
         round.read_chunk(usize::MAX, |_, _| read += 1).unwrap();
@@ -224,10 +230,10 @@ mod tests {
         let (_parent, spool) = spool();
         let kept = stage(&spool, 0..1);
         stage(&spool, 1..2);
-        drop(StagedSegment::create(&spool, &spool.imports_dir()).unwrap());
-        assert_eq!(fs::read_dir(spool.imports_dir()).unwrap().count(), 2);
-        remove_unpublished(&spool.imports_dir(), Some(&kept)).unwrap();
-        let left: Vec<_> = fs::read_dir(spool.imports_dir()).unwrap().collect();
+        drop(StagedSegment::create(&spool, &spool.imports()).unwrap());
+        assert_eq!(fs::read_dir(spool.imports().path()).unwrap().count(), 2);
+        remove_unpublished(&spool.imports(), Some(&kept)).unwrap();
+        let left: Vec<_> = fs::read_dir(spool.imports().path()).unwrap().collect();
         assert_eq!(left.len(), 1);
         assert_eq!(*left[0].as_ref().unwrap().file_name(), *kept);
     }

@@ -64,8 +64,8 @@ impl Journal {
             segment::finish_record(&mut record, 1, number as u32, *boot_ns, position);
             bytes.extend(record);
         }
-        let dir = self.spool.journal_dir();
-        self.spool.ensure_dir(&dir).unwrap();
+        let dir = self.spool.journal().path();
+        self.spool.journal().ensure().unwrap();
         let path = dir.join(segment::file_name(header, 1, 0));
         fs::write(&path, bytes).unwrap();
         path
@@ -110,7 +110,7 @@ impl Journal {
     }
 
     fn segments(&self) -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(self.spool.journal_dir()) else {
+        let Ok(entries) = fs::read_dir(self.spool.journal().path()) else {
             return Vec::new();
         };
         let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();

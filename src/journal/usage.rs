@@ -5,10 +5,7 @@
 //! bytes of the journal it has taken over; the journal itself is measured. The figure may be one
 //! heartbeat old, which is why `max_spool_bytes` is called approximate.
 
-use std::fs;
-use std::io::ErrorKind as IoKind;
-
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::spool::{Heartbeat, Spool};
 
 /// Bytes that wait for delivery, in the journal and in the store.
@@ -22,19 +19,18 @@ pub(crate) fn pending_bytes(spool: &Spool) -> Result<u64> {
 
 /// The number of segments, and their bytes.
 pub(crate) fn journal_size(spool: &Spool) -> Result<(u64, u64)> {
-    let journal = spool.journal_dir();
-    let entries = match fs::read_dir(&journal) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == IoKind::NotFound => return Ok((0, 0)),
-        Err(e) => return Err(Error::io(journal.display(), e)),
+    let Some(journal) = spool.journal().open()? else {
+        return Ok((0, 0));
     };
+    let failed = |e| journal.own_error(e);
     let (mut count, mut bytes) = (0, 0);
-    for entry in entries {
-        let entry = entry.map_err(|e| Error::io(journal.display(), e))?;
+    for entry in journal.entries().map_err(failed)? {
+        let entry = entry.map_err(failed)?;
         // A segment that vanishes in the meantime has been taken over.
-        if let Ok(about) = entry.metadata() {
+        let about = entry.name().and_then(|name| journal.about(name).ok());
+        if let Some(about) = about {
             count += 1;
-            bytes += about.len();
+            bytes += about.st_size.cast_unsigned();
         }
     }
     Ok((count, bytes))

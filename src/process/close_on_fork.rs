@@ -164,6 +164,11 @@ impl Deref for CloseOnFork {
 }
 
 impl CloseOnFork {
+    /// Device and inode of the file.
+    pub(crate) fn inode(&self) -> Option<(u64, u64)> {
+        self.file.inode()
+    }
+
     /// Checks that the descriptor still is this file's.
     pub(crate) fn check(&self) -> io::Result<()> {
         self.file.check()

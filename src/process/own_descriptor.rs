@@ -27,6 +27,11 @@ impl<T: AsFd> OwnDescriptor<T> {
         }
     }
 
+    /// Which file it was opened as.
+    pub(crate) fn inode(&self) -> Option<Inode> {
+        self.inode
+    }
+
     /// Checks that the descriptor still is this file's.
     pub(crate) fn check(&self) -> io::Result<()> {
         let now = inode_of(&*self.file)?;

@@ -9,9 +9,7 @@
 //!
 //! The files are not synced: no author outlives a power cut.
 
-use std::fs;
-use std::io::{ErrorKind as IoKind, Write};
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind as IoKind;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +21,7 @@ use crate::dispatch::{Carried, Command, in_steps};
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::log::Log;
 use crate::process::{pid, random_u64};
-use crate::spool::{Spool, private_file, remove_file};
+use crate::spool::{Dir, Safety, Spool, Subdirectory};
 
 /// What came of a command.
 #[derive(Debug, Serialize, Deserialize)]
@@ -102,32 +100,33 @@ impl Shared {
 
 /// A command that its author has left for the sender.
 struct Waiting {
-    path: PathBuf,
+    commands: Subdirectory,
+    name: String,
 }
 
 impl Waiting {
     fn leave(spool: &Spool, command: &Command) -> Result<Self> {
-        let dir = spool.commands_dir();
-        spool.ensure_dir(&dir)?;
-        let path = dir.join(format!(
+        let commands = spool.commands();
+        let name = format!(
             "{:08}-{:020}-{}-{:08x}.{WAITING}",
             spool.boot_count(),
             clock::boot_ns(),
             pid(),
             random_u64() as u32
-        ));
-        write(&path, command)?;
-        Ok(Self { path })
+        );
+        write(&commands.ensure()?, &name, command)?;
+        Ok(Self { commands, name })
     }
 
     /// The answer, once there is one.
     fn take_answer(&self) -> Result<Option<Result<usize>>> {
-        let path = self.path.with_extension(ANSWERED);
-        let Some(text) = read(&path)? else {
+        let dir = self.commands.require()?;
+        let name = with_ending(&self.name, ANSWERED);
+        let Some(text) = read(&dir, &name)? else {
             return Ok(None);
         };
-        let _ = fs::remove_file(&path);
-        let answer: Answer = decode(&path, &text)?;
+        let _ = dir.remove(&name);
+        let answer: Answer = decode(&dir, &name, &text)?;
         Ok(Some(match answer.error {
             None => Ok(answer.changed),
             Some(error) => Err(error.into_error()),
@@ -136,7 +135,8 @@ impl Waiting {
 
     /// Takes the command back; says whether no sender had claimed it.
     fn take_back(&self) -> bool {
-        fs::remove_file(&self.path).is_ok()
+        let dir = self.commands.require();
+        dir.is_ok_and(|dir| dir.remove(&self.name).is_ok_and(|was_there| was_there))
     }
 
     fn give_up(&self, spool: &Spool) -> Error {
@@ -163,16 +163,19 @@ pub(super) fn carry_out_waiting(
     mut step: impl FnMut(&Command) -> Result<Option<Carried>>,
 ) -> Result<usize> {
     let mut count = 0;
-    for path in waiting(spool)? {
-        let Some((claimed, command)) = claim(&path, log, election) else {
+    let Some(dir) = spool.commands().open()? else {
+        return Ok(count);
+    };
+    for name in waiting(&dir)? {
+        let Some((claimed, command)) = claim(&dir, &name, log, election) else {
             continue;
         };
         match in_steps(&command, &mut step) {
             // The state is gone: the next elected sender carries the command out as a whole.
             Ok(None) => break,
-            Ok(Some(changed)) => answer(&claimed, election, Ok(changed))?,
+            Ok(Some(changed)) => answer(&dir, &claimed, election, Ok(changed))?,
             Err(e) => {
-                answer(&claimed, election, Err(&e))?;
+                answer(&dir, &claimed, election, Err(&e))?;
                 return Err(e);
             }
         }
@@ -182,41 +185,35 @@ pub(super) fn carry_out_waiting(
 }
 
 /// The files of commands, the earliest first. Removes answers that nobody has come for.
-fn waiting(spool: &Spool) -> Result<Vec<PathBuf>> {
-    let dir = spool.commands_dir();
-    let entries = match fs::read_dir(&dir) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == IoKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(Error::io(dir.display(), e)),
-    };
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .collect();
-    paths.retain(
-        |path| match path.extension().and_then(|extension| extension.to_str()) {
+fn waiting(dir: &Dir) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in dir.entries().map_err(|e| dir.own_error(e))?.flatten() {
+        let Some(name) = entry.name() else {
+            continue;
+        };
+        match name.rsplit_once('.').map(|(_, ending)| ending) {
             // A sender that died has claimed it: to carry it out again is harmless.
-            Some(WAITING | CLAIMED) => true,
-            Some(ANSWERED) if is_old(path) => {
-                let _ = fs::remove_file(path);
-                false
+            Some(WAITING | CLAIMED) => names.push(name.to_owned()),
+            Some(ANSWERED) if is_old(dir, name) => {
+                let _ = dir.remove(name);
             }
-            _ => false,
-        },
-    );
-    paths.sort_unstable();
-    Ok(paths)
+            _ => {}
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 /// Takes a command out of its author's hands; `None`: the author has taken it back, or it is no
 /// command, and then it is put aside.
-fn claim(path: &Path, log: &Log, _election: &Election) -> Option<(PathBuf, Command)> {
-    let claimed = path.with_extension(CLAIMED);
-    fs::rename(path, &claimed).ok()?;
-    match read(&claimed).and_then(|text| decode(&claimed, &text.unwrap_or_default())) {
+fn claim(dir: &Dir, name: &str, log: &Log, _election: &Election) -> Option<(String, Command)> {
+    let claimed = with_ending(name, CLAIMED);
+    dir.rename(name, dir, &claimed).ok()?;
+    match read(dir, &claimed).and_then(|text| decode(dir, &claimed, &text.unwrap_or_default())) {
         Ok(command) => Some((claimed, command)),
         Err(e) => {
             log.error(format_args!("{e}; put aside as .bad"));
-            let _ = fs::rename(&claimed, claimed.with_extension("bad"));
+            let _ = dir.rename(&claimed, dir, &with_ending(name, "bad"));
             None
         }
     }
@@ -224,7 +221,8 @@ fn claim(path: &Path, log: &Log, _election: &Election) -> Option<(PathBuf, Comma
 
 /// Answers a claimed command and removes it.
 fn answer(
-    claimed: &Path,
+    dir: &Dir,
+    claimed: &str,
     _election: &Election,
     outcome: std::result::Result<usize, &Error>,
 ) -> Result<()> {
@@ -232,8 +230,9 @@ fn answer(
         changed: outcome.unwrap_or(0),
         error: outcome.err().map(AnsweredError::from_error),
     };
-    write(&claimed.with_extension(ANSWERED), &answer)?;
-    remove_file(claimed)
+    write(dir, &with_ending(claimed, ANSWERED), &answer)?;
+    dir.remove(claimed).map_err(|e| dir.error(claimed, e))?;
+    Ok(())
 }
 
 impl AnsweredError {
@@ -260,39 +259,41 @@ impl AnsweredError {
     }
 }
 
-fn is_old(path: &Path) -> bool {
-    let age = fs::metadata(path)
-        .and_then(|about| about.modified())
-        .map(|at| at.elapsed());
-    matches!(age, Ok(Ok(age)) if age > ANSWER_KEPT)
+fn is_old(dir: &Dir, name: &str) -> bool {
+    let kept_ms = ANSWER_KEPT.as_millis() as i64;
+    let changed_ms = dir
+        .about(name)
+        .map(|about| about.st_mtime.saturating_mul(1_000));
+    changed_ms.is_ok_and(|changed_ms| clock::wall_ms().saturating_sub(changed_ms) > kept_ms)
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+/// The name with another ending.
+fn with_ending(name: &str, ending: &str) -> String {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    format!("{stem}.{ending}")
+}
+
+fn read(dir: &Dir, name: &str) -> Result<Option<Vec<u8>>> {
+    match dir.read(name) {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == IoKind::NotFound => Ok(None),
-        Err(e) => Err(Error::io(path.display(), e)),
+        Err(e) => Err(dir.error(name, e)),
     }
 }
 
 /// Writes a file that appears as a whole.
-fn write(path: &Path, value: &impl Serialize) -> Result<()> {
+fn write(dir: &Dir, name: &str, value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_vec(value)
         .map_err(|e| Error::new(ErrorKind::Internal, format!("command: {e}")))?;
-    let fresh = path.with_extension("new");
-    let write = || {
-        let mut file = private_file().truncate(true).open(&fresh)?;
-        file.write_all(&text)?;
-        fs::rename(&fresh, path)
-    };
-    write().map_err(|e| Error::io(path.display(), e))
+    dir.replace(name, &text, Safety::Process)
+        .map_err(|e| dir.error(name, e))
 }
 
-fn decode<T: for<'a> Deserialize<'a>>(path: &Path, text: &[u8]) -> Result<T> {
+fn decode<T: for<'a> Deserialize<'a>>(dir: &Dir, name: &str, text: &[u8]) -> Result<T> {
     serde_json::from_slice(text).map_err(|e| {
         Error::new(
             ErrorKind::InvalidArgument,
-            format!("{}: {e}", path.display()),
+            format!("{}: {e}", dir.path(name).display()),
         )
     })
 }

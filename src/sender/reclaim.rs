@@ -5,7 +5,6 @@
 //! cut. While the disk is full, blocks are given back after every chunk that is taken over, and no more is taken over than can
 //! soon be delivered.
 
-use std::fs::OpenOptions;
 use std::io::ErrorKind as IoKind;
 use std::time::{Duration, Instant};
 
@@ -15,12 +14,12 @@ use super::Shared;
 use super::election::Election;
 use super::state::State;
 use super::take_over::TakeOver;
-use crate::error::{Error, Result, is_unsupported};
+use crate::error::{Result, is_unsupported};
 use crate::journal::removal::{self, Removal, Tail};
 use crate::journal::round::Offsets;
 use crate::journal::segment::HEADER_LEN;
 use crate::log::Level;
-use crate::spool::{Spool, sync_dir};
+use crate::spool::{Dir, Spool};
 use crate::store::{Change, DiskUse};
 
 /// Segments removed between two commits.
@@ -63,7 +62,7 @@ impl DiskSpace {
     /// Sets the reserve aside, again or for the first time, if there is room.
     pub(super) fn look(&mut self, shared: &Shared) -> Result<()> {
         let spool = &shared.spool;
-        let was_full = spool.reserve().is_disk_flagged_full();
+        let was_full = spool.reserve().is_disk_flagged_full()?;
         if spool.reserve().ensure()? && was_full {
             shared.log.write(
                 Level::Info,
@@ -120,8 +119,9 @@ impl DiskSpace {
             return Ok(());
         };
         shared.remove_files(&point)?;
+        let journal = shared.spool.journal().ensure()?;
         for (name, from, upto) in ranges {
-            match punch(&shared.spool, &name, from, upto) {
+            match punch(&journal, &name, from, upto) {
                 Ok(()) => {
                     self.given_back.insert(name, upto);
                 }
@@ -129,12 +129,7 @@ impl DiskSpace {
                     self.can_punch = false;
                     return Ok(());
                 }
-                Err(e) => {
-                    return Err(Error::io(
-                        shared.spool.journal_dir().join(name).display(),
-                        e,
-                    ));
-                }
+                Err(e) => return Err(journal.error(&name, e)),
             }
         }
         Ok(())
@@ -163,17 +158,14 @@ fn disk_use(spool: &Spool) -> Result<DiskUse> {
 }
 
 /// Gives the blocks of a range back; its bytes read as zeros from then on.
-fn punch(spool: &Spool, name: &str, from: u64, upto: u64) -> std::io::Result<()> {
-    let file = match OpenOptions::new()
-        .write(true)
-        .open(spool.journal_dir().join(name))
-    {
+fn punch(journal: &Dir, name: &str, from: u64, upto: u64) -> std::io::Result<()> {
+    let file = match journal.open_to_write(name) {
         Ok(file) => file,
         Err(e) if e.kind() == IoKind::NotFound => return Ok(()),
         Err(e) => return Err(e),
     };
     let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    rustix::io::retry_on_intr(|| rustix::fs::fallocate(&file, hole, from, upto - from))?;
+    rustix::io::retry_on_intr(|| rustix::fs::fallocate(&*file, hole, from, upto - from))?;
     Ok(())
 }
 
@@ -207,7 +199,8 @@ pub(super) fn remove_abandoned(
                 bytes += upto;
             }
         }
-        sync_dir(&spool.journal_dir())?;
+        let journal = spool.journal().ensure()?;
+        journal.sync().map_err(|e| journal.own_error(e))?;
         shared.step(|state| state.forget_segments(&gone))?;
         keep_alive()?;
     }

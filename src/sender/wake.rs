@@ -4,7 +4,6 @@
 //! process when a batch is full, a `flush` of any process, `close`. A lost byte costs a second, no
 //! event.
 
-use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
@@ -12,10 +11,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::election::Election;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::process::ClosedInChild;
-use crate::spool::{Spool, open_dir, remove_file};
+use crate::spool::{Dir, Spool};
 
+const NAME: &str = "wake";
 /// A look for full batches waits so long for more of them: one commit takes them all over.
 const GATHER: Duration = Duration::from_millis(5);
 
@@ -61,13 +61,12 @@ pub(super) struct WakeSocket {
 impl WakeSocket {
     /// Binds the socket, in place of a dead sender's: only the elected one may.
     pub(super) fn bind(spool: &Spool, _election: &Election) -> Result<Self> {
-        let failed = |e: io::Error| Error::io(spool.wake_socket().display(), e);
-        remove_file(&spool.wake_socket())?;
-        let (_dir, path) = short_path(spool)?;
-        let socket = UnixDatagram::bind(path).map_err(failed)?;
+        let dir = spool.held_dir()?;
+        let failed = |e: io::Error| dir.error(NAME, e);
+        dir.remove(NAME).map_err(failed)?;
+        let socket = UnixDatagram::bind(short_path(&dir).map_err(failed)?).map_err(failed)?;
         // Not by the descriptor: chmod of a socket's descriptor does not reach its file.
-        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        fs::set_permissions(spool.wake_socket(), private).map_err(failed)?;
+        dir.make_socket_private(NAME).map_err(failed)?;
         Ok(Self {
             socket: ClosedInChild::new(socket),
         })
@@ -122,7 +121,14 @@ impl WakeSocket {
 
 /// Wakes the sender; without a sender nobody hears it.
 pub(super) fn send(spool: &Spool, wake: Wake) {
-    let Ok((_dir, path)) = short_path(spool) else {
+    // What else has the name is not written to.
+    let Ok(dir) = spool.held_dir() else {
+        return;
+    };
+    if !dir.is_socket(NAME) {
+        return;
+    }
+    let Ok(path) = short_path(&dir) else {
         return;
     };
     if let Ok(socket) = UnixDatagram::unbound()
@@ -133,12 +139,11 @@ pub(super) fn send(spool: &Spool, wake: Wake) {
 }
 
 /// A path that fits the 108 bytes of a socket address, however deep the spool lies.
-fn short_path(spool: &Spool) -> Result<(File, PathBuf)> {
-    let dir = open_dir(spool.dir())?;
-    let path = if cfg!(target_os = "linux") {
-        PathBuf::from(format!("/proc/self/fd/{}/wake", dir.as_raw_fd()))
+fn short_path(dir: &Dir) -> io::Result<PathBuf> {
+    if cfg!(target_os = "linux") {
+        let number = dir.as_file()?.as_raw_fd();
+        Ok(PathBuf::from(format!("/proc/self/fd/{number}/{NAME}")))
     } else {
-        spool.wake_socket()
-    };
-    Ok((dir, path))
+        Ok(dir.path(NAME))
+    }
 }

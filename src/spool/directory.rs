@@ -1,12 +1,15 @@
 //! The directory of a spool: only this user can write to it, and its disk has locks that can be
 //! trusted.
 
-use std::fs::{self, DirBuilder, File, Metadata};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::{self, Metadata};
+use std::io::ErrorKind as IoKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::files::{directory_error, open_dir, spool_name, sync_parent};
+use super::dir::Dir;
+use super::files::{directory_error, spool_name, sync_parent};
+use super::walk::{Missing, open_directory};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::{pid, random_u64};
@@ -15,8 +18,8 @@ use crate::process::{pid, random_u64};
 /// old path has another, even where the file system reuses the inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DirectoryId {
-    pub(super) device: u64,
-    pub(super) inode: u64,
+    device: u64,
+    inode: u64,
     born: Option<SystemTime>,
 }
 
@@ -26,6 +29,10 @@ impl DirectoryId {
         let about = std::fs::metadata(dir).ok()?;
         check_rights(dir, &about).ok()?;
         about.is_dir().then(|| Self::from_metadata(&about))
+    }
+
+    pub(super) fn inode(&self) -> (u64, u64) {
+        (self.device, self.inode)
     }
 
     pub(super) fn from_metadata(about: &Metadata) -> Self {
@@ -43,38 +50,30 @@ impl DirectoryId {
 /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch),
 /// [`Io`](crate::error::ErrorKind::Io).
 pub fn check_directory(dir: &Path) -> Result<()> {
-    let handle = open_dir(dir)?;
-    let about = handle
-        .metadata()
-        .map_err(|e| Error::io(spool_name(dir), e))?;
-    check_rights(dir, &about)?;
-    refuse_network_file_system(dir, file_system(dir, &handle)?)
-}
-
-/// Creates `dir` (0700) and the directories that are missing above it.
-pub(super) fn create_with_parents(dir: &Path) -> Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.mode(0o700).recursive(true);
-    builder.create(dir).map_err(|e| directory_error(dir, e))
+    let (opened, _) = open_own_dir(dir, Missing::Fail)?;
+    refuse_network_file_system(dir, file_system(dir, &opened)?)
 }
 
 /// Opens the spool's directory, to which only this user may be able to write.
-pub(super) fn open_own_dir(dir: &Path) -> Result<(File, Metadata)> {
-    let handle = match open_dir(dir) {
-        // Another user's spool cannot be opened, but its metadata says whose it is.
+pub(super) fn open_own_dir(dir: &Path, missing: Missing) -> Result<(Dir, Metadata)> {
+    let opened = match open_directory(dir, missing) {
+        Ok(handle) => Dir::kept(handle, dir),
         Err(e) => {
-            if let Ok(about) = fs::metadata(dir) {
+            // Another user's spool cannot be opened, but its metadata says whose it is.
+            if let Ok(about) = fs::metadata(dir)
+                && about.is_dir()
+                && e.kind() == IoKind::PermissionDenied
+            {
                 check_rights(dir, &about)?;
             }
-            return Err(e);
+            return Err(directory_error(dir, e));
         }
-        Ok(handle) => handle,
     };
-    let about = handle
+    let about = opened
         .metadata()
         .map_err(|e| Error::io(spool_name(dir), e))?;
     check_rights(dir, &about)?;
-    Ok((handle, about))
+    Ok((opened, about))
 }
 
 /// Makes the path to `dir` durable: its own entry, and the entries of the directories above it that
@@ -117,14 +116,17 @@ pub(super) fn check_rights(dir: &Path, about: &Metadata) -> Result<()> {
 
 /// The kind of the file system that the spool's directory is on, by the kernel's number for it.
 #[cfg(target_os = "linux")]
-pub(super) fn file_system(dir: &Path, handle: &File) -> Result<u32> {
+pub(super) fn file_system(dir: &Path, opened: &Dir) -> Result<u32> {
+    let handle = opened
+        .as_file()
+        .map_err(|e| Error::io(spool_name(dir), e))?;
     let about = rustix::fs::fstatfs(handle).map_err(|e| Error::io(spool_name(dir), e))?;
     Ok(about.f_type as u32)
 }
 
 /// Only Linux has numbers: this one is no file system's.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn file_system(_: &Path, _: &File) -> Result<u32> {
+pub(super) fn file_system(_: &Path, _: &Dir) -> Result<u32> {
     Ok(0)
 }
 

@@ -35,7 +35,7 @@ impl Spool {
             free_bytes: self.reserve().free_bytes()?,
             needed_bytes: ROOM_BYTES,
             is_full: self.reserve().is_disk_full()?,
-            has_reserve: self.reserve().is_allocated(),
+            has_reserve: self.reserve().is_allocated()?,
         })
     }
 }

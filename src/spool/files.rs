@@ -1,28 +1,15 @@
-//! Files and directories in a spool: private, and durable when it matters.
+//! Locks of open files, and the directories around a spool.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind as IoKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind as IoKind;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::FlockOperation;
 
 use crate::error::{Error, Result};
 use crate::process::ClosedInChild;
-
-/// Replaces a whole file, durably: readers see the old content or the new one.
-pub(crate) fn replace_file(path: &Path, content: &[u8]) -> Result<()> {
-    let fresh = path.with_extension("new");
-    let write = || -> std::io::Result<()> {
-        let file = ClosedInChild::new(private_file().truncate(true).open(&fresh)?);
-        (&*file).write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)
-    };
-    write().map_err(|e| Error::io(path.display(), e))?;
-    sync_parent(path)
-}
 
 /// Takes the lock of an open file or directory, which errors call `what`; `false`: it is held
 /// already.
@@ -55,31 +42,7 @@ impl Drop for LockToLook<'_> {
     }
 }
 
-/// Removes a file, if it exists.
-pub(crate) fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(e) if e.kind() != IoKind::NotFound => Err(Error::io(path.display(), e)),
-        _ => Ok(()),
-    }
-}
-
-/// Options to write a file that only its owner can read (0600, less what the umask takes away).
-pub(crate) fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).mode(0o600);
-    options
-}
-
-/// Creates `dir` (0700), durably, in a directory that has to exist; does nothing if it is there.
-pub(crate) fn ensure_dir(dir: &Path) -> Result<()> {
-    let mut builder = DirBuilder::new();
-    match builder.mode(0o700).create(dir) {
-        Ok(()) => sync_parent(dir),
-        Err(e) if e.kind() == IoKind::AlreadyExists => Ok(()),
-        Err(e) => Err(directory_error(dir, e)),
-    }
-}
-
+/// Opens a directory above the spool, to sync it.
 pub(crate) fn open_dir(dir: &Path) -> Result<File> {
     OpenOptions::new()
         .read(true)
@@ -89,7 +52,7 @@ pub(crate) fn open_dir(dir: &Path) -> Result<File> {
 }
 
 /// Makes the entry of `path` in its directory durable.
-pub(crate) fn sync_parent(path: &Path) -> Result<()> {
+pub(super) fn sync_parent(path: &Path) -> Result<()> {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
         _ => sync_dir(Path::new(".")),
@@ -97,13 +60,16 @@ pub(crate) fn sync_parent(path: &Path) -> Result<()> {
 }
 
 /// Makes the entries of a directory durable.
-pub(crate) fn sync_dir(dir: &Path) -> Result<()> {
+fn sync_dir(dir: &Path) -> Result<()> {
     ClosedInChild::new(open_dir(dir)?)
         .sync_all()
         .map_err(|e| Error::io(dir.display(), e))
 }
 
 pub(super) fn directory_error(dir: &Path, cause: std::io::Error) -> Error {
+    if cause.get_ref().is_some_and(|inner| inner.is::<Error>()) {
+        return Error::io(dir.display(), cause);
+    }
     // This is how creating a directory fails where its path is that of another kind of file.
     let cause = match cause.kind() {
         IoKind::AlreadyExists => std::io::Error::from_raw_os_error(libc::ENOTDIR),
@@ -135,10 +101,18 @@ mod tests {
     fn a_lock_taken_to_look_is_free_again_although_a_child_shares_the_open_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("locked");
-        let file = private_file().open(&path).unwrap();
+        let open = || {
+            File::options()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .unwrap()
+        };
+        let file = open();
         // A forked child has the same open file description, as a duplicate has.
         let of_child = file.try_clone().unwrap();
-        let other = private_file().open(&path).unwrap();
+        let other = open();
         let lock = try_lock_to_look(&file, "file").unwrap();
         assert!(lock.is_some());
         assert!(try_lock_to_look(&other, "file").unwrap().is_none());

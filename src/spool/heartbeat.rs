@@ -4,15 +4,16 @@
 //! `max_spool_bytes`, and a `flush` that waits for the sender of another process reads its
 //! progress.
 
-use std::fs;
 use std::io::ErrorKind as IoKind;
 
 use serde::{Deserialize, Serialize};
 
-use super::files::private_file;
+use super::dir::Safety;
 use super::open::Spool;
 use crate::clock::{self, BootTime};
 use crate::error::{Error, ErrorKind, PauseReason, Result};
+
+const NAME: &str = "sender.json";
 
 /// The sender's process, its progress, and the bytes that are pending.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,11 +43,11 @@ impl Heartbeat {
     /// Reads the last heartbeat; `None` if there has never been a sender, or if a power cut has
     /// torn the file. The next sender writes a new one, and no reader depends on an old one.
     pub(crate) fn read(spool: &Spool) -> Result<Option<Self>> {
-        let path = spool.heartbeat_path();
-        match fs::read(&path) {
+        let dir = spool.held_dir()?;
+        match dir.read(NAME) {
             Ok(text) => Ok(serde_json::from_slice(&text).ok()),
             Err(e) if e.kind() == IoKind::NotFound => Ok(None),
-            Err(e) => Err(Error::io(path.display(), e)),
+            Err(e) => Err(dir.error(NAME, e)),
         }
     }
 
@@ -82,15 +83,10 @@ impl Heartbeat {
     /// Replaces the published heartbeat. Not synced: after a power cut the next sender writes a new
     /// one.
     pub(crate) fn write(&self, spool: &Spool) -> Result<()> {
-        let path = spool.heartbeat_path();
-        let fresh = path.with_extension("new");
         let text = serde_json::to_vec(self)
             .map_err(|e| Error::new(ErrorKind::Internal, format!("heartbeat: {e}")))?;
-        let write = || {
-            let mut file = private_file().truncate(true).open(&fresh)?;
-            std::io::Write::write_all(&mut file, &text)?;
-            fs::rename(&fresh, &path)
-        };
-        write().map_err(|e| Error::io(path.display(), e))
+        let dir = spool.held_dir()?;
+        dir.replace(NAME, &text, Safety::Process)
+            .map_err(|e| dir.error(NAME, e))
     }
 }

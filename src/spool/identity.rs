@@ -1,21 +1,28 @@
 //! `identity.json`: the user, endpoint and account that a spool belongs to, the directory that it
 //! was created in, and the boots that it has seen.
 
-use std::fs::{self, File};
+use std::fs::{File, Metadata};
 use std::io::{ErrorKind as IoKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
-use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
+use super::dir::{Dir, Safety};
 use super::directory::{file_system, open_own_dir, sync_ancestors};
-use super::files::{private_file, replace_file, spool_name, try_lock};
+use super::files::{spool_name, try_lock};
 use super::layers::{is_overlay, refuse_lower_layer};
+use super::lock_file::LockFile;
+use super::walk::Missing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spelling::shell_word;
 
+const NAME: &str = "identity.json";
+const LOCK: &str = "identity.lock";
 const FORMAT: u32 = 1;
+/// A process has the lock while it syncs one small file and the directories above the spool.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the events of a spool go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,29 +55,34 @@ pub(super) struct Identity {
 /// from the spool, because that process would go on sending to the old destination;
 /// [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is no spool; [`Io`](ErrorKind::Io).
 pub fn adopt(dir: &Path, destination: Destination<'_>) -> Result<()> {
-    let (handle, mut about) = open_own_dir(dir)?;
-    if file_system(dir, &handle).is_ok_and(is_overlay) {
-        refuse_lower_layer(dir)?;
-        about = open_own_dir(dir)?.1;
+    let (mut opened, mut about) = open_own_dir(dir, Missing::Fail)?;
+    if file_system(dir, &opened).is_ok_and(is_overlay) {
+        refuse_lower_layer(dir, &opened)?;
+        (opened, about) = open_own_dir(dir, Missing::Fail)?;
     }
-    let _setup = lock_identity(dir)?;
-    let Some(mut identity) = read_identity(dir)? else {
+    let _setup = lock_identity(&opened)?;
+    let Some(mut identity) = read_identity(&opened)? else {
         return Err(Error::new(
             ErrorKind::SpoolMismatch,
             format!("{}: there is no spool to adopt", spool_name(dir)),
         ));
     };
-    if (&*identity.endpoint, &*identity.account) != (destination.endpoint, destination.account) {
-        lock_out_senders(dir, &handle)?;
+    let changes =
+        (&*identity.endpoint, &*identity.account) != (destination.endpoint, destination.account);
+    if changes {
+        lock_out_senders(dir, &opened)?;
     }
     identity.endpoint = destination.endpoint.to_owned();
     identity.account = destination.account.to_owned();
     (identity.device, identity.inode) = (about.dev(), about.ino());
-    write_identity(dir, &identity)
+    write_identity(&opened, &identity)
 }
 
-/// Takes the lock of a sender; no process is elected while the directory's `handle` is open.
-fn lock_out_senders(dir: &Path, handle: &File) -> Result<()> {
+/// Takes the lock of a sender; no process is elected while the directory is open.
+fn lock_out_senders(dir: &Path, opened: &Dir) -> Result<()> {
+    let handle = opened
+        .as_file()
+        .map_err(|e| Error::io(spool_name(dir), e))?;
     if try_lock(handle, spool_name(dir))? {
         return Ok(());
     }
@@ -99,7 +111,7 @@ pub struct Description {
 /// Errors: [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is no spool, or it is another
 /// user's; [`Store`](ErrorKind::Store) if a newer version wrote it; [`Io`](ErrorKind::Io).
 pub fn describe(dir: &Path) -> Result<Description> {
-    let (identity, about) = require_identity(dir)?;
+    let (identity, _, about) = require_identity(dir)?;
     Ok(Description {
         is_elsewhere: identity.is_elsewhere(&about, &read_boot_id()?),
         endpoint: identity.endpoint,
@@ -151,10 +163,10 @@ fn differences<'a>(
 }
 
 /// The identity of the spool at `dir`, which has to exist and to be this user's.
-pub(super) fn require_identity(dir: &Path) -> Result<(Identity, fs::Metadata)> {
-    let (_, about) = open_own_dir(dir)?;
-    match read_identity(dir)? {
-        Some(identity) => Ok((identity, about)),
+pub(super) fn require_identity(dir: &Path) -> Result<(Identity, Dir, Metadata)> {
+    let (opened, about) = open_own_dir(dir, Missing::Fail)?;
+    match read_identity(&opened)? {
+        Some(identity) => Ok((identity, opened, about)),
         None => Err(Error::new(
             ErrorKind::SpoolMismatch,
             format!(
@@ -168,7 +180,7 @@ pub(super) fn require_identity(dir: &Path) -> Result<(Identity, fs::Metadata)> {
 impl Identity {
     /// Whether it was written for another directory. A reboot may change the device number, but not
     /// the inode.
-    fn is_elsewhere(&self, about: &fs::Metadata, boot_id: &str) -> bool {
+    fn is_elsewhere(&self, about: &Metadata, boot_id: &str) -> bool {
         let same_device = self.device == about.dev() || self.boot_id != boot_id;
         self.inode != about.ino() || !same_device
     }
@@ -179,7 +191,7 @@ impl Identity {
     }
 
     /// Whether it already has this directory and this boot, so that nothing has to be written.
-    pub(super) fn is_up_to_date(&self, about: &fs::Metadata, boot_id: &str) -> bool {
+    pub(super) fn is_up_to_date(&self, about: &Metadata, boot_id: &str) -> bool {
         self.boot_id == boot_id && self.device == about.dev() && self.inode == about.ino()
     }
 
@@ -205,12 +217,13 @@ impl Identity {
 /// Writes the identity of a new spool, or counts a new boot, one process at a time.
 pub(super) fn update_identity(
     dir: &Path,
-    about: &fs::Metadata,
+    opened: &Dir,
+    about: &Metadata,
     destination: Destination<'_>,
     boot_id: &str,
 ) -> Result<Identity> {
-    let _setup = lock_identity(dir)?;
-    let identity = match read_identity(dir)? {
+    let _setup = lock_identity(opened)?;
+    let identity = match read_identity(opened)? {
         Some(identity) if identity.is_up_to_date(about, boot_id) => return Ok(identity),
         Some(known) => {
             if known.is_elsewhere(about, boot_id) {
@@ -230,7 +243,7 @@ pub(super) fn update_identity(
                 ..known
             }
         }
-        None if dir.join("ledger").exists() => {
+        None if opened.about("ledger").is_ok() => {
             return Err(Error::new(
                 ErrorKind::Store,
                 format!(
@@ -255,17 +268,17 @@ pub(super) fn update_identity(
             }
         }
     };
-    write_identity(dir, &identity)?;
+    write_identity(opened, &identity)?;
     Ok(identity)
 }
 
-pub(super) fn read_identity(dir: &Path) -> Result<Option<Identity>> {
-    let path = dir.join("identity.json");
-    let text = match fs::read(&path) {
+pub(super) fn read_identity(dir: &Dir) -> Result<Option<Identity>> {
+    let text = match dir.read(NAME) {
         Ok(text) => text,
         Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io(path.display(), e)),
+        Err(e) => return Err(dir.error(NAME, e)),
     };
+    let path = dir.path(NAME);
     let identity: Identity = serde_json::from_slice(&text).map_err(|e| {
         Error::new(
             ErrorKind::Store,
@@ -277,7 +290,7 @@ pub(super) fn read_identity(dir: &Path) -> Result<Option<Identity>> {
             ErrorKind::Store,
             format!(
                 "{}: has format {}, this library knows {FORMAT}; use a newer libmeditopia",
-                spool_name(dir),
+                path.display(),
                 identity.format
             ),
         ));
@@ -285,21 +298,16 @@ pub(super) fn read_identity(dir: &Path) -> Result<Option<Identity>> {
     Ok(Some(identity))
 }
 
-pub(super) fn write_identity(dir: &Path, identity: &Identity) -> Result<()> {
+pub(super) fn write_identity(dir: &Dir, identity: &Identity) -> Result<()> {
     let text = serde_json::to_vec_pretty(identity)
         .map_err(|e| Error::new(ErrorKind::Internal, format!("identity: {e}")))?;
-    replace_file(&dir.join("identity.json"), &text)
+    dir.replace(NAME, &text, Safety::Power)
+        .map_err(|e| dir.error(NAME, e))
 }
 
-/// Waits for the lock under which processes write the identity one at a time.
-pub(super) fn lock_identity(dir: &Path) -> Result<File> {
-    let path = dir.join("identity.lock");
-    let file = private_file()
-        .open(&path)
-        .map_err(|e| Error::io(path.display(), e))?;
-    rustix::fs::flock(&file, FlockOperation::LockExclusive)
-        .map_err(|e| Error::io(path.display(), e))?;
-    Ok(file)
+/// Takes the lock under which processes write the identity one at a time.
+pub(super) fn lock_identity(dir: &Dir) -> Result<LockFile> {
+    LockFile::wait_for(dir, LOCK, LOCK_TIMEOUT)
 }
 
 /// What distinguishes one boot of the host from the next.

@@ -7,10 +7,9 @@
 //! An overlay does not say what lies where. But a directory of which a lower layer holds a part has one link
 //! there, however many directories are in it; elsewhere a directory has two at least.
 
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
+use super::dir::Dir;
 use super::files::spool_name;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::random_u64;
@@ -26,23 +25,22 @@ pub(super) fn is_overlay(kind: u32) -> bool {
 
 /// Has the spool's directory copied to the upper layer, so that it does not change its identity later, and
 /// refuses a spool of which a lower layer holds a part.
-pub(super) fn refuse_lower_layer(dir: &Path) -> Result<()> {
+pub(super) fn refuse_lower_layer(spool: &Path, dir: &Dir) -> Result<()> {
     copy_up(dir);
     let in_image = |name: &&&str| {
-        let folder = dir.join(name);
-        folder.is_dir() && {
+        dir.subdir(name).is_ok_and(|folder| {
             copy_up(&folder);
-            links(&folder) == Some(1)
-        }
+            has_one_link(dir, name) == Some(true)
+        })
     };
     let Some(folder) = WITH_EVENTS.iter().find(in_image) else {
         return Ok(());
     };
     // Some file systems below an overlay count no links of directories at all.
-    let fresh = dir.join(format!("layer.{:016x}", random_u64()));
-    let counts_links = DirBuilder::new().mode(0o700).create(&fresh).is_ok()
-        && links(&fresh).is_some_and(|links| links > 1);
-    let _ = fs::remove_dir(&fresh);
+    let fresh = format!("layer.{:016x}", random_u64());
+    let counts_links =
+        dir.ensure_subdir(&fresh).is_ok() && has_one_link(dir, &fresh) == Some(false);
+    let _ = dir.remove_dir(&fresh);
     if !counts_links {
         return Ok(());
     }
@@ -50,18 +48,18 @@ pub(super) fn refuse_lower_layer(dir: &Path) -> Result<()> {
         ErrorKind::SpoolMismatch,
         format!(
             "{}: {folder}/ is part of the container's image, so every container would send its events again; mount a volume here, or name a directory that the image does not have",
-            spool_name(dir)
+            spool_name(spool)
         ),
     ))
 }
 
 /// Setting the rights that a directory has changes nothing but its layer. Where that fails, nothing else can
 /// be written either.
-fn copy_up(dir: &Path) {
-    let rights = fs::metadata(dir).map(|about| about.permissions());
-    let _ = rights.and_then(|rights| fs::set_permissions(dir, rights));
+fn copy_up(dir: &Dir) {
+    let rights = dir.metadata().map(|about| about.permissions());
+    let _ = rights.and_then(|rights| dir.as_file()?.set_permissions(rights));
 }
 
-fn links(dir: &Path) -> Option<u64> {
-    fs::symlink_metadata(dir).ok().map(|about| about.nlink())
+fn has_one_link(dir: &Dir, name: &str) -> Option<bool> {
+    dir.about(name).ok().map(|about| about.st_nlink == 1)
 }

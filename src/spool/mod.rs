@@ -8,6 +8,7 @@
 //!         rejected/       events that are not sent again
 //!         receipts/       finished ledgers, for the receipts in them
 //!         sender.json     the heartbeat of the sender
+//!         identity.lock   locked while identity.json is written
 //!         commands/       what operators ask the sender to do
 //!         import/         imports in progress, and what was imported lately
 //!         damaged/        bytes that could not be read, and files of the store that `recover` has replaced
@@ -19,30 +20,37 @@
 //! mix. It also remembers its inode: two copies of one spool would send every event twice, so a
 //! copy is refused until an operator adopts it.
 //!
-//! The files of this module depend on each other from the bottom up: `files`, `file_limit`,
-//! `directory`, `layers`, `identity` and `reserve`, `open`, then `disk_space` and `heartbeat`.
+//! Everything below the directory is reached through its descriptor (`held`), by names in open directories
+//! (`dir`). Its own path is resolved once (`walk`).
+//!
+//! The files of this module depend on each other from the bottom up: `files`, `file_limit`, `dir`, `walk`,
+//! `directory`, `held`, `lock_file`, `layers`, `identity` and `reserve`, `open`, then `disk_space` and
+//! `heartbeat`.
 
+mod dir;
 mod directory;
 mod disk_space;
 mod file_limit;
 mod files;
 mod heartbeat;
+mod held;
 mod identity;
 mod layers;
+mod lock_file;
 mod open;
 mod reserve;
 #[cfg(test)]
 pub(crate) mod tests;
+mod walk;
 
+pub(crate) use self::dir::{Dir, Safety};
 pub(crate) use self::directory::temporary_dir;
 pub use self::directory::{DirectoryId, check_directory};
 pub use self::disk_space::{DiskSpace, disk_space};
 pub(crate) use self::file_limit::{check_file_limit, file_limit};
-pub(crate) use self::files::{
-    ensure_dir, open_dir, private_file, remove_file, replace_file, sync_dir, sync_parent, try_lock,
-    try_lock_to_look,
-};
+pub(crate) use self::files::{open_dir, try_lock, try_lock_to_look};
 pub(crate) use self::heartbeat::Heartbeat;
+pub(crate) use self::held::{Held, Subdirectory};
 pub(crate) use self::identity::last_boot_count;
 pub use self::identity::{Description, Destination, adopt, describe};
 pub use self::open::{NetworkFileSystem, Spool};

@@ -1,22 +1,22 @@
-//! An open spool: the paths in its directory, and the check that the directory is still at its
-//! path.
+//! An open spool: the directories in it, and the check that its own is still at its path.
 
 use std::fs::Metadata;
-use std::io::ErrorKind as IoKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::directory::{
-    DirectoryId, create_with_parents, file_system, open_own_dir, refuse_network_file_system,
-};
+use super::dir::Dir;
+use super::directory::{DirectoryId, file_system, open_own_dir, refuse_network_file_system};
 use super::file_limit::refuse_low_file_limit;
-use super::files::{self, spool_name};
+use super::files::spool_name;
+use super::held::{Held, Subdirectory};
 use super::identity::{
     Destination, read_boot_id, read_identity, require_identity, update_identity,
 };
 use super::layers::{is_overlay, refuse_lower_layer};
 use super::reserve::Reserve;
+use super::walk::Missing;
 use crate::clock::{self, BootTime};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// Whether a spool may live on a file system that other hosts see too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,9 +30,8 @@ pub enum NetworkFileSystem {
 /// An open spool directory.
 #[derive(Debug)]
 pub struct Spool {
-    dir: PathBuf,
+    held: Arc<Held>,
     boot_count: u32,
-    id: DirectoryId,
 }
 
 impl Spool {
@@ -48,28 +47,26 @@ impl Spool {
         network: NetworkFileSystem,
     ) -> Result<Self> {
         refuse_low_file_limit(&spool_name(dir))?;
-        create_with_parents(dir)?;
-        let (handle, mut about) = open_own_dir(dir)?;
-        let kind = file_system(dir, &handle);
+        let (mut opened, mut about) = open_own_dir(dir, Missing::Create)?;
+        let kind = file_system(dir, &opened);
         if network == NetworkFileSystem::Refuse {
             refuse_network_file_system(dir, kind.clone()?)?;
         }
         if kind.is_ok_and(is_overlay) {
-            refuse_lower_layer(dir)?;
-            about = open_own_dir(dir)?.1;
+            refuse_lower_layer(dir, &opened)?;
+            (opened, about) = open_own_dir(dir, Missing::Fail)?;
         }
         let boot_id = read_boot_id()?;
-        let known = read_identity(dir)?;
+        let known = read_identity(&opened)?;
         let is_new = known.is_none();
         let identity = match known {
             Some(identity) if identity.is_up_to_date(&about, &boot_id) => identity,
-            _ => update_identity(dir, &about, destination, &boot_id)?,
+            _ => update_identity(dir, &opened, &about, destination, &boot_id)?,
         };
         identity.check(dir, destination)?;
         let spool = Self {
-            dir: dir.to_owned(),
+            held: Arc::new(Held::new(opened, dir, &about)),
             boot_count: identity.boot_count,
-            id: DirectoryId::from_metadata(&about),
         };
         if is_new {
             // If this fails, the sender tries again and logs the reason.
@@ -83,7 +80,7 @@ impl Spool {
     /// Errors: [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is no spool; those of
     /// [`open`](Self::open).
     pub(crate) fn open_existing(dir: &Path) -> Result<Self> {
-        let (identity, _) = require_identity(dir)?;
+        let (identity, ..) = require_identity(dir)?;
         let destination = Destination {
             endpoint: &identity.endpoint,
             account: &identity.account,
@@ -96,17 +93,16 @@ impl Spool {
     ///
     /// Errors: those of [`describe`](super::describe).
     pub(crate) fn open_read_only(dir: &Path) -> Result<Self> {
-        let (identity, about) = require_identity(dir)?;
+        let (identity, opened, about) = require_identity(dir)?;
         Ok(Self {
-            dir: dir.to_owned(),
             boot_count: identity.boot_count_at(&read_boot_id()?),
-            id: DirectoryId::from_metadata(&about),
+            held: Arc::new(Held::new(opened, dir, &about)),
         })
     }
 
     /// Its directory, as it was opened.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.held.path()
     }
 
     /// How many boots of the host it has seen; the first is 1.
@@ -124,88 +120,69 @@ impl Spool {
 
     /// Which directory on which disk it is, whatever its path.
     pub fn directory_id(&self) -> DirectoryId {
-        self.id
+        self.held.id()
     }
 
-    /// Its device and inode.
-    pub(crate) fn inode(&self) -> (u64, u64) {
-        (self.id.device, self.id.inode)
+    /// Its directory, which every file of it is reached through.
+    pub(crate) fn held(&self) -> &Arc<Held> {
+        &self.held
+    }
+
+    /// The open directory, for files that are in it and in no directory of it.
+    pub(crate) fn held_dir(&self) -> Result<Arc<Dir>> {
+        self.held.dir().map_err(|e| Error::io(self.name(), e))
     }
 
     /// Its reserve of disk blocks.
     pub(crate) fn reserve(&self) -> Reserve<'_> {
-        Reserve::new(&self.dir)
+        Reserve::new(&self.held)
     }
 
     /// `journal/`, with the segments.
-    pub fn journal_dir(&self) -> PathBuf {
-        self.dir.join("journal")
+    pub(crate) fn journal(&self) -> Subdirectory {
+        self.held.subdirectory("journal")
     }
 
     /// `damaged/`, with bytes of segments that could not be read.
-    pub fn damaged_dir(&self) -> PathBuf {
-        self.dir.join("damaged")
+    pub(crate) fn damaged(&self) -> Subdirectory {
+        self.held.subdirectory("damaged")
     }
 
     /// `commands/`, with what operators ask the sender to do.
-    pub fn commands_dir(&self) -> PathBuf {
-        self.dir.join("commands")
+    pub(crate) fn commands(&self) -> Subdirectory {
+        self.held.subdirectory("commands")
     }
 
     /// `import/`, with the imports in progress.
-    pub fn imports_dir(&self) -> PathBuf {
-        self.dir.join("import")
+    pub(crate) fn imports(&self) -> Subdirectory {
+        self.held.subdirectory("import")
     }
 
     /// `ledger/`, with what the sender did.
     pub fn ledger_dir(&self) -> PathBuf {
-        self.dir.join("ledger")
+        self.dir().join("ledger")
     }
 
-    /// The sender's heartbeat.
-    pub fn heartbeat_path(&self) -> PathBuf {
-        self.dir.join("sender.json")
-    }
-
-    /// The sender's wake-up socket.
-    pub fn wake_socket(&self) -> PathBuf {
-        self.dir.join("wake")
-    }
-
-    /// Creates one of its directories, unless it exists.
-    pub fn ensure_dir(&self, dir: &Path) -> Result<()> {
-        files::ensure_dir(dir)
-    }
-
-    /// Checks that the spool is still at its path. Locks are on the directory itself, but the files
-    /// in it are opened by path: if another directory were there, they would be another spool's.
-    pub(crate) fn check_path(&self) -> Result<()> {
-        self.check_same_directory(std::fs::metadata(&self.dir))
+    /// Its device and inode.
+    pub(crate) fn inode(&self) -> (u64, u64) {
+        self.held.id().inode()
     }
 
     /// Checks by the metadata of the directory at its path that it is this spool.
+    pub(crate) fn check_same_directory(&self, about: std::io::Result<Metadata>) -> Result<()> {
+        self.held.check_same_directory(about)
+    }
+
+    /// Checks that the spool is still at its path: other processes open it there.
     ///
     /// Errors: [`Io`](ErrorKind::Io), [`SpoolMismatch`](ErrorKind::SpoolMismatch).
-    pub(crate) fn check_same_directory(&self, about: std::io::Result<Metadata>) -> Result<()> {
-        match about {
-            Ok(about) if DirectoryId::from_metadata(&about) == self.id => Ok(()),
-            Ok(_) => Err(Error::new(
-                ErrorKind::SpoolMismatch,
-                format!(
-                    "{}: another directory is at this path now; open the spool again",
-                    self.name()
-                ),
-            )),
-            Err(e) if e.kind() == IoKind::NotFound => Err(Error::io(
-                format!("{} was removed; open it again", self.name()),
-                e,
-            )),
-            Err(e) => Err(Error::io(self.name(), e)),
-        }
+    pub(crate) fn check_path(&self) -> Result<()> {
+        self.held
+            .check_same_directory(std::fs::metadata(self.held.path()))
     }
 
     /// How messages name it: `spool` and its path.
     pub fn name(&self) -> String {
-        spool_name(&self.dir)
+        self.held.name()
     }
 }

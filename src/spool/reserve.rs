@@ -8,15 +8,16 @@
 //!
 //! Other programs may take the freed blocks first: against them the reserve is only best effort.
 
-use std::fs::{self, File};
 use std::io::ErrorKind as IoKind;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, OFlags};
 
-use super::files::{private_file, spool_name};
+use super::dir::Dir;
+use super::held::Held;
 use crate::error::{Error, Result, is_full, is_unsupported};
+use crate::process::ClosedInChild;
 
 /// What the store needs to deliver in small steps: its log, its index, and one step's events.
 const RESERVE_BYTES: u64 = 1024 * 1024;
@@ -25,39 +26,47 @@ pub(super) const ROOM_BYTES: u64 = 2 * RESERVE_BYTES;
 /// Writers check the flag at least this often while they append.
 pub(crate) const FULL_SEEN_WITHIN: Duration = Duration::from_millis(10);
 
+const RESERVE: &str = "reserve";
+const FULL: &str = "full";
+/// A reserve whose blocks are being allocated.
+const UNFINISHED: &str = "reserve.new";
+
 /// The reserve of one spool, and the flag that replaces it while the disk is full.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reserve<'a> {
-    dir: &'a Path,
+    spool: &'a Held,
 }
 
 impl<'a> Reserve<'a> {
-    /// The reserve of the spool at `dir`.
-    pub(super) fn new(dir: &'a Path) -> Self {
-        Self { dir }
+    /// The reserve of this spool.
+    pub(super) fn new(spool: &'a Held) -> Self {
+        Self { spool }
     }
 
     /// Allocates the reserve, or allocates it again once there is room. Returns whether the spool
     /// has it now.
     pub(crate) fn ensure(self) -> Result<bool> {
-        if self.is_allocated() {
+        if self.is_allocated()? {
             return Ok(true);
         }
-        let flagged = self.is_disk_flagged_full();
+        let flagged = self.is_disk_flagged_full()?;
         if flagged && !self.has_room()? {
             return Ok(false);
         }
-        let path = if flagged {
-            self.flag_path()
-        } else {
-            self.path().with_extension("new")
-        };
+        let dir = self.dir()?;
+        let name = if flagged { FULL } else { UNFINISHED };
         let allocate = || {
-            let file = private_file().open(&path)?;
+            let file = match flagged {
+                true => dir.open_to_write(name)?,
+                false => {
+                    dir.remove(name)?;
+                    ClosedInChild::new(dir.create(name, OFlags::WRONLY)?)
+                }
+            };
             rustix::io::retry_on_intr(|| {
-                rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES)
+                rustix::fs::fallocate(&*file, FallocateFlags::empty(), 0, RESERVE_BYTES)
             })?;
-            fs::rename(&path, self.path())
+            dir.rename(name, &dir, RESERVE)
         };
         match allocate() {
             Ok(()) => Ok(true),
@@ -65,56 +74,65 @@ impl<'a> Reserve<'a> {
             // without a reserve.
             Err(e) if is_full(&e) || is_unsupported(&e) => {
                 if flagged {
-                    let _ = File::options()
-                        .write(true)
-                        .open(&path)
-                        .and_then(|file| file.set_len(0));
+                    let _ = dir.open_to_write(name).and_then(|file| file.set_len(0));
                 } else {
-                    let _ = fs::remove_file(&path);
+                    let _ = dir.remove(name);
                 }
                 Ok(false)
             }
-            Err(e) => Err(Error::io(path.display(), e)),
+            Err(e) => Err(dir.error(name, e)),
         }
     }
 
     /// Makes all writers stop because the disk is full, then frees the blocks for the store.
     pub(crate) fn release(self) -> Result<()> {
-        let path = self.flag_path();
-        match fs::rename(self.path(), &path) {
+        let dir = self.dir()?;
+        let failed = |e| dir.error(FULL, e);
+        match dir.rename(RESERVE, &dir, FULL) {
             Ok(()) => {}
             // The reserve was released before, or never existed. The flag alone then stops the writers.
             Err(e) if e.kind() == IoKind::NotFound => {}
-            Err(e) => return Err(Error::io(path.display(), e)),
+            Err(e) => return Err(failed(e)),
         }
-        let file = private_file()
-            .open(&path)
-            .map_err(|e| Error::io(path.display(), e))?;
+        let file = match dir.open_to_write(FULL) {
+            Ok(file) => file,
+            Err(e) if e.kind() == IoKind::NotFound => {
+                ClosedInChild::new(dir.create(FULL, OFlags::WRONLY).map_err(failed)?)
+            }
+            Err(e) => return Err(failed(e)),
+        };
         // A writer that has not seen the flag yet would take the blocks.
         std::thread::sleep(2 * FULL_SEEN_WITHIN);
-        file.set_len(0).map_err(|e| Error::io(path.display(), e))
+        file.check().and_then(|()| file.set_len(0)).map_err(failed)
     }
 
     /// Whether a sender has found the disk full, and there still is no room.
     pub(crate) fn is_disk_full(self) -> Result<bool> {
-        Ok(self.is_disk_flagged_full() && !self.has_room()?)
+        Ok(self.is_disk_flagged_full()? && !self.has_room()?)
     }
 
     /// Whether a sender has found the disk full. The flag stays until a sender removes it, even
     /// when there is room again.
-    pub(crate) fn is_disk_flagged_full(self) -> bool {
-        rustix::fs::access(self.flag_path(), rustix::fs::Access::EXISTS).is_ok()
+    pub(crate) fn is_disk_flagged_full(self) -> Result<bool> {
+        let dir = self.dir()?;
+        let size = dir.size(FULL).map_err(|e| dir.error(FULL, e))?;
+        Ok(size.is_some())
     }
 
     /// Whether the spool has its reserve.
-    pub(super) fn is_allocated(self) -> bool {
-        self.path().exists()
+    pub(super) fn is_allocated(self) -> Result<bool> {
+        let dir = self.dir()?;
+        let size = dir.size(RESERVE).map_err(|e| dir.error(RESERVE, e))?;
+        Ok(size.is_some())
     }
 
     /// Bytes that are free on the spool's disk.
     pub(crate) fn free_bytes(self) -> Result<u64> {
-        let about =
-            rustix::fs::statvfs(self.dir).map_err(|e| Error::io(spool_name(self.dir), e))?;
+        let dir = self.dir()?;
+        let about = dir
+            .as_file()
+            .and_then(|file| Ok(rustix::fs::fstatvfs(file)?))
+            .map_err(|e| Error::io(self.spool.name(), e))?;
         Ok(about.f_bavail.saturating_mul(about.f_frsize))
     }
 
@@ -122,11 +140,9 @@ impl<'a> Reserve<'a> {
         Ok(self.free_bytes()? >= ROOM_BYTES)
     }
 
-    fn path(self) -> PathBuf {
-        self.dir.join("reserve")
-    }
-
-    fn flag_path(self) -> PathBuf {
-        self.dir.join("full")
+    fn dir(self) -> Result<Arc<Dir>> {
+        self.spool
+            .dir()
+            .map_err(|e| Error::io(self.spool.name(), e))
     }
 }

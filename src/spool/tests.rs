@@ -87,11 +87,12 @@ fn a_copied_spool_is_refused_until_an_operator_adopts_it() {
 fn a_reboot_is_counted_once_and_survives_a_changed_device_number() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("spool");
-    open(&dir).unwrap();
-    let mut identity = read_identity(&dir).unwrap().unwrap();
+    let spool = open(&dir).unwrap();
+    let held = spool.held_dir().unwrap();
+    let mut identity = read_identity(&held).unwrap().unwrap();
     identity.boot_id = "an earlier boot".to_owned();
     identity.device += 1;
-    write_identity(&dir, &identity).unwrap();
+    write_identity(&held, &identity).unwrap();
 
     assert_eq!(open(&dir).unwrap().boot_count(), 2);
     assert_eq!(open(&dir).unwrap().boot_count(), 2);

@@ -1,145 +1,110 @@
 //! The store's files in a spool directory. Every file of the store is opened here.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind as IoKind};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::ledger;
-use crate::error::is_unsupported;
-use crate::process::{Announcement, CloseOnFork, ClosedInChild, FileKey};
-use crate::spool::{Spool, check_file_limit, ensure_dir, file_limit, sync_dir};
+use crate::process::{CloseOnFork, ClosedInChild};
+use crate::spool::{Dir, Held, Spool, Subdirectory, check_file_limit, file_limit};
 
 /// The folders of a spool.
 #[derive(Debug, Clone)]
 pub(crate) struct SpoolDisk {
-    dir: PathBuf,
+    held: Arc<Held>,
     name: String,
 }
 
 impl SpoolDisk {
     pub(crate) fn new(spool: &Spool) -> Self {
         Self {
-            dir: spool.dir().to_owned(),
+            held: spool.held().clone(),
             name: spool.name(),
         }
     }
 
-    fn folder(&self, folder: Folder) -> PathBuf {
-        self.dir.join(folder.name())
+    fn folder(&self, folder: Folder) -> Subdirectory {
+        self.held.subdirectory(folder.name())
     }
 
-    fn path(&self, folder: Folder, name: &str) -> PathBuf {
-        self.folder(folder).join(name)
-    }
-
-    fn create(&self, folder: Folder, name: &str) -> io::Result<File> {
-        let mut options = private();
-        options.write(true).create_new(true);
-        match options.open(self.path(folder, name)) {
-            Err(e) if e.kind() == IoKind::NotFound => {
-                let made = ensure_dir(&self.folder(folder));
-                made.map_err(|e| io::Error::other(e.message().to_owned()))?;
-                options.open(self.path(folder, name))
-            }
-            opened => opened,
+    /// The folder that a file is in, and its name there.
+    fn place<'n>(&self, folder: Folder, name: &'n str) -> (Subdirectory, &'n str) {
+        match name.split_once('/') {
+            Some((below, name)) => (self.folder(folder).below(below), name),
+            None => (self.folder(folder), name),
         }
+    }
+
+    /// The open folder of a file that has to be there, and its name in it.
+    fn open_place<'n>(&self, folder: Folder, name: &'n str) -> io::Result<(Dir, &'n str)> {
+        let (place, name) = self.place(folder, name);
+        Ok((open(&place)?.ok_or(IoKind::NotFound)?, name))
     }
 }
 
-/// Options of a file of the store: private, no other's link, and no pipe that could be waited for.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    options
+fn open(place: &Subdirectory) -> io::Result<Option<Dir>> {
+    place.open().map_err(io::Error::other)
+}
+
+fn ensure(place: &Subdirectory) -> io::Result<Dir> {
+    place.ensure().map_err(io::Error::other)
 }
 
 impl Disk for SpoolDisk {
     fn list(&self, folder: Folder) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(self.folder(folder)) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == IoKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(e),
+        let Some(dir) = open(&self.folder(folder))? else {
+            return Ok(Vec::new());
         };
         let mut names = Vec::new();
-        for entry in entries {
+        for entry in dir.entries()? {
             // A name that is no text is no file of the store.
-            names.extend(entry?.file_name().into_string());
+            names.extend(entry?.name().map(str::to_owned));
         }
         Ok(names)
     }
 
     fn open(&self, folder: Folder, name: &str, access: Access) -> io::Result<Box<dyn DiskFile>> {
-        let path = self.path(folder, name);
-        let named = || fs::symlink_metadata(&path);
-        // What is there already is looked at first: the sender may rename it once it is open.
-        let (known, opened) = match access {
+        let descriptor = match access {
             Access::Read => {
-                let known = named()?;
-                (
-                    known,
-                    Descriptor::Plain(ClosedInChild::new(private().open(&path)?)),
-                )
+                let (dir, name) = self.open_place(folder, name)?;
+                Descriptor::Plain(dir.open(name)?)
             }
             Access::Create => {
-                let file = ClosedInChild::new(self.create(folder, name)?);
-                (named()?, Descriptor::Plain(file))
+                let (place, name) = self.place(folder, name);
+                let file = ensure(&place)?.create(name, OFlags::RDWR)?;
+                Descriptor::Plain(ClosedInChild::new(file))
             }
             // A child of the application that forks would keep the lock.
             Access::Write => {
-                let known = named()?;
-                let key = FileKey::Inode((known.dev(), known.ino()));
-                let announced =
-                    Announcement::new(key).map_err(|e| io::Error::other(e.message().to_owned()))?;
-                let file = private().write(true).open(&path)?;
-                (known, Descriptor::Lockable(announced.opened(file)))
+                let (dir, name) = self.open_place(folder, name)?;
+                Descriptor::Lockable(dir.open_to_lock(name)?)
             }
         };
-        let about = opened.file().metadata()?;
-        if !about.is_file() {
-            return Err(io::Error::new(
-                IoKind::InvalidInput,
-                "is not a regular file",
-            ));
-        }
-        if (about.dev(), about.ino()) != (known.dev(), known.ino()) {
-            // The application has closed the descriptor, and another file has its number by now.
-            std::mem::forget(opened);
-            return Err(rustix::io::Errno::BADF.into());
-        }
-        Ok(Box::new(OpenFile { descriptor: opened }))
+        Ok(Box::new(OpenFile { descriptor }))
     }
 
     fn rename(&self, from: (Folder, &str), to: (Folder, &str)) -> io::Result<()> {
-        let (old, new) = (self.path(from.0, from.1), self.path(to.0, to.1));
-        if to.0 != from.0 {
-            let made = ensure_dir(&self.folder(to.0));
-            let made = made.and_then(|()| new.parent().map_or(Ok(()), ensure_dir));
-            made.map_err(|e| io::Error::other(e.message().to_owned()))?;
-        }
-        use rustix::fs::{CWD, RenameFlags, renameat_with};
-        let renamed = renameat_with(CWD, &old, CWD, &new, RenameFlags::NOREPLACE);
-        match renamed.map_err(io::Error::from) {
-            Err(e) if is_unsupported(&e) => rename_if_free(&old, &new),
-            renamed => renamed,
-        }
+        let (old, old_name) = self.open_place(from.0, from.1)?;
+        let (place, new_name) = self.place(to.0, to.1);
+        old.rename_to_free(old_name, &ensure(&place)?, new_name)
     }
 
     fn remove(&self, folder: Folder, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.path(folder, name)) {
-            Err(e) if e.kind() != IoKind::NotFound => Err(e),
-            _ => Ok(()),
+        match self.open_place(folder, name) {
+            Ok((dir, name)) => dir.remove(name).map(|_| ()),
+            Err(e) if e.kind() == IoKind::NotFound => Ok(()),
+            Err(e) => Err(e),
         }
     }
 
     fn sync(&self, folder: Folder) -> io::Result<()> {
-        sync_dir(&self.folder(folder)).map_err(|e| io::Error::other(e.message().to_owned()))
+        let dir = open(&self.folder(folder))?;
+        dir.ok_or(IoKind::NotFound)?.sync()
     }
 
     fn file_limit(&self) -> u64 {
@@ -148,27 +113,18 @@ impl Disk for SpoolDisk {
 
     fn describe(&self, file: Option<(Folder, &str)>) -> String {
         match file {
-            Some((folder, name)) => self.path(folder, name).display().to_string(),
+            Some((folder, name)) => self.folder(folder).path().join(name).display().to_string(),
             None => self.name.clone(),
         }
     }
 }
 
-/// Gives a file another name, unless a file has it already. Nobody takes the name in between: whoever gives
-/// names holds the caller's lock.
-fn rename_if_free(old: &Path, new: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(new) {
-        Err(e) if e.kind() == IoKind::NotFound => fs::rename(old, new),
-        Err(e) => Err(e),
-        Ok(_) => Err(IoKind::AlreadyExists.into()),
-    }
-}
-
 /// The path of the ledger with the highest number, if there is one that can be seen.
 pub(crate) fn ledger_in_use(spool: &Spool) -> Option<PathBuf> {
-    let numbers = ledger::numbers(&SpoolDisk::new(spool), Folder::Ledger).ok()?;
+    let disk = SpoolDisk::new(spool);
+    let numbers = ledger::numbers(&disk, Folder::Ledger).ok()?;
     let highest = numbers.last()?;
-    Some(spool.ledger_dir().join(ledger::file_name(*highest)))
+    Some(disk.folder(Folder::Ledger).path().join(ledger::file_name(*highest)))
 }
 
 #[derive(Debug)]
@@ -264,25 +220,5 @@ impl DiskFile for OpenFile {
             Descriptor::Plain(file) => file.check(),
             Descriptor::Lockable(file) => file.check(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn where_a_rename_cannot_refuse_to_replace_no_file_is_replaced_either() {
-        let dir = tempfile::tempdir().unwrap();
-        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
-        fs::write(&old, "old").unwrap();
-        rename_if_free(&old, &new).unwrap();
-        fs::write(&old, "another").unwrap();
-        let refused = rename_if_free(&old, &new).unwrap_err();
-        assert_eq!(refused.kind(), IoKind::AlreadyExists);
-        assert_eq!(fs::read(&new).unwrap(), b"old");
-        assert_eq!(fs::read(&old).unwrap(), b"another");
-        let gone = rename_if_free(&dir.path().join("x"), &dir.path().join("y"));
-        assert_eq!(gone.unwrap_err().kind(), IoKind::NotFound);
     }
 }

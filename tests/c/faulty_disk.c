@@ -105,5 +105,13 @@ int fallocate64(int fd, int mode, off64_t at, off64_t size) {
 
 /* Only the kind with flags: a plain rename is always there. */
 int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
-  return fails_at("rename", to) ? -1 : REAL(renameat2)(from_dir, from, to_dir, to, flags);
+  char link[64], path[512];
+  int kept = errno;
+  long length;
+  snprintf(link, sizeof link, "/proc/self/fd/%d", to_dir);
+  length = readlink(link, path, sizeof path - 1);
+  errno = kept;
+  if (length < 0) length = 0;
+  snprintf(path + length, sizeof path - (size_t)length, "/%s", to);
+  return fails_at("rename", path) ? -1 : REAL(renameat2)(from_dir, from, to_dir, to, flags);
 }

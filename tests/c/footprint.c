@@ -105,10 +105,11 @@ int main(int argc, char **argv) {
   CHECK((signals(self, "SigCgt:") & ALL_SIGNALS) == caught);
   CHECK((signals(self, "SigIgn:") & ALL_SIGNALS) == ignored);
   CHECK(signals(self, "SigBlk:") == 0);
-  /* With role "enqueue" one segment stays open for the next client, however many clients follow. */
+  /* With role "enqueue" the spool's directory and one segment stay open for the next client, however many
+   * clients follow. */
   if (!both) {
     close_client(open_client(argv[1]));
-    descriptors += 1;
+    descriptors += 2;
   }
   CHECK(entries("/proc/self/fd") == descriptors);
   return 0;

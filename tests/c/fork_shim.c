@@ -1,4 +1,4 @@
-/* A library to preload: it forks an idle child at the worst moment, just after a segment or the spool's
+/* A library to preload: it forks an idle child at the worst moment, just after a segment or a
  * directory was opened and before the library knows the descriptor. The children live until their
  * input ends. */
 
@@ -12,19 +12,16 @@
 
 enum { CHILDREN_MAX = 16 };
 
-int open64(const char *path, int flags, ...) {
-  static int (*real_open)(const char *, int, ...);
+static int open_at(int directory, const char *path, int flags, int mode) {
+  static int (*real_open)(int, const char *, int, ...);
   static int children;
-  va_list rest;
-  int mode, file;
+  int file;
   char byte;
-  va_start(rest, flags);
-  mode = va_arg(rest, int);
-  va_end(rest);
-  if (real_open == NULL) *(void **)&real_open = dlsym(RTLD_NEXT, "open64");
-  file = real_open(path, flags, mode);
+  size_t length = strlen(path);
+  if (real_open == NULL) *(void **)&real_open = dlsym(RTLD_NEXT, "openat64");
+  file = real_open(directory, path, flags, mode);
   if (file < 0 || children >= CHILDREN_MAX) return file;
-  if (((flags & O_CREAT) != 0 && strstr(path, "/journal/") != NULL) || (flags & O_DIRECTORY) != 0) {
+  if (((flags & O_CREAT) != 0 && length > 4 && strcmp(path + length - 4, ".log") == 0) || (flags & O_DIRECTORY) != 0) {
     children++;
     if (fork() == 0) {
       while (read(STDIN_FILENO, &byte, 1) > 0) continue;
@@ -33,3 +30,16 @@ int open64(const char *path, int flags, ...) {
   }
   return file;
 }
+
+#define OPENAT(name) \
+  int name(int directory, const char *path, int flags, ...) { \
+    va_list rest; \
+    int mode; \
+    va_start(rest, flags); \
+    mode = va_arg(rest, int); \
+    va_end(rest); \
+    return open_at(directory, path, flags, mode); \
+  }
+
+OPENAT(openat)
+OPENAT(openat64)

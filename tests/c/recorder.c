@@ -148,6 +148,11 @@ static const char *below_root(int directory, const char *path) {
     path = at;
   }
   if (strncmp(path, root, length) != 0) return NULL;
+  /* A directory that is listed is opened as "." of itself. */
+  if (strlen(path) > 2 && strcmp(path + strlen(path) - 2, "/.") == 0) {
+    if (path != at) path = strcpy(at, path);
+    at[strlen(at) - 2] = '\0';
+  }
   if (path[length] == '/') return path + length + 1;
   return path[length] == '\0' ? path + length : NULL;
 }

@@ -49,7 +49,7 @@ fn a_writer_that_creates_a_segment_never_writes_to_one_that_the_sender_has_remov
             "writer: write segment",
             "sender: getdents journal",
             "sender: flock segment",
-            "sender: unlink segment",
+            "sender: unlinkat segment",
             // The writer closes a segment that was removed under it, and creates another.
             "writer: close segment",
         ],
@@ -72,7 +72,7 @@ fn a_writer_that_appends_and_dies_loses_no_record_to_a_sender_that_removes_segme
         required_steps: &[
             "writer: write segment",
             "writer: death",
-            "sender: unlink segment",
+            "sender: unlinkat segment",
         ],
     });
 }
@@ -94,7 +94,7 @@ fn a_writer_that_rotates_loses_no_record_to_a_sender_that_removes_segments() {
         required_steps: &[
             "writer: close segment",
             "writer: openat segment",
-            "sender: unlink segment",
+            "sender: unlinkat segment",
         ],
     });
 }
@@ -310,13 +310,15 @@ impl Racer {
             libc::SYS_clone3 | libc::SYS_clone => call.thread > 0,
             libc::SYS_getdents64 => call.path().ends_with("journal"),
             libc::SYS_close => self.locked.contains(&call.arguments[0]) && call.is_of_segment(),
-            libc::SYS_flock | libc::SYS_write | libc::SYS_unlink | libc::SYS_fstat => {
-                call.is_of_segment()
-            }
+            libc::SYS_flock | libc::SYS_write | libc::SYS_unlinkat => call.is_of_segment(),
             libc::SYS_openat => {
                 call.arguments[2] as i32 & libc::O_CREAT != 0 && call.is_of_segment()
             }
-            libc::SYS_statx | libc::SYS_newfstatat => call.is_of_segment(),
+            libc::SYS_statx => call.is_of_segment(),
+            // Whether a descriptor still is its file's is nothing that the other process could change.
+            libc::SYS_newfstatat => {
+                call.arguments[3] as i32 & libc::AT_EMPTY_PATH == 0 && call.is_of_segment()
+            }
             _ => false,
         }
     }

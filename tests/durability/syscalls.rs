@@ -99,8 +99,8 @@ fn a_kill_at_any_system_call_of_a_first_enqueue_loses_nothing_acknowledged() {
                 part: Part::Marked,
                 before: Before::Nothing,
                 required_calls: &[
-                    "mkdir",
-                    "rename",
+                    "mkdirat",
+                    "renameat",
                     "openat segment",
                     "flock segment",
                     "write segment",
@@ -191,7 +191,7 @@ fn a_kill_at_any_system_call_of_a_rejection_loses_nothing_acknowledged() {
                 "recvfrom socket",
                 "openat rejected",
                 "pwrite rejected",
-                "mkdir rejected folder",
+                "mkdirat rejected folder",
                 "pwrite ledger",
             ],
         },
@@ -251,7 +251,7 @@ fn take_over(durability: &str, lanes: usize) {
                 "fdatasync queues",
                 "pwrite ledger",
                 "fdatasync ledger",
-                "unlink segment",
+                "unlinkat segment",
             ],
         },
     );

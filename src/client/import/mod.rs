@@ -19,7 +19,6 @@ mod progress;
 
 use std::mem::ManuallyDrop;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +32,7 @@ use crate::event::{Batch, Rules};
 use crate::journal::staged_segment::{self, StagedSegment};
 use crate::journal::usage;
 use crate::process::{CloseOnFork, Owner};
+use crate::spool::Subdirectory;
 
 /// A commit is due when this many bytes have been gathered: as many as a writer puts into one
 /// segment.
@@ -59,7 +59,7 @@ pub struct Import {
     /// Not dropped in a child: it would end what is the parent's.
     core: ManuallyDrop<Arc<Core>>,
     name: String,
-    dir: PathBuf,
+    dir: Subdirectory,
     staged: Option<StagedSegment>,
     /// When the first of the gathered events was pushed.
     gathered_since: Instant,
@@ -75,13 +75,13 @@ pub struct Import {
 impl Import {
     pub(super) fn open(core: Arc<Core>, name: &str) -> Result<Self> {
         let spool = &core.spool;
-        let above = spool.imports_dir();
-        spool.ensure_dir(&above)?;
-        progress::remove_old(&above);
-        let dir = above.join(progress::directory_name(name));
+        let above = spool.imports();
+        let name_of_dir = progress::directory_name(name);
+        let opened = above.ensure()?;
+        progress::remove_old(&opened);
+        let dir = above.below(&name_of_dir);
         let lock = loop {
-            spool.ensure_dir(&dir)?;
-            match progress::try_lock_dir(&dir)? {
+            match progress::try_lock_dir(&opened, &name_of_dir)? {
                 // Another process removed the directory between the two steps.
                 Some(lock) if lock.metadata().is_ok_and(|about| about.nlink() == 0) => {}
                 Some(lock) => break lock,
@@ -96,7 +96,7 @@ impl Import {
                 }
             }
         };
-        let last = Progress::read(&dir)?;
+        let last = Progress::read(&dir.require()?)?;
         let noted = last.as_ref().and_then(|last| last.segment.as_deref());
         staged_segment::remove_unpublished(&dir, noted)?;
         if let Some(noted) = noted {
@@ -244,7 +244,7 @@ impl Import {
             .map(StagedSegment::complete)
             .transpose()?;
         let progress = Progress::new(self.name.clone(), segment, ended_ms, checkpoint);
-        progress.write(&self.dir)?;
+        progress.write(&self.dir.require()?)?;
         match &progress.segment {
             Some(segment) => staged_segment::publish(&self.core.spool, &self.dir, segment),
             None => Ok(()),

@@ -1,9 +1,6 @@
 //! The file that saves the progress of an import, and the directory of that file.
 
-use std::fs;
 use std::io::ErrorKind as IoKind;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,9 +8,10 @@ use serde_json::value::RawValue;
 
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::process::{Announcement, CloseOnFork, FileKey};
-use crate::spool::{open_dir, replace_file, try_lock};
+use crate::process::CloseOnFork;
+use crate::spool::{Dir, Safety, try_lock};
 
+const NAME: &str = "progress.json";
 const VERSION: u32 = 1;
 /// How long the progress of an import is kept after its end.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -47,13 +45,13 @@ impl Progress {
         }
     }
 
-    pub(super) fn read(dir: &Path) -> Result<Option<Self>> {
-        let path = progress_path(dir);
-        let text = match fs::read(&path) {
+    pub(super) fn read(dir: &Dir) -> Result<Option<Self>> {
+        let text = match dir.read(NAME) {
             Ok(text) => text,
             Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io(path.display(), e)),
+            Err(e) => return Err(dir.error(NAME, e)),
         };
+        let path = dir.path(NAME);
         let unreadable = |why: String| {
             Error::new(
                 ErrorKind::Store,
@@ -74,30 +72,34 @@ impl Progress {
         Ok(Some(progress))
     }
 
-    pub(super) fn write(&self, dir: &Path) -> Result<()> {
+    pub(super) fn write(&self, dir: &Dir) -> Result<()> {
         let text = serde_json::to_vec(self)
             .map_err(|e| Error::new(ErrorKind::Internal, format!("progress: {e}")))?;
-        replace_file(&progress_path(dir), &text)
+        dir.replace(NAME, &text, Safety::Power)
+            .map_err(|e| dir.error(NAME, e))
     }
 }
 
-fn progress_path(dir: &Path) -> PathBuf {
-    dir.join("progress.json")
-}
-
-pub(super) fn try_lock_dir(dir: &Path) -> Result<Option<CloseOnFork>> {
-    let about = fs::metadata(dir).map_err(|e| Error::io(dir.display(), e))?;
-    let announced = Announcement::new(FileKey::Inode((about.dev(), about.ino())))?;
-    let handle = announced.opened(open_dir(dir)?);
-    Ok(try_lock(&handle, dir.display())?.then_some(handle))
+/// Locks a directory, which is made if it is missing; `None`: it is locked already.
+pub(super) fn try_lock_dir(above: &Dir, name: &str) -> Result<Option<CloseOnFork>> {
+    let handle = above
+        .ensure_subdir(name)
+        .and_then(|_| above.open_dir_to_lock(name))
+        .map_err(|e| above.error(name, e))?;
+    Ok(try_lock(&handle, above.path(name).display())?.then_some(handle))
 }
 
 /// Removes the progress of imports that ended long ago. A later call removes what cannot be removed
 /// now.
-pub(super) fn remove_old(above: &Path) {
+pub(super) fn remove_old(above: &Dir) {
     let oldest = clock::wall_ms().saturating_sub_unsigned(KEPT.as_millis() as u64);
-    for entry in fs::read_dir(above).into_iter().flatten().flatten() {
-        let dir = entry.path();
+    for entry in above.entries().into_iter().flatten().flatten() {
+        let Some(name) = entry.name() else {
+            continue;
+        };
+        let Ok(dir) = above.subdir(name) else {
+            continue;
+        };
         let is_old = || {
             let last = Progress::read(&dir).ok().flatten();
             last.and_then(|last| last.ended_ms)
@@ -108,13 +110,13 @@ pub(super) fn remove_old(above: &Path) {
         if !is_old() {
             continue;
         }
-        let Ok(Some(_lock)) = try_lock_dir(&dir) else {
+        let Ok(Some(_lock)) = try_lock_dir(above, name) else {
             continue;
         };
         // The last segment is still here if the process died before it published that segment.
-        let is_published = fs::read_dir(&dir).is_ok_and(|entries| entries.count() == 1);
+        let is_published = dir.entries().is_ok_and(|entries| entries.count() == 1);
         if is_published && is_old() {
-            let _ = fs::remove_file(progress_path(&dir)).and_then(|()| fs::remove_dir(&dir));
+            let _ = dir.remove(NAME).and_then(|_| above.remove_dir(name));
         }
     }
 }

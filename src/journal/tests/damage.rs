@@ -143,11 +143,13 @@ fn a_file_of_damaged_bytes_is_never_overwritten_by_other_bytes() {
     for bytes in [&b"one"[..], b"one", b"two", b"\0\0", b"one", b"two"] {
         damage(bytes).save(&journal.spool).unwrap();
     }
-    let read = |name| fs::read(journal.spool.damaged_dir().join(name)).unwrap();
+    let read = |name| fs::read(journal.spool.damaged().path().join(name)).unwrap();
     assert_eq!(read("a.log-7"), b"one");
     assert_eq!(read("a.log-7-2"), b"two");
     assert_eq!(
-        fs::read_dir(journal.spool.damaged_dir()).unwrap().count(),
+        fs::read_dir(journal.spool.damaged().path())
+            .unwrap()
+            .count(),
         2
     );
 }
@@ -157,7 +159,7 @@ fn files_in_the_journal_that_are_no_segments_are_left_alone_and_listed() {
     let mut journal = Journal::new();
     append(&journal.writer(), &["one"]);
     let segment = journal.segments().remove(0);
-    let dir = journal.spool.journal_dir();
+    let dir = journal.spool.journal().path();
     fs::write(dir.join("notes.txt"), "hello").unwrap();
     fs::write(dir.join("access.log"), "GET /").unwrap();
     // The following have a segment's name.

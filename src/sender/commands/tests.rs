@@ -42,7 +42,8 @@ fn pause(spool: &Spool) -> Option<PauseState> {
 fn claim_and_die(sender: &Sender, command: &Command) {
     let shared = &sender.shared;
     let waiting = Waiting::leave(&shared.spool, command).unwrap();
-    claim(&waiting.path, &shared.log, &elect(&shared.spool)).unwrap();
+    let dir = shared.spool.commands().require().unwrap();
+    claim(&dir, &waiting.name, &shared.log, &elect(&shared.spool)).unwrap();
 }
 
 #[test]
@@ -56,7 +57,11 @@ fn a_resume_is_not_undone_by_a_hold_that_a_dead_sender_had_claimed() {
     let wanted = sender.want().unwrap();
     sender.flush(Instant::now() + PATIENCE).unwrap();
     assert_eq!(pause(spool), None);
-    assert!(waiting(spool).unwrap().is_empty());
+    assert!(
+        waiting(&spool.commands().require().unwrap())
+            .unwrap()
+            .is_empty()
+    );
     drop(wanted);
     assert!(sender.wait_ended(Instant::now() + PATIENCE));
 }
@@ -104,5 +109,9 @@ fn a_command_that_nobody_has_claimed_is_taken_back_at_the_deadline() {
     let _elected = elect(&shared.spool);
     let refused = shared.command(&Command::Hold, Instant::now());
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Timeout);
-    assert!(waiting(&shared.spool).unwrap().is_empty());
+    assert!(
+        waiting(&shared.spool.commands().require().unwrap())
+            .unwrap()
+            .is_empty()
+    );
 }

@@ -68,11 +68,9 @@ pub(super) fn replace(disk: &Arc<dyn Disk>, spool: &Spool, found: Found) -> Resu
     }
     put_finished_away(&**disk, number).map_err(failed)?;
     move_the_rest(&**disk, &fold, &kept).map_err(failed)?;
-    let dir = spool.damaged_dir();
-    spool.ensure_dir(&dir)?;
-    let dir = dir.join(kept);
-    spool.ensure_dir(&dir)?;
-    Ok(dir)
+    let dir = spool.damaged().below(&kept);
+    dir.ensure()?;
+    Ok(dir.path())
 }
 
 /// Checks that the new ledger will not be damaged itself. It could be where the old one said that it has given

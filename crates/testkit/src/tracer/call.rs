@@ -76,8 +76,10 @@ impl SystemCall {
             | libc::SYS_unlink
             | libc::SYS_unlinkat
             | libc::SYS_rename
+            | libc::SYS_renameat
             | libc::SYS_renameat2
             | libc::SYS_mkdir
+            | libc::SYS_mkdirat
             | libc::SYS_flock
             | libc::SYS_close
             | libc::SYS_connect
@@ -104,19 +106,24 @@ impl SystemCall {
             libc::SYS_openat
             | libc::SYS_unlinkat
             | libc::SYS_mkdirat
+            | libc::SYS_renameat
             | libc::SYS_renameat2
             | libc::SYS_newfstatat
             | libc::SYS_statx => Some(self.arguments[1]),
             _ => None,
         };
         match at.map(|address| self.text(address)) {
-            Some(path) if !path.as_os_str().is_empty() => path,
-            _ => fs::read_link(format!(
-                "/proc/{}/fd/{}",
-                self.pid, self.arguments[0] as i32
-            ))
-            .unwrap_or_default(),
+            Some(path) if path.is_absolute() => path,
+            // A name in the directory that the first argument is a descriptor of.
+            Some(path) if !path.as_os_str().is_empty() => self.descriptor().join(path),
+            _ => self.descriptor(),
         }
+    }
+
+    /// The file that the first argument is a descriptor of.
+    fn descriptor(&self) -> PathBuf {
+        let link = format!("/proc/{}/fd/{}", self.pid, self.arguments[0] as i32);
+        fs::read_link(link).unwrap_or_default()
     }
 
     /// Whether the call is about a segment of a journal.
@@ -155,10 +162,13 @@ impl SystemCall {
             libc::SYS_statx => "statx",
             libc::SYS_getdents64 => "getdents",
             libc::SYS_unlink => "unlink",
+            libc::SYS_unlinkat => "unlinkat",
             libc::SYS_rename => "rename",
+            libc::SYS_renameat => "renameat",
             libc::SYS_renameat2 => "renameat2",
             libc::SYS_fallocate => "fallocate",
             libc::SYS_mkdir => "mkdir",
+            libc::SYS_mkdirat => "mkdirat",
             libc::SYS_ftruncate => "ftruncate",
             libc::SYS_fsync => "fsync",
             libc::SYS_fdatasync => "fdatasync",

@@ -278,7 +278,7 @@ impl Spooled {
     /// Makes the store what it was before any damage.
     fn restore(&self) {
         // A file may be put away twice within a millisecond then, under the same name.
-        let _ = fs::remove_dir_all(self.spool.damaged_dir());
+        let _ = fs::remove_dir_all(self.spool.damaged().path());
         for path in self
             .read_files()
             .keys()

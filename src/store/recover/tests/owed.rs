@@ -305,7 +305,7 @@ fn a_segment_is_read_again_from_behind_the_blocks_that_were_given_back() {
             .into_iter()
             .find(|name| !spooled.segments.contains(name));
         let name = name.unwrap();
-        let path = spooled.spool.journal_dir().join(&name);
+        let path = spooled.spool.journal().path().join(&name);
         sizes.push(fs::metadata(&path).unwrap().len());
         written = Some((name, path));
     }

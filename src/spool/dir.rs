@@ -1,0 +1,480 @@
+//! An open directory of a spool. Every file below a spool is reached through one.
+//!
+//! A path is resolved anew at each use, and whoever may rename a directory on the way decides what it
+//! leads to. A descriptor stays the same directory. So what is opened, made, renamed or removed here has
+//! one name in a directory that is open.
+//!
+//! Each open looks at the name first: what is no regular file is not even opened, because opening a
+//! pipe waits, and opening a device may do something. Then it compares the descriptor with the name: a
+//! descriptor that another thread of the application has closed meanwhile may be another file's.
+//!
+//! A failure names no file, since the caller knows it: [`Dir::error`] adds the path. Only what is in the
+//! place of another file is always named.
+
+use std::ffi::CStr;
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind as IoKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, DirEntry, FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::io::Errno;
+
+use crate::error::{Error, ErrorKind, is_unsupported};
+use crate::process::{Announcement, CloseOnFork, ClosedInChild, FileKey, OwnDescriptor};
+
+const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
+const PRIVATE_DIR: Mode = Mode::RWXU;
+/// What every open has, also one of a name that was looked at before.
+const CAREFULLY: OFlags = OFlags::NOFOLLOW
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+/// A file that is replaced between the look and the open is looked at again, so often.
+const REPLACED_AT_MOST: usize = 20;
+
+/// Whether a replaced file has to survive a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Safety {
+    /// The death of the process is enough.
+    Process,
+    /// It has to.
+    Power,
+}
+
+/// An open directory.
+#[derive(Debug)]
+pub(crate) struct Dir {
+    handle: Handle,
+    /// Where it was opened, for messages.
+    path: PathBuf,
+}
+
+#[derive(Debug)]
+enum Handle {
+    /// The spool's own, which a forked child goes on using.
+    Kept(OwnDescriptor<File>),
+    /// One that is open for a moment.
+    Passing(ClosedInChild<File>),
+}
+
+impl Dir {
+    /// The spool's own directory, which was just opened.
+    pub(super) fn kept(handle: File, path: &Path) -> Self {
+        Self {
+            handle: Handle::Kept(OwnDescriptor::new(handle)),
+            path: path.to_owned(),
+        }
+    }
+
+    fn file(&self) -> &File {
+        match &self.handle {
+            Handle::Kept(file) => file,
+            Handle::Passing(file) => file,
+        }
+    }
+
+    /// Checks that the descriptor still is this directory's.
+    pub(super) fn check(&self) -> io::Result<()> {
+        match &self.handle {
+            Handle::Kept(file) => file.check(),
+            Handle::Passing(file) => file.check(),
+        }
+    }
+
+    fn fd(&self) -> io::Result<BorrowedFd<'_>> {
+        self.check()?;
+        Ok(self.file().as_fd())
+    }
+
+    /// Owner, mode and identity of the directory itself.
+    pub(crate) fn metadata(&self) -> io::Result<Metadata> {
+        self.fd()?;
+        self.file().metadata()
+    }
+
+    /// The open directory, for calls that need a descriptor.
+    pub(crate) fn as_file(&self) -> io::Result<&File> {
+        self.fd()?;
+        Ok(self.file())
+    }
+
+    /// Where a file of it is, for messages.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The error of an operation on a file of it.
+    pub(crate) fn error(&self, name: &str, cause: impl Into<io::Error>) -> Error {
+        Error::io(self.path(name).display(), cause)
+    }
+
+    /// The error of an operation on the directory itself.
+    pub(crate) fn own_error(&self, cause: impl Into<io::Error>) -> Error {
+        Error::io(self.path.display(), cause)
+    }
+
+    /// What has a name, without following a link. Error: [`IoKind::NotFound`] if nothing has it.
+    pub(crate) fn about(&self, name: &str) -> io::Result<Stat> {
+        Ok(stat_at(self.fd()?, check_name(name)?)?)
+    }
+
+    /// The size of a regular file; `None`: nothing has the name.
+    pub(crate) fn size(&self, name: &str) -> io::Result<Option<u64>> {
+        match self.about(name) {
+            Ok(about) => {
+                self.require_regular(name, &about)?;
+                Ok(Some(about.st_size.cast_unsigned()))
+            }
+            Err(e) if e.kind() == IoKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn require_regular(&self, name: &str, about: &Stat) -> io::Result<()> {
+        match FileType::from_raw_mode(about.st_mode) {
+            FileType::RegularFile => Ok(()),
+            kind => Err(wrong_kind(&self.path(name), kind, "a regular file")),
+        }
+    }
+
+    /// Whether the file with this device and inode has the name.
+    pub(crate) fn is_named(&self, name: &str, inode: (u64, u64)) -> bool {
+        self.about(name)
+            .is_ok_and(|about| inode_of(&about) == inode)
+    }
+
+    /// Opens a regular file to read it.
+    pub(crate) fn open(&self, name: &str) -> io::Result<ClosedInChild<File>> {
+        let (_, file) = self.open_announced(name, OFlags::RDONLY, |_| Ok(()))?;
+        Ok(ClosedInChild::new(file))
+    }
+
+    /// Opens a regular file to write it.
+    pub(crate) fn open_to_write(&self, name: &str) -> io::Result<ClosedInChild<File>> {
+        let (_, file) = self.open_announced(name, OFlags::RDWR, |_| Ok(()))?;
+        Ok(ClosedInChild::new(file))
+    }
+
+    /// Opens a regular file to read, write and lock it: no forked child keeps its lock.
+    pub(crate) fn open_to_lock(&self, name: &str) -> io::Result<CloseOnFork> {
+        let announce = |inode| Announcement::new(FileKey::Inode(inode)).map_err(io::Error::other);
+        let (announced, file) = self.open_announced(name, OFlags::RDWR, announce)?;
+        Ok(announced.opened(file))
+    }
+
+    /// Opens a regular file. `announce` is called with its device and inode before.
+    fn open_announced<A>(
+        &self,
+        name: &str,
+        access: OFlags,
+        announce: impl Fn((u64, u64)) -> io::Result<A>,
+    ) -> io::Result<(A, File)> {
+        let (dir, name) = (self.fd()?, check_name(name)?);
+        for _ in 0..REPLACED_AT_MOST {
+            let known = stat_at(dir, name)?;
+            self.require_regular(name, &known)?;
+            let announced = announce(inode_of(&known))?;
+            let file = match rustix::fs::openat(dir, name, access | CAREFULLY, Mode::empty()) {
+                Ok(file) => File::from(file),
+                // Something else has the name by now.
+                Err(Errno::LOOP | Errno::NXIO | Errno::ISDIR) => continue,
+                Err(e) => return Err(e.into()),
+            };
+            if inode_of(&rustix::fs::fstat(&file)?) == inode_of(&known) {
+                return Ok((announced, file));
+            }
+            // It was replaced in between, and the new file or one that is gone again is open.
+            let now = stat_at(dir, name);
+            let about = rustix::fs::fstat(&file)?;
+            let is_new = now.is_ok_and(|now| inode_of(&now) == inode_of(&about));
+            let is_old = about.st_nlink == 0 && about.st_dev == known.st_dev;
+            if !is_new && !is_old {
+                return Err(let_go(file));
+            }
+        }
+        Err(Errno::AGAIN.into())
+    }
+
+    /// Creates a file (0600) that must not exist yet, with this access.
+    pub(crate) fn create(&self, name: &str, access: OFlags) -> io::Result<File> {
+        let (dir, name) = (self.fd()?, check_name(name)?);
+        let flags = access | OFlags::CREATE | OFlags::EXCL | CAREFULLY;
+        let file = File::from(rustix::fs::openat(dir, name, flags, PRIVATE_FILE)?);
+        // In this order: whether it was removed shows once it has not got the name any more.
+        let named = stat_at(dir, name);
+        let about = rustix::fs::fstat(&file)?;
+        let is_named = named.is_ok_and(|named| inode_of(&named) == inode_of(&about));
+        let is_file = FileType::from_raw_mode(about.st_mode).is_file();
+        // The caller of one that was removed notices that it has no name.
+        match is_named || (is_file && about.st_nlink == 0) {
+            true => Ok(file),
+            false => Err(let_go(file)),
+        }
+    }
+
+    /// The content of a regular file.
+    pub(crate) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        (&*self.open(name)?).read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    /// Replaces a whole file: readers see the old content or the new one. What an earlier attempt has
+    /// left, or whatever else has the name of the new file, is removed and never written to.
+    pub(crate) fn replace(&self, name: &str, content: &[u8], safety: Safety) -> io::Result<()> {
+        let fresh = fresh_name(name);
+        self.remove(&fresh)?;
+        let file = ClosedInChild::new(self.create(&fresh, OFlags::WRONLY)?);
+        (&*file).write_all(content)?;
+        file.check()?;
+        if safety == Safety::Power {
+            file.sync_all()?;
+        }
+        self.rename(&fresh, self, name)?;
+        match safety {
+            Safety::Process => Ok(()),
+            Safety::Power => self.sync(),
+        }
+    }
+
+    /// Gives a file another name, in this directory or in another one of the spool.
+    pub(crate) fn rename(&self, from: &str, dir: &Self, to: &str) -> io::Result<()> {
+        let (from, to) = (check_name(from)?, check_name(to)?);
+        Ok(rustix::fs::renameat(self.fd()?, from, dir.fd()?, to)?)
+    }
+
+    /// The same if no file has that name yet. Where the file system cannot say so, the caller's lock has
+    /// to make a plain rename safe.
+    pub(crate) fn rename_to_free(&self, from: &str, dir: &Self, to: &str) -> io::Result<()> {
+        let (old, new) = (check_name(from)?, check_name(to)?);
+        let no_replace = RenameFlags::NOREPLACE;
+        let renamed = rustix::fs::renameat_with(self.fd()?, old, dir.fd()?, new, no_replace);
+        match renamed.map_err(io::Error::from) {
+            Err(e) if is_unsupported(&e) => self.rename_if_free(from, dir, to),
+            renamed => renamed,
+        }
+    }
+
+    /// Nobody takes the name in between: whoever gives names holds the caller's lock.
+    fn rename_if_free(&self, from: &str, dir: &Self, to: &str) -> io::Result<()> {
+        match dir.about(to) {
+            Err(e) if e.kind() == IoKind::NotFound => self.rename(from, dir, to),
+            Err(e) => Err(e),
+            Ok(_) => Err(IoKind::AlreadyExists.into()),
+        }
+    }
+
+    /// Removes whatever has a name, if it is no directory; says whether there was something.
+    pub(crate) fn remove(&self, name: &str) -> io::Result<bool> {
+        match rustix::fs::unlinkat(self.fd()?, check_name(name)?, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(Errno::ISDIR | Errno::PERM) if self.is_dir(name) => Err(wrong_kind(
+                &self.path(name),
+                FileType::Directory,
+                "a regular file",
+            )),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Removes an empty directory.
+    pub(crate) fn remove_dir(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(
+            self.fd()?,
+            check_name(name)?,
+            AtFlags::REMOVEDIR,
+        )?)
+    }
+
+    /// Whether a socket has the name.
+    pub(crate) fn is_socket(&self, name: &str) -> bool {
+        self.about(name)
+            .is_ok_and(|about| FileType::from_raw_mode(about.st_mode).is_socket())
+    }
+
+    /// Takes a socket's rights from all but its owner. That goes by its name alone, so it has to be a socket
+    /// that this process has just made.
+    pub(crate) fn make_socket_private(&self, name: &str) -> io::Result<()> {
+        if !self.is_socket(name) {
+            return Err(Errno::NOTSOCK.into());
+        }
+        Ok(rustix::fs::chmodat(
+            self.fd()?,
+            check_name(name)?,
+            PRIVATE_FILE,
+            AtFlags::empty(),
+        )?)
+    }
+
+    fn is_dir(&self, name: &str) -> bool {
+        self.about(name)
+            .is_ok_and(|about| FileType::from_raw_mode(about.st_mode).is_dir())
+    }
+
+    /// What is in it, in any order.
+    pub(crate) fn entries(&self) -> io::Result<impl Iterator<Item = io::Result<Entry>>> {
+        let entries = rustix::fs::Dir::read_from(self.fd()?)?;
+        let is_above = |entry: &DirEntry| matches!(entry.file_name().to_bytes(), b"." | b"..");
+        let entries = entries.map(|entry| entry.map(Entry).map_err(io::Error::from));
+        Ok(entries.filter(move |entry| !entry.as_ref().is_ok_and(|entry| is_above(&entry.0))))
+    }
+
+    /// Opens a directory of it. Error: [`IoKind::NotFound`] if nothing has the name.
+    pub(crate) fn subdir(&self, name: &str) -> io::Result<Self> {
+        let (dir, text) = (self.fd()?, check_name(name)?);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | CAREFULLY;
+        let handle = match rustix::fs::openat(dir, text, flags, Mode::empty()) {
+            Ok(handle) => ClosedInChild::new(File::from(handle)),
+            Err(e @ (Errno::NOTDIR | Errno::LOOP)) => {
+                let known = stat_at(dir, text).map_err(|_| e)?;
+                let kind = FileType::from_raw_mode(known.st_mode);
+                return Err(wrong_kind(&self.path(name), kind, "a directory"));
+            }
+            Err(e) => return Err(e.into()),
+        };
+        Ok(Self {
+            handle: Handle::Passing(handle),
+            path: self.path(name),
+        })
+    }
+
+    /// The same; creates it (0700), durably, if nothing has the name.
+    pub(crate) fn ensure_subdir(&self, name: &str) -> io::Result<Self> {
+        match self.subdir(name) {
+            Err(e) if e.kind() == IoKind::NotFound => {}
+            opened => return opened,
+        }
+        match rustix::fs::mkdirat(self.fd()?, check_name(name)?, PRIVATE_DIR) {
+            Ok(()) => self.sync()?,
+            // Another process has created it.
+            Err(Errno::EXIST) => {}
+            Err(e) => return Err(e.into()),
+        }
+        self.subdir(name)
+    }
+
+    /// Opens a directory of it to lock it: no forked child keeps its lock.
+    pub(crate) fn open_dir_to_lock(&self, name: &str) -> io::Result<CloseOnFork> {
+        let (dir, name) = (self.fd()?, check_name(name)?);
+        let known = stat_at(dir, name)?;
+        let key = FileKey::Inode(inode_of(&known));
+        let announced = Announcement::new(key).map_err(io::Error::other)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | CAREFULLY;
+        let handle = File::from(rustix::fs::openat(dir, name, flags, Mode::empty())?);
+        let lockable = announced.opened(handle);
+        // Otherwise it was replaced, or the descriptor is another file's, which is not closed then.
+        match lockable.inode() == Some(inode_of(&known)) {
+            true => Ok(lockable),
+            false => Err(Errno::AGAIN.into()),
+        }
+    }
+
+    /// Makes the names in it durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.fd()?;
+        self.file().sync_all()?;
+        // The sync of another file says nothing about this directory.
+        self.check()
+    }
+}
+
+/// One name in a directory.
+pub(crate) struct Entry(DirEntry);
+
+impl Entry {
+    /// The name; `None` if it is no text, which no name of this library is.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.0.file_name().to_str().ok()
+    }
+
+    /// The name for messages.
+    pub(crate) fn shown_name(&self) -> String {
+        CStr::to_string_lossy(self.0.file_name()).into_owned()
+    }
+
+    /// Whether it is a regular file, by the directory or, where that does not say it, by the file.
+    pub(crate) fn is_file(&self, dir: &Dir) -> bool {
+        match self.0.file_type() {
+            FileType::Unknown => {
+                let about = self.name().map(|name| dir.about(name));
+                about.is_some_and(|about| {
+                    about.is_ok_and(|about| FileType::from_raw_mode(about.st_mode).is_file())
+                })
+            }
+            kind => kind.is_file(),
+        }
+    }
+}
+
+/// Under which name a file is written before it replaces the one with this name.
+fn fresh_name(name: &str) -> String {
+    let fresh = Path::new(name).with_extension("new");
+    fresh.to_string_lossy().into_owned()
+}
+
+/// Lets go of a descriptor that is another file's by now: to close it would close that one.
+fn let_go(file: File) -> io::Error {
+    std::mem::forget(file);
+    Errno::BADF.into()
+}
+
+pub(super) fn stat_at(dir: BorrowedFd<'_>, name: &str) -> rustix::io::Result<Stat> {
+    rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Device and inode.
+pub(super) fn inode_of(about: &Stat) -> (u64, u64) {
+    (about.st_dev, about.st_ino)
+}
+
+/// A name leads to nothing outside of its directory, wherever it was read.
+fn check_name(name: &str) -> io::Result<&str> {
+    match name {
+        "" | "." | ".." => Err(Errno::INVAL.into()),
+        _ if name.contains('/') => Err(Errno::INVAL.into()),
+        _ => Ok(name),
+    }
+}
+
+/// The error of a file that is not what it has to be; `wanted`: a regular file, or a directory. It names the
+/// file by itself, because it is the file that has to be removed, whatever was done when it was found.
+fn wrong_kind(path: &Path, kind: FileType, wanted: &str) -> io::Error {
+    let kind = match kind {
+        FileType::RegularFile => "a regular file",
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symbolic link",
+        FileType::Fifo => "a FIFO",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        _ => "something else",
+    };
+    let path = path.display();
+    io::Error::other(Error::new(
+        ErrorKind::Io,
+        format!("{path}: is {kind}, and has to be {wanted}; remove it"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn where_a_rename_cannot_refuse_to_replace_no_file_is_replaced_either() {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        let dir = Dir::kept(File::open(parent.path()).unwrap(), parent.path());
+        fs::write(at("old"), "old").unwrap();
+        dir.rename_if_free("old", &dir, "new").unwrap();
+        fs::write(at("old"), "another").unwrap();
+        let refused = dir.rename_if_free("old", &dir, "new").unwrap_err();
+        assert_eq!(refused.kind(), IoKind::AlreadyExists);
+        assert_eq!(fs::read(at("new")).unwrap(), b"old");
+        assert_eq!(fs::read(at("old")).unwrap(), b"another");
+        let gone = dir.rename_if_free("x", &dir, "y");
+        assert_eq!(gone.unwrap_err().kind(), IoKind::NotFound);
+    }
+}
