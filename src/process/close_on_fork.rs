@@ -164,6 +164,13 @@ impl Deref for CloseOnFork {
 }
 
 impl CloseOnFork {
+    /// Forgets a descriptor that is known to be another file's, or nobody's. To drop it would close a new
+    /// descriptor of the same file that has got its number.
+    pub(crate) fn forget(self) {
+        self.slot.free();
+        std::mem::forget(self);
+    }
+
     /// Device and inode of the file.
     pub(crate) fn inode(&self) -> Option<(u64, u64)> {
         self.file.inode()

@@ -104,6 +104,18 @@ fn work(shared: &Arc<Shared>, mut elected: Box<ElectedSender>) -> Phase {
         return Phase::Rest(rest);
     }
     drop(session);
+    match elected.election.keep(&shared.spool) {
+        Ok(true) => {}
+        // While a request is in flight the store stays open, and so nobody else sends.
+        Ok(false) => {
+            let why =
+                "sender.lock was removed, and another process has locked a new one; it may send";
+            if give_election_up(shared, |state| !state.dispatcher.is_in_flight(), why) {
+                return Phase::StandBy;
+            }
+        }
+        Err(e) => shared.note_error(&e),
+    }
     if let Err(e) = elected.look(shared) {
         shared.note_error(&e);
         // A newer version may know what to do with what this one cannot read.
@@ -117,7 +129,8 @@ fn work(shared: &Arc<Shared>, mut elected: Box<ElectedSender>) -> Phase {
     shared.session().went_well();
     shared.threads.notify();
     elected.wait(shared);
-    if elected.reasons.another_token && give_election_up(shared) {
+    let why = "another process has another token; it may send";
+    if elected.reasons.another_token && give_election_up(shared, election::may_be_given_up, why) {
         return Phase::Rest(election::GIVEN_UP_FOR);
     }
     Phase::Elected(elected)
@@ -145,17 +158,14 @@ fn end(shared: &Arc<Shared>, phase: Phase) -> Option<Phase> {
     (!shared.threads.end_coordinator()).then_some(Phase::StandBy)
 }
 
-/// Gives the election up to a process with another token, if this one's was refused.
-fn give_election_up(shared: &Shared) -> bool {
+/// Gives the election up to another process, if the state allows it.
+fn give_election_up(shared: &Shared, may_be_given_up: impl Fn(&State) -> bool, why: &str) -> bool {
     let mut session = shared.session();
-    let may = session.step(|state| Ok(election::may_be_given_up(state)));
+    let may = session.step(|state| Ok(may_be_given_up(state)));
     let gives_up = matches!(may, Ok(Some(true)));
     if gives_up {
         session.close();
-        session.say(
-            Level::Info,
-            format_args!("another process has another token; it may send"),
-        );
+        session.say(Level::Info, format_args!("{why}"));
     }
     shared.release(session);
     gives_up

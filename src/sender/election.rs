@@ -1,7 +1,15 @@
-//! One sender per spool: the process that holds the `flock` on the spool's directory is elected.
+//! One sender per spool: the process that holds the `flock` on `sender.lock` is elected.
 //!
 //! The lock dies with its process, so a successor needs nobody's word; a child of the sender closes
-//! its copy at fork. A lock on the directory itself cannot be recreated beside its holder.
+//! its copy at fork. The file is private, so nobody else can lock it: a directory of mode 0755 can be locked by
+//! any local user, and then nobody would send.
+//!
+//! A program that cleans up may remove the file, and the next process that stands for election makes and
+//! locks another one. So a lock counts only if its file has the name after it was locked, and the sender
+//! looks at each of its rounds ([`Election::keep`]). If the name is not its lock's any more, it locks the
+//! file that is there now, and goes on; or another process has done so, and it gives the election up.
+//! Until then two processes are elected, and the ledger's own lock lets one of them write and send: the
+//! other one cannot open the store.
 //!
 //! A sender whose token was refused gives the election up to a process that has another token.
 //! Tokens are renewed in one worker first. The one that was elected long ago may never hear of it,
@@ -13,15 +21,15 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::state::State;
 use super::{Shared, wake};
 use crate::error::{PauseReason, Result};
-use crate::process::{Announcement, CloseOnFork, FileKey};
-use crate::spool::{Heartbeat, Spool, open_dir, try_lock};
+use crate::mutex::lock;
+use crate::spool::{Heartbeat, LockFile, SENDER_LOCK, Spool, holder_in};
 use crate::store::{PauseState, Reader};
 
 /// How long a sender that has given the election up does not stand for it itself.
@@ -33,7 +41,8 @@ pub(super) const GIVEN_UP_FOR: Duration = Duration::from_secs(1);
 pub(crate) struct Election {
     /// It goes before the lock does, so a sender never takes itself for elected without the lock.
     _own: Option<OwnElectionGuard>,
-    _lock: CloseOnFork,
+    /// Only the sender's coordinator takes another one, and no forked child does.
+    lock: Mutex<LockFile>,
 }
 
 /// Whether a sender is elected itself: whether an [`Election`] that it has won lives.
@@ -67,16 +76,27 @@ impl Election {
     /// [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if another directory stands at the
     /// spool's path by now.
     pub(crate) fn try_win(spool: &Arc<Spool>) -> Result<Option<Self>> {
-        let announced = Announcement::new(FileKey::Inode(spool.inode()))?;
-        let dir = announced.opened(open_dir(spool.dir())?);
-        if !try_lock(&dir, spool.name())? {
+        spool.check_path()?;
+        let Some(lock) = LockFile::try_take(&*spool.held_dir()?, SENDER_LOCK)? else {
             return Ok(None);
-        }
-        spool.check_same_directory(dir.metadata())?;
+        };
+        // Again: whoever opens the spool at its path has to find this lock.
+        spool.check_path()?;
         Ok(Some(Self {
             _own: None,
-            _lock: dir,
+            lock: Mutex::new(lock),
         }))
+    }
+
+    /// Makes sure that no other process can be elected: takes the lock anew if its file was removed or
+    /// replaced. `false`: another process has it.
+    pub(super) fn keep(&self, spool: &Spool) -> Result<bool> {
+        let dir = spool.held_dir()?;
+        let mut lock = lock(&self.lock);
+        if lock.is_in_place(&dir) {
+            return Ok(true);
+        }
+        lock.take_again(&dir)
     }
 
     /// The same for a sender, which knows by `own` that it is elected.
@@ -107,11 +127,14 @@ impl Elected {
         let Some(last) = Heartbeat::read(spool)? else {
             return Ok(Self::Unknown);
         };
+        let dir = spool.held_dir()?;
+        let about = dir.about(SENDER_LOCK);
+        let file = about.map_or((0, 0), |about| (about.st_dev, about.st_ino));
         // A list of several pages may lack a line when another one goes between two pages.
         for _ in 0..2 {
             match fs::read_to_string("/proc/locks") {
                 Err(_) => return Ok(Self::Unknown),
-                Ok(locks) if is_taken(&locks, spool.inode(), last.pid) => {
+                Ok(locks) if holder_in(&locks, file, last.pid).is_some() => {
                     return Ok(Self::Somebody);
                 }
                 Ok(_) => {}
@@ -122,28 +145,6 @@ impl Elected {
             _ => Self::Unknown,
         })
     }
-}
-
-/// Whether `locks`, as `/proc/locks` has them, hold that of a sender on the directory `dir`. Some file
-/// systems name another device there than everywhere else: then the last sender's pid has to do.
-fn is_taken(locks: &str, dir: (u64, u64), pid: u32) -> bool {
-    let device = format!(
-        "{:02x}:{:02x}",
-        rustix::fs::major(dir.0),
-        rustix::fs::minor(dir.0)
-    );
-    locks.lines().any(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, "FLOCK", _, "WRITE", holder, file, ..] = words[..] else {
-            return false;
-        };
-        match file.rsplit_once(':') {
-            Some((on, inode)) if inode.parse() == Ok(dir.1) => {
-                on == device || holder.parse() == Ok(pid)
-            }
-            _ => false,
-        }
-    })
 }
 
 /// Which processes this one can know by their pids.
@@ -196,25 +197,57 @@ pub(super) fn may_be_given_up(state: &State) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spool::{Destination, NetworkFileSystem};
+    use std::fs;
 
-    const LOCKS: &str = "\
-1: POSIX  ADVISORY  WRITE 81 fe:00:4711 0 EOF
-2: FLOCK  ADVISORY  WRITE 82 fe:00:4711 0 EOF
-2: -> FLOCK  ADVISORY  WRITE 83 fe:00:4712 0 EOF
-3: FLOCK  ADVISORY  READ 84 fe:00:4713 0 EOF
-";
+    fn spool() -> (tempfile::TempDir, Arc<Spool>) {
+        let parent = tempfile::tempdir().unwrap();
+        let destination = Destination {
+            endpoint: "https://api.example/events",
+            account: "",
+        };
+        let dir = parent.path().join("spool");
+        let spool = Spool::open(&dir, destination, NetworkFileSystem::Refuse).unwrap();
+        (parent, Arc::new(spool))
+    }
 
     #[test]
-    fn the_lock_of_a_sender_is_found_by_its_directory_or_its_pid_and_no_other_is_taken_for_it() {
-        let disk = rustix::fs::makedev(0xfe, 0);
-        let subvolume = rustix::fs::makedev(0, 0x1b);
-        assert!(is_taken(LOCKS, (disk, 4711), 1));
-        assert!(is_taken(LOCKS, (subvolume, 4711), 82));
-        assert!(!is_taken(LOCKS, (subvolume, 4711), 81));
-        // One that waits for it, one that only shares it, one of another file.
-        assert!(!is_taken(LOCKS, (disk, 4712), 83));
-        assert!(!is_taken(LOCKS, (disk, 4713), 84));
-        assert!(!is_taken(LOCKS, (disk, 471), 82));
-        assert!(!is_taken("", (disk, 4711), 82));
+    fn an_elected_process_whose_lock_file_was_removed_locks_a_new_one_and_stays_the_only_one() {
+        let (_parent, spool) = spool();
+        let elected = Election::try_win(&spool).unwrap().unwrap();
+        let file = spool.dir().join(SENDER_LOCK);
+        for _ in 0..3 {
+            fs::remove_file(&file).unwrap();
+            assert!(elected.keep(&spool).unwrap());
+            assert!(file.exists());
+            assert!(Election::try_win(&spool).unwrap().is_none());
+        }
+        drop(elected);
+        assert!(Election::try_win(&spool).unwrap().is_some());
+    }
+
+    #[test]
+    fn an_elected_process_notices_that_another_one_has_locked_a_new_file() {
+        let (_parent, spool) = spool();
+        let first = Election::try_win(&spool).unwrap().unwrap();
+        fs::remove_file(spool.dir().join(SENDER_LOCK)).unwrap();
+        let second = Election::try_win(&spool).unwrap().unwrap();
+        assert!(!first.keep(&spool).unwrap());
+        assert!(second.keep(&spool).unwrap());
+        drop(first);
+        assert!(Election::try_win(&spool).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_lock_whose_descriptor_the_application_has_closed_is_taken_anew_and_then_kept() {
+        let (_parent, spool) = spool();
+        let elected = Election::try_win(&spool).unwrap().unwrap();
+        let number = lock(&elected.lock).descriptor();
+        // SAFETY: closes a descriptor of the library, as an application does that closes all.
+        unsafe { libc::close(number) };
+        assert!(elected.keep(&spool).unwrap());
+        // The new descriptor may have the same number: the old value must not have closed it.
+        assert!(Election::try_win(&spool).unwrap().is_none());
+        assert!(elected.keep(&spool).unwrap());
     }
 }

@@ -31,10 +31,6 @@ impl DirectoryId {
         about.is_dir().then(|| Self::from_metadata(&about))
     }
 
-    pub(super) fn inode(&self) -> (u64, u64) {
-        (self.device, self.inode)
-    }
-
     pub(super) fn from_metadata(about: &Metadata) -> Self {
         Self {
             device: about.dev(),

@@ -43,7 +43,7 @@ impl Drop for LockToLook<'_> {
 }
 
 /// Opens a directory above the spool, to sync it.
-pub(crate) fn open_dir(dir: &Path) -> Result<File> {
+fn open_dir(dir: &Path) -> Result<File> {
     OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_DIRECTORY)

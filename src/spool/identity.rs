@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::dir::{Dir, Safety};
 use super::directory::{file_system, open_own_dir, sync_ancestors};
-use super::files::{spool_name, try_lock};
+use super::files::spool_name;
 use super::layers::{is_overlay, refuse_lower_layer};
-use super::lock_file::LockFile;
+use super::lock_file::{LockFile, SENDER_LOCK};
 use super::walk::Missing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spelling::shell_word;
@@ -69,22 +69,19 @@ pub fn adopt(dir: &Path, destination: Destination<'_>) -> Result<()> {
     };
     let changes =
         (&*identity.endpoint, &*identity.account) != (destination.endpoint, destination.account);
-    if changes {
-        lock_out_senders(dir, &opened)?;
-    }
+    let _no_sender = changes
+        .then(|| lock_out_senders(dir, &opened))
+        .transpose()?;
     identity.endpoint = destination.endpoint.to_owned();
     identity.account = destination.account.to_owned();
     (identity.device, identity.inode) = (about.dev(), about.ino());
     write_identity(&opened, &identity)
 }
 
-/// Takes the lock of a sender; no process is elected while the directory is open.
-fn lock_out_senders(dir: &Path, opened: &Dir) -> Result<()> {
-    let handle = opened
-        .as_file()
-        .map_err(|e| Error::io(spool_name(dir), e))?;
-    if try_lock(handle, spool_name(dir))? {
-        return Ok(());
+/// Takes the lock of a sender; no process is elected while it lives.
+fn lock_out_senders(dir: &Path, opened: &Dir) -> Result<LockFile> {
+    if let Some(lock) = LockFile::try_take(opened, SENDER_LOCK)? {
+        return Ok(lock);
     }
     Err(Error::new(
         ErrorKind::Timeout,

@@ -20,6 +20,9 @@ const REPLACED_AT_MOST: usize = 100;
 /// How often a lock that is waited for is tried.
 const TRY_EVERY: Duration = Duration::from_millis(10);
 
+/// The lock that makes a process the sender.
+pub(crate) const SENDER_LOCK: &str = "sender.lock";
+
 /// A file that this process has locked. The lock ends with the value, or with the process.
 #[derive(Debug)]
 pub(crate) struct LockFile {
@@ -88,6 +91,24 @@ impl LockFile {
         let inode = self.file.check().ok().and_then(|()| self.file.inode());
         inode.is_some_and(|inode| dir.is_named(self.name, inode))
     }
+
+    #[cfg(test)]
+    pub(crate) fn descriptor(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsRawFd::as_raw_fd(&*self.file)
+    }
+
+    /// Takes the lock anew in the place of one that is not in place any more; `false`: another process has it.
+    pub(crate) fn take_again(&mut self, dir: &Dir) -> Result<bool> {
+        let is_ours = self.file.check().is_ok();
+        let Some(fresh) = Self::try_take(dir, self.name)? else {
+            return Ok(false);
+        };
+        let before = std::mem::replace(self, fresh);
+        if !is_ours {
+            before.file.forget();
+        }
+        Ok(true)
+    }
 }
 
 /// The process that has the lock of a file, as far as the kernel shows it.
@@ -99,7 +120,7 @@ fn holder_of(dir: &Dir, name: &str) -> Option<u32> {
 
 /// The process that has the `flock` of a file, in `locks`, as `/proc/locks` has them. Some file systems name
 /// another device there than everywhere else: then it is the lock of the process `likely`, if that is one.
-fn holder_in(locks: &str, file: (u64, u64), likely: u32) -> Option<u32> {
+pub(crate) fn holder_in(locks: &str, file: (u64, u64), likely: u32) -> Option<u32> {
     let device = format!(
         "{:02x}:{:02x}",
         rustix::fs::major(file.0),

@@ -8,6 +8,7 @@
 //!         rejected/       events that are not sent again
 //!         receipts/       finished ledgers, for the receipts in them
 //!         sender.json     the heartbeat of the sender
+//!         sender.lock     whoever has locked this file is the sender; a new one may be made at any time
 //!         identity.lock   locked while identity.json is written
 //!         commands/       what operators ask the sender to do
 //!         import/         imports in progress, and what was imported lately
@@ -48,10 +49,11 @@ pub(crate) use self::directory::temporary_dir;
 pub use self::directory::{DirectoryId, check_directory};
 pub use self::disk_space::{DiskSpace, disk_space};
 pub(crate) use self::file_limit::{check_file_limit, file_limit};
-pub(crate) use self::files::{open_dir, try_lock, try_lock_to_look};
+pub(crate) use self::files::{try_lock, try_lock_to_look};
 pub(crate) use self::heartbeat::Heartbeat;
 pub(crate) use self::held::{Held, Subdirectory};
 pub(crate) use self::identity::last_boot_count;
 pub use self::identity::{Description, Destination, adopt, describe};
+pub(crate) use self::lock_file::{LockFile, SENDER_LOCK, holder_in};
 pub use self::open::{NetworkFileSystem, Spool};
 pub(crate) use self::reserve::FULL_SEEN_WITHIN;

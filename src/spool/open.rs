@@ -1,6 +1,5 @@
 //! An open spool: the directories in it, and the check that its own is still at its path.
 
-use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -161,16 +160,6 @@ impl Spool {
     /// `ledger/`, with what the sender did.
     pub fn ledger_dir(&self) -> PathBuf {
         self.dir().join("ledger")
-    }
-
-    /// Its device and inode.
-    pub(crate) fn inode(&self) -> (u64, u64) {
-        self.held.id().inode()
-    }
-
-    /// Checks by the metadata of the directory at its path that it is this spool.
-    pub(crate) fn check_same_directory(&self, about: std::io::Result<Metadata>) -> Result<()> {
-        self.held.check_same_directory(about)
     }
 
     /// Checks that the spool is still at its path: other processes open it there.

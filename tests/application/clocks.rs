@@ -204,7 +204,7 @@ fn a_heartbeat_of_an_earlier_boot_does_not_end_a_flush() {
     client.enqueue("u-1", 1);
     // Another process is elected and does nothing, so only the old heartbeat could say that all is
     // taken over.
-    let election = File::open(program.spool()).unwrap();
+    let election = File::create(program.spool().join("sender.lock")).unwrap();
     rustix::fs::flock(&election, rustix::fs::FlockOperation::LockExclusive).unwrap();
     assert_eq!(client.ask("flush 1000"), "MEDITOPIA_ERROR_TIMEOUT 0 0 1");
     drop(election);

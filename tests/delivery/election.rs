@@ -41,7 +41,7 @@ fn a_command_is_carried_out_although_the_sender_ends_without_claiming_it() {
     let client = spool.client();
     client.enqueue_for("u-1", 1);
     // This lock makes the test the elected sender, one that ends without claiming any command.
-    let election = std::fs::File::open(spool.path()).unwrap();
+    let election = std::fs::File::create(spool.path().join("sender.lock")).unwrap();
     rustix::fs::flock(&election, FlockOperation::LockExclusive).unwrap();
     std::thread::scope(|threads| {
         let held = threads.spawn(|| client.hold());
@@ -54,6 +54,39 @@ fn a_command_is_carried_out_although_the_sender_ends_without_claiming_it() {
         assert_eq!(std::fs::read_dir(&commands).unwrap().count(), 0);
     });
     assert_eq!(client.stats().unwrap().paused, Some(PauseReason::Hold));
+}
+
+#[test]
+fn a_sender_whose_lock_file_is_removed_locks_a_new_one_and_no_other_process_sends_beside_it() {
+    let rounds = trial_count(20, 300);
+    let api = Sandbox::start();
+    let program = CProgram::compile("enqueuer.c").with_config(&api, &[("flush_interval_ms", "20")]);
+    let observer = observer(&api, &program);
+    let lock = program.spool().join("sender.lock");
+    let first = Arc::new(Enqueuer::start(&program, "both"));
+    assert!(first.enqueue("u-0", 0));
+    api.wait_for_events(1);
+    // With nobody beside it, only the sender makes the file again.
+    std::fs::remove_file(&lock).unwrap();
+    wait_until("the sender has locked a new file", || lock.exists());
+
+    let second = Arc::new(Enqueuer::start(&program, "both"));
+    let workers = [first, second];
+    for round in 1..=rounds {
+        for (index, worker) in workers.iter().enumerate() {
+            assert!(worker.enqueue(&format!("u-{index}"), round));
+        }
+        let _ = std::fs::remove_file(&lock);
+        for _ in 0..10 {
+            assert_one_writes_the_store(&workers, &program.spool());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    observer.flush_ok(secs(60));
+    let arrivals = Arrivals::from_sandbox(&api);
+    arrivals.assert_one_connection_at_a_time();
+    assert_eq!(arrivals.duplicates(), 0);
+    assert_eq!(api.ledger().accepted_events, 2 * rounds + 1);
 }
 
 #[test]
