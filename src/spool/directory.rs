@@ -72,6 +72,17 @@ pub(super) fn open_own_dir(dir: &Path, missing: Missing) -> Result<(Dir, Metadat
     Ok((opened, about))
 }
 
+/// The user and the group that a spool's directory belongs to. Root asks before it becomes that user: so
+/// no link is followed that another user may have put there.
+///
+/// Errors: [`Io`](crate::error::ErrorKind::Io), [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch).
+pub fn owner_of(dir: &Path) -> Result<(u32, u32)> {
+    let about = open_directory(dir, Missing::Fail)
+        .and_then(|handle| handle.metadata())
+        .map_err(|e| Error::io(dir.display(), e))?;
+    Ok((about.uid(), about.gid()))
+}
+
 /// Makes the path to `dir` durable: its own entry, and the entries of the directories above it that
 /// a process of this user may have created.
 pub(super) fn sync_ancestors(dir: &Path) -> Result<()> {

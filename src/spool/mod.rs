@@ -46,7 +46,7 @@ mod walk;
 
 pub(crate) use self::dir::{Dir, Safety};
 pub(crate) use self::directory::temporary_dir;
-pub use self::directory::{DirectoryId, check_directory};
+pub use self::directory::{DirectoryId, check_directory, owner_of};
 pub use self::disk_space::{DiskSpace, disk_space};
 pub(crate) use self::file_limit::{check_file_limit, file_limit};
 pub(crate) use self::files::{try_lock, try_lock_to_look};

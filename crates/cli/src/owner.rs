@@ -6,12 +6,16 @@
 //! while the process has a single thread. It starts no other program that could inherit root's
 //! environment, and the kernel does not let the new user read or trace a process that has changed
 //! its user.
+//!
+//! The owner may swap the directory for a link while root looks. So whose it is is read from a descriptor
+//! that was opened without following any link that another user may have put there, and so does the library
+//! open the spool afterwards.
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use meditopia::internals::spool::owner_of;
 use nix::unistd::{
     Gid, Uid, User, getegid, geteuid, getgid, getgrouplist, getgroups, getuid, setgid, setgroups,
     setuid,
@@ -29,16 +33,16 @@ pub fn become_owner_of(spool: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let shown = spool.display();
-    let metadata = std::fs::metadata(spool).map_err(|e| {
+    let (owner, group) = owner_of(spool).map_err(|e| {
         failure(format!(
-            "spool {shown}: {e}, so root cannot tell who owns it; name a spool that exists, or create the directory for its user: install -d -m 0700 -o USER {shown}"
+            "spool {e}, so root cannot tell who owns it; name a spool that exists, or create the directory for its user: install -d -m 0700 -o USER {shown}"
         ))
     })?;
-    let uid = Uid::from_raw(metadata.uid());
+    let uid = Uid::from_raw(owner);
     if uid.is_root() {
         return Ok(());
     }
-    let (gid, groups) = groups_of(uid, Gid::from_raw(metadata.gid())).map_err(|e| {
+    let (gid, groups) = groups_of(uid, Gid::from_raw(group)).map_err(|e| {
         failure(format!(
             "spool {shown}: cannot look up the groups of its owner, uid {uid}: {e}; run the command as that user"
         ))

@@ -21,6 +21,7 @@ mod rejected;
 mod run_by_root;
 mod status;
 mod status_of_sender;
+mod swapped_spool;
 mod terminal;
 mod unread_output;
 mod wrong_usage;
