@@ -15,6 +15,7 @@ mod live_copies;
 mod load;
 mod main_job;
 mod moved_spools;
+mod planted_files;
 mod power_cut;
 mod sealing;
 mod syscalls;
