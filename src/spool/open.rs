@@ -1,6 +1,6 @@
 //! An open spool: the directories in it, and the check that its own is still at its path.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::dir::Dir;
@@ -36,9 +36,9 @@ pub struct Spool {
 impl Spool {
     /// Opens the spool at `dir`, or creates it (0700) for this destination.
     ///
-    /// Errors: [`SpoolMismatch`](ErrorKind::SpoolMismatch) if it belongs to another user, endpoint
+    /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if it belongs to another user, endpoint
     /// or account, if other users may write to it, if it is on a network file system or part of a
-    /// container's image, or if it is a copy; [`Store`](ErrorKind::Store) if a newer version wrote it; [`Io`](ErrorKind::Io), also
+    /// container's image, or if it is a copy; [`Store`](crate::error::ErrorKind::Store) if a newer version wrote it; [`Io`](crate::error::ErrorKind::Io), also
     /// where this process may only write files that are too small.
     pub fn open(
         dir: &Path,
@@ -76,7 +76,7 @@ impl Spool {
 
     /// Opens a spool for the destination that it belongs to, for an operator.
     ///
-    /// Errors: [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is no spool; those of
+    /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if there is no spool; those of
     /// [`open`](Self::open).
     pub(crate) fn open_existing(dir: &Path) -> Result<Self> {
         let (identity, ..) = require_identity(dir)?;
@@ -157,14 +157,9 @@ impl Spool {
         self.held.subdirectory("import")
     }
 
-    /// `ledger/`, with what the sender did.
-    pub fn ledger_dir(&self) -> PathBuf {
-        self.dir().join("ledger")
-    }
-
     /// Checks that the spool is still at its path: other processes open it there.
     ///
-    /// Errors: [`Io`](ErrorKind::Io), [`SpoolMismatch`](ErrorKind::SpoolMismatch).
+    /// Errors: [`Io`](crate::error::ErrorKind::Io), [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch).
     pub(crate) fn check_path(&self) -> Result<()> {
         self.held
             .check_same_directory(std::fs::metadata(self.held.path()))

@@ -124,7 +124,11 @@ pub(crate) fn ledger_in_use(spool: &Spool) -> Option<PathBuf> {
     let disk = SpoolDisk::new(spool);
     let numbers = ledger::numbers(&disk, Folder::Ledger).ok()?;
     let highest = numbers.last()?;
-    Some(disk.folder(Folder::Ledger).path().join(ledger::file_name(*highest)))
+    Some(
+        disk.folder(Folder::Ledger)
+            .path()
+            .join(ledger::file_name(*highest)),
+    )
 }
 
 #[derive(Debug)]
