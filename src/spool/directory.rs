@@ -72,15 +72,16 @@ pub(super) fn open_own_dir(dir: &Path, missing: Missing) -> Result<(Dir, Metadat
     Ok((opened, about))
 }
 
-/// The user and the group that a spool's directory belongs to. Root asks before it becomes that user: so
-/// no link is followed that another user may have put there.
+/// The user and the group that a spool's directory belongs to; `None`: there is no directory. Root asks
+/// before it becomes that user: so no link is followed that another user may have put there.
 ///
 /// Errors: [`Io`](crate::error::ErrorKind::Io), [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch).
-pub fn owner_of(dir: &Path) -> Result<(u32, u32)> {
-    let about = open_directory(dir, Missing::Fail)
-        .and_then(|handle| handle.metadata())
-        .map_err(|e| Error::io(dir.display(), e))?;
-    Ok((about.uid(), about.gid()))
+pub fn owner_of(dir: &Path) -> Result<Option<(u32, u32)>> {
+    match open_directory(dir, Missing::Fail).and_then(|handle| handle.metadata()) {
+        Ok(about) => Ok(Some((about.uid(), about.gid()))),
+        Err(e) if e.kind() == IoKind::NotFound => Ok(None),
+        Err(e) => Err(directory_error(dir, e)),
+    }
 }
 
 /// Makes the path to `dir` durable: its own entry, and the entries of the directories above it that

@@ -33,9 +33,10 @@ pub fn become_owner_of(spool: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     let shown = spool.display();
-    let (owner, group) = owner_of(spool).map_err(|e| {
+    let owner = owner_of(spool).map_err(|e| failure(e.to_string()))?;
+    let (owner, group) = owner.ok_or_else(|| {
         failure(format!(
-            "spool {e}, so root cannot tell who owns it; name a spool that exists, or create the directory for its user: install -d -m 0700 -o USER {shown}"
+            "spool {shown}: there is no such directory, so root cannot tell who owns it; name a spool that exists, or create the directory for its user: install -d -m 0700 -o USER {shown}"
         ))
     })?;
     let uid = Uid::from_raw(owner);

@@ -67,9 +67,11 @@ impl Watched {
         let spool = spool_of(user);
         let before = tree(&spool.path());
         let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).unwrap();
-        let all = WatchFlags::ALL_EVENTS;
+        // A child of another test may still have, and close, what made this spool.
+        let closes = WatchFlags::CLOSE_WRITE | WatchFlags::CLOSE_NOWRITE;
+        let watched = WatchFlags::ALL_EVENTS - closes;
         for path in before.keys().filter(|path| path.is_dir()) {
-            inotify::add_watch(&events, path, all).unwrap();
+            inotify::add_watch(&events, path, watched).unwrap();
         }
         Self {
             spool,
