@@ -11,27 +11,16 @@
 //! only the payload is damaged counts as its header says. Once the sender has passed over the damage,
 //! it is behind the offset, and counts no more.
 
-use std::fs::File;
 use std::io::{self, ErrorKind as IoKind};
 
 use super::listing::Listing;
 use super::round::Offsets;
-use super::segment::{
-    self, BadHeader, HEADER_LEN, Header, Position, RECORD_HEADER_LEN, RecordHeader,
-};
-use super::segment_reader::{header_from_name, newer_version, read_at};
+use super::segment::{BadHeader, HEADER_LEN, Header};
+use super::segment_look::Look;
+use super::segment_reader::{header_from_name, newer_version};
 use crate::clock::BootTime;
 use crate::error::Result;
-use crate::process::ClosedInChild;
 use crate::spool::{Dir, Spool};
-
-/// What is read at once: a small segment whole.
-const LOOK_BYTES: u64 = 4 * 1024;
-/// How many bytes at a segment's end are searched for the last record. If that record is larger,
-/// the headers are read from the first one on.
-const SEARCH_BYTES: u64 = 256 * 1024;
-/// What is read at once where one header after another is read.
-const WALK_BYTES: u64 = 64 * 1024;
 
 /// The events of the journal that have not been taken over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -103,7 +92,7 @@ pub fn gap(spool: &Spool, name: &str, taken: Option<u64>) -> Result<Gap> {
             });
         }
         let mut look = Look::open(journal.open(name)?, size);
-        let header = Header::decode(look.bytes(0, HEADER_LEN as u64, LOOK_BYTES)?);
+        let header = Header::decode(look.header()?);
         let named = header_from_name(name, about.st_mtime);
         look.created_boot_ns = header.unwrap_or(named).created_boot_ns;
         Ok(match look.first_record(from)? {
@@ -113,9 +102,7 @@ pub fn gap(spool: &Spool, name: &str, taken: Option<u64>) -> Result<Gap> {
                 events: Some(found.header.events_before.into()),
             },
             // The beginning of a record is no gap.
-            None if !segment::is_zero(look.bytes(from, 1, LOOK_BYTES)?.get(..1).unwrap_or(&[])) => {
-                Gap::None
-            }
+            None if look.begins_record(from)? => Gap::None,
             None => Gap::Behind {
                 bytes: size - from,
                 events: None,
@@ -143,7 +130,7 @@ fn count_segment(journal: &Dir, name: &str, taken: Option<u64>) -> Result<Option
             return Ok(Ok(None));
         }
         let mut look = Look::open(journal.open(name)?, size);
-        let header = match Header::decode(look.bytes(0, HEADER_LEN as u64, LOOK_BYTES)?) {
+        let header = match Header::decode(look.header()?) {
             Err(BadHeader::Newer) => return Ok(Err(BadHeader::Newer)),
             Err(BadHeader::Damaged | BadHeader::Short) => header_from_name(name, about.st_mtime),
             Ok(header) => header,
@@ -177,129 +164,4 @@ fn count_records(look: &mut Look, header: &Header, from: u64) -> io::Result<Opti
         },
         first_wall_ms: header.wall_ms(first.header.boot_ns),
     }))
-}
-
-/// A record's header, and where the record begins.
-#[derive(Debug, Clone, Copy)]
-struct Found {
-    offset: u64,
-    header: RecordHeader,
-}
-
-impl Found {
-    fn end(&self) -> u64 {
-        self.offset + self.header.record_len() as u64
-    }
-}
-
-/// A segment of which single places are read.
-struct Look {
-    file: ClosedInChild<File>,
-    /// Its size, or less if it was cut while it was read.
-    size: u64,
-    created_boot_ns: u64,
-    /// What was read last, and where it stands.
-    read: Vec<u8>,
-    start: u64,
-}
-
-impl Look {
-    fn open(file: ClosedInChild<File>, size: u64) -> Self {
-        Self {
-            file,
-            size,
-            created_boot_ns: 0,
-            read: Vec::new(),
-            start: 0,
-        }
-    }
-
-    /// The bytes from `from` on: `needed` ones, unless the segment ends before, and as many more as
-    /// are there. What has to be read is read up to `ahead`.
-    fn bytes(&mut self, from: u64, needed: u64, ahead: u64) -> io::Result<&[u8]> {
-        let upto = (from + needed).min(self.size);
-        let has_it = self.start <= from && upto <= self.start + self.read.len() as u64;
-        if !has_it {
-            let length = needed.max(ahead).min(self.size.saturating_sub(from));
-            self.read.resize(length as usize, 0);
-            let got = read_at(&self.file, &mut self.read, from)?;
-            self.read.truncate(got);
-            self.start = from;
-            if (got as u64) < length {
-                self.size = from + got as u64;
-            }
-        }
-        let at = from.saturating_sub(self.start) as usize;
-        Ok(self.read.get(at..).unwrap_or_default())
-    }
-
-    fn position(&self, offset: u64) -> Position {
-        Position {
-            created_boot_ns: self.created_boot_ns,
-            offset,
-        }
-    }
-
-    /// The first header of a record at `from` or behind it.
-    fn first_record(&mut self, from: u64) -> io::Result<Option<Found>> {
-        let length = RECORD_HEADER_LEN as u64;
-        let position = self.position(from);
-        if let Some(header) = RecordHeader::decode(self.bytes(from, length, LOOK_BYTES)?, position)
-        {
-            return Ok(Some(Found {
-                offset: from,
-                header,
-            }));
-        }
-        let mut offset = from;
-        while offset + length <= self.size {
-            let position = self.position(offset);
-            let bytes = self.bytes(offset, WALK_BYTES, WALK_BYTES)?;
-            if let Some((at, header)) = segment::first_header(bytes, position) {
-                let offset = offset + at as u64;
-                return Ok(Some(Found { offset, header }));
-            }
-            // A header may begin in these bytes and end behind them.
-            let whole = (bytes.len() as u64 + 1).saturating_sub(length);
-            offset += whole.max(1);
-        }
-        Ok(None)
-    }
-
-    /// The last header of a record: `first` or one behind it.
-    fn last_record(&mut self, first: Found) -> io::Result<Found> {
-        let mut length = LOOK_BYTES;
-        while length <= SEARCH_BYTES {
-            let from = self.size.saturating_sub(length).max(first.offset);
-            let position = self.position(from);
-            let rest = self.size.saturating_sub(from);
-            if let Some((at, header)) =
-                segment::last_header(self.bytes(from, rest, rest)?, position)
-            {
-                let offset = from + at as u64;
-                return Ok(Found { offset, header });
-            }
-            if from == first.offset {
-                return Ok(first);
-            }
-            length *= 4;
-        }
-        let mut last = first;
-        loop {
-            let end = last.end();
-            let position = self.position(end);
-            let bytes = self.bytes(end, RECORD_HEADER_LEN as u64, WALK_BYTES)?;
-            let next = match RecordHeader::decode(bytes, position) {
-                Some(header) => Some(Found {
-                    offset: end,
-                    header,
-                }),
-                None => self.first_record(end)?,
-            };
-            match next {
-                Some(next) => last = next,
-                None => return Ok(last),
-            }
-        }
-    }
 }

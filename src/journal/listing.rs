@@ -11,8 +11,30 @@ pub(super) struct Listing {
     text: String,
     /// The segments, the earliest first.
     pub(super) segments: Vec<NameAt>,
-    /// The names of everything else.
-    pub(super) foreign: Vec<String>,
+    pub(super) foreign: Foreign,
+}
+
+/// What is in the journal and is no segment.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    /// How many names.
+    pub count: usize,
+    /// The first of them, in order.
+    pub first: Vec<String>,
+}
+
+/// So many names of files that are no segments are kept.
+const FOREIGN_NAMES: usize = 10;
+
+impl Foreign {
+    fn add(&mut self, name: String) {
+        self.count += 1;
+        let at = self.first.partition_point(|known| *known < name);
+        if at < FOREIGN_NAMES {
+            self.first.insert(at, name);
+            self.first.truncate(FOREIGN_NAMES);
+        }
+    }
 }
 
 /// Where a name is in the text of its [`Listing`].
@@ -41,14 +63,13 @@ impl Listing {
                 Some(name) if segment::parse_name(name).is_some() && entry.is_file(journal) => {
                     listing.add(name);
                 }
-                _ => listing.foreign.push(entry.shown_name()),
+                _ => listing.foreign.add(entry.shown_name()),
             }
         }
         let text = &listing.text;
         listing
             .segments
             .sort_unstable_by_key(|name| name.within(text));
-        listing.foreign.sort_unstable();
         Ok(listing)
     }
 

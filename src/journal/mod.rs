@@ -13,6 +13,7 @@ mod read_buffers;
 pub(crate) mod removal;
 pub mod round;
 pub mod segment;
+mod segment_look;
 pub(crate) mod segment_reader;
 pub(crate) mod staged_segment;
 mod striped_lock;

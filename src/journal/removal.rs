@@ -6,13 +6,15 @@
 //! is the segment unlinked, under the lock.
 
 use std::io::ErrorKind as IoKind;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 
-use super::damage::Damage;
-use super::segment::{self, BadHeader, HEADER_LEN, Header, Position};
-use super::segment_reader::{find_record, header_from_name, newer_version};
+use super::damage::{self, Damage};
+use super::open_segment::LONGEST_SEGMENT_BYTES;
+use super::segment::{BadHeader, HEADER_LEN, Header};
+use super::segment_look::Look;
+use super::segment_reader::{header_damage, header_from_name, newer_version};
 use crate::error::Result;
-use crate::spool::{Spool, try_lock_to_look};
+use crate::spool::{Dir, Spool, try_lock_to_look};
 
 /// What stands behind the last whole record of a segment whose writer has ended.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,6 +26,9 @@ pub struct Tail {
     /// What was being written when the writer ended, or zeros. After the death of a process, none
     /// of it was acknowledged; after a power cut, it may have been.
     pub torn: Option<Torn>,
+    /// The file is kept under `damaged/`, instead of what is damaged of it: nothing of it can be read, or
+    /// it is longer than any writer makes it.
+    pub keep_whole: bool,
 }
 
 /// An incomplete record or zeros at the end of a segment.
@@ -46,20 +51,14 @@ pub enum Removal {
 }
 
 /// Whether the writer of a segment has ended. No other process will append to it.
-pub fn is_abandoned(spool: &Spool, name: &str) -> bool {
-    let Ok(Some(journal)) = spool.journal().open() else {
-        return false;
-    };
+pub fn is_abandoned(journal: &Dir, name: &str) -> bool {
     let opened = journal.open(name);
     opened.is_ok_and(|file| try_lock_to_look(&file, name).is_ok_and(|lock| lock.is_some()))
 }
 
 /// Reads the tail of an abandoned segment behind `taken`; `None` while a whole record stands there,
 /// which the next round reads.
-pub fn read_tail(spool: &Spool, name: &str, taken: u64) -> Result<Option<Tail>> {
-    let Some(journal) = spool.journal().open()? else {
-        return Ok(Some(Tail::default()));
-    };
+pub fn read_tail(spool: &Spool, journal: &Dir, name: &str, taken: u64) -> Result<Option<Tail>> {
     let io = |e: std::io::Error| journal.error(name, e);
     let file = match journal.open(name) {
         Ok(file) => file,
@@ -68,70 +67,88 @@ pub fn read_tail(spool: &Spool, name: &str, taken: u64) -> Result<Option<Tail>> 
     };
     let about = file.metadata().map_err(io)?;
     let size = about.size();
-    let read = |from: u64, upto: u64| -> Result<Vec<u8>> {
-        let mut bytes = vec![0; upto.saturating_sub(from) as usize];
-        file.read_exact_at(&mut bytes, from).map_err(io)?;
-        Ok(bytes)
-    };
+    let mut look = Look::open(file, size);
     let mut tail = Tail {
         upto: size,
         ..Tail::default()
     };
     let named_header = header_from_name(name, about.mtime());
     let rebooted = named_header.boot_count < spool.boot_count();
-    let header = read(0, size.min(HEADER_LEN as u64))?;
-    let decoded = Header::decode(&header);
+    let header = look.header().map_err(io)?;
+    let decoded = Header::decode(header);
     match decoded {
         Ok(_) => {}
         Err(BadHeader::Newer) => return Err(newer_version(&journal.path(name))),
         // Its writer died while it created the segment, or a power cut took what was in it.
         Err(BadHeader::Short) => {
-            tail.torn = rebooted.then(|| torn(name, 0, header, rebooted));
+            let is_zero = header_damage(name, header).is_zero;
+            tail.keep_whole = rebooted && !is_zero;
+            let torn = Torn {
+                bytes: size,
+                keep: None,
+            };
+            tail.torn = rebooted.then_some(torn);
             return Ok(Some(tail));
         }
-        // In a longer segment, the round has reported the damaged header already.
-        Err(BadHeader::Damaged) if size == HEADER_LEN as u64 => tail.damage.push(Damage {
-            segment: name.to_owned(),
-            offset: 0,
-            bytes: header,
-        }),
+        // If a record was read behind it, the round has reported it.
+        Err(BadHeader::Damaged) if taken <= HEADER_LEN as u64 => {
+            tail.damage.push(header_damage(name, header));
+        }
         Err(BadHeader::Damaged) => {}
     }
-    let position = Position {
-        created_boot_ns: decoded.unwrap_or(named_header).created_boot_ns,
-        offset: taken,
-    };
-    let bytes = read(taken, size)?;
-    let found = find_record(name, &bytes, position);
-    if found.record.is_some() {
+    look.created_boot_ns = decoded.unwrap_or(named_header).created_boot_ns;
+    let found = look.find_record(name, taken).map_err(io)?;
+    if found.is_record {
         return Ok(None);
     }
+    if size > LONGEST_SEGMENT_BYTES {
+        if taken < size {
+            tail.damage = vec![Damage {
+                segment: name.to_owned(),
+                offset: taken,
+                length: size - taken,
+                is_zero: false,
+            }];
+        }
+        tail.keep_whole = true;
+        return Ok(Some(tail));
+    }
+    tail.keep_whole = !tail.damage.is_empty() && !look.is_zero(0, size).map_err(io)?;
     tail.damage.extend(found.damage);
-    if found.skipped < bytes.len() {
-        let offset = position.plus(found.skipped).offset;
-        let bytes = bytes[found.skipped..].to_vec();
-        tail.torn = Some(torn(name, offset, bytes, rebooted));
+    if found.upto < size {
+        let torn = Damage {
+            segment: name.to_owned(),
+            offset: found.upto,
+            length: size - found.upto,
+            is_zero: look.is_zero(found.upto, size).map_err(io)?,
+        };
+        tail.torn = Some(Torn {
+            bytes: torn.length,
+            keep: (rebooted && !torn.is_zero && !tail.keep_whole).then_some(torn),
+        });
     }
     Ok(Some(tail))
 }
 
-fn torn(name: &str, offset: u64, bytes: Vec<u8>, rebooted: bool) -> Torn {
-    Torn {
-        bytes: bytes.len() as u64,
-        keep: (rebooted && !segment::is_zero(&bytes)).then(|| Damage {
-            segment: name.to_owned(),
-            offset,
-            bytes,
-        }),
-    }
-}
-
 /// Removes a segment whose writer has ended, if all of it is before `taken`. Everything before
 /// `taken`, the tail included, has to be taken over **durably**. The caller syncs the directory.
-pub fn remove_segment(spool: &Spool, name: &str, taken: u64) -> Result<Removal> {
-    let Some(journal) = spool.journal().open()? else {
-        return Ok(Removal::Removed);
-    };
+pub fn remove_segment(journal: &Dir, name: &str, taken: u64) -> Result<Removal> {
+    take_out(journal, name, taken, || journal.remove(name).map(|_| ()))
+}
+
+/// The same, but the file is kept in `damaged`, which the caller syncs as well.
+pub fn keep_segment(journal: &Dir, damaged: &Dir, name: &str, taken: u64) -> Result<Removal> {
+    take_out(journal, name, taken, || {
+        damage::keep_whole(damaged, journal, name)
+    })
+}
+
+fn take_out(
+    journal: &Dir,
+    name: &str,
+    taken: u64,
+    take: impl FnOnce() -> std::io::Result<()>,
+) -> Result<Removal> {
     let io = |e: std::io::Error| journal.error(name, e);
     let file = match journal.open(name) {
         Ok(file) => file,
@@ -143,6 +160,6 @@ pub fn remove_segment(spool: &Spool, name: &str, taken: u64) -> Result<Removal> 
     if lock.is_none() || file.metadata().map_err(io)?.size() > taken {
         return Ok(Removal::Kept);
     }
-    journal.remove(name).map_err(io)?;
+    take().map_err(io)?;
     Ok(Removal::Removed)
 }

@@ -17,6 +17,7 @@ use std::collections::binary_heap::PeekMut;
 use std::collections::{BinaryHeap, HashMap};
 
 use super::damage::Damage;
+pub use super::listing::Foreign;
 use super::listing::Listing;
 pub(crate) use super::listing::list_segments;
 use super::read_buffers::ReadBuffers;
@@ -104,9 +105,14 @@ impl Round {
     fn begin_segment(&mut self, number: usize, taken: Option<u64>) -> Result<()> {
         if !self.segments[number].at_end {
             let damage = self.reader(number).read_header(taken)?;
-            self.damage.extend(damage);
             let next = self.find_next_of(number)?;
             self.next.extend(next.map(Reverse));
+            // A file without any record is judged as a whole, once nobody has it locked.
+            let segment = &mut self.segments[number];
+            if damage.is_some() && !segment.at_end {
+                segment.moved = true;
+                self.damage.extend(damage);
+            }
         }
         Ok(())
     }
@@ -116,9 +122,14 @@ impl Round {
         self.cutoff
     }
 
-    /// The names of files in the journal that are no segments. They are left alone.
-    pub fn foreign_names(&self) -> &[String] {
+    /// What is in the journal and is no segment. It is left alone.
+    pub fn foreign(&self) -> &Foreign {
         &self.listing.foreign
+    }
+
+    /// The open directory of the segments.
+    pub(crate) fn journal(&self) -> &Dir {
+        &self.journal
     }
 
     /// Hands the fragments of the next records to `sink`, with the wall time of their enqueue,
@@ -219,15 +230,15 @@ impl Round {
 
     /// Finds the next record of a segment, if it is not later than the cutoff.
     fn find_next_of(&mut self, number: usize) -> Result<Option<Next>> {
-        let mut reader = self.reader(number);
-        let found = reader.find_next()?;
+        let mut damage = std::mem::take(&mut self.damage);
+        let found = self.reader(number).find_next(&mut damage);
+        self.damage = damage;
         let segment = &self.segments[number];
-        let Some((boot_ns, damage)) = found else {
+        let Some(boot_ns) = found? else {
             self.buffers.release(number, segment.buffer);
             return Ok(None);
         };
         self.buffers.shrink(segment.buffer);
-        self.damage.extend(damage);
         let boot_count = segment.header.boot_count;
         let time = BootTime {
             boot_count,

@@ -28,7 +28,7 @@
 
 use std::ops::Range;
 
-pub use self::search::{Piece, first_header, last_header, next_piece};
+pub use self::search::{first_header, last_header};
 
 mod search;
 #[cfg(test)]
@@ -296,7 +296,10 @@ fn is_header(bytes: &[u8], position: Position) -> bool {
 
 /// Whether all `bytes` are zero, so that there is nothing worth saving.
 pub fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&byte| byte == 0)
+    // Compared in blocks, which is many times as fast as byte by byte.
+    const ZEROS: [u8; 4_096] = [0; 4_096];
+    let mut blocks = bytes.chunks(ZEROS.len());
+    blocks.all(|block| block == &ZEROS[..block.len()])
 }
 
 /// The fragments of a payload.

@@ -8,18 +8,23 @@ use std::path::Path;
 
 use super::damage::Damage;
 use super::listing::NameAt;
+use super::open_segment::LONGEST_SEGMENT_BYTES;
 use super::read_buffers::{Buffer, BufferNumber, FoundRecord};
-use super::segment::{self, BadHeader, HEADER_LEN, Header, Parsed, Piece, Position};
+use super::segment::{self, BadHeader, HEADER_LEN, Header, Parsed, Position};
+use super::segment_look::Look;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::ClosedInChild;
 use crate::spool::{Dir, Spool};
+
+/// A segment that is changed while it is read is left for the next round after so many searches.
+const SEARCHES_AT_MOST: usize = 10;
 
 /// What a round keeps of a segment, of which there may be tens of thousands.
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) name: NameAt,
     pub(super) header: Header,
-    /// The segment's size when the round began.
+    /// The segment's size when the round began, as far as a writer may have made it.
     size: u64,
     /// Up to here the segment is taken over or read.
     pub(super) offset: u64,
@@ -41,6 +46,7 @@ impl Segment {
         let Some(size) = journal.size(name).map_err(|e| journal.error(name, e))? else {
             return Ok(None);
         };
+        let size = size.min(LONGEST_SEGMENT_BYTES);
         let offset = taken.unwrap_or(HEADER_LEN as u64);
         Ok(Some(Self {
             name: at,
@@ -69,8 +75,8 @@ pub(super) struct SegmentReader<'r> {
 }
 
 impl SegmentReader<'_> {
-    /// Reads the segment's header. A damaged one is reported once: at the first reading, after
-    /// which the header counts as taken over.
+    /// Reads the segment's header. A damaged one is reported once: at the first reading at which a record
+    /// is found behind it. It counts as taken over then.
     pub(super) fn read_header(&mut self, taken: Option<u64>) -> Result<Option<Damage>> {
         // Most often, the next record stands in the same read.
         let is_near = self.segment.offset < self.buffer_size as u64;
@@ -85,12 +91,9 @@ impl SegmentReader<'_> {
                 let modified_s = about.map_or(0, |about| about.st_mtime);
                 self.segment.header = header_from_name(self.name, modified_s);
                 if taken.is_none() {
-                    self.segment.moved = true;
-                    return Ok(Some(Damage {
-                        segment: self.name.to_owned(),
-                        offset: 0,
-                        bytes: self.buffer.bytes.iter().copied().take(HEADER_LEN).collect(),
-                    }));
+                    let header = self.buffer.bytes.get(..HEADER_LEN);
+                    let header = header.unwrap_or(&self.buffer.bytes);
+                    return Ok(Some(header_damage(self.name, header)));
                 }
             }
         }
@@ -105,15 +108,16 @@ impl SegmentReader<'_> {
         }
     }
 
-    /// Finds the next whole record: its time, and the damage before it. `None` if there is none.
-    pub(super) fn find_next(&mut self) -> Result<Option<(u64, Vec<Damage>)>> {
+    /// Finds the next whole record: its time, if there is one. The damage before it goes to `damage`.
+    pub(super) fn find_next(&mut self, damage: &mut Vec<Damage>) -> Result<Option<u64>> {
         let mut was_read_again = false;
+        let mut searches = 0;
         loop {
             let (offset, size) = (self.segment.offset, self.segment.size);
             match segment::parse_record(self.unread(), self.position()) {
                 Parsed::Record { boot_ns, payload } => {
                     self.set_found(boot_ns, payload);
-                    return Ok(Some((boot_ns, Vec::new())));
+                    return Ok(Some(boot_ns));
                 }
                 Parsed::Partial { needed } if offset + needed as u64 <= size => {
                     self.fill(offset, needed, self.buffer_size)?;
@@ -127,28 +131,39 @@ impl SegmentReader<'_> {
                     self.fill(offset, segment::RECORD_HEADER_LEN, self.buffer_size)?;
                 }
                 Parsed::Partial { .. } | Parsed::DamagedPayload { .. } | Parsed::Damaged => {
-                    return self.skip_damage();
+                    searches += 1;
+                    if searches > SEARCHES_AT_MOST || !self.skip_damage(damage)? {
+                        self.segment.at_end = true;
+                        return Ok(None);
+                    }
                 }
             }
         }
     }
 
     /// Skips bytes that are no record, if a whole record stands behind them.
-    fn skip_damage(&mut self) -> Result<Option<(u64, Vec<Damage>)>> {
-        let (offset, size) = (self.segment.offset, self.segment.size);
-        let remaining = size.saturating_sub(offset) as usize;
-        if remaining > 0 {
-            self.fill(offset, remaining, 0)?;
+    fn skip_damage(&mut self, damage: &mut Vec<Damage>) -> Result<bool> {
+        let (journal, name) = (self.journal, self.name);
+        if self.segment.offset >= self.segment.size {
+            return Ok(false);
         }
-        let found = find_record(self.name, self.unread(), self.position());
-        if let Some((boot_ns, payload)) = found.record {
-            self.segment.offset += found.skipped as u64;
+        let search = journal.open(name).and_then(|file| {
+            let mut look = Look::open(file, self.segment.size);
+            look.created_boot_ns = self.segment.header.created_boot_ns;
+            look.find_record(name, self.segment.offset)
+        });
+        let found = match search {
+            Ok(found) => found,
+            // The sender has removed it while another process reads: it is taken over.
+            Err(e) if e.kind() == IoKind::NotFound => return Ok(false),
+            Err(e) => return Err(journal.error(name, e)),
+        };
+        if found.is_record {
+            self.segment.offset = found.upto;
             self.segment.moved = true;
-            self.set_found(boot_ns, payload);
-            return Ok(Some((boot_ns, found.damage)));
+            damage.extend(found.damage);
         }
-        self.segment.at_end = true;
-        Ok(None)
+        Ok(found.is_record)
     }
 
     /// Makes the record whose payload is in this range of [`unread`](Self::unread) the found one.
@@ -230,41 +245,13 @@ pub(super) fn read_at(
     Ok(got)
 }
 
-/// What [`find_record`] finds in the rest of a segment.
-pub(super) struct Found {
-    pub(super) damage: Vec<Damage>,
-    /// Bytes before the record; if there is none, before a torn tail.
-    pub(super) skipped: usize,
-    /// The record's time, and where its payload is, counted from the record's start.
-    pub(super) record: Option<(u64, Range<usize>)>,
-}
-
-/// Finds the first whole record in `bytes`, the rest of a segment from `position` on, and the
-/// damage before it.
-pub(super) fn find_record(segment: &str, bytes: &[u8], position: Position) -> Found {
-    let mut found = Found {
-        damage: Vec::new(),
-        skipped: 0,
-        record: None,
-    };
-    loop {
-        let at = found.skipped;
-        let position = position.plus(at);
-        match segment::next_piece(&bytes[at..], position) {
-            Piece::Record { boot_ns, payload } => {
-                found.record = Some((boot_ns, payload));
-                return found;
-            }
-            Piece::Torn => return found,
-            Piece::Damaged { length } => {
-                found.damage.push(Damage {
-                    segment: segment.to_owned(),
-                    offset: position.offset,
-                    bytes: bytes[at..at + length].to_vec(),
-                });
-                found.skipped += length;
-            }
-        }
+/// The damage of a segment's header, of which these bytes are there.
+pub(super) fn header_damage(segment: &str, header: &[u8]) -> Damage {
+    Damage {
+        segment: segment.to_owned(),
+        offset: 0,
+        length: header.len() as u64,
+        is_zero: segment::is_zero(header),
     }
 }
 
@@ -295,17 +282,15 @@ pub(super) fn header_from_name(name: &str, modified_s: i64) -> Header {
 /// are not damage then. A sender that knows the offset reads behind the hole anyway.
 pub(crate) fn first_record_after_hole(spool: &Spool, name: &str) -> Result<Option<u64>> {
     let journal = spool.journal().require()?;
-    let bytes = journal.read(name).map_err(|e| journal.error(name, e))?;
-    let records = bytes.get(HEADER_LEN..).unwrap_or_default();
-    let zeros = records.iter().take_while(|&&byte| byte == 0).count();
     let Some((_, created_boot_ns)) = segment::parse_name(name) else {
         return Ok(None);
     };
-    let offset = (HEADER_LEN + zeros) as u64;
-    let position = Position {
-        created_boot_ns,
-        offset,
+    let look = || {
+        let file = journal.open(name)?;
+        let size = file.metadata()?.len();
+        let mut look = Look::open(file, size);
+        look.created_boot_ns = created_boot_ns;
+        look.record_behind_zeros(HEADER_LEN as u64)
     };
-    let behind = segment::parse_record(&records[zeros..], position);
-    Ok((zeros > 0 && !matches!(behind, Parsed::Damaged)).then_some(offset))
+    look().map_err(|e| journal.error(name, e))
 }

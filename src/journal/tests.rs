@@ -14,6 +14,7 @@ use super::writer::{RecordDurability, Writer};
 use crate::error::{Error, ErrorKind};
 use crate::spool::{Destination, NetworkFileSystem, Spool};
 
+mod claimed_sizes;
 mod count;
 mod damage;
 mod many_segments;
@@ -123,9 +124,9 @@ impl Journal {
         let round = Round::begin(&self.spool, &self.offsets).unwrap();
         let finished = round.finished_segments();
         finished
-            .filter(|(name, _)| removal::is_abandoned(&self.spool, name))
+            .filter(|(name, _)| removal::is_abandoned(round.journal(), name))
             .filter_map(|(name, at)| {
-                let tail = removal::read_tail(&self.spool, name, at).unwrap()?;
+                let tail = removal::read_tail(&self.spool, round.journal(), name, at).unwrap()?;
                 Some((name.to_owned(), tail))
             })
             .collect()
@@ -138,7 +139,7 @@ impl Journal {
         let round = Round::begin(&self.spool, &self.offsets).unwrap();
         round
             .finished_segments()
-            .map(|(name, at)| removal::remove_segment(&self.spool, name, at).unwrap())
+            .map(|(name, at)| removal::remove_segment(round.journal(), name, at).unwrap())
             .collect()
     }
 }
@@ -277,14 +278,13 @@ fn a_segment_with_a_record_that_was_not_read_is_kept() {
     let (name, taken) = journal.offsets.clone().into_iter().next().unwrap();
     append(&writer, &["late"]);
     drop(writer);
+    let dir = journal.spool.journal().require().unwrap();
     assert_eq!(
-        removal::remove_segment(&journal.spool, &name, taken).unwrap(),
+        removal::remove_segment(&dir, &name, taken).unwrap(),
         Removal::Kept
     );
-    assert_eq!(
-        removal::read_tail(&journal.spool, &name, taken).unwrap(),
-        None
-    );
+    let tail = removal::read_tail(&journal.spool, &dir, &name, taken);
+    assert_eq!(tail.unwrap(), None);
     assert_eq!(journal.read_round(), ["late"]);
 }
 

@@ -5,6 +5,8 @@
 //! bytes of the journal it has taken over; the journal itself is measured. The figure may be one
 //! heartbeat old, which is why `max_spool_bytes` is called approximate.
 
+use super::open_segment::LONGEST_SEGMENT_BYTES;
+use super::segment;
 use crate::error::Result;
 use crate::spool::{Heartbeat, Spool};
 
@@ -26,11 +28,17 @@ pub(crate) fn journal_size(spool: &Spool) -> Result<(u64, u64)> {
     let (mut count, mut bytes) = (0, 0);
     for entry in journal.entries().map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        // A segment that vanishes in the meantime has been taken over.
-        let about = entry.name().and_then(|name| journal.about(name).ok());
-        if let Some(about) = about {
+        let Some(name) = entry.name() else {
+            continue;
+        };
+        // What is no segment is not even looked at. One that vanishes in the meantime has been taken over.
+        if segment::parse_name(name).is_some()
+            && entry.is_file(&journal)
+            && let Ok(about) = journal.about(name)
+        {
             count += 1;
-            bytes += about.st_size.cast_unsigned();
+            // Behind that size no event can wait.
+            bytes += about.st_size.cast_unsigned().min(LONGEST_SEGMENT_BYTES);
         }
     }
     Ok((count, bytes))

@@ -305,7 +305,7 @@ impl ElectedSender {
             shared.step(|state| {
                 // After the reading: what was read is this spool's.
                 spool.check_path()?;
-                state.take_over(&chunk)
+                state.take_over(&chunk, &mut round.lines)
             })?;
             shared.threads.notify();
             if self.space.in_use == DiskUse::Tight {
@@ -322,7 +322,7 @@ impl ElectedSender {
         })?;
         let keep_alive = || self.publisher.keep_alive(shared);
         let removed =
-            reclaim::remove_abandoned(shared, &self.election, &round, &offsets, keep_alive)?;
+            reclaim::remove_abandoned(shared, &self.election, &mut round, &offsets, keep_alive)?;
         self.space.give_back(shared, &self.election)?;
         Ok(round.taken_bytes().saturating_sub(removed))
     }

@@ -13,8 +13,9 @@ use rustix::fs::FallocateFlags;
 use super::Shared;
 use super::election::Election;
 use super::state::State;
-use super::take_over::TakeOver;
+use super::take_over::{DamageLines, TakeOver};
 use crate::error::{Result, is_unsupported};
+use crate::journal::damage;
 use crate::journal::removal::{self, Removal, Tail};
 use crate::journal::round::Offsets;
 use crate::journal::segment::HEADER_LEN;
@@ -22,8 +23,9 @@ use crate::log::Level;
 use crate::spool::{Dir, Spool};
 use crate::store::{Change, DiskUse};
 
-/// Segments removed between two commits.
+/// Segments removed between two commits, and in a round.
 const REMOVED_AT_ONCE: usize = 256;
+const REMOVED_A_ROUND: usize = 40 * REMOVED_AT_ONCE;
 /// Blocks of living segments are given back this often, or once so many bytes have come together.
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(10);
 const GIVE_BACK_BYTES: u64 = 16 * 1024 * 1024;
@@ -170,11 +172,12 @@ fn punch(journal: &Dir, name: &str, from: u64, upto: u64) -> std::io::Result<()>
 }
 
 /// Removes segments that are taken over and whose writers have ended, and forgets those that are
-/// gone. Says how many bytes went. It calls `keep_alive` between its steps, which may take minutes together.
+/// gone; there may be more than one round removes. Says how many bytes went. It calls `keep_alive` between
+/// its steps, which may take minutes together.
 pub(super) fn remove_abandoned(
     shared: &Shared,
     _election: &Election,
-    round: &TakeOver,
+    round: &mut TakeOver,
     taken: &Offsets,
     mut keep_alive: impl FnMut() -> Result<()>,
 ) -> Result<u64> {
@@ -185,62 +188,101 @@ pub(super) fn remove_abandoned(
     if !missing.is_empty() {
         shared.step(|state| state.forget_segments(&missing))?;
     }
-    for some in round.abandoned(spool).chunks(REMOVED_AT_ONCE) {
-        let ended = tails(spool, some)?;
+    for some in round.abandoned(REMOVED_A_ROUND).chunks(REMOVED_AT_ONCE) {
+        let ended = tails(spool, round.journal(), some)?;
         // Before an unlink, everything that was read from the segment has to be on the disk.
-        shared.step(|state| state.take_tails_over(&ended))?;
+        shared.step(|state| state.take_tails_over(&ended, &mut round.lines))?;
         if shared.sync_point(|_, _| Some(()))?.is_none() {
             return Ok(bytes);
         }
-        let mut gone = Vec::with_capacity(ended.len());
-        for (name, upto, tail) in &ended {
-            if removal::remove_segment(spool, name, tail.upto.max(*upto))? == Removal::Removed {
-                gone.push(name.clone());
-                bytes += upto;
-            }
-        }
-        let journal = spool.journal().ensure()?;
-        journal.sync().map_err(|e| journal.own_error(e))?;
+        let gone = take_out(spool, round.journal(), &ended)?;
+        bytes += gone.iter().map(|(_, upto)| upto).sum::<u64>();
+        let gone: Vec<String> = gone.into_iter().map(|(name, _)| name).collect();
         shared.step(|state| state.forget_segments(&gone))?;
         keep_alive()?;
+    }
+    if round.lines.has_left_out() {
+        shared.step(|state| {
+            state.say_rest_of_damage(&round.lines);
+            Ok(())
+        })?;
     }
     Ok(bytes)
 }
 
 /// The ends of segments that were read up to these offsets, with what has to be kept of them set
 /// aside. Left out is where a whole record stands.
-fn tails(spool: &Spool, abandoned: &[(String, u64)]) -> Result<Vec<(String, u64, Tail)>> {
+fn tails(
+    spool: &Spool,
+    journal: &Dir,
+    abandoned: &[(String, u64)],
+) -> Result<Vec<(String, u64, Tail)>> {
     let mut ended = Vec::with_capacity(abandoned.len());
     for (name, upto) in abandoned {
-        let Some(tail) = removal::read_tail(spool, name, *upto)? else {
+        let Some(tail) = removal::read_tail(spool, journal, name, *upto)? else {
             continue;
         };
-        let torn = tail.torn.as_ref().and_then(|torn| torn.keep.as_ref());
-        for damage in tail.damage.iter().chain(torn) {
-            damage.save(spool)?;
+        if !tail.keep_whole {
+            damage::save(spool, journal, &tail.damage)?;
+            let torn = tail.torn.as_ref().and_then(|torn| torn.keep.as_ref());
+            damage::save(spool, journal, torn.map_or(&[], std::slice::from_ref))?;
         }
         ended.push((name.clone(), *upto, tail));
     }
     Ok(ended)
 }
 
+/// Removes the segments, durably, and keeps those that have to be kept; says which are gone, and how far
+/// each was taken over.
+fn take_out(
+    spool: &Spool,
+    journal: &Dir,
+    ended: &[(String, u64, Tail)],
+) -> Result<Vec<(String, u64)>> {
+    let keeps = ended.iter().any(|(.., tail)| tail.keep_whole);
+    let damaged = keeps.then(|| spool.damaged().ensure()).transpose()?;
+    let mut gone = Vec::with_capacity(ended.len());
+    for (name, upto, tail) in ended {
+        let end = tail.upto.max(*upto);
+        let removal = match &damaged {
+            Some(damaged) if tail.keep_whole => removal::keep_segment(journal, damaged, name, end)?,
+            _ => removal::remove_segment(journal, name, end)?,
+        };
+        if removal == Removal::Removed {
+            gone.push((name.clone(), *upto));
+        }
+    }
+    // In this order: a power cut may leave both names of a segment that is kept, and not none.
+    for dir in damaged.iter().chain([journal]) {
+        dir.sync().map_err(|e| dir.own_error(e))?;
+    }
+    Ok(gone)
+}
+
 impl State {
     /// Commits what stood at the ends of segments.
-    fn take_tails_over(&mut self, ended: &[(String, u64, Tail)]) -> Result<()> {
+    fn take_tails_over(
+        &mut self,
+        ended: &[(String, u64, Tail)],
+        lines: &mut DamageLines,
+    ) -> Result<()> {
         let mut totals = self.dispatcher.totals;
+        // What is kept as a whole counts as taken over once it is kept: a sender that dies before leaves it
+        // to the next one as it is.
+        let goes_on = |taken: u64, tail: &Tail| tail.upto > taken && !tail.keep_whole;
         let mut changes = Vec::new();
         for (segment, taken, tail) in ended {
             totals.damaged_records += tail.damage.len() as u64;
             totals.torn_tails += u64::from(tail.torn.is_some());
-            if tail.upto > *taken {
+            if goes_on(*taken, tail) {
                 let upto = tail.upto;
                 changes.push(Change::Taken { segment, upto });
             }
         }
         self.dispatcher.commit_with_totals(changes, totals)?;
         for (segment, taken, tail) in ended {
-            self.say_tail(segment, tail);
-            if tail.upto > *taken {
+            self.say_tail(segment, tail, lines);
+            if goes_on(*taken, tail) {
                 self.offsets.insert(segment.clone(), tail.upto);
             }
         }

@@ -13,8 +13,8 @@ use crate::store::FileStore;
 pub(super) struct State {
     pub(super) dispatcher: Dispatcher<dyn FileStore>,
     pub(super) offsets: Offsets,
-    /// What lies in the journal and is no segment.
-    pub(super) foreign: Vec<String>,
+    /// How many files of the journal that are no segments were named last.
+    pub(super) foreign_named: usize,
     /// Everything enqueued up to this time is taken over.
     pub(super) taken_upto: BootTime,
     /// The journal holds more than the disk has room for in the store.
@@ -32,7 +32,7 @@ impl State {
         Ok(Self {
             dispatcher: Dispatcher::open(store, options, log)?,
             offsets,
-            foreign: Vec::new(),
+            foreign_named: 0,
             taken_upto: BootTime::default(),
             take_over_is_limited: false,
         })

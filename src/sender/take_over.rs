@@ -7,13 +7,16 @@ use super::state::State;
 use crate::clock::BootTime;
 use crate::dispatch::{NewRuns, Spread};
 use crate::error::Result;
-use crate::journal::damage::Damage;
+use crate::journal::damage::{self, Damage};
 use crate::journal::removal::{self, Tail};
-use crate::journal::round::{Offsets, Round};
-use crate::journal::segment;
+use crate::journal::round::{Foreign, Offsets, Round};
 use crate::log::Level;
-use crate::spool::Spool;
+use crate::spool::{Dir, Spool};
 use crate::store::Change;
+
+/// So many lines a round has at most for what is damaged in the journal, and one with the number of the
+/// others.
+const DAMAGE_LINES: u32 = 10;
 
 /// One pass over the journal, in chunks.
 pub(super) struct TakeOver {
@@ -21,6 +24,31 @@ pub(super) struct TakeOver {
     lanes: usize,
     chunk_bytes: usize,
     done: bool,
+    pub(super) lines: DamageLines,
+}
+
+/// What of the log's lines for damage a round has used.
+#[derive(Debug, Default)]
+pub(super) struct DamageLines {
+    written: u32,
+    left_out: u64,
+}
+
+impl DamageLines {
+    /// Whether one more line may be written.
+    fn take(&mut self) -> bool {
+        if self.written < DAMAGE_LINES {
+            self.written += 1;
+            return true;
+        }
+        self.left_out += 1;
+        false
+    }
+
+    /// Whether more was damaged than lines were written for.
+    pub(super) fn has_left_out(&self) -> bool {
+        self.left_out > 0
+    }
 }
 
 /// Events read and not yet committed.
@@ -43,6 +71,7 @@ impl TakeOver {
             lanes,
             chunk_bytes,
             done: false,
+            lines: DamageLines::default(),
         })
     }
 
@@ -58,9 +87,7 @@ impl TakeOver {
                 spread.push(fragment, enqueued_ms);
             })?;
         // What is skipped must be safe elsewhere before it is skipped.
-        for damage in &read.damage {
-            damage.save(spool)?;
-        }
+        damage::save(spool, self.round.journal(), &read.damage)?;
         self.done = !read.more;
         if read.offsets.is_empty() {
             return Ok(None);
@@ -73,8 +100,13 @@ impl TakeOver {
     }
 
     /// What lies in the journal and is no segment.
-    pub(super) fn foreign(&self) -> &[String] {
-        self.round.foreign_names()
+    pub(super) fn foreign(&self) -> &Foreign {
+        self.round.foreign()
+    }
+
+    /// The open directory of the segments.
+    pub(super) fn journal(&self) -> &Dir {
+        self.round.journal()
     }
 
     /// The time up to which all is taken over once the last chunk is committed.
@@ -97,19 +129,20 @@ impl TakeOver {
         self.round.missing_segments(taken)
     }
 
-    /// Segments read to their end whose writers have ended.
-    pub(super) fn abandoned(&self, spool: &Spool) -> Vec<(String, u64)> {
+    /// The first `limit` segments that were read to their end and whose writers have ended.
+    pub(super) fn abandoned(&self, limit: usize) -> Vec<(String, u64)> {
         self.round
             .finished_segments()
-            .filter(|(name, _)| removal::is_abandoned(spool, name))
+            .filter(|(name, _)| removal::is_abandoned(self.journal(), name))
             .map(|(name, taken)| (name.to_owned(), taken))
+            .take(limit)
             .collect()
     }
 }
 
 impl State {
     /// Commits a chunk.
-    pub(super) fn take_over(&mut self, chunk: &Chunk) -> Result<()> {
+    pub(super) fn take_over(&mut self, chunk: &Chunk, lines: &mut DamageLines) -> Result<()> {
         let mut totals = self.dispatcher.totals;
         totals.damaged_records += chunk.damage.len() as u64;
         let taken = chunk.offsets.iter().map(|(segment, upto)| Change::Taken {
@@ -119,7 +152,7 @@ impl State {
         self.dispatcher
             .append(&chunk.runs, taken.collect(), totals)?;
         self.offsets.extend(chunk.offsets.iter().cloned());
-        self.say_damage(&chunk.damage);
+        self.say_damage(&chunk.damage, lines);
         Ok(())
     }
 
@@ -132,23 +165,50 @@ impl State {
         self.say_foreign(round.foreign());
     }
 
-    /// Names what lies in the journal and is left alone, when it is news.
-    fn say_foreign(&mut self, foreign: &[String]) {
-        if self.foreign == foreign {
+    /// Names what lies in the journal and is left alone. Files that come and go are no news, so they are
+    /// named again only once there are twice as many.
+    fn say_foreign(&mut self, foreign: &Foreign) {
+        if foreign.count < (2 * self.foreign_named).max(1) {
             return;
         }
-        for name in foreign {
-            self.dispatcher.say(
-                Level::Warn,
-                format_args!("journal/{name} is no segment and is left alone"),
-            );
-        }
-        foreign.clone_into(&mut self.foreign);
+        self.foreign_named = foreign.count;
+        let names = foreign.first.join(", ");
+        let text = match foreign.count - foreign.first.len() {
+            0 if foreign.count == 1 => format!("journal/{names} is no segment and is left alone"),
+            0 => format!(
+                "{} files of journal/ are no segments and are left alone: {names}",
+                foreign.count
+            ),
+            more => format!(
+                "{} files of journal/ are no segments and are left alone: {names}, and {more} more; they cost time in each round, so remove them",
+                foreign.count
+            ),
+        };
+        self.dispatcher.say(Level::Warn, format_args!("{text}"));
     }
 
-    pub(super) fn say_tail(&mut self, segment: &str, tail: &Tail) {
-        self.say_damage(&tail.damage);
-        if let Some(torn) = &tail.torn {
+    pub(super) fn say_tail(&mut self, segment: &str, tail: &Tail, lines: &mut DamageLines) {
+        if tail.keep_whole {
+            if lines.take() {
+                self.dispatcher.say(
+                    Level::Error,
+                    format_args!(
+                        "segment {segment}: {}; all {} bytes of it are set aside under damaged/",
+                        match tail.damage.first() {
+                            Some(damage) if damage.offset > 0 =>
+                                "it is longer than any that this library writes",
+                            _ => "no record of it can be read",
+                        },
+                        tail.upto
+                    ),
+                );
+            }
+            return;
+        }
+        self.say_damage(&tail.damage, lines);
+        if let Some(torn) = &tail.torn
+            && lines.take()
+        {
             let kept = if torn.keep.is_some() {
                 "; set aside under damaged/"
             } else {
@@ -164,9 +224,12 @@ impl State {
         }
     }
 
-    fn say_damage(&mut self, damage: &[Damage]) {
+    fn say_damage(&mut self, damage: &[Damage], lines: &mut DamageLines) {
         for damage in damage {
-            let kept = if segment::is_zero(&damage.bytes) {
+            if !lines.take() {
+                continue;
+            }
+            let kept = if damage.is_zero {
                 "all zero"
             } else {
                 "set aside under damaged/"
@@ -175,11 +238,20 @@ impl State {
                 Level::Error,
                 format_args!(
                     "segment {}: {} bytes at {} are no record; {kept}",
-                    damage.segment,
-                    damage.bytes.len(),
-                    damage.offset
+                    damage.segment, damage.length, damage.offset
                 ),
             );
         }
+    }
+
+    /// Says how much damage a round had no lines for.
+    pub(super) fn say_rest_of_damage(&mut self, lines: &DamageLines) {
+        self.dispatcher.say(
+            Level::Error,
+            format_args!(
+                "{} more places of the journal could not be read in the same round; see damaged/ and damaged_records",
+                lines.left_out
+            ),
+        );
     }
 }

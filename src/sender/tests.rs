@@ -118,7 +118,7 @@ impl Story {
         let lanes = state.dispatcher.lane_count();
         let mut round = TakeOver::begin(&spool, &state.offsets.clone(), lanes, usize::MAX).unwrap();
         while let Some(chunk) = round.read(&spool).unwrap() {
-            state.take_over(&chunk).unwrap();
+            state.take_over(&chunk, &mut round.lines).unwrap();
         }
     }
 

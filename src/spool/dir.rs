@@ -223,10 +223,20 @@ impl Dir {
     /// Replaces a whole file: readers see the old content or the new one. What an earlier attempt has
     /// left, or whatever else has the name of the new file, is removed and never written to.
     pub(crate) fn replace(&self, name: &str, content: &[u8], safety: Safety) -> io::Result<()> {
+        self.replace_with(name, safety, |mut file| file.write_all(content))
+    }
+
+    /// The same for content that `write` writes to the new file.
+    pub(crate) fn replace_with(
+        &self,
+        name: &str,
+        safety: Safety,
+        write: impl FnOnce(&File) -> io::Result<()>,
+    ) -> io::Result<()> {
         let fresh = fresh_name(name);
         self.remove(&fresh)?;
         let file = ClosedInChild::new(self.create(&fresh, OFlags::WRONLY)?);
-        (&*file).write_all(content)?;
+        write(&file)?;
         file.check()?;
         if safety == Safety::Power {
             file.sync_all()?;

@@ -111,7 +111,13 @@ fn damage_anywhere_in_a_segment_is_reported_and_the_records_behind_it_are_read()
         } else {
             record
         };
-        assert_eq!(damage[0].bytes, hit[hit_from..hit_from + length]);
+        assert_eq!(damage[0].length, length as u64, "byte {offset}");
+        let dir = journal.spool.journal().require().unwrap();
+        super::super::damage::save(&journal.spool, &dir, &damage).unwrap();
+        let name = format!("{}-{hit_from}", damage[0].segment);
+        let saved = journal.spool.damaged().path().join(name);
+        assert_eq!(fs::read(&saved).unwrap(), hit[hit_from..hit_from + length]);
+        fs::remove_file(&saved).unwrap();
     }
     assert_eq!(journal.remove_finished(), [Removal::Removed]);
 }
@@ -135,13 +141,16 @@ fn a_damaged_segment_header_is_reported_once() {
 #[test]
 fn a_file_of_damaged_bytes_is_never_overwritten_by_other_bytes() {
     let journal = Journal::new();
-    let damage = |bytes: &[u8]| Damage {
-        segment: "a.log".to_owned(),
-        offset: 7,
-        bytes: bytes.to_vec(),
-    };
+    let dir = journal.spool.journal().ensure().unwrap();
     for bytes in [&b"one"[..], b"one", b"two", b"\0\0", b"one", b"two"] {
-        damage(bytes).save(&journal.spool).unwrap();
+        fs::write(dir.path("a.log"), [&[0; 7], bytes].concat()).unwrap();
+        let damage = Damage {
+            segment: "a.log".to_owned(),
+            offset: 7,
+            length: bytes.len() as u64,
+            is_zero: segment::is_zero(bytes),
+        };
+        super::super::damage::save(&journal.spool, &dir, &[damage]).unwrap();
     }
     let read = |name| fs::read(journal.spool.damaged().path().join(name)).unwrap();
     assert_eq!(read("a.log-7"), b"one");
@@ -187,7 +196,7 @@ fn files_in_the_journal_that_are_no_segments_are_left_alone_and_listed() {
         ]
     );
     let round = Round::begin(&journal.spool, &journal.offsets).unwrap();
-    assert_eq!(round.foreign_names(), names);
+    assert_eq!(round.foreign().first, names);
 }
 
 #[test]
@@ -207,7 +216,7 @@ fn a_segment_of_a_newer_version_fails_the_round_and_is_kept() {
             Err(e) => e,
             Ok(round) => {
                 let (name, at) = round.finished_segments().next().unwrap();
-                removal::read_tail(&journal.spool, name, at).unwrap_err()
+                removal::read_tail(&journal.spool, round.journal(), name, at).unwrap_err()
             }
         };
         assert_eq!(refused.kind(), ErrorKind::Store);

@@ -93,13 +93,15 @@ fn the_removal_of_segments_says_between_its_steps_that_the_sender_is_alive() {
 
     let mut round = TakeOver::begin(spool, &Offsets::new(), 1, usize::MAX).unwrap();
     while let Some(chunk) = round.read(spool).unwrap() {
-        shared.step(|state| state.take_over(&chunk)).unwrap();
+        shared
+            .step(|state| state.take_over(&chunk, &mut round.lines))
+            .unwrap();
     }
     let taken = shared.session().state().unwrap().offsets.clone();
     // Its writer has ended.
     drop(fixture.writer);
     let mut told = 0;
-    let bytes = reclaim::remove_abandoned(shared, &elected.election, &round, &taken, || {
+    let bytes = reclaim::remove_abandoned(shared, &elected.election, &mut round, &taken, || {
         told += 1;
         Ok(())
     });
