@@ -2,12 +2,16 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::io::Read;
 use std::path::Path;
 
 use super::options::{self, OptionDoc, VARIABLE_PREFIX, reference};
 use super::{Config, config_error};
 use crate::error::Result;
 use crate::spelling::{did_you_mean, hint, nearest, quoted};
+
+/// A file of every option, with comments, has a hundredth of this.
+const FILE_BYTES: u64 = 1024 * 1024;
 
 impl Config {
     /// Sets options from these variables: `MEDITOPIA_SPOOL` is `spool`. Variables with another
@@ -65,7 +69,15 @@ impl Config {
         let path = path.as_ref();
         let shown = path.display();
         let wrong = |what: &dyn fmt::Display| config_error(format!("{shown}: {what}"));
-        let text = std::fs::read_to_string(path).map_err(|cause| wrong(&cause))?;
+        let mut text = String::new();
+        std::fs::File::open(path)
+            .and_then(|file| file.take(FILE_BYTES + 1).read_to_string(&mut text))
+            .map_err(|cause| wrong(&cause))?;
+        if text.len() as u64 > FILE_BYTES {
+            return Err(wrong(&format_args!(
+                "has more than {FILE_BYTES} bytes, which no configuration has; name another file"
+            )));
+        }
         let table: toml::Table = toml::from_str(&text).map_err(|cause| {
             // Its `Display` would show the line, which may hold the bearer token.
             let before = cause.span().and_then(|span| text.get(..span.start));

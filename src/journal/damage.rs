@@ -2,8 +2,8 @@
 //!
 //! Each is a file `damaged/<segment>-<offset>`, durable before the sender passes over the bytes. They
 //! are copied through a window, and their holes stay holes. The same bytes are one file however often
-//! they are read; other bytes at the same offset get a number behind. A segment of which nothing can be
-//! read, or which is longer than any writer makes it, is kept as a whole, under its own name.
+//! they are read; other bytes at the same offset get a number behind. A file of which nothing can be
+//! read, or with more damage than a writer's whole segment has, is kept as a whole, under its own name.
 //!
 //! The library never removes these files, and `max_spool_bytes` does not count them: they are never
 //! larger than what was damaged.
@@ -11,9 +11,6 @@
 use std::fs::File;
 use std::io::{self, ErrorKind as IoKind};
 use std::os::unix::fs::FileExt;
-
-use rustix::fs::SeekFrom;
-use rustix::io::Errno;
 
 use super::segment;
 use crate::error::Result;
@@ -48,13 +45,15 @@ pub(crate) fn save(spool: &Spool, journal: &Dir, damage: &[Damage]) -> Result<()
     for damage in worth_it {
         let segment = journal.open(&damage.segment);
         let segment = segment.map_err(|e| journal.error(&damage.segment, e))?;
+        let failed = |e| journal.error(&damage.segment, e);
         // A file that is larger than this process may write would end it by a signal.
-        let step = usize::try_from(file_limit()).unwrap_or(usize::MAX);
-        let end = damage.offset + damage.length;
-        for from in (damage.offset..end).step_by(step) {
-            let length = (end - from).min(step as u64);
+        let limit = file_limit();
+        let (mut from, end) = (damage.offset, damage.offset + damage.length);
+        while from < end {
+            let length = (end - from).min(limit);
             let name = format!("{}-{from}", damage.segment);
             save_range(&dir, &name, &segment, (from, length)).map_err(|e| dir.error(&name, e))?;
+            from = data_from(&segment, from + length).map_err(failed)?;
         }
     }
     dir.sync().map_err(|e| dir.own_error(e))
@@ -130,7 +129,10 @@ fn is_same(
         if ours != theirs {
             return Ok(false);
         }
-        at += ours.len() as u64;
+        // Where both have a hole, both are zero.
+        let behind = at + ours.len() as u64;
+        let data = data_from(segment, from + behind)?.saturating_sub(from);
+        at = data.min(data_from(saved, behind)?);
     }
     Ok(true)
 }
@@ -149,14 +151,9 @@ fn read_window<'w>(
     Ok(window)
 }
 
-/// The first bytes at `from` or behind it that are no hole; `u64::MAX` if there are none.
+/// Where the next bytes of a segment stand that are no hole.
 pub(super) fn data_from(file: &ClosedInChild<File>, from: u64) -> io::Result<u64> {
-    let found = rustix::fs::seek(&**file, SeekFrom::Data(from));
+    let found = crate::spool::data_from(file, from);
     file.check()?;
-    match found {
-        Ok(data) => Ok(data.max(from)),
-        Err(Errno::NXIO) => Ok(u64::MAX),
-        // This file system knows no holes.
-        Err(_) => Ok(from),
-    }
+    found
 }

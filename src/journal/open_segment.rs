@@ -17,7 +17,8 @@ use crate::spool::{Spool, try_lock};
 
 /// A segment that has reached this size is left to the sender, and a new one is created.
 pub const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
-/// No writer makes a longer segment: its last record begins before that size.
+/// No writer makes a longer segment: its last record begins before that size. An import that is queued as
+/// a whole does.
 pub const LONGEST_SEGMENT_BYTES: u64 =
     SEGMENT_BYTES + (segment::RECORD_HEADER_LEN + segment::PAYLOAD_MAX) as u64;
 /// The wall times of a segment's records are computed from its creation. Once that is wrong by more

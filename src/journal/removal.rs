@@ -27,7 +27,7 @@ pub struct Tail {
     /// of it was acknowledged; after a power cut, it may have been.
     pub torn: Option<Torn>,
     /// The file is kept under `damaged/`, instead of what is damaged of it: nothing of it can be read, or
-    /// it is longer than any writer makes it.
+    /// more than a writer's whole segment has.
     pub keep_whole: bool,
 }
 
@@ -101,16 +101,16 @@ pub fn read_tail(spool: &Spool, journal: &Dir, name: &str, taken: u64) -> Result
     if found.is_record {
         return Ok(None);
     }
-    if size > LONGEST_SEGMENT_BYTES {
-        if taken < size {
-            tail.damage = vec![Damage {
-                segment: name.to_owned(),
-                offset: taken,
-                length: size - taken,
-                is_zero: false,
-            }];
-        }
+    let damaged: u64 = found.damage.iter().map(|damage| damage.length).sum();
+    if look.has_given_up() || damaged > LONGEST_SEGMENT_BYTES {
+        // Whatever it holds behind what was read, a copy of it would cost too much.
         tail.keep_whole = true;
+        tail.damage = vec![Damage {
+            segment: name.to_owned(),
+            offset: taken,
+            length: size - taken,
+            is_zero: false,
+        }];
         return Ok(Some(tail));
     }
     tail.keep_whole = !tail.damage.is_empty() && !look.is_zero(0, size).map_err(io)?;

@@ -1,8 +1,8 @@
 //! Looking for records in a segment whose bytes cannot be trusted, through a window.
 //!
 //! A file may say of itself that it has a terabyte. So nothing is allocated by its size: it is read in
-//! windows, holes are not read at all, and what lies beyond the longest segment that a writer makes is
-//! not looked at.
+//! windows, and holes are not read at all. A search gives up after as many bytes as the longest segment of
+//! a writer has. Only an import that is queued as a whole makes a longer one.
 
 use std::fs::File;
 use std::io;
@@ -52,23 +52,33 @@ pub(super) struct Search {
 /// A segment of which single places are read.
 pub(super) struct Look {
     file: ClosedInChild<File>,
-    /// Its size as far as it is looked at, or less if it was cut while it was read.
+    /// Its size, or less if it was cut while it was read.
     pub(super) size: u64,
     pub(super) created_boot_ns: u64,
     /// What was read last, and where it stands.
     read: Vec<u8>,
     start: u64,
+    /// So many bytes may still be searched for a record, and for one that is not zero.
+    left_to_search: u64,
+    left_to_compare: u64,
 }
 
 impl Look {
     pub(super) fn open(file: ClosedInChild<File>, size: u64) -> Self {
         Self {
             file,
-            size: size.min(LONGEST_SEGMENT_BYTES),
+            size,
             created_boot_ns: 0,
             read: Vec::new(),
             start: 0,
+            left_to_search: LONGEST_SEGMENT_BYTES,
+            left_to_compare: LONGEST_SEGMENT_BYTES,
         }
+    }
+
+    /// Whether a search has ended before it knew all.
+    pub(super) fn has_given_up(&self) -> bool {
+        self.left_to_search == 0 || self.left_to_compare == 0
     }
 
     /// The bytes of the segment's header, as far as they are there.
@@ -118,13 +128,13 @@ impl Look {
         Ok(first.first().is_some_and(|byte| *byte != 0))
     }
 
-    /// Whether all bytes between two offsets are zero.
+    /// Whether all bytes between two offsets are known to be zero.
     pub(super) fn is_zero(&mut self, from: u64, upto: u64) -> io::Result<bool> {
         let first = self.not_zero_from(from)?;
         Ok(first.is_none_or(|first| first >= upto))
     }
 
-    /// Where the first byte at `from` or behind it stands that is not zero.
+    /// Where the first byte at `from` or behind it stands that is not zero, or of which that is not known.
     fn not_zero_from(&mut self, from: u64) -> io::Result<Option<u64>> {
         let mut at = self.data_from(from)?;
         while at < self.size {
@@ -133,8 +143,12 @@ impl Look {
                 let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
                 return Ok(Some(at + zeros as u64));
             }
-            let next = at + bytes.len().max(1) as u64;
-            at = self.data_from(next)?;
+            let compared = bytes.len().max(1) as u64;
+            self.left_to_compare = self.left_to_compare.saturating_sub(compared);
+            at = self.data_from(at + compared)?;
+            if self.left_to_compare == 0 {
+                return Ok(Some(at));
+            }
         }
         Ok(None)
     }
@@ -152,7 +166,7 @@ impl Look {
         }
         // A header begins with bytes that are not zero, and so in no hole.
         let mut offset = self.data_from(from)?;
-        while offset + length <= self.size {
+        while offset + length <= self.size && self.left_to_search > 0 {
             let position = self.position(offset);
             let bytes = self.bytes(offset, length, WINDOW_BYTES)?;
             if let Some((at, header)) = segment::first_header(bytes, position) {
@@ -160,8 +174,9 @@ impl Look {
                 return Ok(Some(Found { offset, header }));
             }
             // A header may begin in these bytes and end behind them.
-            let whole = (bytes.len() as u64 + 1).saturating_sub(length);
-            offset = self.data_from(offset + whole.max(1))?;
+            let searched = (bytes.len() as u64 + 1).saturating_sub(length).max(1);
+            self.left_to_search = self.left_to_search.saturating_sub(searched);
+            offset = self.data_from(offset + searched)?;
         }
         Ok(None)
     }

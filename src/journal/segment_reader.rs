@@ -8,7 +8,6 @@ use std::path::Path;
 
 use super::damage::Damage;
 use super::listing::NameAt;
-use super::open_segment::LONGEST_SEGMENT_BYTES;
 use super::read_buffers::{Buffer, BufferNumber, FoundRecord};
 use super::segment::{self, BadHeader, HEADER_LEN, Header, Parsed, Position};
 use super::segment_look::Look;
@@ -24,7 +23,7 @@ const SEARCHES_AT_MOST: usize = 10;
 pub(super) struct Segment {
     pub(super) name: NameAt,
     pub(super) header: Header,
-    /// The segment's size when the round began, as far as a writer may have made it.
+    /// The segment's size when the round began.
     size: u64,
     /// Up to here the segment is taken over or read.
     pub(super) offset: u64,
@@ -46,7 +45,6 @@ impl Segment {
         let Some(size) = journal.size(name).map_err(|e| journal.error(name, e))? else {
             return Ok(None);
         };
-        let size = size.min(LONGEST_SEGMENT_BYTES);
         let offset = taken.unwrap_or(HEADER_LEN as u64);
         Ok(Some(Self {
             name: at,

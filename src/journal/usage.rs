@@ -5,10 +5,11 @@
 //! bytes of the journal it has taken over; the journal itself is measured. The figure may be one
 //! heartbeat old, which is why `max_spool_bytes` is called approximate.
 
+use super::damage::data_from;
 use super::open_segment::LONGEST_SEGMENT_BYTES;
 use super::segment;
 use crate::error::Result;
-use crate::spool::{Heartbeat, Spool};
+use crate::spool::{Dir, Heartbeat, Spool};
 
 /// Bytes that wait for delivery, in the journal and in the store.
 pub(crate) fn pending_bytes(spool: &Spool) -> Result<u64> {
@@ -37,9 +38,23 @@ pub(crate) fn journal_size(spool: &Spool) -> Result<(u64, u64)> {
             && let Ok(about) = journal.about(name)
         {
             count += 1;
-            // Behind that size no event can wait.
-            bytes += about.st_size.cast_unsigned().min(LONGEST_SEGMENT_BYTES);
+            bytes += believed_size(&journal, name, about.st_size.cast_unsigned());
         }
     }
     Ok((count, bytes))
+}
+
+/// The size of a segment, if it has bytes at its end: no writer leaves a hole there. One that claims more
+/// counts as the longest that a writer makes.
+fn believed_size(journal: &Dir, name: &str, size: u64) -> u64 {
+    if size <= LONGEST_SEGMENT_BYTES {
+        return size;
+    }
+    let end = journal
+        .open(name)
+        .and_then(|file| data_from(&file, size - 1));
+    match end {
+        Ok(end) if end < size => size,
+        _ => LONGEST_SEGMENT_BYTES,
+    }
 }

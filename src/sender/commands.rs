@@ -9,7 +9,9 @@
 //!
 //! The files are not synced: no author outlives a power cut.
 
+use std::collections::BinaryHeap;
 use std::io::ErrorKind as IoKind;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,6 @@ use super::{Shared, wake};
 use crate::clock;
 use crate::dispatch::{Carried, Command, in_steps};
 use crate::error::{Error, ErrorKind, PauseReason, Result};
-use crate::log::Log;
 use crate::process::{pid, random_u64};
 use crate::spool::{Dir, Safety, Spool, Subdirectory};
 
@@ -46,6 +47,10 @@ const ANSWERED: &str = "answer";
 const ANSWER_KEPT: Duration = Duration::from_secs(60);
 /// How often an author looks for its answer.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// So many commands are carried out at a look, and so many answers looked at. The others wait for the next one.
+const AT_ONCE: usize = 1_000;
+/// A command names the events that it is about, perhaps each by its number.
+const BYTES_AT_MOST: usize = 64 * 1024 * 1024;
 
 impl Shared {
     /// Has the elected process carry `command` out, or this one if none is; says how many rows it
@@ -86,7 +91,7 @@ impl Shared {
         let damage = self.session_until(deadline)?.damage().cloned();
         let mut state = self.open_state(election, damage)?;
         // The error of a command is its answer, and the state that failed is not used again.
-        let _ = carry_out_waiting(&self.spool, &self.log, election, |step| {
+        let _ = carry_out_waiting(self, election, |step| {
             let carried = state.dispatcher.carry_out(step, clock::now())?;
             self.keep_committed_of(&state)?;
             Ok(Some(carried))
@@ -95,6 +100,16 @@ impl Shared {
             note.write(&self.log);
         }
         Ok(())
+    }
+
+    /// Says that a file was no command. Of many it says the first, the second, the fourth and so on.
+    fn say_bad_command(&self, why: &Error) {
+        let number = 1 + self.bad_commands.fetch_add(1, Ordering::Relaxed);
+        if number.is_power_of_two() {
+            self.log.error(format_args!(
+                "{why}; put aside as .bad ({number} since this sender began)"
+            ));
+        }
     }
 }
 
@@ -157,18 +172,24 @@ impl Waiting {
 /// Carries out the commands that wait, the earliest first, by `step`, and answers each; says how
 /// many there were. If one fails, those behind it go on waiting.
 pub(super) fn carry_out_waiting(
-    spool: &Spool,
-    log: &Log,
+    shared: &Shared,
     election: &Election,
     mut step: impl FnMut(&Command) -> Result<Option<Carried>>,
 ) -> Result<usize> {
     let mut count = 0;
-    let Some(dir) = spool.commands().open()? else {
+    let Some(dir) = shared.spool.commands().open()? else {
         return Ok(count);
     };
-    for name in waiting(&dir)? {
-        let Some((claimed, command)) = claim(&dir, &name, log, election) else {
-            continue;
+    let names = waiting(&dir)?;
+    let may_be_more = names.len() == AT_ONCE;
+    for name in names {
+        let (claimed, command) = match claim(&dir, &name, election) {
+            Claim::Command(claimed, command) => (claimed, command),
+            Claim::Gone => continue,
+            Claim::Bad(e) => {
+                shared.say_bad_command(&e);
+                continue;
+            }
         };
         match in_steps(&command, &mut step) {
             // The state is gone: the next elected sender carries the command out as a whole.
@@ -181,40 +202,62 @@ pub(super) fn carry_out_waiting(
         }
         count += 1;
     }
+    if may_be_more {
+        // After the sender has looked at everything else.
+        wake::send(&shared.spool, wake::Wake::Look);
+    }
     Ok(count)
 }
 
-/// The files of commands, the earliest first. Removes answers that nobody has come for.
+/// The first files of commands, the earliest first. Removes answers that nobody has come for.
 fn waiting(dir: &Dir) -> Result<Vec<String>> {
-    let mut names = Vec::new();
+    let mut names = BinaryHeap::new();
+    let mut answers = 0;
     for entry in dir.entries().map_err(|e| dir.own_error(e))?.flatten() {
         let Some(name) = entry.name() else {
             continue;
         };
         match name.rsplit_once('.').map(|(_, ending)| ending) {
             // A sender that died has claimed it: to carry it out again is harmless.
-            Some(WAITING | CLAIMED) => names.push(name.to_owned()),
-            Some(ANSWERED) if is_old(dir, name) => {
-                let _ = dir.remove(name);
+            Some(WAITING | CLAIMED) => {
+                names.push(name.to_owned());
+                if names.len() > AT_ONCE {
+                    names.pop();
+                }
+            }
+            Some(ANSWERED) if answers < AT_ONCE => {
+                answers += 1;
+                if is_old(dir, name) {
+                    let _ = dir.remove(name);
+                }
             }
             _ => {}
         }
     }
-    names.sort_unstable();
-    Ok(names)
+    Ok(names.into_sorted_vec())
 }
 
-/// Takes a command out of its author's hands; `None`: the author has taken it back, or it is no
-/// command, and then it is put aside.
-fn claim(dir: &Dir, name: &str, log: &Log, _election: &Election) -> Option<(String, Command)> {
+/// What has become of the file of a command.
+enum Claim {
+    /// Its author has no say any more: the file's name, and the command.
+    Command(String, Command),
+    /// Its author has taken it back.
+    Gone,
+    /// It is no command, and was put aside.
+    Bad(Error),
+}
+
+/// Takes a command out of its author's hands.
+fn claim(dir: &Dir, name: &str, _election: &Election) -> Claim {
     let claimed = with_ending(name, CLAIMED);
-    dir.rename(name, dir, &claimed).ok()?;
+    if dir.rename(name, dir, &claimed).is_err() {
+        return Claim::Gone;
+    }
     match read(dir, &claimed).and_then(|text| decode(dir, &claimed, &text.unwrap_or_default())) {
-        Ok(command) => Some((claimed, command)),
+        Ok(command) => Claim::Command(claimed, command),
         Err(e) => {
-            log.error(format_args!("{e}; put aside as .bad"));
             let _ = dir.rename(&claimed, dir, &with_ending(name, "bad"));
-            None
+            Claim::Bad(e)
         }
     }
 }
@@ -274,7 +317,7 @@ fn with_ending(name: &str, ending: &str) -> String {
 }
 
 fn read(dir: &Dir, name: &str) -> Result<Option<Vec<u8>>> {
-    match dir.read(name) {
+    match dir.read(name, BYTES_AT_MOST) {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == IoKind::NotFound => Ok(None),
         Err(e) => Err(dir.error(name, e)),
@@ -285,6 +328,10 @@ fn read(dir: &Dir, name: &str) -> Result<Option<Vec<u8>>> {
 fn write(dir: &Dir, name: &str, value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_vec(value)
         .map_err(|e| Error::new(ErrorKind::Internal, format!("command: {e}")))?;
+    if text.len() > BYTES_AT_MOST {
+        let what = "command: names too many events for one call; split it";
+        return Err(Error::new(ErrorKind::InvalidArgument, what.to_owned()));
+    }
     dir.replace(name, &text, Safety::Process)
         .map_err(|e| dir.error(name, e))
 }

@@ -355,8 +355,7 @@ fn carry_out_commands(
     election: &Election,
     publisher: &mut Publisher,
 ) -> Result<()> {
-    let (spool, log) = (&shared.spool, &shared.log);
-    let count = commands::carry_out_waiting(spool, log, election, |step| {
+    let count = commands::carry_out_waiting(shared, election, |step| {
         shared.liveness.expect_none(Thread::Coordinator);
         let carried = shared.step(|state| state.dispatcher.carry_out(step, clock::now()))?;
         shared.keep_committed()?;

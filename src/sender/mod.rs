@@ -89,6 +89,8 @@ struct Shared {
     enqueued_since_look: AtomicUsize,
     /// This process has woken its sender, which has not looked yet.
     wake_is_sent: AtomicBool,
+    /// Files that were no commands.
+    bad_commands: AtomicUsize,
 }
 
 impl Sender {
@@ -118,6 +120,7 @@ impl Sender {
                 publishing: Mutex::new(()),
                 enqueued_since_look: AtomicUsize::new(0),
                 wake_is_sent: AtomicBool::new(false),
+                bad_commands: AtomicUsize::new(0),
             }),
         }
     }

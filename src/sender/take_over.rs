@@ -196,7 +196,7 @@ impl State {
                         "segment {segment}: {}; all {} bytes of it are set aside under damaged/",
                         match tail.damage.first() {
                             Some(damage) if damage.offset > 0 =>
-                                "it is longer than any that this library writes",
+                                "more of it is damaged than is searched for records",
                             _ => "no record of it can be read",
                         },
                         tail.upto

@@ -213,11 +213,15 @@ impl Dir {
         }
     }
 
-    /// The content of a regular file.
-    pub(crate) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+    /// The content of a small regular file, which has at most `most` bytes.
+    pub(crate) fn read(&self, name: &str, most: usize) -> io::Result<Vec<u8>> {
         let mut content = Vec::new();
-        (&*self.open(name)?).read_to_end(&mut content)?;
-        Ok(content)
+        let file = self.open(name)?;
+        (&*file).take(most as u64 + 1).read_to_end(&mut content)?;
+        match content.len() <= most {
+            true => Ok(content),
+            false => Err(too_long(&self.path(name), most)),
+        }
     }
 
     /// Replaces a whole file: readers see the old content or the new one. What an earlier attempt has
@@ -446,6 +450,17 @@ fn check_name(name: &str) -> io::Result<&str> {
         _ if name.contains('/') => Err(Errno::INVAL.into()),
         _ => Ok(name),
     }
+}
+
+/// The error of a small file that is longer than this library writes it.
+fn too_long(path: &Path, most: usize) -> io::Error {
+    let path = path.display();
+    io::Error::other(Error::new(
+        ErrorKind::Io,
+        format!(
+            "{path}: has more than {most} bytes, which no file of this kind has; restore or remove it"
+        ),
+    ))
 }
 
 /// The error of a file that is not what it has to be; `wanted`: a regular file, or a directory. It names the

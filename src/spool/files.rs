@@ -6,7 +6,8 @@ use std::io::ErrorKind as IoKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, SeekFrom};
+use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 use crate::process::ClosedInChild;
@@ -39,6 +40,18 @@ impl Drop for LockToLook<'_> {
     fn drop(&mut self) {
         // It fails only for a descriptor that is not open.
         let _ = rustix::fs::flock(self.0, FlockOperation::Unlock);
+    }
+}
+
+/// Where the first bytes of a file at `from` or behind it stand that are no hole; `u64::MAX`: there are none.
+/// It moves the descriptor's own offset, which nothing here uses.
+pub(crate) fn data_from(file: &File, from: u64) -> std::io::Result<u64> {
+    match rustix::fs::seek(file, SeekFrom::Data(from)) {
+        Ok(data) => Ok(data.max(from)),
+        Err(Errno::NXIO) => Ok(u64::MAX),
+        // This file system knows no holes.
+        Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(from),
+        Err(e) => Err(e.into()),
     }
 }
 

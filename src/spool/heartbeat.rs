@@ -14,6 +14,7 @@ use crate::clock::{self, BootTime};
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 
 const NAME: &str = "sender.json";
+const BYTES_AT_MOST: usize = 64 * 1024;
 
 /// The sender's process, its progress, and the bytes that are pending.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +45,7 @@ impl Heartbeat {
     /// torn the file. The next sender writes a new one, and no reader depends on an old one.
     pub(crate) fn read(spool: &Spool) -> Result<Option<Self>> {
         let dir = spool.held_dir()?;
-        match dir.read(NAME) {
+        match dir.read(NAME, BYTES_AT_MOST) {
             Ok(text) => Ok(serde_json::from_slice(&text).ok()),
             Err(e) if e.kind() == IoKind::NotFound => Ok(None),
             Err(e) => Err(dir.error(NAME, e)),

@@ -21,6 +21,7 @@ use crate::spelling::shell_word;
 const NAME: &str = "identity.json";
 const LOCK: &str = "identity.lock";
 const FORMAT: u32 = 1;
+const BYTES_AT_MOST: usize = 1024 * 1024;
 /// A process has the lock while it syncs one small file and the directories above the spool.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -270,7 +271,7 @@ pub(super) fn update_identity(
 }
 
 pub(super) fn read_identity(dir: &Dir) -> Result<Option<Identity>> {
-    let text = match dir.read(NAME) {
+    let text = match dir.read(NAME, BYTES_AT_MOST) {
         Ok(text) => text,
         Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
         Err(e) => return Err(dir.error(NAME, e)),

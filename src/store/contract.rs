@@ -162,7 +162,8 @@ pub trait Store: Send {
     fn last_run(&self) -> i64;
 
     /// The earliest origin of all runs that are not settled, wherever they stand in their queues; `None`:
-    /// nothing is pending.
+    /// nothing is pending. Where so many wait that one call does not look at all of them, it is 0, which is
+    /// before every run, until more calls have looked at the rest.
     fn first_origin(&mut self) -> Result<Option<i64>>;
 
     /// All suspects, in any order.

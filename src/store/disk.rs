@@ -88,6 +88,12 @@ pub trait DiskFile: fmt::Debug + Send + Sync {
     /// Reads from `offset` on until `buffer` is full or the file ends; says how many bytes it read.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// Where the first bytes at `offset` or behind it stand that are no hole, as far as the disk knows
+    /// holes; `u64::MAX`: there are none.
+    fn data_from(&self, offset: u64) -> io::Result<u64> {
+        Ok(offset)
+    }
+
     /// Writes all of `bytes` at `offset`. After an error, some of them may have been written.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 

@@ -60,7 +60,7 @@ fn last_record(disk: &dyn Disk, folder: Folder, number: u64) -> io::Result<u64> 
 pub(super) fn highest_number(disk: &dyn Disk) -> io::Result<u64> {
     let finished = ledger::numbers(disk, Folder::Receipts)?;
     // A number that leaves hardly any above it was not given by a store.
-    let given = |of: &&u64| ledger::leaves_numbers(of.saturating_mul(2), 0);
+    let given = |of: &&u64| ledger::leaves_numbers_above(**of);
     let highest = finished.iter().rev().find(given);
     Ok(highest.copied().unwrap_or(0))
 }

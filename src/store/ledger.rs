@@ -45,6 +45,11 @@ pub(super) fn leaves_numbers(number: u64, seq: u64) -> bool {
     number.max(seq) < GIVEN.end.cast_unsigned() / 2
 }
 
+/// Whether a store may have given this number to a file: it has used less than half of those that there are.
+pub(super) fn leaves_numbers_above(number: u64) -> bool {
+    leaves_numbers(number.saturating_mul(2), 0)
+}
+
 /// The numbers of the files in a folder, in order.
 pub(super) fn numbers(disk: &dyn Disk, folder: Folder) -> io::Result<Vec<u64>> {
     let names = disk.list(folder)?;
@@ -154,6 +159,12 @@ impl Ledger {
         self.allocated = upto;
         Ok(())
     }
+}
+
+/// No writer makes a longer file whose snapshot ends there.
+pub(super) fn longest(snapshot_end: u64) -> u64 {
+    let full = FILE_BYTES.max(snapshot_end.saturating_mul(4));
+    full.saturating_add((RECORD_HEADER_LEN + PAYLOAD_MAX) as u64)
 }
 
 /// The entries of a snapshot, in payloads of a moderate size.
@@ -373,10 +384,12 @@ pub(super) fn is_record_begun(
 
 /// Looks for the headers of whole records from `from` on, where no whole record stands; says the highest
 /// `durable` of them. The last record may be cut short, by the death of its writer, behind its header.
+///
+/// Behind `end` no writer has left one. A file may claim to be longer.
 pub(super) fn durable_behind(
     file: &dyn DiskFile,
     header: &FileHeader,
-    from: u64,
+    (from, end): (u64, u64),
 ) -> io::Result<Option<u64>> {
     let mut highest = None;
     let mut at = from;
@@ -384,6 +397,10 @@ pub(super) fn durable_behind(
         return Ok(None);
     }
     loop {
+        at = file.data_from(at)?;
+        if at >= end {
+            return Ok(highest);
+        }
         let bytes = read_upto(file, at, READ_BYTES)?;
         if bytes.len() < RECORD_HEADER_LEN {
             return Ok(highest);

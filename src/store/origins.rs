@@ -17,6 +17,13 @@ use super::opening::Unreadable;
 use super::queue_file::QueueCursor;
 use crate::error::Result;
 
+/// So many runs are looked at when the order of a suspects' queue is asked for, or fewer that have so many
+/// bytes. The others follow when it is asked for again: a flush asks under the session's lock.
+const RUNS_AT_ONCE: usize = 10_000;
+const BYTES_AT_ONCE: usize = 32 * 1024 * 1024;
+/// Before every run: what an order is said to begin with that is not known yet.
+const BEFORE_ALL: i64 = 0;
+
 /// The runs of a suspects' queue that come from an earlier one than the run before them.
 #[derive(Debug, Default)]
 struct Descents {
@@ -65,39 +72,50 @@ pub(super) struct SeenOrigins {
 
 impl SeenOrigins {
     /// The earliest origin of the runs behind the first one that come from an earlier run than the run
-    /// before them.
+    /// before them; [`BEFORE_ALL`] until all runs were looked at.
     fn earliest_behind_first(
         &mut self,
         disk: &dyn Disk,
         place: Place,
         queue: &Queue,
     ) -> std::result::Result<Option<i64>, CannotRead> {
-        if self.look(disk, place, queue).is_err() {
+        let mut looked = self.look(disk, place, queue);
+        if looked.is_err() {
             // Its files may have been copied since: all that waits is read anew.
             *self = Self::default();
-            self.look(disk, place, queue)?;
+            looked = self.look(disk, place, queue);
         }
-        Ok(self.descents.earliest())
+        Ok(match looked? {
+            true => self.descents.earliest(),
+            false => Some(BEFORE_ALL),
+        })
     }
+
+    /// Looks at the runs that were not seen yet, or some of them; says whether these were all.
 
     fn look(
         &mut self,
         disk: &dyn Disk,
         place: Place,
         queue: &Queue,
-    ) -> std::result::Result<(), CannotRead> {
+    ) -> std::result::Result<bool, CannotRead> {
         let from = self.upto.unwrap_or(queue.position.head);
         let mut cursor = QueueCursor::new(place, from);
-        loop {
+        let (mut runs, mut bytes, mut is_end) = (0, 0, false);
+        while runs < RUNS_AT_ONCE && bytes < BYTES_AT_ONCE && !is_end {
             let next = cursor.skip(disk, queue);
             match next.map_err(|e| (cursor.at().file, e))? {
-                Some(run) => self.descents.append(run.id, run.origin),
-                None => break,
+                Some(run) => {
+                    self.descents.append(run.id, run.origin);
+                    bytes += run.length();
+                }
+                None => is_end = true,
             }
+            runs += 1;
         }
         self.upto = Some(cursor.at());
         self.descents.settle(queue.position.passed);
-        Ok(())
+        Ok(is_end)
     }
 }
 
@@ -117,7 +135,7 @@ pub(super) fn earliest_origin_of(
 }
 
 impl LogStore {
-    /// The earliest origin of all runs that are not settled.
+    /// The earliest origin of all runs that are not settled, or an earlier one.
     pub(super) fn earliest_origin(&mut self) -> Result<Option<i64>> {
         let waiting: Vec<Place> = self
             .fold

@@ -14,7 +14,7 @@ use super::finished::{next_number, put_finished_away};
 use super::fold::Fold;
 use super::frame::{BadHeader, FileHeader, GIVEN, RECORD_HEADER_LEN};
 use super::guards::{Guard, is_up};
-use super::ledger::{self, Ledger, Reading, Stop};
+use super::ledger::{self, Ledger, Reading, Stop, leaves_numbers_above};
 use super::queue_file;
 use super::rejected_file;
 use super::spare::{Spare, publish, remove_begun};
@@ -220,7 +220,8 @@ pub(super) fn read(
     if !ledger::leaves_numbers(header.number, reading.seq) {
         return Err(damaged(&name, ledger::NO_NUMBERS));
     }
-    let behind = ledger::durable_behind(file, header, reading.end).map_err(failed)?;
+    let range = (reading.end, ledger::longest(reading.snapshot_end));
+    let behind = ledger::durable_behind(file, header, range).map_err(failed)?;
     if let Some(durable) = behind
         && (!was_booted || durable > reading.seq || !is_up(Guard::GapIsJudged))
         && (!was_booted || is_up(Guard::GapIsDamage))
@@ -272,13 +273,15 @@ pub(super) fn read(
 }
 
 /// The files that no record has ever spoken of: their numbers are above all given ones, and count as given
-/// from now on. So a sender that removes them late cannot meet a file of a later one.
+/// from now on. So a sender that removes them late cannot meet a file of a later one. A number that leaves
+/// hardly any above it was not given by a store: such a file is left alone.
 fn count_strangers(disk: &dyn Disk, fold: &mut Fold) -> io::Result<Vec<(Folder, String)>> {
     let mut strangers = Vec::new();
     let given = fold.numbers;
     for name in disk.list(Folder::Queues)? {
         if let Some((_, number)) = queue_file::parse_name(&name)
             && number > given.queue_file
+            && leaves_numbers_above(number)
         {
             fold.numbers.queue_file = fold.numbers.queue_file.max(number);
             strangers.push((Folder::Queues, name));
@@ -287,6 +290,7 @@ fn count_strangers(disk: &dyn Disk, fold: &mut Fold) -> io::Result<Vec<(Folder, 
     for name in disk.list(Folder::Rejected)? {
         if let Some(number) = rejected_file::parse_name(&name)
             && number > given.rejected_file
+            && leaves_numbers_above(number)
         {
             fold.numbers.rejected_file = fold.numbers.rejected_file.max(number);
             strangers.push((Folder::Rejected, name));

@@ -11,7 +11,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::ledger;
 use crate::process::{CloseOnFork, ClosedInChild};
-use crate::spool::{Dir, Held, Spool, Subdirectory, check_file_limit, file_limit};
+use crate::spool::{Dir, Held, Spool, Subdirectory, check_file_limit, data_from, file_limit};
 
 /// The folders of a spool.
 #[derive(Debug, Clone)]
@@ -166,6 +166,12 @@ impl DiskFile for OpenFile {
         // Bytes of another file would look like damage.
         self.check_open()?;
         Ok(got)
+    }
+
+    fn data_from(&self, offset: u64) -> io::Result<u64> {
+        let found = data_from(self.descriptor.file(), offset);
+        self.check_open()?;
+        found
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -4,7 +4,8 @@
 //! `ca_file` is read strictly, because an operator chose it. A system's bundle often contains a few
 //! unusable certificates, which are skipped as other programs do.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
@@ -12,6 +13,9 @@ use rustls::pki_types::CertificateDer;
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
 use crate::error::{Error, ErrorKind, Result};
+
+/// A system's bundle has a fiftieth of this.
+const BUNDLE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Where systems keep their bundles: Debian, Fedora, RHEL, openSUSE, Alpine and macOS, FreeBSD.
 pub(super) const SYSTEM_BUNDLES: [&str; 6] = [
@@ -29,7 +33,7 @@ pub(super) fn from_file(path: &Path) -> Result<RootCerts> {
         let message = format!("ca_file: {}: {why}", path.display());
         Error::new(ErrorKind::Config, message)
     };
-    let pem = fs::read(path).map_err(|cause| refused(cause.to_string()))?;
+    let pem = read_bundle(path).map_err(|cause| refused(cause.to_string()))?;
     let mut roots = Vec::new();
     for item in parse_pem(&pem) {
         let number = roots.len() + 1;
@@ -56,7 +60,7 @@ pub(super) fn from_file(path: &Path) -> Result<RootCerts> {
 /// The first of `bundles` with a usable certificate, or else the compiled-in roots.
 pub(super) fn from_system(bundles: &[PathBuf]) -> RootCerts {
     let usable = |path: &PathBuf| {
-        let pem = fs::read(path).ok()?;
+        let pem = read_bundle(path).ok()?;
         let roots: Vec<_> = parse_pem(&pem)
             .filter_map(|item| match item {
                 Ok(PemItem::Certificate(certificate)) if check(&certificate).is_ok() => {
@@ -68,6 +72,20 @@ pub(super) fn from_system(bundles: &[PathBuf]) -> RootCerts {
         (!roots.is_empty()).then(|| RootCerts::from(roots))
     };
     bundles.iter().find_map(usable).unwrap_or(RootCerts::WebPki)
+}
+
+/// Reads a file of certificates, up to a bound that no bundle reaches.
+fn read_bundle(path: &Path) -> io::Result<Vec<u8>> {
+    let mut pem = Vec::new();
+    File::open(path)?
+        .take(BUNDLE_BYTES + 1)
+        .read_to_end(&mut pem)?;
+    match pem.len() as u64 <= BUNDLE_BYTES {
+        true => Ok(pem),
+        false => Err(io::Error::other(format!(
+            "has more than {BUNDLE_BYTES} bytes, which no bundle has"
+        ))),
+    }
 }
 
 fn check(certificate: &Certificate<'_>) -> std::result::Result<(), rustls::Error> {

@@ -16,6 +16,8 @@ mod load;
 mod main_job;
 mod moved_spools;
 mod planted_files;
+mod planted_for_commands;
 mod power_cut;
 mod sealing;
+mod strangers;
 mod syscalls;

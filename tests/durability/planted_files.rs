@@ -18,23 +18,23 @@ use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
 
 /// A second is promised. The machine may be busy with other tests, and a call that waits for a pipe never ends.
-const ENDS_WITHIN: Duration = Duration::from_secs(10);
+pub const ENDS_WITHIN: Duration = Duration::from_secs(10);
 const FLUSH_TIMEOUT: Duration = Duration::from_millis(700);
 const OUTSIDE: &str = "text of somebody else";
 const CASES_AT_ONCE: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Call {
+pub enum Call {
     Enqueue,
     Flush,
     Status,
 }
 use Call::{Enqueue, Flush, Status};
 
-const CALLS: [Call; 3] = [Enqueue, Flush, Status];
+pub const CALLS: [Call; 3] = [Enqueue, Flush, Status];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
     Fifo,
     LinkToFile,
     LinkToDirectory,
@@ -44,7 +44,7 @@ enum Kind {
     Device,
 }
 
-const KINDS: [Kind; 6] = [
+pub const KINDS: [Kind; 6] = [
     Kind::Fifo,
     Kind::LinkToFile,
     Kind::LinkToDirectory,
@@ -55,7 +55,7 @@ const KINDS: [Kind; 6] = [
 
 /// What belongs in the place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wanted {
+pub enum Wanted {
     File,
     Directory,
     /// A file that is removed before a new one is made, so only a directory is in the way.
@@ -167,7 +167,7 @@ fn check((place, wanted, needed): &(&str, Wanted, &[Call]), kind: Kind) {
 }
 
 /// The error of the call, which has to end.
-fn within_time(case: &str, spool: &TestSpool, call: Call) -> Option<Error> {
+pub fn within_time(case: &str, spool: &TestSpool, call: Call) -> Option<Error> {
     let (said, heard) = channel();
     let (config, dir) = (spool.config().clone(), spool.path());
     std::thread::spawn(move || {
@@ -205,7 +205,7 @@ fn outcome(config: &meditopia::Config, dir: &Path, call: Call) -> Result<(), Err
     }
 }
 
-fn plant(place: &Path, wanted: Wanted, kind: Kind, outside: &Outside) {
+pub fn plant(place: &Path, wanted: Wanted, kind: Kind, outside: &Outside) {
     let _ = fs::remove_file(place);
     let _ = fs::remove_dir_all(place);
     match kind {
@@ -230,14 +230,14 @@ fn plant(place: &Path, wanted: Wanted, kind: Kind, outside: &Outside) {
 }
 
 /// What nothing may touch.
-struct Outside {
+pub struct Outside {
     _dir: tempfile::TempDir,
     file: PathBuf,
     folder: PathBuf,
 }
 
 impl Outside {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (file, folder) = (dir.path().join("file"), dir.path().join("folder"));
         fs::write(&file, OUTSIDE).unwrap();
@@ -249,7 +249,7 @@ impl Outside {
         }
     }
 
-    fn assert_untouched(&self, case: &str) {
+    pub fn assert_untouched(&self, case: &str) {
         assert_eq!(fs::read_to_string(&self.file).unwrap(), OUTSIDE, "{case}");
         assert_eq!(fs::read_dir(&self.folder).unwrap().count(), 0, "{case}");
     }

@@ -13,6 +13,10 @@ use crate::spool::{Dir, Safety, try_lock};
 
 const NAME: &str = "progress.json";
 const VERSION: u32 = 1;
+/// The checkpoint is the importing program's own.
+const BYTES_AT_MOST: usize = 16 * 1024 * 1024;
+/// So many directories are looked at for old progress at the beginning of an import.
+const LOOKED_AT: usize = 10_000;
 /// How long the progress of an import is kept after its end.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
 
@@ -46,7 +50,7 @@ impl Progress {
     }
 
     pub(super) fn read(dir: &Dir) -> Result<Option<Self>> {
-        let text = match dir.read(NAME) {
+        let text = match dir.read(NAME, BYTES_AT_MOST) {
             Ok(text) => text,
             Err(e) if e.kind() == IoKind::NotFound => return Ok(None),
             Err(e) => return Err(dir.error(NAME, e)),
@@ -75,6 +79,10 @@ impl Progress {
     pub(super) fn write(&self, dir: &Dir) -> Result<()> {
         let text = serde_json::to_vec(self)
             .map_err(|e| Error::new(ErrorKind::Internal, format!("progress: {e}")))?;
+        if text.len() > BYTES_AT_MOST {
+            let what = format!("checkpoint: has more than {BYTES_AT_MOST} bytes; make it shorter");
+            return Err(Error::new(ErrorKind::InvalidArgument, what));
+        }
         dir.replace(NAME, &text, Safety::Power)
             .map_err(|e| dir.error(NAME, e))
     }
@@ -93,7 +101,8 @@ pub(super) fn try_lock_dir(above: &Dir, name: &str) -> Result<Option<CloseOnFork
 /// now.
 pub(super) fn remove_old(above: &Dir) {
     let oldest = clock::wall_ms().saturating_sub_unsigned(KEPT.as_millis() as u64);
-    for entry in above.entries().into_iter().flatten().flatten() {
+    let entries = above.entries().into_iter().flatten().flatten();
+    for entry in entries.take(LOOKED_AT) {
         let Some(name) = entry.name() else {
             continue;
         };
@@ -114,7 +123,9 @@ pub(super) fn remove_old(above: &Dir) {
             continue;
         };
         // The last segment is still here if the process died before it published that segment.
-        let is_published = dir.entries().is_ok_and(|entries| entries.count() == 1);
+        let is_published = dir
+            .entries()
+            .is_ok_and(|entries| entries.take(2).count() == 1);
         if is_published && is_old() {
             let _ = dir.remove(NAME).and_then(|_| above.remove_dir(name));
         }

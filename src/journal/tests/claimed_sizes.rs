@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::super::open_segment::LONGEST_SEGMENT_BYTES;
 use super::super::segment_look::{Look, Search};
+use super::super::staged_segment::{self, StagedSegment};
 use super::*;
 use crate::process::ClosedInChild;
 
@@ -96,29 +97,31 @@ fn damaged_names(journal: &Journal) -> Vec<String> {
 }
 
 #[test]
-fn a_segment_that_claims_a_terabyte_is_read_as_far_as_a_writer_may_have_written_and_kept_whole() {
+fn a_segment_that_claims_a_terabyte_costs_what_it_holds() {
     let mut journal = Journal::new();
     let writer = journal.writer();
     append(&writer, &["one"]);
     append(&writer, &["two"]);
     drop(writer);
     let segment = journal.segments().remove(0);
-    File::options()
-        .write(true)
-        .open(&segment)
-        .unwrap()
-        .set_len(TERABYTE)
-        .unwrap();
+    let file = File::options().write(true).open(&segment).unwrap();
+    file.set_len(TERABYTE).unwrap();
     let count = super::super::backlog::count(&journal.spool, &journal.offsets).unwrap();
     assert_eq!(count.events, 2);
-
-    assert_eq!(read_soon(&mut journal), ["one", "two"]);
     let (_, journalled) = super::super::usage::journal_size(&journal.spool).unwrap();
     assert!(journalled <= LONGEST_SEGMENT_BYTES);
+
+    assert_eq!(read_soon(&mut journal), ["one", "two"]);
+    let (_, tail) = journal.tails().remove(0);
+    assert_eq!(tail.upto, TERABYTE);
+    // Zeros are nothing to save.
+    assert!(!tail.keep_whole && tail.damage.is_empty(), "{tail:?}");
+    assert!(tail.torn.is_some());
+
+    // Somewhere in it stands something.
+    file.write_all_at(b"bytes", TERABYTE / 2).unwrap();
     let (name, tail) = journal.tails().remove(0);
     assert!(tail.keep_whole && tail.torn.is_none(), "{tail:?}");
-    assert_eq!(tail.upto, TERABYTE);
-
     let dir = journal.spool.journal().require().unwrap();
     let damaged = journal.spool.damaged().ensure().unwrap();
     let kept = removal::keep_segment(&dir, &damaged, &name, tail.upto).unwrap();
@@ -128,6 +131,46 @@ fn a_segment_that_claims_a_terabyte_is_read_as_far_as_a_writer_may_have_written_
     let about = fs::metadata(damaged.path(&name)).unwrap();
     assert_eq!(about.len(), TERABYTE);
     assert!(about.blocks() < 1_000, "{}", about.blocks());
+}
+
+#[test]
+fn damage_is_searched_as_far_as_a_writers_segment_can_reach_and_the_rest_is_kept_whole() {
+    for byte in [0, b'x'] {
+        let mut journal = Journal::new();
+        let writer = journal.writer();
+        append(&writer, &["one"]);
+        drop(writer);
+        let segment = journal.segments().remove(0);
+        let mut file = File::options().append(true).open(&segment).unwrap();
+        let block = [byte; 1024 * 1024];
+        for _ in 0..=LONGEST_SEGMENT_BYTES / block.len() as u64 + 1 {
+            std::io::Write::write_all(&mut file, &block).unwrap();
+        }
+        assert_eq!(read_soon(&mut journal), ["one"]);
+        let (_, tail) = journal.tails().remove(0);
+        assert!(tail.keep_whole && tail.damage.len() == 1, "{tail:?}");
+    }
+}
+
+#[test]
+fn an_import_that_is_queued_as_a_whole_is_read_to_its_end_however_long_it_is() {
+    let mut journal = Journal::new();
+    let imports = journal.spool.imports();
+    imports.ensure().unwrap();
+    let mut staged = StagedSegment::create(&journal.spool, &imports).unwrap();
+    let large = vec![b'x'; 1024 * 1024];
+    let number = LONGEST_SEGMENT_BYTES / large.len() as u64 + 2;
+    for _ in 0..number {
+        staged.push(&large).unwrap();
+    }
+    let name = staged.complete().unwrap();
+    staged_segment::publish(&journal.spool, &imports, &name).unwrap();
+    let (_, journalled) = super::super::usage::journal_size(&journal.spool).unwrap();
+    assert!(journalled > LONGEST_SEGMENT_BYTES);
+    let count = super::super::backlog::count(&journal.spool, &journal.offsets).unwrap();
+    assert_eq!(count.events, number);
+    assert_eq!(read_soon(&mut journal).len() as u64, number);
+    assert_eq!(journal.remove_finished(), [Removal::Removed]);
 }
 
 #[test]

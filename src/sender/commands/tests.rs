@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::*;
-use crate::log::Log;
+use crate::log::{Level, Log};
 use crate::sender::Sender;
 use crate::sender::tests::panics::{PATIENCE, one_event_for};
 use crate::store::PauseState;
@@ -22,7 +22,7 @@ struct Opened {
 fn open() -> Opened {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::answering(DELIVERED);
-    let sender = one_event_for(&server, &dir, &Arc::new(Log::new(None)));
+    let sender = one_event_for(&server, &dir, &Arc::new(Log::new(Some(Level::Error))));
     Opened {
         _dir: dir,
         _server: server,
@@ -43,7 +43,8 @@ fn claim_and_die(sender: &Sender, command: &Command) {
     let shared = &sender.shared;
     let waiting = Waiting::leave(&shared.spool, command).unwrap();
     let dir = shared.spool.commands().require().unwrap();
-    claim(&dir, &waiting.name, &shared.log, &elect(&shared.spool)).unwrap();
+    let claimed = claim(&dir, &waiting.name, &elect(&shared.spool));
+    assert!(matches!(claimed, Claim::Command(..)));
 }
 
 #[test]
@@ -91,9 +92,7 @@ fn the_error_of_a_command_keeps_its_kind_and_its_reason_on_the_way_to_another_pr
     let damaged = Error::new(ErrorKind::Store, "the ledger is damaged");
     let damaged = damaged.paused_for(PauseReason::StoreDamaged);
     let election = elect(&shared.spool);
-    let done = carry_out_waiting(&shared.spool, &shared.log, &election, |_| {
-        Err(damaged.clone())
-    });
+    let done = carry_out_waiting(shared, &election, |_| Err(damaged.clone()));
     assert_eq!(done, Err(damaged.clone()));
     assert_eq!(waiting.take_answer().unwrap(), Some(Err(damaged)));
     for kind in ErrorKind::ALL {
@@ -114,4 +113,50 @@ fn a_command_that_nobody_has_claimed_is_taken_back_at_the_deadline() {
             .unwrap()
             .is_empty()
     );
+}
+
+#[test]
+fn planted_files_are_looked_at_a_thousand_at_a_time_and_said_seldom() {
+    const PLANTED: usize = 2_500;
+    let opened = open();
+    let shared = &opened.sender.shared;
+    let dir = shared.spool.commands().ensure().unwrap();
+    for number in 0..PLANTED {
+        std::fs::write(dir.path(&format!("{number:05}.json")), "no command").unwrap();
+    }
+    // Its time is later than those.
+    let waiting_command = Waiting::leave(&shared.spool, &Command::Hold).unwrap();
+    let last = dir.path("99999.json");
+    std::fs::rename(dir.path(&waiting_command.name), &last).unwrap();
+    let election = elect(&shared.spool);
+    let carry_out = || {
+        let count = carry_out_waiting(shared, &election, |_| {
+            let (changed, rest) = (1, None);
+            Ok(Some(Carried { changed, rest }))
+        });
+        (count.unwrap(), waiting(&dir).unwrap().len())
+    };
+    assert_eq!(carry_out(), (0, 1_000));
+    assert_eq!(carry_out(), (0, 501));
+    assert_eq!(carry_out(), (1, 0));
+    let log = &shared.log;
+    let mut lines = 0;
+    while let Some(record) = log.next() {
+        lines += u32::from(record.message.contains("put aside"));
+    }
+    assert_eq!(lines, 12, "1, 2, 4 and so on up to 2,048");
+}
+
+#[test]
+fn a_command_file_of_any_size_is_read_up_to_a_bound() {
+    let opened = open();
+    let shared = &opened.sender.shared;
+    let dir = shared.spool.commands().ensure().unwrap();
+    let file = std::fs::File::create(dir.path("1.json")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let Claim::Bad(e) = claim(&dir, "1.json", &elect(&shared.spool)) else {
+        panic!("a command");
+    };
+    assert!(e.message().contains("1.claimed: has more than"), "{e}");
+    assert!(std::fs::exists(dir.path("1.bad")).unwrap());
 }

@@ -102,7 +102,7 @@ fn check_what_is_behind(
 ) {
     let file = disk.open(Folder::Ledger, name, Access::Read).unwrap();
     let end = read.last().map_or(HEADER_LEN as u64, |(_, end)| *end);
-    let behind = ledger::durable_behind(&*file, header, end).unwrap();
+    let behind = ledger::durable_behind(&*file, header, (end, u64::MAX)).unwrap();
     let is_begun = ledger::is_record_begun(&*file, header, end).unwrap();
     let rest = bytes.get(end as usize..).unwrap_or_default();
     let first = find_record_header(rest, header.position(end));

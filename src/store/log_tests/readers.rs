@@ -186,6 +186,46 @@ fn a_reader_finds_the_first_origin_behind_runs_that_come_from_later_ones() {
 }
 
 #[test]
+fn the_order_of_a_long_queue_of_suspects_is_read_in_parts_and_nothing_counts_as_settled_before() {
+    let (_parent, spool) = spool();
+    let mut store = LogStore::open(&spool).unwrap();
+    let run = run_of(1, 1);
+    let append = |queue, origin| Change::Append {
+        place: Place { queue, ..PLACE },
+        origin,
+        run: &run,
+    };
+    store.commit(&[append(0, None); 2]).unwrap();
+    let regular = store.runs(PLACE, 0, 2).unwrap();
+    let (first, second) = (regular[0].id, regular[1].id);
+    for _ in 0..5 {
+        let many = vec![append(1, Some(second)); 5_000];
+        store.commit(&many).unwrap();
+    }
+    // The last one of all is the earliest.
+    store.commit(&[append(1, Some(first))]).unwrap();
+    let settle = Change::Settle {
+        place: PLACE,
+        upto: second,
+    };
+    let leave = Change::Leave {
+        place: PLACE,
+        events: 2,
+        bytes: 2 * u64::from(run.slots[0].length),
+    };
+    store.commit(&[settle, leave]).unwrap();
+    let mut reader = Reader::open(&spool).unwrap().unwrap();
+    let mut ask = [
+        Box::new(|| store.first_origin().unwrap()) as Box<dyn FnMut() -> Option<i64>>,
+        Box::new(|| reader.first_origin().unwrap()),
+    ];
+    for ask in &mut ask {
+        let answers: Vec<_> = (0..4).map(|_| ask().unwrap()).collect();
+        assert_eq!(answers, [0, 0, first, first]);
+    }
+}
+
+#[test]
 fn a_reader_beside_a_sender_that_changes_its_files_sees_no_damage_and_never_an_earlier_state() {
     let (_parent, spool) = spool();
     let mut store = LogStore::open(&spool).unwrap();

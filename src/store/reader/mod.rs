@@ -230,7 +230,8 @@ impl Reader {
         self.fold.numbers.run
     }
 
-    /// The earliest origin of all runs that are not settled; `None`: nothing is pending.
+    /// The earliest origin of all runs that are not settled; `None`: nothing is pending. Where very many wait,
+    /// it is 0 until more calls have looked at all of them.
     ///
     /// Errors: as [`first_runs_with`](Self::first_runs_with).
     pub fn first_origin(&mut self) -> Result<Option<i64>> {

@@ -117,12 +117,18 @@ impl New<'_> {
     fn set_numbers(&mut self, found: &Found) -> io::Result<()> {
         let numbers = &mut self.fold.numbers;
         for name in self.disk.list(Folder::Queues)? {
-            let number = queue_file::parse_name(&name).map_or(0, |(_, number)| number);
-            numbers.queue_file = numbers.queue_file.max(number);
+            if let Some((_, number)) = queue_file::parse_name(&name)
+                && ledger::leaves_numbers_above(number)
+            {
+                numbers.queue_file = numbers.queue_file.max(number);
+            }
         }
         for name in self.disk.list(Folder::Rejected)? {
-            let number = rejected_file::parse_name(&name).unwrap_or(0);
-            numbers.rejected_file = numbers.rejected_file.max(number);
+            if let Some(number) = rejected_file::parse_name(&name)
+                && ledger::leaves_numbers_above(number)
+            {
+                numbers.rejected_file = numbers.rejected_file.max(number);
+            }
         }
         let seen = found.queues.values().map(|queue| queue.last_seen);
         numbers.run = numbers.run.max(seen.max().unwrap_or(0));

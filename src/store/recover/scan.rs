@@ -8,8 +8,13 @@ use std::io;
 use std::ops::Range;
 
 use crate::process::random_u64;
-use crate::store::disk::{Access, Disk, Folder};
+use crate::store::disk::{Access, Disk, DiskFile, Folder};
 use crate::store::frame::{BadHeader, FileHeader, HEADER_LEN, Kind, Position, u32_at};
+
+/// What is read at once.
+const WINDOW_BYTES: u64 = 1024 * 1024;
+/// What is read of a file. No store has had one that is nearly as long.
+const LONGEST: u64 = 256 * 1024 * 1024;
 
 /// Reads the unit that bytes at a position begin with; says how long it is.
 type ReadUnit<T> = fn(&[u8], Position) -> Option<(T, usize)>;
@@ -77,7 +82,9 @@ pub(super) fn scan<T>(
     expected: FileHeader,
     (from, end): (u64, u64),
 ) -> Result<Scanned<T>, CannotScan> {
-    let bytes = read_file(disk, folder, name).map_err(|e| match e.kind() {
+    let read = disk.open(folder, name, Access::Read);
+    let read = read.and_then(|file| read_bytes(&*file));
+    let (bytes, size) = read.map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => CannotScan::Gone,
         _ => CannotScan::Io(e),
     })?;
@@ -89,7 +96,7 @@ pub(super) fn scan<T>(
             (FileHeader { nonce, ..expected }, false)
         }
     };
-    let size = bytes.len() as u64;
+    let claimed_end = end.min(size);
     let end = bytes.len().min(usize::try_from(end).unwrap_or(usize::MAX));
     let mut scanned = Scanned {
         units: Vec::new(),
@@ -117,17 +124,41 @@ pub(super) fn scan<T>(
         }
         at = next;
     }
+    let unread = (end as u64).max(from)..claimed_end;
+    if !unread.is_empty() && !scanned.units.is_empty() {
+        match scanned.bad.last_mut() {
+            Some(last) if last.end == unread.start => last.end = unread.end,
+            _ => scanned.bad.push(unread),
+        }
+    }
     Ok(scanned)
 }
 
-/// All bytes of a file.
+/// All bytes of a file, without a hole at its end, and at most [`LONGEST`] ones.
 pub(super) fn read_file(disk: &dyn Disk, folder: Folder, name: &str) -> io::Result<Vec<u8>> {
     let file = disk.open(folder, name, Access::Read)?;
-    let size = usize::try_from(file.size()?).unwrap_or(usize::MAX);
-    let mut bytes = vec![0; size];
-    let got = file.read_at(&mut bytes, 0)?;
-    bytes.truncate(got);
-    Ok(bytes)
+    Ok(read_bytes(&*file)?.0)
+}
+
+/// The same, and the size that the file claims.
+fn read_bytes(file: &dyn DiskFile) -> io::Result<(Vec<u8>, u64)> {
+    let size = file.size()?;
+    let mut bytes = Vec::new();
+    loop {
+        // What a file says of its size allocates nothing: a hole at its end is not even read.
+        let at = file.data_from(bytes.len() as u64)?;
+        let end = at.saturating_add(WINDOW_BYTES).min(size).min(LONGEST);
+        if end <= at {
+            return Ok((bytes, size));
+        }
+        let (at, end) = (at as usize, end as usize);
+        bytes.resize(end, 0);
+        let got = file.read_at(&mut bytes[at..], at as u64)?;
+        if at + got < end {
+            bytes.truncate(at + got);
+            return Ok((bytes, size));
+        }
+    }
 }
 
 fn next_unit<T>(bytes: &[u8], from: usize, units: &Units<T>, header: &FileHeader) -> Option<usize> {
