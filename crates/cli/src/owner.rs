@@ -10,10 +10,17 @@
 //! The owner may swap the directory for a link while root looks. So whose it is is read from a descriptor
 //! that was opened without following any link that another user may have put there, and so does the library
 //! open the spool afterwards.
+//!
+//! Every other file that the command line or the configuration names is opened afterwards, too, with the
+//! owner's rights. One is not, because it may say which spool is meant: the configuration file. Root reads
+//! it only if nobody else can change what its path leads to; otherwise the command goes on as the user who
+//! can, before it reads the file.
 
 use std::fs::File;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use meditopia::internals::spool::owner_of;
 use nix::unistd::{
@@ -21,31 +28,103 @@ use nix::unistd::{
     setuid,
 };
 
-use crate::failure::{FAILED, Failure};
+use crate::control::{Control, who_controls};
+use crate::failure::{FAILED, Failure, USAGE};
+
+/// Whether this process was root's and is another user's now.
+static GAVE_UP_ROOT: AtomicBool = AtomicBool::new(false);
+
+/// Whether root started this command, and it goes on as another user. What only root could read is still
+/// in this process then: its environment, and what was read of the configuration.
+pub fn gave_up_root() -> bool {
+    GAVE_UP_ROOT.load(Ordering::Relaxed)
+}
 
 /// Makes this process continue as the owner of the directory `spool` if root runs it; otherwise does
-/// nothing. Call this before any thread is started.
+/// nothing. Call this before any thread is started. Root goes on as root where there is no such directory,
+/// and nobody else can make one.
 ///
 /// Errors: the owner cannot be determined, or the kernel does not let this process become that user.
 /// The command must then not touch the spool.
 pub fn become_owner_of(spool: &Path) -> Result<(), Failure> {
-    if !geteuid().is_root() && !getuid().is_root() {
+    if !is_root() {
         return Ok(());
     }
     let shown = spool.display();
+    let what = format!("spool {shown}");
     let owner = owner_of(spool).map_err(|e| failure(e.to_string()))?;
-    let (owner, group) = owner.ok_or_else(|| {
-        failure(format!(
-            "spool {shown}: there is no such directory, so root cannot tell who owns it; name a spool that exists, or create the directory for its user: install -d -m 0700 -o USER {shown}"
-        ))
-    })?;
-    let uid = Uid::from_raw(owner);
+    if let Some((uid, gid)) = owner {
+        return become_user(Uid::from_raw(uid), Gid::from_raw(gid), &what);
+    }
+    match who_controls(spool) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        _ => Err(failure(format!(
+            "{what}: there is no such directory, and others than root can make one there, so root cannot tell who is to own it; name a spool that exists, or create the directory for its user: install -d -m 0700 -o USER {shown}"
+        ))),
+    }
+}
+
+/// Makes this process continue as the user who can change what the path of `file` leads to, if root runs it
+/// and there is such a user; says whether there is. Call this before root reads the file.
+///
+/// Errors: many users can, or the kernel does not let this process become that user.
+pub fn become_controller_of(file: &Path) -> Result<bool, Failure> {
+    if !is_root() && !gave_up_root() {
+        return Ok(false);
+    }
+    let shown = file.display();
+    match who_controls(file) {
+        // Opening it says what is wrong.
+        Err(_) | Ok(Control::Root) => Ok(false),
+        // After a reload it is no longer root that reads it.
+        Ok(_) if !is_root() => Ok(true),
+        Ok(Control::User { uid, gid }) => {
+            let what = format!("{shown} (which uid {uid} can change)");
+            become_user(Uid::from_raw(uid), Gid::from_raw(gid), &what)?;
+            Ok(true)
+        }
+        Ok(Control::Anybody { place, mode }) => Err(Failure::new(
+            USAGE,
+            format!(
+                "{shown}: others may write to {} (mode {mode:04o}), and so decide what root opens; run chmod go-w on it, name another file, or run the command as the spool's owner",
+                place.display()
+            ),
+        )),
+    }
+}
+
+/// Checks that the spool belongs to the user whose configuration file names it, or says how it is sent.
+///
+/// Error: it does not, so that this user would act on a spool of another one.
+pub fn check_spool_of_controller(file: &Path, spool: &Path) -> Result<(), Failure> {
+    let us = geteuid().as_raw();
+    match std::fs::metadata(spool).map(|about| about.uid()) {
+        Ok(owner) if owner != us => Err(Failure::new(
+            USAGE,
+            format!(
+                "{}: {} can change this file, so the command goes on as that user, and spool {} belongs to uid {owner}; use a configuration file that only root or the spool's owner can change",
+                file.display(),
+                current_user(),
+                spool.display()
+            ),
+        )),
+        // What else is wrong, opening the spool says.
+        _ => Ok(()),
+    }
+}
+
+fn is_root() -> bool {
+    geteuid().is_root() || getuid().is_root()
+}
+
+/// Makes this process continue as a user, for good. `what` is what the user has, for messages.
+fn become_user(uid: Uid, gid: Gid, what: &str) -> Result<(), Failure> {
     if uid.is_root() {
         return Ok(());
     }
-    let (gid, groups) = groups_of(uid, Gid::from_raw(group)).map_err(|e| {
+    let (gid, groups) = groups_of(uid, gid).map_err(|e| {
         failure(format!(
-            "spool {shown}: cannot look up the groups of its owner, uid {uid}: {e}; run the command as that user"
+            "{what}: cannot look up the groups of uid {uid}: {e}; run the command as that user"
         ))
     })?;
     // The groups come first, because only root can change them.
@@ -54,14 +133,16 @@ pub fn become_owner_of(spool: &Path) -> Result<(), Failure> {
         .and_then(|()| setuid(uid))
         .map_err(|e| {
             failure(format!(
-                "spool {shown}: it belongs to uid {uid}, and root cannot become that user here: {e}; run the command as that user"
+                "{what}: it belongs to uid {uid}, and root cannot become that user here: {e}; run the command as that user"
             ))
         })?;
     verify_change(uid, gid, &groups).map_err(|problem| {
         failure(format!(
-            "spool {shown}: it belongs to uid {uid}, and {problem}; run the command as that user"
+            "{what}: it belongs to uid {uid}, and {problem}; run the command as that user"
         ))
-    })
+    })?;
+    GAVE_UP_ROOT.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
 /// The name of the user that this process runs as, or `uid 1000` for a user without a name.

@@ -15,7 +15,7 @@ use meditopia::internals::config::Settings;
 use meditopia::internals::spool::{self, Description, Destination};
 
 use crate::failure::{EVENTS_LOST, Failure, NEEDS_YES, USAGE};
-use crate::options::spool::SpoolOptions;
+use crate::options::spool::{SpoolOptions, TokenUse};
 use crate::output::print_line;
 
 /// What `--help` says at its end.
@@ -58,7 +58,7 @@ pub struct Options {
 
 /// Writes the new endpoint and account of the spool.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let configured = options.spool.config_with_printed_warnings()?;
+    let configured = options.spool.config_with_printed_warnings(TokenUse::None)?;
     let dir = PathBuf::from(configured.get("spool")?);
     let known = spool::describe(&dir)?;
     let with_options = |endpoint: &str, account: &str| {

@@ -11,7 +11,7 @@ use meditopia::internals::client::check_connection;
 use meditopia::internals::config::{Durability, Role, Settings, TokenSource};
 
 use crate::failure::{Failure, USAGE};
-use crate::options::spool::SpoolOptions;
+use crate::options::spool::{SpoolOptions, TokenUse};
 
 /// The name of the systemd credential: `LoadCredential=bearer-token:FILE`.
 const CREDENTIAL: &str = "bearer-token";
@@ -26,7 +26,7 @@ impl SenderConfig {
     /// Reads the file, the environment and the command line. From here on this process runs as the
     /// spool's owner.
     pub fn read(spool: &SpoolOptions, role: Role) -> Result<Self, Failure> {
-        let mut config = spool.config_as_owner()?;
+        let mut config = spool.config_as_owner(TokenUse::Sent)?;
         config.set("role", role.name())?;
         let mut settings = config.settings()?;
         if let (TokenSource::Absent, Some(file)) = (&settings.bearer_token, credential_file()) {

@@ -5,16 +5,23 @@
 //! over the file. A command that only reads a spool or changes its state needs nothing but the
 //! directory: the spool itself knows its endpoint and account, so an operator does not have to
 //! repeat them.
+//!
+//! The spool itself is its owner's word. A bearer token that the owner cannot read, because it is in root's
+//! environment or in a file of root's, is never sent where only the spool says.
 
 use std::path::{Path, PathBuf};
 
 use meditopia::internals::client::Purpose;
+use meditopia::internals::config::TokenSource;
 use meditopia::internals::spool;
 use meditopia::{Client, Config};
 
 use crate::failure::{Failure, USAGE};
 use crate::output::print_error;
-use crate::owner::become_owner_of;
+use crate::owner::{
+    become_controller_of, become_owner_of, check_spool_of_controller, current_user, gave_up_root,
+    is_unreadable,
+};
 
 /// The spool of a command, by position or by name.
 #[derive(clap::Args)]
@@ -56,13 +63,13 @@ impl SpoolOptions {
     }
 
     /// See [`NamedSpool::config_as_owner`]. The caller reports the configuration's warnings.
-    pub fn config_as_owner(&self) -> Result<Config, Failure> {
-        self.sources().config_as_owner()
+    pub fn config_as_owner(&self, token: TokenUse) -> Result<Config, Failure> {
+        self.sources().config_as_owner(token)
     }
 
     /// Like [`config_as_owner`](Self::config_as_owner), and prints the configuration's warnings.
-    pub fn config_with_printed_warnings(&self) -> Result<Config, Failure> {
-        let config = self.config_as_owner()?;
+    pub fn config_with_printed_warnings(&self, token: TokenUse) -> Result<Config, Failure> {
+        let config = self.config_as_owner(token)?;
         for warning in config.warnings() {
             print_error(format_args!("meditopia: warning: {warning}"));
         }
@@ -86,15 +93,24 @@ impl NamedSpool {
     /// The configuration with which [`Client::open`] opens the spool as an application does.
     ///
     /// It consists of what the command line, the environment and the file set, and otherwise of the
-    /// endpoint and account that the spool belongs to. The file is read with the rights that the
-    /// command was started with; from here on this process runs as the spool's owner.
+    /// endpoint and account that the spool belongs to. From here on this process runs as the spool's owner.
     pub fn config_as_owner(&self) -> Result<Config, Failure> {
-        self.sources().config_as_owner()
+        self.sources().config_as_owner(TokenUse::None)
     }
 
-    /// What the command line, the environment and the file set, whether they name a spool or not.
-    pub fn load_config(&self) -> Result<Config, Failure> {
-        self.sources().load_config()
+    /// What the command line, the environment and the file set, for a command that needs no spool and writes
+    /// at most into a directory. If they name a spool, this process runs as its owner from here on, otherwise
+    /// as the user who can change what the path of the directory leads to.
+    pub fn config_without_spool(&self, directory: Option<&Path>) -> Result<Config, Failure> {
+        let sources = self.sources();
+        let loaded = sources.load()?;
+        if !loaded.config.get("spool")?.is_empty() {
+            sources.become_owner(&loaded)?;
+        }
+        if let Some(directory) = directory {
+            become_controller_of(directory)?;
+        }
+        Ok(loaded.config)
     }
 
     fn sources(&self) -> Sources<'_> {
@@ -105,44 +121,94 @@ impl NamedSpool {
     }
 }
 
+/// What a command does with the bearer token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenUse {
+    /// It sends it to the endpoint.
+    Sent,
+    /// Nothing.
+    None,
+}
+
 /// What the command line says about the spool and its configuration.
 struct Sources<'a> {
     dir: Option<&'a Path>,
     file: Option<&'a Path>,
 }
 
+/// What the command line, the environment and the file set, whether they name a spool or not.
+struct Loaded {
+    config: Config,
+    /// The environment sets the bearer token.
+    has_token_of_environment: bool,
+    /// Another user than root can change the file.
+    has_file_of_user: bool,
+}
+
 impl Sources<'_> {
     fn dir_as_owner(&self) -> Result<PathBuf, Failure> {
-        let dir = match self.dir {
-            Some(dir) => dir.to_owned(),
-            None => configured_spool(&self.load_config()?)?,
-        };
+        match self.dir {
+            Some(dir) => {
+                become_owner_of(dir)?;
+                Ok(dir.to_owned())
+            }
+            None => self.become_owner(&self.load()?),
+        }
+    }
+
+    /// From here on this process runs as the owner of the configured spool, which is returned.
+    fn become_owner(&self, loaded: &Loaded) -> Result<PathBuf, Failure> {
+        let dir = configured_spool(&loaded.config)?;
         become_owner_of(&dir)?;
+        if let Some(file) = self
+            .file
+            .filter(|_| loaded.has_file_of_user && gave_up_root())
+        {
+            check_spool_of_controller(file, &dir)?;
+        }
         Ok(dir)
     }
 
-    fn config_as_owner(&self) -> Result<Config, Failure> {
+    fn config_as_owner(&self, token: TokenUse) -> Result<Config, Failure> {
         // Loaded before root is given up, because only root may be able to read the file.
-        let config = self.load_config()?;
-        let dir = configured_spool(&config)?;
-        become_owner_of(&dir)?;
-        let Ok(known) = spool::describe(&dir) else {
+        let loaded = self.load()?;
+        let dir = self.become_owner(&loaded)?;
+        let known = spool::describe(&dir);
+        // Whatever the spool says by the time that it is opened: the client sends where the configuration
+        // says, and refuses a spool that says something else.
+        if token == TokenUse::Sent && self.has_token_of_root(&loaded)? {
+            let said = known.as_ref().ok().map(|known| known.endpoint.as_str());
+            refuse_to_send_token(&loaded, &dir, self.file, said)?;
+        }
+        let Ok(known) = known else {
             // There is no spool yet, or opening the client will say what is wrong with it.
-            return Ok(config);
+            return Ok(loaded.config);
         };
         let mut own = Config::new();
         own.set("endpoint", &known.endpoint)?;
         own.set("account", &known.account)?;
-        own.override_with(&config);
+        own.override_with(&loaded.config);
         Ok(own)
     }
 
-    fn load_config(&self) -> Result<Config, Failure> {
+    /// Whether there is a bearer token that root has given to the command and the spool's owner cannot read.
+    /// A token's file is read with the owner's rights.
+    fn has_token_of_root(&self, loaded: &Loaded) -> Result<bool, Failure> {
+        let is_given = given_token(&loaded.config)?;
+        let is_readable = self.file.is_some_and(|file| !is_unreadable(file));
+        Ok(gave_up_root() && is_given && (loaded.has_token_of_environment || !is_readable))
+    }
+
+    fn load(&self) -> Result<Loaded, Failure> {
         let mut config = Config::new();
+        let mut has_file_of_user = false;
         if let Some(file) = self.file {
+            has_file_of_user = become_controller_of(file)?;
             config.load_file(file)?;
         }
-        config.load_process_env()?;
+        let mut environment = Config::new();
+        environment.load_process_env()?;
+        config.override_with(&environment);
         if let Some(dir) = self.dir {
             let dir = dir.to_str().ok_or_else(|| {
                 Failure::new(
@@ -155,8 +221,64 @@ impl Sources<'_> {
             })?;
             config.set("spool", dir)?;
         }
-        Ok(config)
+        Ok(Loaded {
+            config,
+            has_token_of_environment: given_token(&environment)?,
+            has_file_of_user,
+        })
     }
+}
+
+/// Refuses to send a token of root's where another user says. `said`: the endpoint of the spool.
+fn refuse_to_send_token(
+    loaded: &Loaded,
+    dir: &Path,
+    file: Option<&Path>,
+    said: Option<&str>,
+) -> Result<(), Failure> {
+    let owner = current_user();
+    let refuse = |what: String| {
+        Err(Failure::new(
+            USAGE,
+            format!("spool {}: {what}", dir.display()),
+        ))
+    };
+    if let Some(file) = file.filter(|_| loaded.has_file_of_user) {
+        return refuse(format!(
+            "the bearer token in root's environment would go where {} says, which {owner} can change; let that file name the token, or give root a configuration file of its own",
+            file.display()
+        ));
+    }
+    match said {
+        // It may be that of the default.
+        Some(said)
+            if !names_endpoint(&loaded.config)? && said != loaded.config.get("endpoint")? =>
+        {
+            refuse(format!(
+                "only the spool names the endpoint {said}, and the spool's owner, {owner}, cannot read the bearer token, so it is not sent there; set endpoint where the token is set, or let {owner} read a bearer_token_file"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a bearer token is given as a value, and not by the name of a file.
+fn given_token(config: &Config) -> Result<bool, Failure> {
+    let mut config = config.clone();
+    config.set("durability", "memory")?;
+    Ok(matches!(
+        config.settings()?.bearer_token,
+        TokenSource::Given(_)
+    ))
+}
+
+/// Whether the endpoint is set, and not only by its default.
+fn names_endpoint(config: &Config) -> Result<bool, Failure> {
+    const NOBODYS: &str = "https://unset.invalid/";
+    let mut set = Config::new();
+    set.set("endpoint", NOBODYS)?;
+    set.override_with(config);
+    Ok(set.get("endpoint")? != NOBODYS)
 }
 
 fn configured_spool(config: &Config) -> Result<PathBuf, Failure> {

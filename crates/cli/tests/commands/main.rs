@@ -14,6 +14,7 @@ mod doctor;
 mod event_lists;
 mod hold;
 mod hostile_application;
+mod hostile_owner;
 mod import;
 mod incidents;
 mod recover;

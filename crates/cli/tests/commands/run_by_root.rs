@@ -2,7 +2,7 @@
 //!
 //! Without root only the messages are tested.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
@@ -115,11 +115,15 @@ fn an_error_about_a_file_that_the_spools_owner_cannot_access_names_the_owner_and
         fs::write(&path, text).unwrap();
         path.display().to_string()
     };
-    let events = path(
-        "x.ndjson",
-        r#"{"token":"t","partner_user_id":"u","event":"video"}"#,
+    let events = path("x.ndjson", "no event\n");
+    let bad = dir_of_root.path().join("bad").display().to_string();
+    let mut import = command(
+        &[
+            "import", "-", "--format", "ndjson", "--bad", &bad, "--spool",
+        ],
+        &spool.path(),
     );
-    let refused = output(&["import", &events, "--spool"], &spool.path());
+    let refused = import.stdin(File::open(&events).unwrap()).output().unwrap();
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let errors = stderr(&refused);
     for part in [
@@ -147,11 +151,14 @@ fn an_error_about_a_file_that_the_spools_owner_cannot_access_names_the_owner_and
 fn a_command_run_by_root_fails_if_the_owner_of_the_spool_is_unknown() {
     let dir = tempfile::tempdir().unwrap();
     let nowhere = dir.path().join("nowhere");
+    if is_root() {
+        lchown(dir.path(), Some(OWNER), Some(OWNER)).unwrap();
+    }
     let refused = output(&["hold"], &nowhere);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let errors = stderr(&refused);
     let expected = if is_root() {
-        "root cannot tell who owns it; name a spool that exists"
+        "root cannot tell who is to own it; name a spool that exists"
     } else {
         "name a directory that is there"
     };

@@ -19,7 +19,7 @@ use meditopia::internals::event::Rules;
 use serde::Serialize;
 
 use crate::failure::{Failure, USAGE};
-use crate::options::spool::SpoolOptions;
+use crate::options::spool::{SpoolOptions, TokenUse};
 use crate::output::print_line;
 use crate::owner;
 
@@ -146,9 +146,12 @@ impl Report {
 
 /// Runs all checks and prints their findings.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
-    // Read before root is given up, because only root may be able to read the file.
-    let user_token = options.user_token()?;
     let settings = settings(options);
+    // Read with the rights of the spool's owner, because the token is sent where the spool says.
+    let user_token = match &settings {
+        Ok(_) => options.user_token()?,
+        Err(_) => None,
+    };
     let rules = settings
         .as_ref()
         .map_or_else(|_| Rules::default(), Settings::rules);
@@ -186,7 +189,8 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
 }
 
 fn settings(options: &Options) -> Result<Settings, Failure> {
-    Ok(options.spool.config_with_printed_warnings()?.settings()?)
+    let config = options.spool.config_with_printed_warnings(TokenUse::Sent)?;
+    Ok(config.settings()?)
 }
 
 impl Options {
@@ -195,8 +199,12 @@ impl Options {
             return Ok(None);
         };
         let token = std::fs::read_to_string(file).map_err(|e| {
+            let owner = match owner::gave_up_root() {
+                true => format!(" (read as the spool's owner, {})", owner::current_user()),
+                false => String::new(),
+            };
             usage_error(format!(
-                "--user-token-file {}: {e}; name the file that holds the user's token",
+                "--user-token-file {}: {e}{owner}; name the file that holds the user's token",
                 file.display()
             ))
         })?;

@@ -11,6 +11,7 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use serde::Serialize;
 
 use super::splitter::OriginalRecord;
@@ -89,9 +90,8 @@ impl BadRecords {
                 )));
             }
             (Ok(_), Some(committed)) => {
-                let file = OpenOptions::new().append(true).open(path);
-                let file = file.and_then(|file| file.set_len(committed).map(|()| file));
-                bad_records.file = Some(BufWriter::new(file.map_err(|e| cannot_write(path, &e))?));
+                let file = cut(path, committed).map_err(|e| cannot_write(path, &e))?;
+                bad_records.file = Some(BufWriter::new(file));
                 bad_records.bytes = committed;
             }
         }
@@ -144,6 +144,22 @@ impl BadRecords {
         let synced = file.flush().and_then(|()| file.get_ref().sync_all());
         synced.map_err(|e| cannot_write(path, &e))
     }
+}
+
+/// Opens a file to append to it, and cuts it to this length. A link that has taken its name is not followed.
+fn cut(path: &Path, bytes: u64) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut options = OpenOptions::new();
+    let file = options
+        .append(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    let about = file.metadata()?;
+    if !about.is_file() || about.len() < bytes {
+        return Err(io::Error::other("was replaced by another file"));
+    }
+    file.set_len(bytes)?;
+    Ok(file)
 }
 
 fn cannot_write(path: &Path, cause: &io::Error) -> Failure {

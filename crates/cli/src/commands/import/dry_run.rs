@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use meditopia::internals::event::Rules;
+
 use super::Options;
 use super::bad_records::BadRecords;
 use super::input::Input;
@@ -11,8 +13,12 @@ use crate::failure::{Failure, NOTHING_QUEUED};
 use crate::output::print_line;
 
 /// Checks every record of `input` and prints how many are good.
-pub fn check(options: &Options, input: Input, format: Format) -> Result<ExitCode, Failure> {
-    let rules = options.rules()?;
+pub fn check(
+    options: &Options,
+    input: Input,
+    format: Format,
+    rules: &Rules,
+) -> Result<ExitCode, Failure> {
     // Without --bad nothing is written: a dry run must not leave a file that the import refuses
     // later.
     let bad_file = options
@@ -23,7 +29,7 @@ pub fn check(options: &Options, input: Input, format: Format) -> Result<ExitCode
     let bad_records = BadRecords::new(bad_file, None)?;
     let mut reader = RecordReader::new(options, format, input, None, bad_records)?;
     let broken = loop {
-        match reader.next(&rules)? {
+        match reader.next(rules)? {
             NextRecord::Good | NextRecord::Bad => {}
             NextRecord::End => break None,
             NextRecord::Broken(why) => break Some(why),

@@ -21,12 +21,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use meditopia::{Client, Config};
+use meditopia::Client;
 
 use self::input::Input;
 use self::splitter::Format;
 use crate::failure::{Failure, USAGE};
 use crate::options::spool::NamedSpool;
+use crate::owner;
 
 /// The last part of `--help`.
 pub const EXIT_CODES: &str = r#"Formats, by the file's name or --format:
@@ -115,12 +116,19 @@ pub fn run(mut options: Options) -> Result<ExitCode, Failure> {
     {
         options.delimiter = b'\t';
     }
-    // Opened before root is given up, because only root may be able to read the input.
-    let input = Input::open(&options.file).map_err(|e| options.unreadable(&e))?;
+    // Before the input is opened: what only root can read is not for the spool's owner. Standard input was
+    // opened by who runs the command.
+    let mut config = match options.dry_run {
+        true => options
+            .spool
+            .config_without_spool(options.bad_directory())?,
+        false => options.spool.config_as_owner()?,
+    };
+    let input = Input::open(&options.file).map_err(|e| options.unopened(&e, format))?;
     if options.dry_run {
-        return dry_run::check(&options, input, format);
+        config.set("durability", "memory")?;
+        return dry_run::check(&options, input, format, &config.settings()?.rules());
     }
-    let mut config = options.spool.config_as_owner()?;
     config.set("role", "enqueue")?;
     let client = Client::open(&config)?;
     enqueue::enqueue(&options, input, format, &client)
@@ -162,14 +170,25 @@ impl Options {
         std::path::absolute(&path).map_err(|e| Failure::from(format!("{}: {e}", path.display())))
     }
 
-    fn unreadable(&self, cause: &io::Error) -> Failure {
-        Failure::from(format!("{}: {cause}", self.source()))
+    /// The directory that the file of --bad is made in.
+    fn bad_directory(&self) -> Option<&Path> {
+        let directory = self.bad.as_deref().and_then(Path::parent)?;
+        let is_here = directory.as_os_str().is_empty();
+        Some(if is_here { Path::new(".") } else { directory })
     }
 
-    /// The rules of the checks, read without opening a spool.
-    fn rules(&self) -> Result<meditopia::internals::event::Rules, Failure> {
-        let mut config: Config = self.spool.load_config()?;
-        config.set("durability", "memory")?;
-        Ok(config.settings()?.rules())
+    fn unopened(&self, cause: &io::Error, format: Format) -> Failure {
+        if !owner::gave_up_root() || cause.kind() != io::ErrorKind::PermissionDenied {
+            return self.unreadable(cause);
+        }
+        let (source, owner) = (self.source(), owner::current_user());
+        let format = format.name();
+        Failure::from(format!(
+            "{source}: cannot be read as the spool's owner, {owner}: {cause}; let {owner} read it, or give it on standard input: meditopia import - --format {format} ... < {source}"
+        ))
+    }
+
+    fn unreadable(&self, cause: &io::Error) -> Failure {
+        Failure::from(format!("{}: {cause}", self.source()))
     }
 }

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use meditopia::Client;
+use meditopia::internals::client::Purpose;
 
 use self::check::{Grade, Thresholds};
 use self::snapshot::Snapshot;
@@ -71,7 +72,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
         return Ok(run_check(options));
     }
     let dir = options.spool.dir_as_owner()?;
-    let client = options.spool.open_to_read()?;
+    let client = Client::open_existing(&dir, Purpose::Read)?;
     let mut out = options.output.open();
     match options.watch {
         None => {
@@ -145,7 +146,7 @@ fn run_check(options: &Options) -> ExitCode {
     let check = || -> Result<(Grade, String), Failure> {
         options.thresholds.validate()?;
         let dir = options.spool.dir_as_owner()?;
-        let client = options.spool.open_to_read()?;
+        let client = Client::open_existing(&dir, Purpose::Read)?;
         let snapshot = Snapshot::take(&client, &dir)?;
         Ok(check::grade(&snapshot, &options.thresholds))
     };

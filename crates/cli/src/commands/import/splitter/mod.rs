@@ -45,6 +45,15 @@ impl Format {
             _ => None,
         }
     }
+
+    /// The value of --format.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ndjson => "ndjson",
+            Self::Json => "json",
+            Self::Csv => "csv",
+        }
+    }
 }
 
 /// What a splitter knows about earlier bytes: enough to continue after any record. The names are a
