@@ -43,6 +43,8 @@ fn strangers_in_the_journal_are_left_alone_with_one_line_and_what_only_looks_lik
         .with("role", "enqueue");
     let writer = enqueuer.client();
     writer.enqueue_for("u-1", 1);
+    writer.close(secs(10)).unwrap();
+    drop(writer);
     let journal = spool.path().join("journal");
     for at in 0..number {
         fs::write(journal.join(format!("stranger-{at}")), "").unwrap();
@@ -56,7 +58,7 @@ fn strangers_in_the_journal_are_left_alone_with_one_line_and_what_only_looks_lik
     wait_for("set aside", || {
         count_in(&journal, |name| name.ends_with("-7-00000001.log")) == 0
     });
-    writer.enqueue_for("u-1", 2);
+    sender.enqueue_for("u-1", 2);
     assert_eq!(sender.flush_ok(secs(60)).delivered, 1);
 
     assert_eq!(
@@ -92,11 +94,17 @@ fn planted_commands_are_put_aside_with_few_lines_and_keep_no_operator_waiting() 
     let commands = spool.path().join("commands");
     fs::create_dir_all(&commands).unwrap();
     for at in 0..number {
-        fs::write(commands.join(format!("{at:08}.json")), "no command").unwrap();
+        // Before any that an operator gives.
+        fs::write(
+            commands.join(format!("00000000-{at:020}.json")),
+            "no command",
+        )
+        .unwrap();
     }
     sender.hold().unwrap();
     sender.resume().unwrap();
-    assert_eq!(count_in(&commands, |name| name.ends_with(".bad")), number);
+    let put_aside = || count_in(&commands, |name| name.ends_with(".bad"));
+    wait_for("put aside", || put_aside() == number);
     let lines = warnings(&sender);
     let of_commands = lines
         .iter()
