@@ -182,7 +182,7 @@ fn a_record_behind_a_hole_is_found_and_the_hole_is_no_damage_to_save() {
         created_wall_ms: 0,
     };
     let path = journal.write_segment(&header, &[(6, "one".to_owned())]);
-    let hole = 64 * 1024 * 1024;
+    let hole = TERABYTE;
     let begin = fs::metadata(&path).unwrap().len();
     let file = File::options().write(true).open(&path).unwrap();
     let offset = begin + hole - segment::HEADER_LEN as u64;
