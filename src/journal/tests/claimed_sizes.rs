@@ -66,7 +66,8 @@ fn damage_reaches_to_the_next_valid_header_and_not_to_bytes_that_resemble_one() 
     assert_eq!(found(&bytes), (length as u64, 1, true));
 
     // Longer than a window, and with the header across the end of one.
-    for length in [5_000, 256 * 1024 - 10, 256 * 1024, 600_000] {
+    const WINDOW: usize = 256 * 1024;
+    for length in [5_000, 4_086, 4_086 + WINDOW, 4_086 + 2 * WINDOW, 600_000] {
         let zeros = vec![0; length];
         assert_eq!(found(&zeros), (0, 0, false), "{length}");
         let behind = [zeros, record_at(length)].concat();
