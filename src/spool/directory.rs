@@ -50,6 +50,19 @@ pub fn check_directory(dir: &Path) -> Result<()> {
     refuse_network_file_system(dir, file_system(dir, &opened)?)
 }
 
+/// Checks that a file can be made and removed in `dir`, a directory of this user's.
+///
+/// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch), [`Io`](crate::error::ErrorKind::Io),
+/// [`SpoolFull`](crate::error::ErrorKind::SpoolFull).
+#[cfg(feature = "internals")]
+pub fn check_writable(dir: &Path) -> Result<()> {
+    let (opened, _) = open_own_dir(dir, Missing::Fail)?;
+    let name = format!(".check-{}", pid());
+    let made = opened.create(&name, rustix::fs::OFlags::WRONLY);
+    let removed = made.and_then(|_| opened.remove(&name));
+    removed.map(drop).map_err(|e| opened.error(&name, e))
+}
+
 /// Opens the spool's directory, to which only this user may be able to write.
 pub(super) fn open_own_dir(dir: &Path, missing: Missing) -> Result<(Dir, Metadata)> {
     let opened = match open_directory(dir, missing) {

@@ -45,6 +45,8 @@ pub(crate) mod tests;
 mod walk;
 
 pub(crate) use self::dir::{Dir, Safety};
+#[cfg(feature = "internals")]
+pub use self::directory::check_writable;
 pub(crate) use self::directory::temporary_dir;
 pub use self::directory::{DirectoryId, check_directory, owner_of};
 pub use self::disk_space::{DiskSpace, disk_space};

@@ -24,7 +24,15 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 const OWNER: u32 = 12_345;
 const NEIGHBOUR: u32 = 12_346;
 
-const COMMANDS: [&[&str]; 3] = [&["hold"], &["status"], &["resume"]];
+const COMMANDS: [&[&str]; 7] = [
+    &["hold"],
+    &["status"],
+    &["resume"],
+    &["adopt"],
+    &["recover", "--yes"],
+    &["rejected", "export"],
+    &["doctor"],
+];
 
 /// Everything below a directory: names, owners and contents.
 fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -123,7 +131,10 @@ fn copied_command() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
     let copy = dir.path().join("meditopia");
-    fs::copy(env!("CARGO_BIN_EXE_meditopia"), &copy).unwrap();
+    // By a process: a child of another test would have a file that this one writes, and nobody could run it.
+    let mut cp = Command::new("cp");
+    let copied = cp.arg(env!("CARGO_BIN_EXE_meditopia")).arg(&copy).status();
+    assert!(copied.unwrap().success());
     (dir, copy)
 }
 

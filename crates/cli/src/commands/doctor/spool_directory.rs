@@ -132,11 +132,15 @@ fn missing(dir: &Path) -> Finding {
 }
 
 fn writable(dir: &Path) -> Finding {
-    match create_and_remove_file(dir) {
+    match spool::check_writable(dir) {
         Ok(()) => Finding::ok("spool writable", "a file can be created and removed"),
         Err(e) => Finding::fail(
             "spool writable",
-            format!("no file can be created in {}: {e}", dir.display()),
+            format!(
+                "no file can be created in {}: {}",
+                dir.display(),
+                problem(&e)
+            ),
             "check the directory's mode and owner, and whether its file system is read-only or full",
         ),
     }

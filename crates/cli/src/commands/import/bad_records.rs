@@ -168,3 +168,26 @@ fn cannot_write(path: &Path, cause: &io::Error) -> Failure {
         path.display()
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_of_bad_records_is_cut_only_if_it_is_the_one_that_was_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("bad"), "committed, and more").unwrap();
+        assert!(cut(&at("bad"), 9).is_ok());
+        assert_eq!(fs::read(at("bad")).unwrap(), b"committed");
+
+        fs::write(at("other"), "of somebody").unwrap();
+        std::os::unix::fs::symlink("other", at("link")).unwrap();
+        for not_it in ["link", ".", "bad"] {
+            assert!(cut(&at(not_it), 10).is_err(), "{not_it}");
+        }
+        assert_eq!(fs::read(at("other")).unwrap(), b"of somebody");
+    }
+}
