@@ -1007,9 +1007,14 @@ void meditopia_config_free(struct meditopia_config *config);
  * starts at the first enqueue. Callable from any thread. The master of a prefork server may open
  * the client, and its workers use the handle that they inherit.
  *
+ * Open it after dropping rights (`setuid`): the spool belongs to the user who opens it. A process
+ * that changes its user later gets `MEDITOPIA_ERROR_SPOOL_MISMATCH` from calls on the client. One
+ * that changes its root directory (`chroot`) goes on with the spool that it has open.
+ *
  * Errors:
  *   MEDITOPIA_ERROR_INVALID_ARGUMENT  an argument is NULL
- *   MEDITOPIA_ERROR_CONFIG            no spool is named, or options contradict each other
+ *   MEDITOPIA_ERROR_CONFIG            no spool is named, options contradict each other, or there is
+ *                                     no /proc/sys/kernel/random/boot_id, as in a chroot without it
  *   MEDITOPIA_ERROR_CONFLICT          this process has the spool open with another value of the
  *                                     key that the message names
  *   MEDITOPIA_ERROR_SPOOL_MISMATCH    the spool belongs to another user, endpoint or account, or

@@ -55,7 +55,8 @@ impl Reasons {
 /// The sender's end.
 #[derive(Debug)]
 pub(super) struct WakeSocket {
-    socket: ClosedInChild<UnixDatagram>,
+    /// `None`: a process without `/proc`, as in a chroot, can make none. It looks every second.
+    socket: Option<ClosedInChild<UnixDatagram>>,
 }
 
 impl WakeSocket {
@@ -64,11 +65,15 @@ impl WakeSocket {
         let dir = spool.held_dir()?;
         let failed = |e: io::Error| dir.error(NAME, e);
         dir.remove(NAME).map_err(failed)?;
-        let socket = UnixDatagram::bind(short_path(&dir).map_err(failed)?).map_err(failed)?;
+        let socket = match UnixDatagram::bind(short_path(&dir).map_err(failed)?) {
+            Ok(socket) => socket,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self { socket: None }),
+            Err(e) => return Err(failed(e)),
+        };
         // Not by the descriptor: chmod of a socket's descriptor does not reach its file.
         dir.make_socket_private(NAME).map_err(failed)?;
         Ok(Self {
-            socket: ClosedInChild::new(socket),
+            socket: Some(ClosedInChild::new(socket)),
         })
     }
 
@@ -91,31 +96,31 @@ impl WakeSocket {
             }
         }
         // The same look answers all that came meanwhile.
-        if self.socket.set_nonblocking(true).is_ok() {
+        if let Some(socket) = &self.socket
+            && socket.set_nonblocking(true).is_ok()
+        {
             let mut wake = [0];
-            while self.socket.recv(&mut wake).is_ok() {
+            while socket.recv(&mut wake).is_ok() {
                 reasons.add(wake[0]);
             }
-            let _ = self.socket.set_nonblocking(false);
+            let _ = socket.set_nonblocking(false);
         }
         reasons
     }
 
     /// The next byte, if one comes within `timeout`.
     fn receive(&self, timeout: Duration) -> Option<u8> {
-        // An application that has closed it may have a socket of its own there.
-        if self.socket.check().is_err() {
-            std::thread::sleep(timeout);
-            return None;
-        }
         // Zero would mean for ever.
         let timeout = timeout.max(Duration::from_millis(1));
-        if self.socket.set_read_timeout(Some(timeout)).is_err() {
+        // An application that has closed it may have a socket of its own there.
+        let own = self.socket.as_ref().filter(|own| own.check().is_ok());
+        let ready = own.filter(|own| own.set_read_timeout(Some(timeout)).is_ok());
+        let Some(socket) = ready else {
             std::thread::sleep(timeout);
             return None;
-        }
+        };
         let mut wake = [0];
-        self.socket.recv(&mut wake).ok().map(|_| wake[0])
+        socket.recv(&mut wake).ok().map(|_| wake[0])
     }
 }
 

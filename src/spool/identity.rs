@@ -308,15 +308,27 @@ pub(super) fn lock_identity(dir: &Dir) -> Result<LockFile> {
     LockFile::wait_for(dir, LOCK, LOCK_TIMEOUT)
 }
 
-/// What distinguishes one boot of the host from the next.
+/// What distinguishes one boot of the host from the next. Nothing else that every kernel has does: the wall
+/// clock can be set, and the id of the kernel's own tmpfs is a new one at each boot only from Linux 5.13 on.
+///
+/// Errors: [`Config`](ErrorKind::Config) where the file is missing or hidden, which does not pass by itself;
+/// [`Io`](ErrorKind::Io).
 #[cfg(target_os = "linux")]
 pub(super) fn read_boot_id() -> Result<String> {
     let path = Path::new("/proc/sys/kernel/random/boot_id");
     let mut text = String::with_capacity(64);
-    File::open(path)
-        .and_then(|mut file| file.read_to_string(&mut text))
-        .map_err(|e| Error::io(path.display(), e))?;
-    Ok(text.trim().to_owned())
+    let read = File::open(path).and_then(|mut file| file.read_to_string(&mut text));
+    match read.map_err(|e| (e.kind(), Error::io(path.display(), e))) {
+        Ok(_) => Ok(text.trim().to_owned()),
+        Err((IoKind::NotFound | IoKind::NotADirectory | IoKind::PermissionDenied, e)) => {
+            let remedy = "events of two boots are told apart by this file; in a chroot, mount --bind it there (an empty file in its place is enough to mount it on); under systemd, leave ProcSubset=pid out";
+            Err(Error::new(
+                ErrorKind::Config,
+                format!("{}; {remedy}", e.message()),
+            ))
+        }
+        Err((_, e)) => Err(e),
+    }
 }
 
 /// Without a boot id, the minute of the boot distinguishes boots.

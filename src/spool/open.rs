@@ -161,8 +161,14 @@ impl Spool {
     ///
     /// Errors: [`Io`](crate::error::ErrorKind::Io), [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch).
     pub(crate) fn check_path(&self) -> Result<()> {
-        self.held
-            .check_same_directory(std::fs::metadata(self.held.path()))
+        self.held.check_path()
+    }
+
+    /// Whether the spool is still at its path; `false`: another directory is, or none.
+    #[cfg(feature = "internals")]
+    pub(crate) fn is_at_path(&self) -> Result<bool> {
+        let is_at_path = self.held.is_at_path();
+        is_at_path.map_err(|e| Error::io(self.name(), e))
     }
 
     /// How messages name it: `spool` and its path.

@@ -5,6 +5,7 @@
 
 mod clocks;
 mod containers;
+mod dropped_rights;
 mod footprint;
 mod fork;
 mod image;
