@@ -226,6 +226,13 @@ impl Client {
         Ok(self.core()?.sender.vitals())
     }
 
+    /// Whether the spool is still at its path; `false`: another directory is, or none, and no sender of this
+    /// process sends any more. Errors: [`ErrorKind::Closed`], [`ErrorKind::Io`].
+    #[cfg(feature = "internals")]
+    pub fn is_spool_at_path(&self) -> Result<bool> {
+        self.core()?.spool.is_at_path()
+    }
+
     /// Replaces the bearer token of this process's sender. Waits for nothing: the sender's next step
     /// ends a pause for a refused token.
     ///

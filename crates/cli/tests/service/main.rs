@@ -12,5 +12,6 @@ mod flush;
 mod health;
 mod log;
 mod reload;
+mod replaced;
 mod sandbox;
 mod start;

@@ -2,6 +2,10 @@
 //!
 //! It feeds the watchdog of the service manager only while the threads of the sender report in
 //! time. A process whose sender is stuck is therefore restarted even if its own timers still run.
+//!
+//! If another directory takes the place of the spool, or none is there any more, the process ends, for its
+//! supervisor to start it anew. It could open the new one itself, but a start does more than that: root gives
+//! its rights to the owner of the new directory, the configuration is read, a spool is made or refused.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +15,7 @@ use meditopia::internals::client::Standing;
 use meditopia::{ErrorKind, Report, Result as Outcome};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::current_client::CurrentClient;
 use super::endpoint::{self, EndpointState, Reach};
@@ -27,6 +31,10 @@ const TOLERANCE: Duration = Duration::from_secs(30);
 /// The interval of requests to the manager for more time to end, and the time that each asks for.
 const EXTEND_EVERY: Duration = Duration::from_secs(1);
 const EXTEND_BY: Duration = Duration::from_secs(15);
+/// How often the service checks that its spool is still at its path, and how long it may be missing there:
+/// a script that replaces it takes a moment.
+const SPOOL_CHECK_EVERY: Duration = Duration::from_millis(500);
+const SPOOL_MISSING_FOR: Duration = Duration::from_secs(3);
 /// The sender counts as stuck if it needs this much longer than its deadline to end.
 const END_GRACE: Duration = Duration::from_secs(5);
 
@@ -125,6 +133,7 @@ pub async fn run(
         tokio::select! {
             signal = end_signals.next() => break signal,
             _ = hang_up.recv() => config = daemon.reload(config)?,
+            () = spool_is_gone(&current) => return Err(daemon.end_without_spool().await),
         }
     };
     daemon.end(signal, &mut end_signals).await
@@ -193,6 +202,21 @@ impl Daemon<'_> {
         }
     }
 
+    /// Leaves the spool, which is no longer at its path. The request in flight may still be answered.
+    async fn end_without_spool(&self) -> Failure {
+        self.health.set_ending();
+        self.manager
+            .send("STOPPING=1\nSTATUS=the spool was replaced");
+        let client = self.health.client.get();
+        let closing = tokio::task::spawn_blocking(move || client.close(END_GRACE));
+        // Whatever it says, the next service begins with the new directory.
+        let _ = timeout(2 * END_GRACE, closing).await;
+        Failure::from(format!(
+            "{}: was removed, or another directory is in its place; this service ends, to be started anew on what is there now; events that are left in the old directory, if it exists, are not sent from there: meditopia flush OLD",
+            self.spool
+        ))
+    }
+
     fn report_end(&self, signal: &str, report: &Report, outcome: Outcome<()>, is_stand_by: bool) {
         let spool = &self.spool;
         let done = format!(
@@ -233,6 +257,26 @@ impl Daemon<'_> {
         );
         self.manager.send_status(&line);
         Failure::new(EVENTS_LEFT, line)
+    }
+}
+
+/// Returns once the spool has not been at its path for a while.
+async fn spool_is_gone(current: &CurrentClient) {
+    let mut ticks = interval(SPOOL_CHECK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut missing_since = None;
+    loop {
+        ticks.tick().await;
+        let client = current.get();
+        // The disk may hang.
+        let checked = tokio::task::spawn_blocking(move || client.is_spool_at_path()).await;
+        let is_missing = matches!(checked, Ok(Ok(false)));
+        match (is_missing, missing_since) {
+            (false, _) => missing_since = None,
+            (true, None) => missing_since = Some(Instant::now()),
+            (true, Some(since)) if since.elapsed() >= SPOOL_MISSING_FOR => return,
+            (true, Some(_)) => {}
+        }
     }
 }
 
