@@ -928,6 +928,9 @@ struct meditopia_config *meditopia_config_new(void);
  *                        that is logged
  *   allow_network_spool  boolean, false: accept a spool on a network file system, where locks and
  *                        promises may not hold
+ *   trust_group          boolean, false: accept a spool whose directory the group may write to, and
+ *                        that another user may own, if this process is in the group: what
+ *                        Kubernetes (fsGroup) and OpenShift set up
  *
  * Does not block.
  *

@@ -17,7 +17,7 @@ use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
 use crate::mutex::lock;
 use crate::sender::{Report, Sender, SenderOptions, Token, Wanted};
-use crate::spool::{self, Destination, NetworkFileSystem, Spool};
+use crate::spool::{self, Destination, GroupTrust, NetworkFileSystem, Spool};
 use crate::stats::histogram::{ENQUEUE_BOUNDS_US, SharedHistogram};
 use crate::store::CommitSafety;
 
@@ -73,7 +73,9 @@ impl Core {
         } else {
             NetworkFileSystem::Refuse
         };
-        let spool = Arc::new(Spool::open(&dir, destination, network)?);
+        // A temporary spool is this process's alone.
+        let trust = GroupTrust::from_setting(settings.trust_group && temporary.is_none());
+        let spool = Arc::new(Spool::open_trusting(&dir, destination, network, trust)?);
         Ok(Self::with_spool(settings, spool, temporary))
     }
 

@@ -16,7 +16,7 @@ use crate::config::{self, Settings, TokenSource};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mutex::lock;
 use crate::process::PerProcess;
-use crate::spool::DirectoryId;
+use crate::spool::{DirectoryId, GroupTrust};
 
 type Cores = Mutex<HashMap<DirectoryId, Arc<Core>>>;
 
@@ -115,7 +115,8 @@ fn find(settings: &Settings) -> Option<Arc<Core>> {
     if lock(cores()).is_empty() {
         return None;
     }
-    let directory = settings.spool.as_deref().and_then(DirectoryId::read)?;
+    let trust = GroupTrust::from_setting(settings.trust_group);
+    let directory = DirectoryId::read(settings.spool.as_deref()?, trust)?;
     let cores = lock(cores());
     let known = cores.get(&directory)?;
     let is_same = config::conflict(&known.settings, settings).is_none();

@@ -151,6 +151,7 @@ impl Config {
             brake_users: NonZeroU32::new(self.number("brake_users")?),
             log_level: self.typed("log_level", Level::from_option)?,
             allow_network_spool: self.typed("allow_network_spool", |text| text.parse().ok())?,
+            trust_group: self.typed("trust_group", |text| text.parse().ok())?,
         })
     }
 

@@ -72,7 +72,7 @@ const fn number(min: u64, max: u64) -> Form {
 }
 
 #[rustfmt::skip]
-pub(super) static OPTIONS: [OptionDoc; 23] = [
+pub(super) static OPTIONS: [OptionDoc; 24] = [
     option("endpoint", Form::Endpoint, "https://partners.meditopia.com/default/v1/events",
         "The full URL that events are posted to. A spool belongs to one endpoint."),
     option("account", Text, "",
@@ -119,6 +119,8 @@ pub(super) static OPTIONS: [OptionDoc; 23] = [
         "The library's log keeps records of this level and of more severe ones."),
     option("allow_network_spool", Flag, "false",
         "Whether the spool may be on a network file system, where locks may not work."),
+    option("trust_group", Flag, "false",
+        "Whether the group of the spool's directory may write to it, as Kubernetes (`fsGroup`) and OpenShift set it up for processes that are not its owner."),
 ];
 
 /// Every option, in the order of the documentation.

@@ -119,6 +119,8 @@ pub struct Settings {
     pub log_level: Option<Level>,
     /// Whether the spool may be on a network file system.
     pub allow_network_spool: bool,
+    /// Whether the group of the spool's directory may write to it.
+    pub trust_group: bool,
 }
 
 impl Settings {
@@ -164,6 +166,7 @@ pub fn differences(one: &Settings, other: &Settings) -> impl Iterator<Item = &'s
         receipts_kept,
         log_level,
         allow_network_spool,
+        trust_group,
     } = one;
     let other_file = other.bearer_token.file();
     let same_file = other_file.is_none() || bearer_token.file() == other_file;
@@ -202,6 +205,7 @@ pub fn differences(one: &Settings, other: &Settings) -> impl Iterator<Item = &'s
             "allow_network_spool",
             *allow_network_spool == other.allow_network_spool,
         ),
+        ("trust_group", *trust_group == other.trust_group),
     ]
     .into_iter()
     .filter_map(|(key, same)| (!same).then_some(key))

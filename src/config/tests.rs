@@ -50,10 +50,11 @@ fn an_option_that_nothing_set_has_its_documented_default() {
     assert!(settings.proxy.is_none() && settings.ca_file.is_none());
     assert!(settings.max_spool_bytes.is_none() && settings.event_ttl.is_none());
     assert!(settings.max_requests_per_s.is_none() && !settings.allow_network_spool);
+    assert!(!settings.trust_group);
 }
 
 /// For each option: values that are accepted, and values that are not.
-const VALUES: [(&str, &[&str], &[&str]); 23] = [
+const VALUES: [(&str, &[&str], &[&str]); 24] = [
     (
         "endpoint",
         &["http://localhost:1/"],
@@ -101,6 +102,7 @@ const VALUES: [(&str, &[&str], &[&str]); 23] = [
         &["", "trace"],
     ),
     ("allow_network_spool", &["true", "false"], &["", "1", "yes"]),
+    ("trust_group", &["true", "false"], &["", "1", "no"]),
 ];
 
 #[test]
@@ -169,6 +171,7 @@ fn an_option_of_zero_is_off_in_the_settings_and_a_time_becomes_a_duration() {
         ("role", "enqueue"),
         ("utc_offset", "+03:00"),
         ("allow_network_spool", "true"),
+        ("trust_group", "true"),
     ]);
     assert_eq!(settings.brake_users, None);
     assert_eq!(settings.receipts_kept, None);
@@ -177,7 +180,7 @@ fn an_option_of_zero_is_off_in_the_settings_and_a_time_becomes_a_duration() {
     assert_eq!(settings.log_level, None);
     assert_eq!((settings.lanes, settings.role), (4, Role::Enqueue));
     assert_eq!(settings.rules().utc_offset.seconds(), 10_800);
-    assert!(settings.allow_network_spool);
+    assert!(settings.allow_network_spool && settings.trust_group);
 }
 
 #[test]
@@ -409,6 +412,7 @@ fn two_clients_of_one_spool_conflict_about_every_option_but_the_bearer_token() {
         ("receipts_days", "11"),
         ("log_level", "debug"),
         ("allow_network_spool", "true"),
+        ("trust_group", "true"),
     ] {
         let other = with(&[base.as_slice(), &[(key, value)]].concat());
         assert_eq!(conflict(&with(&base), &other), Some(key));

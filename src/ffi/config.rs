@@ -95,6 +95,9 @@ pub extern "C" fn meditopia_config_new() -> *mut meditopia_config {
 ///                        that is logged
 ///   allow_network_spool  boolean, false: accept a spool on a network file system, where locks and
 ///                        promises may not hold
+///   trust_group          boolean, false: accept a spool whose directory the group may write to, and
+///                        that another user may own, if this process is in the group: what
+///                        Kubernetes (fsGroup) and OpenShift set up
 ///
 /// Does not block.
 ///

@@ -35,6 +35,8 @@ const ERROR_REST: Duration = Duration::from_secs(1);
 const FULL_REST: Duration = Duration::from_millis(100);
 /// At most so often is a heartbeat published that no flush waits for.
 const HEARTBEAT_EVERY: Duration = Duration::from_millis(200);
+/// How often it is looked whether the files of the spool are old, or `identity.json` is gone.
+const YOUNG_EVERY: Duration = Duration::from_secs(60);
 /// How often old receipts are looked for, and how many files of them a look may remove.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 const FORGET_FILES: usize = 10;
@@ -188,6 +190,8 @@ struct ElectedSender {
     publisher: Publisher,
     /// When no old receipt was left.
     forgotten: Option<Instant>,
+    /// When the files were last looked at by their age.
+    kept_young: Option<Instant>,
     /// What was wrong with the token's file, to log it once.
     token_error: Option<String>,
 }
@@ -221,6 +225,7 @@ impl ElectedSender {
             reasons: Reasons::FLUSH,
             publisher: Publisher::new(),
             forgotten: None,
+            kept_young: None,
             token_error: None,
         }))
     }
@@ -257,6 +262,7 @@ impl ElectedSender {
         carry_out_commands(shared, &self.election, &mut self.publisher)?;
         let taken_bytes = self.take_over(shared)?;
         self.forget_receipts(shared)?;
+        self.keep_files_young(shared);
         shared.keep_ledger_short()?;
         let for_flush = self.reasons.flush;
         if for_flush || self.publisher.is_progress_older_than(HEARTBEAT_EVERY) {
@@ -325,6 +331,22 @@ impl ElectedSender {
             reclaim::remove_abandoned(shared, &self.election, &mut round, &offsets, keep_alive)?;
         self.space.give_back(shared, &self.election)?;
         Ok(round.taken_bytes().saturating_sub(removed))
+    }
+
+    /// Keeps the files of the spool from programs that clean up. Delivery goes on if that fails.
+    fn keep_files_young(&mut self, shared: &Shared) {
+        if self.kept_young.is_some_and(|at| at.elapsed() < YOUNG_EVERY) {
+            return;
+        }
+        self.kept_young = Some(Instant::now());
+        match shared.spool.keep_young() {
+            Ok(false) => {}
+            Ok(true) => shared.log.warn(format_args!(
+                "{}: identity.json was removed, and is written again; see that no program removes old files there",
+                shared.spool.name()
+            )),
+            Err(e) => shared.log.warn(format_args!("{e}; old files of it may be removed by programs that clean up")),
+        }
     }
 
     /// Lets go of old receipts, some files of them at a look.

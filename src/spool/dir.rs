@@ -17,14 +17,15 @@ use std::io::{self, ErrorKind as IoKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, DirEntry, FileType, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{
+    AtFlags, DirEntry, FileType, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_NOW,
+};
 use rustix::io::Errno;
 
+use super::rights::Sharing;
 use crate::error::{Error, ErrorKind, is_unsupported};
 use crate::process::{Announcement, CloseOnFork, ClosedInChild, FileKey, OwnDescriptor};
 
-const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
-const PRIVATE_DIR: Mode = Mode::RWXU;
 /// What every open has, also one of a name that was looked at before.
 const CAREFULLY: OFlags = OFlags::NOFOLLOW
     .union(OFlags::NONBLOCK)
@@ -48,6 +49,8 @@ pub(crate) struct Dir {
     handle: Handle,
     /// Where it was opened, for messages.
     path: PathBuf,
+    /// For whom files are made in it.
+    sharing: Sharing,
 }
 
 #[derive(Debug)]
@@ -64,7 +67,17 @@ impl Dir {
         Self {
             handle: Handle::Kept(OwnDescriptor::new(handle)),
             path: path.to_owned(),
+            sharing: Sharing::Owner,
         }
+    }
+
+    /// The same directory, in which files are made for `sharing`.
+    pub(super) fn shared(self, sharing: Sharing) -> Self {
+        Self { sharing, ..self }
+    }
+
+    pub(super) fn sharing(&self) -> Sharing {
+        self.sharing
     }
 
     fn file(&self) -> &File {
@@ -179,6 +192,7 @@ impl Dir {
                 Ok(file) => File::from(file),
                 // Something else has the name by now.
                 Err(Errno::LOOP | Errno::NXIO | Errno::ISDIR) => continue,
+                Err(Errno::ACCESS) if self.completes_rights(name, &known)? => continue,
                 Err(e) => return Err(e.into()),
             };
             if inode_of(&rustix::fs::fstat(&file)?) == inode_of(&known) {
@@ -196,11 +210,59 @@ impl Dir {
         Err(Errno::AGAIN.into())
     }
 
-    /// Creates a file (0600) that must not exist yet, with this access.
+    /// Gives a file or a directory its rights, if its maker has not yet done so: whatever the umask of this
+    /// process is, it can use what it has made.
+    fn completes_rights(&self, name: &str, about: &Stat) -> io::Result<bool> {
+        let kind = FileType::from_raw_mode(about.st_mode);
+        let wanted = match kind.is_dir() {
+            true => self.sharing.dir_mode(),
+            false => self.sharing.file_mode(),
+        };
+        let owner = wanted & Mode::RWXU;
+        let us = rustix::process::geteuid().as_raw();
+        let is_whole = Mode::from_raw_mode(about.st_mode).contains(owner);
+        if is_whole || about.st_uid != us || kind.is_symlink() {
+            return Ok(false);
+        }
+        self.set_rights(name, wanted, self.sharing.group())?;
+        Ok(true)
+    }
+
+    /// Gives what has a name in it this mode and group. That goes by the name alone: nobody else may be able
+    /// to give it to another file meanwhile.
+    pub(super) fn set_rights(&self, name: &str, mode: Mode, group: Option<u32>) -> io::Result<()> {
+        let (dir, name) = (self.fd()?, check_name(name)?);
+        if let Some(group) = group
+            && stat_at(dir, name)?.st_gid != group
+        {
+            let group = Some(rustix::fs::Gid::from_raw(group));
+            rustix::fs::chownat(dir, name, None, group, AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        // After the group, because to change that takes the setgid bit.
+        Ok(rustix::fs::chmodat(dir, name, mode, AtFlags::empty())?)
+    }
+
+    /// The same for a file that is open, and was just made.
+    fn complete(&self, file: &File, about: &Stat) -> io::Result<()> {
+        if let Some(group) = self.sharing.group()
+            && about.st_gid != group
+        {
+            let group = Some(rustix::fs::Gid::from_raw(group));
+            rustix::fs::fchown(file, None, group)?;
+        }
+        let wanted = self.sharing.file_mode();
+        if about.st_mode & 0o7777 != wanted.as_raw_mode() {
+            rustix::fs::fchmod(file, wanted)?;
+        }
+        Ok(())
+    }
+
+    /// Creates a file (0600) that must not exist yet, with this access. The umask takes no right from it.
     pub(crate) fn create(&self, name: &str, access: OFlags) -> io::Result<File> {
         let (dir, name) = (self.fd()?, check_name(name)?);
         let flags = access | OFlags::CREATE | OFlags::EXCL | CAREFULLY;
-        let file = File::from(rustix::fs::openat(dir, name, flags, PRIVATE_FILE)?);
+        let mode = self.sharing.file_mode();
+        let file = File::from(rustix::fs::openat(dir, name, flags, mode)?);
         // In this order: whether it was removed shows once it has not got the name any more.
         let named = stat_at(dir, name);
         let about = rustix::fs::fstat(&file)?;
@@ -208,7 +270,10 @@ impl Dir {
         let is_file = FileType::from_raw_mode(about.st_mode).is_file();
         // The caller of one that was removed notices that it has no name.
         match is_named || (is_file && about.st_nlink == 0) {
-            true => Ok(file),
+            true => {
+                self.complete(&file, &about)?;
+                Ok(file)
+            }
             false => Err(let_go(file)),
         }
     }
@@ -250,6 +315,25 @@ impl Dir {
             Safety::Process => Ok(()),
             Safety::Power => self.sync(),
         }
+    }
+
+    /// Gives what has a name the present time, as if it was just read and written.
+    pub(super) fn touch(&self, name: &str) -> io::Result<()> {
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_NOW,
+        };
+        let times = Timestamps {
+            last_access: now,
+            last_modification: now,
+        };
+        let (dir, name) = (self.fd()?, check_name(name)?);
+        Ok(rustix::fs::utimensat(
+            dir,
+            name,
+            &times,
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?)
     }
 
     /// Gives a file another name, in this directory or in another one of the spool.
@@ -314,12 +398,7 @@ impl Dir {
         if !self.is_socket(name) {
             return Err(Errno::NOTSOCK.into());
         }
-        Ok(rustix::fs::chmodat(
-            self.fd()?,
-            check_name(name)?,
-            PRIVATE_FILE,
-            AtFlags::empty(),
-        )?)
+        self.set_rights(name, self.sharing.file_mode(), self.sharing.group())
     }
 
     fn is_dir(&self, name: &str) -> bool {
@@ -351,17 +430,32 @@ impl Dir {
         Ok(Self {
             handle: Handle::Passing(handle),
             path: self.path(name),
+            sharing: self.sharing,
         })
     }
 
-    /// The same; creates it (0700), durably, if nothing has the name.
+    /// The same; creates it (0700, whatever the umask), durably, if nothing has the name.
     pub(crate) fn ensure_subdir(&self, name: &str) -> io::Result<Self> {
         match self.subdir(name) {
             Err(e) if e.kind() == IoKind::NotFound => {}
+            // The umask took this right from it, and its maker has not given it back yet.
+            Err(e) if e.kind() == IoKind::PermissionDenied => {
+                return match self.completes_rights(name, &self.about(name)?)? {
+                    true => self.subdir(name),
+                    false => Err(e),
+                };
+            }
             opened => return opened,
         }
-        match rustix::fs::mkdirat(self.fd()?, check_name(name)?, PRIVATE_DIR) {
-            Ok(()) => self.sync()?,
+        let mode = self.sharing.dir_mode();
+        match rustix::fs::mkdirat(self.fd()?, check_name(name)?, mode) {
+            Ok(()) => {
+                // Also a setgid bit that it has from this directory is taken back.
+                if self.about(name)?.st_mode & 0o7777 != mode.as_raw_mode() {
+                    self.set_rights(name, mode, self.sharing.group())?;
+                }
+                self.sync()?;
+            }
             // Another process has created it.
             Err(Errno::EXIST) => {}
             Err(e) => return Err(e.into()),

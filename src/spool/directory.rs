@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use super::dir::Dir;
 use super::files::{directory_error, spool_name, sync_parent};
+use super::rights::{GroupTrust, check_rights, check_rights_to_read, settle_rights};
 use super::walk::{Missing, open_directory};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,10 +25,10 @@ pub struct DirectoryId {
 }
 
 impl DirectoryId {
-    /// Reads the id of `dir`, if that is a directory to which only this user can write.
-    pub(crate) fn read(dir: &Path) -> Option<Self> {
+    /// Reads the id of `dir`, if that is a directory to which only those can write who may.
+    pub(crate) fn read(dir: &Path, trust: GroupTrust) -> Option<Self> {
         let about = std::fs::metadata(dir).ok()?;
-        check_rights(dir, &about).ok()?;
+        check_rights(dir, &about, trust).ok()?;
         about.is_dir().then(|| Self::from_metadata(&about))
     }
 
@@ -40,31 +41,49 @@ impl DirectoryId {
     }
 }
 
-/// Checks that a spool may be in `dir`, which has to exist: that only this user can write to it,
-/// and that it is not on a network file system.
+/// Checks that a spool may be in `dir`, which has to exist: that only this user can write to it, or a group
+/// that is trusted, and that it is not on a network file system.
 ///
 /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch),
 /// [`Io`](crate::error::ErrorKind::Io).
-pub fn check_directory(dir: &Path) -> Result<()> {
-    let (opened, _) = open_own_dir(dir, Missing::Fail)?;
+pub fn check_directory(dir: &Path, trust: GroupTrust) -> Result<()> {
+    let (opened, about) = open_dir(dir, Missing::Fail, trust)?;
+    check_rights(dir, &about, trust)?;
     refuse_network_file_system(dir, file_system(dir, &opened)?)
 }
 
-/// Checks that a file can be made and removed in `dir`, a directory of this user's.
+/// Checks that a file can be made and removed in `dir`, a directory that this user may use.
 ///
 /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch), [`Io`](crate::error::ErrorKind::Io),
 /// [`SpoolFull`](crate::error::ErrorKind::SpoolFull).
 #[cfg(feature = "internals")]
-pub fn check_writable(dir: &Path) -> Result<()> {
-    let (opened, _) = open_own_dir(dir, Missing::Fail)?;
+pub fn check_writable(dir: &Path, trust: GroupTrust) -> Result<()> {
+    let (opened, _) = open_own_dir(dir, Missing::Fail, trust)?;
     let name = format!(".check-{}", pid());
     let made = opened.create(&name, rustix::fs::OFlags::WRONLY);
     let removed = made.and_then(|_| opened.remove(&name));
     removed.map(drop).map_err(|e| opened.error(&name, e))
 }
 
-/// Opens the spool's directory, to which only this user may be able to write.
-pub(super) fn open_own_dir(dir: &Path, missing: Missing) -> Result<(Dir, Metadata)> {
+/// Opens the spool's directory, and sees to it that only those can write to it who may.
+pub(super) fn open_own_dir(
+    dir: &Path,
+    missing: Missing,
+    trust: GroupTrust,
+) -> Result<(Dir, Metadata)> {
+    let (opened, about) = open_dir(dir, missing, trust)?;
+    let sharing = settle_rights(dir, &opened, &about, trust)?;
+    Ok((opened.shared(sharing), about))
+}
+
+/// Opens the spool's directory to look at it; changes nothing.
+pub(super) fn open_own_dir_to_read(dir: &Path) -> Result<(Dir, Metadata)> {
+    let (opened, about) = open_dir(dir, Missing::Fail, GroupTrust::Allow)?;
+    let sharing = check_rights_to_read(dir, &about)?;
+    Ok((opened.shared(sharing), about))
+}
+
+fn open_dir(dir: &Path, missing: Missing, trust: GroupTrust) -> Result<(Dir, Metadata)> {
     let opened = match open_directory(dir, missing) {
         Ok(handle) => Dir::kept(handle, dir),
         Err(e) => {
@@ -73,7 +92,7 @@ pub(super) fn open_own_dir(dir: &Path, missing: Missing) -> Result<(Dir, Metadat
                 && about.is_dir()
                 && e.kind() == IoKind::PermissionDenied
             {
-                check_rights(dir, &about)?;
+                check_rights(dir, &about, trust)?;
             }
             return Err(directory_error(dir, e));
         }
@@ -81,7 +100,6 @@ pub(super) fn open_own_dir(dir: &Path, missing: Missing) -> Result<(Dir, Metadat
     let about = opened
         .metadata()
         .map_err(|e| Error::io(spool_name(dir), e))?;
-    check_rights(dir, &about)?;
     Ok((opened, about))
 }
 
@@ -112,29 +130,6 @@ pub(super) fn sync_ancestors(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn check_rights(dir: &Path, about: &Metadata) -> Result<()> {
-    let us = rustix::process::geteuid().as_raw();
-    let refuse = |why: String| {
-        Err(Error::new(
-            ErrorKind::SpoolMismatch,
-            format!("{}: {why}", spool_name(dir)),
-        ))
-    };
-    if about.uid() != us {
-        return refuse(format!(
-            "belongs to uid {}, this process runs as uid {us}; run as that user, or use another spool",
-            about.uid()
-        ));
-    }
-    if about.mode() & 0o022 != 0 {
-        return refuse(format!(
-            "others may write to it (mode {:04o}); run chmod 0700 on the spool",
-            about.mode() & 0o7777
-        ));
-    }
-    Ok(())
-}
-
 /// The kind of the file system that the spool's directory is on, by the kernel's number for it.
 #[cfg(target_os = "linux")]
 pub(super) fn file_system(dir: &Path, opened: &Dir) -> Result<u32> {
@@ -151,19 +146,25 @@ pub(super) fn file_system(_: &Path, _: &Dir) -> Result<u32> {
     Ok(0)
 }
 
+const NETWORK: [(u32, &str); 10] = [
+    (0x0000_6969, "NFS"),
+    (0x0000_517B, "SMB"),
+    (0xFF53_4D42, "CIFS"),
+    (0xFE53_4D42, "SMB2"),
+    (0x0102_1997, "9P"),
+    (0x5346_414F, "AFS"),
+    (0x7375_7245, "Coda"),
+    (0x00C3_6400, "Ceph"),
+    (0x0BD0_0BD0, "Lustre"),
+    (0x6573_5546, "FUSE"),
+];
+
+/// Whether a server, or a program in user space, has the files of a [kind of file system](file_system).
+pub(super) fn is_network(kind: u32) -> bool {
+    NETWORK.iter().any(|(magic, _)| *magic == kind)
+}
+
 pub(super) fn refuse_network_file_system(dir: &Path, kind: u32) -> Result<()> {
-    const NETWORK: [(u32, &str); 10] = [
-        (0x0000_6969, "NFS"),
-        (0x0000_517B, "SMB"),
-        (0xFF53_4D42, "CIFS"),
-        (0xFE53_4D42, "SMB2"),
-        (0x0102_1997, "9P"),
-        (0x5346_414F, "AFS"),
-        (0x7375_7245, "Coda"),
-        (0x00C3_6400, "Ceph"),
-        (0x0BD0_0BD0, "Lustre"),
-        (0x6573_5546, "FUSE"),
-    ];
     match NETWORK.iter().find(|(magic, _)| *magic == kind) {
         Some((_, name)) => Err(Error::new(
             ErrorKind::SpoolMismatch,

@@ -67,7 +67,7 @@ impl Held {
             return Ok(dir);
         }
         let opened = match open_directory(&self.path, Missing::Fail) {
-            Ok(handle) => Dir::kept(handle, &self.path),
+            Ok(handle) => Dir::kept(handle, &self.path).shared(dir.sharing()),
             Err(e) => return Err(io::Error::other(self.lost(e))),
         };
         let same = self.check_same_directory(opened.metadata());

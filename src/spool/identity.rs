@@ -1,5 +1,5 @@
 //! `identity.json`: the user, endpoint and account that a spool belongs to, the directory that it
-//! was created in, and the boots that it has seen.
+//! was created in, and the boots of the host that it has seen.
 
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind as IoKind, Read};
@@ -10,15 +10,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::dir::{Dir, Safety};
-use super::directory::{file_system, open_own_dir, sync_ancestors};
+use super::directory::{file_system, open_own_dir, open_own_dir_to_read, sync_ancestors};
 use super::files::spool_name;
 use super::layers::{is_overlay, refuse_lower_layer};
 use super::lock_file::{LockFile, SENDER_LOCK};
+use super::lost_identity;
+use super::place::{Noted, Place};
+use super::rights::GroupTrust;
 use super::walk::Missing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spelling::shell_word;
 
-const NAME: &str = "identity.json";
+pub(super) const NAME: &str = "identity.json";
 const LOCK: &str = "identity.lock";
 const FORMAT: u32 = 1;
 const BYTES_AT_MOST: usize = 1024 * 1024;
@@ -40,8 +43,9 @@ pub(super) struct Identity {
     pub(super) uid: u32,
     pub(super) endpoint: String,
     pub(super) account: String,
-    pub(super) device: u64,
-    pub(super) inode: u64,
+    /// The directory that it was written for.
+    #[serde(flatten)]
+    pub(super) place: Place,
     pub(super) boot_id: String,
     pub(super) boot_count: u32,
 }
@@ -50,32 +54,49 @@ pub(super) struct Identity {
 /// changes.
 ///
 /// The caller promises that no other copy of it will ever send: everything pending in both would be
-/// sent twice.
+/// sent twice. A spool that has lost its identity gets a new one, for `destination`.
 ///
 /// Errors: [`Timeout`](ErrorKind::Timeout) if the endpoint or account changes while a process sends
 /// from the spool, because that process would go on sending to the old destination;
 /// [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is no spool; [`Io`](ErrorKind::Io).
 pub fn adopt(dir: &Path, destination: Destination<'_>) -> Result<()> {
-    let (mut opened, mut about) = open_own_dir(dir, Missing::Fail)?;
+    let (mut opened, mut about) = open_own_dir(dir, Missing::Fail, GroupTrust::Allow)?;
     if file_system(dir, &opened).is_ok_and(is_overlay) {
         refuse_lower_layer(dir, &opened)?;
-        (opened, about) = open_own_dir(dir, Missing::Fail)?;
+        (opened, about) = open_own_dir(dir, Missing::Fail, GroupTrust::Allow)?;
     }
     let _setup = lock_identity(&opened)?;
-    let Some(mut identity) = read_identity(&opened)? else {
-        return Err(Error::new(
-            ErrorKind::SpoolMismatch,
-            format!("{}: there is no spool to adopt", spool_name(dir)),
-        ));
+    let place = place_of(dir, &opened, &about)?;
+    let known = match read_identity(&opened)? {
+        None if !lost_identity::has_events(&opened) => {
+            return Err(Error::new(
+                ErrorKind::SpoolMismatch,
+                format!("{}: there is no spool to adopt", spool_name(dir)),
+            ));
+        }
+        known => known,
     };
-    let changes =
-        (&*identity.endpoint, &*identity.account) != (destination.endpoint, destination.account);
+    // Without an identity it is not known where a sender sends.
+    let changes = known.as_ref().is_none_or(|known| {
+        (&*known.endpoint, &*known.account) != (destination.endpoint, destination.account)
+    });
+    let mut identity = match known {
+        Some(known) => known,
+        None => {
+            let boot_count = lost_identity::boot_count(&opened);
+            let fresh = Identity::new(&about, place.clone(), destination, &read_boot_id()?);
+            Identity {
+                boot_count,
+                ..fresh
+            }
+        }
+    };
     let _no_sender = changes
         .then(|| lock_out_senders(dir, &opened))
         .transpose()?;
     identity.endpoint = destination.endpoint.to_owned();
     identity.account = destination.account.to_owned();
-    (identity.device, identity.inode) = (about.dev(), about.ino());
+    identity.place = place;
     write_identity(&opened, &identity)
 }
 
@@ -109,12 +130,21 @@ pub struct Description {
 /// Errors: [`SpoolMismatch`](ErrorKind::SpoolMismatch) if there is no spool, or it is another
 /// user's; [`Store`](ErrorKind::Store) if a newer version wrote it; [`Io`](ErrorKind::Io).
 pub fn describe(dir: &Path) -> Result<Description> {
-    let (identity, _, about) = require_identity(dir)?;
+    let (identity, opened, about) = require_identity(dir)?;
+    let place = place_of(dir, &opened, &about)?;
     Ok(Description {
-        is_elsewhere: identity.is_elsewhere(&about, &read_boot_id()?),
+        is_elsewhere: identity.is_elsewhere(&place, &read_boot_id()?),
         endpoint: identity.endpoint,
         account: identity.account,
     })
+}
+
+/// Whether the spool at `dir` has events and no `identity.json`: [`adopt`] makes a new one.
+///
+/// Errors: as [`describe`].
+pub fn has_lost_identity(dir: &Path) -> Result<bool> {
+    let (opened, _) = open_own_dir_to_read(dir)?;
+    Ok(read_identity(&opened)?.is_none() && lost_identity::has_events(&opened))
 }
 
 /// The last boot of a host in which the spool at `dir` was used, as the spool counts them.
@@ -134,6 +164,18 @@ impl Description {
             endpoint: &self.endpoint,
             account: &self.account,
         }
+    }
+}
+
+/// The command that gives a spool without an identity a new one.
+pub(super) fn adopt_command_for(dir: &Path, wanted: Option<Destination<'_>>) -> String {
+    let none = Destination {
+        endpoint: "",
+        account: "",
+    };
+    match wanted {
+        Some(wanted) => adopt_command(dir, none, wanted),
+        None => format!("{} --endpoint URL", adopt_command(dir, none, none)),
     }
 }
 
@@ -162,9 +204,10 @@ fn differences<'a>(
 
 /// The identity of the spool at `dir`, which has to exist and to be this user's.
 pub(super) fn require_identity(dir: &Path) -> Result<(Identity, Dir, Metadata)> {
-    let (opened, about) = open_own_dir(dir, Missing::Fail)?;
+    let (opened, about) = open_own_dir_to_read(dir)?;
     match read_identity(&opened)? {
         Some(identity) => Ok((identity, opened, about)),
+        None if lost_identity::has_events(&opened) => Err(lost_identity::lost(dir, None)),
         None => Err(Error::new(
             ErrorKind::SpoolMismatch,
             format!(
@@ -176,11 +219,26 @@ pub(super) fn require_identity(dir: &Path) -> Result<(Identity, Dir, Metadata)> 
 }
 
 impl Identity {
-    /// Whether it was written for another directory. A reboot may change the device number, but not
-    /// the inode.
-    fn is_elsewhere(&self, about: &Metadata, boot_id: &str) -> bool {
-        let same_device = self.device == about.dev() || self.boot_id != boot_id;
-        self.inode != about.ino() || !same_device
+    /// The identity of a spool that this boot is the first of.
+    fn new(about: &Metadata, place: Place, destination: Destination<'_>, boot_id: &str) -> Self {
+        Self {
+            format: FORMAT,
+            uid: about.uid(),
+            endpoint: destination.endpoint.to_owned(),
+            account: destination.account.to_owned(),
+            place,
+            boot_id: boot_id.to_owned(),
+            boot_count: 1,
+        }
+    }
+
+    /// Whether it was written for another directory than the one at `place`.
+    fn is_elsewhere(&self, place: &Place, boot_id: &str) -> bool {
+        let noted = match self.boot_id == boot_id {
+            true => Noted::InThisBoot,
+            false => Noted::Earlier,
+        };
+        !self.place.is_at(place, noted) || self.place.is_beside_its_original(place, noted)
     }
 
     /// How many boots of the host the spool has seen, including the one with this id.
@@ -189,8 +247,8 @@ impl Identity {
     }
 
     /// Whether it already has this directory and this boot, so that nothing has to be written.
-    pub(super) fn is_up_to_date(&self, about: &Metadata, boot_id: &str) -> bool {
-        self.boot_id == boot_id && self.device == about.dev() && self.inode == about.ino()
+    pub(super) fn is_up_to_date(&self, place: &Place, boot_id: &str) -> bool {
+        self.boot_id == boot_id && self.place.has_all_of(place)
     }
 
     pub(super) fn check(&self, dir: &Path, destination: Destination<'_>) -> Result<()> {
@@ -217,57 +275,68 @@ pub(super) fn update_identity(
     dir: &Path,
     opened: &Dir,
     about: &Metadata,
+    place: &Place,
     destination: Destination<'_>,
     boot_id: &str,
 ) -> Result<Identity> {
     let _setup = lock_identity(opened)?;
     let identity = match read_identity(opened)? {
-        Some(identity) if identity.is_up_to_date(about, boot_id) => return Ok(identity),
-        Some(known) => {
-            if known.is_elsewhere(about, boot_id) {
-                return Err(Error::new(
-                    ErrorKind::SpoolMismatch,
-                    format!(
-                        "{}: is a copy of another spool; sending from both would deliver every event twice; if the other one is gone: meditopia adopt {}",
-                        spool_name(dir),
-                        shell_word(&dir.display().to_string())
-                    ),
-                ));
+        Some(identity) if identity.is_up_to_date(place, boot_id) => return Ok(identity),
+        Some(mut known) => {
+            if known.is_elsewhere(place, boot_id) {
+                return Err(refuse_copy(dir, opened));
             }
+            known.place.follow(place);
             Identity {
-                device: about.dev(),
                 boot_id: boot_id.to_owned(),
                 boot_count: known.boot_count_at(boot_id),
                 ..known
             }
         }
-        None if opened.about("ledger").is_ok() => {
-            return Err(Error::new(
-                ErrorKind::Store,
-                format!(
-                    "{}: has a store but no identity.json; restore that file, or use another spool",
-                    spool_name(dir)
-                ),
-            ));
+        None if lost_identity::has_events(opened) => {
+            return Err(lost_identity::lost(dir, Some(destination)));
         }
         None => {
             // Before another process can find the spool: what that process acknowledges must not
             // depend on a directory entry that is not durable.
             sync_ancestors(dir)?;
-            Identity {
-                format: FORMAT,
-                uid: about.uid(),
-                endpoint: destination.endpoint.to_owned(),
-                account: destination.account.to_owned(),
-                device: about.dev(),
-                inode: about.ino(),
-                boot_id: boot_id.to_owned(),
-                boot_count: 1,
-            }
+            Identity::new(about, place.clone(), destination, boot_id)
         }
     };
     write_identity(opened, &identity)?;
     Ok(identity)
+}
+
+fn refuse_copy(dir: &Path, opened: &Dir) -> Error {
+    let what = match file_system(dir, opened).is_ok_and(is_overlay) {
+        false => "is a copy of another spool",
+        true => {
+            "is a copy of another spool, or was made with the container's image or in another container: mount a volume here, or name a directory that the image does not have"
+        }
+    };
+    Error::new(
+        ErrorKind::SpoolMismatch,
+        format!(
+            "{}: {what}; sending from both would deliver every event twice; if the other one is gone: meditopia adopt {}",
+            spool_name(dir),
+            shell_word(&dir.display().to_string())
+        ),
+    )
+}
+
+/// Where an open directory is.
+pub(super) fn place_of(dir: &Path, opened: &Dir, about: &Metadata) -> Result<Place> {
+    Ok(Place::of(opened, about, file_system(dir, opened)?))
+}
+
+/// Writes the identity of an open spool again, if the file is gone.
+pub(super) fn restore_identity(opened: &Dir, identity: &Identity) -> Result<bool> {
+    let _setup = lock_identity(opened)?;
+    if read_identity(opened)?.is_some() {
+        return Ok(false);
+    }
+    write_identity(opened, identity)?;
+    Ok(true)
 }
 
 pub(super) fn read_identity(dir: &Dir) -> Result<Option<Identity>> {

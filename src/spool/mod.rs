@@ -18,15 +18,16 @@
 //! ```
 //!
 //! A spool belongs to one user, endpoint and account, because events of different ones must not
-//! mix. It also remembers its inode: two copies of one spool would send every event twice, so a
+//! mix. It also remembers its directory (`place`): two copies of one spool would send every event twice, so a
 //! copy is refused until an operator adopts it.
 //!
 //! Everything below the directory is reached through its descriptor (`held`), by names in open directories
 //! (`dir`). Its own path is resolved once (`walk`).
 //!
-//! The files of this module depend on each other from the bottom up: `files`, `file_limit`, `dir`, `walk`,
-//! `directory`, `held`, `lock_file`, `layers`, `identity` and `reserve`, `open`, then `disk_space` and
-//! `heartbeat`.
+//! The files of this module depend on each other from the bottom up: `files`, `file_limit`, `rights` with `dir`,
+//! `walk`, `directory`, `held`, `lock_file`, `layers`, `place`,
+//! `identity` with `lost_identity`, and `reserve`, `open`, then `disk_space` and
+//! `heartbeat`; `young` keeps programs that clean up away.
 
 mod dir;
 mod directory;
@@ -38,11 +39,15 @@ mod held;
 mod identity;
 mod layers;
 mod lock_file;
+mod lost_identity;
 mod open;
+mod place;
 mod reserve;
+mod rights;
 #[cfg(test)]
 pub(crate) mod tests;
 mod walk;
+mod young;
 
 pub(crate) use self::dir::{Dir, Safety};
 #[cfg(feature = "internals")]
@@ -55,7 +60,8 @@ pub(crate) use self::files::{data_from, try_lock, try_lock_to_look};
 pub(crate) use self::heartbeat::Heartbeat;
 pub(crate) use self::held::{Held, Subdirectory};
 pub(crate) use self::identity::last_boot_count;
-pub use self::identity::{Description, Destination, adopt, describe};
+pub use self::identity::{Description, Destination, adopt, describe, has_lost_identity};
 pub(crate) use self::lock_file::{LockFile, SENDER_LOCK, holder_in};
 pub use self::open::{NetworkFileSystem, Spool};
 pub(crate) use self::reserve::FULL_SEEN_WITHIN;
+pub use self::rights::GroupTrust;

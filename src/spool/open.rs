@@ -9,10 +9,11 @@ use super::file_limit::refuse_low_file_limit;
 use super::files::spool_name;
 use super::held::{Held, Subdirectory};
 use super::identity::{
-    Destination, read_boot_id, read_identity, require_identity, update_identity,
+    Destination, Identity, place_of, read_boot_id, read_identity, require_identity, update_identity,
 };
 use super::layers::{is_overlay, refuse_lower_layer};
 use super::reserve::Reserve;
+use super::rights::{GroupTrust, Sharing};
 use super::walk::Missing;
 use crate::clock::{self, BootTime};
 use crate::error::{Error, Result};
@@ -31,41 +32,63 @@ pub enum NetworkFileSystem {
 pub struct Spool {
     held: Arc<Held>,
     boot_count: u32,
+    /// What is written again if the file is lost; `None`: it was opened to be read.
+    pub(super) identity: Option<Identity>,
 }
 
 impl Spool {
-    /// Opens the spool at `dir`, or creates it (0700) for this destination.
+    /// Opens the spool at `dir`, or creates it (0700) for this destination; no group is trusted.
     ///
-    /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if it belongs to another user, endpoint
-    /// or account, if other users may write to it, if it is on a network file system or part of a
-    /// container's image, or if it is a copy; [`Store`](crate::error::ErrorKind::Store) if a newer version wrote it; [`Io`](crate::error::ErrorKind::Io), also
-    /// where this process may only write files that are too small.
+    /// Errors: those of [`open_trusting`](Self::open_trusting).
     pub fn open(
         dir: &Path,
         destination: Destination<'_>,
         network: NetworkFileSystem,
     ) -> Result<Self> {
+        Self::open_trusting(dir, destination, network, GroupTrust::Refuse)
+    }
+
+    /// Opens the spool at `dir`, or creates it for this destination: 0700, or 2770 if its group is trusted. Takes
+    /// back what others may do in a directory of this user.
+    ///
+    /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch) if it belongs to another user, endpoint
+    /// or account, if other users may write to it, if it is on a network file system or part of a
+    /// container's image, or if it is a copy; [`Store`](crate::error::ErrorKind::Store) if a newer version wrote it; [`Io`](crate::error::ErrorKind::Io), also
+    /// where this process may only write files that are too small.
+    pub fn open_trusting(
+        dir: &Path,
+        destination: Destination<'_>,
+        network: NetworkFileSystem,
+        trust: GroupTrust,
+    ) -> Result<Self> {
         refuse_low_file_limit(&spool_name(dir))?;
-        let (mut opened, mut about) = open_own_dir(dir, Missing::Create)?;
+        let made_for = match trust {
+            GroupTrust::Refuse => Sharing::Owner,
+            GroupTrust::Allow => Sharing::Group(rustix::process::getegid().as_raw()),
+        };
+        let missing = Missing::Create(made_for);
+        let (mut opened, mut about) = open_own_dir(dir, missing, trust)?;
         let kind = file_system(dir, &opened);
         if network == NetworkFileSystem::Refuse {
             refuse_network_file_system(dir, kind.clone()?)?;
         }
         if kind.is_ok_and(is_overlay) {
             refuse_lower_layer(dir, &opened)?;
-            (opened, about) = open_own_dir(dir, Missing::Fail)?;
+            (opened, about) = open_own_dir(dir, Missing::Fail, trust)?;
         }
+        let place = place_of(dir, &opened, &about)?;
         let boot_id = read_boot_id()?;
         let known = read_identity(&opened)?;
         let is_new = known.is_none();
         let identity = match known {
-            Some(identity) if identity.is_up_to_date(&about, &boot_id) => identity,
-            _ => update_identity(dir, &opened, &about, destination, &boot_id)?,
+            Some(identity) if identity.is_up_to_date(&place, &boot_id) => identity,
+            _ => update_identity(dir, &opened, &about, &place, destination, &boot_id)?,
         };
         identity.check(dir, destination)?;
         let spool = Self {
             held: Arc::new(Held::new(opened, dir, &about)),
             boot_count: identity.boot_count,
+            identity: Some(identity),
         };
         if is_new {
             // If this fails, the sender tries again and logs the reason.
@@ -84,7 +107,12 @@ impl Spool {
             endpoint: &identity.endpoint,
             account: &identity.account,
         };
-        Self::open(dir, destination, NetworkFileSystem::Allow)
+        Self::open_trusting(
+            dir,
+            destination,
+            NetworkFileSystem::Allow,
+            GroupTrust::Allow,
+        )
     }
 
     /// Opens a spool to read it, even if it is a copy or on a read-only disk: nothing is changed,
@@ -96,6 +124,7 @@ impl Spool {
         Ok(Self {
             boot_count: identity.boot_count_at(&read_boot_id()?),
             held: Arc::new(Held::new(opened, dir, &about)),
+            identity: None,
         })
     }
 

@@ -91,7 +91,7 @@ fn a_reboot_is_counted_once_and_survives_a_changed_device_number() {
     let held = spool.held_dir().unwrap();
     let mut identity = read_identity(&held).unwrap().unwrap();
     identity.boot_id = "an earlier boot".to_owned();
-    identity.device += 1;
+    identity.place.device += 1;
     write_identity(&held, &identity).unwrap();
 
     assert_eq!(open(&dir).unwrap().boot_count(), 2);
@@ -99,12 +99,16 @@ fn a_reboot_is_counted_once_and_survives_a_changed_device_number() {
 }
 
 #[test]
-fn a_spool_that_other_users_may_write_to_is_refused() {
+fn a_spool_of_this_user_that_others_may_write_to_is_its_owners_alone_again() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("spool");
     open(&dir).unwrap();
-    fs::set_permissions(&dir, fs::Permissions::from_mode(0o770)).unwrap();
-    let error = open(&dir).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::SpoolMismatch);
-    assert!(error.message().contains("0770"), "{error}");
+    for others in [0o2770, 0o777] {
+        fs::set_permissions(&dir, fs::Permissions::from_mode(others)).unwrap();
+        let identity = fs::Permissions::from_mode(0o664);
+        fs::set_permissions(dir.join("identity.json"), identity).unwrap();
+        open(&dir).unwrap();
+        assert_eq!(mode(&dir), 0o700);
+        assert_eq!(mode(&dir.join("identity.json")), 0o600);
+    }
 }

@@ -23,6 +23,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::rights::Sharing;
 use crate::error::{Error, ErrorKind};
 
 /// As the kernel has it.
@@ -41,13 +42,13 @@ const PASS: OFlags = OFlags::RDONLY;
 pub(super) enum Missing {
     /// It is an error.
     Fail,
-    /// It is created (0700).
-    Create,
+    /// It is created, for these.
+    Create(Sharing),
 }
 
 /// Opens the directory at `path`.
 pub(super) fn open_directory(path: &Path, missing: Missing) -> io::Result<File> {
-    let us = rustix::process::geteuid().as_raw();
+    let us = us();
     let mut left = components(path);
     let mut links = 0;
     let mut at = begin(path, left.is_empty())?;
@@ -65,12 +66,10 @@ pub(super) fn open_directory(path: &Path, missing: Missing) -> io::Result<File> 
                 at = next;
                 continue;
             }
-            Err(Errno::NOENT) if missing == Missing::Create => {
-                match rustix::fs::mkdirat(&at, &*name, Mode::RWXU) {
-                    Ok(()) | Err(Errno::EXIST) => {}
-                    Err(e) => return Err(e.into()),
-                }
-            }
+            Err(e @ Errno::NOENT) => match missing {
+                Missing::Create(sharing) => create(&at, &name, sharing)?,
+                Missing::Fail => return Err(e.into()),
+            },
             Err(Errno::NOTDIR | Errno::LOOP) => {
                 if let Some(target) = read_link(&at, &name, path, us, is_trusted)? {
                     if target.is_absolute() {
@@ -99,6 +98,45 @@ pub(super) fn open_directory(path: &Path, missing: Missing) -> io::Result<File> 
         left.push_front(name);
     }
     Ok(File::from(at))
+}
+
+/// Creates a directory with all its rights, whatever the umask is.
+fn create(at: &OwnedFd, name: &OsStr, sharing: Sharing) -> io::Result<()> {
+    let mode = sharing.dir_mode();
+    match rustix::fs::mkdirat(at, name, mode) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => return Ok(()),
+        Err(e) => return Err(e.into()),
+    }
+    // Others may put a link there, so what is changed is what is open. It may lack even the right to be read.
+    let flags = PASS | OFlags::NOFOLLOW | DIRECTORY;
+    let made = rustix::fs::openat(at, name, flags, Mode::empty())?;
+    let about = rustix::fs::fstat(&made)?;
+    if about.st_mode & 0o7777 == mode.as_raw_mode() || about.st_uid != us() {
+        return Ok(());
+    }
+    match rustix::fs::chmod(descriptor_path(&made), mode) {
+        // It has only more, such as a setgid bit from the directory above it.
+        Err(_) if Mode::from_raw_mode(about.st_mode).contains(mode) => Ok(()),
+        changed => Ok(changed?),
+    }
+}
+
+/// The path of an open file that is only passed through, which has no call of its own to change its mode.
+#[cfg(target_os = "linux")]
+fn descriptor_path(file: &OwnedFd) -> PathBuf {
+    use std::os::fd::AsRawFd;
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn descriptor_path(file: &OwnedFd) -> PathBuf {
+    use std::os::fd::AsRawFd;
+    PathBuf::from(format!("/dev/fd/{}", file.as_raw_fd()))
+}
+
+fn us() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// Where the way to `path` begins.
@@ -215,7 +253,7 @@ mod tests {
     fn links_and_parents_lead_where_the_kernel_says_and_what_is_missing_is_created() {
         let parent = tempfile::tempdir().unwrap();
         let at = |name: &str| parent.path().join(name);
-        let opened = open_directory(&at("a/b/c"), Missing::Create).unwrap();
+        let opened = open_directory(&at("a/b/c"), Missing::Create(Sharing::Owner)).unwrap();
         assert!(opened.metadata().unwrap().is_dir());
         symlink("a/b", at("relative")).unwrap();
         symlink(at("a"), at("absolute")).unwrap();

@@ -10,6 +10,7 @@ mod footprint;
 mod fork;
 mod image;
 mod namespaces;
+mod orchestrators;
 mod permissions;
 mod prefork;
 mod threads;

@@ -119,7 +119,7 @@ fn a_spool_of_another_user_is_refused_even_to_root() {
 }
 
 #[test]
-fn a_spool_that_others_may_write_to_is_refused_even_to_a_process_that_has_it_open() {
+fn a_spool_that_others_may_write_to_is_closed_to_them_also_by_a_process_that_has_it_open() {
     let spool = TestSpool::for_endpoint("http://127.0.0.1:9/events").with("role", "enqueue");
     let client = spool.client();
     client.enqueue_for("user", 1);
@@ -127,12 +127,20 @@ fn a_spool_that_others_may_write_to_is_refused_even_to_a_process_that_has_it_ope
         fs::set_permissions(spool.path(), Permissions::from_mode(mode)).unwrap();
         Client::open(spool.config())
     };
-    let Err(refused) = open_to(0o777) else {
+    for mode in [0o777, 0o2770, 0o700] {
+        drop(open_to(mode).unwrap());
+        for (name, mode) in modes(&spool.path()) {
+            let wanted = if name.ends_with('/') { 0o700 } else { 0o600 };
+            assert_eq!(mode, wanted, "{name} has {mode:04o}");
+        }
+        client.enqueue_for("user", 1);
+    }
+    // A place that users share is nobody's spool.
+    let Err(refused) = open_to(0o1777) else {
         panic!("opened");
     };
     assert_eq!(refused.kind(), ErrorKind::SpoolMismatch);
     assert!(refused.message().contains("others may write"), "{refused}");
-    assert!(open_to(0o700).is_ok());
 }
 
 fn assert_refused(program: &CProgram, runner: &[String]) {

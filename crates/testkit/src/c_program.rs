@@ -138,6 +138,12 @@ impl CProgram {
 
     /// Writes the configuration: the spool, what it takes to reach `api`, and then `options`.
     pub fn with_config(self, api: &Sandbox, options: &[(&str, &str)]) -> Self {
+        self.configure(api, options);
+        self
+    }
+
+    /// Writes another configuration in its place.
+    pub fn configure(&self, api: &Sandbox, options: &[(&str, &str)]) {
         let spool = self.spool();
         let mut all = BTreeMap::from([
             ("spool", spool.to_str().unwrap()),
@@ -151,7 +157,6 @@ impl CProgram {
         fs::write(self.config(), lines.collect::<String>()).unwrap();
         // Programs of other users read it, too.
         fs::set_permissions(self.config(), PermissionsExt::from_mode(0o644)).unwrap();
-        self
     }
 
     /// The path of the configuration file.

@@ -1,10 +1,11 @@
-//! Disks of a test's own: one that is small, one that cannot be written to, one over FUSE, and one like a
-//! container's.
+//! Disks of a test's own: one that is small, one that cannot be written to, one over FUSE, one like a
+//! container's, and one that is attached and detached.
 //!
 //! Only root can mount them. Each is unmounted when its value is dropped.
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -150,6 +151,121 @@ impl FuseDisk {
     }
 }
 
+/// A disk in a file, which gets another device number each time that it is attached.
+pub struct LoopDisk {
+    dir: tempfile::TempDir,
+    device: Option<String>,
+    /// Devices that others have, so that this disk does not get its number again.
+    taken: Vec<String>,
+}
+
+impl LoopDisk {
+    /// A new disk, attached; `None` if this process may not attach it.
+    pub fn attach_new() -> Option<Self> {
+        if !can_mount("a disk in a file") {
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("image");
+        File::create(&image).unwrap().set_len(24 << 20).unwrap();
+        let mut make = Command::new("mkfs.ext4");
+        make.args(["-q", "-F"]).arg(&image);
+        stdout_of(make.env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin"));
+        fs::create_dir(dir.path().join("mounted")).unwrap();
+        let mut disk = Self {
+            dir,
+            device: None,
+            taken: Vec::new(),
+        };
+        disk.attach();
+        Some(disk)
+    }
+
+    /// A second disk with the bytes of this one, as a snapshot has them.
+    pub fn attach_clone(&self) -> Self {
+        stdout_of(Command::new("sync").arg("-f").arg(self.path()));
+        let dir = tempfile::tempdir().unwrap();
+        fs::copy(self.dir.path().join("image"), dir.path().join("image")).unwrap();
+        fs::create_dir(dir.path().join("mounted")).unwrap();
+        let mut cloned = Self {
+            dir,
+            device: None,
+            taken: Vec::new(),
+        };
+        cloned.attach();
+        cloned
+    }
+
+    /// Its directory, while it is attached.
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("mounted")
+    }
+
+    pub fn attach(&mut self) {
+        let device = loop_device(&self.dir.path().join("image"));
+        mount(&[&device], &[&self.path()]);
+        self.device = Some(device);
+    }
+
+    /// Unmounts it, and gives its number to another disk.
+    pub fn detach(&mut self) {
+        let device = self.device.take().unwrap();
+        let mut umount = Command::new("umount");
+        umount.arg(self.path());
+        wait_until("nobody uses the disk", || {
+            umount.output().unwrap().status.success()
+        });
+        stdout_of(Command::new("/sbin/losetup").args(["-d", &device]));
+        let other = self.dir.path().join("other");
+        File::create(&other).unwrap().set_len(1 << 20).unwrap();
+        while self.taken.last() != Some(&device) && self.taken.len() < 8 {
+            self.taken.push(loop_device(&other));
+        }
+    }
+}
+
+fn loop_device(file: &Path) -> String {
+    let mut losetup = Command::new("/sbin/losetup");
+    let printed = stdout_of(losetup.args(["-f", "--show"]).arg(file));
+    printed.trim().to_owned()
+}
+
+impl Drop for LoopDisk {
+    fn drop(&mut self) {
+        if self.device.is_some() {
+            let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+        }
+        for device in self.device.iter().chain(&self.taken) {
+            let _ = Command::new("/sbin/losetup").args(["-d", device]).status();
+        }
+    }
+}
+
+/// A second path to a directory.
+pub struct BoundView {
+    _mounted: MountPoint,
+    view: tempfile::TempDir,
+}
+
+impl BoundView {
+    /// `None` if this process may not mount.
+    pub fn mount(dir: &Path) -> Option<Self> {
+        if !can_mount("a directory at a second path") {
+            return None;
+        }
+        let view = tempfile::tempdir().unwrap();
+        mount(&["--bind"], &[dir, view.path()]);
+        Some(Self {
+            _mounted: MountPoint(view.path().to_owned()),
+            view,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        self.view.path()
+    }
+}
+
 /// A disk like a container's: a directory as its image, and above it what the container writes.
 pub struct Overlay {
     _mounted: [MountPoint; 2],
@@ -172,11 +288,7 @@ impl Overlay {
             fs::create_dir(path).unwrap();
         }
         build(&image);
-        let [lower, upper, work] = [&image, &upper, &work].map(|path| path.display());
-        let layers = format!("lowerdir={lower},upperdir={upper},workdir={work}");
-        let mut overlay = Command::new("mount");
-        overlay.args(["-t", "overlay", "-o", &layers, "none"]);
-        if !overlay.arg(&merged).output().unwrap().status.success() {
+        if !mount_overlay(dir.path()) {
             report_skip("this machine mounts no overlay");
             return None;
         }
@@ -186,8 +298,49 @@ impl Overlay {
         })
     }
 
+    /// Ends the container and starts it again: its disk is mounted anew.
+    pub fn restart(&self) {
+        let merged = self.dir.path().join("merged");
+        let before = device_of(&merged);
+        let mut umount = Command::new("umount");
+        umount.arg(&merged);
+        wait_until("nobody uses the disk", || {
+            umount.output().unwrap().status.success()
+        });
+        // Its device number goes to another mount meanwhile, at most the last of these.
+        let mut others = Vec::new();
+        while others.len() < 50 {
+            let other = self.dir.path().join(format!("other-{}", others.len()));
+            fs::create_dir_all(&other).unwrap();
+            mount(&["-t", "tmpfs", "none"], &[&other]);
+            others.push(MountPoint(other));
+            if others
+                .last()
+                .is_some_and(|other| device_of(&other.0) == before)
+            {
+                break;
+            }
+        }
+        assert!(mount_overlay(self.dir.path()));
+    }
+
     /// A path as the container sees it.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join("merged").join(name)
     }
+}
+
+fn device_of(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().dev()
+}
+
+/// Mounts the layers in a directory of an [`Overlay`]; `false`: this machine cannot.
+fn mount_overlay(dir: &Path) -> bool {
+    let at = |name: &str| dir.join(name).display().to_string();
+    let (lower, upper, work) = (at("image"), at("upper"), at("work"));
+    let layers = format!("lowerdir={lower},upperdir={upper},workdir={work}");
+    let mut overlay = Command::new("mount");
+    overlay.args(["-t", "overlay", "-o", &layers, "none"]);
+    let mounted = overlay.arg(at("merged")).output().unwrap();
+    mounted.status.success()
 }

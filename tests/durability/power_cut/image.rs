@@ -151,6 +151,9 @@ impl ImageDir {
         let about = fs::metadata(self.spool()).unwrap();
         identity["device"] = about.dev().into();
         identity["inode"] = about.ino().into();
+        for other in ["file_system", "handle", "born"] {
+            identity.as_object_mut().unwrap().remove(other);
+        }
         if boot == Boot::New {
             identity["boot_id"] = "the boot before the cut".into();
         }

@@ -68,6 +68,7 @@ class Client:
         receipts_days: Optional[int] = None,
         log_level: Optional[str] = None,
         allow_network_spool: Optional[bool] = None,
+        trust_group: Optional[bool] = None,
         config_file: Optional[Path] = None,
         from_env: bool = False,
         library: Optional[Path] = None,
@@ -101,6 +102,7 @@ class Client:
             "receipts_days": receipts_days,
             "log_level": log_level,
             "allow_network_spool": allow_network_spool,
+            "trust_group": trust_group,
         }
         del bearer_token, proxy
         self._library = load(library)

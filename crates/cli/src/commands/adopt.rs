@@ -3,6 +3,8 @@
 //! A spool records its location, endpoint and account, because two copies that both send would
 //! deliver every event twice. After a restore or a move only a person can know that there is no
 //! other copy.
+//!
+//! A spool that has lost its `identity.json` gets a new one.
 
 mod comparison;
 
@@ -29,6 +31,9 @@ Only --endpoint and --account change what the spool belongs to. The command refu
 configuration or the environment names another endpoint or account and neither option is given,
 and it refuses a change while a process sends to the old endpoint. First make sure that no other
 copy of the spool will ever send: events that are pending in both would be delivered twice.
+
+A spool with events whose identity.json was removed gets a new one, for the endpoint and account that the
+options, the environment or the configuration name.
 
 Files that were copied while a sender ran are of different moments. The command compares them and names
 what may be missing.
@@ -60,6 +65,9 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let configured = options.spool.config_with_printed_warnings(TokenUse::None)?;
     let dir = PathBuf::from(configured.get("spool")?);
+    if spool::has_lost_identity(&dir)? {
+        return make_identity(options, &dir, &configured);
+    }
     let known = spool::describe(&dir)?;
     let with_options = |endpoint: &str, account: &str| {
         checked(
@@ -91,6 +99,22 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
         true => ExitCode::from(EVENTS_LOST),
         false => ExitCode::SUCCESS,
     })
+}
+
+/// Makes a new identity for a spool that has lost it, for what the command line or the configuration names.
+fn make_identity(options: &Options, dir: &Path, configured: &Config) -> Result<ExitCode, Failure> {
+    let (endpoint, account) = (configured.get("endpoint")?, configured.get("account")?);
+    let wanted = checked(
+        options.endpoint.as_deref().unwrap_or(&endpoint),
+        options.account.as_deref().unwrap_or(&account),
+    )?;
+    spool::adopt(dir, destination(&wanted))?;
+    print_line(format_args!(
+        "{} has a new identity.json: it belongs to {}; keep programs that remove old files from it",
+        dir.display(),
+        describe(destination(&wanted))
+    ))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The endpoint and the account after the checks that every configuration has to pass.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use meditopia::Error;
 use meditopia::internals::config::Settings;
-use meditopia::internals::spool::{self, Destination};
+use meditopia::internals::spool::{self, Destination, GroupTrust};
 
 use super::{Finding, Report};
 
@@ -28,14 +28,17 @@ pub fn check(settings: &Settings, report: &mut Report) {
         });
         return;
     }
-    match spool::check_directory(dir) {
-        Ok(()) => report.add(&Finding::ok(
-            "spool rights",
-            format!(
-                "only this user can access {}, and it is on a local disk",
-                dir.display()
-            ),
-        )),
+    match spool::check_directory(dir, GroupTrust::from_setting(settings.trust_group)) {
+        Ok(()) => {
+            let who = match settings.trust_group {
+                true => "only this user and a group that is trusted (trust_group) can write to",
+                false => "only this user can write to",
+            };
+            report.add(&Finding::ok(
+                "spool rights",
+                format!("{who} {}, and it is on a local disk", dir.display()),
+            ));
+        }
         Err(e) if settings.allow_network_spool && e.message().contains("network") => {
             report.add(&Finding::warn("spool rights", problem(&e), "allow_network_spool is set: make sure that locks work there and that only one host uses it"));
         }
@@ -72,6 +75,10 @@ pub fn check(settings: &Settings, report: &mut Report) {
             "spool identity",
             format!("it belongs to {}", known.endpoint),
         )),
+        Err(e) if e.kind() == meditopia::ErrorKind::Store => {
+            report.add(&Finding::fail("spool identity", problem(&e), advice(&e)));
+            return;
+        }
         Err(e) => {
             report.add(&Finding::warn(
                 "spool identity",
