@@ -14,7 +14,7 @@ use crate::clock::{self, BootTime};
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 
 const NAME: &str = "sender.json";
-const BYTES_AT_MOST: usize = 64 * 1024;
+pub(super) const BYTES_AT_MOST: usize = 64 * 1024;
 
 /// The sender's process, its progress, and the bytes that are pending.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

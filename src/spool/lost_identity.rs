@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::dir::Dir;
 use super::files::spool_name;
+use super::heartbeat;
 use super::identity::{Destination, adopt_command_for};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
@@ -59,7 +60,7 @@ fn highest_boot_count(dir: &Dir) -> u32 {
     struct Heartbeat {
         boot_count: u32,
     }
-    let heartbeat = dir.read("sender.json").ok();
+    let heartbeat = dir.read("sender.json", heartbeat::BYTES_AT_MOST).ok();
     let heartbeat = heartbeat.and_then(|text| serde_json::from_slice::<Heartbeat>(&text).ok());
     let in_journal = each_name(dir, "journal", |_, name| {
         name.split('-').next()?.parse().ok()

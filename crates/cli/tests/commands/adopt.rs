@@ -108,6 +108,35 @@ fn adopt_says_what_it_changed_and_what_it_left_unchanged() {
 }
 
 #[test]
+fn a_spool_that_has_lost_its_identity_says_so_and_gets_a_new_one_by_adopt() {
+    let api = Sandbox::start();
+    // With a store, and without.
+    for delivered in [0, 4] {
+        let spool = ConfiguredSpool::new(api.endpoint(), api.token());
+        let client = spool.client();
+        client.enqueue_users(0..delivered);
+        drop(client);
+        if delivered > 0 {
+            assert!(spool.output("flush", &[]).status.success());
+        }
+        spool.client().enqueue_users(10..13);
+        std::fs::remove_file(spool.spool().join("identity.json")).unwrap();
+        for command in ["flush", "status", "recover"] {
+            let output = spool.output(command, &[]);
+            let said = format!("{}{}", stderr(&output), stdout(&output));
+            assert!(!output.status.success(), "{command}");
+            assert!(said.contains("no identity.json"), "{command}: {said}");
+            assert!(said.contains("meditopia adopt "), "{command}: {said}");
+        }
+        let refused = message_of(&spool.output("flush", &[]), FAILED);
+        let adopted = type_command_of(&refused);
+        assert!(adopted.contains("has a new identity.json"), "{adopted}");
+        assert!(spool.output("flush", &[]).status.success());
+    }
+    assert_eq!(api.ledger().accepted_events, 4 + 2 * 3);
+}
+
+#[test]
 fn adopt_refuses_another_endpoint_while_a_process_sends() {
     let (before, after) = (Sandbox::start(), Sandbox::start());
     let spool = ConfiguredSpool::new(before.endpoint(), before.token());

@@ -4,6 +4,7 @@
 
 mod design;
 mod guide;
+mod kubernetes;
 mod readme;
 mod references;
 mod shell;

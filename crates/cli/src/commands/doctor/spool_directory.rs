@@ -28,7 +28,8 @@ pub fn check(settings: &Settings, report: &mut Report) {
         });
         return;
     }
-    match spool::check_directory(dir, GroupTrust::from_setting(settings.trust_group)) {
+    let trust = GroupTrust::from_setting(settings.trust_group);
+    match spool::check_directory(dir, trust) {
         Ok(()) => {
             let who = match settings.trust_group {
                 true => "only this user and a group that is trusted (trust_group) can write to",
@@ -44,7 +45,7 @@ pub fn check(settings: &Settings, report: &mut Report) {
         }
         Err(e) => report.add(&Finding::fail("spool rights", problem(&e), advice(&e))),
     }
-    report.add(&writable(dir));
+    report.add(&writable(dir, trust));
     let configured = Destination {
         endpoint: settings.endpoint.as_str(),
         account: &settings.account,
@@ -138,8 +139,8 @@ fn missing(dir: &Path) -> Finding {
     }
 }
 
-fn writable(dir: &Path) -> Finding {
-    match spool::check_writable(dir) {
+fn writable(dir: &Path, trust: GroupTrust) -> Finding {
+    match spool::check_writable(dir, trust) {
         Ok(()) => Finding::ok("spool writable", "a file can be created and removed"),
         Err(e) => Finding::fail(
             "spool writable",
