@@ -329,7 +329,7 @@ fn count_fragments(payload: &[u8]) -> Option<u32> {
 /// number that keeps names apart.
 pub fn file_name(header: &Header, pid: i32, random: u32) -> String {
     format!(
-        "{:08}-{:020}-{pid}-{random:08x}.log",
+        "{:08}-{:020}-{pid}-{random:08x}.segment",
         header.boot_count, header.created_boot_ns
     )
 }
@@ -337,7 +337,7 @@ pub fn file_name(header: &Header, pid: i32, random: u32) -> String {
 /// Boot count and time of creation from the name of a segment; `None` if the name is not a
 /// segment's.
 pub fn parse_name(name: &str) -> Option<(u32, u64)> {
-    let mut parts = name.strip_suffix(".log")?.splitn(3, '-');
+    let mut parts = name.strip_suffix(".segment")?.splitn(3, '-');
     let boot_count = parts.next()?.parse().ok()?;
     let created_boot_ns = parts.next()?.parse().ok()?;
     parts.next()?;

@@ -326,7 +326,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::path::Path;
 
-    const NAME: &str = "00000001-a-file.log";
+    const NAME: &str = "00000001-a-file.segment";
 
     /// Runs `lock_and_fork`, which locks the file at the path and forks an idle child, in a process
     /// that then ends. Returns whether the idle child has kept the lock.
@@ -419,7 +419,7 @@ mod tests {
     #[test]
     fn a_child_closes_only_the_files_that_were_announced() {
         let dir = tempfile::tempdir().unwrap();
-        let [ours, other] = [NAME, "00000001-another.log"].map(|name| dir.path().join(name));
+        let [ours, other] = [NAME, "00000001-another.segment"].map(|name| dir.path().join(name));
         let about = std::fs::metadata(dir.path()).unwrap();
         let open = [ours, other].map(|path| File::create(path).unwrap());
         let directory = File::open(dir.path()).unwrap();

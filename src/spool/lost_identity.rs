@@ -124,7 +124,7 @@ mod tests {
         fs::create_dir(at("journal")).unwrap();
         assert!(!has_events(&dir));
         put(
-            "journal/00000007-00000000000000000012-1-0000000a.log",
+            "journal/00000007-00000000000000000012-1-0000000a.segment",
             b"",
             long_ago,
         );

@@ -89,7 +89,10 @@ fn other_users_cannot_read_a_spool_under_any_umask() {
         for name in expected {
             assert!(found.contains_key(name), "no {name} in {found:?}");
         }
-        assert!(found.keys().any(|name| name.ends_with(".log")), "{found:?}");
+        assert!(
+            found.keys().any(|name| name.ends_with(".segment")),
+            "{found:?}"
+        );
         for (name, mode) in &found {
             let wanted = if name.ends_with('/') { 0o700 } else { 0o600 };
             assert_eq!(*mode, wanted, "umask {umask}: {name} has {mode:04o}");

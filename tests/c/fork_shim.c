@@ -21,7 +21,7 @@ static int open_at(int directory, const char *path, int flags, int mode) {
   if (real_open == NULL) *(void **)&real_open = dlsym(RTLD_NEXT, "openat64");
   file = real_open(directory, path, flags, mode);
   if (file < 0 || children >= CHILDREN_MAX) return file;
-  if (((flags & O_CREAT) != 0 && length > 4 && strcmp(path + length - 4, ".log") == 0) || strcmp(path, "sender.lock") == 0) {
+  if (((flags & O_CREAT) != 0 && length > 8 && strcmp(path + length - 8, ".segment") == 0) || strcmp(path, "sender.lock") == 0) {
     children++;
     if (fork() == 0) {
       while (read(STDIN_FILENO, &byte, 1) > 0) continue;

@@ -87,11 +87,11 @@ fn a_failed_write_is_reported_and_loses_no_acknowledged_event() {
         let disk = FaultyDisk::new(&[("role", "enqueue")]);
         let mut client = disk.start_client();
         // The first failure is before the client has a segment, the second one after.
-        disk.fail("write", errno, ".log");
+        disk.fail("write", errno, ".segment");
         client.ask("enqueue u-1 0").assert_status(status);
         disk.heal();
         client.enqueue("u-1", 1);
-        disk.fail("write", errno, ".log");
+        disk.fail("write", errno, ".segment");
         client.ask("enqueue u-1 2").assert_status(status);
         disk.heal();
         client.enqueue("u-1", 3);
@@ -105,7 +105,7 @@ fn a_failed_write_is_reported_and_loses_no_acknowledged_event() {
 fn an_enqueue_whose_segment_cannot_be_locked_fails_and_leaves_no_file() {
     let disk = FaultyDisk::new(&[("role", "enqueue")]);
     let mut client = disk.start_client();
-    disk.fail("lock", ENOLCK, ".log");
+    disk.fail("lock", ENOLCK, ".segment");
     client.ask("enqueue u-1 0").assert_status("ERROR_IO");
     let segments = fs::read_dir(disk.program.spool().join("journal")).unwrap();
     assert_eq!(segments.count(), 0);
@@ -123,7 +123,7 @@ fn an_event_whose_sync_failed_is_unknown_and_later_events_go_to_another_segment(
     let disk = FaultyDisk::new(&[("role", "enqueue"), ("durability", "power")]);
     let mut client = disk.start_client();
     client.enqueue("u-1", 0);
-    disk.fail("sync", EIO, ".log");
+    disk.fail("sync", EIO, ".segment");
     let unknown = client.ask("enqueue u-1 1");
     unknown.assert_status("ERROR_IO");
     assert!(
@@ -145,10 +145,10 @@ fn a_segment_that_cannot_be_read_is_named_in_the_error_and_all_events_wait_in_or
     let disk = FaultyDisk::new(&[("role", "enqueue")]);
     let mut client = disk.start_client();
     client.enqueue("u-1", 0);
-    disk.fail("read", EIO, ".log");
+    disk.fail("read", EIO, ".segment");
     let failed = client.ask("flush 3000");
     assert_ne!(failed.status, "OK");
-    assert!(failed.message.contains(".log"), "{}", failed.message);
+    assert!(failed.message.contains(".segment"), "{}", failed.message);
     client.enqueue("u-1", 1);
     disk.heal();
     client.flush().assert_status("OK");

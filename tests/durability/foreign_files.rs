@@ -42,8 +42,8 @@ fn files_of_other_programs_in_a_spool_are_left_alone() {
     for name in ["journal/access.log", "commands/notes.txt", "README"] {
         fs::write(spool.join(name), "not ours").unwrap();
     }
-    symlink("/dev/zero", spool.join("journal/00000001-1-1-1.log")).unwrap();
-    stdout_of(Command::new("mkfifo").arg(spool.join("journal/00000001-1-1-2.log")));
+    symlink("/dev/zero", spool.join("journal/00000001-1-1-1.segment")).unwrap();
+    stdout_of(Command::new("mkfifo").arg(spool.join("journal/00000001-1-1-2.segment")));
 
     let sender = sender_of(&spool, &api);
     assert_eq!(sender.flush_ok(secs(60)).delivered, 10);
@@ -56,7 +56,7 @@ fn files_of_other_programs_in_a_spool_are_left_alone() {
         fs::read_to_string(spool.join("journal/access.log")).unwrap(),
         "not ours"
     );
-    assert!(spool.join("journal/00000001-1-1-1.log").is_symlink());
+    assert!(spool.join("journal/00000001-1-1-1.segment").is_symlink());
 }
 
 #[test]

@@ -50,13 +50,13 @@ fn strangers_in_the_journal_are_left_alone_with_one_line_and_what_only_looks_lik
         fs::write(journal.join(format!("stranger-{at}")), "").unwrap();
         let kind = if at % 2 == 0 { "" } else { "no record" };
         let content = kind.repeat(30);
-        let name = format!("00000001-{at:020}-7-00000001.log");
+        let name = format!("00000001-{at:020}-7-00000001.segment");
         fs::write(journal.join(name), content).unwrap();
     }
     let sender = spool.client();
     assert_eq!(sender.flush_ok(secs(60)).delivered, 1);
     wait_for("set aside", || {
-        count_in(&journal, |name| name.ends_with("-7-00000001.log")) == 0
+        count_in(&journal, |name| name.ends_with("-7-00000001.segment")) == 0
     });
     sender.enqueue_for("u-1", 2);
     assert_eq!(sender.flush_ok(secs(60)).delivered, 1);

@@ -139,14 +139,14 @@ fn a_segments_name_has_the_time_of_its_header_and_other_names_are_no_segments() 
         created_wall_ms: 1_000,
     };
     let name = file_name(&header, 17, 0xBEEF);
-    assert_eq!(name, "00000003-00000000000005000000-17-0000beef.log");
+    assert_eq!(name, "00000003-00000000000005000000-17-0000beef.segment");
     assert_eq!(parse_name(&name), Some((3, 5_000_000)));
     for foreign in [
         "access.log",
-        "1-2.log",
-        "-1-2-3.log",
+        "1-2.segment",
+        "-1-2-3.segment",
         "1-2-3",
-        "1-x-3-4.log",
+        "1-x-3-4.segment",
     ] {
         assert_eq!(parse_name(foreign), None, "{foreign}");
     }

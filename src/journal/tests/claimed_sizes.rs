@@ -207,23 +207,23 @@ fn a_record_behind_a_hole_is_found_and_the_hole_is_no_damage_to_save() {
 fn damage_is_saved_with_its_holes() {
     let journal = Journal::new();
     let dir = journal.spool.journal().ensure().unwrap();
-    let file = File::create(dir.path("a.log")).unwrap();
+    let file = File::create(dir.path("a.segment")).unwrap();
     let length = 60 * 1024 * 1024;
     file.set_len(length).unwrap();
     for at in [100, 40 * 1024 * 1024] {
         file.write_all_at(b"bytes", at).unwrap();
     }
     let damage = Damage {
-        segment: "a.log".to_owned(),
+        segment: "a.segment".to_owned(),
         offset: 99,
         length: length - 99,
         is_zero: false,
     };
     for _ in 0..2 {
         super::super::damage::save(&journal.spool, &dir, &[damage.clone()]).unwrap();
-        assert_eq!(damaged_names(&journal), ["a.log-99"]);
+        assert_eq!(damaged_names(&journal), ["a.segment-99"]);
     }
-    let saved = journal.spool.damaged().path().join("a.log-99");
+    let saved = journal.spool.damaged().path().join("a.segment-99");
     let about = fs::metadata(&saved).unwrap();
     assert_eq!(about.len(), length - 99);
     assert!(about.blocks() * 512 < 2 * 1024 * 1024, "{}", about.blocks());
@@ -237,7 +237,7 @@ fn a_file_with_a_segments_name_in_which_nothing_can_be_read_is_kept_whole() {
     for (content, kept) in [(&b"x".repeat(3_000)[..], true), (&[0; 3_000], false)] {
         let mut journal = Journal::new();
         let dir = journal.spool.journal().ensure().unwrap();
-        let name = "00000001-00000000000000000005-7-00000001.log";
+        let name = "00000001-00000000000000000005-7-00000001.segment";
         fs::write(dir.path(name), content).unwrap();
         assert!(journal.read_round().is_empty());
         // Nothing is said before its writer is known to have ended.

@@ -143,9 +143,9 @@ fn a_file_of_damaged_bytes_is_never_overwritten_by_other_bytes() {
     let journal = Journal::new();
     let dir = journal.spool.journal().ensure().unwrap();
     for bytes in [&b"one"[..], b"one", b"two", b"\0\0", b"one", b"two"] {
-        fs::write(dir.path("a.log"), [&[0; 7], bytes].concat()).unwrap();
+        fs::write(dir.path("a.segment"), [&[0; 7], bytes].concat()).unwrap();
         let damage = Damage {
-            segment: "a.log".to_owned(),
+            segment: "a.segment".to_owned(),
             offset: 7,
             length: bytes.len() as u64,
             is_zero: segment::is_zero(bytes),
@@ -153,8 +153,8 @@ fn a_file_of_damaged_bytes_is_never_overwritten_by_other_bytes() {
         super::super::damage::save(&journal.spool, &dir, &[damage]).unwrap();
     }
     let read = |name| fs::read(journal.spool.damaged().path().join(name)).unwrap();
-    assert_eq!(read("a.log-7"), b"one");
-    assert_eq!(read("a.log-7-2"), b"two");
+    assert_eq!(read("a.segment-7"), b"one");
+    assert_eq!(read("a.segment-7-2"), b"two");
     assert_eq!(
         fs::read_dir(journal.spool.damaged().path())
             .unwrap()
@@ -172,9 +172,9 @@ fn files_in_the_journal_that_are_no_segments_are_left_alone_and_listed() {
     fs::write(dir.join("notes.txt"), "hello").unwrap();
     fs::write(dir.join("access.log"), "GET /").unwrap();
     // The following have a segment's name.
-    fs::create_dir(dir.join("00000001-1-1-1.log")).unwrap();
-    symlink(&segment, dir.join("00000001-1-1-2.log")).unwrap();
-    let pipe = dir.join("00000001-1-1-3.log");
+    fs::create_dir(dir.join("00000001-1-1-1.segment")).unwrap();
+    symlink(&segment, dir.join("00000001-1-1-2.segment")).unwrap();
+    let pipe = dir.join("00000001-1-1-3.segment");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
 
     assert_eq!(journal.read_round(), ["one"]);
@@ -188,9 +188,9 @@ fn files_in_the_journal_that_are_no_segments_are_left_alone_and_listed() {
     assert_eq!(
         names,
         [
-            "00000001-1-1-1.log",
-            "00000001-1-1-2.log",
-            "00000001-1-1-3.log",
+            "00000001-1-1-1.segment",
+            "00000001-1-1-2.segment",
+            "00000001-1-1-3.segment",
             "access.log",
             "notes.txt"
         ]

@@ -142,7 +142,7 @@ impl Draft {
     }
 
     fn draw_journal(&mut self, rng: &mut fastrand::Rng) {
-        let segment = |rng: &mut fastrand::Rng| format!("{:08}.log", rng.u32(..SEGMENTS));
+        let segment = |rng: &mut fastrand::Rng| format!("{:08}.segment", rng.u32(..SEGMENTS));
         if rng.bool() {
             self.taken.push((segment(rng), rng.u64(..10_000)));
         }

@@ -29,33 +29,43 @@ fn taken(segment: &str, upto: u64) -> Change<'_> {
 pub(super) fn a_segment_is_taken_over_as_far_as_was_said_last(kept: &dyn Kept) {
     let mut store = kept.open();
     assert_eq!(offsets(&mut store), named([]));
-    let changes = [taken("a.log", 100), taken("b.log", 1), taken("a.log", 300)];
+    let changes = [
+        taken("a.segment", 100),
+        taken("b.segment", 1),
+        taken("a.segment", 300),
+    ];
     store.commit(&changes).unwrap();
-    let expected = named([("a.log", 300), ("b.log", 1)]);
+    let expected = named([("a.segment", 300), ("b.segment", 1)]);
     assert_eq!(offsets(&mut store), expected);
     drop(store);
     let mut store = kept.open();
     assert_eq!(offsets(&mut store), expected);
-    store.commit(&[taken("b.log", u64::MAX)]).unwrap();
+    store.commit(&[taken("b.segment", u64::MAX)]).unwrap();
     drop(store);
-    let expected = named([("a.log", 300), ("b.log", u64::MAX)]);
+    let expected = named([("a.segment", 300), ("b.segment", u64::MAX)]);
     assert_eq!(offsets(&mut kept.open()), expected);
 }
 
 pub(super) fn a_segment_that_is_gone_has_no_offset_and_its_name_may_come_again(kept: &dyn Kept) {
     let mut store = kept.open();
-    let changes = [taken("a.log", 100), taken("b.log", 200)];
+    let changes = [taken("a.segment", 100), taken("b.segment", 200)];
     store.commit(&changes).unwrap();
     let gone = |segment| Change::Gone { segment };
-    store.commit(&[gone("a.log"), gone("unknown.log")]).unwrap();
-    assert_eq!(offsets(&mut store), named([("b.log", 200)]));
+    store
+        .commit(&[gone("a.segment"), gone("unknown.segment")])
+        .unwrap();
+    assert_eq!(offsets(&mut store), named([("b.segment", 200)]));
     drop(store);
     let mut store = kept.open();
-    assert_eq!(offsets(&mut store), named([("b.log", 200)]));
-    let changes = [taken("a.log", 7), gone("b.log"), taken("b.log", 8)];
+    assert_eq!(offsets(&mut store), named([("b.segment", 200)]));
+    let changes = [
+        taken("a.segment", 7),
+        gone("b.segment"),
+        taken("b.segment", 8),
+    ];
     store.commit(&changes).unwrap();
     drop(store);
-    let expected = named([("a.log", 7), ("b.log", 8)]);
+    let expected = named([("a.segment", 7), ("b.segment", 8)]);
     assert_eq!(offsets(&mut kept.open()), expected);
 }
 
@@ -64,7 +74,7 @@ pub(super) fn runs_and_the_offset_that_they_reach_are_there_together_or_not_at_a
 ) {
     let runs = some_runs(1, 3);
     let unknown = rejected(1);
-    let chunk: Vec<Change<'_>> = [taken("a.log", 100)]
+    let chunk: Vec<Change<'_>> = [taken("a.segment", 100)]
         .into_iter()
         .chain(runs.iter().map(|run| append(REGULAR, run)))
         .collect();
@@ -72,7 +82,7 @@ pub(super) fn runs_and_the_offset_that_they_reach_are_there_together_or_not_at_a
     in_vain.push(refused(&unknown));
     let check = |upto, runs| {
         let mut store = kept.open();
-        let read = offsets(&mut store).get("a.log").copied();
+        let read = offsets(&mut store).get("a.segment").copied();
         let waiting = all_runs(&mut *store, REGULAR).len();
         assert_eq!((read, waiting), (upto, runs));
     };
@@ -81,7 +91,7 @@ pub(super) fn runs_and_the_offset_that_they_reach_are_there_together_or_not_at_a
     let mut store = kept.open();
     store.begin_joint_commit();
     store.commit(&chunk).unwrap();
-    assert_eq!(offsets(&mut store), named([("a.log", 100)]));
+    assert_eq!(offsets(&mut store), named([("a.segment", 100)]));
     drop(store);
     check(None, 0);
     kept.open().commit(&chunk).unwrap();
@@ -129,7 +139,7 @@ pub(super) fn a_full_disk_keeps_no_receipts_and_everything_else(kept: &dyn Kept)
     let changes = [
         append(REGULAR, run),
         Change::Receipt(&receipt(2_000)),
-        taken("a.log", 9),
+        taken("a.segment", 9),
     ];
     store.commit(&changes).unwrap();
     assert_eq!(times(kept), [1_000]);
@@ -137,7 +147,7 @@ pub(super) fn a_full_disk_keeps_no_receipts_and_everything_else(kept: &dyn Kept)
     deliver(&mut store, [3_000]);
     assert_eq!(times(kept), [1_000, 3_000]);
     assert_eq!(all_runs(&mut *store, REGULAR).len(), 1);
-    assert_eq!(offsets(&mut store), named([("a.log", 9)]));
+    assert_eq!(offsets(&mut store), named([("a.segment", 9)]));
 }
 
 pub(super) fn receipts_that_are_too_old_are_forgotten_and_the_others_are_not(kept: &dyn Kept) {

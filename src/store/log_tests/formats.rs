@@ -100,7 +100,7 @@ pub(in crate::store) fn any_entry(tag: u8, rng: &mut fastrand::Rng) -> Option<En
         },
         9 => Entry::Segment {
             number: number(rng),
-            name: "00000001-1-1-1.log",
+            name: "00000001-1-1-1.segment",
         },
         10 => Entry::Taken {
             number: number(rng),

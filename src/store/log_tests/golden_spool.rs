@@ -120,11 +120,11 @@ fn write_the_golden_spool() {
             run: &suspects,
         },
         Change::Taken {
-            segment: "00000003-1-1-1.log",
+            segment: "00000003-1-1-1.segment",
             upto: 4711,
         },
         Change::Taken {
-            segment: "00000003-2-1-1.log",
+            segment: "00000003-2-1-1.segment",
             upto: 12,
         },
         Change::Lanes(2),
@@ -225,7 +225,10 @@ fn the_golden_spool_is_read_back_exactly() {
         let suspects = store.runs(SUSPECTS, 0, 10).unwrap();
         assert_eq!((suspects[0].id, suspects[0].origin), (4, 1));
         assert_eq!(suspects[0].run, run_of(&[7, 8]));
-        let offsets = [("00000003-1-1-1.log", 4711), ("00000003-2-1-1.log", 12)];
+        let offsets = [
+            ("00000003-1-1-1.segment", 4711),
+            ("00000003-2-1-1.segment", 12),
+        ];
         assert_eq!(
             store.offsets(),
             offsets.map(|(name, upto)| (name.to_owned(), upto)).into()

@@ -91,7 +91,7 @@ fn what_was_committed_is_there_when_the_store_is_opened_again() {
         })
         .collect();
     changes.push(Change::Taken {
-        segment: "00000001-1-1-1.log",
+        segment: "00000001-1-1-1.segment",
         upto: 4711,
     });
     changes.push(Change::Totals(&totals));

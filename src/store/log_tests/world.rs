@@ -233,7 +233,7 @@ impl World {
             .is_none_or(|last| last.events.len() > 30);
         if begins {
             self.journal.push(Segment {
-                name: format!("{:08}.log", self.journal.len()),
+                name: format!("{:08}.segment", self.journal.len()),
                 events: Vec::new(),
                 is_removed: false,
             });

@@ -266,7 +266,7 @@ impl Recording {
         let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
         let folder = above.rsplit('/').next().unwrap_or("");
         match (folder, name, self.kinds[node]) {
-            ("journal", name, Kind::File) if name.ends_with(".log") => Role::Segment,
+            ("journal", name, Kind::File) if name.ends_with(".segment") => Role::Segment,
             ("ledger", _, Kind::File) => Role::Ledger,
             ("queues", _, Kind::File) => Role::Queue,
             ("rejected", _, Kind::File) => Role::RejectedFile,

@@ -204,7 +204,7 @@ impl SystemCall {
 fn is_segment(path: &Path) -> bool {
     // The kernel adds " (deleted)" to the path of a file that was removed.
     let path = path.to_string_lossy();
-    path.contains("/journal/") && path.trim_end_matches(" (deleted)").ends_with(".log")
+    path.contains("/journal/") && path.trim_end_matches(" (deleted)").ends_with(".segment")
 }
 
 /// The folder of the store that a file is in, or that the path names.
