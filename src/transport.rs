@@ -248,7 +248,9 @@ pub fn connect_to(
     addresses: &[SocketAddr],
     timeout: Duration,
 ) -> std::result::Result<(TcpStream, SocketAddr), String> {
-    connect::dial(addresses, Instant::now() + timeout).map_err(|cause| wording::describe_io(&cause))
+    connect::dial(addresses, Instant::now() + timeout)
+        .map(|(stream, address)| (stream.into_inner(), address))
+        .map_err(|cause| wording::describe_io(&cause))
 }
 
 fn parse_proxy(address: &str) -> Result<Proxy> {

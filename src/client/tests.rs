@@ -2,14 +2,15 @@
 //! that was forked there.
 
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use super::Client;
-use super::registry;
+use super::{ImportEnd, registry};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind};
-use crate::event::Fields;
+use crate::event::{Batch, Fields};
 use crate::process::tests::in_child;
 use crate::sender::Standing;
 
@@ -120,4 +121,45 @@ fn a_child_enqueues_sends_lists_and_closes_while_threads_of_its_parent_hold_ever
         Err(Error::new(ErrorKind::InvalidArgument, "nothing to append"))
     });
     assert!(worked);
+}
+
+#[test]
+fn an_import_whose_lock_the_application_has_closed_queues_nothing_until_it_is_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(&dir, "one");
+    config.set("role", "enqueue").unwrap();
+    let client = Client::open(&config).unwrap();
+    let mut batch = Batch::new();
+    let event = br#"{"token":"t","partner_user_id":"u","event":"video"}"#;
+    let mut import = client.import("users").unwrap();
+    crate::event::encode_json(event, import.rules(), crate::clock::wall_ms(), &mut batch).unwrap();
+    import.push(&batch).unwrap();
+
+    let imports = dir.path().join("spool").join("import");
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let is_lock = |fd: &std::path::PathBuf| {
+        std::fs::read_link(fd).is_ok_and(|open| open.parent() == Some(&imports))
+    };
+    let lock = open.map(|entry| entry.unwrap().path()).find(is_lock);
+    let number = lock.unwrap().file_name().unwrap().to_str().unwrap().parse();
+    let of_application = std::fs::File::open("/dev/null").unwrap();
+    // SAFETY: puts a file in the place of the library's, as an application may.
+    let taken = unsafe { libc::dup2(of_application.as_raw_fd(), number.unwrap()) };
+    assert!(taken >= 0);
+
+    let refused = import.commit("1", ImportEnd::Ended).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Io);
+    assert!(
+        refused.message().contains("open the import again"),
+        "{refused}"
+    );
+    drop(import);
+    assert_eq!(client.stats().unwrap().pending, 0);
+    let mut import = client.import("users").unwrap();
+    assert_eq!(import.checkpoint(), None);
+    import.push(&batch).unwrap();
+    import.commit("1", ImportEnd::Ended).unwrap();
+    assert_eq!(client.stats().unwrap().pending, 1);
+    // SAFETY: closes what this test has put there; it is still open.
+    assert_eq!(unsafe { libc::close(taken) }, 0);
 }

@@ -5,8 +5,6 @@
 //! another thing: the user's.)
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use secrecy::zeroize::Zeroizing;
@@ -14,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::process::random_u64;
+use crate::process::{random_u64, read_file};
 
 /// More than servers accept in a header.
 const MAX_TOKEN_BYTES: usize = 16_384;
@@ -68,11 +66,9 @@ impl BearerToken {
         };
         // Allocated at its full size, because growing would leave copies in memory that nothing
         // wipes.
-        let mut text = Zeroizing::new(String::with_capacity(2 * MAX_TOKEN_BYTES));
-        let file = File::open(path).map_err(|cause| wrong(&cause))?;
-        file.take(2 * MAX_TOKEN_BYTES as u64)
-            .read_to_string(&mut text)
-            .map_err(|cause| wrong(&cause))?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(2 * MAX_TOKEN_BYTES));
+        read_file(path, 2 * MAX_TOKEN_BYTES as u64, &mut bytes).map_err(|cause| wrong(&cause))?;
+        let text = std::str::from_utf8(&bytes).map_err(|_| wrong(&"is no text in UTF-8"))?;
         Self::parse(text.trim()).map_err(|what| wrong(&what))
     }
 

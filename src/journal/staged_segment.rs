@@ -56,7 +56,7 @@ impl StagedSegment {
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
         buffer.extend_from_slice(&header.encode());
         Ok(Self {
-            file: ClosedInChild::new(file),
+            file: ClosedInChild::of(file),
             dir: dir.clone(),
             name,
             header,

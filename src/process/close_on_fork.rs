@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use rustix::fs::FlockOperation;
 
-use super::own_descriptor::OwnDescriptor;
+use super::own_descriptor::{FileId, OwnDescriptor};
 use super::owner::Owner;
 use crate::error::{Error, Result};
 
@@ -41,8 +41,8 @@ const MAX_TRIED: RawFd = 65_536;
 #[derive(Debug)]
 pub(super) struct Slot {
     state: AtomicI32,
-    /// What was announced, or device and inode of the descriptor.
-    key: [AtomicU64; 2],
+    /// What was announced, or which file the descriptor is of.
+    key: [AtomicU64; 4],
 }
 
 /// How a child recognises a file that was announced.
@@ -73,7 +73,7 @@ impl Slot {
     const fn new() -> Self {
         Self {
             state: AtomicI32::new(FREE),
-            key: [const { AtomicU64::new(0) }; 2],
+            key: [const { AtomicU64::new(0) }; 4],
         }
     }
 
@@ -86,19 +86,16 @@ impl Slot {
         })
     }
 
-    /// Registers an open descriptor; `None` if no slot is free.
-    pub(super) fn register(descriptor: RawFd) -> Option<&'static Self> {
+    /// Registers an open descriptor of this file; `None` if no slot is free.
+    pub(super) fn register(descriptor: RawFd, id: Option<FileId>) -> Option<&'static Self> {
         install_fork_handler().ok()?;
         let slot = Self::claim()?;
-        slot.hold(descriptor);
+        slot.hold(descriptor, id);
         Some(slot)
     }
 
-    fn hold(&self, descriptor: RawFd) {
-        let place = inode_of(descriptor).unwrap_or_default();
-        for (word, value) in self.key.iter().zip(place) {
-            word.store(value, Ordering::Relaxed);
-        }
+    fn hold(&self, descriptor: RawFd, id: Option<FileId>) {
+        self.set_key(id.map(words).unwrap_or_default());
         self.state.store(descriptor + 1, Ordering::Release);
     }
 
@@ -111,13 +108,17 @@ impl Slot {
             FileKey::Name(name) => (ANNOUNCED_BY_NAME, [hash(name.as_bytes()), 0]),
             FileKey::Inode((device, inode)) => (ANNOUNCED_BY_INODE, [device, inode]),
         };
-        for (word, value) in self.key.iter().zip(key) {
-            word.store(value, Ordering::Relaxed);
-        }
+        self.set_key([key[0], key[1], 0, 0]);
         self.state.store(state, Ordering::Release);
     }
 
-    fn key(&self) -> [u64; 2] {
+    fn set_key(&self, key: [u64; 4]) {
+        for (word, value) in self.key.iter().zip(key) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+
+    fn key(&self) -> [u64; 4] {
         self.key.each_ref().map(|word| word.load(Ordering::Relaxed))
     }
 }
@@ -137,11 +138,11 @@ impl Announcement {
     }
 
     /// Registers the file, now that it is open. Call it before taking a lock on it.
-    pub(crate) fn opened(self, file: File) -> CloseOnFork {
+    pub(crate) fn opened(self, file: OwnDescriptor<File>) -> CloseOnFork {
         let slot = ManuallyDrop::new(self).slot;
-        slot.hold(file.as_raw_fd());
+        slot.hold(file.as_raw_fd(), file.id());
         CloseOnFork {
-            file: ManuallyDrop::new(OwnDescriptor::new(file)),
+            file: ManuallyDrop::new(file),
             owner: Owner::current(),
             slot,
         }
@@ -179,6 +180,21 @@ impl CloseOnFork {
     /// Checks that the descriptor still is this file's.
     pub(crate) fn check(&self) -> io::Result<()> {
         self.file.check()
+    }
+
+    /// See [`OwnDescriptor::mark`].
+    pub(crate) fn mark(&mut self) {
+        self.file.mark();
+    }
+
+    /// See [`OwnDescriptor::is_marked`].
+    pub(crate) fn is_marked(&self) -> bool {
+        self.file.is_marked()
+    }
+
+    /// See [`OwnDescriptor::is_as_left`].
+    pub(crate) fn is_as_left(&self, size: u64) -> bool {
+        self.file.is_as_left(size)
     }
 }
 
@@ -225,7 +241,7 @@ extern "C" fn close_inherited() {
             registered => {
                 slot.state.store(FREE, Ordering::Relaxed);
                 // The application may have closed it, and opened a file of its own under its number.
-                if inode_of(registered - 1) == Some(slot.key()) {
+                if id_of(registered - 1) == Some(slot.key()) {
                     close(registered - 1);
                 }
             }
@@ -252,17 +268,26 @@ fn close(descriptor: RawFd) {
     unsafe { libc::close(descriptor) };
 }
 
-/// Device and inode of what is open under this number.
-fn inode_of(descriptor: RawFd) -> Option<[u64; 2]> {
+/// What is open under this number.
+fn id_of(descriptor: RawFd) -> Option<[u64; 4]> {
     // SAFETY: used for one system call, which fails where nothing is open.
     let file = unsafe { BorrowedFd::borrow_raw(descriptor) };
-    let about = rustix::fs::fstat(file).ok()?;
-    Some([about.st_dev, about.st_ino])
+    FileId::of(file).ok().map(words)
+}
+
+fn words(id: FileId) -> [u64; 4] {
+    let (seconds, nanoseconds) = id.born;
+    [
+        id.device,
+        id.inode,
+        seconds.cast_unsigned(),
+        u64::from(nanoseconds),
+    ]
 }
 
 /// Whether `descriptor` is open and was announced.
 fn is_announced(descriptor: RawFd) -> bool {
-    let Some(place) = inode_of(descriptor) else {
+    let Some(id) = id_of(descriptor) else {
         return false;
     };
     let name = hash_of_name(descriptor);
@@ -270,7 +295,7 @@ fn is_announced(descriptor: RawFd) -> bool {
         .iter()
         .any(|slot| match slot.state.load(Ordering::Relaxed) {
             ANNOUNCED_BY_NAME => name == Some(slot.key()[0]),
-            ANNOUNCED_BY_INODE => slot.key() == place,
+            ANNOUNCED_BY_INODE => slot.key()[..2] == id[..2],
             _ => false,
         })
 }
@@ -373,7 +398,7 @@ mod tests {
     fn an_idle_child_does_not_keep_the_lock_of_its_dead_parent() {
         assert!(!idle_child_keeps_lock(|path, fork_idle| {
             let announced = Announcement::new(FileKey::Name(NAME)).unwrap();
-            let file = announced.opened(File::open(path).unwrap());
+            let file = announced.opened(OwnDescriptor::new(File::open(path).unwrap()));
             fork_idle();
             locked(file)
         }));
@@ -392,7 +417,7 @@ mod tests {
                 let announced = Announcement::new(key).unwrap();
                 let file = File::open(path).unwrap();
                 fork_idle();
-                locked(announced.opened(file))
+                locked(announced.opened(OwnDescriptor::new(file)))
             }));
         }
     }
@@ -412,7 +437,7 @@ mod tests {
             unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &all_in_use) };
             assert!(File::open(path).is_err());
             fork_idle();
-            locked(announced.opened(file))
+            locked(announced.opened(OwnDescriptor::new(file)))
         }));
     }
 

@@ -23,17 +23,28 @@ pub(crate) struct ClosedInChild<T: AsFd> {
 }
 
 impl<T: AsFd + AsRawFd> ClosedInChild<T> {
+    /// Takes what was just opened.
     pub(crate) fn new(value: T) -> Self {
+        Self::of(OwnDescriptor::new(value))
+    }
+
+    /// Takes what is known to be this library's.
+    pub(crate) fn of(value: OwnDescriptor<T>) -> Self {
         Self {
-            slot: Slot::register(value.as_raw_fd()),
+            slot: Slot::register(value.as_raw_fd(), value.id()),
             owner: Owner::current(),
-            value: ManuallyDrop::new(OwnDescriptor::new(value)),
+            value: ManuallyDrop::new(value),
         }
     }
 
     /// Checks that the descriptor still is this file's.
     pub(crate) fn check(&self) -> io::Result<()> {
         self.value.check()
+    }
+
+    /// See [`OwnDescriptor::is_as_left`].
+    pub(crate) fn is_as_left(&self, size: u64) -> bool {
+        self.value.is_as_left(size)
     }
 }
 

@@ -242,6 +242,12 @@ impl ElectedSender {
         } else {
             LOOK_EVERY
         };
+        // If that fails, the next look comes by its time.
+        if !self.wake.is_open()
+            && let Ok(wake) = WakeSocket::bind(&shared.spool, &self.election)
+        {
+            self.wake = wake;
+        }
         self.reasons = self.wake.wait(every.min(shared.flush_interval));
     }
 

@@ -10,6 +10,8 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rustix::net::{RecvFlags, recv};
+
 use super::election::Election;
 use crate::error::Result;
 use crate::process::ClosedInChild;
@@ -66,15 +68,26 @@ impl WakeSocket {
         let failed = |e: io::Error| dir.error(NAME, e);
         dir.remove(NAME).map_err(failed)?;
         let socket = match UnixDatagram::bind(short_path(&dir).map_err(failed)?) {
-            Ok(socket) => socket,
+            Ok(socket) => ClosedInChild::new(socket),
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Self { socket: None }),
             Err(e) => return Err(failed(e)),
         };
         // Not by the descriptor: chmod of a socket's descriptor does not reach its file.
         dir.make_socket_private(NAME).map_err(failed)?;
         Ok(Self {
-            socket: Some(ClosedInChild::new(socket)),
+            socket: Some(socket),
         })
+    }
+
+    /// Whether the application has not closed it.
+    pub(super) fn is_open(&self) -> bool {
+        self.socket.is_none() || self.own().is_some()
+    }
+
+    /// The socket, unless the application has closed it: then it may have a socket of its own there.
+    fn own(&self) -> Option<&UnixDatagram> {
+        let socket = self.socket.as_ref();
+        socket.filter(|own| own.check().is_ok()).map(|own| &**own)
     }
 
     /// Waits to be woken, at most `timeout`. If a look is all that is asked for, it waits for more a
@@ -96,14 +109,11 @@ impl WakeSocket {
             }
         }
         // The same look answers all that came meanwhile.
-        if let Some(socket) = &self.socket
-            && socket.set_nonblocking(true).is_ok()
+        let mut wake = [0];
+        while let Some(socket) = self.own()
+            && recv(socket, &mut wake, RecvFlags::DONTWAIT).is_ok()
         {
-            let mut wake = [0];
-            while socket.recv(&mut wake).is_ok() {
-                reasons.add(wake[0]);
-            }
-            let _ = socket.set_nonblocking(false);
+            reasons.add(wake[0]);
         }
         reasons
     }
@@ -112,8 +122,7 @@ impl WakeSocket {
     fn receive(&self, timeout: Duration) -> Option<u8> {
         // Zero would mean for ever.
         let timeout = timeout.max(Duration::from_millis(1));
-        // An application that has closed it may have a socket of its own there.
-        let own = self.socket.as_ref().filter(|own| own.check().is_ok());
+        let own = self.own();
         let ready = own.filter(|own| own.set_read_timeout(Some(timeout)).is_ok());
         let Some(socket) = ready else {
             std::thread::sleep(timeout);
@@ -150,5 +159,42 @@ fn short_path(dir: &Dir) -> io::Result<PathBuf> {
         Ok(PathBuf::from(format!("/proc/self/fd/{number}/{NAME}")))
     } else {
         Ok(dir.path(NAME))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::tests::new_spool;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_socket_of_the_application_that_has_the_number_of_the_wake_socket_is_not_read() {
+        let (_parent, spool) = new_spool();
+        let spool = Arc::new(spool);
+        let election = Election::try_win(&spool).unwrap().unwrap();
+        let wake = WakeSocket::bind(&spool, &election).unwrap();
+        let number = wake.own().unwrap().as_raw_fd();
+        let (of_application, peer) = UnixDatagram::pair().unwrap();
+        peer.send(b"for the application").unwrap();
+        // SAFETY: puts a socket in the place of the library's, as an application may.
+        assert_eq!(
+            unsafe { libc::dup2(of_application.as_raw_fd(), number) },
+            number
+        );
+
+        assert!(!wake.is_open());
+        assert_eq!(wake.wait(Duration::from_millis(1)), Reasons::default());
+        let again = WakeSocket::bind(&spool, &election).unwrap();
+        drop(wake);
+        send(&spool, Wake::Flush);
+        assert_eq!(again.wait(Duration::from_secs(10)), Reasons::FLUSH);
+
+        assert_eq!(of_application.read_timeout().unwrap(), None);
+        let mut received = [0; 64];
+        let length = of_application.recv(&mut received).unwrap();
+        assert_eq!(&received[..length], b"for the application");
+        // SAFETY: closes what this test has put there; it is still open.
+        assert_eq!(unsafe { libc::close(number) }, 0);
     }
 }

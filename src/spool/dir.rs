@@ -160,13 +160,13 @@ impl Dir {
     /// Opens a regular file to read it.
     pub(crate) fn open(&self, name: &str) -> io::Result<ClosedInChild<File>> {
         let (_, file) = self.open_announced(name, OFlags::RDONLY, |_| Ok(()))?;
-        Ok(ClosedInChild::new(file))
+        Ok(ClosedInChild::of(file))
     }
 
     /// Opens a regular file to write it.
     pub(crate) fn open_to_write(&self, name: &str) -> io::Result<ClosedInChild<File>> {
         let (_, file) = self.open_announced(name, OFlags::RDWR, |_| Ok(()))?;
-        Ok(ClosedInChild::new(file))
+        Ok(ClosedInChild::of(file))
     }
 
     /// Opens a regular file to read, write and lock it: no forked child keeps its lock.
@@ -177,33 +177,34 @@ impl Dir {
     }
 
     /// Opens a regular file. `announce` is called with its device and inode before.
+    ///
+    /// The identity that is compared with the name is the one that the descriptor is kept with: if it were read
+    /// again, it could be that of a file that has got the number since.
     fn open_announced<A>(
         &self,
         name: &str,
         access: OFlags,
         announce: impl Fn((u64, u64)) -> io::Result<A>,
-    ) -> io::Result<(A, File)> {
+    ) -> io::Result<(A, OwnDescriptor<File>)> {
         let (dir, name) = (self.fd()?, check_name(name)?);
         for _ in 0..REPLACED_AT_MOST {
             let known = stat_at(dir, name)?;
             self.require_regular(name, &known)?;
             let announced = announce(inode_of(&known))?;
             let file = match rustix::fs::openat(dir, name, access | CAREFULLY, Mode::empty()) {
-                Ok(file) => File::from(file),
+                Ok(file) => OwnDescriptor::new(File::from(file)),
                 // Something else has the name by now.
                 Err(Errno::LOOP | Errno::NXIO | Errno::ISDIR) => continue,
                 Err(Errno::ACCESS) if self.completes_rights(name, &known)? => continue,
                 Err(e) => return Err(e.into()),
             };
-            if inode_of(&rustix::fs::fstat(&file)?) == inode_of(&known) {
+            if file.inode() == Some(inode_of(&known)) {
                 return Ok((announced, file));
             }
             // It was replaced in between, and the new file or one that is gone again is open.
             let now = stat_at(dir, name);
-            let about = rustix::fs::fstat(&file)?;
-            let is_new = now.is_ok_and(|now| inode_of(&now) == inode_of(&about));
-            let is_old = about.st_nlink == 0 && about.st_dev == known.st_dev;
-            if !is_new && !is_old {
+            let is_new = now.is_ok_and(|now| file.inode() == Some(inode_of(&now)));
+            if !is_new && !is_removed_file(&file, known.st_dev) {
                 return Err(let_go(file));
             }
         }
@@ -243,7 +244,8 @@ impl Dir {
     }
 
     /// The same for a file that is open, and was just made.
-    fn complete(&self, file: &File, about: &Stat) -> io::Result<()> {
+    fn complete(&self, file: &File) -> io::Result<()> {
+        let about = rustix::fs::fstat(file)?;
         if let Some(group) = self.sharing.group()
             && about.st_gid != group
         {
@@ -258,20 +260,18 @@ impl Dir {
     }
 
     /// Creates a file (0600) that must not exist yet, with this access. The umask takes no right from it.
-    pub(crate) fn create(&self, name: &str, access: OFlags) -> io::Result<File> {
+    pub(crate) fn create(&self, name: &str, access: OFlags) -> io::Result<OwnDescriptor<File>> {
         let (dir, name) = (self.fd()?, check_name(name)?);
         let flags = access | OFlags::CREATE | OFlags::EXCL | CAREFULLY;
         let mode = self.sharing.file_mode();
-        let file = File::from(rustix::fs::openat(dir, name, flags, mode)?);
+        let file = OwnDescriptor::new(File::from(rustix::fs::openat(dir, name, flags, mode)?));
         // In this order: whether it was removed shows once it has not got the name any more.
         let named = stat_at(dir, name);
-        let about = rustix::fs::fstat(&file)?;
-        let is_named = named.is_ok_and(|named| inode_of(&named) == inode_of(&about));
-        let is_file = FileType::from_raw_mode(about.st_mode).is_file();
+        let is_named = named.is_ok_and(|named| file.inode() == Some(inode_of(&named)));
         // The caller of one that was removed notices that it has no name.
-        match is_named || (is_file && about.st_nlink == 0) {
+        match is_named || is_removed_file(&file, rustix::fs::fstat(dir)?.st_dev) {
             true => {
-                self.complete(&file, &about)?;
+                self.complete(&file)?;
                 Ok(file)
             }
             false => Err(let_go(file)),
@@ -304,7 +304,7 @@ impl Dir {
     ) -> io::Result<()> {
         let fresh = fresh_name(name);
         self.remove(&fresh)?;
-        let file = ClosedInChild::new(self.create(&fresh, OFlags::WRONLY)?);
+        let file = ClosedInChild::of(self.create(&fresh, OFlags::WRONLY)?);
         write(&file)?;
         file.check()?;
         if safety == Safety::Power {
@@ -417,9 +417,8 @@ impl Dir {
     /// Opens a directory of it. Error: [`IoKind::NotFound`] if nothing has the name.
     pub(crate) fn subdir(&self, name: &str) -> io::Result<Self> {
         let (dir, text) = (self.fd()?, check_name(name)?);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | CAREFULLY;
-        let handle = match rustix::fs::openat(dir, text, flags, Mode::empty()) {
-            Ok(handle) => ClosedInChild::new(File::from(handle)),
+        let handle = match self.open_dir_as_named(dir, text) {
+            Ok(handle) => ClosedInChild::of(handle),
             Err(e @ (Errno::NOTDIR | Errno::LOOP)) => {
                 let known = stat_at(dir, text).map_err(|_| e)?;
                 let kind = FileType::from_raw_mode(known.st_mode);
@@ -432,6 +431,23 @@ impl Dir {
             path: self.path(name),
             sharing: self.sharing,
         })
+    }
+
+    /// Opens a directory, and compares it with the name as [`open_announced`](Self::open_announced) does.
+    fn open_dir_as_named(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &str,
+    ) -> rustix::io::Result<OwnDescriptor<File>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | CAREFULLY;
+        let handle = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+        let handle = OwnDescriptor::new(File::from(handle));
+        let known = stat_at(dir, name)?;
+        if handle.inode() == Some(inode_of(&known)) {
+            return Ok(handle);
+        }
+        handle.forget();
+        Err(Errno::AGAIN)
     }
 
     /// The same; creates it (0700, whatever the umask), durably, if nothing has the name.
@@ -469,14 +485,7 @@ impl Dir {
         let known = stat_at(dir, name)?;
         let key = FileKey::Inode(inode_of(&known));
         let announced = Announcement::new(key).map_err(io::Error::other)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | CAREFULLY;
-        let handle = File::from(rustix::fs::openat(dir, name, flags, Mode::empty())?);
-        let lockable = announced.opened(handle);
-        // Otherwise it was replaced, or the descriptor is another file's, which is not closed then.
-        match lockable.inode() == Some(inode_of(&known)) {
-            true => Ok(lockable),
-            false => Err(Errno::AGAIN.into()),
-        }
+        Ok(announced.opened(self.open_dir_as_named(dir, name)?))
     }
 
     /// Makes the names in it durable.
@@ -522,9 +531,18 @@ fn fresh_name(name: &str) -> String {
     fresh.to_string_lossy().into_owned()
 }
 
+/// Whether it is a file of this device that has no name any more.
+fn is_removed_file(file: &OwnDescriptor<File>, device: u64) -> bool {
+    rustix::fs::fstat(&**file).is_ok_and(|about| {
+        about.st_nlink == 0
+            && file.inode() == Some((device, about.st_ino))
+            && FileType::from_raw_mode(about.st_mode).is_file()
+    })
+}
+
 /// Lets go of a descriptor that is another file's by now: to close it would close that one.
-fn let_go(file: File) -> io::Error {
-    std::mem::forget(file);
+fn let_go(file: OwnDescriptor<File>) -> io::Error {
+    file.forget();
     Errno::BADF.into()
 }
 

@@ -60,7 +60,7 @@ impl<'a> Reserve<'a> {
                 true => dir.open_to_write(name)?,
                 false => {
                     dir.remove(name)?;
-                    ClosedInChild::new(dir.create(name, OFlags::WRONLY)?)
+                    ClosedInChild::of(dir.create(name, OFlags::WRONLY)?)
                 }
             };
             rustix::io::retry_on_intr(|| {
@@ -97,7 +97,7 @@ impl<'a> Reserve<'a> {
         let file = match dir.open_to_write(FULL) {
             Ok(file) => file,
             Err(e) if e.kind() == IoKind::NotFound => {
-                ClosedInChild::new(dir.create(FULL, OFlags::WRONLY).map_err(failed)?)
+                ClosedInChild::of(dir.create(FULL, OFlags::WRONLY).map_err(failed)?)
             }
             Err(e) => return Err(failed(e)),
         };

@@ -77,7 +77,7 @@ impl Disk for SpoolDisk {
             Access::Create => {
                 let (place, name) = self.place(folder, name);
                 let file = ensure(&place)?.create(name, OFlags::RDWR)?;
-                Descriptor::Plain(ClosedInChild::new(file))
+                Descriptor::Plain(ClosedInChild::of(file))
             }
             // A child of the application that forks would keep the lock.
             Access::Write => {
@@ -215,6 +215,7 @@ impl DiskFile for OpenFile {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
+        self.check_open()?;
         match rustix::fs::flock(
             self.descriptor.file(),
             FlockOperation::NonBlockingLockExclusive,

@@ -4,8 +4,7 @@
 //! `ca_file` is read strictly, because an operator chose it. A system's bundle often contains a few
 //! unusable certificates, which are skipped as other programs do.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
@@ -13,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::process::read_file;
 
 /// A system's bundle has a fiftieth of this.
 const BUNDLE_BYTES: u64 = 16 * 1024 * 1024;
@@ -77,9 +77,7 @@ pub(super) fn from_system(bundles: &[PathBuf]) -> RootCerts {
 /// Reads a file of certificates, up to a bound that no bundle reaches.
 fn read_bundle(path: &Path) -> io::Result<Vec<u8>> {
     let mut pem = Vec::new();
-    File::open(path)?
-        .take(BUNDLE_BYTES + 1)
-        .read_to_end(&mut pem)?;
+    read_file(path, BUNDLE_BYTES + 1, &mut pem)?;
     match pem.len() as u64 <= BUNDLE_BYTES {
         true => Ok(pem),
         false => Err(io::Error::other(format!(

@@ -20,7 +20,7 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 use ureq::{Error, Timeout};
 
-use crate::process::ClosedInChild;
+use crate::process::{ClosedInChild, OwnDescriptor};
 
 /// The size of the input buffer: an answer's head has to fit into it.
 pub(super) const INPUT_BYTES: usize = 16 * 1024;
@@ -64,13 +64,13 @@ impl std::error::Error for ConnectionCut {}
 
 impl TcpConnection {
     pub(super) fn new(
-        stream: TcpStream,
+        stream: OwnDescriptor<TcpStream>,
         peer: SocketAddr,
         connected_by: Instant,
         request_timeout: Duration,
     ) -> Self {
         Self {
-            stream: ClosedInChild::new(stream),
+            stream: ClosedInChild::of(stream),
             peer,
             buffers: LazyBuffers::new(INPUT_BYTES, OUTPUT_BYTES),
             connected_by,
@@ -120,12 +120,12 @@ impl TcpConnection {
         let mut written = 0;
         while written < length {
             let left = self.time_left(timeout)?;
+            // An application that has closed the connection may have one of its own under the number.
+            self.stream.check()?;
             if self.write_timeout != Some(left) {
                 self.stream.set_write_timeout(Some(left))?;
                 self.write_timeout = Some(left);
             }
-            // An application that has closed the connection may have one of its own under the number.
-            self.stream.check()?;
             match self.send(written, amount) {
                 Ok(0) => return Err(Error::Io(ErrorKind::WriteZero.into())),
                 Ok(taken) => written += taken,
@@ -188,11 +188,11 @@ impl Transport for TcpConnection {
         }
         loop {
             let left = self.time_left(timeout)?;
+            self.stream.check()?;
             if self.read_timeout != Some(left) {
                 self.stream.set_read_timeout(Some(left))?;
                 self.read_timeout = Some(left);
             }
-            self.stream.check()?;
             match (&*self.stream).read(self.buffers.input_append_buf()) {
                 Ok(amount) => {
                     self.buffers.input_appended(amount);

@@ -8,6 +8,7 @@ use super::{Answer, BODY_LIMIT_BYTES, Exchange, Options, Transport};
 use secrecy::SecretString;
 
 mod answers;
+mod descriptors;
 mod proxies;
 pub(crate) mod server;
 mod settling;

@@ -69,7 +69,7 @@ pub struct Import {
     ended_ms: Option<i64>,
     /// The error that lost gathered events, after which nothing can be committed.
     failed: Option<Error>,
-    _lock: CloseOnFork,
+    lock: CloseOnFork,
 }
 
 impl Import {
@@ -113,7 +113,7 @@ impl Import {
             ended_ms: last.as_ref().and_then(|last| last.ended_ms),
             checkpoint: last.map(|last| last.checkpoint.get().to_owned()),
             failed: None,
-            _lock: lock,
+            lock,
             owner: Owner::current(),
             core: ManuallyDrop::new(core),
         })
@@ -267,10 +267,14 @@ impl Import {
                 ),
             ));
         }
-        match &self.failed {
-            Some(error) => Err(error.clone()),
-            None => Ok(()),
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
         }
+        // Without its lock, another process may have begun the same import.
+        self.lock.check().map_err(|e| {
+            let what = format!("import {:?}: its lock", self.name);
+            Error::io(what, e).with_note("; open the import again")
+        })
     }
 
     fn fail(&mut self, error: Error) -> Error {
