@@ -13,7 +13,7 @@ use crate::delivery::Policy;
 use crate::dispatch;
 use crate::error::Result;
 use crate::event::Rules;
-use crate::journal::writer::{RecordDurability, Writer};
+use crate::journal::writer::{ChangedSegment, RecordDurability, Writer};
 use crate::log::Log;
 use crate::mutex::lock;
 use crate::sender::{Report, Sender, SenderOptions, Token, Wanted};
@@ -166,6 +166,17 @@ impl Core {
     pub(super) fn end_sample(&self, begun: Instant) {
         self.enqueue_durations
             .add(&ENQUEUE_BOUNDS_US, begun.elapsed());
+    }
+
+    /// Logs that another program has changed a segment. What was appended since is in a new one.
+    pub(super) fn report_changed(&self, changed: Option<ChangedSegment>) {
+        let Some(ChangedSegment { name, events }) = changed else {
+            return;
+        };
+        let spool = self.spool.name();
+        self.log.error(format_args!(
+            "{spool}: another program has removed, cut or replaced journal/{name}; of its {events} events, those that no sender had taken over are lost; keep other programs out of the spool"
+        ));
     }
 
     /// Counts events that were acknowledged, and wakes the sender if this process has that role.

@@ -106,7 +106,7 @@ impl Client {
         let core = self.core()?;
         let sample = core.begin_sample();
         let mut now_ns = 0;
-        core.writer.append(|record, now| {
+        let changed = core.writer.append(|record, now| {
             now_ns = now.boot_ns;
             segment::push_fragment(record, |out| {
                 event::encode_raw(fields, &core.rules, now.wall_ms, out)
@@ -116,6 +116,7 @@ impl Client {
         if let Some(begun) = sample {
             core.end_sample(begun);
         }
+        core.report_changed(changed);
         core.after_enqueue(1, now_ns)
     }
 
@@ -132,7 +133,7 @@ impl Client {
             return Ok(0);
         }
         let mut now_ns = 0;
-        core.writer.append(|record, now| {
+        let changed = core.writer.append(|record, now| {
             now_ns = now.boot_ns;
             for fragment in batch.iter() {
                 segment::push_fragment(record, |out| {
@@ -142,6 +143,7 @@ impl Client {
             }
             Ok(batch.len() as u32)
         })?;
+        core.report_changed(changed);
         core.after_enqueue(batch.len(), now_ns)?;
         Ok(batch.len())
     }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -10,6 +10,7 @@ use rustix::fs::OFlags;
 
 use super::group_commit::GroupCommit;
 use super::segment::{self, Header, Position};
+use super::writer::ChangedSegment;
 use crate::clock::{self, Moment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::{Announcement, CloseOnFork, FileKey, pid, random_u64};
@@ -60,12 +61,12 @@ impl OpenSegment {
             let name = segment::file_name(&header, pid(), random_u64() as u32);
             let path = journal.path(&name);
             let announced = Announcement::new(FileKey::Name(&name))?;
-            let file = match journal.create(&name, OFlags::WRONLY | OFlags::APPEND) {
+            let file = match journal.create(&name, OFlags::RDWR) {
                 Ok(file) => file,
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(e) => return Err(write_error(&path, e)),
             };
-            let file = announced.opened(file);
+            let mut file = announced.opened(file);
             match try_lock(&file, path.display()) {
                 Ok(true) if !is_unlinked(&file) => {}
                 // Between creation and lock, the sender found it empty and without a writer, and
@@ -88,6 +89,9 @@ impl OpenSegment {
                 let above = spool.held_dir()?;
                 above.sync().map_err(|e| Error::io(spool.name(), e))?;
             }
+            // Behind the header everything is written at the position that its checksums are of: also if another
+            // program cuts the file in the same moment, it is read there.
+            file.mark();
             return Ok(Self {
                 file,
                 path,
@@ -108,10 +112,33 @@ impl OpenSegment {
             && self.header.wall_ms(now.boot_ns).abs_diff(now.wall_ms) <= WALL_STEP_MS
     }
 
-    /// Whether its file was removed, which only a sender should do after the writer's end, or its
-    /// descriptor was closed by the application.
-    pub(super) fn is_lost(&self) -> bool {
-        is_unlinked(&self.file) || self.file.check().is_err()
+    /// Whether its descriptor still is its own: the application may have closed it, and have a file of its own
+    /// under the number.
+    pub(super) fn is_ours(&self) -> bool {
+        self.file.is_marked()
+    }
+
+    /// Whether its file also is as the last append has left it. A program that cleans up or restores a backup
+    /// may have removed, cut or replaced it. The caller holds the stripe's lock.
+    ///
+    /// An append to a file that was cut gives it its size back, and the records from there on are read, because
+    /// they stand where they should. If the header is missing, all was cut.
+    pub(super) fn is_as_left(&self) -> bool {
+        let mut header = [0; segment::HEADER_LEN];
+        self.file.is_as_left(self.len.load(Ordering::Relaxed))
+            && self.file.read_exact_at(&mut header, 0).is_ok()
+            && header == self.header.encode()
+    }
+
+    /// What another program has done to it while this process had it open and locked, if it has.
+    pub(super) fn changed(&self) -> Option<ChangedSegment> {
+        if self.is_as_left() || self.file.check().is_err() {
+            return None;
+        }
+        Some(ChangedSegment {
+            name: self.path.file_name()?.to_str()?.to_owned(),
+            events: self.events.load(Ordering::Relaxed),
+        })
     }
 
     /// Completes the record in `record`, appends it whole, and returns where it ends; the caller
@@ -129,7 +156,7 @@ impl OpenSegment {
             offset: start,
         };
         segment::finish_record(record, events, events_before, boot_ns, position);
-        match (&*self.file).write_all(record) {
+        match self.file.write_all_at(record, start) {
             Ok(()) => {
                 let end = start + record.len() as u64;
                 let events = events_before.saturating_add(events);
@@ -150,7 +177,9 @@ impl OpenSegment {
     pub(super) fn sync_until(&self, end: u64, seal: impl Fn()) -> Result<()> {
         let sync = || {
             let len = self.len.load(Ordering::Acquire);
-            (len, self.file.sync_data())
+            // The sync of another file says nothing about this one.
+            let synced = self.file.sync_data().and_then(|()| self.file.check());
+            (len, synced)
         };
         self.commit.sync_until(end, sync, |e| {
             seal();

@@ -29,6 +29,9 @@ pub struct Tail {
     /// The file is kept under `damaged/`, instead of what is damaged of it: nothing of it can be read, or
     /// more than a writer's whole segment has.
     pub keep_whole: bool,
+    /// So many bytes before what was taken over are not there: another program has cut the file or put
+    /// another one in its place.
+    pub missing: u64,
 }
 
 /// An incomplete record or zeros at the end of a segment.
@@ -74,6 +77,10 @@ pub fn read_tail(spool: &Spool, journal: &Dir, name: &str, taken: u64) -> Result
     };
     let named_header = header_from_name(name, about.mtime());
     let rebooted = named_header.boot_count < spool.boot_count();
+    // A power cut may leave less than was taken over, too.
+    if !rebooted && taken > HEADER_LEN as u64 {
+        tail.missing = taken.saturating_sub(size);
+    }
     let header = look.header().map_err(io)?;
     let decoded = Header::decode(header);
     match decoded {

@@ -225,7 +225,8 @@ impl Round {
 
     /// Bytes that were taken over or read, and are still in the journal.
     pub fn taken_bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.offset).sum()
+        let taken = |segment: &Segment| segment.offset.min(segment.size);
+        self.segments.iter().map(taken).sum()
     }
 
     /// Finds the next record of a segment, if it is not later than the cutoff.

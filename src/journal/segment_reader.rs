@@ -24,7 +24,7 @@ pub(super) struct Segment {
     pub(super) name: NameAt,
     pub(super) header: Header,
     /// The segment's size when the round began.
-    size: u64,
+    pub(super) size: u64,
     /// Up to here the segment is taken over or read.
     pub(super) offset: u64,
     /// `offset` has changed since the round last returned it.

@@ -114,8 +114,11 @@ impl StagedSegment {
     /// Writes and syncs the whole segment; returns its file name for [`publish`].
     pub(crate) fn complete(mut self) -> Result<String> {
         self.write_buffer()?;
-        let synced = self.file.sync_all().and_then(|()| self.file.check());
-        synced.map_err(|e| self.error(e))?;
+        self.file.sync_all().map_err(|e| self.error(e))?;
+        if !self.file.is_as_left(self.len) {
+            let what = "another program has cut, replaced or removed it while it was written; import again";
+            return Err(self.error(std::io::Error::other(what)));
+        }
         self.is_complete = true;
         Ok(std::mem::take(&mut self.name))
     }

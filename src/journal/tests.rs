@@ -14,6 +14,7 @@ use super::writer::{RecordDurability, Writer};
 use crate::error::{Error, ErrorKind};
 use crate::spool::{Destination, NetworkFileSystem, Spool};
 
+mod changed;
 mod claimed_sizes;
 mod count;
 mod damage;

@@ -1,5 +1,5 @@
 //! The write side of the journal: a segment of the process's own, appended with a single
-//! `write(2)`.
+//! `pwrite(2)`.
 //!
 //! An append needs no lock between processes because no two processes share a segment. What orders
 //! events across segments is the time that each record carries, read under the stripe's lock
@@ -56,14 +56,25 @@ pub struct Writer {
     stripes: StripedLock<Stripe>,
 }
 
+/// A segment that another program has removed, cut or replaced while this process had its lock.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ChangedSegment {
+    /// Its name in the journal.
+    pub name: String,
+    /// How many events were appended to it.
+    pub events: u32,
+}
+
 /// A segment, and what belongs to appending to it.
 #[derive(Debug, Default)]
 struct Stripe {
     segment: Option<Arc<OpenSegment>>,
+    /// One before it that was changed, until an append succeeds and reports it.
+    changed: Option<ChangedSegment>,
     buffer: Vec<u8>,
     appended_since_measured: u64,
     over_limit: bool,
-    /// When the disk was last found to have room and the segment to be in its directory.
+    /// When the disk was last found to have room and the segment to be as it was left.
     checked_ns: u64,
     /// The most bytes that a file may have, as of then.
     file_limit: u64,
@@ -90,11 +101,15 @@ impl Writer {
     /// Appends one record. `fill` pushes the record's fragments, enqueued at the moment that it is
     /// given, and returns their number.
     ///
-    /// Returns once the record has the writer's durability. Errors: those of `fill`, with nothing
+    /// Returns once the record has the writer's durability, and says whether an earlier segment was found
+    /// changed by another program. Errors: those of `fill`, with nothing
     /// written; [`ErrorKind::SpoolFull`], with nothing kept; [`ErrorKind::Io`]: unknown, the record
     /// may still be delivered.
-    pub fn append(&self, fill: impl FnOnce(&mut Vec<u8>, Moment) -> Result<u32>) -> Result<()> {
-        let unsynced = {
+    pub fn append(
+        &self,
+        fill: impl FnOnce(&mut Vec<u8>, Moment) -> Result<u32>,
+    ) -> Result<Option<ChangedSegment>> {
+        let (unsynced, changed) = {
             let mut stripe = self.stripes.lock_one_of(self.durability.max_stripes());
             let now = clock::now();
             let mut buffer = std::mem::take(&mut stripe.buffer);
@@ -104,12 +119,12 @@ impl Writer {
             if buffer.capacity() <= BUFFER_KEPT_BYTES {
                 stripe.buffer = buffer;
             }
-            appended?
+            (appended?, stripe.changed.take())
         };
-        match unsynced {
-            Some((segment, end)) => segment.sync_until(end, || self.seal(&segment)),
-            None => Ok(()),
+        if let Some((segment, end)) = unsynced {
+            segment.sync_until(end, || self.seal(&segment))?;
         }
+        Ok(changed)
     }
 
     /// Writes a record; returns what has to be synced, and up to where.
@@ -148,7 +163,7 @@ impl Writer {
     }
 
     /// Checks, now and then, what a writer is not notified of: that the sender has found the disk
-    /// full, that an operator has removed the segment, and that the application has closed it.
+    /// full, and that another program has removed, cut or replaced the segment.
     fn check_disk_and_segment(&self, stripe: &mut Stripe, now_ns: u64) -> Result<()> {
         if now_ns.saturating_sub(stripe.checked_ns) < FULL_SEEN_WITHIN.as_nanos() as u64 {
             return Ok(());
@@ -162,11 +177,10 @@ impl Writer {
                 ),
             ));
         }
-        if stripe
-            .segment
-            .as_ref()
-            .is_some_and(|segment| segment.is_lost())
+        if let Some(segment) = &stripe.segment
+            && !segment.is_as_left()
         {
+            stripe.changed = segment.changed().or(stripe.changed.take());
             stripe.segment = None;
         }
         stripe.file_limit = file_limit();
@@ -174,7 +188,8 @@ impl Writer {
         Ok(())
     }
 
-    /// The segment to append to: the current one, or a new one if it is full or there is none.
+    /// The segment to append to: the current one, or a new one if it is full, if there is none, or if the
+    /// application has closed it.
     fn segment<'s>(
         &self,
         stripe: &'s mut Stripe,
@@ -191,8 +206,9 @@ impl Writer {
                 ),
             ));
         }
-        let current = stripe.segment.as_deref();
-        if !current.is_some_and(|segment| segment.accepts(bytes, limit, now)) {
+        if let Some(segment) = &stripe.segment
+            && !(segment.accepts(bytes, limit, now) && segment.is_ours())
+        {
             // The old one is closed, and so unlocked, before the new one is created.
             stripe.segment = None;
         }

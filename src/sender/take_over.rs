@@ -206,6 +206,15 @@ impl State {
             return;
         }
         self.say_damage(&tail.damage, lines);
+        if tail.missing > 0 && lines.take() {
+            self.dispatcher.say(
+                Level::Error,
+                format_args!(
+                    "segment {segment}: another program has cut or replaced it; it is {} bytes shorter than what was taken over, which is kept; what stood behind that is lost; keep other programs out of the spool",
+                    tail.missing
+                ),
+            );
+        }
         if let Some(torn) = &tail.torn
             && lines.take()
         {
