@@ -8,20 +8,28 @@
  *   open_descriptors      opens descriptors until the limit, DESCRIPTORS, is reached
  *   close_descriptors     closes them again
  *   close_all             closes every descriptor from 3 on, as closefrom(3) does
+ *   close_range           the same by close_range(2)
+ *   closefrom             the same by closefrom(3)
  *   dup_over FILE         puts FILE in the place of every open descriptor from 3 on
+ *   own DIRECTORY COUNT   opens COUNT files of its own, and writes a line to each
+ *   check_own             checks that they are open, and hold that line and nothing else
+ *   fork_close DIRECTORY USER NUMBER   forks a child that checks the same, closes all descriptors, opens files of its
+ *                         own in DIRECTORY, enqueues one event, checks its files, and ends
  *   fork COUNT EVENTS     forks COUNT children, which enqueue EVENTS events each, of the users child-<n>, and
  *                         then wait until this process ends
  *
  * Each answer is a line of the status, a count, and the error's message. The count is how many events were
  * enqueued or delivered, how many descriptors were opened, or how many children were forked. */
 
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "program.h"
@@ -79,6 +87,54 @@ static long dup_over(const char *path) {
   return count;
 }
 
+static void close_all(void) {
+  int number;
+  for (number = 3; number < DESCRIPTORS_MAX; number++) close(number);
+}
+
+static const char own_line[] = "of the application\n";
+static int own_files[DESCRIPTORS_MAX], own_count;
+
+static void open_own(const char *directory, int count) {
+  char path[512];
+  for (own_count = 0; own_count < count; own_count++) {
+    snprintf(path, sizeof path, "%s/%d-%d", directory, (int)getpid(), own_count);
+    own_files[own_count] = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    CHECK(own_files[own_count] >= 0);
+    CHECK(write(own_files[own_count], own_line, sizeof own_line) == (ssize_t)sizeof own_line);
+  }
+}
+
+/* Returns how many of the files are open and hold what was written to them. */
+static long check_own(void) {
+  char content[256];
+  int i;
+  long count = 0;
+  for (i = 0; i < own_count; i++)
+    count += pread(own_files[i], content, sizeof content, 0) == (ssize_t)sizeof own_line &&
+             memcmp(content, own_line, sizeof own_line) == 0;
+  return count;
+}
+
+/* Returns whether the child has found everything as it should be. */
+static int fork_and_close(const char *directory, const char *user, long number) {
+  int result, count = own_count;
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    meditopia_error error;
+    CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+    CHECK(check_own() == count);
+    close_all();
+    open_own(directory, 16);
+    succeed("enqueue in a child", try_enqueue(user, number, &error), &error);
+    CHECK(check_own() == own_count);
+    _exit(0);
+  }
+  CHECK(waitpid(child, &result, 0) == child);
+  return WIFEXITED(result) && WEXITSTATUS(result) == 0;
+}
+
 int main(int argc, char **argv) {
   meditopia_error error;
   meditopia_status status;
@@ -109,8 +165,21 @@ int main(int argc, char **argv) {
       while (opened_count > 0) close(opened[--opened_count]);
       answer(MEDITOPIA_OK, 0, &error);
     } else if (strcmp(line, "close_all\n") == 0) {
-      for (number = 3; number < DESCRIPTORS_MAX; number++) close((int)number);
+      close_all();
       answer(MEDITOPIA_OK, 0, &error);
+    } else if (strcmp(line, "close_range\n") == 0) {
+      CHECK(syscall(SYS_close_range, 3, ~0U, 0) == 0);
+      answer(MEDITOPIA_OK, 0, &error);
+    } else if (strcmp(line, "closefrom\n") == 0) {
+      closefrom(3);
+      answer(MEDITOPIA_OK, 0, &error);
+    } else if (sscanf(line, "own %255s %ld", path, &number) == 2) {
+      open_own(path, (int)number);
+      answer(MEDITOPIA_OK, own_count, &error);
+    } else if (strcmp(line, "check_own\n") == 0) {
+      answer(MEDITOPIA_OK, check_own(), &error);
+    } else if (sscanf(line, "fork_close %255s %63s %ld", path, user, &number) == 3) {
+      answer(fork_and_close(path, user, number) ? MEDITOPIA_OK : MEDITOPIA_ERROR_INTERNAL, 1, &error);
     } else if (sscanf(line, "dup_over %255s", path) == 1) {
       answer(MEDITOPIA_OK, dup_over(path), &error);
     } else if (sscanf(line, "fork %ld %ld", &count, &number) == 2) {

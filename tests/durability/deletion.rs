@@ -70,7 +70,7 @@ fn a_writer_that_appends_and_dies_loses_no_record_to_a_sender_that_removes_segme
         skips_large_writes: false,
         preemptions: (u64::MAX, u64::MAX),
         required_steps: &[
-            "writer: write segment",
+            "writer: pwrite segment",
             "writer: death",
             "sender: unlinkat segment",
         ],
@@ -310,12 +310,16 @@ impl Racer {
             libc::SYS_clone3 | libc::SYS_clone => call.thread > 0,
             libc::SYS_getdents64 => call.path().ends_with("journal"),
             libc::SYS_close => self.locked.contains(&call.arguments[0]) && call.is_of_segment(),
-            libc::SYS_flock | libc::SYS_write | libc::SYS_unlinkat => call.is_of_segment(),
+            libc::SYS_flock | libc::SYS_write | libc::SYS_pwrite64 | libc::SYS_unlinkat => {
+                call.is_of_segment()
+            }
             libc::SYS_openat => {
                 call.arguments[2] as i32 & libc::O_CREAT != 0 && call.is_of_segment()
             }
-            libc::SYS_statx => call.is_of_segment(),
             // Whether a descriptor still is its file's is nothing that the other process could change.
+            libc::SYS_statx => {
+                call.arguments[3] as u32 & libc::STATX_MTIME != 0 && call.is_of_segment()
+            }
             libc::SYS_newfstatat => {
                 call.arguments[3] as i32 & libc::AT_EMPTY_PATH == 0 && call.is_of_segment()
             }
@@ -335,7 +339,8 @@ impl Racer {
 
 /// Skips a write of megabytes, and returns to the writer that all was written.
 fn skip_large_write(tracer: &Tracer, event: &TraceEvent) {
-    let is_huge = |call: &SystemCall| call.number == libc::SYS_write && call.arguments[2] > 1 << 23;
+    let is_huge =
+        |call: &SystemCall| call.number == libc::SYS_pwrite64 && call.arguments[2] > 1 << 23;
     match event {
         TraceEvent::Entry(call) if is_huge(call) => tracer.skip(call),
         TraceEvent::Exit(call, _) if is_huge(call) => {

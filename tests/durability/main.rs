@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod changed_segments;
+mod closed_descriptors;
 mod damage;
 mod deletion;
 mod deletion_model;

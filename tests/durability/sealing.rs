@@ -97,14 +97,14 @@ fn a_segment_whose_torn_record_cannot_be_cut_off_is_sealed_and_a_new_segment_fol
             panic!("two segments: {account:#?}");
         };
         assert_untouched_after(first, "ftruncate");
-        assert!(count(second, "write") >= 2, "{second:?}");
+        assert!(count(second, "pwrite") >= 2, "{second:?}");
     }
 }
 
 /// The first write of the section ends in the middle of a record, and the next one finds the disk
 /// full.
 fn torn_write(calls: &mut CallCounts, call: &SystemCall) -> Option<Failure> {
-    if call.number != libc::SYS_write {
+    if call.number != libc::SYS_pwrite64 {
         return None;
     }
     match count_one(&mut calls.writes) {

@@ -106,6 +106,7 @@ fn a_kill_at_any_system_call_of_a_first_enqueue_loses_nothing_acknowledged() {
                     "openat segment",
                     "flock segment",
                     "write segment",
+                    "pwrite segment",
                 ],
             },
         );
@@ -129,7 +130,7 @@ fn a_kill_at_any_system_call_of_a_later_enqueue_loses_nothing_acknowledged() {
                 ],
                 part: Part::Marked,
                 before: Before::Nothing,
-                required_calls: &["write segment"],
+                required_calls: &["pwrite segment"],
             },
         );
     }
@@ -154,7 +155,7 @@ fn a_kill_at_any_system_call_of_an_enqueue_that_rotates_loses_nothing_acknowledg
                 ],
                 part: Part::Marked,
                 before: Before::Nothing,
-                required_calls: &["close segment", "openat segment", "write segment"],
+                required_calls: &["close segment", "openat segment", "pwrite segment"],
             },
         );
     }
