@@ -213,6 +213,27 @@ mod tests {
     }
 
     #[test]
+    fn a_staged_segment_that_another_program_has_cut_is_not_complete() {
+        let (_parent, spool) = spool();
+        let mut staged = StagedSegment::create(&spool, &spool.imports()).unwrap();
+        let path = spool.imports().path().join(&staged.name);
+        let event = [b'x'; 1024];
+        for _ in 0..2 * BUFFER_BYTES / event.len() {
+            staged.push(&event).unwrap();
+        }
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(0)
+            .unwrap();
+        let refused = staged.complete().unwrap_err();
+        assert!(refused.message().contains("import again"), "{refused}");
+        // Dropped without being complete, it is removed.
+        assert!(!path.exists());
+    }
+
+    #[test]
     fn a_round_that_misses_a_published_segment_reads_nothing_of_the_next_one() {
         let (_parent, spool) = spool();
         let first = stage(&spool, 0..3);

@@ -178,10 +178,8 @@ mod tests {
         let (of_application, peer) = UnixDatagram::pair().unwrap();
         peer.send(b"for the application").unwrap();
         // SAFETY: puts a socket in the place of the library's, as an application may.
-        assert_eq!(
-            unsafe { libc::dup2(of_application.as_raw_fd(), number) },
-            number
-        );
+        let taken = unsafe { libc::dup2(of_application.as_raw_fd(), number) };
+        assert_eq!(taken, number);
 
         assert!(!wake.is_open());
         assert_eq!(wake.wait(Duration::from_millis(1)), Reasons::default());

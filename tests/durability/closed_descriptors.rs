@@ -54,22 +54,19 @@ impl Application<'_> {
     }
 
     fn close(&mut self, way: Way, foreign: &Path, round: u64) {
-        match way {
-            Way::CloseLoop => self.client.ask("close_all").assert_status("OK"),
-            Way::CloseRange => self.client.ask("close_range").assert_status("OK"),
-            Way::CloseFrom => self.client.ask("closefrom").assert_status("OK"),
-            Way::DupOver => {
-                let taken = self.client.ask(&format!("dup_over {}", foreign.display()));
-                assert!(taken.count > 0);
-                return;
-            }
+        let line = match way {
+            Way::CloseLoop => "close_all".to_owned(),
+            Way::CloseRange => "close_range".to_owned(),
+            Way::CloseFrom => "closefrom".to_owned(),
+            Way::DupOver => format!("dup_over {}", foreign.display()),
             Way::ForkAndClose => {
                 let child = format!("{}-child {round}", self.user);
-                let line = format!("fork_close {} {child}", self.dir.display());
-                self.client.ask(&line).assert_status("OK");
-                return;
+                format!("fork_close {} {child}", self.dir.display())
             }
         };
+        let closed = self.client.ask(&line);
+        closed.assert_status("OK");
+        assert!(way != Way::DupOver || closed.count > 0);
     }
 
     fn check_own_files(&mut self) {
