@@ -91,7 +91,7 @@ impl OpenSegment {
             }
             // Behind the header everything is written at the position that its checksums are of: also if another
             // program cuts the file in the same moment, it is read there.
-            file.mark();
+            file.take_position();
             return Ok(Self {
                 file,
                 path,
@@ -115,7 +115,7 @@ impl OpenSegment {
     /// Whether its descriptor still is its own: the application may have closed it, and have a file of its own
     /// under the number.
     pub(super) fn is_ours(&self) -> bool {
-        self.file.is_marked()
+        self.file.is_in_position()
     }
 
     /// Whether its file also is as the last append has left it. A program that cleans up or restores a backup

@@ -182,14 +182,14 @@ impl CloseOnFork {
         self.file.check()
     }
 
-    /// See [`OwnDescriptor::mark`].
-    pub(crate) fn mark(&mut self) {
-        self.file.mark();
+    /// See [`OwnDescriptor::take_position`].
+    pub(crate) fn take_position(&mut self) {
+        self.file.take_position();
     }
 
-    /// See [`OwnDescriptor::is_marked`].
-    pub(crate) fn is_marked(&self) -> bool {
-        self.file.is_marked()
+    /// See [`OwnDescriptor::is_in_position`].
+    pub(crate) fn is_in_position(&self) -> bool {
+        self.file.is_in_position()
     }
 
     /// See [`OwnDescriptor::is_as_left`].

@@ -7,9 +7,9 @@
 //! Device and inode alone are not enough: once a file is removed, a new file of the application may have its
 //! inode. Its time of birth is another one.
 //!
-//! To compare them before each append would take half as long as the append. A segment is therefore marked
-//! ([`OwnDescriptor::mark`]): its descriptor is moved to a position by chance that nothing of this library moves,
-//! and to ask for the position is the fastest system call that there is.
+//! To compare them before each append would take half as long as the append. A segment's descriptor is
+//! therefore moved to a position by chance ([`OwnDescriptor::take_position`]), which nothing in this library moves, and
+//! to ask for the position is the fastest system call that there is.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -22,8 +22,8 @@ use rustix::fs::SeekFrom;
 
 use super::random::random_u64;
 
-/// Marks are from here on, and below twice as much.
-const MARKS_FROM: u64 = 1 << 31;
+/// Positions by chance are from here on, and below twice as much.
+const POSITIONS_FROM: u64 = 1 << 31;
 
 /// Which file a descriptor is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,8 +106,8 @@ pub(crate) fn read_file(path: &Path, limit: u64, content: &mut Vec<u8>) -> io::R
 pub(crate) struct OwnDescriptor<T: AsFd> {
     file: ManuallyDrop<T>,
     id: Option<FileId>,
-    /// The position of a marked one.
-    mark: Option<u64>,
+    /// Where [`take_position`](Self::take_position) has moved it to.
+    position: Option<u64>,
 }
 
 impl<T: AsFd> OwnDescriptor<T> {
@@ -116,7 +116,7 @@ impl<T: AsFd> OwnDescriptor<T> {
         Self {
             id: FileId::of(&file).ok(),
             file: ManuallyDrop::new(file),
-            mark: None,
+            position: None,
         }
     }
 
@@ -148,19 +148,19 @@ impl<T: AsFd> OwnDescriptor<T> {
             .is_ok_and(|about| self.id == Some(about.id) && about.size == size && about.links > 0)
     }
 
-    /// Marks the descriptor, if its file can be: from then on its position is neither used nor changed.
-    pub(crate) fn mark(&mut self) {
+    /// Moves the descriptor to a position by chance, which from then on is neither used nor changed.
+    pub(crate) fn take_position(&mut self) {
         // The largest files that all file systems know have 4 GiB. No file of an application is by chance
         // at such a position.
-        let at = MARKS_FROM + random_u64() % MARKS_FROM;
+        let at = POSITIONS_FROM + random_u64() % POSITIONS_FROM;
         let moved = rustix::fs::seek(&*self.file, SeekFrom::Start(at));
-        self.mark = moved.is_ok_and(|moved| moved == at).then_some(at);
+        self.position = moved.is_ok_and(|moved| moved == at).then_some(at);
     }
 
-    /// Whether the descriptor still is the one that was marked.
-    pub(crate) fn is_marked(&self) -> bool {
-        match self.mark {
-            Some(mark) => rustix::fs::tell(&*self.file).is_ok_and(|at| at == mark),
+    /// Whether the descriptor still is the one that has taken this position.
+    pub(crate) fn is_in_position(&self) -> bool {
+        match self.position {
+            Some(position) => rustix::fs::tell(&*self.file).is_ok_and(|at| at == position),
             None => self.check().is_ok(),
         }
     }
@@ -232,18 +232,18 @@ mod tests {
     }
 
     #[test]
-    fn a_marked_descriptor_is_known_until_another_one_has_its_number() {
+    fn a_descriptor_in_its_position_is_known_until_another_one_has_its_number() {
         let dir = tempfile::tempdir().unwrap();
         let create = |name: &str| File::create_new(dir.path().join(name)).unwrap();
         let (other, mut file) = (create("other"), OwnDescriptor::new(create("file")));
-        file.mark();
-        assert!(file.is_marked());
+        file.take_position();
+        assert!(file.is_in_position());
         // What is written elsewhere does not move it.
         file.write_all_at(b"text", 0).unwrap();
-        assert!(file.is_marked());
+        assert!(file.is_in_position());
         // SAFETY: puts a file of the application in the place of the library's.
         assert!(unsafe { libc::dup2(other.as_raw_fd(), file.as_raw_fd()) } >= 0);
-        assert!(!file.is_marked());
+        assert!(!file.is_in_position());
         // It is another file, and so it is not closed by `drop`.
         let number = file.as_raw_fd();
         drop(file);

@@ -3,7 +3,6 @@
  * happens once in a process. The file is STOLEN_FOR. */
 
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -50,6 +49,16 @@ OPENAT(openat64)
 int statx(int descriptor, const char *path, int flags, unsigned mask, struct statx *about) {
   before_call(descriptor);
   return (int)syscall(SYS_statx, descriptor, path, flags, mask, about);
+}
+
+int fstat(int descriptor, struct stat *about) {
+  before_call(descriptor);
+  return (int)syscall(SYS_fstat, descriptor, about);
+}
+
+int fstat64(int descriptor, struct stat64 *about) {
+  before_call(descriptor);
+  return (int)syscall(SYS_fstat, descriptor, about);
 }
 
 int flock(int descriptor, int operation) {
