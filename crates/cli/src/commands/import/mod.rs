@@ -42,6 +42,9 @@ remembered for 30 days: only what was appended since is queued, unless --again i
 interrupted import continues even with --again. If you cannot tell whether a run with --again came
 to its end, run the command without --again: that queues only what is missing.
 
+Run by root, the file is opened with the rights of the spool's owner, like the file of --bad. What only
+root can read is given on standard input: meditopia import - --format ndjson ... < FILE
+
 Exit status:
   0  every record is queued
   1  it failed: see the message

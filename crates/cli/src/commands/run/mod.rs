@@ -48,7 +48,7 @@ Under systemd: LoadCredential=bearer-token:FILE is used if nothing else configur
 
 Exit status:
   0  a signal ended it; the next sender delivers what is left, if anything
-  1  it could not start or continue: see the message
+  1  it could not start or continue, for instance because its spool was replaced: see the message
   2  the command line or the configuration is wrong
   6  it ended at once, by a second signal or because it was stuck; pending events are kept";
 
