@@ -92,7 +92,6 @@ impl SeenOrigins {
     }
 
     /// Looks at the runs that were not seen yet, or some of them; says whether these were all.
-
     fn look(
         &mut self,
         disk: &dyn Disk,

@@ -128,7 +128,7 @@ fn a_segment_that_claims_a_terabyte_costs_what_it_holds() {
     let kept = removal::keep_segment(&dir, &damaged, &name, tail.upto).unwrap();
     assert_eq!(kept, Removal::Removed);
     assert!(journal.segments().is_empty());
-    assert_eq!(damaged_names(&journal), [name.clone()]);
+    assert_eq!(damaged_names(&journal), [&*name]);
     let about = fs::metadata(damaged.path(&name)).unwrap();
     assert_eq!(about.len(), TERABYTE);
     assert!(about.blocks() < 1_000, "{}", about.blocks());
@@ -220,7 +220,7 @@ fn damage_is_saved_with_its_holes() {
         is_zero: false,
     };
     for _ in 0..2 {
-        super::super::damage::save(&journal.spool, &dir, &[damage.clone()]).unwrap();
+        super::super::damage::save(&journal.spool, &dir, std::slice::from_ref(&damage)).unwrap();
         assert_eq!(damaged_names(&journal), ["a.segment-99"]);
     }
     let saved = journal.spool.damaged().path().join("a.segment-99");
