@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::mem;
-use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
@@ -53,7 +52,7 @@ pub(super) struct Damage {
 }
 
 /// The file that a sender opens, and its state.
-pub(super) type LedgerState = (PathBuf, FileState);
+pub(super) type LedgerState = (String, FileState);
 
 impl Damage {
     /// Whether the ledger is still the one that was found damaged.
@@ -65,8 +64,7 @@ impl Damage {
 /// The file that a sender would open now; `None` where there is none. A repair puts another file in its
 /// place, or bytes in it. The folder says less: files that are only set aside come and go in it.
 pub(super) fn ledger_in_use(spool: &Spool) -> Option<LedgerState> {
-    let path = store::ledger_in_use(spool)?;
-    FileState::of(&path).map(|state| (path, state))
+    store::ledger_in_use(spool).map(|(name, about)| (name, FileState::from_stat(&about)))
 }
 
 impl Session {

@@ -3,13 +3,12 @@
 //! Read by every request and replaced by anybody at any time, also in a forked child while another
 //! thread of the parent held it: hence a lock-free cell.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwapOption;
+use rustix::fs::Stat;
 
 use crate::config::{BearerToken, TokenSource};
 use crate::error::Result;
@@ -130,13 +129,17 @@ pub(super) struct FileState(u64, u64, u64, i64, i64);
 impl FileState {
     /// The state of the file at `path`; `None` where it cannot be looked at.
     pub(super) fn of(path: &Path) -> Option<Self> {
-        let about = fs::metadata(path).ok()?;
-        Some(Self(
-            about.dev(),
-            about.ino(),
-            about.len(),
-            about.mtime(),
-            about.mtime_nsec(),
-        ))
+        let about = rustix::fs::stat(path).ok()?;
+        Some(Self::from_stat(&about))
+    }
+
+    pub(super) fn from_stat(about: &Stat) -> Self {
+        Self(
+            about.st_dev,
+            about.st_ino,
+            about.st_size.cast_unsigned(),
+            about.st_mtime,
+            about.st_mtime_nsec,
+        )
     }
 }

@@ -3,10 +3,9 @@
 use std::fs::File;
 use std::io::{self, ErrorKind as IoKind};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags, Stat};
 
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::ledger;
@@ -119,16 +118,14 @@ impl Disk for SpoolDisk {
     }
 }
 
-/// The path of the ledger with the highest number, if there is one that can be seen.
-pub(crate) fn ledger_in_use(spool: &Spool) -> Option<PathBuf> {
+/// The name of the ledger with the highest number, and what is known about that file, if there is one that can
+/// be seen.
+pub(crate) fn ledger_in_use(spool: &Spool) -> Option<(String, Stat)> {
     let disk = SpoolDisk::new(spool);
     let numbers = ledger::numbers(&disk, Folder::Ledger).ok()?;
-    let highest = numbers.last()?;
-    Some(
-        disk.folder(Folder::Ledger)
-            .path()
-            .join(ledger::file_name(*highest)),
-    )
+    let name = ledger::file_name(*numbers.last()?);
+    let about = disk.folder(Folder::Ledger).open().ok()??.about(&name);
+    about.ok().map(|about| (name, about))
 }
 
 #[derive(Debug)]

@@ -79,7 +79,8 @@ fn a_damaged_store_lasts_until_its_ledger_is_another_file_or_has_other_bytes() {
     let shared = &sender.shared;
     let damaged = Error::new(ErrorKind::Store, "damaged").paused_for(PauseReason::StoreDamaged);
     let is_damaged = || sender.found_damage(Instant::now() + PATIENCE).is_some();
-    let ledger = store::ledger_in_use(&shared.spool).unwrap();
+    let (name, _) = store::ledger_in_use(&shared.spool).unwrap();
+    let ledger = shared.spool.dir().join("ledger").join(name);
     let found_again = || {
         shared.session().forget_damage();
         shared.note_error(&damaged);
