@@ -31,7 +31,7 @@ pub(super) fn has_events(dir: &Dir) -> bool {
                 .is_ok_and(|mut names| names.next().is_some())
         })
     };
-    WITH_EVENTS.iter().any(|name| is_filled(name))
+    WITH_EVENTS.iter().any(is_filled)
 }
 
 /// The error of whoever opens such a spool for a destination.

@@ -187,7 +187,7 @@ fn a_renamed_spool_is_the_same_one_and_a_copied_or_restored_one_is_not() {
     fs::remove_dir_all(at("copy")).unwrap();
     application.finds_its_spool(&at("renamed"));
 
-    // To the same path, where the file system gives the same inode again.
+    // To the same path.
     let archive = at("archive.tar");
     let tar = |flag: &str| {
         let mut tar = Command::new("tar");
