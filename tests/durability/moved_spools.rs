@@ -31,7 +31,10 @@ fn a_sender_whose_spool_was_replaced_never_touches_the_new_one() {
         let moved = program.dir().join("moved");
         fs::rename(program.spool(), &moved).unwrap();
         if !keep_old {
-            fs::remove_dir_all(&moved).unwrap();
+            // Until it notices, the old sender may make files in it.
+            wait_until("all of the old spool is removed", || {
+                fs::remove_dir_all(&moved).is_ok() || !moved.exists()
+            });
         }
         let new = Enqueuer::start(&program, "enqueue");
         for number in 0..50 {
