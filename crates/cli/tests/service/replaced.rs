@@ -5,6 +5,7 @@ use std::fs;
 
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::ClientExt;
+use meditopia_testkit::wait::wait_until;
 
 use crate::fixtures::configured;
 
@@ -32,7 +33,10 @@ fn a_service_whose_spool_is_removed_ends_and_the_next_one_makes_it() {
     let spool = configured(&api);
     let mut service = spool.start_service(&[]);
     service.wait_for_log("elected");
-    fs::remove_dir_all(spool.spool()).unwrap();
+    // The service may make a file in it meanwhile.
+    wait_until("the whole spool is removed", || {
+        fs::remove_dir_all(spool.spool()).is_ok() || !spool.spool().exists()
+    });
     assert_eq!(service.wait_for_end().code(), Some(1));
     let service = spool.start_service(&[]);
     service.wait_for_log("elected");
