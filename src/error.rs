@@ -149,6 +149,7 @@ pub struct Error {
 
 impl Error {
     /// An error of `kind` with a message that says what happened, to what, and what to do next.
+    #[cold]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -162,7 +163,12 @@ impl Error {
 
     /// An error of the operating system about `what`. A full disk is an [`ErrorKind::SpoolFull`].
     pub fn io(what: impl fmt::Display, cause: impl Into<std::io::Error>) -> Self {
-        let cause = cause.into();
+        Self::of_system(&what, cause.into())
+    }
+
+    /// Compiled once for whatever the error is about.
+    #[cold]
+    fn of_system(what: &dyn fmt::Display, cause: std::io::Error) -> Self {
         // Such a cause says by itself what it is about.
         if let Some(known) = cause
             .get_ref()
@@ -179,6 +185,7 @@ impl Error {
     }
 
     /// Appends to the message.
+    #[cold]
     pub(crate) fn with_note(mut self, more: &str) -> Self {
         self.message.push_str(more);
         self

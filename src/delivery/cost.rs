@@ -9,14 +9,20 @@
 //! never go together if there are three: up to 30 bad events in 100 three are cheaper, and beyond
 //! that each one alone is.
 //!
-//! There is one table for each rate of the belief's grid. The compiler computes them with the four
-//! basic operations only, so they are the same on every machine.
+//! There is one table for each rate of the belief's grid. They are computed when the first one is needed, with
+//! the four basic operations only, so they are the same on every machine. In the library's file they would
+//! take 55 kB; to compute them takes less than a millisecond.
 
-use super::belief::{RATE, RATES};
+use once_cell::race::OnceBox;
+
+use super::belief::RATE;
 use crate::exchange::BATCH_LIMIT;
 
 /// The costs at each rate of the grid.
-pub static COST_AT_RATE: [Cost; RATES] = costs_at_each_rate();
+pub fn cost_at_rates() -> &'static [Cost] {
+    static COSTS: OnceBox<Vec<Cost>> = OnceBox::new();
+    COSTS.get_or_init(|| Box::new(RATE.iter().copied().map(Cost::at_rate).collect()))
+}
 
 /// Mean numbers of requests if each event is bad with the same chance. The arrays are indexed by a
 /// number of events.
@@ -62,7 +68,7 @@ impl Cost {
     }
 
     /// The costs at `rate`, which is neither 0 nor 1.
-    pub const fn at_rate(rate: f64) -> Self {
+    pub fn at_rate(rate: f64) -> Self {
         let mut cost = Self {
             bad_in: [0.0; BATCH_LIMIT + 1],
             find_in: [0.0; BATCH_LIMIT + 1],
@@ -71,8 +77,7 @@ impl Cost {
             per_event: f64::INFINITY,
         };
         let mut all_good = 1.0;
-        let mut events = 1;
-        while events <= BATCH_LIMIT {
+        for events in 1..=BATCH_LIMIT {
             all_good *= 1.0 - rate;
             cost.bad_in[events] = 1.0 - all_good;
             cost.find_in[events] = cost.best_find(events);
@@ -81,40 +86,25 @@ impl Cost {
             }
             let settled = cost.bad_in[events] / rate;
             cost.per_event = cost.per_event.min((1.0 + cost.search[events]) / settled);
-            events += 1;
         }
-        events = 1;
-        while events <= BATCH_LIMIT {
+        for events in 1..=BATCH_LIMIT {
             let settled = cost.bad_in[events] / rate;
             cost.first[events] = 1.0 + cost.search[events] - cost.per_event * settled;
-            events += 1;
         }
         cost
     }
 
     /// The fewest requests that find the first bad event of a group, given those of all smaller groups.
-    const fn best_find(&self, group: usize) -> f64 {
+    fn best_find(&self, group: usize) -> f64 {
         if group == 1 {
             // The bad event is inferred, and still has to be refused alone.
             return 1.0;
         }
         let mut best = f64::INFINITY;
-        let mut events = 1;
-        while events < group {
+        for events in 1..group {
             let bad_behind = self.bad_in[group] - self.bad_in[events];
             best = best.min(self.search[events] + bad_behind * self.find_in[group - events]);
-            events += 1;
         }
         1.0 + best / self.bad_in[group]
     }
-}
-
-const fn costs_at_each_rate() -> [Cost; RATES] {
-    let mut costs = [Cost::at_rate(RATE[0]); RATES];
-    let mut i = 1;
-    while i < RATES {
-        costs[i] = Cost::at_rate(RATE[i]);
-        i += 1;
-    }
-    costs
 }

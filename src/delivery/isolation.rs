@@ -19,7 +19,7 @@
 //! in the meantime), and only its own refusal brings its own message.
 
 use super::belief::Belief;
-use super::cost::{COST_AT_RATE, Cost};
+use super::cost::{Cost, cost_at_rates};
 use crate::exchange::BATCH_LIMIT;
 
 /// What is known about the bad events of one queue. The fields are public so that the store can keep
@@ -145,7 +145,7 @@ impl Isolation {
     {
         let belief = self.doubtful_belief.unwrap_or(self.belief);
         let mut means = [0.0; BATCH_LIMIT];
-        for (weight, at_rate) in belief.weights().iter().zip(&COST_AT_RATE) {
+        for (weight, at_rate) in belief.weights().iter().zip(cost_at_rates()) {
             for (mean, cost) in means.iter_mut().zip(costs(at_rate)) {
                 *mean += weight * cost;
             }

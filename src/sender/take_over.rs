@@ -167,6 +167,7 @@ impl State {
 
     /// Names what lies in the journal and is left alone. Files that come and go are no news, so they are
     /// named again only once there are twice as many.
+    #[cold]
     fn say_foreign(&mut self, foreign: &Foreign) {
         if foreign.count < (2 * self.foreign_named).max(1) {
             return;
@@ -187,6 +188,7 @@ impl State {
         self.dispatcher.say(Level::Warn, format_args!("{text}"));
     }
 
+    #[cold]
     pub(super) fn say_tail(&mut self, segment: &str, tail: &Tail, lines: &mut DamageLines) {
         if tail.keep_whole {
             if lines.take() {
@@ -233,6 +235,7 @@ impl State {
         }
     }
 
+    #[cold]
     fn say_damage(&mut self, damage: &[Damage], lines: &mut DamageLines) {
         for damage in damage {
             if !lines.take() {

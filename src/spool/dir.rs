@@ -118,11 +118,13 @@ impl Dir {
     }
 
     /// The error of an operation on a file of it.
+    #[cold]
     pub(crate) fn error(&self, name: &str, cause: impl Into<io::Error>) -> Error {
         Error::io(self.path(name).display(), cause)
     }
 
     /// The error of an operation on the directory itself.
+    #[cold]
     pub(crate) fn own_error(&self, cause: impl Into<io::Error>) -> Error {
         Error::io(self.path.display(), cause)
     }
@@ -541,6 +543,7 @@ fn is_removed_file(file: &OwnDescriptor<File>, device: u64) -> bool {
 }
 
 /// Lets go of a descriptor that is another file's by now: to close it would close that one.
+#[cold]
 fn let_go(file: OwnDescriptor<File>) -> io::Error {
     file.forget();
     Errno::BADF.into()
@@ -577,6 +580,7 @@ fn too_long(path: &Path, most: usize) -> io::Error {
 
 /// The error of a file that is not what it has to be; `wanted`: a regular file, or a directory. It names the
 /// file by itself, because it is the file that has to be removed, whatever was done when it was found.
+#[cold]
 fn wrong_kind(path: &Path, kind: FileType, wanted: &str) -> io::Error {
     let kind = match kind {
         FileType::RegularFile => "a regular file",
