@@ -22,6 +22,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::mode::set_mode_at;
 use super::rights::Sharing;
 use crate::error::{Error, ErrorKind, is_unsupported};
 use crate::process::{Announcement, CloseOnFork, ClosedInChild, FileKey, OwnDescriptor};
@@ -231,8 +232,7 @@ impl Dir {
         Ok(true)
     }
 
-    /// Gives what has a name in it this mode and group. That goes by the name alone: nobody else may be able
-    /// to give it to another file meanwhile.
+    /// Gives what has a name in it this mode and group; no link is followed.
     pub(super) fn set_rights(&self, name: &str, mode: Mode, group: Option<u32>) -> io::Result<()> {
         let (dir, name) = (self.fd()?, check_name(name)?);
         if let Some(group) = group
@@ -242,7 +242,7 @@ impl Dir {
             rustix::fs::chownat(dir, name, None, group, AtFlags::SYMLINK_NOFOLLOW)?;
         }
         // After the group, because to change that takes the setgid bit.
-        Ok(rustix::fs::chmodat(dir, name, mode, AtFlags::empty())?)
+        Ok(set_mode_at(dir, name, mode)?)
     }
 
     /// The same for a file that is open, and was just made.
@@ -394,8 +394,7 @@ impl Dir {
             .is_ok_and(|about| FileType::from_raw_mode(about.st_mode).is_socket())
     }
 
-    /// Takes a socket's rights from all but its owner. That goes by its name alone, so it has to be a socket
-    /// that this process has just made.
+    /// Takes a socket's rights from all but those for whom files are made here.
     pub(crate) fn make_socket_private(&self, name: &str) -> io::Result<()> {
         if !self.is_socket(name) {
             return Err(Errno::NOTSOCK.into());
@@ -602,6 +601,24 @@ fn wrong_kind(path: &Path, kind: FileType, wanted: &str) -> io::Error {
 mod tests {
     use super::*;
     use std::fs;
+
+    #[test]
+    fn what_a_link_leads_to_gets_no_other_mode() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        let mode = |name: &str| fs::metadata(at(name)).unwrap().permissions().mode() & 0o7777;
+        fs::create_dir(at("spool")).unwrap();
+        fs::write(at("other"), "").unwrap();
+        fs::set_permissions(at("other"), PermissionsExt::from_mode(0o644)).unwrap();
+        symlink("../other", at("spool/link")).unwrap();
+        fs::write(at("spool/file"), "").unwrap();
+        let dir = Dir::kept(File::open(at("spool")).unwrap(), &at("spool"));
+        assert!(dir.set_rights("link", Mode::RUSR, None).is_err());
+        assert_eq!(mode("other"), 0o644);
+        dir.set_rights("file", Mode::WUSR, None).unwrap();
+        assert_eq!(mode("spool/file"), 0o200);
+    }
 
     #[test]
     fn where_a_rename_cannot_refuse_to_replace_no_file_is_replaced_either() {

@@ -24,7 +24,7 @@
 //! Everything below the directory is reached through its descriptor (`held`), by names in open directories
 //! (`dir`). Its own path is resolved once (`walk`).
 //!
-//! The files of this module depend on each other from the bottom up: `files`, `file_limit`, `rights` with `dir`,
+//! The files of this module depend on each other from the bottom up: `files`, `file_limit`, `mode`, `rights` with `dir`,
 //! `walk`, `directory`, `held`, `lock_file`, `layers`, `place`,
 //! `identity` with `lost_identity`, and `reserve`, `open`, then `disk_space` and
 //! `heartbeat`; `young` keeps programs that clean up away.
@@ -40,6 +40,7 @@ mod identity;
 mod layers;
 mod lock_file;
 mod lost_identity;
+mod mode;
 mod open;
 mod place;
 mod reserve;

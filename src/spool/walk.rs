@@ -23,6 +23,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::mode::{PASS, set_mode};
 use super::rights::Sharing;
 use crate::error::{Error, ErrorKind};
 
@@ -30,12 +31,6 @@ use crate::error::{Error, ErrorKind};
 const LINKS_AT_MOST: usize = 40;
 
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
-
-/// A directory on the way is only passed through: it need not be readable.
-#[cfg(target_os = "linux")]
-const PASS: OFlags = OFlags::PATH;
-#[cfg(not(target_os = "linux"))]
-const PASS: OFlags = OFlags::RDONLY;
 
 /// What to do where a directory is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +75,7 @@ pub(super) fn open_directory(path: &Path, missing: Missing) -> io::Result<File> 
                     left.extend(behind);
                     links += 1;
                     if left.is_empty() {
-                        return Ok(File::from(begin(&target, true)?));
+                        return Ok(File::from(open_to_read(&at)?));
                     }
                     if links > LINKS_AT_MOST {
                         return Err(Errno::LOOP.into());
@@ -115,28 +110,20 @@ fn create(at: &OwnedFd, name: &OsStr, sharing: Sharing) -> io::Result<()> {
     if about.st_mode & 0o7777 == mode.as_raw_mode() || about.st_uid != us() {
         return Ok(());
     }
-    match rustix::fs::chmod(descriptor_path(&made), mode) {
+    match set_mode(&made, mode) {
         // It has only more, such as a setgid bit from the directory above it.
         Err(_) if Mode::from_raw_mode(about.st_mode).contains(mode) => Ok(()),
         changed => Ok(changed?),
     }
 }
 
-/// The path of an open file that is only passed through, which has no call of its own to change its mode.
-#[cfg(target_os = "linux")]
-fn descriptor_path(file: &OwnedFd) -> PathBuf {
-    use std::os::fd::AsRawFd;
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn descriptor_path(file: &OwnedFd) -> PathBuf {
-    use std::os::fd::AsRawFd;
-    PathBuf::from(format!("/dev/fd/{}", file.as_raw_fd()))
-}
-
 fn us() -> u32 {
     rustix::process::geteuid().as_raw()
+}
+
+/// Opens a directory to read it that was only passed through.
+fn open_to_read(passed: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+    rustix::fs::openat(passed, ".", OFlags::RDONLY | DIRECTORY, Mode::empty())
 }
 
 /// Where the way to `path` begins.
@@ -259,6 +246,7 @@ mod tests {
         symlink(at("a"), at("absolute")).unwrap();
         symlink("circle", at("circle")).unwrap();
         symlink("/", at("root")).unwrap();
+        symlink(".", at("a/here")).unwrap();
         std::fs::write(at("file"), "").unwrap();
         let inode = |file: &File| rustix::fs::fstat(file).unwrap().st_ino;
         for same in [
@@ -266,10 +254,14 @@ mod tests {
             "absolute/b/c",
             "a/../a/./b//c",
             "relative/../b/c/",
+            "a/here/here/b/c",
         ] {
             let found = open_directory(&at(same), Missing::Fail).unwrap();
             assert_eq!(inode(&found), inode(&opened), "{same}");
         }
+        let above = open_directory(&at("a"), Missing::Fail).unwrap();
+        let here = open_directory(&at("a/here"), Missing::Fail).unwrap();
+        assert_eq!(inode(&here), inode(&above));
         assert!(open_directory(&at("root"), Missing::Fail).is_ok());
         assert!(open_directory(Path::new("/"), Missing::Fail).is_ok());
         for (bad, errno) in [
