@@ -41,8 +41,10 @@ const MAX_TRIED: RawFd = 65_536;
 #[derive(Debug)]
 pub(super) struct Slot {
     state: AtomicI32,
-    /// What was announced, or which file the descriptor is of.
+    /// Device and inode that were announced, or which file the descriptor is of.
     key: [AtomicU64; 4],
+    /// The name that was announced. It stays while the descriptor is registered: another thread may fork then.
+    name: AtomicU64,
 }
 
 /// How a child recognises a file that was announced.
@@ -74,6 +76,7 @@ impl Slot {
         Self {
             state: AtomicI32::new(FREE),
             key: [const { AtomicU64::new(0) }; 4],
+            name: AtomicU64::new(0),
         }
     }
 
@@ -104,11 +107,16 @@ impl Slot {
     }
 
     fn announce(&self, file: FileKey<'_>) {
-        let (state, key) = match file {
-            FileKey::Name(name) => (ANNOUNCED_BY_NAME, [hash(name.as_bytes()), 0]),
-            FileKey::Inode((device, inode)) => (ANNOUNCED_BY_INODE, [device, inode]),
+        let state = match file {
+            FileKey::Name(name) => {
+                self.name.store(hash(name.as_bytes()), Ordering::Relaxed);
+                ANNOUNCED_BY_NAME
+            }
+            FileKey::Inode((device, inode)) => {
+                self.set_key([device, inode, 0, 0]);
+                ANNOUNCED_BY_INODE
+            }
         };
-        self.set_key([key[0], key[1], 0, 0]);
         self.state.store(state, Ordering::Release);
     }
 
@@ -294,7 +302,7 @@ fn is_announced(descriptor: RawFd) -> bool {
     SLOTS
         .iter()
         .any(|slot| match slot.state.load(Ordering::Relaxed) {
-            ANNOUNCED_BY_NAME => name == Some(slot.key()[0]),
+            ANNOUNCED_BY_NAME => name == Some(slot.name.load(Ordering::Relaxed)),
             ANNOUNCED_BY_INODE => slot.key()[..2] == id[..2],
             _ => false,
         })
@@ -439,6 +447,17 @@ mod tests {
             fork_idle();
             locked(announced.opened(OwnDescriptor::new(file)))
         }));
+    }
+
+    #[test]
+    fn a_file_stays_announced_by_its_name_until_its_descriptor_is_registered() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::create(dir.path().join(NAME)).unwrap();
+        let announced = Announcement::new(FileKey::Name(NAME)).unwrap();
+        assert!(is_announced(file.as_raw_fd()));
+        // Another thread may fork here.
+        announced.slot.set_key(words(FileId::of(&file).unwrap()));
+        assert!(is_announced(file.as_raw_fd()));
     }
 
     #[test]
