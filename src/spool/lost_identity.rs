@@ -48,32 +48,40 @@ pub(super) fn lost(dir: &Path, wanted: Option<Destination<'_>>) -> Error {
 
 /// The number of this boot for a spool that does not know any more which one was the last.
 pub(super) fn boot_count(dir: &Dir) -> u32 {
-    let highest = highest_boot_count(dir).max(1);
-    match was_used_in_this_boot(dir) {
+    let (highest, seen_ns) = last_time(dir);
+    let highest = highest.max(1);
+    // A copy may have new times, and a clock that was not set yet makes all files look new. But nothing of
+    // this boot is later than now: what looks so would not be sent before its time comes again.
+    match seen_ns <= clock::boot_ns() && was_changed_since_boot(dir) {
         true => highest,
         false => highest.saturating_add(1),
     }
 }
 
-fn highest_boot_count(dir: &Dir) -> u32 {
+/// The last boot that the files have seen, and the latest time since it that they say.
+fn last_time(dir: &Dir) -> (u32, u64) {
     #[derive(Deserialize)]
     struct Heartbeat {
         boot_count: u32,
+        #[serde(default)]
+        taken_upto_boot_ns: u64,
     }
     let heartbeat = dir.read("sender.json", heartbeat::BYTES_AT_MOST).ok();
     let heartbeat = heartbeat.and_then(|text| serde_json::from_slice::<Heartbeat>(&text).ok());
     let in_journal = each_name(dir, "journal", |_, name| {
-        name.split('-').next()?.parse().ok()
+        let mut parts = name.split('-');
+        let boot = parts.next()?.parse().ok()?;
+        Some((boot, parts.next()?.parse().ok()?))
     });
     let in_ledger = each_name(dir, "ledger", |folder, name| {
         let mut header = [0; BOOT_IN_LEDGER.end];
         (&*folder.open(name).ok()?).read_exact(&mut header).ok()?;
         let boot = header.get(BOOT_IN_LEDGER)?.try_into().ok()?;
         // The spare one is empty.
-        Some(u32::from_le_bytes(boot))
+        Some((u32::from_le_bytes(boot), 0))
     });
     let found = [
-        heartbeat.map(|heartbeat| heartbeat.boot_count),
+        heartbeat.map(|heartbeat| (heartbeat.boot_count, heartbeat.taken_upto_boot_ns)),
         in_journal,
         in_ledger,
     ];
@@ -81,7 +89,7 @@ fn highest_boot_count(dir: &Dir) -> u32 {
 }
 
 /// By the wall clock: a file of it was changed since the host was started.
-fn was_used_in_this_boot(dir: &Dir) -> bool {
+fn was_changed_since_boot(dir: &Dir) -> bool {
     let booted_s = clock::wall_ms() / 1000 - (clock::boot_ns() / 1_000_000_000).cast_signed();
     let changed = ["journal", "ledger"]
         .into_iter()
@@ -144,5 +152,19 @@ mod tests {
         // It was used since this host was started.
         put("ledger/spare", b"", SystemTime::now());
         assert_eq!(boot_count(&dir), 11);
+        // It was copied, so that all files look new, and they have seen more of a boot than this one has had.
+        let seen = format!(
+            r#"{{"boot_count": 11, "taken_upto_boot_ns": {}}}"#,
+            u64::MAX
+        );
+        put("sender.json", seen.as_bytes(), SystemTime::now());
+        assert_eq!(boot_count(&dir), 12);
+        fs::remove_file(at("sender.json")).unwrap();
+        put(
+            "journal/00000012-99999999999999999-1-0000000a.segment",
+            b"",
+            SystemTime::now(),
+        );
+        assert_eq!(boot_count(&dir), 13);
     }
 }
