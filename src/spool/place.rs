@@ -4,15 +4,16 @@
 //! a disk that moves, and the overlay of a container that starts again get others. So a directory is known
 //! by what its file system keeps on disk:
 //!
-//! - the id of the file system, unless that is the device number in other words (XFS);
+//! - the id of the file system or, where that is the device number in other words (XFS), its UUID;
 //! - the file handle, which has the inode and the generation of it: a new directory does not get the handle of
-//!   a removed one, though it may get the inode.
+//!   a removed one, though it may get the inode. The root directories of two file systems may have one handle.
 //!
 //! An overlay has no handles before Linux 6.6, and one of the directory in the image where the container has
-//! only changed it. There, and where a sandbox forbids the call, the time of birth stands for the generation.
+//! only changed it. There, where a sandbox forbids the call, and where nothing tells the file system from another
+//! one, the time of birth is noted as well.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
@@ -58,14 +59,15 @@ impl Place {
             return place;
         }
         let handle = handle_of(dir);
-        let needs_birth = handle.is_none() || is_overlay(kind);
+        let file_system = dir.as_file().ok().and_then(|dir| id_of(dir, about.dev()));
+        let needs_birth = handle.is_none() || file_system.is_none() || is_overlay(kind);
         let since = about
             .created()
             .ok()
             .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let nanoseconds = since.and_then(|since| u64::try_from(since.as_nanos()).ok());
         Self {
-            file_system: file_system_id(dir, about.dev()),
+            file_system,
             handle,
             born: nanoseconds.filter(|_| needs_birth),
             ..place
@@ -122,9 +124,10 @@ fn agree<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> Option<bool> {
     Some(one.as_ref()? == other.as_ref()?)
 }
 
-fn file_system_id(dir: &Dir, device: u64) -> Option<String> {
-    let id = rustix::fs::fstatvfs(dir.as_file().ok()?).ok()?.f_fsid;
-    id_that_says_more_than(device, id)
+/// The id of the file system that an open file or directory is on.
+fn id_of(file: &File, device: u64) -> Option<String> {
+    let id = rustix::fs::fstatvfs(file).ok()?.f_fsid;
+    id_that_says_more_than(device, id).or_else(|| uuid_of(file))
 }
 
 /// The id of a file system, unless it says no more than the device.
@@ -148,8 +151,62 @@ fn mounted_id(device: u64) -> Option<String> {
         let (found, _, point) = (words.next()?, words.next()?, words.next()?);
         (found == wanted).then(|| unescape(point))
     })?;
-    let id = rustix::fs::statvfs(point).ok()?.f_fsid;
-    id_that_says_more_than(device, id)
+    let mut options = File::options();
+    let point = options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(point)
+        .ok()?;
+    // Another one may be mounted over it.
+    let is_it = point.metadata().is_ok_and(|about| about.dev() == device);
+    is_it.then(|| id_of(&point, device)).flatten()
+}
+
+/// The UUID of the file system that an open file or directory is on.
+#[cfg(target_os = "linux")]
+fn uuid_of(file: &File) -> Option<String> {
+    use std::os::fd::AsRawFd;
+
+    /// What a call fills, and where the UUID is in it.
+    struct Call {
+        request: u32,
+        uuid: std::ops::Range<usize>,
+        /// How long the UUID is, if that is said.
+        length: Option<usize>,
+    }
+
+    // FS_IOC_GETFSUUID, from Linux 6.9 on: a byte with the length, and sixteen.
+    let of_any = Call {
+        request: 0x8011_1500,
+        uuid: 1..17,
+        length: Some(0),
+    };
+    // XFS_IOC_FSGEOMETRY_V1: 112 bytes.
+    let of_xfs = Call {
+        request: 0x8070_5864,
+        uuid: 64..80,
+        length: None,
+    };
+    [of_any, of_xfs].into_iter().find_map(|call| {
+        let mut said = [0_u8; 128];
+        // SAFETY: the kernel writes as many bytes as the request's number says, which are fewer than 128.
+        let failed = unsafe { libc::ioctl(file.as_raw_fd(), call.request as _, said.as_mut_ptr()) };
+        let has_length = call
+            .length
+            .is_none_or(|at| usize::from(said[at]) == call.uuid.len());
+        let uuid = &said[call.uuid];
+        let is_one = failed == 0 && has_length && uuid.iter().any(|byte| *byte != 0);
+        is_one.then(|| hex(uuid))
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn uuid_of(_: &File) -> Option<String> {
+    None
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A path of `/proc/self/mountinfo`, which has blanks as `\040`.
@@ -195,9 +252,7 @@ fn handle_of(dir: &Dir) -> Option<String> {
             )
         };
         let content = handle.content.get(..handle.bytes as usize)?;
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        let content: String = hex(content);
-        (failed == 0).then(|| format!("{:x}-{content}", handle.kind))
+        (failed == 0).then(|| format!("{:x}-{}", handle.kind, hex(content)))
     })
 }
 

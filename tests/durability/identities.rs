@@ -8,7 +8,7 @@ use std::process::Command;
 
 use meditopia::internals::spool::{self, Destination};
 use meditopia_testkit::c_program::CProgram;
-use meditopia_testkit::disks::{BoundView, LoopDisk, Overlay, SmallDisk};
+use meditopia_testkit::disks::{BoundView, Formatted, LoopDisk, Overlay, SmallDisk};
 use meditopia_testkit::process::stdout_of;
 use meditopia_testkit::sandbox::Sandbox;
 
@@ -213,4 +213,38 @@ fn a_spool_on_a_disk_that_was_copied_is_refused_while_the_original_is_mounted_be
     let cloned = disk.attach_clone();
     application.is_refused(&cloned.path().join("spool"), COPY);
     application.finds_its_spool(&disk.path().join("spool"));
+}
+
+#[test]
+fn a_spool_on_a_disk_whose_file_system_has_no_id_is_known_by_its_uuid() {
+    let attach = || LoopDisk::attach_formatted(Formatted::Xfs);
+    let (Some(mut disk), Some(other)) = (attach(), attach()) else {
+        return;
+    };
+    let mut application = Application::new();
+    // The roots of all disks have one inode and one handle.
+    let spool = disk.path();
+    let make_private = |dir: &Path| {
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        fs::set_permissions(dir, private).unwrap();
+    };
+    make_private(&spool);
+    application.finds_its_spool(&spool);
+    stdout_of(
+        Command::new("cp")
+            .arg("-a")
+            .arg(spool.join("."))
+            .arg(other.path()),
+    );
+    make_private(&other.path());
+    application.is_refused(&other.path(), COPY);
+    let cloned = disk.attach_clone();
+    application.is_refused(&cloned.path(), COPY);
+    drop((cloned, other));
+
+    let before = device_of(&spool);
+    disk.detach();
+    disk.attach();
+    assert_ne!(device_of(&spool), before);
+    application.finds_its_spool(&spool);
 }

@@ -151,9 +151,41 @@ impl FuseDisk {
     }
 }
 
+/// What a [`LoopDisk`] is formatted as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Formatted {
+    Ext4,
+    /// Its id is its device number, and its root directory has one handle on all disks.
+    Xfs,
+}
+
+impl Formatted {
+    /// The program that makes it, with its arguments, and the least size of a disk in mebibytes.
+    fn maker(self) -> (Command, u64) {
+        let (name, arguments, mebibytes): (_, &[&str], _) = match self {
+            Self::Ext4 => ("mkfs.ext4", &["-q", "-F"], 24),
+            Self::Xfs => ("mkfs.xfs", &["-q", "-f"], 304),
+        };
+        let mut make = Command::new(name);
+        let path = std::env::var("PATH").unwrap_or_default();
+        make.args(arguments)
+            .env("PATH", format!("{path}:/usr/sbin:/sbin:/usr/bin:/bin"));
+        (make, mebibytes)
+    }
+
+    /// What mounts a disk also beside one with its bytes.
+    fn mount_options(self) -> &'static str {
+        match self {
+            Self::Ext4 => "rw",
+            Self::Xfs => "nouuid",
+        }
+    }
+}
+
 /// A disk in a file, which gets another device number each time that it is attached.
 pub struct LoopDisk {
     dir: tempfile::TempDir,
+    formatted: Formatted,
     device: Option<String>,
     /// Devices that others have, so that this disk does not get its number again.
     taken: Vec<String>,
@@ -162,18 +194,31 @@ pub struct LoopDisk {
 impl LoopDisk {
     /// A new disk, attached; `None` if this process may not attach it.
     pub fn attach_new() -> Option<Self> {
+        Self::attach_formatted(Formatted::Ext4)
+    }
+
+    /// The same with another file system; `None` also where nothing can make that.
+    pub fn attach_formatted(formatted: Formatted) -> Option<Self> {
         if !can_mount("a disk in a file") {
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("image");
-        File::create(&image).unwrap().set_len(24 << 20).unwrap();
-        let mut make = Command::new("mkfs.ext4");
-        make.args(["-q", "-F"]).arg(&image);
-        stdout_of(make.env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin"));
+        let (mut make, mebibytes) = formatted.maker();
+        let file = File::create(&image).unwrap();
+        file.set_len(mebibytes << 20).unwrap();
+        match make.arg(&image).output() {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let program = make.get_program().display();
+                report_skip(&format!("{program} is not installed"));
+                return None;
+            }
+            made => assert!(made.unwrap().status.success()),
+        }
         fs::create_dir(dir.path().join("mounted")).unwrap();
         let mut disk = Self {
             dir,
+            formatted,
             device: None,
             taken: Vec::new(),
         };
@@ -189,6 +234,7 @@ impl LoopDisk {
         fs::create_dir(dir.path().join("mounted")).unwrap();
         let mut cloned = Self {
             dir,
+            formatted: self.formatted,
             device: None,
             taken: Vec::new(),
         };
@@ -203,7 +249,8 @@ impl LoopDisk {
 
     pub fn attach(&mut self) {
         let device = loop_device(&self.dir.path().join("image"));
-        mount(&[&device], &[&self.path()]);
+        let options = self.formatted.mount_options();
+        mount(&["-o", options, &device], &[&self.path()]);
         self.device = Some(device);
     }
 
