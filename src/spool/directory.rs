@@ -52,13 +52,13 @@ pub fn check_directory(dir: &Path, trust: GroupTrust) -> Result<()> {
     refuse_network_file_system(dir, file_system(dir, &opened)?)
 }
 
-/// Checks that a file can be made and removed in `dir`, a directory that this user may use.
+/// Checks that a file can be made and removed in `dir`, a directory that this user may use. Changes no rights.
 ///
 /// Errors: [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch), [`Io`](crate::error::ErrorKind::Io),
 /// [`SpoolFull`](crate::error::ErrorKind::SpoolFull).
 #[cfg(feature = "internals")]
-pub fn check_writable(dir: &Path, trust: GroupTrust) -> Result<()> {
-    let (opened, _) = open_own_dir(dir, Missing::Fail, trust)?;
+pub fn check_writable(dir: &Path) -> Result<()> {
+    let (opened, _) = open_own_dir_to_read(dir)?;
     let name = format!(".check-{}", pid());
     let made = opened.create(&name, rustix::fs::OFlags::WRONLY);
     let removed = made.and_then(|_| opened.remove(&name));

@@ -129,14 +129,13 @@ fn judge(
 ) -> Judgement {
     let Rights { uid, gid, mode } = rights;
     let is_owner = uid == us;
-    let shared = match trust {
-        GroupTrust::Allow if mode & GROUP_WRITES != 0 => Sharing::Group(gid),
-        _ => Sharing::Owner,
+    let trusts_group = trust == GroupTrust::Allow && mode & GROUP_WRITES != 0;
+    // Nobody can give a file to a group that is not one of the own: the owner's files are the owner's alone then.
+    let shared = match trusts_group && is_our_group(gid) {
+        true => Sharing::Group(gid),
+        false => Sharing::Owner,
     };
-    let safe = match shared {
-        Sharing::Owner => mode & (GROUP_WRITES | OTHERS_WRITE) == 0,
-        Sharing::Group(_) => mode & OTHERS_WRITE == 0,
-    };
+    let safe = mode & OTHERS_WRITE == 0 && (trusts_group || mode & GROUP_WRITES == 0);
     if is_owner && safe {
         return Judgement::Fine(shared);
     }
@@ -343,6 +342,9 @@ mod tests {
             (1000, 2000, 0o2770, Refuse, Tighten),
             (1000, 2000, 0o2770, Allow, Shared),
             (1000, 2000, 0o2750, Allow, Own),
+            // Kubernetes gave it to a group that this process is not in, and so cannot make files for.
+            (1000, 3000, 0o2770, Allow, Own),
+            (1000, 3000, 0o2777, Allow, Tighten),
             (1000, 2000, 0o777, Refuse, Tighten),
             (1000, 2000, 0o777, Allow, Tighten),
             (1000, 1000, 0o1777, Refuse, Refused("a directory below it")),

@@ -45,7 +45,7 @@ pub fn check(settings: &Settings, report: &mut Report) {
         }
         Err(e) => report.add(&Finding::fail("spool rights", problem(&e), advice(&e))),
     }
-    report.add(&writable(dir, trust));
+    report.add(&writable(dir));
     let configured = Destination {
         endpoint: settings.endpoint.as_str(),
         account: &settings.account,
@@ -139,8 +139,8 @@ fn missing(dir: &Path) -> Finding {
     }
 }
 
-fn writable(dir: &Path, trust: GroupTrust) -> Finding {
-    match spool::check_writable(dir, trust) {
+fn writable(dir: &Path) -> Finding {
+    match spool::check_writable(dir) {
         Ok(()) => Finding::ok("spool writable", "a file can be created and removed"),
         Err(e) => Finding::fail(
             "spool writable",

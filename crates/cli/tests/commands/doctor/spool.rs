@@ -21,6 +21,9 @@ fn doctor_reports_a_spool_that_is_writable_for_others_read_only_or_of_another_en
     fs::set_permissions(&spool, Permissions::from_mode(0o770)).unwrap();
     let lines = fixture.findings(FAILURES, &[]);
     assert_finding(&lines, "FAIL  spool rights", "mode 0770");
+    assert_finding(&lines, "ok    spool writable", "a file can be created");
+    let mode = fs::metadata(&spool).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode, 0o770, "a look changes nothing");
     fs::set_permissions(&spool, Permissions::from_mode(0o700)).unwrap();
 
     let lines = findings_of(FAILURES, &mut read_only(&fixture.command(&[]), &spool));
