@@ -95,10 +95,22 @@ pub(super) fn keep_whole(damaged: &Dir, journal: &Dir, name: &str) -> io::Result
     for kept in names(name) {
         match journal.rename_to_free(name, damaged, &kept) {
             Err(e) if e.kind() == IoKind::AlreadyExists => {}
+            Err(e) if e.kind() == IoKind::CrossesDevices => {
+                return copy_whole(damaged, journal, name);
+            }
             renamed => return renamed,
         }
     }
     Err(IoKind::AlreadyExists.into())
+}
+
+/// The same where `damaged` is on another disk.
+fn copy_whole(damaged: &Dir, journal: &Dir, name: &str) -> io::Result<()> {
+    let segment = journal.open(name)?;
+    let length = segment.metadata()?.len();
+    save_range(damaged, name, &segment, (0, length))?;
+    damaged.sync()?;
+    journal.remove(name).map(|_| ())
 }
 
 /// Copies a range to the beginning of an empty file.

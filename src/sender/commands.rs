@@ -181,12 +181,14 @@ pub(super) fn carry_out_waiting(
         return Ok(count);
     };
     let names = waiting(&dir)?;
-    let may_be_more = names.len() == AT_ONCE;
+    let is_full = names.len() == AT_ONCE;
+    let mut are_fewer = false;
     for name in names {
         let (claimed, command) = match claim(&dir, &name, election) {
             Claim::Command(claimed, command) => (claimed, command),
             Claim::Gone => continue,
             Claim::Bad(e) => {
+                are_fewer = true;
                 shared.say_bad_command(&e);
                 continue;
             }
@@ -202,8 +204,8 @@ pub(super) fn carry_out_waiting(
         }
         count += 1;
     }
-    if may_be_more {
-        // After the sender has looked at everything else.
+    // After the sender has looked at everything else; and not for files that it cannot rename.
+    if is_full && (are_fewer || count > 0) {
         wake::send(&shared.spool, wake::Wake::Look);
     }
     Ok(count)

@@ -285,6 +285,8 @@ impl Dir {
         let mut content = Vec::new();
         let file = self.open(name)?;
         (&*file).take(most as u64 + 1).read_to_end(&mut content)?;
+        // Otherwise it may be of another file.
+        file.check()?;
         match content.len() <= most {
             true => Ok(content),
             false => Err(too_long(&self.path(name), most)),

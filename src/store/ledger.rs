@@ -161,9 +161,12 @@ impl Ledger {
     }
 }
 
-/// No writer makes a longer file whose snapshot ends there.
+/// No writer makes a longer file whose snapshot ends there. It is twice the size at which the next file is due,
+/// because records go on being written until that one is there.
 pub(super) fn longest(snapshot_end: u64) -> u64 {
-    let full = FILE_BYTES.max(snapshot_end.saturating_mul(4));
+    let full = FILE_BYTES
+        .max(snapshot_end.saturating_mul(4))
+        .saturating_mul(2);
     full.saturating_add((RECORD_HEADER_LEN + PAYLOAD_MAX) as u64)
 }
 

@@ -10,6 +10,7 @@ use super::super::segment_look::{Look, Search};
 use super::super::staged_segment::{self, StagedSegment};
 use super::*;
 use crate::process::ClosedInChild;
+use crate::spool::tests::new_spool_in;
 
 const TERABYTE: u64 = 1 << 40;
 
@@ -269,4 +270,23 @@ fn names_of_any_number_that_are_no_segments_are_counted_and_few_are_kept() {
     assert_eq!(round.foreign().first, first);
     drop(round);
     assert_eq!(journal.read_round(), ["one"]);
+}
+
+#[test]
+fn a_segment_is_kept_whole_also_where_damaged_is_on_another_disk() {
+    let journal = Journal::new();
+    let dir = journal.spool.journal().ensure().unwrap();
+    let on_disk = journal.spool.damaged().ensure().unwrap();
+    let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+    let other = new_spool_in(elsewhere.path());
+    let in_memory = other.damaged().ensure().unwrap();
+    for damaged in [&on_disk, &in_memory] {
+        fs::write(dir.path("a.segment"), "no segment").unwrap();
+        let removal = removal::keep_segment(&dir, damaged, "a.segment", u64::MAX);
+        assert_eq!(removal.unwrap(), Removal::Removed);
+        assert!(!fs::exists(dir.path("a.segment")).unwrap());
+        let mut kept = fs::read_dir(damaged.path("")).unwrap();
+        let kept = kept.next().unwrap().unwrap().path();
+        assert_eq!(fs::read(kept).unwrap(), b"no segment");
+    }
 }
