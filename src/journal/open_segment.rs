@@ -66,7 +66,7 @@ impl OpenSegment {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(e) => return Err(write_error(&path, e)),
             };
-            let mut file = announced.opened(file);
+            let file = announced.opened(file);
             match try_lock(&file, path.display()) {
                 Ok(true) if !is_unlinked(&file) => {}
                 // Between creation and lock, the sender found it empty and without a writer, and

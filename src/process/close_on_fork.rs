@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 use rustix::fs::FlockOperation;
 
-use super::own_descriptor::{FileId, OwnDescriptor};
+use super::own_descriptor::{FileId, OwnDescriptor, is_at};
 use super::owner::Owner;
 use crate::error::{Error, Result};
 
@@ -45,6 +45,8 @@ pub(super) struct Slot {
     key: [AtomicU64; 4],
     /// The name that was announced. It stays while the descriptor is registered: another thread may fork then.
     name: AtomicU64,
+    /// The position that the descriptor has taken; 0: none.
+    position: AtomicU64,
 }
 
 /// How a child recognises a file that was announced.
@@ -77,6 +79,7 @@ impl Slot {
             state: AtomicI32::new(FREE),
             key: [const { AtomicU64::new(0) }; 4],
             name: AtomicU64::new(0),
+            position: AtomicU64::new(0),
         }
     }
 
@@ -99,6 +102,7 @@ impl Slot {
 
     fn hold(&self, descriptor: RawFd, id: Option<FileId>) {
         self.set_key(id.map(words).unwrap_or_default());
+        self.position.store(0, Ordering::Relaxed);
         self.state.store(descriptor + 1, Ordering::Release);
     }
 
@@ -191,8 +195,14 @@ impl CloseOnFork {
     }
 
     /// See [`OwnDescriptor::take_position`].
-    pub(crate) fn take_position(&mut self) {
-        self.file.take_position();
+    pub(crate) fn take_position(&self) {
+        let position = self.file.take_position();
+        self.slot.position.store(position, Ordering::Release);
+    }
+
+    /// See [`OwnDescriptor::return_to_position`].
+    pub(crate) fn return_to_position(&self) {
+        self.file.return_to_position();
     }
 
     /// See [`OwnDescriptor::is_in_position`].
@@ -249,7 +259,8 @@ extern "C" fn close_inherited() {
             registered => {
                 slot.state.store(FREE, Ordering::Relaxed);
                 // The application may have closed it, and opened a file of its own under its number.
-                if id_of(registered - 1) == Some(slot.key()) {
+                let position = slot.position.load(Ordering::Relaxed);
+                if is_it(registered - 1, slot.key(), position) {
                     close(registered - 1);
                 }
             }
@@ -281,6 +292,13 @@ fn id_of(descriptor: RawFd) -> Option<[u64; 4]> {
     // SAFETY: used for one system call, which fails where nothing is open.
     let file = unsafe { BorrowedFd::borrow_raw(descriptor) };
     FileId::of(file).ok().map(words)
+}
+
+/// Whether the descriptor of this file, at this position, is open under the number.
+fn is_it(descriptor: RawFd, key: [u64; 4], position: u64) -> bool {
+    // SAFETY: used for one system call, which fails where nothing is open.
+    let file = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    id_of(descriptor) == Some(key) && is_at(file, position)
 }
 
 fn words(id: FileId) -> [u64; 4] {

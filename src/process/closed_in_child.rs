@@ -7,7 +7,7 @@
 use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::close_on_fork::Slot;
 use super::own_descriptor::OwnDescriptor;
@@ -22,12 +22,14 @@ pub(crate) struct ClosedInChild<T: AsFd> {
     slot: Option<&'static Slot>,
 }
 
-impl<T: AsFd + AsRawFd> ClosedInChild<T> {
+impl<T: AsFd + AsRawFd + From<OwnedFd>> ClosedInChild<T> {
     /// Takes what was just opened.
     pub(crate) fn new(value: T) -> Self {
         Self::of(OwnDescriptor::new(value))
     }
+}
 
+impl<T: AsFd + AsRawFd> ClosedInChild<T> {
     /// Takes what is known to be this library's.
     pub(crate) fn of(value: OwnDescriptor<T>) -> Self {
         Self {

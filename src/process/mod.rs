@@ -8,14 +8,16 @@ mod own_descriptor;
 mod owner;
 mod per_process;
 mod random;
+mod read_file;
 #[cfg(test)]
 pub(crate) mod tests;
 mod thread;
 
 pub(crate) use self::close_on_fork::{Announcement, CloseOnFork, FileKey};
 pub(crate) use self::closed_in_child::ClosedInChild;
-pub(crate) use self::own_descriptor::{OwnDescriptor, read_file};
+pub(crate) use self::own_descriptor::OwnDescriptor;
 pub(crate) use self::owner::{Owner, pid};
 pub(crate) use self::per_process::PerProcess;
 pub(crate) use self::random::random_u64;
+pub(crate) use self::read_file::read_file;
 pub(crate) use self::thread::spawn_with_signals_blocked;

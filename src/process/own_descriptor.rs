@@ -7,16 +7,21 @@
 //! Device and inode alone are not enough: once a file is removed, a new file of the application may have its
 //! inode. Its time of birth is another one.
 //!
-//! To compare them before each append would take half as long as the append. A segment's descriptor is
-//! therefore moved to a position by chance ([`OwnDescriptor::take_position`]), which nothing in this library moves, and
-//! to ask for the position is the fastest system call that there is.
+//! Nor do they tell a descriptor from another one of the same file, which the application has if it copies its
+//! spool: it has no lock, and is the application's to close. So a descriptor that is kept for long is
+//! moved to a position by chance ([`OwnDescriptor::take_position`]), which nothing else moves.
+//!
+//! To compare the identity before each append would take half as long as the append. To ask for the position
+//! is the fastest system call that there is, so an append asks for that alone.
+//!
+//! The numbers of standard input, output and error are left to the application, which may have closed them
+//! and write to them all the same.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::SeekFrom;
 
@@ -24,6 +29,8 @@ use super::random::random_u64;
 
 /// Positions by chance are from here on, and below twice as much.
 const POSITIONS_FROM: u64 = 1 << 31;
+/// Behind standard input, output and error.
+const NUMBERS_FROM: RawFd = 3;
 
 /// Which file a descriptor is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,13 +99,20 @@ impl About {
     }
 }
 
-/// The bytes of the file at `path`, at most `limit` of them, appended to `content`. A thread of the library may
-/// read while the application closes descriptors.
-pub(crate) fn read_file(path: &Path, limit: u64, content: &mut Vec<u8>) -> io::Result<()> {
-    let file = OwnDescriptor::new(File::open(path)?);
-    (&*file).take(limit).read_to_end(content)?;
-    // Otherwise it may be of another file.
-    file.check()
+/// Whether a descriptor is at this position, which was taken; 0: none was.
+pub(super) fn is_at(file: impl AsFd, position: u64) -> bool {
+    position == 0 || rustix::fs::tell(file) == Ok(position)
+}
+
+/// Leaves the numbers of the standard streams free, if there is another one.
+fn behind_standard_streams<T: AsFd + From<OwnedFd>>(file: T) -> T {
+    if file.as_fd().as_raw_fd() >= NUMBERS_FROM {
+        return file;
+    }
+    match rustix::io::fcntl_dupfd_cloexec(&file, NUMBERS_FROM) {
+        Ok(behind) => T::from(behind),
+        Err(_) => file,
+    }
 }
 
 /// A file or a socket. Dropping it closes its descriptor, unless that is another file's by then.
@@ -106,20 +120,23 @@ pub(crate) fn read_file(path: &Path, limit: u64, content: &mut Vec<u8>) -> io::R
 pub(crate) struct OwnDescriptor<T: AsFd> {
     file: ManuallyDrop<T>,
     id: Option<FileId>,
-    /// Where [`take_position`](Self::take_position) has moved it to.
-    position: Option<u64>,
+    /// Where [`take_position`](Self::take_position) has moved it to; 0: nowhere.
+    position: AtomicU64,
 }
 
-impl<T: AsFd> OwnDescriptor<T> {
+impl<T: AsFd + From<OwnedFd>> OwnDescriptor<T> {
     /// Takes a file that was just opened.
     pub(crate) fn new(file: T) -> Self {
+        let file = behind_standard_streams(file);
         Self {
             id: FileId::of(&file).ok(),
             file: ManuallyDrop::new(file),
-            position: None,
+            position: AtomicU64::new(0),
         }
     }
+}
 
+impl<T: AsFd> OwnDescriptor<T> {
     /// Which file it was opened as; `None`: its descriptor was closed in the same moment.
     pub(crate) fn id(&self) -> Option<FileId> {
         self.id
@@ -133,7 +150,8 @@ impl<T: AsFd> OwnDescriptor<T> {
     /// Checks that the descriptor still is this file's.
     pub(crate) fn check(&self) -> io::Result<()> {
         let now = FileId::of(&*self.file)?;
-        match self.id == Some(now) {
+        let position = self.position.load(Ordering::Relaxed);
+        match self.id == Some(now) && is_at(&*self.file, position) {
             true => Ok(()),
             false => Err(io::Error::other(
                 "its descriptor was closed by the application, and is another file's now",
@@ -148,20 +166,32 @@ impl<T: AsFd> OwnDescriptor<T> {
             .is_ok_and(|about| self.id == Some(about.id) && about.size == size && about.links > 0)
     }
 
-    /// Moves the descriptor to a position by chance, which from then on is neither used nor changed.
-    pub(crate) fn take_position(&mut self) {
+    /// Moves the descriptor to a position by chance, which from then on is neither used nor changed. Returns
+    /// it; 0: that is not possible.
+    pub(crate) fn take_position(&self) -> u64 {
         // The largest files that all file systems know have 4 GiB. No file of an application is by chance
         // at such a position.
         let at = POSITIONS_FROM + random_u64() % POSITIONS_FROM;
         let moved = rustix::fs::seek(&*self.file, SeekFrom::Start(at));
-        self.position = moved.is_ok_and(|moved| moved == at).then_some(at);
+        let position = if moved == Ok(at) { at } else { 0 };
+        self.position.store(position, Ordering::Relaxed);
+        position
+    }
+
+    /// Returns to the position, after the caller has moved a descriptor that is its own.
+    pub(crate) fn return_to_position(&self) {
+        let position = self.position.load(Ordering::Relaxed);
+        if position != 0 {
+            // If it fails, the next check does.
+            let _ = rustix::fs::seek(&*self.file, SeekFrom::Start(position));
+        }
     }
 
     /// Whether the descriptor still is the one that has taken this position.
     pub(crate) fn is_in_position(&self) -> bool {
-        match self.position {
-            Some(position) => rustix::fs::tell(&*self.file).is_ok_and(|at| at == position),
-            None => self.check().is_ok(),
+        match self.position.load(Ordering::Relaxed) {
+            0 => self.check().is_ok(),
+            position => is_at(&*self.file, position),
         }
     }
 
@@ -205,7 +235,7 @@ impl<T: AsFd> DerefMut for OwnDescriptor<T> {
 mod tests {
     use super::*;
     use crate::process::tests::in_child;
-    use std::os::fd::AsRawFd;
+    use std::fs::File;
     use std::os::unix::fs::FileExt;
 
     #[test]
@@ -235,7 +265,7 @@ mod tests {
     fn a_descriptor_in_its_position_is_known_until_another_one_has_its_number() {
         let dir = tempfile::tempdir().unwrap();
         let create = |name: &str| File::create_new(dir.path().join(name)).unwrap();
-        let (other, mut file) = (create("other"), OwnDescriptor::new(create("file")));
+        let (other, file) = (create("other"), OwnDescriptor::new(create("file")));
         file.take_position();
         assert!(file.is_in_position());
         // What is written elsewhere does not move it.

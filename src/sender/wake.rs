@@ -155,8 +155,11 @@ pub(super) fn send(spool: &Spool, wake: Wake) {
 /// A path that fits the 108 bytes of a socket address, however deep the spool lies.
 fn short_path(dir: &Dir) -> io::Result<PathBuf> {
     if cfg!(target_os = "linux") {
+        // Each thread may have descriptors of its own.
         let number = dir.as_file()?.as_raw_fd();
-        Ok(PathBuf::from(format!("/proc/self/fd/{number}/{NAME}")))
+        Ok(PathBuf::from(format!(
+            "/proc/thread-self/fd/{number}/{NAME}"
+        )))
     } else {
         Ok(dir.path(NAME))
     }

@@ -22,7 +22,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::mode::set_mode_at;
+use super::mode::{open_to_pass, set_mode_at};
 use super::rights::Sharing;
 use crate::error::{Error, ErrorKind, is_unsupported};
 use crate::process::{Announcement, CloseOnFork, ClosedInChild, FileKey, OwnDescriptor};
@@ -65,8 +65,11 @@ enum Handle {
 impl Dir {
     /// The spool's own directory, which was just opened.
     pub(super) fn kept(handle: File, path: &Path) -> Self {
+        let handle = OwnDescriptor::new(handle);
+        // What is in it is listed by a descriptor of its own.
+        handle.take_position();
         Self {
-            handle: Handle::Kept(OwnDescriptor::new(handle)),
+            handle: Handle::Kept(handle),
             path: path.to_owned(),
             sharing: Sharing::Owner,
         }
@@ -232,17 +235,32 @@ impl Dir {
         Ok(true)
     }
 
-    /// Gives what has a name in it this mode and group; no link is followed.
+    /// Gives what has a name in it this mode and group. A link is not followed: in a spool that a group shares,
+    /// another user of the group may put one there at any moment.
     pub(super) fn set_rights(&self, name: &str, mode: Mode, group: Option<u32>) -> io::Result<()> {
         let (dir, name) = (self.fd()?, check_name(name)?);
+        let named = open_to_pass(dir, name)?;
+        let about = rustix::fs::fstat(&*named)?;
+        match FileType::from_raw_mode(about.st_mode) {
+            FileType::Directory | FileType::Socket => {}
+            // One with another name elsewhere is not only the spool's.
+            FileType::RegularFile if about.st_nlink <= 1 => {}
+            kind => {
+                return Err(wrong_kind(
+                    &self.path(name),
+                    kind,
+                    "a file of the spool alone",
+                ));
+            }
+        }
         if let Some(group) = group
-            && stat_at(dir, name)?.st_gid != group
+            && about.st_gid != group
         {
             let group = Some(rustix::fs::Gid::from_raw(group));
-            rustix::fs::chownat(dir, name, None, group, AtFlags::SYMLINK_NOFOLLOW)?;
+            rustix::fs::chownat(&*named, "", None, group, AtFlags::EMPTY_PATH)?;
         }
         // After the group, because to change that takes the setgid bit.
-        Ok(set_mode_at(dir, name, mode)?)
+        Ok(set_mode_at(&named, (dir, name), mode)?)
     }
 
     /// The same for a file that is open, and was just made.
@@ -605,21 +623,35 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn what_a_link_leads_to_gets_no_other_mode() {
+    fn rights_are_not_set_through_a_link_nor_on_a_file_that_is_not_the_spools_alone() {
         use std::os::unix::fs::{PermissionsExt, symlink};
         let parent = tempfile::tempdir().unwrap();
         let at = |name: &str| parent.path().join(name);
-        let mode = |name: &str| fs::metadata(at(name)).unwrap().permissions().mode() & 0o7777;
         fs::create_dir(at("spool")).unwrap();
-        fs::write(at("other"), "").unwrap();
-        fs::set_permissions(at("other"), PermissionsExt::from_mode(0o644)).unwrap();
-        symlink("../other", at("spool/link")).unwrap();
-        fs::write(at("spool/file"), "").unwrap();
         let dir = Dir::kept(File::open(at("spool")).unwrap(), &at("spool"));
-        assert!(dir.set_rights("link", Mode::RUSR, None).is_err());
-        assert_eq!(mode("other"), 0o644);
-        dir.set_rights("file", Mode::WUSR, None).unwrap();
-        assert_eq!(mode("spool/file"), 0o200);
+        let mode_of = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        for (name, path) in [("file", at("file")), ("dir", at("dir"))] {
+            match name {
+                "dir" => fs::create_dir(&path).unwrap(),
+                _ => fs::write(&path, "").unwrap(),
+            }
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+            symlink(&path, at("spool").join(name)).unwrap();
+            let refused = dir.set_rights(name, Mode::RWXU | Mode::RWXG, None);
+            assert!(refused.is_err(), "{name}");
+            assert_eq!(mode_of(&path), 0o700, "{name}");
+        }
+        fs::hard_link(at("file"), at("spool/other")).unwrap();
+        assert!(
+            dir.set_rights("other", Mode::RUSR | Mode::WUSR, None)
+                .is_err()
+        );
+        fs::write(at("spool/own"), "").unwrap();
+        dir.set_rights("own", Mode::RUSR, None).unwrap();
+        assert_eq!(
+            (mode_of(&at("spool/own")), mode_of(&at("file"))),
+            (0o400, 0o700)
+        );
     }
 
     #[test]

@@ -49,6 +49,8 @@ impl LockFile {
                 Err(e) => return Err(failed(e)),
             };
             let is_locked = try_lock(&file, dir.path(name).display())?;
+            // Another descriptor of the file has not got the lock.
+            file.take_position();
             let lock = Self { file, name };
             // Only now: before it was locked, its last owner may have been replaced.
             if lock.is_in_place(dir) {
@@ -85,8 +87,8 @@ impl LockFile {
         }
     }
 
-    /// Whether the file still has its name, and the descriptor still is this file's: otherwise another
-    /// process may have taken the lock.
+    /// Whether the file still has its name, and the descriptor still is the one that was locked: otherwise
+    /// another process may have taken the lock.
     pub(crate) fn is_in_place(&self, dir: &Dir) -> bool {
         let inode = self.file.check().ok().and_then(|()| self.file.inode());
         inode.is_some_and(|inode| dir.is_named(self.name, inode))

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, Result};
 
 use crate::process::OwnDescriptor;
@@ -17,35 +17,40 @@ pub(super) const PASS: OFlags = OFlags::PATH;
 #[cfg(not(target_os = "linux"))]
 pub(super) const PASS: OFlags = OFlags::RDONLY;
 
+/// Opens what has a name in a directory, neither to read nor to write it, and follows no link.
+pub(super) fn open_to_pass(dir: BorrowedFd<'_>, name: &str) -> Result<OwnDescriptor<File>> {
+    let flags = PASS | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    Ok(OwnDescriptor::new(File::from(opened)))
+}
+
 /// Sets the mode of what was opened with [`PASS`], for which there is no call but by its path.
 pub(super) fn set_mode(passed: &(impl AsFd + AsRawFd), mode: Mode) -> Result<()> {
+    // Each thread may have descriptors of its own.
     let folder = match cfg!(target_os = "linux") {
-        true => "/proc/self/fd",
+        true => "/proc/thread-self/fd",
         false => "/dev/fd",
     };
     rustix::fs::chmod(format!("{folder}/{}", passed.as_raw_fd()), mode)
 }
 
-/// Sets the mode of what has a name in a directory. Error: [`Errno::LOOP`] if that is a link.
-#[cfg(target_os = "linux")]
-pub(super) fn set_mode_at(dir: BorrowedFd<'_>, name: &str, mode: Mode) -> Result<()> {
-    let open = |access: OFlags| {
-        let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let opened = rustix::fs::openat(dir, name, flags, Mode::empty())?;
-        Ok(OwnDescriptor::new(File::from(opened)))
-    };
-    let passed = open(PASS)?;
-    if FileType::from_raw_mode(rustix::fs::fstat(&*passed)?.st_mode).is_symlink() {
-        return Err(Errno::LOOP);
-    }
-    match set_mode(&*passed, mode) {
+/// Sets the mode of what was opened with [`open_to_pass`] by this name, and is no link.
+pub(super) fn set_mode_at(
+    passed: &OwnDescriptor<File>,
+    (dir, name): (BorrowedFd<'_>, &str),
+    mode: Mode,
+) -> Result<()> {
+    match set_mode(&**passed, mode) {
         // There is no /proc. What can be read has a call of its own.
-        Err(Errno::NOENT) => rustix::fs::fchmod(&*open(OFlags::RDONLY)?, mode),
+        Err(Errno::NOENT) => {
+            let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let opened = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+            let opened = OwnDescriptor::new(File::from(opened));
+            match opened.inode() == passed.inode() {
+                true => rustix::fs::fchmod(&*opened, mode),
+                false => Err(Errno::AGAIN),
+            }
+        }
         set => set,
     }
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn set_mode_at(dir: BorrowedFd<'_>, name: &str, mode: Mode) -> Result<()> {
-    rustix::fs::chmodat(dir, name, mode, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
 }

@@ -167,6 +167,9 @@ impl DiskFile for OpenFile {
 
     fn data_from(&self, offset: u64) -> io::Result<u64> {
         let found = data_from(self.descriptor.file(), offset);
+        if let Descriptor::Lockable(file) = &self.descriptor {
+            file.return_to_position();
+        }
         self.check_open()?;
         found
     }
@@ -217,7 +220,13 @@ impl DiskFile for OpenFile {
             self.descriptor.file(),
             FlockOperation::NonBlockingLockExclusive,
         ) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                // Another descriptor of the file has not got the lock.
+                if let Descriptor::Lockable(file) = &self.descriptor {
+                    file.take_position();
+                }
+                Ok(true)
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
             Err(e) => Err(e.into()),
         }

@@ -15,6 +15,11 @@
  *   check_own             checks that they are open, and hold that line and nothing else
  *   fork_close DIRECTORY USER NUMBER   forks a child that checks the same, closes all descriptors, opens files of its
  *                         own in DIRECTORY, enqueues one event, checks its files, and ends
+ *   reopen SPOOL          puts a descriptor of its own in the place of each one of a file of SPOOL, of that same file
+ *   check_reopened        counts which of these are open, and of that file
+ *   unshare DIRECTORY COUNT   gives this thread descriptors of its own, all closed, and opens files in DIRECTORY
+ *   fork_standard USER NUMBER   forks a child that closes all descriptors, also the standard streams, enqueues one
+ *                         event, and checks that it still has no standard streams
  *   fork COUNT EVENTS     forks COUNT children, which enqueue EVENTS events each, of the users child-<n>, and
  *                         then wait until this process ends
  *
@@ -23,6 +28,7 @@
 
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -135,6 +141,56 @@ static int fork_and_close(const char *directory, const char *user, long number) 
   return WIFEXITED(result) && WEXITSTATUS(result) == 0;
 }
 
+static ino_t reopened[DESCRIPTORS_MAX];
+
+static long reopen_files(const char *spool) {
+  char link[64], path[512];
+  struct stat about;
+  long count = 0;
+  int number;
+  for (number = 3; number < DESCRIPTORS_MAX; number++) {
+    ssize_t length;
+    int file;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", number);
+    length = readlink(link, path, sizeof path - 1);
+    path[length < 0 ? 0 : length] = '\0';
+    if (strncmp(path, spool, strlen(spool)) != 0 || stat(path, &about) != 0) continue;
+    file = open(path, (S_ISDIR(about.st_mode) ? O_RDONLY : O_RDWR | O_APPEND) | O_CLOEXEC);
+    CHECK(file >= 0 && dup2(file, number) == number && close(file) == 0);
+    reopened[number] = about.st_ino;
+    count++;
+  }
+  return count;
+}
+
+static long check_reopened(void) {
+  struct stat about;
+  long count = 0;
+  int number;
+  for (number = 3; number < DESCRIPTORS_MAX; number++)
+    count += reopened[number] != 0 && fstat(number, &about) == 0 && about.st_ino == reopened[number];
+  return count;
+}
+
+static int fork_standard(const char *user, long number) {
+  int result;
+  pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    meditopia_error error;
+    struct stat about;
+    int standard;
+    for (standard = 0; standard < 3; standard++) close(standard);
+    close_all();
+    if (try_enqueue(user, number, &error) < 0) _exit(2);
+    for (standard = 0; standard < 3; standard++)
+      if (fstat(standard, &about) == 0) _exit(3);
+    _exit(0);
+  }
+  CHECK(waitpid(child, &result, 0) == child);
+  return WIFEXITED(result) ? WEXITSTATUS(result) : -1;
+}
+
 int main(int argc, char **argv) {
   meditopia_error error;
   meditopia_status status;
@@ -180,6 +236,17 @@ int main(int argc, char **argv) {
       answer(MEDITOPIA_OK, check_own(), &error);
     } else if (sscanf(line, "fork_close %255s %63s %ld", path, user, &number) == 3) {
       answer(fork_and_close(path, user, number) ? MEDITOPIA_OK : MEDITOPIA_ERROR_INTERNAL, 1, &error);
+    } else if (sscanf(line, "reopen %255s", path) == 1) {
+      answer(MEDITOPIA_OK, reopen_files(path), &error);
+    } else if (strcmp(line, "check_reopened\n") == 0) {
+      answer(MEDITOPIA_OK, check_reopened(), &error);
+    } else if (sscanf(line, "unshare %255s %ld", path, &number) == 2) {
+      CHECK(unshare(CLONE_FILES) == 0);
+      close_all();
+      open_own(path, (int)number);
+      answer(MEDITOPIA_OK, own_count, &error);
+    } else if (sscanf(line, "fork_standard %63s %ld", user, &number) == 2) {
+      answer(MEDITOPIA_OK, fork_standard(user, number), &error);
     } else if (sscanf(line, "dup_over %255s", path) == 1) {
       answer(MEDITOPIA_OK, dup_over(path), &error);
     } else if (sscanf(line, "fork %ld %ld", &count, &number) == 2) {

@@ -228,3 +228,79 @@ fn a_sender_whose_ledger_gets_another_file_under_its_number_while_it_is_opened_g
     let arrived = Arrivals::from_sandbox(&api).first_appearances();
     assert!(arrived["u-1"].iter().copied().eq(0..calls.end));
 }
+
+/// A client of a program whose files the application closes in a way that is not in the table above.
+fn start(api: &Sandbox) -> (CProgram, StatusClient) {
+    let options = [("flush_interval_ms", "10")];
+    let program = CProgram::compile("status_client.c").with_config(api, &options);
+    let mut command = program.command(&[]);
+    let shim = program.compile_preload("closed_descriptors.c");
+    command.env("LD_PRELOAD", &shim);
+    (program, StatusClient::start(command))
+}
+
+fn flush_until_it_succeeds(client: &mut StatusClient) {
+    let begun = Instant::now();
+    while client.ask("flush 5000").status != "OK" {
+        assert!(begun.elapsed() < WAIT_LIMIT, "the sender stopped");
+    }
+}
+
+#[test]
+fn an_application_that_opens_its_spools_files_under_the_numbers_of_closed_ones_has_no_lock_and_keeps_its_own()
+ {
+    let api = Sandbox::start();
+    let (program, mut client) = start(&api);
+    let mut number = 0;
+    let mut enqueue = |client: &mut StatusClient| {
+        for _ in 0..EVENTS {
+            client.enqueue("u-1", number);
+            number += 1;
+        }
+    };
+    let spool = program.spool().display().to_string();
+    for round in 0..2 {
+        enqueue(&mut client);
+        flush_until_it_succeeds(&mut client);
+        let reopened = client.ask(&format!("reopen {spool}")).count;
+        // The directory, the lock, a segment and the ledger.
+        assert!(reopened >= 4, "{reopened}");
+        enqueue(&mut client);
+        // It is elected, because nobody has the lock any more.
+        let mut other = StatusClient::start(program.command(&[]));
+        other.enqueue("u-2", round);
+        flush_until_it_succeeds(&mut other);
+        drop(other);
+        enqueue(&mut client);
+        flush_until_it_succeeds(&mut client);
+        assert_eq!(client.ask("check_reopened").count, reopened);
+        client.ask("close_all").assert_status("OK");
+    }
+    let arrivals = Arrivals::from_sandbox(&api);
+    let arrived = arrivals.first_appearances();
+    assert!(arrived["u-1"].iter().copied().eq(0..number), "{arrived:?}");
+    arrivals.assert_only_whole_requests_came_twice();
+}
+
+#[test]
+fn the_standard_streams_that_an_application_has_closed_stay_closed() {
+    let api = Sandbox::start();
+    let (_program, mut client) = start(&api);
+    client.enqueue("u-1", 0);
+    assert_eq!(client.ask("fork_standard u-2 0").count, 0);
+    flush_until_it_succeeds(&mut client);
+    assert_eq!(api.ledger().accepted_events, 2);
+}
+
+#[test]
+fn a_thread_of_the_application_with_descriptors_of_its_own_does_not_stop_the_sender() {
+    let api = Sandbox::start();
+    let (program, mut client) = start(&api);
+    client.enqueue("u-1", 0);
+    let own = format!("unshare {} {OWN_FILES}", program.dir().display());
+    client.ask(&own).assert_status("OK");
+    client.enqueue("u-1", 1);
+    flush_until_it_succeeds(&mut client);
+    assert_eq!(client.ask("check_own").count, OWN_FILES);
+    assert_eq!(api.ledger().accepted_events, 2);
+}
