@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Read;
+use std::io;
 use std::path::Path;
 
 use super::options::{self, OptionDoc, VARIABLE_PREFIX, reference};
 use super::{Config, config_error};
 use crate::error::Result;
+use crate::process::read_file;
 use crate::spelling::{did_you_mean, hint, nearest, quoted};
 
 /// A file of every option, with comments, has a hundredth of this.
@@ -69,15 +70,7 @@ impl Config {
         let path = path.as_ref();
         let shown = path.display();
         let wrong = |what: &dyn fmt::Display| config_error(format!("{shown}: {what}"));
-        let mut text = String::new();
-        std::fs::File::open(path)
-            .and_then(|file| file.take(FILE_BYTES + 1).read_to_string(&mut text))
-            .map_err(|cause| wrong(&cause))?;
-        if text.len() as u64 > FILE_BYTES {
-            return Err(wrong(&format_args!(
-                "has more than {FILE_BYTES} bytes, which no configuration has; name another file"
-            )));
-        }
+        let text = read_text(path).map_err(|cause| wrong(&cause))?;
         let table: toml::Table = toml::from_str(&text).map_err(|cause| {
             // Its `Display` would show the line, which may hold the bearer token.
             let before = cause.span().and_then(|span| text.get(..span.start));
@@ -114,6 +107,22 @@ impl Config {
         self.warnings
             .push(format!("{place}: is not an option and was ignored{hint}"));
     }
+}
+
+/// The text of a configuration or another small file that is named, up to a bound that none of them reaches.
+///
+/// # Errors
+/// It cannot be read, is no UTF-8, or is longer; or it is a pipe to which nobody writes.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let mut content = Vec::new();
+    read_file(path, FILE_BYTES + 1, &mut content)?;
+    if content.len() as u64 > FILE_BYTES {
+        return Err(io::Error::other(format!(
+            "has more than {FILE_BYTES} bytes, which no such file has; name another file"
+        )));
+    }
+    let no_text = |_| io::Error::new(io::ErrorKind::InvalidData, "is no text in UTF-8");
+    String::from_utf8(content).map_err(no_text)
 }
 
 /// The variable, if it has the prefix of this library; then it must be UTF-8.

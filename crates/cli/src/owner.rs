@@ -16,8 +16,7 @@
 //! it only if nobody else can change what its path leads to; otherwise the command goes on as the user who
 //! can, before it reads the file.
 
-use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +26,7 @@ use nix::unistd::{
     Gid, Uid, User, getegid, geteuid, getgid, getgrouplist, getgroups, getuid, setgid, setgroups,
     setuid,
 };
+use rustix::fs::{Mode, OFlags};
 
 use crate::control::{Control, who_controls};
 use crate::failure::{FAILED, Failure, USAGE};
@@ -156,7 +156,10 @@ pub fn current_user() -> String {
 
 /// Whether this process lacks the permission to read a file.
 pub fn is_unreadable(file: &Path) -> bool {
-    File::open(file).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied)
+    // It may be a pipe by now, which would wait for a writer.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(file, flags, Mode::empty());
+    opened.is_err_and(|e| io::Error::from(e).kind() == ErrorKind::PermissionDenied)
 }
 
 /// The main group and all groups of a user.

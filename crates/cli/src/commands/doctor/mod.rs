@@ -14,7 +14,7 @@ mod token;
 use std::path::Path;
 use std::process::ExitCode;
 
-use meditopia::internals::config::Settings;
+use meditopia::internals::config::{Settings, read_text};
 use meditopia::internals::event::Rules;
 use serde::Serialize;
 
@@ -198,7 +198,7 @@ impl Options {
         let Some(file) = &self.user_token_file else {
             return Ok(None);
         };
-        let token = std::fs::read_to_string(file).map_err(|e| {
+        let token = read_text(file).map_err(|e| {
             let owner = match owner::gave_up_root() {
                 true => format!(" (read as the spool's owner, {})", owner::current_user()),
                 false => String::new(),
