@@ -102,7 +102,8 @@
  *
  * WHAT AN APPLICATION MUST NOT DO
  *
- * - Close descriptors of the library while one of its calls runs in another thread. Between calls an
+ * - Close descriptors of the library while one of its calls runs in another thread, or in a signal
+ *   handler that interrupts a call. Between calls an
  *   application may close all descriptors, as daemons do, and get their numbers for files of its own:
  *   the library looks before it writes to a descriptor or closes it, never takes one of the
  *   application's for its own, and opens anew what it needs. The threads of a sender look, too, but
@@ -110,9 +111,9 @@
  *   and not even the moment between a look and a write is left. A flush that meets closed descriptors
  *   may return MEDITOPIA_ERROR_IO; call it again.
  * - Write into the spool, or let another program do so: rotate, cut, clean or restore files in it. A
- *   segment of the journal that another program removes, cuts or replaces is left within 10 ms of
- *   enqueuing, and nothing that is acknowledged after that is lost; what stood in it and had not been
- *   taken over is. A segment that is restored from a backup may be sent again.
+ *   segment of the journal that another program removes, moves, cuts or replaces is left within 10 ms
+ *   of enqueuing, and nothing that is acknowledged after that is lost; what stood in it and had not
+ *   been taken over is. A segment that is restored from a backup may be sent again.
  * - Call the library in a signal handler, or return from a log callback in a child that it forked.
  * - Use a handle that was freed, or free it while a call with it runs in another thread.
  */

@@ -175,7 +175,7 @@ impl Core {
         };
         let spool = self.spool.name();
         self.log.error(format_args!(
-            "{spool}: another program has removed, cut or replaced journal/{name}; of its {events} events, those that no sender had taken over are lost; keep other programs out of the spool"
+            "{spool}: another program has removed, moved, cut or replaced journal/{name}; of its {events} events, those that no sender had taken over are lost; keep other programs out of the spool"
         ));
     }
 

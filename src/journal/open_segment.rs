@@ -119,26 +119,35 @@ impl OpenSegment {
     }
 
     /// Whether its file also is as the last append has left it. A program that cleans up or restores a backup
-    /// may have removed, cut or replaced it. The caller holds the stripe's lock.
+    /// may have removed, moved, cut or replaced it. The caller holds the stripe's lock.
     ///
     /// An append to a file that was cut gives it its size back, and the records from there on are read, because
-    /// they stand where they should. If the header is missing, all was cut.
-    pub(super) fn is_as_left(&self) -> bool {
+    /// they stand where they should. If the header is missing, all was cut. One that was moved out of the journal,
+    /// or whose journal was, is whole, and no sender finds it.
+    pub(super) fn is_as_left(&self, spool: &Spool) -> bool {
         let mut header = [0; segment::HEADER_LEN];
-        self.file.is_as_left(self.len.load(Ordering::Relaxed))
+        let is_moved = |inode| spool.has_lost_segment(self.name(), inode);
+        !self.file.inode().is_some_and(is_moved)
+            && self.file.is_as_left(self.len.load(Ordering::Relaxed))
             && self.file.read_exact_at(&mut header, 0).is_ok()
             && header == self.header.encode()
     }
 
     /// What another program has done to it while this process had it open and locked, if it has.
-    pub(super) fn changed(&self) -> Option<ChangedSegment> {
-        if self.is_as_left() || self.file.check().is_err() {
+    pub(super) fn changed(&self, spool: &Spool) -> Option<ChangedSegment> {
+        if self.is_as_left(spool) || self.file.check().is_err() {
             return None;
         }
         Some(ChangedSegment {
-            name: self.path.file_name()?.to_str()?.to_owned(),
+            name: self.name().to_owned(),
             events: self.events.load(Ordering::Relaxed),
         })
+    }
+
+    /// Its name in the journal.
+    fn name(&self) -> &str {
+        let name = self.path.file_name().and_then(|name| name.to_str());
+        name.unwrap_or_default()
     }
 
     /// Completes the record in `record`, appends it whole, and returns where it ends; the caller

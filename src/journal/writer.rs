@@ -57,7 +57,7 @@ pub struct Writer {
     stripes: StripedLock<Stripe>,
 }
 
-/// A segment that another program has removed, cut or replaced while this process had its lock.
+/// A segment that another program has removed, moved, cut or replaced while this process had its lock.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ChangedSegment {
     /// Its name in the journal.
@@ -188,7 +188,7 @@ impl Writer {
     }
 
     /// Checks, now and then, what a writer is not notified of: that the sender has found the disk
-    /// full, and that another program has removed, cut or replaced the segment.
+    /// full, and that another program has removed, moved, cut or replaced the segment, or moved the spool.
     fn check_disk_and_segment(&self, stripe: &mut Stripe, now_ns: u64) -> Result<()> {
         if now_ns.saturating_sub(stripe.checked_ns) < FULL_SEEN_WITHIN.as_nanos() as u64 {
             return Ok(());
@@ -203,9 +203,17 @@ impl Writer {
             ));
         }
         if let Some(segment) = &stripe.segment
-            && !segment.is_as_left()
+            && self.spool.is_known_to_be_gone()
         {
-            stripe.changed = segment.changed().or(stripe.changed.take());
+            stripe.changed = segment.changed(&self.spool).or(stripe.changed.take());
+            // Unlocked, for whoever has moved it and sends what is in it.
+            stripe.segment = None;
+            self.spool.check_path()?;
+        }
+        if let Some(segment) = &stripe.segment
+            && !segment.is_as_left(&self.spool)
+        {
+            stripe.changed = segment.changed(&self.spool).or(stripe.changed.take());
             stripe.segment = None;
         }
         stripe.file_limit = file_limit();

@@ -119,6 +119,25 @@ impl Held {
         checked
     }
 
+    /// Whether it has been moved away from its path, or removed: other processes find another one there, or none.
+    /// `false` also where that cannot be seen.
+    pub(super) fn is_known_to_be_gone(&self) -> bool {
+        let found = match std::fs::metadata(&self.path) {
+            Ok(about) => DirectoryId::from_metadata(&about) == self.id,
+            Err(e) => !matches!(e.kind(), IoKind::NotFound | IoKind::NotADirectory),
+        };
+        !found && self.check_path().is_err()
+    }
+
+    /// Whether a path in it is known to lead to nothing, or to another file than the one with this inode.
+    pub(super) fn has_lost(&self, path: &str, inode: (u64, u64)) -> bool {
+        match self.dir().map(|dir| inode_at(&dir, path)) {
+            Ok(Ok(found)) => found != inode,
+            Ok(Err(e)) => matches!(e.kind(), IoKind::NotFound | IoKind::NotADirectory),
+            Err(_) => false,
+        }
+    }
+
     /// Whether the directory at its path is still this one; `false`: there is another one, or none.
     #[cfg(feature = "internals")]
     pub(super) fn is_at_path(&self) -> io::Result<bool> {

@@ -18,6 +18,8 @@ use super::walk::Missing;
 use crate::clock::{self, BootTime};
 use crate::error::{Error, Result};
 
+const JOURNAL: &str = "journal";
+
 /// Whether a spool may live on a file system that other hosts see too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NetworkFileSystem {
@@ -168,7 +170,7 @@ impl Spool {
 
     /// `journal/`, with the segments.
     pub(crate) fn journal(&self) -> Subdirectory {
-        self.held.subdirectory("journal")
+        self.held.subdirectory(JOURNAL)
     }
 
     /// `damaged/`, with bytes of segments that could not be read.
@@ -191,6 +193,16 @@ impl Spool {
     /// Errors: [`Io`](crate::error::ErrorKind::Io), [`SpoolMismatch`](crate::error::ErrorKind::SpoolMismatch).
     pub(crate) fn check_path(&self) -> Result<()> {
         self.held.check_path()
+    }
+
+    /// See [`Held::is_known_to_be_gone`].
+    pub(crate) fn is_known_to_be_gone(&self) -> bool {
+        self.held.is_known_to_be_gone()
+    }
+
+    /// Whether a segment is known to have been moved out of the journal, or another file to have its name.
+    pub(crate) fn has_lost_segment(&self, name: &str, inode: (u64, u64)) -> bool {
+        self.held.has_lost(&format!("{JOURNAL}/{name}"), inode)
     }
 
     /// Whether the spool is still at its path; `false`: another directory is, or none.

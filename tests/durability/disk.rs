@@ -282,6 +282,40 @@ fn a_writer_notices_that_its_spool_was_removed_or_replaced() {
     assert_arrived(&api, &[("u-2", 1)]);
 }
 
+#[test]
+fn a_writer_notices_that_its_spool_was_moved_and_what_is_in_it_can_be_sent_from_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let (spool, moved) = (dir.path().join("spool"), dir.path().join("moved"));
+    let api = Sandbox::start();
+    let program = compile_client(&spool, &api, &[]);
+    for (in_its_place, status) in [(false, "ERROR_IO"), (true, "ERROR_SPOOL_MISMATCH")] {
+        let mut client = StatusClient::start(program.command(&[]));
+        client.enqueue("u-1", 0);
+        fs::rename(&spool, &moved).unwrap();
+        if in_its_place {
+            fs::create_dir(&spool).unwrap();
+        }
+        let refused = enqueue_until_refused(&mut client);
+        assert_eq!(refused.status, status, "{}", refused.message);
+        // It has not kept the lock of its segment: the file is removed once it is sent.
+        let elsewhere = compile_client(&moved, &api, &[]);
+        let mut there = StatusClient::start(elsewhere.command(&[]));
+        there.flush().assert_status("OK");
+        let left = fs::read_dir(moved.join("journal")).unwrap().count();
+        assert_eq!(left, 0, "segments that are locked or not sent");
+        drop((there, client));
+        fs::remove_dir_all(&moved).unwrap();
+    }
+    // Back at its path, it is the same one.
+    fs::remove_dir_all(&spool).unwrap();
+    let mut client = StatusClient::start(program.command(&[]));
+    client.enqueue("u-2", 0);
+    fs::rename(&spool, &moved).unwrap();
+    enqueue_until_refused(&mut client);
+    fs::rename(&moved, &spool).unwrap();
+    client.enqueue("u-2", 1);
+}
+
 /// Enqueues until the writer has noticed that its spool is gone.
 fn enqueue_until_refused(client: &mut StatusClient) -> StatusReply {
     let deadline = std::time::Instant::now() + secs(30);
