@@ -25,7 +25,6 @@ use crate::spool::{FULL_SEEN_WITHIN, Spool, file_limit};
 const MEASURE_EVERY_BYTES: u64 = 256 * 1024;
 /// An append buffer that one batch has made larger than this is freed.
 const BUFFER_KEPT_BYTES: usize = 1024 * 1024;
-const WALL_READ_EVERY_NS: u64 = 10_000_000;
 
 /// What an acknowledged record survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,32 +76,8 @@ struct Stripe {
     over_limit: bool,
     /// When the disk was last found to have room and the segment to be as it was left.
     checked_ns: u64,
-    /// When the wall clock was last read.
-    wall_read_at: Option<Moment>,
     /// The most bytes that a file may have, as of then.
     file_limit: u64,
-}
-
-impl Stripe {
-    /// Now. The wall clock is read every 10 ms, and counted on in between: one clock is enough for an append.
-    fn now(&mut self) -> Moment {
-        let boot_ns = clock::boot_ns();
-        if let Some(read) = self.wall_read_at
-            && let Some(since_ns) = boot_ns.checked_sub(read.boot_ns)
-            && since_ns < WALL_READ_EVERY_NS
-        {
-            return Moment {
-                boot_ns,
-                wall_ms: read.wall_ms + (since_ns / 1_000_000).cast_signed(),
-            };
-        }
-        let now = Moment {
-            boot_ns,
-            wall_ms: clock::wall_ms(),
-        };
-        self.wall_read_at = Some(now);
-        now
-    }
 }
 
 impl Writer {
@@ -136,7 +111,7 @@ impl Writer {
     ) -> Result<Option<ChangedSegment>> {
         let (unsynced, changed) = {
             let mut stripe = self.stripes.lock_one_of(self.durability.max_stripes());
-            let now = stripe.now();
+            let now = clock::now();
             let mut buffer = std::mem::take(&mut stripe.buffer);
             segment::begin_record(&mut buffer);
             let appended = fill(&mut buffer, now)
