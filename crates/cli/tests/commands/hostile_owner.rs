@@ -262,6 +262,42 @@ fn a_configuration_that_a_user_can_swap_is_read_with_the_rights_of_that_user() {
 }
 
 #[test]
+fn a_named_pipe_in_the_place_of_a_configuration_or_of_a_token_keeps_no_command_waiting() {
+    if !can_test() {
+        return;
+    }
+    let hostile = Hostile::new("http://127.0.0.1:9/events");
+    let pipe = hostile.home("pipe");
+    done(Command::new("mkfifo").arg(&pipe));
+    lchown(&pipe, Some(OWNER), Some(OWNER)).unwrap();
+    let spool = hostile.spool.path();
+    let token = hostile.of_user("token.toml", &format!("bearer_token_file = {pipe:?}\n"));
+    let user_token = [text(&token), "--send-event", "u-1", "--user-token-file"];
+    let mut commands: Vec<Command> = COMMANDS
+        .iter()
+        .map(|(_, words)| command(words, &["--config", text(&pipe)]))
+        .collect();
+    let mut of_token = command(
+        &["doctor", "SPOOL"],
+        &[text(&spool), "--config", text(&token)],
+    );
+    of_token.env_remove("MEDITOPIA_BEARER_TOKEN");
+    let mut of_user = command(&["doctor", "SPOOL", "--config"], &[text(&spool)]);
+    of_user.args(user_token).arg(&pipe);
+    commands.extend([of_token, of_user]);
+    // At the same time, because each waits a second.
+    std::thread::scope(|scope| {
+        for mut command in commands {
+            let pipe = &pipe;
+            scope.spawn(move || {
+                let said = refused(&mut command);
+                assert!(said.contains(text(pipe)), "{command:?}: {said}");
+            });
+        }
+    });
+}
+
+#[test]
 fn a_configuration_of_one_user_does_not_make_root_act_on_the_spool_of_another() {
     if !can_test() {
         return;
