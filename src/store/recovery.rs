@@ -127,18 +127,24 @@ fn create(disk: &Arc<dyn Disk>, boot_count: u32) -> Result<Opened, CannotOpen> {
     begin(disk, boot_count, Fold::default(), (0, 1), None)
 }
 
+/// Whether a file of the store has such a name.
+fn is_of_store(folder: Folder, name: &str) -> bool {
+    match folder {
+        Folder::Queues => queue_file::parse_name(name).is_some(),
+        Folder::Rejected => rejected_file::parse_name(name).is_some(),
+        _ => ledger::parse_name(name).is_some(),
+    }
+}
+
 /// Checks that nothing is there that only a ledger can have left.
 pub(super) fn check_nothing_is_there(disk: &dyn Disk) -> Result<(), CannotOpen> {
     for folder in [Folder::Queues, Folder::Rejected, Folder::Receipts] {
         let names = disk
             .list(folder)
             .map_err(|e| CannotOpen::Io(disk.describe(None), e))?;
-        if !names.is_empty() {
-            let what = format!(
-                "ledger: is gone, and {}/{} is there",
-                folder.name(),
-                names[0]
-            );
+        // Other programs leave files there, too.
+        if let Some(name) = names.iter().find(|name| is_of_store(folder, name)) {
+            let what = format!("ledger: is gone, and {}/{name} is there", folder.name());
             return Err(CannotOpen::Damaged(what));
         }
     }

@@ -17,7 +17,6 @@
  *                         own in DIRECTORY, enqueues one event, checks its files, and ends
  *   reopen SPOOL          puts a descriptor of its own in the place of each one of a file of SPOOL, of that same file
  *   check_reopened        counts which of these are open, and of that file
- *   unshare DIRECTORY COUNT   gives this thread descriptors of its own, all closed, and opens files in DIRECTORY
  *   fork_standard USER NUMBER   forks a child that closes all descriptors, also the standard streams, enqueues one
  *                         event, and checks that it still has no standard streams
  *   fork COUNT EVENTS     forks COUNT children, which enqueue EVENTS events each, of the users child-<n>, and
@@ -28,7 +27,6 @@
 
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -240,11 +238,6 @@ int main(int argc, char **argv) {
       answer(MEDITOPIA_OK, reopen_files(path), &error);
     } else if (strcmp(line, "check_reopened\n") == 0) {
       answer(MEDITOPIA_OK, check_reopened(), &error);
-    } else if (sscanf(line, "unshare %255s %ld", path, &number) == 2) {
-      CHECK(unshare(CLONE_FILES) == 0);
-      close_all();
-      open_own(path, (int)number);
-      answer(MEDITOPIA_OK, own_count, &error);
     } else if (sscanf(line, "fork_standard %63s %ld", user, &number) == 2) {
       answer(MEDITOPIA_OK, fork_standard(user, number), &error);
     } else if (sscanf(line, "dup_over %255s", path) == 1) {

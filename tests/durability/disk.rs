@@ -297,6 +297,9 @@ fn a_writer_notices_that_its_spool_was_moved_and_what_is_in_it_can_be_sent_from_
         }
         let refused = enqueue_until_refused(&mut client);
         assert_eq!(refused.status, status, "{}", refused.message);
+        // Not only when its segment was full.
+        let segment = fs::read_dir(moved.join("journal")).unwrap().next().unwrap();
+        assert!(segment.unwrap().metadata().unwrap().len() < 1024 * 1024);
         // It has not kept the lock of its segment: the file is removed once it is sent.
         let elsewhere = compile_client(&moved, &api, &[]);
         let mut there = StatusClient::start(elsewhere.command(&[]));

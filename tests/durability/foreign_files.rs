@@ -33,13 +33,21 @@ fn files_of_other_programs_in_a_spool_are_left_alone() {
         "journal/lost+found/x",
         "commands/x/y",
         "damaged/x/y",
+        "queues/lost+found/x",
+        "rejected/lost+found/x",
+        "receipts/lost+found/x",
     ];
     for path in foreign {
         let path = spool.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "not ours").unwrap();
     }
-    for name in ["journal/access.log", "commands/notes.txt", "README"] {
+    for name in [
+        "journal/access.log",
+        "commands/notes.txt",
+        "queues/.nfs0001",
+        "README",
+    ] {
         fs::write(spool.join(name), "not ours").unwrap();
     }
     symlink("/dev/zero", spool.join("journal/00000001-1-1-1.segment")).unwrap();
