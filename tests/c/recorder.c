@@ -132,7 +132,7 @@ static const char *below_root(int directory, const char *path) {
   size_t length = strlen(root);
   int descriptor, skipped;
   if (log_descriptor < 0) return NULL;
-  if (sscanf(path, "/proc/self/fd/%d/%n", &descriptor, &skipped) == 1) {
+  if (sscanf(path, "/proc/thread-self/fd/%d/%n", &descriptor, &skipped) == 1) {
     directory = descriptor;
     path += skipped;
   }
