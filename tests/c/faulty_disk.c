@@ -4,7 +4,8 @@
  *
  *   OPERATION ERRNO PATH [GOOD [BAD]]   OPERATION (write, read, sync, truncate, allocate, rename or
  *                                       lock) on a file whose path contains PATH fails with ERRNO; the first GOOD such operations
- *                                       succeed, and after BAD of them that fail, they succeed again
+ *                                       succeed, and after BAD of them that fail, they succeed again;
+ *                                       with ERRNO 0 it hangs until the file has another line
  *
  * Without the file, or if it is empty, every operation succeeds. */
 
@@ -33,6 +34,17 @@ static long read_order(char *text, size_t size) {
 
 static pthread_mutex_t counts = PTHREAD_MUTEX_INITIALIZER;
 
+/* Returns once the file has another line than this one. */
+static void hang(const char *order) {
+  char now[512];
+  long length;
+  do {
+    usleep(1000);
+    length = read_order(now, sizeof now);
+    now[length] = 0;
+  } while (strcmp(now, order) == 0);
+}
+
 /* Whether this operation on this path must fail. If so, errno is set. */
 static int fails_at(const char *operation, const char *path) {
   char text[512], wanted[16], part[256];
@@ -46,6 +58,11 @@ static int fails_at(const char *operation, const char *path) {
   fields = sscanf(text, "%15s %d %255s %d %d", wanted, &error, part, &good, &bad);
   if (fields < 3) return 0;
   if (strcmp(wanted, operation) != 0 || strstr(path, part) == NULL) return 0;
+  if (error == 0) {
+    hang(text);
+    errno = kept;
+    return 0;
+  }
   pthread_mutex_lock(&counts);
   if (strcmp(order, text) != 0) {
     strcpy(order, text);

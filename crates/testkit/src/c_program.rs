@@ -30,6 +30,20 @@ pub struct CProgram {
     path: PathBuf,
 }
 
+/// Compiles a library of `tests/c` into a directory, for `LD_PRELOAD`.
+pub fn compile_preload(source: &str, dir: &Path) -> PathBuf {
+    let path = dir.join(source).with_extension("so");
+    let root = crate::repository_root();
+    let mut gcc = Command::new("gcc");
+    // Without -pedantic: ISO C does not let a program convert the pointer that dlsym returns.
+    gcc.args(["-std=gnu99", "-Wall", "-Wextra", "-Werror", "-O1"])
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&path, &root.join("tests/c").join(source)])
+        .arg("-ldl");
+    stdout_of(&mut gcc);
+    path
+}
+
 impl CProgram {
     /// Compiles a program of `tests/c` and links it with the shared library.
     pub fn compile(source: &str) -> Self {
@@ -97,18 +111,9 @@ impl CProgram {
         Self { dir, path }
     }
 
-    /// Compiles a library of `tests/c` into the program's directory, for `LD_PRELOAD`.
+    /// See [`compile_preload`].
     pub fn compile_preload(&self, source: &str) -> PathBuf {
-        let path = self.dir().join(source).with_extension("so");
-        let root = crate::repository_root();
-        let mut gcc = Command::new("gcc");
-        // Without -pedantic: ISO C does not let a program convert the pointer that dlsym returns.
-        gcc.args(["-std=gnu99", "-Wall", "-Wextra", "-Werror", "-O1"])
-            .args(["-shared", "-fPIC", "-o"])
-            .args([&path, &root.join("tests/c").join(source)])
-            .arg("-ldl");
-        stdout_of(&mut gcc);
-        path
+        compile_preload(source, self.dir())
     }
 
     pub fn dir(&self) -> &Path {

@@ -5,7 +5,7 @@ use meditopia_testkit::service::{ConfiguredSpool, Service, ServiceManager};
 use meditopia_testkit::spool::ClientExt;
 use rustix::process::Signal;
 
-use crate::fixtures::{NEVER_SEND_BY_ITSELF, configured, hang_on_token_file, unused_endpoint};
+use crate::fixtures::{HangingTokenFile, NEVER_SEND_BY_ITSELF, configured, unused_endpoint};
 
 #[test]
 fn a_service_that_receives_sigterm_delivers_pending_events_before_it_ends() {
@@ -67,9 +67,14 @@ fn a_second_signal_ends_a_service_at_once_and_loses_nothing() {
 #[test]
 fn a_service_whose_sender_is_stuck_ends_on_a_signal() {
     let spool = ConfiguredSpool::new(&unused_endpoint(), "token");
-    let mut service = spool.start_service(&["--drain-timeout", "1"]);
+    let token_file = HangingTokenFile::of(&spool);
+    let mut command = spool.command("run", &["--drain-timeout", "1"]);
+    command.args(["--listen", "127.0.0.1:0"]);
+    token_file.prepare(&mut command);
+    let mut service = Service::start(command);
     service.wait_for_log("elected");
-    hang_on_token_file(&spool);
+    token_file.hang("token");
+    service.wait_for_answer("/healthz", 503, "stuck");
     spool.client().enqueue_users(0..5);
     service.terminate();
     assert_eq!(spool.client().stats().unwrap().pending, 5);

@@ -8,7 +8,7 @@ use meditopia_testkit::spool::ClientExt;
 use meditopia_testkit::wait::wait_until;
 use rustix::process::Signal;
 
-use crate::fixtures::{configured, hang_on_token_file};
+use crate::fixtures::{HangingTokenFile, configured};
 
 #[test]
 fn a_service_whose_sender_is_stuck_does_not_report_itself_alive() {
@@ -16,25 +16,26 @@ fn a_service_whose_sender_is_stuck_does_not_report_itself_alive() {
     let api = Sandbox::start();
     let spool = configured(&api);
     let manager = ServiceManager::listen(&spool.path("manager"));
+    let token_file = HangingTokenFile::of(&spool);
     let mut command = spool.command("run", &["--listen", "127.0.0.1:0"]);
     command
         .env("NOTIFY_SOCKET", manager.notify_socket())
         .env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string());
+    token_file.prepare(&mut command);
     let service = Service::start(command);
     service.wait_for_log("elected");
     for _ in 0..3 {
         manager.wait_for_message("WATCHDOG=1");
     }
 
-    let pipe = hang_on_token_file(&spool);
+    token_file.hang(api.token());
     service.wait_for_answer("/healthz", 503, "stuck");
     service.wait_for_answer("/readyz", 503, "stuck");
     service.wait_for_log("the sender is stuck");
     manager.wait_for_silence(2 * WATCHDOG);
 
     // The sender continues, and the service is alive again.
-    spool.write_token(api.token());
-    std::fs::write(pipe, api.token()).unwrap();
+    token_file.go_on();
     manager.wait_for_message("WATCHDOG=1");
     service.wait_for_answer("/healthz", 200, "alive");
     spool.client().enqueue_users(0..100);
