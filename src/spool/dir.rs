@@ -11,20 +11,20 @@
 //! A failure names no file, since the caller knows it: [`Dir::error`] adds the path. Only what is in the
 //! place of another file is always named.
 
-use std::ffi::CStr;
+mod entries;
+mod file_rights;
+mod names;
+
 use std::fs::{File, Metadata};
-use std::io::{self, ErrorKind as IoKind, Read, Write};
+use std::io::{self, ErrorKind as IoKind, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, DirEntry, FileType, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_NOW,
-};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::mode::{open_to_pass, set_mode_at};
 use super::rights::Sharing;
-use crate::error::{Error, ErrorKind, is_unsupported};
+use crate::error::{Error, ErrorKind};
 use crate::process::{Announcement, CloseOnFork, ClosedInChild, FileKey, OwnDescriptor};
 
 /// What every open has, also one of a name that was looked at before.
@@ -217,68 +217,6 @@ impl Dir {
         Err(Errno::AGAIN.into())
     }
 
-    /// Gives a file or a directory its rights, if its maker has not yet done so: whatever the umask of this
-    /// process is, it can use what it has made.
-    fn completes_rights(&self, name: &str, about: &Stat) -> io::Result<bool> {
-        let kind = FileType::from_raw_mode(about.st_mode);
-        let wanted = match kind.is_dir() {
-            true => self.sharing.dir_mode(),
-            false => self.sharing.file_mode(),
-        };
-        let owner = wanted & Mode::RWXU;
-        let us = rustix::process::geteuid().as_raw();
-        let is_whole = Mode::from_raw_mode(about.st_mode).contains(owner);
-        if is_whole || about.st_uid != us || kind.is_symlink() {
-            return Ok(false);
-        }
-        self.set_rights(name, wanted, self.sharing.group())?;
-        Ok(true)
-    }
-
-    /// Gives what has a name in it this mode and group. A link is not followed: in a spool that a group shares,
-    /// another user of the group may put one there at any moment.
-    pub(super) fn set_rights(&self, name: &str, mode: Mode, group: Option<u32>) -> io::Result<()> {
-        let (dir, name) = (self.fd()?, check_name(name)?);
-        let named = open_to_pass(dir, name)?;
-        let about = rustix::fs::fstat(&*named)?;
-        match FileType::from_raw_mode(about.st_mode) {
-            FileType::Directory | FileType::Socket => {}
-            // One with another name elsewhere is not only the spool's.
-            FileType::RegularFile if about.st_nlink <= 1 => {}
-            kind => {
-                return Err(wrong_kind(
-                    &self.path(name),
-                    kind,
-                    "a file of the spool alone",
-                ));
-            }
-        }
-        if let Some(group) = group
-            && about.st_gid != group
-        {
-            let group = Some(rustix::fs::Gid::from_raw(group));
-            rustix::fs::chownat(&*named, "", None, group, AtFlags::EMPTY_PATH)?;
-        }
-        // After the group, because to change that takes the setgid bit.
-        Ok(set_mode_at(&named, (dir, name), mode)?)
-    }
-
-    /// The same for a file that is open, and was just made.
-    fn complete(&self, file: &File) -> io::Result<()> {
-        let about = rustix::fs::fstat(file)?;
-        if let Some(group) = self.sharing.group()
-            && about.st_gid != group
-        {
-            let group = Some(rustix::fs::Gid::from_raw(group));
-            rustix::fs::fchown(file, None, group)?;
-        }
-        let wanted = self.sharing.file_mode();
-        if about.st_mode & 0o7777 != wanted.as_raw_mode() {
-            rustix::fs::fchmod(file, wanted)?;
-        }
-        Ok(())
-    }
-
     /// Creates a file (0600) that must not exist yet, with this access. The umask takes no right from it.
     pub(crate) fn create(&self, name: &str, access: OFlags) -> io::Result<OwnDescriptor<File>> {
         let (dir, name) = (self.fd()?, check_name(name)?);
@@ -311,103 +249,6 @@ impl Dir {
         }
     }
 
-    /// Replaces a whole file: readers see the old content or the new one. What an earlier attempt has
-    /// left, or whatever else has the name of the new file, is removed and never written to.
-    pub(crate) fn replace(&self, name: &str, content: &[u8], safety: Safety) -> io::Result<()> {
-        self.replace_with(name, safety, |mut file| file.write_all(content))
-    }
-
-    /// The same for content that `write` writes to the new file.
-    pub(crate) fn replace_with(
-        &self,
-        name: &str,
-        safety: Safety,
-        write: impl FnOnce(&File) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let fresh = fresh_name(name);
-        self.remove(&fresh)?;
-        let file = ClosedInChild::of(self.create(&fresh, OFlags::WRONLY)?);
-        write(&file)?;
-        file.check()?;
-        if safety == Safety::Power {
-            file.sync_all()?;
-        }
-        self.rename(&fresh, self, name)?;
-        match safety {
-            Safety::Process => Ok(()),
-            Safety::Power => self.sync(),
-        }
-    }
-
-    /// Gives what has a name the present time, as if it was just read and written.
-    pub(super) fn touch(&self, name: &str) -> io::Result<()> {
-        let now = Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_NOW,
-        };
-        let times = Timestamps {
-            last_access: now,
-            last_modification: now,
-        };
-        let (dir, name) = (self.fd()?, check_name(name)?);
-        Ok(rustix::fs::utimensat(
-            dir,
-            name,
-            &times,
-            AtFlags::SYMLINK_NOFOLLOW,
-        )?)
-    }
-
-    /// Gives a file another name, in this directory or in another one of the spool.
-    pub(crate) fn rename(&self, from: &str, dir: &Self, to: &str) -> io::Result<()> {
-        let (from, to) = (check_name(from)?, check_name(to)?);
-        Ok(rustix::fs::renameat(self.fd()?, from, dir.fd()?, to)?)
-    }
-
-    /// The same if no file has that name yet. Where the file system cannot say so, the caller's lock has
-    /// to make a plain rename safe.
-    pub(crate) fn rename_to_free(&self, from: &str, dir: &Self, to: &str) -> io::Result<()> {
-        let (old, new) = (check_name(from)?, check_name(to)?);
-        let no_replace = RenameFlags::NOREPLACE;
-        let renamed = rustix::fs::renameat_with(self.fd()?, old, dir.fd()?, new, no_replace);
-        match renamed.map_err(io::Error::from) {
-            Err(e) if is_unsupported(&e) => self.rename_if_free(from, dir, to),
-            renamed => renamed,
-        }
-    }
-
-    /// Nobody takes the name in between: whoever gives names holds the caller's lock.
-    fn rename_if_free(&self, from: &str, dir: &Self, to: &str) -> io::Result<()> {
-        match dir.about(to) {
-            Err(e) if e.kind() == IoKind::NotFound => self.rename(from, dir, to),
-            Err(e) => Err(e),
-            Ok(_) => Err(IoKind::AlreadyExists.into()),
-        }
-    }
-
-    /// Removes whatever has a name, if it is no directory; says whether there was something.
-    pub(crate) fn remove(&self, name: &str) -> io::Result<bool> {
-        match rustix::fs::unlinkat(self.fd()?, check_name(name)?, AtFlags::empty()) {
-            Ok(()) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(Errno::ISDIR | Errno::PERM) if self.is_dir(name) => Err(wrong_kind(
-                &self.path(name),
-                FileType::Directory,
-                "a regular file",
-            )),
-            Err(e) => Err(e.into()),
-        }
-    }
-
-    /// Removes an empty directory.
-    pub(crate) fn remove_dir(&self, name: &str) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(
-            self.fd()?,
-            check_name(name)?,
-            AtFlags::REMOVEDIR,
-        )?)
-    }
-
     /// Whether a socket has the name.
     pub(crate) fn is_socket(&self, name: &str) -> bool {
         self.about(name)
@@ -425,14 +266,6 @@ impl Dir {
     fn is_dir(&self, name: &str) -> bool {
         self.about(name)
             .is_ok_and(|about| FileType::from_raw_mode(about.st_mode).is_dir())
-    }
-
-    /// What is in it, in any order.
-    pub(crate) fn entries(&self) -> io::Result<impl Iterator<Item = io::Result<Entry>>> {
-        let entries = rustix::fs::Dir::read_from(self.fd()?)?;
-        let is_above = |entry: &DirEntry| matches!(entry.file_name().to_bytes(), b"." | b"..");
-        let entries = entries.map(|entry| entry.map(Entry).map_err(io::Error::from));
-        Ok(entries.filter(move |entry| !entry.as_ref().is_ok_and(|entry| is_above(&entry.0))))
     }
 
     /// Opens a directory of it. Error: [`IoKind::NotFound`] if nothing has the name.
@@ -518,40 +351,6 @@ impl Dir {
     }
 }
 
-/// One name in a directory.
-pub(crate) struct Entry(DirEntry);
-
-impl Entry {
-    /// The name; `None` if it is no text, which no name of this library is.
-    pub(crate) fn name(&self) -> Option<&str> {
-        self.0.file_name().to_str().ok()
-    }
-
-    /// The name for messages.
-    pub(crate) fn shown_name(&self) -> String {
-        CStr::to_string_lossy(self.0.file_name()).into_owned()
-    }
-
-    /// Whether it is a regular file, by the directory or, where that does not say it, by the file.
-    pub(crate) fn is_file(&self, dir: &Dir) -> bool {
-        match self.0.file_type() {
-            FileType::Unknown => {
-                let about = self.name().map(|name| dir.about(name));
-                about.is_some_and(|about| {
-                    about.is_ok_and(|about| FileType::from_raw_mode(about.st_mode).is_file())
-                })
-            }
-            kind => kind.is_file(),
-        }
-    }
-}
-
-/// Under which name a file is written before it replaces the one with this name.
-fn fresh_name(name: &str) -> String {
-    let fresh = Path::new(name).with_extension("new");
-    fresh.to_string_lossy().into_owned()
-}
-
 /// Whether it is a file of this device that has no name any more.
 fn is_removed_file(file: &OwnDescriptor<File>, device: u64) -> bool {
     rustix::fs::fstat(&**file).is_ok_and(|about| {
@@ -618,55 +417,4 @@ fn wrong_kind(path: &Path, kind: FileType, wanted: &str) -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    #[test]
-    fn rights_are_not_set_through_a_link_nor_on_a_file_that_is_not_the_spools_alone() {
-        use std::os::unix::fs::{PermissionsExt, symlink};
-        let parent = tempfile::tempdir().unwrap();
-        let at = |name: &str| parent.path().join(name);
-        fs::create_dir(at("spool")).unwrap();
-        let dir = Dir::kept(File::open(at("spool")).unwrap(), &at("spool"));
-        let mode_of = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        for (name, path) in [("file", at("file")), ("dir", at("dir"))] {
-            match name {
-                "dir" => fs::create_dir(&path).unwrap(),
-                _ => fs::write(&path, "").unwrap(),
-            }
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
-            symlink(&path, at("spool").join(name)).unwrap();
-            let refused = dir.set_rights(name, Mode::RWXU | Mode::RWXG, None);
-            assert!(refused.is_err(), "{name}");
-            assert_eq!(mode_of(&path), 0o700, "{name}");
-        }
-        fs::hard_link(at("file"), at("spool/other")).unwrap();
-        assert!(
-            dir.set_rights("other", Mode::RUSR | Mode::WUSR, None)
-                .is_err()
-        );
-        fs::write(at("spool/own"), "").unwrap();
-        dir.set_rights("own", Mode::RUSR, None).unwrap();
-        assert_eq!(
-            (mode_of(&at("spool/own")), mode_of(&at("file"))),
-            (0o400, 0o700)
-        );
-    }
-
-    #[test]
-    fn where_a_rename_cannot_refuse_to_replace_no_file_is_replaced_either() {
-        let parent = tempfile::tempdir().unwrap();
-        let at = |name: &str| parent.path().join(name);
-        let dir = Dir::kept(File::open(parent.path()).unwrap(), parent.path());
-        fs::write(at("old"), "old").unwrap();
-        dir.rename_if_free("old", &dir, "new").unwrap();
-        fs::write(at("old"), "another").unwrap();
-        let refused = dir.rename_if_free("old", &dir, "new").unwrap_err();
-        assert_eq!(refused.kind(), IoKind::AlreadyExists);
-        assert_eq!(fs::read(at("new")).unwrap(), b"old");
-        assert_eq!(fs::read(at("old")).unwrap(), b"another");
-        let gone = dir.rename_if_free("x", &dir, "y");
-        assert_eq!(gone.unwrap_err().kind(), IoKind::NotFound);
-    }
-}
+mod tests;

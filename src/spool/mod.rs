@@ -66,3 +66,5 @@ pub(crate) use self::lock_file::{LockFile, SENDER_LOCK, holder_in};
 pub use self::open::{NetworkFileSystem, Spool};
 pub(crate) use self::reserve::FULL_SEEN_WITHIN;
 pub use self::rights::GroupTrust;
+#[cfg(feature = "internals")]
+pub use self::walk::path_components;

@@ -44,7 +44,7 @@ pub(super) enum Missing {
 /// Opens the directory at `path`.
 pub(super) fn open_directory(path: &Path, missing: Missing) -> io::Result<File> {
     let us = us();
-    let mut left = components(path);
+    let mut left = path_components(path);
     let mut links = 0;
     let mut at = begin(path, left.is_empty())?;
     let mut is_trusted = is_safe(&rustix::fs::fstat(&at)?);
@@ -71,7 +71,7 @@ pub(super) fn open_directory(path: &Path, missing: Missing) -> io::Result<File> 
                         at = begin(&target, false)?;
                         is_trusted = is_safe(&rustix::fs::fstat(&at)?);
                     }
-                    let behind = std::mem::replace(&mut left, components(&target));
+                    let behind = std::mem::replace(&mut left, path_components(&target));
                     left.extend(behind);
                     links += 1;
                     if left.is_empty() {
@@ -138,7 +138,8 @@ fn begin(path: &Path, is_end: bool) -> io::Result<OwnedFd> {
     )?)
 }
 
-fn components(path: &Path) -> VecDeque<OsString> {
+/// The steps of a path, without the root or `.` that it begins with.
+pub fn path_components(path: &Path) -> VecDeque<OsString> {
     let steps = path.components().filter_map(|component| match component {
         Component::Normal(name) => Some(name.to_owned()),
         Component::ParentDir => Some("..".into()),

@@ -5,13 +5,13 @@
 //! is walked from `/` on, until there is a directory, a link or a file that another user can change.
 //! If there is none, nobody but root can change what the path leads to, neither before nor after the walk.
 
-use std::collections::VecDeque;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
+use meditopia::internals::spool::path_components;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, StatVfsMountFlags};
 use rustix::io::Errno;
 
@@ -38,7 +38,7 @@ pub enum Control {
 /// Error [`io::ErrorKind::NotFound`]: there is nothing, and only root can put something there.
 pub fn who_controls(path: &Path) -> io::Result<Control> {
     let path = std::path::absolute(path)?;
-    let mut left = components(&path);
+    let mut left = path_components(&path);
     let mut links = 0;
     let (mut at, mut place) = (open_root()?, PathBuf::from("/"));
     loop {
@@ -79,7 +79,7 @@ pub fn who_controls(path: &Path) -> io::Result<Control> {
                 if target.is_absolute() {
                     (at, place) = (open_root()?, PathBuf::from("/"));
                 }
-                let behind = std::mem::replace(&mut left, components(&target));
+                let behind = std::mem::replace(&mut left, path_components(&target));
                 left.extend(behind);
             }
             _ if !left.is_empty() => return Err(Errno::NOTDIR.into()),
@@ -130,15 +130,6 @@ fn is_in_user_namespace() -> bool {
 fn open_root() -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(CWD, "/", flags, Mode::empty())?)
-}
-
-fn components(path: &Path) -> VecDeque<OsString> {
-    let steps = path.components().filter_map(|component| match component {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some("..".into()),
-        Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
-    });
-    steps.collect()
 }
 
 #[cfg(test)]
