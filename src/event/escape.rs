@@ -30,8 +30,20 @@ pub(super) struct NotUtf8 {
 
 /// Appends `text` as it is written between the quotes of a JSON string. If `text` is not UTF-8,
 /// `out` then ends with a part of it.
+#[inline]
 pub(super) fn push(text: &[u8], out: &mut Vec<u8>) -> Result<(), NotUtf8> {
-    // ASCII needs no check. The first byte beyond it has the whole rest checked at once.
+    // ASCII needs no check of UTF-8.
+    if plain_len(text, HIGH_BITS) == text.len() {
+        out.extend_from_slice(text);
+        return Ok(());
+    }
+    push_parts(text, out)
+}
+
+/// The same of a text that may have escapes, and characters beyond ASCII.
+#[inline(never)]
+fn push_parts(text: &[u8], out: &mut Vec<u8>) -> Result<(), NotUtf8> {
+    // The first byte beyond ASCII has the whole rest checked at once.
     let mut unchecked = HIGH_BITS;
     let mut rest = text;
     loop {
@@ -66,6 +78,7 @@ fn push_escape(byte: u8, out: &mut Vec<u8>) {
 const WORD: usize = size_of::<u64>();
 const ONES: u64 = u64::MAX / 0xFF;
 const HIGH_BITS: u64 = ONES * 0x80;
+const SPACES: u64 = ONES * b' ' as u64;
 
 /// The number of bytes at the start of `text` that need no escape and have none of the bits of
 /// `unchecked`.
@@ -77,11 +90,22 @@ fn plain_len(text: &[u8], unchecked: u64) -> usize {
             return at * WORD + marks.trailing_zeros() as usize / 8;
         }
     }
+    if tail.is_empty() {
+        return text.len();
+    }
     // The last word is filled up with bytes that need no escape.
-    let mut last = [b' '; WORD];
-    last[..tail.len()].copy_from_slice(tail);
-    let marks = marks(u64::from_le_bytes(last), unchecked);
-    let plain = (marks.trailing_zeros() as usize / 8).min(tail.len());
+    let last = match text.last_chunk::<WORD>() {
+        Some(last) => {
+            let before = 8 * (WORD - tail.len());
+            u64::from_le_bytes(*last) >> before | SPACES << (64 - before)
+        }
+        None => {
+            let mut last = [b' '; WORD];
+            last[..tail.len()].copy_from_slice(tail);
+            u64::from_le_bytes(last)
+        }
+    };
+    let plain = (marks(last, unchecked).trailing_zeros() as usize / 8).min(tail.len());
     words.len() * WORD + plain
 }
 

@@ -6,10 +6,10 @@
 //! refused. The calendar is that of the crate jiff.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime};
-use jiff::tz::Offset;
-use jiff::{SignedDuration, Timestamp};
 
 use crate::error::{Error, ErrorKind};
 use crate::spelling::quoted;
@@ -18,6 +18,8 @@ use super::invalid::not_utf8;
 
 const LAST_SECOND_OF_DAY: i64 = 86_399;
 const SECONDS_PER_DAY: i64 = 86_400;
+/// From 0000-01-01 on.
+const DAYS_BEFORE_1970: i64 = 719_528;
 
 /// A fixed distance from UTC, from -18:00 to +18:00 in whole minutes; UTC by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -88,20 +90,40 @@ pub(super) fn push_now(
     offset: UtcOffset,
     out: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    let local = || {
-        let timestamp = Timestamp::from_second(now_wall_ms.div_euclid(1_000)).ok()?;
-        let offset = Offset::from_seconds(i32::try_from(offset.seconds()).ok()?).ok()?;
-        Some(offset.to_datetime(timestamp))
-    };
-    match local() {
-        Some(time) if (0..=9999).contains(&time.year()) => {
-            push_time(time, out);
+    let local = now_wall_ms.div_euclid(1_000) + offset.seconds();
+    let second = local.rem_euclid(SECONDS_PER_DAY) as u32;
+    match date_of(local.div_euclid(SECONDS_PER_DAY)) {
+        Some([century, year, month, day]) => {
+            let [hour, minute, second] = [second / 3_600, second / 60 % 60, second % 60];
+            let [hour, minute, second] = [hour, minute, second].map(|number| number as u8);
+            push_pairs([century, year, month, day, hour, minute, second], out);
             Ok(())
         }
-        _ => Err(invalid(
+        None => Err(invalid(
             "the clock of this host is outside the years 0000 to 9999",
         )),
     }
+}
+
+/// Century, year of it, month and day of a day since 1970-01-01; `None` outside the years 0000 to 9999.
+///
+/// Most events are of the day of the event before, so that day is kept.
+fn date_of(day: i64) -> Option<[u8; 4]> {
+    /// The day in the lower half, its date in the upper one.
+    static LAST: AtomicU64 = AtomicU64::new(packed(DAYS_BEFORE_1970 as u32, [19, 70, 1, 1]));
+    const fn packed(day: u32, date: [u8; 4]) -> u64 {
+        (u32::from_le_bytes(date) as u64) << 32 | day as u64
+    }
+    let day = u32::try_from(day + DAYS_BEFORE_1970).ok()?;
+    let last = LAST.load(Ordering::Relaxed);
+    if last as u32 == day {
+        return Some(((last >> 32) as u32).to_le_bytes());
+    }
+    let since_1970 = SignedDuration::from_hours((i64::from(day) - DAYS_BEFORE_1970) * 24);
+    let date = Date::new(1970, 1, 1).ok()?.checked_add(since_1970).ok()?;
+    let date = date_pairs(date);
+    LAST.store(packed(day, date), Ordering::Relaxed);
+    Some(date)
 }
 
 fn invalid(what: impl fmt::Display) -> Error {
@@ -218,25 +240,38 @@ fn two_digits(bytes: &[u8]) -> Option<i8> {
 
 /// Appends `YYYY-MM-DD HH:MM:SS`. The year must not be negative.
 fn push_time(time: DateTime, out: &mut Vec<u8>) {
-    let year = time.year().unsigned_abs();
-    let [century, year] = [year / 100, year % 100].map(|pair| pair as u8);
-    let [month, day] = [time.month(), time.day()].map(i8::unsigned_abs);
+    let [century, year, month, day] = date_pairs(time.date());
     let [hour, minute, second] = [time.hour(), time.minute(), time.second()].map(i8::unsigned_abs);
+    push_pairs([century, year, month, day, hour, minute, second], out);
+}
+
+/// The pairs of digits of a date whose year is not negative.
+fn date_pairs(date: Date) -> [u8; 4] {
+    let year = date.year().unsigned_abs();
+    let [century, year] = [year / 100, year % 100].map(|pair| pair as u8);
+    let [month, day] = [date.month(), date.day()].map(i8::unsigned_abs);
+    [century, year, month, day]
+}
+
+/// Appends century, year of it, month, day, hour, minute and second.
+fn push_pairs(pairs: [u8; 7], out: &mut Vec<u8>) {
     let mut text = *b"0000-00-00 00:00:00";
-    for (at, pair) in [
-        (0, century),
-        (2, year),
-        (5, month),
-        (8, day),
-        (11, hour),
-        (14, minute),
-        (17, second),
-    ] {
-        text[at] += pair / 10;
-        text[at + 1] += pair % 10;
+    for (at, pair) in [0, 2, 5, 8, 11, 14, 17].into_iter().zip(pairs) {
+        text[at..at + 2].copy_from_slice(&DIGITS[usize::from(pair)]);
     }
     out.extend_from_slice(&text);
 }
+
+/// The two digits of each number; none is above 99.
+static DIGITS: [[u8; 2]; 256] = {
+    let mut digits = [*b"00"; 256];
+    let mut number = 0;
+    while number < 100 {
+        digits[number] = [b'0' + number as u8 / 10, b'0' + number as u8 % 10];
+        number += 1;
+    }
+    digits
+};
 
 #[cfg(test)]
 mod tests;

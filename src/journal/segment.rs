@@ -116,7 +116,7 @@ impl Header {
 /// Empties `buffer` and begins a record in it.
 pub fn begin_record(buffer: &mut Vec<u8>) {
     buffer.clear();
-    buffer.resize(RECORD_HEADER_LEN, 0);
+    buffer.extend_from_slice(&[0; RECORD_HEADER_LEN]);
 }
 
 /// Appends one event's fragment, written by `fill`.

@@ -111,7 +111,7 @@ impl Writer {
     ) -> Result<Option<ChangedSegment>> {
         let (unsynced, changed) = {
             let mut stripe = self.stripes.lock_one_of(self.durability.max_stripes());
-            let now = clock::now();
+            let now = clock::now_to_the_tick();
             let mut buffer = std::mem::take(&mut stripe.buffer);
             segment::begin_record(&mut buffer);
             let appended = fill(&mut buffer, now)

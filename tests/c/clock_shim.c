@@ -43,7 +43,7 @@ __attribute__((constructor)) static void begin(void) {
 int clock_gettime(clockid_t clock, struct timespec *time) {
   int outcome = real_clock_gettime(clock, time);
   int64_t now;
-  if (outcome != 0 || (clock != CLOCK_REALTIME && clock != CLOCK_BOOTTIME)) return outcome;
+  if (outcome != 0 || (clock != CLOCK_REALTIME && clock != CLOCK_REALTIME_COARSE && clock != CLOCK_BOOTTIME)) return outcome;
   now = (int64_t)time->tv_sec * BILLION + time->tv_nsec + offsets[clock == CLOCK_BOOTTIME];
   time->tv_sec = now / BILLION;
   time->tv_nsec = now % BILLION;
