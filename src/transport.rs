@@ -25,6 +25,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::{Answer, BODY_LIMIT_BYTES, Exchange};
 
 mod connect;
+mod dial;
 mod names;
 mod roots;
 mod tcp;
@@ -248,7 +249,7 @@ pub fn connect_to(
     addresses: &[SocketAddr],
     timeout: Duration,
 ) -> std::result::Result<(TcpStream, SocketAddr), String> {
-    connect::dial(addresses, Instant::now() + timeout)
+    dial::dial(addresses, Instant::now() + timeout)
         .map(|(stream, address)| (stream.into_inner(), address))
         .map_err(|cause| wording::describe_io(&cause))
 }

@@ -9,14 +9,10 @@
 //! an open connection is available.
 
 use std::fmt;
-use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpStream};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
@@ -26,10 +22,10 @@ use ureq::unversioned::transport::{
     RustlsConnector, Transport, time,
 };
 
+use super::dial::dial;
 use super::names::NameCache;
 use super::tcp::{ConnectionCut, TcpConnection};
 use super::wording::{self, Peer};
-use crate::process::OwnDescriptor;
 
 /// No connection was made; the text says why, for people.
 #[derive(Debug)]
@@ -135,6 +131,7 @@ impl<In: Transport> Connector<In> for Dial {
                 wording::describe_io(&cause)
             ))
         })?;
+        self.names.prefer(&peer.host, peer.port, address);
         let connection = TcpConnection::new(stream, address, deadline, self.request_timeout);
         Ok(Some(Either::B(connection)))
     }
@@ -230,71 +227,3 @@ fn deadline(details: &ConnectionDetails) -> Instant {
     };
     start.checked_add(*details.timeout.after).unwrap_or(start)
 }
-
-/// Tries one address after another. Each gets half of the time that is left, and the last one all.
-pub(super) fn dial(
-    addresses: &[SocketAddr],
-    deadline: Instant,
-) -> io::Result<(OwnDescriptor<TcpStream>, SocketAddr)> {
-    let mut failure = io::Error::from(ErrorKind::TimedOut);
-    for (tried, address) in addresses.iter().enumerate() {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let share = if tried + 1 == addresses.len() {
-            left
-        } else {
-            left / 2
-        };
-        if share.is_zero() {
-            break;
-        }
-        match connect(address, share) {
-            Ok(stream) => return Ok((stream, *address)),
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
-}
-
-/// Connects, as `TcpStream::connect_timeout` does. That one goes on with the number of its descriptor after it
-/// has waited, and the application may have a connection of its own there by then.
-fn connect(address: &SocketAddr, timeout: Duration) -> io::Result<OwnDescriptor<TcpStream>> {
-    let family = match address {
-        SocketAddr::V4(_) => AddressFamily::INET,
-        SocketAddr::V6(_) => AddressFamily::INET6,
-    };
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, CLOSED_ON_EXEC, None)?;
-    let stream = OwnDescriptor::new(TcpStream::from(socket));
-    stream.set_nonblocking(true)?;
-    match rustix::net::connect(&*stream, address) {
-        Ok(()) => {}
-        Err(Errno::INPROGRESS | Errno::INTR) => wait_until_connected(&stream, timeout)?,
-        Err(e) => return Err(e.into()),
-    }
-    stream.check()?;
-    stream.set_nonblocking(false)?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-fn wait_until_connected(stream: &OwnDescriptor<TcpStream>, timeout: Duration) -> io::Result<()> {
-    let until = Instant::now() + timeout;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let left = Timespec::try_from(left).map_err(io::Error::other)?;
-        let mut polled = [PollFd::new(&**stream, PollFlags::OUT)];
-        match poll(&mut polled, Some(&left)) {
-            Ok(0) => return Err(ErrorKind::TimedOut.into()),
-            Ok(_) => {
-                stream.check()?;
-                return stream.take_error()?.map_or(Ok(()), Err);
-            }
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e.into()),
-        }
-    }
-}
-
-#[cfg(not(target_vendor = "apple"))]
-const CLOSED_ON_EXEC: SocketFlags = SocketFlags::CLOEXEC;
-#[cfg(target_vendor = "apple")]
-const CLOSED_ON_EXEC: SocketFlags = SocketFlags::empty();

@@ -6,6 +6,7 @@
 //!
 //! Addresses are used for [`LIFETIME`] and dropped as soon as a connection to them fails, so the next
 //! attempt follows a change of DNS. Failures are not cached: the sender's backoff spaces the attempts.
+//! The address that has connected last comes first the next time, and last if TLS with it fails then.
 //! IP literals and `localhost` need no look-up.
 
 use std::collections::HashMap;
@@ -45,6 +46,23 @@ struct Entry {
     /// How many look-ups have finished: when it grows, the look-up that a caller waits for has.
     finished: u64,
     failure: Option<String>,
+    /// The address that has connected last.
+    best: Option<SocketAddr>,
+    /// The one that has connected, and was of no use.
+    worst: Option<SocketAddr>,
+}
+
+impl Entry {
+    /// The addresses that are known, in the order in which to try them.
+    fn in_order(&self) -> Option<Vec<SocketAddr>> {
+        let mut addresses = self.known.as_ref()?.addresses.clone();
+        addresses.sort_by_key(|address| match Some(*address) {
+            address if address == self.best => 0,
+            address if address == self.worst => 2,
+            _ => 1,
+        });
+        Some(addresses)
+    }
 }
 
 struct Known {
@@ -87,8 +105,10 @@ impl NameCache {
         let (finished, is_first) = {
             let mut table = self.shared.lock();
             let entry = table.entry(name.clone()).or_default();
-            if let Some(known) = entry.known.as_ref().filter(|known| now < known.until) {
-                return Ok(known.addresses.clone());
+            if entry.known.as_ref().is_some_and(|known| now < known.until)
+                && let Some(addresses) = entry.in_order()
+            {
+                return Ok(addresses);
             }
             (
                 entry.finished,
@@ -102,11 +122,20 @@ impl NameCache {
         self.shared.wait(&name, finished, deadline)
     }
 
-    /// Drops the addresses of `host`: a connection to them failed.
+    /// Drops the addresses of `host`: a connection to them failed, or what it led to is of no use.
     pub(super) fn forget(&self, host: &str, port: u16) {
         let name = (host.to_ascii_lowercase(), port);
         if let Some(entry) = self.shared.lock().get_mut(&name) {
             entry.known = None;
+            entry.worst = entry.best.take();
+        }
+    }
+
+    /// Puts the address of `host` first that has connected.
+    pub(super) fn prefer(&self, host: &str, port: u16, address: SocketAddr) {
+        let name = (host.to_ascii_lowercase(), port);
+        if let Some(entry) = self.shared.lock().get_mut(&name) {
+            entry.best = Some(address);
         }
     }
 
@@ -137,8 +166,8 @@ impl Shared {
         let mut table = self.lock();
         loop {
             if let Some(entry) = table.get(name).filter(|entry| entry.finished != finished) {
-                return match (&entry.known, &entry.failure) {
-                    (Some(known), _) => Ok(known.addresses.clone()),
+                return match (entry.in_order(), &entry.failure) {
+                    (Some(addresses), _) => Ok(addresses),
                     (None, Some(failure)) => Err(failure.clone()),
                     // Found, and dropped again by another thread before this one woke.
                     (None, None) => Err("its addresses do not answer".into()),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Answer, BODY_LIMIT_BYTES, Exchange, Options, Transport};
 use secrecy::SecretString;
 
+pub(crate) mod addresses;
 mod answers;
 mod descriptors;
 mod proxies;
