@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::connection::connection;
 use super::watchdog::Watchdog;
-use crate::config::{Durability, Role, Settings};
+use crate::config::{Durability, Role, Settings, TokenSource};
 use crate::delivery::Policy;
 use crate::dispatch;
 use crate::error::Result;
@@ -81,11 +81,15 @@ impl Core {
 
     /// A core on a spool that is open already.
     pub(super) fn with_spool(
-        settings: Settings,
+        mut settings: Settings,
         spool: Arc<Spool>,
         temporary: Option<PathBuf>,
     ) -> Self {
         let token = Token::from_source(&settings.bearer_token);
+        // It would stay in memory after it was replaced.
+        if settings.bearer_token.file().is_none() {
+            settings.bearer_token = TokenSource::Absent;
+        }
         Self::assemble(settings, spool, token, temporary)
     }
 

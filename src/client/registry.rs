@@ -40,9 +40,10 @@ pub(super) fn while_locked<T>(during: impl FnOnce() -> T) -> T {
 /// The core for these settings, open already or new, with one more client counted.
 pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
     if let Some(known) = find(&settings) {
-        use_token_of(&settings, &known);
+        use_token_of(&settings.bearer_token, &known);
         return Ok(known);
     }
+    let given = settings.bearer_token.clone();
     let fresh = Arc::new(Core::open(settings)?);
     match insert(&fresh)? {
         Inserted::Fresh { replaced, idle } => {
@@ -53,7 +54,7 @@ pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
             Ok(fresh)
         }
         Inserted::Known(known) => {
-            use_token_of(&fresh.settings, &known);
+            use_token_of(&given, &known);
             Ok(known)
         }
     }
@@ -124,8 +125,8 @@ fn find(settings: &Settings) -> Option<Arc<Core>> {
 }
 
 /// The bearer token of a later client replaces that of earlier ones, because later calls win.
-fn use_token_of(settings: &Settings, core: &Core) {
-    if let TokenSource::Given(token) = &settings.bearer_token {
+fn use_token_of(source: &TokenSource, core: &Core) {
+    if let TokenSource::Given(token) = source {
         core.sender.replace_token(token.clone());
     }
 }

@@ -19,8 +19,9 @@ pub(crate) struct Token {
     current: ArcSwapOption<BearerToken>,
     /// Grows with each replacement.
     version: AtomicU64,
-    /// The one that this process has seen refused last.
-    refused: ArcSwapOption<BearerToken>,
+    /// The fingerprint of the one that this process has seen refused last. The token itself would stay in
+    /// memory after it was replaced.
+    refused: ArcSwapOption<Vec<u8>>,
     file: Option<PathBuf>,
     /// Which state of the file was read last.
     seen: Mutex<Option<FileState>>,
@@ -78,14 +79,16 @@ impl Token {
 
     /// The API has refused the current token.
     pub(super) fn was_refused(&self) {
-        self.refused.store(self.current.load_full());
+        let current = self.current.load();
+        self.refused
+            .store(current.as_ref().map(|token| Arc::new(token.fingerprint())));
     }
 
     /// Whether there is a token, and this process has not just seen it refused.
     pub(super) fn is_untried(&self) -> bool {
         let (current, refused) = (self.current.load(), self.refused.load());
         match (&*current, &*refused) {
-            (Some(current), Some(refused)) => current.expose() != refused.expose(),
+            (Some(current), Some(refused)) => !current.has_fingerprint(refused),
             (current, _) => current.is_some(),
         }
     }
@@ -141,5 +144,30 @@ impl FileState {
             about.st_mtime,
             about.st_mtime_nsec,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_token_is_dropped_also_if_it_was_refused_and_is_known_again() {
+        let token = |text| BearerToken::new(text).unwrap();
+        let tokens = Token::from_source(&TokenSource::Given(token("old")));
+        assert!(tokens.is_untried());
+        tokens.was_refused();
+        assert!(!tokens.is_untried());
+        let child = tokens.for_child();
+        assert!(!child.is_untried());
+        drop(child);
+        let old = tokens.current().map(|old| Arc::downgrade(&old)).unwrap();
+
+        assert!(tokens.replace(token("new")));
+
+        assert!(old.upgrade().is_none(), "it stays in memory");
+        assert!(tokens.is_untried());
+        tokens.replace(token("old"));
+        assert!(!tokens.is_untried());
     }
 }
