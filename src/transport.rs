@@ -14,11 +14,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
-use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
+use ureq::http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, TRANSFER_ENCODING,
+};
 use ureq::http::uri::Scheme;
 use ureq::http::{HeaderMap, HeaderValue, Request, Response, Uri};
-use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -26,14 +29,17 @@ use crate::exchange::{Answer, BODY_LIMIT_BYTES, Exchange};
 
 mod connect;
 mod dial;
+mod guard;
 mod names;
 mod roots;
 mod tcp;
 mod wording;
 
 use connect::ConnectFailed;
+pub use connect::{Stage, Watch};
 use names::NameCache;
 pub use names::Spawn;
+use roots::Roots;
 use wording::Peer;
 
 /// How many idle connections are kept for later requests: one for each lane.
@@ -51,7 +57,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// From the first byte of a request to the last byte of its answer.
     pub request_timeout: Duration,
-    /// The `http://` or `https://` address of a proxy, with `user:password@` if the proxy needs them.
+    /// The `http://` address of a proxy, with `user:password@` if the proxy needs them. Requests to an
+    /// endpoint over `http` do not use it.
     pub proxy: Option<String>,
     /// A PEM bundle of the only roots to trust, instead of the system's.
     pub ca_file: Option<PathBuf>,
@@ -82,7 +89,7 @@ pub struct Transport {
     connect_timeout: Duration,
     request_timeout: Duration,
     proxy: Option<Proxy>,
-    ca_file: Option<RootCerts>,
+    roots: Arc<Roots>,
     names: Arc<NameCache>,
     /// Made by the first request, because the system's roots are large and may never be needed.
     agent: OnceLock<Agent>,
@@ -98,18 +105,20 @@ impl Transport {
             .parse()
             .map_err(|cause| Error::new(ErrorKind::Config, format!("endpoint: {cause}")))?;
         let proxy = options.proxy.as_deref().map(parse_proxy).transpose()?;
-        let ca_file = options
-            .ca_file
-            .as_deref()
-            .map(roots::from_file)
-            .transpose()?;
+        // A proxy would read a request over http, with the token in it.
+        let proxy = proxy.filter(|_| endpoint.scheme() == Some(&Scheme::HTTPS));
+        let bundles = roots::SYSTEM_BUNDLES.map(PathBuf::from).into();
+        let roots = Roots::new(options.ca_file.clone(), bundles);
+        if options.ca_file.is_some() {
+            roots.current()?;
+        }
         Ok(Self {
             peer: Peer::from_uri(&endpoint),
             endpoint,
             connect_timeout: options.connect_timeout,
             request_timeout: options.request_timeout,
             proxy,
-            ca_file,
+            roots: Arc::new(roots),
             names: Arc::new(NameCache::new(options.spawn)),
             agent: OnceLock::new(),
         })
@@ -118,6 +127,11 @@ impl Transport {
     /// Posts `body` as JSON and waits for the answer. Callable from any thread.
     pub fn post(&self, token: &SecretString, body: &[u8]) -> Exchange {
         self.exchange(token, body, |_| {})
+    }
+
+    /// [`post`](Self::post), and tells `watch` if the request needs a new connection.
+    pub fn post_watched(&self, token: &SecretString, body: &[u8], watch: Watch) -> Exchange {
+        connect::watched(watch, || self.post(token, body))
     }
 
     /// [`post`](Self::post), with the `Date` of the answer.
@@ -185,7 +199,6 @@ impl Transport {
         self.agent.get_or_init(|| {
             let config = Agent::config_builder()
                 .proxy(self.proxy.clone())
-                .tls_config(TlsConfig::builder().root_certs(self.roots()).build())
                 .https_only(self.endpoint.scheme() == Some(&Scheme::HTTPS))
                 .http_status_as_error(false)
                 .max_redirects(0)
@@ -207,22 +220,10 @@ impl Transport {
                 .timeout_recv_response(Some(self.request_timeout))
                 .timeout_recv_body(Some(self.request_timeout))
                 .build();
-            let chain = connect::chain(Arc::clone(&self.names), self.request_timeout);
+            let (names, roots) = (Arc::clone(&self.names), Arc::clone(&self.roots));
+            let chain = connect::chain(names, roots, self.request_timeout);
             Agent::with_parts(config, chain, connect::DeferredResolver)
         })
-    }
-
-    fn roots(&self) -> RootCerts {
-        let over_tls = self.endpoint.scheme() == Some(&Scheme::HTTPS)
-            || self
-                .proxy
-                .as_ref()
-                .is_some_and(|proxy| proxy.protocol() == ProxyProtocol::Https);
-        match &self.ca_file {
-            Some(roots) => roots.clone(),
-            None if over_tls => roots::from_system(&roots::SYSTEM_BUNDLES.map(PathBuf::from)),
-            None => RootCerts::WebPki,
-        }
     }
 }
 
@@ -260,19 +261,30 @@ fn parse_proxy(address: &str) -> Result<Proxy> {
     let expected = "not an address; expected http://[user:password@]host:port";
     let proxy = Proxy::new(address).map_err(|_| refused(expected))?;
     match proxy.protocol() {
-        ProxyProtocol::Http | ProxyProtocol::Https => Ok(proxy),
-        _ => Err(refused("only http:// and https:// proxies are supported")),
+        ProxyProtocol::Http => Ok(proxy),
+        _ => Err(refused("only http:// proxies are supported")),
     }
 }
 
+/// The header's value, whose memory is wiped once the request is done.
 fn bearer(token: &SecretString) -> Option<HeaderValue> {
-    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
+    let text = Zeroizing::new(format!("Bearer {}", token.expose_secret()).into_bytes());
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text)).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
 
 fn read_answer(response: Response<Body>) -> std::result::Result<Answer, ureq::Error> {
     let status = response.status().as_u16();
+    let headers = response.headers();
+    if status != 204
+        && headers.contains_key(CONTENT_LENGTH)
+        && headers.contains_key(TRANSFER_ENCODING)
+    {
+        // Two programs on the way may disagree about where the answer ends.
+        let why = "not a valid HTTP answer: it has Content-Length beside Transfer-Encoding";
+        return Err(std::io::Error::other(why).into());
+    }
     let retry_after = response.headers().get(RETRY_AFTER);
     let retry_after = retry_after
         .and_then(|value| value.to_str().ok())

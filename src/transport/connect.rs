@@ -8,8 +8,9 @@
 //! Names are looked up here and not in ureq's resolver, which ureq calls before every request even if
 //! an open connection is available.
 
+use std::cell::Cell;
 use std::fmt;
-use std::io::ErrorKind;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,13 +19,15 @@ use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, NextTimeout,
-    RustlsConnector, Transport, time,
+    ConnectProxyConnector, ConnectionDetails, Connector, Either, NextTimeout, RustlsConnector,
+    Transport, time,
 };
 
 use super::dial::dial;
+use super::guard::Guard;
 use super::names::NameCache;
-use super::tcp::{ConnectionCut, TcpConnection};
+use super::roots::Roots;
+use super::tcp::TcpConnection;
 use super::wording::{self, Peer};
 
 /// No connection was made; the text says why, for people.
@@ -39,24 +42,76 @@ impl fmt::Display for ConnectFailed {
 
 impl std::error::Error for ConnectFailed {}
 
-fn connect_failed(why: impl Into<String>) -> Error {
+pub(super) fn connect_failed(why: impl Into<String>) -> Error {
     Error::Other(Box::new(ConnectFailed(why.into())))
 }
 
+/// How far a new connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It is begun: nothing of the request can have left.
+    Connecting,
+    /// The request leaves next.
+    Connected,
+}
+
+/// Told of each stage; an error keeps the request from being sent.
+pub type Watch = Rc<dyn Fn(Stage) -> std::result::Result<(), String>>;
+
+thread_local! {
+    /// Of the request that this thread sends: ureq hands nothing down from a request to its connection.
+    static WATCH: Cell<Option<Watch>> = const { Cell::new(None) };
+}
+
+/// Has `watch` told of the connection that `request` makes, if it makes one.
+pub(super) fn watched<T>(watch: Watch, request: impl FnOnce() -> T) -> T {
+    WATCH.set(Some(watch));
+    let ended = request();
+    WATCH.take();
+    ended
+}
+
+/// Tells the request's watch of its connection. One to a proxy on the way is a part of it.
+#[derive(Debug)]
+struct Watched<C>(C);
+
+impl<C: Connector<()>> Connector<()> for Watched<C> {
+    type Out = C::Out;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<()>,
+    ) -> Result<Option<Self::Out>, Error> {
+        let watch = WATCH.take();
+        let tell = |stage| match &watch {
+            Some(watch) => watch(stage).map_err(connect_failed),
+            None => Ok(()),
+        };
+        tell(Stage::Connecting)?;
+        let connected = self.0.connect(details, chained)?;
+        tell(Stage::Connected)?;
+        Ok(connected)
+    }
+}
+
 /// The whole chain: through the proxy or directly, then TLS if the endpoint is `https`.
-pub(super) fn chain(names: Arc<NameCache>, request_timeout: Duration) -> impl Connector {
+pub(super) fn chain(
+    names: Arc<NameCache>,
+    roots: Arc<Roots>,
+    request_timeout: Duration,
+) -> impl Connector {
     let dial = Dial {
         names: Arc::clone(&names),
         request_timeout,
     };
-    let tls = Tls {
-        rustls: RustlsConnector::default(),
-        names,
-    };
-    ().chain(Proxied(ConnectProxyConnector::default()))
-        .chain(dial)
-        .chain(tls)
-        .chain(RequireCloseNotify)
+    let tls = Tls { roots, names };
+    let connect =
+        ().chain(Proxied(ConnectProxyConnector::default()))
+            .chain(dial)
+            .chain(tls)
+            .chain(Guard);
+    Watched(connect)
 }
 
 /// Resolves nothing, because [`Dial`] looks names up.
@@ -145,7 +200,7 @@ impl fmt::Debug for Dial {
 
 /// TLS over the connection, for an `https` address.
 struct Tls {
-    rustls: RustlsConnector,
+    roots: Arc<Roots>,
     names: Arc<NameCache>,
 }
 
@@ -157,67 +212,40 @@ impl<In: Transport> Connector<In> for Tls {
         details: &ConnectionDetails,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, Error> {
-        self.rustls.connect(details, chained).map_err(|error| {
-            let peer = Peer::from_uri(details.uri);
-            self.names.forget(&peer.host, peer.port);
-            connect_failed(format!(
-                "TLS with {peer}: {}",
-                wording::describe_handshake(&error)
-            ))
-        })
+        if !details.needs_tls() {
+            return Ok(chained.map(Either::A));
+        }
+        let peer = Peer::from_uri(details.uri);
+        let trusting = self
+            .roots
+            .current()
+            .map_err(|error| connect_failed(error.message()))?;
+        let details = ConnectionDetails {
+            uri: details.uri,
+            addrs: DeferredResolver.empty(),
+            config: &trusting.config,
+            request_level: false,
+            resolver: details.resolver,
+            now: details.now,
+            timeout: details.timeout,
+            current_time: Arc::clone(&details.current_time),
+            run_connector: Arc::clone(&details.run_connector),
+            register_shutdown: Arc::clone(&details.register_shutdown),
+        };
+        trusting
+            .connector
+            .connect(&details, chained)
+            .map_err(|error| {
+                self.names.forget(&peer.host, peer.port);
+                self.roots.read_again();
+                connect_failed(format!("TLS with {peer}: {}", wording::describe(&error)))
+            })
     }
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tls")
-    }
-}
-
-/// Treats a TLS connection that ends without a `close_notify` as cut, perhaps by an attacker. ureq
-/// would take that for the regular end of an answer without a length.
-#[derive(Debug)]
-struct RequireCloseNotify;
-
-impl<In: Transport> Connector<In> for RequireCloseNotify {
-    type Out = CloseNotifyRequired<In>;
-
-    fn connect(
-        &self,
-        _: &ConnectionDetails,
-        chained: Option<In>,
-    ) -> Result<Option<Self::Out>, Error> {
-        Ok(chained.map(CloseNotifyRequired))
-    }
-}
-
-#[derive(Debug)]
-struct CloseNotifyRequired<T>(T);
-
-impl<T: Transport> Transport for CloseNotifyRequired<T> {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        self.0.buffers()
-    }
-
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.0.transmit_output(amount, timeout)
-    }
-
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.0.await_input(timeout).map_err(|error| match error {
-            Error::Io(cause) if cause.kind() == ErrorKind::UnexpectedEof => {
-                Error::Other(Box::new(ConnectionCut))
-            }
-            error => error,
-        })
-    }
-
-    fn is_open(&mut self) -> bool {
-        self.0.is_open()
-    }
-
-    fn is_tls(&self) -> bool {
-        self.0.is_tls()
     }
 }
 

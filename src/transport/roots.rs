@@ -1,17 +1,28 @@
 //! The trusted roots of TLS: `ca_file` alone, or else the system's bundle, or else the compiled-in one.
 //!
+//! A process runs for months, and its roots are replaced meanwhile. So each new connection looks whether their
+//! files have changed, and they are read again after a handshake that failed. A `ca_file` that cannot be
+//! read any more is trusted no longer: what it said may have been taken back.
+//!
 //! The paths are fixed here because the usual crates read the environment (`SSL_CERT_FILE`) first. A
 //! `ca_file` is read strictly, because an operator chose it. A system's bundle often contains a few
 //! unusable certificates, which are skipped as other programs do.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
+use rustix::fs::FileType;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
+use ureq::Agent;
+use ureq::config::Config;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::transport::RustlsConnector;
 
+use super::tcp;
 use crate::error::{Error, ErrorKind, Result};
+use crate::mutex::lock;
 use crate::process::read_file;
 
 /// A system's bundle has a fiftieth of this.
@@ -27,8 +38,90 @@ pub(super) const SYSTEM_BUNDLES: [&str; 6] = [
     "/usr/local/share/certs/ca-root-nss.crt",
 ];
 
+/// The roots of one transport.
+pub(super) struct Roots {
+    ca_file: Option<PathBuf>,
+    bundles: Vec<PathBuf>,
+    last_read: Mutex<Option<(Vec<FileState>, Arc<Trusting>)>>,
+}
+
+/// Device, inode, size, and the times of change of content and file; `None`: there is no file.
+type FileState = Option<(u64, u64, i64, [i64; 4])>;
+
+/// The state of a pipe, which can be read once.
+const PIPE: FileState = Some((0, 0, 0, [0; 4]));
+
+/// What makes TLS connections that trust the roots.
+pub(super) struct Trusting {
+    pub(super) config: Config,
+    pub(super) connector: RustlsConnector,
+}
+
+impl Roots {
+    pub(super) fn new(ca_file: Option<PathBuf>, bundles: Vec<PathBuf>) -> Self {
+        Self {
+            ca_file,
+            bundles,
+            last_read: Mutex::default(),
+        }
+    }
+
+    /// What trusts the roots as their files are now.
+    ///
+    /// Error: [`ErrorKind::Config`] that names `ca_file`.
+    pub(super) fn current(&self) -> Result<Arc<Trusting>> {
+        let paths = match &self.ca_file {
+            Some(path) => std::slice::from_ref(path),
+            None => &self.bundles[..],
+        };
+        // Before the read: a file that changes during it is read again the next time.
+        let now: Vec<_> = paths.iter().map(|path| file_state(path)).collect();
+        let mut last_read = lock(&self.last_read);
+        if let Some((then, trusting)) = &*last_read
+            && *then == now
+        {
+            return Ok(Arc::clone(trusting));
+        }
+        let roots = match &self.ca_file {
+            Some(path) => from_file(path)?,
+            None => from_system(&self.bundles),
+        };
+        let config = Agent::config_builder()
+            .proxy(None)
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .input_buffer_size(tcp::INPUT_BYTES)
+            .output_buffer_size(tcp::OUTPUT_BYTES)
+            .build();
+        let connector = RustlsConnector::default();
+        let trusting = Arc::new(Trusting { config, connector });
+        *last_read = Some((now, Arc::clone(&trusting)));
+        Ok(trusting)
+    }
+
+    /// A handshake failed: a file may have changed without a sign of it, over a network.
+    pub(super) fn read_again(&self) {
+        if let Some((then, _)) = &mut *lock(&self.last_read) {
+            then.retain(|state| *state == PIPE);
+        }
+    }
+}
+
+fn file_state(path: &Path) -> FileState {
+    let about = rustix::fs::stat(path).ok()?;
+    let times = [
+        about.st_mtime,
+        about.st_mtime_nsec,
+        about.st_ctime,
+        about.st_ctime_nsec,
+    ];
+    match FileType::from_raw_mode(about.st_mode).is_file() {
+        true => Some((about.st_dev, about.st_ino, about.st_size, times)),
+        false => PIPE,
+    }
+}
+
 /// The certificates of an operator's bundle: at least one, and all of them usable.
-pub(super) fn from_file(path: &Path) -> Result<RootCerts> {
+fn from_file(path: &Path) -> Result<RootCerts> {
     let refused = |why: String| {
         let message = format!("ca_file: {}: {why}", path.display());
         Error::new(ErrorKind::Config, message)

@@ -17,6 +17,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
+use secrecy::zeroize::Zeroize;
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 use ureq::{Error, Timeout};
 
@@ -38,7 +39,7 @@ pub(super) struct TcpConnection {
     request_timeout: Duration,
     answered_by: Instant,
     sending_head: bool,
-    /// The head of a request, until its body follows.
+    /// The head of a request, until its body follows: wiped then, because it holds the bearer token.
     head: Vec<u8>,
     peer_stopped_reading: bool,
     /// A part of what had to be sent may have been, so nothing may follow.
@@ -133,7 +134,7 @@ impl TcpConnection {
                 Err(error) => return Err(classify(error)),
             }
         }
-        self.head.clear();
+        self.head.zeroize();
         Ok(())
     }
 
@@ -151,7 +152,7 @@ impl TcpConnection {
     fn write_request(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         match self.write_all(amount, timeout) {
             Err(Error::Other(cause)) if cause.is::<ConnectionCut>() => {
-                self.head.clear();
+                self.head.zeroize();
                 self.peer_stopped_reading = true;
                 Ok(())
             }

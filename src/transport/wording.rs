@@ -3,11 +3,9 @@
 use std::fmt;
 use std::io;
 
-use rustls::CertificateError;
+use rustls::{AlertDescription, CertificateError};
 use ureq::Error;
 use ureq::http::Uri;
-
-use super::tcp::ConnectionCut;
 
 /// The host and port of an address, without its user, password or path.
 #[derive(Debug, Clone)]
@@ -55,14 +53,18 @@ fn without_error_number(text: &str) -> &str {
 }
 
 pub(super) fn describe(error: &Error) -> String {
+    if let Some(cause) = of_rustls(error) {
+        return describe_tls(cause);
+    }
     match error {
         Error::Io(cause) => describe_io(cause),
+        Error::Tls(_) => "the host is no name that a certificate can be for; check endpoint".into(),
         Error::Timeout(_) => "timed out".into(),
         Error::Protocol(cause) => format!("not a valid HTTP answer: {cause}"),
         Error::LargeResponseHeader(_, limit) => {
             format!("the head of the answer is larger than {limit} bytes")
         }
-        Error::Other(cause) if cause.is::<ConnectionCut>() => ConnectionCut.to_string(),
+        Error::Other(cause) => cause.to_string(),
         other => other.to_string(),
     }
 }
@@ -76,41 +78,158 @@ pub(super) fn describe_proxy_refusal(reason: &str) -> String {
     }
 }
 
-pub(super) fn describe_handshake(error: &Error) -> String {
-    let describe_rustls = |error: &rustls::Error| match error {
-        rustls::Error::InvalidCertificate(cause) => describe_certificate(cause),
-        rustls::Error::InvalidMessage(_) => "the server does not speak TLS".into(),
-        rustls::Error::AlertReceived(alert) => {
-            format!("the server refused the handshake ({alert:?})")
-        }
-        other => other.to_string(),
-    };
+/// Whether the server looked at the client's certificate in its handshake, and ended that.
+pub(super) fn lacks_client_certificate(error: &Error) -> bool {
+    matches!(of_rustls(error), Some(rustls::Error::AlertReceived(alert)) if is_about_client(*alert))
+}
+
+/// Whether a server says this only of a client's certificate.
+fn is_about_client(alert: AlertDescription) -> bool {
+    use AlertDescription::*;
+    matches!(
+        alert,
+        CertificateRequired
+            | NoCertificate
+            | BadCertificate
+            | UnsupportedCertificate
+            | CertificateRevoked
+            | CertificateExpired
+            | CertificateUnknown
+            | UnknownCA
+    )
+}
+
+fn of_rustls(error: &Error) -> Option<&rustls::Error> {
     match error {
-        Error::Rustls(cause) => describe_rustls(cause),
-        Error::Io(cause) => match cause.get_ref().and_then(|inner| inner.downcast_ref()) {
-            Some(inner) => describe_rustls(inner),
-            None => describe_io(cause),
-        },
-        other => describe(other),
+        Error::Rustls(cause) => Some(cause),
+        Error::Io(cause) => cause.get_ref()?.downcast_ref(),
+        _ => None,
     }
+}
+
+fn describe_tls(error: &rustls::Error) -> String {
+    use AlertDescription as Alert;
+    use rustls::Error as Tls;
+    use rustls::PeerIncompatible as Incompatible;
+    let words = match error {
+        Tls::InvalidCertificate(cause) => return describe_certificate(cause),
+        Tls::InvalidMessage(_) => "the server does not speak TLS",
+        Tls::NoCertificatesPresented => "the server presents no certificate",
+        Tls::AlertReceived(alert) if is_about_client(*alert) => {
+            "the server demands a client certificate, and libmeditopia has none; \
+             check endpoint and proxy, because the Partners API demands none"
+        }
+        Tls::AlertReceived(Alert::ProtocolVersion)
+        | Tls::PeerIncompatible(
+            Incompatible::ServerDoesNotSupportTls12Or13
+            | Incompatible::ServerTlsVersionIsDisabledByOurConfig,
+        ) => "the server speaks neither TLS 1.2 nor 1.3; it needs a newer configuration",
+        Tls::AlertReceived(Alert::UnrecognisedName) => {
+            "the server does not know the host's name; check endpoint and DNS"
+        }
+        Tls::AlertReceived(Alert::HandshakeFailure | Alert::InsufficientSecurity) => {
+            "the server refused the handshake; it demands a client certificate, \
+             or has no cipher of TLS 1.2 with ECDHE or of TLS 1.3"
+        }
+        Tls::AlertReceived(alert) => {
+            return format!(
+                "the server refused TLS ({})",
+                in_words(&format!("{alert:?}"))
+            );
+        }
+        Tls::DecryptError | Tls::PeerSentOversizedRecord => {
+            "TLS bytes were damaged on the way, or by a program in between"
+        }
+        Tls::PeerIncompatible(cause) => return does_not_fit(&format!("{cause:?}")),
+        Tls::PeerMisbehaved(cause) => return does_not_fit(&format!("{cause:?}")),
+        other => return does_not_fit(&format!("{other:?}")),
+    };
+    words.to_owned()
+}
+
+fn does_not_fit(name: &str) -> String {
+    let why = in_words(name);
+    format!(
+        "the server's TLS breaks the rules or does not fit ({why}); a program in between may do that"
+    )
+}
+
+/// The name of a variant as words: `NoCipherSuitesInCommon` is "no cipher suites in common".
+fn in_words(name: &str) -> String {
+    let mut words = String::new();
+    for letter in name.chars().take_while(char::is_ascii_alphanumeric) {
+        if letter.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
 }
 
 fn describe_certificate(error: &CertificateError) -> String {
     use CertificateError::*;
-    match error {
+    let words = match error {
         UnknownIssuer => {
             "certificate not trusted (unknown issuer); set ca_file if a private CA or a proxy signed it"
-                .into()
         }
-        Expired | ExpiredContext { .. } => "certificate has expired; check this host's clock too".into(),
+        Expired | ExpiredContext { .. } => "certificate has expired; check this host's clock too",
         NotValidYet | NotValidYetContext { .. } => {
-            "certificate is not valid yet; check this host's clock".into()
+            "certificate is not valid yet; check this host's clock"
         }
-        NotValidForName => "certificate is for another name".into(),
+        NotValidForName => "certificate is for another name; check the host in endpoint",
         NotValidForNameContext { presented, .. } => {
-            format!("certificate is for another name ({})", presented.join(", "))
+            // Lists of hundreds are common on shared servers.
+            let names = presented.iter().take(5).map(String::as_str);
+            let names = names.collect::<Vec<_>>().join(", ");
+            return format!(
+                "certificate is for another name ({names}); check the host in endpoint"
+            );
         }
-        Revoked => "certificate was revoked".into(),
-        other => format!("certificate refused: {other}"),
-    }
+        Revoked => "certificate was revoked; the server needs a new one",
+        BadSignature => {
+            "certificate not trusted (wrong signature); \
+             if ca_file names its CA, that has another key now: renew the file"
+        }
+        InvalidPurpose | InvalidPurposeContext { .. } => {
+            "certificate is not one for a server; the server needs one for server authentication"
+        }
+        UnsupportedSignatureAlgorithmContext { .. }
+        | UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "certificate is signed in a way that is not accepted, such as SHA-1; \
+             the server needs a newer one"
+        }
+        BadEncoding => "certificate is damaged; the server needs another one",
+        other => {
+            // What webpki says has a type of its own, of which only the text is at hand.
+            let text = match other {
+                Other(cause) => format!("{:?}", cause.0),
+                other => format!("{other:?}"),
+            };
+            match text.as_str() {
+                "CaUsedAsEndEntity" => {
+                    "the server presents the certificate of a CA as its own; \
+                     it needs one that the CA has signed, and ca_file names the CA"
+                }
+                "EndEntityUsedAsCa" => {
+                    "certificate is signed by one that is no CA's; the server needs another one"
+                }
+                "UnsupportedCertVersion" => {
+                    "certificate is not of X.509 version 3; the server needs a newer one"
+                }
+                "NameConstraintViolation" => {
+                    "certificate not trusted: its CA may not sign for this name"
+                }
+                name => {
+                    return format!(
+                        "certificate refused ({}); the server needs another one",
+                        in_words(name)
+                    );
+                }
+            }
+        }
+    };
+    words.to_owned()
 }
+
+#[cfg(test)]
+mod tests;

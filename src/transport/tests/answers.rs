@@ -231,3 +231,71 @@ fn an_answer_that_comes_before_the_request_was_read_counts() {
 
     assert_eq!((answer.status, &answer.body[..]), (413, &b"big"[..]));
 }
+
+/// What begins an answer, and what a server then sends again and again.
+const ENDLESS: [(&str, &str); 5] = [
+    ("", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"),
+    ("", "HTTP/1.1 100 Continue\r\n\r\n"),
+    (
+        "HTTP/1.1 422 No\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+        "X-Trailer: again\r\n",
+    ),
+    (
+        "HTTP/1.1 422 No\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "1;0123456789abcdef\r\nx\r\n",
+    ),
+    ("HTTP/1.1 422 No\r\nX: ", "again "),
+];
+
+#[test]
+fn an_answer_that_never_ends_is_given_up_long_before_the_request_timeout() {
+    for (begin, again) in ENDLESS {
+        let server = Server::start(move |peer| {
+            peer.request();
+            peer.send(begin.as_bytes());
+            let again = again.repeat(1_000);
+            while std::io::Write::write_all(peer, again.as_bytes()).is_ok() {}
+        });
+        let transport = Options::new(server.http())
+            .request_timeout(Duration::from_secs(3_600))
+            .open();
+
+        let exchange = transport.post_once();
+
+        // Of a body, only its first part is read.
+        assert!(
+            matches!(&exchange, Exchange::Unsettled { .. })
+                || matches!(&exchange, Exchange::Answered(answer) if !answer.whole),
+            "{again:?}: {exchange:?}"
+        );
+        if begin.is_empty() {
+            let why = exchange.unsettled();
+            assert!(
+                why.ends_with("the answer does not end after 1048576 bytes"),
+                "{why}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_answer_with_two_ways_to_tell_its_length_is_refused_unless_it_has_no_body() {
+    let post = |head: &str| {
+        let server =
+            Server::answering_once(format!("HTTP/1.1 {head}\r\n\r\n3\r\nabc\r\n0\r\n\r\n"));
+        Options::new(server.http()).open().post_once()
+    };
+    for head in [
+        "200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked",
+        "422 No\r\nTransfer-Encoding: chunked\r\nContent-Length: 13",
+        "400 No\r\nTransfer-Encoding: identity\r\nContent-Length: 13",
+    ] {
+        let why = post(head).unsettled();
+        assert!(
+            why.ends_with("Content-Length beside Transfer-Encoding"),
+            "{why}"
+        );
+    }
+    let no_body = "204 No Content\r\nContent-Length: 0\r\nTransfer-Encoding: chunked";
+    assert_eq!(post(no_body).answer().status, 204);
+}

@@ -49,57 +49,45 @@ fn an_https_endpoint_is_reached_through_the_proxy_and_the_proxy_never_sees_the_t
 }
 
 #[test]
-fn an_http_endpoint_is_reached_through_the_proxy() {
+fn the_token_of_a_request_over_http_never_goes_to_a_proxy() {
     let server = Server::answering(NO_CONTENT);
-    let proxy = tunnel();
+    for granting in [true, false] {
+        let proxy = if granting {
+            tunnel()
+        } else {
+            Server::answering(NO_CONTENT)
+        };
+        for host in [
+            server.address.to_string(),
+            format!("localhost:{}", server.address.port()),
+        ] {
+            let options = Options::new(format!("http://{host}/")).proxy(address_of(&proxy));
 
-    let transport = Options::new(server.http()).proxy(address_of(&proxy)).open();
-
-    assert_eq!(transport.post_once().answer().status, 204);
-    assert_eq!((proxy.requests().len(), server.requests().len()), (1, 1));
-}
-
-#[test]
-fn the_certificate_of_an_https_proxy_is_checked_against_the_same_roots() {
-    let authority = Authority::new();
-    let server = Server::answering(NO_CONTENT);
-    let proxy = Server::start_tls(&authority.certify("localhost"), |peer| {
-        peer.request();
-        peer.send(b"HTTP/1.1 200 Connected\r\n\r\n");
-        peer.serve(NO_CONTENT);
-    });
-    let address = format!("https://localhost:{}", proxy.address.port());
-    let options = |options: Options| options.proxy(address.clone());
-
-    let trusted = options(Options::new(server.http())).ca_file(authority.bundle());
-    let untrusted = options(Options::new(server.http()));
-
-    assert_eq!(trusted.open().post_once().answer().status, 204);
-    let why = untrusted.open().post_once().not_sent();
-    assert!(
-        why.starts_with("proxy: TLS with ") && why.contains("not trusted"),
-        "{why}"
-    );
+            assert_eq!(options.open().post_once().answer().status, 204);
+        }
+        assert_eq!(proxy.connections(), 0);
+    }
+    assert_eq!(server.requests().len(), 4);
 }
 
 #[test]
 fn the_user_and_password_of_a_proxy_go_to_it_and_into_no_message() {
-    let server = Server::answering(NO_CONTENT);
+    let authority = Authority::new();
+    let server = Server::start_tls(&authority.certify("localhost"), |peer| {
+        peer.serve(NO_CONTENT)
+    });
     let proxy = tunnel();
     let address = format!("http://ada:l0velace@{}", proxy.address);
+    let options = Options::new(server.https()).ca_file(authority.bundle());
 
-    Options::new(server.http())
-        .proxy(address)
-        .open()
-        .post_once()
-        .answer();
+    options.proxy(address).open().post_once().answer();
 
     let connects = proxy.requests();
     let sent = connects[0].header("proxy-authorization");
     assert_eq!(sent, Some("Basic YWRhOmwwdmVsYWNl"));
 
     let refusing = format!("http://ada:l0velace@{}", refusing_address());
-    let transport = Options::new(server.http()).proxy(refusing).open();
+    let transport = Options::new(server.https()).proxy(refusing).open();
     let why = transport.post_once().not_sent();
     assert!(!why.contains("l0velace") && !why.contains("ada"), "{why}");
     assert!(!format!("{transport:?}").contains("l0velace"));
@@ -172,6 +160,7 @@ fn an_invalid_proxy_option_is_reported_without_its_password() {
         "http://ada:l0velace@",
         "http://ada:l0velace@ho st",
         "socks5://ada:l0velace@h:1",
+        "https://ada:l0velace@h:1",
     ] {
         let error = Transport::new(&Options::new("https://localhost/").proxy(address)).unwrap_err();
         assert_eq!(error.kind(), crate::error::ErrorKind::Config);
@@ -179,4 +168,18 @@ fn an_invalid_proxy_option_is_reported_without_its_password() {
         assert!(message.starts_with("proxy: "), "{message}");
         assert!(!message.contains("l0velace"), "{message}");
     }
+}
+
+#[test]
+fn a_silent_proxy_is_given_up_at_the_connect_timeout() {
+    let proxy = Server::start(|peer| peer.keep_open());
+    let options = Options::new("https://partners.example.invalid/").proxy(address_of(&proxy));
+
+    let why = options
+        .connect_timeout(millis(300))
+        .open()
+        .post_once()
+        .not_sent();
+
+    assert_eq!(why, format!("proxy {}: timed out", proxy.address));
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 
 /// How long a server keeps a connection open for a client that is expected to close it first.
@@ -55,11 +55,44 @@ impl Server {
         identity: &Identity,
         script: impl Fn(&mut Peer) + Send + Sync + 'static,
     ) -> Self {
-        let config = identity.config();
+        Self::with_tls(identity.config(), script)
+    }
+
+    /// Demands a client certificate that `authority` has signed.
+    pub(super) fn start_demanding(
+        authority: &Authority,
+        version: &'static rustls::SupportedProtocolVersion,
+    ) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority.issuer.der().clone()).unwrap();
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            Arc::new(roots),
+            Arc::clone(&provider),
+        );
+        let identity = authority.certify("localhost");
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(vec![identity.certificate], identity.key)
+            .unwrap();
+        Self::with_tls(Arc::new(config), |peer| peer.serve(b""))
+    }
+
+    fn with_tls(
+        config: Arc<ServerConfig>,
+        script: impl Fn(&mut Peer) + Send + Sync + 'static,
+    ) -> Self {
         let wrap = move |mut stream: TcpStream| {
             let mut connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             while connection.is_handshaking() {
-                connection.complete_io(&mut stream).ok()?;
+                if connection.complete_io(&mut stream).is_err() {
+                    // Its alert is sent, and the client may be sending still.
+                    let _ = stream.shutdown(Shutdown::Write);
+                    let _ = std::io::copy(&mut stream, &mut std::io::sink());
+                    return None;
+                }
             }
             Some(Stream::Tls(Box::new(StreamOwned::new(connection, stream))))
         };
@@ -70,6 +103,14 @@ impl Server {
     pub(crate) fn answering(answer: impl Into<Vec<u8>>) -> Self {
         let answer = answer.into();
         Self::start(move |peer| peer.serve(&answer))
+    }
+
+    /// Reads a request on each connection, and answers nothing.
+    pub(crate) fn mute() -> Self {
+        Self::start(|peer| {
+            peer.request();
+            peer.keep_open();
+        })
     }
 
     /// Answers one request with these bytes and closes.
@@ -119,6 +160,10 @@ impl Server {
             "https://localhost:{}/default/v1/events",
             self.address.port()
         )
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(super) fn connections(&self) -> usize {
@@ -305,8 +350,8 @@ pub(super) struct Authority {
 }
 
 pub(super) struct Identity {
-    certificate: rcgen::Certificate,
-    key: KeyPair,
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
 }
 
 impl Authority {
@@ -339,19 +384,30 @@ impl Authority {
         change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Identity { certificate, key }
+        Identity::new(certificate.der(), &key)
+    }
+
+    /// A server that presents this CA's certificate as its own.
+    pub(super) fn as_identity(&self) -> Identity {
+        Identity::new(self.issuer.der(), self.issuer.key())
     }
 }
 
 impl Identity {
+    fn new(certificate: &CertificateDer<'static>, key: &KeyPair) -> Self {
+        Self {
+            certificate: certificate.clone(),
+            key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        }
+    }
+
     fn config(&self) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![self.certificate.der().clone()], key)
+            .with_single_cert(vec![self.certificate.clone()], self.key.clone_key())
             .unwrap();
         Arc::new(config)
     }

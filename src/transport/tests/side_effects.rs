@@ -97,3 +97,79 @@ fn the_bearer_token_appears_in_no_error_and_no_debug_text() {
         assert!(!text.contains(TOKEN), "{text}");
     }
 }
+
+/// Where this process can write and has the text whose bytes are those of `masked`, inverted.
+fn places_of(masked: &[u8]) -> Vec<String> {
+    use std::os::unix::fs::FileExt;
+    let memory = std::fs::File::open("/proc/self/mem").unwrap();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let mut found = Vec::new();
+    let mut page = vec![0; 1 << 20];
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let (range, _) = line.split_once(' ').unwrap();
+        let (from, to) = range.split_once('-').unwrap();
+        let [mut at, to] = [from, to].map(|text| u64::from_str_radix(text, 16).unwrap());
+        while at < to {
+            let length = page.len().min((to - at) as usize);
+            // Some mappings cannot be read.
+            let read = memory.read_at(&mut page[..length], at).unwrap_or(0);
+            let is_it = |part: &[u8]| part.iter().zip(masked).all(|(one, other)| *one == !other);
+            if page[..read].windows(masked.len()).any(is_it) {
+                found.push(line.to_owned());
+            }
+            page[..read].fill(0);
+            // A text may lie across two reads.
+            at += length.max(masked.len() + 1) as u64 - masked.len() as u64;
+        }
+    }
+    found
+}
+
+#[test]
+fn a_bearer_token_that_is_dropped_is_nowhere_in_memory_after_its_requests() {
+    const NAME: &str = "transport::tests::side_effects::a_bearer_token_that_is_dropped_is_nowhere_in_memory_after_its_requests";
+    let Some(argument) = child_argument() else {
+        let authority = Authority::new();
+        let plain = Server::answering(NO_CONTENT);
+        let sealed = Server::start_tls(&authority.certify("localhost"), |peer| {
+            peer.serve(NO_CONTENT)
+        });
+        let bundle = authority.bundle().display();
+        in_child(
+            NAME,
+            &format!("{} {} {bundle}", plain.http(), sealed.https()),
+            &[],
+        );
+        for server in [plain, sealed] {
+            let requests = server.requests();
+            let sent = requests[0].header("authorization");
+            assert_eq!(sent, Some("Bearer gone-with-its-request-0123456789"));
+        }
+        return;
+    };
+    let [plain, sealed, bundle] = argument.splitn(3, ' ').collect::<Vec<_>>()[..] else {
+        panic!("{argument}");
+    };
+    let masked: Vec<u8> = b"gone-with-its-request-0123456789"
+        .iter()
+        .map(|byte| !byte)
+        .collect();
+    let token = || {
+        let mut text = String::with_capacity(masked.len());
+        text.extend(masked.iter().map(|byte| char::from(!byte)));
+        SecretString::from(text)
+    };
+    let [plain, sealed] =
+        [Options::new(plain), Options::new(sealed).ca_file(bundle)].map(|options| options.open());
+    // It is found while there is one.
+    let held = token();
+    assert!(!places_of(&masked).is_empty());
+    for transport in [&plain, &sealed] {
+        transport.post(&held, BODY).answer();
+    }
+    drop(held);
+    // Before the connections are closed, and their buffers used for something else.
+    let found = places_of(&masked);
+    assert!(found.is_empty(), "{found:#?}");
+    drop((plain, sealed));
+}

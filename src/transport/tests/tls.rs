@@ -1,8 +1,9 @@
 //! TLS against real servers: which certificates the client trusts, and that nothing is sent before.
 
-use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 
+use super::super::roots::Roots;
 use super::server::{Authority, Server};
 use super::*;
 
@@ -198,6 +199,171 @@ fn a_new_connection_resumes_the_tls_session() {
     });
 
     assert_eq!(seen, [false, true]);
+}
+
+#[test]
+fn a_ca_file_that_is_replaced_counts_from_the_next_connection_on() {
+    const ONCE: &[u8] = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+    let (old, new) = (Authority::new(), Authority::new());
+    let [one, other] = [&old, &new].map(|authority| {
+        Server::start_tls(&authority.certify("partners.example"), |peer| {
+            peer.serve(ONCE)
+        })
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ca.pem");
+    let replace = |by: &Authority| {
+        let next = directory.path().join("next.pem");
+        std::fs::copy(by.bundle(), &next).unwrap();
+        std::fs::rename(&next, &path).unwrap();
+    };
+    replace(&old);
+    let transport = Options::new("https://partners.example/")
+        .ca_file(&path)
+        .open();
+    let transport = transport.with_addresses(vec![one.address]);
+    assert_eq!(transport.post_once().answer().status, 204);
+
+    // A server that the new roots do not certify is trusted no longer.
+    replace(&new);
+    let why = transport.post_once().not_sent();
+    assert!(why.contains("unknown issuer"), "{why}");
+    let transport = transport.with_addresses(vec![other.address]);
+    assert_eq!(transport.post_once().answer().status, 204);
+
+    // Rewritten in its place.
+    std::fs::copy(old.bundle(), &path).unwrap();
+    transport.post_once().not_sent();
+    std::fs::copy(new.bundle(), &path).unwrap();
+    assert_eq!(transport.post_once().answer().status, 204);
+
+    // What it said may have been taken back.
+    std::fs::write(&path, "damaged").unwrap();
+    let why = transport.post_once().not_sent();
+    assert!(
+        why.starts_with("ca_file: ") && why.contains("no certificate"),
+        "{why}"
+    );
+    std::fs::remove_file(&path).unwrap();
+    let why = transport.post_once().not_sent();
+    assert!(why.contains("No such file"), "{why}");
+    replace(&new);
+    assert_eq!(transport.post_once().answer().status, 204);
+}
+
+#[test]
+fn the_systems_roots_that_are_replaced_count_from_the_next_connection_on() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let server = Server::start_tls(&ours.certify("localhost"), |peer| peer.serve(NO_CONTENT));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ca-certificates.crt");
+    std::fs::copy(theirs.bundle(), &path).unwrap();
+    let mut transport = Options::new(server.https()).open();
+    let missing = directory.path().join("missing.crt");
+    transport.roots = Arc::new(Roots::new(None, vec![missing, path.clone()]));
+    let why = transport.post_once().not_sent();
+    assert!(why.contains("unknown issuer"), "{why}");
+
+    std::fs::copy(ours.bundle(), directory.path().join("next")).unwrap();
+    std::fs::rename(directory.path().join("next"), &path).unwrap();
+
+    assert_eq!(transport.post_once().answer().status, 204);
+}
+
+#[test]
+fn roots_are_read_once_for_many_connections_and_again_after_a_handshake_failed() {
+    let (ours, theirs) = (Authority::new(), Authority::new());
+    let server = Server::start_tls(&theirs.certify("localhost"), |peer| peer.serve(NO_CONTENT));
+    let transport = Options::new(server.https()).ca_file(ours.bundle()).open();
+    let roots = || transport.roots.current().unwrap();
+    let first = roots();
+    assert!(Arc::ptr_eq(&first, &roots()));
+
+    transport.post_once().not_sent();
+
+    assert!(!Arc::ptr_eq(&first, &roots()));
+}
+
+#[test]
+fn a_pipe_in_the_place_of_ca_file_is_read_once() {
+    let authority = Authority::new();
+    let server = Server::start_tls(&authority.certify("localhost"), |peer| {
+        peer.serve(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+    });
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    std::io::Write::write_all(&mut writer, &std::fs::read(authority.bundle()).unwrap()).unwrap();
+    drop(writer);
+    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&reader));
+    let transport = Options::new(server.https()).ca_file(path).open();
+
+    for _ in 0..2 {
+        assert_eq!(transport.post_once().answer().status, 204);
+    }
+    // A failed handshake does not forget what can be read no more.
+    transport.roots.read_again();
+    assert_eq!(transport.post_once().answer().status, 204);
+}
+
+#[test]
+fn a_request_is_not_sent_if_the_server_demands_a_client_certificate() {
+    let authority = Authority::new();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let server = Server::start_demanding(&authority, version);
+        let transport = Options::new(server.https())
+            .ca_file(authority.bundle())
+            .open();
+
+        for body in [BODY, &vec![b'x'; 4 * 1024 * 1024]] {
+            let why = match transport.post(&token(), body) {
+                Exchange::NotSent { why } => why,
+                other => panic!("{version:?}: {other:?}"),
+            };
+            let expected = format!(
+                "TLS with localhost:{}: the server demands a client certificate, and",
+                server.address.port()
+            );
+            assert!(why.starts_with(&expected), "{version:?}: {why}");
+        }
+        assert_eq!(server.requests().len(), 0);
+    }
+}
+
+#[test]
+fn a_certificate_that_no_server_should_have_is_told_in_words() {
+    let authority = Authority::new();
+    let by_ca = authority.as_identity();
+    let for_client = authority.certify_with("localhost", |params| {
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    let not_yet = authority.certify_with("localhost", |params| {
+        params.not_before = rcgen::date_time_ymd(4000, 1, 1);
+        params.not_after = rcgen::date_time_ymd(4001, 1, 1);
+    });
+    for (identity, expected) in [
+        (
+            by_ca,
+            "the server presents the certificate of a CA as its own; it needs",
+        ),
+        (
+            for_client,
+            "certificate is not one for a server; the server needs",
+        ),
+        (
+            not_yet,
+            "certificate is not valid yet; check this host's clock",
+        ),
+    ] {
+        let server = Server::start_tls(&identity, |peer| peer.serve(NO_CONTENT));
+        let transport = Options::new(server.https())
+            .ca_file(authority.bundle())
+            .open();
+
+        let why = transport.post_once().not_sent();
+
+        let port = server.address.port();
+        let expected = format!("TLS with localhost:{port}: {expected}");
+        assert!(why.starts_with(&expected), "{why}");
+    }
 }
 
 #[test]
