@@ -224,6 +224,18 @@ impl Engine {
         }
     }
 
+    /// The request in flight of the lane at `index` has no connection yet: [`Lane::connecting`].
+    pub fn connecting(&mut self, index: usize) -> bool {
+        self.lanes.get_mut(index).is_some_and(Lane::connecting)
+    }
+
+    /// The request in flight of the lane at `index` has a connection: its batch is in doubt from here on.
+    pub fn connected(&mut self, index: usize, now: Moment) {
+        if let Some(lane) = self.lanes.get_mut(index) {
+            lane.connected(now);
+        }
+    }
+
     /// The event at `position` of a queue (0 is the head) expired, or an operator set it aside.
     ///
     /// Not to be called while the lane's request is in flight, nor for events that leave the queue

@@ -7,7 +7,7 @@
 //! A batch is *in doubt* from the moment before its bytes leave until an answer settles it. Until
 //! then the lane sends nothing else: it repeats the batch from the same queue with the same number of
 //! events, and so with the same bytes. A restart does not change that, because the new process
-//! cannot know whether the bytes left.
+//! cannot know whether the bytes left. While a request is given a connection, its batch is not in doubt.
 //!
 //! A lane knows nothing of the other lanes, of pauses or of the brake; see [`engine`](super::engine).
 
@@ -162,17 +162,35 @@ impl Lane {
             Some((of, count, bytes)) if (of, count) == (queue, events) => bytes,
             _ => 0,
         };
-        let before = self.state.in_doubt;
         self.in_flight = Some(InFlight {
             queue,
             events,
             bytes,
-            in_doubt_before: before,
+            in_doubt_before: self.state.in_doubt,
         });
         self.served_last = Some(queue);
+        self.connected(now);
+    }
+
+    /// The request has no connection yet, so its batch is as it was before. Says whether it was not in doubt.
+    pub fn connecting(&mut self) -> bool {
+        let is_first = |batch: &InFlight| batch.in_doubt_before.is_none();
+        let is_first = self.in_flight.as_ref().is_some_and(is_first);
+        if is_first {
+            self.state.in_doubt = None;
+        }
+        is_first
+    }
+
+    /// The request has a connection, and leaves now.
+    pub fn connected(&mut self, now: Moment) {
+        let Some(batch) = self.in_flight else {
+            return;
+        };
+        let before = batch.in_doubt_before;
         self.state.in_doubt = Some(InDoubt {
-            queue,
-            events,
+            queue: batch.queue,
+            events: batch.events,
             attempts: before.map_or(0, |batch| batch.attempts).saturating_add(1),
             first_ms: before.map_or(now.wall_ms, |batch| batch.first_ms),
             last_ms: now.wall_ms,

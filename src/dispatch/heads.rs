@@ -167,11 +167,12 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         known
     }
 
-    /// Whether the head of a queue must stay as it is: it is in doubt, or a group.
+    /// Whether the head of a queue must stay as it is: it is in flight, in doubt, or a group.
     fn is_bound(&self, lane: usize, queue: Queue) -> bool {
-        self.engine.lane_state(lane).is_none_or(|state| {
-            state.in_doubt.is_some_and(|batch| batch.queue == queue)
-                || state.isolations[queue.index()].group > 0
-        })
+        self.is_lane_in_flight(lane)
+            || self.engine.lane_state(lane).is_none_or(|state| {
+                state.in_doubt.is_some_and(|batch| batch.queue == queue)
+                    || state.isolations[queue.index()].group > 0
+            })
     }
 }

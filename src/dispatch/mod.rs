@@ -335,6 +335,22 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         self.commit_lane(lane, &[])
     }
 
+    /// The request in flight of `lane` has to be given a connection first: its batch is not in doubt, unless
+    /// it was before. Says whether [`connected`](Self::connected) has to put it in doubt again.
+    pub(crate) fn connecting(&mut self, lane: usize) -> Result<bool> {
+        let changes = self.engine.connecting(lane);
+        if changes {
+            self.commit_lane(lane, &[])?;
+        }
+        Ok(changes)
+    }
+
+    /// The request in flight of `lane` has its connection; its batch is in doubt in the store when this returns.
+    pub(crate) fn connected(&mut self, lane: usize, now: Moment) -> Result<()> {
+        self.engine.connected(lane, now);
+        self.commit_lane(lane, &[])
+    }
+
     /// Runs up to row `row` are sent without waiting for more: a flush waits for them.
     pub(crate) fn send_at_once_upto(&mut self, row: i64) {
         self.urgent_upto = self.urgent_upto.max(row);

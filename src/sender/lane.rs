@@ -1,5 +1,7 @@
 //! A lane's thread: decide, mark in doubt, send, settle; one request at a time.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,7 @@ use crate::dispatch::{Dispatcher, Next};
 use crate::error::Result;
 use crate::exchange::Exchange;
 use crate::store::Store;
+use crate::transport::{Stage, Watch};
 
 /// A lane with nothing to do looks again after this, in case a change was missed.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
@@ -27,7 +30,7 @@ struct Sent {
 }
 
 /// Runs until nobody wants the sender.
-pub(super) fn run(shared: &Shared, lane: usize) {
+pub(super) fn run(shared: &Arc<Shared>, lane: usize) {
     let mut body = Vec::new();
     let mut sent = None;
     while let Some(generation) = wait_for_request(shared, lane, sent.take(), &mut body) {
@@ -35,7 +38,11 @@ pub(super) fn run(shared: &Shared, lane: usize) {
         shared.liveness.report(Thread::Lane(lane), limits);
         let token = shared.token.current();
         let begun = Instant::now();
-        let exchange = post(shared, token.as_deref(), &body);
+        let watch: Watch = Rc::new({
+            let (shared, is_marked) = (Arc::clone(shared), Cell::new(true));
+            move |stage| note_stage(&shared, lane, generation, stage, &is_marked)
+        });
+        let exchange = post(shared, token.as_deref(), &body, watch);
         sent = Some(Sent {
             generation,
             exchange,
@@ -47,13 +54,71 @@ pub(super) fn run(shared: &Shared, lane: usize) {
     shared.liveness.expect_none(Thread::Lane(lane));
 }
 
-fn post(shared: &Shared, token: Option<&BearerToken>, body: &[u8]) -> Exchange {
+fn post(shared: &Shared, token: Option<&BearerToken>, body: &[u8], watch: Watch) -> Exchange {
     let not_sent = |why: String| Exchange::NotSent { why };
     match (shared.transport(), token) {
-        (Ok(transport), Some(token)) => transport.post(token.secret(), body),
+        (Ok(transport), Some(token)) => transport.post_watched(token.secret(), body, watch),
         (Ok(_), None) => not_sent("there is no bearer token".to_owned()),
         (Err(e), _) => not_sent(e.message().to_owned()),
     }
+}
+
+/// A request that needs a new connection is not in doubt until it has one: what waits for a server that
+/// cannot be reached was certainly not delivered.
+///
+/// Error: the request must not leave.
+fn note_stage(
+    shared: &Shared,
+    lane: usize,
+    generation: u64,
+    stage: Stage,
+    is_marked: &Cell<bool>,
+) -> std::result::Result<(), String> {
+    if stage == Stage::Connected && is_marked.get() {
+        return Ok(());
+    }
+    let mut session = shared.session();
+    if session.generation() != generation {
+        return Err("the store was opened again".to_owned());
+    }
+    let stepped = session.step(|state| match stage {
+        Stage::Connecting => state.dispatcher.connecting(lane).map(|changes| !changes),
+        Stage::Connected => state
+            .dispatcher
+            .connected(lane, clock::now())
+            .map(|()| true),
+    });
+    shared.release(session);
+    // The log's callback may have forked.
+    if shared.is_of_parent() {
+        return Err("this is a copy of the process that sends".to_owned());
+    }
+    let noted = match stepped {
+        Ok(Some(marked)) => {
+            is_marked.set(marked);
+            match stage {
+                Stage::Connecting => Ok(()),
+                Stage::Connected => before_sending(shared, generation),
+            }
+        }
+        Ok(None) => return Err("the store was closed".to_owned()),
+        Err(e) => Err(e),
+    };
+    noted.map_err(|e| {
+        shared.note_error(&e);
+        e.message().to_owned()
+    })
+}
+
+/// The batch has to be known as in doubt before it leaves.
+fn before_sending(shared: &Shared, generation: u64) -> Result<()> {
+    shared.keep_before_sending().inspect_err(|_| {
+        let mut session = shared.session();
+        // Another thread may have closed that state, and one have opened the next.
+        if session.generation() == generation {
+            session.close();
+        }
+    })
 }
 
 /// Settles `sent`, then waits until a request is due; its bytes are in `body` then, and it is in doubt.
@@ -107,16 +172,9 @@ fn wait_for_request(
             return None;
         }
         let rest = match stepped {
-            // The batch has to be known as in doubt before it leaves.
-            Ok(Some(Next::Send)) => match shared.keep_before_sending() {
+            Ok(Some(Next::Send)) => match before_sending(shared, generation) {
                 Ok(()) => return Some(generation),
                 Err(e) => {
-                    let mut session = shared.session();
-                    // Another thread may have closed that state, and one have opened the next.
-                    if session.generation() == generation {
-                        session.close();
-                    }
-                    drop(session);
                     shared.note_error(&e);
                     IDLE_LOOK
                 }

@@ -1,6 +1,7 @@
 //! The sender's state on a real store, driven step by step by a seeded story: bad users, answers that
 //! do not come, crashes between any two steps. No socket, no thread, no sleep.
 
+mod connecting;
 mod deadlines;
 mod errors;
 pub(super) mod panics;
