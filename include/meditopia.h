@@ -924,8 +924,10 @@ struct meditopia_config *meditopia_config_new(void);
  *   request_timeout_ms   number, 30000, 10 to 3600000: time limit from the first byte sent to the
  *                        last byte received
  *   proxy                URL, none: an HTTP proxy. It may contain a password, so it is never read
- *                        back. Proxies that the environment names are ignored
- *   ca_file              path, none: PEM certificates to trust instead of the system's
+ *                        back. Proxies that the environment names are ignored, and an http
+ *                        endpoint on this host is reached without one
+ *   ca_file              path, none: PEM certificates to trust instead of the system's. Read
+ *                        again when it changes
  *   max_spool_bytes      number, 0 = no limit: if the spool is larger than this, enqueue returns
  *                        MEDITOPIA_ERROR_SPOOL_FULL. Approximate; rejected events do not count
  *   max_event_bytes      number, 65536, 256 to 1048576: maximum size of one event, as JSON

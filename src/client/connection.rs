@@ -11,8 +11,7 @@ pub fn connection(settings: &Settings) -> transport::Options {
         connect_timeout: settings.connect_timeout,
         request_timeout: settings.request_timeout,
         proxy: settings
-            .proxy
-            .as_ref()
+            .proxy_in_use()
             .map(|proxy| proxy.expose().to_owned()),
         ca_file: settings.ca_file.clone(),
         spawn: spawn_with_signals_blocked,

@@ -131,6 +131,12 @@ impl Settings {
             max_event_bytes: self.max_event_bytes,
         }
     }
+
+    /// The proxy that requests go through: none to an endpoint over http, which is on this host. A proxy
+    /// would read the token, and reach a host of its own.
+    pub fn proxy_in_use(&self) -> Option<&Proxy> {
+        self.proxy.as_ref().filter(|_| self.endpoint.is_https())
+    }
 }
 
 /// The first key whose value differs between a client and a later `other` of the same spool. Two

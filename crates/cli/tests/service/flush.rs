@@ -1,6 +1,8 @@
 //! `meditopia flush`: one delivery, a line about the result, and an exit status for scripts.
 
+use std::net::TcpListener;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::service::ConfiguredSpool;
@@ -93,4 +95,33 @@ fn a_flush_reports_an_unknown_option_of_the_configuration_once() {
     let output = spool.output("flush", &[]);
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(errors.matches("is not an option").count(), 1, "{errors}");
+}
+
+#[test]
+fn a_flush_ends_by_its_timeout_behind_a_silent_proxy_and_nothing_is_in_doubt() {
+    // It accepts connections and says nothing.
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let spool = ConfiguredSpool::new("https://partners.example/events", "token");
+    spool.configure(&format!(
+        "{NEVER_SEND_BY_ITSELF}\nbearer_token_file = {:?}\nproxy = \"http://{}\"",
+        spool.token_file(),
+        proxy.local_addr().unwrap()
+    ));
+    spool.client().enqueue_users(0..10);
+    let begun = Instant::now();
+
+    let output = spool.output("flush", &["--timeout", "1", "--json"]);
+
+    // The connect timeout is 10 s.
+    assert!(
+        begun.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+    let report: serde_json::Value = serde_json::from_str(line(&output)).unwrap();
+    assert_eq!(
+        (&report["pending"], &report["in_doubt"]),
+        (&10.into(), &0.into())
+    );
 }

@@ -14,7 +14,14 @@ const PROXY_VARIABLES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "
 
 /// Returns whether it makes sense to send a request.
 pub fn check(settings: &Settings, report: &mut Report) -> bool {
-    let (peer, host, port) = match &settings.proxy {
+    let proxy = settings.proxy_in_use();
+    if settings.proxy.is_some() && proxy.is_none() {
+        report.add(&Finding::ok(
+            "proxy",
+            "not used: the endpoint is on this host",
+        ));
+    }
+    let (peer, host, port) = match proxy {
         Some(proxy) => ("proxy", proxy.host(), proxy.port()),
         None => (
             "endpoint",
@@ -43,14 +50,14 @@ pub fn check(settings: &Settings, report: &mut Report) -> bool {
                 "connection",
                 format!("{peer} {address} accepts connections"),
             ));
-            if settings.proxy.is_none() && settings.endpoint.is_https() {
+            if proxy.is_none() && settings.endpoint.is_https() {
                 report_certificate(settings, stream, report);
             }
             true
         }
         Err(why) => {
             let advice = match proxy_variable() {
-                Some(name) if settings.proxy.is_none() => {
+                Some(name) if proxy.is_none() => {
                     format!("{name} is set, but the library does not read it: set the option proxy")
                 }
                 _ => format!(

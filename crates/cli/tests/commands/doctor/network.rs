@@ -101,3 +101,15 @@ fn doctor_names_the_issuer_of_a_certificate_from_an_unknown_authority() {
     assert_finding(&lines, "ok    TLS", "trusted");
     assert_finding(&lines, "warn  clock", "no date");
 }
+
+#[test]
+fn doctor_says_that_a_proxy_is_not_used_for_an_endpoint_on_this_host() {
+    let page = start_server("HTTP/1.1 204 No Content\r\n\r\n".to_owned());
+    let fixture = Fixture::at(&format!("http://{page}/events"), TOKEN).with(
+        "MEDITOPIA_PROXY",
+        &format!("http://me:pa55word@{}", unused_address()),
+    );
+    let lines = fixture.findings(WARNINGS, &[]);
+    assert_finding(&lines, "ok    proxy", "not used");
+    assert_finding(&lines, "ok    connection", "endpoint");
+}
