@@ -143,7 +143,7 @@ fn a_bearer_token_that_is_dropped_is_nowhere_in_memory_after_its_requests() {
         for server in [plain, sealed] {
             let requests = server.requests();
             let sent = requests[0].header("authorization");
-            assert_eq!(sent, Some("Bearer gone-with-its-request-0123456789"));
+            assert!(sent.is_some_and(|sent| sent.ends_with("gone-with-its-request-0123456789")));
         }
         return;
     };
@@ -155,7 +155,10 @@ fn a_bearer_token_that_is_dropped_is_nowhere_in_memory_after_its_requests() {
         .map(|byte| !byte)
         .collect();
     let token = || {
-        let mut text = String::with_capacity(masked.len());
+        // So long that no small allocation covers all of what is freed.
+        const BEFORE: usize = 4_000;
+        let mut text = String::with_capacity(BEFORE + masked.len());
+        text.extend(std::iter::repeat_n('x', BEFORE));
         text.extend(masked.iter().map(|byte| char::from(!byte)));
         SecretString::from(text)
     };
