@@ -17,11 +17,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
+use ureq::config::Config;
 use ureq::http::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, DATE, RETRY_AFTER, TRANSFER_ENCODING,
 };
 use ureq::http::uri::Scheme;
 use ureq::http::{HeaderMap, HeaderValue, Request, Response, Uri};
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -197,34 +199,53 @@ impl Transport {
 
     fn agent(&self) -> &Agent {
         self.agent.get_or_init(|| {
-            let config = Agent::config_builder()
-                .proxy(self.proxy.clone())
-                .https_only(self.endpoint.scheme() == Some(&Scheme::HTTPS))
-                .http_status_as_error(false)
-                .max_redirects(0)
-                .user_agent(concat!("libmeditopia/", env!("CARGO_PKG_VERSION")))
-                .accept("application/json")
-                .accept_encoding("")
-                .max_idle_connections(IDLE_CONNECTIONS)
-                .max_idle_connections_per_host(IDLE_CONNECTIONS)
-                .max_idle_age(IDLE_AGE)
-                .max_response_header_size(tcp::INPUT_BYTES)
-                .input_buffer_size(tcp::INPUT_BYTES)
-                .output_buffer_size(tcp::OUTPUT_BYTES)
-                // Each phase has a timeout so that ureq names the phase to `TcpConnection`, which limits
-                // all of them together. ureq's own timeouts over several phases would cost a thread per
-                // request.
-                .timeout_connect(Some(self.connect_timeout))
-                .timeout_send_request(Some(self.request_timeout))
-                .timeout_send_body(Some(self.request_timeout))
-                .timeout_recv_response(Some(self.request_timeout))
-                .timeout_recv_body(Some(self.request_timeout))
-                .build();
+            let config = config(
+                self.proxy.clone(),
+                self.endpoint.scheme() == Some(&Scheme::HTTPS),
+                self.connect_timeout,
+                self.request_timeout,
+                RootCerts::WebPki,
+            );
             let (names, roots) = (Arc::clone(&self.names), Arc::clone(&self.roots));
             let chain = connect::chain(names, roots, self.request_timeout);
             Agent::with_parts(config, chain, connect::DeferredResolver)
         })
     }
+}
+
+/// How requests go, and what their connections trust.
+#[inline(never)]
+fn config(
+    proxy: Option<Proxy>,
+    https_only: bool,
+    connect_timeout: Duration,
+    request_timeout: Duration,
+    roots: RootCerts,
+) -> Config {
+    Agent::config_builder()
+        .proxy(proxy)
+        .tls_config(TlsConfig::builder().root_certs(roots).build())
+        .https_only(https_only)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .user_agent(concat!("libmeditopia/", env!("CARGO_PKG_VERSION")))
+        .accept("application/json")
+        .accept_encoding("")
+        .max_idle_connections(IDLE_CONNECTIONS)
+        .max_idle_connections_per_host(IDLE_CONNECTIONS)
+        .max_idle_age(IDLE_AGE)
+        .max_response_header_size(tcp::INPUT_BYTES)
+        .input_buffer_size(tcp::INPUT_BYTES)
+        .output_buffer_size(tcp::OUTPUT_BYTES)
+        // Each phase has a timeout so that ureq names the phase to `TcpConnection`, which limits
+        // all of them together. ureq's own timeouts over several phases would cost a thread per
+        // request.
+        .timeout_connect(Some(connect_timeout))
+        .timeout_send_request(Some(request_timeout))
+        .timeout_send_body(Some(request_timeout))
+        .timeout_recv_response(Some(request_timeout))
+        .timeout_recv_body(Some(request_timeout))
+        .build()
 }
 
 impl fmt::Debug for Transport {
@@ -278,8 +299,8 @@ fn read_answer(response: Response<Body>) -> std::result::Result<Answer, ureq::Er
     let status = response.status().as_u16();
     let headers = response.headers();
     if status != 204
-        && headers.contains_key(CONTENT_LENGTH)
-        && headers.contains_key(TRANSFER_ENCODING)
+        && headers.get(CONTENT_LENGTH).is_some()
+        && headers.get(TRANSFER_ENCODING).is_some()
     {
         // Two programs on the way may disagree about where the answer ends.
         let why = "not a valid HTTP answer: it has Content-Length beside Transfer-Encoding";

@@ -37,13 +37,15 @@ pub(super) fn while_locked<T>(during: impl FnOnce() -> T) -> T {
     during()
 }
 
-/// The core for these settings, open already or new, with one more client counted.
+/// The core for these settings, open already or new, with one more client counted. The bearer token of a
+/// later client replaces that of earlier ones, because later calls win.
 pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
     if let Some(known) = find(&settings) {
-        use_token_of(&settings.bearer_token, &known);
+        if let TokenSource::Given(token) = settings.bearer_token {
+            known.sender.replace_token(token);
+        }
         return Ok(known);
     }
-    let given = settings.bearer_token.clone();
     let fresh = Arc::new(Core::open(settings)?);
     match insert(&fresh)? {
         Inserted::Fresh { replaced, idle } => {
@@ -54,7 +56,9 @@ pub(super) fn open(settings: Settings) -> Result<Arc<Core>> {
             Ok(fresh)
         }
         Inserted::Known(known) => {
-            use_token_of(&given, &known);
+            if let Some(token) = fresh.sender.token().current() {
+                known.sender.replace_token((*token).clone());
+            }
             Ok(known)
         }
     }
@@ -122,13 +126,6 @@ fn find(settings: &Settings) -> Option<Arc<Core>> {
     let known = cores.get(&directory)?;
     let is_same = config::conflict(&known.settings, settings).is_none();
     is_same.then(|| add_client(known))
-}
-
-/// The bearer token of a later client replaces that of earlier ones, because later calls win.
-fn use_token_of(source: &TokenSource, core: &Core) {
-    if let TokenSource::Given(token) = source {
-        core.sender.replace_token(token.clone());
-    }
 }
 
 /// The core of a forked child for the spool of its parent's `core`, with one more client counted.

@@ -97,6 +97,15 @@ impl BearerToken {
         self.salted(salt) == fingerprint
     }
 
+    /// A number that another token hardly has, for the memory of a process. Not 0.
+    pub(crate) fn tag(&self) -> u64 {
+        let hash = self.salted(&[]);
+        hash[..8]
+            .iter()
+            .fold(0, |tag, byte| tag << 8 | u64::from(*byte))
+            .max(1)
+    }
+
     fn salted(&self, salt: &[u8]) -> Vec<u8> {
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
         context.update(salt);

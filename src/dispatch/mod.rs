@@ -336,19 +336,16 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     }
 
     /// The request in flight of `lane` has to be given a connection first: its batch is not in doubt, unless
-    /// it was before. Says whether [`connected`](Self::connected) has to put it in doubt again.
-    pub(crate) fn connecting(&mut self, lane: usize) -> Result<bool> {
-        let changes = self.engine.connecting(lane);
-        if changes {
-            self.commit_lane(lane, &[])?;
+    /// it was before. Or it has been, at `connected`: its batch is in doubt in the store when this returns. Says
+    /// which.
+    pub(crate) fn connect(&mut self, lane: usize, connected: Option<Moment>) -> Result<bool> {
+        match connected {
+            Some(now) => self.engine.connected(lane, now),
+            None if !self.engine.connecting(lane) => return Ok(true),
+            None => {}
         }
-        Ok(changes)
-    }
-
-    /// The request in flight of `lane` has its connection; its batch is in doubt in the store when this returns.
-    pub(crate) fn connected(&mut self, lane: usize, now: Moment) -> Result<()> {
-        self.engine.connected(lane, now);
-        self.commit_lane(lane, &[])
+        self.commit_lane(lane, &[])?;
+        Ok(connected.is_some())
     }
 
     /// Runs up to row `row` are sent without waiting for more: a flush waits for them.

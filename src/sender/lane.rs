@@ -81,13 +81,8 @@ fn note_stage(
     if session.generation() != generation {
         return Err("the store was opened again".to_owned());
     }
-    let stepped = session.step(|state| match stage {
-        Stage::Connecting => state.dispatcher.connecting(lane).map(|changes| !changes),
-        Stage::Connected => state
-            .dispatcher
-            .connected(lane, clock::now())
-            .map(|()| true),
-    });
+    let connected = (stage == Stage::Connected).then(clock::now);
+    let stepped = session.step(|state| state.dispatcher.connect(lane, connected));
     shared.release(session);
     // The log's callback may have forked.
     if shared.is_of_parent() {

@@ -19,9 +19,9 @@ pub(crate) struct Token {
     current: ArcSwapOption<BearerToken>,
     /// Grows with each replacement.
     version: AtomicU64,
-    /// The fingerprint of the one that this process has seen refused last. The token itself would stay in
+    /// The tag of the one that this process has seen refused last; 0: none. The token itself would stay in
     /// memory after it was replaced.
-    refused: ArcSwapOption<Vec<u8>>,
+    refused: AtomicU64,
     file: Option<PathBuf>,
     /// Which state of the file was read last.
     seen: Mutex<Option<FileState>>,
@@ -41,7 +41,7 @@ impl Token {
         Self {
             current: ArcSwapOption::new(given),
             version: AtomicU64::new(FIRST_VERSION),
-            refused: ArcSwapOption::empty(),
+            refused: AtomicU64::new(0),
             file: source.file().map(ToOwned::to_owned),
             seen: Mutex::default(),
         }
@@ -52,14 +52,14 @@ impl Token {
         Self {
             current: ArcSwapOption::new(self.current.load_full()),
             version: AtomicU64::new(FIRST_VERSION),
-            refused: ArcSwapOption::new(self.refused.load_full()),
+            refused: AtomicU64::new(self.refused.load(Ordering::Relaxed)),
             file: self.file.clone(),
             seen: Mutex::default(),
         }
     }
 
     /// The token, if there is one.
-    pub(super) fn current(&self) -> Option<Arc<BearerToken>> {
+    pub(crate) fn current(&self) -> Option<Arc<BearerToken>> {
         self.current.load_full()
     }
 
@@ -79,18 +79,17 @@ impl Token {
 
     /// The API has refused the current token.
     pub(super) fn was_refused(&self) {
-        let current = self.current.load();
-        self.refused
-            .store(current.as_ref().map(|token| Arc::new(token.fingerprint())));
+        self.refused.store(self.tag(), Ordering::Relaxed);
     }
 
     /// Whether there is a token, and this process has not just seen it refused.
     pub(super) fn is_untried(&self) -> bool {
-        let (current, refused) = (self.current.load(), self.refused.load());
-        match (&*current, &*refused) {
-            (Some(current), Some(refused)) => !current.has_fingerprint(refused),
-            (current, _) => current.is_some(),
-        }
+        let tag = self.tag();
+        tag != 0 && tag != self.refused.load(Ordering::Relaxed)
+    }
+
+    fn tag(&self) -> u64 {
+        self.current.load().as_ref().map_or(0, |token| token.tag())
     }
 
     /// Puts `token` in place; says whether it is another one.

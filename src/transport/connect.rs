@@ -180,13 +180,13 @@ impl<In: Transport> Connector<In> for Dial {
             .resolve(&peer.host, peer.port, now, deadline)
             .map_err(|why| connect_failed(format!("look up {}: {why}", peer.host)))?;
         let (stream, address) = dial(&addresses, deadline).map_err(|cause| {
-            self.names.forget(&peer.host, peer.port);
+            self.names.note(&peer.host, peer.port, None);
             connect_failed(format!(
                 "connect to {peer}: {}",
                 wording::describe_io(&cause)
             ))
         })?;
-        self.names.prefer(&peer.host, peer.port, address);
+        self.names.note(&peer.host, peer.port, Some(address));
         let connection = TcpConnection::new(stream, address, deadline, self.request_timeout);
         Ok(Some(Either::B(connection)))
     }
@@ -236,7 +236,7 @@ impl<In: Transport> Connector<In> for Tls {
             .connector
             .connect(&details, chained)
             .map_err(|error| {
-                self.names.forget(&peer.host, peer.port);
+                self.names.note(&peer.host, peer.port, None);
                 self.roots.read_again();
                 connect_failed(format!("TLS with {peer}: {}", wording::describe(&error)))
             })

@@ -65,7 +65,7 @@ pub(super) fn dial(addresses: &[SocketAddr], deadline: Instant) -> io::Result<At
         } else {
             deadline
         };
-        for at in finished(&attempts, until)?.into_iter().rev() {
+        if let Some(at) = finished(&attempts, until)? {
             let (stream, address) = attempts.remove(at);
             match finish(&stream) {
                 Ok(()) => return Ok((stream, address)),
@@ -81,15 +81,15 @@ pub(super) fn dial(addresses: &[SocketAddr], deadline: Instant) -> io::Result<At
 
 /// The addresses in their order, but those of the two families by turns.
 pub(super) fn by_turns(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
-    let is_first_family = |address: &&SocketAddr| address.is_ipv4() == addresses[0].is_ipv4();
-    let (mut one, mut other) = (
-        addresses.iter().filter(is_first_family),
-        addresses.iter().filter(|address| !is_first_family(address)),
-    );
-    let mut turns = Vec::with_capacity(addresses.len());
-    while turns.len() < addresses.len() {
-        turns.extend(one.next());
-        turns.extend(other.next());
+    let mut turns = addresses.to_vec();
+    for at in 1..turns.len() {
+        let is_other = |address: &SocketAddr| address.is_ipv4() != turns[at - 1].is_ipv4();
+        if let Some(next) = turns[at..].iter().position(is_other) {
+            // Each family keeps its order.
+            (at..at + next)
+                .rev()
+                .for_each(|place| turns.swap(place, place + 1));
+        }
     }
     turns
 }
@@ -115,8 +115,8 @@ fn begin(address: &SocketAddr) -> io::Result<OwnDescriptor<TcpStream>> {
     }
 }
 
-/// Waits until an attempt has ended, or `until`; which have.
-fn finished(attempts: &[Attempt], until: Instant) -> io::Result<Vec<usize>> {
+/// Waits until an attempt has ended, or `until`; which one has.
+fn finished(attempts: &[Attempt], until: Instant) -> io::Result<Option<usize>> {
     let left = until.saturating_duration_since(Instant::now());
     let left = Timespec::try_from(left).map_err(io::Error::other)?;
     let mut polled: Vec<_> = attempts
@@ -127,8 +127,7 @@ fn finished(attempts: &[Attempt], until: Instant) -> io::Result<Vec<usize>> {
         Ok(_) | Err(Errno::INTR) => {}
         Err(e) => return Err(e.into()),
     }
-    let has_ended = |at: &usize| !polled[*at].revents().is_empty();
-    Ok((0..polled.len()).filter(has_ended).collect())
+    Ok(polled.iter().position(|one| !one.revents().is_empty()))
 }
 
 fn finish(stream: &OwnDescriptor<TcpStream>) -> io::Result<()> {

@@ -17,7 +17,7 @@ use ureq::{Error, Timeout};
 
 use super::connect::connect_failed;
 use super::tcp::ConnectionCut;
-use super::wording::{self, Peer};
+use super::wording;
 
 /// More than any answer has, with its head, its body as far as it is read, and what is around the chunks.
 const ANSWER_BYTES: usize = 1024 * 1024;
@@ -42,12 +42,11 @@ impl<In: Transport> Connector<In> for Guard {
 
     fn connect(
         &self,
-        details: &ConnectionDetails,
+        _: &ConnectionDetails,
         chained: Option<In>,
     ) -> Result<Option<Self::Out>, Error> {
         Ok(chained.map(|inner| Guarded {
             inner,
-            peer: Peer::from_uri(details.uri),
             answer: 0,
             has_answered: false,
         }))
@@ -57,7 +56,6 @@ impl<In: Transport> Connector<In> for Guard {
 #[derive(Debug)]
 pub(super) struct Guarded<T> {
     inner: T,
-    peer: Peer,
     /// How many bytes of the answer have come.
     answer: usize,
     /// The server has sent something over this connection, and so has ended its handshake.
@@ -93,10 +91,9 @@ impl<T: Transport> Transport for Guarded<T> {
             Err(Error::Io(cause)) if cause.kind() == ErrorKind::UnexpectedEof => {
                 Err(Error::Other(Box::new(ConnectionCut)))
             }
-            Err(error) if !self.has_answered && wording::lacks_client_certificate(&error) => {
-                let why = wording::describe(&error);
-                Err(connect_failed(format!("TLS with {}: {why}", self.peer)))
-            }
+            Err(error) if !self.has_answered && wording::lacks_client_certificate(&error) => Err(
+                connect_failed(format!("TLS: {}", wording::describe(&error))),
+            ),
             Err(error) => Err(error),
         }
     }

@@ -56,11 +56,13 @@ impl Entry {
     /// The addresses that are known, in the order in which to try them.
     fn in_order(&self) -> Option<Vec<SocketAddr>> {
         let mut addresses = self.known.as_ref()?.addresses.clone();
-        addresses.sort_by_key(|address| match Some(*address) {
-            address if address == self.best => 0,
-            address if address == self.worst => 2,
-            _ => 1,
-        });
+        let place = |address| addresses.iter().position(|at| Some(*at) == address);
+        if let Some(at) = place(self.best) {
+            addresses.swap(0, at);
+        } else if let Some(at) = place(self.worst) {
+            let last = addresses.len() - 1;
+            addresses.swap(at, last);
+        }
         Some(addresses)
     }
 }
@@ -122,20 +124,16 @@ impl NameCache {
         self.shared.wait(&name, finished, deadline)
     }
 
-    /// Drops the addresses of `host`: a connection to them failed, or what it led to is of no use.
-    pub(super) fn forget(&self, host: &str, port: u16) {
+    /// Puts the address of `host` first that has connected. `None`: drops its addresses, because a connection
+    /// to them failed, or what it led to is of no use.
+    pub(super) fn note(&self, host: &str, port: u16, connected: Option<SocketAddr>) {
         let name = (host.to_ascii_lowercase(), port);
         if let Some(entry) = self.shared.lock().get_mut(&name) {
-            entry.known = None;
-            entry.worst = entry.best.take();
-        }
-    }
-
-    /// Puts the address of `host` first that has connected.
-    pub(super) fn prefer(&self, host: &str, port: u16, address: SocketAddr) {
-        let name = (host.to_ascii_lowercase(), port);
-        if let Some(entry) = self.shared.lock().get_mut(&name) {
-            entry.best = Some(address);
+            if connected.is_none() {
+                entry.known = None;
+                entry.worst = entry.best;
+            }
+            entry.best = connected;
         }
     }
 

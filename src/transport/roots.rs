@@ -11,16 +11,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rustix::fs::FileType;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use ureq::Agent;
 use ureq::config::Config;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 use ureq::unversioned::transport::RustlsConnector;
 
-use super::tcp;
+use super::config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mutex::lock;
 use crate::process::read_file;
@@ -83,15 +83,10 @@ impl Roots {
             return Ok(Arc::clone(trusting));
         }
         let roots = match &self.ca_file {
-            Some(path) => from_file(path)?,
+            Some(path) => certificates(path, Strictness::Refuse)?,
             None => from_system(&self.bundles),
         };
-        let config = Agent::config_builder()
-            .proxy(None)
-            .tls_config(TlsConfig::builder().root_certs(roots).build())
-            .input_buffer_size(tcp::INPUT_BYTES)
-            .output_buffer_size(tcp::OUTPUT_BYTES)
-            .build();
+        let config = config(None, false, Duration::ZERO, Duration::ZERO, roots);
         let connector = RustlsConnector::default();
         let trusting = Arc::new(Trusting { config, connector });
         *last_read = Some((now, Arc::clone(&trusting)));
@@ -100,8 +95,9 @@ impl Roots {
 
     /// A handshake failed: a file may have changed without a sign of it, over a network.
     pub(super) fn read_again(&self) {
-        if let Some((then, _)) = &mut *lock(&self.last_read) {
-            then.retain(|state| *state == PIPE);
+        let mut last_read = lock(&self.last_read);
+        if last_read.as_ref().is_some_and(|(then, _)| then[0] != PIPE) {
+            *last_read = None;
         }
     }
 }
@@ -120,8 +116,23 @@ fn file_state(path: &Path) -> FileState {
     }
 }
 
-/// The certificates of an operator's bundle: at least one, and all of them usable.
-fn from_file(path: &Path) -> Result<RootCerts> {
+/// The first of `bundles` with a usable certificate, or else the compiled-in roots.
+pub(super) fn from_system(bundles: &[PathBuf]) -> RootCerts {
+    let usable = |path: &PathBuf| certificates(path, Strictness::SkipUnusable).ok();
+    bundles.iter().find_map(usable).unwrap_or(RootCerts::WebPki)
+}
+
+/// What becomes of a certificate that cannot be used.
+#[derive(Clone, Copy, PartialEq)]
+enum Strictness {
+    /// Of an operator's bundle, all have to be usable.
+    Refuse,
+    /// A system's has some that are not.
+    SkipUnusable,
+}
+
+/// The certificates of a bundle, at least one.
+fn certificates(path: &Path, strictness: Strictness) -> Result<RootCerts> {
     let refused = |why: String| {
         let message = format!("ca_file: {}: {why}", path.display());
         Error::new(ErrorKind::Config, message)
@@ -130,16 +141,19 @@ fn from_file(path: &Path) -> Result<RootCerts> {
     let mut roots = Vec::new();
     for item in parse_pem(&pem) {
         let number = roots.len() + 1;
-        match item {
-            Ok(PemItem::Certificate(certificate)) => {
-                check(&certificate)
-                    .map_err(|why| refused(format!("certificate {number} is unusable: {why}")))?;
-                roots.push(certificate);
-            }
-            Ok(_) => {}
-            Err(error) => {
-                return Err(refused(format!("damaged at certificate {number}: {error}")));
-            }
+        let wrong = match item {
+            Ok(PemItem::Certificate(certificate)) => match check(&certificate) {
+                Ok(()) => {
+                    roots.push(certificate);
+                    continue;
+                }
+                Err(why) => format!("certificate {number} is unusable: {why}"),
+            },
+            Ok(_) => continue,
+            Err(error) => format!("damaged at certificate {number}: {error}"),
+        };
+        if strictness == Strictness::Refuse {
+            return Err(refused(wrong));
         }
     }
     if roots.is_empty() {
@@ -148,23 +162,6 @@ fn from_file(path: &Path) -> Result<RootCerts> {
         ));
     }
     Ok(RootCerts::from(roots))
-}
-
-/// The first of `bundles` with a usable certificate, or else the compiled-in roots.
-pub(super) fn from_system(bundles: &[PathBuf]) -> RootCerts {
-    let usable = |path: &PathBuf| {
-        let pem = read_bundle(path).ok()?;
-        let roots: Vec<_> = parse_pem(&pem)
-            .filter_map(|item| match item {
-                Ok(PemItem::Certificate(certificate)) if check(&certificate).is_ok() => {
-                    Some(certificate)
-                }
-                _ => None,
-            })
-            .collect();
-        (!roots.is_empty()).then(|| RootCerts::from(roots))
-    };
-    bundles.iter().find_map(usable).unwrap_or(RootCerts::WebPki)
 }
 
 /// Reads a file of certificates, up to a bound that no bundle reaches.

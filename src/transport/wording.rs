@@ -131,37 +131,27 @@ fn describe_tls(error: &rustls::Error) -> String {
             "the server refused the handshake; it demands a client certificate, \
              or has no cipher of TLS 1.2 with ECDHE or of TLS 1.3"
         }
-        Tls::AlertReceived(alert) => {
-            return format!(
-                "the server refused TLS ({})",
-                in_words(&format!("{alert:?}"))
-            );
-        }
         Tls::DecryptError | Tls::PeerSentOversizedRecord => {
             "TLS bytes were damaged on the way, or by a program in between"
         }
-        Tls::PeerIncompatible(cause) => return does_not_fit(&format!("{cause:?}")),
-        Tls::PeerMisbehaved(cause) => return does_not_fit(&format!("{cause:?}")),
-        other => return does_not_fit(&format!("{other:?}")),
+        other => {
+            let why = in_words(&other.to_string());
+            return format!("the server refused TLS, or a program in between broke it ({why})");
+        }
     };
     words.to_owned()
 }
 
-fn does_not_fit(name: &str) -> String {
-    let why = in_words(name);
-    format!(
-        "the server's TLS breaks the rules or does not fit ({why}); a program in between may do that"
-    )
-}
-
-/// The name of a variant as words: `NoCipherSuitesInCommon` is "no cipher suites in common".
-fn in_words(name: &str) -> String {
+/// A text of rustls, with the names of variants in it as words: "DecodeError" is "decode error".
+fn in_words(text: &str) -> String {
     let mut words = String::new();
-    for letter in name.chars().take_while(char::is_ascii_alphanumeric) {
-        if letter.is_ascii_uppercase() && !words.is_empty() {
+    let mut before = ' ';
+    for letter in text.chars() {
+        if letter.is_ascii_uppercase() && before.is_ascii_lowercase() {
             words.push(' ');
         }
         words.push(letter.to_ascii_lowercase());
+        before = letter;
     }
     words
 }
@@ -179,8 +169,7 @@ fn describe_certificate(error: &CertificateError) -> String {
         NotValidForName => "certificate is for another name; check the host in endpoint",
         NotValidForNameContext { presented, .. } => {
             // Lists of hundreds are common on shared servers.
-            let names = presented.iter().take(5).map(String::as_str);
-            let names = names.collect::<Vec<_>>().join(", ");
+            let names = presented.get(..5).unwrap_or(presented).join(", ");
             return format!(
                 "certificate is for another name ({names}); check the host in endpoint"
             );
@@ -201,11 +190,10 @@ fn describe_certificate(error: &CertificateError) -> String {
         BadEncoding => "certificate is damaged; the server needs another one",
         other => {
             // What webpki says has a type of its own, of which only the text is at hand.
-            let text = match other {
-                Other(cause) => format!("{:?}", cause.0),
-                other => format!("{other:?}"),
-            };
-            match text.as_str() {
+            let text = other.to_string();
+            // "Other(OtherError(CaUsedAsEndEntity))"
+            let name = text.rfind('(').map_or(0, |at| at + 1);
+            match text[name..].trim_end_matches(')') {
                 "CaUsedAsEndEntity" => {
                     "the server presents the certificate of a CA as its own; \
                      it needs one that the CA has signed, and ca_file names the CA"

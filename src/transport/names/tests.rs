@@ -61,7 +61,7 @@ fn a_host_name_whose_addresses_failed_is_looked_up_again() {
     let (names, _) = names(|round| Ok(vec![address(round as u8)]));
     names.resolve(HOST, 443, Instant::now(), soon()).unwrap();
 
-    names.forget(HOST, 443);
+    names.note(HOST, 443, None);
 
     let found = names.resolve(HOST, 443, Instant::now(), soon()).unwrap();
     assert_eq!(found, [address(1)]);

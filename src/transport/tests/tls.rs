@@ -318,11 +318,9 @@ fn a_request_is_not_sent_if_the_server_demands_a_client_certificate() {
                 Exchange::NotSent { why } => why,
                 other => panic!("{version:?}: {other:?}"),
             };
-            let expected = format!(
-                "TLS with localhost:{}: the server demands a client certificate, and",
-                server.address.port()
-            );
-            assert!(why.starts_with(&expected), "{version:?}: {why}");
+            assert!(why.starts_with("TLS"), "{version:?}: {why}");
+            let expected = ": the server demands a client certificate, and libmeditopia has none";
+            assert!(why.contains(expected), "{version:?}: {why}");
         }
         assert_eq!(server.requests().len(), 0);
     }
