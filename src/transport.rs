@@ -34,6 +34,7 @@ mod dial;
 mod guard;
 mod names;
 mod roots;
+mod secrets;
 mod tcp;
 mod wording;
 
@@ -42,6 +43,7 @@ pub use connect::{Stage, Watch};
 use names::NameCache;
 pub use names::Spawn;
 use roots::Roots;
+use secrets::Secrets;
 use wording::Peer;
 
 /// How many idle connections are kept for later requests: one for each lane.
@@ -93,6 +95,8 @@ pub struct Transport {
     proxy: Option<Proxy>,
     roots: Arc<Roots>,
     names: Arc<NameCache>,
+    /// What no text of a server or a proxy may say.
+    secrets: Secrets,
     /// Made by the first request, because the system's roots are large and may never be needed.
     agent: OnceLock<Agent>,
 }
@@ -122,6 +126,7 @@ impl Transport {
             proxy,
             roots: Arc::new(roots),
             names: Arc::new(NameCache::new(options.spawn)),
+            secrets: Secrets::new(),
             agent: OnceLock::new(),
         })
     }
@@ -140,14 +145,47 @@ impl Transport {
     pub fn post_dated(&self, token: &SecretString, body: &[u8]) -> (Exchange, Option<String>) {
         let mut date = None;
         let exchange = self.exchange(token, body, |headers| {
-            let value = headers.get(DATE);
-            date = value.and_then(|value| Some(value.to_str().ok()?.to_owned()));
+            let value = headers.get(DATE).and_then(|value| value.to_str().ok());
+            date = value.map(|value| self.secrets.cut_text(value.to_owned()));
         });
         (exchange, date)
     }
 
-    /// Posts, and passes the headers of the answer, if there is one, to `read_headers`.
+    /// Posts, and passes the headers of the answer, if there is one, to `read_headers`. What came from
+    /// outside leaves without the secrets.
     fn exchange(
+        &self,
+        token: &SecretString,
+        body: &[u8],
+        read_headers: impl FnOnce(&HeaderMap),
+    ) -> Exchange {
+        self.secrets.remember_token(token.expose_secret());
+        let password = self.proxy.as_ref().and_then(Proxy::password);
+        self.secrets.remember_password(password);
+        self.without_secrets(self.run(token, body, read_headers))
+    }
+
+    fn without_secrets(&self, exchange: Exchange) -> Exchange {
+        match exchange {
+            Exchange::Answered(answer) => Exchange::Answered(Answer {
+                // A number is not shown, and may be a short password by chance.
+                retry_after: answer.retry_after.map(|text| match text.parse::<u64>() {
+                    Ok(_) => text,
+                    Err(_) => self.secrets.cut_text(text),
+                }),
+                body: self.secrets.cut(answer.body),
+                ..answer
+            }),
+            Exchange::NotSent { why } => Exchange::NotSent {
+                why: self.secrets.cut_text(why),
+            },
+            Exchange::Unsettled { why } => Exchange::Unsettled {
+                why: self.secrets.cut_text(why),
+            },
+        }
+    }
+
+    fn run(
         &self,
         token: &SecretString,
         body: &[u8],

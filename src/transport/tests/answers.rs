@@ -299,3 +299,53 @@ fn an_answer_with_two_ways_to_tell_its_length_is_refused_unless_it_has_no_body()
     let no_body = "204 No Content\r\nContent-Length: 0\r\nTransfer-Encoding: chunked";
     assert_eq!(post(no_body).answer().status, 204);
 }
+
+#[test]
+fn a_server_that_repeats_the_token_or_the_password_has_neither_in_its_answer() {
+    let secrets = [TOKEN, "earlier-t0ken", "pa55/w0rd"];
+    let server = Server::start(|peer| {
+        while let Some(request) = peer.request() {
+            let token = request.header("authorization").unwrap().to_owned();
+            let body = format!(
+                r#"{{"success":false,"errors":[{{"code":"{token}","message":"{} {} pa55\/w0rd"}}]}}"#,
+                "earlier-t0ken",
+                token.replace('-', "\\u002D")
+            );
+            let length = body.len();
+            peer.send(format!("HTTP/1.1 422 {token}\r\nDate: {token}\r\nRetry-After: {token}\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes());
+        }
+    });
+    // The server is its own proxy: what it is sent over http goes to it as it is.
+    let transport = Options::new(server.http()).open();
+    transport.secrets.remember_password(Some("pa55/w0rd"));
+    transport.post(&SecretString::from("earlier-t0ken"), BODY);
+
+    let (exchange, date) = transport.post_dated(&token(), BODY);
+
+    let answer = exchange.answer();
+    let body = String::from_utf8(answer.body).unwrap();
+    for text in [body.as_str(), &date.unwrap(), &answer.retry_after.unwrap()] {
+        assert!(text.contains("***"), "{text}");
+        assert!(
+            !secrets.iter().any(|secret| text.contains(secret)),
+            "{text}"
+        );
+        assert!(!text.contains("u002D"), "{text}");
+    }
+}
+
+#[test]
+fn a_failure_to_connect_that_quotes_the_password_is_reported_without_it() {
+    let proxy = Server::start(|peer| {
+        if peer.head().is_some() {
+            peer.send(b"HTTP/1.1 407 l0velace\r\n\r\n");
+        }
+    });
+    let address = format!("http://ada:l0velace@{}", proxy.address);
+    let options = Options::new("https://l0velace.example.invalid/").proxy(address);
+
+    let why = options.open().post_once().not_sent();
+
+    assert!(why.contains("***.example.invalid"), "{why}");
+    assert!(!why.contains("l0velace"), "{why}");
+}
