@@ -123,8 +123,9 @@ pub unsafe extern "C" fn meditopia_enqueue_n(
 /// {"events": [...]} as in the API's own documentation. It may hold more than 100 events; the
 /// sender divides them into requests. An event has the members token, partner_user_id, event,
 /// event_value and received_at, as in `meditopia_enqueue`; an unknown or repeated member is an
-/// error. A missing `event_value` is null, and any other is sent byte for byte. A missing or null
-/// `received_at` is now.
+/// error. A missing `event_value` is null, and any other is sent byte for byte; it may nest 100
+/// levels deep, and a number in it must be one that a double can hold: many parsers refuse a whole
+/// request because of 1e400. A missing or null `received_at` is now.
 ///
 /// `accepted` (may be NULL) receives the number of events queued; 0 after an error.
 ///

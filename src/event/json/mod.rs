@@ -22,6 +22,8 @@ use crate::event::fields::Rules;
 /// value, and is kept byte for byte; if it is absent, it is `null`. If `received_at` is absent or
 /// `null`, it is the current time.
 ///
+/// A number in an `event_value` must be one that a double can hold.
+///
 /// # Errors
 /// [`ErrorKind::InvalidEvent`] names the field, what is wrong with it and which event it was,
 /// counted from 0; [`ErrorKind::InvalidArgument`] if `json` is not JSON. `out` is then as before.
@@ -35,6 +37,7 @@ pub fn encode_json(
         let at = cause.valid_up_to();
         not_json(format!("is not UTF-8 at byte {at}"))
     })?;
+    value::check_depth(text)?;
     let before = out.len();
     let mut walk = Walk::new(Expected::Input, rules, now_wall_ms, out);
     let mut parser = serde_json::Deserializer::from_str(text);
@@ -64,6 +67,7 @@ pub fn encode_json_event(
     let refused = |what: String| Error::new(ErrorKind::InvalidArgument, what);
     let text = std::str::from_utf8(json)
         .map_err(|cause| refused(format!("is not UTF-8 (at byte {})", cause.valid_up_to())))?;
+    value::check_depth(text)?;
     let before = out.len();
     let mut walk = Walk::new(Expected::Event, rules, now_wall_ms, out);
     let mut parser = serde_json::Deserializer::from_str(text);

@@ -50,7 +50,10 @@ fn members_of_an_event_may_be_in_any_order_without_event_value_and_received_at()
 fn an_event_value_in_json_is_kept_byte_for_byte() {
     for value in [
         "12345678901234567890.10",
-        "1e999",
+        "1.7976931348623157E+308",
+        "-5e-324",
+        "0e999",
+        "-0.000e-999",
         r#"{ "b" : 1, "a" : [ true , null ],"b":2}"#,
         r#""\u00e9\ud83d\ude00\/[[""#,
     ] {
@@ -154,6 +157,115 @@ fn an_event_value_nested_deeper_than_parsers_accept_is_refused() {
     let error = refusal(&nested(MAX_DEPTH + 1));
     assert!(error.message().contains("nests deeper"), "{error}");
     refusal(&nested(30_000));
+}
+
+#[test]
+fn a_number_that_no_double_holds_is_refused_by_the_name_of_its_member() {
+    let digits = "9".repeat(400);
+    let small = format!("0.{}1", "0".repeat(400));
+    let fine = format!("0.{}", "1".repeat(400));
+    let with = |value: &str| EVENT.replace(":null,", &format!(":{value},"));
+    for number in [
+        "1e400",
+        "-1e400",
+        "1E+309",
+        "1e-400",
+        "-2.5e-999",
+        &digits,
+        &small,
+        "1e99999999999999999999",
+    ] {
+        for value in [
+            number.to_owned(),
+            format!("[0,{number}]"),
+            format!(r#"{{"e":[true,{{"1e9":{number}}}]}}"#),
+        ] {
+            let error = refusal(&with(&value));
+            let message = error.message();
+            assert_eq!(error.kind(), ErrorKind::InvalidEvent);
+            assert!(message.starts_with("event_value: "), "{message}");
+            assert!(message.contains("no double holds"), "{message}");
+            assert!(message.len() < 200, "{message}");
+            let single = encode_json_event(
+                with(&value).as_bytes(),
+                &Rules::default(),
+                NOW,
+                &mut Batch::new(),
+            );
+            assert!(single.unwrap_err().message().contains("no double holds"));
+        }
+    }
+    // A text stays what it is, and so does what a double holds nearly.
+    for value in [
+        r#""1e400""#,
+        r#"["1e400\n"]"#,
+        r#"{"1e400":1e2}"#,
+        "12345678901234567890123",
+        &fine,
+    ] {
+        assert_eq!(fragments(&with(value)), [with(value)]);
+    }
+}
+
+#[test]
+fn a_long_text_that_nests_too_deep_is_refused_before_it_is_read() {
+    for repeated in [
+        "[",
+        r#"{"a":"#,
+        r#"{"events":["#,
+        r#"[{"token":"t","event_value":["#,
+    ] {
+        let text = repeated.repeat((64 << 20) / repeated.len());
+        let event_value = format!(r#"{{"token":"t","event_value":{text}"#);
+        for text in [text, event_value] {
+            let begun = std::time::Instant::now();
+            let error = refusal(&text);
+            let took = begun.elapsed();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+            assert!(error.message().contains("nests deeper than 100"), "{error}");
+            assert!(took.as_millis() < 300, "{repeated}: {took:?}");
+        }
+    }
+}
+
+#[test]
+fn a_long_text_of_anything_else_is_read_in_a_time_that_grows_with_it_alone() {
+    let filler = 8 << 20;
+    let event = |value: String| EVENT.replace(":null,", &format!(":{value},"));
+    for text in [
+        event(format!("\"{}\"", "\\u0041".repeat(filler / 6))),
+        event(format!("\"{}", "\\\"".repeat(filler / 2))),
+        event("7".repeat(filler)),
+        event(format!("[{}0]", "0,".repeat(filler / 2))),
+        event(format!("[{}0]", "1e400,".repeat(filler / 6))),
+        event(format!("{{{}\"z\":0}}", "\"a\":0,".repeat(filler / 6))),
+        format!("[{}7]", "{},".repeat(filler / 3)),
+        format!(
+            "[{}{}]",
+            format!("{EVENT},").repeat(filler / EVENT.len()),
+            "7"
+        ),
+        format!("{{\"{}\":1}}", "k".repeat(filler)),
+        " ".repeat(filler),
+        "[]".repeat(filler / 2),
+    ] {
+        let begun = std::time::Instant::now();
+        assert!(batch(&text).is_err());
+        assert!(
+            begun.elapsed().as_secs() < 5,
+            "{:.40}: {:?}",
+            text,
+            begun.elapsed()
+        );
+    }
+}
+
+#[test]
+fn brackets_in_strings_do_not_nest() {
+    let long = "[{".repeat(1 << 20);
+    let event = EVENT.replace(":null,", &format!(r#":["\\\"{long}"],"#));
+    let error = refusal(&event);
+    assert!(error.message().contains("max_event_bytes"), "{error}");
 }
 
 #[test]

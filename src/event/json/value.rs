@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::walk::not_json;
 use crate::error::Error;
 use crate::event::invalid::invalid;
 
@@ -39,15 +40,21 @@ const LONE_SURROGATE: &str = r"holds half a character (a lone \uD800 to \uDFFF)"
 /// Refuses JSON that follows the grammar but that many parsers cannot read, because it would make a
 /// whole request fail.
 pub(super) fn check_event_value(raw: &str) -> Result<(), Error> {
-    let nests = raw.starts_with(['[', '{']);
-    if !nests && !raw.as_bytes().contains(&b'\\') {
+    let is_text = raw.starts_with('"');
+    if is_text && !raw.as_bytes().contains(&b'\\') {
         return Ok(());
     }
     let mut rest = raw.as_bytes();
     let mut depth = 0_usize;
     let mut in_string = false;
     while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
+        match byte {
+            b'-' | b'0'..=b'9' if !in_string => {
+                rest = check_number(rest)?;
+                continue;
+            }
+            _ => rest = after,
+        }
         match byte {
             b'\\' => {
                 rest = check_escape(rest)
@@ -62,6 +69,71 @@ pub(super) fn check_event_value(raw: &str) -> Result<(), Error> {
             return Err(invalid(format!(
                 "event_value: nests deeper than {MAX_DEPTH} levels"
             )));
+        }
+    }
+    Ok(())
+}
+
+/// What follows a number, which must be one that a double can hold: many parsers refuse a whole request because
+/// of 1e400, and make 0 of 1e-400.
+fn check_number(raw: &[u8]) -> Result<&[u8], Error> {
+    /// A double has 308 digits before the point at most. A shorter number without an exponent needs no check.
+    const SAFE_DIGITS: usize = 300;
+    let mut length = 0;
+    let mut has_exponent = false;
+    while let Some(b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E') = raw.get(length) {
+        has_exponent |= raw[length] | 0x20 == b'e';
+        length += 1;
+    }
+    let (number, rest) = raw.split_at(length);
+    if has_exponent || length > SAFE_DIGITS {
+        check_range(number)?;
+    }
+    Ok(rest)
+}
+
+#[cold]
+fn check_range(number: &[u8]) -> Result<(), Error> {
+    let text = std::str::from_utf8(number).unwrap_or_default();
+    let double = text.parse().unwrap_or(f64::NAN);
+    let digits = number.split(|&byte| byte | 0x20 == b'e').next();
+    let is_zero =
+        digits.is_none_or(|digits| !digits.iter().any(|digit| (b'1'..=b'9').contains(digit)));
+    if double.is_finite() && (double != 0.0 || is_zero) {
+        return Ok(());
+    }
+    let shown = shortened(text);
+    Err(invalid(format!(
+        "event_value: {shown} is a number that no double holds; send it as a string"
+    )))
+}
+
+/// Refuses a long text that nests too deep before anything of it is read: the parser would read all of it first.
+pub(super) fn check_depth(text: &str) -> Result<(), Error> {
+    /// A shorter text is read in no time, however deep it nests.
+    const LONG_BYTES: usize = 1 << 20;
+    /// The list, the object around it, and an event.
+    const AROUND: usize = 3;
+    if text.len() < LONG_BYTES {
+        return Ok(());
+    }
+    let mut depth = 0_usize;
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' if depth == MAX_DEPTH + AROUND => {
+                return Err(not_json(format!("nests deeper than {MAX_DEPTH} levels")));
+            }
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => loop {
+                match bytes.next() {
+                    Some(b'\\') => drop(bytes.next()),
+                    Some(b'"') | None => break,
+                    Some(_) => {}
+                }
+            },
+            _ => {}
         }
     }
     Ok(())
