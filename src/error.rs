@@ -2,9 +2,11 @@
 //!
 //! A message is for the person who reads it at night: what happened, to which thing, and what to do
 //! next. An [`ErrorKind`] is for programs; the C API gives each kind a stable number. No message
-//! ever contains a bearer token.
+//! ever contains a bearer token, and none a character that cannot be seen.
 
 use std::fmt;
+
+use crate::spelling::escape_unprintable;
 
 /// What every fallible function of this crate returns.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -153,7 +155,7 @@ impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
-            message: message.into(),
+            message: escape_unprintable(&message.into()),
             event_index: None,
             pause_reason: None,
             http_status: None,

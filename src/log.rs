@@ -18,6 +18,7 @@ use std::thread::ThreadId;
 
 use crate::clock;
 use crate::process::Owner;
+use crate::spelling::escape_unprintable;
 
 /// How many records are kept for polling. After that, a new record replaces the oldest.
 const RING_RECORDS: usize = 256;
@@ -75,7 +76,7 @@ pub struct Record {
     pub level: Level,
     /// When it was written: wall time in milliseconds since 1970-01-01T00:00:00Z.
     pub time_ms: i64,
-    /// The text, one line, without secrets.
+    /// The text: one line without secrets, in which characters that cannot be seen are escaped.
     pub message: String,
 }
 
@@ -135,7 +136,7 @@ impl Log {
         let record = Record {
             level,
             time_ms: clock::wall_ms(),
-            message: message.to_string(),
+            message: escape_unprintable(&message.to_string()),
         };
         self.push(record.clone());
         if self.owner.is_current() {

@@ -1,11 +1,32 @@
-//! How an error message shows a wrong value: quoted, shortened, and with the word that was probably
-//! meant.
+//! How a message shows a text that is not ours: what cannot be seen is escaped. And how it shows a wrong
+//! value: quoted, shortened, and with the word that was probably meant.
 //!
 //! Values come from users and may be megabytes long or contain control characters, so a message
 //! shows only their beginning, escaped. Callers must not pass secrets.
 
 /// How many characters of a wrong value a message shows.
 const SHOWN_CHARS: usize = 40;
+
+/// Whether `c` is seen as nothing, ends a line, controls a terminal, or changes the direction of the text around it.
+pub fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+            | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{1D173}'..='\u{1D17A}'
+            | '\u{E0000}'..='\u{E0FFF}')
+}
+
+/// `text` with its unprintable characters as `\n` or `\u{202e}`: one line that shows all that is in it.
+pub fn escape_unprintable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_unprintable(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
 
 /// `value` in quotes, with its control characters escaped, cut after 40 characters.
 pub(crate) fn quoted(value: &str) -> String {
@@ -54,6 +75,27 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unprintable_character_is_shown_escaped_by_messages_and_by_quotes() {
+        let mut escaped = 0;
+        for c in (0..=char::MAX as u32).filter_map(char::from_u32) {
+            let text = format!("a{c}b");
+            if is_unprintable(c) {
+                escaped += 1;
+                let shown = escape_unprintable(&text);
+                assert!(shown.starts_with("a\\") && shown.is_ascii(), "{shown}");
+                assert!(quoted(&text).is_ascii(), "{c:?}");
+            } else {
+                assert_eq!(escape_unprintable(&text), text);
+            }
+        }
+        assert!(escaped > 4_000);
+        assert_eq!(
+            escape_unprintable("one\ntwo \u{202e}\u{2028}\u{1b}[31m ğ \u{1F600} \\"),
+            r"one\ntwo \u{202e}\u{2028}\u{1b}[31m ğ ".to_owned() + "\u{1F600} \\"
+        );
+    }
 
     const WORDS: [&str; 3] = ["register", "signin", "video"];
 

@@ -4,14 +4,15 @@
 //! surprising one: an answer that is not understood pauses delivery and keeps every event, because a
 //! wrong URL or a captive portal must never reject a million of them.
 //!
-//! Codes are compared exactly. A code that differs from one of the four known ones only in case or in
-//! surrounding blanks is neither known nor safely another code: it pauses as misrouted.
+//! Codes are compared exactly. A code that differs from one of the four known ones only in case, in blanks, in its
+//! separator, or by being a number is neither known nor safely another code: it pauses as misrouted.
 //!
 //! The engine decides what happens next: to isolate, to wait or to probe.
 
 use crate::clock::Moment;
 use crate::error::PauseReason;
 use crate::exchange::{Answer, BODY_LIMIT_BYTES, Exchange};
+use crate::spelling::escape_unprintable;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub const CODE_CHARS: usize = 64;
 pub struct Refusal {
     /// The API's code, [`CODE_CHARS`] characters at most.
     pub code: String,
-    /// The API's message without control characters, [`MESSAGE_CHARS`] characters at most.
+    /// The API's message, with what cannot be seen escaped, [`MESSAGE_CHARS`] characters at most.
     pub message: String,
     /// The HTTP status.
     pub status: u16,
@@ -182,7 +183,7 @@ fn read_body(answer: &Answer) -> Body {
             Body::Other
         };
     }
-    let Ok(Value::Object(body)) = serde_json::from_slice(&answer.body) else {
+    let Some(body) = parse_body(&answer.body) else {
         return Body::Other;
     };
     match (body.get("success"), body.get("errors")) {
@@ -192,12 +193,47 @@ fn read_body(answer: &Answer) -> Body {
     }
 }
 
+/// The JSON of a body, as a person would read it: whatever byte order mark or white space is around it, in
+/// Latin-1 where it is not UTF-8, and an error of the API also behind warnings, as PHP prints them.
+fn parse_body(body: &[u8]) -> Option<Value> {
+    let mut text = String::with_capacity(body.len());
+    for chunk in body.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|&byte| char::from(byte)));
+    }
+    let text = text.trim_matches(|c: char| c == '\u{FEFF}' || c.is_whitespace());
+    if let Ok(alone) = serde_json::from_str(text) {
+        return Some(alone);
+    }
+    let lower = text.to_ascii_lowercase();
+    if PARTS_OF_A_PAGE.iter().any(|part| lower.contains(part)) {
+        return None;
+    }
+    let begins = text.match_indices('{').take(OPENING_BRACKETS);
+    let mut behind_warnings = begins.filter_map(|(at, _)| serde_json::from_str(&text[at..]).ok());
+    // That events have arrived is believed only of an answer that says nothing else.
+    behind_warnings.find(|value: &Value| value.get("success") == Some(&Value::Bool(false)))
+}
+
+/// What a login page has, and a warning has not.
+const PARTS_OF_A_PAGE: [&str; 7] = [
+    "<!doctype",
+    "<html",
+    "<head",
+    "<body",
+    "<form",
+    "<script",
+    "<title",
+];
+/// How many opening brackets a warning may have before the error of the API begins.
+const OPENING_BRACKETS: usize = 32;
+
 /// The error that decides: the first that does not blame the events, or else the first of all.
 fn decisive_error(errors: &[Value]) -> Body {
     let coded = || {
         errors
             .iter()
-            .filter_map(|error| Some((error.get("code")?.as_str()?, error)))
+            .filter_map(|error| Some((code_of(error)?, error)))
     };
     let decisive = coded()
         .find(|(code, _)| matches!(blame(code), Blame::Token | Blame::Address))
@@ -211,29 +247,40 @@ fn decisive_error(errors: &[Value]) -> Body {
         .and_then(Value::as_str)
         .unwrap_or_default();
     let shown = ApiError {
-        code: Some(printable(code, CODE_CHARS)),
+        code: Some(printable(&code, CODE_CHARS)),
         message: printable(message, MESSAGE_CHARS),
     };
-    Body::Error(blame(code), shown)
+    Body::Error(blame(&code), shown)
+}
+
+/// The code of an error: a text, or a number.
+fn code_of(error: &Value) -> Option<String> {
+    match error.get("code")? {
+        Value::String(code) => Some(code.clone()),
+        Value::Number(code) => Some(code.to_string()),
+        _ => None,
+    }
 }
 
 fn blame(code: &str) -> Blame {
     match code {
         "A_1000" | "A_1001" | "A_1002" => Blame::Token,
         "A_1004" => Blame::Address,
-        _ => match code.trim().to_ascii_uppercase().as_str() {
-            "A_1000" | "A_1001" | "A_1002" | "A_1004" => Blame::NearlyKnown,
-            _ => Blame::Events,
-        },
+        _ => {
+            let is_part = |c: &char| c.is_ascii_alphanumeric();
+            let code: String = code.to_ascii_uppercase().chars().filter(is_part).collect();
+            match code.strip_prefix('A').unwrap_or(&code) {
+                "1000" | "1001" | "1002" | "1004" => Blame::NearlyKnown,
+                _ => Blame::Events,
+            }
+        }
     }
 }
 
-/// At most the first `chars` characters of `text`, without control characters.
+/// The beginning of `text` that takes at most `chars` characters once what cannot be seen is escaped.
 fn printable(text: &str, chars: usize) -> String {
-    text.chars()
-        .filter(|c| !c.is_control())
-        .take(chars)
-        .collect()
+    let begin: String = text.chars().take(chars).collect();
+    escape_unprintable(&begin).chars().take(chars).collect()
 }
 
 /// Reads seconds or an HTTP date. A date that has passed is zero; anything else is `None`.

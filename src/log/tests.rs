@@ -23,6 +23,19 @@ fn log_records_are_polled_in_order_with_their_level_and_time() {
 }
 
 #[test]
+fn a_log_record_is_one_line_in_which_nothing_is_hidden() {
+    let log = Log::new(Some(Level::Debug));
+    log.warn(format_args!(
+        "{} said\r\n\u{1b}[2J\u{202e}no\u{2028}",
+        "u-\u{2066}1"
+    ));
+    assert_eq!(
+        messages(&log),
+        [r"u-\u{2066}1 said\r\n\u{1b}[2J\u{202e}no\u{2028}"]
+    );
+}
+
+#[test]
 fn a_log_callback_is_unset_by_its_owner_and_by_no_other() {
     let log = Log::new(Some(Level::Info));
     let calls = Arc::new(AtomicUsize::new(0));

@@ -80,11 +80,32 @@ fn json_of_another_shape_is_not_taken_for_the_apis_answer() {
         case("404 without errors",        json_body(404, r#"{"success":false}"#),                           MISROUTED),
         case("404 with no errors",        json_body(404, r#"{"success":false,"errors":[]}"#),               MISROUTED),
         case("404 with one error alone",  json_body(404, r#"{"success":false,"errors":{"code":"A_1104","message":""}}"#), MISROUTED),
-        case("404 with a number as code", json_body(404, r#"{"success":false,"errors":[{"code":1104,"message":""}]}"#), MISROUTED),
+        case("404 with a truth as code",  json_body(404, r#"{"success":false,"errors":[{"code":true,"message":""}]}"#), MISROUTED),
         case("404 without success",       json_body(404, r#"{"errors":[{"code":"A_1104","message":""}]}"#), MISROUTED),
         case("422 of a framework",        json_body(422, r#"{"detail":[{"loc":["body"],"msg":"field required"}]}"#), MISROUTED),
         case("401 of a gateway",          json_body(401, r#"{"message":"Unauthorized"}"#),                  AUTH),
         case("503 of a gateway",          json_body(503, r#"{"message":"Service Unavailable"}"#),           IN_DOUBT),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn an_error_of_the_api_is_recognised_in_the_shapes_that_a_person_would_recognise() {
+    let number = REFUSAL.replace("\"A_1104\"", "1104");
+    let latin_1 = |status| {
+        let body: Vec<u8> = REFUSAL.replace("It", "\u{c9}l").chars().map(|c| c as u8).collect();
+        let headers = format!("Content-Length: {}\r\n", body.len());
+        json!({"fault": "raw", "bytes": [head(status, &headers).as_bytes(), &body].concat()})
+    };
+    let warned = format!("<br />\n<b>Warning</b>: no key in <b>x.php</b> on line <b>7</b><br />\n{REFUSAL}");
+    let page = format!("<html><title>Sign in</title><script>{REFUSAL}");
+    check_cases(vec![
+        case("404 with a BOM",             json_body(404, &format!("\u{feff}{REFUSAL}")), REFUSED),
+        case("404 with a number as code",  json_body(404, &number),                       rejected(404, "1104")),
+        case("404 behind a warning",       json_body(404, &warned),                       REFUSED),
+        case("404 in Latin-1",             latin_1("404 Not Found"),                      REFUSED),
+        case("200 with a BOM",             json_body(200, &format!("\u{feff}{SUCCESS}")), DELIVERED),
+        case("404 of a login page",        json_body(404, &page),                         MISROUTED),
     ]);
 }
 

@@ -167,13 +167,14 @@ fn an_error_body_that_differs_from_the_documented_shape_refuses_no_event() {
         r#"{"success": false, "errors": {}}"#,
         r#"{"success": false, "errors": ["U_404"]}"#,
         r#"{"success": false, "errors": [{"message": "no code"}]}"#,
-        r#"{"success": false, "errors": [{"code": 404, "message": "a number"}]}"#,
+        r#"{"success": false, "errors": [{"code": true, "message": "no text and no number"}]}"#,
         r#"{"success": "false", "errors": [{"code": "U_404", "message": "a string"}]}"#,
         r#"{"errors": [{"code": "U_404", "message": "a gateway"}]}"#,
         r#"[{"success": false, "errors": [{"code": "U_404"}]}]"#,
         r#"{"success": false, "errors": [{"code": "U_404", "message": "cut"#,
         r#"{"success": false, "errors": [{"code": "U_404"}]} trailing"#,
         "\u{feff}{}",
+        r#"see {"note": {"success": false, "errors": [{"code": "U_404"}]}}"#,
     ];
     for body in odd {
         assert_eq!(
@@ -213,13 +214,104 @@ fn a_code_that_blames_the_token_or_the_address_takes_precedence_over_all_others(
 
 #[test]
 fn a_code_that_is_nearly_a_known_one_pauses_as_misrouted() {
-    for code in ["a_1002", " A_1000", "A_1004 "] {
+    for code in [
+        "a_1002", " A_1000", "A_1004 ", "A-1002", "A1001", "1000", "a 1004",
+    ] {
         assert_eq!(
             pause_of(&verdict(401, &errors(&[code]))),
             Some((PauseReason::Misrouted, false)),
             "{code:?}"
         );
     }
+}
+
+#[test]
+fn the_number_of_a_code_that_blames_the_token_or_the_address_pauses_as_misrouted() {
+    for code in [1000, 1001, 1002, 1004] {
+        let body = format!(r#"{{"success":false,"errors":[{{"code":{code},"message":"no"}}]}}"#);
+        assert_eq!(
+            pause_of(&verdict(422, &body)),
+            Some((PauseReason::Misrouted, false)),
+            "{code}"
+        );
+    }
+}
+
+const REFUSED: &str = r#"{"success":false,"errors":[{"code":"U_404","message":"kein Benutzer"}]}"#;
+const WARNING: &str = "<br />\n<b>Warning</b>:  Undefined array key {0} in <b>/srv/api/events.php</b> on line <b>17</b><br />\n";
+
+#[track_caller]
+fn refusal_of(status: u16, body: impl Into<Vec<u8>>) -> (String, String) {
+    let answer = Answer {
+        body: body.into(),
+        ..answer(status, "")
+    };
+    match judge(&Exchange::Answered(answer), NOW) {
+        Verdict::Refused(refusal) => (refusal.code, refusal.message),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_error_of_the_api_is_one_behind_a_byte_order_mark_or_warnings_in_latin_1_and_with_a_number() {
+    let documented = ("U_404".to_owned(), "kein Benutzer".to_owned());
+    for around in [
+        format!("\u{feff}{REFUSED}"),
+        format!("\r\n\u{feff} {REFUSED}\n\u{feff}"),
+        format!("{WARNING}{REFUSED}"),
+        format!("{WARNING}\u{feff}{WARNING}{REFUSED}\n"),
+        format!("PHP Notice:  {{closure}}() {{main}} [{{}}]\n{REFUSED}"),
+        format!("\nDeprecated: strlen(): Passing null\n{REFUSED}"),
+    ] {
+        assert_eq!(refusal_of(422, around.clone()), documented, "{around}");
+    }
+    let latin_1 = REFUSED.replace("kein", "kein g\u{e9}n\u{e9}rique");
+    let latin_1: Vec<u8> = latin_1.chars().map(|c| c as u8).collect();
+    assert_eq!(
+        refusal_of(404, latin_1),
+        ("U_404".into(), "kein g\u{e9}n\u{e9}rique Benutzer".into())
+    );
+    let number = REFUSED.replace("\"U_404\"", "2001");
+    assert_eq!(
+        refusal_of(409, number),
+        ("2001".into(), "kein Benutzer".into())
+    );
+    // Of the token, too.
+    let token = format!("{WARNING}{}", errors(&["A_1002"]));
+    assert_eq!(
+        pause_of(&verdict(401, &token)),
+        Some((PauseReason::Auth, false))
+    );
+}
+
+#[test]
+fn a_login_page_is_misrouted_whatever_error_of_the_api_stands_in_it() {
+    for page in [
+        format!("<html><script>last = {REFUSED}"),
+        format!("<!DOCTYPE html>{REFUSED}"),
+        format!("<title>Sign in</title>{REFUSED}"),
+        format!("<FORM action=/login>\n{REFUSED}"),
+        format!("<html><body>{WARNING}{REFUSED}</body></html>"),
+        format!("{REFUSED}<p>Sign in</p>"),
+    ] {
+        assert_eq!(
+            pause_of(&verdict(422, &page)),
+            Some((PauseReason::Misrouted, false)),
+            "{page}"
+        );
+    }
+}
+
+#[test]
+fn events_count_as_delivered_only_if_the_answer_says_nothing_but_success() {
+    assert_eq!(
+        verdict(200, "\u{feff}{\"success\":true}"),
+        Verdict::Delivered
+    );
+    assert_eq!(
+        pause_of(&verdict(200, &format!("{WARNING}{{\"success\":true}}"))),
+        Some((PauseReason::Misrouted, true))
+    );
 }
 
 #[test]
@@ -356,17 +448,17 @@ fn a_retry_after_is_read_as_seconds_or_a_date_and_capped_at_an_hour() {
 }
 
 #[test]
-fn codes_and_messages_of_the_api_are_shortened_and_lose_control_characters() {
+fn codes_and_messages_of_the_api_are_shortened_and_show_what_cannot_be_seen() {
     let body = serde_json::json!({
         "success": false,
-        "errors": [{"code": "U\n\u{1b}[31m404", "message": format!("a\u{0}b\r\n{}", "ğ".repeat(1_000))}],
+        "errors": [{"code": "U\n\u{1b}[31m404", "message": format!("a\u{202e}b\u{2028}\r{}", "ğ".repeat(1_000))}],
     });
     let Verdict::Refused(refusal) = verdict(422, &body.to_string()) else {
         panic!("not refused");
     };
-    assert_eq!(refusal.code, "U[31m404");
+    assert_eq!(refusal.code, r"U\n\u{1b}[31m404");
     assert_eq!(refusal.message.chars().count(), MESSAGE_CHARS);
-    assert!(refusal.message.starts_with("abğ"));
+    assert!(refusal.message.starts_with(r"a\u{202e}b\u{2028}\rğ"));
 }
 
 #[test]
