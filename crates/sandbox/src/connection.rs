@@ -17,8 +17,10 @@ use axum::body::Bytes;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::{Sleep, sleep};
+
+use super::limits::{self, LimitedListener, Limits};
 
 static FILLER: [u8; 64 * 1024] = [b' '; 64 * 1024];
 
@@ -79,13 +81,23 @@ impl Peer {
 
 /// Accepts connections and counts them.
 pub(crate) struct CountingListener {
-    tcp: TcpListener,
+    tcp: LimitedListener,
     accepted: u64,
 }
 
+/// Clients may keep connections open, for the page and for later requests, but not stop in the middle of a head.
+const LIMITS: Limits = Limits {
+    connections: 512,
+    head: Duration::from_secs(10),
+    idle: None,
+};
+
 impl CountingListener {
     pub(crate) fn new(tcp: TcpListener) -> Self {
-        Self { tcp, accepted: 0 }
+        Self {
+            tcp: LimitedListener::new(tcp, LIMITS),
+            accepted: 0,
+        }
     }
 }
 
@@ -97,7 +109,7 @@ impl Listener for CountingListener {
         let (stream, address) = Listener::accept(&mut self.tcp).await;
         // Otherwise a small answer may wait for the peer's delayed ACK. If this fails, the peer has
         // gone, and the first read says so.
-        let _ = stream.set_nodelay(true);
+        let _ = stream.stream().set_nodelay(true);
         self.accepted += 1;
         let peer = Peer {
             connection: self.accepted,
@@ -128,7 +140,7 @@ impl Connected<IncomingStream<'_, CountingListener>> for Peer {
 
 /// A TCP stream whose next write may be replaced.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: limits::Connection,
     peer: Peer,
     /// The substitute that is being carried out.
     unfinished: Option<Substitute>,
@@ -147,7 +159,7 @@ impl Connection {
     ) -> Poll<io::Result<usize>> {
         match substitute {
             Substitute::Reset => {
-                self.stream.set_zero_linger()?;
+                self.stream.stream().set_zero_linger()?;
                 Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
             }
             Substitute::Close => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),

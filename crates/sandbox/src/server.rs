@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use axum::routing::post;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -14,6 +15,7 @@ use super::connection::{CountingListener, Peer};
 use super::exchange::EVENTS_PATH;
 use super::faults::{Faults, Order};
 use super::ledger::Ledger;
+use super::own_names::{OwnNames, refuse_other_names};
 use super::state::Sandbox;
 use super::{Options, control, exchange, live, page};
 
@@ -56,7 +58,9 @@ impl Server {
     /// Errors: the listener failed.
     pub async fn serve(self) -> std::io::Result<()> {
         let sandbox = self.sandbox;
-        let service = router(Arc::clone(&sandbox)).into_make_service_with_connect_info::<Peer>();
+        let names = OwnNames::new(self.listener.local_addr()?.port(), None, &[]);
+        let service =
+            router(Arc::clone(&sandbox), names).into_make_service_with_connect_info::<Peer>();
         let shutdown = Arc::new(Notify::new());
         let shutdown_ordered = Arc::clone(&shutdown);
         let server = axum::serve(CountingListener::new(self.listener), service)
@@ -110,7 +114,7 @@ impl Handle {
     }
 }
 
-fn router(sandbox: Arc<Sandbox>) -> Router {
+fn router(sandbox: Arc<Sandbox>, names: OwnNames) -> Router {
     Router::new()
         .route(
             EVENTS_PATH,
@@ -120,5 +124,6 @@ fn router(sandbox: Arc<Sandbox>) -> Router {
         .nest("/sandbox", control::router().merge(live::router()))
         .fallback(exchange::not_found)
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(names, refuse_other_names))
         .with_state(sandbox)
 }

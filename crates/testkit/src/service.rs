@@ -194,7 +194,7 @@ impl Service {
         connection.set_read_timeout(Some(WAIT_LIMIT)).unwrap();
         write!(
             connection,
-            "GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         )
         .unwrap();
         let mut answer = String::new();

@@ -87,7 +87,7 @@ fn the_endpoint_of_a_service_refuses_unknown_paths_and_methods() {
     let mut connection = TcpStream::connect(service.address()).unwrap();
     write!(
         connection,
-        "DELETE /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        "DELETE /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     )
     .unwrap();
     let mut answer = String::new();
@@ -122,6 +122,108 @@ fn a_thousand_scrapes_leave_no_descriptors_and_little_memory() {
     assert!(grown < GROWTH_KB, "{grown} kB");
 }
 
+/// Sends a request and returns the first line of the answer.
+fn status_line(address: &str, request: &str) -> String {
+    let mut connection = TcpStream::connect(address).unwrap();
+    connection.set_read_timeout(Some(2 * WAIT_LIMIT)).unwrap();
+    connection.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+fn get(path: &str, host: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\n{host}Connection: close\r\n\r\n")
+}
+
+#[test]
+fn a_service_answers_by_names_of_this_host_with_its_port_and_by_no_other_name() {
+    let api = Sandbox::start();
+    let spool = configured(&api);
+    let service = spool.start_service(&[
+        "--allow-host",
+        "shop.internal",
+        "--allow-host",
+        "proxy.internal:80",
+    ]);
+    service.wait_for_log("elected");
+    let address = service.address();
+    let port = address.rsplit_once(':').unwrap().1;
+    let host_name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    for (host, status) in [
+        (format!("Host: {address}\r\n"), "200 OK"),
+        (format!("Host: localhost:{port}\r\n"), "200 OK"),
+        (format!("Host: {}:{port}\r\n", host_name.trim()), "200 OK"),
+        // The address of a pod.
+        (format!("Host: 10.244.1.7:{port}\r\n"), "200 OK"),
+        (format!("Host: [fd00::7]:{port}\r\n"), "200 OK"),
+        ("Host: shop.internal:9000\r\n".to_owned(), "200 OK"),
+        ("Host: proxy.internal:80\r\n".to_owned(), "200 OK"),
+        (
+            format!("Host: evil.example:{port}\r\n"),
+            "421 Misdirected Request",
+        ),
+        (format!("Host: evil:{port}\r\n"), "421 Misdirected Request"),
+        (
+            format!("Host: localhost.evil.example:{port}\r\n"),
+            "421 Misdirected Request",
+        ),
+        (
+            "Host: localhost:1\r\n".to_owned(),
+            "421 Misdirected Request",
+        ),
+        ("Host: \r\n".to_owned(), "421 Misdirected Request"),
+        ("Host: a b\r\n".to_owned(), "421 Misdirected Request"),
+        (
+            format!("Host: localhost:{port}\r\nHost: evil:{port}\r\n"),
+            "421 Misdirected Request",
+        ),
+    ] {
+        for path in ["/healthz", "/metrics", "/readyz"] {
+            let line = status_line(&address, &get(path, &host));
+            assert_eq!(line, format!("HTTP/1.1 {status}"), "{path} {host}");
+        }
+    }
+    let absolute = get(
+        &format!("http://evil:{port}/metrics"),
+        &format!("Host: localhost:{port}\r\n"),
+    );
+    assert!(status_line(&address, &absolute).contains(" 421 "));
+    assert!(status_line(&address, "GET /healthz HTTP/1.0\r\n\r\n").contains(" 200 "));
+}
+
+#[test]
+fn two_hundred_half_sent_requests_delay_no_probe() {
+    let (_api, _spool, service) = start_service();
+    let address = service.address();
+    let half_sent: Vec<TcpStream> = (0..200)
+        .map(|number| {
+            let mut connection = TcpStream::connect(&address).unwrap();
+            let half = ["", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n", "GE"][number % 3];
+            // Earlier connections may have made room already.
+            let _ = connection.write_all(half.as_bytes());
+            connection
+        })
+        .collect();
+    let begun = std::time::Instant::now();
+    let line = status_line(&address, &get("/healthz", "Host: localhost\r\n"));
+    assert_eq!(line, "HTTP/1.1 200 OK");
+    // Far less than the deadline of a head.
+    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+    drop(half_sent);
+}
+
+#[test]
+fn a_request_whose_head_does_not_end_is_closed_at_its_deadline_also_if_it_goes_on() {
+    let (_api, _spool, service) = start_service();
+    let mut slow = TcpStream::connect(service.address()).unwrap();
+    slow.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
+    let took = wait_until("the connection is closed", || {
+        slow.write_all(b"x: y\r\n").is_err()
+    });
+    assert!((5..20).contains(&took.as_secs()), "{took:?}");
+}
+
 #[test]
 fn idle_connections_do_not_prevent_a_scrape() {
     let (_api, _spool, service) = start_service();
@@ -137,7 +239,7 @@ fn idle_connections_do_not_prevent_a_scrape() {
     scrape.set_read_timeout(Some(2 * WAIT_LIMIT)).unwrap();
     write!(
         scrape,
-        "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     )
     .unwrap();
     let mut answer = String::new();

@@ -118,7 +118,8 @@ pub async fn run(
             health: health.clone(),
             spool: spool.clone(),
         };
-        tokio::spawn(endpoint::serve(tcp, state));
+        let names = endpoint::own_names(address.port(), &options.allow_host);
+        tokio::spawn(endpoint::serve(tcp, names, state));
     }
     tokio::spawn(announce::announce_changes(
         health,

@@ -1,23 +1,34 @@
 //! The HTTP endpoint of `meditopia run`, for Prometheus and a supervisor.
 //!
 //! Its answers hold no secret, but a partner's volume of business is confidential. So the endpoint
-//! listens on loopback by default, and no request changes anything.
+//! listens on loopback by default, answers by names of this host only, and no request changes anything.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::uri::Authority;
 use axum::http::{StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use meditopia::internals::client::Standing;
+use meditopia_sandbox::limits::{LimitedListener, Limits};
+use meditopia_sandbox::own_names::{OwnNames, refuse_other_names};
 use tokio::net::TcpListener;
 
 use super::health::Health;
-use super::listener::LimitedListener;
 use crate::failure::{Failure, USAGE};
+
+/// Probes and scrapes are short, and there are few of them.
+const LIMITS: Limits = Limits {
+    connections: 16,
+    head: Duration::from_secs(10),
+    idle: Some(Duration::from_secs(10)),
+};
 
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -50,16 +61,23 @@ pub async fn listen(address: SocketAddr, reach: Reach) -> Result<TcpListener, Fa
     bound.map_err(|e| Failure::from(format!("--listen {address}: {e}; choose another port")))
 }
 
+/// The names that requests to `port` of this host may use, and `more`.
+pub fn own_names(port: u16, more: &[Authority]) -> OwnNames {
+    let host_name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    OwnNames::new(port, host_name.as_deref().map(str::trim), more)
+}
+
 /// Answers until the process ends.
-pub async fn serve(tcp: TcpListener, state: EndpointState) -> std::io::Result<()> {
+pub async fn serve(tcp: TcpListener, names: OwnNames, state: EndpointState) -> std::io::Result<()> {
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .fallback(unknown)
         .layer(DefaultBodyLimit::max(0))
+        .layer(from_fn_with_state(names, refuse_other_names))
         .with_state(state);
-    axum::serve(LimitedListener::new(tcp), router).await
+    axum::serve(LimitedListener::new(tcp, LIMITS), router).await
 }
 
 async fn healthz(State(state): State<EndpointState>) -> Response {

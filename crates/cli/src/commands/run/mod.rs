@@ -8,14 +8,13 @@
 //! - `current_client`: the client that sends, and the state of its spool
 //! - `reload`: a new configuration after SIGHUP
 //! - `health`, `announce`, `service_manager`: whether delivery works, for the log and for systemd
-//! - `endpoint`, `listener`: the same over HTTP, for Prometheus and probes
+//! - `endpoint`: the same over HTTP, for Prometheus and probes
 
 mod announce;
 mod current_client;
 mod daemon;
 mod endpoint;
 mod health;
-mod listener;
 mod reload;
 mod service_manager;
 
@@ -63,6 +62,10 @@ pub struct Options {
     /// Allow --listen an address that other hosts can reach; the endpoint asks for no password
     #[arg(long, requires = "listen")]
     listen_anywhere: bool,
+    /// Answer requests to this name too; without a port, to any. Addresses, localhost and the name of
+    /// this host are answered with the port of --listen. Can be given several times
+    #[arg(long, requires = "listen", value_name = "NAME[:PORT]")]
+    allow_host: Vec<axum::http::uri::Authority>,
     /// How long SIGTERM and SIGINT wait for the delivery of pending events
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain_timeout: u32,
