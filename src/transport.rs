@@ -314,6 +314,13 @@ pub fn connect_to(
         .map_err(|cause| wording::describe_io(&cause))
 }
 
+/// `text`, which came from outside, without `secret`, as a request would report it.
+pub fn without_secret(secret: &str, text: String) -> String {
+    let secrets = Secrets::new();
+    secrets.remember_token(secret);
+    secrets.cut_text(text)
+}
+
 fn parse_proxy(address: &str) -> Result<Proxy> {
     // The address may contain a password, so no message repeats the address.
     let refused = |why: &str| Error::new(ErrorKind::Config, format!("proxy: {why}"));

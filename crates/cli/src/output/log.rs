@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
 use std::time::Duration;
 
+use super::shown;
 use meditopia::internals::clock::wall_ms;
 use meditopia::{Config, LogCallback as Callback, LogLevel as Level, LogRecord as Record};
 
@@ -47,8 +48,8 @@ impl LogFormat {
     }
 
     fn line(self, record: &Record) -> String {
-        // A message may quote an answer that has line breaks.
-        let message = record.message.replace(['\n', '\r'], " ");
+        // A message of this command may quote anything; the library's are shown already.
+        let message = shown(&record.message.replace(['\n', '\r'], " "), &[]);
         let level = record.level.name();
         let time = || match jiff::Timestamp::from_millisecond(record.time_ms) {
             Ok(time) => format!("{time:.3}"),

@@ -11,6 +11,7 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, ErrorKind, IsTerminal, Stdout, Write};
 
 use clap::builder::styling::{AnsiColor, Style};
+use meditopia::internals::spelling::{escape_unprintable, is_unprintable};
 
 use crate::failure::{FAILED, Failure};
 
@@ -56,7 +57,11 @@ pub enum Tone {
 pub struct Output {
     out: BufWriter<Stdout>,
     coloured: bool,
+    json: bool,
 }
+
+/// Begins a change of colour.
+const ESCAPE: char = '\u{1b}';
 
 impl OutputOptions {
     /// The options of a command that can only print JSON.
@@ -79,6 +84,7 @@ impl OutputOptions {
         Output {
             out: BufWriter::new(out),
             coloured,
+            json: self.json,
         }
     }
 }
@@ -92,7 +98,18 @@ fn wants_colour() -> bool {
 impl Output {
     /// Writes a line.
     pub fn line(&mut self, text: impl AsRef<str>) -> Result<(), Failure> {
-        let written = writeln!(self.out, "{}", text.as_ref());
+        let text = match (self.json, self.coloured) {
+            (true, _) => shown_json(text.as_ref()),
+            (false, true) => shown(text.as_ref(), &['\n', ESCAPE]),
+            (false, false) => shown(text.as_ref(), &['\n']),
+        };
+        let written = writeln!(self.out, "{text}");
+        check_written(written)
+    }
+
+    /// Writes lines that move the cursor. What is foreign in them has to be sanitized.
+    pub fn draw(&mut self, lines: &str) -> Result<(), Failure> {
+        let written = writeln!(self.out, "{}", shown(lines, &['\n', ESCAPE]));
         check_written(written)
     }
 
@@ -134,6 +151,7 @@ fn check_written(outcome: io::Result<()>) -> Result<(), Failure> {
 /// same.
 pub fn print_line(text: impl Display) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
+    let text = shown(&text.to_string(), &['\n']);
     let written = writeln!(out, "{text}").and_then(|()| out.flush());
     match written {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Failure::new(
@@ -148,21 +166,42 @@ pub fn print_line(text: impl Display) -> Result<(), Failure> {
 
 /// Prints a message to standard error. If that fails there is no other place to report it.
 pub fn print_error(text: impl Display) {
+    let text = shown(&text.to_string(), &['\n']);
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Replaces the characters of a foreign text that would control a terminal or reverse its direction.
+/// A foreign text with the characters escaped that cannot be seen, control a terminal or reverse its direction.
 pub fn sanitize(text: &str) -> String {
-    let is_bidi = |c: char| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
-    text.chars()
-        .map(|c| {
-            if c.is_control() || is_bidi(c) {
-                '\u{FFFD}'
-            } else {
-                c
+    escape_unprintable(text)
+}
+
+/// What is written to a terminal or a file: nothing in it is hidden, wherever a text in it is from. `kept` are
+/// characters of this command's own, such as colours and the ends of lines.
+pub fn shown(text: &str, kept: &[char]) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_unprintable(c) && !kept.contains(&c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// JSON of the same meaning, with such characters escaped as JSON does it.
+pub fn shown_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        match is_unprintable(c) {
+            true => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    shown.push_str(&format!("\\u{unit:04x}"));
+                }
             }
-        })
-        .collect()
+            false => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// A number with its digits in groups of three: `12,480`.

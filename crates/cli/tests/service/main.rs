@@ -9,6 +9,7 @@ mod deployment;
 mod ending;
 mod endpoint;
 mod flush;
+mod foreign_texts;
 mod health;
 mod log;
 mod reload;

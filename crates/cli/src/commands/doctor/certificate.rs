@@ -10,6 +10,8 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
 
+use crate::output::sanitize;
+
 /// The names of the issuer of the certificate that `host` presents.
 pub fn issuer(host: &str, stream: &mut TcpStream) -> Result<String, String> {
     let message = |e: Error| e.to_string();
@@ -114,7 +116,7 @@ fn issuer_of(der: &[u8]) -> Option<String> {
         // organizationName and commonName
         if matches!(kind, [0x55, 0x04, 0x0A | 0x03]) {
             let text = String::from_utf8_lossy(element(value)?.1);
-            issuer.push(text.chars().filter(|c| !c.is_control()).collect::<String>());
+            issuer.push(sanitize(&text));
         }
     }
     Some(if issuer.is_empty() {

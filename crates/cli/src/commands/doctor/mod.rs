@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::failure::{Failure, USAGE};
 use crate::options::spool::{SpoolOptions, TokenUse};
-use crate::output::print_line;
+use crate::output::{print_line, shown, shown_json};
 use crate::owner;
 
 /// The last part of `--help`.
@@ -127,7 +127,7 @@ impl Report {
     fn line(&self, finding: &Finding) -> String {
         if self.json {
             // All members are strings, so this cannot fail.
-            return serde_json::to_string(finding).unwrap_or_default();
+            return shown_json(&serde_json::to_string(finding).unwrap_or_default());
         }
         let state = match finding.state {
             State::Ok => "ok  ",
@@ -135,12 +135,13 @@ impl Report {
             State::Fail => "FAIL",
         };
         let advice = finding.advice.iter().map(|advice| format!("; {advice}"));
-        format!(
+        let line = format!(
             "{state}  {}: {}{}",
             finding.what,
             finding.finding,
             advice.collect::<String>()
-        )
+        );
+        shown(&line, &[])
     }
 }
 

@@ -113,7 +113,7 @@ fn watch(
     let zone = Zone::new(options.output.utc);
     let redraws = std::io::stdout().is_terminal() && !options.output.json;
     if redraws {
-        out.line(format!("{HOME}{CLEAR_BELOW}"))?;
+        out.draw(&format!("{HOME}{CLEAR_BELOW}"))?;
     }
     let mut before: Option<Snapshot> = None;
     loop {
@@ -126,7 +126,7 @@ fn watch(
             let lines = table::lines(&snapshot, dir, &zone, out);
             let drawn = lines.join(&format!("{CLEAR_LINE}\n"));
             let now = zone.show(snapshot.now_ms);
-            out.line(format!(
+            out.draw(&format!(
                 "{HOME}{drawn}{CLEAR_LINE}\n{CLEAR_LINE}\n{now}; Ctrl-C to end{CLEAR_LINE}{CLEAR_BELOW}"
             ))?;
         } else if options.output.json {

@@ -13,7 +13,7 @@ use crate::times::{Zone, show_span};
 /// The lines of the table.
 pub fn lines(snapshot: &Snapshot, dir: &Path, zone: &Zone, out: &Output) -> Vec<String> {
     let stats = &snapshot.stats;
-    let mut rows = vec![("spool", dir.display().to_string())];
+    let mut rows = vec![("spool", sanitize(&dir.display().to_string()))];
     rows.push(("endpoint", sanitize(&snapshot.known.endpoint)));
     if !snapshot.known.account.is_empty() {
         rows.push(("account", sanitize(&snapshot.known.account)));
@@ -191,7 +191,7 @@ fn totals(snapshot: &Snapshot) -> String {
 
 /// What to do next, as a command where there is one.
 fn advice(snapshot: &Snapshot, dir: &Path) -> Vec<String> {
-    let spool = dir.display();
+    let spool = sanitize(&dir.display().to_string());
     let stats = &snapshot.stats;
     let mut advice = Vec::new();
     if snapshot.known.is_elsewhere {
