@@ -153,6 +153,13 @@ fn every_test_that_the_guarantees_name_exists() {
     ));
 }
 
+#[test]
+fn every_test_that_the_security_document_names_exists() {
+    let security = fs::read_to_string(repository_path("SECURITY.md")).unwrap();
+    let (_, tried) = security.split_once("## What was tried and held").unwrap();
+    assert_names_tests(tried);
+}
+
 fn assert_names_tests(text: &str) {
     let sources = sources(&["src", "tests", "crates"]);
     let mut named = 0;
