@@ -110,7 +110,6 @@ mod tests {
             "proxy.internal:9464",
             "",
             ":9464",
-            "localhost:",
             "[::1",
         ] {
             assert!(!has(other), "{other}");
