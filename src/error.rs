@@ -153,9 +153,16 @@ impl Error {
     /// An error of `kind` with a message that says what happened, to what, and what to do next.
     #[cold]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::of_message(kind, &message.into())
+    }
+
+    /// Compiled once for whatever the message is made of.
+    #[cold]
+    #[inline(never)]
+    fn of_message(kind: ErrorKind, message: &str) -> Self {
         Self {
             kind,
-            message: escape_unprintable(&message.into()),
+            message: escape_unprintable(message),
             event_index: None,
             pause_reason: None,
             http_status: None,

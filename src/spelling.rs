@@ -4,6 +4,8 @@
 //! Values come from users and may be megabytes long or contain control characters, so a message
 //! shows only their beginning, escaped. Callers must not pass secrets.
 
+use std::fmt::Write;
+
 /// How many characters of a wrong value a message shows.
 const SHOWN_CHARS: usize = 40;
 
@@ -21,7 +23,7 @@ pub fn escape_unprintable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         match is_unprintable(c) {
-            true => shown.extend(c.escape_default()),
+            true => drop(write!(shown, "{}", c.escape_default())),
             false => shown.push(c),
         }
     }

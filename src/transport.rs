@@ -159,9 +159,10 @@ impl Transport {
         body: &[u8],
         read_headers: impl FnOnce(&HeaderMap),
     ) -> Exchange {
-        self.secrets.remember_token(token.expose_secret());
         let password = self.proxy.as_ref().and_then(Proxy::password);
-        self.secrets.remember_password(password);
+        for secret in password.into_iter().chain([token.expose_secret()]) {
+            self.secrets.remember(secret);
+        }
         self.without_secrets(self.run(token, body, read_headers))
     }
 
@@ -317,7 +318,7 @@ pub fn connect_to(
 /// `text`, which came from outside, without `secret`, as a request would report it.
 pub fn without_secret(secret: &str, text: String) -> String {
     let secrets = Secrets::new();
-    secrets.remember_token(secret);
+    secrets.remember(secret);
     secrets.cut_text(text)
 }
 

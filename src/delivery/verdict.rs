@@ -202,7 +202,7 @@ fn parse_body(body: &[u8]) -> Option<Value> {
         text.extend(chunk.invalid().iter().map(|&byte| char::from(byte)));
     }
     let text = text.trim_matches(|c: char| c == '\u{FEFF}' || c.is_whitespace());
-    if let Ok(alone) = serde_json::from_str(text) {
+    if let Ok(alone) = serde_json::from_slice(text.as_bytes()) {
         return Some(alone);
     }
     let lower = text.to_ascii_lowercase();
@@ -210,9 +210,11 @@ fn parse_body(body: &[u8]) -> Option<Value> {
         return None;
     }
     let begins = text.match_indices('{').take(OPENING_BRACKETS);
-    let mut behind_warnings = begins.filter_map(|(at, _)| serde_json::from_str(&text[at..]).ok());
+    let mut behind_warnings =
+        begins.filter_map(|(at, _)| serde_json::from_slice(&text.as_bytes()[at..]).ok());
     // That events have arrived is believed only of an answer that says nothing else.
-    behind_warnings.find(|value: &Value| value.get("success") == Some(&Value::Bool(false)))
+    behind_warnings
+        .find(|value: &Value| value.get("success").and_then(Value::as_bool) == Some(false))
 }
 
 /// What a login page has, and a warning has not.
@@ -267,8 +269,8 @@ fn blame(code: &str) -> Blame {
         "A_1000" | "A_1001" | "A_1002" => Blame::Token,
         "A_1004" => Blame::Address,
         _ => {
-            let is_part = |c: &char| c.is_ascii_alphanumeric();
-            let code: String = code.to_ascii_uppercase().chars().filter(is_part).collect();
+            let mut code = code.to_ascii_uppercase();
+            code.retain(|c| c.is_ascii_alphanumeric());
             match code.strip_prefix('A').unwrap_or(&code) {
                 "1000" | "1001" | "1002" | "1004" => Blame::NearlyKnown,
                 _ => Blame::Events,

@@ -9,7 +9,6 @@
 //! Secrets are known here by keyed hashes of 61 bits, from which no token can be told. So earlier tokens are cut
 //! too, and are still wiped from memory.
 
-use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use secrecy::zeroize::Zeroizing;
@@ -27,8 +26,8 @@ const API_WORDS: &str =
 /// A longer secret is also known by its first bytes, for servers that shorten what they repeat.
 const HEAD_BYTES: usize = 16;
 const MIN_BYTES_WITH_HEAD: usize = 24;
-/// How many tokens are known: the current one and those before it.
-const TOKENS: usize = 4;
+/// How many secrets are known: the password, the token, and the tokens before it.
+const SECRETS: usize = 5;
 /// How often escapes are undone: JSON in a string of JSON that is part of a URL.
 const LAYERS: usize = 4;
 
@@ -41,8 +40,8 @@ pub(super) struct Secrets(Mutex<State>);
 struct State {
     /// The key of the hashes; 0 until the first secret is known.
     base: u64,
-    password: Option<Vec<Form>>,
-    tokens: VecDeque<Vec<Form>>,
+    /// Each secret in every way to write it, the last used first.
+    known: Vec<Vec<Form>>,
 }
 
 /// One way to write a secret.
@@ -59,30 +58,18 @@ impl Secrets {
         Self(Mutex::default())
     }
 
-    /// From now on `token` is cut, and so are the last ones before it.
-    pub(super) fn remember_token(&self, token: &str) {
+    /// From now on `secret` is cut, and so are the last ones before it.
+    pub(super) fn remember(&self, secret: &str) {
         let mut state = lock(&self.0);
-        let forms = state.forms(token);
-        if state.tokens.contains(&forms) {
-            return;
-        }
-        state.tokens.truncate(TOKENS - 1);
-        state.tokens.push_front(forms);
-    }
-
-    /// From now on `password` is cut.
-    pub(super) fn remember_password(&self, password: Option<&str>) {
-        let mut state = lock(&self.0);
-        if state.password.is_none() {
-            let forms = password.map(|password| state.forms(password));
-            state.password = Some(forms.unwrap_or_default());
-        }
+        let forms = state.forms(secret);
+        state.known.retain(|known| *known != forms);
+        state.known.truncate(SECRETS - 1);
+        state.known.insert(0, forms);
     }
 
     /// `text` without the secrets.
     pub(super) fn cut_text(&self, text: String) -> String {
-        let cut = self.cut(text.into_bytes());
-        String::from_utf8(cut).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into())
+        String::from_utf8_lossy(&self.cut(text.into_bytes())).into_owned()
     }
 
     /// `text` without the secrets. JSON stays JSON, because an escape is cut as a whole.
@@ -90,25 +77,23 @@ impl Secrets {
         let state = lock(&self.0);
         let mut is_secret = vec![false; text.len()];
         let mut layer = Layer::of(&text);
-        let mut escapes: Option<Layer> = None;
         for _ in 0..=LAYERS {
-            let forms = state.password.iter().chain(&state.tokens).flatten();
-            layer.find(forms, state.base, &text, &mut is_secret);
-            let Some(next) = layer.undo_escapes() else {
-                break;
-            };
-            layer = next;
-            escapes.get_or_insert_with(|| layer.clone());
+            layer.find(&state, &text, &mut is_secret);
+            match layer.undo_escapes() {
+                Some(next) => layer = next,
+                None => break,
+            }
         }
         if !is_secret.contains(&true) {
             return text;
         }
-        for range in escapes.iter().flat_map(|escapes| &escapes.from) {
-            let range = range.0 as usize..range.1 as usize;
-            if is_secret[range.clone()].contains(&true) {
-                is_secret[range].fill(true);
+        for (start, end) in Layer::of(&text).undo_escapes().unwrap_or(layer).from {
+            let escape = &mut is_secret[start as usize..end as usize];
+            if escape.contains(&true) {
+                escape.fill(true);
             }
         }
+        let text = Zeroizing::new(text);
         let mut cut = Vec::with_capacity(text.len());
         for (at, &byte) in text.iter().enumerate() {
             match is_secret[at] {
@@ -128,41 +113,61 @@ impl State {
             self.base = random_u64() % (PRIME - 512) + 256;
         }
         let mut forms = Vec::new();
-        if secret.len() < MIN_BYTES || API_WORDS.contains(&secret.to_ascii_lowercase()) {
+        let lower = Zeroizing::new(secret.to_ascii_lowercase());
+        if secret.len() < MIN_BYTES || API_WORDS.contains(lower.as_str()) {
             return forms;
         }
-        let secret = secret.as_bytes();
-        self.add_forms(secret, &mut forms);
-        for skipped in 0..3 {
-            self.add_forms(&base64_core(secret, skipped), &mut forms);
+        // As it is, in hex, and in base64 behind any number of other bytes.
+        for (bits, first) in [(8, 0), (4, 0), (6, 0), (6, 4), (6, 2)] {
+            let written = write(secret.as_bytes(), bits, first);
+            self.add_form(&written, false, &mut forms);
+            if written.len() >= MIN_BYTES_WITH_HEAD {
+                self.add_form(&written[..HEAD_BYTES], true, &mut forms);
+            }
         }
-        let hex = |byte: &u8| {
-            [byte >> 4, byte & 0xF].map(|digit| b"0123456789abcdef"[usize::from(digit)])
-        };
-        let hex: Zeroizing<Vec<u8>> = Zeroizing::new(secret.iter().flat_map(hex).collect());
-        self.add_forms(&hex, &mut forms);
         forms
     }
 
-    fn add_forms(&self, written: &[u8], forms: &mut Vec<Form>) {
-        let heads = (written.len() >= MIN_BYTES_WITH_HEAD).then_some(HEAD_BYTES);
-        for bytes in std::iter::once(written.len()).chain(heads) {
-            let folded = written[..bytes].iter().map(|&byte| fold(byte));
-            let hash = folded.fold(0, |hash, byte| push(hash, self.base, byte));
-            let is_head = bytes < written.len();
-            forms.push(Form {
-                bytes,
-                hash,
-                is_head,
-            });
+    #[inline(never)]
+    fn add_form(&self, written: &[u8], is_head: bool, forms: &mut Vec<Form>) {
+        let mut hash = 0;
+        for &byte in written {
+            hash = push(hash, self.base, fold(byte));
         }
+        forms.push(Form {
+            bytes: written.len(),
+            hash,
+            is_head,
+        });
     }
+}
+
+/// Writes `secret` in digits of so many `bits`, from the first digit that depends on no byte before it.
+#[inline(never)]
+fn write(secret: &[u8], bits: usize, first: usize) -> Zeroizing<Vec<u8>> {
+    const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut written = Zeroizing::new(Vec::with_capacity(secret.len() * 2));
+    let mut at = first;
+    while at + bits <= secret.len() * 8 {
+        let mut digit = 0;
+        for at in at..at + bits {
+            digit = digit << 1 | (secret[at / 8] >> (7 - at % 8)) & 1;
+        }
+        written.push(match (bits, digit) {
+            (8, byte) => byte,
+            (4, 0..=9) => b'0' + digit,
+            (4, _) => b'a' + digit - 10,
+            (_, digit) => BASE64[usize::from(digit)],
+        });
+        at += bits;
+    }
+    written
 }
 
 /// A text with some of its escapes undone, and where in the original each byte is from.
 #[derive(Clone)]
 struct Layer {
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
     from: Vec<(u32, u32)>,
 }
 
@@ -170,38 +175,37 @@ impl Layer {
     fn of(text: &[u8]) -> Self {
         let from = (0..text.len() as u32).map(|at| (at, at + 1)).collect();
         Self {
-            bytes: text.to_vec(),
+            bytes: Zeroizing::new(text.to_vec()),
             from,
         }
     }
 
-    /// Marks where one of `forms` stands, whatever blanks and line breaks are in between.
-    fn find<'f>(
-        &self,
-        forms: impl Iterator<Item = &'f Form>,
-        base: u64,
-        text: &[u8],
-        is_secret: &mut [bool],
-    ) {
-        let is_looked_at = |at: &usize| is_visible(self.bytes[*at]);
-        let visible: Vec<usize> = (0..self.bytes.len()).filter(is_looked_at).collect();
+    /// Marks where a secret stands, whatever blanks and line breaks are in it.
+    #[inline(never)]
+    fn find(&self, state: &State, text: &[u8], is_secret: &mut [bool]) {
+        let mut visible = Vec::with_capacity(self.bytes.len());
         // The hash of everything before each place. The hash of a piece follows from two of them.
         let mut before = vec![0];
         let mut hash = 0;
-        for &at in &visible {
-            hash = push(hash, base, fold(self.bytes[at]));
-            before.push(hash);
+        for (&byte, &from) in self.bytes.iter().zip(&self.from) {
+            if byte > b' ' && byte != 0x7F {
+                hash = push(hash, state.base, fold(byte));
+                before.push(hash);
+                visible.push(from);
+            }
         }
-        for form in forms {
-            let power = (0..form.bytes).fold(1, |power, _| multiply(power, base));
-            for (first, ends) in before.windows(form.bytes + 1).enumerate() {
-                let hash = add(ends[form.bytes], PRIME - multiply(ends[0], power));
-                if hash != form.hash {
-                    continue;
-                }
-                let start = self.from[visible[first]].0 as usize;
-                let mut end = self.from[visible[first + form.bytes - 1]].1 as usize;
-                if is_secret[start] && is_secret[end - 1] {
+        for form in state.known.iter().flatten() {
+            let mut power = 1;
+            for _ in 0..form.bytes {
+                power = multiply(power, state.base);
+            }
+            for (first, places) in visible.windows(form.bytes).enumerate() {
+                let hash = add(
+                    before[first + form.bytes],
+                    PRIME - multiply(before[first], power),
+                );
+                let (start, mut end) = (places[0].0 as usize, places[form.bytes - 1].1 as usize);
+                if hash != form.hash || is_secret[start] && is_secret[end - 1] {
                     continue;
                 }
                 while form.is_head && text.get(end).is_some_and(|&byte| is_of_token(byte)) {
@@ -213,9 +217,10 @@ impl Layer {
     }
 
     /// The text with its escapes undone once; `None` if there are none.
+    #[inline(never)]
     fn undo_escapes(&self) -> Option<Self> {
         let mut next = Self {
-            bytes: Vec::with_capacity(self.bytes.len()),
+            bytes: Zeroizing::new(Vec::with_capacity(self.bytes.len())),
             from: Vec::with_capacity(self.bytes.len()),
         };
         let mut at = 0;
@@ -232,48 +237,34 @@ impl Layer {
 
 /// The byte that an escape at the beginning of `text` stands for, and the length of the escape. What is not ASCII
 /// becomes a 0, which is not looked at.
+#[inline(never)]
 fn unescape(text: &[u8]) -> Option<(u8, usize)> {
-    let number = |digits: &[u8], radix| {
-        let digits = std::str::from_utf8(digits).ok()?;
-        u32::from_str_radix(digits, radix).ok()
-    };
-    let ascii = |code: u32| u8::try_from(code).ok().filter(u8::is_ascii).unwrap_or(0);
-    match *text {
-        [b'\\', b'u', ref rest @ ..] => Some((ascii(number(rest.get(..4)?, 16)?), 6)),
-        [b'\\', b'x', ref rest @ ..] => Some((ascii(number(rest.get(..2)?, 16)?), 4)),
-        [b'\\', b'n' | b'r' | b't' | b'b' | b'f', ..] => Some((0, 2)),
-        [b'\\', escaped, ..] => Some((escaped, 2)),
-        [b'%', ref rest @ ..] => Some((ascii(number(rest.get(..2)?, 16)?), 3)),
-        [b'&', ref rest @ ..] => {
-            let end = rest.iter().take(8).position(|&byte| byte == b';')?;
-            let byte = match &rest[..end] {
-                [b'#', b'x' | b'X', digits @ ..] => ascii(number(digits, 16)?),
-                [b'#', digits @ ..] => ascii(number(digits, 10)?),
-                b"amp" => b'&',
-                b"lt" => b'<',
-                b"gt" => b'>',
-                b"quot" => b'"',
-                _ => return None,
-            };
-            Some((byte, end + 2))
+    // How the digits are introduced, their radix and number, and what ends them.
+    let (before, radix, digits, after) = match *text {
+        [b'\\', b'u', ..] => (2, 16, 4, 0),
+        [b'\\', b'x', ..] => (2, 16, 2, 0),
+        [b'%', ..] => (1, 16, 2, 0),
+        [b'&', b'#', ref rest @ ..] => {
+            let is_hex = matches!(rest, [b'x' | b'X', ..]);
+            let end = text.iter().take(10).position(|&byte| byte == b';')?;
+            let before = 2 + usize::from(is_hex);
+            (
+                before,
+                if is_hex { 16 } else { 10 },
+                end.checked_sub(before)?,
+                1,
+            )
         }
-        _ => None,
+        [b'\\', b'n' | b'r' | b't' | b'b' | b'f', ..] => return Some((0, 2)),
+        [b'\\', escaped, ..] => return Some((escaped, 2)),
+        _ => return None,
+    };
+    let mut code = 0;
+    for &digit in text.get(before..before + digits)? {
+        code = code * radix + char::from(digit).to_digit(radix)?;
     }
-}
-
-/// The characters of base64 that `secret` alone decides, behind `skipped` bytes of another text.
-fn base64_core(secret: &[u8], skipped: usize) -> Zeroizing<Vec<u8>> {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bit = |at: usize| (secret[at / 8] >> (7 - at % 8)) & 1;
-    // The first character that has no bit of the bytes before.
-    let first = (6 - skipped * 8 % 6) % 6;
-    let count = (secret.len() * 8 - first) / 6;
-    let core = (0..count).map(|character| {
-        let at = first + character * 6;
-        let digit = (at..at + 6).fold(0, |digit, at| digit << 1 | bit(at));
-        DIGITS[usize::from(digit)]
-    });
-    Zeroizing::new(core.collect())
+    let byte = u8::try_from(code).ok().filter(u8::is_ascii).unwrap_or(0);
+    Some((byte, before + digits + after))
 }
 
 /// One byte for all ways to write a character: in any case, in either alphabet of base64.
@@ -283,10 +274,6 @@ fn fold(byte: u8) -> u8 {
         b'_' => b'/',
         byte => byte.to_ascii_lowercase(),
     }
-}
-
-fn is_visible(byte: u8) -> bool {
-    byte > b' ' && byte != 0x7F
 }
 
 fn is_of_token(byte: u8) -> bool {

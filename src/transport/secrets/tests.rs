@@ -6,7 +6,7 @@ const TOKEN: &str = "/sk-live_9f.Q2+x~Zz/0042";
 
 fn knowing(token: &str) -> Secrets {
     let secrets = Secrets::new();
-    secrets.remember_token(token);
+    secrets.remember(token);
     secrets
 }
 
@@ -115,7 +115,7 @@ fn an_answer_is_understood_whatever_word_of_it_the_password_is() {
         "success", "errors", "a_1002", "message", "code", "e", "\"", "fals",
     ] {
         let secrets = Secrets::new();
-        secrets.remember_password(Some(password));
+        secrets.remember(password);
         assert_eq!(cut(&secrets, body), body, "{password}");
     }
 }
@@ -123,9 +123,9 @@ fn an_answer_is_understood_whatever_word_of_it_the_password_is() {
 #[test]
 fn the_password_and_earlier_tokens_are_cut_as_well_as_the_current_one() {
     let secrets = knowing("first-token");
-    secrets.remember_password(Some("pa55word"));
-    secrets.remember_token("second-token");
-    secrets.remember_token("first-token");
+    secrets.remember("pa55word");
+    secrets.remember("second-token");
+    secrets.remember("first-token");
     assert_eq!(
         cut(&secrets, "first-token, second-token, pa55word, third-token"),
         "***, ***, ***, third-token"

@@ -317,7 +317,7 @@ fn a_server_that_repeats_the_token_or_the_password_has_neither_in_its_answer() {
     });
     // The server is its own proxy: what it is sent over http goes to it as it is.
     let transport = Options::new(server.http()).open();
-    transport.secrets.remember_password(Some("pa55/w0rd"));
+    transport.secrets.remember("pa55/w0rd");
     transport.post(&SecretString::from("earlier-t0ken"), BODY);
 
     let (exchange, date) = transport.post_dated(&token(), BODY);
