@@ -206,7 +206,11 @@ fn parse_body(body: &[u8]) -> Option<Value> {
         return Some(alone);
     }
     let lower = text.to_ascii_lowercase();
-    if PARTS_OF_A_PAGE.iter().any(|part| lower.contains(part)) {
+    let holds = |part: &&str| {
+        let mut pieces = lower.as_bytes().windows(part.len());
+        pieces.any(|piece| piece == part.as_bytes())
+    };
+    if PARTS_OF_A_PAGE.iter().any(holds) {
         return None;
     }
     let begins = text.match_indices('{').take(OPENING_BRACKETS);

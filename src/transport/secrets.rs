@@ -114,7 +114,9 @@ impl State {
         }
         let mut forms = Vec::new();
         let lower = Zeroizing::new(secret.to_ascii_lowercase());
-        if secret.len() < MIN_BYTES || API_WORDS.contains(lower.as_str()) {
+        // At least one byte long, as windows have to be.
+        let mut words = API_WORDS.as_bytes().windows(lower.len().max(1));
+        if secret.len() < MIN_BYTES || words.any(|word| word == lower.as_bytes()) {
             return forms;
         }
         // As it is, in hex, and in base64 behind any number of other bytes.

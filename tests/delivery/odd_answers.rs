@@ -93,9 +93,11 @@ fn json_of_another_shape_is_not_taken_for_the_apis_answer() {
 fn an_error_of_the_api_is_recognised_in_the_shapes_that_a_person_would_recognise() {
     let number = REFUSAL.replace("\"A_1104\"", "1104");
     let latin_1 = |status| {
-        let body: Vec<u8> = REFUSAL.replace("It", "\u{c9}l").chars().map(|c| c as u8).collect();
+        let body = REFUSAL.replacen("{", "{\"via\":\"\u{c9}\",", 1);
+        let body: Vec<u8> = body.chars().map(|c| c as u8).collect();
         let headers = format!("Content-Length: {}\r\n", body.len());
-        json!({"fault": "raw", "bytes": [head(status, &headers).as_bytes(), &body].concat()})
+        let bytes = [head(status, &headers).as_bytes(), &body].concat();
+        json!({"fault": "raw", "bytes": bytes})
     };
     let warned = format!("<br />\n<b>Warning</b>: no key in <b>x.php</b> on line <b>7</b><br />\n{REFUSAL}");
     let page = format!("<html><title>Sign in</title><script>{REFUSAL}");
