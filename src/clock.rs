@@ -154,7 +154,9 @@ pub(crate) fn now_to_the_tick() -> Moment {
 
 fn wall_ms_of(clock: rustix::time::ClockId) -> i64 {
     let time = rustix::time::clock_gettime(clock);
-    time.tv_sec * 1_000 + time.tv_nsec / 1_000_000
+    time.tv_sec
+        .saturating_mul(1_000)
+        .saturating_add(time.tv_nsec / 1_000_000)
 }
 
 #[cfg(test)]

@@ -99,8 +99,10 @@ pub(super) fn push_now(
             push_pairs([century, year, month, day, hour, minute, second], out);
             Ok(())
         }
-        None => Err(invalid(
-            "the clock of this host is outside the years 0000 to 9999",
+        // The event is right, and may be enqueued once the clock is.
+        None => Err(Error::new(
+            ErrorKind::Io,
+            "the clock of this host is outside the years 0000 to 9999; nothing was queued; set the clock, or pass received_at",
         )),
     }
 }

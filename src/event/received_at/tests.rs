@@ -188,3 +188,28 @@ proptest! {
         let _ = converted("-18:00", &near);
     }
 }
+
+#[test]
+fn a_clock_outside_the_years_0000_to_9999_is_an_error_about_the_clock_and_not_about_the_event() {
+    const YEAR_10000_MS: i64 = 253_402_300_800_000;
+    const BEFORE_0000_MS: i64 = -62_167_219_200_001;
+    for wrong in [YEAR_10000_MS, BEFORE_0000_MS, i64::MAX, i64::MIN] {
+        let error = push_now(wrong, UtcOffset::UTC, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io, "{wrong}");
+        assert!(error.is_retryable());
+        assert!(
+            error.message().starts_with("the clock of this host"),
+            "{error}"
+        );
+    }
+    for (right, text) in [
+        // Up to the last day, which may be another year's elsewhere.
+        (YEAR_10000_MS - 26 * 3_600_000, "9999-12-30 22:00:00"),
+        (BEFORE_0000_MS + 1, "0000-01-01 00:00:00"),
+        (-1, "1969-12-31 23:59:59"),
+    ] {
+        let mut out = Vec::new();
+        push_now(right, UtcOffset::UTC, &mut out).unwrap();
+        assert_eq!(std::str::from_utf8(&out), Ok(text));
+    }
+}
