@@ -88,11 +88,18 @@ pub type Callback = Box<dyn Fn(&Record) + Send + Sync>;
 pub struct Log {
     /// The least severe level that is kept; `None`: nothing is kept.
     level: Option<Level>,
-    ring: Mutex<VecDeque<Record>>,
+    ring: Mutex<VecDeque<Kept>>,
     lost: AtomicU64,
     calls: Mutex<Calls>,
     call_ended: Condvar,
     owner: Owner,
+}
+
+/// A record that waits to be polled.
+struct Kept {
+    record: Record,
+    /// No callback has got it, because none was set.
+    is_unheard: bool,
 }
 
 /// The callback, and the threads that are running it.
@@ -138,9 +145,21 @@ impl Log {
             time_ms: clock::wall_ms(),
             message: escape_unprintable(&message.to_string()),
         };
-        self.push(record.clone());
-        if self.owner.is_current() {
-            self.call_back(&record);
+        if !self.owner.is_current() {
+            self.push(record, false);
+            return;
+        }
+        // Under one lock, so that a callback which is set meanwhile gets the record once.
+        let mut calls = self.calls();
+        let is_within = calls.in_call(std::thread::current().id());
+        let call = match calls.callback.clone() {
+            Some(callback) if !is_within => Some((callback, calls.begin())),
+            _ => None,
+        };
+        self.push(record.clone(), call.is_none() && !is_within);
+        drop(calls);
+        if let Some((callback, ticket)) = call {
+            self.call_back(callback, ticket, &[record]);
         }
     }
 
@@ -164,7 +183,7 @@ impl Log {
     pub fn next(&self) -> Option<Record> {
         let mut ring = self.try_ring()?;
         match self.lost.swap(0, Ordering::Relaxed) {
-            0 => ring.pop_front(),
+            0 => ring.pop_front().map(|kept| kept.record),
             lost => Some(Record {
                 level: Level::Warn,
                 time_ms: clock::wall_ms(),
@@ -174,7 +193,8 @@ impl Log {
     }
 
     /// Sets the callback that gets each record from now on, on behalf of the client `owner`. `None`
-    /// unsets it.
+    /// unsets it. Before the call returns, the callback gets the kept records that were logged while
+    /// there was none, unless they were polled.
     ///
     /// When this call returns, the callback that was set before is not running and never runs
     /// again. The call waits for that without a deadline. The exception is a call from inside a
@@ -208,7 +228,11 @@ impl Log {
         let replaced = std::mem::replace(&mut calls.callback, callback.map(Arc::new));
         calls.owner = owner;
         let first_new = calls.next_ticket;
+        let mut missed = None;
         if !calls.in_call(std::thread::current().id()) {
+            if let Some(callback) = calls.callback.clone() {
+                missed = Some((callback, calls.begin(), self.unheard()));
+            }
             let old_runs = |calls: &mut Calls| calls.running.iter().any(|c| c.ticket < first_new);
             calls = self
                 .call_ended
@@ -218,23 +242,27 @@ impl Log {
         drop(calls);
         // Without the lock, because a destructor of the callback may log.
         drop(replaced);
+        if let Some((callback, ticket, records)) = missed {
+            self.call_back(callback, ticket, &records);
+        }
     }
 
-    fn call_back(&self, record: &Record) {
-        let thread = std::thread::current().id();
-        let (callback, ticket) = {
-            let mut calls = self.calls();
-            match calls.callback.clone() {
-                Some(callback) if !calls.in_call(thread) => {
-                    let ticket = calls.next_ticket;
-                    calls.next_ticket += 1;
-                    calls.running.push(Call { ticket, thread });
-                    (callback, ticket)
-                }
-                _ => return,
-            }
+    /// The kept records that no callback has got; the caller gives them to one.
+    fn unheard(&self) -> Vec<Record> {
+        let Some(mut ring) = self.try_ring() else {
+            return Vec::new();
         };
-        let outcome = catch_unwind(AssertUnwindSafe(|| callback(record)));
+        let unheard = ring.iter_mut().filter(|kept| kept.is_unheard);
+        let unheard = unheard.map(|kept| {
+            kept.is_unheard = false;
+            kept.record.clone()
+        });
+        unheard.collect()
+    }
+
+    /// Runs a call that [has begun](Calls::begin), and notes its end.
+    fn call_back(&self, callback: Arc<Callback>, ticket: u64, records: &[Record]) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| records.iter().for_each(&**callback)));
         if !self.owner.is_current() {
             // The callback has forked, and returns in the child, where it belongs to nobody.
             std::mem::forget(callback);
@@ -246,15 +274,16 @@ impl Log {
         self.calls().running.retain(|call| call.ticket != ticket);
         self.call_ended.notify_all();
         if outcome.is_err() || dropped.is_err() {
-            self.push(Record {
+            let record = Record {
                 level: Level::Error,
-                time_ms: record.time_ms,
+                time_ms: clock::wall_ms(),
                 message: "the log callback panicked".to_owned(),
-            });
+            };
+            self.push(record, false);
         }
     }
 
-    fn push(&self, record: Record) {
+    fn push(&self, record: Record, is_unheard: bool) {
         let Some(mut ring) = self.try_ring() else {
             self.lost.fetch_add(1, Ordering::Relaxed);
             return;
@@ -263,10 +292,10 @@ impl Log {
             ring.pop_front();
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
-        ring.push_back(record);
+        ring.push_back(Kept { record, is_unheard });
     }
 
-    fn try_ring(&self) -> Option<MutexGuard<'_, VecDeque<Record>>> {
+    fn try_ring(&self) -> Option<MutexGuard<'_, VecDeque<Kept>>> {
         for _ in 0..RING_TRIES {
             match self.ring.try_lock() {
                 Ok(ring) => return Some(ring),
@@ -285,6 +314,15 @@ impl Log {
 }
 
 impl Calls {
+    /// A call of the callback begins on this thread; returns its ticket.
+    fn begin(&mut self) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        let thread = std::thread::current().id();
+        self.running.push(Call { ticket, thread });
+        ticket
+    }
+
     fn in_call(&self, thread: ThreadId) -> bool {
         self.running.iter().any(|call| call.thread == thread)
     }

@@ -96,7 +96,9 @@ impl UserData {
 }
 
 /// Sets the function that is called with every record of `log_level` or more urgent. It replaces
-/// the previous callback; NULL only removes that one.
+/// the previous callback; NULL only removes that one. Before this function returns, the callback
+/// also gets the records that were logged while none was set, at most 256, such as what the opening
+/// of the client has to say.
 ///
 /// `user_data` is passed to the callback. It may be NULL, and has to stay valid until the callback
 /// is replaced or removed, or the client is closed. When this function or `meditopia_client_close`

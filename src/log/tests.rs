@@ -285,3 +285,51 @@ fn a_child_that_returns_from_the_callback_that_forked_it_waits_for_no_lock_of_it
         assert_eq!(exit_status(child), Some(0));
     });
 }
+
+#[test]
+fn a_callback_gets_what_was_logged_while_there_was_none_once_and_in_order_unless_it_was_polled() {
+    let log = Log::new(Some(Level::Info));
+    let collecting = || {
+        let (sender, seen) = mpsc::channel();
+        let keep = move |record: &Record| sender.send(record.message.clone()).unwrap();
+        (Box::new(keep) as Callback, seen)
+    };
+    log.warn(format_args!("polled"));
+    assert_eq!(log.next().unwrap().message, "polled");
+    log.warn(format_args!("unknown key"));
+    log.info(format_args!("opened"));
+    let (first, seen) = collecting();
+    log.set_callback(1, Some(first));
+    log.info(format_args!("live"));
+    log.set_callback(1, None);
+    log.info(format_args!("between"));
+    assert_eq!(
+        seen.iter().collect::<Vec<_>>(),
+        ["unknown key", "opened", "live"]
+    );
+    let (second, seen) = collecting();
+    log.set_callback(2, Some(second));
+    log.set_callback(2, None);
+    assert_eq!(seen.iter().collect::<Vec<_>>(), ["between"]);
+    // A callback takes nothing away from who polls.
+    assert_eq!(messages(&log), ["unknown key", "opened", "live", "between"]);
+}
+
+#[test]
+fn records_that_are_logged_while_a_callback_is_set_reach_it_exactly_once() {
+    const THREADS: usize = 4;
+    const EACH: usize = RING_RECORDS / THREADS;
+    let log = Log::new(Some(Level::Info));
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| (0..EACH).for_each(|number| log.info(format_args!("{number}"))));
+        }
+        let count = move |_: &Record| {
+            counted.fetch_add(1, Ordering::SeqCst);
+        };
+        log.set_callback(1, Some(Box::new(count)));
+    });
+    assert_eq!(calls.load(Ordering::SeqCst), THREADS * EACH);
+}

@@ -50,8 +50,8 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let level = sender.settings.log_level.min(Some(Level::Warn));
     let (log, log_thread) =
         Log::start(format, level).map_err(|e| Failure::from(format!("cannot start: {e}")))?;
-    log.warn_about(&sender.config);
-    let client = Client::open(&sender.config)?;
+    // An open client logs them itself.
+    let client = Client::open(&sender.config).inspect_err(|_| log.warn_about(&sender.config))?;
     client.set_log_callback(Some(log.callback()))?;
     let (report, outcome) = client.flush(Duration::from_secs(options.timeout.into()));
     drop(client);

@@ -67,8 +67,8 @@ pub fn apply(
 
 /// Opens a client and starts its sender.
 pub fn start_client(sender: &SenderConfig, log: &Log) -> Result<Client> {
-    log.warn_about(&sender.config);
-    let client = Client::open(&sender.config)?;
+    // An open client logs them itself.
+    let client = Client::open(&sender.config).inspect_err(|_| log.warn_about(&sender.config))?;
     client.set_log_callback(Some(log.callback()))?;
     client.start()?;
     Ok(client)
