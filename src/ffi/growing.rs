@@ -9,6 +9,9 @@ use crate::error::Result;
 
 use super::argument::{invalid_argument, null_argument};
 
+/// No version of a struct is larger: a greater `struct_size` was not set.
+const LARGEST: usize = 4096;
+
 /// A struct of the header that starts with `struct_size` and may grow at its end.
 ///
 /// # Safety
@@ -116,7 +119,7 @@ unsafe fn struct_size<T: Growing>(name: &str, at: *const T) -> Result<usize> {
     }
     // SAFETY: not NULL, aligned, and it starts with a `u32` (contract above).
     let struct_size = unsafe { at.cast::<u32>().read() } as usize;
-    if struct_size < T::FIRST_SIZE {
+    if !(T::FIRST_SIZE..=LARGEST).contains(&struct_size) {
         return Err(invalid_argument(format!(
             "{name}.struct_size is {struct_size}; set it to sizeof({}), at least {}, before the call",
             T::NAME,

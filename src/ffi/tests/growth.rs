@@ -4,9 +4,13 @@
 use crate::client::Report;
 use crate::error::{Error, ErrorKind, PauseReason};
 
+use super::super::cursor::meditopia_row;
 use super::super::growing::{Growing, GrowingOutput, read_growing};
+use super::super::log::meditopia_log_record;
+use super::super::receipts::meditopia_receipt;
 use super::super::rejected::meditopia_filter;
 use super::super::report::meditopia_report;
+use super::super::stats::meditopia_stats;
 
 /// A report of a newer header, which has more fields.
 #[repr(C)]
@@ -145,4 +149,44 @@ fn a_struct_of_an_older_header_is_not_written_beyond_its_size() {
         second: 2,
     });
     assert_eq!((old.struct_size, old.first, old.second), (8, 1, 99));
+}
+
+/// Checks that a size that was never set is refused before anything behind it is read or written.
+fn refuse_huge_size<T: Growing>() {
+    for size in [4097, 1 << 20, u32::MAX] {
+        let mut blank = T::BLANK;
+        // SAFETY: it starts with its size.
+        unsafe { (&raw mut blank).cast::<u32>().write(size) };
+        // SAFETY: neither reads nor writes the struct, as the test checks.
+        let errors = unsafe {
+            [
+                read_growing("it", &raw const blank).err(),
+                GrowingOutput::new("it", &raw mut blank).err(),
+            ]
+        };
+        for error in errors {
+            let error = error.unwrap_or_else(|| panic!("{} of {size} bytes", T::NAME));
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+            let expected = format!(
+                "it.struct_size is {size}; set it to sizeof({}), at least {}, before the call",
+                T::NAME,
+                T::FIRST_SIZE
+            );
+            assert_eq!(error.message(), expected);
+        }
+    }
+}
+
+#[test]
+fn a_struct_size_that_was_never_set_is_refused_for_every_struct() {
+    refuse_huge_size::<meditopia_report>();
+    refuse_huge_size::<meditopia_filter>();
+    refuse_huge_size::<meditopia_log_record>();
+    refuse_huge_size::<meditopia_row>();
+    refuse_huge_size::<meditopia_stats>();
+    refuse_huge_size::<meditopia_receipt>();
+    let known = include_str!("../../../include/meditopia_ffi.h")
+        .matches("uint32_t struct_size;")
+        .count();
+    assert_eq!(known, 6, "a struct is missing here");
 }
