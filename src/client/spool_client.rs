@@ -1,7 +1,7 @@
 //! [`Client`]: open, enqueue, flush, close.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::core::Core;
@@ -16,6 +16,7 @@ use crate::event::{self, Batch, Fields, RawFields};
 use crate::journal::segment;
 use crate::journal::usage;
 use crate::log::{Callback, Log, Record};
+use crate::mutex::{lock, wait};
 use crate::process::PerProcess;
 use crate::sender::Report;
 use crate::stats::Stats;
@@ -44,6 +45,19 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 struct Attachment {
     core: Arc<Core>,
     attached: AtomicBool,
+    /// A thread of this process is closing the client.
+    closing: Mutex<bool>,
+    close_ended: Condvar,
+}
+
+/// A close that has begun, until it has ended in whatever way.
+struct Closing<'a>(&'a Attachment);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.closing) = false;
+        self.0.close_ended.notify_all();
+    }
 }
 
 impl Client {
@@ -176,7 +190,7 @@ impl Client {
     /// Closes the client. With `role = both`, the last client of a spool flushes and stops the
     /// sender of this process first, within `timeout`; with `role = enqueue` nothing is sent.
     ///
-    /// Closing again does nothing. The client is closed whatever the outcome, and the next sender
+    /// Closing again does nothing, but waits for a thread that is closing the client. The client is closed whatever the outcome, and the next sender
     /// delivers what is pending. Errors: as [`flush`](Self::flush).
     pub fn close(&self, timeout: Duration) -> Result<()> {
         self.close_within(timeout, CloseReport::NotWanted).1
@@ -190,11 +204,16 @@ impl Client {
 
     fn close_within(&self, timeout: Duration, report: CloseReport) -> (Report, Result<()>) {
         let deadline = deadline(timeout);
-        if self.closed.swap(true, Ordering::AcqRel) {
-            return (Report::default(), Ok(()));
-        }
         let attachment = self.attachment();
         let core = &*attachment.core;
+        let mut closing = lock(&attachment.closing);
+        if self.closed.swap(true, Ordering::AcqRel) {
+            drop(closing);
+            return (Report::default(), self.wait_closed(deadline));
+        }
+        *closing = true;
+        drop(closing);
+        let _closing = Closing(attachment);
         let _ = self.log_after_close.set(core.log.clone());
         let before = (report == CloseReport::Wanted).then(|| core.totals(deadline));
         let last = attachment.detach();
@@ -211,6 +230,32 @@ impl Client {
             core.remove_temporary();
         }
         (report, outcome)
+    }
+
+    /// Waits for another thread that is closing the client; after `deadline` only for its callback.
+    fn wait_closed(&self, deadline: Instant) -> Result<()> {
+        let attachment = self.attachment();
+        let mut closing = lock(&attachment.closing);
+        while *closing {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                drop(closing);
+                attachment.core.log.unset_callback_of(self.id);
+                return Err(Error::new(
+                    ErrorKind::Timeout,
+                    "another thread is still closing this client; what waits is kept",
+                ));
+            }
+            closing = wait(&attachment.close_ended, closing, left);
+        }
+        Ok(())
+    }
+
+    /// Closes the client, with a timeout of 0, and waits for another thread that does, however long that takes.
+    pub(crate) fn close_before_free(&self) {
+        // A timeout is no loss: the events wait in the spool. There is nowhere to report it.
+        let _ = self.close(Duration::ZERO);
+        let _ = self.wait_closed(deadline(Duration::MAX));
     }
 
     /// Starts sending in the background, as the first enqueue of this process would. Does nothing
@@ -329,6 +374,8 @@ impl Attachment {
         Self {
             core,
             attached: AtomicBool::new(true),
+            closing: Mutex::new(false),
+            close_ended: Condvar::new(),
         }
     }
 

@@ -163,3 +163,82 @@ fn an_import_whose_lock_the_application_has_closed_queues_nothing_until_it_is_op
     // SAFETY: closes what this test has put there; it is still open.
     assert_eq!(unsafe { libc::close(taken) }, 0);
 }
+
+/// A client whose log callback blocks until a byte is sent, and the ends of that.
+fn client_with_slow_callback(
+    dir: &tempfile::TempDir,
+) -> (Client, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let client = Client::open(&config(dir, "one")).unwrap();
+    let (entered_in, entered) = mpsc::channel();
+    let (go_on, gate) = mpsc::channel();
+    let gate = std::sync::Mutex::new(gate);
+    let slow = move |_: &crate::log::Record| {
+        entered_in.send(()).unwrap();
+        let _ = gate.lock().unwrap().recv();
+    };
+    client.set_log_callback(Some(Box::new(slow))).unwrap();
+    (client, entered, go_on)
+}
+
+#[test]
+fn a_close_that_another_thread_has_begun_is_waited_for_by_a_second_close_and_by_the_free() {
+    for second in [
+        (|client| assert!(client.close(PATIENCE).is_ok())) as fn(&Client),
+        Client::close_before_free,
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let (client, entered, go_on) = client_with_slow_callback(&dir);
+        let core = client.core().unwrap().clone();
+        let (ended_in, ended) = mpsc::channel();
+        let (client, log, ended_in) = (&client, &core.log, &ended_in);
+        std::thread::scope(|scope| {
+            scope.spawn(|| log.error(format_args!("slow")));
+            entered.recv_timeout(PATIENCE).unwrap();
+            scope.spawn(move || {
+                client.close(Duration::ZERO).unwrap();
+                ended_in.send("first").unwrap();
+            });
+            while client.core().is_ok() {
+                std::thread::yield_now();
+            }
+            scope.spawn(move || {
+                second(client);
+                ended_in.send("second").unwrap();
+            });
+            assert!(ended.recv_timeout(Duration::from_millis(200)).is_err());
+            go_on.send(()).unwrap();
+        });
+        assert_eq!(ended.try_iter().count(), 2);
+        assert!(client.close(Duration::ZERO).is_ok());
+    }
+}
+
+#[test]
+fn a_second_close_returns_at_its_deadline_and_the_callback_does_not_run_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = Client::open(&config(&dir, "one")).unwrap();
+    client.enqueue(&EVENT).unwrap();
+    let core = client.core().unwrap().clone();
+    let (client, calls) = (&client, std::sync::atomic::AtomicUsize::new(0));
+    let calls = std::sync::Arc::new(calls);
+    let counted = calls.clone();
+    let count = move |_: &crate::log::Record| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    };
+    client.set_log_callback(Some(Box::new(count))).unwrap();
+    std::thread::scope(|scope| {
+        // Nobody answers, so it waits for as long as it may.
+        scope.spawn(|| client.close(Duration::from_secs(2)));
+        while client.core().is_ok() {
+            std::thread::yield_now();
+        }
+        let refused = client.close(Duration::from_millis(50)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Timeout);
+        assert!(refused.message().contains("still closing"), "{refused}");
+        let before = calls.load(std::sync::atomic::Ordering::SeqCst);
+        core.log.error(format_args!("after it"));
+        assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), before);
+    });
+    // A child has no thread that closes it.
+    assert!(in_child(|| client.close(PATIENCE).is_ok()));
+}

@@ -130,7 +130,8 @@ pub unsafe extern "C" fn meditopia_flush(
 ///
 /// The client is closed whatever the status is, except with `MEDITOPIA_ERROR_INVALID_ARGUMENT`:
 /// from now on other calls return `MEDITOPIA_ERROR_CLOSED`, and the log callback does not run any
-/// more. Closing a client again returns `MEDITOPIA_OK`. Callable from any thread. A process that
+/// more. Closing a client again returns `MEDITOPIA_OK`, after waiting for a thread that is closing it;
+/// if that one is not ready in time, `MEDITOPIA_ERROR_TIMEOUT`. Callable from any thread. A process that
 /// ends without this call loses nothing.
 ///
 /// Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, and as for `meditopia_flush`
@@ -159,7 +160,7 @@ pub unsafe extern "C" fn meditopia_client_close(
 }
 
 /// Frees a client, after the last call with it on any thread has returned. An open client is closed
-/// first, with a timeout of 0. NULL does nothing.
+/// first, with a timeout of 0. Waits for a thread that is closing it. NULL does nothing.
 ///
 /// Callable from any thread. A forked process may free its own copy of the handle. Cursors and
 /// texts are freed on their own, before or after the client.
@@ -168,8 +169,7 @@ pub unsafe extern "C" fn meditopia_client_free(client: *mut meditopia_client) {
     guard_or((), || {
         // SAFETY: the header demands NULL or a live client.
         if let Ok(open) = unsafe { shared("client", client) } {
-            // A timeout is no loss: the events wait in the spool. There is nowhere to report it.
-            let _ = open.client.close(Duration::ZERO);
+            open.client.close_before_free();
         }
         // SAFETY: the header demands NULL or a client that no other call uses or has freed.
         unsafe { free(client) }
