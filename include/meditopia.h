@@ -124,20 +124,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Before a function whose result says whether events are queued. */
+#if defined(__GNUC__)
+#define MEDITOPIA_MUST_CHECK __attribute__((warn_unused_result))
+#else
+#define MEDITOPIA_MUST_CHECK
+#endif
+
 /**
- * The version of this header. `MEDITOPIA_ABI_MAJOR` is also part of the library's file name
- * (libmeditopia.so.0). `MEDITOPIA_ABI_MINOR` grows whenever something is added.
+ * The version of this header, for `#if`. Changes when applications have to be compiled again. It
+ * is also part of the library's file name (libmeditopia.so.0).
  */
-typedef enum meditopia_abi {
-  /**
-   * Changes when applications have to be compiled again.
-   */
-  MEDITOPIA_ABI_MAJOR = 0,
-  /**
-   * Grows when a function, a constant, or a field at the end of a struct is added.
-   */
-  MEDITOPIA_ABI_MINOR = 2,
-} meditopia_abi;
+#define MEDITOPIA_ABI_MAJOR 0
+
+/**
+ * Grows when a function, a constant, or a field at the end of a struct is added.
+ */
+#define MEDITOPIA_ABI_MINOR 2
 
 /**
  * The formats of `meditopia_stats_text`.
@@ -1100,7 +1103,8 @@ meditopia_status meditopia_flush(struct meditopia_client *client,
  *
  * The client is closed whatever the status is, except with `MEDITOPIA_ERROR_INVALID_ARGUMENT`:
  * from now on other calls return `MEDITOPIA_ERROR_CLOSED`, and the log callback does not run any
- * more. Closing a client again returns `MEDITOPIA_OK`. Callable from any thread. A process that
+ * more. Closing a client again returns `MEDITOPIA_OK`, after waiting for a thread that is closing it;
+ * if that one is not ready in time, `MEDITOPIA_ERROR_TIMEOUT`. Callable from any thread. A process that
  * ends without this call loses nothing.
  *
  * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, and as for `meditopia_flush`
@@ -1114,7 +1118,7 @@ meditopia_status meditopia_client_close(struct meditopia_client *client,
 
 /**
  * Frees a client, after the last call with it on any thread has returned. An open client is closed
- * first, with a timeout of 0. NULL does nothing.
+ * first, with a timeout of 0. Waits for a thread that is closing it. NULL does nothing.
  *
  * Callable from any thread. A forked process may free its own copy of the handle. Cursors and
  * texts are freed on their own, before or after the client.
@@ -1197,6 +1201,7 @@ meditopia_status meditopia_resume(struct meditopia_client *client, struct medito
  *   if (meditopia_enqueue(client, "user-token-1", "user-1", "video", NULL, NULL, &error) < 0)
  *       fprintf(stderr, "meditopia: %s\n", error.message);
  */
+MEDITOPIA_MUST_CHECK
 meditopia_status meditopia_enqueue(struct meditopia_client *client,
                                    const char *token,
                                    const char *partner_user_id,
@@ -1215,6 +1220,7 @@ meditopia_status meditopia_enqueue(struct meditopia_client *client,
  *
  * Blocking, threads, fork and errors as for `meditopia_enqueue`.
  */
+MEDITOPIA_MUST_CHECK
 meditopia_status meditopia_enqueue_n(struct meditopia_client *client,
                                      const char *token,
                                      size_t token_len,
@@ -1253,6 +1259,7 @@ meditopia_status meditopia_enqueue_n(struct meditopia_client *client,
  *   size_t accepted = 0;
  *   status = meditopia_enqueue_json(client, json, strlen(json), &accepted, &error);
  */
+MEDITOPIA_MUST_CHECK
 meditopia_status meditopia_enqueue_json(struct meditopia_client *client,
                                         const char *json,
                                         size_t len,
@@ -1312,7 +1319,9 @@ meditopia_status meditopia_stats_text(struct meditopia_client *client,
 
 /**
  * Sets the function that is called with every record of `log_level` or more urgent. It replaces
- * the previous callback; NULL only removes that one.
+ * the previous callback; NULL only removes that one. Before this function returns, the callback
+ * also gets the records that were logged while none was set, at most 256, such as what the opening
+ * of the client has to say.
  *
  * `user_data` is passed to the callback. It may be NULL, and has to stay valid until the callback
  * is replaced or removed, or the client is closed. When this function or `meditopia_client_close`

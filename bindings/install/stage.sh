@@ -9,7 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 built=$1 tree=$2 librel=$3 prefix=$4
 version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' "$root/Cargo.toml")
-soname=libmeditopia.so.$(sed -n 's/^ *MEDITOPIA_ABI_MAJOR = \([0-9]*\),/\1/p' "$root/include/meditopia.h")
+soname=libmeditopia.so.$(sed -n 's/^#define MEDITOPIA_ABI_MAJOR //p' "$root/include/meditopia.h")
 
 for file in libmeditopia.so libmeditopia.a; do
   [ -f "$built/$file" ] || {

@@ -47,6 +47,7 @@ use super::status::meditopia_status;
 ///
 ///   if (meditopia_enqueue(client, "user-token-1", "user-1", "video", NULL, NULL, &error) < 0)
 ///       fprintf(stderr, "meditopia: %s\n", error.message);
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_enqueue(
     client: *mut meditopia_client,
@@ -81,6 +82,7 @@ pub unsafe extern "C" fn meditopia_enqueue(
 /// for the other strings. An `event_value` that is not NULL and has length 0 is the empty string.
 ///
 /// Blocking, threads, fork and errors as for `meditopia_enqueue`.
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_enqueue_n(
     client: *mut meditopia_client,
@@ -140,6 +142,7 @@ pub unsafe extern "C" fn meditopia_enqueue_n(
 ///   const char *json = "[{\"token\":\"t-1\",\"partner_user_id\":\"u-1\",\"event\":\"signin\"}]";
 ///   size_t accepted = 0;
 ///   status = meditopia_enqueue_json(client, json, strlen(json), &accepted, &error);
+#[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meditopia_enqueue_json(
     client: *mut meditopia_client,

@@ -4,15 +4,24 @@ use std::ffi::c_char;
 
 use super::panic::guard_or;
 
-/// The version of this header. `MEDITOPIA_ABI_MAJOR` is also part of the library's file name
-/// (libmeditopia.so.0). `MEDITOPIA_ABI_MINOR` grows whenever something is added.
+/// The version of this header, for `#if`. Changes when applications have to be compiled again. It
+/// is also part of the library's file name (libmeditopia.so.0).
+pub const MEDITOPIA_ABI_MAJOR: u32 = 0;
+
+/// Grows when a function, a constant, or a field at the end of a struct is added.
+pub const MEDITOPIA_ABI_MINOR: u32 = 2;
+
+/// The same for meditopia_ffi.h, whose readers know no `#define`.
 #[repr(C)]
 pub enum meditopia_abi {
-    /// Changes when applications have to be compiled again.
     MEDITOPIA_ABI_MAJOR = 0,
-    /// Grows when a function, a constant, or a field at the end of a struct is added.
     MEDITOPIA_ABI_MINOR = 2,
 }
+
+const _: () = assert!(
+    MEDITOPIA_ABI_MAJOR == meditopia_abi::MEDITOPIA_ABI_MAJOR as u32
+        && MEDITOPIA_ABI_MINOR == meditopia_abi::MEDITOPIA_ABI_MINOR as u32
+);
 
 /// The ABI version of the loaded library: major << 16 | minor.
 ///
@@ -22,10 +31,7 @@ pub enum meditopia_abi {
 /// not block and cannot fail.
 #[unsafe(no_mangle)]
 pub extern "C" fn meditopia_abi_version() -> u32 {
-    guard_or(0, || {
-        (meditopia_abi::MEDITOPIA_ABI_MAJOR as u32) << 16
-            | meditopia_abi::MEDITOPIA_ABI_MINOR as u32
-    })
+    guard_or(0, || MEDITOPIA_ABI_MAJOR << 16 | MEDITOPIA_ABI_MINOR)
 }
 
 /// The version of the loaded library, such as "0.1.0".

@@ -31,6 +31,7 @@ fn options(files: &[&str]) -> cbindgen::Config {
     }
     let mut config: cbindgen::Config = all.try_into().expect("cbindgen knows these options");
     config.include_guard = config.include_guard.filter(|guard| !guard.is_empty());
+    config.after_includes = config.after_includes.filter(|text| !text.is_empty());
     config
 }
 
@@ -187,4 +188,53 @@ fn meditopia_ffi_h_has_no_preprocessor_lines_and_one_declarator_per_line() {
 fn meditopia_ffi_h_compiles_once_the_integer_types_are_included() {
     let source = "#include <stddef.h>\n#include <stdint.h>\n#include <meditopia_ffi.h>\n";
     assert_compiles("gcc", "-std=c99", "flat.c", source);
+}
+
+#[test]
+fn the_versions_of_the_header_can_be_compared_by_the_preprocessor() {
+    let source = "#include <meditopia.h>\n\
+                  #if !defined(MEDITOPIA_ABI_MINOR) || MEDITOPIA_ABI_MINOR < 2 || MEDITOPIA_ABI_MAJOR > 0\n\
+                  #error the version is not that of the header\n\
+                  #endif\n";
+    assert_compiles("gcc", "-std=c99", "version.c", source);
+    assert_compiles("g++", "-std=c++17", "version.cpp", source);
+}
+
+/// Whether `source` compiles with no warning.
+fn compiles(compiler: &str, name: &str, source: &str) -> bool {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join(name);
+    std::fs::write(&file, source).expect("the source can be written");
+    let output = Command::new(compiler)
+        .args(["-Wall", "-Werror", "-c", "-o", "/dev/null", "-I"])
+        .arg(repository_path("include"))
+        .arg(&file)
+        .output();
+    output.expect("the compiler runs").status.success()
+}
+
+#[test]
+fn a_program_that_ignores_whether_events_are_queued_does_not_compile_without_a_warning() {
+    for (compiler, name) in [("gcc", "ignores.c"), ("g++", "ignores.cpp")] {
+        for call in [
+            "meditopia_enqueue(c, s, s, s, s, s, 0)",
+            "meditopia_enqueue_n(c, s, 1, s, 1, s, 1, s, 1, s, 1, 0)",
+            "meditopia_enqueue_json(c, s, 1, 0, 0)",
+        ] {
+            let source = |before: &str| {
+                format!(
+                    "#include <meditopia.h>\nint f(meditopia_client *c, const char *s) {{ {before} {call}; return 0; }}\n"
+                )
+            };
+            assert!(!compiles(compiler, name, &source("")), "{call}");
+            assert!(compiles(compiler, name, &source("return")), "{call}");
+        }
+    }
+    let wrapped = |ending: &str| {
+        format!(
+            "#include <meditopia.hpp>\nvoid f(meditopia::client &c) {{ c.try_enqueue(\"t\", \"u\", \"video\"){ending}; }}\n"
+        )
+    };
+    assert!(!compiles("g++", "ignores.hpp.cpp", &wrapped("")));
+    assert!(compiles("g++", "looks.hpp.cpp", &wrapped(".value()")));
 }

@@ -28,7 +28,7 @@ against_sandbox 1 "$WORK/without"
 holds "without exceptions the noexcept functions do all"
 
 # As if the program were compiled with a header that is newer than the library.
-sed 's/MEDITOPIA_ABI_MINOR = [0-9]*/MEDITOPIA_ABI_MINOR = 999/' "$INSTALLED/include/meditopia.h" >"$WORK/newer.h"
+sed 's/define MEDITOPIA_ABI_MINOR [0-9]*/define MEDITOPIA_ABI_MINOR 999/' "$INSTALLED/include/meditopia.h" >"$WORK/newer.h"
 build newer -include "$WORK/newer.h" "$here/consumer/main.cpp"
 said=$("$WORK/newer" 2>&1) && fail "it took a library that is older than its header"
 version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' "$ROOT/Cargo.toml")
