@@ -24,6 +24,9 @@ use crate::store::CommitSafety;
 /// One call of enqueue in this many is measured.
 const SAMPLED_ONE_IN: u64 = 64;
 
+/// How long an enqueue does not try again to start a thread.
+const THREAD_EVERY_NS: u64 = 1_000_000_000;
+
 pub(super) struct Core {
     pub(super) settings: Settings,
     pub(super) spool: Arc<Spool>,
@@ -41,6 +44,8 @@ pub(super) struct Core {
     background: Mutex<Background>,
     /// Set once `background` is no longer `Off`, so that an enqueue need not lock it.
     background_decided: AtomicBool,
+    /// When a thread could not be started last; 0: that has not happened.
+    no_thread_ns: AtomicU64,
     /// The spool of `durability = memory`, removed with the last client.
     temporary: Option<PathBuf>,
 }
@@ -152,6 +157,7 @@ impl Core {
             enqueue_durations: SharedHistogram::default(),
             background: Mutex::new(Background::Off),
             background_decided: AtomicBool::new(false),
+            no_thread_ns: AtomicU64::new(0),
             temporary,
         }
     }
@@ -188,16 +194,29 @@ impl Core {
     pub(super) fn after_enqueue(&self, events: usize, now_ns: u64) -> Result<()> {
         self.enqueued.fetch_add(events as u64, Ordering::Relaxed);
         if self.settings.role.sends() {
-            // The events are acknowledged, so a thread that cannot be started is no error of this
-            // call.
-            if let Err(e) = self.send_in_background() {
-                self.log.error(format_args!("{e}"));
+            if !self.background_decided.load(Ordering::Acquire) {
+                self.try_to_send(now_ns);
             }
             self.sender.enqueued(events);
         } else if self.watchdog.is_due(now_ns) {
             self.watchdog.check(&self.spool, &self.log, now_ns);
         }
         Ok(())
+    }
+
+    /// Starts sending in the background. The events are acknowledged, so a thread that cannot be started is
+    /// no error of an enqueue; it is tried again after a while, and said once.
+    #[cold]
+    fn try_to_send(&self, now_ns: u64) {
+        let failed_ns = self.no_thread_ns.load(Ordering::Relaxed);
+        if failed_ns != 0 && now_ns.saturating_sub(failed_ns) < THREAD_EVERY_NS {
+            return;
+        }
+        if let Err(e) = self.send_in_background()
+            && self.no_thread_ns.swap(now_ns.max(1), Ordering::Relaxed) == 0
+        {
+            self.log.error(format_args!("{e}"));
+        }
     }
 
     /// Starts sending in the background if this process has that role.
@@ -254,14 +273,24 @@ impl Core {
             // An enqueue that runs at the same time is still acknowledged, but no longer starts a
             // thread.
             let before = std::mem::replace(&mut *lock(&self.background), Background::Stopped);
-            // A process that has enqueued nothing has no thread, and a close does not start one.
-            let Background::On(wanted) = before else {
-                self.writer.close();
-                return Ok(());
+            let wanted = match before {
+                Background::On(wanted) => Ok(Some(wanted)),
+                // No thread could be started so far. It is not OK unless what was enqueued is delivered.
+                Background::Off if self.enqueued.load(Ordering::Relaxed) > 0 => {
+                    self.sender.want().map(Some)
+                }
+                // A process that has enqueued nothing has no thread, and a close does not start one.
+                _ => Ok(None),
             };
-            outcome = self.sender.flush(deadline);
+            if let Ok(Some(_)) = &wanted {
+                outcome = self.sender.flush(deadline);
+            }
             self.writer.close();
-            drop(wanted);
+            match wanted {
+                Ok(None) => return outcome,
+                Err(e) => return Err(e),
+                Ok(wanted) => drop(wanted),
+            }
             self.sender.wait_ended(deadline);
         }
         outcome

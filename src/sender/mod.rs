@@ -142,7 +142,7 @@ impl Sender {
         };
         let spawn = || spawn_with_signals_blocked("meditopia", Box::new(body));
         let added = self.shared.threads.add_wanted(spawn);
-        added.map_err(|e| Error::io("start of the sender's thread", e))?;
+        added.map_err(no_thread)?;
         Ok(Wanted::counted(&self.shared))
     }
 
@@ -203,6 +203,13 @@ impl Sender {
         let session = self.shared.session_until(deadline).ok()?;
         session.state().map(|state| state.dispatcher.totals)
     }
+}
+
+/// The error of a thread that cannot be started.
+#[cold]
+fn no_thread(cause: std::io::Error) -> Error {
+    Error::io("start of a thread that sends", cause)
+        .with_note("; what waits is kept; raise the limit of threads (ulimit -u, pids.max)")
 }
 
 impl Shared {

@@ -4,7 +4,11 @@
  *
  *   enqueue USER NUMBER   enqueues one event
  *   fill USER             enqueues events of USER, numbered from 0 on, until an enqueue fails
+ *   fill_large USER BYTES FROM   the same with numbers from FROM on that have so many digits, zeros in front
  *   flush MILLISECONDS
+ *   close MILLISECONDS    closes the client; the count is how many events are pending
+ *   limit_files BYTES     RLIMIT_FSIZE
+ *   hold
  *   open_descriptors      opens descriptors until the limit, DESCRIPTORS, is reached
  *   close_descriptors     closes them again
  *   close_all             closes every descriptor from 3 on, as closefrom(3) does
@@ -47,6 +51,17 @@ static meditopia_status try_enqueue(const char *user, long number, meditopia_err
   char value[32];
   snprintf(value, sizeof value, "%ld", number);
   return meditopia_enqueue(client, "token", user, "video", value, "2024-08-06 15:04:05", error);
+}
+
+/* An event whose number has `bytes` digits. */
+static meditopia_status try_enqueue_large(const char *user, long number, int bytes, meditopia_error *error) {
+  char *value = malloc((size_t)bytes + 1);
+  meditopia_status status;
+  CHECK(value != NULL);
+  snprintf(value, (size_t)bytes + 1, "%0*ld", bytes, number);
+  status = meditopia_enqueue(client, "token", user, "video", value, "2024-08-06 15:04:05", error);
+  free(value);
+  return status;
 }
 
 static void answer(meditopia_status status, long count, const meditopia_error *error) {
@@ -193,7 +208,7 @@ int main(int argc, char **argv) {
   meditopia_error error;
   meditopia_status status;
   char line[512], user[64], path[256];
-  long number, count;
+  long number, count, first;
 
   CHECK(argc >= 2);
   client = open_client(argv[1]);
@@ -205,9 +220,24 @@ int main(int argc, char **argv) {
     if (sscanf(line, "enqueue %63s %ld", user, &number) == 2) {
       status = try_enqueue(user, number, &error);
       answer(status, 1, &error);
+    } else if (sscanf(line, "fill_large %63s %ld %ld", user, &number, &first) == 3) {
+      for (count = 0; (status = try_enqueue_large(user, first + count, (int)number, &error)) == MEDITOPIA_OK; count++)
+        continue;
+      answer(status, count, &error);
     } else if (sscanf(line, "fill %63s", user) == 1) {
       for (count = 0; (status = try_enqueue(user, count, &error)) == MEDITOPIA_OK; count++) continue;
       answer(status, count, &error);
+    } else if (sscanf(line, "limit_files %ld", &number) == 1) {
+      struct rlimit limit = {(rlim_t)number, RLIM_INFINITY};
+      CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+      answer(MEDITOPIA_OK, 0, &error);
+    } else if (strcmp(line, "hold\n") == 0) {
+      status = meditopia_hold(client, &error);
+      answer(status, 0, &error);
+    } else if (sscanf(line, "close %ld", &number) == 1) {
+      meditopia_report report = {.struct_size = sizeof report};
+      status = meditopia_client_close(client, (uint32_t)number, &report, &error);
+      answer(status, (long)report.pending, &error);
     } else if (sscanf(line, "flush %ld", &number) == 1) {
       meditopia_report report = {.struct_size = sizeof report};
       status = meditopia_flush(client, (uint32_t)number, &report, &error);
