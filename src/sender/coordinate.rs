@@ -6,7 +6,7 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::election::{self, Election};
@@ -16,11 +16,11 @@ use super::state::State;
 use super::take_over::TakeOver;
 use super::vitals::Thread;
 use super::wake::{Reasons, WakeSocket};
-use super::{Shared, commands, lane, session};
+use super::{Shared, commands, lane, no_thread, session};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Level;
-use crate::process::spawn_with_signals_blocked;
+use crate::process::{another_copy, spawn_with_signals_blocked};
 use crate::store::DiskUse;
 
 /// Other processes' segments are looked at this often.
@@ -54,6 +54,7 @@ enum Phase {
 /// Runs until nobody wants the sender.
 pub(super) fn run(shared: &Arc<Shared>) {
     let mut phase = Phase::StandBy;
+    warn_of_copies(shared);
     loop {
         if shared.is_of_parent() {
             // Nothing of the parent's is dropped here.
@@ -76,6 +77,18 @@ pub(super) fn run(shared: &Arc<Shared>) {
             }
             Phase::Elected(elected) => work(shared, elected),
         };
+    }
+}
+
+/// Says once that this process has another copy of the library. Here, because it costs an enqueue nothing.
+fn warn_of_copies(shared: &Shared) {
+    static IS_LOOKED_FOR: AtomicBool = AtomicBool::new(false);
+    if !IS_LOOKED_FOR.swap(true, Ordering::Relaxed)
+        && let Some(path) = another_copy()
+    {
+        shared.log.warn(format_args!(
+            "this process has two copies of libmeditopia, the other one is {path}; they know nothing of each other; load one"
+        ));
     }
 }
 
@@ -418,7 +431,7 @@ fn start_lanes(shared: &Arc<Shared>) -> Result<()> {
             .start_lane(lane, || {
                 spawn_with_signals_blocked("meditopia-lane", Box::new(body))
             })
-            .map_err(|e| Error::io("start of a lane's thread", e))?;
+            .map_err(no_thread)?;
     }
     Ok(())
 }
