@@ -17,8 +17,10 @@ use std::ops::Deref;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::FdFlags;
 
+use super::calls;
 use super::own_descriptor::{FileId, OwnDescriptor, is_at};
 use super::owner::Owner;
 use crate::error::{Error, Result};
@@ -223,7 +225,7 @@ impl Drop for CloseOnFork {
             self.slot.free();
         } else if self.owner.is_current() {
             // A child between fork and exec may hold a copy: the lock must not outlast this drop.
-            let _ = rustix::fs::flock(&**self.file, FlockOperation::Unlock);
+            let _ = calls::flock(&**self.file, FlockOperation::Unlock);
             self.slot.free();
             // SAFETY: dropped once, here; `self` is not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.file) }
@@ -311,9 +313,10 @@ fn words(id: FileId) -> [u64; 4] {
     ]
 }
 
-/// Whether `descriptor` is open and was announced.
+/// Whether `descriptor` is open, was announced, and was opened as this library opens what it locks: the
+/// application may have descriptors of its own of the same file or directory.
 fn is_announced(descriptor: RawFd) -> bool {
-    let Some(id) = id_of(descriptor) else {
+    let Some(id) = id_of(descriptor).filter(|_| is_opened_as_ours(descriptor)) else {
         return false;
     };
     let name = hash_of_name(descriptor);
@@ -324,6 +327,21 @@ fn is_announced(descriptor: RawFd) -> bool {
             ANNOUNCED_BY_INODE => slot.key()[..2] == id[..2],
             _ => false,
         })
+}
+
+fn is_opened_as_ours(descriptor: RawFd) -> bool {
+    let ours = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    // SAFETY: used for two system calls, which fail where nothing is open.
+    let file = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    let flags = rustix::fs::fcntl_getfl(file);
+    // macOS does not keep the first one.
+    let kept = if cfg!(target_os = "linux") {
+        ours
+    } else {
+        OFlags::NONBLOCK
+    };
+    flags.is_ok_and(|flags| flags.contains(kept))
+        && rustix::io::fcntl_getfd(file).is_ok_and(|flags| flags.contains(FdFlags::CLOEXEC))
 }
 
 /// The hash of the last component of the path that `descriptor` was opened at.
@@ -347,7 +365,7 @@ fn hash(name: &[u8]) -> u64 {
 fn each_descriptor(mut visit: impl FnMut(RawFd)) {
     #[cfg(target_os = "linux")]
     {
-        use rustix::fs::{Mode, OFlags, RawDir};
+        use rustix::fs::{Mode, RawDir};
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         if let Ok(list) = rustix::fs::open(c"/proc/self/fd", flags, Mode::empty()) {
             let mut buffer = [std::mem::MaybeUninit::uninit(); 2048];

@@ -10,6 +10,13 @@ use std::path::Path;
 
 const NAME: &str = "00000001-a-file.segment";
 
+/// Opens a file or a directory as this library opens what it locks.
+fn open_as_ours(path: &Path) -> File {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, rustix::fs::Mode::empty());
+    File::from(opened.unwrap())
+}
+
 /// Runs `lock_and_fork`, which locks the file at the path and forks an idle child, in a process
 /// that then ends. Returns whether the idle child has kept the lock.
 fn idle_child_keeps_lock(lock_and_fork: impl FnOnce(&Path, &dyn Fn()) -> CloseOnFork) -> bool {
@@ -55,7 +62,7 @@ fn locked(file: CloseOnFork) -> CloseOnFork {
 fn an_idle_child_does_not_keep_the_lock_of_its_dead_parent() {
     assert!(!idle_child_keeps_lock(|path, fork_idle| {
         let announced = Announcement::new(FileKey::Name(NAME)).unwrap();
-        let file = announced.opened(OwnDescriptor::new(File::open(path).unwrap()));
+        let file = announced.opened(OwnDescriptor::new(open_as_ours(path)));
         fork_idle();
         locked(file)
     }));
@@ -72,7 +79,7 @@ fn an_idle_child_does_not_keep_the_lock_of_a_file_that_was_being_opened_at_the_f
                 FileKey::Inode((about.dev(), about.ino()))
             };
             let announced = Announcement::new(key).unwrap();
-            let file = File::open(path).unwrap();
+            let file = open_as_ours(path);
             fork_idle();
             locked(announced.opened(OwnDescriptor::new(file)))
         }));
@@ -83,7 +90,7 @@ fn an_idle_child_does_not_keep_the_lock_of_a_file_that_was_being_opened_at_the_f
 fn an_idle_child_without_a_free_descriptor_does_not_keep_the_lock_of_its_dead_parent() {
     assert!(!idle_child_keeps_lock(|path, fork_idle| {
         let announced = Announcement::new(FileKey::Name(NAME)).unwrap();
-        let file = File::open(path).unwrap();
+        let file = open_as_ours(path);
         // The file got the lowest free number, so all numbers below are in use.
         let in_use = file.as_raw_fd() as u64 + 1;
         let all_in_use = libc::rlimit {
@@ -101,7 +108,8 @@ fn an_idle_child_without_a_free_descriptor_does_not_keep_the_lock_of_its_dead_pa
 #[test]
 fn a_file_stays_announced_by_its_name_until_its_descriptor_is_registered() {
     let dir = tempfile::tempdir().unwrap();
-    let file = File::create(dir.path().join(NAME)).unwrap();
+    File::create(dir.path().join(NAME)).unwrap();
+    let file = open_as_ours(&dir.path().join(NAME));
     let announced = Announcement::new(FileKey::Name(NAME)).unwrap();
     assert!(is_announced(file.as_raw_fd()));
     // Another thread may fork here.
@@ -110,23 +118,38 @@ fn a_file_stays_announced_by_its_name_until_its_descriptor_is_registered() {
 }
 
 #[test]
-fn a_child_closes_only_the_files_that_were_announced() {
+fn a_child_closes_only_the_files_that_were_announced_and_only_the_librarys_descriptors_of_them() {
     let dir = tempfile::tempdir().unwrap();
     let [ours, other] = [NAME, "00000001-another.segment"].map(|name| dir.path().join(name));
     let about = std::fs::metadata(dir.path()).unwrap();
-    let open = [ours, other].map(|path| File::create(path).unwrap());
-    let directory = File::open(dir.path()).unwrap();
-    let elsewhere = File::open("/").unwrap();
+    let open = [&ours, &other].map(|path| {
+        File::create(path).unwrap();
+        open_as_ours(path)
+    });
+    let directory = open_as_ours(dir.path());
+    // The application's own, one as a program opens it that waits for nothing.
+    let nonblocking = rustix::fs::open(
+        dir.path(),
+        OFlags::NONBLOCK | OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    );
+    let of_application = [
+        File::open("/").unwrap(),
+        File::open(dir.path()).unwrap(),
+        File::open(&ours).unwrap(),
+        File::from(nonblocking.unwrap()),
+    ];
 
     let _by_name = Announcement::new(FileKey::Name(NAME)).unwrap();
     let _by_inode = Announcement::new(FileKey::Inode((about.dev(), about.ino()))).unwrap();
     // SAFETY: the child only asks which descriptors are open, and ends.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let is_open = [&open[0], &open[1], &directory, &elsewhere]
+        let is_open =
             // SAFETY: asks about a number.
-            .map(|file| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFD) } >= 0);
-        let right = is_open == [false, true, false, true];
+            |file: &File| unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFD) } >= 0;
+        let right = [&open[0], &open[1], &directory].map(is_open) == [false, true, false]
+            && of_application.iter().all(is_open);
         // SAFETY: ends the child.
         unsafe { libc::_exit(i32::from(!right)) }
     }
