@@ -24,7 +24,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::SeekFrom;
+use rustix::io::retry_on_intr;
 
+use super::calls;
 use super::random::random_u64;
 
 /// Positions by chance are from here on, and below twice as much.
@@ -67,7 +69,7 @@ impl About {
             use rustix::fs::{AtFlags, StatxFlags, makedev, statx};
             // Not the times of changes: who has asked for one makes the next write note a finer one.
             let wanted = StatxFlags::INO | StatxFlags::BTIME | StatxFlags::SIZE | StatxFlags::NLINK;
-            match statx(&file, c"", AtFlags::EMPTY_PATH, wanted) {
+            match retry_on_intr(|| statx(&file, c"", AtFlags::EMPTY_PATH, wanted)) {
                 Ok(about) => {
                     let is_known = about.stx_mask & StatxFlags::BTIME.bits() != 0;
                     let born = (about.stx_btime.tv_sec, about.stx_btime.tv_nsec);
@@ -86,7 +88,7 @@ impl About {
                 Err(_) => {}
             }
         }
-        let about = rustix::fs::fstat(file)?;
+        let about = calls::fstat(file)?;
         Ok(Self {
             id: FileId {
                 device: about.st_dev,
@@ -101,7 +103,7 @@ impl About {
 
 /// Whether a descriptor is at this position, which was taken; 0: none was.
 pub(super) fn is_at(file: impl AsFd, position: u64) -> bool {
-    position == 0 || rustix::fs::tell(file) == Ok(position)
+    position == 0 || retry_on_intr(|| rustix::fs::tell(&file)) == Ok(position)
 }
 
 /// Leaves the numbers of the standard streams free, if there is another one.
@@ -172,7 +174,7 @@ impl<T: AsFd> OwnDescriptor<T> {
         // The largest files that all file systems know have 4 GiB. No file of an application is by chance
         // at such a position.
         let at = POSITIONS_FROM + random_u64() % POSITIONS_FROM;
-        let moved = rustix::fs::seek(&*self.file, SeekFrom::Start(at));
+        let moved = calls::seek(&*self.file, SeekFrom::Start(at));
         let position = if moved == Ok(at) { at } else { 0 };
         self.position.store(position, Ordering::Relaxed);
         position
@@ -183,7 +185,7 @@ impl<T: AsFd> OwnDescriptor<T> {
         let position = self.position.load(Ordering::Relaxed);
         if position != 0 {
             // If it fails, the next check does.
-            let _ = rustix::fs::seek(&*self.file, SeekFrom::Start(position));
+            let _ = calls::seek(&*self.file, SeekFrom::Start(position));
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, OFlags};
 
+use super::calls;
 use super::own_descriptor::OwnDescriptor;
 
 /// How long a named pipe or a device may keep its reader waiting: who writes to one on request is quick.
@@ -32,7 +33,7 @@ pub(crate) fn read_file(path: &Path, limit: u64, content: &mut Vec<u8>) -> io::R
         .custom_flags(unwaiting.bits().cast_signed())
         .open(path)?;
     let file = OwnDescriptor::new(file);
-    let kind = FileType::from_raw_mode(rustix::fs::fstat(&*file)?.st_mode);
+    let kind = FileType::from_raw_mode(calls::fstat(&*file)?.st_mode);
     if kind.is_file() {
         (&*file).take(limit).read_to_end(content)?;
     } else {
@@ -46,7 +47,7 @@ pub(crate) fn read_file(path: &Path, limit: u64, content: &mut Vec<u8>) -> io::R
 
 #[cfg(target_os = "linux")]
 fn is_named(pipe: &File) -> bool {
-    rustix::fs::fstatfs(pipe).map_or(true, |about| u64::try_from(about.f_type) != Ok(PIPEFS))
+    calls::fstatfs(pipe).map_or(true, |about| u64::try_from(about.f_type) != Ok(PIPEFS))
 }
 
 #[cfg(not(target_os = "linux"))]

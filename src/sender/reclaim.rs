@@ -20,6 +20,7 @@ use crate::journal::removal::{self, Removal, Tail};
 use crate::journal::round::Offsets;
 use crate::journal::segment::HEADER_LEN;
 use crate::log::Level;
+use crate::process::calls;
 use crate::spool::{Dir, Spool};
 use crate::store::{Change, DiskUse};
 
@@ -167,7 +168,7 @@ fn punch(journal: &Dir, name: &str, from: u64, upto: u64) -> std::io::Result<()>
         Err(e) => return Err(e),
     };
     let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    rustix::io::retry_on_intr(|| rustix::fs::fallocate(&*file, hole, from, upto - from))?;
+    calls::fallocate(&*file, hole, from, upto - from)?;
     Ok(())
 }
 

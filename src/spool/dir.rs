@@ -25,7 +25,7 @@ use rustix::io::Errno;
 
 use super::rights::Sharing;
 use crate::error::{Error, ErrorKind};
-use crate::process::{Announcement, CloseOnFork, ClosedInChild, FileKey, OwnDescriptor};
+use crate::process::{Announcement, CloseOnFork, ClosedInChild, FileKey, OwnDescriptor, calls};
 
 /// What every open has, also one of a name that was looked at before.
 const CAREFULLY: OFlags = OFlags::NOFOLLOW
@@ -107,7 +107,7 @@ impl Dir {
     /// Owner, mode and identity of the directory itself.
     pub(crate) fn metadata(&self) -> io::Result<Metadata> {
         self.fd()?;
-        self.file().metadata()
+        calls::again(|| self.file().metadata())
     }
 
     /// The open directory, for calls that need a descriptor.
@@ -197,7 +197,7 @@ impl Dir {
             let known = stat_at(dir, name)?;
             self.require_regular(name, &known)?;
             let announced = announce(inode_of(&known))?;
-            let file = match rustix::fs::openat(dir, name, access | CAREFULLY, Mode::empty()) {
+            let file = match calls::openat(dir, name, access | CAREFULLY, Mode::empty()) {
                 Ok(file) => OwnDescriptor::new(File::from(file)),
                 // Something else has the name by now.
                 Err(Errno::LOOP | Errno::NXIO | Errno::ISDIR) => continue,
@@ -222,12 +222,12 @@ impl Dir {
         let (dir, name) = (self.fd()?, check_name(name)?);
         let flags = access | OFlags::CREATE | OFlags::EXCL | CAREFULLY;
         let mode = self.sharing.file_mode();
-        let file = OwnDescriptor::new(File::from(rustix::fs::openat(dir, name, flags, mode)?));
+        let file = OwnDescriptor::new(File::from(calls::openat(dir, name, flags, mode)?));
         // In this order: whether it was removed shows once it has not got the name any more.
         let named = stat_at(dir, name);
         let is_named = named.is_ok_and(|named| file.inode() == Some(inode_of(&named)));
         // The caller of one that was removed notices that it has no name.
-        match is_named || is_removed_file(&file, rustix::fs::fstat(dir)?.st_dev) {
+        match is_named || is_removed_file(&file, calls::fstat(dir)?.st_dev) {
             true => {
                 self.complete(&file)?;
                 Ok(file)
@@ -294,7 +294,7 @@ impl Dir {
         name: &str,
     ) -> rustix::io::Result<OwnDescriptor<File>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | CAREFULLY;
-        let handle = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+        let handle = calls::openat(dir, name, flags, Mode::empty())?;
         let handle = OwnDescriptor::new(File::from(handle));
         let known = stat_at(dir, name)?;
         if handle.inode() == Some(inode_of(&known)) {
@@ -318,7 +318,7 @@ impl Dir {
             opened => return opened,
         }
         let mode = self.sharing.dir_mode();
-        match rustix::fs::mkdirat(self.fd()?, check_name(name)?, mode) {
+        match calls::mkdirat(self.fd()?, check_name(name)?, mode) {
             Ok(()) => {
                 // Also a setgid bit that it has from this directory is taken back.
                 if self.about(name)?.st_mode & 0o7777 != mode.as_raw_mode() {
@@ -353,7 +353,7 @@ impl Dir {
 
 /// Whether it is a file of this device that has no name any more.
 fn is_removed_file(file: &OwnDescriptor<File>, device: u64) -> bool {
-    rustix::fs::fstat(&**file).is_ok_and(|about| {
+    calls::fstat(&**file).is_ok_and(|about| {
         about.st_nlink == 0
             && file.inode() == Some((device, about.st_ino))
             && FileType::from_raw_mode(about.st_mode).is_file()
@@ -368,7 +368,7 @@ fn let_go(file: OwnDescriptor<File>) -> io::Error {
 }
 
 pub(super) fn stat_at(dir: BorrowedFd<'_>, name: &str) -> rustix::io::Result<Stat> {
-    rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
+    calls::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)
 }
 
 /// Device and inode.

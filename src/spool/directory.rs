@@ -13,7 +13,7 @@ use super::rights::{GroupTrust, check_rights, check_rights_to_read, settle_right
 use super::walk::{Missing, open_directory};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::process::{pid, random_u64};
+use crate::process::{calls, pid, random_u64};
 
 /// Which directory on which disk. One directory under two paths has one id; a new directory at an
 /// old path has another, even where the file system reuses the inode.
@@ -136,7 +136,7 @@ pub(super) fn file_system(dir: &Path, opened: &Dir) -> Result<u32> {
     let handle = opened
         .as_file()
         .map_err(|e| Error::io(spool_name(dir), e))?;
-    let about = rustix::fs::fstatfs(handle).map_err(|e| Error::io(spool_name(dir), e))?;
+    let about = calls::fstatfs(handle).map_err(|e| Error::io(spool_name(dir), e))?;
     Ok(about.f_type as u32)
 }
 

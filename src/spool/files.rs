@@ -10,12 +10,12 @@ use rustix::fs::{FlockOperation, SeekFrom};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-use crate::process::ClosedInChild;
+use crate::process::{ClosedInChild, calls};
 
 /// Takes the lock of an open file or directory, which errors call `what`; `false`: it is held
 /// already.
 pub(crate) fn try_lock(file: &File, what: impl fmt::Display) -> Result<bool> {
-    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+    match calls::flock(file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
         Err(e) => Err(Error::io(what, e)),
@@ -39,14 +39,14 @@ pub(crate) struct LockToLook<'f>(&'f File);
 impl Drop for LockToLook<'_> {
     fn drop(&mut self) {
         // It fails only for a descriptor that is not open.
-        let _ = rustix::fs::flock(self.0, FlockOperation::Unlock);
+        let _ = calls::flock(self.0, FlockOperation::Unlock);
     }
 }
 
 /// Where the first bytes of a file at `from` or behind it stand that are no hole; `u64::MAX`: there are none.
 /// It moves the descriptor's own offset, which nothing here uses.
 pub(crate) fn data_from(file: &File, from: u64) -> std::io::Result<u64> {
-    match rustix::fs::seek(file, SeekFrom::Data(from)) {
+    match calls::seek(file, SeekFrom::Data(from)) {
         Ok(data) => Ok(data.max(from)),
         Err(Errno::NXIO) => Ok(u64::MAX),
         // This file system knows no holes.

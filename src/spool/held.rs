@@ -26,6 +26,7 @@ use super::directory::DirectoryId;
 use super::files::spool_name;
 use super::walk::{Missing, open_directory};
 use crate::error::{Error, ErrorKind, Result};
+use crate::process::calls;
 
 /// An open spool directory.
 #[derive(Debug)]
@@ -109,7 +110,7 @@ impl Held {
     ///
     /// Errors: [`Io`](ErrorKind::Io), [`SpoolMismatch`](ErrorKind::SpoolMismatch).
     pub(super) fn check_path(&self) -> Result<()> {
-        let checked = self.check_same_directory(std::fs::metadata(&self.path));
+        let checked = self.check_same_directory(self.metadata_at_path());
         if checked.is_err() {
             let dir = self.dir().map_err(|e| Error::io(self.name(), e))?;
             if self.has_other_root() {
@@ -119,10 +120,15 @@ impl Held {
         checked
     }
 
+    /// What is at its path now.
+    fn metadata_at_path(&self) -> io::Result<Metadata> {
+        calls::again(|| std::fs::metadata(&self.path))
+    }
+
     /// Whether it has been moved away from its path, or removed: other processes find another one there, or none.
     /// `false` also where that cannot be seen.
     pub(super) fn is_known_to_be_gone(&self) -> bool {
-        let found = match std::fs::metadata(&self.path) {
+        let found = match self.metadata_at_path() {
             Ok(about) => DirectoryId::from_metadata(&about) == self.id,
             Err(e) => !matches!(e.kind(), IoKind::NotFound | IoKind::NotADirectory),
         };
@@ -141,7 +147,7 @@ impl Held {
     /// Whether the directory at its path is still this one; `false`: there is another one, or none.
     #[cfg(feature = "internals")]
     pub(super) fn is_at_path(&self) -> io::Result<bool> {
-        match std::fs::metadata(&self.path) {
+        match self.metadata_at_path() {
             Ok(about) => Ok(DirectoryId::from_metadata(&about) == self.id),
             Err(e) if matches!(e.kind(), IoKind::NotFound | IoKind::NotADirectory) => Ok(false),
             Err(e) => Err(e),

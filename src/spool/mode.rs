@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, Result};
 
-use crate::process::OwnDescriptor;
+use crate::process::{OwnDescriptor, calls};
 
 /// A directory on the way, or a file of which only the mode is changed: it need not be readable.
 #[cfg(target_os = "linux")]
@@ -20,7 +20,7 @@ pub(super) const PASS: OFlags = OFlags::RDONLY;
 /// Opens what has a name in a directory, neither to read nor to write it, and follows no link.
 pub(super) fn open_to_pass(dir: BorrowedFd<'_>, name: &str) -> Result<OwnDescriptor<File>> {
     let flags = PASS | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let opened = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    let opened = calls::openat(dir, name, flags, Mode::empty())?;
     Ok(OwnDescriptor::new(File::from(opened)))
 }
 
@@ -31,7 +31,7 @@ pub(super) fn set_mode(passed: &(impl AsFd + AsRawFd), mode: Mode) -> Result<()>
         true => "/proc/thread-self/fd",
         false => "/dev/fd",
     };
-    rustix::fs::chmod(format!("{folder}/{}", passed.as_raw_fd()), mode)
+    calls::chmod(&format!("{folder}/{}", passed.as_raw_fd()), mode)
 }
 
 /// Sets the mode of what was opened with [`open_to_pass`] by this name, and is no link.
@@ -44,10 +44,10 @@ pub(super) fn set_mode_at(
         // There is no /proc. What can be read has a call of its own.
         Err(Errno::NOENT) => {
             let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let opened = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+            let opened = calls::openat(dir, name, flags, Mode::empty())?;
             let opened = OwnDescriptor::new(File::from(opened));
             match opened.inode() == passed.inode() {
-                true => rustix::fs::fchmod(&*opened, mode),
+                true => calls::fchmod(&*opened, mode),
                 false => Err(Errno::AGAIN),
             }
         }

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::dir::Dir;
 use super::directory::is_network;
 use super::layers::is_overlay;
+use crate::process::calls;
 
 /// Where a directory is. What is `None` its file system does not say.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,7 +127,7 @@ fn agree<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> Option<bool> {
 
 /// The id of the file system that an open file or directory is on.
 fn id_of(file: &File, device: u64) -> Option<String> {
-    let id = rustix::fs::fstatvfs(file).ok()?.f_fsid;
+    let id = calls::fstatvfs(file).ok()?.f_fsid;
     id_that_says_more_than(device, id).or_else(|| uuid_of(file))
 }
 

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use super::dir::Dir;
 use super::files::spool_name;
 use crate::error::{Error, ErrorKind, Result};
+use crate::process::calls;
 
 const STICKY: u32 = 0o1000;
 const OTHERS_WRITE: u32 = 0o002;
@@ -239,7 +240,7 @@ fn tightened(mode: Mode, wanted: Mode) -> Mode {
 }
 
 fn set_mode(dir: &Dir, mode: Mode) -> io::Result<()> {
-    Ok(rustix::fs::fchmod(dir.as_file()?, mode)?)
+    Ok(calls::fchmod(dir.as_file()?, mode)?)
 }
 
 /// What says that a directory is no spool, and was not made for one.

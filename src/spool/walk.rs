@@ -26,6 +26,7 @@ use rustix::io::Errno;
 use super::mode::{PASS, set_mode};
 use super::rights::Sharing;
 use crate::error::{Error, ErrorKind};
+use crate::process::calls;
 
 /// As the kernel has it.
 const LINKS_AT_MOST: usize = 40;
@@ -47,7 +48,7 @@ pub(super) fn open_directory(path: &Path, missing: Missing) -> io::Result<File> 
     let mut left = path_components(path);
     let mut links = 0;
     let mut at = begin(path, left.is_empty())?;
-    let mut is_trusted = is_safe(&rustix::fs::fstat(&at)?);
+    let mut is_trusted = is_safe(&calls::fstat(&at)?);
     while let Some(name) = left.pop_front() {
         let access = if left.is_empty() {
             OFlags::RDONLY
@@ -55,9 +56,9 @@ pub(super) fn open_directory(path: &Path, missing: Missing) -> io::Result<File> 
             PASS
         };
         let flags = access | OFlags::NOFOLLOW | DIRECTORY;
-        match rustix::fs::openat(&at, &*name, flags, Mode::empty()) {
+        match calls::openat(&at, &*name, flags, Mode::empty()) {
             Ok(next) => {
-                is_trusted = is_trusted && is_safe(&rustix::fs::fstat(&next)?);
+                is_trusted = is_trusted && is_safe(&calls::fstat(&next)?);
                 at = next;
                 continue;
             }
@@ -69,7 +70,7 @@ pub(super) fn open_directory(path: &Path, missing: Missing) -> io::Result<File> 
                 if let Some(target) = read_link(&at, &name, path, us, is_trusted)? {
                     if target.is_absolute() {
                         at = begin(&target, false)?;
-                        is_trusted = is_safe(&rustix::fs::fstat(&at)?);
+                        is_trusted = is_safe(&calls::fstat(&at)?);
                     }
                     let behind = std::mem::replace(&mut left, path_components(&target));
                     left.extend(behind);
@@ -98,15 +99,15 @@ pub(super) fn open_directory(path: &Path, missing: Missing) -> io::Result<File> 
 /// Creates a directory with all its rights, whatever the umask is.
 fn create(at: &OwnedFd, name: &OsStr, sharing: Sharing) -> io::Result<()> {
     let mode = sharing.dir_mode();
-    match rustix::fs::mkdirat(at, name, mode) {
+    match calls::mkdirat(at, name, mode) {
         Ok(()) => {}
         Err(Errno::EXIST) => return Ok(()),
         Err(e) => return Err(e.into()),
     }
     // Others may put a link there, so what is changed is what is open. It may lack even the right to be read.
     let flags = PASS | OFlags::NOFOLLOW | DIRECTORY;
-    let made = rustix::fs::openat(at, name, flags, Mode::empty())?;
-    let about = rustix::fs::fstat(&made)?;
+    let made = calls::openat(at, name, flags, Mode::empty())?;
+    let about = calls::fstat(&made)?;
     if about.st_mode & 0o7777 == mode.as_raw_mode() || about.st_uid != us() {
         return Ok(());
     }
@@ -123,14 +124,14 @@ fn us() -> u32 {
 
 /// Opens a directory to read it that was only passed through.
 fn open_to_read(passed: &OwnedFd) -> rustix::io::Result<OwnedFd> {
-    rustix::fs::openat(passed, ".", OFlags::RDONLY | DIRECTORY, Mode::empty())
+    calls::openat(passed, ".", OFlags::RDONLY | DIRECTORY, Mode::empty())
 }
 
 /// Where the way to `path` begins.
 fn begin(path: &Path, is_end: bool) -> io::Result<OwnedFd> {
     let start = if path.is_absolute() { "/" } else { "." };
     let access = if is_end { OFlags::RDONLY } else { PASS };
-    Ok(rustix::fs::openat(
+    Ok(calls::openat(
         CWD,
         start,
         access | DIRECTORY,
@@ -159,14 +160,14 @@ fn read_link(
     is_trusted: bool,
 ) -> io::Result<Option<PathBuf>> {
     let flags = PASS | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let link = rustix::fs::openat(at, name, flags, Mode::empty())?;
-    let about = rustix::fs::fstat(&link)?;
+    let link = calls::openat(at, name, flags, Mode::empty())?;
+    let about = calls::fstat(&link)?;
     match FileType::from_raw_mode(about.st_mode) {
         FileType::Symlink => {}
         FileType::Directory => return Ok(None),
         _ => return Err(Errno::NOTDIR.into()),
     }
-    if !may_follow(&about, &rustix::fs::fstat(at)?, us, is_trusted) {
+    if !may_follow(&about, &calls::fstat(at)?, us, is_trusted) {
         return Err(io::Error::other(Error::new(
             ErrorKind::SpoolMismatch,
             format!(
@@ -176,7 +177,7 @@ fn read_link(
             ),
         )));
     }
-    let target = rustix::fs::readlinkat(&link, "", Vec::new())?;
+    let target = calls::readlink(&link)?;
     Ok(Some(PathBuf::from(OsString::from_vec(target.into_bytes()))))
 }
 

@@ -9,7 +9,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, OFlags, Stat};
 
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::ledger;
-use crate::process::{CloseOnFork, ClosedInChild};
+use crate::process::{CloseOnFork, ClosedInChild, calls};
 use crate::spool::{Dir, Held, Spool, Subdirectory, check_file_limit, data_from, file_limit};
 
 /// The folders of a spool.
@@ -181,7 +181,7 @@ impl DiskFile for OpenFile {
     }
 
     fn size(&self) -> io::Result<u64> {
-        let size = self.descriptor.file().metadata()?.len();
+        let size = calls::again(|| self.descriptor.file().metadata())?.len();
         self.check_open()?;
         Ok(size)
     }
@@ -202,7 +202,7 @@ impl DiskFile for OpenFile {
         let length = upto.saturating_sub(from);
         self.check_open()?;
         check_file_limit(upto, file_limit())?;
-        rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, keep, from, length))?;
+        calls::fallocate(file, keep, from, length)?;
         Ok(())
     }
 
@@ -210,13 +210,13 @@ impl DiskFile for OpenFile {
         let (file, length) = (self.descriptor.file(), upto.saturating_sub(from));
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         self.check_open()?;
-        rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, hole, from, length))?;
+        calls::fallocate(file, hole, from, length)?;
         Ok(())
     }
 
     fn try_lock(&self) -> io::Result<bool> {
         self.check_open()?;
-        match rustix::fs::flock(
+        match calls::flock(
             self.descriptor.file(),
             FlockOperation::NonBlockingLockExclusive,
         ) {

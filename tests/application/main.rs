@@ -5,10 +5,12 @@
 
 mod clocks;
 mod containers;
+mod copies;
 mod dropped_rights;
 mod footprint;
 mod fork;
 mod image;
+mod interrupted;
 mod namespaces;
 mod orchestrators;
 mod permissions;

@@ -4,16 +4,46 @@ use std::ffi::CStr;
 use std::io;
 
 use rustix::fs::{DirEntry, FileType};
+use rustix::io::{Errno, retry_on_intr};
 
 use super::Dir;
 
 impl Dir {
     /// What is in it, in any order.
     pub(crate) fn entries(&self) -> io::Result<impl Iterator<Item = io::Result<Entry>>> {
-        let entries = rustix::fs::Dir::read_from(self.fd()?)?;
-        let is_above = |entry: &DirEntry| matches!(entry.file_name().to_bytes(), b"." | b"..");
-        let entries = entries.map(|entry| entry.map(Entry).map_err(io::Error::from));
-        Ok(entries.filter(move |entry| !entry.as_ref().is_ok_and(|entry| is_above(&entry.0))))
+        let dir = self.fd()?;
+        Ok(Entries {
+            dir: retry_on_intr(|| rustix::fs::Dir::read_from(dir))?,
+            behind: 0,
+        })
+    }
+}
+
+struct Entries {
+    dir: rustix::fs::Dir,
+    /// Where the last entry ends.
+    behind: i64,
+}
+
+impl Iterator for Entries {
+    type Item = io::Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.dir.read()? {
+                // A signal has ended the call.
+                #[cfg(target_pointer_width = "64")]
+                Err(Errno::INTR) if self.dir.seek(self.behind).is_ok() => {}
+                Err(e) => return Some(Err(e.into())),
+                Ok(entry) => {
+                    #[cfg(target_os = "linux")]
+                    (self.behind = entry.offset());
+                    if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                        return Some(Ok(Entry(entry)));
+                    }
+                }
+            }
+        }
     }
 }
 

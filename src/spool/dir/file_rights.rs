@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io;
 
-use rustix::fs::{AtFlags, FileType, Mode, Stat};
+use rustix::fs::{FileType, Gid, Mode, Stat};
 
 use super::{Dir, check_name, wrong_kind};
+use crate::process::calls;
 use crate::spool::mode::{open_to_pass, set_mode_at};
 
 impl Dir {
@@ -37,7 +38,7 @@ impl Dir {
     ) -> io::Result<()> {
         let (dir, name) = (self.fd()?, check_name(name)?);
         let named = open_to_pass(dir, name)?;
-        let about = rustix::fs::fstat(&*named)?;
+        let about = calls::fstat(&*named)?;
         match FileType::from_raw_mode(about.st_mode) {
             FileType::Directory | FileType::Socket => {}
             // One with another name elsewhere is not only the spool's.
@@ -53,8 +54,7 @@ impl Dir {
         if let Some(group) = group
             && about.st_gid != group
         {
-            let group = Some(rustix::fs::Gid::from_raw(group));
-            rustix::fs::chownat(&*named, "", None, group, AtFlags::EMPTY_PATH)?;
+            calls::set_group(&*named, Gid::from_raw(group))?;
         }
         // After the group, because to change that takes the setgid bit.
         Ok(set_mode_at(&named, (dir, name), mode)?)
@@ -62,16 +62,15 @@ impl Dir {
 
     /// The same for a file that is open, and was just made.
     pub(super) fn complete(&self, file: &File) -> io::Result<()> {
-        let about = rustix::fs::fstat(file)?;
+        let about = calls::fstat(file)?;
         if let Some(group) = self.sharing.group()
             && about.st_gid != group
         {
-            let group = Some(rustix::fs::Gid::from_raw(group));
-            rustix::fs::fchown(file, None, group)?;
+            calls::set_group(file, Gid::from_raw(group))?;
         }
         let wanted = self.sharing.file_mode();
         if about.st_mode & 0o7777 != wanted.as_raw_mode() {
-            rustix::fs::fchmod(file, wanted)?;
+            calls::fchmod(file, wanted)?;
         }
         Ok(())
     }
