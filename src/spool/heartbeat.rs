@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::dir::Safety;
 use super::open::Spool;
 use crate::clock::{self, BootTime};
-use crate::error::{Error, ErrorKind, PauseReason, Result};
+use crate::error::{Error, ErrorKind, PauseReason, Result, is_full};
 
 const NAME: &str = "sender.json";
 pub(super) const BYTES_AT_MOST: usize = 64 * 1024;
@@ -87,7 +87,11 @@ impl Heartbeat {
         let text = serde_json::to_vec(self)
             .map_err(|e| Error::new(ErrorKind::Internal, format!("heartbeat: {e}")))?;
         let dir = spool.held_dir()?;
-        dir.replace(NAME, &text, Safety::Process)
-            .map_err(|e| dir.error(NAME, e))
+        match dir.replace(NAME, &text, Safety::Process) {
+            // There is no room for another file, not even an inode.
+            Err(e) if is_full(&e) => dir.overwrite(NAME, text),
+            replaced => replaced,
+        }
+        .map_err(|e| dir.error(NAME, e))
     }
 }

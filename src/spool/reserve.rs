@@ -12,17 +12,19 @@ use std::io::ErrorKind as IoKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{FallocateFlags, OFlags};
+use rustix::fs::{FallocateFlags, OFlags, StatVfs};
 
 use super::dir::Dir;
 use super::held::Held;
 use crate::error::{Error, Result, is_full, is_unsupported};
-use crate::process::ClosedInChild;
+use crate::process::{ClosedInChild, calls};
 
 /// What the store needs to deliver in small steps: its log, its index, and one step's events.
 const RESERVE_BYTES: u64 = 1024 * 1024;
 /// Free bytes that writers need to go on once the disk was full: the reserve, and as much again.
 pub(super) const ROOM_BYTES: u64 = 2 * RESERVE_BYTES;
+/// The same of inodes: a disk on which no file can be made is full.
+const ROOM_FILES: u64 = 8;
 /// Writers check the flag at least this often while they append.
 pub(crate) const FULL_SEEN_WITHIN: Duration = Duration::from_millis(10);
 
@@ -30,6 +32,10 @@ const RESERVE: &str = "reserve";
 const FULL: &str = "full";
 /// A reserve whose blocks are being allocated.
 const UNFINISHED: &str = "reserve.new";
+
+fn free_bytes(disk: &StatVfs) -> u64 {
+    disk.f_bavail.saturating_mul(disk.f_frsize)
+}
 
 /// The reserve of one spool, and the flag that replaces it while the disk is full.
 #[derive(Debug, Clone, Copy)]
@@ -63,9 +69,7 @@ impl<'a> Reserve<'a> {
                     ClosedInChild::of(dir.create(name, OFlags::WRONLY)?)
                 }
             };
-            rustix::io::retry_on_intr(|| {
-                rustix::fs::fallocate(&*file, FallocateFlags::empty(), 0, RESERVE_BYTES)
-            })?;
+            calls::fallocate(&*file, FallocateFlags::empty(), 0, RESERVE_BYTES)?;
             dir.rename(name, &dir, RESERVE)
         };
         match allocate() {
@@ -128,16 +132,21 @@ impl<'a> Reserve<'a> {
 
     /// Bytes that are free on the spool's disk.
     pub(crate) fn free_bytes(self) -> Result<u64> {
-        let dir = self.dir()?;
-        let about = dir
-            .as_file()
-            .and_then(|file| Ok(rustix::fs::fstatvfs(file)?))
-            .map_err(|e| Error::io(self.spool.name(), e))?;
-        Ok(about.f_bavail.saturating_mul(about.f_frsize))
+        Ok(free_bytes(&self.disk()?))
     }
 
     fn has_room(self) -> Result<bool> {
-        Ok(self.free_bytes()? >= ROOM_BYTES)
+        let disk = self.disk()?;
+        // Some file systems have as many inodes as there is room for, and say 0.
+        let has_inodes = disk.f_files == 0 || disk.f_favail >= ROOM_FILES;
+        Ok(has_inodes && free_bytes(&disk) >= ROOM_BYTES)
+    }
+
+    fn disk(self) -> Result<StatVfs> {
+        let dir = self.dir()?;
+        let file = dir.as_file();
+        file.and_then(|file| Ok(calls::fstatvfs(file)?))
+            .map_err(|e| Error::io(self.spool.name(), e))
     }
 
     fn dir(self) -> Result<Arc<Dir>> {

@@ -8,14 +8,18 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use meditopia::ErrorKind;
 use meditopia_testkit::c_program::CProgram;
 use meditopia_testkit::disks::SmallDisk;
 use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
 use meditopia_testkit::ledger::Arrivals;
+use meditopia_testkit::remote_client::RemoteClient;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::status_client::{StatusClient, StatusReply};
-use meditopia_testkit::wait::secs;
+use meditopia_testkit::wait::{secs, wait_until};
+
+const EVENT: &[u8] = br#"{"token":"t","partner_user_id":"u-2","event":"video"}"#;
 
 /// The bytes that the journal's segments take on the disk.
 fn journal_bytes(spool: &Path) -> u64 {
@@ -355,4 +359,65 @@ fn a_process_without_free_descriptors_gets_an_error_and_loses_nothing() {
     client.ask("close_descriptors");
     client.flush().assert_status("OK");
     assert_arrived(&api, &[("u-1", 2)]);
+}
+
+#[test]
+fn a_disk_without_free_inodes_is_full_is_said_once_and_its_sender_is_seen_alive() {
+    let Some(disk) = SmallDisk::mount_with_inodes(64, 64) else {
+        return;
+    };
+    let api = Sandbox::start();
+    let options = [
+        ("spool", disk.spool().to_str().unwrap().to_owned()),
+        ("role", "both".to_owned()),
+        ("flush_interval_ms", "20".to_owned()),
+    ];
+    let options = options
+        .each_ref()
+        .map(|(key, value)| (*key, value.as_str()));
+    let program = CProgram::compile("remote_client.c").with_config(&api, &options);
+    let mut client = RemoteClient::start(program.command(&[]));
+    client.enqueue("u-1", 0);
+    api.wait_for_events(1);
+    client.read_log();
+    disk.fill_inodes();
+
+    // Delivery goes on, and the sender goes on to say that it is alive.
+    let seen_ms = || {
+        let text = fs::read(disk.spool().join("sender.json")).unwrap();
+        let heartbeat: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
+        heartbeat.map_or(0, |heartbeat| heartbeat["seen_ms"].as_i64().unwrap())
+    };
+    let filled_ms = seen_ms();
+    let mut number = 1;
+    wait_until("heartbeats of two seconds", || {
+        client.enqueue("u-1", number);
+        number += 1;
+        api.wait_for_events(number);
+        seen_ms() > filled_ms + 2_000
+    });
+    assert_eq!(client.read_log(), Vec::<String>::new());
+
+    // What needs a file of its own finds the disk full, and writers are told so until there is room.
+    let operator = TestSpool::for_sandbox(&api)
+        .with("spool", disk.spool().to_str().unwrap())
+        .client();
+    let refused = operator.hold().unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::SpoolFull);
+    let space = meditopia::internals::spool::disk_space(&disk.spool()).unwrap();
+    assert!(space.is_full && space.free_bytes > space.needed_bytes);
+    let refused = operator.enqueue_json(EVENT).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::SpoolFull);
+    let filled_ms = seen_ms();
+    wait_until("heartbeats of three seconds", || {
+        seen_ms() > filled_ms + 3_000
+    });
+    assert_eq!(client.read_log(), Vec::<String>::new());
+
+    disk.free_inodes();
+    let log = client.read_log_until("there is room on the disk again");
+    assert_eq!(log.len(), 1, "{log:?}");
+    operator.enqueue_json(EVENT).unwrap();
+    api.wait_for_events(number + 1);
+    client.close();
 }

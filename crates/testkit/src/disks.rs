@@ -47,13 +47,38 @@ impl SmallDisk {
         if !can_mount("a small disk") {
             return None;
         }
+        Some(Self::mounted(&format!("size={mebibytes}m,mode=0700")))
+    }
+
+    /// One on which only so many files can be made.
+    pub fn mount_with_inodes(mebibytes: u64, inodes: u64) -> Option<Self> {
+        if !can_mount("a small disk") {
+            return None;
+        }
+        let options = format!("size={mebibytes}m,nr_inodes={inodes},mode=0700");
+        Some(Self::mounted(&options))
+    }
+
+    fn mounted(size: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let size = format!("size={mebibytes}m,mode=0700");
-        mount(&["-t", "tmpfs", "-o", &size, "none"], &[dir.path()]);
-        Some(Self {
+        mount(&["-t", "tmpfs", "-o", size, "none"], &[dir.path()]);
+        Self {
             _mounted: MountPoint(dir.path().to_owned()),
             dir,
-        })
+        }
+    }
+
+    /// Uses all inodes up with empty files.
+    pub fn fill_inodes(&self) {
+        fs::create_dir(self.ballast()).unwrap();
+        let used_up =
+            (0..).map(|number: u64| File::create(self.ballast().join(number.to_string())));
+        assert!(used_up.take_while(Result::is_ok).count() > 0);
+    }
+
+    /// Removes the files that [`SmallDisk::fill_inodes`] made.
+    pub fn free_inodes(&self) {
+        fs::remove_dir_all(self.ballast()).unwrap();
     }
 
     /// The path for a spool on it.
