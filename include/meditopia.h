@@ -93,6 +93,16 @@
  * thread: the error of a call is in the meditopia_error that was passed to it and nowhere else. No
  * function is safe in a signal handler.
  *
+ * SIGNALS AND LIMITS
+ *
+ * A signal handler may interrupt any call, with or without SA_RESTART: the call goes on. If the process
+ * may start no thread (RLIMIT_NPROC, pids.max), enqueue works, and a flush, or a close of a client that has
+ * enqueued, returns MEDITOPIA_ERROR_IO or _TIMEOUT while events wait. No file grows beyond RLIMIT_FSIZE: what
+ * does not fit is MEDITOPIA_ERROR_SPOOL_FULL. A limit that is lowered counts 10 ms later.
+ *
+ * Two copies of the library in one process work like two processes. What is set in one, such as a token,
+ * is not known to the other; the log says so once.
+ *
  * FORK
  *
  * A client that was opened before fork works in the child like in any other process: it enqueues,

@@ -190,7 +190,13 @@ impl Error {
         } else {
             ErrorKind::Io
         };
-        Self::new(kind, format!("{what}: {cause}"))
+        let remedy = match cause.kind() {
+            std::io::ErrorKind::FileTooLarge => {
+                "; raise this process's limit of files (ulimit -f, RLIMIT_FSIZE)"
+            }
+            _ => "",
+        };
+        Self::new(kind, format!("{what}: {cause}{remedy}"))
     }
 
     /// Appends to the message.

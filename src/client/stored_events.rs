@@ -4,6 +4,9 @@
 //! A list reads the store beside a running sender. Only the sender changes the store, so a change
 //! is a command to it.
 
+use std::fs::File;
+use std::io::BufWriter;
+
 use super::cursor::Cursor;
 use super::export;
 use super::pending::PendingFilter;
@@ -11,6 +14,7 @@ use super::receipts::Receipts;
 use super::spool_client::Client;
 use crate::dispatch::Command;
 use crate::error::Result;
+use crate::spool::LimitedFile;
 use crate::store::Reader;
 use crate::store::{ReceiptFilter, RejectedFilter};
 
@@ -84,6 +88,11 @@ impl Client {
         out: &mut dyn std::io::Write,
     ) -> Result<usize> {
         export::write_all(self.rejected_matching(filter)?, out)
+    }
+
+    /// The same to a new file, which does not grow beyond this process's limit of files.
+    pub(crate) fn export_rejected_to(&self, filter: &RejectedFilter, file: File) -> Result<usize> {
+        self.export_rejected(filter, &mut BufWriter::new(LimitedFile::new(file)))
     }
 
     /// Takes events out of the batches in doubt, by the IDs of [`in_doubt`](Self::in_doubt), and

@@ -3,7 +3,6 @@
 
 use std::ffi::c_char;
 use std::fs::OpenOptions;
-use std::io::BufWriter;
 use std::os::unix::fs::OpenOptionsExt;
 
 use crate::client::{Client, RejectedFilter, RejectedReason};
@@ -264,7 +263,7 @@ pub unsafe extern "C" fn meditopia_rejected_export(
                 .mode(0o600)
                 .open(path)
                 .map_err(|e| Error::io(path, e))?;
-            client.export_rejected(&filter, &mut BufWriter::new(file))
+            client.export_rejected_to(&filter, file)
         })
     }
 }

@@ -18,7 +18,7 @@ use super::segment::{self, HEADER_LEN, Header, Position};
 use crate::clock;
 use crate::error::{Error, Result};
 use crate::process::{ClosedInChild, Owner, pid, random_u64};
-use crate::spool::{Spool, Subdirectory};
+use crate::spool::{Spool, Subdirectory, check_file_limit, file_limit};
 
 /// How many bytes of records are written at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -101,6 +101,7 @@ impl StagedSegment {
         let written = self
             .file
             .check()
+            .and_then(|()| check_file_limit(self.len, file_limit()))
             .and_then(|()| (&*self.file).write_all(&self.buffer));
         written.map_err(|e| self.error(e))?;
         self.buffer.clear();
@@ -231,6 +232,23 @@ mod tests {
         assert!(refused.message().contains("import again"), "{refused}");
         // Dropped without being complete, it is removed.
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_staged_segment_does_not_grow_beyond_the_limit_of_files_and_the_error_names_it() {
+        let (_parent, spool) = spool();
+        // With the default action of the signal, which would end the process.
+        assert!(crate::process::tests::in_child(|| {
+            let limit = rustix::process::Rlimit {
+                current: Some(BUFFER_BYTES as u64),
+                maximum: None,
+            };
+            rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
+            let mut staged = StagedSegment::create(&spool, &spool.imports()).unwrap();
+            let pushed = (0..2 * BUFFER_BYTES / 1024).try_for_each(|_| staged.push(&[b'x'; 1024]));
+            let refused = pushed.unwrap_err();
+            refused.message().contains("RLIMIT_FSIZE")
+        }));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A write beyond it raises SIGXFSZ, which ends a process that does not expect it. So no file of a
 //! spool grows beyond it: files are followed by the next ones earlier.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 
 use rustix::process::{Resource, getrlimit};
 
@@ -22,6 +23,31 @@ pub(crate) fn check_file_limit(end: u64, limit: u64) -> io::Result<()> {
     match end <= limit {
         true => Ok(()),
         false => Err(io::Error::from_raw_os_error(libc::EFBIG)),
+    }
+}
+
+/// A new file that is written from its beginning, and does not grow beyond the limit.
+pub(crate) struct LimitedFile {
+    file: File,
+    written: u64,
+}
+
+impl LimitedFile {
+    pub(crate) fn new(file: File) -> Self {
+        Self { file, written: 0 }
+    }
+}
+
+impl Write for LimitedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        check_file_limit(self.written + bytes.len() as u64, file_limit())?;
+        let written = self.file.write(bytes)?;
+        self.written += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

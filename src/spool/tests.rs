@@ -1,12 +1,17 @@
 //! To which user and destination a spool belongs, and who may open it.
 
 use std::fs::{self, DirBuilder};
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::identity::{read_identity, write_identity};
-use super::{Destination, NetworkFileSystem, Spool, adopt};
-use crate::error::{ErrorKind, Result};
+use rustix::fs::OFlags;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use super::{Destination, LimitedFile, NetworkFileSystem, Safety, Spool, adopt};
+use crate::error::{Error, ErrorKind, Result};
+use crate::process::tests::in_child;
 
 const OURS: Destination<'_> = Destination {
     endpoint: "https://api.example/events",
@@ -111,4 +116,33 @@ fn a_spool_of_this_user_that_others_may_write_to_is_its_owners_alone_again() {
         assert_eq!(mode(&dir), 0o700);
         assert_eq!(mode(&dir.join("identity.json")), 0o600);
     }
+}
+
+#[test]
+fn a_small_file_and_an_export_do_not_grow_beyond_the_limit_of_files_and_the_error_names_it() {
+    let (_parent, spool) = new_spool();
+    // With the default action of the signal, which would end the process.
+    assert!(in_child(|| {
+        let limit = Rlimit {
+            current: Some(100),
+            maximum: None,
+        };
+        setrlimit(Resource::Fsize, limit).unwrap();
+        let dir = spool.held_dir().unwrap();
+        let file = dir.create("export", OFlags::WRONLY).unwrap();
+        let mut export = LimitedFile::new(file.try_clone().unwrap());
+        let results = [
+            dir.replace("small", &[0; 101], Safety::Process),
+            export
+                .write_all(&[0; 60])
+                .and_then(|()| export.write_all(&[0; 60])),
+        ];
+        let named = |result: std::io::Result<()>| {
+            let error = Error::io("it", result.unwrap_err());
+            error.kind() == ErrorKind::SpoolFull && error.message().contains("RLIMIT_FSIZE")
+        };
+        results.into_iter().all(named)
+            && dir.replace("small", &[0; 100], Safety::Process).is_ok()
+            && export.write_all(&[0; 40]).is_ok()
+    }));
 }

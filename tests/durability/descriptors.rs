@@ -12,7 +12,7 @@ use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
 use meditopia_testkit::ledger::Arrivals;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::status_client::StatusClient;
-use meditopia_testkit::wait::WAIT_LIMIT;
+use meditopia_testkit::wait::{WAIT_LIMIT, wait_until};
 
 const EVENTS: u64 = 200;
 const LANES: u64 = 2;
@@ -188,6 +188,58 @@ fn a_process_whose_files_are_limited_is_not_ended_by_a_signal_and_delivers_every
             .eq(0..filled.count)
     );
     assert_eq!(arrivals.duplicates(), 0);
+
+    // Again and again, with events that are as large as a file would allow only a few of, while the sender
+    // writes in the same process.
+    drop(client);
+    program.configure(
+        &api,
+        &[
+            ("role", "both"),
+            ("max_spool_bytes", "7000000"),
+            ("flush_interval_ms", "20"),
+        ],
+    );
+    for bytes in [2 << 20, 4 << 20] {
+        let mut client = StatusClient::start(limited(bytes));
+        let user = format!("u-{bytes}");
+        let mut enqueued = 0;
+        for _ in 0..trial_count(3, 10) {
+            // What was delivered counts for max_spool_bytes until the next heartbeat.
+            wait_until("an enqueue that works again", || {
+                let filled = client.ask(&format!("fill_large {user} 20000 {enqueued}"));
+                filled.assert_status("ERROR_SPOOL_FULL");
+                enqueued += filled.count;
+                filled.count > 0
+            });
+            client.flush().assert_status("OK");
+        }
+        let arrivals = Arrivals::from_sandbox(&api);
+        let arrived = &arrivals.first_appearances()[user.as_str()];
+        assert!(
+            arrived.iter().copied().eq(0..enqueued),
+            "{enqueued} of {bytes}"
+        );
+    }
+    // A limit that is set later than the spool was opened.
+    let mut client = StatusClient::start(program.command(&[]));
+    client.enqueue("u-2", 0);
+    for bytes in [100_000, 4_096, 100, 0] {
+        client
+            .ask(&format!("limit_files {bytes}"))
+            .assert_status("OK");
+        // As long as an enqueue may not notice it.
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        let refused = client.ask("fill_large u-3 60000 0");
+        refused.assert_status("ERROR_SPOOL_FULL");
+        assert!(refused.message.contains("RLIMIT_FSIZE"), "{refused:?}");
+        let held = client.ask("hold");
+        if bytes == 0 {
+            held.assert_status("ERROR_SPOOL_FULL");
+            assert!(held.message.contains("RLIMIT_FSIZE"), "{held:?}");
+        }
+    }
+    drop(client);
 
     let refused = limited(1 << 20).output().unwrap();
     let message = String::from_utf8_lossy(&refused.stderr);

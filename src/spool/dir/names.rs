@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind as IoKind, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW};
@@ -9,13 +10,26 @@ use rustix::io::Errno;
 
 use super::{Dir, Safety, check_name, wrong_kind};
 use crate::error::is_unsupported;
-use crate::process::ClosedInChild;
+use crate::process::{ClosedInChild, calls};
+use crate::spool::file_limit::{check_file_limit, file_limit};
 
 impl Dir {
     /// Replaces a whole file: readers see the old content or the new one. What an earlier attempt has
     /// left, or whatever else has the name of the new file, is removed and never written to.
     pub(crate) fn replace(&self, name: &str, content: &[u8], safety: Safety) -> io::Result<()> {
+        check_file_limit(content.len() as u64, file_limit())?;
         self.replace_with(name, safety, |mut file| file.write_all(content))
+    }
+
+    /// Overwrites a small file of text with `content`, behind which spaces may follow. A reader may meet a moment
+    /// in which it is half written.
+    pub(in crate::spool) fn overwrite(&self, name: &str, mut content: Vec<u8>) -> io::Result<()> {
+        let file = self.open_to_write(name)?;
+        let size = calls::fstat(&*file)?.st_size.cast_unsigned() as usize;
+        content.resize(content.len().max(size), b' ');
+        check_file_limit(content.len() as u64, file_limit())?;
+        file.check()?;
+        file.write_all_at(&content, 0)
     }
 
     /// The same for content that `write` writes to the new file.
@@ -51,18 +65,17 @@ impl Dir {
             last_modification: now,
         };
         let (dir, name) = (self.fd()?, check_name(name)?);
-        Ok(rustix::fs::utimensat(
-            dir,
-            name,
-            &times,
-            AtFlags::SYMLINK_NOFOLLOW,
-        )?)
+        Ok(calls::utimensat(dir, name, &times)?)
     }
 
     /// Gives a file another name, in this directory or in another one of the spool.
     pub(crate) fn rename(&self, from: &str, dir: &Self, to: &str) -> io::Result<()> {
         let (from, to) = (check_name(from)?, check_name(to)?);
-        Ok(rustix::fs::renameat(self.fd()?, from, dir.fd()?, to)?)
+        Ok(calls::renameat(
+            (self.fd()?, from),
+            (dir.fd()?, to),
+            RenameFlags::empty(),
+        )?)
     }
 
     /// The same if no file has that name yet. Where the file system cannot say so, the caller's lock has
@@ -70,7 +83,7 @@ impl Dir {
     pub(crate) fn rename_to_free(&self, from: &str, dir: &Self, to: &str) -> io::Result<()> {
         let (old, new) = (check_name(from)?, check_name(to)?);
         let no_replace = RenameFlags::NOREPLACE;
-        let renamed = rustix::fs::renameat_with(self.fd()?, old, dir.fd()?, new, no_replace);
+        let renamed = calls::renameat((self.fd()?, old), (dir.fd()?, new), no_replace);
         match renamed.map_err(io::Error::from) {
             Err(e) if is_unsupported(&e) => self.rename_if_free(from, dir, to),
             renamed => renamed,
@@ -88,7 +101,7 @@ impl Dir {
 
     /// Removes whatever has a name, if it is no directory; says whether there was something.
     pub(crate) fn remove(&self, name: &str) -> io::Result<bool> {
-        match rustix::fs::unlinkat(self.fd()?, check_name(name)?, AtFlags::empty()) {
+        match calls::unlinkat(self.fd()?, check_name(name)?, AtFlags::empty()) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
             Err(Errno::ISDIR | Errno::PERM) if self.is_dir(name) => Err(wrong_kind(
@@ -102,7 +115,7 @@ impl Dir {
 
     /// Removes an empty directory.
     pub(crate) fn remove_dir(&self, name: &str) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(
+        Ok(calls::unlinkat(
             self.fd()?,
             check_name(name)?,
             AtFlags::REMOVEDIR,
