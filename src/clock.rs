@@ -133,7 +133,8 @@ fn namespace_boot_ns() -> u64 {
     (time.tv_sec as u64) * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// Wall time in milliseconds since 1970-01-01T00:00:00Z.
+/// Wall time in milliseconds since 1970-01-01T00:00:00Z. A clock that is further away than any calendar counts as
+/// at the end of it, so that times can be added and subtracted.
 pub fn wall_ms() -> i64 {
     wall_ms_of(rustix::time::ClockId::Realtime)
 }
@@ -153,10 +154,11 @@ pub(crate) fn now_to_the_tick() -> Moment {
 }
 
 fn wall_ms_of(clock: rustix::time::ClockId) -> i64 {
+    const FARTHEST_MS: i64 = 1_000_000_000_000_000;
     let time = rustix::time::clock_gettime(clock);
-    time.tv_sec
-        .saturating_mul(1_000)
-        .saturating_add(time.tv_nsec / 1_000_000)
+    let ms = time.tv_sec.saturating_mul(1_000);
+    ms.saturating_add(time.tv_nsec / 1_000_000)
+        .clamp(-FARTHEST_MS, FARTHEST_MS)
 }
 
 #[cfg(test)]
