@@ -30,6 +30,7 @@ pub(crate) fn openat(
     flags: OFlags,
     mode: Mode,
 ) -> Result<OwnedFd> {
+    #[inline(never)]
     fn open(dir: BorrowedFd<'_>, name: &OsStr, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
         retry_on_intr(|| rustix::fs::openat(dir, name, flags, mode))
     }
@@ -37,10 +38,14 @@ pub(crate) fn openat(
 }
 
 pub(crate) fn fstat(file: impl AsFd) -> Result<Stat> {
-    let file = file.as_fd();
-    retry_on_intr(|| rustix::fs::fstat(file))
+    #[inline(never)]
+    fn about(file: BorrowedFd<'_>) -> Result<Stat> {
+        retry_on_intr(|| rustix::fs::fstat(file))
+    }
+    about(file.as_fd())
 }
 
+#[inline(never)]
 pub(crate) fn statat(dir: BorrowedFd<'_>, name: &str, flags: AtFlags) -> Result<Stat> {
     retry_on_intr(|| rustix::fs::statat(dir, name, flags))
 }
@@ -50,10 +55,12 @@ pub(crate) fn mkdirat(dir: impl AsFd, name: impl AsRef<OsStr>, mode: Mode) -> Re
     retry_on_intr(|| rustix::fs::mkdirat(dir, name, mode))
 }
 
+#[inline(never)]
 pub(crate) fn unlinkat(dir: BorrowedFd<'_>, name: &str, flags: AtFlags) -> Result<()> {
     retry_on_intr(|| rustix::fs::unlinkat(dir, name, flags))
 }
 
+#[inline(never)]
 pub(crate) fn renameat(
     (dir, name): (BorrowedFd<'_>, &str),
     (to, new): (BorrowedFd<'_>, &str),
@@ -65,6 +72,7 @@ pub(crate) fn renameat(
     })
 }
 
+#[inline(never)]
 pub(crate) fn utimensat(dir: BorrowedFd<'_>, name: &str, times: &Timestamps) -> Result<()> {
     retry_on_intr(|| rustix::fs::utimensat(dir, name, times, AtFlags::SYMLINK_NOFOLLOW))
 }
@@ -79,6 +87,7 @@ pub(crate) fn fchmod(file: impl AsFd, mode: Mode) -> Result<()> {
     retry_on_intr(|| rustix::fs::fchmod(file, mode))
 }
 
+#[inline(never)]
 pub(crate) fn chmod(path: &str, mode: Mode) -> Result<()> {
     retry_on_intr(|| rustix::fs::chmod(path, mode))
 }
