@@ -40,12 +40,18 @@ pub(super) struct Secrets(Mutex<State>);
 struct State {
     /// The key of the hashes; 0 until the first secret is known.
     base: u64,
-    /// Each secret in every way to write it, the last used first.
-    known: Vec<Vec<Form>>,
+    /// The last one first.
+    known: Vec<Secret>,
+}
+
+struct Secret {
+    /// Of the secret as it is, to know it again at the next request.
+    hash: u64,
+    /// Every way to write it.
+    forms: Vec<Form>,
 }
 
 /// One way to write a secret.
-#[derive(PartialEq)]
 struct Form {
     bytes: usize,
     hash: u64,
@@ -61,10 +67,16 @@ impl Secrets {
     /// From now on `secret` is cut, and so are the last ones before it.
     pub(super) fn remember(&self, secret: &str) {
         let mut state = lock(&self.0);
+        if state.base == 0 {
+            state.base = random_u64() % (PRIME - 512) + 256;
+        }
+        let hash = state.hash(secret.bytes());
+        if state.known.iter().any(|known| known.hash == hash) {
+            return;
+        }
         let forms = state.forms(secret);
-        state.known.retain(|known| *known != forms);
         state.known.truncate(SECRETS - 1);
-        state.known.insert(0, forms);
+        state.known.insert(0, Secret { hash, forms });
     }
 
     /// `text` without the secrets.
@@ -74,6 +86,9 @@ impl Secrets {
 
     /// `text` without the secrets. JSON stays JSON, because an escape is cut as a whole.
     pub(super) fn cut(&self, text: Vec<u8>) -> Vec<u8> {
+        if text.is_empty() {
+            return text;
+        }
         let state = lock(&self.0);
         let mut is_secret = vec![false; text.len()];
         let mut layer = Layer::of(&text);
@@ -108,10 +123,7 @@ impl Secrets {
 
 impl State {
     /// Every way to write `secret` that is looked for.
-    fn forms(&mut self, secret: &str) -> Vec<Form> {
-        if self.base == 0 {
-            self.base = random_u64() % (PRIME - 512) + 256;
-        }
+    fn forms(&self, secret: &str) -> Vec<Form> {
         let mut forms = Vec::new();
         let lower = Zeroizing::new(secret.to_ascii_lowercase());
         // At least one byte long, as windows have to be.
@@ -132,15 +144,15 @@ impl State {
 
     #[inline(never)]
     fn add_form(&self, written: &[u8], is_head: bool, forms: &mut Vec<Form>) {
-        let mut hash = 0;
-        for &byte in written {
-            hash = push(hash, self.base, fold(byte));
-        }
         forms.push(Form {
             bytes: written.len(),
-            hash,
+            hash: self.hash(written.iter().copied().map(fold)),
             is_head,
         });
+    }
+
+    fn hash(&self, bytes: impl Iterator<Item = u8>) -> u64 {
+        bytes.fold(0, |hash, byte| push(hash, self.base, byte))
     }
 }
 
@@ -196,7 +208,7 @@ impl Layer {
                 visible.push(from);
             }
         }
-        for form in state.known.iter().flatten() {
+        for form in state.known.iter().flat_map(|known| &known.forms) {
             let mut power = 1;
             for _ in 0..form.bytes {
                 power = multiply(power, state.base);
