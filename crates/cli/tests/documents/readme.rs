@@ -160,6 +160,13 @@ fn every_test_that_the_security_document_names_exists() {
     assert_names_tests(tried);
 }
 
+#[test]
+fn every_test_that_the_document_of_field_reports_names_exists() {
+    let field = fs::read_to_string(repository_path("tests/FIELD.md")).unwrap();
+    let (_, rows) = field.split_once("## The process around").unwrap();
+    assert_names_tests(rows);
+}
+
 fn assert_names_tests(text: &str) {
     let sources = sources(&["src", "tests", "crates"]);
     let mut named = 0;
