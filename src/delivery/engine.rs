@@ -224,7 +224,7 @@ impl Engine {
         }
     }
 
-    /// The request in flight of the lane at `index` has no connection yet: [`Lane::connecting`].
+    /// The request in flight of the lane at `index` has no connection yet, so its batch is as it was before.
     pub fn connecting(&mut self, index: usize) -> bool {
         self.lanes.get_mut(index).is_some_and(Lane::connecting)
     }
