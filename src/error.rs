@@ -192,7 +192,7 @@ impl Error {
         };
         let remedy = match cause.kind() {
             std::io::ErrorKind::FileTooLarge => {
-                "; raise this process's limit of files (ulimit -f, RLIMIT_FSIZE)"
+                "; raise this process's file-size limit (ulimit -f, RLIMIT_FSIZE)"
             }
             _ => "",
         };

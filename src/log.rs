@@ -262,7 +262,15 @@ impl Log {
 
     /// Runs a call that [has begun](Calls::begin), and notes its end.
     fn call_back(&self, callback: Arc<Callback>, ticket: u64, records: &[Record]) {
-        let outcome = catch_unwind(AssertUnwindSafe(|| records.iter().for_each(&**callback)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            for (at, record) in records.iter().enumerate() {
+                // With the record before it, the callback may have removed itself, or have forked.
+                if at > 0 && !self.is_set(&callback) {
+                    break;
+                }
+                callback(record);
+            }
+        }));
         if !self.owner.is_current() {
             // The callback has forked, and returns in the child, where it belongs to nobody.
             std::mem::forget(callback);
@@ -281,6 +289,16 @@ impl Log {
             };
             self.push(record, false);
         }
+    }
+
+    fn is_set(&self, callback: &Arc<Callback>) -> bool {
+        let is_it = |set: &Arc<Callback>| Arc::ptr_eq(set, callback);
+        self.owner.is_current() && self.calls().callback.as_ref().is_some_and(is_it)
+    }
+
+    /// Whether this thread runs a callback of this log.
+    pub(crate) fn is_in_callback(&self) -> bool {
+        self.owner.is_current() && self.calls().in_call(std::thread::current().id())
     }
 
     fn push(&self, record: Record, is_unheard: bool) {

@@ -17,7 +17,7 @@ use crate::journal::segment;
 use crate::journal::usage;
 use crate::log::{Callback, Log, Record};
 use crate::mutex::{lock, wait};
-use crate::process::PerProcess;
+use crate::process::{Owner, PerProcess};
 use crate::sender::Report;
 use crate::stats::Stats;
 
@@ -50,13 +50,18 @@ struct Attachment {
     close_ended: Condvar,
 }
 
-/// A close that has begun, until it has ended in whatever way.
-struct Closing<'a>(&'a Attachment);
+/// A close that this process has begun, until it has ended in whatever way.
+struct Closing<'a>(&'a Attachment, Owner);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
-        *lock(&self.0.closing) = false;
-        self.0.close_ended.notify_all();
+        // The log's callback may have forked, and return in the child.
+        if self.1.is_current() {
+            // Told under the lock: who waits for the end frees the client.
+            let mut closing = lock(&self.0.closing);
+            *closing = false;
+            self.0.close_ended.notify_all();
+        }
     }
 }
 
@@ -190,8 +195,8 @@ impl Client {
     /// Closes the client. With `role = both`, the last client of a spool flushes and stops the
     /// sender of this process first, within `timeout`; with `role = enqueue` nothing is sent.
     ///
-    /// Closing again does nothing, but waits for a thread that is closing the client. The client is closed whatever the outcome, and the next sender
-    /// delivers what is pending. Errors: as [`flush`](Self::flush).
+    /// Closing again does nothing, but waits for a thread that is closing the client. The client is closed
+    /// whatever the outcome, and the next sender delivers what is pending. Errors: as [`flush`](Self::flush).
     pub fn close(&self, timeout: Duration) -> Result<()> {
         self.close_within(timeout, CloseReport::NotWanted).1
     }
@@ -213,7 +218,7 @@ impl Client {
         }
         *closing = true;
         drop(closing);
-        let _closing = Closing(attachment);
+        let _closing = Closing(attachment, Owner::current());
         let _ = self.log_after_close.set(core.log.clone());
         let before = (report == CloseReport::Wanted).then(|| core.totals(deadline));
         let last = attachment.detach();
@@ -232,9 +237,13 @@ impl Client {
         (report, outcome)
     }
 
-    /// Waits for another thread that is closing the client; after `deadline` only for its callback.
+    /// Waits for another thread that is closing the client; after `deadline` only for its callback. Within a
+    /// callback there is nothing to wait for: the close waits for that.
     fn wait_closed(&self, deadline: Instant) -> Result<()> {
         let attachment = self.attachment();
+        if attachment.core.log.is_in_callback() {
+            return Ok(());
+        }
         let mut closing = lock(&attachment.closing);
         while *closing {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -248,6 +257,8 @@ impl Client {
             }
             closing = wait(&attachment.close_ended, closing, left);
         }
+        // A forked child is given a share at its first call, which may be this one.
+        attachment.detach();
         Ok(())
     }
 

@@ -90,7 +90,7 @@ impl Client {
         export::write_all(self.rejected_matching(filter)?, out)
     }
 
-    /// The same to a new file, which does not grow beyond this process's limit of files.
+    /// The same to a new file, which does not grow beyond this process's file-size limit.
     pub(crate) fn export_rejected_to(&self, filter: &RejectedFilter, file: File) -> Result<usize> {
         self.export_rejected(filter, &mut BufWriter::new(LimitedFile::new(file)))
     }

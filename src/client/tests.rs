@@ -244,3 +244,46 @@ fn a_second_close_returns_at_its_deadline_and_the_callback_does_not_run_any_more
     // A child has no thread that closes it.
     assert!(in_child(|| client.close(PATIENCE).is_ok()));
 }
+
+#[test]
+fn a_close_within_the_log_callback_does_not_wait_for_the_close_that_waits_for_the_callback() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = std::sync::Arc::new(Client::open(&config(&dir, "one")).unwrap());
+    let core = client.core().unwrap().clone();
+    let (entered_in, entered) = mpsc::channel();
+    let (go_on, gate) = mpsc::channel::<()>();
+    let (ended_in, ended) = mpsc::channel();
+    let gate = std::sync::Mutex::new(gate);
+    let within = std::sync::Arc::downgrade(&client);
+    let close = move |_: &crate::log::Record| {
+        entered_in.send(()).unwrap();
+        let _ = gate.lock().unwrap().recv();
+        let closed = within
+            .upgrade()
+            .map(|client| client.close(PATIENCE).is_ok());
+        ended_in.send(closed).unwrap();
+    };
+    client.set_log_callback(Some(Box::new(close))).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| core.log.error(format_args!("closes")));
+        entered.recv_timeout(PATIENCE).unwrap();
+        scope.spawn(|| client.close(Duration::ZERO));
+        while client.core().is_ok() {
+            std::thread::yield_now();
+        }
+        go_on.send(()).unwrap();
+    });
+    assert_eq!(ended.try_recv(), Ok(Some(true)));
+}
+
+#[test]
+fn a_child_that_closes_a_closed_client_again_leaves_no_client_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = Client::open(&config(&dir, "one")).unwrap();
+    client.close(Duration::ZERO).unwrap();
+    let mut other = config(&dir, "one");
+    other.set("role", "enqueue").unwrap();
+    assert!(in_child(|| {
+        client.close(Duration::ZERO).is_ok() && Client::open(&other).is_ok()
+    }));
+}

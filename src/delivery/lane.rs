@@ -7,7 +7,7 @@
 //! A batch is *in doubt* from the moment before its bytes leave until an answer settles it. Until
 //! then the lane sends nothing else: it repeats the batch from the same queue with the same number of
 //! events, and so with the same bytes. A restart does not change that, because the new process
-//! cannot know whether the bytes left. While a request is given a connection, its batch is not in doubt.
+//! cannot know whether the bytes left. While its first request waits for a connection, a batch is not in doubt.
 //!
 //! A lane knows nothing of the other lanes, of pauses or of the brake; see [`engine`](super::engine).
 
@@ -26,7 +26,7 @@ pub struct InDoubt {
     pub queue: Queue,
     /// How many events from the head on.
     pub events: usize,
-    /// How many requests carried it and were not settled, the one in flight included.
+    /// How many requests carried it and were not settled, the one in flight included once it has a connection.
     pub attempts: u32,
     /// When the first of them left, in milliseconds of wall time.
     pub first_ms: i64,
@@ -156,7 +156,7 @@ impl Lane {
         self.state.server_errors = 0;
     }
 
-    /// A request is about to leave: its batch is in doubt from here on.
+    /// A request is about to leave: its batch is in doubt from here on, unless it needs a [connection](Self::connecting).
     pub fn sending(&mut self, queue: Queue, events: usize, now: Moment) {
         let bytes = match self.chosen {
             Some((of, count, bytes)) if (of, count) == (queue, events) => bytes,

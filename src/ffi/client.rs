@@ -159,8 +159,8 @@ pub unsafe extern "C" fn meditopia_client_close(
     })
 }
 
-/// Frees a client, after the last call with it on any thread has returned. An open client is closed
-/// first, with a timeout of 0. Waits for a thread that is closing it. NULL does nothing.
+/// Frees a client, after the last call with it on any thread has returned; a close need not have
+/// returned, it is waited for. An open client is closed first, with a timeout of 0. NULL does nothing.
 ///
 /// Callable from any thread. A forked process may free its own copy of the handle. Cursors and
 /// texts are freed on their own, before or after the client.

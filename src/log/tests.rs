@@ -287,6 +287,21 @@ fn a_child_that_returns_from_the_callback_that_forked_it_waits_for_no_lock_of_it
 }
 
 #[test]
+fn a_callback_that_removes_itself_at_a_missed_record_gets_no_other_one() {
+    let log = Arc::new(Log::new(Some(Level::Info)));
+    log.warn(format_args!("one"));
+    log.warn(format_args!("two"));
+    let (sender, seen) = mpsc::channel();
+    let own = log.clone();
+    let once = move |record: &Record| {
+        sender.send(record.message.clone()).unwrap();
+        own.set_callback(1, None);
+    };
+    log.set_callback(1, Some(Box::new(once)));
+    assert_eq!(seen.iter().collect::<Vec<_>>(), ["one"]);
+}
+
+#[test]
 fn a_callback_gets_what_was_logged_while_there_was_none_once_and_in_order_unless_it_was_polled() {
     let log = Log::new(Some(Level::Info));
     let collecting = || {

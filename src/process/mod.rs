@@ -1,6 +1,6 @@
 //! What the library has to know and do about the process that it runs in: notice a fork, give each
-//! process values and random numbers of its own, close descriptors in a child, and start threads that
-//! run no signal handler, and see another copy of the library.
+//! process values and random numbers of its own, close descriptors in a child, start threads that run
+//! no signal handler, and see another copy of the library.
 
 pub(crate) mod calls;
 mod close_on_fork;

@@ -74,12 +74,19 @@ fn note_stage(
     stage: Stage,
     is_marked: &Cell<bool>,
 ) -> std::result::Result<(), String> {
-    if stage == Stage::Connected && is_marked.get() {
-        return Ok(());
-    }
     let mut session = shared.session();
     if session.generation() != generation {
         return Err("the store was opened again".to_owned());
+    }
+    if stage == Stage::Connected && is_marked.get() {
+        // The batch was in doubt before. While it waited, another process may have been elected, and settled it.
+        let locked = session.step(|state| state.dispatcher.store.check_lock());
+        shared.release(session);
+        return match locked {
+            Ok(Some(())) => Ok(()),
+            Ok(None) => Err("the store was closed".to_owned()),
+            Err(e) => Err(e.message().to_owned()),
+        };
     }
     let connected = (stage == Stage::Connected).then(clock::now);
     let stepped = session.step(|state| state.dispatcher.connect(lane, connected));

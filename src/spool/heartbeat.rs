@@ -89,7 +89,7 @@ impl Heartbeat {
         let dir = spool.held_dir()?;
         match dir.replace(NAME, &text, Safety::Process) {
             // There is no room for another file, not even an inode.
-            Err(e) if is_full(&e) => dir.overwrite(NAME, text),
+            Err(e) if is_full(&e) => dir.overwrite(NAME, text).map_err(|_| e),
             replaced => replaced,
         }
         .map_err(|e| dir.error(NAME, e))

@@ -112,8 +112,8 @@ fn check_range(number: &[u8]) -> Result<(), Error> {
 pub(super) fn check_depth(text: &str) -> Result<(), Error> {
     /// A shorter text is read in no time, however deep it nests.
     const LONG_BYTES: usize = 1 << 20;
-    /// The list, the object around it, and an event.
-    const AROUND: usize = 3;
+    /// What the parser would refuse, too. Below that, the event is refused by its number.
+    const PARSER_DEPTH: usize = 128;
     if text.len() < LONG_BYTES {
         return Ok(());
     }
@@ -121,7 +121,7 @@ pub(super) fn check_depth(text: &str) -> Result<(), Error> {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         match byte {
-            b'[' | b'{' if depth == MAX_DEPTH + AROUND => {
+            b'[' | b'{' if depth == PARSER_DEPTH => {
                 return Err(not_json(format!("nests deeper than {MAX_DEPTH} levels")));
             }
             b'[' | b'{' => depth += 1,
