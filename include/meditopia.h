@@ -98,7 +98,7 @@
  * A signal handler may interrupt any call, with or without SA_RESTART: the call goes on. If the process
  * may start no thread (RLIMIT_NPROC, pids.max), enqueue works, and a flush, or a close of a client that has
  * enqueued, returns MEDITOPIA_ERROR_IO or _TIMEOUT while events wait. No file grows beyond RLIMIT_FSIZE: what
- * does not fit is MEDITOPIA_ERROR_SPOOL_FULL. A limit that is lowered counts 10 ms later.
+ * does not fit is MEDITOPIA_ERROR_SPOOL_FULL. A lowered limit takes effect within 10 ms.
  *
  * Two copies of the library in one process work like two processes. What is set in one, such as a token,
  * is not known to the other; the log says so once.
@@ -125,7 +125,8 @@
  *   of enqueuing, and nothing that is acknowledged after that is lost; what stood in it and had not
  *   been taken over is. A segment that is restored from a backup may be sent again.
  * - Call the library in a signal handler, or return from a log callback in a child that it forked.
- * - Use a handle that was freed, or free it while a call with it runs in another thread.
+ * - Use a handle that was freed, or free it while a call with it runs in another thread, a close
+ *   excepted.
  */
 
 #ifndef MEDITOPIA_H
@@ -134,11 +135,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Before a function whose result says whether events are queued. */
+/* Before a function whose result says whether events are queued. Define it as nothing for no warnings. */
+#ifndef MEDITOPIA_MUST_CHECK
 #if defined(__GNUC__)
 #define MEDITOPIA_MUST_CHECK __attribute__((warn_unused_result))
 #else
 #define MEDITOPIA_MUST_CHECK
+#endif
 #endif
 
 /**
@@ -1127,8 +1130,8 @@ meditopia_status meditopia_client_close(struct meditopia_client *client,
                                         struct meditopia_error *error);
 
 /**
- * Frees a client, after the last call with it on any thread has returned. An open client is closed
- * first, with a timeout of 0. Waits for a thread that is closing it. NULL does nothing.
+ * Frees a client, after the last call with it on any thread has returned; a close need not have
+ * returned, it is waited for. An open client is closed first, with a timeout of 0. NULL does nothing.
  *
  * Callable from any thread. A forked process may free its own copy of the handle. Cursors and
  * texts are freed on their own, before or after the client.
