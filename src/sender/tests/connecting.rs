@@ -110,3 +110,31 @@ fn a_request_does_not_leave_if_its_store_was_closed_while_it_was_given_a_connect
     assert!(is_empty, "{read:?}");
     assert!(!is_in_doubt(&sender));
 }
+
+#[test]
+fn a_batch_in_doubt_is_not_repeated_if_its_store_was_closed_while_it_was_given_a_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    let silent = Silent::new();
+    silent.listen();
+    let sender = sender_to(vec![silent.address()], &dir);
+    let wanted = sender.want().unwrap();
+    let mut first = silent.accept();
+    first.set_read_timeout(Some(PATIENCE)).unwrap();
+    first.read_exact(&mut [0]).unwrap();
+    let _waiting = silent.fall_silent();
+    drop(first);
+    wait_until("the answer is given up", || !is_in_flight(&sender));
+    wait_until("it connects again", || is_in_flight(&sender));
+    assert!(is_in_doubt(&sender));
+    sender.shared.session().close();
+    drop(wanted);
+    silent.listen();
+    let mut connection = silent.accept();
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+
+    let read = connection.read(&mut [0]);
+
+    let is_empty =
+        matches!(&read, Ok(0)) || matches!(&read, Err(e) if e.kind() == ErrorKind::ConnectionReset);
+    assert!(is_empty, "{read:?}");
+}

@@ -44,6 +44,12 @@ impl Silent {
         self.listener.accept().unwrap();
     }
 
+    /// Answers to no further connection, for as long as the returned one waits.
+    pub(crate) fn fall_silent(&self) -> TcpStream {
+        rustix::net::listen(&self.listener, 0).unwrap();
+        TcpStream::connect(self.address()).unwrap()
+    }
+
     pub(crate) fn accept(&self) -> TcpStream {
         self.listener.accept().unwrap().0
     }
