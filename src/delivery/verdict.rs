@@ -7,6 +7,10 @@
 //! Codes are compared exactly. A code that differs from one of the four known ones only in case, in blanks, in its
 //! separator, or by being a number is neither known nor safely another code: it pauses as misrouted.
 //!
+//! The API's codes are texts, and gateways have numbers of their own. So a number is a code of the API only if it is
+//! from 1000 to 1999, as the documented ones are, and if the answer has the documented members and no others. Any other
+//! number refuses nothing: its answer counts as one without an error of the API.
+//!
 //! The engine decides what happens next: to isolate, to wait or to probe.
 
 use crate::clock::Moment;
@@ -188,7 +192,9 @@ fn read_body(answer: &Answer) -> Body {
     };
     match (body.get("success"), body.get("errors")) {
         (Some(Value::Bool(true)), _) => Body::Success,
-        (Some(Value::Bool(false)), Some(Value::Array(errors))) => decisive_error(errors),
+        (Some(Value::Bool(false)), Some(Value::Array(errors))) => {
+            decisive_error(errors, has_members(&body, 2))
+        }
         _ => Body::Other,
     }
 }
@@ -235,11 +241,11 @@ const PARTS_OF_A_PAGE: [&str; 7] = [
 const OPENING_BRACKETS: usize = 32;
 
 /// The error that decides: the first that does not blame the events, or else the first of all.
-fn decisive_error(errors: &[Value]) -> Body {
+fn decisive_error(errors: &[Value], is_documented: bool) -> Body {
     let coded = || {
         errors
             .iter()
-            .filter_map(|error| Some((code_of(error)?, error)))
+            .filter_map(|error| Some((code_of(error, is_documented)?, error)))
     };
     let decisive = coded()
         .find(|(code, _)| matches!(blame(code), Blame::Token | Blame::Address))
@@ -259,13 +265,31 @@ fn decisive_error(errors: &[Value]) -> Body {
     Body::Error(blame(&code), shown)
 }
 
-/// The code of an error: a text, or a number.
-fn code_of(error: &Value) -> Option<String> {
+/// The code of an error: a text, or a number that is the API's (`is_documented`: the body has no other members).
+fn code_of(error: &Value, is_documented: bool) -> Option<String> {
     match error.get("code")? {
         Value::String(code) => Some(code.clone()),
-        Value::Number(code) => Some(code.to_string()),
+        Value::Number(code)
+            if is_documented
+                && has_members(error, 2)
+                && error.get("message").is_some_and(Value::is_string)
+                && code
+                    .as_u64()
+                    .is_some_and(|code| CODE_NUMBERS.contains(&code)) =>
+        {
+            Some(code.to_string())
+        }
         _ => None,
     }
+}
+
+/// The numbers of the API's codes.
+const CODE_NUMBERS: std::ops::Range<u64> = 1000..2000;
+
+fn has_members(object: &Value, count: usize) -> bool {
+    object
+        .as_object()
+        .is_some_and(|members| members.len() == count)
 }
 
 fn blame(code: &str) -> Blame {

@@ -271,10 +271,10 @@ fn an_error_of_the_api_is_one_behind_a_byte_order_mark_or_warnings_in_latin_1_an
         refusal_of(404, latin_1),
         ("U_404".into(), "kein g\u{e9}n\u{e9}rique Benutzer".into())
     );
-    let number = REFUSED.replace("\"U_404\"", "2001");
+    let number = REFUSED.replace("\"U_404\"", "1104");
     assert_eq!(
-        refusal_of(409, number),
-        ("2001".into(), "kein Benutzer".into())
+        refusal_of(409, format!("{WARNING}{number}")),
+        ("1104".into(), "kein Benutzer".into())
     );
     // Of the token, too.
     let token = format!("{WARNING}{}", errors(&["A_1002"]));
@@ -282,6 +282,42 @@ fn an_error_of_the_api_is_one_behind_a_byte_order_mark_or_warnings_in_latin_1_an
         pause_of(&verdict(401, &token)),
         Some((PauseReason::Auth, false))
     );
+}
+
+#[test]
+fn a_number_is_a_code_of_the_api_only_if_it_and_the_whole_answer_are_as_the_api_documents_them() {
+    let foreign = [
+        // A gateway's numbers, also in the shape of the API.
+        r#"{"success":false,"errors":[{"code":7003,"message":"no route"}]}"#,
+        r#"{"success":false,"errors":[{"code":404,"message":"Not Found"}]}"#,
+        r#"{"success":false,"errors":[{"code":2000,"message":"no"}]}"#,
+        r#"{"success":false,"errors":[{"code":999,"message":"no"}]}"#,
+        r#"{"success":false,"errors":[{"code":1104.5,"message":"no"}]}"#,
+        r#"{"success":false,"errors":[{"code":-1104,"message":"no"}]}"#,
+        // A number that the API could have, in another shape.
+        r#"{"success":false,"errors":[{"code":1104,"message":"no"}],"messages":[],"result":null}"#,
+        r#"{"success":false,"errors":[{"code":1104,"message":"no","type":"x"}]}"#,
+        r#"{"success":false,"errors":[{"code":1104}]}"#,
+        r#"{"success":false,"errors":[{"code":1104,"message":null}]}"#,
+        r#"{"success":false,"errors":[{"code":1004,"message":"DNS"}],"result":null}"#,
+    ];
+    for body in foreign {
+        for status in [400, 403, 404, 409, 422] {
+            for before in ["", ")]}',\n", WARNING] {
+                assert_eq!(
+                    pause_of(&verdict(status, &format!("{before}{body}"))),
+                    Some((PauseReason::Misrouted, false)),
+                    "{status} {before}{body}"
+                );
+            }
+        }
+        assert_eq!(
+            pause_of(&verdict(401, body)),
+            Some((PauseReason::Auth, false)),
+            "{body}"
+        );
+        assert_eq!(verdict(429, body), Verdict::Retry { after: None }, "{body}");
+    }
 }
 
 #[test]
