@@ -6,8 +6,9 @@
 //! into lines. A server that wants to publish the token finds another way to write it; this is about servers
 //! that quote.
 //!
-//! Secrets are known here by keyed hashes of 61 bits, from which no token can be told. So earlier tokens are cut
-//! too, and are still wiped from memory.
+//! Secrets are known here by keyed hashes of 61 bits, so that earlier tokens are cut too, and are still wiped from
+//! memory: a search of memory does not find them. But the key lies beside the hashes, and whoever has both can
+//! compute candidates for a token.
 
 use std::sync::Mutex;
 
@@ -71,7 +72,9 @@ impl Secrets {
             state.base = random_u64() % (PRIME - 512) + 256;
         }
         let hash = state.hash(secret.bytes());
-        if state.known.iter().any(|known| known.hash == hash) {
+        if let Some(at) = state.known.iter().position(|known| known.hash == hash) {
+            // What is still in use is not the next to be forgotten.
+            state.known[..=at].rotate_right(1);
             return;
         }
         let forms = state.forms(secret);
@@ -179,7 +182,6 @@ fn write(secret: &[u8], bits: usize, first: usize) -> Zeroizing<Vec<u8>> {
 }
 
 /// A text with some of its escapes undone, and where in the original each byte is from.
-#[derive(Clone)]
 struct Layer {
     bytes: Zeroizing<Vec<u8>>,
     from: Vec<(u32, u32)>,

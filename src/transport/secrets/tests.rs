@@ -133,6 +133,17 @@ fn the_password_and_earlier_tokens_are_cut_as_well_as_the_current_one() {
 }
 
 #[test]
+fn the_password_is_cut_however_many_tokens_have_come_and_gone() {
+    let secrets = Secrets::new();
+    for number in 0..9 {
+        // As each request does.
+        secrets.remember("pa55word");
+        secrets.remember(&format!("token-number-{number}"));
+        assert_eq!(cut(&secrets, "pa55word"), "***", "{number}");
+    }
+}
+
+#[test]
 fn texts_without_a_secret_stay_as_they_are() {
     let secrets = knowing(TOKEN);
     for text in [
