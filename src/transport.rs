@@ -28,6 +28,7 @@ use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::{Answer, BODY_LIMIT_BYTES, Exchange};
+use crate::process::OwnDescriptor;
 
 mod connect;
 mod dial;
@@ -174,7 +175,7 @@ impl Transport {
                     Ok(_) => text,
                     Err(_) => self.secrets.cut_text(text),
                 }),
-                body: self.secrets.cut(answer.body),
+                body: self.body_without_secrets(answer.body, answer.whole),
                 ..answer
             }),
             Exchange::NotSent { why } => Exchange::NotSent {
@@ -184,6 +185,16 @@ impl Transport {
                 why: self.secrets.cut_text(why),
             },
         }
+    }
+
+    fn body_without_secrets(&self, body: Vec<u8>, is_whole: bool) -> Vec<u8> {
+        let length = body.len();
+        let mut body = self.secrets.cut(body);
+        if !is_whole {
+            // By its length a body that is too long is told from one that was cut off.
+            body.resize(length, b' ');
+        }
+        body
     }
 
     fn run(
@@ -311,7 +322,13 @@ pub fn connect_to(
     timeout: Duration,
 ) -> std::result::Result<(TcpStream, SocketAddr), String> {
     dial::dial(addresses, Instant::now() + timeout)
-        .map(|(stream, address)| (stream.into_inner(), address))
+        // The caller has a copy of its own, which is no more closed in a child.
+        .and_then(|(stream, address)| {
+            Ok((
+                OwnDescriptor::new(stream.try_clone()?).into_inner(),
+                address,
+            ))
+        })
         .map_err(|cause| wording::describe_io(&cause))
 }
 
@@ -344,19 +361,27 @@ fn bearer(token: &SecretString) -> Option<HeaderValue> {
 fn read_answer(response: Response<Body>) -> std::result::Result<Answer, ureq::Error> {
     let status = response.status().as_u16();
     let headers = response.headers();
-    if status != 204
-        && headers.get(CONTENT_LENGTH).is_some()
-        && headers.get(TRANSFER_ENCODING).is_some()
-    {
-        // Two programs on the way may disagree about where the answer ends.
-        let why = "not a valid HTTP answer: it has Content-Length beside Transfer-Encoding";
-        return Err(std::io::Error::other(why).into());
-    }
-    let retry_after = response.headers().get(RETRY_AFTER);
+    let retry_after = headers.get(RETRY_AFTER);
     let retry_after = retry_after
         .and_then(|value| value.to_str().ok())
         .map(str::to_owned);
     let mut body = Vec::new();
+    if status != 204
+        && headers.get(CONTENT_LENGTH).is_some()
+        && headers.get(TRANSFER_ENCODING).is_some()
+    {
+        // Two programs on the way may disagree about where the answer ends. Its status is the same for both.
+        if (200..=299).contains(&status) {
+            let why = "not a valid HTTP answer: it has Content-Length beside Transfer-Encoding";
+            return Err(std::io::Error::other(why).into());
+        }
+        return Ok(Answer {
+            status,
+            retry_after,
+            body,
+            whole: true,
+        });
+    }
     let mut reader = response.into_body().into_reader();
     (&mut reader)
         .take(BODY_LIMIT_BYTES as u64)

@@ -189,6 +189,21 @@ fn an_answer_body_of_exactly_the_limit_is_whole() {
 }
 
 #[test]
+fn an_answer_body_over_the_limit_stays_one_when_the_token_is_cut_out_of_it() {
+    let page = format!("authorization: Bearer {TOKEN}\n").repeat(2_000);
+    let server = Server::answering(format!(
+        "HTTP/1.1 404 No\r\nContent-Length: {}\r\n\r\n{page}",
+        page.len()
+    ));
+
+    let answer = Options::new(server.http()).open().post_once().answer();
+
+    assert_eq!((answer.body.len(), answer.whole), (BODY_LIMIT_BYTES, false));
+    let body = String::from_utf8(answer.body).unwrap();
+    assert!(body.contains("***") && !body.contains(TOKEN), "{body}");
+}
+
+#[test]
 fn an_enormous_answer_body_is_cut_and_its_connection_is_not_used_again() {
     const ENORMOUS: usize = 64 * 1024 * 1024;
     let server = Server::start(|peer| {
@@ -280,24 +295,33 @@ fn an_answer_that_never_ends_is_given_up_long_before_the_request_timeout() {
 
 #[test]
 fn an_answer_with_two_ways_to_tell_its_length_is_refused_unless_it_has_no_body() {
-    let post = |head: &str| {
-        let server =
-            Server::answering_once(format!("HTTP/1.1 {head}\r\n\r\n3\r\nabc\r\n0\r\n\r\n"));
-        Options::new(server.http()).open().post_once()
-    };
-    for head in [
-        "200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked",
-        "422 No\r\nTransfer-Encoding: chunked\r\nContent-Length: 13",
-        "400 No\r\nTransfer-Encoding: identity\r\nContent-Length: 13",
-    ] {
-        let why = post(head).unsettled();
-        assert!(
-            why.ends_with("Content-Length beside Transfer-Encoding"),
-            "{why}"
-        );
-    }
+    let why = post_to("200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked").unsettled();
+    assert!(
+        why.ends_with("Content-Length beside Transfer-Encoding"),
+        "{why}"
+    );
     let no_body = "204 No Content\r\nContent-Length: 0\r\nTransfer-Encoding: chunked";
-    assert_eq!(post(no_body).answer().status, 204);
+    assert_eq!(post_to(no_body).answer().status, 204);
+}
+
+#[test]
+fn of_a_refusal_with_two_ways_to_tell_its_length_only_the_status_counts() {
+    for (status, headers) in [
+        (422, "Transfer-Encoding: chunked\r\nContent-Length: 13"),
+        (400, "Transfer-Encoding: identity\r\nContent-Length: 13"),
+        (429, "Content-Length: 3\r\nTransfer-Encoding: chunked"),
+    ] {
+        let answer = post_to(&format!("{status} No\r\nRetry-After: 7\r\n{headers}")).answer();
+        assert_eq!((answer.status, answer.whole), (status, true));
+        assert_eq!(answer.retry_after.as_deref(), Some("7"));
+        assert!(answer.body.is_empty(), "{answer:?}");
+    }
+}
+
+/// Posts to a server that answers with this head and a chunked body.
+fn post_to(head: &str) -> Exchange {
+    let server = Server::answering_once(format!("HTTP/1.1 {head}\r\n\r\n3\r\nabc\r\n0\r\n\r\n"));
+    Options::new(server.http()).open().post_once()
 }
 
 #[test]
