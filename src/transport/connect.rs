@@ -180,13 +180,13 @@ impl<In: Transport> Connector<In> for Dial {
             .resolve(&peer.host, peer.port, now, deadline)
             .map_err(|why| connect_failed(format!("look up {}: {why}", peer.host)))?;
         let (stream, address) = dial(&addresses, deadline).map_err(|cause| {
-            self.names.note(&peer.host, peer.port, None);
+            self.names.note_failed(&peer.host, peer.port, None);
             connect_failed(format!(
                 "connect to {peer}: {}",
                 wording::describe_io(&cause)
             ))
         })?;
-        self.names.note(&peer.host, peer.port, Some(address));
+        self.names.note_connected(&peer.host, peer.port, address);
         let connection = TcpConnection::new(stream, address, deadline, self.request_timeout);
         Ok(Some(Either::B(connection)))
     }
@@ -204,14 +204,18 @@ struct Tls {
     names: Arc<NameCache>,
 }
 
-impl<In: Transport> Connector<In> for Tls {
-    type Out = <RustlsConnector as Connector<In>>::Out;
+impl<In: Transport> Connector<Either<In, TcpConnection>> for Tls {
+    type Out = <RustlsConnector as Connector<Either<In, TcpConnection>>>::Out;
 
     fn connect(
         &self,
         details: &ConnectionDetails,
-        chained: Option<In>,
+        chained: Option<Either<In, TcpConnection>>,
     ) -> Result<Option<Self::Out>, Error> {
+        let dialled = match &chained {
+            Some(Either::B(connection)) => Some(connection.peer()),
+            _ => None,
+        };
         if !details.needs_tls() {
             return Ok(chained.map(Either::A));
         }
@@ -236,8 +240,8 @@ impl<In: Transport> Connector<In> for Tls {
             .connector
             .connect(&details, chained)
             .map_err(|error| {
-                self.names.note(&peer.host, peer.port, None);
-                self.roots.read_again();
+                self.names.note_failed(&peer.host, peer.port, dialled);
+                self.roots.forget();
                 connect_failed(format!("TLS with {peer}: {}", wording::describe(&error)))
             })
     }

@@ -5,7 +5,7 @@
 //! begin one after another, the families by turns, and the first that succeeds wins.
 //!
 //! The application may close a socket while it connects, and have one of its own under the number. So each is
-//! compared with what was opened before anything is done to it.
+//! compared with what was opened before anything is done to it. If it forks meanwhile, the child closes its copies.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
@@ -15,14 +15,14 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use crate::process::OwnDescriptor;
+use crate::process::{ClosedInChild, OwnDescriptor};
 
 /// How long an attempt goes on alone before the next one begins: what RFC 8305 recommends.
 const STAGGER: Duration = Duration::from_millis(250);
 /// The most sockets that connect at the same time: they are descriptors of the application's process.
 const ATTEMPTS_MAX: usize = 16;
 
-type Attempt = (OwnDescriptor<TcpStream>, SocketAddr);
+type Attempt = (ClosedInChild<TcpStream>, SocketAddr);
 
 /// Connects to one of `addresses`, of which the first is preferred.
 ///
@@ -43,15 +43,16 @@ pub(super) fn dial(addresses: &[SocketAddr], deadline: Instant) -> io::Result<At
         if (now >= next_at || attempts.is_empty())
             && let Some(address) = untried.next()
         {
+            if attempts.len() >= ATTEMPTS_MAX {
+                attempts.remove(0);
+                note(&mut failure, ErrorKind::TimedOut.into());
+            }
             match begin(&address) {
                 Ok(attempt) => {
                     attempts.push((attempt, address));
                     next_at = now + stagger;
                 }
                 Err(error) => note(&mut failure, error),
-            }
-            if attempts.len() > ATTEMPTS_MAX {
-                attempts.remove(0);
             }
         }
         if attempts.is_empty() {
@@ -101,13 +102,13 @@ fn note(failure: &mut Option<io::Error>, error: io::Error) {
     }
 }
 
-fn begin(address: &SocketAddr) -> io::Result<OwnDescriptor<TcpStream>> {
+fn begin(address: &SocketAddr) -> io::Result<ClosedInChild<TcpStream>> {
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
     let socket = rustix::net::socket_with(family, SocketType::STREAM, CLOSED_ON_EXEC, None)?;
-    let stream = OwnDescriptor::new(TcpStream::from(socket));
+    let stream = ClosedInChild::of(OwnDescriptor::new(TcpStream::from(socket)));
     stream.set_nonblocking(true)?;
     match rustix::net::connect(&*stream, address) {
         Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(stream),
@@ -130,7 +131,7 @@ fn finished(attempts: &[Attempt], until: Instant) -> io::Result<Option<usize>> {
     Ok(polled.iter().position(|one| !one.revents().is_empty()))
 }
 
-fn finish(stream: &OwnDescriptor<TcpStream>) -> io::Result<()> {
+fn finish(stream: &ClosedInChild<TcpStream>) -> io::Result<()> {
     stream.check()?;
     stream.take_error()?.map_or(Ok(()), Err)?;
     stream.set_nonblocking(false)?;

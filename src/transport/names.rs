@@ -6,7 +6,7 @@
 //!
 //! Addresses are used for [`LIFETIME`] and dropped as soon as a connection to them fails, so the next
 //! attempt follows a change of DNS. Failures are not cached: the sender's backoff spaces the attempts.
-//! The address that has connected last comes first the next time, and last if TLS with it fails then.
+//! The address that has connected last comes first the next time. If TLS with it fails, it comes last instead.
 //! IP literals and `localhost` need no look-up.
 
 use std::collections::HashMap;
@@ -56,12 +56,11 @@ impl Entry {
     /// The addresses that are known, in the order in which to try them.
     fn in_order(&self) -> Option<Vec<SocketAddr>> {
         let mut addresses = self.known.as_ref()?.addresses.clone();
-        let place = |address| addresses.iter().position(|at| Some(*at) == address);
-        if let Some(at) = place(self.best) {
-            addresses.swap(0, at);
-        } else if let Some(at) = place(self.worst) {
-            let last = addresses.len() - 1;
-            addresses.swap(at, last);
+        let last = addresses.len().checked_sub(1)?;
+        for (address, to) in [(self.worst, last), (self.best, 0)] {
+            if let Some(at) = addresses.iter().position(|at| Some(*at) == address) {
+                addresses.swap(at, to);
+            }
         }
         Some(addresses)
     }
@@ -124,16 +123,24 @@ impl NameCache {
         self.shared.wait(&name, finished, deadline)
     }
 
-    /// Puts the address of `host` first that has connected. `None`: drops its addresses, because a connection
-    /// to them failed, or what it led to is of no use.
-    pub(super) fn note(&self, host: &str, port: u16, connected: Option<SocketAddr>) {
+    /// Puts the address of `host` first that has connected.
+    pub(super) fn note_connected(&self, host: &str, port: u16, address: SocketAddr) {
         let name = (host.to_ascii_lowercase(), port);
         if let Some(entry) = self.shared.lock().get_mut(&name) {
-            if connected.is_none() {
-                entry.known = None;
-                entry.worst = entry.best;
-            }
-            entry.best = connected;
+            entry.best = Some(address);
+        }
+    }
+
+    /// Drops the addresses of `host`: none has connected, or `useless` has, and TLS with it failed.
+    pub(super) fn note_failed(&self, host: &str, port: u16, useless: Option<SocketAddr>) {
+        let name = (host.to_ascii_lowercase(), port);
+        if let Some(entry) = self.shared.lock().get_mut(&name) {
+            entry.known = None;
+            entry.worst = useless.or(entry.worst);
+            // Another thread may have connected to another one meanwhile.
+            entry.best = entry
+                .best
+                .filter(|best| useless.is_some_and(|useless| useless != *best));
         }
     }
 

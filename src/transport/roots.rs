@@ -2,7 +2,8 @@
 //!
 //! A process runs for months, and its roots are replaced meanwhile. So each new connection looks whether their
 //! files have changed, and they are read again after a handshake that failed. A `ca_file` that cannot be
-//! read any more is trusted no longer: what it said may have been taken back.
+//! read any more is trusted no longer: what it said may have been taken back. These reads have no deadline: a
+//! file on a network that hangs holds up the connections that look at it.
 //!
 //! The paths are fixed here because the usual crates read the environment (`SSL_CERT_FILE`) first. A
 //! `ca_file` is read strictly, because an operator chose it. A system's bundle often contains a few
@@ -76,12 +77,12 @@ impl Roots {
         };
         // Before the read: a file that changes during it is read again the next time.
         let now: Vec<_> = paths.iter().map(|path| file_state(path)).collect();
-        let mut last_read = lock(&self.last_read);
-        if let Some((then, trusting)) = &*last_read
+        if let Some((then, trusting)) = &*lock(&self.last_read)
             && *then == now
         {
             return Ok(Arc::clone(trusting));
         }
+        // Without the lock: a slow file does not hold up who has no need to read it.
         let roots = match &self.ca_file {
             Some(path) => certificates(path, Strictness::Refuse)?,
             None => from_system(&self.bundles),
@@ -89,12 +90,12 @@ impl Roots {
         let config = config(None, false, Duration::ZERO, Duration::ZERO, roots);
         let connector = RustlsConnector::default();
         let trusting = Arc::new(Trusting { config, connector });
-        *last_read = Some((now, Arc::clone(&trusting)));
+        *lock(&self.last_read) = Some((now, Arc::clone(&trusting)));
         Ok(trusting)
     }
 
     /// A handshake failed: a file may have changed without a sign of it, over a network.
-    pub(super) fn read_again(&self) {
+    pub(super) fn forget(&self) {
         let mut last_read = lock(&self.last_read);
         if last_read.as_ref().is_some_and(|(then, _)| then[0] != PIPE) {
             *last_read = None;

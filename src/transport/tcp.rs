@@ -17,11 +17,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, sendmsg};
-use secrecy::zeroize::Zeroize;
+use secrecy::zeroize::{Zeroize, Zeroizing};
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, Transport};
 use ureq::{Error, Timeout};
 
-use crate::process::{ClosedInChild, OwnDescriptor};
+use crate::process::ClosedInChild;
 
 /// The size of the input buffer: an answer's head has to fit into it.
 pub(super) const INPUT_BYTES: usize = 16 * 1024;
@@ -40,7 +40,7 @@ pub(super) struct TcpConnection {
     answered_by: Instant,
     sending_head: bool,
     /// The head of a request, until its body follows: wiped then, because it holds the bearer token.
-    head: Vec<u8>,
+    head: Zeroizing<Vec<u8>>,
     peer_stopped_reading: bool,
     /// A part of what had to be sent may have been, so nothing may follow.
     has_failed: bool,
@@ -65,26 +65,30 @@ impl std::error::Error for ConnectionCut {}
 
 impl TcpConnection {
     pub(super) fn new(
-        stream: OwnDescriptor<TcpStream>,
+        stream: ClosedInChild<TcpStream>,
         peer: SocketAddr,
         connected_by: Instant,
         request_timeout: Duration,
     ) -> Self {
         Self {
-            stream: ClosedInChild::of(stream),
+            stream,
             peer,
             buffers: LazyBuffers::new(INPUT_BYTES, OUTPUT_BYTES),
             connected_by,
             request_timeout,
             answered_by: connected_by,
             sending_head: false,
-            head: Vec::new(),
+            head: Zeroizing::default(),
             peer_stopped_reading: false,
             has_failed: false,
             was_just_read: false,
             read_timeout: None,
             write_timeout: None,
         }
+    }
+
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     fn time_left(&mut self, timeout: NextTimeout) -> Result<Duration, Error> {
@@ -173,8 +177,9 @@ impl Transport for TcpConnection {
         match timeout.reason {
             Timeout::SendRequest => {
                 self.time_left(timeout)?;
-                self.head
-                    .extend_from_slice(&self.buffers.output()[..amount]);
+                // To grow in place would leave a copy that nothing wipes.
+                let parts = [&self.head[..], &self.buffers.output()[..amount]];
+                self.head = Zeroizing::new(parts.concat());
                 Ok(())
             }
             Timeout::SendBody => self.write_request(amount, timeout),

@@ -61,10 +61,25 @@ fn a_host_name_whose_addresses_failed_is_looked_up_again() {
     let (names, _) = names(|round| Ok(vec![address(round as u8)]));
     names.resolve(HOST, 443, Instant::now(), soon()).unwrap();
 
-    names.note(HOST, 443, None);
+    names.note_failed(HOST, 443, None);
 
     let found = names.resolve(HOST, 443, Instant::now(), soon()).unwrap();
     assert_eq!(found, [address(1)]);
+}
+
+#[test]
+fn the_address_that_was_of_no_use_comes_last_and_not_the_one_that_connected_meanwhile() {
+    let (names, _) = names(|_| Ok([1, 2, 3].map(address).into()));
+    let order = || names.resolve(HOST, 443, Instant::now(), soon()).unwrap();
+    assert_eq!(order(), [1, 2, 3].map(address));
+    names.note_connected(HOST, 443, address(1));
+    names.note_connected(HOST, 443, address(2));
+
+    names.note_failed(HOST, 443, Some(address(1)));
+    assert_eq!(order(), [2, 3, 1].map(address));
+
+    names.note_failed(HOST, 443, Some(address(2)));
+    assert_eq!(order(), [1, 3, 2].map(address));
 }
 
 #[test]

@@ -118,12 +118,18 @@ fn an_address_that_refuses_costs_no_time_and_its_refusal_is_told_if_all_do() {
     let refusing: Vec<_> = (0..8).map(|_| refusing_address()).collect();
     let why = to_name(refusing.clone()).post_once().not_sent();
     assert_eq!(why, "connect to partners.example:80: connection refused");
-    // If each waited 10 ms for its turn, that would be half a minute.
     let silent = Silent::new();
     let mut addresses = vec![silent.address()];
-    addresses.extend((0..3_000).map(|at| refusing[at % 8]));
+    addresses.extend((0..100).map(|at| refusing[at % 8]));
     addresses.push(server.address);
-    assert_eq!(to_name(addresses).post_once().answer().status, 204);
+    let transport = Options::new("http://partners.example/")
+        .connect_timeout(Duration::from_secs(600))
+        .open()
+        .with_addresses(addresses);
+    let begun = Instant::now();
+    assert_eq!(transport.post_once().answer().status, 204);
+    // If each waited for its turn, that would be 25 s.
+    assert!(begun.elapsed() < Duration::from_secs(15), "{begun:?}");
 }
 
 #[test]

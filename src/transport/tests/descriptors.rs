@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::thread;
 
+use super::addresses::Silent;
 use super::server::{Authority, Server};
 use super::*;
 
@@ -104,26 +105,42 @@ fn no_request_goes_into_a_connection_of_the_application_that_has_the_number_of_a
 
 #[test]
 fn a_connection_of_the_application_is_not_used_that_gets_the_number_of_one_that_is_being_made() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    // One connection waits to be accepted, and no other one is made.
-    rustix::net::listen(&listener, 0).unwrap();
-    let _waiting = TcpStream::connect(address).unwrap();
-    let transport = Options::new(format!("http://{address}/"))
+    let silent = Silent::new();
+    let transport = Options::new(format!("http://{}/", silent.address()))
         .connect_timeout(millis(500))
         .open();
     thread::scope(|scope| {
         let posted = scope.spawn(|| transport.post_once());
-        let begun = loop {
-            if let Some(number) = connection_being_made(address.port()) {
-                break number;
-            }
-            thread::yield_now();
-        };
-        let foreign = Foreign::in_place_of(begun);
+        let foreign = Foreign::in_place_of(wait_for_connection_to(&silent));
         posted.join().unwrap().not_sent();
         foreign.assert_untouched();
     });
+}
+
+#[test]
+fn a_forked_child_keeps_no_connection_that_is_being_made() {
+    let silent = Silent::new();
+    let transport = Options::new(format!("http://{}/", silent.address()))
+        .connect_timeout(millis(500))
+        .open();
+    thread::scope(|scope| {
+        let posted = scope.spawn(|| transport.post_once());
+        let number = wait_for_connection_to(&silent);
+        // SAFETY: asks about a number.
+        let is_closed = || unsafe { libc::fcntl(number, libc::F_GETFD) < 0 };
+        assert!(crate::process::tests::in_child(is_closed));
+        assert!(!is_closed());
+        posted.join().unwrap().not_sent();
+    });
+}
+
+fn wait_for_connection_to(silent: &Silent) -> RawFd {
+    loop {
+        if let Some(number) = connection_being_made(silent.address().port()) {
+            return number;
+        }
+        thread::yield_now();
+    }
 }
 
 /// The socket that is connecting to this port.
