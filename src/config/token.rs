@@ -5,8 +5,10 @@
 //! another thing: the user's.)
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use once_cell::race::OnceNonZeroUsize;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -97,10 +99,13 @@ impl BearerToken {
         self.salted(salt) == fingerprint
     }
 
-    /// A number that another token hardly has, for the memory of a process. Not 0.
+    /// A number that another token hardly has, for the memory of a process. Not 0. The salt is the process's own.
     pub(crate) fn tag(&self) -> u64 {
-        let hash = self.salted(&[]);
-        hash[..8]
+        static SALT: OnceNonZeroUsize = OnceNonZeroUsize::new();
+        let salt = SALT.get_or_init(|| NonZeroUsize::MIN | random_u64() as usize);
+        let salt = salt.get().to_ne_bytes();
+        let salted = self.salted(&salt);
+        salted[salt.len()..][..8]
             .iter()
             .fold(0, |tag, byte| tag << 8 | u64::from(*byte))
             .max(1)
