@@ -1,14 +1,14 @@
-//! A listener that limits what its clients can do: few connections at a time, and none that does not get on with
-//! its request.
+//! A listener that limits what its clients can do: few connections at a time, and none that stalls in its request.
 //!
 //! Nobody waits because of clients that do nothing. A request's head has a deadline, and if there are as many
-//! connections as may be, the oldest one without a whole head makes room for the next.
+//! connections as may be, the oldest one that has begun a head makes room for the next; without such a one, the oldest
+//! that waits for nothing, or whose answer goes on without a byte that is ready. One with bytes to send never does.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -55,20 +55,20 @@ impl Listener for LimitedListener {
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.tcp).await;
         let (closing, closed) = oneshot::channel();
-        let is_answered = Arc::new(AtomicBool::new(false));
+        let stage = Arc::new(AtomicU8::new(IN_HEAD));
         let connection = Connection {
             stream,
             limits: self.limits,
             deadline: Some(Box::pin(sleep(self.limits.head))),
             head: Head::default(),
             has_begun: true,
-            is_answered: Arc::clone(&is_answered),
+            stage: Arc::clone(&stage),
             closed: Some(closed),
             open: Arc::clone(&self.open),
         };
         self.open.add(
             Slot {
-                is_answered,
+                stage,
                 _closing: closing,
             },
             self.limits.connections,
@@ -81,13 +81,19 @@ impl Listener for LimitedListener {
     }
 }
 
+/// A stage of a connection: the head of a request is not whole. Such a one makes room first.
+const IN_HEAD: u8 = 0;
+/// All that there was of an answer has been sent: another request may follow, or the rest of the answer.
+const SENT: u8 = 1;
+/// The whole head of a request is there, or a part of an answer waits for its reader. Makes no room.
+const ANSWERED: u8 = 2;
+
 /// The connections of a listener, the oldest first.
 #[derive(Default)]
 struct OpenConnections(Mutex<VecDeque<Slot>>);
 
 struct Slot {
-    /// The whole head of a request is there, and its answer has not begun.
-    is_answered: Arc<AtomicBool>,
+    stage: Arc<AtomicU8>,
     /// Closes the connection when it is dropped.
     _closing: oneshot::Sender<()>,
 }
@@ -96,15 +102,18 @@ impl OpenConnections {
     fn add(&self, slot: Slot, most: usize) {
         let mut slots = self.lock();
         if slots.len() >= most {
-            let is_answered = |slot: &Slot| slot.is_answered.load(Ordering::Relaxed);
-            let oldest = slots.iter().position(|slot| !is_answered(slot));
+            let oldest = |stage| {
+                let is_there = |slot: &Slot| slot.stage.load(Ordering::Relaxed) == stage;
+                slots.iter().position(is_there)
+            };
+            let oldest = oldest(IN_HEAD).or_else(|| oldest(SENT));
             drop(oldest.and_then(|oldest| slots.remove(oldest)));
         }
         slots.push_back(slot);
     }
 
-    fn remove(&self, connection: &Arc<AtomicBool>) {
-        let is_other = |slot: &Slot| !Arc::ptr_eq(&slot.is_answered, connection);
+    fn remove(&self, connection: &Arc<AtomicU8>) {
+        let is_other = |slot: &Slot| !Arc::ptr_eq(&slot.stage, connection);
         self.lock().retain(is_other);
     }
 
@@ -113,7 +122,7 @@ impl OpenConnections {
     }
 }
 
-/// A connection that is closed when it does not get on with its request, or has to make room.
+/// A connection that is closed when it stalls in its request, or has to make room.
 pub struct Connection {
     stream: TcpStream,
     limits: Limits,
@@ -121,7 +130,7 @@ pub struct Connection {
     head: Head,
     /// The deadline is that of a head.
     has_begun: bool,
-    is_answered: Arc<AtomicBool>,
+    stage: Arc<AtomicU8>,
     /// Ends when the connection has to make room; `None` once it has.
     closed: Option<oneshot::Receiver<()>>,
     open: Arc<OpenConnections>,
@@ -151,21 +160,22 @@ impl Connection {
     }
 
     fn note_read(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() || self.is_answered.load(Ordering::Relaxed) {
+        if bytes.is_empty() || self.stage.load(Ordering::Relaxed) == ANSWERED {
             return;
         }
         if self.head.ends_in(bytes) {
-            self.is_answered.store(true, Ordering::Relaxed);
+            self.stage.store(ANSWERED, Ordering::Relaxed);
             self.has_begun = false;
             self.set_deadline(self.limits.idle);
         } else if !self.has_begun {
             self.has_begun = true;
+            self.stage.store(IN_HEAD, Ordering::Relaxed);
             self.set_deadline(Some(self.limits.head));
         }
     }
 
     fn note_written(&mut self) {
-        self.is_answered.store(false, Ordering::Relaxed);
+        self.stage.store(SENT, Ordering::Relaxed);
         self.head = Head::default();
         self.has_begun = false;
         match (&mut self.deadline, self.limits.idle) {
@@ -177,7 +187,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.open.remove(&self.is_answered);
+        self.open.remove(&self.stage);
     }
 }
 
@@ -203,8 +213,12 @@ impl AsyncWrite for Connection {
     ) -> Poll<io::Result<usize>> {
         self.check_limits(context)?;
         let written = Pin::new(&mut self.stream).poll_write(context, answer);
-        if matches!(written, Poll::Ready(Ok(_))) {
-            self.note_written();
+        match written {
+            // Its body follows, and is no head.
+            Poll::Ready(Ok(_)) if answer.starts_with(b"HTTP/1.1 100") => {}
+            Poll::Ready(Ok(_)) => self.note_written(),
+            Poll::Pending => self.stage.store(ANSWERED, Ordering::Relaxed),
+            Poll::Ready(Err(_)) => {}
         }
         written
     }

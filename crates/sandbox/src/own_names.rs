@@ -21,6 +21,8 @@ pub struct OwnNames {
     host_name: Option<String>,
     /// Further names. One without a port is answered whatever port the client names.
     more: Arc<[Authority]>,
+    /// What a client with another name is told to do.
+    advice: &'static str,
 }
 
 impl OwnNames {
@@ -31,6 +33,15 @@ impl OwnNames {
             port,
             host_name: host_name.map(str::to_ascii_lowercase),
             more: more.into(),
+            advice: "use localhost or an address, or allow the name (meditopia run --allow-host)",
+        }
+    }
+
+    /// The same, of a server that no option gives further names.
+    pub(crate) fn without_more(self) -> Self {
+        Self {
+            advice: "use localhost or an address",
+            ..self
         }
     }
 
@@ -68,7 +79,9 @@ pub async fn refuse_other_names(
     if in_headers.chain(in_uri).all(is_own) {
         return next.run(request).await;
     }
-    let refusal = "the Host of this request is no name of this server with its port; use localhost or an address, or allow the name (meditopia run --allow-host)\n";
+    let advice = names.advice;
+    let refusal =
+        format!("the Host of this request is no name of this server with its port; {advice}\n");
     (StatusCode::MISDIRECTED_REQUEST, refusal).into_response()
 }
 

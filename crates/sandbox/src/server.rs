@@ -58,7 +58,7 @@ impl Server {
     /// Errors: the listener failed.
     pub async fn serve(self) -> std::io::Result<()> {
         let sandbox = self.sandbox;
-        let names = OwnNames::new(self.listener.local_addr()?.port(), None, &[]);
+        let names = OwnNames::new(self.listener.local_addr()?.port(), None, &[]).without_more();
         let service =
             router(Arc::clone(&sandbox), names).into_make_service_with_connect_info::<Peer>();
         let shutdown = Arc::new(Notify::new());

@@ -1,6 +1,6 @@
 //! What a client of the sandbox may do: name it rightly, and get on with its request.
 
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 
 use meditopia_testkit::sandbox::Sandbox;
@@ -33,6 +33,10 @@ fn a_sandbox_answers_by_names_of_this_host_with_its_port_and_by_no_other_name() 
 #[test]
 fn connections_that_do_not_get_on_with_a_request_make_room_for_those_that_do() {
     let api = Sandbox::start();
+    let mut page = TcpStream::connect(api.address()).unwrap();
+    page.write_all(b"GET /sandbox/live HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .unwrap();
+    page.read_exact(&mut [0; 16]).unwrap();
     let half_sent: Vec<TcpStream> = (0..600)
         .map(|number| {
             let mut connection = TcpStream::connect(api.address()).unwrap();
@@ -48,12 +52,14 @@ fn connections_that_do_not_get_on_with_a_request_make_room_for_those_that_do() {
     let mut connection = RawConnection::new(&api);
     connection.send("GET /sandbox/ledger HTTP/1.1\r\nhost: localhost\r\n\r\n");
     assert_eq!(connection.read_response().status, 200);
-    let is_closed = |connection: &&TcpStream| {
+    let is_closed = |mut connection: &TcpStream| {
         connection.set_nonblocking(true).unwrap();
-        !matches!(connection.peek(&mut [0]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock)
+        let ended = std::io::copy(&mut connection, &mut std::io::sink());
+        !ended.is_err_and(|e| e.kind() == ErrorKind::WouldBlock)
     };
     meditopia_testkit::wait::wait_until("the oldest connections are closed", || {
-        half_sent[..60].iter().filter(is_closed).count() == 60
+        half_sent[..60].iter().all(is_closed)
     });
-    assert!(!is_closed(&&half_sent[599]));
+    assert!(!is_closed(&half_sent[599]));
+    assert!(!is_closed(&page), "the page is closed in its answer");
 }
