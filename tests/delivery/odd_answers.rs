@@ -104,6 +104,7 @@ fn an_error_of_the_api_is_recognised_in_the_shapes_that_a_person_would_recognise
     check_cases(vec![
         case("404 with a BOM",             json_body(404, &format!("\u{feff}{REFUSAL}")), REFUSED),
         case("404 with a number as code",  json_body(404, &number),                       rejected(404, "1104")),
+        case("404 with a gateway's number", json_body(404, &REFUSAL.replace("\"A_1104\"", "7003")), MISROUTED),
         case("404 behind a warning",       json_body(404, &warned),                       REFUSED),
         case("404 in Latin-1",             latin_1("404 Not Found"),                      REFUSED),
         case("200 with a BOM",             json_body(200, &format!("\u{feff}{SUCCESS}")), DELIVERED),
@@ -182,6 +183,19 @@ fn a_chunked_body_counts_only_if_its_end_arrives() {
         case("404 without its end",            chunked("404 Not Found", REFUSAL, Some(REFUSAL.len())), REPEATED_IN_DOUBT),
         case("503 without its end",            chunked("503 Service Unavailable", REFUSAL, Some(9)),   REPEATED_IN_DOUBT),
         case("404 with a length that is none", broken,                                                 REPEATED_IN_DOUBT),
+    ]);
+}
+
+#[test]
+#[rustfmt::skip]
+fn of_an_answer_with_content_length_beside_transfer_encoding_only_the_status_counts() {
+    let both = |status, body: &str| http(status, "Content-Length: 13\r\nTransfer-Encoding: chunked\r\n", body);
+    check_cases(vec![
+        case("200", both("200 OK", SUCCESS),                  REPEATED_IN_DOUBT),
+        case("204", both("204 No Content", ""),               DELIVERED),
+        case("401", both("401 Unauthorized", REFUSAL),        AUTH),
+        case("404", both("404 Not Found", REFUSAL),           MISROUTED),
+        case("503", both("503 Service Unavailable", REFUSAL), IN_DOUBT),
     ]);
 }
 
