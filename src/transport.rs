@@ -28,7 +28,6 @@ use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::exchange::{Answer, BODY_LIMIT_BYTES, Exchange};
-use crate::process::OwnDescriptor;
 
 mod connect;
 mod dial;
@@ -323,12 +322,7 @@ pub fn connect_to(
 ) -> std::result::Result<(TcpStream, SocketAddr), String> {
     dial::dial(addresses, Instant::now() + timeout)
         // The caller has a copy of its own, which is no more closed in a child.
-        .and_then(|(stream, address)| {
-            Ok((
-                OwnDescriptor::new(stream.try_clone()?).into_inner(),
-                address,
-            ))
-        })
+        .and_then(|(stream, address)| Ok((stream.try_clone()?, address)))
         .map_err(|cause| wording::describe_io(&cause))
 }
 

@@ -197,13 +197,6 @@ impl<T: AsFd> OwnDescriptor<T> {
         }
     }
 
-    /// The file, for a caller whose process closes no descriptors of others.
-    pub(crate) fn into_inner(self) -> T {
-        let mut this = ManuallyDrop::new(self);
-        // SAFETY: taken once; `this` is neither used nor dropped afterwards.
-        unsafe { ManuallyDrop::take(&mut this.file) }
-    }
-
     /// Forgets a descriptor that is known to be another file's, or nobody's.
     pub(crate) fn forget(self) {
         std::mem::forget(self);

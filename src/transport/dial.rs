@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use crate::process::{ClosedInChild, OwnDescriptor};
+use crate::process::ClosedInChild;
 
 /// How long an attempt goes on alone before the next one begins: what RFC 8305 recommends.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -108,7 +108,7 @@ fn begin(address: &SocketAddr) -> io::Result<ClosedInChild<TcpStream>> {
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
     let socket = rustix::net::socket_with(family, SocketType::STREAM, CLOSED_ON_EXEC, None)?;
-    let stream = ClosedInChild::of(OwnDescriptor::new(TcpStream::from(socket)));
+    let stream = ClosedInChild::new(TcpStream::from(socket));
     stream.set_nonblocking(true)?;
     match rustix::net::connect(&*stream, address) {
         Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(stream),

@@ -43,6 +43,18 @@ fn is_in_doubt(sender: &Sender) -> bool {
     lanes.iter().any(|(_, lane)| lane.in_doubt.is_some())
 }
 
+/// Lets the connection come about that waits, and checks that it ends without a byte.
+#[track_caller]
+fn assert_connects_and_sends_nothing(silent: &Silent) {
+    silent.listen();
+    let mut connection = silent.accept();
+    connection.set_read_timeout(Some(PATIENCE)).unwrap();
+    let read = connection.read(&mut [0]);
+    let is_empty =
+        matches!(&read, Ok(0)) || matches!(&read, Err(e) if e.kind() == ErrorKind::ConnectionReset);
+    assert!(is_empty, "{read:?}");
+}
+
 #[track_caller]
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
@@ -99,15 +111,7 @@ fn a_request_does_not_leave_if_its_store_was_closed_while_it_was_given_a_connect
     });
     sender.shared.session().close();
     drop(wanted);
-    silent.listen();
-    let mut connection = silent.accept();
-    connection.set_read_timeout(Some(PATIENCE)).unwrap();
-
-    let read = connection.read(&mut [0]);
-
-    let is_empty =
-        matches!(&read, Ok(0)) || matches!(&read, Err(e) if e.kind() == ErrorKind::ConnectionReset);
-    assert!(is_empty, "{read:?}");
+    assert_connects_and_sends_nothing(&silent);
     assert!(!is_in_doubt(&sender));
 }
 
@@ -128,13 +132,5 @@ fn a_batch_in_doubt_is_not_repeated_if_its_store_was_closed_while_it_was_given_a
     assert!(is_in_doubt(&sender));
     sender.shared.session().close();
     drop(wanted);
-    silent.listen();
-    let mut connection = silent.accept();
-    connection.set_read_timeout(Some(PATIENCE)).unwrap();
-
-    let read = connection.read(&mut [0]);
-
-    let is_empty =
-        matches!(&read, Ok(0)) || matches!(&read, Err(e) if e.kind() == ErrorKind::ConnectionReset);
-    assert!(is_empty, "{read:?}");
+    assert_connects_and_sends_nothing(&silent);
 }

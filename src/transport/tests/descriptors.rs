@@ -103,34 +103,33 @@ fn no_request_goes_into_a_connection_of_the_application_that_has_the_number_of_a
     }
 }
 
-#[test]
-fn a_connection_of_the_application_is_not_used_that_gets_the_number_of_one_that_is_being_made() {
+/// Posts to an address that does not answer, and meanwhile runs `during` with the descriptor that connects. The
+/// request is not sent.
+fn while_connecting<T>(during: impl FnOnce(RawFd) -> T) -> T {
     let silent = Silent::new();
     let transport = Options::new(format!("http://{}/", silent.address()))
         .connect_timeout(millis(500))
         .open();
     thread::scope(|scope| {
         let posted = scope.spawn(|| transport.post_once());
-        let foreign = Foreign::in_place_of(wait_for_connection_to(&silent));
+        let done = during(wait_for_connection_to(&silent));
         posted.join().unwrap().not_sent();
-        foreign.assert_untouched();
-    });
+        done
+    })
+}
+
+#[test]
+fn a_connection_of_the_application_is_not_used_that_gets_the_number_of_one_that_is_being_made() {
+    while_connecting(Foreign::in_place_of).assert_untouched();
 }
 
 #[test]
 fn a_forked_child_keeps_no_connection_that_is_being_made() {
-    let silent = Silent::new();
-    let transport = Options::new(format!("http://{}/", silent.address()))
-        .connect_timeout(millis(500))
-        .open();
-    thread::scope(|scope| {
-        let posted = scope.spawn(|| transport.post_once());
-        let number = wait_for_connection_to(&silent);
+    while_connecting(|number| {
         // SAFETY: asks about a number.
         let is_closed = || unsafe { libc::fcntl(number, libc::F_GETFD) < 0 };
         assert!(crate::process::tests::in_child(is_closed));
         assert!(!is_closed());
-        posted.join().unwrap().not_sent();
     });
 }
 

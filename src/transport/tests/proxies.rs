@@ -134,6 +134,16 @@ fn a_request_is_not_sent_if_the_proxy_is_down_or_hangs_up() {
     assert!(why.starts_with(&format!("proxy {}", rude.address)), "{why}");
 }
 
+#[track_caller]
+fn assert_given_up_at_the_connect_timeout(proxy: &Server) {
+    let options = Options::new("https://partners.example.invalid/").proxy(address_of(proxy));
+    let options = options.connect_timeout(millis(300));
+
+    let why = options.open().post_once().not_sent();
+
+    assert_eq!(why, format!("proxy {}: timed out", proxy.address));
+}
+
 /// The refusal takes the proxy about 2 s; the connect timeout ends before.
 #[test]
 fn a_proxy_that_answers_too_slowly_is_given_up_at_the_connect_timeout() {
@@ -143,15 +153,7 @@ fn a_proxy_that_answers_too_slowly_is_given_up_at_the_connect_timeout() {
         peer.send_slowly(&[b'x'; 70], millis(20));
         peer.send(b"\r\n\r\n");
     });
-    let options = Options::new("https://partners.example.invalid/").proxy(address_of(&proxy));
-
-    let why = options
-        .connect_timeout(millis(300))
-        .open()
-        .post_once()
-        .not_sent();
-
-    assert_eq!(why, format!("proxy {}: timed out", proxy.address));
+    assert_given_up_at_the_connect_timeout(&proxy);
 }
 
 #[test]
@@ -173,13 +175,5 @@ fn an_invalid_proxy_option_is_reported_without_its_password() {
 #[test]
 fn a_silent_proxy_is_given_up_at_the_connect_timeout() {
     let proxy = Server::start(|peer| peer.keep_open());
-    let options = Options::new("https://partners.example.invalid/").proxy(address_of(&proxy));
-
-    let why = options
-        .connect_timeout(millis(300))
-        .open()
-        .post_once()
-        .not_sent();
-
-    assert_eq!(why, format!("proxy {}: timed out", proxy.address));
+    assert_given_up_at_the_connect_timeout(&proxy);
 }
