@@ -8,8 +8,8 @@
 //! A record that is being written does not count, nor does one that is cut short. Damage in the
 //! middle of a segment counts as the events that stood there, by the headers around it; damage that
 //! begins at the offset, and headers that are damaged at the end, count as none. A record of which
-//! only the payload is damaged counts as its header says. Once the sender has passed over the damage,
-//! it is behind the offset, and counts no more.
+//! only the payload is damaged counts as its header says, unless it stands at the offset: so what a
+//! round has left behind the last whole record counts as none, although it is set aside later.
 
 use std::io::{self, ErrorKind as IoKind};
 
@@ -148,7 +148,12 @@ fn count_segment(journal: &Dir, name: &str, taken: Option<u64>) -> Result<Option
 }
 
 fn count_records(look: &mut Look, header: &Header, from: u64) -> io::Result<Option<Waiting>> {
-    let Some(first) = look.first_record(from)? else {
+    // The damage before it has no place here, and so the segment's name has none.
+    let found = look.find_record("", from)?;
+    if !found.is_record {
+        return Ok(None);
+    }
+    let Some(first) = look.first_record(found.upto)? else {
         return Ok(None);
     };
     let last = look.last_record(first)?;

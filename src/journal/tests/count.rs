@@ -184,17 +184,38 @@ fn damage_counts_as_the_headers_around_it_say() {
         let mut damaged = bytes.clone();
         damaged[hit] ^= 0x40;
         fs::write(&path, &damaged).unwrap();
-        let header_of = |record: usize| {
-            // All but the checksum of the payload, which is not looked at.
-            (bounds[record]..bounds[record] + RECORD_HEADER_LEN - 4).contains(&hit)
-        };
+        // All but the checksum of the payload, which is not looked at.
+        let last_header = bounds[2]..bounds[2] + RECORD_HEADER_LEN - 4;
+        let is_first = (bounds[0]..bounds[1]).contains(&hit);
         // Damage at the beginning or at the end of what is left has a header on one side only.
-        let expected = if header_of(0) || header_of(2) { 4 } else { 6 };
+        let expected = if is_first || last_header.contains(&hit) {
+            4
+        } else {
+            6
+        };
         assert_eq!(journal.count(), expected, "byte {hit}");
     }
     // Once a round and the look at the tail have passed over damage, it counts no more.
     journal.read_round();
     journal.remove_finished();
+    assert_eq!(journal.count(), 0);
+}
+
+#[test]
+fn damage_behind_the_last_whole_record_counts_no_event_once_a_round_has_read_all() {
+    let mut journal = Journal::new();
+    let writer = journal.writer();
+    for _ in 0..9 {
+        append(&writer, &["one", "two"]);
+    }
+    let (path, mut bytes, bounds) = journal.only_segment();
+    for record in 3..9 {
+        bytes[bounds[record + 1] - 1] ^= 0x40;
+    }
+    fs::write(&path, &bytes).unwrap();
+    assert_eq!(journal.count(), 18);
+    // The writer still lives, so nothing of it is set aside.
+    assert_eq!(journal.read_round().len(), 6);
     assert_eq!(journal.count(), 0);
 }
 

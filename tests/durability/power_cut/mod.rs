@@ -110,7 +110,7 @@ fn cut_everywhere(name: &str, cuts: u64, workload: Workload) {
     let each = started.elapsed() / u32::try_from(cuts.trials).unwrap();
     println!("{name}, {}: {each:?} a cut", workload.durability.name());
     add_fault_row(name, "power cut", workload.durability, cuts);
-    deliver_the_rest(&workload, &expectations, trial_count(4, 200));
+    deliver_the_rest(&workload, &expectations, trial_count(25, 2_000));
 }
 
 fn add_fault_row(name: &str, fault: &str, durability: Durability, cost: Cost) {
