@@ -623,7 +623,8 @@ typedef struct meditopia_stats {
    */
   uint64_t postponed_requests;
   /**
-   * Of the requests: those that no answer settled.
+   * Of the requests: those whose own end settled nothing. A repetition may have settled it, so that
+   * `in_doubt` is 0 again.
    */
   uint64_t in_doubt_requests;
   /**
@@ -654,6 +655,20 @@ typedef struct meditopia_stats {
    * 0.01 0.1 0.5 1 2.5 5 10 15 30 60 300 1800 3600 86400.
    */
   struct meditopia_histogram delivery;
+  /**
+   * When the API last answered a request. Neither a server error nor a login page is an answer of
+   * the API.
+   */
+  int64_t answered_ms;
+  /**
+   * When the API last accepted events.
+   */
+  int64_t accepted_ms;
+  /**
+   * 1 if the store cannot be read, otherwise 0. The figures that the store keeps are then missing:
+   * `pending`, `in_doubt` and all counters but `enqueued` are 0, whatever they were.
+   */
+  uint64_t store_unreadable;
 } meditopia_stats;
 
 /**

@@ -41,6 +41,8 @@ enum Value {
     Verdict(&'static str, u64),
     /// The buckets are cumulative in both texts.
     Histogram(&'static Bounds, Histogram),
+    /// Prometheus gets a 0 or a 1.
+    Flag(bool),
     /// Prometheus gets it as a label, since it is a name and not a quantity.
     Pid(Option<u32>),
 }

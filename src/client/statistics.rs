@@ -46,6 +46,8 @@ impl Core {
         if let Some(heartbeat) = Heartbeat::read(&self.spool)? {
             stats.sender_seen_ms = Some(heartbeat.seen_ms);
             stats.sender_pid = Some(heartbeat.pid);
+            stats.answered_ms = heartbeat.answered_ms;
+            stats.accepted_ms = heartbeat.accepted_ms;
             damaged_since_ms = heartbeat.damaged_since_ms();
             let published = heartbeat.pause_reason();
             damage = damage.or(published.filter(|reason| *reason == PauseReason::StoreDamaged));
@@ -64,10 +66,13 @@ impl Core {
     }
 
     fn read_store(&self, stats: &mut Stats, journal_bytes: u64) -> Result<()> {
+        // Until its sums are read.
+        stats.store_unreadable = true;
         let Some(mut store) = Reader::open(&self.spool)? else {
             let journalled = backlog::count(&self.spool, &Offsets::new())?;
             stats.pending = journalled.events;
             stats.oldest_pending_ms = journalled.oldest_ms;
+            stats.store_unreadable = false;
             return Ok(());
         };
         let totals = store.totals();
@@ -77,6 +82,7 @@ impl Core {
         stats.pending = totals.pending + journalled.events;
         copy_totals(&totals, stats);
         stats.in_doubt = in_doubt_count(&store);
+        stats.store_unreadable = false;
         let oldest = [store.oldest_pending_ms()?, journalled.oldest_ms];
         stats.oldest_pending_ms = oldest.into_iter().flatten().min();
         if let Some(pause) = store.pause() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Dispatcher;
 use crate::clock::Moment;
 use crate::delivery::Verdict;
+use crate::error::PauseReason;
 use crate::exchange::Exchange;
 use crate::stats::histogram::{DELIVERY_BOUNDS_US, REQUEST_BOUNDS_US};
 use crate::store::Store;
@@ -38,6 +39,24 @@ impl<S: Store + ?Sized> Dispatcher<S> {
             Verdict::Pause { .. } => &mut verdicts.pause,
         };
         *count += 1;
+    }
+
+    /// Notes when the API last answered. A server error is no answer, nor is one of something else.
+    pub(super) fn note_answer(&mut self, verdict: &Verdict, now: Moment) {
+        let is_answer = match verdict {
+            Verdict::Delivered => {
+                self.accepted_ms = Some(now.wall_ms);
+                true
+            }
+            Verdict::Refused(_) | Verdict::TooLarge { .. } => true,
+            Verdict::Pause { reason, .. } => {
+                matches!(reason, PauseReason::Auth | PauseReason::Ip)
+            }
+            Verdict::Retry { .. } | Verdict::InDoubt { .. } => false,
+        };
+        if is_answer {
+            self.answered_ms = Some(now.wall_ms);
+        }
     }
 
     /// Counts how long the first `events` events of a queue were on their way, now that they are accepted.

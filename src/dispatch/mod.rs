@@ -97,6 +97,9 @@ pub(crate) struct Dispatcher<S: ?Sized> {
     pub(crate) refused_token: Option<Vec<u8>>,
     /// Why the last request came to nothing, if it did: for who waited in vain.
     pub(crate) last_failure: Option<String>,
+    /// When the API last answered a request, and when it last accepted one: wall time in milliseconds.
+    pub(crate) answered_ms: Option<i64>,
+    pub(crate) accepted_ms: Option<i64>,
     rng: fastrand::Rng,
 }
 
@@ -163,6 +166,8 @@ impl<S: Store + ?Sized> Dispatcher<S> {
             lanes,
             suspects,
             last_failure: None,
+            answered_ms: None,
+            accepted_ms: None,
             refused_token: committed_pause
                 .as_ref()
                 .and_then(|pause| pause.fingerprint.clone()),
@@ -294,6 +299,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
             self.refused_token = token.map(BearerToken::fingerprint);
         }
         self.say_answer(due, exchange, &verdict);
+        self.note_answer(&verdict, now);
         self.tell_pause(outcome.pause, now);
         self.news |= outcome.pause.is_some();
         if outcome.pause.is_none() && self.probe_at() != probe_before {

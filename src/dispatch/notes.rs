@@ -56,10 +56,9 @@ impl<S: Store + ?Sized> Dispatcher<S> {
                     return;
                 };
                 let (why, end) = (&pause.message, pause.end(now.wall_ms));
-                let kept = self.totals.pending;
                 self.say(
                     Level::Error,
-                    format_args!("paused ({reason}): {why}; {kept} events are kept; {end}"),
+                    format_args!("paused ({reason}): {why}; every event is kept; {end}"),
                 );
             }
             Some(PauseChange::Ended(reason)) => self.say(

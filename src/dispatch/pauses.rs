@@ -2,7 +2,7 @@
 
 use super::{Dispatcher, translate};
 use crate::clock::{self, Moment};
-use crate::error::{Error, PauseReason, Result};
+use crate::error::{PauseReason, Result};
 use crate::store::{PauseState, Store};
 
 impl<S: Store + ?Sized> Dispatcher<S> {
@@ -33,10 +33,9 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     }
 
     /// The pause that a caller has to be told about: one that no probe is about to end.
-    pub(crate) fn standing_pause(&self, now: Moment) -> Option<Error> {
+    pub(crate) fn standing_pause(&self, now: Moment) -> Option<PauseState> {
         let probes_now = self.probe_at().is_some_and(|at| now.reached(at));
-        let pause = self.pause_state().filter(|_| !probes_now)?;
-        Some(pause.error(self.totals.pending, now.wall_ms))
+        self.pause_state().filter(|_| !probes_now)
     }
 
     /// There is no token to send with: that is a pause like one for a refused token.

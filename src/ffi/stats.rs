@@ -101,7 +101,8 @@ pub struct meditopia_stats {
     /// Of the requests: those that were not processed and will be sent again later (no connection,
     /// HTTP 429).
     pub postponed_requests: u64,
-    /// Of the requests: those that no answer settled.
+    /// Of the requests: those whose own end settled nothing. A repetition may have settled it, so that
+    /// `in_doubt` is 0 again.
     pub in_doubt_requests: u64,
     /// Of the requests: those that failed through no fault of an event, so that delivery paused or
     /// stayed paused.
@@ -119,6 +120,14 @@ pub struct meditopia_stats {
     /// How long events took, from their enqueue until the API accepted them. Bounds in seconds:
     /// 0.01 0.1 0.5 1 2.5 5 10 15 30 60 300 1800 3600 86400.
     pub delivery: meditopia_histogram,
+    /// When the API last answered a request. Neither a server error nor a login page is an answer of
+    /// the API.
+    pub answered_ms: i64,
+    /// When the API last accepted events.
+    pub accepted_ms: i64,
+    /// 1 if the store cannot be read, otherwise 0. The figures that the store keeps are then missing:
+    /// `pending`, `in_doubt` and all counters but `enqueued` are 0, whatever they were.
+    pub store_unreadable: u64,
 }
 
 // SAFETY: repr(C), starts with `struct_size` and one more field of 4 bytes; every field after them is
@@ -142,6 +151,15 @@ impl InC for u64 {
     const UNKNOWN: Self = 0;
     fn in_c(&self) -> Self {
         *self
+    }
+}
+
+impl InC for bool {
+    type C = u64;
+    const UNKNOWN: u64 = 0;
+
+    fn in_c(&self) -> u64 {
+        u64::from(*self)
     }
 }
 

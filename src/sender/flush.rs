@@ -7,7 +7,9 @@ use super::state::State;
 use super::{Sender, wake};
 use crate::clock::{self, BootTime};
 use crate::error::{Error, ErrorKind, PauseReason, Result};
-use crate::spool::Heartbeat;
+use crate::journal::backlog;
+use crate::journal::round::Offsets;
+use crate::spool::{Heartbeat, Spool};
 use crate::store::Reader;
 
 /// How often a flush looks at what another process's sender has done.
@@ -15,6 +17,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// How often a flush wakes the sender.
 const WAKE_EVERY: Duration = Duration::from_secs(1);
+
+/// An elected process says at least every second that it is alive. One that was not seen for so long is
+/// stopped, or stuck on its disk.
+const SILENT_MS: i64 = 4_000;
 
 /// What has become of the spool's events during a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,7 +63,12 @@ struct Goal {
 
 impl Goal {
     /// Looks at the work of this process's sender.
-    fn look_here(&mut self, state: &mut State, knows_token: bool) -> Result<Progress> {
+    fn look_here(
+        &mut self,
+        state: &mut State,
+        knows_token: bool,
+        spool: &Spool,
+    ) -> Result<Progress> {
         let dispatcher = &mut state.dispatcher;
         if state.taken_upto >= self.enqueued_upto {
             let mark = *self.mark.get_or_insert_with(|| dispatcher.store.last_run());
@@ -68,12 +79,21 @@ impl Goal {
         } else if !state.take_over_is_limited {
             return Ok(Progress::Waiting);
         }
-        Ok(match dispatcher.standing_pause(clock::now()) {
+        let now = clock::now();
+        Ok(match dispatcher.standing_pause(now) {
             // The next step may end the pause.
-            Some(error) if knows_token => Progress::Paused(error),
+            Some(pause) if knows_token => {
+                let kept = kept(spool, dispatcher.totals.pending, &state.offsets);
+                Progress::Paused(pause.error(kept, now.wall_ms))
+            }
             _ => Progress::Waiting,
         })
     }
+}
+
+/// How many events a pause keeps: those of the store, and those that are not taken over.
+fn kept(spool: &Spool, stored: u64, offsets: &Offsets) -> u64 {
+    stored + backlog::count(spool, offsets).map_or(0, |journalled| journalled.events)
 }
 
 /// A store that is found damaged is to a caller what a pause is that the store remembers.
@@ -126,7 +146,7 @@ impl Sender {
         };
         let knows_token = session.knows_token();
         if let Some(state) = session.state_mut() {
-            let looked = goal.look_here(state, knows_token);
+            let looked = goal.look_here(state, knows_token, &self.shared.spool);
             if let Err(error) = &looked {
                 // As after a failed step: the lanes must not go on in a store that cannot be read.
                 session.close();
@@ -180,8 +200,8 @@ impl Sender {
             // The sender gives the election up to this process, which has another token.
             Some(pause) if election::may_end(&self.shared, pause) => Ok(Progress::Waiting),
             Some(pause) if pause.probe_ms.is_none_or(|at| at > clock::wall_ms()) => {
-                let pending = store.totals().pending;
-                Ok(Progress::Paused(pause.error(pending, clock::wall_ms())))
+                let kept = kept(spool, store.totals().pending, &store.offsets());
+                Ok(Progress::Paused(pause.error(kept, clock::wall_ms())))
             }
             _ => Ok(Progress::Waiting),
         }
@@ -195,6 +215,19 @@ impl Sender {
             && matches!(Elected::look(&self.shared.spool), Ok(Elected::Somebody))
     }
 
+    /// What is said of a process that is elected and does nothing.
+    fn silent_sender(&self) -> Option<String> {
+        let last = Heartbeat::read(&self.shared.spool).ok()??;
+        let ago_ms = clock::wall_ms() - last.seen_ms;
+        (ago_ms >= SILENT_MS && self.is_another_elected()).then(|| {
+            format!(
+                "another process is elected, pid {}, but no sender was seen for {} s: it is stopped, or stuck on its disk; end it",
+                last.pid,
+                ago_ms / 1_000
+            )
+        })
+    }
+
     fn timeout(&self) -> Error {
         let spool = &self.shared.spool;
         let session = self.shared.session_until(Instant::now()).ok();
@@ -205,6 +238,7 @@ impl Sender {
                 Some(format!("the last request: {why}"))
             })
         });
+        let failure = failure.or_else(|| self.silent_sender());
         let last = failure.map_or_else(String::new, |why| format!(" ({why})"));
         Error::new(
             ErrorKind::Timeout,

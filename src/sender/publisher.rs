@@ -21,6 +21,9 @@ pub(super) struct Publisher {
     told_progress: Option<Instant>,
     /// When the last heartbeat was written.
     told: Option<Instant>,
+    /// When the API answered a sender before this one, and when it accepted events.
+    answered_before_ms: Option<i64>,
+    accepted_before_ms: Option<i64>,
 }
 
 impl Publisher {
@@ -29,6 +32,8 @@ impl Publisher {
             pid_namespace: pid_namespace(),
             told_progress: None,
             told: None,
+            answered_before_ms: None,
+            accepted_before_ms: None,
         }
     }
 
@@ -59,6 +64,8 @@ impl Publisher {
         let _publishing = lock(&shared.publishing);
         // How far the last round was, of this sender or the one before, holds until this round has ended.
         let last = Heartbeat::read(spool).ok().flatten().unwrap_or_default();
+        self.answered_before_ms = last.answered_ms;
+        self.accepted_before_ms = last.accepted_ms;
         let heartbeat = shared.step(|state| Ok(self.heartbeat(state, last)))?;
         // A full disk must not keep the lanes from starting; the end of the look reports it.
         let _ = heartbeat.map(|heartbeat| heartbeat.write(spool));
@@ -102,6 +109,8 @@ impl Publisher {
             seen_ms: clock::wall_ms(),
             paused: pause.as_ref().map(|pause| pause.reason.name().to_owned()),
             paused_since_ms: pause.as_ref().map(|pause| pause.since_ms),
+            answered_ms: state.dispatcher.answered_ms.or(self.answered_before_ms),
+            accepted_ms: state.dispatcher.accepted_ms.or(self.accepted_before_ms),
             ..progress
         }
     }

@@ -12,6 +12,8 @@ use crate::error::Result;
 pub struct DiskSpace {
     /// Bytes that are free on the disk for this user.
     pub free_bytes: u64,
+    /// How many more files and directories it can have; `None`: as many as there is room for.
+    pub free_inodes: Option<u64>,
     /// Once the disk was full, writers refuse events while fewer bytes than this are free.
     pub needed_bytes: u64,
     /// Whether a sender has found the disk full, and there still is no room.
@@ -33,6 +35,7 @@ impl Spool {
     pub(crate) fn disk_space(&self) -> Result<DiskSpace> {
         Ok(DiskSpace {
             free_bytes: self.reserve().free_bytes()?,
+            free_inodes: self.reserve().free_inodes()?,
             needed_bytes: ROOM_BYTES,
             is_full: self.reserve().is_disk_full()?,
             has_reserve: self.reserve().is_allocated()?,

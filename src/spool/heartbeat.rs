@@ -38,6 +38,9 @@ pub(crate) struct Heartbeat {
     pub paused: Option<String>,
     /// Since when delivery is paused: wall time in milliseconds.
     pub paused_since_ms: Option<i64>,
+    /// When the API last answered a request, and when it last accepted one; of this sender or one before.
+    pub answered_ms: Option<i64>,
+    pub accepted_ms: Option<i64>,
 }
 
 impl Heartbeat {

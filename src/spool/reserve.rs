@@ -135,6 +135,12 @@ impl<'a> Reserve<'a> {
         Ok(free_bytes(&self.disk()?))
     }
 
+    /// Inodes that are free on the spool's disk. Some file systems have as many as there is room for.
+    pub(crate) fn free_inodes(self) -> Result<Option<u64>> {
+        let disk = self.disk()?;
+        Ok((disk.f_files > 0).then_some(disk.f_favail))
+    }
+
     fn has_room(self) -> Result<bool> {
         let disk = self.disk()?;
         // Some file systems have as many inodes as there is room for, and say 0.

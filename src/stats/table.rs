@@ -100,7 +100,7 @@ macro_rules! for_each_figure {
             /// Requests that were not processed and are sent again later.
             postponed_requests: u64 = Verdict("retry"), VERDICTS,
                 c.postponed_requests, totals.measures.verdicts.retry;
-            /// Requests that no answer has settled.
+            /// Requests whose own end settled nothing; a repetition may have.
             in_doubt_requests: u64 = Verdict("in_doubt"), VERDICTS,
                 c.in_doubt_requests, totals.measures.verdicts.in_doubt;
             /// Requests after which delivery paused, or stayed paused: no event was to blame.
@@ -115,6 +115,18 @@ macro_rules! for_each_figure {
             /// How long events took from their enqueue until they were accepted.
             delivery_seconds: Histogram = Histogram(&DELIVERY_BOUNDS_US),
                 "meditopia_delivery_duration_seconds", c.delivery, totals.measures.deliveries;
+            /// When the API last answered a request.
+            ///
+            /// Neither a server error nor a login page is an answer of the API. `None`: never.
+            answered_ms: Option<i64> = TimeMs, "meditopia_api_answered_timestamp_seconds",
+                c.answered_ms;
+            /// When the API last accepted events.
+            ///
+            /// `None`: never.
+            accepted_ms: Option<i64> = TimeMs, "meditopia_events_accepted_timestamp_seconds",
+                c.accepted_ms;
+            /// Whether the store cannot be read, so that its figures are missing.
+            store_unreadable: bool = Flag, "meditopia_store_unreadable", c.store_unreadable;
         }
     };
 }

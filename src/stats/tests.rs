@@ -35,6 +35,9 @@ fn paused() -> Stats {
         enqueue_seconds: one_of(&[(0, 3), (14, 1)], 1_000_001),
         request_seconds: one_of(&[(2, 26)], 7),
         delivery_seconds: one_of(&[(13, 27)], 28_000_000),
+        answered_ms: Some(29_000),
+        accepted_ms: Some(30_000),
+        store_unreadable: true,
     }
 }
 
@@ -162,7 +165,8 @@ fn the_json_of_the_statistics_has_every_field_by_its_name() {
             "oldest_pending_ms": 1_722_956_645_000_i64, "sender_seen_ms": 0, "sender_pid": 4242,
             "torn_tails": 17, "lost": 18, "delivered_requests": 19, "too_large_requests": 20,
             "postponed_requests": 21, "in_doubt_requests": 22, "pausing_requests": 23,
-            "sent_bytes": 24, "pauses": 25,
+            "sent_bytes": 24, "pauses": 25, "answered_ms": 29_000, "accepted_ms": 30_000,
+            "store_unreadable": true,
         })
     );
     let members = read.as_object().unwrap().keys();
@@ -190,6 +194,8 @@ fn a_figure_that_is_none_is_null_in_json_and_has_no_prometheus_sample() {
         "oldest_pending_ms",
         "sender_seen_ms",
         "sender_pid",
+        "answered_ms",
+        "accepted_ms",
     ] {
         assert_eq!(read[member], serde_json::Value::Null, "{member}");
     }
@@ -239,6 +245,9 @@ fn every_figure_has_a_prometheus_sample_in_its_base_unit() {
         ("meditopia_events_lost_total", "18"),
         ("meditopia_request_sent_bytes_total", "24"),
         ("meditopia_pauses_total", "25"),
+        ("meditopia_api_answered_timestamp_seconds", "29.000"),
+        ("meditopia_events_accepted_timestamp_seconds", "30.000"),
+        ("meditopia_store_unreadable", "1"),
     ] {
         assert_eq!(scrape.value(metric, &[]), Some(value), "{metric}");
         let counts = scrape.kinds[metric] == "counter";
@@ -257,7 +266,7 @@ fn every_figure_has_a_prometheus_sample_in_its_base_unit() {
         let value = scrape.value("meditopia_paused", &[("reason", reason.name())]);
         assert_eq!(value, Some(is));
     }
-    assert_eq!(scrape.kinds.len(), 27);
+    assert_eq!(scrape.kinds.len(), 30);
 }
 
 #[test]

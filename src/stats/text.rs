@@ -17,6 +17,7 @@ impl Stats {
                 }
                 Value::Histogram(bounds, histogram) => histogram_json(bounds, &histogram),
                 Value::TimeMs(time) => or_null(time.map(|time| time.to_string())),
+                Value::Flag(flag) => flag.to_string(),
                 Value::Pid(pid) => or_null(pid.map(|pid| pid.to_string())),
                 Value::Paused(reason) => or_null(reason.map(|reason| format!("\"{reason}\""))),
             };
@@ -58,9 +59,11 @@ impl Figure {
             Value::Verdict(..) => ("counter", VERDICTS_MEANING),
             Value::Counter(_) => ("counter", self.meaning),
             Value::Histogram(..) => ("histogram", self.meaning),
-            Value::Gauge(_) | Value::TimeMs(_) | Value::Paused(_) | Value::Pid(_) => {
-                ("gauge", self.meaning)
-            }
+            Value::Gauge(_)
+            | Value::TimeMs(_)
+            | Value::Paused(_)
+            | Value::Pid(_)
+            | Value::Flag(_) => ("gauge", self.meaning),
         };
         let metric = self.metric;
         text.push_str(&format!(
@@ -80,6 +83,7 @@ impl Figure {
         };
         match self.value {
             Value::Counter(number) | Value::Gauge(number) => sample(None, &number.to_string()),
+            Value::Flag(flag) => sample(None, if flag { "1" } else { "0" }),
             Value::Verdict(verdict, number) => {
                 sample(Some(("verdict", verdict)), &number.to_string());
             }

@@ -135,6 +135,9 @@ typedef struct meditopia_stats {
   struct meditopia_histogram enqueue;
   struct meditopia_histogram request;
   struct meditopia_histogram delivery;
+  int64_t answered_ms;
+  int64_t accepted_ms;
+  uint64_t store_unreadable;
 } meditopia_stats;
 
 typedef struct meditopia_log_record {

@@ -149,6 +149,9 @@ fn unknown_times_in_the_statistics_are_minus_one_and_known_values_are_in_their_f
         enqueue_seconds: histogram_of(28),
         request_seconds: histogram_of(29),
         delivery_seconds: histogram_of(30),
+        answered_ms: Some(31),
+        accepted_ms: Some(32),
+        store_unreadable: true,
     });
     assert_eq!(all.pause_reason, 4);
     assert_eq!(
@@ -181,6 +184,8 @@ fn unknown_times_in_the_statistics_are_minus_one_and_known_values_are_in_their_f
         [all.pausing_requests, all.sent_bytes, all.pauses],
         [25, 26, 27]
     );
+    assert_eq!([all.answered_ms, all.accepted_ms], [31, 32]);
+    assert_eq!((all.store_unreadable, nothing.store_unreadable), (1, 0));
     for (histogram, us) in [(all.enqueue, 28), (all.request, 29), (all.delivery, 30)] {
         assert_eq!((histogram.count, histogram.sum_us), (us + 1, us));
         assert_eq!((histogram.buckets[3], histogram.buckets[14]), (us, 1));
