@@ -39,7 +39,7 @@ pub(crate) fn quoted(value: &str) -> String {
 }
 
 /// `word` quoted for a shell, in a command that a message tells to run.
-pub(crate) fn shell_word(word: &str) -> String {
+pub fn shell_word(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "/.:_-+=@%,".contains(c);
     match !word.is_empty() && word.chars().all(is_plain) {
         true => word.to_owned(),

@@ -13,7 +13,7 @@ use crate::store::Reader;
 use crate::store::{PauseState, Totals};
 
 /// How often a report reads store and journal while events move from the journal to the store.
-const TRIES: u32 = 3;
+pub(super) const TRIES: u32 = 3;
 
 /// What the store holds, and what the journal holds that the store has not taken over.
 #[derive(Default)]

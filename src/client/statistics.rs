@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::core::Core;
 use super::in_doubt::in_doubt_count;
+use super::report::TRIES;
 use crate::error::{PauseReason, Result};
 use crate::journal::round::Offsets;
 use crate::journal::{backlog, usage};
@@ -75,10 +76,18 @@ impl Core {
             stats.store_unreadable = false;
             return Ok(());
         };
-        let totals = store.totals();
-        let offsets = store.offsets();
-        stats.journal_bytes = journal_bytes.saturating_sub(offsets.values().sum());
-        let journalled = backlog::count(&self.spool, &offsets)?;
+        // What the sender takes over between the two reads is in neither: both are read again.
+        let mut tries = 0;
+        let (totals, journalled) = loop {
+            let (totals, offsets) = (store.totals(), store.offsets());
+            let journalled = backlog::count(&self.spool, &offsets)?;
+            tries += 1;
+            store.refresh()?;
+            if tries == TRIES || store.offsets() == offsets {
+                stats.journal_bytes = journal_bytes.saturating_sub(offsets.values().sum());
+                break (totals, journalled);
+            }
+        };
         stats.pending = totals.pending + journalled.events;
         copy_totals(&totals, stats);
         stats.in_doubt = in_doubt_count(&store);

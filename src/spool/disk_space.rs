@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::identity::describe;
 use super::open::Spool;
-use super::reserve::ROOM_BYTES;
+use super::reserve::{ROOM_BYTES, free_bytes};
 use crate::error::Result;
 
 /// The room on a spool's disk.
@@ -12,8 +12,12 @@ use crate::error::Result;
 pub struct DiskSpace {
     /// Bytes that are free on the disk for this user.
     pub free_bytes: u64,
+    /// Bytes that the disk has in all.
+    pub total_bytes: u64,
     /// How many more files and directories it can have; `None`: as many as there is room for.
     pub free_inodes: Option<u64>,
+    /// How many it can have in all; 0: as many as there is room for.
+    pub total_inodes: u64,
     /// Once the disk was full, writers refuse events while fewer bytes than this are free.
     pub needed_bytes: u64,
     /// Whether a sender has found the disk full, and there still is no room.
@@ -33,9 +37,12 @@ pub fn disk_space(dir: &Path) -> Result<DiskSpace> {
 
 impl Spool {
     pub(crate) fn disk_space(&self) -> Result<DiskSpace> {
+        let disk = self.reserve().disk()?;
         Ok(DiskSpace {
-            free_bytes: self.reserve().free_bytes()?,
-            free_inodes: self.reserve().free_inodes()?,
+            free_bytes: free_bytes(&disk),
+            total_bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
+            free_inodes: (disk.f_files > 0).then_some(disk.f_favail),
+            total_inodes: disk.f_files,
             needed_bytes: ROOM_BYTES,
             is_full: self.reserve().is_disk_full()?,
             has_reserve: self.reserve().is_allocated()?,

@@ -33,7 +33,7 @@ const FULL: &str = "full";
 /// A reserve whose blocks are being allocated.
 const UNFINISHED: &str = "reserve.new";
 
-fn free_bytes(disk: &StatVfs) -> u64 {
+pub(super) fn free_bytes(disk: &StatVfs) -> u64 {
     disk.f_bavail.saturating_mul(disk.f_frsize)
 }
 
@@ -135,12 +135,6 @@ impl<'a> Reserve<'a> {
         Ok(free_bytes(&self.disk()?))
     }
 
-    /// Inodes that are free on the spool's disk. Some file systems have as many as there is room for.
-    pub(crate) fn free_inodes(self) -> Result<Option<u64>> {
-        let disk = self.disk()?;
-        Ok((disk.f_files > 0).then_some(disk.f_favail))
-    }
-
     fn has_room(self) -> Result<bool> {
         let disk = self.disk()?;
         // Some file systems have as many inodes as there is room for, and say 0.
@@ -148,7 +142,8 @@ impl<'a> Reserve<'a> {
         Ok(has_inodes && free_bytes(&disk) >= ROOM_BYTES)
     }
 
-    fn disk(self) -> Result<StatVfs> {
+    /// What the spool's disk says about its room.
+    pub(super) fn disk(self) -> Result<StatVfs> {
         let dir = self.dir()?;
         let file = dir.as_file();
         file.and_then(|file| Ok(calls::fstatvfs(file)?))

@@ -8,14 +8,16 @@ use super::opening::Unreadable;
 use super::queue_file;
 use super::recovery::CannotOpen;
 use crate::error::{Error, ErrorKind, PauseReason};
+use crate::spelling::shell_word;
 
 /// The store cannot be trusted until an operator recovers it.
 pub(super) fn damaged(disk: &dyn Disk, what: &str) -> Error {
+    let spool = disk.describe(None);
+    let command = shell_word(&spool);
     Error::new(
         ErrorKind::Store,
         format!(
-            "{}: {what}; enqueue goes on, nothing is sent; keep a copy of the spool, then `meditopia recover` it",
-            disk.describe(None)
+            "{spool}: {what}; enqueue goes on, nothing is sent; keep a copy of the spool, then: meditopia recover {command}"
         ),
     )
     .paused_for(PauseReason::StoreDamaged)

@@ -8,6 +8,7 @@
 // replacements.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod alarms;
 mod commands;
 mod control;
 mod failure;

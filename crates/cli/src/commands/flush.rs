@@ -3,16 +3,18 @@
 //! The command sends by itself, unless another process is elected; then it waits for that one.
 
 use std::process::ExitCode;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use meditopia::internals::config::Role;
 use meditopia::{Client, Error, ErrorKind, LogLevel as Level, Report};
 
+use crate::commands::status::sender_state::SenderState;
 use crate::failure::{EVENTS_LEFT, FAILED, Failure, PAUSED, USAGE};
 use crate::options::sender_config::SenderConfig;
 use crate::options::spool::SpoolOptions;
 use crate::output::log::{Log, LogFormat};
-use crate::output::print_line;
+use crate::output::{figures, print_line};
 
 /// The last part of `--help`.
 pub const EXIT_CODES: &str = "Exit status:
@@ -21,6 +23,9 @@ pub const EXIT_CODES: &str = "Exit status:
   2  the command line or the configuration is wrong
   6  the timeout passed; the next sender delivers the rest
   7  delivery is paused and an operator has to look at the reason; every event is kept";
+
+/// How often the process that is elected is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The arguments of `meditopia flush`.
 #[derive(clap::Args)]
@@ -33,7 +38,7 @@ pub struct Options {
     /// Print one JSON object
     #[arg(long, conflicts_with = "quiet")]
     json: bool,
-    /// Print nothing if everything is delivered and nothing was rejected; for cron
+    /// Print nothing unless it fails; for cron. A rejected event is no failure of the flush
     #[arg(long, short)]
     quiet: bool,
     /// The format of warnings on standard error; by default journal under systemd, otherwise text
@@ -47,13 +52,20 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let format = options
         .log_format
         .unwrap_or_else(LogFormat::of_standard_error);
-    let level = sender.settings.log_level.min(Some(Level::Warn));
+    // What only has to be known is not said; why the command fails, its result says.
+    let most = match options.quiet {
+        true => Level::Error,
+        false => Level::Warn,
+    };
+    let level = sender.settings.log_level.min(Some(most));
     let (log, log_thread) =
         Log::start(format, level).map_err(|e| Failure::from(format!("cannot start: {e}")))?;
     // An open client logs them itself.
     let client = Client::open(&sender.config).inspect_err(|_| log.warn_about(&sender.config))?;
     client.set_log_callback(Some(log.callback()))?;
-    let (report, outcome) = client.flush(Duration::from_secs(options.timeout.into()));
+    let (report, outcome) = warn_of_silence(&client, &log, || {
+        client.flush(Duration::from_secs(options.timeout.into()))
+    });
     drop(client);
     drop(log);
     log_thread.finish();
@@ -65,10 +77,31 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     } else {
         sentence(&report, error.as_ref())
     };
-    if !(options.quiet && status == 0 && report.rejected == 0) {
+    if !(options.quiet && status == 0) {
         print_line(line)?;
     }
     Ok(ExitCode::from(status))
+}
+
+/// Carries `flush` out, and warns once if the elected process is silent meanwhile: a timeout may be long.
+fn warn_of_silence<T>(client: &Client, log: &Log, flush: impl FnOnce() -> T) -> T {
+    let (ended, end) = channel::<()>();
+    std::thread::scope(|scope| {
+        // Without this thread only the warning is missing.
+        let _ = std::thread::Builder::new()
+            .name("silence".to_owned())
+            .spawn_scoped(scope, move || {
+                while end.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                    if let Some(silence) = SenderState::silence(client) {
+                        log.warn(silence);
+                        return;
+                    }
+                }
+            });
+        let result = flush();
+        drop(ended);
+        result
+    })
 }
 
 fn status(error: Option<&Error>) -> u8 {
@@ -89,13 +122,7 @@ fn sentence(report: &Report, error: Option<&Error>) -> String {
     if report.expired > 0 {
         line.push_str(&format!(", {} expired", report.expired));
     }
-    match (report.pending, report.in_doubt) {
-        (0, _) => line.push_str("; nothing pending"),
-        (pending, 0) => line.push_str(&format!("; {pending} pending")),
-        (pending, in_doubt) => {
-            line.push_str(&format!("; {pending} pending, {in_doubt} of them in doubt"));
-        }
-    }
+    line.push_str(&format!("; {}", figures::left(report)));
     if let Some(error) = error {
         line.push_str(&format!(": {error}"));
     }

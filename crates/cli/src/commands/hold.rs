@@ -31,8 +31,12 @@ pub struct Options {
 
 /// Stops sending from the spool.
 pub fn hold(options: &Options) -> Result<ExitCode, Failure> {
-    options.spool.open_to_change()?.hold()?;
-    print_line("held: nothing is sent until: meditopia resume")?;
+    let (client, typed) = options.spool.open_to_change_typed()?;
+    client.hold()?;
+    print_line(format_args!(
+        "held: nothing is sent until: {}",
+        typed.command("resume")
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 

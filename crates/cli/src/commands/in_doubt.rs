@@ -83,10 +83,10 @@ fn list(options: &ListOptions) -> Result<(), Failure> {
 fn set_aside(options: &SetAsideOptions) -> Result<(), Failure> {
     if options.ids.is_empty() && !options.all {
         let message =
-            "which events? name them by --id, as meditopia in-doubt list shows it, or give --all";
+            "which events? name them by --id, with an ID of the list in-doubt, or give --all";
         return Err(Failure::new(USAGE, message));
     }
-    let client = options.spool.open_to_change()?;
+    let (client, typed) = options.spool.open_to_change_typed()?;
     let in_doubt = ids_in_doubt(&client)?;
     let ids = if options.all {
         in_doubt.clone()
@@ -95,7 +95,8 @@ fn set_aside(options: &SetAsideOptions) -> Result<(), Failure> {
     };
     if let Some(absent) = ids.iter().find(|id| !in_doubt.contains(id)) {
         let message = format!(
-            "no event in doubt has the id {absent}; it may have been settled; see meditopia in-doubt list"
+            "no event in doubt has the id {absent}; it may have been settled; see: {}",
+            typed.command("in-doubt list")
         );
         return Err(Failure::new(FAILED, message));
     }
@@ -109,13 +110,15 @@ fn set_aside(options: &SetAsideOptions) -> Result<(), Failure> {
     ))?;
     let changed = client.set_aside(&ids)? as u64;
     print_line(format_args!(
-        "set {} aside; see meditopia rejected list --reason set-aside",
-        event_count(changed)
+        "set {} aside; see: {} --reason set-aside",
+        event_count(changed),
+        typed.command("rejected list")
     ))?;
     if changed < count {
         let message = format!(
-            "{} could not be set aside: a request with them is in flight; run meditopia hold, then try again",
-            event_count(count - changed)
+            "{} could not be set aside: a request with them is in flight; to try again after it: {}",
+            event_count(count - changed),
+            typed.command("hold")
         );
         return Err(Failure::new(FAILED, message));
     }

@@ -111,11 +111,13 @@ fn line(receipt: &Receipt, user: Option<&str>, zone: &Zone, out: &Output) -> Str
     let total: u32 = counts.iter().sum();
     let delivered = out.paint(Tone::Good, "delivered");
     format!(
-        "{}  {delivered} {} ({})  HTTP {}  {users}",
+        "{}  {delivered} {} ({})  HTTP {}, {} attempt{}  {users}",
         zone.show(receipt.time_ms),
         event_count(total.into()),
         kinds.join(", "),
-        receipt.http_status
+        receipt.http_status,
+        receipt.attempts,
+        if receipt.attempts == 1 { "" } else { "s" },
     )
 }
 

@@ -35,7 +35,8 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     } else {
         Repair::Look
     };
-    let salvage = recover(&options.spool.dir_as_owner()?, repair)?;
+    let dir = options.spool.dir_as_owner()?;
+    let salvage = recover(&dir, repair)?;
     let Some(damage) = &salvage.damage else {
         print_line("the store is sound; there is nothing to recover")?;
         return Ok(ExitCode::SUCCESS);
@@ -56,7 +57,8 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
             Ok(ExitCode::from(code))
         }
         None => {
-            print_line("nothing was done; run it again with --yes to recover")?;
+            let again = options.spool.typed(&dir).command("recover");
+            print_line(format_args!("nothing was done; to recover: {again} --yes"))?;
             Ok(ExitCode::from(NEEDS_YES))
         }
     }

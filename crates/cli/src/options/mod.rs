@@ -5,3 +5,4 @@ pub mod list;
 pub mod rejected_selection;
 pub mod sender_config;
 pub mod spool;
+pub mod typed;

@@ -167,7 +167,7 @@ impl Selected {
                 Some(row) if row.id == *id => visit(&row)?,
                 _ => {
                     let message = format!(
-                        "no rejected event has the id {id}; it may have been requeued or discarded; see meditopia rejected list"
+                        "no rejected event has the id {id}; it may have been requeued or discarded; list the rejected events again"
                     );
                     return Err(Failure::new(FAILED, message));
                 }

@@ -17,6 +17,7 @@ use meditopia::internals::spool;
 use meditopia::{Client, Config};
 
 use crate::failure::{Failure, USAGE};
+use crate::options::typed::Typed;
 use crate::output::print_error;
 use crate::owner::{
     become_controller_of, become_owner_of, check_spool_of_controller, current_user, gave_up_root,
@@ -62,6 +63,13 @@ impl SpoolOptions {
         Ok(Client::open_existing(&dir, Purpose::Change)?)
     }
 
+    /// Opens the spool to change its state, and says how the caller named it.
+    pub fn open_to_change_typed(&self) -> Result<(Client, Typed), Failure> {
+        let dir = self.dir_as_owner()?;
+        let client = Client::open_existing(&dir, Purpose::Change)?;
+        Ok((client, self.typed(&dir)))
+    }
+
     /// See [`NamedSpool::config_as_owner`]. The caller reports the configuration's warnings.
     pub fn config_as_owner(&self, token: TokenUse) -> Result<Config, Failure> {
         self.sources().config_as_owner(token)
@@ -74,6 +82,17 @@ impl SpoolOptions {
             print_error(format_args!("meditopia: warning: {warning}"));
         }
         Ok(config)
+    }
+
+    /// How the caller named the spool at `dir`.
+    pub fn typed(&self, dir: &Path) -> Typed {
+        let named = &self.named;
+        Typed::new(
+            self.positional.as_deref(),
+            named.spool.as_deref(),
+            named.config.as_deref(),
+            dir,
+        )
     }
 
     /// The file that --config names.

@@ -74,8 +74,8 @@ impl<'a> RowPrinter<'a> {
             Detail::Line => {
                 if is_first {
                     let headings = format!(
-                        "{:<20}  {:<26}  {:<13}  {:<20}  {}",
-                        "ID", "SINCE", "WHY", "USER", "EVENT"
+                        "{:<20}  {:<26}  {:<13}  {:<8}  {:<20}  {}",
+                        "ID", "SINCE", "WHY", "ATTEMPTS", "USER", "EVENT"
                     );
                     out.line(out.paint(Tone::Label, &headings))?;
                 }
@@ -106,9 +106,10 @@ impl<'a> RowPrinter<'a> {
             Err(_) => (String::new(), row.event_json.clone()),
         };
         format!(
-            "{:<20}  {:<26}  {why}  {:<20}  {}",
+            "{:<20}  {:<26}  {why}  {:<8}  {:<20}  {}",
             row.id,
             self.zone.show(since(row)),
+            attempts(row),
             sanitize(&user),
             sanitize(&event)
         )
@@ -129,7 +130,7 @@ impl<'a> RowPrinter<'a> {
         if !row.message.is_empty() {
             fields.push(("message", sanitize(&row.message)));
         }
-        fields.push(("requests", row.attempts.to_string()));
+        fields.push(("attempts", attempts(row)));
         fields.push(("event", sanitize(&row.event_json)));
         if self.printed > 1 {
             out.line("")?;
@@ -147,6 +148,14 @@ fn since(row: &Row) -> i64 {
     match row.reason {
         RowReason::Refused { .. } | RowReason::Expired { .. } | RowReason::SetAside => row.last_ms,
         RowReason::InDoubt | RowReason::Pending | RowReason::Journalled => row.first_ms,
+    }
+}
+
+/// How many requests carried the event; `-`: none, or the store does not know.
+fn attempts(row: &Row) -> String {
+    match row.attempts {
+        0 => "-".to_owned(),
+        attempts => attempts.to_string(),
     }
 }
 

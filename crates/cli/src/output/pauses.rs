@@ -1,9 +1,8 @@
 //! What operators are told about a pause: the reason, and what ends it.
 
-use std::path::Path;
-
 use meditopia::{PauseReason, Stats};
 
+use crate::options::typed::Typed;
 use crate::times::{Zone, show_span};
 
 /// The reason of the pause, its beginning, and the next probe.
@@ -22,8 +21,8 @@ pub fn describe(reason: PauseReason, stats: &Stats, now_ms: i64, zone: &Zone) ->
 }
 
 /// What the operator can do to end the pause.
-pub fn advice(reason: PauseReason, spool: &Path) -> String {
-    let spool = spool.display();
+pub fn advice(reason: PauseReason, typed: &Typed) -> String {
+    let spool = typed.words();
     match reason {
         PauseReason::Auth => format!(
             "put a valid bearer token where the sender reads it; delivery then continues by itself, or at once with: meditopia resume {spool}"

@@ -10,8 +10,11 @@ mod live_spool;
 // Tests.
 mod adopt;
 mod adopt_copies;
+mod advice;
+mod alarms;
 mod doctor;
 mod event_lists;
+mod figures;
 mod hold;
 mod hostile_application;
 mod hostile_owner;

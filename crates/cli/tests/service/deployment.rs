@@ -258,3 +258,16 @@ fn alerts_and_dashboard_use_only_metrics_that_the_service_has() {
         assert!(missing.is_empty(), "{missing:?}");
     }
 }
+
+#[test]
+fn every_alert_and_every_panel_keeps_hosts_apart_whose_spools_have_the_same_path() {
+    for file in ["meditopia.rules.yml", "dashboard.json"] {
+        let text = fs::read_to_string(repository_path("bindings/prometheus").join(file)).unwrap();
+        let groups: Vec<&str> = text.split(" by (").skip(1).collect();
+        assert!(groups.len() > 10, "{file}");
+        for group in groups {
+            let kept = group.split(')').next().unwrap();
+            assert!(kept.starts_with("instance, spool"), "{file}: by ({kept})");
+        }
+    }
+}

@@ -46,7 +46,7 @@ fn a_service_without_an_api_ends_within_its_drain_timeout_and_says_what_is_left(
     service.signal(Signal::INT);
     manager.wait_for_message("EXTEND_TIMEOUT_USEC=");
     assert_eq!(service.wait_for_end().code(), Some(0));
-    service.wait_for_log("0 delivered, 0 rejected since SIGINT; 5 events left for the next sender");
+    service.wait_for_log("0 delivered, 0 rejected since SIGINT; 5 pending, for the next sender (");
     assert_eq!(spool.client().stats().unwrap().pending, 5);
 }
 

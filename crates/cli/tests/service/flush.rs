@@ -19,19 +19,32 @@ fn a_flush_prints_what_it_delivered_and_rejected() {
     let api = Sandbox::builder().unknown_user("u-3").start();
     let spool = configured(&api);
     spool.client().enqueue_users(0..10);
-    let output = spool.output("flush", &["--quiet"]);
+    let output = spool.output("flush", &[]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(line(&output), "9 delivered, 1 rejected; nothing pending");
+}
 
-    // If all is delivered and nothing is rejected, --quiet prints nothing.
-    spool.client().enqueue_users(10..20);
-    let output = spool.output("flush", &["--quiet"]);
-    assert_eq!(output.status.code(), Some(0));
+#[test]
+fn a_quiet_flush_says_nothing_unless_it_fails() {
+    let api = Sandbox::builder().unknown_user("u-3").start();
+    let spool = configured(&api);
+    let quiet = || spool.output("flush", &["--quiet", "--timeout", "1"]);
+    spool.client().enqueue_users(0..10);
+    // Neither what was rejected nor a warning about it.
+    let output = quiet();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(
         output.stdout.is_empty() && output.stderr.is_empty(),
         "{output:?}"
     );
-    assert_eq!(api.ledger().accepted_events, 19);
+    assert_eq!(api.ledger().accepted_events, 9);
+
+    api.set_fault(serde_json::json!({"fault": "status", "status": 503}));
+    spool.client().enqueue_users(10..20);
+    let output = quiet();
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+    assert!(line(&output).contains("10 pending"), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
 }
 
 #[test]

@@ -79,6 +79,6 @@ fn a_service_on_stand_by_is_not_ready_if_the_elected_one_is_not_seen() {
     // A service on stand-by ends without delivering.
     spool.client().enqueue_users(0..5);
     assert_eq!(second.terminate().code(), Some(0));
-    second.wait_for_log("5 events pending; another process sends them");
+    second.wait_for_log("5 pending; another process sends them");
     first.signal(Signal::CONT);
 }

@@ -3,11 +3,11 @@
 use std::io::Read;
 use std::process::{Command, Stdio};
 
-use meditopia_testkit::meditopia_command;
 use meditopia_testkit::process::ChildProcess;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::service::{ConfiguredSpool, Service, ServiceManager};
 use meditopia_testkit::spool::ClientExt;
+use meditopia_testkit::{meditopia_command, repository_path};
 use rustix::process::Signal;
 
 use crate::fixtures::configured;
@@ -94,4 +94,46 @@ fn the_bearer_token_of_a_service_is_in_no_argument_variable_log_metric_or_state(
     for text in texts.iter().chain([&service.log()]) {
         assert!(!text.contains(secret), "{text}");
     }
+}
+
+/// The first column of the table below this heading of the guide.
+fn names_in_guide(heading: &str) -> Vec<String> {
+    let guide = std::fs::read_to_string(repository_path("crates/cli/src/GUIDE.md")).unwrap();
+    let (_, section) = guide.split_once(heading).expect(heading);
+    let section = section.split("\n## ").next().unwrap();
+    let names = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut names: Vec<String> = names
+        .map(|line| line.split('`').next().unwrap().to_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_line_of_the_log_as_json_has_the_members_that_the_guide_lists_and_no_others() {
+    let listed = names_in_guide("## The log as JSON");
+    assert!(listed.len() >= 3, "{listed:?}");
+    let api = Sandbox::builder().unknown_user("u-1").start();
+    let spool = configured(&api);
+    spool.configure(&format!(
+        "flush_interval_ms = 20\nlog_level = \"debug\"\nbearer_token_file = {:?}",
+        spool.token_file()
+    ));
+    let mut service = spool.start_service(&["--log-format", "json"]);
+    spool.client().enqueue_users(0..3);
+    service.wait_for_log("refused alone");
+    api.refuse_address();
+    spool.client().enqueue_users(3..4);
+    service.wait_for_log("paused (ip)");
+    assert!(service.terminate().success());
+    let log = service.log();
+    let mut levels = std::collections::BTreeSet::new();
+    for line in log.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect(line);
+        let mut members: Vec<String> = line.as_object().unwrap().keys().cloned().collect();
+        members.sort();
+        assert_eq!(members, listed, "{line}");
+        levels.insert(line["level"].as_str().unwrap().to_owned());
+    }
+    assert!(levels.len() >= 3, "{levels:?}");
 }

@@ -12,6 +12,7 @@ mod flush;
 mod foreign_texts;
 mod health;
 mod log;
+mod metrics;
 mod reload;
 mod replaced;
 mod sandbox;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use meditopia::internals::client::Comparison;
+use meditopia::internals::spelling::shell_word;
 
 use crate::failure::Failure;
 use crate::output::print_line;
@@ -23,7 +24,7 @@ pub fn print(dir: &Path, compared: &Comparison) -> Result<(), Failure> {
     if let Some(damage) = &salvage.damage {
         print_line(format_args!(
             "the store cannot be used as it is: {damage}; nothing will be sent before: meditopia recover {} --yes",
-            dir.display()
+            shell_word(&dir.display().to_string())
         ))?;
     }
     if let Some(seen) = compared.sender_ran_ms {

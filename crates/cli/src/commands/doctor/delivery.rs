@@ -6,42 +6,39 @@ use std::path::Path;
 
 use meditopia::internals::client::{Elected, Purpose};
 use meditopia::internals::clock::wall_ms;
-use meditopia::internals::config::Settings;
 use meditopia::internals::spool;
 use meditopia::{Client, PauseReason, Result};
 
 use super::spool_directory::{advice, problem};
 use super::{Finding, Report};
-use crate::output::pauses;
-use crate::output::{event_count, sanitize};
+use crate::options::typed::Typed;
+use crate::output::{figures, pauses, sanitize};
 use crate::times::Zone;
 
 const NAME: &str = "delivery";
 
-pub fn check(settings: &Settings, report: &mut Report) {
+pub fn check(dir: &Path, typed: &Typed, report: &mut Report) {
     // A directory without a spool has been reported already.
-    let Some(dir) = &settings.spool else {
-        return;
-    };
     if spool::describe(dir).is_err() {
         return;
     }
-    report.add(&match check_spool(dir) {
+    report.add(&match check_spool(dir, typed) {
         Ok(finding) => finding,
         Err(e) => Finding::fail(NAME, problem(&e), advice(&e)),
     });
 }
 
-fn check_spool(dir: &Path) -> Result<Finding> {
+fn check_spool(dir: &Path, typed: &Typed) -> Result<Finding> {
     let client = Client::open_existing(dir, Purpose::Read)?;
     let stats = client.stats()?;
     let now_ms = wall_ms();
-    let pending = format!("{} pending", event_count(stats.pending));
+    let pending = figures::all_pending(&stats);
     if let Some(reason) = stats.paused {
         let paused = pauses::describe(reason, &stats, now_ms, &Zone::new(false));
         let answer = match client.pause() {
-            Ok(Some(pause)) => pause.message,
-            Ok(None) => String::new(),
+            // What the store remembers of another pause is not why a damaged store stands still.
+            Ok(Some(pause)) if pause.reason == reason => pause.message,
+            Ok(_) => String::new(),
             Err(e) => problem(&e),
         };
         let answer = match answer.as_str() {
@@ -53,7 +50,7 @@ fn check_spool(dir: &Path) -> Result<Finding> {
             PauseReason::StoreDamaged => format!("{paused}{answer}: nothing is sent"),
             _ => format!("{paused}{answer}: nothing is sent, {pending}"),
         };
-        return Ok(Finding::fail(NAME, finding, pauses::advice(reason, dir)));
+        return Ok(Finding::fail(NAME, finding, pauses::advice(reason, typed)));
     }
     let elected = client.elected()?;
     let retry = client.retry()?.filter(|retry| retry.is_lasting);

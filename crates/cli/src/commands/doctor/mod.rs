@@ -4,6 +4,7 @@
 //! name, connection, TLS, the API's answer, clock. The API gets a request without events: it checks
 //! the token and the address first, and whatever it answers, no event can be counted.
 
+mod alarms;
 mod api;
 mod certificate;
 mod delivery;
@@ -18,8 +19,10 @@ use meditopia::internals::config::{Settings, read_text};
 use meditopia::internals::event::Rules;
 use serde::Serialize;
 
+use crate::alarms::{Alarm, Grade};
 use crate::failure::{Failure, USAGE};
 use crate::options::spool::{SpoolOptions, TokenUse};
+use crate::options::typed::Typed;
 use crate::output::{print_line, shown, shown_json};
 use crate::owner;
 
@@ -96,6 +99,20 @@ impl Finding {
             state: State::Warn,
             finding: finding.into(),
             advice: Some(advice.into()),
+        }
+    }
+
+    /// An alarm as a finding about `what`.
+    pub fn of(what: &'static str, alarm: Alarm) -> Self {
+        Self {
+            what,
+            state: match alarm.grade {
+                Grade::Ok => State::Ok,
+                Grade::Warning => State::Warn,
+                Grade::Critical | Grade::Unknown => State::Fail,
+            },
+            finding: alarm.finding,
+            advice: Some(alarm.advice),
         }
     }
 
@@ -176,7 +193,11 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
             if let Some(file) = options.spool.config_file() {
                 check_owner_can_read(file, &mut report);
             }
-            run_checks(&settings, request.as_deref(), &mut report);
+            let typed = settings
+                .spool
+                .as_deref()
+                .map(|dir| options.spool.typed(dir));
+            run_checks(&settings, typed.as_ref(), request.as_deref(), &mut report);
         }
     }
     if let Some(failure) = report.print_failure {
@@ -242,9 +263,17 @@ fn check_owner_can_read(config: &Path, report: &mut Report) {
     }
 }
 
-fn run_checks(settings: &Settings, request: Option<&[u8]>, report: &mut Report) {
+fn run_checks(
+    settings: &Settings,
+    typed: Option<&Typed>,
+    request: Option<&[u8]>,
+    report: &mut Report,
+) {
     spool_directory::check(settings, report);
-    delivery::check(settings, report);
+    if let (Some(dir), Some(typed)) = (&settings.spool, typed) {
+        delivery::check(dir, typed, report);
+        alarms::check(dir, typed, report);
+    }
     let token = token::check(settings, report);
     if network::check(settings, report) {
         api::check(settings, token.as_ref(), request, report);

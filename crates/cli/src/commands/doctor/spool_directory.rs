@@ -8,10 +8,8 @@ use meditopia::internals::config::Settings;
 use meditopia::internals::spool::{self, Destination, GroupTrust};
 
 use super::{Finding, Report};
-
-/// Free space below this many times what is needed is a warning.
-const SCARCE: u64 = 10;
-const MIB: u64 = 1024 * 1024;
+use crate::alarms;
+use crate::output::figures;
 
 pub fn check(settings: &Settings, report: &mut Report) {
     let Some(dir) = &settings.spool else {
@@ -90,22 +88,15 @@ pub fn check(settings: &Settings, report: &mut Report) {
         }
     }
     match spool::disk_space(dir) {
-        Ok(space) => report.add(&disk_space(&space)),
+        Ok(space) => report.add(&disk_space(&space, dir)),
         Err(e) => report.add(&Finding::fail("disk", problem(&e), advice(&e))),
     }
 }
 
-fn disk_space(space: &spool::DiskSpace) -> Finding {
-    let free = format!("{} MiB free", space.free_bytes / MIB);
-    if space.is_full {
-        return Finding::fail(
-            "disk",
-            format!("full ({free}): enqueue is refused"),
-            "free some space; every acknowledged event is kept",
-        );
-    }
-    if space.free_bytes < SCARCE * space.needed_bytes {
-        return Finding::warn("disk", free, "free some space before events are refused");
+fn disk_space(space: &spool::DiskSpace, dir: &Path) -> Finding {
+    let free = figures::free(space);
+    if let Some(alarm) = alarms::disk(space, dir) {
+        return Finding::of("disk", alarm);
     }
     if !space.has_reserve {
         return Finding::warn(

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use meditopia::internals::config::{BearerToken, Settings, TokenSource};
+use meditopia::internals::spelling::shell_word;
 
 use super::{Finding, Report};
 use crate::owner;
@@ -68,7 +69,7 @@ fn check_file_mode(file: &Path, report: &mut Report) {
         report.add(&Finding::warn(
             "token file rights",
             format!("other users can read {} (mode {mode:04o})", file.display()),
-            format!("chmod 0600 {}", file.display()),
+            format!("chmod 0600 {}", shell_word(&file.display().to_string())),
         ));
     }
 }

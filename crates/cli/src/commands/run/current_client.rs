@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use meditopia::internals::client::{Retry, Vitals};
 use meditopia::internals::config::Settings;
-use meditopia::{Client, ErrorKind, Result, Stats};
+use meditopia::internals::spool::DiskSpace;
+use meditopia::{Client, ErrorKind, PauseReason, Result, Stats};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -26,6 +27,17 @@ pub struct SpoolState {
     pub retry: Option<Retry>,
     /// The bytes that count against `max_spool_bytes`.
     pub waiting_bytes: u64,
+    /// The rejected events that are kept; `None`: the store cannot be read.
+    pub rejected_kept: Option<u64>,
+    pub disk: DiskSpace,
+}
+
+fn rejected_kept(client: &Client) -> Result<Option<u64>> {
+    match client.rejected_by_code() {
+        Ok(counts) => Ok(Some(counts.iter().map(|count| count.events).sum())),
+        Err(e) if e.pause_reason() == Some(PauseReason::StoreDamaged) => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 /// The client that sends.
@@ -101,6 +113,8 @@ impl CurrentClient {
                         stats: client.stats()?,
                         retry: client.retry()?,
                         waiting_bytes: client.waiting_bytes()?,
+                        rejected_kept: rejected_kept(&client)?,
+                        disk: client.disk()?,
                     })
                 })
             });

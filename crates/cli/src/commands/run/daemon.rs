@@ -24,6 +24,7 @@ use super::service_manager::ServiceManager;
 use super::{Options, announce, reload};
 use crate::failure::{EVENTS_LEFT, Failure};
 use crate::options::sender_config::SenderConfig;
+use crate::output::figures;
 use crate::output::log::Log;
 
 /// How much the sender may be overdue if there is no watchdog.
@@ -224,23 +225,17 @@ impl Daemon<'_> {
             "{} delivered, {} rejected since {signal}",
             report.delivered, report.rejected
         );
-        let line = match (report.pending, outcome) {
-            (pending, _) if is_stand_by => {
-                format!("{pending} events pending; another process sends them")
-            }
-            (0, Ok(())) => format!("{done}; nothing pending"),
-            (pending, Ok(())) => format!("{done}; {pending} events left for the next sender"),
-            (pending, Err(error)) => {
-                let in_doubt = match report.in_doubt {
-                    0 => String::new(),
-                    in_doubt => format!(", {in_doubt} of them in doubt"),
-                };
+        let left = figures::left(report);
+        let line = match outcome {
+            _ if is_stand_by => format!("{left}; another process sends them"),
+            Ok(()) => format!("{done}; {left}"),
+            Err(error) => {
                 let cause = if error.kind() == ErrorKind::Timeout {
                     format!("the drain timeout passed: {error}")
                 } else {
                     error.to_string()
                 };
-                format!("{done}; {pending} events left for the next sender{in_doubt} ({cause})")
+                format!("{done}; {left}, for the next sender ({cause})")
             }
         };
         self.manager.send_status(&format!("ended: {line}"));

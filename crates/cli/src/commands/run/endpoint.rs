@@ -15,11 +15,11 @@ use axum::http::{StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use meditopia::internals::client::Standing;
 use meditopia_sandbox::limits::{LimitedListener, Limits};
 use meditopia_sandbox::own_names::{OwnNames, refuse_other_names};
 use tokio::net::TcpListener;
 
+use super::gauges;
 use super::health::Health;
 use crate::failure::{Failure, USAGE};
 
@@ -105,41 +105,13 @@ async fn metrics(State(state): State<EndpointState>) -> Response {
         (_, Err(why)) => return answer(Err(why.to_string())),
     };
     let mut text = spool.stats.to_prometheus_with(&[("spool", &state.spool)]);
-    let labels = spool_label(&state.spool);
-    let mut gauge = |name: &str, help: &str, value: String| {
-        text.push_str(&format!(
-            "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{labels} {value}\n"
-        ));
-    };
-    gauge(
-        "meditopia_spool_bytes",
-        "Bytes of pending events, as counted against max_spool_bytes.",
-        spool.waiting_bytes.to_string(),
-    );
-    gauge(
-        "meditopia_spool_limit_bytes",
-        "The value of max_spool_bytes; 0 means no limit.",
-        client.limit_bytes().to_string(),
-    );
-    gauge(
-        "meditopia_run_elected",
-        "Whether this process is the one that sends.",
-        u8::from(vitals.standing == Standing::Elected).to_string(),
-    );
-    gauge(
-        "meditopia_run_overdue_seconds",
-        "By how much a thread of the sender is overdue.",
-        format!("{:.3}", vitals.overdue.as_secs_f64()),
-    );
+    text.push_str(&gauges::text(
+        &state.spool,
+        &spool,
+        &vitals,
+        client.limit_bytes(),
+    ));
     ([(CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response()
-}
-
-fn spool_label(spool: &str) -> String {
-    let escaped = spool
-        .replace('\\', r"\\")
-        .replace('"', r#"\""#)
-        .replace('\n', r"\n");
-    format!("{{spool=\"{escaped}\"}}")
 }
 
 async fn unknown(uri: Uri) -> Response {

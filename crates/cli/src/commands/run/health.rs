@@ -15,6 +15,7 @@ use meditopia::internals::client::{Retry, Standing, Vitals};
 use meditopia::internals::clock::wall_ms;
 
 use super::current_client::CurrentClient;
+use crate::output::figures;
 
 /// The sender of another process counts as stuck if its heartbeat is older; it writes one every
 /// second.
@@ -88,12 +89,10 @@ fn describe_standing(standing: &Standing, stats: &Stats, now_ms: i64) -> Result<
         let since = stats
             .paused_since_ms
             .map_or_else(String::new, |since| format!(" since {}", utc(since)));
-        return Err(format!(
-            "paused ({reason}){since}; {} events pending",
-            stats.pending
-        ));
+        let pending = figures::all_pending(stats);
+        return Err(format!("paused ({reason}){since}; {pending}"));
     }
-    let pending = format!("{} events pending", stats.pending);
+    let pending = figures::all_pending(stats);
     match standing {
         Standing::Elected | Standing::Busy => Ok(format!("sending; {pending}")),
         Standing::Off => Err("the sender is not running".to_owned()),
@@ -123,9 +122,9 @@ fn check_retry(
     match retry.is_lasting && stats.pending > 0 {
         false => Ok(standing),
         true => Err(format!(
-            "waiting for a retry: {}; {} events pending",
+            "waiting for a retry: {}; {}",
             retry.in_words(now_ms),
-            stats.pending
+            figures::all_pending(stats)
         )),
     }
 }

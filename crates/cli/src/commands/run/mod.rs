@@ -8,12 +8,13 @@
 //! - `current_client`: the client that sends, and the state of its spool
 //! - `reload`: a new configuration after SIGHUP
 //! - `health`, `announce`, `service_manager`: whether delivery works, for the log and for systemd
-//! - `endpoint`: the same over HTTP, for Prometheus and probes
+//! - `endpoint`, `gauges`: the same over HTTP, for Prometheus and probes
 
 mod announce;
 mod current_client;
 mod daemon;
 mod endpoint;
+mod gauges;
 mod health;
 mod reload;
 mod service_manager;

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
-use meditopia::PauseReason;
+use meditopia::internals::spelling::shell_word;
+use serde_json::{Value, json};
 
 use super::snapshot::Snapshot;
+use crate::alarms::{self, Alarm, Grade, Patience, reached};
 use crate::failure::{Failure, USAGE};
+use crate::options::typed::Typed;
 use crate::output::{byte_size, event_count, grouped};
 use crate::times::{parse_span, show_span};
 
@@ -32,16 +35,16 @@ pub struct Thresholds {
     /// Report CRITICAL if this many rejected events are kept
     #[arg(long, value_name = "EVENTS", requires = "check")]
     crit_rejected: Option<u64>,
-    /// Report WARNING if no sender was seen for this long
+    /// Report WARNING if no sender was seen for this long; by default 5m, and only while events wait
     #[arg(long, value_name = "SPAN", value_parser = parse_span, requires = "check")]
     warn_sender: Option<Duration>,
-    /// Report CRITICAL if no sender was seen for this long
+    /// Report CRITICAL if no sender was seen for this long; by default 20m, and only while events wait
     #[arg(long, value_name = "SPAN", value_parser = parse_span, requires = "check")]
     crit_sender: Option<Duration>,
-    /// Report WARNING if the spool's disk has less than this many MiB free
+    /// Report WARNING if the spool's disk has less than this many MiB free; by default if it is nearly full
     #[arg(long, value_name = "MIB", requires = "check")]
     warn_free: Option<u64>,
-    /// Report CRITICAL if the spool's disk has less than this many MiB free
+    /// Report CRITICAL if the spool's disk has less than this many MiB free; by default if events will soon be refused
     #[arg(long, value_name = "MIB", requires = "check")]
     crit_free: Option<u64>,
 }
@@ -85,143 +88,177 @@ fn is_above<T: PartialOrd>(one: Option<T>, other: Option<T>) -> bool {
     matches!((one, other), (Some(one), Some(other)) if one > other)
 }
 
-/// The result of a check; its number is the exit status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Grade {
-    Ok = 0,
-    Warning = 1,
-    Critical = 2,
-    Unknown = 3,
+const MIB: u64 = 1024 * 1024;
+
+/// What a check has found: the worst grade first.
+pub struct Checked {
+    pub grade: Grade,
+    alarms: Vec<Alarm>,
+    /// What is said if there is no alarm.
+    summary: String,
+    /// Nagios' figures, and the same in JSON.
+    figures: Option<(String, Value)>,
 }
 
-impl Grade {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ok => "OK",
-            Self::Warning => "WARNING",
-            Self::Critical => "CRITICAL",
-            Self::Unknown => "UNKNOWN",
+impl Checked {
+    /// The spool could not be checked.
+    pub fn unknown(why: &Failure) -> Self {
+        let advice = why.to_string();
+        let advice = advice.split_once("; ").map_or("", |(_, advice)| advice);
+        let alarm = Alarm::new(
+            "unreadable",
+            Grade::Unknown,
+            why.to_string(),
+            advice.to_owned(),
+        );
+        Self {
+            grade: Grade::Unknown,
+            summary: String::new(),
+            alarms: vec![alarm],
+            figures: None,
         }
+    }
+
+    /// The line that a monitoring system reads.
+    pub fn line(&self) -> String {
+        let found: Vec<&str> = self
+            .alarms
+            .iter()
+            .map(|alarm| alarm.finding.as_str())
+            .collect();
+        let why = match found.as_slice() {
+            [] => self.summary.clone(),
+            found => found.join(", "),
+        };
+        let figures = match &self.figures {
+            Some((figures, _)) => format!(" | {figures}"),
+            None => String::new(),
+        };
+        format!("MEDITOPIA {} - {why}{figures}", self.grade.name())
+    }
+
+    /// The same as one object, with what to do for each finding.
+    pub fn to_json(&self) -> Value {
+        let findings: Vec<Value> = self
+            .alarms
+            .iter()
+            .map(|alarm| {
+                json!({
+                    "name": alarm.name,
+                    "grade": alarm.grade.name(),
+                    "finding": alarm.finding,
+                    "advice": (!alarm.advice.is_empty()).then_some(&alarm.advice),
+                })
+            })
+            .collect();
+        json!({
+            "grade": self.grade.name(),
+            "status": self.grade as u8,
+            "findings": findings,
+            "figures": self.figures.as_ref().map(|(_, figures)| figures),
+        })
     }
 }
 
-const MIB: u64 = 1024 * 1024;
-
-/// The grade of a spool, and the line that gives the reasons, followed by the figures.
-pub fn grade(snapshot: &Snapshot, limits: &Thresholds) -> (Grade, String) {
+/// Checks a spool.
+pub fn check(snapshot: &Snapshot, limits: &Thresholds, typed: &Typed) -> Checked {
     let stats = &snapshot.stats;
     let age = Duration::from_millis(snapshot.oldest_age_ms().unwrap_or(0).unsigned_abs());
     let kept = snapshot.rejected_kept();
-    let free = snapshot.disk.free_bytes;
-    let sender_ago = stats
-        .sender_seen_ms
-        .map(|at| Duration::from_millis((snapshot.now_ms - at).max(0).unsigned_abs()));
-    let mut problems: Vec<(Grade, String)> = Vec::new();
-
-    if snapshot.known.is_elsewhere {
-        problems.push((
-            Grade::Critical,
-            "copied or moved: run meditopia adopt".to_owned(),
-        ));
-    }
-    match stats.paused {
-        None => {}
-        Some(PauseReason::Hold) => {
-            problems.push((Grade::Warning, "held by an operator".to_owned()))
-        }
-        Some(reason) => problems.push((Grade::Critical, format!("paused: {reason}"))),
-    }
-    if let Some(retry) = snapshot.retry().filter(|retry| retry.is_lasting) {
-        let retry = retry.in_words(snapshot.now_ms);
-        problems.push((Grade::Warning, format!("waiting for a retry: {retry}")));
-    }
-    if snapshot.disk.is_full {
-        problems.push((Grade::Critical, "the disk is full".to_owned()));
-    }
-    let oldest = format!(
-        "the oldest event has been pending for {}",
-        show_span(age.as_millis() as i64)
-    );
-    problems.extend(reached(
-        age,
-        Some(limits.warn_age()),
-        Some(limits.crit_age),
-        oldest,
-    ));
-    let pending = format!("{} pending", event_count(stats.pending));
-    problems.extend(reached(
-        stats.pending,
-        limits.warn_pending,
-        limits.crit_pending,
-        pending,
-    ));
-    let rejected = format!("{} rejected", event_count(kept));
-    problems.extend(reached(
-        kept,
-        limits.warn_rejected,
-        limits.crit_rejected,
-        rejected,
-    ));
-    let ago = sender_ago.unwrap_or(Duration::MAX);
-    let unseen = match sender_ago {
-        Some(ago) => format!(
-            "no sender was seen for {}",
-            show_span(ago.as_millis() as i64)
-        ),
-        None => "no sender was ever seen".to_owned(),
+    let patience = match (limits.warn_sender, limits.crit_sender) {
+        (None, None) => Patience::WhileEventsWait,
+        (warn, critical) => Patience::Given { warn, critical },
     };
-    if !snapshot.is_sender_alive() {
-        problems.extend(reached(ago, limits.warn_sender, limits.crit_sender, unseen));
-    }
-    let below = |mib: Option<u64>| mib.is_some_and(|mib| free < mib.saturating_mul(MIB));
-    let left = format!("{} free", byte_size(free));
-    if below(limits.crit_free) {
-        problems.push((Grade::Critical, left));
-    } else if below(limits.warn_free) {
-        problems.push((Grade::Warning, left));
+    let mut alarms = alarms::of_spool(snapshot, typed, patience);
+    if limits.warn_free.or(limits.crit_free).is_some() {
+        alarms.retain(|alarm| alarm.name != "disk_bytes");
     }
 
-    problems.sort_by_key(|(grade, _)| std::cmp::Reverse(*grade));
-    let grade = problems.first().map_or(Grade::Ok, |(grade, _)| *grade);
-    let why = match problems.as_slice() {
-        [] => format!(
+    let mut limit = |name, grade: Option<Grade>, finding, advice| {
+        alarms.extend(grade.map(|grade| Alarm::new(name, grade, finding, advice)));
+    };
+    limit(
+        "age",
+        reached(age, Some(limits.warn_age()), Some(limits.crit_age)),
+        format!(
+            "the oldest event has been pending for {}",
+            show_span(age.as_millis() as i64)
+        ),
+        format!("see why: {}", typed.command("status")),
+    );
+    // A figure that is not known reaches no limit.
+    if !stats.store_unreadable {
+        limit(
+            "pending",
+            reached(stats.pending, limits.warn_pending, limits.crit_pending),
+            format!("{} pending", event_count(stats.pending)),
+            format!("see why: {}", typed.command("status")),
+        );
+    }
+    limit(
+        "rejected",
+        reached(kept, limits.warn_rejected, limits.crit_rejected),
+        format!("{} rejected", event_count(kept)),
+        format!("see what was rejected: {}", typed.command("rejected list")),
+    );
+    let free = snapshot.disk.free_bytes;
+    let below = |mib: Option<u64>| mib.is_some_and(|mib| free < mib.saturating_mul(MIB));
+    let grade = match (below(limits.crit_free), below(limits.warn_free)) {
+        (true, _) => Some(Grade::Critical),
+        (_, true) => Some(Grade::Warning),
+        _ => None,
+    };
+    limit(
+        "free",
+        grade,
+        format!("{} free", byte_size(free)),
+        format!(
+            "free some space: df -h {}",
+            shell_word(&snapshot.dir.display().to_string())
+        ),
+    );
+
+    alarms.sort_by_key(|alarm| std::cmp::Reverse(alarm.grade));
+    Checked {
+        grade: alarms.first().map_or(Grade::Ok, |alarm| alarm.grade),
+        alarms,
+        summary: format!(
             "{} pending, {} rejected",
             event_count(stats.pending),
             grouped(kept)
         ),
-        problems => problems
-            .iter()
-            .map(|(_, problem)| problem.as_str())
-            .collect::<Vec<_>>()
-            .join(", "),
-    };
-    let figures = figures(snapshot, limits, age, kept);
-    (
-        grade,
-        format!("MEDITOPIA {} - {why} | {figures}", grade.name()),
-    )
+        figures: Some((
+            figures(snapshot, limits, age, kept),
+            json_figures(snapshot, age, kept),
+        )),
+    }
 }
 
-/// The problem with its grade, if `value` reaches a limit.
-fn reached<T: PartialOrd>(
-    value: T,
-    warn: Option<T>,
-    critical: Option<T>,
-    problem: String,
-) -> Option<(Grade, String)> {
-    let reaches = |limit: Option<T>| limit.is_some_and(|limit| value >= limit);
-    match (reaches(critical), reaches(warn)) {
-        (true, _) => Some((Grade::Critical, problem)),
-        (_, true) => Some((Grade::Warning, problem)),
-        _ => None,
-    }
+fn json_figures(snapshot: &Snapshot, age: Duration, kept: u64) -> Value {
+    let stats = &snapshot.stats;
+    let known = |figure: u64| (!stats.store_unreadable).then_some(figure);
+    json!({
+        "pending": known(stats.pending),
+        "oldest_age_s": age.as_secs(),
+        "in_doubt": known(stats.in_doubt),
+        "rejected": known(kept),
+        "delivered": known(stats.delivered),
+        "free_bytes": snapshot.disk.free_bytes,
+        "free_inodes": snapshot.disk.free_inodes,
+    })
 }
 
 /// The figures in the format `name=value[unit];warn;critical;minimum`.
 fn figures(snapshot: &Snapshot, limits: &Thresholds, age: Duration, kept: u64) -> String {
     let limit = |limit: Option<u64>| limit.map(|limit| limit.to_string()).unwrap_or_default();
+    // Of a store that cannot be read, these are not known, which is written so.
+    let of_store = ["pending", "in_doubt", "rejected", "delivered"];
     let figure = |name: &str, value: u64, unit: &str, warn: Option<u64>, critical: Option<u64>| {
-        format!("{name}={value}{unit};{};{};0", limit(warn), limit(critical))
+        let limits = format!("{};{};0", limit(warn), limit(critical));
+        match snapshot.stats.store_unreadable && of_store.contains(&name) {
+            true => format!("{name}=U;{limits}"),
+            false => format!("{name}={value}{unit};{limits}"),
+        }
     };
     let free = |mib: Option<u64>| mib.map(|mib| mib.saturating_mul(MIB));
     let below = |bound: Option<u64>| bound.map(|b| format!("{b}:")).unwrap_or_default();

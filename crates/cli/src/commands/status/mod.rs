@@ -6,7 +6,8 @@
 //! read-only disk.
 
 mod check;
-mod snapshot;
+pub mod sender_state;
+pub mod snapshot;
 mod table;
 
 use std::io::IsTerminal;
@@ -17,19 +18,26 @@ use std::time::Duration;
 use meditopia::Client;
 use meditopia::internals::client::Purpose;
 
-use self::check::{Grade, Thresholds};
+use self::check::{Checked, Thresholds};
 use self::snapshot::Snapshot;
+use crate::alarms::Grade;
 use crate::failure::Failure;
 use crate::options::spool::SpoolOptions;
-use crate::output::{Output, OutputOptions, print_line};
+use crate::options::typed::Typed;
+use crate::output::{Output, OutputOptions, print_line, shown_json};
 use crate::times::Zone;
 
 /// The last part of `--help`.
 pub const EXAMPLES: &str =
     "Exit status: 0, or 1 if the spool cannot be read. With --check as Nagios defines it: 0 OK,
-1 WARNING, 2 CRITICAL, 3 UNKNOWN. A pause is critical, but a hold is a warning. So is an
-unavailable API, that is, if all pending events wait 5 s or longer for a retry, or after 3 server
-errors in a row.
+1 WARNING, 2 CRITICAL, 3 UNKNOWN. Without any limit --check finds:
+  CRITICAL  a pause; a copy; a sender that is elected and does not send; a disk that is full;
+            events that wait for 20 min without a sender, or for an hour
+  WARNING   a hold; an API that is away, that is, all pending events wait 5 s or longer for a retry,
+            or there were 3 server errors in a row; events that wait for 5 min without a sender, or
+            for 15 min; damaged records; lost events; a disk with less than 5 % of its bytes free
+            (at least 20 MiB or half of it, at most 1 GiB) or of its inodes (at least 100, at most 1,000)
+--json prints the same as one object, with a name and the remedy for each finding.
 
 Examples:
   meditopia status /var/spool/shop
@@ -51,7 +59,7 @@ pub struct Options {
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", value_parser = seconds)]
     watch: Option<Duration>,
     /// Say in one line and by the exit status whether all is well, for a monitoring system
-    #[arg(long, conflicts_with_all = ["watch", "json"])]
+    #[arg(long, conflicts_with = "watch")]
     check: bool,
     #[command(flatten)]
     thresholds: Thresholds,
@@ -72,29 +80,31 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
         return Ok(run_check(options));
     }
     let dir = options.spool.dir_as_owner()?;
+    let typed = options.spool.typed(&dir);
     let client = Client::open_existing(&dir, Purpose::Read)?;
     let mut out = options.output.open();
     match options.watch {
         None => {
             let snapshot = Snapshot::with_rate(&client, &dir)?;
-            print(&snapshot, &dir, options, &mut out)?;
+            print(&snapshot, &dir, &typed, options, &mut out)?;
             out.flush()?;
             Ok(ExitCode::SUCCESS)
         }
-        Some(every) => watch(&client, &dir, every, options, &mut out),
+        Some(every) => watch(&client, &dir, &typed, every, options, &mut out),
     }
 }
 
 fn print(
     snapshot: &Snapshot,
     dir: &Path,
+    typed: &Typed,
     options: &Options,
     out: &mut Output,
 ) -> Result<(), Failure> {
     if options.output.json {
         return out.line(snapshot.to_json(dir).to_string());
     }
-    for line in table::lines(snapshot, dir, &Zone::new(options.output.utc), out) {
+    for line in table::lines(snapshot, dir, typed, &Zone::new(options.output.utc), out) {
         out.line(line)?;
     }
     Ok(())
@@ -103,6 +113,7 @@ fn print(
 fn watch(
     client: &Client,
     dir: &Path,
+    typed: &Typed,
     every: Duration,
     options: &Options,
     out: &mut Output,
@@ -123,7 +134,7 @@ fn watch(
             None => snapshot,
         };
         if redraws {
-            let lines = table::lines(&snapshot, dir, &zone, out);
+            let lines = table::lines(&snapshot, dir, typed, &zone, out);
             let drawn = lines.join(&format!("{CLEAR_LINE}\n"));
             let now = zone.show(snapshot.now_ms);
             out.draw(&format!(
@@ -143,19 +154,21 @@ fn watch(
 /// Prints the line of `--check`. A monitoring system reads it from standard output, even if the
 /// spool cannot be read.
 fn run_check(options: &Options) -> ExitCode {
-    let check = || -> Result<(Grade, String), Failure> {
+    let check = || -> Result<Checked, Failure> {
         options.thresholds.validate()?;
         let dir = options.spool.dir_as_owner()?;
         let client = Client::open_existing(&dir, Purpose::Read)?;
         let snapshot = Snapshot::take(&client, &dir)?;
-        Ok(check::grade(&snapshot, &options.thresholds))
+        let typed = options.spool.typed(&dir);
+        Ok(check::check(&snapshot, &options.thresholds, &typed))
     };
-    let (grade, line) = check().unwrap_or_else(|failure| {
-        let grade = Grade::Unknown;
-        (grade, format!("MEDITOPIA {} - {failure}", grade.name()))
-    });
+    let checked = check().unwrap_or_else(|failure| Checked::unknown(&failure));
+    let line = match options.output.json {
+        true => shown_json(&checked.to_json().to_string()),
+        false => checked.line(),
+    };
     match print_line(line) {
-        Ok(()) => ExitCode::from(grade as u8),
+        Ok(()) => ExitCode::from(checked.grade as u8),
         Err(failure) => {
             failure.report();
             ExitCode::from(UNKNOWN)

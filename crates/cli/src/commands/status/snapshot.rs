@@ -1,23 +1,23 @@
 //! Everything that `meditopia status` shows, gathered by a few short reads.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use meditopia::internals::client::{Elected, RejectedCount, Retry};
+use meditopia::internals::client::{RejectedCount, Retry};
 use meditopia::internals::clock::wall_ms;
 use meditopia::internals::spool::{self, Description, DiskSpace};
 use meditopia::{Client, PauseReason, Stats};
 use serde_json::{Map, Value, json};
 
+use super::sender_state::SenderState;
 use crate::failure::Failure;
-
-/// A sender whose heartbeat is older does not send; it writes one at least every second.
-const HEARTBEAT_VALID_MS: i64 = 10_000;
 
 /// A spool at one moment.
 pub struct Snapshot {
     /// When the snapshot was taken, as wall time in milliseconds.
     pub now_ms: i64,
+    /// Where the spool is.
+    pub dir: PathBuf,
     /// What the spool records about itself.
     pub known: Description,
     pub stats: Stats,
@@ -26,7 +26,8 @@ pub struct Snapshot {
     /// `None` if the store cannot be read.
     pub rejected: Option<Vec<RejectedCount>>,
     pub disk: DiskSpace,
-    elected: Elected,
+    /// The process that is elected.
+    pub sender: SenderState,
     retry: Option<Retry>,
     /// Events delivered per second; `None` if that was not measured.
     pub rate: Option<f64>,
@@ -39,8 +40,11 @@ impl Snapshot {
         let stats = client.stats()?;
         let now_ms = wall_ms();
         let pause = match client.pause() {
-            Ok(None) => String::new(),
-            Ok(Some(pause)) => pause.error(stats.pending, now_ms).message().to_owned(),
+            // What the store remembers of another pause is not why a damaged store stands still.
+            Ok(Some(pause)) if stats.paused == Some(pause.reason) => {
+                pause.error(stats.pending, now_ms).message().to_owned()
+            }
+            Ok(_) => String::new(),
             Err(e) => e.message().to_owned(),
         };
         let rejected = match client.rejected_by_code() {
@@ -48,10 +52,14 @@ impl Snapshot {
             Err(e) if e.pause_reason() == Some(PauseReason::StoreDamaged) => None,
             Err(e) => return Err(e.into()),
         };
+        let known = spool::describe(dir)?;
+        let in_copy = known.is_elsewhere;
+        let sender = SenderState::look(client, client.elected()?, &stats, in_copy, now_ms)?;
         Ok(Self {
-            known: spool::describe(dir)?,
+            dir: dir.to_owned(),
+            known,
             disk: client.disk()?,
-            elected: client.elected()?,
+            sender,
             retry: client.retry()?,
             now_ms,
             stats,
@@ -81,25 +89,21 @@ impl Snapshot {
         self
     }
 
-    /// Whether a sender is alive: it is elected, and its heartbeat is recent.
-    ///
-    /// The election of a sender in another container cannot be seen. Such a sender counts as alive
-    /// if its heartbeat is very recent, or if it is recent and a process with its pid exists here.
+    /// Whether a sender is elected and says that it is alive.
     pub fn is_sender_alive(&self) -> bool {
-        const VERY_RECENT_MS: i64 = 2_000;
-        let (Some(pid), Some(seen)) = (self.stats.sender_pid, self.stats.sender_seen_ms) else {
-            return false;
-        };
-        let ago = self.now_ms - seen;
-        match self.elected {
-            // In a copy the heartbeat is that of the original's sender.
-            _ if self.known.is_elsewhere => false,
-            Elected::Nobody => false,
-            Elected::Somebody => ago < HEARTBEAT_VALID_MS,
-            Elected::Unknown => {
-                ago < VERY_RECENT_MS || (ago < HEARTBEAT_VALID_MS && process_exists(pid))
-            }
-        }
+        self.sender == SenderState::Alive
+    }
+
+    /// Whether a process is elected, even if it does not send.
+    pub fn is_sender_elected(&self) -> bool {
+        self.sender != SenderState::None
+    }
+
+    /// How long no sender was seen; `None`: there never was one.
+    pub fn sender_unseen_for(&self) -> Option<Duration> {
+        let seen = self.stats.sender_seen_ms?;
+        let ago = (self.now_ms - seen).max(0).unsigned_abs();
+        Some(Duration::from_millis(ago))
     }
 
     /// The retry that a living sender waits for after failures.
@@ -125,7 +129,12 @@ impl Snapshot {
         let mut object: Map<String, Value> =
             serde_json::from_str(&self.stats.to_json()).unwrap_or_default();
         let sender = self.stats.sender_pid.map(|pid| {
-            json!({ "pid": pid, "seen_ms": self.stats.sender_seen_ms, "alive": self.is_sender_alive() })
+            json!({
+                "pid": pid,
+                "seen_ms": self.stats.sender_seen_ms,
+                "alive": self.is_sender_alive(),
+                "state": self.sender.name(),
+            })
         });
         let kept = self.rejected.as_ref().map(|counts| {
             let count = |count: &RejectedCount| {
@@ -155,6 +164,7 @@ impl Snapshot {
             "rejected_kept": kept,
             "delivered_per_s": self.rate,
             "free_bytes": self.disk.free_bytes,
+            "free_inodes": self.disk.free_inodes,
             "disk_full": self.disk.is_full,
         });
         if let Value::Object(members) = further {
@@ -162,12 +172,4 @@ impl Snapshot {
         }
         Value::Object(object)
     }
-}
-
-fn process_exists(pid: u32) -> bool {
-    let pid = i32::try_from(pid)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw);
-    let probe = pid.map(rustix::process::test_kill_process);
-    matches!(probe, Some(Ok(()) | Err(rustix::io::Errno::PERM)))
 }

@@ -5,13 +5,22 @@ use std::path::Path;
 use meditopia::internals::client::RejectedCount;
 use meditopia::{PauseReason, RejectedReason};
 
+use super::sender_state::SenderState;
 use super::snapshot::Snapshot;
-use crate::output::pauses;
+use crate::alarms::{self, Patience};
+use crate::options::typed::Typed;
 use crate::output::{Output, Tone, byte_size, event_count, grouped, sanitize};
+use crate::output::{figures, pauses};
 use crate::times::{Zone, show_span};
 
 /// The lines of the table.
-pub fn lines(snapshot: &Snapshot, dir: &Path, zone: &Zone, out: &Output) -> Vec<String> {
+pub fn lines(
+    snapshot: &Snapshot,
+    dir: &Path,
+    typed: &Typed,
+    zone: &Zone,
+    out: &Output,
+) -> Vec<String> {
     let stats = &snapshot.stats;
     let mut rows = vec![("spool", sanitize(&dir.display().to_string()))];
     rows.push(("endpoint", sanitize(&snapshot.known.endpoint)));
@@ -25,7 +34,7 @@ pub fn lines(snapshot: &Snapshot, dir: &Path, zone: &Zone, out: &Output) -> Vec<
     }
     rows.push(("sender", sender(snapshot, zone)));
     rows.push(("pending", pending(snapshot)));
-    rows.push(("in doubt", event_count(stats.in_doubt)));
+    rows.push(("in doubt", figures::in_doubt(stats)));
     let kept = rejected(snapshot);
     rows.push((
         "rejected",
@@ -42,7 +51,7 @@ pub fn lines(snapshot: &Snapshot, dir: &Path, zone: &Zone, out: &Output) -> Vec<
         },
     ));
     rows.push(("journal", journal(snapshot)));
-    let free = format!("{} free", byte_size(snapshot.disk.free_bytes));
+    let free = figures::free(&snapshot.disk);
     rows.push((
         "disk",
         match snapshot.disk.is_full {
@@ -51,7 +60,7 @@ pub fn lines(snapshot: &Snapshot, dir: &Path, zone: &Zone, out: &Output) -> Vec<
         },
     ));
     rows.push(("in all", totals(snapshot)));
-    for advice in advice(snapshot, dir) {
+    for advice in advice(snapshot, typed) {
         rows.push(("next", advice));
     }
     let line = |(name, text): (&str, String)| {
@@ -69,15 +78,18 @@ pub fn line(snapshot: &Snapshot, zone: &Zone) -> String {
     let paused = stats.paused.map_or("no", PauseReason::name);
     let sender = match (stats.sender_pid, snapshot.is_sender_alive()) {
         (Some(pid), true) => pid.to_string(),
-        _ => "none".to_owned(),
+        _ => snapshot.sender.name().to_owned(),
+    };
+    let pending = match stats.store_unreadable {
+        true => "unknown".to_owned(),
+        false => stats.pending.to_string(),
     };
     let retry = snapshot.retry().map_or_else(String::new, |retry| {
         format!("  {}", retry.in_words(snapshot.now_ms))
     });
     format!(
-        "{}  pending {}  oldest {oldest}  in doubt {}  rejected {}  delivered {}  rate {:.1}/s  sender {sender}  paused {paused}{retry}",
+        "{}  pending {pending}  oldest {oldest}  in doubt {}  rejected {}  delivered {}  rate {:.1}/s  sender {sender}  paused {paused}{retry}",
         zone.show(snapshot.now_ms),
-        stats.pending,
         stats.in_doubt,
         snapshot.rejected_kept(),
         stats.delivered,
@@ -94,14 +106,18 @@ fn state(snapshot: &Snapshot, zone: &Zone) -> (Tone, String) {
         );
     }
     let Some(reason) = stats.paused else {
-        return match (stats.pending, snapshot.is_sender_alive(), snapshot.retry()) {
-            (0, ..) => (Tone::Good, "everything is delivered".to_owned()),
-            (_, false, _) => (
+        return match (stats.pending, snapshot.sender, snapshot.retry()) {
+            (_, SenderState::Stopped | SenderState::Silent, _) => (
+                Tone::Bad,
+                "nothing is sent: the elected process does not answer".to_owned(),
+            ),
+            (0, ..) => (Tone::Good, "nothing is pending".to_owned()),
+            (_, SenderState::None, _) => (
                 Tone::Warning,
                 "events are pending, and no sender is running".to_owned(),
             ),
-            (_, true, None) => (Tone::Good, "sending".to_owned()),
-            (_, true, Some(retry)) => (
+            (_, SenderState::Alive, None) => (Tone::Good, "sending".to_owned()),
+            (_, SenderState::Alive, Some(retry)) => (
                 Tone::Warning,
                 format!("waiting for a retry: {}", retry.in_words(snapshot.now_ms)),
             ),
@@ -118,6 +134,9 @@ fn sender(snapshot: &Snapshot, zone: &Zone) -> String {
     let (Some(pid), Some(at)) = (snapshot.stats.sender_pid, snapshot.stats.sender_seen_ms) else {
         return "no sender was ever seen".to_owned();
     };
+    if let Some(problem) = snapshot.sender.problem(&snapshot.stats, snapshot.now_ms) {
+        return problem;
+    }
     match snapshot.is_sender_alive() {
         true => format!("pid {pid} is alive"),
         false => format!(
@@ -129,7 +148,7 @@ fn sender(snapshot: &Snapshot, zone: &Zone) -> String {
 }
 
 fn pending(snapshot: &Snapshot) -> String {
-    let pending = event_count(snapshot.stats.pending);
+    let pending = figures::pending(&snapshot.stats);
     match snapshot.oldest_age_ms() {
         Some(age) => format!("{pending}, the oldest for {}", show_span(age)),
         None => pending,
@@ -180,6 +199,9 @@ fn journal(snapshot: &Snapshot) -> String {
 
 fn totals(snapshot: &Snapshot) -> String {
     let stats = &snapshot.stats;
+    if stats.store_unreadable {
+        return figures::UNKNOWN.to_owned();
+    }
     format!(
         "{} delivered, {} rejected, {} expired, in {} requests",
         grouped(stats.delivered),
@@ -189,34 +211,33 @@ fn totals(snapshot: &Snapshot) -> String {
     )
 }
 
-/// What to do next, as a command where there is one.
-fn advice(snapshot: &Snapshot, dir: &Path) -> Vec<String> {
-    let spool = sanitize(&dir.display().to_string());
+/// What to do next: one line for each finding, with the command to type.
+fn advice(snapshot: &Snapshot, typed: &Typed) -> Vec<String> {
     let stats = &snapshot.stats;
-    let mut advice = Vec::new();
-    if snapshot.known.is_elsewhere {
-        advice.push(format!(
-            "if no other copy will ever send: meditopia adopt {spool}"
-        ));
-    }
-    if let Some(reason) = stats.paused {
-        advice.push(pauses::advice(reason, dir));
-    } else if stats.pending > 0 && !snapshot.is_sender_alive() {
-        advice.push("start the process that sends from this spool".to_owned());
-    } else if stats.pending > 0 && snapshot.retry().is_some() {
-        advice.push(format!(
-            "the sender tries again by itself; for the cause see its log, or run: meditopia doctor --spool {spool}"
-        ));
-    }
-    if snapshot.disk.is_full {
-        advice.push(
-            "free some space on the spool's disk; every acknowledged event is kept".to_owned(),
-        );
+    let mut advice: Vec<String> = alarms::of_spool(snapshot, typed, Patience::WhileEventsWait)
+        .into_iter()
+        .map(|alarm| alarm.advice)
+        .collect();
+    let is_stuck = snapshot.sender.advice(stats).is_some();
+    if stats.paused.is_none() && !is_stuck && stats.pending > 0 {
+        if !snapshot.is_sender_alive() {
+            // Sooner than it is an alarm.
+            advice.push(alarms::start_sender(typed));
+        } else if snapshot.retry().is_some() {
+            advice.push(alarms::find_cause(typed));
+        }
     }
     if snapshot.rejected_kept() > 0 && stats.paused != Some(PauseReason::MassRejection) {
         advice.push(format!(
-            "see what was rejected: meditopia rejected list {spool}"
+            "see what was rejected: {}",
+            typed.command("rejected list")
         ));
     }
+    let mut seen = Vec::new();
+    advice.retain(|line| {
+        let is_new = !seen.contains(line);
+        seen.push(line.clone());
+        is_new
+    });
     advice
 }

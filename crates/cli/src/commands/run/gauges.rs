@@ -1,0 +1,72 @@
+//! The metrics of `meditopia run` beside the statistics of the spool: what only an operator needs.
+
+use meditopia::internals::client::{Standing, Vitals};
+
+use super::current_client::SpoolState;
+
+/// The gauges in Prometheus' text format. One that is not known has no sample.
+pub fn text(name: &str, spool: &SpoolState, vitals: &Vitals, limit_bytes: u64) -> String {
+    let labels = spool_label(name);
+    let retry = spool.retry.as_ref();
+    let is_away = spool.stats.pending > 0 && retry.is_some_and(|retry| retry.is_lasting);
+    let gauges = [
+        (
+            "meditopia_spool_bytes",
+            "About how many bytes of events wait, as counted against max_spool_bytes.",
+            Some(spool.waiting_bytes.to_string()),
+        ),
+        (
+            "meditopia_spool_limit_bytes",
+            "The value of max_spool_bytes; 0 means no limit.",
+            Some(limit_bytes.to_string()),
+        ),
+        (
+            "meditopia_spool_disk_free_bytes",
+            "Bytes that are free on the disk of the spool.",
+            Some(spool.disk.free_bytes.to_string()),
+        ),
+        (
+            "meditopia_spool_disk_free_inodes",
+            "Inodes that are free on the disk of the spool, if it has a number of them.",
+            spool.disk.free_inodes.map(|inodes| inodes.to_string()),
+        ),
+        (
+            "meditopia_rejected_kept",
+            "Rejected events that are kept until somebody requeues or discards them.",
+            spool.rejected_kept.map(|events| events.to_string()),
+        ),
+        (
+            "meditopia_api_away",
+            "Whether all that waits rests after failed requests.",
+            Some(flag(is_away)),
+        ),
+        (
+            "meditopia_run_elected",
+            "Whether this process is the one that sends.",
+            Some(flag(vitals.standing == Standing::Elected)),
+        ),
+        (
+            "meditopia_run_overdue_seconds",
+            "By how much a thread of the sender is overdue.",
+            Some(format!("{:.3}", vitals.overdue.as_secs_f64())),
+        ),
+    ];
+    let mut text = String::new();
+    for (name, help, value) in gauges {
+        let head = format!("# HELP {name} {help}\n# TYPE {name} gauge\n");
+        text.extend(value.map(|value| format!("{head}{name}{labels} {value}\n")));
+    }
+    text
+}
+
+fn flag(is_so: bool) -> String {
+    u8::from(is_so).to_string()
+}
+
+fn spool_label(spool: &str) -> String {
+    let escaped = spool
+        .replace('\\', r"\\")
+        .replace('"', r#"\""#)
+        .replace('\n', r"\n");
+    format!("{{spool=\"{escaped}\"}}")
+}

@@ -1,0 +1,91 @@
+//! How the caller named the spool, for the commands that are advised: they name it in the same way, so that they
+//! work as they are printed.
+
+use std::path::Path;
+
+use meditopia::internals::spelling::shell_word;
+
+/// The variables that give a command the bearer token.
+const TOKEN_VARIABLES: [&str; 2] = ["MEDITOPIA_BEARER_TOKEN", "MEDITOPIA_BEARER_TOKEN_FILE"];
+
+/// The words that name the spool, as a shell reads them: `/var/spool/shop`, `--config /etc/shop.toml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Typed {
+    words: String,
+    can_send: bool,
+}
+
+impl Typed {
+    /// What the command line says; `dir` is where that led to.
+    pub fn new(
+        positional: Option<&Path>,
+        spool: Option<&Path>,
+        config: Option<&Path>,
+        dir: &Path,
+    ) -> Self {
+        let word = |path: &Path| shell_word(&path.display().to_string());
+        let named = match (positional, spool) {
+            (Some(dir), _) => Some(word(dir)),
+            (None, Some(dir)) => Some(format!("--spool {}", word(dir))),
+            (None, None) => None,
+        };
+        let config = config.map(|file| format!("--config {}", word(file)));
+        let can_send = config.is_some()
+            || TOKEN_VARIABLES
+                .iter()
+                .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+        let words: Vec<String> = named.into_iter().chain(config).collect();
+        Self {
+            // The environment names it: another shell may have another one.
+            words: match words.is_empty() {
+                true => word(dir),
+                false => words.join(" "),
+            },
+            can_send,
+        }
+    }
+
+    /// A command on this spool: `meditopia resume /var/spool/shop`.
+    pub fn command(&self, name: &str) -> String {
+        format!("meditopia {name} {}", self.words)
+    }
+
+    /// What names the spool.
+    pub fn words(&self) -> &str {
+        &self.words
+    }
+
+    /// Whether the caller named a configuration or a token that one can send with.
+    pub fn can_send(&self) -> bool {
+        self.can_send
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(positional: Option<&str>, spool: Option<&str>, config: Option<&str>) -> String {
+        let (positional, spool, config) = (
+            positional.map(Path::new),
+            spool.map(Path::new),
+            config.map(Path::new),
+        );
+        Typed::new(positional, spool, config, Path::new("/var/spool/shop")).command("resume")
+    }
+
+    #[test]
+    fn an_advised_command_names_the_spool_as_the_caller_did() {
+        assert_eq!(typed(Some("a b"), None, None), "meditopia resume 'a b'");
+        assert_eq!(typed(None, Some("s"), None), "meditopia resume --spool s");
+        assert_eq!(
+            typed(None, None, Some("/etc/it's.toml")),
+            r"meditopia resume --config '/etc/it'\''s.toml'"
+        );
+        assert_eq!(
+            typed(Some("s"), None, Some("c")),
+            "meditopia resume s --config c"
+        );
+        assert_eq!(typed(None, None, None), "meditopia resume /var/spool/shop");
+    }
+}
