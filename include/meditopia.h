@@ -669,6 +669,10 @@ typedef struct meditopia_stats {
    * `pending`, `in_doubt` and all counters but `enqueued` are 0, whatever they were.
    */
   uint64_t store_unreadable;
+   * Of `damaged_records` and `lost` together: how many no operator has acknowledged, by
+   * `meditopia damaged acknowledge`.
+   */
+  uint64_t damage_unacknowledged;
 } meditopia_stats;
 
 /**
@@ -714,7 +718,7 @@ typedef struct meditopia_row {
    */
   uint32_t struct_size;
   /**
-   * HTTP status of the answer; 0: none.
+   * HTTP status of the answer, in doubt of the last one; 0: none.
    */
   int32_t http_status;
   /**

@@ -138,6 +138,7 @@ typedef struct meditopia_stats {
   int64_t answered_ms;
   int64_t accepted_ms;
   uint64_t store_unreadable;
+  uint64_t damage_unacknowledged;
 } meditopia_stats;
 
 typedef struct meditopia_log_record {

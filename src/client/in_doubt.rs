@@ -12,6 +12,16 @@ pub(super) fn in_doubt_count(store: &Reader) -> u64 {
     events.map(|batch| u64::from(batch.events)).sum()
 }
 
+fn message(status: Option<u16>) -> String {
+    let answer = match status {
+        Some(status) => {
+            format!("the API answered HTTP {status} to the last request with this event")
+        }
+        None => "no answer came to a request with this event".to_owned(),
+    };
+    answer + "; it is repeated until an answer settles it"
+}
+
 /// The events in doubt, by ID.
 pub(super) fn in_doubt_rows(store: &mut Reader) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
@@ -33,14 +43,13 @@ pub(super) fn in_doubt_rows(store: &mut Reader) -> Result<Vec<Row>> {
             rows.push(Row {
                 id,
                 reason: RowReason::InDoubt,
-                http_status: None,
+                http_status: batch.status,
                 first_ms: batch.first_ms,
                 last_ms: batch.last_ms,
                 attempts: batch.attempts,
                 event_json: String::from_utf8_lossy(fragment).into_owned(),
                 api_code: String::new(),
-                message: "no answer settled a request with this event; the request is repeated until one does"
-                    .to_owned(),
+                message: message(batch.status),
             });
         }
     }

@@ -7,6 +7,8 @@
 mod connection;
 mod core;
 mod cursor;
+#[cfg(feature = "internals")]
+mod damaged;
 mod export;
 mod import;
 mod in_doubt;
@@ -20,6 +22,8 @@ mod report;
 #[cfg(feature = "internals")]
 mod retry;
 mod row;
+#[cfg(feature = "internals")]
+mod search;
 mod spool_client;
 mod statistics;
 mod stored_events;
@@ -29,6 +33,8 @@ mod watchdog;
 
 pub use self::connection::{check_connection, connection};
 pub use self::cursor::Cursor;
+#[cfg(feature = "internals")]
+pub use self::damaged::{Damaged, DamagedEvent, DamagedKind};
 pub use self::import::{Import, ImportEnd};
 #[cfg(feature = "internals")]
 pub use self::operator::{Purpose, RejectedCount};
@@ -38,6 +44,8 @@ pub use self::recover::{Comparison, compare_copy, recover};
 #[cfg(feature = "internals")]
 pub use self::retry::Retry;
 pub use self::row::{Row, RowReason};
+#[cfg(feature = "internals")]
+pub use self::search::Search;
 pub use self::spool_client::Client;
 pub use self::watchdog::SenderSeen;
 pub use crate::sender::{Elected, Report, Standing, Vitals};

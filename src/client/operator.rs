@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use super::core::Core;
 use super::spool_client::Client;
 use crate::config::Config;
+use crate::dispatch::Command;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sender::Elected;
 use crate::spool::{self, DiskSpace, Spool};
@@ -105,6 +106,15 @@ impl Client {
             events,
         };
         Ok(counts.map(count).collect())
+    }
+
+    /// Notes that an operator knows of the first `upto` damaged records and lost events, as
+    /// [`stats`](Self::stats) counts them; returns how many of them are new. Errors: as
+    /// [`hold`](Self::hold).
+    pub fn acknowledge_damage(&self, upto: u64) -> Result<usize> {
+        self.core()?
+            .sender
+            .command(&Command::AcknowledgeDamage { upto })
     }
 
     /// How many rejected events match `filter` now. Errors: as [`stats`](Self::stats).

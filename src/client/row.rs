@@ -44,7 +44,7 @@ pub struct Row {
     pub id: i64,
     /// Why the event is listed.
     pub reason: RowReason,
-    /// The HTTP status of the refusal.
+    /// The HTTP status of the refusal; of an event in doubt, of the last answer, if there was one.
     pub http_status: Option<u16>,
     /// Wall time of the enqueue, in milliseconds; in the list of events in doubt, of the first
     /// request with the event.

@@ -90,6 +90,7 @@ impl Core {
         };
         stats.pending = totals.pending + journalled.events;
         copy_totals(&totals, stats);
+        stats.damage_unacknowledged = totals.damage().saturating_sub(totals.damage_acknowledged);
         stats.in_doubt = in_doubt_count(&store);
         stats.store_unreadable = false;
         let oldest = [store.oldest_pending_ms()?, journalled.oldest_ms];

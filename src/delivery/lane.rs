@@ -9,6 +9,9 @@
 //! events, and so with the same bytes. A restart does not change that, because the new process
 //! cannot know whether the bytes left. While its first request waits for a connection, a batch is not in doubt.
 //!
+//! Only an operator ends that, who *bisects* a batch on which the API fails again and again: it is a group
+//! then, of which shorter prefixes go, until one event has failed alone.
+//!
 //! A lane knows nothing of the other lanes, of pauses or of the brake; see [`engine`](super::engine).
 
 use super::backoff::Backoff;
@@ -32,6 +35,8 @@ pub struct InDoubt {
     pub first_ms: i64,
     /// When the last of them left, in milliseconds of wall time.
     pub last_ms: i64,
+    /// The HTTP status of the last answer; `None`: the last request that ended had none.
+    pub status: Option<u16>,
 }
 
 /// The state of a lane that must survive a crash.
@@ -84,6 +89,9 @@ pub(super) struct Lane {
     chosen: Option<(Queue, usize, u64)>,
     byte_limit: ByteLimit,
     served_last: Option<Queue>,
+    /// The queue whose group an operator has searched for the event on which the API fails. A new process
+    /// does not go on with that.
+    bisected: Option<Queue>,
 }
 
 impl Lane {
@@ -169,7 +177,48 @@ impl Lane {
             in_doubt_before: self.state.in_doubt,
         });
         self.served_last = Some(queue);
+        if self.state.isolations[queue.index()].group == 0 {
+            self.bisected.take_if(|bisected| *bisected == queue);
+        }
         self.connected(now);
+    }
+
+    /// An operator has the batch in doubt searched for the event on which the API fails: it is a group from
+    /// here on, and not repeated as it was. Returns how many events it has; 0: nothing is searched.
+    pub fn bisect(&mut self) -> usize {
+        let (Some(batch), None) = (self.state.in_doubt, &self.in_flight) else {
+            return 0;
+        };
+        self.narrow(batch.queue, batch.events);
+        self.bisected = Some(batch.queue);
+        batch.events
+    }
+
+    /// Whether the group that the batch is of is searched for the event on which the API fails.
+    pub fn is_bisecting(&self, batch: &InFlight) -> bool {
+        self.bisected == Some(batch.queue)
+    }
+
+    pub fn end_bisection(&mut self) {
+        self.bisected = None;
+    }
+
+    /// The event on which the API fails is among these. The API may have any of them.
+    pub fn narrow(&mut self, queue: Queue, events: usize) {
+        self.settle();
+        let isolation = self.isolation(queue);
+        isolation.mark_doubtful(events);
+        isolation.group = match isolation.group {
+            0 => events,
+            group => events.min(group),
+        };
+    }
+
+    /// The status of the answer to the request in flight.
+    pub fn note_status(&mut self, status: Option<u16>) {
+        if let Some(batch) = &mut self.state.in_doubt {
+            batch.status = status;
+        }
     }
 
     /// The request has no connection yet, so its batch is as it was before. Says whether it was not in doubt.
@@ -194,6 +243,7 @@ impl Lane {
             attempts: before.map_or(0, |batch| batch.attempts).saturating_add(1),
             first_ms: before.map_or(now.wall_ms, |batch| batch.first_ms),
             last_ms: now.wall_ms,
+            status: before.and_then(|batch| batch.status),
         });
     }
 

@@ -25,6 +25,10 @@ pub(crate) enum Command {
     DiscardMatching { filter: RejectedFilter, upto: i64 },
     /// Events leave a batch in doubt for the rejected store.
     SetAside(Vec<i64>),
+    /// The batches in doubt are searched for the events on which the API fails.
+    Bisect,
+    /// An operator knows of so much damage.
+    AcknowledgeDamage { upto: u64 },
 }
 
 /// What a step of a command has done.
@@ -93,6 +97,14 @@ impl<S: Store + ?Sized> Dispatcher<S> {
                 self.discard(&found)
             }
             Command::SetAside(ids) => self.set_aside(ids, now),
+            Command::Bisect => self.bisect(now),
+            Command::AcknowledgeDamage { upto } => {
+                let mut totals = self.totals;
+                let before = totals.damage_acknowledged;
+                totals.damage_acknowledged = totals.damage().min(*upto).max(before);
+                self.commit_with_totals(Vec::new(), totals)?;
+                Ok((totals.damage_acknowledged - before) as usize)
+            }
         }?;
         Ok(Carried { changed, rest })
     }

@@ -278,6 +278,11 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         let verdict = judge(exchange, now);
         self.totals.requests += 1;
         self.count_verdict(&verdict);
+        let http_status = match exchange {
+            Exchange::Answered(answer) => Some(answer.status),
+            Exchange::NotSent { .. } | Exchange::Unsettled { .. } => None,
+        };
+        self.engine.note_status(lane, http_status);
         let in_doubt = self.engine.lane_state(lane).and_then(|lane| lane.in_doubt);
         let attempts = in_doubt.map_or(1, |batch| batch.attempts);
         let window = &mut self.lanes[lane].windows[due.queue.index()];
@@ -307,11 +312,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         }
         match &outcome.effect {
             Effect::Delivered { .. } => {
-                let http_status = match exchange {
-                    Exchange::Answered(answer) => answer.status,
-                    Exchange::NotSent { .. } | Exchange::Unsettled { .. } => 0,
-                };
-                self.deliver(lane, due, http_status, attempts, now)
+                self.deliver(lane, due, http_status.unwrap_or(0), attempts, now)
             }
             Effect::Rejected {
                 refusal,

@@ -1,5 +1,5 @@
 //! What an operator does with single events: rejected ones go back or for good, and one that a batch
-//! in doubt cannot get rid of is set aside.
+//! in doubt cannot get rid of is searched for, and set aside.
 
 use super::window::Settled;
 use super::{Dispatcher, Spread};
@@ -71,6 +71,31 @@ impl<S: Store + ?Sized> Dispatcher<S> {
             }
         }
         Ok(changed)
+    }
+
+    /// Has the batches in doubt searched for the events on which the API fails; says how many events they
+    /// have. Nothing is searched that is on its way just now.
+    pub(super) fn bisect(&mut self, now: Moment) -> Result<usize> {
+        let mut events = 0;
+        for lane in 0..self.lane_count() {
+            let found = self.engine.bisect(lane);
+            events += found;
+            if found > 0 {
+                self.commit_lane(lane, &[])?;
+            }
+        }
+        if events > 0 {
+            self.say(
+                Level::Warn,
+                format_args!(
+                    "{events} events in doubt are sent in smaller requests, as an operator asked"
+                ),
+            );
+            let change = self.engine.end_server_errors();
+            self.tell_pause(change, now);
+            self.commit_pause()?;
+        }
+        Ok(events)
     }
 
     fn set_aside_in(&mut self, lane: usize, ids: &[i64], now: Moment) -> Result<usize> {

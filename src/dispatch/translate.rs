@@ -18,6 +18,7 @@ pub(super) fn lane_to_store(lane: &delivery::LaneState) -> LaneState {
             attempts: batch.attempts,
             first_ms: batch.first_ms,
             last_ms: batch.last_ms,
+            status: batch.status,
         }),
         queues: [0, 1].map(|queue: usize| {
             let isolation = &lane.isolations[queue];
@@ -64,6 +65,7 @@ pub(super) fn lane_to_delivery(lane: &LaneState, rest: &Rest) -> delivery::LaneS
             attempts: batch.attempts,
             first_ms: batch.first_ms,
             last_ms: batch.last_ms,
+            status: batch.status,
         }),
         backoff: rest_to_delivery(rest),
         server_errors: rest.server_errors,

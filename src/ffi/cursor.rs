@@ -64,7 +64,7 @@ pub(super) struct Strings {
 pub struct meditopia_row {
     /// Set it to sizeof(meditopia_row) before the call.
     pub struct_size: u32,
-    /// HTTP status of the answer; 0: none.
+    /// HTTP status of the answer, in doubt of the last one; 0: none.
     pub http_status: i32,
     /// Greater than 0, and increasing along a list. The functions that requeue, discard or set
     /// aside events take it. The id of an event that no sender has taken over yet is 2^62 or more,

@@ -128,6 +128,9 @@ pub struct meditopia_stats {
     /// 1 if the store cannot be read, otherwise 0. The figures that the store keeps are then missing:
     /// `pending`, `in_doubt` and all counters but `enqueued` are 0, whatever they were.
     pub store_unreadable: u64,
+    /// Of `damaged_records` and `lost` together: how many no operator has acknowledged, by
+    /// `meditopia damaged acknowledge`.
+    pub damage_unacknowledged: u64,
 }
 
 // SAFETY: repr(C), starts with `struct_size` and one more field of 4 bytes; every field after them is

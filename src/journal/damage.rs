@@ -3,7 +3,8 @@
 //! Each is a file `damaged/<segment>-<offset>`, durable before the sender passes over the bytes. They
 //! are copied through a window, and their holes stay holes. The same bytes are one file however often
 //! they are read; other bytes at the same offset get a number behind. A file of which nothing can be
-//! read, or with more damage than a writer's whole segment has, is kept as a whole, under its own name.
+//! read, or with more damage than a writer's whole segment has, is kept as a whole, under its own name; if it
+//! was read up to some offset, with `.from-<offset>` behind that.
 //!
 //! The library never removes these files, and `max_spool_bytes` does not count them: they are never
 //! larger than what was damaged.
@@ -90,13 +91,17 @@ fn names(name: &str) -> impl Iterator<Item = String> {
     std::iter::once(name.to_owned()).chain(numbered)
 }
 
-/// Moves a whole segment into `damaged/`. The caller syncs both directories.
-pub(super) fn keep_whole(damaged: &Dir, journal: &Dir, name: &str) -> io::Result<()> {
-    for kept in names(name) {
+/// Moves a whole segment into `damaged/`, where it is `kept_as`. The caller syncs both directories.
+pub(super) fn keep_whole(
+    damaged: &Dir,
+    journal: &Dir,
+    (name, kept_as): (&str, &str),
+) -> io::Result<()> {
+    for kept in names(kept_as) {
         match journal.rename_to_free(name, damaged, &kept) {
             Err(e) if e.kind() == IoKind::AlreadyExists => {}
             Err(e) if e.kind() == IoKind::CrossesDevices => {
-                return copy_whole(damaged, journal, name);
+                return copy_whole(damaged, journal, (name, kept_as));
             }
             renamed => return renamed,
         }
@@ -105,10 +110,10 @@ pub(super) fn keep_whole(damaged: &Dir, journal: &Dir, name: &str) -> io::Result
 }
 
 /// The same where `damaged` is on another disk.
-fn copy_whole(damaged: &Dir, journal: &Dir, name: &str) -> io::Result<()> {
+fn copy_whole(damaged: &Dir, journal: &Dir, (name, kept_as): (&str, &str)) -> io::Result<()> {
     let segment = journal.open(name)?;
     let length = segment.metadata()?.len();
-    save_range(damaged, name, &segment, (0, length))?;
+    save_range(damaged, kept_as, &segment, (0, length))?;
     damaged.sync()?;
     journal.remove(name).map(|_| ())
 }

@@ -16,6 +16,9 @@ use super::segment_reader::{header_damage, header_from_name, newer_version};
 use crate::error::Result;
 use crate::spool::{Dir, Spool, try_lock_to_look};
 
+/// In the name of a segment that is kept as a whole, before the offset up to which it was read.
+pub const KEPT_FROM: &str = ".from-";
+
 /// What stands behind the last whole record of a segment whose writer has ended.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tail {
@@ -143,10 +146,21 @@ pub fn remove_segment(journal: &Dir, name: &str, taken: u64) -> Result<Removal> 
     take_out(journal, name, taken, || journal.remove(name).map(|_| ()))
 }
 
-/// The same, but the file is kept in `damaged`, which the caller syncs as well.
-pub fn keep_segment(journal: &Dir, damaged: &Dir, name: &str, taken: u64) -> Result<Removal> {
+/// The same, but the file is kept in `damaged`, which the caller syncs as well. Its name there says from
+/// where on nothing of it was read, if something was: what stands before that must not be sent again.
+pub fn keep_segment(
+    journal: &Dir,
+    damaged: &Dir,
+    (name, tail): (&str, &Tail),
+    taken: u64,
+) -> Result<Removal> {
+    let from = tail.damage.first().map_or(0, |damage| damage.offset);
+    let kept = match from <= HEADER_LEN as u64 {
+        true => name.to_owned(),
+        false => format!("{name}{KEPT_FROM}{from}"),
+    };
     take_out(journal, name, taken, || {
-        damage::keep_whole(damaged, journal, name)
+        damage::keep_whole(damaged, journal, (name, &kept))
     })
 }
 

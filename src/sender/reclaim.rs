@@ -246,7 +246,9 @@ fn take_out(
     for (name, upto, tail) in ended {
         let end = tail.upto.max(*upto);
         let removal = match &damaged {
-            Some(damaged) if tail.keep_whole => removal::keep_segment(journal, damaged, name, end)?,
+            Some(damaged) if tail.keep_whole => {
+                removal::keep_segment(journal, damaged, (name, tail), end)?
+            }
             _ => removal::remove_segment(journal, name, end)?,
         };
         if removal == Removal::Removed {

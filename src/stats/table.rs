@@ -127,6 +127,9 @@ macro_rules! for_each_figure {
                 c.accepted_ms;
             /// Whether the store cannot be read, so that its figures are missing.
             store_unreadable: bool = Flag, "meditopia_store_unreadable", c.store_unreadable;
+            /// Damaged records, and events that recover could not read, that no operator has acknowledged.
+            damage_unacknowledged: u64 = Gauge, "meditopia_damage_unacknowledged",
+                c.damage_unacknowledged;
         }
     };
 }

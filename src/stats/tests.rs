@@ -38,6 +38,7 @@ fn paused() -> Stats {
         answered_ms: Some(29_000),
         accepted_ms: Some(30_000),
         store_unreadable: true,
+        damage_unacknowledged: 29,
     }
 }
 
@@ -166,7 +167,7 @@ fn the_json_of_the_statistics_has_every_field_by_its_name() {
             "torn_tails": 17, "lost": 18, "delivered_requests": 19, "too_large_requests": 20,
             "postponed_requests": 21, "in_doubt_requests": 22, "pausing_requests": 23,
             "sent_bytes": 24, "pauses": 25, "answered_ms": 29_000, "accepted_ms": 30_000,
-            "store_unreadable": true,
+            "store_unreadable": true, "damage_unacknowledged": 29,
         })
     );
     let members = read.as_object().unwrap().keys();
@@ -248,6 +249,7 @@ fn every_figure_has_a_prometheus_sample_in_its_base_unit() {
         ("meditopia_api_answered_timestamp_seconds", "29.000"),
         ("meditopia_events_accepted_timestamp_seconds", "30.000"),
         ("meditopia_store_unreadable", "1"),
+        ("meditopia_damage_unacknowledged", "29"),
     ] {
         assert_eq!(scrape.value(metric, &[]), Some(value), "{metric}");
         let counts = scrape.kinds[metric] == "counter";
@@ -266,7 +268,7 @@ fn every_figure_has_a_prometheus_sample_in_its_base_unit() {
         let value = scrape.value("meditopia_paused", &[("reason", reason.name())]);
         assert_eq!(value, Some(is));
     }
-    assert_eq!(scrape.kinds.len(), 30);
+    assert_eq!(scrape.kinds.len(), 31);
 }
 
 #[test]

@@ -253,6 +253,9 @@ impl LogStore {
         if state.in_doubt != self.fold.in_doubt(lane) {
             let in_doubt = state.in_doubt;
             self.say(&Entry::InDoubt { lane, in_doubt })?;
+            if let Some(status) = in_doubt.and_then(|batch| batch.status) {
+                self.say(&Entry::Answered { lane, status })?;
+            }
         }
         for (queue, state) in (0..).zip(&state.queues) {
             let place = Place { lane, queue };

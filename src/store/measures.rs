@@ -67,6 +67,11 @@ impl Measures {
 }
 
 impl Totals {
+    /// Damaged records of the journal, and events that a recovery could not read.
+    pub(crate) fn damage(&self) -> u64 {
+        self.damaged_records.saturating_add(self.lost)
+    }
+
     /// Every sum that the ledger keeps, in the order of its numbers there. New ones go to the end. What is
     /// pending is not among them: the queues tell it.
     pub(super) fn numbers(&mut self) -> impl Iterator<Item = &mut u64> {
@@ -83,6 +88,7 @@ impl Totals {
             damaged_records,
             torn_tails,
             lost,
+            damage_acknowledged,
             measures,
         } = self;
         let sums = [
@@ -97,6 +103,8 @@ impl Totals {
             torn_tails,
             lost,
         ];
-        sums.into_iter().chain(measures.numbers())
+        sums.into_iter()
+            .chain(measures.numbers())
+            .chain([damage_acknowledged])
     }
 }

@@ -164,6 +164,8 @@ pub struct InDoubt {
     pub first_ms: i64,
     /// Wall time of the last attempt.
     pub last_ms: i64,
+    /// The HTTP status of the last answer; `None`: there was none.
+    pub status: Option<u16>,
 }
 
 /// What must outlast a crash about a queue.
@@ -228,6 +230,8 @@ pub struct Totals {
     pub torn_tails: u64,
     /// Events that `recover` could not read out of a damaged store.
     pub lost: u64,
+    /// How much of that damage an operator has acknowledged.
+    pub damage_acknowledged: u64,
     /// What is counted of requests besides.
     pub measures: Measures,
 }

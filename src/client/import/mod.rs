@@ -151,7 +151,7 @@ impl Import {
         pushed.map_err(|error| self.fail(error))
     }
 
-    fn gather(&mut self, fragment: &[u8]) -> Result<()> {
+    pub(super) fn gather(&mut self, fragment: &[u8]) -> Result<()> {
         let staged = match &mut self.staged {
             Some(staged) => staged,
             none => {

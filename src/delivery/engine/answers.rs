@@ -62,6 +62,26 @@ impl Engine {
             Verdict::InDoubt {
                 after,
                 server_error,
+            } if self.pause.is_none() && lane.is_bisecting(&batch) => {
+                if batch.events > 1 {
+                    lane.narrow(batch.queue, batch.events);
+                    if after.is_some() {
+                        lane.back_off(*after, now, rng);
+                    }
+                    return Outcome::UNCHANGED;
+                }
+                lane.end_bisection();
+                lane.count_server_error();
+                let message = alone_message(*server_error);
+                let pause = Pause::new(PauseReason::ServerError, message, now);
+                Outcome {
+                    effect: Effect::Kept,
+                    pause: Some(self.begin_pause(pause.with_answer(*server_error, None))),
+                }
+            }
+            Verdict::InDoubt {
+                after,
+                server_error,
             } => {
                 match (after, server_error) {
                     (None, None) => lane.connection_lost(now, rng),
@@ -225,6 +245,14 @@ impl Engine {
     fn lane_of(&mut self, request: &EndedRequest) -> &mut Lane {
         &mut self.lanes[request.lane]
     }
+}
+
+fn alone_message(status: Option<u16>) -> String {
+    let answer = match status {
+        Some(status) => format!("the API answered HTTP {status}"),
+        None => "the API did not answer".to_owned(),
+    };
+    format!("{answer} to one event alone: the one that was searched for")
 }
 
 fn server_errors_message(status: u16, times: u32, events: usize) -> String {

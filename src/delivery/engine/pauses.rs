@@ -22,6 +22,24 @@ impl Engine {
         ended
     }
 
+    /// An operator has the batch in doubt of the lane at `index` searched for the event on which the API
+    /// fails. Returns how many events it has; 0: nothing is in doubt, or it is on its way just now.
+    pub fn bisect(&mut self, index: usize) -> usize {
+        self.lanes.get_mut(index).map_or(0, Lane::bisect)
+    }
+
+    /// A search begins, so delivery no longer pauses for server errors.
+    pub fn end_server_errors(&mut self) -> Option<PauseChange> {
+        self.end_pause_if(|reason| reason == PauseReason::ServerError)
+    }
+
+    /// The status of the answer to the request in flight of the lane at `index`, for who lists its batch.
+    pub fn note_status(&mut self, index: usize, status: Option<u16>) {
+        if let Some(lane) = self.lanes.get_mut(index) {
+            lane.note_status(status);
+        }
+    }
+
     /// The bearer token was replaced: a pause because of the old one ends at once, and earlier
     /// failures are no reason for a backoff any more.
     pub fn token_replaced(&mut self) -> Option<PauseChange> {

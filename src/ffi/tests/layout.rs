@@ -67,6 +67,7 @@ fn layouts() -> Vec<Layout> {
             journal_bytes segments damaged_records oldest_pending_ms sender_seen_ms sender_pid
             torn_tails lost delivered_requests too_large_requests postponed_requests
             in_doubt_requests pausing_requests sent_bytes pauses enqueue request delivery
+            damage_unacknowledged
         }),
         layout!(meditopia_histogram { count sum_us buckets }),
     ]

@@ -126,11 +126,13 @@ fn a_segment_that_claims_a_terabyte_costs_what_it_holds() {
     assert!(tail.keep_whole && tail.torn.is_none(), "{tail:?}");
     let dir = journal.spool.journal().require().unwrap();
     let damaged = journal.spool.damaged().ensure().unwrap();
-    let kept = removal::keep_segment(&dir, &damaged, &name, tail.upto).unwrap();
+    let kept = removal::keep_segment(&dir, &damaged, (&name, &tail), tail.upto).unwrap();
     assert_eq!(kept, Removal::Removed);
     assert!(journal.segments().is_empty());
-    assert_eq!(damaged_names(&journal), [&*name]);
-    let about = fs::metadata(damaged.path(&name)).unwrap();
+    // The two events are delivered, and must not come again from there.
+    let kept = format!("{name}.from-{}", journal.offsets[&name]);
+    assert_eq!(damaged_names(&journal), [&*kept]);
+    let about = fs::metadata(damaged.path(&kept)).unwrap();
     assert_eq!(about.len(), TERABYTE);
     assert!(about.blocks() < 1_000, "{}", about.blocks());
 }
@@ -282,7 +284,8 @@ fn a_segment_is_kept_whole_also_where_damaged_is_on_another_disk() {
     let in_memory = other.damaged().ensure().unwrap();
     for damaged in [&on_disk, &in_memory] {
         fs::write(dir.path("a.segment"), "no segment").unwrap();
-        let removal = removal::keep_segment(&dir, damaged, "a.segment", u64::MAX);
+        let tail = Tail::default();
+        let removal = removal::keep_segment(&dir, damaged, ("a.segment", &tail), u64::MAX);
         assert_eq!(removal.unwrap(), Removal::Removed);
         assert!(!fs::exists(dir.path("a.segment")).unwrap());
         let mut kept = fs::read_dir(damaged.path("")).unwrap();

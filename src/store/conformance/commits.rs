@@ -44,6 +44,7 @@ impl Everything {
                     attempts: 1,
                     first_ms: 5,
                     last_ms: 6,
+                    status: None,
                 }),
                 queues: [queue.clone(), queue],
             },

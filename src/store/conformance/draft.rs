@@ -205,6 +205,7 @@ fn lane_state(rng: &mut fastrand::Rng) -> LaneState {
         attempts: rng.u32(1..4),
         first_ms: rng.i64(0..100),
         last_ms: rng.i64(0..100),
+        status: rng.bool().then(|| rng.u16(100..600)),
     });
     let mut queue = || QueueState {
         group: rng.u32(..3),

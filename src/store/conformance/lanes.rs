@@ -28,6 +28,7 @@ fn in_doubt(queue: u8) -> InDoubt {
         attempts: 3,
         first_ms: 1_700_000_000_000,
         last_ms: 1_700_000_060_000,
+        status: None,
     }
 }
 
@@ -50,8 +51,16 @@ pub(super) fn a_lane_is_as_it_was_committed_last(kept: &dyn Kept) {
         doubtful: 4,
         ..QueueState::default()
     };
+    let answered = |status| {
+        let mut state = with(Some(in_doubt(1)), &bad, &good);
+        state.in_doubt.as_mut().unwrap().status = Some(status);
+        state
+    };
     let values = [
         with(Some(in_doubt(0)), &good, &good),
+        with(Some(in_doubt(1)), &bad, &good),
+        answered(503),
+        answered(500),
         with(Some(in_doubt(1)), &bad, &good),
         with(None, &bad, &bad),
         with(None, &good, &bad),

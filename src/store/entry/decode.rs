@@ -38,7 +38,7 @@ pub(in crate::store) fn entries(
 fn decode(tag: u8, value: &[u8]) -> Result<Option<Entry<'_>>, BadEntry> {
     let mut from = Decoder(value);
     let entry = match tag {
-        1..=26 => decode_known(tag, &mut from).ok_or(BadEntry::Damaged)?,
+        1..=26 | 28 => decode_known(tag, &mut from).ok_or(BadEntry::Damaged)?,
         0 | MUST_KNOW.. => return Err(BadEntry::Newer),
         _ => return Ok(None),
     };
@@ -103,6 +103,7 @@ fn decode_known<'a>(tag: u8, from: &mut Decoder<'a>) -> Option<Entry<'a>> {
                     attempts: from.small()?,
                     first_ms: from.signed()?,
                     last_ms: from.signed()?,
+                    status: None,
                 }),
             },
         },
@@ -188,6 +189,10 @@ fn decode_known<'a>(tag: u8, from: &mut Decoder<'a>) -> Option<Entry<'a>> {
             reason: RejectedReason::from_number(from.byte()?)?,
             events: from.number()?,
             api_code: std::str::from_utf8(rest(from)).ok()?,
+        },
+        28 => Entry::Answered {
+            lane: from.byte()?,
+            status: from.small()?,
         },
         _ => return None,
     })

@@ -33,6 +33,7 @@ impl Entry<'_> {
             Self::ReceiptsForgotten { .. } => 24,
             Self::Numbers(_) => 25,
             Self::RejectedCount { .. } => 26,
+            Self::Answered { .. } => 28,
         }
     }
 
@@ -105,6 +106,10 @@ impl Entry<'_> {
                     put_signed(out, batch.first_ms);
                     put_signed(out, batch.last_ms);
                 }
+            }
+            Self::Answered { lane, status } => {
+                out.push(*lane);
+                put(out, u64::from(*status));
             }
             Self::Rest { lane, rest } => {
                 out.push(*lane);

@@ -109,6 +109,8 @@ pub(super) enum Entry<'a> {
     Isolation { place: Place, isolation: Isolation },
     /// The batch in doubt of a lane.
     InDoubt { lane: u8, in_doubt: Option<InDoubt> },
+    /// With which HTTP status the batch in doubt of a lane was answered last; 0: not at all.
+    Answered { lane: u8, status: u16 },
     /// How a lane rests.
     Rest { lane: u8, rest: Rest },
     /// A segment gets a number, which the other entries call it by.

@@ -234,6 +234,11 @@ impl Fold {
                 self.queue_mut(*place).isolation.clone_from(isolation);
             }
             Entry::InDoubt { lane, in_doubt } => self.lane_mut(*lane).in_doubt = *in_doubt,
+            Entry::Answered { lane, status } => {
+                if let Some(batch) = &mut self.lane_mut(*lane).in_doubt {
+                    batch.status = Some(*status).filter(|status| *status != 0);
+                }
+            }
             Entry::Rest { lane, rest } => self.lane_mut(*lane).rest = *rest,
             Entry::Segment { number, name } => {
                 if !is_given(*number) {

@@ -44,6 +44,9 @@ impl Fold {
                 lane,
                 in_doubt: state.in_doubt,
             });
+            if let Some(status) = state.in_doubt.and_then(|batch| batch.status) {
+                entries.push(Entry::Answered { lane, status });
+            }
             entries.push(Entry::Rest {
                 lane,
                 rest: state.rest,

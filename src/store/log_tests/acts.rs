@@ -139,6 +139,7 @@ impl World {
                     attempts: 1,
                     first_ms: 1,
                     last_ms: 1,
+                    status: None,
                 });
                 self.commit(&[Change::Lane {
                     lane,

@@ -86,6 +86,7 @@ pub(in crate::store) fn any_entry(tag: u8, rng: &mut fastrand::Rng) -> Option<En
                 attempts: rng.u32(..),
                 first_ms: signed(rng),
                 last_ms: signed(rng),
+                status: None,
             }),
         },
         8 => Entry::Rest {
@@ -160,6 +161,10 @@ pub(in crate::store) fn any_entry(tag: u8, rng: &mut fastrand::Rng) -> Option<En
             receipts_from: signed(rng),
             session: rng.u32(..),
         }),
+        28 => Entry::Answered {
+            lane: rng.u8(..),
+            status: rng.u16(..),
+        },
         _ => return None,
     })
 }
@@ -170,9 +175,10 @@ fn every_entry_is_read_back_as_it_was_written() {
     for _ in 0..300 {
         let mut payload = Vec::new();
         let written: Vec<Entry<'_>> = (1..=25)
+            .chain([28])
             .map(|tag| any_entry(tag, &mut rng).unwrap())
             .collect();
-        for (tag, entry) in (1_u8..).zip(&written) {
+        for (tag, entry) in (1..=25).chain([28_u8]).zip(&written) {
             let at = payload.len();
             entry.encode(&mut payload);
             assert_eq!(payload[at], tag, "{entry:?}");

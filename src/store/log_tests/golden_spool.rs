@@ -71,6 +71,7 @@ fn golden_in_doubt() -> InDoubt {
         attempts: 3,
         first_ms: 4,
         last_ms: 5,
+        status: None,
     }
 }
 

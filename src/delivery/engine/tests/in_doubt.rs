@@ -153,3 +153,122 @@ fn an_event_set_aside_is_taken_out_of_the_batch_in_doubt() {
     spool.engine.removed(0, Queue::Regular, 0);
     assert_eq!(spool.in_doubt(), None);
 }
+
+/// Answers the requests of a search as an API does that fails on the event with the size `POISON`, until
+/// delivery pauses; returns how many requests that took.
+fn search(spool: &mut Spool) -> usize {
+    let mut requests = 0;
+    while spool.reason().is_none() {
+        let events = spool.send();
+        let fails = spool.events[0][REGULAR][..events].contains(&POISON);
+        spool.answer(if fails { BROKEN } else { Verdict::Delivered });
+        requests += 1;
+        assert!(requests < 100, "the search does not end");
+    }
+    requests
+}
+
+const POISON: u32 = 666;
+
+/// A spool whose first batch, of 100 events, is in doubt and has a poison event.
+fn poisoned(position: usize) -> Spool {
+    let mut spool = Spool::with_events(150);
+    spool.events[0][REGULAR][position] = POISON;
+    assert_eq!(spool.send(), 100);
+    spool.answer(BROKEN);
+    spool
+}
+
+#[test]
+fn a_batch_in_doubt_that_is_bisected_comes_down_to_the_event_on_which_the_api_fails() {
+    for position in [0, 1, 37, 50, 98, 99] {
+        let mut spool = poisoned(position);
+        assert_eq!(spool.engine.bisect(0), 100);
+        assert_eq!(spool.in_doubt(), None);
+        let requests = search(&mut spool);
+        assert!(requests <= 12, "position {position}: {requests} requests");
+        assert_eq!(spool.events[0][REGULAR][0], POISON, "position {position}");
+        assert_eq!(spool.events[0][REGULAR].len(), 150 - position);
+        assert_eq!(spool.in_doubt().map(|batch| batch.events), Some(1));
+        assert_eq!(spool.reason(), Some(PauseReason::ServerError));
+        // Set aside, it stands in nobody's way.
+        spool.engine.removed(0, Queue::Regular, 0);
+        spool.events[0][REGULAR].remove(0);
+        spool.engine.resume();
+        assert!(spool.send() > 1);
+    }
+}
+
+#[test]
+fn a_batch_in_doubt_that_is_not_bisected_is_repeated_whole_whatever_the_api_answers() {
+    let mut spool = poisoned(37);
+    for _ in 1..SERVER_ERRORS_MAX {
+        spool.wait_for_backoff();
+        assert_eq!(spool.send(), 100);
+        spool.answer(BROKEN);
+    }
+    assert_eq!(spool.reason(), Some(PauseReason::ServerError));
+    assert_eq!(spool.probe(), 100);
+}
+
+#[test]
+fn what_was_bisected_is_told_to_be_perhaps_delivered_when_it_is_refused() {
+    let mut spool = poisoned(0);
+    spool.engine.bisect(0);
+    while spool.send() > 1 {
+        spool.answer(BROKEN);
+    }
+    let Effect::Rejected {
+        may_be_delivered, ..
+    } = spool.answer(refused()).effect
+    else {
+        panic!("not rejected")
+    };
+    assert!(may_be_delivered);
+}
+
+#[test]
+fn a_search_ends_where_the_api_accepts_all_and_a_later_group_is_no_part_of_it() {
+    let mut spool = poisoned(99);
+    spool.events[0][REGULAR][99] = 100;
+    assert_eq!(spool.engine.bisect(0), 100);
+    while spool.events[0][REGULAR].len() > 50 {
+        spool.send();
+        spool.answer(Verdict::Delivered);
+    }
+    // Another bad event makes a group, within which the API fails once.
+    spool.send();
+    spool.answer(refused());
+    let events = spool.send();
+    spool.answer(BROKEN);
+    assert_eq!(spool.in_doubt().map(|batch| batch.events), Some(events));
+    spool.wait_for_backoff();
+    assert_eq!(spool.send(), events);
+}
+
+#[test]
+fn a_batch_that_is_on_its_way_is_not_bisected() {
+    let mut spool = poisoned(3);
+    spool.wait_for_backoff();
+    spool.send();
+    assert_eq!(spool.engine.bisect(0), 0);
+    assert_eq!(spool.in_doubt().map(|batch| batch.events), Some(100));
+}
+
+#[test]
+fn a_process_that_dies_in_a_search_leaves_a_smaller_batch_in_doubt_that_is_repeated() {
+    let mut spool = poisoned(0);
+    spool.engine.bisect(0);
+    spool.send();
+    spool.answer(BROKEN);
+    let second = spool.send();
+    spool.crash();
+    assert_eq!(spool.send(), second);
+    spool.answer(BROKEN);
+    assert_eq!(spool.in_doubt().map(|batch| batch.events), Some(second));
+    spool.wait_for_backoff();
+    assert_eq!(spool.engine.bisect(0), second);
+    assert_eq!(spool.group(), second);
+    search(&mut spool);
+    assert_eq!(spool.events[0][REGULAR][0], POISON);
+}

@@ -182,6 +182,7 @@ impl Spooled {
                 attempts: 1,
                 first_ms: 3,
                 last_ms: 4,
+                status: None,
             }),
             queues: [
                 QueueState {

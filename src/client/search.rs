@@ -1,0 +1,60 @@
+//! The search for an event on which the API fails, within the batches in doubt, for an operator.
+//!
+//! An operator asks for it, because it ends the rule that a batch in doubt is repeated byte for byte:
+//! parts of the batch are sent, and what the API has of it arrives twice.
+
+use super::spool_client::Client;
+use crate::dispatch::Command;
+use crate::error::Result;
+use crate::store::{Place, Reader, pending_event_id};
+
+/// How far the search for events on which the API fails has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Search {
+    /// Events among which one is searched for: heads of queues that are known to hold a bad one.
+    pub left: u64,
+    /// The IDs of the events that have failed alone, which are still in doubt.
+    pub found: Vec<i64>,
+}
+
+impl Client {
+    /// Has the batches in doubt searched for the events on which the API fails, and returns how many
+    /// events they have: the sender sends ever smaller parts of them, and pauses as `server_error` once
+    /// one event has failed alone, which is still in doubt then. What the API has of the batches already
+    /// arrives twice. A batch whose request is in flight is not searched. Errors: as
+    /// [`hold`](Self::hold).
+    pub fn bisect(&self) -> Result<usize> {
+        self.core()?.sender.command(&Command::Bisect)
+    }
+
+    /// How far the search has come that [`bisect`](Self::bisect) began. Errors: as
+    /// [`stats`](Self::stats).
+    pub fn search(&self) -> Result<Search> {
+        let Some(mut store) = Reader::open(&self.core()?.spool)? else {
+            return Ok(Search::default());
+        };
+        let mut search = Search::default();
+        for (lane, state) in store.lanes() {
+            let groups = state.queues.iter().map(|queue| u64::from(queue.group));
+            search.left += groups.sum::<u64>();
+            let alone = state.in_doubt.filter(|batch| batch.events == 1);
+            if let Some(batch) = alone.filter(|_| store.rest(lane).server_errors > 0) {
+                let queue = batch.queue;
+                search
+                    .found
+                    .extend(first_id(&mut store, Place { lane, queue })?);
+            }
+        }
+        Ok(search)
+    }
+}
+
+/// The ID of the first event of a queue.
+fn first_id(store: &mut Reader, place: Place) -> Result<Option<i64>> {
+    let runs = store.first_runs_with(place, 1)?;
+    let mut events = runs.iter().flat_map(|stored| {
+        let waiting = stored.waiting();
+        waiting.map(|(number, fragment, _)| pending_event_id(stored.id, number, fragment))
+    });
+    Ok(events.next())
+}
