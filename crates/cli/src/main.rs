@@ -22,8 +22,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use commands::{
-    adopt, completions, doctor, find, flush, hold, import, in_doubt, man, pending, receipts,
-    recover, rejected, run, sandbox, status,
+    adopt, completions, damaged, doctor, find, flush, hold, import, in_doubt, man, pending,
+    receipts, recover, rejected, run, sandbox, status,
 };
 use failure::Failure;
 
@@ -70,6 +70,9 @@ enum Command {
     /// List, show, requeue, discard or export rejected events
     #[command(subcommand, after_help = rejected::EXAMPLES)]
     Rejected(rejected::Rejected),
+    /// List what was damaged on the disk and set aside, requeue what can be read of it, acknowledge it
+    #[command(subcommand, after_help = damaged::EXAMPLES)]
+    Damaged(damaged::Damaged),
     /// Stop sending from a spool until it is resumed; applications can still enqueue
     #[command(after_help = hold::HOLD_EXAMPLES)]
     Hold(hold::Options),
@@ -107,6 +110,7 @@ fn main() -> ExitCode {
         Command::Pending(command) => pending::run(&command),
         Command::Receipts(command) => receipts::run(&command),
         Command::InDoubt(command) => in_doubt::run(&command),
+        Command::Damaged(command) => damaged::run(&command),
         Command::Rejected(command) => rejected::run(&command),
         Command::Hold(options) => hold::hold(&options),
         Command::Resume(options) => hold::resume(&options),

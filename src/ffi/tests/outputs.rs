@@ -179,7 +179,7 @@ fn unknown_times_in_the_statistics_are_minus_one_and_known_values_are_in_their_f
         [16, 17, 18]
     );
     assert_eq!([all.torn_tails, all.lost], [19, 20]);
-    assert_eq!(all.damage_unacknowledged, 31);
+    assert_eq!(all.damage_unacknowledged, 34);
     assert_eq!([all.delivered_requests, all.too_large_requests], [21, 22]);
     assert_eq!([all.postponed_requests, all.in_doubt_requests], [23, 24]);
     assert_eq!(

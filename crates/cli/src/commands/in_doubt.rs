@@ -2,7 +2,9 @@
 //!
 //! The sender repeats such a request byte for byte until an answer comes, so usually there is
 //! nothing to do. An operator only has to set aside an event on which the API fails every time,
-//! because it blocks all events behind it.
+//! because it blocks all events behind it, and has it searched for first.
+
+mod bisect;
 
 use std::process::ExitCode;
 
@@ -17,16 +19,20 @@ use crate::output::{OutputOptions, event_count, print_line};
 /// The last part of `--help`.
 pub const EXAMPLES: &str = "Examples:
   meditopia in-doubt list /var/spool/shop
+  meditopia in-doubt bisect /var/spool/shop          find the event on which the API fails, set it aside
   meditopia in-doubt set-aside /var/spool/shop --id 8519680 --yes
 
 Events that were set aside are listed by meditopia rejected and can be requeued from there.
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 needs confirmation: at the terminal, or by --yes.";
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 needs confirmation: at the terminal, or by --yes;
+of bisect also 6 not found in time, 7 delivery is paused for another reason.";
 
 /// The subcommands.
 #[derive(clap::Subcommand)]
 pub enum InDoubt {
     /// List them, one per line
     List(ListOptions),
+    /// Find the event on which the API fails, and set it aside; the others may arrive twice
+    Bisect(bisect::BisectOptions),
     /// Remove events from their batch, so that the rest can be sent
     SetAside(SetAsideOptions),
 }
@@ -64,6 +70,7 @@ pub struct SetAsideOptions {
 pub fn run(command: &InDoubt) -> Result<ExitCode, Failure> {
     match command {
         InDoubt::List(options) => list(options),
+        InDoubt::Bisect(options) => bisect::bisect(options),
         InDoubt::SetAside(options) => set_aside(options),
     }?;
     Ok(ExitCode::SUCCESS)

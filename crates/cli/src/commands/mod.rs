@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod completions;
+pub mod damaged;
 pub mod doctor;
 pub mod find;
 pub mod flush;

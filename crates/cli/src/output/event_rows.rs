@@ -1,5 +1,7 @@
 //! Prints lists of events: as a table, with all details, or as one JSON object per line.
 
+use std::borrow::Cow;
+
 use meditopia::{Cursor, Row, RowReason};
 use serde::Deserialize;
 
@@ -86,7 +88,7 @@ impl<'a> RowPrinter<'a> {
     }
 
     fn table_line(&self, row: &Row, out: &Output) -> String {
-        let why = format!("{:<13}", sanitize(short_reason(row)));
+        let why = format!("{:<13}", sanitize(&short_reason(row)));
         let why = match row.reason {
             RowReason::Pending | RowReason::Journalled => why,
             RowReason::InDoubt | RowReason::SetAside => out.paint(Tone::Warning, &why),
@@ -159,16 +161,20 @@ fn attempts(row: &Row) -> String {
     }
 }
 
-fn short_reason(row: &Row) -> &str {
-    match row.reason {
+fn short_reason(row: &Row) -> Cow<'_, str> {
+    let name = match row.reason {
         RowReason::Refused { .. } if row.api_code.is_empty() => "refused",
         RowReason::Refused { .. } => &row.api_code,
         RowReason::Expired { .. } => "expired",
-        RowReason::InDoubt => "in doubt",
+        RowReason::InDoubt => match row.http_status {
+            Some(status) => return format!("in doubt, {status}").into(),
+            None => "no answer",
+        },
         RowReason::SetAside => "set aside",
         RowReason::Pending => "pending",
         RowReason::Journalled => "in the journal",
-    }
+    };
+    name.into()
 }
 
 fn full_reason(row: &Row) -> String {
@@ -185,9 +191,14 @@ fn full_reason(row: &Row) -> String {
             )
         }
         RowReason::Expired { may_be_delivered } => format!("expired{}", caution(may_be_delivered)),
-        RowReason::InDoubt => {
-            "in doubt: the request that carried it was not answered, and is repeated".to_owned()
-        }
+        RowReason::InDoubt => match row.http_status {
+            Some(status) => format!(
+                "in doubt: the request that carried it was answered HTTP {status}, and is repeated"
+            ),
+            None => {
+                "in doubt: the request that carried it was not answered, and is repeated".to_owned()
+            }
+        },
         RowReason::SetAside => format!("set aside{}", caution(true)),
         RowReason::Pending => "pending: it is still to be sent".to_owned(),
         RowReason::Journalled => "pending: no sender has taken it over yet".to_owned(),

@@ -37,7 +37,7 @@ pub fn advice(reason: PauseReason, typed: &Typed) -> String {
             "find out why so many users are refused: meditopia rejected list {spool}; then: meditopia resume {spool}"
         ),
         PauseReason::ServerError => format!(
-            "the API fails on one batch: meditopia in-doubt list {spool}; set aside the event that causes it, then: meditopia resume {spool}"
+            "the API fails on one batch: find the event that causes it with: meditopia in-doubt bisect {spool}"
         ),
         PauseReason::StoreDamaged => {
             format!("copy the spool, stop its sender, then: meditopia recover {spool}")

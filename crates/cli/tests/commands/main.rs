@@ -12,6 +12,8 @@ mod adopt;
 mod adopt_copies;
 mod advice;
 mod alarms;
+mod bisect;
+mod damaged;
 mod doctor;
 mod event_lists;
 mod figures;

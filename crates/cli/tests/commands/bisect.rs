@@ -1,0 +1,155 @@
+//! `meditopia in-doubt bisect`: the event on which the API fails is found, set aside, and the rest goes on.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use meditopia::Client;
+use meditopia_testkit::meditopia;
+use meditopia_testkit::sandbox::Sandbox;
+use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::wait::{secs, wait_until};
+use serde_json::json;
+
+use crate::cli::{
+    FAILED, NEEDS_YES, USAGE, output, run, run_failing, run_json, stderr, stdout, user_of,
+    wait_for_status,
+};
+
+/// An API that fails on the events of these users.
+fn failing_on(users: &[&str]) -> Sandbox {
+    let api = Sandbox::start();
+    let entries: Vec<_> = users
+        .iter()
+        .map(|user| json!({ "user": user, "status": 503, "code": "X_1" }))
+        .collect();
+    api.set_unknown(json!(entries));
+    api
+}
+
+/// Enqueues 30 events as one batch, of which some are poison, and waits until it is in doubt.
+fn with_batch_in_doubt(spool: &TestSpool, poison: &[(usize, &str)]) -> Client {
+    let client = spool.client();
+    client.hold().unwrap();
+    for number in 0..30 {
+        let of = poison.iter().find(|(at, _)| *at == number);
+        client.enqueue_for(of.map_or("u-1", |(_, user)| *user), number);
+    }
+    client.resume().unwrap();
+    client
+}
+
+fn wait_in_doubt(spool: &Path) {
+    wait_until("the batch is in doubt", || {
+        let rows = run_json(&["in-doubt", "list", "--json"], spool);
+        rows.iter().any(|row| row["http_status"] == 503)
+    });
+}
+
+fn users_set_aside(spool: &Path) -> Vec<String> {
+    let rows = run_json(&["rejected", "list", "--reason=set-aside", "--json"], spool);
+    rows.iter().map(|row| user_of(row).to_owned()).collect()
+}
+
+fn delivered_numbers(api: &Sandbox) -> Vec<usize> {
+    let events = api.events().into_iter();
+    let numbers = events.map(|event| event.fields.event_value.as_str().unwrap().parse().unwrap());
+    let mut numbers: Vec<usize> = numbers.collect();
+    numbers.dedup();
+    numbers
+}
+
+#[test]
+fn a_poison_event_is_found_by_one_command_beside_a_running_sender_and_the_rest_is_delivered() {
+    let api = failing_on(&["poison", "poison-2"]);
+    let spool = TestSpool::for_sandbox(&api)
+        .with("role", "both")
+        .with("flush_interval_ms", "10");
+    let client = with_batch_in_doubt(&spool, &[(0, "poison"), (17, "poison-2")]);
+    let path = spool.path();
+    wait_in_doubt(&path);
+    let list = run(&["in-doubt", "list"], &path);
+    assert!(list.contains("in doubt, 503"), "{list}");
+
+    let refused = run_failing(&["in-doubt", "bisect"], &path, NEEDS_YES);
+    assert!(
+        refused.contains("30 events") && refused.contains("arrive twice"),
+        "{refused}"
+    );
+    assert_eq!(users_set_aside(&path), [""; 0]);
+
+    let found = run(&["in-doubt", "bisect", "--yes"], &path);
+    assert!(found.contains("HTTP 503 to it alone"), "{found}");
+    assert!(found.contains("set 2 events aside"), "{found}");
+    wait_for_status(&path, |status| {
+        status["pending"] == 0 && status["paused"].is_null()
+    });
+    let mut aside = users_set_aside(&path);
+    aside.sort();
+    assert_eq!(aside, ["poison", "poison-2"]);
+    let all_others: Vec<usize> = (0..30).filter(|number| ![0, 17].contains(number)).collect();
+    assert_eq!(delivered_numbers(&api), all_others);
+    assert!(run(&["in-doubt", "list"], &path).contains("nothing is in doubt"));
+    assert!(run(&["in-doubt", "bisect", "--yes"], &path).contains("nothing is in doubt"));
+    client.close(secs(10)).unwrap();
+}
+
+/// Runs the command with a configuration file that has the token.
+fn bisect_with_token(spool: &TestSpool, api: &Sandbox) -> Output {
+    let path: PathBuf = spool.path();
+    let file = path.with_file_name("meditopia.toml");
+    let text = format!(
+        "spool = {:?}\nendpoint = {:?}\nbearer_token = {:?}\n",
+        path,
+        api.endpoint(),
+        api.token()
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut command = meditopia();
+    command.args(["in-doubt", "bisect", "--yes", "--config"]);
+    command.arg(file).output().unwrap()
+}
+
+#[test]
+fn a_poison_event_is_found_without_a_sender_by_a_command_that_has_the_token() {
+    let api = failing_on(&["poison"]);
+    let spool = TestSpool::for_sandbox(&api);
+    let client = with_batch_in_doubt(&spool, &[(29, "poison")]);
+    let _ = client.flush(secs(1));
+    drop(client);
+    let path = spool.path();
+    wait_in_doubt(&path);
+    let refused = run_failing(&["in-doubt", "bisect", "--yes"], &path, USAGE);
+    assert!(refused.contains("--config FILE"), "{refused}");
+
+    let found = bisect_with_token(&spool, &api);
+    assert!(found.status.success(), "{found:?}");
+    assert!(stdout(&found).contains("poison"), "{found:?}");
+    assert_eq!(users_set_aside(&path), ["poison"]);
+    assert_eq!(delivered_numbers(&api), (0..29).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_api_that_fails_on_everything_makes_no_event_look_bad() {
+    let api = Sandbox::start();
+    api.set_fault(json!({ "fault": "status", "status": 503 }));
+    let spool = TestSpool::for_sandbox(&api)
+        .with("role", "both")
+        .with("flush_interval_ms", "10");
+    let client = with_batch_in_doubt(&spool, &[]);
+    let path = spool.path();
+    wait_in_doubt(&path);
+    let failed = output(&["in-doubt", "bisect", "--yes"], &path);
+    assert_eq!(failed.status.code(), Some(FAILED), "{failed:?}");
+    assert!(
+        stderr(&failed).contains("it is the API that fails"),
+        "{failed:?}"
+    );
+    assert_eq!(users_set_aside(&path), [""; 0]);
+    api.clear_faults();
+    run(&["resume"], &path);
+    wait_for_status(&path, |status| status["pending"] == 0);
+    let mut numbers = delivered_numbers(&api);
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..30).collect::<Vec<_>>());
+    client.close(secs(10)).unwrap();
+}
