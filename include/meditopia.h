@@ -196,8 +196,9 @@ typedef enum meditopia_log_level {
  * Why delivery is paused: the values of every `pause_reason` field. During a pause the library
  * keeps every event. Except during `MEDITOPIA_PAUSE_STORE_DAMAGED` and `MEDITOPIA_PAUSE_HOLD`, and
  * while it has no bearer token, the library sends one probe request at growing intervals (30 s to
- * 15 min); its answer can end the pause. `meditopia_set_bearer_token` (if the token was the cause)
- * and `meditopia_resume` (except `MEDITOPIA_PAUSE_STORE_DAMAGED`) end a pause at once.
+ * 15 min); its answer can end the pause. A new process that sends, and `meditopia_flush`, have that
+ * request sent at once, but never within 30 s of the last one. `meditopia_set_bearer_token` (if the
+ * token was the cause) and `meditopia_resume` (except `MEDITOPIA_PAUSE_STORE_DAMAGED`) end a pause at once.
  */
 typedef enum meditopia_pause_reason {
   /**
@@ -1095,6 +1096,9 @@ meditopia_status meditopia_client_open(const struct meditopia_config *config,
 /**
  * Waits until every event that any process enqueued on this spool before the call is delivered or
  * rejected. If no other process sends, this call sends, even with `role` "enqueue".
+ *
+ * If delivery is paused, the call tries again first: one probe request is sent at once, unless the last
+ * one was less than 30 s ago or an operator holds delivery. The call ends with the probe's answer.
  *
  * `timeout_ms` is the longest time that it waits, 0 to 4294967295 milliseconds, name look-up
  * included. `report` may be NULL; otherwise set its `struct_size`. It is written whatever the

@@ -10,7 +10,7 @@ use super::connection::connection;
 use super::watchdog::Watchdog;
 use crate::config::{Durability, Role, Settings, TokenSource};
 use crate::delivery::Policy;
-use crate::dispatch;
+use crate::dispatch::{self, OnPause};
 use crate::error::Result;
 use crate::event::Rules;
 use crate::journal::writer::{ChangedSegment, RecordDurability, Writer};
@@ -255,7 +255,7 @@ impl Core {
                 return (self.report(before, deadline, &outcome), outcome);
             }
         };
-        let outcome = self.sender.flush(deadline);
+        let outcome = self.sender.flush(OnPause::Probe, deadline);
         let report = self.report(before, deadline, &outcome);
         drop(wanted);
         if !sends {
@@ -283,7 +283,7 @@ impl Core {
                 _ => Ok(None),
             };
             if let Ok(Some(_)) = &wanted {
-                outcome = self.sender.flush(deadline);
+                outcome = self.sender.flush(OnPause::End, deadline);
             }
             self.writer.close();
             match wanted {

@@ -93,10 +93,12 @@ impl Engine {
             .collect();
         lanes.resize_with(policy.lanes, Lane::default);
         let brake = Brake::new(policy.brake_users, restored.refused_in_a_row);
+        let in_doubt = lanes.iter().filter_map(|lane| lane.state().in_doubt);
+        let sent_ms = in_doubt.map(|batch| batch.last_ms).max();
         Self {
             policy,
             lanes,
-            pause: restored.pause.map(|pause| pause.restored(now)),
+            pause: restored.pause.map(|pause| pause.restored(sent_ms, now)),
             probing: None,
             probed_last: None,
             brake,

@@ -1,14 +1,15 @@
 //! Why delivery is paused, and when the next probe may go.
 //!
 //! A pause keeps every event and blames none. Most pauses probe: one request at a time, first after
-//! 30 seconds and then after twice as long each time, up to 15 minutes. A `hold` never probes, because
-//! only an operator ends it. `store_damaged` is no pause of the engine: without a store there is none.
+//! 30 seconds and then after twice as long each time, up to 15 minutes. A new process and a `flush` try
+//! again at once, if the last probe was [`FIRST_PROBE`] ago: somebody may have removed the cause. A `hold`
+//! never probes, because only an operator ends it. `store_damaged` is no pause of the engine: without a store there is none.
 
 use crate::clock::Moment;
 use crate::error::PauseReason;
 use std::time::Duration;
 
-/// The time from the beginning of a pause to its first probe.
+/// The time from the beginning of a pause to its first probe, and the shortest time between two probes.
 pub const FIRST_PROBE: Duration = Duration::from_secs(30);
 
 /// The longest time between two probes.
@@ -64,15 +65,49 @@ impl Pause {
         self
     }
 
-    /// The same pause after a restart. Only its wall times survived, and the wall clock may have been
-    /// set since: the probe goes now at the earliest, and after `probe_wait` at the latest.
-    pub(super) fn restored(mut self, now: Moment) -> Self {
+    /// The same pause in a new process, which tries again as [`probe_soon`](Self::probe_soon) does.
+    /// `sent_ms`: when the last request left that nobody knows the answer to; it may have been a probe.
+    ///
+    /// Only wall times survived, and the wall clock may have been set since: the probe goes now at the
+    /// earliest, and after [`FIRST_PROBE`] at the latest.
+    pub(super) fn restored(mut self, sent_ms: Option<i64>, now: Moment) -> Self {
+        let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         self.since_ms = self.since_ms.min(now.wall_ms);
         self.probe_wait = self.probe_wait.clamp(FIRST_PROBE, LONGEST_PROBE);
         let probe_ms = self.probe_at.map_or(now.wall_ms, |at| at.wall_ms);
-        self.probe_at =
-            ends_by_probe(self.reason).then(|| now.restore_deadline(probe_ms, self.probe_wait));
+        let last_ms = probe_ms.saturating_sub(ms(self.probe_wait));
+        let last_ms = sent_ms.map_or(last_ms, |sent_ms| last_ms.max(sent_ms));
+        let earliest_ms = last_ms.saturating_add(ms(FIRST_PROBE));
+        let probe_at = now.restore_deadline(earliest_ms, FIRST_PROBE);
+        let waited = probe_at.wall_ms.saturating_sub(last_ms).unsigned_abs();
+        self.probe_wait = Duration::from_millis(waited).clamp(FIRST_PROBE, self.probe_wait);
+        self.probe_at = ends_by_probe(self.reason).then_some(probe_at);
         self
+    }
+
+    /// Whether a probe would go now if somebody asked.
+    pub fn may_probe(&self, now: Moment) -> bool {
+        let left = self.probe_at.map(|at| now.until(at));
+        left.is_some_and(|left| left.is_zero() || left + FIRST_PROBE <= self.probe_wait)
+    }
+
+    /// Somebody asks to try again: the next probe goes as soon as [`FIRST_PROBE`] has passed since the last
+    /// one, and since the time that the API asked for. Says whether it goes earlier than it would have.
+    ///
+    /// `probe_wait` is what lies between the last probe and the next one, so that all who ask, and the next
+    /// process, know when the last one was.
+    pub(super) fn probe_soon(&mut self, now: Moment) -> bool {
+        let Some(probe_at) = self.probe_at else {
+            return false;
+        };
+        let left = now.until(probe_at);
+        let wait = (left + FIRST_PROBE).saturating_sub(self.probe_wait);
+        if wait >= left {
+            return false;
+        }
+        self.probe_wait -= left - wait;
+        self.probe_at = Some(now.after(wait));
+        true
     }
 
     /// A probe did not end the pause: the next one waits longer, and for `asked` at least.

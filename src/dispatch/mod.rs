@@ -28,6 +28,7 @@ mod window;
 
 pub(crate) use self::command::{Carried, Command, in_steps};
 pub(crate) use self::notes::Note;
+pub(crate) use self::pauses::OnPause;
 pub(crate) use self::spread::{NewRuns, Spread, lane_of};
 
 use self::commits::{BrakeChange, LaneWrites};

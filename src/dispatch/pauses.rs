@@ -2,8 +2,32 @@
 
 use super::{Dispatcher, translate};
 use crate::clock::{self, Moment};
+use crate::delivery::pause::FIRST_PROBE;
 use crate::error::{PauseReason, Result};
 use crate::store::{PauseState, Store};
+
+/// What a flush does when delivery is paused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnPause {
+    /// It has the pause probed, unless that was just done, and waits for the answer.
+    Probe,
+    /// It ends, unless a probe is due anyway.
+    End,
+}
+
+impl OnPause {
+    /// Whether `pause`, as the store of another process's sender has it, is probed now.
+    pub(crate) fn is_probed(self, pause: &PauseState, now_ms: i64) -> bool {
+        let earlier_ms = match self {
+            Self::Probe => pause
+                .probe_wait_ms
+                .saturating_sub(FIRST_PROBE.as_millis() as i64),
+            Self::End => 0,
+        };
+        let probe_ms = pause.probe_ms;
+        probe_ms.is_some_and(|at| at.saturating_sub(earlier_ms.max(0)) <= now_ms)
+    }
+}
 
 impl<S: Store + ?Sized> Dispatcher<S> {
     /// Whether delivery is paused because the API refused the token.
@@ -32,9 +56,19 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         self.commit_pause()
     }
 
+    /// Somebody asks to try again: a pause is probed at once, unless it was just probed.
+    pub(crate) fn probe_soon(&mut self, now: Moment) -> Result<()> {
+        self.engine.probe_soon(now);
+        self.commit_pause()
+    }
+
     /// The pause that a caller has to be told about: one that no probe is about to end.
-    pub(crate) fn standing_pause(&self, now: Moment) -> Option<PauseState> {
-        let probes_now = self.probe_at().is_some_and(|at| now.reached(at));
+    pub(crate) fn standing_pause(&self, on_pause: OnPause, now: Moment) -> Option<PauseState> {
+        let pause = self.engine.pause_state()?;
+        let probes_now = match on_pause {
+            OnPause::Probe => pause.may_probe(now),
+            OnPause::End => pause.probe_at.is_some_and(|at| now.reached(at)),
+        };
         self.pause_state().filter(|_| !probes_now)
     }
 

@@ -81,6 +81,9 @@ pub unsafe extern "C" fn meditopia_client_open(
 /// Waits until every event that any process enqueued on this spool before the call is delivered or
 /// rejected. If no other process sends, this call sends, even with `role` "enqueue".
 ///
+/// If delivery is paused, the call tries again first: one probe request is sent at once, unless the last
+/// one was less than 30 s ago or an operator holds delivery. The call ends with the probe's answer.
+///
 /// `timeout_ms` is the longest time that it waits, 0 to 4294967295 milliseconds, name look-up
 /// included. `report` may be NULL; otherwise set its `struct_size`. It is written whatever the
 /// status is. Even with `MEDITOPIA_OK` its `rejected` may be above 0.

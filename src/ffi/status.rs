@@ -63,8 +63,9 @@ pub enum meditopia_status_code {
 /// Why delivery is paused: the values of every `pause_reason` field. During a pause the library
 /// keeps every event. Except during `MEDITOPIA_PAUSE_STORE_DAMAGED` and `MEDITOPIA_PAUSE_HOLD`, and
 /// while it has no bearer token, the library sends one probe request at growing intervals (30 s to
-/// 15 min); its answer can end the pause. `meditopia_set_bearer_token` (if the token was the cause)
-/// and `meditopia_resume` (except `MEDITOPIA_PAUSE_STORE_DAMAGED`) end a pause at once.
+/// 15 min); its answer can end the pause. A new process that sends, and `meditopia_flush`, have that
+/// request sent at once, but never within 30 s of the last one. `meditopia_set_bearer_token` (if the
+/// token was the cause) and `meditopia_resume` (except `MEDITOPIA_PAUSE_STORE_DAMAGED`) end a pause at once.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum meditopia_pause_reason {

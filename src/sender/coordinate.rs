@@ -235,7 +235,11 @@ impl ElectedSender {
             election,
             space,
             wake,
-            reasons: Reasons::FLUSH,
+            // A new process tries again at once.
+            reasons: Reasons {
+                try_again: true,
+                ..Reasons::FLUSH
+            },
             publisher: Publisher::new(),
             forgotten: None,
             kept_young: None,
@@ -274,6 +278,9 @@ impl ElectedSender {
         self.follow_token(shared)?;
         if self.publisher.is_first() {
             self.publisher.announce(shared)?;
+        }
+        if self.reasons.try_again {
+            shared.step(|state| state.dispatcher.probe_soon(clock::now()))?;
         }
         change_lanes(shared)?;
         start_lanes(shared)?;

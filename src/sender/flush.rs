@@ -6,6 +6,7 @@ use super::election::{self, Elected};
 use super::state::State;
 use super::{Sender, wake};
 use crate::clock::{self, BootTime};
+use crate::dispatch::OnPause;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::journal::backlog;
 use crate::journal::round::Offsets;
@@ -53,6 +54,7 @@ enum Progress {
 
 /// What one flush waits for.
 struct Goal {
+    on_pause: OnPause,
     since: Instant,
     enqueued_upto: BootTime,
     /// The last row that can hold an event of before the call, once it is known.
@@ -80,7 +82,7 @@ impl Goal {
             return Ok(Progress::Waiting);
         }
         let now = clock::now();
-        Ok(match dispatcher.standing_pause(now) {
+        Ok(match dispatcher.standing_pause(self.on_pause, now) {
             // The next step may end the pause.
             Some(pause) if knows_token => {
                 let kept = kept(spool, dispatcher.totals.pending, &state.offsets);
@@ -113,9 +115,14 @@ impl Sender {
     ///
     /// Errors: [`ErrorKind::Paused`] with the reason; [`ErrorKind::Timeout`]; what keeps this
     /// sender from sending while no other is elected.
-    pub(crate) fn flush(&self, deadline: Instant) -> Result<()> {
+    pub(crate) fn flush(&self, on_pause: OnPause, deadline: Instant) -> Result<()> {
         let shared = &self.shared;
+        let wake = match on_pause {
+            OnPause::Probe => wake::Wake::TryAgain,
+            OnPause::End => wake::Wake::Flush,
+        };
         let mut goal = Goal {
+            on_pause,
             since: Instant::now(),
             enqueued_upto: shared.spool.boot_time(),
             mark: None,
@@ -125,7 +132,7 @@ impl Sender {
         loop {
             // Again and again: the sender that heard it may have died, or none was elected yet.
             if woken.is_none_or(|at| at.elapsed() >= WAKE_EVERY) {
-                wake::send(&shared.spool, wake::Wake::Flush);
+                wake::send(&shared.spool, wake);
                 woken = Some(Instant::now());
             }
             let seen = shared.threads.changes();
@@ -199,7 +206,7 @@ impl Sender {
         match store.pause() {
             // The sender gives the election up to this process, which has another token.
             Some(pause) if election::may_end(&self.shared, pause) => Ok(Progress::Waiting),
-            Some(pause) if pause.probe_ms.is_none_or(|at| at > clock::wall_ms()) => {
+            Some(pause) if !goal.on_pause.is_probed(pause, clock::wall_ms()) => {
                 let kept = kept(spool, store.totals().pending, &store.offsets());
                 Ok(Progress::Paused(pause.error(kept, clock::wall_ms())))
             }

@@ -28,6 +28,8 @@ pub(super) enum Wake {
     Look,
     /// A look, and that whatever is found goes at once.
     Flush,
+    /// The same, and that a pause is probed unless it was just probed.
+    TryAgain,
     /// That it gives the election up, if its token was refused: there is another one.
     AnotherToken,
 }
@@ -37,6 +39,8 @@ pub(super) enum Wake {
 pub(super) struct Reasons {
     /// Somebody waits in a `flush`.
     pub(super) flush: bool,
+    /// Somebody asks to try again in spite of a pause.
+    pub(super) try_again: bool,
     /// Somebody has another token than the refused one.
     pub(super) another_token: bool,
 }
@@ -45,11 +49,13 @@ impl Reasons {
     /// A flush.
     pub(super) const FLUSH: Self = Self {
         flush: true,
+        try_again: false,
         another_token: false,
     };
 
     fn add(&mut self, wake: u8) {
-        self.flush |= wake == Wake::Flush as u8;
+        self.flush |= wake == Wake::Flush as u8 || wake == Wake::TryAgain as u8;
+        self.try_again |= wake == Wake::TryAgain as u8;
         self.another_token |= wake == Wake::AnotherToken as u8;
     }
 }

@@ -119,6 +119,43 @@ fn a_probe_that_became_due_while_the_host_slept_is_sent_when_it_wakes() {
     client.close();
 }
 
+#[test]
+fn a_flush_has_the_sender_of_another_process_probe_a_pause_at_once() {
+    let api = Sandbox::start();
+    let program = CProgram::compile("remote_client.c")
+        .with_config(&api, &[("role", "both"), ("flush_interval_ms", "20")]);
+    let clocks = TestClocks::new(&program);
+    api.refuse_address();
+    let mut sender = clocks.start_client(&program);
+    sender.enqueue("u-1", 0);
+    api.wait_for_requests(1);
+    wait_for_pause(&mut sender);
+    let mut ahead = 0;
+    for (probe, wait) in [(2, 31), (3, 61), (4, 121)] {
+        ahead += wait;
+        clocks.set_boot(ahead);
+        clocks.set_wall(ahead);
+        api.wait_for_requests(probe);
+        wait_for_pause(&mut sender);
+    }
+    let mut other = clocks.start_client(&program);
+    wait_for_pause(&mut other);
+    assert_eq!(api.ledger().requests, 4);
+    api.allow_address();
+    // The next probe would be due in 4 minutes.
+    clocks.set_boot(ahead + 31);
+    clocks.set_wall(ahead + 31);
+    assert_eq!(other.ask("flush 30000"), "MEDITOPIA_OK 1 0 0");
+    assert_all_arrived(
+        "flush of another process in a pause",
+        &api,
+        &[("u-1", 1)],
+        1,
+    );
+    other.close();
+    sender.close();
+}
+
 /// A flush that fails as paused has waited until the answer to the request is committed.
 fn wait_for_pause(client: &mut RemoteClient) {
     assert_eq!(client.ask("flush 30000"), "MEDITOPIA_ERROR_PAUSED 0 0 1");

@@ -217,6 +217,87 @@ fn a_pause_outlives_its_process_and_so_does_the_time_of_its_next_probe() {
     paused.assert_all_arrive();
 }
 
+/// Has the pause probed in vain until the next probe is minutes away; returns the requests so far.
+fn probe_in_vain(paused: &mut PausedSender) -> u64 {
+    for wait in &PROBE_WAITS_S[..4] {
+        let requests = paused.api.ledger().requests;
+        let due = paused.stats()["next_probe_ms"].clone();
+        paused.advance(*wait);
+        paused.api.wait_for_requests(requests + 1);
+        paused.wait_for_stats("the next probe", |stats| stats["next_probe_ms"] != due);
+    }
+    paused.api.ledger().requests
+}
+
+#[test]
+fn a_flush_probes_a_pause_at_once_but_at_most_every_30_seconds() {
+    for cause in &CAUSES {
+        let mut paused = PausedSender::paused_by(cause);
+        let requests = probe_in_vain(&mut paused);
+        paused.assert_flush_is_refused();
+        paused.assert_flush_is_refused();
+        assert_eq!(paused.api.ledger().requests, requests, "{}", cause.reason);
+
+        // The cause is still there.
+        paused.advance(31);
+        paused.assert_flush_is_refused();
+        assert_eq!(paused.api.ledger().requests, requests + 1);
+        let stats = paused.stats();
+        assert_eq!(stats["pending"], paused.kept);
+        assert_eq!(stats["rejected"], cause.rejected());
+
+        paused.api.clear_ledger();
+        (cause.remove)(&paused.api);
+        paused.advance(31);
+        let answer = paused.client.ask("flush 60000");
+        assert_eq!(answer, format!("MEDITOPIA_OK {} 0 0", paused.kept));
+        paused.assert_all_arrive();
+    }
+}
+
+#[test]
+fn a_new_process_probes_a_pause_at_once_but_at_most_every_30_seconds() {
+    for cause in &CAUSES {
+        let mut paused = PausedSender::paused_by(cause);
+        let requests = probe_in_vain(&mut paused);
+        for _ in 0..3 {
+            paused.kill_and_restart();
+            paused.assert_flush_is_refused();
+        }
+        assert_eq!(paused.api.ledger().requests, requests, "{}", cause.reason);
+
+        paused.api.clear_ledger();
+        (cause.remove)(&paused.api);
+        paused.advance(31);
+        paused.kill_and_restart();
+        // With its first event a process begins to send.
+        paused.enqueue_users(EVENTS..EVENTS + 1);
+        paused.kept += 1;
+        paused.assert_all_arrive();
+    }
+}
+
+#[test]
+fn an_event_that_probes_a_mass_rejection_stays_pending_however_often_a_flush_tries_again() {
+    let mut paused = PausedSender::paused_by(&CAUSES[3]);
+    for _ in 0..20 {
+        let requests = paused.api.ledger().requests;
+        paused.advance(31);
+        paused.assert_flush_is_refused();
+        assert!(paused.api.ledger().requests > requests);
+        let stats = paused.stats();
+        assert_eq!(
+            (&stats["pending"], &stats["rejected"]),
+            (&4.into(), &2.into())
+        );
+    }
+    paused.api.clear_ledger();
+    (CAUSES[3].remove)(&paused.api);
+    paused.advance(31);
+    assert_eq!(paused.client.ask("flush 60000"), "MEDITOPIA_OK 4 0 0");
+    paused.assert_all_arrive();
+}
+
 #[test]
 fn server_errors_are_counted_across_processes_that_each_get_one() {
     let mut paused = PausedSender::not_yet_paused();

@@ -166,7 +166,8 @@ final class Client
 
     /**
      * Waits until all that was enqueued before, by any process, is delivered or rejected. Sends itself if
-     * nobody else does, whatever its role. An exception of it has the report, too.
+     * nobody else does, whatever its role. If delivery is paused it tries again first: with one request, at
+     * most every 30 s. An exception of it has the report, too.
      */
     public function flush(float $timeoutSeconds = 30.0): Report
     {

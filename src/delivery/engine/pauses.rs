@@ -40,6 +40,14 @@ impl Engine {
         }
     }
 
+    /// Somebody asks to try again, such as a `flush`: the pause is probed at once, unless it was just probed.
+    /// Says whether the next probe goes earlier than it would have.
+    pub fn probe_soon(&mut self, now: Moment) -> bool {
+        let is_probing = self.probing.is_some();
+        let pause = self.pause.as_mut().filter(|_| !is_probing);
+        pause.is_some_and(|pause| pause.probe_soon(now))
+    }
+
     /// The bearer token was replaced: a pause because of the old one ends at once, and earlier
     /// failures are no reason for a backoff any more.
     pub fn token_replaced(&mut self) -> Option<PauseChange> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::*;
+use crate::dispatch::OnPause;
 use crate::log::{Level, Log};
 use crate::sender::Sender;
 use crate::sender::tests::panics::{PATIENCE, one_event_for};
@@ -56,7 +57,9 @@ fn a_resume_is_not_undone_by_a_hold_that_a_dead_sender_had_claimed() {
     assert_eq!(pause(spool), None);
 
     let wanted = sender.want().unwrap();
-    sender.flush(Instant::now() + PATIENCE).unwrap();
+    sender
+        .flush(OnPause::Probe, Instant::now() + PATIENCE)
+        .unwrap();
     assert_eq!(pause(spool), None);
     assert!(
         waiting(&spool.commands().require().unwrap())
@@ -78,7 +81,9 @@ fn commands_are_carried_out_in_the_order_of_their_time_whoever_does() {
     claim_and_die(sender, &Command::Hold);
     Waiting::leave(spool, &Command::Resume).unwrap();
     let wanted = sender.want().unwrap();
-    sender.flush(Instant::now() + PATIENCE).unwrap();
+    sender
+        .flush(OnPause::Probe, Instant::now() + PATIENCE)
+        .unwrap();
     assert_eq!(pause(spool), None);
     drop(wanted);
     assert!(sender.wait_ended(Instant::now() + PATIENCE));

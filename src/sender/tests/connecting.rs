@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::panics::{PATIENCE, one_event_for};
+use crate::dispatch::OnPause;
 use crate::log::Log;
 use crate::sender::Sender;
 use crate::store::Reader;
@@ -75,7 +76,7 @@ fn a_flush_of_four_seconds_succeeds_though_only_the_last_of_nine_addresses_answe
 
     let _wanted = sender.want().unwrap();
     let deadline = Instant::now() + Duration::from_secs(4);
-    sender.flush(deadline).unwrap();
+    sender.flush(OnPause::Probe, deadline).unwrap();
 
     assert_eq!(server.requests().len(), 1);
 }
@@ -89,7 +90,7 @@ fn an_event_is_in_doubt_only_once_its_request_has_a_connection() {
     wait_until("it connects", || {
         is_in_flight(&sender) && !is_in_doubt(&sender)
     });
-    let flushed = sender.flush(Instant::now());
+    let flushed = sender.flush(OnPause::Probe, Instant::now());
     assert!(flushed.is_err() && !is_in_doubt(&sender));
 
     let dir = tempfile::tempdir().unwrap();

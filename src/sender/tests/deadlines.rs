@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::panics::{PATIENCE, one_event_for};
 use crate::config::BearerToken;
-use crate::dispatch::Command;
+use crate::dispatch::{Command, OnPause};
 use crate::error::ErrorKind;
 use crate::log::Log;
 use crate::sender::{Sender, Standing};
@@ -41,7 +41,7 @@ fn no_call_of_an_application_waits_longer_than_its_deadline_for_a_step() {
     }
     let now = Instant::now;
 
-    let flushed = returns_during_a_step(sender, "flush", || sender.flush(now()));
+    let flushed = returns_during_a_step(sender, "flush", || sender.flush(OnPause::Probe, now()));
     assert_eq!(flushed.unwrap_err().kind(), ErrorKind::Timeout);
     let soon = || now() + Duration::from_millis(20);
     let held = returns_during_a_step(sender, "hold", || {

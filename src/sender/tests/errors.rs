@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::panics::{PATIENCE, one_event_for};
+use crate::dispatch::OnPause;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::log::Log;
 use crate::process::pid;
@@ -21,7 +22,7 @@ const A_WHILE: Duration = Duration::from_millis(200);
 fn flush_while_failing(sender: &Sender, time: Duration) -> Result<()> {
     let failed = Error::new(ErrorKind::Io, "ledger/0000000000000001: the disk is broken");
     std::thread::scope(|threads| {
-        let flush = threads.spawn(|| sender.flush(Instant::now() + time));
+        let flush = threads.spawn(|| sender.flush(OnPause::Probe, Instant::now() + time));
         while !flush.is_finished() {
             sender.shared.note_error(&failed);
             std::thread::sleep(Duration::from_millis(1));

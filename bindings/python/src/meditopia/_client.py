@@ -197,7 +197,8 @@ class Client:
     def flush(self, timeout: Timeout = 30.0) -> Report:
         """Waits until all that was enqueued before is delivered or rejected; raises `TimedOut` or `Paused`.
 
-        Both have a `report` too. Sends by itself if nobody else does, also with `role="enqueue"`.
+        Both have a `report` too. Sends by itself if nobody else does, also with `role="enqueue"`. Tries again
+        first if delivery is paused: with one request, at most every 30 s.
         """
         return self._reported("flush", timeout)
 

@@ -323,3 +323,91 @@ fn a_batch_that_still_causes_server_errors_after_a_pause_gets_all_attempts_anew(
     spool.send();
     assert_eq!(spool.answer(BROKEN).pause, None);
 }
+
+/// A pause that was probed until the next probe is 15 minutes away.
+fn long_paused(reason: PauseReason) -> Spool {
+    let mut spool = Spool::with_events(100);
+    spool.send();
+    spool.answer(paused(reason));
+    for _ in 0..6 {
+        spool.probe();
+        spool.answer(paused(reason));
+    }
+    spool
+}
+
+fn next_probe(spool: &Spool) -> Duration {
+    let pause = spool.engine.pause_state().unwrap();
+    spool.now.until(pause.probe_at.unwrap())
+}
+
+#[test]
+fn who_asks_to_try_again_has_the_pause_probed_30_seconds_after_the_last_probe_or_now() {
+    for waited in [0, 10, 29, 30, 31, 600, 899] {
+        let mut spool = long_paused(PauseReason::Misrouted);
+        spool.wait(secs(waited));
+        assert!(spool.engine.probe_soon(spool.now), "{waited}");
+        let left = secs(30_u64.saturating_sub(waited));
+        assert_eq!(next_probe(&spool), left, "{waited}");
+        // Whoever asks next knows when the last probe was.
+        assert!(!spool.engine.probe_soon(spool.now));
+        assert_eq!(next_probe(&spool), left, "{waited}");
+        spool.crash();
+        assert_eq!(next_probe(&spool), left, "{waited}");
+        spool.probe();
+        spool.answer(paused(PauseReason::Misrouted));
+        spool.engine.probe_soon(spool.now);
+        assert_eq!(next_probe(&spool), FIRST_PROBE, "{waited}");
+    }
+}
+
+#[test]
+fn a_new_process_probes_a_pause_30_seconds_after_the_last_probe_or_now_whatever_the_schedule_said()
+{
+    for (waited, left) in [(0, 30), (10, 20), (30, 0), (600, 0)] {
+        let mut spool = long_paused(PauseReason::Misrouted);
+        spool.wait(secs(waited));
+        // A process that is started again and again does not probe more often.
+        for _ in 0..3 {
+            spool.crash();
+            assert_eq!(next_probe(&spool), secs(left), "{waited}");
+        }
+    }
+}
+
+#[test]
+fn a_process_that_dies_during_its_probe_does_not_have_the_next_one_probe_within_30_seconds() {
+    let mut spool = long_paused(PauseReason::Misrouted);
+    spool.probe();
+    spool.wait(secs(5));
+    spool.crash();
+    assert_eq!(next_probe(&spool), secs(25));
+}
+
+#[test]
+fn who_asks_to_try_again_does_not_end_the_wait_that_the_api_asked_for() {
+    let mut spool = Spool::with_events(100);
+    spool.send();
+    spool.answer(paused(PauseReason::Ip));
+    spool.probe();
+    spool.answer(Verdict::Retry {
+        after: Some(secs(3_600)),
+    });
+    spool.wait(secs(60));
+    spool.engine.probe_soon(spool.now);
+    assert!(next_probe(&spool) > secs(3_400));
+}
+
+#[test]
+fn who_asks_to_try_again_changes_no_hold_and_no_probe_that_is_under_way() {
+    let mut spool = Spool::with_events(100);
+    spool.engine.hold(spool.now);
+    assert!(!spool.engine.probe_soon(spool.now));
+    assert_eq!(spool.engine.pause_state().unwrap().probe_at, None);
+    spool.crash();
+    assert_eq!(spool.engine.pause_state().unwrap().probe_at, None);
+
+    let mut spool = long_paused(PauseReason::Auth);
+    spool.probe();
+    assert!(!spool.engine.probe_soon(spool.now));
+}
