@@ -49,5 +49,6 @@ pub use self::search::Search;
 pub use self::spool_client::Client;
 pub use self::watchdog::SenderSeen;
 pub use crate::sender::{Elected, Report, Standing, Vitals};
+pub use crate::spool::FailedRequest;
 pub use crate::store::recover::{Mismatch, Repair, Salvage};
 pub use crate::store::{ReceiptFilter, RejectedFilter, RejectedReason};

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::dispatch::Command;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sender::Elected;
-use crate::spool::{self, DiskSpace, Spool};
+use crate::spool::{self, DiskSpace, FailedRequest, Heartbeat, Spool};
 use crate::store::Reader;
 use crate::store::{PauseState, RejectedFilter, RejectedReason};
 
@@ -88,6 +88,13 @@ impl Client {
         }
     }
 
+    /// The last request that came to nothing, also if others have succeeded since; `None`: there was none. It may be a
+    /// second old before it is told. Errors: [`ErrorKind::Io`], [`ErrorKind::Closed`].
+    pub fn last_failure(&self) -> Result<Option<FailedRequest>> {
+        let heartbeat = Heartbeat::read(&self.core()?.spool)?;
+        Ok(heartbeat.and_then(|heartbeat| heartbeat.last_failure))
+    }
+
     /// Whether a process is elected to send. Errors: [`ErrorKind::Io`], [`ErrorKind::Closed`].
     pub fn elected(&self) -> Result<Elected> {
         Elected::look(&self.core()?.spool)
@@ -115,6 +122,21 @@ impl Client {
         self.core()?
             .sender
             .command(&Command::AcknowledgeDamage { upto })
+    }
+
+    /// Ends any pause as [`resume`](Self::resume) does, and lets the next `rejections` pass the brake: without
+    /// a pause for refusals of many users. 0 takes back what was allowed before. Errors: as
+    /// [`hold`](Self::hold).
+    pub fn resume_allowing(&self, rejections: u64) -> Result<()> {
+        let command = Command::ResumeAllowing { rejections };
+        self.core()?.sender.command(&command).map(drop)
+    }
+
+    /// How many of the rejections that [`resume_allowing`](Self::resume_allowing) has allowed are left. Errors: as
+    /// [`stats`](Self::stats).
+    pub fn allowed_rejections(&self) -> Result<u64> {
+        let store = Reader::open(&self.core()?.spool)?;
+        Ok(store.map_or(0, |store| store.totals().measures.allowed_rejections))
     }
 
     /// How many rejected events match `filter` now. Errors: as [`stats`](Self::stats).

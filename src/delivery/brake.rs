@@ -9,6 +9,8 @@
 //!
 //! One accepted event shows that the API does not refuse everything. The count starts again, and the
 //! suspects' events are judged. Refusals of suspects do not count, because they are expected.
+//!
+//! An operator who knows that the users are unknown indeed allows the next rejections by their number.
 
 use super::verdict::Refusal;
 use std::collections::BTreeSet;
@@ -19,19 +21,41 @@ pub(super) struct Brake {
     /// After how many different users nothing is rejected; 0 turns the brake off.
     limit: usize,
     users: BTreeSet<String>,
+    /// So many events may be rejected without being counted: an operator has allowed it.
+    allowed: u64,
 }
 
 impl Brake {
-    pub fn new(limit: u32, users: Vec<String>) -> Self {
+    pub fn new(limit: u32, users: Vec<String>, allowed: u64) -> Self {
         Self {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             users: users.into_iter().collect(),
+            allowed,
         }
+    }
+
+    /// An operator allows the next `rejections`, whatever was refused so far.
+    pub fn allow(&mut self, rejections: u64) {
+        self.users.clear();
+        self.allowed = rejections;
+    }
+
+    /// How many rejections are still allowed.
+    pub fn allowed(&self) -> u64 {
+        self.allowed
     }
 
     /// An event was accepted, or an operator resumed: the count starts again.
     pub fn release(&mut self) {
         self.users.clear();
+    }
+
+    /// An event of `user` is rejected. `None`: that does not count, but uses up what is allowed.
+    pub fn count_rejected(&mut self, user: Option<&str>) {
+        match (self.allowed, user) {
+            (0, Some(user)) => self.count_refused(user),
+            (allowed, _) => self.allowed = allowed.saturating_sub(1),
+        }
     }
 
     pub fn count_refused(&mut self, user: &str) {

@@ -62,6 +62,8 @@ pub struct Restored {
     pub pause: Option<Pause>,
     /// [`Engine::refused_in_a_row`].
     pub refused_in_a_row: Vec<String>,
+    /// [`Engine::allowed_rejections`].
+    pub allowed_rejections: u64,
 }
 
 /// The lanes, the pause, the brake and the pacing of one spool.
@@ -92,7 +94,11 @@ impl Engine {
             .map(|lane| Lane::restored(lane, now))
             .collect();
         lanes.resize_with(policy.lanes, Lane::default);
-        let brake = Brake::new(policy.brake_users, restored.refused_in_a_row);
+        let brake = Brake::new(
+            policy.brake_users,
+            restored.refused_in_a_row,
+            restored.allowed_rejections,
+        );
         let in_doubt = lanes.iter().filter_map(|lane| lane.state().in_doubt);
         let sent_ms = in_doubt.map(|batch| batch.last_ms).max();
         Self {
@@ -263,6 +269,11 @@ impl Engine {
     /// storing where processes are short-lived, such as a flush at the end of a script.
     pub fn refused_in_a_row(&self) -> impl ExactSizeIterator<Item = &str> {
         self.brake.users()
+    }
+
+    /// How many events may be rejected without being counted by the brake.
+    pub fn allowed_rejections(&self) -> u64 {
+        self.brake.allowed()
     }
 }
 

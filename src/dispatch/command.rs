@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Dispatcher;
 use crate::clock::Moment;
+use crate::delivery::{Engine, PauseChange};
 use crate::error::Result;
 use crate::store::{RejectedFilter, Store};
 
@@ -15,6 +16,8 @@ pub(crate) enum Command {
     Hold,
     /// Go on after any pause.
     Resume,
+    /// The same, and let so many events be rejected whatever the brake would say.
+    ResumeAllowing { rejections: u64 },
     /// Rejected events go back to the end of their lanes.
     Requeue(Vec<i64>),
     /// Rejected events are forgotten.
@@ -68,13 +71,9 @@ impl<S: Store + ?Sized> Dispatcher<S> {
                 self.commit_pause()?;
                 Ok(usize::from(change.is_some()))
             }
-            Command::Resume => {
-                let refused_before = self.engine.refused_in_a_row().len();
-                let change = self.engine.resume();
-                self.watch_brake(refused_before, None);
-                self.tell_pause(change, now);
-                self.commit_pause()?;
-                Ok(usize::from(change.is_some()))
+            Command::Resume => self.resume(now, Engine::resume),
+            Command::ResumeAllowing { rejections } => {
+                self.resume(now, |engine| engine.resume_allowing(*rejections))
             }
             Command::Requeue(ids) => {
                 let found = self.found(ids)?;
@@ -107,5 +106,21 @@ impl<S: Store + ?Sized> Dispatcher<S> {
             }
         }?;
         Ok(Carried { changed, rest })
+    }
+
+    fn resume(
+        &mut self,
+        now: Moment,
+        resume: impl FnOnce(&mut Engine) -> Option<PauseChange>,
+    ) -> Result<usize> {
+        let refused_before = self.engine.refused_in_a_row().len();
+        let change = resume(&mut self.engine);
+        self.watch_brake(refused_before, None);
+        self.totals.measures.allowed_rejections = self.engine.allowed_rejections();
+        self.tell_pause(change, now);
+        let totals = self.totals;
+        self.commit_with_totals(Vec::new(), totals)?;
+        self.commit_pause()?;
+        Ok(usize::from(change.is_some()))
     }
 }

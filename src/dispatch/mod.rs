@@ -19,6 +19,7 @@ mod measures;
 mod notes;
 mod outcome;
 mod pauses;
+mod refusals;
 mod rejected;
 mod spread;
 #[cfg(test)]
@@ -27,7 +28,7 @@ mod translate;
 mod window;
 
 pub(crate) use self::command::{Carried, Command, in_steps};
-pub(crate) use self::notes::Note;
+pub(crate) use self::notes::{Failed, Note};
 pub(crate) use self::pauses::OnPause;
 pub(crate) use self::spread::{NewRuns, Spread, lane_of};
 
@@ -87,6 +88,7 @@ pub(crate) struct Dispatcher<S: ?Sized> {
     /// Something has happened that a flush or another lane waits for.
     news: bool,
     notes: Vec<Note>,
+    told: refusals::Told,
     log: Arc<Log>,
     lanes: Vec<Lane>,
     suspects: HashMap<Vec<u8>, Suspect>,
@@ -101,6 +103,10 @@ pub(crate) struct Dispatcher<S: ?Sized> {
     /// When the API last answered a request, and when it last accepted one: wall time in milliseconds.
     pub(crate) answered_ms: Option<i64>,
     pub(crate) accepted_ms: Option<i64>,
+    /// The last request that came to nothing, for operators.
+    pub(crate) failed: Option<Failed>,
+    /// No heartbeat has told of it yet.
+    pub(crate) is_failure_untold: bool,
     rng: fastrand::Rng,
 }
 
@@ -148,6 +154,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         }
         let committed_pause = store.pause();
         restored.refused_in_a_row = store.refused_in_a_row();
+        restored.allowed_rejections = totals.measures.allowed_rejections;
         restored.pause = committed_pause.as_ref().map(translate::pause_to_delivery);
         let engine = Engine::new(options.policy.clone(), restored, clock::now());
         let suspects = store
@@ -163,12 +170,15 @@ impl<S: Store + ?Sized> Dispatcher<S> {
             urgent_upto: 0,
             news: false,
             notes,
+            told: refusals::Told::default(),
             log,
             lanes,
             suspects,
             last_failure: None,
             answered_ms: None,
             accepted_ms: None,
+            failed: None,
+            is_failure_untold: false,
             refused_token: committed_pause
                 .as_ref()
                 .and_then(|pause| pause.fingerprint.clone()),
@@ -202,6 +212,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         if lane >= self.lanes.len() {
             return Ok(Next::Idle);
         }
+        self.say_untold_of_last_period(now);
         if !self.prepare(lane, now)? {
             return Ok(Next::Wait(now));
         }
@@ -296,7 +307,15 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         let outcome = self
             .engine
             .answered(lane, user.as_deref(), &verdict, now, &mut self.rng);
+        let refused_alone = match &verdict {
+            Verdict::Refused(refusal)
+            | Verdict::TooLarge {
+                refusal: Some(refusal),
+            } if due.events == 1 => user.clone().map(|user| (user, refusal)),
+            _ => None,
+        };
         self.watch_brake(refused_before, user);
+        self.totals.measures.allowed_rejections = self.engine.allowed_rejections();
         if let Verdict::Pause {
             reason: PauseReason::Auth,
             ..
@@ -306,12 +325,13 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         }
         self.say_answer(due, exchange, &verdict);
         self.note_answer(&verdict, now);
+        self.note_failed(due, exchange, &verdict, now);
         self.tell_pause(outcome.pause, now);
         self.news |= outcome.pause.is_some();
         if outcome.pause.is_none() && self.probe_at() != probe_before {
             self.say_still_paused(now);
         }
-        match &outcome.effect {
+        let settled = match &outcome.effect {
             Effect::Delivered { .. } => {
                 self.deliver(lane, due, http_status.unwrap_or(0), attempts, now)
             }
@@ -323,7 +343,14 @@ impl<S: Store + ?Sized> Dispatcher<S> {
             } => self.reject(lane, due, refusal, *may_be_delivered, *suspect, now),
             Effect::Unjudged => self.stand_aside(lane),
             Effect::Kept => self.commit_lane(lane, &[]),
+        };
+        settled?;
+        if let Some((user, refusal)) = refused_alone {
+            let is_rejected = matches!(outcome.effect, Effect::Rejected { .. });
+            let rejected = is_rejected.then(|| self.store.last_rejected());
+            self.say_refused_alone(&user, refusal, rejected, now);
         }
+        Ok(())
     }
 
     fn mark_in_doubt(

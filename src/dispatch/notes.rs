@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::{Dispatcher, Due};
 use crate::clock::Moment;
+use crate::delivery::verdict::MESSAGE_CHARS;
 use crate::delivery::{PauseChange, Verdict};
 use crate::exchange::Exchange;
 use crate::log::{Level, Log};
@@ -13,10 +14,11 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     pub(super) fn say_answer(&mut self, due: Due, exchange: &Exchange, verdict: &Verdict) {
         let events = due.events;
         if let Some(why) = failure(exchange, verdict) {
-            self.say(
-                Level::Warn,
-                format_args!("{events} events wait for a retry: {why}"),
-            );
+            let waits = match events {
+                1 => "1 event waits".to_owned(),
+                _ => format!("{events} events wait"),
+            };
+            self.say(Level::Warn, format_args!("{waits} for a retry: {why}"));
             self.last_failure = Some(why);
             return;
         }
@@ -25,26 +27,49 @@ impl<S: Store + ?Sized> Dispatcher<S> {
             Verdict::Delivered => {
                 self.say(Level::Debug, format_args!("delivered {events}"));
             }
-            Verdict::Refused(refusal) if events == 1 => self.say(
-                Level::Warn,
-                format_args!(
-                    "an event was refused alone: {} {} (HTTP {})",
-                    refusal.code, refusal.message, refusal.status
-                ),
-            ),
-            Verdict::Refused(refusal) => self.say(
+            Verdict::Refused(refusal) if events > 1 => self.say(
                 Level::Debug,
                 format_args!(
                     "a batch of {events} was refused: {} (HTTP {})",
                     refusal.code, refusal.status
                 ),
             ),
-            Verdict::TooLarge { .. } => self.say(
+            Verdict::TooLarge { .. } if events > 1 => self.say(
                 Level::Info,
                 format_args!("a batch of {events} is too large (HTTP 413)"),
             ),
-            Verdict::Retry { .. } | Verdict::InDoubt { .. } | Verdict::Pause { .. } => {}
+            // Told with what becomes of the event, or with the pause.
+            _ => {}
         }
+    }
+
+    /// Notes what made a request come to nothing.
+    pub(super) fn note_failed(
+        &mut self,
+        due: Due,
+        exchange: &Exchange,
+        verdict: &Verdict,
+        now: Moment,
+    ) {
+        let (api_code, message) = match verdict {
+            Verdict::Pause { code, message, .. } => (code.clone(), message.clone()),
+            Verdict::TooLarge { refusal: None } => (None, "the request is too large".to_owned()),
+            _ => match failure(exchange, verdict) {
+                Some(why) => (None, why),
+                None => return,
+            },
+        };
+        self.is_failure_untold = true;
+        self.failed = Some(Failed {
+            at_ms: now.wall_ms,
+            events: due.events as u64,
+            http_status: match exchange {
+                Exchange::Answered(answer) => Some(answer.status),
+                Exchange::NotSent { .. } | Exchange::Unsettled { .. } => None,
+            },
+            api_code,
+            message: message.chars().take(MESSAGE_CHARS).collect(),
+        });
     }
 
     /// Counts and tells that a pause has begun, or tells that one has ended.
@@ -55,10 +80,11 @@ impl<S: Store + ?Sized> Dispatcher<S> {
                 let Some(pause) = self.pause_state() else {
                     return;
                 };
-                let (why, end) = (&pause.message, pause.end(now.wall_ms));
+                let (cause, end) = (pause.cause(), pause.end(now.wall_ms));
+                self.say(Level::Error, format_args!("paused ({reason}): {cause}"));
                 self.say(
                     Level::Error,
-                    format_args!("paused ({reason}): {why}; every event is kept; {end}"),
+                    format_args!("every event is kept during the pause; {end}"),
                 );
             }
             Some(PauseChange::Ended(reason)) => self.say(
@@ -72,10 +98,10 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     /// A probe has not ended the pause.
     pub(super) fn say_still_paused(&mut self, now: Moment) {
         if let Some(pause) = self.pause_state() {
-            let (reason, why, end) = (pause.reason, &pause.message, pause.end(now.wall_ms));
+            let (reason, cause, end) = (pause.reason, pause.cause(), pause.end(now.wall_ms));
             self.say(
                 Level::Info,
-                format_args!("still paused ({reason}): {why}; {end}"),
+                format_args!("still paused ({reason}), {end}: {cause}"),
             );
         }
     }
@@ -92,6 +118,16 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     pub(crate) fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)
     }
+}
+
+/// A request that came to nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Failed {
+    pub(crate) at_ms: i64,
+    pub(crate) events: u64,
+    pub(crate) http_status: Option<u16>,
+    pub(crate) api_code: Option<String>,
+    pub(crate) message: String,
 }
 
 /// A record for the log.

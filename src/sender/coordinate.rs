@@ -167,7 +167,9 @@ fn end(shared: &Arc<Shared>, phase: Phase) -> Option<Phase> {
         if shared.threads.is_wanted() {
             return Some(Phase::Elected(elected));
         }
-        shared.session().close();
+        let mut session = shared.session();
+        session.close();
+        shared.release(session);
     }
     shared.liveness.expect_none(Thread::Coordinator);
     (!shared.threads.end_coordinator()).then_some(Phase::StandBy)
@@ -291,7 +293,11 @@ impl ElectedSender {
         self.keep_files_young(shared);
         shared.keep_ledger_short()?;
         let for_flush = self.reasons.flush;
-        if for_flush || self.publisher.is_progress_older_than(HEARTBEAT_EVERY) {
+        let untold = shared.step(|state| Ok(mem::take(&mut state.dispatcher.is_failure_untold)))?;
+        if for_flush
+            || untold == Some(true)
+            || self.publisher.is_progress_older_than(HEARTBEAT_EVERY)
+        {
             self.publisher.publish(shared, taken_bytes, for_flush)?;
         }
         Ok(())

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Shared;
 use super::vitals::Thread;
+use super::{Shared, wake};
 use crate::clock;
 use crate::config::BearerToken;
 use crate::dispatch::{Dispatcher, Next};
@@ -168,10 +168,18 @@ fn wait_for_request(
             Ok(next)
         });
         let generation = session.generation();
+        let is_failure_untold = settled.is_some()
+            && session
+                .state()
+                .is_some_and(|state| state.dispatcher.is_failure_untold);
         shared.release(session);
         // The log's callback may have forked.
         if shared.is_of_parent() {
             return None;
+        }
+        if is_failure_untold {
+            // This process may end before the coordinator looks by itself.
+            wake::send(&shared.spool, wake::Wake::Look);
         }
         let rest = match stepped {
             Ok(Some(Next::Send)) => match before_sending(shared, generation) {

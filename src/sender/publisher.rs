@@ -9,7 +9,7 @@ use crate::clock;
 use crate::error::Result;
 use crate::mutex::lock;
 use crate::process::pid;
-use crate::spool::Heartbeat;
+use crate::spool::{FailedRequest, Heartbeat};
 
 /// How often a heartbeat says that the sender is alive while it is busy.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
@@ -24,6 +24,8 @@ pub(super) struct Publisher {
     /// When the API answered a sender before this one, and when it accepted events.
     answered_before_ms: Option<i64>,
     accepted_before_ms: Option<i64>,
+    /// The last request that came to nothing before this sender began.
+    failed_before: Option<FailedRequest>,
 }
 
 impl Publisher {
@@ -34,6 +36,7 @@ impl Publisher {
             told: None,
             answered_before_ms: None,
             accepted_before_ms: None,
+            failed_before: None,
         }
     }
 
@@ -66,6 +69,7 @@ impl Publisher {
         let last = Heartbeat::read(spool).ok().flatten().unwrap_or_default();
         self.answered_before_ms = last.answered_ms;
         self.accepted_before_ms = last.accepted_ms;
+        self.failed_before.clone_from(&last.last_failure);
         let heartbeat = shared.step(|state| Ok(self.heartbeat(state, last)))?;
         // A full disk must not keep the lanes from starting; the end of the look reports it.
         let _ = heartbeat.map(|heartbeat| heartbeat.write(spool));
@@ -111,8 +115,22 @@ impl Publisher {
             paused_since_ms: pause.as_ref().map(|pause| pause.since_ms),
             answered_ms: state.dispatcher.answered_ms.or(self.answered_before_ms),
             accepted_ms: state.dispatcher.accepted_ms.or(self.accepted_before_ms),
+            last_failure: self.last_failure(state),
             ..progress
         }
+    }
+
+    fn last_failure(&self, state: &State) -> Option<FailedRequest> {
+        let Some(failed) = state.dispatcher.failed.clone() else {
+            return self.failed_before.clone();
+        };
+        Some(FailedRequest {
+            at_ms: failed.at_ms,
+            events: failed.events,
+            http_status: failed.http_status,
+            api_code: failed.api_code,
+            message: failed.message,
+        })
     }
 }
 

@@ -95,9 +95,19 @@ impl Session {
     /// Drops the state. The next one that opens the store reads what it knows, and the answers to
     /// requests in flight change nothing.
     pub(super) fn close(&mut self) {
+        self.take_last_notes();
         self.open = None;
         self.is_ledger_changing = false;
         self.generation += 1;
+    }
+
+    /// Keeps for the log what the state has not said yet.
+    fn take_last_notes(&mut self) {
+        if let Some(open) = &mut self.open {
+            let dispatcher = &mut open.state.dispatcher;
+            dispatcher.say_untold();
+            self.notes.append(&mut dispatcher.take_notes());
+        }
     }
 
     /// The state, while this process is elected.
@@ -146,6 +156,7 @@ impl Session {
 
     /// Replaces the state by the one that `reopen` makes of it.
     pub(super) fn reopen(&mut self, reopen: impl FnOnce(State) -> Result<State>) -> Result<()> {
+        self.take_last_notes();
         let Some(open) = self.open.take() else {
             return Ok(());
         };

@@ -41,6 +41,26 @@ pub(crate) struct Heartbeat {
     /// When the API last answered a request, and when it last accepted one; of this sender or one before.
     pub answered_ms: Option<i64>,
     pub accepted_ms: Option<i64>,
+    /// The last request that came to nothing, of this sender or one before. Here, and not in the store: so it
+    /// costs no write, however many requests fail.
+    pub last_failure: Option<FailedRequest>,
+}
+
+/// A request that delivered nothing and says nothing of its events: it was not sent, not answered, or answered
+/// with what makes delivery wait.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FailedRequest {
+    /// When it ended, wall time in milliseconds.
+    pub at_ms: i64,
+    /// How many events it had.
+    pub events: u64,
+    /// The HTTP status of the answer; `None`: there was none.
+    pub http_status: Option<u16>,
+    /// The API's code in the answer.
+    pub api_code: Option<String>,
+    /// What was said or observed, for people.
+    pub message: String,
 }
 
 impl Heartbeat {

@@ -58,6 +58,7 @@ pub use self::directory::{DirectoryId, check_directory, owner_of};
 pub use self::disk_space::{DiskSpace, disk_space};
 pub(crate) use self::file_limit::{LimitedFile, check_file_limit, file_limit};
 pub(crate) use self::files::{data_from, try_lock, try_lock_to_look};
+pub use self::heartbeat::FailedRequest;
 pub(crate) use self::heartbeat::Heartbeat;
 pub(crate) use self::held::{Held, Subdirectory};
 pub(crate) use self::identity::last_boot_count;

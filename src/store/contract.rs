@@ -182,6 +182,9 @@ pub trait Store: Send {
     /// The rejected events with these ids, each once, by id; unknown ones are left out.
     fn rejected(&self, ids: &[i64]) -> Result<Vec<(i64, Rejected)>>;
 
+    /// The id of the last rejected event ever; 0: none.
+    fn last_rejected(&self) -> i64;
+
     /// The pause that outlasted the last sender.
     fn pause(&self) -> Option<PauseState>;
 

@@ -369,6 +369,10 @@ impl Store for LogStore {
         rejected_with_ids(&*self.disk, &self.fold.rejected, ids)
     }
 
+    fn last_rejected(&self) -> i64 {
+        self.fold.numbers.rejected
+    }
+
     fn pause(&self) -> Option<PauseState> {
         self.fold.pause.clone()
     }

@@ -18,6 +18,8 @@ pub struct Measures {
     pub requests: Histogram,
     /// From the enqueue of an event until it was accepted.
     pub deliveries: Histogram,
+    /// How many rejections an operator still allows. No sum, but written as one: it changes with them.
+    pub allowed_rejections: u64,
 }
 
 /// Requests by verdict.
@@ -46,6 +48,7 @@ impl Measures {
             pauses,
             requests,
             deliveries,
+            allowed_rejections,
         } = self;
         let Verdicts {
             delivered,
@@ -63,6 +66,7 @@ impl Measures {
             .into_iter()
             .chain([sent_bytes, pauses])
             .chain(histograms)
+            .chain([allowed_rejections])
     }
 }
 

@@ -30,18 +30,7 @@ impl PauseState {
             |_| String::new(),
             |since| format!(" since {}", since.strftime("%Y-%m-%d %H:%M:%SZ")),
         );
-        let told: Vec<_> = [
-            self.api_code.clone(),
-            self.http_status.map(|status| format!("HTTP {status}")),
-        ]
-        .into_iter()
-        .flatten()
-        .filter(|part| !self.message.contains(part.as_str()))
-        .collect();
-        let answer = match told.as_slice() {
-            [] => String::new(),
-            told => format!(" ({})", told.join(", ")),
-        };
+        let cause = self.cause();
         let advice = match (self.reason, self.http_status) {
             (PauseReason::Auth, Some(_)) => "; check the bearer token",
             (PauseReason::Ip, _) => "; ask Meditopia to allow this host's address",
@@ -55,13 +44,27 @@ impl PauseState {
             events => format!("{events} events are kept"),
         };
         let reason = self.reason;
-        let message = format!(
-            "paused{since} ({reason}): {}{answer}{advice}; {kept}; {end}",
-            self.message
-        );
+        let message = format!("paused{since} ({reason}): {cause}{advice}; {kept}; {end}");
         Error::new(ErrorKind::Paused, message)
             .paused_for(reason)
             .answered(self.http_status, self.api_code.clone())
+    }
+
+    /// The message that led to it, with status and code.
+    pub fn cause(&self) -> String {
+        let message = self.message.trim_end_matches('.');
+        let told: Vec<_> = [
+            self.api_code.clone(),
+            self.http_status.map(|status| format!("HTTP {status}")),
+        ]
+        .into_iter()
+        .flatten()
+        .filter(|part| !message.contains(part.as_str()))
+        .collect();
+        match told.as_slice() {
+            [] => message.to_owned(),
+            told => format!("{message} ({})", told.join(", ")),
+        }
     }
 
     /// How it may end, for people.

@@ -7,6 +7,7 @@ use meditopia::{Client, ErrorKind, LogLevel, LogRecord};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
+use serde_json::json;
 
 use crate::fixtures::read_log;
 
@@ -50,9 +51,86 @@ fn the_rejection_of_an_event_is_logged_as_a_warning() {
     let log = read_log(&client);
     let record = log
         .iter()
-        .find(|record| record.message.contains("refused alone"))
+        .find(|record| record.message.contains("rejected"))
         .unwrap();
     assert_eq!(record.level, LogLevel::Warn);
+    let row = &client.rejected_rows()[0];
+    let line = format!(
+        "rejected event {}, of user \"u-1\": {} {} (HTTP 404)",
+        row.id, row.api_code, row.message
+    );
+    assert_eq!(record.message, line);
+}
+
+/// How many events the lines about refusals tell of, each by a line of its own and all others in sums.
+fn told(log: &[LogRecord], named: &str, summed: &str) -> (u64, u64) {
+    let names = log.iter().filter(|r| r.message.starts_with(named));
+    let sums = log.iter().filter(|r| r.message.contains(summed));
+    let sum = |record: &LogRecord| {
+        let words = record.message.strip_prefix("besides, ").unwrap();
+        words.split(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    (names.count() as u64, sums.map(sum).sum())
+}
+
+#[test]
+fn of_hundreds_of_rejected_events_a_few_have_a_line_and_the_others_are_told_in_a_sum() {
+    let api = Sandbox::start();
+    api.set_unknown(json!([{"prefix": "u-"}]));
+    let client = TestSpool::for_sandbox(&api)
+        .with("brake_users", "0")
+        .into_client();
+    client.enqueue_users(0..400);
+
+    assert_eq!(client.flush_ok(secs(60)).rejected, 400);
+
+    let log = read_log(&client);
+    let (named, summed) = told(&log, "rejected event ", " events were rejected;");
+    assert!((1..=20).contains(&named), "{log:?}");
+    assert_eq!(named + summed, 400, "{log:?}");
+}
+
+#[test]
+fn events_refused_under_the_brake_are_told_as_pending_and_the_sums_are_those_of_the_report() {
+    let api = Sandbox::start();
+    api.set_unknown(json!([{"prefix": "u-"}]));
+    let client = TestSpool::for_sandbox(&api)
+        .with("brake_users", "10")
+        .into_client();
+    client.enqueue_users(0..40);
+
+    let (report, outcome) = client.flush(secs(60));
+
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Paused);
+    let log = read_log(&client);
+    let (named, summed) = told(&log, "rejected event ", " events were rejected;");
+    assert_eq!((named + summed, report.rejected), (10, 10), "{log:?}");
+    let kept = "an event was refused and stays pending";
+    let (named, summed) = told(&log, kept, " were refused and stay pending");
+    assert_eq!(named + summed, 10, "{log:?}");
+}
+
+#[test]
+fn the_line_of_a_rejected_event_shows_a_hostile_user_escaped_and_cut() {
+    let api = Sandbox::start();
+    api.set_unknown(json!([{"prefix": "u-"}]));
+    let client = TestSpool::for_sandbox(&api).into_client();
+    let user = format!("u-\n1 ERROR \"paused\u{202e}\u{1b}[31m{}", "x".repeat(150));
+    client.enqueue_for(&user, 1);
+
+    client.flush_ok(secs(10));
+
+    let log = read_log(&client);
+    let line = log.iter().find(|r| r.message.contains("rejected event"));
+    let line = &line.unwrap().message;
+    let shown = r#"of user "u-\n1 ERROR \"paused\u{202e}\u{1b}[31m"#;
+    assert!(line.contains(shown), "{line}");
+    assert!(line.contains("xxx\"...: A_1104"), "{line}");
+    assert!(!line.contains(&"x".repeat(40)), "{line}");
+    assert!(
+        !line.chars().any(|c| c.is_control() || c == '\u{202e}'),
+        "{line:?}"
+    );
 }
 
 #[test]

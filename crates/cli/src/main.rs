@@ -78,7 +78,7 @@ enum Command {
     Hold(hold::Options),
     /// End any pause of a spool and send again at once
     #[command(after_help = hold::RESUME_EXAMPLES)]
-    Resume(hold::Options),
+    Resume(hold::ResumeOptions),
     /// Check everything between a spool and the API, and say what to fix; sends no event
     #[command(after_help = doctor::EXIT_CODES)]
     Doctor(doctor::Options),

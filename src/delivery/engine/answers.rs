@@ -190,11 +190,8 @@ impl Engine {
     ) -> Outcome {
         let ended = self.probe_succeeded(request);
         let queue = request.batch.queue;
-        if queue == Queue::Regular
-            && let Some(user) = user
-        {
-            self.brake.count_refused(user);
-        }
+        self.brake
+            .count_rejected(user.filter(|_| queue == Queue::Regular));
         Outcome {
             pause: ended,
             effect: Effect::Rejected {

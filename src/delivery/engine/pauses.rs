@@ -40,6 +40,13 @@ impl Engine {
         }
     }
 
+    /// An operator resumes, and allows the next `rejections`: the brake does not count them.
+    pub fn resume_allowing(&mut self, rejections: u64) -> Option<PauseChange> {
+        let ended = self.resume();
+        self.brake.allow(rejections);
+        ended
+    }
+
     /// Somebody asks to try again, such as a `flush`: the pause is probed at once, unless it was just probed.
     /// Says whether the next probe goes earlier than it would have.
     pub fn probe_soon(&mut self, now: Moment) -> bool {

@@ -164,6 +164,7 @@ impl Spool {
                 .collect(),
             pause: self.engine.pause_state().cloned(),
             refused_in_a_row: self.engine.refused_in_a_row().map(str::to_owned).collect(),
+            allowed_rejections: self.engine.allowed_rejections(),
         };
         self.engine = Engine::new(Policy::default(), restored, self.now);
     }

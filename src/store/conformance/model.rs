@@ -311,6 +311,10 @@ impl Store for Model {
         Ok(found)
     }
 
+    fn last_rejected(&self) -> i64 {
+        self.state.last_rejected
+    }
+
     fn rejected(&self, ids: &[i64]) -> Result<Vec<(i64, Rejected)>> {
         Ok(self.state.rejected_if(|id, _| ids.contains(&id)))
     }

@@ -57,6 +57,7 @@ pub(super) fn a_rejected_event_is_found_with_all_that_is_known_of_it(kept: &dyn 
     let found_events: Vec<&Rejected> = found.iter().map(|(_, event)| event).collect();
     assert_eq!(found_events, events.iter().collect::<Vec<_>>());
     assert!(found[0].0 > 0, "behind 0 stand all of them");
+    assert_eq!(store.last_rejected(), found.last().unwrap().0);
     assert!(found.is_sorted_by(|(a, _), (b, _)| a < b));
     drop(store);
     assert!(matching(&*kept.open(), &RejectedFilter::default()) == found);

@@ -48,6 +48,7 @@ impl Store {
             lanes: self.lanes.clone(),
             pause: self.pause.clone(),
             refused_in_a_row: self.refused_in_a_row.clone(),
+            ..Restored::default()
         }
     }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use crate::failure::Failure;
 use crate::options::spool::SpoolOptions;
-use crate::output::print_line;
+use crate::output::{event_count, print_line};
 
 /// The last part of `meditopia hold --help`.
 pub const HOLD_EXAMPLES: &str =
@@ -19,14 +19,29 @@ pub const RESUME_EXAMPLES: &str =
 request is sent at once. If the cause remains, the API's next answer pauses delivery again. A
 damaged store cannot be resumed: see meditopia recover.
 
-Example:
-  meditopia resume /var/spool/shop    once the cause that meditopia status reports is gone";
+--accept-rejections is for many users that the API does not know: so many events are rejected without
+another pause (mass_rejection), then the count of brake_users begins anew. They are kept with the rejected
+events, and can be requeued. 0 takes back what is left of an earlier number.
 
-/// The arguments of both commands.
+Examples:
+  meditopia resume /var/spool/shop    once the cause that meditopia status reports is gone
+  meditopia resume /var/spool/shop --accept-rejections 3000";
+
+/// The arguments of `meditopia hold`.
 #[derive(clap::Args)]
 pub struct Options {
     #[command(flatten)]
     spool: SpoolOptions,
+}
+
+/// The arguments of `meditopia resume`.
+#[derive(clap::Args)]
+pub struct ResumeOptions {
+    #[command(flatten)]
+    spool: SpoolOptions,
+    /// Let the API reject this many more events before delivery pauses for mass_rejection again
+    #[arg(long, value_name = "EVENTS")]
+    accept_rejections: Option<u64>,
 }
 
 /// Stops sending from the spool.
@@ -41,15 +56,24 @@ pub fn hold(options: &Options) -> Result<ExitCode, Failure> {
 }
 
 /// Ends any pause of the spool.
-pub fn resume(options: &Options) -> Result<ExitCode, Failure> {
+pub fn resume(options: &ResumeOptions) -> Result<ExitCode, Failure> {
     let client = options.spool.open_to_change()?;
     let before = client.stats()?.paused;
-    client.resume()?;
+    match options.accept_rejections {
+        Some(rejections) => client.resume_allowing(rejections)?,
+        None => client.resume()?,
+    }
     match before {
         Some(reason) => print_line(format_args!("resumed: delivery was paused ({reason})"))?,
         None => print_line(
             "resumed: delivery was not paused; a wait after a failed request, if any, is over",
         )?,
+    }
+    if let Some(rejections) = options.accept_rejections {
+        print_line(format_args!(
+            "up to {} may be rejected before many refusals pause delivery again; see them with: meditopia rejected list",
+            event_count(rejections)
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,7 @@
 //! A command whose reader closes the pipe ends silently, as command line tools do.
 
 pub mod event_rows;
+pub mod failures;
 pub mod figures;
 pub mod log;
 pub mod pauses;

@@ -34,7 +34,7 @@ pub fn advice(reason: PauseReason, typed: &Typed) -> String {
             "check the endpoint and what is in between (proxy, firewall); then: meditopia resume {spool}"
         ),
         PauseReason::MassRejection => format!(
-            "find out why so many users are refused: meditopia rejected list {spool}; then: meditopia resume {spool}"
+            "if something else is wrong, such as the account or the endpoint, put it right, then: meditopia resume {spool}"
         ),
         PauseReason::ServerError => format!(
             "the API fails on one batch: find the event that causes it with: meditopia in-doubt bisect {spool}"
@@ -44,4 +44,14 @@ pub fn advice(reason: PauseReason, typed: &Typed) -> String {
         }
         PauseReason::Hold => format!("to send again: meditopia resume {spool}"),
     }
+}
+
+/// Another way to end the pause. It depends on what the operator knows which one is right.
+pub fn other_way(reason: PauseReason, pending: u64, typed: &Typed) -> Option<String> {
+    let spool = typed.words();
+    (reason == PauseReason::MassRejection).then(|| {
+        format!(
+            "if the API rightly refuses these users, let it reject up to {pending} more events: meditopia resume {spool} --accept-rejections {pending}"
+        )
+    })
 }

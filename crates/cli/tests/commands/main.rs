@@ -22,6 +22,7 @@ mod hostile_application;
 mod hostile_owner;
 mod import;
 mod incidents;
+mod mass_rejection;
 mod recover;
 mod rejected;
 mod run_by_root;

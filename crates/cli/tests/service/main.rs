@@ -11,6 +11,7 @@ mod endpoint;
 mod flush;
 mod foreign_texts;
 mod health;
+mod last_failure;
 mod log;
 mod metrics;
 mod reload;

@@ -41,20 +41,25 @@ fn the_metrics_say_when_the_api_accepted_and_answered_last_also_after_a_restart(
     let api = Sandbox::builder().unknown_user("u-7").start();
     let spool = configured(&api);
     let mut service = prompt(&spool);
-    let accepted = |service: &Service| metric(service, "meditopia_events_accepted_timestamp_seconds");
+    let accepted =
+        |service: &Service| metric(service, "meditopia_events_accepted_timestamp_seconds");
     let answered = |service: &Service| metric(service, "meditopia_api_answered_timestamp_seconds");
     service.wait_for_log("elected");
     assert_eq!((accepted(&service), answered(&service)), (None, None));
     let begun = now_s() - 1.0;
     spool.client().enqueue_users(0..3);
-    wait_until("the time of the acceptance", || accepted(&service) > Some(begun));
+    wait_until("the time of the acceptance", || {
+        accepted(&service) > Some(begun)
+    });
     let first = accepted(&service).unwrap();
     assert!(answered(&service) >= Some(first));
 
     // A refusal is an answer and no acceptance.
     spool.client().enqueue_users(7..8);
     wait_for_metric(&service, "meditopia_rejected_kept", 1.0);
-    wait_until("the time of the answer", || answered(&service) > Some(first));
+    wait_until("the time of the answer", || {
+        answered(&service) > Some(first)
+    });
     assert_eq!(accepted(&service), Some(first));
     // A server error is no answer.
     let last = answered(&service).unwrap();
@@ -100,12 +105,19 @@ fn a_sender_that_hangs_without_being_stopped_is_seen_as_silent() {
         let output = spool.output("status", &["--json"]);
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
     };
-    wait_until("a silent sender", || status()["sender"]["state"] == "silent");
+    wait_until("a silent sender", || {
+        status()["sender"]["state"] == "silent"
+    });
     let output = spool.output("status", &["--check"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let line = String::from_utf8(output.stdout).unwrap();
-    assert!(line.contains("it is stopped, or stuck on its disk"), "{line}");
+    assert!(
+        line.contains("it is stopped, or stuck on its disk"),
+        "{line}"
+    );
 
     token_file.go_on();
-    wait_until("the sender goes on", || status()["sender"]["state"] == "alive");
+    wait_until("the sender goes on", || {
+        status()["sender"]["state"] == "alive"
+    });
 }

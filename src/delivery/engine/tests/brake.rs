@@ -234,3 +234,24 @@ fn an_answer_without_a_request_in_flight_changes_nothing() {
         .answered(99, None, &Verdict::Delivered, spool.now, &mut spool.rng);
     assert_eq!(outcome.effect, Effect::Kept);
 }
+
+#[test]
+fn rejections_that_an_operator_allows_do_not_count_for_the_brake_and_those_after_them_do() {
+    let mut spool = Spool::with_events(1_000);
+    assert_eq!(spool.refuse_alone(100), 20);
+    assert_eq!(spool.reason(), Some(PauseReason::MassRejection));
+    let ended = spool.engine.resume_allowing(100);
+    assert_eq!(ended, Some(PauseChange::Ended(PauseReason::MassRejection)));
+    for left in (0..100).rev() {
+        assert_eq!(spool.refuse_alone(1), 1);
+        assert_eq!(spool.engine.allowed_rejections(), left);
+        // A new process knows what is left.
+        spool.crash();
+    }
+    assert_counts_anew(&mut spool);
+    assert_eq!(spool.reason(), Some(PauseReason::MassRejection));
+
+    spool.engine.resume_allowing(100);
+    spool.engine.resume_allowing(0);
+    assert_counts_anew(&mut spool);
+}

@@ -12,7 +12,7 @@ use meditopia::{Client, PauseReason, Result};
 use super::spool_directory::{advice, problem};
 use super::{Finding, Report};
 use crate::options::typed::Typed;
-use crate::output::{figures, pauses, sanitize};
+use crate::output::{failures, figures, pauses, sanitize};
 use crate::times::Zone;
 
 const NAME: &str = "delivery";
@@ -32,7 +32,14 @@ fn check_spool(dir: &Path, typed: &Typed) -> Result<Finding> {
     let client = Client::open_existing(dir, Purpose::Read)?;
     let stats = client.stats()?;
     let now_ms = wall_ms();
-    let pending = figures::all_pending(&stats);
+    let failed = match client.last_failure()? {
+        Some(failed) => format!(
+            "; the last failure: {}",
+            failures::describe(&failed, now_ms)
+        ),
+        None => String::new(),
+    };
+    let pending = format!("{}{failed}", figures::all_pending(&stats));
     if let Some(reason) = stats.paused {
         let paused = pauses::describe(reason, &stats, now_ms, &Zone::new(false));
         let answer = match client.pause() {
@@ -58,7 +65,7 @@ fn check_spool(dir: &Path, typed: &Typed) -> Result<Finding> {
         Some(retry) => Finding::warn(
             NAME,
             format!("waiting for a retry: {}; {pending}", retry.in_words(now_ms)),
-            "the sender tries again by itself; its log has the last failure",
+            "the sender tries again by itself",
         ),
         None => Finding::ok(NAME, format!("nothing stops it; {pending}")),
     })

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use meditopia::internals::client::{Retry, Vitals};
+use meditopia::internals::client::{FailedRequest, Retry, Vitals};
 use meditopia::internals::config::Settings;
 use meditopia::internals::spool::DiskSpace;
 use meditopia::{Client, ErrorKind, PauseReason, Result, Stats};
@@ -25,6 +25,8 @@ pub struct SpoolState {
     pub stats: Stats,
     /// The retry that all pending events wait for after failures.
     pub retry: Option<Retry>,
+    /// The last request that came to nothing.
+    pub last_failure: Option<FailedRequest>,
     /// The bytes that count against `max_spool_bytes`.
     pub waiting_bytes: u64,
     /// The rejected events that are kept; `None`: the store cannot be read.
@@ -112,6 +114,7 @@ impl CurrentClient {
                     Ok(SpoolState {
                         stats: client.stats()?,
                         retry: client.retry()?,
+                        last_failure: client.last_failure()?,
                         waiting_bytes: client.waiting_bytes()?,
                         rejected_kept: rejected_kept(&client)?,
                         disk: client.disk()?,

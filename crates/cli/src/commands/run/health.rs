@@ -15,7 +15,7 @@ use meditopia::internals::client::{Retry, Standing, Vitals};
 use meditopia::internals::clock::wall_ms;
 
 use super::current_client::CurrentClient;
-use crate::output::figures;
+use crate::output::{failures, figures};
 
 /// The sender of another process counts as stuck if its heartbeat is older; it writes one every
 /// second.
@@ -54,12 +54,23 @@ impl Health {
 
     /// Whether events are being delivered, and by which process; an error says why not.
     pub async fn check_ready(&self) -> Result<String, String> {
-        let standing = self.describe_sender().await?;
-        let spool = self.client.spool_state().await?;
-        match &spool.retry {
+        let standing = self.describe_sender().await;
+        let spool = match (self.client.spool_state().await, &standing) {
+            (Ok(spool), _) => spool,
+            (Err(_), Err(why)) => return Err(why.clone()),
+            (Err(why), Ok(_)) => return Err(why),
+        };
+        let ready = standing.and_then(|standing| match &spool.retry {
             Some(retry) => check_retry(retry, &spool.stats, standing, wall_ms()),
             None => Ok(standing),
-        }
+        });
+        ready.map_err(|why| match &spool.last_failure {
+            Some(failed) => format!(
+                "{why}; the last failure: {}",
+                failures::describe(failed, wall_ms())
+            ),
+            None => why,
+        })
     }
 
     /// Which process sends, whether the API is available or not; an error says why none does.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use meditopia::internals::client::{RejectedCount, Retry};
+use meditopia::internals::client::{FailedRequest, RejectedCount, Retry};
 use meditopia::internals::clock::wall_ms;
 use meditopia::internals::spool::{self, Description, DiskSpace};
 use meditopia::{Client, PauseReason, Stats};
@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::sender_state::SenderState;
 use crate::failure::Failure;
+use crate::output::failures;
 
 /// A spool at one moment.
 pub struct Snapshot {
@@ -28,6 +29,10 @@ pub struct Snapshot {
     pub disk: DiskSpace,
     /// The process that is elected.
     pub sender: SenderState,
+    /// The last request that came to nothing.
+    pub last_failure: Option<FailedRequest>,
+    /// How many rejections an operator still allows.
+    pub allowed_rejections: u64,
     retry: Option<Retry>,
     /// Events delivered per second; `None` if that was not measured.
     pub rate: Option<f64>,
@@ -60,6 +65,11 @@ impl Snapshot {
             known,
             disk: client.disk()?,
             sender,
+            last_failure: client.last_failure()?,
+            allowed_rejections: match client.allowed_rejections() {
+                Err(e) if e.pause_reason() == Some(PauseReason::StoreDamaged) => 0,
+                allowed => allowed?,
+            },
             retry: client.retry()?,
             now_ms,
             stats,
@@ -159,6 +169,8 @@ impl Snapshot {
             "is_elsewhere": self.known.is_elsewhere,
             "pause_message": (!self.pause.is_empty()).then_some(&self.pause),
             "retry": retry,
+            "last_failure": self.last_failure.as_ref().map(failures::to_json),
+            "accepted_rejections_left": self.allowed_rejections,
             "sender": sender,
             "oldest_age_ms": self.oldest_age_ms(),
             "rejected_kept": kept,

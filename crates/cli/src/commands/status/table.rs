@@ -10,7 +10,7 @@ use super::snapshot::Snapshot;
 use crate::alarms::{self, Patience};
 use crate::options::typed::Typed;
 use crate::output::{Output, Tone, byte_size, event_count, grouped, sanitize};
-use crate::output::{figures, pauses};
+use crate::output::{failures, figures, pauses};
 use crate::times::{Zone, show_span};
 
 /// The lines of the table.
@@ -32,6 +32,9 @@ pub fn lines(
     if !snapshot.pause.is_empty() {
         rows.push(("", sanitize(&snapshot.pause)));
     }
+    if let Some(failed) = &snapshot.last_failure {
+        rows.push(("failed", failures::describe(failed, snapshot.now_ms)));
+    }
     rows.push(("sender", sender(snapshot, zone)));
     rows.push(("pending", pending(snapshot)));
     rows.push(("in doubt", figures::in_doubt(stats)));
@@ -43,6 +46,10 @@ pub fn lines(
             _ => out.paint(Tone::Warning, &kept),
         },
     ));
+    if snapshot.allowed_rejections > 0 {
+        let events = event_count(snapshot.allowed_rejections);
+        rows.push(("", format!("{events} more may be rejected without a pause")));
+    }
     rows.push((
         "rate",
         match snapshot.rate {
@@ -217,9 +224,12 @@ fn totals(snapshot: &Snapshot) -> String {
 /// What to do next: one line for each finding, with the command to type.
 fn advice(snapshot: &Snapshot, typed: &Typed) -> Vec<String> {
     let stats = &snapshot.stats;
-    let mut advice: Vec<String> = alarms::of_spool(snapshot, typed, Patience::WhileEventsWait)
+    let paused = stats.paused;
+    let other_way = paused.and_then(|reason| pauses::other_way(reason, stats.pending, typed));
+    let alarms = alarms::of_spool(snapshot, typed, Patience::WhileEventsWait).into_iter();
+    let mut advice: Vec<String> = other_way
         .into_iter()
-        .map(|alarm| alarm.advice)
+        .chain(alarms.map(|alarm| alarm.advice))
         .collect();
     let is_stuck = snapshot.sender.advice(stats).is_some();
     if stats.paused.is_none() && !is_stuck && stats.pending > 0 {
@@ -230,7 +240,7 @@ fn advice(snapshot: &Snapshot, typed: &Typed) -> Vec<String> {
             advice.push(alarms::find_cause(typed));
         }
     }
-    if snapshot.rejected_kept() > 0 && stats.paused != Some(PauseReason::MassRejection) {
+    if snapshot.rejected_kept() > 0 {
         advice.push(format!(
             "see what was rejected: {}",
             typed.command("rejected list")
