@@ -1,17 +1,17 @@
 //! What all clients of a process on one spool share: a writer, a sender and a log.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use super::connection::connection;
 use super::watchdog::Watchdog;
-use crate::config::{Durability, Role, Settings, TokenSource};
+use crate::config::{Durability, Endpoint, Role, Settings, TokenSource};
 use crate::delivery::Policy;
 use crate::dispatch::{self, OnPause};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::event::Rules;
 use crate::journal::writer::{ChangedSegment, RecordDurability, Writer};
 use crate::log::Log;
@@ -60,18 +60,24 @@ enum Background {
     Stopped,
 }
 
+/// The endpoint of the spool, for a configuration that names none. The token would go where the spool says, so
+/// that counts only where nobody but this user can have written it: not where a group is trusted.
+fn endpoint_of_spool(settings: &Settings, dir: &Path) -> Option<Endpoint> {
+    if settings.names_endpoint || settings.trust_group {
+        return None;
+    }
+    let known = spool::describe(dir).ok()?;
+    Endpoint::parse(&known.endpoint).ok()
+}
+
 impl Core {
-    pub(super) fn open(settings: Settings) -> Result<Self> {
+    pub(super) fn open(mut settings: Settings) -> Result<Self> {
         let (dir, temporary) = match (settings.durability, &settings.spool) {
             (Durability::Process | Durability::Power, Some(dir)) => (dir.clone(), None),
             _ => {
                 let dir = spool::temporary_dir();
                 (dir.clone(), Some(dir))
             }
-        };
-        let destination = Destination {
-            endpoint: settings.endpoint.as_str(),
-            account: &settings.account,
         };
         let network = if settings.allow_network_spool {
             NetworkFileSystem::Allow
@@ -80,8 +86,26 @@ impl Core {
         };
         // A temporary spool is this process's alone.
         let trust = GroupTrust::from_setting(settings.trust_group && temporary.is_none());
-        let spool = Arc::new(Spool::open_trusting(&dir, destination, network, trust)?);
-        Ok(Self::with_spool(settings, spool, temporary))
+        let open = |settings: &Settings| {
+            let destination = Destination {
+                endpoint: settings.endpoint.as_str(),
+                account: &settings.account,
+            };
+            Spool::open_trusting(&dir, destination, network, trust)
+        };
+        let spool = match open(&settings) {
+            Err(e) if e.kind() == ErrorKind::SpoolMismatch => {
+                match endpoint_of_spool(&settings, &dir) {
+                    Some(endpoint) => {
+                        settings.endpoint = endpoint;
+                        open(&settings)?
+                    }
+                    None => return Err(e),
+                }
+            }
+            opened => opened?,
+        };
+        Ok(Self::with_spool(settings, Arc::new(spool), temporary))
     }
 
     /// A core on a spool that is open already.

@@ -129,6 +129,7 @@ impl Config {
         };
         Ok(Settings {
             endpoint: self.typed("endpoint", |text| Endpoint::parse(text).ok())?,
+            names_endpoint: self.values.contains_key("endpoint"),
             account: self.text("account")?.to_owned(),
             bearer_token,
             spool,

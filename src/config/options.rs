@@ -74,7 +74,7 @@ const fn number(min: u64, max: u64) -> Form {
 #[rustfmt::skip]
 pub(super) static OPTIONS: [OptionDoc; 24] = [
     option("endpoint", Form::Endpoint, "https://partners.meditopia.com/default/v1/events",
-        "The full URL that events are posted to. A spool belongs to one endpoint."),
+        "The full URL that events are posted to. A spool belongs to one endpoint; if it is not set, that of an existing spool of this user counts."),
     option("account", Text, "",
         "Free text that tells spools of one endpoint apart. A spool belongs to one account."),
     option("bearer_token", Token, "",

@@ -76,6 +76,8 @@ impl Role {
 pub struct Settings {
     /// The URL that events are posted to.
     pub endpoint: Endpoint,
+    /// Whether the configuration names the endpoint. If not, that of an existing spool counts.
+    pub names_endpoint: bool,
     /// Distinguishes spools of one endpoint; may be empty.
     pub account: String,
     /// Where the bearer token comes from.
@@ -151,6 +153,7 @@ pub fn differences(one: &Settings, other: &Settings) -> impl Iterator<Item = &'s
     // Destructured, so that a new field cannot be forgotten here.
     let Settings {
         endpoint,
+        names_endpoint: _,
         account,
         bearer_token,
         spool,
@@ -177,7 +180,10 @@ pub fn differences(one: &Settings, other: &Settings) -> impl Iterator<Item = &'s
     let other_file = other.bearer_token.file();
     let same_file = other_file.is_none() || bearer_token.file() == other_file;
     [
-        ("endpoint", *endpoint == other.endpoint),
+        (
+            "endpoint",
+            *endpoint == other.endpoint || !other.names_endpoint,
+        ),
         ("account", *account == other.account),
         ("bearer_token_file", same_file),
         ("spool", *spool == other.spool),

@@ -261,7 +261,7 @@ impl Identity {
             Some((what, theirs, ours)) => Err(Error::new(
                 ErrorKind::SpoolMismatch,
                 format!(
-                    "{}: belongs to {what} {theirs:?}, not {ours:?}; use another spool, or adopt this one: {}",
+                    "{}: belongs to {what} {theirs:?}, not {ours:?}; set {what} = {theirs:?}, or name another spool; only if its events are to go to {ours:?} from now on: {}",
                     spool_name(dir),
                     adopt_command(dir, owned, destination)
                 ),

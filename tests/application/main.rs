@@ -7,6 +7,7 @@ mod clocks;
 mod containers;
 mod copies;
 mod dropped_rights;
+mod endpoint_of_spool;
 mod footprint;
 mod fork;
 mod image;

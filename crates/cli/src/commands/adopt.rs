@@ -11,14 +11,15 @@ mod comparison;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use meditopia::Config;
-use meditopia::internals::client::{Comparison, compare_copy};
+use meditopia::internals::client::{Comparison, Purpose, compare_copy};
 use meditopia::internals::config::Settings;
 use meditopia::internals::spool::{self, Description, Destination};
+use meditopia::{Client, Config, PauseReason};
 
 use crate::failure::{EVENTS_LOST, Failure, NEEDS_YES, USAGE};
+use crate::options::confirmation::Confirmation;
 use crate::options::spool::{SpoolOptions, TokenUse};
-use crate::output::print_line;
+use crate::output::{event_count, print_line};
 
 /// What `--help` says at its end.
 pub const EXAMPLES: &str = "Examples:
@@ -42,7 +43,8 @@ Exit status:
   0  the spool was adopted
   1  the spool could not be adopted: see the message
   2  the configuration names another endpoint or account; nothing was changed
-  3  events may be missing in the copy, or its store is damaged; without --yes nothing was changed
+  3  events may be missing in the copy, its store is damaged, or events wait that would go elsewhere; without
+     --yes nothing was changed
   4  such a copy was adopted";
 
 /// The arguments of `meditopia adopt`.
@@ -56,9 +58,8 @@ pub struct Options {
     /// The new account that it belongs to; by default the present one
     #[arg(long, value_name = "TEXT")]
     account: Option<String>,
-    /// Adopt the copy even though events may be missing in it, or its store is damaged
-    #[arg(long)]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 /// Writes the new endpoint and account of the spool.
@@ -86,12 +87,15 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     if let Some(compared) = &compared {
         comparison::print(&dir, compared)?;
     }
-    if needs_operator && !options.yes {
+    if needs_operator && !options.confirmation.is_given() {
         let again = known.adopt_command(&dir, destination(&wanted));
         print_line(format_args!(
             "nothing was changed; to lose nothing, end or hold the sender of the original (meditopia hold ORIGINAL), and copy it again; to use this copy as it is: {again} --yes"
         ))?;
         return Ok(ExitCode::from(NEEDS_YES));
+    }
+    if destination(&wanted) != known.destination() {
+        ask_to_redirect(options, &dir, &known, destination(&wanted))?;
     }
     spool::adopt(&dir, destination(&wanted))?;
     print_line(result(&dir, &known, destination(&wanted)))?;
@@ -99,6 +103,28 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
         true => ExitCode::from(EVENTS_LOST),
         false => ExitCode::SUCCESS,
     })
+}
+
+/// Asks whether the events that wait are to go elsewhere: they may be meant for where they would go now.
+fn ask_to_redirect(
+    options: &Options,
+    dir: &Path,
+    known: &Description,
+    wanted: Destination<'_>,
+) -> Result<(), Failure> {
+    let stats = Client::open_existing(dir, Purpose::Read)?.stats()?;
+    let waiting = match stats.paused {
+        Some(PauseReason::StoreDamaged) => "the events that wait".to_owned(),
+        _ if stats.pending == 0 => return Ok(()),
+        _ => format!("{} that wait", event_count(stats.pending)),
+    };
+    let action = format!(
+        "send {waiting} to {}, and no longer to {}",
+        describe(wanted),
+        describe(known.destination())
+    );
+    let again = format!("type: {} --yes", known.adopt_command(dir, wanted));
+    options.confirmation.ask_or_name(&action, &again)
 }
 
 /// Makes a new identity for a spool that has lost it, for what the command line or the configuration names.
@@ -147,8 +173,10 @@ fn refuse_other_configuration(
     Err(Failure::new(
         USAGE,
         format!(
-            "spool {} belongs to {}, but the configuration names {}; nothing was changed; to move the spool there: {}; to leave it as it is, correct the configuration (file, environment)",
+            "spool {} belongs to {}, but the configuration (file, environment) names {}; nothing was changed; set the configuration to {}; only if the spool's events are to go to {} from now on: {}",
             dir.display(),
+            describe(known.destination()),
+            describe(configured),
             describe(known.destination()),
             describe(configured),
             known.adopt_command(dir, configured)

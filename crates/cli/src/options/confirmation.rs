@@ -16,13 +16,21 @@ impl Confirmation {
     /// Returns if the operator confirms `action`, such as "discard 3 events". Asks only at a
     /// terminal.
     pub fn ask(&self, action: &str) -> Result<(), Failure> {
+        self.ask_or_name(action, "run the command again with --yes")
+    }
+
+    /// Whether `--yes` was given.
+    pub fn is_given(&self) -> bool {
+        self.yes
+    }
+
+    /// The same; `again` is what to do where nobody can be asked.
+    pub fn ask_or_name(&self, action: &str, again: &str) -> Result<(), Failure> {
         if self.yes {
             return Ok(());
         }
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-            let message = format!(
-                "this would {action}; nothing was done; to do it, run the command again with --yes"
-            );
+            let message = format!("this would {action}; nothing was done; to do it, {again}");
             return Err(Failure::new(NEEDS_YES, message));
         }
         let mut question = io::stderr();

@@ -129,7 +129,7 @@ impl NamedSpool {
         if let Some(directory) = directory {
             become_controller_of(directory)?;
         }
-        Ok(loaded.config)
+        with_named_endpoint(loaded.config)
     }
 
     fn sources(&self) -> Sources<'_> {
@@ -200,8 +200,9 @@ impl Sources<'_> {
             refuse_to_send_token(&loaded, &dir, self.file, said)?;
         }
         let Ok(known) = known else {
-            // There is no spool yet, or opening the client will say what is wrong with it.
-            return Ok(loaded.config);
+            // There is no spool yet, or opening the client will say what is wrong with it. By then it may say another
+            // endpoint: the one that was checked above counts.
+            return with_named_endpoint(loaded.config);
         };
         let mut own = Config::new();
         own.set("endpoint", &known.endpoint)?;
@@ -298,6 +299,13 @@ fn names_endpoint(config: &Config) -> Result<bool, Failure> {
     set.set("endpoint", NOBODYS)?;
     set.override_with(config);
     Ok(set.get("endpoint")? != NOBODYS)
+}
+
+/// The configuration with its endpoint, also if that is the default: no spool has a say in it any more.
+fn with_named_endpoint(mut config: Config) -> Result<Config, Failure> {
+    let endpoint = config.get("endpoint")?;
+    config.set("endpoint", &endpoint)?;
+    Ok(config)
 }
 
 fn configured_spool(config: &Config) -> Result<PathBuf, Failure> {

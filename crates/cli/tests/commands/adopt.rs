@@ -11,7 +11,7 @@ use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
 use meditopia_testkit::{meditopia, meditopia_command};
 
-use crate::cli::{FAILED, USAGE, copy_spool, run, stderr, stdout};
+use crate::cli::{FAILED, NEEDS_YES, USAGE, copy_spool, run, run_failing, stderr, stdout};
 
 /// A spool whose three events belong to the first API, while its configuration names the second.
 fn misconfigured() -> (Sandbox, Sandbox, ConfiguredSpool) {
@@ -36,18 +36,32 @@ fn message_of(output: &Output, status: i32) -> String {
 }
 
 /// Types the `meditopia adopt` command of a message, which ends at a line break or a semicolon.
-fn type_command_of(message: &str) -> String {
+fn type_in(message: &str) -> Output {
     let (_, command) = message.split_once("meditopia adopt ").expect(message);
     let (command, _) = command.split_once(['\n', ';']).expect(message);
-    let typed = Command::new("sh")
+    Command::new("sh")
         .arg("-c")
         .arg(format!("\"$0\" adopt {command}"))
         .arg(meditopia_command())
         .env_clear()
         .output()
-        .unwrap();
-    assert!(typed.status.success(), "{command}: {typed:?}");
+        .unwrap()
+}
+
+/// Types the command of a message, which has to succeed.
+#[track_caller]
+fn type_command_of(message: &str) -> String {
+    let typed = type_in(message);
+    assert!(typed.status.success(), "{message}: {typed:?}");
     stdout(&typed)
+}
+
+/// The same for a spool whose events would go elsewhere: it asks first, and says what to type.
+#[track_caller]
+fn type_and_confirm(message: &str) -> String {
+    let asked = message_of(&type_in(message), NEEDS_YES);
+    assert!(asked.contains("nothing was done"), "{asked}");
+    type_command_of(&asked)
 }
 
 #[test]
@@ -55,7 +69,10 @@ fn the_command_that_a_mismatch_error_names_changes_the_spools_endpoint() {
     let (before, after, spool) = misconfigured();
     let refused = message_of(&spool.output("flush", &[]), FAILED);
 
-    let adopted = type_command_of(&refused);
+    let set = format!("set endpoint = {:?}", before.endpoint());
+    let adopt = refused.find("meditopia adopt ").expect(&refused);
+    assert!(refused.find(&set).is_some_and(|at| at < adopt), "{refused}");
+    let adopted = type_and_confirm(&refused);
 
     assert!(adopted.contains("now belongs to"), "{adopted}");
     let flushed = spool.output("flush", &[]);
@@ -79,7 +96,7 @@ fn adopt_with_a_configuration_alone_changes_nothing_and_names_the_command_that_d
     // An option on the command line takes precedence over the configuration.
     let named = spool.output("adopt", &["--endpoint", before.endpoint()]);
     assert!(named.status.success(), "{named:?}");
-    assert!(type_command_of(&refused).contains(&format!("now belongs to {}", after.endpoint())));
+    assert!(type_and_confirm(&refused).contains(&format!("now belongs to {}", after.endpoint())));
 }
 
 #[test]
@@ -92,7 +109,7 @@ fn an_error_quotes_an_account_with_blanks_and_quotes_for_the_shell() {
         flush.env("MEDITOPIA_ACCOUNT", account).output().unwrap()
     };
     let refused = message_of(&flush("the cook's $HOME"), FAILED);
-    type_command_of(&refused);
+    type_and_confirm(&refused);
     assert!(flush("the cook's $HOME").status.success());
 }
 
@@ -169,10 +186,36 @@ fn a_spool_whose_endpoint_has_changed_sends_again_once_an_operator_adopts_it() {
     assert_eq!(error.kind(), ErrorKind::SpoolMismatch);
     assert!(error.message().contains("meditopia adopt"), "{error}");
 
-    run(&["adopt", "--endpoint", after.endpoint()], &spool.path());
+    run(
+        &["adopt", "--yes", "--endpoint", after.endpoint()],
+        &spool.path(),
+    );
     assert_eq!(spool.into_client().flush_ok(secs(10)).delivered, 3);
     assert_eq!(
         (before.ledger().requests, after.ledger().accepted_events),
         (0, 3)
     );
+}
+
+#[test]
+fn adopt_for_another_endpoint_asks_while_events_wait_and_does_not_ask_when_none_does() {
+    let (before, after) = (Sandbox::start(), Sandbox::start());
+    let spool = TestSpool::for_sandbox(&before);
+    spool.client().enqueue_users(0..3);
+    let adopt = ["adopt", "--endpoint", after.endpoint()];
+    let identity = || std::fs::read(spool.path().join("identity.json")).unwrap();
+    let identity_before = identity();
+
+    let asked = run_failing(&adopt, &spool.path(), NEEDS_YES);
+
+    let words = format!(
+        "send 3 events that wait to {}, and no longer to {}; nothing was done; to do it, type: meditopia adopt ",
+        after.endpoint(),
+        before.endpoint()
+    );
+    assert!(asked.contains(&words), "{asked}");
+    assert_eq!(identity(), identity_before);
+
+    spool.client().flush_ok(secs(10));
+    assert!(run(&adopt, &spool.path()).contains("now belongs to"));
 }
