@@ -23,6 +23,12 @@ within() {
 echo '-- promises in the command line'
 within "$here/tests/cli.php" "$scratch"
 
+echo '-- copies of a client'
+within "$here/tests/copies.php" "$scratch"
+
+echo '-- events, and what becomes of them where nobody sends'
+within "$here/tests/events.php" "$scratch"
+
 echo '-- composer, from nothing'
 sh "$here/tests/project.sh" "$here" "$scratch/project"
 within "$here/tests/installed.php" "$scratch/project" "$scratch"

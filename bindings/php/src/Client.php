@@ -4,9 +4,7 @@ declare(strict_types=1);
 
 namespace Meditopia\PartnerEvents;
 
-use DateTimeInterface;
 use FFI;
-use FFI\CData;
 use Meditopia\PartnerEvents\Exception\InvalidArgument;
 use Meditopia\PartnerEvents\Exception\MeditopiaException;
 use Psr\Log\LoggerInterface;
@@ -19,25 +17,29 @@ use Throwable;
  *
  * A client may be made for each request: what it opens stays with the worker process, so that only the
  * first request of a worker opens files. Its destructor waits for nothing.
+ *
+ * @phpstan-import-type EventArray from ClientInterface
  */
-final class Client
+final class Client implements ClientInterface
 {
-    private const CHUNK_EVENTS = 500;
-    private const CHUNK_BYTES = 1 << 20;
+    use NotCopied;
 
-    private readonly FFI $library;
-    private readonly CData $error;
-    /** Made once: it stands in every call. */
-    private readonly CData $errorAt;
+    /** @internal */
+    public const CHUNK_EVENTS = 500;
+    private const CHUNK_BYTES = 1 << 20;
+    /** How often a process that lives long hands on the log and asks for the sender. */
+    private const WATCH_NS = 60_000_000_000;
+
+    private readonly Handle $handle;
     private readonly Log $log;
-    private ?CData $client = null;
     private bool $enqueued = false;
+    private int $watchAt;
 
     /**
      * @param array<string, string|int|bool|null> $options keys of the library's README; `role` is `enqueue`
      *                                                     unless it is given. null leaves a default
-     * @param ?LoggerInterface $logger gets the library's log; without one only that nobody sends is told, to
-     *                                 PHP's own error log
+     * @param ?LoggerInterface $logger gets the library's log; without one only events that `tryEnqueue` lost
+     *                                 and that nobody sends are told, to PHP's own error log
      * @param ?string $library the shared library, where it does not lie in one of the usual places
      */
     public function __construct(
@@ -45,16 +47,15 @@ final class Client
         ?LoggerInterface $logger = null,
         ?string $library = null,
     ) {
-        $this->library = Library::get($library);
-        $this->error = $this->library->new('meditopia_error');
-        $this->errorAt = FFI::addr($this->error);
         $options += ['role' => 'enqueue'];
-        $config = new Configuration($this->library);
+        $config = new Configuration(Library::get($library));
         $config->set($options);
-        $client = $this->library->new('meditopia_client *');
-        $this->succeed($this->library->meditopia_client_open($config->options, FFI::addr($client), $this->errorAt));
-        $this->client = $client;
-        $this->log = new Log($this->library, $client, $logger, Absence::of($options));
+        $native = $config->native();
+        $client = $native->library->new('meditopia_client *');
+        $this->succeed($native, $native->library->meditopia_client_open($native->pointer, FFI::addr($client), $native->errorAt));
+        $this->handle = new Handle($native->library, $client, 'meditopia_client_free', $native->error);
+        $this->log = new Log($this->handle, $logger, Absence::of($this->handle, $options));
+        $this->watchAt = hrtime(true) + self::WATCH_NS;
         $this->log->poll();
     }
 
@@ -76,9 +77,19 @@ final class Client
         return $client;
     }
 
+    /**
+     * For a development machine or a test: checks each event as the library does, keeps and delivers none, and
+     * says so once, in a warning. Needs neither a spool nor the library.
+     */
+    public static function disabled(?LoggerInterface $logger = null): ClientInterface
+    {
+        return new DisabledClient($logger);
+    }
+
     public function __destruct()
     {
-        if ($this->client === null) {
+        // What reflection makes without the constructor has neither.
+        if (!isset($this->log)) {
             return;
         }
         try {
@@ -86,74 +97,86 @@ final class Client
         } catch (Throwable) {
             // A logger that fails must not end the request that has just been served.
         }
-        $this->library->meditopia_client_free($this->client);
-        $this->client = null;
     }
 
-    public function __clone()
-    {
-        throw new \LogicException('a client cannot be cloned: make another one of the same options');
-    }
-
-    public function __serialize(): array
-    {
-        throw new \LogicException('a client cannot be serialized: give its options to whoever needs one');
-    }
-
-    /** What a dump shows: nothing that could be a secret. */
+    /**
+     * What a dump shows: nothing that could be a secret.
+     *
+     * @return array{open: bool}
+     */
     public function __debugInfo(): array
     {
-        return ['open' => $this->client !== null];
+        return ['open' => isset($this->handle)];
     }
 
-    /**
-     * Queues one event; it is safe when this returns. Uses no network and waits for no sender.
-     *
-     * @param ?DateTimeInterface $receivedAt when it happened; null: now
-     */
     public function enqueue(
-        string $token,
-        string $partnerUserId,
-        EventType $event,
-        ?string $eventValue = null,
-        ?DateTimeInterface $receivedAt = null,
+        #[SensitiveParameter] mixed $token,
+        mixed $partnerUserId,
+        mixed $event,
+        mixed $eventValue = null,
+        mixed $receivedAt = null,
     ): void {
-        $name = $event->value;
-        $at = $receivedAt?->format(DateTimeInterface::RFC3339);
-        $status = $this->library->meditopia_enqueue_n(
-            $this->client,
+        $token = \is_string($token) ? $token : Field::id('token', $token);
+        $user = \is_string($partnerUserId) ? $partnerUserId : Field::id('partner_user_id', $partnerUserId);
+        $name = $event instanceof EventType ? $event->value : Field::event($event);
+        $at = $receivedAt === null ? null : Field::time($receivedAt);
+        $value = $eventValue === null || \is_string($eventValue) ? $eventValue : Field::value($eventValue);
+        if ($value !== null && !\is_string($value)) {
+            $json = Field::json([
+                'token' => $token, 'partner_user_id' => $user, 'event' => $name, 'event_value' => $value, 'received_at' => $at,
+            ]);
+            $this->enqueueJson($json);
+
+            return;
+        }
+        $native = $this->handle->native();
+        $status = $native->library->meditopia_enqueue_n(
+            $native->pointer,
             $token,
             \strlen($token),
-            $partnerUserId,
-            \strlen($partnerUserId),
+            $user,
+            \strlen($user),
             $name,
             \strlen($name),
-            $eventValue,
-            $eventValue === null ? 0 : \strlen($eventValue),
+            $value,
+            $value === null ? 0 : \strlen($value),
             $at,
             $at === null ? 0 : \strlen($at),
-            $this->errorAt,
+            $native->errorAt,
         );
         if ($status < 0) {
-            throw MeditopiaException::of($status, $this->error);
+            throw MeditopiaException::of($status, $native->error);
         }
         $this->enqueued = true;
+        if (hrtime(true) >= $this->watchAt) {
+            $this->watch();
+        }
     }
 
-    /**
-     * Queues many events, in chunks of up to 500 that are queued as a whole or not at all. After an error the
-     * chunks before it are queued: `$acknowledged` holds how many events that are.
-     *
-     * @param iterable<array{token: string, partner_user_id: string, event: EventType|string,
-     *                       event_value?: ?string, received_at?: DateTimeInterface|string|null}> $events
-     */
-    public function enqueueMany(iterable $events, ?int &$acknowledged = null): int
+    public function tryEnqueue(
+        #[SensitiveParameter] mixed $token,
+        mixed $partnerUserId,
+        mixed $event,
+        mixed $eventValue = null,
+        mixed $receivedAt = null,
+    ): bool {
+        try {
+            $this->enqueue($token, $partnerUserId, $event, $eventValue, $receivedAt);
+
+            return true;
+        } catch (MeditopiaException $failure) {
+            $this->log->lost($failure);
+
+            return false;
+        }
+    }
+
+    public function enqueueMany(#[SensitiveParameter] iterable $events, ?int &$acknowledged = null): int
     {
         $acknowledged = 0;
         [$chunk, $bytes] = [[], 0];
         foreach ($events as $event) {
-            $json = self::json($event, $acknowledged + \count($chunk));
-            $chunk[] = $json;
+            $chunk[] = $json = self::json($event, $acknowledged + \count($chunk), $acknowledged);
             $bytes += \strlen($json);
             if (\count($chunk) === self::CHUNK_EVENTS || $bytes >= self::CHUNK_BYTES) {
                 $acknowledged += $this->enqueueChunk($chunk, $acknowledged);
@@ -171,13 +194,14 @@ final class Client
      */
     public function flush(float $timeoutSeconds = 30.0): Report
     {
-        $report = Report::blank($this->library);
-        $status = $this->library->meditopia_flush(
-            $this->client, self::milliseconds($timeoutSeconds), FFI::addr($report), $this->errorAt,
+        $native = $this->handle->native();
+        $report = Report::blank($native->library);
+        $status = $native->library->meditopia_flush(
+            $native->pointer, self::milliseconds($timeoutSeconds), FFI::addr($report), $native->errorAt,
         );
         $told = Report::of($report);
         // Before the log is polled: a logger that uses a client of its own must not change it.
-        $failure = $status < 0 ? MeditopiaException::of($status, $this->error, $told) : null;
+        $failure = $status < 0 ? MeditopiaException::of($status, $native->error, $told) : null;
         $this->log->poll();
 
         return $failure === null ? $told : throw $failure;
@@ -189,10 +213,11 @@ final class Client
      */
     public function close(float $timeoutSeconds = 5.0): void
     {
+        $native = $this->handle->native();
         $this->log->end($this->enqueued);
         // No report: to count what waits it reads all that no sender has taken over.
-        $this->succeed($this->library->meditopia_client_close(
-            $this->client, self::milliseconds($timeoutSeconds), null, $this->errorAt,
+        $this->succeed($native, $native->library->meditopia_client_close(
+            $native->pointer, self::milliseconds($timeoutSeconds), null, $native->errorAt,
         ));
         $this->enqueued = false;
     }
@@ -200,30 +225,39 @@ final class Client
     /** Counters and states. It reads all that no sender has taken over, so it takes longer the more that is. */
     public function stats(): Stats
     {
-        $stats = Stats::blank($this->library);
-        $this->succeed($this->library->meditopia_get_stats($this->client, FFI::addr($stats), $this->errorAt));
+        $native = $this->handle->native();
+        $stats = Stats::blank($native->library);
+        $this->succeed($native, $native->library->meditopia_get_stats($native->pointer, FFI::addr($stats), $native->errorAt));
 
         return Stats::of($stats);
     }
 
-    /** The same as text for Prometheus to scrape. */
+    /** When a sender was last at work, and whether events seem to wait: cheap enough for a web request. */
+    public function senderSeen(): SenderSeen
+    {
+        return SenderSeen::by($this->handle->native());
+    }
+
+    /** The same as `stats`, as text for Prometheus to scrape. */
     public function prometheus(): string
     {
-        $text = $this->library->new('meditopia_text *');
-        $this->succeed($this->library->meditopia_stats_text(
-            $this->client, $this->library->MEDITOPIA_FORMAT_PROMETHEUS, FFI::addr($text), $this->errorAt,
-        ));
-        // PHP makes a string of a `const char *` by itself.
-        $copy = $this->library->meditopia_text_data($text);
-        $this->library->meditopia_text_free($text);
+        $native = $this->handle->native();
 
-        return $copy;
+        return $this->text($native, $native->library->MEDITOPIA_FORMAT_PROMETHEUS);
+    }
+
+    /** The same as `stats`, as JSON. */
+    public function statsJson(): string
+    {
+        $native = $this->handle->native();
+
+        return $this->text($native, $native->library->MEDITOPIA_FORMAT_JSON);
     }
 
     /** What an operator does with the spool: the rejected and the doubtful events, hold and resume. */
     public function operator(): Operator
     {
-        return new Operator($this, $this->library, $this->client);
+        return new Operator($this, $this->handle);
     }
 
     /** Replaces the bearer token of this process, and ends a pause for a refused one. */
@@ -232,48 +266,74 @@ final class Client
         if (str_contains($token, "\0")) {
             throw new InvalidArgument('the bearer token has a NUL byte in it', -1);
         }
-        $this->succeed($this->library->meditopia_set_bearer_token($this->client, $token, $this->errorAt));
+        $native = $this->handle->native();
+        $this->succeed($native, $native->library->meditopia_set_bearer_token($native->pointer, $token, $native->errorAt));
     }
 
-    /** Hands what the library has logged since the last time to the logger, in a process that lives long. */
+    /**
+     * Hands what the library has logged since the last time to the logger, in a process that lives long. An
+     * enqueue does it once a minute.
+     */
     public function pollLog(): void
     {
         $this->log->poll();
     }
 
-    /** @param string[] $chunk */
-    private function enqueueChunk(array $chunk, int $firstIndex): int
+    private function watch(): void
     {
-        $json = '[' . implode(',', $chunk) . ']';
-        $accepted = $this->library->new('size_t');
-        $status = $this->library->meditopia_enqueue_json(
-            $this->client, $json, \strlen($json), FFI::addr($accepted), $this->errorAt,
-        );
-        if ($status < 0) {
-            throw MeditopiaException::of($status, $this->error, null, $firstIndex);
+        $this->watchAt = hrtime(true) + self::WATCH_NS;
+        $this->log->end(true);
+    }
+
+    /** @param string[] $chunk */
+    private function enqueueChunk(#[SensitiveParameter] array $chunk, int $acknowledged): int
+    {
+        try {
+            return $this->enqueueJson('[' . implode(',', $chunk) . ']');
+        } catch (MeditopiaException $failure) {
+            throw $failure->within($acknowledged);
         }
+    }
+
+    private function enqueueJson(#[SensitiveParameter] string $json): int
+    {
+        $native = $this->handle->native();
+        $accepted = $native->library->new('size_t');
+        $this->succeed($native, $native->library->meditopia_enqueue_json(
+            $native->pointer, $json, \strlen($json), FFI::addr($accepted), $native->errorAt,
+        ));
         $this->enqueued = true;
+        if (hrtime(true) >= $this->watchAt) {
+            $this->watch();
+        }
 
         return $accepted->cdata;
     }
 
-    private static function json(array $event, int $index): string
+    private static function json(#[SensitiveParameter] mixed $event, int $index, int $acknowledged): string
     {
-        $at = $event['received_at'] ?? null;
-        if ($at instanceof DateTimeInterface) {
-            $event['received_at'] = $at->format(DateTimeInterface::RFC3339);
-        }
         try {
-            return json_encode($event, \JSON_THROW_ON_ERROR | \JSON_UNESCAPED_UNICODE | \JSON_UNESCAPED_SLASHES);
-        } catch (\JsonException $failure) {
-            throw new InvalidArgument("event $index: {$failure->getMessage()}", -1, eventIndex: $index);
+            return Field::json(Field::eventOf($event));
+        } catch (MeditopiaException $failure) {
+            throw $failure->at($index, $acknowledged);
         }
     }
 
-    private function succeed(int $status): void
+    private function text(Native $native, int $format): string
+    {
+        $text = $native->library->new('meditopia_text *');
+        $this->succeed($native, $native->library->meditopia_stats_text($native->pointer, $format, FFI::addr($text), $native->errorAt));
+        // PHP makes a string of a `const char *` by itself.
+        $copy = $native->library->meditopia_text_data($text);
+        $native->library->meditopia_text_free($text);
+
+        return $copy;
+    }
+
+    private function succeed(Native $native, int $status): void
     {
         if ($status < 0) {
-            throw MeditopiaException::of($status, $this->error);
+            throw MeditopiaException::of($status, $native->error);
         }
     }
 

@@ -5,7 +5,6 @@ declare(strict_types=1);
 namespace Meditopia\PartnerEvents;
 
 use FFI;
-use FFI\CData;
 use Meditopia\PartnerEvents\Exception\InvalidArgument;
 use Meditopia\PartnerEvents\Exception\MeditopiaException;
 use SensitiveParameter;
@@ -17,33 +16,32 @@ use SensitiveParameter;
  */
 final class Configuration
 {
-    public readonly CData $options;
-    private readonly CData $error;
+    use NotCopied;
 
-    public function __construct(private readonly FFI $library)
+    private readonly Handle $handle;
+
+    public function __construct(FFI $library)
     {
-        $this->options = $library->meditopia_config_new();
-        $this->error = $library->new('meditopia_error');
+        $this->handle = new Handle($library, $library->meditopia_config_new(), 'meditopia_config_free');
     }
 
-    public function __destruct()
+    public function native(): Native
     {
-        $this->library->meditopia_config_free($this->options);
+        return $this->handle->native();
     }
 
     /** @param array<string, string|int|bool|null> $options */
     public function set(#[SensitiveParameter] array $options): void
     {
+        $native = $this->native();
         foreach ($options as $key => $value) {
             if ($value === null) {
                 continue;
             }
             $text = $this->text((string) $key, $value);
-            $status = $this->library->meditopia_config_set(
-                $this->options, (string) $key, $text, FFI::addr($this->error),
-            );
+            $status = $native->library->meditopia_config_set($native->pointer, (string) $key, $text, $native->errorAt);
             if ($status < 0) {
-                throw MeditopiaException::of($status, $this->error);
+                throw MeditopiaException::of($status, $native->error);
             }
         }
     }
@@ -63,7 +61,7 @@ final class Configuration
             if ($this->knows($key)) {
                 $known[$key] = $value;
             } else {
-                $unknown[] = 'environment: ' . FFI::string($this->error->message) . '; ignored';
+                $unknown[] = 'environment: ' . FFI::string($this->native()->error->message) . '; ignored';
             }
         }
 
@@ -72,14 +70,13 @@ final class Configuration
 
     private function knows(string $key): bool
     {
-        $text = $this->library->new('meditopia_text *');
-        $status = $this->library->meditopia_config_get(
-            $this->options, $key, FFI::addr($text), FFI::addr($this->error),
-        );
-        $this->library->meditopia_text_free($text);
+        $native = $this->native();
+        $text = $native->library->new('meditopia_text *');
+        $status = $native->library->meditopia_config_get($native->pointer, $key, FFI::addr($text), $native->errorAt);
+        $native->library->meditopia_text_free($text);
 
         // A secret is given to nobody, but may be unset.
-        return $status >= 0 || $this->library->meditopia_config_set($this->options, $key, '', FFI::addr($this->error)) >= 0;
+        return $status >= 0 || $native->library->meditopia_config_set($native->pointer, $key, '', $native->errorAt) >= 0;
     }
 
     private function text(string $key, #[SensitiveParameter] mixed $value): string

@@ -14,22 +14,24 @@ use FFI\CData;
  */
 final class Cursor
 {
+    use NotCopied;
+
     public readonly CData $row;
+    private readonly Handle $handle;
 
-    public function __construct(private readonly FFI $library, private readonly CData $cursor)
+    /** @param string $list `cursor` or `receipts`: the functions of the list begin so */
+    public function __construct(FFI $library, CData $cursor, private readonly string $list, string $row)
     {
-        $this->row = $library->new('meditopia_row');
+        $this->handle = new Handle($library, $cursor, "meditopia_{$list}_free");
+        $this->row = $library->new($row);
         $this->row->struct_size = FFI::sizeof($this->row);
-    }
-
-    public function __destruct()
-    {
-        $this->library->meditopia_cursor_free($this->cursor);
     }
 
     /** The status: 0 with a row, 1 at the end. */
     public function next(CData $errorAt): int
     {
-        return $this->library->meditopia_cursor_next($this->cursor, FFI::addr($this->row), $errorAt);
+        $native = $this->handle->native();
+
+        return $native->library->{"meditopia_{$this->list}_next"}($native->pointer, FFI::addr($this->row), $errorAt);
     }
 }

@@ -70,7 +70,7 @@ final class Library
                 return $library;
             } catch (FFI\Exception $failure) {
                 // PHP does not pass on what the loader says.
-                $absent = str_contains($file, '/') && !is_file($file);
+                $absent = str_contains($file, '/') && !@is_file($file);
                 $tried[] = "$place: " . ($absent ? 'no such file' : $failure->getMessage());
             }
         }

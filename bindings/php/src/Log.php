@@ -6,6 +6,7 @@ namespace Meditopia\PartnerEvents;
 
 use FFI;
 use FFI\CData;
+use Meditopia\PartnerEvents\Exception\MeditopiaException;
 use Psr\Log\LoggerInterface;
 
 /**
@@ -19,16 +20,13 @@ final class Log
     /** Of `meditopia_log_level`, by PSR-3's words. */
     private const LEVELS = [1 => 'error', 2 => 'warning', 3 => 'info', 4 => 'debug'];
 
-    private readonly CData $record;
+    private ?CData $record = null;
 
     public function __construct(
-        private readonly FFI $library,
-        private readonly CData $client,
+        private readonly Handle $client,
         private readonly ?LoggerInterface $logger,
         private readonly ?Absence $absence,
     ) {
-        $this->record = $library->new('meditopia_log_record');
-        $this->record->struct_size = FFI::sizeof($this->record);
     }
 
     public function poll(): void
@@ -36,11 +34,13 @@ final class Log
         if ($this->logger === null) {
             return;
         }
-        while ($this->library->meditopia_log_next($this->client, FFI::addr($this->record), null) === 0) {
+        $native = $this->client->native();
+        $this->record ??= self::blank($native->library);
+        while ($native->library->meditopia_log_next($native->pointer, FFI::addr($this->record), null) === 0) {
             $level = self::LEVELS[$this->record->level] ?? 'info';
-            self::tell(fn () => $this->logger->log($level, 'meditopia: ' . FFI::string($this->record->message), [
-                'time_ms' => $this->record->time_ms,
-            ]));
+            $message = FFI::string($this->record->message);
+            $time = $this->record->time_ms;
+            self::tell(fn () => $this->logger->log($level, "meditopia: $message", ['time_ms' => $time]));
         }
     }
 
@@ -59,7 +59,7 @@ final class Log
         }
     }
 
-    /** The client ends, or is about to. */
+    /** The client ends, or has lived long enough to be asked again. */
     public function end(bool $enqueued): void
     {
         $this->poll();
@@ -67,10 +67,33 @@ final class Log
         if ($complaint === null) {
             return;
         }
-        // Nobody asked for a log; this alone is worth a line in PHP's.
+        $this->say('warning', $complaint);
+    }
+
+    /** An event that was not queued. The message of an exception has no token in it. */
+    public function lost(MeditopiaException $failure): void
+    {
+        $this->say('error', "an event was not queued: {$failure->getMessage()}", ['exception' => $failure]);
+    }
+
+    /**
+     * For what is worth a line also where nobody asked for a log.
+     *
+     * @param array<string, mixed> $context
+     */
+    private function say(string $level, string $message, array $context = []): void
+    {
         self::tell(fn () => $this->logger === null
-            ? error_log("meditopia: $complaint")
-            : $this->logger->warning("meditopia: $complaint"));
+            ? ErrorLog::write("meditopia: $message")
+            : $this->logger->log($level, "meditopia: $message", $context));
+    }
+
+    private static function blank(FFI $library): CData
+    {
+        $record = $library->new('meditopia_log_record');
+        $record->struct_size = FFI::sizeof($record);
+
+        return $record;
     }
 
     /** A logger that fails must not end what the application asked for. */

@@ -4,54 +4,71 @@ declare(strict_types=1);
 
 namespace Meditopia\PartnerEvents;
 
+use DateTimeInterface;
 use FFI;
 use FFI\CData;
-use Meditopia\PartnerEvents\Exception\InvalidArgument;
 use Meditopia\PartnerEvents\Exception\MeditopiaException;
 
 /**
- * What an operator does with a spool: looks at the rejected and the doubtful events, sends them again or
- * forgets them, holds and resumes. A change waits until the sender has taken the order, at most five seconds.
+ * What an operator does with a spool: looks at the events of each kind, sends rejected ones again or forgets
+ * them, holds and resumes. A change waits until the sender has taken the order, at most five seconds.
+ *
+ * A list is read page by page while it is walked, and may be walked once.
  */
 final class Operator
 {
+    use NotCopied;
+
     private readonly CData $error;
 
     /** @internal ask `Client::operator()`, which stays alive as long as this */
-    public function __construct(
-        private readonly Client $owner,
-        private readonly FFI $library,
-        private readonly CData $client,
-    ) {
-        $this->error = $library->new('meditopia_error');
+    public function __construct(private readonly Client $owner, private readonly Handle $client)
+    {
+        $this->error = $client->native()->library->new('meditopia_error');
     }
 
     /** @return iterable<StoredEvent> the rejected, expired and set aside, oldest first; they stay */
-    public function rejected(?string $partnerUserId = null, ?string $apiCode = null, int $afterId = 0): iterable
+    public function rejected(?Filter $filter = null): iterable
     {
-        foreach (['partnerUserId' => $partnerUserId, 'apiCode' => $apiCode] as $name => $text) {
-            // C would compare with what stands before it.
-            if ($text !== null && str_contains($text, "\0")) {
-                throw new InvalidArgument("$name: a NUL byte stands in it", -1);
-            }
-        }
-        $cursor = $this->library->new('meditopia_cursor *');
-        $this->succeed($this->library->meditopia_rejected_open(
-            $this->client, $partnerUserId, $apiCode, $afterId, FFI::addr($cursor), FFI::addr($this->error),
-        ));
+        [$struct, $texts] = $this->filter($filter);
 
-        return $this->rows($cursor);
+        return $this->events('meditopia_rejected_find', FFI::addr($struct));
     }
 
     /** @return iterable<StoredEvent> what was sent while no answer has settled whether it arrived */
     public function inDoubt(int $afterId = 0): iterable
     {
-        $cursor = $this->library->new('meditopia_cursor *');
-        $this->succeed($this->library->meditopia_in_doubt_open(
-            $this->client, $afterId, FFI::addr($cursor), FFI::addr($this->error),
-        ));
+        return $this->events('meditopia_in_doubt_open', $afterId);
+    }
 
-        return $this->rows($cursor);
+    /**
+     * What waits: first what a sender has taken over, then what none has yet. With a user each page may read
+     * all that waits.
+     *
+     * @return iterable<StoredEvent>
+     */
+    public function pending(?string $partnerUserId = null, int $afterId = 0): iterable
+    {
+        return $this->events('meditopia_pending_open', Filter::requireText('partnerUserId', $partnerUserId), $afterId);
+    }
+
+    /** @return iterable<Receipt> the requests that the API accepted, oldest first: "where are this user's events?" */
+    public function receipts(
+        ?string $partnerUserId = null,
+        ?DateTimeInterface $from = null,
+        ?DateTimeInterface $until = null,
+        int $afterId = 0,
+    ): iterable {
+        $cursor = $this->opened(
+            'receipts',
+            'meditopia_receipts_open',
+            Filter::requireText('partnerUserId', $partnerUserId),
+            Filter::from($from),
+            Filter::until($until),
+            $afterId,
+        );
+
+        return $this->rows($cursor, Receipt::of(...));
     }
 
     /** Sends rejected events again, after what is pending. Tells how many were there. */
@@ -60,10 +77,32 @@ final class Operator
         return $this->change('meditopia_rejected_requeue', $ids);
     }
 
+    /** The same with all that the filter takes. */
+    public function requeueMatching(Filter $filter): int
+    {
+        return $this->changeMatching('meditopia_rejected_requeue_matching', $filter);
+    }
+
     /** Forgets rejected events for ever. Tells how many were there. */
     public function discard(int ...$ids): int
     {
         return $this->change('meditopia_rejected_discard', $ids);
+    }
+
+    /** The same with all that the filter takes. */
+    public function discardMatching(Filter $filter): int
+    {
+        return $this->changeMatching('meditopia_rejected_discard_matching', $filter);
+    }
+
+    /** Writes rejected events to a new file, a JSON object a line; they stay in the list. Tells how many. */
+    public function export(string $path, ?Filter $filter = null): int
+    {
+        [$struct, $texts] = $this->filter($filter);
+        $written = $this->client->native()->library->new('size_t');
+        $this->call('meditopia_rejected_export', FFI::addr($struct), Filter::requireText('path', $path), FFI::addr($written));
+
+        return $written->cdata;
     }
 
     /** Takes events in doubt out of their batch, into the list of the rejected. */
@@ -75,45 +114,82 @@ final class Operator
     /** Stops sending in every process until `resume`; enqueue goes on. */
     public function hold(): void
     {
-        $this->succeed($this->library->meditopia_hold($this->client, FFI::addr($this->error)));
+        $this->call('meditopia_hold');
     }
 
     /** Ends a hold or a pause: the sender tries again at once. */
     public function resume(): void
     {
-        $this->succeed($this->library->meditopia_resume($this->client, FFI::addr($this->error)));
+        $this->call('meditopia_resume');
     }
 
-    /** @return \Generator<StoredEvent> */
-    private function rows(CData $cursor): \Generator
+    /** @return array{CData, list<CData>} */
+    private function filter(?Filter $filter): array
     {
-        // Freed also where nobody asks for the first row.
-        $held = new Cursor($this->library, $cursor);
-
-        return (function () use ($held): \Generator {
-            while (($status = $held->next(FFI::addr($this->error))) === 0) {
-                yield StoredEvent::of($held->row);
-            }
-            $this->succeed($status);
-        })();
+        return ($filter ?? new Filter())->native($this->client->native()->library);
     }
 
-    /** @param int[] $ids */
+    /** @return \Generator<int, StoredEvent> */
+    private function events(string $open, mixed ...$which): \Generator
+    {
+        return $this->rows($this->opened('cursor', $open, ...$which), StoredEvent::of(...));
+    }
+
+    private function opened(string $list, string $open, mixed ...$which): Cursor
+    {
+        $library = $this->client->native()->library;
+        $cursor = $library->new($list === 'cursor' ? 'meditopia_cursor *' : 'meditopia_receipts *');
+        $this->call($open, ...[...$which, FFI::addr($cursor)]);
+
+        return new Cursor($library, $cursor, $list, $list === 'cursor' ? 'meditopia_row' : 'meditopia_receipt');
+    }
+
+    /**
+     * @template T
+     *
+     * @param \Closure(CData): T $of
+     *
+     * @return \Generator<int, T>
+     */
+    private function rows(Cursor $cursor, \Closure $of): \Generator
+    {
+        while (($status = $cursor->next(FFI::addr($this->error))) === 0) {
+            yield $of($cursor->row);
+        }
+        $this->succeed($status);
+    }
+
+    /** @param array<int> $ids */
     private function change(string $function, array $ids): int
     {
         if ($ids === []) {
             return 0;
         }
-        $list = $this->library->new('int64_t[' . \count($ids) . ']');
+        $library = $this->client->native()->library;
+        $list = $library->new('int64_t[' . \count($ids) . ']');
         foreach (array_values($ids) as $index => $id) {
             $list[$index] = $id;
         }
-        $changed = $this->library->new('size_t');
-        $this->succeed($this->library->$function(
-            $this->client, $list, \count($ids), FFI::addr($changed), FFI::addr($this->error),
-        ));
+        $changed = $library->new('size_t');
+        $this->call($function, $list, \count($ids), FFI::addr($changed));
 
         return $changed->cdata;
+    }
+
+    private function changeMatching(string $function, Filter $filter): int
+    {
+        [$struct, $texts] = $this->filter($filter);
+        $changed = $this->client->native()->library->new('size_t');
+        $this->call($function, FFI::addr($struct), FFI::addr($changed));
+
+        return $changed->cdata;
+    }
+
+    /** @param mixed ...$arguments what is between the client and the error */
+    private function call(string $function, mixed ...$arguments): void
+    {
+        $native = $this->client->native();
+        $this->succeed($native->library->$function($native->pointer, ...[...$arguments, FFI::addr($this->error)]));
     }
 
     private function succeed(int $status): void

@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace Meditopia\PartnerEvents;
 
-/** Why an event stands in a list of the rejected or the doubtful. */
+/** Why an event is in a list: the rejected, the doubtful, those that wait. */
 enum Reason: int
 {
     case Refused = 1;
@@ -13,6 +13,10 @@ enum Reason: int
     case RefusedMayBeDelivered = 4;
     case SetAside = 5;
     case ExpiredMayBeDelivered = 6;
+    /** It waits to be sent. */
+    case Pending = 7;
+    /** It waits, and no sender has taken it over yet. */
+    case Journalled = 8;
     /** A later library knows a reason that this package does not. */
     case Unknown = -1;
 }

@@ -10,17 +10,17 @@ use FFI\CData;
 /** What a flush did: counts of events of the whole spool, other processes' included. */
 final class Report
 {
-    private function __construct(
-        public readonly int $delivered,
-        public readonly int $rejected,
-        public readonly int $expired,
-        public readonly int $pending,
-        public readonly int $inDoubt,
-        public readonly ?PauseReason $pauseReason,
+    public function __construct(
+        public readonly int $delivered = 0,
+        public readonly int $rejected = 0,
+        public readonly int $expired = 0,
+        public readonly int $pending = 0,
+        public readonly int $inDoubt = 0,
+        public readonly ?PauseReason $pauseReason = null,
         /** Milliseconds since 1970; null: it is not paused. */
-        public readonly ?int $pausedSinceMs,
+        public readonly ?int $pausedSinceMs = null,
         /** When a request asks next whether the pause is over; null: only an operator ends it, or it is not paused. */
-        public readonly ?int $nextProbeMs,
+        public readonly ?int $nextProbeMs = null,
     ) {
     }
 

@@ -32,6 +32,18 @@ final class Stats
         public readonly ?int $oldestPendingMs,
         public readonly ?int $senderSeenMs,
         public readonly ?int $senderPid,
+        public readonly int $deliveredRequests,
+        public readonly int $tooLargeRequests,
+        public readonly int $postponedRequests,
+        public readonly int $inDoubtRequests,
+        public readonly int $pausingRequests,
+        public readonly int $sentBytes,
+        public readonly int $pauses,
+        /** How long enqueues of this process took, in seconds as the next two. */
+        public readonly Histogram $enqueue,
+        public readonly Histogram $request,
+        /** From the enqueue of an event until the API accepted it. */
+        public readonly Histogram $delivery,
     ) {
     }
 
@@ -71,6 +83,16 @@ final class Stats
             $time($stats->oldest_pending_ms),
             $time($stats->sender_seen_ms),
             $time($stats->sender_pid),
+            $stats->delivered_requests,
+            $stats->too_large_requests,
+            $stats->postponed_requests,
+            $stats->in_doubt_requests,
+            $stats->pausing_requests,
+            $stats->sent_bytes,
+            $stats->pauses,
+            Histogram::of($stats->enqueue, Histogram::ENQUEUE_S),
+            Histogram::of($stats->request, Histogram::REQUEST_S),
+            Histogram::of($stats->delivery, Histogram::DELIVERY_S),
         );
     }
 }

@@ -6,7 +6,7 @@ namespace Meditopia\PartnerEvents;
 
 use FFI\CData;
 
-/** An event of the list of the rejected, or of those in doubt, with what the API said about it. */
+/** An event of a list (rejected, in doubt, pending), with what the API said about it. */
 final class StoredEvent
 {
     private function __construct(
@@ -22,7 +22,7 @@ final class StoredEvent
     ) {
     }
 
-    /** @return array<string, ?string> the event as it went to the API */
+    /** @return array<string, mixed> the event as it goes to the API */
     public function event(): array
     {
         return json_decode($this->json, true, flags: JSON_THROW_ON_ERROR);

@@ -16,6 +16,7 @@ use Meditopia\PartnerEvents\Exception\InvalidArgument;
 use Meditopia\PartnerEvents\Exception\InvalidEvent;
 use Meditopia\PartnerEvents\Exception\LibraryNotFound;
 use Meditopia\PartnerEvents\Exception\Paused;
+use Meditopia\PartnerEvents\Filter;
 use Meditopia\PartnerEvents\PauseReason;
 use Meditopia\PartnerEvents\Reason;
 
@@ -178,7 +179,7 @@ run([
         touch($spool('alone') . '/absence-told', $old);
         $enqueue($logger);
         check(count($logger->of('sender')) === 1, 'a sender was there: ' . implode("\n", $logger->lines));
-        touch($spool('alone') . '/sender.json', $old);
+        abandon($spool('alone'), 2 * Absence::GRACE_S);
         Client::fromEnvironment(['spool' => $spool('alone')], $logger);
         check(count($logger->of('sender')) === 1, 'nothing was enqueued: ' . implode("\n", $logger->lines));
         ini_set('error_log', $spool('php.log'));
@@ -204,9 +205,9 @@ run([
         $failure = thrown(InvalidArgument::class, static fn () => $client->enqueue('t', "\xff", EventType::Video));
         check(str_contains($failure->getMessage(), 'partner_user_id'), $failure->getMessage());
         $good = ['token' => 't', 'partner_user_id' => 'u', 'event' => EventType::Video];
-        $failure = thrown(InvalidArgument::class, static fn () => $client->enqueueMany([$good, ['token' => "\xff"] + $good]));
-        check($failure->eventIndex === 1, $failure->getMessage());
-        thrown(InvalidArgument::class, static fn () => $client->operator()->rejected("u\0"));
+        $failure = thrown(InvalidEvent::class, static fn () => $client->enqueueMany([$good, ['token' => "\xff"] + $good]));
+        check($failure->eventIndex === 1 && str_starts_with($failure->getMessage(), 'token: '), $failure->getMessage());
+        thrown(InvalidArgument::class, static fn () => $client->operator()->rejected(new Filter("u\0")));
         check($client->stats()->pending === 0, 'nothing is queued');
     },
     'an operator holds, resumes, requeues and discards' => static function () use ($spool): void {
@@ -216,7 +217,7 @@ run([
         check(thrown(Paused::class, static fn () => $client->flush(20))->pauseReason === PauseReason::Hold, 'it is held');
         $client->operator()->resume();
         check($client->flush(20)->rejected === 1, 'the bad one is rejected');
-        [$event] = [...$client->operator()->rejected(partnerUserId: 'bad-9')];
+        [$event] = [...$client->operator()->rejected(new Filter(partnerUserId: "bad-9"))];
         check($event->reason === Reason::Refused, 'it is listed');
         check($client->operator()->requeue($event->id) === 1, 'it is sent again');
         check($client->flush(20)->rejected === 1, 'and rejected again');

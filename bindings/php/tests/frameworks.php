@@ -62,8 +62,7 @@ $delivered = static function (string $framework) use ($project, $scratch): void 
     $arrived = Ledger::numbers("$framework-");
     check($arrived === ["$framework-1" => range(1, REQUESTS)], 'all arrive in order: ' . json_encode($arrived));
 };
-/** As if the last sender had been here long ago. */
-$abandon = static fn (string $framework): bool => touch("$scratch/$framework-spool/sender.json", time() - 2 * Absence::GRACE_S);
+$abandon = static fn (string $framework) => abandon("$scratch/$framework-spool", 2 * Absence::GRACE_S);
 
 run([
     'Laravel gives its controllers a client of its configuration, and its log hears that nobody sends' =>

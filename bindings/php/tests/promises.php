@@ -36,6 +36,15 @@ function until(callable $holds, string $what, float $seconds = 60): void
     }
 }
 
+/** As if the last sender had been at work in this spool so long ago. */
+function abandon(string $spool, int $seconds): void
+{
+    $old = time() - $seconds;
+    $seen = json_decode(file_get_contents("$spool/sender.json"), true, flags: JSON_THROW_ON_ERROR);
+    file_put_contents("$spool/sender.json", json_encode(['seen_ms' => $old * 1000] + $seen));
+    touch("$spool/sender.json", $old);
+}
+
 /** A command that has to end well. Gives what it said. */
 function said(array $command, ?array $environment = null): string
 {

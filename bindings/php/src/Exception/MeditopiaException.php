@@ -46,8 +46,8 @@ abstract class MeditopiaException extends RuntimeException
         parent::__construct($message, $status);
     }
 
-    /** @internal `firstIndex` is the place of the call's first event in what the caller gave. */
-    public static function of(int $status, CData $error, ?Report $report = null, int $firstIndex = 0): self
+    /** @internal */
+    public static function of(int $status, CData $error, ?Report $report = null): self
     {
         $class = self::BY_STATUS[$status] ?? Internal::class;
         $index = $error->event_index;
@@ -57,10 +57,34 @@ abstract class MeditopiaException extends RuntimeException
             $status,
             $error->retryable === 1,
             PauseReason::of($error->pause_reason),
-            $index < 0 ? null : $firstIndex + $index,
+            $index < 0 ? null : $index,
             FFI::string($error->api_code) ?: null,
             $error->http_status ?: null,
             $report,
+        );
+    }
+
+    /** @internal the same about the chunk whose first event is the event `$acknowledged` of the caller's */
+    public function within(int $acknowledged): static
+    {
+        return $this->eventIndex === null ? $this : $this->at($acknowledged + $this->eventIndex, $acknowledged);
+    }
+
+    /** @internal the same about this event of the caller's, counted from 0 */
+    public function at(int $index, int $acknowledged): static
+    {
+        // The library counts within the call: "... (event 3 of 500; none was queued)".
+        $what = preg_replace('/ \(event \d+ of \d+; none was queued\)$/D', '', $this->getMessage());
+
+        return new static(
+            "$what (event $index, counted from 0; the $acknowledged before its chunk are queued)",
+            $this->getCode(),
+            $this->retryable,
+            $this->pauseReason,
+            $index,
+            $this->apiCode,
+            $this->httpStatus,
+            $this->report,
         );
     }
 }
