@@ -9,6 +9,8 @@ require_once __DIR__ . '/CollectingLogger.php';
 
 use Meditopia\PartnerEvents\Absence;
 use Meditopia\PartnerEvents\Client;
+use Meditopia\PartnerEvents\Configuration;
+use Meditopia\PartnerEvents\Console\Outcome;
 use Meditopia\PartnerEvents\EventType;
 use Meditopia\PartnerEvents\Exception\Closed;
 use Meditopia\PartnerEvents\Exception\InvalidConfiguration;
@@ -17,6 +19,7 @@ use Meditopia\PartnerEvents\Exception\InvalidEvent;
 use Meditopia\PartnerEvents\Exception\LibraryNotFound;
 use Meditopia\PartnerEvents\Exception\Paused;
 use Meditopia\PartnerEvents\Filter;
+use Meditopia\PartnerEvents\Library;
 use Meditopia\PartnerEvents\PauseReason;
 use Meditopia\PartnerEvents\Reason;
 
@@ -114,15 +117,47 @@ run([
         $client = Client::fromEnvironment(['spool' => $spool('codes')]);
         $client->enqueue('t', 'u-5', EventType::Register);
         [$status, $said] = $flush('codes', 'MEDITOPIA_BEARER_TOKEN=wrong');
-        check($status === 4 && str_contains($said, 'A_1002') && str_contains($said, '1 left'), "$status $said");
+        check($status === 7 && str_contains($said, 'A_1002') && str_contains($said, '1 left'), "$status $said");
         [$status, $said] = $flush('codes', 'MEDITOPIA_BEARER_TOKEN=wrong', '--timeout=0');
-        check(\in_array($status, [3, 4], true), "$status $said");
+        check(\in_array($status, [6, 7], true), "$status $said");
         [$status, $said] = $flush('codes', 'MEDITOPIA_ACCOUNT=another');
         check($status === 1 && str_contains($said, 'account'), "$status $said");
         [$status, $said] = $flush('codes', 'X=1', '--colour=red');
         check($status === 2 && str_contains($said, 'unknown key "colour"'), "$status $said");
         [$status, $said] = $flush('codes', 'X=1', '--quiet');
         check($status === 0 && $said === '', "$status $said");
+    },
+    'the exit statuses are those of `meditopia flush`' => static function () use ($spool, $flush): void {
+        $command = dirname(getenv('MEDITOPIA_LIBRARY')) . '/meditopia';
+        foreach ([
+            'X=1' => [], 'MEDITOPIA_BEARER_TOKEN=wrong' => [], 'MEDITOPIA_LANES=44' => [], 'MEDITOPIA_ACCOUNT=another' => [],
+            'MEDITOPIA_ENDPOINT=http://127.0.0.1:1/' => ['--timeout=0'], 'X=2' => ['--colour=red'],
+        ] as $variable => $options) {
+            $name = 'status-' . md5($variable);
+            $settings = str_contains($variable, 'ENDPOINT') ? ['endpoint' => 'http://127.0.0.1:1/'] : [];
+            Client::fromEnvironment($settings + ['spool' => $spool($name)])->enqueue('t', 'u-5', EventType::Register);
+            exec(implode(' ', array_map(escapeshellarg(...), ['env', $variable, $command, 'flush', '--spool=' . $spool($name), ...$options])) . ' 2>&1', $lines, $expected);
+            // As long as nothing is delivered the package finds what the command found.
+            [$status, $said] = $flush($name, $variable, ...$options);
+            check($status === $expected, "$variable: $status $said, but $expected " . implode("\n", $lines));
+            $statuses[] = $status;
+        }
+        check($statuses === [0, 7, 2, 1, 6, 2], json_encode($statuses));
+        $help = shell_exec(escapeshellarg($command) . ' flush --help');
+        preg_match_all('/^  \d  .*$/m', Outcome::FLUSH_HELP, $rows);
+        foreach ($rows[0] as $row) {
+            check(str_contains($help, explode(';', $row)[0]), "$row is in the help of meditopia flush");
+        }
+    },
+    'every option of the library has a key in config/meditopia.php' => static function (): void {
+        preg_match('/^## Configuration$.*?<!-- end -->/ms', file_get_contents(__DIR__ . '/../../../README.md'), $table);
+        preg_match_all('/^\| `([a-z_]+)` \|/m', $table[0], $options);
+        preg_match_all("/^    '([a-z_]+)' => env\('MEDITOPIA_([A-Z_]+)'\),$/m", file_get_contents(__DIR__ . '/../config/meditopia.php'), $keys);
+        check(count($options[1]) > 20, 'the table of the README is found');
+        check(array_diff($options[1], $keys[1]) === [], 'missing: ' . implode(', ', array_diff($options[1], $keys[1])));
+        check(array_map(strtolower(...), $keys[2]) === $keys[1], 'each is read from its variable');
+        [$known] = (new Configuration(Library::get()))->sort(array_fill_keys($keys[1], 'x'));
+        check(array_keys($known) === $keys[1], 'the library knows each');
     },
     'options come from $_ENV and $_SERVER before the process, and an unknown one is told and ignored' => static function () use ($spool): void {
         $logger = new CollectingLogger();

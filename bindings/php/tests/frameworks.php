@@ -15,24 +15,24 @@ const REQUESTS = 40;
 [, $project, $scratch] = $argv;
 $package = "$project/vendor/meditopia/partner-events";
 
-/** Laravel wants the directories of its skeleton, and these files; both write to their own. */
-foreach (['config', 'bootstrap/cache', 'storage/logs', 'storage/framework/views', 'storage/framework/cache'] as $folder) {
+/** The applications as a deployment lays them out; both frameworks write to directories of their own. */
+said(['cp', '-r', __DIR__ . '/apps/laravel', __DIR__ . '/apps/symfony', $project]);
+foreach (['bootstrap/cache', 'storage/logs', 'storage/framework/views', 'storage/framework/cache'] as $folder) {
     mkdir("$project/laravel/$folder", recursive: true);
 }
-mkdir("$project/symfony/var", recursive: true);
+mkdir("$project/symfony/var");
 $endpoint = getenv('MEDITOPIA_ENDPOINT');
-file_put_contents("$project/laravel/.env", "MEDITOPIA_SPOOL=$scratch/laravel-spool\nMEDITOPIA_ENDPOINT=$endpoint\n");
-file_put_contents("$project/laravel/config/app.php", '<?php return ' . var_export([
-    'name' => 'site', 'env' => 'production', 'debug' => true, 'key' => 'base64:' . base64_encode(str_repeat('k', 32)),
-    'cipher' => 'AES-256-CBC', 'timezone' => 'UTC', 'locale' => 'en',
-    'providers' => [
-        Illuminate\Filesystem\FilesystemServiceProvider::class,
-        Illuminate\View\ViewServiceProvider::class,
-        Meditopia\PartnerEvents\Laravel\MeditopiaServiceProvider::class,
-    ],
-], true) . ';');
-file_put_contents("$project/laravel/config/view.php", '<?php return ["paths" => [], "compiled" => storage_path("framework/views")];');
-file_put_contents("$project/laravel/config/logging.php", '<?php return ["default" => "single", "channels" => ["single" => ["driver" => "single", "path" => storage_path("logs/laravel.log")]]];');
+file_put_contents("$project/laravel/.env", implode("\n", [
+    'APP_KEY=base64:' . base64_encode(str_repeat('k', 32)),
+    "MEDITOPIA_SPOOL=$scratch/laravel-spool",
+    "MEDITOPIA_ENDPOINT=$endpoint",
+    'MEDITOPIA_BEARER_TOKEN=' . getenv('MEDITOPIA_BEARER_TOKEN'),
+    'MEDITOPIA_DURABILITY=power',
+    '',
+]));
+(new PDO("sqlite:$project/laravel/storage/jobs.sqlite"))->exec(
+    'create table jobs (id integer primary key, queue text, payload text, attempts int, reserved_at int, available_at int, created_at int)',
+);
 if (posix_geteuid() === 0) {
     said(['chown', '-R', 'www-data', "$project/laravel", "$project/symfony"]);
 }
@@ -55,33 +55,111 @@ $asked = static function (string $framework) use ($server, $scratch): void {
             . "\n" . @file_get_contents("$scratch/frameworks.log"));
     }
 };
-$delivered = static function (string $framework) use ($project, $scratch): void {
-    said(Server::asUser(
-        'env', "MEDITOPIA_SPOOL=$scratch/$framework-spool", PHP_BINARY, "$project/vendor/bin/meditopia-flush", '--timeout=60',
-    ));
-    $arrived = Ledger::numbers("$framework-");
-    check($arrived === ["$framework-1" => range(1, REQUESTS)], 'all arrive in order: ' . json_encode($arrived));
+$arrived = static function (string $framework, int ...$numbers): void {
+    $numbers = $numbers ?: range(1, REQUESTS);
+    $came = static fn (): array => Ledger::numbers("$framework-");
+    until(static fn (): bool => $came() === ["$framework-1" => $numbers], 'all arrive in order: ' . json_encode($came()), 30);
 };
+/** Ends a command of a framework, as the user whose spool it is and without a variable of the library but these. @return array{int, string} */
+$command = static function (string $directory, array $variables, string ...$command): array {
+    $environment = ['PATH' => getenv('PATH'), 'MEDITOPIA_LIBRARY' => getenv('MEDITOPIA_LIBRARY')] + $variables;
+    $process = proc_open(Server::asUser(PHP_BINARY, ...$command), [1 => ['pipe', 'w'], 2 => ['redirect', 1]], $pipes, $directory, $environment);
+    $said = stream_get_contents($pipes[1]);
+
+    return [proc_close($process), $said];
+};
+$artisan = static fn (string ...$arguments): array => $command("$project/laravel", [], 'artisan', ...$arguments);
+$symfony = [
+    'SYMFONY_SPOOL' => "$scratch/symfony-spool", 'MEDITOPIA_ENDPOINT' => $endpoint, 'MEDITOPIA_BEARER_TOKEN' => getenv('MEDITOPIA_BEARER_TOKEN'),
+];
+$console = static fn (array $variables, string ...$arguments): array => $command("$project/symfony", $variables + $symfony, 'bin/console', ...$arguments);
+$logged = static fn (string $file): string => (string) @file_get_contents("$project/$file");
 $abandon = static fn (string $framework) => abandon("$scratch/$framework-spool", 2 * Absence::GRACE_S);
 
 run([
-    'Laravel gives its controllers a client of its configuration, and its log hears that nobody sends' =>
-    static function () use ($server, $asked, $delivered, $abandon, $project): void {
+    'Laravel gives its controllers a client of its configuration, and artisan delivers' =>
+    static function () use ($asked, $artisan, $arrived): void {
         $asked('laravel');
-        $delivered('laravel');
-        $abandon('laravel');
-        $server->get('/laravel?user=late&number=1');
-        // Laravel has sent its answer before.
-        $log = static fn (): string => (string) @file_get_contents("$project/laravel/storage/logs/laravel.log");
-        until(static fn (): bool => str_contains($log(), 'no sender was seen since'), "it is in Laravel's log", 10);
+        [$status, $said] = $artisan('meditopia:status');
+        check($status === 0 && str_contains($said, 'pending:     ' . REQUESTS), $said);
+        [$status, $said] = $artisan('meditopia:flush');
+        check($status === 0 && str_starts_with($said, REQUESTS . ' delivered, 0 rejected'), $said);
+        $arrived('laravel');
     },
-    'Symfony gives its controllers a client of its configuration, and its log hears that nobody sends' =>
-    static function () use ($server, $asked, $delivered, $abandon, $project): void {
+    'an invalid event is no error 500 in Laravel and in Symfony' => static function () use ($server, $logged): void {
+        foreach (['laravel' => 'laravel/storage/logs/laravel.log', 'symfony' => 'symfony/var/site.log'] as $framework => $log) {
+            $answer = $server->get("/$framework/try");
+            check($answer === [200, 'went on'], json_encode($answer));
+            check(str_contains($logged($log), 'an event was not queued: partner_user_id: null is no text'), $logged($log));
+        }
+    },
+    'artisan config:cache keeps every option, and the schedule delivers without .env' =>
+    static function () use ($server, $artisan, $arrived, $project): void {
+        [$status, $said] = $artisan('config:cache');
+        check($status === 0, $said);
+        rename("$project/laravel/.env", "$project/laravel/.env.away");
+        $cached = (require "$project/laravel/bootstrap/cache/config.php")['meditopia'];
+        check($cached['durability'] === 'power' && array_key_exists('lanes', $cached), json_encode($cached));
+        foreach ([41, 42] as $number) {
+            $server->get("/laravel?user=laravel-1&number=$number");
+        }
+        [$status, $said] = $artisan('schedule:run');
+        check(str_contains($said, 'meditopia:flush'), $said);
+        $arrived('laravel', ...range(1, 42));
+    },
+    'a scheduled flush that fails is in Laravel\'s log, and its status is that of meditopia flush' =>
+    static function () use ($artisan, $command, $logged, $project, $server, $arrived): void {
+        [$status, $said] = $artisan('meditopia:flush', '--timeout=soon');
+        check($status === 2 && str_contains($said, 'timeout'), "$status $said");
+        $cache = "$project/laravel/bootstrap/cache/config.php";
+        $config = file_get_contents($cache);
+        $server->get('/laravel?user=laravel-1&number=43');
+        file_put_contents($cache, str_replace("'bearer_token' => '" . getenv('MEDITOPIA_BEARER_TOKEN') . "'", "'bearer_token' => 'wrong'", $config));
+        [$status, $said] = $artisan('meditopia:flush');
+        check($status === 7 && str_contains($said, 'A_1002'), "$status $said");
+        check(str_contains($logged('laravel/storage/logs/laravel.log'), 'ERROR: meditopia:flush: '), $logged('laravel/storage/logs/laravel.log'));
+        check($artisan('meditopia:status')[0] === 7, 'the status says that it is paused');
+        file_put_contents($cache, str_replace("'spool' => ", "'colour' => 'red', 'spool' => ", $config));
+        [$status, $said] = $artisan('meditopia:flush');
+        check($status === 2 && str_contains($said, 'unknown key "colour"'), "$status $said");
+        file_put_contents($cache, $config);
+        [$status, $said] = $artisan('meditopia:flush');
+        check($status === 0, "$status $said");
+        $arrived('laravel', ...range(1, 43));
+    },
+    'a queue worker of Laravel enqueues with one client, and its log hears that nobody sends' =>
+    static function () use ($server, $artisan, $arrived, $abandon, $logged): void {
+        foreach (range(44, 60) as $number) {
+            check($server->get("/laravel/job?user=laravel-1&number=$number")[1] === 'dispatched', 'a job is dispatched');
+        }
+        $abandon('laravel');
+        [$status, $said] = $artisan('queue:work', '--stop-when-empty');
+        check($status === 0 && substr_count($said, 'Processed:') === 17, "$status $said");
+        check(str_contains($logged('laravel/storage/logs/laravel.log'), 'no sender was seen since'), "it is in Laravel's log");
+        [$status, $said] = $artisan('meditopia:flush');
+        check($status === 0, "$status $said");
+        $arrived('laravel', ...range(1, 60));
+    },
+    'Symfony gives its controllers a client of its configuration, and its console delivers' =>
+    static function () use ($server, $asked, $console, $arrived, $abandon, $logged): void {
+        check($console([], 'cache:warmup')[0] === 0, 'its container is cached');
         $asked('symfony');
-        $delivered('symfony');
+        [$status, $said] = $console([], 'meditopia:status');
+        check($status === 0 && str_contains($said, 'pending:     ' . REQUESTS), "$status $said");
+        [$status, $said] = $console(['MEDITOPIA_BEARER_TOKEN' => 'wrong'], 'meditopia:flush');
+        check($status === 7 && str_contains($said, 'A_1002'), "$status $said");
+        check(str_contains($logged('symfony/var/site.log'), 'meditopia:flush: '), $logged('symfony/var/site.log'));
+        [$status, $said] = $console([], 'meditopia:flush', '--timeout=soon');
+        check($status === 2, "$status $said");
+        [$status, $said] = $console([], 'meditopia:flush');
+        check($status === 0 && str_starts_with($said, REQUESTS . ' delivered'), "$status $said");
+        $arrived('symfony');
         $abandon('symfony');
         $server->get('/symfony?user=late&number=1');
-        $log = static fn (): string => (string) @file_get_contents("$project/symfony/var/site.log");
-        until(static fn (): bool => str_contains($log(), 'no sender was seen since'), "it is in Symfony's log", 10);
+        until(static fn (): bool => str_contains($logged('symfony/var/site.log'), 'no sender was seen since'), "it is in Symfony's log", 10);
+    },
+    'the console of Symfony lists its commands where no spool is' => static function () use ($console): void {
+        [$status, $said] = $console(['SYMFONY_SPOOL' => '/nowhere/at/all'], 'list');
+        check($status === 0 && str_contains($said, 'meditopia:flush') && str_contains($said, 'meditopia:status'), $said);
     },
 ]);

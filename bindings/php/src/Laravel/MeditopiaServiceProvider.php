@@ -6,6 +6,7 @@ namespace Meditopia\PartnerEvents\Laravel;
 
 use Illuminate\Support\ServiceProvider;
 use Meditopia\PartnerEvents\Client;
+use Meditopia\PartnerEvents\ClientInterface;
 use Psr\Log\LoggerInterface;
 
 /** Gives Laravel's container the client: options from config/meditopia.php, else from MEDITOPIA_* variables. */
@@ -20,10 +21,12 @@ final class MeditopiaServiceProvider extends ServiceProvider
             $app['config']->get('meditopia'),
             $app->bound(LoggerInterface::class) ? $app->make(LoggerInterface::class) : null,
         ));
+        $this->app->alias(Client::class, ClientInterface::class);
     }
 
     public function boot(): void
     {
         $this->publishes([self::CONFIG => $this->app->configPath('meditopia.php')], 'meditopia');
+        $this->commands([FlushCommand::class, StatusCommand::class]);
     }
 }
