@@ -1,11 +1,11 @@
 <?php
 
 /*
- * For opcache.preload: the classes that a request uses, so that no request compiles them. An
- * application that has a preload file of its own says `require '.../meditopia/partner-events/preload.php';` there.
+ * The classes that a request uses, so that no request compiles them. opcache.preload does not name this file, but
+ * the one that vendor/bin/meditopia-install writes outside of vendor, which requires it where it is there.
  *
- * The library itself is loaded by ffi.preload in php.ini, which vendor/bin/meditopia-install writes a
- * file for: FFI::load() in a preload file does not work together with opcache.preload_user.
+ * The library itself is loaded by ffi.preload in php.ini: FFI::load() in a preload file does not work together
+ * with opcache.preload_user.
  */
 
 declare(strict_types=1);

@@ -135,8 +135,8 @@ final class Library
             ? 'ffi.preload is not set: run vendor/bin/meditopia-install, and put the lines that it prints into php.ini'
             : 'ffi.preload = ' . \ini_get('ffi.preload') . ' does not help alone, or is not the file of'
             . ' vendor/bin/meditopia-install: with ffi.enable = preload only preloaded classes may call C, so'
-            . ' opcache.preload has to name ' . \dirname(__DIR__) . '/preload.php or a file that requires it, and'
-            . ' opcache.enable has to be on';
+            . ' opcache.preload has to name the preload.php that it has written beside that, or a file that requires it,'
+            . ' and opcache.enable has to be on; after an update by composer php-fpm has to be reloaded';
 
         return 'libmeditopia is not preloaded, and ' . \PHP_SAPI . " may not load it in a request: $missing";
     }

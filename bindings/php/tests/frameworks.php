@@ -13,7 +13,6 @@ use Meditopia\PartnerEvents\Absence;
 const REQUESTS = 40;
 
 [, $project, $scratch] = $argv;
-$package = "$project/vendor/meditopia/partner-events";
 
 /** The applications as a deployment lays them out; both frameworks write to directories of their own. */
 said(['cp', '-r', __DIR__ . '/apps/laravel', __DIR__ . '/apps/symfony', $project]);
@@ -41,8 +40,8 @@ $server = (new Server("$scratch/frameworks", $project, [
     'MEDITOPIA_ENDPOINT' => $endpoint,
     'SYMFONY_SPOOL' => "$scratch/symfony-spool",
 ], [
-    'ffi.preload' => "$package/include/preload.h",
-    'opcache.preload' => "$package/preload.php",
+    'ffi.preload' => "$project-preload/preload.h",
+    'opcache.preload' => "$project-preload/preload.php",
     'error_log' => "$scratch/frameworks.log",
     'log_errors' => '1',
     'display_errors' => '1',

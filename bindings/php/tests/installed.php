@@ -11,7 +11,7 @@ use Meditopia\PartnerEvents\Library;
 
 [, $project, $scratch] = $argv;
 $package = "$project/vendor/meditopia/partner-events";
-$header = "$package/include/preload.h";
+$header = "$project-preload/preload.h";
 
 /** What a script of the project says, by a PHP with these settings. */
 $php = static function (string $code, string ...$settings) use ($project): string {
@@ -56,12 +56,14 @@ run([
         $said = $php($enqueue('beside'));
         check($said === '1 pending', $said);
     },
-    'the header for php-fpm names the real path of the library and has its scope' => static function () use ($header, $package): void {
+    'the header for php-fpm names a library outside of vendor by its real path and has its scope' => static function () use ($header): void {
         $lines = array_slice(file($header, FILE_IGNORE_NEW_LINES), 0, 2);
-        check($lines === ['#define FFI_SCOPE "MEDITOPIA"', '#define FFI_LIB "' . realpath("$package/lib/libmeditopia.so.0") . '"'], implode("\n", $lines));
+        check($lines === ['#define FFI_SCOPE "MEDITOPIA"', '#define FFI_LIB "' . dirname($header) . '/libmeditopia.so.0"'], implode("\n", $lines));
+        $files = array_values(array_diff(scandir(dirname($header)), ['.', '..']));
+        check($files === ['libmeditopia.so.0', 'preload.h', 'preload.php'], implode(' ', $files));
     },
-    'a preload file of an application may require the one of the package' => static function () use ($php, $enqueue, $header, $package, $scratch): void {
-        file_put_contents("$scratch/preload.php", "<?php require '$package/preload.php';");
+    'a preload file of an application may require the one of the package' => static function () use ($php, $enqueue, $header, $scratch): void {
+        file_put_contents("$scratch/preload.php", '<?php require \'' . dirname($header) . '/preload.php\';');
         $said = $php($enqueue('required'), "ffi.preload=$header", "opcache.preload=$scratch/preload.php", 'opcache.enable_cli=1',
             'ffi.enable=preload', 'opcache.preload_user=' . posix_getpwuid(posix_geteuid())['name'], 'display_errors=1');
         check($said === '1 pending', $said);
@@ -95,18 +97,66 @@ run([
         $said = $php("new Client(['spool' => '$scratch/nowhere']);", "ffi.preload=$scratch/old.h");
         check(str_contains($said, "$scratch/old.h has version 0.0 of the C interface") && str_contains($said, 'meditopia-install again'), $said);
     },
-    'php-fpm without ffi.preload or without opcache.preload is told what to set' => static function () use ($answer, $header, $package): void {
+    'php-fpm without ffi.preload or without opcache.preload is told what to set' => static function () use ($answer, $header): void {
         $said = $answer('bare', []);
         check(str_contains($said, 'ffi.preload is not set: run vendor/bin/meditopia-install'), $said);
         $said = $answer('half', ['ffi.preload' => $header]);
-        check(str_contains($said, "opcache.preload has to name $package/preload.php"), $said);
+        check(str_contains($said, 'opcache.preload has to name the preload.php that it has written'), $said);
         $said = $answer('off', ['ffi.enable' => '0']);
         check(str_contains($said, 'set ffi.enable = preload in php.ini'), $said);
     },
     'an install takes the library that is named although php.ini preloads another' => static function () use ($project, $scratch, $header): void {
         copy(getenv('MEDITOPIA_LIBRARY'), "$scratch/libmeditopia.so.0.9");
         file_put_contents("$scratch/php.ini", "ffi.preload = $header\n");
-        said(['env', "PHP_INI_SCAN_DIR=:$scratch", "$project/vendor/bin/meditopia-install", "$scratch/libmeditopia.so.0.9", "$scratch/new.h"]);
-        check(str_contains(file_get_contents("$scratch/new.h"), "#define FFI_LIB \"$scratch/libmeditopia.so.0.9\""), file_get_contents("$scratch/new.h", length: 200));
+        said(['env', "PHP_INI_SCAN_DIR=:$scratch", "$project/vendor/bin/meditopia-install", "--directory=$scratch/new", "$scratch/libmeditopia.so.0.9"]);
+        check(str_contains(file_get_contents("$scratch/new/preload.h"), "#define FFI_LIB \"$scratch/libmeditopia.so.0.9\""), file_get_contents("$scratch/new/preload.h", length: 200));
+    },
+    'an install into vendor is refused, and one that may not write says what to do' => static function () use ($project, $package, $scratch): void {
+        foreach (["$package/include", "$project/vendor/new"] as $directory) {
+            exec("$project/vendor/bin/meditopia-install --directory=" . escapeshellarg($directory) . ' 2>&1', $lines, $status);
+            check($status === 1 && str_contains(implode("\n", $lines), "$directory is in composer's vendor"), implode("\n", $lines));
+        }
+        file_put_contents("$scratch/file", '');
+        exec("$project/vendor/bin/meditopia-install --directory=$scratch/file/in 2>&1", $said, $status);
+        check($status === 1 && str_contains(implode("\n", $said), 'run it as root, or name another directory outside of vendor'), implode("\n", $said));
+    },
+    'php-fpm and its other sites live through each state of an update of the package' => static function () use ($project, $package, $scratch, $header): void {
+        $server = (new Server("$scratch/updated", $project, ['MEDITOPIA_SPOOL' => "$scratch/updated-spool"], [
+            'ffi.preload' => $header,
+            'opcache.preload' => dirname($header) . '/preload.php',
+            'opcache.validate_timestamps' => '0',
+            'error_log' => "$scratch/updated.log",
+        ]))->ready('/other');
+        $enqueues = static fn (): bool => $server->get('/installed?user=u&number=1') === [200, "u 1\n"];
+        check($enqueues(), 'it enqueues' . $server->logs());
+        /** A reload has come through when other workers serve. */
+        $reload = static function () use ($server): void {
+            $before = $server->workers();
+            $server->reload();
+            until(static fn (): bool => $server->workers() !== [] && array_intersect($before, $server->workers()) === [], 'php-fpm is reloaded', 20);
+            until(static fn (): bool => $server->get('/other') === [200, 'served'], 'another site is served' . $server->logs(), 20);
+        };
+        $hurt = [
+            'no package' => static fn (): bool => rename($package, "$scratch/away"),
+            'no vendor' => static fn (): bool => rename("$project/vendor", "$scratch/away"),
+            'half a file' => static fn () => rename($package, "$scratch/away") && said(['cp', '-r', "$scratch/away", $package])
+                . file_put_contents("$package/src/Client.php", substr(file_get_contents("$package/src/Client.php"), 0, 3000)),
+            'no library beside the package' => static fn () => rename($package, "$scratch/away") && said(['cp', '-r', "$scratch/away", $package]) . said(['rm', '-r', "$package/lib"]),
+        ];
+        foreach ($hurt as $hurts) {
+            $hurts();
+            $reload();
+            $of = is_dir("$scratch/away/composer") ? "$project/vendor" : $package;
+            said(['rm', '-rf', $of]);
+            rename("$scratch/away", $of);
+            $reload();
+            check($enqueues(), 'it enqueues again' . $server->logs() . @file_get_contents("$scratch/updated.log"));
+        }
+        said(['env', "COMPOSER_HOME=$project/.composer", 'COMPOSER_ALLOW_SUPERUSER=1', 'COMPOSER_ROOT_VERSION=1.0.0', 'composer', '--working-dir=' . $project,
+            'reinstall', '--quiet', '--no-interaction', 'meditopia/partner-events']);
+        $reload();
+        check($enqueues(), 'it enqueues after composer reinstall' . $server->logs() . @file_get_contents("$scratch/updated.log"));
+        check(str_contains(file_get_contents("$scratch/updated.log"), 'the classes are not preloaded'), 'the log says what is missing');
+        $server->stop();
     },
 ]);

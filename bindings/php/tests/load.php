@@ -19,18 +19,17 @@ const GROWTH_BYTES_A_REQUEST = 64;
 
 [, $project, $scratch] = $argv;
 $requests = (int) ($argv[3] ?? 8_000);
-$package = "$project/vendor/meditopia/partner-events";
 
-$server = static function (string $name, int $requestsPerWorker) use ($project, $scratch, $package): Server {
+$server = static function (string $name, int $requestsPerWorker) use ($project, $scratch): Server {
     $spool = "$scratch/$name-spool";
     $server = new Server("$scratch/$name", $project, [
         'MEDITOPIA_SPOOL' => $spool,
         'MEDITOPIA_ENDPOINT' => getenv('MEDITOPIA_ENDPOINT'),
     ], [
         'ffi.enable' => 'preload',
-        'ffi.preload' => "$package/include/preload.h",
+        'ffi.preload' => "$project-preload/preload.h",
         'opcache.enable' => '1',
-        'opcache.preload' => "$package/preload.php",
+        'opcache.preload' => "$project-preload/preload.php",
         'error_log' => "$scratch/$name.log",
         'log_errors' => '1',
         'display_errors' => '0',

@@ -12,4 +12,5 @@ composer require --quiet --no-interaction 'meditopia/partner-events:*@dev'
 # The library lies beside the package, as a site would put it that has no root: no environment names it.
 mkdir -p vendor/meditopia/partner-events/lib
 cp "$MEDITOPIA_LIBRARY" vendor/meditopia/partner-events/lib/libmeditopia.so.0
-env -u MEDITOPIA_LIBRARY vendor/bin/meditopia-install >installed
+# What php-fpm preloads is beside the project.
+env -u MEDITOPIA_LIBRARY vendor/bin/meditopia-install --directory="$2-preload" >installed
