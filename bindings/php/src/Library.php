@@ -37,6 +37,13 @@ final class Library
             return self::$loaded;
         }
 
+        if (!\extension_loaded('ffi')) {
+            throw new LibraryNotFound(
+                'PHP has no FFI here (the extension ffi is not installed or not loaded), so this package cannot call the library; where'
+                . ' it cannot be had, write the events to a file and let `meditopia import -` queue them: see "Without FFI" in the README',
+            );
+        }
+
         return self::$loaded = self::preloaded() ?? self::load($path);
     }
 
@@ -69,9 +76,7 @@ final class Library
 
                 return $library;
             } catch (FFI\Exception $failure) {
-                // PHP does not pass on what the loader says.
-                $absent = str_contains($file, '/') && !@is_file($file);
-                $tried[] = "$place: " . ($absent ? 'no such file' : $failure->getMessage());
+                $tried[] = "$place: " . Unloadable::because($file, $failure->getMessage());
             }
         }
         throw new LibraryNotFound(
@@ -129,7 +134,8 @@ final class Library
     {
         $enable = \ini_get('ffi.enable');
         if (!\in_array(strtolower((string) $enable), ['preload', '1', 'on', 'true', 'yes'], true)) {
-            return "ffi.enable = \"$enable\" switches PHP's FFI off: set ffi.enable = preload in php.ini";
+            return "ffi.enable = \"$enable\" switches PHP's FFI off: set ffi.enable = preload in php.ini; where that cannot be"
+                . ' done, write the events to a file and let `meditopia import -` queue them: see "Without FFI" in the README';
         }
         $missing = \ini_get('ffi.preload') === ''
             ? 'ffi.preload is not set: run vendor/bin/meditopia-install, and put the lines that it prints into php.ini'
