@@ -29,6 +29,9 @@ within "$here/tests/copies.php" "$scratch"
 echo '-- events, and what becomes of them where nobody sends'
 within "$here/tests/events.php" "$scratch"
 
+echo '-- what an operator does'
+within "$here/tests/operator.php" "$scratch"
+
 echo '-- where the library cannot be loaded'
 within "$here/tests/loading.php" "$scratch"
 

@@ -9,7 +9,7 @@ use FFI\CData;
 /** A request that the API accepted: when it arrived, and whose events it carried. */
 final class Receipt
 {
-    /** @param list<string> $partnerUserIds */
+    /** @param list<array{partner_user_id: string, events: array<string, int>}> $perUser how many events of each kind, by user */
     private function __construct(
         public readonly int $id,
         /** When the answer came, milliseconds since 1970. */
@@ -25,7 +25,7 @@ final class Receipt
         public readonly int $contentEvents,
         /** How many different users. */
         public readonly int $users,
-        public readonly array $partnerUserIds,
+        public readonly array $perUser,
     ) {
     }
 
@@ -44,7 +44,7 @@ final class Receipt
             $row->video_events,
             $row->content_events,
             $row->users,
-            json_decode((string) $row->users_json, flags: JSON_THROW_ON_ERROR),
+            json_decode((string) $row->users_json, true, flags: JSON_THROW_ON_ERROR),
         );
     }
 }

@@ -30,14 +30,6 @@ $changed = static function (string $name, callable $change) use ($scratch, $libr
 
     return "$scratch/$name.so";
 };
-/** The code of the README below this heading, in this language. */
-$readme = static function (string $heading, string $language): string {
-    preg_match("/^## $heading\$(.*?)(?=^## |\\z)/ms", file_get_contents(__DIR__ . '/../README.md'), $section);
-    check(preg_match("/^```$language\n(.*?)^```\$/ms", $section[1] ?? '', $found) === 1, "the README has $language below $heading");
-
-    return $found[1];
-};
-
 run([
     'a library of another machine is named with both' => static function () use ($said, $changed): void {
         $file = $changed('aarch64', static fn (string $bytes): string => substr_replace($bytes, pack('v', 183), 18, 2));
@@ -106,13 +98,14 @@ run([
             check(str_contains($words, '`meditopia import -`') && str_contains($words, '"Without FFI"'), $words);
         }
     },
-    'the lines of the README get events in without FFI, each once and in order' => static function () use ($readme, $scratch, $library): void {
+    'the lines of the README get events in without FFI, each once and in order' => static function () use ($scratch, $library): void {
         $directory = "$scratch/without";
         mkdir($directory);
+        mkdir("$scratch/without-spool", 0700);
         $paths = ['/srv/myapp/events' => $directory, '/var/spool/myapp/meditopia' => "$scratch/without-spool", '/etc/myapp/meditopia.token' => "$scratch/without-token"];
         file_put_contents("$scratch/without-token", getenv('MEDITOPIA_BEARER_TOKEN'));
-        file_put_contents("$scratch/event.php", '<?php [, $userId, $value] = $argv; ' . strtr($readme('Without FFI', 'php'), $paths));
-        $cron = preg_replace('/^(\* ){5}/m', '', strtr($readme('Without FFI', 'crontab'), $paths));
+        file_put_contents("$scratch/event.php", '<?php [, $userId, $value] = $argv; ' . strtr(readme('Without FFI', 'php'), $paths));
+        $cron = preg_replace('/^(\* ){5}/m', '', strtr(readme('Without FFI', 'crontab'), $paths));
         $path = ['PATH' => dirname($library) . ':' . getenv('PATH'), 'MEDITOPIA_ENDPOINT' => getenv('MEDITOPIA_ENDPOINT')];
         foreach (range(1, 9) as $number) {
             said([PHP_BINARY, '-n', "$scratch/event.php", 'without-1', "$number"]);

@@ -45,6 +45,15 @@ function abandon(string $spool, int $seconds): void
     touch("$spool/sender.json", $old);
 }
 
+/** The first code of the README below this heading in this language. */
+function readme(string $heading, string $language): string
+{
+    preg_match("/^## $heading\$(.*?)(?=^## |\\z)/ms", file_get_contents(__DIR__ . '/../README.md'), $section);
+    check(preg_match("/^```$language\n(.*?)^```\$/ms", $section[1] ?? '', $found) === 1, "the README has $language below $heading");
+
+    return $found[1];
+}
+
 /** A command that has to end well. Gives what it said. */
 function said(array $command, ?array $environment = null): string
 {
