@@ -109,6 +109,35 @@ def test_an_event_without_an_answer_is_listed_in_doubt_and_can_be_set_aside(api,
     assert aside.reason is meditopia.Reason.SET_ASIDE and aside.reason.may_be_delivered
 
 
+def test_what_waits_and_what_was_accepted_are_listed_and_a_sender_is_seen(api, spool):
+    client = meditopia.Client(**api.options(spool, role="enqueue"))
+    assert client.sender_seen() == (None, False)
+    for user in ("u-1", "u-2", "u-1"):
+        client.enqueue(partner_user_id=user, **VIDEO)
+    assert client.sender_seen() == (None, True)
+    rows = list(client.pending)
+    assert [row.event["partner_user_id"] for row in rows] == ["u-1", "u-2", "u-1"]
+    assert {row.reason for row in rows} == {meditopia.Reason.JOURNALLED} and not rows[0].reason.may_be_delivered
+    assert [row.id for row in client.pending(partner_user_id="u-1", after_id=rows[0].id)] == [rows[2].id]
+
+    client.flush(30)
+    assert list(client.pending) == []
+    seen = client.sender_seen()
+    assert seen.seen is not None and not seen.waiting
+    (receipt,) = client.receipts
+    assert (receipt.events, receipt.video_events, receipt.users, receipt.attempts) == (3, 3, 2, 1)
+    assert receipt.events_by_user == {"u-1": {"video": 2}, "u-2": {"video": 1}}
+    assert receipt.time is not None and 200 <= receipt.http_status < 300
+    now = datetime.now(timezone.utc)
+    assert [each.id for each in client.receipts(partner_user_id="u-2", since=now - timedelta(hours=1))] == [receipt.id]
+    for none in ({"partner_user_id": "u-3"}, {"after_id": receipt.id}, {"since": now + timedelta(hours=1)}):
+        assert list(client.receipts(**none)) == []
+    assert list(client.receipts(until=datetime.fromtimestamp(0, timezone.utc))) == []
+    stats = client.stats
+    assert (stats.delivered_requests, stats.request.count, sum(stats.delivery.buckets)) == (1, 1, stats.delivery.count)
+    client.close(0)
+
+
 def test_a_refused_token_pauses_keeps_all_and_a_new_token_goes_on(api, spool):
     client = meditopia.Client(**api.options(spool, bearer_token="of-yesterday"))
     client.enqueue(partner_user_id="u-1", **VIDEO)

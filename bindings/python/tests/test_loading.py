@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -85,18 +86,18 @@ def test_a_package_without_its_library_asks_the_loader_and_names_all_places(tmp_
     assert says.strip() == "libmeditopia.so.0"
 
 
-@pytest.mark.parametrize("major, minor", [(1, 1), (0, 0)])
+@pytest.mark.parametrize("major, minor", [(1, 1), (0, 0), (0, _abi.ABI_MINOR - 1)])
 def test_a_library_of_another_abi_is_refused_and_both_files_and_versions_are_named(tmp_path, major, minor):
     other = of_another_version(tmp_path / "other.so", major, minor)
     with pytest.raises(meditopia.LibraryError) as caught:
         meditopia.Client(spool=tmp_path / "spool", library=other)
     says = str(caught.value)
     assert f"{other} (given as library=) has ABI {major}.{minor}" in says
-    assert f"meditopia {meditopia.__version__} in {BESIDE.parent} needs ABI 0.1" in says
+    assert f"meditopia {meditopia.__version__} in {BESIDE.parent} needs ABI 0.{_abi.ABI_MINOR}" in says
 
 
 def test_a_library_of_a_later_minor_is_taken(tmp_path):
-    later = of_another_version(tmp_path / "later.so", 0, 2)
+    later = of_another_version(tmp_path / "later.so", 0, _abi.ABI_MINOR + 1)
     client = meditopia.Client(spool=tmp_path / "spool", role="enqueue", library=later)
     client.enqueue(token="t", partner_user_id="u", event="video")
     client.close(0)
@@ -112,10 +113,12 @@ def test_every_field_of_a_struct_lies_where_c_has_it(tmp_path):
     structs = {
         "error": _abi.Error,
         "report": _abi.Report,
+        "histogram": _abi.Histogram,
         "stats": _abi.Stats,
         "log_record": _abi.LogRecord,
         "row": _abi.Row,
         "filter": _abi.Filter,
+        "receipt": _abi.Receipt,
     }
     fields = [(f"meditopia_{name}", struct, field) for name, struct in structs.items() for field, _ in struct._fields_]
     numbers = "".join(
@@ -130,3 +133,15 @@ def test_every_field_of_a_struct_lies_where_c_has_it(tmp_path):
     *in_c, whole = map(int, said.split())
     ours = [(getattr(struct, field).offset, getattr(struct, field).size) for _, struct, field in fields]
     assert list(zip(in_c[::2], in_c[1::2])) == ours and whole == ctypes.sizeof(_abi.Error)
+
+
+def test_the_package_has_every_field_of_the_librarys_structs_and_asks_for_its_version():
+    """They come out of one commit. An application that was built with an older package goes on with a newer library."""
+    header = (Path(__file__).parents[3] / "include" / "meditopia_ffi.h").read_text()
+    versions = [int(number) for number in re.findall(r"MEDITOPIA_ABI_M\w+ = (\d+)", header)]
+    assert versions == [_abi.ABI_MAJOR, _abi.ABI_MINOR]
+    structs = dict(re.findall(r"typedef struct \w+ \{([^}]*)\} (\w+);", header)[index][::-1] for index in range(8))
+    for name in ("report", "histogram", "stats", "log_record", "row", "filter", "receipt"):
+        in_c = re.findall(r"(\w+)(?:\[\d+\])?;", structs[f"meditopia_{name}"])
+        ours = [field for field, _ in getattr(_abi, "".join(part.title() for part in name.split("_")))._fields_]
+        assert ours == in_c, name

@@ -20,6 +20,7 @@ from ._errors import (
     LibraryError,
     MeditopiaError,
     Paused,
+    SourceError,
     SpoolFull,
     SpoolIOError,
     SpoolMismatch,
@@ -27,8 +28,8 @@ from ._errors import (
     TimedOut,
 )
 from ._event import Event, EventType
-from ._lists import InDoubt, Rejected
-from ._records import PauseReason, Reason, Report, Row, Stats
+from ._lists import InDoubt, Pending, Receipts, Rejected
+from ._records import Histogram, PauseReason, Reason, Receipt, Report, Row, SenderSeen, Stats
 from ._version import __version__
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Conflict",
     "Event",
     "EventType",
+    "Histogram",
     "InDoubt",
     "InternalError",
     "InvalidArgument",
@@ -46,10 +48,15 @@ __all__ = [
     "MeditopiaError",
     "PauseReason",
     "Paused",
+    "Pending",
     "Reason",
+    "Receipt",
+    "Receipts",
     "Rejected",
     "Report",
     "Row",
+    "SenderSeen",
+    "SourceError",
     "SpoolFull",
     "SpoolIOError",
     "SpoolMismatch",

@@ -22,7 +22,7 @@ from ctypes import (
 from typing import Any, Dict, Tuple
 
 #: The version of the header that this file was written from.
-ABI_MAJOR, ABI_MINOR = 0, 1
+ABI_MAJOR, ABI_MINOR = 0, 2
 
 OK, DONE = 0, 1
 FORMAT_JSON, FORMAT_PROMETHEUS = 0, 1
@@ -51,6 +51,10 @@ class Report(Structure):
     ]
 
 
+class Histogram(Structure):
+    _fields_ = [("count", c_uint64), ("sum_us", c_uint64), ("buckets", c_uint64 * 15)]
+
+
 class Stats(Structure):
     _fields_ = [
         ("struct_size", c_uint32),
@@ -60,7 +64,10 @@ class Stats(Structure):
         *((name, c_int64) for name in ("paused_since_ms", "next_probe_ms")),
         *((name, c_uint64) for name in ("journal_bytes", "segments", "damaged_records")),
         *((name, c_int64) for name in ("oldest_pending_ms", "sender_seen_ms", "sender_pid")),
-        *((name, c_uint64) for name in ("torn_tails", "lost")),
+        *((name, c_uint64) for name in ("torn_tails", "lost", "delivered_requests", "too_large_requests")),
+        *((name, c_uint64) for name in ("postponed_requests", "in_doubt_requests", "pausing_requests")),
+        *((name, c_uint64) for name in ("sent_bytes", "pauses")),
+        *((name, Histogram) for name in ("enqueue", "request", "delivery")),
     ]
 
 
@@ -94,6 +101,18 @@ class Filter(Structure):
         ("partner_user_id", c_char_p),
         ("api_code", c_char_p),
         *((name, c_int64) for name in ("from_ms", "until_ms", "after_id")),
+    ]
+
+
+class Receipt(Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("http_status", c_int32),
+        *((name, c_int64) for name in ("id", "time_ms")),
+        *((name, c_uint32) for name in ("attempts", "events", "register_events", "signin_events", "audio_events")),
+        *((name, c_uint32) for name in ("video_events", "content_events", "users")),
+        ("users_json", c_char_p),
+        ("users_json_len", c_size_t),
     ]
 
 
@@ -139,10 +158,24 @@ SIGNATURES: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
     "in_doubt_open": (c_int32, (_HANDLE, c_int64, _OUT, _ERROR)),
     "cursor_next": (c_int32, (_HANDLE, POINTER(Row), _ERROR)),
     "cursor_free": (None, (_HANDLE,)),
+    "pending_open": (c_int32, (_HANDLE, c_char_p, c_int64, _OUT, _ERROR)),
+    "receipts_open": (c_int32, (_HANDLE, c_char_p, c_int64, c_int64, c_int64, _OUT, _ERROR)),
+    "receipts_next": (c_int32, (_HANDLE, POINTER(Receipt), _ERROR)),
+    "receipts_free": (None, (_HANDLE,)),
+    "sender_seen": (c_int32, (_HANDLE, POINTER(c_int64), POINTER(c_int32), _ERROR)),
     "rejected_requeue": (c_int32, _IDS),
     "rejected_requeue_matching": (c_int32, _MATCHING),
     "rejected_discard": (c_int32, _IDS),
     "rejected_discard_matching": (c_int32, _MATCHING),
     "rejected_export": (c_int32, (_HANDLE, _FILTER, c_char_p, _COUNT, _ERROR)),
     "in_doubt_set_aside": (c_int32, _IDS),
+}
+
+_ROWS = ("cursor_next", "cursor_free", Row)
+#: How each list is opened, walked and freed, and what its rows are.
+LISTS: Dict[str, Tuple[str, str, str, Any]] = {
+    "rejected": ("rejected_find", *_ROWS),
+    "in_doubt": ("in_doubt_open", *_ROWS),
+    "pending": ("pending_open", *_ROWS),
+    "receipts": ("receipts_open", "receipts_next", "receipts_free", Receipt),
 }

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from ctypes import addressof, byref
+import threading
+from ctypes import addressof, byref, c_int32, c_int64
 from datetime import datetime, timedelta
 from time import monotonic
 from types import TracebackType
-from typing import Any, Iterable, List, Optional, Tuple, Type, Union
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple, Type, Union
 
 from . import _abi
 from ._config import Secret, open_client, set_secretly
-from ._errors import MeditopiaError, _WithReport
-from ._event import Event, EventLike, chunks, json_of, json_of_one, received_at_text, relocated
+from ._errors import InvalidArgument, MeditopiaError, SourceError, _WithReport
+from ._event import Event, EventLike, Id, chunks, json_of, json_of_one, received_at_text, relocated
 from ._library import exception_of, load
-from ._lists import InDoubt, Rejected
+from ._lists import InDoubt, Pending, Receipts, Rejected
 from ._log import LogPoll, logger
-from ._records import Report, Stats
-from ._wait import interruptible, timeout_ms
+from ._records import Report, SenderSeen, Stats, time_of
+from ._wait import interruptible, off_the_loop, timeout_ms
 
 Path = Union[str, "os.PathLike[str]"]
 Time = Union[int, timedelta]
@@ -34,6 +35,9 @@ CHUNK_EVENTS = 1000
 CHUNK_BYTES = 16 * 1024 * 1024
 #: How long the end of a `with` block waits for delivery.
 EXIT_TIMEOUT_S = 5.0
+
+#: `encode` of a str and nothing else, whatever a subclass makes of it.
+_utf8 = str.encode
 
 
 class Client:
@@ -125,30 +129,29 @@ class Client:
     def enqueue(
         self,
         *,
-        token: str,
-        partner_user_id: str,
+        token: Id,
+        partner_user_id: Id,
         event: str,
         event_value: Any = None,
         received_at: Union[datetime, str, None] = None,
     ) -> None:
         """Queues one event; it is safe when this returns. No network, no wait for the sender.
 
-        `event_value` is None, a str or anything that `json` writes. `received_at` is a datetime with a time zone,
-        a text that the library reads, or None for now.
+        Ids may be ints and UUIDs, which are sent as text. `event_value` is None, a str or anything that `json` writes.
+        `received_at` is a datetime with a time zone, a text that the library reads, or None for now.
         """
         try:
-            token_, user_, event_ = token.encode(), partner_user_id.encode(), event.encode()
-            value_ = None if event_value is None else event_value.encode()
-        except (AttributeError, UnicodeEncodeError):
-            # Something else than text: a value for JSON, or a mistake that the library names.
+            token_, user_, event_ = _utf8(token), _utf8(partner_user_id), _utf8(event)  # type: ignore[arg-type]
+            value_ = None if event_value is None else _utf8(event_value)
+        except (TypeError, UnicodeEncodeError):
+            # Something else than text: an id or a value for JSON, or a mistake that the library names.
             json = json_of_one(Event(token, partner_user_id, event, event_value, received_at))
             self._count("enqueue_json", json, len(json))
             return
         if received_at is None:
             time_ = None
         else:
-            time = received_at if isinstance(received_at, str) else received_at_text(received_at)
-            time_ = time.encode("utf-8", "replace")
+            time_ = received_at_text(received_at).encode("utf-8", "replace")
         try:
             slot = self._errors.pop()
         except IndexError:
@@ -173,10 +176,26 @@ class Client:
         """Queues `Event`s or mappings with the same keys, and says how many; one call into C for each 1,000.
 
         Of 1,000 all are queued or none. After an error `event_index` says which event of all it was, and `queued`
-        how many were queued before: the rest can be given again from there.
+        how many were queued before: the rest can be given again from there. If the iterable itself raises, that is
+        the `__cause__` of a `SourceError`, which has `queued` as well.
         """
+        return self._enqueue_all(events, _never)
+
+    def _enqueue_all(self, events: Iterable[EventLike], stopped: Callable[[], bool]) -> int:
+        try:
+            source = chunks(iter(events), CHUNK_EVENTS)
+        except TypeError:
+            raise InvalidArgument(f"events: is not an iterable but a {type(events).__name__}") from None
         queued = 0
-        for chunk in chunks(events, CHUNK_EVENTS):
+        while not stopped():
+            try:
+                chunk = next(source, None)
+            except Exception as cause:
+                what = f"the iterable of events raised {type(cause).__name__}: {cause}"
+                where = f"(the {queued} events before its chunk are queued)"
+                raise SourceError(f"{what} {where}", queued=queued) from cause
+            if chunk is None:
+                break
             queued = self._enqueue_json(chunk, queued, queued)
         self._log.poll()
         return queued
@@ -247,6 +266,12 @@ class Client:
         self._call("get_stats", byref(raw))
         return Stats.of(raw)
 
+    def sender_seen(self) -> SenderSeen:
+        """When a sender was last at work, and whether events wait: cheap enough for a web request."""
+        seen, waiting = c_int64(), c_int32()
+        self._call("sender_seen", byref(seen), byref(waiting))
+        return SenderSeen(time_of(seen.value), bool(waiting.value))
+
     def metrics(self) -> str:
         """The same as the text that Prometheus scrapes."""
         return self._library.text("stats_text", self._handle, _abi.FORMAT_PROMETHEUS)
@@ -261,42 +286,61 @@ class Client:
         """The events that were sent without an answer that settles them."""
         return InDoubt(self)
 
+    @property
+    def pending(self) -> Pending:
+        """The events that wait, taken over by a sender or not: iterate it, or narrow it by a call."""
+        return Pending(self)
+
+    @property
+    def receipts(self) -> Receipts:
+        """The requests that the API accepted within the last `receipts_days`."""
+        return Receipts(self)
+
     def poll_log(self) -> None:
         """Hands what the library has said to the logger `meditopia`; only needed where nothing else is called."""
         self._log.poll()
 
-    # For asyncio: the same calls in a thread of the loop's executor
+    # For asyncio: the same calls in threads of the package, and not in those of the loop's executor
 
     async def aenqueue(
         self,
         *,
-        token: str,
-        partner_user_id: str,
+        token: Id,
+        partner_user_id: Id,
         event: str,
         event_value: Any = None,
         received_at: Union[datetime, str, None] = None,
     ) -> None:
         """`enqueue` off the loop: for `durability="power"`. With `process`, `enqueue` itself takes microseconds."""
-        await asyncio.to_thread(
-            self.enqueue,
-            token=token,
-            partner_user_id=partner_user_id,
-            event=event,
-            event_value=event_value,
-            received_at=received_at,
+        await off_the_loop(
+            lambda: self.enqueue(
+                token=token,
+                partner_user_id=partner_user_id,
+                event=event,
+                event_value=event_value,
+                received_at=received_at,
+            ),
+            writes=True,
         )
 
     async def aenqueue_many(self, events: Iterable[EventLike]) -> int:
-        """`enqueue_many` off the loop; the iterable is gone through there, too."""
-        return await asyncio.to_thread(self.enqueue_many, events)
+        """`enqueue_many` off the loop; the iterable is gone through there, too. A task that is cancelled leaves the
+        chunk that is being queued to its end, and queues no other."""
+        stop = threading.Event()
+        try:
+            return await off_the_loop(lambda: self._enqueue_all(events, stop.is_set), writes=True)
+        except asyncio.CancelledError:
+            stop.set()
+            raise
 
     async def aflush(self, timeout: Timeout = 30.0) -> Report:
-        """`flush` off the loop. Cancelling it ends the wait of the task; the flush itself ends at its timeout."""
-        return await asyncio.to_thread(self.flush, timeout)
+        """`flush` off the loop. Cancelling it ends the wait of the task; the flush itself ends at its timeout, and
+        neither the loop nor the end of the program waits for it."""
+        return await off_the_loop(lambda: self.flush(timeout))
 
     async def aclose(self, timeout: Timeout = 30.0) -> Report:
-        """`close` off the loop."""
-        return await asyncio.to_thread(self.close, timeout)
+        """`close` off the loop; cancelled, it goes on like `aflush`."""
+        return await off_the_loop(lambda: self.close(timeout))
 
     # The end
 
@@ -329,7 +373,7 @@ class Client:
     async def __aexit__(
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
-        await asyncio.to_thread(self.__exit__, kind, error, trace)
+        await off_the_loop(lambda: self.__exit__(kind, error, trace))
 
     def __del__(self) -> None:
         """Frees the handle and waits for nothing: what is not delivered stays in the spool."""
@@ -346,5 +390,17 @@ class Client:
         self._log.poll()
         return changed
 
-    def _make(self, name: str, *arguments: Any) -> int:
-        return self._library.make(name, self._handle, *arguments)
+    def _rows(self, name: str, *arguments: Any) -> Iterator[Any]:
+        """The raw rows of a new list, each valid until the next; it is freed with the iterator."""
+        library, (open_, next_, free, struct) = self._library, _abi.LISTS[name]
+        opened = library.make(open_, self._handle, *arguments)
+        row = _abi.sized(struct)
+        try:
+            while library.call(next_, opened, byref(row)) != _abi.DONE:
+                yield row
+        finally:
+            getattr(library, free)(opened)
+
+
+def _never() -> bool:
+    return False

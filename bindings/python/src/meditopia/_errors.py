@@ -47,6 +47,10 @@ class InvalidEvent(MeditopiaError, ValueError):
     """An event breaks a rule of the API; the message names the field. It was not queued."""
 
 
+class SourceError(MeditopiaError):
+    """The iterable of an `enqueue_many` raised: `__cause__` is what. `queued` says how many events are queued."""
+
+
 class ConfigError(MeditopiaError, ValueError):
     """An option is not known, out of range, or contradicts another."""
 

@@ -1,4 +1,4 @@
-"""The lists: events that were rejected, and events that are in doubt."""
+"""The lists: events that were rejected, that are in doubt and that wait, and receipts of what was delivered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Iterable, Iterator, Optional, Union
 from . import _abi
 from ._errors import InvalidArgument
 from ._library import c_text
-from ._records import EPOCH, Reason, Row
+from ._records import EPOCH, Reason, Receipt, Row
 
 if TYPE_CHECKING:
     from ._client import Client
@@ -51,7 +51,7 @@ class Rejected:
         return Rejected(self._client, chosen)
 
     def __iter__(self) -> Iterator[Row]:
-        return rows(self._client, "rejected_find", byref(self._filter))
+        return map(Row.of, self._client._rows("rejected", byref(self._filter)))
 
     def requeue(self, ids: Optional[Iterable[int]] = None) -> int:
         """Sends these events again, at the end of what waits; without ids all that the filter takes. Says how many."""
@@ -88,23 +88,60 @@ class InDoubt:
         return InDoubt(self._client, after_id)
 
     def __iter__(self) -> Iterator[Row]:
-        return rows(self._client, "in_doubt_open", self._after_id)
+        return map(Row.of, self._client._rows("in_doubt", self._after_id))
 
     def set_aside(self, ids: Iterable[int]) -> int:
         """Takes events out of their batch, to the rejected, so that the rest of it can go. Says how many."""
         return change(self._client, "in_doubt_set_aside", ids)
 
 
-def rows(client: Client, name: str, *arguments: Any) -> Iterator[Row]:
-    """The rows of a new cursor, which is freed with the iterator."""
-    library = client._library
-    cursor = client._make(name, *arguments)
-    row = _abi.sized(_abi.Row)
-    try:
-        while library.call("cursor_next", cursor, byref(row)) != _abi.DONE:
-            yield Row.of(row)
-    finally:
-        library.cursor_free(cursor)
+class Pending:
+    """The events that wait, oldest first: those that a sender has taken over, then the others."""
+
+    def __init__(self, client: Client, partner_user_id: Optional[str] = None, after_id: int = 0) -> None:
+        self._client = client
+        self._user = _optional("partner_user_id", partner_user_id)
+        self._after_id = after_id
+
+    def __call__(self, *, partner_user_id: Optional[str] = None, after_id: int = 0) -> Pending:
+        """Those of this user, with a greater id."""
+        return Pending(self._client, partner_user_id, after_id)
+
+    def __iter__(self) -> Iterator[Row]:
+        return map(Row.of, self._client._rows("pending", self._user, self._after_id))
+
+
+class Receipts:
+    """The requests that the API accepted, oldest first: where the events of a user are."""
+
+    def __init__(
+        self,
+        client: Client,
+        partner_user_id: Optional[str] = None,
+        since: Optional[datetime] = None,
+        until: Optional[datetime] = None,
+        after_id: int = 0,
+    ) -> None:
+        self._client = client
+        self._user = _optional("partner_user_id", partner_user_id)
+        self._since, self._until = _milliseconds("since", since), _milliseconds("until", until)
+        if until is not None and self._until == 0:
+            self._until = -1
+        self._after_id = after_id
+
+    def __call__(
+        self,
+        *,
+        partner_user_id: Optional[str] = None,
+        since: Optional[datetime] = None,
+        until: Optional[datetime] = None,
+        after_id: int = 0,
+    ) -> Receipts:
+        """Those with an event of this user, of a time in [since, until), with a greater id: all must hold."""
+        return Receipts(self._client, partner_user_id, since, until, after_id)
+
+    def __iter__(self) -> Iterator[Receipt]:
+        return map(Receipt.of, self._client._rows("receipts", self._user, self._since, self._until, self._after_id))
 
 
 def change(client: Client, name: str, ids: Iterable[int]) -> int:

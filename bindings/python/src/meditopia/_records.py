@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from enum import IntEnum
-from typing import Any, Optional
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -56,11 +56,14 @@ class Reason(_Code):
     REFUSED_MAY_BE_DELIVERED = 4
     SET_ASIDE = 5
     EXPIRED_MAY_BE_DELIVERED = 6
+    #: It waits, and a sender has taken it over; or none has yet.
+    PENDING = 7
+    JOURNALLED = 8
 
     @property
     def may_be_delivered(self) -> bool:
         """Whether the event may have arrived all the same: look before you requeue it."""
-        return self not in (Reason.REFUSED, Reason.EXPIRED)
+        return self not in (Reason.REFUSED, Reason.EXPIRED, Reason.PENDING, Reason.JOURNALLED)
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,29 @@ class Report:
         )
 
 
+class SenderSeen(NamedTuple):
+    """What `Client.sender_seen` says."""
+
+    #: When a sender was last at work; None: there never was one.
+    seen: Optional[datetime]
+    #: Whether events seem to wait.
+    waiting: bool
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How long something took, in microseconds, and how often."""
+
+    count: int
+    sum_us: int
+    #: How many fell into each bucket, the last of which has no bound; `Client.metrics` names the bounds.
+    buckets: Tuple[int, ...]
+
+    @classmethod
+    def of(cls, raw: Any) -> Histogram:
+        return cls(raw.count, raw.sum_us, tuple(raw.buckets))
+
+
 @dataclass(frozen=True)
 class Stats:
     """Counters of a spool since it was made, all its processes together (`enqueued` apart)."""
@@ -120,6 +146,18 @@ class Stats:
     damaged_records: int
     torn_tails: int
     lost: int
+    #: Requests by how they ended, the bytes of all of them, and how often delivery was paused.
+    delivered_requests: int
+    too_large_requests: int
+    postponed_requests: int
+    in_doubt_requests: int
+    pausing_requests: int
+    sent_bytes: int
+    pauses: int
+    #: Times of this process's enqueues; of requests; from an event's enqueue to its delivery.
+    enqueue: Histogram
+    request: Histogram
+    delivery: Histogram
     pause_reason: PauseReason
     paused_since: Optional[datetime]
     next_probe: Optional[datetime]
@@ -133,6 +171,9 @@ class Stats:
     def of(cls, raw: Any) -> Stats:
         return cls(
             **{name: getattr(raw, name) for name in _COUNTERS},
+            enqueue=Histogram.of(raw.enqueue),
+            request=Histogram.of(raw.request),
+            delivery=Histogram.of(raw.delivery),
             pause_reason=PauseReason(raw.pause_reason),
             paused_since=time_of(raw.paused_since_ms),
             next_probe=time_of(raw.next_probe_ms),
@@ -182,4 +223,49 @@ class Row:
             time_of(raw.first_ms),
             time_of(raw.last_ms),
             raw.event_json.decode(),
+        )
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """One request that the API accepted."""
+
+    #: Grows along the list.
+    id: int
+    http_status: int
+    #: When the answer came.
+    time: Optional[datetime]
+    #: How many requests carried this batch.
+    attempts: int
+    #: How many events it held, how many of each kind, and of how many users.
+    events: int
+    register_events: int
+    signin_events: int
+    audio_events: int
+    video_events: int
+    content_events: int
+    users: int
+    #: `[{"partner_user_id":"u-1","events":{"video":2}}, ...]`
+    users_json: str
+
+    @property
+    def events_by_user(self) -> Dict[str, Dict[str, int]]:
+        """How many events of each kind each user had."""
+        return {each["partner_user_id"]: each["events"] for each in json.loads(self.users_json)}
+
+    @classmethod
+    def of(cls, raw: Any) -> Receipt:
+        return cls(
+            raw.id,
+            raw.http_status,
+            time_of(raw.time_ms),
+            raw.attempts,
+            raw.events,
+            raw.register_events,
+            raw.signin_events,
+            raw.audio_events,
+            raw.video_events,
+            raw.content_events,
+            raw.users,
+            raw.users_json.decode(),
         )
