@@ -208,15 +208,17 @@ fn are(events: u64) -> String {
 
 fn damaged(snapshot: &Snapshot, typed: &Typed) -> Option<Alarm> {
     let records = snapshot.stats.damaged_records;
+    let is_new = snapshot.stats.damage_unacknowledged > 0;
     let s = if records == 1 { "" } else { "s" };
-    (records > 0).then(|| {
+    (is_new && records > 0).then(|| {
         Alarm::new(
             "damaged",
             Grade::Warning,
             format!("{} damaged record{s} set aside", grouped(records)),
             format!(
-                "they lie under damaged/ in the spool; look at the disk, and at the store: {}",
-                typed.command("recover")
+                "look at the disk, and at what can be read there: {}; then: {}",
+                typed.command("damaged list"),
+                typed.command("damaged acknowledge")
             ),
         )
     })
@@ -224,14 +226,15 @@ fn damaged(snapshot: &Snapshot, typed: &Typed) -> Option<Alarm> {
 
 fn lost(snapshot: &Snapshot, typed: &Typed) -> Option<Alarm> {
     let lost = snapshot.stats.lost;
-    (lost > 0).then(|| {
+    let is_new = snapshot.stats.damage_unacknowledged > 0;
+    (is_new && lost > 0).then(|| {
         Alarm::new(
             "lost",
             Grade::Warning,
             format!("{} lost to a damaged store", event_count(lost)),
             format!(
-                "enqueue them again if the application still has them; what is kept: {}",
-                typed.command("status")
+                "enqueue them again if the application still has them; then: {}",
+                typed.command("damaged acknowledge")
             ),
         )
     })
@@ -247,7 +250,15 @@ pub fn disk(disk: &DiskSpace, dir: &Path) -> Option<Alarm> {
         .min(PLENTY_BYTES)
         .max(least);
     let scarce_inodes = (disk.total_inodes / SCARCE_PART).clamp(SCARCE_INODES, PLENTY_INODES);
-    let (name, grade, finding, advice) = if disk.is_full {
+    let has_no_inodes = disk.free_inodes.is_some_and(|free| free < LAST_INODES);
+    let (name, grade, finding, advice) = if disk.is_full && has_no_inodes {
+        (
+            "disk_full",
+            Grade::Critical,
+            "the disk has no inodes left: enqueue is refused".to_owned(),
+            format!("remove some files; every acknowledged event is kept: df -i {dir}"),
+        )
+    } else if disk.is_full {
         (
             "disk_full",
             Grade::Critical,

@@ -1,10 +1,11 @@
 //! The command `meditopia run` as a service: the spool and the files that configure it, its
 //! process, its log, its HTTP endpoint, and a service manager that listens to it.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -27,7 +28,12 @@ pub struct ConfiguredSpool {
 impl ConfiguredSpool {
     /// Makes the spool and both files.
     pub fn new(endpoint: &str, token: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::new_in(&std::env::temp_dir(), endpoint, token)
+    }
+
+    /// The same on the disk of `parent`.
+    pub fn new_in(parent: &Path, endpoint: &str, token: &str) -> Self {
+        let dir = tempfile::tempdir_in(parent).unwrap();
         let configured = Self {
             dir,
             endpoint: endpoint.to_owned(),
@@ -51,10 +57,11 @@ impl ConfiguredSpool {
         self.path("token")
     }
 
-    /// Replaces the token's file by a rename.
+    /// Replaces the token's file by a rename. Only its owner can read it.
     pub fn write_token(&self, token: &str) {
         let fresh = self.path("token.new");
         fs::write(&fresh, token).unwrap();
+        fs::set_permissions(&fresh, Permissions::from_mode(0o600)).unwrap();
         fs::rename(fresh, self.token_file()).unwrap();
     }
 

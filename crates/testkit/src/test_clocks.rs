@@ -3,10 +3,10 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::c_program::CProgram;
+use crate::c_program::{CProgram, compile_preload};
 use crate::remote_client::RemoteClient;
 
 /// The clocks that the programs of one test see.
@@ -19,10 +19,15 @@ pub struct TestClocks {
 impl TestClocks {
     /// Clocks in the directory of `program`, which show the real time until they are set.
     pub fn new(program: &CProgram) -> Self {
-        let path = program.dir().join("clocks");
+        Self::in_directory(program.dir())
+    }
+
+    /// The same in any directory.
+    pub fn in_directory(dir: &Path) -> Self {
+        let path = dir.join("clocks");
         fs::write(&path, [0; 16]).unwrap();
         Self {
-            shim: program.compile_preload("clock_shim.c"),
+            shim: compile_preload("clock_shim.c", dir),
             offsets: File::options().write(true).open(&path).unwrap(),
             path,
         }
@@ -51,12 +56,17 @@ impl TestClocks {
         self.set_boot(up_s - seconds as i64);
     }
 
-    /// Starts a client of `program` on these clocks.
-    pub fn start_client(&self, program: &CProgram) -> RemoteClient {
-        let mut command: Command = program.command(&[]);
+    /// Lets a program run on these clocks.
+    pub fn prepare(&self, command: &mut Command) {
         command
             .env("LD_PRELOAD", &self.shim)
             .env("CLOCK_SHIM", &self.path);
+    }
+
+    /// Starts a client of `program` on these clocks.
+    pub fn start_client(&self, program: &CProgram) -> RemoteClient {
+        let mut command: Command = program.command(&[]);
+        self.prepare(&mut command);
         RemoteClient::start(command)
     }
 }

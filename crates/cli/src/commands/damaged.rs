@@ -97,7 +97,7 @@ pub fn run(command: &Damaged) -> Result<ExitCode, Failure> {
 }
 
 fn list(options: &ListOptions) -> Result<(), Failure> {
-    let client = options.spool.open_to_read()?;
+    let (client, typed) = options.spool.open_to_read_typed()?;
     let files = client.damaged()?;
     let mut out = options.output.open();
     if options.output.json {
@@ -123,9 +123,10 @@ fn list(options: &ListOptions) -> Result<(), Failure> {
     let stats = client.stats()?;
     if stats.damage_unacknowledged > 0 {
         let text = format!(
-            "{} of {} damaged records and lost events are not acknowledged yet: meditopia damaged acknowledge",
+            "{} of {} damaged records and lost events are not acknowledged yet: {}",
             grouped(stats.damage_unacknowledged),
-            grouped(stats.damaged_records + stats.lost)
+            grouped(stats.damaged_records + stats.lost),
+            typed.command("damaged acknowledge")
         );
         out.line(out.paint(Tone::Warning, &text))?;
     }

@@ -57,6 +57,13 @@ impl SpoolOptions {
         Ok(Client::open_existing(&dir, Purpose::Read)?)
     }
 
+    /// The same, and says how the caller named it.
+    pub fn open_to_read_typed(&self) -> Result<(Client, Typed), Failure> {
+        let dir = self.dir_as_owner()?;
+        let client = Client::open_existing(&dir, Purpose::Read)?;
+        Ok((client, self.typed(&dir)))
+    }
+
     /// Opens the spool to change its state.
     pub fn open_to_change(&self) -> Result<Client, Failure> {
         let dir = self.dir_as_owner()?;

@@ -201,9 +201,6 @@ fn journal(snapshot: &Snapshot) -> String {
     if stats.lost > 0 {
         text += &format!(", {} lost to a damaged store", event_count(stats.lost));
     }
-    if stats.damage_unacknowledged > 0 {
-        text += "; look with: meditopia damaged list";
-    }
     text
 }
 
