@@ -937,7 +937,8 @@ struct meditopia_config *meditopia_config_new(void);
  *                        this user alone. It holds the events, and is created (0700) if it does
  *                        not exist
  *   endpoint             URL, https://partners.meditopia.com/default/v1/events: the full URL that
- *                        events are posted to. https only; http only to loopback, for tests
+ *                        events are posted to. https only; http only to loopback, for tests. If
+ *                        it is not set, the endpoint of an existing spool of this user counts
  *   account              text, empty: tells the spools of several accounts apart
  *   bearer_token         secret, none: the API's bearer token. Needed to send, not to enqueue.
  *                        Never read back, never logged

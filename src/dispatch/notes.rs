@@ -77,6 +77,8 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         match change {
             Some(PauseChange::Begun(reason)) => {
                 self.totals.measures.pauses += 1;
+                // The pause may be because of them.
+                self.say_untold();
                 let Some(pause) = self.pause_state() else {
                     return;
                 };

@@ -22,7 +22,9 @@ pub const EXIT_CODES: &str = "Exit status:
   1  it failed: see the message
   2  the command line or the configuration is wrong
   6  the timeout passed; the next sender delivers the rest
-  7  delivery is paused and an operator has to look at the reason; every event is kept";
+  7  delivery is paused and an operator has to look at the reason; every event is kept
+
+If delivery is paused, the command tries again first: by one request, at most every 30 s, and not during a hold.";
 
 /// How often the process that is elected is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

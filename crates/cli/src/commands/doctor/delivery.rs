@@ -57,7 +57,11 @@ fn check_spool(dir: &Path, typed: &Typed) -> Result<Finding> {
             PauseReason::StoreDamaged => format!("{paused}{answer}: nothing is sent"),
             _ => format!("{paused}{answer}: nothing is sent, {pending}"),
         };
-        return Ok(Finding::fail(NAME, finding, pauses::advice(reason, typed)));
+        let mut advice = pauses::advice(reason, typed);
+        if let Some(other) = pauses::other_way(reason, stats.pending, typed) {
+            advice = format!("{other}; {advice}");
+        }
+        return Ok(Finding::fail(NAME, finding, advice));
     }
     let elected = client.elected()?;
     let retry = client.retry()?.filter(|retry| retry.is_lasting);
