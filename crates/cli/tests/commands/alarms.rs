@@ -285,3 +285,52 @@ fn a_disk_that_is_nearly_full_of_bytes_or_of_inodes_is_an_alarm() {
     std::fs::remove_file(&ballast).unwrap();
     assert_eq!(check_of(&disk.spool()), (0, vec![]));
 }
+
+#[test]
+fn a_queue_that_is_damaged_behind_a_pause_is_shown_as_damage_and_not_as_that_pause() {
+    let api = Sandbox::start();
+    let spool = ConfiguredSpool::new(api.endpoint(), api.token());
+    api.refuse_address();
+    spool.client().enqueue_for("u-1", 4_242);
+    assert_eq!(spool.output("flush", &[]).status.code(), Some(7));
+    flip_a_bit_of(&spool.spool().join("queues"), b"4242");
+
+    let _service = spool.start_service(&[]);
+    run(&["resume"], &spool.spool());
+    wait_for_status(&spool.spool(), |status| status["paused"] == "store_damaged");
+
+    let table = run(&["status"], &spool.spool());
+    assert!(table.contains("paused: store_damaged"), "{table}");
+    assert!(
+        !table.contains("(ip)") && !table.contains("address"),
+        "{table}"
+    );
+    let doctor = complaints(&spool.output("doctor", &[]));
+    let delivery = doctor
+        .iter()
+        .find(|line| line.starts_with("FAIL  delivery: "))
+        .unwrap();
+    assert!(!delivery.contains("A_1004"), "{delivery}");
+}
+
+/// Flips a bit of the first file below `dir` that has this text, in the text.
+fn flip_a_bit_of(dir: &Path, text: &[u8]) {
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+                continue;
+            }
+            let mut bytes = std::fs::read(&path).unwrap();
+            let mut windows = bytes.windows(text.len());
+            if let Some(at) = windows.position(|window| window == text) {
+                bytes[at] ^= 1;
+                std::fs::write(&path, bytes).unwrap();
+                return;
+            }
+        }
+    }
+    panic!("no file in {} has the text", dir.display());
+}

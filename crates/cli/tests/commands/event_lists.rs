@@ -125,3 +125,54 @@ fn an_event_that_the_api_fails_on_can_be_set_aside_and_the_rest_is_delivered() {
     run(&["resume"], &spool.path());
     assert_eq!(client.flush_ok(secs(60)).delivered, 2);
 }
+
+/// The words of the first row of a list, by the heading above each.
+fn first_row(list: &str) -> Vec<(String, String)> {
+    let mut lines = list.lines();
+    let (headings, row) = (lines.next().unwrap(), lines.next().unwrap());
+    let mut columns: Vec<(usize, &str)> = Vec::new();
+    for word in headings.split_whitespace() {
+        columns.push((headings.find(word).unwrap(), word));
+    }
+    let ends = columns
+        .iter()
+        .skip(1)
+        .map(|(at, _)| Some(*at))
+        .chain([None]);
+    let cells = columns.iter().zip(ends).map(|((at, name), end)| {
+        let cell = &row[*at..end.unwrap_or(row.len())];
+        ((*name).to_owned(), cell.trim().to_owned())
+    });
+    cells.collect()
+}
+
+#[test]
+fn every_list_shows_the_attempts_where_the_store_knows_them() {
+    let api = Sandbox::builder().unknown_user("u-1").start();
+    let spool = TestSpool::for_sandbox(&api);
+    let path = spool.path();
+    let client = spool.client();
+    client.enqueue_users(0..2);
+    client.flush_ok(secs(60));
+    api.set_fault(json!({ "fault": "status", "status": 503, "retry_after": 600 }));
+    client.enqueue_users(2..3);
+    let _ = client.flush(secs(1));
+    client.enqueue_users(3..4);
+
+    let attempts = |list: &[&str]| {
+        let row = first_row(&run(list, &path));
+        let cell = row.iter().find(|(name, _)| name == "ATTEMPTS");
+        cell.expect("a column with the attempts").1.clone()
+    };
+    let known = |list: &[&str]| run_json(list, &path)[0]["attempts"].to_string();
+    for list in ["rejected", "in-doubt"] {
+        let shown = attempts(&[list, "list"]);
+        assert_eq!(shown, known(&[list, "list", "--json"]), "{list}");
+        assert!(shown.parse::<u32>().unwrap() >= 1, "{list}: {shown}");
+    }
+    // Nobody has taken it over yet.
+    assert_eq!(attempts(&["pending", "list", "--user=u-3"]), "-");
+    assert_eq!(attempts(&["pending", "list", "--user=u-2"]), "1");
+    let receipts = run(&["receipts", "list"], &path);
+    assert!(receipts.contains("HTTP 204, 1 attempt  u-0"), "{receipts}");
+}

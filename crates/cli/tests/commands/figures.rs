@@ -3,6 +3,9 @@
 
 use std::path::Path;
 
+use meditopia::internals::client::ImportEnd;
+use meditopia::internals::clock::wall_ms;
+use meditopia::internals::event::{Batch, encode_json};
 use meditopia::{Client, Fields};
 use meditopia_testkit::meditopia;
 use meditopia_testkit::process::ChildProcess;
@@ -320,4 +323,28 @@ fn what_waits_is_counted_exactly_before_during_and_after_a_take_over_of_short_an
         left == (pending, pending, pending)
     });
     assert!(left.0 > 0);
+}
+
+#[test]
+fn the_figures_count_what_an_import_has_committed_and_nothing_that_it_has_only_gathered() {
+    let api = Sandbox::start();
+    let spool = TestSpool::for_sandbox(&api);
+    let client = spool.client();
+    let check = |state, enqueued| assert_adds_up(state, &client, &spool.path(), enqueued);
+    let mut import = client.import("night").unwrap();
+    let mut batch = Batch::new();
+    let event = br#"{"token":"t","partner_user_id":"u","event":"video"}"#;
+    encode_json(event, import.rules(), wall_ms(), &mut batch).unwrap();
+    import.push(&batch).unwrap();
+    check("gathered", 0);
+    import.commit("1", ImportEnd::More).unwrap();
+    import.push(&batch).unwrap();
+    check("committed and gathered", 1);
+    client.flush_ok(secs(60));
+    assert_eq!(
+        check("delivered in the middle of an import", 1).delivered,
+        1
+    );
+    import.commit("2", ImportEnd::Ended).unwrap();
+    assert_eq!(check("imported", 2).pending, 1);
 }
