@@ -606,7 +606,7 @@ typedef struct meditopia_stats {
    */
   uint64_t torn_tails;
   /**
-   * Events that `meditopia recover` could not read from a damaged store.
+   * At most how many events `meditopia recover` could not read from a damaged store. An upper bound.
    */
   uint64_t lost;
   /**

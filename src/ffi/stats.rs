@@ -91,7 +91,7 @@ pub struct meditopia_stats {
     /// missing part was then not acknowledged. A power cut does so too; with `durability` "process"
     /// the missing part may then hold acknowledged events.
     pub torn_tails: u64,
-    /// Events that `meditopia recover` could not read from a damaged store.
+    /// At most how many events `meditopia recover` could not read from a damaged store. An upper bound.
     pub lost: u64,
     /// Of the requests: those whose events the API accepted. This field and the ones below count
     /// from version 3 of the store on.

@@ -84,7 +84,7 @@ macro_rules! for_each_figure {
             /// The death of the segment's writer does that, and so does a power cut.
             torn_tails: u64 = Counter, "meditopia_journal_torn_tails_total",
                 c.torn_tails, totals.torn_tails;
-            /// Events that recover could not read out of a damaged store.
+            /// At most how many events recover could not read out of a damaged store.
             lost: u64 = Counter, "meditopia_events_lost_total", c.lost, totals.lost;
             /// Bytes of the bodies of requests that were sent.
             sent_bytes: u64 = Counter, "meditopia_request_sent_bytes_total",

@@ -231,7 +231,7 @@ fn lost(snapshot: &Snapshot, typed: &Typed) -> Option<Alarm> {
         Alarm::new(
             "lost",
             Grade::Warning,
-            format!("{} lost to a damaged store", event_count(lost)),
+            format!("at most {} lost to a damaged store", event_count(lost)),
             format!(
                 "enqueue them again if the application still has them; then: {}",
                 typed.command("damaged acknowledge")

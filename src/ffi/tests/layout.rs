@@ -66,8 +66,8 @@ fn layouts() -> Vec<Layout> {
             retried_requests refused_requests isolation_requests paused_since_ms next_probe_ms
             journal_bytes segments damaged_records oldest_pending_ms sender_seen_ms sender_pid
             torn_tails lost delivered_requests too_large_requests postponed_requests
-            in_doubt_requests pausing_requests sent_bytes pauses enqueue request delivery
-            damage_unacknowledged
+            in_doubt_requests pausing_requests sent_bytes pauses enqueue request delivery answered_ms accepted_ms
+            store_unreadable damage_unacknowledged
         }),
         layout!(meditopia_histogram { count sum_us buckets }),
     ]

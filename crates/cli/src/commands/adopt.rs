@@ -90,7 +90,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     if needs_operator && !options.confirmation.is_given() {
         let again = known.adopt_command(&dir, destination(&wanted));
         print_line(format_args!(
-            "nothing was changed; to lose nothing, end or hold the sender of the original (meditopia hold ORIGINAL), and copy it again; to use this copy as it is: {again} --yes"
+            "nothing was changed; to lose nothing, end the sender of the original or hold that spool, and copy it again; to use this copy as it is: {again} --yes"
         ))?;
         return Ok(ExitCode::from(NEEDS_YES));
     }

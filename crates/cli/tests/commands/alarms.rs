@@ -287,22 +287,30 @@ fn a_disk_that_is_nearly_full_of_bytes_or_of_inodes_is_an_alarm() {
 }
 
 #[test]
-fn a_queue_that_is_damaged_behind_a_pause_is_shown_as_damage_and_not_as_that_pause() {
-    let api = Sandbox::start();
+fn damage_that_is_found_during_a_pause_is_shown_and_not_that_pause() {
+    let api = Sandbox::builder().unknown_user("u-1").start();
     let spool = ConfiguredSpool::new(api.endpoint(), api.token());
+    let client = spool.client();
+    client.enqueue_for("u-1", 4_242);
+    assert_eq!(spool.output("flush", &[]).status.code(), Some(0));
+    let rejected = client.rejected_rows()[0].id;
     api.refuse_address();
-    spool.client().enqueue_for("u-1", 4_242);
+    client.enqueue_for("u-2", 0);
     assert_eq!(spool.output("flush", &[]).status.code(), Some(7));
-    flip_a_bit_of(&spool.spool().join("queues"), b"4242");
+    let table = run(&["status"], &spool.spool());
+    assert!(table.contains("paused: ip"), "{table}");
 
+    // The sender finds the damage when it has to read what was rejected.
+    flip_a_bit_of(&spool.spool().join("rejected"), b"4242");
     let _service = spool.start_service(&[]);
-    run(&["resume"], &spool.spool());
+    wait_for_status(&spool.spool(), |status| status["sender"]["alive"] == true);
+    client.requeue_rejected(&[rejected]).expect_err("damaged");
     wait_for_status(&spool.spool(), |status| status["paused"] == "store_damaged");
 
     let table = run(&["status"], &spool.spool());
     assert!(table.contains("paused: store_damaged"), "{table}");
     assert!(
-        !table.contains("(ip)") && !table.contains("address"),
+        !table.contains("(ip)") && !table.contains("A_1004"),
         "{table}"
     );
     let doctor = complaints(&spool.output("doctor", &[]));
@@ -311,6 +319,52 @@ fn a_queue_that_is_damaged_behind_a_pause_is_shown_as_damage_and_not_as_that_pau
         .find(|line| line.starts_with("FAIL  delivery: "))
         .unwrap();
     assert!(!delivery.contains("A_1004"), "{delivery}");
+}
+
+#[test]
+fn damaged_records_and_lost_events_are_alarms_of_the_check_and_of_doctor() {
+    let api = Sandbox::start();
+    let spool = ConfiguredSpool::new(api.endpoint(), api.token());
+    let path = spool.spool();
+    let client = spool.client();
+    for number in [1_111, 4_242, 2_222] {
+        client.enqueue_for("u-1", number);
+    }
+    flip_a_bit_of(&path.join("journal"), b"4242");
+    assert_eq!(spool.output("flush", &[]).status.code(), Some(0));
+    assert_eq!(check_of(&path), (1, found("WARNING", "damaged")));
+    let lines = complaints(&spool.output("doctor", &[]));
+    let damage = "warn  damage: 1 damaged record set aside";
+    assert!(
+        lines.iter().any(|line| line.starts_with(damage)),
+        "{lines:#?}"
+    );
+
+    // What recover cannot read is lost.
+    api.refuse_address();
+    client.enqueue_for("u-1", 4_242);
+    assert_eq!(spool.output("flush", &[]).status.code(), Some(7));
+    flip_a_bit_of(&path.join("queues"), b"4242");
+    let recovered = spool.output("recover", &["--yes"]);
+    assert_eq!(recovered.status.code(), Some(4), "{recovered:?}");
+    api.allow_address();
+    let (code, findings) = check_of(&path);
+    assert!(
+        findings.contains(&found("WARNING", "lost")[0]),
+        "{findings:?}"
+    );
+    assert_ne!(code, 0);
+    let table = run(&["status"], &path);
+    assert!(
+        table.contains("at most 1 event lost to a damaged store"),
+        "{table}"
+    );
+    let lines = complaints(&spool.output("doctor", &[]));
+    let lost = "warn  damage: at most 1 event lost";
+    assert!(
+        lines.iter().any(|line| line.starts_with(lost)),
+        "{lines:#?}"
+    );
 }
 
 /// Flips a bit of the first file below `dir` that has this text, in the text.

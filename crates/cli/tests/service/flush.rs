@@ -84,6 +84,23 @@ fn a_flush_of_a_paused_spool_names_the_reason() {
 }
 
 #[test]
+fn a_pause_that_begins_before_anything_is_taken_over_does_not_say_that_nothing_is_kept() {
+    let api = Sandbox::start();
+    let spool = configured(&api);
+    spool.client().enqueue_users(0..2);
+    std::fs::remove_file(spool.token_file()).unwrap();
+    let output = spool.output("flush", &[]);
+    assert_eq!(output.status.code(), Some(7), "{output:?}");
+    assert!(
+        line(&output).contains("; 2 events are kept; "),
+        "{output:?}"
+    );
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(log.contains("paused (auth)"), "{log}");
+    assert!(log.contains("; every event is kept; "), "{log}");
+}
+
+#[test]
 fn a_flush_beside_a_service_lets_the_service_send() {
     let api = Sandbox::start();
     let spool = configured(&api);

@@ -214,7 +214,7 @@ impl Daemon<'_> {
         // Whatever it says, the next service begins with the new directory.
         let _ = timeout(2 * END_GRACE, closing).await;
         Failure::from(format!(
-            "{}: was removed, or another directory is in its place; this service ends, to be started anew on what is there now; events that are left in the old directory, if it exists, are not sent from there: meditopia flush OLD",
+            "{}: was removed, or another directory is in its place; this service ends, to be started anew on what is there now; events that are left in the old directory, if it exists, are not sent from there: flush it by the path that it has now",
             self.spool
         ))
     }

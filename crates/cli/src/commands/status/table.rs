@@ -199,7 +199,10 @@ fn journal(snapshot: &Snapshot) -> String {
         text += &format!(", {} damaged records", grouped(stats.damaged_records));
     }
     if stats.lost > 0 {
-        text += &format!(", {} lost to a damaged store", event_count(stats.lost));
+        text += &format!(
+            ", at most {} lost to a damaged store",
+            event_count(stats.lost)
+        );
     }
     text
 }
