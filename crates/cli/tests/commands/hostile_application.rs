@@ -18,12 +18,13 @@ use crate::cli::run;
 const EVENTS_PER_CHILD: u64 = 3;
 
 /// What the operator looks at, again and again.
-const LOOKS: [&[&str]; 5] = [
+const LOOKS: [&[&str]; 6] = [
     &["status"],
     &["pending", "list", "--limit=20"],
     &["receipts", "list", "--limit=20"],
     &["rejected", "list", "--limit=20"],
     &["in-doubt", "list"],
+    &["damaged", "list"],
 ];
 
 /// Which events were acknowledged, as the program has noted it.

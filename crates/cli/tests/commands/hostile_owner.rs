@@ -39,6 +39,17 @@ const COMMANDS: &[(&str, &[&str])] = &[
         "in-doubt",
         &["in-doubt", "set-aside", "--all", "--yes", "SPOOL"],
     ),
+    (
+        "in-doubt",
+        &["in-doubt", "bisect", "--yes", "--timeout=1", "SPOOL"],
+    ),
+    ("damaged", &["damaged", "list", "SPOOL"]),
+    ("damaged", &["damaged", "show", "SPOOL"]),
+    (
+        "damaged",
+        &["damaged", "requeue", "--all", "--yes", "SPOOL"],
+    ),
+    ("damaged", &["damaged", "acknowledge", "SPOOL"]),
     ("rejected", &["rejected", "list", "SPOOL"]),
     ("rejected", &["rejected", "show", "SPOOL"]),
     (
