@@ -50,6 +50,12 @@ impl SenderConfig {
     }
 }
 
+/// Whether the service manager has passed this file.
+pub fn is_credential(file: &Path) -> bool {
+    let directory = std::env::var_os("CREDENTIALS_DIRECTORY");
+    directory.is_some_and(|directory| file.starts_with(directory))
+}
+
 fn credential_file() -> Option<String> {
     let directory = std::env::var("CREDENTIALS_DIRECTORY").ok()?;
     let file = Path::new(&directory).join(CREDENTIAL);

@@ -9,7 +9,7 @@
 use std::fmt::Display;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
 use std::time::Duration;
 
@@ -66,6 +66,11 @@ impl LogFormat {
     }
 }
 
+/// How many levels there are up to this one.
+fn levels_up_to(level: Option<Level>) -> u8 {
+    level.map_or(0, |level| level as u8 + 1)
+}
+
 /// The priority of a level in syslog.
 fn syslog_priority(level: Level) -> u8 {
     match level {
@@ -81,7 +86,8 @@ fn syslog_priority(level: Level) -> u8 {
 pub struct Log {
     queue: SyncSender<Record>,
     lost: Arc<AtomicU64>,
-    level: Option<Level>,
+    /// How many of the levels are written: a reload changes it.
+    levels: Arc<AtomicU8>,
 }
 
 /// The thread that writes the log.
@@ -104,8 +110,18 @@ impl Log {
                 write_all(format, &records, &counted_lost);
                 drop(ending);
             })?;
-        let log = Self { queue, lost, level };
+        let levels = Arc::new(AtomicU8::new(levels_up_to(level)));
+        let log = Self {
+            queue,
+            lost,
+            levels,
+        };
         Ok((log, LogThread { ended }))
+    }
+
+    /// Writes the records up to `level` from now on.
+    pub fn set_level(&self, level: Option<Level>) {
+        self.levels.store(levels_up_to(level), Ordering::Relaxed);
     }
 
     /// A callback that adds the library's records to this log.
@@ -142,7 +158,7 @@ impl Log {
     }
 
     fn write(&self, record: Record) {
-        if self.level.is_none_or(|level| record.level > level) {
+        if levels_up_to(Some(record.level)) > self.levels.load(Ordering::Relaxed) {
             return;
         }
         if let Err(TrySendError::Full(_)) = self.queue.try_send(record) {

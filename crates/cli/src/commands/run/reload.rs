@@ -11,7 +11,7 @@ use meditopia::internals::config::{BearerToken, Settings, TokenSource, differenc
 use meditopia::{Client, Result};
 
 use super::current_client::CurrentClient;
-use crate::options::sender_config::SenderConfig;
+use crate::options::sender_config::{SenderConfig, is_credential};
 use crate::output::log::Log;
 
 /// Options that cannot change while the process runs.
@@ -25,6 +25,19 @@ struct Plan {
     refused: Vec<&'static str>,
     changed: Vec<&'static str>,
     token: Option<BearerToken>,
+}
+
+/// What is said where nothing has changed: which new token is used all the same.
+fn unchanged(settings: &Settings) -> &'static str {
+    match &settings.bearer_token {
+        TokenSource::File(file) if is_credential(file) => {
+            "reload: no option has changed; the service manager passes a new credential with the bearer token at a start only: restart for that"
+        }
+        TokenSource::File(_) => {
+            "reload: no option has changed; a new token in the token file is used within a second"
+        }
+        _ => "reload: no option has changed",
+    }
 }
 
 /// Applies `new`, logs what changes, and returns the configuration that is now in effect.
@@ -49,18 +62,24 @@ pub fn apply(
     }
     new.settings = new.config.settings()?;
     if !plan.changed.is_empty() {
+        // What is said of the change is not silenced by it.
+        let level = new.settings.log_level;
+        log.set_level(level.max(old.settings.log_level));
         // Pending events are left to the new client, which is elected once the request in flight is
         // answered.
         let _ = current.get().close(Duration::ZERO);
         current.replace(start_client(&new, log)?, &new.settings);
-        log.info(format_args!("reload: changed {}", plan.changed.join(", ")));
+        let mut changed = plan.changed;
+        if plan.token.is_some() {
+            changed.push("bearer_token");
+        }
+        log.info(format_args!("reload: changed {}", changed.join(", ")));
+        log.set_level(level);
     } else if let Some(token) = &plan.token {
         current.get().set_bearer_token(token.expose())?;
         log.info("reload: changed bearer_token");
     } else {
-        log.info(
-            "reload: no option has changed; a new token in the token file is used within a second",
-        );
+        log.info(unchanged(&new.settings));
     }
     Ok(new)
 }
