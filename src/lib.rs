@@ -74,8 +74,8 @@ mod store;
 mod transport;
 
 pub use client::{
-    Client, Cursor, Import, ImportEnd, PendingFilter, Receipt, ReceiptFilter, Receipts,
-    RejectedFilter, RejectedReason, Report, Row, RowReason, SenderSeen, UserShare,
+    Client, Cursor, Import, ImportEnd, KnownImport, PendingFilter, Receipt, ReceiptFilter,
+    Receipts, RejectedFilter, RejectedReason, Report, Row, RowReason, SenderSeen, UserShare,
 };
 pub use config::{BearerToken, Config, Durability, Endpoint, Proxy, Role, Settings, TokenSource};
 pub use error::{Error, ErrorKind, PauseReason, Result};

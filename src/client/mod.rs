@@ -35,7 +35,7 @@ pub use self::connection::{check_connection, connection};
 pub use self::cursor::Cursor;
 #[cfg(feature = "internals")]
 pub use self::damaged::{Damaged, DamagedEvent, DamagedKind};
-pub use self::import::{Import, ImportEnd};
+pub use self::import::{Import, ImportEnd, KnownImport};
 #[cfg(feature = "internals")]
 pub use self::operator::{Purpose, RejectedCount};
 pub use self::pending::PendingFilter;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::core::Core;
-use super::import::Import;
+use super::import::{self, Import, KnownImport};
 use super::registry;
 use super::watchdog::SenderSeen;
 use crate::clock;
@@ -176,6 +176,14 @@ impl Client {
     /// [`ErrorKind::SpoolFull`]; [`ErrorKind::Io`].
     pub fn import(&self, name: &str) -> Result<Import> {
         Import::open(self.core()?.clone(), name)
+    }
+
+    /// The imports that the spool remembers, at most 10,000.
+    ///
+    /// Errors: [`ErrorKind::Store`] if the progress of one cannot be read; [`ErrorKind::Closed`];
+    /// [`ErrorKind::Io`].
+    pub fn imports(&self) -> Result<Vec<KnownImport>> {
+        import::known(self.core()?)
     }
 
     /// Waits, at most `timeout`, until every event that was enqueued on this spool before the call

@@ -115,7 +115,7 @@ fn main() -> ExitCode {
         Command::Hold(options) => hold::hold(&options),
         Command::Resume(options) => hold::resume(&options),
         Command::Doctor(options) => doctor::run(&options),
-        Command::Import(options) => import::run(options),
+        Command::Import(options) => import::run(&options),
         Command::Recover(options) => recover::run(&options),
         Command::Completions(options) => {
             completions::run(&options, CommandLine::command()).map_err(Failure::from)

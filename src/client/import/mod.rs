@@ -52,6 +52,18 @@ pub enum ImportEnd {
     Ended,
 }
 
+/// An import that the spool remembers: one that is open, was interrupted, or ended within the last 30
+/// days.
+#[derive(Debug, Clone)]
+pub struct KnownImport {
+    /// The name with which it is opened.
+    pub name: String,
+    /// The checkpoint of its last commit.
+    pub checkpoint: String,
+    /// When it ended; wall time in milliseconds.
+    pub ended_ms: Option<i64>,
+}
+
 /// An import that is open. Events that were not committed when it is dropped are not queued.
 pub struct Import {
     /// Its process. A child that has inherited it can only drop it.
@@ -70,6 +82,18 @@ pub struct Import {
     /// The error that lost gathered events, after which nothing can be committed.
     failed: Option<Error>,
     lock: CloseOnFork,
+}
+
+/// What the spool remembers of imports.
+pub(super) fn known(core: &Core) -> Result<Vec<KnownImport>> {
+    let above = core.spool.imports().ensure()?;
+    let all = progress::read_all(&above)?.into_iter();
+    let known = all.map(|one| KnownImport {
+        name: one.import,
+        checkpoint: one.checkpoint.get().to_owned(),
+        ended_ms: one.ended_ms,
+    });
+    Ok(known.collect())
 }
 
 impl Import {
@@ -255,6 +279,17 @@ impl Import {
     pub fn discard(&mut self) {
         self.staged = None;
         self.events = 0;
+    }
+
+    /// Drops the events that were gathered since the last commit, and makes the spool forget the import:
+    /// its name is that of a new import afterwards. What was committed stays queued.
+    ///
+    /// Error: [`ErrorKind::Io`].
+    pub fn forget(mut self) -> Result<()> {
+        self.check_usable()?;
+        self.discard();
+        let above = self.core.spool.imports().require()?;
+        progress::remove(&above, &progress::directory_name(&self.name))
     }
 
     fn check_usable(&self) -> Result<()> {

@@ -25,7 +25,7 @@ const KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
 pub(super) struct Progress {
     version: u32,
     /// The name of the import.
-    import: String,
+    pub(super) import: String,
     /// The segment that this commit publishes.
     pub(super) segment: Option<String>,
     /// When the import ended; wall time in milliseconds.
@@ -95,6 +95,29 @@ pub(super) fn try_lock_dir(above: &Dir, name: &str) -> Result<Option<CloseOnFork
         .and_then(|_| above.open_dir_to_lock(name))
         .map_err(|e| above.error(name, e))?;
     Ok(try_lock(&handle, above.path(name).display())?.then_some(handle))
+}
+
+/// The progress of all imports in `above`, the directory of imports.
+pub(super) fn read_all(above: &Dir) -> Result<Vec<Progress>> {
+    let mut all = Vec::new();
+    let entries = above.entries().into_iter().flatten().flatten();
+    for entry in entries.take(LOOKED_AT) {
+        // What another process removes meanwhile is no import any more.
+        let dir = entry.name().and_then(|name| above.subdir(name).ok());
+        if let Some(dir) = dir {
+            all.extend(Progress::read(&dir)?);
+        }
+    }
+    Ok(all)
+}
+
+/// Removes what the spool remembers of an import. The caller has locked its directory.
+pub(super) fn remove(above: &Dir, name: &str) -> Result<()> {
+    let dir = above.subdir(name).map_err(|e| above.error(name, e))?;
+    match dir.remove(NAME) {
+        Err(e) if e.kind() != IoKind::NotFound => Err(dir.error(NAME, e)),
+        _ => above.remove_dir(name).map_err(|e| above.error(name, e)),
+    }
 }
 
 /// Removes the progress of imports that ended long ago. A later call removes what cannot be removed

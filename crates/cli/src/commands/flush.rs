@@ -75,7 +75,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let error = outcome.err();
     let status = status(error.as_ref());
     let line = if options.json {
-        json(&report, error.as_ref(), status)
+        json(&report, error.as_ref(), status).to_string()
     } else {
         sentence(&report, error.as_ref())
     };
@@ -106,6 +106,25 @@ fn warn_of_silence<T>(client: &Client, log: &Log, flush: impl FnOnce() -> T) -> 
     })
 }
 
+/// What a flush returns.
+pub type Delivered = (Report, Result<(), Error>);
+
+/// The exit status of a delivery.
+pub fn status_of((_, outcome): &Delivered) -> u8 {
+    status(outcome.as_ref().err())
+}
+
+/// The sentence about a delivery.
+pub fn sentence_of((report, outcome): &Delivered) -> String {
+    sentence(report, outcome.as_ref().err())
+}
+
+/// The JSON of a delivery.
+pub fn json_of(delivered: &Delivered) -> serde_json::Value {
+    let (report, outcome) = delivered;
+    json(report, outcome.as_ref().err(), status_of(delivered))
+}
+
 fn status(error: Option<&Error>) -> u8 {
     match error.map(Error::kind) {
         None => 0,
@@ -131,7 +150,7 @@ fn sentence(report: &Report, error: Option<&Error>) -> String {
     line
 }
 
-fn json(report: &Report, error: Option<&Error>, status: u8) -> String {
+fn json(report: &Report, error: Option<&Error>, status: u8) -> serde_json::Value {
     let outcome = match status {
         0 => "delivered",
         EVENTS_LEFT => "left",
@@ -150,5 +169,4 @@ fn json(report: &Report, error: Option<&Error>, status: u8) -> String {
         "next_probe_ms": report.next_probe_ms,
         "message": error.map(Error::message),
     })
-    .to_string()
 }

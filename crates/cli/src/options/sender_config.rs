@@ -11,7 +11,7 @@ use meditopia::internals::client::check_connection;
 use meditopia::internals::config::{Durability, Role, Settings, TokenSource};
 
 use crate::failure::{Failure, USAGE};
-use crate::options::spool::{SpoolOptions, TokenUse};
+use crate::options::spool::{NamedSpool, SpoolOptions, TokenUse};
 
 /// The name of the systemd credential: `LoadCredential=bearer-token:FILE`.
 const CREDENTIAL: &str = "bearer-token";
@@ -26,7 +26,15 @@ impl SenderConfig {
     /// Reads the file, the environment and the command line. From here on this process runs as the
     /// spool's owner.
     pub fn read(spool: &SpoolOptions, role: Role) -> Result<Self, Failure> {
-        let mut config = spool.config_as_owner(TokenUse::Sent)?;
+        Self::of(spool.config_as_owner(TokenUse::Sent)?, role)
+    }
+
+    /// Like [`read`](Self::read), for a command that names the spool only by an option.
+    pub fn read_named(spool: &NamedSpool, role: Role) -> Result<Self, Failure> {
+        Self::of(spool.config_to_send()?, role)
+    }
+
+    fn of(mut config: Config, role: Role) -> Result<Self, Failure> {
         config.set("role", role.name())?;
         let mut settings = config.settings()?;
         if let (TokenSource::Absent, Some(file)) = (&settings.bearer_token, credential_file()) {

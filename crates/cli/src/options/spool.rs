@@ -124,6 +124,11 @@ impl NamedSpool {
         self.sources().config_as_owner(TokenUse::None)
     }
 
+    /// Like [`config_as_owner`](Self::config_as_owner), for a command that sends.
+    pub fn config_to_send(&self) -> Result<Config, Failure> {
+        self.sources().config_as_owner(TokenUse::Sent)
+    }
+
     /// What the command line, the environment and the file set, for a command that needs no spool and writes
     /// at most into a directory. If they name a spool, this process runs as its owner from here on, otherwise
     /// as the user who can change what the path of the directory leads to.

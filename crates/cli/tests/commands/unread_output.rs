@@ -59,7 +59,6 @@ impl Fixture {
 
     /// Runs a command; returns its exit status and what it writes to standard error.
     fn run(&self, words: &str, stdout: Stdio) -> (Option<i32>, String) {
-        let _ = fs::remove_file(self.inputs.path().join("x.ndjson.rejected.ndjson"));
         let Output { status, stderr, .. } = self.command(words).stdout(stdout).output().unwrap();
         (status.code(), String::from_utf8(stderr).unwrap())
     }

@@ -2,25 +2,29 @@
 //! record.
 //!
 //! Like the input it holds users' tokens, so only its owner can read it. An existing file is never
-//! overwritten. An import that continues appends to its own file, after cutting it to the length at
-//! the last commit. If that file is gone, the import may continue with another one, because a lost
-//! list of bad records is no reason to enqueue the good ones twice.
+//! overwritten, and never stands in the way: a file that would be in the place of another one gets the time
+//! into its name. Only an import that continues appends to its own file, after cutting it to the length at
+//! the last commit.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use rustix::fs::OFlags;
 use serde::Serialize;
 
 use super::splitter::OriginalRecord;
+use super::{Options, note};
 use crate::failure::Failure;
 use crate::output::print_error;
 use crate::owner;
 
 /// This many bad records are also printed to standard error.
 const PRINTED: u64 = 10;
+/// So many names are tried for a new file.
+const NAMES_MAX: usize = 1_000;
 
 /// One bad record.
 #[derive(Serialize)]
@@ -34,16 +38,73 @@ pub struct BadRecord {
     pub input: OriginalRecord,
 }
 
-/// The length of a file; `None` if there is no regular file or it is not accessible.
-pub fn file_length(path: &Path) -> Option<u64> {
-    let metadata = std::fs::symlink_metadata(path).ok()?;
-    metadata.is_file().then_some(metadata.len())
+/// What the command line says about the file.
+pub struct Place {
+    /// The file or the directory that `--bad` names.
+    pub given: Option<PathBuf>,
+    /// The input, or what stands for its name.
+    pub input: PathBuf,
+}
+
+impl Place {
+    /// A path at which there is nothing: the given one if that is free, else one with the time in it.
+    fn free(&self) -> Result<PathBuf, Failure> {
+        let default = |dir: &Path| {
+            let mut name = self.input.file_name().unwrap_or_default().to_owned();
+            name.push(".rejected");
+            (dir.join(name), ".ndjson")
+        };
+        let (stem, end) = match &self.given {
+            None => default(self.input.parent().unwrap_or(Path::new(""))),
+            Some(given) if given.is_dir() => default(given),
+            Some(given) if is_free(given)? => return Ok(given.clone()),
+            Some(given) => (given.clone(), ""),
+        };
+        let time = Timestamp::now().strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
+        for number in 1..=NAMES_MAX {
+            let number = match number {
+                1 => String::new(),
+                more => format!("-{more}"),
+            };
+            let mut path = stem.clone().into_os_string();
+            path.push(format!("-{time}{number}{end}"));
+            let path = PathBuf::from(path);
+            if is_free(&path)? {
+                return Ok(path);
+            }
+        }
+        Err(Failure::from(format!(
+            "{}: {NAMES_MAX} names of files of bad records are taken; name another file with --bad",
+            stem.display()
+        )))
+    }
+}
+
+/// Whether there is nothing at `path`.
+fn is_free(path: &Path) -> Result<bool, Failure> {
+    match std::fs::symlink_metadata(path) {
+        Ok(_) => Ok(false),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(true),
+        Err(e) => {
+            let (shown, owner) = (path.display(), owner::current_user());
+            Err(Failure::from(format!(
+                "{shown}: cannot be accessed as the spool's owner, {owner}: {e}; give {owner} access, or name a file with --bad where {owner} may write"
+            )))
+        }
+    }
+}
+
+/// Whether there is a regular file with at least so many bytes, which an import can go on with.
+pub fn has_bytes(path: &Path, bytes: u64) -> bool {
+    let metadata = std::fs::symlink_metadata(path);
+    metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() >= bytes)
 }
 
 /// Where bad records are written.
 pub struct BadRecords {
     /// `None` means only to standard error.
     path: Option<PathBuf>,
+    place: Option<Place>,
     /// Opened with the first bad record.
     file: Option<BufWriter<File>>,
     bytes: u64,
@@ -51,51 +112,39 @@ pub struct BadRecords {
 }
 
 impl BadRecords {
-    /// A new file at `path`, created with the first bad record; or the existing file of an import
-    /// that continues, of which `committed_bytes` are covered by the last commit.
-    pub fn new(path: Option<PathBuf>, committed_bytes: Option<u64>) -> Result<Self, Failure> {
-        let mut bad_records = Self {
-            path,
+    /// A new file, created with the first bad record. Without a place there is none.
+    pub fn new(place: Option<Place>) -> Result<Self, Failure> {
+        Ok(Self {
+            path: place.as_ref().map(Place::free).transpose()?,
+            place,
             file: None,
             bytes: 0,
             count: 0,
-        };
-        let Some(path) = &bad_records.path else {
-            return Ok(bad_records);
-        };
-        let shown = path.display();
-        match (std::fs::symlink_metadata(path), committed_bytes) {
-            (Err(e), None | Some(0)) if e.kind() == io::ErrorKind::NotFound => {}
-            (Err(e), Some(_)) if e.kind() == io::ErrorKind::NotFound => {
-                return Err(Failure::from(format!(
-                    "{shown}: {e}; the interrupted import wrote its bad records there; put the file back, or name another file with --bad for further ones"
-                )));
-            }
-            (Err(e), _) => {
-                let owner = owner::current_user();
-                return Err(Failure::from(format!(
-                    "{shown}: cannot be accessed as the spool's owner, {owner}: {e}; give {owner} access, or name a file with --bad where {owner} may write"
-                )));
-            }
-            (Ok(_), None) => {
-                return Err(Failure::from(format!(
-                    "{shown}: the file exists already; move it away, or name another file with --bad"
-                )));
-            }
-            (Ok(metadata), Some(committed))
-                if !metadata.is_file() || metadata.len() < committed =>
-            {
-                return Err(Failure::from(format!(
-                    "{shown}: the file is shorter than the interrupted import left it; restore it, or name another file with --bad for further bad records"
-                )));
-            }
-            (Ok(_), Some(committed)) => {
-                let file = cut(path, committed).map_err(|e| cannot_write(path, &e))?;
-                bad_records.file = Some(BufWriter::new(file));
-                bad_records.bytes = committed;
-            }
+        })
+    }
+
+    /// The file of an import that continues, of which `bytes` are covered by the last commit. If it is not
+    /// there any more, a new one: a lost list of bad records is no reason to leave out the good ones.
+    pub fn continued(place: Place, path: &Path, bytes: u64) -> Result<Self, Failure> {
+        if bytes > 0 && !has_bytes(path, bytes) {
+            print_error(format_args!(
+                "import: {}, with the bad records so far, is gone or shorter than it was; further ones go to another file",
+                path.display()
+            ));
+            return Self::new(Some(place));
         }
-        Ok(bad_records)
+        let file = match cut(path, bytes) {
+            Ok(file) => Some(BufWriter::new(file)),
+            Err(e) if e.kind() == ErrorKind::NotFound => None,
+            Err(e) => return Err(cannot_write(path, &e)),
+        };
+        Ok(Self {
+            path: Some(path.to_owned()),
+            place: Some(place),
+            file,
+            bytes,
+            count: 0,
+        })
     }
 
     /// The path of the file, if bad records are written to one.
@@ -109,31 +158,51 @@ impl BadRecords {
     }
 
     /// Adds a bad record.
-    pub fn add(&mut self, source: &str, bad: &BadRecord) -> Result<(), Failure> {
+    pub fn add(&mut self, options: &Options, bad: &BadRecord) -> Result<(), Failure> {
         self.count += 1;
+        let source = options.source();
         if self.count <= PRINTED {
-            print_error(format_args!("{source}:{}: {}", bad.line, bad.reason));
+            note(
+                options,
+                format_args!("{source}:{}: {}", bad.line, bad.reason),
+            );
         } else if self.count == PRINTED + 1 {
-            print_error(format_args!("{source}: there are more bad records"));
+            note(
+                options,
+                format_args!("{source}: there are more bad records"),
+            );
         }
-        let Some(path) = &self.path else {
+        if self.path.is_none() {
+            return Ok(());
+        }
+        self.create()?;
+        let (Some(path), Some(file)) = (&self.path, &mut self.file) else {
             return Ok(());
         };
-        let mut write = || -> io::Result<()> {
-            let file = match &mut self.file {
-                Some(file) => file,
-                none => {
-                    let mut options = OpenOptions::new();
-                    options.append(true).create_new(true).mode(0o600);
-                    none.insert(BufWriter::new(options.open(path)?))
+        let written = serde_json::to_vec(bad)
+            .map_err(io::Error::from)
+            .and_then(|mut line| {
+                line.push(b'\n');
+                self.bytes += line.len() as u64;
+                file.write_all(&line)
+            });
+        written.map_err(|e| cannot_write(path, &e))
+    }
+
+    /// Creates the file if it is not open. If its name was taken meanwhile, it gets another one.
+    fn create(&mut self) -> Result<(), Failure> {
+        while let (Some(path), None) = (&self.path, &self.file) {
+            let mut options = OpenOptions::new();
+            options.append(true).create_new(true).mode(0o600);
+            match (options.open(path), &self.place) {
+                (Ok(file), _) => self.file = Some(BufWriter::new(file)),
+                (Err(e), Some(place)) if e.kind() == ErrorKind::AlreadyExists => {
+                    self.path = Some(place.free()?);
                 }
-            };
-            let mut line = serde_json::to_vec(bad)?;
-            line.push(b'\n');
-            self.bytes += line.len() as u64;
-            file.write_all(&line)
-        };
-        write().map_err(|e| cannot_write(path, &e))
+                (Err(e), _) => return Err(cannot_write(path, &e)),
+            }
+        }
+        Ok(())
     }
 
     /// Makes all that was written survive a power cut.

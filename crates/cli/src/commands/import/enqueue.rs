@@ -1,223 +1,348 @@
 //! Enqueues the good records of an input, with a checkpoint at each commit.
+//!
+//! Good records before a broken one are queued: the same command goes on after them once the input is
+//! mended. Nothing is remembered of an input in which no record could be read.
 
 use std::path::Path;
-use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use meditopia::{Client, Error, ErrorKind, Import, ImportEnd};
 
-use super::Options;
-use super::bad_records::{BadRecords, file_length};
-use super::checkpoint::{Checkpoint, Start, find_start};
+use super::bad_records::{BadRecords, has_bytes};
+use super::beginning::Beginning;
+use super::checkpoint::Checkpoint;
 use super::input::Input;
 use super::reader::{NextRecord, RecordReader};
-use super::splitter::Format;
+use super::recognition::{Recognised, Start, Wanted, recognise};
+use super::splitter::Layout;
+use super::summary::{Imported, Outcome, Summary};
+use super::{Options, interrupt, note};
 use crate::failure::{Failure, NOTHING_QUEUED, SOME_BAD, STOPPED};
-use crate::output::{print_error, print_line};
 
-/// The interval in which `--wait` retries while the spool is full.
+/// The interval in which a run looks again for space while the spool is full.
 const RETRY_EVERY: Duration = Duration::from_millis(200);
+/// How long one delivery may take that is to make space.
+const DELIVERY: Duration = Duration::from_secs(5);
+
+/// A run of an import.
+struct Run<'a> {
+    options: &'a Options,
+    client: &'a Client,
+    import: Import,
+    /// The checkpoint that the run continues from.
+    last: Option<Box<Checkpoint>>,
+    /// The checkpoint of an import that has ended, if the run starts over.
+    replaced: Option<String>,
+}
+
+/// Why reading has ended.
+enum End {
+    OfInput,
+    Broken(String),
+    Full(Error),
+    Interrupted,
+}
 
 /// Enqueues the good records of `input`.
 pub fn enqueue(
     options: &Options,
     mut input: Input,
-    format: Format,
+    layout: &Layout,
+    beginning: &Beginning,
     client: &Client,
-) -> Result<ExitCode, Failure> {
-    let mut import = client.import(&options.name())?;
-    if let Some(bytes) = options.commit_bytes {
-        import.commit_every(bytes);
-    }
-    let has_ended_before = import.ended_ms().is_some();
-    let (last, bad_records) = start(options, &import, &mut input, format)?;
-    let (queued_before, bad_before) = last.as_ref().map_or((0, 0), |last| (last.queued, last.bad));
-    if let Some(first) = first_checkpoint(
+) -> Result<Imported, Failure> {
+    let first_sha256 = beginning.sha256();
+    let wanted = Wanted {
         options,
-        format,
-        &mut input,
-        last.as_deref(),
-        has_ended_before,
-        &bad_records,
-    )? {
-        // After a crash, the next run recognises the file of bad records as its own by this commit.
-        import.commit(&first.to_json()?, ImportEnd::More)?;
-    }
-    let mut reader = RecordReader::new(options, format, input, last.as_deref(), bad_records)?;
-    let broken = read_all(options, &mut import, &mut reader)?;
-    reader.finish_progress();
-
-    let new_bad = reader.bad() - bad_before;
-    if options.all_or_nothing && (new_bad > 0 || broken.is_some()) {
-        reader.bad_records().sync()?;
-        import.discard();
-        if last.is_none() {
-            let path = reader.bad_file();
-            let none = Checkpoint::at_start(format, options.delimiter, path);
-            import.commit(&none.to_json()?, ImportEnd::Ended)?;
-        }
-        print_result(&reader, 0)?;
-        let why =
-            broken.unwrap_or_else(|| format!("{new_bad} of {} records are bad", reader.records()));
-        return Err(Failure::new(
-            NOTHING_QUEUED,
-            format!("{why}; nothing is queued; fix the input and run the command again"),
-        ));
-    }
-    if let Some(why) = broken {
-        if reader.is_between_records() {
-            commit(options, &mut import, &mut reader, ImportEnd::More)?;
-        }
-        return Err(Failure::new(
-            STOPPED,
-            format!(
-                "{why}; {}; fix the input from there on, then run the same command again",
-                committed_so_far(&import)
-            ),
-        ));
-    }
-    commit(options, &mut import, &mut reader, ImportEnd::Ended)?;
-    let queued = reader.queued() - queued_before;
-    print_result(&reader, queued)?;
-    Ok(ExitCode::from(if reader.bad() > 0 { SOME_BAD } else { 0 }))
-}
-
-/// Finds the checkpoint to continue from, if any, and opens the file of bad records.
-fn start(
-    options: &Options,
-    import: &Import,
-    input: &mut Input,
-    format: Format,
-) -> Result<(Option<Box<Checkpoint>>, BadRecords), Failure> {
-    let bad_file = options.bad_file()?;
-    let (last, own_bytes) = match find_start(import, input, options, format, &bad_file)? {
-        Start::AtFirstRecord { own_bad_file } => (None, own_bad_file.then_some(0)),
-        Start::After(last) => {
-            let bytes = last.bad_bytes;
-            // After the end of an import its file may have been moved away and replaced by another
-            // one.
-            let is_own = Path::new(&last.bad_file) == bad_file
-                && (import.ended_ms().is_none() || file_length(&bad_file) == Some(bytes));
-            (Some(last), is_own.then_some(bytes))
-        }
+        layout,
+        first_sha256: &first_sha256,
     };
-    Ok((last, BadRecords::new(Some(bad_file), own_bytes)?))
-}
-
-/// The checkpoint to commit before the first record is read; `None` if there is nothing to note.
-fn first_checkpoint(
-    options: &Options,
-    format: Format,
-    input: &mut Input,
-    last: Option<&Checkpoint>,
-    has_ended_before: bool,
-    bad_records: &BadRecords,
-) -> Result<Option<Checkpoint>, Failure> {
-    let Some(last) = last else {
-        let path = bad_records.path();
-        return Ok(Some(Checkpoint::at_start(format, options.delimiter, path)));
+    let Recognised { import, start } = recognise(client, &mut input, &wanted)?;
+    let bad_records = open_bad_records(options, &import, &start)?;
+    let has_ended_before = import.ended_ms().is_some();
+    let replaced = import.checkpoint().filter(|_| has_ended_before);
+    let mut run = Run {
+        options,
+        client,
+        replaced: replaced.map(str::to_owned),
+        import,
+        last: match start {
+            Start::AtFirstRecord(_) => None,
+            Start::After(last) => Some(last),
+        },
     };
-    let until = match has_ended_before {
-        true => "; everything up to there was imported before",
-        false => ", where it was interrupted",
-    };
-    print_error(format_args!(
-        "import: continues after record {}{until}",
-        last.records
-    ));
+    if let Some(bytes) = options.commit_bytes {
+        run.import.commit_every(bytes);
+    }
     input.fill(1).map_err(|e| options.unreadable(&e))?;
     let has_more = !input.buffered().is_empty() && !options.all_or_nothing;
-    Ok(has_more.then(|| last.with_bad_file(bad_records.path(), bad_records.bytes())))
-}
-
-/// Adds all good records to the import, with commits on the way. Returns why the input cannot be
-/// read to its end, if so.
-fn read_all(
-    options: &Options,
-    import: &mut Import,
-    reader: &mut RecordReader<'_>,
-) -> Result<Option<String>, Failure> {
-    let rules = *import.rules();
-    loop {
-        match reader.next(&rules)? {
-            NextRecord::Good => {
-                if let Err(e) = import.push(reader.batch()) {
-                    return Err(stopped(options, import, &e));
-                }
-                reader.count_queued();
-            }
-            NextRecord::Bad => {}
-            NextRecord::End => return Ok(None),
-            NextRecord::Broken(why) => return Ok(Some(why)),
-        }
-        if import.is_due() && !options.all_or_nothing {
-            commit(options, import, reader, ImportEnd::More)?;
-        }
-    }
-}
-
-/// Publishes the events gathered so far, together with the checkpoint.
-fn commit(
-    options: &Options,
-    import: &mut Import,
-    reader: &mut RecordReader<'_>,
-    end: ImportEnd,
-) -> Result<(), Failure> {
-    reader.bad_records().sync()?;
-    let checkpoint = reader.checkpoint().to_json()?;
-    loop {
-        match import.commit(&checkpoint, end) {
-            Ok(()) => return Ok(()),
-            Err(e) if e.kind() == ErrorKind::SpoolFull && options.wait => {
-                std::thread::sleep(RETRY_EVERY);
-            }
-            Err(e) => return Err(stopped(options, import, &e)),
-        }
-    }
-}
-
-/// Prints how many records this run has queued, and how many are bad.
-fn print_result(reader: &RecordReader<'_>, queued_now: u64) -> Result<(), Failure> {
-    let (records, bad) = (reader.records(), reader.bad());
-    let listed = match reader.bad_file() {
-        Some(path) if bad > 0 => format!(", listed in {}", path.display()),
-        _ => String::new(),
-    };
-    print_line(format_args!(
-        "queued {queued_now} of {records} records; {bad} bad{listed}"
-    ))?;
-    if queued_now == 0 && bad == 0 && reader.queued() > 0 {
-        print_line("everything was queued by an earlier import; use --again to queue it again")?;
-    }
-    Ok(())
-}
-
-fn stopped(options: &Options, import: &Import, error: &Error) -> Failure {
-    let so_far = committed_so_far(import);
-    if error.kind() == ErrorKind::SpoolFull {
-        return Failure::new(
-            STOPPED,
-            format!("{error}; then run the command again to continue; {so_far}"),
+    if let Some(last) = &run.last {
+        let until = match has_ended_before {
+            true => "everything up to there was imported before",
+            false => "where it was interrupted",
+        };
+        let after = last.records;
+        note(
+            options,
+            format_args!("import: continues after record {after}, {until}"),
         );
     }
-    // The failed commit may have been the last one and complete on the disk all the same. Then
-    // --again would queue everything a second time.
-    let without = match options.again {
-        true => " without --again",
-        false => "",
-    };
-    Failure::from(format!(
-        "{error}; {so_far}; run the command again{without} to continue"
-    ))
+    let mut reader = RecordReader::new(
+        options,
+        layout,
+        beginning,
+        input,
+        run.last.as_deref(),
+        bad_records,
+    )?;
+    if run.last.is_none() || has_more {
+        // After a crash, the next run recognises the file of bad records as its own by this commit.
+        let first = reader.checkpoint().to_json()?;
+        run.import.commit(&first, ImportEnd::More)?;
+    }
+    let end = run.read_all(&mut reader)?;
+    run.finish(reader, end)
 }
 
-/// What the last commit says about the events before.
-fn committed_so_far(import: &Import) -> String {
-    let last = import
-        .checkpoint()
-        .and_then(|text| serde_json::from_str::<Checkpoint>(text).ok());
-    match last {
-        Some(last) if last.queued > 0 => format!("{} events before it are queued", last.queued),
-        _ => "nothing is queued yet".to_owned(),
+/// Opens the file of bad records: that of the run that is continued, or a new one.
+fn open_bad_records(
+    options: &Options,
+    import: &Import,
+    start: &Start,
+) -> Result<BadRecords, Failure> {
+    let place = options.bad_place()?;
+    let (last, committed) = match start {
+        Start::AtFirstRecord(None) => return BadRecords::new(Some(place)),
+        Start::AtFirstRecord(Some(last)) => (last, 0),
+        Start::After(last) => (last, last.bad_bytes),
+    };
+    let path = Path::new(&last.bad_file);
+    let is_given = place
+        .given
+        .as_deref()
+        .is_some_and(|given| given == path || path.parent() == Some(given));
+    let is_own = match import.ended_ms() {
+        // After the end of an import its file may have been moved away and replaced by another one.
+        Some(_) => is_given && has_bytes(path, committed) && !has_bytes(path, committed + 1),
+        None => (is_given || place.given.is_none()) && !last.bad_file.is_empty(),
+    };
+    if is_own {
+        return BadRecords::continued(place, path, committed);
+    }
+    if last.bad > 0 && import.ended_ms().is_none() {
+        note(
+            options,
+            format_args!(
+                "import: the bad records up to record {} are in {}",
+                last.records, last.bad_file
+            ),
+        );
+    }
+    BadRecords::new(Some(place))
+}
+
+impl Run<'_> {
+    /// Adds all good records to the import, with commits on the way.
+    fn read_all(&mut self, reader: &mut RecordReader<'_>) -> Result<End, Failure> {
+        let rules = *self.import.rules();
+        loop {
+            match reader.next(&rules)? {
+                NextRecord::Good => match self.import.push(reader.batch()) {
+                    Err(e) if e.kind() == ErrorKind::SpoolFull => return Ok(End::Full(e)),
+                    Err(e) => return Err(self.failed(&e)),
+                    Ok(()) => reader.count_queued(),
+                },
+                NextRecord::Bad => {}
+                NextRecord::End => return Ok(End::OfInput),
+                NextRecord::Broken(why) => return Ok(End::Broken(why)),
+                NextRecord::Interrupted => return Ok(End::Interrupted),
+            }
+            if self.import.is_due()
+                && !self.options.all_or_nothing
+                && let Some(end) = self.commit(reader, ImportEnd::More)?
+            {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Publishes the events gathered so far, together with the checkpoint. Returns why not, if the spool is
+    /// full or the operator ends the command.
+    fn commit(
+        &mut self,
+        reader: &mut RecordReader<'_>,
+        end: ImportEnd,
+    ) -> Result<Option<End>, Failure> {
+        reader.bad_records().sync()?;
+        let checkpoint = reader.checkpoint().to_json()?;
+        let until = Instant::now() + Duration::from_secs(self.options.timeout.into());
+        loop {
+            let full = match self.import.commit(&checkpoint, end) {
+                Ok(()) => return Ok(None),
+                Err(e) if e.kind() == ErrorKind::SpoolFull => e,
+                Err(e) => return Err(self.failed(&e)),
+            };
+            if interrupt::is_requested() {
+                return Ok(Some(End::Interrupted));
+            }
+            let may_wait = self.options.wait || (self.options.flush && Instant::now() < until);
+            if !may_wait {
+                return Ok(Some(End::Full(full)));
+            }
+            // Nobody else may be there who sends.
+            let delivered = match self.options.flush {
+                true => self.client.flush(DELIVERY).1,
+                false => Ok(()),
+            };
+            match delivered {
+                Err(e) if e.kind() == ErrorKind::Paused && !self.options.wait => {
+                    return Ok(Some(End::Full(full)));
+                }
+                _ => std::thread::sleep(RETRY_EVERY),
+            }
+        }
+    }
+
+    /// Makes the last commit, and says what became of the records.
+    fn finish(mut self, mut reader: RecordReader<'_>, mut end: End) -> Result<Imported, Failure> {
+        let bad_before = self.last.as_ref().map_or(0, |last| last.bad);
+        let new_bad = reader.bad() - bad_before;
+        let is_empty = reader.records() == 0;
+        let fails_as_whole = self.options.all_or_nothing
+            && (new_bad > 0 || matches!(end, End::Broken(_) | End::Interrupted));
+        let is_last = matches!(end, End::OfInput);
+        if !fails_as_whole && !is_empty && !matches!(end, End::Full(_)) {
+            let last = match is_last {
+                true => ImportEnd::Ended,
+                false => ImportEnd::More,
+            };
+            if let Some(instead) = self.commit(&mut reader, last)?
+                && is_last
+            {
+                end = instead;
+            }
+        }
+        reader.finish_progress();
+        reader.bad_records().sync()?;
+        self.import.discard();
+
+        let reaches_end = match &end {
+            End::OfInput => true,
+            End::Full(_) => reader.is_file() && reader.count_rest(),
+            End::Broken(_) | End::Interrupted => false,
+        };
+        let committed = self.committed();
+        let bad = match fails_as_whole {
+            true => reader.bad(),
+            false => committed.as_ref().map_or(0, |last| last.bad),
+        };
+        let queued = committed.as_ref().map_or(0, |last| last.queued);
+        let already_queued = self.last.as_ref().map_or(0, |last| last.queued);
+        let summary = Summary {
+            records: reader.records(),
+            queued: queued.saturating_sub(already_queued),
+            already_queued,
+            bad,
+            reaches_end,
+            is_whole: fails_as_whole,
+            bad_file: reader.bad_listed_in(),
+        };
+        let (outcome, status, message) = match end {
+            End::OfInput if is_empty && self.options.allow_empty => (Outcome::Queued, 0, None),
+            End::OfInput if is_empty => {
+                let message = format!(
+                    "{}: the input has no record; nothing is queued, and nothing is remembered of it; see why it is empty, or give --allow-empty",
+                    self.options.source()
+                );
+                (Outcome::NothingQueued, NOTHING_QUEUED, Some(message))
+            }
+            End::OfInput if !fails_as_whole => {
+                let is_good = reader.bad() == 0 || self.options.accept_bad;
+                (Outcome::Queued, if is_good { 0 } else { SOME_BAD }, None)
+            }
+            End::Broken(why) if is_empty => {
+                let message =
+                    format!("{why}; nothing is queued, and nothing is remembered of this input");
+                (Outcome::Stopped, STOPPED, Some(message))
+            }
+            end if fails_as_whole => {
+                let why = match end {
+                    End::Broken(why) => why,
+                    End::Interrupted => "interrupted".to_owned(),
+                    _ => format!("{new_bad} of {} records are bad", reader.records()),
+                };
+                let message =
+                    format!("{why}; nothing is queued; fix the input and run the command again");
+                (Outcome::NothingQueued, NOTHING_QUEUED, Some(message))
+            }
+            End::Broken(why) => {
+                let message = format!(
+                    "{why}; {}; fix the input from there on, then run the same command again: it goes on after record {}",
+                    self.so_far(),
+                    reader.records()
+                );
+                (Outcome::Stopped, STOPPED, Some(message))
+            }
+            End::Full(error) => {
+                let message = format!(
+                    "{error}; then run the command again to continue; {}",
+                    self.so_far()
+                );
+                (Outcome::Stopped, STOPPED, Some(message))
+            }
+            End::Interrupted | End::OfInput => {
+                let message = format!(
+                    "interrupted; {}; run the same command again: it goes on there",
+                    self.so_far()
+                );
+                (Outcome::Stopped, STOPPED, Some(message))
+            }
+        };
+        if self.last.is_none() && (is_empty || fails_as_whole) {
+            self.undo()?;
+        }
+        Ok(Imported {
+            summary,
+            outcome,
+            status,
+            message,
+        })
+    }
+
+    /// Makes the spool remember what it did before this run, which has queued nothing.
+    fn undo(mut self) -> Result<(), Failure> {
+        match self.replaced {
+            Some(ended) => Ok(self.import.commit(&ended, ImportEnd::Ended)?),
+            None => Ok(self.import.forget()?),
+        }
+    }
+
+    fn failed(&self, error: &Error) -> Failure {
+        // The failed commit may have been the last one and complete on the disk all the same. Then
+        // --again would queue everything a second time.
+        let without = match self.options.again {
+            true => " without --again",
+            false => "",
+        };
+        Failure::from(format!(
+            "{error}; {}; run the command again{without} to continue",
+            self.so_far()
+        ))
+    }
+
+    /// What the last commit says.
+    fn committed(&self) -> Option<Checkpoint> {
+        let text = self.import.checkpoint();
+        text.and_then(|text| serde_json::from_str(text).ok())
+    }
+
+    /// What the last commit says about the events before.
+    fn so_far(&self) -> String {
+        match self.committed() {
+            Some(last) if last.queued > 0 => {
+                format!("{} events before it are queued", last.queued)
+            }
+            _ => "nothing is queued yet".to_owned(),
+        }
     }
 }

@@ -2,18 +2,22 @@
 //!
 //! By the hash an interrupted import recognises its input. It covers all bytes from the first one
 //! on, so a copy, a moved file or a repeated pipe is recognised, whatever its name and its times
-//! are.
+//! are. Of what gzip has compressed it covers the text, so packed and unpacked it is the same input.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use flate2::read::MultiGzDecoder;
 use ring::digest::{Context, SHA256};
 
 const BLOCK_BYTES: usize = 256 * 1024;
 /// The beginning of the input has a hash of its own. An input that cannot be read twice is
 /// recognised by that while the whole beginning is still in the buffer.
 const HEAD_BYTES: usize = 64 * 1024;
+/// The first bytes of what gzip has compressed.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// An input that is being read.
 pub struct Input {
@@ -31,11 +35,34 @@ pub struct Input {
     hash: Context,
     /// The hash of the first [`HEAD_BYTES`] of them.
     head: Context,
+    is_gzip: bool,
+}
+
+/// A position in an input, and the hashes of the bytes before it.
+#[derive(Clone)]
+pub struct Mark {
+    pub offset: u64,
+    hash: Context,
+    head: Context,
+}
+
+impl Mark {
+    /// The hash of all bytes before it.
+    pub fn hash(&self) -> String {
+        finish(&self.hash)
+    }
+
+    /// The hash of the first of them, at most [`HEAD_BYTES`].
+    pub fn head_hash(&self) -> String {
+        finish(&self.head)
+    }
 }
 
 enum Source {
     /// A regular file, which can be read again.
     File(File),
+    /// A regular file that gzip has compressed.
+    GzipFile(MultiGzDecoder<BufReader<File>>),
     /// A pipe, a terminal or the like.
     Stream(Box<dyn Read>),
 }
@@ -43,23 +70,24 @@ enum Source {
 impl Input {
     /// Opens `path`; `-` is standard input.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let source = if path == Path::new("-") {
-            Source::Stream(Box::new(io::stdin()))
-        } else {
-            let file = File::open(path)?;
-            let metadata = file.metadata()?;
-            if metadata.is_dir() {
-                return Err(io::ErrorKind::IsADirectory.into());
+        let (source, total, is_gzip) = match path == Path::new("-") {
+            true => stream(Box::new(io::stdin()))?,
+            false => {
+                let file = File::open(path)?;
+                let metadata = file.metadata()?;
+                if metadata.is_dir() {
+                    return Err(ErrorKind::IsADirectory.into());
+                }
+                let mut first = [0; GZIP.len()];
+                if !metadata.is_file() {
+                    stream(Box::new(file))?
+                } else if file.read_at(&mut first, 0)? == first.len() && first == GZIP {
+                    let unpacked = MultiGzDecoder::new(BufReader::new(file));
+                    (Source::GzipFile(unpacked), None, true)
+                } else {
+                    (Source::File(file), Some(metadata.len()), false)
+                }
             }
-            if metadata.is_file() {
-                Source::File(file)
-            } else {
-                Source::Stream(Box::new(file))
-            }
-        };
-        let total = match &source {
-            Source::File(file) => Some(file.metadata()?.len()),
-            Source::Stream(_) => None,
         };
         Ok(Self {
             source,
@@ -71,10 +99,21 @@ impl Input {
             line: 1,
             hash: Context::new(&SHA256),
             head: Context::new(&SHA256),
+            is_gzip,
         })
     }
 
-    /// The number of bytes of the input; `None` if it is not a regular file.
+    /// Whether gzip has compressed the input.
+    pub fn is_gzip(&self) -> bool {
+        self.is_gzip
+    }
+
+    /// Whether the input is a file, which has an end whoever writes it.
+    pub fn is_file(&self) -> bool {
+        !matches!(self.source, Source::Stream(_))
+    }
+
+    /// The number of bytes of the input; `None` if that is not known.
     pub fn total(&self) -> Option<u64> {
         self.total
     }
@@ -111,10 +150,11 @@ impl Input {
             let block = &mut self.buffer[length..];
             let read = match &mut self.source {
                 Source::File(file) => file.read(block),
+                Source::GzipFile(unpacked) => unpacked.read(block),
                 Source::Stream(stream) => stream.read(block),
             };
             match read {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 read => break read,
             }
         };
@@ -137,22 +177,26 @@ impl Input {
 
     /// The hash of all consumed bytes.
     pub fn hash(&self) -> String {
-        hex(self.hash.clone())
+        finish(&self.hash)
     }
 
-    /// The hash of the first consumed bytes, at most [`HEAD_BYTES`].
-    pub fn head_hash(&self) -> String {
-        hex(self.head.clone())
+    /// The present position.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            offset: self.offset,
+            hash: self.hash.clone(),
+            head: self.head.clone(),
+        }
     }
 
-    /// What [`head_hash`](Self::head_hash) will be once `offset` bytes are consumed. Call this
+    /// What [`Mark::head_hash`] will be once `offset` bytes are consumed. Call this
     /// before any are.
     pub fn head_hash_at(&mut self, offset: u64) -> io::Result<String> {
         let wanted = HEAD_BYTES.min(usize::try_from(offset).unwrap_or(HEAD_BYTES));
         self.fill(wanted)?;
         let mut head = Context::new(&SHA256);
         head.update(&self.buffered()[..wanted.min(self.buffered().len())]);
-        Ok(hex(head))
+        Ok(finish(&head))
     }
 
     /// Reads until at least `bytes` are buffered, or the input has ended.
@@ -185,10 +229,15 @@ impl Input {
         if self.offset == 0 {
             return Ok(true);
         }
-        let Source::File(file) = &mut self.source else {
-            return Ok(false);
-        };
-        file.seek(SeekFrom::Start(0))?;
+        match &mut self.source {
+            Source::File(file) => file.rewind()?,
+            Source::GzipFile(unpacked) => {
+                let mut file = unpacked.get_ref().get_ref().try_clone()?;
+                file.rewind()?;
+                *unpacked = MultiGzDecoder::new(BufReader::new(file));
+            }
+            Source::Stream(_) => return Ok(false),
+        }
         self.buffer.clear();
         (self.consumed, self.ended, self.offset, self.line) = (0, false, 0, 1);
         self.hash = Context::new(&SHA256);
@@ -197,11 +246,26 @@ impl Input {
     }
 }
 
-fn hex(hash: Context) -> String {
-    let digest = hash.finish();
-    digest
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+/// A stream, unpacked if gzip has compressed it: its length is not known.
+fn stream(mut bytes: Box<dyn Read>) -> io::Result<(Source, Option<u64>, bool)> {
+    let mut first = Vec::new();
+    (&mut bytes)
+        .take(GZIP.len() as u64)
+        .read_to_end(&mut first)?;
+    let is_gzip = first == GZIP;
+    let whole = Cursor::new(first).chain(bytes);
+    let bytes: Box<dyn Read> = match is_gzip {
+        true => Box::new(MultiGzDecoder::new(BufReader::new(whole))),
+        false => Box::new(whole),
+    };
+    Ok((Source::Stream(bytes), None, is_gzip))
+}
+
+fn finish(hash: &Context) -> String {
+    hex(hash.clone().finish().as_ref())
+}
+
+/// Bytes as people read them.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

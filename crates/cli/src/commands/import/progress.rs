@@ -2,6 +2,7 @@
 //! line.
 
 use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,9 +14,21 @@ const PRINT_EVERY: Duration = Duration::from_secs(5);
 /// The clock is read only once in this many records.
 const CHECK_EVERY: u64 = 512;
 
+/// The bar that is on the terminal, for whoever ends the command in the middle.
+static ON_TERMINAL: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Ends the line of a bar, so that what is printed next has a line of its own.
+pub fn end_line() {
+    let mut on_terminal = ON_TERMINAL.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bar) = on_terminal.take() {
+        bar.abandon();
+    }
+}
+
 /// Shows the progress while an import runs.
 pub struct Progress {
     bar: Option<ProgressBar>,
+    is_quiet: bool,
     total: Option<u64>,
     started: Instant,
     /// The bytes and the records of earlier runs.
@@ -25,8 +38,9 @@ pub struct Progress {
 
 impl Progress {
     /// Starts at `offset` of `total` bytes, if that is known, after `records`.
-    pub fn start(offset: u64, total: Option<u64>, records: u64) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+    pub fn start(is_quiet: bool, offset: u64, total: Option<u64>, records: u64) -> Self {
+        let has_bar = !is_quiet && std::io::stderr().is_terminal();
+        let bar = has_bar.then(|| {
             let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
             let template = match total {
                 Some(_) => "{wide_bar} {percent:>3} %  {msg}  {eta} left",
@@ -37,10 +51,12 @@ impl Progress {
             }
             bar.set_position(offset);
             bar.reset_eta();
+            *ON_TERMINAL.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
             bar
         });
         Self {
             bar,
+            is_quiet,
             total,
             started: Instant::now(),
             before: (offset, records),
@@ -58,7 +74,7 @@ impl Progress {
                 bar.set_position(offset);
                 bar.set_message(self.so_far(records));
             }
-            None if self.printed.elapsed() >= PRINT_EVERY => {
+            None if !self.is_quiet && self.printed.elapsed() >= PRINT_EVERY => {
                 self.printed = Instant::now();
                 print_error(format_args!(
                     "import: {}{}",
@@ -76,8 +92,9 @@ impl Progress {
             Some(bar) => {
                 bar.set_position(offset);
                 bar.set_message(self.so_far(records));
-                bar.abandon();
+                end_line();
             }
+            None if self.is_quiet => {}
             None => print_error(format_args!("import: {}", self.so_far(records))),
         }
     }

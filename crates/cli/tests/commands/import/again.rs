@@ -81,36 +81,61 @@ fn an_interrupted_import_whose_file_of_bad_records_is_gone_continues_with_anothe
     let api = Sandbox::start();
     let arguments = ["x.ndjson", "--bad", "b1"];
     let fixture = with_stopped_import(&api, &arguments);
-    let printed = fixture.import_ending_with(1, &["x.ndjson", "--bad", "b2"]);
-    assert!(
-        printed.contains("its bad records are in") && printed.contains("name that file with --bad"),
-        "{printed}"
-    );
-
     fs::remove_file(fixture.inputs.path().join("b1")).unwrap();
-    let printed = fixture.import_ending_with(1, &arguments);
+    let printed = fixture.import_ending_with(SOME_BAD, &arguments);
     assert!(
-        printed.contains("name another file with --bad"),
+        printed.contains("is gone or shorter than it was"),
         "{printed}"
     );
-    assert!(!printed.contains("--again"), "{printed}");
-    // With --again it is refused, too.
-    fixture.import_ending_with(1, &["x.ndjson", "--bad", "b1", "--again"]);
-    fixture.import_ending_with(SOME_BAD, &["x.ndjson", "--bad", "b2"]);
     fixture.spool.client().flush_ok(secs(30));
     assert_eq!(arrived_once(&api)["a"].len(), RECORDS);
 }
 
 #[test]
-fn another_input_replaces_an_interrupted_import_only_with_again() {
+fn an_interrupted_import_that_is_given_another_file_of_bad_records_says_where_the_first_ones_are() {
     let api = Sandbox::start();
     let fixture = with_stopped_import(&api, &["x.ndjson", "--bad", "b1"]);
+    let printed = fixture.import_ending_with(SOME_BAD, &["x.ndjson", "--bad", "b2"]);
+    assert!(
+        printed.contains("are in ") && printed.contains("b1"),
+        "{printed}"
+    );
+    assert_eq!(fixture.bad_records("b1").len(), 1);
     fixture.spool.client().flush_ok(secs(30));
+    assert_eq!(arrived_once(&api)["a"].len(), RECORDS);
+}
+
+#[test]
+fn another_input_in_the_place_of_an_interrupted_one_is_imported_and_the_first_goes_on_from_elsewhere()
+ {
+    let api = Sandbox::start();
+    let fixture = with_stopped_import(&api, &["x.ndjson"]);
+    let client = fixture.spool.client();
+    client.flush_ok(secs(30));
+    let place = fixture.inputs.path();
+    fs::rename(place.join("x.ndjson"), place.join("y.ndjson")).unwrap();
     fixture.input("x.ndjson", records(&["b"], 0..10));
-    let printed = fixture.import_ending_with(1, &["x.ndjson", "--bad", "b2"]);
-    assert!(printed.contains("this is another input"), "{printed}");
-    fixture.import_ending_with(0, &["x.ndjson", "--bad", "b2", "--again"]);
+    let printed = fixture.import_ending_with(0, &["x.ndjson"]);
+    assert!(printed.contains("another input lay here"), "{printed}");
     assert_eq!(fixture.pending(), 10);
+    fixture.import_ending_with(SOME_BAD, &["y.ndjson"]);
+    client.flush_ok(secs(30));
+    let users = arrived_once(&api);
+    assert_eq!((users["a"].len(), users["b"].len()), (RECORDS, 10));
+}
+
+#[test]
+fn an_interrupted_input_that_was_changed_before_that_place_is_refused_without_again() {
+    let api = Sandbox::start();
+    let fixture = with_stopped_import(&api, &["x.ndjson"]);
+    let before = fixture.pending();
+    let changed = format!("{{}}\n{}", records(&["a"], 1..RECORDS));
+    fixture.input("x.ndjson", &changed);
+    let printed = fixture.import_ending_with(1, &["x.ndjson"]);
+    assert!(printed.contains("undo what was changed"), "{printed}");
+    assert_eq!(fixture.pending(), before);
+    fixture.import_ending_with(SOME_BAD, &["x.ndjson", "--again"]);
+    assert_eq!(fixture.pending(), before + RECORDS as u64 - 1);
 }
 
 #[test]
@@ -150,8 +175,7 @@ fn an_import_does_not_truncate_a_file_of_bad_records_that_another_import_has_cre
     fixture.import_ending_with(SOME_BAD, &["y.ndjson", "--bad", "b1"]);
 
     fixture.input("x.ndjson", format!("{text}{{}}\n"));
-    let printed = fixture.import_ending_with(1, &["x.ndjson", "--bad", "b1"]);
-    assert!(printed.contains("exists already"), "{printed}");
+    fixture.import_ending_with(SOME_BAD, &["x.ndjson", "--bad", "b1"]);
     assert_eq!(fixture.bad_records("b1").len(), 3);
 }
 

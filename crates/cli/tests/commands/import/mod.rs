@@ -5,14 +5,21 @@
 
 mod again;
 mod bounds;
+mod broken;
+mod ending;
 mod interrupted;
+mod known;
+mod nights;
 mod records;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use meditopia_testkit::ledger::{Arrivals, first_disorder};
 use meditopia_testkit::meditopia;
 use meditopia_testkit::sandbox::Sandbox;
@@ -72,6 +79,24 @@ impl Fixture {
         self.spool.client().stats().unwrap().pending
     }
 
+    /// The files of bad records of an input, the earliest first.
+    fn bad_files(&self, input: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.inputs.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let start = format!("{input}.rejected-");
+        let mut files: Vec<_> = names.filter(|name| name.starts_with(&start)).collect();
+        files.sort_unstable();
+        files
+    }
+
+    /// The contents of the only file of bad records of an input.
+    #[track_caller]
+    fn listed(&self, input: &str) -> Vec<(u64, Option<String>, String)> {
+        let files = self.bad_files(input);
+        assert_eq!(files.len(), 1, "{files:?}");
+        self.bad_records(&files[0])
+    }
+
     /// The contents of a file of bad records: line, field, reason.
     fn bad_records(&self, name: &str) -> Vec<(u64, Option<String>, String)> {
         let text = fs::read_to_string(self.inputs.path().join(name)).unwrap();
@@ -88,8 +113,13 @@ impl Fixture {
             .collect()
     }
 
-    /// The number of records in the last commit of an import.
-    fn committed_records(&self, name: &str) -> u64 {
+    /// How many imports the spool remembers.
+    fn remembered(&self) -> usize {
+        self.spool.client().imports().unwrap().len()
+    }
+
+    /// The number of records in the last commit of the import of an input.
+    fn committed_records(&self, place: &str) -> u64 {
         let dirs = fs::read_dir(self.spool.path().join("import"));
         let read = |dir: PathBuf| -> Option<Value> {
             serde_json::from_slice(&fs::read(dir.join("progress.json")).ok()?).ok()
@@ -97,7 +127,7 @@ impl Fixture {
         let all = dirs.into_iter().flatten().flatten();
         let of_name = all
             .filter_map(|dir| read(dir.path()))
-            .find(|one| one["import"] == name);
+            .find(|one| one["checkpoint"]["source"] == place);
         of_name.map_or(0, |one| one["checkpoint"]["records"].as_u64().unwrap())
     }
 
@@ -112,6 +142,13 @@ impl Fixture {
 fn printed(output: &Output) -> String {
     let text = [&output.stdout[..], &output.stderr[..]].concat();
     String::from_utf8_lossy(&text).into_owned()
+}
+
+/// What gzip makes of these bytes.
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
 }
 
 /// A record in NDJSON.

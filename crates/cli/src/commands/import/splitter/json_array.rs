@@ -85,8 +85,8 @@ impl JsonArraySplitter {
             return match self.position {
                 _ if !ended => Split::NeedMore,
                 Position::End => Split::End,
-                Position::Start => Split::Broken("the input contains no JSON array".into()),
-                _ => Split::Broken("the array is not closed: the input is cut short".into()),
+                Position::Start => Split::End,
+                _ => broken("the array is not closed: the input is cut short; get the whole file"),
             };
         };
         match (self.position, first) {
@@ -99,14 +99,14 @@ impl JsonArraySplitter {
                 self.position = Position::Element;
                 Split::Skip(1)
             }
-            (Position::Between, _) => Split::Broken("expected , or ] after an event".into()),
+            (Position::Between, _) => broken("expected , or ] after an event; put it there"),
             (Position::First | Position::Element, _) => self.element(buffered, ended),
             (Position::End, b'}') if self.wrapped => {
                 self.wrapped = false;
                 Split::Skip(1)
             }
             (Position::End, _) => {
-                Split::Broken("there is more input after the end of the array".into())
+                broken("there is more input after the end of the array; remove it")
             }
         }
     }
@@ -128,7 +128,9 @@ impl JsonArraySplitter {
                 return Split::NeedMore;
             }
             if !rest.starts_with(token) {
-                return Split::Broken(r#"neither an array nor {"events": [...]}; if it has one JSON object per line, give --format ndjson"#.into());
+                return broken(
+                    r#"neither an array nor {"events": [...]}; if it has one JSON object per line, give --format ndjson"#,
+                );
             }
             offset += token.len();
         }
@@ -143,7 +145,9 @@ impl JsonArraySplitter {
         let length = match end {
             Some(position) => self.scanned + position,
             None if ended => {
-                return Split::Broken("the input ends within an event: it is cut short".into());
+                return broken(
+                    "the input ends within the event that begins here: it is cut short, or a string or bracket in it is not closed; close it, or get the whole file",
+                );
             }
             None if buffered.len() > RECORD_MAX_BYTES => {
                 (self.skipping, self.scanned) = (true, 0);
@@ -161,11 +165,18 @@ impl JsonArraySplitter {
                 consumed: length,
             };
         }
+        // The space before a closing bracket may be a comma and further elements the next time.
+        let length = buffered[..length].trim_ascii_end().len();
         Split::Record {
             range: 0..length,
             consumed: length,
         }
     }
+}
+
+fn broken(why: &str) -> Split {
+    let why = why.to_owned();
+    Split::Broken { at: 0, why }
 }
 
 impl ElementScan {

@@ -6,7 +6,10 @@
 
 mod csv;
 mod json_array;
+mod names;
 mod ndjson;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 use std::path::Path;
@@ -16,8 +19,21 @@ use meditopia::internals::event::{Batch, Rules, encode_json_event};
 use serde::{Deserialize, Serialize};
 
 use self::csv::CsvSplitter;
+pub use self::csv::sniff_delimiter;
 use self::json_array::{JsonArraySplitter, Position};
+pub use self::names::Names;
 use self::ndjson::NdjsonSplitter;
+
+/// The fields of an event.
+pub const FIELDS: [&str; 5] = [
+    "token",
+    "partner_user_id",
+    "event",
+    "event_value",
+    "received_at",
+];
+/// How many of [`FIELDS`], from the first, are required.
+const REQUIRED: usize = 3;
 
 /// The maximum length of a record. A longer one is bad and not kept in memory.
 pub const RECORD_MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -37,7 +53,13 @@ pub enum Format {
 impl Format {
     /// The format that a file's name stands for.
     pub fn from_name(path: &Path) -> Option<Self> {
-        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        let is_gzip = path.extension().is_some_and(|extension| extension == "gz");
+        let unpacked = if is_gzip {
+            path.file_stem().map(Path::new)?
+        } else {
+            path
+        };
+        let extension = unpacked.extension()?.to_str()?.to_ascii_lowercase();
         match extension.as_str() {
             "ndjson" | "jsonl" | "jsonlines" => Some(Self::Ndjson),
             "json" => Some(Self::Json),
@@ -86,12 +108,26 @@ pub enum Split {
     Bad { why: String, consumed: usize },
     /// There are no more records.
     End,
-    /// The beginning of the next record cannot be found.
-    Broken(String),
+    /// The beginning of the next record cannot be found. `at`: the buffered byte where the trouble begins.
+    Broken { at: usize, why: String },
 }
 
-/// The splitter of one format.
-pub enum Splitter {
+/// How an input is read.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    pub format: Format,
+    /// CSV: what separates fields.
+    pub delimiter: u8,
+    pub names: Names,
+}
+
+/// Splits an input of any format.
+pub struct Splitter {
+    of_format: OfFormat,
+    names: Names,
+}
+
+enum OfFormat {
     Ndjson(NdjsonSplitter),
     Json(JsonArraySplitter),
     Csv(Box<CsvSplitter>),
@@ -99,48 +135,53 @@ pub enum Splitter {
 
 impl Splitter {
     /// A splitter that continues in the state of a checkpoint.
-    pub fn new(format: Format, delimiter: u8, state: &SplitterState) -> Self {
-        match format {
-            Format::Ndjson => Self::Ndjson(NdjsonSplitter::default()),
-            Format::Json => Self::Json(JsonArraySplitter::new(state)),
-            Format::Csv => Self::Csv(Box::new(CsvSplitter::new(delimiter, state))),
-        }
+    pub fn new(layout: &Layout, state: &SplitterState) -> Self {
+        let names = layout.names.clone();
+        let of_format = match layout.format {
+            Format::Ndjson => OfFormat::Ndjson(NdjsonSplitter::default()),
+            Format::Json => OfFormat::Json(JsonArraySplitter::new(state)),
+            Format::Csv => {
+                let csv = CsvSplitter::new(layout.delimiter, names.clone(), state);
+                OfFormat::Csv(Box::new(csv))
+            }
+        };
+        Self { of_format, names }
     }
 
     /// What a later splitter needs to continue here.
     pub fn state(&self) -> SplitterState {
-        match self {
-            Self::Ndjson(_) => SplitterState::default(),
-            Self::Json(array) => array.state(),
-            Self::Csv(csv) => csv.state(),
+        match &self.of_format {
+            OfFormat::Ndjson(_) => SplitterState::default(),
+            OfFormat::Json(array) => array.state(),
+            OfFormat::Csv(csv) => csv.state(),
         }
     }
 
     /// Whether the buffered bytes begin with a whole record or between two records, not within one.
     pub fn is_between_records(&self) -> bool {
-        match self {
-            Self::Ndjson(lines) => lines.is_between_records(),
-            Self::Json(array) => array.is_between_records(),
-            Self::Csv(csv) => csv.is_between_records(),
+        match &self.of_format {
+            OfFormat::Ndjson(lines) => lines.is_between_records(),
+            OfFormat::Json(array) => array.is_between_records(),
+            OfFormat::Csv(csv) => csv.is_between_records(),
         }
     }
 
     /// Examines the buffered bytes; `ended` means that they are the last ones.
     pub fn next(&mut self, buffered: &[u8], ended: bool) -> Split {
-        match self {
-            Self::Ndjson(lines) => lines.next(buffered, ended),
-            Self::Json(array) => array.next(buffered, ended),
-            Self::Csv(csv) => csv.next(buffered, ended),
+        match &mut self.of_format {
+            OfFormat::Ndjson(lines) => lines.next(buffered, ended),
+            OfFormat::Json(array) => array.next(buffered, ended),
+            OfFormat::Csv(csv) => csv.next(buffered, ended),
         }
     }
 
     /// The last record as it was in the input, for the person who corrects it.
     pub fn original(&self, record: &[u8]) -> OriginalRecord {
-        match self {
-            Self::Ndjson(_) | Self::Json(_) => {
+        match &self.of_format {
+            OfFormat::Ndjson(_) | OfFormat::Json(_) => {
                 OriginalRecord::Text(String::from_utf8_lossy(record).trim().to_owned())
             }
-            Self::Csv(csv) => OriginalRecord::Columns(csv.texts()),
+            OfFormat::Csv(csv) => OriginalRecord::Columns(csv.texts()),
         }
     }
 
@@ -152,9 +193,11 @@ impl Splitter {
         now: i64,
         out: &mut Batch,
     ) -> Result<(), Error> {
-        match self {
-            Self::Ndjson(_) | Self::Json(_) => encode_json_event(record, rules, now, out),
-            Self::Csv(csv) => out.push(&csv.fields()?, rules, now),
+        match &self.of_format {
+            OfFormat::Ndjson(_) | OfFormat::Json(_) => {
+                encode_json_event(&self.names.apply(record), rules, now, out)
+            }
+            OfFormat::Csv(csv) => out.push(&csv.fields()?, rules, now),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Splits NDJSON: one record per line. Blank lines are skipped.
 
+use serde::de::IgnoredAny;
+
 use super::{RECORD_MAX_BYTES, Split, too_long};
 
 #[derive(Default)]
@@ -36,6 +38,12 @@ impl NdjsonSplitter {
             }
         };
         self.searched = 0;
+        let is_cut = line_break.is_none() && !self.skipping && is_incomplete(&buffered[..length]);
+        if is_cut {
+            let why = "the input ends within a JSON object or string: it is cut short; get the whole file";
+            let why = why.to_owned();
+            return Split::Broken { at: 0, why };
+        }
         if std::mem::take(&mut self.skipping) || length > RECORD_MAX_BYTES {
             return Split::Bad {
                 why: too_long(),
@@ -50,4 +58,11 @@ impl NdjsonSplitter {
             consumed,
         }
     }
+}
+
+/// Whether these bytes are the beginning of a JSON value, and not all of it.
+fn is_incomplete(record: &[u8]) -> bool {
+    let is_blank = record.iter().all(u8::is_ascii_whitespace);
+    let read = serde_json::from_slice::<IgnoredAny>(record);
+    !is_blank && read.is_err_and(|e| e.is_eof())
 }
