@@ -65,6 +65,7 @@ wheel: toolchain
 bench: bench-setup toolchain
 	$(CARGO) bench --locked --bench isolation
 	$(CARGO) build --locked --release
+	$(CARGO) build --locked --release -p meditopia-cli
 	cd benches && python3 -m figures
 
 # Runs the same for seconds, to see that all of it works; what it prints says nothing about time.

@@ -19,7 +19,7 @@ from .report import Results, contest_cells, write_readme
 from .workshop import BENCHES, LIBRARY, PROGRAMS, Settings
 
 #: The order of the report. A module that is not named here comes last.
-ORDER = ("enqueue", "cold", "hosts", "delivery", "tail", "scale", "footprint", "instructions", "parts", "mapped")
+ORDER = ("enqueue", "cold", "hosts", "delivery", "imports", "tail", "scale", "footprint", "instructions", "parts", "mapped")
 
 
 def main() -> int:

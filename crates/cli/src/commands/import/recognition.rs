@@ -132,6 +132,18 @@ impl Wanted<'_> {
             return Ok(Relation::Own(Start::AtFirstRecord(unfinished)));
         }
         let unreadable = |e| options.unreadable(&e);
+        let has_same_layout = last.has_layout(self.layout);
+        // With other options nothing was good in it, so it was not read as it has to be.
+        let is_void = !has_same_layout && last.queued == 0;
+        let starts_over = ended && (options.again || is_void);
+        if starts_over && !input.is_file() {
+            // It cannot be read twice, so what is in the buffer has to be enough.
+            let head = input.head_hash_at(last.offset).map_err(unreadable)?;
+            return Ok(match head == last.head_sha256 {
+                true => Relation::Own(Start::AtFirstRecord(None)),
+                false => Relation::Other(Some(last)),
+            });
+        }
         if !begins_like(&last, input).map_err(unreadable)? {
             return match input.rewind().map_err(unreadable)? {
                 true => Ok(Relation::Other(Some(last))),
@@ -141,16 +153,9 @@ impl Wanted<'_> {
                 ))),
             };
         }
-        let has_same_layout = last.has_layout(self.layout);
-        let is_void = ended && !has_same_layout && last.queued == 0;
-        if (ended && options.again) || is_void {
-            return match input.rewind().map_err(unreadable)? {
-                true => Ok(Relation::Own(Start::AtFirstRecord(None))),
-                false => Err(Failure::from(format!(
-                    "{}: cannot be read twice; import it from a file",
-                    options.source()
-                ))),
-            };
+        if starts_over {
+            input.rewind().map_err(unreadable)?;
+            return Ok(Relation::Own(Start::AtFirstRecord(None)));
         }
         let stopped_by = |problem: &str| {
             Err(Failure::from(format!(

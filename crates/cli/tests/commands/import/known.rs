@@ -44,6 +44,11 @@ fn the_same_bytes_are_not_queued_twice_under_another_name_from_a_pipe_or_packed(
     assert_eq!(fixture.remembered(), 1);
     fixture.import_ending_with(0, &["z.ndjson.gz", "--again"]);
     assert_eq!(fixture.pending(), 2_000);
+    let mut again = fixture.command(&["-", "--format", "ndjson", "--again"]);
+    let file = File::open(fixture.inputs.path().join("x.ndjson")).unwrap();
+    let output = again.stdin(file).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", printed(&output));
+    assert_eq!((fixture.pending(), fixture.remembered()), (3_000, 1));
 }
 
 #[test]
