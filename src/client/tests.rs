@@ -164,6 +164,40 @@ fn an_import_whose_lock_the_application_has_closed_queues_nothing_until_it_is_op
     assert_eq!(unsafe { libc::close(taken) }, 0);
 }
 
+#[test]
+fn an_import_that_is_forgotten_is_a_new_one_and_what_it_has_queued_stays_queued() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(&dir, "one");
+    config.set("role", "enqueue").unwrap();
+    let client = Client::open(&config).unwrap();
+    let mut batch = Batch::new();
+    let event = br#"{"token":"t","partner_user_id":"u","event":"video"}"#;
+    for (name, end) in [("ended", ImportEnd::Ended), ("open", ImportEnd::More)] {
+        let mut import = client.import(name).unwrap();
+        let now = crate::clock::wall_ms();
+        batch.clear();
+        crate::event::encode_json(event, import.rules(), now, &mut batch).unwrap();
+        import.push(&batch).unwrap();
+        import.commit("7", end).unwrap();
+        // What is gathered and not committed is dropped with it.
+        import.push(&batch).unwrap();
+    }
+    let known = || {
+        let all = client.imports().unwrap();
+        let all = all.into_iter();
+        let all = all.map(|one| (one.name, one.checkpoint, one.ended_ms.is_some()));
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable();
+        all
+    };
+    let of = |name: &str, has_ended| (name.to_owned(), "7".to_owned(), has_ended);
+    assert_eq!(known(), [of("ended", true), of("open", false)]);
+    client.import("open").unwrap().forget().unwrap();
+    assert_eq!(known(), [of("ended", true)]);
+    assert_eq!(client.import("open").unwrap().checkpoint(), None);
+    assert_eq!(client.stats().unwrap().pending, 2);
+}
+
 /// A client whose log callback blocks until a byte is sent, and the ends of that.
 fn client_with_slow_callback(
     dir: &tempfile::TempDir,

@@ -265,10 +265,13 @@ impl Run<'_> {
                     format!("{why}; nothing is queued, and nothing is remembered of this input");
                 (Outcome::Stopped, STOPPED, Some(message))
             }
+            End::Interrupted if fails_as_whole => {
+                let message = "interrupted; nothing is queued; run the same command again";
+                (Outcome::Stopped, STOPPED, Some(message.to_owned()))
+            }
             end if fails_as_whole => {
                 let why = match end {
                     End::Broken(why) => why,
-                    End::Interrupted => "interrupted".to_owned(),
                     _ => format!("{new_bad} of {} records are bad", reader.records()),
                 };
                 let message =
@@ -279,7 +282,7 @@ impl Run<'_> {
                 let message = format!(
                     "{why}; {}; fix the input from there on, then run the same command again: it goes on after record {}",
                     self.so_far(),
-                    reader.records()
+                    committed.map_or(0, |last| last.records)
                 );
                 (Outcome::Stopped, STOPPED, Some(message))
             }

@@ -53,7 +53,11 @@ pub fn recognise(
     input: &mut Input,
     wanted: &Wanted<'_>,
 ) -> Result<Recognised, Failure> {
-    let known = client.imports()?;
+    let known = client.imports().map_err(|e| {
+        Failure::from(format!(
+            "{e}; if its input will not come again, remove the directory of this file"
+        ))
+    })?;
     let mut others = Vec::new();
     let mut seen = BTreeSet::new();
     let numbered = (0..).map(|number| format!("{} {number}", wanted.first_sha256));
