@@ -19,7 +19,7 @@ use Meditopia\PartnerEvents\Exception\SpoolFull;
 use Meditopia\PartnerEvents\Testing\RecordingClient;
 
 $directory = $argv[1];
-$spool = static fn (string $name): string => "$directory/$name";
+$spool = static fn (string $name): string => "$directory/events-$name";
 $sender = static fn (string $name): Client => Client::fromEnvironment(['spool' => $spool($name)]);
 
 /** The UUID of any package: an object that is text. */

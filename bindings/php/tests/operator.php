@@ -17,7 +17,7 @@ use Meditopia\PartnerEvents\Receipt;
 use Meditopia\PartnerEvents\StoredEvent;
 
 [, $directory] = $argv;
-$spool = static fn (string $name): string => "$directory/$name";
+$spool = static fn (string $name): string => "$directory/operator-$name";
 /** @return list<string> */
 $users = static fn (iterable $events): array => array_map(static fn (StoredEvent $event): string => $event->event()['partner_user_id'], iterator_to_array($events, false));
 
