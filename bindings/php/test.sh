@@ -20,6 +20,9 @@ within() {
   "$built/meditopia" sandbox --unknown-prefix bad- -- php "$@"
 }
 
+echo '-- types'
+php "$here/tests/types.php"
+
 echo '-- promises in the command line'
 within "$here/tests/cli.php" "$scratch"
 
