@@ -5,6 +5,7 @@ declare(strict_types=1);
 namespace Meditopia\PartnerEvents;
 
 use Meditopia\PartnerEvents\Exception\MeditopiaException;
+use SensitiveParameter;
 
 /**
  * The rules of an event, for where there is no library: {@see Client::disabled()} and the recording client of
@@ -24,7 +25,7 @@ final class EventCheck
      *
      * @return array{token: string, partner_user_id: string, event: string, event_value: mixed, received_at: ?string}
      */
-    public static function of(array $event): array
+    public static function of(#[SensitiveParameter] array $event): array
     {
         foreach (array_keys($event) as $member) {
             if (!\in_array($member, ['token', 'partner_user_id', 'event', 'event_value', 'received_at'], true)) {
@@ -65,7 +66,7 @@ final class EventCheck
      * @param callable(array<mixed>): void $keep
      * @param-out int $kept
      */
-    public static function each(iterable $events, callable $keep, ?int &$kept = null): int
+    public static function each(#[SensitiveParameter] iterable $events, callable $keep, ?int &$kept = null): int
     {
         $kept = 0;
         $chunk = [];

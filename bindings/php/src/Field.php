@@ -6,6 +6,7 @@ namespace Meditopia\PartnerEvents;
 
 use DateTimeInterface;
 use Meditopia\PartnerEvents\Exception\InvalidEvent;
+use SensitiveParameter;
 
 /**
  * What PHP has becomes the text or the JSON that the library checks. An error names the field and the type.
@@ -22,7 +23,7 @@ final class Field
     private const DEPTH = 102;
 
     /** `token` or `partner_user_id`: ids are often an int or a UUID. */
-    public static function id(string $name, mixed $value): string
+    public static function id(string $name, #[SensitiveParameter] mixed $value): string
     {
         return match (true) {
             \is_string($value) => $value,
@@ -74,7 +75,7 @@ final class Field
      *
      * @param array<mixed> $event
      */
-    public static function json(array $event): string
+    public static function json(#[SensitiveParameter] array $event): string
     {
         foreach (['token', 'partner_user_id'] as $name) {
             $event[$name] = self::id($name, $event[$name] ?? null);
@@ -89,7 +90,7 @@ final class Field
         try {
             return json_encode($event, self::JSON, self::DEPTH);
         } catch (\Throwable $failure) {
-            throw self::unwritable($event, $failure);
+            throw self::unwritable($event, $failure->getMessage());
         }
     }
 
@@ -118,7 +119,7 @@ final class Field
         }
     }
 
-    private static function textOf(string $name, \Stringable $value): string
+    private static function textOf(string $name, #[SensitiveParameter] \Stringable $value): string
     {
         try {
             return (string) $value;
@@ -132,7 +133,7 @@ final class Field
      *
      * @param array<mixed> $event
      */
-    private static function unwritable(array $event, \Throwable $failure): InvalidEvent
+    private static function unwritable(#[SensitiveParameter] array $event, string $why): InvalidEvent
     {
         foreach ($event as $name => $value) {
             try {
@@ -144,6 +145,6 @@ final class Field
             }
         }
 
-        return self::invalid("the event cannot be written as JSON: {$failure->getMessage()}");
+        return self::invalid("the event cannot be written as JSON: $why");
     }
 }

@@ -173,9 +173,29 @@ run([
         Client::fromEnvironment(['spool' => $spool('tried')])->tryEnqueue('t', '', EventType::Video);
         check(str_contains(file_get_contents($spool('php.log')), 'an event was not queued: partner_user_id: is empty'), 'without a logger PHP logs it');
     },
+    'no trace of an error about an event has its token' => static function () use ($sender): void {
+        ini_set('zend.exception_ignore_args', '0');
+        ini_set('zend.exception_string_param_max_len', '1000');
+        $clients = [$sender('traced'), Client::disabled(new CollectingLogger())];
+        $token = 'secret-user-token';
+        foreach ($clients as $client) {
+            foreach ([[$token, 1.5, 'video'], [$token, 'u', 'vidoe'], [$token, 'u', 'video', NAN], [$token, "\xff", 'video'], [$token, 'u', 'video', ["\xff"]]] as $event) {
+                $failures = [thrown(MeditopiaException::class, static fn () => $client->enqueue(...$event))];
+                $many = array_combine(array_slice(['token', 'partner_user_id', 'event', 'event_value'], 0, count($event)), $event);
+                $failures[] = thrown(MeditopiaException::class, static fn () => $client->enqueueMany([$many]));
+                foreach ($failures as $failure) {
+                    $calls = array_filter($failure->getTrace(), static fn (array $call): bool => str_starts_with($call['class'] ?? '', 'Meditopia'));
+                    check($calls !== [] && !str_contains(print_r($calls, true) . $failure->getMessage(), $token), "$failure");
+                }
+            }
+        }
+    },
     'a full spool is false for a try, and an exception otherwise' => static function () use ($spool): void {
         $client = Client::fromEnvironment(['spool' => $spool('full'), 'max_spool_bytes' => 3000], new CollectingLogger());
-        until(static fn (): bool => !$client->tryEnqueue('t', 'u', EventType::Video, str_repeat('v', 500)), 'it is full', 10);
+        // The limit is approximate: the library measures again after many bytes.
+        for ($queued = 0; $queued < 5000 && $client->tryEnqueue('t', 'u', EventType::Video, str_repeat('v', 50_000)); ++$queued) {
+        }
+        check($queued > 0 && $queued < 5000, "it is full after $queued events");
         thrown(SpoolFull::class, static fn () => $client->enqueue('t', 'u', EventType::Video, str_repeat('v', 500)));
     },
     'nobody sends is said in a worker that lives long, where PHP may not see the spool and may call neither touch nor chmod nor error_log' =>
