@@ -55,10 +55,11 @@ FUZZ_SECONDS ?= 60
 fuzz: toolchain
 	@CARGO="$(CARGO)" crates/fuzz/run $(FUZZ_SECONDS)
 
-# Builds Python's package, with the library inside, into dist/.
+# Builds Python's package into dist/: with the library inside, and without it for other systems.
 wheel: toolchain
 	$(CARGO) build --locked --release
 	python3 bindings/python/build_wheel.py $(TARGET)/release dist
+	python3 bindings/python/build_wheel.py --without-library dist
 
 # Measures every figure beside its reference, half an hour on a machine that does nothing else, and
 # writes benches/README.md; UPDATE_README=1 writes what bad events cost into README.md and its plot, too.

@@ -1,6 +1,7 @@
 """Builds the wheel: the package, and the libmeditopia.so of a build inside it.
 
     python3 build_wheel.py target/release dist
+    python3 build_wheel.py --without-library dist        # for every platform: disabled and recording clients only
 
 One wheel for every Python 3, because nothing in it is compiled against Python. Its platform tag says which
 glibc the library asks for, read from the library itself. The same input gives the same bytes. Also the build
@@ -76,22 +77,23 @@ def metadata() -> bytes:
     return "\n".join(lines).encode()
 
 
-def build(library: Path, dist: Path) -> Path:
+def build(library: Optional[Path], dist: Path) -> Path:
     """Writes the wheel into `dist` and gives its path."""
-    if not library.exists():
+    if library and not library.exists():
         raise SystemExit(
             f"{library} is not there: run `make wheel`, or let MEDITOPIA_BUILD_LIBRARY name a libmeditopia.so"
         )
     dist.mkdir(parents=True, exist_ok=True)
-    tag = f"py3-none-{platform_tag(library)}"
+    tag = f"py3-none-{platform_tag(library) if library else 'any'}"
     info = f"meditopia-{version()}.dist-info"
     members = {f"meditopia/{path.name}": path.read_bytes() for path in sorted(PACKAGE.iterdir()) if path.is_file()}
-    members["meditopia/libmeditopia.so.0"] = stripped(library, dist)
+    if library:
+        members["meditopia/libmeditopia.so.0"] = stripped(library, dist)
     for name in ("LICENSE-MIT", "LICENSE-APACHE"):
         members[f"{info}/licenses/{name}"] = (ROOT / name).read_bytes()
     members[f"{info}/METADATA"] = metadata()
     members[f"{info}/WHEEL"] = (
-        f"Wheel-Version: 1.0\nGenerator: build_wheel.py\nRoot-Is-Purelib: false\nTag: {tag}\n".encode()
+        f"Wheel-Version: 1.0\nGenerator: build_wheel.py\nRoot-Is-Purelib: {str(not library).lower()}\nTag: {tag}\n".encode()
     )
     record = "".join(f"{name},sha256={_hash(content)},{len(content)}\n" for name, content in members.items())
     members[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
@@ -124,4 +126,5 @@ def build_sdist(sdist_directory: str, config_settings: object = None) -> str:
 
 
 if __name__ == "__main__":
-    print(build(Path(sys.argv[1]) / "libmeditopia.so", Path(sys.argv[2])))
+    built = None if sys.argv[1] == "--without-library" else Path(sys.argv[1]) / "libmeditopia.so"
+    print(build(built, Path(sys.argv[2])))

@@ -9,7 +9,7 @@ An enqueue returns when the event is in a file of the spool; delivery goes on be
 the process. The package is a thin one: everything is decided in libmeditopia, which comes with it.
 """
 
-from ._client import Client
+from ._client import Client, DisabledClient
 from ._errors import (
     ClosedError,
     ConfigError,
@@ -29,14 +29,17 @@ from ._errors import (
 )
 from ._event import Event, EventType
 from ._lists import InDoubt, Pending, Receipts, Rejected
+from ._protocol import ClientLike
 from ._records import Histogram, PauseReason, Reason, Receipt, Report, Row, SenderSeen, Stats
 from ._version import __version__
 
 __all__ = [
     "Client",
+    "ClientLike",
     "ClosedError",
     "ConfigError",
     "Conflict",
+    "DisabledClient",
     "Event",
     "EventType",
     "Histogram",

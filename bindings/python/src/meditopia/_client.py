@@ -17,6 +17,7 @@ from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple, Typ
 
 from . import _abi
 from ._config import Secret, open_client, set_secretly
+from ._disabled import Disabled
 from ._errors import InvalidArgument, MeditopiaError, SourceError, _WithReport
 from ._event import Event, EventLike, Id, chunks, json_of, json_of_one, received_at_text, relocated
 from ._library import exception_of, load
@@ -115,8 +116,16 @@ class Client:
         self._shown = f"spool={opened['spool']!r} role={opened['role']} durability={opened['durability']}"
         self._enqueue_n = self._library.enqueue_n
         self._errors: List[Tuple[Any, int]] = []
-        self._log = LogPoll(self._library, opened["handle"])
+        self._log: Union[LogPoll, _NoLog] = LogPoll(self._library, opened["handle"])
         self._log.poll()
+
+    @classmethod
+    def disabled(cls, **options: Any) -> DisabledClient:
+        """A client that checks events and delivers none, and logs once that it does: for development and tests.
+
+        It takes the options of `Client`, so that an application may choose by one word; the spool is not touched.
+        """
+        return DisabledClient(**options)
 
     def __repr__(self) -> str:
         return f"<meditopia.Client {self._shown}>"
@@ -400,6 +409,24 @@ class Client:
                 yield row
         finally:
             getattr(library, free)(opened)
+
+
+class DisabledClient(Disabled, Client):
+    """What `Client.disabled` gives."""
+
+    def __init__(self, **options: Any) -> None:
+        unknown = set(options) - set(Client.__init__.__annotations__)
+        if unknown:
+            raise TypeError(f"{sorted(unknown)[0]!r} is not an option of a Client")
+        self._disable(options, options.get("library"))
+        self._log = _NoLog()
+
+
+class _NoLog:
+    due = float("inf")
+
+    def poll(self) -> None:
+        pass
 
 
 def _never() -> bool:

@@ -8,6 +8,9 @@ if that one cannot be loaded, no other is tried.
 from __future__ import annotations
 
 import os
+import platform
+import re
+import sys
 import threading
 from ctypes import CDLL, byref, c_size_t, c_uint32, c_void_p, string_at
 from pathlib import Path
@@ -115,10 +118,23 @@ def _find(explicit: str) -> Library:
         else:
             return _checked(name, why, loaded)
     raise LibraryError(
-        "libmeditopia cannot be loaded. Tried:\n  "
-        + "\n  ".join(tried)
-        + f"\nThe wheel for manylinux has it inside; else set {VARIABLE} to the full path of {FILE_NAME}."
+        "libmeditopia cannot be loaded. Tried:\n  " + "\n  ".join(tried) + "\n" + _advice("\n".join(tried))
     )
+
+
+def _advice(said: str) -> str:
+    """What the words of the loader mean, and what to do."""
+    instead = "Client.disabled() and meditopia.testing work without it."
+    if sys.platform != "linux":
+        return f"libmeditopia is for Linux; this is {sys.platform}. {instead}"
+    if "__register_atfork" in said or "ld-linux" in said or "Error relocating" in said:
+        return f"This system has musl (Alpine); libmeditopia needs glibc: take an image with Debian or Ubuntu. {instead}"
+    newer = re.search(r"version `(GLIBC_[0-9.]+)' not found", said)
+    if newer:
+        return f"The glibc of this system is older than {newer.group(1)}: build the wheel on the oldest system you serve."
+    if "wrong ELF class" in said or "cannot open shared object file: Exec format" in said:
+        return f"The file is for another processor than this {platform.machine()}. {instead}"
+    return f"The wheel for manylinux has it inside; else set {VARIABLE} to the full path of {FILE_NAME}. {instead}"
 
 
 def _places(explicit: str) -> List[Tuple[str, str]]:
