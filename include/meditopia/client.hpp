@@ -156,6 +156,45 @@ class client {
     });
   }
 
+  /// The events that wait: those that a sender has taken over, then the others. Of one user, if
+  /// `partner_user_id` is set.
+  result<event_list> try_pending(std::optional<std::string_view> partner_user_id = std::nullopt,
+                                 std::int64_t after_id = 0) noexcept {
+    const detail::c_text user(partner_user_id.value_or(std::string_view{}));
+    if (!user) return user.refused("partner_user_id");
+    return listed([&](meditopia_client* handle, meditopia_cursor** out, meditopia_error* error) {
+      return meditopia_pending_open(handle, partner_user_id ? user.get() : nullptr, after_id, out, error);
+    });
+  }
+
+  /// The requests that the API accepted within the last `receipts_days`, oldest first.
+  result<receipt_list> try_receipts(const receipt_filter& filter = {}) noexcept {
+    const detail::c_text user(filter.partner_user_id.value_or(std::string_view{}));
+    if (!user) return user.refused("partner_user_id");
+    const std::int64_t from = filter.from ? detail::to_ms(*filter.from) : 0;
+    std::int64_t until = filter.until ? detail::to_ms(*filter.until) : 0;
+    if (filter.until && until == 0) until = -1;  // 0 means no limit in meditopia.h
+    meditopia_receipts* list = nullptr;
+    const auto outcome = call([&](meditopia_client* handle, meditopia_error* error) {
+      return meditopia_receipts_open(handle, filter.partner_user_id ? user.get() : nullptr, from, until,
+                                     filter.after_id, &list, error);
+    });
+    if (!outcome) return outcome.error();
+    return receipt_list(list);
+  }
+
+  /// When a sender was last at work, and whether events wait: cheap enough for each request of a service
+  /// that only enqueues.
+  result<sender_sight> try_sender_seen() noexcept {
+    std::int64_t seen = 0;
+    std::int32_t waiting = 0;
+    const auto outcome = call([&](meditopia_client* handle, meditopia_error* error) {
+      return meditopia_sender_seen(handle, &seen, &waiting, error);
+    });
+    if (!outcome) return outcome.error();
+    return sender_sight{detail::some_time(seen), waiting != 0};
+  }
+
   /// Sends rejected events again, selected by a filter or by a container of ids. Returns their number.
   template <class Which>
   result<std::size_t> try_requeue(const Which& which) noexcept {
@@ -235,6 +274,11 @@ class client {
   std::string stats_text(stats_format format) { return try_stats_text(format).value(); }
   event_list rejected(const filter& filter = {}) { return try_rejected(filter).value(); }
   event_list in_doubt(std::int64_t after_id = 0) { return try_in_doubt(after_id).value(); }
+  event_list pending(std::optional<std::string_view> partner_user_id = std::nullopt, std::int64_t after_id = 0) {
+    return try_pending(partner_user_id, after_id).value();
+  }
+  receipt_list receipts(const receipt_filter& filter = {}) { return try_receipts(filter).value(); }
+  sender_sight sender_seen() { return try_sender_seen().value(); }
   template <class Which>
   std::size_t requeue(const Which& which) {
     return try_requeue(which).value();

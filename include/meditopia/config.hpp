@@ -19,6 +19,18 @@ namespace meditopia {
 /// Plain memory: it opens nothing. One thread at a time may use it.
 class config {
  public:
+  /// A key and what `set` takes for it, for the list of options in braces: `{"lanes", 4}`.
+  class option {
+   public:
+    template <class Value>
+    option(std::string_view key, const Value& value) : key_(key), text_(text_of(key, value)) {}
+
+   private:
+    friend class config;
+    std::string_view key_;
+    result<std::string> text_;
+  };
+
   /// A configuration with the default of every option.
   config() noexcept : handle_(detail::abi_fits() ? meditopia_config_new() : nullptr) {}
 
@@ -26,15 +38,9 @@ class config {
   /// up to the unit that the key ends with (`_ms`, `_s`).
   template <class Value>
   result<void> try_set(std::string_view key, const Value& value) noexcept {
-    if constexpr (std::is_convertible_v<const Value&, std::string_view>) {
-      return set_text(key, value);
-    } else if constexpr (std::is_same_v<Value, bool>) {
-      return set_text(key, value ? "true" : "false");
-    } else if constexpr (std::is_integral_v<Value>) {
-      return set_text(key, std::to_string(value));
-    } else {
-      return set_duration(key, value);
-    }
+    const auto text = text_of(key, value);
+    if (!text) return text.error();
+    return set_text(key, *text);
   }
 
   /// Sets options from environment variables (`MEDITOPIA_SPOOL` ...). No other thread may call setenv
@@ -67,9 +73,12 @@ class config {
   }
 
 #if MEDITOPIA_EXCEPTIONS
-  /// `config{{"spool", "/var/spool/myapp/meditopia"}, {"role", "enqueue"}}`
-  config(std::initializer_list<std::pair<std::string_view, std::string_view>> options) : config() {
-    for (const auto& [key, value] : options) set(key, value);
+  /// `config{{"spool", "/var/spool/myapp/meditopia"}, {"lanes", 4}, {"event_ttl_s", std::chrono::hours{1}}}`
+  config(std::initializer_list<option> options) : config() {
+    for (const option& one : options) {
+      if (!one.text_) raise(one.text_.error());
+      set_text(one.key_, *one.text_).value();
+    }
   }
 
   template <class Value>
@@ -106,12 +115,26 @@ class config {
         [&](meditopia_error* error) { return meditopia_config_set(handle_.get(), name.get(), text.get(), error); });
   }
 
+  template <class Value>
+  static result<std::string> text_of(std::string_view key, const Value& value) noexcept {
+    if constexpr (std::is_convertible_v<const Value&, std::string_view>) {
+      return std::string(std::string_view(value));
+    } else if constexpr (std::is_same_v<Value, bool>) {
+      return std::string(value ? "true" : "false");
+    } else if constexpr (std::is_integral_v<Value>) {
+      return std::to_string(value);
+    } else {
+      return text_of_duration(key, value);
+    }
+  }
+
   template <class Rep, class Period>
-  result<void> set_duration(std::string_view key, std::chrono::duration<Rep, Period> value) noexcept {
+  static result<std::string> text_of_duration(std::string_view key,
+                                              std::chrono::duration<Rep, Period> value) noexcept {
     if (key.size() > 3 && key.substr(key.size() - 3) == "_ms")
-      return set_text(key, std::to_string(std::chrono::ceil<std::chrono::milliseconds>(value).count()));
+      return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(value).count());
     if (key.size() > 2 && key.substr(key.size() - 2) == "_s")
-      return set_text(key, std::to_string(std::chrono::ceil<std::chrono::seconds>(value).count()));
+      return std::to_string(std::chrono::ceil<std::chrono::seconds>(value).count());
     return failure{errc::config, std::string(key) + ": takes no duration; only keys that end with _ms or _s do"};
   }
 

@@ -1,4 +1,4 @@
-// Lists of events as input ranges, and filters that select events. Part of meditopia.hpp.
+// Lists of events and receipts as input ranges, and filters that select them. Part of meditopia.hpp.
 
 #ifndef MEDITOPIA_LIST_HPP
 #define MEDITOPIA_LIST_HPP
@@ -50,92 +50,171 @@ struct filter {
   std::int64_t after_id = 0;
 };
 
-/// A list of events, oldest first: an input range that reads the store page by page.
+/// One request that the API accepted. It has a string of its own, so it outlives the list.
+struct receipt {
+  /// Increases along a list.
+  std::int64_t id = 0;
+  int http_status = 0;
+  /// When the answer came.
+  time_point time;
+  /// How many requests carried this batch.
+  std::uint32_t attempts = 0;
+  /// How many events it held, how many of each kind, and of how many users.
+  std::uint32_t events = 0;
+  std::uint32_t register_events = 0;
+  std::uint32_t signin_events = 0;
+  std::uint32_t audio_events = 0;
+  std::uint32_t video_events = 0;
+  std::uint32_t content_events = 0;
+  std::uint32_t users = 0;
+  /// [{"partner_user_id":"u-1","events":{"video":2}},...]
+  std::string users_json;
+};
+
+/// Selects receipts. A field that is not set is no condition; a receipt has to meet all that are set.
+struct receipt_filter {
+  /// Only requests with an event of this user.
+  std::optional<std::string_view> partner_user_id = std::nullopt;
+  /// Only requests of this time or later.
+  std::optional<time_point> from = std::nullopt;
+  /// Only requests before this time.
+  std::optional<time_point> until = std::nullopt;
+  /// Only receipts with a greater id.
+  std::int64_t after_id = 0;
+};
+
+namespace detail {
+
+/// How a list of events is walked.
+struct events_of_cursor {
+  using handle = meditopia_cursor;
+  using raw = meditopia_row;
+  using item = listed_event;
+  static meditopia_status next(handle* cursor, raw* row, meditopia_error* error) noexcept {
+    return meditopia_cursor_next(cursor, row, error);
+  }
+  static void free(handle* cursor) noexcept { meditopia_cursor_free(cursor); }
+  static void read(const raw& row, item& event) {
+    event.id = row.id;
+    event.reason = static_cast<meditopia::reason>(row.reason);
+    event.http_status = row.http_status == 0 ? std::nullopt : std::optional<int>{row.http_status};
+    event.first = from_ms(row.first_ms);
+    event.last = from_ms(row.last_ms);
+    event.attempts = row.attempts;
+    event.json.assign(row.event_json, row.event_json_len);
+    event.api_code = row.api_code;
+    event.message = row.message;
+  }
+};
+
+/// How a list of receipts is walked.
+struct receipts_of_list {
+  using handle = meditopia_receipts;
+  using raw = meditopia_receipt;
+  using item = receipt;
+  static meditopia_status next(handle* list, raw* row, meditopia_error* error) noexcept {
+    return meditopia_receipts_next(list, row, error);
+  }
+  static void free(handle* list) noexcept { meditopia_receipts_free(list); }
+  static void read(const raw& row, item& receipt) {
+    receipt.id = row.id;
+    receipt.http_status = row.http_status;
+    receipt.time = from_ms(row.time_ms);
+    receipt.attempts = row.attempts;
+    receipt.events = row.events;
+    receipt.register_events = row.register_events;
+    receipt.signin_events = row.signin_events;
+    receipt.audio_events = row.audio_events;
+    receipt.video_events = row.video_events;
+    receipt.content_events = row.content_events;
+    receipt.users = row.users;
+    receipt.users_json.assign(row.users_json, row.users_json_len);
+  }
+};
+
+}  // namespace detail
+
+/// A list, oldest first: an input range that reads the store page by page.
 ///
 ///   for (const meditopia::listed_event& event : client.rejected()) std::cout << event.json << '\n';
 ///
-/// One thread at a time may use it, and it can be walked once. The event that an iterator points to is
-/// valid until the next step. The list holds no transaction, so it may stay open, even after its client
-/// is closed.
-class event_list {
+/// One thread at a time may use it, and it can be walked once. What an iterator points to is valid until
+/// the next step. The list holds no transaction, so it may stay open, even after its client is closed.
+template <class Source>
+class list {
  public:
-  explicit event_list(meditopia_cursor* cursor) noexcept : cursor_(cursor) {}
+  using item = typename Source::item;
 
-  /// Goes to the next event, which is valid until the next step; nullptr at the end.
-  result<const listed_event*> try_next() noexcept {
+  explicit list(typename Source::handle* handle) noexcept : handle_(handle) {}
+
+  /// Goes to the next item, which is valid until the next step; nullptr at the end.
+  result<const item*> try_next() noexcept {
     failure failure;
-    meditopia_row row{};
+    typename Source::raw row{};
     row.struct_size = sizeof row;
-    const meditopia_status status = meditopia_cursor_next(cursor_.get(), &row, failure.raw());
+    const meditopia_status status = Source::next(handle_.get(), &row, failure.raw());
     if (status < 0) return failure;
-    if (status == MEDITOPIA_DONE) return static_cast<const listed_event*>(nullptr);
-    event_.id = row.id;
-    event_.reason = static_cast<meditopia::reason>(row.reason);
-    event_.http_status = row.http_status == 0 ? std::nullopt : std::optional<int>{row.http_status};
-    event_.first = detail::from_ms(row.first_ms);
-    event_.last = detail::from_ms(row.last_ms);
-    event_.attempts = row.attempts;
-    event_.json.assign(row.event_json, row.event_json_len);
-    event_.api_code = row.api_code;
-    event_.message = row.message;
-    return static_cast<const listed_event*>(&event_);
+    if (status == MEDITOPIA_DONE) return static_cast<const item*>(nullptr);
+    Source::read(row, item_);
+    return static_cast<const item*>(&item_);
   }
 
 #if MEDITOPIA_EXCEPTIONS
-  const listed_event* next() { return try_next().value(); }
+  const item* next() { return try_next().value(); }
 
   class iterator {
    public:
     using iterator_category = std::input_iterator_tag;
-    using value_type = listed_event;
+    using value_type = item;
     using difference_type = std::ptrdiff_t;
-    using pointer = const listed_event*;
-    using reference = const listed_event&;
+    using pointer = const item*;
+    using reference = const item&;
 
     iterator() noexcept = default;
-    explicit iterator(event_list* list) : list_(list), event_(list->next()) {}
-    reference operator*() const noexcept { return *event_; }
-    pointer operator->() const noexcept { return event_; }
+    explicit iterator(list* list) : list_(list), item_(list->next()) {}
+    reference operator*() const noexcept { return *item_; }
+    pointer operator->() const noexcept { return item_; }
     iterator& operator++() {
-      event_ = list_->next();
+      item_ = list_->next();
       return *this;
     }
-    /// The result of `i++`: a copy of the event before the step.
+    /// The result of `i++`: a copy of the item before the step.
     class before {
      public:
-      explicit before(const listed_event& event) : event_(event) {}
-      const listed_event& operator*() const noexcept { return event_; }
+      explicit before(const item& was) : item_(was) {}
+      const item& operator*() const noexcept { return item_; }
 
      private:
-      listed_event event_;
+      item item_;
     };
     before operator++(int) {
-      before was(*event_);
+      before was(*item_);
       ++*this;
       return was;
     }
-    friend bool operator==(const iterator& one, const iterator& other) noexcept {
-      return one.event_ == other.event_;
-    }
+    friend bool operator==(const iterator& one, const iterator& other) noexcept { return one.item_ == other.item_; }
     friend bool operator!=(const iterator& one, const iterator& other) noexcept { return !(one == other); }
 
    private:
-    event_list* list_ = nullptr;
-    const listed_event* event_ = nullptr;
+    list* list_ = nullptr;
+    const item* item_ = nullptr;
   };
 
-  /// Steps to the first event.
+  /// Steps to the first item.
   iterator begin() { return iterator(this); }
   iterator end() const noexcept { return {}; }
 #endif
 
  private:
   struct deleter {
-    void operator()(meditopia_cursor* cursor) const noexcept { meditopia_cursor_free(cursor); }
+    void operator()(typename Source::handle* handle) const noexcept { Source::free(handle); }
   };
-  std::unique_ptr<meditopia_cursor, deleter> cursor_;
-  listed_event event_;
+  std::unique_ptr<typename Source::handle, deleter> handle_;
+  item item_;
 };
+
+using event_list = list<detail::events_of_cursor>;
+using receipt_list = list<detail::receipts_of_list>;
 
 namespace detail {
 

@@ -47,6 +47,8 @@ enum class reason : std::int32_t {
   refused_may_be_delivered = MEDITOPIA_REASON_REFUSED_MAY_BE_DELIVERED,
   set_aside = MEDITOPIA_REASON_SET_ASIDE,
   expired_may_be_delivered = MEDITOPIA_REASON_EXPIRED_MAY_BE_DELIVERED,
+  pending = MEDITOPIA_REASON_PENDING,
+  journalled = MEDITOPIA_REASON_JOURNALLED,
 };
 
 using time_point = std::chrono::system_clock::time_point;
@@ -128,6 +130,13 @@ struct stats : meditopia_stats {
   std::optional<time_point> next_probe() const noexcept { return detail::some_time(next_probe_ms); }
   std::optional<time_point> oldest_pending() const noexcept { return detail::some_time(oldest_pending_ms); }
   std::optional<time_point> sender_seen() const noexcept { return detail::some_time(sender_seen_ms); }
+};
+
+/// When a sender was last at work, and whether events wait.
+struct sender_sight {
+  /// nullopt: there never was a sender.
+  std::optional<time_point> seen;
+  bool waiting = false;
 };
 
 /// One record of the log.

@@ -81,6 +81,52 @@ STORY(rejected_events_are_requeued_exported_and_discarded_by_id_or_filter, 20, "
   CHECK(std::distance(left.begin(), left.end()) == 3);
 }
 
+STORY(what_waits_and_what_was_accepted_are_listed_and_a_sender_is_seen, 3, "") {
+  client client{options().set("role", "enqueue")};
+  CHECK(!client.sender_seen().seen && !client.sender_seen().waiting);
+  for (int i = 0; i < 3; i++) client.enqueue("t", i == 1 ? "u-2" : "u-1", "video", std::to_string(i));
+  CHECK(!client.sender_seen().seen && client.sender_seen().waiting);
+  auto waiting = client.pending();
+  const std::vector<listed_event> rows(waiting.begin(), waiting.end());
+  CHECK(rows.size() == 3 && rows[0].reason == meditopia::reason::journalled);
+  auto of_user = client.pending("u-1", rows[0].id);
+  CHECK(of_user.next()->id == rows[2].id && of_user.next() == nullptr);
+  CHECK(client.receipts().next() == nullptr);
+  const auto started = std::chrono::system_clock::now() - 1min;
+  client.flush(soon);
+  CHECK(client.pending().next() == nullptr);
+  CHECK(client.sender_seen().seen && !client.sender_seen().waiting);
+  auto all = client.receipts();
+  const std::vector<meditopia::receipt> receipts(all.begin(), all.end());
+  CHECK(receipts.size() == 1);
+  const auto& one = receipts[0];
+  CHECK(one.events == 3 && one.video_events == 3 && one.users == 2 && one.attempts == 1 && one.http_status >= 200);
+  CHECK(one.users_json == R"([{"partner_user_id":"u-1","events":{"video":2}},{"partner_user_id":"u-2","events":{"video":1}}])");
+  meditopia::receipt_filter filter;
+  filter.partner_user_id = "u-2";
+  filter.from = started;
+  CHECK(client.receipts(filter).next()->id == one.id);
+  filter.until = std::chrono::system_clock::time_point{};
+  CHECK(client.receipts(filter).next() == nullptr);
+  CHECK(client.receipts({"u-3"}).next() == nullptr);
+  CHECK(!client.try_pending(std::string_view("u\0", 2)) && !client.try_receipts({std::string_view("u\0", 2)}));
+}
+
+STORY(options_in_braces_may_be_of_any_type, 0, "") {
+  const std::string spool = std::getenv("MEDITOPIA_SPOOL");
+  const meditopia::config config{{"spool", spool},          {"role", "enqueue"},
+                                 {"lanes", 4},              {"trust_group", false},
+                                 {"event_ttl_s", 90min},    {"max_spool_bytes", std::uint64_t{1} << 33},
+                                 {"flush_interval_ms", 1s}, {"durability", std::string_view("process")}};
+  CHECK(config.get("lanes") == "4" && config.get("trust_group") == "false" && config.get("event_ttl_s") == "5400");
+  CHECK(config.get("max_spool_bytes") == "8589934592" && config.get("flush_interval_ms") == "1000");
+  client{config}.close(0s);
+  THROWS(meditopia::config_error, meditopia::errc::config, (meditopia::config{{"lanes", 99}}));
+  THROWS(meditopia::config_error, meditopia::errc::config, (meditopia::config{{"lanes", 1s}}));
+  const meditopia::config texts{{"spool", "x"}, {"role", "enqueue"}};  // two texts are not a range of characters
+  CHECK(texts.get("role") == "enqueue");
+}
+
 STORY(an_event_in_doubt_is_listed_and_set_aside, 1, R"(--faults {"faults":[{"fault":"status","status":500,"when":"after"}]})") {
   client client{options().set("role", "enqueue")};
   client.enqueue("t", "u", "video");
