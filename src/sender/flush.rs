@@ -16,6 +16,9 @@ use crate::store::Reader;
 /// How often a flush looks at what another process's sender has done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// How soon the sender of another process has a pause probed for a flush.
+const PROBED_WITHIN: Duration = Duration::from_secs(5);
+
 /// How often a flush wakes the sender.
 const WAKE_EVERY: Duration = Duration::from_secs(1);
 
@@ -88,8 +91,21 @@ impl Goal {
                 let kept = kept(spool, dispatcher.totals.pending, &state.offsets);
                 Progress::Paused(pause.error(kept, now.wall_ms))
             }
+            None if self.on_pause == OnPause::Probe => {
+                // The coordinator does the same, but without /proc it does not hear of this flush.
+                dispatcher.probe_soon(now)?;
+                Progress::Waiting
+            }
             _ => Progress::Waiting,
         })
+    }
+
+    /// How long the call waits for a probe by another process: one that does not hear it sends none.
+    fn waits_for_probe(&self) -> OnPause {
+        match self.since.elapsed() < PROBED_WITHIN {
+            true => self.on_pause,
+            false => OnPause::End,
+        }
     }
 }
 
@@ -202,11 +218,12 @@ impl Sender {
                 return Ok(Progress::Done);
             }
         }
+        let on_pause = goal.waits_for_probe();
         let store = &*goal.store.insert(store);
         match store.pause() {
             // The sender gives the election up to this process, which has another token.
             Some(pause) if election::may_end(&self.shared, pause) => Ok(Progress::Waiting),
-            Some(pause) if !goal.on_pause.is_probed(pause, clock::wall_ms()) => {
+            Some(pause) if !on_pause.is_probed(pause, clock::wall_ms()) => {
                 let kept = kept(spool, store.totals().pending, &store.offsets());
                 Ok(Progress::Paused(pause.error(kept, clock::wall_ms())))
             }

@@ -114,9 +114,9 @@ fn ask_to_redirect(
 ) -> Result<(), Failure> {
     let stats = Client::open_existing(dir, Purpose::Read)?.stats()?;
     let waiting = match stats.paused {
-        Some(PauseReason::StoreDamaged) => "the events that wait".to_owned(),
+        Some(PauseReason::StoreDamaged) => "what waits".to_owned(),
         _ if stats.pending == 0 => return Ok(()),
-        _ => format!("{} that wait", event_count(stats.pending)),
+        _ => format!("what waits ({})", event_count(stats.pending)),
     };
     let action = format!(
         "send {waiting} to {}, and no longer to {}",

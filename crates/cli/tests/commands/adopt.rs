@@ -209,7 +209,7 @@ fn adopt_for_another_endpoint_asks_while_events_wait_and_does_not_ask_when_none_
     let asked = run_failing(&adopt, &spool.path(), NEEDS_YES);
 
     let words = format!(
-        "send 3 events that wait to {}, and no longer to {}; nothing was done; to do it, type: meditopia adopt ",
+        "send what waits (3 events) to {}, and no longer to {}; nothing was done; to do it, type: meditopia adopt ",
         after.endpoint(),
         before.endpoint()
     );
