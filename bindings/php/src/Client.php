@@ -48,12 +48,7 @@ final class Client implements ClientInterface
         ?string $library = null,
     ) {
         $options += ['role' => 'enqueue'];
-        $config = new Configuration(Library::get($library));
-        $config->set($options);
-        $native = $config->native();
-        $client = $native->library->new('meditopia_client *');
-        $this->succeed($native, $native->library->meditopia_client_open($native->pointer, FFI::addr($client), $native->errorAt));
-        $this->handle = new Handle($native->library, $client, 'meditopia_client_free', $native->error);
+        $this->handle = new Handle(Configuration::open(Library::get($library), $options), 'meditopia_client_free');
         $this->log = new Log($this->handle, $logger, Absence::of($this->handle, $options));
         $this->watchAt = hrtime(true) + self::WATCH_NS;
         $this->log->poll();
@@ -70,7 +65,7 @@ final class Client implements ClientInterface
         ?string $library = null,
     ): self {
         $given = array_filter($options, static fn (mixed $value): bool => $value !== null);
-        [$known, $unknown] = (new Configuration(Library::get($library)))->sort(Environment::options());
+        [$known, $unknown] = Configuration::sort(Library::get($library), Environment::options());
         $client = new self($given + $known, $logger, $library);
         $client->log->tellOnce($unknown);
 

@@ -10,39 +10,42 @@ use Meditopia\PartnerEvents\Exception\MeditopiaException;
 use SensitiveParameter;
 
 /**
- * Options for a client, as text: what they mean and which values are good is the library's to say.
+ * Options for a client, as text: what they mean and which values are good is the library's to say. The library's
+ * object lives only as long as a call of this, so that no object of PHP stands for it.
  *
  * @internal
  */
 final class Configuration
 {
-    use NotCopied;
-
-    private readonly Handle $handle;
-
-    public function __construct(FFI $library)
+    /**
+     * Opens a client with these options.
+     *
+     * @param array<string, string|int|bool|null> $options
+     */
+    public static function open(FFI $library, #[SensitiveParameter] array $options): Native
     {
-        $this->handle = new Handle($library, $library->meditopia_config_new(), 'meditopia_config_free');
-    }
-
-    public function native(): Native
-    {
-        return $this->handle->native();
-    }
-
-    /** @param array<string, string|int|bool|null> $options */
-    public function set(#[SensitiveParameter] array $options): void
-    {
-        $native = $this->native();
-        foreach ($options as $key => $value) {
-            if ($value === null) {
-                continue;
+        $error = $library->new('meditopia_error');
+        $errorAt = FFI::addr($error);
+        $config = $library->meditopia_config_new();
+        try {
+            foreach ($options as $key => $value) {
+                if ($value === null) {
+                    continue;
+                }
+                $status = $library->meditopia_config_set($config, (string) $key, self::text((string) $key, $value), $errorAt);
+                if ($status < 0) {
+                    throw MeditopiaException::of($status, $error);
+                }
             }
-            $text = $this->text((string) $key, $value);
-            $status = $native->library->meditopia_config_set($native->pointer, (string) $key, $text, $native->errorAt);
+            $client = $library->new('meditopia_client *');
+            $status = $library->meditopia_client_open($config, FFI::addr($client), $errorAt);
             if ($status < 0) {
-                throw MeditopiaException::of($status, $native->error);
+                throw MeditopiaException::of($status, $error);
             }
+
+            return new Native($library, $client, $error, $errorAt);
+        } finally {
+            $library->meditopia_config_free($config);
         }
     }
 
@@ -52,34 +55,34 @@ final class Configuration
      *
      * @param array<string, string> $variables
      *
-     * @return array{array<string, string>, string[]}
+     * @return array{array<string, string>, list<string>}
      */
-    public function sort(#[SensitiveParameter] array $variables): array
+    public static function sort(FFI $library, #[SensitiveParameter] array $variables): array
     {
+        $error = $library->new('meditopia_error');
+        $errorAt = FFI::addr($error);
+        $config = $library->meditopia_config_new();
         [$known, $unknown] = [[], []];
-        foreach ($variables as $key => $value) {
-            if ($this->knows($key)) {
-                $known[$key] = $value;
-            } else {
-                $unknown[] = 'environment: ' . FFI::string($this->native()->error->message) . '; ignored';
+        try {
+            foreach ($variables as $key => $value) {
+                $text = $library->new('meditopia_text *');
+                $status = $library->meditopia_config_get($config, $key, FFI::addr($text), $errorAt);
+                $library->meditopia_text_free($text);
+                // A secret is given to nobody, but may be unset.
+                if ($status >= 0 || $library->meditopia_config_set($config, $key, '', $errorAt) >= 0) {
+                    $known[$key] = $value;
+                } else {
+                    $unknown[] = 'environment: ' . FFI::string($error->message) . '; ignored';
+                }
             }
+        } finally {
+            $library->meditopia_config_free($config);
         }
 
         return [$known, $unknown];
     }
 
-    private function knows(string $key): bool
-    {
-        $native = $this->native();
-        $text = $native->library->new('meditopia_text *');
-        $status = $native->library->meditopia_config_get($native->pointer, $key, FFI::addr($text), $native->errorAt);
-        $native->library->meditopia_text_free($text);
-
-        // A secret is given to nobody, but may be unset.
-        return $status >= 0 || $native->library->meditopia_config_set($native->pointer, $key, '', $native->errorAt) >= 0;
-    }
-
-    private function text(string $key, #[SensitiveParameter] mixed $value): string
+    private static function text(string $key, #[SensitiveParameter] mixed $value): string
     {
         $text = match (true) {
             \is_bool($value) => $value ? 'true' : 'false',

@@ -22,7 +22,7 @@ final class Cursor
     /** @param string $list `cursor` or `receipts`: the functions of the list begin so */
     public function __construct(FFI $library, CData $cursor, private readonly string $list, string $row)
     {
-        $this->handle = new Handle($library, $cursor, "meditopia_{$list}_free");
+        $this->handle = new Handle(Native::of($library, $cursor), "meditopia_{$list}_free");
         $this->row = $library->new($row);
         $this->row->struct_size = FFI::sizeof($this->row);
     }

@@ -4,8 +4,6 @@ declare(strict_types=1);
 
 namespace Meditopia\PartnerEvents;
 
-use FFI;
-use FFI\CData;
 use Meditopia\PartnerEvents\Exception\Closed;
 
 /**
@@ -24,14 +22,11 @@ final class Handle
     /** @var ?\WeakMap<self, Native> */
     private static ?\WeakMap $natives = null;
 
-    /**
-     * @param string $free the function of the library that frees the object
-     * @param ?CData $error the place for errors, where there is one that may be used again
-     */
-    public function __construct(FFI $library, CData $pointer, string $free, ?CData $error = null)
+    /** @param string $free the function of the library that frees the object */
+    public function __construct(Native $native, private readonly string $free)
     {
         self::$natives ??= new \WeakMap();
-        self::$natives[$this] = new Native($library, $pointer, $free, $error);
+        self::$natives[$this] = $native;
     }
 
     public function native(): Native
@@ -47,7 +42,7 @@ final class Handle
         $native = self::$natives[$this] ?? null;
         if ($native !== null) {
             unset(self::$natives[$this]);
-            $native->library->{$native->free}($native->pointer);
+            $native->library->{$this->free}($native->pointer);
         }
     }
 }

@@ -14,17 +14,19 @@ use FFI\CData;
  */
 final class Native
 {
-    public readonly CData $error;
-    /** Made once: it is in every call. */
-    public readonly CData $errorAt;
-
     public function __construct(
         public readonly FFI $library,
         public readonly CData $pointer,
-        public readonly string $free,
-        ?CData $error,
+        public readonly CData $error,
+        /** Made once: it is in every call. */
+        public readonly CData $errorAt,
     ) {
-        $this->error = $error ?? $library->new('meditopia_error');
-        $this->errorAt = FFI::addr($this->error);
+    }
+
+    public static function of(FFI $library, CData $pointer): self
+    {
+        $error = $library->new('meditopia_error');
+
+        return new self($library, $pointer, $error, FFI::addr($error));
     }
 }

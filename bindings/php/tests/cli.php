@@ -156,7 +156,7 @@ run([
         check(count($options[1]) > 20, 'the table of the README is found');
         check(array_diff($options[1], $keys[1]) === [], 'missing: ' . implode(', ', array_diff($options[1], $keys[1])));
         check(array_map(strtolower(...), $keys[2]) === $keys[1], 'each is read from its variable');
-        [$known] = (new Configuration(Library::get()))->sort(array_fill_keys($keys[1], 'x'));
+        [$known] = Configuration::sort(Library::get(), array_fill_keys($keys[1], 'x'));
         check(array_keys($known) === $keys[1], 'the library knows each');
     },
     'options come from $_ENV and $_SERVER before the process, and an unknown one is told and ignored' => static function () use ($spool): void {

@@ -9,7 +9,6 @@ require_once __DIR__ . '/promises.php';
 
 use Meditopia\PartnerEvents\Client;
 use Meditopia\PartnerEvents\ClientInterface;
-use Meditopia\PartnerEvents\Configuration;
 use Meditopia\PartnerEvents\Cursor;
 use Meditopia\PartnerEvents\EventType;
 use Meditopia\PartnerEvents\Exception\Closed;
@@ -19,7 +18,7 @@ use Meditopia\PartnerEvents\Operator;
 $directory = $argv[1];
 
 /** Everything with a pointer of the library behind it. */
-const NATIVE = [Client::class, Operator::class, Cursor::class, Configuration::class, Handle::class];
+const NATIVE = [Client::class, Operator::class, Cursor::class, Handle::class];
 
 /** An object and all objects that it holds, by whatever property. */
 function reachable(object $object, array &$found = []): array
