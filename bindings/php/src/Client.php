@@ -81,6 +81,12 @@ final class Client implements ClientInterface
         return new DisabledClient($logger);
     }
 
+    /** The version of the library, which is that of the package of the same release. */
+    public static function version(?string $library = null): string
+    {
+        return Library::get($library)->meditopia_version();
+    }
+
     public function __destruct()
     {
         // What reflection makes without the constructor has neither.

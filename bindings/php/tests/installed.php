@@ -147,6 +147,25 @@ run([
         exec("$project/vendor/bin/meditopia-install --directory=$scratch/file/in 2>&1", $said, $status);
         check($status === 1 && str_contains(implode("\n", $said), 'run it as root, or name another directory outside of vendor'), implode("\n", $said));
     },
+    'under open_basedir about one of a hundred web requests says that nobody sends' => static function () use ($project, $scratch, $header): void {
+        $server = (new Server("$scratch/confined", $project, ['MEDITOPIA_SPOOL' => "$scratch/confined-spool"], [
+            'ffi.preload' => $header,
+            'opcache.preload' => dirname($header) . '/preload.php',
+            'open_basedir' => "$project:" . __DIR__ . ':' . dirname($header),
+            'error_log' => "$scratch/confined.log",
+            'log_errors' => '1',
+        ]))->ready('/other');
+        $requests = 1500;
+        foreach (range(1, $requests) as $number) {
+            check($server->get("/installed?user=u&number=$number") === [200, "u $number\n"], 'it enqueues' . $server->logs());
+        }
+        $server->stop();
+        $log = (string) @file_get_contents("$scratch/confined.log") . $server->log('start.log') . $server->log('fpm.log') . $server->log('nginx.log');
+        $said = substr_count($log, 'there has never been a sender');
+        // 15 are to be expected; fewer than 1 or more than 60 come once in a million runs.
+        check($said >= 1 && $said <= 60, "$said of $requests say it: " . substr($log, 0, 2000));
+        check(!str_contains($log, 'PHP Warning') && !str_contains($log, 'PHP Fatal'), $log);
+    },
     'php-fpm and its other sites live through each state of an update of the package' => static function () use ($project, $package, $scratch, $header): void {
         $server = (new Server("$scratch/updated", $project, ['MEDITOPIA_SPOOL' => "$scratch/updated-spool"], [
             'ffi.preload' => $header,

@@ -34,7 +34,6 @@ $rejected = static function (string $name) use ($spool): Client {
 
 /** Of each function of the C interface: by what this package calls it, or why not. */
 const FUNCTIONS_LEFT_OUT = [
-    'meditopia_version' => 'the package has none of its own to compare; composer knows it',
     'meditopia_status_name' => 'the class of an exception is the name',
     'meditopia_config_load_env' => 'Client::fromEnvironment: PHP sees variables that C does not',
     'meditopia_config_load_file' => 'a PHP application has a configuration of its own; meditopia run and flush read the file',
@@ -130,6 +129,10 @@ run([
             preg_match_all("/^meditopia_{$name}[a-z_]*_bucket\{.*?le=\"([0-9.e+-]+)\"/m", $client->prometheus(), $found);
             check(array_map(floatval(...), $found[1]) === $stats->$property->boundsSeconds, "$name: " . json_encode([$found[1], $stats->$property->boundsSeconds]));
         }
+    },
+    'the package and the library have one version' => static function (): void {
+        $composer = json_decode(file_get_contents(__DIR__ . '/../composer.json'), true);
+        check(Client::version() === $composer['version'], Client::version() . " and $composer[version]");
     },
     'each function of the C interface has its place in this package, or a reason' => static function (): void {
         preg_match_all('/\b(meditopia_[a-z_]+)\(/', file_get_contents(Library::header()), $found);
