@@ -4,6 +4,7 @@ declare(strict_types=1);
 
 namespace Meditopia\PartnerEvents;
 
+use BackedEnum;
 use DateTimeInterface;
 use JsonSerializable;
 use Meditopia\PartnerEvents\Exception\MeditopiaException;
@@ -15,18 +16,19 @@ use Stringable;
  * What an application does with its events, to be asked for instead of {@see Client}: a test puts
  * {@see Testing\RecordingClient} in its place, a development machine {@see Client::disabled()}.
  *
- * @phpstan-type EventValue null|string|int|float|bool|array<mixed>|JsonSerializable|stdClass|Stringable
- * @phpstan-type EventArray array{token: string|int|Stringable, partner_user_id: string|int|Stringable,
- *     event: EventType|string, event_value?: EventValue, received_at?: DateTimeInterface|string|null}
+ * @phpstan-type Id string|int|BackedEnum|Stringable
+ * @phpstan-type EventValue null|string|int|float|bool|array<mixed>|BackedEnum|JsonSerializable|stdClass|Stringable
+ * @phpstan-type EventArray array{token: Id, partner_user_id: Id,
+ *     event: BackedEnum|string, event_value?: EventValue, received_at?: DateTimeInterface|string|null}
  */
 interface ClientInterface
 {
     /**
      * Queues one event; it is safe when this returns. Uses no network and waits for no sender.
      *
-     * @param string|int|Stringable $token
-     * @param string|int|Stringable $partnerUserId
-     * @param EventType|string $event
+     * @param Id $token
+     * @param Id $partnerUserId
+     * @param BackedEnum|string $event an {@see EventType}, an enum of the application with the same values, or its name
      * @param EventValue $eventValue text, or what is sent as JSON
      * @param DateTimeInterface|string|null $receivedAt when it happened; null: now
      *
@@ -44,9 +46,9 @@ interface ClientInterface
      * The same for a web request, which one event must not end: what `enqueue` would throw is logged as an
      * error, and false says that the event was not queued.
      *
-     * @param string|int|Stringable|null $token
-     * @param string|int|Stringable|null $partnerUserId
-     * @param EventType|string|null $event
+     * @param Id|null $token
+     * @param Id|null $partnerUserId
+     * @param BackedEnum|string|null $event
      * @param EventValue $eventValue
      * @param DateTimeInterface|string|null $receivedAt
      */

@@ -28,6 +28,7 @@ final class Field
         return match (true) {
             \is_string($value) => $value,
             \is_int($value) => (string) $value,
+            $value instanceof \BackedEnum => (string) $value->value,
             $value instanceof \Stringable => self::textOf($name, $value),
             default => throw self::invalid("$name: " . self::typeOf($value) . ' is no text; give a string, an int or a Stringable'),
         };
@@ -36,8 +37,9 @@ final class Field
     public static function event(mixed $value): string
     {
         return match (true) {
-            $value instanceof EventType => $value->value,
             \is_string($value) => $value,
+            // EventType, or an enum of the application with the same values.
+            $value instanceof \BackedEnum && \is_string($value->value) => $value->value,
             default => throw self::invalid('event: ' . self::typeOf($value) . ' is no event; give an EventType or its name'),
         };
     }

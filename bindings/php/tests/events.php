@@ -34,6 +34,10 @@ final class Uuid implements Stringable
         return $this->text;
     }
 }
+enum Watched: string
+{
+    case Film = 'video';
+}
 $uuid = new Uuid('6d1e4d3e-0b7c-4d0e-9a55-8a1a1a2f9f10');
 $good = ['token' => 't', 'partner_user_id' => 'u', 'event' => EventType::Video];
 /** What waits in the spool of a client. @return list<array<string, mixed>> */
@@ -51,15 +55,18 @@ $php = static function (string $code, string ...$settings) use ($directory): str
 };
 
 run([
-    'an int, a UUID and a string are ids, alone and among many' => static function () use ($sender, $waiting, $uuid, $good): void {
+    'an int, a UUID, an enum and a string are ids, alone and among many' => static function () use ($sender, $waiting, $uuid, $good): void {
         $client = $sender('ids');
         foreach (['17', 17, $uuid] as $id) {
             $client->enqueue($id, $id, EventType::Video);
             $client->enqueueMany([['token' => $id, 'partner_user_id' => $id, 'event' => 'video']]);
         }
+        $client->enqueue(Watched::Film, Watched::Film, Watched::Film, Watched::Film);
+        $client->enqueueMany([['token' => Watched::Film, 'partner_user_id' => Watched::Film, 'event' => Watched::Film, 'event_value' => Watched::Film]]);
         $ids = array_map(static fn (array $event): array => [$event['token'], $event['partner_user_id']], $waiting($client));
         $text = (string) $uuid;
-        check($ids === [['17', '17'], ['17', '17'], ['17', '17'], ['17', '17'], [$text, $text], [$text, $text]], json_encode($ids));
+        check($ids === [['17', '17'], ['17', '17'], ['17', '17'], ['17', '17'], [$text, $text], [$text, $text], ['video', 'video'], ['video', 'video']], json_encode($ids));
+        check(array_column($waiting($client), 'event_value') === [...array_fill(0, 6, null), 'video', 'video'], 'an enum is its value');
     },
     'whatever is no event is an error of this package that names the field and the type' => static function () use ($sender, $good): void {
         $client = $sender('types');
