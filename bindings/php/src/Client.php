@@ -48,7 +48,7 @@ final class Client implements ClientInterface
         ?string $library = null,
     ) {
         $options += ['role' => 'enqueue'];
-        $this->handle = new Handle(Configuration::open(Library::get($library), $options), 'meditopia_client_free');
+        $this->handle = new Handle(Configuration::open(Library::get($library), $options), 'meditopia_client_free', $this);
         $this->log = new Log($this->handle, $logger, Absence::of($this->handle, $options));
         $this->watchAt = hrtime(true) + self::WATCH_NS;
         $this->log->poll();
@@ -98,6 +98,7 @@ final class Client implements ClientInterface
         } catch (Throwable) {
             // A logger that fails must not end the request that has just been served.
         }
+        $this->handle->free($this);
     }
 
     /**

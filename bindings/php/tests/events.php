@@ -225,6 +225,20 @@ run([
         $said = $php($enqueue('unseen-living') . '$client->close();', 'disable_functions=touch,chmod,error_log,filemtime,clearstatcache,fopen');
         check($said === '', "where nothing at all is allowed it is silent: $said");
     },
+    'nobody sends is said at the end of a process, in whatever order PHP calls destructors' => static function () use ($php, $spool): void {
+        foreach (range(0, 5) as $number) {
+            Client::fromEnvironment(['spool' => $spool("order-$number")])->flush(20);
+            abandon($spool("order-$number"), 2 * Absence::GRACE_S);
+            // Slots of objects that have gone are used again, the last one first: it decides the order at the end.
+            $said = $php('$gone = []; for ($i = 0; $i < 40; ++$i) { $gone[$i] = new stdClass(); }
+                for ($i = 0; $i < 40; $i += 1 + ' . $number . ') { unset($gone[$i]); }
+                $client = new Client(["spool" => "' . $spool("order-$number") . '", "endpoint" => getenv("MEDITOPIA_ENDPOINT")]);
+                $client->enqueue("t", "u", EventType::Video);
+                // A cycle, which no reference count ends.
+                $holder = new stdClass(); $holder->client = $client; $holder->self = $holder; unset($client, $holder); exit(0);', 'error_log=/dev/stderr');
+            check(substr_count($said, 'no sender was seen since') === 1, "$number: $said");
+        }
+    },
     'a spool whose sender is at work is not complained of where PHP does not see it' => static function () use ($php, $spool): void {
         Client::fromEnvironment(['spool' => $spool('seen')])->flush(20);
         $said = $php('$client = Client::fromEnvironment(["spool" => "' . $spool('seen') . '"]); $client->enqueue("t", "u", EventType::Video);
