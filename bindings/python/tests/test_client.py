@@ -174,6 +174,7 @@ def test_stats_count_and_speak_prometheus(client):
     assert (stats.enqueued, stats.delivered, stats.pending, stats.lost) == (1, 1, 0, 0)
     assert datetime.now(timezone.utc) - stats.sender_seen < timedelta(minutes=5)
     assert "meditopia_events_enqueued_total 1" in client.metrics()
+    assert json.loads(client.stats_json())["delivered"] == 1
 
 
 def test_every_exception_says_what_it_is_about(api, client, spool, tmp_path):

@@ -145,3 +145,23 @@ def test_the_package_has_every_field_of_the_librarys_structs_and_asks_for_its_ve
         in_c = re.findall(r"(\w+)(?:\[\d+\])?;", structs[f"meditopia_{name}"])
         ours = [field for field, _ in getattr(_abi, "".join(part.title() for part in name.split("_")))._fields_]
         assert ours == in_c, name
+
+
+def test_processes_with_libraries_of_different_versions_share_a_spool(api, tmp_path):
+    """Each may send, and none loses an event of the other."""
+    of_another_version(tmp_path / "later.so", 0, _abi.ABI_MINOR + 1)
+    code = """
+import sys, meditopia
+client = meditopia.Client(**{options!r}, library=sys.argv[1] or None)
+for number in range(300):
+    client.enqueue(token="t", partner_user_id=sys.argv[2], event="video", event_value=str(number))
+assert client.flush(60).pending == 0
+client.close(60)
+"""
+    code = code.format(options=api.options(str(tmp_path / "spool")))
+    libraries = ["", str(tmp_path / "later.so")] * 2
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, library, f"u-{number}"]) for number, library in enumerate(libraries)
+    ]
+    assert [process.wait(120) for process in processes] == [0] * 4
+    assert api.arrived() == {f"u-{number}": list(range(300)) for number in range(4)}

@@ -285,6 +285,10 @@ class Client:
         """The same as the text that Prometheus scrapes."""
         return self._library.text("stats_text", self._handle, _abi.FORMAT_PROMETHEUS)
 
+    def stats_json(self) -> str:
+        """The same as a JSON object, with the names of `meditopia status --json`."""
+        return self._library.text("stats_text", self._handle, _abi.FORMAT_JSON)
+
     @property
     def rejected(self) -> Rejected:
         """The rejected events: iterate it, or narrow it by a call, such as `client.rejected(api_code="A_1104")`."""

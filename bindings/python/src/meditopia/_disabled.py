@@ -150,6 +150,10 @@ class Disabled:
         """No metrics."""
         return ""
 
+    def stats_json(self) -> str:
+        """An empty object."""
+        return "{}"
+
     def _call(self, name: str, *arguments: Any) -> None:
         self._require_open()
 
