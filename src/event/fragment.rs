@@ -1,5 +1,7 @@
 //! The layout of a fragment, and how its user and kind are read.
 
+use memchr::memchr_iter;
+
 use super::escape;
 use super::kind::EventKind;
 
@@ -49,6 +51,21 @@ pub fn escaped_user(user: &str) -> Vec<u8> {
     let pushed = escape::push(user.as_bytes(), &mut escaped);
     debug_assert_eq!(pushed, Ok(()));
     escaped
+}
+
+/// What stands in each fragment of this escaped user, and in no fragment of another one.
+pub(crate) fn mark_of_user(escaped: &[u8]) -> Vec<u8> {
+    [USER, escaped, EVENT].concat()
+}
+
+/// Whether `mark`, which [`mark_of_user`] has made, stands in `bytes`.
+pub(crate) fn has_mark(bytes: &[u8], mark: &[u8]) -> bool {
+    // The `_` in the name of the member: few other bytes of a fragment are one.
+    const ANCHOR: usize = 10;
+    memchr_iter(USER[ANCHOR], bytes).any(|at| {
+        let from = at.checked_sub(ANCHOR);
+        from.is_some_and(|from| bytes[from..].starts_with(mark))
+    })
 }
 
 /// The text of an escaped user; empty if the bytes are not an escaped text.

@@ -1,8 +1,9 @@
 //! What `dispatch` and `sender` need of a store, whichever keeps it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::disk::Disk;
+use super::disk::{Disk, Folder};
 use super::next_ledger::{NextLedger, SpareLedger};
 use super::sync_point::SyncPoint;
 use super::syncs::Syncs;
@@ -226,6 +227,14 @@ pub trait FileStore: HostStore {
 
     /// Goes on in the next file.
     fn use_next_ledger(&mut self, next: NextLedger);
+
+    /// Has the next file of the ledger, which is wanted from now on, speak of copies of these files of queues
+    /// and rejected events: without the bytes of events that have left. The files themselves go when it
+    /// is published. Those that it does not speak of go as well.
+    fn rewrite(&mut self, files: BTreeSet<(Folder, String)>);
+
+    /// The files of queues and rejected events that it speaks of.
+    fn named_files(&self) -> BTreeSet<(Folder, String)>;
 
     /// Notes what may go once everything up to now is durable.
     fn note_sync_point(&mut self) -> SyncPoint;

@@ -59,6 +59,9 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// Gives a file another name, which no file has, perhaps in another folder.
     fn rename(&self, from: (Folder, &str), to: (Folder, &str)) -> io::Result<()>;
 
+    /// Gives a file the name of another one, which goes; there is a file of that name at any moment.
+    fn replace(&self, folder: Folder, from: &str, to: &str) -> io::Result<()>;
+
     /// Removes a file, if it exists.
     fn remove(&self, folder: Folder, name: &str) -> io::Result<()>;
 

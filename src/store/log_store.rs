@@ -3,7 +3,7 @@
 //! A commit writes runs and rejected events first, then one record of the ledger that speaks of them.
 //! What no record speaks of has not happened, and is written over.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use super::handed_out::HandedOut;
 use super::ledger::{self, Ledger};
 use super::next_ledger::{NextLedger, SpareLedger};
 use super::opening::Unreadable;
+use super::queue_file;
 use super::receipts::first_id_of;
 use super::recovery;
 use super::rejected_file::{rejected_matching, rejected_with_ids};
@@ -53,6 +54,8 @@ pub struct LogStore {
     /// An operation has failed: the store has to be opened again.
     is_spent: bool,
     pub(super) is_full_disk: bool,
+    /// Files that the next ledger is to speak of copies of; it is begun at once, also for none.
+    pub(super) rewritten: Option<BTreeSet<(Folder, String)>>,
     pub(super) handed_out: HashMap<Place, HandedOut>,
     /// Up to here the blocks of settled runs were given back.
     pub(super) punched: HashMap<Place, Point>,
@@ -94,6 +97,7 @@ impl LogStore {
             is_joint: false,
             is_spent: false,
             is_full_disk: false,
+            rewritten: None,
             handed_out: HashMap::new(),
             punched: HashMap::new(),
         };
@@ -415,6 +419,20 @@ impl FileStore for LogStore {
 
     fn use_next_ledger(&mut self, next: NextLedger) {
         self.use_ledger(next);
+    }
+
+    fn rewrite(&mut self, files: BTreeSet<(Folder, String)>) {
+        self.rewritten.get_or_insert_default().extend(files);
+    }
+
+    fn named_files(&self) -> BTreeSet<(Folder, String)> {
+        let mut named = Touched::of(&self.fold).files;
+        for (place, queue) in self.fold.places() {
+            let names = queue.files.iter();
+            let names = names.map(|file| queue_file::file_name(place, file.number));
+            named.extend(names.map(|name| (Folder::Queues, name)));
+        }
+        named
     }
 
     fn note_sync_point(&mut self) -> SyncPoint {

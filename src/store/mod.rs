@@ -11,6 +11,7 @@ mod codec;
 pub mod contract;
 pub mod disk;
 mod entry;
+pub mod erasure;
 mod failed_syncs;
 mod failures;
 mod finished;
@@ -100,6 +101,13 @@ impl Run {
         !self.slots.is_empty() && events + commas == self.body.len() as u64
     }
 
+    /// A bit for each place whose fragment was left out when the run was copied: its event had left.
+    fn blanks(&self) -> u128 {
+        let places = self.slots.iter().enumerate();
+        let blank = places.filter(|(_, slot)| slot.length == 0);
+        blank.fold(0, |blanks, (place, _)| blanks | 1 << place)
+    }
+
     /// The events' fragments and enqueue times.
     pub fn events(&self) -> impl Iterator<Item = (&[u8], i64)> {
         let mut at = 0;
@@ -139,6 +147,16 @@ impl StoredRun {
     pub fn waiting_count(&self) -> usize {
         let places = 0..self.run.slots.len();
         places.filter(|place| self.waits(*place)).count()
+    }
+
+    /// The run as it is copied: without the bytes of what has left it. Places stay, and so do the ids of events.
+    fn without_what_left(&self) -> Run {
+        let mut run = Run::default();
+        for (place, (fragment, enqueued_ms)) in self.run.events().enumerate() {
+            let kept = self.waits(place);
+            run.push(if kept { fragment } else { &[] }, enqueued_ms);
+        }
+        run
     }
 
     /// The events that wait: place, fragment, time of enqueue.

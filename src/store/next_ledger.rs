@@ -110,12 +110,15 @@ impl LogStore {
         let limit = self.disk.file_limit();
         self.ledger.is_full()
             || self.ledger.end > limit - limit / 4
+            || self.rewritten.is_some()
             || self.unsynced.failed() != Touched::default()
     }
 
     /// Writes the snapshot of the next file.
     pub(super) fn begin_ledger(&mut self, spare: SpareLedger) -> Result<NextLedger> {
-        let mut replaced: Vec<_> = self.unsynced.failed().files.into_iter().collect();
+        let mut replaced = self.unsynced.failed().files;
+        replaced.extend(self.rewritten.take().unwrap_or_default());
+        let mut replaced: Vec<_> = replaced.into_iter().collect();
         for (folder, name) in &replaced {
             let folder = *folder;
             match folder {
@@ -176,7 +179,7 @@ impl LogStore {
         self.syncs = Arc::new(Syncs::new(self.unsynced.clone(), seq, seq));
     }
 
-    /// Copies the runs of a file that still wait to a new one, in its place.
+    /// Copies the runs of a file that still wait to a new one, in its place, without what has left them.
     fn copy_queue_file(&mut self, place: Place, number: u64) -> Result<()> {
         let queue = self.fold.queue(place);
         let is_in_use = queue.files_in_use().any(|file| file.number == number);
@@ -193,12 +196,13 @@ impl LogStore {
             QueueReader::open(&*self.disk, place, number, end).map_err(|e| failed(self, e))?;
         let mut moved = HashMap::new();
         let (mut at, mut to) = (from, HEADER_LEN as u64);
-        while let Some((run, behind)) = reader.run_at(at).map_err(|e| failed(self, e))? {
+        while let Some((mut run, behind)) = reader.run_at(at).map_err(|e| failed(self, e))? {
+            run.marks |= self.fold.queue(place).marks_of(run.id);
             let mut bytes = Vec::new();
             encode_run(
                 &mut bytes,
                 (run.id, run.origin, self.fold.numbers.session),
-                &run.run,
+                &run.without_what_left(),
                 header.position(to),
             );
             let written = file.write_at(&bytes, to);

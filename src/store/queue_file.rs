@@ -140,11 +140,11 @@ impl RunHeader {
                 })
                 .collect(),
         };
-        run.is_whole().then_some(StoredRun {
+        run.is_whole().then(|| StoredRun {
             id: self.id,
             origin: self.origin,
+            marks: run.blanks(),
             run,
-            marks: 0,
         })
     }
 }
@@ -272,7 +272,7 @@ impl QueueCursor {
             return Ok(None);
         };
         self.at.offset = end;
-        run.marks = queue.marks_of(run.id);
+        run.marks |= queue.marks_of(run.id);
         Ok(Some(run))
     }
 

@@ -43,6 +43,33 @@ impl Receipt {
         out
     }
 
+    /// Whether an event of the escaped user is in it.
+    pub(super) fn names(&self, user: &[u8]) -> bool {
+        self.shares.iter().any(|share| share.user == user)
+    }
+
+    /// Leaves out the events of the escaped user.
+    pub(super) fn leave_out(&mut self, user: &[u8]) {
+        let mut rest = &self.shares.0[..];
+        let mut kept = Vec::with_capacity(rest.len());
+        let mut was_in = false;
+        while let Some((share, behind)) = share_at(rest) {
+            if share.user == user {
+                was_in = true;
+                let events = share.kinds.iter().map(|events| u32::from(*events)).sum();
+                self.events = self.events.saturating_sub(events);
+            } else {
+                kept.extend_from_slice(&rest[..rest.len() - behind.len()]);
+            }
+            rest = behind;
+        }
+        // He was alone in it.
+        if was_in && kept.is_empty() {
+            self.events = 0;
+        }
+        self.shares = Shares(kept);
+    }
+
     /// Reads the bytes of an entry back.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut from = Decoder(bytes);

@@ -93,6 +93,11 @@ impl Disk for SpoolDisk {
         old.rename_to_free(old_name, &ensure(&place)?, new_name)
     }
 
+    fn replace(&self, folder: Folder, from: &str, to: &str) -> io::Result<()> {
+        let (dir, from) = self.open_place(folder, from)?;
+        dir.rename(from, &dir, to)
+    }
+
     fn remove(&self, folder: Folder, name: &str) -> io::Result<()> {
         match self.open_place(folder, name) {
             Ok((dir, name)) => dir.remove(name).map(|_| ()),

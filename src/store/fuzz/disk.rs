@@ -111,6 +111,14 @@ impl Disk for MemoryDisk {
         Ok(())
     }
 
+    fn replace(&self, folder: Folder, from: &str, to: &str) -> io::Result<()> {
+        let mut files = lock(&self.files);
+        let bytes = files.remove(&(folder, from.to_owned()));
+        let bytes = bytes.ok_or_else(|| errno(libc::ENOENT))?;
+        files.insert((folder, to.to_owned()), bytes);
+        Ok(())
+    }
+
     fn remove(&self, folder: Folder, name: &str) -> io::Result<()> {
         lock(&self.files).remove(&(folder, name.to_owned()));
         Ok(())

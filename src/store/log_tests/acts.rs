@@ -356,6 +356,12 @@ impl World {
     /// The ledger goes on in its next file.
     pub(super) fn rotate(&mut self) -> Outcome {
         let disk = self.own_disk();
+        if self.rng.u8(..3) == 0 {
+            let named = self.store().named_files();
+            let copied = named.into_iter().filter(|_| self.rng.bool());
+            let copied = copied.collect();
+            self.store().rewrite(copied);
+        }
         let spare = SpareLedger::take(&disk)?;
         let next = self.store().begin_next_ledger(spare)?;
         if self.mistake == Mistake::CommitsMeanwhile {

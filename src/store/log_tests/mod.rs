@@ -3,6 +3,7 @@
 mod ablations;
 mod acts;
 mod damage;
+mod erasure;
 mod every_operation;
 mod finished;
 pub(super) mod formats;

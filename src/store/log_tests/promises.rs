@@ -75,12 +75,20 @@ impl World {
                 return violation(format!("run {} stands behind run {last_id}", run.id));
             }
             last_id = run.id;
-            let known = self
-                .run_ids
-                .entry(run.id)
-                .or_insert_with(|| run.run.body.clone());
-            if *known != run.run.body {
+            let fragments = run.run.events().map(|(fragment, _)| fragment.to_vec());
+            let fragments: Vec<Vec<u8>> = fragments.collect();
+            let known = self.run_ids.entry(run.id).or_insert(fragments.clone());
+            // A copy lacks the bytes of what has left the run.
+            let is_same = |(known, now): (&Vec<u8>, &Vec<u8>)| {
+                known == now || known.is_empty() || now.is_empty()
+            };
+            if known.len() != fragments.len() || !known.iter().zip(&fragments).all(is_same) {
                 return violation(format!("run id {} was given twice", run.id));
+            }
+            for (known, now) in known.iter_mut().zip(fragments) {
+                if known.is_empty() {
+                    *known = now;
+                }
             }
             for (_, event) in waiting(&run) {
                 if place.queue == 0 && !self.requeued.contains(&event) {

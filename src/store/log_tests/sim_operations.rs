@@ -63,6 +63,15 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn replace(&self, folder: Folder, from: &str, to: &str) -> io::Result<()> {
+        let (mut sim, _) = self.begin(Op::Change)?;
+        let (from, to) = ((folder, from.to_owned()), (folder, to.to_owned()));
+        let inode = sim.names.remove(&from).ok_or_else(|| errno(libc::ENOENT))?;
+        sim.names.insert(to.clone(), inode);
+        sim.name_ops.push(NameOp::Rename(from, to));
+        Ok(())
+    }
+
     fn remove(&self, folder: Folder, name: &str) -> io::Result<()> {
         let (mut sim, _) = self.begin(Op::Change)?;
         let key = (folder, name.to_owned());

@@ -72,6 +72,10 @@ impl Disk for StoppingDisk {
         unreachable!("a reader changes nothing")
     }
 
+    fn replace(&self, _: Folder, _: &str, _: &str) -> io::Result<()> {
+        unreachable!("a reader changes nothing")
+    }
+
     fn remove(&self, _: Folder, _: &str) -> io::Result<()> {
         unreachable!("a reader changes nothing")
     }

@@ -83,7 +83,7 @@ pub(super) struct World {
     pub(super) requeued: HashSet<u64>,
     /// Every batch that was ever to be sent.
     pub(super) batches: HashSet<Vec<u8>>,
-    pub(super) run_ids: HashMap<i64, Vec<u8>>,
+    pub(super) run_ids: HashMap<i64, Vec<Vec<u8>>>,
     pub(super) rejected_ids: HashMap<i64, Vec<u8>>,
     /// The last commit that is known to be durable.
     pub(super) durable: u64,

@@ -108,7 +108,7 @@ impl QueueFound {
                 if is_settled || found.runs.contains_key(&stored.id) {
                     continue;
                 }
-                stored.marks = known.marks_of(stored.id);
+                stored.marks |= known.marks_of(stored.id);
                 sink(&stored);
                 let run = RunAt {
                     file: number,

@@ -51,6 +51,11 @@ impl Disk for DyingDisk {
         self.disk.rename(from, to)
     }
 
+    fn replace(&self, folder: Folder, from: &str, to: &str) -> io::Result<()> {
+        change(&self.left)?;
+        self.disk.replace(folder, from, to)
+    }
+
     fn remove(&self, folder: Folder, name: &str) -> io::Result<()> {
         change(&self.left)?;
         self.disk.remove(folder, name)
