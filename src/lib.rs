@@ -74,7 +74,7 @@ mod store;
 mod transport;
 
 pub use client::{
-    Client, Cursor, Import, ImportEnd, KnownImport, PendingFilter, Receipt, ReceiptFilter,
+    Client, Cursor, Erasure, Import, ImportEnd, KnownImport, PendingFilter, Receipt, ReceiptFilter,
     Receipts, RejectedFilter, RejectedReason, Report, Row, RowReason, SenderSeen, UserShare,
 };
 pub use config::{BearerToken, Config, Durability, Endpoint, Proxy, Role, Settings, TokenSource};

@@ -9,6 +9,7 @@ mod core;
 mod cursor;
 #[cfg(feature = "internals")]
 mod damaged;
+mod erasure;
 mod export;
 mod import;
 mod in_doubt;
@@ -35,6 +36,7 @@ pub use self::connection::{check_connection, connection};
 pub use self::cursor::Cursor;
 #[cfg(feature = "internals")]
 pub use self::damaged::{Damaged, DamagedEvent, DamagedKind};
+pub use self::erasure::Erasure;
 pub use self::import::{Import, ImportEnd, KnownImport};
 #[cfg(feature = "internals")]
 pub use self::operator::{Purpose, RejectedCount};

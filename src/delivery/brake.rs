@@ -64,6 +64,11 @@ impl Brake {
         }
     }
 
+    /// A user is not counted any more: an operator has erased what is known of him.
+    pub fn forget(&mut self, user: &str) {
+        self.users.remove(user);
+    }
+
     pub fn users(&self) -> impl ExactSizeIterator<Item = &str> {
         self.users.iter().map(String::as_str)
     }

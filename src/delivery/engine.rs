@@ -244,15 +244,20 @@ impl Engine {
         }
     }
 
-    /// The event at `position` of a queue (0 is the head) expired, or an operator set it aside.
+    /// The event at `position` of a queue (0 is the head) expired, or an operator set it aside or erased it.
     ///
-    /// Not to be called while the lane's request is in flight, nor for events that leave the queue
+    /// Not to be called for an event of the lane's request in flight, nor for events that leave the queue
     /// because of an answer: those of its [`Effect`](super::Effect), and those that move to the
     /// suspects' queue.
     pub fn removed(&mut self, index: usize, queue: Queue, position: usize) {
         if let Some(lane) = self.lanes.get_mut(index) {
             lane.removed(queue, position);
         }
+    }
+
+    /// What is known of a user's refusals is erased. The caller stores [`refused_in_a_row`](Self::refused_in_a_row).
+    pub fn forget_refused(&mut self, user: &str) {
+        self.brake.forget(user);
     }
 
     /// The pause, if there is one. The caller stores it whenever it has changed.

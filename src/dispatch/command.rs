@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Dispatcher;
 use crate::clock::Moment;
 use crate::delivery::{Engine, PauseChange};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::store::{RejectedFilter, Store};
 
 /// A change that only the sender may make.
@@ -32,6 +32,15 @@ pub(crate) enum Command {
     Bisect,
     /// An operator knows of so much damage.
     AcknowledgeDamage { upto: u64 },
+    /// Everything is erased that is known of a user. The sender does it, which has the journal and the files.
+    Forget {
+        /// The `partner_user_id`.
+        user: String,
+        /// Of this boot of the host.
+        boot_count: u32,
+        /// The author waits until then; later it is not begun.
+        until_ns: u64,
+    },
 }
 
 /// What a step of a command has done.
@@ -103,6 +112,10 @@ impl<S: Store + ?Sized> Dispatcher<S> {
                 totals.damage_acknowledged = totals.damage().min(*upto).max(before);
                 self.commit_with_totals(Vec::new(), totals)?;
                 Ok((totals.damage_acknowledged - before) as usize)
+            }
+            Command::Forget { .. } => {
+                let what = "an erasure is no step of the lanes";
+                Err(Error::new(ErrorKind::Internal, what))
             }
         }?;
         Ok(Carried { changed, rest })

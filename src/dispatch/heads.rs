@@ -28,7 +28,8 @@ impl<S: Store + ?Sized> Dispatcher<S> {
                 let at = &mut self.lanes[lane];
                 let read = at.windows[queue.index()].fill(&mut *self.store, wanted)?;
                 at.unsifted |= read && queue == Queue::Regular;
-                let sifted = at.unsifted && self.sift(lane)?;
+                self.settle_empty_front(lane, queue)?;
+                let sifted = self.lanes[lane].unsifted && self.sift(lane)?;
                 let expired = self.expire(lane, queue, now)?;
                 if !sifted && !expired {
                     break;
@@ -43,6 +44,17 @@ impl<S: Store + ?Sized> Dispatcher<S> {
             window.measure(wanted);
         }
         Ok(true)
+    }
+
+    /// Settles the first runs of a queue if nothing waits in them: an erasure took their events when they stood
+    /// behind those at hand.
+    fn settle_empty_front(&mut self, lane: usize, queue: Queue) -> Result<()> {
+        let window = self.window_mut(lane, queue);
+        if !window.has_empty_front() {
+            return Ok(());
+        }
+        let settled = window.settle(0);
+        self.commit_lane(lane, &settled.changes)
     }
 
     /// How many events have to be at hand: a batch, or what an earlier and larger one left in doubt.

@@ -14,6 +14,7 @@
 
 mod command;
 mod commits;
+mod erasure;
 mod heads;
 mod measures;
 mod notes;
@@ -28,6 +29,7 @@ mod translate;
 mod window;
 
 pub(crate) use self::command::{Carried, Command, in_steps};
+pub(crate) use self::erasure::TakenOut;
 pub(crate) use self::notes::{Failed, Note};
 pub(crate) use self::pauses::OnPause;
 pub(crate) use self::spread::{NewRuns, Spread, lane_of};

@@ -1,6 +1,7 @@
 //! Steps that must not become long: each is a commit of its own, and the store is free in between.
 
 mod any_store;
+mod erasure;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;

@@ -18,7 +18,7 @@ const BODY_END: &[u8] = b"]}";
 #[derive(Debug)]
 pub(super) struct Window {
     place: Place,
-    /// The first of them has an event that waits.
+    /// Once the lane is prepared, the first of them has an event that waits.
     runs: VecDeque<StoredRun>,
     /// Events in `runs` that wait.
     events: usize,
@@ -78,9 +78,14 @@ impl Window {
         while self.events < wanted && !self.all_read {
             let runs = store.runs(self.place, self.last_read, READ_AHEAD_RUNS)?;
             self.all_read = runs.is_empty();
-            for run in runs {
+            for mut run in runs {
                 self.last_read = run.id;
-                self.events += run.waiting_count();
+                let waiting = run.waiting_count();
+                self.events += waiting;
+                if waiting == 0 {
+                    // There may be very many of them in a row.
+                    run.run = Run::default();
+                }
                 self.runs.push_back(run);
                 read = true;
             }
@@ -139,6 +144,17 @@ impl Window {
     /// How many requests have carried the first event, as far as this process knows.
     pub(super) fn carried(&self) -> u32 {
         self.carried.front().copied().unwrap_or(0)
+    }
+
+    /// The last run that was read.
+    pub(super) fn last_read(&self) -> i64 {
+        self.last_read
+    }
+
+    /// Whether nothing waits in the first run at hand: it was behind them when its events left.
+    pub(super) fn has_empty_front(&self) -> bool {
+        let front = self.runs.front();
+        front.is_some_and(|stored| stored.waiting_count() == 0)
     }
 
     /// The run that the first run at hand comes from.

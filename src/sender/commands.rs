@@ -11,12 +11,14 @@
 
 use std::collections::BinaryHeap;
 use std::io::ErrorKind as IoKind;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::election::{Election, describe_elected};
+use super::erasure::Erased;
 use super::{Shared, wake};
 use crate::clock;
 use crate::dispatch::{Carried, Command, in_steps};
@@ -28,7 +30,40 @@ use crate::spool::{Dir, Safety, Spool, Subdirectory};
 #[derive(Debug, Serialize, Deserialize)]
 struct Answer {
     changed: usize,
+    #[serde(default)]
+    erased: Option<Erased>,
     error: Option<AnsweredError>,
+}
+
+/// What a command has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// Rows that it changed.
+    pub(super) changed: usize,
+    /// Of an erasure.
+    pub(super) erased: Option<Erased>,
+}
+
+/// What came of carrying a command out.
+enum Came {
+    Out(Outcome),
+    Later,
+}
+
+/// What whoever carries commands out has to do next.
+pub(super) enum Task<'a> {
+    /// The next step of a command.
+    Step(&'a Command),
+    /// All that is known of this user is to be erased.
+    Erasure(&'a str),
+}
+
+/// What came of it.
+pub(super) enum Done {
+    Step(Carried),
+    Erasure(Erased),
+    /// Nothing yet: an erasure has to wait, and others need not.
+    Later,
 }
 
 /// An error on its way to another process.
@@ -43,6 +78,8 @@ struct AnsweredError {
 const WAITING: &str = "json";
 const CLAIMED: &str = "claimed";
 const ANSWERED: &str = "answer";
+/// Of a file that is no command.
+const BAD: &str = "bad";
 /// An author that has not come for its answer by then has died.
 const ANSWER_KEPT: Duration = Duration::from_secs(60);
 /// How often an author looks for its answer.
@@ -53,12 +90,11 @@ const AT_ONCE: usize = 1_000;
 const BYTES_AT_MOST: usize = 64 * 1024 * 1024;
 
 impl Shared {
-    /// Has the elected process carry `command` out, or this one if none is; says how many rows it
-    /// changed.
+    /// Has the elected process carry `command` out, or this one if none is; says what it has done.
     ///
     /// Errors: [`ErrorKind::Timeout`] if no sender has taken it by `deadline` (it is taken back),
     /// or what came of it.
-    pub(super) fn command(&self, command: &Command, deadline: Instant) -> Result<usize> {
+    pub(super) fn command(&self, command: &Command, deadline: Instant) -> Result<Outcome> {
         let spool = &self.spool;
         let waiting = match Waiting::leave(spool, command) {
             // An operator must be able to act on a full disk of all days.
@@ -70,11 +106,15 @@ impl Shared {
         };
         wake::send(spool, wake::Wake::Look);
         loop {
-            if let Some(election) = Election::try_win_for(spool, &self.own_election)?
-                && let Err(e) = self.carry_out_as(&election, deadline)
-            {
-                waiting.take_back();
-                return Err(e);
+            if let Some(election) = Election::try_win_for(spool, &self.own_election)? {
+                let carried = match command {
+                    Command::Forget { .. } => self.erase_as(election, deadline),
+                    _ => self.carry_out_as(&election, deadline),
+                };
+                if let Err(e) = carried {
+                    waiting.take_back();
+                    return Err(e);
+                }
             }
             if let Some(answer) = waiting.take_answer()? {
                 return answer;
@@ -91,14 +131,45 @@ impl Shared {
         let damage = self.session_until(deadline)?.damage().cloned();
         let mut state = self.open_state(election, damage)?;
         // The error of a command is its answer, and the state that failed is not used again.
-        let _ = carry_out_waiting(self, election, |step| {
+        let _ = carry_out_waiting(self, election, |task| {
+            let Task::Step(step) = task else {
+                return Ok(Some(Done::Later));
+            };
             let carried = state.dispatcher.carry_out(step, clock::now())?;
             self.keep_committed_of(&state)?;
-            Ok(Some(carried))
+            Ok(Some(Done::Step(carried)))
         });
         for note in state.dispatcher.take_notes() {
             note.write(&self.log);
         }
+        Ok(())
+    }
+
+    /// The same where one of them is an erasure, which takes over and goes on in other ledgers, as a sender does.
+    fn erase_as(&self, election: Election, deadline: Instant) -> Result<()> {
+        // Threads of this process would send. Its coordinator stands for election, and carries the command out.
+        if self.threads.has_lanes() {
+            drop(election);
+            std::thread::sleep(LOOK_EVERY);
+            return Ok(());
+        }
+        let damage = self.session_until(deadline)?.damage().cloned();
+        let state = self.open_state(&election, damage)?;
+        let election = Arc::new(election);
+        self.session_until(deadline)?.open(state, election.clone());
+        // Their errors are their answers.
+        let _ = carry_out_waiting(self, &election, |task| match task {
+            Task::Step(step) => {
+                let carried = self.step(|state| state.dispatcher.carry_out(step, clock::now()))?;
+                self.keep_committed()?;
+                Ok(carried.map(Done::Step))
+            }
+            Task::Erasure(user) => {
+                let erased = self.erase(&election, user, &mut || Ok(()))?;
+                Ok(erased.map(Done::Erasure))
+            }
+        });
+        self.session().close();
         Ok(())
     }
 
@@ -134,7 +205,7 @@ impl Waiting {
     }
 
     /// The answer, once there is one.
-    fn take_answer(&self) -> Result<Option<Result<usize>>> {
+    fn take_answer(&self) -> Result<Option<Result<Outcome>>> {
         let dir = self.commands.require()?;
         let name = with_ending(&self.name, ANSWERED);
         let Some(text) = read(&dir, &name)? else {
@@ -143,7 +214,10 @@ impl Waiting {
         let _ = dir.remove(&name);
         let answer: Answer = decode(&dir, &name, &text)?;
         Ok(Some(match answer.error {
-            None => Ok(answer.changed),
+            None => Ok(Outcome {
+                changed: answer.changed,
+                erased: answer.erased,
+            }),
             Some(error) => Err(error.into_error()),
         }))
     }
@@ -154,9 +228,20 @@ impl Waiting {
         dir.is_ok_and(|dir| dir.remove(&self.name).is_ok_and(|was_there| was_there))
     }
 
+    /// Whether the sender has put the command aside, as none. The file goes: it may name a user.
+    fn is_unknown(&self) -> bool {
+        let dir = self.commands.require();
+        dir.is_ok_and(|dir| {
+            let removed = dir.remove(&with_ending(&self.name, BAD));
+            removed.is_ok_and(|was_there| was_there)
+        })
+    }
+
     fn give_up(&self, spool: &Spool) -> Error {
         let what = if self.take_back() {
             "did not take the command in time; nothing was changed; try again"
+        } else if self.is_unknown() {
+            "is of an older version that does not know the command; nothing was changed; update that program"
         } else {
             "is still carrying the command out; look at the outcome"
         };
@@ -174,7 +259,7 @@ impl Waiting {
 pub(super) fn carry_out_waiting(
     shared: &Shared,
     election: &Election,
-    mut step: impl FnMut(&Command) -> Result<Option<Carried>>,
+    mut carry_out: impl FnMut(Task<'_>) -> Result<Option<Done>>,
 ) -> Result<usize> {
     let mut count = 0;
     let Some(dir) = shared.spool.commands().open()? else {
@@ -193,10 +278,21 @@ pub(super) fn carry_out_waiting(
                 continue;
             }
         };
-        match in_steps(&command, &mut step) {
+        if let Command::Forget {
+            boot_count,
+            until_ns,
+            ..
+        } = &command
+            && let Err(e) = shared.check_erasure(*boot_count, *until_ns)
+        {
+            answer(&dir, &claimed, election, Err(&e))?;
+            continue;
+        }
+        match carry_out_one(&command, &mut carry_out) {
             // The state is gone: the next elected sender carries the command out as a whole.
             Ok(None) => break,
-            Ok(Some(changed)) => answer(&dir, &claimed, election, Ok(changed))?,
+            Ok(Some(Came::Later)) => continue,
+            Ok(Some(Came::Out(outcome))) => answer(&dir, &claimed, election, Ok(outcome))?,
             Err(e) => {
                 answer(&dir, &claimed, election, Err(&e))?;
                 return Err(e);
@@ -209,6 +305,35 @@ pub(super) fn carry_out_waiting(
         wake::send(&shared.spool, wake::Wake::Look);
     }
     Ok(count)
+}
+
+/// Carries a command out; `None`: the state is gone.
+fn carry_out_one(
+    command: &Command,
+    carry_out: &mut impl FnMut(Task<'_>) -> Result<Option<Done>>,
+) -> Result<Option<Came>> {
+    if let Command::Forget { user, .. } = command {
+        let done = carry_out(Task::Erasure(user))?;
+        return Ok(done.map(|done| match done {
+            Done::Erasure(erased) => Came::Out(Outcome {
+                changed: 0,
+                erased: Some(erased),
+            }),
+            Done::Later | Done::Step(_) => Came::Later,
+        }));
+    }
+    let changed = in_steps(command, |step| {
+        Ok(match carry_out(Task::Step(step))? {
+            Some(Done::Step(carried)) => Some(carried),
+            Some(Done::Erasure(_) | Done::Later) | None => None,
+        })
+    })?;
+    Ok(changed.map(|changed| {
+        Came::Out(Outcome {
+            changed,
+            erased: None,
+        })
+    }))
 }
 
 /// The first files of commands, the earliest first. Removes answers that nobody has come for.
@@ -258,7 +383,7 @@ fn claim(dir: &Dir, name: &str, _election: &Election) -> Claim {
     match read(dir, &claimed).and_then(|text| decode(dir, &claimed, &text.unwrap_or_default())) {
         Ok(command) => Claim::Command(claimed, command),
         Err(e) => {
-            let _ = dir.rename(&claimed, dir, &with_ending(name, "bad"));
+            let _ = dir.rename(&claimed, dir, &with_ending(name, BAD));
             Claim::Bad(e)
         }
     }
@@ -269,10 +394,12 @@ fn answer(
     dir: &Dir,
     claimed: &str,
     _election: &Election,
-    outcome: std::result::Result<usize, &Error>,
+    outcome: std::result::Result<Outcome, &Error>,
 ) -> Result<()> {
+    let done = outcome.unwrap_or_default();
     let answer = Answer {
-        changed: outcome.unwrap_or(0),
+        changed: done.changed,
+        erased: done.erased,
         error: outcome.err().map(AnsweredError::from_error),
     };
     write(dir, &with_ending(claimed, ANSWERED), &answer)?;

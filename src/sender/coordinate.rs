@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::commands::{self, Done, Task};
 use super::election::{self, Election};
 use super::publisher::Publisher;
 use super::reclaim::{self, DiskSpace};
@@ -16,7 +17,7 @@ use super::state::State;
 use super::take_over::TakeOver;
 use super::vitals::Thread;
 use super::wake::{Reasons, WakeSocket};
-use super::{Shared, commands, lane, no_thread, session};
+use super::{Shared, lane, no_thread, session};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Level;
@@ -287,7 +288,7 @@ impl ElectedSender {
         change_lanes(shared)?;
         start_lanes(shared)?;
         self.space.look(shared)?;
-        carry_out_commands(shared, &self.election, &mut self.publisher)?;
+        carry_out_commands(shared, &self.election, &mut self.publisher, Between::Rounds)?;
         let taken_bytes = self.take_over(shared)?;
         self.forget_receipts(shared)?;
         self.keep_files_young(shared);
@@ -351,7 +352,7 @@ impl ElectedSender {
             }
             shared.keep_ledger_short()?;
             // The rest of the round may take minutes.
-            carry_out_commands(shared, &self.election, &mut self.publisher)?;
+            carry_out_commands(shared, &self.election, &mut self.publisher, Between::Chunks)?;
             self.publisher.keep_alive(shared)?;
         }
         shared.step(|state| {
@@ -403,18 +404,39 @@ impl ElectedSender {
     }
 }
 
+/// When commands are carried out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Between {
+    /// No round is under way.
+    Rounds,
+    /// A round is, so that no other one may begin.
+    Chunks,
+}
+
 /// Carries out what operators have asked for.
 fn carry_out_commands(
     shared: &Shared,
     election: &Election,
     publisher: &mut Publisher,
+    between: Between,
 ) -> Result<()> {
-    let count = commands::carry_out_waiting(shared, election, |step| {
+    let count = commands::carry_out_waiting(shared, election, |task| {
         shared.liveness.expect_none(Thread::Coordinator);
-        let carried = shared.step(|state| state.dispatcher.carry_out(step, clock::now()))?;
-        shared.keep_committed()?;
-        publisher.keep_alive(shared)?;
-        Ok(carried)
+        match task {
+            Task::Step(step) => {
+                let carried =
+                    shared.step(|state| state.dispatcher.carry_out(step, clock::now()))?;
+                shared.keep_committed()?;
+                publisher.keep_alive(shared)?;
+                Ok(carried.map(Done::Step))
+            }
+            Task::Erasure(_) if between == Between::Chunks => Ok(Some(Done::Later)),
+            Task::Erasure(user) => {
+                let mut alive = || publisher.keep_alive(shared);
+                let erased = shared.erase(election, user, &mut alive)?;
+                Ok(erased.map(Done::Erasure))
+            }
+        }
     })?;
     if count > 0 {
         shared.threads.notify();

@@ -14,6 +14,7 @@
 mod commands;
 mod coordinate;
 pub(crate) mod election;
+mod erasure;
 mod flush;
 mod lane;
 mod publisher;
@@ -178,7 +179,7 @@ impl Sender {
     /// changed.
     pub(crate) fn command(&self, command: &Command) -> Result<usize> {
         let deadline = Instant::now() + COMMAND_TIMEOUT;
-        self.shared.command(command, deadline)
+        Ok(self.shared.command(command, deadline)?.changed)
     }
 
     /// Whether this process has found the store damaged, and it still is the same one. Waits for a

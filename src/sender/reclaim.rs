@@ -6,6 +6,7 @@
 //! soon be delivered.
 
 use std::io::ErrorKind as IoKind;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use rustix::fs::FallocateFlags;
@@ -22,6 +23,7 @@ use crate::journal::segment::HEADER_LEN;
 use crate::log::Level;
 use crate::process::calls;
 use crate::spool::{Dir, Spool};
+use crate::store::erasure::has_mark;
 use crate::store::{Change, DiskUse};
 
 /// Segments removed between two commits, and in a round.
@@ -101,6 +103,18 @@ impl DiskSpace {
         self.due = Instant::now();
     }
 
+    /// The same as [`give_back`](Self::give_back) between two chunks, while the disk is full.
+    pub(super) fn give_back_if_tight(
+        &mut self,
+        shared: &Shared,
+        election: &Election,
+    ) -> Result<()> {
+        match self.in_use {
+            DiskUse::Tight => self.give_back(shared, election),
+            DiskUse::Roomy => Ok(()),
+        }
+    }
+
     /// Gives back the blocks of what was taken over, and the store's own of what is settled, if it is time.
     pub(super) fn give_back(&mut self, shared: &Shared, _election: &Election) -> Result<()> {
         let due = self.in_use == DiskUse::Tight || Instant::now() >= self.due;
@@ -170,6 +184,64 @@ fn punch(journal: &Dir, name: &str, from: u64, upto: u64) -> std::io::Result<()>
     let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     calls::fallocate(&*file, hole, from, upto - from)?;
     Ok(())
+}
+
+/// Gives the blocks back of all that was taken over of segments in which a user's mark stands there, or writes
+/// zeros over it where blocks cannot be given back. Calls `alive` for each segment.
+pub(super) fn erase_taken(
+    shared: &Shared,
+    _election: &Election,
+    mark: &[u8],
+    alive: &mut dyn FnMut() -> Result<()>,
+) -> Result<()> {
+    let Some(offsets) = shared.step(|state| Ok(state.offsets.clone()))? else {
+        return Ok(());
+    };
+    let journal = shared.spool.journal().ensure()?;
+    let mut found = Vec::new();
+    for (name, upto) in &offsets {
+        let file = match journal.open(name) {
+            Ok(file) => file,
+            Err(e) if e.kind() == IoKind::NotFound => continue,
+            Err(e) => return Err(journal.error(name, e)),
+        };
+        let range = (HEADER_LEN as u64, *upto);
+        let read = |buffer: &mut [u8], at| file.read_at(buffer, at);
+        if has_mark(read, range, mark).map_err(|e| journal.error(name, e))? {
+            found.push((name, range));
+        }
+        alive()?;
+    }
+    if found.is_empty() || shared.sync_point(|_, _| Some(()))?.is_none() {
+        return Ok(());
+    }
+    for (name, range) in found {
+        erase_range(&journal, name, range).map_err(|e| journal.error(name, e))?;
+        alive()?;
+    }
+    Ok(())
+}
+
+fn erase_range(journal: &Dir, name: &str, (from, upto): (u64, u64)) -> std::io::Result<()> {
+    const ZEROS: u64 = 64 * 1024;
+    let file = match journal.open_to_write(name) {
+        Err(e) if e.kind() == IoKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    match calls::fallocate(&*file, hole, from, upto - from) {
+        Err(e) if is_unsupported(&e.into()) => {
+            let zeros = vec![0; ZEROS as usize];
+            let mut at = from;
+            while at < upto {
+                let length = (upto - at).min(ZEROS);
+                file.write_all_at(&zeros[..length as usize], at)?;
+                at += length;
+            }
+        }
+        punched => punched?,
+    }
+    file.sync_all()
 }
 
 /// Removes segments that are taken over and whose writers have ended, and forgets those that are

@@ -7,6 +7,7 @@ use super::state::State;
 use crate::clock::BootTime;
 use crate::dispatch::{NewRuns, Spread};
 use crate::error::Result;
+use crate::event;
 use crate::journal::damage::{self, Damage};
 use crate::journal::removal::{self, Tail};
 use crate::journal::round::{Foreign, Offsets, Round};
@@ -24,6 +25,8 @@ pub(super) struct TakeOver {
     lanes: usize,
     chunk_bytes: usize,
     done: bool,
+    /// The escaped user whose events are not taken over but dropped, and how many these were.
+    left_out: Option<(Vec<u8>, u64)>,
     pub(super) lines: DamageLines,
 }
 
@@ -71,8 +74,19 @@ impl TakeOver {
             lanes,
             chunk_bytes,
             done: false,
+            left_out: None,
             lines: DamageLines::default(),
         })
+    }
+
+    /// Drops the events of the escaped `user` instead of taking them over.
+    pub(super) fn leave_out(&mut self, user: &[u8]) {
+        self.left_out = Some((user.to_vec(), 0));
+    }
+
+    /// How many events were dropped.
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out.as_ref().map_or(0, |(_, events)| *events)
     }
 
     /// Reads the next chunk; `None` when the round is complete.
@@ -81,11 +95,13 @@ impl TakeOver {
             return Ok(None);
         }
         let mut spread = Spread::over(self.lanes);
-        let read = self
-            .round
-            .read_chunk(self.chunk_bytes, |fragment, enqueued_ms| {
-                spread.push(fragment, enqueued_ms);
-            })?;
+        let left_out = &mut self.left_out;
+        let read =
+            self.round
+                .read_chunk(self.chunk_bytes, |fragment, enqueued_ms| match left_out {
+                    Some((user, events)) if event::user_of(fragment) == *user => *events += 1,
+                    _ => spread.push(fragment, enqueued_ms),
+                })?;
         // What is skipped must be safe elsewhere before it is skipped.
         damage::save(spool, self.round.journal(), &read.damage)?;
         self.done = !read.more;

@@ -44,7 +44,7 @@ impl Shared {
     }
 
     /// Returns once everything that was committed so far survives a power cut.
-    fn sync_committed(&self) -> Result<()> {
+    pub(super) fn sync_committed(&self) -> Result<()> {
         let Some((syncs, seq)) = self.syncs(None) else {
             return Err(self.was_closed());
         };

@@ -137,7 +137,7 @@ fn planted_files_are_looked_at_a_thousand_at_a_time_and_said_seldom() {
     let carry_out = || {
         let count = carry_out_waiting(shared, &election, |_| {
             let (changed, rest) = (1, None);
-            Ok(Some(Carried { changed, rest }))
+            Ok(Some(Done::Step(Carried { changed, rest })))
         });
         (count.unwrap(), waiting(&dir).unwrap().len())
     };
@@ -164,4 +164,80 @@ fn a_command_file_of_any_size_is_read_up_to_a_bound() {
     };
     assert!(e.message().contains("1.claimed: has more than"), "{e}");
     assert!(std::fs::exists(dir.path("1.bad")).unwrap());
+}
+
+#[test]
+fn a_command_that_an_older_sender_does_not_know_is_told_as_that_and_its_file_goes() {
+    let opened = open();
+    let spool = &opened.sender.shared.spool;
+    let waiting = Waiting::leave(spool, &Command::Hold).unwrap();
+    let dir = spool.commands().require().unwrap();
+    let bad = with_ending(&waiting.name, BAD);
+    dir.rename(&waiting.name, &dir, &bad).unwrap();
+    let given_up = waiting.give_up(spool);
+    assert!(given_up.message().contains("older version"), "{given_up}");
+    assert!(!std::fs::exists(dir.path(&bad)).unwrap());
+}
+
+fn forget(boot_count: u32, left: Duration) -> Command {
+    Command::Forget {
+        user: "u".to_owned(),
+        boot_count,
+        until_ns: clock::now().after(left).boot_ns,
+    }
+}
+
+#[test]
+fn an_erasure_whose_author_waits_no_longer_is_not_begun_and_others_are_carried_out() {
+    let opened = open();
+    let shared = &opened.sender.shared;
+    let (spool, now) = (&shared.spool, shared.spool.boot_count());
+    let late = Waiting::leave(spool, &forget(now, Duration::ZERO)).unwrap();
+    let of_another_boot = forget(now + 1, Duration::from_secs(60));
+    let of_another_boot = Waiting::leave(spool, &of_another_boot).unwrap();
+    let hold = Waiting::leave(spool, &Command::Hold).unwrap();
+    let election = elect(spool);
+    let count = carry_out_waiting(shared, &election, |task| match task {
+        Task::Step(_) => Ok(Some(Done::Step(Carried {
+            changed: 1,
+            rest: None,
+        }))),
+        Task::Erasure(_) => panic!("it is begun"),
+    });
+    assert_eq!(count.unwrap(), 1);
+    assert!(hold.take_answer().unwrap().unwrap().is_ok());
+    for waiting in [late, of_another_boot] {
+        let refused = waiting.take_answer().unwrap().unwrap().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Timeout);
+        assert!(refused.message().contains("too long ago"), "{refused}");
+    }
+}
+
+#[test]
+fn an_erasure_that_has_to_wait_keeps_no_other_command_waiting() {
+    let opened = open();
+    let shared = &opened.sender.shared;
+    let spool = &shared.spool;
+    let minute = Duration::from_secs(60);
+    let erasure = Waiting::leave(spool, &forget(spool.boot_count(), minute)).unwrap();
+    let hold = Waiting::leave(spool, &Command::Hold).unwrap();
+    let election = elect(spool);
+    let mut is_now = false;
+    for expected in [1, 1] {
+        let count = carry_out_waiting(shared, &election, |task| {
+            Ok(Some(match task {
+                Task::Step(_) => Done::Step(Carried {
+                    changed: 1,
+                    rest: None,
+                }),
+                Task::Erasure(_) if is_now => Done::Erasure(Erased::default()),
+                Task::Erasure(_) => Done::Later,
+            }))
+        });
+        assert_eq!(count.unwrap(), expected);
+        is_now = true;
+    }
+    assert!(hold.take_answer().unwrap().unwrap().is_ok());
+    let erased = erasure.take_answer().unwrap().unwrap().unwrap();
+    assert_eq!(erased.erased, Some(Erased::default()));
 }
