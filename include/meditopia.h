@@ -153,7 +153,7 @@
 /**
  * Grows when a function, a constant, or a field at the end of a struct is added.
  */
-#define MEDITOPIA_ABI_MINOR 2
+#define MEDITOPIA_ABI_MINOR 3
 
 /**
  * The formats of `meditopia_stats_text`.
@@ -867,6 +867,42 @@ typedef struct meditopia_receipt {
    */
   size_t users_json_len;
 } meditopia_receipt;
+
+/**
+ * What `meditopia_forget_user` has done. It is all zero after an error.
+ */
+typedef struct meditopia_erasure {
+  /**
+   * Set it to sizeof(meditopia_erasure) before the call.
+   */
+  uint32_t struct_size;
+  /**
+   * 1: nothing of the user is left in the spool; 0: `in_flight` or `files_left` is not 0.
+   */
+  uint32_t is_complete;
+  /**
+   * Events that waited to be sent, and are erased.
+   */
+  uint64_t pending;
+  /**
+   * Rejected events that are erased.
+   */
+  uint64_t rejected;
+  /**
+   * Receipts that named the user, and do not any more.
+   */
+  uint64_t receipts;
+  /**
+   * Events that cannot be taken back: a request with them is under way, or none has been answered.
+   */
+  uint64_t in_flight;
+  /**
+   * Files of the spool in which the user still stands: because of events in flight, of events that
+   * were enqueued meanwhile, of damage that was set aside or of an import that did not end. The
+   * command `meditopia forget` names them. Not more than 100 are counted.
+   */
+  uint64_t files_left;
+} meditopia_erasure;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1693,6 +1729,39 @@ meditopia_status meditopia_receipts_next(struct meditopia_receipts *receipts,
  * Frees a list of receipts and the string of its last one. NULL does nothing.
  */
 void meditopia_receipts_free(struct meditopia_receipts *receipts);
+
+/**
+ * Erases the events of a user that were enqueued before the call and are not delivered, rejected
+ * ones included, and the user's receipts, for good. When it returns, their bytes are in no file of the
+ * spool, but for what `erasure` says. What was delivered is at Meditopia, and stays there.
+ *
+ *   partner_user_id  which user; UTF-8, borrowed for the call
+ *   timeout_ms       the longest time that it waits for the spool's sender, 0 to 4294967295
+ *                    milliseconds; a sender with much to do needs some seconds
+ *   erasure          what was done and what is left; may be NULL, otherwise set its `struct_size`
+ *
+ * An event of a request that is under way, or that no answer has settled, cannot be taken back. The
+ * call waits for that request until `timeout_ms` is over, and then counts the event as `in_flight`: call
+ * it again later. An event that is enqueued during the call may be erased or stay. Events of other users
+ * keep their order.
+ *
+ * Blocks for as long as the disk takes, with many events for seconds. Callable from any thread.
+ *
+ * Errors: `MEDITOPIA_ERROR_INVALID_ARGUMENT`, `MEDITOPIA_ERROR_TIMEOUT` (the call may still take
+ * effect), `MEDITOPIA_ERROR_SPOOL_FULL`, `MEDITOPIA_ERROR_IO`, `MEDITOPIA_ERROR_STORE`,
+ * `MEDITOPIA_ERROR_CLOSED`. After any of them the same call goes on where this one ended.
+ *
+ * Example:
+ *
+ *   meditopia_erasure erasure = { .struct_size = sizeof erasure };
+ *   status = meditopia_forget_user(client, "user-17", 30000, &erasure, &error);
+ *   if (status == MEDITOPIA_OK && !erasure.is_complete) ask_again_later();
+ */
+meditopia_status meditopia_forget_user(struct meditopia_client *client,
+                                       const char *partner_user_id,
+                                       uint32_t timeout_ms,
+                                       struct meditopia_erasure *erasure,
+                                       struct meditopia_error *error);
 
 #ifdef __cplusplus
 }  // extern "C"

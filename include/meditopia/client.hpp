@@ -120,6 +120,20 @@ class client {
   /// Ends a hold or another pause: the sender tries again at once.
   result<void> try_resume() noexcept { return call(meditopia_resume); }
 
+  /// Erases the user's events that were enqueued before and are not delivered, and the user's receipts, for good.
+  /// An event of a request that is under way stays, once the deadline is over.
+  template <class Deadline>
+  result<meditopia::erasure> try_forget_user(std::string_view partner_user_id, Deadline deadline) noexcept {
+    const detail::c_text user(partner_user_id);
+    if (!user) return user.refused("partner_user_id");
+    meditopia::erasure erasure;
+    const auto outcome = call([&](meditopia_client* handle, meditopia_error* error) {
+      return meditopia_forget_user(handle, user.get(), detail::timeout_ms(deadline), &erasure, error);
+    });
+    if (!outcome) return outcome.error();
+    return erasure;
+  }
+
   result<meditopia::stats> try_stats() noexcept {
     meditopia::stats stats;
     const auto outcome = call([&](meditopia_client* handle, meditopia_error* error) {
@@ -270,6 +284,10 @@ class client {
   void set_bearer_token(std::string_view bearer_token) { try_set_bearer_token(bearer_token).value(); }
   void hold() { try_hold().value(); }
   void resume() { try_resume().value(); }
+  template <class Deadline>
+  meditopia::erasure forget_user(std::string_view partner_user_id, Deadline deadline) {
+    return try_forget_user(partner_user_id, deadline).value();
+  }
   meditopia::stats stats() { return try_stats().value(); }
   std::string stats_text(stats_format format) { return try_stats_text(format).value(); }
   event_list rejected(const filter& filter = {}) { return try_rejected(filter).value(); }

@@ -122,6 +122,13 @@ struct report : meditopia_report {
   std::optional<time_point> next_probe() const noexcept { return detail::some_time(next_probe_ms); }
 };
 
+/// What an erasure has done: the fields of meditopia_erasure.
+struct erasure : meditopia_erasure {
+  erasure() noexcept : meditopia_erasure{} { struct_size = sizeof(meditopia_erasure); }
+  /// Whether nothing of the user is left in the spool.
+  bool complete() const noexcept { return is_complete != 0; }
+};
+
 /// Counters and gauges of a spool: the fields of meditopia_stats, with times as time_point.
 struct stats : meditopia_stats {
   stats() noexcept : meditopia_stats{} { struct_size = sizeof(meditopia_stats); }

@@ -25,6 +25,7 @@ mod client;
 mod config;
 mod cursor;
 mod enqueue;
+mod erasure;
 mod error;
 mod growing;
 mod guard;

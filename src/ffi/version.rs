@@ -9,13 +9,13 @@ use super::panic::guard_or;
 pub const MEDITOPIA_ABI_MAJOR: u32 = 0;
 
 /// Grows when a function, a constant, or a field at the end of a struct is added.
-pub const MEDITOPIA_ABI_MINOR: u32 = 2;
+pub const MEDITOPIA_ABI_MINOR: u32 = 3;
 
 /// The same for meditopia_ffi.h, whose readers know no `#define`.
 #[repr(C)]
 pub enum meditopia_abi {
     MEDITOPIA_ABI_MAJOR = 0,
-    MEDITOPIA_ABI_MINOR = 2,
+    MEDITOPIA_ABI_MINOR = 3,
 }
 
 const _: () = assert!(

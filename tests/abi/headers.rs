@@ -10,9 +10,9 @@ use std::process::Command;
 use meditopia_testkit::repository_path;
 
 /// The files of `src/ffi`, in the order of the header.
-const SOURCES: [&str; 13] = [
+const SOURCES: [&str; 14] = [
     "version", "status", "error", "text", "config", "client", "enqueue", "report", "stats", "log",
-    "cursor", "rejected", "receipts",
+    "cursor", "rejected", "receipts", "erasure",
 ];
 
 fn read(path: &str) -> String {

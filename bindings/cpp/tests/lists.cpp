@@ -127,6 +127,17 @@ STORY(options_in_braces_may_be_of_any_type, 0, "") {
   CHECK(texts.get("role") == "enqueue");
 }
 
+STORY(a_user_is_erased_and_the_others_are_delivered, 1, "") {
+  client client{options().set("role", "enqueue")};
+  for (const char* user : {"gone", "stays", "gone"}) client.enqueue("t", user, "video");
+  const auto erasure = client.forget_user("gone", soon);
+  CHECK(erasure.complete() && erasure.pending == 2 && erasure.rejected == 0 && erasure.in_flight == 0);
+  client.flush(soon);
+  CHECK(client.stats().delivered == 1);
+  CHECK(client.forget_user("stays", soon).receipts == 1);
+  CHECK(client.try_forget_user("", soon).error().code() == meditopia::errc::invalid_argument);
+}
+
 STORY(an_event_in_doubt_is_listed_and_set_aside, 1, R"(--faults {"faults":[{"fault":"status","status":500,"when":"after"}]})") {
   client client{options().set("role", "enqueue")};
   client.enqueue("t", "u", "video");

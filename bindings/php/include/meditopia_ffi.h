@@ -6,7 +6,7 @@
 
 typedef enum meditopia_abi {
   MEDITOPIA_ABI_MAJOR = 0,
-  MEDITOPIA_ABI_MINOR = 2,
+  MEDITOPIA_ABI_MINOR = 3,
 } meditopia_abi;
 
 typedef enum meditopia_format {
@@ -191,6 +191,16 @@ typedef struct meditopia_receipt {
   size_t users_json_len;
 } meditopia_receipt;
 
+typedef struct meditopia_erasure {
+  uint32_t struct_size;
+  uint32_t is_complete;
+  uint64_t pending;
+  uint64_t rejected;
+  uint64_t receipts;
+  uint64_t in_flight;
+  uint64_t files_left;
+} meditopia_erasure;
+
 uint32_t meditopia_abi_version(void);
 
 const char *meditopia_version(void);
@@ -374,3 +384,9 @@ meditopia_status meditopia_receipts_next(struct meditopia_receipts *receipts,
                                          struct meditopia_error *error);
 
 void meditopia_receipts_free(struct meditopia_receipts *receipts);
+
+meditopia_status meditopia_forget_user(struct meditopia_client *client,
+                                       const char *partner_user_id,
+                                       uint32_t timeout_ms,
+                                       struct meditopia_erasure *erasure,
+                                       struct meditopia_error *error);

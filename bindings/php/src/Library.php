@@ -19,7 +19,7 @@ final class Library
 
     /** The version of include/meditopia_ffi.h that this package is written for. */
     public const ABI_MAJOR = 0;
-    public const ABI_MINOR = 2;
+    public const ABI_MINOR = 3;
 
     private static ?FFI $loaded = null;
     private static ?string $loadedFrom = null;

@@ -111,6 +111,24 @@ final class Operator
         return $this->change('meditopia_in_doubt_set_aside', $ids);
     }
 
+    /**
+     * Erases the user's events that were enqueued before and are not delivered, and the user's receipts, for good.
+     * What a request has that is under way cannot be taken back: the call waits for it, and counts what is left.
+     */
+    public function forgetUser(string $partnerUserId, float $timeoutSeconds = 30.0): Erasure
+    {
+        if (str_contains($partnerUserId, "\0")) {
+            throw new InvalidArgument('partnerUserId: a NUL byte stands in it', -1);
+        }
+        $erasure = Erasure::blank($this->library);
+        $milliseconds = (int) max(0, min(0xffffffff, round($timeoutSeconds * 1000)));
+        $this->succeed($this->library->meditopia_forget_user(
+            $this->client, $partnerUserId, $milliseconds, FFI::addr($erasure), FFI::addr($this->error),
+        ));
+
+        return Erasure::of($erasure);
+    }
+
     /** Stops sending in every process until `resume`; enqueue goes on. */
     public function hold(): void
     {

@@ -86,6 +86,27 @@ def test_a_rejected_event_is_listed_with_its_reason_and_its_neighbours_arrive(ap
         client.rejected(api_code="A_1104").discard([row.id])
 
 
+def test_a_user_is_erased_and_what_is_in_flight_is_told(api, client, spool):
+    api.set("users", unknown=["gone"])
+    for _ in range(3):
+        client.enqueue(partner_user_id="gone", **VIDEO)
+    client.enqueue(partner_user_id="stays", **VIDEO)
+    client.flush(60)
+    client.hold()
+    for user in ("gone", "stays", "gone"):
+        client.enqueue(partner_user_id=user, **VIDEO)
+    erasure = client.forget_user("gone")
+    assert (erasure.pending, erasure.rejected, erasure.in_flight) == (2, 3, 0)
+    assert erasure.is_complete and erasure.files_left == 0
+    assert not [file for file in spool.rglob("*") if file.is_file() and b'"gone"' in file.read_bytes()]
+    client.resume()
+    client.flush(30)
+    assert (client.stats.delivered, list(client.rejected)) == (2, [])
+    assert client.forget_user("stays", 30).receipts >= 1
+    with pytest.raises(meditopia.InvalidArgument, match="partner_user_id"):
+        client.forget_user("")
+
+
 def test_a_time_that_cannot_be_meant_is_refused(client):
     for bad in (datetime(2024, 8, 6), "yesterday"):
         with pytest.raises(meditopia.InvalidArgument, match="since: "):

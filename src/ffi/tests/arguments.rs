@@ -18,7 +18,7 @@ use super::super::text::*;
 use super::{INVALID_ARGUMENT, OK, Opened, dirty_error, header, text_of};
 
 /// The arguments where the header allows NULL.
-const MAY_BE_NULL: [(&str, &str); 18] = [
+const MAY_BE_NULL: [(&str, &str); 19] = [
     ("meditopia_flush", "report"),
     ("meditopia_client_close", "report"),
     ("meditopia_enqueue", "event_value"),
@@ -37,6 +37,7 @@ const MAY_BE_NULL: [(&str, &str); 18] = [
     ("meditopia_rejected_discard_matching", "changed"),
     ("meditopia_rejected_export", "written"),
     ("meditopia_in_doubt_set_aside", "changed"),
+    ("meditopia_forget_user", "erasure"),
 ];
 
 /// Calls each function that returns a status once for each of its arguments of this kind, with that

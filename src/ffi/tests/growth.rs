@@ -5,6 +5,7 @@ use crate::client::Report;
 use crate::error::{Error, ErrorKind, PauseReason};
 
 use super::super::cursor::meditopia_row;
+use super::super::erasure::meditopia_erasure;
 use super::super::growing::{Growing, GrowingOutput, read_growing};
 use super::super::log::meditopia_log_record;
 use super::super::receipts::meditopia_receipt;
@@ -185,8 +186,9 @@ fn a_struct_size_that_was_never_set_is_refused_for_every_struct() {
     refuse_huge_size::<meditopia_row>();
     refuse_huge_size::<meditopia_stats>();
     refuse_huge_size::<meditopia_receipt>();
+    refuse_huge_size::<meditopia_erasure>();
     let known = include_str!("../../../include/meditopia_ffi.h")
         .matches("uint32_t struct_size;")
         .count();
-    assert_eq!(known, 6, "a struct is missing here");
+    assert_eq!(known, 7, "a struct is missing here");
 }

@@ -218,5 +218,5 @@ fn the_library_reports_its_version_and_its_abi_version() {
     // SAFETY: a constant of the library.
     let version = unsafe { CStr::from_ptr(meditopia_version()) };
     assert_eq!(version.to_str(), Ok(env!("CARGO_PKG_VERSION")));
-    assert_eq!(meditopia_abi_version(), 2, "0 << 16 | 2");
+    assert_eq!(meditopia_abi_version(), 3, "0 << 16 | 3");
 }

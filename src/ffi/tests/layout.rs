@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::super::cursor::meditopia_row;
+use super::super::erasure::meditopia_erasure;
 use super::super::error::meditopia_error;
 use super::super::growing::Growing;
 use super::super::log::meditopia_log_record;
@@ -70,6 +71,9 @@ fn layouts() -> Vec<Layout> {
             store_unreadable damage_unacknowledged
         }),
         layout!(meditopia_histogram { count sum_us buckets }),
+        layout!(meditopia_erasure {
+            struct_size is_complete pending rejected receipts in_flight files_left
+        }),
     ]
 }
 
@@ -152,6 +156,10 @@ fn the_error_struct_is_frozen_and_the_other_structs_keep_their_first_size() {
     assert_eq!(
         size_of::<meditopia_receipt>(),
         meditopia_receipt::FIRST_SIZE
+    );
+    assert_eq!(
+        size_of::<meditopia_erasure>(),
+        meditopia_erasure::FIRST_SIZE
     );
     assert_eq!(
         size_of::<meditopia_log_record>(),

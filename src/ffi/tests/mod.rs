@@ -4,6 +4,7 @@
 //! committed header, so none is forgotten. No test sends: the clients only enqueue.
 
 mod arguments;
+mod erasure;
 mod growth;
 mod handles;
 mod header;

@@ -7,6 +7,7 @@ use super::super::client::*;
 use super::super::config::*;
 use super::super::cursor::*;
 use super::super::enqueue::*;
+use super::super::erasure::*;
 use super::super::error::meditopia_error;
 use super::super::log::*;
 use super::super::receipts::*;
@@ -48,7 +49,7 @@ type Export = (&'static str, unsafe fn(*mut meditopia_error) -> Returned);
 // SAFETY of the whole table: the header allows NULL, or promises an error for it.
 #[allow(clippy::undocumented_unsafe_blocks)]
 /// Every export, called with NULL for every pointer: the panic comes before any of them is read.
-const EXPORTS: [Export; 42] = {
+const EXPORTS: [Export; 43] = {
     use Returned::{Nothing, Status, Zero};
     fn number(value: usize) -> Returned {
         assert_eq!(value, 0);
@@ -110,6 +111,9 @@ const EXPORTS: [Export; 42] = {
         }),
         ("meditopia_resume", |e| unsafe {
             Status(meditopia_resume(null_mut(), e))
+        }),
+        ("meditopia_forget_user", |e| unsafe {
+            Status(meditopia_forget_user(null_mut(), null(), 0, null_mut(), e))
         }),
         ("meditopia_enqueue", |e| unsafe {
             Status(meditopia_enqueue(

@@ -30,7 +30,7 @@ from ._errors import (
 from ._event import Event, EventType
 from ._lists import InDoubt, Pending, Receipts, Rejected
 from ._protocol import ClientLike
-from ._records import Histogram, PauseReason, Reason, Receipt, Report, Row, SenderSeen, Stats
+from ._records import Erasure, Histogram, PauseReason, Reason, Receipt, Report, Row, SenderSeen, Stats
 from ._version import __version__
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "ConfigError",
     "Conflict",
     "DisabledClient",
+    "Erasure",
     "Event",
     "EventType",
     "Histogram",

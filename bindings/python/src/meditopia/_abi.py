@@ -22,7 +22,7 @@ from ctypes import (
 from typing import Any, Dict, Tuple
 
 #: The version of the header that this file was written from.
-ABI_MAJOR, ABI_MINOR = 0, 2
+ABI_MAJOR, ABI_MINOR = 0, 3
 
 OK, DONE = 0, 1
 FORMAT_JSON, FORMAT_PROMETHEUS = 0, 1
@@ -48,6 +48,14 @@ class Report(Structure):
         *((name, c_uint64) for name in ("delivered", "rejected", "expired", "pending", "in_doubt")),
         ("paused_since_ms", c_int64),
         ("next_probe_ms", c_int64),
+    ]
+
+
+class Erasure(Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("is_complete", c_uint32),
+        *((name, c_uint64) for name in ("pending", "rejected", "receipts", "in_flight", "files_left")),
     ]
 
 
@@ -169,6 +177,7 @@ SIGNATURES: Dict[str, Tuple[Any, Tuple[Any, ...]]] = {
     "rejected_discard_matching": (c_int32, _MATCHING),
     "rejected_export": (c_int32, (_HANDLE, _FILTER, c_char_p, _COUNT, _ERROR)),
     "in_doubt_set_aside": (c_int32, _IDS),
+    "forget_user": (c_int32, (_HANDLE, c_char_p, c_uint32, POINTER(Erasure), _ERROR)),
 }
 
 _ROWS = ("cursor_next", "cursor_free", Row)

@@ -20,10 +20,10 @@ from ._config import Secret, open_client, set_secretly
 from ._disabled import Disabled
 from ._errors import InvalidArgument, MeditopiaError, SourceError, _WithReport
 from ._event import Event, EventLike, Id, chunks, json_of, json_of_one, received_at_text, relocated
-from ._library import exception_of, load
+from ._library import c_text, exception_of, load
 from ._lists import InDoubt, Pending, Receipts, Rejected
 from ._log import LogPoll, logger
-from ._records import Report, SenderSeen, Stats, time_of
+from ._records import Erasure, Report, SenderSeen, Stats, time_of
 from ._wait import interruptible, off_the_loop, timeout_ms
 
 Path = Union[str, "os.PathLike[str]"]
@@ -265,6 +265,22 @@ class Client:
     def resume(self) -> None:
         """Ends a hold, any other pause but that of a damaged store, and the wait after a failed request."""
         self._call("resume")
+
+    def forget_user(self, partner_user_id: str, timeout: Timeout = 30.0) -> Erasure:
+        """Erases the user's events that were enqueued before and are not delivered, and the user's receipts, for good.
+
+        When it returns, their bytes are in no file of the spool, but for what the result says: `in_flight` cannot be
+        taken back. It waits for that until `timeout`; call it again later.
+        """
+        user = c_text("partner_user_id", partner_user_id)
+        raw, error = _abi.sized(_abi.Erasure), _abi.Error()
+        milliseconds = timeout_ms(timeout)
+        function = self._library.forget_user
+        status = interruptible(lambda: function(self._handle, user, milliseconds, byref(raw), byref(error)))
+        self._log.poll()
+        if status < 0:
+            raise exception_of(error)
+        return Erasure.of(raw)
 
     # What there is to see
 

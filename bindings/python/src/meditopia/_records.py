@@ -123,6 +123,26 @@ class Histogram:
 
 
 @dataclass(frozen=True)
+class Erasure:
+    """What `Client.forget_user` has erased, and what is left of the user in the spool."""
+
+    #: Events that waited, rejected events, and receipts that named the user.
+    pending: int
+    rejected: int
+    receipts: int
+    #: Events that cannot be taken back: a request with them is under way, or none has been answered.
+    in_flight: int
+    #: Files in which the user still stands; the command `meditopia forget` names them.
+    files_left: int
+    #: Nothing of the user is left in the spool.
+    is_complete: bool
+
+    @classmethod
+    def of(cls, raw: Any) -> Erasure:
+        return cls(raw.pending, raw.rejected, raw.receipts, raw.in_flight, raw.files_left, bool(raw.is_complete))
+
+
+@dataclass(frozen=True)
 class Stats:
     """Counters of a spool since it was made, all its processes together (`enqueued` apart)."""
 

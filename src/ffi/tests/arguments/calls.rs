@@ -8,6 +8,8 @@ use crate::ffi::client::*;
 use crate::ffi::config::*;
 use crate::ffi::cursor::*;
 use crate::ffi::enqueue::*;
+use crate::ffi::erasure::meditopia_erasure;
+use crate::ffi::erasure::meditopia_forget_user;
 use crate::ffi::error::meditopia_error;
 use crate::ffi::growing::Growing;
 use crate::ffi::log::*;
@@ -110,6 +112,10 @@ pub(super) unsafe fn call(
         struct_size: size_of::<meditopia_report>() as u32,
         ..meditopia_report::BLANK
     };
+    let mut erasure = meditopia_erasure {
+        struct_size: size_of::<meditopia_erasure>() as u32,
+        ..meditopia_erasure::BLANK
+    };
     let mut stats = meditopia_stats {
         struct_size: size_of::<meditopia_stats>() as u32,
         ..meditopia_stats::BLANK
@@ -162,6 +168,11 @@ pub(super) unsafe fn call(
                 meditopia_set_bearer_token(client(), bearer_token, error)
             }
             "meditopia_hold" => meditopia_hold(client(), error),
+            "meditopia_forget_user" => {
+                let user = arguments.string("partner_user_id", c"u-1");
+                let erasure = arguments.pointer("erasure", &mut erasure);
+                meditopia_forget_user(client(), user, 5_000, erasure, error)
+            }
             "meditopia_resume" => meditopia_resume(client(), error),
             "meditopia_enqueue" => meditopia_enqueue(
                 client(),
