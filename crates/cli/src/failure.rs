@@ -20,7 +20,7 @@ pub const NEEDS_YES: u8 = 3;
 pub const EVENTS_LOST: u8 = 4;
 /// Nothing matches the search.
 pub const NOTHING_FOUND: u8 = 5;
-/// The command ended before everything was delivered; the next sender delivers the rest.
+/// The command ended before everything was done: the next sender delivers the rest, or the same command goes on.
 pub const EVENTS_LEFT: u8 = 6;
 /// Delivery is paused: every event is kept, and an operator has to look at the reason.
 pub const PAUSED: u8 = 7;

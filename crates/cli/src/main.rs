@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use commands::{
-    adopt, completions, damaged, doctor, find, flush, hold, import, in_doubt, man, pending,
+    adopt, completions, damaged, doctor, find, flush, forget, hold, import, in_doubt, man, pending,
     receipts, recover, rejected, run, sandbox, status,
 };
 use failure::Failure;
@@ -73,6 +73,9 @@ enum Command {
     /// List what was damaged on the disk and set aside, requeue what can be read of it, acknowledge it
     #[command(subcommand, after_help = damaged::EXAMPLES)]
     Damaged(damaged::Damaged),
+    /// Erase everything that a spool holds of one user, and say what cannot be taken back
+    #[command(after_help = forget::EXAMPLES)]
+    Forget(forget::Options),
     /// Stop sending from a spool until it is resumed; applications can still enqueue
     #[command(after_help = hold::HOLD_EXAMPLES)]
     Hold(hold::Options),
@@ -112,6 +115,7 @@ fn main() -> ExitCode {
         Command::InDoubt(command) => in_doubt::run(&command),
         Command::Damaged(command) => damaged::run(&command),
         Command::Rejected(command) => rejected::run(&command),
+        Command::Forget(options) => forget::run(&options),
         Command::Hold(options) => hold::hold(&options),
         Command::Resume(options) => hold::resume(&options),
         Command::Doctor(options) => doctor::run(&options),

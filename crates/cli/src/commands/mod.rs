@@ -6,6 +6,7 @@ pub mod damaged;
 pub mod doctor;
 pub mod find;
 pub mod flush;
+pub mod forget;
 pub mod hold;
 pub mod import;
 pub mod in_doubt;

@@ -61,6 +61,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
         &["rejected", "discard", "--all", "--yes", "SPOOL"],
     ),
     ("rejected", &["rejected", "export", "SPOOL"]),
+    ("forget", &["forget", "--user", "u-1", "--yes", "SPOOL"]),
     ("hold", &["hold", "SPOOL"]),
     ("resume", &["resume", "SPOOL"]),
     ("doctor", &["doctor", "SPOOL"]),

@@ -17,6 +17,7 @@ mod damaged;
 mod doctor;
 mod event_lists;
 mod figures;
+mod forget;
 mod hold;
 mod hostile_application;
 mod hostile_owner;
