@@ -139,6 +139,23 @@ run([
         check($status === 0, "$status $said");
         $arrived('laravel', ...range(1, 60));
     },
+    'a test of a Laravel application puts a recording client in the place of the real one, and the configuration can be copied' =>
+    static function () use ($artisan, $command, $project): void {
+        $line = '$this->app->instance(ClientInterface::class, new RecordingClient());';
+        check(str_contains(file_get_contents(__DIR__ . '/../README.md'), $line), 'the README says so');
+        file_put_contents("$project/laravel/storage/double.php", '<?php
+            use Meditopia\PartnerEvents\ClientInterface;
+            use Meditopia\PartnerEvents\Testing\RecordingClient;
+            $app = require "bootstrap/app.php";
+            $app->make(Illuminate\Contracts\Console\Kernel::class)->bootstrap();
+            (new class ($app) { public function __construct(public $app) { ' . $line . ' } });
+            Illuminate\Support\Facades\Bus::dispatchSync(new Watched("doubled", "1"));
+            echo count($app->make(ClientInterface::class)->eventsOf("doubled"));');
+        [$status, $said] = $command("$project/laravel", [], 'storage/double.php');
+        check($said === '1', "$status $said");
+        [$status, $said] = $artisan('vendor:publish', '--tag=meditopia');
+        check(file_get_contents("$project/laravel/config/meditopia.php") === file_get_contents(__DIR__ . '/../config/meditopia.php'), "$status $said");
+    },
     'Symfony gives its controllers a client of its configuration, and its console delivers' =>
     static function () use ($server, $asked, $console, $arrived, $abandon, $logged): void {
         check($console([], 'cache:warmup')[0] === 0, 'its container is cached');
