@@ -39,6 +39,12 @@ run([
         $file = $changed('newer', static fn (string $bytes): string => str_replace("\0GLIBC_2.34\0", "\0GLIBC_2.99\0", $bytes));
         check(preg_match('/it is built with glibc 2\.99, and this system has 2\.\d+; install a library that is built on this system/', $said($file)) === 1, $said($file));
     },
+    'the README names a glibc that is new enough for the library' => static function () use ($library): void {
+        preg_match_all('/\(GLIBC_(2\.\d+)\)/', said(['objdump', '-T', $library]), $found);
+        usort($found[1], version_compare(...));
+        preg_match('/Linux with glibc (2\.\d+) or newer/', file_get_contents(__DIR__ . '/../README.md'), $readme);
+        check(version_compare($readme[1], end($found[1]), '>='), "$readme[1] is named, and " . end($found[1]) . ' is needed');
+    },
     'a file that is no library, or may not be read, is said to be that' => static function () use ($said, $scratch): void {
         file_put_contents("$scratch/text.so", 'no library');
         check(str_contains($said("$scratch/text.so"), 'it is no shared library'), $said("$scratch/text.so"));
