@@ -6,6 +6,8 @@ import subprocess
 import sys
 
 import pytest
+from local_api import PATIENCE_S
+from test_pythons import found, install
 
 import meditopia
 
@@ -114,3 +116,43 @@ client.close()
     run = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
     assert (run.returncode, run.stderr) == (0, "")
     assert api.arrived() == {"u": [0, 1], "child": [0]}
+
+
+FORKS = """
+import os, warnings, meditopia
+warnings.simplefilter("always")
+client = meditopia.Client(**{options!r})
+{before}
+pid = os.fork()
+if pid == 0:
+    client.enqueue(token="t", partner_user_id="child", event="video", event_value="0")
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+"""
+ENQUEUE = 'client.enqueue(token="t", partner_user_id="u", event="video", event_value="0")'
+
+
+@pytest.mark.parametrize("minor", [12, 13])
+@pytest.mark.parametrize(
+    "role, before, warns",
+    [
+        ("both", "", False),
+        ("enqueue", ENQUEUE, False),
+        ("enqueue", f"{ENQUEUE}; client.flush(30)", False),
+        ("both", ENQUEUE, True),
+    ],
+)
+def test_python_warns_of_a_fork_only_where_the_process_sends(api, spool, tmp_path, minor, role, before, warns):
+    """From 3.12 on: it counts the threads of the library, too, which are there for what sends."""
+    python = found(minor)
+    if python is None:
+        pytest.skip(f"no Python 3.{minor} here")
+    assert install(python, tmp_path / "site")[0] == 0
+    code = FORKS.format(options=api.options(str(spool), role=role), before=before)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    run = subprocess.run([python, "-c", code], env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert run.returncode == 0, run.stderr
+    assert ("is multi-threaded, use of fork() may lead to deadlocks" in run.stderr) == warns, run.stderr
+    with meditopia.Client(**api.options(spool)) as client:
+        assert client.flush(60).pending == 0
+    assert api.arrived()["child"] == [0]
