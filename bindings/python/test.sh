@@ -3,8 +3,8 @@
 #
 #   bindings/python/test.sh [DIRECTORY [PYTEST_ARGUMENTS]]     a build of library and command; target/demo by default
 #
-# The tools (pytest, mypy, gunicorn, celery, uwsgi) are those of target/venv, which .ci/setup makes. They come
-# into the fresh environment by a path file, so nothing is fetched here. MEDITOPIA_REQUESTS=100000 makes the
+# The tools (pytest, mypy, servers and frameworks) are those of target/venv, pyright is in target/node; .ci/setup makes
+# both. They come into the fresh environment by a path file, so nothing is fetched here. MEDITOPIA_REQUESTS=100000 makes the
 # run of gunicorn long.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -30,5 +30,6 @@ tools=$("$target/venv/bin/python" -c "$site")
 echo "$tools" >"$("$work/venv/bin/python" -c "$site")/tools.pth"
 
 export PYTHONDONTWRITEBYTECODE=1
+export MEDITOPIA_PYRIGHT="$target/node/node_modules/.bin/pyright"
 export MEDITOPIA_BUILD="$build" MEDITOPIA_WHEEL="$wheel" MEDITOPIA_UWSGI="$target/venv/bin/uwsgi"
 exec "$work/venv/bin/python" -m pytest -c "$here/pyproject.toml" --rootdir="$here" "$@" "$here/tests"

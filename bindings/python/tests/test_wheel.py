@@ -22,7 +22,9 @@ ROOT = Path(__file__).parents[3]
 PROGRAM = """
 from __future__ import annotations
 from datetime import datetime, timedelta, timezone
+from uuid import UUID
 import meditopia
+from meditopia.testing import RecordingClient
 
 with meditopia.Client(spool="x", flush_interval_ms=timedelta(seconds=1)) as client:
     client.enqueue(token="t", partner_user_id="u", event="video", received_at=datetime.now(timezone.utc))
@@ -31,6 +33,20 @@ with meditopia.Client(spool="x", flush_interval_ms=timedelta(seconds=1)) as clie
     pending: int = client.stats.pending
     client.enqueue_many([{"token": "t", "partner_user_id": "u", "event": "video"}])
     client.enqueue_many(meditopia.Event("t", "u", meditopia.EventType.AUDIO) for _ in range(2))
+    client.enqueue(token=UUID(int=1), partner_user_id=17, event=meditopia.EventType.VIDEO, event_value=[1, {"a": None}])
+    seen: datetime | None = client.sender_seen().seen
+    waiting: list[str] = [row.event_json for row in client.pending(partner_user_id="u")]
+    by_user: list[dict[str, dict[str, int]]] = [receipt.events_by_user for receipt in client.receipts(since=seen)]
+    times: tuple[int, ...] = client.stats.delivery.buckets
+
+def use(client: meditopia.ClientLike) -> int:
+    return client.enqueue_many([])
+
+use(meditopia.Client.disabled(spool="x"))
+use(meditopia.Client(spool="x"))
+recording = RecordingClient()
+use(recording)
+recorded: list[dict[str, object]] = [dict(event) for event in recording.events]
 
 async def work() -> meditopia.Report:
     async with meditopia.Client(spool="x") as client:
@@ -107,3 +123,31 @@ def test_the_package_and_what_uses_it_pass_mypy_strict(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM.replace('event="video"', "event=17"))
     run = mypy(str(tmp_path / "program.py"))
     assert run.returncode == 1 and run.stdout.count('incompatible type "int"; expected "str"') == 2, run.stdout
+
+
+def pyright(directory, *files):
+    (directory / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}')
+    command = [os.environ["MEDITOPIA_PYRIGHT"], "--pythonpath", sys.executable, *files]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=directory)
+
+
+def test_what_uses_the_package_passes_pyright_strict(tmp_path):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    run = pyright(tmp_path, "program.py")
+    assert run.returncode == 0, run.stdout
+    (tmp_path / "program.py").write_text(PROGRAM.replace('event="video"', "event=17"))
+    run = pyright(tmp_path, "program.py")
+    assert run.returncode == 1 and run.stdout.count("reportArgumentType") == 2, run.stdout
+
+
+def test_pyright_sees_the_type_of_everything_that_the_package_exports():
+    # This option asks the Python that is found first.
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command = [os.environ["MEDITOPIA_PYRIGHT"], "--ignoreexternal", "--verifytypes", "meditopia"]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=tempfile.gettempdir())
+    assert "Type completeness score: 100%" in run.stdout, run.stdout
+
+
+def test_the_readmes_example_of_a_recording_client_runs():
+    (block,) = re.findall(r"```python\n(from meditopia.testing.*?)```", (SOURCE / "README.md").read_text(), re.S)
+    exec(block, {})
