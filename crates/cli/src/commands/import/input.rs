@@ -62,7 +62,7 @@ enum Source {
     /// A regular file, which can be read again.
     File(File),
     /// A regular file that gzip has compressed.
-    GzipFile(MultiGzDecoder<BufReader<File>>),
+    GzipFile(Box<MultiGzDecoder<BufReader<File>>>),
     /// A pipe, a terminal or the like.
     Stream(Box<dyn Read>),
 }
@@ -83,7 +83,7 @@ impl Input {
                     stream(Box::new(file))?
                 } else if file.read_at(&mut first, 0)? == first.len() && first == GZIP {
                     let unpacked = MultiGzDecoder::new(BufReader::new(file));
-                    (Source::GzipFile(unpacked), None, true)
+                    (Source::GzipFile(Box::new(unpacked)), None, true)
                 } else {
                     (Source::File(file), Some(metadata.len()), false)
                 }
@@ -234,7 +234,7 @@ impl Input {
             Source::GzipFile(unpacked) => {
                 let mut file = unpacked.get_ref().get_ref().try_clone()?;
                 file.rewind()?;
-                *unpacked = MultiGzDecoder::new(BufReader::new(file));
+                **unpacked = MultiGzDecoder::new(BufReader::new(file));
             }
             Source::Stream(_) => return Ok(false),
         }

@@ -22,6 +22,8 @@ pub fn end_line() {
     let mut on_terminal = ON_TERMINAL.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(bar) = on_terminal.take() {
         bar.abandon();
+        // The bar fills its line and leaves the cursor in it.
+        print_error("");
     }
 }
 

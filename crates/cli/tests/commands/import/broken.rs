@@ -1,7 +1,5 @@
 //! Inputs that cannot be split into records from some place on, and inputs that only look odd.
 
-use std::fs;
-
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::ClientExt;
 use meditopia_testkit::wait::secs;
@@ -283,13 +281,14 @@ fn an_input_that_was_imported_with_other_names_is_queued_anew_only_with_again() 
     fixture.import_ending_with(0, &["x.ndjson", "--ignore-extra", "--again"]);
     assert_eq!(fixture.pending(), 10);
     // A wrong option does not make the spool forget what it has queued.
-    let wrong = ["x.ndjson", "--again", "--format", "csv"];
-    fixture.import_ending_with(STOPPED, &wrong);
-    fs::copy(
-        fixture.inputs.path().join("x.ndjson"),
-        fixture.inputs.path().join("y.ndjson"),
-    )
-    .unwrap();
-    fixture.import_ending_with(0, &["y.ndjson", "--ignore-extra"]);
-    assert_eq!(fixture.pending(), 10);
+    fixture.input("x.csv", format!("{HEADER}t,b,video,0\n"));
+    fixture.import_ending_with(0, &["x.csv"]);
+    for wrong in [
+        &["x.csv", "--again", "--delimiter", ";"][..],
+        &["x.csv", "--again", "--format", "json"],
+    ] {
+        fixture.import_ending_with(STOPPED, wrong);
+        fixture.import_ending_with(0, &["x.csv"]);
+        assert_eq!((fixture.pending(), fixture.remembered()), (11, 2));
+    }
 }
