@@ -48,6 +48,7 @@ impl Client {
     /// Errors: as [`hold`](Self::hold); [`ErrorKind::InvalidArgument`] for an empty `user`;
     /// [`ErrorKind::SpoolFull`] if there was no room to look at all of it. Whatever the error is, the same call goes on
     /// where this one ended.
+    #[cold]
     pub fn forget_user(&self, user: &str, timeout: Duration) -> Result<Erasure> {
         if user.is_empty() {
             let what = "partner_user_id: is empty";
@@ -78,6 +79,7 @@ impl Client {
 }
 
 /// Adds the names of files in and below a directory in which the mark stands.
+#[cold]
 fn find_mark(
     place: &Subdirectory,
     shown: &str,
@@ -106,6 +108,7 @@ fn find_mark(
     Ok(())
 }
 
+#[cold]
 fn file_has_mark(dir: &Dir, name: &str, mark: &[u8]) -> Result<bool> {
     use std::os::unix::fs::FileExt;
     let file = match dir.open(name) {

@@ -26,6 +26,7 @@ pub(crate) struct TakenOut {
 
 impl<S: Store + ?Sized> Dispatcher<S> {
     /// Takes the events of the escaped `user` out of those at hand in a lane.
+    #[cold]
     pub(crate) fn take_out(&mut self, lane: usize, user: &[u8], now: Moment) -> Result<TakenOut> {
         let mut taken = TakenOut::default();
         if lane >= self.lanes.len() {
@@ -69,6 +70,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     }
 
     /// Takes the events of the escaped `user` out of `runs`, as far as they stand behind those at hand.
+    #[cold]
     pub(crate) fn take_out_behind(
         &mut self,
         runs: &[(Place, StoredRun)],
@@ -124,12 +126,11 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         Ok(left.values().map(|(events, _)| events).sum())
     }
 
-    /// Forgets what is known of the escaped `user`, as far as nothing waits for him any more.
-    pub(crate) fn forget_user(&mut self, user: &[u8]) -> Result<()> {
+    /// Forgets what is known of the escaped `user`. He stays a suspect while events of his are bound.
+    #[cold]
+    pub(crate) fn forget_user(&mut self, user: &[u8], is_bound: bool) -> Result<()> {
         let mut changes = Vec::new();
-        let is_idle = |suspect: &Suspect| suspect.waiting == 0;
-        if self.suspects.get(user).is_some_and(is_idle) {
-            self.suspects.remove(user);
+        if !is_bound && self.suspects.remove(user).is_some() {
             changes.push(Change::Cleared { user });
         }
         self.engine.forget_refused(&event::user_text(user));

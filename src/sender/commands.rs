@@ -146,6 +146,7 @@ impl Shared {
     }
 
     /// The same where one of them is an erasure, which takes over and goes on in other ledgers, as a sender does.
+    #[cold]
     fn erase_as(&self, election: Election, deadline: Instant) -> Result<()> {
         // Threads of this process would send. Its coordinator stands for election, and carries the command out.
         if self.threads.has_lanes() {

@@ -55,6 +55,7 @@ impl super::Sender {
     /// of his, does so again until `deadline`.
     ///
     /// Errors: [`ErrorKind::Timeout`] if no sender has done it once by then, or what came of it.
+    #[cold]
     pub(crate) fn erase(&self, user: &str, deadline: Instant) -> Result<Erased> {
         let spool = &self.shared.spool;
         let mut sum = Erased::default();
@@ -91,6 +92,7 @@ impl super::Sender {
 
 impl Shared {
     /// Checks that whoever asked for an erasure still waits for it: what was enqueued since is not asked for.
+    #[cold]
     pub(super) fn check_erasure(&self, boot_count: u32, until_ns: u64) -> Result<()> {
         if boot_count == self.spool.boot_count() && clock::boot_ns() <= until_ns {
             return Ok(());
@@ -105,6 +107,7 @@ impl Shared {
 
     /// Erases what the spool holds of `user`; `None`: the state has gone meanwhile. `alive` is called between the
     /// steps, which may take minutes together.
+    #[cold]
     pub(super) fn erase(
         &self,
         election: &Election,
@@ -169,6 +172,7 @@ impl Shared {
 
     /// Takes the journal over, as a round of the sender does, but for the events of a user. Says how many these
     /// were, and whether the disk had no room for others.
+    #[cold]
     fn take_over_without(
         &self,
         election: &Election,
@@ -213,6 +217,7 @@ impl Shared {
     }
 
     /// Takes a user's events out of the queues; what is bound of them in the end is counted.
+    #[cold]
     fn erase_waiting(
         &self,
         user: &[u8],
@@ -281,11 +286,12 @@ impl Shared {
             store.refresh()?;
         }
         sum.bound = bound.iter().sum();
-        let forgotten = self.step(|state| state.dispatcher.forget_user(user))?;
+        let forgotten = self.step(|state| state.dispatcher.forget_user(user, sum.bound > 0))?;
         Ok(forgotten.map(|()| sum))
     }
 
     /// Takes the bytes of what has left, and of receipts, out of the files. Says how many receipts named the user.
+    #[cold]
     fn erase_bytes(
         &self,
         election: &Election,

@@ -188,6 +188,7 @@ fn punch(journal: &Dir, name: &str, from: u64, upto: u64) -> std::io::Result<()>
 
 /// Gives the blocks back of all that was taken over of segments in which a user's mark stands there, or writes
 /// zeros over it where blocks cannot be given back. Calls `alive` for each segment.
+#[cold]
 pub(super) fn erase_taken(
     shared: &Shared,
     _election: &Election,
@@ -222,6 +223,7 @@ pub(super) fn erase_taken(
     Ok(())
 }
 
+#[cold]
 fn erase_range(journal: &Dir, name: &str, (from, upto): (u64, u64)) -> std::io::Result<()> {
     const ZEROS: u64 = 64 * 1024;
     let file = match journal.open_to_write(name) {

@@ -24,6 +24,7 @@ const WINDOW_BYTES: usize = 256 * 1024;
 const COPY: &str = "copy.new";
 
 /// Whether a user's mark ([`event::mark_of_user`]) stands in a file, from offset `from` up to `upto`.
+#[cold]
 pub fn has_mark(
     mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
     (from, upto): (u64, u64),
@@ -47,6 +48,7 @@ pub fn has_mark(
 }
 
 /// Whether a user's mark stands in a file of the store.
+#[cold]
 pub fn file_has_mark(
     disk: &dyn Disk,
     (folder, name): (Folder, &str),
@@ -60,6 +62,7 @@ pub fn file_has_mark(
 }
 
 /// Whether the ledger in use names a user.
+#[cold]
 pub fn ledger_names(disk: &dyn Disk, user: &[u8]) -> io::Result<bool> {
     let numbers = ledger::numbers(disk, Folder::Ledger)?;
     match numbers.last() {
@@ -71,6 +74,7 @@ pub fn ledger_names(disk: &dyn Disk, user: &[u8]) -> io::Result<bool> {
 /// The ledgers that name a user, those in use and the finished ones.
 ///
 /// Errors: [`Io`](crate::error::ErrorKind::Io).
+#[cold]
 pub fn ledgers_naming(spool: &Spool, user: &[u8]) -> Result<Vec<String>> {
     let disk = SpoolDisk::new(spool);
     let failed = |e| Error::io(disk.describe(None), e);
@@ -86,6 +90,7 @@ pub fn ledgers_naming(spool: &Spool, user: &[u8]) -> Result<Vec<String>> {
 }
 
 /// Takes a user out of all finished ledgers; says in how many receipts he was. `alive` is called for each.
+#[cold]
 pub fn erase_receipts(
     disk: &dyn Disk,
     user: &[u8],
@@ -102,6 +107,7 @@ pub fn erase_receipts(
     Ok(receipts)
 }
 
+#[cold]
 fn erase_from_finished(disk: &dyn Disk, number: u64, user: &[u8]) -> io::Result<u64> {
     let (is_named, receipts) = count_names(disk, Folder::Receipts, number, user)?;
     if !is_named {
@@ -118,6 +124,7 @@ fn erase_from_finished(disk: &dyn Disk, number: u64, user: &[u8]) -> io::Result<
 }
 
 /// Whether a ledger names a user at all, and in how many receipts.
+#[cold]
 fn count_names(
     disk: &dyn Disk,
     folder: Folder,
@@ -152,6 +159,7 @@ fn count_names(
 }
 
 /// Copies the receipts of a ledger, each without the share of a user.
+#[cold]
 fn copy_without(
     file: &dyn DiskFile,
     header: &FileHeader,

@@ -49,6 +49,7 @@ impl Receipt {
     }
 
     /// Leaves out the events of the escaped user.
+    #[cold]
     pub(super) fn leave_out(&mut self, user: &[u8]) {
         let mut rest = &self.shares.0[..];
         let mut kept = Vec::with_capacity(rest.len());

@@ -43,7 +43,7 @@ fn erase(dispatcher: &mut Dispatcher<LogStore>) -> (u64, u64) {
         let page: Vec<(Place, StoredRun)> = page.into_iter().map(|run| (REGULAR, run)).collect();
         events += dispatcher.take_out_behind(&page, ERASED).unwrap();
     }
-    dispatcher.forget_user(ERASED).unwrap();
+    dispatcher.forget_user(ERASED, bound > 0).unwrap();
     (events, bound)
 }
 
@@ -174,7 +174,7 @@ fn an_erased_user_is_no_suspect_and_does_not_count_for_the_brake() {
         ],
     );
     let mut dispatcher = dispatcher(opened.store, None);
-    dispatcher.forget_user(ERASED).unwrap();
+    dispatcher.forget_user(ERASED, false).unwrap();
     assert!(dispatcher.store.suspects().is_empty());
     assert_eq!(dispatcher.store.refused_in_a_row(), ["first", "last"]);
     let counted: Vec<&str> = dispatcher.engine.refused_in_a_row().collect();

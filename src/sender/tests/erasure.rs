@@ -42,7 +42,7 @@ impl Story {
         let mut reader = Reader::open(&spool).unwrap().unwrap();
         let page = reader.next_runs(&mut at, usize::MAX).unwrap();
         state.dispatcher.take_out_behind(&page, escaped).unwrap();
-        state.dispatcher.forget_user(escaped).unwrap();
+        state.dispatcher.forget_user(escaped, bound > 0).unwrap();
         let filter = RejectedFilter {
             user: Some(user.to_owned()),
             ..RejectedFilter::default()

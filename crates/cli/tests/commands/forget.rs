@@ -171,6 +171,41 @@ fn what_is_in_flight_stays_is_told_and_goes_with_the_same_command_once_it_is_set
 }
 
 #[test]
+fn what_a_killed_erasure_has_left_behind_goes_with_the_next_one() {
+    let api = Sandbox::start();
+    let spool = TestSpool::for_sandbox(&api);
+    let client = spool.client();
+    for number in 0..20 {
+        client.enqueue_for(["goes", "stays"][number % 2], number);
+    }
+    // Takes the journal over.
+    forget(&spool.path(), "nobody");
+    let kept = tempfile::tempdir().unwrap();
+    let queues = spool.path().join("queues");
+    let names = fs::read_dir(&queues).unwrap();
+    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    for name in &names {
+        fs::copy(queues.join(name), kept.path().join(name)).unwrap();
+    }
+    assert_eq!(forget(&spool.path(), "goes")["pending"], 10);
+    // As if it had been killed when the next ledger counted, and the files that were copied were still there.
+    for name in &names {
+        assert!(!queues.join(name).exists());
+        fs::copy(kept.path().join(name), queues.join(name)).unwrap();
+    }
+    assert!(!files_with(&spool.path(), "goes").is_empty());
+    let told = forget(&spool.path(), "goes");
+    assert_eq!(
+        (&told["pending"], &told["complete"]),
+        (&json!(0), &json!(true)),
+        "{told}"
+    );
+    assert_eq!(files_with(&spool.path(), "goes"), [""; 0]);
+    client.flush_ok(secs(30));
+    assert_eq!((events_of(&api, "goes"), events_of(&api, "stays")), (0, 10));
+}
+
+#[test]
 fn what_an_erasure_does_not_cover_is_named_and_it_needs_a_yes_and_a_user() {
     let api = Sandbox::start();
     let spool = TestSpool::for_sandbox(&api);
