@@ -670,6 +670,7 @@ typedef struct meditopia_stats {
    * `pending`, `in_doubt` and all counters but `enqueued` are 0, whatever they were.
    */
   uint64_t store_unreadable;
+  /**
    * Of `damaged_records` and `lost` together: how many no operator has acknowledged, by
    * `meditopia damaged acknowledge`.
    */
