@@ -233,7 +233,8 @@ fn lost(snapshot: &Snapshot, typed: &Typed) -> Option<Alarm> {
             Grade::Warning,
             format!("at most {} lost to a damaged store", event_count(lost)),
             format!(
-                "enqueue them again if the application still has them; then: {}",
+                "enqueue them again if the application still has them; whether the store is sound now: {}; then: {}",
+                typed.command("recover"),
                 typed.command("damaged acknowledge")
             ),
         )
