@@ -49,20 +49,13 @@ pub fn bisect(options: &BisectOptions) -> Result<(), Failure> {
         "send the {} in doubt again in smaller requests, until the one is found on which the API fails; those that the API has taken already arrive twice",
         event_count(in_doubt.len() as u64)
     ))?;
-    let search = Search {
+    let mut search = Search {
         deadline: Instant::now() + Duration::from_secs(options.timeout.into()),
         spool: sender.spool_name(),
-        sends: client.elected()? == Elected::Nobody,
+        has_token: !matches!(sender.settings.bearer_token, TokenSource::Absent),
+        sends: false,
         client,
     };
-    if search.sends {
-        if let TokenSource::Absent = sender.settings.bearer_token {
-            let message = "no process sends from this spool, and this command has no bearer token to do so: give it --config FILE, or start the sender";
-            return Err(Failure::new(USAGE, message));
-        }
-        search.client.start()?;
-        search.wait_elected()?;
-    }
     let outcome = search.run();
     if search.sends {
         let _ = search.client.close(Duration::from_secs(5));
@@ -75,7 +68,9 @@ struct Search {
     client: Client,
     /// The spool as commands name it.
     spool: String,
-    /// This process sends, because no other does.
+    /// This process could send.
+    has_token: bool,
+    /// It does, because no other did.
     sends: bool,
     deadline: Instant,
 }
@@ -87,11 +82,12 @@ struct Found {
 }
 
 impl Search {
-    fn run(&self) -> Result<(), Failure> {
+    fn run(&mut self) -> Result<(), Failure> {
         let begun = self.client.stats()?.delivered;
         self.begin()?;
         let mut found: Vec<Found> = Vec::new();
         loop {
+            self.need_sender()?;
             let stats = self.client.stats()?;
             let proven = found
                 .last()
@@ -113,17 +109,18 @@ impl Search {
                         ),
                     ));
                 }
-                None if search.left == 0 => {
+                None => {
                     let rows = rows(&self.client)?;
                     if rows.iter().any(|row| row.http_status.is_some()) {
+                        // The rest fails as well, or another sender has begun, which does not search.
                         self.begin()?;
-                    } else if stats.pending == 0
-                        || (proven && stats.delivered > begun && rows.is_empty())
+                    } else if search.left == 0
+                        && (stats.pending == 0
+                            || (proven && stats.delivered > begun && rows.is_empty()))
                     {
                         return self.report(&found, proven);
                     }
                 }
-                None => {}
             }
             if Instant::now() >= self.deadline {
                 return Err(self.timed_out());
@@ -133,8 +130,13 @@ impl Search {
     }
 
     /// Has the sender search what is in doubt, once no request is in flight.
-    fn begin(&self) -> Result<(), Failure> {
-        while self.client.bisect()? == 0 {
+    fn begin(&mut self) -> Result<(), Failure> {
+        loop {
+            // Without one the search would be begun, and by nobody carried on.
+            self.need_sender()?;
+            if self.client.bisect()? > 0 {
+                break;
+            }
             if rows(&self.client)?.is_empty() {
                 break;
             }
@@ -146,7 +148,17 @@ impl Search {
         Ok(())
     }
 
-    fn wait_elected(&self) -> Result<(), Failure> {
+    /// Sends from here on if no other process does.
+    fn need_sender(&mut self) -> Result<(), Failure> {
+        if self.sends || self.client.elected()? != Elected::Nobody {
+            return Ok(());
+        }
+        if !self.has_token {
+            let message = "no process sends from this spool, and this command has no bearer token to do so: give it --config FILE, or start the sender";
+            return Err(Failure::new(USAGE, message));
+        }
+        self.sends = true;
+        self.client.start()?;
         while self.client.elected()? == Elected::Nobody {
             if Instant::now() >= self.deadline {
                 return Err(self.timed_out());
