@@ -7,9 +7,11 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
+import pytest
 from local_api import BUILD
 
 import meditopia
@@ -86,13 +88,45 @@ def test_pip_builds_the_same_wheel_from_the_tree_with_nothing_fetched(tmp_path):
     assert run.returncode != 0 and f"{tmp_path}/none.so is not there: run `make wheel`" in run.stderr
 
 
-def test_the_tag_of_the_wheel_asks_for_the_glibc_that_the_library_needs():
+def test_the_tag_of_the_wheel_asks_for_the_glibc_that_library_and_command_need():
     tags = re.findall(r"^Tag: (.+)$", importlib.metadata.distribution("meditopia").read_text("WHEEL"), re.M)
-    symbols = subprocess.run(
-        ["objdump", "-T", PACKAGE / "libmeditopia.so.0"], check=True, stdout=subprocess.PIPE, text=True
-    )
+    files = [PACKAGE / "libmeditopia.so.0", PACKAGE / "bin" / "meditopia"]
+    symbols = subprocess.run(["objdump", "-T", *files], check=True, stdout=subprocess.PIPE, text=True)
     newest = max(int(minor) for minor in re.findall(r"GLIBC_2\.(\d+)", symbols.stdout))
-    assert tags == [f"py3-none-manylinux_2_{newest}_x86_64"]
+    # pip before 20.3 knows 2.17 by another name only.
+    older = ["py3-none-manylinux2014_x86_64"] if newest <= 17 else []
+    assert tags == [f"py3-none-manylinux_2_{max(newest, 17)}_x86_64", *older]
+    assert WHEEL.name.endswith("py3-none-" + ".".join(tag.rpartition("-")[2] for tag in tags) + ".whl")
+
+
+@pytest.mark.parametrize("command", [[sys.executable, "-m", "meditopia"], [Path(sys.prefix) / "bin" / "meditopia"]])
+def test_the_command_of_the_wheel_is_started_in_the_process_that_was_asked_for_it(command):
+    shown = subprocess.run([*command, "--version"], check=True, stdout=subprocess.PIPE, text=True)
+    assert meditopia.__version__ in shown.stdout
+    wrong = subprocess.run([*command, "no-such-word"], stderr=subprocess.PIPE, text=True)
+    assert wrong.returncode == 2 and "no-such-word" in wrong.stderr
+    with subprocess.Popen([*command, "sandbox", "--port", "0", "--stay"], stdout=subprocess.PIPE) as running:
+        running.stdout.readline()
+        assert os.readlink(f"/proc/{running.pid}/exe") == str(PACKAGE / "bin" / "meditopia")
+        running.terminate()
+
+
+def test_a_source_distribution_has_no_library_and_pip_says_what_it_needs(tmp_path):
+    subprocess.run([sys.executable, SOURCE / "build_wheel.py", "--sdist", tmp_path], check=True)
+    (archive,) = tmp_path.iterdir()
+    with tarfile.open(archive) as source:
+        names = {name.partition("/")[2] for name in source.getnames()}
+    assert {"PKG-INFO", "pyproject.toml", "build_wheel.py", "LICENSE-MIT", "src/meditopia/py.typed"} <= names
+    assert not [name for name in names if ".so" in name]
+
+    built = tmp_path / "built"
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-index", f"--wheel-dir={built}", archive]
+    environment = {key: value for key, value in os.environ.items() if key != "MEDITOPIA_BUILD_LIBRARY"}
+    run = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+    assert run.returncode != 0 and "the source distribution has no library inside" in run.stderr
+    environment["MEDITOPIA_BUILD_LIBRARY"] = str(BUILD / "libmeditopia.so")
+    subprocess.run(command, check=True, env=environment)
+    assert (built / WHEEL.name).read_bytes() == WHEEL.read_bytes()
 
 
 def test_package_library_and_crate_are_of_one_version():
