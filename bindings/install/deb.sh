@@ -5,7 +5,8 @@
 #   libmeditopia-dev  headers, static library, pkg-config and CMake files, manual pages
 #   meditopia         the command, if it is built
 #
-# By dpkg-deb alone, from the tree of stage.sh. Who packages them: DEBFULLNAME and DEBEMAIL. Needs dpkg-dev.
+# By dpkg-deb alone, from the tree of stage.sh. Who packages them: DEBFULLNAME and DEBEMAIL, else the authors that
+# Cargo.toml names. The packages ask for the glibc that their files are bound to. Needs dpkg-dev and Python.
 set -eu
 umask 022
 
@@ -18,16 +19,20 @@ out=$(cd "$2" && pwd)
 version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' "$root/Cargo.toml")
 arch=$(dpkg --print-architecture)
 lib=lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)
-maintainer="${DEBFULLNAME:-libmeditopia} <${DEBEMAIL:-root@localhost}>"
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(stat -c %Y "$root/CHANGELOG.md")}
-export SOURCE_DATE_EPOCH
+maintainer=$(sed -n 's/^authors = \["\(.*\)"\]/\1/p' "$root/Cargo.toml")
+[ -z "${DEBEMAIL:-}" ] || maintainer="${DEBFULLNAME:-${maintainer% <*}} <$DEBEMAIL>"
+SOURCE_DATE_EPOCH=$(sh "$root/bindings/release/epoch.sh")
+LC_ALL=C
+export SOURCE_DATE_EPOCH LC_ALL
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/meditopia-deb.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' HUP INT TERM
-mkdir "$work/tree" "$work/debian"
+mkdir "$work/tree"
 sh "$here/stage.sh" "$built" "$work/tree" "$lib" /usr
 find "$work/tree/share/man" -type f -exec gzip -9n {} +
+# Debian has the licences elsewhere, and one changelog.
+rm "$work"/tree/share/doc/meditopia/LICENSE-* "$work/tree/share/doc/meditopia/CHANGELOG.md"
 
 # Moves parts of the tree into a package: take PACKAGE PATH...
 take() {
@@ -37,12 +42,6 @@ take() {
     mkdir -p "$work/$package/usr/$(dirname "$path")"
     mv "$work/tree/$path" "$work/$package/usr/$path"
   done
-}
-
-# The packages that the programs and libraries of a package need, with versions.
-needs() {
-  # shellcheck disable=SC2046 # paths of a package
-  (cd "$work" && dpkg-shlibdeps --ignore-missing-info -O "$@" 2>/dev/null) | sed 's/^shlibs:Depends=//'
 }
 
 # Writes what a package has beside its files, and packs it: pack PACKAGE SECTION DEPENDS ABOUT < FIELDS
@@ -55,7 +54,7 @@ Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: libmeditopia
 
 Files: *
-Copyright: $(sed -n 's/^Copyright (c) //p' "$root/LICENSE-MIT")
+Copyright: $(date -u -d "@$SOURCE_DATE_EPOCH" +%Y) $(sed -n 's/^Copyright (c) //p' "$root/LICENSE-MIT")
 License: MIT or Apache-2.0
 
 License: MIT
@@ -65,12 +64,13 @@ License: Apache-2.0
  On Debian systems the text is in /usr/share/common-licenses/Apache-2.0.
 END
   printf 'libmeditopia (%s) unstable; urgency=medium\n\n  * Release of %s.\n\n -- %s  %s\n' "$version" "$version" \
-    "$maintainer" "$(LC_ALL=C date -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$doc/changelog.gz"
+    "$maintainer" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$doc/changelog.gz"
   (cd "$dir" && find usr -type f -exec md5sum {} + | sort -k 2) >"$dir/DEBIAN/md5sums"
   {
     printf 'Package: %s\nSource: libmeditopia\nVersion: %s\nArchitecture: %s\n' "$1" "$version" "$arch"
     printf 'Maintainer: %s\nSection: %s\nPriority: optional\nDepends: %s\n' "$maintainer" "$2" "$3"
-    printf 'Installed-Size: %s\n' "$(du -k -s --apparent-size "$dir/usr" | cut -f 1)"
+    # Of the files alone: what directories take differs between file systems.
+    printf 'Installed-Size: %s\n' "$(find "$dir/usr" -type f -printf '%s\n' | awk '{ sum += int(($1 + 1023) / 1024) } END { print sum }')"
     cat
     printf 'Description: %s\n' "$4"
     printf ' Reports what users did to the Meditopia Partners API: an event is on disk\n'
@@ -78,10 +78,14 @@ END
     printf ' or the API is not there now.\n'
   } >"$dir/DEBIAN/control"
   find "$dir" -type d -exec chmod 755 {} +
+  find "$dir" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
   dpkg-deb --root-owner-group --build "$dir" "$out/$1_${version}_$arch.deb"
 }
 
-printf 'Source: libmeditopia\n\nPackage: libmeditopia0\nArchitecture: any\n' >"$work/debian/control"
+needs() { python3 "$root/bindings/release/needs.py" "$@"; }
+
+docs=libmeditopia-dev
+[ ! -e "$work/tree/bin/meditopia" ] || docs=meditopia
 
 for path in "$work/tree/$lib"/libmeditopia.so.*; do take libmeditopia0 "$lib/${path##*/}"; done
 library=$work/libmeditopia0/usr/$lib/libmeditopia.so.$version
@@ -93,6 +97,7 @@ echo 'activate-noawait ldconfig' >"$work/libmeditopia0/DEBIAN/triggers"
 echo 'Multi-Arch: same' | pack libmeditopia0 libs "$(needs "$library")" \
   'durable queue of user-activity events - shared library'
 
+take "$docs" share/doc/meditopia
 take libmeditopia-dev "$lib/libmeditopia.so" "$lib/libmeditopia.a" "$lib/pkgconfig" "$lib/cmake" include share/man/man3
 echo 'Multi-Arch: same' | pack libmeditopia-dev libdevel "libmeditopia0 (= $version), libc6-dev | libc-dev" \
   'durable queue of user-activity events - development files'

@@ -62,6 +62,11 @@ for file in meditopiaConfig.cmake meditopiaConfigVersion.cmake; do
 done
 cp "$root"/include/*.h "$root"/include/*.hpp "$tree/include"
 cp "$root"/include/meditopia/*.hpp "$tree/include/meditopia"
+# README, promises and licences, at the paths by which they refer to each other.
+doc=$tree/share/doc/meditopia
+mkdir -p "$doc/docs"
+cp "$root/README.md" "$root/CHANGELOG.md" "$root/SECURITY.md" "$root/LICENSE-MIT" "$root/LICENSE-APACHE" "$doc"
+cp "$root"/docs/*.md "$doc/docs"
 awk -v out="$tree/share/man/man3" -v version="$version" -f "$here/man.awk" "$root/include/meditopia.h"
 
 if [ -x "$built/meditopia" ]; then

@@ -16,4 +16,4 @@ ld -r --force-group-allocation $(sed 's/^/-u /' "$work/keep") -o "$work/meditopi
 objcopy --remove-section=.llvmbc --remove-section=.llvmcmd --strip-debug \
   --keep-global-symbols="$work/keep" "$work/meditopia.o"
 rm -f "$2"
-ar rcs "$2" "$work/meditopia.o"
+ar rcsD "$2" "$work/meditopia.o"

@@ -9,13 +9,17 @@ field() { dpkg-deb -f "$1"_*.deb "$2"; }
 version=$(field libmeditopia0 Version)
 for package in libmeditopia0 meditopia; do
   case $(field $package Depends) in *'libc6 (>= '*) ;; *) fail "$package depends on: $(field $package Depends)" ;; esac
+  case $(field $package Maintainer) in *localhost*) fail "no maintainer" ;; *' <'*@*.*'>') ;; *) fail "$package is maintained by: $(field $package Maintainer)" ;; esac
 done
+# The newest version that a symbol of the library is bound to, and not where the libc of this machine has the symbol.
+newest=$(objdump -T "$BUILT/libmeditopia.so" | sed -n 's/.*GLIBC_\(2\.[0-9]*\).*/\1/p' | sort -V | tail -n 1)
+case $(field libmeditopia0 Depends) in "libc6 (>= $newest)"*) ;; *) fail "the library is bound to $newest, its package depends on: $(field libmeditopia0 Depends)" ;; esac
 case $(field libmeditopia-dev Depends) in "libmeditopia0 (= $version), "*) ;; *) fail "-dev depends on: $(field libmeditopia-dev Depends)" ;; esac
 for package in libmeditopia0 libmeditopia-dev meditopia; do
   mkdir "$package"
   dpkg-deb -R "${package}_${version}_$(dpkg --print-architecture).deb" "$package"
   (cd "$package" && md5sum -c --quiet DEBIAN/md5sums) || fail "$package: checksums"
-  [ -s "$package/usr/share/doc/$package/copyright" ] || fail "$package has no copyright file"
+  grep -q '^Copyright: 20[0-9][0-9] [A-Z]' "$package/usr/share/doc/$package/copyright" || fail "$package has no copyright line"
   [ -z "$(find "$package/usr" -perm /022 ! -type l)" ] || fail "$package: anybody may write"
 done
 grep -qx "libmeditopia 0 libmeditopia0 (>= $version)" libmeditopia0/DEBIAN/shlibs || fail "shlibs"
