@@ -1,4 +1,4 @@
-# The words here are the same everywhere: demo, test, bench, soak, wheel, install.
+# The words here are the same everywhere: demo, test, bench, soak, wheel, install, dist.
 # `make demo` is the first command of a newcomer, `make test` the second.
 
 CARGO ?= cargo
@@ -8,7 +8,7 @@ DEMO := $(TARGET)/demo
 RUST_NEEDED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 FAULT_TABLE = $(CURDIR)/$(TARGET)/faults-$@.md
 
-.PHONY: demo demo-build test test-bindings size-check soak fuzz wheel bench bench-check bench-setup release install uninstall deb toolchain setup
+.PHONY: demo demo-build test test-bindings size-check soak fuzz wheel bench bench-check bench-setup release install uninstall deb dist dist-check toolchain setup
 
 # Builds the library, compiles the C quickstart against it, and lets it deliver to a local API.
 demo: demo-build
@@ -33,6 +33,7 @@ test-bindings: setup demo-build
 	sh bindings/php/test.sh $(DEMO)
 	sh bindings/cpp/test.sh $(DEMO)
 	sh bindings/recipes/test.sh $(DEMO)
+	sh bindings/release/test.sh
 
 # Builds the library as it is shipped, and fails if it is larger than it may be, stripped.
 SIZE_MAX := 4200000
@@ -96,6 +97,17 @@ uninstall:
 # Debian packages of what was built, in dist/.
 deb:
 	@sh bindings/install/deb.sh "$(BUILT)" dist
+
+# All files of a release, in dist/: compiled for glibc 2.17 with what PyPI has of zig, in some ten minutes.
+dist: toolchain
+	CARGO="$(CARGO)" TARGET="$(TARGET)" sh bindings/release/build.sh $(TARGET)/dist
+	CARGO="$(CARGO)" sh bindings/release/pack.sh $(TARGET)/dist dist
+
+# Installs and uses every file of dist/ in fresh directories and on Debian 11; with REPRODUCE=1 it also makes
+# them a second time, from another clone, and compares the bytes.
+dist-check: toolchain
+	@sh .ci/setup dist
+	CARGO="$(CARGO)" TARGET="$(TARGET)" sh bindings/release/check.sh dist
 
 bench-setup:
 	@sh benches/setup
