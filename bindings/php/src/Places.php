@@ -26,8 +26,25 @@ final class Places
         if ($variable !== null) {
             return ["$variable (" . self::VARIABLE . ')' => $variable];
         }
-        $beside = \dirname(__DIR__) . '/lib/' . self::FILE;
+        $places = [];
+        foreach (self::beside() as $beside) {
+            $places["$beside (beside the package)"] = $beside;
+        }
 
-        return ["$beside (beside the package)" => $beside, self::FILE . ' (the loader: ldconfig, LD_LIBRARY_PATH)' => self::FILE];
+        return $places + [self::FILE . ' (the loader: ldconfig, LD_LIBRARY_PATH)' => self::FILE];
+    }
+
+    /**
+     * The archive of a release has a library for each platform; the other place is for one that a site puts there.
+     *
+     * @return list<string>
+     */
+    private static function beside(): array
+    {
+        $lib = \dirname(__DIR__) . '/lib';
+        $platform = strtolower(PHP_OS_FAMILY) . '-' . php_uname('m');
+        $released = ["$lib/$platform/" . self::FILE, "$lib/$platform-musl/" . self::FILE];
+
+        return [...array_filter($released, is_file(...)), "$lib/" . self::FILE];
     }
 }
