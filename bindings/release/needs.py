@@ -32,9 +32,9 @@ class Needs:
 
 
 def read(path: Path) -> Needs:
-    text = _readelf("--dynamic", "--version-info", path)
+    text = readelf("--dynamic", "--version-info", path)
     minors = [int(minor) for minor in re.findall(r"GLIBC_2\.(\d+)", text)]
-    symbols = [line.split() for line in _readelf("--dyn-syms", path).splitlines()]
+    symbols = [line.split() for line in readelf("--dyn-syms", path).splitlines()]
     # Number, value, size, type, binding, visibility, section, name.
     undefined = {row[7]: row[4] for row in symbols if len(row) > 7 and row[6] == "UND"}
     return Needs(
@@ -44,7 +44,7 @@ def read(path: Path) -> Needs:
     )
 
 
-def _readelf(*arguments: object) -> str:
+def readelf(*arguments: object) -> str:
     command = ["readelf", "--wide", *map(str, arguments)]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, universal_newlines=True).stdout
 

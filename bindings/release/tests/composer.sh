@@ -1,0 +1,27 @@
+#!/bin/sh
+# The archive for composer: required by a project from a directory of archives, and used in the command line.
+. "$(dirname "$0")/part.sh"
+mkdir "$WORK/package" "$WORK/project"
+unzip -q -d "$WORK/package" "$DIST"/meditopia-php-*.zip
+cd "$WORK/package"
+composer validate --quiet --strict --no-check-version composer.json || fail "composer validate"
+[ ! -e tests ] || fail "the tests are in the archive"
+holds "composer finds nothing in composer.json"
+
+cd "$WORK/project"
+export COMPOSER_HOME="$WORK/.composer" COMPOSER_ALLOW_SUPERUSER=1
+echo "{\"repositories\": [{\"type\": \"artifact\", \"url\": \"$DIST\"}, {\"packagist.org\": false}]}" >composer.json
+composer require --quiet --no-interaction "meditopia/partner-events:$VERSION" || fail "composer require"
+vendor/bin/meditopia-install >"$WORK/said" || fail "$(cat "$WORK/said")"
+grep -q "FFI_LIB \"$WORK/project/vendor/meditopia/partner-events/lib/linux-x86_64/libmeditopia.so.0\"" \
+  vendor/meditopia/partner-events/include/preload.h || fail "the library that is not the archive's"
+cat >deliver.php <<'PHP'
+<?php
+require 'vendor/autoload.php';
+use Meditopia\PartnerEvents\{Client, EventType};
+$client = Client::fromEnvironment(['role' => 'both']);
+$client->enqueue('token', 'user', EventType::Video);
+$client->flush(20);
+PHP
+delivers php deliver.php
+holds "composer installs the archive with its library, and a program delivers"

@@ -1,0 +1,34 @@
+#!/bin/sh
+# The wheel and the source distribution: installed by the oldest pip that takes the wheel and by a current one, and used.
+. "$(dirname "$0")/part.sh"
+tools=$WORK/tools
+python3 -m venv "$tools"
+"$tools/bin/pip" install --quiet --disable-pip-version-check twine==7.0.0
+"$tools/bin/twine" check --strict "$DIST"/meditopia-*.whl "$DIST/meditopia-$VERSION.tar.gz" >"$WORK/twine" || fail "$(cat "$WORK/twine")"
+holds "twine finds nothing in wheel and source distribution"
+
+# A Python that pip 19.3 runs on, and the usual one.
+old=$(command -v python3.9 || command -v python3.10 || command -v python3)
+for pair in "$old pip==19.3.1" "python3 pip"; do
+  venv=$WORK/venv-${pair##*=}
+  "${pair%% *}" -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --upgrade "${pair#* }" 2>/dev/null
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-index --find-links "$DIST" --only-binary :all: meditopia==$VERSION ||
+    fail "$("$venv/bin/pip" --version) does not take the wheel"
+  "$venv/bin/python" -m meditopia --version | grep -q "$VERSION" || fail "python -m meditopia"
+  cd "$WORK"
+  MEDITOPIA_SPOOL=$(mktemp -d "$WORK/spool.XXXXXX")/spool
+  export MEDITOPIA_SPOOL
+  "$venv/bin/meditopia" sandbox --expect-events 1 -- "$venv/bin/python" "$here/deliver.py" >"$WORK/said" 2>&1 || fail "$(cat "$WORK/said")"
+  unset MEDITOPIA_SPOOL
+  holds "$("$venv/bin/pip" --version | cut -d ' ' -f 1-2) of $("$venv/bin/python" --version) installs the wheel, and both package and command work"
+done
+
+unpack
+venv=$WORK/venv-sdist
+python3 -m venv "$venv"
+if "$venv/bin/pip" install --no-index "$DIST/meditopia-$VERSION.tar.gz" >"$WORK/said" 2>&1; then fail "the source distribution has found a library"; fi
+grep -q 'the source distribution has no library inside' "$WORK/said" || fail "$(cat "$WORK/said")"
+MEDITOPIA_BUILD_LIBRARY=$opt/lib/libmeditopia.so.0 "$venv/bin/pip" install --quiet --no-index "$DIST/meditopia-$VERSION.tar.gz"
+delivers "$venv/bin/python" "$here/deliver.py"
+holds "the source distribution says what it needs, and installs with the library of the archive"
