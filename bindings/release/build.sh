@@ -38,6 +38,10 @@ unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS CFLAGS CC LDFLAGS
 
 crates=${CARGO_HOME:-$HOME/.cargo}
 flags="\"--remap-path-prefix=$root=/meditopia\", \"--remap-path-prefix=$crates=/cargo\""
+case $triple in
+# Without it there is no shared library for musl.
+*-musl) flags="$flags, \"-Ctarget-feature=-crt-static\"" ;;
+esac
 cflags=CFLAGS_$(printf '%s' "$triple" | tr - _)
 export "$cflags=-ffile-prefix-map=$root=/meditopia -ffile-prefix-map=$crates=/cargo"
 
