@@ -29,7 +29,7 @@ deliver() { MEDITOPIA_SPOOL=$(mktemp -d)/spool timeout 60 "$meditopia" sandbox -
 meditopia=/opt/meditopia/bin/meditopia
 cc main.c $(pkg-config --cflags --libs meditopia) -o shared
 deliver ./shared
-cc -static main.c $(pkg-config --static --cflags --libs meditopia) -o static
+cc -static main.c $(pkg-config --static --cflags --libs meditopia) -o static 2>said || { cat said; exit 1; }
 deliver ./static
 cc -I/opt/meditopia/include fork.c -o fork -ldl
 deliver ./fork /opt/meditopia/lib/libmeditopia.so.0

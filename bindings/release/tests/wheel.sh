@@ -8,7 +8,7 @@ python3 -m venv "$tools"
 holds "twine finds nothing in wheel and source distribution"
 
 # A Python that pip 19.3 runs on, and the usual one.
-old=$(command -v python3.9 || command -v python3.10 || command -v python3)
+for old in python3.9 python3.10 python3; do "$old" -c '' 2>/dev/null && break; done
 for pair in "$old pip==19.3.1" "python3 pip"; do
   venv=$WORK/venv-${pair##*=}
   "${pair%% *}" -m venv "$venv"
