@@ -165,3 +165,23 @@ client.close(60)
     ]
     assert [process.wait(120) for process in processes] == [0] * 4
     assert api.arrived() == {f"u-{number}": list(range(300)) for number in range(4)}
+
+
+@pytest.mark.parametrize(
+    "words, means",
+    [
+        ("Error relocating libmeditopia.so.0: __register_atfork: symbol not found", "has musl"),
+        ("Error loading shared library ld-linux-x86-64.so.2: No such file or directory", "has musl"),
+        ("libc.so.6: version `GLIBC_2.34' not found (required by libmeditopia.so.0)", "older than GLIBC_2.34: build"),
+        ("libmeditopia.so.0: wrong ELF class: ELFCLASS32", "another processor"),
+        ("libmeditopia.so.0: cannot open shared object file: No such file or directory", "set MEDITOPIA_LIBRARY to"),
+    ],
+)
+def test_the_words_of_the_loader_are_explained(monkeypatch, words, means):
+    def refuses(name):
+        raise OSError(words)
+
+    monkeypatch.setattr("meditopia._library.CDLL", refuses)
+    with pytest.raises(meditopia.LibraryError) as caught:
+        meditopia.Client(spool="x", library="/somewhere/libmeditopia.so.0")
+    assert words in str(caught.value) and means in str(caught.value)
