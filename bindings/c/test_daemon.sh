@@ -14,6 +14,14 @@ while [ $i -lt 100 ]; do
   printf 'token\tuser-%s\tvideo\tpart %s\n' $((i % 7)) "$i" >&3
 done
 
+# Before the program blocks SIGHUP, which it reads from a descriptor, the signal would end it: the lowest bit of the mask.
+tries=0
+until grep -q '^SigBlk:.*[13579bdf]$' "/proc/$daemon/status"; do
+  tries=$((tries + 1))
+  [ $tries -lt 400 ] || exit 1
+  sleep 0.05
+done
+
 # Until it says by itself that all are queued.
 tries=0
 until grep -q '"enqueued":100' "$said"; do
