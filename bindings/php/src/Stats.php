@@ -44,6 +44,13 @@ final class Stats
         public readonly Histogram $request,
         /** From the enqueue of an event until the API accepted it. */
         public readonly Histogram $delivery,
+        /** When the API last answered, and when it last accepted events. */
+        public readonly ?int $answeredMs,
+        public readonly ?int $acceptedMs,
+        /** The store cannot be read, so its figures are missing: they are 0, whatever they were. */
+        public readonly bool $storeUnreadable,
+        /** Of the damaged records and lost events: how many no operator has acknowledged. */
+        public readonly int $damageUnacknowledged,
     ) {
     }
 
@@ -93,6 +100,10 @@ final class Stats
             Histogram::of($stats->enqueue, Histogram::ENQUEUE_S),
             Histogram::of($stats->request, Histogram::REQUEST_S),
             Histogram::of($stats->delivery, Histogram::DELIVERY_S),
+            $time($stats->answered_ms),
+            $time($stats->accepted_ms),
+            $stats->store_unreadable !== 0,
+            $stats->damage_unacknowledged,
         );
     }
 }

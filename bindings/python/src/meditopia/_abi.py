@@ -76,6 +76,8 @@ class Stats(Structure):
         *((name, c_uint64) for name in ("postponed_requests", "in_doubt_requests", "pausing_requests")),
         *((name, c_uint64) for name in ("sent_bytes", "pauses")),
         *((name, Histogram) for name in ("enqueue", "request", "delivery")),
+        *((name, c_int64) for name in ("answered_ms", "accepted_ms")),
+        *((name, c_uint64) for name in ("store_unreadable", "damage_unacknowledged")),
     ]
 
 

@@ -166,6 +166,8 @@ class Stats:
     damaged_records: int
     torn_tails: int
     lost: int
+    #: Of these damaged records and lost events: how many no operator has acknowledged.
+    damage_unacknowledged: int
     #: Requests by how they ended, the bytes of all of them, and how often delivery was paused.
     delivered_requests: int
     too_large_requests: int
@@ -186,6 +188,11 @@ class Stats:
     #: When a sender was last at work, and its process. Long ago, with events pending: nobody sends.
     sender_seen: Optional[datetime]
     sender_pid: Optional[int]
+    #: When the API last answered, and when it last accepted events.
+    answered: Optional[datetime]
+    accepted: Optional[datetime]
+    #: The store cannot be read, so its figures are missing: they are 0, whatever they were.
+    store_unreadable: bool
 
     @classmethod
     def of(cls, raw: Any) -> Stats:
@@ -200,6 +207,9 @@ class Stats:
             oldest_pending=time_of(raw.oldest_pending_ms),
             sender_seen=time_of(raw.sender_seen_ms),
             sender_pid=raw.sender_pid if raw.sender_pid > 0 else None,
+            answered=time_of(raw.answered_ms),
+            accepted=time_of(raw.accepted_ms),
+            store_unreadable=bool(raw.store_unreadable),
         )
 
 
