@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::dispatch::Command;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sender::Elected;
-use crate::spool::{self, DiskSpace, FailedRequest, Heartbeat, Spool};
+use crate::spool::{self, DiskSpace, FailedRequest, Heartbeat, SENDER_LOCK, Spool, holder_of};
 use crate::store::Reader;
 use crate::store::{PauseState, RejectedFilter, RejectedReason};
 
@@ -98,6 +98,13 @@ impl Client {
     /// Whether a process is elected to send. Errors: [`ErrorKind::Io`], [`ErrorKind::Closed`].
     pub fn elected(&self) -> Result<Elected> {
         Elected::look(&self.core()?.spool)
+    }
+
+    /// The process that is elected, as far as the kernel says which one has the lock: not for a process of
+    /// another container. Errors: as [`elected`](Self::elected).
+    pub fn elected_pid(&self) -> Result<Option<u32>> {
+        let dir = self.core()?.spool.held_dir()?;
+        Ok(holder_of(&dir, SENDER_LOCK).filter(|pid| *pid != 0))
     }
 
     /// How many rejected events are kept, by reason and API code, the largest number first. Errors:

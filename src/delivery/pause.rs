@@ -69,7 +69,7 @@ impl Pause {
     /// `sent_ms`: when the last request left that nobody knows the answer to; it may have been a probe.
     ///
     /// Only wall times survived, and the wall clock may have been set since: the probe goes now at the
-    /// earliest, and after [`FIRST_PROBE`] at the latest.
+    /// earliest, and after [`FIRST_PROBE`] at the latest; after [`LONGEST_PROBE`] if the API asked for a wait.
     pub(super) fn restored(mut self, sent_ms: Option<i64>, now: Moment) -> Self {
         let ms = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         self.since_ms = self.since_ms.min(now.wall_ms);
@@ -78,8 +78,17 @@ impl Pause {
         let last_ms = probe_ms.saturating_sub(ms(self.probe_wait));
         let last_ms = sent_ms.map_or(last_ms, |sent_ms| last_ms.max(sent_ms));
         let earliest_ms = last_ms.saturating_add(ms(FIRST_PROBE));
-        let probe_at = now.restore_deadline(earliest_ms, FIRST_PROBE);
-        let waited = probe_at.wall_ms.saturating_sub(last_ms).unsigned_abs();
+        // Where the API asked for a longer wait, the time of the last probe seems to come.
+        let longest = match last_ms > now.wall_ms {
+            true => self.probe_wait,
+            false => FIRST_PROBE,
+        };
+        let probe_at = now.restore_deadline(earliest_ms, longest);
+        let waited = probe_at
+            .wall_ms
+            .saturating_sub(last_ms)
+            .max(0)
+            .unsigned_abs();
         self.probe_wait = Duration::from_millis(waited).clamp(FIRST_PROBE, self.probe_wait);
         self.probe_at = ends_by_probe(self.reason).then_some(probe_at);
         self

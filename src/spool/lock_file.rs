@@ -114,7 +114,7 @@ impl LockFile {
 }
 
 /// The process that has the lock of a file, as far as the kernel shows it.
-fn holder_of(dir: &Dir, name: &str) -> Option<u32> {
+pub(crate) fn holder_of(dir: &Dir, name: &str) -> Option<u32> {
     let about = dir.about(name).ok()?;
     let locks = std::fs::read_to_string("/proc/locks").ok()?;
     holder_in(&locks, inode_of(&about), 0)

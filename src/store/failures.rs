@@ -13,7 +13,7 @@ use crate::spelling::shell_word;
 /// The store cannot be trusted until an operator recovers it.
 pub(super) fn damaged(disk: &dyn Disk, what: &str) -> Error {
     let spool = disk.describe(None);
-    let command = shell_word(&spool);
+    let command = shell_word(spool.strip_prefix("spool ").unwrap_or(&spool));
     Error::new(
         ErrorKind::Store,
         format!(

@@ -117,14 +117,14 @@ final class Operator
      */
     public function forgetUser(string $partnerUserId, float $timeoutSeconds = 30.0): Erasure
     {
-        if (str_contains($partnerUserId, "\0")) {
-            throw new InvalidArgument('partnerUserId: a NUL byte stands in it', -1);
-        }
-        $erasure = Erasure::blank($this->library);
+        $erasure = Erasure::blank($this->client->native()->library);
         $milliseconds = (int) max(0, min(0xffffffff, round($timeoutSeconds * 1000)));
-        $this->succeed($this->library->meditopia_forget_user(
-            $this->client, $partnerUserId, $milliseconds, FFI::addr($erasure), FFI::addr($this->error),
-        ));
+        $this->call(
+            'meditopia_forget_user',
+            Filter::requireText('partnerUserId', $partnerUserId),
+            $milliseconds,
+            FFI::addr($erasure),
+        );
 
         return Erasure::of($erasure);
     }

@@ -90,7 +90,7 @@ fn an_operator_finds_and_ends_an_outage_a_revoked_token_unknown_users_and_a_full
         // The sender gives its reserve back when the disk is full, so the disk is filled again.
         disk.fill();
         let table = run(&["status"], &spool);
-        table.contains("0 bytes free") || table.contains("KiB free")
+        table.contains("disk      0 bytes and ") || table.contains("KiB and ")
     });
     assert_eq!(check_free("--crit-free=1"), Some(2));
     run(&["hold"], &spool);

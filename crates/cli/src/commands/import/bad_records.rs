@@ -126,6 +126,10 @@ impl BadRecords {
     /// The file of an import that continues, of which `bytes` are covered by the last commit. If it is not
     /// there any more, a new one: a lost list of bad records is no reason to leave out the good ones.
     pub fn continued(place: Place, path: &Path, bytes: u64) -> Result<Self, Failure> {
+        // It was only planned, and what has the name now may be another import's.
+        if bytes == 0 && has_bytes(path, 1) {
+            return Self::new(Some(place));
+        }
         if bytes > 0 && !has_bytes(path, bytes) {
             print_error(format_args!(
                 "import: {}, with the bad records so far, is gone or shorter than it was; further ones go to another file",

@@ -1,8 +1,11 @@
 //! The metrics of `meditopia run` beside the statistics of the spool: what only an operator needs.
 
+use std::path::Path;
+
 use meditopia::internals::client::{Standing, Vitals};
 
 use super::current_client::SpoolState;
+use crate::alarms;
 
 /// The gauges in Prometheus' text format. One that is not known has no sample.
 pub fn text(name: &str, spool: &SpoolState, vitals: &Vitals, limit_bytes: u64) -> String {
@@ -29,6 +32,11 @@ pub fn text(name: &str, spool: &SpoolState, vitals: &Vitals, limit_bytes: u64) -
             "meditopia_spool_disk_free_inodes",
             "Inodes that are free on the disk of the spool, if it has a number of them.",
             spool.disk.free_inodes.map(|inodes| inodes.to_string()),
+        ),
+        (
+            "meditopia_spool_disk_nearly_full",
+            "Whether the disk of the spool is full or nearly so, as status --check finds it.",
+            Some(flag(alarms::disk(&spool.disk, Path::new("")).is_some())),
         ),
         (
             "meditopia_rejected_kept",

@@ -48,6 +48,10 @@ impl SenderState {
         Ok(match elected {
             _ if in_copy => Self::None,
             Elected::Nobody => Self::None,
+            // It has just been elected, and says so once its store is open.
+            Elected::Somebody if client.elected_pid()?.is_some_and(|elected| elected != pid) => {
+                Self::Alive
+            }
             Elected::Somebody if is_stopped(pid) => Self::Stopped,
             Elected::Somebody if ago < SILENT_MS => Self::Alive,
             Elected::Somebody => {
