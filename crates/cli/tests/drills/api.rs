@@ -71,13 +71,20 @@ fn an_operator_finds_the_event_on_which_the_api_fails() {
         .set_fault(json!({ "fault": "status", "status": 500, "containing": "u-17" }));
     drill.strike();
     drill.enqueue(20);
-    drill.status("");
-    drill.check(1, "");
-    drill.doctor(2, "");
-    drill.ready(503, "");
-    drill.alert("MeditopiaOldestEventAge", secs(75 * 60));
-    drill.log("500");
-    drill.type_next("meditopia in-doubt bisect");
+    drill.status("HTTP 500, for a request of 20 events");
+    drill.check(1, "waiting for a retry");
+    drill.doctor(1, "the last failure: HTTP 500");
+    drill.ready(503, "waiting for a retry");
+    drill.alerts(
+        &[
+            "MeditopiaOldestEventAge",
+            "MeditopiaApiAway",
+            "MeditopiaNothingAccepted",
+        ],
+        secs(75 * 60),
+    );
+    drill.log("HTTP 500");
+    drill.type_from_guide("in-doubt bisect");
     drill.end(1, 0);
 }
 
@@ -93,7 +100,7 @@ fn an_operator_is_told_of_three_thousand_unknown_users_and_accepts_their_rejecti
     drill.check(2, "paused: mass_rejection");
     drill.doctor(2, "");
     drill.ready(503, "paused (mass_rejection)");
-    drill.alert("MeditopiaPaused", secs(600));
+    drill.alerts(&["MeditopiaPaused", "MeditopiaRejectedRate"], secs(600));
     drill.log("A_1104");
     drill.type_next_with("meditopia resume", "--accept-rejections");
     drill.end(UNKNOWN, 0);

@@ -17,7 +17,7 @@ fn an_operator_is_told_of_a_certificate_whose_authority_has_changed() {
     let trusted = spool.path("ca.pem");
     fs::write(&trusted, front.authority()).unwrap();
     let lines = format!("ca_file = {trusted:?}");
-    let mut drill = Drill::start_on("CA rotated", &lines, api, spool, Box::new(|_| ()));
+    let mut drill = Drill::start_on("CA rotated", &lines, api, spool, None);
     front.rotate();
     drill.strike();
     drill.enqueue(20);

@@ -18,7 +18,7 @@ fn an_operator_is_told_of_a_disk_that_is_full() {
     drill.strike();
     drill.enqueue(20);
     disk.fill();
-    drill.status("nearly full");
+    drill.status("free some space before events are refused");
     drill.check(2, "nearly full");
     drill.doctor(2, "disk");
     drill.alert("MeditopiaDiskNearlyFull", secs(15 * 60));
@@ -50,5 +50,5 @@ fn start_on(name: &'static str, disk: &SmallDisk) -> Drill {
     let api = Sandbox::start();
     let dir = disk.spool();
     let spool = ConfiguredSpool::new_in(dir.parent().unwrap(), api.endpoint(), api.token());
-    Drill::start_on(name, "", api, spool, Box::new(|_| ()))
+    Drill::start_on(name, "", api, spool, None)
 }

@@ -7,14 +7,16 @@ use crate::drill::Drill;
 
 #[test]
 fn an_operator_is_told_of_a_sender_that_was_killed() {
-    let mut drill = Drill::start("sender killed");
+    let mut drill = Drill::start_on_clocks("sender killed");
     drill.strike();
     drill.service.take().unwrap().kill();
     drill.enqueue(20);
     drill.status("no sender is running");
-    drill.check_with(&["--warn-sender=1s"], 1, "no sender was seen");
-    drill.doctor(1, "");
+    drill.wait(6);
+    drill.check(1, "no sender was seen");
+    drill.doctor(2, "warn  sender: no sender was");
     drill.alert("MeditopiaDown", secs(600));
+    drill.set_wall(0);
     drill.start_service();
     drill.ended_by("its start");
     drill.end(0, 0);
@@ -26,11 +28,10 @@ fn an_operator_is_told_of_a_sender_that_is_stopped() {
     drill.strike();
     drill.service().signal(Signal::STOP);
     drill.enqueue(20);
-    drill.status("no sender");
-    drill.check(2, "");
-    drill.doctor(2, "");
-    drill.service().signal(Signal::CONT);
-    drill.ended_by("SIGCONT");
+    drill.status("its process is stopped");
+    drill.check(2, "its process is stopped");
+    drill.doctor(2, "its process is stopped");
+    drill.type_next("kill -CONT");
     drill.end(0, 0);
 }
 
@@ -42,7 +43,7 @@ fn a_second_sender_stands_by_and_nobody_has_to_be_told() {
     second.wait_for_log("stand-by");
     second.wait_for_answer("/readyz", 200, "stand-by");
     drill.enqueue(20);
-    drill.status("everything is delivered");
+    drill.status("nothing is pending");
     drill.check(0, "");
     drill.doctor(0, "");
     drill.ready(200, "sending");
@@ -57,14 +58,15 @@ fn a_second_sender_stands_by_and_nobody_has_to_be_told() {
 
 #[test]
 fn an_operator_is_told_that_nobody_sends() {
-    let mut drill = Drill::start("nobody sends");
+    let mut drill = Drill::start_on_clocks("nobody sends");
     drill.strike();
     drill.service().signal(Signal::TERM);
     drill.service.take().unwrap().wait_for_end();
     drill.enqueue(20);
     drill.status("no sender is running");
-    drill.check_with(&["--warn-sender=1s"], 1, "no sender was");
-    drill.doctor(1, "");
+    drill.wait(6);
+    drill.check(1, "no sender was");
+    drill.doctor(2, "warn  sender: no sender was");
     drill.alert("MeditopiaDown", secs(600));
     drill.type_next("meditopia flush");
     drill.end_without_more(0, 0);
@@ -76,8 +78,9 @@ fn an_operator_is_told_of_a_timer_that_was_forgotten() {
     drill.strike();
     drill.enqueue(20);
     drill.status("no sender was ever seen");
-    drill.check_with(&["--warn-sender=1s"], 1, "no sender was");
-    drill.doctor(1, "");
+    drill.wait(6);
+    drill.check(1, "no sender was");
+    drill.doctor(2, "warn  sender: no sender was");
     drill.type_next("meditopia flush");
     drill.end_without_more(0, 0);
 }

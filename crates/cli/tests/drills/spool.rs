@@ -52,13 +52,14 @@ fn an_operator_is_told_of_a_spool_that_was_moved_to_another_disk() {
     drill.check(2, "copied or moved");
     drill.doctor(2, "is a copy of another spool");
     drill.type_next("meditopia adopt");
+    drill.client = drill.spool.client();
     drill.start_service();
     drill.end(0, 0);
 }
 
 #[test]
 fn an_operator_is_told_of_a_spool_that_was_replaced_under_its_sender() {
-    let mut drill = Drill::start("spool replaced");
+    let mut drill = Drill::start_on_clocks("spool replaced");
     drill.strike();
     fs::rename(drill.spool.spool(), drill.spool.path("old")).unwrap();
     drill.client = drill.spool.client();
@@ -67,8 +68,10 @@ fn an_operator_is_told_of_a_spool_that_was_replaced_under_its_sender() {
     drill.log("another directory is in its place; this service ends");
     drill.service = None;
     drill.status("no sender was ever seen");
-    drill.check_with(&["--warn-sender=1s"], 1, "no sender was ever seen");
-    drill.doctor(1, "no sender");
+    drill.wait(6);
+    drill.check(1, "no sender was ever seen");
+    drill.doctor(2, "warn  sender: no sender was ever seen");
+    drill.set_wall(0);
     drill.start_service();
     drill.ended_by("its start, which its supervisor does");
     drill.end(0, 0);

@@ -34,7 +34,7 @@ fn an_operator_is_told_of_a_token_file_that_is_missing() {
     drill.enqueue(20);
     drill.status("bearer token");
     drill.check(2, "paused: auth");
-    drill.doctor(1, "token");
+    drill.doctor(2, "No such file or directory");
     drill.ready(503, "paused (auth)");
     drill.alert("MeditopiaPaused", secs(600));
     drill

@@ -97,7 +97,10 @@ fn a_pause_that_begins_before_anything_is_taken_over_does_not_say_that_nothing_i
     );
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(log.contains("paused (auth)"), "{log}");
-    assert!(log.contains("; every event is kept; "), "{log}");
+    assert!(
+        log.contains("every event is kept during the pause; "),
+        "{log}"
+    );
 }
 
 #[test]

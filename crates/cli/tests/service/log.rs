@@ -121,7 +121,7 @@ fn a_line_of_the_log_as_json_has_the_members_that_the_guide_lists_and_no_others(
     ));
     let mut service = spool.start_service(&["--log-format", "json"]);
     spool.client().enqueue_users(0..3);
-    service.wait_for_log("refused alone");
+    service.wait_for_log("rejected event");
     api.refuse_address();
     spool.client().enqueue_users(3..4);
     service.wait_for_log("paused (ip)");
