@@ -54,7 +54,8 @@ def component(package: dict[str, str], checksum: str | None) -> dict[str, object
 
 
 def document(artefact: Path, crates: list[str]) -> dict[str, object]:
-    packages = {(found["name"], found["version"]): found for found in json.loads(cargo("metadata", "--format-version=1"))["packages"]}
+    known_to_cargo = json.loads(cargo("metadata", "--format-version=1", f"--filter-platform={TRIPLE}"))["packages"]
+    packages = {(found["name"], found["version"]): found for found in known_to_cargo}
     known = checksums()
     wanted = sorted(set().union(*(inside(crate) for crate in crates)))
     version = re.findall(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.M)[0]
