@@ -51,7 +51,7 @@ meditopia=/usr/bin/meditopia
 unset PKG_CONFIG_PATH
 cc main.c $(pkg-config --cflags --libs meditopia) -o from_packages
 deliver ./from_packages
-dpkg --purge meditopia libmeditopia-dev libmeditopia0 >said
+dpkg --purge meditopia libmeditopia-dev libmeditopia0 >said 2>&1
 echo "the Debian packages work"
 USE
 mkdir "$WORK/layer"

@@ -41,7 +41,7 @@ def check(path, glibc):
         header = (ROOT / "include" / "meditopia.h").read_text()
         declared = set(re.findall(r"^[a-z].*[ *](meditopia_[a-z_]*)\(", header, re.M))
         assert exports == declared, f"{path}: {sorted(exports ^ declared)} are exported or declared, not both"
-    size = subprocess.run(["stat", "-c", "%s", path], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    size = subprocess.run(["stat", "-L", "-c", "%s", path], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     print(f"   {path.name}: glibc 2.{found.glibc}, {size} bytes, weak and without version: {', '.join(sorted(found.unversioned))}")
 
 
