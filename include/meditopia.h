@@ -1733,18 +1733,19 @@ void meditopia_receipts_free(struct meditopia_receipts *receipts);
 
 /**
  * Erases the events of a user that were enqueued before the call and are not delivered, rejected
- * ones included, and the user's receipts, for good. When it returns, their bytes are in no file of the
- * spool, but for what `erasure` says. What was delivered is at Meditopia, and stays there.
+ * ones included, and the user's receipts, for good. An event that is enqueued during the call may be
+ * erased or stay. When it returns, the bytes of what is erased are in no file of the spool, but for
+ * what `erasure` says. What was delivered is at Meditopia, and stays there.
  *
  *   partner_user_id  which user; UTF-8, borrowed for the call
  *   timeout_ms       the longest time that it waits for the spool's sender, 0 to 4294967295
- *                    milliseconds; a sender with much to do needs some seconds
+ *                    milliseconds; a sender with much to do needs some seconds; with 0 it
+ *                    erases only if no sender runs, else it is MEDITOPIA_ERROR_TIMEOUT
  *   erasure          what was done and what is left; may be NULL, otherwise set its `struct_size`
  *
  * An event of a request that is under way, or that no answer has settled, cannot be taken back. The
  * call waits for that request until `timeout_ms` is over, and then counts the event as `in_flight`: call
- * it again later. An event that is enqueued during the call may be erased or stay. Events of other users
- * keep their order.
+ * it again later. Events of other users keep their order.
  *
  * Blocks for as long as the disk takes, with many events for seconds. Callable from any thread.
  *

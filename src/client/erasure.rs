@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::spool_client::Client;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event;
-use crate::spool::{Dir, Subdirectory};
+use crate::sender::bad_commands_naming;
+use crate::spool::{Dir, Heartbeat, Subdirectory};
 use crate::store::erasure::{has_mark, ledgers_naming};
 
 /// The directories of a spool that hold events.
@@ -26,7 +27,7 @@ pub struct Erasure {
     pub receipts: u64,
     /// Events that a request under way has, or one that no answer has settled: they cannot be taken back.
     pub in_flight: u64,
-    /// Files below the spool in which events of the user still stand, the first hundred of them: of those in flight,
+    /// Files below the spool in which the user still stands, of those with events the first hundred: of those in flight,
     /// of what was enqueued meanwhile, and what is no part of the queue, such as damage that was set aside.
     pub files: Vec<String>,
 }
@@ -40,10 +41,12 @@ impl Erasure {
 
 impl Client {
     /// Erases the waiting and rejected events of `user` that were enqueued before the call, and the user's receipts.
-    /// When it returns, their bytes are in no file of the spool, but for what the result says.
+    /// An event that is enqueued during the call may be erased or stay. When it returns, the bytes of what is erased
+    /// are in no file of the spool, but for what the result says.
     ///
     /// An event that a request under way has, or one in doubt, cannot be taken back. The call waits for it, at most
-    /// until `timeout` is over. Events of other users are sent meanwhile, in their order.
+    /// until `timeout` is over. With a `timeout` of 0 it erases only if no sender runs, else it is
+    /// [`ErrorKind::Timeout`]. Events of other users are sent meanwhile, in their order.
     ///
     /// Errors: as [`hold`](Self::hold); [`ErrorKind::InvalidArgument`] for an empty `user`;
     /// [`ErrorKind::SpoolFull`] if there was no room to look at all of it. Whatever the error is, the same call goes on
@@ -66,6 +69,11 @@ impl Client {
                 &mark,
                 &mut files,
             )?;
+        }
+        let bad = bad_commands_naming(&core.spool, user)?;
+        files.extend(bad.iter().map(|name| format!("commands/{name}")));
+        if Heartbeat::names_user(&core.spool, user)? {
+            files.push("sender.json".to_owned());
         }
         files.sort_unstable();
         Ok(Erasure {

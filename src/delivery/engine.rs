@@ -260,6 +260,11 @@ impl Engine {
         self.brake.forget(user);
     }
 
+    /// The message of the pause, from which a user may have to go. The caller stores it then.
+    pub fn pause_message(&mut self) -> Option<&mut String> {
+        self.pause.as_mut().map(|pause| &mut pause.message)
+    }
+
     /// The pause, if there is one. The caller stores it whenever it has changed.
     pub fn pause_state(&self) -> Option<&Pause> {
         self.pause.as_ref()

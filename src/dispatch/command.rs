@@ -40,6 +40,10 @@ pub(crate) enum Command {
         boot_count: u32,
         /// The author waits until then; later it is not begun.
         until_ns: u64,
+        /// It was carried out once: only what is at hand of the user goes, and what is bound is counted. An
+        /// older sender does all of it again.
+        #[serde(default)]
+        again: bool,
     },
 }
 

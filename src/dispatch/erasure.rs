@@ -133,7 +133,13 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         if !is_bound && self.suspects.remove(user).is_some() {
             changes.push(Change::Cleared { user });
         }
-        self.engine.forget_refused(&event::user_text(user));
+        let text = event::user_text(user);
+        self.engine.forget_refused(&text);
+        let pause = self.engine.pause_message().into_iter();
+        let failed = self.failed.as_mut().map(|failed| &mut failed.message);
+        for message in pause.chain(&mut self.last_failure).chain(failed) {
+            event::leave_user_out(message, &text);
+        }
         let known = self.store.refused_in_a_row();
         let rest: Vec<&str> = self.engine.refused_in_a_row().collect();
         if known.len() > rest.len() {
@@ -141,10 +147,10 @@ impl<S: Store + ?Sized> Dispatcher<S> {
             let rest = rest.iter();
             changes.extend(rest.map(|user| Change::RefusedInARow { user }));
         }
-        match changes.is_empty() {
-            true => Ok(()),
-            false => self.store.commit(&changes),
+        if !changes.is_empty() {
+            self.store.commit(&changes)?;
         }
+        self.commit_pause()
     }
 
     /// How many events at the head of a queue a request under way, or one in doubt, has.

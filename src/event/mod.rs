@@ -20,6 +20,7 @@ mod fragment;
 mod invalid;
 mod json;
 mod kind;
+mod naming;
 mod received_at;
 
 pub use batch::Batch;
@@ -32,6 +33,7 @@ pub(crate) use fragment::{has_mark, mark_of_user, user_and_kind};
 pub use invalid::field_of;
 pub use json::{encode_json, encode_json_event};
 pub use kind::EventKind;
+pub(crate) use naming::{leave_user_out, names_user};
 pub use received_at::UtcOffset;
 
 #[cfg(test)]

@@ -44,25 +44,30 @@ pub(super) struct Outcome {
     pub(super) erased: Option<Erased>,
 }
 
-/// What came of carrying a command out.
-enum Came {
-    Out(Outcome),
-    Later,
-}
-
 /// What whoever carries commands out has to do next.
 pub(super) enum Task<'a> {
     /// The next step of a command.
     Step(&'a Command),
     /// All that is known of this user is to be erased.
     Erasure(&'a str),
+    /// What is at hand of this user is to be erased, once more.
+    ErasureAgain(&'a str),
 }
 
 /// What came of it.
 pub(super) enum Done {
     Step(Carried),
     Erasure(Erased),
-    /// Nothing yet: an erasure has to wait, and others need not.
+}
+
+/// What is done with the erasures among the commands.
+#[derive(Clone, Copy)]
+pub(super) enum Erasures<'a> {
+    /// They are carried out.
+    Now,
+    /// The same, and whoever carries them out has left this one: it is not late.
+    Own(&'a str),
+    /// They wait, and the other commands need not.
     Later,
 }
 
@@ -108,7 +113,7 @@ impl Shared {
         loop {
             if let Some(election) = Election::try_win_for(spool, &self.own_election)? {
                 let carried = match command {
-                    Command::Forget { .. } => self.erase_as(election, deadline),
+                    Command::Forget { .. } => self.erase_as(election, &waiting.name, deadline),
                     _ => self.carry_out_as(&election, deadline),
                 };
                 if let Err(e) = carried {
@@ -131,9 +136,9 @@ impl Shared {
         let damage = self.session_until(deadline)?.damage().cloned();
         let mut state = self.open_state(election, damage)?;
         // The error of a command is its answer, and the state that failed is not used again.
-        let _ = carry_out_waiting(self, election, |task| {
+        let _ = carry_out_waiting(self, election, Erasures::Later, &mut |task| {
             let Task::Step(step) = task else {
-                return Ok(Some(Done::Later));
+                return Ok(None);
             };
             let carried = state.dispatcher.carry_out(step, clock::now())?;
             self.keep_committed_of(&state)?;
@@ -147,7 +152,7 @@ impl Shared {
 
     /// The same where one of them is an erasure, which takes over and goes on in other ledgers, as a sender does.
     #[cold]
-    fn erase_as(&self, election: Election, deadline: Instant) -> Result<()> {
+    fn erase_as(&self, election: Election, own: &str, deadline: Instant) -> Result<()> {
         // Threads of this process would send. Its coordinator stands for election, and carries the command out.
         if self.threads.has_lanes() {
             drop(election);
@@ -159,19 +164,40 @@ impl Shared {
         let election = Arc::new(election);
         self.session_until(deadline)?.open(state, election.clone());
         // Their errors are their answers.
-        let _ = carry_out_waiting(self, &election, |task| match task {
-            Task::Step(step) => {
-                let carried = self.step(|state| state.dispatcher.carry_out(step, clock::now()))?;
-                self.keep_committed()?;
-                Ok(carried.map(Done::Step))
-            }
-            Task::Erasure(user) => {
-                let erased = self.erase(&election, user, &mut || Ok(()))?;
-                Ok(erased.map(Done::Erasure))
-            }
+        let _ = carry_out_waiting(self, &election, Erasures::Own(own), &mut |task| {
+            self.carry_out(&election, task, &mut || Ok(()))
         });
         self.session().close();
         Ok(())
+    }
+
+    /// Carries a task out in the session. `alive` is called after each step.
+    #[cold]
+    pub(super) fn carry_out(
+        &self,
+        election: &Election,
+        task: Task<'_>,
+        alive: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Option<Done>> {
+        match task {
+            Task::Step(step) => {
+                let carried = self.step(|state| state.dispatcher.carry_out(step, clock::now()))?;
+                self.keep_committed()?;
+                alive()?;
+                Ok(carried.map(Done::Step))
+            }
+            Task::Erasure(user) => Ok(self.erase(election, user, alive)?.map(Done::Erasure)),
+            Task::ErasureAgain(user) => Ok(self.erase_at_hand(user)?.map(Done::Erasure)),
+        }
+    }
+
+    /// Carries out what does not wait for the erasure that is under way. That a command fails is its answer, and the
+    /// next step of the erasure finds the state gone.
+    #[cold]
+    pub(super) fn carry_out_meanwhile(&self, election: &Election) {
+        let _ = carry_out_waiting(self, election, Erasures::Later, &mut |task| {
+            self.carry_out(election, task, &mut || Ok(()))
+        });
     }
 
     /// Says that a file was no command. Of many it says the first, the second, the fourth and so on.
@@ -260,7 +286,8 @@ impl Waiting {
 pub(super) fn carry_out_waiting(
     shared: &Shared,
     election: &Election,
-    mut carry_out: impl FnMut(Task<'_>) -> Result<Option<Done>>,
+    erasures: Erasures<'_>,
+    carry_out: &mut dyn FnMut(Task<'_>) -> Result<Option<Done>>,
 ) -> Result<usize> {
     let mut count = 0;
     let Some(dir) = shared.spool.commands().open()? else {
@@ -284,16 +311,21 @@ pub(super) fn carry_out_waiting(
             until_ns,
             ..
         } = &command
-            && let Err(e) = shared.check_erasure(*boot_count, *until_ns)
         {
-            answer(&dir, &claimed, election, Err(&e))?;
-            continue;
+            let is_own = match erasures {
+                Erasures::Later => continue,
+                Erasures::Now => false,
+                Erasures::Own(own) => own == name,
+            };
+            if !is_own && let Err(e) = shared.check_erasure(*boot_count, *until_ns) {
+                answer(&dir, &claimed, election, Err(&e))?;
+                continue;
+            }
         }
-        match carry_out_one(&command, &mut carry_out) {
+        match carry_out_one(&command, carry_out) {
             // The state is gone: the next elected sender carries the command out as a whole.
             Ok(None) => break,
-            Ok(Some(Came::Later)) => continue,
-            Ok(Some(Came::Out(outcome))) => answer(&dir, &claimed, election, Ok(outcome))?,
+            Ok(Some(outcome)) => answer(&dir, &claimed, election, Ok(outcome))?,
             Err(e) => {
                 answer(&dir, &claimed, election, Err(&e))?;
                 return Err(e);
@@ -311,29 +343,31 @@ pub(super) fn carry_out_waiting(
 /// Carries a command out; `None`: the state is gone.
 fn carry_out_one(
     command: &Command,
-    carry_out: &mut impl FnMut(Task<'_>) -> Result<Option<Done>>,
-) -> Result<Option<Came>> {
-    if let Command::Forget { user, .. } = command {
-        let done = carry_out(Task::Erasure(user))?;
-        return Ok(done.map(|done| match done {
-            Done::Erasure(erased) => Came::Out(Outcome {
-                changed: 0,
-                erased: Some(erased),
-            }),
-            Done::Later | Done::Step(_) => Came::Later,
+    carry_out: &mut dyn FnMut(Task<'_>) -> Result<Option<Done>>,
+) -> Result<Option<Outcome>> {
+    if let Command::Forget { user, again, .. } = command {
+        let task = match again {
+            true => Task::ErasureAgain(user),
+            false => Task::Erasure(user),
+        };
+        let erased = match carry_out(task)? {
+            Some(Done::Erasure(erased)) => erased,
+            Some(Done::Step(_)) | None => return Ok(None),
+        };
+        return Ok(Some(Outcome {
+            changed: 0,
+            erased: Some(erased),
         }));
     }
     let changed = in_steps(command, |step| {
         Ok(match carry_out(Task::Step(step))? {
             Some(Done::Step(carried)) => Some(carried),
-            Some(Done::Erasure(_) | Done::Later) | None => None,
+            Some(Done::Erasure(_)) | None => None,
         })
     })?;
-    Ok(changed.map(|changed| {
-        Came::Out(Outcome {
-            changed,
-            erased: None,
-        })
+    Ok(changed.map(|changed| Outcome {
+        changed,
+        erased: None,
     }))
 }
 
@@ -363,6 +397,38 @@ fn waiting(dir: &Dir) -> Result<Vec<String>> {
         }
     }
     Ok(names.into_sorted_vec())
+}
+
+/// The files that were put aside as none, and name a user.
+#[cold]
+pub(crate) fn bad_ones_naming(spool: &Spool, user: &str) -> Result<Vec<String>> {
+    let mut naming = Vec::new();
+    let Some(dir) = spool.commands().open()? else {
+        return Ok(naming);
+    };
+    // As a command has it.
+    let quoted = serde_json::Value::from(user).to_string();
+    for entry in dir.entries().map_err(|e| dir.own_error(e))?.flatten() {
+        let Some(name) = entry.name() else { continue };
+        if name.ends_with(".bad")
+            // What is too large is no command either.
+            && let Ok(Some(text)) = read(&dir, name)
+            && text.windows(quoted.len()).any(|at| at == quoted.as_bytes())
+        {
+            naming.push(name.to_owned());
+        }
+    }
+    Ok(naming)
+}
+
+/// Removes these.
+#[cold]
+pub(super) fn remove_bad_ones_naming(spool: &Spool, user: &str) -> Result<()> {
+    for name in bad_ones_naming(spool, user)? {
+        let dir = spool.commands().require()?;
+        dir.remove(&name).map_err(|e| dir.error(&name, e))?;
+    }
+    Ok(())
 }
 
 /// What has become of the file of a command.

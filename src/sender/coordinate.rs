@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::commands::{self, Done, Task};
+use super::commands::{self, Erasures, Task};
 use super::election::{self, Election};
 use super::publisher::Publisher;
 use super::reclaim::{self, DiskSpace};
@@ -288,7 +288,7 @@ impl ElectedSender {
         change_lanes(shared)?;
         start_lanes(shared)?;
         self.space.look(shared)?;
-        carry_out_commands(shared, &self.election, &mut self.publisher, Between::Rounds)?;
+        carry_out_commands(shared, &self.election, &mut self.publisher, Erasures::Now)?;
         let taken_bytes = self.take_over(shared)?;
         self.forget_receipts(shared)?;
         self.keep_files_young(shared);
@@ -351,8 +351,8 @@ impl ElectedSender {
                 self.space.give_back(shared, &self.election)?;
             }
             shared.keep_ledger_short()?;
-            // The rest of the round may take minutes.
-            carry_out_commands(shared, &self.election, &mut self.publisher, Between::Chunks)?;
+            // The rest of the round may take minutes. No other one may begin in it, as an erasure would.
+            carry_out_commands(shared, &self.election, &mut self.publisher, Erasures::Later)?;
             self.publisher.keep_alive(shared)?;
         }
         shared.step(|state| {
@@ -404,39 +404,22 @@ impl ElectedSender {
     }
 }
 
-/// When commands are carried out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Between {
-    /// No round is under way.
-    Rounds,
-    /// A round is, so that no other one may begin.
-    Chunks,
-}
-
 /// Carries out what operators have asked for.
 fn carry_out_commands(
     shared: &Shared,
     election: &Election,
     publisher: &mut Publisher,
-    between: Between,
+    erasures: Erasures<'_>,
 ) -> Result<()> {
-    let count = commands::carry_out_waiting(shared, election, |task| {
+    let count = commands::carry_out_waiting(shared, election, erasures, &mut |task| {
         shared.liveness.expect_none(Thread::Coordinator);
-        match task {
-            Task::Step(step) => {
-                let carried =
-                    shared.step(|state| state.dispatcher.carry_out(step, clock::now()))?;
-                shared.keep_committed()?;
-                publisher.keep_alive(shared)?;
-                Ok(carried.map(Done::Step))
-            }
-            Task::Erasure(_) if between == Between::Chunks => Ok(Some(Done::Later)),
-            Task::Erasure(user) => {
-                let mut alive = || publisher.keep_alive(shared);
-                let erased = shared.erase(election, user, &mut alive)?;
-                Ok(erased.map(Done::Erasure))
-            }
+        let is_erasure = matches!(task, Task::Erasure(_));
+        let done = shared.carry_out(election, task, &mut || publisher.keep_alive(shared))?;
+        if is_erasure {
+            // What it knows of the last failure may name the user.
+            publisher.announce(shared)?;
         }
+        Ok(done)
     })?;
     if count > 0 {
         shared.threads.notify();

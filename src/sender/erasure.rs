@@ -13,15 +13,17 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::Shared;
 use super::election::Election;
 use super::reclaim::{self, DiskSpace};
 use super::take_over::TakeOver;
 use super::vitals::Thread;
+use super::{Shared, commands};
 use crate::clock;
 use crate::dispatch::{Command, TakenOut, in_steps};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event;
+use crate::mutex::lock;
+use crate::spool::Heartbeat;
 use crate::store::disk::Folder;
 use crate::store::reader::ListPosition;
 use crate::store::{Reader, RejectedFilter, StoredRun, erasure};
@@ -33,6 +35,10 @@ const FILES_AT_ONCE: usize = 4;
 /// How long an author waits before he looks again whether what was in flight is settled, at first and at most.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// So often is all of it done for one author, whose user may have events in flight for ever.
+const ERASURES_AT_MOST: usize = 3;
+/// How often an erasure lets other commands go first, and looks for another token.
+const OTHERS_EVERY: Duration = Duration::from_millis(100);
 
 /// What an erasure has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,41 +58,74 @@ pub(crate) struct Erased {
 
 impl super::Sender {
     /// Has the elected process erase what the spool holds of `user`, or this one if none is. While a request has events
-    /// of his, does so again until `deadline`.
+    /// of his, only asks for these, until `deadline`; all is done once more when none is left, or then if one has become free.
     ///
     /// Errors: [`ErrorKind::Timeout`] if no sender has done it once by then, or what came of it.
     #[cold]
     pub(crate) fn erase(&self, user: &str, deadline: Instant) -> Result<Erased> {
-        let spool = &self.shared.spool;
         let mut sum = Erased::default();
-        let mut wait = FIRST_WAIT;
-        for first in [true].into_iter().chain(std::iter::repeat(false)) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let command = Command::Forget {
-                user: user.to_owned(),
-                boot_count: spool.boot_count(),
-                until_ns: clock::now().after(left).boot_ns,
-            };
-            let found = match self.shared.command(&command, deadline) {
-                Ok(outcome) => outcome.erased.unwrap_or_default(),
-                // What was done before is done.
-                Err(e) if !first && e.kind() == ErrorKind::Timeout => break,
-                Err(e) => return Err(e),
-            };
-            sum.pending += found.pending;
-            sum.rejected += found.rejected;
-            sum.receipts += found.receipts;
-            sum.in_flight = found.in_flight;
-            if found.is_limited {
-                return Err(self.shared.has_no_room());
-            }
-            if sum.in_flight == 0 || Instant::now() + wait >= deadline {
+        self.erase_once(user, deadline, false, &mut sum)?;
+        for _ in 1..ERASURES_AT_MOST {
+            if sum.in_flight == 0 {
                 break;
             }
-            std::thread::sleep(wait);
-            wait = (2 * wait).min(LONGEST_WAIT);
+            let begun_with = (sum.in_flight, sum.pending);
+            let mut wait = FIRST_WAIT;
+            let mut is_answered = true;
+            while is_answered && sum.in_flight > 0 && Instant::now() + wait < deadline {
+                std::thread::sleep(wait);
+                wait = (2 * wait).min(LONGEST_WAIT);
+                is_answered = self.erase_again(user, deadline, true, &mut sum)?;
+            }
+            // Nothing has become free, or the time is over.
+            let is_over = !is_answered || (sum.in_flight, sum.pending) == begun_with;
+            if is_over || !self.erase_again(user, deadline, false, &mut sum)? {
+                break;
+            }
         }
         Ok(sum)
+    }
+
+    /// Asks once more; says whether a sender has answered in time: what was done before is done.
+    #[cold]
+    fn erase_again(
+        &self,
+        user: &str,
+        deadline: Instant,
+        again: bool,
+        sum: &mut Erased,
+    ) -> Result<bool> {
+        match self.erase_once(user, deadline, again, sum) {
+            Err(e) if e.kind() == ErrorKind::Timeout => Ok(false),
+            done => done.map(|()| true),
+        }
+    }
+
+    #[cold]
+    fn erase_once(
+        &self,
+        user: &str,
+        deadline: Instant,
+        again: bool,
+        sum: &mut Erased,
+    ) -> Result<()> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let command = Command::Forget {
+            user: user.to_owned(),
+            boot_count: self.shared.spool.boot_count(),
+            until_ns: clock::now().after(left).boot_ns,
+            again,
+        };
+        let outcome = self.shared.command(&command, deadline)?;
+        let found = outcome.erased.unwrap_or_default();
+        sum.pending += found.pending;
+        sum.rejected += found.rejected;
+        sum.receipts += found.receipts;
+        sum.in_flight = found.in_flight;
+        match found.is_limited {
+            true => Err(self.shared.has_no_room()),
+            false => Ok(()),
+        }
     }
 }
 
@@ -117,8 +156,14 @@ impl Shared {
         self.liveness.expect_none(Thread::Coordinator);
         let escaped = event::escaped_user(user);
         let mut erased = Erased::default();
+        let mut looked = Instant::now();
         let mut alive = || {
             self.keep_ledger_short()?;
+            if looked.elapsed() >= OTHERS_EVERY {
+                self.carry_out_meanwhile(election);
+                self.follow_token_meanwhile()?;
+                looked = Instant::now();
+            }
             alive()
         };
         let Some((dropped, is_limited)) = self.take_over_without(election, &escaped, &mut alive)?
@@ -148,6 +193,10 @@ impl Shared {
             return Ok(None);
         };
         erased.receipts = receipts;
+        commands::remove_bad_ones_naming(&self.spool, user)?;
+        let publishing = lock(&self.publishing);
+        Heartbeat::leave_user_out(&self.spool, user)?;
+        drop(publishing);
         self.threads.notify();
         let Erased {
             pending, rejected, ..
@@ -161,6 +210,16 @@ impl Shared {
         );
         erased.is_limited = is_limited;
         Ok(Some(erased))
+    }
+
+    /// The engine is told of another token, as at each look of a sender. What is wrong with its file the next look says.
+    #[cold]
+    fn follow_token_meanwhile(&self) -> Result<()> {
+        if let Ok(true) = self.token.follow_file() {
+            self.step(|_| Ok(()))?;
+            self.threads.notify();
+        }
+        Ok(())
     }
 
     #[cold]
@@ -216,19 +275,31 @@ impl Shared {
         Ok(Some((dropped, !round.is_done())))
     }
 
-    /// Takes a user's events out of the queues; what is bound of them in the end is counted.
+    /// Takes those events of `user` out of the queues that are at hand, and counts what is bound.
     #[cold]
-    fn erase_waiting(
+    pub(super) fn erase_at_hand(&self, user: &str) -> Result<Option<Erased>> {
+        let escaped = event::escaped_user(user);
+        let taken = self.take_out_at_hand(&escaped, &mut || self.keep_ledger_short())?;
+        Ok(taken.map(|(pending, bound)| Erased {
+            pending,
+            in_flight: bound.iter().sum(),
+            ..Erased::default()
+        }))
+    }
+
+    /// Takes a user's events at hand out of all lanes; says how many, and how many of each are bound.
+    #[cold]
+    fn take_out_at_hand(
         &self,
         user: &[u8],
         alive: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<Option<TakenOut>> {
+    ) -> Result<Option<(u64, Vec<u64>)>> {
         let lanes = self.step(|state| Ok(state.dispatcher.lane_count()))?;
         let Some(lanes) = lanes else {
             return Ok(None);
         };
         let mut bound = vec![0; lanes];
-        let mut sum = TakenOut::default();
+        let mut events = 0;
         for (lane, bound) in bound.iter_mut().enumerate() {
             loop {
                 let taken =
@@ -236,7 +307,7 @@ impl Shared {
                 let Some(taken) = taken else {
                     return Ok(None);
                 };
-                sum.events += taken.events;
+                events += taken.events;
                 *bound = taken.bound;
                 if !taken.more {
                     break;
@@ -244,6 +315,23 @@ impl Shared {
                 alive()?;
             }
         }
+        Ok(Some((events, bound)))
+    }
+
+    /// Takes a user's events out of the queues; what is bound of them in the end is counted.
+    #[cold]
+    fn erase_waiting(
+        &self,
+        user: &[u8],
+        alive: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Option<TakenOut>> {
+        let Some((events, mut bound)) = self.take_out_at_hand(user, alive)? else {
+            return Ok(None);
+        };
+        let mut sum = TakenOut {
+            events,
+            ..TakenOut::default()
+        };
         let mut at = ListPosition::from_run(0);
         let mut reader = Reader::open(&self.spool)?;
         while let Some(store) = &mut reader {

@@ -34,6 +34,7 @@ use std::time::{Duration, Instant};
 
 use once_cell::sync::OnceCell;
 
+pub(crate) use commands::bad_ones_naming as bad_commands_naming;
 pub use election::Elected;
 pub use flush::Report;
 pub(crate) use threads::Wanted;

@@ -12,6 +12,7 @@ use super::dir::Safety;
 use super::open::Spool;
 use crate::clock::{self, BootTime};
 use crate::error::{Error, ErrorKind, PauseReason, Result, is_full};
+use crate::event;
 
 const NAME: &str = "sender.json";
 pub(super) const BYTES_AT_MOST: usize = 64 * 1024;
@@ -102,6 +103,26 @@ impl Heartbeat {
     pub(crate) fn damaged_since_ms(&self) -> Option<i64> {
         let damaged = self.pause_reason() == Some(PauseReason::StoreDamaged);
         self.paused_since_ms.filter(|_| damaged)
+    }
+
+    /// Whether the last heartbeat names a user.
+    #[cold]
+    pub(crate) fn names_user(spool: &Spool, user: &str) -> Result<bool> {
+        let last = Self::read(spool)?.and_then(|heartbeat| heartbeat.last_failure);
+        Ok(last.is_some_and(|failure| event::names_user(&failure.message, user)))
+    }
+
+    /// Takes a user out of the last heartbeat.
+    #[cold]
+    pub(crate) fn leave_user_out(spool: &Spool, user: &str) -> Result<()> {
+        let Some(mut heartbeat) = Self::read(spool)? else {
+            return Ok(());
+        };
+        let failure = heartbeat.last_failure.as_mut();
+        match failure.is_some_and(|failure| event::leave_user_out(&mut failure.message, user)) {
+            true => heartbeat.write(spool),
+            false => Ok(()),
+        }
     }
 
     /// Replaces the published heartbeat. Not synced: after a power cut the next sender writes a new

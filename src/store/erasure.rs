@@ -151,6 +151,7 @@ fn count_names(
                 Entry::Suspect(suspect) => suspect.user == user,
                 Entry::Cleared { user: cleared } => *cleared == user,
                 Entry::RefusedInARow { user } => *user == text,
+                Entry::Pause(Some(pause)) => event::names_user(&pause.message, &text),
                 _ => false,
             };
         }

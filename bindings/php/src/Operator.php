@@ -113,6 +113,7 @@ final class Operator
 
     /**
      * Erases the user's events that were enqueued before and are not delivered, and the user's receipts, for good.
+     * An event that is enqueued during the call may be erased or stay.
      * What a request has that is under way cannot be taken back: the call waits for it, and counts what is left.
      */
     public function forgetUser(string $partnerUserId, float $timeoutSeconds = 30.0): Erasure

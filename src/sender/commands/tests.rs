@@ -97,7 +97,9 @@ fn the_error_of_a_command_keeps_its_kind_and_its_reason_on_the_way_to_another_pr
     let damaged = Error::new(ErrorKind::Store, "the ledger is damaged");
     let damaged = damaged.paused_for(PauseReason::StoreDamaged);
     let election = elect(&shared.spool);
-    let done = carry_out_waiting(shared, &election, |_| Err(damaged.clone()));
+    let done = carry_out_waiting(shared, &election, Erasures::Now, &mut |_| {
+        Err(damaged.clone())
+    });
     assert_eq!(done, Err(damaged.clone()));
     assert_eq!(waiting.take_answer().unwrap(), Some(Err(damaged)));
     for kind in ErrorKind::ALL {
@@ -135,7 +137,7 @@ fn planted_files_are_looked_at_a_thousand_at_a_time_and_said_seldom() {
     std::fs::rename(dir.path(&waiting_command.name), &last).unwrap();
     let election = elect(&shared.spool);
     let carry_out = || {
-        let count = carry_out_waiting(shared, &election, |_| {
+        let count = carry_out_waiting(shared, &election, Erasures::Now, &mut |_| {
             let (changed, rest) = (1, None);
             Ok(Some(Done::Step(Carried { changed, rest })))
         });
@@ -184,6 +186,7 @@ fn forget(boot_count: u32, left: Duration) -> Command {
         user: "u".to_owned(),
         boot_count,
         until_ns: clock::now().after(left).boot_ns,
+        again: false,
     }
 }
 
@@ -197,12 +200,12 @@ fn an_erasure_whose_author_waits_no_longer_is_not_begun_and_others_are_carried_o
     let of_another_boot = Waiting::leave(spool, &of_another_boot).unwrap();
     let hold = Waiting::leave(spool, &Command::Hold).unwrap();
     let election = elect(spool);
-    let count = carry_out_waiting(shared, &election, |task| match task {
+    let count = carry_out_waiting(shared, &election, Erasures::Now, &mut |task| match task {
         Task::Step(_) => Ok(Some(Done::Step(Carried {
             changed: 1,
             rest: None,
         }))),
-        Task::Erasure(_) => panic!("it is begun"),
+        Task::Erasure(_) | Task::ErasureAgain(_) => panic!("it is begun"),
     });
     assert_eq!(count.unwrap(), 1);
     assert!(hold.take_answer().unwrap().unwrap().is_ok());
@@ -222,22 +225,110 @@ fn an_erasure_that_has_to_wait_keeps_no_other_command_waiting() {
     let erasure = Waiting::leave(spool, &forget(spool.boot_count(), minute)).unwrap();
     let hold = Waiting::leave(spool, &Command::Hold).unwrap();
     let election = elect(spool);
-    let mut is_now = false;
-    for expected in [1, 1] {
-        let count = carry_out_waiting(shared, &election, |task| {
+    for erasures in [Erasures::Later, Erasures::Now] {
+        let count = carry_out_waiting(shared, &election, erasures, &mut |task| {
             Ok(Some(match task {
                 Task::Step(_) => Done::Step(Carried {
                     changed: 1,
                     rest: None,
                 }),
-                Task::Erasure(_) if is_now => Done::Erasure(Erased::default()),
-                Task::Erasure(_) => Done::Later,
+                Task::Erasure(_) | Task::ErasureAgain(_) => Done::Erasure(Erased::default()),
             }))
         });
-        assert_eq!(count.unwrap(), expected);
-        is_now = true;
+        assert_eq!(count.unwrap(), 1);
     }
     assert!(hold.take_answer().unwrap().unwrap().is_ok());
     let erased = erasure.take_answer().unwrap().unwrap().unwrap();
     assert_eq!(erased.erased, Some(Erased::default()));
+}
+
+/// The files below a directory in which a text stands.
+fn files_with(dir: &std::path::Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text));
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        if bytes.windows(text.len()).any(|at| at == text.as_bytes()) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn what_the_api_has_said_of_a_user_and_a_command_put_aside_go_with_an_erasure() {
+    let body =
+        r#"{"success":false,"errors":[{"code":"A_1001","message":"nobody may send for u-17"}]}"#;
+    let length = body.len();
+    let server = Server::answering(format!(
+        "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    ));
+    let dir = tempfile::tempdir().unwrap();
+    let sender = one_event_for(&server, &dir, &Arc::new(Log::new(Some(Level::Error))));
+    let spool = &sender.shared.spool;
+    let wanted = sender.want().unwrap();
+    let paused = sender.flush(OnPause::Probe, Instant::now() + PATIENCE);
+    let why = paused.unwrap_err();
+    assert!(why.message().contains("u-17"), "{why}");
+    let commands = spool.commands().ensure().unwrap();
+    std::fs::write(commands.path("1.bad"), r#"{"forget":{"user":"u-17"}}"#).unwrap();
+    std::fs::write(commands.path("2.bad"), r#"{"forget":{"user":"u-18"}}"#).unwrap();
+    let root = dir.path().join("spool");
+    // The last heartbeat may come a moment later.
+    while !files_with(&root, "u-17")
+        .iter()
+        .any(|file| file.ends_with("sender.json"))
+    {
+        std::thread::yield_now();
+    }
+
+    sender.erase("u-17", Instant::now() + PATIENCE).unwrap();
+    assert_eq!(files_with(&root, "u-17"), [""; 0]);
+    assert!(!crate::spool::Heartbeat::names_user(spool, "u-17").unwrap());
+    assert!(std::fs::exists(commands.path("2.bad")).unwrap());
+    assert_eq!(pause(spool).unwrap().reason, PauseReason::Auth);
+    drop(wanted);
+    assert!(sender.wait_ended(Instant::now() + PATIENCE));
+    assert_eq!(files_with(&root, "u-17"), [""; 0]);
+}
+
+#[test]
+fn an_erasure_that_may_take_no_time_is_carried_out_where_no_sender_runs() {
+    let opened = open();
+    let sender = &opened.sender;
+    assert_eq!(
+        sender.erase("u-17", Instant::now()).unwrap(),
+        Erased::default()
+    );
+    let elected = elect(&sender.shared.spool);
+    let refused = sender.erase("u-17", Instant::now()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Timeout);
+    drop(elected);
+}
+
+#[test]
+fn another_command_is_carried_out_between_the_steps_of_an_erasure() {
+    let opened = open();
+    let shared = &opened.sender.shared;
+    let election = elect(&shared.spool);
+    let state = shared.open_state(&election, None).unwrap();
+    let election = Arc::new(election);
+    shared.session().open(state, election.clone());
+    let hold = Waiting::leave(&shared.spool, &Command::Hold).unwrap();
+    let mut is_answered = false;
+    let mut between = || {
+        is_answered |= matches!(hold.take_answer(), Ok(Some(Ok(_))));
+        std::thread::sleep(Duration::from_millis(110));
+        Ok(())
+    };
+    shared
+        .erase(&election, "u-17", &mut between)
+        .unwrap()
+        .unwrap();
+    assert!(is_answered, "before the erasure ends");
+    shared.session().close();
 }

@@ -269,8 +269,8 @@ class Client:
     def forget_user(self, partner_user_id: str, timeout: Timeout = 30.0) -> Erasure:
         """Erases the user's events that were enqueued before and are not delivered, and the user's receipts, for good.
 
-        When it returns, their bytes are in no file of the spool, but for what the result says: `in_flight` cannot be
-        taken back. It waits for that until `timeout`; call it again later.
+        An event that is enqueued during the call may be erased or stay. When it returns, the bytes of what is erased
+        are in no file of the spool, but for what the result says: `in_flight` cannot be taken back. It waits for that until `timeout`; call it again later.
         """
         user = c_text("partner_user_id", partner_user_id)
         raw, error = _abi.sized(_abi.Erasure), _abi.Error()

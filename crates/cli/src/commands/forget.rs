@@ -11,8 +11,9 @@ use crate::options::spool::SpoolOptions;
 use crate::output::{event_count, print_line};
 
 /// The last part of `--help`.
-pub const EXAMPLES: &str = "What was enqueued before the command is erased: events that wait, rejected ones, receipts. When it
-returns, their bytes are in no file of the spool, but for what it names. Requests that have left cannot
+pub const EXAMPLES: &str = "What was enqueued before the command is erased: events that wait, rejected ones, receipts. What is
+enqueued while it runs may be erased or stay. When it returns, the bytes of what is erased are in no
+file of the spool, but for what it names. Requests that have left cannot
 be taken back, and what was delivered is at Meditopia. Stop what enqueues the user's events first.
 
 Example:
@@ -93,7 +94,7 @@ fn sentences(erasure: &Erasure) -> String {
         }
         [] => {}
         files => {
-            text += "\nevents of the user still stand in:";
+            text += "\nthe user still stands in:";
             for file in files {
                 text += &format!("\n  {file}{}", until(file, erasure.in_flight));
             }
@@ -111,6 +112,10 @@ fn until(file: &str, in_flight: u64) -> &'static str {
         Some("import") => {
             ": an import that is under way or was interrupted; end it, then run this command again"
         }
+        Some("sender.json") => {
+            ": a message of the API, of a request that failed; run this command again"
+        }
+        Some("commands") => ": what was no command, put aside; run this command again",
         _ if in_flight > 0 => ": until the request is answered, and this command is run again",
         _ => ": enqueued since this command began; stop what enqueues them, then run it again",
     }

@@ -34,6 +34,14 @@ fn files_with(spool: &Path, text: &str) -> Vec<String> {
     found
 }
 
+/// The number of the ledger in use.
+fn last_ledger(spool: &Path) -> u64 {
+    let names = fs::read_dir(spool.join("ledger")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let numbers = names.filter_map(|name| name.split('.').next()?.parse().ok());
+    numbers.max().unwrap()
+}
+
 fn forget(spool: &Path, user: &str) -> Value {
     let all = run_json(&["forget", "--json", "--yes", "--user", user], spool);
     all[0].clone()
@@ -155,6 +163,14 @@ fn what_is_in_flight_stays_is_told_and_goes_with_the_same_command_once_it_is_set
     assert!(text.contains("erased: 25 waiting events"), "{text}");
     assert!(text.contains("queues/"), "{text}");
     assert!(!files_with(&spool.path(), "goes").is_empty());
+    let before = last_ledger(&spool.path());
+    let erasure = client.forget_user("goes", secs(4)).unwrap();
+    assert_eq!(erasure.in_flight, 50);
+    let ledgers = last_ledger(&spool.path()) - before;
+    assert!(
+        ledgers <= 1,
+        "while it waits it writes no ledger: {ledgers}"
+    );
     api.clear_faults();
     client.flush_ok(secs(60));
     assert_eq!(
