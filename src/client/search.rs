@@ -13,18 +13,21 @@ use crate::store::{Place, Reader, pending_event_id};
 pub struct Search {
     /// Events among which one is searched for: heads of queues that are known to hold a bad one.
     pub left: u64,
-    /// The IDs of the events that have failed alone, which are still in doubt.
+    /// The IDs of the events that were searched for and have failed alone, which are still in doubt.
     pub found: Vec<i64>,
+    /// The ID of the first event of each queue that has one. An event leaves its queue only at the head,
+    /// so one of a batch in doubt has left once no event of the batch is a head.
+    pub heads: Vec<i64>,
 }
 
 impl Client {
-    /// Has the batches in doubt searched for the events on which the API fails, and returns how many
-    /// events they have: the sender sends ever smaller parts of them, and pauses as `server_error` once
-    /// one event has failed alone, which is still in doubt then. What the API has of the batches already
-    /// arrives twice. A batch whose request is in flight is not searched. Errors: as
-    /// [`hold`](Self::hold).
-    pub fn bisect(&self) -> Result<usize> {
-        self.core()?.sender.command(&Command::Bisect)
+    /// Has the batches in doubt that have one of the events `ids` (as in [`in_doubt`](Self::in_doubt))
+    /// searched for the events on which the API fails, and returns how many events they have: the sender
+    /// sends ever smaller parts of them, and pauses as `server_error` once one event has failed alone,
+    /// with an HTTP status, which is still in doubt then. What the API has of the batches already arrives
+    /// twice. A batch whose request is in flight is not searched. Errors: as [`hold`](Self::hold).
+    pub fn bisect(&self, ids: &[i64]) -> Result<usize> {
+        self.core()?.sender.command(&Command::Bisect(ids.to_vec()))
     }
 
     /// How far the search has come that [`bisect`](Self::bisect) began. Errors: as
@@ -35,14 +38,21 @@ impl Client {
         };
         let mut search = Search::default();
         for (lane, state) in store.lanes() {
-            let groups = state.queues.iter().map(|queue| u64::from(queue.group));
-            search.left += groups.sum::<u64>();
             let alone = state.in_doubt.filter(|batch| batch.events == 1);
-            if let Some(batch) = alone.filter(|_| store.rest(lane).server_errors > 0) {
-                let queue = batch.queue;
-                search
-                    .found
-                    .extend(first_id(&mut store, Place { lane, queue })?);
+            let alone = alone.filter(|_| store.rest(lane).server_errors > 0);
+            for (queue, of_queue) in (0..).zip(&state.queues) {
+                // A group of which nothing was in doubt comes from a refusal.
+                let searched = if of_queue.doubtful > 0 {
+                    of_queue.group
+                } else {
+                    0
+                };
+                search.left += u64::from(searched);
+                let first = first_id(&mut store, Place { lane, queue })?;
+                search.heads.extend(first);
+                if searched > 0 && alone.is_some_and(|batch| batch.queue == queue) {
+                    search.found.extend(first);
+                }
             }
         }
         Ok(search)

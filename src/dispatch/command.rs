@@ -28,8 +28,8 @@ pub(crate) enum Command {
     DiscardMatching { filter: RejectedFilter, upto: i64 },
     /// Events leave a batch in doubt for the rejected store.
     SetAside(Vec<i64>),
-    /// The batches in doubt are searched for the events on which the API fails.
-    Bisect,
+    /// The batches in doubt that have one of these events are searched for the events on which the API fails.
+    Bisect(Vec<i64>),
     /// An operator knows of so much damage.
     AcknowledgeDamage { upto: u64 },
     /// Everything is erased that is known of a user. The sender does it, which has the journal and the files.
@@ -109,7 +109,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
                 self.discard(&found)
             }
             Command::SetAside(ids) => self.set_aside(ids, now),
-            Command::Bisect => self.bisect(now),
+            Command::Bisect(ids) => self.bisect(ids, now),
             Command::AcknowledgeDamage { upto } => {
                 let mut totals = self.totals;
                 let before = totals.damage_acknowledged;

@@ -73,11 +73,14 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         Ok(changed)
     }
 
-    /// Has the batches in doubt searched for the events on which the API fails; says how many events they
-    /// have. Nothing is searched that is on its way just now.
-    pub(super) fn bisect(&mut self, now: Moment) -> Result<usize> {
+    /// Has the batches in doubt that have one of the events `ids` searched for the events on which the API
+    /// fails; says how many events they have. Nothing is searched that is on its way just now.
+    pub(super) fn bisect(&mut self, ids: &[i64], now: Moment) -> Result<usize> {
         let mut events = 0;
         for lane in 0..self.lane_count() {
+            if self.is_lane_in_flight(lane) || !self.has_in_doubt(lane, ids, now)? {
+                continue;
+            }
             let found = self.engine.bisect(lane);
             events += found;
             if found > 0 {
@@ -96,6 +99,17 @@ impl<S: Store + ?Sized> Dispatcher<S> {
             self.commit_pause()?;
         }
         Ok(events)
+    }
+
+    /// Whether the batch in doubt of a lane has one of the events `ids`.
+    fn has_in_doubt(&mut self, lane: usize, ids: &[i64], now: Moment) -> Result<bool> {
+        let _ = self.prepare(lane, now)?;
+        let state = self.engine.lane_state(lane).copied().unwrap_or_default();
+        let Some(batch) = state.in_doubt else {
+            return Ok(false);
+        };
+        let mut of_batch = self.window_mut(lane, batch.queue).ids().take(batch.events);
+        Ok(of_batch.any(|id| ids.contains(&id)))
     }
 
     fn set_aside_in(&mut self, lane: usize, ids: &[i64], now: Moment) -> Result<usize> {

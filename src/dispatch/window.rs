@@ -131,6 +131,14 @@ impl Window {
         })
     }
 
+    /// What lists call the events at hand, in order.
+    pub(super) fn ids(&self) -> impl Iterator<Item = i64> {
+        self.runs.iter().flat_map(|stored| {
+            let waiting = stored.waiting();
+            waiting.map(|(place, fragment, _)| pending_event_id(stored.id, place, fragment))
+        })
+    }
+
     /// A request has carried the first `events` events.
     pub(super) fn carry(&mut self, events: usize) {
         if self.carried.len() < events {

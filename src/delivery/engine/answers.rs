@@ -62,21 +62,25 @@ impl Engine {
             Verdict::InDoubt {
                 after,
                 server_error,
-            } if self.pause.is_none() && lane.is_bisecting(&batch) => {
-                if batch.events > 1 {
-                    lane.narrow(batch.queue, batch.events);
-                    if after.is_some() {
-                        lane.back_off(*after, now, rng);
-                    }
-                    return Outcome::UNCHANGED;
+            } if self.pause.is_none() && batch.events > 1 && lane.is_bisecting(&batch) => {
+                lane.narrow(batch.queue, batch.events);
+                // A network that is cut for a moment must not use up the search.
+                if after.is_some() || server_error.is_none() {
+                    lane.back_off(*after, now, rng);
                 }
+                Outcome::UNCHANGED
+            }
+            // A lost connection says nothing about the event, so only a status ends the search.
+            Verdict::InDoubt {
+                server_error: Some(status),
+                ..
+            } if self.pause.is_none() && lane.is_bisecting(&batch) => {
                 lane.end_bisection();
                 lane.count_server_error();
-                let message = alone_message(*server_error);
-                let pause = Pause::new(PauseReason::ServerError, message, now);
+                let pause = Pause::new(PauseReason::ServerError, alone_message(*status), now);
                 Outcome {
                     effect: Effect::Kept,
-                    pause: Some(self.begin_pause(pause.with_answer(*server_error, None))),
+                    pause: Some(self.begin_pause(pause.with_answer(Some(*status), None))),
                 }
             }
             Verdict::InDoubt {
@@ -244,12 +248,8 @@ impl Engine {
     }
 }
 
-fn alone_message(status: Option<u16>) -> String {
-    let answer = match status {
-        Some(status) => format!("the API answered HTTP {status}"),
-        None => "the API did not answer".to_owned(),
-    };
-    format!("{answer} to one event alone: the one that was searched for")
+fn alone_message(status: u16) -> String {
+    format!("the API answered HTTP {status} to one event alone: the one that was searched for")
 }
 
 fn server_errors_message(status: u16, times: u32, events: usize) -> String {

@@ -154,3 +154,73 @@ fn an_api_that_fails_on_everything_makes_no_event_look_bad() {
     assert_eq!(numbers, (0..30).collect::<Vec<_>>());
     client.close(secs(10)).unwrap();
 }
+
+#[test]
+fn bad_events_side_by_side_at_the_head_are_all_found_and_the_rest_is_delivered() {
+    let api = failing_on(&["poison"]);
+    let spool = TestSpool::for_sandbox(&api)
+        .with("role", "both")
+        .with("flush_interval_ms", "10");
+    let client = with_batch_in_doubt(&spool, &[(0, "poison"), (1, "poison"), (2, "poison")]);
+    let path = spool.path();
+    wait_in_doubt(&path);
+
+    let found = run(&["in-doubt", "bisect", "--yes"], &path);
+    assert!(found.contains("set 3 events aside"), "{found}");
+    assert_eq!(users_set_aside(&path), ["poison"; 3]);
+    wait_for_status(&path, |status| status["pending"] == 0);
+    assert_eq!(delivered_numbers(&api), (3..30).collect::<Vec<_>>());
+    client.close(secs(10)).unwrap();
+}
+
+#[test]
+fn the_bad_events_of_two_lanes_are_both_found_though_the_api_accepts_nothing_in_between() {
+    let api = failing_on(&["u-1", "u-2"]);
+    let spool = TestSpool::for_sandbox(&api)
+        .with("role", "both")
+        .with("lanes", "4")
+        .with("flush_interval_ms", "10");
+    let client = spool.client();
+    client.hold().unwrap();
+    client.enqueue_for("u-1", 1);
+    client.enqueue_for("u-2", 2);
+    client.resume().unwrap();
+    let path = spool.path();
+    wait_until("both are in doubt", || {
+        let rows = run_json(&["in-doubt", "list", "--json"], &path);
+        rows.iter().filter(|row| row["http_status"] == 503).count() == 2
+    });
+
+    let found = run(&["in-doubt", "bisect", "--yes"], &path);
+    assert!(found.contains("set 2 events aside"), "{found}");
+    let mut aside = users_set_aside(&path);
+    aside.sort();
+    assert_eq!(aside, ["u-1", "u-2"]);
+    client.close(secs(10)).unwrap();
+}
+
+#[test]
+fn a_search_ends_beside_a_sender_that_is_never_without_a_request_in_flight() {
+    let api = failing_on(&["poison"]);
+    let spool = TestSpool::for_sandbox(&api)
+        .with("role", "both")
+        .with("batch_max", "30")
+        .with("flush_interval_ms", "10");
+    let client = with_batch_in_doubt(&spool, &[(3, "poison")]);
+    let path = spool.path();
+    wait_in_doubt(&path);
+    for number in 30..9_000 {
+        client.enqueue_for("u-1", number);
+    }
+    api.set_fault(json!({ "fault": "delay", "ms": 150 }));
+
+    let found = run(&["in-doubt", "bisect", "--yes", "--timeout", "30"], &path);
+    assert!(found.contains("the others are being delivered"), "{found}");
+    assert_eq!(users_set_aside(&path), ["poison"]);
+    wait_for_status(&path, |status| {
+        assert_ne!(status["pending"], 0, "the backlog ended before the search");
+        true
+    });
+    api.clear_faults();
+    let _ = client.close(secs(1));
+}

@@ -272,3 +272,36 @@ fn a_process_that_dies_in_a_search_leaves_a_smaller_batch_in_doubt_that_is_repea
     search(&mut spool);
     assert_eq!(spool.events[0][REGULAR][0], POISON);
 }
+
+#[test]
+fn a_lost_connection_in_a_search_condemns_no_event_and_is_followed_by_a_wait() {
+    let mut spool = poisoned(99);
+    spool.events[0][REGULAR][99] = 100;
+    spool.engine.bisect(0);
+    while spool.send() > 1 {
+        spool.answer(LOST);
+        assert!(matches!(spool.step(0, true), Step::Wait { .. }));
+        spool.wait_for_backoff();
+    }
+    for _ in 0..20 {
+        assert_eq!(spool.answer(LOST).pause, None);
+        spool.wait_for_backoff();
+        assert_eq!(spool.send(), 1);
+    }
+    spool.answer(Verdict::Delivered);
+    assert_eq!(spool.events[0][REGULAR].len(), 149);
+}
+
+#[test]
+fn an_event_searched_for_is_found_by_a_status_after_a_lost_connection() {
+    let mut spool = poisoned(0);
+    spool.engine.bisect(0);
+    while spool.send() > 1 {
+        spool.answer(BROKEN);
+    }
+    assert_eq!(spool.answer(LOST).pause, None);
+    spool.wait_for_backoff();
+    assert_eq!(spool.send(), 1);
+    let found = spool.answer(BROKEN).pause;
+    assert_eq!(found, Some(PauseChange::Begun(PauseReason::ServerError)));
+}

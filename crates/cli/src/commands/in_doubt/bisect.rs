@@ -4,9 +4,11 @@
 //! event has failed alone. This command asks for that, watches, and takes the event out. If no process
 //! sends from the spool, this one does meanwhile.
 //!
-//! An API that fails on everything would have one event after the other look bad. So no second event is
-//! set aside before the API has accepted something: then the first one goes back as well.
+//! An API that fails on everything would have one event after the other look bad. So at most
+//! [`IN_A_ROW_MAX`] events are set aside of which the API has accepted nothing in between. If it has accepted
+//! nothing at all since the search began, they go back.
 
+use std::collections::HashSet;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,9 @@ use crate::output::{event_count, print_line};
 
 /// How often the search is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// So many bad events may stand side by side, with nothing between them that the API accepts.
+const IN_A_ROW_MAX: usize = 10;
 
 /// The arguments of `bisect`.
 #[derive(clap::Args)]
@@ -54,6 +59,7 @@ pub fn bisect(options: &BisectOptions) -> Result<(), Failure> {
         spool: sender.spool_name(),
         has_token: !matches!(sender.settings.bearer_token, TokenSource::Absent),
         sends: false,
+        watched: in_doubt.iter().map(|row| row.id).collect(),
         client,
     };
     let outcome = search.run();
@@ -73,6 +79,8 @@ struct Search {
     /// It does, because no other did.
     sends: bool,
     deadline: Instant,
+    /// What was in doubt at the beginning. A busy sender always has other batches in flight.
+    watched: HashSet<i64>,
 }
 
 /// An event that was set aside, and how often the API had accepted something by then.
@@ -84,21 +92,21 @@ struct Found {
 impl Search {
     fn run(&mut self) -> Result<(), Failure> {
         let begun = self.client.stats()?.delivered;
-        self.begin()?;
+        self.begin(self.watched.iter().copied().collect())?;
         let mut found: Vec<Found> = Vec::new();
         loop {
             self.need_sender()?;
             let stats = self.client.stats()?;
-            let proven = found
-                .last()
-                .is_none_or(|last| stats.delivered > last.delivered);
+            let proven = stats.delivered > begun;
             let search = self.client.search()?;
             match stats.paused {
                 Some(PauseReason::ServerError) => match search.found.first() {
-                    Some(_) if !proven => return self.give_back(&found),
+                    Some(_) if in_a_row(&found, stats.delivered) >= IN_A_ROW_MAX => {
+                        return Err(self.give_up(&found, proven)?);
+                    }
                     Some(id) => found.extend(self.set_aside(*id, stats.delivered)?),
-                    // The rest fails as well.
-                    None => self.begin()?,
+                    // Another batch fails, and keeps all others back.
+                    None => self.begin(failing(&self.client)?)?,
                 },
                 Some(reason) => {
                     return Err(Failure::new(
@@ -110,14 +118,16 @@ impl Search {
                     ));
                 }
                 None => {
-                    let rows = rows(&self.client)?;
-                    if rows.iter().any(|row| row.http_status.is_some()) {
+                    let mut failing = failing(&self.client)?;
+                    // Until the API has accepted something, any batch that fails may tell whether it can.
+                    failing.retain(|id| !proven || self.watched.contains(id));
+                    let is_over = search.left == 0
+                        && !search.heads.iter().any(|id| self.watched.contains(id))
+                        && (proven || stats.pending == 0);
+                    if !failing.is_empty() {
                         // The rest fails as well, or another sender has begun, which does not search.
-                        self.begin()?;
-                    } else if search.left == 0
-                        && (stats.pending == 0
-                            || (proven && stats.delivered > begun && rows.is_empty()))
-                    {
+                        self.begin(failing)?;
+                    } else if is_over {
                         return self.report(&found, proven);
                     }
                 }
@@ -129,17 +139,16 @@ impl Search {
         }
     }
 
-    /// Has the sender search what is in doubt, once no request is in flight.
-    fn begin(&mut self) -> Result<(), Failure> {
-        loop {
+    /// Has the sender search the batches that have these events, once no request of theirs is in flight.
+    fn begin(&mut self, mut ids: Vec<i64>) -> Result<(), Failure> {
+        while !ids.is_empty() {
             // Without one the search would be begun, and by nobody carried on.
             self.need_sender()?;
-            if self.client.bisect()? > 0 {
+            if self.client.bisect(&ids)? > 0 {
                 break;
             }
-            if rows(&self.client)?.is_empty() {
-                break;
-            }
+            let still: HashSet<i64> = rows(&self.client)?.iter().map(|row| row.id).collect();
+            ids.retain(|id| still.contains(id));
             if Instant::now() >= self.deadline {
                 return Err(self.timed_out());
             }
@@ -188,14 +197,24 @@ impl Search {
         Ok(Some(Found { row, delivered }))
     }
 
-    /// The API has accepted nothing since the last event was set aside, and fails on another one.
-    fn give_back(&self, found: &[Found]) -> Result<(), Failure> {
-        let mut requeued = 0;
-        if let Some(last) = found.last() {
-            let ids = self.ids_set_aside(&last.row)?;
-            requeued = self.client.requeue_rejected(&ids)?;
+    /// The API fails on one event after the other, each sent alone, and accepts nothing in between.
+    fn give_up(&self, found: &[Found], proven: bool) -> Result<Failure, Failure> {
+        if proven {
+            return Ok(Failure::new(
+                FAILED,
+                format!(
+                    "the API has failed on each of {IN_A_ROW_MAX} events in a row that were sent alone; set {} aside; if the API works, search again; if not, put them back: meditopia rejected requeue {} --reason set-aside",
+                    event_count(found.len() as u64),
+                    self.spool
+                ),
+            ));
         }
-        Err(Failure::new(
+        let mut ids = Vec::new();
+        for event in found {
+            ids.extend(self.ids_set_aside(&event.row)?);
+        }
+        let requeued = self.client.requeue_rejected(&ids)?;
+        Ok(Failure::new(
             FAILED,
             format!(
                 "the API fails on each event that is sent alone, and accepts nothing: it is the API that fails, and no event; {} went back to the end of the queue; wait, or ask Meditopia, then: meditopia resume {}",
@@ -263,6 +282,20 @@ fn check_pause(client: &Client) -> Result<(), Failure> {
             ),
         )),
     }
+}
+
+/// How many events were set aside since the API last accepted one.
+fn in_a_row(found: &[Found], delivered: u64) -> usize {
+    let last = found.iter().rev();
+    last.take_while(|event| event.delivered == delivered)
+        .count()
+}
+
+/// The events in doubt whose last request was answered with a server error.
+fn failing(client: &Client) -> Result<Vec<i64>, Failure> {
+    let rows = rows(client)?.into_iter();
+    let failing = rows.filter(|row| row.http_status.is_some_and(|status| status >= 500));
+    Ok(failing.map(|row| row.id).collect())
 }
 
 fn rows(client: &Client) -> Result<Vec<Row>, Failure> {
