@@ -13,6 +13,8 @@ use crate::store::{Place, Reader, pending_event_id};
 pub struct Search {
     /// Events among which one is searched for: heads of queues that are known to hold a bad one.
     pub left: u64,
+    /// The IDs of the first of them in each queue.
+    pub searched: Vec<i64>,
     /// The IDs of the events that were searched for and have failed alone, which are still in doubt.
     pub found: Vec<i64>,
     /// The ID of the first event of each queue that has one. An event leaves its queue only at the head,
@@ -50,6 +52,9 @@ impl Client {
                 search.left += u64::from(searched);
                 let first = first_id(&mut store, Place { lane, queue })?;
                 search.heads.extend(first);
+                if searched > 0 {
+                    search.searched.extend(first);
+                }
                 if searched > 0 && alone.is_some_and(|batch| batch.queue == queue) {
                     search.found.extend(first);
                 }

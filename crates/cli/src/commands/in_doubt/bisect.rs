@@ -46,13 +46,15 @@ pub fn bisect(options: &BisectOptions) -> Result<(), Failure> {
     let sender = SenderConfig::read(&options.spool, Role::Both)?;
     let client = Client::open(&sender.config)?;
     let in_doubt = rows(&client)?;
-    if in_doubt.is_empty() {
+    // What a search has left that was begun and not carried on.
+    let left = client.search()?.left;
+    if in_doubt.is_empty() && left == 0 {
         return print_line("nothing is in doubt; nothing was done");
     }
     check_pause(&client)?;
     options.confirmation.ask(&format!(
         "send the {} in doubt again in smaller requests, until the one is found on which the API fails; those that the API has taken already arrive twice",
-        event_count(in_doubt.len() as u64)
+        event_count(left.max(in_doubt.len() as u64))
     ))?;
     let mut search = Search {
         deadline: Instant::now() + Duration::from_secs(options.timeout.into()),
@@ -79,7 +81,8 @@ struct Search {
     /// It does, because no other did.
     sends: bool,
     deadline: Instant,
-    /// What was in doubt at the beginning. A busy sender always has other batches in flight.
+    /// What was in doubt at the beginning, and what is searched with it. A busy sender always has other
+    /// batches in flight.
     watched: HashSet<i64>,
 }
 
@@ -99,6 +102,7 @@ impl Search {
             let stats = self.client.stats()?;
             let proven = stats.delivered > begun;
             let search = self.client.search()?;
+            self.watched.extend(&search.searched);
             match stats.paused {
                 Some(PauseReason::ServerError) => match search.found.first() {
                     Some(_) if in_a_row(&found, stats.delivered) >= IN_A_ROW_MAX => {
