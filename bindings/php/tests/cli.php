@@ -180,7 +180,7 @@ run([
         $client = Client::fromEnvironment(['spool' => $spool('log')], $logger);
         $client->enqueue('t', 'bad-6', EventType::Video);
         $client->flush(20);
-        check($logger->of('warning meditopia: an event was refused alone: A_1104') !== [], implode("\n", $logger->lines));
+        check($logger->of('warning meditopia: rejected event 1, of user "bad-6": A_1104') !== [], implode("\n", $logger->lines));
     },
     'a logger that throws ends nothing' => static function () use ($spool): void {
         $logger = new class () extends Psr\Log\AbstractLogger {
