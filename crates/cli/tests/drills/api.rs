@@ -13,7 +13,7 @@ fn an_operator_is_told_of_an_api_that_is_away() {
     drill.enqueue(20);
     drill.status("waiting for a retry");
     drill.check(1, "waiting for a retry");
-    drill.doctor(2, "");
+    drill.doctor(2, "FAIL  API: it did not answer properly");
     drill.ready(503, "waiting for a retry");
     drill.alerts(
         &[
@@ -37,7 +37,7 @@ fn an_operator_is_told_of_an_address_that_is_not_allowed() {
     drill.enqueue(20);
     drill.status("address");
     drill.check(2, "paused: ip");
-    drill.doctor(2, "");
+    drill.doctor(2, "FAIL  API: it refuses this host's address");
     drill.ready(503, "paused (ip)");
     drill.alert("MeditopiaPaused", secs(600));
     drill.log("A_100");
@@ -54,7 +54,10 @@ fn an_operator_is_told_of_a_login_page_in_the_api_s_place() {
     drill.enqueue(20);
     drill.status("check the endpoint");
     drill.check(2, "paused: misrouted");
-    drill.doctor(2, "");
+    drill.doctor(
+        2,
+        "FAIL  API: what answers does not look like the Partners API",
+    );
     drill.ready(503, "paused (misrouted)");
     drill.alert("MeditopiaPaused", secs(600));
     drill.log("misrouted");
@@ -98,7 +101,7 @@ fn an_operator_is_told_of_three_thousand_unknown_users_and_accepts_their_rejecti
     drill.enqueue(UNKNOWN);
     drill.status("mass_rejection");
     drill.check(2, "paused: mass_rejection");
-    drill.doctor(2, "");
+    drill.doctor(2, "FAIL  delivery: paused: mass_rejection");
     drill.ready(503, "paused (mass_rejection)");
     drill.alerts(&["MeditopiaPaused", "MeditopiaRejectedRate"], secs(600));
     drill.log("A_1104");

@@ -304,12 +304,15 @@ impl Drill {
         output
     }
 
-    /// The command without the directories of this test.
+    /// The command without the directories of this test, and with N for each number.
     fn shortened(&self, command: &str) -> String {
-        let dir = format!("{}/", self.spool.path("").display());
-        command
-            .replace(dir.trim_end_matches("//"), "")
-            .replace(&dir, "")
+        let dir = self.spool.path("").display().to_string();
+        let is_number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+        let words = command.replace(&dir, "");
+        let words = words
+            .split(' ')
+            .map(|word| if is_number(word) { "N" } else { word });
+        words.collect::<Vec<_>>().join(" ")
     }
 
     /// What ended the fault.

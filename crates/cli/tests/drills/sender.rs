@@ -44,8 +44,8 @@ fn a_second_sender_stands_by_and_nobody_has_to_be_told() {
     second.wait_for_answer("/readyz", 200, "stand-by");
     drill.enqueue(20);
     drill.status("nothing is pending");
-    drill.check(0, "");
-    drill.doctor(0, "");
+    drill.check(0, "0 events pending");
+    drill.doctor(0, "is alive");
     drill.ready(200, "sending");
     drill.alerts(&[], secs(75 * 60));
     drill.service.take().unwrap().kill();

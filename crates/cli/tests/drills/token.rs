@@ -12,7 +12,7 @@ fn an_operator_is_told_of_a_token_that_is_refused() {
     drill.enqueue(20);
     drill.status("bearer token");
     drill.check(2, "paused: auth");
-    drill.doctor(2, "");
+    drill.doctor(2, "FAIL  delivery: paused: auth");
     drill.ready(503, "paused (auth)");
     drill.alert("MeditopiaPaused", secs(600));
     drill.log("A_100");
