@@ -168,18 +168,22 @@ fn every_test_that_the_document_of_field_reports_names_exists() {
 }
 
 fn assert_names_tests(text: &str) {
-    let sources = sources(&["src", "tests", "crates"]);
+    let sources = sources(&["src", "tests", "crates", "bindings"]);
     let mut named = 0;
     for promise in text.split("\n").flat_map(|line| line.split('`')) {
         if promise.matches('_').count() < 3
+            || promise.starts_with('_')
             || promise.contains(|c: char| c == ' ' || c.is_uppercase())
         {
             continue;
         }
         named += 1;
-        let test = format!("fn {promise}(");
+        // In Rust, Python and C++.
+        let tests = ["fn ", "def ", "STORY("].map(|begins| format!("{begins}{promise}"));
         assert!(
-            sources.iter().any(|source| source.contains(&test)),
+            sources
+                .iter()
+                .any(|source| tests.iter().any(|test| source.contains(test))),
             "{promise}"
         );
     }
@@ -193,7 +197,10 @@ fn sources(dirs: &[&str]) -> Vec<String> {
         if path.is_dir() {
             let entries = fs::read_dir(path).unwrap();
             waiting.extend(entries.map(|entry| entry.unwrap().path()));
-        } else if path.extension().is_some_and(|name| name == "rs") {
+        } else if path
+            .extension()
+            .is_some_and(|name| ["rs", "py", "cpp"].iter().any(|of| name == *of))
+        {
             sources.push(fs::read_to_string(path).unwrap());
         }
     }
