@@ -23,7 +23,7 @@ const WINDOW_BYTES: usize = 256 * 1024;
 /// The name of a copy until it takes its ledger's place. No ledger has it.
 const COPY: &str = "copy.new";
 
-/// Whether a user's mark ([`event::mark_of_user`]) stands in a file, from offset `from` up to `upto`.
+/// Whether a user's mark (`event::mark_of_user`) stands in a file, from offset `from` up to `upto`.
 #[cold]
 pub fn has_mark(
     mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
