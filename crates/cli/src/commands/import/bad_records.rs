@@ -126,8 +126,10 @@ impl BadRecords {
     /// The file of an import that continues, of which `bytes` are covered by the last commit. If it is not
     /// there any more, a new one: a lost list of bad records is no reason to leave out the good ones.
     pub fn continued(place: Place, path: &Path, bytes: u64) -> Result<Self, Failure> {
-        // It was only planned, and what has the name now may be another import's.
-        if bytes == 0 && has_bytes(path, 1) {
+        // A given name was only planned, and what has it now may be another import's. One with the time in it is
+        // this import's, which was ended before its first commit.
+        let is_given = place.given.as_deref() == Some(path);
+        if is_given && bytes == 0 && has_bytes(path, 1) {
             return Self::new(Some(place));
         }
         if bytes > 0 && !has_bytes(path, bytes) {
