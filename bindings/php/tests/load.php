@@ -14,7 +14,7 @@ require_once __DIR__ . '/Server.php';
 const USERS = 8;
 const RECYCLED_AFTER = 50;
 /** What a worker may grow by after it is warm: caches that fill, and less a request than the least that could leak. */
-const GROWTH_KIB = 96;
+const GROWTH_KIB = 128;
 const GROWTH_BYTES_A_REQUEST = 64;
 
 [, $project, $scratch] = $argv;
