@@ -64,7 +64,7 @@ impl Brake {
         }
     }
 
-    /// A user is not counted any more: an operator has erased what is known of him.
+    /// A user is not counted any more: an operator has erased what is known of the user.
     pub fn forget(&mut self, user: &str) {
         self.users.remove(user);
     }

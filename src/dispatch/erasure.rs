@@ -1,4 +1,4 @@
-//! What is erased of one user: the events that wait for him, and what the lanes know of him.
+//! What is erased of one user: the events that wait, and what the lanes know of the user.
 //!
 //! Unlike an expiry, an erasure takes events from anywhere in a queue. Those at hand are taken out of the
 //! windows; of the runs behind them only the store knows, and they are marked there. What is bound by a
@@ -59,7 +59,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
                 bytes: fragments().map(|(fragment, _)| fragment.len() as u64).sum(),
             };
             taken.events += settled.events;
-            // What has come to the front by that may be his as well.
+            // What has come to the front by that may be the user's as well.
             taken.more = true;
             let mut changes: Vec<Change<'_>> = self.left(settled);
             changes.extend(known.iter().map(Change::Suspect));
@@ -126,7 +126,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         Ok(left.values().map(|(events, _)| events).sum())
     }
 
-    /// Forgets what is known of the escaped `user`. He stays a suspect while events of his are bound.
+    /// Forgets what is known of the escaped `user`. The user stays a suspect while a request has some of the events.
     #[cold]
     pub(crate) fn forget_user(&mut self, user: &[u8], is_bound: bool) -> Result<()> {
         let mut changes = Vec::new();

@@ -17,11 +17,11 @@ use super::state::State;
 use super::take_over::TakeOver;
 use super::vitals::Thread;
 use super::wake::{Reasons, WakeSocket};
-use super::{Shared, lane, no_thread, session};
+use super::{Shared, lane, session};
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::Level;
-use crate::process::{another_copy, spawn_with_signals_blocked};
+use crate::process::another_copy;
 use crate::store::DiskUse;
 
 /// Other processes' segments are looked at this often.
@@ -285,8 +285,8 @@ impl ElectedSender {
         if self.reasons.try_again {
             shared.step(|state| state.dispatcher.probe_soon(clock::now()))?;
         }
-        change_lanes(shared)?;
-        start_lanes(shared)?;
+        lane::change_number(shared)?;
+        lane::start_all(shared)?;
         self.space.look(shared)?;
         carry_out_commands(shared, &self.election, &mut self.publisher, Erasures::Now)?;
         let taken_bytes = self.take_over(shared)?;
@@ -433,38 +433,6 @@ fn pending_bytes(shared: &Shared) -> u64 {
     session
         .state()
         .map_or(0, |state| state.dispatcher.totals.pending_bytes)
-}
-
-/// Every lane has a thread while somebody wants the sender.
-fn start_lanes(shared: &Arc<Shared>) -> Result<()> {
-    let lanes = shared
-        .session()
-        .state()
-        .map_or(0, |state| state.dispatcher.lane_count());
-    for lane in 0..lanes {
-        let for_lane = shared.clone();
-        let body = move || for_lane.run_again_after_panics(|| lane::run(&for_lane, lane));
-        shared
-            .threads
-            .start_lane(lane, || {
-                spawn_with_signals_blocked("meditopia-lane", Box::new(body))
-            })
-            .map_err(no_thread)?;
-    }
-    Ok(())
-}
-
-/// Applies a number of lanes that had to wait until all events of the last one were settled.
-fn change_lanes(shared: &Shared) -> Result<()> {
-    let wanted = shared.options.dispatch.policy.lanes;
-    let mut session = shared.session();
-    let is_due =
-        |state: &State| state.dispatcher.lane_count() != wanted && state.dispatcher.is_drained();
-    if session.state().is_some_and(is_due) {
-        let (options, log) = (shared.options.dispatch.clone(), shared.log.clone());
-        session.reopen(|state| State::open(state.dispatcher.store, options, log))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

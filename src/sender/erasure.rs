@@ -1,8 +1,8 @@
 //! Everything that a spool holds of one user is erased, by the elected process, beside the requests of others.
 //!
-//! First the journal is taken over without his events, then they leave the queues and the rejected events,
+//! First the journal is taken over without the user's events, then they leave the queues and the rejected events,
 //! each step a commit. Only the bytes are left then: the ledger goes on in a file that speaks of copies without
-//! them, finished ledgers are copied without his receipts, and of the journal the blocks are given back.
+//! them, finished ledgers are copied without the user's receipts, and of the journal the blocks are given back.
 //! Wherever it ends early, the same command goes on there.
 //!
 //! What a request under way has, or one in doubt, stays, and is counted.
@@ -32,7 +32,7 @@ use crate::store::{Reader, RejectedFilter, StoredRun, erasure};
 const PAGE_RUNS: usize = 64;
 /// Files that are copied for one ledger: each takes 8 MiB of the disk until that is published.
 const FILES_AT_ONCE: usize = 4;
-/// How long an author waits before he looks again whether what was in flight is settled, at first and at most.
+/// How long an author waits before it looks again whether what was in flight is settled, at first and at most.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// So often is all of it done for one author, whose user may have events in flight for ever.
@@ -58,7 +58,7 @@ pub(crate) struct Erased {
 
 impl super::Sender {
     /// Has the elected process erase what the spool holds of `user`, or this one if none is. While a request has events
-    /// of his, only asks for these, until `deadline`; all is done once more when none is left, or then if one has become free.
+    /// of the user, only asks for these, until `deadline`; all is done once more when none is left, or then if one has become free.
     ///
     /// Errors: [`ErrorKind::Timeout`] if no sender has done it once by then, or what came of it.
     #[cold]

@@ -5,13 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::state::State;
 use super::vitals::Thread;
-use super::{Shared, wake};
+use super::{Shared, no_thread, wake};
 use crate::clock;
 use crate::config::BearerToken;
 use crate::dispatch::{Dispatcher, Next};
 use crate::error::Result;
 use crate::exchange::Exchange;
+use crate::process::spawn_with_signals_blocked;
 use crate::store::Store;
 use crate::transport::{Stage, Watch};
 
@@ -27,6 +29,38 @@ struct Sent {
     bytes: usize,
     took: Duration,
     token: Option<Arc<BearerToken>>,
+}
+
+/// Every lane has a thread while somebody wants the sender.
+pub(super) fn start_all(shared: &Arc<Shared>) -> Result<()> {
+    let lanes = shared
+        .session()
+        .state()
+        .map_or(0, |state| state.dispatcher.lane_count());
+    for lane in 0..lanes {
+        let for_lane = shared.clone();
+        let body = move || for_lane.run_again_after_panics(|| run(&for_lane, lane));
+        shared
+            .threads
+            .start_lane(lane, || {
+                spawn_with_signals_blocked("meditopia-lane", Box::new(body))
+            })
+            .map_err(no_thread)?;
+    }
+    Ok(())
+}
+
+/// Applies a number of lanes that had to wait until all events of the last one were settled.
+pub(super) fn change_number(shared: &Shared) -> Result<()> {
+    let wanted = shared.options.dispatch.policy.lanes;
+    let mut session = shared.session();
+    let is_due =
+        |state: &State| state.dispatcher.lane_count() != wanted && state.dispatcher.is_drained();
+    if session.state().is_some_and(is_due) {
+        let (options, log) = (shared.options.dispatch.clone(), shared.log.clone());
+        session.reopen(|state| State::open(state.dispatcher.store, options, log))?;
+    }
+    Ok(())
 }
 
 /// Runs until nobody wants the sender.

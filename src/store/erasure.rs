@@ -89,7 +89,7 @@ pub fn ledgers_naming(spool: &Spool, user: &[u8]) -> Result<Vec<String>> {
     Ok(naming)
 }
 
-/// Takes a user out of all finished ledgers; says in how many receipts he was. `alive` is called for each.
+/// Takes a user out of all finished ledgers; says how many receipts named the user. `alive` is called for each.
 #[cold]
 pub fn erase_receipts(
     disk: &dyn Disk,

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::files::AnsweredError;
 use super::*;
 use crate::dispatch::OnPause;
+use crate::error::PauseReason;
 use crate::log::{Level, Log};
 use crate::sender::Sender;
 use crate::sender::tests::panics::{PATIENCE, one_event_for};
