@@ -261,13 +261,13 @@ run([
         check(str_contains($client->prometheus(), 'meditopia_sender_seen_timestamp_seconds'), 'Prometheus can read it');
         check([...$client->operator()->inDoubt()] === [], 'nothing is in doubt');
     },
-    'a user is erased, and what is left of him is told' => static function () use ($spool): void {
+    'a user is erased, and what is left of the user is told' => static function () use ($spool): void {
         $client = Client::fromEnvironment(['spool' => $path = $spool('erased')]);
         foreach (['bad-9', 'goes', 'stays', 'goes'] as $user) {
             $client->enqueue('t', $user, EventType::Video);
         }
         $erasure = $client->operator()->forgetUser('goes');
-        check($erasure->pending === 2 && $erasure->isComplete && $erasure->filesLeft === 0, 'he is gone');
+        check($erasure->pending === 2 && $erasure->isComplete && $erasure->filesLeft === 0, 'the user is gone');
         check($client->flush(20)->delivered === 1, 'the others are not');
         check($client->operator()->forgetUser('bad-9')->rejected === 1, 'a rejected event is erased');
         check($client->operator()->forgetUser('stays')->receipts === 1, 'so is a receipt');

@@ -1,6 +1,7 @@
 //! A spool in a temporary directory, a client on it, and shorthand for what tests do with a client.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use meditopia::Config;
@@ -62,6 +63,12 @@ impl TestSpool {
             spool: self,
         }
     }
+}
+
+/// Copies a spool to `copy` with `cp -a`.
+pub fn copy_spool(spool: &Path, copy: &Path) {
+    let copied = Command::new("cp").arg("-a").args([spool, copy]).status();
+    assert!(copied.unwrap().success());
 }
 
 /// A client together with its spool.

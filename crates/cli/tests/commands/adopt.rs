@@ -7,11 +7,11 @@ use std::process::{Command, Output};
 use meditopia::{Client, ErrorKind};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::service::ConfiguredSpool;
-use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::spool::{ClientExt, TestSpool, copy_spool};
 use meditopia_testkit::wait::secs;
 use meditopia_testkit::{meditopia, meditopia_command};
 
-use crate::cli::{FAILED, NEEDS_YES, USAGE, copy_spool, run, run_failing, stderr, stdout};
+use crate::cli::{FAILED, NEEDS_YES, USAGE, run, run_failing, stderr, stdout};
 
 /// A spool whose three events belong to the first API, while its configuration names the second.
 fn misconfigured() -> (Sandbox, Sandbox, ConfiguredSpool) {

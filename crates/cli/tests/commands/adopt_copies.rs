@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use meditopia::Client;
 use meditopia_testkit::ledger::Arrivals;
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::spool::{ClientExt, TestSpool, copy_spool};
 use meditopia_testkit::wait::secs;
 
-use crate::cli::{copy_spool, output, run, stdout};
+use crate::cli::{output, run, stdout};
 
 const EVENTS_MISSING: i32 = 3;
 const ADOPTED_ALL_THE_SAME: i32 = 4;

@@ -8,13 +8,13 @@ use std::process::{Command, Output, Stdio};
 use meditopia_testkit::meditopia_command;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::service::{ConfiguredSpool, Service};
-use meditopia_testkit::spool::ClientExt;
+use meditopia_testkit::spool::{ClientExt, copy_spool};
 use meditopia_testkit::store_files::damage_ledger;
 use meditopia_testkit::wait::secs;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::cli::{copy_spool, stderr, stdout, wait_for_status};
+use crate::cli::{stderr, stdout, wait_for_status};
 
 /// Programs that an advice may begin with.
 const PROGRAMS: [&str; 5] = ["meditopia ", "kill ", "df ", "chmod ", "systemctl "];

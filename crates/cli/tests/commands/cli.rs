@@ -89,9 +89,3 @@ pub fn stderr(output: &Output) -> String {
 pub fn user_of(row: &Value) -> &str {
     row["event"]["partner_user_id"].as_str().unwrap()
 }
-
-/// Copies a spool to `copy` with `cp -a`.
-pub fn copy_spool(spool: &Path, copy: &Path) {
-    let copied = Command::new("cp").arg("-a").args([spool, copy]).status();
-    assert!(copied.unwrap().success());
-}

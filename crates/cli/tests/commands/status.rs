@@ -9,14 +9,13 @@ use meditopia_testkit::disks::ReadOnlyView;
 use meditopia_testkit::meditopia_command;
 use meditopia_testkit::privileges::{is_root, report_skip};
 use meditopia_testkit::sandbox::Sandbox;
-use meditopia_testkit::spool::{ClientExt, TestSpool};
+use meditopia_testkit::spool::{ClientExt, TestSpool, copy_spool};
 use meditopia_testkit::store_files::damage_ledger;
 use meditopia_testkit::wait::secs;
 use serde_json::Value;
 
 use crate::cli::{
-    FAILED, USAGE, command, copy_spool, output, run, run_failing, status, stderr, stdout,
-    wait_for_status,
+    FAILED, USAGE, command, output, run, run_failing, status, stderr, stdout, wait_for_status,
 };
 use crate::live_spool::LiveSpool;
 

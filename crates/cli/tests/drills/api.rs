@@ -12,17 +12,7 @@ fn an_operator_is_told_of_an_api_that_is_away() {
     drill.strike();
     drill.enqueue(20);
     drill.status("waiting for a retry");
-    drill.check(1, "waiting for a retry");
-    drill.doctor(2, "FAIL  API: it did not answer properly");
-    drill.ready(503, "waiting for a retry");
-    drill.alerts(
-        &[
-            "MeditopiaOldestEventAge",
-            "MeditopiaApiAway",
-            "MeditopiaNothingAccepted",
-        ],
-        secs(75 * 60),
-    );
+    drill.api_away(2, "FAIL  API: it did not answer properly");
     drill.log("connection");
     drill.api.clear_faults();
     drill.ended_by("the API's return");
@@ -36,9 +26,7 @@ fn an_operator_is_told_of_an_address_that_is_not_allowed() {
     drill.strike();
     drill.enqueue(20);
     drill.status("address");
-    drill.check(2, "paused: ip");
-    drill.doctor(2, "FAIL  API: it refuses this host's address");
-    drill.ready(503, "paused (ip)");
+    drill.paused("ip", "FAIL  API: it refuses this host's address");
     drill.alert("MeditopiaPaused", secs(600));
     drill.log("A_100");
     drill.api.allow_address();
@@ -53,12 +41,10 @@ fn an_operator_is_told_of_a_login_page_in_the_api_s_place() {
     drill.strike();
     drill.enqueue(20);
     drill.status("check the endpoint");
-    drill.check(2, "paused: misrouted");
-    drill.doctor(
-        2,
+    drill.paused(
+        "misrouted",
         "FAIL  API: what answers does not look like the Partners API",
     );
-    drill.ready(503, "paused (misrouted)");
     drill.alert("MeditopiaPaused", secs(600));
     drill.log("misrouted");
     drill.api.clear_faults();
@@ -75,17 +61,7 @@ fn an_operator_finds_the_event_on_which_the_api_fails() {
     drill.strike();
     drill.enqueue(20);
     drill.status("HTTP 500, for a request of 20 events");
-    drill.check(1, "waiting for a retry");
-    drill.doctor(1, "the last failure: HTTP 500");
-    drill.ready(503, "waiting for a retry");
-    drill.alerts(
-        &[
-            "MeditopiaOldestEventAge",
-            "MeditopiaApiAway",
-            "MeditopiaNothingAccepted",
-        ],
-        secs(75 * 60),
-    );
+    drill.api_away(1, "the last failure: HTTP 500");
     drill.log("HTTP 500");
     drill.type_from_guide("in-doubt bisect");
     drill.end(1, 0);
@@ -100,9 +76,7 @@ fn an_operator_is_told_of_three_thousand_unknown_users_and_accepts_their_rejecti
     drill.strike();
     drill.enqueue(UNKNOWN);
     drill.status("mass_rejection");
-    drill.check(2, "paused: mass_rejection");
-    drill.doctor(2, "FAIL  delivery: paused: mass_rejection");
-    drill.ready(503, "paused (mass_rejection)");
+    drill.paused("mass_rejection", "FAIL  delivery: paused: mass_rejection");
     drill.alerts(&["MeditopiaPaused", "MeditopiaRejectedRate"], secs(600));
     drill.log("A_1104");
     drill.type_next_with("meditopia resume", "--accept-rejections");

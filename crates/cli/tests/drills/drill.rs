@@ -208,6 +208,28 @@ impl Drill {
         });
     }
 
+    /// Everybody is told of a pause for this reason; `doctor` says `found`.
+    pub fn paused(&mut self, reason: &str, found: &str) {
+        self.check(2, &format!("paused: {reason}"));
+        self.doctor(2, found);
+        self.ready(503, &format!("paused ({reason})"));
+    }
+
+    /// Everybody is told that the API does not take what waits; `doctor` ends with `status` and says `found`.
+    pub fn api_away(&mut self, status: i32, found: &str) {
+        self.check(1, "waiting for a retry");
+        self.doctor(status, found);
+        self.ready(503, "waiting for a retry");
+        self.alerts(
+            &[
+                "MeditopiaOldestEventAge",
+                "MeditopiaApiAway",
+                "MeditopiaNothingAccepted",
+            ],
+            Duration::from_secs(75 * 60),
+        );
+    }
+
     /// Only this alert fires if nothing changes for `after`.
     pub fn alert(&mut self, name: &str, after: Duration) {
         self.alerts(&[name], after);

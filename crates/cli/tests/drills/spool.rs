@@ -1,8 +1,8 @@
 //! The spool is copied, moved, replaced or damaged.
 
 use std::fs;
-use std::process::Command;
 
+use meditopia_testkit::spool::copy_spool;
 use meditopia_testkit::store_files::damage_ledger;
 use meditopia_testkit::wait::secs;
 
@@ -15,11 +15,7 @@ fn an_operator_is_told_of_a_spool_that_is_a_copy_and_may_send_all_again() {
     drill.enqueue(20);
     let (spool, original) = (drill.spool.spool(), drill.spool.path("original"));
     fs::rename(&spool, &original).unwrap();
-    let copied = Command::new("cp")
-        .arg("-a")
-        .args([&original, &spool])
-        .status();
-    assert!(copied.unwrap().success());
+    copy_spool(&original, &spool);
     drill.strike();
     let mut service = drill.another_service();
     assert_ne!(service.wait_for_end().code(), Some(0));
@@ -44,8 +40,7 @@ fn an_operator_is_told_of_a_spool_that_was_moved_to_another_disk() {
     drill.enqueue(20);
     let (spool, old) = (drill.spool.spool(), drill.spool.path("old"));
     fs::rename(&spool, &old).unwrap();
-    let copied = Command::new("cp").arg("-a").args([&old, &spool]).status();
-    assert!(copied.unwrap().success());
+    copy_spool(&old, &spool);
     fs::remove_dir_all(&old).unwrap();
     drill.strike();
     drill.status("copied or moved");
@@ -110,9 +105,7 @@ fn an_operator_is_told_of_a_store_that_is_damaged() {
     drill.strike();
     drill.start_service();
     drill.status("damaged");
-    drill.check(2, "paused: store_damaged");
-    drill.doctor(2, "damaged");
-    drill.ready(503, "paused (store_damaged)");
+    drill.paused("store_damaged", "damaged");
     drill.alert("MeditopiaPaused", secs(600));
     drill.log("damaged");
     drill.service.take().unwrap().terminate();

@@ -11,9 +11,7 @@ fn an_operator_is_told_of_a_token_that_is_refused() {
     drill.strike();
     drill.enqueue(20);
     drill.status("bearer token");
-    drill.check(2, "paused: auth");
-    drill.doctor(2, "FAIL  delivery: paused: auth");
-    drill.ready(503, "paused (auth)");
+    drill.paused("auth", "FAIL  delivery: paused: auth");
     drill.alert("MeditopiaPaused", secs(600));
     drill.log("A_100");
     drill.spool.write_token("another-token");
@@ -33,9 +31,7 @@ fn an_operator_is_told_of_a_token_file_that_is_missing() {
     drill.start_service();
     drill.enqueue(20);
     drill.status("bearer token");
-    drill.check(2, "paused: auth");
-    drill.doctor(2, "No such file or directory");
-    drill.ready(503, "paused (auth)");
+    drill.paused("auth", "No such file or directory");
     drill.alert("MeditopiaPaused", secs(600));
     drill
         .spool
