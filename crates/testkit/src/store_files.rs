@@ -12,7 +12,9 @@ pub fn ledger(spool: &Path) -> PathBuf {
     let dir = spool.join("ledger");
     let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let last = names.filter(|name| name != "spare").max();
+    // Beside them lie a spare file and the mark of what is synced.
+    let is_ledger = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
+    let last = names.filter(is_ledger).max();
     dir.join(last.unwrap_or_else(|| format!("{:016}", 1)))
 }
 

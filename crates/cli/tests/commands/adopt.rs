@@ -8,7 +8,7 @@ use meditopia::{Client, ErrorKind};
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::service::ConfiguredSpool;
 use meditopia_testkit::spool::{ClientExt, TestSpool, copy_spool};
-use meditopia_testkit::wait::secs;
+use meditopia_testkit::wait::{secs, wait_until};
 use meditopia_testkit::{meditopia, meditopia_command};
 
 use crate::cli::{FAILED, NEEDS_YES, USAGE, run, run_failing, stderr, stdout};
@@ -157,9 +157,11 @@ fn a_spool_that_has_lost_its_identity_says_so_and_gets_a_new_one_by_adopt() {
 fn adopt_refuses_another_endpoint_while_a_process_sends() {
     let (before, after) = (Sandbox::start(), Sandbox::start());
     let spool = ConfiguredSpool::new(before.endpoint(), before.token());
-    spool.client().enqueue_users(0..3);
+    let client = spool.client();
+    client.enqueue_users(0..3);
     let mut sender = spool.start_service(&[]);
-    before.wait_for_events(3);
+    // While events wait, it asks first.
+    wait_until("all is settled", || client.stats().unwrap().delivered == 3);
     let change_endpoint = || spool.output("adopt", &["--endpoint", after.endpoint()]);
     let refused = message_of(&change_endpoint(), FAILED);
     assert!(refused.contains("end that one, then adopt"), "{refused}");
