@@ -260,7 +260,8 @@ fn every_advice_about_a_damaged_store_and_a_copy_works_as_typed() {
     client.enqueue_users(0..3);
     let _ = client.flush(secs(0));
     drop(client);
-    assert_eq!(spool.output("flush", &[]).status.code(), Some(0));
+    let flushed = spool.output("flush", &[]);
+    assert_eq!(flushed.status.code(), Some(0), "{flushed:?}");
     damage_ledger(&spool.spool());
     assert_advice_works(&shell, &spool, &["meditopia recover "]);
     let looked = stdout(&shell.run("meditopia recover --config config.toml"));

@@ -21,7 +21,7 @@ fn at_terminal(
     typed: &str,
 ) -> (i32, String) {
     let command = format!(
-        "'{}' {arguments} '{}'",
+        "exec '{}' {arguments} '{}'",
         meditopia_command().display(),
         spool.display()
     );

@@ -97,7 +97,7 @@ fn an_import_shows_a_progress_bar_on_a_terminal_and_plain_lines_elsewhere() {
     );
 
     let command = format!(
-        "{} import x.ndjson --again --spool {}",
+        "exec {} import x.ndjson --again --spool {}",
         meditopia_command().display(),
         fixture.spool.path().display()
     );

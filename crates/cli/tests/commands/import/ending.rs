@@ -245,7 +245,7 @@ fn ctrl_c_leaves_the_terminal_whole_and_says_that_the_same_command_goes_on() {
             .success()
     );
     let command = format!(
-        "'{}' import fifo --format ndjson --commit-bytes 1000 --spool '{}'",
+        "exec '{}' import fifo --format ndjson --commit-bytes 1000 --spool '{}'",
         meditopia_command().display(),
         fixture.spool.path().display()
     );
