@@ -33,6 +33,7 @@ test-bindings: setup demo-build
 	sh bindings/php/test.sh $(DEMO)
 	sh bindings/cpp/test.sh $(DEMO)
 	sh bindings/recipes/test.sh $(DEMO)
+	sh bindings/pages/test.sh $(DEMO)
 	sh bindings/release/test.sh
 
 # Builds the library as it is shipped, and fails if it is larger than it may be, stripped.

@@ -1,0 +1,48 @@
+"""The blocks of a page in docs/frameworks: each has a name, and a story has to use each of them.
+
+    <!-- test: NAME -->
+    ```sh
+    ...
+"""
+
+import re
+from pathlib import Path
+
+MARK = re.compile(r"<!-- test: ([a-z0-9-]+) -->")
+
+
+class Page:
+    """What a reader would paste, by its name."""
+
+    def __init__(self, path):
+        self.name = Path(path).stem
+        self.text = Path(path).read_text()
+        self._blocks, self._used = {}, set()
+        name, language, lines = None, None, []
+        for number, line in enumerate(self.text.splitlines(), 1):
+            if language is None and not line.lstrip().startswith("```"):
+                name = found.group(1) if (found := MARK.fullmatch(line)) else None
+            elif language is None:
+                where = f"{path}:{number}"
+                if name is None:
+                    raise SystemExit(f"{where}: no test runs this block; write <!-- test: NAME --> above it and use it in {self.name}.py")
+                if name in self._blocks:
+                    raise SystemExit(f"{where}: a second block has the name {name}")
+                language, lines = line.strip("`"), []
+            elif line == "```":
+                self._blocks[name] = "\n".join(lines) + "\n"
+                name = language = None
+            else:
+                lines.append(line)
+        if language is not None:
+            raise SystemExit(f"{path}: the last block has no end")
+
+    def __getitem__(self, name):
+        self._used.add(name)
+        if name not in self._blocks:
+            raise AssertionError(f"{self.name}.md has no block {name}")
+        return self._blocks[name]
+
+    def unused(self):
+        """Of these the story has not made anything."""
+        return sorted(self._blocks.keys() - self._used)
