@@ -42,3 +42,10 @@ def start_nginx(machine, script):
     nginx = machine.start("nginx -c /etc/nginx/page.conf")
     until("nginx's socket", lambda: os.path.exists(SOCKET))
     return nginx
+
+
+def write_ini(lines):
+    """Adds a file to php-fpm's configuration."""
+    (directory,) = glob.glob("/etc/php/*/fpm/conf.d")
+    with open(f"{directory}/90-meditopia.ini", "w") as ini:
+        ini.write("\n".join(lines) + "\n")

@@ -1,9 +1,7 @@
 """Plain PHP: Debian's php-fpm with its own configuration, nginx, cron's line, and systemd's files."""
 
-import subprocess
-
-from machine import check, found, until
-from stories.fpm import SOCKET, start_fpm, start_nginx
+from machine import check, found
+from stories.fpm import SOCKET, start_fpm, start_nginx, write_ini
 
 SPOOL = "/var/spool/myapp/meditopia"
 
@@ -27,7 +25,7 @@ def the_lines_that_the_installer_prints_let_php_fpm_enqueue(machine):
     said = machine.paste("preload")
     lines = [line.strip() for line in machine.page["ini"].splitlines()]
     check([line.strip() for line in said.splitlines() if "=" in line] == lines, said)
-    machine.write(found(r"into `(/etc/php/8\.2/fpm/conf\.d/\S+\.ini)`", machine.page.text)[1].replace("8.2", version(machine)), machine.page["ini"])
+    write_ini(machine.page["ini"].splitlines())
     fpm = start_fpm(machine)
     start_nginx(machine, "/srv/myapp/public/index.php")
     for _ in range(20):
@@ -37,10 +35,6 @@ def the_lines_that_the_installer_prints_let_php_fpm_enqueue(machine):
     machine.stop(fpm, 9)
     machine.cron(machine.page["cron"])
     check(len(values(machine)) == 21, machine.events())
-
-
-def version(machine):
-    return machine.run("php -r 'echo PHP_MAJOR_VERSION, \".\", PHP_MINOR_VERSION;'")
 
 
 def the_units_of_systemd_are_right_and_deliver(machine):
