@@ -11,7 +11,7 @@ from page import Page
 page = Page(sys.argv[1])
 machine = Machine(page, *sys.argv[2:4])
 story = importlib.import_module(f"stories.{page.name}")
-for told in [getattr(story, name) for name in vars(story) if name.startswith("the_") or name.startswith("a_")]:
+for told in [getattr(story, name) for name in vars(story) if name.startswith(("the_", "a_", "an_"))]:
     sentence = told.__name__.replace("_", " ")
     try:
         told(machine)

@@ -21,7 +21,7 @@ fail() {
 
 for story in "$here"/stories/*.py; do
   name=$(basename "$story" .py)
-  grep -q '^def the_\|^def a_' "$story" || continue # not a story, but what stories share
+  grep -q '^def \(the\|an\?\)_' "$story" || continue # not a story, but what stories share
   [ -e "$pages/$name.md" ] || fail "stories/$name.py has no page"
 done
 if [ $# -eq 0 ]; then

@@ -63,22 +63,6 @@ run([
         $said = $php(preg_replace('/^.*->enqueue.*$/m', '', $lines) . ' echo $meditopia->stats()->pending, " pending, ", $meditopia->stats()->delivered, " delivered";');
         check($said === '0 pending, 1 delivered', $said);
     },
-    'the other lines of the README are those of the applications that the tests run' => static function () use ($php, $project, $scratch): void {
-        $said = $php('$meditopia = new Client(["spool" => "' . $scratch . '/tried"]); $user = (object) ["token" => "t", "id" => 17]; $title = "calm"; '
-            . readme('What can go wrong in a request', 'php') . ' $user->id = null; ' . readme('What can go wrong in a request', 'php') . ' echo $meditopia->stats()->pending, " pending";',
-            'error_log=/dev/null', 'display_errors=stderr');
-        check($said === '1 pending', $said);
-        file_put_contents("$scratch/recording.php", '<?php ' . readme('Tests of an application', 'php'));
-        said([PHP_BINARY, '-d', 'zend.assertions=1', '-d', 'ffi.enable=0', '-d', "auto_prepend_file=$project/vendor/autoload.php", "$scratch/recording.php"]);
-        foreach (['Laravel' => 'laravel/bootstrap/app.php', 'Symfony' => 'symfony/src/Site.php'] as $framework => $file) {
-            $line = ['Laravel' => trim(readme('Laravel', 'php')), 'Symfony' => 'MeditopiaBundle'][$framework];
-            check(str_contains(file_get_contents(__DIR__ . "/apps/$file"), $line), "$line is in $file");
-            check(str_contains(readme($framework, 'php'), $line), "$line is in the README");
-        }
-        $lines = array_map(static fn (string $line): string => trim(explode('=', $line)[0]), explode("\n", trim(readme('php-fpm', 'ini'))));
-        check($lines === ['ffi.enable', 'ffi.preload', 'opcache.preload', 'opcache.preload_user'], 'what meditopia-install prints');
-        check(str_contains(readme('php-fpm', 'ini'), Meditopia\PartnerEvents\Installation::DIRECTORY . '/preload.h'), 'the directory is that of meditopia-install');
-    },
     'the library beside the package is found without anything that names it' => static function () use ($php, $enqueue): void {
         $said = $php($enqueue('beside'));
         check($said === '1 pending', $said);
