@@ -22,17 +22,22 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings")
 """
 
 
+def project(page):
+    """The files of a project with the modules of the page."""
+    modules = {
+        "__init__": "", "settings": SETTINGS, "urls": URLS, "events": page["events"], "views": page["view"],
+        "orders": page["commit"], "tests": page["recording"],
+        "wsgi": f"{ENTRY}from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n",
+    }  # fmt: skip
+    manage = f"{ENTRY}import sys\nfrom django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n"
+    return {"manage.py": manage, **{f"shop/{name}.py": text for name, text in modules.items()}}
+
+
 def the_first_lines_install_it(machine):
     service.prepare(machine)
     service.install(machine)
-    files = {
-        "__init__": "", "settings": SETTINGS, "urls": URLS, "events": machine.page["events"], "views": machine.page["view"],
-        "orders": machine.page["commit"], "tests": machine.page["recording"],
-        "wsgi": f"{ENTRY}from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n",
-    }  # fmt: skip
-    for name, text in files.items():
-        machine.write(f"{APP}/shop/{name}.py", text)
-    machine.write(f"{APP}/manage.py", f"{ENTRY}import sys\nfrom django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n")
+    for name, text in project(machine.page).items():
+        machine.write(f"{APP}/{name}", text)
 
 
 def the_check_of_a_build_needs_no_spool(machine):
