@@ -1,4 +1,4 @@
-"""The blocks of a page in docs/frameworks: each has a name, and a story has to use each of them.
+"""The blocks of a page in docs/frameworks: each has a name, and a story has to use each of them. Its links are followed, too.
 
     <!-- test: NAME -->
     ```sh
@@ -36,6 +36,20 @@ class Page:
                 lines.append(line)
         if language is not None:
             raise SystemExit(f"{path}: the last block has no end")
+        self._follow_links(Path(path))
+
+    def _follow_links(self, path):
+        """Each link leads to a file, and to a heading in it if it names one."""
+        for link in re.findall(r"\]\(([^)]+)\)", re.sub(r"(?ms)^```.*?^```$", "", self.text)):
+            file, _, anchor = link.partition("#")
+            target = (path.parent / file).resolve() if file else path
+            if link.startswith("http"):
+                continue
+            if not target.exists():
+                raise SystemExit(f"{path}: the link to {link} leads nowhere")
+            headings = re.findall(r"(?m)^#+ (.*)$", target.read_text()) if anchor else []
+            if anchor and anchor not in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}:
+                raise SystemExit(f"{path}: {file or path.name} has no heading #{anchor}")
 
     def __getitem__(self, name):
         self._used.add(name)
