@@ -8,7 +8,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 BUILT=$(cd "$1" && pwd)
 shift
-[ $# -gt 0 ] || set -- install cmake subdirectory pkgconfig wrapper daemon deb
+[ $# -gt 0 ] || set -- install cmake subdirectory pkgconfig wrapper versions daemon deb
 
 ROOT=$(cd "$here/../.." && pwd)
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/meditopia cpp.XXXXXX")
