@@ -49,7 +49,32 @@ function isVague(?ReflectionType $type): bool
     return preg_match('/\b(array|iterable|mixed|callable|Generator|Closure)\b/', (string) $type) === 1;
 }
 
+/** What a caller by name and position relies on. */
+function signatureOf(ReflectionMethod $method): string
+{
+    $parameters = array_map(static fn (ReflectionParameter $parameter): string => implode(' ', array_filter([
+        (string) $parameter->getType(),
+        ($parameter->isPassedByReference() ? '&' : '') . ($parameter->isVariadic() ? '...' : '') . "\$$parameter->name",
+        $parameter->isDefaultValueAvailable() ? '= ' . var_export($parameter->getDefaultValue(), true) : '',
+    ])), $method->getParameters());
+
+    return ($method->isStatic() ? 'static ' : '') . $method->name . '(' . implode(', ', $parameters) . '): ' . $method->getReturnType();
+}
+
 run([
+    'a client and its doubles have the parameters of the interface, by name, type and default' => static function (): void {
+        $interface = new ReflectionClass(Meditopia\PartnerEvents\ClientInterface::class);
+        $clients = array_filter(iterator_to_array(classes(), false), static fn (ReflectionClass $class): bool => $class->isInstantiable() && $class->implementsInterface($interface));
+        $names = array_map(static fn (ReflectionClass $class): string => $class->getShortName(), array_values($clients));
+        sort($names);
+        check($names === ['Client', 'DisabledClient', 'RecordingClient'], implode(' ', $names));
+        foreach ($clients as $class) {
+            foreach ($interface->getMethods() as $method) {
+                [$own, $wanted] = [signatureOf($class->getMethod($method->name)), signatureOf($method)];
+                check($own === $wanted, "$class->name has $own, and the interface $wanted");
+            }
+        }
+    },
     'every parameter, return value and property has a type' => static function (): void {
         foreach (classes() as $class) {
             foreach (methodsOf($class) as $method) {
