@@ -64,7 +64,7 @@ wheel: toolchain
 	python3 bindings/python/build_wheel.py --without-library dist
 
 # Measures every figure beside its reference, half an hour on a machine that does nothing else, and
-# writes benches/README.md; UPDATE_README=1 writes what bad events cost into README.md and its plot, too.
+# writes benches/README.md; UPDATE_README=1 writes what bad events cost into docs/isolation.md and its plot, too.
 bench: bench-setup toolchain
 	$(CARGO) bench --locked --bench isolation
 	$(CARGO) build --locked --release

@@ -1,10 +1,10 @@
-//! Requests per event with bad events among them: the table and the plot of the README, measured on
-//! the real delivery code.
+//! Requests per event with bad events among them: the tables and the plot of `docs/isolation.md`, measured
+//! on the real delivery code.
 //!
 //! Requests are counted, not timed, so the result is the same on every machine and every run: each
 //! figure is a mean over seeds that start at 1. The bench exits with 1 if a row is over its goal or
 //! over 1.1 times the better of the two policies that people write by hand (`isolation::policies` in
-//! the test kit), or if the README or the plot does not show these figures; `UPDATE_README=1` writes
+//! the test kit), or if that page or the plot does not show these figures; `UPDATE_README=1` writes
 //! them there.
 //!
 //! These alternatives were tried and rejected:

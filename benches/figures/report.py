@@ -32,7 +32,7 @@ cd benches && python3 -m figures --short               # shows that all of it ru
 
 What is measured is the release build; the programs are in [`c`](c), [`php`](php) and [`python`](python), what runs
 them in [`figures`](figures), and every single value in [`results.json`](results.json). What bad events cost in
-requests is counted elsewhere and stands in the [README](../README.md#what-bad-events-cost).
+requests is counted elsewhere and stands in [isolation](../docs/isolation.md).
 """
 
 

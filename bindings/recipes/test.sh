@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs each recipe against the sandbox: test.sh BUILD_DIR. Node finds koffi where .ci/setup has put it.
+# Runs each recipe against the sandbox, as bindings/README.md says: test.sh BUILD_DIR. Node finds koffi where .ci/setup has put it.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)

@@ -1,6 +1,6 @@
 //! The table of all options: the name, the form of the value, the default and the meaning of each.
 //!
-//! Checks and defaults come from this table alone; the README's table is printed from it
+//! Checks and defaults come from this table alone; the table of `docs/configuration.md` is printed from it
 //! ([`markdown`]). Only the C header has a text of its own, at `meditopia_config_set` in
 //! `src/ffi/config.rs`. The rest of the crate reads the options as
 //! [`Settings`](super::Settings).

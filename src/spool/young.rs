@@ -2,7 +2,7 @@
 //! identity first, and what waits while delivery is paused.
 //!
 //! So the sender gives all files a new time once an hour, and writes `identity.json` again if it is gone. A
-//! spool without a sender is protected by a line in `tmpfiles.d` (README, "For the operator").
+//! spool without a sender is protected by a line in `tmpfiles.d` (`docs/operating.md`).
 
 use std::io::{self, ErrorKind as IoKind};
 

@@ -1,6 +1,6 @@
-//! What isolation costs in requests: counted by the API, and as the README publishes it.
+//! What isolation costs in requests: counted by the API, and as `docs/isolation.md` publishes it.
 //!
-//! The README's figures are those of `benches/isolation.rs`. They are the same on every run and
+//! The published figures are those of `benches/isolation.rs`. They are the same on every run and
 //! every machine, so a figure that differs is out of date, or a change has made isolation cost
 //! something else. `make test` counts the figures that take little time, `make soak` all of them.
 
@@ -84,7 +84,7 @@ fn one_bad_user_in_a_hundred_costs_little_more_than_a_request_for_each_rejected_
 const UPDATE: &str = "UPDATE_README=1 cargo bench --locked --bench isolation";
 
 #[test]
-fn the_readmes_figures_of_what_bad_events_cost_are_those_of_the_library() {
+fn the_published_figures_of_what_bad_events_cost_are_those_of_the_library() {
     let published = published::table();
     for row in rows::first_batches() {
         let line = table::line(&row);

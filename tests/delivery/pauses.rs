@@ -13,7 +13,7 @@ use meditopia_testkit::wait::secs;
 use serde_json::{Value, json};
 
 const EVENTS: u64 = 6;
-/// Documented in the README: the first probe after half a minute, later ones up to a quarter of an
+/// Documented in `docs/answers.md`: the first probe after half a minute, later ones up to a quarter of an
 /// hour.
 const PROBE_WAITS_S: [i64; 7] = [30, 60, 120, 240, 480, 900, 900];
 

@@ -1,4 +1,4 @@
-//! The README's table of answers, row by row, against the sandbox over real HTTP.
+//! The table of answers in `docs/answers.md`, row by row, against the sandbox over real HTTP.
 //!
 //! `delivery::verdict` decides what an answer means, and its unit tests cover every case. These
 //! tests go the whole way for each row: enqueue, flush, the lists, the counts, and the API's

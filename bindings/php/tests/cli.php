@@ -150,10 +150,10 @@ run([
         }
     },
     'every option of the library has a key in config/meditopia.php' => static function (): void {
-        preg_match('/^## Configuration$.*?<!-- end -->/ms', file_get_contents(__DIR__ . '/../../../README.md'), $table);
+        preg_match('/^## Every option$.*?<!-- end -->/ms', file_get_contents(__DIR__ . '/../../../docs/configuration.md'), $table);
         preg_match_all('/^\| `([a-z_]+)` \|/m', $table[0], $options);
         preg_match_all("/^    '([a-z_]+)' => env\('MEDITOPIA_([A-Z_]+)'\),$/m", file_get_contents(__DIR__ . '/../config/meditopia.php'), $keys);
-        check(count($options[1]) > 20, 'the table of the README is found');
+        check(count($options[1]) > 20, 'the table of options is found');
         check(array_diff($options[1], $keys[1]) === [], 'missing: ' . implode(', ', array_diff($options[1], $keys[1])));
         check(array_map(strtolower(...), $keys[2]) === $keys[1], 'each is read from its variable');
         [$known] = Configuration::sort(Library::get(), array_fill_keys($keys[1], 'x'));

@@ -46,7 +46,7 @@ for pip in "$(ls pip/*.whl)/pip" current; do
 done
 echo "the wheel works"
 
-dpkg -i dist/*.deb >said 2>&1 || { cat said; exit 1; }
+sh -eu ./install-debian >said 2>&1 || { cat said; exit 1; }
 meditopia=/usr/bin/meditopia
 unset PKG_CONFIG_PATH
 cc main.c $(pkg-config --cflags --libs meditopia) -o from_packages
@@ -54,6 +54,7 @@ deliver ./from_packages
 dpkg --purge meditopia libmeditopia-dev libmeditopia0 >said 2>&1
 echo "the Debian packages work"
 USE
+install_line apt >"$WORK/install-debian"
 mkdir "$WORK/layer"
 # A layer over the system, so that the next run finds it as it was.
 # shellcheck disable=SC2016 # for the other shell
@@ -63,7 +64,7 @@ unshare -m sh -eu -c '
   root=$0/layer/root
   mount --bind /dev "$root/dev" && mount -t proc proc "$root/proc" && mount -t tmpfs none "$root/tmp"
   mkdir "$root/tmp/here" && cp -r "$2" "$root/tmp/here/dist" && cp -r "$0/pip" "$root/tmp/here"
-  cp "$0/use" "$3/bindings/release/tests/fork.c" "$3/bindings/release/tests/deliver.py" "$3/bindings/cpp/tests/consumer/main.c" "$root/tmp/here"
+  cp "$0/use" "$0/install-debian" "$3/bindings/release/tests/fork.c" "$3/bindings/release/tests/deliver.py" "$3/bindings/cpp/tests/consumer/main.c" "$root/tmp/here"
   exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root sh /tmp/here/use' \
   "$WORK" "$system" "$DIST" "$ROOT" >"$WORK/used" 2>&1 || fail "$(cat "$WORK/used")"
 sed 's/^/   /' "$WORK/used"

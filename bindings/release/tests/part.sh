@@ -11,6 +11,13 @@ fail() {
   exit 1
 }
 
+# The line that README.md tells to type, by its first word, without sudo: these parts run as who may install.
+install_line() {
+  line=$(sed -n '/^<!-- install -->$/,/^```$/p' "$ROOT/README.md" | sed -n "s/^\(sudo \)\{0,1\}\($1 .*\)/\2/p")
+  [ -n "$line" ] || fail "README.md has no line that installs by $1"
+  printf '%s\n' "$line"
+}
+
 # Unpacks the archive once, as /opt/meditopia would be: its path is in $opt.
 opt=$WORK/opt/meditopia
 unpack() {

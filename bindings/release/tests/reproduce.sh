@@ -1,5 +1,6 @@
 #!/bin/sh
-# The release once more, from a clone of the last commit in another directory and with other caches: the same bytes.
+# The release once more, as docs/releasing.md says, from a clone of the last commit in another directory and with other caches:
+# the same bytes.
 . "$(dirname "$0")/part.sh"
 git -C "$ROOT" diff --quiet HEAD -- || echo "   uncommitted changes are not in the second build"
 clone="$WORK/some-other-place"

@@ -18,7 +18,7 @@
 //! | to check order, losses and repetitions | [`ledger`]; [`crash_trials`] for many processes that were killed |
 //! | to check what one answer of the API does to three events | [`answer_cases`] |
 //! | the number of trials of a fault, and the table of `make soak` | [`fault_table`] |
-//! | the requests that isolation takes, for the README's table | [`isolation`] |
+//! | the requests that isolation takes, for the table of `docs/isolation.md` | [`isolation`] |
 //! | a browser | [`browser`] |
 //! | Prometheus' own check of metrics | [`promtool`] |
 //!

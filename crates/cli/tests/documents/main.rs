@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod blocks;
 mod design;
-mod guide;
 mod kubernetes;
-mod readme;
+mod options;
 mod references;
 mod shell;
+mod test_names;

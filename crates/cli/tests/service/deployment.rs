@@ -214,7 +214,7 @@ fn each_prometheus_alert_fires_when_it_should_and_not_before() {
     );
     let rules = fs::read_to_string(dir.join("meditopia.rules.yml")).unwrap();
     let cases = fs::read_to_string(dir.join("meditopia.test.yml")).unwrap();
-    let guide = fs::read_to_string(repository_path("crates/cli/src/GUIDE.md")).unwrap();
+    let guide = fs::read_to_string(repository_path("docs/operating.md")).unwrap();
     let alerts: Vec<&str> = rules
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- alert: "))

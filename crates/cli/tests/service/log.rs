@@ -98,7 +98,7 @@ fn the_bearer_token_of_a_service_is_in_no_argument_variable_log_metric_or_state(
 
 /// The first column of the table below this heading of the guide.
 fn names_in_guide(heading: &str) -> Vec<String> {
-    let guide = std::fs::read_to_string(repository_path("crates/cli/src/GUIDE.md")).unwrap();
+    let guide = std::fs::read_to_string(repository_path("docs/operating.md")).unwrap();
     let (_, section) = guide.split_once(heading).expect(heading);
     let section = section.split("\n## ").next().unwrap();
     let names = section.lines().filter_map(|line| line.strip_prefix("| `"));

@@ -228,3 +228,40 @@ fn a_service_under_systemd_has_its_credential_reloads_and_comes_back_from_a_hang
     assert_eq!(machine.show("ExecMainStatus"), "2");
     assert_eq!(machine.show("NRestarts"), "0");
 }
+
+#[test]
+fn what_the_page_of_the_units_tells_to_type_starts_a_service_that_delivers() {
+    let api = Sandbox::start();
+    let Some(machine) = Machine::boot(&api) else {
+        return;
+    };
+    // The spool stays, because it knows the endpoint; all else is as on a new host.
+    let stopped = machine.systemctl(&["stop", UNIT]);
+    assert!(stopped.status.success(), "{stopped:?}");
+    let units = "/lib/systemd/system/meditopia@.service";
+    let removed = machine
+        .inside(&["rm", "-r", "/etc/meditopia", units])
+        .status();
+    assert!(removed.unwrap().success());
+    for entry in std::fs::read_dir(repository_path("bindings/systemd")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        machine.write(
+            &format!("/tmp/{name}"),
+            &std::fs::read_to_string(&path).unwrap(),
+        );
+    }
+    machine.write("/tmp/my-token", "sandbox-token");
+    let page = std::fs::read_to_string(repository_path("bindings/systemd/README.md")).unwrap();
+    let (_, block) = page.split_once("```sh\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    let typed = machine
+        .inside(&["sh", "-eu", "-c", &format!("cd /tmp\n{block}")])
+        .output()
+        .unwrap();
+    assert!(typed.status.success(), "{typed:?}");
+    let printed = String::from_utf8_lossy(&typed.stdout);
+    assert!(printed.contains("Active: active (running)"), "{printed}");
+    machine.enqueue("u-1");
+    api.wait_for_events(1);
+}

@@ -1,5 +1,5 @@
 //! The requests that bad events cost, counted on the library's delivery code: the rows of the
-//! README's tables, and its plot. `benches/isolation.rs` prints and publishes them; a test checks
+//! tables of `docs/isolation.md`, and its plot. `benches/isolation.rs` prints and publishes them; a test checks
 //! that the published ones are up to date.
 
 pub mod plot;

@@ -1,4 +1,4 @@
-//! The rows as the two tables of the README.
+//! The rows as the two tables of `docs/isolation.md`.
 
 use super::rows::Row;
 use std::fmt::Write;

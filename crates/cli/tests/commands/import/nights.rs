@@ -14,7 +14,7 @@ const INPUT: &str = "/srv/exports/events.csv";
 
 /// The block of the guide with this language, in its section about nightly imports.
 fn block(language: &str) -> String {
-    let guide = fs::read_to_string(repository_path("crates/cli/src/GUIDE.md")).unwrap();
+    let guide = fs::read_to_string(repository_path("docs/operating.md")).unwrap();
     let (_, section) = guide.split_once("### A nightly import\n").unwrap();
     let (_, block) = section.split_once(&format!("```{language}\n")).unwrap();
     block.split_once("```").unwrap().0.to_owned()

@@ -1,7 +1,7 @@
 //! The layout of the page: no text is cut off, and all of it is readable in both colour schemes.
 //!
 //! `SCREENSHOTS=DIR` writes a picture of each state, for people to look at. `UPDATE_README=1`
-//! writes the picture in the README.
+//! writes the picture in docs/testing.md.
 
 use std::fs;
 use std::path::Path;
@@ -134,7 +134,7 @@ fn fill_page(api: &Sandbox) {
 }
 
 #[test]
-fn the_readme_contains_a_picture_of_the_page() {
+fn the_page_on_testing_contains_a_picture_of_the_page() {
     let path = meditopia_testkit::repository_root().join(PICTURE);
     if std::env::var_os("UPDATE_README").is_some() {
         let api = Sandbox::start();
@@ -149,6 +149,6 @@ fn the_readme_contains_a_picture_of_the_page() {
     let picture = fs::read(path).unwrap();
     assert!(picture.starts_with(b"\x89PNG"));
     assert!(picture.len() < 150_000, "{} bytes", picture.len());
-    let readme = include_str!("../../../../../README.md");
-    assert!(readme.contains(&format!("]({PICTURE})")));
+    let page = include_str!("../../../../../docs/testing.md");
+    assert!(page.contains(&format!("](../{PICTURE})")));
 }
