@@ -23,7 +23,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use commands::{
     adopt, completions, damaged, doctor, find, flush, forget, hold, import, in_doubt, man, pending,
-    receipts, recover, rejected, run, sandbox, status,
+    receipts, recover, rejected, run, sandbox, status, trial,
 };
 use failure::Failure;
 
@@ -40,6 +40,9 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Deliver three events to a local API, one of them bad, and show what happens; needs no account
+    #[command(after_help = trial::EXAMPLES)]
+    Try(trial::Options),
     /// Deliver a spool's events as a service, until stopped
     #[command(after_help = run::NOTES)]
     Run(run::Options),
@@ -104,6 +107,7 @@ fn main() -> ExitCode {
         Err(e) => return end_unparsed(&e),
     };
     let outcome = match command_line.command {
+        Command::Try(options) => trial::run(&options),
         Command::Run(options) => run::run(&options),
         Command::Flush(options) => flush::run(&options),
         Command::Sandbox(options) => sandbox::run(&options).map_err(Failure::from),

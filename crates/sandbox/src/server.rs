@@ -108,6 +108,17 @@ impl Handle {
         self.0.read(|state| read(&state.ledger))
     }
 
+    /// The latest requests that have ended, the earliest first, with the users of their events and the answers: the
+    /// objects that the page reads.
+    pub fn latest_requests(&self) -> Vec<serde_json::Value> {
+        self.0.read(|state| {
+            let requests = state.recent.after(0).into_iter();
+            requests
+                .filter_map(|request| serde_json::to_value(request).ok())
+                .collect()
+        })
+    }
+
     /// Makes the server stop. Requests that are still being answered get one more second.
     pub fn stop(&self) {
         self.0.stop();

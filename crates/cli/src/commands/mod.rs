@@ -18,3 +18,4 @@ pub mod rejected;
 pub mod run;
 pub mod sandbox;
 pub mod status;
+pub mod trial;
