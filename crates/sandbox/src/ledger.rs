@@ -40,6 +40,7 @@ pub struct Ledger {
     events_cleared: u64,
     identities: HashSet<u64>,
     attempts: HashMap<u64, u32>,
+    accepted_bodies: HashSet<u64>,
     last_user_agent: Arc<str>,
 }
 
@@ -74,12 +75,21 @@ impl Ledger {
             fault: None,
             delay_ms: arrival.delay_ms,
             user_agent: Arc::clone(&self.last_user_agent),
+            first_event: None,
         });
         number
     }
 
     /// Records the events of a request as accepted, whatever answer its caller will get.
     pub(crate) fn record_accepted(&mut self, request: u64, events: &[Accepted<'_>]) {
+        let first_event = self.events.len();
+        if let Some(record) = self.request_mut(request) {
+            let body_hash = record.body_hash;
+            record.first_event = Some(first_event);
+            if !self.accepted_bodies.insert(body_hash) {
+                self.counts.events_in_repeated_bodies += events.len() as u64;
+            }
+        }
         for event in events {
             self.identities.insert(event.identity);
             self.events.push(Event {
@@ -94,14 +104,35 @@ impl Ledger {
     /// Records the end of a request and returns its record, or `None` if the ledger was cleared
     /// meanwhile.
     pub(crate) fn record_ending(&mut self, number: u64, ending: Ending) -> Option<&Request> {
-        let index = number.checked_sub(self.requests_cleared + 1)?;
-        let request = self.requests.get_mut(index as usize)?;
+        let index = self.index_of(number)?;
+        let request = self.requests.get_mut(index)?;
         request.outcome = ending.outcome;
         request.status = ending.status;
         request.code = ending.code;
         request.fault = ending.fault;
         self.counts.count_ended(request);
         Some(request)
+    }
+
+    /// Where the record of a request is, or would be.
+    fn index_of(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.requests_cleared + 1)?).ok()
+    }
+
+    fn request_mut(&mut self, number: u64) -> Option<&mut Request> {
+        let index = self.index_of(number)?;
+        self.requests.get_mut(index)
+    }
+
+    /// The texts of the events of a request whose events were accepted.
+    pub(crate) fn accepted_texts(
+        &self,
+        number: u64,
+    ) -> Option<impl ExactSizeIterator<Item = &str>> {
+        let request = self.requests.get(self.index_of(number)?)?;
+        let first = request.first_event?;
+        let events = self.events.get(first..first + request.events as usize)?;
+        Some(events.iter().map(|event| &*event.text))
     }
 
     /// Removes everything. Sequence numbers continue where they were.

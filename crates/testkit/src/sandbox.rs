@@ -311,6 +311,8 @@ pub struct Summary {
     pub accepted_events: u64,
     /// Accepted events that differ in at least one field.
     pub distinct_events: u64,
+    /// Accepted events of requests whose body had been accepted before.
+    pub events_in_repeated_bodies: u64,
     pub refused: u64,
     /// Requests whose answer a fault replaced.
     pub faults: u64,

@@ -124,7 +124,7 @@ fn a_command_of_the_sandbox_delivers_to_it_and_a_summary_follows() {
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     for line in [
-        "accepted events: 2 different, of 2 users, and 1 repeated",
+        "accepted events: 2 different, of 2 users, and 1 identical to earlier ones,",
         "refused requests with A_1104: ",
         r#"first event: {"token":"t","partner_user_id":"known-1","#,
         r#"last event:  {"token":"t","partner_user_id":"known-1","#,
@@ -169,7 +169,8 @@ fn a_command_of_the_sandbox_has_the_output_for_itself_until_it_ends() {
         lines,
         [
             "requests: 0, of which 0 accepted",
-            "accepted events: 0 different, of 0 users, and 0 repeated"
+            "accepted events: 0 different, of 0 users, and 0 identical to earlier ones,",
+            "  of which 0 in repeated requests"
         ]
     );
 }

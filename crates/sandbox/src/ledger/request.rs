@@ -70,6 +70,9 @@ pub(crate) struct Request {
     pub delay_ms: u64,
     #[serde(serialize_with = "as_text")]
     pub user_agent: Arc<str>,
+    /// The place of the request's first event among the accepted ones, if they were accepted.
+    #[serde(skip)]
+    pub first_event: Option<usize>,
 }
 
 fn as_text<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -19,7 +19,12 @@ pub struct Summary {
     /// Accepted events. An event that was accepted twice counts twice.
     pub accepted_events: u64,
     /// Accepted events that differ from each other in at least one field.
+    ///
+    /// The difference to `accepted_events` is no count of repetitions: an event has no id, and two
+    /// events of a user in the same second may have the same five fields.
     pub distinct_events: u64,
+    /// Accepted events of requests whose body had been accepted before, byte for byte.
+    pub events_in_repeated_bodies: u64,
     /// Requests that the API refused, whether or not the answer said so.
     pub refused: u64,
     /// Requests whose answer a fault replaced.

@@ -28,6 +28,8 @@ fn the_ledger_counts_duplicates_and_recognises_a_repeated_body() {
         (5, 4, 1)
     );
     assert_eq!((summary.accepted_events, summary.distinct_events), (13, 4));
+    // The 3 events of the second body are identical to others, but nobody sent them again.
+    assert_eq!(summary.events_in_repeated_bodies, 6);
     assert_eq!(
         (summary.connections, summary.faults, summary.code("A_1104")),
         (2, 0, 1)

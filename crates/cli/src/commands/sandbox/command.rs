@@ -74,12 +74,15 @@ fn render(ledger: &Ledger, summary: &Summary) -> String {
         accepted_requests,
         accepted_events,
         distinct_events,
+        events_in_repeated_bodies,
         ..
     } = summary;
-    let repeated = accepted_events - distinct_events;
+    // An event has no id: whether one of two identical events was sent again cannot be told.
+    let identical = accepted_events - distinct_events;
     let mut text = format!(
         "requests: {requests}, of which {accepted_requests} accepted\n\
-         accepted events: {distinct_events} different, of {} users, and {repeated} repeated\n",
+         accepted events: {distinct_events} different, of {} users, and {identical} identical to earlier ones,\n\x20 \
+         of which {events_in_repeated_bodies} in repeated requests\n",
         count_users(ledger)
     );
     // Writing to a String cannot fail.
