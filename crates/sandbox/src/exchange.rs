@@ -136,7 +136,7 @@ async fn handle(sandbox: Arc<Sandbox>, peer: Peer, headers: HeaderMap, body: Byt
     wait(plan.delay_before).await;
     let answer = match &plan.fault {
         Some(fault) if fault.when == When::Before => {
-            record_fault_before(&sandbox, number, fault, &events)
+            record_fault_before(&sandbox, number, fault, &events, &body)
         }
         _ => judge_and_record(
             &sandbox,
@@ -145,6 +145,7 @@ async fn handle(sandbox: Arc<Sandbox>, peer: Peer, headers: HeaderMap, body: Byt
             peer.address.ip(),
             &headers,
             &events,
+            &body,
         ),
     };
     wait(plan.delay_after).await;
@@ -157,6 +158,7 @@ fn record_fault_before(
     number: u64,
     fault: &Fault,
     events: &EventTexts<'_>,
+    body: &Bytes,
 ) -> Answer {
     let ending = Ending {
         outcome: Outcome::Faulted,
@@ -164,7 +166,7 @@ fn record_fault_before(
         code: None,
         fault: Some(fault.name),
     };
-    let details = Details::of_events(events.as_slice(), None);
+    let details = Details::of_events(events.as_slice(), None).with_body(body);
     sandbox.change(|state| state.record_ending(number, ending, details));
     fault.answer.clone()
 }
@@ -176,6 +178,7 @@ fn judge_and_record(
     caller: IpAddr,
     headers: &HeaderMap,
     events: &EventTexts<'_>,
+    body: &Bytes,
 ) -> Answer {
     let rules = sandbox.read(|state| Arc::clone(&state.rules));
     let judged = judge(&rules, caller, headers, events);
@@ -193,7 +196,10 @@ fn judge_and_record(
             .map(|refused| refused.refusal.code.clone()),
         fault: plan.fault.as_ref().map(|fault| fault.name),
     };
-    let details = Details::of_events(events.as_slice(), judged.as_ref().err());
+    let mut details = Details::of_events(events.as_slice(), judged.as_ref().err());
+    if judged.is_err() {
+        details = details.with_body(body);
+    }
     sandbox.change(|state| {
         if let Ok(accepted) = &judged {
             state.ledger.record_accepted(number, accepted);

@@ -5,7 +5,7 @@
 //! request (`ledger`). A fault may replace the answer or break the connection (`faults`,
 //! `connection`). A program steers a running sandbox over HTTP on the same port (`control`); a
 //! person opens a page in a browser (`page`), which is fed with the latest requests (`recent`,
-//! `live`). The sandbox listens on 127.0.0.1 only. It is not tuned to be the target of a load test.
+//! `live`, `request_events`). The sandbox listens on 127.0.0.1 only. It is not tuned to be the target of a load test.
 //!
 //! The command `meditopia sandbox` runs one sandbox as a process of its own ([`Server`]). A test
 //! runs one on a thread of its own process ([`Background`]). Both give out a [`Handle`], which has
@@ -28,6 +28,7 @@ mod api;
 mod background;
 mod connection;
 mod control;
+mod excerpt;
 mod exchange;
 mod faults;
 mod json;
@@ -38,6 +39,7 @@ mod options;
 pub mod own_names;
 mod page;
 mod recent;
+mod request_events;
 mod server;
 mod state;
 mod users;

@@ -2,14 +2,17 @@
 //! events, and which event caused a refusal.
 //!
 //! Only a fixed number of requests is kept, so this costs the same few kilobytes under any load.
-//! The ledger has all requests.
+//! The ledger has all requests, and the events of those that were accepted. Of a request that was
+//! not accepted the body is kept for a while, so that the page can show all of its events too.
 
 use std::collections::VecDeque;
 
-use serde::{Deserialize, Serialize};
+use axum::body::Bytes;
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::api::Refused;
+use super::excerpt::{EventExcerpt, cut_short};
 use super::ledger::Request;
 
 /// The most requests that are kept.
@@ -21,23 +24,19 @@ const EVENTS_SHOWN: usize = 5;
 /// How many characters of a text are shown; an ellipsis replaces the rest.
 const CHARACTERS_SHOWN: usize = 160;
 
+/// The most requests whose bodies are kept, and the most bytes that these bodies take together.
+const BODIES_KEPT: usize = 200;
+const BODY_BYTES_KEPT: usize = 16 << 20;
+
 /// What the page shows of a request besides its record in the ledger.
 #[derive(Debug, Default, Serialize)]
 pub(crate) struct Details {
     reason: Option<String>,
     refused_event: Option<usize>,
     shown: Vec<EventExcerpt>,
-}
-
-/// An event with its texts cut short. The token is left out, because it is a user's secret.
-#[derive(Debug, Serialize)]
-struct EventExcerpt {
-    /// Its index in the request, from 0.
-    at: usize,
-    user: String,
-    kind: String,
-    value: String,
-    received_at: String,
+    /// Of a request that was not accepted.
+    #[serde(skip)]
+    body: Option<Bytes>,
 }
 
 impl Details {
@@ -48,71 +47,29 @@ impl Details {
         let further = refused_event.filter(|index| !first.contains(index));
         let shown = first.chain(further);
         Self {
-            reason: refused.map(|refused| cut_short(&refused.refusal.message)),
+            reason: refused.map(|refused| cut_short(&refused.refusal.message, CHARACTERS_SHOWN)),
             refused_event,
             shown: shown
-                .map(|index| EventExcerpt::new(index, events[index]))
+                .map(|index| EventExcerpt::new(index, events[index], CHARACTERS_SHOWN))
                 .collect(),
+            body: None,
+        }
+    }
+
+    /// Keeps the body of a request that was not accepted: the ledger does not have its events.
+    pub(crate) fn with_body(self, body: &Bytes) -> Self {
+        Self {
+            body: Some(body.clone()),
+            ..self
         }
     }
 
     /// Details of a request whose events were not read.
     pub(crate) fn with_reason(reason: &str) -> Self {
         Self {
-            reason: Some(cut_short(reason)),
+            reason: Some(cut_short(reason, CHARACTERS_SHOWN)),
             ..Self::default()
         }
-    }
-}
-
-impl EventExcerpt {
-    /// Accepts members of any type, because an event with a wrong one is shown too.
-    fn new(index: usize, text: &RawValue) -> Self {
-        #[derive(Deserialize)]
-        #[serde(default)]
-        #[derive(Default)]
-        struct Members<'a> {
-            #[serde(borrow)]
-            partner_user_id: Option<&'a RawValue>,
-            #[serde(borrow)]
-            event: Option<&'a RawValue>,
-            #[serde(borrow)]
-            event_value: Option<&'a RawValue>,
-            #[serde(borrow)]
-            received_at: Option<&'a RawValue>,
-        }
-        let Ok(members) = serde_json::from_str::<Members<'_>>(text.get()) else {
-            return Self {
-                at: index,
-                user: String::new(),
-                kind: String::new(),
-                value: cut_short(text.get()),
-                received_at: String::new(),
-            };
-        };
-        Self {
-            at: index,
-            user: content(members.partner_user_id),
-            kind: content(members.event),
-            value: cut_short(members.event_value.map_or("", RawValue::get)),
-            received_at: content(members.received_at),
-        }
-    }
-}
-
-/// The content of a JSON string, or the JSON text of any other value.
-fn content(member: Option<&RawValue>) -> String {
-    let text = member.map_or("", RawValue::get);
-    match serde_json::from_str::<String>(text) {
-        Ok(content) => cut_short(&content),
-        Err(_) => cut_short(text),
-    }
-}
-
-fn cut_short(text: &str) -> String {
-    match text.char_indices().nth(CHARACTERS_SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }
 
@@ -129,13 +86,19 @@ pub(crate) struct RecentRequest {
 #[derive(Default)]
 pub(crate) struct Recent {
     latest: VecDeque<RecentRequest>,
+    /// The bodies of the latest requests that were not accepted, by the requests' numbers.
+    bodies: VecDeque<(u64, Bytes)>,
+    body_bytes: usize,
     total: u64,
     clearings: u64,
 }
 
 impl Recent {
     /// Adds a request, and drops the oldest one if there are too many.
-    pub(crate) fn add(&mut self, request: Request, details: Details) {
+    pub(crate) fn add(&mut self, request: Request, mut details: Details) {
+        if let Some(body) = details.body.take() {
+            self.keep_body(request.request, body);
+        }
         if self.latest.len() == KEPT {
             self.latest.pop_front();
         }
@@ -143,9 +106,29 @@ impl Recent {
         self.total += 1;
     }
 
+    fn keep_body(&mut self, request: u64, body: Bytes) {
+        self.body_bytes += body.len();
+        self.bodies.push_back((request, body));
+        while self.bodies.len() > BODIES_KEPT || self.body_bytes > BODY_BYTES_KEPT {
+            let Some((_, oldest)) = self.bodies.pop_front() else {
+                return;
+            };
+            self.body_bytes -= oldest.len();
+        }
+    }
+
+    /// The body of a request that was not accepted, if it is still kept.
+    pub(crate) fn body(&self, request: u64) -> Option<Bytes> {
+        let mut bodies = self.bodies.iter();
+        let (_, body) = bodies.find(|(number, _)| *number == request)?;
+        Some(body.clone())
+    }
+
     /// Drops all requests. The total is kept.
     pub(crate) fn clear(&mut self) {
         self.latest.clear();
+        self.bodies.clear();
+        self.body_bytes = 0;
         self.clearings += 1;
     }
 
@@ -171,37 +154,6 @@ impl Recent {
 mod tests {
     use super::*;
 
-    fn excerpt(event: &str) -> EventExcerpt {
-        let raw: &RawValue = serde_json::from_str(event).expect("JSON");
-        EventExcerpt::new(0, raw)
-    }
-
-    #[test]
-    fn an_event_of_any_shape_is_shown_without_its_token() {
-        let secret = r#"{"token":"secret","partner_user_id":"\u0075-1","event":"video","event_value":"x","received_at":7}"#;
-        let shown = excerpt(secret);
-        assert_eq!(
-            (shown.user.as_str(), shown.value.as_str()),
-            ("u-1", "\"x\"")
-        );
-        assert_eq!(shown.received_at, "7");
-        let text = serde_json::to_string(&shown).expect("JSON");
-        assert!(!text.contains("secret"), "{text}");
-        assert_eq!(excerpt("12").value, "12");
-        assert_eq!(excerpt(r#""<b>""#).value, "\"<b>\"");
-    }
-
-    #[test]
-    fn a_long_text_is_cut_between_characters() {
-        let long = format!(r#"{{"event_value":"{}"}}"#, "é".repeat(1_000));
-        assert_eq!(excerpt(&long).value.chars().count(), CHARACTERS_SHOWN + 1);
-        let exact = format!(
-            r#"{{"partner_user_id":"{}"}}"#,
-            "é".repeat(CHARACTERS_SHOWN)
-        );
-        assert!(!excerpt(&exact).user.ends_with('…'));
-    }
-
     #[test]
     fn the_event_that_caused_a_refusal_is_shown_wherever_it_is_in_the_request() {
         let raw: &RawValue = serde_json::from_str("{}").expect("JSON");
@@ -217,5 +169,20 @@ mod tests {
         let indexes: Vec<usize> = details.shown.iter().map(|shown| shown.at).collect();
         assert_eq!(indexes, [0, 1, 2, 3, 4, 70]);
         assert_eq!(details.refused_event, Some(70));
+    }
+
+    #[test]
+    fn bodies_are_kept_up_to_a_number_and_a_size_and_the_oldest_go_first() {
+        let mut recent = Recent::default();
+        for request in 1..=BODIES_KEPT as u64 + 1 {
+            recent.keep_body(request, Bytes::from_static(b"{}"));
+        }
+        assert!(recent.body(1).is_none());
+        assert!(recent.body(2).is_some());
+        recent.keep_body(900, vec![b' '; BODY_BYTES_KEPT - 3].into());
+        assert!(recent.body(201).is_some());
+        assert_eq!((recent.bodies.len(), recent.body(200)), (2, None));
+        recent.keep_body(901, vec![b' '; BODY_BYTES_KEPT + 1].into());
+        assert_eq!((recent.bodies.len(), recent.body_bytes), (0, 0));
     }
 }

@@ -17,7 +17,7 @@ use super::faults::{Faults, Order};
 use super::ledger::Ledger;
 use super::own_names::{OwnNames, refuse_other_names};
 use super::state::Sandbox;
-use super::{Options, control, exchange, live, page};
+use super::{Options, control, exchange, live, page, request_events};
 
 /// After a stop, requests that are still being answered get this much time.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -132,7 +132,12 @@ fn router(sandbox: Arc<Sandbox>, names: OwnNames) -> Router {
             post(exchange::events).fallback(exchange::not_found),
         )
         .merge(page::router())
-        .nest("/sandbox", control::router().merge(live::router()))
+        .nest(
+            "/sandbox",
+            control::router()
+                .merge(live::router())
+                .merge(request_events::router()),
+        )
         .fallback(exchange::not_found)
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(names, refuse_other_names))

@@ -21,6 +21,7 @@ const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 pub mod key {
     pub const TAB: &str = "\u{e004}";
     pub const ENTER: &str = "\u{e007}";
+    pub const ESCAPE: &str = "\u{e00c}";
     pub const SPACE: &str = " ";
 }
 
@@ -200,13 +201,37 @@ impl Browser {
         );
     }
 
+    /// Types one key while the shift key is held.
+    fn press_with_shift(&self, key: &str) {
+        const SHIFT: &str = "\u{e008}";
+        let strokes = json!([
+            { "type": "keyDown", "value": SHIFT },
+            { "type": "keyDown", "value": key },
+            { "type": "keyUp", "value": key },
+            { "type": "keyUp", "value": SHIFT },
+        ]);
+        self.post(
+            "/actions",
+            &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": strokes }] }),
+        );
+    }
+
     /// Presses the tab key until the element has the focus, as a user without a mouse does. Each
     /// element that gets the focus must be visible and show that it has the focus.
     pub fn tab_to(&self, selector: &str) {
+        self.move_focus_to(selector, || self.press(key::TAB));
+    }
+
+    /// Like [`tab_to`](Self::tab_to), in the other direction.
+    pub fn tab_to_backwards(&self, selector: &str) {
+        self.move_focus_to(selector, || self.press_with_shift(key::TAB));
+    }
+
+    fn move_focus_to(&self, selector: &str, move_on: impl Fn()) {
         let here = format!("document.activeElement.matches({})", json!(selector));
         let mut stops = Vec::new();
         while self.evaluate(&here) != json!(true) {
-            self.press(key::TAB);
+            move_on();
             let stop = self.evaluate(
                 "(({ tagName, id, innerText }, { outlineStyle, outlineWidth }, box) => \
                   ({ name: `${tagName}#${id} ${innerText}`, seen: outlineStyle !== 'none' && parseFloat(outlineWidth) > 1 && box.width > 1 }))\

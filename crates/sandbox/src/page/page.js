@@ -10,6 +10,8 @@ const ADDRESS = "127.0.0.1";
 const byId = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en");
 const counted = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
+// A text from right to left must not turn around the words beside it.
+const isolated = (text) => (/[^\x20-\x7e]/.test(text) ? `\u2068${text}\u2069` : text);
 
 function make(name, attributes = {}, ...children) {
   const element = document.createElement(name);
@@ -46,8 +48,8 @@ async function send(method, what, document_, announcement) {
   }
 }
 
-const makeUnknown = (user) => apply("PATCH", "users", { unknown: [user] }, `${user} is unknown now`);
-const makeKnown = (entry, name) => apply("PATCH", "users", { known: [entry] }, `${name} is known now`);
+const makeUnknown = (user) => apply("PATCH", "users", { unknown: [user] }, `${isolated(user)} is unknown now`);
+const makeKnown = (entry, name) => apply("PATCH", "users", { known: [entry] }, `${isolated(name)} is known now`);
 
 // Users and access
 
@@ -60,7 +62,7 @@ function showRules({ token_good: good, addresses, users }) {
     const { user, prefix, status = 404, code = "A_1104" } = named(entry);
     const name = user ?? `${prefix}…`;
     return make("li", {},
-      make("span", { className: "mono", textContent: name, title: name }),
+      make("span", { className: "mono", dir: "auto", textContent: name }),
       make("span", { className: "note", textContent: `${status} ${code}` }),
       make("button", {
         type: "button", textContent: "Make known", ariaLabel: `Make ${name} known`,
@@ -68,7 +70,7 @@ function showRules({ token_good: good, addresses, users }) {
       }));
   });
   const more = users.count - users.unknown.length;
-  if (more > 0) rows.push(make("li", { className: "note", textContent: `and ${number(more)} more` }));
+  if (more > 0) rows.push(make("li", {}, make("a", { href: "/sandbox/users", textContent: `and ${number(more)} more` })));
   byId("users").replaceChildren(...rows);
   byId("users-note").textContent = users.count ? `${number(users.count)} unknown` : "all known";
 
@@ -111,7 +113,7 @@ const FAULTS = [
 ];
 const LABELS = {
   ms: "Milliseconds", status: "Status", retry_after: "Retry-After, s", to: "URL", text: "Bytes",
-  when: "The API", max_body_bytes: "Limit in bytes", percent: "Share of requests, %",
+  when: "The API", max_body_bytes: "Limit in bytes", percent: "% of requests", count: "At most, times",
 };
 const WHEN_TEXT = { before: "never sees the request", after: "has handled the request" };
 const rows = new Map();
@@ -121,13 +123,13 @@ function field(row, name, usual) {
   let input;
   if (Array.isArray(usual)) {
     input = make("select", props, ...usual.map((value) => make("option", { value, textContent: WHEN_TEXT[value] })));
-  } else if (typeof usual === "number") {
-    input = make("input", { ...props, type: "number", min: 0, required: true, value: usual });
+  } else if (typeof usual === "number" || usual === null) {
+    input = make("input", { ...props, type: "number", min: 0, required: name !== "count", value: usual ?? "" });
   } else {
     input = make("input", { ...props, spellcheck: false, autocomplete: "off", value: escaped(usual) });
   }
   row.inputs[name] = input;
-  const wide = name === "to" || name === "text";
+  const wide = ["to", "text", "when"].includes(name);
   return make("label", { className: wide ? "wide" : "" }, LABELS[name], input);
 }
 
@@ -136,16 +138,16 @@ const escaped = (text) => JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"
 const unescaped = (text) => text.replaceAll("\\r", "\r").replaceAll("\\n", "\n");
 
 function buildFault(spec) {
-  const row = { ...spec, inputs: {}, pending: 0, limit: spec.fault === "max_body_bytes" };
+  const row = { ...spec, inputs: {}, usedUp: [], pending: 0, limit: spec.fault === "max_body_bytes" };
   row.toggle = make("input", { type: "checkbox", role: "switch", id: `fault-${row.fault}` });
-  row.toggle.addEventListener("change", () => (row.toggle.checked ? order(row) : switchOff(row)));
+  row.toggle.addEventListener("change", () => (row.toggle.checked ? switchOn(row) : switchOff(row)));
   row.struck = make("small");
   const label = make("label", { className: "switch" }, row.toggle,
     make("span", {}, row.title, make("small", { textContent: row.description }), row.struck));
   const fields = Object.entries(row.fields).map(([name, usual]) => field(row, name, usual));
-  if (!row.limit) fields.push(field(row, "percent", 100));
+  if (!row.limit) fields.push(field(row, "percent", 100), field(row, "count", null));
   row.options = make("div", { className: "options", role: "group", ariaLabel: `${row.title}: options`, hidden: true }, ...fields);
-  row.asOrdered = make("p", { className: "options note mono", hidden: true });
+  row.asOrdered = make("ul", { className: "as-ordered mono", ariaLabel: `${row.title}: as ordered`, hidden: true });
   rows.set(row.fault, row);
   return make("div", {}, label, row.options, row.asOrdered);
 }
@@ -169,6 +171,12 @@ async function order(row) {
   row.pending -= 1;
 }
 
+/** Orders a fault that is used up once more, as it was ordered, and any other with the values of its inputs. */
+function switchOn(row) {
+  if (row.usedUp.length === 0) return order(row);
+  return apply("PATCH", "faults", { remove: [row.fault], add: row.usedUp }, `${row.title} is on`);
+}
+
 function switchOff(row) {
   const change = row.limit ? { max_body_bytes: null } : { remove: [row.fault] };
   return apply("PATCH", "faults", change, `${row.title} is off`);
@@ -177,32 +185,55 @@ function switchOff(row) {
 byId("faults").append(...FAULTS.map(buildFault));
 byId("faults-off").addEventListener("click", () => apply("PUT", "faults", {}, "All faults are off"));
 
+const isUsedUp = ({ order, struck }) => typeof order.count === "number" && struck >= order.count;
+
+function timesStruck({ order, struck }) {
+  if (typeof order.count !== "number") return struck ? `struck ${counted(struck, "time")}` : "";
+  const times = `struck ${number(struck)} of ${counted(order.count, "time")}`;
+  return isUsedUp({ order, struck }) ? `used up: ${times}` : times;
+}
+
+/** The fault comes first in what is shown. */
+const asText = ({ fault, ...members }) => JSON.stringify(fault ? { fault, ...members } : members);
+
 function showFaults({ max_body_bytes: limit, faults, struck }) {
-  let on = 0;
+  const all = faults.map((order, index) => ({ order, struck: struck[index] }));
+  let [on, usedUp] = [0, 0];
   for (const row of rows.values()) {
-    const ordered = faults.filter(({ fault }) => fault === row.fault);
-    const limits = limit === null ? [] : [{ max_body_bytes: limit }];
-    const orders = row.limit ? limits : ordered;
-    const strikes = struck.reduce((sum, count, index) => sum + (ordered.includes(faults[index]) ? count : 0), 0);
-    on += orders.length;
-    row.toggle.checked = orders.length > 0;
-    row.struck.textContent = strikes ? `struck ${counted(strikes, "time")}` : "";
-    const simple = orders.length === 1 && Object.keys(orders[0]).every((name) =>
-      name === "fault" || name === "probability" || (name in row.inputs && typeof orders[0][name] !== "object"));
+    const limits = limit === null ? [] : [{ order: { max_body_bytes: limit }, struck: 0 }];
+    const ordered = row.limit ? limits : all.filter(({ order }) => order.fault === row.fault);
+    const active = ordered.filter((one) => !isUsedUp(one));
+    on += active.length;
+    usedUp += ordered.length - active.length;
+    row.usedUp = active.length ? [] : ordered.map(({ order }) => order);
+    row.toggle.checked = active.length > 0;
+    const [first] = ordered;
+    const simple = ordered.length === 1 && Object.keys(first.order).every((name) =>
+      name === "fault" || name === "probability" || (name in row.inputs && typeof first.order[name] !== "object"));
+    // Of several orders, each says it for itself.
+    row.struck.textContent = ordered.length === 1 ? timesStruck(first) : "";
     row.options.hidden = !simple;
-    row.asOrdered.hidden = simple || orders.length === 0;
+    row.asOrdered.hidden = simple || ordered.length === 0;
     // A frame from before an order must not overwrite what the user has typed.
-    if (simple && row.pending === 0) showOptions(row, orders[0]);
-    if (!simple) row.asOrdered.textContent = orders.map((one) => JSON.stringify(one)).join("\n");
+    if (simple && row.pending === 0) showOptions(row, first.order);
+    if (!simple) showOrders(row, ordered);
   }
-  byId("faults-note").textContent = on ? `${number(on)} on` : "none";
-  byId("faults-off").hidden = on === 0;
+  const notes = [on && `${number(on)} on`, usedUp && `${number(usedUp)} used up`].filter(Boolean);
+  byId("faults-note").textContent = notes.join(", ") || "none";
+  byId("faults-off").hidden = notes.length === 0;
+  byId("faults-off").textContent = on ? "Switch all off" : "Remove what is used up";
+}
+
+function showOrders(row, ordered) {
+  const items = ordered.map((one) => make("li", { className: isUsedUp(one) ? "used-up" : "" }, asText(one.order),
+    make("small", { textContent: ordered.length > 1 ? timesStruck(one) : "" })));
+  row.asOrdered.replaceChildren(...items);
 }
 
 function showOptions(row, ordered) {
   for (const [name, input] of Object.entries(row.inputs)) {
     if (input === document.activeElement) continue;
-    const value = name === "percent" ? (ordered.probability ?? 1) * 100 : ordered[name];
+    const value = name === "percent" ? (ordered.probability ?? 1) * 100 : name === "count" ? (ordered.count ?? "") : ordered[name];
     if (value !== undefined) input.value = name === "text" ? escaped(value) : value;
   }
 }
@@ -225,9 +256,17 @@ function showCounts(ledger) {
   const by = (counts, usual) => Object.entries(counts).map(([name, count]) => `${name} × ${number(count)}`).join(", ") || usual;
   byId("note-refused").textContent = by(ledger.by_code, "requests");
   byId("note-faulted").textContent = by(ledger.by_fault, "requests");
-  const repeated = ledger.accepted_events - ledger.distinct_events;
-  const once = ledger.accepted_events ? "each once" : "none yet";
-  byId("note-events").textContent = repeated ? `${number(repeated)} of them repeated` : once;
+  showIdentical(ledger);
+}
+
+// An event has no id, so that nobody can tell whether one was sent twice or happened twice in a second. What can be
+// known is whether a request has the same bytes as one that was accepted before.
+function showIdentical({ accepted_events: events, distinct_events: distinct, events_in_repeated_bodies: again }) {
+  const identical = events - distinct;
+  const repeated = again ? `, ${number(again)} in repeated requests` : ", none in a repeated request";
+  const different = events ? "all different" : "none yet";
+  byId("note-events").textContent = identical ? `${number(identical)} identical to earlier ones${repeated}` : different;
+  byId("identical").hidden = identical === 0;
 }
 
 // The feed
@@ -252,12 +291,15 @@ function explain(request) {
   if (outcome !== "not_found" && reason) sentences.push(reason);
   if (typeof culprit === "number") {
     const user = shown.find((event) => event.at === culprit)?.user;
-    sentences.push(events === 1 ? `(${user})` : `(event ${culprit + 1}: ${user})`);
+    sentences.push(events === 1 ? `(${isolated(user)})` : `(event ${culprit + 1}: ${isolated(user)})`);
   }
   sentences.push(OUTCOMES[outcome][2](request));
   if (attempt > 1 && request.bytes) sentences.push(`The same body for the ${ordinal(attempt)} time.`);
   if (delay) sentences.push(`Delayed by ${number(delay)} ms.`);
-  return [...parts, ...sentences].filter((text) => text !== "").join(" ");
+  const said = sentences.filter((text) => text !== "").join(" ");
+  // The API's own words follow its code; a sentence of this page follows a colon.
+  const colon = parts.length && said && !reason ? ":" : "";
+  return [parts.join(" ") + colon, said].filter((text) => text !== "").join(" ");
 }
 
 const ordinal = (count) => ({ 2: "second", 3: "third" })[count] ?? `${number(count)}th`;
@@ -277,16 +319,69 @@ function showRequest(request) {
   const othersShown = request.events <= 5 ? 5 : 2;
   const lines = [...request.shown.filter((event) => event.at === culprit), ...others.slice(0, othersShown)];
   if (lines.length) {
-    const list = make("ul", { className: "events" }, ...lines.map((event) => showEvent(event, event.at === culprit)));
-    const more = request.events - lines.length;
-    if (more > 0) list.append(make("li", { className: "more", textContent: `and ${number(more)} more` }));
+    const list = make("ul", { className: "events", id: `events-${request.request}` });
+    list.append(...lines.map((event) => showEvent(event, event.at === culprit)));
     item.append(list);
+    const isCut = lines.some((event) => Object.values(event).some((text) => String(text).endsWith("…")));
+    if (request.events > lines.length || isCut) item.append(openButton(request, list, request.events - lines.length));
   }
   return item;
 }
 
+/** The button that shows all events of a request with their whole texts, and the first ones again. */
+function openButton(request, list, more) {
+  const what = `all ${counted(request.events, "event")} of request ${request.request}`;
+  const button = make("button", { type: "button", className: "more" });
+  button.setAttribute("aria-controls", list.id);
+  const first = [...list.children];
+  const showState = (isOpen) => {
+    const name = more > 0 ? `and ${number(more)} more` : "and the whole text";
+    button.textContent = isOpen ? "Show less" : name;
+    button.ariaLabel = isOpen ? "Show less" : `${name}: show ${what}`;
+    button.ariaExpanded = String(isOpen);
+    list.classList.toggle("open", isOpen);
+    // A list that scrolls has to be reached by keyboard.
+    if (isOpen) Object.assign(list, { tabIndex: 0, ariaLabel: what });
+    else list.removeAttribute("tabindex");
+  };
+  const close = () => {
+    list.replaceChildren(...first);
+    first.forEach((item) => item.querySelectorAll("button").forEach(nameUserButton));
+    showState(false);
+  };
+  const open = async () => {
+    const answer = await fetch(`/sandbox/requests/${request.request}`).catch(() => undefined);
+    if (!answer?.ok) {
+      const failure = answer ? (await answer.text()).trim() : "the sandbox does not answer";
+      list.replaceChildren(...first, make("li", { className: "note", role: "alert", textContent: failure }));
+      return;
+    }
+    const { count, events } = await answer.json();
+    const rest = count - events.length;
+    const items = events.map((event) => showEvent(event, event.at === request.refused_event));
+    if (rest > 0) items.push(make("li", { className: "note", textContent: `${counted(rest, "more event")} not shown` }));
+    list.replaceChildren(...items);
+    showState(true);
+    const culprit = list.querySelector(".culprit");
+    if (culprit) list.scrollTop = culprit.offsetTop - list.clientHeight / 2;
+  };
+  button.addEventListener("click", () => (button.ariaExpanded === "true" ? close() : open()));
+  showState(false);
+  return button;
+}
+
+// Escape closes what is open around the focus. In a field it is the browser's.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || event.target.matches("input:not([type='checkbox']), select")) return;
+  const opened = event.target.closest(".request")?.querySelector(".more[aria-expanded='true']");
+  const details = event.target.closest("details[open]");
+  if (opened) opened.click();
+  else if (details) details.open = false;
+  (opened ?? details?.querySelector("summary"))?.focus();
+});
+
 function showEvent({ user, kind, value, received_at: time }, isCulprit) {
-  const text = (className, textContent) => make("span", { className, textContent });
+  const text = (className, textContent) => make("span", { className, textContent, dir: "auto" });
   const item = make("li", { className: isCulprit ? "event culprit" : "event" },
     text("user", user), text("kind", kind), text("value", value), text("time", time));
   if (user && !user.endsWith("…")) {
@@ -370,7 +465,8 @@ let clearings;
 let everSent = false;
 
 function showStart(requests) {
-  byId("start-empty").hidden = requests > 0;
+  byId("start-empty").hidden = requests > 0 || everSent;
+  byId("feed-empty").hidden = requests > 0 || !everSent;
   if (requests > 0 && !everSent) byId("start").open = false;
   everSent ||= requests > 0;
 }
@@ -424,8 +520,11 @@ byId("line-curl").textContent = `curl -i "$MEDITOPIA_ENDPOINT" \\
   -d '${JSON.stringify({ events: [example] })}'`;
 for (const button of document.querySelectorAll("[data-copies]")) {
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(byId(button.dataset.copies).textContent);
-    button.textContent = "Copied";
+    const line = byId(button.dataset.copies);
+    const copied = await navigator.clipboard?.writeText(line.textContent).then(() => true, () => false);
+    // A browser that refuses leaves the text selected, one key away from being copied.
+    if (!copied) getSelection().selectAllChildren(line);
+    button.textContent = copied ? "Copied" : "Selected";
     setTimeout(() => (button.textContent = "Copy"), 1500);
   });
 }

@@ -86,7 +86,7 @@ fn the_options_of_a_fault_on_the_page_are_ordered_and_other_faults_keep_their_co
     api.set_fault(json!({ "fault": "delay", "ms": [0, 1], "count": 9 }));
     RawConnection::new(&api).post(&api, &numbered_events_json(1));
     let browser = page_of(&api);
-    browser.wait_for_text("#faults", r#"{"count":9,"fault":"delay","ms":[0,1]}"#);
+    browser.wait_for_text("#faults", r#"{"fault":"delay","count":9,"ms":[0,1]}"#);
     browser.click("#fault-status");
     browser.wait_until("!document.querySelector('#status-status').closest('.options').hidden");
     browser.fill("#status-status", "429");
@@ -109,6 +109,45 @@ fn the_options_of_a_fault_on_the_page_are_ordered_and_other_faults_keep_their_co
     browser.fill("#status-status", "99");
     browser.press(key::TAB);
     browser.wait_for_text("#failure", "status 99 is not between 200 and 599");
+}
+
+#[test]
+fn a_fault_whose_count_is_used_up_is_off_on_the_page_and_can_be_switched_on_again() {
+    let api = Sandbox::start();
+    // The second one is shown as JSON, because the page has no input for its member.
+    api.set_faults(json!({ "faults": [
+        { "fault": "status", "status": 503, "count": 1 },
+        { "fault": "reset", "containing": "u", "count": 1 },
+        { "fault": "delay", "ms": 0, "count": 9 },
+    ]}));
+    let browser = page_of(&api);
+    let is_on = |fault: &str| {
+        browser.evaluate(&format!("document.querySelector('#fault-{fault}').checked"))
+    };
+    browser.wait_for_text("#faults-note", "3 on");
+    let mut connection = RawConnection::new(&api);
+    connection.send(&request_text(&api, &numbered_events_json(1)));
+    connection.read_response();
+    browser.wait_for_text("#faults-note", "2 on, 1 used up");
+    connection.send(&request_text(&api, &numbered_events_json(1)));
+    browser.wait_for_text("#faults-note", "1 on, 2 used up");
+    browser.wait_for_text("#faults", "used up: struck 1 of 1 time");
+    browser.wait_for_text("#faults", "struck 2 of 9 times");
+    assert_eq!(
+        ["status", "reset", "delay"].map(is_on),
+        [json!(false), json!(false), json!(true)]
+    );
+
+    browser.click("#fault-reset");
+    browser.wait_for_text("#faults-note", "2 on, 1 used up");
+    let ordered: Value = api.get("faults");
+    let again = json!({ "fault": "reset", "containing": "u", "count": 1 });
+    assert_eq!(ordered["faults"][2], again, "{ordered}");
+    assert_eq!(ordered["struck"], json!([1, 2, 0]));
+
+    browser.click("#faults-off");
+    browser.wait_for_text("#faults-note", "none");
+    assert_eq!(api.get::<Value>("faults")["faults"], json!([]));
 }
 
 #[test]
@@ -201,10 +240,59 @@ fn the_whole_page_can_be_used_with_the_keyboard_alone() {
     browser.tab_to("#clear");
     browser.press(key::ENTER);
     browser.wait_for_text("#count-requests", "0");
+    browser.wait_for_text("#feed-empty", "No request since the ledger was cleared.");
 
     let unnamed = browser.evaluate(
         "[...document.querySelectorAll('input, select, button')].filter((control) => \
          !(control.ariaLabel || control.innerText?.trim() || control.labels?.[0]?.innerText.trim())).map(({ outerHTML }) => outerHTML)",
     );
     assert_eq!(unnamed, json!([]));
+}
+
+#[test]
+fn whatever_opens_on_the_page_is_opened_and_closed_with_the_keyboard_alone() {
+    let api = Sandbox::start();
+    api.set_unknown_users(["u-70"]);
+    let browser = page_of(&api);
+    RawConnection::new(&api).post(&api, &numbered_events_json(100));
+    browser.wait_for_text(".request", "and 97 more");
+
+    browser.tab_to(".request .more");
+    for opener in [key::ENTER, key::SPACE] {
+        browser.press(opener);
+        browser.wait_until("document.activeElement.ariaExpanded === 'true'");
+        browser.wait_until("document.querySelectorAll('.event').length === 100");
+        // The list scrolls, so that it gets the focus too; Escape closes it from anywhere inside.
+        browser.tab_to_backwards(".events.open .event button");
+        browser.press(key::ESCAPE);
+        browser.wait_until("document.activeElement.matches('.more[aria-expanded=\"false\"]')");
+        assert_eq!(
+            browser.evaluate("document.querySelectorAll('.event').length"),
+            json!(3)
+        );
+    }
+
+    let panels = browser.evaluate("document.querySelectorAll('details').length");
+    assert_eq!(panels, json!(5));
+    for panel in 0..5 {
+        let details = format!("document.querySelectorAll('details')[{panel}]");
+        browser.evaluate(&format!("({details}.id = 'panel-{panel}')"));
+        let summary = format!("#panel-{panel} > summary");
+        browser.tab_to(&summary);
+        let was_open = browser.evaluate(&format!("{details}.open"));
+        if was_open == json!(false) {
+            browser.press(key::ENTER);
+            browser.wait_until(&format!("{details}.open"));
+        }
+        browser.press(key::ESCAPE);
+        browser.wait_until(&format!("!{details}.open"));
+        assert_eq!(
+            browser.evaluate(&format!(
+                "document.activeElement === document.querySelector('{summary}')"
+            )),
+            json!(true)
+        );
+        browser.press(key::SPACE);
+        browser.wait_until(&format!("{details}.open"));
+    }
 }

@@ -51,6 +51,86 @@ fn the_page_shows_which_event_of_a_long_request_was_refused_though_the_api_does_
 }
 
 #[test]
+fn all_events_of_a_request_are_shown_when_it_is_opened_whatever_became_of_it() {
+    let api = Sandbox::builder().unknown_user("u-70").start();
+    let browser = page_of(&api);
+    let hundred = numbered_events_json(100);
+    let long = format!(
+        r#"{{"events":[{{"token":"a-secret","partner_user_id":"ada","event":"video","event_value":"{}","received_at":"2026-03-02 09:14:05"}}]}}"#,
+        "long-".repeat(100)
+    );
+    RawConnection::new(&api).post(&api, &hundred);
+    api.set_unknown(json!([]));
+    api.set_fault(json!({ "fault": "status", "status": 502, "when": "before" }));
+    RawConnection::new(&api).post(&api, &hundred);
+    api.clear_faults();
+    RawConnection::new(&api).post(&api, &hundred);
+    RawConnection::new(&api).post(&api, &long);
+
+    // The newest is the first: text that was cut, then the accepted, the faulted and the refused one.
+    browser.wait_until("document.querySelectorAll('.request').length === 4");
+    for (place, events, hint) in [
+        (1, 1, "and the whole text"),
+        (2, 100, "and 98 more"),
+        (3, 100, "and 98 more"),
+        (4, 100, "and 97 more"),
+    ] {
+        let request = format!(".request:nth-child({place})");
+        browser.wait_for_text(&format!("{request} .more"), hint);
+        browser.click(&format!("{request} .more"));
+        browser.wait_until(&format!(
+            "document.querySelectorAll('{request} .event').length === {events}"
+        ));
+        let last = if events == 1 { "long-long-\"" } else { "u-99" };
+        browser.wait_for_text(&format!("{request} .event:last-child"), last);
+        browser.click(&format!("{request} .more"));
+        browser.wait_for_text(&format!("{request} .more"), hint);
+    }
+    let whole = browser.evaluate("document.documentElement.outerHTML");
+    assert!(!whole.as_str().unwrap().contains("a-secret"));
+}
+
+#[test]
+fn a_request_whose_events_are_no_longer_kept_says_so_when_it_is_opened() {
+    let api = Sandbox::builder().unknown_user("u-70").start();
+    let browser = page_of(&api);
+    let mut connection = RawConnection::new(&api);
+    connection.post(&api, &numbered_events_json(100));
+    browser.wait_for_text(".request", "and 97 more");
+    browser.click("#pause");
+    for _ in 0..200 {
+        assert_eq!(connection.post(&api, "{}").status, 422);
+    }
+    browser.click(".request .more");
+    browser.wait_for_text(".request", "the events of request 1 are no longer kept");
+}
+
+#[test]
+fn identical_events_are_not_called_repeated_unless_their_request_was() {
+    let api = Sandbox::start();
+    let browser = page_of(&api);
+    let mut connection = RawConnection::new(&api);
+    let send = |connection: &mut RawConnection, users: &[&str]| {
+        let body = events_json(users.iter().copied());
+        assert_eq!(connection.post(&api, &body).status, 204);
+    };
+    send(&mut connection, &["ada"]);
+    browser.wait_for_text("#note-events", "all different");
+    // A user who does the same thing three times in a second, in a request that was sent once.
+    send(&mut connection, &["ada", "ada", "ada"]);
+    browser.wait_for_text(
+        "#note-events",
+        "3 identical to earlier ones, none in a repeated request",
+    );
+    browser.wait_for_text("#identical", "An event has no id");
+    send(&mut connection, &["ada"]);
+    browser.wait_for_text(
+        "#note-events",
+        "4 identical to earlier ones, 1 in repeated requests",
+    );
+}
+
+#[test]
 fn the_page_says_what_became_of_the_events_where_a_fault_replaced_the_answer() {
     let api = Sandbox::builder().unknown_user("bad").start();
     let browser = page_of(&api);

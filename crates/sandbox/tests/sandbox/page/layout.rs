@@ -27,13 +27,19 @@ fn picture(browser: &Browser, name: &str) {
     }
 }
 
-/// Checks in every size and colour scheme that nothing is wider than the window and that all text
-/// has enough contrast.
+/// Checks in every size and colour scheme that nothing is wider than the window, that no text is cut
+/// off or leaves its card, and that all text has enough contrast.
 fn assert_readable(browser: &Browser, state: &str) {
-    for (size, width, height) in [("desktop", 1280, 900), ("phone", 390, 844)] {
+    for (size, width, height) in [
+        ("phone", 400, 850),
+        ("desktop", 1280, 900),
+        ("wide", 1920, 1080),
+    ] {
         browser.resize(width, height);
         browser.reload();
         browser.wait_until(LIVE);
+        browser
+            .evaluate("document.querySelectorAll('.panel').forEach((panel) => panel.open = true)");
         for scheme in ["light", "dark"] {
             browser.prefer_color_scheme(scheme);
             browser.wait_until(&format!(
@@ -49,10 +55,40 @@ fn assert_readable(browser: &Browser, state: &str) {
                 json!([]),
                 "{state} {size} {scheme}"
             );
+            assert_eq!(
+                browser.evaluate(CUT_OFF),
+                json!([]),
+                "{state} {size} {scheme}"
+            );
             picture(browser, &format!("{state}-{size}-{scheme}"));
         }
     }
 }
+
+/// The texts that leave their card, that are cut off at its edge, or that do not fit into a select.
+const CUT_OFF: &str = r"(() => {
+  const faults = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const { data, parentElement: parent } = texts.currentNode;
+    const card = parent.closest('.panel, .request, .counters > div, .start, .notice, .as-ordered li, .code');
+    if (!data.trim() || !card || !parent.checkVisibility() || parent.closest('.hidden, select')) continue;
+    const range = document.createRange();
+    range.selectNodeContents(texts.currentNode);
+    const edge = card.getBoundingClientRect();
+    const leaves = [...range.getClientRects()].some(({ left, right }) => left < edge.left || right > edge.right);
+    const isCut = getComputedStyle(parent).overflowX !== 'visible' && parent.scrollWidth > parent.clientWidth;
+    if (leaves || isCut) faults.push(data);
+  }
+  const pen = document.createElement('canvas').getContext('2d');
+  for (const select of document.querySelectorAll('select')) {
+    const arrowAndPadding = 36;
+    pen.font = getComputedStyle(select).font;
+    const widths = [...select.options].map(({ text }) => pen.measureText(text).width);
+    if (select.checkVisibility() && Math.max(...widths) + arrowAndPadding > select.clientWidth) faults.push(select.id);
+  }
+  return faults;
+})()";
 
 /// The elements whose text has a contrast below 4.5 to 1, as WCAG computes it.
 const LOW_CONTRAST: &str = r"(() => {
@@ -91,15 +127,24 @@ fn no_text_of_the_page_is_cut_off_or_pale_on_a_desktop_or_a_phone_in_light_or_da
         { "fault": "status", "status": 503, "retry_after": 5, "probability": 0.5 },
         { "fault": "reset", "when": "after" },
         { "fault": "delay", "ms": [50, 300], "containing": "u-17" },
+        { "fault": "truncated", "count": 2, "containing": "customer-0123456789-0123456789-0123456789",
+          "after_requests": 1_000_000_000, "over_bytes": 1_000_000_000 },
+        { "fault": "login_page", "count": 0 },
     ]}));
     api.revoke_token();
     api.refuse_address();
     // Chance decides whether the answer is a reset or a 503.
     RawConnection::new(&api).send(&request_text(&api, "{}"));
     let long = "a-user-whose-name-has-no-end-and-no-space-".repeat(3);
-    api.set_unknown(json!([long, { "prefix": "bad-", "status": 422, "code": "A_1200" }]));
+    let hebrew = "\u{5e2}\u{5d1}\u{5e8}\u{5d9}\u{5ea}-42";
+    let mut connection = RawConnection::new(&api);
+    connection.send(&request_text(
+        &api,
+        &events_json([long.as_str(), hebrew, "\u{1f600}"]),
+    ));
+    api.set_unknown(json!([long, hebrew, { "prefix": "bad-", "status": 422, "code": "A_1200" }]));
     browser.wait_for_text("#access-note", "both refused");
-    browser.wait_for_text("#faults-note", "4 on");
+    browser.wait_for_text("#faults-note", "5 on, 1 used up");
     assert_readable(&browser, "faulted");
 }
 
