@@ -197,7 +197,7 @@ fn rest_after(error: &Error) -> Duration {
 }
 
 /// The time of this process as the spool's sender.
-struct ElectedSender {
+pub(super) struct ElectedSender {
     election: Arc<Election>,
     space: DiskSpace,
     wake: WakeSocket,
@@ -436,4 +436,4 @@ fn pending_bytes(shared: &Shared) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

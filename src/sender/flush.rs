@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::journal::backlog;
 use crate::journal::round::Offsets;
 use crate::spool::{Heartbeat, Spool};
-use crate::store::Reader;
+use crate::store::{PauseState, Reader};
 
 /// How often a flush looks at what another process's sender has done.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -50,9 +50,25 @@ pub struct Report {
 /// How a look at the sender's work came out.
 enum Progress {
     Done,
-    Paused(Error),
+    Paused(StandingPause),
     /// Not all is settled yet, here or in the process that sends.
     Waiting,
+}
+
+/// A pause that no probe is about to end, and what is known of the events that it keeps.
+struct StandingPause {
+    pause: PauseState,
+    stored: u64,
+    offsets: Offsets,
+}
+
+impl StandingPause {
+    /// As an error. It counts the journal, which may take a second: the session's lock must be free.
+    fn error(&self, spool: &Spool) -> Error {
+        let journalled = backlog::count(spool, &self.offsets);
+        let kept = self.stored + journalled.map_or(0, |journalled| journalled.events);
+        self.pause.error(kept, clock::wall_ms())
+    }
 }
 
 /// What one flush waits for.
@@ -68,12 +84,7 @@ struct Goal {
 
 impl Goal {
     /// Looks at the work of this process's sender.
-    fn look_here(
-        &mut self,
-        state: &mut State,
-        knows_token: bool,
-        spool: &Spool,
-    ) -> Result<Progress> {
+    fn look_here(&mut self, state: &mut State, knows_token: bool) -> Result<Progress> {
         let dispatcher = &mut state.dispatcher;
         if state.taken_upto >= self.enqueued_upto {
             let mark = *self.mark.get_or_insert_with(|| dispatcher.store.last_run());
@@ -87,10 +98,11 @@ impl Goal {
         let now = clock::now();
         Ok(match dispatcher.standing_pause(self.on_pause, now) {
             // The next step may end the pause.
-            Some(pause) if knows_token => {
-                let kept = kept(spool, dispatcher.totals.pending, &state.offsets);
-                Progress::Paused(pause.error(kept, now.wall_ms))
-            }
+            Some(pause) if knows_token => Progress::Paused(StandingPause {
+                pause,
+                stored: dispatcher.totals.pending,
+                offsets: state.offsets.clone(),
+            }),
             None if self.on_pause == OnPause::Probe => {
                 // The coordinator does the same, but without /proc it does not hear of this flush.
                 dispatcher.probe_soon(now)?;
@@ -107,11 +119,6 @@ impl Goal {
             false => OnPause::End,
         }
     }
-}
-
-/// How many events a pause keeps: those of the store, and those that are not taken over.
-fn kept(spool: &Spool, stored: u64, offsets: &Offsets) -> u64 {
-    stored + backlog::count(spool, offsets).map_or(0, |journalled| journalled.events)
 }
 
 /// A store that is found damaged is to a caller what a pause is that the store remembers.
@@ -155,7 +162,7 @@ impl Sender {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.look(&mut goal, deadline).map_err(as_pause)? {
                 Progress::Done => return Ok(()),
-                Progress::Paused(error) => return Err(error),
+                Progress::Paused(standing) => return Err(standing.error(&shared.spool)),
                 _ if left.is_zero() => return Err(self.timeout()),
                 Progress::Waiting => shared.threads.wait(seen, left.min(LOOK_EVERY)),
             }
@@ -169,7 +176,7 @@ impl Sender {
         };
         let knows_token = session.knows_token();
         if let Some(state) = session.state_mut() {
-            let looked = goal.look_here(state, knows_token, &self.shared.spool);
+            let looked = goal.look_here(state, knows_token);
             if let Err(error) = &looked {
                 // As after a failed step: the lanes must not go on in a store that cannot be read.
                 session.close();
@@ -220,15 +227,18 @@ impl Sender {
         }
         let on_pause = goal.waits_for_probe();
         let store = &*goal.store.insert(store);
-        match store.pause() {
+        Ok(match store.pause() {
             // The sender gives the election up to this process, which has another token.
-            Some(pause) if election::may_end(&self.shared, pause) => Ok(Progress::Waiting),
+            Some(pause) if election::may_end(&self.shared, pause) => Progress::Waiting,
             Some(pause) if !on_pause.is_probed(pause, clock::wall_ms()) => {
-                let kept = kept(spool, store.totals().pending, &store.offsets());
-                Ok(Progress::Paused(pause.error(kept, clock::wall_ms())))
+                Progress::Paused(StandingPause {
+                    pause: pause.clone(),
+                    stored: store.totals().pending,
+                    offsets: store.offsets(),
+                })
             }
-            _ => Ok(Progress::Waiting),
-        }
+            _ => Progress::Waiting,
+        })
     }
 
     /// Whether another sender is elected, in this process or in another one. A look that cannot know
@@ -273,3 +283,6 @@ impl Sender {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

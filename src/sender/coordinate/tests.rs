@@ -11,7 +11,7 @@ use crate::sender::tests::panics::{EVENT, PATIENCE, one_event_for};
 use crate::spool::Heartbeat;
 use crate::transport::tests::server::Server;
 
-fn enqueue(writer: &Writer) {
+pub(in crate::sender) fn enqueue(writer: &Writer) {
     let append = |record: &mut Vec<u8>, _| {
         segment::push_fragment(record, |out| {
             out.extend_from_slice(EVENT);
@@ -20,6 +20,11 @@ fn enqueue(writer: &Writer) {
         Ok::<_, Error>(1)
     };
     writer.append(append).unwrap();
+}
+
+/// Has `sender` elected, although its threads do not run.
+pub(in crate::sender) fn elect(sender: &Sender) -> ElectedSender {
+    ElectedSender::begin(&sender.shared).unwrap().unwrap()
 }
 
 /// A sender that does not run, and a writer of its spool that has enqueued an event.
