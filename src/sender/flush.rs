@@ -80,6 +80,8 @@ struct Goal {
     mark: Option<i64>,
     /// The last look into another process's store.
     store: Option<Reader>,
+    /// How many looks at the token's file were begun before the call.
+    token_looks: u64,
 }
 
 impl Goal {
@@ -150,6 +152,7 @@ impl Sender {
             enqueued_upto: shared.spool.boot_time(),
             mark: None,
             store: None,
+            token_looks: shared.token.looks(),
         };
         let mut woken: Option<Instant> = None;
         loop {
@@ -170,6 +173,21 @@ impl Sender {
     }
 
     fn look(&self, goal: &mut Goal, deadline: Instant) -> Result<Progress> {
+        Ok(match self.look_at_sender(goal, deadline)? {
+            Progress::Paused(standing) if self.has_hope(goal, &standing.pause) => Progress::Waiting,
+            progress => progress,
+        })
+    }
+
+    /// Whether the token of this process may end the pause: the next step tries it, or the sender of another
+    /// process gives the election up to it.
+    fn has_hope(&self, goal: &Goal, pause: &PauseState) -> bool {
+        // The coordinator reads the token's file, which may hang; it may not have had the time yet.
+        let is_known = self.shared.token.is_known_since(goal.token_looks);
+        (pause.reason == PauseReason::Auth && !is_known) || election::may_end(&self.shared, pause)
+    }
+
+    fn look_at_sender(&self, goal: &mut Goal, deadline: Instant) -> Result<Progress> {
         // A step of the sender may hold it for as long as the disk takes.
         let Ok(mut session) = self.shared.session_until(deadline) else {
             return Ok(Progress::Waiting);
@@ -228,8 +246,6 @@ impl Sender {
         let on_pause = goal.waits_for_probe();
         let store = &*goal.store.insert(store);
         Ok(match store.pause() {
-            // The sender gives the election up to this process, which has another token.
-            Some(pause) if election::may_end(&self.shared, pause) => Progress::Waiting,
             Some(pause) if !on_pause.is_probed(pause, clock::wall_ms()) => {
                 Progress::Paused(StandingPause {
                     pause: pause.clone(),

@@ -25,6 +25,9 @@ pub(crate) struct Token {
     file: Option<PathBuf>,
     /// Which state of the file was read last.
     seen: Mutex<Option<FileState>>,
+    /// How many looks at the file were begun, and the last one that has ended.
+    looks_begun: AtomicU64,
+    looks_ended: AtomicU64,
 }
 
 /// The version of no token: what an engine knows that was told of none.
@@ -44,6 +47,8 @@ impl Token {
             refused: AtomicU64::new(0),
             file: source.file().map(ToOwned::to_owned),
             seen: Mutex::default(),
+            looks_begun: AtomicU64::new(0),
+            looks_ended: AtomicU64::new(0),
         }
     }
 
@@ -55,6 +60,8 @@ impl Token {
             refused: AtomicU64::new(self.refused.load(Ordering::Relaxed)),
             file: self.file.clone(),
             seen: Mutex::default(),
+            looks_begun: AtomicU64::new(0),
+            looks_ended: AtomicU64::new(0),
         }
     }
 
@@ -111,6 +118,23 @@ impl Token {
         let Some(path) = &self.file else {
             return Ok(false);
         };
+        let look = self.looks_begun.fetch_add(1, Ordering::AcqRel) + 1;
+        let followed = self.read_if_changed(path);
+        self.looks_ended.fetch_max(look, Ordering::AcqRel);
+        followed
+    }
+
+    /// How many looks at the file were begun.
+    pub(super) fn looks(&self) -> u64 {
+        self.looks_begun.load(Ordering::Acquire)
+    }
+
+    /// Whether what stood in the file when `looks` were begun is known by now.
+    pub(super) fn is_known_since(&self, looks: u64) -> bool {
+        self.file.is_none() || self.looks_ended.load(Ordering::Acquire) > looks
+    }
+
+    fn read_if_changed(&self, path: &Path) -> Result<bool> {
         let state = FileState::of(path);
         let mut seen = lock(&self.seen);
         if state.is_some() && *seen == state {

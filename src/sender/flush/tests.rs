@@ -1,14 +1,15 @@
-//! What a flush makes of a pause: how many events it keeps.
+//! What a flush makes of a pause: whether its own token may end it, and how many events it keeps.
 
 use std::fs;
 use std::sync::Arc;
 
 use super::*;
+use crate::config::TokenSource;
 use crate::dispatch::Command;
 use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
 use crate::sender::coordinate::tests::{elect, enqueue};
-use crate::sender::tests::panics::{PATIENCE, one_event_for};
+use crate::sender::tests::panics::{PATIENCE, one_event_for, open_spool, sender_of};
 use crate::transport::tests::server::Server;
 
 const DELIVERED: &str = "HTTP/1.1 204 No Content\r\n\r\n";
@@ -20,7 +21,53 @@ fn begin(spool: &Spool) -> Goal {
         enqueued_upto: spool.boot_time(),
         mark: None,
         store: None,
+        token_looks: 0,
     }
+}
+
+#[test]
+fn a_flush_whose_token_stands_in_a_file_waits_for_a_sender_without_a_token_to_give_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::answering(DELIVERED);
+    let log = Arc::new(Log::new(None));
+    let with_event = one_event_for(&server, &dir, &log).shared.spool.clone();
+    let without = sender_of(with_event, &server, &TokenSource::Absent, &log);
+    let file = dir.path().join("token");
+    fs::write(&file, "token").unwrap();
+    // Its coordinator has had no time yet, and so nothing has read the file.
+    let flushing = sender_of(
+        open_spool(&server, &dir),
+        &server,
+        &TokenSource::File(file),
+        &log,
+    );
+    let spool = &flushing.shared.spool;
+    let wanted = without.want().unwrap();
+    let begun = Instant::now();
+    while Heartbeat::read(spool).unwrap().is_none() {
+        assert!(begun.elapsed() < PATIENCE, "no sender");
+        std::thread::yield_now();
+    }
+    let mut goal = begin(spool);
+    wake::send(spool, wake::Wake::TryAgain);
+    let is_taken = || {
+        let heartbeat = Heartbeat::read(spool).unwrap().unwrap();
+        heartbeat.taken_upto() >= goal.enqueued_upto
+    };
+    while !is_taken() {
+        assert!(begun.elapsed() < PATIENCE, "nothing is taken over");
+        std::thread::yield_now();
+    }
+
+    let looked = flushing.look(&mut goal, begun + PATIENCE).unwrap();
+    assert!(matches!(looked, Progress::Waiting), "it ends as paused");
+
+    let flushes = flushing.want().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    flushing.flush(OnPause::Probe, deadline).unwrap();
+    assert_eq!(server.requests().len(), 1);
+    drop((wanted, flushes));
+    assert!(without.wait_ended(deadline) && flushing.wait_ended(deadline));
 }
 
 #[test]

@@ -26,13 +26,7 @@ pub(in crate::sender) fn one_event_for(
     dir: &tempfile::TempDir,
     log: &Arc<Log>,
 ) -> Sender {
-    let endpoint = server.http();
-    let destination = Destination {
-        endpoint: &endpoint,
-        account: "",
-    };
-    let path = dir.path().join("spool");
-    let spool = Arc::new(Spool::open(&path, destination, NetworkFileSystem::Refuse).unwrap());
+    let spool = open_spool(server, dir);
     let mut run = Run::default();
     run.push(EVENT, crate::clock::wall_ms());
     let append = Change::Append {
@@ -48,6 +42,29 @@ pub(in crate::sender) fn one_event_for(
     let changes = [Change::Lanes(1), append, Change::Totals(&totals)];
     let mut store = LogStore::open(&spool).unwrap();
     store.commit(&changes).unwrap();
+    drop(store);
+    let token = TokenSource::Given(BearerToken::new("token").unwrap());
+    sender_of(spool, server, &token, log)
+}
+
+/// The spool in `dir`, as another process opens it.
+pub(in crate::sender) fn open_spool(server: &Server, dir: &tempfile::TempDir) -> Arc<Spool> {
+    let endpoint = server.http();
+    let destination = Destination {
+        endpoint: &endpoint,
+        account: "",
+    };
+    let path = dir.path().join("spool");
+    Arc::new(Spool::open(&path, destination, NetworkFileSystem::Refuse).unwrap())
+}
+
+/// A sender with a token of its own that does not run yet.
+pub(in crate::sender) fn sender_of(
+    spool: Arc<Spool>,
+    server: &Server,
+    token: &TokenSource,
+    log: &Arc<Log>,
+) -> Sender {
     let options = SenderOptions {
         dispatch: dispatch::Options {
             policy: Policy {
@@ -59,8 +76,8 @@ pub(in crate::sender) fn one_event_for(
         },
         safety: CommitSafety::Process,
     };
-    let token = Token::from_source(&TokenSource::Given(BearerToken::new("token").unwrap()));
-    let connection = transport::Options::new(endpoint);
+    let token = Token::from_source(token);
+    let connection = transport::Options::new(server.http());
     let interval = options.dispatch.policy.flush_interval;
     Sender::new(spool, log.clone(), options, connection, token, interval)
 }
