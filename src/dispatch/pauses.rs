@@ -77,6 +77,8 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         if self.engine.pause_state().is_some() {
             return Ok(());
         }
+        // No token was refused: any is another one, also one that was refused once and has been allowed since.
+        self.refused_token = None;
         let change = self.engine.pause(PauseReason::Auth, why, now);
         self.tell_pause(change, now);
         self.commit_pause()

@@ -11,7 +11,9 @@ use std::time::Duration;
 use super::outcome::SUSPECTS_REMEMBERED;
 use super::{Command, Dispatcher, Next, Options, in_steps};
 use crate::clock::{self, Moment};
+use crate::config::BearerToken;
 use crate::delivery::Policy;
+use crate::error::PauseReason;
 use crate::exchange::{Answer, Exchange};
 use crate::log::Log;
 use crate::spool::tests::new_spool;
@@ -189,4 +191,31 @@ fn a_command_for_many_rejected_events_is_taken_in_steps() {
         .store
         .rejected_matching(&RejectedFilter::default(), ROWS);
     assert_eq!(left.unwrap().len(), 1);
+}
+
+#[test]
+fn a_pause_without_a_token_is_no_pause_for_the_token_that_was_refused_before() {
+    let mut opened = store();
+    fill(&mut opened.store, &waiting(1, 1, 1));
+    let mut dispatcher = dispatcher(opened.store, None);
+    let now = clock::now();
+    assert_eq!(next(&mut dispatcher, now), Next::Send);
+    let answer = Exchange::Answered(Answer {
+        status: 401,
+        body: br#"{"success":false,"errors":[{"code":"A_1000","message":"Bad token."}]}"#.to_vec(),
+        retry_after: None,
+        whole: true,
+    });
+    let token = BearerToken::new("refused").unwrap();
+    dispatcher.settle(0, &answer, Some(&token), now).unwrap();
+    let fingerprint = |dispatcher: &Dispatcher<LogStore>| {
+        let pause = dispatcher.pause_state().unwrap();
+        assert_eq!(pause.reason, PauseReason::Auth);
+        pause.fingerprint
+    };
+    assert!(fingerprint(&dispatcher).is_some_and(|known| token.has_fingerprint(&known)));
+
+    dispatcher.carry_out(&Command::Resume, now).unwrap();
+    dispatcher.token_missing("no bearer token", now).unwrap();
+    assert_eq!(fingerprint(&dispatcher), None);
 }
