@@ -67,6 +67,8 @@ pub struct Damaged {
     pub readable: u64,
     /// So many more may stand in what cannot be read.
     pub unreadable_at_most: u64,
+    /// Why it could not be looked into; what is said of its content counts for nothing then.
+    pub error: Option<Error>,
 }
 
 /// An event that can be read under `damaged/`.
@@ -200,7 +202,9 @@ fn events_at_most(bytes: &[u8]) -> u64 {
 }
 
 impl Client {
-    /// What lies under `damaged/`, by name. Errors: [`ErrorKind::Io`], [`ErrorKind::Closed`].
+    /// What lies under `damaged/`, by name. A file that cannot be read is listed with its error.
+    ///
+    /// Errors: [`ErrorKind::Io`] if the directory cannot be read, [`ErrorKind::Closed`].
     pub fn damaged(&self) -> Result<Vec<Damaged>> {
         let Some(dir) = self.core()?.spool.damaged().open()? else {
             return Ok(Vec::new());
@@ -208,9 +212,7 @@ impl Client {
         let mut all = Vec::new();
         for entry in dir.entries().map_err(|e| dir.own_error(e))? {
             let entry = entry.map_err(|e| dir.own_error(e))?;
-            if let Some(name) = entry.name() {
-                all.push(look(&dir, name)?);
-            }
+            all.extend(entry.name().and_then(|name| look(&dir, name)));
         }
         all.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(all)
@@ -288,21 +290,38 @@ impl Client {
     }
 }
 
-fn look(dir: &Dir, name: &str) -> Result<Damaged> {
-    let about = dir.about(name).map_err(|e| dir.error(name, e))?;
-    let is_dir = FileType::from_raw_mode(about.st_mode).is_dir();
+/// What a file is; `None` if it has gone, or got its other name, since it was listed.
+fn look(dir: &Dir, name: &str) -> Option<Damaged> {
     let named = Named::of(name);
     let mut damaged = Damaged {
         name: name.to_owned(),
         kind: named.kind,
         segment: named.segment.to_owned(),
         offset: named.offset,
-        saved_ms: saved_ms(&about, named.kind),
-        bytes: about.st_size.unsigned_abs(),
+        saved_ms: 0,
+        bytes: 0,
         is_requeued: name.ends_with(REQUEUED),
         readable: 0,
         unreadable_at_most: 0,
+        error: None,
     };
+    match dir.about(name) {
+        Err(e) if e.kind() == IoKind::NotFound => return None,
+        Err(e) => damaged.error = Some(dir.error(name, e)),
+        Ok(about) => {
+            if let Err(e) = look_into(dir, &about, &mut damaged) {
+                damaged.error = Some(e);
+            }
+        }
+    }
+    Some(damaged)
+}
+
+fn look_into(dir: &Dir, about: &Stat, damaged: &mut Damaged) -> Result<()> {
+    let name = &*damaged.name;
+    damaged.saved_ms = saved_ms(about, damaged.kind);
+    damaged.bytes = about.st_size.unsigned_abs();
+    let is_dir = FileType::from_raw_mode(about.st_mode).is_dir();
     let replaced_ms = name.strip_prefix("store-").and_then(|ms| ms.parse().ok());
     if let (true, Some(replaced_ms)) = (is_dir, replaced_ms) {
         damaged.kind = DamagedKind::Store;
@@ -312,7 +331,7 @@ fn look(dir: &Dir, name: &str) -> Result<Damaged> {
         damaged.readable = content.events.len() as u64;
         damaged.unreadable_at_most = content.unreadable_at_most;
     }
-    Ok(damaged)
+    Ok(())
 }
 
 /// A piece is written when it is set aside; a whole segment gets another name then.

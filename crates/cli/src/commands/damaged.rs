@@ -6,8 +6,8 @@
 
 use std::process::ExitCode;
 
-use meditopia::Client;
 use meditopia::internals::client::{Damaged as File, DamagedKind};
+use meditopia::{Client, Error};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -16,7 +16,7 @@ use crate::failure::{FAILED, Failure, USAGE};
 use crate::options::confirmation::Confirmation;
 use crate::options::spool::SpoolOptions;
 use crate::output::{
-    Output, OutputOptions, Tone, byte_size, event_count, grouped, print_line, sanitize,
+    Output, OutputOptions, Tone, byte_size, event_count, grouped, print_error, print_line, sanitize,
 };
 use crate::times::Zone;
 
@@ -27,7 +27,9 @@ pub const EXAMPLES: &str = "Examples:
   meditopia damaged requeue /var/spool/shop --all
   meditopia damaged acknowledge /var/spool/shop      ends the alert MeditopiaDamaged
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 needs confirmation: at the terminal, or by --yes.";
+A file that cannot be read is named with its error; the others are listed, shown or requeued all the same.
+
+Exit status: 0 done, 1 failed or a file could not be read, 2 wrong usage, 3 needs confirmation: at the terminal, or by --yes.";
 
 /// The subcommands.
 #[derive(clap::Subcommand)]
@@ -104,7 +106,8 @@ fn list(options: &ListOptions) -> Result<(), Failure> {
         for file in &files {
             out.line(to_json(file))?;
         }
-        return out.flush();
+        out.flush()?;
+        return Problems::of(&files).report();
     }
     let zone = Zone::new(options.output.utc);
     for (index, file) in files.iter().enumerate() {
@@ -130,7 +133,41 @@ fn list(options: &ListOptions) -> Result<(), Failure> {
         );
         out.line(out.paint(Tone::Warning, &text))?;
     }
-    out.flush()
+    out.flush()?;
+    Problems::of(&files).report()
+}
+
+/// What went wrong with some of the files, while the others were seen to.
+struct Problems {
+    files: usize,
+    errors: Vec<String>,
+}
+
+impl Problems {
+    /// What kept these files from being read.
+    fn of(files: &[File]) -> Self {
+        let errors = files.iter().filter_map(|file| file.error.as_ref());
+        Self {
+            files: files.len(),
+            errors: errors.map(|error| error.message().to_owned()).collect(),
+        }
+    }
+
+    /// The end of the command: each error on a line of its own, and how many of the files they are about.
+    fn report(self) -> Result<(), Failure> {
+        let failed = self.errors.len();
+        if failed == 0 {
+            return Ok(());
+        }
+        for error in self.errors {
+            print_error(format_args!("meditopia: {}", sanitize(&error)));
+        }
+        let message = format!(
+            "{failed} of {} files under damaged/ could not be read or queued; mend what the error says and run the command again",
+            self.files
+        );
+        Err(Failure::new(FAILED, message))
+    }
 }
 
 fn to_json(file: &File) -> String {
@@ -144,6 +181,7 @@ fn to_json(file: &File) -> String {
         "readable": file.readable,
         "unreadable_at_most": file.unreadable_at_most,
         "requeued": file.is_requeued,
+        "error": file.error.as_ref().map(Error::message),
     })
     .to_string()
 }
@@ -159,6 +197,7 @@ fn kind_name(kind: DamagedKind) -> &'static str {
 
 fn table_line(file: &File, zone: &Zone) -> String {
     let (readable, lost) = match file.kind {
+        _ if file.error.is_some() => ("error".to_owned(), "?".to_owned()),
         DamagedKind::Store | DamagedKind::Foreign => ("-".to_owned(), "-".to_owned()),
         _ if file.is_requeued => ("requeued".to_owned(), at_most(file.unreadable_at_most)),
         _ => (grouped(file.readable), at_most(file.unreadable_at_most)),
@@ -208,11 +247,22 @@ fn show(options: &ShowOptions) -> Result<(), Failure> {
     let client = options.spool.open_to_read()?;
     let files = chosen(&client, &options.files)?;
     let mut out = options.output.open();
+    let mut problems = Problems::of(&files);
     for file in &files {
-        let events = client.damaged_events(&file.name)?;
         if !options.output.json {
             print_head(file, &mut out)?;
         }
+        if file.error.is_some() {
+            continue;
+        }
+        let events = match client.damaged_events(&file.name) {
+            Ok(events) => events,
+            // It could be read a moment ago.
+            Err(e) => {
+                problems.errors.push(e.message().to_owned());
+                continue;
+            }
+        };
         for event in events {
             if options.output.json {
                 let event_json = RawValue::from_string(event.event_json)
@@ -241,11 +291,13 @@ fn show(options: &ShowOptions) -> Result<(), Failure> {
     if files.is_empty() && !options.output.json {
         out.line("nothing is set aside")?;
     }
-    out.flush()
+    out.flush()?;
+    problems.report()
 }
 
 fn print_head(file: &File, out: &mut Output) -> Result<(), Failure> {
     let what = match file.kind {
+        _ if file.error.is_some() => "it cannot be read".to_owned(),
         DamagedKind::Store => {
             "files of a store that recover has replaced; what can be read of them is in the new one"
                 .to_owned()
@@ -292,8 +344,10 @@ fn requeue(options: &RequeueOptions) -> Result<(), Failure> {
         .iter()
         .filter(|file| !file.is_requeued && file.readable > 0);
     let events: u64 = waiting.clone().map(|file| file.readable).sum();
+    let mut problems = Problems::of(&files);
     if events == 0 {
-        return print_line("nothing that can be read is left to requeue; nothing was done");
+        print_line("nothing that can be read is left to requeue; nothing was done")?;
+        return problems.report();
     }
     options.confirmation.ask(&format!(
         "requeue {}; if the sender was killed at the moment when it set them aside, it may have delivered them since, and they arrive twice",
@@ -301,12 +355,16 @@ fn requeue(options: &RequeueOptions) -> Result<(), Failure> {
     ))?;
     let mut requeued = 0;
     for file in waiting {
-        requeued += client.requeue_damaged(&file.name)? as u64;
+        match client.requeue_damaged(&file.name) {
+            Ok(events) => requeued += events as u64,
+            Err(e) => problems.errors.push(e.message().to_owned()),
+        }
     }
     print_line(format_args!(
         "requeued {}; they are sent after all pending events",
         event_count(requeued)
-    ))
+    ))?;
+    problems.report()
 }
 
 fn acknowledge(options: &AcknowledgeOptions) -> Result<(), Failure> {

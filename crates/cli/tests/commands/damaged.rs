@@ -1,6 +1,7 @@
 //! `meditopia damaged`: what was set aside is listed, shown, queued again once, and acknowledged.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use meditopia::Client;
@@ -9,7 +10,9 @@ use meditopia_testkit::spool::{ClientExt, TestSpool};
 use meditopia_testkit::wait::secs;
 use serde_json::{Value, json};
 
-use crate::cli::{FAILED, NEEDS_YES, run, run_failing, run_json, status, user_of};
+use crate::cli::{
+    FAILED, NEEDS_YES, output, run, run_failing, run_json, status, stderr, stdout, user_of,
+};
 
 /// Enqueues three events as one record.
 fn enqueue_three(client: &Client, first: usize) {
@@ -196,4 +199,56 @@ fn events_of_a_kept_segment_that_a_sender_had_read_are_not_queued_again() {
     run(&["damaged", "requeue", "--all", "--yes"], &path);
     spool.client().flush_ok(secs(10));
     assert_eq!(arrivals(&api, 6), [0, 0, 0, 1, 1, 1]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_and_the_others_are_listed_shown_and_queued_again() {
+    let api = Sandbox::start();
+    let spool = with_damage(&api);
+    let path = spool.path();
+    let readable = damaged_file(&path);
+    flip(&readable, "u-\u{14}");
+    // A link is never followed, so it is a file that cannot be read, for root as well.
+    let segment = readable.file_name().unwrap().to_str().unwrap();
+    let (segment, _) = segment.rsplit_once('-').unwrap();
+    let bad = format!("{segment}-9999999");
+    symlink(&readable, path.join("damaged").join(&bad)).unwrap();
+
+    let run_failing = |arguments: &[&str]| {
+        let ended = output(arguments, &path);
+        assert_eq!(ended.status.code(), Some(FAILED), "{ended:?}");
+        let said = stderr(&ended);
+        assert!(
+            said.contains(&bad) && said.contains("1 of 2 files"),
+            "{said}"
+        );
+        stdout(&ended)
+    };
+    let listed = run_failing(&["damaged", "list", "--json"]);
+    let files: Vec<Value> = listed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        (&files[0]["readable"], &files[0]["error"]),
+        (&json!(3), &Value::Null)
+    );
+    assert_eq!(files[1]["file"], bad);
+    assert!(
+        files[1]["error"].as_str().unwrap().contains(&bad),
+        "{listed}"
+    );
+    let table = run_failing(&["damaged", "list"]);
+    assert!(table.contains("   error  "), "{table}");
+    let shown = run_failing(&["damaged", "show"]);
+    assert!(
+        shown.contains(&format!("{bad}: it cannot be read")) && shown.contains("  u-4  "),
+        "{shown}"
+    );
+    let requeued = run_failing(&["damaged", "requeue", "--all", "--yes"]);
+    assert!(requeued.contains("requeued 3 events"), "{requeued}");
+    let rest = run_failing(&["damaged", "requeue", "--all", "--yes"]);
+    assert!(rest.contains("nothing was done"), "{rest}");
+    spool.client().flush_ok(secs(10));
+    assert_eq!(arrivals(&api, 9), [1; 9]);
 }
