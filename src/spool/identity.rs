@@ -100,6 +100,19 @@ pub fn adopt(dir: &Path, destination: Destination<'_>) -> Result<()> {
     write_identity(&opened, &identity)
 }
 
+/// Checks that no process sends from the spool at `dir`, so that nobody is asked about a change of its endpoint
+/// or account that [`adopt`] refuses. One may be elected right behind this.
+///
+/// Errors: as [`adopt`].
+pub fn check_no_sender(dir: &Path) -> Result<()> {
+    let opened = open_own_dir(dir, Missing::Fail, GroupTrust::Allow)?.0;
+    match opened.about(SENDER_LOCK) {
+        // Nobody has sent from it yet, and nothing is to be made here.
+        Err(e) if e.kind() == IoKind::NotFound => Ok(()),
+        _ => lock_out_senders(dir, &opened).map(drop),
+    }
+}
+
 /// Takes the lock of a sender; no process is elected while it lives.
 fn lock_out_senders(dir: &Path, opened: &Dir) -> Result<LockFile> {
     if let Some(lock) = LockFile::try_take(opened, SENDER_LOCK)? {

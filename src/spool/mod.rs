@@ -62,7 +62,9 @@ pub use self::heartbeat::FailedRequest;
 pub(crate) use self::heartbeat::Heartbeat;
 pub(crate) use self::held::{Held, Subdirectory};
 pub(crate) use self::identity::last_boot_count;
-pub use self::identity::{Description, Destination, adopt, describe, has_lost_identity};
+pub use self::identity::{
+    Description, Destination, adopt, check_no_sender, describe, has_lost_identity,
+};
 #[cfg(feature = "internals")]
 pub(crate) use self::lock_file::holder_of;
 pub(crate) use self::lock_file::{LockFile, SENDER_LOCK, holder_in};

@@ -79,6 +79,11 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let wanted = with_options(&known.endpoint, &known.account)?;
     let configured = with_options(&configured.get("endpoint")?, &configured.get("account")?)?;
     refuse_other_configuration(&dir, &known, destination(&wanted), destination(&configured))?;
+    let redirects = destination(&wanted) != known.destination();
+    if redirects {
+        // Before the operator answers a question in vain. Whether that still holds, adopt looks under the lock.
+        spool::check_no_sender(&dir)?;
+    }
     let compared = match known.is_elsewhere {
         true => Some(compare_copy(&dir)?),
         false => None,
@@ -94,7 +99,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
         ))?;
         return Ok(ExitCode::from(NEEDS_YES));
     }
-    if destination(&wanted) != known.destination() {
+    if redirects {
         ask_to_redirect(options, &dir, &known, destination(&wanted))?;
     }
     spool::adopt(&dir, destination(&wanted))?;

@@ -160,7 +160,6 @@ fn adopt_refuses_another_endpoint_while_a_process_sends() {
     let client = spool.client();
     client.enqueue_users(0..3);
     let mut sender = spool.start_service(&[]);
-    // While events wait, it asks first.
     wait_until("all is settled", || client.stats().unwrap().delivered == 3);
     let change_endpoint = || spool.output("adopt", &["--endpoint", after.endpoint()]);
     let refused = message_of(&change_endpoint(), FAILED);
@@ -172,6 +171,24 @@ fn adopt_refuses_another_endpoint_while_a_process_sends() {
     sender.wait_for_end();
     let changed = change_endpoint();
     assert!(changed.status.success(), "{changed:?}");
+}
+
+#[test]
+fn adopt_refuses_beside_a_sender_before_it_asks_about_the_events_that_wait() {
+    let (before, after) = (Sandbox::start(), Sandbox::start());
+    let spool = ConfiguredSpool::new(before.endpoint(), before.token());
+    let client = spool.client();
+    client.hold().unwrap();
+    client.enqueue_users(0..3);
+    let mut sender = spool.start_service(&[]);
+    sender.wait_for_log("elected");
+    let change_endpoint = || spool.output("adopt", &["--endpoint", after.endpoint()]);
+    let refused = message_of(&change_endpoint(), FAILED);
+    assert!(refused.contains("end that one, then adopt"), "{refused}");
+    sender.kill();
+    sender.wait_for_end();
+    let asked = message_of(&change_endpoint(), NEEDS_YES);
+    assert!(asked.contains("send what waits (3 events)"), "{asked}");
 }
 
 #[test]
