@@ -67,7 +67,7 @@ fn a_second_service_stands_by_and_replaces_the_first_when_it_is_killed() {
 }
 
 #[test]
-fn a_service_on_stand_by_is_not_ready_if_the_elected_one_is_not_seen() {
+fn a_service_on_stand_by_is_not_ready_while_the_elected_one_is_stopped() {
     let api = Sandbox::start();
     let spool = configured(&api);
     let first = spool.start_service(&[]);
@@ -75,10 +75,13 @@ fn a_service_on_stand_by_is_not_ready_if_the_elected_one_is_not_seen() {
     let mut second = spool.start_service(&[]);
     second.wait_for_log("stand-by");
     first.signal(Signal::STOP);
-    second.wait_for_answer("/readyz", 503, "no sender was seen since");
+    let stopped = format!("pid {} is elected and its process is stopped", first.pid());
+    second.wait_for_answer("/readyz", 503, &stopped);
     // A service on stand-by ends without delivering.
     spool.client().enqueue_users(0..5);
     assert_eq!(second.terminate().code(), Some(0));
     second.wait_for_log("5 pending; another process sends them");
     first.signal(Signal::CONT);
+    let third = spool.start_service(&[]);
+    third.wait_for_answer("/readyz", 200, "stand-by");
 }

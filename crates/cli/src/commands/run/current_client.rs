@@ -7,13 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use meditopia::internals::client::{FailedRequest, Retry, Vitals};
+use meditopia::internals::client::{FailedRequest, Retry, Standing, Vitals};
+use meditopia::internals::clock::wall_ms;
 use meditopia::internals::config::Settings;
 use meditopia::internals::spool::DiskSpace;
 use meditopia::{Client, ErrorKind, PauseReason, Result, Stats};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+
+use crate::commands::status::sender_state::SenderState;
 
 /// How long a result is reused.
 const FRESH: Duration = Duration::from_millis(500);
@@ -32,6 +35,8 @@ pub struct SpoolState {
     /// The rejected events that are kept; `None`: the store cannot be read.
     pub rejected_kept: Option<u64>,
     pub disk: DiskSpace,
+    /// What keeps the process that is elected from sending, if anything does.
+    pub sender_problem: Option<String>,
 }
 
 fn rejected_kept(client: &Client) -> Result<Option<u64>> {
@@ -40,6 +45,16 @@ fn rejected_kept(client: &Client) -> Result<Option<u64>> {
         Err(e) if e.pause_reason() == Some(PauseReason::StoreDamaged) => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// What keeps another process that is elected from sending. This process knows its own threads better.
+fn sender_problem(client: &Client, stats: &Stats) -> Result<Option<String>> {
+    if client.vitals()?.standing != Standing::StandBy {
+        return Ok(None);
+    }
+    let now_ms = wall_ms();
+    let sender = SenderState::look(client, client.elected()?, stats, false, now_ms)?;
+    Ok(sender.problem(stats, now_ms))
 }
 
 /// The client that sends.
@@ -111,13 +126,15 @@ impl CurrentClient {
             let under_way = reading.under_way.get_or_insert_with(|| {
                 let client = self.get();
                 tokio::task::spawn_blocking(move || {
+                    let stats = client.stats()?;
                     Ok(SpoolState {
-                        stats: client.stats()?,
                         retry: client.retry()?,
                         last_failure: client.last_failure()?,
                         waiting_bytes: client.waiting_bytes()?,
                         rejected_kept: rejected_kept(&client)?,
                         disk: client.disk()?,
+                        sender_problem: sender_problem(&client, &stats)?,
+                        stats,
                     })
                 })
             });

@@ -17,9 +17,9 @@ use meditopia::internals::clock::wall_ms;
 use super::current_client::CurrentClient;
 use crate::output::{failures, figures};
 
-/// The sender of another process counts as stuck if its heartbeat is older; it writes one every
-/// second.
-const HEARTBEAT_VALID: Duration = Duration::from_secs(30);
+/// No sender is there if the last heartbeat is older; one is written at least every second. A process that is
+/// elected and silent is noticed earlier where its lock can be seen: see [`SenderState`](crate::commands::status::sender_state::SenderState).
+const HEARTBEAT_VALID: Duration = Duration::from_secs(5);
 
 /// The health of this process.
 pub struct Health {
@@ -81,7 +81,8 @@ impl Health {
         let vitals = self.client.vitals().map_err(|e| e.to_string())?;
         check_overdue(&vitals, self.tolerance)?;
         let spool = self.client.spool_state().await?;
-        describe_standing(&vitals.standing, &spool.stats, wall_ms())
+        let problem = spool.sender_problem.as_deref();
+        describe_standing(&vitals.standing, &spool.stats, problem, wall_ms())
     }
 }
 
@@ -95,7 +96,13 @@ fn check_overdue(vitals: &Vitals, tolerance: Duration) -> Result<(), String> {
     ))
 }
 
-fn describe_standing(standing: &Standing, stats: &Stats, now_ms: i64) -> Result<String, String> {
+/// `problem`: what keeps the process that is elected from sending.
+fn describe_standing(
+    standing: &Standing,
+    stats: &Stats,
+    problem: Option<&str>,
+    now_ms: i64,
+) -> Result<String, String> {
     if let Some(reason) = stats.paused {
         let since = stats
             .paused_since_ms
@@ -108,14 +115,15 @@ fn describe_standing(standing: &Standing, stats: &Stats, now_ms: i64) -> Result<
         Standing::Elected | Standing::Busy => Ok(format!("sending; {pending}")),
         Standing::Off => Err("the sender is not running".to_owned()),
         Standing::Hindered(error) => Err(format!("nothing is sent: {error}")),
-        Standing::StandBy => match (stats.sender_pid, stats.sender_seen_ms) {
-            (Some(pid), Some(seen_ms))
+        Standing::StandBy => match (problem, stats.sender_pid, stats.sender_seen_ms) {
+            (Some(problem), ..) => Err(format!("{problem}; {pending}")),
+            (None, Some(pid), Some(seen_ms))
                 if now_ms - seen_ms <= HEARTBEAT_VALID.as_millis() as i64 =>
             {
                 Ok(format!("stand-by: pid {pid} sends; {pending}"))
             }
-            (Some(pid), Some(seen_ms)) => Err(format!(
-                "another process is elected, but no sender was seen since {} (pid {pid}); {pending}",
+            (None, Some(pid), Some(seen_ms)) => Err(format!(
+                "no sender was seen since {} (pid {pid}); {pending}",
                 utc(seen_ms)
             )),
             _ => Err(format!("no sender has been elected yet; {pending}")),
@@ -166,13 +174,16 @@ mod tests {
 
     #[test]
     fn a_process_on_stand_by_is_ready_while_the_elected_sender_is_seen() {
-        let stand_by = |stats| describe_standing(&Standing::StandBy, &stats, NOW_MS);
-        assert!(stand_by(seen(30_000)).unwrap().contains("pid 81"));
-        let silent = stand_by(seen(30_001)).expect_err("no sender is seen");
-        assert!(silent.contains("2024-08-06T15:03:34Z"), "{silent}");
+        let stand_by = |stats| describe_standing(&Standing::StandBy, &stats, None, NOW_MS);
+        assert!(stand_by(seen(5_000)).unwrap().contains("pid 81"));
+        let silent = stand_by(seen(5_001)).expect_err("no sender is seen");
+        assert!(silent.contains("2024-08-06T15:03:59Z"), "{silent}");
         stand_by(Stats::default()).expect_err("no sender was ever seen");
         // The elected process itself does not depend on its heartbeat.
-        describe_standing(&Standing::Elected, &Stats::default(), NOW_MS).unwrap();
+        describe_standing(&Standing::Elected, &Stats::default(), None, NOW_MS).unwrap();
+        // One that is seen to be stopped is none, however recent its heartbeat is.
+        let stopped = describe_standing(&Standing::StandBy, &seen(0), Some("stopped"), NOW_MS);
+        assert_eq!(stopped, Err("stopped; nothing pending".to_owned()));
     }
 
     #[test]
@@ -184,7 +195,7 @@ mod tests {
                 paused_since_ms: Some(NOW_MS),
                 ..seen(0)
             };
-            let why = describe_standing(&standing, &paused, NOW_MS).expect_err("paused");
+            let why = describe_standing(&standing, &paused, None, NOW_MS).expect_err("paused");
             assert!(why.starts_with("paused (auth) since 2024-08-06T15:04:05Z"));
         }
     }
@@ -192,9 +203,9 @@ mod tests {
     #[test]
     fn readiness_names_the_error_that_hinders_the_sender() {
         let hindered = Standing::Hindered(Error::new(ErrorKind::Io, "the disk"));
-        let why = describe_standing(&hindered, &seen(0), NOW_MS).expect_err("hindered");
+        let why = describe_standing(&hindered, &seen(0), None, NOW_MS).expect_err("hindered");
         assert!(why.contains("the disk"));
-        describe_standing(&Standing::Off, &seen(0), NOW_MS).expect_err("not running");
+        describe_standing(&Standing::Off, &seen(0), None, NOW_MS).expect_err("not running");
     }
 
     #[test]
