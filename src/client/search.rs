@@ -17,6 +17,9 @@ pub struct Search {
     pub searched: Vec<i64>,
     /// The IDs of the events that were searched for and have failed alone, which are still in doubt.
     pub found: Vec<i64>,
+    /// The IDs of the events that the search has come down to, found or not: the connection may be lost
+    /// whenever one is sent alone, and then nothing is known of it.
+    pub alone: Vec<i64>,
     /// The ID of the first event of each queue that has one. An event leaves its queue only at the head,
     /// so one of a batch in doubt has left once no event of the batch is a head.
     pub heads: Vec<i64>,
@@ -54,6 +57,9 @@ impl Client {
                 search.heads.extend(first);
                 if searched > 0 {
                     search.searched.extend(first);
+                }
+                if searched == 1 {
+                    search.alone.extend(first);
                 }
                 if searched > 0 && alone.is_some_and(|batch| batch.queue == queue) {
                     search.found.extend(first);

@@ -11,8 +11,8 @@ use meditopia_testkit::wait::{secs, wait_until};
 use serde_json::json;
 
 use crate::cli::{
-    FAILED, NEEDS_YES, USAGE, output, run, run_failing, run_json, stderr, stdout, user_of,
-    wait_for_status,
+    EVENTS_LEFT, FAILED, NEEDS_YES, USAGE, output, run, run_failing, run_json, stderr, stdout,
+    user_of, wait_for_status,
 };
 
 /// An API that fails on the events of these users.
@@ -223,4 +223,50 @@ fn a_search_ends_beside_a_sender_that_is_never_without_a_request_in_flight() {
     });
     api.clear_faults();
     let _ = client.close(secs(1));
+}
+
+#[test]
+fn an_event_on_which_the_connection_is_always_lost_is_left_to_the_operator_with_the_next_command() {
+    let api = Sandbox::start();
+    api.set_fault(json!({ "fault": "reset" }));
+    let spool = TestSpool::for_sandbox(&api)
+        .with("role", "both")
+        .with("flush_interval_ms", "10");
+    let client = spool.client();
+    client.hold().unwrap();
+    client.enqueue_for("cut-off", 0);
+    client.enqueue_for("u-1", 1);
+    client.resume().unwrap();
+    let path = spool.path();
+    let in_doubt = || run_json(&["in-doubt", "list", "--json"], &path);
+    wait_until("both are in doubt", || in_doubt().len() == 2);
+
+    let bisect = ["in-doubt", "bisect", "--yes", "--timeout", "2"];
+    let mut said = String::new();
+    wait_until("the search has come down to one", || {
+        said = run_failing(&bisect, &path, EVENTS_LEFT);
+        !said.contains("search again")
+    });
+    let rows = in_doubt();
+    let of_event = rows.iter().find(|row| user_of(row) == "cut-off");
+    let id = of_event.expect("it is in doubt")["id"].to_string();
+    assert!(said.contains("cut-off") && !said.contains("u-1"), "{said}");
+    assert_eq!(users_set_aside(&path), [""; 0]);
+
+    // The command as it is printed, once no request with the event is in flight.
+    let advised = format!(
+        "meditopia in-doubt set-aside {} --id {id} --yes",
+        path.display()
+    );
+    assert!(said.contains(&advised), "{said}");
+    let words: Vec<&str> = advised.split(' ').skip(1).collect();
+    wait_until("it is set aside", || {
+        meditopia().args(&words).status().unwrap().success()
+    });
+    assert_eq!(users_set_aside(&path), ["cut-off"]);
+    api.clear_faults();
+    run(&["resume"], &path);
+    wait_for_status(&path, |status| status["pending"] == 0);
+    assert_eq!(delivered_numbers(&api), [1]);
+    client.close(secs(10)).unwrap();
 }

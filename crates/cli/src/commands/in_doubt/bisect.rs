@@ -137,7 +137,7 @@ impl Search {
                 }
             }
             if Instant::now() >= self.deadline {
-                return Err(self.timed_out());
+                return Err(self.timed_out()?);
             }
             sleep(LOOK_EVERY);
         }
@@ -154,7 +154,7 @@ impl Search {
             let still: HashSet<i64> = rows(&self.client)?.iter().map(|row| row.id).collect();
             ids.retain(|id| still.contains(id));
             if Instant::now() >= self.deadline {
-                return Err(self.timed_out());
+                return Err(self.timed_out()?);
             }
             sleep(LOOK_EVERY);
         }
@@ -174,7 +174,7 @@ impl Search {
         self.client.start()?;
         while self.client.elected()? == Elected::Nobody {
             if Instant::now() >= self.deadline {
-                return Err(self.timed_out());
+                return Err(self.timed_out()?);
             }
             sleep(LOOK_EVERY);
         }
@@ -264,14 +264,26 @@ impl Search {
         }
     }
 
-    fn timed_out(&self) -> Failure {
-        Failure::new(
-            EVENTS_LEFT,
-            format!(
-                "the search has not come to its end in time; every event is kept; see meditopia in-doubt list {}, then search again",
-                self.spool
+    /// The search goes on, or it has come down to one event on which the connection is lost. That tells nothing
+    /// of the event, so an operator decides.
+    fn timed_out(&self) -> Result<Failure, Failure> {
+        let spool = &self.spool;
+        let alone = self.client.search()?.alone;
+        let rows = rows(&self.client)?;
+        let mut unanswered = rows
+            .iter()
+            .filter(|row| alone.contains(&row.id) && row.http_status.is_none());
+        let message = match unanswered.next() {
+            Some(row) => format!(
+                "the search has come down to one event, and the connection is lost each time that it is sent alone, so whether the API fails on it is not known; it is kept: {}; if the API answers other requests (see meditopia doctor {spool}), set it aside: meditopia in-doubt set-aside {spool} --id {} --yes",
+                escape_unprintable(&row.event_json),
+                row.id
             ),
-        )
+            None => format!(
+                "the search has not come to its end in time; every event is kept; see meditopia in-doubt list {spool}, then search again"
+            ),
+        };
+        Ok(Failure::new(EVENTS_LEFT, message))
     }
 }
 
