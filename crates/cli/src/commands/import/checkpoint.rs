@@ -38,6 +38,10 @@ pub struct Checkpoint {
     pub bad_file: String,
     /// Its length.
     pub bad_bytes: u64,
+    /// The checkpoint of an import that has ended and whose first bytes this one has, as long as it is not known
+    /// whether it has the others, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Box<Checkpoint>>,
 }
 
 impl Checkpoint {
@@ -58,6 +62,7 @@ impl Checkpoint {
             bad: 0,
             bad_file: String::new(),
             bad_bytes: 0,
+            replaced: None,
         }
     }
 

@@ -13,7 +13,7 @@ use super::beginning::Beginning;
 use super::checkpoint::Checkpoint;
 use super::input::Input;
 use super::reader::{NextRecord, RecordReader};
-use super::recognition::{Recognised, Start, Wanted, recognise};
+use super::recognition::{Recognised, Start, Wanted, recognise, remember};
 use super::splitter::Layout;
 use super::summary::{Imported, Outcome, Summary};
 use super::{Options, interrupt, note};
@@ -33,6 +33,9 @@ struct Run<'a> {
     last: Option<Box<Checkpoint>>,
     /// The checkpoint of an import that has ended, if the run starts over.
     replaced: Option<String>,
+    /// The same, as long as it is not known whether that import was of this input; see [`Checkpoint::replaced`].
+    unproven: Option<Box<Checkpoint>>,
+    first_sha256: &'a str,
 }
 
 /// Why reading has ended.
@@ -61,9 +64,20 @@ pub fn enqueue(
     let bad_records = open_bad_records(options, &import, &start)?;
     let has_ended_before = import.ended_ms().is_some();
     let replaced = import.checkpoint().filter(|_| has_ended_before);
+    let unproven = match &start {
+        Start::After(last) | Start::AtFirstRecord(Some(last)) => last.replaced.clone(),
+        Start::AtFirstRecord(None) if input.is_file() => None,
+        Start::AtFirstRecord(None) => replaced.and_then(|text| serde_json::from_str(text).ok()),
+    };
+    let unproven = unproven.filter(|replaced| replaced.offset > 0);
+    if let Some(replaced) = &unproven {
+        input.note_hash_at(replaced.offset);
+    }
     let mut run = Run {
         options,
         client,
+        unproven,
+        first_sha256: &first_sha256,
         replaced: replaced.map(str::to_owned),
         import,
         last: match start {
@@ -97,7 +111,7 @@ pub fn enqueue(
     )?;
     if run.last.is_none() || has_more {
         // After a crash, the next run recognises the file of bad records as its own by this commit.
-        let first = reader.checkpoint().to_json()?;
+        let first = run.checkpoint(&reader).to_json()?;
         run.import.commit(&first, ImportEnd::More)?;
     }
     let end = run.read_all(&mut reader)?;
@@ -166,6 +180,32 @@ impl Run<'_> {
         }
     }
 
+    fn checkpoint(&self, reader: &RecordReader<'_>) -> Checkpoint {
+        Checkpoint {
+            replaced: self.unproven.clone(),
+            ..reader.checkpoint()
+        }
+    }
+
+    /// Looks whether the import whose place the run has taken was of this input. If it was of another one, that
+    /// must not be queued twice when it comes again.
+    fn prove_replaced(&mut self, reader: &RecordReader<'_>, end: ImportEnd) -> Result<(), Failure> {
+        let Some(replaced) = &self.unproven else {
+            return Ok(());
+        };
+        let is_same = match reader.noted_hash() {
+            Some(hash) => hash == replaced.sha256,
+            // The input is shorter.
+            None if end == ImportEnd::Ended => false,
+            None => return Ok(()),
+        };
+        if !is_same {
+            remember(self.client, replaced, self.first_sha256)?;
+        }
+        self.unproven = None;
+        Ok(())
+    }
+
     /// Publishes the events gathered so far, together with the checkpoint. Returns why not, if the spool is
     /// full or the operator ends the command.
     fn commit(
@@ -174,7 +214,8 @@ impl Run<'_> {
         end: ImportEnd,
     ) -> Result<Option<End>, Failure> {
         reader.bad_records().sync()?;
-        let checkpoint = reader.checkpoint().to_json()?;
+        self.prove_replaced(reader, end)?;
+        let checkpoint = self.checkpoint(reader).to_json()?;
         let until = Instant::now() + Duration::from_secs(self.options.timeout.into());
         loop {
             let full = match self.import.commit(&checkpoint, end) {

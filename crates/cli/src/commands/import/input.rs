@@ -35,6 +35,10 @@ pub struct Input {
     hash: Context,
     /// The hash of the first [`HEAD_BYTES`] of them.
     head: Context,
+    /// Where the hash is to be noted.
+    note_at: Option<u64>,
+    /// What it was there.
+    noted: Option<String>,
     is_gzip: bool,
 }
 
@@ -99,6 +103,8 @@ impl Input {
             line: 1,
             hash: Context::new(&SHA256),
             head: Context::new(&SHA256),
+            note_at: None,
+            noted: None,
             is_gzip,
         })
     }
@@ -167,7 +173,17 @@ impl Input {
     /// Consumes the next `bytes`.
     pub fn consume(&mut self, bytes: usize) {
         let consumed = &self.buffer[self.consumed..self.consumed + bytes];
-        self.hash.update(consumed);
+        let until_note = self.note_at.and_then(|at| at.checked_sub(self.offset));
+        let until_note = until_note.and_then(|left| usize::try_from(left).ok());
+        match until_note.filter(|left| *left <= bytes) {
+            Some(left) => {
+                self.hash.update(&consumed[..left]);
+                self.noted = Some(finish(&self.hash));
+                self.note_at = None;
+                self.hash.update(&consumed[left..]);
+            }
+            None => self.hash.update(consumed),
+        }
         let of_head = HEAD_BYTES.saturating_sub(usize::try_from(self.offset).unwrap_or(HEAD_BYTES));
         self.head.update(&consumed[..of_head.min(bytes)]);
         self.line += consumed.iter().filter(|&&byte| byte == b'\n').count() as u64;
@@ -178,6 +194,16 @@ impl Input {
     /// The hash of all consumed bytes.
     pub fn hash(&self) -> String {
         finish(&self.hash)
+    }
+
+    /// Has the hash noted of the first `offset` bytes, once they are consumed.
+    pub fn note_hash_at(&mut self, offset: u64) {
+        self.note_at = Some(offset);
+    }
+
+    /// The hash that was noted, if the input has come so far.
+    pub fn noted_hash(&self) -> Option<&str> {
+        self.noted.as_deref()
     }
 
     /// The present position.

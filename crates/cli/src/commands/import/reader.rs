@@ -238,6 +238,11 @@ impl<'a> RecordReader<'a> {
         false
     }
 
+    /// See [`Input::noted_hash`].
+    pub fn noted_hash(&self) -> Option<&str> {
+        self.input.noted_hash()
+    }
+
     /// Whether the input is a file, whose end can be looked for.
     pub fn is_file(&self) -> bool {
         self.input.is_file()

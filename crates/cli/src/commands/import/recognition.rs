@@ -5,13 +5,15 @@
 //! one. So the name of an import is the hash of the first record, and a number where several inputs begin
 //! with the same one. Two processes that import the same bytes meet at the lock of that name.
 //!
-//! `--again` drops the checkpoint of an import that has ended. With the same input an interrupted import
+//! `--again` drops the checkpoint of an import that has ended. Of a pipe, which cannot be read twice, only the first
+//! 64 KiB can be compared before that; if the rest then differs, the checkpoint is put back under another number,
+//! so that its input is still known. With the same input an interrupted import
 //! continues even with `--again`, so that repeating the interrupted command finishes it.
 
 use std::collections::BTreeSet;
 use std::io;
 
-use meditopia::{Client, ErrorKind, Import, KnownImport};
+use meditopia::{Client, ErrorKind, Import, ImportEnd, KnownImport};
 
 use super::checkpoint::Checkpoint;
 use super::input::Input;
@@ -87,19 +89,37 @@ pub fn recognise(
     Err(Failure::from("no number is left for an import".to_owned()))
 }
 
-/// The names of the imports that may be of this input, those that have come farthest first.
+/// Keeps in mind what an import had read whose name another input has taken.
+pub fn remember(client: &Client, last: &Checkpoint, first_sha256: &str) -> Result<(), Failure> {
+    for number in 0_u64.. {
+        match client.import(&format!("{first_sha256} {number}")) {
+            Ok(mut import) if import.checkpoint().is_none() => {
+                return Ok(import.commit(&last.to_json()?, ImportEnd::Ended)?);
+            }
+            Ok(_) => {}
+            // That of this run, or of another process.
+            Err(e) if e.kind() == ErrorKind::Timeout => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(())
+}
+
+/// The names of the imports that may be of this input, those that have come farthest first; with `--again`, before
+/// them those that were interrupted, because it continues them.
 fn promising(known: &[KnownImport], wanted: &Wanted<'_>) -> Vec<String> {
-    let mut found: Vec<(u64, String)> = known
+    let mut found: Vec<(bool, u64, String)> = known
         .iter()
         .filter_map(|one| {
             let last: Checkpoint = serde_json::from_str(&one.checkpoint).ok()?;
             let may_be = last.offset > 0
                 && (last.first_sha256.is_empty() || last.first_sha256 == wanted.first_sha256);
-            may_be.then(|| (last.offset, one.name.clone()))
+            let continues = wanted.options.again && one.ended_ms.is_none();
+            may_be.then(|| (continues, last.offset, one.name.clone()))
         })
         .collect();
     found.sort_by(|a, b| b.cmp(a));
-    found.into_iter().map(|(_, name)| name).collect()
+    found.into_iter().map(|(.., name)| name).collect()
 }
 
 fn open(client: &Client, name: &str, options: &Options) -> Result<Import, Failure> {
@@ -141,7 +161,8 @@ impl Wanted<'_> {
         let is_void = !has_same_layout && last.queued == 0;
         let starts_over = ended && (options.again || is_void);
         if starts_over && !input.is_file() {
-            // It cannot be read twice, so what is in the buffer has to be enough.
+            // It cannot be read twice, so what is in the buffer has to be enough. Whether the rest is the same, the
+            // run finds out.
             let head = input.head_hash_at(last.offset).map_err(unreadable)?;
             return Ok(match head == last.head_sha256 {
                 true => Relation::Own(Start::AtFirstRecord(None)),

@@ -166,3 +166,54 @@ fn what_an_older_version_has_imported_is_known() {
     assert!(printed.contains("queued 0 of 50"), "{printed}");
     assert_eq!(fixture.remembered(), 1);
 }
+
+#[test]
+fn an_input_is_still_known_after_another_one_with_the_same_beginning_came_again_from_a_pipe() {
+    let api = Sandbox::start();
+    let fixture = Fixture::new(&api);
+    // More than what can be compared before a pipe is read.
+    let common = records(&["a"], 0..1_000);
+    assert!(common.len() > 64 * 1024);
+    fixture.input("x.ndjson", format!("{common}{}", records(&["x"], 0..10)));
+    fixture.input(
+        "longer.ndjson",
+        format!("{common}{}", records(&["y"], 0..20)),
+    );
+    fixture.input("shorter.ndjson", &common);
+    fixture.import_ending_with(0, &["x.ndjson"]);
+    for name in ["longer.ndjson", "shorter.ndjson"] {
+        fixture.spool.client().flush_ok(secs(30));
+        let again = [
+            "-",
+            "--format",
+            "ndjson",
+            "--again",
+            "--commit-bytes",
+            "1000",
+        ];
+        let input = || File::open(fixture.inputs.path().join(name)).unwrap();
+        // The first run is interrupted before it can know that the input is another one.
+        let mut stopped = fixture.command(&again);
+        stopped.env("MEDITOPIA_MAX_SPOOL_BYTES", "100000");
+        let output = stopped.stdin(input()).output().unwrap();
+        assert_eq!(output.status.code(), Some(STOPPED), "{}", printed(&output));
+        let output = fixture.command(&again).stdin(input()).output().unwrap();
+        let printed = printed(&output);
+        assert_eq!(output.status.code(), Some(0), "{printed}");
+        assert!(printed.contains("where it was interrupted"), "{printed}");
+
+        for known in ["x.ndjson", name] {
+            let printed = fixture.import_ending_with(0, &[known]);
+            assert!(
+                printed.contains("queued 0 of"),
+                "{known} after {name}: {printed}"
+            );
+        }
+    }
+    // The same bytes again are no other input.
+    let remembered = fixture.remembered();
+    let mut again = fixture.command(&["-", "--format", "ndjson", "--again"]);
+    let file = File::open(fixture.inputs.path().join("longer.ndjson")).unwrap();
+    assert!(again.stdin(file).output().unwrap().status.success());
+    assert_eq!(fixture.remembered(), remembered);
+}
