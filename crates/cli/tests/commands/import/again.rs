@@ -1,12 +1,13 @@
 //! Imports that are repeated, with or without `--again`: an operator who follows the messages never
 //! enqueues a record twice.
 
-use std::fs;
-use std::process::Output;
+use std::fs::{self, File};
+use std::io::Write;
+use std::process::{Output, Stdio};
 
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::ClientExt;
-use meditopia_testkit::wait::secs;
+use meditopia_testkit::wait::{secs, wait_until};
 
 use super::{Fixture, NOTHING_QUEUED, SOME_BAD, STOPPED, arrived_once, printed, records};
 
@@ -210,4 +211,49 @@ fn appended_records_refused_as_all_or_nothing_do_not_make_earlier_records_be_que
     fixture.import_ending_with(0, &["x.ndjson", "--all-or-nothing", "--bad", "b2"]);
     fixture.spool.client().flush_ok(secs(30));
     assert_eq!(arrived_once(&api)["a"].len(), 60);
+}
+
+#[test]
+fn a_file_of_bad_records_that_another_import_has_made_under_a_given_name_is_never_cut() {
+    let api = Sandbox::start();
+    let fixture = Fixture::new(&api);
+    let pipe = ["-", "--format", "ndjson", "--bad", "b1"];
+    let mut killed = fixture.command(&pipe);
+    let mut killed = killed.stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = killed.stdin.take().unwrap();
+    let good = records(&["a"], 0..1);
+    input.write_all(good.as_bytes()).unwrap();
+    // It plans to use that name, and has nothing bad yet.
+    wait_until("the first commit", || {
+        let dirs = fs::read_dir(fixture.spool.path().join("import"))
+            .into_iter()
+            .flatten();
+        let mut files = dirs.map(|dir| dir.unwrap().path().join("progress.json"));
+        files.any(|file| fs::read_to_string(file).is_ok_and(|text| text.contains("/b1\"")))
+    });
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    drop(input);
+    assert!(!fixture.inputs.path().join("b1").exists());
+
+    fixture.input("y.ndjson", format!("{{}}\n{}", records(&["b"], 0..1)));
+    fixture.import_ending_with(SOME_BAD, &["y.ndjson", "--bad", "b1"]);
+    let of_other = fs::read(fixture.inputs.path().join("b1")).unwrap();
+    assert!(!of_other.is_empty());
+
+    let path = fixture.input("a.ndjson", format!("{good}[]\n"));
+    let mut again = fixture.command(&pipe);
+    let again = again.stdin(File::open(path).unwrap()).output().unwrap();
+    assert_eq!(again.status.code(), Some(SOME_BAD), "{}", printed(&again));
+    assert_eq!(
+        fs::read(fixture.inputs.path().join("b1")).unwrap(),
+        of_other
+    );
+    let names = fs::read_dir(fixture.inputs.path()).unwrap();
+    let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let own = names.find(|name| name.starts_with("b1-"));
+    assert_eq!(
+        fixture.bad_records(&own.expect("a file of its own"))[0].0,
+        2
+    );
 }
