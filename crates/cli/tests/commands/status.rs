@@ -166,7 +166,10 @@ fn status_of_another_users_spool_names_its_owner() {
     std::os::unix::fs::chown(&parent, Some(54_321), Some(54_321)).unwrap();
     // The other user may have no access to the directory in which the command was built.
     let program = parent.join("meditopia");
-    fs::copy(meditopia_command(), &program).unwrap();
+    // By another process: a child that a thread of this one forks meanwhile would have it open for writing.
+    let mut copy = Command::new("cp");
+    copy.arg(meditopia_command()).arg(&program);
+    assert!(copy.status().unwrap().success());
     let mut setpriv = Command::new("setpriv");
     let user = ["--reuid=54321", "--regid=54321", "--clear-groups"];
     let output = setpriv
