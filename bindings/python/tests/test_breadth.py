@@ -74,7 +74,7 @@ def test_what_the_table_names_is_there_in_the_command():
     commands = set(re.findall(r"^  ([a-z-]+)  ", said, re.M)) | {"--version"}
     assert names(4) <= commands
     lone = set(re.findall(r"`([a-z-]+)`", SECTION[SECTION.index("Only the command:") :]))
-    assert commands - names(4) - lone == {"completions", "man", "help"}
+    assert commands - names(4) - lone == {"try", "completions", "man", "help"}
 
 
 def found(pattern, file):

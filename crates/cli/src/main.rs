@@ -12,6 +12,7 @@ mod alarms;
 mod commands;
 mod control;
 mod failure;
+mod help;
 mod options;
 mod output;
 mod owner;
@@ -19,7 +20,7 @@ mod times;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
     adopt, completions, damaged, doctor, find, flush, forget, hold, import, in_doubt, man, pending,
@@ -50,7 +51,7 @@ enum Command {
     #[command(after_help = flush::EXIT_CODES)]
     Flush(flush::Options),
     /// Serve a local Partners API with a ledger, and with faults on request, for tests and trials
-    #[command(after_long_help = sandbox::CONTROL_HELP)]
+    #[command(after_help = sandbox::EXAMPLES, after_long_help = sandbox::long_help())]
     Sandbox(sandbox::Options),
     /// Make a copied or moved spool usable again, or give a spool another endpoint or account
     #[command(after_help = adopt::EXAMPLES)]
@@ -98,11 +99,13 @@ enum Command {
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::Options),
     /// Write the manual pages of this command into a directory
+    #[command(after_help = man::EXAMPLES)]
     Man(man::Options),
 }
 
 fn main() -> ExitCode {
-    let command_line = match CommandLine::try_parse() {
+    let matches = whole_command().try_get_matches();
+    let command_line = match matches.and_then(|matches| CommandLine::from_arg_matches(&matches)) {
         Ok(command_line) => command_line,
         Err(e) => return end_unparsed(&e),
     };
@@ -126,11 +129,18 @@ fn main() -> ExitCode {
         Command::Import(options) => import::run(&options),
         Command::Recover(options) => recover::run(&options),
         Command::Completions(options) => {
-            completions::run(&options, CommandLine::command()).map_err(Failure::from)
+            completions::run(&options, whole_command()).map_err(Failure::from)
         }
-        Command::Man(options) => man::run(&options, CommandLine::command()).map_err(Failure::from),
+        Command::Man(options) => {
+            man::run(&options, help::with_convention(CommandLine::command())).map_err(Failure::from)
+        }
     };
     outcome.unwrap_or_else(|failure| failure.report())
+}
+
+/// The command line with the overview of its subcommands.
+fn whole_command() -> clap::Command {
+    help::with_overview(CommandLine::command())
 }
 
 /// Prints what is wrong with the command line, or the help that was asked for.

@@ -13,6 +13,7 @@
 //! | a disk that is small, read-only, over FUSE or a container's | [`disks`] |
 //! | another user, or what only root may do | [`privileges`] |
 //! | to wait for something | [`wait`] |
+//! | all subcommands of the command, with their help | [`command_tree`] |
 //! | the command `meditopia run`, its log, its endpoint and its service manager | [`service`] |
 //! | to stop a process at each of its system calls | [`tracer`], [`schedule`] for orders of two processes |
 //! | to check order, losses and repetitions | [`ledger`]; [`crash_trials`] for many processes that were killed |
@@ -32,6 +33,7 @@ pub mod background_sender;
 pub mod browser;
 pub mod c_program;
 pub mod child;
+pub mod command_tree;
 pub mod crash_trials;
 pub mod disks;
 pub mod enqueuer;

@@ -22,30 +22,29 @@ use crate::options::spool::{SpoolOptions, TokenUse};
 use crate::output::{event_count, print_line};
 
 /// What `--help` says at its end.
-pub const EXAMPLES: &str = "Examples:
-  meditopia adopt /var/spool/shop                        after a move: continue as before
-  meditopia adopt /var/spool/shop --account staging      from now on it belongs to another account
-  meditopia adopt /var/spool/shop --endpoint https://partners.meditopia.com/default/v1/events
-                                                         from now on its events go to this endpoint
-
-Only --endpoint and --account change what the spool belongs to. The command refuses to run if the
+pub const EXAMPLES: &str = "Only --endpoint and --account change what the spool belongs to. The command refuses to run if the
 configuration or the environment names another endpoint or account and neither option is given,
 and it refuses a change while a process sends to the old endpoint. First make sure that no other
 copy of the spool will ever send: events that are pending in both would be delivered twice.
 
-A spool with events whose identity.json was removed gets a new one, for the endpoint and account that the
-options, the environment or the configuration name.
+A spool with events whose identity.json was removed gets a new one, for the endpoint and account
+that the options, the environment or the configuration name.
 
-Files that were copied while a sender ran are of different moments. The command compares them and names
-what may be missing.
+Files that were copied while a sender ran are of different moments. The command compares them and
+names what may be missing.
 
 Exit status:
   0  the spool was adopted
   1  the spool could not be adopted: see the message
   2  the configuration names another endpoint or account; nothing was changed
-  3  events may be missing in the copy, its store is damaged, or events wait that would go elsewhere; without
-     --yes nothing was changed
-  4  such a copy was adopted";
+  3  events may be missing in the copy, its store is damaged, or events wait that would go
+     elsewhere; without --yes nothing was changed
+  4  such a copy was adopted
+
+Examples:
+  meditopia adopt /var/spool/shop                       # after a move
+  meditopia adopt /var/spool/shop --account staging     # belongs to another one
+  meditopia adopt /var/spool/shop --endpoint https://api.example/v1/events";
 
 /// The arguments of `meditopia adopt`.
 #[derive(clap::Args)]

@@ -7,8 +7,8 @@ use clap::{Args, Command};
 use clap_complete::{Shell, generate};
 
 pub(crate) const EXAMPLES: &str = "Examples:
-  meditopia completions bash > ~/.local/share/bash-completion/completions/meditopia
-  meditopia completions zsh > \"${fpath[1]}/_meditopia\"
+  eval \"$(meditopia completions bash)\"                     # in ~/.bashrc
+  meditopia completions zsh > ~/.zfunc/_meditopia          # below fpath
   meditopia completions fish > ~/.config/fish/completions/meditopia.fish";
 
 #[derive(Args)]

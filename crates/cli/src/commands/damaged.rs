@@ -21,26 +21,42 @@ use crate::output::{
 use crate::times::Zone;
 
 /// The last part of `--help`.
-pub const EXAMPLES: &str = "Examples:
+pub const EXAMPLES: &str = "A file that cannot be read is named with its error; the others are listed, shown or requeued all the same.
+
+Exit status: 0 done, 1 failed or a file could not be read, 2 wrong usage, 3 needs confirmation: at the terminal, or by --yes.
+
+Examples:
   meditopia damaged list /var/spool/shop
-  meditopia damaged show /var/spool/shop
   meditopia damaged requeue /var/spool/shop --all
-  meditopia damaged acknowledge /var/spool/shop      ends the alert MeditopiaDamaged
+  meditopia damaged acknowledge /var/spool/shop    # ends MeditopiaDamaged";
 
-A file that cannot be read is named with its error; the others are listed, shown or requeued all the same.
+const LIST_EXAMPLES: &str = "Examples:
+  meditopia damaged list /var/spool/shop
+  meditopia damaged list /var/spool/shop --json | jq -r .file";
 
-Exit status: 0 done, 1 failed or a file could not be read, 2 wrong usage, 3 needs confirmation: at the terminal, or by --yes.";
+const SHOW_EXAMPLES: &str = "Examples:
+  meditopia damaged show /var/spool/shop";
+
+const REQUEUE_EXAMPLES: &str = "Examples:
+  meditopia damaged requeue /var/spool/shop --all";
+
+const ACKNOWLEDGE_EXAMPLES: &str = "Examples:
+  meditopia damaged acknowledge /var/spool/shop    # ends MeditopiaDamaged";
 
 /// The subcommands.
 #[derive(clap::Subcommand)]
 pub enum Damaged {
     /// List what was set aside: when, from where, how much, and how many events may stand in it
+    #[command(after_help = LIST_EXAMPLES)]
     List(ListOptions),
     /// Show the events that can be read there: user, event and time
+    #[command(after_help = SHOW_EXAMPLES)]
     Show(ShowOptions),
     /// Queue the events again that can be read there, each once
+    #[command(after_help = REQUEUE_EXAMPLES)]
     Requeue(RequeueOptions),
     /// Note that an operator knows of the damage up to now; this ends the alert
+    #[command(after_help = ACKNOWLEDGE_EXAMPLES)]
     Acknowledge(AcknowledgeOptions),
 }
 

@@ -18,7 +18,7 @@ pub const EXAMPLES: &str =
 
 Examples:
   meditopia find /var/spool/shop --user u-17
-  meditopia find /var/spool/shop --user u-17 --since 2026-11-20 --until 2026-11-21";
+  meditopia find /var/spool/shop --user u-17 --since '2 days ago'";
 
 /// The arguments of `meditopia find`.
 #[derive(clap::Args)]

@@ -24,7 +24,12 @@ pub const EXIT_CODES: &str = "Exit status:
   6  the timeout passed; the next sender delivers the rest
   7  delivery is paused and an operator has to look at the reason; every event is kept
 
-If delivery is paused, the command tries again first: by one request, at most every 30 s, and not during a hold.";
+If delivery is paused, the command tries again first: by one request, at most every 30 s, and not
+during a hold.
+
+Examples:
+  meditopia flush --config /etc/meditopia/shop.toml
+  meditopia flush --config /etc/meditopia/shop.toml --timeout 240 --quiet";
 
 /// How often the process that is elected is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -13,14 +13,15 @@ use crate::output::{event_count, print_line};
 /// The last part of `--help`.
 pub const EXAMPLES: &str = "What was enqueued before the command is erased: events that wait, rejected ones, receipts. What is
 enqueued while it runs may be erased or stay. When it returns, the bytes of what is erased are in no
-file of the spool, but for what it names. Requests that have left cannot
-be taken back, and what was delivered is at Meditopia. Stop what enqueues the user's events first.
+file of the spool, but for what it names. Requests that have left cannot be taken back, and what was
+delivered is at Meditopia. Stop what enqueues the user's events first.
 
-Example:
-  meditopia forget /var/spool/shop --user u-17
+Exit status: 0 nothing is left, 1 failed, 2 wrong usage, 3 needs confirmation: at the terminal, or
+by --yes, 6 something is left: the output says what and until when. After 1 and 6 the same command
+goes on.
 
-Exit status: 0 nothing is left, 1 failed, 2 wrong usage, 3 needs confirmation: at the terminal, or by
---yes, 6 something is left: the output says what and until when. After 1 and 6 the same command goes on.";
+Examples:
+  meditopia forget /var/spool/shop --user u-17";
 
 /// The arguments of `meditopia forget`.
 #[derive(clap::Args)]

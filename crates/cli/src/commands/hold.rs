@@ -10,8 +10,9 @@ use crate::output::{event_count, print_line};
 pub const HOLD_EXAMPLES: &str =
     "Applications can still enqueue, and every event is kept. The hold outlasts any restart.
 
-Example:
-  meditopia hold /var/spool/shop      then, to send again: meditopia resume /var/spool/shop";
+Examples:
+  meditopia hold /var/spool/shop
+  meditopia resume /var/spool/shop    # sends again";
 
 /// The last part of `meditopia resume --help`.
 pub const RESUME_EXAMPLES: &str =
@@ -24,7 +25,7 @@ another pause (mass_rejection), then the count of brake_users begins anew. They 
 events, and can be requeued. 0 takes back what is left of an earlier number.
 
 Examples:
-  meditopia resume /var/spool/shop    once the cause that meditopia status reports is gone
+  meditopia resume /var/spool/shop    # once the cause of the pause is gone
   meditopia resume /var/spool/shop --accept-rejections 3000";
 
 /// The arguments of `meditopia hold`.

@@ -17,23 +17,44 @@ use crate::output::event_rows::{Detail, RowPrinter};
 use crate::output::{OutputOptions, event_count, print_line};
 
 /// The last part of `--help`.
-pub const EXAMPLES: &str = "Examples:
-  meditopia in-doubt list /var/spool/shop
-  meditopia in-doubt bisect /var/spool/shop          find the event on which the API fails, set it aside
-  meditopia in-doubt set-aside /var/spool/shop --id 8519680 --yes
-
-Events that were set aside are listed by meditopia rejected and can be requeued from there.
+pub const EXAMPLES: &str =
+    "Events that were set aside are listed by meditopia rejected and can be requeued from there.
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 needs confirmation: at the terminal, or by --yes;
-of bisect also 6 not found in time, 7 delivery is paused for another reason.";
+of bisect also 6 not found in time, 7 delivery is paused for another reason.
+
+Examples:
+  meditopia in-doubt list /var/spool/shop
+  meditopia in-doubt bisect --config /etc/meditopia/shop.toml
+  meditopia in-doubt set-aside /var/spool/shop --id 17";
+
+const LIST_EXAMPLES: &str = "Examples:
+  meditopia in-doubt list /var/spool/shop
+  meditopia in-doubt list /var/spool/shop --json | jq -r .event.partner_user_id";
+
+const BISECT_EXAMPLES: &str =
+    "While a sender runs, the command needs no token. Without one it sends by itself.
+
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 needs confirmation: at the terminal, or by --yes,
+6 not found in time, 7 delivery is paused for another reason.
+
+Examples:
+  meditopia in-doubt bisect --config /etc/meditopia/shop.toml";
+
+const SET_ASIDE_EXAMPLES: &str = "Examples:
+  meditopia in-doubt set-aside /var/spool/shop --id 17       # an id of the list
+  meditopia in-doubt set-aside /var/spool/shop --all";
 
 /// The subcommands.
 #[derive(clap::Subcommand)]
 pub enum InDoubt {
     /// List them, one per line
+    #[command(after_help = LIST_EXAMPLES)]
     List(ListOptions),
     /// Find the event on which the API fails, and set it aside; the others may arrive twice
+    #[command(after_help = BISECT_EXAMPLES)]
     Bisect(bisect::BisectOptions),
     /// Remove events from their batch, so that the rest can be sent
+    #[command(after_help = SET_ASIDE_EXAMPLES)]
     SetAside(SetAsideOptions),
 }
 

@@ -7,6 +7,13 @@ use std::process::ExitCode;
 use clap::{Args, Command};
 use clap_mangen::Man;
 
+/// What the last part of each `--help` begins with.
+const EXAMPLES_BEGIN: &str = "Examples:";
+
+/// The last part of `--help`.
+pub(crate) const EXAMPLES: &str = "Examples:
+  meditopia man --out ~/.local/share/man/man1";
+
 #[derive(Args)]
 pub(crate) struct Options {
     /// The directory to write them into, such as /usr/local/share/man/man1; it is created if needed
@@ -24,10 +31,44 @@ pub(crate) fn run(options: &Options, mut command: Command) -> Result<ExitCode, S
         let path = options.out.join(page.get_filename());
         let mut text = Vec::new();
         page.render(&mut text)
-            .and_then(|()| fs::write(&path, text))
+            .and_then(|()| fs::write(&path, keep_lines(&String::from_utf8_lossy(&text))))
             .map_err(|e| failed(&path, e))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Shows what follows the options line by line, as `--help` does, with the examples in a section of their own. The
+/// generator has it all in one section, in which an example would be filled up with the next one.
+fn keep_lines(page: &str) -> String {
+    let mut kept = String::new();
+    let mut in_notes = false;
+    let mut lines = page.lines().peekable();
+    while let Some(line) = lines.next() {
+        let section = match line {
+            ".SH EXTRA" if lines.next_if_eq(&EXAMPLES_BEGIN).is_some() => Some("EXAMPLES"),
+            ".SH EXTRA" => Some("NOTES"),
+            EXAMPLES_BEGIN if in_notes => Some("EXAMPLES"),
+            _ => None,
+        };
+        if in_notes && (section.is_some() || line.starts_with(".SH ")) {
+            kept.push_str(".fi\n");
+            in_notes = false;
+        }
+        match section {
+            Some(section) => {
+                kept.push_str(&format!(".SH {section}\n.nf\n"));
+                in_notes = true;
+            }
+            None => {
+                kept.push_str(line);
+                kept.push('\n');
+            }
+        }
+    }
+    if in_notes {
+        kept.push_str(".fi\n");
+    }
+    kept
 }
 
 /// The pages of the command and of all subcommands that are not hidden.

@@ -11,13 +11,14 @@ use crate::output::event_rows::{Detail, RowPrinter};
 /// The last part of `--help`.
 pub const EXAMPLES: &str = "Examples:
   meditopia pending list /var/spool/shop --limit 20
-  meditopia pending list /var/spool/shop --user u-17 --since 2026-11-20 --json";
+  meditopia pending list /var/spool/shop --user u-17 --since '2h ago' --json";
 
 /// The subcommands.
 #[derive(clap::Subcommand)]
 pub enum Pending {
     /// List them, one per line, by the time of their enqueue: first those in the store, then those
     /// that no sender has taken over yet
+    #[command(after_help = EXAMPLES)]
     List(ListOptions),
 }
 

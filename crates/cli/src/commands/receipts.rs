@@ -15,14 +15,15 @@ pub const EXAMPLES: &str = "Receipts are kept for receipts_days, by default 7; 0
 
 Examples:
   meditopia receipts list /var/spool/shop --since '2h ago'
-  meditopia receipts list /var/spool/shop --user u-17 --since 2026-11-20 --until 2026-11-21
-  meditopia receipts list /var/spool/shop --json | jq -c '{time_ms, users: (.users | keys)}'";
+  meditopia receipts list /var/spool/shop --user u-17 --since '2 days ago'
+  meditopia receipts list /var/spool/shop --json | jq -c '.users | keys'";
 
 /// The subcommands.
 #[derive(clap::Subcommand)]
 pub enum Receipts {
     /// List the delivered requests, one per line, by the time of their delivery: time, status,
     /// events, kinds, users
+    #[command(after_help = EXAMPLES)]
     List(ListOptions),
 }
 

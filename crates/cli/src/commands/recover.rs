@@ -16,7 +16,11 @@ pub const EXIT_CODES: &str = "Exit status:
   0  the store is sound, or was recovered with every event
   1  the store could not be examined: see the message
   3  the store is damaged; without --yes nothing was done
-  4  the store was recovered, and some events are lost";
+  4  the store was recovered, and some events are lost
+
+Examples:
+  meditopia recover /var/spool/shop          # changes nothing
+  meditopia recover /var/spool/shop --yes";
 
 /// The arguments of `meditopia recover`.
 #[derive(clap::Args)]

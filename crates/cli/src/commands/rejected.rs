@@ -18,27 +18,50 @@ use crate::output::{OutputOptions, event_count, print_line};
 use crate::times::Zone;
 
 /// The last part of `--help`.
-pub const EXAMPLES: &str = "Examples:
-  meditopia rejected list /var/spool/shop --code A_1104 --since '2 days ago'
-  meditopia rejected show /var/spool/shop --id 17
-  meditopia rejected requeue /var/spool/shop --user u-17      once the API knows the user
-  meditopia rejected export /var/spool/shop > rejected.ndjson
-  meditopia rejected discard /var/spool/shop --until 2026-11-01 --yes
+pub const EXAMPLES: &str = "Exit status: 0 done, 1 failed, 2 wrong usage, 3 needs confirmation: at the terminal, or by --yes.
 
-Exit status: 0 done, 1 failed, 2 wrong usage, 3 needs confirmation: at the terminal, or by --yes.";
+Examples:
+  meditopia rejected list /var/spool/shop --code A_1104 --since '2 days ago'
+  meditopia rejected requeue /var/spool/shop --user u-17
+  meditopia rejected export /var/spool/shop > rejected.ndjson";
+
+const LIST_EXAMPLES: &str = "Examples:
+  meditopia rejected list /var/spool/shop
+  meditopia rejected list /var/spool/shop --code A_1104 --since '2 days ago'";
+
+const SHOW_EXAMPLES: &str = "Examples:
+  meditopia rejected show /var/spool/shop --id 17            # an id of the list
+  meditopia rejected show /var/spool/shop --user u-17 --json";
+
+const REQUEUE_EXAMPLES: &str = "Examples:
+  meditopia rejected requeue /var/spool/shop --user u-17   # now it is known
+  meditopia rejected requeue /var/spool/shop --all";
+
+const DISCARD_EXAMPLES: &str = "Examples:
+  meditopia rejected discard /var/spool/shop --id 17         # an id of the list
+  meditopia rejected discard /var/spool/shop --until '30 days ago'";
+
+const EXPORT_EXAMPLES: &str = "Examples:
+  meditopia rejected export /var/spool/shop > rejected.ndjson
+  meditopia rejected export /var/spool/shop --code A_1104 --output bad.ndjson";
 
 /// The subcommands.
 #[derive(clap::Subcommand)]
 pub enum Rejected {
     /// List them, one per line
+    #[command(after_help = LIST_EXAMPLES)]
     List(ShowOptions),
     /// Show all that is known about them: the event, the API's answer, times
+    #[command(after_help = SHOW_EXAMPLES)]
     Show(ShowOptions),
     /// Put them back at the end of the queue, to be sent again
+    #[command(after_help = REQUEUE_EXAMPLES)]
     Requeue(ChangeOptions),
     /// Remove them for good
+    #[command(after_help = DISCARD_EXAMPLES)]
     Discard(ChangeOptions),
     /// Write them as NDJSON, one object per line with the event as it was sent; they are kept
+    #[command(after_help = EXPORT_EXAMPLES)]
     Export(ExportOptions),
 }
 

@@ -19,6 +19,7 @@ mod event_lists;
 mod figures;
 mod first_programs;
 mod forget;
+mod help_examples;
 mod hold;
 mod hostile_application;
 mod hostile_owner;

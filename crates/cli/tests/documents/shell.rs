@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Output};
 
+use meditopia_testkit::command_tree::{all_commands, examples, subcommands};
 use meditopia_testkit::meditopia;
 
 /// Runs a command that has to succeed without any message on standard error; returns its output.
@@ -18,34 +19,6 @@ fn run(command: &mut Command) -> String {
         "{command:?}: {errors}"
     );
     String::from_utf8(stdout).unwrap()
-}
-
-/// The names under `Commands:` in the help of `words`.
-fn subcommands(words: &[String]) -> Vec<String> {
-    let help = run(meditopia().args(words).arg("-h"));
-    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    // A line with a deeper indent continues the line above.
-    listed
-        .take_while(|line| line.starts_with("  "))
-        .filter_map(|line| line.strip_prefix("  "))
-        .filter(|line| !line.starts_with(' '))
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| *name != "help")
-        .map(str::to_owned)
-        .collect()
-}
-
-/// The words of every command, including subcommands of subcommands.
-fn all_commands() -> Vec<Vec<String>> {
-    let mut found = vec![vec![]];
-    let mut next = 0;
-    while let Some(words) = found.get(next).cloned() {
-        for name in subcommands(&words) {
-            found.push([words.clone(), vec![name]].concat());
-        }
-        next += 1;
-    }
-    found
 }
 
 #[test]
@@ -75,8 +48,17 @@ fn every_command_has_a_manual_page_that_renders_without_a_warning() {
         let text = run(Command::new("man")
             .args(["--warnings", "--local-file"])
             .arg(pages.join(page))
-            .env("MANWIDTH", "100"));
+            .env("MANWIDTH", "80")
+            .env("LC_ALL", "C"));
         assert!(text.contains("SYNOPSIS"), "{page}: {text}");
+        let name = page.strip_suffix(".1").unwrap();
+        let words = commands
+            .iter()
+            .find(|words| words.join("-") == name.trim_start_matches("meditopia-"));
+        for example in examples(words.map_or(&[], |words| words)) {
+            let shown = text.lines().any(|line| line.trim() == example);
+            assert!(shown, "{page} does not show {example}: {text}");
+        }
     }
 }
 

@@ -37,8 +37,8 @@ Exit status:
   (2 also if the command line is wrong or the output cannot be written)
 
 Examples:
-  meditopia doctor --config /etc/shop/meditopia.toml
-  meditopia doctor /var/spool/shop --json";
+  meditopia doctor --config /etc/meditopia/shop.toml
+  meditopia doctor --config /etc/meditopia/shop.toml --json";
 
 /// The arguments of `meditopia doctor`.
 #[derive(clap::Args)]

@@ -81,8 +81,8 @@ Exit status:
 
 Examples:
   meditopia import events.ndjson --spool /var/spool/shop
-  meditopia import --flush --timeout 3600 --accept-bad --config /etc/shop/meditopia.toml friday.csv.gz
-  meditopia import users.csv --map user_id=partner_user_id --ignore-extra --spool /var/spool/shop"#;
+  meditopia import users.csv --map id=partner_user_id --spool /var/spool/shop
+  meditopia import friday.csv.gz --flush --config /etc/meditopia/shop.toml"#;
 
 /// The arguments of `meditopia import`.
 #[derive(clap::Args)]

@@ -50,7 +50,11 @@ Exit status:
   0  a signal ended it; the next sender delivers what is left, if anything
   1  it could not start or continue, for instance because its spool was replaced: see the message
   2  the command line or the configuration is wrong
-  6  it ended at once, by a second signal or because it was stuck; pending events are kept";
+  6  it ended at once, by a second signal or because it was stuck; pending events are kept
+
+Examples:
+  meditopia run --config /etc/meditopia/shop.toml
+  meditopia run --config /etc/meditopia/shop.toml --listen 127.0.0.1:9464";
 
 /// The arguments of `meditopia run`.
 #[derive(clap::Args)]

@@ -10,9 +10,17 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
 
-use meditopia_sandbox::{Handle, Server};
+use meditopia_sandbox::{CONTROL_HELP, Handle, Server};
 
-pub use meditopia_sandbox::CONTROL_HELP;
+/// The last part of `-h`.
+pub const EXAMPLES: &str = "Examples:
+  meditopia sandbox --port 8080 --stay       # its page: http://127.0.0.1:8080/
+  meditopia sandbox --unknown-user u-17 --expect-events 2 -- ./my-program";
+
+/// The last part of `--help`.
+pub fn long_help() -> String {
+    format!("{CONTROL_HELP}\n{EXAMPLES}")
+}
 
 /// The arguments of `meditopia sandbox`.
 #[derive(clap::Args)]

@@ -41,9 +41,9 @@ pub const EXAMPLES: &str =
 
 Examples:
   meditopia status /var/spool/shop
-  meditopia status /var/spool/shop --watch 5            again every 5 seconds, until Ctrl-C
+  meditopia status /var/spool/shop --watch 5            # until Ctrl-C
   meditopia status /var/spool/shop --json | jq .pending
-  meditopia status /var/spool/shop --check --warn-age 10m --crit-age 30m --warn-rejected 1";
+  meditopia status /var/spool/shop --check --warn-age 10m --warn-rejected 1";
 
 /// The exit status of `--check` if the spool could not be checked.
 pub const UNKNOWN: u8 = Grade::Unknown as u8;

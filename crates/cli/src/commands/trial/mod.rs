@@ -30,7 +30,7 @@ TMPDIR, or /tmp, and is removed at the end.
 Examples:
   meditopia try
   meditopia try python
-  meditopia try php --serve      the API goes on, with a page, until Ctrl-C";
+  meditopia try php --serve       # the API goes on, with a page, until Ctrl-C";
 
 /// What a shell adds to the number of the signal that ended a program.
 const ENDED_BY_SIGNAL: u8 = 128;
