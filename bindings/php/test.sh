@@ -23,6 +23,14 @@ within() {
 echo '-- types'
 php "$here/tests/types.php"
 
+echo '-- static analysis'
+target=${CARGO_TARGET_DIR:-$here/../../target}
+if [ -x "$target/mago/bin/mago" ]; then
+  sh "$here/tests/analyse.sh" "$scratch/analysis" "$(cd "$target/mago/bin" && pwd)/mago"
+else
+  echo "skipped: $target/mago/bin/mago is not there; .ci/setup builds it, with Rust 1.94 or newer"
+fi
+
 echo '-- promises in the command line'
 within "$here/tests/cli.php" "$scratch"
 

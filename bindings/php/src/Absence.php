@@ -40,7 +40,7 @@ final class Absence
     /** @param array<string, mixed> $options null for a client that sends itself, or keeps no spool */
     public static function of(Handle $client, array $options): ?self
     {
-        $watches = $options['role'] === 'enqueue' && ($options['durability'] ?? '') !== 'memory';
+        $watches = ($options['role'] ?? null) === 'enqueue' && ($options['durability'] ?? '') !== 'memory';
 
         return $watches ? new self($client, (string) ($options['spool'] ?? '')) : null;
     }

@@ -50,7 +50,7 @@ final class Client implements ClientInterface
         $options += ['role' => 'enqueue'];
         $this->handle = new Handle(Configuration::open(Library::get($library), $options), 'meditopia_client_free', $this);
         $this->log = new Log($this->handle, $logger, Absence::of($this->handle, $options));
-        $this->watchAt = hrtime(true) + self::WATCH_NS;
+        $this->watchAt = (int) hrtime(true) + self::WATCH_NS;
         $this->log->poll();
     }
 
@@ -64,6 +64,7 @@ final class Client implements ClientInterface
         ?LoggerInterface $logger = null,
         ?string $library = null,
     ): self {
+        // @mago-expect analysis:redundant-comparison - an option may be null
         $given = array_filter($options, static fn (mixed $value): bool => $value !== null);
         [$known, $unknown] = Configuration::sort(Library::get($library), Environment::options());
         $client = new self($given + $known, $logger, $library);
@@ -122,6 +123,7 @@ final class Client implements ClientInterface
         $user = \is_string($partnerUserId) ? $partnerUserId : Field::id('partner_user_id', $partnerUserId);
         $name = $event instanceof EventType ? $event->value : Field::event($event);
         $at = $receivedAt === null ? null : Field::time($receivedAt);
+        // @mago-expect analysis:mixed-assignment - text, or what is sent as JSON
         $value = $eventValue === null || \is_string($eventValue) ? $eventValue : Field::value($eventValue);
         if ($value !== null && !\is_string($value)) {
             $json = Field::json([
@@ -163,6 +165,7 @@ final class Client implements ClientInterface
         mixed $receivedAt = null,
     ): bool {
         try {
+            // @mago-expect analysis:possibly-null-argument,possibly-null-argument,possibly-null-argument - null is told like any wrong value
             $this->enqueue($token, $partnerUserId, $event, $eventValue, $receivedAt);
 
             return true;
@@ -283,7 +286,7 @@ final class Client implements ClientInterface
 
     private function watch(): void
     {
-        $this->watchAt = hrtime(true) + self::WATCH_NS;
+        $this->watchAt = (int) hrtime(true) + self::WATCH_NS;
         $this->log->end(true);
     }
 

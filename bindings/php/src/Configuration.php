@@ -32,6 +32,7 @@ final class Configuration
                 if ($value === null) {
                     continue;
                 }
+                // @mago-expect analysis:redundant-cast,redundant-cast - a key of digits is an int, whatever the type says
                 $status = $library->meditopia_config_set($config, (string) $key, self::text((string) $key, $value), $errorAt);
                 if ($status < 0) {
                     throw MeditopiaException::of($status, $error);
@@ -94,7 +95,7 @@ final class Configuration
         };
         // C would see what stands before it only.
         if (str_contains($text, "\0") || str_contains($key, "\0")) {
-            throw new InvalidArgument('option ' . strtok($key, "\0") . ': a NUL byte stands in it', -1);
+            throw new InvalidArgument('option ' . (string) strtok($key, "\0") . ': a NUL byte stands in it', -1);
         }
 
         return $text;

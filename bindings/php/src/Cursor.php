@@ -32,6 +32,7 @@ final class Cursor
     {
         $native = $this->handle->native();
 
+        // @mago-expect analysis:string-member-selector,mixed-return-statement - a list is read by functions of its name
         return $native->library->{"meditopia_{$this->list}_next"}($native->pointer, FFI::addr($this->row), $errorAt);
     }
 }

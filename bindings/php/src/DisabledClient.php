@@ -43,6 +43,7 @@ final class DisabledClient implements ClientInterface
         mixed $receivedAt = null,
     ): bool {
         try {
+            // @mago-expect analysis:possibly-null-argument,possibly-null-argument,possibly-null-argument - null is told like any wrong value
             $this->enqueue($token, $partnerUserId, $event, $eventValue, $receivedAt);
 
             return true;

@@ -30,9 +30,10 @@ final class Environment
     {
         $options = [];
         foreach ([getenv(), $_SERVER, $_ENV] as $variables) {
+            // @mago-expect analysis:redundant-cast,redundant-cast - a name of digits is an int, whatever the type says
             foreach ($variables as $name => $value) {
                 if (\is_string($value) && str_starts_with((string) $name, self::PREFIX) && $name !== Places::VARIABLE) {
-                    $options[strtolower(substr($name, \strlen(self::PREFIX)))] = $value;
+                    $options[strtolower(substr((string) $name, \strlen(self::PREFIX)))] = $value;
                 }
             }
         }

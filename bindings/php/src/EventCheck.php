@@ -12,6 +12,8 @@ use SensitiveParameter;
  * tests. The library has the last word; a test compares both on the same events.
  *
  * @internal
+ *
+ * @phpstan-type CheckedEvent array{token: string, partner_user_id: string, event: string, event_value: mixed, received_at: ?string}
  */
 final class EventCheck
 {
@@ -23,7 +25,7 @@ final class EventCheck
      *
      * @param array<mixed> $event
      *
-     * @return array{token: string, partner_user_id: string, event: string, event_value: mixed, received_at: ?string}
+     * @return CheckedEvent
      */
     public static function of(#[SensitiveParameter] array $event): array
     {
@@ -46,7 +48,7 @@ final class EventCheck
         }
         if (EventType::tryFrom($checked['event']) === null) {
             $known = implode(', ', array_map(static fn (EventType $type): string => $type->value, EventType::cases()));
-            throw Field::invalid('event: ' . json_encode($checked['event'], \JSON_INVALID_UTF8_SUBSTITUTE) . " is not one of $known");
+            throw Field::invalid('event: ' . json_encode($checked['event'], \JSON_INVALID_UTF8_SUBSTITUTE | \JSON_THROW_ON_ERROR) . " is not one of $known");
         }
         $bytes = \strlen(Field::json($checked));
         if ($bytes > self::MAX_BYTES) {
@@ -63,13 +65,14 @@ final class EventCheck
      * Each of many events, in the chunks of {@see Client::enqueueMany()}: of a chunk all are kept or none.
      *
      * @param iterable<mixed> $events
-     * @param callable(array<mixed>): void $keep
+     * @param callable(CheckedEvent): void $keep
      * @param-out int $kept
      */
     public static function each(#[SensitiveParameter] iterable $events, callable $keep, ?int &$kept = null): int
     {
         $kept = 0;
         $chunk = [];
+        // @mago-expect analysis:mixed-assignment - it is checked here
         foreach ($events as $event) {
             try {
                 $chunk[] = self::of(Field::eventOf($event));
@@ -89,11 +92,13 @@ final class EventCheck
 
     private static function requireTime(string $time): void
     {
+        $parts = [];
         $is = preg_match(self::TIME, $time, $parts) === 1;
+        /** @var array{string, string, string, string, string, string, string, 7?: string} $parts */
         // The API's own form has no offset; any other has to have one.
         $is = $is && (($parts[7] ?? '') !== '' || ($time[10] === ' ' && \strlen($time) === 19));
         if (!$is || !checkdate((int) $parts[2], (int) $parts[3], (int) $parts[1] ?: 2000) || $parts[4] > 23 || $parts[5] > 59 || $parts[6] > 59) {
-            throw Field::invalid('received_at: ' . json_encode($time, \JSON_INVALID_UTF8_SUBSTITUTE)
+            throw Field::invalid('received_at: ' . json_encode($time, \JSON_INVALID_UTF8_SUBSTITUTE | \JSON_THROW_ON_ERROR)
                 . ' is no time; give YYYY-MM-DD HH:MM:SS, or RFC 3339 with an offset');
         }
     }

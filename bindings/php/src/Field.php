@@ -90,7 +90,7 @@ final class Field
             $event['event_value'] = self::value($event['event_value']);
         }
         try {
-            return json_encode($event, self::JSON, self::DEPTH);
+            return (string) json_encode($event, self::JSON, self::DEPTH);
         } catch (\Throwable $failure) {
             throw self::unwritable($event, $failure->getMessage());
         }
@@ -137,6 +137,7 @@ final class Field
      */
     private static function unwritable(#[SensitiveParameter] array $event, string $why): InvalidEvent
     {
+        // @mago-expect analysis:mixed-assignment - what it is, is the question
         foreach ($event as $name => $value) {
             try {
                 json_encode([$name => $value], self::JSON, self::DEPTH);

@@ -50,6 +50,7 @@ final class Filter
                 continue;
             }
             $texts[] = $bytes = self::text($library, $name, $text);
+            // @mago-expect analysis:invalid-property-assignment-value - PHP reads such a field as text, and writes it as a pointer
             $filter->$name = $library->cast('char *', FFI::addr($bytes));
         }
 

@@ -67,6 +67,7 @@ final class Handle
         $native = self::$natives[$this] ?? null;
         if ($native !== null) {
             unset(self::$natives[$this]);
+            // @mago-expect analysis:string-member-selector - each kind of handle has a function of its own
             $native->library->{$this->free}($native->pointer);
         }
     }

@@ -44,7 +44,7 @@ final class Installation
             $path = $installation->put(Places::FILE, (string) file_get_contents($path));
         }
         $installation->put(self::HEADER, '#define FFI_SCOPE "' . Library::SCOPE . "\"\n#define FFI_LIB \"$path\"\n"
-            . file_get_contents(Library::header()));
+            . Library::headerText());
         $installation->put(self::PRELOAD, self::preload());
 
         return $installation->directory;
@@ -68,8 +68,10 @@ final class Installation
     private static function isInVendor(string $path): bool
     {
         $package = (string) realpath(\dirname(__DIR__));
-        $autoload = $GLOBALS['_composer_autoload_path'] ?? "$package/vendor/autoload.php";
-        foreach ([$package, realpath(\dirname((string) $autoload))] as $vendor) {
+        /** @var array{_composer_autoload_path?: string} $globals */
+        $globals = $GLOBALS;
+        $autoload = $globals['_composer_autoload_path'] ?? "$package/vendor/autoload.php";
+        foreach ([$package, realpath(\dirname($autoload))] as $vendor) {
             if ($vendor !== false && str_starts_with("$path/", "$vendor/")) {
                 return true;
             }
@@ -109,7 +111,7 @@ final class Installation
     {
         $file = "$this->directory/$name";
         self::requireName($file);
-        $new = "$file." . getmypid();
+        $new = "$file." . (int) getmypid();
         if (@file_put_contents($new, $content) !== \strlen($content) || !@chmod($new, 0644) || !@rename($new, $file)) {
             @unlink($new);
             throw self::unwritable($file);

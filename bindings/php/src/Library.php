@@ -52,10 +52,18 @@ final class Library
         return \dirname(__DIR__) . '/include/meditopia_ffi.h';
     }
 
+    public static function headerText(): string
+    {
+        $text = @file_get_contents(self::header());
+
+        return $text !== false ? $text : throw new LibraryNotFound(self::header() . ' cannot be read: install the package again');
+    }
+
     /** The file that the loader has found: only the kernel knows. */
     public static function mapped(): ?string
     {
         $maps = (string) @file_get_contents('/proc/self/maps');
+        $found = [];
         preg_match_all('~^\S+ \S+ \S+ \S+ \S+ +(/.*/libmeditopia[^/\n]*)$~m', $maps, $found);
 
         return $found[1][0] ?? null;
@@ -71,7 +79,7 @@ final class Library
         foreach (Places::of($path) as $place => $file) {
             try {
                 self::requireFit(FFI::cdef('uint32_t meditopia_abi_version(void);', $file), $place);
-                $library = FFI::cdef(file_get_contents(self::header()), $file);
+                $library = FFI::cdef(self::headerText(), $file);
                 self::$loadedFrom = $file;
 
                 return $library;
@@ -108,7 +116,7 @@ final class Library
         [$major, $minor] = [$version >> 16, $version & 0xffff];
         if ($major !== self::ABI_MAJOR || $minor < self::ABI_MINOR) {
             // Looked up only now: a request has no half a millisecond for it.
-            $file ??= (self::mapped() ?? 'the library') . ' (preloaded by ' . \ini_get('ffi.preload') . ')';
+            $file ??= (self::mapped() ?? 'the library') . ' (preloaded by ' . (string) \ini_get('ffi.preload') . ')';
             throw new LibraryNotFound(
                 "$file has version $major.$minor of the C interface; this package (" . \dirname(__DIR__) . ') needs '
                 . self::ABI_MAJOR . '.' . self::ABI_MINOR . ' or a later ' . self::ABI_MAJOR
@@ -123,7 +131,7 @@ final class Library
         [$major, $minor] = [$library->MEDITOPIA_ABI_MAJOR, $library->MEDITOPIA_ABI_MINOR];
         if ($major !== self::ABI_MAJOR || $minor < self::ABI_MINOR) {
             throw new LibraryNotFound(
-                \ini_get('ffi.preload') . " has version $major.$minor of the C interface; this package ("
+                (string) \ini_get('ffi.preload') . " has version $major.$minor of the C interface; this package ("
                 . \dirname(__DIR__) . ') needs ' . self::ABI_MAJOR . '.' . self::ABI_MINOR
                 . ': run vendor/bin/meditopia-install again, then restart php-fpm',
             );
@@ -139,7 +147,7 @@ final class Library
         }
         $missing = \ini_get('ffi.preload') === ''
             ? 'ffi.preload is not set: run vendor/bin/meditopia-install, and put the lines that it prints into php.ini'
-            : 'ffi.preload = ' . \ini_get('ffi.preload') . ' does not help alone, or is not the file of'
+            : 'ffi.preload = ' . (string) \ini_get('ffi.preload') . ' does not help alone, or is not the file of'
             . ' vendor/bin/meditopia-install: with ffi.enable = preload only preloaded classes may call C, so'
             . ' opcache.preload has to name the preload.php that it has written beside that, or a file that requires it,'
             . ' and opcache.enable has to be on; after an update by composer php-fpm has to be reloaded';

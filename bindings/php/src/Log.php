@@ -31,16 +31,17 @@ final class Log
 
     public function poll(): void
     {
-        if ($this->logger === null) {
+        $logger = $this->logger;
+        if ($logger === null) {
             return;
         }
         $native = $this->client->native();
-        $this->record ??= self::blank($native->library);
-        while ($native->library->meditopia_log_next($native->pointer, FFI::addr($this->record), null) === 0) {
-            $level = self::LEVELS[$this->record->level] ?? 'info';
-            $message = FFI::string($this->record->message);
-            $time = $this->record->time_ms;
-            self::tell(fn () => $this->logger->log($level, "meditopia: $message", ['time_ms' => $time]));
+        $record = $this->record ??= self::blank($native->library);
+        while ($native->library->meditopia_log_next($native->pointer, FFI::addr($record), null) === 0) {
+            $level = self::LEVELS[$record->level] ?? 'info';
+            $message = FFI::string($record->message);
+            $time = $record->time_ms;
+            self::tell(static fn (): mixed => $logger->log($level, "meditopia: $message", ['time_ms' => $time]));
         }
     }
 
@@ -55,7 +56,7 @@ final class Log
             return;
         }
         foreach ($messages as $message) {
-            self::tell(fn () => $this->logger?->warning("meditopia: $message"));
+            self::tell(fn (): mixed => $this->logger?->warning("meditopia: $message"));
         }
     }
 
@@ -83,7 +84,7 @@ final class Log
      */
     private function say(string $level, string $message, array $context = []): void
     {
-        self::tell(fn () => $this->logger === null
+        self::tell(fn (): mixed => $this->logger === null
             ? ErrorLog::write("meditopia: $message")
             : $this->logger->log($level, "meditopia: $message", $context));
     }

@@ -14,7 +14,7 @@ namespace Meditopia\PartnerEvents;
  */
 trait NotCopied
 {
-    private function __clone()
+    private function __clone(): void
     {
         throw self::notCopied('cloned');
     }

@@ -22,6 +22,7 @@ final class Operator
     private readonly CData $error;
 
     /** @internal ask `Client::operator()`, which stays alive as long as this */
+    // @mago-expect analysis:unused-property - it is held, and not used
     public function __construct(private readonly Client $owner, private readonly Handle $client)
     {
         $this->error = $client->native()->library->new('meditopia_error');
@@ -208,6 +209,7 @@ final class Operator
     private function call(string $function, mixed ...$arguments): void
     {
         $native = $this->client->native();
+        // @mago-expect analysis:string-member-selector,mixed-argument - of many functions, all of which answer with a status
         $this->succeed($native->library->$function($native->pointer, ...[...$arguments, FFI::addr($this->error)]));
     }
 

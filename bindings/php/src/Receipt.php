@@ -32,6 +32,9 @@ final class Receipt
     /** @internal */
     public static function of(CData $row): self
     {
+        /** @var list<array{partner_user_id: string, events: array<string, int>}> $perUser */
+        $perUser = json_decode((string) $row->users_json, true, flags: JSON_THROW_ON_ERROR);
+
         return new self(
             $row->id,
             $row->time_ms,
@@ -44,7 +47,7 @@ final class Receipt
             $row->video_events,
             $row->content_events,
             $row->users,
-            json_decode((string) $row->users_json, true, flags: JSON_THROW_ON_ERROR),
+            $perUser,
         );
     }
 }

@@ -25,7 +25,10 @@ final class StoredEvent
     /** @return array<string, mixed> the event as it goes to the API */
     public function event(): array
     {
-        return json_decode($this->json, true, flags: JSON_THROW_ON_ERROR);
+        /** @var array<string, mixed> $event */
+        $event = json_decode($this->json, true, flags: JSON_THROW_ON_ERROR);
+
+        return $event;
     }
 
     /** @internal */

@@ -72,8 +72,9 @@ final class Unloadable
 
     private static function ofGlibc(string $library, ?string $ours): ?string
     {
+        $found = [];
         preg_match_all('/\0GLIBC_(2\.\d+)(?=\0)/', $library, $found);
-        usort($found[1], version_compare(...));
+        usort($found[1], static fn (string $one, string $other): int => version_compare($one, $other));
         $needed = end($found[1]);
 
         return $needed === false || $ours === null || version_compare($ours, $needed, '>=')

@@ -91,6 +91,12 @@ run([
         check(str_contains($said, 'libmeditopia.so.0 (the loader: ldconfig, LD_LIBRARY_PATH): '), $said);
         check(str_contains($said, 'name its file in MEDITOPIA_LIBRARY'), $said);
     },
+    'a package that has lost its header says so, and what to do' => static function () use ($php, $package, $enqueue): void {
+        rename("$package/include", "$package/away");
+        $said = $php($enqueue('headless'));
+        rename("$package/away", "$package/include");
+        check($said === "Meditopia\\PartnerEvents\\Exception\\LibraryNotFound: $package/include/meditopia_ffi.h cannot be read: install the package again", $said);
+    },
     'a library of another version is named with its version and the one that is needed' => static function () use ($php, $library, $package, $scratch): void {
         $needed = Library::ABI_MAJOR . '.' . Library::ABI_MINOR;
         foreach ([[1 << 16, '1.0'], [0, '0.0']] as [$abi, $version]) {

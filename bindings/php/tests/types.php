@@ -2,7 +2,7 @@
 
 // Every member of the package has a type, and what a native type cannot say is in its comment: types.php
 //
-// PHPStan cannot be had from Debian; this holds what it would miss first.
+// PHPStan cannot be had from Debian; mago does the rest where it is (analyse.sh).
 
 declare(strict_types=1);
 

@@ -49,7 +49,7 @@ final class Outcome
     public static function ofFlush(callable $client, mixed $timeout): self
     {
         if (!is_numeric($timeout) || (float) $timeout < 0 || !is_finite((float) $timeout)) {
-            return new self(self::USAGE, 'timeout: ' . (\is_scalar($timeout) ? json_encode($timeout) : 'this') . ' is not a number of seconds');
+            return new self(self::USAGE, 'timeout: ' . (\is_scalar($timeout) ? (string) json_encode($timeout) : 'this') . ' is not a number of seconds');
         }
         try {
             $report = $client()->flush((float) $timeout);

@@ -52,6 +52,7 @@ abstract class MeditopiaException extends RuntimeException
         $class = self::BY_STATUS[$status] ?? Internal::class;
         $index = $error->event_index;
 
+        // @mago-expect analysis:ambiguous-instantiation-target - all classes of the table have this constructor
         return new $class(
             FFI::string($error->message),
             $status,
@@ -78,7 +79,7 @@ abstract class MeditopiaException extends RuntimeException
 
         return new static(
             "$what (event $index, counted from 0; the $acknowledged before its chunk are queued)",
-            $this->getCode(),
+            (int) $this->getCode(),
             $this->retryable,
             $this->pauseReason,
             $index,

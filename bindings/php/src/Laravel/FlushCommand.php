@@ -24,7 +24,12 @@ final class FlushCommand extends Command
 
     public function handle(Container $container, LoggerInterface $logger): int
     {
-        $outcome = Outcome::ofFlush(static fn (): Client => $container->make(Client::class), $this->option('timeout'));
+        $outcome = Outcome::ofFlush(static function () use ($container): Client {
+            /** @var Client $client */
+            $client = $container->make(Client::class);
+
+            return $client;
+        }, $this->option('timeout'));
         if ($outcome->isFailure()) {
             // The scheduler drops what a command prints.
             $logger->error("meditopia:flush: $outcome->text", ['status' => $outcome->status]);

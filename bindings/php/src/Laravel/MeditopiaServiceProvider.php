@@ -4,6 +4,8 @@ declare(strict_types=1);
 
 namespace Meditopia\PartnerEvents\Laravel;
 
+use Illuminate\Contracts\Config\Repository;
+use Illuminate\Contracts\Container\Container;
 use Illuminate\Support\ServiceProvider;
 use Meditopia\PartnerEvents\Client;
 use Meditopia\PartnerEvents\ClientInterface;
@@ -17,10 +19,16 @@ final class MeditopiaServiceProvider extends ServiceProvider
     public function register(): void
     {
         $this->mergeConfigFrom(self::CONFIG, 'meditopia');
-        $this->app->singleton(Client::class, static fn ($app): Client => Client::fromEnvironment(
-            $app['config']->get('meditopia'),
-            $app->bound(LoggerInterface::class) ? $app->make(LoggerInterface::class) : null,
-        ));
+        $this->app->singleton(Client::class, static function (Container $app): Client {
+            /** @var Repository $config */
+            $config = $app->make('config');
+            /** @var array<string, string|int|bool|null> $options */
+            $options = $config->get('meditopia');
+            /** @var ?LoggerInterface $logger */
+            $logger = $app->bound(LoggerInterface::class) ? $app->make(LoggerInterface::class) : null;
+
+            return Client::fromEnvironment($options, $logger);
+        });
         $this->app->alias(Client::class, ClientInterface::class);
     }
 

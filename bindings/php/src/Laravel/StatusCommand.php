@@ -20,7 +20,12 @@ final class StatusCommand extends Command
 
     public function handle(Container $container): int
     {
-        $outcome = Outcome::ofStatus(static fn (): Client => $container->make(Client::class));
+        $outcome = Outcome::ofStatus(static function () use ($container): Client {
+            /** @var Client $client */
+            $client = $container->make(Client::class);
+
+            return $client;
+        });
         $this->line($outcome->text);
 
         return $outcome->status;

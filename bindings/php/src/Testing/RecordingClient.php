@@ -14,7 +14,7 @@ use Meditopia\PartnerEvents\Report;
  * A client for the tests of an application: checks each event as the library does, and keeps them for the test
  * to look at. Needs neither a spool nor the library nor FFI.
  *
- * @phpstan-type RecordedEvent array{token: string, partner_user_id: string, event: string, event_value: mixed, received_at: ?string}
+ * @phpstan-import-type CheckedEvent from EventCheck as RecordedEvent
  */
 final class RecordingClient implements ClientInterface
 {
@@ -34,7 +34,7 @@ final class RecordingClient implements ClientInterface
     /** @return list<RecordedEvent> the events of this user */
     public function eventsOf(string $partnerUserId): array
     {
-        return array_values(array_filter($this->events, static fn (array $event): bool => $event['partner_user_id'] === $partnerUserId));
+        return array_values(array_filter($this->events, /** @param RecordedEvent $event */ static fn (array $event): bool => $event['partner_user_id'] === $partnerUserId));
     }
 
     public function enqueue(
@@ -59,6 +59,7 @@ final class RecordingClient implements ClientInterface
         mixed $receivedAt = null,
     ): bool {
         try {
+            // @mago-expect analysis:possibly-null-argument,possibly-null-argument,possibly-null-argument - null is told like any wrong value
             $this->enqueue($token, $partnerUserId, $event, $eventValue, $receivedAt);
 
             return true;
@@ -73,7 +74,7 @@ final class RecordingClient implements ClientInterface
     {
         $this->requireOpen();
         $acknowledged = 0;
-        EventCheck::each($events, function (array $event): void {
+        EventCheck::each($events, /** @param RecordedEvent $event */ function (array $event): void {
             $this->events[] = $event;
         }, $acknowledged);
 
