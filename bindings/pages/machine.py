@@ -62,7 +62,10 @@ class Machine:
             "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(release), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore",
             "COMPOSER_HOME": "/root/.composer", "COMPOSER_ALLOW_SUPERUSER": "1", "COMPOSER_NO_INTERACTION": "1",
         }  # fmt: skip
-        repositories = [{"type": "path", "url": f"{release}/php", "options": {"symlink": False}}, {"packagist.org": False}]
+        repositories = [
+            {"type": "path", "url": f"{release}/php", "options": {"symlink": False}},
+            {"packagist.org": False},
+        ]
         self.write("/root/.composer/config.json", json.dumps({"repositories": repositories}))
         self.write("/usr/local/bin/sudo", SUDO, 0o755)
         self._start_sandbox()
@@ -120,7 +123,9 @@ class Machine:
         for line in table.splitlines():
             if line.strip() and not line.startswith("#"):
                 *_, user, command = line.split(None, 6)
-                mailed += self.run(f"env -i PATH=/usr/bin:/bin HOME=/ SHELL=/bin/sh sh -c {shell_quote(command)}", user=user)
+                mailed += self.run(
+                    f"env -i PATH=/usr/bin:/bin HOME=/ SHELL=/bin/sh sh -c {shell_quote(command)}", user=user
+                )
         return mailed
 
     def start(self, command, cwd="/root", user="root", **environment):
@@ -144,11 +149,20 @@ class Machine:
 
     def spool_of(self, user, path):
         """Makes the spool for the sandbox, because a spool goes on with its endpoint, and pages name none."""
-        self.run(f"{self.built}/meditopia flush --spool {path}", user=user, MEDITOPIA_ENDPOINT=self.endpoint, MEDITOPIA_BEARER_TOKEN=self.token)
+        self.run(
+            f"{self.built}/meditopia flush --spool {path}",
+            user=user,
+            MEDITOPIA_ENDPOINT=self.endpoint,
+            MEDITOPIA_BEARER_TOKEN=self.token,
+        )
 
     def get(self, path, server):
         """Asks a server, by its port or its socket: gives status and body."""
-        connection = UnixConnection(server) if isinstance(server, str) else http.client.HTTPConnection("127.0.0.1", server, timeout=PATIENCE_S)
+        connection = (
+            UnixConnection(server)
+            if isinstance(server, str)
+            else http.client.HTTPConnection("127.0.0.1", server, timeout=PATIENCE_S)
+        )
         try:
             connection.request("GET", path, headers={"Host": "localhost"})
             answer = connection.getresponse()

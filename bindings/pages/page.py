@@ -1,8 +1,8 @@
 """The blocks of a page in docs/frameworks: each has a name, and a story has to use each of them. Its links are followed, too.
 
-    <!-- test: NAME -->
-    ```sh
-    ...
+<!-- test: NAME -->
+```sh
+...
 """
 
 import re
@@ -25,7 +25,9 @@ class Page:
             elif language is None:
                 where = f"{path}:{number}"
                 if name is None:
-                    raise SystemExit(f"{where}: no test runs this block; write <!-- test: NAME --> above it and use it in {self.name}.py")
+                    raise SystemExit(
+                        f"{where}: no test runs this block; write <!-- test: NAME --> above it and use it in {self.name}.py"
+                    )
                 if name in self._blocks:
                     raise SystemExit(f"{where}: a second block has the name {name}")
                 language, lines = line.strip("`"), []
@@ -48,7 +50,9 @@ class Page:
             if not target.exists():
                 raise SystemExit(f"{path}: the link to {link} leads nowhere")
             headings = re.findall(r"(?m)^#+ (.*)$", target.read_text()) if anchor else []
-            if anchor and anchor not in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}:
+            if anchor and anchor not in {
+                re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings
+            }:
                 raise SystemExit(f"{path}: {file or path.name} has no heading #{anchor}")
 
     def __getitem__(self, name):

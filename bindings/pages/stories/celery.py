@@ -34,7 +34,10 @@ def a_worker_that_is_told_to_stop_has_delivered_the_events_of_its_tasks(machine)
     worker = machine.start(f"sh -e -c '{lines}'", cwd=APP, user="myapp", **environment)
     until("the tasks", lambda: worker.said().count("succeeded in") == 10 or worker.poll() is not None)
     machine.stop(worker)
-    check(sorted(machine.values("17")) == [f"served-{number}" for number in range(10)], f"{machine.events()}\n{worker.said()}")
+    check(
+        sorted(machine.values("17")) == [f"served-{number}" for number in range(10)],
+        f"{machine.events()}\n{worker.said()}",
+    )
 
 
 def the_test_of_the_page_passes_where_no_library_is(machine):
@@ -43,7 +46,9 @@ def the_test_of_the_page_passes_where_no_library_is(machine):
 
 def the_sandbox_runs_a_worker(machine):
     order(machine, "sandboxed")
-    worker = machine.start(f"sh -e -c '{machine.page['sandbox']}'", cwd=APP, user="myapp", MEDITOPIA_FLUSH_INTERVAL_MS="50", **BROKER)
+    worker = machine.start(
+        f"sh -e -c '{machine.page['sandbox']}'", cwd=APP, user="myapp", MEDITOPIA_FLUSH_INTERVAL_MS="50", **BROKER
+    )
     until("the events in the sandbox", lambda: service.accepted(machine, worker) == "10")
     machine.stop(worker)
 

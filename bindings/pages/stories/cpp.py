@@ -52,7 +52,10 @@ def a_project_fetches_the_source_of_the_release_that_the_page_names(machine):
     url = found(r"GIT_REPOSITORY (\S+)", machine.page["fetch-content"])[1]
     machine.run(f"git config --global url.file://{upstream}.insteadOf {url}")
     machine.write(f"{HOME}/fetched/CMakeLists.txt", machine.page["fetch-content"])
-    machine.run(f"cp report.cpp fetched && cmake -S fetched -B fetched/build -DMEDITOPIA_BUILT={machine.built} && cmake --build fetched/build", cwd=HOME)
+    machine.run(
+        f"cp report.cpp fetched && cmake -S fetched -B fetched/build -DMEDITOPIA_BUILT={machine.built} && cmake --build fetched/build",
+        cwd=HOME,
+    )
     machine.run(machine.page["run"].replace("build/report", "fetched/build/report"), cwd=HOME)
     check(len(machine.values("user-1")) == 3, machine.events())
 

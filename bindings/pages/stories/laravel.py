@@ -145,14 +145,18 @@ def a_job_enqueues_in_a_worker(machine):
 
 def the_test_of_the_page_passes_with_phpunit_and_without_ffi(machine):
     artisan(machine, "config:clear")
-    said = machine.run("php -d ffi.enable=0 /usr/bin/phpunit --bootstrap tests/bootstrap.php tests/Feature", cwd=APP, user="www-data")
+    said = machine.run(
+        "php -d ffi.enable=0 /usr/bin/phpunit --bootstrap tests/bootstrap.php tests/Feature", cwd=APP, user="www-data"
+    )
     check("OK (1 test" in said, said)
 
 
 def the_lines_for_the_sandbox_deliver_there(machine):
     env = Path(f"{APP}/.env")
     kept = env.read_text()
-    env.write_text("".join(line for line in kept.splitlines(True) if "MEDITOPIA" not in line) + machine.page["sandbox-env"])
+    env.write_text(
+        "".join(line for line in kept.splitlines(True) if "MEDITOPIA" not in line) + machine.page["sandbox-env"]
+    )
     machine.run(f"ln -s {machine.built}/meditopia /usr/local/bin/meditopia")
     sandbox = machine.start(machine.page["sandbox"].strip())
     until("the sandbox", lambda: "url" in sandbox.said())
@@ -167,7 +171,9 @@ def the_lines_for_the_sandbox_deliver_there(machine):
 def a_development_machine_delivers_nothing_and_says_so(machine):
     provider = Path(f"{APP}/app/Providers/AppServiceProvider.php")
     kept = provider.read_text()
-    provider.write_text(kept.replace("register(): void\n    {\n", "register(): void\n    {\n" + machine.page["disabled"]))
+    provider.write_text(
+        kept.replace("register(): void\n    {\n", "register(): void\n    {\n" + machine.page["disabled"])
+    )
     env = Path(f"{APP}/.env")
     env.write_text(env.read_text() + "APP_ENV=local\n")
     machine.run(f"rm {APP}/storage/logs/laravel.log")

@@ -40,7 +40,9 @@ def the_lines_that_the_installer_prints_let_php_fpm_enqueue(machine):
 def the_units_of_systemd_are_right_and_deliver(machine):
     for kind in ("service", "timer"):
         machine.write(f"/etc/systemd/system/myapp-meditopia.{kind}", machine.page[kind])
-    machine.run("systemd-analyze verify --man=no /etc/systemd/system/myapp-meditopia.service /etc/systemd/system/myapp-meditopia.timer")
+    machine.run(
+        "systemd-analyze verify --man=no /etc/systemd/system/myapp-meditopia.service /etc/systemd/system/myapp-meditopia.timer"
+    )
     machine.run("php /srv/myapp/public/index.php", user="www-data")
     unit = machine.page["service"]
     environment = dict(pair.split("=", 1) for pair in found(r"Environment=(.*)", unit)[1].split())
@@ -49,7 +51,11 @@ def the_units_of_systemd_are_right_and_deliver(machine):
 
 
 def a_bad_event_is_logged_and_the_page_is_served(machine):
-    code = machine.page["enqueue"] + "$user = (object) ['token' => 't', 'id' => 17]; $title = 'calm';\n" + machine.page["try"]
+    code = (
+        machine.page["enqueue"]
+        + "$user = (object) ['token' => 't', 'id' => 17]; $title = 'calm';\n"
+        + machine.page["try"]
+    )
     machine.write("/srv/myapp/public/try.php", code + "$user->id = null;\n" + machine.page["try"] + "echo 'served';\n")
     said = machine.run("php -d display_errors=1 -d error_log=/dev/stderr /srv/myapp/public/try.php", user="www-data")
     check("an event was not queued: partner_user_id: " in said and said.endswith("served"), said)

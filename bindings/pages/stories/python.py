@@ -17,8 +17,10 @@ def the_first_lines_install_enqueue_and_deliver(machine):
 
 
 def the_line_of_cron_delivers_what_a_process_has_left(machine):
-    script = machine.page["script"].replace("    client.enqueue", "    import os\n    client.enqueue") + "    os._exit(0)\n"
-    machine.write(f"{APP}/killed.py", script.replace("bearer_token_file=", "role=\"enqueue\", bearer_token_file="))
+    script = (
+        machine.page["script"].replace("    client.enqueue", "    import os\n    client.enqueue") + "    os._exit(0)\n"
+    )
+    machine.write(f"{APP}/killed.py", script.replace("bearer_token_file=", 'role="enqueue", bearer_token_file='))
     machine.run("python killed.py", cwd=APP, user="myapp")
     check(machine.values("user-1") == ["morning calm"], machine.events())
     check(machine.cron(machine.page["cron"]) == "", "cron has nothing to mail")
@@ -41,7 +43,10 @@ def the_servers_deliver_at_sigterm_what_they_have_acknowledged(machine):
 def the_doubles_need_no_library(machine):
     machine.write(f"{APP}/recording.py", machine.page["recording"])
     machine.run("python recording.py", cwd=APP, MEDITOPIA_LIBRARY="/none")
-    machine.write(f"{APP}/disabled.py", machine.page["disabled"] + "client.enqueue(token='t', partner_user_id='u', event='video')\n")
+    machine.write(
+        f"{APP}/disabled.py",
+        machine.page["disabled"] + "client.enqueue(token='t', partner_user_id='u', event='video')\n",
+    )
     said = machine.run("python disabled.py", cwd=APP, MEDITOPIA_LIBRARY="/none")
     check("disabled" in said, said)
     said = machine.run("python disabled.py", cwd=APP, user="myapp", MEDITOPIA_SPOOL=service.SPOOL)

@@ -29,8 +29,10 @@ def install(machine):
     own = machine.run(f"{APP}/.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))'").strip()
     machine.write(f"{own}/tools.pth", packages)
     for tool in TOOLS:
-        machine.write(f"{APP}/.venv/bin/{tool}", f"#!/bin/sh\nexec {APP}/.venv/bin/python -m {tool} \"$@\"\n", 0o755)
-    machine.write(f"{APP}/.venv/bin/uwsgi", f"#!/bin/sh\nPYTHONPATH={own}:{packages} exec {tools}/bin/uwsgi \"$@\"\n", 0o755)
+        machine.write(f"{APP}/.venv/bin/{tool}", f'#!/bin/sh\nexec {APP}/.venv/bin/python -m {tool} "$@"\n', 0o755)
+    machine.write(
+        f"{APP}/.venv/bin/uwsgi", f'#!/bin/sh\nPYTHONPATH={own}:{packages} exec {tools}/bin/uwsgi "$@"\n', 0o755
+    )
     machine.environment["PATH"] = f"{APP}/.venv/bin:{machine.environment['PATH']}"
     machine.environment["PYTHONDONTWRITEBYTECODE"] = "1"
     machine.spool_of("myapp", SPOOL)

@@ -41,7 +41,9 @@ SERVERS = {
 def applications(tmp_path_factory):
     """The application of each page, in a directory of the page's name."""
     top = tmp_path_factory.mktemp("applications")
-    page = {name: Page(ROOT / "docs" / "frameworks" / f"{name}.md") for name in ("flask", "django", "fastapi", "celery")}
+    page = {
+        name: Page(ROOT / "docs" / "frameworks" / f"{name}.md") for name in ("flask", "django", "fastapi", "celery")
+    }
     files = {
         "flask/app.py": page["flask"]["app"],
         "fastapi/app.py": page["fastapi"]["app"],
@@ -94,7 +96,9 @@ class Example:
 
 
 @pytest.mark.parametrize("name", SERVERS)
-def test_a_server_that_is_told_to_stop_delivers_every_event_that_it_has_acknowledged(applications, api, spool, tmp_path, name):
+def test_a_server_that_is_told_to_stop_delivers_every_event_that_it_has_acknowledged(
+    applications, api, spool, tmp_path, name
+):
     page, command = SERVERS[name]
     with Example(command, applications / page, tmp_path, **environment(api, spool)) as server:
         port = int(until("the port", lambda: re.search(LISTENS, server.said())).group(1))
