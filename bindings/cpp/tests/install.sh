@@ -1,5 +1,5 @@
 #!/bin/sh
-# Where `make install` puts things, and that `make uninstall` takes exactly those away.
+# Where `make install` puts things, and that `make uninstall` takes exactly those away: bindings/cpp/README.md.
 . "$(dirname "$0")/part.sh"
 installer=$ROOT/bindings/install/install.sh
 version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' "$ROOT/Cargo.toml")

@@ -17,6 +17,10 @@ for pair in "$old pip==19.3.1" "python3 pip"; do
   # As the README says it, and without a network: no other package is needed.
   (cd "$WORK" && PATH=$venv/bin:$PATH PIP_NO_INDEX=1 PIP_QUIET=1 PIP_DISABLE_PIP_VERSION_CHECK=1 sh -eu -c "$(install_line pip)") ||
     fail "$("$venv/bin/pip" --version) does not take the wheel"
+  # By its name, as bindings/python/README.md says it.
+  "$venv/bin/pip" uninstall --quiet --yes meditopia
+  (PATH=$venv/bin:$PATH PIP_NO_INDEX=1 PIP_FIND_LINKS=$DIST PIP_QUIET=1 PIP_DISABLE_PIP_VERSION_CHECK=1 pip install meditopia) ||
+    fail "$("$venv/bin/pip" --version) does not find the wheel by its name"
   "$venv/bin/python" -m meditopia --version | grep -q "$VERSION" || fail "python -m meditopia"
   cd "$WORK"
   MEDITOPIA_SPOOL=$(mktemp -d "$WORK/spool.XXXXXX")/spool

@@ -171,17 +171,7 @@ fn every_item_of_the_source_that_the_design_names_exists() {
 }
 
 /// Pages that are being written; a link to one is good before it is there.
-const AWAITED: [&str; 9] = [
-    "docs/docker.md",
-    "docs/frameworks/php.md",
-    "docs/frameworks/laravel.md",
-    "docs/frameworks/symfony.md",
-    "docs/frameworks/python.md",
-    "docs/frameworks/flask.md",
-    "docs/frameworks/django.md",
-    "docs/frameworks/fastapi.md",
-    "docs/frameworks/celery.md",
-];
+const AWAITED: [&str; 1] = ["docs/docker.md"];
 
 #[test]
 fn every_link_of_a_document_leads_somewhere() {

@@ -7,6 +7,7 @@
 //! | `file: NAME` | the block is a file of that name, for blocks that follow |
 //! | `as root` | root types the block; one with `sudo` in it, too |
 //! | `before: COMMAND` | what the page takes for granted here |
+//! | `begins with: CODE`, `ends with: CODE` | lines around a part of a program |
 //! | `runs until: COMMAND` | the block goes on until it gets SIGTERM, here as soon as this command succeeds |
 //! | `install` | the block installs files of a release: `make dist-check` runs it |
 //! | `run by: FILE` | a test of its own runs the block |
@@ -21,10 +22,12 @@ pub enum Mark {
     File(String),
     AsRoot,
     Before(String),
+    Begins(String),
+    Ends(String),
     RunsUntil(String),
     Install,
     RunBy(String),
-    Test(String),
+    Test,
 }
 
 #[derive(Debug)]
@@ -50,10 +53,12 @@ fn mark(comment: &str) -> Option<Mark> {
         "file" => Mark::File(what),
         "as root" => Mark::AsRoot,
         "before" => Mark::Before(what),
+        "begins with" => Mark::Begins(what),
+        "ends with" => Mark::Ends(what),
         "runs until" => Mark::RunsUntil(what),
         "install" => Mark::Install,
         "run by" => Mark::RunBy(what),
-        "test" => Mark::Test(what),
+        "test" => Mark::Test,
         _ => return None,
     })
 }

@@ -45,16 +45,41 @@ fn script(block: &Block, text: &Path) -> Option<String> {
     run.map(|run| before + &run)
 }
 
-/// What cron starts for each line of a file in `/etc/cron.d`, with as little around it.
+/// What cron starts for each line of a file in `/etc/cron.d`, or of a user's own table, with as little around it.
 fn cron(table: &str) -> String {
     let started = table.lines().map(|line| {
-        let words: Vec<&str> = line.splitn(7, ' ').collect();
-        let (user, command) = (words[5], words[6].replace('\'', "'\\''"));
+        let (mut user, mut command) = ("www-data", line.splitn(6, ' ').last().unwrap());
+        let (first, rest) = command.split_once(' ').unwrap();
+        if !first.contains(['=', '/']) {
+            (user, command) = (first, rest);
+        }
+        let command = command.replace('\'', "'\\''");
         format!(
             "sudo -u {user} sh -c 'cd / && export PATH=/usr/bin:/bin && {command}' >mail 2>&1\ncat mail\n[ ! -s mail ]\n"
         )
     });
     started.collect()
+}
+
+/// The whole program that a block is, or is a part of.
+fn program(block: &Block) -> String {
+    let missing_tag = block.language == "php" && !block.text.starts_with("<?php");
+    let mut text = block.text.clone();
+    for mark in block.marks.iter().rev() {
+        if let Mark::Begins(code) = mark {
+            text = format!("{code}\n{text}");
+        }
+    }
+    for mark in &block.marks {
+        if let Mark::Ends(code) = mark {
+            text.push_str(&format!("{code}\n"));
+        }
+    }
+    if missing_tag {
+        format!("<?php\n{text}")
+    } else {
+        text
+    }
 }
 
 /// Whether this test can run the block.
@@ -71,9 +96,7 @@ pub fn run(page: &Page, blocks: &[&Block]) -> Output {
     let mut order = String::new();
     for (number, block) in blocks.iter().enumerate() {
         let number = format!("{number:03}");
-        let missing_tag = block.language == "php" && !block.text.starts_with("<?php");
-        let text = if missing_tag { "<?php\n" } else { "" }.to_owned() + &block.text;
-        fs::write(scripts.join(format!("{number}.text")), text).unwrap();
+        fs::write(scripts.join(format!("{number}.text")), program(block)).unwrap();
         let script = script(
             block,
             &Path::new("/opt/steps").join(format!("{number}.text")),

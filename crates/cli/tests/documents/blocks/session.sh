@@ -38,16 +38,22 @@ lend "$MEDITOPIA_VENV" /opt/venv
 printf '#!/bin/sh\nexec /opt/venv/bin/python -m pytest -p no:cacheprovider "$@"\n' >$opt/bin/pytest
 chmod 755 $opt/bin/sudo $opt/bin/pytest
 cp -r "$steps/scripts" /opt/steps
+# The repository after `make demo`.
+lend "$root/bindings" /srv/repository/bindings
+lend "$root/include" /srv/repository/include
+mkdir -p /srv/repository/target/demo
+ln -s $opt/bin/meditopia $opt/lib/* /srv/repository/target/demo
+chown www-data /srv/repository
 # The page's directory, with what a deployment leaves there.
 install -d -o www-data -g www-data /srv/myapp /srv/home
+export COMPOSER_HOME=/opt/composer COMPOSER_ALLOW_SUPERUSER=1
 if grep -q -e vendor -e '<?php' /opt/steps/*; then
-  export COMPOSER_HOME=/opt/composer COMPOSER_ALLOW_SUPERUSER=1
   mkdir $COMPOSER_HOME /opt/php
   cp -r "$root/bindings/php/." /opt/php
   install -D "$built/libmeditopia.so" /opt/php/lib/linux-x86_64/libmeditopia.so.0
   echo '{"repositories": [{"type": "path", "url": "/opt/php", "options": {"symlink": false}}, {"packagist.org": false}]}' >$COMPOSER_HOME/config.json
   (cd /srv/myapp && composer require --quiet --no-interaction meditopia/partner-events)
-  chown -R www-data /srv/myapp
+  chown -R www-data /srv/myapp $COMPOSER_HOME
 fi
 
 cat >/opt/steps/all <<'ALL'
@@ -76,6 +82,6 @@ while read -r number user place <&3; do
   as "$user" sh -eu "/opt/steps/$number" 3<&- || { echo "FAILED: $place ended with $?"; exit 1; }
 done
 ALL
-exec env -i PATH="$opt/bin:$PATH" HOME=/srv/home LANG=C.UTF-8 PAGE="$MEDITOPIA_PAGE" \
+exec env -i PATH="$opt/bin:$PATH" HOME=/srv/home LANG=C.UTF-8 COMPOSER_HOME=$COMPOSER_HOME PAGE="$MEDITOPIA_PAGE" \
   LD_LIBRARY_PATH=$opt/lib LIBRARY_PATH=$opt/lib CPATH=$opt/include PYTHONPATH=$opt/python PYTHONDONTWRITEBYTECODE=1 \
   meditopia sandbox "$@" -- sh /opt/steps/all
