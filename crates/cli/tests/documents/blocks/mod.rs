@@ -189,7 +189,7 @@ fn check_commands(place: &str, line: &str, seen: &mut BTreeSet<String>) {
         if before.is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')) {
             continue;
         }
-        let command = &line[at + "meditopia ".len()..];
+        let command = line[at + "meditopia ".len()..].replace('\'', " ");
         let words: Vec<&str> = command.split_whitespace().collect();
         let is_name = |word: &&&str| word.starts_with(|c: char| c.is_ascii_lowercase());
         let Some(name) = words.first().filter(is_name) else {
@@ -203,7 +203,6 @@ fn check_commands(place: &str, line: &str, seen: &mut BTreeSet<String>) {
         let ends = ["--", "|", "||", "&&", ";"];
         let options = words.iter().take_while(|word| !ends.contains(word));
         for option in options.filter(|word| word.starts_with("--")) {
-            let option = option.trim_end_matches('\'');
             let is_known = known.iter().any(|help| help.contains(option));
             assert!(is_known, "{place}: {name} has no {option}: {line}");
         }
