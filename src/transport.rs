@@ -43,6 +43,7 @@ pub use connect::{Stage, Watch};
 use names::NameCache;
 pub use names::Spawn;
 use roots::Roots;
+pub use roots::SYSTEM_BUNDLES;
 use secrets::Secrets;
 use wording::Peer;
 

@@ -30,7 +30,7 @@ use crate::process::read_file;
 const BUNDLE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Where systems keep their bundles: Debian, Fedora, RHEL, openSUSE, Alpine and macOS, FreeBSD.
-pub(super) const SYSTEM_BUNDLES: [&str; 6] = [
+pub const SYSTEM_BUNDLES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod damaged;
 pub mod doctor;
 pub mod find;
+pub mod fleet;
 pub mod flush;
 pub mod forget;
 pub mod hold;

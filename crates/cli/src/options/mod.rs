@@ -5,4 +5,5 @@ pub mod list;
 pub mod rejected_selection;
 pub mod sender_config;
 pub mod spool;
+pub mod store;
 pub mod typed;

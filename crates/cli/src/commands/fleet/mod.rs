@@ -1,0 +1,117 @@
+//! `meditopia fleet`: sets a fleet's database up, upgrades it, and lists its hosts, relays and lanes.
+
+mod lists;
+mod setup;
+
+use std::process::ExitCode;
+
+use crate::failure::Failure;
+use crate::options::store::StoreArguments;
+use crate::output::OutputOptions;
+
+/// The last part of `--help`.
+pub const EXAMPLES: &str = "Examples:
+  meditopia fleet init --store postgres://admin@db/shop --lanes 16
+  meditopia fleet sql --lanes 16 > fleet.sql               for a DBA who runs it by hand
+  meditopia fleet hosts --store-file /etc/meditopia/store
+
+Who sets a fleet up may create roles, and schemas in the database. Everybody else needs one of the roles
+meditopia_forward (hosts), meditopia_enqueue (applications that enqueue by SQL), meditopia_relay (relays and
+operators) or meditopia_read (who only looks).
+
+Exit status: 0 done, 1 failed, 2 wrong usage or configuration.";
+
+/// The subcommands.
+#[derive(clap::Subcommand)]
+pub enum Fleet {
+    /// Set a fleet up in a database: schema and roles
+    Init(InitOptions),
+    /// Bring the schema of an older version to that of this program
+    Upgrade(StoreOnly),
+    /// Print the SQL that init runs, for a DBA who runs it by hand
+    Sql(PlanOptions),
+    /// List the hosts that forward: how far, and since when one is behind
+    Hosts(ListOptions),
+    /// List the relays that deliver, and those that the API refuses
+    Relays(ListOptions),
+    /// List the lanes, the relay that owns each, and what was delivered
+    Lanes(ListOptions),
+    /// Use a database that was restored, moved or copied: no other copy may ever be used again
+    Adopt(AdoptOptions),
+}
+
+/// The arguments of `init`.
+#[derive(clap::Args)]
+pub struct InitOptions {
+    #[command(flatten)]
+    store: StoreArguments,
+    #[command(flatten)]
+    plan: PlanOptions,
+}
+
+/// What a fleet is set up with.
+#[derive(clap::Args)]
+pub struct PlanOptions {
+    /// Over how many lanes users are spread: so many requests may be in flight at once
+    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    lanes: u16,
+    /// The URL that events are posted to; by default that of the Partners API
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// The account that the events are of
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    account: String,
+    /// The UTC offset that the times of events which SQL enqueues are converted to
+    #[arg(
+        long,
+        value_name = "OFFSET",
+        default_value = "+00:00",
+        allow_hyphen_values = true
+    )]
+    utc_offset: String,
+    /// The largest event that SQL enqueues, in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(256..=1_048_576))]
+    max_event_bytes: u32,
+}
+
+/// The arguments of `upgrade`.
+#[derive(clap::Args)]
+pub struct StoreOnly {
+    #[command(flatten)]
+    store: StoreArguments,
+}
+
+/// The arguments of the lists.
+#[derive(clap::Args)]
+pub struct ListOptions {
+    #[command(flatten)]
+    store: StoreArguments,
+    #[command(flatten)]
+    output: OutputOptions,
+}
+
+/// The arguments of `adopt`.
+#[derive(clap::Args)]
+pub struct AdoptOptions {
+    #[command(flatten)]
+    store: StoreArguments,
+    /// The new endpoint for all its events; by default the present one
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// The new account that it belongs to; by default the present one
+    #[arg(long, value_name = "TEXT")]
+    account: Option<String>,
+}
+
+/// Carries out the subcommand.
+pub fn run(command: &Fleet) -> Result<ExitCode, Failure> {
+    match command {
+        Fleet::Init(options) => setup::init(options),
+        Fleet::Upgrade(options) => setup::upgrade(options),
+        Fleet::Sql(options) => setup::print_sql(options),
+        Fleet::Hosts(options) => lists::hosts(options),
+        Fleet::Relays(options) => lists::relays(options),
+        Fleet::Lanes(options) => lists::lanes(options),
+        Fleet::Adopt(options) => setup::adopt(options),
+    }
+}

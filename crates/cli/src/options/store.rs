@@ -1,0 +1,76 @@
+//! The store of a fleet: the options that say where the database is.
+
+use std::path::PathBuf;
+
+use meditopia_fleet::address::{Address, StoreOptions};
+use meditopia_fleet::connection::Connection;
+use meditopia_fleet::failure::{Failure as StoreFailure, Outcome};
+use meditopia_fleet::settings::Given;
+
+use crate::failure::{FAILED, Failure, USAGE};
+
+/// The store of a command.
+#[derive(clap::Args)]
+pub struct StoreArguments {
+    /// The store's URL, postgres://user@host/database, without a password: every user of this host can see a command
+    /// line. MEDITOPIA_STORE, a file, ~/.pgpass and PGPASSWORD may hold one
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+    /// A file that holds the store's URL
+    #[arg(long, value_name = "FILE", conflicts_with = "store")]
+    store_file: Option<PathBuf>,
+    /// A PEM file of certificate authorities to trust for the store instead of the system's
+    #[arg(long, value_name = "FILE")]
+    store_ca_file: Option<PathBuf>,
+    /// A TOML file with store, store_file, store_ca_file or store_allow_plaintext; the environment takes precedence
+    /// over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl StoreArguments {
+    /// What the command line, the environment and the file say of the store.
+    pub fn options(&self) -> Result<StoreOptions, Failure> {
+        let mut given = Given {
+            store: self.store.as_deref().map(Into::into),
+            store_file: self.store_file.clone(),
+            store_ca_file: self.store_ca_file.clone(),
+            store_allow_plaintext: None,
+        };
+        given.complete(self.config.as_deref())?;
+        Ok(given.options()?)
+    }
+
+    /// How the store is reached.
+    pub fn address(&self) -> Result<Address, Failure> {
+        if self.store.as_deref().is_some_and(has_password) {
+            return Err(Failure::new(
+                USAGE,
+                "--store: every user of this host can see a password on a command line; put the URL into a file and name that with --store-file, or use MEDITOPIA_STORE",
+            ));
+        }
+        Ok(Address::read(&self.options()?)?)
+    }
+
+    /// Connects.
+    pub fn connect(&self) -> Result<Connection, Failure> {
+        Ok(Connection::open(&self.address()?)?)
+    }
+}
+
+/// Anything that may be one: what stands before an `@` behind a colon, or in a parameter.
+fn has_password(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let user = rest.rsplit_once('@').map(|(user, _)| user);
+    user.is_some_and(|user| user.contains(':')) || url.contains("password=")
+}
+
+impl From<StoreFailure> for Failure {
+    fn from(failure: StoreFailure) -> Self {
+        let status = match failure.outcome() {
+            Outcome::Misconfigured => USAGE,
+            _ => FAILED,
+        };
+        Self::new(status, failure.message())
+    }
+}

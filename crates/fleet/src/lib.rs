@@ -1,0 +1,18 @@
+//! The fleet: hosts that hand their events to PostgreSQL, and relays that deliver them from there.
+//!
+//! This crate holds what both share: how to reach the database ([`address`], [`connection`]), its schema and
+//! how that grows ([`schema`]), and which database it is ([`place`]). `docs/fleet.md` tells the whole story.
+//!
+//! Only the command uses it. The library has no part of it: an application's `.so` brings no PostgreSQL client.
+
+pub mod address;
+pub mod connection;
+mod environment;
+pub mod failure;
+pub mod members;
+mod passfile;
+pub mod place;
+pub mod schema;
+pub mod settings;
+mod tls;
+mod url;
