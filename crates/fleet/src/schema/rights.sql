@@ -24,3 +24,7 @@ GRANT EXECUTE ON FUNCTION meditopia.require(bool, text), meditopia.keep_receipts
 
 -- An operator looks.
 GRANT SELECT ON ALL TABLES IN SCHEMA meditopia TO meditopia_read;
+
+-- An application enqueues, and reads nothing.
+GRANT EXECUTE ON FUNCTION meditopia.enqueue(text, text, text, text, text),
+  meditopia.enqueue_batch(text[], text[], text[], text[], text[]) TO meditopia_enqueue;
