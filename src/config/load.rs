@@ -14,6 +14,19 @@ use crate::spelling::{did_you_mean, hint, nearest, quoted};
 /// A file of every option, with comments, has a hundredth of this.
 const FILE_BYTES: u64 = 1024 * 1024;
 
+/// What the command alone knows.
+const OPTIONS_OF_FLEET: [&str; 9] = [
+    "store",
+    "store_file",
+    "store_ca_file",
+    "store_allow_plaintext",
+    "store_connections",
+    "forward_interval_ms",
+    "forward_keep_s",
+    "forward_keep_bytes",
+    "relay_name",
+];
+
 impl Config {
     /// Sets options from these variables: `MEDITOPIA_SPOOL` is `spool`. Variables with another
     /// prefix are ignored. A `MEDITOPIA_` variable that is not an option adds to the
@@ -30,7 +43,7 @@ impl Config {
             };
             match options::find(&key.to_ascii_lowercase()) {
                 // The packages for other languages read the path of this library from it.
-                _ if key == "LIBRARY" => {}
+                _ if key == "LIBRARY" || is_variable_of_fleet(key) => {}
                 Some(doc) if doc.variable() == name => loaded
                     .store(doc, &value)
                     .map_err(|wrong| config_error(format!("{name}: {wrong}")))?,
@@ -80,6 +93,9 @@ impl Config {
         let mut loaded = self.clone();
         for (key, value) in table {
             let Some(doc) = options::find(&key) else {
+                if is_of_fleet(&key) {
+                    continue;
+                }
                 let hint = hint(&key, reference().map(|doc| doc.key));
                 loaded.warn(format_args!("{shown}: {}", quoted(&key)), hint);
                 continue;
@@ -107,6 +123,16 @@ impl Config {
         self.warnings
             .push(format!("{place}: is not an option and was ignored{hint}"));
     }
+}
+
+/// Whether the command reads this key, for a fleet: the library passes it over.
+fn is_of_fleet(key: &str) -> bool {
+    OPTIONS_OF_FLEET.contains(&key)
+}
+
+fn is_variable_of_fleet(name: &str) -> bool {
+    let key = name.to_ascii_lowercase();
+    name == key.to_ascii_uppercase() && is_of_fleet(&key)
 }
 
 /// The text of a configuration or another small file that is named, up to a bound that none of them reaches.

@@ -20,7 +20,7 @@
 //! | to check what one answer of the API does to three events | [`answer_cases`] |
 //! | the number of trials of a fault, and the table of `make soak` | [`fault_table`] |
 //! | the requests that isolation takes, for the table of `docs/isolation.md` | [`isolation`] |
-//! | a PostgreSQL server | [`postgres_server`] |
+//! | a PostgreSQL server | [`postgres_server`]; [`pgbouncer`] in front of it |
 //! | a browser | [`browser`] |
 //! | Prometheus' own check of metrics | [`promtool`] |
 //!
@@ -41,6 +41,7 @@ pub mod enqueuer;
 pub mod fault_table;
 pub mod isolation;
 pub mod ledger;
+pub mod pgbouncer;
 pub mod postgres_server;
 pub mod privileges;
 pub mod process;

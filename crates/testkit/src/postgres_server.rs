@@ -46,7 +46,7 @@ impl PostgresServer {
             std::os::unix::fs::chown(&dir, Some(uid), Some(uid)).unwrap();
         }
         let watchdog = start_watchdog(&dir);
-        let made = as_server_user("initdb")
+        let made = as_server_user(Command::new(program("initdb")))
             .args(["--pgdata", dir.join("data").to_str().unwrap()])
             .args(["--username", SUPERUSER, "--auth", "trust", "--no-sync"])
             .args(["--encoding", "UTF8", "--locale", "C.UTF-8"])
@@ -75,7 +75,7 @@ impl PostgresServer {
     /// Starts the stopped or crashed server again, on the same socket and port.
     pub fn run(&mut self) {
         let log = fs::File::create(self.dir.join("log")).unwrap();
-        let child = as_server_user("postgres")
+        let child = as_server_user(Command::new(program("postgres")))
             .args(["-D", self.dir.join("data").to_str().unwrap()])
             .args(["-k", self.dir.to_str().unwrap(), "-h", "127.0.0.1"])
             .args(["-p", &self.port.to_string()])
@@ -217,17 +217,19 @@ pub fn program(name: &str) -> PathBuf {
     newest.unwrap().join("bin").join(name)
 }
 
-/// A program of the server's. As root, it runs as another user: the server refuses root.
-fn as_server_user(name: &str) -> Command {
+/// A command, as root run as another user: the server refuses root.
+pub(crate) fn as_server_user(command: Command) -> Command {
     if !is_root() {
-        return Command::new(program(name));
+        return command;
     }
     let uid = server_uid();
-    let mut command = Command::new("setpriv");
-    command.args([format!("--reuid={uid}"), format!("--regid={uid}")]);
-    command.args(["--clear-groups", "--"]).arg(program(name));
-    command.current_dir("/");
-    command
+    let mut changed = Command::new("setpriv");
+    changed.args([format!("--reuid={uid}"), format!("--regid={uid}")]);
+    changed
+        .args(["--clear-groups", "--"])
+        .arg(command.get_program());
+    changed.args(command.get_args()).current_dir("/");
+    changed
 }
 
 /// The user `nobody`, whom every system has.

@@ -21,6 +21,8 @@ fn the_environment_sets_options_and_its_unknown_variables_only_warn() {
             ("MEDITOPIA_COLOUR", "red"),
             // The packages for other languages read it.
             ("MEDITOPIA_LIBRARY", "/lib/libmeditopia.so"),
+            // The command reads it, for a fleet.
+            ("MEDITOPIA_STORE", "postgres://db/shop"),
         ]))
         .unwrap();
     assert_eq!(config.get("spool").unwrap(), "/spool");
@@ -126,4 +128,19 @@ fn the_error_about_a_broken_file_never_shows_the_bearer_token_in_it() {
         let message = message(Config::new().load_file(file.path()));
         assert!(!message.contains("s3cr3t"), "{message}");
     }
+}
+
+#[test]
+fn what_the_command_reads_for_a_fleet_is_passed_over_without_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.toml");
+    std::fs::write(
+        &file,
+        "lanes = 2\nstore = \"postgres://db/shop\"\nrelay_name = \"a\"\n",
+    )
+    .unwrap();
+    let mut config = Config::new();
+    config.load_file(&file).unwrap();
+    assert_eq!(config.get("lanes").unwrap(), "2");
+    assert!(config.warnings().is_empty());
 }

@@ -177,3 +177,6 @@ $$;
     ));
     script
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,5 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod connection;
 mod fleet;
+mod forward;
+mod outbox;
+mod pooler;
+mod roles;
 mod schema;
+mod tls;
