@@ -143,12 +143,13 @@ fn receipts_are_kept_by_the_day_and_dropped_whole() {
         &database,
         "SELECT floor(extract(epoch FROM now()) / 86400)::bigint",
     );
-    let old: i64 = today.parse::<i64>().unwrap() - 9;
+    let old = today.parse::<i64>().unwrap() - 9;
+    let (from, to) = (old * 86_400_000, (old + 1) * 86_400_000);
     server.sql(
         &database,
         &format!(
-            "CREATE TABLE meditopia.receipt_{old} PARTITION OF meditopia.receipt FOR VALUES FROM ({old} * 86400000) TO (({old} + 1) * 86400000);
-             INSERT INTO meditopia.receipt VALUES (0, 1, {old} * 86400000, 204, 1, 1, '')"
+            "CREATE TABLE meditopia.receipt_{old} PARTITION OF meditopia.receipt FOR VALUES FROM ({from}) TO ({to});
+             INSERT INTO meditopia.receipt VALUES (0, 1, {from}, 204, 1, 1, '')"
         ),
     );
     server.sql(&database, "SELECT meditopia.keep_receipts(9)");
