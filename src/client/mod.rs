@@ -11,6 +11,8 @@ mod cursor;
 mod damaged;
 mod erasure;
 mod export;
+#[cfg(feature = "internals")]
+mod forwarding;
 mod import;
 mod in_doubt;
 #[cfg(feature = "internals")]
@@ -37,6 +39,8 @@ pub use self::cursor::Cursor;
 #[cfg(feature = "internals")]
 pub use self::damaged::{Damaged, DamagedEvent, DamagedKind};
 pub use self::erasure::Erasure;
+#[cfg(feature = "internals")]
+pub use self::forwarding::{Forwarded, Waker};
 pub use self::import::{Import, ImportEnd, KnownImport};
 #[cfg(feature = "internals")]
 pub use self::operator::{Purpose, RejectedCount};
@@ -50,6 +54,8 @@ pub use self::row::{Row, RowReason};
 pub use self::search::Search;
 pub use self::spool_client::Client;
 pub use self::watchdog::SenderSeen;
+#[cfg(feature = "internals")]
+pub use crate::sender::forward::{Forwarding, Handover, Keep, Record as ForwardRecord};
 pub use crate::sender::{Elected, Report, Standing, Vitals};
 pub use crate::spool::FailedRequest;
 pub use crate::store::recover::{Mismatch, Repair, Salvage};

@@ -71,6 +71,12 @@ impl NewRuns {
         })
     }
 
+    /// The runs of what was spread over one lane.
+    #[cfg(feature = "internals")]
+    pub(crate) fn into_single_lane(self) -> Vec<Run> {
+        self.runs.into_iter().map(|(_, run)| run).collect()
+    }
+
     /// The queues that they go to.
     pub(super) fn places(&self) -> impl Iterator<Item = Place> {
         self.runs.iter().map(|(place, _)| *place)

@@ -72,6 +72,7 @@ impl Shared {
     /// or what came of it.
     pub(super) fn command(&self, command: &Command, deadline: Instant) -> Result<Outcome> {
         let spool = &self.spool;
+        spool.refuse_forwarded()?;
         let waiting = match Waiting::leave(spool, command) {
             // An operator must be able to act on a full disk of all days.
             Err(e) if e.kind() == ErrorKind::SpoolFull => {

@@ -99,9 +99,13 @@ impl Election {
         lock.take_again(&dir)
     }
 
-    /// The same for a sender, which knows by `own` that it is elected.
+    /// The same for a sender, which knows by `own` that it is elected; not in a spool that is forwarded.
     pub(super) fn try_win_for(spool: &Arc<Spool>, own: &OwnElection) -> Result<Option<Self>> {
-        Ok(Self::try_win(spool)?.map(|election| {
+        let won = Self::try_win(spool)?;
+        if won.is_some() {
+            spool.refuse_forwarded()?;
+        }
+        Ok(won.map(|election| {
             own.0.store(true, Ordering::SeqCst);
             Self {
                 _own: Some(OwnElectionGuard(own.0.clone())),

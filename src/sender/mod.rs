@@ -16,6 +16,8 @@ mod coordinate;
 pub(crate) mod election;
 mod erasure;
 mod flush;
+#[cfg(feature = "internals")]
+pub(crate) mod forward;
 mod lane;
 mod publisher;
 mod reclaim;

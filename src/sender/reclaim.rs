@@ -166,7 +166,7 @@ impl DiskSpace {
 }
 
 /// Before the disk is full it is best to be careful already.
-fn disk_use(spool: &Spool) -> Result<DiskUse> {
+pub(super) fn disk_use(spool: &Spool) -> Result<DiskUse> {
     Ok(if spool.reserve().free_bytes()? < ROOMY_BYTES {
         DiskUse::Tight
     } else {
@@ -175,7 +175,7 @@ fn disk_use(spool: &Spool) -> Result<DiskUse> {
 }
 
 /// Gives the blocks of a range back; its bytes read as zeros from then on.
-fn punch(journal: &Dir, name: &str, from: u64, upto: u64) -> std::io::Result<()> {
+pub(super) fn punch(journal: &Dir, name: &str, from: u64, upto: u64) -> std::io::Result<()> {
     let file = match journal.open_to_write(name) {
         Ok(file) => file,
         Err(e) if e.kind() == IoKind::NotFound => return Ok(()),
@@ -287,7 +287,7 @@ pub(super) fn remove_abandoned(
 
 /// The ends of segments that were read up to these offsets, with what has to be kept of them set
 /// aside. Left out is where a whole record stands.
-fn tails(
+pub(super) fn tails(
     spool: &Spool,
     journal: &Dir,
     abandoned: &[(String, u64)],
@@ -309,7 +309,7 @@ fn tails(
 
 /// Removes the segments, durably, and keeps those that have to be kept; says which are gone, and how far
 /// each was taken over.
-fn take_out(
+pub(super) fn take_out(
     spool: &Spool,
     journal: &Dir,
     ended: &[(String, u64, Tail)],

@@ -3,6 +3,8 @@
 //! Segments are read outside of the sender's lock and committed in chunks under it, so requests go
 //! on meanwhile.
 
+use std::fmt;
+
 use super::state::State;
 use crate::clock::BootTime;
 use crate::dispatch::{NewRuns, Spread};
@@ -204,11 +206,32 @@ impl State {
         self.dispatcher.say(Level::Warn, format_args!("{text}"));
     }
 
-    #[cold]
     pub(super) fn say_tail(&mut self, segment: &str, tail: &Tail, lines: &mut DamageLines) {
+        lines.of_tail(segment, tail, &mut |level, text| {
+            self.dispatcher.say(level, text);
+        });
+    }
+
+    fn say_damage(&mut self, damage: &[Damage], lines: &mut DamageLines) {
+        lines.of_damage(damage, &mut |level, text| self.dispatcher.say(level, text));
+    }
+
+    /// Says how much damage a round had no lines for.
+    pub(super) fn say_rest_of_damage(&mut self, lines: &DamageLines) {
+        lines.of_rest(&mut |level, text| self.dispatcher.say(level, text));
+    }
+}
+
+/// What writes a line of the log.
+pub(super) type Say<'s> = &'s mut dyn FnMut(Level, fmt::Arguments<'_>);
+
+impl DamageLines {
+    /// Says what stood behind the last whole record of a segment.
+    #[cold]
+    pub(super) fn of_tail(&mut self, segment: &str, tail: &Tail, say: Say<'_>) {
         if tail.keep_whole {
-            if lines.take() {
-                self.dispatcher.say(
+            if self.take() {
+                say(
                     Level::Error,
                     format_args!(
                         "segment {segment}: {}; all {} bytes of it are set aside under damaged/",
@@ -223,9 +246,9 @@ impl State {
             }
             return;
         }
-        self.say_damage(&tail.damage, lines);
-        if tail.missing > 0 && lines.take() {
-            self.dispatcher.say(
+        self.of_damage(&tail.damage, say);
+        if tail.missing > 0 && self.take() {
+            say(
                 Level::Error,
                 format_args!(
                     "segment {segment}: another program has cut or replaced it; it is {} bytes shorter than what was taken over, which is kept; what stood behind that is lost; keep other programs out of the spool",
@@ -234,14 +257,14 @@ impl State {
             );
         }
         if let Some(torn) = &tail.torn
-            && lines.take()
+            && self.take()
         {
             let kept = if torn.keep.is_some() {
                 "; set aside under damaged/"
             } else {
                 ""
             };
-            self.dispatcher.say(
+            say(
                 Level::Warn,
                 format_args!(
                     "segment {segment}: its last {} bytes were cut short{kept}; they were not acknowledged unless power was lost",
@@ -251,10 +274,11 @@ impl State {
         }
     }
 
+    /// Says which bytes of the journal are no records.
     #[cold]
-    fn say_damage(&mut self, damage: &[Damage], lines: &mut DamageLines) {
+    pub(super) fn of_damage(&mut self, damage: &[Damage], say: Say<'_>) {
         for damage in damage {
-            if !lines.take() {
+            if !self.take() {
                 continue;
             }
             let kept = if damage.is_zero {
@@ -262,7 +286,7 @@ impl State {
             } else {
                 "set aside under damaged/"
             };
-            self.dispatcher.say(
+            say(
                 Level::Error,
                 format_args!(
                     "segment {}: {} bytes at {} are no record; {kept}",
@@ -272,13 +296,14 @@ impl State {
         }
     }
 
-    /// Says how much damage a round had no lines for.
-    pub(super) fn say_rest_of_damage(&mut self, lines: &DamageLines) {
-        self.dispatcher.say(
+    /// Says how much damage there were no lines for.
+    #[cold]
+    pub(super) fn of_rest(&self, say: Say<'_>) {
+        say(
             Level::Error,
             format_args!(
                 "{} more places of the journal could not be read in the same round; see damaged/ and damaged_records",
-                lines.left_out
+                self.left_out
             ),
         );
     }

@@ -10,6 +10,7 @@
 //!         sender.json     the heartbeat of the sender
 //!         sender.lock     whoever has locked this file is the sender; a new one may be made at any time
 //!         identity.lock   locked while identity.json is written
+//!         forward.json    marks a spool whose events a forwarder hands to a database, and what it knows of that
 //!         commands/       what operators ask the sender to do
 //!         import/         imports in progress, and what was imported lately
 //!         damaged/        bytes that could not be read, and files of the store that `recover` has replaced
@@ -34,6 +35,7 @@ mod directory;
 mod disk_space;
 mod file_limit;
 mod files;
+mod forwarded;
 mod heartbeat;
 mod held;
 mod identity;
@@ -58,6 +60,8 @@ pub use self::directory::{DirectoryId, check_directory, owner_of};
 pub use self::disk_space::{DiskSpace, disk_space};
 pub(crate) use self::file_limit::{LimitedFile, check_file_limit, file_limit};
 pub(crate) use self::files::{data_from, try_lock, try_lock_to_look};
+#[cfg(feature = "internals")]
+pub(crate) use self::forwarded::FORWARDING;
 pub use self::heartbeat::FailedRequest;
 pub(crate) use self::heartbeat::Heartbeat;
 pub(crate) use self::held::{Held, Subdirectory};

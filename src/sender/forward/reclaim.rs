@@ -1,0 +1,181 @@
+//! Giving the journal's disk space back once it was forwarded, and is old enough.
+//!
+//! The order is that of a sender (`sender::reclaim`): what may go is durable in the database, and the ledger
+//! says so durably before a file goes. The window says it too, because after a database was set back nothing
+//! must be read where blocks were given back.
+
+use super::{Forwarding, Keep};
+use crate::clock;
+use crate::error::{Result, is_unsupported};
+use crate::journal::removal::{self, Tail};
+use crate::journal::round::{Offsets, Round};
+use crate::journal::segment::HEADER_LEN;
+use crate::log::Level;
+use crate::sender::reclaim::{disk_use, punch, tails, take_out};
+use crate::spool::Safety;
+use crate::store::{Change, DiskUse, FileStore, HostStore, Store};
+
+/// Segments removed between two commits.
+const REMOVED_AT_ONCE: usize = 256;
+/// Less than this of a segment is not worth a call.
+const GIVE_BACK_AT_LEAST: u64 = 4_096;
+
+impl Forwarding {
+    /// Frees what need not be kept, removes the segments that are free as a whole, and gives the blocks of
+    /// the others back.
+    pub(super) fn reclaim(&mut self, round: &Round, keep: Keep) -> Result<()> {
+        self.forget(&round.missing_segments(&self.offsets))?;
+        // While the disk is full, applications need the room.
+        let is_tight = disk_use(&self.spool)? == DiskUse::Tight;
+        let keep = if is_tight { Keep::NOTHING } else { keep };
+        let now = self.spool.boot_time();
+        let state = (self.record.step, &self.offsets);
+        let noted = self.window.note((now, clock::wall_ms()), state, keep);
+        let freed = self.window.free(now, &self.offsets, keep);
+        if freed {
+            self.window.write(&self.spool, Safety::Power)?;
+        } else if noted {
+            self.window.write(&self.spool, Safety::Process)?;
+        }
+        let mut removed_bytes = 0;
+        let ended = self.ended(round);
+        for some in ended.chunks(REMOVED_AT_ONCE) {
+            removed_bytes += self.remove(round, some)?;
+            self.alive()?;
+        }
+        self.give_back(round)?;
+        self.taken_bytes = round.taken_bytes().saturating_sub(removed_bytes);
+        Ok(())
+    }
+
+    /// The segments whose writers have ended and of which nothing has to be kept.
+    fn ended(&self, round: &Round) -> Vec<(String, u64)> {
+        let start = HEADER_LEN as u64;
+        let is_free = |name: &str, upto: u64| {
+            let freed = self.window.freed().get(name).copied();
+            upto <= freed.unwrap_or(start)
+        };
+        round
+            .finished_segments()
+            .filter(|(name, upto)| is_free(name, *upto))
+            .filter(|(name, _)| removal::is_abandoned(round.journal(), name))
+            .map(|(name, upto)| (name.to_owned(), upto))
+            .collect()
+    }
+
+    /// Removes segments; says how many bytes of them were forwarded.
+    fn remove(&mut self, round: &Round, some: &[(String, u64)]) -> Result<u64> {
+        let ended = tails(&self.spool, round.journal(), some)?;
+        self.commit_tails(&ended)?;
+        self.sync_ledger()?;
+        let gone = take_out(&self.spool, round.journal(), &ended)?;
+        let bytes = gone.iter().map(|(_, upto)| upto).sum();
+        let gone: Vec<String> = gone.into_iter().map(|(name, _)| name).collect();
+        self.forget(&gone)?;
+        self.window.write(&self.spool, Safety::Process)?;
+        Ok(bytes)
+    }
+
+    /// Counts what stood behind the last records of segments.
+    fn commit_tails(&mut self, ended: &[(String, u64, Tail)]) -> Result<()> {
+        let mut totals = self.store.totals();
+        let mut changes = Vec::new();
+        for (segment, taken, tail) in ended {
+            totals.damaged_records += tail.damage.len() as u64;
+            totals.torn_tails += u64::from(tail.torn.is_some());
+            if tail.upto > *taken && !tail.keep_whole {
+                let upto = tail.upto;
+                changes.push(Change::Taken { segment, upto });
+            }
+        }
+        changes.push(Change::Totals(&totals));
+        self.store.commit(&changes)?;
+        let log = &self.log;
+        for (segment, _, tail) in ended {
+            let say: super::super::take_over::Say<'_> = &mut |level, text| log.write(level, text);
+            self.lines.of_tail(segment, tail, say);
+        }
+        Ok(())
+    }
+
+    /// Segments are gone from the directory, durably.
+    fn forget(&mut self, gone: &[String]) -> Result<()> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let changes: Vec<Change<'_>> = gone
+            .iter()
+            .map(|segment| Change::Gone { segment })
+            .collect();
+        self.store.commit(&changes)?;
+        for name in gone {
+            self.offsets.remove(name);
+            self.given_back.remove(name);
+        }
+        self.window.forget(gone);
+        Ok(())
+    }
+
+    /// Makes the ledger durable, and what it says of that.
+    fn sync_ledger(&mut self) -> Result<()> {
+        let point = self.store.note_sync_point();
+        self.store.syncs().sync_until(point.seq())?;
+        let seq = self.store.commit_sync_point()?;
+        self.store.syncs().sync_until(seq)?;
+        let disk = self.store.disk();
+        point.mark(&*disk)?;
+        if !point.is_empty() {
+            point.remove(&*disk)?;
+            self.store.forget_removed(&point)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the blocks back of what is free in segments of living writers.
+    fn give_back(&mut self, round: &Round) -> Result<()> {
+        let from = |given: &Offsets, name: &str| {
+            let given = given.get(name).copied();
+            given.unwrap_or(HEADER_LEN as u64)
+        };
+        let ranges: Vec<(String, u64, u64)> = self
+            .window
+            .freed()
+            .iter()
+            .filter(|(name, _)| self.offsets.contains_key(*name))
+            .map(|(name, upto)| (name.clone(), from(&self.given_back, name), *upto))
+            .filter(|(_, from, upto)| upto.saturating_sub(*from) >= GIVE_BACK_AT_LEAST)
+            .collect();
+        if ranges.is_empty() || !self.can_punch {
+            return Ok(());
+        }
+        self.sync_ledger()?;
+        for (name, from, upto) in ranges {
+            match punch(round.journal(), &name, from, upto) {
+                Ok(()) => {
+                    self.given_back.insert(name, upto);
+                }
+                Err(e) if is_unsupported(&e) => {
+                    self.can_punch = false;
+                    return Ok(());
+                }
+                Err(e) => return Err(round.journal().error(&name, e)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the reserve aside again once there is room, so that applications go on.
+    pub(super) fn look_after_disk(&mut self) -> Result<()> {
+        let reserve = self.spool.reserve();
+        let was_full = reserve.is_disk_flagged_full()?;
+        if reserve.ensure()? && was_full {
+            let name = self.spool.name();
+            self.log.write(
+                Level::Info,
+                format_args!("{name}: there is room on the disk again"),
+            );
+        }
+        self.store.set_disk_use(disk_use(&self.spool)?);
+        Ok(())
+    }
+}
