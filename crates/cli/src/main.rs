@@ -23,8 +23,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use commands::{
-    adopt, completions, damaged, doctor, find, fleet, flush, forget, hold, import, in_doubt, man,
-    pending, receipts, recover, rejected, run, sandbox, status, trial,
+    adopt, completions, damaged, doctor, find, fleet, flush, forget, forward, hold, import,
+    in_doubt, man, pending, receipts, recover, rejected, run, sandbox, status, trial,
 };
 use failure::Failure;
 
@@ -95,6 +95,9 @@ enum Command {
     /// Report what can be read of a damaged store and what is at risk; with --yes, recover it
     #[command(after_help = recover::EXIT_CODES)]
     Recover(recover::Options),
+    /// Hand a spool's events to the database of a fleet, whose relays deliver them
+    #[command(after_help = forward::NOTES)]
+    Forward(forward::Options),
     /// Set up a fleet: hosts hand their events to PostgreSQL, and relays deliver them from there
     #[command(subcommand, after_help = fleet::EXAMPLES)]
     Fleet(fleet::Fleet),
@@ -131,6 +134,7 @@ fn main() -> ExitCode {
         Command::Doctor(options) => doctor::run(&options),
         Command::Import(options) => import::run(&options),
         Command::Recover(options) => recover::run(&options),
+        Command::Forward(options) => forward::run(&options),
         Command::Fleet(command) => fleet::run(&command),
         Command::Completions(options) => {
             completions::run(&options, whole_command()).map_err(Failure::from)

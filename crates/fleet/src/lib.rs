@@ -1,7 +1,7 @@
 //! The fleet: hosts that hand their events to PostgreSQL, and relays that deliver them from there.
 //!
 //! This crate holds what both share: how to reach the database ([`address`], [`connection`]), its schema and
-//! how that grows ([`schema`]), and which database it is ([`place`]). `docs/fleet.md` tells the whole story.
+//! how that grows ([`schema`]), which database it is ([`place`]), and what a host does ([`forward`]). `docs/fleet.md` tells the whole story.
 //!
 //! Only the command uses it. The library has no part of it: an application's `.so` brings no PostgreSQL client.
 
@@ -9,6 +9,7 @@ pub mod address;
 pub mod connection;
 mod environment;
 pub mod failure;
+pub mod forward;
 pub mod members;
 pub mod parcel;
 mod passfile;

@@ -19,6 +19,12 @@ pub struct Parcel {
     run: Run,
 }
 
+impl From<Run> for Parcel {
+    fn from(run: Run) -> Self {
+        Self { run }
+    }
+}
+
 impl Parcel {
     /// Adds an event at the end.
     pub fn push(&mut self, fragment: &[u8], enqueued_ms: i64) {

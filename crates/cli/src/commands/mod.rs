@@ -8,6 +8,7 @@ pub mod find;
 pub mod fleet;
 pub mod flush;
 pub mod forget;
+pub mod forward;
 pub mod hold;
 pub mod import;
 pub mod in_doubt;

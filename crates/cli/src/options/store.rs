@@ -1,6 +1,6 @@
 //! The store of a fleet: the options that say where the database is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use meditopia_fleet::address::{Address, StoreOptions};
 use meditopia_fleet::connection::Connection;
@@ -12,6 +12,17 @@ use crate::failure::{FAILED, Failure, USAGE};
 /// The store of a command.
 #[derive(clap::Args)]
 pub struct StoreArguments {
+    #[command(flatten)]
+    store: StoreNames,
+    /// A TOML file with store, store_file, store_ca_file or store_allow_plaintext; the environment takes precedence
+    /// over it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// The same of a command that has another option for its configuration file.
+#[derive(clap::Args)]
+pub struct StoreNames {
     /// The store's URL, postgres://user@host/database, without a password: every user of this host can see a command
     /// line. MEDITOPIA_STORE, a file, ~/.pgpass and PGPASSWORD may hold one
     #[arg(long, value_name = "URL")]
@@ -22,39 +33,39 @@ pub struct StoreArguments {
     /// A PEM file of certificate authorities to trust for the store instead of the system's
     #[arg(long, value_name = "FILE")]
     store_ca_file: Option<PathBuf>,
-    /// A TOML file with store, store_file, store_ca_file or store_allow_plaintext; the environment takes precedence
-    /// over it
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
 }
 
-impl StoreArguments {
+impl StoreNames {
     /// What the command line, the environment and the file say of the store.
-    pub fn options(&self) -> Result<StoreOptions, Failure> {
+    fn options(&self, config: Option<&Path>) -> Result<StoreOptions, Failure> {
         let mut given = Given {
             store: self.store.as_deref().map(Into::into),
             store_file: self.store_file.clone(),
             store_ca_file: self.store_ca_file.clone(),
             store_allow_plaintext: None,
         };
-        given.complete(self.config.as_deref())?;
+        given.complete(config)?;
         Ok(given.options()?)
     }
 
     /// How the store is reached.
-    pub fn address(&self) -> Result<Address, Failure> {
+    pub fn address(&self, config: Option<&Path>) -> Result<Address, Failure> {
         if self.store.as_deref().is_some_and(has_password) {
             return Err(Failure::new(
                 USAGE,
                 "--store: every user of this host can see a password on a command line; put the URL into a file and name that with --store-file, or use MEDITOPIA_STORE",
             ));
         }
-        Ok(Address::read(&self.options()?)?)
+        Ok(Address::read(&self.options(config)?)?)
     }
+}
 
+impl StoreArguments {
     /// Connects.
     pub fn connect(&self) -> Result<Connection, Failure> {
-        Ok(Connection::open(&self.address()?)?)
+        Ok(Connection::open(
+            &self.store.address(self.config.as_deref())?,
+        )?)
     }
 }
 

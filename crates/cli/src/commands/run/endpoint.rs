@@ -24,13 +24,13 @@ use super::health::Health;
 use crate::failure::{Failure, USAGE};
 
 /// Probes and scrapes are short, and there are few of them.
-const LIMITS: Limits = Limits {
+pub const LIMITS: Limits = Limits {
     connections: 16,
     head: Duration::from_secs(10),
     idle: Some(Duration::from_secs(10)),
 };
 
-const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Whether other hosts may reach the endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,7 @@ async fn readyz(State(state): State<EndpointState>) -> Response {
     answer(state.health.check_ready().await)
 }
 
-fn answer(outcome: Result<String, String>) -> Response {
+pub fn answer(outcome: Result<String, String>) -> Response {
     let (status, text) = match outcome {
         Ok(text) => (StatusCode::OK, text),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
@@ -114,7 +114,7 @@ async fn metrics(State(state): State<EndpointState>) -> Response {
     ([(CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response()
 }
 
-async fn unknown(uri: Uri) -> Response {
+pub async fn unknown(uri: Uri) -> Response {
     let text = format!(
         "{} does not exist; there are /metrics, /healthz and /readyz\n",
         uri.path()

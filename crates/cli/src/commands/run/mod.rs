@@ -13,7 +13,7 @@
 mod announce;
 mod current_client;
 mod daemon;
-mod endpoint;
+pub mod endpoint;
 mod gauges;
 mod health;
 mod reload;

@@ -1,0 +1,473 @@
+//! A host's half of the fleet: hands the events of one spool to the database, each exactly once.
+//!
+//! The journal is read as a sender takes it over. Parcels of up to 100 events and how far the journal is
+//! forwarded with them are one statement, which counts on the step that the spool has in the database. So a
+//! statement whose outcome is not known is never guessed at: the step is read again, and says it.
+//!
+//! One connection, which is closed after 30 s without events. While the database is away the journal keeps
+//! everything, bounded by `max_spool_bytes`.
+
+mod settings;
+mod stop;
+mod trouble;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use meditopia::internals::client::{Forwarding, Handover, Keep};
+use meditopia::internals::clock::BootTime;
+use meditopia::{Client, ErrorKind, LogLevel as Level};
+
+pub use self::settings::Settings;
+pub use self::stop::Stop;
+pub use self::trouble::Trouble;
+use crate::address::Address;
+use crate::connection::Connection;
+use crate::failure::{Failure, Outcome, STEP_LOST, WRONG_PLACE};
+use crate::parcel::Parcel;
+use crate::place::Place;
+use crate::spool::{self, Forwarded, Spool};
+
+/// A connection that carried nothing for so long is closed.
+const IDLE: Duration = Duration::from_secs(30);
+/// How long a statement may take. The database may commit it later all the same.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The waits between attempts, each drawn between the shortest and a bound that doubles up to the longest.
+const SHORTEST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How often a failure that lasts is logged.
+const SAY_EVERY: Duration = Duration::from_secs(60);
+/// How often another forwarder of the spool is looked at.
+const STAND_BY_EVERY: Duration = Duration::from_millis(300);
+/// A process that has a spool says so at least every second.
+const ALIVE_EVERY: Duration = Duration::from_millis(500);
+
+/// How a spool is forwarded.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The database.
+    pub address: Address,
+    /// The endpoint and account that the spool's events are for: those of the fleet.
+    pub endpoint: String,
+    /// The account.
+    pub account: String,
+    /// The name of this host in lists.
+    pub host: String,
+    /// How long an event waits at most until it is handed over.
+    pub interval: Duration,
+    /// What of the forwarded events the journal keeps.
+    pub keep: Keep,
+}
+
+/// What a forwarder is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Go on until it is stopped.
+    Stay,
+    /// Hand over what was enqueued before, and end.
+    Once,
+    /// The same, and mark the spool as not used any more.
+    Close,
+    /// The same, and have a sender of this host send from the spool again.
+    Leave,
+}
+
+/// How it has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Everything that was enqueued before is handed over.
+    Done,
+    /// It was stopped, or its time is over: the next one goes on.
+    Left,
+}
+
+/// What is logged.
+pub type Say<'a> = &'a (dyn Fn(Level, &str) + Sync);
+
+/// Forwards the spool of `client`.
+pub struct Forwarder<'a> {
+    client: &'a Client,
+    options: Options,
+    stop: &'a Stop,
+    say: Say<'a>,
+    connection: Option<Connection>,
+    last_used: Instant,
+    /// Attempts that failed in a row, and when that was logged last.
+    failures: u32,
+    said: Option<Instant>,
+    forwarded: u64,
+}
+
+impl<'a> Forwarder<'a> {
+    /// It connects only once it runs.
+    pub fn new(client: &'a Client, options: Options, stop: &'a Stop, say: Say<'a>) -> Self {
+        Self {
+            client,
+            options,
+            stop,
+            say,
+            connection: None,
+            last_used: Instant::now(),
+            failures: 0,
+            said: None,
+            forwarded: 0,
+        }
+    }
+
+    /// How many events it has handed over.
+    pub fn forwarded(&self) -> u64 {
+        self.forwarded
+    }
+
+    /// Runs until the goal is reached, it is stopped, or `deadline` has passed.
+    ///
+    /// # Errors
+    /// What trying again does not help against, and at the deadline what failed last.
+    pub fn run(&mut self, goal: Goal, deadline: Option<Instant>) -> Result<End, Trouble> {
+        loop {
+            match self.run_with_spool(goal, deadline) {
+                Err(Trouble::Spool(error)) if goal == Goal::Stay => {
+                    // A full disk is the moment that the reserve is for.
+                    let is_full = error.kind() == ErrorKind::SpoolFull;
+                    let trouble = Trouble::Spool(error);
+                    if !trouble.may_pass() {
+                        return Err(trouble);
+                    }
+                    self.say_failure(&trouble.to_string());
+                    if is_full {
+                        self.client.release_reserve()?;
+                    }
+                    if self.rest(self.wait_after_failure(), None) {
+                        return Ok(End::Left);
+                    }
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    fn run_with_spool(&mut self, goal: Goal, deadline: Option<Instant>) -> Result<End, Trouble> {
+        let shown = self.options.address.shown().to_string();
+        let since = self.client.spool_time()?;
+        let mut is_said = false;
+        let journal = loop {
+            if let Some(journal) = self.client.forwarding(&shown)? {
+                break journal;
+            }
+            if let Some(end) = self.leave_to_another(goal, since)? {
+                return Ok(end);
+            }
+            if goal == Goal::Stay && !is_said {
+                self.say(
+                    Level::Info,
+                    "another process has the spool; this one replaces it when it ends",
+                );
+                is_said = true;
+            }
+            if self.rest(STAND_BY_EVERY, None) || is_over(deadline) {
+                self.give_up_asking(goal)?;
+                return Ok(End::Left);
+            }
+        };
+        // It has ended meanwhile, and has not done it.
+        self.give_up_asking(goal)?;
+        if goal == Goal::Stay {
+            self.say(Level::Info, &format!("forwarding to {shown}"));
+        }
+        let journal = Mutex::new(journal);
+        let ended = Stop::default();
+        let left = std::thread::scope(|scope| {
+            // Statements may take long. Without this thread only the sign of life is missing.
+            let _ = std::thread::Builder::new()
+                .name("alive".to_owned())
+                .spawn_scoped(scope, || {
+                    while !ended.wait(ALIVE_EVERY) {
+                        let _ = lock(&journal).alive();
+                    }
+                });
+            let left = self.work(&journal, goal, deadline);
+            ended.ask();
+            left
+        });
+        let end = left?;
+        if (goal, end) == (Goal::Leave, End::Done) {
+            let journal = journal.into_inner();
+            journal.unwrap_or_else(PoisonError::into_inner).leave()?;
+        }
+        Ok(end)
+    }
+
+    /// Another process has the spool: it does what is asked for, if it is a forwarder.
+    fn leave_to_another(&self, goal: Goal, since: BootTime) -> Result<Option<End>, Trouble> {
+        let Some(theirs) = self.client.forwarded()? else {
+            return Ok(None);
+        };
+        match goal {
+            Goal::Once => {
+                self.client.forwarder_waker()?.wake();
+                Ok((theirs.upto >= since).then_some(End::Done))
+            }
+            Goal::Close if theirs.record.closed && theirs.upto >= since => Ok(Some(End::Done)),
+            Goal::Close => {
+                if !self.client.is_asked_to_close()? {
+                    self.client.ask_to_close()?;
+                }
+                Ok(None)
+            }
+            Goal::Stay | Goal::Leave => Ok(None),
+        }
+    }
+
+    fn give_up_asking(&self, goal: Goal) -> Result<(), Trouble> {
+        match goal {
+            Goal::Close => Ok(self.client.take_back_close()?),
+            _ => Ok(()),
+        }
+    }
+
+    fn work(
+        &mut self,
+        journal: &Mutex<Forwarding>,
+        goal: Goal,
+        deadline: Option<Instant>,
+    ) -> Result<End, Trouble> {
+        self.connection = None;
+        let mut is_last = false;
+        loop {
+            match self.pass(journal, goal, deadline) {
+                Ok(end) if goal != Goal::Stay => return Ok(end),
+                Ok(_) => {}
+                Err(Trouble::Store(failure)) => {
+                    lock(journal).failed(failure.message())?;
+                    self.connection = None;
+                    let trouble = Trouble::Store(failure);
+                    let asks_for_end = goal != Goal::Stay && trouble.is_misconfigured();
+                    if !trouble.may_pass() || asks_for_end || is_over(deadline) {
+                        return Err(trouble);
+                    }
+                    self.say_failure(&trouble.to_string());
+                    if is_last {
+                        return Ok(End::Left);
+                    }
+                    let wait = self.wait_after_failure();
+                    let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+                    if self.rest(left.map_or(wait, |left| left.min(wait)), Some(journal)) {
+                        return Ok(End::Left);
+                    }
+                    continue;
+                }
+                Err(spool) => return Err(spool),
+            }
+            if is_last {
+                return Ok(End::Left);
+            }
+            self.wait_for_events(journal)?;
+            // What was enqueued before the signal is handed over.
+            is_last = self.stop.is_asked();
+        }
+    }
+
+    /// Hands over everything that is in the journal now.
+    fn pass(
+        &mut self,
+        journal: &Mutex<Forwarding>,
+        goal: Goal,
+        deadline: Option<Instant>,
+    ) -> Result<End, Trouble> {
+        let must_ask = self.failures > 0 || lock(journal).has_no_position();
+        if must_ask && self.connection.is_none() {
+            self.connect(journal)?;
+        }
+        loop {
+            let next = lock(journal).next()?;
+            let Some(handover) = next else {
+                break;
+            };
+            if self.connection.is_none() {
+                self.connect(journal)?;
+                continue;
+            }
+            self.send(journal, handover)?;
+            if goal != Goal::Stay && (is_over(deadline) || self.stop.is_asked()) {
+                return Ok(End::Left);
+            }
+        }
+        lock(journal).end_round(self.options.keep)?;
+        if goal == Goal::Close || lock(journal).is_to_close()? {
+            if self.connection.is_none() {
+                self.connect(journal)?;
+            }
+            while !self.is_closed(journal) {
+                let handover = lock(journal).close()?;
+                self.send(journal, handover)?;
+            }
+        }
+        Ok(End::Done)
+    }
+
+    fn is_closed(&self, journal: &Mutex<Forwarding>) -> bool {
+        let journal = lock(journal);
+        journal.record().closed && !journal.is_to_close().unwrap_or(true)
+    }
+
+    /// Connects, makes sure that it is the fleet of the spool's events, and learns where the spool is.
+    fn connect(&mut self, journal: &Mutex<Forwarding>) -> Result<(), Trouble> {
+        let mut connection = Connection::open(&self.options.address)?;
+        connection.set_statement_timeout(STATEMENT_TIMEOUT);
+        let place = Place::of(&mut connection)?;
+        if (&place.endpoint, &place.account) != (&self.options.endpoint, &self.options.account) {
+            let shown = |account: &str| match account {
+                "" => String::new(),
+                account => format!(" (account {account})"),
+            };
+            return Err(Trouble::Store(Failure::new(
+                Outcome::Refused {
+                    sqlstate: WRONG_PLACE.to_owned(),
+                },
+                format!(
+                    "the fleet of this database sends to {}{}, and the events of this spool are for {}{}; forward to another database, or change the spool with meditopia adopt",
+                    place.endpoint,
+                    shown(&place.account),
+                    self.options.endpoint,
+                    shown(&self.options.account)
+                ),
+            )));
+        }
+        self.find_position(&mut connection, journal)?;
+        self.connection = Some(connection);
+        self.last_used = Instant::now();
+        self.say_reached(journal)?;
+        Ok(())
+    }
+
+    fn find_position(
+        &self,
+        connection: &mut Connection,
+        journal: &Mutex<Forwarding>,
+    ) -> Result<(), Trouble> {
+        let id = lock(journal).record().id.clone();
+        let standing = Spool::begin(
+            connection,
+            &id,
+            &self.options.host,
+            env!("CARGO_PKG_VERSION"),
+        )?;
+        lock(journal).found(standing.step, &standing.offsets)?;
+        Ok(())
+    }
+
+    /// Sends a statement, until it is known what came of it.
+    fn send(&mut self, journal: &Mutex<Forwarding>, handover: Handover) -> Result<(), Trouble> {
+        let id = lock(journal).record().id.clone();
+        let Some(mut connection) = self.connection.take() else {
+            return self.connect(journal);
+        };
+        self.last_used = Instant::now();
+        let parcels: Vec<Parcel> = handover.parcels.into_iter().map(Parcel::from).collect();
+        let forwarded = Forwarded {
+            offsets: &handover.offsets,
+            behind_bytes: i64::try_from(handover.behind_bytes).unwrap_or(i64::MAX),
+            behind_since_ms: handover.behind_since_ms,
+            closed: handover.closed,
+            parcels: &parcels,
+        };
+        match spool::forward(&mut connection, &id, handover.step, &forwarded) {
+            Ok(_) => {
+                self.connection = Some(connection);
+                lock(journal).confirm()?;
+                self.forwarded += handover.events;
+                Ok(())
+            }
+            // A statement of this spool has come before it: its own one, whose outcome was not known, or another's.
+            Err(failure) if failure.is_refused_with(STEP_LOST) => {
+                self.find_position(&mut connection, journal)?;
+                self.connection = Some(connection);
+                Ok(())
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Waits for the next look at the journal, and closes a connection that has nothing to carry.
+    fn wait_for_events(&mut self, journal: &Mutex<Forwarding>) -> Result<(), Trouble> {
+        let until = Instant::now() + self.options.interval;
+        while !self.stop.is_asked() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let mut journal = lock(journal);
+            let is_asked_for = journal.wait(left.min(ALIVE_EVERY));
+            journal.alive()?;
+            if is_asked_for {
+                break;
+            }
+        }
+        if self.last_used.elapsed() >= IDLE {
+            self.connection = None;
+        }
+        Ok(())
+    }
+
+    /// Waits without a look at the journal; says whether it is to end.
+    fn rest(&self, time: Duration, journal: Option<&Mutex<Forwarding>>) -> bool {
+        let until = Instant::now() + time;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if self.stop.wait(left.min(ALIVE_EVERY)) {
+                return true;
+            }
+            if left.is_zero() {
+                return false;
+            }
+            if let Some(journal) = journal {
+                let _ = lock(journal).alive();
+            }
+        }
+    }
+
+    /// Full jitter: hosts that lost the database at the same moment do not come back at the same moment.
+    fn wait_after_failure(&self) -> Duration {
+        let bound = SHORTEST_WAIT * 2_u32.saturating_pow(self.failures.min(8));
+        let bound = bound.min(LONGEST_WAIT).as_secs_f64();
+        let shortest = SHORTEST_WAIT.as_secs_f64();
+        Duration::from_secs_f64(shortest + fastrand::f64() * (bound - shortest).max(0.0))
+    }
+
+    fn say(&self, level: Level, what: &str) {
+        let name = self.client.spool_name().unwrap_or_default();
+        (self.say)(level, &format!("{name}: {what}"));
+    }
+
+    fn say_failure(&mut self, why: &str) {
+        self.failures += 1;
+        if self.said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+            self.said = Some(Instant::now());
+            let tries = match self.failures {
+                1 => String::new(),
+                failures => format!(", for the {failures}th time in a row"),
+            };
+            self.say(
+                Level::Error,
+                &format!("cannot forward{tries}: {why}; what is enqueued is kept"),
+            );
+        }
+    }
+
+    fn say_reached(&mut self, journal: &Mutex<Forwarding>) -> Result<(), Trouble> {
+        if self.failures > 0 {
+            self.say(Level::Info, "the database can be reached again");
+        }
+        self.failures = 0;
+        self.said = None;
+        Ok(lock(journal).reached()?)
+    }
+}
+
+fn is_over(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+}
+
+fn lock(journal: &Mutex<Forwarding>) -> MutexGuard<'_, Forwarding> {
+    journal.lock().unwrap_or_else(PoisonError::into_inner)
+}
