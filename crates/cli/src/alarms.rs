@@ -11,13 +11,15 @@ use meditopia::internals::spool::DiskSpace;
 
 use crate::commands::status::snapshot::Snapshot;
 use crate::options::typed::Typed;
-use crate::output::{byte_size, event_count, grouped, pauses};
+use crate::output::{byte_size, event_count, forwarding, grouped, pauses};
 use crate::times::show_span;
 
 /// Events may wait this long without a sender: longer than the interval of most timers, and longer than that of
 /// the timer that comes with the command.
 const NO_SENDER_WARNS: Duration = Duration::from_secs(5 * 60);
 const NO_SENDER_FAILS: Duration = Duration::from_secs(20 * 60);
+/// A database may be away this long: a restart or a failover takes no longer.
+const STORE_AWAY_WARNS_MS: i64 = 5_000;
 /// A disk is nearly full when less than one part in so many is free,
 const SCARCE_PART: u64 = 20;
 /// but not while more than this is free, and always when less than that is.
@@ -88,6 +90,7 @@ pub fn of_spool(snapshot: &Snapshot, typed: &Typed, patience: Patience) -> Vec<A
         copied(snapshot, typed),
         paused(snapshot, typed),
         api_away(snapshot, typed),
+        store_away(snapshot),
         stuck_sender(snapshot),
         no_sender(snapshot, typed, patience),
         damaged(snapshot, typed),
@@ -141,6 +144,23 @@ fn api_away(snapshot: &Snapshot, typed: &Typed) -> Option<Alarm> {
     ))
 }
 
+/// A forwarder that does not reach its database tries again by itself, and what is enqueued is kept.
+fn store_away(snapshot: &Snapshot) -> Option<Alarm> {
+    let record = snapshot.forwarding.as_ref()?;
+    let since = record.failing_since_ms?;
+    let away = snapshot.now_ms.saturating_sub(since).max(0);
+    if away < STORE_AWAY_WARNS_MS {
+        return None;
+    }
+    Some(Alarm::new(
+        "store_away",
+        Grade::Warning,
+        format!("events {}", forwarding::describe(record, snapshot.now_ms)),
+        "the forwarder tries again by itself; see that the database runs and that this host reaches it"
+            .to_owned(),
+    ))
+}
+
 /// A process that is elected and does not send keeps all others from it.
 fn stuck_sender(snapshot: &Snapshot) -> Option<Alarm> {
     let problem = snapshot.sender.problem(&snapshot.stats, snapshot.now_ms)?;
@@ -175,7 +195,11 @@ fn no_sender(snapshot: &Snapshot, typed: &Typed, patience: Patience) -> Option<A
         pending => format!("{seen}, and {} pending", are(pending)),
     };
     let grade = reached(time, warn, critical)?;
-    Some(Alarm::new("no_sender", grade, finding, start_sender(typed)))
+    let advice = match snapshot.forwarding {
+        Some(_) => "start meditopia forward, which hands the events of this spool over".to_owned(),
+        None => start_sender(typed),
+    };
+    Some(Alarm::new("no_sender", grade, finding, advice))
 }
 
 /// What to do where events wait and no process sends.

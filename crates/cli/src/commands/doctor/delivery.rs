@@ -12,7 +12,7 @@ use meditopia::{Client, PauseReason, Result};
 use super::spool_directory::{advice, problem};
 use super::{Finding, Report};
 use crate::options::typed::Typed;
-use crate::output::{failures, figures, pauses, sanitize};
+use crate::output::{failures, figures, forwarding, pauses, sanitize};
 use crate::times::Zone;
 
 const NAME: &str = "delivery";
@@ -64,6 +64,23 @@ fn check_spool(dir: &Path, typed: &Typed) -> Result<Finding> {
         return Ok(Finding::fail(NAME, finding, advice));
     }
     let elected = client.elected()?;
+    if let Some(forwarded) = client.forwarded()? {
+        let how = forwarding::describe(&forwarded.record, now_ms);
+        let is_alive = elected != Elected::Nobody;
+        return Ok(match (forwarded.record.failing_since_ms, is_alive) {
+            (Some(_), true) => Finding::warn(
+                NAME,
+                format!("events {how}; {pending}"),
+                "the forwarder tries again by itself; see that the database runs and that this host reaches it",
+            ),
+            (None, true) => Finding::ok(NAME, format!("events go {how}; {pending}")),
+            (_, false) => Finding::warn(
+                NAME,
+                format!("no process forwards this spool; {pending}"),
+                "start meditopia forward",
+            ),
+        });
+    }
     let retry = client.retry()?.filter(|retry| retry.is_lasting);
     Ok(match retry.filter(|_| elected != Elected::Nobody) {
         Some(retry) => Finding::warn(

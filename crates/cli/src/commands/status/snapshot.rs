@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use meditopia::internals::client::{FailedRequest, RejectedCount, Retry};
+use meditopia::internals::client::{FailedRequest, ForwardRecord, RejectedCount, Retry};
 use meditopia::internals::clock::wall_ms;
 use meditopia::internals::spool::{self, Description, DiskSpace};
 use meditopia::{Client, PauseReason, Stats};
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::sender_state::SenderState;
 use crate::failure::Failure;
-use crate::output::failures;
+use crate::output::{failures, forwarding};
 
 /// A spool at one moment.
 pub struct Snapshot {
@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub sender: SenderState,
     /// The last request that came to nothing.
     pub last_failure: Option<FailedRequest>,
+    /// What is known of its forwarding; `None`: it is not forwarded.
+    pub forwarding: Option<ForwardRecord>,
     /// How many rejections an operator still allows.
     pub allowed_rejections: u64,
     retry: Option<Retry>,
@@ -66,6 +68,7 @@ impl Snapshot {
             disk: client.disk()?,
             sender,
             last_failure: client.last_failure()?,
+            forwarding: client.forwarded()?.map(|forwarded| forwarded.record),
             allowed_rejections: match client.allowed_rejections() {
                 Err(e) if e.pause_reason() == Some(PauseReason::StoreDamaged) => 0,
                 allowed => allowed?,
@@ -107,6 +110,12 @@ impl Snapshot {
     /// Whether a process is elected, even if it does not send.
     pub fn is_sender_elected(&self) -> bool {
         self.sender != SenderState::None
+    }
+
+    /// Whether the database that it is forwarded to cannot be reached just now.
+    pub fn is_store_away(&self) -> bool {
+        let record = self.forwarding.as_ref();
+        record.is_some_and(|record| record.failing_since_ms.is_some())
     }
 
     /// How long no sender was seen; `None`: there never was one.
@@ -170,6 +179,7 @@ impl Snapshot {
             "pause_message": (!self.pause.is_empty()).then_some(&self.pause),
             "retry": retry,
             "last_failure": self.last_failure.as_ref().map(failures::to_json),
+            "forwarding": self.forwarding.as_ref().map(forwarding::to_json),
             "accepted_rejections_left": self.allowed_rejections,
             "sender": sender,
             "oldest_age_ms": self.oldest_age_ms(),

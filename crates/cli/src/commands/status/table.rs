@@ -10,7 +10,7 @@ use super::snapshot::Snapshot;
 use crate::alarms::{self, Patience};
 use crate::options::typed::Typed;
 use crate::output::{Output, Tone, byte_size, event_count, grouped, sanitize};
-use crate::output::{failures, figures, pauses};
+use crate::output::{failures, figures, forwarding, pauses};
 use crate::times::{Zone, show_span};
 
 /// The lines of the table.
@@ -26,6 +26,16 @@ pub fn lines(
     rows.push(("endpoint", sanitize(&snapshot.known.endpoint)));
     if !snapshot.known.account.is_empty() {
         rows.push(("account", sanitize(&snapshot.known.account)));
+    }
+    if let Some(record) = &snapshot.forwarding {
+        let forwarded = forwarding::describe(record, snapshot.now_ms);
+        rows.push((
+            "forward",
+            match record.failing_since_ms {
+                Some(_) => out.paint(Tone::Bad, &forwarded),
+                None => forwarded,
+            },
+        ));
     }
     let (tone, state) = state(snapshot, zone);
     rows.push(("state", out.paint(tone, &state)));
@@ -119,10 +129,20 @@ fn state(snapshot: &Snapshot, zone: &Zone) -> (Tone, String) {
                 "nothing is sent: the elected process does not answer".to_owned(),
             ),
             (0, ..) => (Tone::Good, "nothing is pending".to_owned()),
+            (_, SenderState::None, _) if snapshot.forwarding.is_some() => (
+                Tone::Warning,
+                "events are pending, and no forwarder is running".to_owned(),
+            ),
             (_, SenderState::None, _) => (
                 Tone::Warning,
                 "events are pending, and no sender is running".to_owned(),
             ),
+            (_, SenderState::Alive, _) if snapshot.is_store_away() => {
+                (Tone::Bad, "the database cannot be reached".to_owned())
+            }
+            (_, SenderState::Alive, _) if snapshot.forwarding.is_some() => {
+                (Tone::Good, "forwarding".to_owned())
+            }
             (_, SenderState::Alive, None) => (Tone::Good, "sending".to_owned()),
             (_, SenderState::Alive, Some(retry)) => (
                 Tone::Warning,
