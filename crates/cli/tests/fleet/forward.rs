@@ -138,6 +138,8 @@ fn a_forwarded_spool_is_never_sent_from_and_one_that_a_sender_uses_is_not_forwar
 
     let left = host.forward(&["--leave"]).output().unwrap();
     assert!(left.status.success(), "{left:?}");
+    let closed = "SELECT bool_and(closed) FROM meditopia.spool WHERE step > 0";
+    assert_eq!(server.sql(&database, closed), "t");
     assert_eq!(users_in(server, &database), users(0..5));
     host.client.hold().unwrap();
 }

@@ -44,7 +44,7 @@ fn a_forwarder_that_is_alive_is_shown_as_what_takes_the_events_and_its_figures_a
     assert_eq!(status, 200);
     for figure in [
         "meditopia_forward_failing",
-        "meditopia_pending",
+        "meditopia_events_pending",
         "meditopia_spool_bytes",
     ] {
         let line = metrics

@@ -68,7 +68,7 @@ pub enum Goal {
     Once,
     /// The same, and mark the spool as not used any more.
     Close,
-    /// The same, and have a sender of this host send from the spool again.
+    /// The same, and then have a sender of this host send from the spool again.
     Leave,
 }
 
@@ -293,7 +293,8 @@ impl<'a> Forwarder<'a> {
             }
         }
         lock(journal).end_round(self.options.keep)?;
-        if goal == Goal::Close || lock(journal).is_to_close()? {
+        let closes = matches!(goal, Goal::Close | Goal::Leave);
+        if closes || lock(journal).is_to_close()? {
             if self.connection.is_none() {
                 self.connect(journal)?;
             }
