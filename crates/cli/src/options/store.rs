@@ -8,6 +8,7 @@ use meditopia_fleet::failure::{Failure as StoreFailure, Outcome};
 use meditopia_fleet::settings::Given;
 
 use crate::failure::{FAILED, Failure, USAGE};
+use crate::owner::become_controller_of;
 
 /// The store of a command.
 #[derive(clap::Args)]
@@ -44,7 +45,14 @@ impl StoreNames {
             store_ca_file: self.store_ca_file.clone(),
             store_allow_plaintext: None,
         };
+        // Root reads a file as the user who can change what its path leads to.
+        if let Some(config) = config {
+            become_controller_of(config)?;
+        }
         given.complete(config)?;
+        if let Some(file) = &given.store_file {
+            become_controller_of(file)?;
+        }
         Ok(given.options()?)
     }
 

@@ -18,6 +18,7 @@ mod doctor;
 mod event_lists;
 mod figures;
 mod first_programs;
+mod fleet;
 mod forget;
 mod help_examples;
 mod hold;

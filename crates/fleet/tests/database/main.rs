@@ -5,7 +5,9 @@
 mod connection;
 mod fleet;
 mod forward;
+mod library;
 mod outbox;
+mod outbox_examples;
 mod pooler;
 mod roles;
 mod schema;

@@ -69,7 +69,8 @@ pub(super) const COMMANDS: &[(&str, &[&str])] = &[
     ("recover", &["recover", "--yes", "SPOOL"]),
 ];
 /// They have no spool of a user's, and read and write with the rights of who runs them, as cp does.
-pub(super) const WITHOUT_SPOOL: [&str; 5] = ["try", "sandbox", "completions", "man", "help"];
+pub(super) const WITHOUT_SPOOL: [&str; 6] =
+    ["try", "fleet", "sandbox", "completions", "man", "help"];
 
 /// A user with a home, a spool in it that goes to `api`, and links to a directory of root's.
 pub(super) struct Hostile {
