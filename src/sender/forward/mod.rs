@@ -181,7 +181,7 @@ impl Forwarding {
     }
 
     /// The database has this spool at this step, with these offsets, which are empty where it was made just now.
-    /// After that, [`next`](Self::next) goes on from there.
+    /// After that, [`next_handover`](Self::next_handover) goes on from there.
     ///
     /// Errors: [`ErrorKind::Conflict`] if another forwarder has taken the step since.
     pub fn found(&mut self, step: i64, offsets: &[u8]) -> Result<()> {
@@ -297,7 +297,7 @@ impl Forwarding {
 
     /// The next statement; the same one until it is settled by [`confirm`](Self::confirm) or
     /// [`found`](Self::found). `None`: everything that was enqueued before this round is forwarded.
-    pub fn next(&mut self) -> Result<Option<Handover>> {
+    pub fn next_handover(&mut self) -> Result<Option<Handover>> {
         if self.pending.is_none() {
             self.pending = self.read()?;
         }
@@ -477,7 +477,7 @@ impl Forwarding {
     }
 
     /// Ends a round whose statements are all committed: gives back what need not be kept, and tells other
-    /// processes how far the forwarder is. A new round begins with the next call of [`next`](Self::next).
+    /// processes how far the forwarder is. A new round begins with the next call of [`next_handover`](Self::next_handover).
     pub fn end_round(&mut self, keep: Keep) -> Result<()> {
         let Some(round) = self.round.take() else {
             return Ok(());

@@ -41,7 +41,7 @@ impl Database {
     }
 
     fn forward_all(&mut self, forwarding: &mut Forwarding, keep: Keep) {
-        while let Some(handover) = forwarding.next().unwrap() {
+        while let Some(handover) = forwarding.next_handover().unwrap() {
             assert!(self.apply(&handover));
             forwarding.confirm().unwrap();
         }
@@ -102,12 +102,12 @@ fn every_event_is_handed_over_once_in_order_whether_or_not_the_answer_arrives() 
     database.connect(&mut forwarding).unwrap();
     enqueue(&client, 0..2_500);
 
-    let handover = forwarding.next().unwrap().unwrap();
+    let handover = forwarding.next_handover().unwrap().unwrap();
     assert!(handover.events >= 1_000 && handover.behind_since_ms.is_some());
     // Not arrived: the same statement is sent again.
     database.connect(&mut forwarding).unwrap();
     assert_eq!(
-        forwarding.next().unwrap().unwrap().offsets,
+        forwarding.next_handover().unwrap().unwrap().offsets,
         handover.offsets
     );
     // Arrived, but not answered.
@@ -115,11 +115,11 @@ fn every_event_is_handed_over_once_in_order_whether_or_not_the_answer_arrives() 
     assert!(!database.apply(&handover));
     database.connect(&mut forwarding).unwrap();
     // The process dies before the statement, and after it.
-    forwarding.next().unwrap().unwrap();
+    forwarding.next_handover().unwrap().unwrap();
     drop(forwarding);
     let mut forwarding = begin(&client);
     database.connect(&mut forwarding).unwrap();
-    let handover = forwarding.next().unwrap().unwrap();
+    let handover = forwarding.next_handover().unwrap().unwrap();
     assert!(database.apply(&handover));
     drop(forwarding);
     let mut forwarding = begin(&client);
@@ -139,12 +139,12 @@ fn a_statement_of_a_dead_forwarder_that_is_committed_late_is_known_as_its_own() 
     let mut forwarding = begin(&client);
     database.connect(&mut forwarding).unwrap();
     enqueue(&client, 0..5);
-    let late = forwarding.next().unwrap().unwrap();
+    let late = forwarding.next_handover().unwrap().unwrap();
     drop(forwarding);
     let mut forwarding = begin(&client);
     database.connect(&mut forwarding).unwrap();
     enqueue(&client, 5..9);
-    let next = forwarding.next().unwrap().unwrap();
+    let next = forwarding.next_handover().unwrap().unwrap();
     assert!(database.apply(&late));
     assert!(!database.apply(&next));
     database.connect(&mut forwarding).unwrap();

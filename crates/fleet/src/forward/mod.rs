@@ -279,7 +279,7 @@ impl<'a> Forwarder<'a> {
             self.connect(journal)?;
         }
         loop {
-            let next = lock(journal).next()?;
+            let next = lock(journal).next_handover()?;
             let Some(handover) = next else {
                 break;
             };
