@@ -23,6 +23,7 @@
 //! | a PostgreSQL server | [`postgres_server`]; [`pgbouncer`] in front of it |
 //! | a browser | [`browser`] |
 //! | Prometheus' own check of metrics | [`promtool`] |
+//! | every text in the sources of the product | [`messages`] |
 //!
 //! The unit tests in `src/` cannot use this crate: it would link the library a second time.
 
@@ -41,6 +42,7 @@ pub mod enqueuer;
 pub mod fault_table;
 pub mod isolation;
 pub mod ledger;
+pub mod messages;
 pub mod pgbouncer;
 pub mod postgres_server;
 pub mod privileges;

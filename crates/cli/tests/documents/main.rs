@@ -5,6 +5,7 @@
 mod blocks;
 mod design;
 mod kubernetes;
+mod messages;
 mod options;
 mod references;
 mod shell;
