@@ -71,15 +71,16 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     /// Says what is left to say. Nobody else does once the dispatcher is gone.
     pub(crate) fn say_untold(&mut self) {
         let Told { rejected, kept, .. } = std::mem::take(&mut self.told);
-        for (events, what) in [
-            (
-                rejected,
-                "were rejected; see them with: meditopia rejected list",
-            ),
-            (kept, "were refused and stay pending"),
+        for (events, name, what) in [
+            (rejected, "rejected", "were rejected"),
+            (kept, "pending", "were refused and stay pending"),
         ] {
             if events > 0 {
-                self.say(Level::Warn, format_args!("besides, {events} events {what}"));
+                let list = format!("meditopia {name} list {}", self.store.as_argument());
+                self.say(
+                    Level::Warn,
+                    format_args!("besides, {events} events {what}; to see them: {list}"),
+                );
             }
         }
     }

@@ -17,6 +17,7 @@ use super::dir::Dir;
 use super::files::spool_name;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::calls;
+use crate::spelling::shell_word;
 
 const STICKY: u32 = 0o1000;
 const OTHERS_WRITE: u32 = 0o002;
@@ -169,7 +170,7 @@ fn judge(
 pub(super) fn check_rights(dir: &Path, about: &Metadata, trust: GroupTrust) -> Result<Sharing> {
     match judge(Rights::of(about), us(), is_our_group, trust) {
         Judgement::Fine(sharing) => Ok(sharing),
-        Judgement::Tighten(_) => Err(refusal(dir, &open_to_others(about))),
+        Judgement::Tighten(_) => Err(refusal(dir, &open_to_others(dir, about))),
         Judgement::Refuse(why) => Err(refusal(dir, &why)),
     }
 }
@@ -197,7 +198,7 @@ pub(super) fn settle_rights(
         Judgement::Refuse(why) => return Err(refusal(dir, &why)),
     };
     let failed = |e: io::Error| {
-        Error::io(spool_name(dir), e).with_note(&format!("; {}", open_to_others(about)))
+        Error::io(spool_name(dir), e).with_note(&format!("; {}", open_to_others(dir, about)))
     };
     if let Some(stranger) = find_stranger(opened).map_err(failed)? {
         return Err(refusal(
@@ -305,10 +306,11 @@ fn tighten_below(
     Ok(None)
 }
 
-fn open_to_others(about: &Metadata) -> String {
+fn open_to_others(dir: &Path, about: &Metadata) -> String {
     format!(
-        "others may write to it (mode {:04o}); run chmod 0700 on the spool, or let its application do that when it opens it; {IN_CONTAINERS}",
-        about.mode() & 0o7777
+        "others may write to it (mode {:04o}); its application takes that back when it opens it, or: chmod 0700 {}; {IN_CONTAINERS}",
+        about.mode() & 0o7777,
+        shell_word(&dir.display().to_string())
     )
 }
 

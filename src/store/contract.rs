@@ -149,6 +149,9 @@ pub trait Store: Send {
     /// What to fail with where the store contradicts itself.
     fn damaged(&self, what: &str) -> Error;
 
+    /// The spool in a command that a message tells to run.
+    fn as_argument(&self) -> String;
+
     /// The state of a lane; the default if nothing is known of it.
     fn lane(&self, lane: u8) -> LaneState;
 

@@ -10,10 +10,16 @@ use super::recovery::CannotOpen;
 use crate::error::{Error, ErrorKind, PauseReason};
 use crate::spelling::shell_word;
 
+/// The spool in a command that a message tells to run.
+pub(super) fn as_argument(disk: &dyn Disk) -> String {
+    let spool = disk.describe(None);
+    shell_word(spool.strip_prefix("spool ").unwrap_or(&spool))
+}
+
 /// The store cannot be trusted until an operator recovers it.
 pub(super) fn damaged(disk: &dyn Disk, what: &str) -> Error {
     let spool = disk.describe(None);
-    let command = shell_word(spool.strip_prefix("spool ").unwrap_or(&spool));
+    let command = as_argument(disk);
     Error::new(
         ErrorKind::Store,
         format!(

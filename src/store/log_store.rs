@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::contract::{Change, FileStore, HostStore, Store};
 use super::disk::{Disk, Folder};
 use super::entry::{Entry, Isolation, Point, QueuePosition};
-use super::failures::{cannot_open, damaged, not_written, unreadable};
+use super::failures::{as_argument, cannot_open, damaged, not_written, unreadable};
 use super::fold::Fold;
 use super::frame::{RECORD_HEADER_LEN, begin_record};
 use super::handed_out::HandedOut;
@@ -327,6 +327,10 @@ impl Store for LogStore {
     fn check_lock(&self) -> Result<()> {
         let checked = self.ledger.file.check_open();
         checked.map_err(|e| self.ledger_error(e))
+    }
+
+    fn as_argument(&self) -> String {
+        as_argument(&*self.disk)
     }
 
     fn damaged(&self, what: &str) -> Error {

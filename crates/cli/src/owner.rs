@@ -21,6 +21,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use meditopia::internals::spelling::shell_word;
 use meditopia::internals::spool::owner_of;
 use nix::unistd::{
     Gid, Uid, User, getegid, geteuid, getgid, getgrouplist, getgroups, getuid, setgid, setgroups,
@@ -59,7 +60,8 @@ pub fn become_owner_of(spool: &Path) -> Result<(), Failure> {
     match who_controls(spool) {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         _ => Err(failure(format!(
-            "{what}: there is no such directory, and others than root can make one there, so root cannot tell who is to own it; name a spool that exists, or create the directory for its user: install -d -m 0700 -o USER {shown}"
+            "{what}: there is no such directory, and others than root can make one there, so root cannot tell who is to own it; name a spool that exists, or create the directory for its user: install -d -m 0700 -o USER {}",
+            shell_word(&shown.to_string())
         ))),
     }
 }
@@ -86,8 +88,9 @@ pub fn become_controller_of(file: &Path) -> Result<bool, Failure> {
         Ok(Control::Anybody { place, mode }) => Err(Failure::new(
             USAGE,
             format!(
-                "{shown}: others may write to {} (mode {mode:04o}), and so decide what root opens; run chmod go-w on it, name another file, or run the command as the spool's owner",
-                place.display()
+                "{shown}: others may write to {} (mode {mode:04o}), and so decide what root opens; name another file, run the command as the spool's owner, or take that right from them: chmod go-w {}",
+                place.display(),
+                shell_word(&place.display().to_string())
             ),
         )),
     }

@@ -258,6 +258,10 @@ impl Store for Model {
         Ok(())
     }
 
+    fn as_argument(&self) -> String {
+        "model".to_owned()
+    }
+
     fn damaged(&self, what: &str) -> Error {
         Error::new(ErrorKind::Store, format!("the model: {what}"))
     }

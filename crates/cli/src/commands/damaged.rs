@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use crate::failure::{FAILED, Failure, USAGE};
 use crate::options::confirmation::Confirmation;
 use crate::options::spool::SpoolOptions;
+use crate::options::typed::Typed;
 use crate::output::{
     Output, OutputOptions, Tone, byte_size, event_count, grouped, print_error, print_line, sanitize,
 };
@@ -235,7 +236,7 @@ fn at_most(events: u64) -> String {
 }
 
 /// The files with these names, or all.
-fn chosen(client: &Client, names: &[String]) -> Result<Vec<File>, Failure> {
+fn chosen(client: &Client, typed: &Typed, names: &[String]) -> Result<Vec<File>, Failure> {
     let files = client.damaged()?;
     if names.is_empty() {
         return Ok(files);
@@ -243,8 +244,10 @@ fn chosen(client: &Client, names: &[String]) -> Result<Vec<File>, Failure> {
     let find = |name: &String| {
         let found = files.iter().find(|file| file.name == *name).cloned();
         found.ok_or_else(|| {
-            let message =
-                format!("nothing under damaged/ has the name {name}; see meditopia damaged list");
+            let message = format!(
+                "nothing under damaged/ has the name {name}; to see what is there: {}",
+                typed.command("damaged list")
+            );
             Failure::new(FAILED, message)
         })
     };
@@ -260,8 +263,8 @@ struct Event {
 }
 
 fn show(options: &ShowOptions) -> Result<(), Failure> {
-    let client = options.spool.open_to_read()?;
-    let files = chosen(&client, &options.files)?;
+    let (client, typed) = options.spool.open_to_read_typed()?;
+    let files = chosen(&client, &typed, &options.files)?;
     let mut out = options.output.open();
     let mut problems = Problems::of(&files);
     for file in &files {
@@ -349,13 +352,15 @@ fn print_head(file: &File, out: &mut Output) -> Result<(), Failure> {
 }
 
 fn requeue(options: &RequeueOptions) -> Result<(), Failure> {
+    let (client, typed) = options.spool.open_to_change_typed()?;
     if options.files.is_empty() && !options.all {
-        let message =
-            "which files? name them by --file, as meditopia damaged list shows it, or give --all";
+        let message = format!(
+            "which files? name them by --file, or give --all; to see them: {}",
+            typed.command("damaged list")
+        );
         return Err(Failure::new(USAGE, message));
     }
-    let client = options.spool.open_to_change()?;
-    let files = chosen(&client, &options.files)?;
+    let files = chosen(&client, &typed, &options.files)?;
     let waiting = files
         .iter()
         .filter(|file| !file.is_requeued && file.readable > 0);

@@ -8,6 +8,7 @@ use meditopia::Erasure;
 use crate::failure::{EVENTS_LEFT, Failure};
 use crate::options::confirmation::Confirmation;
 use crate::options::spool::SpoolOptions;
+use crate::options::typed::Typed;
 use crate::output::{event_count, print_line};
 
 /// The last part of `--help`.
@@ -43,7 +44,7 @@ pub struct Options {
 
 /// Erases, and says what is left.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
-    let client = options.spool.open_to_change()?;
+    let (client, typed) = options.spool.open_to_change_typed()?;
     options
         .confirmation
         .ask("erase all events and receipts of this user for good")?;
@@ -51,7 +52,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     let erasure = client.forget_user(&options.user, timeout)?;
     match options.json {
         true => print_line(json(&erasure))?,
-        false => print_line(sentences(&erasure))?,
+        false => print_line(sentences(&erasure, &typed))?,
     }
     Ok(match erasure.is_complete() {
         true => ExitCode::SUCCESS,
@@ -70,7 +71,7 @@ fn json(erasure: &Erasure) -> serde_json::Value {
     })
 }
 
-fn sentences(erasure: &Erasure) -> String {
+fn sentences(erasure: &Erasure, typed: &Typed) -> String {
     let waiting = match erasure.pending {
         1 => "1 waiting event".to_owned(),
         _ => event_count(erasure.pending).replacen("event", "waiting event", 1),
@@ -85,8 +86,9 @@ fn sentences(erasure: &Erasure) -> String {
     );
     if erasure.in_flight > 0 {
         text += &format!(
-            "\nin flight: {}; a request with them was sent or is being sent and no answer has settled it: it cannot be taken back. Their bytes stay until it is answered and this command is run again (see meditopia in-doubt list)",
-            event_count(erasure.in_flight)
+            "\nin flight: {}; a request with them was sent or is being sent and no answer has settled it: it cannot be taken back. Their bytes stay until it is answered and this command is run again; to see what is not settled: {}",
+            event_count(erasure.in_flight),
+            typed.command("in-doubt list")
         );
     }
     match erasure.files.as_slice() {

@@ -58,7 +58,7 @@ pub fn hold(options: &Options) -> Result<ExitCode, Failure> {
 
 /// Ends any pause of the spool.
 pub fn resume(options: &ResumeOptions) -> Result<ExitCode, Failure> {
-    let client = options.spool.open_to_change()?;
+    let (client, typed) = options.spool.open_to_change_typed()?;
     let before = client.stats()?.paused;
     match options.accept_rejections {
         Some(rejections) => client.resume_allowing(rejections)?,
@@ -72,8 +72,9 @@ pub fn resume(options: &ResumeOptions) -> Result<ExitCode, Failure> {
     }
     if let Some(rejections) = options.accept_rejections {
         print_line(format_args!(
-            "up to {} may be rejected before many refusals pause delivery again; see them with: meditopia rejected list",
-            event_count(rejections)
+            "up to {} may be rejected before many refusals pause delivery again; to see them: {}",
+            event_count(rejections),
+            typed.command("rejected list")
         ))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -18,7 +18,8 @@ use crate::output::{OutputOptions, event_count, print_line};
 
 /// The last part of `--help`.
 pub const EXAMPLES: &str =
-    "Events that were set aside are listed by meditopia rejected and can be requeued from there.
+    "Events that were set aside are shown by meditopia rejected list and queued again by meditopia rejected requeue.
+
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 needs confirmation: at the terminal, or by --yes;
 of bisect also 6 not found in time, 7 delivery is paused for another reason.
 
@@ -109,12 +110,14 @@ fn list(options: &ListOptions) -> Result<(), Failure> {
 }
 
 fn set_aside(options: &SetAsideOptions) -> Result<(), Failure> {
+    let (client, typed) = options.spool.open_to_change_typed()?;
     if options.ids.is_empty() && !options.all {
-        let message =
-            "which events? name them by --id, with an ID of the list in-doubt, or give --all";
+        let message = format!(
+            "which events? name them by --id, or give --all; to see them: {}",
+            typed.command("in-doubt list")
+        );
         return Err(Failure::new(USAGE, message));
     }
-    let (client, typed) = options.spool.open_to_change_typed()?;
     let in_doubt = ids_in_doubt(&client)?;
     let ids = if options.all {
         in_doubt.clone()

@@ -13,6 +13,7 @@ pub const USAGE: i32 = 2;
 pub const NEEDS_YES: i32 = 3;
 pub const NOTHING_FOUND: i32 = 5;
 pub const EVENTS_LEFT: i32 = 6;
+pub const PAUSED: i32 = 7;
 pub const SOME_BAD: i32 = 8;
 pub const NOTHING_QUEUED: i32 = 9;
 pub const STOPPED: i32 = 10;

@@ -69,7 +69,10 @@ fn check_file_mode(file: &Path, report: &mut Report) {
         report.add(&Finding::warn(
             "token file rights",
             format!("other users can read {} (mode {mode:04o})", file.display()),
-            format!("chmod 0600 {}", shell_word(&file.display().to_string())),
+            format!(
+                "let only its user read it: chmod 0600 {}",
+                shell_word(&file.display().to_string())
+            ),
         ));
     }
 }

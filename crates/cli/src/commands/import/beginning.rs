@@ -1,8 +1,11 @@
 //! What the first bytes of an input tell: what it is, by which separator its fields are read, and whether
 //! another input may be the same.
 
+use std::ffi::OsStr;
 use std::io;
+use std::path::Path;
 
+use meditopia::internals::spelling::shell_word;
 use ring::digest::{SHA256, digest};
 
 use super::input::{Input, hex};
@@ -14,19 +17,18 @@ const BYTES_MAX: usize = 4 * 1024;
 /// How many bytes show that every second one of them is NUL.
 const UTF_16_SAMPLE: usize = 64;
 
-/// What other files are known by, and what has to be done to get text.
-const NO_TEXT: [(&[u8], &str, &str); 6] = [
-    (b"\xff\xfe", "UTF-16", "iconv -f UTF-16 -t UTF-8"),
-    (b"\xfe\xff", "UTF-16", "iconv -f UTF-16 -t UTF-8"),
-    (
-        b"PK\x03\x04",
-        "a ZIP file or a spreadsheet",
-        "unzip -p, or export it as CSV",
-    ),
+/// What other files are known by, and the program that makes text of them.
+const NO_TEXT: [(&[u8], &str, &str); 5] = [
+    (b"\xff\xfe", "UTF-16", FROM_UTF_16),
+    (b"\xfe\xff", "UTF-16", FROM_UTF_16),
     (b"\x28\xb5\x2f\xfd", "compressed by zstd", "zstdcat"),
     (b"\xfd7zXZ", "compressed by xz", "xzcat"),
     (b"BZh", "compressed by bzip2", "bzcat"),
 ];
+const FROM_UTF_16: &str = "iconv -f UTF-16 -t UTF-8";
+const ZIP: &[u8] = b"PK\x03\x04";
+/// What the names of packed files end in.
+const PACKED: [&str; 4] = ["gz", "zst", "xz", "bz2"];
 
 /// The first record of an input, in CSV with the header before it.
 pub struct Beginning(Vec<u8>);
@@ -66,21 +68,56 @@ impl Beginning {
         hex(digest(&SHA256, kept.trim_ascii()).as_ref())
     }
 
-    /// Why the input is no text in UTF-8, and what to do about it.
-    pub fn no_text(&self) -> Option<String> {
+    /// Why the input is no text in UTF-8, and what to do about it. `file`: the input, unless it is standard input.
+    pub fn no_text(&self, file: Option<&Path>, is_gzip: bool) -> Option<String> {
         let starts = |(magic, ..): &&(&[u8], _, _)| self.0.starts_with(magic);
-        if let Some((_, what, remedy)) = NO_TEXT.iter().find(starts) {
+        if self.0.starts_with(ZIP) {
+            return Some(
+                "this is no text in UTF-8, but a ZIP file or a spreadsheet; unpack it with unzip, or export it as CSV"
+                    .to_owned(),
+            );
+        }
+        let remedy = |program: &str| match file {
+            Some(file) => format!("convert it: {}", conversion(program, file, is_gzip)),
+            None => format!("have it go through {program} first"),
+        };
+        if let Some((_, what, program)) = NO_TEXT.iter().find(starts) {
             return Some(format!(
-                "this is no text in UTF-8, but {what}; convert it first: {remedy}"
+                "this is no text in UTF-8, but {what}; {}",
+                remedy(program)
             ));
         }
         let sample = &self.0[..self.0.len().min(UTF_16_SAMPLE)];
         let all_nul = |from: usize| sample.iter().skip(from).step_by(2).all(|byte| *byte == 0);
         let is_utf_16 = sample.len() >= 4 && all_nul(0) != all_nul(1);
+        // The first character is ASCII.
+        let program = match all_nul(1) {
+            true => "iconv -f UTF-16LE -t UTF-8",
+            false => "iconv -f UTF-16BE -t UTF-8",
+        };
         is_utf_16.then(|| {
-            "this looks like UTF-16; convert it to UTF-8 first: iconv -f UTF-16LE -t UTF-8"
-                .to_owned()
+            format!(
+                "this looks like UTF-16, and has to be UTF-8; {}",
+                remedy(program)
+            )
         })
+    }
+}
+
+/// The command that makes a file beside this one, of which the name says that it is text.
+fn conversion(program: &str, file: &Path, is_gzip: bool) -> String {
+    let is_packed = |name: &OsStr| PACKED.iter().any(|packed| name == *packed);
+    let name = match file.extension().is_some_and(is_packed) {
+        true => file.file_stem(),
+        false => file.file_name(),
+    };
+    let name = format!("utf-8-{}", name.unwrap_or_default().display());
+    let (file, to) = [file, &file.with_file_name(name)]
+        .map(|path| shell_word(&path.display().to_string()))
+        .into();
+    match is_gzip {
+        true => format!("zcat {file} | {program} > {to}"),
+        false => format!("{program} {file} > {to}"),
     }
 }
 

@@ -29,6 +29,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use meditopia::internals::config::Role;
+use meditopia::internals::spelling::shell_word;
 use meditopia::{Client, Config, LogLevel};
 
 use self::bad_records::Place;
@@ -284,6 +285,11 @@ impl Options {
         self.file == Path::new("-")
     }
 
+    /// The file that is read, unless it is standard input.
+    fn input_file(&self) -> Option<&Path> {
+        (!self.is_stdin()).then_some(&self.file)
+    }
+
     /// Where the input lies, for the spool to remember.
     fn place(&self) -> String {
         match std::path::absolute(&self.file) {
@@ -319,10 +325,26 @@ impl Options {
             return self.unreadable(cause);
         }
         let (source, owner) = (self.source(), owner::current_user());
-        let format = format.name();
         Failure::from(format!(
-            "{source}: cannot be read as the spool's owner, {owner}: {cause}; let {owner} read it, or give it on standard input: meditopia import - --format {format} ... < {source}"
+            "{source}: cannot be read as the spool's owner, {owner}: {cause}; let {owner} read it, or give it on standard input: {} < {}",
+            self.with_standard_input(format),
+            shell_word(&source)
         ))
+    }
+
+    /// The caller's command line, with standard input in the place of the file.
+    fn with_standard_input(&self, format: Format) -> String {
+        let mut words = vec!["meditopia".to_owned()];
+        for word in std::env::args_os().skip(1) {
+            words.push(match word == self.file {
+                true => "-".to_owned(),
+                false => shell_word(&word.display().to_string()),
+            });
+        }
+        if self.format.is_none() {
+            words.push(format!("--format {}", format.name()));
+        }
+        words.join(" ")
     }
 
     fn unreadable(&self, cause: &io::Error) -> Failure {

@@ -75,7 +75,7 @@ impl<'a> RecordReader<'a> {
             options,
             layout,
             first_sha256: beginning.sha256(),
-            no_text: beginning.no_text(),
+            no_text: beginning.no_text(options.input_file(), input.is_gzip()),
             splitter: Splitter::new(layout, state),
             bad_records,
             progress: Progress::start(options.quiet, input.offset(), input.total(), records),

@@ -9,6 +9,7 @@
 //! nothing at all since the search began, they go back.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use crate::failure::{EVENTS_LEFT, FAILED, Failure, PAUSED, USAGE};
 use crate::options::confirmation::Confirmation;
 use crate::options::sender_config::SenderConfig;
 use crate::options::spool::SpoolOptions;
+use crate::options::typed::Typed;
 use crate::output::{event_count, print_line};
 
 /// How often the search is looked at.
@@ -51,14 +53,16 @@ pub fn bisect(options: &BisectOptions) -> Result<(), Failure> {
     if in_doubt.is_empty() && left == 0 {
         return print_line("nothing is in doubt; nothing was done");
     }
-    check_pause(&client)?;
+    let dir = sender.settings.spool.as_deref().unwrap_or(Path::new(""));
+    let typed = options.spool.typed(dir);
+    check_pause(&client, &typed)?;
     options.confirmation.ask(&format!(
         "send the {} in doubt again in smaller requests, until the one is found on which the API fails; those that the API has taken already arrive twice",
         event_count(left.max(in_doubt.len() as u64))
     ))?;
     let mut search = Search {
         deadline: Instant::now() + Duration::from_secs(options.timeout.into()),
-        spool: sender.spool_name(),
+        typed,
         has_token: !matches!(sender.settings.bearer_token, TokenSource::Absent),
         sends: false,
         watched: in_doubt.iter().map(|row| row.id).collect(),
@@ -74,8 +78,8 @@ pub fn bisect(options: &BisectOptions) -> Result<(), Failure> {
 /// A search that is under way.
 struct Search {
     client: Client,
-    /// The spool as commands name it.
-    spool: String,
+    /// How the caller named the spool.
+    typed: Typed,
     /// This process could send.
     has_token: bool,
     /// It does, because no other did.
@@ -116,8 +120,9 @@ impl Search {
                     return Err(Failure::new(
                         PAUSED,
                         format!(
-                            "delivery has paused meanwhile ({reason}); every event is kept; see meditopia status {}, then search again",
-                            self.spool
+                            "delivery has paused meanwhile ({reason}); every event is kept; to see why: {}; when it has ended, search again: {}",
+                            self.typed.command("status"),
+                            self.search_again()
                         ),
                     ));
                 }
@@ -207,9 +212,10 @@ impl Search {
             return Ok(Failure::new(
                 FAILED,
                 format!(
-                    "the API has failed on each of {IN_A_ROW_MAX} events in a row that were sent alone; set {} aside; if the API works, search again; if not, put them back: meditopia rejected requeue {} --reason set-aside",
+                    "the API has failed on each of {IN_A_ROW_MAX} events in a row that were sent alone; set {} aside; if the API works, search again: {}; if not, put them back: {} --reason set-aside",
                     event_count(found.len() as u64),
-                    self.spool
+                    self.search_again(),
+                    self.typed.command("rejected requeue")
                 ),
             ));
         }
@@ -221,9 +227,9 @@ impl Search {
         Ok(Failure::new(
             FAILED,
             format!(
-                "the API fails on each event that is sent alone, and accepts nothing: it is the API that fails, and no event; {} went back to the end of the queue; wait, or ask Meditopia, then: meditopia resume {}",
+                "the API fails on each event that is sent alone, and accepts nothing: it is the API that fails, and no event; {} went back to the end of the queue; wait, or ask Meditopia, then: {}",
                 event_count(requeued as u64),
-                self.spool
+                self.typed.command("resume")
             ),
         ))
     }
@@ -249,9 +255,9 @@ impl Search {
             return print_line("the API has accepted all of them now; no event was set aside");
         }
         print_line(format_args!(
-            "set {} aside; see meditopia rejected list {} --reason set-aside",
+            "set {} aside; see: {} --reason set-aside",
             event_count(found.len() as u64),
-            self.spool
+            self.typed.command("rejected list")
         ))?;
         match (proven, self.sends) {
             (false, _) => {
@@ -259,7 +265,8 @@ impl Search {
             }
             (true, false) => print_line("the others are being delivered"),
             (true, true) => print_line(format_args!(
-                "no sender runs: deliver what waits with meditopia flush, or start meditopia run"
+                "no sender runs; start it, or deliver what waits: {}",
+                self.typed.command("flush")
             )),
         }
     }
@@ -267,7 +274,6 @@ impl Search {
     /// The search goes on, or it has come down to one event on which the connection is lost. That tells nothing
     /// of the event, so an operator decides.
     fn timed_out(&self) -> Result<Failure, Failure> {
-        let spool = &self.spool;
         let alone = self.client.search()?.alone;
         let rows = rows(&self.client)?;
         let mut unanswered = rows
@@ -275,26 +281,35 @@ impl Search {
             .filter(|row| alone.contains(&row.id) && row.http_status.is_none());
         let message = match unanswered.next() {
             Some(row) => format!(
-                "the search has come down to one event, and the connection is lost each time that it is sent alone, so whether the API fails on it is not known; it is kept: {}; if the API answers other requests (see meditopia doctor {spool}), set it aside: meditopia in-doubt set-aside {spool} --id {} --yes",
+                "the search has come down to one event, and the connection is lost each time that it is sent alone, so whether the API fails on it is not known; it is kept: {}; to see whether the API answers other requests: {}; if it does, set the event aside: {} --id {} --yes",
                 escape_unprintable(&row.event_json),
+                self.typed.command("doctor"),
+                self.typed.command("in-doubt set-aside"),
                 row.id
             ),
             None => format!(
-                "the search has not come to its end in time; every event is kept; see meditopia in-doubt list {spool}, then search again"
+                "the search has not come to its end in time; every event is kept; to see what is in doubt: {}; to search on: {}",
+                self.typed.command("in-doubt list"),
+                self.search_again()
             ),
         };
         Ok(Failure::new(EVENTS_LEFT, message))
     }
+
+    fn search_again(&self) -> String {
+        self.typed.command("in-doubt bisect")
+    }
 }
 
 /// Refuses to search while delivery is paused for another reason.
-fn check_pause(client: &Client) -> Result<(), Failure> {
+fn check_pause(client: &Client, typed: &Typed) -> Result<(), Failure> {
     match client.stats()?.paused {
         None | Some(PauseReason::ServerError) => Ok(()),
         Some(reason) => Err(Failure::new(
             PAUSED,
             format!(
-                "delivery is paused ({reason}), so nothing can be searched; end that first: see meditopia status"
+                "delivery is paused ({reason}), so nothing can be searched; end that first; to see how: {}",
+                typed.command("status")
             ),
         )),
     }

@@ -5,9 +5,11 @@
 //! endpoint and its account cannot change while the process runs: such a change is refused by name,
 //! and the others are applied.
 
+use std::path::Path;
 use std::time::Duration;
 
 use meditopia::internals::config::{BearerToken, Settings, TokenSource, differences};
+use meditopia::internals::spool::{Description, Destination};
 use meditopia::{Client, Result};
 
 use super::current_client::CurrentClient;
@@ -52,10 +54,10 @@ pub fn apply(
     let plan = Plan::new(&old.settings, &new.settings);
     for key in &plan.refused {
         log.error(format_args!(
-            "reload: {key} cannot change while the process runs, and stays as it is; restart the process{}",
+            "reload: {key} cannot change while the process runs, and stays as it is; {}",
             match *key {
-                "spool" => "",
-                _ => ", after meditopia adopt if the spool is to belong to another one",
+                "spool" => "restart the process".to_owned(),
+                _ => adopted(&old.settings, &new.settings),
             }
         ));
         new.config.set(key, &old.config.get(key)?)?;
@@ -82,6 +84,24 @@ pub fn apply(
         log.info(unchanged(&new.settings));
     }
     Ok(new)
+}
+
+/// How the spool comes to belong to another endpoint or account.
+fn adopted(old: &Settings, new: &Settings) -> String {
+    let dir = old.spool.as_deref().unwrap_or(Path::new(""));
+    let known = Description {
+        endpoint: old.endpoint.as_str().to_owned(),
+        account: old.account.clone(),
+        is_elsewhere: false,
+    };
+    let wanted = Destination {
+        endpoint: new.endpoint.as_str(),
+        account: &new.account,
+    };
+    format!(
+        "if the spool is to belong to another one, end the process, then: {}; then start it again",
+        known.adopt_command(dir, wanted)
+    )
 }
 
 /// Opens a client and starts its sender.
