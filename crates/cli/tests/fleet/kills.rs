@@ -95,7 +95,7 @@ fn nothing_is_lost_or_repeated_while_forwarder_server_and_connections_are_killed
         let mut service = host.start();
         let until = Instant::now() + Duration::from_secs(4);
         while Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(fastrand::u64(20..200)));
+            std::thread::sleep(Duration::from_millis(u64::from(fastrand::u8(20..200))));
             match fastrand::u8(0..5) {
                 0 => {
                     server.crash();
