@@ -920,7 +920,7 @@ extern "C" {
 uint32_t meditopia_abi_version(void);
 
 /**
- * The version of the loaded library, such as "0.1.0".
+ * The version of the loaded library, such as "0.2.0".
  *
  * Returns a constant of the library, never NULL. Callable from any thread at any time; does not
  * block.

@@ -1,6 +1,6 @@
 # Makes manual pages of section 3 from meditopia.h: one for each function and type, and meditopia(3).
 #
-#   awk -v out=DIRECTORY -v version=0.1.0 -f man.awk meditopia.h
+#   awk -v out=DIRECTORY -v version=0.2.0 -f man.awk meditopia.h
 #
 # The header stays the one place where things are said. Its comments are plain text: a further indent is
 # kept line by line, `backticks` are bold, "Errors:" and "Example:" begin sections.

@@ -28,7 +28,7 @@ def cargo(*arguments: str) -> str:
 def inside(crate: str) -> set[tuple[str, str]]:
     """Name and version of each crate that is compiled into this one, itself too."""
     lines = cargo("tree", "--package", crate, "--edges=normal", f"--target={TRIPLE}", "--prefix=none", "--format={p}")
-    # "serde v1.0.1 (proc-macro)", "meditopia v0.1.0 (/path)"
+    # "serde v1.0.1 (proc-macro)", "meditopia v0.2.0 (/path)"
     return set(re.findall(r"^(\S+) v(\S+)", lines, re.M))
 
 

@@ -138,7 +138,7 @@ inline failure abi_misfit() noexcept {
 
 }  // namespace detail
 
-/// The version of the loaded library, such as "0.1.0".
+/// The version of the loaded library, such as "0.2.0".
 inline std::string_view version() noexcept { return meditopia_version(); }
 
 }  // namespace meditopia

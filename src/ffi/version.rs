@@ -34,7 +34,7 @@ pub extern "C" fn meditopia_abi_version() -> u32 {
     guard_or(0, || MEDITOPIA_ABI_MAJOR << 16 | MEDITOPIA_ABI_MINOR)
 }
 
-/// The version of the loaded library, such as "0.1.0".
+/// The version of the loaded library, such as "0.2.0".
 ///
 /// Returns a constant of the library, never NULL. Callable from any thread at any time; does not
 /// block.

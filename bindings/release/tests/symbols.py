@@ -1,6 +1,6 @@
 """Checks what the compiled files of a release ask of a system: symbols.py GLIBC FILE...
 
-    symbols.py 2.17 lib/libmeditopia.so.0.1.0 bin/meditopia
+    symbols.py 2.17 lib/libmeditopia.so.0.2.0 bin/meditopia
 
 No symbol is bound to a newer glibc, and none without a version has to be there: such a symbol would be found in a new
 glibc, and missed in an old one only when it is called. A shared library has its soname and stays mapped, and it

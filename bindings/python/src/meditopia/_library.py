@@ -165,6 +165,6 @@ def _checked(name: str, why: str, loaded: CDLL) -> Library:
 
 
 def version(path: Optional[str] = None) -> str:
-    """The version of the library, such as "0.1.0"."""
+    """The version of the library, such as "0.2.0"."""
     text: bytes = load(path).version()
     return text.decode()

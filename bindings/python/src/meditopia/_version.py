@@ -1,3 +1,3 @@
 """The version of the package: that of the library that it is built with."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
