@@ -16,9 +16,9 @@ echo '{"repositories": {"packagist.org": false}}' >"$COMPOSER_HOME/config.json"
 ln -s "$DIST" dist
 COMPOSER_NO_INTERACTION=1 sh -eu -c "$(install_line composer)" >"$WORK/said" 2>&1 || fail "$(cat "$WORK/said")"
 grep -q "\"meditopia/partner-events\": \"^$VERSION\"" composer.json || fail "$(cat composer.json)"
-vendor/bin/meditopia-install >"$WORK/said" || fail "$(cat "$WORK/said")"
-grep -q "FFI_LIB \"$WORK/project/vendor/meditopia/partner-events/lib/linux-x86_64/libmeditopia.so.0\"" \
-  vendor/meditopia/partner-events/include/preload.h || fail "the library that is not the archive's"
+vendor/bin/meditopia-install --directory="$WORK/preload" >"$WORK/said" || fail "$(cat "$WORK/said")"
+grep -q "FFI_LIB \"$WORK/preload/libmeditopia.so.0\"" "$WORK/preload/preload.h" || fail "$(head -n 3 "$WORK/preload/preload.h")"
+cmp "$WORK/preload/libmeditopia.so.0" "$WORK/package/lib/linux-x86_64/libmeditopia.so.0" || fail "the library that is not the archive's"
 cat >deliver.php <<'PHP'
 <?php
 require 'vendor/autoload.php';
