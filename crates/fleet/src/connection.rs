@@ -158,7 +158,7 @@ impl std::fmt::Debug for Connection {
 /// # Errors
 /// [`Outcome::Unusable`]: it has another type.
 pub fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, at: usize) -> Result<T> {
-    row.try_get(at).map_err(|cause| unusable(cause))
+    row.try_get(at).map_err(unusable)
 }
 
 fn unusable(what: impl std::fmt::Display) -> Failure {

@@ -11,6 +11,7 @@
 //! | `runs until: COMMAND` | the block goes on until it gets SIGTERM, here as soon as this command succeeds |
 //! | `install` | the block installs files of a release: `make dist-check` runs it |
 //! | `run by: FILE` | a test of its own runs the block |
+//! | `not run: REASON` | no test can run the block |
 //! | `test: NAME` | the page's story in `bindings/pages` runs the block by this name |
 //!
 //! Anywhere in a page, `sandbox: OPTIONS` gives options to the sandbox that its blocks run in.
@@ -27,6 +28,7 @@ pub enum Mark {
     RunsUntil(String),
     Install,
     RunBy(String),
+    NotRun,
     Test,
 }
 
@@ -58,6 +60,7 @@ fn mark(comment: &str) -> Option<Mark> {
         "runs until" => Mark::RunsUntil(what),
         "install" => Mark::Install,
         "run by" => Mark::RunBy(what),
+        "not run" => Mark::NotRun,
         "test" => Mark::Test,
         _ => return None,
     })
