@@ -8,7 +8,7 @@ DEMO := $(TARGET)/demo
 RUST_NEEDED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 FAULT_TABLE = $(CURDIR)/$(TARGET)/faults-$@.md
 
-.PHONY: demo demo-build test test-bindings size-check soak fuzz wheel bench bench-check bench-setup release install uninstall deb dist dist-check toolchain setup
+.PHONY: demo demo-build test test-bindings analyse-php size-check soak fuzz wheel bench bench-check bench-setup release install uninstall deb dist dist-check toolchain setup
 
 # Builds the library, compiles the C quickstart against it, and lets it deliver to a local API.
 demo: demo-build
@@ -35,6 +35,12 @@ test-bindings: setup demo-build
 	sh bindings/recipes/test.sh $(DEMO)
 	sh bindings/pages/test.sh $(DEMO)
 	sh bindings/release/test.sh
+
+# Analyses the PHP package. Compiles the analyser once, in minutes, and so is not a part of `make test`.
+analyse-php: toolchain
+	@sh .ci/setup analyse
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && \
+	sh bindings/php/tests/analyse.sh "$$scratch/analysis" "$(abspath $(TARGET))/mago/bin/mago"
 
 # Builds the library as it is shipped, and fails if it is larger than it may be, stripped.
 SIZE_MAX := 4200000

@@ -28,7 +28,7 @@ target=${CARGO_TARGET_DIR:-$here/../../target}
 if [ -x "$target/mago/bin/mago" ]; then
   sh "$here/tests/analyse.sh" "$scratch/analysis" "$(cd "$target/mago/bin" && pwd)/mago"
 else
-  echo "skipped: $target/mago/bin/mago is not there; .ci/setup builds it, with Rust 1.94 or newer"
+  echo "skipped: make analyse-php compiles the analyser, once, in minutes"
 fi
 
 echo '-- promises in the command line'

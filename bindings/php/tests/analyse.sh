@@ -1,7 +1,7 @@
 #!/bin/sh
 # Static analysis of src/ by mago, as strict as it can be for code that calls C: analyse.sh DIRECTORY MAGO
 #
-# PHPStan is on Packagist only; mago is on crates.io, and .ci/setup builds it into target/mago. PHP's FFI knows no type of a C
+# PHPStan is on Packagist only; mago is on crates.io, and `make analyse-php` builds it into target/mago. PHP's FFI knows no type of a C
 # library, so a copy of the sources is read with classes in the place of FFI that are made from the header.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
