@@ -15,7 +15,7 @@ use crate::spelling::{did_you_mean, hint, nearest, quoted};
 const FILE_BYTES: u64 = 1024 * 1024;
 
 /// What the command alone knows.
-const OPTIONS_OF_FLEET: [&str; 9] = [
+pub const OPTIONS_OF_FLEET: [&str; 9] = [
     "store",
     "store_file",
     "store_ca_file",

@@ -42,7 +42,7 @@ use crate::log::Level;
 use crate::spelling::{hint, quoted};
 
 pub use address::{Endpoint, Proxy};
-pub use load::read_text;
+pub use load::{OPTIONS_OF_FLEET, read_text};
 pub(crate) use options::LANES_MAX;
 pub use options::{OptionDoc, markdown, reference};
 pub use settings::{Durability, Role, Settings, conflict, differences};

@@ -15,7 +15,7 @@ const INDENT: usize = 15;
 const FIRST: [&str; 5] = ["try", "run", "status", "doctor", "find"];
 
 /// The others. A command that is in no group is listed at the end.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     ("Deliver once, or from a file:", &["flush", "import"]),
     (
         "List what a spool holds, and decide about it:",
@@ -24,6 +24,10 @@ const GROUPS: [(&str, &[&str]); 4] = [
     (
         "Stop, repair, erase:",
         &["hold", "resume", "forget", "adopt", "recover"],
+    ),
+    (
+        "Hand events to other hosts that deliver them:",
+        &["forward", "fleet"],
     ),
     (
         "Test and set up:",

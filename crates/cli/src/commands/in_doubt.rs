@@ -18,7 +18,7 @@ use crate::output::{OutputOptions, event_count, print_line};
 
 /// The last part of `--help`.
 pub const EXAMPLES: &str =
-    "Events that were set aside are shown by meditopia rejected list and queued again by meditopia rejected requeue.
+    "What was set aside: meditopia rejected list shows it, and meditopia rejected requeue queues it again.
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 needs confirmation: at the terminal, or by --yes;
 of bisect also 6 not found in time, 7 delivery is paused for another reason.

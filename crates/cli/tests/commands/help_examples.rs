@@ -18,7 +18,13 @@ mod situation;
 const COLUMNS: usize = 80;
 
 /// What goes on until Ctrl-C, by a part of the example.
-const GOES_ON: [&str; 4] = ["meditopia run ", "--stay", "--watch", "--serve"];
+const GOES_ON: [&str; 5] = [
+    "meditopia run ",
+    "meditopia forward ",
+    "--stay",
+    "--watch",
+    "--serve",
+];
 
 /// Examples that end with another status than 0, because of what they find.
 const STATUSES: [(&str, i32); 1] = [

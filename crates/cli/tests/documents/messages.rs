@@ -4,13 +4,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use meditopia_testkit::command_tree::{all_commands, help};
 use meditopia_testkit::messages::{Literal, literals};
-use meditopia_testkit::{meditopia, repository_path};
+use meditopia_testkit::repository_path;
 
 /// Options of other programs that a message tells to run.
 const OF_OTHER_PROGRAMS: [(&str, &str); 1] = [("mount", "--bind")];
-/// The name of a pause, and a column in an example.
-const OTHER_NAMES: [&str; 2] = ["mass_rejection", "user_id"];
+/// The name of a pause, a column in an example, a type of C++, and the roles of a fleet's database.
+const OTHER_NAMES: [&str; 7] = [
+    "mass_rejection",
+    "user_id",
+    "event_type",
+    "meditopia_forward",
+    "meditopia_enqueue",
+    "meditopia_relay",
+    "meditopia_read",
+];
+
+fn keys() -> BTreeSet<&'static str> {
+    let of_library = meditopia::internals::config::reference().map(|option| option.key);
+    of_library
+        .chain(meditopia::internals::config::OPTIONS_OF_FLEET)
+        .collect()
+}
 
 fn all_literals() -> Vec<Literal> {
     let found = [literals("src"), literals("crates/cli/src")].concat();
@@ -18,30 +34,10 @@ fn all_literals() -> Vec<Literal> {
     found
 }
 
-fn help(words: &[String]) -> String {
-    let output = meditopia().args(words).arg("--help").output().unwrap();
-    assert!(output.status.success(), "{words:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// Every command by its words, with its help.
 fn commands() -> BTreeMap<Vec<String>, String> {
-    let mut found = BTreeMap::new();
-    let mut waiting = vec![Vec::new()];
-    while let Some(words) = waiting.pop() {
-        let text = help(&words);
-        let listed = text.lines().skip_while(|line| *line != "Commands:").skip(1);
-        let lines = listed.take_while(|line| line.starts_with("  "));
-        let indented = lines.filter_map(|line| line.strip_prefix("  "));
-        for line in indented.filter(|line| !line.starts_with(' ')) {
-            let name = line.split_whitespace().next().unwrap();
-            if name != "help" {
-                waiting.push([words.clone(), vec![name.to_owned()]].concat());
-            }
-        }
-        found.insert(words, text);
-    }
-    found
+    let all = all_commands().into_iter();
+    all.map(|words| (words.clone(), help(&words))).collect()
 }
 
 /// The words of `text` that begin with `start` and go on with characters that `is_part` accepts.
@@ -138,9 +134,7 @@ fn every_key_that_a_message_names_is_an_option_or_stands_in_the_header() {
     let header = fs::read_to_string(repository_path("include/meditopia.h")).unwrap();
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let known: BTreeSet<&str> = header.split(|c| !is_part(c)).collect();
-    let keys: BTreeSet<&str> = meditopia::internals::config::reference()
-        .map(|option| option.key)
-        .collect();
+    let keys = keys();
     let (mut named, mut wrong) = (0, Vec::new());
     for literal in all_literals() {
         // A text for a reader, and not a name.
@@ -173,8 +167,10 @@ fn every_variable_that_a_message_names_sets_an_option() {
         for variable in words(&literal.text, "MEDITOPIA_", is_part) {
             named += 1;
             let key = variable["MEDITOPIA_".len()..].to_lowercase();
-            let is_option =
-                meditopia::internals::config::reference().any(|option| option.key == key);
+            // What ends in an underscore is the beginning of several names.
+            let is_option = keys()
+                .iter()
+                .any(|known| *known == key || (key.ends_with('_') && known.starts_with(&key)));
             if !is_option && !header.contains(variable) {
                 wrong.push(format!("{}: {variable}", literal.place));
             }

@@ -10,33 +10,62 @@ use crate::options::store::StoreArguments;
 use crate::output::OutputOptions;
 
 /// The last part of `--help`.
-pub const EXAMPLES: &str = "Examples:
-  meditopia fleet init --store postgres://admin@db/shop --lanes 16
-  meditopia fleet sql --lanes 16 > fleet.sql               for a DBA who runs it by hand
-  meditopia fleet hosts --store-file /etc/meditopia/store
-
-Who sets a fleet up may create roles, and schemas in the database. Everybody else needs one of the roles
+pub const EXAMPLES: &str = "Who sets a fleet up may create roles, and schemas in the database. Everybody else needs one of the roles
 meditopia_forward (hosts), meditopia_enqueue (applications that enqueue by SQL), meditopia_relay (relays and
 operators) or meditopia_read (who only looks).
 
-Exit status: 0 done, 1 failed, 2 wrong usage or configuration.";
+Exit status: 0 done, 1 failed, 2 wrong usage or configuration.
+
+Examples:
+  meditopia fleet init --store-file /etc/meditopia/store
+  meditopia fleet hosts --store-file /etc/meditopia/store";
+
+const INIT_EXAMPLES: &str = "Examples:
+  meditopia fleet init --store-file /etc/meditopia/store
+  meditopia fleet init --store postgres://admin@db/shop --lanes 64";
+
+const UPGRADE_EXAMPLES: &str = "Examples:
+  meditopia fleet upgrade --store-file /etc/meditopia/store";
+
+const SQL_EXAMPLES: &str = "Examples:
+  meditopia fleet sql --lanes 16 > fleet.sql       # for psql --file fleet.sql";
+
+const HOSTS_EXAMPLES: &str = "Examples:
+  meditopia fleet hosts --store-file /etc/meditopia/store
+  meditopia fleet hosts --store-file /etc/meditopia/store --json";
+
+const RELAYS_EXAMPLES: &str = "Examples:
+  meditopia fleet relays --store-file /etc/meditopia/store";
+
+const LANES_EXAMPLES: &str = "Examples:
+  meditopia fleet lanes --store-file /etc/meditopia/store";
+
+const ADOPT_EXAMPLES: &str = "Examples:
+  meditopia fleet adopt --store-file /etc/meditopia/store";
 
 /// The subcommands.
 #[derive(clap::Subcommand)]
 pub enum Fleet {
     /// Set a fleet up in a database: schema and roles
+    #[command(after_help = INIT_EXAMPLES)]
     Init(InitOptions),
     /// Bring the schema of an older version to that of this program
+    #[command(after_help = UPGRADE_EXAMPLES)]
     Upgrade(StoreOnly),
     /// Print the SQL that init runs, for a DBA who runs it by hand
+    #[command(after_help = SQL_EXAMPLES)]
     Sql(PlanOptions),
     /// List the hosts that forward: how far, and since when one is behind
+    #[command(after_help = HOSTS_EXAMPLES)]
     Hosts(ListOptions),
     /// List the relays that deliver, and those that the API refuses
+    #[command(after_help = RELAYS_EXAMPLES)]
     Relays(ListOptions),
     /// List the lanes, the relay that owns each, and what was delivered
+    #[command(after_help = LANES_EXAMPLES)]
     Lanes(ListOptions),
     /// Use a database that was restored, moved or copied: no other copy may ever be used again
+    #[command(after_help = ADOPT_EXAMPLES)]
     Adopt(AdoptOptions),
 }
 

@@ -47,7 +47,11 @@ Exit status:
   0  everything that was enqueued before is handed over; or, as a service, a signal ended it
   1  it failed, for instance because the spool was copied and the copy is forwarded as well: see the message
   2  the command line or the configuration is wrong, or the database is no fleet for this spool
-  6  the timeout passed, or a second signal ended it; what is left is kept, and the same command goes on";
+  6  the timeout passed, or a second signal ended it; what is left is kept, and the same command goes on
+
+Examples:
+  meditopia forward /var/spool/shop --store-file /etc/meditopia/store
+  meditopia forward /var/spool/shop --store-file /etc/meditopia/store --once";
 
 /// The arguments of `meditopia forward`.
 #[derive(clap::Args)]

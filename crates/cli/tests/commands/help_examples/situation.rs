@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use meditopia_testkit::meditopia;
+use meditopia_testkit::postgres_server::PostgresServer;
 use meditopia_testkit::process::stdout_of;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::spool::{ClientExt, TestSpool, copy_spool};
@@ -29,6 +31,8 @@ pub struct Situation {
     api: Sandbox,
     /// The id of an event that the example may name.
     id: Option<i64>,
+    /// The URL of a database, for a fleet.
+    store: Option<String>,
 }
 
 impl Situation {
@@ -39,6 +43,7 @@ impl Situation {
             "in-doubt" => in_doubt(),
             "damaged" => damaged(),
             "adopt" => moved(),
+            "forward" => unsent(),
             _ => in_use(),
         };
         let list = match kind {
@@ -50,8 +55,9 @@ impl Situation {
         let dir = tempfile::tempdir().unwrap();
         let situation = Self {
             dir,
-            spool,
+            store: matches!(kind, "fleet" | "forward").then(|| store(example, api.endpoint())),
             api,
+            spool,
             id,
         };
         situation.write_files();
@@ -79,6 +85,14 @@ impl Situation {
             .replace("--id 17", &format!("--id {id}"))
             .replace("127.0.0.1:9464", "127.0.0.1:0")
             .replace("--port 8080", "--port 0")
+            .replace(
+                "/etc/meditopia/store",
+                self.dir().join("store").to_str().unwrap(),
+            )
+            .replace(
+                "postgres://admin@db/shop",
+                self.store.as_deref().unwrap_or_default(),
+            )
     }
 
     /// The configuration, and the files that the examples name.
@@ -91,6 +105,11 @@ impl Situation {
             "shop.toml",
             &format!("spool = {spool:?}\nbearer_token_file = {token:?}\n"),
         );
+        if let Some(store) = &self.store {
+            write("store", store);
+            fs::set_permissions(self.dir().join("store"), PermissionsExt::from_mode(0o600))
+                .unwrap();
+        }
         let event = |user: &str| {
             format!("{{\"token\":\"t\",\"partner_user_id\":\"{user}\",\"event\":\"video\"}}\n")
         };
@@ -107,6 +126,24 @@ impl Situation {
             fs::create_dir_all(self.home().join(directory)).unwrap();
         }
     }
+}
+
+/// A database; with a fleet in it, unless the example sets one up.
+fn store(example: &str, endpoint: &str) -> String {
+    let server = PostgresServer::shared();
+    let url = server.url(&server.create_database());
+    if !example.starts_with("meditopia fleet init") {
+        stdout_of(meditopia().args(["fleet", "init", "--endpoint", endpoint, "--store", &url]));
+    }
+    url
+}
+
+/// Nothing was sent from it: events wait in the journal alone.
+fn unsent() -> (Sandbox, TestSpool) {
+    let api = Sandbox::start();
+    let spool = TestSpool::for_endpoint(api.endpoint());
+    spool.client().enqueue_for(USER, 1);
+    (api, spool)
 }
 
 /// Events of the user are delivered, rejected and pending.
