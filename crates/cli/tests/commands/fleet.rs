@@ -3,8 +3,8 @@
 use std::fs;
 use std::process::Output;
 
-use meditopia_testkit::meditopia;
 use meditopia_testkit::postgres_server::PostgresServer;
+use meditopia_testkit::{meditopia, repository_path};
 use serde_json::Value;
 
 /// The command with the store in its environment, as a service has it.
@@ -90,6 +90,20 @@ fn a_fleet_is_set_up_listed_and_adopted_where_it_was_copied_to() {
     );
     assert!(adopted.contains("account \"staging\""), "{adopted}");
     assert!(done(&server.url(&copy), &["adopt"]).contains("as before"));
+}
+
+#[test]
+fn the_line_on_the_page_of_fleets_sets_one_up() {
+    let server = PostgresServer::shared();
+    let database = server.create_database();
+    let page = fs::read_to_string(repository_path("docs/fleet.md")).unwrap();
+    let (_, rest) = page.split_once("```sh\nmeditopia ").unwrap();
+    let line = rest.split('\n').next().unwrap();
+    let url = server.url(&database);
+    let line = line.replace("postgres://dba@db.example/shop", &url);
+    let output = meditopia().args(line.split(' ')).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(done(&url, &["lanes"]).lines().count(), 16);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use meditopia::{Fields, Rules, UtcOffset};
 use meditopia_fleet::connection::{Connection, column};
 use meditopia_fleet::failure::INVALID_EVENT;
 use meditopia_fleet::parcel::Parcel;
+use meditopia_testkit::repository_path;
 use proptest::prelude::*;
 use proptest::string::string_regex;
 use proptest::test_runner::{Config, TestRunner};
@@ -269,6 +270,25 @@ fn an_event_is_queued_with_its_transaction_and_leaves_nothing_when_that_is_rolle
     assert_eq!(users, ["committed", "other"]);
     let expected = r#"{"token":"t","partner_user_id":"committed","event":"video","event_value":null,"received_at":"2024-08-06 15:04:05"}"#;
     assert_eq!(found[0].body(), expected.as_bytes());
+}
+
+#[test]
+fn the_transaction_on_the_page_of_fleets_queues_its_event() {
+    let (server, database) = set_up();
+    let page = std::fs::read_to_string(repository_path("docs/fleet.md")).unwrap();
+    let (_, rest) = page.split_once("```sql\n").unwrap();
+    let block = rest.split("```").next().unwrap();
+    server.sql(
+        &database,
+        &format!("CREATE TABLE shop_user (id text);\n{block}"),
+    );
+    let waiting = parcels(&mut connect(&server.url(&database)));
+    assert_eq!(waiting.len(), 1);
+    let body = String::from_utf8(waiting[0].body.clone()).unwrap();
+    assert!(
+        body.contains("\"user-1\"") && body.contains("\"register\""),
+        "{body}"
+    );
 }
 
 #[test]
