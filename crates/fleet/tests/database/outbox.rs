@@ -284,7 +284,7 @@ fn the_transaction_on_the_page_of_fleets_queues_its_event() {
     );
     let waiting = parcels(&mut connect(&server.url(&database)));
     assert_eq!(waiting.len(), 1);
-    let body = String::from_utf8(waiting[0].body.clone()).unwrap();
+    let body = String::from_utf8(waiting[0].body().to_vec()).unwrap();
     assert!(
         body.contains("\"user-1\"") && body.contains("\"register\""),
         "{body}"
