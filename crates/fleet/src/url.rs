@@ -230,6 +230,8 @@ mod tests {
             "mysql://zebra:quagga@okapi/7531",
             "zebra",
             "postgres://zebra:7531/quagga@okapi/x",
+            "postgres://zebra:7531/quagga@okapi",
+            "postgres://zebra:7531?user=quagga@okapi",
             "postgres://zebra:7531?quagga@okapi/x",
             "postgres://zebra:7531?quagga=okapi",
             "postgres://zebra:7531#quagga@okapi/x",

@@ -95,7 +95,19 @@ fn times() -> impl Strategy<Value = String> {
             format!("{year:04}-{month:02}-{day:02}{separator}{hour:02}:{minute:02}:{second:02}{fraction}{zone}")
         },
     );
-    prop_oneof![8 => whole, 1 => shown(), 1 => "[0-9:T -]{17,21}"]
+    // The last second of a day in UTC, wherever, and the minute before.
+    let leap = (0..24_i32, 0..60_i32, any::<bool>(), 58..60_i32).prop_map(
+        |(hours, minutes, east, minute)| {
+            let (sign, seconds) = if east { ('+', 1) } else { ('-', -1) };
+            let local = (23 * 60 + minute + seconds * (hours * 60 + minutes)).rem_euclid(24 * 60);
+            format!(
+                "2024-06-30T{:02}:{:02}:60{sign}{hours:02}:{minutes:02}",
+                local / 60,
+                local % 60
+            )
+        },
+    );
+    prop_oneof![8 => whole, 1 => leap, 1 => shown(), 1 => "[0-9:T -]{17,21}"]
 }
 
 fn events() -> impl Strategy<Value = Given> {
