@@ -32,7 +32,8 @@ impl Client {
     /// Takes the spool for forwarding to the database that `store` names, which must hold no password; `None`:
     /// another process sends from it or forwards it. It is this client's log that says what is found.
     ///
-    /// Errors: those of [`Forwarding::begin`].
+    /// Errors: [`ErrorKind::SpoolMismatch`](crate::ErrorKind::SpoolMismatch) if a sender has taken events over
+    /// that it has not settled; [`ErrorKind::Store`](crate::ErrorKind::Store), [`ErrorKind::Io`](crate::ErrorKind::Io).
     pub fn forwarding(&self, store: &str) -> Result<Option<Forwarding>> {
         let core = self.core()?;
         Forwarding::begin(core.spool.clone(), core.log.clone(), store)

@@ -1,7 +1,7 @@
 //! What a spool knows of its forwarding, in `forward.json`: the id that the database knows it by, and which
 //! statement of it was the last.
 //!
-//! The file also marks the spool: no sender of this host sends from it ([`super::refuse_forwarded`]).
+//! The file also marks the spool: no sender of this host sends from it ([`Spool::refuse_forwarded`]).
 //!
 //! A statement moves the spool in the database from a step to the next one, and the file says so before the
 //! statement leaves. So after any death a forwarder knows whether the step that it finds is its own work.
