@@ -12,6 +12,7 @@ umask 022
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
+sh "$here/check_built.sh" "$1"
 built=$(cd "$1" && pwd)
 mkdir -p "$2"
 out=$(cd "$2" && pwd)

@@ -9,7 +9,8 @@
 #
 # All is made in a temporary directory that looks like PREFIX, then copied. What was copied, and which
 # directories were made for it, is written to PREFIX/share/meditopia/installed; uninstall reads that,
-# so it needs no build and removes nothing that was there before or was changed since.
+# so it needs no build and removes nothing that was there before or was changed since. Nothing is copied unless all
+# of it can be.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -42,13 +43,56 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/meditopia-install.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' HUP INT TERM
 
-# The loader's cache: only of the running system, and only for where its loader looks.
+# The loader's cache: only of the running system, and only for where its loader looks. Says how programs find the library.
 tell_loader() {
-  [ -z "$destdir" ] || return 0
+  if [ -n "$destdir" ]; then
+    loader="This is a staged tree: whoever copies it to $prefix runs ldconfig there."
+    return
+  fi
   case $prefix in
-  /usr | /usr/local) PATH=$PATH:/sbin:/usr/sbin ldconfig ||
-    say "ldconfig failed: run it as root, so that programs find libmeditopia" ;;
+  /usr | /usr/local)
+    if PATH=$PATH:/sbin:/usr/sbin ldconfig; then
+      loader="ldconfig has noted the library, so programs find it."
+    else
+      say "ldconfig failed: run it as root, so that programs find libmeditopia"
+      loader=
+    fi
+    ;;
+  *) loader="Programs find the library by LD_LIBRARY_PATH=$libdir, or if they are linked with -Wl,-rpath,$libdir." ;;
   esac
+}
+
+# Ends unless each directory that gets a file can be written to, or be made.
+check_writable() {
+  sed 's,^[^/]*$,./&,; s,/[^/]*$,,' "$work/list" | sort -u >"$work/directories"
+  while IFS= read -r directory; do
+    place=$top/$directory
+    while [ ! -e "$place" ]; do place=$(dirname "$place"); done
+    [ -d "$place" ] && [ -w "$place" ] || {
+      say "$place cannot be written to by $(id -un); nothing was installed. Either of these installs it:
+  sudo make install
+  make install PREFIX=\$HOME/.local"
+      exit 1
+    }
+  done <"$work/directories"
+}
+
+# What is where, and what to do next.
+tell_installed() {
+  echo "libmeditopia $version is installed below $top:"
+  for entry in "library:$librel/libmeditopia.so $librel/libmeditopia.a" 'headers:include/meditopia.h include/meditopia.hpp' \
+    'command:bin/meditopia' 'units:lib/systemd/system/meditopia@.service lib/systemd/system/meditopia-flush@.timer' \
+    'alerts:share/meditopia/prometheus/meditopia.rules.yml' 'documents:share/doc/meditopia/README.md'; do
+    for path in ${entry#*:}; do
+      [ ! -e "$work/tree/$path" ] || printf '  %-10s %s\n' "${entry%%:*}" "$top/$path"
+    done
+  done
+  [ -z "$loader" ] || echo "$loader"
+  if [ ! -e "$work/tree/bin/meditopia" ]; then
+    echo "The command is not installed, because it is not in $built: make release builds it."
+  elif [ -z "$destdir" ]; then
+    echo "Next: $prefix/bin/meditopia try"
+  fi
 }
 
 sum() { sha256sum <"$1" | cut -d ' ' -f 1; }
@@ -112,6 +156,7 @@ install_all() {
     grep '^dir ' "$work/before" >"$work/record" || :
   fi
   (cd "$work/tree" && find . ! -type d -printf '%P\n' | sort) >"$work/list"
+  check_writable
   while IFS= read -r path; do put "$path"; done <"$work/list"
   (
     cd "$work/tree"
@@ -137,9 +182,12 @@ uninstall_all() {
 
 case ${1:-} in
 install)
+  sh "$here/check_built.sh" "$2"
   built=$(cd "$2" && pwd)
+  version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' "$root/Cargo.toml")
   install_all
   tell_loader
+  tell_installed
   ;;
 uninstall)
   uninstall_all

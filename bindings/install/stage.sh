@@ -11,12 +11,7 @@ built=$1 tree=$2 librel=$3 prefix=$4
 version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' "$root/Cargo.toml")
 soname=libmeditopia.so.$(sed -n 's/^#define MEDITOPIA_ABI_MAJOR //p' "$root/include/meditopia.h")
 
-for file in libmeditopia.so libmeditopia.a; do
-  [ -f "$built/$file" ] || {
-    echo "$built/$file is not built: run \`make release\` before" >&2
-    exit 2
-  }
-done
+sh "$here/check_built.sh" "$built"
 
 # The way from a directory back up to the prefix: lib/pkgconfig is ../..
 up() { printf '%s' "$1" | sed 's,[^/][^/]*,..,g'; }
@@ -62,11 +57,7 @@ for file in meditopiaConfig.cmake meditopiaConfigVersion.cmake; do
 done
 cp "$root"/include/*.h "$root"/include/*.hpp "$tree/include"
 cp "$root"/include/meditopia/*.hpp "$tree/include/meditopia"
-# README, promises and licences, at the paths by which they refer to each other.
-doc=$tree/share/doc/meditopia
-mkdir -p "$doc/docs"
-cp "$root/README.md" "$root/CHANGELOG.md" "$root/SECURITY.md" "$root/LICENSE-MIT" "$root/LICENSE-APACHE" "$doc"
-cp "$root"/docs/*.md "$doc/docs"
+sh "$here/documents.sh" "$tree/share/doc/meditopia"
 awk -v out="$tree/share/man/man3" -v version="$version" -f "$here/man.awk" "$root/include/meditopia.h"
 
 if [ -x "$built/meditopia" ]; then
@@ -81,8 +72,11 @@ if [ -x "$built/meditopia" ]; then
   "$command" completions zsh >"$zsh/_meditopia"
   "$command" completions fish >"$fish/meditopia.fish"
   mkdir -p "$tree/lib/systemd/system" "$tree/share/meditopia/prometheus"
-  for unit in "$root"/bindings/systemd/*.service "$root"/bindings/systemd/*.timer; do
-    sed "s,/usr/bin/meditopia,$prefix/bin/meditopia,g" "$unit" >"$tree/lib/systemd/system/${unit##*/}"
+  # They name files below /usr.
+  for file in "$root"/bindings/systemd/*.service "$root"/bindings/systemd/*.timer "$root/bindings/prometheus/meditopia.rules.yml"; do
+    case $file in *.yml) to=share/meditopia/prometheus ;; *) to=lib/systemd/system ;; esac
+    sed -e "s,/usr/bin/meditopia,$prefix/bin/meditopia,g" -e "s,/usr/share/doc/meditopia,$prefix/share/doc/meditopia,g" \
+      "$file" >"$tree/$to/${file##*/}"
   done
-  cp "$root"/bindings/prometheus/meditopia.rules.yml "$root"/bindings/prometheus/dashboard.json "$tree/share/meditopia/prometheus"
+  cp "$root/bindings/prometheus/dashboard.json" "$tree/share/meditopia/prometheus"
 fi

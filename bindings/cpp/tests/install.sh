@@ -19,6 +19,51 @@ readelf -d "$LIB/libmeditopia.so" | grep -q 'SONAME.*\[libmeditopia.so.0\]' || f
 grep -q "^ExecStart=$INSTALLED/bin/meditopia run " "$INSTALLED/lib/systemd/system/meditopia@.service" || fail "the unit runs another command"
 holds "a library and its links, headers, command, pages and units lie where programs look for them"
 
+# What a file that is installed refers to: pages by their path from the documents, files by their whole path, manual pages.
+doc=$INSTALLED/share/doc/meditopia
+sed -n 's/.*"\([^"]*docs\/[^"]*\)".*/\1/p' $(find "$ROOT/src" "$ROOT/crates/cli/src" -name '*.rs') >"$WORK/messages"
+(cd "$INSTALLED" && cat lib/systemd/system/* share/meditopia/prometheus/* share/man/man[13]/* include/*.h "$WORK/messages") |
+  sed 's/\\//g' >"$WORK/refers"
+grep -oE "[A-Za-z0-9_./@-]*[A-Za-z0-9_-]+\.md" "$WORK/refers" | sed "s,^.*/share/doc/meditopia/,," | sort -u >"$WORK/pages"
+grep -q '^docs/kubernetes.md$' "$WORK/pages" || fail "no page that a message names was found"
+while read -r page; do [ -f "$doc/$page" ] || fail "$page is referred to and not installed"; done <"$WORK/pages"
+grep -ohE 'man:[a-z-]+\([13]\)' "$INSTALLED"/lib/systemd/system/* | sort -u | tr -d ')' | tr '(' . >"$WORK/man"
+while read -r page; do [ -f "$INSTALLED/share/man/man${page##*.}/${page#man:}" ] || fail "$page is not installed"; done <"$WORK/man"
+find "$doc" -name '*.md' | while read -r page; do
+  grep -oE '\]\([^) ]+\)' "$page" | sed 's/^](//; s/)$//; s/#.*//' | grep -vE '^$|^[a-z]+:' | while read -r link; do
+    [ -e "$(dirname "$page")/$link" ] || fail "$page links to $link"
+  done || exit 1
+done || fail "a link of a page that is installed leads nowhere"
+# Paths of ours that a page names below /usr or /usr/local.
+grep -rhoE '/usr/(local/)?(bin|lib|share|include)/[A-Za-z0-9_./@-]*meditopia[A-Za-z0-9_./@-]*' "$ROOT/README.md" "$ROOT/docs" \
+  "$ROOT/bindings/systemd" "$ROOT/bindings/prometheus" | sed 's,^/usr/\(local/\)*,,; s,\.$,,' | grep -v '^lib/meditopia-php' |
+  sort -u >"$WORK/named"
+grep -qx bin/meditopia "$WORK/named" || fail "no path that a page names was found"
+while read -r path; do [ -e "$INSTALLED/$path" ] || fail "a page names $path, which is not installed"; done <"$WORK/named"
+holds "what units, rules, messages, manual pages and documents refer to is installed"
+
+mkdir "$WORK/not built"
+for script in "install.sh install" deb.sh; do
+  # shellcheck disable=SC2086 # a script and its argument
+  PREFIX=$WORK/none sh "$ROOT/bindings/install/"$script "$WORK/not built" "$WORK/none" 2>"$WORK/complaint" && fail "$script installs nothing"
+  grep -q 'make release' "$WORK/complaint" || fail "$script says: $(cat "$WORK/complaint")"
+  [ ! -e "$WORK/none" ] || fail "$script has begun without a build"
+done
+if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
+  mkdir -m 755 "$WORK/roots"
+  chmod 755 "$WORK"
+  PREFIX=$WORK/roots TMPDIR=/tmp setpriv --reuid=65534 --regid=65534 --clear-groups sh "$installer" install "$BUILT" 2>"$WORK/complaint" &&
+    fail "another user writes into a directory of root's"
+  grep -q "$WORK/roots cannot be written to" "$WORK/complaint" || fail "$(cat "$WORK/complaint")"
+  [ -z "$(ls "$WORK/roots")" ] || fail "a part was installed"
+fi
+PREFIX=$WORK/told sh "$installer" install "$BUILT" >"$WORK/said"
+grep -q "command  *$WORK/told/bin/meditopia" "$WORK/said" && grep -q "Next: $WORK/told/bin/meditopia try" "$WORK/said" ||
+  fail "install says: $(cat "$WORK/said")"
+"$WORK/told/bin/meditopia" try | grep -q '2 delivered, 1 rejected' || fail "the next step does not work"
+PREFIX=$WORK/told sh "$installer" uninstall
+holds "an installation says before a build what to do, copies nothing where it cannot copy all, and says afterwards what is where"
+
 nm -g --defined-only "$LIB/libmeditopia.a" | sed -n 's/.* [A-Z] //p' | sort >"$WORK/shown"
 sed -n 's/^[a-z].*[ *]\(meditopia_[a-z_]*\)(.*/\1/p' "$INSTALLED/include/meditopia.h" | sort >"$WORK/declared"
 cmp "$WORK/shown" "$WORK/declared" || fail "the static library shows other symbols than the header's functions"
