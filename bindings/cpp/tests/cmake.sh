@@ -10,7 +10,7 @@ cp "$here/consumer"/* "$WORK/outside"
 configure() { cmake -S "$1" -B "$2" "-DCMAKE_PREFIX_PATH=$moved" "$3" >"$WORK/cmake" 2>&1; }
 
 mv "$INSTALLED" "$INSTALLED.away" # what is used has to be what was moved
-configure "$WORK/outside" "$WORK/outside/build" -DWANTED=0.1 || fail "$(cat "$WORK/cmake")"
+configure "$WORK/outside" "$WORK/outside/build" -DWANTED=0.2 || fail "$(cat "$WORK/cmake")"
 cmake --build "$WORK/outside/build" -j2 >"$WORK/cmake" 2>&1 || fail "$(cat "$WORK/cmake")"
 mv "$INSTALLED.away" "$INSTALLED"
 for program in shared static from_c; do
@@ -21,12 +21,12 @@ needs shared | grep -qx libmeditopia.so.0 || fail "the shared program does not a
 ! needs static | grep -q meditopia || fail "the static program asks for a shared library"
 holds "find_package gives a shared and a static library to a project outside the tree, wherever they were moved"
 
-for wanted in 0.2 1 0.1.99; do
+for wanted in 0.3 1 0.2.99; do
   if configure "$WORK/outside" "$WORK/outside/build-$wanted" "-DWANTED=$wanted"; then fail "found as version $wanted"; fi
-  grep -q 'version: 0\.1\.' "$WORK/cmake" || fail "CMake does not say which version there is: $(cat "$WORK/cmake")"
+  grep -q 'version: 0\.2\.' "$WORK/cmake" || fail "CMake does not say which version there is: $(cat "$WORK/cmake")"
 done
 mv "$moved/lib/libmeditopia.a" "$moved/lib/away"
-if configure "$WORK/outside" "$WORK/outside/build-less" -DWANTED=0.1; then fail "found without its static library"; fi
+if configure "$WORK/outside" "$WORK/outside/build-less" -DWANTED=0.2; then fail "found without its static library"; fi
 grep -q 'install libmeditopia again' "$WORK/cmake" || fail "CMake does not say what is missing: $(cat "$WORK/cmake")"
 mv "$moved/lib/away" "$moved/lib/libmeditopia.a"
 holds "find_package refuses another version, and an installation with a file missing"

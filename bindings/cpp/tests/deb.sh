@@ -35,7 +35,7 @@ ldconfig -p | grep -q 'libmeditopia.so.0 '
 cc -o /tmp/used "$2/main.c" $(pkg-config --cflags --libs meditopia)
 [ -z "$(pkg-config --cflags meditopia)" ]
 MEDITOPIA_SPOOL=/tmp/spool-used meditopia sandbox --expect-events 1 -- /tmp/used
-cmake -S "$2" -B /tmp/used-cmake -DWANTED=0.1
+cmake -S "$2" -B /tmp/used-cmake -DWANTED="$(pkg-config --modversion meditopia | cut -d . -f 1,2)"
 cmake --build /tmp/used-cmake --target from_c
 man -w meditopia_enqueue
 # Another package that uses the library gets its dependency from shlibs.
