@@ -58,7 +58,7 @@ tell_loader() {
       loader=
     fi
     ;;
-  *) loader="Programs find the library by LD_LIBRARY_PATH=$libdir, or if they are linked with -Wl,-rpath,$libdir." ;;
+  *) loader="Programs find the library by LD_LIBRARY_PATH=$(quoted "$libdir"), or if they are linked with -Wl,-rpath,$(quoted "$libdir")." ;;
   esac
 }
 
@@ -77,6 +77,14 @@ check_writable() {
   done <"$work/directories"
 }
 
+# A path as a shell takes it.
+quoted() {
+  case $1 in
+  *[!A-Za-z0-9_./@+-]*) printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\''/g")" ;;
+  *) printf %s "$1" ;;
+  esac
+}
+
 # What is where, and what to do next.
 tell_installed() {
   echo "libmeditopia $version is installed below $top:"
@@ -91,7 +99,7 @@ tell_installed() {
   if [ ! -e "$work/tree/bin/meditopia" ]; then
     echo "The command is not installed, because it is not in $built: make release builds it."
   elif [ -z "$destdir" ]; then
-    echo "Next: $prefix/bin/meditopia try"
+    echo "Next: $(quoted "$prefix/bin/meditopia") try"
   fi
 }
 

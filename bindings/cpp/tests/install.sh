@@ -58,7 +58,7 @@ if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
   [ -z "$(ls "$WORK/roots")" ] || fail "a part was installed"
 fi
 PREFIX=$WORK/told sh "$installer" install "$BUILT" >"$WORK/said"
-grep -q "command  *$WORK/told/bin/meditopia" "$WORK/said" && grep -q "Next: $WORK/told/bin/meditopia try" "$WORK/said" ||
+grep -q "command  *$WORK/told/bin/meditopia" "$WORK/said" && grep -q "Next: '$WORK/told/bin/meditopia' try" "$WORK/said" ||
   fail "install says: $(cat "$WORK/said")"
 "$WORK/told/bin/meditopia" try | grep -q '2 delivered, 1 rejected' || fail "the next step does not work"
 PREFIX=$WORK/told sh "$installer" uninstall
