@@ -66,6 +66,7 @@ pub fn bisect(options: &BisectOptions) -> Result<(), Failure> {
         has_token: !matches!(sender.settings.bearer_token, TokenSource::Absent),
         sends: false,
         watched: in_doubt.iter().map(|row| row.id).collect(),
+        set_aside: 0,
         client,
     };
     let outcome = search.run();
@@ -88,6 +89,8 @@ struct Search {
     /// What was in doubt at the beginning, and what is searched with it. A busy sender always has other
     /// batches in flight.
     watched: HashSet<i64>,
+    /// How many events were set aside so far.
+    set_aside: u64,
 }
 
 /// An event that was set aside, and how often the API had accepted something by then.
@@ -187,13 +190,14 @@ impl Search {
     }
 
     /// Takes an event that has failed alone out of the queue, and has the others go on.
-    fn set_aside(&self, id: i64, delivered: u64) -> Result<Option<Found>, Failure> {
+    fn set_aside(&mut self, id: i64, delivered: u64) -> Result<Option<Found>, Failure> {
         let row = rows(&self.client)?.into_iter().find(|row| row.id == id);
         let Some(row) = row.filter(|_| self.client.set_aside(&[id]).is_ok_and(|count| count > 0))
         else {
             // A probe of the pause is under way with it.
             return Ok(None);
         };
+        self.set_aside += 1;
         self.client.resume()?;
         let answer = match row.http_status {
             Some(status) => format!("the API answers HTTP {status} to it alone"),
@@ -281,19 +285,33 @@ impl Search {
             .filter(|row| alone.contains(&row.id) && row.http_status.is_none());
         let message = match unanswered.next() {
             Some(row) => format!(
-                "the search has come down to one event, and the connection is lost each time that it is sent alone, so whether the API fails on it is not known; it is kept: {}; to see whether the API answers other requests: {}; if it does, set the event aside: {} --id {} --yes",
+                "the search has come down to one event, and the connection is lost each time that it is sent alone, so whether the API fails on it is not known; it is kept: {}; {}to see whether the API answers other requests: {}; if it does, set the event aside: {} --id {} --yes",
                 escape_unprintable(&row.event_json),
+                self.set_aside_so_far(),
                 self.typed.command("doctor"),
                 self.typed.command("in-doubt set-aside"),
                 row.id
             ),
             None => format!(
-                "the search has not come to its end in time; every event is kept; to see what is in doubt: {}; to search on: {}",
+                "the search has not come to its end in time; every event is kept; {}to see what is in doubt: {}; to search on: {}",
+                self.set_aside_so_far(),
                 self.typed.command("in-doubt list"),
                 self.search_again()
             ),
         };
         Ok(Failure::new(EVENTS_LEFT, message))
+    }
+
+    /// What was found may be all that there was in doubt, and then the lists have nothing more of it.
+    fn set_aside_so_far(&self) -> String {
+        match self.set_aside {
+            0 => String::new(),
+            count => format!(
+                "{} set aside so far: {} --reason set-aside; ",
+                event_count(count),
+                self.typed.command("rejected list")
+            ),
+        }
     }
 
     fn search_again(&self) -> String {

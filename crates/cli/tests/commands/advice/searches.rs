@@ -48,7 +48,7 @@ fn what_a_search_advises_that_has_found_the_event_works_as_typed() {
 
 #[test]
 fn what_a_search_advises_without_a_sender_works_as_typed() {
-    let (api, spool, mut service) = searched(&["u-2"], 5);
+    let (api, spool, mut service) = searched(&["u-0"], 5);
     let shell = Shell::of(&spool);
     service.terminate();
     let without = shell.provoke(
@@ -56,15 +56,19 @@ fn what_a_search_advises_without_a_sender_works_as_typed() {
         USAGE,
         "this command has no bearer token to do so: give it --config FILE, or start the sender",
     );
+    // No answer comes, or the command may have found the event by the time that it looks at the clock. Its last
+    // request has the bad event, which is at the head.
+    api.set_fault(json!({ "fault": "delay", "ms": 3_600_000 }));
     let late = shell.provoke(
         &format!("{BISECT} --timeout 0"),
         EVENTS_LEFT,
         "every event is kept; to see what is in doubt: ",
     );
+    api.clear_faults();
     // It searches on by the command that it names, which ends the search.
     let said = late.type_all(&shell);
     assert!(
-        said[0].contains("u-2") && said[1].contains("found: "),
+        said[0].contains("u-0") && said[1].contains("found: "),
         "{said:?}"
     );
     assert!(
@@ -76,6 +80,23 @@ fn what_a_search_advises_without_a_sender_works_as_typed() {
     }
     assert_eq!(api.ledger().accepted_events, 4);
     shell.provoke(&without.line, 0, "nothing is in doubt");
+}
+
+#[test]
+fn what_a_search_advises_that_has_found_one_event_in_its_time_works_as_typed() {
+    let (api, spool, _service) = searched(&["u-0"], 5);
+    let shell = Shell::of(&spool);
+    // The rest gets no answer that settles it.
+    api.set_fault(json!({ "fault": "reset", "containing": r#""u-4""# }));
+    let late = shell.provoke(
+        &format!("{BISECT} --timeout 3"),
+        EVENTS_LEFT,
+        "1 event set aside so far: ",
+    );
+    api.clear_faults();
+    let said = late.type_all(&shell);
+    assert!(said[0].contains("u-0"), "{said:?}");
+    api.wait_for_events(4);
 }
 
 #[test]
