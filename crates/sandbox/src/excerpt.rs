@@ -38,7 +38,11 @@ impl EventExcerpt {
                 at: index,
                 user: String::new(),
                 kind: String::new(),
-                value: cut_short(text.get(), characters),
+                value: match text.get().starts_with('{') {
+                    // It may have its token in it.
+                    true => "an object that has a member twice".to_owned(),
+                    false => cut_short(text.get(), characters),
+                },
                 received_at: String::new(),
             };
         };
@@ -78,6 +82,12 @@ mod tests {
     fn excerpt(event: &str) -> EventExcerpt {
         let raw: &RawValue = serde_json::from_str(event).expect("JSON");
         EventExcerpt::new(0, raw, CHARACTERS)
+    }
+
+    #[test]
+    fn an_event_with_a_member_twice_is_shown_without_its_token() {
+        let shown = excerpt(r#"{"token":"secret","event":"video","event":"audio"}"#);
+        assert_eq!(shown.value, "an object that has a member twice");
     }
 
     #[test]

@@ -199,13 +199,21 @@ impl Forwarding {
             )
         })?;
         self.is_positioned = true;
-        match self
+        let judged = self
             .record
-            .judge((step, value.nonce), self.spool.boot_count())
-        {
+            .judge((step, value.nonce), self.spool.boot_count());
+        let found = match judged {
+            // The database has forgotten a spool that was closed long ago. Everything was delivered by then.
+            Found::Older if self.record.closed && step == 0 && offsets.is_empty() => Found::New,
+            judged => judged,
+        };
+        match found {
             Found::New => {
-                // What the ledger says is taken over was delivered by a sender of this host.
+                // What the ledger says is taken over was delivered by a sender of this host, or by a fleet. The
+                // database does not know it, so the window does, before the spool has a position.
                 let offsets = self.offsets.clone();
+                self.window.start_at(&offsets);
+                self.window.write(&self.spool, Safety::Power)?;
                 let nonce = value.nonce;
                 self.go_on_from(Value { offsets, nonce })?;
                 self.settle(step, nonce)
@@ -231,7 +239,7 @@ impl Forwarding {
                 let nonce = value.nonce;
                 self.set_back(step, &value.offsets)?;
                 self.record.settle(step, nonce);
-                self.record.write(&self.spool, Safety::Process)
+                self.record.write(&self.spool, Safety::Power)
             }
             Found::Foreign => Err(Error::new(
                 ErrorKind::Conflict,
@@ -280,7 +288,7 @@ impl Forwarding {
         self.round = None;
         self.pending = None;
         self.offsets = self.window.set_back(step, theirs);
-        self.window.write(&self.spool, Safety::Process)?;
+        self.window.write(&self.spool, Safety::Power)?;
         let moved: Vec<(String, u64)> = self
             .store
             .offsets()
@@ -323,7 +331,7 @@ impl Forwarding {
     fn send(&mut self, nonce: u64) -> Result<()> {
         self.record.send(nonce);
         self.record.boot_count = self.spool.boot_count();
-        self.record.write(&self.spool, Safety::Process)
+        self.record.write(&self.spool, Safety::Power)
     }
 
     /// Reads what the next statement hands over.
@@ -453,7 +461,7 @@ impl Forwarding {
         self.record.forwarded_ms = Some(clock::wall_ms());
         self.record.failing_since_ms = None;
         self.record.failure = None;
-        self.record.write(&self.spool, Safety::Process)
+        self.record.write(&self.spool, Safety::Power)
     }
 
     /// An attempt has failed, for this reason; says since when all have.
@@ -463,7 +471,7 @@ impl Forwarding {
             .failing_since_ms
             .get_or_insert_with(clock::wall_ms);
         self.record.failure = Some(why.to_owned());
-        self.record.write(&self.spool, Safety::Process)?;
+        self.record.write(&self.spool, Safety::Power)?;
         let pending = self.pending.as_ref();
         let mut heartbeat = self.heartbeat()?;
         heartbeat.last_failure = Some(FailedRequest {
@@ -502,7 +510,7 @@ impl Forwarding {
         );
         if (self.record.kept_bytes, self.record.kept_since_ms) != (kept, since) {
             (self.record.kept_bytes, self.record.kept_since_ms) = (kept, since);
-            self.record.write(&self.spool, Safety::Process)?;
+            self.record.write(&self.spool, Safety::Power)?;
         }
         let _ = self.spool.keep_young();
         Ok(())
@@ -561,7 +569,9 @@ impl Forwarding {
     }
 
     /// The spool leaves the fleet: a sender of this host may send from it again. Everything is forwarded.
-    pub fn leave(self) -> Result<()> {
+    pub fn leave(mut self) -> Result<()> {
+        // The ledger has to say so for good before the sender may look at it.
+        self.sync_ledger()?;
         let dir = self.spool.held_dir()?;
         for name in [window::NAME, FORWARDING] {
             dir.remove(name).map_err(|e| dir.error(name, e))?;

@@ -35,7 +35,7 @@ impl Forwarding {
         if freed {
             self.window.write(&self.spool, Safety::Power)?;
         } else if noted {
-            self.window.write(&self.spool, Safety::Process)?;
+            self.window.write(&self.spool, Safety::Power)?;
         }
         let mut removed_bytes = 0;
         let ended = self.ended(round);
@@ -72,7 +72,7 @@ impl Forwarding {
         let bytes = gone.iter().map(|(_, upto)| upto).sum();
         let gone: Vec<String> = gone.into_iter().map(|(name, _)| name).collect();
         self.forget(&gone)?;
-        self.window.write(&self.spool, Safety::Process)?;
+        self.window.write(&self.spool, Safety::Power)?;
         Ok(bytes)
     }
 
@@ -117,7 +117,7 @@ impl Forwarding {
     }
 
     /// Makes the ledger durable, and what it says of that.
-    fn sync_ledger(&mut self) -> Result<()> {
+    pub(super) fn sync_ledger(&mut self) -> Result<()> {
         let point = self.store.note_sync_point();
         self.store.syncs().sync_until(point.seq())?;
         let seq = self.store.commit_sync_point()?;

@@ -5,8 +5,9 @@
 //!
 //! A statement moves the spool in the database from a step to the next one, and the file says so before the
 //! statement leaves. So after any death a forwarder knows whether the step that it finds is its own work.
-//! The file is not synced for a statement, and a power cut may take its last state; after another boot a
-//! step that is further is believed.
+//! The file is synced before it replaces the one before it: otherwise some file systems have an empty file after
+//! a power cut, and the spool's id would be lost. A restored disk may still have an older state; after another
+//! boot a step that is further is believed.
 
 use std::io::ErrorKind as IoKind;
 

@@ -178,6 +178,58 @@ fn the_forwarder_of_a_copied_spool_is_refused_and_forwards_nothing() {
 }
 
 #[test]
+fn what_was_delivered_before_a_spool_is_forwarded_is_never_handed_over_whenever_the_forwarder_dies()
+{
+    let dir = tempfile::tempdir().unwrap();
+    let client = client(&dir.path().join("spool"));
+    let mut before = Database::default();
+    let mut forwarding = begin(&client);
+    before.connect(&mut forwarding).unwrap();
+    enqueue(&client, 0..5);
+    before.forward_all(&mut forwarding, LONG);
+    forwarding.leave().unwrap();
+
+    let mut database = Database::default();
+    for _ in 0..2 {
+        let mut forwarding = begin(&client);
+        database.connect(&mut forwarding).unwrap();
+        assert!(forwarding.next_handover().unwrap().is_none());
+    }
+    enqueue(&client, 5..7);
+    let mut forwarding = begin(&client);
+    database.connect(&mut forwarding).unwrap();
+    database.forward_all(&mut forwarding, LONG);
+    assert_eq!(database.users, users(5..7));
+    // A database that has lost all of it.
+    let mut older = Database::default();
+    older.connect(&mut forwarding).unwrap();
+    older.forward_all(&mut forwarding, LONG);
+    assert_eq!(older.users, users(5..7));
+}
+
+#[test]
+fn a_closed_spool_that_the_database_has_forgotten_hands_over_only_what_is_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = client(&dir.path().join("spool"));
+    let mut database = Database::default();
+    let mut forwarding = begin(&client);
+    database.connect(&mut forwarding).unwrap();
+    enqueue(&client, 0..5);
+    database.forward_all(&mut forwarding, LONG);
+    let last = forwarding.close().unwrap();
+    assert!(database.apply(&last));
+    forwarding.confirm().unwrap();
+    drop(forwarding);
+
+    let mut database = Database::default();
+    enqueue(&client, 5..7);
+    let mut forwarding = begin(&client);
+    database.connect(&mut forwarding).unwrap();
+    database.forward_all(&mut forwarding, LONG);
+    assert_eq!(database.users, users(5..7));
+}
+
+#[test]
 fn a_database_that_was_set_back_gets_what_the_journal_keeps_once_more() {
     let dir = tempfile::tempdir().unwrap();
     let client = client(&dir.path().join("spool"));

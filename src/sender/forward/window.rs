@@ -123,6 +123,14 @@ impl Window {
         self.freed_step
     }
 
+    /// Nothing before these offsets is ever forwarded.
+    pub(super) fn start_at(&mut self, offsets: &Offsets) {
+        self.marks.clear();
+        self.freed.clone_from(offsets);
+        self.noted.clone_from(offsets);
+        self.freed_step = 0;
+    }
+
     /// When what is kept was forwarded first, wall time in milliseconds.
     pub(super) fn since_ms(&self) -> Option<i64> {
         self.marks.front().map(|mark| mark.wall_ms)

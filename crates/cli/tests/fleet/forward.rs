@@ -54,6 +54,17 @@ fn a_forwarder_that_stays_hands_over_what_comes_and_ends_by_a_signal_with_nothin
     host.enqueue(60..70);
     host.client.flush(Duration::from_secs(60)).1.unwrap();
     assert_eq!(users_in(server, &database).len(), 70);
+    // It does not leave for another one.
+    let leave = host
+        .forward(&["--leave", "--timeout", "1"])
+        .output()
+        .unwrap();
+    assert_eq!(leave.status.code(), Some(6), "{leave:?}");
+    let said = String::from_utf8_lossy(&leave.stderr).into_owned();
+    assert!(
+        said.contains("another process forwards this spool; end it"),
+        "{said}"
+    );
     host.enqueue(70..80);
     let log = service.log();
     assert_eq!(service.terminate(), Some(0));

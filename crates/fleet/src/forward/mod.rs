@@ -79,6 +79,11 @@ pub enum End {
     Done,
     /// It was stopped, or its time is over: the next one goes on.
     Left,
+    /// Its time is over, and another process has had the spool all the while.
+    Occupied {
+        /// Whether that one forwards; otherwise it sends.
+        forwards: bool,
+    },
 }
 
 /// What is logged.
@@ -164,9 +169,16 @@ impl<'a> Forwarder<'a> {
                 );
                 is_said = true;
             }
-            if self.rest(STAND_BY_EVERY, None) || is_over(deadline) {
+            let is_stopped = self.rest(STAND_BY_EVERY, None);
+            if is_stopped || is_over(deadline) {
                 self.give_up_asking(goal)?;
-                return Ok(End::Left);
+                let forwards = self.client.forwarded()?.is_some();
+                // A forwarder goes on with what it was asked for. Nobody else does, and none leaves for another one.
+                let goes_on = is_stopped || (forwards && goal != Goal::Leave);
+                return Ok(match goes_on {
+                    true => End::Left,
+                    false => End::Occupied { forwards },
+                });
             }
         };
         // It has ended meanwhile, and has not done it.

@@ -47,7 +47,8 @@ Exit status:
   0  everything that was enqueued before is handed over; or, as a service, a signal ended it
   1  it failed, for instance because the spool was copied and the copy is forwarded as well: see the message
   2  the command line or the configuration is wrong, or the database is no fleet for this spool
-  6  the timeout passed, or a second signal ended it; what is left is kept, and the same command goes on
+  6  the timeout passed, another process had the spool all the while, or a second signal ended it; what is left
+     is kept
 
 Examples:
   meditopia forward /var/spool/shop --store-file /etc/meditopia/store
@@ -220,6 +221,14 @@ fn conclude(
             format!(
                 "not everything is handed over yet ({events} by this process); what is left is kept; run the same command again"
             ),
+        )),
+        Ok(End::Occupied { forwards: true }) => Err(Failure::new(
+            EVENTS_LEFT,
+            "another process forwards this spool; end it, then run the same command again; nothing was changed",
+        )),
+        Ok(End::Occupied { forwards: false }) => Err(Failure::new(
+            EVENTS_LEFT,
+            "a process of this host sends from this spool: meditopia run, or an application; end it, or take its bearer token away, then run the same command again; nothing was changed",
         )),
         Ok(End::Done) => {
             let further = match goal {
