@@ -1,7 +1,9 @@
 //! A user's events leave the queues wherever they stand.
 
 use super::*;
+use crate::dispatch::notes::Failed;
 use crate::event;
+use crate::store::PauseState;
 use crate::store::StoredRun;
 
 const ERASED: &[u8] = b"gone";
@@ -25,6 +27,11 @@ fn runs(count: usize, is_erased: impl Fn(usize) -> bool) -> Vec<Run> {
 
 /// Erases as the sender does.
 fn erase(dispatcher: &mut Dispatcher<LogStore>) -> (u64, u64) {
+    erase_of(dispatcher, REGULAR)
+}
+
+/// The same of one queue.
+fn erase_of(dispatcher: &mut Dispatcher<LogStore>, place: Place) -> (u64, u64) {
     let now = clock::now();
     let (mut events, mut bound) = (0, 0);
     loop {
@@ -37,10 +44,10 @@ fn erase(dispatcher: &mut Dispatcher<LogStore>) -> (u64, u64) {
     }
     let mut after = 0;
     loop {
-        let page = dispatcher.store.runs(REGULAR, after, 32).unwrap();
+        let page = dispatcher.store.runs(place, after, 32).unwrap();
         let Some(last) = page.last() else { break };
         after = last.id;
-        let page: Vec<(Place, StoredRun)> = page.into_iter().map(|run| (REGULAR, run)).collect();
+        let page: Vec<(Place, StoredRun)> = page.into_iter().map(|run| (place, run)).collect();
         events += dispatcher.take_out_behind(&page, ERASED).unwrap();
     }
     dispatcher.forget_user(ERASED, bound > 0).unwrap();
@@ -179,4 +186,123 @@ fn an_erased_user_is_no_suspect_and_does_not_count_for_the_brake() {
     assert_eq!(dispatcher.store.refused_in_a_row(), ["first", "last"]);
     let counted: Vec<&str> = dispatcher.engine.refused_in_a_row().collect();
     assert_eq!(counted, ["first", "last"]);
+}
+
+#[test]
+fn an_erased_user_leaves_each_text_that_is_kept_of_the_api_and_its_pause_stays() {
+    let mut opened = store();
+    fill(&mut opened.store, &waiting(1, 1, 1));
+    let pause = PauseState {
+        reason: PauseReason::MassRejection,
+        since_ms: 1,
+        probe_ms: Some(2),
+        probe_wait_ms: 30_000,
+        http_status: Some(422),
+        api_code: None,
+        message: "refused: gone, and others".to_owned(),
+        fingerprint: None,
+    };
+    commit(&mut opened.store, &[Change::Pause(Some(&pause))]);
+    let mut dispatcher = dispatcher(opened.store, None);
+    dispatcher.last_failure = Some("HTTP 422: gone is unknown".to_owned());
+    dispatcher.failed = Some(Failed {
+        at_ms: 1,
+        events: 1,
+        http_status: Some(422),
+        api_code: None,
+        message: "gone is unknown".to_owned(),
+    });
+    dispatcher.forget_user(ERASED, false).unwrap();
+    assert_eq!(
+        dispatcher.last_failure.as_deref(),
+        Some("HTTP 422:  is unknown")
+    );
+    assert_eq!(dispatcher.failed.unwrap().message, " is unknown");
+    let kept = dispatcher.store.pause().unwrap();
+    assert_eq!(
+        (kept.reason, kept.message.as_str()),
+        (PauseReason::MassRejection, "refused: , and others")
+    );
+}
+
+#[test]
+fn an_erased_suspect_is_remembered_while_a_request_has_events_of_the_user() {
+    let mut opened = store();
+    fill(&mut opened.store, &waiting(1, 1, 1));
+    let suspect = Suspect {
+        user: ERASED.to_vec(),
+        lane: 0,
+        waiting: 1,
+        accepted: false,
+    };
+    commit(&mut opened.store, &[Change::Suspect(&suspect)]);
+    let mut dispatcher = dispatcher(opened.store, None);
+    dispatcher.forget_user(ERASED, true).unwrap();
+    assert_eq!(dispatcher.store.suspects().len(), 1);
+    dispatcher.forget_user(ERASED, false).unwrap();
+    assert!(dispatcher.store.suspects().is_empty());
+}
+
+#[test]
+fn an_erased_suspect_with_a_request_has_as_many_events_left_as_the_request() {
+    const SUSPECTS: Place = Place { lane: 0, queue: 1 };
+    let mut opened = store();
+    let runs = runs(40, |_| true);
+    let totals = Totals {
+        pending: 4_000,
+        ..Totals::default()
+    };
+    let suspect = Suspect {
+        user: ERASED.to_vec(),
+        lane: 0,
+        waiting: 4_000,
+        accepted: false,
+    };
+    let mut changes = vec![Change::Lanes(1)];
+    changes.extend(runs.iter().map(|run| Change::Append {
+        place: SUSPECTS,
+        origin: None,
+        run,
+    }));
+    changes.extend([Change::Totals(&totals), Change::Suspect(&suspect)]);
+    commit(&mut opened.store, &changes);
+    let mut dispatcher = dispatcher(opened.store, None);
+    let mut body = Vec::new();
+    let sent = dispatcher.next(0, clock::now(), &mut body).unwrap();
+    assert_eq!(sent, Next::Send);
+    let bound = users_of(&body).len() as u64;
+
+    assert_eq!(erase_of(&mut dispatcher, SUSPECTS), (4_000 - bound, bound));
+    let waiting: Vec<u64> = dispatcher
+        .store
+        .suspects()
+        .iter()
+        .map(|suspect| suspect.waiting)
+        .collect();
+    assert_eq!(waiting, [bound]);
+}
+
+#[test]
+fn a_group_of_which_an_erasure_takes_an_event_is_unknown_again() {
+    let mut opened = store();
+    fill(&mut opened.store, &runs(1, |number| number == 7));
+    let mut dispatcher = dispatcher(opened.store, None);
+    let now = clock::now();
+    let mut body = Vec::new();
+    assert_eq!(dispatcher.next(0, now, &mut body).unwrap(), Next::Send);
+    let refused = Exchange::Answered(Answer {
+        status: 422,
+        body: br#"{"success":false,"errors":[{"code":"A_1104","message":"User not found"}]}"#
+            .to_vec(),
+        retry_after: None,
+        whole: true,
+    });
+    dispatcher.settle(0, &refused, None, now).unwrap();
+    let group = |dispatcher: &Dispatcher<LogStore>| {
+        let state = dispatcher.engine.lane_state(0).unwrap();
+        state.isolations[0].group
+    };
+    assert_eq!(group(&dispatcher), 100);
+    assert_eq!(erase(&mut dispatcher), (1, 0));
+    assert_eq!(group(&dispatcher), 0);
 }

@@ -299,6 +299,31 @@ fn what_the_api_has_said_of_a_user_and_a_command_put_aside_go_with_an_erasure() 
 }
 
 #[test]
+fn what_a_dead_sender_has_said_of_a_user_goes_with_an_erasure_without_a_sender() {
+    let server = Server::answering(
+        "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: 71\r\n\r\n\
+         {\"success\":false,\"errors\":[{\"code\":\"A_1001\",\"message\":\"no: u-17, no\"}]}",
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let sender = one_event_for(&server, &dir, &Arc::new(Log::new(Some(Level::Error))));
+    let spool = &sender.shared.spool;
+    let wanted = sender.want().unwrap();
+    let paused = sender.flush(OnPause::Probe, Instant::now() + PATIENCE);
+    assert!(paused.unwrap_err().message().contains("u-17"));
+    let names_user = || crate::spool::Heartbeat::names_user(spool, "u-17").unwrap();
+    while !names_user() {
+        std::thread::yield_now();
+    }
+    drop(wanted);
+    assert!(sender.wait_ended(Instant::now() + PATIENCE));
+    assert!(names_user(), "the last heartbeat stays");
+
+    sender.erase("u-17", Instant::now() + PATIENCE).unwrap();
+    assert!(!names_user());
+    assert_eq!(files_with(&dir.path().join("spool"), "u-17"), [""; 0]);
+}
+
+#[test]
 fn an_erasure_that_may_take_no_time_is_carried_out_where_no_sender_runs() {
     let opened = open();
     let sender = &opened.sender;

@@ -9,7 +9,9 @@ use crate::dispatch::Command;
 use crate::journal::writer::{RecordDurability, Writer};
 use crate::log::Log;
 use crate::sender::coordinate::tests::{elect, enqueue};
+use crate::sender::election::Election;
 use crate::sender::tests::panics::{PATIENCE, one_event_for, open_spool, sender_of};
+use crate::store::Change;
 use crate::transport::tests::server::Server;
 
 const DELIVERED: &str = "HTTP/1.1 204 No Content\r\n\r\n";
@@ -101,4 +103,47 @@ fn a_flush_counts_the_events_that_a_pause_keeps_while_the_sender_is_free_to_work
     };
     let error = sender.in_a_long_step(|| standing.error(spool));
     assert!(error.message().contains("; 3 events are kept; "), "{error}");
+}
+
+#[test]
+fn a_flush_waits_5_seconds_for_another_process_to_probe_a_pause_and_then_ends_as_paused() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::answering(DELIVERED);
+    let sender = one_event_for(&server, &dir, &Arc::new(Log::new(None)));
+    let (shared, spool) = (&sender.shared, &sender.shared.spool);
+    let election = Election::try_win(spool).unwrap().unwrap();
+    let now_ms = clock::wall_ms();
+    // It was probed long ago, and is probed in a long time unless somebody asks for it.
+    let pause = PauseState {
+        reason: PauseReason::Misrouted,
+        since_ms: now_ms - 3_600_000,
+        probe_ms: Some(now_ms + 600_000),
+        probe_wait_ms: 900_000,
+        http_status: Some(200),
+        api_code: None,
+        message: "a login page".to_owned(),
+        fingerprint: None,
+    };
+    let mut state = shared.open_state(&election, None).unwrap();
+    let store = &mut state.dispatcher.store;
+    store.commit(&[Change::Pause(Some(&pause))]).unwrap();
+    drop(state);
+    // The elected process says that it lives, and hears of nothing.
+    let heartbeat = Heartbeat::default();
+    heartbeat.write(spool).unwrap();
+    let begun_before = |earlier| Goal {
+        since: Instant::now().checked_sub(earlier).unwrap(),
+        enqueued_upto: heartbeat.taken_upto(),
+        ..begin(spool)
+    };
+
+    let deadline = Instant::now() + PATIENCE;
+    let looked = sender.look(&mut begun_before(Duration::ZERO), deadline);
+    assert!(matches!(looked.unwrap(), Progress::Waiting), "it is asked");
+    let looked = sender.look(&mut begun_before(PROBED_WITHIN), deadline);
+    let Progress::Paused(standing) = looked.unwrap() else {
+        panic!("it waits for a probe that nobody sends");
+    };
+    assert_eq!(standing.pause, pause);
+    drop(election);
 }

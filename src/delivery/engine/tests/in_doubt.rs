@@ -305,3 +305,19 @@ fn an_event_searched_for_is_found_by_a_status_after_a_lost_connection() {
     let found = spool.answer(BROKEN).pause;
     assert_eq!(found, Some(PauseChange::Begun(PauseReason::ServerError)));
 }
+
+#[test]
+fn an_event_that_was_found_and_is_kept_gets_all_of_its_attempts_after_a_resume() {
+    let mut spool = poisoned(0);
+    spool.engine.bisect(0);
+    search(&mut spool);
+    spool.engine.resume();
+    for _ in 1..SERVER_ERRORS_MAX {
+        assert_eq!(spool.send(), 1);
+        assert_eq!(spool.answer(BROKEN).pause, None);
+        spool.wait_for_backoff();
+    }
+    assert_eq!(spool.send(), 1);
+    let begun = spool.answer(BROKEN).pause;
+    assert_eq!(begun, Some(PauseChange::Begun(PauseReason::ServerError)));
+}
