@@ -187,6 +187,34 @@ fn what_is_in_flight_stays_is_told_and_goes_with_the_same_command_once_it_is_set
 }
 
 #[test]
+fn an_erasure_waits_for_a_request_in_flight_and_erases_what_is_kept_of_it_then() {
+    let api = Sandbox::start();
+    api.set_fault(json!({"fault": "reset", "when": "before"}));
+    let spool = TestSpool::for_sandbox(&api).with("role", "both");
+    let client = spool.client();
+    for number in 0..150 {
+        client.enqueue_for(["stays", "goes"][number % 2], number);
+    }
+    wait_for_status(&spool.path(), |status| status["in_doubt"] == 100);
+    let told = std::thread::scope(|threads| {
+        let told = threads.spawn(|| forget(&spool.path(), "goes"));
+        wait_for_status(&spool.path(), |status| status["pending"] == 125);
+        api.clear_faults();
+        client.resume().unwrap();
+        told.join().unwrap()
+    });
+    assert_eq!(
+        (&told["in_flight"], &told["complete"]),
+        (&json!(0), &json!(true)),
+        "{told}"
+    );
+    assert_eq!(files_with(&spool.path(), "goes"), [""; 0]);
+    assert_eq!(events_of(&api, "goes"), 50);
+    client.flush_ok(secs(60));
+    assert_eq!(events_of(&api, "stays"), 75);
+}
+
+#[test]
 fn what_a_killed_erasure_has_left_behind_goes_with_the_next_one() {
     let api = Sandbox::start();
     let spool = TestSpool::for_sandbox(&api);
