@@ -37,6 +37,14 @@ impl Scrape {
     pub fn of_nobody() -> Self {
         Self::of("")
     }
+
+    /// The sample of a metric that has one for this spool.
+    pub fn sample(&self, metric: &str) -> Option<f64> {
+        let labelled = format!("{metric}{{");
+        let mut series = self.series.iter();
+        let found = series.find(|(name, _)| *name == metric || name.starts_with(&labelled));
+        found.map(|(_, value)| *value)
+    }
 }
 
 /// A sender that was seen so lately goes on being seen.

@@ -68,6 +68,24 @@ fn an_operator_finds_the_event_on_which_the_api_fails() {
 }
 
 #[test]
+fn an_operator_finds_the_event_on_which_the_api_has_failed_until_delivery_paused() {
+    let mut drill = Drill::start("poison event, paused");
+    drill
+        .api
+        .set_fault(json!({ "fault": "status", "status": 500, "containing": "u-17" }));
+    drill.strike();
+    drill.enqueue(20);
+    drill.fail_until_paused("server_error");
+    drill.status("server_error");
+    drill.paused("server_error", "server_error");
+    drill.alerts(&["MeditopiaPaused", "MeditopiaApiAway"], secs(600));
+    drill.log("HTTP 500 10 times in a row to the same batch of 20 events");
+    drill.type_next("meditopia in-doubt bisect");
+    drill.ready(200, "sending");
+    drill.end(1, 0);
+}
+
+#[test]
 fn an_operator_is_told_of_three_thousand_unknown_users_and_accepts_their_rejection() {
     const UNKNOWN: usize = 3_000;
     let mut drill = Drill::start("3,000 unknown users");

@@ -245,6 +245,26 @@ impl Drill {
         self.said[4].push(text);
     }
 
+    /// A metric gets this value.
+    pub fn metric(&self, name: &str, value: f64) {
+        wait_until(&format!("{}: {name} is {value}", self.name), || {
+            self.scrape().sample(name) == Some(value)
+        });
+    }
+
+    /// Whatever fails is tried until delivery pauses for this reason, without the waits in between.
+    pub fn fail_until_paused(&self, reason: &str) {
+        let paused = format!("paused ({reason})");
+        wait_until(&format!("{}: {paused}", self.name), || {
+            let (status, body) = self.service().get("/readyz");
+            let is_paused = status == 503 && body.contains(&paused);
+            if !is_paused {
+                self.client.resume().unwrap();
+            }
+            is_paused
+        });
+    }
+
     /// The log says `text`.
     pub fn log(&mut self, text: &str) {
         self.wait_for(5, text, |drill| match &drill.service {

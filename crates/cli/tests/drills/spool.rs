@@ -8,6 +8,9 @@ use meditopia_testkit::wait::secs;
 
 use crate::drill::Drill;
 
+/// The alert MeditopiaDamaged is this gauge above 0.
+const UNACKNOWLEDGED: &str = "meditopia_damage_unacknowledged";
+
 #[test]
 fn an_operator_is_told_of_a_spool_that_is_a_copy_and_may_send_all_again() {
     let mut drill = Drill::start("spool copied");
@@ -90,9 +93,12 @@ fn an_operator_is_told_of_a_journal_that_is_damaged() {
     drill.check(1, "damaged");
     drill.doctor(1, "damaged");
     drill.alert("MeditopiaDamaged", secs(600));
+    drill.metric(UNACKNOWLEDGED, 1.0);
     drill.type_next("meditopia damaged list");
     drill.type_next("meditopia damaged acknowledge");
     drill.check(0, "0 events pending");
+    drill.metric(UNACKNOWLEDGED, 0.0);
+    drill.metric("meditopia_journal_damaged_records_total", 1.0);
     drill.end(0, 1);
 }
 

@@ -14,7 +14,6 @@ mod health;
 mod last_failure;
 mod log;
 mod metrics;
-mod operator_drills;
 mod reload;
 mod replaced;
 mod sandbox;
