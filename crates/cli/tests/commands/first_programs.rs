@@ -153,7 +153,7 @@ fn assert_that_the_lines_work(machine: &Machine, program: (&str, &str)) {
     let output = machine.paste(&format!("cat > {pasted}"));
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(
-        said.contains("accepted events: 1 different, of 1 users, and 0 repeated"),
+        said.contains("accepted events: 1 different, of 1 users, and 0 identical to earlier ones"),
         "{said}"
     );
 

@@ -137,6 +137,32 @@ fn the_sql_for_a_dba_is_printed_without_a_store_and_makes_a_fleet() {
 }
 
 #[test]
+fn a_password_on_the_command_line_is_refused_and_the_file_that_the_message_names_works() {
+    let server = PostgresServer::shared();
+    let database = server.create_database();
+    let url = server.url(&database);
+    let with_password = url.replacen("postgres@", "postgres:pass-1@", 1);
+    assert_ne!(url, with_password);
+    let output = meditopia()
+        .args(["fleet", "init", "--store", &with_password])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("--store-file") && !said.contains("pass-1"),
+        "{said}"
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("store");
+    fs::write(&file, with_password).unwrap();
+    let mut init = meditopia();
+    init.args(["fleet", "init", "--store-file"]).arg(file);
+    let output = init.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
 fn the_store_is_named_by_its_url_by_a_file_or_by_a_configuration() {
     let server = PostgresServer::shared();
     let database = server.create_database();

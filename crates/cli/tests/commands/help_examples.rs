@@ -48,8 +48,10 @@ fn commands() -> Vec<Vec<String>> {
 fn type_at_terminal(line: &str, situation: &Situation) -> (i32, String) {
     let typed = situation.dir().join("typed.sh");
     fs::write(&typed, format!("{line}\n")).unwrap();
-    let mut script = Command::new("script");
+    // Who runs the tests in the background has them ignore SIGINT, and so would all that is typed.
+    let mut script = Command::new("env");
     script
+        .args(["--default-signal", "script"])
         .args([
             "-q",
             "-e",

@@ -165,8 +165,8 @@ fn an_input_that_the_owner_of_the_spool_cannot_read_is_imported_from_standard_in
             let said = refused(&mut import);
             for part in [
                 "the spool's owner, uid 12345",
-                "import - --format ndjson",
-                "< ",
+                "meditopia import - ",
+                "--format ndjson < ",
             ] {
                 assert!(said.contains(part), "{part}: {said}");
             }

@@ -183,7 +183,7 @@ mod tests {
         describe_standing(&Standing::Elected, &Stats::default(), None, NOW_MS).unwrap();
         // One that is seen to be stopped is none, however recent its heartbeat is.
         let stopped = describe_standing(&Standing::StandBy, &seen(0), Some("stopped"), NOW_MS);
-        assert_eq!(stopped, Err("stopped; nothing pending".to_owned()));
+        assert_eq!(stopped, Err("stopped; 0 events pending".to_owned()));
     }
 
     #[test]

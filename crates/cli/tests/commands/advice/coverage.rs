@@ -21,7 +21,7 @@ const MARKS: [&str; 7] = [
 const PART_CHARS: usize = 8;
 
 /// Messages that no test of this directory holds by their text, and where they are.
-const ELSEWHERE: [(&str, &str); 11] = [
+const ELSEWHERE: [(&str, &str); 14] = [
     (
         "recovered; what was damaged is kept in {}",
         "messages: recover",
@@ -31,6 +31,12 @@ const ELSEWHERE: [(&str, &str); 11] = [
         "spools: what adopt asks before it sends elsewhere",
     ),
     (" without --again", "import/again.rs"),
+    ("the search has come down to one event", "bisect.rs"),
+    (
+        "the search has not come to its end in time",
+        "searches: both ends of a search in time",
+    ),
+    ("a password on a command line", "fleet.rs"),
     ("as status --check finds it", "the help of a metric"),
     (
         "{} --endpoint URL",

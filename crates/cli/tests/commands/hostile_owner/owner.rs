@@ -25,6 +25,18 @@ pub(super) const EVENT: &str =
 pub(super) const COMMANDS: &[(&str, &[&str])] = &[
     ("run", &["run", "SPOOL"]),
     ("flush", &["flush", "SPOOL", "--timeout", "1"]),
+    (
+        "forward",
+        &[
+            "forward",
+            "SPOOL",
+            "--once",
+            "--timeout",
+            "1",
+            "--store",
+            "postgres://nobody@127.0.0.1:9/none",
+        ],
+    ),
     ("adopt", &["adopt", "SPOOL"]),
     ("status", &["status", "SPOOL"]),
     ("find", &["find", "--user", "u-1", "SPOOL"]),
