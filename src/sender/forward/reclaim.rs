@@ -32,9 +32,7 @@ impl Forwarding {
         let state = (self.record.step, &self.offsets);
         let noted = self.window.note((now, clock::wall_ms()), state, keep);
         let freed = self.window.free(now, &self.offsets, keep);
-        if freed {
-            self.window.write(&self.spool, Safety::Power)?;
-        } else if noted {
+        if freed || noted {
             self.window.write(&self.spool, Safety::Power)?;
         }
         let mut removed_bytes = 0;
