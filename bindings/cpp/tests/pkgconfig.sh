@@ -4,7 +4,8 @@
 PKG_CONFIG_PATH=$LIB/pkgconfig
 export PKG_CONFIG_PATH
 
-pkg-config --exists 'meditopia >= 0.1, meditopia < 0.2' || fail "the version"
+version=$(sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' "$ROOT/Cargo.toml")
+[ "$(pkg-config --modversion meditopia)" = "$version" ] || fail "the version"
 # A path with a space comes out quoted, so what pkg-config says is read by a shell again.
 compile() {
   program=$1
