@@ -35,6 +35,7 @@ test-bindings: setup demo-build
 	sh bindings/recipes/test.sh $(DEMO)
 	sh bindings/pages/test.sh $(DEMO)
 	sh bindings/release/test.sh
+	@$(MAKE) --no-print-directory demo
 
 # Analyses the PHP package. Compiles the analyser once, in minutes, and so is not a part of `make test`.
 analyse-php: toolchain
