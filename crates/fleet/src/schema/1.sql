@@ -71,6 +71,7 @@ CREATE TABLE meditopia.run (
 
 -- What is known of a lane, and which relay owns it until when. lease is random, drawn with each lease.
 -- No run before first_run waits in the regular queue, none before first_suspect_run in the suspects'.
+-- last_suspect_run, last_rejected: the largest ids that an owner has given; no owner gives one again.
 CREATE TABLE meditopia.lane (
   lane smallint NOT NULL,
   step bigint NOT NULL,
@@ -80,6 +81,7 @@ CREATE TABLE meditopia.lane (
   first_run bigint NOT NULL,
   first_suspect_run bigint NOT NULL,
   last_suspect_run bigint NOT NULL,
+  last_rejected bigint NOT NULL,
   state bytea NOT NULL,
   totals bytea NOT NULL,
   delivered bigint NOT NULL,
@@ -133,8 +135,9 @@ CREATE TABLE meditopia.relay (
   blocked_until timestamptz
 );
 
+-- An id is given by the owner of the lane: its time and the lane, so that no two lanes give the same.
 CREATE TABLE meditopia.rejected (
-  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id bigint PRIMARY KEY,
   lane smallint NOT NULL,
   "user" text NOT NULL,
   event bytea NOT NULL,

@@ -102,9 +102,9 @@ fn first_rows(plan: &Plan) -> String {
 INSERT INTO meditopia.meta (version, lanes, endpoint, account, utc_offset_minutes, max_event_bytes, system_identifier, database)
 SELECT {VERSION}, {lanes}, {endpoint}, {account}, {utc_offset_minutes}, {max_event_bytes}, system_identifier, pg_catalog.current_database()
 FROM pg_catalog.pg_control_system();
-INSERT INTO meditopia.lane (lane, step, lease_until, first_run, first_suspect_run, last_suspect_run, state, totals,
-  delivered, rejected, expired, left_events)
-SELECT lane, 0, '-infinity', 0, 0, 0, '', '', 0, 0, 0, 0 FROM pg_catalog.generate_series(0, {lanes} - 1) AS lane;
+INSERT INTO meditopia.lane (lane, step, lease_until, first_run, first_suspect_run, last_suspect_run, last_rejected,
+  state, totals, delivered, rejected, expired, left_events)
+SELECT lane, 0, '-infinity', 0, 0, 0, 0, '', '', 0, 0, 0, 0 FROM pg_catalog.generate_series(0, {lanes} - 1) AS lane;
 INSERT INTO meditopia.sorter (one, step, lease_until, last_run, appended)
 VALUES (1, 0, '-infinity', 0, pg_catalog.array_fill(0::bigint, ARRAY[{lanes}]));
 SELECT meditopia.keep_receipts(7);
