@@ -65,6 +65,12 @@ pub(super) fn highest_number(disk: &dyn Disk) -> io::Result<u64> {
     Ok(highest.copied().unwrap_or(0))
 }
 
+/// The last finished ledger, if it is of a later moment than ledger `number`, or of the same one, as in a copy.
+pub(super) fn later_than(disk: &dyn Disk, number: u64) -> io::Result<Option<u64>> {
+    let highest = highest_number(disk)?;
+    Ok((highest >= number).then_some(highest))
+}
+
 /// The number of the ledger that follows `number`.
 pub(super) fn next_number(disk: &dyn Disk, number: u64) -> io::Result<u64> {
     Ok(highest_number(disk)?.max(number) + 1)

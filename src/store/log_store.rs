@@ -116,6 +116,11 @@ impl LogStore {
             let removed = store.disk.remove(folder, &name);
             removed.map_err(|e| Error::io(store.disk.describe(Some((folder, &name))), e))?;
         }
+        if opened.is_passed {
+            let next = store.begin_ledger(SpareLedger::take(&*store.disk)?)?;
+            next.publish()?;
+            store.use_ledger(next);
+        }
         Spare::set_aside(&*store.disk);
         Ok(store)
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use super::disk::{Access, Disk, Folder};
 use super::entry::{Entry, entries};
-use super::frame::{FileHeader, HEADER_LEN};
+use super::frame::{FileHeader, HEADER_LEN, is_id};
 use super::ledger::{self, Records};
 use super::log_store::LogStore;
 use super::receipts::{Receipt, ReceiptFilter, first_id_of};
@@ -62,6 +62,18 @@ pub(super) fn count_receipts(
         }
     }
     Ok(count)
+}
+
+/// The last receipt that can be read in a finished ledger; 0: it has none.
+pub(super) fn last_receipt(disk: &dyn Disk, number: u64) -> io::Result<i64> {
+    let mut last = 0;
+    read_file(disk, Folder::Receipts, number, |id, _| {
+        if is_id(id) {
+            last = last.max(id);
+        }
+        true
+    })?;
+    Ok(last)
 }
 
 /// Hands the receipts of a file to `sink`, in order, until it returns `false`. What cannot be read ends

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use super::disk::{Access, Disk, DiskFile, Folder};
 use super::entry::Entry;
 use super::failed_syncs;
-use super::finished::{next_number, put_finished_away};
+use super::finished::{later_than, next_number, put_finished_away};
 use super::fold::Fold;
 use super::frame::{BadHeader, FileHeader, GIVEN, RECORD_HEADER_LEN};
 use super::guards::{Guard, is_up};
 use super::ledger::{self, Ledger, Reading, Stop, leaves_numbers_above};
 use super::queue_file;
+use super::receipt_files::last_receipt;
 use super::rejected_file;
 use super::spare::{Spare, publish, remove_begun};
 use super::synced_mark;
@@ -49,6 +50,9 @@ pub(super) struct Opened {
     pub(super) strangers: Vec<(Folder, String)>,
     /// What must not be written to any more, because a sync has failed since the host was booted.
     pub(super) failed: Touched,
+    /// A finished ledger is of a later moment, as in a copy. Receipts are searched in the order of the ledgers,
+    /// so another one has to be begun before anything is delivered.
+    pub(super) is_passed: bool,
 }
 
 /// Reads the store, whose lock is taken, as far as it counts. What a power cut took is left out; then, and
@@ -95,6 +99,11 @@ pub(super) fn open(disk: &Arc<dyn Disk>, boot_count: u32) -> Result<Opened, Cann
             disk.sync(Folder::Ledger).map_err(in_ledger)?;
         }
         put_finished_away(&**disk, highest).map_err(in_ledger)?;
+        let later = later_than(&**disk, highest).map_err(in_ledger)?;
+        if let Some(later) = later {
+            let last = last_receipt(&**disk, later).map_err(in_ledger)?;
+            fold.numbers.receipt = fold.numbers.receipt.max(last);
+        }
         let strangers = count_strangers(&**disk, &mut fold).map_err(in_ledger)?;
         let file: Arc<dyn DiskFile> = Arc::from(file);
         let ledger = Ledger::go_on(file, header, &reading);
@@ -111,6 +120,7 @@ pub(super) fn open(disk: &Arc<dyn Disk>, boot_count: u32) -> Result<Opened, Cann
                 durable: reading.durable,
                 strangers,
                 failed,
+                is_passed: later.is_some(),
             });
         }
         let opened = begin_next(disk, boot_count, fold, &ledger)?;
@@ -196,6 +206,7 @@ fn begin(
         ledger,
         strangers: Vec::new(),
         failed: Touched::default(),
+        is_passed: false,
     })
 }
 

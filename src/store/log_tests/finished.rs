@@ -99,9 +99,6 @@ fn the_next_ledger_gets_no_number_that_a_finished_one_has() {
         let disk = spanning_two_ledgers();
         let finished = disk.content(Folder::Receipts, &file_name(2)).unwrap();
         let mut store = open(&disk, boot);
-        if boot == 1 {
-            begin_next(&mut store);
-        }
         assert_eq!(store.ledger.header.number, 3, "boot {boot}");
         deliver(&mut store, 4_000);
         begin_next(&mut store);
@@ -113,6 +110,41 @@ fn the_next_ledger_gets_no_number_that_a_finished_one_has() {
         assert_eq!(times(&disk), [1_000, 2_000, 3_000, 4_000, 5_000]);
         assert_eq!(ledger::numbers(&disk, Folder::Ledger).unwrap(), [4]);
     }
+}
+
+#[test]
+fn what_a_copy_delivers_is_listed_behind_the_receipts_of_a_later_moment_that_it_has() {
+    for boot in [1, 2] {
+        let disk = spanning_two_ledgers();
+        let mut store = open(&disk, boot);
+        deliver(&mut store, 4_000);
+        assert_eq!(times(&disk), [1_000, 2_000, 3_000, 4_000], "boot {boot}");
+        let since_3_s = ReceiptFilter {
+            from_ms: Some(3_000),
+            ..ReceiptFilter::default()
+        };
+        let found = read_receipts(&disk, &since_3_s, 0, 99).unwrap();
+        assert_eq!(found.len(), 2, "boot {boot}");
+    }
+}
+
+#[test]
+fn a_copy_that_has_its_ledger_among_the_finished_ones_too_loses_no_receipt_of_either() {
+    let disk = SimDisk::new();
+    let mut store = open(&disk, 1);
+    deliver(&mut store, 1_000);
+    let first = disk.content(Folder::Ledger, &file_name(1)).unwrap();
+    deliver(&mut store, 2_000);
+    begin_next(&mut store);
+    drop(store);
+    disk.remove(Folder::Ledger, &file_name(2)).unwrap();
+    disk.put(Folder::Ledger, &file_name(1), &first);
+    let mut store = open(&disk, 1);
+    for time_ms in [3_000, 4_000, 5_000] {
+        deliver(&mut store, time_ms);
+    }
+    begin_next(&mut store);
+    assert_eq!(times(&disk), [1_000, 2_000, 3_000, 4_000, 5_000]);
 }
 
 #[test]
