@@ -8,7 +8,7 @@ DEMO := $(TARGET)/demo
 RUST_NEEDED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 FAULT_TABLE = $(CURDIR)/$(TARGET)/faults-$@.md
 
-.PHONY: demo demo-build test test-bindings analyse-php size-check soak fuzz wheel bench bench-check bench-setup release install uninstall deb dist dist-check toolchain setup
+.PHONY: demo demo-build test test-bindings analyse-php size-check soak fuzz wheel bench bench-check bench-setup release install uninstall deb dist dist-check docker-check toolchain setup
 
 # Builds the library, compiles the C quickstart against it, and lets it deliver to a local API.
 demo: demo-build
@@ -116,6 +116,11 @@ dist: toolchain
 dist-check: toolchain
 	@sh .ci/setup dist
 	CARGO="$(CARGO)" TARGET="$(TARGET)" sh bindings/release/check.sh dist
+
+# Carries out the Dockerfiles of bindings/docker with the files of dist/, in systems of their own, and does what the Compose files say.
+docker-check: toolchain
+	@sh .ci/setup dist
+	sh bindings/docker/check.sh dist $(TARGET)/docker
 
 bench-setup:
 	@sh benches/setup
