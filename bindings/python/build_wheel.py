@@ -19,6 +19,7 @@ import gzip
 import hashlib
 import io
 import os
+import posixpath
 import re
 import stat
 import subprocess
@@ -31,6 +32,7 @@ from typing import Dict, List, Optional
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PACKAGE = HERE / "src" / "meditopia"
+REPOSITORY = "https://github.com/meditopia/libmeditopia"
 #: The first time that a ZIP archive can say.
 LONG_AGO = (1980, 1, 1, 0, 0, 0)
 #: What manylinux lets a wheel take from the system, of what this library could want.
@@ -110,6 +112,16 @@ def stripped(file: Path, directory: Path) -> bytes:
     return content
 
 
+def described() -> str:
+    """The README as an index of packages shows it: its links lead to the sources of this version."""
+    sources = f"{REPOSITORY}/blob/v{version()}/"
+
+    def absolute(link: "re.Match[str]") -> str:
+        return f"]({sources}{posixpath.normpath('bindings/python/' + link[1])})"
+
+    return re.sub(r"\]\((?!https?:|#)([^)]+)\)", absolute, (HERE / "README.md").read_text())
+
+
 def metadata(requires: str = "") -> bytes:
     lines = [
         "Metadata-Version: 2.1",
@@ -117,6 +129,7 @@ def metadata(requires: str = "") -> bytes:
         f"Version: {version()}",
         "Summary: Queues user-activity events durably and delivers them to the Meditopia Partners API",
         "License: MIT OR Apache-2.0",
+        f"Project-URL: Source, {REPOSITORY}",
         *([f"Requires-External: {requires}"] if requires else []),
         "Requires-Python: >=3.9",
         "Classifier: Operating System :: POSIX :: Linux",
@@ -124,7 +137,7 @@ def metadata(requires: str = "") -> bytes:
         "Classifier: Typing :: Typed",
         "Description-Content-Type: text/markdown",
         "",
-        (HERE / "README.md").read_text(),
+        described(),
     ]
     return "\n".join(lines).encode()
 

@@ -32,7 +32,10 @@ def members() -> dict[str, bytes]:
     for licence in ("LICENSE-MIT", "LICENSE-APACHE"):
         files[licence] = (ROOT / licence).read_bytes()
     described = json.loads(files["composer.json"])
-    version = re.findall(r'^version = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.M)[0]
+    manifest = (ROOT / "Cargo.toml").read_text()
+    version, repository = (re.findall(f'^{key} = "(.+)"', manifest, re.M)[0] for key in ("version", "repository"))
+    # What lies outside of the package is found among the sources of this version.
+    files["README.md"] = files["README.md"].replace(b"](../../", f"]({repository}/blob/v{version}/".encode())
     described = {"name": described.pop("name"), "version": version, **described}
     files["composer.json"] = (json.dumps(described, indent=4, ensure_ascii=False) + "\n").replace("\\/", "/").encode()
     return files

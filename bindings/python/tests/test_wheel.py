@@ -88,6 +88,17 @@ def test_pip_builds_the_same_wheel_from_the_tree_with_nothing_fetched(tmp_path):
     assert run.returncode != 0 and f"{tmp_path}/none.so is not there: run `make wheel`" in run.stderr
 
 
+def test_every_link_of_the_description_leads_to_a_file_among_the_sources_of_this_version():
+    (repository,) = re.findall(r'^repository = "(.+)"', (ROOT / "Cargo.toml").read_text(), re.M)
+    sources = f"{repository}/blob/v{importlib.metadata.version('meditopia')}/"
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", importlib.metadata.distribution("meditopia").read_text("METADATA"))
+    assert len(links) > 10
+    for link in links:
+        assert link.startswith("https://"), link
+        if link.startswith(repository):
+            assert (ROOT / link.removeprefix(sources)).exists(), link
+
+
 def test_the_tag_of_the_wheel_asks_for_the_glibc_that_library_and_command_need():
     tags = re.findall(r"^Tag: (.+)$", importlib.metadata.distribution("meditopia").read_text("WHEEL"), re.M)
     files = [PACKAGE / "libmeditopia.so.0", PACKAGE / "bin" / "meditopia"]

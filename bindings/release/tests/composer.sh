@@ -6,6 +6,7 @@ unzip -q -d "$WORK/package" "$DIST"/meditopia-php-*.zip
 cd "$WORK/package"
 composer validate --quiet --strict --no-check-version composer.json || fail "composer validate"
 [ ! -e tests ] || fail "the tests are in the archive"
+! grep -Fn '](../' README.md || fail "links of README.md that lead out of the archive"
 holds "composer finds nothing in composer.json"
 
 cd "$WORK/project"
