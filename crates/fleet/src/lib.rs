@@ -16,6 +16,7 @@ mod passfile;
 pub mod place;
 pub mod schema;
 pub mod settings;
+mod sources;
 pub mod spool;
 mod tls;
 mod url;

@@ -1,7 +1,7 @@
 //! The options of the command that the library does not know: where the store is, and how it is used.
 //!
 //! They stand in the same places as the library's: the command line takes precedence over the environment, that
-//! over the configuration file. The library passes them over without a warning.
+//! over the configuration file (`sources`).
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use secrecy::SecretString;
 
 use crate::address::StoreOptions;
 use crate::failure::{Failure, Result};
+use crate::sources::{Source, Variable, variable};
 
 /// What says where the store is, each from its most important source.
 #[derive(Default)]
@@ -24,7 +25,6 @@ pub struct Given {
     pub store_allow_plaintext: Option<bool>,
 }
 
-/// The keys in a file; in the environment in upper case after `MEDITOPIA_`.
 const KEYS: [&str; 4] = [
     "store",
     "store_file",
@@ -38,44 +38,29 @@ impl Given {
     /// # Errors
     /// It names the variable, or the file and key, that is wrong.
     pub fn complete(&mut self, config_file: Option<&Path>) -> Result<()> {
-        let variable = |name: &str| std::env::var(name).ok();
         self.complete_with(&variable, config_file)
     }
 
-    fn complete_with(
-        &mut self,
-        variable: &dyn Fn(&str) -> Option<String>,
-        config_file: Option<&Path>,
-    ) -> Result<()> {
-        for key in KEYS {
-            let name = format!("MEDITOPIA_{}", key.to_uppercase());
-            if let Some(value) = variable(&name).filter(|value| !value.is_empty()) {
-                self.add(key, &value)
-                    .map_err(|wrong| Failure::misconfigured(format_args!("{name}: {wrong}")))?;
-            }
-        }
+    fn complete_with(&mut self, variable: Variable<'_>, config_file: Option<&Path>) -> Result<()> {
+        self.complete_from(&Source::Environment(variable))?;
         // A URL and a file of one source contradict each other only if nothing more important names either.
-        let Some(file) = config_file.filter(|_| !self.is_complete()) else {
-            return Ok(());
-        };
-        let wrong = |what: &dyn std::fmt::Display| {
-            Failure::misconfigured(format_args!("{}: {what}", file.display()))
-        };
-        let text = read_text(file).map_err(|cause| wrong(&cause))?;
-        // Its `Display` would show the line, which may hold a password.
-        let table: toml::Table =
-            toml::from_str(&text).map_err(|cause| wrong(&cause.message().to_owned()))?;
+        match config_file.filter(|_| !self.is_complete()) {
+            Some(file) => self.complete_from(&Source::file(file)?),
+            None => Ok(()),
+        }
+    }
+
+    fn complete_from(&mut self, source: &Source<'_>) -> Result<()> {
         for key in KEYS {
-            let value = match table.get(key) {
-                None => continue,
-                Some(toml::Value::String(text)) => text.clone(),
-                Some(toml::Value::Boolean(flag)) => flag.to_string(),
-                Some(_) => {
-                    return Err(wrong(&format!("{key}: is neither a string nor a boolean")));
-                }
+            let Some(found) = source.find(key) else {
+                continue;
             };
-            self.add(key, &value)
-                .map_err(|what| wrong(&format!("{key}: {what}")))?;
+            let value = match &found.value {
+                toml::Value::String(text) => text.clone(),
+                toml::Value::Boolean(flag) => flag.to_string(),
+                _ => return Err(found.wrong("is neither a string nor a boolean")),
+            };
+            self.add(key, &value).map_err(|what| found.wrong(what))?;
         }
         Ok(())
     }
@@ -138,17 +123,13 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
+    use crate::sources::tests::with_sources;
 
     fn completed(given: Given, variables: &[(&str, &str)], file: &str) -> Result<StoreOptions> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("config.toml");
-        std::fs::write(&path, file).unwrap();
         let mut given = given;
-        let variable = |name: &str| {
-            let mut found = variables.iter().filter(|(known, _)| *known == name);
-            found.next().map(|(_, value)| (*value).to_owned())
-        };
-        given.complete_with(&variable, Some(&path))?;
+        with_sources(variables, file, |variable, path| {
+            given.complete_with(variable, Some(path))
+        })?;
         given.options()
     }
 

@@ -4,16 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use meditopia::internals::client::Keep;
-use meditopia::internals::config::read_text;
 
-use crate::failure::{Failure, Result};
-
-/// An option: its key, its default, and the smallest and largest value.
-struct Number {
-    key: &'static str,
-    default: u64,
-    range: (u64, u64),
-}
+use crate::failure::Result;
+use crate::sources::{Number, Source, Variable, variable};
 
 const DAY_S: u64 = 86_400;
 
@@ -48,78 +41,33 @@ impl Settings {
     /// # Errors
     /// It names the variable, or the file and key, that is wrong.
     pub fn read(config_file: Option<&Path>) -> Result<Self> {
-        Self::read_from(&|name| std::env::var(name).ok(), config_file)
+        Self::read_from(&variable, config_file)
     }
 
-    fn read_from(
-        variable: &dyn Fn(&str) -> Option<String>,
-        config_file: Option<&Path>,
-    ) -> Result<Self> {
-        let table = match config_file {
-            Some(file) => read_table(file)?,
-            None => toml::Table::new(),
-        };
-        let number = |option: &Number| {
-            let name = format!("MEDITOPIA_{}", option.key.to_uppercase());
-            if let Some(value) = variable(&name).filter(|value| !value.is_empty()) {
-                return option.parse(&name, value.parse().ok());
-            }
-            let Some(value) = table.get(option.key) else {
-                return Ok(option.default);
-            };
-            let shown = config_file.map_or_else(String::new, |file| file.display().to_string());
-            let value = match value {
-                toml::Value::Integer(number) => u64::try_from(*number).ok(),
-                toml::Value::String(text) => text.parse().ok(),
-                _ => None,
-            };
-            option.parse(&format!("{shown}: {}", option.key), value)
-        };
+    fn read_from(variable: Variable<'_>, config_file: Option<&Path>) -> Result<Self> {
+        let mut sources = vec![Source::Environment(variable)];
+        if let Some(file) = config_file {
+            sources.push(Source::file(file)?);
+        }
         Ok(Self {
-            interval: Duration::from_millis(number(&INTERVAL_MS)?),
+            interval: Duration::from_millis(INTERVAL_MS.read(&sources)?),
             keep: Keep {
-                time: Duration::from_secs(number(&KEEP_S)?),
-                bytes: number(&KEEP_BYTES)?,
+                time: Duration::from_secs(KEEP_S.read(&sources)?),
+                bytes: KEEP_BYTES.read(&sources)?,
             },
         })
     }
 }
 
-impl Number {
-    fn parse(&self, place: &str, value: Option<u64>) -> Result<u64> {
-        let (min, max) = self.range;
-        value
-            .filter(|value| (min..=max).contains(value))
-            .ok_or_else(|| {
-                Failure::misconfigured(format_args!(
-                    "{place}: is not a whole number from {min} to {max}"
-                ))
-            })
-    }
-}
-
-fn read_table(file: &Path) -> Result<toml::Table> {
-    let wrong = |what: &dyn std::fmt::Display| {
-        Failure::misconfigured(format_args!("{}: {what}", file.display()))
-    };
-    let text = read_text(file).map_err(|cause| wrong(&cause))?;
-    // Its `Display` would show the line, which may hold a password.
-    toml::from_str(&text).map_err(|cause| wrong(&cause.message().to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::tests::with_sources;
 
     fn read(variables: &[(&str, &str)], file: &str) -> Result<Settings> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("config.toml");
-        std::fs::write(&path, file).unwrap();
-        let variable = |name: &str| {
-            let mut found = variables.iter().filter(|(known, _)| *known == name);
-            found.next().map(|(_, value)| (*value).to_owned())
-        };
-        Settings::read_from(&variable, Some(&path))
+        with_sources(variables, file, |variable, path| {
+            Settings::read_from(variable, Some(path))
+        })
     }
 
     #[test]
