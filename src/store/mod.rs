@@ -7,6 +7,7 @@
 //!
 //! Only the elected sender writes; a [`Reader`] lets any process look.
 
+mod changes;
 mod codec;
 pub mod contract;
 pub mod disk;
