@@ -7,14 +7,16 @@
 //! One connection, which is closed after 30 s without events. While the database is away the journal keeps
 //! everything, bounded by `max_spool_bytes`.
 
+mod connecting;
 mod settings;
 mod stop;
 mod trouble;
+mod waiting;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use meditopia::internals::client::{Forwarding, Handover, Keep};
+use meditopia::internals::client::{Forwarding, Keep};
 use meditopia::internals::clock::BootTime;
 use meditopia::{Client, ErrorKind, LogLevel as Level};
 
@@ -23,20 +25,7 @@ pub use self::stop::Stop;
 pub use self::trouble::Trouble;
 use crate::address::Address;
 use crate::connection::Connection;
-use crate::failure::{Failure, Outcome, STEP_LOST, WRONG_PLACE};
-use crate::parcel::Parcel;
-use crate::place::Place;
-use crate::spool::{self, Forwarded, Spool};
 
-/// A connection that carried nothing for so long is closed.
-const IDLE: Duration = Duration::from_secs(30);
-/// How long a statement may take. The database may commit it later all the same.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The waits between attempts, each drawn between the shortest and a bound that doubles up to the longest.
-const SHORTEST_WAIT: Duration = Duration::from_millis(200);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// How often a failure that lasts is logged.
-const SAY_EVERY: Duration = Duration::from_secs(60);
 /// How often another forwarder of the spool is looked at.
 const STAND_BY_EVERY: Duration = Duration::from_millis(300);
 /// A process that has a spool says so at least every second.
@@ -306,7 +295,7 @@ impl<'a> Forwarder<'a> {
         }
         lock(journal).end_round(self.options.keep)?;
         let closes = matches!(goal, Goal::Close | Goal::Leave);
-        if closes || lock(journal).is_to_close()? {
+        if closes || self.client.is_asked_to_close()? {
             if self.connection.is_none() {
                 self.connect(journal)?;
             }
@@ -319,161 +308,7 @@ impl<'a> Forwarder<'a> {
     }
 
     fn is_closed(&self, journal: &Mutex<Forwarding>) -> bool {
-        let journal = lock(journal);
-        journal.record().closed && !journal.is_to_close().unwrap_or(true)
-    }
-
-    /// Connects, makes sure that it is the fleet of the spool's events, and learns where the spool is.
-    fn connect(&mut self, journal: &Mutex<Forwarding>) -> Result<(), Trouble> {
-        let mut connection = Connection::open(&self.options.address)?;
-        connection.set_statement_timeout(STATEMENT_TIMEOUT);
-        let place = Place::of(&mut connection)?;
-        if (&place.endpoint, &place.account) != (&self.options.endpoint, &self.options.account) {
-            let shown = |account: &str| match account {
-                "" => String::new(),
-                account => format!(" (account {account})"),
-            };
-            return Err(Trouble::Store(Failure::new(
-                Outcome::Refused {
-                    sqlstate: WRONG_PLACE.to_owned(),
-                },
-                format!(
-                    "the fleet of this database sends to {}{}, and the events of this spool are for {}{}; forward to another database, or change the spool with meditopia adopt",
-                    place.endpoint,
-                    shown(&place.account),
-                    self.options.endpoint,
-                    shown(&self.options.account)
-                ),
-            )));
-        }
-        self.find_position(&mut connection, journal)?;
-        self.connection = Some(connection);
-        self.last_used = Instant::now();
-        self.say_reached(journal)?;
-        Ok(())
-    }
-
-    fn find_position(
-        &self,
-        connection: &mut Connection,
-        journal: &Mutex<Forwarding>,
-    ) -> Result<(), Trouble> {
-        let id = lock(journal).record().id.clone();
-        let standing = Spool::begin(
-            connection,
-            &id,
-            &self.options.host,
-            env!("CARGO_PKG_VERSION"),
-        )?;
-        lock(journal).found(standing.step, &standing.offsets)?;
-        Ok(())
-    }
-
-    /// Sends a statement, until it is known what came of it.
-    fn send(&mut self, journal: &Mutex<Forwarding>, handover: Handover) -> Result<(), Trouble> {
-        let id = lock(journal).record().id.clone();
-        let Some(mut connection) = self.connection.take() else {
-            return self.connect(journal);
-        };
-        self.last_used = Instant::now();
-        let parcels: Vec<Parcel> = handover.parcels.into_iter().map(Parcel::from).collect();
-        let forwarded = Forwarded {
-            offsets: &handover.offsets,
-            behind_bytes: i64::try_from(handover.behind_bytes).unwrap_or(i64::MAX),
-            behind_since_ms: handover.behind_since_ms,
-            closed: handover.closed,
-            parcels: &parcels,
-        };
-        match spool::forward(&mut connection, &id, handover.step, &forwarded) {
-            Ok(_) => {
-                self.connection = Some(connection);
-                lock(journal).confirm()?;
-                self.forwarded += handover.events;
-                Ok(())
-            }
-            // A statement of this spool has come before it: its own one, whose outcome was not known, or another's.
-            Err(failure) if failure.is_refused_with(STEP_LOST) => {
-                self.find_position(&mut connection, journal)?;
-                self.connection = Some(connection);
-                Ok(())
-            }
-            Err(failure) => Err(failure.into()),
-        }
-    }
-
-    /// Waits for the next look at the journal, and closes a connection that has nothing to carry.
-    fn wait_for_events(&mut self, journal: &Mutex<Forwarding>) -> Result<(), Trouble> {
-        let until = Instant::now() + self.options.interval;
-        while !self.stop.is_asked() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            let mut journal = lock(journal);
-            let is_asked_for = journal.wait(left.min(ALIVE_EVERY));
-            journal.alive()?;
-            if is_asked_for {
-                break;
-            }
-        }
-        if self.last_used.elapsed() >= IDLE {
-            self.connection = None;
-        }
-        Ok(())
-    }
-
-    /// Waits without a look at the journal; says whether it is to end.
-    fn rest(&self, time: Duration, journal: Option<&Mutex<Forwarding>>) -> bool {
-        let until = Instant::now() + time;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if self.stop.wait(left.min(ALIVE_EVERY)) {
-                return true;
-            }
-            if left.is_zero() {
-                return false;
-            }
-            if let Some(journal) = journal {
-                let _ = lock(journal).alive();
-            }
-        }
-    }
-
-    /// Full jitter: hosts that lost the database at the same moment do not come back at the same moment.
-    fn wait_after_failure(&self) -> Duration {
-        let bound = SHORTEST_WAIT * 2_u32.saturating_pow(self.failures.min(8));
-        let bound = bound.min(LONGEST_WAIT).as_secs_f64();
-        let shortest = SHORTEST_WAIT.as_secs_f64();
-        Duration::from_secs_f64(shortest + fastrand::f64() * (bound - shortest).max(0.0))
-    }
-
-    fn say(&self, level: Level, what: &str) {
-        let name = self.client.spool_name().unwrap_or_default();
-        (self.say)(level, &format!("{name}: {what}"));
-    }
-
-    fn say_failure(&mut self, why: &str) {
-        self.failures += 1;
-        if self.said.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
-            self.said = Some(Instant::now());
-            let tries = match self.failures {
-                1 => String::new(),
-                failures => format!(", for the {failures}th time in a row"),
-            };
-            self.say(
-                Level::Error,
-                &format!("cannot forward{tries}: {why}; what is enqueued is kept"),
-            );
-        }
-    }
-
-    fn say_reached(&mut self, journal: &Mutex<Forwarding>) -> Result<(), Trouble> {
-        if self.failures > 0 {
-            self.say(Level::Info, "the database can be reached again");
-        }
-        self.failures = 0;
-        self.said = None;
-        Ok(lock(journal).reached()?)
+        lock(journal).record().closed && !self.client.is_asked_to_close().unwrap_or(true)
     }
 }
 
