@@ -35,14 +35,9 @@ impl Forwarding {
             )
         })?;
         self.is_positioned = true;
-        let judged = self
+        let found = self
             .record
             .judge((step, value.nonce), self.spool.boot_count());
-        let found = match judged {
-            // The database has forgotten a spool that was closed long ago. Everything was delivered by then.
-            Found::Older if self.record.closed && step == 0 && offsets.is_empty() => Found::New,
-            judged => judged,
-        };
         match found {
             Found::New => {
                 // What the ledger says is taken over was delivered by a sender of this host, or by a fleet. The
@@ -52,40 +47,38 @@ impl Forwarding {
                 self.window.write(&self.spool, Safety::Power)?;
                 let nonce = value.nonce;
                 self.go_on_from(Value { offsets, nonce })?;
-                self.settle(step, nonce)
+                self.settle(step, nonce);
             }
-            Found::Unchanged if self.round.is_some() => Ok(()),
+            Found::Unchanged if self.round.is_some() => {}
             // What was sent from this step may still be committed: its nonces stay known.
-            Found::Unchanged => {
-                self.go_on_from(value)?;
-                self.reached()
-            }
+            Found::Unchanged => self.go_on_from(value)?,
             Found::Committed => {
-                let is_pending = |pending: &Pending| pending.nonce == value.nonce;
-                match self.pending.as_ref().is_some_and(is_pending) {
-                    true => self.confirm(),
-                    false => {
+                let is_pending = |pending: &mut Pending| pending.nonce == value.nonce;
+                match self.pending.take_if(is_pending) {
+                    Some(pending) => self.take_in(pending)?,
+                    None => {
                         let nonce = value.nonce;
                         self.go_on_from(value)?;
-                        self.settle(step, nonce)
+                        self.settle(step, nonce);
                     }
                 }
             }
             Found::Older => {
-                let nonce = value.nonce;
                 self.set_back(step, &value.offsets)?;
-                self.record.settle(step, nonce);
-                self.record.write(&self.spool, Safety::Power)
+                self.settle(step, value.nonce);
             }
-            Found::Foreign => Err(Error::new(
-                ErrorKind::Conflict,
-                format!(
-                    "{}: another forwarder has forwarded this spool since (step {step} in the database, {} here): it was copied, and the copy is forwarded as well; end one of the two for good; nothing was forwarded twice, and what waits here is kept",
-                    self.spool.name(),
-                    self.record.step
-                ),
-            )),
+            Found::Foreign => {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    format!(
+                        "{}: another forwarder has forwarded this spool since (step {step} in the database, {} here): it was copied, and the copy is forwarded as well; end one of the two for good; nothing was forwarded twice, and what waits here is kept",
+                        self.spool.name(),
+                        self.record.step
+                    ),
+                ));
+            }
         }
+        self.reached()
     }
 
     /// The database says itself how far the spool is.

@@ -78,7 +78,7 @@ impl Default for Record {
 /// What a step that was read from the database means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The database has made the spool just now.
+    /// The database has made the spool just now, and has no events of it to come back to.
     New,
     /// Nothing was committed since.
     Unchanged,
@@ -158,6 +158,8 @@ impl Record {
             1 if self.step == UNKNOWN && nonce == 0 => Found::New,
             1 if self.sent.contains(&nonce) => Found::Committed,
             0 if nonce == self.nonce => Found::Unchanged,
+            // The database has forgotten a spool that was closed long ago. Everything was delivered by then.
+            ..0 if self.closed && (step, nonce) == (0, 0) => Found::New,
             ..0 => Found::Older,
             _ if may_be_behind => Found::Committed,
             _ => Found::Foreign,
@@ -212,6 +214,17 @@ mod tests {
         assert_eq!(fresh.judge((0, 0), 0), Found::New);
         assert_eq!(fresh.judge((1, 9), 0), Found::Foreign);
         assert_eq!(at(7, &[]).judge((0, 0), 3), Found::Older);
+    }
+
+    #[test]
+    fn a_spool_that_was_closed_and_is_made_again_is_new_and_an_older_one_is_set_back() {
+        let closed = Record {
+            closed: true,
+            ..at(7, &[])
+        };
+        assert_eq!(closed.judge((0, 0), 3), Found::New);
+        assert_eq!(closed.judge((6, 4), 3), Found::Older);
+        assert_eq!(closed.judge((0, 4), 3), Found::Older);
     }
 
     #[test]

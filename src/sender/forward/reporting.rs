@@ -14,7 +14,7 @@ const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
 impl Forwarding {
     /// The database has answered: nothing fails any more.
-    pub fn reached(&mut self) -> Result<()> {
+    pub(super) fn reached(&mut self) -> Result<()> {
         self.record.forwarded_ms = Some(clock::wall_ms());
         self.record.failing_since_ms = None;
         self.record.failure = None;

@@ -157,19 +157,26 @@ impl Forwarding {
         let Some(pending) = self.pending.take() else {
             return Ok(());
         };
+        self.take_in(pending)?;
+        self.reached()
+    }
+
+    /// What a statement that is committed has changed.
+    pub(super) fn take_in(&mut self, pending: Pending) -> Result<()> {
         self.offsets.extend(pending.moved.iter().cloned());
         self.commit_taken(&pending.moved, pending.damaged_records)?;
         self.record.closed = pending.handover.closed;
         if pending.handover.closed {
             take_back_close(&self.spool)?;
         }
-        self.settle(pending.handover.step + 1, pending.nonce)
+        self.settle(pending.handover.step + 1, pending.nonce);
+        Ok(())
     }
 
-    pub(super) fn settle(&mut self, step: i64, nonce: u64) -> Result<()> {
+    /// The database is at this step, by the statement of this nonce.
+    pub(super) fn settle(&mut self, step: i64, nonce: u64) {
         self.record.settle(step, nonce);
         self.record.boot_count = self.spool.boot_count();
-        self.reached()
     }
 
     /// Brings the ledger up to what the database has.

@@ -42,7 +42,7 @@ impl Forwarder<'_> {
         self.find_position(&mut connection, journal)?;
         self.connection = Some(connection);
         self.last_used = Instant::now();
-        self.say_reached(journal)?;
+        self.say_reached();
         Ok(())
     }
 

@@ -83,12 +83,11 @@ impl Forwarder<'_> {
         }
     }
 
-    pub(super) fn say_reached(&mut self, journal: &Mutex<Forwarding>) -> Result<(), Trouble> {
+    pub(super) fn say_reached(&mut self) {
         if self.failures > 0 {
             self.say(Level::Info, "the database can be reached again");
         }
         self.failures = 0;
         self.said = None;
-        Ok(lock(journal).reached()?)
     }
 }
