@@ -38,7 +38,7 @@ use super::wake::{self, Wake, WakeSocket};
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::round::{Offsets, Round};
 use crate::log::Log;
-use crate::spool::{Heartbeat, Safety, Spool};
+use crate::spool::{Heartbeat, Spool};
 use crate::store::{HostStore, LogStore, Store};
 
 /// The journal of one spool, in the hands of its forwarder.
@@ -49,6 +49,8 @@ pub struct Forwarding {
     wake: WakeSocket,
     store: LogStore,
     record: Record,
+    /// `forward.json` says less than the record.
+    is_record_unwritten: bool,
     window: Window,
     /// Up to here the blocks of segments are given back; not every file system can.
     given_back: Offsets,
@@ -102,7 +104,7 @@ impl Forwarding {
         if is_first {
             record.boot_count = spool.boot_count();
             // The id has to outlast a power cut: with another one everything would be forwarded again.
-            record.write(&spool, Safety::Power)?;
+            record.write(&spool)?;
         }
         let wake = WakeSocket::bind(&spool, &election)?;
         let mut forwarding = Self {
@@ -123,6 +125,7 @@ impl Forwarding {
             wake,
             store: ledger,
             record,
+            is_record_unwritten: false,
         };
         forwarding.alive()?;
         Ok(Some(forwarding))
@@ -138,6 +141,20 @@ impl Forwarding {
         self.spool.name()
     }
 
+    fn write_record(&mut self) -> Result<()> {
+        self.is_record_unwritten = true;
+        self.record.write(&self.spool)?;
+        self.is_record_unwritten = false;
+        Ok(())
+    }
+
+    fn write_record_if_changed(&mut self) -> Result<()> {
+        match self.is_record_unwritten {
+            true => self.write_record(),
+            false => Ok(()),
+        }
+    }
+
     /// Ends a round whose statements are all committed: gives back what need not be kept, and tells other
     /// processes how far the forwarder is. A new round begins with the next call of [`next_handover`](Self::next_handover).
     pub fn end_round(&mut self, keep: Keep) -> Result<()> {
@@ -145,6 +162,8 @@ impl Forwarding {
             return Ok(());
         };
         let cutoff = round.cutoff();
+        // Before the window: it counts on a step that this file knows.
+        self.write_record_if_changed()?;
         self.reclaim(&round, keep)?;
         if self.lines.has_left_out() {
             let log = &self.log;
@@ -164,7 +183,7 @@ impl Forwarding {
         );
         if (self.record.kept_bytes, self.record.kept_since_ms) != (kept, since) {
             (self.record.kept_bytes, self.record.kept_since_ms) = (kept, since);
-            self.record.write(&self.spool, Safety::Power)?;
+            self.write_record()?;
         }
         let _ = self.spool.keep_young();
         Ok(())

@@ -124,23 +124,25 @@ impl Record {
         Ok(Some(record))
     }
 
-    pub(super) fn write(&self, spool: &Spool, safety: Safety) -> Result<()> {
+    /// Writes the file, and syncs it before it replaces the one before it.
+    pub(super) fn write(&self, spool: &Spool) -> Result<()> {
         let text = serde_json::to_vec(self)
             .map_err(|e| Error::new(ErrorKind::Internal, format!("{FORWARDING}: {e}")))?;
         let dir = spool.held_dir()?;
-        let written = dir.replace(FORWARDING, &text, safety);
+        let written = dir.replace(FORWARDING, &text, Safety::Power);
         written.map_err(|e| dir.error(FORWARDING, e))
     }
 
-    /// A statement with this nonce is about to leave.
-    pub(super) fn send(&mut self, nonce: u64) {
+    /// A statement with this nonce is about to leave; says whether the file does not know it yet.
+    pub(super) fn send(&mut self, nonce: u64) -> bool {
         if self.sent.contains(&nonce) {
-            return;
+            return false;
         }
         if self.sent.len() == SENT_AT_MOST {
             self.sent.remove(0);
         }
         self.sent.push(nonce);
+        true
     }
 
     /// The database is at this step, by the statement of this nonce.

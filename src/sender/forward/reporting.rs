@@ -7,7 +7,7 @@ use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::pid;
 use crate::sender::election::pid_namespace;
-use crate::spool::{FailedRequest, Heartbeat, Safety};
+use crate::spool::{FailedRequest, Heartbeat};
 
 /// How often a heartbeat says that the forwarder is alive.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
@@ -15,10 +15,15 @@ const ALIVE_EVERY: Duration = Duration::from_secs(1);
 impl Forwarding {
     /// The database has answered: nothing fails any more.
     pub(super) fn reached(&mut self) -> Result<()> {
+        self.note_reached();
+        self.write_record()
+    }
+
+    /// The same, and somebody else writes the record.
+    pub(super) fn note_reached(&mut self) {
         self.record.forwarded_ms = Some(clock::wall_ms());
         self.record.failing_since_ms = None;
         self.record.failure = None;
-        self.record.write(&self.spool, Safety::Power)
     }
 
     /// An attempt has failed, for this reason; says since when all have.
@@ -28,7 +33,7 @@ impl Forwarding {
             .failing_since_ms
             .get_or_insert_with(clock::wall_ms);
         self.record.failure = Some(why.to_owned());
-        self.record.write(&self.spool, Safety::Power)?;
+        self.write_record()?;
         let pending = self.pending.as_ref();
         let mut heartbeat = self.heartbeat()?;
         heartbeat.last_failure = Some(FailedRequest {

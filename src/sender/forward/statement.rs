@@ -11,7 +11,6 @@ use crate::journal::round::{Offsets, Round};
 use crate::journal::usage;
 use crate::process::random_u64;
 use crate::sender::take_over::DamageLines;
-use crate::spool::Safety;
 use crate::store::next_ledger::SpareLedger;
 use crate::store::{Change, FileStore, Run, Store};
 
@@ -66,9 +65,9 @@ impl Forwarding {
 
     /// A statement with this nonce is about to leave: the spool has to know before.
     pub(super) fn send(&mut self, nonce: u64) -> Result<()> {
-        self.record.send(nonce);
+        self.is_record_unwritten |= self.record.send(nonce);
         self.record.boot_count = self.spool.boot_count();
-        self.record.write(&self.spool, Safety::Power)
+        self.write_record_if_changed()
     }
 
     /// Reads what the next statement hands over.
@@ -157,8 +156,16 @@ impl Forwarding {
         let Some(pending) = self.pending.take() else {
             return Ok(());
         };
+        let closes = pending.handover.closed || self.record.closed;
         self.take_in(pending)?;
-        self.reached()
+        self.note_reached();
+        // The next statement, or the end of the round, writes it. Until then the file knows this statement as
+        // one that was sent, and a step that it has set as its own.
+        self.is_record_unwritten = true;
+        match closes {
+            true => self.write_record(),
+            false => Ok(()),
+        }
     }
 
     /// What a statement that is committed has changed.
