@@ -212,15 +212,24 @@ impl Round {
         finished.map(|segment| (self.listing.name(segment.name), segment.offset))
     }
 
+    /// Up to where this round has read a segment, if it has read it to its end.
+    #[cfg(feature = "internals")]
+    pub fn finished_upto(&self, name: &str) -> Option<u64> {
+        let segment = self.find(name).filter(|segment| segment.at_end)?;
+        Some(segment.offset)
+    }
+
     /// The segments in `taken` that the round did not find.
     pub fn missing_segments(&self, taken: &Offsets) -> Vec<String> {
-        let is_missing = |name: &&String| {
-            let found = self
-                .segments
-                .binary_search_by(|segment| self.listing.name(segment.name).cmp(name));
-            found.is_err()
-        };
+        let is_missing = |name: &&String| self.find(name).is_none();
         taken.keys().filter(is_missing).cloned().collect()
+    }
+
+    fn find(&self, name: &str) -> Option<&Segment> {
+        let found = self
+            .segments
+            .binary_search_by(|segment| self.listing.name(segment.name).cmp(name));
+        found.ok().map(|at| &self.segments[at])
     }
 
     /// Bytes that were taken over or read, and are still in the journal.

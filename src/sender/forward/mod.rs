@@ -52,6 +52,9 @@ pub struct Forwarding {
     /// `forward.json` says less than the record.
     is_record_unwritten: bool,
     window: Window,
+    is_window_unwritten: bool,
+    /// From so many segments on they are reclaimed between two statements.
+    reclaim_from: usize,
     /// Up to here the blocks of segments are given back; not every file system can.
     given_back: Offsets,
     can_punch: bool,
@@ -61,8 +64,10 @@ pub struct Forwarding {
     /// What was read and is in no statement yet says this of damage.
     lines: DamageLines,
     taken_bytes: u64,
-    /// Bytes of all segments when the round began.
+    /// Bytes of all segments when the round began, without those that it has removed, and bytes of these that were
+    /// forwarded.
     journal_bytes: u64,
+    removed_bytes: u64,
     told: Option<Instant>,
     /// The database has been asked where the spool is.
     is_positioned: bool,
@@ -109,6 +114,8 @@ impl Forwarding {
         let wake = WakeSocket::bind(&spool, &election)?;
         let mut forwarding = Self {
             window: Window::read(&spool)?,
+            is_window_unwritten: false,
+            reclaim_from: Self::reclaim_from(0),
             offsets: ledger.offsets(),
             given_back: Offsets::new(),
             can_punch: true,
@@ -117,6 +124,7 @@ impl Forwarding {
             lines: DamageLines::default(),
             taken_bytes: Heartbeat::read(&spool)?.unwrap_or_default().taken_bytes,
             journal_bytes: 0,
+            removed_bytes: 0,
             told: None,
             is_positioned: false,
             spool,
@@ -162,8 +170,6 @@ impl Forwarding {
             return Ok(());
         };
         let cutoff = round.cutoff();
-        // Before the window: it counts on a step that this file knows.
-        self.write_record_if_changed()?;
         self.reclaim(&round, keep)?;
         if self.lines.has_left_out() {
             let log = &self.log;

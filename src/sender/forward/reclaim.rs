@@ -17,6 +17,9 @@ use crate::store::{Change, DiskUse, FileStore, HostStore, Store};
 
 /// Segments removed between two commits.
 const REMOVED_AT_ONCE: usize = 256;
+/// From so many segments on, and then whenever so many more have come, those that need not be kept go between two
+/// statements: each statement says of each segment how far it is.
+const SEGMENTS_BETWEEN: usize = 1024;
 /// Less than this of a segment is not worth a call.
 const GIVE_BACK_AT_LEAST: u64 = 4_096;
 
@@ -24,41 +27,91 @@ impl Forwarding {
     /// Frees what need not be kept, removes the segments that are free as a whole, and gives the blocks of
     /// the others back.
     pub(super) fn reclaim(&mut self, round: &Round, keep: Keep) -> Result<()> {
+        self.note(keep);
+        self.free(round, keep)?;
+        let ended = self.ended(round, round.finished_segments());
+        self.remove_all(round, &ended)?;
+        self.give_back(round)?;
+        self.taken_bytes = round.taken_bytes().saturating_sub(self.removed_bytes);
+        Ok(())
+    }
+
+    /// Between two statements of a round: removes segments if there are many.
+    pub(super) fn reclaim_between(&mut self, round: &Round, keep: Keep) -> Result<()> {
+        // Each statement has a mark of its own where many segments move: what goes is then little at once.
+        self.note(keep);
+        if self.offsets.len() < self.reclaim_from {
+            return Ok(());
+        }
+        self.free(round, keep)?;
+        // Not all segments of the round are looked at: there may be a million.
+        let freed = self.window.freed().keys();
+        let finished = freed.filter_map(|name| Some((name.as_str(), round.finished_upto(name)?)));
+        let ended = self.ended(round, finished);
+        self.remove_all(round, &ended)?;
+        self.reclaim_from = Self::reclaim_from(self.offsets.len());
+        Ok(())
+    }
+
+    /// From how many segments on they are reclaimed between two statements, if there are so many now.
+    pub(super) fn reclaim_from(segments: usize) -> usize {
+        SEGMENTS_BETWEEN + segments.max(SEGMENTS_BETWEEN)
+    }
+
+    fn note(&mut self, keep: Keep) {
+        let now = (self.spool.boot_time(), clock::wall_ms());
+        let state = (self.record.step, &self.offsets);
+        self.is_window_unwritten |= self.window.note(now, state, keep);
+    }
+
+    /// Frees what need not be kept. The window says so durably before anything of it goes.
+    fn free(&mut self, round: &Round, keep: Keep) -> Result<()> {
+        // The window counts on a step that this file knows.
+        self.write_record_if_changed()?;
         self.forget(&round.missing_segments(&self.offsets))?;
         // While the disk is full, applications need the room.
         let is_tight = disk_use(&self.spool)? == DiskUse::Tight;
         let keep = if is_tight { Keep::NOTHING } else { keep };
         let now = self.spool.boot_time();
-        let state = (self.record.step, &self.offsets);
-        let noted = self.window.note((now, clock::wall_ms()), state, keep);
-        let freed = self.window.free(now, &self.offsets, keep);
-        if freed || noted {
+        self.is_window_unwritten |= self.window.free(now, &self.offsets, keep);
+        self.write_window_if_changed()
+    }
+
+    fn write_window_if_changed(&mut self) -> Result<()> {
+        if self.is_window_unwritten {
             self.window.write(&self.spool, Safety::Power)?;
+            self.is_window_unwritten = false;
         }
-        let mut removed_bytes = 0;
-        let ended = self.ended(round);
-        for some in ended.chunks(REMOVED_AT_ONCE) {
-            removed_bytes += self.remove(round, some)?;
-            self.alive()?;
-        }
-        self.give_back(round)?;
-        self.taken_bytes = round.taken_bytes().saturating_sub(removed_bytes);
         Ok(())
     }
 
-    /// The segments whose writers have ended and of which nothing has to be kept.
-    fn ended(&self, round: &Round) -> Vec<(String, u64)> {
+    /// Those of the segments that were read to their ends whose writers have ended, and of which nothing has to
+    /// be kept.
+    fn ended<'a>(
+        &self,
+        round: &Round,
+        finished: impl Iterator<Item = (&'a str, u64)>,
+    ) -> Vec<(String, u64)> {
         let start = HEADER_LEN as u64;
         let is_free = |name: &str, upto: u64| {
             let freed = self.window.freed().get(name).copied();
             upto <= freed.unwrap_or(start)
         };
-        round
-            .finished_segments()
+        finished
             .filter(|(name, upto)| is_free(name, *upto))
             .filter(|(name, _)| removal::is_abandoned(round.journal(), name))
             .map(|(name, upto)| (name.to_owned(), upto))
             .collect()
+    }
+
+    fn remove_all(&mut self, round: &Round, ended: &[(String, u64)]) -> Result<()> {
+        for some in ended.chunks(REMOVED_AT_ONCE) {
+            let bytes = self.remove(round, some)?;
+            self.removed_bytes += bytes;
+            self.journal_bytes = self.journal_bytes.saturating_sub(bytes);
+            self.alive()?;
+        }
+        self.write_window_if_changed()
     }
 
     /// Removes segments; says how many bytes of them were forwarded.
@@ -70,7 +123,6 @@ impl Forwarding {
         let bytes = gone.iter().map(|(_, upto)| upto).sum();
         let gone: Vec<String> = gone.into_iter().map(|(name, _)| name).collect();
         self.forget(&gone)?;
-        self.window.write(&self.spool, Safety::Power)?;
         Ok(bytes)
     }
 
@@ -111,6 +163,7 @@ impl Forwarding {
             self.given_back.remove(name);
         }
         self.window.forget(gone);
+        self.is_window_unwritten = true;
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! A statement: the events that it hands over, read from the journal in the order of a sender, and what
 //! becomes of it.
 
-use super::Forwarding;
 use super::closing::take_back_close;
 use super::value::Value;
+use super::{Forwarding, Keep};
 use crate::dispatch::Spread;
 use crate::error::Result;
 use crate::journal::damage;
@@ -50,10 +50,16 @@ pub(super) struct Pending {
 
 impl Forwarding {
     /// The next statement; the same one until it is settled by [`confirm`](Self::confirm) or
-    /// [`found`](Self::found). `None`: everything that was enqueued before this round is forwarded.
-    pub fn next_handover(&mut self) -> Result<Option<Handover>> {
+    /// [`found`](Self::found). `None`: everything that was enqueued before this round is forwarded. Where many segments
+    /// are forwarded, those of which nothing has to be kept go before.
+    pub fn next_handover(&mut self, keep: Keep) -> Result<Option<Handover>> {
         if self.pending.is_none() {
-            self.pending = self.read()?;
+            let round = match self.round.take() {
+                Some(round) => round,
+                None => self.begin_round()?,
+            };
+            self.reclaim_between(&round, keep)?;
+            self.pending = self.read(round)?;
         }
         let Some(pending) = &self.pending else {
             return Ok(None);
@@ -70,16 +76,15 @@ impl Forwarding {
         self.write_record_if_changed()
     }
 
+    fn begin_round(&mut self) -> Result<Round> {
+        self.lines = DamageLines::default();
+        (_, self.journal_bytes) = usage::journal_size(&self.spool)?;
+        self.removed_bytes = 0;
+        Round::begin(&self.spool, &self.offsets)
+    }
+
     /// Reads what the next statement hands over.
-    fn read(&mut self) -> Result<Option<Pending>> {
-        let mut round = match self.round.take() {
-            Some(round) => round,
-            None => {
-                self.lines = DamageLines::default();
-                (_, self.journal_bytes) = usage::journal_size(&self.spool)?;
-                Round::begin(&self.spool, &self.offsets)?
-            }
-        };
+    fn read(&mut self, mut round: Round) -> Result<Option<Pending>> {
         let mut spread = Spread::over(1);
         let (mut events, mut bytes) = (0, 0);
         let mut last_ms = None;

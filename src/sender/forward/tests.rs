@@ -41,7 +41,7 @@ impl Database {
     }
 
     fn forward_all(&mut self, forwarding: &mut Forwarding, keep: Keep) {
-        while let Some(handover) = forwarding.next_handover().unwrap() {
+        while let Some(handover) = forwarding.next_handover(keep).unwrap() {
             assert!(self.apply(&handover));
             forwarding.confirm().unwrap();
         }
@@ -102,12 +102,12 @@ fn every_event_is_handed_over_once_in_order_whether_or_not_the_answer_arrives() 
     database.connect(&mut forwarding).unwrap();
     enqueue(&client, 0..2_500);
 
-    let handover = forwarding.next_handover().unwrap().unwrap();
+    let handover = forwarding.next_handover(LONG).unwrap().unwrap();
     assert!(handover.events >= 1_000 && handover.behind_since_ms.is_some());
     // Not arrived: the same statement is sent again.
     database.connect(&mut forwarding).unwrap();
     assert_eq!(
-        forwarding.next_handover().unwrap().unwrap().offsets,
+        forwarding.next_handover(LONG).unwrap().unwrap().offsets,
         handover.offsets
     );
     // Arrived, but not answered.
@@ -115,11 +115,11 @@ fn every_event_is_handed_over_once_in_order_whether_or_not_the_answer_arrives() 
     assert!(!database.apply(&handover));
     database.connect(&mut forwarding).unwrap();
     // The process dies before the statement, and after it.
-    forwarding.next_handover().unwrap().unwrap();
+    forwarding.next_handover(LONG).unwrap().unwrap();
     drop(forwarding);
     let mut forwarding = begin(&client);
     database.connect(&mut forwarding).unwrap();
-    let handover = forwarding.next_handover().unwrap().unwrap();
+    let handover = forwarding.next_handover(LONG).unwrap().unwrap();
     assert!(database.apply(&handover));
     drop(forwarding);
     let mut forwarding = begin(&client);
@@ -139,12 +139,12 @@ fn a_statement_of_a_dead_forwarder_that_is_committed_late_is_known_as_its_own() 
     let mut forwarding = begin(&client);
     database.connect(&mut forwarding).unwrap();
     enqueue(&client, 0..5);
-    let late = forwarding.next_handover().unwrap().unwrap();
+    let late = forwarding.next_handover(LONG).unwrap().unwrap();
     drop(forwarding);
     let mut forwarding = begin(&client);
     database.connect(&mut forwarding).unwrap();
     enqueue(&client, 5..9);
-    let next = forwarding.next_handover().unwrap().unwrap();
+    let next = forwarding.next_handover(LONG).unwrap().unwrap();
     assert!(database.apply(&late));
     assert!(!database.apply(&next));
     database.connect(&mut forwarding).unwrap();
@@ -193,7 +193,7 @@ fn what_was_delivered_before_a_spool_is_forwarded_is_never_handed_over_whenever_
     for _ in 0..2 {
         let mut forwarding = begin(&client);
         database.connect(&mut forwarding).unwrap();
-        assert!(forwarding.next_handover().unwrap().is_none());
+        assert!(forwarding.next_handover(LONG).unwrap().is_none());
     }
     enqueue(&client, 5..7);
     let mut forwarding = begin(&client);
@@ -292,6 +292,38 @@ fn what_is_not_kept_is_given_back_and_an_older_database_is_told_of_it() {
     older.forward_all(&mut forwarding, Keep::NOTHING);
     drop(forwarding);
     assert_eq!(client.stats().unwrap().pending, 0);
+}
+
+#[test]
+fn a_statement_stays_small_however_many_segments_are_behind() {
+    const WRITERS: usize = 8_000;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spool");
+    for user in 0..WRITERS {
+        // The segment of a process that has ended.
+        enqueue(&client(&path), user..user + 1);
+    }
+    let client = client(&path);
+    let mut database = Database::default();
+    let mut forwarding = begin(&client);
+    database.connect(&mut forwarding).unwrap();
+    let mut statements = Vec::new();
+    while let Some(handover) = forwarding.next_handover(LONG).unwrap() {
+        statements.push(handover.offsets.len());
+        assert!(database.apply(&handover));
+        forwarding.confirm().unwrap();
+    }
+    let (first, last) = (statements[0], statements[statements.len() - 1]);
+    assert!(statements.len() >= 8, "{statements:?}");
+    assert!(last < 4 * first, "bytes of offsets: {statements:?}");
+    // Of what was handed over last, some is kept.
+    assert_ne!(forwarding.window.since_ms(), None);
+    forwarding.end_round(LONG).unwrap();
+    assert_eq!(database.users, users(0..WRITERS));
+    assert_eq!(client.stats().unwrap().pending, 0);
+    assert_eq!(client.waiting_bytes().unwrap(), 0);
+    let left = std::fs::read_dir(path.join("journal")).unwrap().count();
+    assert!(left < WRITERS / 2, "{left} segments are left");
 }
 
 #[test]

@@ -280,7 +280,7 @@ impl<'a> Forwarder<'a> {
             self.connect(journal)?;
         }
         loop {
-            let next = lock(journal).next_handover()?;
+            let next = lock(journal).next_handover(self.options.keep)?;
             let Some(handover) = next else {
                 break;
             };
