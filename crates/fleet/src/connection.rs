@@ -30,6 +30,7 @@ pub struct Connection {
     client: Client,
     statement_timeout: Duration,
     broken: bool,
+    ended: bool,
     /// Always there until it is dropped, which must not wait for a look-up of a name.
     runtime: Option<Runtime>,
 }
@@ -61,6 +62,7 @@ impl Connection {
                 client,
                 statement_timeout: STATEMENT_TIMEOUT,
                 broken: false,
+                ended: false,
                 runtime: Some(runtime),
             }),
             Err(failure) => {
@@ -81,6 +83,12 @@ impl Connection {
     /// Whether it takes no more statements.
     pub fn is_broken(&self) -> bool {
         self.broken || self.client.is_closed()
+    }
+
+    /// Whether a statement has found that the other side, or the way to it, has ended the connection. A deadline
+    /// that has passed does not say so.
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Executes one statement and returns its rows.
@@ -128,7 +136,11 @@ impl Connection {
         let answer = runtime.block_on(within(self.statement_timeout, statement(&self.client)));
         let failure = match answer {
             Some(Ok(answer)) => return Ok(answer),
-            Some(Err(cause)) => Failure::from_driver(&cause, true, self.address.password()),
+            Some(Err(cause)) => {
+                let failure = Failure::from_driver(&cause, true, self.address.password());
+                self.ended |= *failure.outcome() == Outcome::Unknown;
+                failure
+            }
             None => Failure::new(
                 Outcome::Unknown,
                 format!("no answer within {:?}", self.statement_timeout),

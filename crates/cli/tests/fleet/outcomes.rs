@@ -23,6 +23,33 @@ fn a_connection_that_is_cut_before_or_after_the_statement_makes_no_event_lost_or
     }
 }
 
+#[test]
+fn a_connection_that_the_server_ends_while_it_is_idle_is_replaced_and_is_no_failure() {
+    let server = PostgresServer::shared();
+    let database = new_fleet(server);
+    let host = Host::new(server, &database);
+    let service = host.start();
+    host.enqueue(0..5);
+    wait_until("5 events are handed over", || host.status()["pending"] == 0);
+
+    let others = "FROM pg_stat_activity
+      WHERE datname = current_database() AND application_name = 'meditopia'";
+    let count = || server.sql(&database, &format!("SELECT count(*) {others}"));
+    assert_eq!(count(), "1");
+    server.sql(
+        &database,
+        &format!("SELECT pg_terminate_backend(pid) {others}"),
+    );
+    wait_until("the server has ended the connection", || count() == "0");
+    host.enqueue(5..9);
+    wait_until("the rest is handed over", || host.status()["pending"] == 0);
+
+    assert_eq!(service.log().matches("cannot forward").count(), 0);
+    assert!(host.status()["forwarding"]["failure"].is_null());
+    assert_eq!(service.terminate(), Some(0));
+    assert_eq!(users_in(server, &database), users(0..9));
+}
+
 fn connect(url: &str) -> Connection {
     let options = StoreOptions {
         url: url.into(),

@@ -42,6 +42,7 @@ impl Forwarder<'_> {
         self.find_position(&mut connection, journal)?;
         self.connection = Some(connection);
         self.last_used = Instant::now();
+        self.is_idle = false;
         self.say_reached();
         Ok(())
     }
@@ -73,6 +74,7 @@ impl Forwarder<'_> {
             return self.connect(journal);
         };
         self.last_used = Instant::now();
+        let was_idle = std::mem::take(&mut self.is_idle);
         let parcels: Vec<Parcel> = handover.parcels.into_iter().map(Parcel::from).collect();
         let forwarded = Forwarded {
             offsets: &handover.offsets,
@@ -94,6 +96,9 @@ impl Forwarder<'_> {
                 self.connection = Some(connection);
                 Ok(())
             }
+            // A server or a pooler may end a connection that carries nothing. That is no failure: the position says
+            // what came of the statement, and a new connection carries it.
+            Err(_) if was_idle && connection.has_ended() => self.connect(journal),
             Err(failure) => Err(failure.into()),
         }
     }

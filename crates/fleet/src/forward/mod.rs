@@ -86,6 +86,8 @@ pub struct Forwarder<'a> {
     say: Say<'a>,
     connection: Option<Connection>,
     last_used: Instant,
+    /// It has carried nothing since the last wait for events.
+    is_idle: bool,
     /// Attempts that failed in a row, and when that was logged last.
     failures: u32,
     said: Option<Instant>,
@@ -102,6 +104,7 @@ impl<'a> Forwarder<'a> {
             say,
             connection: None,
             last_used: Instant::now(),
+            is_idle: false,
             failures: 0,
             said: None,
             forwarded: 0,

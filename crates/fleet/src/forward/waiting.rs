@@ -32,6 +32,7 @@ impl Forwarder<'_> {
                 break;
             }
         }
+        self.is_idle = true;
         if self.last_used.elapsed() >= IDLE {
             self.connection = None;
         }
