@@ -2,6 +2,7 @@
 
 use super::open::Spool;
 use crate::error::{Error, ErrorKind, Result};
+use crate::spelling::shell_word;
 
 /// The file that only a forwarded spool has.
 pub(crate) const FORWARDING: &str = "forward.json";
@@ -19,8 +20,9 @@ impl Spool {
         Err(Error::new(
             ErrorKind::SpoolMismatch,
             format!(
-                "{}: is forwarded to a database, from which relays send; nothing is sent from here: run meditopia forward",
-                self.name()
+                "{}: is forwarded to a database, from which relays send; nothing is sent from here: run meditopia forward {}",
+                self.name(),
+                shell_word(&self.dir().display().to_string())
             ),
         ))
     }

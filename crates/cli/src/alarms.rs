@@ -195,15 +195,19 @@ fn no_sender(snapshot: &Snapshot, typed: &Typed, patience: Patience) -> Option<A
         pending => format!("{seen}, and {} pending", are(pending)),
     };
     let grade = reached(time, warn, critical)?;
-    let advice = match snapshot.forwarding {
-        Some(_) => "start meditopia forward, which hands the events of this spool over".to_owned(),
-        None => start_sender(typed),
-    };
+    let advice = start_process(snapshot, typed);
     Some(Alarm::new("no_sender", grade, finding, advice))
 }
 
-/// What to do where events wait and no process sends.
-pub fn start_sender(typed: &Typed) -> String {
+/// What to do where events wait and no process sends them, or hands them over to the database of a fleet.
+pub fn start_process(snapshot: &Snapshot, typed: &Typed) -> String {
+    match snapshot.forwarding {
+        Some(_) => start_forwarder(typed),
+        None => start_sender(typed),
+    }
+}
+
+fn start_sender(typed: &Typed) -> String {
     match typed.can_send() {
         true => format!(
             "start the process that sends; to deliver now: {}",
@@ -211,6 +215,21 @@ pub fn start_sender(typed: &Typed) -> String {
         ),
         false => format!(
             "start the process that sends; what it needs: {}",
+            typed.command("doctor")
+        ),
+    }
+}
+
+/// What to do where no process forwards a spool that is forwarded.
+pub fn start_forwarder(typed: &Typed) -> String {
+    match typed.names_store() {
+        true => format!(
+            "start the process that forwards; to hand over now: {} --once",
+            typed.command("forward")
+        ),
+        false => format!(
+            "start the process that forwards ({}, with its store); what it needs: {}",
+            typed.command("forward"),
             typed.command("doctor")
         ),
     }

@@ -7,12 +7,15 @@ use meditopia::internals::spelling::shell_word;
 
 /// The variables that give a command the bearer token.
 const TOKEN_VARIABLES: [&str; 2] = ["MEDITOPIA_BEARER_TOKEN", "MEDITOPIA_BEARER_TOKEN_FILE"];
+/// Each of them names a store.
+const STORE_VARIABLES: [&str; 2] = ["MEDITOPIA_STORE", "MEDITOPIA_STORE_FILE"];
 
 /// The words that name the spool, as a shell reads them: `/var/spool/shop`, `--config /etc/shop.toml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Typed {
     words: String,
     can_send: bool,
+    names_store: bool,
 }
 
 impl Typed {
@@ -30,10 +33,12 @@ impl Typed {
             (None, None) => None,
         };
         let config = config.map(|file| format!("--config {}", word(file)));
-        let can_send = config.is_some()
-            || TOKEN_VARIABLES
-                .iter()
-                .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+        let has_any = |names: &[&str]| {
+            let mut values = names.iter().filter_map(std::env::var_os);
+            config.is_some() || values.any(|value| !value.is_empty())
+        };
+        let can_send = has_any(&TOKEN_VARIABLES);
+        let names_store = has_any(&STORE_VARIABLES);
         let words: Vec<String> = named.into_iter().chain(config).collect();
         Self {
             // The environment names it: another shell may have another one.
@@ -42,6 +47,7 @@ impl Typed {
                 false => words.join(" "),
             },
             can_send,
+            names_store,
         }
     }
 
@@ -53,6 +59,11 @@ impl Typed {
     /// What names the spool.
     pub fn words(&self) -> &str {
         &self.words
+    }
+
+    /// Whether the caller named a configuration or a store that one can forward to.
+    pub fn names_store(&self) -> bool {
+        self.names_store
     }
 
     /// Whether the caller named a configuration or a token that one can send with.

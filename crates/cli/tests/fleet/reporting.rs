@@ -80,5 +80,5 @@ fn a_forwarder_that_is_alive_is_shown_as_what_takes_the_events_and_its_figures_a
     );
     service.kill();
     let shown = said(&about(&host, "doctor", "--json"));
-    assert!(shown.contains("start meditopia forward"), "{shown}");
+    assert!(shown.contains("start the process that forwards"), "{shown}");
 }

@@ -11,6 +11,7 @@ use meditopia::{Client, PauseReason, Result};
 
 use super::spool_directory::{advice, problem};
 use super::{Finding, Report};
+use crate::alarms::start_forwarder;
 use crate::options::typed::Typed;
 use crate::output::{failures, figures, forwarding, pauses, sanitize};
 use crate::times::Zone;
@@ -77,7 +78,7 @@ fn check_spool(dir: &Path, typed: &Typed) -> Result<Finding> {
             (_, false) => Finding::warn(
                 NAME,
                 format!("no process forwards this spool; {pending}"),
-                "start meditopia forward",
+                start_forwarder(typed),
             ),
         });
     }

@@ -255,7 +255,7 @@ fn advice(snapshot: &Snapshot, typed: &Typed) -> Vec<String> {
     if stats.paused.is_none() && !is_stuck && stats.pending > 0 {
         if !snapshot.is_sender_alive() {
             // Sooner than it is an alarm.
-            advice.push(alarms::start_sender(typed));
+            advice.push(alarms::start_process(snapshot, typed));
         } else if snapshot.retry().is_some() {
             advice.push(alarms::find_cause(typed));
         }

@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
 use meditopia_testkit::disks::SmallDisk;
+use meditopia_testkit::postgres_server::PostgresServer;
 use meditopia_testkit::sandbox::Sandbox;
 use meditopia_testkit::service::{ConfiguredSpool, Service};
 use meditopia_testkit::spool::{ClientExt, copy_spool};
@@ -39,6 +40,42 @@ fn every_advice_about_a_spool_without_a_sender_or_with_rejected_events_works_as_
         "--warn-rejected 1",
         &["see what was rejected: "],
     );
+}
+
+#[test]
+fn every_advice_about_a_forwarded_spool_without_a_forwarder_hands_over_what_waits() {
+    let server = PostgresServer::shared();
+    let database = server.create_database();
+    let api = Sandbox::start();
+    let spool = ConfiguredSpool::new(api.endpoint(), api.token());
+    spool.configure(&format!(
+        "bearer_token_file = {:?}\nstore = {:?}",
+        spool.token_file(),
+        server.url(&database)
+    ));
+    let shell = Shell::of(&spool);
+    let endpoint = api.endpoint();
+    let init = format!("meditopia fleet init --config config.toml --endpoint {endpoint}");
+    shell.provoke(&init, 0, "");
+    shell.provoke("meditopia forward --config config.toml --once", 0, "");
+    spool.client().enqueue_users(0..3);
+
+    let by_spool = stdout(&shell.run("meditopia status spool"));
+    let with_store = "start the process that forwards (meditopia forward spool, with its store); what it needs: meditopia doctor spool";
+    assert!(by_spool.contains(with_store), "{by_spool}");
+    let refused = shell.provoke("meditopia flush --config config.toml", 1, "is forwarded to");
+    let forward = format!("run meditopia forward {}", spool.spool().display());
+    assert!(refused.text.contains(&forward), "{}", refused.text);
+
+    let limits = "--warn-sender 0s --warn-pending 1";
+    let wanted = [
+        "start the process that forwards; to hand over now: ",
+        "start the process that forwards (",
+    ];
+    assert_advice_works(&shell, &spool, limits, &wanted);
+    assert_eq!(spool.client().stats().unwrap().pending, 0);
+    let handed_over = "SELECT sum(events) FROM meditopia.parcel";
+    assert_eq!(server.sql(&database, handed_over), "3");
 }
 
 #[test]
