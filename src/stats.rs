@@ -7,7 +7,7 @@
 
 pub mod histogram;
 mod table;
-mod text;
+pub mod text;
 
 use crate::error::PauseReason;
 

@@ -158,14 +158,14 @@ fn or_null(value: Option<String>) -> String {
 }
 
 /// Milliseconds written as seconds, exactly.
-fn seconds(time_ms: i64) -> String {
+pub fn seconds(time_ms: i64) -> String {
     let sign = if time_ms < 0 { "-" } else { "" };
     let time_ms = time_ms.unsigned_abs();
     format!("{sign}{}.{:03}", time_ms / 1_000, time_ms % 1_000)
 }
 
 /// `{name="value",...}`, or nothing without labels.
-fn labels_text<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+pub fn labels_text<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut text = String::new();
     for (name, value) in labels {
         let escaped = value

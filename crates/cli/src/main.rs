@@ -11,11 +11,13 @@
 mod alarms;
 mod commands;
 mod control;
+mod endpoint;
 mod failure;
 mod help;
 mod options;
 mod output;
 mod owner;
+mod signals;
 mod times;
 
 use std::process::ExitCode;

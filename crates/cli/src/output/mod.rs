@@ -7,6 +7,7 @@ pub mod failures;
 pub mod figures;
 pub mod forwarding;
 pub mod log;
+pub mod metrics;
 pub mod pauses;
 
 use std::ffi::OsString;

@@ -5,25 +5,22 @@
 
 mod endpoint;
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use meditopia::internals::client::Waker;
 use meditopia::internals::config::{Durability, Role};
 use meditopia::{Client, LogLevel as Level};
 use meditopia_fleet::forward::{self, End, Forwarder, Goal, Settings, Stop, Trouble};
-use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 
-use self::endpoint::EndpointState;
-use crate::commands::run::{self, endpoint::Reach};
+use self::endpoint::ForwarderAnswers;
+use crate::endpoint::EndpointOptions;
 use crate::failure::{EVENTS_LEFT, FAILED, Failure, USAGE};
 use crate::options::spool::{SpoolOptions, TokenUse};
 use crate::options::store::StoreNames;
 use crate::output::log::{Log, LogFormat};
 use crate::output::{event_count, print_error, print_line};
+use crate::signals::OnSignal;
 
 /// The last part of `--help`.
 pub const NOTES: &str = "Signals:
@@ -62,26 +59,19 @@ pub struct Options {
     #[command(flatten)]
     store: StoreNames,
     /// Hand over what is there, and end
-    #[arg(long)]
+    #[arg(long, conflicts_with = "listen")]
     once: bool,
     /// The same, and mark the spool as not used any more: the last command in a pod
-    #[arg(long, conflicts_with = "once")]
+    #[arg(long, conflicts_with_all = ["once", "listen"])]
     drain: bool,
     /// The same, and give the spool back to the senders of this host
-    #[arg(long, conflicts_with_all = ["once", "drain"])]
+    #[arg(long, conflicts_with_all = ["once", "drain", "listen"])]
     leave: bool,
     /// How long --once, --drain and --leave may take
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u32,
-    /// Serve /metrics, /healthz and /readyz on 127.0.0.1:PORT; port 0 lets the kernel choose one
-    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with_all = ["once", "drain", "leave"])]
-    listen: Option<SocketAddr>,
-    /// Allow --listen an address that other hosts can reach; the endpoint asks for no password
-    #[arg(long, requires = "listen")]
-    listen_anywhere: bool,
-    /// Answer requests to this name too; without a port, to any. Can be given several times
-    #[arg(long, requires = "listen", value_name = "NAME[:PORT]")]
-    allow_host: Vec<axum::http::uri::Authority>,
+    #[command(flatten)]
+    endpoint: EndpointOptions,
     /// The format of the log on standard error; by default journal under systemd, otherwise text
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -123,11 +113,6 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
         .unwrap_or_else(LogFormat::of_standard_error);
     let failed = |e: std::io::Error| Failure::from(format!("cannot start: {e}"));
     let (log, log_thread) = Log::start(format, settings.log_level).map_err(failed)?;
-    let (listen, more) = (options.listen, options.allow_host.clone());
-    let reach = match options.listen_anywhere {
-        true => Reach::AnyHost,
-        false => Reach::ThisHost,
-    };
     let spool = settings.spool.as_deref();
     let spool: Arc<str> = spool
         .map_or_else(String::new, |dir| dir.display().to_string())
@@ -139,18 +124,28 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
             .enable_all()
             .build()
             .map_err(failed)?;
-        if let Some(address) = listen {
-            let tcp = runtime.block_on(run::endpoint::listen(address, reach))?;
-            let address = tcp.local_addr().map_err(failed)?;
-            say(Level::Info, &format!("listening on http://{address}"));
-            let state = EndpointState {
+        if let Some(endpoint) = runtime.block_on(options.endpoint.open())? {
+            say(Level::Info, &endpoint.describe());
+            let answers = ForwarderAnswers {
                 client: client.clone(),
                 spool,
                 limit_bytes,
             };
-            runtime.spawn(endpoint::serve(tcp, address, more, state));
+            runtime.spawn(endpoint.serve(answers));
         }
-        end_by_signal(runtime, stop.clone(), client.forwarder_waker()?)?;
+        let (asked, waker) = (stop.clone(), client.forwarder_waker()?);
+        let signals = OnSignal {
+            first: move || {
+                asked.ask();
+                waker.wake();
+            },
+            patience: None,
+            last: || {
+                print_error("meditopia: ended at once by a second signal; what is left is kept");
+                EVENTS_LEFT
+            },
+        };
+        signals.watch(runtime)?;
         let known = client.destination()?;
         let options = forward::Options {
             address,
@@ -250,34 +245,6 @@ fn conclude(
             Err(Failure::new(status, trouble.to_string()))
         }
     }
-}
-
-/// Has the first SIGTERM or SIGINT end the forwarder, and the second one the process.
-fn end_by_signal(runtime: Runtime, stop: Arc<Stop>, waker: Waker) -> Result<(), Failure> {
-    let failed = |e| Failure::from(format!("cannot handle signals: {e}"));
-    let entered = runtime.enter();
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    drop(entered);
-    let wait = move || {
-        runtime.block_on(async {
-            let mut next = async || {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-            };
-            next().await;
-            stop.ask();
-            waker.wake();
-            next().await;
-        });
-        print_error("meditopia: ended at once by a second signal; what is left is kept");
-        std::process::exit(EVENTS_LEFT.into());
-    };
-    let thread = std::thread::Builder::new().name("signals".to_owned());
-    thread.spawn(wait).map_err(failed)?;
-    Ok(())
 }
 
 /// How lists of hosts call this one.

@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 use meditopia::internals::client::Standing;
 use meditopia::{ErrorKind, Report, Result as Outcome};
 use rustix::time::{ClockId, clock_gettime};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::current_client::CurrentClient;
-use super::endpoint::{self, EndpointState, Reach};
+use super::endpoint::SenderAnswers;
 use super::health::Health;
 use super::service_manager::ServiceManager;
 use super::{Options, announce, reload};
@@ -26,6 +26,7 @@ use crate::failure::{EVENTS_LEFT, Failure};
 use crate::options::sender_config::SenderConfig;
 use crate::output::figures;
 use crate::output::log::Log;
+use crate::signals::{EndSignals, install_handler};
 
 /// How much the sender may be overdue if there is no watchdog.
 const TOLERANCE: Duration = Duration::from_secs(30);
@@ -38,32 +39,6 @@ const SPOOL_CHECK_EVERY: Duration = Duration::from_millis(500);
 const SPOOL_MISSING_FOR: Duration = Duration::from_secs(3);
 /// The sender counts as stuck if it needs this much longer than its deadline to end.
 const END_GRACE: Duration = Duration::from_secs(5);
-
-/// The signals that tell a process to end.
-struct EndSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl EndSignals {
-    fn install() -> Result<Self, Failure> {
-        Ok(Self {
-            terminate: install_handler(SignalKind::terminate())?,
-            interrupt: install_handler(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
-}
-
-fn install_handler(kind: SignalKind) -> Result<Signal, Failure> {
-    signal(kind).map_err(|e| Failure::from(format!("cannot handle signals: {e}")))
-}
 
 /// What the parts of the process share.
 struct Daemon<'a> {
@@ -86,17 +61,7 @@ pub async fn run(
         install_handler(SignalKind::hangup())?,
     );
     let manager = Arc::new(ServiceManager::from_environment()?);
-    let listener = match options.listen {
-        Some(address) => {
-            let reach = if options.listen_anywhere {
-                Reach::AnyHost
-            } else {
-                Reach::ThisHost
-            };
-            Some(endpoint::listen(address, reach).await?)
-        }
-        None => None,
-    };
+    let endpoint = options.endpoint.open().await?;
     let spool: Arc<str> = config.spool_name().into();
     let client = reload::start_client(&config, &log)?;
     let current = Arc::new(CurrentClient::new(client, &config.settings));
@@ -112,15 +77,13 @@ pub async fn run(
         spool: spool.clone(),
     };
 
-    if let Some(tcp) = listener {
-        let address = tcp.local_addr().map_err(|e| Failure::from(e.to_string()))?;
-        log.info(format_args!("listening on http://{address}"));
-        let state = EndpointState {
+    if let Some(endpoint) = endpoint {
+        log.info(endpoint.describe());
+        let answers = SenderAnswers {
             health: health.clone(),
             spool: spool.clone(),
         };
-        let names = endpoint::own_names(address.port(), &options.allow_host);
-        tokio::spawn(endpoint::serve(tcp, names, state));
+        tokio::spawn(endpoint.serve(answers));
     }
     tokio::spawn(announce::announce_changes(
         health,

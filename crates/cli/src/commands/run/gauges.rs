@@ -6,52 +6,52 @@ use meditopia::internals::client::{Standing, Vitals};
 
 use super::current_client::SpoolState;
 use crate::alarms;
+use crate::output::metrics::{self, flag, number};
 
-/// The gauges in Prometheus' text format. One that is not known has no sample.
+/// The gauges in Prometheus' text format.
 pub fn text(name: &str, spool: &SpoolState, vitals: &Vitals, limit_bytes: u64) -> String {
-    let labels = spool_label(name);
     let retry = spool.retry.as_ref();
     let is_away = spool.stats.pending > 0 && retry.is_some_and(|retry| retry.is_lasting);
     let gauges = [
         (
             "meditopia_spool_bytes",
             "About how many bytes of events wait, as counted against max_spool_bytes.",
-            Some(spool.waiting_bytes.to_string()),
+            number(spool.waiting_bytes),
         ),
         (
             "meditopia_spool_limit_bytes",
             "The value of max_spool_bytes; 0 means no limit.",
-            Some(limit_bytes.to_string()),
+            number(limit_bytes),
         ),
         (
             "meditopia_spool_disk_free_bytes",
             "Bytes that are free on the disk of the spool.",
-            Some(spool.disk.free_bytes.to_string()),
+            number(spool.disk.free_bytes),
         ),
         (
             "meditopia_spool_disk_free_inodes",
             "Inodes that are free on the disk of the spool, if it has a number of them.",
-            spool.disk.free_inodes.map(|inodes| inodes.to_string()),
+            spool.disk.free_inodes.and_then(number),
         ),
         (
             "meditopia_spool_disk_nearly_full",
             "Whether the disk of the spool is full or nearly so, as status --check finds it.",
-            Some(flag(alarms::disk(&spool.disk, Path::new("")).is_some())),
+            flag(alarms::disk(&spool.disk, Path::new("")).is_some()),
         ),
         (
             "meditopia_rejected_kept",
             "Rejected events that are kept until somebody requeues or discards them.",
-            spool.rejected_kept.map(|events| events.to_string()),
+            spool.rejected_kept.and_then(number),
         ),
         (
             "meditopia_api_away",
             "Whether all that waits rests after failed requests.",
-            Some(flag(is_away)),
+            flag(is_away),
         ),
         (
             "meditopia_run_elected",
             "Whether this process is the one that sends.",
-            Some(flag(vitals.standing == Standing::Elected)),
+            flag(vitals.standing == Standing::Elected),
         ),
         (
             "meditopia_run_overdue_seconds",
@@ -59,22 +59,5 @@ pub fn text(name: &str, spool: &SpoolState, vitals: &Vitals, limit_bytes: u64) -
             Some(format!("{:.3}", vitals.overdue.as_secs_f64())),
         ),
     ];
-    let mut text = String::new();
-    for (name, help, value) in gauges {
-        let head = format!("# HELP {name} {help}\n# TYPE {name} gauge\n");
-        text.extend(value.map(|value| format!("{head}{name}{labels} {value}\n")));
-    }
-    text
-}
-
-fn flag(is_so: bool) -> String {
-    u8::from(is_so).to_string()
-}
-
-fn spool_label(spool: &str) -> String {
-    let escaped = spool
-        .replace('\\', r"\\")
-        .replace('"', r#"\""#)
-        .replace('\n', r"\n");
-    format!("{{spool=\"{escaped}\"}}")
+    metrics::gauges(&[("spool", name)], &gauges)
 }

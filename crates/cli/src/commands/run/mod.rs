@@ -13,17 +13,17 @@
 mod announce;
 mod current_client;
 mod daemon;
-pub mod endpoint;
+mod endpoint;
 mod gauges;
 mod health;
 mod reload;
 mod service_manager;
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use meditopia::internals::config::Role;
 
+use crate::endpoint::EndpointOptions;
 use crate::failure::Failure;
 use crate::options::sender_config::SenderConfig;
 use crate::options::spool::SpoolOptions;
@@ -61,16 +61,8 @@ Examples:
 pub struct Options {
     #[command(flatten)]
     spool: SpoolOptions,
-    /// Serve /metrics, /healthz and /readyz on 127.0.0.1:PORT; port 0 lets the kernel choose one
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<SocketAddr>,
-    /// Allow --listen an address that other hosts can reach; the endpoint asks for no password
-    #[arg(long, requires = "listen")]
-    listen_anywhere: bool,
-    /// Answer requests to this name too; without a port, to any. Addresses, localhost and the name of
-    /// this host are answered with the port of --listen. Can be given several times
-    #[arg(long, requires = "listen", value_name = "NAME[:PORT]")]
-    allow_host: Vec<axum::http::uri::Authority>,
+    #[command(flatten)]
+    endpoint: EndpointOptions,
     /// How long SIGTERM and SIGINT wait for the delivery of pending events
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     drain_timeout: u32,
