@@ -6,6 +6,7 @@
 //! Only the command uses it. The library has no part of it: an application's `.so` brings no PostgreSQL client.
 
 pub mod address;
+pub mod command;
 pub mod connection;
 mod environment;
 pub mod failure;
