@@ -14,5 +14,5 @@ macro_rules! internal {
 }
 
 internal! {
-    client clock config delivery error event exchange journal log spelling spool stats store transport
+    client clock config delivery error event exchange journal log process spelling spool stats store transport
 }

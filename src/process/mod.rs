@@ -22,5 +22,6 @@ pub(crate) use self::own_descriptor::OwnDescriptor;
 pub(crate) use self::owner::{Owner, pid};
 pub(crate) use self::per_process::PerProcess;
 pub(crate) use self::random::random_u64;
+pub use self::random::random_uuid;
 pub(crate) use self::read_file::read_file;
 pub(crate) use self::thread::spawn_with_signals_blocked;

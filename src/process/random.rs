@@ -18,7 +18,27 @@ pub(crate) fn random_u64() -> u64 {
     }
 }
 
+/// A random UUID of version 4, as RFC 9562 marks them, in 32 hexadecimal digits.
+pub fn random_uuid() -> String {
+    let high = random_u64() & !0xf000 | 0x4000;
+    let low = random_u64() & !(0b11 << 62) | 0b10 << 62;
+    format!("{high:016x}{low:016x}")
+}
+
 fn seeded_by_process_and_time() -> u64 {
     let seed = clock::boot_ns().rotate_left(32) ^ u64::from(pid().cast_unsigned());
     fastrand::Rng::with_seed(seed).u64(..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_random_uuid_is_of_version_4_and_drawn_anew_each_time() {
+        let (one, other) = (random_uuid(), random_uuid());
+        assert_ne!(one, other);
+        assert_eq!((one.len(), &one[12..13]), (32, "4"), "{one}");
+        assert!("89ab".contains(&one[16..17]), "{one}");
+    }
 }

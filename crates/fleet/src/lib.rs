@@ -15,6 +15,7 @@ pub mod members;
 pub mod parcel;
 mod passfile;
 pub mod place;
+pub mod relay;
 pub mod schema;
 pub mod settings;
 mod sources;

@@ -1,0 +1,4 @@
+//! A relay: takes leases of lanes and of the sorter, sorts parcels into runs, and delivers the runs of its lanes.
+
+pub mod lease;
+pub mod pool;
