@@ -34,18 +34,28 @@ impl SenderConfig {
         Self::of(spool.config_to_send()?, role)
     }
 
+    /// The configuration of a relay, which has a store and no spool.
+    pub fn read_for_relay(spool: &SpoolOptions) -> Result<Self, Failure> {
+        Self::with_token(spool.config_of_relay()?)
+    }
+
     fn of(mut config: Config, role: Role) -> Result<Self, Failure> {
         config.set("role", role.name())?;
-        let mut settings = config.settings()?;
-        if let (TokenSource::Absent, Some(file)) = (&settings.bearer_token, credential_file()) {
-            config.set("bearer_token_file", &file)?;
-            settings = config.settings()?;
-        }
-        if settings.durability == Durability::Memory {
+        let sender = Self::with_token(config)?;
+        if sender.settings.durability == Durability::Memory {
             return Err(Failure::new(
                 USAGE,
                 "durability: a spool with durability = memory is private to its process, so this command cannot send from it; set process or power",
             ));
+        }
+        Ok(sender)
+    }
+
+    fn with_token(mut config: Config) -> Result<Self, Failure> {
+        let mut settings = config.settings()?;
+        if let (TokenSource::Absent, Some(file)) = (&settings.bearer_token, credential_file()) {
+            config.set("bearer_token_file", &file)?;
+            settings = config.settings()?;
         }
         check_connection(&settings)?;
         Ok(Self { config, settings })

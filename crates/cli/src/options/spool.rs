@@ -12,7 +12,7 @@
 use std::path::{Path, PathBuf};
 
 use meditopia::internals::client::Purpose;
-use meditopia::internals::config::TokenSource;
+use meditopia::internals::config::{Durability, TokenSource};
 use meditopia::internals::spool;
 use meditopia::{Client, Config};
 
@@ -89,6 +89,11 @@ impl SpoolOptions {
             print_error(format_args!("meditopia: warning: {warning}"));
         }
         Ok(config)
+    }
+
+    /// The configuration of a command that sends, and has a store instead of a spool.
+    pub fn config_of_relay(&self) -> Result<Config, Failure> {
+        self.sources().config_of_relay()
     }
 
     /// How the caller named the spool at `dir`.
@@ -223,6 +228,24 @@ impl Sources<'_> {
         Ok(own)
     }
 
+    fn config_of_relay(&self) -> Result<Config, Failure> {
+        let mut loaded = self.load()?;
+        let spool = loaded.config.get("spool")?;
+        if !spool.is_empty() {
+            return Err(Failure::new(
+                USAGE,
+                format!(
+                    "spool {spool}: a store is named as well, and what a relay delivers is in the store; for a relay, name no spool; to deliver this spool, name no store; to hand its events to the store, use meditopia forward"
+                ),
+            ));
+        }
+        if self.has_token_of_root(&loaded)? {
+            refuse_token_for_file(&loaded, self.file, "store")?;
+        }
+        loaded.config.set("durability", Durability::Memory.name())?;
+        with_named_endpoint(loaded.config)
+    }
+
     /// Whether there is a bearer token that root has given to the command and the spool's owner cannot read.
     /// A token's file is read with the owner's rights.
     fn has_token_of_root(&self, loaded: &Loaded) -> Result<bool, Failure> {
@@ -268,36 +291,44 @@ fn refuse_to_send_token(
     file: Option<&Path>,
     said: Option<&str>,
 ) -> Result<(), Failure> {
-    let owner = current_user();
-    let refuse = |what: String| {
-        Err(Failure::new(
-            USAGE,
-            format!("spool {}: {what}", dir.display()),
-        ))
-    };
-    if let Some(file) = file.filter(|_| loaded.has_file_of_user) {
-        return refuse(format!(
-            "the bearer token in root's environment would go where {} says, which {owner} can change; let that file name the token, or give root a configuration file of its own",
-            file.display()
-        ));
-    }
+    let what = format!("spool {}", dir.display());
+    refuse_token_for_file(loaded, file, &what)?;
     match said {
         // It may be that of the default.
         Some(said)
             if !names_endpoint(&loaded.config)? && said != loaded.config.get("endpoint")? =>
         {
-            refuse(format!(
-                "only the spool names the endpoint {said}, and the spool's owner, {owner}, cannot read the bearer token, so it is not sent there; set endpoint where the token is set, or let {owner} read a bearer_token_file"
+            let owner = current_user();
+            Err(Failure::new(
+                USAGE,
+                format!(
+                    "{what}: only the spool names the endpoint {said}, and the spool's owner, {owner}, cannot read the bearer token, so it is not sent there; set endpoint where the token is set, or let {owner} read a bearer_token_file"
+                ),
             ))
         }
         _ => Ok(()),
     }
 }
 
+/// Refuses to send a token of root's environment where a file of another user says.
+fn refuse_token_for_file(loaded: &Loaded, file: Option<&Path>, what: &str) -> Result<(), Failure> {
+    let Some(file) = file.filter(|_| loaded.has_file_of_user) else {
+        return Ok(());
+    };
+    Err(Failure::new(
+        USAGE,
+        format!(
+            "{what}: the bearer token in root's environment would go where {} says, which {} can change; let that file name the token, or give root a configuration file of its own",
+            file.display(),
+            current_user()
+        ),
+    ))
+}
+
 /// Whether a bearer token is given as a value, and not by the name of a file.
 fn given_token(config: &Config) -> Result<bool, Failure> {
     let mut config = config.clone();
-    config.set("durability", "memory")?;
+    config.set("durability", Durability::Memory.name())?;
     Ok(matches!(
         config.settings()?.bearer_token,
         TokenSource::Given(_)

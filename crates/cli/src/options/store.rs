@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use meditopia_fleet::address::{Address, StoreOptions};
+use meditopia_fleet::address::Address;
 use meditopia_fleet::connection::Connection;
 use meditopia_fleet::failure::{Failure as StoreFailure, Outcome};
 use meditopia_fleet::settings::Given;
@@ -38,7 +38,7 @@ pub struct StoreNames {
 
 impl StoreNames {
     /// What the command line, the environment and the file say of the store.
-    fn options(&self, config: Option<&Path>) -> Result<StoreOptions, Failure> {
+    fn given(&self, config: Option<&Path>) -> Result<Given, Failure> {
         let mut given = Given {
             store: self.store.as_deref().map(Into::into),
             store_file: self.store_file.clone(),
@@ -50,21 +50,34 @@ impl StoreNames {
             become_controller_of(config)?;
         }
         given.complete(config)?;
-        if let Some(file) = &given.store_file {
-            become_controller_of(file)?;
-        }
-        Ok(given.options()?)
+        Ok(given)
     }
 
     /// How the store is reached.
     pub fn address(&self, config: Option<&Path>) -> Result<Address, Failure> {
+        self.address_of(&self.given(config)?)
+    }
+
+    /// The same; `None` if no store is named.
+    pub fn address_if_named(&self, config: Option<&Path>) -> Result<Option<Address>, Failure> {
+        let given = self.given(config)?;
+        match given.names_store() || self.store_ca_file.is_some() {
+            true => self.address_of(&given).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn address_of(&self, given: &Given) -> Result<Address, Failure> {
         if self.store.as_deref().is_some_and(has_password) {
             return Err(Failure::new(
                 USAGE,
                 "--store: every user of this host can see a password on a command line; put the URL into a file and name that with --store-file, or use MEDITOPIA_STORE",
             ));
         }
-        Ok(Address::read(&self.options(config)?)?)
+        if let Some(file) = &given.store_file {
+            become_controller_of(file)?;
+        }
+        Ok(Address::read(&given.options()?)?)
     }
 }
 
