@@ -38,6 +38,7 @@ pub mod recover;
 mod recovery;
 mod rejected;
 mod rejected_file;
+mod saved_lane;
 mod spare;
 mod spool_disk;
 pub mod sync_point;
@@ -53,6 +54,7 @@ pub use self::pause::PauseState;
 pub use self::reader::Reader;
 pub use self::receipts::{Receipt, ReceiptFilter, Share, Shares};
 pub use self::rejected::{Rejected, RejectedFilter, RejectedReason};
+pub use self::saved_lane::SavedLane;
 pub(crate) use self::spool_disk::ledger_in_use;
 
 /// Which queue of which lane a run waits in.
@@ -301,7 +303,7 @@ pub enum DiskUse {
     Tight,
 }
 
-#[cfg(test)]
-pub(crate) mod conformance;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 #[cfg(test)]
 mod log_tests;

@@ -114,6 +114,16 @@ impl Shares {
         Self(bytes)
     }
 
+    /// Of the bytes that [`as_bytes`](Self::as_bytes) has said.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// As a store keeps them.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Each user's share, in the order of their first events.
     pub fn iter(&self) -> impl Iterator<Item = Share<'_>> {
         let mut rest = &self.0[..];

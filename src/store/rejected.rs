@@ -16,7 +16,7 @@ pub enum RejectedReason {
 
 impl RejectedReason {
     /// The reason that is stored as this number.
-    pub(super) fn from_number(number: u8) -> Option<Self> {
+    pub fn from_number(number: u8) -> Option<Self> {
         [Self::Refused, Self::Expired, Self::SetAside]
             .into_iter()
             .find(|reason| *reason as u8 == number)
@@ -69,7 +69,7 @@ pub struct RejectedFilter {
 
 impl RejectedFilter {
     /// Whether it takes an event, whatever the event's id.
-    pub(super) fn takes(&self, event: &Rejected) -> bool {
+    pub fn takes(&self, event: &Rejected) -> bool {
         self.user.as_ref().is_none_or(|user| *user == event.user)
             && self
                 .api_code

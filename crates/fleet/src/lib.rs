@@ -11,6 +11,7 @@ pub mod connection;
 mod environment;
 pub mod failure;
 pub mod forward;
+pub mod lane_store;
 pub mod members;
 pub mod parcel;
 mod passfile;

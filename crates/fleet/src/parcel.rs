@@ -13,6 +13,9 @@ pub const PARCEL_EVENTS: usize = 100;
 const SLOT_BYTES: usize = 12;
 const CHECKSUM_BYTES: usize = 8;
 
+/// The checksum of a parcel or a run.
+pub type Checksum = [u8; CHECKSUM_BYTES];
+
 /// The events of a parcel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Parcel {
@@ -29,6 +32,11 @@ impl Parcel {
     /// Adds an event at the end.
     pub fn push(&mut self, fragment: &[u8], enqueued_ms: i64) {
         self.run.push(fragment, enqueued_ms);
+    }
+
+    /// Its events as a run.
+    pub fn into_run(self) -> Run {
+        self.run
     }
 
     /// How many events it has.
@@ -97,8 +105,8 @@ pub fn decode_slots(bytes: &[u8]) -> Option<Vec<Slot>> {
     }
 }
 
-/// The checksum of a parcel or a run.
-pub fn checksum(body: &[u8], slots: &[u8]) -> [u8; CHECKSUM_BYTES] {
+/// Computes the checksum of a parcel or a run.
+pub fn checksum(body: &[u8], slots: &[u8]) -> Checksum {
     let mut context = Context::new(&SHA256);
     context.update(slots);
     context.update(body);

@@ -1,6 +1,6 @@
 //! Sentences about commits: all of one happens or nothing, and what has happened outlives the store.
 
-use super::kept::{Kept, Opened};
+use super::kept::{Has, Kept, Opened};
 use super::look::Look;
 use super::samples::{
     REGULAR, SUSPECTS, all_runs, append, appended, mark, moved, receipt, refused, rejected, run,
@@ -54,7 +54,7 @@ impl Everything {
             },
             suspect: Suspect {
                 user: format!("user-{number}").into_bytes(),
-                lane: 1,
+                lane: 0,
                 waiting: 1,
                 accepted: false,
             },
@@ -81,6 +81,7 @@ impl Everything {
     /// the event `known` is rejected.
     fn changes<'a>(
         &'a self,
+        has: Has,
         [first, second]: [&StoredRun; 2],
         (id, event): &'a (i64, Rejected),
     ) -> Vec<Change<'a>> {
@@ -91,11 +92,11 @@ impl Everything {
                 user: &self.rejected.user,
             },
             Change::Lane {
-                lane: 1,
+                lane: 0,
                 state: &self.lane,
             },
             Change::Rest {
-                lane: 1,
+                lane: 0,
                 rest: &self.rest,
             },
             Change::Cleared { user: b"user-1" },
@@ -111,7 +112,9 @@ impl Everything {
             Change::Receipt(&self.receipt),
             moved(first.id, &self.moved),
         ];
-        changes.extend(self.runs.iter().map(|run| append(REGULAR, run)));
+        if has.regular_appends {
+            changes.extend(self.runs.iter().map(|run| append(REGULAR, run)));
+        }
         changes.extend(settle(REGULAR, std::slice::from_ref(first)));
         changes.extend(mark(REGULAR, second, 0b10));
         changes
@@ -121,13 +124,13 @@ impl Everything {
 /// A store with something of every kind, the runs that wait in the regular queue, and its rejected event.
 fn filled(kept: &dyn Kept) -> (Opened, Vec<StoredRun>, (i64, Rejected)) {
     let mut store = kept.open();
-    appended(&mut *store, REGULAR, &some_runs(1, 4));
+    appended(kept, &mut *store, REGULAR, &some_runs(1, 4));
     store.commit(&[Change::Reject(&rejected(1))]).unwrap();
     let found = store.rejected_matching(&RejectedFilter::default(), 1);
     let known = found.unwrap().remove(0);
     let runs = all_runs(&mut *store, REGULAR);
     let everything = Everything::of(1);
-    let changes = everything.changes([&runs[0], &runs[1]], &known);
+    let changes = everything.changes(kept.has(), [&runs[0], &runs[1]], &known);
     store.commit(&changes).unwrap();
     let runs = all_runs(&mut *store, REGULAR);
     let found = store.rejected_matching(&RejectedFilter::default(), 1);
@@ -135,40 +138,43 @@ fn filled(kept: &dyn Kept) -> (Opened, Vec<StoredRun>, (i64, Rejected)) {
     (store, runs, known)
 }
 
-pub(super) fn a_new_store_knows_nothing(kept: &dyn Kept) {
+pub fn a_new_store_knows_nothing(kept: &dyn Kept) {
     let nothing = Look {
-        runs: super::samples::places()
+        runs: kept
+            .has()
+            .places()
             .map(|place| (place, Vec::new()))
             .collect(),
-        lanes: vec![LaneState::default(); super::samples::LANES.into()],
-        rests: vec![Rest::default(); super::samples::LANES.into()],
+        lanes: vec![LaneState::default(); kept.has().lanes.into()],
+        rests: vec![Rest::default(); kept.has().lanes.into()],
         ..Look::default()
     };
-    assert_eq!(Look::at(&mut kept.open()), nothing);
-    assert_eq!(Look::at(&mut kept.open()), nothing, "opened again");
+    assert_eq!(Look::at(kept, &mut kept.open()), nothing);
+    assert_eq!(Look::at(kept, &mut kept.open()), nothing, "opened again");
     assert!(kept.receipts().is_empty());
 }
 
-pub(super) fn everything_is_as_it_was_when_the_store_is_opened_again(kept: &dyn Kept) {
+pub fn everything_is_as_it_was_when_the_store_is_opened_again(kept: &dyn Kept) {
     let (mut store, ..) = filled(kept);
-    let before = Look::at(&mut store);
-    assert_eq!(before.runs[&REGULAR].len(), 6);
+    let before = Look::at(kept, &mut store);
+    let appended = if kept.has().regular_appends { 3 } else { 0 };
+    assert_eq!(before.runs[&REGULAR].len(), 3 + appended);
     assert_eq!(before.runs[&SUSPECTS].len(), 1);
     assert_eq!(before.rejected.len(), 1);
     drop(store);
     // Whatever an opening does beside, it may do it again.
     for _ in 0..3 {
-        assert_eq!(Look::at(&mut kept.open()), before);
+        assert_eq!(Look::at(kept, &mut kept.open()), before);
     }
 }
 
-pub(super) fn a_refused_commit_has_changed_nothing(kept: &dyn Kept) {
+pub fn a_refused_commit_has_changed_nothing(kept: &dyn Kept) {
     let (mut store, runs, known) = filled(kept);
-    let before = Look::at(&mut store);
+    let before = Look::at(kept, &mut store);
     let receipts = kept.receipts();
     drop(store);
     let more = Everything::of(2);
-    let changes = more.changes([&runs[0], &runs[1]], &known);
+    let changes = more.changes(kept.has(), [&runs[0], &runs[1]], &known);
     let unknown = rejected(9);
     let settled = Change::Settle {
         place: REGULAR,
@@ -178,50 +184,69 @@ pub(super) fn a_refused_commit_has_changed_nothing(kept: &dyn Kept) {
     for bad in [refused(&unknown), settled] {
         for at in [0, changes.len() / 2, changes.len()] {
             let mut store = kept.open();
-            assert_eq!(Look::at(&mut store), before);
+            assert_eq!(Look::at(kept, &mut store), before);
             let mut changes = changes.clone();
             changes.insert(at, bad);
             store.commit(&changes).unwrap_err();
             drop(store);
-            assert_eq!(Look::at(&mut kept.open()), before, "{bad:?} at {at}");
+            assert_eq!(Look::at(kept, &mut kept.open()), before, "{bad:?} at {at}");
             assert_eq!(kept.receipts(), receipts);
         }
     }
     let mut store = kept.open();
-    assert_eq!(Look::at(&mut store), before);
+    assert_eq!(Look::at(kept, &mut store), before);
     store.commit(&changes).unwrap();
-    assert_ne!(Look::at(&mut store), before);
+    assert_ne!(Look::at(kept, &mut store), before);
 }
 
-pub(super) fn after_a_refused_commit_the_store_takes_no_other_before_it_is_opened_again(
-    kept: &dyn Kept,
-) {
+fn delivered(delivered: u64) -> Totals {
+    Totals {
+        delivered,
+        ..Totals::default()
+    }
+}
+
+pub fn after_a_refused_commit_the_store_takes_no_other_before_it_is_opened_again(kept: &dyn Kept) {
     let mut store = kept.open();
-    store.commit(&[Change::Lanes(4)]).unwrap();
+    let sums = [4, 5, 6, 7].map(delivered);
+    store.commit(&[Change::Totals(&sums[0])]).unwrap();
     store.commit(&[refused(&rejected(1))]).unwrap_err();
-    store.commit(&[Change::Lanes(5)]).unwrap_err();
+    store.commit(&[Change::Totals(&sums[1])]).unwrap_err();
     store.commit(&[]).unwrap_err();
     store.begin_joint_commit();
-    store.commit(&[Change::Lanes(6)]).unwrap_err();
+    store.commit(&[Change::Totals(&sums[2])]).unwrap_err();
     store.end_joint_commit().unwrap_err();
     drop(store);
     let mut store = kept.open();
-    assert_eq!(store.lanes(), 4);
-    store.commit(&[Change::Lanes(7)]).unwrap();
-    assert_eq!(store.lanes(), 7);
+    assert_eq!(store.totals(), sums[0]);
+    store.commit(&[Change::Totals(&sums[3])]).unwrap();
+    assert_eq!(store.totals(), sums[3]);
 }
 
 /// Takes two steps that build on each other.
-fn two_commits(store: &mut Opened, runs: &[StoredRun], known: &(i64, Rejected)) -> Look {
+fn two_commits(
+    kept: &dyn Kept,
+    store: &mut Opened,
+    runs: &[StoredRun],
+    known: &(i64, Rejected),
+) -> Look {
+    let has = kept.has();
     let more = Everything::of(2);
     store
-        .commit(&more.changes([&runs[0], &runs[1]], known))
+        .commit(&more.changes(kept.has(), [&runs[0], &runs[1]], known))
         .unwrap();
     let between = all_runs(&mut **store, REGULAR);
-    assert_eq!(between.len(), runs.len() - 1 + 3, "the first one has left");
+    let appended = if has.regular_appends { 3 } else { 0 };
+    assert_eq!(
+        between.len(),
+        runs.len() - 1 + appended,
+        "the first one has left"
+    );
     assert_eq!(between[0].marks & 0b10, 0b10);
-    assert_eq!(between.last().unwrap().run, more.runs[2]);
-    assert_eq!(store.lane(1), more.lane);
+    if has.regular_appends {
+        assert_eq!(between.last().unwrap().run, more.runs[2]);
+    }
+    assert_eq!(store.lane(0), more.lane);
     assert_eq!(store.rejected(&[known.0]).unwrap(), []);
     let found = store.rejected_matching(&RejectedFilter::default(), 9);
     let found = found.unwrap();
@@ -230,63 +255,63 @@ fn two_commits(store: &mut Opened, runs: &[StoredRun], known: &(i64, Rejected)) 
     // Of what the first one has done.
     let again = Everything::of(3);
     store
-        .commit(&again.changes([&between[0], &between[1]], &found[0]))
+        .commit(&again.changes(kept.has(), [&between[0], &between[1]], &found[0]))
         .unwrap();
-    Look::at(store)
+    Look::at(kept, store)
 }
 
-pub(super) fn what_a_joint_commit_has_changed_is_read_before_it_ends(kept: &dyn Kept) {
+pub fn what_a_joint_commit_has_changed_is_read_before_it_ends(kept: &dyn Kept) {
     let (mut store, runs, known) = filled(kept);
     store.begin_joint_commit();
-    let meanwhile = two_commits(&mut store, &runs, &known);
+    let meanwhile = two_commits(kept, &mut store, &runs, &known);
     store.end_joint_commit().unwrap();
-    assert_eq!(Look::at(&mut store), meanwhile);
+    assert_eq!(Look::at(kept, &mut store), meanwhile);
 
     // The same as commits of their own.
     let other = kept.another();
     let (mut store, runs, known) = filled(&*other);
-    let apart = two_commits(&mut store, &runs, &known);
-    assert_eq!(apart, meanwhile);
+    let apart = two_commits(&*other, &mut store, &runs, &known);
+    assert_eq!(apart.in_order(), meanwhile.in_order());
 }
 
-pub(super) fn a_joint_commit_is_there_as_a_whole(kept: &dyn Kept) {
+pub fn a_joint_commit_is_there_as_a_whole(kept: &dyn Kept) {
     let (mut store, runs, known) = filled(kept);
     store.begin_joint_commit();
-    let meanwhile = two_commits(&mut store, &runs, &known);
+    let meanwhile = two_commits(kept, &mut store, &runs, &known);
     store.end_joint_commit().unwrap();
     drop(store);
-    assert_eq!(Look::at(&mut kept.open()), meanwhile);
+    assert_eq!(Look::at(kept, &mut kept.open()), meanwhile);
 }
 
-pub(super) fn a_joint_commit_that_never_ended_has_not_happened(kept: &dyn Kept) {
+pub fn a_joint_commit_that_never_ended_has_not_happened(kept: &dyn Kept) {
     let (mut store, runs, known) = filled(kept);
-    let before = Look::at(&mut store);
+    let before = Look::at(kept, &mut store);
     let committed = store.committed();
     store.begin_joint_commit();
-    let meanwhile = two_commits(&mut store, &runs, &known);
+    let meanwhile = two_commits(kept, &mut store, &runs, &known);
     assert_ne!(meanwhile, before);
     assert_eq!(store.committed(), committed);
     drop(store);
     let mut store = kept.open();
-    assert_eq!(Look::at(&mut store), before);
+    assert_eq!(Look::at(kept, &mut store), before);
     // What it had begun to write is in nobody's way.
-    two_commits(&mut store, &runs, &known);
+    two_commits(kept, &mut store, &runs, &known);
 }
 
-pub(super) fn a_joint_commit_of_which_one_part_is_refused_has_not_happened(kept: &dyn Kept) {
+pub fn a_joint_commit_of_which_one_part_is_refused_has_not_happened(kept: &dyn Kept) {
     let (mut store, runs, known) = filled(kept);
-    let before = Look::at(&mut store);
+    let before = Look::at(kept, &mut store);
     store.begin_joint_commit();
-    two_commits(&mut store, &runs, &known);
+    two_commits(kept, &mut store, &runs, &known);
     store.commit(&[refused(&rejected(1))]).unwrap_err();
     store.end_joint_commit().unwrap_err();
     drop(store);
-    assert_eq!(Look::at(&mut kept.open()), before);
+    assert_eq!(Look::at(kept, &mut kept.open()), before);
 }
 
-pub(super) fn a_commit_without_changes_is_none(kept: &dyn Kept) {
+pub fn a_commit_without_changes_is_none(kept: &dyn Kept) {
     let (mut store, ..) = filled(kept);
-    let before = (store.committed(), Look::at(&mut store));
+    let before = (store.committed(), Look::at(kept, &mut store));
     store.commit(&[]).unwrap();
     store.begin_joint_commit();
     store.end_joint_commit().unwrap();
@@ -294,22 +319,22 @@ pub(super) fn a_commit_without_changes_is_none(kept: &dyn Kept) {
     store.commit(&[]).unwrap();
     store.commit(&[]).unwrap();
     store.end_joint_commit().unwrap();
-    assert_eq!((store.committed(), Look::at(&mut store)), before);
+    assert_eq!((store.committed(), Look::at(kept, &mut store)), before);
 }
 
-pub(super) fn the_number_of_the_last_commit_grows_and_never_falls(kept: &dyn Kept) {
+pub fn the_number_of_the_last_commit_grows_and_never_falls(kept: &dyn Kept) {
     let mut last = kept.open().committed();
-    for lanes in 1..6 {
+    for number in 1..6 {
         let mut store = kept.open();
         assert!(store.committed() >= last, "opened again");
         last = store.committed();
-        store.commit(&[Change::Lanes(lanes)]).unwrap();
+        store.commit(&[Change::Totals(&delivered(number))]).unwrap();
         assert!(store.committed() > last, "a commit");
         last = store.committed();
         store.begin_joint_commit();
         let runs = some_runs(1, 2);
         for run in &runs {
-            store.commit(&[append(REGULAR, run)]).unwrap();
+            store.commit(&[append(SUSPECTS, run)]).unwrap();
         }
         store.end_joint_commit().unwrap();
         assert!(store.committed() > last, "a joint commit");
@@ -317,15 +342,16 @@ pub(super) fn the_number_of_the_last_commit_grows_and_never_falls(kept: &dyn Kep
     }
 }
 
-pub(super) fn every_commit_can_be_waited_for(kept: &dyn Kept) {
+pub fn every_commit_can_be_waited_for(kept: &dyn Kept) {
     let mut store = kept.open();
-    for lanes in 1..4 {
-        store.commit(&[Change::Lanes(lanes)]).unwrap();
+    for number in 1..4 {
+        let sums = delivered(number as u64);
+        store.commit(&[Change::Totals(&sums)]).unwrap();
         let (syncs, seq) = (store.syncs(), store.committed());
         // As the sender does: by another thread, while this one may commit.
         std::thread::scope(|scope| {
             let synced = scope.spawn(move || syncs.sync_until(seq));
-            let event = rejected(lanes.into());
+            let event = rejected(number);
             store.commit(&[Change::Reject(&event)]).unwrap();
             synced.join().unwrap().unwrap();
         });
@@ -336,7 +362,7 @@ pub(super) fn every_commit_can_be_waited_for(kept: &dyn Kept) {
     store.syncs().sync_until(store.committed()).unwrap();
 }
 
-pub(super) fn an_open_store_may_be_written_to_and_says_what_is_damaged(kept: &dyn Kept) {
+pub fn an_open_store_may_be_written_to_and_says_what_is_damaged(kept: &dyn Kept) {
     let (store, ..) = filled(kept);
     store.check_lock().unwrap();
     let damaged = store.damaged("it says no");

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::kept::Has;
 use super::look::Look;
-use super::samples::{LANES, places, receipt, rejected, run};
+use super::samples::{receipt, rejected, run};
 use crate::error::PauseReason;
 use crate::store::contract::Change;
 use crate::store::{
@@ -38,32 +39,26 @@ pub(super) struct Draft {
 
 impl Draft {
     /// Draws a commit that may follow what `look` has read.
-    pub(super) fn draw(rng: &mut fastrand::Rng, look: &Look, has_journal: bool) -> Self {
+    pub(super) fn draw(rng: &mut fastrand::Rng, look: &Look, has: Has, has_journal: bool) -> Self {
         let mut draft = Self::default();
-        draft.draw_runs(rng);
-        draft.draw_leaving(rng, look);
+        if has.regular_appends {
+            draft.appended = new_runs(rng, has);
+        }
+        draft.draw_leaving(rng, look, has);
         draft.draw_rejected(rng, look);
-        draft.draw_state(rng, look);
+        draft.draw_state(rng, look, has);
+        if rng.u8(..4) == 0 {
+            draft.receipts.push(receipt(rng.i64(1..100)));
+        }
         if has_journal {
             draft.draw_journal(rng);
         }
         draft
     }
 
-    fn draw_runs(&mut self, rng: &mut fastrand::Rng) {
-        for _ in 0..rng.usize(..4) {
-            let place = Place {
-                lane: rng.u8(..LANES),
-                queue: 0,
-            };
-            let run = run(rng.usize(1..1_000), rng.usize(1..6));
-            self.appended.push((place, None, run));
-        }
-    }
-
     /// Events leave some queues: for good, or from the regular one to the suspects beside it.
-    fn draw_leaving(&mut self, rng: &mut fastrand::Rng, look: &Look) {
-        for place in places() {
+    fn draw_leaving(&mut self, rng: &mut fastrand::Rng, look: &Look, has: Has) {
+        for place in has.places() {
             let runs = &look.runs[&place];
             if runs.is_empty() || rng.u8(..3) > 0 {
                 continue;
@@ -101,9 +96,9 @@ impl Draft {
         self.forgotten = forgotten.map(|(id, event)| (*id, event.clone())).collect();
     }
 
-    fn draw_state(&mut self, rng: &mut fastrand::Rng, look: &Look) {
+    fn draw_state(&mut self, rng: &mut fastrand::Rng, look: &Look, has: Has) {
         if rng.bool() {
-            self.lanes.push((rng.u8(..LANES), lane_state(rng)));
+            self.lanes.push((rng.u8(..has.lanes), lane_state(rng)));
         }
         if rng.u8(..3) == 0 {
             let rest = Rest {
@@ -112,12 +107,12 @@ impl Draft {
                 server_errors: rng.u32(..3),
                 ..Rest::default()
             };
-            self.rests.push((rng.u8(..LANES), rest));
+            self.rests.push((rng.u8(..has.lanes), rest));
         }
         if rng.u8(..3) == 0 {
             self.suspects.push(Suspect {
                 user: user(rng).into_bytes(),
-                lane: rng.u8(..LANES),
+                lane: rng.u8(..has.lanes),
                 waiting: rng.u64(..9),
                 accepted: rng.bool(),
             });
@@ -131,7 +126,7 @@ impl Draft {
         }
         self.accepted_since = rng.u8(..6) == 0;
         self.pause = (rng.u8(..4) == 0).then(|| rng.bool().then(|| pause(rng)));
-        self.lane_count = (rng.u8(..8) == 0).then(|| rng.u8(1..17));
+        self.lane_count = (has.lanes > 1 && rng.u8(..8) == 0).then(|| rng.u8(1..17));
         if rng.bool() {
             let mut totals = look.totals;
             for sum in totals.numbers() {
@@ -148,9 +143,6 @@ impl Draft {
         }
         if rng.u8(..5) == 0 {
             self.gone.push(segment(rng));
-        }
-        if rng.u8(..4) == 0 {
-            self.receipts.push(receipt(rng.i64(1..100)));
         }
     }
 
@@ -192,6 +184,20 @@ impl Draft {
         rng.shuffle(&mut changes);
         changes
     }
+}
+
+/// Runs for the regular queues.
+pub(super) fn new_runs(rng: &mut fastrand::Rng, has: Has) -> Vec<(Place, Option<i64>, Run)> {
+    let runs = 0..rng.usize(..4);
+    runs.map(|_| {
+        let place = Place {
+            lane: rng.u8(..has.lanes),
+            queue: 0,
+        };
+        let run = run(rng.usize(1..1_000), rng.usize(1..6));
+        (place, None, run)
+    })
+    .collect()
 }
 
 pub(super) fn user(rng: &mut fastrand::Rng) -> String {

@@ -26,7 +26,7 @@ fn taken(segment: &str, upto: u64) -> Change<'_> {
     Change::Taken { segment, upto }
 }
 
-pub(super) fn a_segment_is_taken_over_as_far_as_was_said_last(kept: &dyn Kept) {
+pub fn a_segment_is_taken_over_as_far_as_was_said_last(kept: &dyn Kept) {
     let mut store = kept.open();
     assert_eq!(offsets(&mut store), named([]));
     let changes = [
@@ -46,7 +46,7 @@ pub(super) fn a_segment_is_taken_over_as_far_as_was_said_last(kept: &dyn Kept) {
     assert_eq!(offsets(&mut kept.open()), expected);
 }
 
-pub(super) fn a_segment_that_is_gone_has_no_offset_and_its_name_may_come_again(kept: &dyn Kept) {
+pub fn a_segment_that_is_gone_has_no_offset_and_its_name_may_come_again(kept: &dyn Kept) {
     let mut store = kept.open();
     let changes = [taken("a.segment", 100), taken("b.segment", 200)];
     store.commit(&changes).unwrap();
@@ -69,9 +69,7 @@ pub(super) fn a_segment_that_is_gone_has_no_offset_and_its_name_may_come_again(k
     assert_eq!(offsets(&mut kept.open()), expected);
 }
 
-pub(super) fn runs_and_the_offset_that_they_reach_are_there_together_or_not_at_all(
-    kept: &dyn Kept,
-) {
+pub fn runs_and_the_offset_that_they_reach_are_there_together_or_not_at_all(kept: &dyn Kept) {
     let runs = some_runs(1, 3);
     let unknown = rejected(1);
     let chunk: Vec<Change<'_>> = [taken("a.segment", 100)]
@@ -111,7 +109,7 @@ fn times(kept: &dyn Kept) -> Vec<i64> {
     receipts.iter().map(|receipt| receipt.time_ms).collect()
 }
 
-pub(super) fn receipts_are_kept_in_the_order_of_their_requests(kept: &dyn Kept) {
+pub fn receipts_are_kept_in_the_order_of_their_requests(kept: &dyn Kept) {
     let mut store = kept.open();
     let first = Receipt {
         http_status: 200,
@@ -131,7 +129,7 @@ pub(super) fn receipts_are_kept_in_the_order_of_their_requests(kept: &dyn Kept) 
     assert_eq!(times(kept), [1_000, 2_000, 2_000, 1_500, 3_000, 2_999]);
 }
 
-pub(super) fn a_full_disk_keeps_no_receipts_and_everything_else(kept: &dyn Kept) {
+pub fn a_full_disk_keeps_no_receipts_and_everything_else(kept: &dyn Kept) {
     let mut store = kept.open();
     deliver(&mut store, [1_000]);
     host(&mut store).set_disk_use(DiskUse::Tight);
@@ -150,7 +148,7 @@ pub(super) fn a_full_disk_keeps_no_receipts_and_everything_else(kept: &dyn Kept)
     assert_eq!(offsets(&mut store), named([("a.segment", 9)]));
 }
 
-pub(super) fn receipts_that_are_too_old_are_forgotten_and_the_others_are_not(kept: &dyn Kept) {
+pub fn receipts_that_are_too_old_are_forgotten_and_the_others_are_not(kept: &dyn Kept) {
     let forget = |store: &mut Opened, before_ms| {
         while host(store).forget_receipts(before_ms, 10_000).unwrap() {}
     };

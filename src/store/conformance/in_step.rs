@@ -6,14 +6,13 @@
 
 use std::fmt::Debug;
 
-use super::draft::{Draft, user};
-use super::kept::{InMemory, Kept, Opened};
+use super::draft::{Draft, new_runs, user};
+use super::kept::{Has, InMemory, Kept, Opened};
 use super::look::Look;
-use super::samples::{LANES, refused, rejected};
+use super::samples::{NEVER_GIVEN, refused, rejected};
 use crate::store::contract::Change;
 use crate::store::{Place, Rejected, RejectedFilter, RejectedReason, StoredRun};
 
-const SEEDS: u64 = 40;
 const STEPS: usize = 60;
 
 /// Ids in the order in which they were given.
@@ -40,7 +39,7 @@ impl Names {
     fn id(&self, name: i64) -> i64 {
         match usize::try_from(name - 1) {
             Err(_) => 0,
-            Ok(at) => self.0.get(at).copied().unwrap_or(1 << 40),
+            Ok(at) => self.0.get(at).copied().unwrap_or(NEVER_GIVEN),
         }
     }
 }
@@ -123,7 +122,7 @@ impl<'a> Side<'a> {
 
     /// All that can be read, in names.
     fn look(&mut self) -> Look {
-        let mut look = Look::at(&mut self.store);
+        let mut look = Look::at(self.kept, &mut self.store);
         self.runs
             .learn(look.runs.values().flatten().map(|run| run.id));
         self.rejected.learn(look.rejected.keys().copied());
@@ -171,6 +170,7 @@ struct Pair<'a> {
     look: Look,
     rng: fastrand::Rng,
     is_joint: bool,
+    has: Has,
     has_journal: bool,
     /// What to say of a life that ends with a failed check.
     seed: u64,
@@ -211,6 +211,7 @@ impl<'a> Pair<'a> {
             10 => self.commit_in_vain(),
             11..=12 => self.begin_or_end_joint(),
             13 => self.reopen(),
+            14 if !self.has.regular_appends && !self.is_joint => self.append(),
             14..=16 => self.read_runs(),
             17..=18 => self.read_rejected(),
             _ => {
@@ -225,7 +226,7 @@ impl<'a> Pair<'a> {
     }
 
     fn commit(&mut self) {
-        let draft = Draft::draw(&mut self.rng, &self.look, self.has_journal);
+        let draft = Draft::draw(&mut self.rng, &self.look, self.has, self.has_journal);
         let changes = draft.changes(&mut self.rng);
         self.note(&changes);
         assert!(self.both(|side| side.commit(&changes)), "it was refused");
@@ -233,7 +234,7 @@ impl<'a> Pair<'a> {
 
     /// One change is refused, and so is the whole commit; a joint one to its beginning.
     fn commit_in_vain(&mut self) {
-        let draft = Draft::draw(&mut self.rng, &self.look, self.has_journal);
+        let draft = Draft::draw(&mut self.rng, &self.look, self.has, self.has_journal);
         let mut changes = draft.changes(&mut self.rng);
         let unknown = rejected(1);
         let at = self.rng.usize(..=changes.len());
@@ -269,9 +270,17 @@ impl<'a> Pair<'a> {
         self.read_runs();
     }
 
+    /// Somebody else appends to the regular queues.
+    fn append(&mut self) {
+        let runs = new_runs(&mut self.rng, self.has);
+        let runs: Vec<_> = runs.iter().map(|(place, _, run)| (*place, run)).collect();
+        self.note(("appended", &runs));
+        self.both(|side| side.kept.append(&mut *side.store, &runs));
+    }
+
     fn read_runs(&mut self) {
         let place = Place {
-            lane: self.rng.u8(..LANES),
+            lane: self.rng.u8(..self.has.lanes),
             queue: self.rng.u8(..2),
         };
         let after = match self.rng.bool() {
@@ -303,7 +312,8 @@ impl<'a> Pair<'a> {
 }
 
 fn live(seed: u64, kept: &dyn Kept) {
-    let model = InMemory::of_a_host();
+    // The model has what the other store has.
+    let model = InMemory::with(kept.has());
     let mut sides = [Side::new(&model), Side::new(kept)];
     let has_journal = sides.iter_mut().all(|side| side.store.host().is_some());
     let look = sides[0].look();
@@ -312,6 +322,7 @@ fn live(seed: u64, kept: &dyn Kept) {
         look,
         rng: fastrand::Rng::with_seed(seed),
         is_joint: false,
+        has: kept.has(),
         has_journal,
         seed,
         last: "the beginning".to_owned(),
@@ -327,9 +338,11 @@ fn live(seed: u64, kept: &dyn Kept) {
     assert_eq!(other.kept.receipts(), model.kept.receipts());
 }
 
-pub(super) fn does_in_step_what_the_model_does(kept: &dyn Kept) {
+pub fn does_in_step_what_the_model_does(kept: &dyn Kept) {
     let asked = std::env::var("MEDITOPIA_STORE_SEEDS").ok();
-    let seeds = asked.and_then(|asked| asked.parse().ok()).unwrap_or(SEEDS);
+    let seeds = asked
+        .and_then(|asked| asked.parse().ok())
+        .unwrap_or(kept.has().lives);
     for seed in 0..seeds {
         live(seed, &*kept.another());
     }

@@ -1,25 +1,69 @@
-//! Stores that are closed and opened again: the model, and the store of a host in a real directory.
+//! Stores that are closed and opened again, what a kind of them has that another has not, and the model.
 
-use std::io;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex};
 
-use tempfile::TempDir;
-
 use super::model::{Model, Saved};
 use crate::mutex::lock;
-use crate::spool::Spool;
-use crate::spool::tests::new_spool_in;
-use crate::store::contract::{FileStore, HostStore, Store};
-use crate::store::guards::shrink;
-use crate::store::log_store::LogStore;
-use crate::store::next_ledger::SpareLedger;
-use crate::store::{Reader, Receipt, ReceiptFilter};
+use crate::store::contract::{Change, HostStore, Store};
+use crate::store::{Place, Receipt, Run};
+
+/// What a kind of store has that the contract leaves open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Has {
+    /// Its lanes. A store of one lane does not keep their number.
+    pub lanes: u8,
+    /// Its caller appends to the regular queues. Otherwise somebody else does, at any time.
+    pub regular_appends: bool,
+    /// The bytes of what waits are counted, too.
+    pub counted_bytes: bool,
+    /// How many random lives are lived in step with the model.
+    pub lives: u64,
+}
+
+impl Has {
+    /// What the store of a host has.
+    pub const ALL: Self = Self {
+        lanes: 3,
+        regular_appends: true,
+        counted_bytes: true,
+        lives: 40,
+    };
+
+    /// Its last lane.
+    pub fn last_lane(&self) -> u8 {
+        self.lanes - 1
+    }
+
+    /// Every queue of its lanes.
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        (0..self.lanes).flat_map(|lane| [0, 1].map(|queue| Place { lane, queue }))
+    }
+}
 
 /// A store that can be opened, and opened again once it is closed.
-pub(super) trait Kept {
+pub trait Kept {
+    /// What it has.
+    fn has(&self) -> Has {
+        Has::ALL
+    }
+
     /// A new one of the same kind, in which nothing was ever committed.
     fn another(&self) -> Box<dyn Kept>;
+
+    /// Has these runs at the ends of their queues, in this order: in one commit of the store, if its caller appends to
+    /// the regular queues.
+    fn append(&self, store: &mut dyn Store, runs: &[(Place, &Run)]) {
+        let changes: Vec<Change<'_>> = runs
+            .iter()
+            .map(|(place, run)| Change::Append {
+                place: *place,
+                origin: None,
+                run,
+            })
+            .collect();
+        store.commit(&changes).unwrap();
+    }
 
     /// Opens the store as the last commit has left it.
     fn open(&self) -> Opened;
@@ -31,7 +75,7 @@ pub(super) trait Kept {
 }
 
 /// An open store.
-pub(super) enum Opened {
+pub enum Opened {
     /// One that has all that the lanes need.
     Store(Box<dyn Store>),
     /// One that a journal is taken over into, too.
@@ -40,7 +84,7 @@ pub(super) enum Opened {
 
 impl Opened {
     /// What a host's store does besides; `None` if this is none.
-    pub(super) fn host(&mut self) -> Option<&mut dyn HostStore> {
+    pub fn host(&mut self) -> Option<&mut dyn HostStore> {
         match self {
             Self::Store(_) => None,
             Self::HostStore(store) => Some(&mut **store),
@@ -69,34 +113,50 @@ impl DerefMut for Opened {
 }
 
 /// The model.
-pub(crate) struct InMemory {
+pub struct InMemory {
     saved: Arc<Mutex<Saved>>,
     is_of_a_host: bool,
+    has: Has,
 }
 
 impl InMemory {
     /// A store that has what lanes need, and nothing else.
-    pub(crate) fn of_lanes() -> Self {
+    pub fn of_lanes() -> Self {
         Self {
             saved: Arc::default(),
             is_of_a_host: false,
+            has: Has::ALL,
         }
     }
 
     /// Opens the store as the last commit has left it, for what knows only lanes.
-    pub(crate) fn open_for_lanes(&self) -> Box<dyn Store> {
+    pub fn open_for_lanes(&self) -> Box<dyn Store> {
         Box::new(Model::open(&self.saved))
     }
 
-    pub(super) fn of_a_host() -> Self {
+    /// One that has this and no more, and takes a journal over.
+    pub(super) fn with(has: Has) -> Self {
+        Self {
+            has,
+            ..Self::of_a_host()
+        }
+    }
+
+    /// A store that a journal is taken over into, too.
+    pub fn of_a_host() -> Self {
         Self {
             saved: Arc::default(),
             is_of_a_host: true,
+            has: Has::ALL,
         }
     }
 }
 
 impl Kept for InMemory {
+    fn has(&self) -> Has {
+        self.has
+    }
+
     fn another(&self) -> Box<dyn Kept> {
         Box::new(Self {
             saved: Arc::default(),
@@ -115,90 +175,4 @@ impl Kept for InMemory {
     fn receipts(&self) -> Vec<Receipt> {
         lock(&self.saved).receipts()
     }
-}
-
-/// How large files become.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Size {
-    AsInUse,
-    Small,
-}
-
-/// A log store in a spool of its own.
-pub(super) struct InDirectory {
-    spool: Spool,
-    size: Size,
-    _parent: TempDir,
-}
-
-impl InDirectory {
-    pub(super) fn new() -> Self {
-        Self::with_files(Size::AsInUse, tempfile::tempdir())
-    }
-
-    /// One that begins files of 4 KiB at most, and gives back what it can whenever it is opened: so that
-    /// what is read stands in many files, some of which were replaced.
-    pub(super) fn with_small_files() -> Self {
-        Self::with_files(Size::Small, tempfile::tempdir())
-    }
-
-    fn with_files(size: Size, parent: io::Result<TempDir>) -> Self {
-        let parent = parent.unwrap();
-        Self {
-            spool: new_spool_in(parent.path()),
-            size,
-            _parent: parent,
-        }
-    }
-}
-
-impl Kept for InDirectory {
-    fn another(&self) -> Box<dyn Kept> {
-        // A test that needs many opens them hundreds of times: on a disk, it would mostly wait for syncs.
-        let parent = match tempfile::tempdir_in("/dev/shm") {
-            Err(_) => tempfile::tempdir(),
-            in_memory => in_memory,
-        };
-        Box::new(Self::with_files(self.size, parent))
-    }
-
-    fn open(&self) -> Opened {
-        let mut store = LogStore::open(&self.spool).unwrap();
-        if self.size == Size::Small {
-            shrink(11);
-            give_back(&mut store);
-        }
-        Opened::HostStore(Box::new(store))
-    }
-
-    fn receipts(&self) -> Vec<Receipt> {
-        let reader = Reader::open(&self.spool).unwrap().unwrap();
-        let found = reader.receipts(&ReceiptFilter::default(), usize::MAX);
-        let found = found.unwrap().into_iter();
-        found.map(|(_, receipt)| receipt).collect()
-    }
-}
-
-impl Drop for InDirectory {
-    fn drop(&mut self) {
-        if self.size == Size::Small {
-            shrink(0);
-        }
-    }
-}
-
-/// What a sender does for the files between its steps.
-fn give_back(store: &mut LogStore) {
-    let disk = store.disk();
-    let point = store.note_sync_point();
-    store.syncs().sync_until(point.seq()).unwrap();
-    let seq = store.commit_sync_point().unwrap();
-    store.syncs().sync_until(seq).unwrap();
-    point.mark(&*disk).unwrap();
-    point.remove(&*disk).unwrap();
-    store.forget_removed(&point).unwrap();
-    let spare = SpareLedger::take(&*disk).unwrap();
-    let next = store.begin_next_ledger(spare).unwrap();
-    next.publish().unwrap();
-    store.use_next_ledger(next);
 }

@@ -1,9 +1,9 @@
 //! Everything that can be read of a store at one moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::kept::Opened;
-use super::samples::{LANES, all_runs, places};
+use super::kept::{Kept, Opened};
+use super::samples::all_runs;
 use crate::store::{
     LaneState, PauseState, Place, Rejected, RejectedFilter, Rest, StoredRun, Suspect, Totals,
 };
@@ -17,7 +17,7 @@ pub(super) struct Look {
     pub(super) lanes: Vec<LaneState>,
     pub(super) rests: Vec<Rest>,
     pub(super) suspects: BTreeMap<Vec<u8>, Suspect>,
-    pub(super) refused_in_a_row: Vec<String>,
+    pub(super) refused_in_a_row: BTreeSet<String>,
     pub(super) pause: Option<PauseState>,
     pub(super) lane_count: u8,
     pub(super) totals: Totals,
@@ -26,10 +26,11 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// Reads everything.
-    pub(super) fn at(store: &mut Opened) -> Self {
+    /// Reads everything that such a store has.
+    pub(super) fn at(kept: &dyn Kept, store: &mut Opened) -> Self {
+        let has = kept.has();
         let mut runs = BTreeMap::new();
-        for place in places() {
+        for place in has.places() {
             runs.insert(place, all_runs(&mut **store, place));
         }
         let rejected = store.rejected_matching(&RejectedFilter::default(), usize::MAX);
@@ -40,17 +41,43 @@ impl Look {
             last_run: store.last_run(),
             first_origin: store.first_origin().unwrap(),
             rejected: rejected.unwrap().into_iter().collect(),
-            lanes: (0..LANES).map(|lane| store.lane(lane)).collect(),
-            rests: (0..LANES).map(|lane| store.rest(lane)).collect(),
+            lanes: (0..has.lanes).map(|lane| store.lane(lane)).collect(),
+            rests: (0..has.lanes).map(|lane| store.rest(lane)).collect(),
             suspects: suspects
                 .map(|suspect| (suspect.user.clone(), suspect))
                 .collect(),
-            refused_in_a_row: store.refused_in_a_row(),
+            refused_in_a_row: store.refused_in_a_row().into_iter().collect(),
             pause: store.pause(),
-            lane_count: store.lanes(),
-            totals: store.totals(),
+            lane_count: if has.lanes > 1 { store.lanes() } else { 0 },
+            totals: Totals {
+                pending_bytes: if has.counted_bytes {
+                    store.totals().pending_bytes
+                } else {
+                    0
+                },
+                ..store.totals()
+            },
             offsets: offsets.unwrap_or_default().into_iter().collect(),
         }
+    }
+
+    /// The same with the ids of runs and rejected events by their order: two stores give different ones.
+    pub(super) fn in_order(mut self) -> Self {
+        let runs = self.runs.values().flatten();
+        let ids: BTreeSet<i64> = runs
+            .flat_map(|run| [run.id, run.origin])
+            .chain([self.last_run])
+            .chain(self.first_origin)
+            .collect();
+        let order = |id: i64| ids.range(..id).count() as i64 + 1;
+        for run in self.runs.values_mut().flatten() {
+            (run.id, run.origin) = (order(run.id), order(run.origin));
+        }
+        self.last_run = order(self.last_run);
+        self.first_origin = self.first_origin.map(order);
+        let rejected = self.rejected.into_values();
+        self.rejected = (1..).zip(rejected).collect();
+        self
     }
 
     /// Fails with what differs: all of it would be too much to read.

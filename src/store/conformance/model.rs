@@ -6,14 +6,13 @@
 //! what a store does about that says nothing.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::journal::round::Offsets;
 use crate::mutex::lock;
 use crate::store::contract::{Change, HostStore, Store};
-use crate::store::syncs::{MakeDurable, Syncs};
+use crate::store::syncs::Syncs;
 use crate::store::{
     DiskUse, LaneState, PauseState, Place, Receipt, Rejected, RejectedFilter, Rest, StoredRun,
     Suspect, Totals,
@@ -69,27 +68,14 @@ pub(super) struct Model {
     disk_use: DiskUse,
 }
 
-/// In memory, nothing has to be flushed.
-#[derive(Debug)]
-struct Nothing;
-
-impl MakeDurable for Nothing {
-    fn sync_all(&self) -> std::result::Result<(), (String, io::Error)> {
-        Ok(())
-    }
-}
-
 impl Model {
     /// Opens what was saved.
     pub(super) fn open(saved: &Arc<Mutex<Saved>>) -> Self {
-        let (state, commits) = {
-            let saved = lock(saved);
-            (saved.state.clone(), saved.commits)
-        };
         Self {
             saved: saved.clone(),
-            state,
-            syncs: Arc::new(Syncs::new(Arc::new(Nothing), commits, commits)),
+            state: lock(saved).state.clone(),
+            // In memory, nothing has to be flushed.
+            syncs: Arc::new(Syncs::of_durable_commits()),
             is_joint: false,
             is_spent: false,
             disk_use: DiskUse::Roomy,
@@ -115,7 +101,6 @@ impl Model {
         if saved.state != self.state {
             saved.state = self.state.clone();
             saved.commits += 1;
-            self.syncs.wrote(saved.commits);
         }
     }
 }

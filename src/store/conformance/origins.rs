@@ -10,9 +10,9 @@ fn origins(store: &mut dyn Store, place: Place) -> Vec<i64> {
     runs.iter().map(|run| run.origin).collect()
 }
 
-pub(super) fn a_run_is_its_own_origin_unless_it_is_said_to_come_from_another(kept: &dyn Kept) {
+pub fn a_run_is_its_own_origin_unless_it_is_said_to_come_from_another(kept: &dyn Kept) {
     let mut store = kept.open();
-    let regular = appended(&mut *store, REGULAR, &some_runs(1, 2));
+    let regular = appended(kept, &mut *store, REGULAR, &some_runs(1, 2));
     assert!(regular.iter().all(|run| run.origin == run.id));
     let (first, second) = (run(100, 1), run(200, 1));
     let changes = [moved(regular[1].id, &first), moved(regular[1].id, &second)];
@@ -24,21 +24,24 @@ pub(super) fn a_run_is_its_own_origin_unless_it_is_said_to_come_from_another(kep
     assert_eq!(origins(&mut *kept.open(), SUSPECTS), expected);
 }
 
-pub(super) fn nothing_is_the_first_origin_where_nothing_waits(kept: &dyn Kept) {
+pub fn nothing_is_the_first_origin_where_nothing_waits(kept: &dyn Kept) {
     let mut store = kept.open();
     assert_eq!(store.first_origin().unwrap(), None);
-    let runs = appended(&mut *store, REGULAR, &some_runs(1, 3));
+    let runs = appended(kept, &mut *store, REGULAR, &some_runs(1, 3));
     store.commit(&settle(REGULAR, &runs)).unwrap();
     assert_eq!(store.first_origin().unwrap(), None);
     drop(store);
     assert_eq!(kept.open().first_origin().unwrap(), None);
 }
 
-pub(super) fn the_first_origin_is_that_of_the_earliest_run_in_any_queue(kept: &dyn Kept) {
+pub fn the_first_origin_is_that_of_the_earliest_run_in_any_lane(kept: &dyn Kept) {
     let mut store = kept.open();
-    let far = Place { lane: 2, queue: 0 };
-    let first = appended(&mut *store, far, &some_runs(1, 1))[0].id;
-    let second = appended(&mut *store, REGULAR, &some_runs(2, 2));
+    let far = Place {
+        lane: kept.has().last_lane(),
+        queue: 0,
+    };
+    let first = appended(kept, &mut *store, far, &some_runs(1, 1))[0].id;
+    let second = appended(kept, &mut *store, REGULAR, &some_runs(2, 2));
     assert_eq!(store.first_origin().unwrap(), Some(first));
     drop(store);
 
@@ -48,21 +51,31 @@ pub(super) fn the_first_origin_is_that_of_the_earliest_run_in_any_queue(kept: &d
     let runs = all_runs(&mut *store, far);
     store.commit(&settle(far, &runs)).unwrap();
     assert_eq!(store.first_origin().unwrap(), Some(second[0].id));
-
-    // What moves waits on under the run that it comes from.
-    let one = run(20, 1);
-    let mut changes = vec![moved(second[0].id, &one)];
-    all_runs(&mut *store, REGULAR);
-    changes.extend(settle(REGULAR, &second[..1]));
-    store.commit(&changes).unwrap();
-    assert_eq!(store.first_origin().unwrap(), Some(second[0].id));
     drop(store);
     assert_eq!(kept.open().first_origin().unwrap(), Some(second[0].id));
 }
 
-pub(super) fn the_first_origin_is_found_behind_runs_that_come_from_later_ones(kept: &dyn Kept) {
+pub fn the_first_origin_is_that_of_the_earliest_run_in_any_queue(kept: &dyn Kept) {
     let mut store = kept.open();
-    let regular = appended(&mut *store, REGULAR, &some_runs(1, 4));
+    let runs = appended(kept, &mut *store, REGULAR, &some_runs(2, 2));
+    assert_eq!(store.first_origin().unwrap(), Some(runs[0].id));
+    drop(store);
+
+    // What moves waits on under the run that it comes from.
+    let mut store = kept.open();
+    let one = run(20, 1);
+    let mut changes = vec![moved(runs[0].id, &one)];
+    all_runs(&mut *store, REGULAR);
+    changes.extend(settle(REGULAR, &runs[..1]));
+    store.commit(&changes).unwrap();
+    assert_eq!(store.first_origin().unwrap(), Some(runs[0].id));
+    drop(store);
+    assert_eq!(kept.open().first_origin().unwrap(), Some(runs[0].id));
+}
+
+pub fn the_first_origin_is_found_behind_runs_that_come_from_later_ones(kept: &dyn Kept) {
+    let mut store = kept.open();
+    let regular = appended(kept, &mut *store, REGULAR, &some_runs(1, 4));
     // One user's events were moved as far as they were read; then an earlier run's user is suspect too.
     let apart = [run(100, 1), run(200, 1), run(300, 1), run(400, 1)];
     let from = [1, 2, 0, 3].map(|at| regular[at].id);
@@ -84,9 +97,9 @@ pub(super) fn the_first_origin_is_found_behind_runs_that_come_from_later_ones(ke
     }
 }
 
-pub(super) fn the_first_origin_is_the_next_one_once_a_run_is_settled(kept: &dyn Kept) {
+pub fn the_first_origin_is_the_next_one_once_a_run_is_settled(kept: &dyn Kept) {
     let mut store = kept.open();
-    let runs = appended(&mut *store, REGULAR, &some_runs(1, 4));
+    let runs = appended(kept, &mut *store, REGULAR, &some_runs(1, 4));
     // All events of the second run have left it, and it is not the first run yet.
     store.commit(&mark(REGULAR, &runs[1], 0b111)).unwrap();
     assert_eq!(store.first_origin().unwrap(), Some(runs[0].id));

@@ -2,20 +2,20 @@
 
 use super::kept::Kept;
 use super::samples::{
-    REGULAR, SUSPECTS, all_runs, append, appended, mark, places, run, settle, some_runs, waiting,
+    REGULAR, SUSPECTS, all_runs, appended, mark, run, settle, some_runs, waiting,
 };
 use crate::store::contract::Change;
-use crate::store::{Run, StoredRun, Totals};
+use crate::store::{Place, Run, StoredRun, Totals};
 
 fn ids(runs: &[StoredRun]) -> Vec<i64> {
     runs.iter().map(|run| run.id).collect()
 }
 
-pub(super) fn a_run_is_read_as_it_was_appended(kept: &dyn Kept) {
+pub fn a_run_is_read_as_it_was_appended(kept: &dyn Kept) {
     let mut store = kept.open();
     // One event, and as many as a run can have: there is a bit for each.
     let runs = [run(1, 1), run(10, 3), run(100, 128)];
-    let read = appended(&mut *store, REGULAR, &runs);
+    let read = appended(kept, &mut *store, REGULAR, &runs);
     assert_eq!(read.len(), runs.len());
     for (stored, run) in read.iter().zip(&runs) {
         assert_eq!(stored.run, *run);
@@ -23,48 +23,39 @@ pub(super) fn a_run_is_read_as_it_was_appended(kept: &dyn Kept) {
     }
 }
 
-pub(super) fn runs_stand_in_the_order_of_their_changes_behind_those_of_earlier_commits(
-    kept: &dyn Kept,
-) {
+pub fn runs_stand_in_the_order_of_their_changes_behind_those_of_earlier_commits(kept: &dyn Kept) {
     let mut store = kept.open();
     let runs = some_runs(1, 9);
-    appended(&mut *store, REGULAR, &runs[..2]);
+    appended(kept, &mut *store, REGULAR, &runs[..2]);
     // Changes of other queues stand between them.
-    let others: Vec<Change<'_>> = runs[2..6]
+    let others: Vec<_> = runs[2..6]
         .iter()
-        .flat_map(|run| [append(REGULAR, run), append(SUSPECTS, run)])
+        .flat_map(|run| [(REGULAR, run), (SUSPECTS, run)])
         .collect();
-    store.commit(&others).unwrap();
-    let read = appended(&mut *store, REGULAR, &runs[6..]);
+    kept.append(&mut *store, &others);
+    let read = appended(kept, &mut *store, REGULAR, &runs[6..]);
     let read_runs: Vec<&Run> = read.iter().map(|stored| &stored.run).collect();
     assert_eq!(read_runs, runs.iter().collect::<Vec<_>>());
     assert!(ids(&read).is_sorted_by(|a, b| a < b), "{:?}", ids(&read));
     assert!(read[0].id > 0, "behind 0 stand all runs");
 }
 
-pub(super) fn each_queue_of_each_lane_has_its_own_runs(kept: &dyn Kept) {
+pub fn each_queue_of_each_lane_has_its_own_runs(kept: &dyn Kept) {
     let mut store = kept.open();
-    let runs: Vec<Run> = (1..)
-        .map(|n| run(n * 10, n))
-        .take(places().count())
-        .collect();
-    let changes: Vec<Change<'_>> = places()
-        .zip(&runs)
-        .map(|(place, run)| append(place, run))
-        .collect();
-    store.commit(&changes).unwrap();
-    for (place, run) in places().zip(&runs) {
+    let places: Vec<Place> = kept.has().places().collect();
+    let runs: Vec<Run> = (1..=places.len()).map(|n| run(n * 10, n)).collect();
+    let all: Vec<_> = places.iter().copied().zip(&runs).collect();
+    kept.append(&mut *store, &all);
+    for (place, run) in all {
         let read = all_runs(&mut *store, place);
         assert_eq!(read.len(), 1, "{place:?}");
         assert_eq!(read[0].run, *run, "{place:?}");
     }
 }
 
-pub(super) fn runs_are_read_behind_the_one_that_is_named_and_no_more_than_the_limit(
-    kept: &dyn Kept,
-) {
+pub fn runs_are_read_behind_the_one_that_is_named_and_no_more_than_the_limit(kept: &dyn Kept) {
     let mut store = kept.open();
-    let all = appended(&mut *store, REGULAR, &some_runs(1, 6));
+    let all = appended(kept, &mut *store, REGULAR, &some_runs(1, 6));
     let settled = all[0].id;
     store.commit(&settle(REGULAR, &all[..1])).unwrap();
     let waiting = &all[1..];
@@ -90,9 +81,7 @@ pub(super) fn runs_are_read_behind_the_one_that_is_named_and_no_more_than_the_li
     assert_eq!(read, waiting[2..4]);
 }
 
-pub(super) fn a_queue_of_long_runs_is_read_to_its_end_by_asking_behind_the_last_one(
-    kept: &dyn Kept,
-) {
+pub fn a_queue_of_long_runs_is_read_to_its_end_by_asking_behind_the_last_one(kept: &dyn Kept) {
     let mut store = kept.open();
     let long = "v".repeat(10_000);
     let runs: Vec<Run> = (0..12)
@@ -104,8 +93,8 @@ pub(super) fn a_queue_of_long_runs_is_read_to_its_end_by_asking_behind_the_last_
             run
         })
         .collect();
-    let changes: Vec<Change<'_>> = runs.iter().map(|run| append(REGULAR, run)).collect();
-    store.commit(&changes).unwrap();
+    let all: Vec<_> = runs.iter().map(|run| (REGULAR, run)).collect();
+    kept.append(&mut *store, &all);
     let (mut read, mut after) = (Vec::new(), 0);
     loop {
         let more = store.runs(REGULAR, after, 100).unwrap();
@@ -116,10 +105,10 @@ pub(super) fn a_queue_of_long_runs_is_read_to_its_end_by_asking_behind_the_last_
     assert!(read == runs, "{} of {} runs", read.len(), runs.len());
 }
 
-pub(super) fn settled_runs_are_gone_and_the_one_behind_them_is_the_first(kept: &dyn Kept) {
+pub fn settled_runs_are_gone_and_the_one_behind_them_is_the_first(kept: &dyn Kept) {
     let mut store = kept.open();
-    let all = appended(&mut *store, REGULAR, &some_runs(1, 5));
-    let beside = appended(&mut *store, SUSPECTS, &some_runs(6, 2));
+    let all = appended(kept, &mut *store, REGULAR, &some_runs(1, 5));
+    let beside = appended(kept, &mut *store, SUSPECTS, &some_runs(6, 2));
     store.commit(&settle(REGULAR, &all[..2])).unwrap();
     assert_eq!(all_runs(&mut *store, REGULAR), all[2..]);
     drop(store);
@@ -133,30 +122,31 @@ pub(super) fn settled_runs_are_gone_and_the_one_behind_them_is_the_first(kept: &
 
     let mut store = kept.open();
     assert_eq!(all_runs(&mut *store, REGULAR), []);
-    let new = appended(&mut *store, REGULAR, &some_runs(8, 1));
+    let new = appended(kept, &mut *store, REGULAR, &some_runs(8, 1));
     assert_eq!(new.len(), 1);
     assert_eq!(new[0].run, some_runs(8, 1)[0]);
 }
 
-pub(super) fn runs_are_settled_as_far_as_they_were_read_whatever_was_read_again(kept: &dyn Kept) {
+pub fn runs_are_settled_as_far_as_they_were_read_whatever_was_read_again(kept: &dyn Kept) {
     let mut store = kept.open();
-    let all = appended(&mut *store, REGULAR, &some_runs(1, 6));
+    let all = appended(kept, &mut *store, REGULAR, &some_runs(1, 6));
     // All of them were read; now the first two are read once more.
     store.runs(REGULAR, 0, 2).unwrap();
     store.commit(&settle(REGULAR, &all[..4])).unwrap();
     assert_eq!(store.runs(REGULAR, 0, 1).unwrap(), all[4..5]);
     // What comes behind does not change what was read.
     let run = run(1, 2);
-    store.commit(&[append(REGULAR, &run)]).unwrap();
+    kept.append(&mut *store, &[(REGULAR, &run)]);
     store.commit(&settle(REGULAR, &all[4..])).unwrap();
     let left = all_runs(&mut *store, REGULAR);
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].run, run);
 }
 
-pub(super) fn events_that_were_marked_have_left_their_run_and_the_others_wait(kept: &dyn Kept) {
+pub fn events_that_were_marked_have_left_their_run_and_the_others_wait(kept: &dyn Kept) {
     let mut store = kept.open();
     let all = appended(
+        kept,
         &mut *store,
         REGULAR,
         &[run(1, 4), run(10, 128), run(300, 4)],
@@ -186,12 +176,17 @@ pub(super) fn events_that_were_marked_have_left_their_run_and_the_others_wait(ke
     assert_eq!(all_runs(&mut *kept.open(), REGULAR), marked[1..]);
 }
 
-pub(super) fn what_waits_is_counted_by_what_is_appended_and_what_leaves(kept: &dyn Kept) {
+pub fn what_waits_is_counted_by_what_is_appended_and_what_leaves(kept: &dyn Kept) {
     let mut store = kept.open();
+    let bytes_count = kept.has().counted_bytes;
     let counted = |totals: Totals| (totals.pending, totals.pending_bytes);
+    let waiting = |runs: &[StoredRun]| {
+        let (events, bytes) = waiting(runs);
+        (events, if bytes_count { bytes } else { 0 })
+    };
     assert_eq!(counted(store.totals()), (0, 0));
-    let regular = appended(&mut *store, REGULAR, &[run(1, 5), run(10, 7)]);
-    let suspects = appended(&mut *store, SUSPECTS, &[run(20, 2)]);
+    let regular = appended(kept, &mut *store, REGULAR, &[run(1, 5), run(10, 7)]);
+    let suspects = appended(kept, &mut *store, SUSPECTS, &[run(20, 2)]);
     let (events, bytes) = waiting(&regular);
     let (more, more_bytes) = waiting(&suspects);
     assert_eq!((events, more), (12, 2));
@@ -217,9 +212,9 @@ pub(super) fn what_waits_is_counted_by_what_is_appended_and_what_leaves(kept: &d
     assert_eq!(counted(store.totals()), (0, 0));
 }
 
-pub(super) fn what_a_caller_says_of_what_waits_is_not_taken_for_it(kept: &dyn Kept) {
+pub fn what_a_caller_says_of_what_waits_is_not_taken_for_it(kept: &dyn Kept) {
     let mut store = kept.open();
-    let runs = appended(&mut *store, REGULAR, &[run(1, 5)]);
+    let runs = appended(kept, &mut *store, REGULAR, &[run(1, 5)]);
     let said = Totals {
         pending: 77,
         pending_bytes: 7_777,
@@ -227,7 +222,8 @@ pub(super) fn what_a_caller_says_of_what_waits_is_not_taken_for_it(kept: &dyn Ke
         ..Totals::default()
     };
     store.commit(&[Change::Totals(&said)]).unwrap();
-    let (pending, pending_bytes) = waiting(&runs);
+    let (pending, bytes) = waiting(&runs);
+    let pending_bytes = if kept.has().counted_bytes { bytes } else { 0 };
     let known = Totals {
         pending,
         pending_bytes,
@@ -238,14 +234,14 @@ pub(super) fn what_a_caller_says_of_what_waits_is_not_taken_for_it(kept: &dyn Ke
     assert_eq!(kept.open().totals(), known);
 }
 
-pub(super) fn an_id_of_a_run_is_never_given_twice(kept: &dyn Kept) {
+pub fn an_id_of_a_run_is_never_given_twice(kept: &dyn Kept) {
     assert_eq!(kept.open().last_run(), 0);
     let mut highest = 0;
     for round in 0..4 {
         let mut store = kept.open();
         assert_eq!(store.last_run(), highest, "as it was when it was closed");
         for place in [REGULAR, SUSPECTS] {
-            let new = appended(&mut *store, place, &some_runs(round * 10 + 1, 2));
+            let new = appended(kept, &mut *store, place, &some_runs(round * 10 + 1, 2));
             assert_eq!(new.len(), 2);
             assert!(new[0].id > highest, "{:?} behind {highest}", ids(&new));
             assert!(new[1].id > new[0].id, "{:?}", ids(&new));

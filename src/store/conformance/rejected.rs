@@ -44,12 +44,12 @@ fn various() -> Vec<Rejected> {
         .collect()
 }
 
-pub(super) fn a_rejected_event_is_found_with_all_that_is_known_of_it(kept: &dyn Kept) {
+pub fn a_rejected_event_is_found_with_all_that_is_known_of_it(kept: &dyn Kept) {
     let mut store = kept.open();
     let mut events = various();
     events.push(Rejected {
         message: "long ".repeat(5_000),
-        attempts: u32::MAX,
+        attempts: i32::MAX.unsigned_abs(),
         first_ms: -1,
         ..rejected(77)
     });
@@ -63,7 +63,7 @@ pub(super) fn a_rejected_event_is_found_with_all_that_is_known_of_it(kept: &dyn 
     assert!(matching(&*kept.open(), &RejectedFilter::default()) == found);
 }
 
-pub(super) fn rejected_events_are_found_by_their_ids_each_once_and_in_order(kept: &dyn Kept) {
+pub fn rejected_events_are_found_by_their_ids_each_once_and_in_order(kept: &dyn Kept) {
     let mut store = kept.open();
     let all = reject(&mut *store, &various());
     let [first, second, last] = [&all[0], &all[5], &all[11]].map(Clone::clone);
@@ -74,7 +74,7 @@ pub(super) fn rejected_events_are_found_by_their_ids_each_once_and_in_order(kept
     assert_eq!(store.rejected(&[unknown]).unwrap(), []);
 }
 
-pub(super) fn each_field_of_a_filter_takes_what_it_names(kept: &dyn Kept) {
+pub fn each_field_of_a_filter_takes_what_it_names(kept: &dyn Kept) {
     let mut store = kept.open();
     let all = reject(&mut *store, &various());
     let default = RejectedFilter::default;
@@ -142,7 +142,7 @@ pub(super) fn each_field_of_a_filter_takes_what_it_names(kept: &dyn Kept) {
     );
 }
 
-pub(super) fn all_fields_of_a_filter_have_to_agree(kept: &dyn Kept) {
+pub fn all_fields_of_a_filter_have_to_agree(kept: &dyn Kept) {
     let mut store = kept.open();
     let all = reject(&mut *store, &various());
     let (id, event) = &all[5];
@@ -170,7 +170,7 @@ pub(super) fn all_fields_of_a_filter_have_to_agree(kept: &dyn Kept) {
     other(&|filter| filter.after_id = *id);
 }
 
-pub(super) fn rejected_events_are_listed_page_by_page(kept: &dyn Kept) {
+pub fn rejected_events_are_listed_page_by_page(kept: &dyn Kept) {
     let mut store = kept.open();
     let mut all = Vec::new();
     // In several commits, so that a store of small files has several.
@@ -194,7 +194,7 @@ pub(super) fn rejected_events_are_listed_page_by_page(kept: &dyn Kept) {
     assert_eq!(none.unwrap(), []);
 }
 
-pub(super) fn a_forgotten_event_is_not_found_any_more_and_the_others_are(kept: &dyn Kept) {
+pub fn a_forgotten_event_is_not_found_any_more_and_the_others_are(kept: &dyn Kept) {
     let mut store = kept.open();
     let mut all = reject(&mut *store, &various());
     let gone = [all.remove(11), all.remove(6), all.remove(0)];
@@ -210,7 +210,7 @@ pub(super) fn a_forgotten_event_is_not_found_any_more_and_the_others_are(kept: &
     check(&*kept.open());
 }
 
-pub(super) fn an_id_of_a_rejected_event_is_never_given_twice(kept: &dyn Kept) {
+pub fn an_id_of_a_rejected_event_is_never_given_twice(kept: &dyn Kept) {
     let mut highest = 0;
     for number in 0..5 {
         let mut store = kept.open();

@@ -1,17 +1,15 @@
 //! Events, runs and changes for the sentences, and how a queue is read to its end.
 
+use super::kept::Kept;
 use crate::store::contract::{Change, Store};
 use crate::store::{Place, Receipt, Rejected, RejectedReason, Run, Shares, StoredRun};
 
-/// The lanes that the sentences use.
-pub(super) const LANES: u8 = 3;
-pub(super) const REGULAR: Place = Place { lane: 1, queue: 0 };
-pub(super) const SUSPECTS: Place = Place { lane: 1, queue: 1 };
+/// The queues of a lane that every store has.
+pub(super) const REGULAR: Place = Place { lane: 0, queue: 0 };
+pub(super) const SUSPECTS: Place = Place { lane: 0, queue: 1 };
 
-/// Every queue of the lanes.
-pub(super) fn places() -> impl Iterator<Item = Place> {
-    (0..LANES).flat_map(|lane| [0, 1].map(|queue| Place { lane, queue }))
-}
+/// An id behind all that a store gives.
+pub(super) const NEVER_GIVEN: i64 = 1 << 62;
 
 fn fragment(number: usize) -> String {
     // Lengths differ, so that no sum of bytes is right by chance.
@@ -51,10 +49,15 @@ pub(super) fn moved(origin: i64, run: &Run) -> Change<'_> {
     }
 }
 
-/// Commits runs to the end of a queue and returns all runs of the queue.
-pub(super) fn appended(store: &mut dyn Store, place: Place, runs: &[Run]) -> Vec<StoredRun> {
-    let changes: Vec<Change<'_>> = runs.iter().map(|run| append(place, run)).collect();
-    store.commit(&changes).unwrap();
+/// Has runs at the end of a queue and returns all runs of the queue.
+pub(super) fn appended(
+    kept: &dyn Kept,
+    store: &mut dyn Store,
+    place: Place,
+    runs: &[Run],
+) -> Vec<StoredRun> {
+    let runs: Vec<_> = runs.iter().map(|run| (place, run)).collect();
+    kept.append(store, &runs);
     all_runs(store, place)
 }
 
@@ -119,7 +122,7 @@ pub(super) fn mark(place: Place, run: &StoredRun, marks: u128) -> [Change<'stati
 /// A change that every store refuses: nothing was ever rejected under this id.
 pub(super) fn refused(event: &Rejected) -> Change<'_> {
     Change::Forget {
-        rejected: 1 << 40,
+        rejected: NEVER_GIVEN,
         event,
     }
 }

@@ -6,6 +6,7 @@ mod command;
 mod connection;
 mod fleet;
 mod forward;
+mod lane_store;
 mod lease;
 mod library;
 mod outbox;

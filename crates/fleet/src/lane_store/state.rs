@@ -1,0 +1,217 @@
+//! What is known of the lane in memory: what the database holds, and what the next statement will add.
+
+use std::collections::{BTreeSet, HashMap};
+
+use meditopia::internals::clock::{self, Moment};
+use meditopia::internals::store::{
+    Change, LaneState, Place, Rejected, Run, SavedLane, StoredRun, Suspect, Totals,
+};
+
+use super::draft::Draft;
+use super::known::{Known, KnownRuns};
+use crate::parcel::{checksum, encode_slots};
+
+/// An id of a rejected event or of a receipt is a time, and then its lane: no two lanes give the same.
+const IDS_PER_MS: i64 = 256;
+
+/// The time on the server's clock, in milliseconds since ids are counted from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ServerTime {
+    ms: i64,
+    read: Moment,
+}
+
+impl ServerTime {
+    /// The server has said this just now.
+    pub(super) fn said(ms: i64) -> Self {
+        let read = clock::now();
+        Self { ms, read }
+    }
+
+    fn now_ms(self) -> i64 {
+        let since = self.read.until(clock::now());
+        self.ms + i64::try_from(since.as_millis()).unwrap_or(0)
+    }
+}
+
+/// A lane.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) lane: i16,
+    pub(super) saved: SavedLane,
+    /// The runs that were read, by queue.
+    pub(super) known: [KnownRuns; 2],
+    /// No run before these waits, by queue.
+    pub(super) first_runs: [i64; 2],
+    pub(super) last_suspect_run: i64,
+    /// The last run of the suspects that stands in the database.
+    pub(super) stored_suspect_run: i64,
+    /// The last run that the sorter has appended to any lane, and how many events to this one, when it was asked last.
+    pub(super) last_run: i64,
+    pub(super) appended_events: i64,
+    pub(super) left_events: i64,
+    pub(super) last_rejected: i64,
+    pub(super) last_receipt: i64,
+    pub(super) suspects: HashMap<Vec<u8>, Suspect>,
+    /// The whole fleet's, when they were asked for last.
+    pub(super) refused_in_a_row: BTreeSet<String>,
+    pub(super) time: ServerTime,
+}
+
+/// Why a change is refused, in words.
+pub(super) type Refused = &'static str;
+
+impl State {
+    /// Takes a change in, and has the next statement say it.
+    pub(super) fn take_in(
+        &mut self,
+        change: &Change<'_>,
+        draft: &mut Draft,
+    ) -> Result<(), Refused> {
+        match *change {
+            // A database has no journal, and a lane of the fleet is the one lane of its store.
+            Change::Taken { .. } | Change::Gone { .. } | Change::Lanes(_) => return Ok(()),
+            Change::Append { place, origin, run } => self.append(place, origin, run, draft)?,
+            Change::Settle { place, upto } => {
+                let queue = queue_of(place)?;
+                let settled = self.known[queue].settle(upto);
+                let settled =
+                    settled.ok_or("a run is settled that does not wait, or was not read")?;
+                self.first_runs[queue] = upto + 1;
+                for run in settled {
+                    draft.settle(place.queue, run);
+                }
+            }
+            Change::Mark { place, run, marks } => {
+                let known = self.known[queue_of(place)?].find_mut(run);
+                let known = known.ok_or("a run is marked that does not wait, or was not read")?;
+                known.marks = marks;
+                draft.mark(place.queue, known);
+            }
+            Change::Leave { events, .. } => self.left_events += events as i64,
+            Change::Lane { state, .. } => {
+                draft.has_state = true;
+                draft.puts_in_doubt |= is_sent(&self.saved.state, state);
+                self.saved.state = state.clone();
+            }
+            Change::Rest { rest, .. } => {
+                draft.has_state = true;
+                self.saved.rest = *rest;
+            }
+            Change::Pause(pause) => {
+                draft.has_state = true;
+                self.saved.pause = pause.cloned();
+            }
+            Change::Totals(totals) => {
+                draft.has_totals = true;
+                self.saved.totals = Totals {
+                    pending: 0,
+                    pending_bytes: 0,
+                    ..*totals
+                };
+            }
+            Change::Receipt(receipt) => {
+                self.last_receipt = self.next_id_behind(self.last_receipt);
+                draft.receipts.push((self.last_receipt, receipt.clone()));
+            }
+            Change::Reject(event) => self.reject(event, draft),
+            Change::Forget { rejected, .. } => {
+                if rejected > self.last_rejected {
+                    return Err("an event is forgotten that was never rejected");
+                }
+                draft.forget(rejected);
+            }
+            Change::Suspect(suspect) => {
+                let suspect = Suspect {
+                    lane: 0,
+                    ..suspect.clone()
+                };
+                let user = suspect.user.clone();
+                draft.suspects.insert(user.clone(), Some(suspect.clone()));
+                self.suspects.insert(user, suspect);
+            }
+            Change::Cleared { user } => {
+                draft.suspects.insert(user.to_vec(), None);
+                self.suspects.remove(user);
+            }
+            Change::RefusedInARow { user } => {
+                draft.refused.push(user.to_owned());
+                self.refused_in_a_row.insert(user.to_owned());
+            }
+            Change::AcceptedSince => {
+                draft.accept();
+                self.refused_in_a_row.clear();
+            }
+        }
+        draft.is_wanted = true;
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        place: Place,
+        origin: Option<i64>,
+        run: &Run,
+        draft: &mut Draft,
+    ) -> Result<(), Refused> {
+        if queue_of(place)? == 0 {
+            return Err("runs come into the regular queue by the sorter alone");
+        }
+        let last = self.last_suspect_run.max(self.last_run);
+        let id = self.time.now_ms().max(last + 1);
+        self.last_suspect_run = id;
+        self.left_events -= run.slots.len() as i64;
+        let stored = StoredRun {
+            id,
+            origin: origin.unwrap_or(id),
+            run: run.clone(),
+            marks: 0,
+        };
+        let sum = checksum(&run.body, &encode_slots(&run.slots));
+        draft.appended.insert(id, (stored, sum));
+        Ok(())
+    }
+
+    fn reject(&mut self, event: &Rejected, draft: &mut Draft) {
+        self.last_rejected = self.next_id_behind(self.last_rejected);
+        draft.rejected.insert(self.last_rejected, event.clone());
+    }
+
+    fn next_id_behind(&self, last: i64) -> i64 {
+        let ms = self.time.now_ms().max(last / IDS_PER_MS + 1);
+        ms * IDS_PER_MS + i64::from(self.lane)
+    }
+
+    /// The runs of the batch in doubt that stand in the database.
+    pub(super) fn runs_in_doubt(&self, draft: &Draft) -> (i16, Vec<&Known>) {
+        let Some(batch) = self.saved.state.in_doubt else {
+            return (0, Vec::new());
+        };
+        let known = &self.known[usize::from(batch.queue.min(1))];
+        let runs = known.head(batch.events);
+        let is_stored = |run: &&Known| batch.queue == 0 || !draft.appended.contains_key(&run.id);
+        (i16::from(batch.queue), runs.filter(is_stored).collect())
+    }
+
+    /// Events that wait.
+    pub(super) fn pending(&self) -> u64 {
+        u64::try_from(self.appended_events - self.left_events).unwrap_or(0)
+    }
+}
+
+/// Whether a batch is sent after this state is committed, and was not before.
+fn is_sent(before: &LaneState, now: &LaneState) -> bool {
+    let sent = |state: &LaneState| {
+        let batch = state.in_doubt?;
+        Some((batch.queue, batch.events, batch.attempts, batch.first_ms))
+    };
+    now.in_doubt.is_some() && sent(before) != sent(now)
+}
+
+/// The store of a lane has one, which is 0 there.
+pub(super) fn queue_of(place: Place) -> Result<usize, Refused> {
+    match (place.lane, place.queue) {
+        (0, queue @ (0 | 1)) => Ok(usize::from(queue)),
+        _ => Err("it is spoken of another lane"),
+    }
+}

@@ -1,0 +1,415 @@
+//! One step of a lane as one statement: a compare-and-set on its step and lease, and a part for each kind of change
+//! that occurs, with arrays for its rows. All of it happens or nothing.
+//!
+//! No body of a run is read: what is deleted, marked or put in doubt is found by its key, and compared by its checksum.
+
+use meditopia::internals::store::{Rejected, Suspect};
+use tokio_postgres::types::Type;
+
+use super::draft::Draft;
+use super::known::Known;
+use super::sql::Parameters;
+use super::state::State;
+use crate::connection::{Connection, column};
+use crate::failure::Result;
+use crate::parcel::encode_slots;
+use crate::relay::lease::{Lease, SERVER_MS};
+
+/// What the database has said of a step.
+#[derive(Debug)]
+pub(super) struct Stepped {
+    /// The time on its clock.
+    pub(super) server_ms: i64,
+    /// The users refused in a row before this step, if it has counted one.
+    pub(super) refused_in_a_row: Option<Vec<String>>,
+}
+
+/// A statement that is being put together.
+struct Step<'a> {
+    parameters: Parameters<'a>,
+    parts: Vec<String>,
+    /// What has to hold, and what is wrong if it does not.
+    checks: Vec<(String, &'static str)>,
+}
+
+/// Sends the step that makes the database what `state` and `draft` say.
+pub(super) fn send(
+    connection: &mut Connection,
+    lease: &Lease,
+    seconds: f64,
+    state: &State,
+    draft: &Draft,
+) -> Result<Stepped> {
+    let mut step = Step {
+        parameters: Parameters::default(),
+        parts: Vec::new(),
+        checks: Vec::new(),
+    };
+    step.set_lane(lease, seconds, state, draft);
+    step.settle(&draft.settled);
+    step.mark(draft);
+    step.append(draft);
+    step.check_in_doubt(state, draft);
+    step.reject(draft);
+    step.keep_receipts(draft);
+    step.change_suspects(draft);
+    step.count_refused(draft);
+    let counts_refused = !draft.refused.is_empty();
+    let row = step
+        .parameters
+        .query_one(connection, &step.text(state.lane, counts_refused))?;
+    Ok(Stepped {
+        server_ms: column(&row, 1)?,
+        refused_in_a_row: match counts_refused {
+            true => Some(column(&row, 2)?),
+            false => None,
+        },
+    })
+}
+
+impl<'a> Step<'a> {
+    fn text(&self, lane: i16, counts_refused: bool) -> String {
+        let parts = self.parts.join(",\n ");
+        let checks: String = (self.checks.iter())
+            .map(|(holds, wrong)| {
+                format!(" WHEN ({holds}) IS NOT TRUE THEN 'lane {lane}: {wrong}'")
+            })
+            .collect();
+        let refused = match counts_refused {
+            true => ", ARRAY(SELECT \"user\" FROM meditopia.refused_in_a_row)",
+            false => "",
+        };
+        format!(
+            "WITH {parts}\nSELECT meditopia.require(checked.wrong IS NULL, checked.wrong), {SERVER_MS}{refused}\nFROM (SELECT CASE{checks} END AS wrong) AS checked"
+        )
+    }
+
+    /// `$1` is the lane in every part.
+    fn set_lane(&mut self, lease: &'a Lease, seconds: f64, state: &'a State, draft: &Draft) {
+        let p = &mut self.parameters;
+        let lane = p.add(state.lane, Type::INT2);
+        let step = p.add(lease.step, Type::INT8);
+        let id = p.add(&lease.id, Type::TEXT);
+        let seconds = p.add(seconds, Type::FLOAT8);
+        let mut columns = vec![
+            ("first_run", p.add(state.first_runs[0], Type::INT8)),
+            ("first_suspect_run", p.add(state.first_runs[1], Type::INT8)),
+            (
+                "last_suspect_run",
+                p.add(state.last_suspect_run, Type::INT8),
+            ),
+            ("last_rejected", p.add(state.last_rejected, Type::INT8)),
+            ("left_events", p.add(state.left_events, Type::INT8)),
+        ];
+        let saved = &state.saved;
+        if draft.has_state {
+            let since = saved.state.in_doubt.map(|batch| batch.first_ms);
+            columns.push(("state", p.add(saved.encode_state(), Type::BYTEA)));
+            columns.push(("in_doubt_since_ms", p.add(since, Type::INT8)));
+        }
+        if draft.has_totals {
+            let totals = &saved.totals;
+            columns.push(("totals", p.add(saved.encode_totals(), Type::BYTEA)));
+            for (name, sum) in [
+                ("delivered", totals.delivered),
+                ("rejected", totals.rejected),
+                ("expired", totals.expired),
+            ] {
+                columns.push((name, p.add(number(sum), Type::INT8)));
+            }
+        }
+        let columns: String = (columns.iter())
+            .map(|(name, value)| format!(", {name} = {value}"))
+            .collect();
+        self.parts.push(format!(
+            "mine AS (UPDATE meditopia.lane SET step = step + 1, lease_until = clock_timestamp() + make_interval(secs => {seconds}){columns} WHERE lane = {lane} AND step = {step} AND lease = {id}::uuid RETURNING lane)"
+        ));
+        self.check(
+            "EXISTS (SELECT FROM mine)".to_owned(),
+            "another relay has taken it over, or the database is older than what this one has read",
+        );
+    }
+
+    fn check(&mut self, holds: String, wrong: &'static str) {
+        self.checks.push((holds, wrong));
+    }
+
+    /// A part that has to touch each of so many rows.
+    fn touch(&mut self, name: &str, part: &str, rows: usize, wrong: &'static str) {
+        self.parts.push(format!("{name} AS ({part})"));
+        self.check(format!("(SELECT count(*) FROM {name}) = {rows}"), wrong);
+    }
+
+    /// Names runs: a table `t` of their ids, checksums and queues.
+    fn name_runs(&mut self, runs: impl Iterator<Item = (u8, i64, &'a [u8])>) -> String {
+        let (mut queues, mut ids, mut sums) = (Vec::new(), Vec::new(), Vec::new());
+        for (queue, id, sum) in runs {
+            queues.push(i16::from(queue));
+            ids.push(id);
+            sums.push(sum);
+        }
+        let p = &mut self.parameters;
+        let queues = p.add(queues, Type::INT2_ARRAY);
+        let ids = p.add(ids, Type::INT8_ARRAY);
+        let sums = p.add(sums, Type::BYTEA_ARRAY);
+        format!("{queues}, {ids}, {sums}")
+    }
+
+    fn settle(&mut self, settled: &'a [(u8, Known)]) {
+        if settled.is_empty() {
+            return;
+        }
+        let runs = settled.iter();
+        let named = self.name_runs(runs.map(|(queue, run)| (*queue, run.id, &run.checksum[..])));
+        self.touch(
+            "gone",
+            &format!(
+                "DELETE FROM meditopia.run r USING mine, unnest({named}) AS t(queue, id, checksum)
+                WHERE r.lane = $1 AND r.queue = t.queue AND r.id = t.id AND r.checksum = t.checksum RETURNING 1"
+            ),
+            settled.len(),
+            "a run that is delivered is not in the database as it was read",
+        );
+    }
+
+    fn mark(&mut self, draft: &'a Draft) {
+        if draft.marked.is_empty() {
+            return;
+        }
+        let runs = draft.marked.iter();
+        let named = self.name_runs(runs.map(|((queue, id), (sum, _))| (*queue, *id, &sum[..])));
+        let marks = draft.marked.values().map(|(_, marks)| encode_marks(*marks));
+        let marks = self
+            .parameters
+            .add(marks.collect::<Vec<_>>(), Type::BYTEA_ARRAY);
+        self.touch(
+            "marked",
+            &format!(
+                "UPDATE meditopia.run r SET marks = t.marks FROM mine, unnest({named}, {marks}) AS t(queue, id, checksum, marks)
+                WHERE r.lane = $1 AND r.queue = t.queue AND r.id = t.id AND r.checksum = t.checksum RETURNING 1"
+            ),
+            draft.marked.len(),
+            "a run that events have left is not in the database as it was read",
+        );
+    }
+
+    fn append(&mut self, draft: &'a Draft) {
+        if draft.appended.is_empty() {
+            return;
+        }
+        let runs = || draft.appended.values();
+        let p = &mut self.parameters;
+        let ids: Vec<i64> = runs().map(|(run, _)| run.id).collect();
+        let origins: Vec<i64> = runs().map(|(run, _)| run.origin).collect();
+        let events: Vec<i16> = runs().map(|(run, _)| run.run.slots.len() as i16).collect();
+        let bodies: Vec<&[u8]> = runs().map(|(run, _)| &run.run.body[..]).collect();
+        let slots: Vec<_> = runs()
+            .map(|(run, _)| encode_slots(&run.run.slots))
+            .collect();
+        let sums: Vec<&[u8]> = runs().map(|(_, sum)| &sum[..]).collect();
+        let marks: Vec<Option<Vec<u8>>> = runs()
+            .map(|(run, _)| (run.marks != 0).then(|| encode_marks(run.marks)))
+            .collect();
+        let columns = [
+            p.add(ids, Type::INT8_ARRAY),
+            p.add(origins, Type::INT8_ARRAY),
+            p.add(events, Type::INT2_ARRAY),
+            p.add(bodies, Type::BYTEA_ARRAY),
+            p.add(slots, Type::BYTEA_ARRAY),
+            p.add(sums, Type::BYTEA_ARRAY),
+            p.add(marks, Type::BYTEA_ARRAY),
+        ];
+        self.parts.push(format!(
+            "put AS (INSERT INTO meditopia.run (lane, queue, id, origin, events, body, slots, checksum, marks) SELECT mine.lane, 1, t.* FROM mine, unnest({}) AS t)",
+            columns.join(", ")
+        ));
+    }
+
+    /// What is sent next has to be what the database holds: it may have been set back while nothing of this lane
+    /// changed, to before these runs were appended, and other runs may stand there now.
+    fn check_in_doubt(&mut self, state: &'a State, draft: &'a Draft) {
+        if !draft.puts_in_doubt {
+            return;
+        }
+        let (queue, runs) = state.runs_in_doubt(draft);
+        if runs.is_empty() {
+            return;
+        }
+        let rows = runs.len();
+        let queue = queue as u8;
+        let named = self.name_runs(runs.iter().map(|run| (queue, run.id, &run.checksum[..])));
+        self.touch(
+            "sent",
+            &format!(
+                "SELECT FROM unnest({named}) AS t(queue, id, checksum) JOIN meditopia.run r
+                ON r.lane = $1 AND r.queue = t.queue AND r.id = t.id AND r.checksum = t.checksum"
+            ),
+            rows,
+            "a run that was to be sent is not in the database as it was read",
+        );
+    }
+
+    fn reject(&mut self, draft: &'a Draft) {
+        if !draft.rejected.is_empty() {
+            let columns = self.rejected_columns(draft.rejected.values());
+            let ids: Vec<i64> = draft.rejected.keys().copied().collect();
+            let ids = self.parameters.add(ids, Type::INT8_ARRAY);
+            self.parts.push(format!(
+                "refused AS (INSERT INTO meditopia.rejected (lane, id, \"user\", event, reason, may_be_delivered, api_code, message, http_status, attempts, first_ms, last_ms)
+                SELECT mine.lane, t.* FROM mine, unnest({ids}, {}) AS t)",
+                columns.join(", ")
+            ));
+        }
+        if !draft.forgotten.is_empty() {
+            let ids: Vec<i64> = draft.forgotten.iter().copied().collect();
+            let ids = self.parameters.add(ids, Type::INT8_ARRAY);
+            self.touch(
+                "forgotten",
+                &format!(
+                    "DELETE FROM meditopia.rejected r USING mine WHERE r.id = ANY({ids}) AND r.lane = $1 RETURNING 1"
+                ),
+                draft.forgotten.len(),
+                "an event is forgotten that is not among the rejected events",
+            );
+        }
+    }
+
+    fn rejected_columns(
+        &mut self,
+        events: impl Iterator<Item = &'a Rejected> + Clone,
+    ) -> Vec<String> {
+        let p = &mut self.parameters;
+        let texts = |of: fn(&Rejected) -> &str| -> Vec<String> {
+            events.clone().map(|event| text(of(event))).collect()
+        };
+        let bodies: Vec<&[u8]> = events.clone().map(|event| &event.event[..]).collect();
+        let reasons: Vec<i16> = events.clone().map(|event| event.reason as i16).collect();
+        let may: Vec<bool> = events.clone().map(|event| event.may_be_delivered).collect();
+        let statuses = events
+            .clone()
+            .map(|event| event.http_status.map(|status| status as i16));
+        let attempts = events.clone().map(|event| small(event.attempts));
+        let first: Vec<i64> = events.clone().map(|event| event.first_ms).collect();
+        let last: Vec<i64> = events.clone().map(|event| event.last_ms).collect();
+        vec![
+            p.add(texts(|event| &event.user), Type::TEXT_ARRAY),
+            p.add(bodies, Type::BYTEA_ARRAY),
+            p.add(reasons, Type::INT2_ARRAY),
+            p.add(may, Type::BOOL_ARRAY),
+            p.add(texts(|event| &event.api_code), Type::TEXT_ARRAY),
+            p.add(texts(|event| &event.message), Type::TEXT_ARRAY),
+            p.add(statuses.collect::<Vec<Option<i16>>>(), Type::INT2_ARRAY),
+            p.add(attempts.collect::<Vec<i32>>(), Type::INT4_ARRAY),
+            p.add(first, Type::INT8_ARRAY),
+            p.add(last, Type::INT8_ARRAY),
+        ]
+    }
+
+    fn keep_receipts(&mut self, draft: &'a Draft) {
+        if draft.receipts.is_empty() {
+            return;
+        }
+        let receipts = || draft.receipts.iter();
+        let p = &mut self.parameters;
+        let ids: Vec<i64> = receipts().map(|(id, _)| *id).collect();
+        let times: Vec<i64> = receipts().map(|(_, receipt)| receipt.time_ms).collect();
+        let statuses = receipts().map(|(_, receipt)| receipt.http_status as i16);
+        let attempts = receipts().map(|(_, receipt)| small(receipt.attempts));
+        let events = receipts().map(|(_, receipt)| receipt.events as i16);
+        let shares: Vec<&[u8]> = receipts()
+            .map(|(_, receipt)| receipt.shares.as_bytes())
+            .collect();
+        let columns = [
+            p.add(ids, Type::INT8_ARRAY),
+            p.add(times, Type::INT8_ARRAY),
+            p.add(statuses.collect::<Vec<i16>>(), Type::INT2_ARRAY),
+            p.add(attempts.collect::<Vec<i32>>(), Type::INT4_ARRAY),
+            p.add(events.collect::<Vec<i16>>(), Type::INT2_ARRAY),
+            p.add(shares, Type::BYTEA_ARRAY),
+        ];
+        self.parts.push(format!(
+            "kept AS (INSERT INTO meditopia.receipt (lane, id, time_ms, http_status, attempts, events, shares) SELECT mine.lane, t.* FROM mine, unnest({}) AS t)",
+            columns.join(", ")
+        ));
+    }
+
+    fn change_suspects(&mut self, draft: &'a Draft) {
+        let changed = || draft.suspects.iter();
+        let cleared: Vec<&[u8]> = changed()
+            .filter(|(_, suspect)| suspect.is_none())
+            .map(|(user, _)| &user[..])
+            .collect();
+        let known: Vec<&Suspect> = changed()
+            .filter_map(|(_, suspect)| suspect.as_ref())
+            .collect();
+        let p = &mut self.parameters;
+        if !cleared.is_empty() {
+            let users = p.add(cleared, Type::BYTEA_ARRAY);
+            self.parts.push(format!(
+                "cleared AS (DELETE FROM meditopia.suspect s USING mine WHERE s.lane = $1 AND s.\"user\" = ANY({users}))"
+            ));
+        }
+        if !known.is_empty() {
+            let known = known.iter();
+            let users: Vec<&[u8]> = known.clone().map(|suspect| &suspect.user[..]).collect();
+            let waiting: Vec<i64> = known
+                .clone()
+                .map(|suspect| number(suspect.waiting))
+                .collect();
+            let accepted: Vec<bool> = known.map(|suspect| suspect.accepted).collect();
+            let users = p.add(users, Type::BYTEA_ARRAY);
+            let waiting = p.add(waiting, Type::INT8_ARRAY);
+            let accepted = p.add(accepted, Type::BOOL_ARRAY);
+            self.parts.push(format!(
+                "suspected AS (INSERT INTO meditopia.suspect (lane, \"user\", waiting, accepted) SELECT mine.lane, t.* FROM mine, unnest({users}, {waiting}, {accepted}) AS t
+                ON CONFLICT (lane, \"user\") DO UPDATE SET waiting = excluded.waiting, accepted = excluded.accepted)"
+            ));
+        }
+    }
+
+    /// The count is the whole fleet's: another relay may have counted the same user.
+    fn count_refused(&mut self, draft: &'a Draft) {
+        let users: Vec<String> = draft.refused.iter().map(|user| text(user)).collect();
+        if users.is_empty() && !draft.is_accepted {
+            return;
+        }
+        let none = users.is_empty();
+        let users = self.parameters.add(users, Type::TEXT_ARRAY);
+        if draft.is_accepted {
+            self.parts.push(format!(
+                "released AS (DELETE FROM meditopia.refused_in_a_row r USING mine WHERE r.\"user\" <> ALL({users}))"
+            ));
+        }
+        if !none {
+            self.parts.push(format!(
+                "counted AS (INSERT INTO meditopia.refused_in_a_row (\"user\") SELECT t.name FROM mine, unnest({users}) AS t(name) ON CONFLICT DO NOTHING)"
+            ));
+        }
+    }
+}
+
+/// The marks of a run as they stand in the database, the place of the first event in the last bit.
+pub fn encode_marks(marks: u128) -> Vec<u8> {
+    marks.to_be_bytes().to_vec()
+}
+
+/// Reads the marks of a run back, of which there may be none; `None`: these are damaged.
+pub fn decode_marks(marks: Option<&[u8]>) -> Option<u128> {
+    let Some(marks) = marks else {
+        return Some(0);
+    };
+    marks.try_into().ok().map(u128::from_be_bytes)
+}
+
+/// A text that the database takes: what the API says may have a NUL.
+fn text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn small(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,152 @@
+//! A lane in a database of its own, and what others do to it: the sorter, and whoever ends a lease.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use meditopia::internals::process::random_uuid;
+use meditopia::internals::store::conformance::{Has, Kept, Opened};
+use meditopia::internals::store::{Change, Place, Receipt, Run, Shares, Store};
+use meditopia_fleet::connection::column;
+use meditopia_fleet::lane_store::{LaneStore, LeaseLengths};
+use meditopia_fleet::parcel::{checksum, encode_slots};
+use meditopia_fleet::relay::pool::Pool;
+use meditopia_testkit::postgres_server::PostgresServer;
+use meditopia_testkit::wait::wait_until;
+use tokio_postgres::types::Type;
+
+use crate::fleet::{address, set_up};
+
+/// Not the first one: a store calls its lane 0.
+pub const LANE: i16 = 3;
+pub const LENGTHS: LeaseLengths = LeaseLengths {
+    idle: Duration::from_secs(10),
+    in_doubt: Duration::from_secs(45),
+};
+
+/// A fleet whose lane is opened again and again, by another relay each time.
+pub struct InDatabase {
+    pub server: &'static PostgresServer,
+    pub database: String,
+    pub pool: Arc<Pool>,
+}
+
+impl InDatabase {
+    pub fn new() -> Self {
+        let (server, database) = set_up();
+        let pool = Pool::new(address(&server.url(&database)), 2);
+        Self {
+            server,
+            database,
+            pool: Arc::new(pool),
+        }
+    }
+
+    /// Takes the lane over, whoever has it.
+    pub fn take_over(&self) -> LaneStore {
+        self.sql("UPDATE meditopia.lane SET lease_until = '-infinity'");
+        let opened = LaneStore::open(self.pool.clone(), LANE, &random_uuid(), LENGTHS);
+        opened.unwrap().unwrap()
+    }
+
+    #[track_caller]
+    pub fn sql(&self, sql: &str) -> String {
+        let simple = self.pool.with(|connection| {
+            let rows = connection.query(sql, &[])?;
+            rows.iter()
+                .map(|row| column::<String>(row, 0))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        simple.unwrap().join("\n")
+    }
+
+    /// Appends runs to the regular queue as the sorter does.
+    pub fn sort(&self, runs: &[&Run]) {
+        // The ids of both queues are times; within a millisecond they may be the same, and lists would name runs by them.
+        let past = "SELECT (extract(epoch FROM clock_timestamp()) * 1000 - 1735689600000 > max(last_suspect_run) + 1)::text FROM meditopia.lane";
+        wait_until("the last suspects' run is older", || {
+            self.sql(past) == "true"
+        });
+        let bodies: Vec<&[u8]> = runs.iter().map(|run| &run.body[..]).collect();
+        let slots: Vec<_> = runs.iter().map(|run| encode_slots(&run.slots)).collect();
+        let sums = bodies.iter().zip(&slots);
+        let sums: Vec<_> = sums
+            .into_iter()
+            .map(|(body, slots)| checksum(body, slots))
+            .collect();
+        let sums: Vec<&[u8]> = sums.iter().map(|sum| &sum[..]).collect();
+        let events: Vec<i16> = runs.iter().map(|run| run.slots.len() as i16).collect();
+        let sorted = self.pool.with(|connection| {
+            connection.query(
+                "WITH before AS (SELECT greatest(last_run + 1, floor(extract(epoch FROM clock_timestamp()) * 1000 - 1735689600000)::bigint) AS id FROM meditopia.sorter),
+                mine AS (UPDATE meditopia.sorter SET step = step + 1, last_run = before.id + $6 - 1,
+                  appended[$1 + 1] = appended[$1 + 1] + $7 FROM before RETURNING before.id)
+                INSERT INTO meditopia.run (lane, queue, id, origin, events, body, slots, checksum)
+                SELECT $1, 0, mine.id + place - 1, mine.id + place - 1, events, body, slots, checksum
+                FROM mine, unnest($2::smallint[], $3::bytea[], $4::bytea[], $5::bytea[]) WITH ORDINALITY AS t(events, body, slots, checksum, place)",
+                &[
+                    (&LANE, Type::INT2),
+                    (&events, Type::INT2_ARRAY),
+                    (&bodies, Type::BYTEA_ARRAY),
+                    (&slots, Type::BYTEA_ARRAY),
+                    (&sums, Type::BYTEA_ARRAY),
+                    (&(runs.len() as i64), Type::INT8),
+                    (&events.iter().copied().map(i64::from).sum::<i64>(), Type::INT8),
+                ],
+            )
+        });
+        sorted.unwrap();
+    }
+}
+
+impl Kept for InDatabase {
+    fn has(&self) -> Has {
+        Has {
+            lanes: 1,
+            regular_appends: false,
+            counted_bytes: false,
+            lives: 6,
+        }
+    }
+
+    fn another(&self) -> Box<dyn Kept> {
+        Box::new(Self::new())
+    }
+
+    fn append(&self, store: &mut dyn Store, runs: &[(Place, &Run)]) {
+        for (place, run) in runs {
+            let (place, origin) = (*place, None);
+            match place.queue {
+                0 => self.sort(&[run]),
+                _ => {
+                    let append = Change::Append { place, origin, run };
+                    store.commit(&[append]).unwrap();
+                }
+            }
+        }
+    }
+
+    fn open(&self) -> Opened {
+        Opened::Store(Box::new(self.take_over()))
+    }
+
+    fn receipts(&self) -> Vec<Receipt> {
+        let read = self.pool.with(|connection| {
+            let rows = connection.query(
+                "SELECT time_ms, http_status, attempts, events, shares FROM meditopia.receipt WHERE lane = $1 ORDER BY id",
+                &[(&LANE, Type::INT2)],
+            )?;
+            rows.iter()
+                .map(|row| {
+                    Ok(Receipt {
+                        time_ms: column(row, 0)?,
+                        http_status: column::<i16>(row, 1)?.unsigned_abs(),
+                        attempts: column::<i32>(row, 2)?.unsigned_abs(),
+                        events: u32::from(column::<i16>(row, 3)?.unsigned_abs()),
+                        shares: Shares::from_bytes(column(row, 4)?),
+                    })
+                })
+                .collect()
+        });
+        read.unwrap()
+    }
+}

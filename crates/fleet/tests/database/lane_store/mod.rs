@@ -1,0 +1,4 @@
+//! The store of a lane, on a real server.
+
+mod conformance;
+mod kept;
