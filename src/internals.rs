@@ -16,3 +16,8 @@ macro_rules! internal {
 internal! {
     client clock config delivery error event exchange journal log process spelling spool stats store transport
 }
+
+/// One lane of a store that several processes share, for who owns it.
+pub mod lanes {
+    pub use crate::dispatch::{Command, LaneOptions, Next, OwnedLane, Sent, Share, Then};
+}

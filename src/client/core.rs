@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::connection::connection;
 use super::watchdog::Watchdog;
-use crate::config::{Durability, Endpoint, Role, Settings, TokenSource};
+use crate::config::{CurrentToken, Durability, Endpoint, Role, Settings, TokenSource};
 use crate::delivery::Policy;
 use crate::dispatch::{self, OnPause};
 use crate::error::{ErrorKind, Result};
@@ -16,7 +16,7 @@ use crate::event::Rules;
 use crate::journal::writer::{ChangedSegment, RecordDurability, Writer};
 use crate::log::Log;
 use crate::mutex::lock;
-use crate::sender::{Report, Sender, SenderOptions, Token, Wanted};
+use crate::sender::{Report, Sender, SenderOptions, Wanted};
 use crate::spool::{self, Destination, GroupTrust, NetworkFileSystem, Spool};
 use crate::stats::histogram::{ENQUEUE_BOUNDS_US, SharedHistogram};
 use crate::store::CommitSafety;
@@ -114,7 +114,7 @@ impl Core {
         spool: Arc<Spool>,
         temporary: Option<PathBuf>,
     ) -> Self {
-        let token = Token::from_source(&settings.bearer_token);
+        let token = CurrentToken::from_source(&settings.bearer_token);
         // It would stay in memory after it was replaced.
         if settings.bearer_token.file().is_none() {
             settings.bearer_token = TokenSource::Absent;
@@ -136,7 +136,7 @@ impl Core {
     fn assemble(
         settings: Settings,
         spool: Arc<Spool>,
-        token: Token,
+        token: CurrentToken,
         temporary: Option<PathBuf>,
     ) -> Self {
         let log = Arc::new(Log::new(settings.log_level));

@@ -23,6 +23,7 @@
 //! ```
 
 mod address;
+mod current_token;
 mod load;
 mod options;
 mod settings;
@@ -42,6 +43,8 @@ use crate::log::Level;
 use crate::spelling::{hint, quoted};
 
 pub use address::{Endpoint, Proxy};
+pub use current_token::CurrentToken;
+pub(crate) use current_token::{FileState, UNTOLD};
 pub use load::{OPTIONS_OF_FLEET, read_text};
 pub(crate) use options::LANES_MAX;
 pub use options::{OptionDoc, markdown, reference};

@@ -45,6 +45,11 @@ impl Brake {
         self.allowed
     }
 
+    /// Others count as well: these are the users that were refused.
+    pub fn recount(&mut self, users: Vec<String>) {
+        self.users = users.into_iter().collect();
+    }
+
     /// An event was accepted, or an operator resumed: the count starts again.
     pub fn release(&mut self) {
         self.users.clear();

@@ -5,7 +5,8 @@
 //! holds no event and no byte of one. Its caller exports the state after each step, and gives it back
 //! to a new engine after a crash.
 //!
-//! `answers` turns verdicts into effects; `pauses` begins, probes and ends pauses.
+//! `answers` turns verdicts into effects; `pauses` begins, probes and ends pauses; `shared` has several engines
+//! stop and go together.
 
 use super::brake::Brake;
 use super::lane::{Lane, LaneState, LaneStep, QueueOrder};
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 mod answers;
 mod pauses;
+mod shared;
 
 /// How long the lane that probed last waits before it probes again, so that other lanes go first.
 const OTHER_LANES_FIRST: Duration = Duration::from_secs(1);
@@ -279,6 +281,11 @@ impl Engine {
     /// storing where processes are short-lived, such as a flush at the end of a script.
     pub fn refused_in_a_row(&self) -> impl ExactSizeIterator<Item = &str> {
         self.brake.users()
+    }
+
+    /// Other engines count refused users as well, and these are all of them.
+    pub fn recount_refused(&mut self, users: Vec<String>) {
+        self.brake.recount(users);
     }
 
     /// How many events may be rejected without being counted by the brake.

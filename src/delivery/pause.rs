@@ -132,6 +132,11 @@ impl Pause {
     }
 }
 
+/// Whether a pause with this reason stops all lanes of a place also where each has an engine of its own.
+pub fn is_shared(reason: PauseReason) -> bool {
+    reason != PauseReason::ServerError
+}
+
 /// Whether an answer of the API can end a pause with this reason.
 pub(super) fn ends_by_probe(reason: PauseReason) -> bool {
     !matches!(reason, PauseReason::Hold | PauseReason::StoreDamaged)

@@ -11,27 +11,43 @@ use crate::store::{RejectedFilter, Store};
 /// A change that only the sender may make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Command {
+pub enum Command {
     /// Stop sending; enqueue goes on.
     Hold,
     /// Go on after any pause.
     Resume,
     /// The same, and let so many events be rejected whatever the brake would say.
-    ResumeAllowing { rejections: u64 },
+    ResumeAllowing {
+        /// How many.
+        rejections: u64,
+    },
     /// Rejected events go back to the end of their lanes.
     Requeue(Vec<i64>),
     /// Rejected events are forgotten.
     Discard(Vec<i64>),
     /// The same for all up to row `upto` that a filter takes.
-    RequeueMatching { filter: RejectedFilter, upto: i64 },
+    RequeueMatching {
+        /// Which ones.
+        filter: RejectedFilter,
+        /// The last row that was there when the operator asked.
+        upto: i64,
+    },
     /// The same.
-    DiscardMatching { filter: RejectedFilter, upto: i64 },
+    DiscardMatching {
+        /// Which ones.
+        filter: RejectedFilter,
+        /// The last row that was there when the operator asked.
+        upto: i64,
+    },
     /// Events leave a batch in doubt for the rejected store.
     SetAside(Vec<i64>),
     /// The batches in doubt that have one of these events are searched for the events on which the API fails.
     Bisect(Vec<i64>),
     /// An operator knows of so much damage.
-    AcknowledgeDamage { upto: u64 },
+    AcknowledgeDamage {
+        /// How many records.
+        upto: u64,
+    },
     /// Everything is erased that is known of a user. The sender does it, which has the journal and the files.
     Forget {
         /// The `partner_user_id`.

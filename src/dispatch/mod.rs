@@ -19,20 +19,27 @@ mod heads;
 mod measures;
 mod notes;
 mod outcome;
+#[cfg(feature = "internals")]
+mod owned_lane;
 mod pauses;
 mod refusals;
 mod rejected;
 mod spread;
+mod step;
 #[cfg(test)]
 pub(crate) mod tests;
 mod translate;
 mod window;
 
-pub(crate) use self::command::{Carried, Command, in_steps};
+pub use self::command::Command;
+pub(crate) use self::command::{Carried, in_steps};
 pub(crate) use self::erasure::TakenOut;
 pub(crate) use self::notes::{Failed, Note};
+#[cfg(feature = "internals")]
+pub use self::owned_lane::{LaneOptions, OwnedLane, Share};
 pub(crate) use self::pauses::OnPause;
 pub(crate) use self::spread::{NewRuns, Spread, lane_of};
+pub use self::step::{Sent, Then};
 
 use self::commits::{BrakeChange, LaneWrites};
 
@@ -69,7 +76,7 @@ struct Due {
 
 /// What a lane has to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
+pub enum Next {
     /// Send the body.
     Send,
     /// Nothing before this moment, unless something changes.
@@ -304,18 +311,16 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         let user = window
             .first()
             .map(|event| event::user_text(event::user_of(event.fragment)));
+        let refusal = refusals::lone_refusal(due, &verdict);
+        if refusal.is_some() {
+            self.recount_refused()?;
+        }
         let refused_before = self.engine.refused_in_a_row().len();
         let probe_before = self.probe_at();
         let outcome = self
             .engine
             .answered(lane, user.as_deref(), &verdict, now, &mut self.rng);
-        let refused_alone = match &verdict {
-            Verdict::Refused(refusal)
-            | Verdict::TooLarge {
-                refusal: Some(refusal),
-            } if due.events == 1 => user.clone().map(|user| (user, refusal)),
-            _ => None,
-        };
+        let refused_alone = user.clone().zip(refusal);
         self.watch_brake(refused_before, user);
         self.totals.measures.allowed_rejections = self.engine.allowed_rejections();
         if let Verdict::Pause {
@@ -370,19 +375,6 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         }
         self.engine.sending(lane, queue, events, now);
         self.commit_lane(lane, &[])
-    }
-
-    /// The request in flight of `lane` has to be given a connection first: its batch is not in doubt, unless
-    /// it was before. Or it has been, at `connected`: its batch is in doubt in the store when this returns. Says
-    /// which.
-    pub(crate) fn connect(&mut self, lane: usize, connected: Option<Moment>) -> Result<bool> {
-        match connected {
-            Some(now) => self.engine.connected(lane, now),
-            None if !self.engine.connecting(lane) => return Ok(true),
-            None => {}
-        }
-        self.commit_lane(lane, &[])?;
-        Ok(connected.is_some())
     }
 
     /// Runs up to row `row` are sent without waiting for more: a flush waits for them.

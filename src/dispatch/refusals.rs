@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use super::Dispatcher;
+use super::{Dispatcher, Due};
 use crate::clock::Moment;
-use crate::delivery::Refusal;
+use crate::delivery::{Refusal, Verdict};
+use crate::error::Result;
 use crate::log::Level;
 use crate::spelling::quoted;
 use crate::store::Store;
@@ -24,7 +25,26 @@ pub(super) struct Told {
     kept: u64,
 }
 
+/// What the API says of an event that it has refused alone.
+pub(super) fn lone_refusal(due: Due, verdict: &Verdict) -> Option<&Refusal> {
+    match verdict {
+        Verdict::Refused(refusal)
+        | Verdict::TooLarge {
+            refusal: Some(refusal),
+        } if due.events == 1 => Some(refusal),
+        _ => None,
+    }
+}
+
 impl<S: Store + ?Sized> Dispatcher<S> {
+    /// Reads which users were refused in a row, if other processes count as well.
+    pub(crate) fn recount_refused(&mut self) -> Result<()> {
+        if let Some(users) = self.store.refused_in_a_row_anew()? {
+            self.engine.recount_refused(users);
+        }
+        Ok(())
+    }
+
     /// An event of `user` was refused alone. `rejected`: the id under which it is kept; `None`: it stays pending.
     pub(super) fn say_refused_alone(
         &mut self,

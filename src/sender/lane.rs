@@ -10,26 +10,14 @@ use super::vitals::Thread;
 use super::{Shared, no_thread, wake};
 use crate::clock;
 use crate::config::BearerToken;
-use crate::dispatch::{Dispatcher, Next};
+use crate::dispatch::{Next, Sent, Then};
 use crate::error::Result;
 use crate::exchange::Exchange;
 use crate::process::spawn_with_signals_blocked;
-use crate::store::Store;
 use crate::transport::{Stage, Watch};
 
 /// A lane with nothing to do looks again after this, in case a change was missed.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
-
-/// A request that has come to its end.
-struct Sent {
-    /// Of the state that it was taken from.
-    generation: u64,
-    exchange: Exchange,
-    /// How many bytes its body had, and how long it took.
-    bytes: usize,
-    took: Duration,
-    token: Option<Arc<BearerToken>>,
-}
 
 /// Every lane has a thread while somebody wants the sender.
 pub(super) fn start_all(shared: &Arc<Shared>) -> Result<()> {
@@ -77,13 +65,13 @@ pub(super) fn run(shared: &Arc<Shared>, lane: usize) {
             move |stage| note_stage(&shared, lane, generation, stage, &is_marked)
         });
         let exchange = post(shared, token.as_deref(), &body, watch);
-        sent = Some(Sent {
-            generation,
+        let ended = Sent {
             exchange,
             bytes: body.len(),
             took: begun.elapsed(),
             token,
-        });
+        };
+        sent = Some((generation, ended));
     }
     shared.liveness.expect_none(Thread::Lane(lane));
 }
@@ -112,18 +100,9 @@ fn note_stage(
     if session.generation() != generation {
         return Err("the store was opened again".to_owned());
     }
-    if stage == Stage::Connected && is_marked.get() {
-        // The batch was in doubt before. While it waited, another process may have been elected, and settled it.
-        let locked = session.step(|state| state.dispatcher.store.check_lock());
-        shared.release(session);
-        return match locked {
-            Ok(Some(())) => Ok(()),
-            Ok(None) => Err("the store was closed".to_owned()),
-            Err(e) => Err(e.message().to_owned()),
-        };
-    }
     let connected = (stage == Stage::Connected).then(clock::now);
-    let stepped = session.step(|state| state.dispatcher.connect(lane, connected));
+    let was_marked = is_marked.get();
+    let stepped = session.step(|state| state.dispatcher.connect(lane, connected, was_marked));
     shared.release(session);
     // The log's callback may have forked.
     if shared.is_of_parent() {
@@ -133,8 +112,8 @@ fn note_stage(
         Ok(Some(marked)) => {
             is_marked.set(marked);
             match stage {
-                Stage::Connecting => Ok(()),
-                Stage::Connected => before_sending(shared, generation),
+                Stage::Connected if !was_marked => before_sending(shared, generation),
+                Stage::Connecting | Stage::Connected => Ok(()),
             }
         }
         Ok(None) => return Err("the store was closed".to_owned()),
@@ -162,7 +141,7 @@ fn before_sending(shared: &Shared, generation: u64) -> Result<()> {
 fn wait_for_request(
     shared: &Shared,
     lane: usize,
-    mut sent: Option<Sent>,
+    mut sent: Option<(u64, Sent)>,
     body: &mut Vec<u8>,
 ) -> Option<u64> {
     loop {
@@ -180,22 +159,12 @@ fn wait_for_request(
         // A state that was opened since knows the request as in doubt, and repeats it.
         let settled = sent
             .take()
-            .filter(|sent| sent.generation == session.generation());
+            .filter(|(generation, _)| *generation == session.generation())
+            .map(|(_, sent)| sent);
+        let then = if stop { Then::Stop } else { Then::Decide };
         let stepped = session.step(|state| {
             let dispatcher = &mut state.dispatcher;
-            // To settle one batch and to put the next one in doubt is one commit.
-            let next = dispatcher.in_one_commit(lane, |dispatcher| {
-                if let Some(sent) = &settled {
-                    settle(shared, dispatcher, lane, sent)?;
-                }
-                if stop {
-                    return Ok(Next::Idle);
-                }
-                dispatcher.next(lane, clock::now(), body)
-            })?;
-            if next == Next::Send {
-                dispatcher.store.check_lock()?;
-            }
+            let next = dispatcher.step(lane, settled.as_ref(), &shared.token, then, body)?;
             if dispatcher.take_news() || (settled.is_some() && next != Next::Send) {
                 shared.threads.notify_others(&mut seen);
             }
@@ -235,27 +204,4 @@ fn wait_for_request(
             shared.threads.wait(seen, rest);
         }
     }
-}
-
-fn settle<S: Store + ?Sized>(
-    shared: &Shared,
-    dispatcher: &mut Dispatcher<S>,
-    lane: usize,
-    sent: &Sent,
-) -> Result<()> {
-    let token = sent.token.as_deref();
-    dispatcher.measure(&sent.exchange, sent.bytes, sent.took);
-    dispatcher.settle(lane, &sent.exchange, token, clock::now())?;
-    // Replaced while the request was on its way: the refusal was of the old one.
-    if dispatcher.is_token_refused() {
-        if shared
-            .token
-            .differs_from(dispatcher.refused_token.as_deref())
-        {
-            dispatcher.token_replaced()?;
-        } else {
-            shared.token.was_refused();
-        }
-    }
-    Ok(())
 }

@@ -25,7 +25,6 @@ mod session;
 mod state;
 mod take_over;
 mod threads;
-mod token;
 mod upkeep;
 mod vitals;
 mod wake;
@@ -40,7 +39,6 @@ pub(crate) use commands::bad_ones_naming as bad_commands_naming;
 pub use election::Elected;
 pub use flush::Report;
 pub(crate) use threads::Wanted;
-pub(crate) use token::Token;
 pub(crate) use vitals::LOOK_WAIT;
 pub use vitals::{Standing, Vitals};
 
@@ -49,7 +47,7 @@ use self::session::{Damage, Session};
 use self::state::State;
 use self::threads::Threads;
 use self::vitals::Liveness;
-use crate::config::BearerToken;
+use crate::config::{BearerToken, CurrentToken};
 use crate::dispatch::{self, Command};
 use crate::error::{Error, PauseReason, Result};
 use crate::log::Log;
@@ -81,7 +79,7 @@ struct Shared {
     options: SenderOptions,
     connection: transport::Options,
     transport: OnceCell<Transport>,
-    token: Arc<Token>,
+    token: Arc<CurrentToken>,
     flush_interval: Duration,
     liveness: Liveness,
     threads: Threads,
@@ -103,7 +101,7 @@ impl Sender {
         log: Arc<Log>,
         options: SenderOptions,
         connection: transport::Options,
-        token: Token,
+        token: CurrentToken,
         flush_interval: Duration,
     ) -> Self {
         let token = Arc::new(token);
@@ -130,7 +128,7 @@ impl Sender {
     }
 
     /// The token that requests carry.
-    pub(crate) fn token(&self) -> &Token {
+    pub(crate) fn token(&self) -> &CurrentToken {
         &self.shared.token
     }
 

@@ -12,8 +12,8 @@ use std::time::Instant;
 use super::Shared;
 use super::election::Election;
 use super::state::State;
-use super::token::{FileState, Token, UNTOLD};
 use super::upkeep::between_ledgers;
+use crate::config::{CurrentToken, FileState, UNTOLD};
 use crate::dispatch::Note;
 use crate::error::{Error, ErrorKind, PauseReason, Result};
 use crate::log::Level;
@@ -22,7 +22,7 @@ use crate::spool::{Heartbeat, Spool};
 use crate::store;
 
 pub(super) struct Session {
-    token: Arc<Token>,
+    token: Arc<CurrentToken>,
     open: Option<Open>,
     /// Counts openings, so that an answer is never applied to a state that did not send it.
     generation: u64,
@@ -68,7 +68,7 @@ pub(super) fn ledger_in_use(spool: &Spool) -> Option<LedgerState> {
 }
 
 impl Session {
-    pub(super) fn new(token: Arc<Token>) -> Self {
+    pub(super) fn new(token: Arc<CurrentToken>) -> Self {
         Self {
             token,
             open: None,
@@ -233,7 +233,7 @@ impl Session {
 
 impl Open {
     /// Tells the engine that requests carry another token now, if they do.
-    fn tell_token(&mut self, token: &Token) -> Result<()> {
+    fn tell_token(&mut self, token: &CurrentToken) -> Result<()> {
         let version = token.version();
         if self.token_version != version {
             let dispatcher = &mut self.state.dispatcher;

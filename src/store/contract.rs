@@ -176,6 +176,13 @@ pub trait Store: Send {
     /// The users refused alone since the last acceptance, in that order.
     fn refused_in_a_row(&self) -> Vec<String>;
 
+    /// The same as it is now, where other processes count as well. `None`: only this store's commits change it.
+    ///
+    /// Errors: as [`commit`](Self::commit).
+    fn refused_in_a_row_anew(&mut self) -> Result<Option<Vec<String>>> {
+        Ok(None)
+    }
+
     /// The first `limit` rejected events that `filter` takes, by id.
     fn rejected_matching(
         &self,

@@ -144,9 +144,9 @@ fn what_a_request_has_stays_when_its_user_is_erased_and_is_repeated_byte_for_byt
     let has = |body: &[u8]| users_of(body).iter().filter(|user| *user == "gone").count();
     assert_eq!(has(&body), 10);
     // While it waits for a connection, too.
-    dispatcher.connect(0, None).unwrap();
+    dispatcher.connect(0, None, true).unwrap();
     assert_eq!(erase(&mut dispatcher), (390, 10));
-    dispatcher.connect(0, Some(now)).unwrap();
+    dispatcher.connect(0, Some(now), false).unwrap();
     let lost = Exchange::Unsettled {
         why: "lost".to_owned(),
     };

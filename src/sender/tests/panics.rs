@@ -5,12 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::{BearerToken, TokenSource};
+use crate::config::{BearerToken, CurrentToken, TokenSource};
 use crate::delivery::Policy;
 use crate::dispatch;
 use crate::log::{Level, Log};
 use crate::sender::vitals::Thread;
-use crate::sender::{Sender, SenderOptions, Token};
+use crate::sender::{Sender, SenderOptions};
 use crate::spool::{Destination, NetworkFileSystem, Spool};
 use crate::store::LogStore;
 use crate::store::{Change, CommitSafety, Place, Run, Store, Totals};
@@ -76,7 +76,7 @@ pub(in crate::sender) fn sender_of(
         },
         safety: CommitSafety::Process,
     };
-    let token = Token::from_source(token);
+    let token = CurrentToken::from_source(token);
     let connection = transport::Options::new(server.http());
     let interval = options.dispatch.policy.flush_interval;
     Sender::new(spool, log.clone(), options, connection, token, interval)

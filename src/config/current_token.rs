@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwapOption;
 use rustix::fs::Stat;
 
-use crate::config::{BearerToken, TokenSource};
+use super::{BearerToken, TokenSource};
 use crate::error::Result;
 use crate::mutex::lock;
 
 /// The token that requests carry now.
-pub(crate) struct Token {
+pub struct CurrentToken {
     current: ArcSwapOption<BearerToken>,
     /// Grows with each replacement.
     version: AtomicU64,
@@ -31,12 +31,12 @@ pub(crate) struct Token {
 }
 
 /// The version of no token: what an engine knows that was told of none.
-pub(super) const UNTOLD: u64 = 0;
+pub(crate) const UNTOLD: u64 = 0;
 const FIRST_VERSION: u64 = 1;
 
-impl Token {
+impl CurrentToken {
     /// The token of the configuration. A file is read when it is first needed.
-    pub(crate) fn from_source(source: &TokenSource) -> Self {
+    pub fn from_source(source: &TokenSource) -> Self {
         let given = match source {
             TokenSource::Given(token) => Some(Arc::new(token.clone())),
             TokenSource::Absent | TokenSource::File(_) => None,
@@ -66,17 +66,17 @@ impl Token {
     }
 
     /// The token, if there is one.
-    pub(crate) fn current(&self) -> Option<Arc<BearerToken>> {
+    pub fn current(&self) -> Option<Arc<BearerToken>> {
         self.current.load_full()
     }
 
     /// Another number after each replacement of the token.
-    pub(super) fn version(&self) -> u64 {
+    pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
     /// Whether `fingerprint` is that of another token than the one that requests carry now.
-    pub(super) fn differs_from(&self, fingerprint: Option<&[u8]>) -> bool {
+    pub fn differs_from(&self, fingerprint: Option<&[u8]>) -> bool {
         match (self.current(), fingerprint) {
             (None, _) => false,
             (Some(_), None) => true,
@@ -85,12 +85,12 @@ impl Token {
     }
 
     /// The API has refused the current token.
-    pub(super) fn was_refused(&self) {
+    pub(crate) fn was_refused(&self) {
         self.refused.store(self.tag(), Ordering::Relaxed);
     }
 
     /// Whether there is a token, and this process has not just seen it refused.
-    pub(super) fn is_untried(&self) -> bool {
+    pub(crate) fn is_untried(&self) -> bool {
         let tag = self.tag();
         tag != 0 && tag != self.refused.load(Ordering::Relaxed)
     }
@@ -100,7 +100,7 @@ impl Token {
     }
 
     /// Puts `token` in place; says whether it is another one.
-    pub(super) fn replace(&self, token: BearerToken) -> bool {
+    pub fn replace(&self, token: BearerToken) -> bool {
         let same = self
             .current
             .load()
@@ -114,7 +114,9 @@ impl Token {
     }
 
     /// Reads the file if it has changed; says whether another token is in place now.
-    pub(super) fn follow_file(&self) -> Result<bool> {
+    ///
+    /// Errors: as [`BearerToken::read_file`]; the token that was read before stays in place.
+    pub fn follow_file(&self) -> Result<bool> {
         let Some(path) = &self.file else {
             return Ok(false);
         };
@@ -125,12 +127,12 @@ impl Token {
     }
 
     /// How many looks at the file were begun.
-    pub(super) fn looks(&self) -> u64 {
+    pub(crate) fn looks(&self) -> u64 {
         self.looks_begun.load(Ordering::Acquire)
     }
 
     /// Whether what stood in the file when `looks` were begun is known by now.
-    pub(super) fn is_known_since(&self, looks: u64) -> bool {
+    pub(crate) fn is_known_since(&self, looks: u64) -> bool {
         self.file.is_none() || self.looks_ended.load(Ordering::Acquire) > looks
     }
 
@@ -150,16 +152,16 @@ impl Token {
 /// Device, inode, size and time of change of a file: whether it was replaced or rewritten shows
 /// without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileState(u64, u64, u64, i64, i64);
+pub(crate) struct FileState(u64, u64, u64, i64, i64);
 
 impl FileState {
     /// The state of the file at `path`; `None` where it cannot be looked at.
-    pub(super) fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         let about = rustix::fs::stat(path).ok()?;
         Some(Self::from_stat(&about))
     }
 
-    pub(super) fn from_stat(about: &Stat) -> Self {
+    pub(crate) fn from_stat(about: &Stat) -> Self {
         Self(
             about.st_dev,
             about.st_ino,
@@ -177,7 +179,7 @@ mod tests {
     #[test]
     fn a_replaced_token_is_dropped_also_if_it_was_refused_and_is_known_again() {
         let token = |text| BearerToken::new(text).unwrap();
-        let tokens = Token::from_source(&TokenSource::Given(token("old")));
+        let tokens = CurrentToken::from_source(&TokenSource::Given(token("old")));
         assert!(tokens.is_untried());
         tokens.was_refused();
         assert!(!tokens.is_untried());
