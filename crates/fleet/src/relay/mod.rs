@@ -1,4 +1,7 @@
 //! A relay: takes leases of lanes and of the sorter, sorts parcels into runs, and delivers the runs of its lanes.
 
+pub mod board;
+pub mod inbox;
+pub mod lane;
 pub mod lease;
 pub mod pool;
