@@ -14,7 +14,7 @@ macro_rules! internal {
 }
 
 internal! {
-    client clock config delivery error event exchange journal log process spelling spool stats store transport
+    client clock config delivery dispatch error event exchange journal log process spelling spool stats store transport
 }
 
 /// One lane of a store that several processes share, for who owns it.

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use super::in_doubt::in_doubt_rows;
 use super::pending::{Pages, PendingFilter};
-use super::row::{Row, RowReason};
+use super::row::{Row, rejected_row};
 use crate::error::Result;
 use crate::spool::Spool;
-use crate::store::Reader;
-use crate::store::{RejectedFilter, RejectedReason};
+use crate::store::{Reader, RejectedFilter};
 
 /// Rows of a page.
 const PAGE_ROWS: usize = 100;
@@ -88,25 +87,7 @@ impl Cursor {
         };
         for (id, rejected) in store.rejected(filter, PAGE_ROWS)? {
             filter.after_id = id;
-            self.page.push_back(Row {
-                id,
-                reason: match rejected.reason {
-                    RejectedReason::Refused => RowReason::Refused {
-                        may_be_delivered: rejected.may_be_delivered,
-                    },
-                    RejectedReason::Expired => RowReason::Expired {
-                        may_be_delivered: rejected.may_be_delivered,
-                    },
-                    RejectedReason::SetAside => RowReason::SetAside,
-                },
-                http_status: rejected.http_status,
-                first_ms: rejected.first_ms,
-                last_ms: rejected.last_ms,
-                attempts: rejected.attempts,
-                event_json: String::from_utf8_lossy(&rejected.event).into_owned(),
-                api_code: rejected.api_code,
-                message: rejected.message,
-            });
+            self.page.push_back(rejected_row(id, rejected));
         }
         Ok(())
     }

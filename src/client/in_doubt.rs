@@ -1,6 +1,6 @@
 //! The events of the batches in doubt.
 
-use super::row::{Row, RowReason};
+use super::row::{Row, in_doubt_row};
 use crate::error::Result;
 use crate::store::Reader;
 use crate::store::{Place, pending_event_id};
@@ -10,16 +10,6 @@ pub(super) fn in_doubt_count(store: &Reader) -> u64 {
     let lanes = store.lanes();
     let events = lanes.iter().filter_map(|(_, lane)| lane.in_doubt);
     events.map(|batch| u64::from(batch.events)).sum()
-}
-
-fn message(status: Option<u16>) -> String {
-    let answer = match status {
-        Some(status) => {
-            format!("the API answered HTTP {status} to the last request with this event")
-        }
-        None => "no answer came to a request with this event".to_owned(),
-    };
-    answer + "; it is repeated until an answer settles it"
 }
 
 /// The events in doubt, by ID.
@@ -40,17 +30,7 @@ pub(super) fn in_doubt_rows(store: &mut Reader) -> Result<Vec<Row>> {
             })
         });
         for (id, fragment) in events.take(batch.events as usize) {
-            rows.push(Row {
-                id,
-                reason: RowReason::InDoubt,
-                http_status: batch.status,
-                first_ms: batch.first_ms,
-                last_ms: batch.last_ms,
-                attempts: batch.attempts,
-                event_json: String::from_utf8_lossy(fragment).into_owned(),
-                api_code: String::new(),
-                message: message(batch.status),
-            });
+            rows.push(in_doubt_row(id, fragment, &batch));
         }
     }
     rows.sort_unstable_by_key(|row| row.id);

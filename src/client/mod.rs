@@ -44,12 +44,12 @@ pub use self::forwarding::{Forwarded, Waker};
 pub use self::import::{Import, ImportEnd, KnownImport};
 #[cfg(feature = "internals")]
 pub use self::operator::{Purpose, RejectedCount};
-pub use self::pending::PendingFilter;
-pub use self::receipts::{Receipt, Receipts, UserShare};
+pub use self::pending::{FIRST_JOURNAL_ID, PendingFilter, is_listed};
+pub use self::receipts::{Receipt, Receipts, UserShare, receipt_of_row};
 pub use self::recover::{Comparison, compare_copy, recover};
 #[cfg(feature = "internals")]
 pub use self::retry::Retry;
-pub use self::row::{Row, RowReason};
+pub use self::row::{Row, RowReason, in_doubt_row, pending_row, rejected_row};
 #[cfg(feature = "internals")]
 pub use self::search::Search;
 pub use self::spool_client::Client;

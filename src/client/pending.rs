@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::in_doubt::in_doubt_rows;
-use super::row::{Row, RowReason};
+use super::row::{Row, RowReason, pending_row};
 use crate::error::Result;
 use crate::event;
 use crate::journal::round::{Offsets, Round};
@@ -23,7 +23,7 @@ const PAGE_RUNS: usize = 32;
 /// Bytes of events read from the journal at a time.
 const PAGE_BYTES: usize = 256 * 1024;
 /// The first ID of events that no sender has taken over, and which therefore have no row yet.
-pub(super) const FIRST_JOURNAL_ID: i64 = 1 << 62;
+pub const FIRST_JOURNAL_ID: i64 = 1 << 62;
 
 /// Which pending events to list; the default is all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Pages {
                 }
                 let id = pending_event_id(stored.id, number, fragment);
                 if id > self.filter.after_id {
-                    page.push_back(row(id, fragment, enqueued_ms, in_doubt.get(&id)));
+                    page.push_back(pending_row(id, fragment, enqueued_ms, in_doubt.get(&id)));
                 }
             }
         }
@@ -130,7 +130,7 @@ impl Pages {
                 if self.matches(fragment, enqueued_ms) && id > self.filter.after_id {
                     page.push_back(Row {
                         reason: RowReason::Journalled,
-                        ..row(id, fragment, enqueued_ms, None)
+                        ..pending_row(id, fragment, enqueued_ms, None)
                     });
                 }
                 id += 1;
@@ -144,24 +144,20 @@ impl Pages {
 
     fn matches(&self, fragment: &[u8], enqueued_ms: i64) -> bool {
         let user = self.escaped_user.as_deref();
-        user.is_none_or(|user| event::user_of(fragment) == user)
-            && self.filter.from_ms.is_none_or(|from| enqueued_ms >= from)
-            && self.filter.until_ms.is_none_or(|until| enqueued_ms < until)
+        is_listed(&self.filter, user, fragment, enqueued_ms)
     }
 }
 
-fn row(id: i64, fragment: &[u8], enqueued_ms: i64, doubt: Option<&Row>) -> Row {
-    Row {
-        id,
-        reason: doubt.map_or(RowReason::Pending, |doubt| doubt.reason),
-        http_status: None,
-        first_ms: enqueued_ms,
-        last_ms: doubt.map_or(0, |doubt| doubt.last_ms),
-        attempts: doubt.map_or(0, |doubt| doubt.attempts),
-        event_json: String::from_utf8_lossy(fragment).into_owned(),
-        api_code: String::new(),
-        message: doubt.map_or_else(String::new, |doubt| doubt.message.clone()),
-    }
+/// Whether the filter takes an event, whatever its ID. `escaped_user`: the user of the filter as in fragments.
+pub fn is_listed(
+    filter: &PendingFilter,
+    escaped_user: Option<&[u8]>,
+    fragment: &[u8],
+    enqueued_ms: i64,
+) -> bool {
+    escaped_user.is_none_or(|user| event::user_of(fragment) == user)
+        && filter.from_ms.is_none_or(|from| enqueued_ms >= from)
+        && filter.until_ms.is_none_or(|until| enqueued_ms < until)
 }
 
 impl fmt::Debug for Pages {

@@ -49,20 +49,21 @@ impl Receipt {
         }
         sums
     }
+}
 
-    fn from_row(id: i64, row: &Row) -> Self {
-        let users = row.shares.iter().map(|share| UserShare {
-            user: event::user_text(share.user),
-            kinds: share.kinds.map(u32::from),
-        });
-        Self {
-            id,
-            time_ms: row.time_ms,
-            http_status: row.http_status,
-            attempts: row.attempts,
-            events: row.events,
-            users: users.collect(),
-        }
+/// A receipt in a list.
+pub fn receipt_of_row(id: i64, row: &Row) -> Receipt {
+    let users = row.shares.iter().map(|share| UserShare {
+        user: event::user_text(share.user),
+        kinds: share.kinds.map(u32::from),
+    });
+    Receipt {
+        id,
+        time_ms: row.time_ms,
+        http_status: row.http_status,
+        attempts: row.attempts,
+        events: row.events,
+        users: users.collect(),
     }
 }
 
@@ -112,7 +113,7 @@ impl Receipts {
             self.filter.after_id = *id;
             let user = self.escaped_user.as_deref();
             if user.is_none_or(|user| row.shares.iter().any(|share| share.user == user)) {
-                self.page.push_back(Receipt::from_row(*id, row));
+                self.page.push_back(receipt_of_row(*id, row));
             }
         }
         Ok(())

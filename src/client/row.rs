@@ -1,5 +1,7 @@
 //! One event of a list, and why it is listed.
 
+use crate::store::{InDoubt, Rejected, RejectedReason};
+
 /// Why an event is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RowReason {
@@ -59,4 +61,60 @@ pub struct Row {
     pub api_code: String,
     /// The message of the API, or of this library.
     pub message: String,
+}
+
+/// A rejected event in a list.
+pub fn rejected_row(id: i64, rejected: Rejected) -> Row {
+    let may_be_delivered = rejected.may_be_delivered;
+    Row {
+        id,
+        reason: match rejected.reason {
+            RejectedReason::Refused => RowReason::Refused { may_be_delivered },
+            RejectedReason::Expired => RowReason::Expired { may_be_delivered },
+            RejectedReason::SetAside => RowReason::SetAside,
+        },
+        http_status: rejected.http_status,
+        first_ms: rejected.first_ms,
+        last_ms: rejected.last_ms,
+        attempts: rejected.attempts,
+        event_json: String::from_utf8_lossy(&rejected.event).into_owned(),
+        api_code: rejected.api_code,
+        message: rejected.message,
+    }
+}
+
+/// A pending event in a list; `doubt`: what the list of events in doubt has of it.
+pub fn pending_row(id: i64, fragment: &[u8], enqueued_ms: i64, doubt: Option<&Row>) -> Row {
+    Row {
+        id,
+        reason: doubt.map_or(RowReason::Pending, |doubt| doubt.reason),
+        http_status: None,
+        first_ms: enqueued_ms,
+        last_ms: doubt.map_or(0, |doubt| doubt.last_ms),
+        attempts: doubt.map_or(0, |doubt| doubt.attempts),
+        event_json: String::from_utf8_lossy(fragment).into_owned(),
+        api_code: String::new(),
+        message: doubt.map_or_else(String::new, |doubt| doubt.message.clone()),
+    }
+}
+
+/// An event of a batch in doubt in the list of those.
+pub fn in_doubt_row(id: i64, fragment: &[u8], batch: &InDoubt) -> Row {
+    let answer = match batch.status {
+        Some(status) => {
+            format!("the API answered HTTP {status} to the last request with this event")
+        }
+        None => "no answer came to a request with this event".to_owned(),
+    };
+    Row {
+        id,
+        reason: RowReason::InDoubt,
+        http_status: batch.status,
+        first_ms: batch.first_ms,
+        last_ms: batch.last_ms,
+        attempts: batch.attempts,
+        event_json: String::from_utf8_lossy(fragment).into_owned(),
+        api_code: String::new(),
+        message: answer + "; it is repeated until an answer settles it",
+    }
 }

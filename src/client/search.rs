@@ -6,7 +6,7 @@
 use super::spool_client::Client;
 use crate::dispatch::Command;
 use crate::error::Result;
-use crate::store::{Place, Reader, pending_event_id};
+use crate::store::{LaneState, Place, Reader, Rest, pending_event_id};
 
 /// How far the search for events on which the API fails has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +23,33 @@ pub struct Search {
     /// The ID of the first event of each queue that has one. An event leaves its queue only at the head,
     /// so one of a batch in doubt has left once no event of the batch is a head.
     pub heads: Vec<i64>,
+}
+
+impl Search {
+    /// Adds a lane, of whose queues the events with the IDs `first` are the first.
+    pub fn add(&mut self, state: &LaneState, rest: &Rest, first: [Option<i64>; 2]) {
+        let alone = state.in_doubt.filter(|batch| batch.events == 1);
+        let alone = alone.filter(|_| rest.server_errors > 0);
+        for ((queue, of_queue), first) in (0..).zip(&state.queues).zip(first) {
+            // A group of which nothing was in doubt comes from a refusal.
+            let searched = if of_queue.doubtful > 0 {
+                of_queue.group
+            } else {
+                0
+            };
+            self.left += u64::from(searched);
+            self.heads.extend(first);
+            if searched > 0 {
+                self.searched.extend(first);
+            }
+            if searched == 1 {
+                self.alone.extend(first);
+            }
+            if searched > 0 && alone.is_some_and(|batch| batch.queue == queue) {
+                self.found.extend(first);
+            }
+        }
+    }
 }
 
 impl Client {
@@ -43,28 +70,9 @@ impl Client {
         };
         let mut search = Search::default();
         for (lane, state) in store.lanes() {
-            let alone = state.in_doubt.filter(|batch| batch.events == 1);
-            let alone = alone.filter(|_| store.rest(lane).server_errors > 0);
-            for (queue, of_queue) in (0..).zip(&state.queues) {
-                // A group of which nothing was in doubt comes from a refusal.
-                let searched = if of_queue.doubtful > 0 {
-                    of_queue.group
-                } else {
-                    0
-                };
-                search.left += u64::from(searched);
-                let first = first_id(&mut store, Place { lane, queue })?;
-                search.heads.extend(first);
-                if searched > 0 {
-                    search.searched.extend(first);
-                }
-                if searched == 1 {
-                    search.alone.extend(first);
-                }
-                if searched > 0 && alone.is_some_and(|batch| batch.queue == queue) {
-                    search.found.extend(first);
-                }
-            }
+            let first = [0, 1].map(|queue| first_id(&mut store, Place { lane, queue }));
+            let [regular, suspects] = first;
+            search.add(&state, &store.rest(lane), [regular?, suspects?]);
         }
         Ok(search)
     }

@@ -7,7 +7,7 @@ use crate::store::{Change, Place, Run};
 const RUN_EVENTS: usize = 100;
 
 /// The lane of a user, the same for ever: order per user hangs on it.
-pub(crate) fn lane_of(escaped_user: &[u8], lanes: usize) -> usize {
+pub fn lane_of(escaped_user: &[u8], lanes: usize) -> usize {
     crc32c::crc32c(escaped_user) as usize % lanes.max(1)
 }
 

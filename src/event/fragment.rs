@@ -54,7 +54,7 @@ pub fn escaped_user(user: &str) -> Vec<u8> {
 }
 
 /// What stands in each fragment of this escaped user, and in no fragment of another one.
-pub(crate) fn mark_of_user(escaped: &[u8]) -> Vec<u8> {
+pub fn mark_of_user(escaped: &[u8]) -> Vec<u8> {
     [USER, escaped, EVENT].concat()
 }
 

@@ -272,7 +272,7 @@ pub struct Suspect {
 
 /// What an event of a pending run is called in lists: its run, its place there, and some bits of its
 /// bytes, so that a number from an old list never means another event.
-pub(crate) fn pending_event_id(run: i64, place: usize, fragment: &[u8]) -> i64 {
+pub fn pending_event_id(run: i64, place: usize, fragment: &[u8]) -> i64 {
     let check = i64::from(crc32c::crc32c(fragment) & ((1 << CHECK_BITS) - 1));
     ((run * PLACES + place as i64) << CHECK_BITS) | check
 }

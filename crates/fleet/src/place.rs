@@ -50,13 +50,12 @@ impl Place {
         })
     }
 
-    /// Asks the database, and refuses one that this program must not work in.
+    /// Refuses a schema that this program does not know.
     ///
     /// # Errors
-    /// As [`read`](Self::read); [`Outcome::Unusable`] for another version; [`WRONG_PLACE`] for a clone.
-    pub fn of(connection: &mut Connection) -> Result<Self> {
-        let place = Self::read(connection)?;
-        let version = place.version;
+    /// [`Outcome::Unusable`]: what to do about it.
+    pub fn check_version(&self) -> Result<()> {
+        let version = self.version;
         if version > VERSION {
             return Err(unusable(format!(
                 "the database has version {version} of the schema, and this program knows up to {VERSION}; use a newer one"
@@ -67,6 +66,16 @@ impl Place {
                 "the database has version {version} of the schema, and this program needs {OLDEST_VERSION}; run: meditopia fleet upgrade"
             )));
         }
+        Ok(())
+    }
+
+    /// Asks the database, and refuses one that this program must not work in.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); [`Outcome::Unusable`] for another version; [`WRONG_PLACE`] for a clone.
+    pub fn of(connection: &mut Connection) -> Result<Self> {
+        let place = Self::read(connection)?;
+        place.check_version()?;
         match place.is_at_home {
             true => Ok(place),
             false => Err(Failure::new(

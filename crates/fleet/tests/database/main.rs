@@ -9,6 +9,7 @@ mod forward;
 mod lane_store;
 mod lease;
 mod library;
+mod look;
 mod outbox;
 mod outbox_examples;
 mod pool;
