@@ -38,8 +38,7 @@ pub(crate) use self::notes::{Failed, Note};
 #[cfg(feature = "internals")]
 pub use self::owned_lane::{LaneOptions, OwnedLane, Share};
 pub(crate) use self::pauses::OnPause;
-pub use self::spread::lane_of;
-pub(crate) use self::spread::{NewRuns, Spread};
+pub use self::spread::{NewRuns, Spread, lane_of};
 pub use self::step::{Sent, Then};
 
 use self::commits::{BrakeChange, LaneWrites};

@@ -12,7 +12,7 @@ pub fn lane_of(escaped_user: &[u8], lanes: usize) -> usize {
 }
 
 /// Spreads events over lanes.
-pub(crate) struct Spread {
+pub struct Spread {
     new: NewRuns,
     /// The run of each lane that has room for more.
     open: Vec<Run>,
@@ -20,7 +20,7 @@ pub(crate) struct Spread {
 
 /// Runs for the ends of the lanes' regular queues.
 #[derive(Debug, Default)]
-pub(crate) struct NewRuns {
+pub struct NewRuns {
     runs: Vec<(Place, Run)>,
     pub(super) events: u64,
     pub(super) bytes: u64,
@@ -28,7 +28,7 @@ pub(crate) struct NewRuns {
 
 impl Spread {
     /// Over so many lanes.
-    pub(crate) fn over(lanes: usize) -> Self {
+    pub fn over(lanes: usize) -> Self {
         Self {
             new: NewRuns::default(),
             open: vec![Run::default(); lanes],
@@ -36,7 +36,7 @@ impl Spread {
     }
 
     /// The next event.
-    pub(crate) fn push(&mut self, fragment: &[u8], enqueued_ms: i64) {
+    pub fn push(&mut self, fragment: &[u8], enqueued_ms: i64) {
         let lane = match self.open.len() {
             1 => 0,
             lanes => lane_of(event::user_of(fragment), lanes),
@@ -51,7 +51,7 @@ impl Spread {
     }
 
     /// What they make.
-    pub(crate) fn into_runs(self) -> NewRuns {
+    pub fn into_runs(self) -> NewRuns {
         let Self { mut new, open } = self;
         let rest = open.into_iter().enumerate();
         let rest = rest.filter(|(_, run)| !run.slots.is_empty());
@@ -75,6 +75,12 @@ impl NewRuns {
     #[cfg(feature = "internals")]
     pub(crate) fn into_single_lane(self) -> Vec<Run> {
         self.runs.into_iter().map(|(_, run)| run).collect()
+    }
+
+    /// The runs, those of a lane in its order.
+    #[cfg(feature = "internals")]
+    pub fn by_place(self) -> Vec<(Place, Run)> {
+        self.runs
     }
 
     /// The queues that they go to.

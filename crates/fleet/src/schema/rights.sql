@@ -15,11 +15,12 @@ GRANT SELECT ON ALL TABLES IN SCHEMA meditopia TO meditopia_relay;
 GRANT UPDATE (hold) ON meditopia.meta TO meditopia_relay;
 GRANT INSERT, DELETE ON meditopia.parcel TO meditopia_relay;
 GRANT USAGE ON SEQUENCE meditopia.parcel_id TO meditopia_relay;
+GRANT INSERT, DELETE ON meditopia.damaged_parcel TO meditopia_relay;
 GRANT UPDATE ON meditopia.lane, meditopia.sorter TO meditopia_relay;
 GRANT INSERT, UPDATE, DELETE ON meditopia.run, meditopia.suspect, meditopia.refused_in_a_row, meditopia.command,
   meditopia.relay, meditopia.rejected TO meditopia_relay;
 GRANT INSERT ON meditopia.receipt TO meditopia_relay;
-GRANT EXECUTE ON FUNCTION meditopia.require(bool, text), meditopia.keep_receipts(int),
+GRANT EXECUTE ON FUNCTION meditopia.require(bool, text), meditopia.next_parcel_id(), meditopia.keep_receipts(int),
   meditopia.forget_closed_spools(int) TO meditopia_relay;
 
 -- An operator looks.

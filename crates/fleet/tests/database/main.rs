@@ -14,6 +14,8 @@ mod outbox;
 mod outbox_examples;
 mod pool;
 mod pooler;
+mod relay_rows;
 mod roles;
 mod schema;
+mod sorter;
 mod tls;

@@ -143,3 +143,29 @@ fn a_pool_refuses_a_copy_and_a_fleet_that_has_become_another_one() {
         "{refused}"
     );
 }
+
+#[test]
+fn while_the_database_is_away_one_attempt_serves_all_who_ask() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let pool = Pool::new(
+        address(&format!(
+            "postgres://u@{}/d",
+            listener.local_addr().unwrap()
+        )),
+        2,
+    );
+    let attempts = std::sync::Arc::new(AtomicUsize::new(0));
+    let counted = attempts.clone();
+    // It ends every connection. The thread ends with the test program.
+    std::thread::spawn(move || {
+        while listener.accept().is_ok() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    for _ in 0..1_000 {
+        let failure = pool.with(backend).unwrap_err();
+        assert_eq!(*failure.outcome(), Outcome::Unreachable);
+    }
+    let attempts = attempts.load(Ordering::SeqCst);
+    assert!((1..100).contains(&attempts), "{attempts}");
+}

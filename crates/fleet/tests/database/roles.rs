@@ -21,8 +21,9 @@ const RIGHTS: &str = "
   ) AS granted
   WHERE grantee <> 'meditopia_owner'::regrole ORDER BY 1";
 
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "command",
+    "damaged_parcel",
     "host",
     "lane",
     "meta",
@@ -70,13 +71,18 @@ fn each_role_has_the_rights_of_its_job_and_no_other() {
     allow("relay", "UPDATE", &delivered);
     allow("relay", "DELETE", &delivered);
     allow("relay", "UPDATE", &["lane", "sorter", "meta.hold"]);
-    allow("relay", "INSERT", &["parcel", "receipt"]);
-    allow("relay", "DELETE", &["parcel"]);
+    allow("relay", "INSERT", &["parcel", "damaged_parcel", "receipt"]);
+    allow("relay", "DELETE", &["parcel", "damaged_parcel"]);
     allow("relay", "USAGE", &["parcel_id"]);
     allow(
         "relay",
         "EXECUTE",
-        &["require()", "keep_receipts()", "forget_closed_spools()"],
+        &[
+            "require()",
+            "next_parcel_id()",
+            "keep_receipts()",
+            "forget_closed_spools()",
+        ],
     );
     expected.sort();
     let mut found: Vec<_> = server
