@@ -90,7 +90,8 @@ impl LeaseHandle {
     }
 
     /// Whether another relay has the lane, the database is older than what was read of it, or it was given up.
-    /// Nothing that is known of the lane is true any more. Never blocks.
+    /// Nothing that is known of the lane is true any more: if another relay does not have it, it has to be
+    /// [opened again](super::LaneStore::open_again). Never blocks.
     pub fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Acquire)
     }
@@ -119,15 +120,16 @@ impl LeaseHandle {
         }
     }
 
-    /// Reads the row again after an error; `None`: it is lost.
+    /// Reads the row again after an error; `None`: it is lost. Else what was lost was only what was known of it.
     pub(super) fn read_again(&self) -> Result<Option<Row>> {
         let length = self.lengths.in_doubt;
+        if self.held().lease.is_none() {
+            return Ok(None);
+        }
         let row = self.act(length, |connection, lease| {
             lease.read_again(connection, length)
         })?;
-        if row.is_none() {
-            self.is_lost.store(true, Ordering::Release);
-        }
+        self.is_lost.store(row.is_none(), Ordering::Release);
         Ok(row)
     }
 

@@ -183,14 +183,14 @@ impl State {
     }
 
     /// The runs of the batch in doubt that stand in the database.
-    pub(super) fn runs_in_doubt(&self, draft: &Draft) -> (i16, Vec<&Known>) {
+    pub(super) fn runs_in_doubt(&self, draft: &Draft) -> (u8, Vec<&Known>) {
         let Some(batch) = self.saved.state.in_doubt else {
             return (0, Vec::new());
         };
         let known = &self.known[usize::from(batch.queue.min(1))];
         let runs = known.head(batch.events);
         let is_stored = |run: &&Known| batch.queue == 0 || !draft.appended.contains_key(&run.id);
-        (i16::from(batch.queue), runs.filter(is_stored).collect())
+        (batch.queue, runs.filter(is_stored).collect())
     }
 
     /// Events that wait.

@@ -80,7 +80,7 @@ impl<'a> Step<'a> {
             false => "",
         };
         format!(
-            "WITH {parts}\nSELECT meditopia.require(checked.wrong IS NULL, checked.wrong), {SERVER_MS}{refused}\nFROM (SELECT CASE{checks} END AS wrong) AS checked"
+            "WITH {parts}\nSELECT meditopia.require(checked.wrong IS NULL, checked.wrong), {SERVER_MS}{refused}\nFROM (SELECT CASE{checks} END AS wrong OFFSET 0) AS checked"
         )
     }
 
@@ -140,57 +140,78 @@ impl<'a> Step<'a> {
         self.check(format!("(SELECT count(*) FROM {name}) = {rows}"), wrong);
     }
 
-    /// Names runs: a table `t` of their ids, checksums and queues.
-    fn name_runs(&mut self, runs: impl Iterator<Item = (u8, i64, &'a [u8])>) -> String {
-        let (mut queues, mut ids, mut sums) = (Vec::new(), Vec::new(), Vec::new());
-        for (queue, id, sum) in runs {
-            queues.push(i16::from(queue));
-            ids.push(id);
-            sums.push(sum);
-        }
+    /// Names runs of a queue: a table `t` of their ids and checksums and these columns, and what finds them in `r`.
+    ///
+    /// They stand side by side, but for a few between them. Their range is said with constants, so that it is looked up
+    /// in the index whatever the statistics say: where they are old, the planner believes that a lane is empty and
+    /// would walk all of it.
+    fn name_runs(
+        &mut self,
+        queue: u8,
+        runs: &[(i64, &'a [u8])],
+        more: &[(&str, String)],
+    ) -> (String, String) {
+        let ids: Vec<i64> = runs.iter().map(|(id, _)| *id).collect();
+        let sums: Vec<&[u8]> = runs.iter().map(|(_, sum)| *sum).collect();
+        let range = [ids.iter().min(), ids.iter().max()].map(|id| id.copied().unwrap_or(0));
         let p = &mut self.parameters;
-        let queues = p.add(queues, Type::INT2_ARRAY);
-        let ids = p.add(ids, Type::INT8_ARRAY);
-        let sums = p.add(sums, Type::BYTEA_ARRAY);
-        format!("{queues}, {ids}, {sums}")
+        let [first, last] = range.map(|id| p.add(id, Type::INT8));
+        let queue = p.add(i16::from(queue), Type::INT2);
+        let mut values = vec![p.add(ids, Type::INT8_ARRAY), p.add(sums, Type::BYTEA_ARRAY)];
+        let mut names = vec!["id", "checksum"];
+        for (name, value) in more {
+            names.push(name);
+            values.push(value.clone());
+        }
+        (
+            format!("unnest({}) AS t({})", values.join(", "), names.join(", ")),
+            format!(
+                "r.lane = $1 AND r.queue = {queue} AND r.id BETWEEN {first} AND {last} AND r.id = t.id AND r.checksum = t.checksum"
+            ),
+        )
     }
 
     fn settle(&mut self, settled: &'a [(u8, Known)]) {
-        if settled.is_empty() {
-            return;
+        for queue in [0, 1] {
+            let runs = settled.iter().filter(|(of, _)| *of == queue);
+            let runs: Vec<_> = runs.map(|(_, run)| (run.id, &run.checksum[..])).collect();
+            if runs.is_empty() {
+                continue;
+            }
+            let (named, found) = self.name_runs(queue, &runs, &[]);
+            self.touch(
+                &format!("gone_{queue}"),
+                &format!(
+                    "DELETE FROM meditopia.run r USING mine, {named} WHERE {found} RETURNING 1"
+                ),
+                runs.len(),
+                "a run that is settled is not in the database as it was read",
+            );
         }
-        let runs = settled.iter();
-        let named = self.name_runs(runs.map(|(queue, run)| (*queue, run.id, &run.checksum[..])));
-        self.touch(
-            "gone",
-            &format!(
-                "DELETE FROM meditopia.run r USING mine, unnest({named}) AS t(queue, id, checksum)
-                WHERE r.lane = $1 AND r.queue = t.queue AND r.id = t.id AND r.checksum = t.checksum RETURNING 1"
-            ),
-            settled.len(),
-            "a run that is delivered is not in the database as it was read",
-        );
     }
 
     fn mark(&mut self, draft: &'a Draft) {
-        if draft.marked.is_empty() {
-            return;
+        for queue in [0, 1] {
+            let marked = || draft.marked.iter().filter(|((of, _), _)| *of == queue);
+            let runs: Vec<_> = marked()
+                .map(|((_, id), (sum, _))| (*id, &sum[..]))
+                .collect();
+            if runs.is_empty() {
+                continue;
+            }
+            let marks = marked().map(|(_, (_, marks))| encode_marks(*marks));
+            let marks = marks.collect::<Vec<_>>();
+            let marks = self.parameters.add(marks, Type::BYTEA_ARRAY);
+            let (named, found) = self.name_runs(queue, &runs, &[("marks", marks)]);
+            self.touch(
+                &format!("marked_{queue}"),
+                &format!(
+                    "UPDATE meditopia.run r SET marks = t.marks FROM mine, {named} WHERE {found} RETURNING 1"
+                ),
+                runs.len(),
+                "a run that events have left is not in the database as it was read",
+            );
         }
-        let runs = draft.marked.iter();
-        let named = self.name_runs(runs.map(|((queue, id), (sum, _))| (*queue, *id, &sum[..])));
-        let marks = draft.marked.values().map(|(_, marks)| encode_marks(*marks));
-        let marks = self
-            .parameters
-            .add(marks.collect::<Vec<_>>(), Type::BYTEA_ARRAY);
-        self.touch(
-            "marked",
-            &format!(
-                "UPDATE meditopia.run r SET marks = t.marks FROM mine, unnest({named}, {marks}) AS t(queue, id, checksum, marks)
-                WHERE r.lane = $1 AND r.queue = t.queue AND r.id = t.id AND r.checksum = t.checksum RETURNING 1"
-            ),
-            draft.marked.len(),
-            "a run that events have left is not in the database as it was read",
-        );
     }
 
     fn append(&mut self, draft: &'a Draft) {
@@ -235,16 +256,12 @@ impl<'a> Step<'a> {
         if runs.is_empty() {
             return;
         }
-        let rows = runs.len();
-        let queue = queue as u8;
-        let named = self.name_runs(runs.iter().map(|run| (queue, run.id, &run.checksum[..])));
+        let runs: Vec<_> = runs.iter().map(|run| (run.id, &run.checksum[..])).collect();
+        let (named, found) = self.name_runs(queue, &runs, &[]);
         self.touch(
             "sent",
-            &format!(
-                "SELECT FROM unnest({named}) AS t(queue, id, checksum) JOIN meditopia.run r
-                ON r.lane = $1 AND r.queue = t.queue AND r.id = t.id AND r.checksum = t.checksum"
-            ),
-            rows,
+            &format!("SELECT FROM {named} JOIN meditopia.run r ON {found}"),
+            runs.len(),
             "a run that was to be sent is not in the database as it was read",
         );
     }

@@ -31,7 +31,12 @@ pub fn plan() -> Plan {
 /// A database with a fleet on the server that tests share.
 pub fn set_up() -> (&'static PostgresServer, String) {
     let server = PostgresServer::shared();
+    (server, set_up_on(server))
+}
+
+/// The same on another server.
+pub fn set_up_on(server: &PostgresServer) -> String {
     let database = server.create_database();
     schema::install(&mut connect(&server.url(&database)), &plan()).unwrap();
-    (server, database)
+    database
 }

@@ -27,39 +27,78 @@ pub const LENGTHS: LeaseLengths = LeaseLengths {
 pub struct InDatabase {
     pub server: &'static PostgresServer,
     pub database: String,
+    /// Of a relay, which has a relay's rights.
     pub pool: Arc<Pool>,
+    /// Of a superuser.
+    others: Pool,
+}
+
+/// Makes the user that relays log in as.
+pub fn make_relay_user(server: &PostgresServer, database: &str) -> &'static str {
+    server.sql(
+        database,
+        "DO $$ BEGIN CREATE ROLE lane_owner LOGIN IN ROLE meditopia_relay;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
+    );
+    "lane_owner"
 }
 
 impl InDatabase {
     pub fn new() -> Self {
         let (server, database) = set_up();
-        let pool = Pool::new(address(&server.url(&database)), 2);
+        Self::of(server, database)
+    }
+
+    pub fn of(server: &'static PostgresServer, database: String) -> Self {
+        let user = make_relay_user(server, &database);
+        let pool = Pool::new(address(&server.url_as(user, &database)), 2);
+        let others = Pool::new(address(&server.url(&database)), 1);
         Self {
             server,
             database,
             pool: Arc::new(pool),
+            others,
         }
+    }
+
+    /// A pool of a relay whose connections go through this port.
+    pub fn pool_through(&self, port: u16) -> Arc<Pool> {
+        let url = format!("postgres://lane_owner@127.0.0.1:{port}/{}", self.database);
+        Arc::new(Pool::new(address(&url), 1))
     }
 
     /// Takes the lane over, whoever has it.
     pub fn take_over(&self) -> LaneStore {
-        self.sql("UPDATE meditopia.lane SET lease_until = '-infinity'");
-        let opened = LaneStore::open(self.pool.clone(), LANE, &random_uuid(), LENGTHS);
-        opened.unwrap().unwrap()
+        self.take_over_by(&self.pool)
     }
 
+    pub fn take_over_by(&self, pool: &Arc<Pool>) -> LaneStore {
+        self.try_to_take_over(pool).unwrap()
+    }
+
+    pub fn try_to_take_over(&self, pool: &Arc<Pool>) -> Option<LaneStore> {
+        self.sql("UPDATE meditopia.lane SET lease_until = '-infinity'");
+        LaneStore::open(pool.clone(), LANE, &random_uuid(), LENGTHS).unwrap()
+    }
+
+    /// One statement of a superuser, and the texts of its rows.
     #[track_caller]
     pub fn sql(&self, sql: &str) -> String {
-        let simple = self.pool.with(|connection| {
+        let rows = self.others.with(|connection| {
             let rows = connection.query(sql, &[])?;
-            rows.iter()
-                .map(|row| column::<String>(row, 0))
-                .collect::<Result<Vec<_>, _>>()
+            let texts = rows.iter().map(|row| column::<String>(row, 0));
+            texts.collect::<Result<Vec<_>, _>>()
         });
-        simple.unwrap().join("\n")
+        rows.unwrap().join("\n")
     }
 
-    /// Appends runs to the regular queue as the sorter does.
+    /// The step of the lane.
+    pub fn step(&self) -> i64 {
+        let step = format!("SELECT step::text FROM meditopia.lane WHERE lane = {LANE}");
+        self.sql(&step).parse().unwrap()
+    }
+
+    /// Appends runs to the regular queue as the sorter does, in one statement.
     pub fn sort(&self, runs: &[&Run]) {
         // The ids of both queues are times; within a millisecond they may be the same, and lists would name runs by them.
         let past = "SELECT (extract(epoch FROM clock_timestamp()) * 1000 - 1735689600000 > max(last_suspect_run) + 1)::text FROM meditopia.lane";
@@ -69,13 +108,10 @@ impl InDatabase {
         let bodies: Vec<&[u8]> = runs.iter().map(|run| &run.body[..]).collect();
         let slots: Vec<_> = runs.iter().map(|run| encode_slots(&run.slots)).collect();
         let sums = bodies.iter().zip(&slots);
-        let sums: Vec<_> = sums
-            .into_iter()
-            .map(|(body, slots)| checksum(body, slots))
-            .collect();
+        let sums: Vec<_> = sums.map(|(body, slots)| checksum(body, slots)).collect();
         let sums: Vec<&[u8]> = sums.iter().map(|sum| &sum[..]).collect();
         let events: Vec<i16> = runs.iter().map(|run| run.slots.len() as i16).collect();
-        let sorted = self.pool.with(|connection| {
+        let sorted = self.others.with(|connection| {
             connection.query(
                 "WITH before AS (SELECT greatest(last_run + 1, floor(extract(epoch FROM clock_timestamp()) * 1000 - 1735689600000)::bigint) AS id FROM meditopia.sorter),
                 mine AS (UPDATE meditopia.sorter SET step = step + 1, last_run = before.id + $6 - 1,

@@ -2,3 +2,9 @@
 
 mod conformance;
 mod kept;
+mod leases;
+mod lost_answers;
+mod owners;
+mod plans;
+mod proxy;
+mod rows;
