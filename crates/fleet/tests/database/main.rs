@@ -15,6 +15,7 @@ mod outbox_examples;
 mod pool;
 mod pooler;
 mod relay_rows;
+mod relay_statements;
 mod roles;
 mod schema;
 mod sorter;
