@@ -162,7 +162,7 @@ pub trait Store: Send {
     /// and `limit` is not 0. `after` may be a run that is settled; behind 0 stand all.
     fn runs(&mut self, place: Place, after: i64, limit: usize) -> Result<Vec<StoredRun>>;
 
-    /// The last run ever appended; 0: none.
+    /// The last run ever appended, as far as is known without asking; 0: none.
     fn last_run(&self) -> i64;
 
     /// The earliest origin of all runs that are not settled, wherever they stand in their queues; `None`:
@@ -173,7 +173,7 @@ pub trait Store: Send {
     /// All suspects, in any order.
     fn suspects(&self) -> Vec<Suspect>;
 
-    /// The users refused alone since the last acceptance, in that order.
+    /// The users refused alone since the last acceptance, in any order.
     fn refused_in_a_row(&self) -> Vec<String>;
 
     /// The same as it is now, where other processes count as well. `None`: only this store's commits change it.
@@ -202,7 +202,8 @@ pub trait Store: Send {
     /// The number of lanes that pending runs are spread over; 0: not decided yet.
     fn lanes(&self) -> u8;
 
-    /// The sums.
+    /// The sums. What is pending has changed with every run that was read, also where somebody else appends them; its
+    /// bytes are 0 where nobody counts them.
     fn totals(&self) -> Totals;
 }
 
