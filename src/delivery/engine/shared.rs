@@ -44,9 +44,4 @@ impl Engine {
     pub fn not_before(&mut self, slot: Option<Moment>) {
         self.next_slot = slot;
     }
-
-    /// Whether the request in flight probes the pause.
-    pub fn is_probing(&self) -> bool {
-        self.probing.is_some_and(|lane| lane != ELSEWHERE)
-    }
 }

@@ -4,6 +4,7 @@ mod batches;
 mod brake;
 mod in_doubt;
 mod pauses;
+mod shared;
 
 use super::answers::SERVER_ERRORS_MAX;
 use super::*;

@@ -96,6 +96,18 @@ impl LeaseHandle {
         self.is_lost.load(Ordering::Acquire)
     }
 
+    /// Whether a batch is in doubt, as it was read: it decides how long the lease is renewed for.
+    pub(super) fn note_in_doubt(&self, is_in_doubt: bool) {
+        self.held().length = self.length(is_in_doubt);
+    }
+
+    fn length(&self, is_in_doubt: bool) -> Duration {
+        match is_in_doubt {
+            true => self.lengths.in_doubt,
+            false => self.lengths.idle,
+        }
+    }
+
     /// Renews it while the lane has no step to take. Blocks as long as a statement may take.
     ///
     /// # Errors
@@ -140,10 +152,7 @@ impl LeaseHandle {
         is_in_doubt: bool,
         make: impl FnOnce(&mut Connection, &Lease, f64) -> Result<T>,
     ) -> Result<T> {
-        let length = match is_in_doubt {
-            true => self.lengths.in_doubt,
-            false => self.lengths.idle,
-        };
+        let length = self.length(is_in_doubt);
         self.act(length, |connection, lease| {
             let sent = clock::now();
             let made = make(connection, lease, length.as_secs_f64())?;

@@ -90,6 +90,7 @@ impl LaneStore {
         let state = lease
             .pool
             .with(|connection| opening::read(connection, lane, row))?;
+        lease.note_in_doubt(state.saved.state.in_doubt.is_some());
         Ok(Self {
             lease,
             state,

@@ -251,7 +251,9 @@ impl Shared {
             return true;
         }
         if tokens.current().is_none() && self.state.pause().is_none() {
-            log.error(format_args!("paused (auth): {why_none}; every event is kept"));
+            log.error(format_args!(
+                "paused (auth): {why_none}; every event is kept"
+            ));
             let pause = Pause::new(PauseReason::Auth, why_none, now);
             self.state.begin_pause(pause, None, now);
             return true;
@@ -266,5 +268,93 @@ impl Shared {
 
     fn wake_all(&self) {
         self.inboxes.values().for_each(|inbox| inbox.look());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use meditopia::internals::config::{BearerToken, TokenSource};
+
+    use super::*;
+
+    fn board(policy: &Policy, token: &TokenSource) -> (Board, Arc<CurrentToken>) {
+        let tokens = Arc::new(CurrentToken::from_source(token));
+        let log = Arc::new(Log::new(None));
+        (Board::new(policy, tokens.clone(), log), tokens)
+    }
+
+    fn reason(board: &Board) -> Option<PauseReason> {
+        board.pause().map(|pause| pause.reason)
+    }
+
+    #[test]
+    fn the_pace_of_a_relay_is_that_of_all_its_lanes() {
+        let policy = Policy {
+            max_requests_per_s: NonZeroU32::new(4),
+            ..Policy::default()
+        };
+        let token = TokenSource::Given(BearerToken::new("token").unwrap());
+        let (board, _) = board(&policy, &token);
+        let now = clock::now();
+        assert_eq!(board.begin(0, now).share.not_before, None);
+        let slot = now.after(Duration::from_millis(250));
+        assert_eq!(board.begin(1, now).share.not_before, Some(slot));
+    }
+
+    #[test]
+    fn without_a_token_all_lanes_stop_until_there_is_one() {
+        let (board, tokens) = board(&Policy::default(), &TokenSource::Absent);
+        let turn = board.begin(0, clock::now());
+        assert!(turn.share.pause.is_some() && !turn.share.may_probe);
+        assert_eq!(reason(&board), Some(PauseReason::Auth));
+
+        tokens.replace(BearerToken::new("token").unwrap());
+
+        assert!(board.begin(1, clock::now()).share.pause.is_none());
+        assert_eq!(reason(&board), None);
+    }
+
+    #[test]
+    fn a_file_without_a_token_is_named_in_the_pause_and_one_that_gets_a_token_ends_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        let (board, _) = board(&Policy::default(), &TokenSource::File(path.clone()));
+        board.follow_token();
+        let pause = board.pause().unwrap();
+        assert!(pause.message.contains("bearer_token_file"), "{pause:?}");
+
+        std::fs::write(&path, "token").unwrap();
+        board.follow_token();
+
+        assert_eq!(board.pause(), None);
+    }
+
+    #[test]
+    fn the_token_that_was_refused_ends_no_pause_and_another_one_does() {
+        let token = || BearerToken::new("refused").unwrap();
+        let (board, tokens) = board(&Policy::default(), &TokenSource::Given(token()));
+        let refused = [[0; 16].as_slice(), b"not the token's"].concat();
+        let pause = Pause::new(PauseReason::Auth, "refused", clock::now());
+        let begin = |fingerprint: &[u8]| {
+            let pause = pause.clone();
+            let mut shared = board.lock();
+            shared
+                .state
+                .begin_pause(pause, Some(fingerprint), clock::now());
+        };
+        begin(&refused);
+        board.follow_token();
+        assert_eq!(
+            reason(&board),
+            Some(PauseReason::Auth),
+            "nothing was replaced"
+        );
+
+        tokens.replace(BearerToken::new("another").unwrap());
+        board.follow_token();
+
+        assert_eq!(reason(&board), None);
     }
 }

@@ -63,9 +63,7 @@ impl Inbox {
     pub(super) fn wait(&self, rest: Duration) {
         let is_quiet =
             |told: &mut Told| !told.look && !told.news && !told.stop && told.asked.is_empty();
-        let waited = self
-            .changed
-            .wait_timeout_while(self.lock(), rest, is_quiet);
+        let waited = self.changed.wait_timeout_while(self.lock(), rest, is_quiet);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 

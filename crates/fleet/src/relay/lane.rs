@@ -193,6 +193,8 @@ struct Lane<'a> {
     inbox: Arc<Inbox>,
     owned: Rc<RefCell<OwnedLane>>,
     holds_ended: u64,
+    /// The lease is as long as it was taken for: it was not known whether a batch is in doubt.
+    is_lease_new: bool,
 }
 
 /// What the lane does after a step.
@@ -232,6 +234,7 @@ impl<'a> Lane<'a> {
             inbox,
             owned,
             holds_ended,
+            is_lease_new: true,
         };
         let ended = lane.loop_until_end();
         let is_given_up = matches!(
@@ -306,14 +309,17 @@ impl<'a> Lane<'a> {
             return Ok(After::Rest(Duration::ZERO));
         }
         let rest = match next {
-            Next::Send => return Ok(After::Send),
+            Next::Send => {
+                self.is_lease_new = false;
+                return Ok(After::Send);
+            }
             Next::Wait(until) => clock::now().until(until),
             Next::Idle if turn.probes_address() && board.blocked().is_some() => {
                 return Ok(After::End(Ended::NothingToProbe));
             }
             Next::Idle => IDLE_LOOK,
         };
-        if !self.lease.outlasts(RENEWED_BEFORE) {
+        if std::mem::take(&mut self.is_lease_new) || !self.lease.outlasts(RENEWED_BEFORE) {
             let renewed = self.lease.renew();
             renewed.map_err(|e| Error::new(ErrorKind::Io, format!("lane {}: {e}", self.lane)))?;
             // A wake-up may have been missed.
@@ -321,9 +327,7 @@ impl<'a> Lane<'a> {
         }
         let asks_again = board.asks_again_at(self.lane);
         let rest = asks_again.map_or(rest, |at| rest.min(clock::now().until(at)));
-        Ok(After::Rest(
-            rest.clamp(Duration::from_millis(1), IDLE_LOOK),
-        ))
+        Ok(After::Rest(rest.clamp(Duration::from_millis(1), IDLE_LOOK)))
     }
 
     fn send(&self, body: &[u8]) -> Result<Sent, Ended> {
@@ -385,7 +389,9 @@ impl<'a> Lane<'a> {
 fn must_not_leave(lease: &dyn LaneLease, lane: i16, limit: Duration) -> Option<String> {
     let is_long_enough = lease.outlasts(limit + MARGIN);
     (!is_long_enough).then(|| {
-        format!("the lease of lane {lane} ends too soon: the database takes seconds for a statement")
+        format!(
+            "the lease of lane {lane} ends too soon: the database takes seconds for a statement"
+        )
     })
 }
 

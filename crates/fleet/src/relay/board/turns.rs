@@ -176,6 +176,8 @@ impl State {
             }
             (Some(known), _) if may_probe && turn.share.pause.as_ref() == Some(known) => {
                 match pause {
+                    // Nothing was sent that could have changed it.
+                    Some(pause) if pause == known => return false,
                     Some(pause) if pause.reason == known.reason => {
                         self.pause = Some(pause.clone());
                         self.probe_lane = None;
@@ -325,3 +327,5 @@ impl State {
     }
 }
 
+#[cfg(test)]
+mod tests;

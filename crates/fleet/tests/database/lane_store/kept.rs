@@ -8,13 +8,13 @@ use meditopia::internals::store::conformance::{Has, Kept, Opened};
 use meditopia::internals::store::{Change, Place, Receipt, Run, Shares, Store};
 use meditopia_fleet::connection::column;
 use meditopia_fleet::lane_store::{LaneStore, LeaseLengths};
-use meditopia_fleet::parcel::{checksum, encode_slots};
 use meditopia_fleet::relay::pool::Pool;
 use meditopia_testkit::postgres_server::PostgresServer;
 use meditopia_testkit::wait::wait_until;
 use tokio_postgres::types::Type;
 
 use crate::fleet::{address, set_up};
+use crate::sorted::sort;
 
 /// Not the first one: a store calls its lane 0.
 pub const LANE: i16 = 3;
@@ -105,32 +105,7 @@ impl InDatabase {
         wait_until("the last suspects' run is older", || {
             self.sql(past) == "true"
         });
-        let bodies: Vec<&[u8]> = runs.iter().map(|run| &run.body[..]).collect();
-        let slots: Vec<_> = runs.iter().map(|run| encode_slots(&run.slots)).collect();
-        let sums = bodies.iter().zip(&slots);
-        let sums: Vec<_> = sums.map(|(body, slots)| checksum(body, slots)).collect();
-        let sums: Vec<&[u8]> = sums.iter().map(|sum| &sum[..]).collect();
-        let events: Vec<i16> = runs.iter().map(|run| run.slots.len() as i16).collect();
-        let sorted = self.others.with(|connection| {
-            connection.query(
-                "WITH before AS (SELECT greatest(last_run + 1, floor(extract(epoch FROM clock_timestamp()) * 1000 - 1735689600000)::bigint) AS id FROM meditopia.sorter),
-                mine AS (UPDATE meditopia.sorter SET step = step + 1, last_run = before.id + $6 - 1,
-                  appended[$1 + 1] = appended[$1 + 1] + $7 FROM before RETURNING before.id)
-                INSERT INTO meditopia.run (lane, queue, id, origin, events, body, slots, checksum)
-                SELECT $1, 0, mine.id + place - 1, mine.id + place - 1, events, body, slots, checksum
-                FROM mine, unnest($2::smallint[], $3::bytea[], $4::bytea[], $5::bytea[]) WITH ORDINALITY AS t(events, body, slots, checksum, place)",
-                &[
-                    (&LANE, Type::INT2),
-                    (&events, Type::INT2_ARRAY),
-                    (&bodies, Type::BYTEA_ARRAY),
-                    (&slots, Type::BYTEA_ARRAY),
-                    (&sums, Type::BYTEA_ARRAY),
-                    (&(runs.len() as i64), Type::INT8),
-                    (&events.iter().copied().map(i64::from).sum::<i64>(), Type::INT8),
-                ],
-            )
-        });
-        sorted.unwrap();
+        sort(&self.others, LANE, runs);
     }
 }
 
