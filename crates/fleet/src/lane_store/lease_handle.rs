@@ -23,6 +23,15 @@ pub struct LeaseLengths {
     pub in_doubt: Duration,
 }
 
+impl LeaseLengths {
+    fn of(self, is_in_doubt: bool) -> Duration {
+        match is_in_doubt {
+            true => self.in_doubt,
+            false => self.idle,
+        }
+    }
+}
+
 /// A lane's lease.
 #[derive(Debug)]
 pub struct LeaseHandle {
@@ -52,8 +61,8 @@ impl LeaseHandle {
         lengths: LeaseLengths,
     ) -> Result<Option<(Arc<Self>, Row)>> {
         let sent = clock::now();
-        // Nobody knows yet whether a batch is in doubt.
-        let length = lengths.in_doubt;
+        // A batch that is in doubt is sent again by a step that says so, and renews the lease for that.
+        let length = lengths.idle;
         let taken =
             pool.with(|connection| Lease::take(connection, Leased::Lane(lane), owner, length))?;
         Ok(taken.map(|(lease, row)| {
@@ -96,18 +105,6 @@ impl LeaseHandle {
         self.is_lost.load(Ordering::Acquire)
     }
 
-    /// Whether a batch is in doubt, as it was read: it decides how long the lease is renewed for.
-    pub(super) fn note_in_doubt(&self, is_in_doubt: bool) {
-        self.held().length = self.length(is_in_doubt);
-    }
-
-    fn length(&self, is_in_doubt: bool) -> Duration {
-        match is_in_doubt {
-            true => self.lengths.in_doubt,
-            false => self.lengths.idle,
-        }
-    }
-
     /// Renews it while the lane has no step to take. Blocks as long as a statement may take.
     ///
     /// # Errors
@@ -145,6 +142,11 @@ impl LeaseHandle {
         Ok(row)
     }
 
+    /// Renewals from now on are for as long as is right while a batch is in doubt, or is not.
+    pub(super) fn note_in_doubt(&self, is_in_doubt: bool) {
+        self.held().length = self.lengths.of(is_in_doubt);
+    }
+
     /// Sends a statement that is a compare-and-set on the step, raises it by one, and renews the lease. `make` is
     /// given the seconds that it is renewed for.
     pub(super) fn step_with<T>(
@@ -152,7 +154,7 @@ impl LeaseHandle {
         is_in_doubt: bool,
         make: impl FnOnce(&mut Connection, &Lease, f64) -> Result<T>,
     ) -> Result<T> {
-        let length = self.length(is_in_doubt);
+        let length = self.lengths.of(is_in_doubt);
         self.act(length, |connection, lease| {
             let sent = clock::now();
             let made = make(connection, lease, length.as_secs_f64())?;

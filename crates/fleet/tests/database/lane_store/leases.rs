@@ -77,6 +77,28 @@ fn each_step_renews_the_lease_for_longer_while_a_batch_is_in_doubt() {
 }
 
 #[test]
+fn a_lane_that_is_opened_is_renewed_for_as_long_as_what_is_in_doubt_in_it_wants() {
+    let kept = InDatabase::new();
+    let mut store = kept.take_over();
+    assert!(is_long(&kept, LENGTHS.idle));
+    store.lease().renew().unwrap();
+    assert!(is_long(&kept, LENGTHS.idle));
+    let state = in_doubt();
+    let change = Change::Lane {
+        lane: 0,
+        state: &state,
+    };
+    store.commit(&[change]).unwrap();
+    let lease = kept.take_over().lease();
+    assert!(is_long(&kept, LENGTHS.idle));
+    lease.renew().unwrap();
+    assert!(is_long(&kept, LENGTHS.in_doubt));
+    // An answer to a request may still be awaited when a lane is opened again.
+    LaneStore::open_again(&lease).unwrap().unwrap();
+    assert!(is_long(&kept, LENGTHS.in_doubt));
+}
+
+#[test]
 fn a_lane_that_is_given_up_is_taken_at_once_and_one_that_is_owned_is_not() {
     let kept = InDatabase::new();
     let mut one = kept.take_over();
