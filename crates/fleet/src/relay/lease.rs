@@ -117,12 +117,17 @@ impl Lease {
             step: -1,
             until: clock::now(),
         };
+        let (table, key) = (leased.table(), leased.key());
         let row = lease.change(
             connection,
             length,
-            // Who waits for another one's statement to end sees the row as that has left it.
             "lease = $3::uuid, owner = $4::uuid",
-            "r.lease_until < clock_timestamp()",
+            // Who waits for another one's statement to end finds another step. The newest is read from the end of
+            // the index: beside an old snapshot, thousands of steps before it lie there still.
+            &format!(
+                "r.lease_until < clock_timestamp() \
+                AND r.step = (SELECT n.step FROM {table} n WHERE n.{key} = $1 ORDER BY n.step DESC LIMIT 1)"
+            ),
             &[(&owner, Type::TEXT)],
         )?;
         Ok(row.map(|row| (lease, row)))
@@ -139,7 +144,13 @@ impl Lease {
         connection: &mut Connection,
         length: Duration,
     ) -> Result<Option<Row>> {
-        self.change(connection, length, "", "r.lease = $3::uuid", &[])
+        let step = self.step;
+        let newer = "r.lease = $3::uuid AND r.step >= $4";
+        let row = self.change(connection, length, "", newer, &[(&step, Type::INT8)])?;
+        match row {
+            None => self.change(connection, length, "", "r.lease = $3::uuid", &[]),
+            row => Ok(row),
+        }
     }
 
     /// Renews it.

@@ -39,6 +39,9 @@ pub enum Move {
 impl Table {
     /// The next move of the relay `me`, which counts as alive; `None`: it has its share. To be asked again, with a
     /// table that was read anew, after each move and at each look.
+    ///
+    /// If the outcome of a take was not known, the table may have a lane of `me` whose lease this process does not
+    /// know. It cannot be given up, and is free when its lease ends.
     pub fn next_move(&self, me: &str) -> Option<Move> {
         let is_able = |id: &&String| self.relays.get(*id) == Some(&Standing::Able);
         let mine = self.lanes_of(me);

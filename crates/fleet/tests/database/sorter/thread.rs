@@ -121,3 +121,34 @@ fn the_log_names_a_damaged_parcel_and_where_it_is_kept() {
     assert!(said.contains("meditopia.damaged_parcel"), "{said}");
     assert!(!said.contains("okapi"), "{said}");
 }
+
+#[test]
+fn a_relay_that_is_succeeded_stands_by_and_sorts_again_when_its_successor_is_gone() {
+    let (server, database) = set_up();
+    let pool = Pool::new(address(&server.url(&database)), 1);
+    let stop = Stop::default();
+    let said = Mutex::new(String::new());
+    std::thread::scope(|scope| {
+        let say = |_: LogLevel, what: &str| said.lock().unwrap().push_str(what);
+        let (stop, pool) = (&stop, &pool);
+        scope.spawn(move || sort_until_stopped(pool, ONE, Housekeeping::new(7), stop, &say));
+        let owner = "SELECT owner FROM meditopia.sorter";
+        wait_until("it sorts", || server.sql(&database, owner) == ONE);
+        // It stood still, and another one has taken the lease. That one has died.
+        let taken = format!(
+            "UPDATE meditopia.sorter SET step = step + 1, lease = gen_random_uuid(), owner = '{OTHER}',
+               lease_until = now() + interval '1 s'"
+        );
+        server.sql(&database, &taken);
+        server.sql(&database, "SELECT meditopia.enqueue('t', 'u', 'video')");
+        wait_until("it sorts again", || {
+            server.sql(&database, owner) == ONE
+                && server.sql(&database, "SELECT count(*) FROM meditopia.parcel") == "0"
+        });
+        stop.ask();
+    });
+    let said = said.into_inner().unwrap();
+    assert!(said.contains("another relay sorts now"), "{said}");
+    assert!(!said.contains("cannot sort"), "{said}");
+    assert_eq!(pool.breaks(), 0);
+}
