@@ -30,7 +30,7 @@ use meditopia::{Error, ErrorKind, Result};
 use tokio_postgres::Row;
 
 pub use self::lease_handle::{LeaseHandle, LeaseLengths};
-pub use self::step::{decode_marks, encode_marks};
+pub use self::runs::{decode_marks, encode_marks};
 
 use self::draft::Draft;
 use self::known::Known;

@@ -6,7 +6,6 @@ use tokio_postgres::types::Type;
 
 use super::known::Known;
 use super::sql::Parameters;
-use super::step::decode_marks;
 use crate::connection::{Connection, column};
 use crate::failure::{Failure, Outcome, Result};
 use crate::parcel::{Checksum, Parcel};
@@ -169,4 +168,17 @@ pub(super) fn no_sorter() -> Failure {
         Outcome::Unusable,
         "store: meditopia.sorter has no row for this lane",
     )
+}
+
+/// The marks of a run as they stand in the database, the place of the first event in the last bit.
+pub fn encode_marks(marks: u128) -> Vec<u8> {
+    marks.to_be_bytes().to_vec()
+}
+
+/// Reads the marks of a run back, of which there may be none; `None`: these are damaged.
+pub fn decode_marks(marks: Option<&[u8]>) -> Option<u128> {
+    let Some(marks) = marks else {
+        return Some(0);
+    };
+    marks.try_into().ok().map(u128::from_be_bytes)
 }

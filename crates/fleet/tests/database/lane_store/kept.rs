@@ -61,6 +61,12 @@ impl InDatabase {
         }
     }
 
+    /// A pool of a relay whose statements have this deadline.
+    pub fn pool_with_deadline(&self, deadline: Duration) -> Arc<Pool> {
+        let url = self.server.url_as("lane_owner", &self.database);
+        Arc::new(Pool::new(address(&url), 1).with_statement_timeout(deadline))
+    }
+
     /// A pool of a relay whose connections go through this port.
     pub fn pool_through(&self, port: u16) -> Arc<Pool> {
         let url = format!("postgres://lane_owner@127.0.0.1:{port}/{}", self.database);

@@ -1,10 +1,14 @@
 //! A statement whose answer is lost has happened or not, and the lane says which when it is opened again.
 
+use std::time::Duration;
+
 use meditopia::internals::store::{Change, Store, Totals};
 use meditopia_fleet::lane_store::LaneStore;
+use meditopia_testkit::wait::wait_until;
 
 use super::kept::InDatabase;
 use super::proxy::Proxy;
+use crate::fleet::connect;
 
 fn delivered(delivered: u64) -> Totals {
     Totals {
@@ -54,6 +58,28 @@ fn a_step_that_never_came_to_the_server_has_not_happened_and_is_taken_anew() {
     assert_eq!(kept.step(), before);
     let mut store = LaneStore::open_again(&store.lease()).unwrap().unwrap();
     assert_eq!(store.totals(), delivered(1));
+    store.commit(&[Change::Totals(&delivered(2))]).unwrap();
+}
+
+#[test]
+fn a_server_that_does_not_answer_keeps_the_lane_no_longer_than_a_statement_may_take() {
+    let kept = InDatabase::new();
+    let mut store = kept.take_over_by(&kept.pool_with_deadline(Duration::from_millis(300)));
+    let mut other = connect(&kept.server.url(&kept.database));
+    other
+        .run_script("BEGIN; SELECT FROM meditopia.lane FOR UPDATE")
+        .unwrap();
+    store.commit(&[Change::Totals(&delivered(1))]).unwrap_err();
+    let lease = store.lease();
+    LaneStore::open_again(&lease).unwrap_err();
+    other.run_script("ROLLBACK").unwrap();
+
+    // Whatever waited for the row has changed it by then, or never will.
+    let first = LaneStore::open_again(&lease).unwrap().unwrap().totals();
+    let waiting = "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() AND usename = 'lane_owner' AND state = 'active'";
+    wait_until("no statement is left", || kept.sql(waiting) == "0");
+    let mut store = LaneStore::open_again(&lease).unwrap().unwrap();
+    assert_eq!(store.totals(), first);
     store.commit(&[Change::Totals(&delivered(2))]).unwrap();
 }
 
