@@ -13,11 +13,13 @@ mod commands;
 mod control;
 mod endpoint;
 mod failure;
+mod fleet_alarms;
 mod help;
 mod options;
 mod output;
 mod owner;
 mod signals;
+mod source;
 mod times;
 
 use std::process::ExitCode;

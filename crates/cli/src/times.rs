@@ -57,7 +57,7 @@ impl Zone {
 
     /// Reads a time on the command line, in milliseconds of wall time; `option` names it in the
     /// error.
-    fn parse(&self, option: &str, text: &str) -> Result<i64, Failure> {
+    pub fn parse(&self, option: &str, text: &str) -> Result<i64, Failure> {
         self.read(text, &Timestamp::now().to_zoned(self.0.clone()))
             .ok_or_else(|| {
                 let message = format!("{option}: \"{text}\" is not a time; {TIME_FORMS}");

@@ -35,6 +35,10 @@ pub struct Relay {
     pub version: String,
     /// When it was last seen.
     pub seen_ms: i64,
+    /// How long ago that is on the server's clock, in milliseconds.
+    pub unseen_ms: i64,
+    /// Whether other relays count it as alive.
+    pub is_alive: bool,
     /// Why the API refuses it.
     pub blocked: Option<String>,
     /// When it tries again.
@@ -44,6 +48,9 @@ pub struct Relay {
     /// Whether it sorts.
     pub sorts: bool,
 }
+
+/// A relay that was not seen for so long is not alive. It says that it is every 2 s.
+const ALIVE_MS: i64 = 10_000;
 
 /// A lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,12 +106,16 @@ pub fn relays(connection: &mut Connection) -> Result<Vec<Relay>> {
         "SELECT r.id::text, r.name, r.version, (extract(epoch FROM r.seen) * 1000)::bigint, r.blocked,
           (extract(epoch FROM r.blocked_until) * 1000)::bigint,
           (SELECT count(*) FROM meditopia.lane l WHERE l.owner = r.id AND l.lease_until > clock_timestamp()),
-          EXISTS (SELECT FROM meditopia.sorter s WHERE s.owner = r.id AND s.lease_until > clock_timestamp())
+          EXISTS (SELECT FROM meditopia.sorter s WHERE s.owner = r.id AND s.lease_until > clock_timestamp()),
+          (extract(epoch FROM clock_timestamp() - r.seen) * 1000)::bigint
         FROM meditopia.relay r ORDER BY r.name, r.id",
         &[],
     )?;
     let relay = |row| {
+        let unseen_ms: i64 = column(row, 8)?;
         Ok(Relay {
+            unseen_ms,
+            is_alive: unseen_ms < ALIVE_MS,
             id: column(row, 0)?,
             name: column(row, 1)?,
             version: column(row, 2)?,

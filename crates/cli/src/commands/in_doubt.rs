@@ -8,11 +8,9 @@ mod bisect;
 
 use std::process::ExitCode;
 
-use meditopia::Client;
-
 use crate::failure::{FAILED, Failure, USAGE};
 use crate::options::confirmation::Confirmation;
-use crate::options::spool::SpoolOptions;
+use crate::options::source::SourceOptions;
 use crate::output::event_rows::{Detail, RowPrinter};
 use crate::output::{OutputOptions, event_count, print_line};
 
@@ -30,10 +28,12 @@ Examples:
 
 const LIST_EXAMPLES: &str = "Examples:
   meditopia in-doubt list /var/spool/shop
-  meditopia in-doubt list /var/spool/shop --json | jq -r .event.partner_user_id";
+  meditopia in-doubt list /var/spool/shop --json | jq -r .event.partner_user_id
+  meditopia in-doubt list --store-file /etc/meditopia/store";
 
 const BISECT_EXAMPLES: &str =
-    "While a sender runs, the command needs no token. Without one it sends by itself.
+    "While a sender runs, the command needs no token. Without one it sends by itself. In a fleet (--store) the relays
+that own the lanes search.
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 needs confirmation: at the terminal, or by --yes,
 6 not found in time, 7 delivery is paused for another reason.
@@ -63,7 +63,7 @@ pub enum InDoubt {
 #[derive(clap::Args)]
 pub struct ListOptions {
     #[command(flatten)]
-    spool: SpoolOptions,
+    source: SourceOptions,
     #[command(flatten)]
     output: OutputOptions,
 }
@@ -72,7 +72,7 @@ pub struct ListOptions {
 #[derive(clap::Args)]
 pub struct SetAsideOptions {
     #[command(flatten)]
-    spool: SpoolOptions,
+    source: SourceOptions,
     /// Those with these ids, as listed
     #[arg(
         long = "id",
@@ -99,10 +99,10 @@ pub fn run(command: &InDoubt) -> Result<ExitCode, Failure> {
 }
 
 fn list(options: &ListOptions) -> Result<(), Failure> {
-    let client = options.spool.open_to_read()?;
+    let mut source = options.source.open_to_read()?;
     let mut out = options.output.open();
     let mut printer = RowPrinter::new(&options.output, Detail::Line);
-    printer.print_all(&mut client.in_doubt(0)?, u64::MAX, &mut out)?;
+    printer.print_all(source.in_doubt()?, u64::MAX, &mut out)?;
     if printer.printed() == 0 && !options.output.json {
         out.line("nothing is in doubt")?;
     }
@@ -110,7 +110,7 @@ fn list(options: &ListOptions) -> Result<(), Failure> {
 }
 
 fn set_aside(options: &SetAsideOptions) -> Result<(), Failure> {
-    let (client, typed) = options.spool.open_to_change_typed()?;
+    let (mut source, typed) = options.source.open_to_change_typed()?;
     if options.ids.is_empty() && !options.all {
         let message = format!(
             "which events? name them by --id, or give --all; to see them: {}",
@@ -118,7 +118,7 @@ fn set_aside(options: &SetAsideOptions) -> Result<(), Failure> {
         );
         return Err(Failure::new(USAGE, message));
     }
-    let in_doubt = ids_in_doubt(&client)?;
+    let in_doubt: Vec<i64> = source.rows_in_doubt()?.iter().map(|row| row.id).collect();
     let ids = if options.all {
         in_doubt.clone()
     } else {
@@ -139,7 +139,7 @@ fn set_aside(options: &SetAsideOptions) -> Result<(), Failure> {
         "set {} aside; the API may have received them already",
         event_count(count)
     ))?;
-    let changed = client.set_aside(&ids)? as u64;
+    let changed = source.set_aside(&ids)?;
     print_line(format_args!(
         "set {} aside; see: {} --reason set-aside",
         event_count(changed),
@@ -154,13 +154,4 @@ fn set_aside(options: &SetAsideOptions) -> Result<(), Failure> {
         return Err(Failure::new(FAILED, message));
     }
     Ok(())
-}
-
-fn ids_in_doubt(client: &Client) -> Result<Vec<i64>, Failure> {
-    let mut rows = client.in_doubt(0)?;
-    let mut ids = Vec::new();
-    while let Some(row) = rows.next_row()? {
-        ids.push(row.id);
-    }
-    Ok(ids)
 }

@@ -11,7 +11,8 @@ use crate::output::event_rows::{Detail, RowPrinter};
 /// The last part of `--help`.
 pub const EXAMPLES: &str = "Examples:
   meditopia pending list /var/spool/shop --limit 20
-  meditopia pending list /var/spool/shop --user u-17 --since '2h ago' --json";
+  meditopia pending list /var/spool/shop --user u-17 --since '2h ago' --json
+  meditopia pending list --store-file /etc/meditopia/store --limit 20";
 
 /// The subcommands.
 #[derive(clap::Subcommand)]
@@ -32,10 +33,10 @@ pub fn run(command: &Pending) -> Result<ExitCode, Failure> {
         until_ms,
         after_id: 0,
     };
-    let client = options.spool.open_to_read()?;
+    let mut source = options.source.open_to_read()?;
     let mut out = options.output.open();
     let mut printer = RowPrinter::new(&options.output, Detail::Line);
-    printer.print_all(&mut client.pending(&filter)?, options.limit(), &mut out)?;
+    printer.print_all(source.pending(&filter)?, options.limit(), &mut out)?;
     if printer.printed() == 0 && !options.output.json {
         out.line("no pending event matches")?;
     }

@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use meditopia::{Client, EventKind, Receipt, ReceiptFilter};
+use meditopia::{EventKind, Receipt, ReceiptFilter};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 use crate::options::list::ListOptions;
 use crate::output::{Output, OutputOptions, Tone, event_count, grouped, sanitize};
+use crate::source::Source;
 use crate::times::Zone;
 
 /// The last part of `--help`.
@@ -16,7 +17,8 @@ pub const EXAMPLES: &str = "Receipts are kept for receipts_days, by default 7; 0
 Examples:
   meditopia receipts list /var/spool/shop --since '2h ago'
   meditopia receipts list /var/spool/shop --user u-17 --since '2 days ago'
-  meditopia receipts list /var/spool/shop --json | jq -c '.users | keys'";
+  meditopia receipts list /var/spool/shop --json | jq -c '.users | keys'
+  meditopia receipts list --store-file /etc/meditopia/store --since '2h ago'";
 
 /// The subcommands.
 #[derive(clap::Subcommand)]
@@ -37,9 +39,15 @@ pub fn run(command: &Receipts) -> Result<ExitCode, Failure> {
         until_ms,
         ..ReceiptFilter::default()
     };
-    let client = options.spool.open_to_read()?;
+    let mut source = options.source.open_to_read()?;
     let mut out = options.output.open();
-    let printed = print_all(&client, &filter, options.limit(), &options.output, &mut out)?;
+    let printed = print_all(
+        &mut source,
+        &filter,
+        options.limit(),
+        &options.output,
+        &mut out,
+    )?;
     if printed == 0 && !options.output.json {
         out.line("no receipt matches; receipts are kept for receipts_days")?;
     }
@@ -50,14 +58,14 @@ pub fn run(command: &Receipts) -> Result<ExitCode, Failure> {
 /// Prints the receipts that match `filter`, and returns their number. If the filter names a user,
 /// only that user's share of each request is shown.
 pub fn print_all(
-    client: &Client,
+    source: &mut Source,
     filter: &ReceiptFilter,
     limit: u64,
     options: &OutputOptions,
     out: &mut Output,
 ) -> Result<u64, Failure> {
     let zone = Zone::new(options.utc);
-    let mut receipts = client.receipts(filter)?;
+    let mut receipts = source.receipts(filter)?;
     let mut printed = 0;
     while printed < limit
         && let Some(receipt) = receipts.next_receipt()?

@@ -11,10 +11,12 @@ use std::process::ExitCode;
 
 use crate::failure::{FAILED, Failure};
 use crate::options::confirmation::Confirmation;
-use crate::options::rejected_selection::{Resolved, Selected, Selection};
-use crate::options::spool::SpoolOptions;
+use crate::options::rejected_selection::{Selected, Selection};
+use crate::options::source::SourceOptions;
 use crate::output::event_rows::{Detail, RowPrinter};
 use crate::output::{OutputOptions, event_count, print_line};
+use crate::owner::become_controller_of;
+use crate::source::Source;
 use crate::times::Zone;
 
 /// The last part of `--help`.
@@ -27,7 +29,8 @@ Examples:
 
 const LIST_EXAMPLES: &str = "Examples:
   meditopia rejected list /var/spool/shop
-  meditopia rejected list /var/spool/shop --code A_1104 --since '2 days ago'";
+  meditopia rejected list /var/spool/shop --code A_1104 --since '2 days ago'
+  meditopia rejected list --store-file /etc/meditopia/store";
 
 const SHOW_EXAMPLES: &str = "Examples:
   meditopia rejected show /var/spool/shop --id 17            # an id of the list
@@ -35,7 +38,8 @@ const SHOW_EXAMPLES: &str = "Examples:
 
 const REQUEUE_EXAMPLES: &str = "Examples:
   meditopia rejected requeue /var/spool/shop --user u-17   # now it is known
-  meditopia rejected requeue /var/spool/shop --all";
+  meditopia rejected requeue /var/spool/shop --all
+  meditopia rejected requeue --user u-17 --store-file /etc/meditopia/store";
 
 const DISCARD_EXAMPLES: &str = "Examples:
   meditopia rejected discard /var/spool/shop --id 17         # an id of the list
@@ -69,7 +73,7 @@ pub enum Rejected {
 #[derive(clap::Args)]
 pub struct ShowOptions {
     #[command(flatten)]
-    spool: SpoolOptions,
+    source: SourceOptions,
     #[command(flatten)]
     selection: Selection,
     #[command(flatten)]
@@ -80,7 +84,7 @@ pub struct ShowOptions {
 #[derive(clap::Args)]
 pub struct ChangeOptions {
     #[command(flatten)]
-    spool: SpoolOptions,
+    source: SourceOptions,
     #[command(flatten)]
     selection: Selection,
     /// All events that are rejected now
@@ -97,7 +101,7 @@ pub struct ChangeOptions {
 #[derive(clap::Args)]
 pub struct ExportOptions {
     #[command(flatten)]
-    spool: SpoolOptions,
+    source: SourceOptions,
     #[command(flatten)]
     selection: Selection,
     /// Write to a new file that only its owner can read, instead of standard output
@@ -122,10 +126,10 @@ pub fn run(command: &Rejected) -> Result<ExitCode, Failure> {
 
 fn show(options: &ShowOptions, detail: Detail) -> Result<(), Failure> {
     let selected = options.selection.read(&Zone::new(options.output.utc))?;
-    let client = options.spool.open_to_read()?;
+    let mut source = options.source.open_to_read()?;
     let mut out = options.output.open();
     let mut printer = RowPrinter::new(&options.output, detail);
-    selected.for_each(&client, |row| printer.print(row, &mut out))?;
+    selected.for_each(&mut source, |row| printer.print(row, &mut out))?;
     if printer.printed() == 0 && !options.output.json {
         out.line("no rejected event matches")?;
     }
@@ -140,8 +144,8 @@ fn selected(options: &ChangeOptions) -> Result<Selected, Failure> {
 
 fn requeue(options: &ChangeOptions) -> Result<(), Failure> {
     let selected = selected(options)?;
-    let client = options.spool.open_to_change()?;
-    let (count, perhaps_delivered) = selected.count(&client)?;
+    let (mut source, _) = options.source.open_to_change_typed()?;
+    let (count, perhaps_delivered) = selected.count(&mut source)?;
     if count == 0 {
         return print_line("no rejected event matches; nothing was done");
     }
@@ -151,46 +155,49 @@ fn requeue(options: &ChangeOptions) -> Result<(), Failure> {
             event_count(count)
         ))?;
     }
-    let changed = match selected.resolve(&client)? {
-        Resolved::Ids(ids) => client.requeue_rejected(&ids)?,
-        Resolved::Filter(filter) => client.requeue_matching(filter)?,
-    };
+    let resolved = selected.resolve(&mut source)?;
+    let changed = source.requeue(resolved.which())?;
     print_line(format_args!(
         "requeued {}; they are sent after all pending events",
-        event_count(changed as u64)
+        event_count(changed)
     ))
 }
 
 fn discard(options: &ChangeOptions) -> Result<(), Failure> {
     let selected = selected(options)?;
-    let client = options.spool.open_to_change()?;
-    let (count, _) = selected.count(&client)?;
+    let (mut source, _) = options.source.open_to_change_typed()?;
+    let (count, _) = selected.count(&mut source)?;
     if count == 0 {
         return print_line("no rejected event matches; nothing was done");
     }
     let action = format!("discard {} for good", event_count(count));
     options.confirmation.ask(&action)?;
-    let changed = match selected.resolve(&client)? {
-        Resolved::Ids(ids) => client.discard_rejected(&ids)?,
-        Resolved::Filter(filter) => client.discard_matching(filter)?,
-    };
-    print_line(format_args!("discarded {}", event_count(changed as u64)))
+    let resolved = selected.resolve(&mut source)?;
+    let changed = source.discard(resolved.which())?;
+    print_line(format_args!("discarded {}", event_count(changed)))
 }
 
 fn export(options: &ExportOptions) -> Result<(), Failure> {
     let selected = options.selection.read(&Zone::new(options.utc))?;
-    let client = options.spool.open_to_read()?;
+    let mut source = options.source.open_to_read()?;
     let Some(path) = &options.output else {
         let output = OutputOptions::plain_json();
         let mut out = output.open();
-        selected.for_each(&client, |row| out.line(row.to_json()?))?;
+        selected.for_each(&mut source, |row| out.line(row.to_json()?))?;
         return out.flush();
     };
+    if let (Source::Store(_), Some(directory)) = (&source, path.parent()) {
+        // No spool says whose rights these are.
+        become_controller_of(match directory.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => directory,
+        })?;
+    }
     let mut written = 0;
     let mut file = OpenOptions::new();
     let file = file.write(true).create_new(true).mode(0o600);
     let mut file = BufWriter::new(file.open(path).map_err(|e| cannot_write(path, &e))?);
-    selected.for_each(&client, |row| {
+    selected.for_each(&mut source, |row| {
         written += 1;
         writeln!(file, "{}", row.to_json()?).map_err(|e| cannot_write(path, &e))
     })?;

@@ -1,15 +1,15 @@
 //! The arguments of `pending list` and `receipts list`, which select by user and time.
 
 use crate::failure::Failure;
-use crate::options::spool::SpoolOptions;
+use crate::options::source::SourceOptions;
 use crate::output::OutputOptions;
 use crate::times::{Period, Zone};
 
-/// The spool, the rows that are selected, and how they are printed.
+/// The spool or the store, the rows that are selected, and how they are printed.
 #[derive(clap::Args)]
 pub struct ListOptions {
     #[command(flatten)]
-    pub spool: SpoolOptions,
+    pub source: SourceOptions,
     /// List only entries of this partner_user_id
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,

@@ -1,9 +1,11 @@
 //! The options that select rejected events.
 
 use meditopia::internals::clock::wall_ms;
-use meditopia::{Client, RejectedFilter, RejectedReason, Row};
+use meditopia::{RejectedFilter, RejectedReason, Row};
+use meditopia_fleet::rejected::Which;
 
 use crate::failure::{FAILED, Failure, USAGE};
+use crate::source::Source;
 use crate::times::{Period, Zone};
 
 /// The filters. An event has to match all that are given; the period is that of the rejection.
@@ -50,10 +52,20 @@ pub struct Selected {
     limit: u64,
 }
 
-/// How the library is told which events are selected.
+/// How it is said which events are selected.
 pub enum Resolved<'a> {
     Ids(Vec<i64>),
     Filter(&'a RejectedFilter),
+}
+
+impl Resolved<'_> {
+    /// The same without owning the ids.
+    pub fn which(&self) -> Which<'_> {
+        match self {
+            Self::Ids(ids) => Which::Ids(ids),
+            Self::Filter(filter) => Which::Matching(filter),
+        }
+    }
 }
 
 impl Selection {
@@ -118,20 +130,20 @@ impl Selected {
 
     /// The number of selected events, and of those among them that an earlier request may have
     /// delivered.
-    pub fn count(&self, client: &Client) -> Result<(u64, u64), Failure> {
+    pub fn count(&self, source: &mut Source) -> Result<(u64, u64), Failure> {
         if self.needs_ids() {
             let (mut all, mut perhaps_delivered) = (0, 0);
-            self.for_each(client, |row| {
+            self.for_each(source, |row| {
                 all += 1;
                 perhaps_delivered += u64::from(row.reason.may_be_delivered());
                 Ok(())
             })?;
             return Ok((all, perhaps_delivered));
         }
-        let all = client.count_rejected(&self.filter)?;
+        let all = source.count_rejected(&self.filter)?;
         let perhaps_delivered = match self.filter.may_be_delivered {
             Some(false) => 0,
-            _ => client.count_rejected(&RejectedFilter {
+            _ => source.count_rejected(&RejectedFilter {
                 may_be_delivered: Some(true),
                 ..self.filter.clone()
             })?,
@@ -140,12 +152,12 @@ impl Selected {
     }
 
     /// The ids of the selected events, or the filter if it expresses the whole selection.
-    pub fn resolve(&self, client: &Client) -> Result<Resolved<'_>, Failure> {
+    pub fn resolve(&self, source: &mut Source) -> Result<Resolved<'_>, Failure> {
         if !self.needs_ids() {
             return Ok(Resolved::Filter(&self.filter));
         }
         let mut ids = Vec::new();
-        self.for_each(client, |row| {
+        self.for_each(source, |row| {
             ids.push(row.id);
             Ok(())
         })?;
@@ -155,7 +167,7 @@ impl Selected {
     /// Calls `visit` for each selected event, the earliest first.
     pub fn for_each(
         &self,
-        client: &Client,
+        source: &mut Source,
         mut visit: impl FnMut(&Row) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         for id in &self.ids {
@@ -163,7 +175,7 @@ impl Selected {
                 after_id: id.saturating_sub(1),
                 ..RejectedFilter::default()
             };
-            match client.rejected_matching(&filter)?.next_row()? {
+            match source.rejected_matching(&filter)?.next_row()? {
                 Some(row) if row.id == *id => visit(&row)?,
                 _ => {
                     let message = format!(
@@ -176,7 +188,7 @@ impl Selected {
         if !self.ids.is_empty() {
             return Ok(());
         }
-        let mut rows = client.rejected_matching(&self.filter)?;
+        let mut rows = source.rejected_matching(&self.filter)?;
         let mut left = self.limit;
         while left > 0
             && let Some(row) = rows.next_row()?

@@ -51,13 +51,7 @@ impl SpoolOptions {
         self.sources().dir_as_owner()
     }
 
-    /// Opens the spool to read it; nothing in it is changed.
-    pub fn open_to_read(&self) -> Result<Client, Failure> {
-        let dir = self.dir_as_owner()?;
-        Ok(Client::open_existing(&dir, Purpose::Read)?)
-    }
-
-    /// The same, and says how the caller named it.
+    /// Opens the spool to read it; nothing in it is changed. Says how the caller named it.
     pub fn open_to_read_typed(&self) -> Result<(Client, Typed), Failure> {
         let dir = self.dir_as_owner()?;
         let client = Client::open_existing(&dir, Purpose::Read)?;
@@ -105,6 +99,16 @@ impl SpoolOptions {
             named.config.as_deref(),
             dir,
         )
+    }
+
+    /// Whether the command line names a spool.
+    pub fn is_named(&self) -> bool {
+        self.positional.is_some() || self.named.spool.is_some()
+    }
+
+    /// Whether the environment or the configuration file names one.
+    pub fn is_configured(&self) -> Result<bool, Failure> {
+        Ok(!self.sources().load()?.config.get("spool")?.is_empty())
     }
 
     /// The file that --config names.

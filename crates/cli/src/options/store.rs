@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use meditopia::internals::spelling::shell_word;
 use meditopia_fleet::address::Address;
 use meditopia_fleet::connection::Connection;
 use meditopia_fleet::failure::{Failure as StoreFailure, Outcome};
 use meditopia_fleet::settings::Given;
 
 use crate::failure::{FAILED, Failure, USAGE};
+use crate::options::typed::Typed;
 use crate::owner::become_controller_of;
 
 /// The store of a command.
@@ -37,6 +39,39 @@ pub struct StoreNames {
 }
 
 impl StoreNames {
+    /// Whether the command line names a store.
+    pub fn is_named(&self) -> bool {
+        self.store.is_some() || self.store_file.is_some()
+    }
+
+    /// Whether the environment or the file does.
+    pub fn is_configured(&self, config: Option<&Path>) -> Result<bool, Failure> {
+        if let Some(config) = config {
+            become_controller_of(config)?;
+        }
+        let mut given = Given::default();
+        given.complete(config)?;
+        Ok(given.names_store())
+    }
+
+    /// How the caller named it, for the commands that are advised.
+    pub fn typed(&self, config: Option<&Path>) -> Typed {
+        let file =
+            |name: &str, path: &Path| format!("{name} {}", shell_word(&path.display().to_string()));
+        let store = self.store.as_deref();
+        let words = [
+            store.map(|url| format!("--store {}", shell_word(url))),
+            self.store_file
+                .as_deref()
+                .map(|path| file("--store-file", path)),
+            self.store_ca_file
+                .as_deref()
+                .map(|path| file("--store-ca-file", path)),
+            config.map(|path| file("--config", path)),
+        ];
+        Typed::of_store(words.into_iter().flatten().collect())
+    }
+
     /// What the command line, the environment and the file say of the store.
     fn given(&self, config: Option<&Path>) -> Result<Given, Failure> {
         let mut given = Given {
@@ -82,11 +117,19 @@ impl StoreNames {
 }
 
 impl StoreArguments {
+    /// How the store is reached.
+    pub fn address(&self) -> Result<Address, Failure> {
+        self.store.address(self.config.as_deref())
+    }
+
+    /// How the caller named it, for the commands that are advised.
+    pub fn typed(&self) -> Typed {
+        self.store.typed(self.config.as_deref())
+    }
+
     /// Connects.
     pub fn connect(&self) -> Result<Connection, Failure> {
-        Ok(Connection::open(
-            &self.store.address(self.config.as_deref())?,
-        )?)
+        Ok(Connection::open(&self.address()?)?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! How the caller named the spool, for the commands that are advised: they name it in the same way, so that they
+//! How the caller named the spool or the store, for the commands that are advised: they name it in the same way, so that they
 //! work as they are printed.
 
 use std::path::Path;
@@ -51,9 +51,20 @@ impl Typed {
         }
     }
 
+    /// What names a store. Where the environment alone does, no word is needed, and none could be shown: it may hold a
+    /// password.
+    pub fn of_store(words: Vec<String>) -> Self {
+        Self {
+            words: words.join(" "),
+            can_send: false,
+        }
+    }
+
     /// A command on this spool: `meditopia resume /var/spool/shop`.
     pub fn command(&self, name: &str) -> String {
         format!("meditopia {name} {}", self.words)
+            .trim_end()
+            .to_owned()
     }
 
     /// What names the spool.
@@ -98,5 +109,14 @@ mod tests {
             "meditopia resume s --config c"
         );
         assert_eq!(typed(None, None, None), "meditopia resume /var/spool/shop");
+        let of_store = |words: &[&str]| {
+            let words = words.iter().map(|word| (*word).to_owned());
+            Typed::of_store(words.collect()).command("resume")
+        };
+        assert_eq!(
+            of_store(&["--store-file f", "--config c"]),
+            "meditopia resume --store-file f --config c"
+        );
+        assert_eq!(of_store(&[]), "meditopia resume");
     }
 }

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use meditopia::{Cursor, Row, RowReason};
+use meditopia::{Row, RowReason};
 use serde::Deserialize;
 
 use crate::failure::Failure;
 use crate::output::{Output, OutputOptions, Tone, sanitize};
+use crate::source::Rows;
 use crate::times::Zone;
 
 /// How much is printed about each event.
@@ -52,7 +53,7 @@ impl<'a> RowPrinter<'a> {
     /// Prints the remaining rows of a list, at most `limit` of them.
     pub fn print_all(
         &mut self,
-        rows: &mut Cursor,
+        mut rows: Rows<'_>,
         limit: u64,
         out: &mut Output,
     ) -> Result<(), Failure> {
@@ -172,7 +173,9 @@ fn short_reason(row: &Row) -> Cow<'_, str> {
         },
         RowReason::SetAside => "set aside",
         RowReason::Pending => "pending",
-        RowReason::Journalled => "in the journal",
+        RowReason::Journalled if row.message.is_empty() => "in the journal",
+        // Of a fleet.
+        RowReason::Journalled => "not sorted",
     };
     name.into()
 }
@@ -201,6 +204,9 @@ fn full_reason(row: &Row) -> String {
         },
         RowReason::SetAside => format!("set aside{}", caution(true)),
         RowReason::Pending => "pending: it is still to be sent".to_owned(),
-        RowReason::Journalled => "pending: no sender has taken it over yet".to_owned(),
+        RowReason::Journalled if row.message.is_empty() => {
+            "pending: no sender has taken it over yet".to_owned()
+        }
+        RowReason::Journalled => format!("pending: {}", sanitize(&row.message)),
     }
 }

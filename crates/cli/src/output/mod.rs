@@ -5,6 +5,7 @@
 pub mod event_rows;
 pub mod failures;
 pub mod figures;
+pub mod fleet;
 pub mod forwarding;
 pub mod log;
 pub mod metrics;

@@ -10,6 +10,7 @@ mod host;
 mod copies;
 mod forward;
 mod kills;
+mod operators;
 mod outcomes;
 mod reporting;
 mod store_away;

@@ -30,10 +30,15 @@ pub struct Server {
     pub hidden_sessions: u64,
     /// What keeps it from cleaning up.
     pub old_snapshots: Vec<OldSnapshot>,
+}
+
+/// The partitions of receipts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partitions {
     /// Whether a receipt stands where no day has a partition.
-    pub has_stray_receipts: bool,
-    /// For how many days beginning today there are partitions of receipts.
-    pub receipt_days: i64,
+    pub has_strays: bool,
+    /// For how many days beginning today there are partitions.
+    pub days: i64,
 }
 
 /// Something that keeps what was deleted.
@@ -46,7 +51,7 @@ pub struct OldSnapshot {
 }
 
 impl Look {
-    /// Asks the server.
+    /// Asks the server. Any of the fleet's roles may.
     ///
     /// # Errors
     /// Those of [`Connection::query`](crate::connection::Connection::query).
@@ -57,11 +62,7 @@ impl Look {
                  ORDER BY r.rolname),
                current_setting('autovacuum')::bool AND current_setting('track_counts')::bool,
                (SELECT count(*) FROM pg_stat_activity a WHERE a.datname = current_database() AND a.state IS NULL
-                 AND a.backend_type = 'client backend'),
-               EXISTS (SELECT FROM meditopia.receipt_other),
-               coalesce((SELECT max(substr(c.relname, 9)::bigint) FROM pg_class c
-                 WHERE c.relnamespace = 'meditopia'::regnamespace AND c.relname ~ '^receipt_[0-9]+$'), 0)
-               - floor(extract(epoch FROM clock_timestamp()) / 86400)::bigint + 1",
+                 AND a.backend_type = 'client backend')",
             &[],
         )?;
         Ok(Server {
@@ -72,8 +73,24 @@ impl Look {
             autovacuum: column(&row, 4)?,
             hidden_sessions: column::<i64>(&row, 5)?.unsigned_abs(),
             old_snapshots: self.old_snapshots(OLD_SNAPSHOT)?,
-            has_stray_receipts: column(&row, 6)?,
-            receipt_days: column::<i64>(&row, 7)?.max(0),
+        })
+    }
+
+    /// Looks at the partitions of receipts.
+    ///
+    /// # Errors
+    /// Those of [`Connection::query`](crate::connection::Connection::query).
+    pub fn partitions(&mut self) -> Result<Partitions> {
+        let row = self.connection.query_one(
+            "SELECT EXISTS (SELECT FROM meditopia.receipt_other),
+               coalesce((SELECT max(substr(c.relname, 9)::bigint) FROM pg_class c
+                 WHERE c.relnamespace = 'meditopia'::regnamespace AND c.relname ~ '^receipt_[0-9]+$'), 0)
+               - floor(extract(epoch FROM clock_timestamp()) / 86400)::bigint + 1",
+            &[],
+        )?;
+        Ok(Partitions {
+            has_strays: column(&row, 0)?,
+            days: column::<i64>(&row, 1)?.max(0),
         })
     }
 

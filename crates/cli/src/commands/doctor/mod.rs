@@ -8,6 +8,7 @@ mod alarms;
 mod api;
 mod certificate;
 mod delivery;
+mod fleet;
 mod network;
 mod spool_directory;
 mod token;
@@ -21,7 +22,8 @@ use serde::Serialize;
 
 use crate::alarms::{Alarm, Grade};
 use crate::failure::{Failure, USAGE};
-use crate::options::spool::{SpoolOptions, TokenUse};
+use crate::options::source::SourceOptions;
+use crate::options::spool::TokenUse;
 use crate::options::typed::Typed;
 use crate::output::{print_line, shown, shown_json};
 use crate::owner;
@@ -29,6 +31,8 @@ use crate::owner;
 /// The last part of `--help`.
 pub const EXIT_CODES: &str =
     "Prints one line for each check: ok, warn or FAIL, what was found, and what to do.
+
+With --store it checks a fleet: its database, and what hosts and relays have said there.
 
 Exit status:
   0  all is well
@@ -38,13 +42,14 @@ Exit status:
 
 Examples:
   meditopia doctor --config /etc/meditopia/shop.toml
-  meditopia doctor --config /etc/meditopia/shop.toml --json";
+  meditopia doctor --config /etc/meditopia/shop.toml --json
+  meditopia doctor --store-file /etc/meditopia/store    # of a fleet";
 
 /// The arguments of `meditopia doctor`.
 #[derive(clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    spool: SpoolOptions,
+    source: SourceOptions,
     /// Print one JSON object per line instead of text
     #[arg(long)]
     json: bool,
@@ -135,6 +140,26 @@ pub struct Report {
 }
 
 impl Report {
+    fn new(json: bool) -> Self {
+        Self {
+            json,
+            worst: State::Ok,
+            print_failure: None,
+        }
+    }
+
+    /// The exit status.
+    fn end(self) -> Result<ExitCode, Failure> {
+        if let Some(failure) = self.print_failure {
+            return Err(failure.with_status(USAGE));
+        }
+        Ok(ExitCode::from(match self.worst {
+            State::Ok => 0,
+            State::Warn => 1,
+            State::Fail => 2,
+        }))
+    }
+
     pub fn add(&mut self, finding: &Finding) {
         self.worst = self.worst.max(finding.state);
         let printed = print_line(self.line(finding));
@@ -164,6 +189,16 @@ impl Report {
 
 /// Runs all checks and prints their findings.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
+    if let Some((address, typed)) = options.source.store()? {
+        if options.send_event.is_some() {
+            return Err(usage_error(
+                "--send-event: a fleet's relays send; leave it out, or leave the store out and name a configuration with a bearer token".to_owned(),
+            ));
+        }
+        let mut report = Report::new(options.json);
+        fleet::check(&address, &typed, &mut report);
+        return report.end();
+    }
     let settings = settings(options);
     // Read with the rights of the spool's owner, because the token is sent where the spool says.
     let user_token = match &settings {
@@ -174,11 +209,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
         .as_ref()
         .map_or_else(|_| Rules::default(), Settings::rules);
     let request = options.request(user_token.as_deref(), &rules)?;
-    let mut report = Report {
-        json: options.json,
-        worst: State::Ok,
-        print_failure: None,
-    };
+    let mut report = Report::new(options.json);
     match settings {
         Err(failure) => report.add(&Finding::fail(
             "configuration",
@@ -190,28 +221,24 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
                 "configuration",
                 format!("events go to {}", settings.endpoint),
             ));
-            if let Some(file) = options.spool.config_file() {
+            if let Some(file) = options.source.spool().config_file() {
                 check_owner_can_read(file, &mut report);
             }
             let typed = settings
                 .spool
                 .as_deref()
-                .map(|dir| options.spool.typed(dir));
+                .map(|dir| options.source.spool().typed(dir));
             run_checks(&settings, typed.as_ref(), request.as_deref(), &mut report);
         }
     }
-    if let Some(failure) = report.print_failure {
-        return Err(failure.with_status(USAGE));
-    }
-    Ok(ExitCode::from(match report.worst {
-        State::Ok => 0,
-        State::Warn => 1,
-        State::Fail => 2,
-    }))
+    report.end()
 }
 
 fn settings(options: &Options) -> Result<Settings, Failure> {
-    let config = options.spool.config_with_printed_warnings(TokenUse::Sent)?;
+    let config = options
+        .source
+        .spool()
+        .config_with_printed_warnings(TokenUse::Sent)?;
     Ok(config.settings()?)
 }
 

@@ -1,6 +1,7 @@
 //! `meditopia fleet`: sets a fleet's database up, upgrades it, and lists its hosts, relays and lanes.
 
 mod lists;
+mod restored;
 mod setup;
 
 use std::process::ExitCode;
@@ -43,6 +44,12 @@ const LANES_EXAMPLES: &str = "Examples:
 const ADOPT_EXAMPLES: &str = "Examples:
   meditopia fleet adopt --store-file /etc/meditopia/store";
 
+const RESTORED_EXAMPLES: &str = "Before relays are started again after a restore or a failover to an older state. A database cannot know what it has
+forgotten: this says what it does know. The receipts of the old server, if it can still be read, say it exactly.
+
+Examples:
+  meditopia fleet restored --since '2h ago' --store-file /etc/meditopia/store";
+
 /// The subcommands.
 #[derive(clap::Subcommand)]
 pub enum Fleet {
@@ -67,6 +74,21 @@ pub enum Fleet {
     /// Use a database that was restored, moved or copied: no other copy may ever be used again
     #[command(after_help = ADOPT_EXAMPLES)]
     Adopt(AdoptOptions),
+    /// After a restore: what may be delivered again, and whose events the database may lack
+    #[command(after_help = RESTORED_EXAMPLES)]
+    Restored(RestoredOptions),
+}
+
+/// The arguments of `restored`.
+#[derive(clap::Args)]
+pub struct RestoredOptions {
+    #[command(flatten)]
+    store: StoreArguments,
+    /// The time of the state that was restored: 2026-11-20T14:00:00Z, '2h ago'
+    #[arg(long, value_name = "TIME")]
+    since: String,
+    #[command(flatten)]
+    output: OutputOptions,
 }
 
 /// The arguments of `init`.
@@ -142,5 +164,6 @@ pub fn run(command: &Fleet) -> Result<ExitCode, Failure> {
         Fleet::Relays(options) => lists::relays(options),
         Fleet::Lanes(options) => lists::lanes(options),
         Fleet::Adopt(options) => setup::adopt(options),
+        Fleet::Restored(options) => restored::restored(options),
     }
 }

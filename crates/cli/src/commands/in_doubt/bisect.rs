@@ -17,13 +17,16 @@ use meditopia::internals::client::Elected;
 use meditopia::internals::config::{Role, TokenSource};
 use meditopia::internals::spelling::escape_unprintable;
 use meditopia::{Client, PauseReason, RejectedFilter, RejectedReason, Row};
+use meditopia_fleet::look::Look;
+use meditopia_fleet::rejected::Which;
 
 use crate::failure::{EVENTS_LEFT, FAILED, Failure, PAUSED, USAGE};
 use crate::options::confirmation::Confirmation;
 use crate::options::sender_config::SenderConfig;
-use crate::options::spool::SpoolOptions;
+use crate::options::source::SourceOptions;
 use crate::options::typed::Typed;
 use crate::output::{event_count, print_line};
+use crate::source::Source;
 
 /// How often the search is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -35,7 +38,7 @@ const IN_A_ROW_MAX: usize = 10;
 #[derive(clap::Args)]
 pub struct BisectOptions {
     #[command(flatten)]
-    spool: SpoolOptions,
+    source: SourceOptions,
     /// How long the search may take
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     timeout: u32,
@@ -45,17 +48,14 @@ pub struct BisectOptions {
 
 /// Searches, sets aside what is found, and prints it.
 pub fn bisect(options: &BisectOptions) -> Result<(), Failure> {
-    let sender = SenderConfig::read(&options.spool, Role::Both)?;
-    let client = Client::open(&sender.config)?;
-    let in_doubt = rows(&client)?;
+    let (mut source, typed, has_token) = open(options)?;
+    let in_doubt = source.rows_in_doubt()?;
     // What a search has left that was begun and not carried on.
-    let left = client.search()?.left;
+    let left = source.search()?.left;
     if in_doubt.is_empty() && left == 0 {
         return print_line("nothing is in doubt; nothing was done");
     }
-    let dir = sender.settings.spool.as_deref().unwrap_or(Path::new(""));
-    let typed = options.spool.typed(dir);
-    check_pause(&client, &typed)?;
+    check_pause(&mut source, &typed)?;
     options.confirmation.ask(&format!(
         "send the {} in doubt again in smaller requests, until the one is found on which the API fails; those that the API has taken already arrive twice",
         event_count(left.max(in_doubt.len() as u64))
@@ -63,23 +63,37 @@ pub fn bisect(options: &BisectOptions) -> Result<(), Failure> {
     let mut search = Search {
         deadline: Instant::now() + Duration::from_secs(options.timeout.into()),
         typed,
-        has_token: !matches!(sender.settings.bearer_token, TokenSource::Absent),
+        has_token,
         sends: false,
         watched: in_doubt.iter().map(|row| row.id).collect(),
         set_aside: 0,
-        client,
+        source,
     };
     let outcome = search.run();
-    if search.sends {
-        let _ = search.client.close(Duration::from_secs(5));
+    if let (true, Source::Spool(client)) = (search.sends, &search.source) {
+        let _ = client.close(Duration::from_secs(5));
     }
     outcome
 }
 
+/// Opens the spool as an application that may send, or the store; says whether there is a token to send with.
+fn open(options: &BisectOptions) -> Result<(Source, Typed, bool), Failure> {
+    if let Some((address, typed)) = options.source.store()? {
+        let look = Look::open_to_change(&address)?;
+        return Ok((Source::store(look), typed, false));
+    }
+    let spool = options.source.spool();
+    let sender = SenderConfig::read(spool, Role::Both)?;
+    let client = Client::open(&sender.config)?;
+    let dir = sender.settings.spool.as_deref().unwrap_or(Path::new(""));
+    let has_token = !matches!(sender.settings.bearer_token, TokenSource::Absent);
+    Ok((Source::Spool(client), spool.typed(dir), has_token))
+}
+
 /// A search that is under way.
 struct Search {
-    client: Client,
-    /// How the caller named the spool.
+    source: Source,
+    /// How the caller named the spool or the store.
     typed: Typed,
     /// This process could send.
     has_token: bool,
@@ -101,23 +115,26 @@ struct Found {
 
 impl Search {
     fn run(&mut self) -> Result<(), Failure> {
-        let begun = self.client.stats()?.delivered;
+        let begun = self.source.progress()?.delivered;
         self.begin(self.watched.iter().copied().collect())?;
         let mut found: Vec<Found> = Vec::new();
         loop {
             self.need_sender()?;
-            let stats = self.client.stats()?;
-            let proven = stats.delivered > begun;
-            let search = self.client.search()?;
+            let now = self.source.progress()?;
+            let proven = now.delivered > begun;
+            let search = self.source.search()?;
             self.watched.extend(&search.searched);
-            match stats.paused {
+            match now.paused {
                 Some(PauseReason::ServerError) => match search.found.first() {
-                    Some(_) if in_a_row(&found, stats.delivered) >= IN_A_ROW_MAX => {
+                    Some(_) if in_a_row(&found, now.delivered) >= IN_A_ROW_MAX => {
                         return Err(self.give_up(&found, proven)?);
                     }
-                    Some(id) => found.extend(self.set_aside(*id, stats.delivered)?),
+                    Some(id) => found.extend(self.set_aside(*id, now.delivered)?),
                     // Another batch fails, and keeps all others back.
-                    None => self.begin(failing(&self.client)?)?,
+                    None => {
+                        let failing = failing(&mut self.source)?;
+                        self.begin(failing)?;
+                    }
                 },
                 Some(reason) => {
                     return Err(Failure::new(
@@ -130,12 +147,12 @@ impl Search {
                     ));
                 }
                 None => {
-                    let mut failing = failing(&self.client)?;
+                    let mut failing = failing(&mut self.source)?;
                     // Until the API has accepted something, any batch that fails may tell whether it can.
                     failing.retain(|id| !proven || self.watched.contains(id));
                     let is_over = search.left == 0
                         && !search.heads.iter().any(|id| self.watched.contains(id))
-                        && (proven || stats.pending == 0);
+                        && (proven || now.pending == 0);
                     if !failing.is_empty() {
                         // The rest fails as well, or another sender has begun, which does not search.
                         self.begin(failing)?;
@@ -156,10 +173,11 @@ impl Search {
         while !ids.is_empty() {
             // Without one the search would be begun, and by nobody carried on.
             self.need_sender()?;
-            if self.client.bisect(&ids)? > 0 {
+            if self.source.bisect(&ids)? > 0 {
                 break;
             }
-            let still: HashSet<i64> = rows(&self.client)?.iter().map(|row| row.id).collect();
+            let still = self.source.rows_in_doubt()?;
+            let still: HashSet<i64> = still.iter().map(|row| row.id).collect();
             ids.retain(|id| still.contains(id));
             if Instant::now() >= self.deadline {
                 return Err(self.timed_out()?);
@@ -171,7 +189,11 @@ impl Search {
 
     /// Sends from here on if no other process does.
     fn need_sender(&mut self) -> Result<(), Failure> {
-        if self.sends || self.client.elected()? != Elected::Nobody {
+        // Of a fleet the owners of lanes search, and say so if there are none.
+        let Source::Spool(client) = &self.source else {
+            return Ok(());
+        };
+        if self.sends || client.elected()? != Elected::Nobody {
             return Ok(());
         }
         if !self.has_token {
@@ -179,8 +201,8 @@ impl Search {
             return Err(Failure::new(USAGE, message));
         }
         self.sends = true;
-        self.client.start()?;
-        while self.client.elected()? == Elected::Nobody {
+        client.start()?;
+        while client.elected()? == Elected::Nobody {
             if Instant::now() >= self.deadline {
                 return Err(self.timed_out()?);
             }
@@ -191,14 +213,15 @@ impl Search {
 
     /// Takes an event that has failed alone out of the queue, and has the others go on.
     fn set_aside(&mut self, id: i64, delivered: u64) -> Result<Option<Found>, Failure> {
-        let row = rows(&self.client)?.into_iter().find(|row| row.id == id);
-        let Some(row) = row.filter(|_| self.client.set_aside(&[id]).is_ok_and(|count| count > 0))
+        let mut rows = self.source.rows_in_doubt()?.into_iter();
+        let row = rows.find(|row| row.id == id);
+        let Some(row) = row.filter(|_| self.source.set_aside(&[id]).is_ok_and(|count| count > 0))
         else {
             // A probe of the pause is under way with it.
             return Ok(None);
         };
         self.set_aside += 1;
-        self.client.resume()?;
+        self.source.go_on()?;
         let answer = match row.http_status {
             Some(status) => format!("the API answers HTTP {status} to it alone"),
             None => "the API does not answer to it alone".to_owned(),
@@ -211,7 +234,7 @@ impl Search {
     }
 
     /// The API fails on one event after the other, each sent alone, and accepts nothing in between.
-    fn give_up(&self, found: &[Found], proven: bool) -> Result<Failure, Failure> {
+    fn give_up(&mut self, found: &[Found], proven: bool) -> Result<Failure, Failure> {
         if proven {
             return Ok(Failure::new(
                 FAILED,
@@ -227,24 +250,24 @@ impl Search {
         for event in found {
             ids.extend(self.ids_set_aside(&event.row)?);
         }
-        let requeued = self.client.requeue_rejected(&ids)?;
+        let requeued = self.source.requeue(Which::Ids(&ids))?;
         Ok(Failure::new(
             FAILED,
             format!(
                 "the API fails on each event that is sent alone, and accepts nothing: it is the API that fails, and no event; {} went back to the end of the queue; wait, or ask Meditopia, then: {}",
-                event_count(requeued as u64),
+                event_count(requeued),
                 self.typed.command("resume")
             ),
         ))
     }
 
     /// The rejected event that was this one.
-    fn ids_set_aside(&self, set_aside: &Row) -> Result<Vec<i64>, Failure> {
+    fn ids_set_aside(&mut self, set_aside: &Row) -> Result<Vec<i64>, Failure> {
         let filter = RejectedFilter {
             reason: Some(RejectedReason::SetAside),
             ..RejectedFilter::default()
         };
-        let mut rows = self.client.rejected_matching(&filter)?;
+        let mut rows = self.source.rejected_matching(&filter)?;
         let mut last = None;
         while let Some(row) = rows.next_row()? {
             if row.event_json == set_aside.event_json {
@@ -277,9 +300,9 @@ impl Search {
 
     /// The search goes on, or it has come down to one event on which the connection is lost. That tells nothing
     /// of the event, so an operator decides.
-    fn timed_out(&self) -> Result<Failure, Failure> {
-        let alone = self.client.search()?.alone;
-        let rows = rows(&self.client)?;
+    fn timed_out(&mut self) -> Result<Failure, Failure> {
+        let alone = self.source.search()?.alone;
+        let rows = self.source.rows_in_doubt()?;
         let mut unanswered = rows
             .iter()
             .filter(|row| alone.contains(&row.id) && row.http_status.is_none());
@@ -320,8 +343,8 @@ impl Search {
 }
 
 /// Refuses to search while delivery is paused for another reason.
-fn check_pause(client: &Client, typed: &Typed) -> Result<(), Failure> {
-    match client.stats()?.paused {
+fn check_pause(source: &mut Source, typed: &Typed) -> Result<(), Failure> {
+    match source.progress()?.paused {
         None | Some(PauseReason::ServerError) => Ok(()),
         Some(reason) => Err(Failure::new(
             PAUSED,
@@ -341,17 +364,8 @@ fn in_a_row(found: &[Found], delivered: u64) -> usize {
 }
 
 /// The events in doubt whose last request was answered with a server error.
-fn failing(client: &Client) -> Result<Vec<i64>, Failure> {
-    let rows = rows(client)?.into_iter();
+fn failing(source: &mut Source) -> Result<Vec<i64>, Failure> {
+    let rows = source.rows_in_doubt()?.into_iter();
     let failing = rows.filter(|row| row.http_status.is_some_and(|status| status >= 500));
     Ok(failing.map(|row| row.id).collect())
-}
-
-fn rows(client: &Client) -> Result<Vec<Row>, Failure> {
-    let mut list = client.in_doubt(0)?;
-    let mut rows = Vec::new();
-    while let Some(row) = list.next_row()? {
-        rows.push(row);
-    }
-    Ok(rows)
 }

@@ -1,14 +1,18 @@
 //! `meditopia status --check`: one line and an exit status for Nagios and compatible monitoring
 //! systems.
 
+use std::path::Path;
 use std::time::Duration;
 
 use meditopia::internals::spelling::shell_word;
+use meditopia::internals::spool::DiskSpace;
 use serde_json::{Value, json};
 
+use super::fleet::snapshot::FleetSnapshot;
 use super::snapshot::Snapshot;
 use crate::alarms::{self, Alarm, Grade, Patience, reached};
 use crate::failure::{Failure, USAGE};
+use crate::fleet_alarms;
 use crate::options::typed::Typed;
 use crate::output::{byte_size, event_count, grouped};
 use crate::times::{parse_span, show_span};
@@ -81,6 +85,19 @@ impl Thresholds {
                 "--warn-{name}: --crit-{name}{default} is reached first, so this never warns; exchange the two, or set both"
             ),
         ))
+    }
+}
+
+impl Thresholds {
+    /// Refuses a limit of what a fleet does not have.
+    pub fn validate_for_fleet(&self) -> Result<(), Failure> {
+        match self.warn_free.or(self.crit_free) {
+            None => Ok(()),
+            Some(_) => Err(Failure::new(
+                USAGE,
+                "--warn-free and --crit-free are about the disk of a spool; leave them out with --store, and watch the disk of the database",
+            )),
+        }
     }
 }
 
@@ -160,11 +177,37 @@ impl Checked {
     }
 }
 
+/// What limits are held against. What cannot be read is not known.
+struct Measured<'a> {
+    pending: Option<u64>,
+    age: Duration,
+    in_doubt: Option<u64>,
+    rejected: Option<u64>,
+    delivered: Option<u64>,
+    /// Of a spool.
+    disk: Option<(&'a DiskSpace, &'a Path)>,
+}
+
+/// Checks a fleet.
+pub fn check_fleet(snapshot: &FleetSnapshot, limits: &Thresholds, typed: &Typed) -> Checked {
+    let given = (limits.warn_sender, limits.crit_sender);
+    let alarms = fleet_alarms::of_fleet(snapshot, typed, (given != (None, None)).then_some(given));
+    let figures = &snapshot.figures;
+    let measured = Measured {
+        pending: Some(figures.pending()),
+        age: Duration::from_millis(snapshot.oldest_age_ms().unwrap_or(0).unsigned_abs()),
+        in_doubt: Some(figures.in_doubt),
+        rejected: Some(snapshot.rejected_kept()),
+        delivered: Some(figures.totals.delivered),
+        disk: None,
+    };
+    checked(&measured, alarms, limits, typed)
+}
+
 /// Checks a spool.
 pub fn check(snapshot: &Snapshot, limits: &Thresholds, typed: &Typed) -> Checked {
     let stats = &snapshot.stats;
-    let age = Duration::from_millis(snapshot.oldest_age_ms().unwrap_or(0).unsigned_abs());
-    let kept = snapshot.rejected_kept();
+    let known = |figure: u64| (!stats.store_unreadable).then_some(figure);
     let patience = match (limits.warn_sender, limits.crit_sender) {
         (None, None) => Patience::WhileEventsWait,
         (warn, critical) => Patience::Given { warn, critical },
@@ -174,6 +217,25 @@ pub fn check(snapshot: &Snapshot, limits: &Thresholds, typed: &Typed) -> Checked
         alarms.retain(|alarm| alarm.name != "disk_bytes");
     }
 
+    let measured = Measured {
+        pending: known(stats.pending),
+        age: Duration::from_millis(snapshot.oldest_age_ms().unwrap_or(0).unsigned_abs()),
+        in_doubt: known(stats.in_doubt),
+        rejected: known(snapshot.rejected_kept()),
+        delivered: known(stats.delivered),
+        disk: Some((&snapshot.disk, &snapshot.dir)),
+    };
+    checked(&measured, alarms, limits, typed)
+}
+
+/// Adds the limits of the command line.
+fn checked(
+    measured: &Measured<'_>,
+    mut alarms: Vec<Alarm>,
+    limits: &Thresholds,
+    typed: &Typed,
+) -> Checked {
+    let age = measured.age;
     let mut limit = |name, grade: Option<Grade>, finding, advice| {
         alarms.extend(grade.map(|grade| Alarm::new(name, grade, finding, advice)));
     };
@@ -187,112 +249,112 @@ pub fn check(snapshot: &Snapshot, limits: &Thresholds, typed: &Typed) -> Checked
         format!("see why: {}", typed.command("status")),
     );
     // A figure that is not known reaches no limit.
-    if !stats.store_unreadable {
+    if let Some(pending) = measured.pending {
         limit(
             "pending",
-            reached(stats.pending, limits.warn_pending, limits.crit_pending),
-            format!("{} pending", event_count(stats.pending)),
+            reached(pending, limits.warn_pending, limits.crit_pending),
+            format!("{} pending", event_count(pending)),
             format!("see why: {}", typed.command("status")),
         );
     }
+    let kept = measured.rejected.unwrap_or(0);
     limit(
         "rejected",
         reached(kept, limits.warn_rejected, limits.crit_rejected),
         format!("{} rejected", event_count(kept)),
         format!("see what was rejected: {}", typed.command("rejected list")),
     );
-    let free = snapshot.disk.free_bytes;
-    let below = |mib: Option<u64>| mib.is_some_and(|mib| free < mib.saturating_mul(MIB));
-    let grade = match (below(limits.crit_free), below(limits.warn_free)) {
-        (true, _) => Some(Grade::Critical),
-        (_, true) => Some(Grade::Warning),
-        _ => None,
-    };
-    limit(
-        "free",
-        grade,
-        format!("{} free", byte_size(free)),
-        format!(
-            "free some space: df -h {}",
-            shell_word(&snapshot.dir.display().to_string())
-        ),
-    );
-
+    if let Some((disk, dir)) = measured.disk {
+        let free = disk.free_bytes;
+        let below = |mib: Option<u64>| mib.is_some_and(|mib| free < mib.saturating_mul(MIB));
+        let grade = match (below(limits.crit_free), below(limits.warn_free)) {
+            (true, _) => Some(Grade::Critical),
+            (_, true) => Some(Grade::Warning),
+            _ => None,
+        };
+        let dir = shell_word(&dir.display().to_string());
+        limit(
+            "free",
+            grade,
+            format!("{} free", byte_size(free)),
+            format!("free some space: df -h {dir}"),
+        );
+    }
     alarms.sort_by_key(|alarm| std::cmp::Reverse(alarm.grade));
     Checked {
         grade: alarms.first().map_or(Grade::Ok, |alarm| alarm.grade),
         alarms,
         summary: format!(
             "{} pending, {} rejected",
-            event_count(stats.pending),
+            event_count(measured.pending.unwrap_or(0)),
             grouped(kept)
         ),
-        figures: Some((
-            figures(snapshot, limits, age, kept),
-            json_figures(snapshot, age, kept),
-        )),
+        figures: Some((figures(measured, limits), json_figures(measured))),
     }
 }
 
-fn json_figures(snapshot: &Snapshot, age: Duration, kept: u64) -> Value {
-    let stats = &snapshot.stats;
-    let known = |figure: u64| (!stats.store_unreadable).then_some(figure);
-    json!({
-        "pending": known(stats.pending),
-        "oldest_age_s": age.as_secs(),
-        "in_doubt": known(stats.in_doubt),
-        "rejected": known(kept),
-        "delivered": known(stats.delivered),
-        "free_bytes": snapshot.disk.free_bytes,
-        "free_inodes": snapshot.disk.free_inodes,
-    })
+fn json_figures(measured: &Measured<'_>) -> Value {
+    let mut figures = json!({
+        "pending": measured.pending,
+        "oldest_age_s": measured.age.as_secs(),
+        "in_doubt": measured.in_doubt,
+        "rejected": measured.rejected,
+        "delivered": measured.delivered,
+    });
+    if let (Some((disk, _)), Value::Object(members)) = (measured.disk, &mut figures) {
+        members.insert("free_bytes".to_owned(), disk.free_bytes.into());
+        members.insert("free_inodes".to_owned(), disk.free_inodes.into());
+    }
+    figures
 }
 
 /// The figures in the format `name=value[unit];warn;critical;minimum`.
-fn figures(snapshot: &Snapshot, limits: &Thresholds, age: Duration, kept: u64) -> String {
+fn figures(measured: &Measured<'_>, limits: &Thresholds) -> String {
     let limit = |limit: Option<u64>| limit.map(|limit| limit.to_string()).unwrap_or_default();
-    // Of a store that cannot be read, these are not known, which is written so.
-    let of_store = ["pending", "in_doubt", "rejected", "delivered"];
-    let figure = |name: &str, value: u64, unit: &str, warn: Option<u64>, critical: Option<u64>| {
-        let limits = format!("{};{};0", limit(warn), limit(critical));
-        match snapshot.stats.store_unreadable && of_store.contains(&name) {
-            true => format!("{name}=U;{limits}"),
-            false => format!("{name}={value}{unit};{limits}"),
-        }
-    };
-    let free = |mib: Option<u64>| mib.map(|mib| mib.saturating_mul(MIB));
-    let below = |bound: Option<u64>| bound.map(|b| format!("{b}:")).unwrap_or_default();
-    [
+    // Of a store that cannot be read, some are not known, which is written so.
+    let figure =
+        |name: &str, value: Option<u64>, unit: &str, warn: Option<u64>, critical: Option<u64>| {
+            let limits = format!("{};{};0", limit(warn), limit(critical));
+            match value {
+                None => format!("{name}=U;{limits}"),
+                Some(value) => format!("{name}={value}{unit};{limits}"),
+            }
+        };
+    let mut figures = vec![
         figure(
             "pending",
-            snapshot.stats.pending,
+            measured.pending,
             "",
             limits.warn_pending,
             limits.crit_pending,
         ),
         figure(
             "oldest_age",
-            age.as_secs(),
+            Some(measured.age.as_secs()),
             "s",
             Some(limits.warn_age().as_secs()),
             Some(limits.crit_age.as_secs()),
         ),
-        figure("in_doubt", snapshot.stats.in_doubt, "", None, None),
+        figure("in_doubt", measured.in_doubt, "", None, None),
         figure(
             "rejected",
-            kept,
+            measured.rejected,
             "",
             limits.warn_rejected,
             limits.crit_rejected,
         ),
         // A counter: it only grows.
-        figure("delivered", snapshot.stats.delivered, "c", None, None),
+        figure("delivered", measured.delivered, "c", None, None),
+    ];
+    let free = |mib: Option<u64>| mib.map(|mib| mib.saturating_mul(MIB));
+    let below = |bound: Option<u64>| bound.map(|b| format!("{b}:")).unwrap_or_default();
+    figures.extend(measured.disk.map(|(disk, _)| {
         format!(
             "free={}B;{};{};0",
-            snapshot.disk.free_bytes,
+            disk.free_bytes,
             below(free(limits.warn_free)),
             below(free(limits.crit_free))
-        ),
-    ]
-    .join(" ")
+        )
+    }));
+    figures.join(" ")
 }

@@ -6,6 +6,7 @@
 //! read-only disk.
 
 mod check;
+pub mod fleet;
 pub mod sender_state;
 pub mod snapshot;
 mod table;
@@ -16,20 +17,21 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use meditopia::Client;
-use meditopia::internals::client::Purpose;
+use meditopia_fleet::look::Look;
 
 use self::check::{Checked, Thresholds};
+use self::fleet::snapshot::FleetSnapshot;
 use self::snapshot::Snapshot;
 use crate::alarms::Grade;
 use crate::failure::Failure;
-use crate::options::spool::SpoolOptions;
+use crate::options::source::SourceOptions;
 use crate::options::typed::Typed;
 use crate::output::{Output, OutputOptions, print_line, shown_json};
 use crate::times::Zone;
 
 /// The last part of `--help`.
 pub const EXAMPLES: &str =
-    "Exit status: 0, or 1 if the spool cannot be read. With --check as Nagios defines it: 0 OK,
+    "Exit status: 0, or 1 if the spool or the store cannot be read. With --check as Nagios defines it: 0 OK,
 1 WARNING, 2 CRITICAL, 3 UNKNOWN. Without any limit --check finds:
   CRITICAL  a pause; a copy; a sender that is elected and does not send; a disk that is full;
             events that wait for 20 min without a sender, or for an hour
@@ -37,11 +39,15 @@ pub const EXAMPLES: &str =
             or there were 3 server errors in a row; events that wait for 5 min without a sender, or
             for 15 min; damaged records; lost events; a disk with less than 5 % of its bytes free
             (at least 20 MiB or half of it, at most 1 GiB) or of its inodes (at least 100, at most 1,000)
+and of a fleet (--store):
+  CRITICAL  no relay alive for 5 min while events wait; the addresses of all relays refused
+  WARNING   no relay for 1 min; some relays refused; a batch in doubt, or a host behind, for 15 min;
+            a session or replication slot that keeps the server from cleaning up for 15 min
 --json prints the same as one object, with a name and the remedy for each finding.
 
 Examples:
   meditopia status /var/spool/shop
-  meditopia status /var/spool/shop --watch 5            # until Ctrl-C
+  meditopia status --store-file /etc/meditopia/store    # of a whole fleet
   meditopia status /var/spool/shop --json | jq .pending
   meditopia status /var/spool/shop --check --warn-age 10m --warn-rejected 1";
 
@@ -52,7 +58,7 @@ pub const UNKNOWN: u8 = Grade::Unknown as u8;
 #[derive(clap::Args)]
 pub struct Options {
     #[command(flatten)]
-    spool: SpoolOptions,
+    source: SourceOptions,
     #[command(flatten)]
     output: OutputOptions,
     /// Repeat every N seconds: redrawn on a terminal, otherwise one line each time
@@ -65,6 +71,13 @@ pub struct Options {
     thresholds: Thresholds,
 }
 
+impl Options {
+    /// Whether `--watch` draws one table over the other.
+    fn redraws(&self) -> bool {
+        std::io::stdout().is_terminal() && !self.output.json
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let invalid = || format!("\"{text}\" is not a number of seconds from 0.1 to 86400");
     let seconds: f64 = text.parse().map_err(|_| invalid())?;
@@ -74,14 +87,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Prints the state of the spool.
+/// Prints the state of the spool or the fleet.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
     if options.check {
         return Ok(run_check(options));
     }
-    let dir = options.spool.dir_as_owner()?;
-    let typed = options.spool.typed(&dir);
-    let client = Client::open_existing(&dir, Purpose::Read)?;
+    if let Some((address, typed)) = options.source.store()? {
+        return fleet::run(&address, &typed, options);
+    }
+    let (client, dir, typed) = options.source.open_spool()?;
     let mut out = options.output.open();
     match options.watch {
         None => {
@@ -118,14 +132,8 @@ fn watch(
     options: &Options,
     out: &mut Output,
 ) -> Result<ExitCode, Failure> {
-    const HOME: &str = "\x1b[H";
-    const CLEAR_LINE: &str = "\x1b[K";
-    const CLEAR_BELOW: &str = "\x1b[J";
     let zone = Zone::new(options.output.utc);
-    let redraws = std::io::stdout().is_terminal() && !options.output.json;
-    if redraws {
-        out.draw(&format!("{HOME}{CLEAR_BELOW}"))?;
-    }
+    let redraws = options.redraws();
     let mut before: Option<Snapshot> = None;
     loop {
         let snapshot = Snapshot::take(client, dir)?;
@@ -135,11 +143,7 @@ fn watch(
         };
         if redraws {
             let lines = table::lines(&snapshot, dir, typed, &zone, out);
-            let drawn = lines.join(&format!("{CLEAR_LINE}\n"));
-            let now = zone.show(snapshot.now_ms);
-            out.draw(&format!(
-                "{HOME}{drawn}{CLEAR_LINE}\n{CLEAR_LINE}\n{now}; Ctrl-C to end{CLEAR_LINE}{CLEAR_BELOW}"
-            ))?;
+            redraw(&lines, snapshot.now_ms, &zone, out)?;
         } else if options.output.json {
             out.line(snapshot.to_json(dir).to_string())?;
         } else {
@@ -151,15 +155,30 @@ fn watch(
     }
 }
 
+/// Draws the lines over those before.
+fn redraw(lines: &[String], now_ms: i64, zone: &Zone, out: &mut Output) -> Result<(), Failure> {
+    const HOME: &str = "\x1b[H";
+    const CLEAR_LINE: &str = "\x1b[K";
+    const CLEAR_BELOW: &str = "\x1b[J";
+    let drawn = lines.join(&format!("{CLEAR_LINE}\n"));
+    let now = zone.show(now_ms);
+    out.draw(&format!(
+        "{HOME}{drawn}{CLEAR_LINE}\n{CLEAR_LINE}\n{now}; Ctrl-C to end{CLEAR_LINE}{CLEAR_BELOW}"
+    ))
+}
+
 /// Prints the line of `--check`. A monitoring system reads it from standard output, even if the
 /// spool cannot be read.
 fn run_check(options: &Options) -> ExitCode {
     let check = || -> Result<Checked, Failure> {
         options.thresholds.validate()?;
-        let dir = options.spool.dir_as_owner()?;
-        let client = Client::open_existing(&dir, Purpose::Read)?;
+        if let Some((address, typed)) = options.source.store()? {
+            options.thresholds.validate_for_fleet()?;
+            let snapshot = FleetSnapshot::take(&mut Look::open(&address)?, address.shown())?;
+            return Ok(check::check_fleet(&snapshot, &options.thresholds, &typed));
+        }
+        let (client, dir, typed) = options.source.open_spool()?;
         let snapshot = Snapshot::take(&client, &dir)?;
-        let typed = options.spool.typed(&dir);
         Ok(check::check(&snapshot, &options.thresholds, &typed))
     };
     let checked = check().unwrap_or_else(|failure| Checked::unknown(&failure));

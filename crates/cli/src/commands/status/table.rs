@@ -48,7 +48,10 @@ pub fn lines(
     rows.push(("sender", sender(snapshot, zone)));
     rows.push(("pending", pending(snapshot)));
     rows.push(("in doubt", figures::in_doubt(stats)));
-    let kept = rejected(snapshot);
+    let kept = match &snapshot.rejected {
+        Some(counts) => rejected(counts),
+        None => figures::UNKNOWN.to_owned(),
+    };
     rows.push((
         "rejected",
         match snapshot.rejected_kept() {
@@ -182,17 +185,15 @@ fn pending(snapshot: &Snapshot) -> String {
     }
 }
 
-fn rejected(snapshot: &Snapshot) -> String {
-    let Some(counts) = &snapshot.rejected else {
-        return "unknown: the store cannot be read".to_owned();
-    };
+/// How many rejected events are kept, and why.
+pub fn rejected(counts: &[RejectedCount]) -> String {
     let part = |count: &RejectedCount| format!("{} {}", grouped(count.events), reason(count));
     let parts: Vec<_> = counts.iter().map(part).collect();
     match parts.as_slice() {
         [] => "none kept".to_owned(),
         parts => format!(
             "{} kept: {}",
-            grouped(snapshot.rejected_kept()),
+            grouped(counts.iter().map(|count| count.events).sum()),
             parts.join(", ")
         ),
     }
@@ -266,11 +267,16 @@ fn advice(snapshot: &Snapshot, typed: &Typed) -> Vec<String> {
             typed.command("rejected list")
         ));
     }
+    each_once(advice)
+}
+
+/// The lines without repetitions.
+pub fn each_once(mut lines: Vec<String>) -> Vec<String> {
     let mut seen = Vec::new();
-    advice.retain(|line| {
+    lines.retain(|line| {
         let is_new = !seen.contains(line);
         seen.push(line.clone());
         is_new
     });
-    advice
+    lines
 }

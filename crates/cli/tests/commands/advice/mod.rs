@@ -5,6 +5,7 @@
 //! fails there.
 
 mod coverage;
+mod fleet;
 mod imports;
 mod messages;
 mod options;

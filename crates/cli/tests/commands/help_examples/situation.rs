@@ -55,7 +55,7 @@ impl Situation {
         let dir = tempfile::tempdir().unwrap();
         let situation = Self {
             dir,
-            store: matches!(kind, "fleet" | "forward").then(|| store(example, api.endpoint())),
+            store: names_store(example).then(|| store(example, api.endpoint())),
             api,
             spool,
             id,
@@ -128,12 +128,23 @@ impl Situation {
     }
 }
 
-/// A database; with a fleet in it, unless the example sets one up.
+fn names_store(example: &str) -> bool {
+    ["/etc/meditopia/store", "postgres://"]
+        .iter()
+        .any(|name| example.contains(name))
+}
+
+/// A database; with a fleet in it that has an event of the user, unless the example sets one up.
 fn store(example: &str, endpoint: &str) -> String {
     let server = PostgresServer::shared();
-    let url = server.url(&server.create_database());
+    let database = server.create_database();
+    let url = server.url(&database);
     if !example.starts_with("meditopia fleet init") {
         stdout_of(meditopia().args(["fleet", "init", "--endpoint", endpoint, "--store", &url]));
+        server.sql(
+            &database,
+            &format!("SELECT meditopia.enqueue('t', '{USER}', 'video')"),
+        );
     }
     url
 }
