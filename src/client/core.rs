@@ -9,7 +9,6 @@ use std::time::Instant;
 use super::connection::connection;
 use super::watchdog::Watchdog;
 use crate::config::{CurrentToken, Durability, Endpoint, Role, Settings, TokenSource};
-use crate::delivery::Policy;
 use crate::dispatch::{self, OnPause};
 use crate::error::{ErrorKind, Result};
 use crate::event::Rules;
@@ -148,17 +147,7 @@ impl Core {
         };
         let limit = settings.max_spool_bytes.map_or(0, |bytes| bytes.get());
         let options = SenderOptions {
-            dispatch: dispatch::Options {
-                policy: Policy {
-                    batch_max: settings.batch_max,
-                    flush_interval: settings.flush_interval,
-                    lanes: usize::from(settings.lanes),
-                    brake_users: settings.brake_users.map_or(0, |users| users.get()),
-                    max_requests_per_s: settings.max_requests_per_s,
-                },
-                event_ttl: settings.event_ttl,
-                receipts_kept: settings.receipts_kept,
-            },
+            dispatch: dispatch::Options::of(&settings),
             safety: commits,
         };
         Self {

@@ -49,7 +49,7 @@ use std::time::Duration;
 
 use self::window::Window;
 use crate::clock::{self, Moment};
-use crate::config::BearerToken;
+use crate::config::{BearerToken, Settings};
 use crate::delivery::{Effect, Engine, Head, Policy, Queue, Restored, Step, Verdict, judge};
 use crate::error::{PauseReason, Result};
 use crate::event;
@@ -65,6 +65,23 @@ pub(crate) struct Options {
     pub(crate) event_ttl: Option<Duration>,
     /// How long receipts are kept; `None`: not at all.
     pub(crate) receipts_kept: Option<Duration>,
+}
+
+impl Options {
+    /// What these settings say.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self {
+            policy: Policy {
+                batch_max: settings.batch_max,
+                flush_interval: settings.flush_interval,
+                lanes: usize::from(settings.lanes),
+                brake_users: settings.brake_users.map_or(0, |users| users.get()),
+                max_requests_per_s: settings.max_requests_per_s,
+            },
+            event_ttl: settings.event_ttl,
+            receipts_kept: settings.receipts_kept,
+        }
+    }
 }
 
 /// A request whose answer is awaited.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{Command, Dispatcher, Next, Options, Sent, Then};
 use crate::clock::Moment;
-use crate::config::CurrentToken;
+use crate::config::{CurrentToken, Settings};
 use crate::delivery::pause::is_shared;
 use crate::delivery::{Pause, Policy};
 use crate::error::Result;
@@ -30,6 +30,22 @@ pub struct LaneOptions {
     pub event_ttl: Option<Duration>,
     /// How long receipts are kept; `None`: not at all.
     pub receipts_kept: Option<Duration>,
+}
+
+impl LaneOptions {
+    /// What these settings say.
+    pub fn of(settings: &Settings) -> Self {
+        let Options {
+            policy,
+            event_ttl,
+            receipts_kept,
+        } = Options::of(settings);
+        Self {
+            policy,
+            event_ttl,
+            receipts_kept,
+        }
+    }
 }
 
 /// What all lanes of one owner have in common, as it is before a step.

@@ -48,7 +48,7 @@ enum Command {
     /// Deliver three events to a local API, one of them bad, and show what happens; needs no account
     #[command(after_help = trial::EXAMPLES)]
     Try(trial::Options),
-    /// Deliver a spool's events as a service, until stopped
+    /// Deliver the events of a spool, or of a fleet's store, as a service, until stopped
     #[command(after_help = run::NOTES)]
     Run(run::Options),
     /// Deliver a spool's pending events once, and report the result

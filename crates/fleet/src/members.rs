@@ -71,6 +71,15 @@ pub struct Lane {
     pub in_doubt_since_ms: Option<i64>,
 }
 
+/// How lists call this host, unless an option says otherwise.
+pub fn this_host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "unknown".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
 /// Every host, by name.
 ///
 /// # Errors

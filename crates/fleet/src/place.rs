@@ -78,18 +78,45 @@ impl Place {
         place.check_version()?;
         match place.is_at_home {
             true => Ok(place),
-            false => Err(Failure::new(
-                Outcome::Refused {
-                    sqlstate: WRONG_PLACE.to_owned(),
-                },
-                "this database is a copy, or was moved: two copies would deliver every event twice. If no other one will ever be used, run: meditopia fleet adopt",
+            false => Err(wrong_place(
+                "this database is a copy, or was moved: two copies would deliver every event twice. If no other one will ever be used, run: meditopia fleet adopt".to_owned(),
             )),
         }
+    }
+
+    /// Refuses a fleet that sends elsewhere than `what` is for; `advice` says what to do.
+    ///
+    /// # Errors
+    /// [`WRONG_PLACE`].
+    pub fn check_destination(
+        &self,
+        endpoint: &str,
+        account: &str,
+        what: &str,
+        advice: &str,
+    ) -> Result<()> {
+        if (self.endpoint.as_str(), self.account.as_str()) == (endpoint, account) {
+            return Ok(());
+        }
+        let shown = |endpoint: &str, account: &str| match account {
+            "" => endpoint.to_owned(),
+            account => format!("{endpoint} (account {account})"),
+        };
+        Err(wrong_place(format!(
+            "the fleet of this database sends to {}, and {what} for {}; {advice}",
+            shown(&self.endpoint, &self.account),
+            shown(endpoint, account)
+        )))
     }
 }
 
 fn unusable(message: String) -> Failure {
     Failure::new(Outcome::Unusable, message)
+}
+
+fn wrong_place(message: String) -> Failure {
+    let sqlstate = WRONG_PLACE.to_owned();
+    Failure::new(Outcome::Refused { sqlstate }, message)
 }
 
 /// Says what to do where the question itself fails.

@@ -85,6 +85,11 @@ impl SpoolOptions {
         Ok(config)
     }
 
+    /// Says what is wrong with the file that --config names, or with the environment.
+    pub fn check_config_file(&self) -> Result<(), Failure> {
+        self.sources().load().map(drop)
+    }
+
     /// The configuration of a command that sends, and has a store instead of a spool.
     pub fn config_of_relay(&self) -> Result<Config, Failure> {
         self.sources().config_of_relay()

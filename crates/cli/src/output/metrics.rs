@@ -7,6 +7,11 @@ use meditopia::internals::stats::text::labels_text;
 /// A metric: its name, what it says, and its value. One that is not known has no sample.
 pub type Metric<'a> = (&'a str, &'a str, Option<String>);
 
+/// These counters, each with `labels`.
+pub fn counters(labels: &[(&str, &str)], counters: &[Metric<'_>]) -> String {
+    print("counter", labels, counters)
+}
+
 /// These gauges, each with `labels`.
 pub fn gauges(labels: &[(&str, &str)], gauges: &[Metric<'_>]) -> String {
     print("gauge", labels, gauges)

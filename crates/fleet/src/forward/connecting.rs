@@ -7,7 +7,7 @@ use meditopia::internals::client::{Forwarding, Handover};
 
 use super::{Forwarder, Trouble, lock};
 use crate::connection::Connection;
-use crate::failure::{Failure, Outcome, STEP_LOST, WRONG_PLACE};
+use crate::failure::STEP_LOST;
 use crate::parcel::Parcel;
 use crate::place::Place;
 use crate::spool::{self, Forwarded, Spool};
@@ -21,24 +21,12 @@ impl Forwarder<'_> {
         let mut connection = Connection::open(&self.options.address)?;
         connection.set_statement_timeout(STATEMENT_TIMEOUT);
         let place = Place::of(&mut connection)?;
-        if (&place.endpoint, &place.account) != (&self.options.endpoint, &self.options.account) {
-            let shown = |account: &str| match account {
-                "" => String::new(),
-                account => format!(" (account {account})"),
-            };
-            return Err(Trouble::Store(Failure::new(
-                Outcome::Refused {
-                    sqlstate: WRONG_PLACE.to_owned(),
-                },
-                format!(
-                    "the fleet of this database sends to {}{}, and the events of this spool are for {}{}; forward to another database, or change the spool with meditopia adopt",
-                    place.endpoint,
-                    shown(&place.account),
-                    self.options.endpoint,
-                    shown(&self.options.account)
-                ),
-            )));
-        }
+        place.check_destination(
+            &self.options.endpoint,
+            &self.options.account,
+            "the events of this spool are",
+            "forward to another database, or change the spool with meditopia adopt",
+        )?;
         self.find_position(&mut connection, journal)?;
         self.connection = Some(connection);
         self.last_used = Instant::now();

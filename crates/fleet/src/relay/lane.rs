@@ -25,6 +25,7 @@ use meditopia::{Error, ErrorKind};
 use secrecy::SecretString;
 
 use super::board::{Board, Order};
+use super::figures::Done;
 use super::inbox::{Asked, Inbox};
 use crate::failure;
 use crate::lane_store::LeaseHandle;
@@ -54,6 +55,8 @@ pub struct Sending {
     pub board: Arc<Board>,
     /// For all of them.
     pub log: Arc<Log>,
+    /// What all of them have done.
+    pub done: Done,
 }
 
 impl Sending {
@@ -286,8 +289,10 @@ impl<'a> Lane<'a> {
         // What is in flight is settled first: a command does not find it then.
         let has_commands = !told.asked.is_empty() || turn.holds_ended != self.holds_ended;
         let then = if has_commands { Then::Stop } else { then };
+        let before = owned.totals();
         let stepped = owned.step(&turn.share, sent.as_ref(), then, body);
         let next = stepped.inspect_err(|_| board.abandon(self.lane, &turn))?;
+        self.sending.done.add(&before, &owned.totals());
         board.end(self.lane, &turn, &owned, next, clock::now());
         if has_commands {
             if turn.holds_ended != self.holds_ended {

@@ -49,9 +49,8 @@ fn name(sources: &[Source<'_>]) -> Result<Option<String>> {
     let Some(found) = sources.iter().find_map(|source| source.find(NAME)) else {
         return Ok(None);
     };
-    let is_name = |text: &str| {
-        (1..=NAME_MAX).contains(&text.len()) && !text.chars().any(|c| c.is_control())
-    };
+    let is_name =
+        |text: &str| (1..=NAME_MAX).contains(&text.len()) && !text.chars().any(|c| c.is_control());
     match found.value.as_str() {
         Some(text) if is_name(text) => Ok(Some(text.to_owned())),
         _ => Err(found.wrong(format_args!(
@@ -76,10 +75,7 @@ mod tests {
         assert_eq!((default.name, default.connections), (None, 4));
         let file = "relay_name = \"east\"\nstore_connections = 2\n";
         let set = read(&[("MEDITOPIA_RELAY_NAME", "west")], file).unwrap();
-        assert_eq!(
-            (set.name.as_deref(), set.connections),
-            (Some("west"), 2)
-        );
+        assert_eq!((set.name.as_deref(), set.connections), (Some("west"), 2));
         for (file, said) in [
             ("relay_name = \"a\\nb\"", "relay_name: is not a text"),
             ("relay_name = 7", "relay_name: is not a text"),

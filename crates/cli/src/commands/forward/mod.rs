@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use meditopia::internals::config::{Durability, Role};
 use meditopia::{Client, LogLevel as Level};
 use meditopia_fleet::forward::{self, End, Forwarder, Goal, Settings, Stop, Trouble};
+use meditopia_fleet::members;
 
 use self::endpoint::ForwarderAnswers;
 use crate::endpoint::EndpointOptions;
@@ -151,7 +152,7 @@ pub fn run(options: &Options) -> Result<ExitCode, Failure> {
             address,
             endpoint: known.0,
             account: known.1,
-            host: host_name(),
+            host: members::this_host(),
             interval: forwarding.interval,
             keep: forwarding.keep,
         };
@@ -244,14 +245,5 @@ fn conclude(
             };
             Err(Failure::new(status, trouble.to_string()))
         }
-    }
-}
-
-/// How lists of hosts call this one.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match name.trim() {
-        "" => "unknown".to_owned(),
-        name => name.to_owned(),
     }
 }

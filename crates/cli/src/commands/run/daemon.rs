@@ -21,18 +21,13 @@ use super::current_client::CurrentClient;
 use super::endpoint::SenderAnswers;
 use super::health::Health;
 use super::service_manager::ServiceManager;
-use super::{Options, announce, reload};
+use super::{EXTEND_BY, EXTEND_EVERY, Options, TOLERANCE, announce, reload};
 use crate::failure::{EVENTS_LEFT, Failure};
 use crate::options::sender_config::SenderConfig;
 use crate::output::figures;
 use crate::output::log::Log;
 use crate::signals::{EndSignals, install_handler};
 
-/// How much the sender may be overdue if there is no watchdog.
-const TOLERANCE: Duration = Duration::from_secs(30);
-/// The interval of requests to the manager for more time to end, and the time that each asks for.
-const EXTEND_EVERY: Duration = Duration::from_secs(1);
-const EXTEND_BY: Duration = Duration::from_secs(15);
 /// How often the service checks that its spool is still at its path, and how long it may be missing there:
 /// a script that replaces it takes a moment.
 const SPOOL_CHECK_EVERY: Duration = Duration::from_millis(500);

@@ -1,4 +1,4 @@
-//! `meditopia run`: the sender of one spool as a service.
+//! `meditopia run`: the sender of one spool, or a relay of a fleet, as a service.
 //!
 //! Usually a background thread of an application sends. Where that is not possible (PHP, scripts,
 //! applications that must not use the network), this process sends. It enqueues nothing and does
@@ -9,6 +9,7 @@
 //! - `reload`: a new configuration after SIGHUP
 //! - `health`, `announce`, `service_manager`: whether delivery works, for the log and for systemd
 //! - `endpoint`, `gauges`: the same over HTTP, for Prometheus and probes
+//! - `relay`: with a store in the place of a spool, a relay
 
 mod announce;
 mod current_client;
@@ -16,18 +17,29 @@ mod daemon;
 mod endpoint;
 mod gauges;
 mod health;
+mod relay;
 mod reload;
 mod service_manager;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
+use meditopia::LogLevel as Level;
 use meditopia::internals::config::Role;
 
+use self::relay::RelayConfig;
 use crate::endpoint::EndpointOptions;
 use crate::failure::Failure;
 use crate::options::sender_config::SenderConfig;
 use crate::options::spool::SpoolOptions;
+use crate::options::store::StoreNames;
 use crate::output::log::{Log, LogFormat};
+
+/// How much a thread may be overdue if there is no watchdog.
+const TOLERANCE: Duration = Duration::from_secs(30);
+/// The interval of requests to the manager for more time to end, and the time that each asks for.
+const EXTEND_EVERY: Duration = Duration::from_secs(1);
+const EXTEND_BY: Duration = Duration::from_secs(15);
 
 /// The last part of `--help`.
 pub const NOTES: &str = "Signals:
@@ -41,7 +53,14 @@ The endpoint (--listen):
   /healthz  503 when a thread of the sender is stuck
   /readyz   503 with the reason while delivery is paused or hindered, no process sends, or the API
             is unavailable: all pending events wait 5 s or longer for a retry, or there were 3
-            server errors in a row
+            server errors in a row; of a relay, also while the database is away
+
+With a store (--store, --store-file, MEDITOPIA_STORE or `store` in the configuration) in the place of a spool
+this is a relay: it delivers what hosts have handed to the database of a fleet, together with other relays.
+SIGTERM and SIGINT then end it when requests in flight are answered. It has two more options, in the
+configuration or the environment:
+  relay_name         what lists, logs and metrics call it (the name of the host)
+  store_connections  connections to the database at once, at most (4)
 
 If another process already sends from the spool, this one stands by and replaces it when it ends.
 Under systemd: LoadCredential=bearer-token:FILE is used if nothing else configures a bearer token.
@@ -54,13 +73,16 @@ Exit status:
 
 Examples:
   meditopia run --config /etc/meditopia/shop.toml
-  meditopia run --config /etc/meditopia/shop.toml --listen 127.0.0.1:9464";
+  meditopia run --config /etc/meditopia/shop.toml --listen 127.0.0.1:9464
+  meditopia run --config /etc/meditopia/relay.toml --store-file /etc/meditopia/store";
 
 /// The arguments of `meditopia run`.
 #[derive(clap::Args)]
 pub struct Options {
     #[command(flatten)]
     spool: SpoolOptions,
+    #[command(flatten)]
+    store: StoreNames,
     #[command(flatten)]
     endpoint: EndpointOptions,
     /// How long SIGTERM and SIGINT wait for the delivery of pending events
@@ -73,23 +95,38 @@ pub struct Options {
 
 /// Sends until a signal ends the process.
 pub fn run(options: &Options) -> Result<ExitCode, Failure> {
-    // This gives up root, which has to happen before there is a second thread.
+    // Each gives up root, which has to happen before there is a second thread.
+    if let Some(config) = RelayConfig::read(&options.spool, &options.store)? {
+        let log_level = config.sender.settings.log_level;
+        return serve(options.log_format, log_level, |log| {
+            relay::run(options, config, log)
+        });
+    }
     let config = SenderConfig::read(&options.spool, Role::Both)?;
-    let format = options
-        .log_format
-        .unwrap_or_else(LogFormat::of_standard_error);
-    let is_silent = config.settings.log_level.is_none();
+    let log_level = config.settings.log_level;
+    serve(options.log_format, log_level, |log| {
+        daemon::run(options, config, log)
+    })
+}
+
+/// Carries out a service, whose log says why it fails.
+fn serve<F: Future<Output = Result<ExitCode, Failure>>>(
+    format: Option<LogFormat>,
+    log_level: Option<Level>,
+    service: impl FnOnce(Log) -> F,
+) -> Result<ExitCode, Failure> {
+    let format = format.unwrap_or_else(LogFormat::of_standard_error);
     let failed = |e: std::io::Error| Failure::from(format!("cannot start: {e}"));
-    let (log, log_thread) = Log::start(format, config.settings.log_level).map_err(failed)?;
+    let (log, log_thread) = Log::start(format, log_level).map_err(failed)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(failed)?;
-    let outcome = runtime.block_on(daemon::run(options, config, log.clone()));
+    let outcome = runtime.block_on(service(log.clone()));
     // A thread that hangs on the disk must not keep the process alive.
     runtime.shutdown_background();
     let code = outcome.unwrap_or_else(|failure| {
-        if is_silent {
+        if log_level.is_none() {
             return failure.report();
         }
         log.error(&failure);

@@ -12,6 +12,7 @@ use meditopia::internals::process::random_uuid;
 use meditopia::internals::store::Run;
 use meditopia::internals::transport::{self, Transport};
 use meditopia_fleet::lane_store::{LaneStore, LeaseLengths};
+use meditopia_fleet::relay::Done;
 use meditopia_fleet::relay::board::Board;
 use meditopia_fleet::relay::inbox::Asked;
 use meditopia_fleet::relay::lane::{Ended, LaneThread, Sending};
@@ -103,6 +104,7 @@ impl Fleet {
                 receipts_kept: None,
             },
             log,
+            done: Done::default(),
         };
         let lengths = LeaseLengths {
             idle: Duration::from_secs(10),
