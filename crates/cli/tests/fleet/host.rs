@@ -17,9 +17,15 @@ pub const ENDPOINT: &str = "https://api.example/v1/events";
 
 /// Makes a database with a fleet on this server.
 pub fn new_fleet(server: &PostgresServer) -> String {
+    new_fleet_for(server, ENDPOINT, 4)
+}
+
+/// The same for this endpoint, with so many lanes.
+pub fn new_fleet_for(server: &PostgresServer, endpoint: &str, lanes: usize) -> String {
     let database = server.create_database();
     let made = meditopia()
-        .args(["fleet", "init", "--lanes", "4", "--endpoint", ENDPOINT])
+        .args(["fleet", "init", "--lanes", &lanes.to_string()])
+        .args(["--endpoint", endpoint])
         .args(["--store", &server.url(&database)])
         .output()
         .unwrap();
@@ -59,7 +65,12 @@ pub struct Host {
 
 impl Host {
     pub fn new(server: &PostgresServer, database: &str) -> Self {
-        let spool = TestSpool::for_endpoint(ENDPOINT);
+        Self::for_endpoint(server, database, ENDPOINT)
+    }
+
+    /// The same, whose events are for another endpoint.
+    pub fn for_endpoint(server: &PostgresServer, database: &str, endpoint: &str) -> Self {
+        let spool = TestSpool::for_endpoint(endpoint);
         Self {
             client: spool.client(),
             spool,

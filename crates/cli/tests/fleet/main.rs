@@ -5,6 +5,7 @@
 // Fixtures.
 mod cut;
 mod host;
+mod relays;
 
 // Tests.
 mod copies;
@@ -12,5 +13,8 @@ mod forward;
 mod kills;
 mod operators;
 mod outcomes;
+mod relay;
+mod relay_deaths;
+mod relay_pauses;
 mod reporting;
 mod store_away;
