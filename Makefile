@@ -8,12 +8,16 @@ DEMO := $(TARGET)/demo
 RUST_NEEDED := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 FAULT_TABLE = $(CURDIR)/$(TARGET)/faults-$@.md
 
-.PHONY: demo demo-build test test-bindings analyse-php size-check soak fuzz wheel bench bench-check bench-setup release install uninstall deb dist dist-check docker-check toolchain setup
+.PHONY: demo demo-fleet demo-build test test-bindings analyse-php size-check soak fuzz wheel bench bench-check bench-setup release install uninstall deb dist dist-check docker-check toolchain setup
 
 # Builds the library, compiles the C quickstart against it, and lets it deliver to a local API.
 demo: demo-build
 	$(CC) -std=c99 -Wall -Wextra -Werror -O1 -Iinclude bindings/c/quickstart.c -L$(DEMO) -lmeditopia -o $(DEMO)/quickstart
 	@sh bindings/c/demo.sh $(DEMO)
+
+# Four hosts, a PostgreSQL, two relays, a local API; a relay is killed and the database crashes in the middle.
+demo-fleet: demo-build
+	@sh crates/fleet/demo.sh $(DEMO)
 
 demo-build: toolchain
 	$(CARGO) build --locked --profile demo --package meditopia --package meditopia-cli
@@ -35,7 +39,7 @@ test-bindings: setup demo-build
 	sh bindings/recipes/test.sh $(DEMO)
 	sh bindings/pages/test.sh $(DEMO)
 	sh bindings/release/test.sh
-	@$(MAKE) --no-print-directory demo
+	@$(MAKE) --no-print-directory demo demo-fleet
 
 # Analyses the PHP package. Compiles the analyser once, in minutes, and so is not a part of `make test`.
 analyse-php: toolchain
