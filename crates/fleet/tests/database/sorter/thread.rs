@@ -14,6 +14,15 @@ use super::{ONE, OTHER, SPOOL, count_in_lanes, events_in_lanes, fragment, parcel
 use crate::fleet::{address, connect, set_up};
 use crate::forward::{begin_spool, forward};
 
+/// A test that fails ends its threads, too.
+struct StopAtEnd<'a>(&'a Stop);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.ask();
+    }
+}
+
 #[test]
 fn of_two_relays_one_sorts_and_the_other_goes_on_whatever_connection_ends() {
     let (server, database) = set_up();
@@ -24,6 +33,7 @@ fn of_two_relays_one_sorts_and_the_other_goes_on_whatever_connection_ends() {
     let mut given = Vec::new();
     let is_done = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        let _ends = stops.each_ref().map(StopAtEnd);
         let threads: Vec<_> = [ONE, OTHER]
             .iter()
             .zip(&pools)
@@ -104,6 +114,7 @@ fn the_log_names_a_damaged_parcel_and_where_it_is_kept() {
     let stop = Stop::default();
     let said = Mutex::new(String::new());
     std::thread::scope(|scope| {
+        let _ends = StopAtEnd(&stop);
         let say = |_: LogLevel, what: &str| said.lock().unwrap().push_str(what);
         let stop = &stop;
         let pool = &pool;
@@ -129,6 +140,7 @@ fn a_relay_that_is_succeeded_stands_by_and_sorts_again_when_its_successor_is_gon
     let stop = Stop::default();
     let said = Mutex::new(String::new());
     std::thread::scope(|scope| {
+        let _ends = StopAtEnd(&stop);
         let say = |_: LogLevel, what: &str| said.lock().unwrap().push_str(what);
         let (stop, pool) = (&stop, &pool);
         scope.spawn(move || sort_until_stopped(pool, ONE, Housekeeping::new(7), stop, &say));
