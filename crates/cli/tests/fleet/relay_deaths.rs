@@ -64,7 +64,7 @@ fn a_relay_that_is_killed_between_any_two_steps_loses_nothing_and_repeats_at_mos
             }
             deaths += 1;
             fleet.forget_relay("traced");
-            step += 1 + fastrand::usize(0..12);
+            step += 5 + fastrand::usize(0..30);
         }
         fleet.forget_relay("traced");
     }

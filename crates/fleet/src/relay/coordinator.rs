@@ -120,8 +120,13 @@ impl<'a> Coordinator<'a> {
             self.commands.forget(lane);
             self.say_left(lane, left);
         }
-        if self.sorter.is_none() {
-            self.begin()?;
+        match &self.sorter {
+            None => self.begin()?,
+            // By a defect, which has reported itself.
+            Some(sorter) if sorter.has_ended() => {
+                self.sorter = Some(SorterThread::start(self.relay.clone())?);
+            }
+            Some(_) => {}
         }
         for lane in self.lanes.open_again()? {
             self.say_left(lane, Left::Lost);
@@ -148,6 +153,10 @@ impl<'a> Coordinator<'a> {
             "set endpoint and account as the fleet has them, or name another store",
         )?;
         lock(&relay.standing).lanes = place.lanes.into();
+        self.say(
+            Level::Info,
+            &format!("delivers from a fleet of {} lanes", place.lanes),
+        );
         self.sorter = Some(SorterThread::start(relay.clone())?);
         Ok(())
     }

@@ -45,6 +45,11 @@ impl SorterThread {
         self.stop.ask();
     }
 
+    /// Whether it has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.is_asked()
+    }
+
     /// Waits until it has ended, at most `timeout`.
     pub(super) fn wait_ended(&self, timeout: Duration) {
         self.ended.wait(timeout);

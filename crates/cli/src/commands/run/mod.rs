@@ -74,7 +74,7 @@ Exit status:
 Examples:
   meditopia run --config /etc/meditopia/shop.toml
   meditopia run --config /etc/meditopia/shop.toml --listen 127.0.0.1:9464
-  meditopia run --config /etc/meditopia/relay.toml --store-file /etc/meditopia/store";
+  meditopia run --config /etc/meditopia/relay.toml";
 
 /// The arguments of `meditopia run`.
 #[derive(clap::Args)]

@@ -82,6 +82,10 @@ impl Situation {
         example
             .replace("/var/spool/shop", self.spool.path().to_str().unwrap())
             .replace("/etc/meditopia/shop.toml", self.config().to_str().unwrap())
+            .replace(
+                "/etc/meditopia/relay.toml",
+                self.dir().join("relay.toml").to_str().unwrap(),
+            )
             .replace("--id 17", &format!("--id {id}"))
             .replace("127.0.0.1:9464", "127.0.0.1:0")
             .replace("--port 8080", "--port 0")
@@ -107,6 +111,13 @@ impl Situation {
         );
         if let Some(store) = &self.store {
             write("store", store);
+            let (endpoint, file) = (self.api.endpoint(), self.dir().join("store"));
+            write(
+                "relay.toml",
+                &format!(
+                    "endpoint = {endpoint:?}\nstore_file = {file:?}\nbearer_token_file = {token:?}\n"
+                ),
+            );
             fs::set_permissions(self.dir().join("store"), PermissionsExt::from_mode(0o600))
                 .unwrap();
         }
@@ -129,7 +140,7 @@ impl Situation {
 }
 
 fn names_store(example: &str) -> bool {
-    ["/etc/meditopia/store", "postgres://"]
+    ["/etc/meditopia/store", "postgres://", "/relay.toml"]
         .iter()
         .any(|name| example.contains(name))
 }
