@@ -57,6 +57,7 @@ impl Typed {
         Self {
             words: words.join(" "),
             can_send: false,
+            names_store: true,
         }
     }
 

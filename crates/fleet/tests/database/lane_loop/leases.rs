@@ -59,6 +59,35 @@ fn the_answer_to_a_request_whose_lease_was_lost_settles_nothing_and_the_next_own
 }
 
 #[test]
+fn a_step_that_has_failed_has_not_happened_and_the_lane_is_opened_again_under_its_lease() {
+    let fleet = Fleet::start();
+    let late = json!({"fault": "delay", "ms": 2000, "when": "after", "count": 1});
+    fleet.api.set_fault(late);
+    let relay = fleet.relay();
+    fleet.sort(0, &[("user", 0), ("user", 1)]);
+    relay.own(0);
+    fleet.api.wait_for_events(2);
+    fleet.sql(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no step today''; END';
+        CREATE TRIGGER fail BEFORE UPDATE ON meditopia.lane FOR EACH ROW EXECUTE FUNCTION fail()",
+    );
+    let ended = relay.wait_for_end(0);
+    assert!(
+        matches!(&ended, Ended::Failed(e) if e.message().contains("no step today")),
+        "{ended:?}"
+    );
+    assert_eq!(fleet.pending(), 2);
+    fleet.sql("DROP TRIGGER fail ON meditopia.lane");
+
+    relay.own_again(0);
+
+    fleet.api.wait_for_events(4);
+    wait_until("nothing waits", || fleet.pending() == 0);
+    let attempts: Vec<_> = fleet.api.requests().iter().map(|r| r.attempt).collect();
+    assert_eq!(attempts, [1, 2]);
+}
+
+#[test]
 fn no_request_leaves_while_the_lease_does_not_outlast_it() {
     let fleet = Fleet::start();
     let relay = fleet.relay_with(&Setup {

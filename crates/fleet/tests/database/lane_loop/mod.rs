@@ -6,7 +6,7 @@ mod pauses;
 mod relay;
 
 use meditopia::PauseReason;
-use meditopia_fleet::relay::lane::Ended;
+use meditopia_fleet::relay::lane::{Ended, LaneThread};
 use meditopia_testkit::ledger::Arrivals;
 use meditopia_testkit::wait::wait_until;
 use serde_json::json;
@@ -39,6 +39,10 @@ fn events_of_several_lanes_arrive_once_in_order_and_only_a_lone_event_is_judged(
     assert_eq!(first["user-0"], (0..300).collect::<Vec<_>>());
     assert_eq!(first["user-1"], (0..302).collect::<Vec<_>>());
     assert_eq!(fleet.rejected_users(), "bad");
+    let sums = |lane| relay.with(lane, LaneThread::progress).totals;
+    wait_until("the lane knows what it has done", || {
+        (sums(1).delivered, sums(1).rejected) == (302, 1)
+    });
     for ended in relay.stop() {
         assert!(matches!(ended, Ended::Stopped), "{ended:?}");
     }

@@ -1,5 +1,6 @@
 //! A fleet with its API, and relays of it: what a relay's coordinator does, step by step.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use meditopia::internals::log::{Level, Log};
 use meditopia::internals::process::random_uuid;
 use meditopia::internals::store::Run;
 use meditopia::internals::transport::{self, Transport};
-use meditopia_fleet::lane_store::{LaneStore, LeaseLengths};
+use meditopia_fleet::lane_store::{LaneStore, LeaseHandle, LeaseLengths};
 use meditopia_fleet::relay::Done;
 use meditopia_fleet::relay::board::Board;
 use meditopia_fleet::relay::inbox::Asked;
@@ -117,6 +118,7 @@ impl Fleet {
             sending: Arc::new(sending),
             lengths,
             threads: Mutex::default(),
+            leases: Mutex::default(),
         }
     }
 
@@ -173,6 +175,7 @@ pub struct Relay<'a> {
     pub sending: Arc<Sending>,
     lengths: LeaseLengths,
     threads: Mutex<Vec<LaneThread>>,
+    leases: Mutex<BTreeMap<i16, Arc<LeaseHandle>>>,
 }
 
 impl Relay<'_> {
@@ -183,8 +186,19 @@ impl Relay<'_> {
     /// Takes the lease of a lane, which has to be free, and starts its thread.
     pub fn own(&self, lane: i16) {
         let store = LaneStore::open(self.pool.clone(), lane, &self.id, self.lengths);
-        let store = store.unwrap().expect("the lane is free");
+        self.start(lane, store.unwrap().expect("the lane is free"));
+    }
+
+    /// Opens a lane again whose thread has ended and whose lease this relay has.
+    pub fn own_again(&self, lane: i16) {
+        let lease = self.leases.lock().unwrap()[&lane].clone();
+        let store = LaneStore::open_again(&lease).unwrap();
+        self.start(lane, store.expect("the lease lasts"));
+    }
+
+    fn start(&self, lane: i16, store: LaneStore) {
         let lease = store.lease();
+        self.leases.lock().unwrap().insert(lane, lease.clone());
         let sending = self.sending.clone();
         let thread = LaneThread::start(sending, lane, Box::new(store), lease, || ()).unwrap();
         self.threads.lock().unwrap().push(thread);
