@@ -48,7 +48,7 @@ fn lines(
             "{} alive already, and may deliver what this list is about; to stop them: {}",
             match known.living_relays {
                 1 => "1 relay is".to_owned(),
-                relays => format!("{} relays are", grouped(relays)),
+                relays => format!("{relays} relays are"),
             },
             typed.command("hold")
         ));

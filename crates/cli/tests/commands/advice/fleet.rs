@@ -84,11 +84,7 @@ fn what_a_hold_and_a_restored_fleet_advise_works_as_typed() {
         0,
         "may deliver what this list is about; to stop them: ",
     );
-    assert!(
-        said.text.contains("; to list them: meditopia"),
-        "{}",
-        said.text
-    );
+    assert!(said.text.contains("; to list them: "), "{}", said.text);
     let typed = said.type_all(shell).concat();
     assert!(typed.contains("held since"), "{typed}");
     assert!(typed.contains("delivered"), "{typed}");
