@@ -107,17 +107,18 @@ impl Fleet {
         });
     }
 
-    /// Lets the leases end that a dead relay of this name has left, and others forget it, as time would.
+    /// Has others forget a dead relay of this name, and lets the leases end that it has left, as time would.
     pub fn forget_relay(&self, name: &str) {
-        for table in ["lane", "sorter"] {
-            self.sql(&format!(
-                "UPDATE meditopia.{table} t SET lease_until = '-infinity' FROM meditopia.relay r
-                 WHERE r.id = t.owner AND r.name = '{name}'"
-            ));
-        }
         self.sql(&format!(
             "DELETE FROM meditopia.relay WHERE name = '{name}'"
         ));
+        // One may be of a relay that died before it had a row.
+        for table in ["lane", "sorter"] {
+            self.sql(&format!(
+                "UPDATE meditopia.{table} t SET lease_until = '-infinity'
+                 WHERE NOT EXISTS (SELECT FROM meditopia.relay r WHERE r.id = t.owner)"
+            ));
+        }
     }
 
     /// Waits until nothing is left in the database that a relay could deliver.
