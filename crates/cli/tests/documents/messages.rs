@@ -11,7 +11,7 @@ use meditopia_testkit::repository_path;
 /// Options of other programs that a message tells to run.
 const OF_OTHER_PROGRAMS: [(&str, &str); 1] = [("mount", "--bind")];
 /// The name of a pause, a column in an example, a type of C++, and the roles of a fleet's database.
-const OTHER_NAMES: [&str; 7] = [
+const OTHER_NAMES: [&str; 11] = [
     "mass_rejection",
     "user_id",
     "event_type",
@@ -19,6 +19,10 @@ const OTHER_NAMES: [&str; 7] = [
     "meditopia_enqueue",
     "meditopia_relay",
     "meditopia_read",
+    "receipt_other",
+    "keep_receipts",
+    "pg_read_all_stats",
+    "track_counts",
 ];
 
 fn keys() -> BTreeSet<&'static str> {
