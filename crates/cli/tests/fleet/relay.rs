@@ -114,10 +114,13 @@ fn a_relay_refuses_a_spool_beside_its_store_and_a_fleet_of_another_endpoint() {
         .unwrap();
     assert_eq!(both.status.code(), Some(2));
     assert!(said(&both).contains("a store is named as well"), "{both:?}");
-    let elsewhere = relay_command(&url, &api, "one").output().unwrap();
-    assert_eq!(elsewhere.status.code(), Some(2), "{elsewhere:?}");
-    assert!(said(&elsewhere).contains(ENDPOINT), "{elsewhere:?}");
-    assert!(said(&elsewhere).contains(api.endpoint()), "{elsewhere:?}");
+    let mut elsewhere = Service::start(relay_command(&url, &api, "one"));
+    assert_eq!(elsewhere.wait_for_end().code(), Some(2));
+    let said = elsewhere.log();
+    assert!(
+        said.contains(ENDPOINT) && said.contains(api.endpoint()),
+        "{said}"
+    );
 }
 
 #[test]

@@ -77,6 +77,37 @@ fn a_relay_that_is_killed_between_any_two_steps_loses_nothing_and_repeats_at_mos
 }
 
 #[test]
+fn requests_of_a_killed_relay_that_the_api_had_accepted_are_repeated_byte_for_byte() {
+    let fleet = Fleet::new();
+    let host = fleet.host();
+    let mut numbers = Numbers::default();
+    // Accepted, and the answer is late.
+    fleet
+        .api
+        .set_fault(serde_json::json!({"fault": "delay", "ms": 900, "when": "after"}));
+    numbers.enqueue(&host, 60);
+    host.forward_once();
+    let mut killed = fleet.relay("killed");
+    wait_until("a request is accepted", || {
+        fleet.api.ledger().accepted_events > 0
+    });
+    killed.kill();
+    fleet.forget_relay("killed");
+    fleet.api.clear_faults();
+    // With these the next batch of the lane would be another one.
+    numbers.enqueue(&host, 60);
+    host.forward_once();
+    let _other = fleet.relay("other");
+    wait_until("everything has arrived", || {
+        fleet.api.ledger().distinct_events >= numbers.count()
+    });
+    fleet.wait_until_drained();
+    let arrivals = fleet.assert_delivered(&numbers.enqueued);
+    let repeats = arrivals.repeats();
+    assert!((1..=LANES).contains(&repeats), "{repeats}");
+}
+
+#[test]
 fn nothing_is_lost_while_relays_the_database_and_connections_are_killed() {
     let mut fleet = Fleet::with_server(PostgresServer::start_with(&["fsync = on"]));
     let host = fleet.host();
