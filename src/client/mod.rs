@@ -55,7 +55,10 @@ pub use self::search::Search;
 pub use self::spool_client::Client;
 pub use self::watchdog::SenderSeen;
 #[cfg(feature = "internals")]
-pub use crate::sender::forward::{Forwarding, Handover, Keep, Record as ForwardRecord};
+pub use crate::sender::forward::{
+    Forwarding, Found as ForwardFound, Handover, Keep, Record as ForwardRecord,
+    Window as ForwardWindow,
+};
 pub use crate::sender::{Elected, Report, Standing, Vitals};
 pub use crate::spool::FailedRequest;
 pub use crate::store::recover::{Mismatch, Repair, Salvage};

@@ -16,6 +16,8 @@ mod command;
 mod commits;
 mod erasure;
 mod heads;
+#[cfg(feature = "internals")]
+mod in_virtual_time;
 mod measures;
 mod notes;
 mod outcome;
@@ -34,6 +36,8 @@ mod window;
 pub use self::command::Command;
 pub(crate) use self::command::{Carried, in_steps};
 pub(crate) use self::erasure::TakenOut;
+#[cfg(feature = "internals")]
+pub use self::in_virtual_time::{LaneInVirtualTime, NextInVirtualTime};
 pub(crate) use self::notes::{Failed, Note};
 #[cfg(feature = "internals")]
 pub use self::owned_lane::{LaneOptions, OwnedLane, Share};
@@ -148,7 +152,19 @@ impl<S: Store + ?Sized> Dispatcher<S> {
     /// Reads what the last sender left.
     ///
     /// Errors: as [`Store::commit`].
-    pub(crate) fn open(mut store: Box<S>, mut options: Options, log: Arc<Log>) -> Result<Self> {
+    pub(crate) fn open(store: Box<S>, options: Options, log: Arc<Log>) -> Result<Self> {
+        let rng = fastrand::Rng::with_seed(random_u64());
+        Self::open_at(store, options, log, clock::now(), rng)
+    }
+
+    /// The same at a moment and with a chance that the caller gives.
+    pub(super) fn open_at(
+        mut store: Box<S>,
+        mut options: Options,
+        log: Arc<Log>,
+        now: Moment,
+        rng: fastrand::Rng,
+    ) -> Result<Self> {
         let mut notes = Vec::new();
         let totals = store.totals();
         let stored_lanes = usize::from(store.lanes());
@@ -182,7 +198,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
         restored.refused_in_a_row = store.refused_in_a_row();
         restored.allowed_rejections = totals.measures.allowed_rejections;
         restored.pause = committed_pause.as_ref().map(translate::pause_to_delivery);
-        let engine = Engine::new(options.policy.clone(), restored, clock::now());
+        let engine = Engine::new(options.policy.clone(), restored, now);
         let suspects = store
             .suspects()
             .into_iter()
@@ -211,7 +227,7 @@ impl<S: Store + ?Sized> Dispatcher<S> {
             committed_pause,
             brake: None,
             lane_writes: LaneWrites::Each,
-            rng: fastrand::Rng::with_seed(random_u64()),
+            rng,
         })
     }
 

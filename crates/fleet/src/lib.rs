@@ -22,6 +22,8 @@ pub mod rejected;
 pub mod relay;
 pub mod schema;
 pub mod settings;
+#[cfg(test)]
+mod simulation;
 mod sources;
 pub mod spool;
 mod tls;

@@ -27,11 +27,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub(crate) use self::closing::{ask_to_close, is_asked_to_close, take_back_close};
-pub use self::record::Record;
+pub use self::record::{Found, Record};
 pub use self::statement::Handover;
 use self::statement::Pending;
-pub use self::window::Keep;
-use self::window::Window;
+pub use self::window::{Keep, Window};
 use super::election::Election;
 use super::take_over::DamageLines;
 use super::wake::{self, Wake, WakeSocket};

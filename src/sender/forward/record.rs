@@ -32,7 +32,7 @@ pub struct Record {
     /// The spool's id in the database: 32 hexadecimal digits, drawn once.
     pub id: String,
     /// The boot in which the file was written.
-    pub(super) boot_count: u32,
+    pub boot_count: u32,
     /// The step after the last statement that is known to be committed; -1: the database was not asked yet.
     pub step: i64,
     /// The nonce of that statement.
@@ -77,7 +77,7 @@ impl Default for Record {
 
 /// What a step that was read from the database means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub enum Found {
     /// The database has made the spool just now, and has no events of it to come back to.
     New,
     /// Nothing was committed since.
@@ -92,7 +92,7 @@ pub(super) enum Found {
 
 impl Record {
     /// The record of a spool that was never forwarded.
-    pub(super) fn draw() -> Self {
+    pub fn draw() -> Self {
         Self {
             id: random_uuid(),
             ..Self::default()
@@ -131,7 +131,7 @@ impl Record {
     }
 
     /// A statement with this nonce is about to leave; says whether the file does not know it yet.
-    pub(super) fn send(&mut self, nonce: u64) -> bool {
+    pub fn send(&mut self, nonce: u64) -> bool {
         if self.sent.contains(&nonce) {
             return false;
         }
@@ -143,14 +143,14 @@ impl Record {
     }
 
     /// The database is at this step, by the statement of this nonce.
-    pub(super) fn settle(&mut self, step: i64, nonce: u64) {
+    pub fn settle(&mut self, step: i64, nonce: u64) {
         self.step = step;
         self.nonce = nonce;
         self.sent.clear();
     }
 
     /// What it means that the database is at `step`, by a statement of `nonce`, in the boot `boot_count`.
-    pub(super) fn judge(&self, (step, nonce): (i64, u64), boot_count: u32) -> Found {
+    pub fn judge(&self, (step, nonce): (i64, u64), boot_count: u32) -> Found {
         // What was written last may not have reached the disk.
         let may_be_behind = boot_count != self.boot_count;
         match step - self.step {

@@ -47,7 +47,7 @@ impl Keep {
 /// The state of the window.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Window {
+pub struct Window {
     /// Up to here a segment need not be there any more.
     freed: Offsets,
     /// The step in the database that `freed` is of.
@@ -114,17 +114,17 @@ impl Window {
     }
 
     /// Up to here a segment need not be there any more.
-    pub(super) fn freed(&self) -> &Offsets {
+    pub fn freed(&self) -> &Offsets {
         &self.freed
     }
 
     /// Events before this step in the database may not be in the journal any more.
-    pub(super) fn freed_step(&self) -> i64 {
+    pub fn freed_step(&self) -> i64 {
         self.freed_step
     }
 
     /// Nothing before these offsets is ever forwarded.
-    pub(super) fn start_at(&mut self, offsets: &Offsets) {
+    pub fn start_at(&mut self, offsets: &Offsets) {
         self.marks.clear();
         self.freed.clone_from(offsets);
         self.noted.clone_from(offsets);
@@ -142,7 +142,7 @@ impl Window {
     }
 
     /// Notes how far the segments are forwarded, if it is time to; says whether it has.
-    pub(super) fn note(
+    pub fn note(
         &mut self,
         (now, wall_ms): (BootTime, i64),
         (step, forwarded): (i64, &Offsets),
@@ -175,7 +175,7 @@ impl Window {
     }
 
     /// Frees what is old enough, and more if there is too much; says whether anything was freed.
-    pub(super) fn free(&mut self, now: BootTime, forwarded: &Offsets, keep: Keep) -> bool {
+    pub fn free(&mut self, now: BootTime, forwarded: &Offsets, keep: Keep) -> bool {
         let mut has_freed = false;
         while let Some(oldest) = self.marks.front() {
             let is_old = oldest.age(now) >= keep.time;
@@ -212,7 +212,7 @@ impl Window {
 
     /// The database has been set back to a step, with these offsets of its own. Says from where on the
     /// segments are to be forwarded again.
-    pub(super) fn set_back(&mut self, step: i64, theirs: &Offsets) -> Offsets {
+    pub fn set_back(&mut self, step: i64, theirs: &Offsets) -> Offsets {
         let mut from = theirs.clone();
         for (name, freed) in &self.freed {
             let offset = from.entry(name.clone()).or_default();

@@ -12,40 +12,40 @@ use crate::parcel::Checksum;
 
 /// What the next statement is to change, beside the columns of the lane that every statement says.
 #[derive(Debug, Default)]
-pub(super) struct Draft {
+pub(crate) struct Draft {
     /// There is something to say at all.
-    pub(super) is_wanted: bool,
+    pub(crate) is_wanted: bool,
     /// The lane's state, its rest or the pause has changed.
-    pub(super) has_state: bool,
+    pub(crate) has_state: bool,
     /// The sums have changed.
-    pub(super) has_totals: bool,
+    pub(crate) has_totals: bool,
     /// A batch is put in doubt: its runs are checked.
-    pub(super) puts_in_doubt: bool,
+    pub(crate) puts_in_doubt: bool,
     /// Runs that are settled, with their queues.
-    pub(super) settled: Vec<(u8, Known)>,
+    pub(crate) settled: Vec<(u8, Known)>,
     /// Which events have left runs that still wait, by queue and run.
-    pub(super) marked: BTreeMap<(u8, i64), (Checksum, u128)>,
+    pub(crate) marked: BTreeMap<(u8, i64), (Checksum, u128)>,
     /// Runs for the suspects' queue.
-    pub(super) appended: BTreeMap<i64, (StoredRun, Checksum)>,
-    pub(super) rejected: BTreeMap<i64, Rejected>,
-    pub(super) forgotten: BTreeSet<i64>,
-    pub(super) receipts: Vec<(i64, Receipt)>,
+    pub(crate) appended: BTreeMap<i64, (StoredRun, Checksum)>,
+    pub(crate) rejected: BTreeMap<i64, Rejected>,
+    pub(crate) forgotten: BTreeSet<i64>,
+    pub(crate) receipts: Vec<(i64, Receipt)>,
     /// `None`: the user is not suspect any more.
-    pub(super) suspects: BTreeMap<Vec<u8>, Option<Suspect>>,
+    pub(crate) suspects: BTreeMap<Vec<u8>, Option<Suspect>>,
     /// Users that were refused alone, since something was accepted if it was.
-    pub(super) refused: Vec<String>,
-    pub(super) is_accepted: bool,
+    pub(crate) refused: Vec<String>,
+    pub(crate) is_accepted: bool,
 }
 
 impl Draft {
-    pub(super) fn settle(&mut self, queue: u8, run: Known) {
+    pub(crate) fn settle(&mut self, queue: u8, run: Known) {
         self.marked.remove(&(queue, run.id));
         if queue == 0 || self.appended.remove(&run.id).is_none() {
             self.settled.push((queue, run));
         }
     }
 
-    pub(super) fn mark(&mut self, queue: u8, run: &Known) {
+    pub(crate) fn mark(&mut self, queue: u8, run: &Known) {
         match self.appended.get_mut(&run.id) {
             Some((appended, _)) if queue == 1 => appended.marks = run.marks,
             _ => {
@@ -55,13 +55,13 @@ impl Draft {
         }
     }
 
-    pub(super) fn forget(&mut self, id: i64) {
+    pub(crate) fn forget(&mut self, id: i64) {
         if self.rejected.remove(&id).is_none() {
             self.forgotten.insert(id);
         }
     }
 
-    pub(super) fn accept(&mut self) {
+    pub(crate) fn accept(&mut self) {
         self.is_accepted = true;
         self.refused.clear();
     }

@@ -9,18 +9,18 @@ use crate::parcel::Checksum;
 
 /// A run that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Known {
-    pub(super) id: i64,
-    pub(super) origin: i64,
+pub(crate) struct Known {
+    pub(crate) id: i64,
+    pub(crate) origin: i64,
     /// By it a row is told from another one that was given the same id.
-    pub(super) checksum: Checksum,
-    pub(super) events: u32,
+    pub(crate) checksum: Checksum,
+    pub(crate) events: u32,
     /// A bit for the place of each event that has left it.
-    pub(super) marks: u128,
+    pub(crate) marks: u128,
 }
 
 impl Known {
-    pub(super) fn of(stored: &StoredRun, checksum: Checksum) -> Self {
+    pub(crate) fn of(stored: &StoredRun, checksum: Checksum) -> Self {
         Self {
             id: stored.id,
             origin: stored.origin,
@@ -38,49 +38,49 @@ impl Known {
 
 /// Those of one queue, in order and without a gap from its head on.
 #[derive(Debug, Clone, Default)]
-pub(super) struct KnownRuns {
+pub(crate) struct KnownRuns {
     runs: VecDeque<Known>,
     read_upto: i64,
 }
 
 impl KnownRuns {
     /// All runs that wait up to this one are known.
-    pub(super) fn read_upto(&self) -> i64 {
+    pub(crate) fn read_upto(&self) -> i64 {
         self.read_upto
     }
 
     /// The first one that waits, if it is known.
-    pub(super) fn first(&self) -> Option<&Known> {
+    pub(crate) fn first(&self) -> Option<&Known> {
         self.runs.front()
     }
 
     /// A run was read, of which there are none between it and the last one that is known.
-    pub(super) fn learn(&mut self, run: Known) {
+    pub(crate) fn learn(&mut self, run: Known) {
         if run.id > self.read_upto {
             self.read_upto = run.id;
             self.runs.push_back(run);
         }
     }
 
-    pub(super) fn find(&self, run: i64) -> Option<&Known> {
+    pub(crate) fn find(&self, run: i64) -> Option<&Known> {
         let at = self.runs.binary_search_by_key(&run, |known| known.id);
         at.ok().and_then(|at| self.runs.get(at))
     }
 
-    pub(super) fn find_mut(&mut self, run: i64) -> Option<&mut Known> {
+    pub(crate) fn find_mut(&mut self, run: i64) -> Option<&mut Known> {
         let at = self.runs.binary_search_by_key(&run, |known| known.id);
         at.ok().and_then(|at| self.runs.get_mut(at))
     }
 
     /// Takes out the runs up to `upto`; `None`: that one does not wait, or was not read.
-    pub(super) fn settle(&mut self, upto: i64) -> Option<VecDeque<Known>> {
+    pub(crate) fn settle(&mut self, upto: i64) -> Option<VecDeque<Known>> {
         let at = self.runs.binary_search_by_key(&upto, |known| known.id);
         let rest = self.runs.split_off(at.ok()? + 1);
         Some(std::mem::replace(&mut self.runs, rest))
     }
 
     /// The runs that hold the first `events` events that wait.
-    pub(super) fn head(&self, events: u32) -> impl Iterator<Item = &Known> {
+    pub(crate) fn head(&self, events: u32) -> impl Iterator<Item = &Known> {
         let mut left = events;
         let runs = self.runs.iter();
         runs.map_while(move |run| {

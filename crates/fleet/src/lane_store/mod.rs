@@ -8,14 +8,14 @@
 //! It has no journal and one lane, which is 0 in every [`Place`]. Runs of its regular queue are appended by the sorter,
 //! and are read when they are asked for. It counts events that wait, and not their bytes.
 
-mod draft;
-mod known;
+pub(crate) mod draft;
+pub(crate) mod known;
 mod lease_handle;
 mod opening;
 mod rejected;
 mod runs;
 mod sql;
-mod state;
+pub(crate) mod state;
 mod step;
 
 use std::sync::Arc;

@@ -16,14 +16,14 @@ const IDS_PER_MS: i64 = 256;
 
 /// The time on the server's clock, in milliseconds since ids are counted from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ServerTime {
-    ms: i64,
-    read: Moment,
+pub(crate) struct ServerTime {
+    pub(crate) ms: i64,
+    pub(crate) read: Moment,
 }
 
 impl ServerTime {
     /// The server has said this just now.
-    pub(super) fn said(ms: i64) -> Self {
+    pub(crate) fn said(ms: i64) -> Self {
         let read = clock::now();
         Self { ms, read }
     }
@@ -36,34 +36,34 @@ impl ServerTime {
 
 /// A lane.
 #[derive(Debug)]
-pub(super) struct State {
-    pub(super) lane: i16,
-    pub(super) saved: SavedLane,
+pub(crate) struct State {
+    pub(crate) lane: i16,
+    pub(crate) saved: SavedLane,
     /// The runs that were read, by queue.
-    pub(super) known: [KnownRuns; 2],
+    pub(crate) known: [KnownRuns; 2],
     /// No run before these waits, by queue.
-    pub(super) first_runs: [i64; 2],
-    pub(super) last_suspect_run: i64,
+    pub(crate) first_runs: [i64; 2],
+    pub(crate) last_suspect_run: i64,
     /// The last run of the suspects that stands in the database.
-    pub(super) stored_suspect_run: i64,
+    pub(crate) stored_suspect_run: i64,
     /// The last run that the sorter has appended to any lane, and how many events to this one, when it was asked last.
-    pub(super) last_run: i64,
-    pub(super) appended_events: i64,
-    pub(super) left_events: i64,
-    pub(super) last_rejected: i64,
-    pub(super) last_receipt: i64,
-    pub(super) suspects: HashMap<Vec<u8>, Suspect>,
+    pub(crate) last_run: i64,
+    pub(crate) appended_events: i64,
+    pub(crate) left_events: i64,
+    pub(crate) last_rejected: i64,
+    pub(crate) last_receipt: i64,
+    pub(crate) suspects: HashMap<Vec<u8>, Suspect>,
     /// The whole fleet's, when they were asked for last.
-    pub(super) refused_in_a_row: BTreeSet<String>,
-    pub(super) time: ServerTime,
+    pub(crate) refused_in_a_row: BTreeSet<String>,
+    pub(crate) time: ServerTime,
 }
 
 /// Why a change is refused, in words.
-pub(super) type Refused = &'static str;
+pub(crate) type Refused = &'static str;
 
 impl State {
     /// Takes a change in, and has the next statement say it.
-    pub(super) fn take_in(
+    pub(crate) fn take_in(
         &mut self,
         change: &Change<'_>,
         draft: &mut Draft,
@@ -183,7 +183,7 @@ impl State {
     }
 
     /// The runs of the batch in doubt that stand in the database.
-    pub(super) fn runs_in_doubt(&self, draft: &Draft) -> (u8, Vec<&Known>) {
+    pub(crate) fn runs_in_doubt(&self, draft: &Draft) -> (u8, Vec<&Known>) {
         let Some(batch) = self.saved.state.in_doubt else {
             return (0, Vec::new());
         };
@@ -194,7 +194,7 @@ impl State {
     }
 
     /// Events that wait.
-    pub(super) fn pending(&self) -> u64 {
+    pub(crate) fn pending(&self) -> u64 {
         u64::try_from(self.appended_events - self.left_events).unwrap_or(0)
     }
 }
@@ -209,7 +209,7 @@ fn is_sent(before: &LaneState, now: &LaneState) -> bool {
 }
 
 /// The store of a lane has one, which is 0 there.
-pub(super) fn queue_of(place: Place) -> Result<usize, Refused> {
+pub(crate) fn queue_of(place: Place) -> Result<usize, Refused> {
     match (place.lane, place.queue) {
         (0, queue @ (0 | 1)) => Ok(usize::from(queue)),
         _ => Err("it is spoken of another lane"),

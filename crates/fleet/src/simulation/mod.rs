@@ -1,0 +1,212 @@
+//! The fleet in virtual time: hosts that forward, a sorter, relays that deliver, a database that fails over to a replica
+//! that is behind, and an API that loses answers. A seed makes all of it, and makes it again the same.
+//!
+//! The decisions are those of the real code: the dispatcher and the engine of a lane, what its store knows and what
+//! its statements say ([`crate::lane_store`]), whose work a forwarder takes a step for, and what a journal keeps. The
+//! statements are the model's ([`database`]), with what they check; the tests of the directory `tests/database` hold that
+//! the SQL does the same. This is a module of the crate and not a program in `tests`, because what is decided
+//! there is nobody else's business: outside it would have to be public.
+//!
+//! After each statement the promises are checked ([`World::check`]), and at the end the ledger. Each guard
+//! can be taken away ([`guards`]), and then some seed must break a promise: a guard that never matters would be none.
+//!
+//! `FLEET_SEED=7 cargo test -p meditopia-fleet simulation` tells the story of a seed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod api;
+mod database;
+mod events;
+mod faults;
+mod guards;
+mod host;
+mod lane_store;
+mod outbox;
+mod plan;
+mod relay;
+mod server;
+mod sorter;
+mod tasks;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use meditopia_testkit::fault_table::{Outcome, add_row, trial_count};
+
+use self::events::Fate;
+use self::guards::Guards;
+use self::host::Disk;
+use self::plan::Plan;
+use self::world::World;
+
+/// Once nothing goes wrong any more, everything is delivered within this time.
+const GOOD_AT_MOST_MS: u64 = 6 * 3_600_000;
+const STORY_LINES: usize = 120;
+
+/// How a seed has ended.
+struct End {
+    outcome: Outcome,
+    statements: u64,
+    checks: u64,
+    failure: Option<String>,
+    story: Vec<String>,
+}
+
+/// Simulates the fleet of a seed, until everything is delivered or a promise is broken.
+fn simulate(plan: Plan, guards: Guards, tells: bool) -> End {
+    let world = World::begin(plan, guards, tells);
+    let now = world.tasks.now();
+    let hosts = (0..world.plan.hosts).map(|_| Disk::new(now));
+    world.hosts.borrow_mut().extend(hosts);
+    let users = u64::from(world.plan.users);
+    for _ in 0..world.plan.unknown_users {
+        let user = world.draw(0..users) as u32;
+        world.api.borrow_mut().unknown_users.insert(user);
+    }
+    let run = catch_unwind(AssertUnwindSafe(|| {
+        faults::start(&world);
+        world.tasks.run_until(now + world.plan.bad_ms);
+        world.tell(|| "nothing goes wrong from here on".to_owned());
+        world.is_bad.set(false);
+        let end = world.tasks.now() + GOOD_AT_MOST_MS;
+        while !is_quiet(&world) && !world.tasks.is_over() && world.tasks.now() < end {
+            world.tasks.run_until(world.tasks.now() + 1_000);
+        }
+        if !world.tasks.is_over() {
+            check_end(&world);
+        }
+    }));
+    if let Err(panic) = run {
+        let message = panic.downcast_ref::<String>().cloned();
+        let message =
+            message.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        world.fail(format!("a panic: {}", message.unwrap_or_default()));
+    }
+    let events = world.events.borrow();
+    let is_kept = |fate: Fate| fate == Fate::Acknowledged;
+    let acknowledged = events.all.iter().filter(|event| is_kept(event.fate));
+    let end = End {
+        outcome: Outcome {
+            trials: 1,
+            acknowledged: acknowledged.count() as u64,
+            delivered: events.delivered,
+            rejected: world.server.database().rejected.len() as u64,
+            lost: 0,
+            duplicated: events.repeated,
+        },
+        statements: world.statements.get(),
+        checks: world.checks.get(),
+        failure: world.failure(),
+        story: world.take_story(),
+    };
+    drop(events);
+    world.end();
+    end
+}
+
+/// Whether nothing is on its way.
+fn is_quiet(world: &World) -> bool {
+    let events = world.events.borrow();
+    let database = world.server.database();
+    let hosts = world.hosts.borrow();
+    events.all.len() as u32 >= world.plan.events
+        && events
+            .all
+            .iter()
+            .all(|event| event.fate != Fate::Open || event.first.is_none())
+        && database.parcels.is_empty()
+        && database.runs.is_empty()
+        && hosts.iter().enumerate().all(|(host, disk)| {
+            disk.not_forwarded(database.spools.get(&host))
+                .iter()
+                .all(|number| {
+                    let event = &events.all[*number as usize];
+                    event.is_written_off || event.first.is_some()
+                })
+        })
+}
+
+/// What must be true once everything has come to its end.
+fn check_end(world: &World) {
+    if !is_quiet(world) {
+        let database = world.server.database();
+        let (parcels, runs) = (database.parcels.len(), database.runs.len());
+        drop(database);
+        return world.fail(format!(
+            "it does not end: {parcels} parcels and {runs} runs wait"
+        ));
+    }
+    world.check();
+    let events = world.events.borrow();
+    let rejected: Vec<u32> = {
+        let database = world.server.database();
+        let rejected = database.rejected.values();
+        rejected
+            .map(|rejected| events::number_of(&rejected.event))
+            .collect()
+    };
+    for (number, event) in events.all.iter().enumerate() {
+        let is_rejected = rejected.contains(&(number as u32));
+        let is_unknown = world.api.borrow().unknown_users.contains(&event.user);
+        let is_kept = event.fate == Fate::Acknowledged && !event.is_written_off;
+        if is_rejected && !is_unknown {
+            world.fail(format!("event {number} is rejected, and its user is known"));
+        }
+        if is_kept && event.first.is_none() && !is_rejected {
+            world.fail(format!("event {number} is neither delivered nor rejected"));
+        }
+    }
+    world.hold(events.check_order());
+    if events.repeated_requests > world.faults.get() {
+        world.fail(format!(
+            "{} requests were repeated, and {} things went wrong",
+            events.repeated_requests,
+            world.faults.get()
+        ));
+    }
+}
+
+/// Simulates a seed, and tells its story if it breaks a promise.
+fn hold(seed: u64, plan: Plan, guards: Guards) -> End {
+    let end = simulate(plan.clone(), guards, false);
+    if let Some(failure) = &end.failure {
+        let told = simulate(plan.clone(), guards, true);
+        let story = &told.story[told.story.len().saturating_sub(STORY_LINES)..];
+        panic!(
+            "seed {seed}: {failure}\n{plan:#?}\n{}\nFLEET_SEED={seed} cargo test -p meditopia-fleet simulation tells all of it",
+            story.join("\n")
+        );
+    }
+    end
+}
+
+#[test]
+fn no_event_is_lost_repeated_unlisted_or_out_of_order_in_any_simulated_fleet() {
+    if let Ok(seed) = std::env::var("FLEET_SEED") {
+        let seed = seed.parse().expect("a number");
+        let told = simulate(Plan::from_seed(seed), Guards::ALL, true);
+        println!("{}\n{:?}", told.story.join("\n"), told.failure);
+        assert_eq!(told.failure, None);
+        return;
+    }
+    let mut sum = Outcome::default();
+    let (mut statements, mut checks) = (0, 0);
+    for seed in 0..trial_count(300, 100_000) {
+        let end = hold(seed, Plan::from_seed(seed), Guards::ALL);
+        statements += end.statements;
+        checks += end.checks;
+        sum.trials += 1;
+        sum.acknowledged += end.outcome.acknowledged;
+        sum.delivered += end.outcome.delivered;
+        sum.rejected += end.outcome.rejected;
+        sum.duplicated += end.outcome.duplicated;
+    }
+    add_row(
+        "simulated fleet: failovers, deaths, pauses, lost answers, clocks",
+        sum,
+        "a batch a lane for each fault; all of the lost window of a failover",
+    );
+    println!("{statements} statements, {checks} checks");
+    assert!(sum.duplicated > 0, "nothing was ever repeated");
+    assert!(sum.rejected > 0, "nothing was ever rejected");
+}
