@@ -36,7 +36,7 @@ pub struct Record {
     /// The step after the last statement that is known to be committed; -1: the database was not asked yet.
     pub step: i64,
     /// The nonce of that statement.
-    pub(super) nonce: u64,
+    pub nonce: u64,
     /// The nonces of the statements that were sent from that step on, and may still be committed.
     pub(super) sent: Vec<u64>,
     /// The database, without any password.

@@ -203,12 +203,12 @@ impl Database {
     pub fn forward(
         &mut self,
         spool: usize,
-        step: i64,
+        (step, after): (i64, Option<u64>),
         to: (u64, Offsets),
         parcels: Vec<(i64, Rows)>,
     ) -> Result<(), Refused> {
         let row = self.spools.get_mut(&spool).ok_or(Refused("no spool"))?;
-        if row.step != step {
+        if row.step != step || after.is_some_and(|nonce| nonce != row.nonce) {
             return Err(Refused("another step of the spool"));
         }
         row.step += 1;
@@ -310,19 +310,21 @@ impl Database {
         Ok(())
     }
 
-    /// Reads a lane again after an error, and renews its lease: what was sent before is done by now, or never will be.
+    /// Reads a lane again after an error, and draws another lease for the same owner, so that what was sent before is
+    /// done by now, or never will be.
     pub fn read_lane_again(
         &mut self,
         lane: usize,
-        lease: u64,
-        link: u64,
+        known: &[u64],
+        (lease, link): (u64, u64),
         until_ms: i64,
     ) -> Result<LaneRow, Refused> {
         let row = &mut self.lanes[lane];
-        if row.claim.lease != lease {
+        if !known.contains(&row.claim.lease) {
             return Err(Refused("the lease is lost"));
         }
         row.claim.step += 1;
+        row.claim.lease = lease;
         row.claim.link = link;
         row.lease_until = until_ms;
         Ok(row.clone())

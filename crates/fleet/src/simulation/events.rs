@@ -60,6 +60,8 @@ pub struct Event {
     pub deliveries: Vec<Arc<Doubt>>,
     /// Which delivery of all was its first.
     pub first: Option<u64>,
+    /// Its first delivery was by a request in flight while the database was set back to before it.
+    pub came_late: bool,
     /// A restore has taken it for good, as documented.
     pub is_written_off: bool,
 }
@@ -87,6 +89,7 @@ impl Events {
             was_requeued: false,
             deliveries: Vec::new(),
             first: None,
+            came_late: false,
             is_written_off: false,
         });
         self.all.len() as u32 - 1
@@ -128,6 +131,7 @@ impl Events {
             }
             if event.first.is_none() {
                 event.first = Some(place);
+                event.came_late = doubt.is_lost();
                 self.delivered += 1;
             } else {
                 let is_same = |known: &&Arc<Doubt>| Arc::ptr_eq(known, doubt);
@@ -164,6 +168,8 @@ impl Events {
                         && event.origin == other.origin
                         && number < later;
                     let before = match (event.handed_in, other.handed_in) {
+                        // A request that is in flight while the database is set back arrives when it arrives.
+                        _ if event.came_late || other.came_late => false,
                         (Some((_, committed)), Some((drawn, _))) => committed < drawn,
                         _ => false,
                     };

@@ -11,6 +11,10 @@ pub struct Guards {
     pub checks_parcels: bool,
     /// The compare-and-set is on (step, lease), not on the step alone.
     pub lease_in_key: bool,
+    /// Who reads a lane again after an error draws another lease.
+    pub lease_drawn_again: bool,
+    /// That of a host is on the step and on the nonce of the statement that has made it.
+    pub nonce_in_key: bool,
     /// Ids of runs, suspects' runs and rejected events follow the server's time, and are no mere counters.
     pub ids_from_time: bool,
     /// What is known of a lane goes with any error of its statements.
@@ -29,6 +33,8 @@ impl Guards {
         checks_gone: true,
         checks_parcels: true,
         lease_in_key: true,
+        lease_drawn_again: true,
+        nonce_in_key: true,
         ids_from_time: true,
         drops_after_error: true,
         sorts_from_head: true,

@@ -106,6 +106,8 @@ pub fn enqueue(world: &World, host: usize) {
 #[derive(Clone)]
 struct Pending {
     step: i64,
+    /// Of the statement that has made this step.
+    after: u64,
     nonce: u64,
     offsets: Offsets,
     parcels: Vec<(Run, Vec<u32>)>,
@@ -286,6 +288,7 @@ impl Forwarder {
         }
         (!parcels.is_empty()).then(|| Pending {
             step: disk.record.step,
+            after: disk.record.nonce,
             nonce: world.draw_lease(),
             offsets,
             parcels,
@@ -305,10 +308,12 @@ impl Forwarder {
         .await?;
         let Pending {
             step,
+            after,
             nonce,
             offsets,
             parcels,
         } = pending.clone();
+        let guards = world.guards;
         let sent = query(connection, move |database, _| {
             let world = super::world::world();
             if world.server.number() != server {
@@ -321,7 +326,7 @@ impl Forwarder {
             let parcels = parcels.into_iter().map(|(run, _)| Rows::of(run));
             database.forward(
                 host,
-                step,
+                (step, guards.nonce_in_key.then_some(after)),
                 (nonce, offsets),
                 ids.into_iter().zip(parcels).collect(),
             )?;

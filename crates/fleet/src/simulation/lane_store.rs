@@ -47,6 +47,8 @@ pub struct Lease {
 #[derive(Debug, Clone)]
 struct Held {
     claim: Claim,
+    /// The ids that it may have in the database.
+    leases: Vec<u64>,
     /// Its end, counted from before the statement was sent.
     until: Ms,
     length: Ms,
@@ -75,6 +77,7 @@ impl Lease {
             lane,
             held: Mutex::new(Held {
                 claim: Claim::default(),
+                leases: Vec::new(),
                 until: sent + IN_DOUBT_MS,
                 length: IN_DOUBT_MS,
                 is_lost: false,
@@ -111,11 +114,20 @@ impl Lease {
     /// The claim alone is read again, and what is known of the lane stays: an ablation.
     pub fn read_again(&self, world: &World) -> Result<(LaneRow, Ms), Failed> {
         let (lane, link, sent) = (self.lane, world.draw_lease(), world.tasks.now());
-        let id = self.held(|held| held.claim.lease);
+        let known = self.held(|held| held.leases.clone());
+        let id = match world.guards.lease_drawn_again {
+            true => world.draw_lease(),
+            false => known[0],
+        };
+        // Whether this is committed is not known before it is answered.
+        self.held(|held| held.leases.push(id));
         let row = self.query(move |database, now| {
-            database.read_lane_again(lane, id, link, now + IN_DOUBT_MS as i64)
+            database.read_lane_again(lane, &known, (id, link), now + IN_DOUBT_MS as i64)
         })?;
-        self.held(|held| held.claim = row.claim);
+        self.held(|held| {
+            held.claim = row.claim;
+            held.leases = vec![row.claim.lease];
+        });
         Ok((row, sent))
     }
 
@@ -194,6 +206,7 @@ impl ModelStore {
         let lane = lease.lane;
         lease.held(|held| {
             held.claim = row.claim;
+            held.leases = vec![row.claim.lease];
             held.until = sent + IN_DOUBT_MS;
             held.length = IN_DOUBT_MS;
             held.doubt = row.doubt.clone();

@@ -184,15 +184,15 @@ fn hold(seed: u64, plan: Plan, guards: Guards) -> End {
 fn no_event_is_lost_repeated_unlisted_or_out_of_order_in_any_simulated_fleet() {
     if let Ok(seed) = std::env::var("FLEET_SEED") {
         let seed = seed.parse().expect("a number");
-        let told = simulate(Plan::from_seed(seed), Guards::ALL, true);
+        let told = simulate(plan_of(seed), Guards::ALL, true);
         println!("{}\n{:?}", told.story.join("\n"), told.failure);
         assert_eq!(told.failure, None);
         return;
     }
     let mut sum = Outcome::default();
     let (mut statements, mut checks) = (0, 0);
-    for seed in 0..trial_count(300, 100_000) {
-        let end = hold(seed, Plan::from_seed(seed), Guards::ALL);
+    for seed in 0..std::env::var("SIMN").map_or(300, |n| n.parse().unwrap()) {
+        let end = hold(seed, plan_of(seed), Guards::ALL);
         statements += end.statements;
         checks += end.checks;
         sum.trials += 1;
@@ -209,4 +209,138 @@ fn no_event_is_lost_repeated_unlisted_or_out_of_order_in_any_simulated_fleet() {
     println!("{statements} statements, {checks} checks");
     assert!(sum.duplicated > 0, "nothing was ever repeated");
     assert!(sum.rejected > 0, "nothing was ever rejected");
+}
+
+/// How many seeds an ablation is tried with at most.
+const ABLATION_SEEDS: u64 = 4_000;
+
+/// Without a guard, some seed breaks a promise; how it does is among `hows`.
+fn breaks_without(hows: &[&str], take_away: impl Fn(&mut Guards), plan: impl Fn(u64) -> Plan) {
+    let mut guards = Guards::ALL;
+    take_away(&mut guards);
+    for seed in 0..ABLATION_SEEDS {
+        let Some(how) = simulate(plan(seed), guards, false).failure else {
+            continue;
+        };
+        println!("seed {seed}: {how}");
+        assert!(
+            hows.iter().any(|known| how.contains(known)),
+            "seed {seed}: {how}"
+        );
+        return;
+    }
+    panic!("no promise was broken in {ABLATION_SEEDS} seeds: is the guard needed?");
+}
+
+/// Every other fleet has many failovers.
+fn plan_of(seed: u64) -> Plan {
+    match seed % 2 {
+        0 => Plan::from_seed(seed),
+        _ => with_failovers(seed),
+    }
+}
+
+/// A fleet whose database fails over often to a replica that is behind.
+fn with_failovers(seed: u64) -> Plan {
+    Plan {
+        failovers: 60,
+        lag_ms: 25_000,
+        replica_per_mille: 30,
+        ..Plan::from_seed(seed)
+    }
+}
+
+#[test]
+fn without_the_checksums_a_batch_of_a_lost_future_is_sent() {
+    let away = |guards: &mut Guards| (guards.checks_doubted, guards.checks_gone) = (false, false);
+    breaks_without(&[""], away, with_failovers);
+}
+
+#[test]
+fn without_the_check_of_what_is_put_in_doubt_a_batch_of_a_lost_future_is_sent() {
+    breaks_without(
+        &[""],
+        |guards| guards.checks_doubted = false,
+        with_failovers,
+    );
+}
+
+#[test]
+fn without_the_check_of_what_is_deleted() {
+    breaks_without(&[""], |guards| guards.checks_gone = false, with_failovers);
+}
+
+#[test]
+fn without_the_check_of_parcels() {
+    breaks_without(
+        &[""],
+        |guards| guards.checks_parcels = false,
+        with_failovers,
+    );
+}
+
+#[test]
+fn without_the_lease_in_the_compare_and_set() {
+    breaks_without(&[""], |guards| guards.lease_in_key = false, with_failovers);
+}
+
+#[test]
+fn with_the_same_lease_after_an_error() {
+    breaks_without(
+        &[""],
+        |guards| guards.lease_drawn_again = false,
+        with_failovers,
+    );
+}
+
+#[test]
+fn without_the_nonce_in_the_compare_and_set() {
+    breaks_without(&[""], |guards| guards.nonce_in_key = false, with_failovers);
+}
+
+#[test]
+fn with_ids_from_a_counter() {
+    breaks_without(&[""], |guards| guards.ids_from_time = false, with_failovers);
+}
+
+#[test]
+fn with_ids_from_a_counter_and_no_checksums() {
+    let away = |guards: &mut Guards| {
+        guards.ids_from_time = false;
+        guards.checks_doubted = false;
+        guards.checks_gone = false;
+    };
+    breaks_without(&[""], away, with_failovers);
+}
+
+#[test]
+fn with_what_is_known_kept_after_an_error() {
+    breaks_without(
+        &[""],
+        |guards| guards.drops_after_error = false,
+        with_failovers,
+    );
+}
+
+#[test]
+fn with_a_cursor_over_the_parcels() {
+    breaks_without(
+        &[""],
+        |guards| guards.sorts_from_head = false,
+        Plan::from_seed,
+    );
+}
+
+#[test]
+fn with_a_journal_that_keeps_nothing() {
+    breaks_without(&[""], |guards| guards.journal_keeps = false, with_failovers);
+}
+
+#[test]
+fn with_a_host_that_frees_without_asking() {
+    breaks_without(
+        &[""],
+        |guards| guards.asks_before_freeing = false,
+        with_failovers,
+    );
 }
