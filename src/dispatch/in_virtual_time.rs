@@ -14,17 +14,6 @@ use crate::store::{Place, Store};
 /// The lane of a store that has one.
 pub struct LaneInVirtualTime(Dispatcher<dyn Store>);
 
-/// What it does next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NextInVirtualTime {
-    /// Send the body.
-    Send,
-    /// Nothing before this moment, unless something changes.
-    Wait(Moment),
-    /// Nothing until something changes.
-    Idle,
-}
-
 impl LaneInVirtualTime {
     /// Reads what the last owner left. Errors: those of [`Store::commit`].
     pub fn open(store: Box<dyn Store>, policy: Policy, now: Moment, seed: u64) -> Result<Self> {
@@ -44,7 +33,7 @@ impl LaneInVirtualTime {
         sent: Option<&Exchange>,
         now: Moment,
         body: &mut Vec<u8>,
-    ) -> Result<NextInVirtualTime> {
+    ) -> Result<Next> {
         let next = self.0.in_one_commit(0, |lanes| {
             if let Some(exchange) = sent {
                 lanes.settle(0, exchange, None, now)?;
@@ -54,11 +43,7 @@ impl LaneInVirtualTime {
         if next == Next::Send {
             self.0.store.check_lock()?;
         }
-        Ok(match next {
-            Next::Send => NextInVirtualTime::Send,
-            Next::Wait(until) => NextInVirtualTime::Wait(until),
-            Next::Idle => NextInVirtualTime::Idle,
-        })
+        Ok(next)
     }
 
     /// The sorter may have appended runs.

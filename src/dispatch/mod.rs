@@ -37,7 +37,7 @@ pub use self::command::Command;
 pub(crate) use self::command::{Carried, in_steps};
 pub(crate) use self::erasure::TakenOut;
 #[cfg(feature = "internals")]
-pub use self::in_virtual_time::{LaneInVirtualTime, NextInVirtualTime};
+pub use self::in_virtual_time::LaneInVirtualTime;
 pub(crate) use self::notes::{Failed, Note};
 #[cfg(feature = "internals")]
 pub use self::owned_lane::{LaneOptions, OwnedLane, Share};

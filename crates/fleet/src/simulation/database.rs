@@ -92,7 +92,7 @@ pub struct SorterRow {
     pub claim: Claim,
     pub lease_until: i64,
     pub last_run: i64,
-    pub appended: Vec<u64>,
+    pub appended: Vec<i64>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -164,6 +164,7 @@ pub struct SortStep {
     pub read: Claim,
     pub lease_until: i64,
     pub last_run: i64,
+    pub appended: Vec<i64>,
     pub gone: Vec<(i64, [u8; 8])>,
     /// Lane, id, events.
     pub put: Vec<(usize, i64, Rows)>,
@@ -243,6 +244,24 @@ impl Database {
         Ok(row.clone())
     }
 
+    /// Reads the sorter's row again after an error, as that of a lane.
+    pub fn read_sorter_again(
+        &mut self,
+        known: &[u64],
+        (lease, link): (u64, u64),
+        until_ms: i64,
+    ) -> Result<SorterRow, Refused> {
+        let row = &mut self.sorter;
+        if !known.contains(&row.claim.lease) {
+            return Err(Refused("the lease is lost"));
+        }
+        row.claim.step += 1;
+        row.claim.lease = lease;
+        row.claim.link = link;
+        row.lease_until = until_ms;
+        Ok(row.clone())
+    }
+
     /// A round of the sorter.
     pub fn sort(&mut self, step: SortStep, link: u64, guards: &Guards) -> Result<(), Refused> {
         compare(self.sorter.claim, step.read, guards)?;
@@ -256,7 +275,6 @@ impl Database {
             self.parcels.remove(id);
         }
         for (lane, id, rows) in step.put {
-            self.sorter.appended[lane] += rows.numbers.len() as u64;
             let row = RunRow {
                 origin: id,
                 rows,
@@ -269,6 +287,7 @@ impl Database {
         self.sorter.claim.step += 1;
         self.sorter.claim.link = link;
         self.sorter.last_run = step.last_run;
+        self.sorter.appended = step.appended;
         self.sorter.lease_until = step.lease_until;
         Ok(())
     }
@@ -438,7 +457,7 @@ impl Database {
         }
         for (lane, counted) in counted.into_iter().enumerate() {
             let (appended, left) = (self.sorter.appended[lane], self.lanes[lane].left_events);
-            if appended as i64 - left != counted as i64 {
+            if appended - left != counted as i64 {
                 return Err(format!(
                     "lane {lane}: {appended} appended and {left} left, and {counted} wait"
                 ));

@@ -23,6 +23,8 @@ pub struct Guards {
     pub sorts_from_head: bool,
     /// The journal keeps what was forwarded for a while.
     pub journal_keeps: bool,
+    /// What the window says of the journal is on the disk only once the record knows that step.
+    pub record_before_window: bool,
     /// A host asks where the database is before it frees what was forwarded.
     pub asks_before_freeing: bool,
 }
@@ -39,6 +41,7 @@ impl Guards {
         drops_after_error: true,
         sorts_from_head: true,
         journal_keeps: true,
+        record_before_window: true,
         asks_before_freeing: true,
     };
 }

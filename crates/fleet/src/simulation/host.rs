@@ -115,6 +115,8 @@ struct Pending {
 
 struct Forwarder {
     host: usize,
+    /// What it says is on the disk once the next statement leaves, or the round has ended.
+    record: ForwardRecord,
     offsets: Offsets,
     pending: Option<Pending>,
     /// A round over the journal has begun.
@@ -129,6 +131,7 @@ pub async fn forward(host: usize) {
     let world = world();
     let mut forwarder = Forwarder {
         host,
+        record: world.hosts.borrow()[host].record.clone(),
         offsets: world.hosts.borrow()[host].ledger.clone(),
         pending: None,
         is_in_round: false,
@@ -189,11 +192,11 @@ impl Forwarder {
         self.is_positioned = true;
         let mut hosts = world.hosts.borrow_mut();
         let disk = &mut hosts[self.host];
-        let found = disk.record.judge((row.step, row.nonce), disk.boot_count);
+        let found = self.record.judge((row.step, row.nonce), disk.boot_count);
         world.tell(|| {
             format!(
                 "host {}: step {} in the database, {} here: {found:?}",
-                self.host, row.step, disk.record.step
+                self.host, row.step, self.record.step
             )
         });
         match found {
@@ -201,7 +204,7 @@ impl Forwarder {
                 let offsets = self.offsets.clone();
                 disk.window.start_at(&offsets);
                 self.go_on_from(disk, offsets);
-                disk.record.settle(row.step, row.nonce);
+                self.record.settle(row.step, row.nonce);
             }
             ForwardFound::Unchanged if self.is_in_round => {}
             ForwardFound::Unchanged => self.go_on_from(disk, row.offsets),
@@ -211,7 +214,7 @@ impl Forwarder {
                     self.confirm(disk);
                 } else {
                     self.go_on_from(disk, row.offsets);
-                    disk.record.settle(row.step, row.nonce);
+                    self.record.settle(row.step, row.nonce);
                 }
             }
             ForwardFound::Older => {
@@ -219,7 +222,7 @@ impl Forwarder {
                 self.pending = None;
                 self.offsets = disk.window.set_back(row.step, &row.offsets);
                 disk.ledger.clone_from(&self.offsets);
-                disk.record.settle(row.step, row.nonce);
+                self.record.settle(row.step, row.nonce);
             }
             ForwardFound::Foreign => {
                 let how = format!(
@@ -230,7 +233,7 @@ impl Forwarder {
                 return world.fail(how);
             }
         }
-        disk.record.boot_count = disk.boot_count;
+        self.record.boot_count = disk.boot_count;
         drop(hosts);
         world.check();
     }
@@ -250,7 +253,7 @@ impl Forwarder {
         if let Some(pending) = self.pending.take() {
             self.offsets.clone_from(&pending.offsets);
             disk.ledger.clone_from(&pending.offsets);
-            disk.record.settle(pending.step + 1, pending.nonce);
+            self.record.settle(pending.step + 1, pending.nonce);
         }
     }
 
@@ -263,8 +266,9 @@ impl Forwarder {
             self.pending = self.read(world, disk);
         }
         let pending = self.pending.clone()?;
-        disk.record.send(pending.nonce);
-        disk.record.boot_count = disk.boot_count;
+        self.record.send(pending.nonce);
+        self.record.boot_count = disk.boot_count;
+        disk.record.clone_from(&self.record);
         Some(pending)
     }
 
@@ -287,8 +291,8 @@ impl Forwarder {
             *offsets.entry(SEGMENTS[segment].to_owned()).or_default() += EVENT_BYTES;
         }
         (!parcels.is_empty()).then(|| Pending {
-            step: disk.record.step,
-            after: disk.record.nonce,
+            step: self.record.step,
+            after: self.record.nonce,
             nonce: world.draw_lease(),
             offsets,
             parcels,
@@ -382,7 +386,11 @@ impl Forwarder {
         let mut hosts = world.hosts.borrow_mut();
         let disk = &mut hosts[self.host];
         let (now, wall_ms) = (disk.boot_time(world.tasks.now()), world.tasks.now() as i64);
-        let step = disk.record.step;
+        // The window counts on a step that the record knows.
+        if world.guards.record_before_window {
+            disk.record.clone_from(&self.record);
+        }
+        let step = self.record.step;
         disk.window
             .note((now, wall_ms), (step, &self.offsets), keep);
         let has_freed = disk.window.free(now, &self.offsets, keep);

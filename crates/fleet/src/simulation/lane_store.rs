@@ -241,7 +241,7 @@ impl ModelStore {
                 last_suspect_run: row.last_suspect_run,
                 stored_suspect_run: row.last_suspect_run,
                 last_run,
-                appended_events: appended as i64,
+                appended_events: appended,
                 left_events: row.left_events,
                 last_rejected: row.last_rejected,
                 last_receipt: 0,
@@ -453,7 +453,7 @@ impl ModelStore {
         });
         let (runs, last_run, appended) = read.map_err(|failed| self.failed(failed))?;
         self.state.last_run = self.state.last_run.max(last_run);
-        self.state.appended_events = appended as i64;
+        self.state.appended_events = appended;
         let mut found = Vec::with_capacity(runs.len());
         for (mut run, checksum) in runs {
             let known = &mut self.state.known[at];

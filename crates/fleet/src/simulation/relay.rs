@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use meditopia::internals::clock::Moment;
 use meditopia::internals::delivery::Policy;
-use meditopia::internals::dispatch::{LaneInVirtualTime, NextInVirtualTime};
+use meditopia::internals::dispatch::{LaneInVirtualTime, Next};
 use meditopia::internals::exchange::Exchange;
 
 use super::api::{CONNECT_TIMEOUT_MS, REQUEST_TIMEOUT_MS, Request, send};
@@ -34,7 +34,7 @@ pub fn start(world: &World) -> Process {
 struct Owned {
     lease: Arc<Lease>,
     lane: LaneInVirtualTime,
-    appended: u64,
+    appended: i64,
 }
 
 fn now(world: &World) -> Moment {
@@ -123,7 +123,7 @@ async fn deliver(world: &World, mut owned: Owned) -> bool {
             }
         };
         let rest = match next {
-            NextInVirtualTime::Send => {
+            Next::Send => {
                 // A pause of the process, or its death, comes here as anywhere.
                 world.tasks.sleep(0).await;
                 if !owned
@@ -140,11 +140,11 @@ async fn deliver(world: &World, mut owned: Owned) -> bool {
                 sent = Some(send(request).await);
                 continue;
             }
-            NextInVirtualTime::Wait(until) => {
+            Next::Wait(until) => {
                 let wait = now(world).until(until).as_millis() as Ms;
                 wait.clamp(1, POLL_MS)
             }
-            NextInVirtualTime::Idle => POLL_MS,
+            Next::Idle => POLL_MS,
         };
         world.tasks.sleep(rest).await;
         if !has_sent && world.is_troubled(2) {
