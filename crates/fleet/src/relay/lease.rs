@@ -88,8 +88,10 @@ impl std::fmt::Display for Leased {
 pub struct Lease {
     /// What it is for.
     pub leased: Leased,
-    /// A random UUID, drawn with each lease.
+    /// A random UUID, drawn with each lease, and whenever the row is read again.
     pub id: String,
+    /// Those that were drawn since and that nobody knows to be committed.
+    drawn: Vec<String>,
     /// The step of the row, as the last statement left it.
     pub step: i64,
     /// Its end, by the time since boot.
@@ -114,6 +116,7 @@ impl Lease {
         let mut lease = Self {
             leased,
             id: random_uuid(),
+            drawn: Vec::new(),
             step: -1,
             until: clock::now(),
         };
@@ -133,9 +136,10 @@ impl Lease {
         Ok(row.map(|row| (lease, row)))
     }
 
-    /// Reads the row after an error, and renews the lease: whatever was sent before this is done by now, or never
-    /// will be. `None`: it is lost, and nothing that is known of the row is true any more. The row is as that of
-    /// [`take`](Self::take).
+    /// Reads the row after an error, and renews the lease under another id: whatever was sent before this is done by
+    /// now, or never will be. With the id as it was, a statement that comes late could be committed on a database that
+    /// was set back since, and by chance is at that step again. `None`: the lease is lost, and nothing that is known of
+    /// the row is true any more. The row is as that of [`take`](Self::take).
     ///
     /// # Errors
     /// Those of [`Connection::query`].
@@ -144,13 +148,25 @@ impl Lease {
         connection: &mut Connection,
         length: Duration,
     ) -> Result<Option<Row>> {
-        let step = self.step;
-        let newer = "r.lease = $3::uuid AND r.step >= $4";
-        let row = self.change(connection, length, "", newer, &[(&step, Type::INT8)])?;
-        match row {
-            None => self.change(connection, length, "", "r.lease = $3::uuid", &[]),
-            row => Ok(row),
+        let (id, step) = (random_uuid(), self.step);
+        let drawn = self.drawn.clone();
+        self.drawn.push(id.clone());
+        let (set, ours) = (
+            "lease = $4::uuid",
+            "(r.lease = $3::uuid OR r.lease = ANY($5::uuid[]))",
+        );
+        let known: [Parameter<'_>; 2] = [(&id, Type::TEXT), (&drawn, Type::TEXT_ARRAY)];
+        let newer = format!("{ours} AND r.step >= $6");
+        let with_step = [known[0].clone(), known[1].clone(), (&step, Type::INT8)];
+        let row = match self.change(connection, length, set, &newer, &with_step)? {
+            None => self.change(connection, length, set, ours, &known)?,
+            row => row,
+        };
+        if row.is_some() {
+            self.id = id;
+            self.drawn.clear();
         }
+        Ok(row)
     }
 
     /// Renews it.

@@ -137,9 +137,15 @@ fn a_lease_of_an_older_database_is_lost() {
     );
     let lost = lease.renew(&mut connection, LONG).unwrap_err();
     assert!(lost.is_refused_with(STEP_LOST), "{lost}");
-    // Its lease is still the same: it goes on from what the database is now.
+    // The database still knows its lease: it goes on from what the database is now.
     let row = lease.read_again(&mut connection, LONG).unwrap().unwrap();
     assert_eq!(column::<i64>(&row, 0).unwrap(), 2);
+    lease.renew(&mut connection, LONG).unwrap();
+    // What was sent before, at a step that this database has reached again, and arrives now.
+    let own = std::mem::replace(&mut lease.id, id.to_owned());
+    let lost = lease.renew(&mut connection, LONG).unwrap_err();
+    assert!(lost.is_refused_with(STEP_LOST), "{lost}");
+    lease.id = own;
     lease.renew(&mut connection, LONG).unwrap();
 }
 
