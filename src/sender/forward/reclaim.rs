@@ -24,6 +24,13 @@ const SEGMENTS_BETWEEN: usize = 1024;
 const GIVE_BACK_AT_LEAST: u64 = 4_096;
 
 impl Forwarding {
+    /// Whether something of the journal is old enough to go. Whoever is idle has to ask the database before it goes:
+    /// a database that was set back since may need it, and nothing has said so.
+    pub fn would_free(&self, keep: Keep) -> bool {
+        let now = self.spool.boot_time();
+        self.window.would_free(now, &self.offsets, keep)
+    }
+
     /// Frees what need not be kept, removes the segments that are free as a whole, and gives the blocks of
     /// the others back.
     pub(super) fn reclaim(&mut self, round: &Round, keep: Keep) -> Result<()> {

@@ -174,16 +174,19 @@ impl Window {
         true
     }
 
+    /// Whether [`free`](Self::free) would free something.
+    pub fn would_free(&self, now: BootTime, forwarded: &Offsets, keep: Keep) -> bool {
+        self.marks.front().is_some_and(|oldest| {
+            oldest.age(now) >= keep.time
+                || self.kept_bytes(forwarded) > keep.bytes
+                || self.kept_segments(forwarded) > SEGMENTS_AT_MOST
+        })
+    }
+
     /// Frees what is old enough, and more if there is too much; says whether anything was freed.
     pub fn free(&mut self, now: BootTime, forwarded: &Offsets, keep: Keep) -> bool {
         let mut has_freed = false;
-        while let Some(oldest) = self.marks.front() {
-            let is_old = oldest.age(now) >= keep.time;
-            let is_too_much = self.kept_bytes(forwarded) > keep.bytes
-                || self.kept_segments(forwarded) > SEGMENTS_AT_MOST;
-            if !is_old && !is_too_much {
-                break;
-            }
+        while self.would_free(now, forwarded, keep) {
             let Some(mark) = self.marks.pop_front() else {
                 break;
             };

@@ -3,8 +3,9 @@
 use meditopia_testkit::meditopia;
 use meditopia_testkit::postgres_server::PostgresServer;
 use meditopia_testkit::spool::{TestSpool, copy_spool};
+use meditopia_testkit::wait::wait_until;
 
-use super::host::{ENDPOINT, Host, enqueue, forward, new_fleet, said, users, users_in};
+use super::host::{ENDPOINT, Host, Service, enqueue, forward, new_fleet, said, users, users_in};
 
 #[test]
 fn the_forwarder_of_a_copied_spool_is_refused_and_nothing_is_forwarded_twice() {
@@ -75,6 +76,27 @@ fn an_older_database_is_given_again_what_the_journal_still_keeps() {
         "{output:?}"
     );
     assert_eq!(users_in(server, &older), users(0..905));
+}
+
+#[test]
+fn an_idle_host_asks_before_it_frees_what_an_older_database_may_lack() {
+    let server = PostgresServer::shared();
+    let database = new_fleet(server);
+    let host = Host::new(server, &database);
+    host.enqueue(0..5);
+    let mut command = host.forward(&[]);
+    let command = command.env("MEDITOPIA_FORWARD_INTERVAL_MS", "20");
+    let forwarder = Service::start(command.env("MEDITOPIA_FORWARD_KEEP_S", "10"));
+    let has_all = || users_in(server, &database) == users(0..5);
+    wait_until("the events are forwarded", has_all);
+    server.sql(
+        &database,
+        "DELETE FROM meditopia.parcel; UPDATE meditopia.spool SET step = 0, offsets = ''",
+    );
+    // Nothing is enqueued any more, and no connection has broken.
+    wait_until("they are forwarded again", has_all);
+    assert!(forwarder.log().contains("the database is older"));
+    assert_eq!(forwarder.terminate(), Some(0));
 }
 
 #[test]

@@ -51,6 +51,17 @@ impl Forwarder<'_> {
         Ok(())
     }
 
+    /// Learns where the spool is in the database.
+    pub(super) fn ask(&mut self, journal: &Mutex<Forwarding>) -> Result<(), Trouble> {
+        let Some(mut connection) = self.connection.take() else {
+            return self.connect(journal);
+        };
+        self.last_used = Instant::now();
+        self.find_position(&mut connection, journal)?;
+        self.connection = Some(connection);
+        Ok(())
+    }
+
     /// Sends a statement, until it is known what came of it.
     pub(super) fn send(
         &mut self,

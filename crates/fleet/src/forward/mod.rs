@@ -279,14 +279,23 @@ impl<'a> Forwarder<'a> {
         deadline: Option<Instant>,
     ) -> Result<End, Trouble> {
         let must_ask = self.failures > 0 || lock(journal).has_no_position();
-        if must_ask && self.connection.is_none() {
+        let mut has_asked = must_ask && self.connection.is_none();
+        if has_asked {
             self.connect(journal)?;
         }
         loop {
             let next = lock(journal).next_handover(self.options.keep)?;
             let Some(handover) = next else {
-                break;
+                if has_asked || !lock(journal).would_free(self.options.keep) {
+                    break;
+                }
+                // An idle host learns only so that the database was set back, and what it lacks is forwarded again.
+                self.ask(journal)?;
+                has_asked = true;
+                continue;
             };
+            // Its answer says where the database is.
+            has_asked = true;
             if self.connection.is_none() {
                 self.connect(journal)?;
                 continue;
