@@ -29,7 +29,8 @@ fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         // What only tests use.
-        if name.contains("test") || name == "conformance" || name == "fuzz" {
+        let is_only_tested = ["conformance", "fuzz", "simulation"].contains(&&*name);
+        if name.contains("test") || is_only_tested {
             continue;
         }
         if path.is_dir() {

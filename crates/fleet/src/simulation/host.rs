@@ -293,7 +293,7 @@ impl Forwarder {
         (!parcels.is_empty()).then(|| Pending {
             step: self.record.step,
             after: self.record.nonce,
-            nonce: world.draw_lease(),
+            nonce: world.draw_number(),
             offsets,
             parcels,
         })

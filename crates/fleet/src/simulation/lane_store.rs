@@ -70,7 +70,7 @@ impl Lease {
         process: Process,
         lane: usize,
     ) -> Result<Option<(Arc<Self>, ModelStore)>, Failed> {
-        let (id, link, sent) = (world.draw_lease(), world.draw_lease(), world.tasks.now());
+        let (id, link, sent) = (world.draw_number(), world.draw_number(), world.tasks.now());
         let connection = world.server.connect(world);
         let lease = Arc::new(Self {
             process,
@@ -113,10 +113,10 @@ impl Lease {
 
     /// The claim alone is read again, and what is known of the lane stays: an ablation.
     pub fn read_again(&self, world: &World) -> Result<(LaneRow, Ms), Failed> {
-        let (lane, link, sent) = (self.lane, world.draw_lease(), world.tasks.now());
+        let (lane, link, sent) = (self.lane, world.draw_number(), world.tasks.now());
         let known = self.held(|held| held.leases.clone());
         let id = match world.guards.lease_drawn_again {
-            true => world.draw_lease(),
+            true => world.draw_number(),
             false => known[0],
         };
         // Whether this is committed is not known before it is answered.
@@ -142,7 +142,7 @@ impl Lease {
 
     /// Renews it while the lane has no step to take, or gives it up.
     pub fn renew(&self, world: &World, is_last: bool) -> Result<(), Failed> {
-        let (lane, link, sent) = (self.lane, world.draw_lease(), world.tasks.now());
+        let (lane, link, sent) = (self.lane, world.draw_number(), world.tasks.now());
         let guards = world.guards;
         let (claim, length) = self.held(|held| (held.claim, held.length));
         if is_last {
@@ -296,7 +296,7 @@ impl ModelStore {
         };
         let is_new = batch.is_some() && batch != known;
         let put = doubt.clone();
-        let (link, sent) = (world.draw_lease(), world.tasks.now());
+        let (link, sent) = (world.draw_number(), world.tasks.now());
         let read = self.lease.held(|held| held.claim);
         let step = self.statement(draft, doubt.clone(), read);
         let guards = world.guards;

@@ -15,6 +15,9 @@
 //! After each statement the promises are checked ([`World::check`]), and at the end the ledger. Each guard
 //! can be taken away ([`guards`]), and then some seed must break a promise: a guard that never matters would be none.
 //!
+//! Known: seed 17637 does not end. Its lane repeats a batch for ever, because after it the dispatcher finds none of the
+//! runs that wait (`has_lost_sight`). The cause is not found yet, so a long run fails there.
+//!
 //! `FLEET_SEED=7 cargo test -p meditopia-fleet simulation` tells the story of a seed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -77,7 +77,7 @@ async fn take(
     connection: &mut Connection,
     held: &mut Option<Held>,
 ) -> Result<(), Failed> {
-    let (lease, link, sent) = (world.draw_lease(), world.draw_lease(), world.tasks.now());
+    let (lease, link, sent) = (world.draw_number(), world.draw_number(), world.tasks.now());
     let taken = query(connection, move |database, now| {
         database.take_sorter((lease, link), (now, now + LEASE_MS))
     })
@@ -98,11 +98,11 @@ async fn read_again(
 ) -> Result<(), Failed> {
     let known = held.leases.clone();
     let id = match world.guards.lease_drawn_again {
-        true => world.draw_lease(),
+        true => world.draw_number(),
         false => known[0],
     };
     held.leases.push(id);
-    let (link, sent) = (world.draw_lease(), world.tasks.now());
+    let (link, sent) = (world.draw_number(), world.tasks.now());
     let row = query(connection, move |database, now| {
         database.read_sorter_again(&known, (id, link), now + LEASE_MS)
     })
@@ -142,7 +142,7 @@ async fn round(world: &World, connection: &mut Connection, held: &mut Held) -> R
             .map(|(lane, id, rows)| (lane, id, &rows.numbers));
         format!("the sorter has for lanes {:?}", runs.collect::<Vec<_>>())
     });
-    let (link, guards, check) = (world.draw_lease(), world.guards, world.checks_links());
+    let (link, guards, check) = (world.draw_number(), world.guards, world.checks_links());
     query(connection, move |database, now| {
         let before = database.sorter.claim;
         let step = SortStep {

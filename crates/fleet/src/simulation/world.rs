@@ -85,7 +85,7 @@ impl World {
         self.rng.borrow_mut().u64(from)
     }
 
-    pub fn draw_lease(&self) -> u64 {
+    pub fn draw_number(&self) -> u64 {
         self.rng.borrow_mut().u64(1..)
     }
 
