@@ -23,9 +23,14 @@ pub struct Spool {
     pub closed: bool,
 }
 
+/// So many bytes at the beginning of the offsets say which statement wrote them.
+pub const MARK_BYTES: usize = 9;
+
 /// What a host hands in.
 #[derive(Debug, Clone, Copy)]
 pub struct Forwarded<'a> {
+    /// How the offsets begin that stand at the step: [`MARK_BYTES`] of them, or all if there are fewer.
+    pub mark: &'a [u8],
     /// The offsets of the journal's segments behind these parcels.
     pub offsets: &'a [u8],
     /// The bytes of the journal that are left.
@@ -69,7 +74,8 @@ impl Spool {
 /// Hands events in and notes how far the journal of spool `id` is forwarded; the new step.
 ///
 /// # Errors
-/// Those of [`Connection::query`]; [`STEP_LOST`](crate::failure::STEP_LOST): the spool does not stand at `step`.
+/// Those of [`Connection::query`]; [`STEP_LOST`](crate::failure::STEP_LOST): the spool does not stand at `step`, or not by the
+/// statement that the host believes.
 pub fn forward(
     connection: &mut Connection,
     id: &str,
@@ -83,10 +89,11 @@ pub fn forward(
     let sums: Vec<_> = sums.map(|(body, slots)| checksum(body, slots)).collect();
     let sums: Vec<&[u8]> = sums.iter().map(<[u8; _]>::as_slice).collect();
     let row = connection.query_one(
-        "SELECT meditopia.forward($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "SELECT meditopia.forward($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         &[
             (&id, Type::TEXT),
             (&step, Type::INT8),
+            (&forwarded.mark, Type::BYTEA),
             (&forwarded.offsets, Type::BYTEA),
             (&forwarded.behind_bytes, Type::INT8),
             (&forwarded.behind_since_ms, Type::INT8),

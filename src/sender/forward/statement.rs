@@ -2,7 +2,7 @@
 //! becomes of it.
 
 use super::closing::take_back_close;
-use super::value::Value;
+use super::value::{self, Value};
 use super::{Forwarding, Keep};
 use crate::dispatch::Spread;
 use crate::error::Result;
@@ -25,6 +25,8 @@ const READ_BYTES: usize = 16 * 1024;
 pub struct Handover {
     /// The step that the spool has in the database before it.
     pub step: i64,
+    /// How the value begins that the database has at this step: it says which statement wrote it.
+    pub mark: Vec<u8>,
     /// The events, in order, up to 100 each. There may be none.
     pub parcels: Vec<Run>,
     /// How many events.
@@ -136,21 +138,22 @@ impl Forwarding {
         let mut offsets = self.offsets.clone();
         offsets.extend(moved.iter().cloned());
         let forwarded: u64 = offsets.values().sum();
-        let value = Value {
+        let after = Value {
             nonce: random_u64(),
             offsets,
         };
         Pending {
             handover: Handover {
                 step: self.record.step,
+                mark: value::mark(self.record.nonce),
                 parcels,
                 events,
-                offsets: value.encode(),
+                offsets: after.encode(),
                 behind_bytes: self.journal_bytes.saturating_sub(forwarded),
                 behind_since_ms: None,
                 closed,
             },
-            nonce: value.nonce,
+            nonce: after.nonce,
             moved,
             damaged_records,
         }

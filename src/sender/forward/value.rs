@@ -19,6 +19,14 @@ pub(super) struct Value {
     pub(super) offsets: Offsets,
 }
 
+/// How a value begins that the statement of `nonce` has written; none was, if that is 0.
+pub(super) fn mark(nonce: u64) -> Vec<u8> {
+    match nonce {
+        0 => Vec::new(),
+        nonce => [&[VERSION][..], &nonce.to_le_bytes()].concat(),
+    }
+}
+
 impl Value {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];

@@ -76,6 +76,7 @@ impl Forwarder<'_> {
         let was_idle = std::mem::take(&mut self.is_idle);
         let parcels: Vec<Parcel> = handover.parcels.into_iter().map(Parcel::from).collect();
         let forwarded = Forwarded {
+            mark: &handover.mark,
             offsets: &handover.offsets,
             behind_bytes: i64::try_from(handover.behind_bytes).unwrap_or(i64::MAX),
             behind_since_ms: handover.behind_since_ms,

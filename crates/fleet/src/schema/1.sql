@@ -244,8 +244,10 @@ END
 $$;
 
 -- Takes parcels of a spool over, and how far its journal is forwarded with them: both or neither. Says the new step.
+-- mark: how the offsets begin that the host has read at this step, with the number of the statement that wrote them. A step
+-- alone may stand in two histories of a database that was set back, and a statement of the lost one may come late.
 CREATE FUNCTION meditopia.forward(
-  spool uuid, step bigint, offsets bytea, behind_bytes bigint, behind_since_ms bigint, closed bool,
+  spool uuid, step bigint, mark bytea, offsets bytea, behind_bytes bigint, behind_since_ms bigint, closed bool,
   bodies bytea[], slots bytea[], checksums bytea[]
 ) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -265,7 +267,7 @@ BEGIN
   UPDATE meditopia.spool s SET step = s.step + 1, offsets = forward.offsets, events = s.events + count_of_events,
     behind_bytes = forward.behind_bytes, behind_since_ms = forward.behind_since_ms, closed = forward.closed,
     seen = clock_timestamp()
-  WHERE s.id = forward.spool AND s.step = forward.step;
+  WHERE s.id = forward.spool AND s.step = forward.step AND substr(s.offsets, 1, 9) = forward.mark;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'another process forwards this spool, or the database is older than what it has said'
       USING ERRCODE = 'MD001';

@@ -8,7 +8,7 @@ GRANT EXECUTE ON FUNCTION meditopia.fleet() TO meditopia_forward, meditopia_enqu
 
 -- A host hands events in, and reads nobody's.
 GRANT EXECUTE ON FUNCTION meditopia.begin_spool(uuid, text, text),
-  meditopia.forward(uuid, bigint, bytea, bigint, bigint, bool, bytea[], bytea[], bytea[]) TO meditopia_forward;
+  meditopia.forward(uuid, bigint, bytea, bytea, bigint, bigint, bool, bytea[], bytea[], bytea[]) TO meditopia_forward;
 
 -- A relay sorts and delivers. Rows of lanes and of the sorter are made by init alone, hosts' by hosts.
 GRANT SELECT ON ALL TABLES IN SCHEMA meditopia TO meditopia_relay;

@@ -13,8 +13,7 @@ pub struct Guards {
     pub lease_in_key: bool,
     /// Who reads a lane again after an error draws another lease.
     pub lease_drawn_again: bool,
-    /// That of a host is on the step and on the nonce of the statement that has made it. The real statement does not
-    /// compare the nonce yet.
+    /// That of a host is on the step and on the nonce of the statement that has made it.
     pub nonce_in_key: bool,
     /// Ids of runs, suspects' runs and rejected events follow the server's time, and are no mere counters.
     pub ids_from_time: bool,

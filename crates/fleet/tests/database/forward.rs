@@ -3,7 +3,7 @@
 use meditopia_fleet::connection::{Connection, column};
 use meditopia_fleet::failure::{Result, STEP_LOST};
 use meditopia_fleet::parcel::Parcel;
-use meditopia_fleet::spool::{Forwarded, Spool};
+use meditopia_fleet::spool::{Forwarded, MARK_BYTES, Spool};
 
 use crate::fleet::{connect, set_up};
 
@@ -33,7 +33,20 @@ pub fn forward(
     offsets: &[u8],
     parcels: &[Parcel],
 ) -> Result<i64> {
+    let (_, mut mark) = begin_spool(connection, spool)?;
+    mark.truncate(MARK_BYTES);
+    forward_after(connection, spool, (step, &mark), offsets, parcels)
+}
+
+fn forward_after(
+    connection: &mut Connection,
+    spool: &str,
+    (step, mark): (i64, &[u8]),
+    offsets: &[u8],
+    parcels: &[Parcel],
+) -> Result<i64> {
     let forwarded = Forwarded {
+        mark,
         offsets,
         behind_bytes: 0,
         behind_since_ms: None,
@@ -70,6 +83,26 @@ fn parcels_are_taken_over_with_the_offsets_or_not_at_all() {
         server.sql(&database, "SELECT count(*) FROM meditopia.spool"),
         "1"
     );
+}
+
+#[test]
+fn a_late_statement_of_a_lost_history_is_refused_although_the_step_is_the_same() {
+    let (server, database) = set_up();
+    let mut connection = connect(&server.url(&database));
+    begin_spool(&mut connection, SPOOL).unwrap();
+    let parcels = [parcel(1)];
+    forward(&mut connection, SPOOL, 0, b"number 01 kept", &parcels).unwrap();
+    forward(&mut connection, SPOOL, 1, b"number 02 lost", &parcels).unwrap();
+    server.sql(
+        &database,
+        "UPDATE meditopia.spool SET step = 1, offsets = 'number 01 kept'",
+    );
+    forward(&mut connection, SPOOL, 1, b"number 03 now", &parcels).unwrap();
+    let mut after =
+        |mark: &[u8]| forward_after(&mut connection, SPOOL, (2, mark), b"number 04", &parcels);
+    // What the host has sent at step 2 of the lost history comes only now.
+    assert!(after(b"number 02").unwrap_err().is_refused_with(STEP_LOST));
+    assert_eq!(after(b"number 03").unwrap(), 3);
 }
 
 #[test]
@@ -114,7 +147,7 @@ fn a_parcel_that_was_damaged_on_its_way_is_refused_with_all_others() {
         ("NULL", slots, right.clone()),
     ] {
         let statement = format!(
-            "SELECT meditopia.forward('{SPOOL}', 0, '', 0, NULL, false, ARRAY[{good}, {body}], ARRAY[{slots}, {slots}], ARRAY[{right}, {checksum}]::bytea[])"
+            "SELECT meditopia.forward('{SPOOL}', 0, '', '', 0, NULL, false, ARRAY[{good}, {body}], ARRAY[{slots}, {slots}], ARRAY[{right}, {checksum}]::bytea[])"
         );
         let refused = connection.query(&statement, &[]).unwrap_err();
         assert!(

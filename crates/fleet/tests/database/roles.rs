@@ -123,7 +123,7 @@ fn each_role_can_do_its_job_and_is_denied_what_is_another_roles() {
     }
     let spool = "'a81bc81b-dead-4e5d-abff-90865d1e13b1'";
     let forward = format!(
-        "SELECT * FROM meditopia.begin_spool({spool}, 'web-1', '1'); SELECT meditopia.forward({spool}, 0, '', 0, NULL, false, '{{}}', '{{}}', '{{}}')"
+        "SELECT * FROM meditopia.begin_spool({spool}, 'web-1', '1'); SELECT meditopia.forward({spool}, 0, '', '', 0, NULL, false, '{{}}', '{{}}', '{{}}')"
     );
     let enqueue = "SELECT meditopia.enqueue('t', 'u', 'video'); SELECT meditopia.enqueue_batch('{t}', '{u}', '{video}')";
     let sort = "UPDATE meditopia.sorter SET step = step + 1; DELETE FROM meditopia.parcel;
