@@ -100,7 +100,7 @@ enqueue() {
   for host in 1 2 3 4; do
     awk -v host="$host" -v from="$1" 'BEGIN { for (i = from; i < from + 250; i++)
       printf "{\"token\":\"t\",\"partner_user_id\":\"host-%d-user-%d\",\"event\":\"video\",\"event_value\":\"%d\"}\n", host, i % 10, i }' |
-      meditopia import --spool "$dir/hosts/$host" --format ndjson - >/dev/null
+      meditopia import --spool "$dir/hosts/$host" --format ndjson - >/dev/null 2>&1
   done
 }
 lanes() { echo "SELECT r.name || ' owns ' || count(*) || ' lanes' FROM meditopia.lane l JOIN meditopia.relay r ON r.id = l.owner
