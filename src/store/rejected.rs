@@ -48,6 +48,13 @@ pub struct Rejected {
     pub last_ms: i64,
 }
 
+impl Rejected {
+    /// Whether `filter` takes it, whatever its id.
+    pub fn is_taken_by(&self, filter: &RejectedFilter) -> bool {
+        filter.takes(self)
+    }
+}
+
 /// Which rejected events are asked for; the default is all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectedFilter {
@@ -69,7 +76,7 @@ pub struct RejectedFilter {
 
 impl RejectedFilter {
     /// Whether it takes an event, whatever the event's id.
-    pub fn takes(&self, event: &Rejected) -> bool {
+    pub(super) fn takes(&self, event: &Rejected) -> bool {
         self.user.as_ref().is_none_or(|user| *user == event.user)
             && self
                 .api_code

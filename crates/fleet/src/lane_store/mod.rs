@@ -317,7 +317,8 @@ impl Store for LaneStore {
         let mut found = pool.with(|c| rejected::matching(c, lane, filter, limit, &forgotten))?;
         // Their ids are behind all that stand in the database.
         let drafted = self.draft.rejected.iter();
-        let drafted = drafted.filter(|(id, event)| **id > filter.after_id && filter.takes(event));
+        let drafted =
+            drafted.filter(|(id, event)| **id > filter.after_id && event.is_taken_by(filter));
         found.extend(drafted.map(|(id, event)| (*id, event.clone())));
         found.truncate(limit);
         Ok(found)
