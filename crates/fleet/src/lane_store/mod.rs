@@ -35,6 +35,7 @@ pub use self::runs::{decode_marks, encode_marks};
 use self::draft::Draft;
 use self::known::Known;
 use self::state::{ServerTime, State, queue_of};
+use crate::connection::column;
 use crate::failure;
 use crate::relay::pool::Pool;
 
@@ -304,6 +305,16 @@ impl Store for LaneStore {
 
     fn refused_in_a_row(&self) -> Vec<String> {
         self.state.refused_in_a_row.iter().cloned().collect()
+    }
+
+    fn refused_in_a_row_anew(&mut self) -> Result<Option<Vec<String>>> {
+        let sql = "SELECT \"user\" FROM meditopia.refused_in_a_row";
+        let read = self.lease.pool.with(|c| {
+            let rows = c.query(sql, &[])?;
+            rows.iter().map(|row| column(row, 0)).collect()
+        });
+        self.state.refused_in_a_row = read?;
+        Ok(Some(self.refused_in_a_row()))
     }
 
     fn rejected_matching(

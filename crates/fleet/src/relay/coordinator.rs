@@ -285,7 +285,7 @@ impl<'a> Coordinator<'a> {
 
     fn say_left(&mut self, lane: i16, left: Left) {
         match left {
-            Left::GivenUp => {}
+            Left::GivenUp | Left::ReadAgain => {}
             Left::NothingToProbe => {
                 self.probe_next = usize::try_from(lane).unwrap_or(0) + 1;
                 self.probe_after = Some(Instant::now() + PROBE_AGAIN);

@@ -51,6 +51,8 @@ pub(super) enum Left {
     Lost,
     /// It is opened again after a while.
     Failed(Error),
+    /// The same: whether another relay has it is not known yet.
+    ReadAgain,
     /// As it was told, or as the board has it.
     GivenUp,
     /// The same: it was to find out whether the API accepts this relay's address, and has no event.
@@ -140,29 +142,44 @@ impl OwnedLanes {
             let Some(owned) = self.threads.remove(&lane) else {
                 continue;
             };
-            let how = match owned.thread.join() {
+            let Owned {
+                thread,
+                lease,
+                failures,
+                since,
+            } = owned;
+            // One that has worked for a while has failed for another reason.
+            let failures = match since.elapsed() > LONGEST_REST {
+                true => 0,
+                false => failures,
+            };
+            let how = match thread.join() {
                 Ended::Stopped | Ended::Blocked => Left::GivenUp,
                 Ended::NothingToProbe => Left::NothingToProbe,
-                Ended::Lost => Left::Lost,
+                // Another relay has it, or the database is older than what was known of it: the row says which.
+                Ended::Lost => {
+                    self.fail(lane, lease, failures);
+                    Left::ReadAgain
+                }
                 Ended::Failed(error) => {
-                    // One that has worked for a while has failed for another reason.
-                    let failures = match owned.since.elapsed() > LONGEST_REST {
-                        true => 0,
-                        false => owned.failures,
-                    };
-                    let rest = SHORTEST_REST * 2_u32.saturating_pow(failures.min(8));
-                    let failed = FailedLane {
-                        lease: owned.lease,
-                        failures: failures.saturating_add(1),
-                        not_before: Instant::now() + rest.min(LONGEST_REST),
-                    };
-                    self.failed.insert(lane, failed);
+                    self.fail(lane, lease, failures);
                     Left::Failed(error)
                 }
             };
             left.push((lane, how));
         }
         left
+    }
+
+    /// Has it opened again after a rest.
+    fn fail(&mut self, lane: i16, lease: Arc<LeaseHandle>, failures: u32) {
+        let rest = SHORTEST_REST * 2_u32.saturating_pow(failures.min(8));
+        let failed = FailedLane {
+            lease,
+            failures: failures.saturating_add(1),
+            not_before: Instant::now() + rest.min(LONGEST_REST),
+        };
+        self.failed.insert(lane, failed);
     }
 
     /// Opens again what has failed, once its rest is over. Says which lanes another relay has by now.
