@@ -170,7 +170,9 @@ fn a_command_of_the_sandbox_has_the_output_for_itself_until_it_ends() {
         [
             "requests: 0, of which 0 accepted",
             "accepted events: 0 different, of 0 users, and 0 identical to earlier ones,",
-            "  of which 0 in repeated requests"
+            "  of which 0 in repeated requests",
+            "No request came. The program has to take its configuration from the environment, and to flush or close",
+            "before it ends; docs/testing.md shows it in each language."
         ]
     );
 }

@@ -28,7 +28,7 @@ pub(super) fn look(connection: &mut Connection, lanes: &[i16], me: &str) -> Resu
     let row = connection.query_one(
         "SELECT s.appended, EXISTS (SELECT FROM meditopia.command c WHERE c.lane = ANY($1) AND c.answer IS NULL),
            (SELECT count(*) FROM meditopia.refused_in_a_row),
-           m.hold IS NOT NULL, coalesce((m.hold->>'since_ms')::bigint, 0), coalesce(m.hold->>'message', ''),
+           m.hold IS NOT NULL, coalesce((m.hold->>'since_ms')::bigint, 0), coalesce(m.hold->>'reason', ''),
            coalesce(s.owner = $2::uuid AND s.lease_until > clock_timestamp(), false)
          FROM meditopia.sorter s CROSS JOIN meditopia.meta m",
         &[(&lanes, Type::INT2_ARRAY), (&me, Type::TEXT)],

@@ -18,6 +18,10 @@ use meditopia_sandbox::{Handle, Ledger, Summary};
 use super::Options;
 use crate::output::print_line;
 
+/// A program that names its spool and token itself sends to the API of that spool.
+const NO_REQUEST: &str = "No request came. The program has to take its configuration from the environment, and to flush or close\n\
+    before it ends; docs/testing.md shows it in each language.\n";
+
 /// What a shell adds to the number of the signal that killed a program.
 const KILLED_BY_SIGNAL: i32 = 128;
 
@@ -85,6 +89,9 @@ fn render(ledger: &Ledger, summary: &Summary) -> String {
          of which {events_in_repeated_bodies} in repeated requests\n",
         count_users(ledger)
     );
+    if *requests == 0 {
+        text.push_str(NO_REQUEST);
+    }
     // Writing to a String cannot fail.
     for (code, count) in &summary.by_code {
         let _ = writeln!(text, "refused requests with {code}: {count}");
