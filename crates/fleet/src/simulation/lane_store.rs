@@ -337,9 +337,7 @@ impl ModelStore {
         let doubted = match draft.puts_in_doubt {
             true => {
                 let (queue, runs) = state.runs_in_doubt(&draft);
-                runs.into_iter()
-                    .map(|run| row_of(queue as u8, run))
-                    .collect()
+                runs.into_iter().map(|run| row_of(queue, run)).collect()
             }
             false => Vec::new(),
         };
