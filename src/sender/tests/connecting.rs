@@ -107,9 +107,7 @@ fn a_request_does_not_leave_if_its_store_was_closed_while_it_was_given_a_connect
     let silent = Silent::new();
     let sender = sender_to(vec![silent.address()], &dir);
     let wanted = sender.want().unwrap();
-    wait_until("it connects", || {
-        is_in_flight(&sender) && !is_in_doubt(&sender)
-    });
+    wait_until("it connects", || silent.is_asked() && !is_in_doubt(&sender));
     sender.shared.session().close();
     drop(wanted);
     assert_connects_and_sends_nothing(&silent);
@@ -129,7 +127,8 @@ fn a_batch_in_doubt_is_not_repeated_if_its_store_was_closed_while_it_was_given_a
     let _waiting = silent.fall_silent();
     drop(first);
     wait_until("the answer is given up", || !is_in_flight(&sender));
-    wait_until("it connects again", || is_in_flight(&sender));
+    // A request is in flight a moment before it asks for its connection.
+    wait_until("it connects again", || silent.is_asked());
     assert!(is_in_doubt(&sender));
     sender.shared.session().close();
     drop(wanted);

@@ -50,6 +50,18 @@ impl Silent {
         TcpStream::connect(self.address()).unwrap()
     }
 
+    /// Whether somebody asks for a connection and has no answer yet.
+    pub(crate) fn is_asked(&self) -> bool {
+        const SYN_SENT: &str = "02";
+        let port = format!(":{:04X}", self.address().port());
+        let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        connections.lines().any(|line| {
+            let mut columns = line.split_ascii_whitespace().skip(2);
+            columns.next().is_some_and(|remote| remote.ends_with(&port))
+                && columns.next() == Some(SYN_SENT)
+        })
+    }
+
     pub(crate) fn accept(&self) -> TcpStream {
         self.listener.accept().unwrap().0
     }
