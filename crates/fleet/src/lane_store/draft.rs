@@ -21,6 +21,8 @@ pub(crate) struct Draft {
     pub(crate) has_totals: bool,
     /// A batch is put in doubt: its runs are checked.
     pub(crate) puts_in_doubt: bool,
+    /// Before which run none waited before any was settled, by queue, if any is.
+    pub(crate) settled_from: [Option<i64>; 2],
     /// Runs that are settled, with their queues.
     pub(crate) settled: Vec<(u8, Known)>,
     /// Which events have left runs that still wait, by queue and run.

@@ -58,6 +58,18 @@ pub(crate) struct State {
     pub(crate) time: ServerTime,
 }
 
+/// The first runs of a queue, all of which a statement has to know. Runs that are named may stand in the database as
+/// they were read and not be the first ones: their reader has seen what another owner had settled before them, and
+/// the database was set back to before that, and to this one's lease. Those before them would never be found again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) queue: u8,
+    pub(crate) from: i64,
+    pub(crate) upto: i64,
+    /// How many of them are known to stand in the database.
+    pub(crate) runs: usize,
+}
+
 /// Why a change is refused, in words.
 pub(crate) type Refused = &'static str;
 
@@ -77,6 +89,8 @@ impl State {
                 let settled = self.known[queue].settle(upto);
                 let settled =
                     settled.ok_or("a run is settled that does not wait, or was not read")?;
+                let from = self.first_runs[queue];
+                draft.settled_from[queue].get_or_insert(from);
                 self.first_runs[queue] = upto + 1;
                 for run in settled {
                     draft.settle(place.queue, run);
@@ -191,6 +205,28 @@ impl State {
         let runs = known.head(batch.events);
         let is_stored = |run: &&Known| batch.queue == 0 || !draft.appended.contains_key(&run.id);
         (batch.queue, runs.filter(is_stored).collect())
+    }
+
+    /// The heads that the next statement settles or sends.
+    pub(crate) fn heads(&self, draft: &Draft) -> Vec<Head> {
+        let (of, doubted) = match draft.puts_in_doubt {
+            true => self.runs_in_doubt(draft),
+            false => (0, Vec::new()),
+        };
+        let head = |queue: u8| {
+            let at = usize::from(queue);
+            let settled = draft.settled.iter().filter(|(of, _)| *of == queue).count();
+            let doubted = if of == queue { &doubted[..] } else { &[] };
+            let settled_upto = draft.settled_from[at].map(|_| self.first_runs[at] - 1);
+            let upto = doubted.last().map(|run| run.id).or(settled_upto)?;
+            Some(Head {
+                queue,
+                from: draft.settled_from[at].unwrap_or(self.first_runs[at]),
+                upto,
+                runs: settled + doubted.len(),
+            })
+        };
+        [0, 1].into_iter().filter_map(head).collect()
     }
 
     /// Events that wait.

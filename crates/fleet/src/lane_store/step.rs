@@ -52,6 +52,7 @@ pub(super) fn send(
     step.mark(draft);
     step.append(draft);
     step.check_in_doubt(state, draft);
+    step.check_heads(state, draft);
     step.reject(draft);
     step.keep_receipts(draft);
     step.change_suspects(draft);
@@ -266,6 +267,22 @@ impl<'a> Step<'a> {
             runs.len(),
             "a run that was to be sent is not in the database as it was read",
         );
+    }
+
+    /// Of what is settled or sent, the owner knows every run: none is skipped.
+    fn check_heads(&mut self, state: &State, draft: &Draft) {
+        for head in state.heads(draft) {
+            let p = &mut self.parameters;
+            let queue = p.add(i16::from(head.queue), Type::INT2);
+            let (from, upto) = (p.add(head.from, Type::INT8), p.add(head.upto, Type::INT8));
+            self.check(
+                format!(
+                    "(SELECT count(*) FROM meditopia.run r WHERE r.lane = $1 AND r.queue = {queue} AND r.id BETWEEN {from} AND {upto}) = {}",
+                    head.runs
+                ),
+                "a run stands before those that are sent or settled, and was not read",
+            );
+        }
     }
 }
 

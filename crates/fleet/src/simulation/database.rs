@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::lane_store::state::Head;
 use crate::parcel::{checksum, encode_slots};
 use meditopia::internals::journal::round::Offsets;
 use meditopia::internals::store::{
@@ -148,6 +149,8 @@ pub struct LaneStep {
     pub row: LaneRow,
     /// The runs of the batch that it puts in doubt.
     pub doubted: Vec<Known>,
+    /// Of which it knows every run.
+    pub heads: Vec<Head>,
     pub gone: Vec<Known>,
     pub marked: Vec<(Known, u128)>,
     pub appended: Vec<(i64, RunRow)>,
@@ -364,6 +367,12 @@ impl Database {
         for (known, _) in &step.marked {
             self.find(lane, known, guards.checks_gone)?;
         }
+        for head in &step.heads {
+            let (first, last) = ((lane, head.queue, head.from), (lane, head.queue, head.upto));
+            if guards.checks_heads && self.runs.range(first..=last).count() != head.runs {
+                return Err(Refused("a run stands before them that was not read"));
+            }
+        }
         for known in &step.gone {
             self.runs.remove(&(lane, known.queue, known.id));
         }
@@ -449,10 +458,14 @@ impl Database {
         self.runs.values().flat_map(RunRow::waiting)
     }
 
-    /// Whether the sums say what the rows say: of each lane, what was appended less what has left.
+    /// Whether the sums say what the rows say: of each lane, what was appended less what has left. And whether no run
+    /// waits before the first one that is read.
     pub fn check_sums(&self) -> Result<(), String> {
         let mut counted = vec![0_u64; self.lanes.len()];
-        for ((lane, ..), row) in &self.runs {
+        for ((lane, queue, id), row) in &self.runs {
+            if *id < self.lanes[*lane].first_runs[usize::from(*queue)] {
+                return Err(format!("lane {lane}: run {id} waits and is never read"));
+            }
             counted[*lane] += row.waiting().count() as u64;
         }
         for (lane, counted) in counted.into_iter().enumerate() {

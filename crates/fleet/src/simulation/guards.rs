@@ -5,6 +5,8 @@
 pub struct Guards {
     /// The step that puts a batch in doubt checks id and checksum of its runs.
     pub checks_doubted: bool,
+    /// The step that sends or settles runs checks that it knows every run up to them.
+    pub checks_heads: bool,
     /// The step that deletes or marks runs checks their checksums.
     pub checks_gone: bool,
     /// A round of the sorter checks the checksums of the parcels that it deletes.
@@ -32,6 +34,7 @@ pub struct Guards {
 impl Guards {
     pub const ALL: Self = Self {
         checks_doubted: true,
+        checks_heads: true,
         checks_gone: true,
         checks_parcels: true,
         lease_in_key: true,

@@ -342,6 +342,7 @@ impl ModelStore {
             false => Vec::new(),
         };
         let saved = &state.saved;
+        let heads = state.heads(&draft);
         LaneStep {
             lane: state.lane as usize,
             read,
@@ -359,6 +360,7 @@ impl ModelStore {
                 ..LaneRow::default()
             },
             doubted,
+            heads,
             gone: draft
                 .settled
                 .iter()

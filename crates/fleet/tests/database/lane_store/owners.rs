@@ -223,3 +223,40 @@ fn a_run_is_neither_settled_nor_marked_that_is_not_the_one_that_was_read() {
         assert_eq!(left, "1 none");
     }
 }
+
+#[test]
+fn a_run_is_neither_sent_nor_settled_before_which_another_one_stands_that_was_not_read() {
+    for sends in [true, false] {
+        let kept = InDatabase::new();
+        let mut store = kept.take_over();
+        kept.sort(&[&run("first"), &run("second")]);
+        // Another owner has settled the first one when this one reads, and then the database is set back.
+        kept.sql("CREATE TABLE public.old AS SELECT * FROM meditopia.run");
+        kept.sql("DELETE FROM meditopia.run WHERE id = (SELECT min(id) FROM meditopia.run)");
+        let read = store.runs(REGULAR, 0, 9).unwrap();
+        assert_eq!(read.len(), 1);
+        assert_eq!(read[0].run, run("second"));
+        kept.sql("DELETE FROM meditopia.run");
+        kept.sql("INSERT INTO meditopia.run SELECT * FROM public.old");
+        let before = kept.step();
+        let (place, upto, lane) = (REGULAR, read[0].id, 0);
+        let state = in_doubt(3);
+        let state = &state;
+        let change = match sends {
+            true => Change::Lane { lane, state },
+            false => Change::Settle { place, upto },
+        };
+        let told = store.commit(&[change]).unwrap_err();
+        assert!(
+            told.message().contains("lane 3: a run stands before those"),
+            "{told}"
+        );
+        assert_eq!(kept.step(), before);
+
+        let mut store = LaneStore::open_again(&store.lease()).unwrap().unwrap();
+        let read = store.runs(REGULAR, 0, 9).unwrap();
+        assert_eq!(read[0].run, run("first"));
+        assert_eq!(read.len(), 2);
+        store.commit(&[Change::Lane { lane, state }]).unwrap();
+    }
+}
