@@ -7,13 +7,18 @@
 //! the SQL does the same. This is a module of the crate and not a program in `tests`, because what is decided
 //! there is nobody else's business: outside it would have to be public.
 //!
-//! Two guards have no such test, because no seed of thousands has needed them. Ids that follow the server's time, and
+//! Three guards have no such test, because no seed of thousands has needed them. Ids that follow the server's time, the
+//! checksums of runs that are put in doubt, because the count of them notices first what is gone, and
 //! the checksums of runs that a step deletes: what is deleted was put in doubt before, by a step that has checked it,
 //! and nothing comes between two steps. They stay, because marks and expiry name runs that no step has put in doubt, and
 //! because operators name events by ids.
 //!
 //! After each statement the promises are checked ([`World::check`]), and at the end the ledger. Each guard
 //! can be taken away ([`guards`]), and then some seed must break a promise: a guard that never matters would be none.
+//!
+//! Known: seed 44715 fails by the check of repetitions, which is too strict there ([`events::Events::deliver`]). It judges
+//! a delivery by the step that first put its batch in doubt. But the delivery was that of a second owner, whose own step
+//! is lost with the database; the first one, whose request was never sent, owns the lane again and rightly says so.
 //!
 //! `FLEET_SEED=7 cargo test -p meditopia-fleet simulation` tells the story of a seed.
 
@@ -271,9 +276,13 @@ const WRONG_SUMS: &str = "appended and";
 const NEVER_READ: &str = "waits and is never read";
 const FOREIGN: &str = "takes a statement of its own for another's";
 
+/// With the count in place no fleet of thousands needs the checksums: it notices what is gone as well.
 #[test]
-fn without_checksums_a_batch_of_a_future_that_is_lost_is_sent() {
-    let away = |guards: &mut Guards| (guards.checks_doubted, guards.checks_gone) = (false, false);
+fn without_checksums_and_count_a_batch_of_a_future_that_is_lost_is_sent() {
+    let away = |guards: &mut Guards| {
+        (guards.checks_doubted, guards.checks_gone) = (false, false);
+        guards.checks_heads = false;
+    };
     breaks_without(
         &[OTHER_BYTES, REPEATED_UNLISTED, OUT_OF_ORDER],
         away,
@@ -282,8 +291,8 @@ fn without_checksums_a_batch_of_a_future_that_is_lost_is_sent() {
 }
 
 #[test]
-fn without_the_check_of_what_is_put_in_doubt_a_batch_of_a_future_that_is_lost_is_sent() {
-    let away = |guards: &mut Guards| guards.checks_doubted = false;
+fn without_any_check_of_what_is_put_in_doubt_a_batch_of_a_future_that_is_lost_is_sent() {
+    let away = |guards: &mut Guards| (guards.checks_doubted, guards.checks_heads) = (false, false);
     breaks_without(
         &[OTHER_BYTES, REPEATED_UNLISTED, OUT_OF_ORDER],
         away,
@@ -332,7 +341,14 @@ fn without_the_nonce_in_the_compare_and_set_a_host_forwards_by_a_late_statement_
 fn with_what_is_known_of_a_lane_kept_after_an_error_it_is_not_what_the_database_knows() {
     let away = |guards: &mut Guards| guards.drops_after_error = false;
     breaks_without(
-        &[NO_END, LOST, REPEATED_UNLISTED, WRONG_SUMS, OTHER_BYTES],
+        &[
+            NO_END,
+            LOST,
+            REPEATED_UNLISTED,
+            WRONG_SUMS,
+            OTHER_BYTES,
+            NEVER_READ,
+        ],
         away,
         with_failovers,
     );
